@@ -1,0 +1,56 @@
+"""LuaJIT scripts for the whole Replicate HTTP API, behind a permission gate.
+
+The names below are loaded when they are first used: the isolated child imports this package before
+anything else, and must not meet an HTTP client, a token or the gate on its way.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from kosmolua._version import __version__
+    from kosmolua.errors import (
+        ApiError,
+        ArgumentError,
+        ConfigurationError,
+        CredentialError,
+        KosmoError,
+        LimitError,
+        PermissionDeniedError,
+        ScriptError,
+        TransportError,
+        UncertainError,
+        UsageError,
+    )
+
+__all__ = [
+    "ApiError",
+    "ArgumentError",
+    "ConfigurationError",
+    "CredentialError",
+    "KosmoError",
+    "LimitError",
+    "PermissionDeniedError",
+    "ScriptError",
+    "TransportError",
+    "UncertainError",
+    "UsageError",
+    "__version__",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from kosmolua._version import __version__
+
+        return __version__
+    if name in __all__:
+        from kosmolua import errors
+
+        return getattr(errors, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,1 @@
+"""Replicate offline: the same routes, predictions that move, a few small models that really compute."""

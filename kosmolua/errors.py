@@ -1,0 +1,167 @@
+"""The error tree. Every error has a stable code, says what to do next, and decides the exit status.
+
+KosmoError
+├── UsageError             the command line or the program's input is wrong            exit 2
+│   └── ArgumentError      a function's arguments are wrong; nothing was sent          exit 2
+├── PermissionDeniedError  the policy denied the call, or nobody could be asked        exit 3
+├── ConfigurationError     something is not set up                                     exit 4
+│   └── CredentialError    no token, or the API refused it                             exit 4
+├── ApiError               the API answered with an error                              exit 1
+├── TransportError         no complete answer came; nothing was changed                exit 1
+│   └── UncertainError     no complete answer came, and a write may have been done     exit 1
+├── ScriptError            the Lua script failed                                       exit 1
+└── LimitError             a limit or a budget was reached                             exit 5
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+EXIT_FAILED, EXIT_USAGE, EXIT_PERMISSION, EXIT_CONFIGURATION, EXIT_LIMIT = 1, 2, 3, 4, 5
+EXIT_INTERRUPTED = 130
+ISSUES_URL = "https://github.com/kosmolua/kosmolua/issues"
+
+# What a script, an agent or a shell may compare with, and how a run that ends with it exits.
+CODES = {
+    "usage": EXIT_USAGE,
+    "invalid_arguments": EXIT_USAGE,
+    "unknown_function": EXIT_USAGE,
+    "syntax_error": EXIT_FAILED,
+    "permission_denied": EXIT_PERMISSION,
+    "approval_required": EXIT_PERMISSION,
+    "not_configured": EXIT_CONFIGURATION,
+    "not_authenticated": EXIT_CONFIGURATION,
+    "api_error": EXIT_FAILED,
+    "not_found": EXIT_FAILED,
+    "invalid_input": EXIT_FAILED,
+    "rate_limited": EXIT_FAILED,
+    "server_error": EXIT_FAILED,
+    "unreachable": EXIT_FAILED,
+    "uncertain": EXIT_FAILED,
+    "script_error": EXIT_FAILED,
+    "script_crashed": EXIT_FAILED,
+    "limit_reached": EXIT_LIMIT,
+    "interrupted": EXIT_INTERRUPTED,
+}
+
+
+class KosmoError(Exception):
+    """Any failure this package foresees.
+
+    ``code`` is one of `CODES`; ``hint`` is the next thing to do; ``detail`` holds plain data for machines
+    (for an API error its problem document); ``function`` is the short name of the function called.
+    """
+
+    code = "api_error"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: str | None = None,
+        hint: str | None = None,
+        detail: Any = None,
+        function: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.code = code or self.code
+        self.hint = hint
+        self.detail = detail
+        self.function = function
+
+    @property
+    def exit_status(self) -> int:
+        return CODES.get(self.code, EXIT_FAILED)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The error as plain data, without the fields that are not set."""
+        fields = ("code", "message", "function", "status", "title", "detail", "hint", "retry_after", "request_id")
+        found = {name: getattr(self, name, None) for name in fields}
+        return {name: value for name, value in found.items() if value is not None}
+
+
+class UsageError(KosmoError):
+    code = "usage"
+
+
+class ArgumentError(UsageError):
+    code = "invalid_arguments"
+
+
+class PermissionDeniedError(KosmoError):
+    code = "permission_denied"
+
+
+class ConfigurationError(KosmoError):
+    code = "not_configured"
+
+
+class CredentialError(ConfigurationError):
+    code = "not_authenticated"
+
+
+class ApiError(KosmoError):
+    """The API answered with a status outside 200 to 299.
+
+    ``detail`` is the text of the problem document, ``invalid_fields`` its list of
+    ``{field, description}`` where there is one; ``retry_after`` is in seconds.
+    """
+
+    def __init__(  # noqa: PLR0913 - the fields of a problem document are what they are
+        self,
+        message: str,
+        *,
+        status: int,
+        code: str = "api_error",
+        title: str | None = None,
+        detail: str | None = None,
+        invalid_fields: list[dict[str, Any]] | None = None,
+        retry_after: float | None = None,
+        request_id: str | None = None,
+        hint: str | None = None,
+        function: str | None = None,
+    ) -> None:
+        super().__init__(message, code=code, hint=hint, detail=detail, function=function)
+        self.status = status
+        self.title = title
+        self.invalid_fields = invalid_fields
+        self.retry_after = retry_after
+        self.request_id = request_id
+
+    def to_dict(self) -> dict[str, Any]:
+        found = super().to_dict()
+        if self.invalid_fields:
+            found["invalid_fields"] = self.invalid_fields
+        return found
+
+
+class TransportError(KosmoError):
+    code = "unreachable"
+
+
+class UncertainError(TransportError):
+    code = "uncertain"
+
+
+class ScriptError(KosmoError):
+    """A Lua script ended with an error; ``traceback`` holds the lines of the script's own frames."""
+
+    code = "script_error"
+
+    def __init__(
+        self, message: str, *, traceback: str | None = None, status: int | None = None, **fields: Any
+    ) -> None:
+        super().__init__(message, **fields)
+        self.traceback = traceback
+        self.status = status
+
+    def to_dict(self) -> dict[str, Any]:
+        found = super().to_dict()
+        if self.traceback:
+            found["traceback"] = self.traceback
+        return found
+
+
+class LimitError(KosmoError):
+    code = "limit_reached"
