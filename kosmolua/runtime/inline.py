@@ -1,0 +1,63 @@
+"""A run inside this process: for embedding trusted scripts, and for tests.
+
+The limits stop accidents, not attacks: a call into C, such as string.find with a hard pattern, is not interrupted.
+"""
+
+from __future__ import annotations
+
+import gc
+
+from kosmolua.errors import LimitError
+from kosmolua.runtime import marshal
+from kosmolua.runtime.limits import Limits, reached
+from kosmolua.runtime.port import Port, Start
+from kosmolua.runtime.state import State
+
+# Lua stops itself this far below the hard limit, which is met outside of Lua's own error handling.
+MARGIN = 16 * 1024 * 1024
+
+
+class _Callbacks:
+    """The two functions a state calls. Neither raises: an exception would reach the script as a Python object."""
+
+    def __init__(self, state: State, port: Port, first: bytes) -> None:
+        self.failure: BaseException | None = None
+        self._state = state
+        self._port = port
+        self._answer: bytes | None = first
+
+    def submit(self, frame: bytes) -> int:
+        if self.failure:
+            return 0
+        try:
+            self._answer = self._port.submit(frame)
+        except BaseException as error:  # noqa: BLE001 - kept, and raised where the run was started
+            self.failure = error
+            return 0
+        return 1
+
+    def wait(self) -> bytes | int:
+        """The answer, or 0 where handing it over could exhaust Lua's memory inside this very call."""
+        answer, self._answer = self._answer or b"", None
+        limit = self._state.memory_limit
+        if limit and self._state.memory_used + len(answer) + 1024 * 1024 > limit:
+            return 0
+        return answer
+
+
+def run(start: Start, port: Port, limits: Limits) -> None:
+    """Run a script to its end; the result is in ``port.done``. Raises what the port raised, or a `LimitError`."""
+    start.cpu, start.memory = limits.cpu, limits.memory
+    state = State(memory_limit=limits.memory + MARGIN if limits.memory else None)
+    callbacks = _Callbacks(state, port, marshal.encode(start))
+    try:
+        state.serve(callbacks.submit, callbacks.wait)
+    except state.memory_error:
+        raise reached("memory", limits) from None
+    finally:
+        port.stop()
+        del state
+        callbacks._state = None  # type: ignore[assignment]  # noqa: SLF001
+        gc.collect()  # lupa's states are freed by the cycle collector alone
+    if callbacks.failure and not (port.done and not isinstance(callbacks.failure, LimitError)):
+        raise callbacks.failure

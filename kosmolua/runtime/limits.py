@@ -1,0 +1,46 @@
+"""What a run may use, and the words for what it used up."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from kosmolua.errors import LimitError
+
+
+class Limits(Struct, frozen=True, kw_only=True):
+    """Bounds of one run. ``cpu`` and ``time`` (wall clock) are in seconds, ``memory`` (of Lua) and ``output`` in bytes.
+
+    None takes a bound away. There is no wall limit by default: waiting for a prediction may take an hour.
+    """
+
+    cpu: float | None = 30.0
+    memory: int | None = 128 * 1024 * 1024
+    output: int | None = 10 * 1024 * 1024
+    time: float | None = None
+
+
+def _seconds(value: float | None) -> str:
+    return f"{value:g} s"
+
+
+def _size(value: float | None) -> str:
+    mebibytes = (value or 0) / (1024 * 1024)
+    return f"{mebibytes:g} MiB" if mebibytes == int(mebibytes) else f"{int(value or 0)} bytes"
+
+
+_NAMES = {
+    "cpu": ("CPU time", "--cpu-limit SECONDS", _seconds),
+    "memory": ("memory", "--memory-limit BYTES", _size),
+    "output": ("output", "--output-limit BYTES", _size),
+    "time": ("time", "--time-limit SECONDS", _seconds),
+}
+
+
+def reached(name: str, limits: Limits) -> LimitError:
+    """The error for the limit of that name: which it was, what it stood at, and how to raise it."""
+    label, flag, unit = _NAMES[name]
+    return LimitError(
+        f"the script reached its {label} limit of {unit(getattr(limits, name))}",
+        hint=f"raise it with {flag}",
+        detail={"limit": name, "value": getattr(limits, name)},
+    )

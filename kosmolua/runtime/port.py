@@ -1,0 +1,187 @@
+"""What passes between a Lua state and its host, and the host's end of it.
+
+A frame is MessagePack. From the state come the structs below; back go ``["ok", id, value]`` and
+``["error", id, fields]``, and nothing else. The host believes none of it before it is decoded into its type.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, Literal, Protocol
+
+import msgspec
+from msgspec import Raw, Struct
+
+from kosmolua.errors import CODES, KosmoError, LimitError, ScriptError
+from kosmolua.runtime import marshal
+
+MAX_FRAME = 64 * 1024 * 1024
+MAX_SLEEP = 366 * 24 * 3600.0
+
+
+class Start(Struct, kw_only=True, omit_defaults=True):
+    """The first frame, from the host: what to run and what the script finds. ``functions`` lists names in groups."""
+
+    source: bytes
+    name: bytes
+    args: list[bytes] = []
+    provider: str
+    functions: list[tuple[str, ...]]
+    accounts: list[str] = []
+    cpu: float | None = None
+    memory: int | None = None
+
+
+class Call(Struct, tag="call", array_like=True, frozen=True):
+    id: int
+    account: str
+    function: str
+    arguments: Raw
+
+
+class Print(Struct, tag="print", array_like=True, frozen=True):
+    stream: Literal[1, 2]
+    text: bytes
+
+
+class Sleep(Struct, tag="sleep", array_like=True, frozen=True):
+    id: int
+    seconds: float
+
+
+class Time(Struct, tag="time", array_like=True, frozen=True):
+    id: int
+
+
+class Done(Struct, tag="done", array_like=True, frozen=True):
+    """The last frame: the returned values or a `Report`, the bytes Lua held at the end, and what ran it."""
+
+    ok: bool
+    value: Raw
+    memory: float
+    engine: str
+
+
+class Report(Struct, frozen=True):
+    """How a script failed, as the script's side tells it."""
+
+    message: str
+    code: str = "script_error"
+    function: str | None = None
+    status: float | str | None = None
+    detail: float | str | None = None
+    hint: str | None = None
+    retry_after: float | str | None = None
+    where: str | None = None
+    traceback: str = ""
+
+
+Frame = Call | Print | Sleep | Time | Done
+_decode: Callable[[bytes], Frame] = msgspec.msgpack.Decoder(Frame).decode
+_decode_report = msgspec.msgpack.Decoder(Report).decode
+_decode_values = msgspec.msgpack.Decoder(list[Any]).decode
+
+
+class Clock(Protocol):
+    def time(self) -> float:
+        """Seconds since 1970."""
+
+    def sleep(self, seconds: float) -> None:
+        """Return when that time has passed."""
+
+
+class Output(Protocol):
+    def write(self, stream: Literal[1, 2], text: bytes) -> None:
+        """Take what a script printed (1) or logged (2)."""
+
+
+Handler = Callable[[str, str, bytes], Any]
+"""Carries out ``(function, account, arguments as MessagePack)``; returns plain data or raises a `KosmoError`."""
+
+
+class Port:
+    """The host's end for one run: takes a state's frames, gives back the answers, keeps the result.
+
+    One call is under way at a time. After `stop` no further call is begun, a sleep ends at once, and whatever comes
+    in raises ``failure``.
+    """
+
+    def __init__(self, handler: Handler, output: Output, clock: Clock | None = None) -> None:
+        self.done: Done | None = None
+        self.failure: KosmoError | None = None
+        self._handler = handler
+        self._output = output
+        self._clock = clock
+        self._stopped = threading.Event()
+
+    def submit(self, frame: bytes) -> bytes | None:
+        """Carry out one frame. The answer is for the state; None where it expects none."""
+        match self._checked(frame):
+            case Call() as call:
+                return self._call(call)
+            case Print(stream, text):
+                self._output.write(stream, text)
+            case Sleep(id_, seconds):
+                self._sleep(seconds)
+                return marshal.encode(("ok", id_, None))
+            case Time(id_):
+                return marshal.encode(("ok", id_, self._clock.time() if self._clock else time.time()))
+            case Done() as done:
+                self.done = done
+        return None
+
+    def stop(self, failure: KosmoError | None = None) -> None:
+        """End the run, from any thread; the first reason given stands."""
+        if not self._stopped.is_set():
+            self.failure = failure
+            self._stopped.set()
+
+    def _checked(self, frame: bytes) -> Frame:
+        if self._stopped.is_set() or self.done:
+            raise self.failure or ScriptError("the script went on after its end", code="script_crashed")
+        try:
+            return _decode(frame)
+        except msgspec.MsgspecError as error:
+            raise ScriptError(
+                f"the script's process sent a frame that is none: {error}", code="script_crashed"
+            ) from None
+
+    def _call(self, call: Call) -> bytes:
+        try:
+            return marshal.encode(("ok", call.id, self._handler(call.function, call.account, bytes(call.arguments))))
+        except LimitError:
+            raise
+        except KosmoError as error:
+            return marshal.encode(("error", call.id, error.to_dict()))
+
+    def _sleep(self, seconds: float) -> None:
+        if not 0 <= seconds <= MAX_SLEEP:
+            raise ScriptError(f"sleep: expected 0 to {MAX_SLEEP:.0f} seconds, got {seconds}")
+        if self._clock:
+            self._clock.sleep(seconds)
+        elif self._stopped.wait(seconds) and self.failure:
+            raise self.failure
+
+
+def results(done: Done) -> list[Any]:
+    """The values a script returned."""
+    return _decode_values(done.value)
+
+
+def error(done: Done) -> KosmoError:
+    """The error a script ended with. Its code is believed as far as it decides an exit status, and no further."""
+    report = _decode_report(done.value)
+    code = report.code if report.code in CODES else "script_error"
+    return ScriptError(
+        report.message,
+        code=code,
+        function=report.function,
+        hint=report.hint,
+        detail=report.detail,
+        status=int(report.status) if isinstance(report.status, float) else None,
+        retry_after=report.retry_after if isinstance(report.retry_after, float) else None,
+        where=report.where,
+        traceback=report.traceback or None,
+    )

@@ -1,0 +1,148 @@
+"""One script from source to result, in a child or in this process."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Literal
+
+from msgspec import Struct
+
+from kosmolua.errors import KosmoError, LimitError, UsageError
+from kosmolua.runtime import port as port_
+from kosmolua.runtime.isolate import Child
+from kosmolua.runtime.limits import Limits, reached
+from kosmolua.runtime.port import Clock, Handler, Output, Port, Start
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+Isolation = Literal["standard", "none"]
+MAX_SOURCE = 8 * 1024 * 1024
+
+
+class Script(Struct, frozen=True, kw_only=True):
+    """What to run: Lua text, the name its errors carry, its arguments, and the functions it may name."""
+
+    source: bytes
+    name: str
+    args: Sequence[str] = ()
+    provider: str = "replicate"
+    functions: list[tuple[str, ...]] = []
+    accounts: list[str] = []
+
+
+class Result(Struct, frozen=True, kw_only=True):
+    """How a run ended. ``results`` are the returned values; ``memory`` is what Lua held at the end, in bytes;
+    ``cpu`` (of a child) and ``duration`` are in seconds.
+    """
+
+    results: list[Any] = []
+    error: KosmoError | None = None
+    memory: int | None = None
+    cpu: float | None = None
+    duration: float
+    engine: str | None = None
+    isolation: Isolation
+
+
+def run(
+    script: Script,
+    handler: Handler,
+    output: Output,
+    *,
+    limits: Limits | None = None,
+    isolation: Isolation = "standard",
+    clock: Clock | None = None,
+    child: Child | None = None,
+) -> Result:
+    """Run a script to its end. A child that is starting already may be handed in; it is used up by the run.
+
+    Errors of the script and of its limits are in the result. Raises what the handler or the output raised, other
+    than a `KosmoError`, and KeyboardInterrupt.
+    """
+    limits = limits or Limits()
+    began = time.perf_counter()
+    port = Port(handler, output, clock)
+    error: KosmoError | None = None
+    try:
+        start = _start(script)
+        if isolation == "standard":
+            child = child or Child(limits)
+        with _watchdog(limits, port, child):
+            _serve(start, port, limits, child)
+    except KosmoError as failure:
+        error = failure
+    finally:
+        if child:
+            child.close()
+    done = port.done
+    values: list[Any] = []
+    if done and not error:
+        values, error = (port_.results(done), None) if done.ok else ([], _blamed(port_.error(done), limits))
+    return Result(
+        results=values,
+        error=error,
+        memory=int(done.memory) if done else None,
+        cpu=child.cpu_seconds if child else None,
+        duration=time.perf_counter() - began,
+        engine=done.engine if done else None,
+        isolation=isolation,
+    )
+
+
+def _serve(start: Start, port: Port, limits: Limits, child: Child | None) -> None:
+    if child:
+        child.run(start, port)
+    else:
+        from kosmolua.runtime import inline
+
+        inline.run(start, port, limits)
+
+
+@contextmanager
+def _watchdog(limits: Limits, port: Port, child: Child | None) -> Iterator[None]:
+    """Ends the run when its time is over, whatever it does at that moment."""
+    if limits.time is None:
+        yield
+        return
+
+    def expire() -> None:
+        port.stop(reached("time", limits))
+        if child:
+            child.kill()
+
+    timer = threading.Timer(limits.time, expire)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def _start(script: Script) -> Start:
+    source = script.source.removeprefix(b"\xef\xbb\xbf")
+    if source.startswith(b"#"):
+        source = b"--" + source  # a shebang line; the line numbers stay
+    if source.startswith(b"\x1b"):
+        raise UsageError(f"{script.name} is bytecode, not Lua text", hint="run the source it was made from")
+    if len(source) > MAX_SOURCE:
+        raise UsageError(f"{script.name} is {len(source)} bytes long; a script has at most {MAX_SOURCE}")
+    return Start(
+        source=source,
+        name=os.fsencode(script.name),
+        args=[os.fsencode(argument) for argument in script.args],
+        provider=script.provider,
+        functions=script.functions,
+        accounts=script.accounts,
+    )
+
+
+def _blamed(error: KosmoError, limits: Limits) -> KosmoError:
+    """The error itself, or where the script says that a limit ended it, that limit in full."""
+    if error.code != "limit_reached" or isinstance(error, LimitError):
+        return error
+    return reached("cpu" if error.message.startswith("cpu") else "memory", limits)

@@ -1,0 +1,128 @@
+"""One Lua state: the modules of ``lua/`` loaded into it, and a port for it to run on.
+
+Scripts never see Python: text is loaded by Lua's own ``load`` in mode "t" (lupa's mode lets bytecode through), no
+Python object but two plain functions ever enters the state, and only bytes and small integers pass through those.
+"""
+
+from __future__ import annotations
+
+import os
+
+from kosmolua.errors import ConfigurationError
+
+TYPE_CHECKING = False  # as in kosmolua.errors
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+MODULES = ("values", "msgpack", "json", "dump", "guard", "sandbox", "pipe", "bridge")
+
+# `use` is the only loader there is inside: name -> module, each loaded once, from the sources given by the host.
+_LOADER = b"""
+local sources, loaded = {}, {}
+local function use(name)
+  if loaded[name] == nil then
+    loaded[name] = assert(load(sources[name], "=" .. name .. ".lua", "t"))(use)
+  end
+  return loaded[name]
+end
+return function(name, source) sources[name] = source end, use
+"""
+
+# Answers come back as bytes, or as a number where they did not fit into the memory that is left.
+_INLINE_PORT = b"""
+local use, submit, wait = ...
+use("bridge").serve({
+  submit = function(frame)
+    if submit(frame) == 0 then error("the host has ended this run", 0) end
+  end,
+  wait = function()
+    local answer = wait()
+    if type(answer) == "number" then error("not enough memory", 0) end
+    return answer
+  end,
+})
+"""
+_PIPE_PORT = b"""
+local use, input, output = ...
+use("bridge").serve(use("pipe").open(input, output))
+"""
+
+
+def lua_directory() -> str:
+    """Where the shipped Lua is: inside the package when installed, beside it in a checkout."""
+    package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    for directory in (os.path.join(package, "lua"), os.path.join(os.path.dirname(package), "lua")):
+        if os.path.isfile(os.path.join(directory, "bridge.lua")):
+            return directory
+    raise ConfigurationError(
+        f"the Lua part of kosmolua is missing in {package}",
+        hint="install it again: pip install --force-reinstall kosmolua",
+    )
+
+
+def _source(directory: str, name: str) -> bytes:
+    with open(os.path.join(directory, f"{name}.lua"), "rb") as file:
+        return file.read()
+
+
+class State:
+    """A LuaJIT state, or PUC Lua 5.4 where lupa has no LuaJIT (macOS). ``memory_limit`` is in bytes."""
+
+    def __init__(self, memory_limit: int | None = None) -> None:
+        runtime, self.memory_error = _engine()
+        options = {"max_memory": memory_limit} if memory_limit else {}
+        self._lua = runtime(
+            encoding=None,
+            unpack_returned_tuples=True,
+            register_eval=False,
+            register_builtins=False,
+            attribute_handlers=(_deny, _deny),
+            **options,
+        )
+        define, self._use = self._lua.execute(_LOADER)
+        self._as_function = self._lua.globals()[b"python"][b"as_function"]
+        self._lua.globals()[b"python"] = None
+        directory = lua_directory()
+        for name in MODULES:
+            define(name.encode(), _source(directory, name))
+
+    @property
+    def engine(self) -> str:
+        return _text(self._lua.lua_implementation)
+
+    @property
+    def memory_used(self) -> int:
+        return int(self._lua.get_memory_used() or 0)
+
+    @property
+    def memory_limit(self) -> int | None:
+        return self._lua.get_max_memory() or None
+
+    def serve_pipe(self, descriptor_in: int, descriptor_out: int) -> None:
+        """Run the script that comes in as the first frame, speaking over two file descriptors."""
+        self._lua.execute(_PIPE_PORT, self._use, descriptor_in, descriptor_out)
+
+    def serve(self, submit: Callable[[bytes], int], wait: Callable[[], bytes | int]) -> None:
+        """Run the script that `wait` gives first, speaking through two functions that must never raise."""
+        self._lua.execute(_INLINE_PORT, self._use, self._as_function(submit), self._as_function(wait))
+
+    def run_module_text(self, source: bytes) -> Any:
+        """Run trusted Lua with the loader as its argument: for the specs of the modules themselves."""
+        return self._lua.execute(source, self._use)
+
+
+def _engine() -> tuple[Any, type[Exception]]:
+    try:
+        from lupa import luajit21 as engine
+    except ImportError:
+        from lupa import lua54 as engine
+    return engine.LuaRuntime, engine.LuaMemoryError
+
+
+def _deny(*_: Any) -> Any:
+    raise AttributeError("nothing of Python's is to be had here")
+
+
+def _text(value: str | bytes) -> str:
+    return value.decode() if isinstance(value, bytes) else value

@@ -1,0 +1,43 @@
+"""The isolated child: one Lua state whose port is a pipe, and nothing else.
+
+Started with two descriptors (0 in, 1 out) and two numbers: bytes of memory for Lua, seconds of CPU. It imports no
+HTTP client, no keyring, no gate; what a script that breaks out of Lua finds here is an empty process.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import sys
+
+from kosmolua.runtime.state import State
+
+EXIT_MEMORY = 70
+# What the interpreter, the JIT's machine code and buffers outside Lua's own count may take beside it.
+HEADROOM = 512 * 1024 * 1024
+
+
+def limit_process(memory: int | None, cpu: float | None) -> None:
+    """Bounds by the kernel. The timer ends the process at the exact time, the resource limit behind it for certain."""
+    if cpu is not None:
+        signal.setitimer(signal.ITIMER_PROF, cpu)
+        seconds = int(cpu) + 2
+        resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
+    if memory is not None:
+        size = HEADROOM + 2 * memory
+        resource.setrlimit(resource.RLIMIT_AS, (size, size))
+    for kind in (resource.RLIMIT_CORE, resource.RLIMIT_FSIZE):
+        resource.setrlimit(kind, (0, 0))
+
+
+def main() -> None:
+    memory, cpu = (float(text) or None for text in sys.argv[-2:])
+    os.chdir("/")
+    state = State(memory_limit=int(memory) if memory else None)
+    limit_process(int(memory) if memory else None, cpu)
+    try:
+        state.serve_pipe(0, 1)
+    except (state.memory_error, MemoryError):
+        os._exit(EXIT_MEMORY)
+    os._exit(0)  # nothing here is worth a tidy end

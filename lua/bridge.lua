@@ -1,0 +1,296 @@
+-- What a script meets of its host: functions that become frames on the port, failures that become error tables,
+-- and one run from its first frame to its last. A port has `submit(frame)` and `wait()`; frames are listed in
+-- kosmolua/runtime/port.py. Everything the script could replace is a local here before the script starts.
+
+local use = ...
+local values, msgpack, json, guard = use("values"), use("msgpack"), use("json"), use("guard")
+local dump = use("dump")
+
+local M = {}
+
+local error, next, pcall, rawget, select, setmetatable, tostring, type, xpcall = error, next, pcall, rawget, select,
+  setmetatable, tostring, type, xpcall
+local concat, find, format, match, sub, huge = table.concat, string.find, string.format, string.match, string.sub,
+  math.huge
+local getinfo, collectgarbage, load = debug.getinfo, collectgarbage, load
+local unpack = table.unpack or unpack
+
+local MAX_MESSAGE = 8192
+local ENGINE = msgpack.encode(jit and jit.version or _VERSION)
+
+local port, chunk_name
+local last_id = 0
+
+-- Where the script stands --------------------------------------------------------------------------------------
+
+-- Calls `visit(info)` for each frame of the script's own chunk, innermost first, until it returns a value.
+local function own_frames(level, visit)
+  while true do
+    local info = getinfo(level, "Sln")
+    if not info then return nil end
+    if info.source == chunk_name then
+      local found = visit(info)
+      if found ~= nil then return found end
+    end
+    level = level + 1
+  end
+end
+
+local function place(info) return format("%s:%d", sub(info.source, 2), info.currentline) end
+
+local function where() return own_frames(3, place) end
+
+local function traceback()
+  local lines = {}
+  own_frames(3, function(info)
+    if #lines < 30 then
+      local name = info.name and format(" in '%s'", info.name) or ""
+      lines[#lines + 1] = place(info) .. (info.what == "main" and " in main chunk" or name)
+    end
+  end)
+  return concat(lines, "\n")
+end
+
+-- Errors -------------------------------------------------------------------------------------------------------
+
+local Error = { __metatable = "error" }
+
+local function error_text(value)
+  if type(value) == "table" and type(rawget(value, "message")) == "string" then return rawget(value, "message") end
+  local ok, text = pcall(tostring, value)
+  return ok and type(text) == "string" and text or "(error object is a " .. type(value) .. " value)"
+end
+
+Error.__tostring = error_text
+function Error.__concat(left, right) return error_text(left) .. error_text(right) end
+
+-- A mistake in a call is told with the line that made it; what happened elsewhere is not that line's fault.
+local MISTAKES = { invalid_arguments = true, unknown_function = true }
+
+local function raise(fields)
+  local at = where()
+  if at and MISTAKES[fields.code] then fields.message = format("%s (%s)", fields.message, at) end
+  fields.where = at
+  error(setmetatable(fields, Error), 0)
+end
+
+local function mistake(name, message)
+  raise({ code = "invalid_arguments", message = name .. ": " .. message, ["function"] = name })
+end
+
+-- Calls --------------------------------------------------------------------------------------------------------
+
+local encode = msgpack.encode
+
+local function encode_for(name, value)
+  local ok, frame = pcall(encode, value, true)
+  if ok then return frame end
+  if not msgpack.is_refusal(frame) then error(frame, 0) end
+  mistake(name, frame.reason .. (frame.path == "" and "" or " - at `" .. frame.path .. "`"))
+end
+
+-- Sends a request frame, its tail encoded already, and blocks for the answer.
+local function ask(kind, ...)
+  last_id = last_id + 1
+  port.submit(msgpack.list(encode(kind), encode(last_id), ...))
+  local answer = msgpack.decode(port.wait())
+  if answer[2] ~= last_id then error("the host answered another call than the one that waits", 0) end
+  if answer[1] == "error" then raise(answer[3]) end
+  return answer[3]
+end
+
+local function call(name, account, frame) return ask("call", encode(account), encode(name), frame) end
+
+local NO_ARGUMENTS = encode({})
+
+local function arguments_frame(name, arguments, ...)
+  if arguments == nil and select("#", ...) == 0 then return NO_ARGUMENTS end
+  if type(arguments) ~= "table" or select("#", ...) > 0 then
+    local found = select("#", ...) > 0 and "several values" or "a " .. type(arguments)
+    mistake(name, format("expected one table of named arguments, as in %s{...}, got %s", name, found))
+  end
+  local is_list, count = values.shape(arguments)
+  if is_list and count > 0 then mistake(name, "expected named arguments, got a list") end
+  return is_list and NO_ARGUMENTS or encode_for(name, arguments)
+end
+
+local function function_for(name, account)
+  return function(...) return call(name, account, arguments_frame(name, ...)) end
+end
+
+-- Refuses what is read but not there: a misspelt name that is nil would fail later, and less plainly.
+local function strict(table, missing)
+  return setmetatable(table, {
+    __index = function(_, name)
+      if type(name) == "string" then missing(name) end
+    end,
+    __metatable = false,
+  })
+end
+
+local function account_table(functions, account)
+  local api = {}
+  for i = 1, #functions do
+    local names = functions[i]
+    local wrapped = function_for(names[1], account)
+    for j = 1, #names do
+      api[names[j]] = wrapped
+    end
+  end
+  return api
+end
+
+local function provider_table(start)
+  local function unknown_function(name) call(values.scrub(name), "", NO_ARGUMENTS) end
+  local api = account_table(start.functions, "")
+  api.default = strict(account_table(start.functions, ""), unknown_function)
+  for i = 1, #start.accounts do
+    local account = start.accounts[i]
+    if api[account] == nil then api[account] = strict(account_table(start.functions, account), unknown_function) end
+  end
+  return strict(api, unknown_function)
+end
+
+local function integrations_table(start)
+  return strict({ [start.provider] = provider_table(start) }, function(name)
+    raise({
+      code = "unknown_function",
+      message = format("no integration is called %q; there is %s", values.scrub(name), start.provider),
+    })
+  end)
+end
+
+-- Output -------------------------------------------------------------------------------------------------------
+
+local function put(stream, text) port.submit(msgpack.list(encode("print"), encode(stream), msgpack.bytes(text))) end
+
+-- Output goes through the tostring that the state began with, but it honours a script's __tostring.
+local function line(...)
+  local count = select("#", ...)
+  local words = { ... }
+  for i = 1, count do
+    words[i] = tostring(words[i])
+  end
+  return concat(words, "\t", 1, count) .. "\n"
+end
+
+local function add_output(env)
+  function env.print(...) put(1, line(...)) end
+  function env.log(...) put(2, line(...)) end
+  function env.dump(...)
+    for i = 1, select("#", ...) do
+      put(1, dump((select(i, ...))) .. "\n")
+    end
+    return ...
+  end
+end
+
+-- Time ---------------------------------------------------------------------------------------------------------
+
+local function add_time(env)
+  --- Seconds since 1970, with a fraction, by the host's clock.
+  function env.time() return ask("time") end
+
+  --- Waits that many seconds without using the processor.
+  function env.sleep(seconds)
+    if type(seconds) ~= "number" or not (seconds >= 0 and seconds < huge) then
+      mistake("sleep", format("expected seconds, zero or more, got %s", values.scrub(error_text(seconds))))
+    end
+    ask("sleep", encode(seconds))
+  end
+end
+
+-- One run ------------------------------------------------------------------------------------------------------
+
+local function environment(start)
+  local env = use("sandbox")
+  env.json = { encode = json.encode, decode = json.decode, null = json.null, array = json.array, object = json.object }
+  env.integrations = integrations_table(start)
+  env.app = { integrations = env.integrations }
+  env.args = start.args
+  add_output(env)
+  add_time(env)
+  return env
+end
+
+local FIELDS = { "code", "function", "status", "detail", "hint", "retry_after", "where" }
+
+-- What the outermost xpcall makes of an error: plain data, before the stack is gone.
+local function describe(value)
+  local text = values.scrub(sub(error_text(value), 1, MAX_MESSAGE))
+  local at, rest = match(text, "^(.-:%d+): (.*)$")
+  if at and sub(at, 1, #chunk_name) == sub(chunk_name, 2) .. ":" then
+    text = rest
+  else
+    at = nil
+  end
+  local report = { message = text, code = "script_error" }
+  if type(value) == "table" then
+    for i = 1, #FIELDS do
+      local field = rawget(value, FIELDS[i])
+      if type(field) == "string" or type(field) == "number" then report[FIELDS[i]] = field end
+    end
+  end
+  report.where = report.where or at or own_frames(3, place)
+  report.traceback = traceback()
+  return report
+end
+
+local function syntax_error(message)
+  local at, text = match(message, "^(.-:%d+): (.*)$")
+  return { code = "syntax_error", message = values.scrub(text or message), where = at and values.scrub(at) }
+end
+
+local function no_memory(report)
+  return guard.reached() == "memory" or find(report.message, "not enough memory", 1, true) ~= nil
+end
+
+local function done(ok, frame)
+  port.submit(msgpack.list(encode("done"), encode(ok), frame, encode(collectgarbage("count") * 1024), ENGINE))
+end
+
+local function fail(report)
+  if type(report) ~= "table" then report = { code = "script_error", message = error_text(report) } end
+  if guard.reached() or no_memory(report) then
+    report = { code = "limit_reached", message = guard.reached() or "memory", where = report.where }
+  end
+  done(false, encode(report))
+end
+
+local function finish(ok, ...)
+  guard.stop()
+  if not ok then return fail((...)) end
+  local results = { ... }
+  for i = 1, select("#", ...) do
+    if results[i] == nil then results[i] = values.null end
+  end
+  local encoded, frame = pcall(encode, values.array(results))
+  if encoded then return done(true, frame) end
+  if not msgpack.is_refusal(frame) then return fail(describe(frame)) end
+  local path = frame.path == "[1]" and "" or " - at `result" .. frame.path .. "`"
+  fail({
+    code = "script_error",
+    message = "cannot return this value: " .. frame.reason .. path,
+    hint = "return plain data: strings, numbers, booleans and tables of them",
+  })
+end
+
+local function run(start)
+  chunk_name = "@" .. start.name
+  local chunk, message = load(start.source, chunk_name, "t", environment(start))
+  if not chunk then return fail(syntax_error(message)) end
+  return finish(xpcall(function() return chunk(unpack(start.args)) end, describe))
+end
+
+--- Runs one script: takes the first frame from the port, which is a map of `source`, `name`, `args`, `provider`,
+--- `functions` (a list of lists of names), `accounts`, and where this process is shared `cpu` and `memory`.
+function M.serve(the_port)
+  port = the_port
+  local start = msgpack.decode(port.wait())
+  guard.limit(start.cpu, start.memory)
+  local ok, failure = pcall(run, start)
+  guard.stop()
+  if not ok then fail({ code = "script_error", message = error_text(failure) }) end
+end
+
+return M

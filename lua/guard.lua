@@ -1,0 +1,67 @@
+-- The limit of a run that shares its process with the host. A count hook looks at time and memory; once a limit is
+-- reached the run is dead, and pcall, xpcall and coroutines pass that on instead of catching it. The hook fires in
+-- interpreted code alone, so the compiler is off while it is set, and no hook fires inside a C function such as
+-- string.find: this stops accidents, not attacks. A child process needs none of it and gets the plain functions.
+
+local M = {
+  pcall = pcall,
+  xpcall = xpcall,
+  resume = coroutine.resume,
+  wrap = coroutine.wrap,
+}
+
+local error, clock, collectgarbage = error, os.clock, collectgarbage
+local raw_pcall, raw_xpcall, raw_resume, create = pcall, xpcall, coroutine.resume, coroutine.create
+local debug, jit, format = debug, jit, string.format
+
+local INSTRUCTIONS = 1000 -- between two looks; fewer cost more time, more would be less exact
+
+local dead -- the reason, once a limit was reached
+
+local function alive(...)
+  if dead then error(dead, 0) end
+  return ...
+end
+
+local function finish(ok, ...)
+  if not ok then error((...), 0) end
+  return ...
+end
+
+local function guarded()
+  M.pcall = function(f, ...) return alive(raw_pcall(f, ...)) end
+  M.xpcall = function(f, handler, ...)
+    return alive(raw_xpcall(f, function(...) return handler(alive(...)) end, ...))
+  end
+  M.resume = function(co, ...) return alive(raw_resume(co, ...)) end
+  M.wrap = function(f)
+    local co = create(f)
+    return function(...) return finish(alive(raw_resume(co, ...))) end
+  end
+end
+
+--- Limits this state: `cpu` in seconds from now, `memory` in bytes. Either may be nil.
+function M.limit(cpu, memory)
+  if not (cpu or memory) then return end
+  if jit then jit.off() end
+  local ends, kilobytes = cpu and clock() + cpu, memory and memory / 1024
+  guarded()
+  debug.sethook(function()
+    if ends and clock() > ends then
+      dead = format("cpu limit of %g s reached", cpu)
+    elseif kilobytes and collectgarbage("count") > kilobytes then
+      collectgarbage()
+      if collectgarbage("count") > kilobytes then dead = format("memory limit of %d bytes reached", memory) end
+    end
+    if dead then error(dead, 0) end
+  end, "", INSTRUCTIONS)
+end
+
+--- Which limit ended the run: "cpu", "memory" or nil.
+function M.reached() return dead and (string.find(dead, "^cpu") and "cpu" or "memory") end
+
+function M.stop()
+  debug.sethook()
+end
+
+return M

@@ -1,0 +1,308 @@
+-- MessagePack (msgpack.org), the part that travels between a state and its host: no extension types.
+-- Reads nulls, empty lists and 64-bit integers as they are, and turns them into what `values.lua` says.
+
+local use = ...
+local values = use("values")
+
+local M = {}
+
+local byte, char, sub, format = string.byte, string.char, string.sub, string.format
+local concat, floor, next, type, error, setmetatable = table.concat, math.floor, next, type, error, setmetatable
+local huge, MAX_EXACT, MAX_DEPTH = math.huge, values.MAX_EXACT, values.MAX_DEPTH
+local null, array, shape, is_utf8 = values.null, values.array, values.shape, values.is_utf8
+
+-- Doubles -------------------------------------------------------------------------------------------------------
+
+local pack_double, read_double
+
+if string.pack then -- PUC Lua 5.3 and later
+  local pack, unpack = string.pack, string.unpack
+  pack_double = function(number) return pack(">d", number) end
+  read_double = function(text, at) return (unpack(">d", text, at)) end
+else
+  local ffi = require("ffi")
+  local cell = ffi.new("union { double number; uint8_t bytes[8]; }")
+  pack_double = function(number)
+    cell.number = number
+    local b = cell.bytes
+    return char(b[7], b[6], b[5], b[4], b[3], b[2], b[1], b[0])
+  end
+  read_double = function(text, at)
+    local b = cell.bytes
+    b[7], b[6], b[5], b[4], b[3], b[2], b[1], b[0] = byte(text, at, at + 7)
+    return cell.number
+  end
+end
+
+-- Decimal text of a 64-bit integer given as two halves of 32 bits, for those no double holds exactly.
+local function decimal(high, low, negative)
+  local digits = ""
+  repeat
+    local carry = high % 10 * 4294967296 + low
+    high, low = floor(high / 10), floor(carry / 10)
+    digits = format("%d", carry % 10) .. digits
+  until high == 0 and low == 0
+  return (negative and "-" or "") .. digits
+end
+
+-- Reading -------------------------------------------------------------------------------------------------------
+
+local text, at -- what is being read, and where
+
+local function u16()
+  local a, b = byte(text, at, at + 1)
+  at = at + 2
+  return a * 256 + b
+end
+
+local function u32()
+  local a, b, c, d = byte(text, at, at + 3)
+  at = at + 4
+  return ((a * 256 + b) * 256 + c) * 256 + d
+end
+
+local function string_of(length)
+  local from = at
+  at = from + length
+  return sub(text, from, at - 1)
+end
+
+local function u64()
+  local high, low = u32(), u32()
+  if high < 2097152 then return high * 4294967296 + low end
+  return decimal(high, low, false)
+end
+
+local function i64()
+  local high, low = u32(), u32()
+  if high < 2147483648 then
+    at = at - 8
+    return u64()
+  end
+  high, low = 4294967295 - high, 4294967296 - low
+  if low == 4294967296 then
+    high, low = high + 1, 0
+  end
+  if high < 2097152 then return -(high * 4294967296 + low) end
+  return decimal(high, low, true)
+end
+
+local read
+
+local function read_list(length)
+  local list = {}
+  if length == 0 then return array(list) end
+  for i = 1, length do
+    local value = read()
+    list[i] = value == nil and null or value
+  end
+  return list
+end
+
+local function read_map(length)
+  local map = {}
+  for _ = 1, length do
+    local key = read()
+    map[key] = read() -- a null field is an absent field
+  end
+  return map
+end
+
+local readers = {
+  [0xc0] = function() return nil end,
+  [0xc2] = function() return false end,
+  [0xc3] = function() return true end,
+  [0xca] = function() error("single precision numbers are not spoken here") end,
+  [0xcb] = function()
+    at = at + 8
+    return read_double(text, at - 8)
+  end,
+  [0xcc] = function()
+    at = at + 1
+    return byte(text, at - 1)
+  end,
+  [0xcd] = u16,
+  [0xce] = u32,
+  [0xcf] = u64,
+  [0xd0] = function()
+    at = at + 1
+    return byte(text, at - 1) - 256
+  end,
+  [0xd1] = function() return u16() - 65536 end,
+  [0xd2] = function() return u32() - 4294967296 end,
+  [0xd3] = i64,
+  [0xd9] = function()
+    at = at + 1
+    return string_of(byte(text, at - 1))
+  end,
+  [0xda] = function() return string_of(u16()) end,
+  [0xdb] = function() return string_of(u32()) end,
+  [0xdc] = function() return read_list(u16()) end,
+  [0xdd] = function() return read_list(u32()) end,
+  [0xde] = function() return read_map(u16()) end,
+  [0xdf] = function() return read_map(u32()) end,
+}
+readers[0xc4], readers[0xc5], readers[0xc6] = readers[0xd9], readers[0xda], readers[0xdb] -- bytes are strings
+
+function read()
+  local tag = byte(text, at)
+  at = at + 1
+  if tag < 0x80 then return tag end
+  if tag >= 0xe0 then return tag - 256 end
+  if tag >= 0xc0 then return readers[tag]() end
+  if tag >= 0xa0 then return string_of(tag - 0xa0) end
+  if tag >= 0x90 then return read_list(tag - 0x90) end
+  return read_map(tag - 0x80)
+end
+
+function M.decode(frame)
+  text, at = frame, 1
+  local value = read()
+  text = nil
+  return value
+end
+
+-- Writing -------------------------------------------------------------------------------------------------------
+
+local parts, size, keys, tables -- the pieces of the frame, and the way down to the value being written
+local bytes_depth -- how deep a string may stand that is no text
+
+local function put(piece)
+  size = size + 1
+  parts[size] = piece
+end
+
+local function big(number, bytes)
+  local digits = {}
+  for i = bytes, 1, -1 do
+    digits[i] = char(number % 256)
+    number = floor(number / 256)
+  end
+  return concat(digits)
+end
+
+local function integer(number)
+  if number >= 0 then
+    if number < 0x80 then return char(number) end
+    if number < 0x100 then return char(0xcc, number) end
+    if number < 0x10000 then return "\205" .. big(number, 2) end
+    if number < 0x100000000 then return "\206" .. big(number, 4) end
+    return "\207" .. big(number, 8)
+  end
+  if number >= -32 then return char(256 + number) end
+  if number >= -0x80000000 then return "\210" .. big(number + 0x100000000, 4) end
+  local high = floor(number / 0x100000000)
+  return "\211" .. big(high + 0x100000000, 4) .. big(number - high * 0x100000000, 4)
+end
+
+local function header(length, fix, fixed, short, tag8, tag16, tag32)
+  if length < fixed then return char(fix + length) end
+  if tag8 and length < 0x100 then return char(tag8, length) end
+  if length < 0x10000 then return short .. big(length, 2) end
+  return char(tag32) .. big(length, 4)
+end
+
+local function put_text(value)
+  put(header(#value, 0xa0, 32, "\218", 0xd9, 0xda, 0xdb))
+  put(value)
+end
+
+local function put_bytes(value)
+  local length = #value
+  if length < 0x100 then
+    put(char(0xc4, length))
+  elseif length < 0x10000 then
+    put("\197" .. big(length, 2))
+  else
+    put("\198" .. big(length, 4))
+  end
+  put(value)
+end
+
+local Refusal = {}
+Refusal.__index = Refusal
+
+local function refuse(reason, depth)
+  error(setmetatable({ reason = reason, path = values.path(keys, depth) }, Refusal), 0)
+end
+
+function M.is_refusal(value) return type(value) == "table" and getmetatable(value) == Refusal end
+
+local write
+
+local function write_list(list, length, depth)
+  put(header(length, 0x90, 16, "\220", nil, 0xdc, 0xdd))
+  for i = 1, length do
+    keys[depth] = i
+    write(list[i], depth)
+  end
+end
+
+local function write_map(map, depth)
+  local length = 0
+  for _ in next, map do
+    length = length + 1
+  end
+  put(header(length, 0x80, 16, "\222", nil, 0xde, 0xdf))
+  for key, value in next, map do
+    if type(key) == "number" then key = format("%.14g", key) end
+    keys[depth] = key
+    if not is_utf8(key) then refuse("name is not UTF-8", depth) end
+    put_text(key)
+    write(value, depth)
+  end
+end
+
+local function write_table(value, depth)
+  if value == null then return put("\192") end
+  if depth == MAX_DEPTH then refuse(values.too_deep(tables)) end
+  local is_list, count = shape(value)
+  if is_list == nil then refuse(count, depth) end
+  depth = depth + 1
+  tables[depth] = value
+  if is_list then return write_list(value, count, depth) end
+  return write_map(value, depth)
+end
+
+function write(value, depth)
+  local kind = type(value)
+  if kind == "string" then
+    if is_utf8(value) then return put_text(value) end
+    if depth > bytes_depth then refuse("string is not UTF-8", depth) end
+    return put_bytes(value)
+  elseif kind == "number" then
+    if value ~= value or value == huge or value == -huge then refuse(format("number is %s", value), depth) end
+    if floor(value) == value and value >= -MAX_EXACT and value <= MAX_EXACT then return put(integer(value)) end
+    return put("\203" .. pack_double(value))
+  elseif kind == "boolean" then
+    return put(value and "\195" or "\194")
+  elseif kind == "nil" then
+    return put("\192")
+  elseif kind == "table" then
+    return write_table(value, depth)
+  end
+  refuse("a " .. kind .. " cannot leave the script", depth)
+end
+
+-- MessagePack of a value, by raw access and in one pass, so that nothing the script owns runs meanwhile.
+-- Raises a refusal `{reason, path}` for what has no JSON form. Strings that are not UTF-8 are refused, but for
+-- the fields of `value` itself where `with_bytes` is set.
+function M.encode(value, with_bytes)
+  parts, size, keys, tables, bytes_depth = {}, 0, {}, {}, with_bytes and 1 or -1
+  write(value, 0)
+  return concat(parts)
+end
+
+-- The list of given length as MessagePack, its items encoded already.
+function M.list(...)
+  local count = select("#", ...)
+  return char(0x90 + count) .. concat({ ... })
+end
+
+function M.bytes(value)
+  parts, size = {}, 0
+  put_bytes(value)
+  return concat(parts)
+end
+
+return M

@@ -1,0 +1,112 @@
+-- What JSON knows and Lua does not: null inside lists, and whether an empty table is a list.
+-- Marks live in weak tables beside the values, so that a script's own metatables stay its own.
+
+local M = {}
+
+local next, type, rawequal, setmetatable = next, type, rawequal, setmetatable
+local find, format, gsub, floor = string.find, string.format, string.gsub, math.floor
+local concat = table.concat
+local rawlen = rawlen or function(t) return #t end -- LuaJIT: `#` on a table calls no metamethod
+
+M.MAX_DEPTH = 200
+M.MAX_EXACT = 2 ^ 53 -- beyond it a double no longer tells neighbouring integers apart
+
+local arrays = setmetatable({}, { __mode = "k" })
+local objects = setmetatable({}, { __mode = "k" })
+
+M.null = setmetatable({}, {
+  __tostring = function() return "null" end,
+  __newindex = function() error("json.null cannot be changed", 2) end,
+  __metatable = "json.null",
+})
+
+function M.array(t)
+  objects[t], arrays[t] = nil, true
+  return t
+end
+
+function M.object(t)
+  arrays[t], objects[t] = nil, true
+  return t
+end
+
+-- Valid sequences, by length and lead byte: Unicode 15, table 3-7. Each is replaced by a letter, never
+-- removed, so that what stood on its two sides does not become a sequence of its own.
+local UTF8 = {
+  "[\194-\223][\128-\191]",
+  "\224[\160-\191][\128-\191]",
+  "[\225-\236\238\239][\128-\191][\128-\191]",
+  "\237[\128-\159][\128-\191]",
+  "\240[\144-\191][\128-\191][\128-\191]",
+  "[\241-\243][\128-\191][\128-\191][\128-\191]",
+  "\244[\128-\143][\128-\191][\128-\191]",
+}
+
+local function without_sequences(text)
+  for i = 1, #UTF8 do
+    text = gsub(text, UTF8[i], "x")
+  end
+  return text
+end
+
+function M.is_utf8(text)
+  return not find(text, "[\128-\255]") or not find(without_sequences(text), "[\128-\255]")
+end
+
+-- Text fit for a message: what is no UTF-8 becomes question marks.
+function M.scrub(text)
+  if M.is_utf8(text) then return text end
+  return (gsub(text, "[\128-\255]", "?"))
+end
+
+-- Whether a table is a list, and of which length; nil and the reason where it is neither list nor object.
+local function shape(t)
+  if objects[t] then return false end
+  local length, count, names = rawlen(t), 0, false
+  for key in next, t do
+    if type(key) == "number" then
+      count = count + 1
+      if key < 1 or key > length or floor(key) ~= key then
+        return nil, length == 0 and "table has number keys but is no list" or "list has holes"
+      end
+    elseif type(key) == "string" then
+      names = true
+    else
+      return nil, format("table has a %s as key", type(key))
+    end
+  end
+  if names and (count > 0 or arrays[t]) then return nil, "table mixes list and named keys" end
+  if count < length then return nil, "list has holes" end
+  return count > 0 or arrays[t] == true, count
+end
+M.shape = shape
+
+local MAX_STEPS = 20 -- of a path that is shown
+
+-- A path as one writes it: `input.images[2]["odd key"]`.
+function M.path(keys, depth)
+  local parts = {}
+  for i = 1, depth < MAX_STEPS and depth or MAX_STEPS do
+    local key = keys[i]
+    if type(key) == "number" then
+      parts[i] = format("[%d]", key)
+    elseif find(key, "^[%a_][%w_]*$") then
+      parts[i] = (i > 1 and "." or "") .. key
+    else
+      parts[i] = format("[%q]", M.scrub(key))
+    end
+  end
+  return concat(parts) .. (depth > MAX_STEPS and "…" or "")
+end
+
+-- Why nesting went past the limit, and how deep: the same table twice on the way down is a cycle.
+function M.too_deep(tables)
+  for i = 1, M.MAX_DEPTH do
+    for j = i + 1, M.MAX_DEPTH do
+      if rawequal(tables[i], tables[j]) then return "table contains itself", j - 1 end
+    end
+  end
+  return format("more than %d levels", M.MAX_DEPTH), M.MAX_DEPTH
+end
+
+return M
