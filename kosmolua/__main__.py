@@ -1,0 +1,7 @@
+"""``python -m kosmolua`` is ``kosmo``."""
+
+import sys
+
+from kosmolua.cli import main
+
+sys.exit(main())

@@ -1,0 +1,100 @@
+"""The command line: arguments in, results and exit statuses out. One module per family of commands, each imported
+when its command is given.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+
+from kosmolua.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, ISSUES_URL, KosmoError, UsageError
+
+# command -> (module, what it is for)
+COMMANDS = {
+    "integrations:lua": ("lua", "run a Lua script against Replicate (short: lua)"),
+    "integrations:call": ("call", "call one function: integrations:call replicate.get_account --json"),
+    "integrations:replicate": ("call", "the same without the prefix; alone it lists the functions"),
+    "emulator:serve": ("emulator", "serve Replicate offline on loopback, for any client"),
+}
+SHORT = {"lua": "integrations:lua"}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command. The exit status is 0 where it is done, else as `kosmolua.errors` says."""
+    argv = sys.argv[1:] if argv is None else argv
+    try:
+        return _dispatch(argv)
+    except KosmoError as error:
+        from kosmolua.cli.output import show_error
+
+        return show_error(error, as_json="--json" in argv)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        _forget_stdout()
+        return EXIT_FAILED
+    except Exception:  # noqa: BLE001 - the last stop before the interpreter's own
+        return _report_bug()
+
+
+def _dispatch(argv: list[str]) -> int:
+    match argv:
+        case [] | ["--help" | "-h" | "help", *_]:
+            print(_help(), file=sys.stdout if argv else sys.stderr)
+            return 0 if argv else EXIT_USAGE
+        case ["--version" | "-V", *_]:
+            from kosmolua._version import __version__
+
+            print(f"kosmolua {__version__}")
+            return 0
+    command = SHORT.get(argv[0], argv[0])
+    if command not in COMMANDS:
+        raise _unknown(argv[0])
+    module = import_module(f"kosmolua.cli.{COMMANDS[command][0]}")
+    status: int = module.run(command, argv[1:])
+    return status
+
+
+def _unknown(command: str) -> UsageError:
+    from difflib import get_close_matches
+
+    names = [*COMMANDS, *SHORT]
+    tails = {name.rpartition(":")[2]: name for name in COMMANDS}
+    near = get_close_matches(command, names, n=1) or [tails[t] for t in get_close_matches(command, tails, n=1)]
+    return UsageError(
+        f"no command is called {command!r}" + (f"; did you mean {near[0]}?" if near else ""),
+        hint="see them all: kosmo --help",
+    )
+
+
+def _help() -> str:
+    rows = "\n".join(f"  {name:<24}{what}" for name, (_, what) in COMMANDS.items())
+    return f"""usage: kosmo COMMAND [ARGUMENTS]
+
+LuaJIT workflows for the whole Replicate API, behind a permission gate.
+
+{rows}
+
+kosmo COMMAND --help tells more of each. Try one without an account:
+  kosmo lua --emulate --eval 'return integrations.replicate.get_account{{}}'"""
+
+
+def _forget_stdout() -> None:
+    """Keep the interpreter from flushing into a pipe that nobody reads any more."""
+    import os
+
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _report_bug() -> int:
+    import traceback
+
+    from kosmolua._version import __version__
+
+    traceback.print_exc()
+    print(
+        f"\nThis is a bug in kosmolua {__version__}. Please report it, with the lines above, at {ISSUES_URL}",
+        file=sys.stderr,
+    )
+    return EXIT_FAILED

@@ -1,0 +1,113 @@
+"""A function's arguments as a shell gives them: a JSON object, ``--name value``, ``--name=value``,
+``--arg name=value``, and ``--input.text value`` for a field within an object.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Any
+
+import msgspec
+
+from kosmolua.errors import ArgumentError, UsageError
+from kosmolua.replicate.catalogue import Operation, Parameter
+
+_NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
+_INTEGER = re.compile(r"[+-]?[0-9]+")
+_WORDS = {"true": True, "false": False, "null": None}
+
+
+def payload(text: str | bytes, source: str) -> dict[str, Any]:
+    """A JSON object. ``source`` names where it came from, for the error."""
+    try:
+        found = msgspec.json.decode(text)
+    except (msgspec.DecodeError, UnicodeError) as error:
+        reason = "it is not UTF-8" if _not_utf8(text) else str(error).removeprefix("JSON is malformed: ")
+        raise UsageError(
+            f"{source} is not JSON: {reason}",
+            hint="""write it as '{"name": "value"}', in single quotes for the shell, or use --name value""",
+        ) from None
+    if not isinstance(found, dict):
+        raise UsageError(
+            f"{source}: expected a JSON object of named arguments, got {_kind(found)}",
+            hint="""write it as '{"name": "value"}'""",
+        )
+    return found
+
+
+def put(arguments: dict[str, Any], operation: Operation, name: str, text: str) -> None:
+    """Set one argument from a flag. Its declared type decides what the text means."""
+    first, _, rest = name.partition(".")
+    key = first.replace("-", "_").lower()
+    parameter = operation.parameter(key)
+    if not rest:
+        arguments[key] = typed(operation, parameter, text) if parameter else untyped(text)
+        return
+    target = arguments.setdefault(key, {})
+    *path, last = rest.split(".")
+    for step in path:
+        target = target.setdefault(step, {}) if isinstance(target, dict) else None
+    if not isinstance(target, dict):
+        raise ArgumentError(f"--{name}: a value is set where this needs an object", function=operation.name)
+    target[last] = untyped(text)
+
+
+def typed(operation: Operation, parameter: Parameter, text: str) -> Any:
+    """The text as the parameter's type. A string stays what it is, whatever it looks like."""
+    match parameter.kind:
+        case "integer":
+            if not _INTEGER.fullmatch(text):
+                raise _unfit(operation, parameter, "an integer", text)
+            return int(text)
+        case "boolean":
+            if text not in {"true", "false"}:
+                raise _unfit(operation, parameter, "true or false", text)
+            return text == "true"
+        case "object":
+            return payload(text, f"{operation.name}: `{parameter.name}`")
+        case "array":
+            return _list(operation, parameter, text)
+    return text
+
+
+def untyped(text: str) -> Any:
+    """true, false, null and numbers as JSON writes them; anything else is a string."""
+    if text in _WORDS:
+        return _WORDS[text]
+    match = _NUMBER.fullmatch(text)
+    if not match:
+        return text
+    if match[2] or match[3]:
+        number = float(text)
+        return number if math.isfinite(number) else text
+    return int(text) if len(text) < 19 else text  # noqa: PLR2004 - digits that 64 bits hold for certain
+
+
+def _list(operation: Operation, parameter: Parameter, text: str) -> list[Any]:
+    if not text.startswith("["):
+        return [item.strip() for item in text.split(",") if item.strip()]
+    try:
+        found: list[Any] = msgspec.json.decode(text, type=list[Any])
+    except msgspec.MsgspecError:
+        raise _unfit(operation, parameter, "a JSON list, or values with commas between", text) from None
+    return found
+
+
+def _unfit(operation: Operation, parameter: Parameter, expected: str, text: str) -> ArgumentError:
+    return ArgumentError(
+        f"{operation.name}: expected {expected}, got {text[:100]!r} - at `{parameter.name}`", function=operation.name
+    )
+
+
+def _not_utf8(text: str | bytes) -> bool:
+    try:
+        text.decode() if isinstance(text, bytes) else text.encode()
+    except UnicodeError:
+        return True
+    return False
+
+
+def _kind(value: Any) -> str:
+    names = {list: "a list", str: "a string", bool: "a boolean", type(None): "null", int: "a number", float: "a number"}
+    return names[type(value)]

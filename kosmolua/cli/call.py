@@ -1,0 +1,324 @@
+"""``integrations:call`` and ``integrations:replicate``: one function, from a shell, as data."""
+
+from __future__ import annotations
+
+import os
+import select
+import stat
+import sys
+import time
+from collections import deque
+from typing import Any
+
+from msgspec import Struct
+
+from kosmolua.cli import arguments as arguments_
+from kosmolua.cli import output
+from kosmolua.cli.options import FLAGS, Options, assign, open_session
+from kosmolua.errors import ArgumentError, KosmoError, UsageError
+from kosmolua.gate.session import Entry, Reply, Session, resolve
+from kosmolua.replicate import catalogue
+from kosmolua.replicate.catalogue import Operation
+
+PATIENCE = 2.0  # seconds of silence on standard input before a person is told what is waited for
+MAX_PAGES = 10_000
+
+
+class Request(Struct, kw_only=True):
+    """A command line, understood."""
+
+    operation: Operation
+    arguments: dict[str, Any]
+    options: Options
+    all: bool = False
+    output: str | None = None
+
+
+def run(command: str, argv: list[str]) -> int:
+    if any(token in {"--help", "-h"} for token in argv[:2]):
+        print(_help(command))
+        return 0
+    if not argv and command == "integrations:replicate":
+        print(_functions())
+        return 0
+    began = time.perf_counter()
+    options, name = Options(), None
+    try:
+        name, rest = _function(command, argv, options)
+        request = read(resolve(name), rest, options)
+        with open_session(request.options) as session:
+            reply = _all_pages(session, request) if request.all else _call(session, request)
+    except KosmoError as error:
+        return _fail(error, name, began, as_json="--json" in argv)
+    _succeed(request, reply, began)
+    return 0
+
+
+# Reading the command line -----------------------------------------------------------------------------------------
+
+
+def _function(command: str, argv: list[str], options: Options) -> tuple[str, deque[str]]:
+    """The function's name, and the tokens behind it. Only shared flags may stand before it."""
+    rest = deque(argv)
+    while rest:
+        token = rest.popleft()
+        if not token.startswith("-"):
+            return token, rest
+        name, value = _split(token)
+        if name not in FLAGS:
+            break
+        _shared(options, name, value, rest)
+    raise UsageError(
+        "name the function first", hint=f"""for example: kosmo {command} {_example_name(command)} '{{}}' --json"""
+    )
+
+
+def read(operation: Operation, rest: deque[str], options: Options) -> Request:
+    """The rest of the command line. JSON first, flags over it, each in the order given."""
+    request = Request(operation=operation, arguments={}, options=options)
+    flags: list[tuple[str, str]] = []
+    text: str | None = None
+    while rest:
+        token = rest.popleft()
+        name, value = _split(token)
+        if not token.startswith("--"):
+            if text is not None:
+                raise UsageError(
+                    f"two JSON payloads: {text[:40]!r} and {token[:40]!r}; one is taken",
+                    hint="merge them into one object, or use --name value",
+                )
+            text = token
+        elif name in FLAGS:
+            _shared(options, name, value, rest)
+        elif name == "all":
+            request.all = True
+        elif name == "output":
+            request.output = value if value is not None else _next(rest, token)
+        elif name == "arg":
+            flags.append(_pair(value if value is not None else _next(rest, token)))
+        else:
+            flags.append(_flag(operation, token, value, rest))
+    request.arguments = _base(operation, text)
+    for name, value in flags:
+        _put(request.arguments, operation, name, value)
+    if request.all and not operation.paged:
+        raise UsageError(f"{operation.name} has no pages; --all goes with lists")
+    return request
+
+
+def _split(token: str) -> tuple[str, str | None]:
+    name, equals, value = token.removeprefix("--").partition("=")
+    name = name.replace("-", "_") if name.replace("-", "_") in FLAGS else name
+    return name, value if equals else None
+
+
+def _shared(options: Options, name: str, value: str | None, rest: deque[str]) -> None:
+    takes = FLAGS[name][0]
+    flag = f"--{name.replace('_', '-')}"
+    if takes is None and value is not None:
+        raise UsageError(f"{flag} takes no value")
+    assign(options, name, value if takes is None or value is not None else _next(rest, flag))
+
+
+def _next(rest: deque[str], flag: str) -> str:
+    if not rest:
+        raise UsageError(f"{flag}: expected a value behind it")
+    return rest.popleft()
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        raise UsageError(f"--arg: expected name=value, got {text!r}")
+    return name, value
+
+
+def _flag(operation: Operation, token: str, value: str | None, rest: deque[str]) -> tuple[str, str]:
+    """An argument by its name. The token behind it is its value, whatever it looks like; a boolean needs none."""
+    name = token.removeprefix("--").partition("=")[0]
+    if value is not None:
+        return name, value
+    parameter = operation.parameter(name.replace("-", "_").lower())
+    if parameter and parameter.kind == "boolean" and (not rest or rest[0] not in {"true", "false"}):
+        return name, "true"
+    return name, _next(rest, token)
+
+
+def _base(operation: Operation, text: str | None) -> dict[str, Any]:
+    if text == "-":
+        return arguments_.payload(sys.stdin.buffer.read(), "standard input")
+    if text is not None:
+        return arguments_.payload(text, "the payload")
+    if operation.parameters and _piped():
+        return _from_stdin()
+    return {}
+
+
+def _piped() -> bool:
+    try:
+        mode = os.fstat(0).st_mode
+    except OSError:
+        return False
+    return stat.S_ISFIFO(mode) or stat.S_ISREG(mode) or stat.S_ISSOCK(mode)
+
+
+def _from_stdin() -> dict[str, Any]:
+    """JSON from a pipe or a file; an empty one says nothing. A silent pipe is waited for, but not silently."""
+    ready, _, _ = select.select([0], [], [], PATIENCE)
+    if not ready:
+        print("kosmo: waiting for JSON on standard input; close it with </dev/null", file=sys.stderr)
+    data = sys.stdin.buffer.read()
+    if not data.strip():
+        return {}
+    return arguments_.payload(data, "standard input")
+
+
+def _put(arguments: dict[str, Any], operation: Operation, name: str, value: str) -> None:
+    if name == "path" and operation.name == "create_file":
+        arguments["content"] = _file(value)
+        arguments.setdefault("filename", os.path.basename(value))
+    else:
+        arguments_.put(arguments, operation, name, value)
+
+
+def _file(path: str) -> bytes:
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except OSError as error:
+        raise ArgumentError(f"create_file: cannot read {path!r}: {error.strerror}", function="create_file") from None
+
+
+# Calling ----------------------------------------------------------------------------------------------------------
+
+
+def _call(session: Session, request: Request) -> Reply:
+    return session.call(request.operation.name, request.arguments)
+
+
+def _all_pages(session: Session, request: Request) -> Reply:
+    """Every page from the one asked for, as one. Each of them goes past the gate and into the log."""
+    from kosmolua.replicate.client import next_cursor
+
+    results: list[Any] = []
+    seen: set[str] = set()
+    reply = _call(session, request)
+    while not request.options.dry_run:
+        results += reply.data.get("results", [])
+        cursor = next_cursor(reply.data, session.base_url(request.options.account))
+        if cursor is None:
+            break
+        if cursor in seen or len(seen) >= MAX_PAGES:
+            raise UsageError(f"{request.operation.name}: the pages go round in a circle", code="api_error")
+        seen.add(cursor)
+        request.arguments["cursor"] = cursor
+        reply = _call(session, request)
+    else:
+        return reply
+    return Reply({"next": None, "previous": None, "results": results}, reply.entry)
+
+
+# Telling ----------------------------------------------------------------------------------------------------------
+
+
+def _succeed(request: Request, reply: Reply, began: float) -> None:
+    data = output.plain(reply.data)
+    if request.output is not None:
+        data = _save(request.output, reply.data)
+    if request.options.json:
+        output.show_json(_envelope(request.operation.full_name, began, _meta(reply.entry, request), data=data))
+    elif request.output is not None:
+        print(f"wrote {data['size']} bytes to {data['path']}", file=sys.stderr)
+    elif isinstance(reply.data, bytes):
+        _show_bytes(reply.data)
+    elif isinstance(reply.data, str):
+        output.write_text(reply.data if reply.data.endswith("\n") else reply.data + "\n")
+    elif reply.data is not None:
+        output.write_text(output.to_json(reply.data) + "\n")
+
+
+def _show_bytes(data: bytes) -> None:
+    if sys.stdout.isatty():
+        raise UsageError(f"{len(data)} bytes of a file do not belong on a terminal", hint="write them: --output FILE")
+    output.write_bytes(data)
+
+
+def _save(path: str, data: Any) -> dict[str, Any]:
+    content = data if isinstance(data, bytes) else (data if isinstance(data, str) else output.to_json(data)).encode()
+    try:
+        with open(path, "wb") as file:
+            file.write(content)
+    except OSError as error:
+        raise UsageError(f"cannot write {path!r}: {error.strerror}") from None
+    return {"path": path, "size": len(content)}
+
+
+def _meta(entry: Entry, request: Request) -> dict[str, Any]:
+    return {
+        "operation": request.operation.operation_id,
+        "account": entry.account,
+        "access": entry.access,
+        "decision": entry.decision,
+        "rule": entry.rule,
+        "by": entry.by,
+        "dry_run": request.options.dry_run,
+        "emulated": request.options.emulate,
+        "status": entry.status,
+        "request_id": entry.request_id,
+    }
+
+
+def _envelope(function: str | None, began: float, meta: dict[str, Any], **fields: Any) -> dict[str, Any]:
+    name = f"{catalogue.PROVIDER}.{function}" if function else None
+    base = {"function": name, "success": "error" not in fields, "data": None, "error": None, "code": None}
+    return {**base, **fields, "meta": meta, "duration_ms": round((time.perf_counter() - began) * 1000, 3)}
+
+
+def _fail(error: KosmoError, name: str | None, began: float, *, as_json: bool) -> int:
+    if as_json:
+        operation = catalogue.find(name) if name else None
+        fields = output.failure(error)
+        meta = fields.pop("meta")
+        output.show_json(_envelope(operation.full_name if operation else name, began, meta, **fields))
+    else:
+        output.tell_error(error)
+    return error.exit_status
+
+
+# Help -------------------------------------------------------------------------------------------------------------
+
+
+def _example_name(command: str) -> str:
+    return "get_account" if command == "integrations:replicate" else "replicate.get_account"
+
+
+def _functions() -> str:
+    rows = "\n".join(
+        f"  {operation.name:<30}{operation.access:<7}{operation.summary}" for operation in catalogue.OPERATIONS
+    )
+    return f"functions of replicate; the prefix replicate_ may stand before each name\n\n{rows}"
+
+
+def _row(name: str, value: str | None, what: str) -> str:
+    flag = name.replace("_", "-") + (f" {value}" if value else "")
+    return f"  --{flag:<24}{what}"
+
+
+def _help(command: str) -> str:
+    prefix = "" if command == "integrations:replicate" else "replicate."
+    rows = "\n".join(_row(name, value, what) for name, (value, what) in FLAGS.items())
+    return f"""usage: kosmo {command} {prefix}FUNCTION [JSON] [--NAME VALUE ...] [FLAGS]
+
+Calls one function of the Replicate API. Its arguments are a JSON object, here or on standard input, and flags, which
+win over it: --name value, --name=value, --arg name=value, --input.text value. A flag's text means what the
+parameter's type says.
+
+{rows}
+  --all                     follow the pages of a list to its end
+  --output FILE             write the answer to a file
+  --path FILE               for create_file: the content and the filename
+
+example:
+  kosmo {command} {prefix}create_prediction --emulate --json \\
+      --version meta/meta-llama-3-8b-instruct --input.prompt 'a poem about rain' --prefer wait
+  kosmo integrations:replicate    lists the functions"""

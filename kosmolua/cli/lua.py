@@ -1,0 +1,212 @@
+"""``integrations:lua``: run a script, from a file, the command line or standard input."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+from kosmolua.cli import options as options_
+from kosmolua.cli import output
+from kosmolua.cli.options import Options
+from kosmolua.errors import KosmoError, UsageError
+from kosmolua.replicate import catalogue
+from kosmolua.runtime.isolate import Child
+from kosmolua.runtime.limits import Limits
+from kosmolua.runtime.run import MAX_SOURCE, Result, Script
+from kosmolua.runtime.run import run as run_script
+
+if TYPE_CHECKING:
+    import argparse
+
+    from kosmolua.gate.session import Session
+
+_DEFAULTS = Limits()
+
+
+def run(command: str, argv: list[str]) -> int:
+    began = time.perf_counter()
+    own, script_args = _divided(argv)
+    parsed = _parser(command).parse_args(own)
+    options = options_.shared(parsed)
+    try:
+        return _run(parsed, options, script_args)
+    except KosmoError as error:
+        return _tell(options, Result(error=error, duration=time.perf_counter() - began, isolation=parsed.isolation))
+
+
+def _run(parsed: argparse.Namespace, options: Options, script_args: list[str]) -> int:
+    limits = Limits(
+        cpu=parsed.cpu_limit, memory=parsed.memory_limit, output=parsed.output_limit, time=parsed.time_limit
+    )
+    script = _script(parsed, script_args)
+    child = Child(limits) if parsed.isolation == "standard" else None
+    try:
+        shown = output.ScriptOutput(limits, keep=options.json)
+        with options_.open_session(options, script=script.name) as session:
+
+            def handler(function: str, account: str, arguments: bytes) -> Any:
+                return session.call(function, arguments, account).data
+
+            result = run_script(script, handler, shown, limits=limits, isolation=parsed.isolation, child=child)
+            return _tell(options, result, script, shown, session)
+    finally:
+        if child:
+            child.close()
+
+
+def _divided(argv: list[str]) -> tuple[list[str], list[str]]:
+    """What is ours, and what stands behind ``--`` for the script."""
+    if "--" in argv:
+        at = argv.index("--")
+        return argv[:at], argv[at + 1 :]
+    return argv, []
+
+
+def _parser(command: str) -> options_.Parser:
+    made = options_.parser(
+        command,
+        "Run a Lua script against Replicate: in a process of its own, through the permission gate.",
+        "kosmo lua --emulate --eval 'return integrations.replicate.get_account{}'",
+    )
+    made.add_argument("file", nargs="?", metavar="FILE", help="the script; - or none: standard input")
+    made.add_argument("--eval", "-e", metavar="CODE", help="run this text instead of a file")
+    options_.add_shared(made)
+    made.add_argument("--isolation", choices=("standard", "none"), default="standard", help="none: in this process")
+    size, seconds = options_.size, options_.seconds
+    made.add_argument("--memory-limit", type=size, metavar="BYTES", default=_DEFAULTS.memory, help="default: 128M")
+    made.add_argument("--cpu-limit", type=seconds, metavar="SECONDS", default=_DEFAULTS.cpu, help="default: 30")
+    made.add_argument("--output-limit", type=size, metavar="BYTES", default=_DEFAULTS.output, help="default: 10M")
+    made.add_argument("--time-limit", type=seconds, metavar="SECONDS", help="wall clock; default: none")
+    made.add_argument("args", nargs="*", metavar="-- ARGS", help="arguments for the script, in `args` and `...`")
+    return made
+
+
+# The script -------------------------------------------------------------------------------------------------------
+
+
+def _script(parsed: argparse.Namespace, script_args: list[str]) -> Script:
+    if parsed.args:
+        raise UsageError(
+            f"unexpected argument {parsed.args[0]!r}",
+            hint=f"arguments for the script go behind --: -- {parsed.args[0]}",
+        )
+    name, source = _source(parsed.file, parsed.eval)
+    return Script(
+        source=source,
+        name=name,
+        args=script_args,
+        provider=catalogue.PROVIDER,
+        functions=[operation.names for operation in catalogue.OPERATIONS],
+    )
+
+
+def _source(file: str | None, code: str | None) -> tuple[str, bytes]:
+    if code is not None:
+        if file is not None:
+            raise UsageError(f"both --eval and the file {file!r} are given; one is run")
+        return "eval", os.fsencode(code)
+    if file not in (None, "-"):
+        return file or "", _checked(file or "", _read(file or ""))
+    if sys.stdin.isatty():
+        raise UsageError(
+            "no script: give a FILE, --eval CODE, or a script on standard input",
+            hint="""for example: kosmo lua --emulate --eval 'print("hello")'""",
+        )
+    return "stdin", _checked("standard input", sys.stdin.buffer.read(MAX_SOURCE + 1))
+
+
+def _read(file: str) -> bytes:
+    try:
+        with open(file, "rb") as opened:
+            return opened.read(MAX_SOURCE + 1)
+    except OSError as error:
+        reason = {"No such file or directory": "there is no such file", "Is a directory": "it is a directory"}
+        raise UsageError(
+            f"cannot read the script {file!r}: {reason.get(error.strerror, error.strerror)}",
+            hint="give the path of a Lua file, or --eval CODE",
+        ) from None
+
+
+def _checked(name: str, source: bytes) -> bytes:
+    """Source in another encoding than UTF-8 would go to the API as broken text; better said here."""
+    try:
+        if not source.startswith(b"\x1b"):
+            source.decode()
+    except UnicodeDecodeError as error:
+        line = source.count(b"\n", 0, error.start) + 1
+        raise UsageError(
+            f"{name} is not UTF-8: byte 0x{source[error.start]:02x} in line {line}", hint="save it as UTF-8"
+        ) from None
+    return source
+
+
+# Telling ----------------------------------------------------------------------------------------------------------
+
+
+def _tell(
+    options: Options,
+    result: Result,
+    script: Script | None = None,
+    shown: output.ScriptOutput | None = None,
+    session: Session | None = None,
+) -> int:
+    if options.json:
+        output.show_json(_envelope(options, result, script, shown, session))
+    elif result.error:
+        output.tell_error(result.error, _excerpt(script, result.error))
+    else:
+        _show_results(result.results)
+    return result.error.exit_status if result.error else 0
+
+
+def _show_results(results: list[Any]) -> None:
+    while results and results[-1] is None:
+        results = results[:-1]
+    for value in results:
+        text = value if isinstance(value, str) else output.to_json(value)
+        output.write_text((output.safe(text) if sys.stdout.isatty() else text) + "\n")
+
+
+def _excerpt(script: Script | None, error: KosmoError) -> str | None:
+    """The line of the script that the error names, with its neighbours."""
+    match = re.search(r":(\d+)$", getattr(error, "where", None) or "")
+    if not script or not match:
+        return None
+    lines = script.source.decode(errors="replace").split("\n")
+    at = int(match[1])
+    around = range(max(1, at - 1), min(len(lines), at + 1) + 1)
+    return "\n".join(f"  {'>' if number == at else ' '} {number:>4} | {lines[number - 1][:160]}" for number in around)
+
+
+def _envelope(
+    options: Options,
+    result: Result,
+    script: Script | None,
+    shown: output.ScriptOutput | None,
+    session: Session | None,
+) -> dict[str, Any]:
+    failed = output.failure(result.error) if result.error else {"error": None, "code": None, "meta": {}}
+    return {
+        "success": result.error is None,
+        "output": shown.text if shown else "",
+        "result": result.results[0] if result.results else None,
+        "results": result.results,
+        "error": failed["error"],
+        "code": failed["code"],
+        "execution_time_ms": round(result.duration * 1000, 3),
+        "memory_usage": result.memory,
+        "call_log": session.log if session else [],
+        "meta": {
+            **failed["meta"],
+            "script": script.name if script else None,
+            "account": options.account,
+            "emulated": options.emulate,
+            "engine": result.engine,
+            "isolation": result.isolation,
+            "cpu_time_ms": round(result.cpu * 1000, 3) if result.cpu is not None else None,
+            **({"calls_not_logged": session.unlogged} if session and session.unlogged else {}),
+        },
+    }

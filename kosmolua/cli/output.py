@@ -1,0 +1,109 @@
+"""What goes to standard output and standard error, and in which form.
+
+Standard output carries the result alone. With ``--json`` that is one envelope, indented where a person looks.
+"""
+
+from __future__ import annotations
+
+import base64
+import sys
+from typing import Any, Literal
+
+import msgspec
+
+from kosmolua.errors import KosmoError
+from kosmolua.runtime.limits import Limits, reached
+
+
+def show_json(value: Any) -> None:
+    """One JSON text and a line's end: on a terminal indented, in a pipe on one line."""
+    write_text(to_json(value, indent=sys.stdout.isatty()) + "\n")
+
+
+def to_json(value: Any, *, indent: bool = True) -> str:
+    encoded = msgspec.json.encode(value)
+    return (msgspec.json.format(encoded, indent=2) if indent else encoded).decode()
+
+
+def write_text(text: str) -> None:
+    """Text as UTF-8, whatever the locale says, at once."""
+    sys.stdout.flush()
+    write_bytes(text.encode("utf-8", "replace"))
+
+
+def write_bytes(data: bytes) -> None:
+    sys.stdout.buffer.write(data)
+    sys.stdout.buffer.flush()
+
+
+def plain(data: Any) -> Any:
+    """An answer as JSON can carry it: bytes become ``{"base64": …, "size": …}``."""
+    if isinstance(data, bytes):
+        return {"base64": base64.b64encode(data).decode(), "size": len(data)}
+    return data
+
+
+def show_error(error: KosmoError, *, as_json: bool) -> int:
+    """The error in the form asked for. Returns the exit status that goes with it."""
+    if as_json:
+        show_json({"success": False, **failure(error)})
+    else:
+        tell_error(error)
+    return error.exit_status
+
+
+def failure(error: KosmoError) -> dict[str, Any]:
+    """An error's fields in an envelope: the message, the code, and the rest under ``meta``."""
+    rest = error.to_dict()
+    return {"error": rest.pop("message"), "code": rest.pop("code"), "meta": rest}
+
+
+def tell_error(error: KosmoError, excerpt: str | None = None) -> None:
+    """The error for a person: where, what, and what to do next."""
+    where = getattr(error, "where", None)
+    print(safe(f"error: {f'{where}: ' if where else ''}{error.message}"), file=sys.stderr)
+    if excerpt:
+        print(safe(excerpt), file=sys.stderr)
+    traceback = getattr(error, "traceback", None)
+    if traceback and "\n" in traceback:
+        print(safe("\n".join(f"    {line}" for line in ["stack:", *traceback.splitlines()])), file=sys.stderr)
+    if error.hint:
+        print(safe(f"hint: {error.hint}"), file=sys.stderr)
+
+
+def safe(text: str) -> str:
+    """The text with every control character but newline and tab written out."""
+    from kosmolua.gate.prompt import visible
+
+    return "".join(c if c in "\n\t" or c.isprintable() else visible(c) for c in text)
+
+
+class ScriptOutput:
+    """Takes what a script prints: shows it as it comes, or keeps it for an envelope. Logs go to standard error.
+
+    Raises a `LimitError` once more than the limit has come; what came until then is shown or kept.
+    """
+
+    def __init__(self, limits: Limits, *, keep: bool) -> None:
+        self._limits = limits
+        self._keep = keep
+        self._kept: list[bytes] = []
+        self._left = limits.output
+        self._escape = not keep and sys.stdout.isatty()
+
+    @property
+    def text(self) -> str:
+        return b"".join(self._kept).decode(errors="replace")
+
+    def write(self, stream: Literal[1, 2], text: bytes) -> None:
+        fits = text if self._left is None else text[: self._left]
+        if stream == 2:  # noqa: PLR2004 - as everywhere: 1 output, 2 errors
+            print(safe(fits.decode(errors="replace")), end="", file=sys.stderr, flush=True)
+        elif self._keep:
+            self._kept.append(fits)
+        else:
+            write_bytes(safe(fits.decode(errors="replace")).encode() if self._escape else fits)
+        if self._left is not None:
+            self._left -= len(fits)
+        if len(fits) < len(text):
+            raise reached("output", self._limits)
