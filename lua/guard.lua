@@ -6,6 +6,7 @@
 local M = {
   pcall = pcall,
   xpcall = xpcall,
+  create = coroutine.create,
   resume = coroutine.resume,
   wrap = coroutine.wrap,
 }
@@ -28,14 +29,20 @@ local function finish(ok, ...)
   return ...
 end
 
-local function guarded()
+local function guarded(hook)
+  -- LuaJIT's hook holds for every coroutine; PUC Lua wants it set on each.
+  M.create = jit and create or function(f)
+    local co = create(f)
+    debug.sethook(co, hook, "", INSTRUCTIONS)
+    return co
+  end
   M.pcall = function(f, ...) return alive(raw_pcall(f, ...)) end
   M.xpcall = function(f, handler, ...)
     return alive(raw_xpcall(f, function(...) return handler(alive(...)) end, ...))
   end
   M.resume = function(co, ...) return alive(raw_resume(co, ...)) end
   M.wrap = function(f)
-    local co = create(f)
+    local co = M.create(f)
     return function(...) return finish(alive(raw_resume(co, ...))) end
   end
 end
@@ -45,8 +52,7 @@ function M.limit(cpu, memory)
   if not (cpu or memory) then return end
   if jit then jit.off() end
   local ends, kilobytes = cpu and clock() + cpu, memory and memory / 1024
-  guarded()
-  debug.sethook(function()
+  local function hook()
     if ends and clock() > ends then
       dead = format("cpu limit of %g s reached", cpu)
     elseif kilobytes and collectgarbage("count") > kilobytes then
@@ -54,14 +60,14 @@ function M.limit(cpu, memory)
       if collectgarbage("count") > kilobytes then dead = format("memory limit of %d bytes reached", memory) end
     end
     if dead then error(dead, 0) end
-  end, "", INSTRUCTIONS)
+  end
+  guarded(hook)
+  debug.sethook(hook, "", INSTRUCTIONS)
 end
 
 --- Which limit ended the run: "cpu", "memory" or nil.
 function M.reached() return dead and (string.find(dead, "^cpu") and "cpu" or "memory") end
 
-function M.stop()
-  debug.sethook()
-end
+function M.stop() debug.sethook() end
 
 return M

@@ -225,7 +225,8 @@ local function read_number()
   local digits = sub(text, at, stop)
   at = stop + 1
   local number = tonumber(digits)
-  if whole and (number > MAX_EXACT or number < -MAX_EXACT) then return digits end
+  local large = number >= MAX_EXACT or number <= -MAX_EXACT
+  if whole and large and format("%.0f", number) ~= digits then return digits end
   return number
 end
 

@@ -34,6 +34,11 @@ else
   end
 end
 
+-- The number of two halves of 32 bits, where a double holds it exactly.
+local function exact(high, low)
+  if high < 2097152 or (high == 2097152 and low == 0) then return high * 4294967296 + low end
+end
+
 -- Decimal text of a 64-bit integer given as two halves of 32 bits, for those no double holds exactly.
 local function decimal(high, low, negative)
   local digits = ""
@@ -69,8 +74,7 @@ end
 
 local function u64()
   local high, low = u32(), u32()
-  if high < 2097152 then return high * 4294967296 + low end
-  return decimal(high, low, false)
+  return exact(high, low) or decimal(high, low, false)
 end
 
 local function i64()
@@ -83,8 +87,8 @@ local function i64()
   if low == 4294967296 then
     high, low = high + 1, 0
   end
-  if high < 2097152 then return -(high * 4294967296 + low) end
-  return decimal(high, low, true)
+  local size = exact(high, low)
+  return size and -size or decimal(high, low, true)
 end
 
 local read

@@ -30,8 +30,8 @@ env.pcall, env.xpcall = guard.pcall, guard.xpcall
 -- print                    the bridge gives its own, which reaches the host
 
 -- 5.2 Coroutine manipulation
-env.coroutine = pick(coroutine, "create isyieldable running status yield")
-env.coroutine.resume, env.coroutine.wrap = guard.resume, guard.wrap
+env.coroutine = pick(coroutine, "isyieldable running status yield")
+env.coroutine.create, env.coroutine.resume, env.coroutine.wrap = guard.create, guard.resume, guard.wrap
 
 -- 5.3 Modules
 -- package                  loaders, C libraries, and `loaded` with everything refused here

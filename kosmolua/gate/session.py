@@ -208,7 +208,7 @@ def _refused(operation: Operation) -> PermissionDeniedError:
 
 def _unasked(operation: Operation, rule: str) -> PermissionDeniedError:
     return PermissionDeniedError(
-        f"{operation.name}: this {operation.access} needs a person's approval, and there is no terminal to ask on: {rule}",
+        f"{operation.name}: this {operation.access} needs approval, and there is no terminal to ask on: {rule}",
         code="approval_required",
         hint=f"allow it for this command: --{operation.access} allow, or bypass the policy: --force",
     )

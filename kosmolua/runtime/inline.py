@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import gc
 
-from kosmolua.errors import LimitError
 from kosmolua.runtime import marshal
 from kosmolua.runtime.limits import Limits, reached
 from kosmolua.runtime.port import Port, Start
@@ -15,6 +14,7 @@ from kosmolua.runtime.state import State
 
 # Lua stops itself this far below the hard limit, which is met outside of Lua's own error handling.
 MARGIN = 16 * 1024 * 1024
+PUSH = 1024 * 1024  # what handing over an answer may take beside the answer
 
 
 class _Callbacks:
@@ -22,7 +22,7 @@ class _Callbacks:
 
     def __init__(self, state: State, port: Port, first: bytes) -> None:
         self.failure: BaseException | None = None
-        self._state = state
+        self.state: State | None = state
         self._port = port
         self._answer: bytes | None = first
 
@@ -39,8 +39,8 @@ class _Callbacks:
     def wait(self) -> bytes | int:
         """The answer, or 0 where handing it over could exhaust Lua's memory inside this very call."""
         answer, self._answer = self._answer or b"", None
-        limit = self._state.memory_limit
-        if limit and self._state.memory_used + len(answer) + 1024 * 1024 > limit:
+        limit = self.state.memory_limit if self.state else None
+        if self.state and limit and self.state.memory_used + len(answer) + PUSH > limit:
             return 0
         return answer
 
@@ -54,10 +54,13 @@ def run(start: Start, port: Port, limits: Limits) -> None:
         state.serve(callbacks.submit, callbacks.wait)
     except state.memory_error:
         raise reached("memory", limits) from None
+    except state.error:
+        if not callbacks.failure:
+            raise
     finally:
         port.stop()
+        callbacks.state = None
         del state
-        callbacks._state = None  # type: ignore[assignment]  # noqa: SLF001
         gc.collect()  # lupa's states are freed by the cycle collector alone
-    if callbacks.failure and not (port.done and not isinstance(callbacks.failure, LimitError)):
+    if callbacks.failure and not port.done:
         raise callbacks.failure

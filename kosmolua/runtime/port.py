@@ -21,7 +21,7 @@ MAX_FRAME = 64 * 1024 * 1024
 MAX_SLEEP = 366 * 24 * 3600.0
 
 
-class Start(Struct, kw_only=True, omit_defaults=True):
+class Start(Struct, kw_only=True):
     """The first frame, from the host: what to run and what the script finds. ``functions`` lists names in groups."""
 
     source: bytes

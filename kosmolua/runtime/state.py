@@ -67,10 +67,12 @@ def _source(directory: str, name: str) -> bytes:
 
 
 class State:
-    """A LuaJIT state, or PUC Lua 5.4 where lupa has no LuaJIT (macOS). ``memory_limit`` is in bytes."""
+    """A LuaJIT state, or PUC Lua 5.4 where lupa has no LuaJIT (macOS). ``memory_limit`` is in bytes; ``engine`` is
+    a module of lupa, the best there is where none is named.
+    """
 
-    def __init__(self, memory_limit: int | None = None) -> None:
-        runtime, self.memory_error = _engine()
+    def __init__(self, memory_limit: int | None = None, engine: str | None = None) -> None:
+        runtime, self.error, self.memory_error = _engine(engine)
         options = {"max_memory": memory_limit} if memory_limit else {}
         self._lua = runtime(
             encoding=None,
@@ -88,8 +90,9 @@ class State:
             define(name.encode(), _source(directory, name))
 
     @property
-    def engine(self) -> str:
-        return _text(self._lua.lua_implementation)
+    def has_ffi(self) -> bool:
+        """Whether the state can read and write file descriptors without Python."""
+        return bool(self._lua.eval("jit ~= nil"))
 
     @property
     def memory_used(self) -> int:
@@ -112,17 +115,20 @@ class State:
         return self._lua.execute(source, self._use)
 
 
-def _engine() -> tuple[Any, type[Exception]]:
-    try:
-        from lupa import luajit21 as engine
-    except ImportError:
-        from lupa import lua54 as engine
-    return engine.LuaRuntime, engine.LuaMemoryError
+def _engine(name: str | None) -> tuple[Any, type[Exception], type[Exception]]:
+    """The engine of that name, or the best that lupa's wheel holds on this platform."""
+    from importlib import import_module
+
+    for candidate in (name,) if name else ("luajit21", "lua54"):
+        try:
+            module = import_module(f"lupa.{candidate}")
+        except ImportError:
+            continue
+        return module.LuaRuntime, module.LuaError, module.LuaMemoryError
+    raise ConfigurationError(
+        "lupa has neither LuaJIT nor Lua 5.4 here", hint="install it again: pip install --force-reinstall lupa"
+    )
 
 
 def _deny(*_: Any) -> Any:
     raise AttributeError("nothing of Python's is to be had here")
-
-
-def _text(value: str | bytes) -> str:
-    return value.decode() if isinstance(value, bytes) else value

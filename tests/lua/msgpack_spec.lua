@@ -1,0 +1,89 @@
+local T = {}
+
+local function round_trip(use, value)
+  local msgpack = use("msgpack")
+  return msgpack.decode(msgpack.encode(value))
+end
+
+T["brings every size of integer back"] = function(use)
+  for _, number in ipairs({ 0, 127, 128, 255, 256, 65535, 65536, 2 ^ 32 - 1, 2 ^ 32, 2 ^ 53, -1, -32, -33, -128, -129,
+    -32768, -32769, -2 ^ 31, -2 ^ 31 - 1, -2 ^ 53 }) do
+    local back = round_trip(use, number)
+    assert(back == number, ("%.0f came back as %s"):format(number, tostring(back)))
+  end
+end
+
+T["brings doubles back bit by bit"] = function(use)
+  for _, number in ipairs({ 0.1, -1 / 3, 1e308, 5e-324, 2 ^ 60, -2 ^ 70 }) do
+    assert(round_trip(use, number) == number)
+  end
+end
+
+T["brings every length of string, list and map back"] = function(use)
+  for _, length in ipairs({ 0, 15, 16, 31, 32, 255, 256, 65535, 65536 }) do
+    assert(#round_trip(use, ("x"):rep(length)) == length)
+    local list, map = {}, {}
+    for i = 1, length do
+      list[i], map["k" .. i] = i, i
+    end
+    local back = round_trip(use, { list = list, map = map })
+    for i = 1, length do
+      assert(back.list[i] == i and back.map["k" .. i] == i)
+    end
+  end
+end
+
+T["reads 64 bits beyond what a double holds as decimal text"] = function(use)
+  local decode = use("msgpack").decode
+  assert(decode("\207\0\32\0\0\0\0\0\1") == "9007199254740993")
+  assert(decode("\207\255\255\255\255\255\255\255\255") == "18446744073709551615")
+  assert(decode("\211\128\0\0\0\0\0\0\0") == "-9223372036854775808")
+  assert(decode("\211\255\223\255\255\255\255\255\255") == "-9007199254740993")
+  assert(decode("\211\255\255\255\255\255\255\255\255") == -1)
+end
+
+T["marks an empty list, and leaves an absent field out"] = function(use)
+  local msgpack, values = use("msgpack"), use("values")
+  assert(msgpack.encode(msgpack.decode("\144")) == "\144")
+  assert(msgpack.encode({}) == "\128")
+  local map = msgpack.decode("\130\161a\192\161b\1")
+  assert(map.a == nil and map.b == 1)
+  assert(msgpack.decode("\146\192\1")[1] == values.null)
+end
+
+T["never runs a metamethod of what it writes"] = function(use)
+  local msgpack = use("msgpack")
+  local trap = function() error("a metamethod ran") end
+  local t = setmetatable({ a = 1 }, { __index = trap, __len = trap, __pairs = trap, __newindex = trap, __call = trap })
+  assert(msgpack.decode(msgpack.encode(t)).a == 1)
+end
+
+T["refuses bytes where text belongs, but for the fields of the first level when asked"] = function(use)
+  local msgpack = use("msgpack")
+  assert(msgpack.encode({ content = "\255" }, true) == "\129\167content\196\1\255")
+  local ok, refusal = pcall(msgpack.encode, { input = { text = "\255" } }, true)
+  assert(not ok and msgpack.is_refusal(refusal))
+  assert(refusal.path == "input.text" and refusal.reason == "string is not UTF-8")
+end
+
+T["names where a cycle closes, and where nesting goes too deep"] = function(use)
+  local msgpack = use("msgpack")
+  local loop = { a = { b = {} } }
+  loop.a.b.c = loop.a
+  local _, refusal = pcall(msgpack.encode, loop)
+  assert(refusal.reason == "table contains itself" and refusal.path == "a.b.c", refusal.path)
+  local deep = {}
+  for _ = 1, 250 do
+    deep = { deep }
+  end
+  _, refusal = pcall(msgpack.encode, deep)
+  assert(refusal.reason == "more than 200 levels")
+end
+
+T["takes the same table twice, which is no cycle"] = function(use)
+  local shared = { 1 }
+  local back = round_trip(use, { shared, shared })
+  assert(back[1][1] == 1 and back[2][1] == 1)
+end
+
+return T

@@ -1,0 +1,19 @@
+-- A spec file returns a table of named tests; each gets `use`, the loader of the modules under test.
+-- Returns lines of "ok name" or "not ok name: why".
+
+local use, tests = ...
+
+local names = {}
+for name in pairs(tests) do
+  names[#names + 1] = name
+end
+table.sort(names)
+
+local lines = {}
+for i, name in ipairs(names) do
+  local ok, why = xpcall(function() tests[name](use) end, function(e)
+    return type(e) == "string" and debug.traceback(e, 2) or tostring(e)
+  end)
+  lines[i] = ok and "ok " .. name or "not ok " .. name .. ": " .. why
+end
+return table.concat(lines, "\0")

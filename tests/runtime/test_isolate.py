@@ -1,0 +1,149 @@
+"""The child: what it is made of, how it dies, and that nothing stays behind."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from kosmolua.errors import ScriptError
+from kosmolua.runtime.isolate import Child
+from kosmolua.runtime.limits import Limits
+from kosmolua.runtime.port import Port, Start
+from kosmolua.runtime.run import Script, run
+
+
+def start(source):
+    return Start(source=source, name=b"x", provider="replicate", functions=[("echo",)])
+
+
+def open_descriptors():
+    return set(os.listdir("/proc/self/fd"))
+
+
+def test_the_child_holds_no_client_no_keyring_no_gate():
+    """What the worker imports is a security statement: a fresh interpreter proves it."""
+    code = "import sys, kosmolua.runtime.worker, lupa.luajit21; print('\\n'.join(sys.modules))"
+    loaded = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True, check=True).stdout.split()
+
+    forbidden = {"httpx", "httpcore", "ssl", "socket", "keyring", "msgspec", "http", "urllib", "pickle", "subprocess"}
+    assert not forbidden & set(loaded)
+    allowed = {"kosmolua", "kosmolua.errors", "kosmolua.runtime", "kosmolua.runtime.state", "kosmolua.runtime.worker"}
+    assert allowed == {name for name in loaded if name.startswith("kosmolua")}
+
+
+def test_the_child_sees_no_environment_and_no_files_of_the_host(host, monkeypatch):
+    """No variable and no descriptor of the host is in the child but the three pipes."""
+    monkeypatch.setenv("REPLICATE_API_KEY", "r8_marked")
+    seen = {}
+
+    def handler(*_):
+        pid = child._pid
+        seen["environment"] = open(f"/proc/{pid}/environ", "rb").read()
+        seen["descriptors"] = sorted(os.listdir(f"/proc/{pid}/fd"))
+        seen["command"] = open(f"/proc/{pid}/cmdline", "rb").read()
+        return {}
+
+    child = Child(Limits())
+    child.run(start(b"integrations.replicate.echo{}"), Port(handler, host))
+
+    assert b"marked" not in seen["environment"] + seen["command"]
+    assert {b"LC_ALL=C.UTF-8", b"TZ=UTC0"} == set(seen["environment"].strip(b"\0").split(b"\0"))
+    assert ["0", "1", "2"] == seen["descriptors"]
+
+
+def test_nothing_stays_behind(host):
+    """After good runs, failed runs and killed runs there is no child and no descriptor more than before."""
+    script = {name: Script(source=source, name=name) for name, source in {
+        "good": b"return 1", "bad": b"error('x')", "killed": b"while true do end", "unused": b"",
+    }.items()}  # fmt: skip
+    before = open_descriptors()
+
+    run(script["good"], host, host)
+    run(script["bad"], host, host)
+    run(script["killed"], host, host, limits=Limits(cpu=0.1))
+    Child(Limits()).close()
+
+    assert before == open_descriptors()
+    with pytest.raises(ChildProcessError):
+        os.waitpid(-1, os.WNOHANG)
+
+
+def test_a_crash_is_told_as_one(host):
+    """A child that dies of a signal is a script that crashed the interpreter, never an internal error."""
+    child = Child(Limits())
+
+    def handler(*_):
+        os.kill(child._pid, signal.SIGSEGV)
+        return {}
+
+    with pytest.raises(ScriptError, match=r"crashed the Lua interpreter \(SIGSEGV\)") as caught:
+        child.run(start(b"integrations.replicate.echo{} sleep(60)"), Port(handler, host))
+
+    assert "script_crashed" == caught.value.code
+
+
+def test_a_child_killed_from_outside_is_told_as_such(host):
+    """SIGKILL that is not ours is named, with its likeliest cause."""
+    child = Child(Limits())
+
+    def handler(*_):
+        os.kill(child._pid, signal.SIGKILL)
+        return {}
+
+    with pytest.raises(ScriptError, match="killed from outside"):
+        child.run(start(b"integrations.replicate.echo{}"), Port(handler, host))
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [b"", b"\xc1", b"\x93\xa4call\x01", b"\x93\xa5print\x03\xc4\x00", b"\x92\xa4nope\x01", b"\x94\xa4call\xa11\xa0\xa0"],
+    ids=["empty", "invalid", "short", "stream", "tag", "type"],
+)
+def test_garbage_ends_the_run(host, frame):
+    """A frame that is none is refused before anything is done with it."""
+    with pytest.raises(ScriptError, match="a frame that is none") as caught:
+        Port(host, host).submit(frame)
+
+    assert "script_crashed" == caught.value.code
+    assert [] == host.calls
+
+
+def test_a_frame_after_the_end_is_refused(host):
+    """Once a run is over its state can do nothing more."""
+    port = Port(host, host)
+    port.stop()
+
+    with pytest.raises(ScriptError, match="after its end"):
+        port.submit(b"\x93\xa5print\x01\xc4\x01x")
+
+    assert b"" == host.printed
+
+
+def test_the_plain_lua_engine_speaks_over_pipes_too(host):
+    """Where lupa has no LuaJIT the worker serves the same frames through Python."""
+    code = (
+        "from kosmolua.runtime import worker, state; import sys;"
+        "s = state.State(memory_limit=64 << 20, engine='lua54'); assert not s.has_ffi; worker.serve(s, 0, 1)"
+    )
+    from kosmolua.runtime import marshal
+
+    process = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    frame = marshal.encode(start(b"return integrations.replicate.echo{ a = { 1, 2.5 } }"))
+    process.stdin.write(len(frame).to_bytes(4) + frame)
+    process.stdin.flush()
+    port = Port(host, host)
+    while port.done is None:
+        answer = port.submit(process.stdout.read(int.from_bytes(process.stdout.read(4))))
+        if answer:
+            process.stdin.write(len(answer).to_bytes(4) + answer)
+            process.stdin.flush()
+    process.stdin.close()
+    process.stdout.close()
+
+    assert 0 == process.wait(10)
+    assert port.done.ok
+    assert "Lua 5.4" == port.done.engine
+    assert [("echo", "", {"a": [1, 2.5]})] == host.calls

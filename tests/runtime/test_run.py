@@ -1,0 +1,355 @@
+"""What a script sees and what its host gets, the same in a child and in this process."""
+
+import time
+
+import pytest
+
+from kosmolua.errors import ApiError, LimitError
+from kosmolua.runtime.limits import Limits
+
+
+class StillClock:
+    """Time stands until somebody sleeps."""
+
+    def __init__(self):
+        self.now = 1_700_000_000.25
+
+    def time(self):
+        return self.now
+
+    def sleep(self, seconds):
+        self.now += seconds
+
+
+def test_returned_values_come_back_in_order(lua):
+    """All values a chunk returns are the results, absent ones included."""
+    result = lua('return 1, "two", nil, { 3 }, { four = 4 }, {}, json.array{}, true')
+
+    assert [1, "two", None, [3], {"four": 4}, {}, [], True] == result.results
+    assert result.error is None
+
+
+def test_output_is_kept_in_order(lua, host):
+    """print joins with tabs and ends the line; log goes its own way; dump shows tables."""
+    lua('print("a", 1, nil, true) log("to the log") dump({ 1, x = "y" }) print()')
+
+    assert b'a\t1\tnil\ttrue\n{ 1, x = "y" }\n\n' == host.printed
+    assert b"to the log\n" == host.logged
+
+
+def test_print_streams(lua, host):
+    """A line is with the host before the script goes on."""
+    seen = []
+    host.answers["echo"] = {}
+    original = host.__class__.__call__
+
+    def handler(*args):
+        seen.append(host.printed)
+        return original(host, *args)
+
+    from kosmolua.runtime.run import Script, run
+
+    run(
+        Script(source=b"print('one') integrations.replicate.echo{} print('two')", name="x", functions=[("echo",)]),
+        handler,
+        host,
+    )
+
+    assert [b"one\n"] == seen
+    assert b"one\ntwo\n" == host.printed
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "integrations.replicate.echo",
+        "integrations.replicate.replicate_echo",
+        "integrations.replicate['echo.get']",
+        "integrations.replicate.default.echo",
+        "app.integrations.replicate.echo",
+        "app.integrations.replicate.default.replicate_echo",
+    ],
+)
+def test_every_name_reaches_the_same_function(lua, host, path):
+    """Short, prefixed and API names, with and without `app` and `default`, are one function."""
+    result = lua(f"return {path}{{ a = 1 }}")
+
+    assert [{"ok": True}] == result.results
+    assert [("echo", "", {"a": 1})] == host.calls
+
+
+def test_named_accounts(lua, host):
+    """`integrations.replicate.work` calls on the account of that name."""
+    lua("integrations.replicate.work.echo{}", accounts=["work"])
+
+    assert [("echo", "work", {})] == host.calls
+
+
+def test_values_go_out_as_they_are(lua, host):
+    """Numbers, text, nested lists and objects, marks and nulls reach the host unchanged."""
+    lua("""integrations.replicate.echo{
+      whole = 7, large = 2^53, fraction = 0.5, text = "é\\0x", no = false, list = { 1, { 2 } }, empty = {},
+      none = json.array{}, hole = { 1, json.null, 3 }, object = json.object{ "a" },
+    }""")
+
+    ((_, _, arguments),) = host.calls
+    assert {
+        "whole": 7, "large": 2**53, "fraction": 0.5, "text": "é\0x", "no": False, "list": [1, [2]], "empty": {},
+        "none": [], "hole": [1, None, 3], "object": {"1": "a"},
+    } == arguments  # fmt: skip
+
+
+def test_values_come_in_as_documented(lua, host):
+    """Null fields are absent, null items json.null, big integers digits, empty lists stay lists."""
+    host.answers["echo"] = {
+        "error": None, "list": [], "map": {}, "items": [1, None], "big": 2**53 + 1, "huge": 2**80, "text": "\u2028é",
+        "bytes": b"\xff\x00",
+    }  # fmt: skip
+    result = lua("""
+      local v = integrations.replicate.echo{}
+      assert(v.error == nil and v.items[2] == json.null and #v.items == 2)
+      assert(v.bytes == "\\255\\0")
+      v.bytes = nil
+      return v
+    """)
+
+    assert [
+        {"list": [], "map": {}, "items": [1, None], "big": str(2**53 + 1), "huge": str(2**80), "text": "\u2028é"}
+    ] == result.results
+
+
+def test_a_large_page_arrives_whole(lua, host):
+    """Two megabytes of list go in and come back equal."""
+    page = {"next": None, "results": [{"id": f"id{i}", "text": "x" * 150, "n": i, "f": i / 7} for i in range(10_000)]}
+    host.answers["echo"] = page
+
+    result = lua("local p = integrations.replicate.echo{} assert(#p.results == 10000) return p.results")
+
+    assert page["results"] == result.results[0]
+
+
+def test_errors_are_tables_that_read_well(lua):
+    """A failed call raises a table with code, status, hint; as text it is the message."""
+    result = lua("""
+      local ok, e = pcall(integrations.replicate.fail, {})
+      return ok, tostring(e), "because " .. e, e .. "!", e.code, e.status, e.hint, e["function"], type(e)
+    """)
+
+    message = "fail: 404 Not Found: no such thing"
+    assert [
+        False, message, f"because {message}", f"{message}!", "not_found", 404, "look again", None, "table",
+    ] == result.results  # fmt: skip
+
+
+def test_an_uncaught_call_error_keeps_its_code(lua):
+    """What the host said is what the run ends with, and the script's own line is named."""
+    result = lua("local function go()\n  local p = integrations.replicate.fail{}\n  return p\nend\nlocal x = go()")
+
+    assert "not_found" == result.error.code
+    assert 404 == result.error.status
+    assert "flow.lua:2" == result.error.where
+    assert "flow.lua:2 in 'go'\nflow.lua:5 in main chunk" == result.error.traceback
+
+
+@pytest.mark.parametrize(
+    ("source", "code", "message", "where"),
+    [
+        ("local x =\n= 1", "syntax_error", "unexpected symbol near '='", "flow.lua:2"),
+        ("\n\nerror('boom')", "script_error", "boom", "flow.lua:3"),
+        ("error({ message = 'as a table' })", "script_error", "as a table", "flow.lua:1"),
+        ("local x = nil + 1", "script_error", "attempt to perform arithmetic on a nil value", "flow.lua:1"),
+        ("error()", "script_error", "nil", "flow.lua:1"),
+        ("return print", "script_error", "cannot return this value: a function cannot leave the script", None),
+        (
+            "local t = {} t.t = t return t", "script_error",
+            "cannot return this value: table contains itself - at `result[1].t`", None,
+        ),
+        (
+            "return { a = '\\255' }", "script_error",
+            "cannot return this value: string is not UTF-8 - at `result[1].a`", None,
+        ),
+        (
+            "local r = integrations.replicate.echo{ input = { images = { 1, a = 2 } } }", "invalid_arguments",
+            "echo: table mixes list and named keys - at `input.images` (flow.lua:1)", "flow.lua:1",
+        ),
+        (
+            "local r = integrations.replicate.echo(1)", "invalid_arguments",
+            "echo: expected one table of named arguments, as in echo{...}, got a number (flow.lua:1)", "flow.lua:1",
+        ),
+        (
+            "local r = integrations.replicate.echo({}, 1)", "invalid_arguments",
+            "echo: expected one table of named arguments, as in echo{...}, got several values (flow.lua:1)",
+            "flow.lua:1",
+        ),
+        (
+            "local r = integrations.replicate.echo{ 'x' }", "invalid_arguments",
+            "echo: expected named arguments, got a list (flow.lua:1)", "flow.lua:1",
+        ),
+        (
+            "local f = integrations.replicate.ecko", "unknown_function",
+            "no function is called 'ecko' (flow.lua:1)", "flow.lua:1",
+        ),
+        (
+            "local f = integrations.github", "unknown_function",
+            'no integration is called "github"; there is replicate (flow.lua:1)', "flow.lua:1",
+        ),
+        ("sleep('x')", "invalid_arguments", "sleep: expected seconds, zero or more, got x (flow.lua:1)", "flow.lua:1"),
+        ("sleep(-1)", "invalid_arguments", "sleep: expected seconds, zero or more, got -1 (flow.lua:1)", "flow.lua:1"),
+    ],
+)  # fmt: skip
+def test_failures_say_what_and_where(lua, source, code, message, where):
+    """Each failure is a sentence with a code and the script's line."""
+    error = lua(source).error
+
+    assert (code, message, where) == (error.code, error.message, error.where)
+
+
+def test_arguments(lua):
+    """What the command line gave is in `args` and in `...`."""
+    assert [["a", "b c"], "a", "b c"] == lua("return args, ...", args=["a", "b c"]).results
+
+
+def test_time_is_the_hosts(lua):
+    """time and sleep go by the clock that the host passes in."""
+    result = lua("local t = time() sleep(1.5) return t, time() - t", clock=StillClock())
+
+    assert [1_700_000_000.25, 1.5] == result.results
+
+
+def test_a_shebang_and_a_byte_order_mark_are_passed_over(lua):
+    """The first line may name an interpreter; line numbers stay what an editor shows."""
+    assert [1] == lua("\ufeffreturn 1").results
+    assert "flow.lua:2" == lua("#!/usr/bin/env kosmo\nlocal x = nil .. 'a'").error.where
+
+
+def test_bytecode_is_refused(lua):
+    """LuaJIT does not verify bytecode, so none is loaded, with a shebang before it or without."""
+    assert "bytecode" in lua(b"\x1bLJ\x02\x00").error.message
+    assert "syntax_error" == lua(b"#!x\n\x1bLJ\x02\x00").error.code
+
+
+def test_calls_work_in_coroutines_and_callbacks(lua, host):
+    """A call from a coroutine, from pcall, from a sort comparator and from a gsub callback is a call."""
+    result = lua("""
+      local echo = integrations.replicate.echo
+      local co = coroutine.wrap(function() coroutine.yield(echo{}.ok) end)
+      local in_coroutine, in_gsub = co(), nil
+      local in_pcall = select(2, pcall(echo, {})).ok
+      local list = { 2, 1 }
+      table.sort(list, function(a, b) echo{} return a < b end)
+      string.gsub("x", "x", function() in_gsub = echo{}.ok end)
+      return in_coroutine, in_pcall, list, in_gsub
+    """)
+
+    assert [True, True, [1, 2], True] == result.results
+    assert len(host.calls) >= 4
+
+
+def test_host_functions_outlive_what_a_script_overwrites(lua, host):
+    """A script that breaks every global and every library table still prints, calls and fails well."""
+    result = lua("""
+      local echo, print_, table_ = integrations.replicate.echo, print, table
+      for _, library in ipairs{ string, table, math, coroutine, os } do
+        for name in pairs(library) do library[name] = false end
+      end
+      for _, name in ipairs{ "pairs", "type", "next", "select", "tostring", "pcall", "error", "json", "integrations" } do
+        _G[name] = false
+      end
+      print_("still", 1)
+      return echo{ a = { 1 } }
+    """)
+
+    assert [{"ok": True}] == result.results
+    assert b"still\t1\n" == host.printed
+
+
+def test_a_cpu_limit_ends_the_run(lua):
+    """An endless loop ends with the limit that ended it, and how to raise it."""
+    error = lua("while true do end", limits=Limits(cpu=0.2)).error
+
+    assert isinstance(error, LimitError)
+    assert "the script reached its CPU time limit of 0.2 s" == error.message
+    assert "raise it with --cpu-limit SECONDS" == error.hint
+
+
+def test_a_cpu_limit_is_not_caught(lua):
+    """pcall, coroutines and error handlers do not swallow the end of a run."""
+    source = """
+      while true do
+        pcall(function() while true do end end)
+        coroutine.wrap(function() pcall(function() while true do end end) end)()
+        xpcall(function() while true do end end, function() while true do end end)
+      end
+    """
+
+    assert "limit_reached" == lua(source, limits=Limits(cpu=0.2)).error.code
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "return ('x'):rep(2^30)",
+        "local t = {} while true do t[#t + 1] = ('x'):rep(1000) .. #t end",
+        "local s = 'x' while true do s = s .. s end",
+    ],
+    ids=["rep", "table", "concat"],
+)
+def test_a_memory_limit_ends_the_run(lua, source):
+    """However memory is eaten, the run ends with the memory limit, and says its size."""
+    error = lua(source, limits=Limits(cpu=20.0, memory=32 * 1024 * 1024)).error
+
+    assert isinstance(error, LimitError)
+    assert "the script reached its memory limit of 32 MiB" == error.message
+
+
+def test_a_script_that_catches_the_memory_error_goes_on(lua):
+    """Running out of memory is an error like others, inside the same limit."""
+    result = lua("local ok = pcall(string.rep, 'x', 2^30) return ok", limits=Limits(memory=32 * 1024 * 1024))
+
+    assert [False] == result.results
+
+
+def test_an_answer_that_does_not_fit_is_a_memory_error(lua, host):
+    """An answer larger than the memory left neither hangs nor kills the host."""
+    host.answers["echo"] = {"text": "x" * (40 * 1024 * 1024)}
+
+    error = lua("return #integrations.replicate.echo{}.text", limits=Limits(memory=32 * 1024 * 1024)).error
+
+    assert "limit_reached" == error.code
+
+
+def test_a_time_limit_ends_a_sleep(lua):
+    """Wall time runs while a script sleeps, and the run ends when it is over."""
+    began = time.monotonic()
+    error = lua("sleep(60)", limits=Limits(time=0.3)).error
+
+    assert "the script reached its time limit of 0.3 s" == error.message
+    assert time.monotonic() - began < 5
+
+
+def test_the_port_can_end_a_run(lua, host):
+    """An output that refuses more ends the run with its error, whatever the script catches."""
+
+    def full(stream, text):
+        raise LimitError("that is enough")
+
+    host.write = full
+    result = lua("for i = 1, 10 do pcall(print, i) end return 'went on'")
+
+    assert "that is enough" == result.error.message
+    assert [] == result.results
+
+
+def test_bugs_of_the_host_are_not_swallowed(lua, host):
+    """An exception that is no KosmoError reaches the caller of run as it is."""
+    host.answers["echo"] = ZeroDivisionError("a bug")
+
+    with pytest.raises(ZeroDivisionError):
+        lua("pcall(integrations.replicate.echo, {})")
+
+
+def test_error_of_host_without_status(lua, host):
+    """Fields that are not set are absent from the error table."""
+    host.answers["echo"] = ApiError("oh", status=500)
+
+    assert [500, None] == lua("local _, e = pcall(integrations.replicate.echo) return e.status, e.hint").results

@@ -1,0 +1,93 @@
+"""What a script finds, exactly, and what it does not."""
+
+import pytest
+
+ENVIRONMENT = """
+  _G _VERSION app args assert bit coroutine dump error getmetatable integrations ipairs json log math next os pairs
+  pcall print rawequal rawget rawset select setmetatable sleep string table time tonumber tostring type unpack xpcall
+""".split()
+LIBRARIES = {
+    "coroutine": "create isyieldable resume running status wrap yield",
+    "string": "byte char find format gmatch gsub len lower match rep reverse sub upper",
+    "table": "concat insert maxn move remove sort unpack",
+    "os": "clock date difftime time",
+    "json": "array decode encode null object",
+    "bit": "arshift band bnot bor bswap bxor lshift rol ror rshift tobit tohex",
+}
+REFUSED = """
+  collectgarbage debug dofile ffi gcinfo getfenv io jit load loadfile loadstring module newproxy package python require
+  setfenv
+""".split()
+
+
+def names_of(lua, expression):
+    result = lua(f"local n = {{}} for k in pairs({expression}) do n[#n + 1] = k end table.sort(n) return n")
+    return result.results[0]
+
+
+def test_the_environment_is_the_allow_list(lua):
+    """Nothing is there that is not on the list."""
+    assert sorted(ENVIRONMENT) == names_of(lua, "_G")
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_each_library_is_the_allow_list(lua, library):
+    """Nothing is in a library that is not on the list."""
+    assert sorted(LIBRARIES[library].split()) == names_of(lua, library)
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_refused(lua, name):
+    """What the sandbox leaves out is nil."""
+    assert [True] == lua(f"return {name} == nil").results
+
+
+@pytest.mark.parametrize(
+    "attack",
+    [
+        "return getmetatable('').__index",
+        "return string.dump(function() end)",
+        "return getmetatable(integrations.replicate).__index",
+        "return setmetatable(integrations.replicate, {})",
+        "return getmetatable(json.null).__index.x",
+        "json.null.x = 1",
+        "return os.execute('true')",
+        "return ('').dump(print)",
+        "return _G.python.eval('1')",
+        "return select(2, pcall(error)).__traceback__",
+    ],
+)
+def test_attacks_fail(lua, attack):
+    """Each way out ends in an ordinary error."""
+    assert "script_error" == lua(attack).error.code
+
+
+def test_nothing_of_pythons_is_reachable(lua):
+    """Every value reachable from the globals is plain Lua: no userdata, no cdata."""
+    result = lua("""
+      local seen, kinds = {}, {}
+      local function walk(v)
+        kinds[type(v)] = true
+        if type(v) ~= "table" or seen[v] then return end
+        seen[v] = true
+        for k, item in next, v do walk(k) walk(item) end
+      end
+      walk(_G)
+      walk(getmetatable(""))
+      local names = {}
+      for kind in pairs(kinds) do names[#names + 1] = kind end
+      table.sort(names)
+      return names
+    """)
+
+    assert not {"userdata", "cdata", "thread"} & set(result.results[0])
+
+
+def test_string_methods_are_the_scripts_own(lua):
+    """`("x"):rep` finds the sandbox's string table, so that a script's changes reach its own strings alone."""
+    assert ["xx", "patched"] == lua("""
+      local before = ("x"):rep(2)
+      string.rep = function() return "patched" end
+      return before, ("x"):rep(2)
+    """).results
+    assert ["xx"] == lua('return ("x"):rep(2)').results
