@@ -6,9 +6,10 @@ anything else, and must not meet an HTTP client, a token or the gate on its way.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
+TYPE_CHECKING = False  # as in kosmolua.errors
 if TYPE_CHECKING:
+    from typing import Any
+
     from kosmolua._version import __version__
     from kosmolua.errors import (
         ApiError,

@@ -43,7 +43,7 @@ class Parameter(Struct, frozen=True, kw_only=True):
     default: str | int | UnsetType = UNSET
 
 
-class Operation(Struct, frozen=True, kw_only=True):
+class Operation(Struct, frozen=True, kw_only=True, eq=False):
     """One function of the API.
 
     ``returns`` names a result in `kosmolua.replicate.structs`, ``Page<T>`` a page of them, ``T[]`` a bare list.

@@ -39,7 +39,11 @@ def host():
     made.answers = {
         "echo": {"ok": True},
         "fail": ApiError(
-            "fail: 404 Not Found: no such thing", status=404, code="not_found", hint="look again", detail="no such thing"
+            "fail: 404 Not Found: no such thing",
+            status=404,
+            code="not_found",
+            hint="look again",
+            detail="no such thing",
         ),
     }
     return made

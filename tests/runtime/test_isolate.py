@@ -26,7 +26,9 @@ def open_descriptors():
 def test_the_child_holds_no_client_no_keyring_no_gate():
     """What the worker imports is a security statement: a fresh interpreter proves it."""
     code = "import sys, kosmolua.runtime.worker, lupa.luajit21; print('\\n'.join(sys.modules))"
-    loaded = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    loaded = subprocess.run(
+        [sys.executable, "-I", "-c", code], capture_output=True, text=True, check=True
+    ).stdout.split()
 
     forbidden = {"httpx", "httpcore", "ssl", "socket", "keyring", "msgspec", "http", "urllib", "pickle", "subprocess"}
     assert not forbidden & set(loaded)
@@ -41,9 +43,9 @@ def test_the_child_sees_no_environment_and_no_files_of_the_host(host, monkeypatc
 
     def handler(*_):
         pid = child._pid
-        seen["environment"] = open(f"/proc/{pid}/environ", "rb").read()
+        seen["environment"] = Path(f"/proc/{pid}/environ").read_bytes()
         seen["descriptors"] = sorted(os.listdir(f"/proc/{pid}/fd"))
-        seen["command"] = open(f"/proc/{pid}/cmdline", "rb").read()
+        seen["command"] = Path(f"/proc/{pid}/cmdline").read_bytes()
         return {}
 
     child = Child(Limits())
@@ -99,7 +101,14 @@ def test_a_child_killed_from_outside_is_told_as_such(host):
 
 @pytest.mark.parametrize(
     "frame",
-    [b"", b"\xc1", b"\x93\xa4call\x01", b"\x93\xa5print\x03\xc4\x00", b"\x92\xa4nope\x01", b"\x94\xa4call\xa11\xa0\xa0"],
+    [
+        b"",
+        b"\xc1",
+        b"\x93\xa4call\x01",
+        b"\x93\xa5print\x03\xc4\x00",
+        b"\x92\xa4nope\x01",
+        b"\x94\xa4call\xa11\xa0\xa0",
+    ],
     ids=["empty", "invalid", "short", "stream", "tag", "type"],
 )
 def test_garbage_ends_the_run(host, frame):

@@ -1,0 +1,347 @@
+"""Speaks HTTP with the API: one connection pool, one token, one origin.
+
+Requests go to an httpx transport without httpx's Client around it: no redirects, cookies or auth flows are wanted
+here, and a Client costs as much CPU per request as the transport does.
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Mapping
+from typing import Any, Self
+from urllib.parse import parse_qs, urlsplit
+
+import httpx
+import msgspec
+from msgspec import Struct
+
+from kosmolua.errors import ApiError, ConfigurationError, CredentialError, KosmoError, TransportError, UncertainError
+from kosmolua.replicate import problem
+from kosmolua.replicate.catalogue import SERVER, Operation
+from kosmolua.replicate.request import Parts, build
+from kosmolua.replicate.retry import Clock, RetryTransport
+
+MAX_ANSWER = 256 * 1024 * 1024
+CONNECT_TIMEOUT, WRITE_TIMEOUT = 5.0, 60.0  # seconds
+_REDIRECTS = range(300, 400)
+_SUCCESS = range(200, 300)
+
+
+class Answer(Struct, frozen=True):
+    """A successful answer. ``data`` is the JSON as it came, text, bytes, or None where there is no body."""
+
+    status: int
+    data: Any
+    content_type: str
+    request_id: str | None
+
+
+class Client:
+    """A connection to the API for one account. Used by one thread at a time; `close` it when done.
+
+    ``base_url`` is that of the API's first version; plain http is for loopback alone unless ``insecure_http``.
+    """
+
+    def __init__(
+        self,
+        *,
+        token: str,
+        base_url: str = SERVER,
+        transport: httpx.BaseTransport | None = None,
+        clock: Clock | None = None,
+        insecure_http: bool = False,
+    ) -> None:
+        self.base_url = checked_url(base_url, insecure_http=insecure_http)
+        self._authorization = f"Bearer {_checked_token(token)}"
+        url = httpx.URL(self.base_url)
+        self._base = url
+        self._path = url.raw_path.decode().rstrip("/")
+        self._host = ("Host", url.netloc.decode())
+        self._transport = RetryTransport(transport or _transport(self.base_url), clock=clock)
+
+    def send(self, operation: Operation, arguments: Struct) -> Answer:
+        """Send a request and read its answer. Raises `ApiError`, `CredentialError`, `TransportError`."""
+        parts = build(operation, arguments)
+        try:
+            response = self._transport.handle_request(self._request(parts))
+            try:
+                return _answer(operation, response)
+            finally:
+                response.close()
+        except KosmoError as error:
+            raise self._redacted(error) from None
+        except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
+            raise self._redacted(self._unanswered(operation, error)) from None
+
+    def describe(self, operation: Operation, arguments: Struct) -> dict[str, Any]:
+        """The request that `send` would send, as plain data, without the token."""
+        parts = build(operation, arguments)
+        headers = {**dict(parts.headers), "Authorization": "Bearer [hidden]"}
+        body: Any = None
+        if parts.body is not None:
+            kind = (operation.content_type or "").partition("/")[2]
+            body = msgspec.json.decode(parts.body) if kind == "json" else f"{len(parts.body)} bytes"
+            body = parts.body.decode() if kind == "plain" else body
+        return {"method": parts.method, "url": self.base_url + parts.target, "headers": headers, "body": body}
+
+    def close(self) -> None:
+        self._transport.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _request(self, parts: Parts) -> httpx.Request:
+        raw_path = (self._path + parts.target).encode("ascii")
+        timeouts = {
+            "connect": CONNECT_TIMEOUT,
+            "read": parts.read_timeout,
+            "write": WRITE_TIMEOUT,
+            "pool": CONNECT_TIMEOUT,
+        }
+        return httpx.Request(
+            parts.method,
+            self._base.copy_with(raw_path=raw_path),
+            headers=[self._host, *parts.headers, ("Authorization", self._authorization)],
+            content=parts.body,
+            extensions={"timeout": timeouts},
+        )
+
+    def _unanswered(self, operation: Operation, error: Exception) -> TransportError:
+        origin = self.base_url.partition("://")[0] + "://" + self._host[1]
+        reason = _reason(error)
+        sent = getattr(error, "may_have_been_sent", not operation.safe)
+        if not sent or operation.safe:
+            return TransportError(
+                f"{operation.name}: no answer from {origin}: {reason}",
+                function=operation.name,
+                hint="check the network and REPLICATE_URL; nothing was changed",
+            )
+        return uncertain(operation, f"the connection to {origin} ended before the answer was complete: {reason}")
+
+    def _redacted(self, error: KosmoError) -> KosmoError:
+        """A server that echoes the token must not get it into a message."""
+        token = self._authorization.removeprefix("Bearer ")
+        for name in ("message", "detail", "title", "hint"):
+            value = getattr(error, name, None)
+            if isinstance(value, str) and token in value:
+                setattr(error, name, value.replace(token, "[hidden]"))
+        error.args = (error.message,)
+        return error
+
+
+def in_process(application: Any) -> httpx.BaseTransport:
+    """A transport to a WSGI application in this process, without a socket."""
+    return httpx.WSGITransport(app=application, raise_app_exceptions=True)
+
+
+# Answers ----------------------------------------------------------------------------------------------------------
+
+
+def _answer(operation: Operation, response: httpx.Response) -> Answer:
+    status = response.status_code
+    if status in _REDIRECTS:
+        raise _redirected(operation, response)
+    body = _read(operation, response)
+    if status not in _SUCCESS:
+        raise _refused(operation, status, response.headers, body)
+    content_type = response.headers.get("content-type", "")
+    return Answer(
+        status, _data(operation, status, content_type, body), content_type, problem.request_id(response.headers)
+    )
+
+
+def _read(operation: Operation, response: httpx.Response) -> bytes:
+    pieces: list[bytes] = []
+    size = 0
+    try:
+        for piece in response.iter_bytes():
+            pieces.append(piece)
+            size += len(piece)
+            if size > MAX_ANSWER:
+                raise ApiError(
+                    f"{operation.name}: the answer is longer than {MAX_ANSWER} bytes", status=response.status_code
+                )
+    except (httpx.HTTPError, OSError) as error:
+        error.may_have_been_sent = not operation.safe  # type: ignore[union-attr]
+        raise
+    return b"".join(pieces)
+
+
+def _data(operation: Operation, status: int, content_type: str, body: bytes) -> Any:
+    match operation.answer:
+        case "bytes":
+            return body
+        case "text":
+            return body.decode("utf-8", "replace")
+    if not body.strip():
+        if operation.answer == "none":
+            return None
+        raise _unreadable(operation, status, "is empty")
+    try:
+        return msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        if operation.answer == "none":
+            return None
+        kind = content_type.partition(";")[0] or "of no type"
+        raise _unreadable(operation, status, f"is not JSON but {kind}, {len(body)} bytes") from None
+
+
+def _unreadable(operation: Operation, status: int, what: str) -> KosmoError:
+    if operation.safe:
+        return ApiError(
+            f"{operation.name}: the API said {status}, but its answer {what}",
+            status=status,
+            function=operation.name,
+            hint="something on the way may have answered instead: check REPLICATE_URL and proxies",
+        )
+    return uncertain(operation, f"the API said {status}, but its answer {what}")
+
+
+def _refused(operation: Operation, status: int, headers: Mapping[str, str], body: bytes) -> KosmoError:
+    error = problem.error(operation, status, headers, body)
+    if error.code != "not_authenticated":
+        return error
+    refused = CredentialError(error.message, function=operation.name, hint=error.hint, detail=error.detail)
+    refused.status = status  # type: ignore[attr-defined]
+    refused.request_id = error.request_id  # type: ignore[attr-defined]
+    return refused
+
+
+def _redirected(operation: Operation, response: httpx.Response) -> ApiError:
+    target = urlsplit(response.headers.get("location", ""))
+    where = f"{target.scheme}://{target.hostname}" if target.hostname else "another place"
+    return ApiError(
+        f"{operation.name}: {response.status_code}: the API redirects to {where}; the token is not sent there",
+        status=response.status_code,
+        function=operation.name,
+        hint="set REPLICATE_URL to where the API is",
+    )
+
+
+def uncertain(operation: Operation, why: str) -> UncertainError:
+    """A write may have been done; say so, and how to look, and never do it again unasked."""
+    import datetime
+
+    if operation.name.startswith("create_"):
+        kind = operation.name.rpartition("_")[2]
+        since = datetime.datetime.now(datetime.UTC) - datetime.timedelta(minutes=5)
+        after = f" --created_after={since:%Y-%m-%dT%H:%M:%SZ}" if kind == "prediction" else ""
+        return UncertainError(
+            f"{operation.name}: {why}. The {kind} may have been created; it is not created again by itself",
+            function=operation.name,
+            hint=f"look for it first: kosmo integrations:call replicate.list_{kind}s{after}",
+        )
+    return UncertainError(
+        f"{operation.name}: {why}. It may have been done all the same",
+        function=operation.name,
+        hint="read back what it changes before you call it again",
+    )
+
+
+def _reason(error: BaseException) -> str:
+    """What happened, in words, from the innermost cause that has any."""
+    words = {
+        httpx.ConnectTimeout: "connecting took too long",
+        httpx.ReadTimeout: "the answer took too long",
+        httpx.WriteTimeout: "sending took too long",
+        httpx.PoolTimeout: "no connection was free",
+    }
+    if type(error) in words:
+        return words[type(error)]
+    return str(error) or type(error).__name__
+
+
+# Where ------------------------------------------------------------------------------------------------------------
+
+
+def checked_url(url: str, *, insecure_http: bool = False) -> str:
+    """The API's base URL without a slash at its end, and with /v1 where it has no path."""
+    try:
+        parts = urlsplit(url.strip())
+        _ = parts.port
+    except ValueError as error:
+        raise _bad_url(url, str(error)) from None
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise _bad_url(url, "it is no http or https URL with a host")
+    if parts.username or parts.password or parts.query or parts.fragment:
+        raise _bad_url("…", "it holds more than scheme, host, port and path")
+    if parts.scheme == "http" and not insecure_http and not is_loopback(parts.hostname):
+        raise ConfigurationError(
+            f"REPLICATE_URL is {url}: plain http would send the token unprotected",
+            hint="use https, or --insecure-http if you mean it",
+        )
+    return f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/') or '/v1'}"
+
+
+def _bad_url(url: str, why: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"REPLICATE_URL: expected a URL such as {SERVER}, got {url[:200]!r}: {why}", hint="correct it, or unset it"
+    )
+
+
+def is_loopback(host: str) -> bool:
+    import ipaddress
+
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _checked_token(token: str) -> str:
+    token = token.strip()
+    if not token or not token.isascii() or not token.isprintable() or " " in token:
+        raise CredentialError(
+            "the API token is empty or holds characters that no token has (it is not shown here)",
+            hint="copy it again from https://replicate.com/account/api-tokens",
+        )
+    return token
+
+
+def _transport(base_url: str) -> httpx.BaseTransport:
+    secure = base_url.startswith("https:")
+    # Without https there is nothing to verify: a context without roots saves reading 200 kB of them at the start, and
+    # a stray https would fail closed.
+    verify = httpx.create_ssl_context() if secure else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    return httpx.HTTPTransport(verify=verify, proxy=_proxy(base_url))
+
+
+def _proxy(base_url: str) -> str | None:
+    """The proxy that the environment names for this URL; httpx leaves that to its Client, which is not used here."""
+    from urllib.request import getproxies, proxy_bypass
+
+    parts = urlsplit(base_url)
+    if is_loopback(parts.hostname or "") or proxy_bypass(parts.netloc):
+        return None
+    proxies = getproxies()
+    found = proxies.get(parts.scheme) or proxies.get("all")
+    return found if not found or "://" in found else f"http://{found}"
+
+
+# Pages ------------------------------------------------------------------------------------------------------------
+
+
+def next_cursor(page: Mapping[str, Any], base_url: str) -> str | None:
+    """Where a list goes on. Its ``next`` URL is never followed: its cursor is taken and sent to our own origin.
+
+    None where the list ends, which some answers say with the string "null". Raises an `ApiError` for a link to
+    another host, or without a cursor.
+    """
+    link = page.get("next")
+    if link in (None, "", "null"):
+        return None
+    parts, base = urlsplit(str(link)), urlsplit(base_url)
+    if parts.hostname != base.hostname:
+        raise ApiError(
+            f"the next page lies on another host, {parts.hostname!r} instead of {base.hostname!r}; it is not asked for",
+            status=200,
+        )
+    cursor = parse_qs(parts.query).get("cursor")
+    if not cursor:
+        raise ApiError("the link to the next page has no cursor", status=200)
+    return cursor[0]

@@ -1,0 +1,145 @@
+"""Answers that are errors, whatever their form, as one `ApiError`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+
+from kosmolua.errors import ApiError
+from kosmolua.replicate.catalogue import Operation
+
+_MAX_DETAIL = 2000
+_REQUEST_IDS = ("x-request-id", "replicate-request-id", "cf-ray")
+_SECONDS = re.compile(r"~?\b(\d+(?:\.\d+)?)\s?(?:s|sec|seconds?)\b")
+_CODES = {400: "invalid_input", 401: "not_authenticated", 404: "not_found", 409: "invalid_input", 413: "invalid_input",
+          422: "invalid_input", 429: "rate_limited"}  # fmt: skip
+_HINTS = {
+    401: "check the token: https://replicate.com/account/api-tokens, then export REPLICATE_API_KEY=…",
+    402: "the account needs credit: https://replicate.com/account/billing",
+    403: "the token's account may not do this",
+    404: "check the spelling, and that the account may see it",
+    413: "give the model an HTTPS URL of the file instead of its content",
+    429: "wait, then go on; an account with little credit may create 6 predictions a minute",
+}
+_SERVER_FAULT = 500
+
+
+def error(operation: Operation, status: int, headers: Mapping[str, str], body: bytes) -> ApiError:
+    """The error an answer stands for: problem document, other JSON, HTML of a proxy, or nothing at all."""
+    fields = _fields(headers.get("content-type", ""), body)
+    phrase = _phrase(status)
+    title = fields.get("title") or phrase
+    detail = _clean(fields.get("detail"))
+    text = f"{operation.name}: {status} {_clean(title) or phrase}"
+    return ApiError(
+        f"{text}: {detail}" if detail and detail != title else text,
+        status=status,
+        code="server_error" if status >= _SERVER_FAULT else _CODES.get(status, "api_error"),
+        title=_clean(title),
+        detail=detail,
+        invalid_fields=fields.get("invalid_fields"),
+        retry_after=retry_after(headers, body),
+        request_id=request_id(headers),
+        hint=_HINTS.get(status) or ("the API is in trouble; try again later" if status >= _SERVER_FAULT else None),
+        function=operation.name,
+    )
+
+
+def request_id(headers: Mapping[str, str]) -> str | None:
+    return next((_clean(headers[name]) for name in _REQUEST_IDS if headers.get(name)), None)
+
+
+def retry_after(headers: Mapping[str, str], body: bytes) -> float | None:
+    """Seconds to wait: the header, in seconds or as a date; else the document's field; else the words of its detail."""
+    seconds = _from_header(headers.get("retry-after"))
+    if seconds is not None:
+        return seconds
+    document = _json(body)
+    if not isinstance(document, dict):
+        return None
+    field = document.get("retry_after")
+    if isinstance(field, int | float) and not isinstance(field, bool) and field >= 0:
+        return float(field)
+    match = _SECONDS.search(str(document.get("detail", "")))
+    return float(match[1]) if match and "throttled" in str(document["detail"]) else None
+
+
+def _from_header(value: str | None) -> float | None:
+    if value is None:
+        return None
+    try:
+        seconds = float(value)
+    except ValueError:
+        return _until(value)
+    return seconds if 0 <= seconds < float("inf") else None
+
+
+def _until(value: str) -> float | None:
+    import time
+    from email.utils import parsedate_to_datetime
+
+    try:
+        return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
+    except ValueError:
+        return None
+
+
+def _fields(content_type: str, body: bytes) -> dict[str, Any]:
+    document = _json(body)
+    match document:
+        case dict():
+            return _from_document(document)
+        case list() | str() if document:
+            return {"detail": _text(document)}
+        case None if b"<" in body[:500] or "html" in content_type:
+            return {"detail": _from_html(body)}
+    text = body[:_MAX_DETAIL].decode(errors="replace").strip()
+    return {"detail": text} if document is None and text else {}
+
+
+def _from_document(document: dict[str, Any]) -> dict[str, Any]:
+    detail = document.get("detail") or document.get("error") or document.get("message") or document.get("errors")
+    invalid = document.get("invalid_fields")
+    return {
+        "title": _text(document.get("title")),
+        "detail": _text(detail),
+        "invalid_fields": [item for item in invalid if isinstance(item, dict)] if isinstance(invalid, list) else None,
+    }
+
+
+def _from_html(body: bytes) -> str:
+    match = re.search(rb"<title[^>]*>(.*?)</title>", body, re.IGNORECASE | re.DOTALL)
+    found = match[1].decode(errors="replace").strip() if match else ""
+    return f"an HTML page{f' titled {found!r}' if found else ''}, likely of a proxy on the way"
+
+
+def _json(body: bytes) -> Any:
+    try:
+        return msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+
+
+def _text(value: Any) -> str | None:
+    if value is None or isinstance(value, str):
+        return value
+    return msgspec.json.encode(value).decode()
+
+
+def _clean(text: str | None) -> str | None:
+    """One line, bounded, with nothing in it that could draw on a terminal."""
+    if not text:
+        return None
+    shown = "".join(c if c.isprintable() else " " for c in text[: _MAX_DETAIL + 1])
+    return (shown if len(shown) <= _MAX_DETAIL else shown[:_MAX_DETAIL] + "…").strip()
+
+
+def _phrase(status: int) -> str:
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return "Error"

@@ -1,0 +1,143 @@
+"""An operation and its arguments as the parts of an HTTP request. Nothing is sent here."""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+from typing import Any
+from urllib.parse import quote, urlencode
+
+import msgspec
+from msgspec import UNSET, Struct
+
+from kosmolua._version import __version__
+from kosmolua.errors import ArgumentError
+from kosmolua.replicate.catalogue import Operation, Parameter
+
+USER_AGENT = f"kosmolua/{__version__}"
+MAX_FILE = 100 * 1024 * 1024  # https://replicate.com/docs/reference/http#files.create
+MAX_FILENAME = 255
+_ACCEPT = {"json": "application/json", "text": "text/plain, */*;q=0.1", "bytes": "*/*", "none": "application/json"}
+
+Headers = list[tuple[str, str]]
+
+
+class Parts(Struct, frozen=True):
+    """A request without its origin and its token. ``target`` is the path below the API's base, with the query."""
+
+    method: str
+    target: str
+    headers: Headers
+    body: bytes | None
+    read_timeout: float
+
+
+@cache
+def _placed(operation: Operation, place: str) -> tuple[Parameter, ...]:
+    return tuple(parameter for parameter in operation.parameters if parameter.place == place)
+
+
+def build(operation: Operation, arguments: Struct) -> Parts:
+    """The request for arguments that `structs.decode_arguments` has let through."""
+    headers: Headers = [("Accept", _ACCEPT[operation.answer]), ("User-Agent", USER_AGENT)]
+    headers += [
+        (parameter.header or parameter.name, value)
+        for parameter in _placed(operation, "header")
+        if (value := getattr(arguments, parameter.name)) is not UNSET
+    ]
+    body, content_type = _body(operation, arguments)
+    if content_type:
+        headers.append(("Content-Type", content_type))
+    return Parts(operation.method, _target(operation, arguments), headers, body, _patience(operation, arguments))
+
+
+def segment(text: str) -> str:
+    """Text as exactly one segment of a path."""
+    return quote(text, safe="")
+
+
+def _target(operation: Operation, arguments: Struct) -> str:
+    path = operation.path
+    for parameter in _placed(operation, "path"):
+        path = path.replace(f"{{{parameter.name}}}", segment(getattr(arguments, parameter.name)))
+    query = _given(_placed(operation, "query"), arguments)
+    return f"{path}?{urlencode(query, quote_via=quote, safe='')}" if query else path
+
+
+def _given(parameters: tuple[Parameter, ...], arguments: Struct) -> dict[str, Any]:
+    values = ((parameter.name, getattr(arguments, parameter.name)) for parameter in parameters)
+    return {name: value for name, value in values if value is not UNSET}
+
+
+def _body(operation: Operation, arguments: Struct) -> tuple[bytes | None, str | None]:
+    given = _given(_placed(operation, "body"), arguments)
+    match operation.content_type:
+        case "application/json":
+            return msgspec.json.encode(given), "application/json"
+        case "text/plain":
+            return str(given["body"]).encode(), "text/plain"
+        case "multipart/form-data":
+            return _multipart(operation, **given)
+    return None, None
+
+
+def _patience(operation: Operation, arguments: Struct) -> float:
+    """Seconds without a byte after which an answer is given up: a blocking create is quiet while the model runs."""
+    prefer = getattr(arguments, "prefer", UNSET)
+    if operation.blocking and prefer is not UNSET:
+        return float(prefer.partition("=")[2] or 60) + 30.0
+    return 120.0 if operation.content_type == "multipart/form-data" else 30.0
+
+
+# Files ------------------------------------------------------------------------------------------------------------
+
+
+def _multipart(
+    operation: Operation,
+    content: bytes | str,
+    filename: str = "file",
+    type: str | None = None,  # noqa: A002 - the parameter's name
+    metadata: dict[str, Any] | None = None,
+) -> tuple[bytes, str]:
+    """The form: a part ``content`` that carries name and MIME type, and a part ``metadata`` of JSON."""
+    content = content.encode() if isinstance(content, str) else content
+    if len(content) > MAX_FILE:
+        raise ArgumentError(
+            f"{operation.name}: the file has {len(content)} bytes; the API takes at most {MAX_FILE}",
+            function=operation.name,
+            hint="give the model an HTTPS URL of the file instead",
+        )
+    if len(filename.encode()) > MAX_FILENAME:
+        raise ArgumentError(
+            f"{operation.name}: expected at most {MAX_FILENAME} bytes, got {len(filename.encode())} - at `filename`",
+            function=operation.name,
+        )
+    boundary = os.urandom(16).hex()
+    parts = [_part(boundary, "content", content, _mime(operation, type, filename), filename)]
+    if metadata is not None:
+        parts.append(_part(boundary, "metadata", msgspec.json.encode(metadata), "application/json"))
+    return b"".join([*parts, f"--{boundary}--\r\n".encode()]), f"multipart/form-data; boundary={boundary}"
+
+
+def _part(boundary: str, name: str, content: bytes, mime: str, filename: str | None = None) -> bytes:
+    disposition = f'form-data; name="{name}"' + (f'; filename="{_escaped(filename)}"' if filename else "")
+    head = f"--{boundary}\r\nContent-Disposition: {disposition}\r\nContent-Type: {mime}\r\n\r\n"
+    return head.encode() + content + b"\r\n"
+
+
+def _escaped(filename: str) -> str:
+    """As the HTML standard has it for forms: quotes and line ends cannot leave the header."""
+    return filename.replace('"', "%22").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _mime(operation: Operation, given: str | None, filename: str) -> str:
+    if given is None:
+        from mimetypes import guess_type
+
+        return guess_type(filename)[0] or "application/octet-stream"
+    if not given.isascii() or not given.isprintable() or "/" not in given:
+        raise ArgumentError(
+            f"{operation.name}: expected a MIME type such as image/png, got {given[:60]!r} - at `type`",
+            function=operation.name,
+        )
+    return given

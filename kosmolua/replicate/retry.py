@@ -1,0 +1,117 @@
+"""Which failure may be sent again, and when: one httpx transport around another.
+
+429 is sent again for every method, since the server says that it did nothing. Other failures are sent again where
+the method changes nothing (GET, QUERY), and else only where not a byte of the request had left.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import httpx
+
+from kosmolua.replicate import problem
+
+SAFE_METHODS = frozenset({"GET", "QUERY"})
+TOO_MANY = 429
+TRANSIENT = frozenset({500, 502, 503, 504})
+ATTEMPTS = 5
+FIRST_DELAY, LONGEST_DELAY = 0.5, 8.0  # seconds; doubled with each attempt, then taken between half and whole
+LONGEST_WAIT = 60.0  # a server that asks for more is not waited for; the error says how long it asked
+MAX_DETAIL = 64 * 1024
+
+# What httpx raises before it has begun to send.
+_NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
+
+
+class Clock(Protocol):
+    def sleep(self, seconds: float) -> None:
+        """Return when that time has passed."""
+
+
+class _Trace:
+    """Sees what the connection does, through httpcore's ``trace`` extension."""
+
+    __slots__ = ("sending", "used")
+
+    def __init__(self) -> None:
+        self.used = False
+        self.sending = False
+
+    def __call__(self, event: str, _: Any) -> None:
+        self.used = True
+        if event.endswith("send_request_headers.started"):
+            self.sending = True
+
+
+class RetryTransport(httpx.BaseTransport):
+    """Sends through ``inner``, again where that is safe. Failures that remain reach the caller as httpx raised them,
+    with ``may_have_been_sent`` set on those after which nobody can say what the server did.
+    """
+
+    def __init__(
+        self,
+        inner: httpx.BaseTransport,
+        *,
+        clock: Clock | None = None,
+        jitter: Callable[[], float] = random.random,
+        on_retry: Callable[[str, float], None] | None = None,
+    ) -> None:
+        self._inner = inner
+        self._sleep = clock.sleep if clock else time.sleep
+        self._jitter = jitter
+        self._on_retry = on_retry or (lambda _reason, _seconds: None)
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        safe = request.method in SAFE_METHODS
+        for attempt in range(1, ATTEMPTS + 1):
+            last = attempt == ATTEMPTS
+            trace = _Trace()
+            if not safe:
+                request.extensions["trace"] = trace
+            try:
+                response = self._inner.handle_request(request)
+            except (httpx.HTTPError, OSError) as error:
+                sent = _may_have_been_sent(error, trace)
+                if last or (sent and not safe):
+                    error.may_have_been_sent = sent and not safe  # type: ignore[union-attr]
+                    raise
+                self._wait(attempt, None, type(error).__name__)
+                continue
+            if last or not self._again(response, attempt, safe=safe):
+                return response
+        raise AssertionError("the last attempt returns or raises")
+
+    def close(self) -> None:
+        self._inner.close()
+
+    def _again(self, response: httpx.Response, attempt: int, *, safe: bool) -> bool:
+        """Whether to send again, after having waited for it."""
+        status = response.status_code
+        if status != TOO_MANY and not (safe and status in TRANSIENT):
+            return False
+        try:
+            body = response.read() if status == TOO_MANY else b""
+        except (httpx.HTTPError, OSError):
+            body = b""
+        asked = problem.retry_after(response.headers, body[:MAX_DETAIL])
+        if asked is not None and asked > LONGEST_WAIT:
+            return False
+        response.close()
+        self._wait(attempt, asked, str(status))
+        return True
+
+    def _wait(self, attempt: int, asked: float | None, reason: str) -> None:
+        delay = min(FIRST_DELAY * 2 ** (attempt - 1), LONGEST_DELAY) * (0.5 + self._jitter() / 2)
+        seconds = delay if asked is None else asked + delay / 10  # all who were told the same do not come at once
+        self._on_retry(reason, seconds)
+        self._sleep(seconds)
+
+
+def _may_have_been_sent(error: BaseException, trace: _Trace) -> bool:
+    if isinstance(error, _NOT_SENT):
+        return False
+    return trace.sending or not trace.used

@@ -1,0 +1,223 @@
+"""A function's arguments as a msgspec Struct, derived from its catalogue entry; and why given arguments do not fit."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from functools import cache
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from kosmolua.errors import ArgumentError
+from kosmolua.replicate.catalogue import Operation, Parameter
+
+_MAX_SHOWN = 60
+_BIN_TAGS = (b"\xc4", b"\xc5", b"\xc6")
+_NAMES = {
+    str: "a string",
+    bool: "a boolean",
+    int: "an integer",
+    float: "a number",
+    dict: "an object",
+    list: "a list",
+    bytes: "bytes that are not UTF-8",
+    type(None): "null",
+}
+
+
+@cache
+def arguments_type(operation: Operation) -> type[Struct]:
+    """The Struct of an operation's arguments. Optional ones that are not given are UNSET."""
+    required = [(p.name, _type(p)) for p in operation.parameters if p.required]
+    optional = [(p.name, _type(p) | UnsetType, UNSET) for p in operation.parameters if not p.required]
+    name = "".join(part.title() for part in operation.name.split("_")) + "Arguments"
+    return msgspec.defstruct(
+        name, [*required, *optional], kw_only=True, frozen=True, forbid_unknown_fields=True, omit_defaults=True
+    )
+
+
+def _type(parameter: Parameter) -> Any:
+    word: Any = Literal[parameter.enum] if parameter.enum else str
+    match parameter.kind:
+        case "string" if parameter.pattern:
+            return Annotated[str, Meta(pattern=parameter.pattern)]
+        case "string":
+            return word
+        case "integer":
+            return Annotated[int, Meta(ge=parameter.minimum, le=parameter.maximum)]
+        case "boolean":
+            return bool
+        case "object":
+            return dict[str, Any]
+        case "array":
+            return list[word]
+    return Any  # bytes: text counts as its UTF-8, which no msgspec type says
+
+
+@cache
+def _decoder(operation: Operation) -> Callable[[bytes], Struct]:
+    return msgspec.msgpack.Decoder(arguments_type(operation)).decode
+
+
+def decode_arguments(operation: Operation, data: Mapping[str, Any] | bytes) -> Struct:
+    """Check arguments, given as a mapping or as MessagePack of one. Raises an `ArgumentError` that names the place.
+
+    A parameter that is null counts as not given, and an empty object where a list belongs as an empty list.
+    """
+    if isinstance(data, bytes):
+        try:
+            arguments = _decoder(operation)(data)
+        except msgspec.MsgspecError:
+            arguments = _carefully(operation, _unpacked(operation, data))
+        else:
+            if any(tag in data for tag in _BIN_TAGS):
+                _check_values(operation, msgspec.structs.asdict(arguments))
+    else:
+        arguments = _carefully(operation, data)
+    _check_places(operation, arguments)
+    return arguments
+
+
+def _unpacked(operation: Operation, data: bytes) -> Any:
+    try:
+        return msgspec.msgpack.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise _error(operation, "the arguments hold text that is not UTF-8, or are cut short") from None
+
+
+def _carefully(operation: Operation, data: Any) -> Struct:
+    """The slow way, which finds the first thing wrong and says it."""
+    if not isinstance(data, Mapping):
+        raise _error(operation, f"expected named arguments, got {_found(data)}")
+    given = {name: _as_list(operation, name, value) for name, value in data.items() if value is not None}
+    _check_names(operation, given)
+    _check_values(operation, given)
+    try:
+        return msgspec.convert(given, arguments_type(operation))
+    except msgspec.ValidationError as error:
+        raise _unfit(operation, given, str(error)) from None
+
+
+def _as_list(operation: Operation, name: str, value: Any) -> Any:
+    parameter = operation.parameter(name)
+    return [] if value == {} and parameter and parameter.kind == "array" else value
+
+
+def _check_names(operation: Operation, given: Mapping[str, Any]) -> None:
+    names = [parameter.name for parameter in operation.parameters]
+    for name in given:
+        if name not in names:
+            raise _error(operation, f"unknown parameter `{_short(str(name))}`{_suggestion(str(name), names)}")
+    missing = [f"`{p.name}`" for p in operation.parameters if p.required and p.name not in given]
+    if missing:
+        raise _error(operation, f"missing {', '.join(missing)}")
+
+
+def _suggestion(name: str, names: list[str]) -> str:
+    from difflib import get_close_matches
+
+    near = get_close_matches(name, names, n=1, cutoff=0.5)
+    if near:
+        return f"; did you mean `{near[0]}`?"
+    return f"; it takes {', '.join(names)}" if names else "; it takes none"
+
+
+def _check_values(operation: Operation, given: Mapping[str, Any]) -> None:
+    for name, value in given.items():
+        parameter = operation.parameter(name)
+        if not (isinstance(value, bytes) and parameter and parameter.kind == "bytes"):
+            _check_value(operation, value, name)
+
+
+def _check_value(operation: Operation, value: Any, path: str) -> None:
+    """Refuse what JSON would change or not carry, wherever it stands."""
+    match value:
+        case str():
+            if not value.isascii() and _broken(value):
+                raise _error(operation, f"string is not UTF-8 - at `{path}`")
+        case bytes() | bytearray() | memoryview():
+            raise _error(operation, f"string is not UTF-8 - at `{path}`")
+        case float() if not math.isfinite(value):
+            raise _error(operation, f"number is {value} - at `{path}`")
+        case int() if not -(2**63) <= value < 2**64:
+            raise _error(operation, f"integer needs more than 64 bits - at `{path}`", "give it as a string")
+        case Mapping():
+            for name, item in value.items():
+                _check_value(operation, item, f"{path}.{name}")
+        case list() | tuple():
+            for index, item in enumerate(value):
+                _check_value(operation, item, f"{path}[{index}]")
+
+
+def _broken(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return True
+    return False
+
+
+def _check_places(operation: Operation, arguments: Struct) -> None:
+    """What no type says: a path segment that is empty or dots would name another place; content is bytes or text."""
+    for parameter in operation.parameters:
+        value = getattr(arguments, parameter.name)
+        if parameter.place == "path" and value in {"", ".", ".."}:
+            raise _error(operation, f"expected a name or an id, got {value!r} - at `{parameter.name}`")
+        if parameter.kind == "bytes" and not isinstance(value, bytes | str):
+            raise _error(operation, f"expected bytes or text, got {_found(value)} - at `{parameter.name}`")
+
+
+def _unfit(operation: Operation, given: Mapping[str, Any], message: str) -> ArgumentError:
+    """The sentence for a value that its parameter does not take; msgspec's message tells which."""
+    path = message.rpartition("`$")[2].removesuffix("`").removeprefix(".")
+    name = path.partition("[")[0].partition(".")[0]
+    parameter = operation.parameter(name)
+    if parameter is None:
+        return _error(operation, message.partition(" - at ")[0])
+    return _error(operation, f"expected {expected(parameter)}, got {_found(given.get(name))} - at `{path}`")
+
+
+def expected(parameter: Parameter) -> str:
+    """What a parameter takes, in words."""
+    words = ", ".join(f'"{word}"' for word in parameter.enum)
+    match parameter.kind:
+        case "string" if parameter.enum:
+            return f"one of {words}"
+        case "string":
+            return parameter.expected or "a string"
+        case "integer" if parameter.maximum is not None:
+            return f"an integer from {parameter.minimum} to {parameter.maximum}"
+        case "integer" if parameter.minimum is not None:
+            return f"an integer of at least {parameter.minimum}"
+        case "array":
+            return f"a list of {words}"
+        case "object":
+            return "an object"
+    return f"a{'n' if parameter.kind == 'integer' else ''} {parameter.kind}"
+
+
+def _found(value: Any) -> str:
+    kind = _NAMES.get(type(value), type(value).__name__)
+    if isinstance(value, str | int | float) and not isinstance(value, bool):
+        shown = f'"{_short(value)}"' if isinstance(value, str) else str(value)
+        return f"{kind.partition(' ')[2]} {shown}"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, list):
+        return _short(msgspec.json.encode(value, enc_hook=repr).decode())
+    return kind
+
+
+def _short(text: str) -> str:
+    text = "".join(c if c.isprintable() else "?" for c in text[: _MAX_SHOWN + 1])
+    return text if len(text) <= _MAX_SHOWN else text[:_MAX_SHOWN] + "…"
+
+
+def _error(operation: Operation, message: str, hint: str | None = None) -> ArgumentError:
+    return ArgumentError(
+        f"{operation.name}: {message}",
+        function=operation.name,
+        hint=hint or f"see what it takes: kosmo integrations:replicate {operation.name} --help",
+    )

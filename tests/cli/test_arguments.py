@@ -1,0 +1,146 @@
+"""A shell's words become a function's arguments: pure functions, no process."""
+
+from collections import deque
+
+import pytest
+
+from kosmolua.cli.arguments import payload, put, untyped
+from kosmolua.cli.call import read
+from kosmolua.cli.options import Options
+from kosmolua.errors import ArgumentError, UsageError
+from kosmolua.gate.session import resolve
+
+
+@pytest.fixture(autouse=True)
+def _no_stdin(monkeypatch):
+    """Nothing is piped in, whatever the tests run under."""
+    monkeypatch.setattr("kosmolua.cli.call._piped", lambda: False)
+
+
+def arguments(function, *tokens):
+    return read(resolve(function), deque(tokens), Options()).arguments
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("true", True), ("false", False), ("null", None), ("0", 0), ("-12", -12), ("1.5", 1.5), ("2e3", 2000.0),
+        ("007", "007"), ("1e999", "1e999"), ("12345678901234567890", "12345678901234567890"), ("", ""),
+        ("True", "True"), (" 1", " 1"), ("0x10", "0x10"), ("[1]", "[1]"), ("+1", "+1"), ("1.", "1."),
+    ],
+)  # fmt: skip
+def test_untyped_values(text, value):
+    """true, false, null and JSON's numbers are what they look like; everything else is text."""
+    found = untyped(text)
+
+    assert (value, type(value)) == (found, type(found))
+
+
+@pytest.mark.parametrize(
+    ("tokens", "expected"),
+    [
+        (['{"prediction_id": "a"}'], {"prediction_id": "a"}),
+        (["--prediction_id=a"], {"prediction_id": "a"}),
+        (["--prediction-id", "a"], {"prediction_id": "a"}),
+        (["--prediction_id", "123"], {"prediction_id": "123"}),
+        (["--prediction_id", "2e10"], {"prediction_id": "2e10"}),
+        (["--prediction_id", "007"], {"prediction_id": "007"}),
+        (["--prediction_id", "--force"], {"prediction_id": "--force"}),
+        (["--prediction_id", "--json"], {"prediction_id": "--json"}),
+        (["--prediction_id="], {"prediction_id": ""}),
+        (["--prediction_id=a=b"], {"prediction_id": "a=b"}),
+        (["--arg", "prediction_id=a=b"], {"prediction_id": "a=b"}),
+        (["--arg=prediction-id=true"], {"prediction_id": "true"}),
+        (['{"prediction_id": "a"}', "--prediction_id", "b"], {"prediction_id": "b"}),
+        (["--prediction_id", "b", '{"prediction_id": "a"}'], {"prediction_id": "b"}),
+    ],
+)
+def test_ways_to_say_it(tokens, expected):
+    """JSON, flags with and without =, kebab-case and --arg mean the same; flags win; a value is never a flag."""
+    assert expected == arguments("get_prediction", *tokens)
+
+
+def test_types_decide():
+    """The parameter's declared type says what a text means."""
+    assert {"query": "5", "limit": 5} == arguments("search", "--query", "5", "--limit", "5")
+    assert {"stream": True, "version": "1"} == arguments("create_prediction", "--stream", "--version", "1")
+    assert {"stream": False} == arguments("create_prediction", "--stream", "false")
+    assert {"input": {"text": "a"}} == arguments("create_prediction", "--input", '{"text": "a"}')
+    assert {"webhook_events_filter": ["start", "logs"]} == arguments(
+        "create_prediction", "--webhook-events-filter", "start,logs"
+    )
+    assert {"webhook_events_filter": ["start"]} == arguments("create_prediction", "--webhook_events_filter", '["start"]')
+
+
+def test_fields_within_an_object():
+    """A dotted name reaches into an object; its value is untyped; field names keep their spelling."""
+    assert {"input": {"text": "a", "n": 3, "a-b": {"c": True}}} == arguments(
+        "create_prediction", "--input", '{"text": "x"}', "--input.text", "a", "--input.n=3", "--input.a-b.c", "true"
+    )
+
+
+def test_shared_flags_are_no_arguments():
+    """Flags of the command are taken wherever a flag can stand."""
+    request = read(resolve("get_account"), deque(["--json", "--force", "--account", "work", "--dry-run"]), Options())
+
+    assert {} == request.arguments
+    assert (True, True, "work", True) == (
+        request.options.json, request.options.force, request.options.account, request.options.dry_run,
+    )  # fmt: skip
+
+
+def test_no_parameter_is_shadowed_by_a_flag():
+    """No function has a parameter that a shared flag of the same name would swallow."""
+    from kosmolua.cli.options import FLAGS
+    from kosmolua.replicate.catalogue import OPERATIONS
+
+    names = {parameter.name for operation in OPERATIONS for parameter in operation.parameters}
+
+    assert set() == names & {*FLAGS, "all", "output", "arg", "path", "help"}
+
+
+@pytest.mark.parametrize(
+    ("function", "tokens", "message"),
+    [
+        ("get_account", ["{}", "{}"], "two JSON payloads: '{}' and '{}'; one is taken"),
+        ("get_account", ["[1]"], "the payload: expected a JSON object of named arguments, got a list"),
+        ("get_account", ["{x"], "the payload is not JSON: object keys must be strings (byte 1)"),
+        ("get_account", ["--account"], "--account: expected a value behind it"),
+        ("get_account", ["--json=1"], "--json takes no value"),
+        ("get_account", ["--read", "maybe"], "--read: expected allow, ask or deny, got 'maybe'"),
+        ("get_account", ["--arg", "x"], "--arg: expected name=value, got 'x'"),
+        ("get_account", ["--all"], "get_account has no pages; --all goes with lists"),
+        ("search", ["--limit", "many"], "search: expected an integer, got 'many' - at `limit`"),
+        ("create_prediction", ["--stream=yes"], "create_prediction: expected true or false, got 'yes' - at `stream`"),
+        ("create_prediction", ["--input", "x"], "create_prediction: `input` is not JSON: invalid character (byte 0)"),
+        ("create_prediction", ["--version.x", "1", "--version.x.y", "2"], "--version.x.y: a value is set"),
+        ("create_file", ["--path", "/no/such"], "create_file: cannot read '/no/such': No such file or directory"),
+    ],
+)
+def test_mistakes_are_sentences(function, tokens, message):
+    """Each mistake is a usage error that says what was expected and what was found."""
+    with pytest.raises(UsageError) as caught:
+        arguments(function, *tokens)
+
+    assert message in caught.value.message
+
+
+def test_a_payload_that_is_not_utf8():
+    """Bytes that are no text are told as such."""
+    with pytest.raises(UsageError, match="standard input is not JSON: it is not UTF-8"):
+        payload(b'{"a": "\xff"}', "standard input")
+
+
+def test_a_path_becomes_content_and_filename(tmp_path):
+    """--path reads a file for create_file; a filename given stands."""
+    file = tmp_path / "cat.png"
+    file.write_bytes(b"\x89PNG")
+
+    assert {"content": b"\x89PNG", "filename": "cat.png"} == arguments("create_file", "--path", str(file))
+    assert "dog.png" == arguments("create_file", "--filename", "dog.png", "--path", str(file))["filename"]
+
+
+def test_put_on_a_value_that_is_none():
+    """A dotted flag over a JSON value that is no object is refused by name."""
+    with pytest.raises(ArgumentError, match="--input.x: a value is set where this needs an object"):
+        put({"input": 1}, resolve("create_prediction"), "input.x", "1")

@@ -1,0 +1,86 @@
+"""The shape of the house, read from its import statements: which room may know which."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parent.parent / "kosmolua"
+
+# room -> the rooms of this package it may import from; a room may always import from itself.
+MAY_IMPORT = {
+    "errors": set(),
+    "_version": set(),
+    "__init__": {"errors", "_version"},
+    "__main__": {"cli"},
+    "replicate": {"errors", "_version"},
+    "config": {"errors", "replicate"},
+    "credentials": {"errors"},
+    "gate": {"errors", "config", "credentials", "replicate"},
+    "runtime": {"errors"},
+    "emulator": {"errors", "_version", "replicate"},
+    "cli": {"errors", "_version", "config", "credentials", "replicate", "gate", "runtime", "emulator"},
+}
+# library -> the only modules that may import it
+ONLY_IN = {
+    "lupa": {"runtime/state.py"},
+    "httpx": {"replicate/client.py", "replicate/retry.py"},
+    "httpcore": {"replicate/client.py", "replicate/retry.py"},
+    "keyring": {"credentials.py"},
+    "werkzeug": {path.relative_to(PACKAGE).as_posix() for path in (PACKAGE / "emulator").rglob("*.py")},
+}
+
+
+def modules():
+    return sorted(PACKAGE.rglob("*.py"))
+
+
+def room(path):
+    first = path.relative_to(PACKAGE).parts[0]
+    return first.removesuffix(".py")
+
+
+def imported(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: path.relative_to(PACKAGE).as_posix())
+def test_imports_flow_one_way(path):
+    """A module imports from the rooms below its own, and a guarded library in its one place alone."""
+    for name in imported(path):
+        top, _, rest = name.partition(".")
+        if top == "kosmolua":
+            assert rest.split(".")[0] in MAY_IMPORT[room(path)] | {room(path)}, name
+        if top in ONLY_IN:
+            assert path.relative_to(PACKAGE).as_posix() in ONLY_IN[top], name
+
+
+def test_the_emulator_shares_no_code_with_the_client():
+    """A mistake they shared would agree with itself: of replicate the emulator knows the catalogue alone."""
+    names = {name for path in (PACKAGE / "emulator").rglob("*.py") for name in imported(path)}
+
+    assert not {name for name in names if name.startswith("kosmolua.replicate") and "catalogue" not in name}
+
+
+@pytest.mark.parametrize(
+    ("statement", "absent"),
+    [
+        ("import kosmolua", {"httpx", "lupa", "msgspec", "typing"}),
+        ("import kosmolua.cli", {"httpx", "lupa", "msgspec", "argparse", "typing"}),
+        ("import kosmolua.cli.lua", {"httpx", "lupa", "werkzeug", "ssl", "subprocess", "inspect"}),
+        ("import kosmolua.cli.call", {"httpx", "lupa", "werkzeug", "ssl", "subprocess"}),
+        ("import kosmolua.emulator", {"werkzeug", "msgspec"}),
+    ],
+)
+def test_what_costs_time_is_imported_late(statement, absent):
+    """A fresh interpreter proves what a command does not load before it needs it."""
+    code = f"{statement}; import sys; print('\\n'.join(sys.modules))"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert not absent & set(run.stdout.split())
