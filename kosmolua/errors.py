@@ -5,8 +5,8 @@ KosmoError
 │   └── ArgumentError      a function's arguments are wrong; nothing was sent          exit 2
 ├── PermissionDeniedError  the policy denied the call, or nobody could be asked        exit 3
 ├── ConfigurationError     something is not set up                                     exit 4
-│   └── CredentialError    no token, or the API refused it                             exit 4
-├── ApiError               the API answered with an error                              exit 1
+│   └── CredentialError    no token, or one that cannot be                             exit 4
+├── ApiError               the API answered with an error; 401 is                      exit 4, else 1
 ├── TransportError         no complete answer came; nothing was changed                exit 1
 │   └── UncertainError     no complete answer came, and a write may have been done     exit 1
 ├── ScriptError            the Lua script failed                                       exit 1
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 EXIT_FAILED, EXIT_USAGE, EXIT_PERMISSION, EXIT_CONFIGURATION, EXIT_LIMIT = 1, 2, 3, 4, 5
 EXIT_INTERRUPTED = 130
+EXIT_OUT_OF_MEMORY = 70  # how the isolated child says it, to its host alone
 ISSUES_URL = "https://github.com/kosmolua/kosmolua/issues"
 
 # What a script, an agent or a shell may compare with, and how a run that ends with it exits.

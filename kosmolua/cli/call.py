@@ -10,11 +10,10 @@ import time
 from collections import deque
 from typing import Any
 
-from msgspec import Struct
-
 from kosmolua.cli import arguments as arguments_
 from kosmolua.cli import output
-from kosmolua.cli.options import FLAGS, Options, assign, open_session
+from kosmolua.cli.options import FLAGS, Options, assign
+from kosmolua.cli.session import open_session
 from kosmolua.errors import ArgumentError, KosmoError, UsageError
 from kosmolua.gate.session import Entry, Reply, Session, resolve
 from kosmolua.replicate import catalogue
@@ -24,14 +23,15 @@ PATIENCE = 2.0  # seconds of silence on standard input before a person is told w
 MAX_PAGES = 10_000
 
 
-class Request(Struct, kw_only=True):
+class Request:
     """A command line, understood."""
 
-    operation: Operation
-    arguments: dict[str, Any]
-    options: Options
-    all: bool = False
-    output: str | None = None
+    def __init__(self, operation: Operation, options: Options) -> None:
+        self.operation = operation
+        self.options = options
+        self.arguments: dict[str, Any] = {}
+        self.all = False
+        self.output: str | None = None
 
 
 def run(command: str, argv: list[str]) -> int:
@@ -75,7 +75,7 @@ def _function(command: str, argv: list[str], options: Options) -> tuple[str, deq
 
 def read(operation: Operation, rest: deque[str], options: Options) -> Request:
     """The rest of the command line. JSON first, flags over it, each in the order given."""
-    request = Request(operation=operation, arguments={}, options=options)
+    request = Request(operation, options)
     flags: list[tuple[str, str]] = []
     text: str | None = None
     while rest:

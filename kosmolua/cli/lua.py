@@ -9,20 +9,19 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from kosmolua.cli import options as options_
-from kosmolua.cli import output
 from kosmolua.cli.options import Options
 from kosmolua.errors import KosmoError, UsageError
-from kosmolua.replicate import catalogue
 from kosmolua.runtime.isolate import Child
 from kosmolua.runtime.limits import Limits
-from kosmolua.runtime.run import MAX_SOURCE, Result, Script
-from kosmolua.runtime.run import run as run_script
 
 if TYPE_CHECKING:
     import argparse
 
+    from kosmolua.cli.output import ScriptOutput
     from kosmolua.gate.session import Session
+    from kosmolua.runtime.run import Result, Script
 
+MAX_SOURCE = 8 * 1024 * 1024
 _DEFAULTS = Limits()
 
 
@@ -31,30 +30,59 @@ def run(command: str, argv: list[str]) -> int:
     own, script_args = _divided(argv)
     parsed = _parser(command).parse_args(own)
     options = options_.shared(parsed)
+    child = None
     try:
-        return _run(parsed, options, script_args)
+        limits = Limits(parsed.cpu_limit, parsed.memory_limit, parsed.output_limit, parsed.time_limit)
+        name, source = _source(parsed)
+        if parsed.isolation == "standard":
+            child = Child(limits)  # it starts while this process imports the rest
+        return _run(parsed, options, limits, child, name=name, source=source, args=script_args)
     except KosmoError as error:
-        return _tell(options, Result(error=error, duration=time.perf_counter() - began, isolation=parsed.isolation))
+        from kosmolua.runtime.run import Result
 
-
-def _run(parsed: argparse.Namespace, options: Options, script_args: list[str]) -> int:
-    limits = Limits(
-        cpu=parsed.cpu_limit, memory=parsed.memory_limit, output=parsed.output_limit, time=parsed.time_limit
-    )
-    script = _script(parsed, script_args)
-    child = Child(limits) if parsed.isolation == "standard" else None
-    try:
-        shown = output.ScriptOutput(limits, keep=options.json)
-        with options_.open_session(options, script=script.name) as session:
-
-            def handler(function: str, account: str, arguments: bytes) -> Any:
-                return session.call(function, arguments, account).data
-
-            result = run_script(script, handler, shown, limits=limits, isolation=parsed.isolation, child=child)
-            return _tell(options, result, script, shown, session)
+        failed = Result(error=error, duration=time.perf_counter() - began, isolation=parsed.isolation)
+        return _tell(options, failed)
     finally:
         if child:
             child.close()
+
+
+def _run(
+    parsed: argparse.Namespace, options: Options, limits: Limits, child: Child | None, **script_fields: Any
+) -> int:
+    from kosmolua.cli.output import ScriptOutput
+    from kosmolua.replicate import catalogue
+    from kosmolua.runtime.run import Script, run
+
+    functions = [operation.names for operation in catalogue.OPERATIONS]
+    script = Script(**script_fields, provider=catalogue.PROVIDER, functions=functions)
+    shown = ScriptOutput(limits, keep=options.json)
+    calls = _Calls(options, script.name)
+    try:
+        result = run(script, calls, shown, limits=limits, isolation=parsed.isolation, child=child)
+        return _tell(options, result, script, shown, calls.session)
+    finally:
+        calls.close()
+
+
+class _Calls:
+    """Carries out a script's calls. The session is opened by the first: many a script makes none."""
+
+    def __init__(self, options: Options, script: str) -> None:
+        self.session: Session | None = None
+        self._options = options
+        self._script = script
+
+    def __call__(self, function: str, account: str, arguments: bytes) -> Any:
+        if self.session is None:
+            from kosmolua.cli.session import open_session
+
+            self.session = open_session(self._options, script=self._script)
+        return self.session.call(function, arguments, account).data
+
+    def close(self) -> None:
+        if self.session:
+            self.session.close()
 
 
 def _divided(argv: list[str]) -> tuple[list[str], list[str]]:
@@ -87,29 +115,19 @@ def _parser(command: str) -> options_.Parser:
 # The script -------------------------------------------------------------------------------------------------------
 
 
-def _script(parsed: argparse.Namespace, script_args: list[str]) -> Script:
+def _source(parsed: argparse.Namespace) -> tuple[str, bytes]:
+    """The script's name in messages, and its text."""
     if parsed.args:
         raise UsageError(
             f"unexpected argument {parsed.args[0]!r}",
             hint=f"arguments for the script go behind --: -- {parsed.args[0]}",
         )
-    name, source = _source(parsed.file, parsed.eval)
-    return Script(
-        source=source,
-        name=name,
-        args=script_args,
-        provider=catalogue.PROVIDER,
-        functions=[operation.names for operation in catalogue.OPERATIONS],
-    )
-
-
-def _source(file: str | None, code: str | None) -> tuple[str, bytes]:
-    if code is not None:
-        if file is not None:
-            raise UsageError(f"both --eval and the file {file!r} are given; one is run")
-        return "eval", os.fsencode(code)
-    if file not in (None, "-"):
-        return file or "", _checked(file or "", _read(file or ""))
+    if parsed.eval is not None:
+        if parsed.file is not None:
+            raise UsageError(f"both --eval and the file {parsed.file!r} are given; one is run")
+        return "eval", os.fsencode(parsed.eval)
+    if parsed.file not in (None, "-"):
+        return parsed.file, _checked(parsed.file, _read(parsed.file))
     if sys.stdin.isatty():
         raise UsageError(
             "no script: give a FILE, --eval CODE, or a script on standard input",
@@ -123,9 +141,8 @@ def _read(file: str) -> bytes:
         with open(file, "rb") as opened:
             return opened.read(MAX_SOURCE + 1)
     except OSError as error:
-        reason = {"No such file or directory": "there is no such file", "Is a directory": "it is a directory"}
         raise UsageError(
-            f"cannot read the script {file!r}: {reason.get(error.strerror, error.strerror)}",
+            f"cannot read the script {file!r}: {error.strerror}",
             hint="give the path of a Lua file, or --eval CODE",
         ) from None
 
@@ -150,9 +167,11 @@ def _tell(
     options: Options,
     result: Result,
     script: Script | None = None,
-    shown: output.ScriptOutput | None = None,
+    shown: ScriptOutput | None = None,
     session: Session | None = None,
 ) -> int:
+    from kosmolua.cli import output
+
     if options.json:
         output.show_json(_envelope(options, result, script, shown, session))
     elif result.error:
@@ -163,6 +182,8 @@ def _tell(
 
 
 def _show_results(results: list[Any]) -> None:
+    from kosmolua.cli import output
+
     while results and results[-1] is None:
         results = results[:-1]
     for value in results:
@@ -185,9 +206,11 @@ def _envelope(
     options: Options,
     result: Result,
     script: Script | None,
-    shown: output.ScriptOutput | None,
+    shown: ScriptOutput | None,
     session: Session | None,
 ) -> dict[str, Any]:
+    from kosmolua.cli import output
+
     failed = output.failure(result.error) if result.error else {"error": None, "code": None, "meta": {}}
     return {
         "success": result.error is None,

@@ -1,43 +1,30 @@
-"""The flags that every command which calls functions has, and the session they ask for."""
+"""The flags that every command which calls functions has. Cheap to import: the child starts before anything else."""
 
 from __future__ import annotations
 
 import argparse
-import os
 import re
-from collections.abc import Callable
-from typing import TYPE_CHECKING, NoReturn
+from functools import partial
+from typing import NoReturn
 
-from msgspec import Struct
-
-from kosmolua import config, credentials
 from kosmolua.errors import UsageError
-from kosmolua.gate import policy, prompt
-from kosmolua.gate.session import Session
 
-if TYPE_CHECKING:
-    from kosmolua.replicate.client import Client
-
-EMULATOR_URL = "http://emulator.localhost/v1"
-_EMULATED = config.Settings(
-    url=config.Value(EMULATOR_URL, "--emulate"),
-    read=config.Value("allow", "emulator"),
-    write=config.Value("allow", "emulator"),
-)
+VERDICTS = ("allow", "ask", "deny")
 
 
-class Options(Struct, kw_only=True):
+class Options:
     """What the shared flags said."""
 
-    json: bool = False
-    force: bool = False
-    dry_run: bool = False
-    emulate: bool = False
-    account: str = credentials.DEFAULT_ACCOUNT
-    read: str | None = None
-    write: str | None = None
-    insecure_http: bool = False
-    fault: list[str] = []
+    def __init__(self) -> None:
+        self.json = False
+        self.force = False
+        self.dry_run = False
+        self.emulate = False
+        self.account = "default"
+        self.read: str | None = None
+        self.write: str | None = None
+        self.insecure_http = False
+        self.fault: list[str] = []
 
 
 # flag -> what it does; those that take a value name it.
@@ -61,49 +48,9 @@ def assign(options: Options, name: str, value: str | None) -> None:
     elif FLAGS[name][0] is None:
         setattr(options, name, True)
     else:
-        if name in {"read", "write"} and value not in config.VERDICTS:
+        if name in {"read", "write"} and value not in VERDICTS:
             raise UsageError(f"--{name}: expected allow, ask or deny, got {value!r}")
         setattr(options, name, value)
-
-
-def open_session(options: Options, script: str | None = None) -> Session:
-    """The session for a command. Nothing is looked up or imported before its first call."""
-    if options.fault and not options.emulate:
-        raise UsageError("--fault makes the emulator misbehave, and needs --emulate")
-    defaults = _EMULATED if options.emulate else config.DEFAULTS
-    settings = config.load(
-        {} if options.emulate else os.environ, read=options.read, write=options.write, defaults=defaults
-    )
-    return Session(
-        _emulated_client(options) if options.emulate else _client(options, settings),
-        policy.rules_of(settings),
-        prompt.for_streams(),
-        account=options.account,
-        force=options.force,
-        dry_run=options.dry_run,
-        script=script,
-    )
-
-
-def _client(options: Options, settings: config.Settings) -> Callable[[str], Client]:
-    def connect(account: str) -> Client:
-        token = credentials.find(os.environ, account)
-        from kosmolua.replicate.client import Client
-
-        return Client(token=token.reveal(), base_url=settings.url.value, insecure_http=options.insecure_http)
-
-    return connect
-
-
-def _emulated_client(options: Options) -> Callable[[str], Client]:
-    def connect(account: str) -> Client:
-        from kosmolua.emulator import Emulator
-        from kosmolua.replicate.client import Client, in_process
-
-        transport = in_process(Emulator(faults=options.fault))
-        return Client(token=f"emulated-{account}", base_url=EMULATOR_URL, transport=transport)
-
-    return connect
 
 
 class Parser(argparse.ArgumentParser):
@@ -118,7 +65,7 @@ def parser(command: str, description: str, example: str) -> Parser:
         prog=f"kosmo {command}",
         description=description,
         epilog=f"example:\n  {example}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=partial(argparse.RawDescriptionHelpFormatter, width=100),  # a width given spares shutil
         allow_abbrev=False,
     )
 
@@ -135,6 +82,8 @@ def add_shared(made: Parser) -> None:
 
 
 def shared(parsed: argparse.Namespace) -> Options:
+    if parsed.fault and not parsed.emulate:
+        raise UsageError("--fault makes the emulator misbehave, and needs --emulate")
     options = Options()
     for name in FLAGS:
         given = getattr(parsed, name)

@@ -1,1 +1,65 @@
-"""Replicate offline: the same routes, predictions that move, a few small models that really compute."""
+"""Replicate offline: the same routes, predictions that move, a few small models that really compute.
+
+Nothing here knows a client or opens a connection to anywhere. Importing the package costs nothing: the names
+below are loaded when they are first used, because werkzeug comes with the extra `emulator` alone.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from kosmolua.emulator.app import Emulator
+    from kosmolua.emulator.clock import Clock, ManualClock, SystemClock
+    from kosmolua.emulator.faults import KINDS, Fault, parse_fault
+    from kosmolua.emulator.server import running, serve
+
+__all__ = [
+    "KINDS",
+    "Clock",
+    "Emulator",
+    "Fault",
+    "ManualClock",
+    "SystemClock",
+    "parse_fault",
+    "running",
+    "serve",
+]
+
+_HOMES = {
+    "Emulator": "app",
+    "Clock": "clock",
+    "ManualClock": "clock",
+    "SystemClock": "clock",
+    "Fault": "faults",
+    "KINDS": "faults",
+    "parse_fault": "faults",
+    "running": "server",
+    "serve": "server",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    try:
+        module = import_module(f"{__name__}.{_HOMES[name]}")
+    except ModuleNotFoundError as error:
+        raise _missing(error) from error
+    return getattr(module, name)
+
+
+def _missing(error: ModuleNotFoundError) -> Exception:
+    if (error.name or "").partition(".")[0] != "werkzeug":
+        return error
+    from kosmolua.errors import ConfigurationError
+
+    return ConfigurationError(
+        "The emulator needs the package werkzeug, and it is not installed",
+        hint="pip install 'kosmolua[emulator]'",
+    )
+
+
+def __dir__() -> list[str]:
+    return __all__

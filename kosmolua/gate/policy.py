@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from kosmolua.config import Settings, Verdict
+from kosmolua.config import Settings, Value, Verdict
 from kosmolua.replicate.catalogue import Access, Operation
 
 _KNOWN: dict[str, Verdict] = {"allow": "allow", "ask": "ask", "deny": "deny"}
@@ -25,10 +25,11 @@ class Decision(Struct, frozen=True):
 
 def rules_of(settings: Settings) -> tuple[Rule, ...]:
     """The rules that settings amount to. A verdict that is none of the three is the strictest."""
-    return tuple(
-        Rule(access, _KNOWN.get(value.value, "deny"), f"{access}={value.value} ({value.origin})")
-        for access, value in (("read", settings.read), ("write", settings.write))
-    )
+    return (_rule("read", settings.read), _rule("write", settings.write))
+
+
+def _rule(access: Access, value: Value) -> Rule:
+    return Rule(access, _KNOWN.get(value.value, "deny"), f"{access}={value.value} ({value.origin})")
 
 
 def decide(rules: tuple[Rule, ...], operation: Operation, *, from_script: bool = False) -> Decision:

@@ -19,10 +19,16 @@ from kosmolua.errors import ApiError, ConfigurationError, CredentialError, Kosmo
 from kosmolua.replicate import problem
 from kosmolua.replicate.catalogue import SERVER, Operation
 from kosmolua.replicate.request import Parts, build
-from kosmolua.replicate.retry import Clock, RetryTransport
+from kosmolua.replicate.retry import Clock, RetryTransport, Unanswered
 
 MAX_ANSWER = 256 * 1024 * 1024
 CONNECT_TIMEOUT, WRITE_TIMEOUT = 5.0, 60.0  # seconds
+_REASONS = {
+    "ConnectTimeout": "connecting took too long",
+    "ReadTimeout": "the answer took too long",
+    "WriteTimeout": "sending took too long",
+    "PoolTimeout": "no connection was free",
+}
 _REDIRECTS = range(300, 400)
 _SUCCESS = range(200, 300)
 
@@ -70,8 +76,10 @@ class Client:
                 response.close()
         except KosmoError as error:
             raise self._redacted(error) from None
-        except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
-            raise self._redacted(self._unanswered(operation, error)) from None
+        except Unanswered as error:
+            raise self._redacted(self._unanswered(operation, error.cause, sent=error.sent)) from None
+        except (httpx.HTTPError, OSError) as error:
+            raise self._redacted(self._unanswered(operation, error, sent=True)) from None
 
     def describe(self, operation: Operation, arguments: Struct) -> dict[str, Any]:
         """The request that `send` would send, as plain data, without the token."""
@@ -109,11 +117,10 @@ class Client:
             extensions={"timeout": timeouts},
         )
 
-    def _unanswered(self, operation: Operation, error: Exception) -> TransportError:
+    def _unanswered(self, operation: Operation, error: BaseException, *, sent: bool) -> TransportError:
         origin = self.base_url.partition("://")[0] + "://" + self._host[1]
         reason = _reason(error)
-        sent = getattr(error, "may_have_been_sent", not operation.safe)
-        if not sent or operation.safe:
+        if operation.safe or not sent:
             return TransportError(
                 f"{operation.name}: no answer from {origin}: {reason}",
                 function=operation.name,
@@ -146,7 +153,7 @@ def _answer(operation: Operation, response: httpx.Response) -> Answer:
         raise _redirected(operation, response)
     body = _read(operation, response)
     if status not in _SUCCESS:
-        raise _refused(operation, status, response.headers, body)
+        raise problem.error(operation, status, response.headers, body)
     content_type = response.headers.get("content-type", "")
     return Answer(
         status, _data(operation, status, content_type, body), content_type, problem.request_id(response.headers)
@@ -156,17 +163,13 @@ def _answer(operation: Operation, response: httpx.Response) -> Answer:
 def _read(operation: Operation, response: httpx.Response) -> bytes:
     pieces: list[bytes] = []
     size = 0
-    try:
-        for piece in response.iter_bytes():
-            pieces.append(piece)
-            size += len(piece)
-            if size > MAX_ANSWER:
-                raise ApiError(
-                    f"{operation.name}: the answer is longer than {MAX_ANSWER} bytes", status=response.status_code
-                )
-    except (httpx.HTTPError, OSError) as error:
-        error.may_have_been_sent = not operation.safe  # type: ignore[union-attr]
-        raise
+    for piece in response.iter_bytes():
+        pieces.append(piece)
+        size += len(piece)
+        if size > MAX_ANSWER:
+            raise ApiError(
+                f"{operation.name}: the answer is longer than {MAX_ANSWER} bytes", status=response.status_code
+            )
     return b"".join(pieces)
 
 
@@ -200,16 +203,6 @@ def _unreadable(operation: Operation, status: int, what: str) -> KosmoError:
     return uncertain(operation, f"the API said {status}, but its answer {what}")
 
 
-def _refused(operation: Operation, status: int, headers: Mapping[str, str], body: bytes) -> KosmoError:
-    error = problem.error(operation, status, headers, body)
-    if error.code != "not_authenticated":
-        return error
-    refused = CredentialError(error.message, function=operation.name, hint=error.hint, detail=error.detail)
-    refused.status = status  # type: ignore[attr-defined]
-    refused.request_id = error.request_id  # type: ignore[attr-defined]
-    return refused
-
-
 def _redirected(operation: Operation, response: httpx.Response) -> ApiError:
     target = urlsplit(response.headers.get("location", ""))
     where = f"{target.scheme}://{target.hostname}" if target.hostname else "another place"
@@ -223,11 +216,11 @@ def _redirected(operation: Operation, response: httpx.Response) -> ApiError:
 
 def uncertain(operation: Operation, why: str) -> UncertainError:
     """A write may have been done; say so, and how to look, and never do it again unasked."""
-    import datetime
+    import datetime as dt
 
     if operation.name.startswith("create_"):
         kind = operation.name.rpartition("_")[2]
-        since = datetime.datetime.now(datetime.UTC) - datetime.timedelta(minutes=5)
+        since = dt.datetime.now(dt.UTC) - dt.timedelta(minutes=5)
         after = f" --created_after={since:%Y-%m-%dT%H:%M:%SZ}" if kind == "prediction" else ""
         return UncertainError(
             f"{operation.name}: {why}. The {kind} may have been created; it is not created again by itself",
@@ -243,15 +236,7 @@ def uncertain(operation: Operation, why: str) -> UncertainError:
 
 def _reason(error: BaseException) -> str:
     """What happened, in words, from the innermost cause that has any."""
-    words = {
-        httpx.ConnectTimeout: "connecting took too long",
-        httpx.ReadTimeout: "the answer took too long",
-        httpx.WriteTimeout: "sending took too long",
-        httpx.PoolTimeout: "no connection was free",
-    }
-    if type(error) in words:
-        return words[type(error)]
-    return str(error) or type(error).__name__
+    return _REASONS.get(type(error).__name__) or str(error) or type(error).__name__
 
 
 # Where ------------------------------------------------------------------------------------------------------------

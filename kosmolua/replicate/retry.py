@@ -32,6 +32,15 @@ class Clock(Protocol):
         """Return when that time has passed."""
 
 
+class Unanswered(httpx.TransportError):
+    """No answer began to come. ``sent`` says whether the server may have got the request all the same."""
+
+    def __init__(self, cause: BaseException, *, sent: bool) -> None:
+        super().__init__(str(cause))
+        self.cause = cause
+        self.sent = sent
+
+
 class _Trace:
     """Sees what the connection does, through httpcore's ``trace`` extension."""
 
@@ -48,9 +57,7 @@ class _Trace:
 
 
 class RetryTransport(httpx.BaseTransport):
-    """Sends through ``inner``, again where that is safe. Failures that remain reach the caller as httpx raised them,
-    with ``may_have_been_sent`` set on those after which nobody can say what the server did.
-    """
+    """Sends through ``inner``, again where that is safe. What fails for good is raised as `Unanswered`."""
 
     def __init__(
         self,
@@ -77,8 +84,7 @@ class RetryTransport(httpx.BaseTransport):
             except (httpx.HTTPError, OSError) as error:
                 sent = _may_have_been_sent(error, trace)
                 if last or (sent and not safe):
-                    error.may_have_been_sent = sent and not safe  # type: ignore[union-attr]
-                    raise
+                    raise Unanswered(error, sent=sent) from error
                 self._wait(attempt, None, type(error).__name__)
                 continue
             if last or not self._again(response, attempt, safe=safe):

@@ -7,22 +7,28 @@ import select
 import signal
 import sys
 import threading
+from typing import TYPE_CHECKING
 
-from kosmolua.errors import ConfigurationError, KosmoError, ScriptError
-from kosmolua.runtime import marshal
-from kosmolua.runtime.limits import Limits, reached
-from kosmolua.runtime.port import MAX_FRAME, Port, Start
-from kosmolua.runtime.worker import EXIT_MEMORY
+from kosmolua.errors import EXIT_OUT_OF_MEMORY, ConfigurationError, KosmoError, ScriptError
+from kosmolua.runtime.limits import MAX_FRAME, Limits, reached
 
-# -c and not -m, which would import runpy, 5 ms of a start of 16. -I: no user site, no PYTHON* variables, no cwd.
-_BOOT = "import sys; sys.path.insert(0, sys.argv[1]); from kosmolua.runtime.worker import main; main()"
+if TYPE_CHECKING:
+    from kosmolua.runtime.port import Port
+
+# -c and not -m, which would import runpy. -I: no user site, no PYTHON* variables, no cwd. -S: site would look for
+# what the host has found already, and hands over as a path.
+_BOOT = "import sys; sys.path += sys.argv[1].split(':'); from kosmolua.runtime.worker import main; main()"
 _ENVIRONMENT = {"LC_ALL": "C.UTF-8", "TZ": "UTC0"}
 _PATIENCE = 10.0  # seconds for a child to read what it asked for
 _READ = 1 << 16
 
 
 class Child:
-    """A process with LuaJIT and nothing else. Begins to start when it is made, so that starting costs no waiting."""
+    """A process with LuaJIT and nothing else.
+
+    It begins to start when it is made. This module imports next to nothing, so that it can be made first, and start
+    while the host imports the rest.
+    """
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
@@ -42,10 +48,10 @@ class Child:
         os.set_blocking(self._to_child, False)
         os.set_blocking(self._stderr, False)
 
-    def run(self, start: Start, port: Port) -> None:
-        """Run a script to its end; the result is in ``port.done``. Raises how the child died where it did."""
+    def run(self, first: bytes, port: Port) -> None:
+        """Run a script, given as its first frame; the result is in ``port.done``. Raises how the child died."""
         try:
-            self._serve(start, port)
+            self._serve(first, port)
         finally:
             port.stop()
             self.close()
@@ -70,8 +76,8 @@ class Child:
         for descriptor in (self._to_child, self._from_child, self._stderr):
             os.close(descriptor)
 
-    def _serve(self, start: Start, port: Port) -> None:
-        self._send(marshal.encode(start))
+    def _serve(self, first: bytes, port: Port) -> None:
+        self._send(first)
         while port.done is None:
             frame = self._receive()
             if frame is None:
@@ -128,13 +134,14 @@ def _spawn(limits: Limits, streams: tuple[int, int, int]) -> int:
     if not sys.executable:
         raise ConfigurationError("no Python interpreter to start a child with", hint="use isolation='none'")
     package = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    path = ":".join([package, *(entry for entry in sys.path if os.path.isabs(entry))])
     numbers = (str(limits.memory or 0), str(limits.cpu or 0))
     moves = [(os.POSIX_SPAWN_DUP2, descriptor, target) for target, descriptor in enumerate(streams)]
     # A group of its own, so that Ctrl-C reaches the host alone, which then decides. Python's other descriptors
     # close by themselves (PEP 446).
     return os.posix_spawn(
         sys.executable,
-        [sys.executable, "-I", "-c", _BOOT, package, *numbers],
+        [sys.executable, "-I", "-S", "-c", _BOOT, path, *numbers],
         _ENVIRONMENT,
         file_actions=moves,
         setpgroup=0,
@@ -153,7 +160,7 @@ def _explain(status: int | None, last_words: bytes, limits: Limits) -> KosmoErro
     exit_code = os.waitstatus_to_exitcode(status or 0)  # a signal's number, negative, where one ended it
     if exit_code in (-signal.SIGPROF, -signal.SIGXCPU):
         return reached("cpu", limits)
-    if exit_code == EXIT_MEMORY or b"not enough memory" in last_words or b"MemoryError" in last_words:
+    if exit_code == EXIT_OUT_OF_MEMORY or b"not enough memory" in last_words or b"MemoryError" in last_words:
         return reached("memory", limits)
     if exit_code == -signal.SIGKILL:
         return ScriptError(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from msgspec import Struct
+from typing import NamedTuple
 
 from kosmolua.errors import LimitError
 
+MAX_FRAME = 64 * 1024 * 1024  # bytes that cross between a script and its host at once
 
-class Limits(Struct, frozen=True, kw_only=True):
+
+class Limits(NamedTuple):
     """Bounds of one run. ``cpu`` and ``time`` (wall clock) are in seconds, ``memory`` (of Lua) and ``output`` in bytes.
 
     None takes a bound away. There is no wall limit by default: waiting for a prediction may take an hour.

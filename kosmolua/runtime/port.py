@@ -17,7 +17,6 @@ from msgspec import Raw, Struct
 from kosmolua.errors import CODES, KosmoError, LimitError, ScriptError
 from kosmolua.runtime import marshal
 
-MAX_FRAME = 64 * 1024 * 1024
 MAX_SLEEP = 366 * 24 * 3600.0
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from msgspec import Struct
 
 from kosmolua.errors import KosmoError, LimitError, UsageError
+from kosmolua.runtime import marshal
 from kosmolua.runtime import port as port_
 from kosmolua.runtime.isolate import Child
 from kosmolua.runtime.limits import Limits, reached
@@ -95,7 +96,7 @@ def run(
 
 def _serve(start: Start, port: Port, limits: Limits, child: Child | None) -> None:
     if child:
-        child.run(start, port)
+        child.run(marshal.encode(start), port)
     else:
         from kosmolua.runtime import inline
 

@@ -11,9 +11,9 @@ import resource
 import signal
 import sys
 
+from kosmolua.errors import EXIT_OUT_OF_MEMORY
 from kosmolua.runtime.state import State
 
-EXIT_MEMORY = 70
 # What the interpreter, the JIT's machine code and buffers outside Lua's own count may take beside it.
 HEADROOM = 512 * 1024 * 1024
 MARGIN = 1024 * 1024  # of Lua's memory that stays free when an answer is handed over
@@ -75,5 +75,5 @@ def main() -> None:
     try:
         serve(state, 0, 1)
     except (state.memory_error, MemoryError):
-        os._exit(EXIT_MEMORY)
+        os._exit(EXIT_OUT_OF_MEMORY)
     os._exit(0)  # nothing here is worth a tidy end

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from kosmolua.errors import ScriptError
+from kosmolua.runtime import marshal
 from kosmolua.runtime.isolate import Child
 from kosmolua.runtime.limits import Limits
 from kosmolua.runtime.port import Port, Start
@@ -16,7 +17,7 @@ from kosmolua.runtime.run import Script, run
 
 
 def start(source):
-    return Start(source=source, name=b"x", provider="replicate", functions=[("echo",)])
+    return marshal.encode(Start(source=source, name=b"x", provider="replicate", functions=[("echo",)]))
 
 
 def open_descriptors():
@@ -137,10 +138,8 @@ def test_the_plain_lua_engine_speaks_over_pipes_too(host):
         "from kosmolua.runtime import worker, state; import sys;"
         "s = state.State(memory_limit=64 << 20, engine='lua54'); assert not s.has_ffi; worker.serve(s, 0, 1)"
     )
-    from kosmolua.runtime import marshal
-
     process = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-    frame = marshal.encode(start(b"return integrations.replicate.echo{ a = { 1, 2.5 } }"))
+    frame = (start(b"return integrations.replicate.echo{ a = { 1, 2.5 } }"))
     process.stdin.write(len(frame).to_bytes(4) + frame)
     process.stdin.flush()
     port = Port(host, host)

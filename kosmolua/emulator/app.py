@@ -1,0 +1,183 @@
+"""The emulator as a WSGI application: routes from the catalogue, one lock around the world, errors as the API's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from threading import RLock
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from werkzeug import Response
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
+from werkzeug.routing import Map, Rule
+
+from kosmolua._version import __version__
+from kosmolua.emulator import extras, misbehaviour, parameters, problem, stream
+from kosmolua.emulator.call import Answer, ApiRequest, Call, Handler, Hold
+from kosmolua.emulator.clock import Clock, SystemClock
+from kosmolua.emulator.faults import Fault, FaultBox
+from kosmolua.emulator.genesis import seed_world
+from kosmolua.emulator.handlers import HANDLERS
+from kosmolua.emulator.identifiers import IdSource, sign
+from kosmolua.emulator.rates import RateMeter
+from kosmolua.errors import UsageError
+from kosmolua.replicate.catalogue import OPERATIONS, Operation
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
+
+PREFIX = "/v1"
+REFUSED_TOKENS = frozenset({"", "invalid"})
+# How often a held answer looks whether its prediction is done: somebody may cancel it meanwhile.
+LOOK = 0.05
+
+
+def _rule(operation: Operation, prefix: str) -> Rule:
+    path = operation.path.replace("{", "<").replace("}", ">")
+    return Rule(prefix + path, methods=[operation.method], endpoint=operation.name)
+
+
+ROUTES = Map(
+    [
+        *(_rule(operation, PREFIX) for operation in OPERATIONS),
+        *(_rule(operation, "") for operation in extras.EXTRAS),
+    ],
+    merge_slashes=False,
+)
+BY_ROUTE = {operation.name: operation for operation in (*OPERATIONS, *extras.EXTRAS)}
+ALL_HANDLERS: dict[str, Handler] = {**HANDLERS, **extras.HANDLERS}
+
+
+class Emulator:
+    """Replicate's HTTP API in memory, below ``/v1``; a WSGI application that any number of threads may call.
+
+    ``faults`` are specifications as `parse_fault` reads them. With a ``seed`` ids and secrets are the same in
+    every emulator of that seed. Raises UsageError for a fault that does not exist.
+    """
+
+    def __init__(
+        self, *, clock: Clock | None = None, faults: Iterable[str] = (), seed: int | str | None = None
+    ) -> None:
+        self.clock: Clock = clock or SystemClock()
+        self._faults = FaultBox(faults)
+        self._ids = IdSource(seed)
+        self._world = seed_world(self._ids, self.clock.time())
+        self._lock = RLock()
+        self._rates = RateMeter()
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        request = ApiRequest(environ)
+        # Closing it closes the temporary files of an upload.
+        with request:
+            response = self._respond(request)
+        return response(environ, start_response)
+
+    def sign_download(self, file_id: str, expiry: int) -> dict[str, str]:
+        """The query of a valid download link: owner, expiry (Unix seconds) and signature."""
+        owner = self._world.username
+        signature = sign(self._world.signing_secret, owner, file_id, expiry)
+        return {"owner": owner, "expiry": str(expiry), "signature": signature}
+
+    def _respond(self, request: ApiRequest) -> Response:
+        try:
+            response = self._perform(request)
+        except problem.ProblemError as error:
+            response = _refusal(error)
+        return self._stamp(response, request)
+
+    def _perform(self, request: ApiRequest) -> Response:
+        operation, path = _match(request)
+        faults = self._pick(operation, request)
+        if "slow" in faults:
+            self.clock.sleep(faults["slow"].number("seconds"))
+        if (response := misbehaviour.instead(faults)) is not None:
+            return response
+        _authenticate(operation, request)
+        origin = request.host_url.rstrip("/")
+        call = Call(operation, request, self._world, self.clock.time(), origin, dict(path), frozenset(faults))
+        try:
+            call.arguments = parameters.read(operation, request, path)
+            response = self._follow(call) if operation is extras.STREAM else self._finish(call, self._handle(call))
+        except problem.ProblemError as error:
+            response = _refusal(error)
+        return misbehaviour.spoil(response, faults, call)
+
+    def _pick(self, operation: Operation, request: ApiRequest) -> dict[str, Fault]:
+        try:
+            return self._faults.pick(operation, request)
+        except UsageError as error:
+            raise problem.bad_request(f"{error} ({error.hint})" if error.hint else str(error)) from error
+
+    def _handle(self, call: Call) -> Answer:
+        with self._lock:
+            self._world.settle(call.now)
+            return ALL_HANDLERS[call.operation.name](call)
+
+    def _finish(self, call: Call, answer: Answer) -> Response:
+        status = call.operation.success[0]
+        if isinstance(answer, Response):
+            return answer
+        if isinstance(answer, Hold):
+            return self._hold(answer, waits=call.arguments.get("wait") is not None)
+        return Response(status=status) if call.operation.answer == "none" else _json(answer, status)
+
+    def _hold(self, hold: Hold, *, waits: bool) -> Response:
+        """The answer to a create, when it is due: 201, or 202 for one that waited and is not done."""
+        while True:
+            with self._lock:
+                now = self.clock.time()
+                moment = hold.job.at(now)
+                shown = hold.show(now)
+            if hold.half_done and moment.status == "processing":
+                return _json({**shown, "output": None}, 202)
+            if moment.terminal or now >= hold.until:
+                return _json(shown, 202 if waits and not moment.terminal else 201)
+            self.clock.sleep(min(LOOK, hold.until - now))
+
+    def _follow(self, call: Call) -> Response:
+        with self._lock:
+            job = self._world.find_job(call.arguments["prediction_id"])
+            if job is None or not job.behaviour.streams or job.removed(call.now):
+                raise problem.not_found()
+        last = call.request.headers.get("Last-Event-ID")
+        events = stream.follow(job, self.clock, self._lock, last, cut="stream-cut" in call.faults)
+        return Response(events, mimetype="text/event-stream", headers={"Cache-Control": "no-store"})
+
+    def _stamp(self, response: Response, request: ApiRequest) -> Response:
+        response.headers["Server"] = f"kosmolua-emulator/{__version__}"
+        with self._lock:
+            response.headers["X-Request-Id"] = self._ids.request()
+            response.headers.update(self._rates.count(request.method == "POST", self.clock.time()))
+        return response
+
+
+def _match(request: ApiRequest) -> tuple[Operation, dict[str, Any]]:
+    try:
+        name, path = ROUTES.bind_to_environ(request.environ).match()
+    except MethodNotAllowed as error:
+        allowed = ", ".join(sorted(error.valid_methods or ()))
+        raise problem.ProblemError(
+            405, "Method not allowed", f'Method "{request.method}" not allowed.', headers={"Allow": allowed}
+        ) from error
+    except HTTPException as error:
+        raise problem.not_found() from error
+    return BY_ROUTE[name], dict(path)
+
+
+def _authenticate(operation: Operation, request: ApiRequest) -> None:
+    header = request.headers.get("Authorization")
+    if header is None and operation.name in extras.OPEN:
+        return
+    scheme, _, token = (header or "").partition(" ")
+    if scheme.lower() not in {"bearer", "token"} or token.strip() in REFUSED_TOKENS:
+        raise problem.unauthenticated()
+
+
+def _refusal(error: problem.ProblemError) -> Response:
+    return _json(error.document, error.status, problem.PROBLEM_TYPE, error.headers)
+
+
+def _json(
+    document: Any, status: int, content_type: str = "application/json", headers: dict[str, str] | None = None
+) -> Response:
+    return Response(msgspec.json.encode(document), status, headers, content_type=content_type)

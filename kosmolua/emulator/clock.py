@@ -1,0 +1,78 @@
+"""Time as the emulator sees it: passed in, so that a test may own it, and its form in answers."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from threading import Condition
+from typing import Protocol
+
+NEW_YEAR_2026 = 1_767_225_600.0
+
+
+class Clock(Protocol):
+    """Unix seconds, and a way to let them pass."""
+
+    def time(self) -> float: ...
+
+    def sleep(self, seconds: float) -> None: ...
+
+
+class SystemClock:
+    """The machine's clock."""
+
+    def time(self) -> float:
+        return time.time()
+
+    def sleep(self, seconds: float) -> None:
+        time.sleep(seconds)
+
+
+class ManualClock:
+    """A clock for tests: it moves when told, and a sleep takes no real time.
+
+    With ``autojump`` a sleeper moves the clock itself. Without it the sleeper waits until another thread has
+    called `advance` often enough, so that two requests can be held side by side.
+    """
+
+    def __init__(self, start: float = NEW_YEAR_2026, *, autojump: bool = True) -> None:
+        self._now = start
+        self._autojump = autojump
+        self._moved = Condition()
+        self._sleepers = 0
+
+    def time(self) -> float:
+        with self._moved:
+            return self._now
+
+    def sleep(self, seconds: float) -> None:
+        if self._autojump:
+            self.advance(seconds)
+            return
+        with self._moved:
+            until = self._now + seconds
+            self._sleepers += 1
+            self._moved.notify_all()
+            self._moved.wait_for(lambda: self._now >= until)
+            self._sleepers -= 1
+
+    def advance(self, seconds: float) -> None:
+        with self._moved:
+            self._now += max(seconds, 0.0)
+            self._moved.notify_all()
+
+    def wait_for_sleepers(self, count: int = 1, timeout: float = 10.0) -> bool:
+        """Whether that many threads came to sleep within ``timeout`` real seconds."""
+        with self._moved:
+            return self._moved.wait_for(lambda: self._sleepers >= count, timeout)
+
+
+def rfc3339(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def parse_time(text: str) -> float:
+    """Unix seconds of an ISO 8601 time; one without a zone is UTC. Raises ValueError."""
+    # A plus sign that nobody percent-encoded arrives as a space.
+    moment = datetime.fromisoformat(text.replace(" ", "+") if "T" in text else text)
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()

@@ -1,0 +1,174 @@
+"""Ways in which the emulator can be told to misbehave: ``KIND[:TARGET][:key=value...]``.
+
+The target is ``*`` (any request, the default), ``read``, ``write``, ``create`` (whatever starts a prediction or
+training or makes something new), ``stream``, ``delivery``, or the name of an operation. A fault fires for the
+first requests it fits, ``times=1`` unless told otherwise, ``times=*`` for ever.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from threading import Lock
+
+from werkzeug import Request
+
+from kosmolua.errors import UsageError
+from kosmolua.replicate.catalogue import OPERATIONS, Operation
+
+HEADER = "X-Emulator-Fault"
+TARGETS = ("*", "read", "write", "create", "stream", "delivery")
+
+
+def _always(_operation: Operation, _request: Request) -> bool:
+    return True
+
+
+def _runs(operation: Operation, _request: Request) -> bool:
+    return operation.blocking or operation.name == "create_training"
+
+
+def _waits(operation: Operation, request: Request) -> bool:
+    return operation.blocking and "Prefer" in request.headers
+
+
+def _pages(operation: Operation, _request: Request) -> bool:
+    return operation.paged
+
+
+def _streams(operation: Operation, _request: Request) -> bool:
+    return operation.name == "stream"
+
+
+def _answers(operation: Operation, _request: Request) -> bool:
+    return operation.name != "stream"
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One way to misbehave: what it does, its options with what they are otherwise, and the requests it fits."""
+
+    help: str
+    options: Mapping[str, str] = field(default_factory=dict)
+    fits: Callable[[Operation, Request], bool] = _always
+
+
+KINDS: dict[str, Kind] = {
+    "401": Kind("refuse the token"),
+    "429": Kind("too many requests; retry_after is in seconds", {"retry_after": "1"}),
+    "500": Kind("a problem document with status 500"),
+    "502-html": Kind("the HTML page of a proxy, status 502"),
+    "503": Kind("a problem document with status 503; retry_after is in seconds", {"retry_after": "1"}),
+    "empty": Kind("status 500 without a body"),
+    "drop": Kind(
+        "close the connection without an answer, after=accept (it was done) or after=request (it was not)",
+        {"after": "accept"},
+    ),
+    "cut": Kind("close the connection in the middle of the answer", fits=_answers),
+    "slow": Kind("wait before doing anything", {"seconds": "1"}),
+    "aborted": Kind("the prediction or training ends as aborted before it starts", fits=_runs),
+    "stuck": Kind("the prediction or training never ends by itself before 30 minutes", fits=_runs),
+    "processing": Kind("a blocking create answers `processing` without output", fits=_waits),
+    "stream-cut": Kind("the connection of an event stream ends half-way", fits=_streams),
+    "next-null": Kind('a page\'s `next` is the string "null"', fits=_pages),
+    "http-next": Kind(
+        "a page's `next` is an http:// URL on another host", {"host": "api.replicate.invalid"}, fits=_pages
+    ),
+}
+_NUMBERS = frozenset({"retry_after", "seconds"})
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One fault as it was asked for. ``times`` is None where it fires for ever."""
+
+    kind: str
+    target: str = "*"
+    times: int | None = 1
+    options: Mapping[str, str] = field(default_factory=dict)
+
+    def fits(self, operation: Operation, request: Request) -> bool:
+        return self._aims_at(operation) and KINDS[self.kind].fits(operation, request)
+
+    def _aims_at(self, operation: Operation) -> bool:
+        if self.target == "create":
+            return operation.name.startswith("create_")
+        return self.target in {"*", operation.name, operation.access}
+
+    def number(self, option: str) -> float:
+        return float(self.options[option])
+
+
+def parse_fault(spec: str) -> Fault:
+    """The fault that ``spec`` asks for. Raises UsageError with the choices and the nearest one."""
+    name, *parts = [part.strip() for part in spec.strip().split(":")]
+    if name not in KINDS:
+        raise _unknown("fault", name, KINDS, spec)
+    given = dict(part.split("=", 1) for part in parts if "=" in part)
+    targets = [part for part in parts if "=" not in part]
+    if len(targets) > 1:
+        raise UsageError(f"Expected one target in fault {spec!r}, found {len(targets)}: {', '.join(targets)}")
+    target = _target(targets[0], spec) if targets else "*"
+    times = _times(given.pop("times", "1"), spec)
+    return Fault(name, target, times, {**KINDS[name].options, **_options(name, given, spec)})
+
+
+def _target(name: str, spec: str) -> str:
+    known = [*TARGETS, *(operation.name for operation in OPERATIONS)]
+    if name not in known:
+        raise _unknown("target", name, known, spec)
+    return name
+
+
+def _times(text: str, spec: str) -> int | None:
+    if text == "*":
+        return None
+    if not (text.isascii() and text.isdigit()):
+        raise UsageError(f"Expected times=N or times=* in fault {spec!r}, found times={text}")
+    return int(text)
+
+
+def _options(kind: str, given: dict[str, str], spec: str) -> dict[str, str]:
+    for name, value in given.items():
+        if name not in KINDS[kind].options:
+            raise _unknown("option", name, ["times", *KINDS[kind].options], spec)
+        if name in _NUMBERS and not value.replace(".", "", 1).isdecimal():
+            raise UsageError(f"Expected a number of seconds in fault {spec!r}, found {name}={value}")
+        if name == "after" and value not in {"accept", "request"}:
+            raise _unknown("value of after", value, ["accept", "request"], spec)
+    return given
+
+
+def _unknown(what: str, name: str, known: Iterable[str], spec: str) -> UsageError:
+    names = list(known)
+    near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    meant = f". Did you mean {near[0]!r}?" if near else ""
+    # 37 operations would bury the list.
+    shown = [one for one in names if what != "target" or one in TARGETS]
+    more = ", or the name of an operation" if what == "target" else ""
+    where = f" in fault {spec!r}" if name != spec else ""
+    return UsageError(f"Unknown {what} {name!r}{where}{meant}", hint=f"Known: {', '.join(shown)}{more}")
+
+
+class FaultBox:
+    """The faults an emulator was given, and how often each may still fire."""
+
+    def __init__(self, specs: Iterable[str]) -> None:
+        self._faults = [parse_fault(spec) for spec in specs]
+        self._left = [fault.times for fault in self._faults]
+        self._lock = Lock()
+
+    def pick(self, operation: Operation, request: Request) -> dict[str, Fault]:
+        """The faults that fire for this request, by kind; those in its header always do."""
+        asked = [parse_fault(spec) for spec in request.headers.get(HEADER, "").split(",") if spec.strip()]
+        with self._lock:
+            fired = [fault for at, fault in enumerate(self._faults) if self._fires(at, fault, operation, request)]
+        return {fault.kind: fault for fault in [*fired, *asked] if fault.fits(operation, request)}
+
+    def _fires(self, at: int, fault: Fault, operation: Operation, request: Request) -> bool:
+        left = self._left[at]
+        if left == 0 or not fault.fits(operation, request):
+            return False
+        self._left[at] = None if left is None else left - 1
+        return True

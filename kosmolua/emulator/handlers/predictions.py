@@ -1,0 +1,123 @@
+"""Predictions: made by version, by official model, or (in their own module) by deployment."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from kosmolua.emulator import problem, sources
+from kosmolua.emulator.call import Call, Handler, Hold
+from kosmolua.emulator.clock import parse_time
+from kosmolua.emulator.handlers.models import find_model
+from kosmolua.emulator.jobs import Job, show_prediction
+from kosmolua.emulator.models import Behaviour, Work, seed_of
+from kosmolua.emulator.pages import page
+from kosmolua.emulator.schema import check_object, resolve, with_defaults
+from kosmolua.emulator.world import Model, Version
+
+FOREVER = 10 * 365 * 86_400.0
+_REFERENCE = re.compile(r"(?:([^/:]+/[^/:]+):)?([0-9a-f]{64})")
+
+
+def make_job(call: Call, model: Model, version: Version, behaviour: Behaviour, schema: str) -> Job:
+    """A new job with the request's input, checked against the schema of that name."""
+    given, shape, job_id = call.arguments["input"], resolve(version.schema, schema), call.world.ids.new()
+    faults = check_object(shape, given, "input")
+    if faults:
+        raise problem.invalid(faults)
+    full = with_defaults(shape, given)
+    read = {name: sources.read(call.world, full[name], call.now, call.origin) for name in behaviour.reads}
+    work = Work(full, seed_of(full, job_id), read)
+    runs = FOREVER if "stuck" in call.faults else behaviour.runs(work)
+    job = Job(job_id, model.slug, version.id, behaviour, work, given, call.now, behaviour.starts, runs)
+    if "aborted" in call.faults:
+        job.aborted = job.created + job.starts / 2
+    return job
+
+
+def start(call: Call, model: Model, version: Version, *, named: bool, deployment: str | None = None) -> Hold:
+    """A prediction of that version, and the answer to the request that made it."""
+    job = make_job(call, model, version, version.behaviour, "Input")
+    job.deployment = deployment
+    if named:
+        # The API does not tell which version of an official model it ran.
+        job.version = "hidden"
+    if (after := call.arguments.get("cancel_after")) is not None:
+        job.deadline = call.now + after
+    call.world.predictions[job.id] = job
+    model.run_count += 1
+    until = call.now + (call.arguments.get("wait") or 0.0)
+    origin = call.origin
+    return Hold(job, until, lambda now: show_prediction(job, now, origin), "processing" in call.faults)
+
+
+def create_prediction(call: Call) -> Hold:
+    reference = call.arguments["version"]
+    official = call.world.models.get(reference)
+    if official and official.official and official.latest:
+        return start(call, official, official.latest, named=True)
+    match = _REFERENCE.fullmatch(reference)
+    found = call.world.find_version(match[2]) if match else None
+    if not match or not found or match[1] not in {None, found[0].slug}:
+        raise problem.unknown_version()
+    return start(call, *found, named=False)
+
+
+def create_model_prediction(call: Call) -> Hold:
+    model = find_model(call)
+    if not model.official or not model.latest:
+        raise problem.not_found()
+    return start(call, model, model.latest, named=True)
+
+
+def find_prediction(call: Call) -> Job:
+    job_id = call.arguments["prediction_id"]
+    job = call.world.find_job(job_id)
+    if job is None or job_id in call.world.trainings:
+        raise problem.not_found()
+    return job
+
+
+def get_prediction(call: Call) -> dict[str, Any]:
+    return show_prediction(find_prediction(call), call.now, call.origin)
+
+
+def cancel_prediction(call: Call) -> dict[str, Any]:
+    job = find_prediction(call)
+    cancel(job, call.now)
+    return show_prediction(job, call.now, call.origin)
+
+
+def cancel(job: Job, now: float) -> None:
+    """Stop a job; one that has ended stays as it is."""
+    if not job.at(now).terminal:
+        job.canceled = now
+
+
+def _time(call: Call, name: str, otherwise: float) -> float:
+    if name not in call.arguments:
+        return otherwise
+    try:
+        return parse_time(call.arguments[name])
+    except ValueError as error:
+        raise problem.invalid([("format", name, "Must be an ISO 8601 time")]) from error
+
+
+def list_predictions(call: Call) -> dict[str, Any]:
+    after, before = _time(call, "created_after", 0.0), _time(call, "created_before", FOREVER * 1000)
+    wanted = call.arguments.get("source")
+    jobs = [
+        job
+        for job in reversed(call.world.predictions.values())
+        if after <= job.created < before and wanted in {None, job.source}
+    ]
+    return page(call, jobs, lambda job: job.id, lambda job: show_prediction(job, call.now, call.origin))
+
+
+HANDLERS: dict[str, Handler] = {
+    "cancel_prediction": cancel_prediction,
+    "create_model_prediction": create_model_prediction,
+    "create_prediction": create_prediction,
+    "get_prediction": get_prediction,
+    "list_predictions": list_predictions,
+}

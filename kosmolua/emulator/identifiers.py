@@ -1,0 +1,56 @@
+"""Where ids and secrets come from: chance, or a seed for those who want the same world twice."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import secrets
+from itertools import count
+
+
+class IdSource:
+    """New ids, 26 letters and digits as the API has them, and named secrets."""
+
+    def __init__(self, seed: int | str | None = None) -> None:
+        self._key = secrets.token_bytes(32) if seed is None else f"kosmolua emulator {seed}".encode()
+        self._numbers = count()
+        self._requests = count()
+
+    def new(self) -> str:
+        return _letters(self.secret(f"id {next(self._numbers)}"))
+
+    def request(self) -> str:
+        """The id of a request; these have a count of their own, so that looking changes no id."""
+        return self.secret(f"request {next(self._requests)}").hex()[:32]
+
+    def secret(self, name: str) -> bytes:
+        return hmac.new(self._key, name.encode(), "sha256").digest()
+
+
+def _letters(random: bytes) -> str:
+    return base64.b32encode(random).decode().lower()[:26]
+
+
+def example_id(slug: str) -> str:
+    """The id of the prediction a model shows as its example: the same in every emulator."""
+    return _letters(digest("example", slug))
+
+
+def digest(*parts: object) -> bytes:
+    return hashlib.sha256("\x1f".join(map(str, parts)).encode()).digest()
+
+
+def number(*parts: object) -> int:
+    """A number below 2^31 that depends on the parts alone."""
+    return int.from_bytes(digest(*parts)[:4], "big") >> 1
+
+
+def version_id(*parts: object) -> str:
+    return digest(*parts).hex()
+
+
+def sign(secret: bytes, owner: str, file_id: str, expiry: int | str) -> str:
+    """The signature of a download link, as the Files API defines it."""
+    code = hmac.new(secret, f"{owner} {file_id} {expiry}".encode(), "sha256").digest()
+    return base64.b64encode(code).decode()

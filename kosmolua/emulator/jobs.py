@@ -1,0 +1,190 @@
+"""A prediction or training as a pure function of time: what it is at a moment follows from when it was made."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from kosmolua.emulator.clock import rfc3339
+from kosmolua.emulator.models import Behaviour, FileRef, Outcome, Work, log_lines, run
+
+RETENTION = 3600.0
+"""Seconds after its end for which a job keeps input, output, logs and files."""
+LONGEST = 1800.0
+"""Seconds after which the API ends a run by itself."""
+TERMINAL = frozenset({"succeeded", "failed", "canceled", "aborted"})
+
+
+@dataclass(frozen=True)
+class Moment:
+    """A job at one time. ``fraction`` says how much of the work was done, from 0 to 1."""
+
+    status: str
+    started: float | None = None
+    completed: float | None = None
+    fraction: float = 0.0
+
+    @property
+    def terminal(self) -> bool:
+        return self.status in TERMINAL
+
+
+@dataclass
+class Job:
+    """A prediction or a training. Times are Unix seconds; ``canceled`` is when somebody canceled it."""
+
+    id: str
+    model: str
+    version: str
+    behaviour: Behaviour
+    work: Work
+    given: Mapping[str, Any]
+    created: float
+    starts: float
+    runs: float
+    source: str = "api"
+    deployment: str | None = None
+    destination: str | None = None
+    version_used: str = ""
+    deadline: float | None = None
+    canceled: float | None = None
+    aborted: float | None = None
+    kept: bool = False
+    settled: bool = False
+    _outcome: Outcome | None = field(default=None, repr=False)
+
+    @property
+    def start(self) -> float:
+        return self.created + self.starts
+
+    @property
+    def end(self) -> float:
+        """When it ends if nobody stops it."""
+        return self.start + min(self.runs, LONGEST)
+
+    def outcome(self) -> Outcome:
+        """What the run gives, computed when it is first looked at."""
+        if self.runs > LONGEST:
+            return Outcome(None, error="Prediction timed out after 30 minutes")
+        if self._outcome is None:
+            self._outcome = run(self.behaviour, self.work)
+        return self._outcome
+
+    def _stop(self) -> tuple[float, str] | None:
+        """When it is stopped before its end, and what it is then called."""
+        times = [(self.canceled, "canceled"), (self.aborted, "aborted"), (self.deadline, "canceled")]
+        stops = [(at, status) for at, status in times if at is not None and at < self.end]
+        if not stops:
+            return None
+        at, status = min(stops, key=lambda stop: stop[0])
+        # A deadline that passes before the start aborts; one that passes later cancels.
+        return at, "aborted" if at == self.deadline and at < self.start else status
+
+    def at(self, now: float) -> Moment:
+        stop = self._stop()
+        if stop and now >= stop[0]:
+            started = self.start if stop[0] >= self.start else None
+            return Moment(stop[1], started, stop[0], self._fraction(stop[0]))
+        if now < self.start:
+            return Moment("starting")
+        if now < self.end:
+            return Moment("processing", self.start, None, self._fraction(now))
+        status = "failed" if self.outcome().error else "succeeded"
+        return Moment(status, self.start, self.end, 1.0)
+
+    def _fraction(self, now: float) -> float:
+        return min(1.0, max(0.0, (now - self.start) / (self.end - self.start)))
+
+    def finish(self) -> float:
+        """When it ends, stopped or not."""
+        stop = self._stop()
+        return stop[0] if stop else self.end
+
+    def removed(self, now: float) -> bool:
+        return not self.kept and now >= self.finish() + RETENTION
+
+    def logs(self, moment: Moment) -> list[str]:
+        if moment.started is None:
+            return []
+        lines = log_lines(self.behaviour, self.work.seed)
+        return lines[: 1 + int(moment.fraction * (len(lines) - 1))]
+
+    def output(self, moment: Moment) -> Any:
+        """The output so far: models that stream give what they have, others all or nothing."""
+        if moment.status == "succeeded":
+            return self.outcome().output
+        if not self.behaviour.streams or moment.started is None or self.runs > LONGEST:
+            return None
+        tokens = self.outcome().output
+        return tokens[: int(moment.fraction * len(tokens))]
+
+
+def with_urls(output: Any, base: str) -> Any:
+    """The output with the URLs of its files, which lie below ``base``."""
+    if isinstance(output, FileRef):
+        return f"{base}/{output.name}"
+    if isinstance(output, list):
+        return [with_urls(item, base) for item in output]
+    if isinstance(output, dict):
+        return {name: with_urls(item, base) for name, item in output.items()}
+    return output
+
+
+def _metrics(job: Job, moment: Moment) -> dict[str, float]:
+    if moment.completed is None:
+        return {}
+    total = {"total_time": round(moment.completed - job.created, 6)}
+    if moment.started is None:
+        return total
+    return {"predict_time": round(moment.completed - moment.started, 6), **total}
+
+
+def _time(seconds: float | None) -> str | None:
+    return None if seconds is None else rfc3339(seconds)
+
+
+def _common(job: Job, now: float, origin: str) -> dict[str, Any]:
+    moment, removed = job.at(now), job.removed(now)
+    finished = moment.status in {"succeeded", "failed"}
+    output = None if removed else with_urls(job.output(moment), f"{origin}/delivery/{job.id}")
+    return {
+        "id": job.id,
+        "model": job.model,
+        "version": job.version,
+        "input": {} if removed else dict(job.given),
+        "output": output,
+        "logs": "" if removed else "".join(job.logs(moment)),
+        "error": job.outcome().error if finished else None,
+        "status": moment.status,
+        "source": job.source,
+        "data_removed": removed,
+        "created_at": rfc3339(job.created),
+        "started_at": _time(moment.started),
+        "completed_at": _time(moment.completed),
+        "metrics": _metrics(job, moment),
+    }
+
+
+def show_prediction(job: Job, now: float, origin: str) -> dict[str, Any]:
+    urls = _urls(origin, "predictions", job)
+    if job.behaviour.streams:
+        urls["stream"] = f"{origin}/stream/{job.id}"
+    shown = {**_common(job, now, origin), "urls": urls}
+    if job.deadline is not None:
+        shown["deadline"] = rfc3339(job.deadline)
+    if job.deployment:
+        shown["deployment"] = job.deployment
+    return shown
+
+
+def show_training(job: Job, now: float, origin: str) -> dict[str, Any]:
+    shown = _common(job, now, origin)
+    if shown["output"]:
+        shown["output"] = {"version": f"{job.destination}:{job.version_used}", **shown["output"]}
+    return {**shown, "destination": job.destination, "urls": _urls(origin, "trainings", job)}
+
+
+def _urls(origin: str, family: str, job: Job) -> dict[str, str]:
+    get = f"{origin}/v1/{family}/{job.id}"
+    return {"get": get, "cancel": f"{get}/cancel", "web": f"{origin}/p/{job.id}"}

@@ -1,0 +1,24 @@
+"""Counts requests by the minute and says what is left. It refuses none: the fault 429 is there for that."""
+
+from __future__ import annotations
+
+LIMITS = {True: 600, False: 3000}
+"""Requests a minute, by whether they create something."""
+WINDOW = 60
+
+
+class RateMeter:
+    """Requests of the current minute."""
+
+    def __init__(self) -> None:
+        self._window = 0
+        self._used = {True: 0, False: 0}
+
+    def count(self, creates: bool, now: float) -> dict[str, str]:
+        """Count one request; the headers that say what is left of the minute."""
+        window = int(now // WINDOW)
+        if window != self._window:
+            self._window, self._used = window, {True: 0, False: 0}
+        self._used[creates] += 1
+        left = max(0, LIMITS[creates] - self._used[creates])
+        return {"Ratelimit-Remaining": str(left), "Ratelimit-Reset": str(round(WINDOW - now % WINDOW))}

@@ -1,0 +1,213 @@
+"""The emulator over HTTP on this machine: one thread a connection, kept alive, closed cleanly.
+
+werkzeug's own server closes the connection after every answer; clients that keep theirs open are the usual
+case, and a fault that drops a connection needs one to drop.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler
+from socketserver import TCPServer, ThreadingMixIn
+from typing import IO, TYPE_CHECKING, Any, cast
+from urllib.parse import unquote_to_bytes
+
+from werkzeug.serving import DechunkedInput
+from werkzeug.wsgi import LimitedStream
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication, WSGIEnvironment
+
+    from kosmolua.emulator.app import Emulator
+
+# What is left of a refused upload is read up to here, so that the client gets to see the refusal.
+MOST_DISCARDED = 256 * 1024 * 1024
+
+
+class _Server(ThreadingMixIn, TCPServer):
+    # Not http.server.HTTPServer, which asks the resolver for the host's name before it serves.
+    allow_reuse_address = True
+    request_queue_size = 128
+    daemon_threads = True
+    # A thread may stand in a held answer for a minute; closing does not wait for it.
+    block_on_close = False
+
+    def __init__(self, address: tuple[str, int], application: WSGIApplication) -> None:
+        super().__init__(address, _Connection)
+        self.application = application
+
+    @property
+    def url(self) -> str:
+        host, port = self.server_address[:2]
+        name = host.decode() if isinstance(host, bytes) else host
+        return f"http://{f'[{name}]' if ':' in name else name}:{port}/v1"
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        # A client that went away is no news.
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
+
+
+class _Connection(BaseHTTPRequestHandler):
+    """One connection: any number of requests, one after the other."""
+
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    wbufsize = -1
+
+    def __getattr__(self, name: str) -> Any:
+        # http.server looks for do_GET, do_QUERY and so on; every method is the application's matter.
+        if name.startswith("do_"):
+            return self._serve
+        raise AttributeError(name)
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the name it has in http.server
+        """Say nothing: stdout belongs to those who read the first line."""
+
+    def _serve(self) -> None:
+        body = self._body()
+        answer = _Answer(self)
+        try:
+            application = cast("_Server", self.server).application
+            answer.send(application(self._environ(body), answer.start))
+        except ConnectionError:
+            # Dropped on purpose, or by the client: either way nothing more is said on this connection.
+            self.close_connection = True
+            return
+        self._discard(body)
+
+    def _body(self) -> io.RawIOBase:
+        if "chunked" in self.headers.get("Transfer-Encoding", "").lower():
+            return DechunkedInput(cast("IO[bytes]", self.rfile))
+        length = self.headers.get("Content-Length", "0")
+        return LimitedStream(cast("IO[bytes]", self.rfile), int(length) if length.isdecimal() else 0)
+
+    def _discard(self, body: io.RawIOBase) -> None:
+        discarded = 0
+        with contextlib.suppress(Exception):
+            while block := body.read(64 * 1024):
+                discarded += len(block)
+                if discarded > MOST_DISCARDED:
+                    break
+            else:
+                return
+        self.close_connection = True
+
+    def _environ(self, body: io.RawIOBase) -> WSGIEnvironment:
+        path, _, query = self.path.partition("?")
+        host, port = cast("_Server", self.server).server_address[:2]
+        headers = {f"HTTP_{name.upper().replace('-', '_')}": value for name, value in self.headers.items()}
+        return {
+            **headers,
+            "CONTENT_TYPE": self.headers.get("Content-Type", ""),
+            "CONTENT_LENGTH": self.headers.get("Content-Length", ""),
+            "REQUEST_METHOD": self.command,
+            "SCRIPT_NAME": "",
+            # WSGI carries the bytes of the path as if they were Latin-1.
+            "PATH_INFO": unquote_to_bytes(path).decode("latin-1"),
+            "QUERY_STRING": query,
+            "SERVER_NAME": str(host),
+            "SERVER_PORT": str(port),
+            "SERVER_PROTOCOL": self.request_version,
+            "REMOTE_ADDR": self.client_address[0],
+            "wsgi.version": (1, 0),
+            "wsgi.url_scheme": "http",
+            "wsgi.input": body,
+            "wsgi.input_terminated": True,
+            "wsgi.errors": sys.stderr,
+            "wsgi.multithread": True,
+            "wsgi.multiprocess": False,
+            "wsgi.run_once": False,
+        }
+
+
+class _Answer:
+    """Writes what the application gives: at once where the length is known, else in chunks as they come."""
+
+    def __init__(self, connection: _Connection) -> None:
+        self._connection = connection
+        self._status = 200
+        self._headers: list[tuple[str, str]] = []
+
+    def start(self, status: str, headers: list[tuple[str, str]], _: Any = None) -> Callable[[bytes], object]:
+        self._status, self._headers = int(status[:3]), headers
+        return self._connection.wfile.write
+
+    def send(self, parts: Any) -> None:
+        out = self._connection.wfile
+        chunked = self._send_head()
+        silent = self._connection.command == "HEAD"
+        try:
+            for part in parts:
+                if part and not silent:
+                    out.write(b"%x\r\n%b\r\n" % (len(part), part) if chunked else part)
+                    out.flush()
+            if chunked and not silent:
+                out.write(b"0\r\n\r\n")
+        finally:
+            # Also what was sent of an answer that is cut short.
+            with contextlib.suppress(ConnectionError):
+                out.flush()
+            if hasattr(parts, "close"):
+                parts.close()
+
+    def _send_head(self) -> bool:
+        connection = self._connection
+        connection.send_response_only(self._status)
+        connection.send_header("Date", connection.date_time_string())
+        for name, value in self._headers:
+            connection.send_header(name, value)
+        known = any(name.lower() == "content-length" for name, _ in self._headers)
+        bodiless = self._status in {204, 304}
+        if not known and not bodiless:
+            connection.send_header("Transfer-Encoding", "chunked")
+        connection.end_headers()
+        return not known and not bodiless
+
+
+@contextlib.contextmanager
+def running(emulator: Emulator, host: str = "127.0.0.1", port: int = 0) -> Iterator[str]:
+    """The emulator served in a thread for as long as the block lasts; gives its URL, ending in /v1."""
+    with _Server((host, port), emulator) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+        thread.start()
+        try:
+            yield server.url
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def serve(
+    emulator: Emulator, host: str = "127.0.0.1", port: int = 0, ready: Callable[[str], object] | None = None
+) -> None:
+    """Serve until interrupted (Ctrl-C or SIGTERM). ``ready`` is called once with the URL, ending in /v1.
+
+    Raises OSError where the port cannot be had.
+    """
+    with contextlib.suppress(KeyboardInterrupt), _interrupted_by_sigterm(), running(emulator, host, port) as url:
+        if ready:
+            ready(url)
+        threading.Event().wait()
+
+
+def _interrupt(*_: object) -> None:
+    # Not Event.set: the main thread may hold the event's lock just then.
+    raise KeyboardInterrupt
+
+
+@contextlib.contextmanager
+def _interrupted_by_sigterm() -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,53 @@
+"""Where a model may read a file from: the emulator's own outputs and files, and data URLs. Never the network."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import TYPE_CHECKING
+from urllib.parse import unquote_to_bytes
+
+if TYPE_CHECKING:
+    from kosmolua.emulator.world import World
+
+
+def read(world: World, url: str, now: float, origin: str) -> bytes | str:
+    """The bytes behind a URL, or a sentence that says why there are none."""
+    if url.startswith("data:"):
+        return _read_data(url)
+    if not url.startswith(f"{origin}/"):
+        return (
+            f"cannot read {url}: the emulator reads its own outputs and files, and data URLs, and opens no connection"
+        )
+    found = _read_own(world, url[len(origin) + 1 :].partition("?")[0].split("/"), now)
+    return f"cannot read {url}: there is no such file, or not any more" if found is None else found
+
+
+def _read_own(world: World, path: list[str], now: float) -> bytes | None:
+    match path:
+        case ["delivery", job_id, name]:
+            output = delivered(world, job_id, name, now)
+            return output[1] if output else None
+        case ["v1", "files", file_id] | ["v1", "files", file_id, "download"]:
+            file = world.files.get(file_id)
+            return file.content if file else None
+    return None
+
+
+def delivered(world: World, job_id: str, name: str, now: float) -> tuple[str, bytes] | None:
+    """A file of a job's output as (content type, bytes), while there is one."""
+    job = world.find_job(job_id)
+    if job is None or job.removed(now) or job.at(now).status != "succeeded":
+        return None
+    return job.outcome().files.get(name)
+
+
+def _read_data(url: str) -> bytes | str:
+    head, comma, content = url.partition(",")
+    if not comma:
+        return "cannot read the data URL: it has no comma"
+    try:
+        plain = unquote_to_bytes(content)
+        return base64.b64decode(plain, validate=True) if head.endswith(";base64") else plain
+    except binascii.Error:
+        return "cannot read the data URL: its base64 is damaged"

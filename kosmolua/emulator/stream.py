@@ -1,0 +1,97 @@
+"""Event streams: the output of a prediction while it comes, as server-sent events that follow the clock."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+
+import msgspec
+
+from kosmolua.emulator.clock import Clock
+from kosmolua.emulator.jobs import LONGEST, Job
+from kosmolua.emulator.misbehaviour import dropped
+from kosmolua.emulator.models import log_lines
+
+LONGEST_CONNECTION = 30.0
+"""Seconds after which the API ends a stream, done or not."""
+TIMEOUT = b":408: 408 Request Timeout\n\n"
+# A cancel may come from another request at any time: look at least this often.
+LOOK = 0.05
+
+
+@dataclass(frozen=True)
+class Event:
+    """One event and the time at which it happens."""
+
+    time: float
+    name: str
+    data: str
+
+    def encode(self, number: int) -> bytes:
+        lines = "".join(f"data: {line}\n" for line in self.data.split("\n"))
+        return f"event: {self.name}\nid: {self.id(number)}\n{lines}\n".encode()
+
+    def id(self, number: int) -> str:
+        return f"{int(self.time)}:{number}"
+
+
+def timeline(job: Job) -> list[Event]:
+    """Everything a job's stream will say if nothing stops it from now on, in order."""
+    finish = job.finish()
+    spread = [*_spread(job, "logs", log_lines(job.behaviour, job.work.seed)), *_spread(job, "output", _tokens(job))]
+    said = [event for event in sorted(spread, key=lambda event: event.time) if event.time <= finish]
+    return [*said, *_ending(job, finish)]
+
+
+def _tokens(job: Job) -> list[str]:
+    return [] if job.runs > LONGEST else list(job.outcome().output)
+
+
+def _spread(job: Job, name: str, parts: list[str]) -> list[Event]:
+    """The parts over the run: logs begin with the run, the last token comes with its end."""
+    length, lead = job.end - job.start, 0 if name == "logs" else 1
+    return [Event(job.start + length * (at + lead) / len(parts), name, part) for at, part in enumerate(parts)]
+
+
+def _ending(job: Job, finish: float) -> list[Event]:
+    moment = job.at(finish)
+    if moment.status == "succeeded":
+        return [Event(finish, "done", "{}")]
+    if moment.status in {"canceled", "aborted"}:
+        return [Event(finish, "done", '{"reason":"canceled"}')]
+    detail = msgspec.json.encode({"detail": job.outcome().error}).decode()
+    return [Event(finish, "error", detail), Event(finish, "done", '{"reason":"error"}')]
+
+
+def resume_at(job: Job, last_event_id: str | None) -> int:
+    """How many events a client has had that saw this id last; an unknown id means none."""
+    ids = [event.id(number) for number, event in enumerate(timeline(job))]
+    return ids.index(last_event_id) + 1 if last_event_id in ids else 0
+
+
+def follow(
+    job: Job, clock: Clock, lock: AbstractContextManager[bool], last_event_id: str | None, *, cut: bool = False
+) -> Iterator[bytes]:
+    """The bytes of the stream as they come. ``cut`` breaks the connection half-way."""
+    with lock:
+        sent = resume_at(job, last_event_id)
+    until = clock.time() + LONGEST_CONNECTION
+    finish, events = None, list[Event]()
+    while True:
+        with lock:
+            # Only a cancel changes what will be said, and it changes the end.
+            if finish != job.finish():
+                finish, events = job.finish(), timeline(job)
+        now = clock.time()
+        while sent < len(events) and events[sent].time <= now:
+            if cut and sent >= len(events) // 2:
+                raise dropped()
+            yield events[sent].encode(sent)
+            sent += 1
+        if sent >= len(events):
+            return
+        if now >= until:
+            yield TIMEOUT
+            return
+        clock.sleep(max(0.001, min(LOOK, events[sent].time - now, until - now)))

@@ -1,0 +1,188 @@
+"""What the emulator holds in memory: the account, models, deployments, jobs and files, and how they begin."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from typing import Any
+
+from kosmolua.emulator.clock import rfc3339
+from kosmolua.emulator.identifiers import IdSource
+from kosmolua.emulator.jobs import Job, show_prediction
+from kosmolua.emulator.models import Behaviour
+
+ACCOUNT = "emulator"
+FILE_LIFE = 24 * 3600.0
+DAY = 86_400.0
+
+
+@dataclass
+class Version:
+    """One version of a model: how it acts and the schema that says so."""
+
+    id: str
+    created: float
+    behaviour: Behaviour
+    schema: dict[str, Any]
+    trainer: Behaviour | None = None
+
+    def show(self) -> dict[str, Any]:
+        return {
+            "id": self.id,
+            "created_at": rfc3339(self.created),
+            "cog_version": "0.16.8",
+            "openapi_schema": self.schema,
+        }
+
+
+@dataclass
+class Model:
+    """A model and its versions, oldest first."""
+
+    owner: str
+    name: str
+    created: float
+    about: dict[str, Any]
+    visibility: str = "public"
+    official: bool = False
+    run_count: int = 0
+    readme: str = ""
+    versions: list[Version] = field(default_factory=list)
+    examples: list[Job] = field(default_factory=list)
+
+    @property
+    def slug(self) -> str:
+        return f"{self.owner}/{self.name}"
+
+    @property
+    def latest(self) -> Version | None:
+        return self.versions[-1] if self.versions else None
+
+    def version(self, version_id: str) -> Version | None:
+        return next((version for version in self.versions if version.id == version_id), None)
+
+    def show(self, now: float, origin: str) -> dict[str, Any]:
+        links = ("description", "github_url", "paper_url", "license_url", "cover_image_url")
+        return {
+            "url": f"{origin}/{self.slug}",
+            "owner": self.owner,
+            "name": self.name,
+            **{name: self.about.get(name) for name in links},
+            "visibility": self.visibility,
+            "run_count": self.run_count,
+            "is_official": self.official,
+            "default_example": show_prediction(self.examples[0], now, origin) if self.examples else None,
+            "latest_version": self.latest.show() if self.latest else None,
+        }
+
+
+@dataclass
+class Deployment:
+    """A deployment with the release it runs now."""
+
+    owner: str
+    name: str
+    model: str
+    version: str
+    hardware: str
+    min_instances: int
+    max_instances: int
+    released: float
+    number: int = 1
+
+    @property
+    def slug(self) -> str:
+        return f"{self.owner}/{self.name}"
+
+    def show(self, account: dict[str, Any]) -> dict[str, Any]:
+        release = {
+            "number": self.number,
+            "model": self.model,
+            "version": self.version,
+            "created_at": rfc3339(self.released),
+            "created_by": account,
+            "configuration": {
+                "hardware": self.hardware,
+                "min_instances": self.min_instances,
+                "max_instances": self.max_instances,
+            },
+        }
+        return {"owner": self.owner, "name": self.name, "current_release": release}
+
+
+@dataclass
+class File:
+    """An uploaded file."""
+
+    id: str
+    name: str
+    content_type: str
+    content: bytes
+    metadata: dict[str, Any]
+    created: float
+
+    def show(self, origin: str) -> dict[str, Any]:
+        sha256 = hashlib.sha256(self.content).hexdigest()
+        return {
+            "id": self.id,
+            "name": self.name,
+            "content_type": self.content_type,
+            "size": len(self.content),
+            "etag": sha256,
+            "checksums": {"sha256": sha256, "md5": hashlib.md5(self.content, usedforsecurity=False).hexdigest()},
+            "metadata": self.metadata,
+            "created_at": rfc3339(self.created),
+            "expires_at": rfc3339(self.created + FILE_LIFE),
+            "urls": {"get": f"{origin}/v1/files/{self.id}"},
+        }
+
+
+@dataclass
+class World:
+    """Everything there is. Dictionaries keep the order of creation."""
+
+    ids: IdSource
+    account: dict[str, Any]
+    hardware: list[dict[str, str]]
+    collections: dict[str, dict[str, Any]]
+    models: dict[str, Model]
+    deployments: dict[str, Deployment] = field(default_factory=dict)
+    predictions: dict[str, Job] = field(default_factory=dict)
+    trainings: dict[str, Job] = field(default_factory=dict)
+    files: dict[str, File] = field(default_factory=dict)
+
+    @property
+    def username(self) -> str:
+        return str(self.account["username"])
+
+    @property
+    def signing_secret(self) -> bytes:
+        return self.ids.secret("files")
+
+    def find_version(self, version_id: str) -> tuple[Model, Version] | None:
+        pairs = ((model, model.version(version_id)) for model in self.models.values())
+        return next(((model, version) for model, version in pairs if version), None)
+
+    def find_job(self, job_id: str) -> Job | None:
+        return self.predictions.get(job_id) or self.trainings.get(job_id) or self._find_example(job_id)
+
+    def _find_example(self, job_id: str) -> Job | None:
+        examples = (job for model in self.models.values() for job in model.examples)
+        return next((job for job in examples if job.id == job_id), None)
+
+    def settle(self, now: float) -> None:
+        """Let happen what time has brought: trained versions appear, files expire."""
+        for training in self.trainings.values():
+            if not training.settled and training.at(now).terminal:
+                training.settled = True
+                self._publish(training, now)
+        for file_id in [one.id for one in self.files.values() if now >= one.created + FILE_LIFE]:
+            del self.files[file_id]
+
+    def _publish(self, training: Job, now: float) -> None:
+        model = self.models.get(training.destination or "")
+        base = self.find_version(training.version)
+        if model and base and training.at(now).status == "succeeded":
+            trained = base[1]
+            new = Version(training.version_used, training.end, trained.behaviour, trained.schema, trained.trainer)
+            model.versions.append(new)

@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+import pytest
+
+LLAMA = "meta/meta-llama-3-8b-instruct"
+
+
+def start(api, world, **given):
+    return world.run(api, LLAMA, {"prompt": "a fox", "seed": 1, "max_tokens": 6, **given}).json()
+
+
+def parse(text):
+    """(event, id, data) of each event; comments are left out."""
+    for block in text.strip().split("\n\n"):
+        fields = [line.partition(": ") for line in block.split("\n") if not line.startswith(":")]
+        if fields:
+            data = "\n".join(value for name, _, value in fields if name == "data")
+            kinds = {name: value for name, _, value in fields}
+            yield kinds["event"], kinds["id"], data
+
+
+def test_a_stream_carries_the_output(api, world):
+    """Logs, then the output piece by piece, then done; joined it is the prediction's output."""
+    job = start(api, world)
+    answer = api.get(job["urls"]["stream"], headers={"Accept": "text/event-stream"})
+    events = list(parse(answer.text))
+    done = api.get(job["urls"]["get"]).json()
+
+    assert answer.headers["content-type"].startswith("text/event-stream")
+    assert ["logs", *["output"] * 6, "done"] == [name for name, _, _ in events]
+    assert "{}" == events[-1][2]
+    assert done["output"] == [data for name, _, data in events if name == "output"]
+    assert [f"1767225600:{n}" for n in range(8)] == [number for _, number, _ in events]
+
+
+def test_a_stream_resumes_after_the_last_event(api, world):
+    """`Last-Event-ID` gives what came after that event and nothing twice."""
+    url = start(api, world)["urls"]["stream"]
+    events = list(parse(api.get(url).text))
+    rest = list(parse(api.get(url, headers={"Last-Event-ID": events[3][1]}).text))
+
+    assert events[4:] == rest
+
+
+def test_a_stream_needs_no_token(api, world):
+    """Whoever knows the URL may listen, but a token that is invalid is refused."""
+    url = start(api, world)["urls"]["stream"]
+    invalid = api.get(url, headers={"Authorization": "Bearer invalid"})
+    del api.headers["Authorization"]
+
+    assert (200, 401) == (api.get(url).status_code, invalid.status_code)
+
+
+def test_a_stream_is_ended_after_half_a_minute_and_can_be_resumed(api, world):
+    """A long text takes several connections, each ended with the API's comment, and nothing is lost."""
+    job = start(api, world, min_tokens=3000, max_tokens=3000)
+    events, last, connections = [], "", 0
+    while not events or events[-1][0] != "done":
+        text = api.get(job["urls"]["stream"], headers={"Last-Event-ID": last}).text
+        events += parse(text)
+        last, connections = events[-1][1], connections + 1
+        assert events[-1][0] == "done" or text.endswith(":408: 408 Request Timeout\n\n")
+    output = [data for name, _, data in events if name == "output"]
+
+    assert 2 == connections
+    assert api.get(job["urls"]["get"]).json()["output"] == output
+
+
+def test_the_stream_of_a_canceled_prediction(api, world, clock):
+    """It says what there was and that it was canceled."""
+    job = start(api, world, min_tokens=500, max_tokens=500)
+    clock.advance(2)
+    canceled = api.post(job["urls"]["cancel"]).json()
+    events = list(parse(api.get(job["urls"]["stream"]).text))
+
+    assert ("done", '{"reason":"canceled"}') == (events[-1][0], events[-1][2])
+    assert canceled["output"] == [data for name, _, data in events if name == "output"]
+    assert 0 < len(canceled["output"]) < 500
+
+
+def test_models_that_do_not_stream_have_no_stream(api, world):
+    """There is no URL, and guessing one is 404."""
+    job = world.hello(api).json()
+
+    assert "stream" not in job["urls"]
+    assert 404 == api.get(f"http://emulator.localhost/stream/{job['id']}").status_code
+
+
+def test_a_stream_that_times_out(world, api):
+    """A prediction that hangs ends with an error event after half an hour."""
+    stuck = world.run(api, LLAMA, {"prompt": "x"}, **{"X-Emulator-Fault": "stuck"}).json()
+    text = ""
+    while "event: done" not in text:
+        text = api.get(stuck["urls"]["stream"]).text
+    events = list(parse(text))
+
+    assert ["error", "done"] == [name for name, _, _ in events][-2:]
+    assert '{"reason":"error"}' == events[-1][2]
+
+
+def test_a_stream_that_is_cut(api, world):
+    """The connection ends half-way; what came can be resumed."""
+    url = start(api, world)["urls"]["stream"]
+    got = []
+    with api.stream("GET", url, headers={"X-Emulator-Fault": "stream-cut"}) as cut, pytest.raises(ConnectionResetError):
+        got.extend(cut.iter_raw())
+    had = list(parse(b"".join(got).decode()))
+    rest = list(parse(api.get(url, headers={"Last-Event-ID": had[-1][1]}).text))
+
+    assert "done" not in [name for name, _, _ in had]
+    assert list(parse(api.get(url).text)) == had + rest

@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import pytest
+
+
+def train(api, world, destination="emulator/my-sdxl", **given):
+    body = {"destination": destination, "input": {"input_images": "https://example.com/x.zip", **given}}
+    return api.post(f"/models/stability-ai/sdxl/versions/{world.sdxl}/trainings", json=body)
+
+
+def test_a_training_makes_a_version(api, world, clock):
+    """When it is done the destination has a version, which runs and names its weights."""
+    made = train(api, world)
+    clock.advance(3)
+    done = api.get(made.json()["urls"]["get"]).json()
+    trained = api.get("/models/emulator/my-sdxl").json()["latest_version"]
+    run = api.post(
+        "/predictions", json={"version": trained["id"], "input": {"prompt": "a TOK"}}, headers={"Prefer": "wait"}
+    )
+
+    assert (201, "starting") == (made.status_code, made.json()["status"])
+    assert ("succeeded", f"emulator/my-sdxl:{trained['id']}") == (done["status"], done["output"]["version"])
+    assert 200 == api.get(done["output"]["weights"]).status_code
+    assert "100%|##########| 5/5" in done["logs"]
+    assert ("succeeded", "emulator/my-sdxl") == (run.json()["status"], run.json()["model"])
+
+
+def test_a_canceled_training_makes_none(api, world, clock):
+    """A training that is canceled leaves the destination as it was."""
+    job = train(api, world).json()
+    clock.advance(1)
+    canceled = api.post(job["urls"]["cancel"]).json()
+    clock.advance(10)
+
+    assert "canceled" == canceled["status"]
+    assert api.get("/models/emulator/my-sdxl").json()["latest_version"] is None
+
+
+def test_trained_versions_are_deleted_and_then_the_model(api, world, clock):
+    """A model is deleted after its versions: 409 before, 202 for the version, 204 for the model."""
+    train(api, world)
+    clock.advance(3)
+    version = api.get("/models/emulator/my-sdxl/versions").json()["results"][0]["id"]
+    early = api.delete("/models/emulator/my-sdxl")
+    accepted = api.delete(f"/models/emulator/my-sdxl/versions/{version}")
+
+    assert (409, 202, b"") == (early.status_code, accepted.status_code, accepted.content)
+    assert 204 == api.delete("/models/emulator/my-sdxl").status_code
+
+
+@pytest.mark.parametrize("destination", ["emulator/none", "replicate/hello-world", "my-sdxl"])
+def test_destinations_that_are_none(destination, api, world):
+    """The destination must exist and belong to the account."""
+    assert 404 == train(api, world, destination).status_code
+
+
+def test_training_input_is_checked(api, world):
+    """The schema of the training input decides."""
+    answer = train(api, world, max_train_steps=0)
+
+    assert (422, "input.max_train_steps") == (answer.status_code, answer.json()["invalid_fields"][0]["field"])
+
+
+def test_what_cannot_be_trained(api, world):
+    """A version without training input is refused."""
+    body = {"destination": "emulator/my-sdxl", "input": {}}
+    path = f"/models/replicate/hello-world/versions/{world.hello_version}/trainings"
+
+    assert 400 == api.post(path, json=body).status_code
+
+
+def test_pages_of_trainings(api, world):
+    """Newest first, 100 a page."""
+    ids = [train(api, world).json()["id"] for _ in range(101)][::-1]
+    first = api.get("/trainings").json()
+
+    assert ids[:100] == [one["id"] for one in first["results"]]
+    assert ids[100:] == [one["id"] for one in api.get(first["next"]).json()["results"]]

@@ -1,0 +1,168 @@
+from __future__ import annotations
+
+import pytest
+
+from kosmolua.emulator import KINDS, Emulator, Fault, parse_fault
+from kosmolua.errors import UsageError
+
+FLUX = "black-forest-labs/flux-schnell"
+
+
+def test_a_specification_is_read():
+    """Kind, target, and options in any order."""
+    assert Fault("429", "create", 3, {"retry_after": "2"}) == parse_fault("429:retry_after=2:create:times=3")
+    assert Fault("drop", "*", None, {"after": "accept"}) == parse_fault("drop:times=*")
+
+
+@pytest.mark.parametrize(
+    ("spec", "said"),
+    [
+        ("abort", "Unknown fault 'abort'. Did you mean 'aborted'?"),
+        ("500:get_predictoin", "Did you mean 'get_prediction'?"),
+        ("429:retry-after=2", "Did you mean 'retry_after'?"),
+        ("429:retry_after=soon", "Expected a number of seconds"),
+        ("500:times=x", "Expected times=N or times=*"),
+        ("500:read:write", "Expected one target"),
+        ("drop:after=lunch", "Unknown value of after 'lunch'"),
+        ("", "Unknown fault ''"),
+    ],
+)
+def test_a_specification_that_is_none(spec, said):
+    """A mistake is a usage error that says what was meant."""
+    with pytest.raises(UsageError) as caught:
+        Emulator(faults=[spec])
+
+    assert said in str(caught.value)
+
+
+def test_unknown_faults_name_the_known_ones():
+    """The hint lists every kind; in a header the same mistake is a problem of status 400."""
+    with pytest.raises(UsageError) as caught:
+        parse_fault("nonsense")
+
+    assert all(kind in caught.value.hint for kind in KINDS)
+
+
+def test_a_mistake_in_the_header_is_a_problem(api):
+    """The request is refused with what was wrong."""
+    answer = api.get("/account", headers={"X-Emulator-Fault": "5000"})
+
+    assert 400 == answer.status_code
+    assert "Did you mean '500'?" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    ("spec", "status", "kind"),
+    [
+        ("401", 401, "application/problem+json"),
+        ("500", 500, "application/problem+json"),
+        ("503", 503, "application/problem+json"),
+        ("502-html", 502, "text/html"),
+    ],
+)
+def test_a_status_once(spec, status, kind, world):
+    """A fault fires once unless told otherwise."""
+    with world.misbehaving(spec) as api:
+        first, second = api.get("/account"), api.get("/account")
+
+    assert (status, 200) == (first.status_code, second.status_code)
+    assert first.headers["content-type"].startswith(kind)
+
+
+def test_too_many_requests(world):
+    """429 says when to come back, in the header and in the body, and only to what it aims at."""
+    with world.misbehaving("429:create:retry_after=2:times=2") as api:
+        untouched = api.get("/account")
+        refused = [world.hello(api) for _ in range(2)]
+        made = world.hello(api)
+        listed = api.get("/predictions").json()["results"]
+
+    assert (200, 201) == (untouched.status_code, made.status_code)
+    assert [429, 429] == [one.status_code for one in refused]
+    assert ("2", 2) == (refused[0].headers["retry-after"], refused[0].json()["retry_after"])
+    assert [made.json()["id"]] == [one["id"] for one in listed]
+
+
+def test_an_empty_error(api):
+    """A 500 may have no body at all."""
+    answer = api.get("/account", headers={"X-Emulator-Fault": "empty"})
+
+    assert (500, b"") == (answer.status_code, answer.content)
+
+
+@pytest.mark.parametrize(("after", "made"), [("accept", 1), ("request", 0)])
+def test_a_dropped_create(after, made, world):
+    """`after` decides whether the prediction was made before the connection broke."""
+    with world.misbehaving(f"drop:create_prediction:after={after}") as api:
+        with pytest.raises(ConnectionResetError):
+            world.hello(api)
+
+        assert made == len(api.get("/predictions").json()["results"])
+
+
+def test_a_refusal_can_be_dropped_too(api):
+    """The connection breaks whatever the answer would have been."""
+    with pytest.raises(ConnectionResetError):
+        api.get("/predictions/nothing", headers={"X-Emulator-Fault": "drop"})
+
+
+def test_a_cut_answer(api):
+    """Half of the body comes, and then the connection breaks."""
+    with pytest.raises(ConnectionResetError):
+        api.get("/account", headers={"X-Emulator-Fault": "cut"})
+
+
+def test_a_slow_answer(world, clock):
+    """The clock moves before anything is done."""
+    before = clock.time()
+    with world.misbehaving("slow:read:seconds=7") as api:
+        api.get("/account")
+
+    assert 7 == clock.time() - before
+
+
+def test_aborted_predictions(world):
+    """The next prediction made ends as aborted; reading in between does not use the fault up."""
+    with world.misbehaving("aborted") as api:
+        api.get("/account")
+        first, second = (world.hello(api, Prefer="wait").json() for _ in range(2))
+
+    assert ("aborted", None) == (first["status"], first["started_at"])
+    assert "succeeded" == second["status"]
+
+
+def test_a_stuck_prediction(api, world, clock):
+    """It runs until the API's half hour is over, and then fails."""
+    job = world.hello(api, X_Emulator_Fault="stuck").json()
+    clock.advance(1700)
+    before = api.get(job["urls"]["get"]).json()["status"]
+    clock.advance(200)
+    after = api.get(job["urls"]["get"]).json()
+
+    assert ("processing", "failed") == (before, after["status"])
+    assert "timed out" in after["error"]
+
+
+def test_a_blocking_create_that_says_processing(api, world, clock):
+    """The answer has no output although the prediction will succeed."""
+    answer = world.hello(api, Prefer="wait", X_Emulator_Fault="processing")
+    clock.advance(1)
+
+    assert (202, "processing", None) == (answer.status_code, answer.json()["status"], answer.json()["output"])
+    assert "hello Ada" == api.get(answer.json()["urls"]["get"]).json()["output"]
+
+
+def test_odd_page_links(api):
+    """A page's `next` can be the word null, or lead elsewhere without encryption."""
+    word = api.get("/collections", headers={"X-Emulator-Fault": "next-null"}).json()
+    foreign = api.get("/collections", headers={"X-Emulator-Fault": "http-next:host=pages.invalid"}).json()
+
+    assert "null" == word["next"]
+    assert foreign["next"].startswith("http://pages.invalid/v1/collections?cursor=")
+
+
+def test_faults_may_meet(api):
+    """Several faults in one header, separated by commas."""
+    answer = api.get("/collections", headers={"X-Emulator-Fault": "slow:seconds=1, next-null"})
+
+    assert "null" == answer.json()["next"]

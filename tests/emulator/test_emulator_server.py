@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+import json
+import signal
+import socket
+import subprocess
+import sys
+
+import httpx
+import pytest
+
+from kosmolua.emulator import Emulator, running
+
+
+@pytest.fixture
+def served():
+    with running(Emulator()) as url, httpx.Client(base_url=url, headers={"Authorization": "Bearer x"}) as client:
+        yield client
+
+
+def test_a_connection_is_kept(served):
+    """Two requests travel on one connection, a refused one and one with a body that nobody read among them."""
+    host, port = served.base_url.host, served.base_url.port
+    request = b"%b /v1/account HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer x\r\nContent-Length: 4\r\n\r\nbody"
+    with socket.create_connection((host, port)) as connection, connection.makefile("rb") as answers:
+        statuses = []
+        for method in (b"PUT", b"GET"):
+            connection.sendall(request % method)
+            statuses.append(int(answers.readline().split()[1]))
+            length = 0
+            while line := answers.readline().strip():
+                if line.lower().startswith(b"content-length"):
+                    length = int(line.split()[1])
+            answers.read(length)
+
+    assert [405, 200] == statuses
+
+
+def test_urls_name_the_host_that_was_asked(served):
+    """Absolute URLs in answers begin with the request's own scheme and host."""
+    answer = served.get("/models/replicate/hello-world", headers={"Host": "other.localhost:1"}).json()
+
+    assert answer["url"].startswith("http://other.localhost:1/")
+
+
+def test_a_chunked_upload(served):
+    """A body without a length is read to its end."""
+    body = (b'{"version": "none", ', b'"input": {}}')
+    answer = served.post("/predictions", content=iter(body), headers={"Content-Type": "application/json"})
+
+    assert 422 == answer.status_code
+
+
+def test_head_has_no_body(served):
+    """HEAD gives the headers of GET."""
+    answer = served.head("/account")
+
+    assert 200 == answer.status_code
+    assert int(answer.headers["content-length"]) > 0
+    assert b"" == answer.content
+
+
+@pytest.mark.parametrize(("fault", "said"), [("drop", "without sending a response"), ("cut", "complete message body")])
+def test_faults_break_the_connection(fault, said, served):
+    """A dropped or cut answer closes the socket, and the next request works."""
+    with pytest.raises(httpx.RemoteProtocolError, match=said):
+        served.get("/account", headers={"X-Emulator-Fault": fault})
+
+    assert 200 == served.get("/account").status_code
+
+
+def test_a_cut_stream_breaks_the_connection(served):
+    """The chunks of an event stream stop without their end."""
+    body = {"input": {"prompt": "x", "max_tokens": 4}}
+    job = served.post("/models/meta/meta-llama-3-8b-instruct/predictions", json=body, headers={"Prefer": "wait"}).json()
+    with pytest.raises(httpx.RemoteProtocolError):
+        served.get(job["urls"]["stream"], headers={"X-Emulator-Fault": "stream-cut"})
+
+    assert served.get(job["urls"]["stream"]).text.endswith("data: {}\n\n")
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
+def test_serving_ends_when_asked_to(name):
+    """Either signal ends the server with status 0; the URL is all it wrote."""
+    code = (
+        "import json; from kosmolua.emulator import Emulator, serve\n"
+        "serve(Emulator(), ready=lambda url: print(json.dumps({'url': url}), flush=True))"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as host:
+        url = json.loads(host.stdout.readline())["url"]
+        status = httpx.get(f"{url}/account", headers={"Authorization": "Bearer x"}).status_code
+        host.send_signal(getattr(signal, name))
+        out, err = host.communicate(timeout=10)
+
+    assert 200 == status
+    assert (0, "", "") == (host.returncode, out, err)
