@@ -1,7 +1,5 @@
 """``python -m kosmolua`` is ``kosmo``."""
 
-import sys
+from kosmolua.cli import program
 
-from kosmolua.cli import main
-
-sys.exit(main())
+program()

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import threading
 import time
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from msgspec import Struct
 
@@ -16,9 +17,6 @@ from kosmolua.runtime import port as port_
 from kosmolua.runtime.isolate import Child
 from kosmolua.runtime.limits import Limits, reached
 from kosmolua.runtime.port import Clock, Handler, Output, Port, Start
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
 
 Isolation = Literal["standard", "none"]
 MAX_SOURCE = 8 * 1024 * 1024
@@ -31,7 +29,7 @@ class Script(Struct, frozen=True, kw_only=True):
     name: str
     args: Sequence[str] = ()
     provider: str = "replicate"
-    functions: list[tuple[str, ...]] = []
+    functions: Sequence[tuple[str, ...]] = ()
     accounts: list[str] = []
 
 
@@ -137,7 +135,7 @@ def _start(script: Script) -> Start:
         name=os.fsencode(script.name),
         args=[os.fsencode(argument) for argument in script.args],
         provider=script.provider,
-        functions=script.functions,
+        functions=list(script.functions),
         accounts=script.accounts,
     )
 

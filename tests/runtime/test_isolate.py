@@ -139,7 +139,7 @@ def test_the_plain_lua_engine_speaks_over_pipes_too(host):
         "s = state.State(memory_limit=64 << 20, engine='lua54'); assert not s.has_ffi; worker.serve(s, 0, 1)"
     )
     process = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-    frame = (start(b"return integrations.replicate.echo{ a = { 1, 2.5 } }"))
+    frame = start(b"return integrations.replicate.echo{ a = { 1, 2.5 } }")
     process.stdin.write(len(frame).to_bytes(4) + frame)
     process.stdin.flush()
     port = Port(host, host)
