@@ -15,15 +15,12 @@ local EINTR, CAPACITY = 4, 65536
 
 local M = {}
 
--- Fills `to` with exactly `count` bytes, or ends the process: without a host there is nothing to live for.
-local function read_exactly(descriptor, to, count)
-  while count > 0 do
+-- Reads at most `count` bytes, or ends the process: without a host there is nothing to live for.
+local function read_some(descriptor, to, count)
+  while true do
     local got = tonumber(C.read(descriptor, to, count))
-    if got > 0 then
-      to, count = to + got, count - got
-    elseif got == 0 or ffi.errno() ~= EINTR then
-      os.exit(0)
-    end
+    if got > 0 then return got end
+    if got == 0 or ffi.errno() ~= EINTR then os.exit(0) end
   end
 end
 
@@ -46,16 +43,48 @@ end
 --- The port over two descriptors: `submit(frame)` sends, `wait()` blocks until a frame has come.
 function M.open(input, output)
   local buffer = ffi.new("uint8_t[?]", CAPACITY)
+  local from, to = 0, 0 -- what has been read and not been taken yet
   local port = {}
+
+  -- Makes at least `count` bytes stand in the buffer from `from` on. Most frames come with one read.
+  local function fill(count)
+    if from == to then
+      from, to = 0, 0
+    elseif from + count > CAPACITY then
+      ffi.copy(buffer, ffi.string(buffer + from, to - from), to - from) -- through a string: the two may overlap
+      from, to = 0, to - from
+    end
+    while to - from < count do
+      to = to + read_some(input, buffer + to, CAPACITY - to)
+    end
+  end
+
+  local function take(count)
+    from = from + count
+    return ffi.string(buffer + from - count, count)
+  end
+
+  -- A frame larger than the buffer: what is there of it, and the rest read to where it belongs.
+  local function take_large(count)
+    local whole = ffi.new("uint8_t[?]", count)
+    local got = to - from
+    ffi.copy(whole, buffer + from, got)
+    from, to = 0, 0
+    while got < count do
+      got = got + read_some(input, whole + got, count - got)
+    end
+    return ffi.string(whole, count)
+  end
 
   function port.submit(frame) write_all(output, length_of(#frame) .. frame) end
 
   function port.wait()
-    read_exactly(input, buffer, 4)
-    local count = ((buffer[0] * 256 + buffer[1]) * 256 + buffer[2]) * 256 + buffer[3]
-    local to = count > CAPACITY and ffi.new("uint8_t[?]", count) or buffer
-    read_exactly(input, to, count)
-    return ffi.string(to, count)
+    fill(4)
+    local count = ((buffer[from] * 256 + buffer[from + 1]) * 256 + buffer[from + 2]) * 256 + buffer[from + 3]
+    from = from + 4
+    if count > CAPACITY then return take_large(count) end
+    fill(count)
+    return take(count)
   end
 
   return port

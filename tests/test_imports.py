@@ -26,8 +26,8 @@ MAY_IMPORT = {
 # library -> the only modules that may import it
 ONLY_IN = {
     "lupa": {"runtime/state.py"},
-    "httpx": {"replicate/client.py", "replicate/retry.py"},
-    "httpcore": {"replicate/client.py", "replicate/retry.py"},
+    "httpx": {"replicate/client.py", "replicate/retry.py", "replicate/transport.py"},
+    "http.client": {"replicate/transport.py"},
     "keyring": {"credentials.py"},
     "werkzeug": {path.relative_to(PACKAGE).as_posix() for path in (PACKAGE / "emulator").rglob("*.py")},
 }

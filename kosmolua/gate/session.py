@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 MAX_LOG = 10_000
 
 
-class Entry(Struct, omit_defaults=True):
+class Entry(Struct, omit_defaults=True, gc=False):
     """One call in the log: what was decided, by which rule and by whom, and what came of it. No inputs, no answers.
 
     ``at`` is in Unix seconds, ``duration_ms`` covers sending and waiting. ``by`` is "policy", "person" or "force".

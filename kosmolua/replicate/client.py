@@ -7,8 +7,9 @@ here, and a Client costs as much CPU per request as the transport does.
 from __future__ import annotations
 
 import ssl
-from collections.abc import Mapping
-from typing import Any, Self
+from collections.abc import Iterable, Mapping
+from functools import cache, lru_cache
+from typing import Any, Self, cast
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
@@ -18,8 +19,9 @@ from msgspec import Struct
 from kosmolua.errors import ApiError, ConfigurationError, CredentialError, KosmoError, TransportError, UncertainError
 from kosmolua.replicate import problem
 from kosmolua.replicate.catalogue import SERVER, Operation
-from kosmolua.replicate.request import Parts, build
+from kosmolua.replicate.request import Headers, Parts, build
 from kosmolua.replicate.retry import Clock, RetryTransport, Unanswered
+from kosmolua.replicate.transport import PlainTransport
 
 MAX_ANSWER = 256 * 1024 * 1024
 CONNECT_TIMEOUT, WRITE_TIMEOUT = 5.0, 60.0  # seconds
@@ -59,11 +61,12 @@ class Client:
     ) -> None:
         self.base_url = checked_url(base_url, insecure_http=insecure_http)
         self._authorization = f"Bearer {_checked_token(token)}"
-        url = httpx.URL(self.base_url)
-        self._base = url
-        self._path = url.raw_path.decode().rstrip("/")
-        self._host = ("Host", url.netloc.decode())
+        self._base = httpx.URL(self.base_url)
+        self._path = self._base.raw_path.decode().rstrip("/")
+        self._host = self._base.netloc.decode()
+        self._own_transport = transport is None
         self._transport = RetryTransport(transport or _transport(self.base_url), clock=clock)
+        self._headers = lru_cache(maxsize=64)(self._make_headers)
 
     def send(self, operation: Operation, arguments: Struct) -> Answer:
         """Send a request and read its answer. Raises `ApiError`, `CredentialError`, `TransportError`."""
@@ -102,23 +105,21 @@ class Client:
         self.close()
 
     def _request(self, parts: Parts) -> httpx.Request:
-        raw_path = (self._path + parts.target).encode("ascii")
-        timeouts = {
-            "connect": CONNECT_TIMEOUT,
-            "read": parts.read_timeout,
-            "write": WRITE_TIMEOUT,
-            "pool": CONNECT_TIMEOUT,
-        }
-        return httpx.Request(
-            parts.method,
-            self._base.copy_with(raw_path=raw_path),
-            headers=[self._host, *parts.headers, ("Authorization", self._authorization)],
-            content=parts.body,
-            extensions={"timeout": timeouts},
-        )
+        target = (self._path + parts.target).encode("ascii")
+        extensions: dict[str, Any] = {"timeout": _timeouts(parts.read_timeout)}
+        url = self._base
+        if self._own_transport:
+            extensions["target"] = target  # sent as it stands, and spares parsing a URL for each request
+        else:
+            url = url.copy_with(raw_path=target)
+        headers = self._headers(parts.headers)
+        return httpx.Request(parts.method, url, headers=headers, content=parts.body, extensions=extensions)
+
+    def _make_headers(self, headers: Headers) -> httpx.Headers:
+        return httpx.Headers([("Host", self._host), *headers, ("Authorization", self._authorization)])
 
     def _unanswered(self, operation: Operation, error: BaseException, *, sent: bool) -> TransportError:
-        origin = self.base_url.partition("://")[0] + "://" + self._host[1]
+        origin = self.base_url.partition("://")[0] + "://" + self._host
         reason = _reason(error)
         if operation.safe or not sent:
             return TransportError(
@@ -149,21 +150,20 @@ def in_process(application: Any) -> httpx.BaseTransport:
 
 def _answer(operation: Operation, response: httpx.Response) -> Answer:
     status = response.status_code
+    headers = {name.lower().decode("latin-1"): value.decode("latin-1") for name, value in response.headers.raw}
     if status in _REDIRECTS:
-        raise _redirected(operation, response)
-    body = _read(operation, response)
+        raise _redirected(operation, status, headers)
+    body = _read(operation, response, encoded="content-encoding" in headers)
     if status not in _SUCCESS:
-        raise problem.error(operation, status, response.headers, body)
-    content_type = response.headers.get("content-type", "")
-    return Answer(
-        status, _data(operation, status, content_type, body), content_type, problem.request_id(response.headers)
-    )
+        raise problem.error(operation, status, headers, body)
+    content_type = headers.get("content-type", "")
+    return Answer(status, _data(operation, status, content_type, body), content_type, problem.request_id(headers))
 
 
-def _read(operation: Operation, response: httpx.Response) -> bytes:
+def _read(operation: Operation, response: httpx.Response, *, encoded: bool) -> bytes:
     pieces: list[bytes] = []
     size = 0
-    for piece in response.iter_bytes():
+    for piece in response.iter_bytes() if encoded else cast("Iterable[bytes]", response.stream):
         pieces.append(piece)
         size += len(piece)
         if size > MAX_ANSWER:
@@ -171,6 +171,11 @@ def _read(operation: Operation, response: httpx.Response) -> bytes:
                 f"{operation.name}: the answer is longer than {MAX_ANSWER} bytes", status=response.status_code
             )
     return b"".join(pieces)
+
+
+@cache
+def _timeouts(read: float) -> dict[str, float]:
+    return {"connect": CONNECT_TIMEOUT, "read": read, "write": WRITE_TIMEOUT, "pool": CONNECT_TIMEOUT}
 
 
 def _data(operation: Operation, status: int, content_type: str, body: bytes) -> Any:
@@ -203,12 +208,12 @@ def _unreadable(operation: Operation, status: int, what: str) -> KosmoError:
     return uncertain(operation, f"the API said {status}, but its answer {what}")
 
 
-def _redirected(operation: Operation, response: httpx.Response) -> ApiError:
-    target = urlsplit(response.headers.get("location", ""))
+def _redirected(operation: Operation, status: int, headers: Mapping[str, str]) -> ApiError:
+    target = urlsplit(headers.get("location", ""))
     where = f"{target.scheme}://{target.hostname}" if target.hostname else "another place"
     return ApiError(
-        f"{operation.name}: {response.status_code}: the API redirects to {where}; the token is not sent there",
-        status=response.status_code,
+        f"{operation.name}: {status}: the API redirects to {where}; the token is not sent there",
+        status=status,
         function=operation.name,
         hint="set REPLICATE_URL to where the API is",
     )
@@ -293,7 +298,8 @@ def _transport(base_url: str) -> httpx.BaseTransport:
     # Without https there is nothing to verify: a context without roots saves reading 200 kB of them at the start, and
     # a stray https would fail closed.
     verify = httpx.create_ssl_context() if secure else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    return httpx.HTTPTransport(verify=verify, proxy=_proxy(base_url))
+    proxy = _proxy(base_url)
+    return httpx.HTTPTransport(verify=verify, proxy=proxy) if proxy else PlainTransport(verify)
 
 
 def _proxy(base_url: str) -> str | None:

@@ -19,7 +19,7 @@ MAX_FILE = 100 * 1024 * 1024  # https://replicate.com/docs/reference/http#files.
 MAX_FILENAME = 255
 _ACCEPT = {"json": "application/json", "text": "text/plain, */*;q=0.1", "bytes": "*/*", "none": "application/json"}
 
-Headers = list[tuple[str, str]]
+Headers = tuple[tuple[str, str], ...]
 
 
 class Parts(Struct, frozen=True):
@@ -39,16 +39,16 @@ def _placed(operation: Operation, place: str) -> tuple[Parameter, ...]:
 
 def build(operation: Operation, arguments: Struct) -> Parts:
     """The request for arguments that `structs.decode_arguments` has let through."""
-    headers: Headers = [("Accept", _ACCEPT[operation.answer]), ("User-Agent", USER_AGENT)]
-    headers += [
-        (parameter.header or parameter.name, value)
-        for parameter in _placed(operation, "header")
-        if (value := getattr(arguments, parameter.name)) is not UNSET
-    ]
+    headers = [("Accept", _ACCEPT[operation.answer]), ("User-Agent", USER_AGENT)]
+    for parameter in _placed(operation, "header"):
+        value = getattr(arguments, parameter.name)
+        if value is not UNSET:
+            headers.append((parameter.header or parameter.name, value))
     body, content_type = _body(operation, arguments)
     if content_type:
         headers.append(("Content-Type", content_type))
-    return Parts(operation.method, _target(operation, arguments), headers, body, _patience(operation, arguments))
+    target = _target(operation, arguments)
+    return Parts(operation.method, target, tuple(headers), body, _patience(operation, arguments))
 
 
 def segment(text: str) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Protocol
 
 import httpx
 
@@ -41,21 +41,6 @@ class Unanswered(httpx.TransportError):
         self.sent = sent
 
 
-class _Trace:
-    """Sees what the connection does, through httpcore's ``trace`` extension."""
-
-    __slots__ = ("sending", "used")
-
-    def __init__(self) -> None:
-        self.used = False
-        self.sending = False
-
-    def __call__(self, event: str, _: Any) -> None:
-        self.used = True
-        if event.endswith("send_request_headers.started"):
-            self.sending = True
-
-
 class RetryTransport(httpx.BaseTransport):
     """Sends through ``inner``, again where that is safe. What fails for good is raised as `Unanswered`."""
 
@@ -76,13 +61,10 @@ class RetryTransport(httpx.BaseTransport):
         safe = request.method in SAFE_METHODS
         for attempt in range(1, ATTEMPTS + 1):
             last = attempt == ATTEMPTS
-            trace = _Trace()
-            if not safe:
-                request.extensions["trace"] = trace
             try:
                 response = self._inner.handle_request(request)
             except (httpx.HTTPError, OSError) as error:
-                sent = _may_have_been_sent(error, trace)
+                sent = not isinstance(error, _NOT_SENT)
                 if last or (sent and not safe):
                     raise Unanswered(error, sent=sent) from error
                 self._wait(attempt, None, type(error).__name__)
@@ -115,9 +97,3 @@ class RetryTransport(httpx.BaseTransport):
         seconds = delay if asked is None else asked + delay / 10  # all who were told the same do not come at once
         self._on_retry(reason, seconds)
         self._sleep(seconds)
-
-
-def _may_have_been_sent(error: BaseException, trace: _Trace) -> bool:
-    if isinstance(error, _NOT_SENT):
-        return False
-    return trace.sending or not trace.used

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _BOOT = "import sys; sys.path += sys.argv[1].split(':'); from kosmolua.runtime.worker import main; main()"
 _ENVIRONMENT = {"LC_ALL": "C.UTF-8", "TZ": "UTC0"}
 _PATIENCE = 10.0  # seconds for a child to read what it asked for
-_READ = 1 << 16
+_READ = 1 << 13  # most frames are small, and reading allocates this much
 
 
 class Child:
@@ -150,7 +150,7 @@ def _spawn(limits: Limits, streams: tuple[int, int, int]) -> int:
 
 def _drain(descriptor: int) -> bytes:
     try:
-        return os.read(descriptor, _READ)
+        return os.read(descriptor, 1 << 16)
     except BlockingIOError:
         return b""
 

