@@ -53,7 +53,7 @@ def build(operation: Operation, arguments: Struct) -> Parts:
 
 def segment(text: str) -> str:
     """Text as exactly one segment of a path."""
-    return quote(text, safe="")
+    return text if text.isascii() and text.isalnum() else quote(text, safe="")
 
 
 def _target(operation: Operation, arguments: Struct) -> str:

@@ -14,8 +14,6 @@ import ssl
 import time
 from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
 
 import httpx
 
@@ -38,15 +36,17 @@ class PlainTransport(httpx.BaseTransport):
         origin = (request.url.raw_scheme, request.url.host, request.url.port)
         connection = self._take(origin) or self._connect(origin, timeouts.get("connect"))
         try:
-            with _mapped():
-                _send(connection, request, timeouts.get("write"))
-                _limit(connection, timeouts.get("read"))
-                answer = connection.getresponse()
+            _limit(connection.sock, timeouts.get("read"))
+            _send(connection, request)
+            answer = connection.getresponse()
+        except Exception as error:
+            connection.close()
+            raise _in_httpx_terms(error) from error
         except BaseException:
             connection.close()
             raise
-        headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in answer.getheaders()]
-        return httpx.Response(answer.status, headers=headers, stream=_Body(self, origin, connection, answer))
+        body = _Body(self, origin, connection, answer)
+        return httpx.Response(answer.status, headers=list(answer.headers.raw_items()), stream=body)
 
     def close(self) -> None:
         for waiting in self._idle.values():
@@ -99,17 +99,19 @@ class _Body(httpx.SyncByteStream):
         self._answer = answer
 
     def __iter__(self) -> Iterator[bytes]:
-        with _mapped():
-            length = self._answer.length
-            if length is not None and length <= _WHOLE:
-                whole = self._answer.read()
+        answer = self._answer
+        try:
+            if answer.length is not None and answer.length <= _WHOLE:
+                piece = answer.read()
                 self._end()
-                yield whole
-                return
-            while piece := self._answer.read1(_PIECE):
                 yield piece
-            if self._answer.length:
-                raise http.client.IncompleteRead(b"", self._answer.length)
+                return
+            while piece := answer.read1(_PIECE):
+                yield piece
+            if answer.length:
+                raise http.client.IncompleteRead(b"", answer.length)
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            raise _in_httpx_terms(error) from error
         self._end()
 
     def close(self) -> None:
@@ -127,17 +129,18 @@ class _Body(httpx.SyncByteStream):
             self._transport.keep(self._origin, connection)
 
 
-def _send(connection: http.client.HTTPConnection, request: httpx.Request, timeout: float | None) -> None:
-    _limit(connection, timeout)
+def _limit(sock: socket.socket, seconds: float | None) -> None:
+    """Seconds without a byte, either way, after which the other side is given up."""
+    if sock.gettimeout() != seconds:
+        sock.settimeout(seconds)
+
+
+def _send(connection: http.client.HTTPConnection, request: httpx.Request) -> None:
     target: bytes = request.extensions.get("target") or request.url.raw_path
     connection.putrequest(request.method, target.decode("ascii"), skip_host=True, skip_accept_encoding=True)
     for name, value in request.headers.raw:
         connection.putheader(name, value)
     connection.endheaders(request.read() or None)
-
-
-def _limit(connection: http.client.HTTPConnection, timeout: float | None) -> None:
-    connection.sock.settimeout(timeout)
 
 
 def _readable(sock: socket.socket) -> bool:
@@ -147,23 +150,21 @@ def _readable(sock: socket.socket) -> bool:
     return bool(poll.poll(0))
 
 
-@contextmanager
-def _mapped() -> Iterator[None]:
-    """Failures after connecting, in httpx's terms."""
-    try:
-        yield
-    except TimeoutError as error:
-        raise httpx.ReadTimeout("the server said nothing for too long") from error
-    except http.client.IncompleteRead as error:
-        raise httpx.RemoteProtocolError("the server closed the connection in the middle of its answer") from error
-    except http.client.RemoteDisconnected as error:
-        raise httpx.RemoteProtocolError("the server closed the connection without an answer") from error
-    except (http.client.HTTPException, ValueError) as error:
-        raise httpx.RemoteProtocolError(f"what came is no HTTP: {_words(error)}") from error
-    except OSError as error:
-        raise httpx.ReadError(_words(error)) from error
+def _in_httpx_terms(error: Exception) -> Exception:
+    """A failure after connecting; what is no failure of the network stays what it is."""
+    match error:
+        case TimeoutError():
+            return httpx.ReadTimeout("the server said nothing for too long")
+        case http.client.IncompleteRead():
+            return httpx.RemoteProtocolError("the server closed the connection in the middle of its answer")
+        case http.client.RemoteDisconnected():
+            return httpx.RemoteProtocolError("the server closed the connection without an answer")
+        case http.client.HTTPException():
+            return httpx.RemoteProtocolError(f"what came is no HTTP: {_words(error)}")
+        case OSError():
+            return httpx.ReadError(_words(error))
+    return error
 
 
 def _words(error: BaseException) -> str:
-    text: Any = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return str(text)
+    return str(getattr(error, "strerror", None) or error or type(error).__name__)
