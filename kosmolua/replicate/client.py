@@ -20,11 +20,11 @@ from kosmolua.errors import ApiError, ConfigurationError, CredentialError, Kosmo
 from kosmolua.replicate import problem
 from kosmolua.replicate.catalogue import SERVER, Operation
 from kosmolua.replicate.request import Headers, Parts, build
-from kosmolua.replicate.retry import Clock, RetryTransport, Unanswered
+from kosmolua.replicate.retry import MAX_ANSWER, Clock, RetryTransport, Unanswered
 from kosmolua.replicate.transport import PlainTransport
 
-MAX_ANSWER = 256 * 1024 * 1024
 CONNECT_TIMEOUT, WRITE_TIMEOUT = 5.0, 60.0  # seconds
+_SHORTEST_SECRET = 8  # below that it is no token of the API's, and every word may hold it
 _REASONS = {
     "ConnectTimeout": "connecting took too long",
     "ReadTimeout": "the answer took too long",
@@ -64,8 +64,9 @@ class Client:
         self._base = httpx.URL(self.base_url)
         self._path = self._base.raw_path.decode().rstrip("/")
         self._host = self._base.netloc.decode()
-        self._own_transport = transport is None
-        self._transport = RetryTransport(transport or _transport(self.base_url), clock=clock)
+        inner = transport or _transport(self.base_url)
+        self._takes_target = isinstance(inner, PlainTransport)
+        self._transport = RetryTransport(inner, clock=clock)
         self._template = lru_cache(maxsize=64)(lambda method, headers: self._made(method, headers, b"/", None, 0.0))
 
     def send(self, operation: Operation, arguments: Struct) -> Answer:
@@ -106,7 +107,7 @@ class Client:
 
     def _request(self, parts: Parts) -> httpx.Request:
         target = (self._path + parts.target).encode("ascii")
-        if parts.body is not None or not self._own_transport:
+        if parts.body is not None or not self._takes_target:
             return self._made(parts.method, parts.headers, target, parts.body, parts.read_timeout)
         # Without a body only the target differs from call to call; making a request costs a tenth of sending one.
         request = object.__new__(httpx.Request)
@@ -141,7 +142,7 @@ class Client:
         token = self._authorization.removeprefix("Bearer ")
         for name in ("message", "detail", "title", "hint"):
             value = getattr(error, name, None)
-            if isinstance(value, str) and token in value:
+            if isinstance(value, str) and len(token) >= _SHORTEST_SECRET and token in value:
                 setattr(error, name, value.replace(token, "[hidden]"))
         error.args = (error.message,)
         return error

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Callable, Iterable
+from typing import Protocol, cast
 
 import httpx
 
@@ -22,6 +22,7 @@ ATTEMPTS = 5
 FIRST_DELAY, LONGEST_DELAY = 0.5, 8.0  # seconds; doubled with each attempt, then taken between half and whole
 LONGEST_WAIT = 60.0  # a server that asks for more is not waited for; the error says how long it asked
 MAX_DETAIL = 64 * 1024
+MAX_ANSWER = 256 * 1024 * 1024
 
 # What httpx raises before it has begun to send.
 _NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
@@ -63,6 +64,8 @@ class RetryTransport(httpx.BaseTransport):
             last = attempt == ATTEMPTS
             try:
                 response = self._inner.handle_request(request)
+                if safe:
+                    _read_whole(response)
             except (httpx.HTTPError, OSError) as error:
                 sent = not isinstance(error, _NOT_SENT)
                 if last or (sent and not safe):
@@ -97,3 +100,19 @@ class RetryTransport(httpx.BaseTransport):
         seconds = delay if asked is None else asked + delay / 10  # all who were told the same do not come at once
         self._on_retry(reason, seconds)
         self._sleep(seconds)
+
+
+def _read_whole(response: httpx.Response) -> None:
+    """Take the body now: an answer that breaks off in its middle is a lost connection like any other."""
+    stream = cast("Iterable[bytes]", response.stream)
+    pieces: list[bytes] = []
+    size = 0
+    try:
+        for piece in stream:
+            pieces.append(piece)
+            size += len(piece)
+            if size > MAX_ANSWER:
+                break  # whoever reads on says so
+    finally:
+        response.stream.close()  # type: ignore[union-attr]
+    response.stream = httpx.ByteStream(b"".join(pieces))

@@ -106,9 +106,13 @@ class _Body(httpx.SyncByteStream):
                 self._end()
                 yield piece
                 return
+            unframed = answer.length is None and not answer.chunked
             while piece := answer.read1(_PIECE):
+                unframed = False
                 yield piece
-            if answer.length:
+            # http.client takes headers that break off for complete ones. Then nothing says where the body ends, and
+            # nothing of it comes.
+            if answer.length or unframed:
                 raise http.client.IncompleteRead(b"", answer.length)
         except (OSError, http.client.HTTPException, ValueError) as error:
             raise _in_httpx_terms(error) from error
@@ -123,6 +127,7 @@ class _Body(httpx.SyncByteStream):
         connection, self._connection = self._connection, None
         if connection is None:
             return
+        self._answer.close()  # without this the connection would still wait for an end that has come
         if self._answer.will_close or connection.sock is None:
             connection.close()
         else:

@@ -1,0 +1,21 @@
+import os
+
+import pytest
+from recording_server import RecordingServer
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch):
+    """No test sees the tokens, addresses or proxies of the machine it runs on."""
+    for name in list(os.environ):
+        if name.startswith(("REPLICATE_", "KOSMO")) and not name.startswith("KOSMOLUA_OFFICIAL"):
+            monkeypatch.delenv(name)
+        if name.lower().endswith("_proxy"):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def server():
+    made = RecordingServer()
+    yield made
+    made.close()

@@ -1,0 +1,289 @@
+"""What is sent again, what never is, and what is said about it. Money is lost where this is wrong."""
+
+import json
+import socket
+
+import httpx
+import pytest
+from recording_server import Answer
+
+from kosmolua.errors import ApiError, TransportError, UncertainError
+from kosmolua.gate.session import resolve
+from kosmolua.replicate.client import Client
+from kosmolua.replicate.retry import ATTEMPTS, RetryTransport
+from kosmolua.replicate.structs import decode_arguments
+
+CREATE = ("create_prediction", {"version": "v", "input": {"text": "a"}})
+GET = ("get_prediction", {"prediction_id": "p"})
+
+
+class SleepRecorder:
+    """A clock on which waiting takes no time; ``slept`` keeps how long was asked for."""
+
+    def __init__(self):
+        self.slept = []
+
+    def sleep(self, seconds):
+        self.slept.append(seconds)
+
+
+@pytest.fixture
+def clock():
+    return SleepRecorder()
+
+
+@pytest.fixture
+def client(server, clock):
+    with Client(token="r8_token", base_url=server.url, clock=clock) as made:
+        yield made
+
+
+def send(client, name, arguments):
+    operation = resolve(name)
+    return client.send(operation, decode_arguments(operation, arguments)).data
+
+
+def request_length(client, name, arguments):
+    """How many bytes the request takes on the wire."""
+    operation = resolve(name)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(5)
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}/v1"
+        other = Client(token="r8_token", base_url=url, clock=SleepRecorder())
+        import threading
+
+        sizes = []
+
+        def take():
+            connection, _ = listener.accept()
+            with connection:
+                connection.settimeout(0.2)
+                data = b""
+                try:
+                    while piece := connection.recv(65536):
+                        data += piece
+                except TimeoutError:
+                    pass
+                sizes.append(len(data))
+
+        thread = threading.Thread(target=take)
+        thread.start()
+        with pytest.raises(TransportError):
+            other.send(operation, decode_arguments(operation, arguments))
+        thread.join(5)
+        other.close()
+    return sizes[0]
+
+
+def test_a_create_broken_at_every_byte_of_the_request(server, client):
+    """Wherever the connection breaks while a create is sent, one connection is all the server ever sees."""
+    length = request_length(client, *CREATE)
+    assert 200 < length < 400
+
+    for count in range(length + 1):
+        server.connections, server.swallow = 0, count
+        with Client(token="r8_token", base_url=server.url, clock=SleepRecorder()) as fresh:
+            with pytest.raises(TransportError) as caught:
+                send(fresh, *CREATE)
+
+        assert 1 == server.connections, count
+        assert isinstance(caught.value, UncertainError), count
+    assert [] == server.requests
+
+
+def test_a_create_broken_at_every_byte_of_the_answer(server, client):
+    """Wherever the answer to a create breaks off, the server has seen one request, and the caller is told to look."""
+    whole = Answer(status=201, body=b'{"id": "p", "status": "starting"}')
+
+    for count in range(len(whole.encode())):
+        server.requests.clear()
+        server.answers.append(Answer(status=201, body=whole.body, cut=count))
+        with pytest.raises(UncertainError) as caught:
+            send(client, *CREATE)
+
+        assert 1 == len(server.requests), count
+        assert "The prediction may have been created" in caught.value.message
+        assert "list_predictions --created_after=20" in caught.value.hint
+
+
+def test_a_read_broken_at_every_byte_is_read_again(server, client):
+    """A GET that breaks is sent again until its answer is whole; an answer cut in its body is never taken as whole."""
+    whole = Answer(body=b"12345678")
+
+    for count in range(len(whole.encode())):
+        server.answers += [Answer(body=whole.body, cut=count), whole]
+        assert 12345678 == send(client, *GET)
+    assert 2 * len(whole.encode()) == len(server.requests)
+
+
+@pytest.mark.parametrize("name", ["get_model_readme", "download_file"])
+def test_text_and_files_are_never_cut(server, client, name):
+    """An answer whose form would not tell is whole, or asked for again."""
+    whole = Answer(body=b"some text", headers={"Content-Type": "text/plain"})
+    model = {"model_owner": "a", "model_name": "b"}
+    file = {"file_id": "f", "owner": "o", "expiry": 1, "signature": "s"}
+
+    for count in range(len(whole.encode())):
+        server.answers += [Answer(body=whole.body, headers=whole.headers, cut=count), whole]
+        assert send(client, name, file if name == "download_file" else model) in {"some text", b"some text"}
+
+
+def test_a_read_that_never_comes_whole(server, client):
+    """After the last attempt the failure is told, and nothing was changed."""
+    server.default = Answer(body=b"12345", cut=len(Answer(body=b"12345").encode()) - 2)
+
+    with pytest.raises(TransportError, match="in the middle of its answer"):
+        send(client, *GET)
+    assert ATTEMPTS == len(server.requests)
+
+
+def test_nothing_listens(clock):
+    """Where no connection comes about nothing was sent, and a create says so, after it has tried again."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+
+    with Client(token="t", base_url=f"http://127.0.0.1:{port}", clock=clock) as client:
+        with pytest.raises(TransportError) as caught:
+            send(client, *CREATE)
+
+    assert not isinstance(caught.value, UncertainError)
+    assert f"no answer from http://127.0.0.1:{port}: Connection refused" in caught.value.message
+    assert "nothing was changed" in caught.value.hint
+    assert ATTEMPTS - 1 == len(clock.slept)
+
+
+def test_connections_that_the_server_has_closed_are_not_used(server, client):
+    """After the server hung up on an idle connection the next create takes a new one, and is sent once."""
+    send(client, *CREATE)
+    server.hang_up()
+    send(client, *CREATE)
+
+    assert (2, 2) == (len(server.requests), server.connections)
+
+
+@pytest.mark.parametrize(
+    ("answer", "seconds"),
+    [
+        (Answer(429, headers={"Retry-After": "7"}), 7),
+        (Answer(429, body=b'{"detail": "x", "retry_after": 5}'), 5),
+        (Answer(429, body=b'{"detail": "Request was throttled. Expected available in 1 second."}'), 1),
+        (Answer(429, body=b'{"detail": "Request was throttled. Your rate limit resets in ~30s."}'), 30),
+        (Answer(429, headers={"Retry-After": "3"}, body=b'{"retry_after": 9}'), 3),
+    ],
+    ids=["header", "body", "words", "words-about", "header-first"],
+)
+@pytest.mark.parametrize("call", [CREATE, GET], ids=["create", "get"])
+def test_429_is_waited_for(server, client, clock, answer, seconds, call):
+    """The server says that it did nothing, and for how long: any method is sent again after that time."""
+    server.answers.append(answer)
+
+    assert {} == send(client, *call)
+
+    assert 2 == len(server.requests)
+    (slept,) = clock.slept
+    assert seconds <= slept <= seconds + 0.1
+
+
+def test_429_without_a_time_backs_off(server, client, clock):
+    """Where the server names no time each wait is longer than the one before, and attempts are bounded."""
+    server.default = Answer(429, body=b"")
+
+    with pytest.raises(ApiError) as caught:
+        send(client, *CREATE)
+
+    assert (429, "rate_limited") == (caught.value.status, caught.value.code)
+    assert ATTEMPTS == len(server.requests)
+    assert [0.25, 0.5, 1.0, 2.0] <= clock.slept
+    assert all(slept <= 8 for slept in clock.slept)
+
+
+def test_a_long_retry_after_is_not_waited_for(server, client, clock):
+    """A server that asks for more than a minute is answered by giving up, and the caller learns for how long."""
+    server.default = Answer(429, headers={"Retry-After": "3600"})
+
+    with pytest.raises(ApiError) as caught:
+        send(client, *CREATE)
+
+    assert (1, [], 3600) == (len(server.requests), clock.slept, caught.value.retry_after)
+
+
+@pytest.mark.parametrize("status", [500, 502, 503, 504])
+def test_server_faults_are_sent_again_for_reads_alone(server, client, status):
+    """A GET and a QUERY outlive a server's fault; a create, an update and a delete are sent once."""
+    for name, arguments in (GET, ("search_models", {"body": "x"})):
+        server.answers.append(Answer(status))
+        assert {} == send(client, name, arguments)
+    server.requests.clear()
+
+    model = {"model_owner": "a", "model_name": "b"}
+    for name, arguments in (CREATE, ("update_model", model), ("delete_model", model)):
+        server.answers.append(Answer(status, body=b"<html><title>Bad Gateway</title></html>"))
+        with pytest.raises(ApiError) as caught:
+            send(client, name, arguments)
+        assert (status, "server_error") == (caught.value.status, caught.value.code)
+    assert 3 == len(server.requests)
+
+
+def test_a_blocking_create_is_not_cut_off():
+    """The client waits longer for an answer than the API may hold it back."""
+    waits = {}
+
+    class Recorder(httpx.BaseTransport):
+        def handle_request(self, request):
+            waits[request.headers.get("prefer")] = request.extensions["timeout"]["read"]
+            return httpx.Response(201, json={})
+
+    client = Client(token="t", base_url="http://localhost", transport=Recorder())
+    for prefer in ("wait", "wait=1", "wait=60"):
+        send(client, "create_prediction", {**CREATE[1], "prefer": prefer})
+    send(client, *CREATE)
+
+    assert waits["wait"] > 60
+    assert waits["wait=60"] > 60
+    assert waits["wait=1"] > 1
+    assert waits[None] >= 30
+
+
+def test_an_interrupt_passes_through():
+    """Ctrl-C is no failure of the network."""
+
+    class Interrupted(httpx.BaseTransport):
+        def handle_request(self, request):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        RetryTransport(Interrupted()).handle_request(httpx.Request("GET", "http://localhost"))
+
+
+@pytest.mark.parametrize(("name", "arguments", "words"), [
+    ("create_training", {"model_owner": "a", "model_name": "b", "version_id": "v", "destination": "c/d", "input": {}},
+     "The training may have been created"),
+    ("create_file", {"content": "x"}, "The file may have been created"),
+    ("create_deployment_prediction", {"deployment_owner": "a", "deployment_name": "b", "input": {}},
+     "The prediction may have been created"),
+    ("cancel_prediction", {"prediction_id": "p"}, "It may have been done all the same"),
+])  # fmt: skip
+def test_what_may_have_been_done_is_named(server, client, name, arguments, words):
+    """The message names what may exist now, and the hint how to look."""
+    server.answers.append(Answer(cut=5))
+
+    with pytest.raises(UncertainError) as caught:
+        send(client, name, arguments)
+
+    assert words in caught.value.message
+    assert caught.value.hint
+
+
+def test_a_create_answered_by_something_else(server, client):
+    """A 201 whose body is no JSON is as uncertain as no answer."""
+    server.answers.append(Answer(201, body=b"<html>login</html>", headers={"Content-Type": "text/html"}))
+
+    with pytest.raises(UncertainError, match="is not JSON but text/html"):
+        send(client, *CREATE)
+
+
+def test_json_of_the_answer_is_not_confused(server, client):
+    """An answer that itself has a field called error is an answer."""
+    server.answers.append(Answer(body=json.dumps({"error": "a field", "status": "failed"}).encode()))
+
+    assert {"error": "a field", "status": "failed"} == send(client, *GET)

@@ -1,0 +1,86 @@
+"""Answers that are errors: one type, whatever their form."""
+
+import json
+
+import pytest
+
+from kosmolua.gate.session import resolve
+from kosmolua.replicate import problem
+
+GET = resolve("get_prediction")
+PROBLEM = {
+    "type": "about:blank", "title": "Input validation failed", "status": 422, "detail": "- input: text is required",
+    "invalid_fields": [{"field": "input", "description": "text is required"}],
+}  # fmt: skip
+
+
+def error(status=422, body=b"", **headers):
+    names = {name.replace("_", "-"): value for name, value in headers.items()}
+    return problem.error(GET, status, names, json.dumps(body).encode() if not isinstance(body, bytes) else body)
+
+
+def test_a_problem_document():
+    """Title, detail and invalid fields are kept, and the message has them."""
+    found = error(422, PROBLEM, x_request_id="r1")
+
+    assert "get_prediction: 422 Input validation failed: - input: text is required" == found.message
+    assert ("invalid_input", 1, "r1") == (found.code, found.exit_status, found.request_id)
+    assert PROBLEM["invalid_fields"] == found.to_dict()["invalid_fields"]
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "message"),
+    [
+        (404, {"detail": "no such thing"}, "get_prediction: 404 Not Found: no such thing"),
+        (400, {"error": "bad"}, "get_prediction: 400 Bad Request: bad"),
+        (400, {"errors": [{"detail": "x"}]}, 'get_prediction: 400 Bad Request: [{"detail":"x"}]'),
+        (400, ["a", "b"], 'get_prediction: 400 Bad Request: ["a","b"]'),
+        (400, "just text", "get_prediction: 400 Bad Request: just text"),
+        (500, b"", "get_prediction: 500 Internal Server Error"),
+        (502, b"<html><head><title>502 Bad\nGateway</title>",
+         "get_prediction: 502 Bad Gateway: an HTML page titled '502 Bad\\nGateway', likely of a proxy on the way"),
+        (503, b"upstream down", "get_prediction: 503 Service Unavailable: upstream down"),
+        (418, {"title": "Teapot"}, "get_prediction: 418 Teapot"),
+        (599, b"", "get_prediction: 599 Error"),
+        (400, {"detail": "\x1b[2Jevil\n\u202e"}, "get_prediction: 400 Bad Request: [2Jevil"),
+    ],
+)  # fmt: skip
+def test_messages(status, body, message):
+    """Problem documents, other JSON, HTML and nothing at all become one readable line."""
+    assert message == " ".join(error(status, body).message.split())
+
+
+def test_long_details_are_cut():
+    """A server cannot fill a terminal."""
+    assert len(error(400, {"detail": "x" * 10_000}).message) < 2200
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "exit_status"),
+    [(400, "invalid_input", 1), (401, "not_authenticated", 4), (402, "api_error", 1), (403, "api_error", 1),
+     (404, "not_found", 1), (409, "invalid_input", 1), (422, "invalid_input", 1), (429, "rate_limited", 1),
+     (500, "server_error", 1), (503, "server_error", 1)],
+)  # fmt: skip
+def test_codes(status, code, exit_status):
+    """Each status has a stable code, and a refused token exits as one that is missing."""
+    found = error(status)
+
+    assert (code, exit_status) == (found.code, found.exit_status)
+
+
+@pytest.mark.parametrize(
+    ("headers", "body", "seconds"),
+    [
+        ({"retry-after": "2.5"}, {}, 2.5),
+        ({"retry-after": "Wed, 21 Oct 2015 07:28:00 GMT"}, {}, 0.0),
+        ({"retry-after": "soon"}, {"retry_after": 4}, 4.0),
+        ({"retry-after": "-1"}, {}, None),
+        ({"retry-after": "nan"}, {}, None),
+        ({}, {"retry_after": True}, None),
+        ({}, {"detail": "it took 5 seconds"}, None),
+        ({}, ["retry_after"], None),
+    ],
+)
+def test_retry_after(headers, body, seconds):
+    """Header in seconds or as a date, then the document, then words about throttling; nothing else counts."""
+    assert seconds == problem.retry_after(headers, json.dumps(body).encode())

@@ -1,0 +1,210 @@
+"""Where requests go, and where the token never goes."""
+
+import subprocess
+
+import pytest
+from recording_server import Answer, RecordingServer
+
+from kosmolua.errors import ApiError, ConfigurationError, CredentialError, TransportError
+from kosmolua.gate.session import resolve
+from kosmolua.replicate.client import Client, checked_url, next_cursor
+from kosmolua.replicate.structs import decode_arguments
+
+TOKEN = "r8_marked_token"
+
+
+def get_account(client):
+    operation = resolve("get_account")
+    return client.send(operation, decode_arguments(operation, {})).data
+
+
+@pytest.mark.parametrize(
+    ("given", "used"),
+    [
+        ("https://api.replicate.com/v1", "https://api.replicate.com/v1"),
+        ("https://api.replicate.com/v1/", "https://api.replicate.com/v1"),
+        ("https://api.replicate.com", "https://api.replicate.com/v1"),
+        (" https://proxy.example:8443/replicate/v1 ", "https://proxy.example:8443/replicate/v1"),
+        ("http://127.0.0.1:8000", "http://127.0.0.1:8000/v1"),
+        ("http://[::1]:8000/v1", "http://[::1]:8000/v1"),
+        ("http://emulator.localhost/v1", "http://emulator.localhost/v1"),
+    ],
+)
+def test_base_urls(given, used):
+    """A base URL may leave out the path, and end with a slash."""
+    assert used == checked_url(given)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("api.replicate.com", "it is no http or https URL with a host"),
+        ("ftp://x/v1", "it is no http or https URL with a host"),
+        ("https://", "it is no http or https URL with a host"),
+        ("https://x:99999", "Port out of range"),
+        ("https://user:pass@x/v1", "it holds more than scheme, host, port and path"),
+        ("https://x/v1?a=b", "it holds more than scheme, host, port and path"),
+        ("http://api.replicate.com/v1", "plain http would send the token unprotected"),
+        ("http://localhost.evil.example/v1", "plain http would send the token unprotected"),
+        ("http://127.evil.example/v1", "plain http would send the token unprotected"),
+    ],
+)
+def test_base_urls_that_cannot_be(given, message):
+    """What is wrong with a URL is said, with the variable to correct; a password in it is not repeated."""
+    with pytest.raises(ConfigurationError) as caught:
+        checked_url(given)
+
+    assert message in caught.value.message
+    assert "REPLICATE_URL" in caught.value.message
+    assert "pass" not in caught.value.message
+
+
+def test_plain_http_can_be_insisted_on():
+    """Who means it may send the token in the clear."""
+    assert "http://host.example/v1" == checked_url("http://host.example", insecure_http=True)
+
+
+@pytest.mark.parametrize("token", ["", "  ", "a b", "a\nb", "tökén", "a\x00"])
+def test_tokens_that_cannot_be(token):
+    """A token that no header can carry is refused, and not shown."""
+    with pytest.raises(CredentialError) as caught:
+        Client(token=token)
+
+    assert not token.strip() or token not in str(caught.value)
+
+
+def test_whitespace_around_a_token_is_dropped(server):
+    """A line end that came along with a pasted token does no harm."""
+    with Client(token=f" {TOKEN}\n", base_url=server.url) as client:
+        get_account(client)
+
+    assert f"Bearer {TOKEN}" == server.requests[0].headers["authorization"]
+
+
+def test_a_redirect_is_not_followed(server):
+    """The token does not go where an answer points to."""
+    other = RecordingServer()
+    server.default = Answer(302, headers={"Location": f"{other.url}/account"})
+    with Client(token=TOKEN, base_url=server.url) as client, pytest.raises(ApiError, match="redirects to http"):
+        get_account(client)
+    other.close()
+
+    assert 1 == len(server.requests)
+    assert [] == other.requests
+
+
+def test_an_echoed_token_is_not_passed_on(server):
+    """A server that repeats the token in its error does not get it into ours."""
+    server.default = Answer(400, body=f'{{"title": "{TOKEN}", "detail": "you sent {TOKEN}"}}'.encode())
+    with Client(token=TOKEN, base_url=server.url) as client, pytest.raises(ApiError) as caught:
+        get_account(client)
+
+    assert TOKEN not in f"{caught.value} {caught.value!r} {caught.value.to_dict()} {client!r} {vars(caught.value)}"
+    assert "you sent [hidden]" in caught.value.message
+
+
+def test_an_answer_that_is_no_json(server):
+    """A captive portal's page with status 200 is an error that names it."""
+    server.default = Answer(body=b"<html>", headers={"Content-Type": "text/html; charset=utf-8"})
+    with Client(token=TOKEN, base_url=server.url) as client, pytest.raises(ApiError, match="is not JSON but text/html"):
+        get_account(client)
+
+
+def test_proxies_of_the_environment(monkeypatch, server):
+    """A proxy named by the environment is used for https and for other hosts, and never for loopback."""
+    proxy = RecordingServer()
+    monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{proxy.port}")
+    monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{proxy.port}")
+    proxy.default = Answer(403, keep=False)
+    with Client(token=TOKEN, base_url=server.url) as client:
+        get_account(client)
+    with Client(token=TOKEN, base_url="https://api.invalid/v1", clock=NoWait()) as client:
+        with pytest.raises(TransportError):
+            get_account(client)
+    with Client(token=TOKEN, base_url="http://api.invalid/v1", insecure_http=True) as client:
+        with pytest.raises(ApiError):
+            get_account(client)
+    monkeypatch.setenv("NO_PROXY", "api.invalid")
+    with Client(token=TOKEN, base_url="https://api.invalid/v1", clock=NoWait()) as client:
+        with pytest.raises(TransportError):
+            get_account(client)
+    proxy.close()
+
+    methods = [(request.method, request.target) for request in proxy.requests]
+    assert {("CONNECT", "api.invalid:443"), ("GET", "http://api.invalid/v1/account")} == set(methods)
+    assert all(TOKEN not in str(r.headers) for r in proxy.requests if r.method == "CONNECT")
+    assert 1 == len(server.requests)
+
+
+class NoWait:
+    def sleep(self, seconds):
+        """Retries take no time here."""
+
+
+def test_a_certificate_that_nobody_signed(tmp_path):
+    """An https server that cannot prove who it is gets nothing, and the message says why."""
+    import socket
+    import ssl
+    import threading
+
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", certificate]
+    subprocess.run([*command, "-days", "1", "-subj", "/CN=localhost"], check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    received = []
+
+    def serve(listener):
+        for _ in range(5):
+            try:
+                connection, _ = listener.accept()
+            except OSError:
+                return
+            with connection:
+                try:
+                    with context.wrap_socket(connection, server_side=True) as secured:
+                        received.append(secured.recv(1000))
+                except (ssl.SSLError, OSError):
+                    pass
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=serve, args=(listener,), daemon=True)
+        thread.start()
+        url = f"https://localhost:{listener.getsockname()[1]}/v1"
+        with Client(token=TOKEN, base_url=url, clock=NoWait()) as client, pytest.raises(TransportError) as caught:
+            get_account(client)
+        thread.join(5)
+
+    assert "certificate verify failed" in caught.value.message
+    assert [] == received
+
+
+@pytest.mark.parametrize(
+    ("link", "cursor"),
+    [
+        (None, None),
+        ("", None),
+        ("null", None),
+        ("https://api.replicate.com/v1/predictions?cursor=cD0y%3D", "cD0y="),
+        ("http://api.replicate.com/v1/deployments?cursor=x", "x"),
+    ],
+)
+def test_cursors(link, cursor):
+    """A link is taken apart and never followed; "null" ends a list, and http on our host is our host."""
+    assert cursor == next_cursor({"next": link}, "https://api.replicate.com/v1")
+
+
+@pytest.mark.parametrize(
+    ("link", "message"),
+    [
+        ("https://evil.example/v1/predictions?cursor=x", "lies on another host"),
+        ("//evil.example/?cursor=x", "lies on another host"),
+        ("https://api.replicate.com.evil.example/?cursor=x", "lies on another host"),
+        ("https://api.replicate.com/v1/predictions", "has no cursor"),
+        ({"a": 1}, "lies on another host"),
+    ],
+)
+def test_cursors_that_cannot_be(link, message):
+    """A link to elsewhere, or to nowhere, ends the pages with an error."""
+    with pytest.raises(ApiError, match=message):
+        next_cursor({"next": link}, "https://api.replicate.com/v1")
