@@ -19,6 +19,12 @@ COMMANDS = {
     "integrations:lua": ("lua", "run a Lua script against Replicate (short: lua)"),
     "integrations:call": ("call", "call one function: integrations:call replicate.get_account --json"),
     "integrations:replicate": ("call", "the same without the prefix; alone it lists the functions"),
+    "integrations:list": ("reference", "list the providers, or a provider's functions"),
+    "integrations:search": ("reference", "find functions by name or by what they do"),
+    "integrations:docs": ("reference", "read about a function, the provider, or a topic"),
+    "integrations:schema": ("reference", "print the JSON Schema of a function's arguments"),
+    "integrations:examples": ("reference", "show a worked example of a function for each door"),
+    "integrations:fields": ("reference", "list what a provider needs to be configured"),
     "emulator:serve": ("emulator", "serve Replicate offline on loopback, for any client"),
 }
 SHORT = {"lua": "integrations:lua"}

@@ -36,7 +36,7 @@ class Request:
 
 def run(command: str, argv: list[str]) -> int:
     if any(token in {"--help", "-h"} for token in argv[:2]):
-        print(_help(command))
+        print(_function_help(command, resolve(argv[0])) if not argv[0].startswith("-") else _help(command))
         return 0
     if not argv and command == "integrations:replicate":
         print(_functions())
@@ -226,7 +226,7 @@ def _succeed(request: Request, reply: Reply, began: float) -> None:
     if request.output is not None:
         data = _save(request.output, reply.data)
     if request.options.json:
-        output.show_json(_envelope(request.operation.full_name, began, _meta(reply.entry, request), data=data))
+        output.show_json(_envelope(_qualified(request.operation), began, _meta(reply.entry, request), data=data))
     elif request.output is not None:
         print(f"wrote {data['size']} bytes to {data['path']}", file=sys.stderr)
     elif isinstance(reply.data, bytes):
@@ -268,9 +268,12 @@ def _meta(entry: Entry, request: Request) -> dict[str, Any]:
     }
 
 
+def _qualified(operation: Operation) -> str:
+    return f"{catalogue.PROVIDER}.{operation.full_name}"
+
+
 def _envelope(function: str | None, began: float, meta: dict[str, Any], **fields: Any) -> dict[str, Any]:
-    name = f"{catalogue.PROVIDER}.{function}" if function else None
-    base = {"function": name, "success": "error" not in fields, "data": None, "error": None, "code": None}
+    base = {"function": function, "success": "error" not in fields, "data": None, "error": None, "code": None}
     return {**base, **fields, "meta": meta, "duration_ms": round((time.perf_counter() - began) * 1000, 3)}
 
 
@@ -279,7 +282,7 @@ def _fail(error: KosmoError, name: str | None, began: float, *, as_json: bool) -
         operation = catalogue.find(name) if name else None
         fields = output.failure(error)
         meta = fields.pop("meta")
-        output.show_json(_envelope(operation.full_name if operation else name, began, meta, **fields))
+        output.show_json(_envelope(_qualified(operation) if operation else name, began, meta, **fields))
     else:
         output.tell_error(error)
     return error.exit_status
@@ -297,6 +300,26 @@ def _functions() -> str:
         f"  {operation.name:<30}{operation.access:<7}{operation.summary}" for operation in catalogue.OPERATIONS
     )
     return f"functions of replicate; the prefix replicate_ may stand before each name\n\n{rows}"
+
+
+def _function_help(command: str, operation: Operation) -> str:
+    """What one function takes, and a call of it that can be copied."""
+    prefix = "" if command == "integrations:replicate" else "replicate."
+    rows = [
+        f"  --{parameter.name:<24}{parameter.kind}{', required' if parameter.required else ''}. {parameter.help}"
+        for parameter in operation.parameters
+    ]
+    parameters = "\n".join(rows) or "  It takes no arguments."
+    note = f"\n\n{operation.note}" if operation.note else ""
+    example = output.to_json(operation.example, indent=False)
+    return f"""usage: kosmo {command} {prefix}{operation.name} [JSON] [--NAME VALUE ...] [FLAGS]
+
+{operation.summary} ({operation.access}, {operation.method} {operation.path}){note}
+
+{parameters}
+
+example:
+  kosmo {command} {prefix}{operation.name} '{example}' --json"""
 
 
 def _row(name: str, value: str | None, what: str) -> str:

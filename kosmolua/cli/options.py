@@ -57,7 +57,14 @@ class Parser(argparse.ArgumentParser):
     """An ArgumentParser that raises a `UsageError` where argparse would end the process."""
 
     def error(self, message: str) -> NoReturn:
-        raise UsageError(message, hint=f"see {self.prog} --help")
+        raise UsageError(message + self._suggestion(message), hint=f"see {self.prog} --help")
+
+    def _suggestion(self, message: str) -> str:
+        from difflib import get_close_matches
+
+        unknown = message.removeprefix("unrecognized arguments: ").split(" ")[0].partition("=")[0]
+        near = get_close_matches(unknown, list(self._option_string_actions), n=1)
+        return f"; did you mean {near[0]}?" if near and message.startswith("unrecognized") else ""
 
 
 def parser(command: str, description: str, example: str) -> Parser:

@@ -61,7 +61,8 @@ def failure(error: KosmoError) -> dict[str, Any]:
 def tell_error(error: KosmoError, excerpt: str | None = None) -> None:
     """The error for a person: where, what, and what to do next."""
     where = getattr(error, "where", None)
-    print(safe(f"error: {f'{where}: ' if where else ''}{error.message}"), file=sys.stderr)
+    prefix = f"{where}: " if where and not error.message.endswith(f"({where})") else ""
+    print(safe(f"error: {prefix}{error.message}"), file=sys.stderr)
     if excerpt:
         print(safe(excerpt), file=sys.stderr)
     traceback = getattr(error, "traceback", None)

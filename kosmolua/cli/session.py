@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from kosmolua import config, credentials
 from kosmolua.cli.options import Options
-from kosmolua.errors import UsageError
+from kosmolua.cli.output import safe
 from kosmolua.gate import policy, prompt
 from kosmolua.gate.session import Session
 
@@ -25,8 +26,6 @@ _EMULATED = config.Settings(
 
 def open_session(options: Options, script: str | None = None) -> Session:
     """The session for a command. Nothing is looked up or imported before its first call."""
-    if options.fault and not options.emulate:
-        raise UsageError("--fault makes the emulator misbehave, and needs --emulate")
     defaults = _EMULATED if options.emulate else config.DEFAULTS
     settings = config.load(
         {} if options.emulate else os.environ, read=options.read, write=options.write, defaults=defaults
@@ -47,9 +46,18 @@ def _client(options: Options, settings: config.Settings) -> Callable[[str], Clie
         token = credentials.find(os.environ, account)
         from kosmolua.replicate.client import Client
 
-        return Client(token=token.reveal(), base_url=settings.url.value, insecure_http=options.insecure_http)
+        return Client(
+            token=token.reveal(),
+            base_url=settings.url.value,
+            insecure_http=options.insecure_http,
+            on_retry=_tell_retry,
+        )
 
     return connect
+
+
+def _tell_retry(reason: str, seconds: float) -> None:
+    print(safe(f"kosmo: {reason}; again in {seconds:.1f} s"), file=sys.stderr, flush=True)
 
 
 def _emulated_client(options: Options) -> Callable[[str], Client]:
@@ -58,6 +66,7 @@ def _emulated_client(options: Options) -> Callable[[str], Client]:
         from kosmolua.replicate.client import Client, in_process
 
         transport = in_process(Emulator(faults=options.fault))
-        return Client(token=f"emulated-{account}", base_url=EMULATOR_URL, transport=transport)
+        token = f"emulated-{account}"
+        return Client(token=token, base_url=EMULATOR_URL, transport=transport, on_retry=_tell_retry)
 
     return connect

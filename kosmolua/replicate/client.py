@@ -7,7 +7,7 @@ here, and a Client costs as much CPU per request as the transport does.
 from __future__ import annotations
 
 import ssl
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache, lru_cache
 from typing import Any, Self, cast
 from urllib.parse import parse_qs, urlsplit
@@ -48,6 +48,7 @@ class Client:
     """A connection to the API for one account. Used by one thread at a time; `close` it when done.
 
     ``base_url`` is that of the API's first version; plain http is for loopback alone unless ``insecure_http``.
+    ``on_retry`` is told why something is sent again, and in how many seconds.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class Client:
         transport: httpx.BaseTransport | None = None,
         clock: Clock | None = None,
         insecure_http: bool = False,
+        on_retry: Callable[[str, float], None] | None = None,
     ) -> None:
         self.base_url = checked_url(base_url, insecure_http=insecure_http)
         self._authorization = f"Bearer {_checked_token(token)}"
@@ -66,7 +68,7 @@ class Client:
         self._host = self._base.netloc.decode()
         inner = transport or _transport(self.base_url)
         self._takes_target = isinstance(inner, PlainTransport)
-        self._transport = RetryTransport(inner, clock=clock)
+        self._transport = RetryTransport(inner, clock=clock, on_retry=on_retry)
         self._template = lru_cache(maxsize=64)(lambda method, headers: self._made(method, headers, b"/", None, 0.0))
 
     def send(self, operation: Operation, arguments: Struct) -> Answer:

@@ -70,7 +70,7 @@ class RetryTransport(httpx.BaseTransport):
                 sent = not isinstance(error, _NOT_SENT)
                 if last or (sent and not safe):
                     raise Unanswered(error, sent=sent) from error
-                self._wait(attempt, None, type(error).__name__)
+                self._wait(attempt, None, str(error) or type(error).__name__)
                 continue
             if last or not self._again(response, attempt, safe=safe):
                 return response
@@ -92,7 +92,7 @@ class RetryTransport(httpx.BaseTransport):
         if asked is not None and asked > LONGEST_WAIT:
             return False
         response.close()
-        self._wait(attempt, asked, str(status))
+        self._wait(attempt, asked, f"the API answered {status}")
         return True
 
     def _wait(self, attempt: int, asked: float | None, reason: str) -> None:
