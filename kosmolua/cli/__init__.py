@@ -25,6 +25,7 @@ COMMANDS = {
     "integrations:schema": ("reference", "print the JSON Schema of a function's arguments"),
     "integrations:examples": ("reference", "show a worked example of a function for each door"),
     "integrations:fields": ("reference", "list what a provider needs to be configured"),
+    "completion": ("completion", "print a completion script: completion bash, zsh or fish"),
     "emulator:serve": ("emulator", "serve Replicate offline on loopback, for any client"),
 }
 SHORT = {"lua": "integrations:lua"}

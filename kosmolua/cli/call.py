@@ -12,7 +12,7 @@ from typing import Any
 
 from kosmolua.cli import arguments as arguments_
 from kosmolua.cli import output
-from kosmolua.cli.options import FLAGS, Options, assign
+from kosmolua.cli.options import FLAGS, Options, assign, checked
 from kosmolua.cli.session import open_session
 from kosmolua.errors import ArgumentError, KosmoError, UsageError
 from kosmolua.gate.session import Entry, Reply, Session, resolve
@@ -98,6 +98,7 @@ def read(operation: Operation, rest: deque[str], options: Options) -> Request:
             flags.append(_pair(value if value is not None else _next(rest, token)))
         else:
             flags.append(_flag(operation, token, value, rest))
+    checked(options)
     request.arguments = _base(operation, text)
     for name, value in flags:
         _put(request.arguments, operation, name, value)

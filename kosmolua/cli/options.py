@@ -53,6 +53,13 @@ def assign(options: Options, name: str, value: str | None) -> None:
         setattr(options, name, value)
 
 
+def checked(options: Options) -> Options:
+    """The options, where they go together."""
+    if options.fault and not options.emulate:
+        raise UsageError("--fault makes the emulator misbehave, and needs --emulate")
+    return options
+
+
 class Parser(argparse.ArgumentParser):
     """An ArgumentParser that raises a `UsageError` where argparse would end the process."""
 
@@ -89,15 +96,13 @@ def add_shared(made: Parser) -> None:
 
 
 def shared(parsed: argparse.Namespace) -> Options:
-    if parsed.fault and not parsed.emulate:
-        raise UsageError("--fault makes the emulator misbehave, and needs --emulate")
     options = Options()
     for name in FLAGS:
         given = getattr(parsed, name)
         for value in given if isinstance(given, list) else [given]:
             if value not in (None, False):
                 assign(options, name, None if value is True else value)
-    return options
+    return checked(options)
 
 
 _UNITS = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3}

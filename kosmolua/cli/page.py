@@ -7,7 +7,7 @@ from typing import Any
 from kosmolua.cli.text import heading, painted, table, wrapped
 
 DOORS = {
-    "call": "Any integration's function",
+    "call": "Generic call",
     "shortcut": "Shortcut, with flags",
     "stdin": "JSON on standard input",
     "lua": "Lua",

@@ -37,7 +37,11 @@ def wrapped(text: str, indent: str = "") -> str:
     import textwrap
 
     filler = textwrap.TextWrapper(
-        max(width(), 40), initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False, break_long_words=False
+        max(width(), 40),
+        initial_indent=indent,
+        subsequent_indent=indent,
+        break_on_hyphens=False,
+        break_long_words=False,
     )
     return "\n\n".join(filler.fill(part) for part in text.split("\n\n"))
 

@@ -133,6 +133,7 @@ def errors(operation: Operation) -> list[dict[str, Any]]:
 
 def _errors(operation: Operation) -> list[tuple[str, str]]:
     write = operation.access == "write"
+    named = any(parameter.place == "path" or parameter.name == "version" for parameter in operation.parameters)
     checked = any(parameter.place != "path" for parameter in operation.parameters)
     rows = [
         ("invalid_arguments", "an argument is missing, unknown or of the wrong type; nothing was sent", True),
@@ -140,7 +141,7 @@ def _errors(operation: Operation) -> list[tuple[str, str]]:
         ("approval_required", "the policy asks, and nobody is there to answer", True),
         ("not_configured", "something is not set up, or not as it must be", True),
         ("not_authenticated", "there is no token, or the API refuses it", True),
-        ("not_found", "the API knows no such object, or hides it from this account", bool(operation.example)),
+        ("not_found", "the API knows no such object, or hides it from this account", named),
         ("invalid_input", "the API refuses an argument", checked),
         ("rate_limited", f"too many requests; at most {600 if write else 3000} a minute", True),
         ("server_error", "the API is in trouble", True),
@@ -173,7 +174,7 @@ def lua(operation: Operation) -> str:
     call = f"return integrations.{PROVIDER}.{operation.name}"
     if not operation.example:
         return f"{call}{{}}"
-    rows = "".join(f"  {name} = {_lua(value, '  ')},\n" for name, value in operation.example.items())
+    rows = "".join(f"  {name} = {_lua(value)},\n" for name, value in operation.example.items())
     return f"{call}{{\n{rows}}}"
 
 
@@ -194,7 +195,7 @@ def _flag(operation: Operation, name: str, value: Any) -> str:
     return f"{flag} {text if plain and text.isascii() else _quoted(text)}"
 
 
-def _lua(value: Any, indent: str) -> str:
+def _lua(value: Any) -> str:
     match value:
         case str():
             escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
@@ -202,8 +203,8 @@ def _lua(value: Any, indent: str) -> str:
         case bool() | int() | float():
             return str(value).lower()
         case list():
-            return "{ " + ", ".join(_lua(item, indent) for item in value) + " }"
-    return "{ " + ", ".join(f"{key} = {_lua(item, indent)}" for key, item in value.items()) + " }"
+            return "{ " + ", ".join(_lua(item) for item in value) + " }"
+    return "{ " + ", ".join(f"{key} = {_lua(item)}" for key, item in value.items()) + " }"
 
 
 # The provider -----------------------------------------------------------------------------------------------------

@@ -12,10 +12,11 @@ from kosmolua.replicate.catalogue import OPERATIONS, PROVIDER, Operation
 
 Match = Literal["name", "words", "text"]
 _WORD = re.compile(r"[a-z0-9]+")
-_SMALL = frozenset("a an and all by for from how i in is it me my of on or the to what which with".split())
+_SMALL = frozenset(_WORD.findall("a an and all by for from how i in is it me my of on or the to what which with"))
 _EXACT, _NAME, _START, _SUMMARY, _TEXT = 1000, 100, 60, 30, 10
 _TYPO = 0.8  # what a word is worth that had to be corrected
 _CUTOFF = 0.74  # how alike, of 1, a mistyped word must be
+_SURELY = 0.85  # how alike a word must be to stand for the provider
 _MIN_START = 3  # letters that make the start of a word
 
 
@@ -30,13 +31,19 @@ class Hit(Struct, frozen=True):
 def search(query: str) -> list[Hit]:
     """The operations that fit, best first; equals in the catalogue's order. The provider's name fits them all."""
     words = _words(query)
-    if words == [PROVIDER]:
+    if len(words) == 1 and _means_provider(words[0]):
         return [Hit(operation, 1, "text") for operation in OPERATIONS]
     exact = [Hit(operation, _EXACT, "name") for operation in OPERATIONS if _squeezed(query) in _keys(operation)]
     words = [word for word in words if word != PROVIDER and word not in _SMALL]
     found = [_hit(operation, words) for operation in OPERATIONS if operation not in [hit.operation for hit in exact]]
     hits = [*exact, *sorted((hit for hit in found if hit), key=_order)]
     return hits or _nearest(query)
+
+
+def _means_provider(word: str) -> bool:
+    from difflib import SequenceMatcher
+
+    return word == PROVIDER or SequenceMatcher(None, word, PROVIDER).ratio() > _SURELY
 
 
 def _words(text: str) -> list[str]:
@@ -106,7 +113,14 @@ def _vocabulary() -> frozenset[str]:
 def _corrections(word: str) -> tuple[str, ...]:
     from difflib import get_close_matches
 
-    return tuple(get_close_matches(word, sorted(_vocabulary()), n=2, cutoff=_CUTOFF))
+    return tuple(get_close_matches(word, _headwords(), n=2, cutoff=_CUTOFF))
+
+
+@cache
+def _headwords() -> list[str]:
+    """What a mistyped word may have been: a word of a name or a summary, not of the small print."""
+    found = {word for operation in OPERATIONS for words in _texts(operation)[:2] for word in words}
+    return sorted(word for word in found - _SMALL if len(word) >= _MIN_START)
 
 
 def _nearest(query: str) -> list[Hit]:

@@ -1,0 +1,271 @@
+"""One function from a shell: what goes out, what comes back, in which form, with which status."""
+
+import base64
+import json
+
+import pytest
+from recording_server import Answer
+
+from kosmolua.replicate.catalogue import OPERATIONS
+
+CALL, SHORT = "integrations:call", "integrations:replicate"
+ENVELOPE = {"function", "success", "data", "error", "code", "meta", "duration_ms"}
+
+
+@pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.name)
+def test_every_function_by_both_names(server, live, operation):
+    """Each function answers under its short and its full name, through both commands, with the same request."""
+    flags = ("--json", "--read=allow", "--write=allow")
+    example = json.dumps(operation.example)
+
+    by_call = live(CALL, f"replicate.{operation.full_name}", example, *flags)
+    by_shortcut = live(SHORT, operation.name, *flags, stdin=example.encode())
+
+    assert (0, 0) == (by_call.status, by_shortcut.status)
+    assert f"replicate.replicate_{operation.name}" == by_call.json["function"] == by_shortcut.json["function"]
+    first, second = server.requests
+    assert (first.method, first.target) == (second.method, second.target)
+    if operation.content_type != "multipart/form-data":
+        assert first.body == second.body
+
+
+def test_the_envelope(server, live):
+    """A success has every field of the envelope, and says how it came about."""
+    server.default = Answer(body=b'{"username": "acme"}', headers={"X-Request-Id": "r1"})
+
+    envelope = live(CALL, "replicate.get_account", "--json").json
+
+    assert envelope.keys() == ENVELOPE
+    assert envelope["success"] is True
+    assert {"username": "acme"} == envelope["data"]
+    assert (None, None) == (envelope["error"], envelope["code"])
+    assert {
+        "operation": "account.get", "account": "default", "access": "read", "decision": "allow", "by": "policy",
+        "rule": "read=allow (default)", "dry_run": False, "emulated": False, "status": 200, "request_id": "r1",
+    } == envelope["meta"]  # fmt: skip
+
+
+def test_a_failure_has_the_same_envelope(server, live):
+    """An API error is an envelope with its code, and exit status 1; standard error stays empty."""
+    server.default = Answer(404, body=b'{"detail": "no such thing"}')
+
+    ran = live(CALL, "replicate.get_prediction", "--prediction_id=x", "--json")
+
+    assert (1, "") == (ran.status, ran.err)
+    assert ran.json.keys() == ENVELOPE
+    assert (False, None, "not_found") == (ran.json["success"], ran.json["data"], ran.json["code"])
+    assert "get_prediction: 404 Not Found: no such thing" == ran.json["error"]
+    assert 404 == ran.json["meta"]["status"]
+
+
+def test_without_json_the_data_alone(server, live):
+    """A person, or a pipe, gets the answer itself."""
+    server.answers += [
+        Answer(body=b'{"a": null, "b": [], "c": {}, "d": 9007199254740993}'),
+        Answer(body="# Héllo".encode(), headers={"Content-Type": "text/plain"}),
+        Answer(body=b"\x89PNG\xff", headers={"Content-Type": "image/png"}),
+        Answer(204, body=b""),
+    ]
+    model = ("--model_owner=a", "--model_name=b")
+    link = ("--file_id=f", "--owner=o", "--expiry=1", "--signature=s")
+
+    assert {"a": None, "b": [], "c": {}, "d": 9007199254740993} == live(SHORT, "get_account").json
+    assert "# Héllo\n" == live(SHORT, "get_model_readme", *model).out
+    assert b"\x89PNG\xff" == live(SHORT, "download_file", *link).raw
+    assert (0, "", "") == live(SHORT, "delete_model", *model, "--write=allow").seen
+
+
+def test_bytes_in_an_envelope(server, live):
+    """Bytes become base64 with their size, never broken JSON."""
+    server.default = Answer(body=b"\x89PNG\xff", headers={"Content-Type": "image/png"})
+
+    data = live(SHORT, "download_file", "--file_id=f", "--owner=o", "--expiry=1", "--signature=s", "--json").json[
+        "data"
+    ]
+
+    assert (b"\x89PNG\xff", 5) == (base64.b64decode(data["base64"]), data["size"])
+
+
+def test_an_answer_can_go_to_a_file(server, live, tmp_path):
+    """--output writes the bytes and says how many."""
+    server.default = Answer(body=b"\x89PNG\xff", headers={"Content-Type": "image/png"})
+    flags = ("--file_id=f", "--owner=o", "--expiry=1", "--signature=s", "--output", "out.png")
+
+    assert (0, "", "wrote 5 bytes to out.png\n") == live(SHORT, "download_file", *flags).seen
+    assert b"\x89PNG\xff" == (tmp_path / "out.png").read_bytes()
+
+
+def test_all_pages(server, live):
+    """--all follows the cursors and gives one list; links are never followed themselves."""
+    port = server.port
+    server.answers += [
+        Answer(body=f'{{"next": "http://127.0.0.1:{port}/elsewhere?cursor=c2%3D", "results": [1, 2]}}'.encode()),
+        Answer(body=b'{"next": "null", "previous": null, "results": [3]}'),
+    ]
+
+    ran = live(SHORT, "list_predictions", "--created_after=2026-01-01", "--all")
+
+    assert {"next": None, "previous": None, "results": [1, 2, 3]} == ran.json
+    assert [
+        "/v1/predictions?created_after=2026-01-01", "/v1/predictions?created_after=2026-01-01&cursor=c2%3D",
+    ] == [request.target for request in server.requests]  # fmt: skip
+
+
+def test_pages_that_lead_away_or_in_circles(server, live):
+    """A next page on another host, or one that was there already, ends with an error."""
+    server.default = Answer(body=b'{"next": "https://evil.example/?cursor=x", "results": []}')
+    assert "lies on another host" in live(SHORT, "list_files", "--all").err
+
+    server.default = Answer(body=f'{{"next": "{server.url}/files?cursor=x", "results": []}}'.encode())
+    ran = live(SHORT, "list_files", "--all")
+    assert (1, True) == (ran.status, "in a circle" in ran.err)
+
+
+def test_a_dry_run_sends_nothing(server, live):
+    """The request is shown as it would be sent, without the token."""
+    ran = live(
+        CALL, "replicate.create_prediction", "--version=v", "--input.n=1", "--prefer", "wait=5", "--dry-run", "--json"
+    )
+
+    assert (0, []) == (ran.status, server.requests)
+    assert ("POST", f"{server.url}/predictions") == (ran.json["data"]["method"], ran.json["data"]["url"])
+    assert {"version": "v", "input": {"n": 1}} == ran.json["data"]["body"]
+    assert "wait=5" == ran.json["data"]["headers"]["Prefer"]
+    assert "r8_marked" not in ran.out
+    assert ("ask", True) == (ran.json["meta"]["decision"], ran.json["meta"]["dry_run"])
+
+
+def test_an_upload_from_a_path(server, live, tmp_path):
+    """--path reads the file, and keeps its name."""
+    (tmp_path / "cat.png").write_bytes(b"\x89PNG\xff")
+
+    assert 0 == live(SHORT, "create_file", "--path", "cat.png", "--write", "allow").status
+    assert b'filename="cat.png"\r\nContent-Type: image/png\r\n\r\n\x89PNG\xff\r\n' in server.requests[0].body
+
+
+@pytest.mark.parametrize(
+    ("function", "tokens", "status", "code"),
+    [
+        ("get_acount", (), 2, "unknown_function"),
+        ("get_prediction", (), 2, "invalid_arguments"),
+        ("get_prediction", ("--id=x",), 2, "invalid_arguments"),
+        ("get_prediction", ("[]",), 2, "usage"),
+        ("get_prediction", ("{}", "{}"), 2, "usage"),
+        ("get_prediction", ('{"prediction_id": 5}',), 2, "invalid_arguments"),
+        ("search", ('{"query": "x", "limit": 51}',), 2, "invalid_arguments"),
+        ("create_prediction", ('{"version": "v", "input": {}}',), 3, "approval_required"),
+        ("delete_file", ('{"file_id": "x"}', "--write", "deny"), 3, "permission_denied"),
+        ("get_account", ("--read", "deny"), 3, "permission_denied"),
+        ("get_account", ("--account", "work"), 4, "not_configured"),
+    ],
+)
+def test_refusals_reach_no_server(server, live, function, tokens, status, code):
+    """What is wrong, or not allowed, is refused with its code and status, before anything is sent."""
+    ran = live(CALL, f"replicate.{function}", *tokens, "--json")
+
+    assert (status, code, False) == (ran.status, ran.json["code"], ran.json["success"])
+    assert [] == server.requests
+
+
+def test_an_empty_payload_names_what_is_missing(live):
+    """All missing parameters are named at once."""
+    ran = live(CALL, "replicate.replicate_create_deployment", "{}", "--json")
+
+    assert (
+        "create_deployment: missing `name`, `model`, `version`, `hardware`, `min_instances`, `max_instances`"
+        == ran.json["error"]
+    )
+
+
+def test_force_bypasses_the_policy_alone(server, live):
+    """--force gets past ask and deny, never past validation or a missing token."""
+    arguments = '{"version": "v", "input": {}}'
+
+    assert 0 == live(CALL, "replicate.create_prediction", arguments, "--force", "--write", "deny").status
+    assert "force" == live(CALL, "replicate.create_prediction", arguments, "--force", "--json").json["meta"]["by"]
+    assert 2 == live(CALL, "replicate.create_prediction", "{}", "--force").status
+    assert 4 == live(CALL, "replicate.create_prediction", arguments, "--force", env={"REPLICATE_API_KEY": ""}).status
+    assert 2 == len(server.requests)
+
+
+def test_force_as_a_value_is_a_value(server, live):
+    """A word that looks like a flag, where a value belongs, is that value."""
+    ran = live(CALL, "replicate.create_prediction", "--version", "--force", "--input", "{}", "--json")
+
+    assert (3, "approval_required") == (ran.status, ran.json["code"])
+    assert [] == server.requests
+
+
+def test_tokens_of_the_environment(server, kosmo):
+    """The product's own variable comes first, then the one that other clients read."""
+    both = {"REPLICATE_URL": server.url, "REPLICATE_API_KEY": "r8_first", "REPLICATE_API_TOKEN": "r8_second"}
+    kosmo(SHORT, "get_account", env=both)
+    kosmo(SHORT, "get_account", env={**both, "REPLICATE_API_KEY": ""})
+    none = kosmo(SHORT, "get_account", "--json", env={"REPLICATE_URL": server.url})
+
+    assert ["Bearer r8_first", "Bearer r8_second"] == [r.headers["authorization"] for r in server.requests]
+    assert (4, "not_authenticated") == (none.status, none.json["code"])
+
+
+def test_a_token_that_the_api_refuses(server, live):
+    """An expired token exits as one that is missing, and names the next step."""
+    server.default = Answer(401, body=b'{"title": "Unauthenticated", "detail": "expired"}')
+
+    ran = live(CALL, "replicate.get_account")
+
+    assert 4 == ran.status
+    assert "401 Unauthenticated: expired" in ran.err
+    assert "export REPLICATE_API_KEY" in ran.err
+
+
+@pytest.mark.parametrize(
+    ("argv", "stdin", "words"),
+    [
+        (["integrations:call"], None, "name the function first"),
+        (["integrations:cal"], None, "did you mean integrations:call?"),
+        (["nonsense"], None, "no command is called 'nonsense'"),
+        ([CALL, "replicate.get_prediction"], b'{"a": "\xff"}', "standard input is not JSON: it is not UTF-8"),
+        ([CALL, "replicate.get_prediction", "-"], b"[]", "standard input: expected a JSON object"),
+        (
+            [CALL, "replicate.get_prediction"],
+            b'{"prediction_id": ',
+            "standard input is not JSON: Input data was",
+        ),
+        ([SHORT, "get_account", "--fault", "500"], None, "--fault makes the emulator misbehave, and needs --emulate"),
+        ([SHORT, "get_account", "--emulate", "--fault", "nonsense"], None, "nonsense"),
+        ([SHORT, "get_account", "--output", "/no/such/dir/x", "--emulate"], None, "cannot write '/no/such/dir/x'"),
+    ],
+)
+def test_bad_input_is_a_sentence(kosmo, argv, stdin, words):
+    """Whatever is wrong with a command line is one sentence and a hint, never a traceback, and exit status 2."""
+    ran = kosmo(*argv, stdin=stdin, env={"REPLICATE_API_KEY": "x"})
+
+    assert (2, "") == (ran.status, ran.out)
+    assert words in ran.err
+    assert "Traceback" not in ran.err
+    assert ran.err.startswith("error: ")
+
+
+@pytest.mark.parametrize("url", ["nonsense", "ftp://x", "http://api.example/v1"])
+def test_urls_that_cannot_be(kosmo, url):
+    """A bad URL names the variable it came from, and exits as not configured."""
+    ran = kosmo(SHORT, "get_account", env={"REPLICATE_API_KEY": "x", "REPLICATE_URL": url})
+
+    assert (4, True) == (ran.status, "REPLICATE_URL" in ran.err)
+
+
+def test_help(kosmo):
+    """Help is on standard output, with an example; a function's help names its parameters."""
+    for argv in (
+        ["--help"],
+        [CALL, "--help"],
+        [SHORT, "--help"],
+        ["integrations:lua", "--help"],
+        ["emulator:serve", "-h"],
+    ):
+        ran = kosmo(*argv)
+        assert (0, "") == (ran.status, ran.err)
+        assert "kosmo " in ran.out
+    assert "--prediction_id" in kosmo(CALL, "replicate.get_prediction", "--help").out
+    assert 37 == kosmo(SHORT).out.count("\n  ")
+    assert kosmo("--version").out.startswith("kosmolua ")

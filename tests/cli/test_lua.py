@@ -1,0 +1,263 @@
+"""Scripts from a shell: where they come from, what they print, how they end."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from conftest import EXAMPLES
+from recording_server import Answer
+
+from kosmolua.replicate.catalogue import OPERATIONS
+
+ENVELOPE = {
+    "success", "output", "result", "results", "error", "code", "execution_time_ms", "memory_usage", "call_log", "meta",
+}  # fmt: skip
+
+
+@pytest.fixture
+def script(tmp_path):
+    def write(text, name="flow.lua"):
+        path = tmp_path / name
+        path.write_text(text)
+        return name
+
+    return write
+
+
+@pytest.mark.parametrize("command", ["lua", "integrations:lua"])
+def test_where_a_script_comes_from(kosmo, script, command):
+    """A file, --eval, standard input, and - all run."""
+    assert (0, "1\n", "") == kosmo(command, script("return 1")).seen
+    assert (0, "2\n", "") == kosmo(command, "--eval", "return 2").seen
+    assert (0, "3\n", "") == kosmo(command, stdin=b"return 3").seen
+    assert (0, "4\n", "") == kosmo(command, "-", stdin=b"return 4").seen
+
+
+def test_what_a_script_shows(kosmo):
+    """Prints come first, then the values, text as it stands and data as JSON; logs go to standard error."""
+    ran = kosmo("lua", "-e", "print('a', 1) log('note') return 'text', { x = { 1, json.null } }, nil")
+
+    assert (0, 'a\t1\ntext\n{\n  "x": [\n    1,\n    null\n  ]\n}\n', "note\n") == ran.seen
+
+
+def test_the_envelope(server, live):
+    """With --json standard output is one envelope: output, results, and a log of the calls without their inputs."""
+    server.default = Answer(body=b'{"id": "p1"}')
+    source = """print('hello')
+      local p = integrations.replicate.create_prediction{ version = 'v', input = { secret = 'marked-input' } }
+      return p.id, 2"""
+
+    ran = live("lua", "-e", source, "--json", "--write", "allow")
+
+    envelope = ran.json
+    assert envelope.keys() == ENVELOPE
+    assert (True, "hello\n", "p1", ["p1", 2]) == tuple(
+        envelope[name] for name in ("success", "output", "result", "results")
+    )
+    (entry,) = envelope["call_log"]
+    assert ("create_prediction", "default", "write", "allow", "write=allow (--write)", "policy", "ok", 200) == tuple(
+        entry[name] for name in ("function", "account", "access", "decision", "rule", "by", "outcome", "status")
+    )
+    assert "marked" not in str(entry)
+    assert envelope["memory_usage"] > 0
+    assert "standard" == envelope["meta"]["isolation"]
+    assert "LuaJIT" in envelope["meta"]["engine"]
+
+
+@pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.name)
+def test_every_function_from_lua(server, live, operation):
+    """Each function is there under both names, and sends what the command line sends."""
+    example = operation.example
+    source = f"""
+      local arguments = json.decode(args[1])
+      local short = integrations.replicate.{operation.name}
+      local full = app.integrations.replicate.default.replicate_{operation.name}
+      short(arguments) full(arguments)
+    """
+    import json
+
+    ran = live("lua", "-e", source, "--force", "--", json.dumps(example))
+
+    assert (0, "", "") == ran.seen
+    first, second = server.requests
+    assert (first.method, first.target) == (second.method, second.target)
+    if operation.content_type == "application/json":
+        body = {p.name: example[p.name] for p in operation.parameters if p.place == "body" and p.name in example}
+        assert body == json.loads(first.body) == json.loads(second.body)
+
+
+def test_values_survive_the_way(server, live):
+    """What the API sent reaches the script as documented, and goes back as it came."""
+    server.answers.append(Answer(body=(
+        '{"error": null, "list": [], "map": {}, "items": [1, null], "big": 9007199254740993, "t": "\u2028é"}'
+    ).encode()))  # fmt: skip
+    source = """
+      local p = integrations.replicate.get_prediction{ prediction_id = 'p r/ed?x#y%z' }
+      assert(p.error == nil and p.big == '9007199254740993' and p.items[2] == json.null)
+      p.big = nil
+      integrations.replicate.create_prediction{ version = 'v', input = p }
+    """
+
+    assert (0, "", "") == live("lua", "-e", source, "--write=allow").seen
+
+    assert "/v1/predictions/p%20r%2Fed%3Fx%23y%25z" == server.requests[0].target
+    import json
+
+    assert {"list": [], "map": {}, "items": [1, None], "t": "\u2028é"} == json.loads(server.requests[1].body)["input"]
+
+
+@pytest.mark.parametrize(
+    ("source", "flags", "status", "code", "words"),
+    [
+        ("local x = = 1", (), 1, "syntax_error", "unexpected symbol near '='"),
+        ("error('boom')", (), 1, "script_error", "boom"),
+        ("return print", (), 1, "script_error", "a function cannot leave the script"),
+        ("local t = {} t.t = t return t", (), 1, "script_error", "table contains itself"),
+        ("local f = integrations.replicate.get_acount", (), 2, "unknown_function", "did you mean get_account?"),
+        ("integrations.replicate.get_prediction{ id = 1 }", (), 2, "invalid_arguments", "unknown parameter `id`"),
+        ("integrations.replicate.create_prediction{ version = 'v', input = {} }", (), 3, "approval_required",
+         "needs approval"),
+        ("integrations.replicate.get_account{}", ("--read=deny",), 3, "permission_denied", "read=deny (--read)"),
+        ("integrations.replicate.get_default_webhook_secret{}", (), 3, "approval_required", "answers with a secret"),
+        ("while true do end", ("--cpu-limit", "0.2"), 5, "limit_reached", "CPU time limit of 0.2 s"),
+        ("local t = {} while true do t[#t + 1] = {} end", ("--memory-limit", "16M"), 5, "limit_reached",
+         "memory limit of 16 MiB"),
+        ("while true do print('xxxxxxxxxxxxxxxxxxxxxxxxxx') end", ("--output-limit", "1K"), 5, "limit_reached",
+         "output limit of 1024 bytes"),
+        ("sleep(60)", ("--time-limit", "0.2"), 5, "limit_reached", "time limit of 0.2 s"),
+    ],
+)  # fmt: skip
+def test_how_runs_fail(server, live, source, flags, status, code, words):
+    """Each way to fail has its status, its code, and words that say what happened; no request is made."""
+    ran = live("lua", "-e", source, "--json", *flags)
+
+    assert (status, code, False) == (ran.status, ran.json["code"], ran.json["success"])
+    assert words in ran.json["error"]
+    assert "" == ran.err
+    assert [] == server.requests
+
+
+def test_errors_for_people(kosmo, script):
+    """The line is named and shown; a limit says which flag raises it."""
+    ran = kosmo("lua", script("local x = 1\nlocal y = nil .. x\nreturn y"))
+    assert (1, "") == (ran.status, ran.out)
+    assert (
+        "error: flow.lua:2: attempt to concatenate a nil value\n"
+        "       1 | local x = 1\n  >    2 | local y = nil .. x\n       3 | return y\n"
+    ) == ran.err
+
+    assert "hint: raise it with --cpu-limit SECONDS\n" in kosmo("lua", "-e", "while true do end", "--cpu-limit=0.1").err
+
+
+@pytest.mark.parametrize(
+    ("argv", "stdin", "words"),
+    [
+        (["lua", "/no/such.lua"], None, "cannot read the script '/no/such.lua': No such file or directory"),
+        (["lua", "/"], None, "cannot read the script '/': Is a directory"),
+        (["lua", "a.lua", "--eval", "x"], None, "both --eval and the file 'a.lua' are given"),
+        (["lua", "a.lua", "b"], None, "unexpected argument 'b'"),
+        (["lua"], b"return '\xff'", "standard input is not UTF-8: byte 0xff in line 1"),
+        (["lua"], b"\x1bLJ\x02", "stdin is bytecode, not Lua text"),
+        (["lua", "--emulat"], b"", "unrecognized arguments: --emulat; did you mean --emulate?"),
+        (["lua", "-e", "x", "--cpu-limit", "0"], None, "expected seconds, more than zero, got '0'"),
+        (["lua", "-e", "x", "--memory-limit", "lots"], None, "expected bytes, such as 134217728 or 128M, got 'lots'"),
+        (["lua", "-e", "x", "--isolation", "some"], None, "invalid choice: 'some'"),
+    ],
+)
+def test_bad_input_is_a_sentence(kosmo, argv, stdin, words):
+    """What is wrong with the command line or the script's source is said, with exit status 2."""
+    ran = kosmo(*argv, stdin=stdin)
+
+    assert (2, "") == (ran.status, ran.out)
+    assert words in ran.err
+    assert "Traceback" not in ran.err
+
+
+def test_a_refused_call_can_be_caught(server, live):
+    """A denied call is an error table like others; nothing is sent, and the log says who decided."""
+    source = "local ok, e = pcall(integrations.replicate.delete_file, { file_id = 'x' }) return ok, e.code"
+
+    ran = live("lua", "-e", source, "--write=deny", "--json")
+
+    assert (0, [False, "permission_denied"]) == (ran.status, ran.json["results"])
+    assert ("deny", "policy", "refused") == tuple(
+        ran.json["call_log"][0][name] for name in ("decision", "by", "outcome")
+    )
+    assert [] == server.requests
+
+
+def test_print_streams_to_a_pipe(tmp_path):
+    """A line is there to read while the script still runs."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "kosmolua", "lua", "-e", "print('first') sleep(30)"],
+        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        assert b"first\n" == process.stdout.readline()
+        assert process.poll() is None
+    finally:
+        process.send_signal(signal.SIGINT)
+        assert 130 == process.wait(10)
+        process.stdout.close()
+
+
+def test_an_interrupt_leaves_nothing_behind(tmp_path):
+    """Ctrl-C ends the run with status 130, and its child with it."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "kosmolua", "lua", "-e", "print('on') while true do end"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL,
+    )  # fmt: skip
+    process.stdout.readline()
+    with open(f"/proc/{process.pid}/task/{process.pid}/children") as file:
+        (child,) = file.read().split()
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=10)
+
+    assert (130, b"interrupted\n") == (process.returncode, err)
+    deadline = time.monotonic() + 5
+    while os.path.exists(f"/proc/{child}") and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not os.path.exists(f"/proc/{child}")
+
+
+def test_a_closed_pipe_ends_quietly():
+    """`kosmo lua … | head` is no error to shout about."""
+    command = f"{sys.executable} -m kosmolua lua -e 'for i = 1, 1e5 do print(i) end' | head -n 1"
+    ran = subprocess.run(["bash", "-c", command], check=False, capture_output=True, timeout=30)
+
+    assert (b"1\n", b"") == (ran.stdout, ran.stderr)
+
+
+@pytest.mark.parametrize("isolation", ["standard", "none"])
+@pytest.mark.parametrize(
+    ("example", "last"), [("quickstart", "hello Alice"), ("chain", '"enlarged": "http'), ("race", "winner")]
+)
+def test_examples(kosmo, example, last, isolation):
+    """Every example runs against the emulator, in either isolation."""
+    ran = kosmo("lua", "--emulate", "--isolation", isolation, str(EXAMPLES / f"{example}.lua"))
+
+    assert (0, "") == (ran.status, ran.err)
+    assert last in ran.out
+
+
+def test_every_example_is_tested():
+    """An example that nobody runs does not stay."""
+    assert {"quickstart", "chain", "race"} == {path.stem for path in EXAMPLES.glob("*.lua")}
+
+
+def test_faults_reach_a_script(kosmo):
+    """The emulator misbehaves on request, and the script sees what it would see of the API."""
+    source = """
+      local ok, e = pcall(integrations.replicate.create_model_prediction,
+        { model_owner = "meta", model_name = "meta-llama-3-8b-instruct", input = { prompt = "x" } })
+      return ok, e.code
+    """
+
+    assert [False, "uncertain"] == kosmo("lua", "--emulate", "--fault", "drop:create", "-e", source, "--json").json[
+        "results"
+    ]
+    limited = kosmo("lua", "--emulate", "--fault", "429:create:retry_after=3600", "-e", source, "--json")
+    assert [False, "rate_limited"] == limited.json["results"]

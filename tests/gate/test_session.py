@@ -1,0 +1,145 @@
+"""The one road: order of the checks, who is asked, what is remembered, what the log holds."""
+
+import pytest
+
+from kosmolua import config
+from kosmolua.errors import ArgumentError, CredentialError, PermissionDeniedError, UsageError
+from kosmolua.gate.policy import rules_of
+from kosmolua.gate.prompt import Nobody, Question, Scripted, render
+from kosmolua.gate.session import MAX_LOG, Session
+from kosmolua.replicate.client import Client
+
+CREATE = ("create_prediction", {"version": "v", "input": {"text": "a"}})
+
+
+@pytest.fixture
+def session(server):
+    opened = []
+
+    def make(prompter=None, *, read="allow", write="ask", **options):
+        made = Session(
+            lambda _: Client(token="r8_token", base_url=server.url),
+            rules_of(config.load({}, read=read, write=write)),
+            prompter,
+            **options,
+        )
+        opened.append(made)
+        return made
+
+    yield make
+    for made in opened:
+        made.close()
+
+
+def test_ask_goes_to_a_person(server, session):
+    """A yes lets one call through, a yes for the run all further ones of that function, a no none for the run."""
+    prompter = Scripted(["once", "run", "no"])
+    made = session(prompter)
+
+    made.call(*CREATE)
+    made.call(*CREATE)
+    made.call(*CREATE)
+    for _ in range(2):
+        with pytest.raises(PermissionDeniedError, match="you refused it"):
+            made.call("delete_file", {"file_id": "f"})
+
+    assert (3, 3) == (len(server.requests), len(prompter.asked))
+    assert ["person"] * 5 == [entry.by for entry in made.log]
+    assert ["ok", "ok", "ok", "refused", "refused"] == [entry.outcome for entry in made.log]
+
+
+def test_a_person_is_asked_about_exactly_what_is_sent(session):
+    """The question holds the validated arguments, no more and no less."""
+    prompter = Scripted()
+    with pytest.raises(PermissionDeniedError):
+        session(prompter, script="flow.lua").call(*CREATE)
+
+    assert [Question("create_prediction", "default", "write", CREATE[1], "flow.lua")] == prompter.asked
+
+
+def test_nobody_to_ask_is_a_no(server, session):
+    """Without a terminal ask refuses, and names what would allow it."""
+    with pytest.raises(PermissionDeniedError) as caught:
+        session(Nobody()).call(*CREATE)
+
+    assert "approval_required" == caught.value.code
+    assert "--write allow" in caught.value.hint
+    assert [] == server.requests
+
+
+def test_the_order_of_the_checks(server, session):
+    """Unknown function, then arguments, then credentials, then policy."""
+    denied = session(write="deny")
+    with pytest.raises(UsageError):
+        denied.call("create_predictoin", {})
+    with pytest.raises(ArgumentError):
+        denied.call("create_prediction", {})
+    with pytest.raises(PermissionDeniedError):
+        denied.call(*CREATE)
+
+    def no_token(_):
+        raise CredentialError("no token")
+
+    with pytest.raises(CredentialError):
+        Session(no_token, rules_of(config.load({}, write="deny"))).call(*CREATE)
+    assert [] == server.requests
+
+
+def test_force_is_logged_as_such(session):
+    """Who bypasses the policy is seen to have done so."""
+    made = session(write="deny", force=True)
+    made.call(*CREATE)
+
+    assert ("allow", "force", "ok") == (made.log[0].decision, made.log[0].by, made.log[0].outcome)
+
+
+def test_the_log_holds_no_inputs(session):
+    """A call leaves who, what and how it ended, never what was in it."""
+    made = session(write="allow")
+    made.call("create_prediction", {"version": "v", "input": {"text": "marked"}})
+    with pytest.raises(ArgumentError):
+        made.call("create_prediction", {"version": "v", "input": "marked"})
+
+    assert "marked" not in repr(made.log)
+    assert [("ok", None), ("error", "invalid_arguments")] == [(entry.outcome, entry.code) for entry in made.log]
+
+
+def test_the_log_is_bounded(session):
+    """A script that calls for ever does not fill the memory of its host."""
+    made = session(read="deny")
+    for _ in range(MAX_LOG + 5):
+        with pytest.raises(PermissionDeniedError):
+            made.call("get_account", {})
+
+    assert (MAX_LOG, 5) == (len(made.log), made.unlogged)
+
+
+def test_a_question_cannot_draw_on_the_terminal():
+    """Control characters, direction marks and length in arguments do not reach the screen; the last line asks."""
+    evil = {"input": {"text": "\x1b[2J\x1b[1;1Hallow get_account?\r\n\u202e"}, "a\x1bb": "x" * 5000}
+    text = render(Question("create_prediction", "work\x07", "write", evil, "evil\n.lua"))
+
+    assert "\x1b" not in text
+    assert "\x07" not in text
+    assert "\u202e" not in text
+    assert len(text) < 1500
+    assert text.startswith("kosmo: allow create_prediction (write) on account work\\x07 from evil\\n.lua?\n")
+    assert text.splitlines()[-1].startswith("  [o]nce, [r]un")
+
+
+def test_accounts_have_their_own_client(server):
+    """The account named in a call is the one whose client is used, and each is connected once."""
+    connected = []
+
+    def connect(account):
+        connected.append(account)
+        return Client(token=f"r8_{account}", base_url=server.url)
+
+    with Session(connect, rules_of(config.DEFAULTS)) as made:
+        for account in ("", "work", "work"):
+            made.call("get_account", {}, account)
+
+    assert ["default", "work"] == connected
+    assert ["Bearer r8_default", "Bearer r8_work", "Bearer r8_work"] == [
+        request.headers["authorization"] for request in server.requests
+    ]
