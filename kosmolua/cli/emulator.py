@@ -25,5 +25,10 @@ def run(command: str, argv: list[str]) -> int:
 
     from kosmolua.emulator import Emulator, serve
 
-    serve(Emulator(faults=parsed.fault), port=parsed.port, ready=ready)
+    try:
+        serve(Emulator(faults=parsed.fault), port=parsed.port, ready=ready)
+    except OSError as error:
+        raise UsageError(
+            f"cannot listen on port {parsed.port}: {error.strerror}", hint="take another, or --port 0 for a free one"
+        ) from None
     return 0

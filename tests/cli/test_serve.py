@@ -1,0 +1,78 @@
+"""``emulator:serve`` as another program would use it."""
+
+import json
+import signal
+import subprocess
+import sys
+import urllib.request
+
+import pytest
+
+
+@pytest.fixture
+def serve():
+    started = []
+
+    def run(*argv):
+        command = [sys.executable, "-m", "kosmolua", "emulator:serve", *argv]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        started.append(process)
+        return process, process.stdout.readline()
+
+    yield run
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def get(url, token="any"):
+    request = urllib.request.Request(url, headers={"Authorization": f"Bearer {token}"})
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        return json.load(answer)
+
+
+def test_the_first_line_is_the_url(serve):
+    """A program that starts it reads one line and knows where to go."""
+    _, line = serve("--json")
+
+    url = json.loads(line)["url"]
+    assert url.startswith("http://127.0.0.1:")
+    assert url.endswith("/v1")
+    assert "emulator" == get(f"{url}/account")["username"]
+
+
+def test_the_command_line_against_it(serve, kosmo):
+    """A script runs against the served emulator by its URL and any token."""
+    _, line = serve()
+    environment = {"REPLICATE_URL": line.strip(), "REPLICATE_API_KEY": "anything"}
+
+    ran = kosmo("lua", "-e", "return integrations.replicate.get_account().username", env=environment)
+
+    assert (0, "emulator\n", "") == ran.seen
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_it_stops_when_told(serve, how):
+    """Interrupted or terminated it ends quietly, within moments."""
+    process, _ = serve("--json")
+    process.send_signal(how)
+    _, err = process.communicate(timeout=10)
+
+    assert "Traceback" not in err
+    assert process.returncode in {0, 130}
+
+
+def test_a_port_that_is_taken(serve, kosmo):
+    """A port in use is a sentence."""
+    _, line = serve("--json")
+    port = json.loads(line)["url"].split(":")[2].split("/")[0]
+
+    ran = kosmo("emulator:serve", "--port", port)
+
+    assert (2, "") == (ran.status, ran.out)
+    assert f"cannot listen on port {port}" in ran.err
+
+
+def test_a_port_that_cannot_be(kosmo):
+    """Ports end at 65535."""
+    assert "--port: expected 0 to 65535, got 70000" in kosmo("emulator:serve", "--port", "70000").err

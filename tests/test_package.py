@@ -1,0 +1,56 @@
+"""The built wheel, installed where nothing else is: what a user gets, not what a checkout has."""
+
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    """The wheel, built from the checkout without an isolated environment, so without asking the network."""
+    out = tmp_path_factory.mktemp("dist")
+    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", out, ROOT]
+    subprocess.run(command, check=True, capture_output=True)
+    (built,) = out.glob("*.whl")
+    return built
+
+
+def test_the_wheel_holds_the_lua_modules(wheel):
+    """Every Lua module is inside the package, and neither tests nor examples are."""
+    names = zipfile.ZipFile(wheel).namelist()
+
+    shipped = {f"kosmolua/{path.relative_to(ROOT)}" for path in (ROOT / "lua").rglob("*.lua")}
+    assert shipped <= set(names)
+    assert not [name for name in names if name.startswith(("tests", "examples", "lua/"))]
+
+
+def test_a_script_runs_from_the_wheel(wheel, tmp_path):
+    """Unpacked and alone on the path, the package runs a script in a child and against the emulator."""
+    site = tmp_path / "site"
+    zipfile.ZipFile(wheel).extractall(site)
+    code = (
+        f"import sys; sys.path.insert(0, {str(site)!r}); import kosmolua;"
+        f"assert kosmolua.__file__.startswith({str(site)!r}), kosmolua.__file__;"
+        "from kosmolua.cli import main; sys.exit(main(sys.argv[1:]))"
+    )
+    source = "return integrations.replicate.get_account{}.username"
+
+    command = [sys.executable, "-I", "-c", code, "lua", "--emulate", "--eval", source]
+    ran = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
+
+    assert (0, "emulator\n", "") == (ran.returncode, ran.stdout, ran.stderr)
+
+
+def test_the_three_names_are_one_program():
+    """kosmo, kosmokrator and kosmolua start the same function."""
+    import tomllib
+
+    scripts = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
+
+    assert {"kosmo", "kosmokrator", "kosmolua"} == scripts.keys()
+    assert 1 == len(set(scripts.values()))
