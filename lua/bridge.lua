@@ -89,17 +89,19 @@ local function encode_for(name, value)
   mistake(name, frame.reason .. (frame.path == "" and "" or " - at `" .. frame.path .. "`"))
 end
 
--- Sends a request frame, its tail encoded already, and blocks for the answer.
-local function ask(kind, ...)
+-- Sends a request frame, its head and tail encoded already, and blocks for the answer.
+local function ask(head, tail)
   last_id = last_id + 1
-  port.submit(msgpack.list(encode(kind), encode(last_id), ...))
+  port.submit(head .. encode(last_id) .. tail)
   local answer = msgpack.decode(port.wait())
   if answer[2] ~= last_id then error("the host answered another call than the one that waits", 0) end
   if answer[1] == "error" then raise(answer[3]) end
   return answer[3]
 end
 
-local function call(name, account, frame) return ask("call", encode(account), encode(name), frame) end
+local CALL = msgpack.head(5) .. encode("call")
+local SLEEP = msgpack.head(3) .. encode("sleep")
+local TIME = msgpack.head(2) .. encode("time")
 
 local NO_ARGUMENTS = encode({})
 
@@ -115,7 +117,8 @@ local function arguments_frame(name, arguments, ...)
 end
 
 local function function_for(name, account)
-  return function(...) return call(name, account, arguments_frame(name, ...)) end
+  local target = encode(account) .. encode(name)
+  return function(...) return ask(CALL, target .. arguments_frame(name, ...)) end
 end
 
 -- Refuses what is read but not there: a misspelt name that is nil would fail later, and less plainly.
@@ -141,7 +144,7 @@ local function account_table(functions, account)
 end
 
 local function provider_table(start)
-  local function unknown_function(name) call(values.scrub(name), "", NO_ARGUMENTS) end
+  local function unknown_function(name) function_for(values.scrub(name), "")() end
   local api = account_table(start.functions, "")
   api.default = strict(account_table(start.functions, ""), unknown_function)
   for i = 1, #start.accounts do
@@ -162,7 +165,9 @@ end
 
 -- Output -------------------------------------------------------------------------------------------------------
 
-local function put(stream, text) port.submit(msgpack.list(encode("print"), encode(stream), msgpack.bytes(text))) end
+local PRINT = msgpack.head(3) .. encode("print")
+
+local function put(stream, text) port.submit(PRINT .. encode(stream) .. msgpack.bytes(text)) end
 
 -- Output goes through the tostring that the state began with, but it honours a script's __tostring.
 local function line(...)
@@ -189,14 +194,14 @@ end
 
 local function add_time(env)
   --- Seconds since 1970, with a fraction, by the host's clock.
-  function env.time() return ask("time") end
+  function env.time() return ask(TIME, "") end
 
   --- Waits that many seconds without using the processor.
   function env.sleep(seconds)
     if type(seconds) ~= "number" or not (seconds >= 0 and seconds < huge) then
       mistake("sleep", format("expected seconds, zero or more, got %s", values.scrub(error_text(seconds))))
     end
-    ask("sleep", encode(seconds))
+    ask(SLEEP, encode(seconds))
   end
 end
 
@@ -246,7 +251,7 @@ local function no_memory(report)
 end
 
 local function done(ok, frame)
-  port.submit(msgpack.list(encode("done"), encode(ok), frame, encode(collectgarbage("count") * 1024), ENGINE))
+  port.submit(msgpack.head(5) .. encode("done") .. encode(ok) .. frame .. encode(collectgarbage("count") * 1024) .. ENGINE)
 end
 
 local function fail(report)

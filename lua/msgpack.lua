@@ -297,11 +297,8 @@ function M.encode(value, with_bytes)
   return concat(parts)
 end
 
--- The list of given length as MessagePack, its items encoded already.
-function M.list(...)
-  local count = select("#", ...)
-  return char(0x90 + count) .. concat({ ... })
-end
+-- What stands before the items of a list that has fewer than 16.
+function M.head(count) return char(0x90 + count) end
 
 function M.bytes(value)
   parts, size = {}, 0
