@@ -16,5 +16,5 @@ while not DONE[prediction.status] do
   prediction = replicate.get_prediction { prediction_id = prediction.id }
 end
 
-print(prediction.status .. ": " .. tostring(prediction.output))
+print("status:  " .. prediction.status)
 return prediction.output

@@ -187,7 +187,7 @@ def _show_results(results: list[Any]) -> None:
     while results and results[-1] is None:
         results = results[:-1]
     for value in results:
-        text = value if isinstance(value, str) else output.to_json(value)
+        text = value if isinstance(value, str) else output.to_json(value, ordered=True)
         output.write_text((output.safe(text) if sys.stdout.isatty() else text) + "\n")
 
 
@@ -209,14 +209,17 @@ def _envelope(
     shown: ScriptOutput | None,
     session: Session | None,
 ) -> dict[str, Any]:
+    import msgspec
+
     from kosmolua.cli import output
 
+    first = result.results[0] if result.results else None
     failed = output.failure(result.error) if result.error else {"error": None, "code": None, "meta": {}}
     return {
         "success": result.error is None,
         "output": shown.text if shown else "",
-        "result": result.results[0] if result.results else None,
-        "results": result.results,
+        "result": msgspec.Raw(output.to_json(first, indent=False, ordered=True).encode()),
+        "results": msgspec.Raw(output.to_json(result.results, indent=False, ordered=True).encode()),
         "error": failed["error"],
         "code": failed["code"],
         "execution_time_ms": round(result.duration * 1000, 3),

@@ -20,8 +20,9 @@ def show_json(value: Any) -> None:
     write_text(to_json(value, indent=sys.stdout.isatty()) + "\n")
 
 
-def to_json(value: Any, *, indent: bool = True) -> str:
-    encoded = msgspec.json.encode(value)
+def to_json(value: Any, *, indent: bool = True, ordered: bool = False) -> str:
+    """JSON text. ``ordered`` puts names in order: Lua has none, and equal results should look equal."""
+    encoded = msgspec.json.encode(value, order="sorted" if ordered else None)
     return (msgspec.json.format(encoded, indent=2) if indent else encoded).decode()
 
 

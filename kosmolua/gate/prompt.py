@@ -61,8 +61,8 @@ class Terminal:
         except OSError:
             return None
         with terminal:
-            terminal.write(render(question).encode())
             termios.tcflush(terminal, termios.TCIFLUSH)
+            terminal.write(render(question).encode())
             answer = terminal.readline().decode(errors="replace").strip().lower()
         return _ANSWERS.get(answer, "no")
 

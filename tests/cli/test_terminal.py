@@ -1,0 +1,125 @@
+"""The permission prompt on a real terminal: a pseudo-terminal that is the program's controlling one."""
+
+import os
+import pty
+import select
+import subprocess
+import sys
+import time
+
+import pytest
+
+LAUNCH = (
+    "import fcntl, os, sys, termios; os.setsid(); fcntl.ioctl(0, termios.TIOCSCTTY, 0);"
+    "os.execv(sys.executable, [sys.executable, '-m', 'kosmolua', *sys.argv[1:]])"
+)
+QUESTION = "[N]o: "
+SOURCE = """
+  print("\\27[2Jspoof")
+  for _ = 1, 2 do
+    local ok, e = pcall(integrations.replicate.create_prediction, { version = "v", input = { t = "\\27[2J" } })
+    print(ok, ok or e.code)
+  end
+"""
+
+
+class Terminal:
+    """A program on a terminal of its own."""
+
+    def __init__(self, *argv, environment):
+        self.screen = ""
+        self._master, slave = pty.openpty()
+        command = [sys.executable, "-c", LAUNCH, *argv]
+        self.process = subprocess.Popen(
+            command, stdin=slave, stdout=slave, stderr=slave, env={**os.environ, **environment}
+        )
+        os.close(slave)
+
+    def wait_for(self, text, *, times=1, seconds=15):
+        deadline = time.monotonic() + seconds
+        while self.screen.count(text) < times:
+            assert time.monotonic() < deadline, self.screen
+            self._read(0.1)
+
+    def type(self, text):
+        os.write(self._master, text.encode())
+
+    def finish(self):
+        while self.process.poll() is None:
+            self._read(0.1)
+        self._read(0.1)
+        return self.process.returncode
+
+    def close(self):
+        self.process.kill()
+        self.process.wait()
+        os.close(self._master)
+
+    def _read(self, seconds):
+        ready, _, _ = select.select([self._master], [], [], seconds)
+        if ready:
+            try:
+                self.screen += os.read(self._master, 65536).decode(errors="replace")
+            except OSError:
+                return  # the program has gone, and its end of the terminal with it
+
+
+@pytest.fixture
+def terminal(server):
+    opened = []
+
+    def run(*argv):
+        made = Terminal(*argv, environment={"REPLICATE_URL": server.url, "REPLICATE_API_KEY": "r8_marked"})
+        opened.append(made)
+        return made
+
+    yield run
+    for made in opened:
+        made.close()
+
+
+def test_a_person_is_asked(terminal, server):
+    """`o` lets one call through, and the next is asked about again; anything else is a no."""
+    screen = terminal("lua", "--eval", SOURCE)
+    screen.wait_for(QUESTION)
+    screen.type("o\n")
+    screen.wait_for(QUESTION, times=2)
+    screen.type("what?\n")
+
+    assert 0 == screen.finish()
+    assert "true\ttrue" in screen.screen
+    assert "false\tpermission_denied" in screen.screen
+    assert 1 == len(server.requests)
+
+
+def test_a_yes_for_the_run(terminal, server):
+    """`r` is not asked for again."""
+    screen = terminal("lua", "--eval", SOURCE)
+    screen.wait_for(QUESTION)
+    screen.type("r\n")
+
+    assert 0 == screen.finish()
+    assert 2 == len(server.requests)
+
+
+def test_what_was_typed_ahead_is_no_answer(terminal, server):
+    """An answer counts from the moment the question can be read."""
+    screen = terminal("lua", "--eval", "log('ready') sleep(0.5) " + SOURCE)
+    screen.wait_for("ready")
+    screen.type("o\no\nr\n")
+    screen.wait_for(QUESTION)
+    screen.type("n\n")
+
+    assert 0 == screen.finish()
+    assert [] == server.requests
+
+
+def test_a_script_cannot_draw(terminal):
+    """What a script prints, and what it passes, reaches a terminal with its control characters written out."""
+    screen = terminal("lua", "--eval", SOURCE)
+    screen.wait_for(QUESTION)
+    screen.type("n\n")
+    screen.finish()
+
+    assert "\x1b" not in screen.screen
+    assert "\\x1b[2Jspoof" in screen.screen
