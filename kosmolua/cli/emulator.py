@@ -15,13 +15,13 @@ def run(command: str, argv: list[str]) -> int:
     )
     made.add_argument("--port", type=int, default=0, metavar="N", help="port to listen on; default: a free one")
     made.add_argument("--fault", action="append", default=[], metavar="SPEC", help="misbehave; repeatable")
-    made.add_argument("--json", action="store_true", help="print the URL as JSON")
+    made.add_argument("--json", action="store_true", help="as it does anyway: the URL, as JSON, is the first line")
     parsed = made.parse_args(argv)
     if not 0 <= parsed.port < 1 << 16:
         raise UsageError(f"--port: expected 0 to 65535, got {parsed.port}")
 
     def ready(url: str) -> None:
-        output.write_text(output.to_json({"url": url}, indent=False) + "\n" if parsed.json else f"{url}\n")
+        output.write_text(output.to_json({"url": url}, indent=False) + "\n")
 
     from kosmolua.emulator import Emulator, serve
 

@@ -44,7 +44,7 @@ def test_the_first_line_is_the_url(serve):
 def test_the_command_line_against_it(serve, kosmo):
     """A script runs against the served emulator by its URL and any token."""
     _, line = serve()
-    environment = {"REPLICATE_URL": line.strip(), "REPLICATE_API_KEY": "anything"}
+    environment = {"REPLICATE_URL": json.loads(line)["url"], "REPLICATE_API_KEY": "anything"}
 
     ran = kosmo("lua", "-e", "return integrations.replicate.get_account().username", env=environment)
 
