@@ -15,7 +15,7 @@ local concat, find, format, match, sub, huge = table.concat, string.find, string
 local getinfo, collectgarbage, load = debug.getinfo, collectgarbage, load
 local unpack = table.unpack or unpack
 
-local MAX_MESSAGE = 8192
+local MAX_MESSAGE, MAX_FRAMES = 8192, 30
 local ENGINE = msgpack.encode(jit and jit.version or _VERSION)
 
 local port, chunk_name
@@ -43,10 +43,9 @@ local function where() return own_frames(3, place) end
 local function traceback()
   local lines = {}
   own_frames(3, function(info)
-    if #lines < 30 then
-      local name = info.name and format(" in '%s'", info.name) or ""
-      lines[#lines + 1] = place(info) .. (info.what == "main" and " in main chunk" or name)
-    end
+    local name = info.name and format(" in '%s'", info.name) or ""
+    lines[#lines + 1] = place(info) .. (info.what == "main" and " in main chunk" or name)
+    return #lines == MAX_FRAMES or nil -- looking up a frame costs its depth
   end)
   return concat(lines, "\n")
 end

@@ -36,7 +36,7 @@ class Request:
 
 def run(command: str, argv: list[str]) -> int:
     if any(token in {"--help", "-h"} for token in argv[:2]):
-        print(_function_help(command, resolve(argv[0])) if not argv[0].startswith("-") else _help(command))
+        print(_help(command) if argv[0].startswith("-") else _function_help(command, argv[0]))
         return 0
     if not argv and command == "integrations:replicate":
         print(_functions())
@@ -303,24 +303,10 @@ def _functions() -> str:
     return f"functions of replicate; the prefix replicate_ may stand before each name\n\n{rows}"
 
 
-def _function_help(command: str, operation: Operation) -> str:
-    """What one function takes, and a call of it that can be copied."""
-    prefix = "" if command == "integrations:replicate" else "replicate."
-    rows = [
-        f"  --{parameter.name:<24}{parameter.kind}{', required' if parameter.required else ''}. {parameter.help}"
-        for parameter in operation.parameters
-    ]
-    parameters = "\n".join(rows) or "  It takes no arguments."
-    note = f"\n\n{operation.note}" if operation.note else ""
-    example = output.to_json(operation.example, indent=False)
-    return f"""usage: kosmo {command} {prefix}{operation.name} [JSON] [--NAME VALUE ...] [FLAGS]
+def _function_help(command: str, name: str) -> str:
+    from kosmolua.cli.reference import function_help
 
-{operation.summary} ({operation.access}, {operation.method} {operation.path}){note}
-
-{parameters}
-
-example:
-  kosmo {command} {prefix}{operation.name} '{example}' --json"""
+    return function_help(resolve(name), command)
 
 
 def _row(name: str, value: str | None, what: str) -> str:

@@ -6,11 +6,12 @@ here, and a Client costs as much CPU per request as the transport does.
 
 from __future__ import annotations
 
+import re
 import ssl
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache, lru_cache
 from typing import Any, Self, cast
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import SplitResult, parse_qs, urlsplit
 
 import httpx
 import msgspec
@@ -33,6 +34,7 @@ _REASONS = {
 }
 _REDIRECTS = range(300, 400)
 _SUCCESS = range(200, 300)
+_SERVER_FAULT = 500
 
 
 class Answer(Struct, frozen=True):
@@ -142,12 +144,24 @@ class Client:
     def _redacted(self, error: KosmoError) -> KosmoError:
         """A server that echoes the token must not get it into a message."""
         token = self._authorization.removeprefix("Bearer ")
-        for name in ("message", "detail", "title", "hint"):
-            value = getattr(error, name, None)
-            if isinstance(value, str) and len(token) >= _SHORTEST_SECRET and token in value:
-                setattr(error, name, value.replace(token, "[hidden]"))
+        if len(token) < _SHORTEST_SECRET:
+            return error
+        for name in ("message", "detail", "title", "hint", "request_id", "invalid_fields"):
+            if getattr(error, name, None):
+                setattr(error, name, _without(getattr(error, name), token))
         error.args = (error.message,)
         return error
+
+
+def _without(value: Any, token: str) -> Any:
+    match value:
+        case str():
+            return value.replace(token, "[hidden]")
+        case dict():
+            return {_without(name, token): _without(item, token) for name, item in value.items()}
+        case list():
+            return [_without(item, token) for item in value]
+    return value
 
 
 def in_process(application: Any) -> httpx.BaseTransport:
@@ -165,7 +179,10 @@ def _answer(operation: Operation, response: httpx.Response) -> Answer:
         raise _redirected(operation, status, headers)
     body = _read(operation, response, encoded="content-encoding" in headers)
     if status not in _SUCCESS:
-        raise problem.error(operation, status, headers, body)
+        failure = problem.error(operation, status, headers, body)
+        if status >= _SERVER_FAULT and not operation.safe:
+            failure.hint = f"it may have been done all the same; {_how_to_look(operation)}"
+        raise failure
     content_type = headers.get("content-type", "")
     return Answer(status, _data(operation, status, content_type, body), content_type, problem.request_id(headers))
 
@@ -178,7 +195,9 @@ def _read(operation: Operation, response: httpx.Response, *, encoded: bool) -> b
         size += len(piece)
         if size > MAX_ANSWER:
             raise ApiError(
-                f"{operation.name}: the answer is longer than {MAX_ANSWER} bytes", status=response.status_code
+                f"{operation.name}: the answer is longer than {MAX_ANSWER} bytes",
+                status=response.status_code,
+                function=operation.name,
             )
     return b"".join(pieces)
 
@@ -200,7 +219,7 @@ def _data(operation: Operation, status: int, content_type: str, body: bytes) -> 
         raise _unreadable(operation, status, "is empty")
     try:
         return msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         if operation.answer == "none":
             return None
         kind = content_type.partition(";")[0] or "of no type"
@@ -219,8 +238,8 @@ def _unreadable(operation: Operation, status: int, what: str) -> KosmoError:
 
 
 def _redirected(operation: Operation, status: int, headers: Mapping[str, str]) -> ApiError:
-    target = urlsplit(headers.get("location", ""))
-    where = f"{target.scheme}://{target.hostname}" if target.hostname else "another place"
+    target = _split(headers.get("location", ""))
+    where = ascii(f"{target.scheme}://{target.hostname}")[1:-1] if target and target.hostname else "another place"
     return ApiError(
         f"{operation.name}: {status}: the API redirects to {where}; the token is not sent there",
         status=status,
@@ -231,22 +250,26 @@ def _redirected(operation: Operation, status: int, headers: Mapping[str, str]) -
 
 def uncertain(operation: Operation, why: str) -> UncertainError:
     """A write may have been done; say so, and how to look, and never do it again unasked."""
-    import datetime as dt
-
+    text = f"{operation.name}: {why}. It may have been done all the same"
     if operation.name.startswith("create_"):
         kind = operation.name.rpartition("_")[2]
+        text = f"{operation.name}: {why}. The {kind} may have been created; it is not created again by itself"
+    return UncertainError(text, function=operation.name, hint=_how_to_look(operation))
+
+
+def _how_to_look(operation: Operation) -> str:
+    import datetime as dt
+
+    if not operation.name.startswith("create_"):
+        return "read back what it changes before you call it again"
+    kind = operation.name.rpartition("_")[2]
+    look = f"list_{kind}s"
+    if kind == "model":
+        look = "get_model --model_owner=… --model_name=…"  # list_models shows neither private nor empty ones
+    if kind == "prediction":
         since = dt.datetime.now(dt.UTC) - dt.timedelta(minutes=5)
-        after = f" --created_after={since:%Y-%m-%dT%H:%M:%SZ}" if kind == "prediction" else ""
-        return UncertainError(
-            f"{operation.name}: {why}. The {kind} may have been created; it is not created again by itself",
-            function=operation.name,
-            hint=f"look for it first: kosmo integrations:call replicate.list_{kind}s{after}",
-        )
-    return UncertainError(
-        f"{operation.name}: {why}. It may have been done all the same",
-        function=operation.name,
-        hint="read back what it changes before you call it again",
-    )
+        look += f" --created_after={since:%Y-%m-%dT%H:%M:%SZ}"
+    return f"look for it first: kosmo integrations:call replicate.{look}"
 
 
 def _reason(error: BaseException) -> str:
@@ -262,11 +285,15 @@ def checked_url(url: str, *, insecure_http: bool = False) -> str:
     try:
         parts = urlsplit(url.strip())
         _ = parts.port
-    except ValueError as error:
+        (parts.hostname or "").encode("idna")
+        httpx.URL(url.strip())
+    except (ValueError, httpx.InvalidURL) as error:  # UnicodeError, of idna, is a ValueError
         raise _bad_url(url, str(error)) from None
     if parts.scheme not in {"http", "https"} or not parts.hostname:
         raise _bad_url(url, "it is no http or https URL with a host")
-    if parts.username or parts.password or parts.query or parts.fragment:
+    if any(c.isspace() for c in parts.netloc):
+        raise _bad_url(url, "there is space in its host")
+    if "@" in parts.netloc or parts.query or parts.fragment:
         raise _bad_url("…", "it holds more than scheme, host, port and path")
     if parts.scheme == "http" and not insecure_http and not is_loopback(parts.hostname):
         raise ConfigurationError(
@@ -277,8 +304,9 @@ def checked_url(url: str, *, insecure_http: bool = False) -> str:
 
 
 def _bad_url(url: str, why: str) -> ConfigurationError:
+    shown = re.sub("//.*@", "//…@", url)[:200]  # what stands before the @ is a secret
     return ConfigurationError(
-        f"REPLICATE_URL: expected a URL such as {SERVER}, got {url[:200]!r}: {why}", hint="correct it, or unset it"
+        f"REPLICATE_URL: expected a URL such as {SERVER}, got {shown!r}: {why}", hint="correct it, or unset it"
     )
 
 
@@ -309,7 +337,16 @@ def _transport(base_url: str) -> httpx.BaseTransport:
     # a stray https would fail closed.
     verify = httpx.create_ssl_context() if secure else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     proxy = _proxy(base_url)
-    return httpx.HTTPTransport(verify=verify, proxy=proxy) if proxy else PlainTransport(verify)
+    if proxy is None:
+        return PlainTransport(verify)
+    try:
+        return httpx.HTTPTransport(verify=verify, proxy=proxy)
+    except (ImportError, ValueError, httpx.InvalidURL):  # ImportError: SOCKS needs a package more
+        raise ConfigurationError(
+            "the proxy that the environment names cannot be used: expected an http or https URL, got one of "
+            f"{proxy.partition(':')[0][:20]!a}",
+            hint="correct HTTPS_PROXY, HTTP_PROXY or ALL_PROXY, or name the API's host in NO_PROXY",
+        ) from None
 
 
 def _proxy(base_url: str) -> str | None:
@@ -321,7 +358,9 @@ def _proxy(base_url: str) -> str | None:
         return None
     proxies = getproxies()
     found = proxies.get(parts.scheme) or proxies.get("all")
-    return found if not found or "://" in found else f"http://{found}"
+    if not found:
+        return None
+    return found if "://" in found else f"http://{found}"
 
 
 # Pages ------------------------------------------------------------------------------------------------------------
@@ -336,7 +375,9 @@ def next_cursor(page: Mapping[str, Any], base_url: str) -> str | None:
     link = page.get("next")
     if link in (None, "", "null"):
         return None
-    parts, base = urlsplit(str(link)), urlsplit(base_url)
+    parts, base = _split(str(link)), urlsplit(base_url)
+    if parts is None:
+        raise ApiError("the link to the next page is no URL", status=200)
     if parts.hostname != base.hostname:
         raise ApiError(
             f"the next page lies on another host, {parts.hostname!r} instead of {base.hostname!r}; it is not asked for",
@@ -346,3 +387,10 @@ def next_cursor(page: Mapping[str, Any], base_url: str) -> str | None:
     if not cursor:
         raise ApiError("the link to the next page has no cursor", status=200)
     return cursor[0]
+
+
+def _split(url: str) -> SplitResult | None:
+    try:
+        return urlsplit(url)
+    except ValueError:
+        return None

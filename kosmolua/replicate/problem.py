@@ -15,6 +15,9 @@ from kosmolua.replicate.catalogue import Operation
 _MAX_DETAIL = 2000
 _REQUEST_IDS = ("x-request-id", "replicate-request-id", "cf-ray")
 _SECONDS = re.compile(r"~?\b(\d+(?:\.\d+)?)\s?(?:s|sec|seconds?)\b")
+_TITLE = re.compile(rb"<title[^<>]{0,200}>([^<]{0,500})", re.IGNORECASE)
+_MAX_PAGE = 64 * 1024  # a title stands at the beginning
+_MAX_SECONDS = 366 * 24 * 3600
 _CODES = {400: "invalid_input", 401: "not_authenticated", 404: "not_found", 409: "invalid_input", 413: "invalid_input",
           422: "invalid_input", 429: "rate_limited"}  # fmt: skip
 _HINTS = {
@@ -62,7 +65,7 @@ def retry_after(headers: Mapping[str, str], body: bytes) -> float | None:
     if not isinstance(document, dict):
         return None
     field = document.get("retry_after")
-    if isinstance(field, int | float) and not isinstance(field, bool) and field >= 0:
+    if isinstance(field, int | float) and not isinstance(field, bool) and 0 <= field <= _MAX_SECONDS:
         return float(field)
     match = _SECONDS.search(str(document.get("detail", "")))
     return float(match[1]) if match and "throttled" in str(document["detail"]) else None
@@ -75,7 +78,7 @@ def _from_header(value: str | None) -> float | None:
         seconds = float(value)
     except ValueError:
         return _until(value)
-    return seconds if 0 <= seconds < float("inf") else None
+    return seconds if 0 <= seconds <= _MAX_SECONDS else None
 
 
 def _until(value: str) -> float | None:
@@ -84,7 +87,7 @@ def _until(value: str) -> float | None:
 
     try:
         return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
 
 
@@ -112,7 +115,7 @@ def _from_document(document: dict[str, Any]) -> dict[str, Any]:
 
 
 def _from_html(body: bytes) -> str:
-    match = re.search(rb"<title[^>]*>(.*?)</title>", body, re.IGNORECASE | re.DOTALL)
+    match = _TITLE.search(body[:_MAX_PAGE])
     found = match[1].decode(errors="replace").strip() if match else ""
     return f"an HTML page{f' titled {found!r}' if found else ''}, likely of a proxy on the way"
 
@@ -120,7 +123,7 @@ def _from_html(body: bytes) -> str:
 def _json(body: bytes) -> Any:
     try:
         return msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
 
 

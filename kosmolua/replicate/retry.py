@@ -7,6 +7,8 @@ the method changes nothing (GET, QUERY), and else only where not a byte of the r
 from __future__ import annotations
 
 import random
+import socket
+import ssl
 import time
 from collections.abc import Callable, Iterable
 from typing import Protocol, cast
@@ -25,7 +27,13 @@ MAX_DETAIL = 64 * 1024
 MAX_ANSWER = 256 * 1024 * 1024
 
 # What httpx raises before it has begun to send.
-_NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
+_NOT_SENT = (
+    httpx.ConnectError,
+    httpx.ConnectTimeout,
+    httpx.PoolTimeout,
+    httpx.ProxyError,
+    httpx.UnsupportedProtocol,
+)
 
 
 class Clock(Protocol):
@@ -68,7 +76,7 @@ class RetryTransport(httpx.BaseTransport):
                     _read_whole(response)
             except (httpx.HTTPError, OSError) as error:
                 sent = not isinstance(error, _NOT_SENT)
-                if last or (sent and not safe):
+                if last or (sent and not safe) or _hopeless(error):
                     raise Unanswered(error, sent=sent) from error
                 self._wait(attempt, None, str(error) or type(error).__name__)
                 continue
@@ -116,3 +124,14 @@ def _read_whole(response: httpx.Response) -> None:
     finally:
         response.stream.close()  # type: ignore[union-attr]
     response.stream = httpx.ByteStream(b"".join(pieces))
+
+
+def _hopeless(error: BaseException | None) -> bool:
+    """Whether the next attempt would meet the same: a certificate, a name that nobody has, a proxy that refuses."""
+    while error is not None:
+        if isinstance(error, ssl.SSLCertVerificationError | httpx.ProxyError):
+            return True
+        if isinstance(error, socket.gaierror) and error.errno == socket.EAI_NONAME:
+            return True
+        error = error.__cause__
+    return False

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from functools import cache
+from itertools import chain
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -14,7 +15,8 @@ from kosmolua.errors import ArgumentError
 from kosmolua.replicate.catalogue import Operation, Parameter
 
 _MAX_SHOWN = 60
-_BIN_TAGS = (b"\xc4", b"\xc5", b"\xc6")
+_MAX_DEPTH = 200
+_CARRIED = frozenset({str, int, float, bool, type(None), dict, list})
 _NAMES = {
     str: "a string",
     bool: "a boolean",
@@ -69,11 +71,10 @@ def decode_arguments(operation: Operation, data: Mapping[str, Any] | bytes) -> S
     if isinstance(data, bytes):
         try:
             arguments = _decoder(operation)(data)
-        except msgspec.MsgspecError:
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             arguments = _carefully(operation, _unpacked(operation, data))
         else:
-            if any(tag in data for tag in _BIN_TAGS):
-                _check_values(operation, msgspec.structs.asdict(arguments))
+            _check_objects(operation, arguments)
     else:
         arguments = _carefully(operation, data)
     _check_places(operation, arguments)
@@ -83,6 +84,8 @@ def decode_arguments(operation: Operation, data: Mapping[str, Any] | bytes) -> S
 def _unpacked(operation: Operation, data: bytes) -> Any:
     try:
         return msgspec.msgpack.decode(data)
+    except RecursionError:
+        raise _error(operation, f"more than {_MAX_DEPTH} levels") from None
     except (msgspec.DecodeError, UnicodeDecodeError):
         raise _error(operation, "the arguments hold text that is not UTF-8, or are cut short") from None
 
@@ -124,6 +127,35 @@ def _suggestion(name: str, names: list[str]) -> str:
     return f"; it takes {', '.join(names)}" if names else "; it takes none"
 
 
+@cache
+def _objects(operation: Operation) -> tuple[str, ...]:
+    return tuple(parameter.name for parameter in operation.parameters if parameter.kind == "object")
+
+
+def _check_objects(operation: Operation, arguments: Struct) -> None:
+    for name in _objects(operation):
+        value = getattr(arguments, name)
+        if value is not UNSET and not _plain(value):
+            _check_value(operation, value, name)
+
+
+def _plain(value: dict[str, Any]) -> bool:
+    """Whether JSON carries all of it as it is: type by type and level by level, which costs a tenth of every path."""
+    level: list[Any] = [value]
+    for _ in range(_MAX_DEPTH):
+        names = chain.from_iterable(item for item in level if type(item) is dict)
+        values = [inner for item in level for inner in (item.values() if type(item) is dict else item)]
+        kinds = set(map(type, values))
+        if not kinds <= _CARRIED or not set(map(type, names)) <= {str}:
+            return False
+        if float in kinds and not all(math.isfinite(item) for item in values if type(item) is float):
+            return False
+        if kinds.isdisjoint((dict, list)):
+            return True
+        level = [item for item in values if type(item) in {dict, list}]
+    return False
+
+
 def _check_values(operation: Operation, given: Mapping[str, Any]) -> None:
     for name, value in given.items():
         parameter = operation.parameter(name)
@@ -131,24 +163,44 @@ def _check_values(operation: Operation, given: Mapping[str, Any]) -> None:
             _check_value(operation, value, name)
 
 
-def _check_value(operation: Operation, value: Any, path: str) -> None:
+def _check_value(operation: Operation, value: Any, path: str, depth: int = 0) -> None:
     """Refuse what JSON would change or not carry, wherever it stands."""
+    if depth > _MAX_DEPTH:
+        raise _error(operation, f"more than {_MAX_DEPTH} levels - at `{_short(path)}`")
     match value:
-        case str():
-            if not value.isascii() and _broken(value):
-                raise _error(operation, f"string is not UTF-8 - at `{path}`")
-        case bytes() | bytearray() | memoryview():
-            raise _error(operation, f"string is not UTF-8 - at `{path}`")
-        case float() if not math.isfinite(value):
-            raise _error(operation, f"number is {value} - at `{path}`")
-        case int() if not -(2**63) <= value < 2**64:
-            raise _error(operation, f"integer needs more than 64 bits - at `{path}`", "give it as a string")
-        case Mapping():
+        case dict():
             for name, item in value.items():
-                _check_value(operation, item, f"{path}.{name}")
+                _check_name(operation, name, path)
+                _check_value(operation, item, f"{path}.{_short(name)}", depth + 1)
         case list() | tuple():
             for index, item in enumerate(value):
-                _check_value(operation, item, f"{path}[{index}]")
+                _check_value(operation, item, f"{path}[{index}]", depth + 1)
+        case _:
+            refusal = _refusal(value)
+            if refusal:
+                raise _error(operation, f"{refusal} - at `{path}`")
+
+
+def _refusal(value: Any) -> str | None:
+    match value:
+        case bytes() | bytearray() | memoryview():
+            return "string is not UTF-8"
+        case str() if not value.isascii() and _broken(value):
+            return "string is not UTF-8"
+        case float() if not math.isfinite(value):
+            return f"number is {value}"
+        case int() if not -(2**63) <= value < 2**64:
+            return "integer needs more than 64 bits (give it as a string)"
+        case None | str() | int() | float():
+            return None
+    return f"expected plain data, got `{type(value).__name__}`"
+
+
+def _check_name(operation: Operation, name: Any, path: str) -> None:
+    if not isinstance(name, str):
+        raise _error(operation, f"expected a string as a name, got {_found(name)} - at `{path}`")
+    if not name.isascii() and _broken(name):
+        raise _error(operation, f"a name is not UTF-8 - at `{path}`")
 
 
 def _broken(text: str) -> bool:

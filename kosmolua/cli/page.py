@@ -1,0 +1,138 @@
+"""A function's page, for a terminal and as Markdown, from the data of `kosmolua.replicate.reference.page`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kosmolua.cli.text import heading, painted, table, wrapped
+
+DOORS = {
+    "call": "Generic call",
+    "shortcut": "Shortcut, with flags",
+    "stdin": "JSON on standard input",
+    "lua": "Lua",
+}
+
+
+def shown(page: dict[str, Any]) -> str:
+    """The page as aligned text."""
+    parts = [
+        f"{heading(page['function'])}  {_access(page['access'])}  {page['method']} {page['path']}",
+        wrapped(" ".join(filter(None, [page["summary"], page["note"]]))),
+        _facts(page),
+        f"{heading('parameters')}\n{_parameters(page)}",
+        f"{heading('returns')}  {page['returns']['type'] or 'nothing'}\n{_returns(page['returns'])}",
+        f"{heading('errors')}\n{_errors(page)}",
+        *(f"{heading(title)}\n{_indented(page['examples'][door])}" for door, title in DOORS.items()),
+    ]
+    return "\n\n".join(part for part in parts if part)
+
+
+def brief(page: dict[str, Any], command: str) -> str:
+    """What ``--help`` behind a function shows: how to call it, its parameters, an example."""
+    prefix = "" if command == "integrations:replicate" else "replicate."
+    example = page["examples"]["shortcut" if not prefix else "call"]
+    parts = [
+        f"usage: kosmo {command} {prefix}{page['name']} [JSON] [--NAME VALUE ...] [FLAGS]",
+        wrapped(" ".join(filter(None, [page["summary"], page["note"]]))),
+        _facts(page),
+        f"{heading('parameters')}\n{_parameters(page, 'flag')}",
+        f"{heading('returns')}  {page['returns']['type'] or 'nothing'}: {page['returns']['description']}",
+        f"{heading('example')}\n{_indented(example)}",
+        f"Flags of every call: kosmo {command} --help\nMore of it: kosmo integrations:docs replicate.{page['name']}",
+    ]
+    return "\n\n".join(part for part in parts if part)
+
+
+def _access(access: str) -> str:
+    return painted(access, "green" if access == "read" else "yellow")
+
+
+def _facts(page: dict[str, Any]) -> str:
+    facts = {
+        "blocking": "It can wait for the model: --prefer wait.",
+        "paged": "It answers page by page: --all follows them.",
+        "secret": "Its answer is a secret, and is in no log.",
+    }
+    return wrapped(" ".join(text for fact, text in facts.items() if page[fact]))
+
+
+def _parameters(page: dict[str, Any], named: str = "name") -> str:
+    return table(_parameter(item, named) for item in page["parameters"]) or "  none"
+
+
+def _parameter(item: dict[str, Any], named: str = "name") -> tuple[str, str, str]:
+    return item[named], _kind(item), _told(item)
+
+
+def _kind(item: dict[str, Any]) -> str:
+    return f"{item['type']}{', required' if item['required'] else ''}"
+
+
+def _told(item: dict[str, Any]) -> str:
+    """What a parameter is, and what it takes."""
+    bounds = [f"{word} {item[key]}" for key, word in (("minimum", "from"), ("maximum", "to")) if key in item]
+    words = [
+        item["description"],
+        f"One of {', '.join(item['enum'])}." if "enum" in item and item["type"] == "string" else "",
+        f"Any of {', '.join(item['enum'])}." if "enum" in item and item["type"] == "array" else "",
+        f"{' '.join(bounds).capitalize()}." if bounds else "",
+        f"Default: {item['default']}." if item["default"] is not None else "",
+        "Deprecated." if item.get("deprecated") else "",
+    ]
+    return " ".join(filter(None, words))
+
+
+def _returns(returns: dict[str, Any]) -> str:
+    return "\n".join(filter(None, [wrapped(returns["description"], "  "), table(map(_field, returns["fields"]))]))
+
+
+def _field(field: dict[str, Any]) -> tuple[str, str, str]:
+    kind, rest = field["type"], field["description"]
+    if "|" in kind:  # words are too wide for a column
+        kind, rest = "string", f"{kind}. {rest}"
+    return field["name"], kind + (", optional" if field["optional"] else ""), rest
+
+
+def _errors(page: dict[str, Any]) -> str:
+    return table(map(_error, page["errors"]))
+
+
+def _error(error: dict[str, Any]) -> tuple[str, str, str]:
+    return error["code"], f"exit {error['exit_status']}", error["when"]
+
+
+def _indented(text: str) -> str:
+    return "\n".join(f"  {line}" for line in text.split("\n"))
+
+
+# Markdown ---------------------------------------------------------------------------------------------------------
+
+
+def markdown(page: dict[str, Any]) -> str:
+    """The page as Markdown, for files and agents."""
+    returns = page["returns"]
+    parts = [
+        f"# {page['function']}",
+        " ".join(filter(None, [page["summary"], page["note"], _facts(page)])),
+        f"Access `{page['access']}`, `{page['method']} {page['path']}`. Names: `{'`, `'.join(page['names'])}`.",
+        "## Parameters",
+        _grid(("name", "type", "description"), map(_parameter, page["parameters"])) or "None.",
+        "## Returns",
+        " ".join(filter(None, [f"`{returns['type']}`." if returns["type"] else "", returns["description"]])),
+        _grid(("field", "type", "description"), map(_field, returns["fields"])),
+        "## Errors",
+        _grid(("code", "status", "when"), map(_error, page["errors"])),
+        "## Examples",
+        *(_example(title, page["examples"][door], door) for door, title in DOORS.items()),
+    ]  # fmt: skip
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _grid(head: tuple[str, ...], rows: Any) -> str:
+    lines = [f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |" for row in rows]
+    return "\n".join([f"| {' | '.join(head)} |", "|---" * len(head) + "|", *lines]) if lines else ""
+
+
+def _example(title: str, text: str, door: str) -> str:
+    return f"{title}:\n\n```{'lua' if door == 'lua' else 'sh'}\n{text}\n```"

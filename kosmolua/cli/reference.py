@@ -1,0 +1,271 @@
+"""Finding out what can be called: list, search, docs, schema, examples, fields. Nothing here connects to anything."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+from kosmolua.cli import options
+from kosmolua.cli.output import show_json, write_text
+from kosmolua.cli.text import heading, table, wrapped
+from kosmolua.errors import UsageError
+from kosmolua.replicate import catalogue, reference
+from kosmolua.replicate.catalogue import PROVIDER, Operation
+
+if TYPE_CHECKING:
+    import argparse
+
+_FUNCTION = f"{PROVIDER}.get_prediction"
+
+
+def run(command: str, argv: list[str]) -> int:
+    """Run one of the commands. With ``--json`` the answer is one object with ``success``, a schema excepted."""
+    parse, answer, show = _COMMANDS[command]
+    parsed = parse(command).parse_args(argv)
+    data = answer(parsed)
+    if parsed.json and not getattr(parsed, "markdown", False):
+        show_json(data)
+    else:
+        write_text(show(data, parsed).rstrip("\n") + "\n")
+    return 0
+
+
+def function_help(operation: Operation, command: str) -> str:
+    """The text for ``kosmo COMMAND FUNCTION --help``."""
+    from kosmolua.cli.page import brief
+
+    return brief(reference.page(operation), command)
+
+
+# Names ------------------------------------------------------------------------------------------------------------
+
+
+def find(name: str) -> Operation:
+    """The operation of that name. Raises a `UsageError` that knows the nearest ones."""
+    operation = catalogue.find(name)
+    if operation:
+        return operation
+    from kosmolua.gate.session import resolve
+
+    return resolve(name)
+
+
+def _check_provider(name: str) -> None:
+    if name != PROVIDER:
+        near = _near(name, [PROVIDER])
+        raise UsageError(f"no provider is called {name[:100]!r}{near}", hint="see them all: kosmo integrations:list")
+
+
+def _near(name: str, names: Iterable[str]) -> str:
+    from difflib import get_close_matches
+
+    found = get_close_matches(name, list(names), n=1, cutoff=0.5)
+    return f"; did you mean {found[0]}?" if found else ""
+
+
+# List -------------------------------------------------------------------------------------------------------------
+
+
+def _list_parser(command: str) -> argparse.ArgumentParser:
+    made = _parser(command, "Lists the providers, or the functions of one.", "--json")
+    made.add_argument("provider", nargs="?", metavar="PROVIDER", help=f"list its functions: {PROVIDER}")
+    return made
+
+
+def _list(parsed: argparse.Namespace) -> dict[str, Any]:
+    if parsed.provider is None:
+        return {"success": True, "count": 1, "providers": [reference.provider()]}
+    _check_provider(parsed.provider)
+    functions = reference.overview()["functions"]
+    return {"success": True, "provider": PROVIDER, "count": len(functions), "functions": functions}
+
+
+def _show_list(data: dict[str, Any], _: argparse.Namespace) -> str:
+    if "functions" in data:
+        return _function_table(data["functions"])
+    rows = [
+        (item["provider"], f"{item['count']['functions']} functions", item["summary"]) for item in data["providers"]
+    ]
+    return table(rows, indent="")
+
+
+def _function_table(functions: list[dict[str, Any]], indent: str = "") -> str:
+    return table(((item["name"], item["access"], item["summary"]) for item in functions), indent)
+
+
+# Search -----------------------------------------------------------------------------------------------------------
+
+
+def _search_parser(command: str) -> argparse.ArgumentParser:
+    made = _parser(command, "Finds functions by name or by what they do, best first.", '"cancel prediction" --json')
+    made.add_argument("query", nargs="+", metavar="QUERY", help="words to look for")
+    made.add_argument("--limit", type=_positive, metavar="N", help="show this many at most")
+    return made
+
+
+def _positive(text: str) -> int:
+    import argparse
+
+    if not (text.isascii() and text.isdigit() and int(text)):
+        raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, got {text!r}")
+    return int(text)
+
+
+def _search(parsed: argparse.Namespace) -> dict[str, Any]:
+    from kosmolua.replicate.search import search
+
+    query = " ".join(parsed.query).strip().encode(errors="replace").decode()  # a shell's words may be no UTF-8
+    if not query:
+        raise UsageError("the query is empty", hint='for example: kosmo integrations:search "cancel prediction"')
+    hits = search(query)
+    results = [
+        {**reference.summary(hit.operation), "match": hit.match, "score": hit.score} for hit in hits[: parsed.limit]
+    ]
+    return {"success": True, "query": query, "count": len(hits), "results": results}
+
+
+def _show_search(data: dict[str, Any], _: argparse.Namespace) -> str:
+    if not data["results"]:
+        return f"nothing is found for {data['query']!r}; see all functions: kosmo integrations:list {PROVIDER}"
+    return _function_table(data["results"])
+
+
+# Docs -------------------------------------------------------------------------------------------------------------
+
+
+def _docs_parser(command: str) -> argparse.ArgumentParser:
+    made = _parser(
+        command, "Shows the documentation: of a function, of the provider, or a page.", f"{_FUNCTION} --json"
+    )
+    made.add_argument("page", nargs="?", metavar="PAGE", help=f"{PROVIDER}, {PROVIDER}.FUNCTION, or a page's name")
+    made.add_argument("--markdown", action="store_true", help="write a function's page as Markdown")
+    return made
+
+
+def _docs(parsed: argparse.Namespace) -> dict[str, Any]:
+    from kosmolua.cli.topics import title, topics
+
+    name = parsed.page
+    pages = topics()
+    if name is None:
+        return {"success": True, "providers": [reference.provider()], "pages": _contents(pages)}
+    if name == PROVIDER:
+        return {"success": True, **reference.overview(), "fields": list(reference.FIELDS), "pages": _contents(pages)}
+    if name in pages:
+        return {"success": True, "page": name, "title": title(pages[name]), "text": pages[name]}
+    return {"success": True, **reference.page(_documented(name, pages))}
+
+
+def _contents(pages: dict[str, str]) -> list[dict[str, str]]:
+    from kosmolua.cli.topics import title
+
+    return [{"page": name, "title": title(text)} for name, text in pages.items()]
+
+
+def _documented(name: str, pages: dict[str, str]) -> Operation:
+    """The operation whose page is asked for; where there is none, what is near may be a page or the provider too."""
+    if catalogue.find(name) is None and "." not in name:
+        near = _near(name, [PROVIDER, *pages])
+        if near:
+            raise UsageError(f"no page is called {name[:100]!r}{near}", hint="see them all: kosmo integrations:docs")
+    return find(name)
+
+
+def _show_docs(data: dict[str, Any], parsed: argparse.Namespace) -> str:
+    from kosmolua.cli.page import markdown, shown
+
+    if "function" in data:
+        return markdown(data) if parsed.markdown else shown(data)
+    if "text" in data:
+        return str(data["text"])
+    contents = f"{heading('pages')}\n{table((page['page'], page['title']) for page in data['pages'])}"
+    if "functions" not in data:
+        rows = ((item["provider"], item["summary"]) for item in data["providers"])
+        return f"{heading('providers')}\n{table(rows)}\n\n{contents}\n\nShow one: kosmo integrations:docs NAME"
+    functions = f"{heading('functions')}\n{_function_table(data['functions'], '  ')}"
+    top = f"{heading(data['title'])}  {data['server']}\n{wrapped(data['summary'])}"
+    more = f"Of each function: kosmo integrations:docs {_FUNCTION}"
+    return "\n\n".join([top, functions, f"{heading('credentials')}\n{_field_table(data['fields'])}", contents, more])
+
+
+# Schema, examples, fields -----------------------------------------------------------------------------------------
+
+
+def _function_parser(command: str) -> argparse.ArgumentParser:
+    what = {
+        "integrations:schema": "Prints the JSON Schema (2020-12) of a function's arguments.",
+        "integrations:examples": "Shows a worked example of a function for each door: command line, JSON, Lua.",
+    }
+    made = _parser(command, what[command], f"{_FUNCTION} --json")
+    made.add_argument("function", metavar="FUNCTION", help=f"such as {_FUNCTION}")
+    return made
+
+
+def _schema(parsed: argparse.Namespace) -> dict[str, Any]:
+    parsed.json = True
+    return reference.schema(find(parsed.function))
+
+
+def _examples(parsed: argparse.Namespace) -> dict[str, Any]:
+    operation = find(parsed.function)
+    name = f"{PROVIDER}.{operation.full_name}"
+    return {"success": True, "function": name, "examples": reference.examples(operation)}
+
+
+def _show_examples(data: dict[str, Any], _: argparse.Namespace) -> str:
+    from kosmolua.cli.page import DOORS
+
+    return "\n\n".join(f"{heading(title)}\n{data['examples'][door]}" for door, title in DOORS.items())
+
+
+def _fields_parser(command: str) -> argparse.ArgumentParser:
+    made = _parser(command, "Lists what a provider needs to be configured.", f"{PROVIDER} --json")
+    made.add_argument("provider", nargs="?", default=PROVIDER, metavar="PROVIDER", help=f"default: {PROVIDER}")
+    return made
+
+
+def _fields(parsed: argparse.Namespace) -> dict[str, Any]:
+    _check_provider(parsed.provider)
+    return {"success": True, "provider": PROVIDER, "fields": list(reference.FIELDS)}
+
+
+def _show_fields(data: dict[str, Any], _: argparse.Namespace) -> str:
+    return _field_table(data["fields"], "")
+
+
+def _field_table(fields: list[dict[str, Any]], indent: str = "  ") -> str:
+    rows = [
+        (field["key"], field["env"], field["type"] + (", required" if field["required"] else ""), _field_text(field))
+        for field in fields
+    ]
+    return table(rows, indent)
+
+
+def _field_text(field: dict[str, Any]) -> str:
+    default = f" (default: {field['default']})" if "default" in field else ""
+    return f"{field['label']}. {field['description']}{default}"
+
+
+def _parser(command: str, what: str, example: str) -> argparse.ArgumentParser:
+    made = options.parser(command, what, f"kosmo {command} {example}")
+    made.add_argument("--json", action="store_true", help="answer with one JSON object")
+    return made
+
+
+def _as_json(data: dict[str, Any], _: argparse.Namespace) -> str:
+    from kosmolua.cli.output import to_json
+
+    return to_json(data)
+
+
+_Parse = Callable[[str], "argparse.ArgumentParser"]
+_Answer = Callable[["argparse.Namespace"], dict[str, Any]]
+_Show = Callable[[dict[str, Any], "argparse.Namespace"], str]
+_COMMANDS: dict[str, tuple[_Parse, _Answer, _Show]] = {
+    "integrations:list": (_list_parser, _list, _show_list),
+    "integrations:search": (_search_parser, _search, _show_search),
+    "integrations:docs": (_docs_parser, _docs, _show_docs),
+    "integrations:schema": (_function_parser, _schema, _as_json),
+    "integrations:examples": (_function_parser, _examples, _show_examples),
+    "integrations:fields": (_fields_parser, _fields, _show_fields),
+}

@@ -1,0 +1,236 @@
+"""What there is to know of each function, derived from the catalogue: schemas, pages, examples. Pure functions.
+
+Searching is in `kosmolua.replicate.search`, the shapes of answers in `kosmolua.replicate.results`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from msgspec import UNSET
+
+from kosmolua.errors import CODES
+from kosmolua.replicate.catalogue import OPERATIONS, PROVIDER, SERVER, Operation, Parameter
+
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+TITLE = "Replicate"
+SUMMARY = "Runs machine-learning models: predictions, trainings, deployments, models and files."
+FIELDS: tuple[dict[str, Any], ...] = (
+    {"key": "api_key", "type": "secret", "required": True, "label": "API Token", "env": "REPLICATE_API_KEY",
+     "description": "A token of the account, from https://replicate.com/account/api-tokens"},
+    {"key": "url", "type": "url", "required": False, "label": "API Base URL", "env": "REPLICATE_URL",
+     "default": SERVER, "description": "Where the API is, without a slash at its end"},
+)  # fmt: skip
+
+
+# Schemas ----------------------------------------------------------------------------------------------------------
+
+
+def schema(operation: Operation) -> dict[str, Any]:
+    """JSON Schema 2020-12 of an operation's arguments.
+
+    It describes them as they are meant; beyond it a call takes null for an argument that is not given.
+    """
+    required = [parameter.name for parameter in operation.parameters if parameter.required]
+    return {
+        "$schema": DIALECT,
+        "title": operation.full_name,
+        "description": _description(operation),
+        "type": "object",
+        "properties": {parameter.name: _property(parameter) for parameter in operation.parameters},
+        **({"required": required} if required else {}),
+        "additionalProperties": False,
+        "examples": [operation.example],
+    }
+
+
+def _description(operation: Operation) -> str:
+    return f"{operation.summary} {operation.note}".strip()
+
+
+def _property(parameter: Parameter) -> dict[str, Any]:
+    facts = {
+        "description": parameter.help,
+        **_type(parameter),
+        "minimum": parameter.minimum,
+        "maximum": parameter.maximum,
+        "pattern": parameter.pattern,
+        "format": parameter.format,
+        "default": None if parameter.default is UNSET else parameter.default,
+        "deprecated": parameter.deprecated or None,
+    }
+    return {name: fact for name, fact in facts.items() if fact is not None}
+
+
+def _type(parameter: Parameter) -> dict[str, Any]:
+    words = {"enum": list(parameter.enum)} if parameter.enum else {}
+    match parameter.kind:
+        case "bytes":
+            return {"type": "string", "contentMediaType": "application/octet-stream"}
+        case "array":
+            return {"type": "array", "items": {"type": "string", **words}}
+        case "string" if parameter.place == "path":
+            return {"type": "string", "not": {"enum": ["", ".", ".."]}}
+    return {"type": parameter.kind, **words}
+
+
+# Pages ------------------------------------------------------------------------------------------------------------
+
+
+def page(operation: Operation) -> dict[str, Any]:
+    """Everything about a function, as plain data with stable keys."""
+    return {
+        "function": f"{PROVIDER}.{operation.full_name}",
+        "name": operation.name,
+        "names": list(operation.names),
+        "access": operation.access,
+        "method": operation.method,
+        "path": operation.path,
+        "summary": operation.summary,
+        "note": operation.note or None,
+        "content_type": operation.content_type,
+        "parameters": [_parameter(parameter) for parameter in operation.parameters],
+        "returns": _returns(operation),
+        "success": list(operation.success),
+        "errors": errors(operation),
+        "blocking": operation.blocking,
+        "paged": operation.paged,
+        "secret": operation.secret,
+        "examples": examples(operation),
+    }
+
+
+def _parameter(parameter: Parameter) -> dict[str, Any]:
+    facts = {
+        "name": parameter.name,
+        "flag": f"--{parameter.name.replace('_', '-')}",
+        "type": parameter.kind,
+        "required": parameter.required,
+        "default": None if parameter.default is UNSET else parameter.default,
+        "description": parameter.help,
+        "place": parameter.place,
+    }
+    bounds = {"minimum": parameter.minimum, "maximum": parameter.maximum, "pattern": parameter.pattern}
+    more = {"enum": list(parameter.enum), **bounds, "format": parameter.format, "deprecated": parameter.deprecated}
+    return facts | {name: fact for name, fact in more.items() if fact not in (None, False, [])}
+
+
+def _returns(operation: Operation) -> dict[str, Any]:
+    from kosmolua.replicate.fields import describe, fields
+
+    return {
+        "type": operation.returns,
+        "description": describe(operation),
+        "fields": [msgspec.structs.asdict(field) for field in fields(operation)],
+    }
+
+
+def errors(operation: Operation) -> list[dict[str, Any]]:
+    """The errors a call can end with: code, exit status of the command line, and when."""
+    return [{"code": code, "exit_status": CODES[code], "when": when} for code, when in _errors(operation)]
+
+
+def _errors(operation: Operation) -> list[tuple[str, str]]:
+    write = operation.access == "write"
+    named = any(parameter.place == "path" or parameter.name == "version" for parameter in operation.parameters)
+    checked = any(parameter.place != "path" for parameter in operation.parameters)
+    rows = [
+        ("invalid_arguments", "an argument is missing, unknown or of the wrong type; nothing was sent", True),
+        ("permission_denied", f"the policy denies {operation.access}s", True),
+        ("approval_required", "the policy asks, and nobody is there to answer", True),
+        ("not_configured", "something is not set up, or not as it must be", True),
+        ("not_authenticated", "there is no token, or the API refuses it", True),
+        ("not_found", "the API knows no such object, or hides it from this account", named),
+        ("invalid_input", "the API refuses an argument", checked),
+        ("rate_limited", f"too many requests; at most {600 if write else 3000} a minute", True),
+        ("server_error", "the API is in trouble", True),
+        ("api_error", "the API answered with another error", True),
+        ("unreachable", "no complete answer came, and nothing was changed", True),
+        ("uncertain", "no complete answer came, and it may have been done", not operation.safe),
+    ]
+    return [(code, when) for code, when, applies in rows if applies]
+
+
+# Examples ---------------------------------------------------------------------------------------------------------
+
+
+def examples(operation: Operation) -> dict[str, Any]:
+    """One worked example for each door: the arguments, two command lines, JSON on standard input, and Lua."""
+    payload = _quoted(_json(operation.example))
+    name = f"{PROVIDER}.{operation.full_name}"
+    flags = "".join(f" {_flag(operation, *item)}" for item in operation.example.items())
+    return {
+        "arguments": operation.example,
+        "call": f"kosmo integrations:call {name} {payload} --json",
+        "shortcut": f"kosmo integrations:{PROVIDER} {operation.name}{flags} --json",
+        "stdin": f"printf %s {payload} | kosmo integrations:call {name} - --json",
+        "lua": lua(operation),
+    }
+
+
+def lua(operation: Operation) -> str:
+    """A chunk that calls the function and returns its answer."""
+    call = f"return integrations.{PROVIDER}.{operation.name}"
+    if not operation.example:
+        return f"{call}{{}}"
+    rows = "".join(f"  {name} = {_lua(value)},\n" for name, value in operation.example.items())
+    return f"{call}{{\n{rows}}}"
+
+
+def _json(value: Any) -> str:
+    return msgspec.json.format(msgspec.json.encode(value), indent=0).decode()
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "'\\''") + "'"
+
+
+def _flag(operation: Operation, name: str, value: Any) -> str:
+    """One argument for a shell; text with a line's end as it stands within the quotes."""
+    text = value if isinstance(value, str) else _json(value)
+    plain = text.replace("/", "").replace("-", "").replace(".", "").replace(":", "").replace("_", "").isalnum()
+    parameter = operation.parameter(name)
+    flag = f"--{name.replace('_', '-')}" if parameter else f"--arg {name}"
+    return f"{flag} {text if plain and text.isascii() else _quoted(text)}"
+
+
+def _lua(value: Any) -> str:
+    match value:
+        case str():
+            escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+            return f'"{escaped}"'
+        case bool() | int() | float():
+            return str(value).lower()
+        case list():
+            return "{ " + ", ".join(_lua(item) for item in value) + " }"
+    return "{ " + ", ".join(f"{key} = {_lua(item)}" for key, item in value.items()) + " }"
+
+
+# The provider -----------------------------------------------------------------------------------------------------
+
+
+def overview() -> dict[str, Any]:
+    """The provider with its functions, a line each."""
+    return {**provider(), "functions": [summary(operation) for operation in OPERATIONS]}
+
+
+def provider() -> dict[str, Any]:
+    access = [operation.access for operation in OPERATIONS]
+    return {
+        "provider": PROVIDER,
+        "title": TITLE,
+        "summary": SUMMARY,
+        "server": SERVER,
+        "count": {"functions": len(access), "read": access.count("read"), "write": access.count("write")},
+        "credentials": [field["key"] for field in FIELDS],
+    }
+
+
+def summary(operation: Operation) -> dict[str, Any]:
+    return {
+        "function": f"{PROVIDER}.{operation.full_name}",
+        "name": operation.name,
+        "access": operation.access,
+        "summary": operation.summary,
+    }

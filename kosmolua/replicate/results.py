@@ -1,0 +1,254 @@
+"""What the API answers with, as types. A fact of the API's documentation beside each field that needs one.
+
+The client hands answers on as they came; these types describe them, for the reference and for typed readers. They
+take fields they do not know, because the API grows.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Generic, Literal, TypeVar
+
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from kosmolua.replicate.catalogue import Operation
+
+T = TypeVar("T")
+
+
+def _says(text: str) -> Meta:
+    return Meta(description=text)
+
+
+Time = Annotated[str, _says("RFC 3339.")]
+MaybeTime = Annotated[str | None, _says("RFC 3339; null until then.")]
+Status = Literal["starting", "processing", "succeeded", "failed", "canceled", "aborted"]
+FINAL = ("succeeded", "failed", "canceled", "aborted")
+StatusField = Annotated[Status, _says(f"Final are {', '.join(FINAL)}; `aborted` ended before it started.")]
+Metrics = Annotated[dict[str, Any], _says("Seconds in `predict_time` and `total_time`, and counts of the model's own.")]
+MaybeLink = Annotated[str | UnsetType | None, _says("URL.")]
+
+
+class JobUrls(Struct, frozen=True, kw_only=True):
+    get: Annotated[str, _says("The API's URL of the object.")]
+    cancel: Annotated[str, _says("Where a POST stops it.")]
+    web: Annotated[str | UnsetType, _says("Its page on the web site.")] = UNSET
+    stream: Annotated[str | UnsetType, _says("Server-sent events, for models that stream.")] = UNSET
+
+
+class Prediction(Struct, frozen=True, kw_only=True):
+    """One run of a model."""
+
+    id: str
+    model: Annotated[str, _says("As owner/name.")]
+    version: Annotated[str, _says('Version id; "hidden" where the model keeps it to itself.')]
+    status: StatusField
+    input: Annotated[dict[str, Any], _says("What the model was given.")]
+    output: Annotated[Any, _says("What the model made, of any type; null until then, and after removal.")] = None
+    error: Annotated[str | None, _says("Why it failed.")] = None
+    logs: Annotated[str | None, _says("What the model printed.")] = None
+    created_at: Time
+    started_at: MaybeTime = None
+    completed_at: MaybeTime = None
+    deadline: Annotated[str | UnsetType | None, _says("RFC 3339; the API cancels it then.")] = UNSET
+    deployment: Annotated[str | UnsetType | None, _says("Deployment that ran it, as owner/name.")] = UNSET
+    source: Annotated[Literal["web", "api"] | UnsetType, _says("Where it was made.")] = UNSET
+    data_removed: Annotated[bool | UnsetType, _says("Whether input, output and logs are deleted: after an hour.")] = (
+        UNSET
+    )
+    metrics: Metrics | UnsetType | None = UNSET
+    urls: JobUrls
+
+
+class Weights(Struct, frozen=True, kw_only=True):
+    version: Annotated[str | UnsetType, _says("The new version, as owner/name:id.")] = UNSET
+    weights: Annotated[str | UnsetType | None, _says("URL of the trained weights.")] = UNSET
+
+
+class Training(Struct, frozen=True, kw_only=True):
+    """One training of a model version."""
+
+    id: str
+    model: Annotated[str, _says("The model trained from, as owner/name.")]
+    version: Annotated[str, _says("The version trained from.")]
+    destination: Annotated[str | UnsetType, _says("The model that gets the new version.")] = UNSET
+    status: StatusField
+    input: Annotated[dict[str, Any], _says("What training was given.")]
+    output: Weights | None = None
+    error: Annotated[str | None, _says("Why it failed.")] = None
+    logs: Annotated[str | None, _says("What training printed.")] = None
+    created_at: Time
+    started_at: MaybeTime = None
+    completed_at: MaybeTime = None
+    source: Annotated[Literal["web", "api"] | UnsetType, _says("Where it was made.")] = UNSET
+    data_removed: Annotated[bool | UnsetType, _says("Whether input, output and logs are deleted.")] = UNSET
+    metrics: Metrics | UnsetType | None = UNSET
+    urls: JobUrls
+
+
+class Version(Struct, frozen=True, kw_only=True):
+    """One published state of a model."""
+
+    id: Annotated[str, _says("64 hexadecimal characters.")]
+    created_at: Time
+    cog_version: Annotated[str | UnsetType | None, _says("Cog that built it.")] = UNSET
+    openapi_schema: Annotated[
+        dict[str, Any] | None, _says("OpenAPI; `components.schemas.Input` and `.Output` are the model's own.")
+    ] = None
+
+
+class Model(Struct, frozen=True, kw_only=True):
+    """A model's page."""
+
+    owner: str
+    name: str
+    url: Annotated[str, _says("Its page on the web site.")]
+    description: Annotated[str | None, _says("What the model does.")] = None
+    visibility: Annotated[Literal["public", "private"], _says("Who may see and run it.")]
+    is_official: Annotated[bool | UnsetType, _says("Whether it runs by name, without a version.")] = UNSET
+    run_count: Annotated[int, _says("Predictions so far.")]
+    github_url: MaybeLink = UNSET
+    paper_url: MaybeLink = UNSET
+    license_url: MaybeLink = UNSET
+    cover_image_url: MaybeLink = UNSET
+    default_example: Prediction | UnsetType | None = UNSET
+    latest_version: Version | UnsetType | None = UNSET
+
+
+class Account(Struct, frozen=True, kw_only=True):
+    """A user or an organization."""
+
+    type: Literal["user", "organization"]
+    username: str
+    name: Annotated[str | None, _says("As shown.")] = None
+    github_url: MaybeLink = UNSET
+    avatar_url: MaybeLink = UNSET
+
+
+class Scaling(Struct, frozen=True, kw_only=True):
+    hardware: Annotated[str, _says("SKU, as list_hardware gives it.")]
+    min_instances: Annotated[int, _says("Lower bound of automatic scaling.")]
+    max_instances: Annotated[int, _says("Upper bound of automatic scaling.")]
+
+
+class Release(Struct, frozen=True, kw_only=True):
+    """What a deployment ran from one change to the next."""
+
+    number: Annotated[int, _says("Counts from 1.")]
+    model: Annotated[str, _says("As owner/name.")]
+    version: Annotated[str, _says("Version id.")]
+    created_at: Time
+    created_by: Account
+    configuration: Scaling
+
+
+class Deployment(Struct, frozen=True, kw_only=True):
+    """A model version on hardware of its own."""
+
+    owner: str
+    name: str
+    current_release: Release
+
+
+class Collection(Struct, frozen=True, kw_only=True):
+    """Models that belong together, chosen by Replicate."""
+
+    name: str
+    slug: Annotated[str, _says("What get_collection takes.")]
+    description: str
+    full_description: Annotated[str | UnsetType | None, _says("Markdown; with get_collection alone.")] = UNSET
+    models: Annotated[list[Model] | UnsetType, _says("With get_collection alone.")] = UNSET
+
+
+class Hardware(Struct, frozen=True, kw_only=True):
+    """What a model can run on."""
+
+    name: str
+    sku: Annotated[str, _says("What other functions call it.")]
+
+
+class Checksums(Struct, frozen=True, kw_only=True):
+    sha256: Annotated[str, _says("Hexadecimal.")]
+    md5: Annotated[str | UnsetType, _says("Hexadecimal.")] = UNSET
+
+
+class FileUrls(Struct, frozen=True, kw_only=True):
+    get: Annotated[str, _says("What a model's input takes.")]
+
+
+class File(Struct, frozen=True, kw_only=True):
+    """What is known of an uploaded file."""
+
+    id: str
+    name: Annotated[str | UnsetType, _says("As uploaded.")] = UNSET
+    content_type: Annotated[str, _says("MIME type.")]
+    size: Annotated[int, _says("Bytes.")]
+    etag: Annotated[str | UnsetType, _says("Changes with the content.")] = UNSET
+    checksums: Checksums
+    metadata: Annotated[dict[str, Any], _says("What was uploaded with it.")]
+    created_at: Time
+    expires_at: Annotated[str | None, _says("RFC 3339; the file is deleted then.")] = None
+    urls: FileUrls
+
+
+class MatchNotes(Struct, frozen=True, kw_only=True):
+    generated_description: Annotated[str | UnsetType | None, _says("Written by a model.")] = UNSET
+    tags: list[str] | UnsetType = UNSET
+    score: Annotated[float | UnsetType | None, _says("Higher fits better.")] = UNSET
+
+
+class Match(Struct, frozen=True, kw_only=True):
+    model: Model
+    metadata: MatchNotes
+
+
+class Link(Struct, frozen=True, kw_only=True):
+    name: str
+    href: str
+
+
+class SearchResult(Struct, frozen=True, kw_only=True):
+    """What a search found."""
+
+    query: Annotated[str, _says("The text looked for.")]
+    models: list[Match]
+    collections: list[Collection]
+    pages: Annotated[list[Link], _says("Pages of the documentation.")]
+
+
+class WebhookSecret(Struct, frozen=True, kw_only=True):
+    """The key that signs webhooks."""
+
+    key: Annotated[str, _says("`whsec_` and Base64. A secret.")]
+
+
+class Page(Struct, Generic[T], frozen=True, kw_only=True):
+    """One page of a list."""
+
+    next: Annotated[str | None, _says("URL of the page behind; its `cursor` goes into the next call.")] = None
+    previous: Annotated[str | None, _says("URL of the page before.")] = None
+    results: list[T]
+
+
+BY_NAME: dict[str, type[Struct]] = {
+    kind.__name__: kind
+    for kind in (
+        Prediction, Training, Model, Version, Deployment, Release, Account, Collection, Hardware, File, SearchResult,
+        WebhookSecret,
+    )
+}  # fmt: skip
+
+
+def result_type(operation: Operation) -> Any:
+    """The type of an operation's answer: a Struct, a `Page` or list of them, str, bytes, or NoneType."""
+    returns = operation.returns
+    if returns in {None, "text", "bytes"}:
+        return {"text": str, "bytes": bytes}.get(returns or "", type(None))
+    return _generic(returns or "")
+
+
+def _generic(returns: str) -> Any:
+    if returns.startswith("Page<"):
+        return Page[BY_NAME[returns[5:-1]]]  # type: ignore[misc]  # the name decides which
+    if returns.endswith("[]"):
+        return list[BY_NAME[returns[:-2]]]  # type: ignore[misc]  # as above
+    return BY_NAME[returns]

@@ -1,0 +1,141 @@
+"""Which functions a person may mean: exact name first, then words of names, then words of the text."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from typing import Literal
+
+from msgspec import Struct
+
+from kosmolua.replicate.catalogue import OPERATIONS, PROVIDER, Operation
+
+Match = Literal["name", "words", "text"]
+_WORD = re.compile(r"[a-z0-9]+")
+_SMALL = frozenset(_WORD.findall("a an and all by for from how i in is it me my of on or the to what which with"))
+_EXACT, _NAME, _START, _SUMMARY, _TEXT = 1000, 100, 60, 30, 10
+_TYPO = 0.8  # what a word is worth that had to be corrected
+_CUTOFF = 0.74  # how alike, of 1, a mistyped word must be
+_SURELY = 0.85  # how alike a word must be to stand for a whole name
+_MAX_QUERY = 200  # characters that are looked at
+_MIN_START = 3  # letters that make the start of a word
+
+
+class Hit(Struct, frozen=True):
+    """An operation that fits, how well, and by what."""
+
+    operation: Operation
+    score: float
+    match: Match
+
+
+def search(query: str) -> list[Hit]:
+    """The operations that fit, best first; equals in the catalogue's order. The provider's name fits them all."""
+    query = query[:_MAX_QUERY]
+    words = _words(query)
+    if len(words) == 1 and _means_provider(words[0]):
+        return [Hit(operation, 1, "text") for operation in OPERATIONS]
+    named = _named(query)
+    words = [word for word in words if word != PROVIDER and word not in _SMALL]
+    found = [_hit(operation, words) for operation in OPERATIONS if operation not in [hit.operation for hit in named]]
+    hits = [*named, *sorted((hit for hit in found if hit), key=_order)]
+    return hits or _nearest(query, _CUTOFF)
+
+
+def _named(query: str) -> list[Hit]:
+    """The operation whose name the query is, words apart or run together; else those it almost is."""
+    exact = [Hit(operation, _EXACT, "name") for operation in OPERATIONS if _squeezed(query) in _keys(operation)]
+    return exact or _nearest(query, _SURELY)
+
+
+def _means_provider(word: str) -> bool:
+    from difflib import SequenceMatcher
+
+    return word == PROVIDER or SequenceMatcher(None, word, PROVIDER).ratio() > _SURELY
+
+
+def _words(text: str) -> list[str]:
+    return _WORD.findall(text.lower())
+
+
+def _squeezed(text: str) -> str:
+    return "".join(_words(text))
+
+
+@cache
+def _keys(operation: Operation) -> frozenset[str]:
+    return frozenset(_squeezed(prefix + name) for name in operation.names for prefix in ("", PROVIDER))
+
+
+@cache
+def _texts(operation: Operation) -> tuple[frozenset[str], frozenset[str], frozenset[str]]:
+    """The words of the names, of the summary, and of all the rest."""
+    names = _words(operation.name) + _words(operation.operation_id)
+    rest = [operation.note, operation.returns or "", operation.method, operation.access]
+    rest += [text for parameter in operation.parameters for text in (parameter.name, parameter.help, *parameter.enum)]
+    return frozenset(names), frozenset(_words(operation.summary)), frozenset(_words(" ".join(rest)))
+
+
+def _hit(operation: Operation, words: list[str]) -> Hit | None:
+    scores = [_score(operation, word) for word in words]
+    if not any(scores):
+        return None
+    share = sum(1 for score in scores if score) / len(scores)
+    match: Match = "words" if max(scores) >= _START * _TYPO else "text"
+    return Hit(operation, round(sum(scores) * share, 2), match)
+
+
+def _order(hit: Hit) -> tuple[float, int, int]:
+    return -hit.score, len(_words(hit.operation.name)), OPERATIONS.index(hit.operation)
+
+
+def _score(operation: Operation, word: str) -> float:
+    direct = _worth(operation, word)
+    if direct or word in _vocabulary() or any(known.startswith(word) for known in _vocabulary()):
+        return direct
+    return max((_worth(operation, near) * _TYPO for near in _corrections(word)), default=0)
+
+
+def _worth(operation: Operation, word: str) -> float:
+    names, summary, rest = _texts(operation)
+    if _in(word, names):
+        return _NAME
+    if len(word) >= _MIN_START and any(name.startswith(word) for name in names):
+        return _START
+    if _in(word, summary):
+        return _SUMMARY
+    return _TEXT if _in(word, rest) else 0
+
+
+def _in(word: str, words: frozenset[str]) -> bool:
+    """Whether the word stands there, in singular or plural."""
+    return word in words or f"{word}s" in words or word.removesuffix("s") in words
+
+
+@cache
+def _vocabulary() -> frozenset[str]:
+    return frozenset(word for operation in OPERATIONS for words in _texts(operation) for word in words)
+
+
+@cache
+def _corrections(word: str) -> tuple[str, ...]:
+    from difflib import get_close_matches
+
+    return tuple(get_close_matches(word, _headwords(), n=2, cutoff=_CUTOFF))
+
+
+@cache
+def _headwords() -> list[str]:
+    """What a mistyped word may have been: a word of a name or a summary, not of the small print."""
+    found = {word for operation in OPERATIONS for words in _texts(operation)[:2] for word in words}
+    return sorted(word for word in found - _SMALL if len(word) >= _MIN_START)
+
+
+def _nearest(query: str, cutoff: float) -> list[Hit]:
+    """Operations by how alike their whole names are to the query."""
+    from difflib import get_close_matches
+
+    keys = {key: operation for operation in OPERATIONS for key in sorted(_keys(operation))}
+    found = [keys[key] for key in get_close_matches(_squeezed(query), keys, n=5, cutoff=cutoff)]
+    score = _EXACT * _TYPO if cutoff == _SURELY else _NAME * _TYPO
+    return [Hit(operation, score, "name") for operation in dict.fromkeys(found)]

@@ -1,0 +1,269 @@
+"""The discovery commands, as a shell runs them."""
+
+import json
+import os
+import shlex
+import subprocess
+import sys
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from kosmolua.cli import main
+from kosmolua.cli.reference import function_help
+from kosmolua.cli.topics import topics
+from kosmolua.replicate.catalogue import BY_NAME, OPERATIONS
+
+DISCOVERY = """\
+kosmo integrations:docs replicate --json
+kosmo integrations:docs replicate.replicate_cancel_prediction --json
+kosmo integrations:schema replicate.replicate_cancel_prediction --json
+kosmo integrations:search "Replicate" --json
+kosmo integrations:list --json"""
+COMMANDS = ("list", "search", "docs", "schema", "examples", "fields")
+
+
+def kosmo(line, **environment):
+    """Run a printed command line through a shell, whatever program it names."""
+    program = f"{shlex.quote(sys.executable)} -m kosmolua"
+    command = line.replace("kosmo ", f"{program} ", 1)
+    env = {**os.environ, "COLUMNS": "100", **environment}
+    return subprocess.run(command, shell=True, capture_output=True, text=True, check=False, env=env, timeout=60)
+
+
+def answer(capfd, *argv):
+    status = main(list(argv))
+    out, err = capfd.readouterr()
+    return status, out, err
+
+
+def as_json(capfd, *argv):
+    status, out, _ = answer(capfd, *argv)
+    return status, json.loads(out)
+
+
+@pytest.mark.parametrize("line", DISCOVERY.splitlines())
+def test_discovery_as_printed(line):
+    """Each printed discovery command answers with JSON on standard output alone, and status 0."""
+    run = kosmo(line)
+
+    assert (0, "") == (run.returncode, run.stderr)
+    assert isinstance(json.loads(run.stdout), dict)
+
+
+def test_docs_of_the_provider(capfd):
+    """The provider's docs list every function and the credentials."""
+    status, found = as_json(capfd, "integrations:docs", "replicate", "--json")
+
+    assert (0, True, "replicate") == (status, found["success"], found["provider"])
+    assert [operation.name for operation in OPERATIONS] == [item["name"] for item in found["functions"]]
+    assert ["api_key", "url"] == [field["key"] for field in found["fields"]]
+
+
+def test_docs_of_a_function(capfd):
+    """The function's docs are its page in an envelope."""
+    _, found = as_json(capfd, "integrations:docs", "replicate.replicate_cancel_prediction", "--json")
+
+    assert found["success"]
+    assert "replicate.replicate_cancel_prediction" == found["function"]
+    assert ("write", "POST", "/predictions/{prediction_id}/cancel") == (
+        found["access"], found["method"], found["path"],
+    )  # fmt: skip
+    assert [("prediction_id", "string", True, "path")] == [
+        (item["name"], item["type"], item["required"], item["place"]) for item in found["parameters"]
+    ]
+
+
+@pytest.mark.parametrize("name", sorted(BY_NAME))
+def test_any_name_shows_the_same_docs(name, capfd):
+    """Short, full and the API's own name, with and without the provider's, lead to one page."""
+    shown = {answer(capfd, "integrations:docs", prefix + name)[:2] for prefix in ("", "replicate.")}
+
+    assert {(0, answer(capfd, "integrations:docs", BY_NAME[name].name)[1])} == shown
+
+
+@pytest.mark.parametrize("extra", [[], ["--json"]])
+def test_schema_is_always_json(extra, capfd):
+    """The schema is printed itself, without an envelope, and without --json too."""
+    status, found = as_json(capfd, "integrations:schema", "replicate.replicate_cancel_prediction", *extra)
+
+    assert 0 == status
+    Draft202012Validator.check_schema(found)
+    assert ["prediction_id"] == found["required"]
+
+
+def test_search(capfd):
+    """Results come best first, each with what it takes to choose; a limit cuts the list, not the count."""
+    _, found = as_json(capfd, "integrations:search", "cancel", "prediction", "--json", "--limit", "2")
+
+    assert ("cancel prediction", 2) == (found["query"], len(found["results"]))
+    assert found["count"] > 2
+    first = found["results"][0]
+    assert {"function", "name", "access", "summary", "match", "score"} == set(first)
+    assert ("cancel_prediction", "name") == (first["name"], first["match"])
+
+
+def test_search_for_the_provider_finds_its_functions(capfd):
+    """The provider's name finds all 37."""
+    _, found = as_json(capfd, "integrations:search", "Replicate", "--json")
+
+    assert 37 == found["count"] == len(found["results"])
+
+
+def test_search_without_a_result(capfd):
+    """Nothing found is an answer, not a failure."""
+    status, found = as_json(capfd, "integrations:search", "zzzzzz", "--json")
+    _, out, _ = answer(capfd, "integrations:search", "zzzzzz")
+
+    assert (0, True, 0, []) == (status, found["success"], found["count"], found["results"])
+    assert "nothing is found" in out
+
+
+@pytest.mark.parametrize("query", ["\udcff\udcfe", "x" * 100_000, "\x1b[31mred", "a b " * 20_000, "日本"])
+def test_search_for_anything(query, capfd):
+    """Bytes that are no text, control characters and very much of it are answered like the rest."""
+    status, found = as_json(capfd, "integrations:search", query, "--json")
+    _, out, _ = answer(capfd, "integrations:search", query)
+
+    assert (0, True) == (status, found["success"])
+    assert "\x1b" not in out
+
+
+def test_list(capfd):
+    """Providers with their counts; with a provider its functions."""
+    _, providers = as_json(capfd, "integrations:list", "--json")
+    _, functions = as_json(capfd, "integrations:list", "replicate", "--json")
+
+    assert ["replicate"] == [item["provider"] for item in providers["providers"]]
+    assert {"functions": 37, "read": 22, "write": 15} == providers["providers"][0]["count"]
+    assert 37 == functions["count"] == len(functions["functions"])
+
+
+def test_examples(capfd):
+    """Every door is there, in JSON and as text."""
+    _, found = as_json(capfd, "integrations:examples", "get_model", "--json")
+    _, out, _ = answer(capfd, "integrations:examples", "get_model")
+
+    assert {"arguments", "call", "shortcut", "stdin", "lua"} == set(found["examples"])
+    assert all(found["examples"][door] in out for door in ("call", "shortcut", "stdin", "lua"))
+
+
+@pytest.mark.parametrize("argv", [[], ["replicate"]])
+def test_fields(argv, capfd):
+    """The two fields, as `integrations:configure` takes them."""
+    _, found = as_json(capfd, "integrations:fields", *argv, "--json")
+
+    assert [
+        ("api_key", "secret", True, "API Token", "REPLICATE_API_KEY"),
+        ("url", "url", False, "API Base URL", "REPLICATE_URL"),
+    ] == [(one["key"], one["type"], one["required"], one["label"], one["env"]) for one in found["fields"]]
+
+
+@pytest.mark.parametrize("name", sorted(topics()))
+def test_pages(name, capfd):
+    """Each page is listed, and shown as text and in JSON."""
+    _, contents = as_json(capfd, "integrations:docs", "--json")
+    _, found = as_json(capfd, "integrations:docs", name, "--json")
+    _, out, _ = answer(capfd, "integrations:docs", name)
+
+    assert name in [page["page"] for page in contents["pages"]]
+    assert found["text"].startswith(f"# {found['title']}\n")
+    assert found["text"].strip() == out.strip()
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["docs", "replicate.cancel_predction"], "did you mean cancel_prediction"),
+        (["docs", "replicat"], "did you mean replicate?"),
+        (["docs", "argument"], "did you mean arguments?"),
+        (["docs", "zzz"], "no function is called 'zzz'"),
+        (["schema", "replicate_get_acount"], "did you mean get_account"),
+        (["examples", "get_modl"], "did you mean get_model"),
+        (["list", "replicat"], "did you mean replicate?"),
+        (["fields", "stripe"], "no provider is called 'stripe'"),
+        (["search", " "], "the query is empty"),
+        (["search"], "QUERY"),
+        (["search", "x", "--limit", "0"], "expected a whole number of at least 1"),
+        (["schema"], "FUNCTION"),
+        (["docs", "a", "b"], "unrecognized arguments"),
+    ],
+)
+@pytest.mark.parametrize("extra", [[], ["--json"]])
+def test_mistakes(argv, message, extra, capfd):
+    """A mistake is status 2 and a sentence with the nearest name: never the whole catalogue."""
+    command, *rest = argv
+    status, out, err = answer(capfd, f"integrations:{command}", *rest, *extra)
+
+    assert 2 == status
+    if extra:
+        assert message in json.loads(out)["error"]
+    else:
+        assert (message in err, out) == (True, "")
+    assert len(out + err) < 500
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_shows_an_example_that_works(command):
+    """--help ends with an example, and the example runs."""
+    shown = kosmo(f"kosmo integrations:{command} --help")
+    example = shown.stdout.rpartition("example:\n  ")[2].strip()
+
+    assert 0 == shown.returncode
+    assert example.startswith(f"kosmo integrations:{command}")
+    assert 0 == kosmo(example).returncode
+
+
+@pytest.mark.parametrize("columns", ["40", "80", "120"])
+@pytest.mark.parametrize("argv", [["list", "replicate"], ["fields"], ["docs", "replicate"], ["search", "webhook"]])
+def test_text_fits_the_terminal(argv, columns, capfd, monkeypatch):
+    """Lines are no longer than the terminal is wide, and there is no colour in a pipe."""
+    monkeypatch.setenv("COLUMNS", columns)
+    _, out, _ = answer(capfd, f"integrations:{argv[0]}", *argv[1:])
+
+    words = max(len(word) for word in out.split())
+    assert all(len(line) <= max(int(columns), words + 6) for line in out.splitlines() if "kosmo " not in line)
+    assert "\033" not in out
+
+
+@pytest.mark.parametrize(
+    ("no_color", "term", "coloured"), [("", "xterm", True), ("1", "xterm", False), ("", "dumb", False)]
+)
+def test_colour_on_a_terminal_alone(no_color, term, coloured):
+    """Colour is for a terminal that has it, and for who has not said NO_COLOR."""
+    import pty
+
+    ours, theirs = pty.openpty()
+    env = {**os.environ, "TERM": term, "NO_COLOR": no_color}
+    subprocess.run([sys.executable, "-m", "kosmolua", "integrations:list"], stdout=theirs, env=env, check=True)
+    os.close(theirs)
+    text = os.read(ours, 65536).decode()
+    os.close(ours)
+
+    assert coloured == ("\033[" in text)
+
+
+def test_markdown(capfd):
+    """A function's page as Markdown, with a table of its parameters."""
+    _, out, _ = answer(capfd, "integrations:docs", "get_model", "--markdown")
+
+    assert out.startswith("# replicate.replicate_get_model\n")
+    assert "| model_owner | string, required |" in out
+
+
+@pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.name)
+def test_help_of_a_function(operation):
+    """A call's --help with a function is that function's."""
+    assert f"integrations:replicate {operation.name} " in function_help(operation, "integrations:replicate")
+
+
+def test_nothing_slow_is_loaded():
+    """A fresh interpreter answers a search without the network, the keyring, Lua or the emulator."""
+    code = (
+        "import sys; from kosmolua.cli import main; "
+        "main(['integrations:search', 'Replicate', '--json']); "
+        "print('\\n'.join(sys.modules), file=sys.stderr)"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert not {"httpx", "ssl", "keyring", "lupa", "werkzeug", "tomlkit", "subprocess"} & set(run.stderr.split())

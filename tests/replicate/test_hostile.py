@@ -1,0 +1,164 @@
+"""Servers, proxies and settings at their worst: each gets a sentence, costs no time, and learns no token."""
+
+import json
+import time
+
+import pytest
+from recording_server import Answer, RecordingServer
+
+from kosmolua.errors import ApiError, ConfigurationError, KosmoError, TransportError, UncertainError
+from kosmolua.replicate import catalogue
+from kosmolua.replicate.client import Client, checked_url, next_cursor
+from kosmolua.replicate.structs import decode_arguments
+
+TOKEN = "r8_a-token-of-tests"
+
+
+class SleepRecorder:
+    def __init__(self):
+        self.slept = []
+
+    def sleep(self, seconds):
+        self.slept.append(seconds)
+
+
+@pytest.fixture
+def clock():
+    return SleepRecorder()
+
+
+@pytest.fixture
+def fail(server, clock):
+    """The error of a function that is called with its example."""
+
+    def call(name, url=None):
+        operation = catalogue.find(name)
+        with (
+            Client(token=TOKEN, base_url=url or server.url, clock=clock) as client,
+            pytest.raises(KosmoError) as caught,
+        ):
+            client.send(operation, decode_arguments(operation, operation.example))
+        return caught.value
+
+    return call
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"<title>" * 200_000, b"<title " * 200_000, b"[" * 200_000, b'{"detail":' * 100_000, b"<" * 1_000_000],
+    ids=lambda body: body[:9].decode(),
+)
+@pytest.mark.parametrize("status", [200, 404])
+def test_a_body_costs_no_time(server, fail, status, body):
+    """No expression goes back and forth over it, and no depth of it is a crash."""
+    server.default = Answer(status, body)
+    began = time.process_time()
+    error = fail("get_account")
+
+    assert isinstance(error, ApiError)
+    assert len(error.message) < 2100
+    assert time.process_time() - began < 2
+
+
+@pytest.mark.parametrize("seconds", ["9" * 400, "1e400", "-1", "true", '"soon"'])
+def test_a_time_to_wait_that_is_none(server, fail, seconds):
+    """A number that no clock has is no time; the call backs off by itself."""
+    server.default = Answer(429, b'{"retry_after": %s}' % seconds.encode())
+    error = fail("get_account")
+
+    assert (429, None) == (error.status, error.retry_after)
+
+
+def test_an_echoed_token_is_in_no_field(server, fail):
+    """Also not in the invalid fields, nor in the request id."""
+    fields = [{"field": TOKEN, "description": f"is {TOKEN}", TOKEN: 1}]
+    document = {"title": TOKEN, "detail": f"token {TOKEN}!", "invalid_fields": fields}
+    server.default = Answer(422, json.dumps(document).encode(), {"X-Request-Id": TOKEN})
+    error = fail("get_account")
+
+    assert TOKEN not in f"{error!r} {error.to_dict()} {vars(error)}"
+    assert ("token [hidden]!", "is [hidden]") == (error.detail, error.invalid_fields[0]["description"])
+
+
+@pytest.mark.parametrize("location", ["http://[", "x", ""])
+def test_a_redirect_to_no_url(server, fail, location):
+    """Is a redirect all the same, and not followed."""
+    server.default = Answer(302, b"", {"Location": location})
+
+    assert "the token is not sent there" in fail("get_account").message
+
+
+def test_a_page_link_that_is_no_url():
+    """Is refused like one to another host."""
+    with pytest.raises(ApiError, match="is no URL"):
+        next_cursor({"next": "http://["}, "https://api.replicate.com/v1")
+
+
+# What a create leaves behind ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("status", [500, 502, 504])
+def test_a_server_fault_on_a_create_says_to_look_first(server, fail, status):
+    """A gateway that gives up does not stop what is behind it: advice to try again would be paid for twice."""
+    server.default = Answer(status, b"")
+    error = fail("create_prediction")
+
+    assert (1, "server_error") == (len(server.requests), error.code)
+    assert error.hint.startswith("it may have been done all the same; look for it first: kosmo integrations:call")
+    assert "try again later" in fail("get_account").hint
+
+
+def test_an_uncertain_model_is_looked_for_by_its_name(server, fail):
+    """The list of models shows neither private nor empty ones."""
+    server.default = Answer(201, b"", cut=0)
+
+    assert "replicate.get_model --model_owner=… --model_name=…" in fail("create_model").hint
+
+
+# On the way ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["get_account", "create_prediction"])
+def test_a_proxy_that_refuses(monkeypatch, clock, fail, name):
+    """The tunnel comes before the request: nothing was sent, nothing is in doubt, and asking again would not help."""
+    proxy = RecordingServer()
+    proxy.default = Answer(403, keep=False)
+    monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{proxy.port}")
+    error = fail(name, "https://api.example.test")
+    proxy.close()
+
+    assert isinstance(error, TransportError)
+    assert not isinstance(error, UncertainError)
+    assert "403" in error.message
+    assert (["CONNECT"], []) == ([request.method for request in proxy.requests], clock.slept)
+
+
+@pytest.mark.parametrize("proxy", ["socks5://user:s3cret@127.0.0.1:9", "ftp://user:s3cret@127.0.0.1:9"])
+def test_a_proxy_that_cannot_be_used(monkeypatch, proxy):
+    """Is a matter of configuration, and its password is not shown."""
+    monkeypatch.setenv("https_proxy", proxy)
+    with pytest.raises(ConfigurationError, match="proxy") as caught:
+        Client(token=TOKEN)
+
+    assert "HTTPS_PROXY" in caught.value.hint
+    assert "s3cret" not in f"{caught.value} {caught.value.hint}"
+
+
+def test_a_name_that_nobody_has_is_not_asked_for_again(clock, fail):
+    """Waiting would not help. A machine without a network cannot know, and its resolver says so."""
+    fail("get_account", "https://api.invalid")
+
+    assert len(clock.slept) in {0, 4}
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["https://host\x00", "https://exa mple.com", "https://a..b", f"https://{'a' * 64}.com", "https://@host",
+     "https://:s3cret@host", "https://user:s3cret@", "https://user:s3cret@host:99999", "https://[s3cret@::1"],
+)  # fmt: skip
+def test_a_url_that_no_request_could_go_to(url):
+    """Is refused before anything is tried, and a password in it is not shown."""
+    with pytest.raises(ConfigurationError, match="REPLICATE_URL") as caught:
+        checked_url(url)
+
+    assert "s3cret" not in f"{caught.value} {caught.value.hint}"
