@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import ssl
 from collections.abc import Callable, Iterable, Mapping
-from functools import cache, lru_cache
+from functools import cache, lru_cache, reduce
 from typing import Any, Self, cast
 from urllib.parse import SplitResult, parse_qs, urlsplit
 
@@ -35,6 +35,7 @@ _REASONS = {
 _REDIRECTS = range(300, 400)
 _SUCCESS = range(200, 300)
 _SERVER_FAULT = 500
+_SHORTEST_TRACE = 4  # as much of a token as its kind shows anyway, and one character
 
 
 class Answer(Struct, frozen=True):
@@ -70,7 +71,7 @@ class Client:
         self._host = self._base.netloc.decode()
         inner = transport or _transport(self.base_url)
         self._takes_target = isinstance(inner, PlainTransport)
-        self._transport = RetryTransport(inner, clock=clock, on_retry=on_retry)
+        self._transport = RetryTransport(inner, clock=clock, on_retry=self._told(on_retry))
         self._template = lru_cache(maxsize=64)(lambda method, headers: self._made(method, headers, b"/", None, 0.0))
 
     def send(self, operation: Operation, arguments: Struct) -> Answer:
@@ -130,6 +131,12 @@ class Client:
             extensions={"timeout": _timeouts(read_timeout)},
         )
 
+    def _told(self, on_retry: Callable[[str, float], None] | None) -> Callable[[str, float], None] | None:
+        """The same callback, given words that a terminal may show."""
+        if on_retry is None:
+            return None
+        return lambda reason, seconds: on_retry(self._without_token(problem.clean(reason)), seconds)
+
     def _unanswered(self, operation: Operation, error: BaseException, *, sent: bool) -> TransportError:
         origin = self.base_url.partition("://")[0] + "://" + self._host
         reason = _reason(error)
@@ -143,20 +150,24 @@ class Client:
 
     def _redacted(self, error: KosmoError) -> KosmoError:
         """A server that echoes the token must not get it into a message."""
-        token = self._authorization.removeprefix("Bearer ")
-        if len(token) < _SHORTEST_SECRET:
-            return error
         for name in ("message", "detail", "title", "hint", "request_id", "invalid_fields"):
             if getattr(error, name, None):
-                setattr(error, name, _without(getattr(error, name), token))
+                setattr(error, name, self._without_token(getattr(error, name)))
         error.args = (error.message,)
         return error
+
+    def _without_token(self, value: Any) -> Any:
+        token = self._authorization.removeprefix("Bearer ")
+        return value if len(token) < _SHORTEST_SECRET else _without(value, token)
 
 
 def _without(value: Any, token: str) -> Any:
     match value:
         case str():
-            return value.replace(token, "[hidden]")
+            # A long text was cut, perhaps in the middle of the token.
+            traces = [f"{token[:length]}…" for length in range(len(token) - 1, _SHORTEST_TRACE - 1, -1)]
+            whole = value.replace(token, "[hidden]")
+            return reduce(lambda text, trace: text.replace(trace, "[hidden]…"), traces, whole)
         case dict():
             return {_without(name, token): _without(item, token) for name, item in value.items()}
         case list():
@@ -177,6 +188,8 @@ def _answer(operation: Operation, response: httpx.Response) -> Answer:
     headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in response.headers.raw}
     if status in _REDIRECTS:
         raise _redirected(operation, status, headers)
+    if status < _SUCCESS.start:
+        raise httpx.RemoteProtocolError(f"{status} says nothing of how it ended")
     body = _read(operation, response, encoded="content-encoding" in headers)
     if status not in _SUCCESS:
         failure = problem.error(operation, status, headers, body)
@@ -222,7 +235,7 @@ def _data(operation: Operation, status: int, content_type: str, body: bytes) -> 
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         if operation.answer == "none":
             return None
-        kind = content_type.partition(";")[0] or "of no type"
+        kind = (problem.clean(content_type) or "of no type").partition(";")[0]
         raise _unreadable(operation, status, f"is not JSON but {kind}, {len(body)} bytes") from None
 
 
@@ -274,7 +287,7 @@ def _how_to_look(operation: Operation) -> str:
 
 def _reason(error: BaseException) -> str:
     """What happened, in words, from the innermost cause that has any."""
-    return _REASONS.get(type(error).__name__) or str(error) or type(error).__name__
+    return _REASONS.get(type(error).__name__) or problem.clean(str(error)) or type(error).__name__
 
 
 # Where ------------------------------------------------------------------------------------------------------------

@@ -36,13 +36,13 @@ def error(operation: Operation, status: int, headers: Mapping[str, str], body: b
     fields = _fields(headers.get("content-type", ""), body)
     phrase = _phrase(status)
     title = fields.get("title") or phrase
-    detail = _clean(fields.get("detail"))
-    text = f"{operation.name}: {status} {_clean(title) or phrase}"
+    detail = clean(fields.get("detail"))
+    text = f"{operation.name}: {status} {clean(title) or phrase}"
     return ApiError(
         f"{text}: {detail}" if detail and detail != title else text,
         status=status,
         code="server_error" if status >= _SERVER_FAULT else _CODES.get(status, "api_error"),
-        title=_clean(title),
+        title=clean(title),
         detail=detail,
         invalid_fields=fields.get("invalid_fields"),
         retry_after=retry_after(headers, body),
@@ -53,7 +53,7 @@ def error(operation: Operation, status: int, headers: Mapping[str, str], body: b
 
 
 def request_id(headers: Mapping[str, str]) -> str | None:
-    return next((_clean(headers[name]) for name in _REQUEST_IDS if headers.get(name)), None)
+    return next((clean(headers[name]) for name in _REQUEST_IDS if headers.get(name)), None)
 
 
 def retry_after(headers: Mapping[str, str], body: bytes) -> float | None:
@@ -133,7 +133,7 @@ def _text(value: Any) -> str | None:
     return msgspec.json.encode(value).decode()
 
 
-def _clean(text: str | None) -> str | None:
+def clean(text: str | None) -> str | None:
     """One line, bounded, with nothing in it that could draw on a terminal."""
     if not text:
         return None

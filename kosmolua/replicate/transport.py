@@ -14,12 +14,14 @@ import ssl
 import time
 from collections import deque
 from collections.abc import Iterator
+from contextlib import suppress
 
 import httpx
 
 IDLE_SECONDS = 5.0  # a server that closes idle connections would otherwise meet the next request halfway
 _WHOLE = 1 << 20  # an answer up to this long is read with one call
 _PIECE = 1 << 16
+_PORTS = {b"http": 80, b"https": 443}
 
 Origin = tuple[bytes, str, int | None]
 
@@ -46,7 +48,9 @@ class PlainTransport(httpx.BaseTransport):
             connection.close()
             raise
         body = _Body(self, origin, connection, answer)
-        return httpx.Response(answer.status, headers=list(answer.headers.raw_items()), stream=body)
+        # As bytes: httpx takes text for ASCII, and a header of a proxy need not be.
+        headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in answer.headers.raw_items()]
+        return httpx.Response(answer.status, headers=headers, stream=body)
 
     def close(self) -> None:
         for waiting in self._idle.values():
@@ -69,6 +73,7 @@ class PlainTransport(httpx.BaseTransport):
 
     def _connect(self, origin: Origin, timeout: float | None) -> http.client.HTTPConnection:
         scheme, host, port = origin
+        port = port or _PORTS[scheme]  # without one http.client takes the end of an IPv6 address for it
         connection: http.client.HTTPConnection
         if scheme == b"https":
             connection = http.client.HTTPSConnection(host, port, timeout=timeout, context=self._context)
@@ -145,7 +150,10 @@ def _send(connection: http.client.HTTPConnection, request: httpx.Request) -> Non
     connection.putrequest(request.method, target.decode("ascii"), skip_host=True, skip_accept_encoding=True)
     for name, value in request.headers.raw:
         connection.putheader(name, value)
-    connection.endheaders(request.read() or None)
+    # A server that refuses an upload may answer and hang up before it has read it all; without an answer, reading
+    # fails too. The dead connection is not used again: it polls as readable.
+    with suppress(BrokenPipeError, ConnectionResetError):
+        connection.endheaders(request.read() or None)
 
 
 def _readable(sock: socket.socket) -> bool:

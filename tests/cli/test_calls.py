@@ -266,6 +266,6 @@ def test_help(kosmo):
         ran = kosmo(*argv)
         assert (0, "") == (ran.status, ran.err)
         assert "kosmo " in ran.out
-    assert "--prediction_id" in kosmo(CALL, "replicate.get_prediction", "--help").out
+    assert "--prediction-id" in kosmo(CALL, "replicate.get_prediction", "--help").out
     assert 37 == kosmo(SHORT).out.count("\n  ")
     assert kosmo("--version").out.startswith("kosmolua ")

@@ -80,7 +80,7 @@ def test_an_echoed_token_is_in_no_field(server, fail):
     assert ("token [hidden]!", "is [hidden]") == (error.detail, error.invalid_fields[0]["description"])
 
 
-@pytest.mark.parametrize("location", ["http://[", "x", ""])
+@pytest.mark.parametrize("location", ["http://[", "http://a\u00ffb", "x", ""])
 def test_a_redirect_to_no_url(server, fail, location):
     """Is a redirect all the same, and not followed."""
     server.default = Answer(302, b"", {"Location": location})
@@ -162,3 +162,28 @@ def test_a_url_that_no_request_could_go_to(url):
         checked_url(url)
 
     assert "s3cret" not in f"{caught.value} {caught.value.hint}"
+
+
+def test_a_header_that_is_not_ascii(server, fail):
+    """Is read, not tripped over: after a create that would hide what was made."""
+    server.default = Answer(404, b"", {"X-Request-Id": "\u00e9\u2028", "Server": "\u00e9"})
+
+    assert fail("create_prediction").status == 404
+
+
+def test_an_upload_that_is_refused_before_its_end():
+    """The server answers and hangs up: its answer counts, not the broken pipe."""
+    refusing = RecordingServer()
+    refusing._exchange = lambda connection, _reader: connection.sendall(Answer(413, b"").encode())
+    operation = catalogue.find("create_file")
+    arguments = decode_arguments(operation, {"content": b"x" * 20_000_000})
+    with Client(token=TOKEN, base_url=refusing.url) as client, pytest.raises(ApiError) as caught:
+        client.send(operation, arguments)
+    refusing.close()
+
+    assert 413 == caught.value.status
+
+
+def test_an_ipv6_address_without_a_port(fail):
+    """Its last group is not the port."""
+    assert "Name or service not known" not in fail("get_account", "http://[::1]").message

@@ -1,0 +1,92 @@
+"""The token is nowhere: every command is run with a marked one, and all that was written and printed is searched."""
+
+import os
+
+import pytest
+from recording_server import Answer
+
+from kosmolua.cli import COMMANDS
+
+MARK = "r8_markedmarkedmarkedmarked"
+
+SCRIPT = """
+  local function leak(t, seen)
+    for k, v in pairs(t) do
+      print(k, v)
+      if type(v) == "table" and not seen[v] then seen[v] = true leak(v, seen) end
+    end
+  end
+  leak(_G, {})
+  local ok, e = pcall(integrations.replicate.get_account, {})
+  print(ok, e) dump(e)
+  integrations.replicate.get_prediction{ id = "x" }
+"""
+
+RUNS = {
+    "integrations:lua": [
+        ["--eval", SCRIPT], ["--eval", SCRIPT, "--json"], ["--eval", "error(args)", "--isolation", "none"],
+    ],
+    "integrations:call": [
+        ["replicate.get_account"], ["replicate.get_account", "--json"],
+        ["replicate.get_account", "--dry-run", "--json"],
+        ["replicate.create_prediction", '{"version": "v", "input": {}}', "--force"], ["replicate.nope"],
+    ],
+    "integrations:replicate": [[], ["get_account", "--help"], ["get_prediction", "--prediction_id=x"]],
+    "integrations:list": [[], ["--json"]],
+    "integrations:search": [["predictions", "--json"]],
+    "integrations:docs": [["replicate", "--json"], ["replicate.get_account"]],
+    "integrations:schema": [["replicate.get_account"]],
+    "integrations:examples": [["replicate.get_account", "--json"]],
+    "integrations:fields": [["--json"]],
+    "completion": [["bash"]],
+}  # fmt: skip
+STARTED_ELSEWHERE = {"emulator:serve"}
+
+
+def test_every_command_is_run():
+    """A new command is searched too, or says why not."""
+    assert {name for name in COMMANDS if name not in STARTED_ELSEWHERE} <= set(RUNS)
+
+
+@pytest.mark.parametrize("status", [200, 401, 500])
+@pytest.mark.parametrize("command", RUNS)
+def test_the_token_is_nowhere(server, kosmo, tmp_path, command, status):
+    """Not in output, not in an error, not in a file, whatever the server answers, and were it the token itself."""
+    server.default = Answer(status, body=f'{{"detail": "you sent Bearer {MARK}"}}'.encode())
+    environment = {"REPLICATE_API_KEY": MARK, "REPLICATE_URL": server.url}
+
+    for arguments in RUNS[command]:
+        ran = kosmo(command, *arguments, env=environment)
+        if status != 200:  # an answer is the server's own, and comes back as it is
+            assert MARK not in ran.out
+        assert MARK not in ran.err
+
+    for folder, _, files in os.walk(tmp_path):
+        for name in files:
+            with open(os.path.join(folder, name), "rb") as file:
+                assert MARK.encode() not in file.read()
+
+
+def test_the_token_is_no_argument_of_a_process(server, kosmo):
+    """No child is started with the token on its command line or in its environment."""
+    source = "integrations.replicate.get_account{} sleep(0.2)"
+    seen = []
+
+    class Watching(Answer):
+        def encode(self):
+            for pid in filter(str.isdigit, os.listdir("/proc")):
+                try:
+                    with open(f"/proc/{pid}/cmdline", "rb") as file:
+                        command = file.read()
+                    with open(f"/proc/{pid}/environ", "rb") as file:
+                        environment = file.read()
+                except OSError:
+                    continue
+                if b"kosmolua.runtime.worker" in command:
+                    seen.append(MARK.encode() in command + environment)
+            return super().encode()
+
+    server.default = Watching()
+    kosmo("lua", "--eval", source, env={"REPLICATE_API_KEY": MARK, "REPLICATE_URL": server.url})
+
+    assert [False] == seen

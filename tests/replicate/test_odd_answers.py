@@ -1,0 +1,155 @@
+"""Answers that no server should give: a create is in doubt and sent once, and nothing odd reaches a terminal."""
+
+import pytest
+from recording_server import RecordingServer
+
+from kosmolua.errors import ApiError, TransportError, UncertainError
+from kosmolua.replicate import catalogue
+from kosmolua.replicate.client import Client
+from kosmolua.replicate.retry import ATTEMPTS
+from kosmolua.replicate.structs import decode_arguments
+
+TOKEN = "r8_marked_token_of_these_tests"
+CREATE = ("create_prediction", {"version": "v", "input": {}})
+GET = ("get_prediction", {"prediction_id": "p"})
+OK = b"HTTP/1.1 201 Created\r\n"
+
+
+class Raw:
+    """An answer byte by byte, after which the connection is closed."""
+
+    keep, cut = False, None
+
+    def __init__(self, data):
+        self.data = data
+
+    def encode(self):
+        return self.data
+
+
+class NoWait:
+    def sleep(self, seconds):
+        """Retries take no time here."""
+
+
+@pytest.fixture
+def client(server):
+    with Client(token=TOKEN, base_url=server.url, clock=NoWait()) as made:
+        yield made
+
+
+def send(client, name, arguments):
+    operation = catalogue.find(name)
+    return client.send(operation, decode_arguments(operation, arguments)).data
+
+
+NO_HTTP = {
+    "garbage": b"\x00\xff garbage\r\n\r\n",
+    "another protocol": b"SSH-2.0-OpenSSH\r\n",
+    "a body alone": b"{}",
+    "status of letters": b"HTTP/1.1 abc\r\n\r\n",
+    "status of four digits": b"HTTP/1.1 2000 OK\r\n\r\n{}",
+    "chunk of no length": OK + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n{}",
+    "chunk of negative length": OK + b"Transfer-Encoding: chunked\r\n\r\n-2\r\n{}",
+    "chunk cut short": OK + b"Transfer-Encoding: chunked\r\n\r\n5\r\n{}",
+    "last chunk missing": OK + b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n",
+    "endless header": OK + b"A: " + b"a" * 70_000 + b"\r\n\r\n{}",
+    "too many headers": OK + b"A: b\r\n" * 200 + b"\r\n{}",
+}
+
+
+@pytest.mark.parametrize("data", NO_HTTP.values(), ids=NO_HTTP)
+def test_no_http_leaves_a_create_in_doubt(server, client, data):
+    """What came may be half of a success: the create is not sent again, and a read is."""
+    server.default = Raw(data)
+
+    with pytest.raises(UncertainError, match="may have been created"):
+        send(client, *CREATE)
+    assert 1 == len(server.requests)
+    with pytest.raises(TransportError):
+        send(client, *GET)
+    assert 1 + ATTEMPTS == len(server.requests)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [OK + b"Content-Encoding: gzip\r\nContent-Length: 2\r\n\r\n{}", OK + b"Content-Length: 3\r\n\r\nNaN",
+     OK + b'Content-Length: 3\r\n\r\n"\xff"', OK + b"Content-Length: 3\r\n\r\n \n ", b"HTTP/1.1 204 None\r\n\r\n"],
+    ids=["no gzip", "NaN", "not UTF-8", "space", "nothing"],
+)  # fmt: skip
+def test_a_success_that_cannot_be_read_leaves_a_create_in_doubt(server, client, data):
+    """The prediction exists, as likely as not, though its id is lost."""
+    server.default = Raw(data)
+
+    with pytest.raises(UncertainError, match="may have been created"):
+        send(client, *CREATE)
+    assert 1 == len(server.requests)
+
+
+@pytest.mark.parametrize("status", [101, 102, 103])
+def test_an_answer_before_the_answer_leaves_a_create_in_doubt(server, client, status):
+    """1xx says nothing of how it ended: no refusal by the API, whatever follows."""
+    early = f"HTTP/1.1 {status} Early\r\n\r\n".encode()
+    server.default = Raw(early + OK + b"Content-Length: 2\r\n\r\n{}")
+
+    with pytest.raises(UncertainError, match=f"{status}"):
+        send(client, *CREATE)
+    assert 1 == len(server.requests)
+
+
+def test_100_continue_is_passed_over(server, client):
+    """The one answer before the answer that HTTP/1.1 servers send unasked."""
+    server.default = Raw(b"HTTP/1.1 100 Continue\r\n\r\n" + OK + b"Content-Length: 2\r\n\r\n{}")
+
+    assert {} == send(client, *CREATE)
+
+
+def test_bytes_after_an_answer_are_no_answer(server, client):
+    """A server that says more than it was asked is not believed: the next call gets its own answer."""
+    extra = Raw(OK + b"Content-Length: 1\r\n\r\n1" + OK + b"Content-Length: 1\r\n\r\n2")
+    extra.keep = True
+    server.default = extra
+
+    assert [1, 1] == [send(client, *CREATE), send(client, *CREATE)]
+    assert 2 == len(server.requests)
+
+
+@pytest.mark.parametrize("call", [CREATE, GET], ids=["create", "get"])
+@pytest.mark.parametrize(
+    "data",
+    [b"\x1b[2J\x07" + b"x" * 60_000 + b"\r\n\r\n", OK + b"Content-Type: \x1b[2J" + b"y" * 60_000 + b"\r\n\r\n<"],
+    ids=["status line", "content type"],
+)
+def test_what_a_server_says_is_shown_without_its_control_characters(server, client, call, data):
+    """A message is one line of bounded length, whatever part of the answer it quotes."""
+    server.default = Raw(data)
+
+    with pytest.raises((ApiError, TransportError)) as caught:
+        send(client, *call)
+
+    assert caught.value.message.isprintable()
+    assert len(caught.value.message) < 3000
+
+
+@pytest.mark.parametrize("field", ["title", "detail", "error"])
+def test_a_token_cut_in_its_middle_is_not_passed_on(server, client, field):
+    """Where a long text is cut within an echoed token, the token's beginning is hidden as well."""
+    for before in range(2000 - len(TOKEN), 2000):
+        body = f'{{"{field}": "{"x" * before}{TOKEN}"}}'.encode()
+        server.answers.append(Raw(b"HTTP/1.1 400 Bad\r\n\r\n" + body))
+        with pytest.raises(ApiError) as caught:
+            send(client, *GET)
+
+        assert TOKEN[:5] not in f"{caught.value} {caught.value.to_dict()} {vars(caught.value)}", before
+
+
+def test_an_error_while_another_server_listens(server):
+    """Two clients share nothing: neither connections nor tokens."""
+    other = RecordingServer()
+    with Client(token="r8_one", base_url=server.url) as one, Client(token="r8_two", base_url=other.url) as two:
+        send(one, *GET)
+        send(two, *GET)
+    other.close()
+
+    assert ["Bearer r8_one"] == [request.headers["authorization"] for request in server.requests]
+    assert ["Bearer r8_two"] == [request.headers["authorization"] for request in other.requests]
