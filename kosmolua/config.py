@@ -1,53 +1,235 @@
-"""Settings of a run: defaults < environment < flags, and for each value where it came from."""
+"""Settings: defaults < global file < project file < environment < flags, and for each value where it came from.
+
+A project's file comes with what one has cloned. Until its owner trusts it, it may only tighten: deny what was asked
+for, ask for what was allowed, disable. What else it says is not taken, and told in `Settings.notices`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Literal
+import os
+from collections.abc import Iterable, Mapping
+from typing import Any, Generic, Literal, TypeVar
 
-from msgspec import Struct
+import msgspec
+from msgspec import Struct, field
 
+from kosmolua import paths
+from kosmolua.errors import ConfigurationError
 from kosmolua.replicate.catalogue import SERVER
 
 Verdict = Literal["allow", "ask", "deny"]
+Storage = Literal["keyring", "file"]
 VERDICTS = ("allow", "ask", "deny")
+DEFAULT_ACCOUNT = "default"
 
 URL_VARIABLE = "REPLICATE_URL"
 
+T = TypeVar("T")
 
-class Value(Struct, frozen=True):
-    """A setting and its origin, in words a person can act on: "default", "REPLICATE_URL", "--write"."""
 
-    value: str
+class Value(Struct, Generic[T], frozen=True):
+    """A setting and its origin, in words a person can act on: "default", a file, "REPLICATE_URL", "--write"."""
+
+    value: T
     origin: str
 
 
+class Account(Struct, frozen=True):
+    """Where an account's token is stored, None where it is in no store, and its URL where it has one of its own.
+
+    ``backend`` is the class of the keyring backend that took the token; naming it spares looking for it.
+    """
+
+    storage: Storage | None = None
+    backend: str | None = None
+    url: str | None = None
+
+
 class Settings(Struct, frozen=True, kw_only=True):
-    url: Value
-    read: Value
-    write: Value
+    """What is in force. ``accounts`` are those configured; ``notices`` tell what of the files was not taken."""
+
+    enabled: Value[bool] = Value(True, "default")
+    url: Value[str] = Value(SERVER, "default")
+    read: Value[str] = Value("allow", "default")
+    write: Value[str] = Value("ask", "default")
+    accounts: Mapping[str, Account] = {}
+    rules: tuple[tuple[str, Mapping[str, Any]], ...] = ()  # each with its origin
+    notices: tuple[str, ...] = ()
+
+    def url_of(self, account: str) -> Value[str]:
+        """An account's own URL, else the one of all."""
+        own = self.accounts.get(account, Account()).url
+        return Value(own, f"account {account}") if own and self.url.origin != URL_VARIABLE else self.url
+
+
+DEFAULTS = Settings()
 
 
 def load(
     environment: Mapping[str, str],
     *,
-    url: Value | None = None,
     read: str | None = None,
     write: str | None = None,
-    defaults: Settings | None = None,
+    directory: str | None = None,
 ) -> Settings:
-    """The settings in force. ``url``, ``read`` and ``write`` are what flags said, None where they said nothing."""
-    defaults = defaults or DEFAULTS
-    found = environment.get(URL_VARIABLE, "").strip()
-    return Settings(
-        url=url or (Value(found, URL_VARIABLE) if found else defaults.url),
-        read=Value(read, "--read") if read else defaults.read,
-        write=Value(write, "--write") if write else defaults.write,
+    """The settings in force in a directory. ``read`` and ``write`` are what flags said.
+
+    Raises a `ConfigurationError` for a file that cannot be understood: it may be one that forbids.
+    """
+    files = (read_file(paths.global_file(environment)), _project(directory))
+    settings = DEFAULTS
+    if any(files):
+        settings = _merged(settings, files, environment)
+    url = environment.get(URL_VARIABLE, "").strip()
+    changes: dict[str, Value[str]] = {
+        **({"url": Value(url, URL_VARIABLE)} if url else {}),
+        **({"read": Value(read, "--read")} if read else {}),
+        **({"write": Value(write, "--write")} if write else {}),
+    }
+    return msgspec.structs.replace(settings, **changes) if changes else settings
+
+
+def accounts(environment: Mapping[str, str]) -> list[str]:
+    """The names of the configured accounts beside the default one, for the price of a look where there are none."""
+    found = read_file(paths.global_file(environment), containing=b"accounts")
+    return sorted(set(found.provider.accounts) - {DEFAULT_ACCOUNT}) if found else []
+
+
+# Files ------------------------------------------------------------------------------------------------------------
+
+
+class Permissions(Struct, frozen=True, forbid_unknown_fields=True):
+    read: Verdict | None = None
+    write: Verdict | None = None
+
+
+class Provider(Struct, frozen=True):
+    """The section of a provider, ``[replicate]``."""
+
+    enabled: bool | None = None
+    url: str | None = None
+    permissions: Permissions = Permissions()
+    accounts: dict[str, Account] = field(default_factory=dict)
+    rules: list[dict[str, Any]] = field(default_factory=list)
+
+
+class Document(Struct, frozen=True):
+    replicate: Provider = Provider()
+
+
+class File(Struct, frozen=True):
+    """A configuration file that exists: its bytes, for a fingerprint, what they say, and what they should not."""
+
+    path: str
+    content: bytes
+    provider: Provider
+    notices: tuple[str, ...]
+
+
+def read_file(path: str, containing: bytes = b"") -> File | None:
+    """The file, or None where there is none, or none that contains those bytes."""
+    try:
+        with open(path, "rb") as opened:
+            content = opened.read()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise ConfigurationError(f"cannot read {path}: {error.strerror}", hint="correct it, or move it away") from None
+    return parse(path, content) if containing in content else None
+
+
+def parse(path: str, content: bytes) -> File:
+    """What the file says. Raises a `ConfigurationError` that names the line or the key."""
+    import tomllib
+
+    try:
+        raw = tomllib.loads(content.decode())
+        document = msgspec.convert(raw, Document)
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, msgspec.ValidationError, RecursionError) as error:
+        raise ConfigurationError(
+            f"cannot understand {path}: {error}", hint="correct it by hand, or move it away; nothing was changed"
+        ) from None
+    return File(path, content, document.replicate, tuple(_unknown(path, raw)))
+
+
+def _unknown(path: str, raw: Mapping[str, Any]) -> Iterable[str]:
+    """A misspelt key does nothing; better said than wondered about."""
+    provider = raw.get("replicate", {})
+    yield from _strangers(path, "", raw, ("replicate",))
+    yield from _strangers(path, "replicate.", provider, Provider.__struct_fields__)
+    for name, account in provider.get("accounts", {}).items():
+        yield from _strangers(path, f"replicate.accounts.{name}.", account, Account.__struct_fields__)
+
+
+def _strangers(path: str, prefix: str, table: Mapping[str, Any], known: Iterable[str]) -> Iterable[str]:
+    from difflib import get_close_matches
+
+    for name in table.keys() - set(known):
+        near = get_close_matches(name, known, n=1)
+        yield f"{path}: {prefix}{name} means nothing here" + (f"; did you mean {near[0]}?" if near else "")
+
+
+def _project(directory: str | None) -> File | None:
+    try:
+        path = paths.project_file(directory or os.getcwd())
+    except FileNotFoundError:  # the directory was removed
+        return None
+    return read_file(path) if path else None
+
+
+# Merging ----------------------------------------------------------------------------------------------------------
+
+
+def _merged(settings: Settings, files: tuple[File | None, File | None], environment: Mapping[str, str]) -> Settings:
+    from kosmolua import trust
+
+    own, project = files
+    if own:
+        settings = _over(settings, own, own.provider)
+    if project is None:
+        return settings
+    if trust.is_trusted(environment, project.path, project.content):
+        return _over(settings, project, project.provider)
+    tight, dropped = tightened(settings, project)
+    settings = _over(settings, project, tight)
+    told = tuple(f"{project.path}: {what} is not taken, since nobody trusted the file" for what in dropped)
+    hint = ("to take it: kosmo integrations:trust",) if told else ()
+    return msgspec.structs.replace(settings, notices=settings.notices + told + hint)
+
+
+def _over(settings: Settings, file: File, provider: Provider) -> Settings:
+    """The settings with what a file says over them."""
+    permissions = provider.permissions
+    said = {
+        "enabled": provider.enabled,
+        "url": provider.url,
+        "read": permissions.read,
+        "write": permissions.write,
+    }
+    return msgspec.structs.replace(
+        settings,
+        **{name: Value(value, file.path) for name, value in said.items() if value is not None},
+        accounts={**settings.accounts, **provider.accounts},
+        rules=settings.rules + tuple((file.path, rule) for rule in provider.rules),
+        notices=settings.notices + file.notices,
     )
 
 
-DEFAULTS = Settings(
-    url=Value(SERVER, "default"),
-    read=Value("allow", "default"),
-    write=Value("ask", "default"),
-)
+def tightened(settings: Settings, project: File) -> tuple[Provider, list[str]]:
+    """What a project's file may say without being trusted, and the rest of what it says, in words."""
+    said = project.provider
+    dropped = [f"replicate.{name}" for name in ("url", "accounts") if getattr(said, name)]
+    if said.enabled and not settings.enabled.value:
+        dropped.append("replicate.enabled = true")
+    strict: dict[str, Any] = {}
+    for access in ("read", "write"):
+        wanted, now = getattr(said.permissions, access), getattr(settings, access).value
+        if wanted and VERDICTS.index(wanted) >= VERDICTS.index(now):
+            strict[access] = wanted
+        elif wanted:
+            dropped.append(f'replicate.permissions.{access} = "{wanted}" (looser than {now})')
+    rules = [rule for rule in said.rules if rule.get("verdict") == "deny"]
+    if len(rules) < len(said.rules):
+        dropped.append("rules that do not deny")
+    enabled = False if said.enabled is False else None
+    return Provider(enabled, permissions=Permissions(**strict), rules=rules), dropped

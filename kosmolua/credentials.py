@@ -1,13 +1,31 @@
-"""The API token: where it is looked for, and a wrapper that keeps it out of every text."""
+"""The API token: where it is looked for, where it is kept, and a wrapper that keeps it out of every text.
+
+The environment comes first, then the store that the account's section names: the system's keyring, or where there is
+none a file that its owner alone can read.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, Protocol, TypeVar
 
+import msgspec
+
+from kosmolua import paths
+from kosmolua.config import DEFAULT_ACCOUNT, Account, Storage
 from kosmolua.errors import ConfigurationError, CredentialError
+from kosmolua.replicate.token import checked_token
+from kosmolua.rewrite import rewrite
 
 VARIABLES = ("REPLICATE_API_KEY", "REPLICATE_API_TOKEN")
-DEFAULT_ACCOUNT = "default"
+SERVICE = "kosmolua"
+# Backends that ship with keyring, and keep what they are given. Naming one spares a search through all that is
+# installed, which takes longer than everything else in a call.
+_NAMED = "keyring.backends."
+_WORTHY = 1.0  # the priority from which keyring recommends a backend: below lie those that store in the clear
+
+T = TypeVar("T")
 
 
 class Secret:
@@ -26,18 +44,222 @@ class Secret:
         return f"Secret(origin={self.origin!r})"
 
 
-def find(environment: Mapping[str, str], account: str = DEFAULT_ACCOUNT) -> Secret:
-    """The token of an account, from the environment: `VARIABLES`, in their order."""
-    if account != DEFAULT_ACCOUNT:
-        raise ConfigurationError(
-            f"no account is called {account!r}; there is {DEFAULT_ACCOUNT!r}", hint="leave the account out"
-        )
+class Store(Protocol):
+    """Keeps tokens by account. Each method raises a `CredentialError` where the store cannot be used."""
+
+    @property
+    def name(self) -> Storage: ...
+
+    @property
+    def backend(self) -> str | None:
+        """The class behind a keyring."""
+
+    def get(self, account: str) -> str | None: ...
+
+    def set(self, account: str, token: str) -> None: ...
+
+    def remove(self, account: str) -> None:
+        """Forget the token; one that is not there is forgotten already."""
+
+
+def find(
+    environment: Mapping[str, str],
+    accounts: Mapping[str, Account] | None = None,
+    account: str = DEFAULT_ACCOUNT,
+) -> Secret:
+    """The token of an account: of the default one from `VARIABLES`, in their order; else from its store."""
+    known = accounts or {}
+    secret = from_environment(environment) if account == DEFAULT_ACCOUNT else None
+    if secret:
+        return secret
+    if account not in known and account != DEFAULT_ACCOUNT:
+        raise unknown_account(account, known)
+    section = known.get(account, Account())
+    token = open_store(environment, section.storage, section.backend).get(account) if section.storage else None
+    if token:
+        return Secret(checked_token(token), section.storage or "")
+    raise _missing(account)
+
+
+def from_environment(environment: Mapping[str, str]) -> Secret | None:
     for variable in VARIABLES:
         value = environment.get(variable, "").strip()
         if value:
             return Secret(value, variable)
-    raise CredentialError(
-        "no API token: expected it in REPLICATE_API_KEY or REPLICATE_API_TOKEN, found neither",
-        hint="export REPLICATE_API_KEY=… with a token from https://replicate.com/account/api-tokens, "
-        "or try it without one: --emulate",
+    return None
+
+
+def unknown_account(account: str, known: Mapping[str, Account]) -> ConfigurationError:
+    from difflib import get_close_matches
+
+    names = sorted({DEFAULT_ACCOUNT, *known})
+    near = get_close_matches(account, names, n=1)
+    return ConfigurationError(
+        f"no account is called {account!r}; "
+        + (f"did you mean {near[0]}?" if near else f"there is {', '.join(names)}"),
+        hint=f"set it up: kosmo integrations:configure replicate --account {_shell_word(account)}",
     )
+
+
+def _shell_word(text: str) -> str:
+    import shlex
+
+    return shlex.quote(text[:100])
+
+
+def _missing(account: str) -> CredentialError:
+    if account == DEFAULT_ACCOUNT:
+        return CredentialError(
+            "no API token: expected it in REPLICATE_API_KEY or REPLICATE_API_TOKEN, or stored; found none",
+            hint="store one: kosmo integrations:configure replicate, with a token from "
+            "https://replicate.com/account/api-tokens; or try it without: --emulate",
+        )
+    return CredentialError(
+        f"account {account!r} has no API token",
+        hint=f"store one: kosmo integrations:configure replicate --account {_shell_word(account)}",
+    )
+
+
+# Stores -----------------------------------------------------------------------------------------------------------
+
+
+def open_store(environment: Mapping[str, str], storage: Storage | None = None, backend: str | None = None) -> Store:
+    """The store of that kind; without one the keyring, or where there is none the file."""
+    if storage == "file":
+        return FileStore(environment)
+    found = _keyring(backend)
+    if found:
+        return KeyringStore(found)
+    if storage is None:
+        return FileStore(environment)
+    raise CredentialError(
+        "no keyring is reachable: expected a Secret Service, KWallet, or the system's own",
+        hint="log in to a desktop session, or keep tokens in a file: --storage file; "
+        "a token in REPLICATE_API_KEY needs neither",
+    )
+
+
+def keyring_backend() -> str | None:
+    """The class of the keyring that would be used, None where there is none."""
+    found = _keyring(None)
+    return _class_name(found) if found else None
+
+
+def _class_name(backend: Any) -> str:
+    return f"{type(backend).__module__}.{type(backend).__qualname__}"
+
+
+def _keyring(named: str | None) -> Any:
+    """A keyring backend that keeps what it is given, or None."""
+    import keyring.core
+
+    try:
+        ours = named is not None and named.startswith(_NAMED)
+        found = keyring.core.load_keyring(named) if ours and named else keyring.get_keyring()
+    except Exception:  # noqa: BLE001 - whatever an installed backend raises, there is no keyring to use
+        return None
+    return found if found.priority >= _WORTHY else None
+
+
+class KeyringStore:
+    """The system's keyring: the Secret Service of GNOME and KeePassXC, KWallet, the macOS keychain."""
+
+    name: Literal["keyring"] = "keyring"
+
+    def __init__(self, backend: Any) -> None:
+        self.backend: str | None = _class_name(backend)
+        self._keyring = backend
+
+    def get(self, account: str) -> str | None:
+        found: str | None = self._ask(lambda: self._keyring.get_password(SERVICE, _entry(account)))
+        return found
+
+    def set(self, account: str, token: str) -> None:
+        self._ask(lambda: self._keyring.set_password(SERVICE, _entry(account), token))
+        if self.get(account) != token:
+            raise CredentialError("the keyring did not keep the token", hint="keep it in a file: --storage file")
+
+    def remove(self, account: str) -> None:
+        if self.get(account) is not None:
+            self._ask(lambda: self._keyring.delete_password(SERVICE, _entry(account)))
+
+    def _ask(self, action: Callable[[], T]) -> T:
+        from keyring.errors import KeyringLocked
+
+        try:
+            return action()
+        except KeyringLocked:
+            raise CredentialError(
+                "the keyring is locked, and was not unlocked",
+                hint="unlock it and try again; nothing was changed. A token in REPLICATE_API_KEY needs no keyring",
+            ) from None
+        except Exception as error:  # noqa: BLE001 - backends let through what the libraries under them raise
+            raise CredentialError(
+                f"the keyring {self.backend} failed: {str(error) or type(error).__name__}",
+                hint="see that it runs and is unlocked; a token in REPLICATE_API_KEY needs no keyring",
+            ) from None
+
+
+def _entry(account: str) -> str:
+    return f"replicate:{account}"
+
+
+class _Tokens(msgspec.Struct):
+    """The content of the file."""
+
+    replicate: dict[str, str] = {}
+    version: int = 1
+
+
+class FileStore:
+    """``credentials.json`` beside the configuration, readable by its owner alone."""
+
+    name: Literal["file"] = "file"
+    backend: str | None = None
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self.path = os.path.join(paths.config_directory(environment), "credentials.json")
+
+    def get(self, account: str) -> str | None:
+        try:
+            with open(self.path, "rb") as file:
+                self._check_mode(os.fstat(file.fileno()).st_mode)
+                content = file.read()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise CredentialError(
+                f"cannot read {self.path}: {error.strerror}", hint="make it readable for you: chmod 600"
+            ) from None
+        return self._decode(content).replicate.get(account)
+
+    def set(self, account: str, token: str) -> None:
+        self._change(lambda tokens: tokens.__setitem__(account, token))
+
+    def remove(self, account: str) -> None:
+        if self.get(account) is not None:
+            self._change(lambda tokens: tokens.__delitem__(account))
+
+    def _change(self, edit: Callable[[dict[str, str]], None]) -> None:
+        def change(content: bytes) -> bytes:
+            tokens = self._decode(content)
+            edit(tokens.replicate)
+            return msgspec.json.format(msgspec.json.encode(tokens), indent=2) + b"\n"
+
+        rewrite(self.path, change)
+
+    def _decode(self, content: bytes) -> _Tokens:
+        try:
+            return msgspec.json.decode(content or b"{}", type=_Tokens)
+        except msgspec.DecodeError:  # its message could quote a token
+            raise CredentialError(
+                f"cannot understand {self.path}: expected the JSON that `integrations:configure` writes",
+                hint=f"repair it, or move it away: mv {self.path} {self.path}.broken; nothing was changed",
+            ) from None
+
+    def _check_mode(self, mode: int) -> None:
+        if mode & 0o077:
+            raise CredentialError(
+                f"{self.path} can be read by others (mode {mode & 0o777:o}), and holds tokens",
+                hint=f"make it yours alone: chmod 600 {self.path}; and replace the tokens if others were there",
+            )

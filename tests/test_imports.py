@@ -16,12 +16,28 @@ MAY_IMPORT = {
     "__init__": {"errors", "_version"},
     "__main__": {"cli"},
     "replicate": {"errors", "_version"},
-    "config": {"errors", "replicate"},
-    "credentials": {"errors"},
-    "gate": {"errors", "config", "credentials", "replicate"},
+    "paths": set(),
+    "rewrite": {"errors"},
+    "config": {"errors", "paths", "replicate", "trust"},
+    "trust": {"errors", "paths", "rewrite"},
+    "credentials": {"errors", "config", "paths", "replicate", "rewrite"},
+    "configure": {"errors", "config", "credentials", "paths", "replicate", "rewrite", "trust"},
+    "gate": {"errors", "config", "replicate"},
     "runtime": {"errors"},
     "emulator": {"errors", "_version", "replicate"},
-    "cli": {"errors", "_version", "config", "credentials", "replicate", "gate", "runtime", "emulator"},
+    "cli": {
+        "errors",
+        "_version",
+        "paths",
+        "trust",
+        "config",
+        "configure",
+        "credentials",
+        "replicate",
+        "gate",
+        "runtime",
+        "emulator",
+    },
 }
 # library -> the only modules that may import it
 ONLY_IN = {
@@ -29,6 +45,7 @@ ONLY_IN = {
     "httpx": {"replicate/client.py", "replicate/retry.py", "replicate/transport.py"},
     "http.client": {"replicate/transport.py"},
     "keyring": {"credentials.py"},
+    "tomlkit": {"configure.py"},
     "werkzeug": {path.relative_to(PACKAGE).as_posix() for path in (PACKAGE / "emulator").rglob("*.py")},
 }
 
@@ -74,7 +91,11 @@ def test_the_emulator_shares_no_code_with_the_client():
         ("import kosmolua", {"httpx", "lupa", "msgspec", "typing"}),
         ("import kosmolua.cli", {"httpx", "lupa", "msgspec", "argparse", "typing"}),
         ("import kosmolua.cli.lua", {"httpx", "lupa", "werkzeug", "ssl", "subprocess", "inspect"}),
-        ("import kosmolua.cli.call", {"httpx", "lupa", "werkzeug", "ssl", "subprocess"}),
+        (
+            "import kosmolua.cli.call",
+            {"httpx", "lupa", "werkzeug", "ssl", "subprocess", "keyring", "tomlkit", "tomllib"},
+        ),
+        ("import kosmolua.cli.configure", {"httpx", "lupa", "ssl", "keyring", "tomlkit"}),
         ("import kosmolua.emulator", {"werkzeug", "msgspec"}),
     ],
 )

@@ -50,12 +50,14 @@ def run(command: str, argv: list[str]) -> int:
 def _run(
     parsed: argparse.Namespace, options: Options, limits: Limits, child: Child | None, **script_fields: Any
 ) -> int:
+    from kosmolua import config
     from kosmolua.cli.output import ScriptOutput
     from kosmolua.replicate import catalogue
     from kosmolua.runtime.run import Script, run
 
     functions = [operation.names for operation in catalogue.OPERATIONS]
-    script = Script(**script_fields, provider=catalogue.PROVIDER, functions=functions)
+    accounts = [] if options.emulate else config.accounts(os.environ)
+    script = Script(**script_fields, provider=catalogue.PROVIDER, functions=functions, accounts=accounts)
     shown = ScriptOutput(limits, keep=options.json)
     calls = _Calls(options, script.name)
     try:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from kosmolua.cli import options
 from kosmolua.cli.output import show_json, write_text
+from kosmolua.cli.providers import check_provider, near
 from kosmolua.cli.text import heading, table, wrapped
 from kosmolua.errors import UsageError
 from kosmolua.replicate import catalogue, reference
@@ -50,19 +51,6 @@ def find(name: str) -> Operation:
     return resolve(name)
 
 
-def _check_provider(name: str) -> None:
-    if name != PROVIDER:
-        near = _near(name, [PROVIDER])
-        raise UsageError(f"no provider is called {name[:100]!r}{near}", hint="see them all: kosmo integrations:list")
-
-
-def _near(name: str, names: Iterable[str]) -> str:
-    from difflib import get_close_matches
-
-    found = get_close_matches(name, list(names), n=1, cutoff=0.5)
-    return f"; did you mean {found[0]}?" if found else ""
-
-
 # List -------------------------------------------------------------------------------------------------------------
 
 
@@ -75,7 +63,7 @@ def _list_parser(command: str) -> argparse.ArgumentParser:
 def _list(parsed: argparse.Namespace) -> dict[str, Any]:
     if parsed.provider is None:
         return {"success": True, "count": 1, "providers": [reference.provider()]}
-    _check_provider(parsed.provider)
+    check_provider(parsed.provider)
     functions = reference.overview()["functions"]
     return {"success": True, "provider": PROVIDER, "count": len(functions), "functions": functions}
 
@@ -165,9 +153,9 @@ def _contents(pages: dict[str, str]) -> list[dict[str, str]]:
 def _documented(name: str, pages: dict[str, str]) -> Operation:
     """The operation whose page is asked for; where there is none, what is near may be a page or the provider too."""
     if catalogue.find(name) is None and "." not in name:
-        near = _near(name, [PROVIDER, *pages])
-        if near:
-            raise UsageError(f"no page is called {name[:100]!r}{near}", hint="see them all: kosmo integrations:docs")
+        meant = near(name, [PROVIDER, *pages])
+        if meant:
+            raise UsageError(f"no page is called {name[:100]!r}{meant}", hint="see them all: kosmo integrations:docs")
     return find(name)
 
 
@@ -225,7 +213,7 @@ def _fields_parser(command: str) -> argparse.ArgumentParser:
 
 
 def _fields(parsed: argparse.Namespace) -> dict[str, Any]:
-    _check_provider(parsed.provider)
+    check_provider(parsed.provider)
     return {"success": True, "provider": PROVIDER, "fields": list(reference.FIELDS)}
 
 

@@ -10,26 +10,20 @@ from typing import TYPE_CHECKING
 from kosmolua import config, credentials
 from kosmolua.cli.options import Options
 from kosmolua.cli.output import safe
+from kosmolua.errors import ConfigurationError
 from kosmolua.gate import policy, prompt
 from kosmolua.gate.session import Session
+from kosmolua.replicate.catalogue import PROVIDER
 
 if TYPE_CHECKING:
     from kosmolua.replicate.client import Client
 
 EMULATOR_URL = "http://emulator.localhost/v1"
-_EMULATED = config.Settings(
-    url=config.Value(EMULATOR_URL, "--emulate"),
-    read=config.Value("allow", "emulator"),
-    write=config.Value("allow", "emulator"),
-)
 
 
 def open_session(options: Options, script: str | None = None) -> Session:
-    """The session for a command. Nothing is looked up or imported before its first call."""
-    defaults = _EMULATED if options.emulate else config.DEFAULTS
-    settings = config.load(
-        {} if options.emulate else os.environ, read=options.read, write=options.write, defaults=defaults
-    )
+    """The session for a command. No token is looked up, and no client imported, before its first call."""
+    settings = _emulated(options) if options.emulate else settings_of(options)
     return Session(
         _emulated_client(options) if options.emulate else _client(options, settings),
         policy.rules_of(settings),
@@ -41,19 +35,46 @@ def open_session(options: Options, script: str | None = None) -> Session:
     )
 
 
+def settings_of(options: Options) -> config.Settings:
+    """The settings in force here. What of the files is not taken is told on standard error."""
+    settings = config.load(os.environ, read=options.read, write=options.write)
+    for notice in settings.notices:
+        print(safe(f"kosmo: {notice}"), file=sys.stderr, flush=True)
+    return settings
+
+
+def _emulated(options: Options) -> config.Settings:
+    """The emulator costs nothing: all is allowed that no flag forbids."""
+    return config.Settings(
+        url=config.Value(EMULATOR_URL, "--emulate"),
+        read=config.Value(options.read or "allow", "--read" if options.read else "emulator"),
+        write=config.Value(options.write or "allow", "--write" if options.write else "emulator"),
+    )
+
+
 def _client(options: Options, settings: config.Settings) -> Callable[[str], Client]:
     def connect(account: str) -> Client:
-        token = credentials.find(os.environ, account)
-        from kosmolua.replicate.client import Client
+        check_enabled(settings)
+        token = credentials.find(os.environ, settings.accounts, account)
+        from kosmolua.replicate.client import Client, checked_url
 
+        url, insecure = settings.url_of(account), options.insecure_http
         return Client(
             token=token.reveal(),
-            base_url=settings.url.value,
-            insecure_http=options.insecure_http,
+            base_url=checked_url(url.value, insecure_http=insecure, origin=url.origin),
+            insecure_http=insecure,
             on_retry=_tell_retry,
         )
 
     return connect
+
+
+def check_enabled(settings: config.Settings) -> None:
+    if not settings.enabled.value:
+        raise ConfigurationError(
+            f"{PROVIDER} is disabled by {settings.enabled.origin}",
+            hint=f"enable it: kosmo integrations:configure {PROVIDER} --enable",
+        )
 
 
 def _tell_retry(reason: str, seconds: float) -> None:

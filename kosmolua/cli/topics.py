@@ -21,6 +21,39 @@ A function takes named arguments. On a command line they are a JSON object, flag
 - Unknown and missing arguments are refused before anything is sent, with exit status 2.
 """
 
+CONFIGURATION = """# Configuring
+
+Store a token, and check that a call would work:
+
+    kosmo integrations:configure replicate           asks, on a terminal; the token is not shown
+    printf '{"set": {"api_key": "%s"}}' "$TOKEN" | kosmo integrations:configure replicate --stdin-json --json
+    kosmo integrations:doctor replicate
+
+Where a value comes from, the first that has one:
+
+    token     REPLICATE_API_KEY, REPLICATE_API_TOKEN (default account), then the store that configure put it in
+    url       REPLICATE_URL, the account's own, .kosmo/config.toml if trusted, config.toml, the API's
+    policy    --read and --write, .kosmo/config.toml, config.toml, read=allow and write=ask
+
+- The store is the system's keyring; where there is none, a file that its owner alone can read. The answer says which
+  (`"storage": "file"`); `--storage keyring` or `--storage file` moves a token.
+- Accounts have names: `configure --account work`, then `--account work` with any command, and in Lua
+  `integrations.replicate.work.get_account{}`. `--remove` forgets one.
+- config.toml is in ~/.config/kosmolua, or where KOSMO_CONFIG_DIR says. Edit it by hand if you like: comments stay.
+
+    [replicate]
+    enabled = true
+    url = "https://api.replicate.com/v1"
+
+    [replicate.permissions]
+    read = "allow"    # allow, ask or deny
+    write = "ask"
+
+- A project's .kosmo/config.toml may tighten that. What it loosens is taken once you say `kosmo integrations:trust`,
+  for as long as the file stays as it is.
+- `kosmo integrations:status` shows every value and where it came from.
+"""
+
 LUA = """# Calling from Lua
 
 Every function is in the table `integrations.replicate`, under its short name and with the prefix `replicate_`. It
@@ -66,7 +99,13 @@ otherwise. Compare codes, not messages.
 
 def topics() -> dict[str, str]:
     """The pages by name, each starting with its title."""
-    return {"arguments": ARGUMENTS, "errors": _errors(), "lua": LUA, "pages": PAGES}
+    return {
+        "arguments": ARGUMENTS,
+        "configuration": CONFIGURATION,
+        "errors": _errors(),
+        "lua": LUA,
+        "pages": PAGES,
+    }
 
 
 def title(text: str) -> str:

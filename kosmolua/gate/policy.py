@@ -28,7 +28,7 @@ def rules_of(settings: Settings) -> tuple[Rule, ...]:
     return (_rule("read", settings.read), _rule("write", settings.write))
 
 
-def _rule(access: Access, value: Value) -> Rule:
+def _rule(access: Access, value: Value[str]) -> Rule:
     return Rule(access, _KNOWN.get(value.value, "deny"), f"{access}={value.value} ({value.origin})")
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 import msgspec
 from msgspec import Struct
 
-from kosmolua.credentials import DEFAULT_ACCOUNT
+from kosmolua.config import DEFAULT_ACCOUNT
 from kosmolua.errors import KosmoError, PermissionDeniedError, UsageError
 from kosmolua.gate.policy import Decision, Rule, decide
 from kosmolua.gate.prompt import Nobody, Prompter, Question

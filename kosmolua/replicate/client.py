@@ -17,11 +17,12 @@ import httpx
 import msgspec
 from msgspec import Struct
 
-from kosmolua.errors import ApiError, ConfigurationError, CredentialError, KosmoError, TransportError, UncertainError
+from kosmolua.errors import ApiError, ConfigurationError, KosmoError, TransportError, UncertainError
 from kosmolua.replicate import problem
 from kosmolua.replicate.catalogue import SERVER, Operation
 from kosmolua.replicate.request import Headers, Parts, build
 from kosmolua.replicate.retry import MAX_ANSWER, Clock, RetryTransport, Unanswered
+from kosmolua.replicate.token import checked_token
 from kosmolua.replicate.transport import PlainTransport
 
 CONNECT_TIMEOUT, WRITE_TIMEOUT = 5.0, 60.0  # seconds
@@ -65,7 +66,7 @@ class Client:
         on_retry: Callable[[str, float], None] | None = None,
     ) -> None:
         self.base_url = checked_url(base_url, insecure_http=insecure_http)
-        self._authorization = f"Bearer {_checked_token(token)}"
+        self._authorization = f"Bearer {checked_token(token)}"
         self._base = httpx.URL(self.base_url)
         self._path = self._base.raw_path.decode().rstrip("/")
         self._host = self._base.netloc.decode()
@@ -293,33 +294,33 @@ def _reason(error: BaseException) -> str:
 # Where ------------------------------------------------------------------------------------------------------------
 
 
-def checked_url(url: str, *, insecure_http: bool = False) -> str:
-    """The API's base URL without a slash at its end, and with /v1 where it has no path."""
+def checked_url(url: str, *, insecure_http: bool = False, origin: str = "REPLICATE_URL") -> str:
+    """The API's base URL without a slash at its end, and with /v1 where it has no path. ``origin`` is who said it."""
     try:
         parts = urlsplit(url.strip())
         _ = parts.port
         (parts.hostname or "").encode("idna")
         httpx.URL(url.strip())
     except (ValueError, httpx.InvalidURL) as error:  # UnicodeError, of idna, is a ValueError
-        raise _bad_url(url, str(error)) from None
+        raise _bad_url(origin, url, str(error)) from None
     if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise _bad_url(url, "it is no http or https URL with a host")
+        raise _bad_url(origin, url, "it is no http or https URL with a host")
     if any(c.isspace() for c in parts.netloc):
-        raise _bad_url(url, "there is space in its host")
+        raise _bad_url(origin, url, "there is space in its host")
     if "@" in parts.netloc or parts.query or parts.fragment:
-        raise _bad_url("…", "it holds more than scheme, host, port and path")
+        raise _bad_url(origin, "…", "it holds more than scheme, host, port and path")
     if parts.scheme == "http" and not insecure_http and not is_loopback(parts.hostname):
         raise ConfigurationError(
-            f"REPLICATE_URL is {url}: plain http would send the token unprotected",
+            f"{origin}: {url} is plain http, which would send the token unprotected",
             hint="use https, or --insecure-http if you mean it",
         )
     return f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/') or '/v1'}"
 
 
-def _bad_url(url: str, why: str) -> ConfigurationError:
+def _bad_url(origin: str, url: str, why: str) -> ConfigurationError:
     shown = re.sub("//.*@", "//…@", url)[:200]  # what stands before the @ is a secret
     return ConfigurationError(
-        f"REPLICATE_URL: expected a URL such as {SERVER}, got {shown!r}: {why}", hint="correct it, or unset it"
+        f"{origin}: expected a URL such as {SERVER}, got {shown!r}: {why}", hint="correct it, or unset it"
     )
 
 
@@ -332,16 +333,6 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
-
-
-def _checked_token(token: str) -> str:
-    token = token.strip()
-    if not token or not token.isascii() or not token.isprintable() or " " in token:
-        raise CredentialError(
-            "the API token is empty or holds characters that no token has (it is not shown here)",
-            hint="copy it again from https://replicate.com/account/api-tokens",
-        )
-    return token
 
 
 def _transport(base_url: str) -> httpx.BaseTransport:

@@ -28,12 +28,23 @@ class Ran:
         return (self.status, self.out, self.err)
 
 
+# What the machine that runs the tests may have set, and what a test means to be without.
+FOREIGN = (
+    "DBUS_SESSION_BUS_ADDRESS", "KOSMO_CONFIG_DIR", "PYTHON_KEYRING_BACKEND", "REPLICATE_API_KEY",
+    "REPLICATE_API_TOKEN", "REPLICATE_URL", "XDG_CONFIG_HOME",
+)  # fmt: skip
+
+
+def clean_environment(home):
+    return {**{name: value for name, value in os.environ.items() if name not in FOREIGN}, "HOME": str(home)}
+
+
 @pytest.fixture
 def kosmo(tmp_path):
     """Runs the command line in a process of its own, in an empty directory, with nothing piped in."""
 
     def run(*argv, stdin=None, env=None, cwd=tmp_path):
-        environment = {**os.environ, "HOME": str(tmp_path), **(env or {})}
+        environment = {**clean_environment(tmp_path), **(env or {})}
         process = subprocess.run(
             [sys.executable, "-m", "kosmolua", *argv],
             check=False,

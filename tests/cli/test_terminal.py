@@ -26,12 +26,12 @@ SOURCE = """
 class Terminal:
     """A program on a terminal of its own."""
 
-    def __init__(self, *argv, environment):
+    def __init__(self, *argv, environment, cwd=None):
         self.screen = ""
         self._master, slave = pty.openpty()
         command = [sys.executable, "-c", LAUNCH, *argv]
         self.process = subprocess.Popen(
-            command, stdin=slave, stdout=slave, stderr=slave, env={**os.environ, **environment}
+            command, stdin=slave, stdout=slave, stderr=slave, env={**os.environ, **environment}, cwd=cwd
         )
         os.close(slave)
 

@@ -44,9 +44,9 @@ def test_base_urls(given, used):
         ("https://x:99999", "Port out of range"),
         ("https://user:pass@x/v1", "it holds more than scheme, host, port and path"),
         ("https://x/v1?a=b", "it holds more than scheme, host, port and path"),
-        ("http://api.replicate.com/v1", "plain http would send the token unprotected"),
-        ("http://localhost.evil.example/v1", "plain http would send the token unprotected"),
-        ("http://127.evil.example/v1", "plain http would send the token unprotected"),
+        ("http://api.replicate.com/v1", "is plain http, which would send the token unprotected"),
+        ("http://localhost.evil.example/v1", "is plain http, which would send the token unprotected"),
+        ("http://127.evil.example/v1", "is plain http, which would send the token unprotected"),
     ],
 )
 def test_base_urls_that_cannot_be(given, message):

@@ -1,0 +1,228 @@
+"""``integrations:doctor``: would a call work, and if not, what to run next."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
+
+from kosmolua import config, credentials
+from kosmolua.cli import options as options_
+from kosmolua.cli import output
+from kosmolua.cli.options import Options
+from kosmolua.cli.providers import check_provider
+from kosmolua.cli.text import table
+from kosmolua.configure import SECTION
+from kosmolua.errors import EXIT_FAILED, KosmoError, ScriptError, TransportError
+
+if TYPE_CHECKING:
+    import argparse
+
+
+class Check(Struct, frozen=True):
+    """One finding. ``ok`` is None where it was not looked at, or where nothing depends on it; ``next`` what to run."""
+
+    check: str
+    ok: bool | None
+    message: str
+    next: str | None = None
+    exit_status: int = 0
+
+
+def run(command: str, argv: list[str]) -> int:
+    parsed = _parser(command).parse_args(argv)
+    options = options_.shared(parsed)
+    check_provider(parsed.provider)
+    checks = list(_checks(options, offline=parsed.offline))
+    failed = next((check for check in checks if check.ok is False), None)
+    if options.json:
+        output.show_json(_answer(checks, options))
+    else:
+        output.write_text(_shown(checks) + "\n")
+    return failed.exit_status or EXIT_FAILED if failed else 0
+
+
+def _parser(command: str) -> argparse.ArgumentParser:
+    made = options_.parser(
+        command,
+        "Checks whether a call would work, and says what to run where not.",
+        f"kosmo {command} {SECTION} --json",
+    )
+    made.add_argument("provider", nargs="?", default=SECTION, metavar="PROVIDER", help=f"default: {SECTION}")
+    made.add_argument("--offline", action="store_true", help="ask neither the network nor the API")
+    options_.add_shared(made)
+    return made
+
+
+# Checks -----------------------------------------------------------------------------------------------------------
+
+
+def _checks(options: Options, *, offline: bool) -> Iterator[Check]:
+    yield Check("provider", ok=True, message=f"{SECTION} is known")
+    try:
+        settings = config.load(os.environ, read=options.read, write=options.write)
+    except KosmoError as error:
+        yield _failed("configuration", error)
+        return
+    yield from (Check("configuration", None, notice) for notice in settings.notices)
+    yield _enabled(settings)
+    yield _credential(settings, options.account)
+    yield _url(settings, options)
+    yield from _online(options) if not offline else _skipped()
+    yield _policy(settings)
+    yield from (_keyring(), *_runtime(), _emulator())
+
+
+def _failed(name: str, error: KosmoError) -> Check:
+    return Check(name, ok=False, message=error.message, next=error.hint, exit_status=error.exit_status)
+
+
+def _tried(name: str, action: Callable[[], str]) -> Check:
+    """The action's words, or its failure."""
+    try:
+        return Check(name, ok=True, message=action())
+    except KosmoError as error:
+        return _failed(name, error)
+
+
+def _enabled(settings: config.Settings) -> Check:
+    from kosmolua.cli.session import check_enabled
+
+    def look() -> str:
+        check_enabled(settings)
+        return f"enabled ({settings.enabled.origin})"
+
+    return _tried("enabled", look)
+
+
+def _credential(settings: config.Settings, account: str) -> Check:
+    def look() -> str:
+        secret = credentials.find(os.environ, settings.accounts, account)
+        return f"account {account} has a token (from {secret.origin})"
+
+    return _tried("credential", look)
+
+
+def _url(settings: config.Settings, options: Options) -> Check:
+    def look() -> str:
+        from kosmolua.replicate.client import checked_url
+
+        url = settings.url_of(options.account)
+        return f"{checked_url(url.value, insecure_http=options.insecure_http, origin=url.origin)} ({url.origin})"
+
+    return _tried("url", look)
+
+
+def _online(options: Options) -> Iterator[Check]:
+    """One call of the API tells both whether it can be reached and whether it takes the token."""
+    from kosmolua.cli.session import open_session
+
+    options.read = "allow"
+    try:
+        with open_session(options) as session:
+            account = session.call("get_account", {}, options.account).data
+    except TransportError as error:
+        yield _failed("reachable", error)
+        yield Check("token", None, "not tried")
+    except KosmoError as error:
+        answered = getattr(error, "status", None) is not None
+        yield (
+            Check("reachable", ok=True, message="the API answers")
+            if answered
+            else Check("reachable", None, "not tried")
+        )
+        yield _failed("token", error) if answered else Check("token", None, "not tried")
+    else:
+        yield Check("reachable", ok=True, message="the API answers")
+        who = account.get("username") if isinstance(account, dict) else None
+        yield Check("token", ok=True, message=f"accepted, as {who}" if who else "accepted")
+
+
+def _skipped() -> Iterator[Check]:
+    yield Check("reachable", None, "not tried: --offline")
+    yield Check("token", None, "not tried: --offline")
+
+
+def _policy(settings: config.Settings) -> Check:
+    words = "; ".join(
+        f"{access}={value.value} ({value.origin})"
+        for access, value in (("read", settings.read), ("write", settings.write))
+    )
+    if settings.read.value == "deny" and settings.write.value == "deny":
+        return Check("policy", False, f"everything is denied: {words}", _allow("read"), 3)
+    if settings.write.value == "ask":
+        return Check("policy", True, f"{words}; without a terminal to ask on, writes are refused", _allow("write"))
+    return Check("policy", ok=True, message=words)
+
+
+def _allow(access: str) -> str:
+    return f"to allow {access}s: kosmo integrations:configure {SECTION} --{access} allow"
+
+
+def _keyring() -> Check:
+    found = credentials.keyring_backend()
+    if found:
+        return Check("keyring", ok=True, message=found)
+    return Check("keyring", None, "there is none; tokens are kept in a file that you alone can read")
+
+
+def _runtime() -> Iterator[Check]:
+    """Runs a script as any script is run: nothing else proves that one can be."""
+    from kosmolua.runtime.limits import Limits
+    from kosmolua.runtime.run import Script, run
+
+    script = Script(source=b"return 6 * 7", name="doctor")
+    try:
+        result = run(script, _no_calls, output.ScriptOutput(Limits(), keep=True))
+    except KosmoError as error:
+        yield _failed("luajit", error)
+        return
+    if result.error or result.results != [42]:
+        yield _failed("luajit", result.error or ScriptError(f"6 * 7 gave {result.results}"))
+        return
+    engine = result.engine or "?"
+    slow = "" if engine.startswith("LuaJIT") else ": scripts run, slower; this lupa was built without LuaJIT"
+    yield Check("luajit", None if slow else True, engine + slow)
+    yield Check("isolation", ok=True, message="scripts run in a process of their own")
+
+
+def _no_calls(function: str, account: str, arguments: bytes) -> Any:
+    raise AssertionError(f"a script of no calls called {function} for {account} with {len(arguments)} bytes")
+
+
+def _emulator() -> Check:
+    from importlib.util import find_spec
+
+    if find_spec("werkzeug"):
+        return Check("emulator", ok=True, message="installed")
+    return Check("emulator", None, "not installed", "to have it: pip install 'kosmolua[emulator]'")
+
+
+# Telling ----------------------------------------------------------------------------------------------------------
+
+
+def _answer(checks: list[Check], options: Options) -> dict[str, Any]:
+    return {
+        "success": all(check.ok is not False for check in checks),
+        "provider": SECTION,
+        "account": options.account,
+        "checks": [
+            {"check": check.check, "ok": check.ok, "message": check.message, "next": check.next} for check in checks
+        ],
+    }
+
+
+_MARKS = {True: "ok", False: "fails", None: "-"}
+
+
+def _shown(checks: list[Check]) -> str:
+    return table(_rows(checks), "", ("bold", "cyan"))
+
+
+def _rows(checks: list[Check]) -> Iterator[tuple[str, str, str]]:
+    for check in checks:
+        yield _MARKS[check.ok], check.check, output.safe(check.message)
+        if check.next:
+            yield "", "", output.safe(check.next)

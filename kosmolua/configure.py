@@ -1,0 +1,264 @@
+"""Carries out a change of the configuration: tokens go to their store, the rest into a config.toml.
+
+Comments, order and unknown keys of the file stay. Of two changes at once none is lost.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
+
+from msgspec import Struct
+
+from kosmolua import config, credentials, paths, trust
+from kosmolua.config import DEFAULT_ACCOUNT, Account, Storage, Verdict
+from kosmolua.errors import ConfigurationError, UsageError
+from kosmolua.replicate import catalogue
+from kosmolua.replicate.token import checked_token, looks_like_token
+from kosmolua.rewrite import rewrite
+
+Scope = Literal["global", "project"]
+Keys = tuple[str, ...]
+
+SECRET_KEY, URL_KEY = "api_key", "url"
+KEYS = (SECRET_KEY, URL_KEY)
+SECTION = catalogue.PROVIDER
+_ACCOUNT_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
+
+
+class Change(Struct, frozen=True, kw_only=True):
+    """What is to be changed. ``set`` and ``unset`` are by key, ``storage`` moves the account's token there.
+
+    ``remove`` forgets the account with all it has.
+    """
+
+    account: str = DEFAULT_ACCOUNT
+    set: Mapping[str, str] = {}
+    unset: tuple[str, ...] = ()
+    enabled: bool | None = None
+    permissions: Mapping[str, Verdict] = {}
+    scope: Scope = "global"
+    storage: Storage | None = None
+    remove: bool = False
+
+
+class Done(Struct, frozen=True, kw_only=True):
+    """What was changed, by name, and in which file. ``storage`` is where the account's token is now."""
+
+    account: str
+    changed: tuple[str, ...]
+    scope: Scope
+    path: str
+    storage: Storage | None
+
+
+def apply(change: Change, environment: Mapping[str, str], directory: str | None = None) -> Done:
+    """Check everything, then change the store, then the file. Raises a `KosmoError` that says what stayed."""
+    _check(change)
+    token = checked_token(change.set[SECRET_KEY]) if SECRET_KEY in change.set else None
+    url = _checked_url(change.set[URL_KEY]) if URL_KEY in change.set else None
+    own_path = paths.global_file(environment)
+    path = own_path if change.scope == "global" else _project_path(directory)
+    own = config.read_file(own_path)
+    known = own.provider.accounts if own else {}
+    if (change.remove or change.storage) and change.account not in known and token is None:
+        raise _nothing_there(change, known)
+    account, moved = _store(change, known.get(change.account, Account()), token, environment)
+
+    edits: list[tuple[Keys, Any]] = [
+        *_account_edits(change, account, moved=moved),
+    ]
+    rest: list[tuple[Keys, Any]] = [
+        *([(_url_keys(change), url)] if url is not None or URL_KEY in change.unset else []),
+        *([((SECTION, "enabled"), change.enabled)] if change.enabled is not None else []),
+        *(((SECTION, "permissions", access), verdict) for access, verdict in change.permissions.items()),
+    ]
+    if path == own_path:
+        edits, rest = [*edits, *rest], []
+    _edit(own_path, edits)
+    if rest:
+        _edit_project(path, rest, environment)
+    return Done(
+        account=change.account,
+        changed=_named(change, moved=moved),
+        scope=change.scope,
+        path=path,
+        storage=account.storage,
+    )
+
+
+# Checking ---------------------------------------------------------------------------------------------------------
+
+
+def _check(change: Change) -> None:
+    for key in (*change.set, *change.unset):
+        if key not in KEYS:
+            shown = "that looks like a token (not shown)" if looks_like_token(key) else repr(key)
+            raise UsageError(
+                f"{SECTION} has no field {shown}; it has {' and '.join(KEYS)}",
+                hint=f"see them: kosmo integrations:fields {SECTION}",
+            )
+    both = set(change.set) & set(change.unset)
+    if both:
+        raise UsageError(f"{both.pop()} is set and unset at once")
+    if change.remove and (change.set or change.storage):
+        raise UsageError("the account is removed and changed at once")
+    check_account(change.account)
+
+
+def check_account(name: str) -> None:
+    """Raises a `UsageError` for a name that Lua could not use, or that means something else there."""
+    if looks_like_token(name):
+        raise UsageError(
+            "what stands for the account's name looks like a token (not shown)", hint="name it: --account work"
+        )
+    if not _ACCOUNT_NAME.fullmatch(name):
+        raise UsageError(
+            f"an account's name has letters, digits, _ and -, and begins with a letter; got {name[:100]!r}",
+            hint="for example: --account work",
+        )
+    if catalogue.find(name):
+        raise UsageError(f"{name!r} is the name of a function; an account needs another")
+
+
+def _checked_url(url: str) -> str:
+    from kosmolua.replicate.client import checked_url
+
+    try:
+        checked_url(url, insecure_http=True, origin=URL_KEY)  # whether the token may go there is asked when it goes
+    except ConfigurationError as error:
+        raise UsageError(error.message, hint=f"for example: --set url={catalogue.SERVER}") from None
+    return url.strip()
+
+
+def _nothing_there(change: Change, known: Mapping[str, Account]) -> Exception:
+    if change.account != DEFAULT_ACCOUNT:
+        return credentials.unknown_account(change.account, known)
+    return UsageError(
+        "nothing is stored for the default account",
+        hint=f"store its token: kosmo integrations:configure {SECTION}",
+    )
+
+
+# Tokens -----------------------------------------------------------------------------------------------------------
+
+
+def _store(change: Change, account: Account, token: str | None, environment: Mapping[str, str]) -> tuple[Account, bool]:
+    """Bring the token to where it belongs. The account as it is then, and whether its token moved, came or went."""
+    old = credentials.open_store(environment, account.storage, account.backend) if account.storage else None
+    if change.remove or SECRET_KEY in change.unset:
+        if old:
+            old.remove(change.account)
+        return Account(url=account.url), old is not None
+    if token is None and change.storage not in (None, account.storage):
+        token = old.get(change.account) if old else None
+        if token is None:
+            raise UsageError(
+                "there is no stored token to move", hint="give one: --stdin-json, or no flags for a prompt"
+            )
+    if token is None:
+        return account, False
+    new = credentials.open_store(environment, change.storage or account.storage, account.backend)
+    new.set(change.account, token)
+    if old and old.name != new.name:
+        old.remove(change.account)
+    return Account(new.name, new.backend, account.url), True
+
+
+def _account_edits(change: Change, account: Account, *, moved: bool) -> list[tuple[Keys, Any]]:
+    keys = (SECTION, "accounts", change.account)
+    if change.remove:
+        return [(keys, None)]
+    if moved:
+        return [((*keys, "storage"), account.storage), ((*keys, "backend"), account.backend)]
+    return []
+
+
+def _url_keys(change: Change) -> Keys:
+    if change.account == DEFAULT_ACCOUNT or change.scope == "project":
+        return (SECTION, "url")
+    return (SECTION, "accounts", change.account, "url")
+
+
+def _named(change: Change, *, moved: bool) -> tuple[str, ...]:
+    return (
+        *(("account",) if change.remove else ()),
+        *((SECRET_KEY,) if moved and not change.remove else ()),
+        *((URL_KEY,) if URL_KEY in (*change.set, *change.unset) else ()),
+        *(("enabled",) if change.enabled is not None else ()),
+        *(f"permissions.{access}" for access in change.permissions),
+    )
+
+
+# Files ------------------------------------------------------------------------------------------------------------
+
+
+def _project_path(directory: str | None) -> str:
+    here = directory or os.getcwd()
+    return paths.project_file(here) or os.path.join(here, paths.PROJECT_FILE)
+
+
+def _edit_project(path: str, edits: list[tuple[Keys, Any]], environment: Mapping[str, str]) -> None:
+    """Edit the project's file. Who could trust what was there trusts what it becomes by their own hand."""
+    before = config.read_file(path)
+    trusted = before is None or trust.is_trusted(environment, path, before.content)
+    _edit(path, edits)
+    after = config.read_file(path)
+    if trusted and after:
+        trust.trust(environment, path, after.content)
+
+
+def _edit(path: str, edits: list[tuple[Keys, Any]]) -> None:
+    if edits:
+        rewrite(path, lambda content: edited(path, content, edits))
+
+
+def edited(path: str, content: bytes, edits: list[tuple[Keys, Any]]) -> bytes:
+    """The TOML with values put at their keys, or with None taken away, and nothing else touched."""
+    import tomllib
+
+    import tomlkit
+
+    config.parse(path, content)
+    document = tomlkit.parse(content.decode())
+    expected = tomllib.loads(content.decode())
+    for keys, value in edits:
+        for table, make in ((document, tomlkit.table), (expected, dict)):
+            _put(table, keys, value, make)
+    written = tomlkit.dumps(document)
+    if _filled(tomllib.loads(written)) != _filled(expected):
+        lines = "; ".join(f"{tomlkit.key(keys).as_string()} = {_toml(value)}" for keys, value in edits)
+        raise ConfigurationError(
+            f"cannot change {path} without changing more of it than was asked; nothing was changed",
+            hint=f"write it by hand: {lines}",
+        )
+    return written.encode()
+
+
+def _filled(table: Any) -> Any:
+    """The table without empty ones in it: those need not be written."""
+    if not isinstance(table, dict):
+        return table
+    pruned = {key: _filled(value) for key, value in table.items()}
+    return {key: value for key, value in pruned.items() if value != {}}
+
+
+def _toml(value: Any) -> str:
+    import tomlkit
+
+    return "…" if value is None else tomlkit.item(value).as_string()
+
+
+def _put(table: Any, keys: Keys, value: Any, make: Callable[[], Any]) -> None:
+    for key in keys[:-1]:
+        if key not in table:
+            if value is None:
+                return
+            table[key] = make()
+        table = table[key]
+    if value is not None:
+        table[keys[-1]] = value
+    elif keys[-1] in table:
+        del table[keys[-1]]

@@ -1,0 +1,40 @@
+"""Where this program keeps what is its user's: configuration, and the project's own file."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator, Mapping
+
+PROJECT_FILE = os.path.join(".kosmo", "config.toml")
+
+
+def config_directory(environment: Mapping[str, str]) -> str:
+    """The directory of the user's configuration: ``KOSMO_CONFIG_DIR``, else the platform's own place."""
+    given = environment.get("KOSMO_CONFIG_DIR")
+    if given:
+        return os.path.abspath(given)
+    home = environment.get("HOME") or os.path.expanduser("~")
+    if sys.platform == "darwin":
+        return os.path.join(home, "Library", "Application Support", "kosmolua")
+    base = environment.get("XDG_CONFIG_HOME", "")
+    return os.path.join(base if os.path.isabs(base) else os.path.join(home, ".config"), "kosmolua")
+
+
+def global_file(environment: Mapping[str, str]) -> str:
+    return os.path.join(config_directory(environment), "config.toml")
+
+
+def project_file(directory: str) -> str | None:
+    """The project's file: in the directory, or in the nearest one above that has one."""
+    return next((path for path in _candidates(directory) if os.path.isfile(path)), None)
+
+
+def _candidates(directory: str) -> Iterator[str]:
+    current = os.path.abspath(directory)
+    while True:
+        yield os.path.join(current, PROJECT_FILE)
+        above = os.path.dirname(current)
+        if above == current:
+            return
+        current = above

@@ -1,0 +1,275 @@
+"""configure, status, trust and doctor as a shell, an agent and a person meet them."""
+
+import json
+import os
+
+import pytest
+from recording_server import Answer
+from test_terminal import Terminal
+
+CONFIGURE, DOCTOR, STATUS, TRUST = (
+    "integrations:configure",
+    "integrations:doctor",
+    "integrations:status",
+    "integrations:trust",
+)
+TOKEN = "r8_marked_token_for_configuring"
+
+
+def configured(kosmo, **fields):
+    ran = kosmo(CONFIGURE, "--stdin-json", "--json", stdin=json.dumps(fields).encode())
+    assert (0, "") == (ran.status, ran.err), ran.seen
+    return ran.json
+
+
+def checks(ran):
+    return {check["check"]: check for check in ran.json["checks"]}
+
+
+def test_json_on_standard_input(kosmo):
+    """All that flags can say, and the answer tells what was changed and where; the token is not in it."""
+    answer = configured(
+        kosmo, account="work", credentials={"api_key": TOKEN}, set={"url": "https://w.example/v1"}, enabled=True,
+        permissions={"write": "allow"}, scope="global",
+    )  # fmt: skip
+
+    assert ["api_key", "url", "enabled", "permissions.write"] == answer["changed"]
+    assert ("work", "global", "file", []) == (
+        answer["account"],
+        answer["scope"],
+        answer["storage"],
+        answer["warnings"],
+    )
+
+
+def test_a_token_on_the_command_line_works_and_warns(kosmo):
+    """Once, on standard error and in the answer."""
+    ran = kosmo(CONFIGURE, "replicate", "--set", f"api_key={TOKEN}", "--json")
+
+    assert 0 == ran.status
+    assert 1 == ran.err.count("safer: --stdin-json")
+    assert 1 == len(ran.json["warnings"])
+    assert TOKEN not in ran.out + ran.err
+
+
+def test_permissions_as_a_list(kosmo):
+    """--permissions says both at once, and --write wins over it."""
+    assert 0 == kosmo(CONFIGURE, "--permissions", "read:ask, write:deny", "--write", "allow").status
+    permissions = kosmo(STATUS, "--json").json["providers"][0]["permissions"]
+
+    assert ("ask", "allow") == (permissions["read"]["value"], permissions["write"]["value"])
+
+
+WRONG = {
+    "nothing": ([], b"", "nothing to configure is given"),
+    "provider": (["replicat", "--enable"], b"", "did you mean replicate?"),
+    "flag": (["--enabel"], b"", "did you mean --enable?"),
+    "key": (["--set", "apikey=x"], b"", "no field 'apikey'"),
+    "no value": (["--set", "api_key="], b"", "api_key is empty"),
+    "no equals sign": (["--set", TOKEN], b"", "expected KEY=VALUE"),
+    "verdict": (["--write", "maybe"], b"", "invalid choice: 'maybe'"),
+    "permissions": (["--permissions", "wirte:ask"], b"", "got wirte:ask"),
+    "enabled and disabled": (["--enable", "--disable"], b"", "not allowed with"),
+    "url": (["--set", "url=nonsense"], b"", "expected a URL"),
+    "account": (["--account", "a/b", "--enable"], b"", "begins with a letter"),
+    "not JSON": (["--stdin-json"], TOKEN.encode(), "standard input is not JSON"),
+    "not an object": (["--stdin-json"], b"[]", "Expected `object`, got `array`"),
+    "field": (["--stdin-json"], b'{"acount": "x"}', "unknown field `acount`"),
+    "type": (["--stdin-json"], b'{"enabled": "yes"}', "at `$.enabled`"),
+    "input verdict": (["--stdin-json"], b'{"permissions": {"write": "alow"}}', "Invalid enum value 'alow'"),
+    "input access": (["--stdin-json"], b'{"permissions": {"wirte": "ask"}}', "got wirte:ask"),
+    "scope": (["--stdin-json"], b'{"scope": "universe"}', "universe"),
+    "empty input": (["--stdin-json"], b"", "standard input is not JSON"),
+}
+
+
+@pytest.mark.parametrize(("argv", "stdin", "why"), WRONG.values(), ids=WRONG)
+@pytest.mark.parametrize("form", [[], ["--json"]], ids=["text", "json"])
+def test_what_is_wrong_gets_a_sentence(kosmo, argv, stdin, why, form):
+    """Status 2, no traceback, no token, and nothing is written."""
+    ran = kosmo(CONFIGURE, *argv, *form, stdin=stdin)
+
+    assert 2 == ran.status, ran.seen
+    assert why in (ran.json["error"] if form else ran.err)
+    assert "Traceback" not in ran.err
+    assert TOKEN not in ran.out + ran.err
+
+
+def test_a_person_is_asked(server, tmp_path):
+    """On a terminal, with the token hidden; what is left empty stays as it is."""
+    terminal = Terminal(
+        CONFIGURE,
+        environment={"HOME": str(tmp_path), "DBUS_SESSION_BUS_ADDRESS": "unix:path=/nowhere", "NO_COLOR": "1"},
+    )
+    terminal.wait_for("API Token")
+    terminal.type(f"{TOKEN}\n")
+    terminal.wait_for("API Base URL")
+    terminal.type("\n")
+    terminal.wait_for("allow, ask or deny?")
+    terminal.type("maybe\n")
+    terminal.wait_for("allow, ask or deny, please")
+    terminal.type("deny\n")
+    status = terminal.finish()
+    terminal.close()
+
+    assert 0 == status, terminal.screen
+    assert TOKEN not in terminal.screen
+    assert "the token is kept in a file that you alone can read" in terminal.screen
+    text = (tmp_path / ".config" / "kosmolua" / "config.toml").read_text()
+    assert 'write = "deny"' in text
+    assert "url" not in text
+
+
+def test_status_on_a_terminal(server, tmp_path):
+    """Is coloured, and what a project's file says cannot draw there."""
+    file = tmp_path / ".kosmo" / "config.toml"
+    file.parent.mkdir()
+    file.write_text('"\\u001b[2J" = 1\n')
+    environment = {"HOME": str(tmp_path), "TERM": "xterm", "NO_COLOR": ""}
+    terminal = Terminal(STATUS, environment=environment, cwd=tmp_path)
+    status = terminal.finish()
+    terminal.close()
+
+    assert 0 == status
+    assert "\x1b[1mreplicate\x1b[0m" in terminal.screen
+    assert "\\x1b[2J means nothing here" in terminal.screen
+    assert "\x1b[2J" not in terminal.screen
+
+
+def test_an_account_end_to_end(server, kosmo):
+    """Its token and its URL, from call, shortcut and Lua; the environment's token is the default account's."""
+    configured(kosmo, account="work", set={"api_key": "r8_work", "url": server.url})
+    environment = {"REPLICATE_API_KEY": "r8_default"}
+    script = "integrations.replicate.work.get_account{} return integrations.replicate.work.list_models{} and 1"
+
+    assert 0 == kosmo("integrations:call", "replicate.get_account", "--account", "work", env=environment).status
+    assert 0 == kosmo("integrations:replicate", "get_account", "--account=work", env=environment).status
+    assert 0 == kosmo("lua", "--eval", script, env=environment).status
+    assert 0 == kosmo(DOCTOR, "--account", "work", env=environment).status
+    assert {"Bearer r8_work"} == {request.headers["authorization"] for request in server.requests}
+    assert 5 == len(server.requests)
+
+
+@pytest.mark.parametrize("name", ["wrok", "'; rm -rf"])
+def test_an_account_there_is_not(kosmo, name):
+    """Is named, with the nearest one or all there are, and how to set it up."""
+    configured(kosmo, account="work", set={"api_key": "r8_work"})
+    ran = kosmo("integrations:call", "replicate.get_account", "--account", name, "--json")
+
+    assert (4, "not_configured") == (ran.status, ran.json["code"])
+    assert "work" in ran.json["error"]
+    assert "integrations:configure replicate --account" in ran.json["meta"]["hint"]
+
+
+def test_disabled_is_disabled(kosmo, live, server):
+    """Nothing is sent, --force or not, and the answer names the command that enables it."""
+    kosmo(CONFIGURE, "--disable")
+    for argv in (["get_account"], ["get_account", "--force"]):
+        ran = live("integrations:replicate", *argv, "--json")
+
+        assert (4, "not_configured") == (ran.status, ran.json["code"])
+        assert "--enable" in ran.json["meta"]["hint"]
+    assert [] == server.requests
+
+
+def test_a_project_can_only_tighten_until_it_is_trusted(kosmo, live, server, tmp_path):
+    """What is not taken is told with each command, and the command that would take it."""
+    file = tmp_path / ".kosmo" / "config.toml"
+    file.parent.mkdir()
+    file.write_text('[replicate]\nurl = "http://127.0.0.1:1/v1"\n[replicate.permissions]\nwrite = "allow"\n')
+    create = ["integrations:replicate", "create_prediction", '{"version": "v", "input": {}}']
+    ran = live(*create)
+
+    assert 3 == ran.status
+    assert "kosmo integrations:trust" in ran.err
+    shown = kosmo(STATUS, "--json").json
+    assert (False, "ask") == (
+        shown["files"]["project"]["trusted"],
+        shown["providers"][0]["permissions"]["write"]["value"],
+    )
+    assert 'write = "allow"' in kosmo(TRUST).out
+    assert 0 == live(*create).status
+    file.write_text(file.read_text().replace("127.0.0.1", "127.0.0.2"))
+    assert 3 == live(*create).status
+    assert 1 == len(server.requests)
+    assert 0 == kosmo(TRUST, "--revoke", "--json").status
+
+
+def test_nothing_to_trust(kosmo):
+    """Without a project's file there is nothing; how to make one is told."""
+    ran = kosmo(TRUST, "--json")
+
+    assert 2 == ran.status
+    assert "--project" in ran.json["meta"]["hint"]
+
+
+def test_status_says_where_each_value_is_from(kosmo, tmp_path):
+    """Flags and files by name, for people and for machines."""
+    configured(kosmo, permissions={"write": "allow"})
+    provider = kosmo(STATUS, "--json", env={"REPLICATE_URL": "https://e.example/v1"}).json["providers"][0]
+
+    assert {"value": "https://e.example/v1", "origin": "REPLICATE_URL"} == provider["url"]
+    assert {"value": "allow", "origin": "default"} == provider["permissions"]["read"]
+    path = os.path.join(str(tmp_path), ".config", "kosmolua", "config.toml")
+    assert {"value": "allow", "origin": path} == provider["permissions"]["write"]
+    assert path in kosmo(STATUS).out
+
+
+def test_doctor_finds_all_well(live, server):
+    """Every check in its order, and status 0."""
+    server.default = Answer(200, b'{"type": "user", "username": "ada"}')
+    ran = live(DOCTOR, "replicate", "--json")
+
+    assert (0, True) == (ran.status, ran.json["success"])
+    assert [
+        "provider", "enabled", "credential", "url", "reachable", "token", "policy", "keyring", "luajit", "isolation",
+        "emulator",
+    ] == [check["check"] for check in ran.json["checks"]]  # fmt: skip
+    assert "accepted, as ada" == checks(ran)["token"]["message"]
+    assert "ada" in live(DOCTOR).out
+
+
+def test_doctor_offline_sends_nothing(live, server):
+    """What needs the network is passed over, and says so."""
+    ran = live(DOCTOR, "--offline", "--json")
+
+    assert (0, []) == (ran.status, server.requests)
+    assert (None, None) == (checks(ran)["reachable"]["ok"], checks(ran)["token"]["ok"])
+
+
+def test_doctor_names_what_fails(kosmo, live, server):
+    """The first that fails decides the status, and each says what to run."""
+    server.default = Answer(401, b'{"title": "Unauthenticated", "detail": "no"}')
+
+    assert ("token", 4) == failing(live(DOCTOR, "--json"))
+    assert ("credential", 4) == failing(kosmo(DOCTOR, "--offline", "--json"))
+    assert ("url", 4) == failing(kosmo(DOCTOR, "--json", env={"REPLICATE_URL": "nonsense", "REPLICATE_API_KEY": "r8"}))
+    assert ("policy", 3) == failing(live(DOCTOR, "--offline", "--json", "--read", "deny", "--write", "deny"))
+    kosmo(CONFIGURE, "--disable")
+    assert ("enabled", 4) == failing(live(DOCTOR, "--offline", "--json"))
+    assert "did you mean replicate?" in kosmo(DOCTOR, "replicte").err
+
+
+def failing(ran):
+    assert ran.json["success"] is False
+    found = [check for check in ran.json["checks"] if check["ok"] is False]
+    assert found[0]["next"]
+    return found[0]["check"], ran.status
+
+
+def test_doctor_on_a_file_that_cannot_be_understood(kosmo, tmp_path):
+    """Says which, and stops: everything else would be a guess."""
+    path = tmp_path / ".config" / "kosmolua" / "config.toml"
+    path.parent.mkdir(parents=True)
+    path.write_text("[replicate")
+
+    assert ("configuration", 4) == failing(kosmo(DOCTOR, "--json"))
+
+
+@pytest.mark.parametrize("command", [CONFIGURE, DOCTOR, STATUS, TRUST])
+def test_help_shows_an_example(kosmo, command):
+    """On standard output, with status 0."""
+    ran = kosmo(command, "--help")
+
+    assert (0, "") == (ran.status, ran.err)
+    assert f"example:\n  kosmo {command}" in ran.out

@@ -1,0 +1,181 @@
+"""Which setting is in force: files over defaults, a project's file only where it tightens or is trusted."""
+
+import os
+
+import pytest
+
+from kosmolua import config, paths, trust
+from kosmolua.config import VERDICTS, Value
+from kosmolua.errors import ConfigurationError
+
+
+class Home:
+    """An environment with a configuration directory of its own, and a project beside it."""
+
+    def __init__(self, path):
+        self.environment = {"KOSMO_CONFIG_DIR": str(path / "config")}
+        self.directory = str(path / "project" / "deep")
+        self.own = path / "config" / "config.toml"
+        self.project = path / "project" / ".kosmo" / "config.toml"
+        for directory in (self.own.parent, self.project.parent, self.directory):
+            os.makedirs(directory)
+
+    def load(self, **flags):
+        return config.load(self.environment, directory=self.directory, **flags)
+
+    def trust(self):
+        trust.trust(self.environment, str(self.project), self.project.read_bytes())
+
+
+@pytest.fixture
+def home(tmp_path):
+    return Home(tmp_path)
+
+
+def policy(read, write):
+    return f'[replicate.permissions]\nread = "{read}"\nwrite = "{write}"\n'
+
+
+def test_nothing_is_configured(home):
+    """Without files, environment and flags the defaults hold."""
+    assert config.DEFAULTS == home.load()
+
+
+def test_the_nearest_word_counts(home):
+    """Flag over environment over project over global file over default, each with its origin."""
+    home.own.write_text('[replicate]\nurl = "https://own.example/v1"\n' + policy("allow", "allow"))
+    home.project.write_text(policy("ask", "ask"))
+    settings = home.load(write="deny")
+
+    assert Value("https://own.example/v1", str(home.own)) == settings.url
+    assert Value("ask", str(home.project)) == settings.read
+    assert Value("deny", "--write") == settings.write
+    home.environment["REPLICATE_URL"] = "https://env.example/v1"
+    assert Value("https://env.example/v1", "REPLICATE_URL") == home.load().url
+
+
+@pytest.mark.parametrize("own", VERDICTS)
+@pytest.mark.parametrize("project", VERDICTS)
+def test_an_untrusted_project_only_tightens(home, own, project):
+    """Of the two verdicts the stricter holds, and a looser one is told."""
+    home.own.write_text(policy(own, own))
+    home.project.write_text(policy(project, project))
+    stricter = max(own, project, key=VERDICTS.index)
+    settings = home.load()
+
+    assert (stricter, stricter) == (settings.read.value, settings.write.value)
+    assert (VERDICTS.index(project) < VERDICTS.index(own)) == bool(settings.notices)
+
+
+LOOSENING = {
+    "url": 'url = "https://evil.example/v1"',
+    "enabled": "enabled = true",
+    "account": '[replicate.accounts.work]\nstorage = "file"',
+    "account's url": '[replicate.accounts.default]\nurl = "https://evil.example/v1"',
+    "write": '[replicate.permissions]\nwrite = "allow"',
+    "rule": '[[replicate.rules]]\nfunctions = ["*"]\nverdict = "allow"',
+}
+
+
+@pytest.mark.parametrize("text", LOOSENING.values(), ids=LOOSENING)
+def test_what_an_untrusted_project_cannot_say(home, text):
+    """Nothing of it is taken, and the notices name the file and the command that would take it."""
+    home.own.write_text("[replicate]\nenabled = false\n")
+    before = home.load()
+    home.project.write_text(f"[replicate]\n{text}\n")
+    settings = home.load()
+
+    assert (before.url, before.enabled, before.write) == (settings.url, settings.enabled, settings.write)
+    assert (before.accounts, before.rules) == (settings.accounts, settings.rules)
+    assert str(home.project) in settings.notices[0]
+    assert "kosmo integrations:trust" in settings.notices[-1]
+
+
+def test_an_untrusted_project_may_disable_and_deny(home):
+    """Those are tightening."""
+    home.project.write_text(
+        '[replicate]\nenabled = false\n[[replicate.rules]]\nfunctions = ["delete_*"]\nverdict = "deny"\n'
+    )
+    settings = home.load()
+
+    assert (False, 1, ()) == (settings.enabled.value, len(settings.rules), settings.notices)
+
+
+def test_a_trusted_project_may_loosen_until_it_changes(home):
+    """Trust is for a file as it is; another byte, and it is a stranger's again."""
+    home.project.write_text(policy("allow", "allow"))
+    home.trust()
+
+    assert "allow" == home.load().write.value
+    home.project.write_text(policy("allow", "allow") + "# more\n")
+    assert "ask" == home.load().write.value
+
+
+def test_trust_is_for_one_place(home, tmp_path):
+    """The same bytes elsewhere are not trusted, and trust can be taken back."""
+    home.project.write_text(policy("allow", "allow"))
+    home.trust()
+    elsewhere = tmp_path / "elsewhere" / ".kosmo" / "config.toml"
+    elsewhere.parent.mkdir(parents=True)
+    elsewhere.write_bytes(home.project.read_bytes())
+
+    assert "ask" == config.load(home.environment, directory=str(tmp_path / "elsewhere")).write.value
+    assert trust.revoke(home.environment, str(home.project))
+    assert "ask" == home.load().write.value
+    assert not trust.revoke(home.environment, str(home.project))
+
+
+BROKEN = {
+    "no TOML": ("[replicate\n", "line 1"),
+    "not UTF-8": (b"\xff\xfe", "utf-8"),
+    "type": ("[replicate]\nenabled = 'yes'\n", "got `str` - at `$.replicate.enabled`"),
+    "verdict": ("[replicate.permissions]\nwrite = 'alow'\n", "Invalid enum value 'alow'"),
+    "misspelt permission": ("[replicate.permissions]\nwirte = 'deny'\n", "unknown field `wirte`"),
+    "no table": ("replicate = 3\n", "Expected `object`, got `int`"),
+}
+
+
+@pytest.mark.parametrize(("text", "why"), BROKEN.values(), ids=BROKEN)
+@pytest.mark.parametrize("which", ["own", "project"])
+def test_a_file_that_cannot_be_understood_stops(home, which, text, why):
+    """It may be one that forbids, so nothing goes on without it."""
+    path = getattr(home, which)
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+
+    with pytest.raises(ConfigurationError) as caught:
+        home.load()
+
+    assert str(path) in caught.value.message
+    assert why in caught.value.message
+
+
+def test_a_misspelt_key_is_told(home):
+    """It is kept and does nothing, which its owner should know."""
+    home.own.write_text("[replicate]\nenabeld = false\n[replicate.accounts.work]\nstorag = 'file'\n[other]\n")
+
+    assert {
+        f"{home.own}: other means nothing here",
+        f"{home.own}: replicate.enabeld means nothing here; did you mean enabled?",
+        f"{home.own}: replicate.accounts.work.storag means nothing here; did you mean storage?",
+    } == set(home.load().notices)
+
+
+def test_accounts_without_the_default_one(home):
+    """Those that a script may name beside it."""
+    assert [] == config.accounts(home.environment)
+    home.own.write_text("[replicate.accounts.work]\n[replicate.accounts.default]\n[replicate.accounts.art]\n")
+    assert ["art", "work"] == config.accounts(home.environment)
+
+
+@pytest.mark.parametrize(
+    ("environment", "expected"),
+    [
+        ({"HOME": "/h"}, "/h/.config/kosmolua"),
+        ({"HOME": "/h", "XDG_CONFIG_HOME": "/x"}, "/x/kosmolua"),
+        ({"HOME": "/h", "XDG_CONFIG_HOME": "relative"}, "/h/.config/kosmolua"),
+        ({"HOME": "/h", "KOSMO_CONFIG_DIR": "/k"}, "/k"),
+    ],
+)
+def test_where_configuration_is(environment, expected):
+    """As the XDG specification has it: a relative directory is as good as none."""
+    assert expected == paths.config_directory(environment)

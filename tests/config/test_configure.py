@@ -1,0 +1,285 @@
+"""Changing files: what was not meant stays as it was, byte for byte, and nobody's change is lost."""
+
+import os
+import stat
+import subprocess
+import sys
+import tomllib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kosmolua import config, credentials, trust
+from kosmolua.configure import Change, apply, edited
+from kosmolua.errors import ConfigurationError, CredentialError, KosmoError
+from kosmolua.rewrite import rewrite
+
+COMMENTED = """# my settings
+unknown = 1 # kept
+
+[replicate] # the provider
+enabled = false   # for now
+strange = [1, 2]
+
+[replicate.permissions]
+read = "allow" # all of them
+
+[other.table]
+x = 'y'
+"""
+
+
+@pytest.fixture
+def environment(tmp_path):
+    return {"KOSMO_CONFIG_DIR": str(tmp_path / "config"), "PYTHON_KEYRING_BACKEND": "keyring.backends.null.Keyring"}
+
+
+@pytest.fixture
+def own(tmp_path):
+    return tmp_path / "config" / "config.toml"
+
+
+@pytest.fixture
+def stored(tmp_path):
+    return tmp_path / "config" / "credentials.json"
+
+
+def test_comments_and_unknown_keys_stay():
+    """An edit changes its own line and no other."""
+    text = edited("f", COMMENTED.encode(), [(("replicate", "enabled"), True)]).decode()
+
+    assert COMMENTED.replace("enabled = false", "enabled = true") == text
+
+
+NAMES = st.sampled_from(["a", "b", "replicate", "x y", "ü.é", '"'])
+VALUES = st.one_of(st.none(), st.booleans(), st.text(st.characters(codec="utf-8"), max_size=20))
+EDITS = st.one_of(
+    st.tuples(st.tuples(NAMES, NAMES), VALUES),
+    st.tuples(st.tuples(NAMES), st.none()),
+)
+
+
+@given(st.lists(EDITS, max_size=8))
+def test_an_edit_does_what_it_says(edits):
+    """The file holds afterwards what a plain dictionary would, whatever the names and values are."""
+    content, expected = b"", {}
+    for (account, *key), value in edits:
+        content = edited("f", content, [(("replicate", "accounts", account, *key), value)])
+        if not key:
+            expected.pop(account, None)
+        elif value is None:
+            expected.get(account, {}).pop(key[0], None)
+        else:
+            expected.setdefault(account, {})[key[0]] = value
+
+    assert expected == tomllib.loads(content.decode()).get("replicate", {}).get("accounts", {})
+
+
+def test_an_edit_that_cannot_be_made_alone():
+    """Where the form of the file stands in the way, the line to write is told and nothing is changed."""
+    content = b'replicate.enabled = true\nreplicate.permissions = {read="ask"}\n'
+
+    with pytest.raises(ConfigurationError) as caught:
+        edited("f", content, [(("replicate", "accounts", "a", "storage"), "file")])
+
+    assert 'write it by hand: replicate.accounts.a.storage = "file"' == caught.value.hint
+
+
+def test_a_token_goes_to_the_file_where_there_is_no_keyring(environment, own, stored):
+    """Readable by its owner alone; the configuration knows where it is and not what."""
+    done = apply(Change(set={"api_key": " r8_token \n"}), environment)
+
+    assert ("file", ("api_key",)) == (done.storage, done.changed)
+    assert 0o600 == stat.S_IMODE(stored.stat().st_mode)
+    assert "r8_token" not in own.read_text()
+    assert "r8_token" == credentials.find(environment, config.load(environment).accounts).reveal()
+
+
+def test_the_environment_comes_first(environment):
+    """A token there wins over a stored one, for the default account; REPLICATE_API_KEY before the other."""
+    apply(Change(set={"api_key": "r8_stored"}), environment)
+    apply(Change(account="work", set={"api_key": "r8_work"}), environment)
+    accounts = config.load(environment).accounts
+    both = {**environment, "REPLICATE_API_TOKEN": "r8_b", "REPLICATE_API_KEY": " r8_a "}
+
+    assert ("r8_a", "REPLICATE_API_KEY") == (
+        credentials.find(both, accounts).reveal(),
+        credentials.find(both, accounts).origin,
+    )
+    assert "r8_work" == credentials.find(both, accounts, "work").reveal()
+    assert "r8_stored" == credentials.find({**environment, "REPLICATE_API_KEY": " "}, accounts).reveal()
+
+
+def test_an_account_is_forgotten(environment, own, stored):
+    """With its token, and others stay."""
+    apply(Change(account="work", set={"api_key": "r8_work", "url": "https://w.example/v1"}), environment)
+    apply(Change(account="art", set={"api_key": "r8_art"}), environment)
+    apply(Change(account="work", remove=True), environment)
+
+    assert ["art"] == config.accounts(environment)
+    assert "r8_work" not in stored.read_text()
+    with pytest.raises(ConfigurationError, match="no account is called 'work'"):
+        credentials.find(environment, config.load(environment).accounts, "work")
+
+
+def test_a_token_is_unset(environment):
+    """The account stays, without it; unsetting again changes nothing."""
+    apply(Change(account="work", set={"api_key": "r8_work"}), environment)
+
+    assert ("api_key",) == apply(Change(account="work", unset=("api_key",)), environment).changed
+    assert () == apply(Change(account="work", unset=("api_key",)), environment).changed
+    with pytest.raises(CredentialError, match="account 'work' has no API token"):
+        credentials.find(environment, config.load(environment).accounts, "work")
+
+
+WRONG = {
+    "unknown key": (Change(set={"apikey": "x"}), "no field 'apikey'"),
+    "unknown unset": (Change(unset=("nope",)), "no field 'nope'"),
+    "both": (Change(set={"url": "https://a.example"}, unset=("url",)), "set and unset"),
+    "empty token": (Change(set={"api_key": "  "}), "empty"),
+    "token with a space": (Change(set={"api_key": "r8 secretsecret"}), "not shown here"),
+    "url": (Change(set={"url": "ftp://x"}), "expected a URL"),
+    "account name": (Change(account="a b", set={"url": "https://a.example"}), "begins with a letter"),
+    "account named as a function": (Change(account="get_account", enabled=True), "name of a function"),
+    "no such account": (Change(account="wrk", remove=True), "no account is called 'wrk'"),
+    "nothing to move": (Change(storage="file"), "nothing is stored"),
+    "removed and set": (Change(remove=True, set={"url": "https://a.example"}), "removed and changed"),
+}
+
+
+@pytest.mark.parametrize(("change", "why"), WRONG.values(), ids=WRONG)
+def test_a_change_that_makes_no_sense(environment, own, stored, change, why):
+    """Is refused before anything is written, and its value is not in the message."""
+    with pytest.raises(KosmoError, match=why) as caught:
+        apply(change, environment)
+
+    assert not own.exists()
+    assert not stored.exists()
+    assert "secretsecret" not in f"{caught.value.message} {caught.value.hint}"
+
+
+@pytest.mark.parametrize("content", [b"{", b"[]", b'{"replicate": {"default": 3}}', b"\xff", b'{"replicate": null}'])
+def test_a_corrupt_store_is_never_overwritten(environment, stored, content):
+    """Reading and writing both say so, without its content, and leave it for its owner to repair."""
+    apply(Change(set={"api_key": "r8_one"}), environment)
+    stored.write_bytes(content)
+
+    with pytest.raises(CredentialError, match="cannot understand"):
+        apply(Change(account="work", set={"api_key": "r8_two"}), environment)
+    with pytest.raises(CredentialError, match="cannot understand"):
+        credentials.find(environment, config.load(environment).accounts)
+    assert content == stored.read_bytes()
+
+
+def test_a_corrupt_configuration_is_never_overwritten(environment, own):
+    """It is named, and stays as it is."""
+    own.parent.mkdir()
+    own.write_bytes(b"[replicate\n# half of it")
+
+    with pytest.raises(ConfigurationError, match="cannot understand"):
+        apply(Change(enabled=True), environment)
+    assert b"[replicate\n# half of it" == own.read_bytes()
+
+
+def test_a_store_that_others_can_read_is_refused(environment, stored):
+    """A token that others could read may have been; its owner is to know."""
+    apply(Change(set={"api_key": "r8_one"}), environment)
+    stored.chmod(0o644)
+
+    with pytest.raises(CredentialError, match=r"can be read by others \(mode 644\)") as caught:
+        credentials.find(environment, config.load(environment).accounts)
+    assert "chmod 600" in caught.value.hint
+
+
+def test_a_project_keeps_its_trust_by_its_owners_own_hand(environment, tmp_path):
+    """A file made or changed through configure is trusted; one that came with the project stays untrusted."""
+    apply(Change(permissions={"write": "allow"}, scope="project"), environment, str(tmp_path))
+    assert "allow" == config.load(environment, directory=str(tmp_path)).write.value
+    file = tmp_path / ".kosmo" / "config.toml"
+    file.write_text(file.read_text() + "# somebody else\n")
+    apply(Change(permissions={"read": "ask"}, scope="project"), environment, str(tmp_path))
+
+    assert not trust.is_trusted(environment, str(file), file.read_bytes())
+    assert "ask" == config.load(environment, directory=str(tmp_path)).write.value
+
+
+def test_a_token_never_goes_into_a_project(environment, tmp_path, own, stored):
+    """A project is shared; the token is its user's."""
+    apply(Change(set={"api_key": "r8_mine"}, permissions={"read": "ask"}, scope="project"), environment, str(tmp_path))
+
+    assert "r8_mine" not in (tmp_path / ".kosmo" / "config.toml").read_text()
+    assert "r8_mine" in stored.read_text()
+
+
+def test_a_link_stays_a_link(environment, own, tmp_path):
+    """Those who keep their files elsewhere find them there, changed."""
+    elsewhere = tmp_path / "dotfiles" / "config.toml"
+    elsewhere.parent.mkdir()
+    elsewhere.write_text(COMMENTED)
+    elsewhere.chmod(0o640)
+    own.parent.mkdir()
+    own.symlink_to(elsewhere)
+    apply(Change(enabled=True), environment)
+
+    assert own.is_symlink()
+    assert "enabled = true   # for now" in elsewhere.read_text()
+    assert 0o640 == stat.S_IMODE(elsewhere.stat().st_mode)
+
+
+def test_a_change_that_fails_leaves_the_file(tmp_path):
+    """And no other file beside it but the lock."""
+    path = tmp_path / "f"
+    path.write_bytes(b"before")
+
+    def fail(content):
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        rewrite(str(path), fail)
+    assert b"before" == path.read_bytes()
+    assert {"f", ".f.lock"} == set(os.listdir(tmp_path))
+
+
+def test_a_directory_that_cannot_be_written(tmp_path):
+    """A sentence, not a traceback."""
+    (tmp_path / "file").write_text("")
+
+    with pytest.raises(ConfigurationError, match="cannot write"):
+        rewrite(str(tmp_path / "file" / "config.toml"), lambda content: b"x")
+
+
+PROCESSES, CALLS, ACCOUNTS = 8, 125, 25
+WORKER = f"""
+import os, sys, tomllib
+from kosmolua.cli import main
+sys.stdout = sys.stderr = open(os.devnull, "w")
+me, path, wanted = sys.argv[1], sys.argv[2], {{}}
+for call in range({CALLS}):
+    account, url = f"p{{me}}a{{call % {ACCOUNTS}}}", f"https://h{{call}}.example/v1"
+    wanted[account] = url
+    token = f"api_key=r8_{{me}}_{{call}}"
+    arguments = ["integrations:configure", "--account", account, "--set", f"url={{url}}", "--set", token]
+    assert 0 == main([*arguments, "--storage", "file"]), arguments
+    with open(path, "rb") as file:
+        found = tomllib.load(file)["replicate"]["accounts"]
+    assert wanted == {{name: found[name]["url"] for name in wanted}}
+"""
+
+
+def test_a_thousand_changes_from_eight_processes(environment, own):
+    """Each finds after each of its changes all that it ever wrote, and at the end every value is there."""
+    running = [
+        subprocess.Popen([sys.executable, "-c", WORKER, str(me), str(own)], env={**os.environ, **environment})
+        for me in range(PROCESSES)
+    ]
+    assert [0] * PROCESSES == [process.wait(300) for process in running]
+    accounts = config.load(environment).accounts
+
+    assert PROCESSES * ACCOUNTS == len(accounts)
+    for me in range(PROCESSES):
+        for number in range(ACCOUNTS):
+            last = CALLS - ACCOUNTS + number
+            name = f"p{me}a{number}"
+            assert f"https://h{last}.example/v1" == accounts[name].url
+            assert f"r8_{me}_{last}" == credentials.find(environment, accounts, name).reveal()
