@@ -173,4 +173,7 @@ class ScriptError(KosmoError):
 
 
 class LimitError(KosmoError):
+    """A limit or a budget was reached; ``where`` is the script's own line, where that is known."""
+
     code = "limit_reached"
+    where: str | None = None

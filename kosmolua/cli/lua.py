@@ -34,13 +34,14 @@ def run(command: str, argv: list[str]) -> int:
     try:
         limits = Limits(parsed.cpu_limit, parsed.memory_limit, parsed.output_limit, parsed.time_limit)
         name, source = _source(parsed)
-        if parsed.isolation == "standard":
-            child = Child(limits)  # it starts while this process imports the rest
+        if parsed.isolation != "none":
+            child = Child(limits, parsed.isolation)  # it starts while this process imports the rest
         return _run(parsed, options, limits, child, name=name, source=source, args=script_args)
     except KosmoError as error:
-        from kosmolua.runtime.run import Result
+        from kosmolua.runtime.run import Result, isolation_of
 
-        failed = Result(error=error, duration=time.perf_counter() - began, isolation=parsed.isolation)
+        isolation = isolation_of(parsed.isolation, child)
+        failed = Result(error=error, duration=time.perf_counter() - began, isolation=isolation)
         return _tell(options, failed)
     finally:
         if child:
@@ -104,7 +105,12 @@ def _parser(command: str) -> options_.Parser:
     made.add_argument("file", nargs="?", metavar="FILE", help="the script; - or none: standard input")
     made.add_argument("--eval", "-e", metavar="CODE", help="run this text instead of a file")
     options_.add_shared(made)
-    made.add_argument("--isolation", choices=("standard", "none"), default="standard", help="none: in this process")
+    made.add_argument(
+        "--isolation",
+        choices=("standard", "strict", "none"),
+        default="standard",
+        help="strict: no compiler, and every layer of confinement or no run; none: in this process",
+    )
     size, seconds = options_.size, options_.seconds
     made.add_argument("--memory-limit", type=size, metavar="BYTES", default=_DEFAULTS.memory, help="default: 128M")
     made.add_argument("--cpu-limit", type=seconds, metavar="SECONDS", default=_DEFAULTS.cpu, help="default: 30")

@@ -198,7 +198,7 @@ def resolve(function: str) -> Operation:
 def _denied(operation: Operation, decision: Decision) -> PermissionDeniedError:
     return PermissionDeniedError(
         f"{operation.name}: the policy denies this {operation.access}: {decision.rule}",
-        hint=f"change the rule, or bypass it for trusted automation: --{operation.access} allow, or --force",
+        hint=f"{_how_to_allow(operation)}, or --force",
     )
 
 
@@ -210,5 +210,10 @@ def _unasked(operation: Operation, rule: str) -> PermissionDeniedError:
     return PermissionDeniedError(
         f"{operation.name}: this {operation.access} needs approval, and there is no terminal to ask on: {rule}",
         code="approval_required",
-        hint=f"allow it for this command: --{operation.access} allow, or bypass the policy: --force",
+        hint=f"{_how_to_allow(operation)}, or bypass the policy: --force",
     )
+
+
+def _how_to_allow(operation: Operation) -> str:
+    always = f"kosmo integrations:configure {catalogue.PROVIDER} --{operation.access} allow"
+    return f"allow it for this command: --{operation.access} allow, or for good: {always}"

@@ -27,7 +27,10 @@ Origin = tuple[bytes, str, int | None]
 
 
 class PlainTransport(httpx.BaseTransport):
-    """Keeps connections alive, one for each request under way. ``context`` verifies https servers."""
+    """Keeps connections alive, one for each request under way. For any number of threads.
+
+    ``context`` verifies the servers of https.
+    """
 
     def __init__(self, context: ssl.SSLContext) -> None:
         self._context = context
@@ -63,13 +66,15 @@ class PlainTransport(httpx.BaseTransport):
 
     def _take(self, origin: Origin) -> http.client.HTTPConnection | None:
         """A connection that was used last, is not old, and that the server has not closed meanwhile."""
-        waiting = self._idle.get(origin)
-        while waiting:
-            connection, since = waiting.pop()
+        waiting = self._idle.setdefault(origin, deque())
+        while True:
+            try:
+                connection, since = waiting.pop()
+            except IndexError:  # by another thread, perhaps, since one looked
+                return None
             if time.monotonic() - since < IDLE_SECONDS and not _readable(connection.sock):
                 return connection
             connection.close()
-        return None
 
     def _connect(self, origin: Origin, timeout: float | None) -> http.client.HTTPConnection:
         scheme, host, port = origin

@@ -12,13 +12,15 @@ MAX_FRAME = 64 * 1024 * 1024  # bytes that cross between a script and its host a
 class Limits(NamedTuple):
     """Bounds of one run. ``cpu`` and ``time`` (wall clock) are in seconds, ``memory`` (of Lua) and ``output`` in bytes.
 
-    None takes a bound away. There is no wall limit by default: waiting for a prediction may take an hour.
+    None takes a bound away. There is no wall limit by default: waiting for a prediction may take an hour. ``silence``
+    is how long, in seconds, a child may neither compute nor answer when it is its turn.
     """
 
     cpu: float | None = 30.0
     memory: int | None = 128 * 1024 * 1024
     output: int | None = 10 * 1024 * 1024
     time: float | None = None
+    silence: float | None = 10.0
 
 
 def _seconds(value: float | None) -> str:
@@ -38,11 +40,21 @@ _NAMES = {
 }
 
 
-def reached(name: str, limits: Limits) -> LimitError:
-    """The error for the limit of that name: which it was, what it stood at, and how to raise it."""
-    label, flag, unit = _NAMES[name]
-    return LimitError(
-        f"the script reached its {label} limit of {unit(getattr(limits, name))}",
-        hint=f"raise it with {flag}",
+def reached(name: str, limits: Limits, where: str | None = None) -> LimitError:
+    """The error for the limit of that name: which it was, what it stood at, how to raise it, and the script's line."""
+    error = LimitError(
+        f"the script reached its {_NAMES[name][0]} limit of {_NAMES[name][2](getattr(limits, name))}",
+        hint=f"raise it with {_NAMES[name][1]}",
         detail={"limit": name, "value": getattr(limits, name)},
+    )
+    error.where = where
+    return error
+
+
+def silent(limits: Limits) -> LimitError:
+    """The error for a child that stands still; its script is not to blame."""
+    return LimitError(
+        f"the script's process neither computed nor answered for {limits.silence:g} s",
+        hint="was it stopped from outside?",
+        detail={"limit": "silence", "value": limits.silence},
     )

@@ -9,15 +9,18 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from typing import Any, Literal, Protocol
+from math import isfinite
+from typing import Annotated, Any, Literal, Protocol, TypeVar
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import Meta, Raw, Struct
 
 from kosmolua.errors import CODES, KosmoError, LimitError, ScriptError
 from kosmolua.runtime import marshal
+from kosmolua.runtime.limits import Limits, reached
 
 MAX_SLEEP = 366 * 24 * 3600.0
+MAX_TEXT = 1 << 16  # characters of an error's text; Lua's side cuts it far below
 
 
 class Start(Struct, kw_only=True):
@@ -33,34 +36,38 @@ class Start(Struct, kw_only=True):
     memory: int | None = None
 
 
-class Call(Struct, tag="call", array_like=True, frozen=True):
+class _Frame(Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
+    """What a state may say. It may be anybody who says it, so nothing of it is believed that its type does not hold."""
+
+
+class Call(_Frame, tag="call", frozen=True):
     id: int
     account: str
     function: str
     arguments: Raw
 
 
-class Print(Struct, tag="print", array_like=True, frozen=True):
+class Print(_Frame, tag="print", frozen=True):
     stream: Literal[1, 2]
     text: bytes
 
 
-class Sleep(Struct, tag="sleep", array_like=True, frozen=True):
+class Sleep(_Frame, tag="sleep", frozen=True):
     id: int
     seconds: float
 
 
-class Time(Struct, tag="time", array_like=True, frozen=True):
+class Time(_Frame, tag="time", frozen=True):
     id: int
 
 
-class Done(Struct, tag="done", array_like=True, frozen=True):
+class Done(_Frame, tag="done", frozen=True):
     """The last frame: the returned values or a `Report`, the bytes Lua held at the end, and what ran it."""
 
     ok: bool
     value: Raw
-    memory: float
-    engine: str
+    memory: Annotated[float, Meta(ge=0, le=2**53)]
+    engine: Annotated[str, Meta(max_length=100)]
 
 
 class Report(Struct, frozen=True):
@@ -81,6 +88,7 @@ Frame = Call | Print | Sleep | Time | Done
 _decode: Callable[[bytes], Frame] = msgspec.msgpack.Decoder(Frame).decode
 _decode_report = msgspec.msgpack.Decoder(Report).decode
 _decode_values = msgspec.msgpack.Decoder(list[Any]).decode
+_T = TypeVar("_T")
 
 
 class Clock(Protocol):
@@ -107,13 +115,17 @@ class Port:
     in raises ``failure``.
     """
 
-    def __init__(self, handler: Handler, output: Output, clock: Clock | None = None) -> None:
+    def __init__(
+        self, handler: Handler, output: Output, clock: Clock | None = None, limits: Limits | None = None
+    ) -> None:
         self.done: Done | None = None
         self.failure: KosmoError | None = None
         self._handler = handler
         self._output = output
         self._clock = clock
         self._stopped = threading.Event()
+        self._limits = limits or Limits()
+        self._printed = 0
 
     def submit(self, frame: bytes) -> bytes | None:
         """Carry out one frame. The answer is for the state; None where it expects none."""
@@ -121,7 +133,7 @@ class Port:
             case Call() as call:
                 return self._call(call)
             case Print(stream, text):
-                self._output.write(stream, text)
+                self._print(stream, text)
             case Sleep(id_, seconds):
                 self._sleep(seconds)
                 return marshal.encode(("ok", id_, None))
@@ -140,12 +152,7 @@ class Port:
     def _checked(self, frame: bytes) -> Frame:
         if self._stopped.is_set() or self.done:
             raise self.failure or ScriptError("the script went on after its end", code="script_crashed")
-        try:
-            return _decode(frame)
-        except msgspec.MsgspecError as error:
-            raise ScriptError(
-                f"the script's process sent a frame that is none: {error}", code="script_crashed"
-            ) from None
+        return _believed(_decode, frame)
 
     def _call(self, call: Call) -> bytes:
         try:
@@ -154,6 +161,12 @@ class Port:
             raise
         except KosmoError as error:
             return marshal.encode(("error", call.id, error.to_dict()))
+
+    def _print(self, stream: Literal[1, 2], text: bytes) -> None:
+        self._output.write(stream, text)
+        self._printed += len(text)
+        if self._limits.output is not None and self._printed > self._limits.output:
+            raise reached("output", self._limits)
 
     def _sleep(self, seconds: float) -> None:
         if not 0 <= seconds <= MAX_SLEEP:
@@ -164,23 +177,43 @@ class Port:
             raise self.failure
 
 
+def _believed(decode: Callable[[Any], _T], frame: bytes | Raw) -> _T:
+    try:
+        return decode(frame)
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:  # msgspec lets some of Python's own through
+        raise ScriptError(f"the script's process sent a frame that is none: {error}", code="script_crashed") from None
+
+
 def results(done: Done) -> list[Any]:
-    """The values a script returned."""
-    return _decode_values(done.value)
+    """The values a script returned: plain data, as JSON knows it, and bytes."""
+    values = _believed(_decode_values, done.value)
+    try:
+        msgspec.json.encode(values, order="sorted")
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ScriptError(f"the script's process returned no plain data: {error}", code="script_crashed") from None
+    return values
 
 
 def error(done: Done) -> KosmoError:
     """The error a script ended with. Its code is believed as far as it decides an exit status, and no further."""
-    report = _decode_report(done.value)
+    report = _believed(_decode_report, done.value)
     code = report.code if report.code in CODES else "script_error"
     return ScriptError(
-        report.message,
+        report.message[:MAX_TEXT],
         code=code,
-        function=report.function,
-        hint=report.hint,
-        detail=report.detail,
-        status=int(report.status) if isinstance(report.status, float) else None,
-        retry_after=report.retry_after if isinstance(report.retry_after, float) else None,
-        where=report.where,
-        traceback=report.traceback or None,
+        function=_cut(report.function),
+        hint=_cut(report.hint),
+        detail=_cut(report.detail),
+        status=int(status) if (status := _number(report.status)) is not None else None,
+        retry_after=_number(report.retry_after),
+        where=_cut(report.where),
+        traceback=report.traceback[:MAX_TEXT] or None,
     )
+
+
+def _number(value: float | str | None) -> float | None:
+    return value if isinstance(value, float) and isfinite(value) else None
+
+
+def _cut(value: Any) -> Any:
+    return value[:MAX_TEXT] if isinstance(value, str) else value

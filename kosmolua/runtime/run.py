@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import os
-import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any, Literal
 
 from msgspec import Struct
 
-from kosmolua.errors import KosmoError, LimitError, UsageError
+from kosmolua.errors import KosmoError, LimitError, ScriptError, UsageError
 from kosmolua.runtime import marshal
 from kosmolua.runtime import port as port_
+from kosmolua.runtime.confine import LAYERS
 from kosmolua.runtime.isolate import Child
 from kosmolua.runtime.limits import Limits, reached
 from kosmolua.runtime.port import Clock, Handler, Output, Port, Start
+from kosmolua.runtime.watchdog import Watchdog
 
-Isolation = Literal["standard", "none"]
+Isolation = Literal["standard", "strict", "none"]
 MAX_SOURCE = 8 * 1024 * 1024
 
 
@@ -35,7 +35,7 @@ class Script(Struct, frozen=True, kw_only=True):
 
 class Result(Struct, frozen=True, kw_only=True):
     """How a run ended. ``results`` are the returned values; ``memory`` is what Lua held at the end, in bytes;
-    ``cpu`` (of a child) and ``duration`` are in seconds.
+    ``cpu`` (of a child) and ``duration`` are in seconds; ``isolation`` is as `isolation_of` tells it.
     """
 
     results: list[Any] = []
@@ -44,7 +44,7 @@ class Result(Struct, frozen=True, kw_only=True):
     cpu: float | None = None
     duration: float
     engine: str | None = None
-    isolation: Isolation
+    isolation: dict[str, Any]
 
 
 def run(
@@ -62,25 +62,28 @@ def run(
     Errors of the script and of its limits are in the result. Raises what the handler or the output raised, other
     than a `KosmoError`, and KeyboardInterrupt.
     """
+    if child and child.mode != isolation:
+        raise ValueError(f"the child was made for {child.mode} isolation, not {isolation}")
     limits = limits or Limits()
     began = time.perf_counter()
-    port = Port(handler, output, clock)
+    port = Port(handler, output, clock, limits)
+    values: list[Any] = []
     error: KosmoError | None = None
     try:
         start = _start(script)
-        if isolation == "standard":
-            child = child or Child(limits)
-        with _watchdog(limits, port, child):
+        if isolation != "none":
+            child = child or Child(limits, isolation)
+        if isolation == "strict":
+            start.cpu = limits.cpu  # Lua looks at the clock itself, and tells the line
+        with Watchdog(limits, port, child):
             _serve(start, port, limits, child)
+        values, error = _outcome(port, limits)
     except KosmoError as failure:
         error = failure
     finally:
         if child:
             child.close()
     done = port.done
-    values: list[Any] = []
-    if done and not error:
-        values, error = (port_.results(done), None) if done.ok else ([], _blamed(port_.error(done), limits))
     return Result(
         results=values,
         error=error,
@@ -88,8 +91,15 @@ def run(
         cpu=child.cpu_seconds if child else None,
         duration=time.perf_counter() - began,
         engine=done.engine if done else None,
-        isolation=isolation,
+        isolation=isolation_of(isolation, child),
     )
+
+
+def isolation_of(mode: Isolation, child: Child | None = None) -> dict[str, Any]:
+    """``{mode, layers, missing}``: the layers of confinement that held, and those that this machine did not give."""
+    layers = child.layers if child else []
+    missing = [name for name in LAYERS if name not in layers] if layers else []
+    return {"mode": mode, "layers": layers, "missing": missing}
 
 
 def _serve(start: Start, port: Port, limits: Limits, child: Child | None) -> None:
@@ -99,27 +109,6 @@ def _serve(start: Start, port: Port, limits: Limits, child: Child | None) -> Non
         from kosmolua.runtime import inline
 
         inline.run(start, port, limits)
-
-
-@contextmanager
-def _watchdog(limits: Limits, port: Port, child: Child | None) -> Iterator[None]:
-    """Ends the run when its time is over, whatever it does at that moment."""
-    if limits.time is None:
-        yield
-        return
-
-    def expire() -> None:
-        port.stop(reached("time", limits))
-        if child:
-            child.kill()
-
-    timer = threading.Timer(limits.time, expire)
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
 
 
 def _start(script: Script) -> Start:
@@ -140,8 +129,17 @@ def _start(script: Script) -> Start:
     )
 
 
+def _outcome(port: Port, limits: Limits) -> tuple[list[Any], KosmoError | None]:
+    if port.done is None:
+        raise ScriptError("the script ended without a word", code="script_crashed")
+    if port.done.ok:
+        return port_.results(port.done), None
+    return [], _blamed(port_.error(port.done), limits)
+
+
 def _blamed(error: KosmoError, limits: Limits) -> KosmoError:
     """The error itself, or where the script says that a limit ended it, that limit in full."""
     if error.code != "limit_reached" or isinstance(error, LimitError):
         return error
-    return reached("cpu" if error.message.startswith("cpu") else "memory", limits)
+    name = "cpu" if error.message.startswith("cpu") else "memory"
+    return reached(name, limits, getattr(error, "where", None))

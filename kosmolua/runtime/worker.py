@@ -1,35 +1,26 @@
 """The isolated child: one Lua state whose port is a pipe, and nothing else.
 
-Started with two descriptors (0 in, 1 out) and two numbers: bytes of memory for Lua, seconds of CPU. It imports no
-HTTP client, no keyring, no gate; what a script that breaks out of Lua finds here is an empty process.
+Started with two descriptors (0 in, 1 out) and four words: bytes of memory for Lua, seconds of CPU, the kind of
+isolation, and the host's process id. It imports no HTTP client, no keyring, no gate; what a script that breaks out of
+Lua finds here is an empty process. Its own first frame, in plain text, names the layers of confinement that hold.
 """
 
 from __future__ import annotations
 
 import os
-import resource
-import signal
 import sys
 
-from kosmolua.errors import EXIT_OUT_OF_MEMORY
+from kosmolua.errors import EXIT_FAILED, EXIT_OUT_OF_MEMORY
+from kosmolua.runtime import confine
 from kosmolua.runtime.state import State
 
-# What the interpreter, the JIT's machine code and buffers outside Lua's own count may take beside it.
-HEADROOM = 512 * 1024 * 1024
+TYPE_CHECKING = False  # as in kosmolua.errors
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 MARGIN = 1024 * 1024  # of Lua's memory that stays free when an answer is handed over
-
-
-def limit_process(memory: int | None, cpu: float | None) -> None:
-    """Bounds by the kernel. The timer ends the process at the exact time, the resource limit behind it for certain."""
-    if cpu is not None:
-        signal.setitimer(signal.ITIMER_PROF, cpu)
-        seconds = int(cpu) + 2
-        resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
-    if memory is not None:
-        size = HEADROOM + 2 * memory
-        resource.setrlimit(resource.RLIMIT_AS, (size, size))
-    for kind in (resource.RLIMIT_CORE, resource.RLIMIT_FSIZE):
-        resource.setrlimit(kind, (0, 0))
+# Seconds beyond the limit of CPU where Lua looks at the clock itself: it can tell the line, and should come first.
+GRACE = 0.25
 
 
 def serve(state: State, descriptor_in: int, descriptor_out: int) -> None:
@@ -39,7 +30,7 @@ def serve(state: State, descriptor_in: int, descriptor_out: int) -> None:
         return
 
     def submit(frame: bytes) -> int:
-        _write(descriptor_out, len(frame).to_bytes(4) + frame)
+        _send(descriptor_out, frame)
         return 1
 
     def wait() -> bytes | int:
@@ -60,20 +51,44 @@ def _read(descriptor: int, size: int) -> bytes:
     return bytes(found)
 
 
+def _send(descriptor: int, frame: bytes) -> None:
+    _write(descriptor, len(frame).to_bytes(4) + frame)
+
+
 def _write(descriptor: int, frame: bytes) -> None:
     rest = memoryview(frame)
     while rest:
         rest = rest[os.write(descriptor, rest) :]
 
 
-def main() -> None:
-    memory, cpu = (float(text) or None for text in sys.argv[-2:])
+def main(run: Callable[[State, int, int], None] = serve) -> None:
+    """Confine this process, say how far that went, and run what the host sends."""
+    memory, cpu = (float(text) or None for text in sys.argv[-4:-2])
+    strict, host = sys.argv[-2] == "strict", int(sys.argv[-1])
     os.closerange(3, os.sysconf("SC_OPEN_MAX"))  # what the host itself was given by its parent
     os.chdir("/")
     state = State(memory_limit=int(memory) if memory else None)
-    limit_process(int(memory) if memory else None, cpu)
+    if strict:
+        state.disable_compiler()
+    limits = int(memory) if memory else None, cpu and cpu + (GRACE if strict else 0)
+    layers = confine.confine(_kernel(state), *limits, strict=strict, host=host)
+    _send(1, " ".join(("ready", *layers)).encode())
+    if strict and confine.REQUIRED.difference(layers):
+        os._exit(0)  # the host, which has read this, says why
+    os._exit(_status(run, state))  # nothing here is worth a tidy end
+
+
+def _kernel(state: State) -> confine.Kernel:
+    return confine.Kernel(*state.kernel()) if state.has_ffi else confine.Kernel()
+
+
+def _status(run: Callable[[State, int, int], None], state: State) -> int:
+    """Run to the end. What went wrong is told in one line: a traceback would want to read files."""
     try:
-        serve(state, 0, 1)
+        run(state, 0, 1)
     except (state.memory_error, MemoryError):
-        os._exit(EXIT_OUT_OF_MEMORY)
-    os._exit(0)  # nothing here is worth a tidy end
+        return EXIT_OUT_OF_MEMORY
+    except BaseException as error:  # noqa: BLE001 - whatever it is, the host is told
+        _write(2, f"{type(error).__name__}: {error}".encode(errors="replace")[:1000])
+        return EXIT_FAILED
+    return 0

@@ -63,7 +63,8 @@ def test_the_envelope(server, live):
     )
     assert "marked" not in str(entry)
     assert envelope["memory_usage"] > 0
-    assert "standard" == envelope["meta"]["isolation"]
+    assert "standard" == envelope["meta"]["isolation"]["mode"]
+    assert {"process", "rlimits"} <= {*envelope["meta"]["isolation"]["layers"]}
     assert "LuaJIT" in envelope["meta"]["engine"]
 
 

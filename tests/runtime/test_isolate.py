@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from confined import by_superuser
 
 from kosmolua.errors import ScriptError
 from kosmolua.runtime import marshal
@@ -33,17 +34,25 @@ def test_the_child_holds_no_client_no_keyring_no_gate():
 
     forbidden = {"httpx", "httpcore", "ssl", "socket", "keyring", "msgspec", "http", "urllib", "pickle", "subprocess"}
     assert not forbidden & set(loaded)
-    allowed = {"kosmolua", "kosmolua.errors", "kosmolua.runtime", "kosmolua.runtime.state", "kosmolua.runtime.worker"}
+    allowed = {
+        "kosmolua",
+        "kosmolua.errors",
+        "kosmolua.runtime",
+        "kosmolua.runtime.confine",
+        "kosmolua.runtime.state",
+        "kosmolua.runtime.worker",
+    }
     assert allowed == {name for name in loaded if name.startswith("kosmolua")}
 
 
+@by_superuser
 def test_the_child_sees_no_environment_and_no_files_of_the_host(host, monkeypatch):
     """No variable and no descriptor of the host is in the child but the three pipes."""
     monkeypatch.setenv("REPLICATE_API_KEY", "r8_marked")
     seen = {}
 
     def handler(*_):
-        pid = child._pid
+        pid = child.pid
         seen["environment"] = Path(f"/proc/{pid}/environ").read_bytes()
         seen["descriptors"] = sorted(os.listdir(f"/proc/{pid}/fd"))
         seen["command"] = Path(f"/proc/{pid}/cmdline").read_bytes()
@@ -79,7 +88,7 @@ def test_a_crash_is_told_as_one(host):
     child = Child(Limits())
 
     def handler(*_):
-        os.kill(child._pid, signal.SIGSEGV)
+        os.kill(child.pid, signal.SIGSEGV)
         return {}
 
     with pytest.raises(ScriptError, match=r"crashed the Lua interpreter \(SIGSEGV\)") as caught:
@@ -93,7 +102,7 @@ def test_a_child_killed_from_outside_is_told_as_such(host):
     child = Child(Limits())
 
     def handler(*_):
-        os.kill(child._pid, signal.SIGKILL)
+        os.kill(child.pid, signal.SIGKILL)
         return {}
 
     with pytest.raises(ScriptError, match="killed from outside"):

@@ -1,0 +1,219 @@
+"""What a child gives up before it reads a script, so that whoever breaks out of Lua has gained an empty process.
+
+Each layer says whether it holds: a kernel may be too old, or a container may forbid it. The numbers are those of the
+kernel's headers: prctl.h, seccomp.h, bpf_common.h, landlock.h, and two machines' tables of system calls.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import resource
+import signal
+import sys
+
+TYPE_CHECKING = False  # as in kosmolua.errors
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+LAYERS = ("process", "rlimits", "no_new_privs", "landlock", "seccomp")
+REQUIRED = frozenset({"landlock", "seccomp"})  # without them no run is called strict
+# What the interpreter, the JIT's machine code and buffers outside Lua's own count may take beside it.
+HEADROOM = 512 * 1024 * 1024
+
+PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_NO_NEW_PRIVS = 1, 4, 38
+LANDLOCK_VERSION = 1
+SECCOMP_FILTER, SECCOMP_ACTION_AVAILABLE = 1, 2
+KILL, ALLOW = 0x80000000, 0x7FFF0000
+PROT_EXEC, PROT_WRITE_EXEC = 4, 6
+
+_ANYWHERE = {"landlock_create_ruleset": 444, "landlock_restrict_self": 446}
+# Beside those that lock (prctl, seccomp) and those whose arguments are looked at (read to mprotect), all that LuaJIT,
+# malloc and two pipes need: seen with strace, and what clocks and restarts may come to on another machine.
+_NUMBERS = {
+    "x86_64": {
+        "arch": 0xC000003E, "prctl": 157, "seccomp": 317, "read": 0, "write": 1, "mmap": 9, "mprotect": 10,
+        "futex": 202, "munmap": 11, "mremap": 25, "brk": 12, "madvise": 28, "clock_gettime": 228, "clock_getres": 229,
+        "gettimeofday": 96, "time": 201, "rt_sigreturn": 15, "restart_syscall": 219, "sched_yield": 24, "exit": 60,
+        "exit_group": 231,
+    },
+    "aarch64": {
+        "arch": 0xC00000B7, "prctl": 167, "seccomp": 277, "read": 63, "write": 64, "mmap": 222, "mprotect": 226,
+        "futex": 98, "munmap": 215, "mremap": 216, "brk": 214, "madvise": 233, "clock_gettime": 113,
+        "clock_getres": 114, "gettimeofday": 169, "rt_sigreturn": 139, "restart_syscall": 128, "sched_yield": 124,
+        "exit": 93, "exit_group": 94,
+    },
+}  # fmt: skip
+
+
+class Kernel:
+    """System calls by name. ``call`` takes a number and at most five integers or bytes, ``install`` a number and a
+    seccomp filter. Both answer as the kernel does: a refusal is its error number, negative. Without them all is one.
+    """
+
+    def __init__(
+        self, call: Callable[..., int] | None = None, install: Callable[[int, bytes], int] | None = None
+    ) -> None:
+        known = sys.platform == "linux" and sys.maxsize > 1 << 32
+        self.numbers = _NUMBERS.get(os.uname().machine, {}) if known else {}
+        self._call, self._install = call, install
+
+    def __call__(self, name: str, *words: int | bytes) -> int:
+        number = self.numbers and (self.numbers.get(name) or _ANYWHERE[name])
+        return int(self._call(number, *words)) if self._call and number else -errno.ENOSYS
+
+    def install(self, code: bytes) -> int:
+        return int(self._install(self.numbers["seccomp"], code)) if self._install and self.numbers else -errno.ENOSYS
+
+
+def confine(kernel: Kernel, memory: int | None, cpu: float | None, *, strict: bool, host: int) -> list[str]:
+    """Give up everything, for good, and return the names of the layers that hold. ``host`` is whom to die with."""
+    steps: dict[str, Callable[[], bool]] = {
+        "process": lambda: hide(kernel, host),
+        "no_new_privs": lambda: kernel("prctl", PR_SET_NO_NEW_PRIVS, 1) == 0,
+        "landlock": lambda: leave_files(kernel),  # it takes a descriptor to set up, of which the next leaves none
+        "rlimits": lambda: limit_resources(memory, cpu),
+        "seccomp": lambda: bool(kernel.numbers) and kernel.install(program(kernel.numbers, strict=strict)) == 0,
+    }
+    held = {name for name, step in steps.items() if step()}
+    return [name for name in LAYERS if name in held]
+
+
+def hide(kernel: Kernel, host: int) -> bool:
+    """Die with the host's thread that started this process, and let no other process of this user look in."""
+    held = kernel("prctl", PR_SET_PDEATHSIG, signal.SIGKILL) == 0 and kernel("prctl", PR_SET_DUMPABLE, 0) == 0
+    if os.getppid() != host:
+        os._exit(0)  # the host was gone before it could be waited for
+    return held
+
+
+def limit_resources(memory: int | None, cpu: float | None) -> bool:
+    """The timer ends the process at the exact time, the limit of CPU stands behind it."""
+    if cpu is not None:
+        signal.setitimer(signal.ITIMER_PROF, cpu)
+        resource.setrlimit(resource.RLIMIT_CPU, (int(cpu) + 2, int(cpu) + 3))
+    if memory is not None:
+        resource.setrlimit(resource.RLIMIT_AS, (HEADROOM + 2 * memory,) * 2)
+    for kind in (resource.RLIMIT_CORE, resource.RLIMIT_FSIZE, resource.RLIMIT_NOFILE, resource.RLIMIT_NPROC):
+        resource.setrlimit(kind, (0, 0))
+    return True
+
+
+# Landlock ---------------------------------------------------------------------------------------------------------
+
+
+def leave_files(kernel: Kernel) -> bool:
+    """Refuse every path, and what else of the world outside this kernel's Landlock can refuse."""
+    version = kernel("landlock_create_ruleset", 0, 0, LANDLOCK_VERSION)
+    if version < 1:
+        return False
+    rules = ruleset(version)
+    descriptor = kernel("landlock_create_ruleset", rules, len(rules), 0)
+    if descriptor < 0:
+        return False
+    held = kernel("landlock_restrict_self", descriptor, 0) == 0
+    os.close(descriptor)
+    return held
+
+
+def ruleset(version: int) -> bytes:
+    """Every right that this version knows: of files, of TCP (4), and to signal and connect out of the domain (6)."""
+    files = {1: 13, 2: 14, 3: 15, 4: 15}.get(version, 16)  # how many there are
+    rights = [(1 << files) - 1, *([3] if version >= 4 else []), *([3] if version >= 6 else [])]  # noqa: PLR2004
+    return b"".join(word.to_bytes(8, sys.byteorder) for word in rights)
+
+
+# Seccomp ----------------------------------------------------------------------------------------------------------
+
+
+def program(numbers: dict[str, int], *, strict: bool) -> bytes:
+    """The filter: what is listed, with arguments that make sense for it, or the end of the process by SIGSYS.
+
+    Executable memory is never mapped, so never of a file. The JIT may make its own so, if not writable as well.
+    """
+    checks = {
+        "read": _check(16, 0xFFFFFFFF, 0),
+        "write": _check(16, 0xFFFFFFFF, 1, 2),
+        "mmap": _check(32, PROT_EXEC, 0),
+        "mprotect": _check(32, PROT_EXEC, 0) if strict else _check(32, PROT_WRITE_EXEC, 0, 2, 4),
+    }
+    plain = [name for name in numbers if name not in (*checks, "arch", "prctl", "seccomp")]
+    listed = [*checks.items(), *((name, _end(ALLOW)) for name in plain)]
+    arch = _step(_LOAD, 4) + _step(_JUMP_IF, numbers["arch"], 1, 0) + _end(KILL)
+    return arch + _step(_LOAD, 0) + b"".join(_when(numbers[name], body) for name, body in listed) + _end(KILL)
+
+
+_LOAD, _AND, _JUMP_IF, _END = 0x20, 0x54, 0x15, 0x06
+
+
+def _step(operation: int, value: int, if_true: int = 0, if_false: int = 0) -> bytes:
+    return operation.to_bytes(2, "little") + bytes((if_true, if_false)) + value.to_bytes(4, "little")
+
+
+def _end(action: int) -> bytes:
+    return _step(_END, action)
+
+
+def _when(value: int, body: bytes) -> bytes:
+    return _step(_JUMP_IF, value, 0, len(body) // 8) + body
+
+
+def _check(offset: int, mask: int, *allowed: int) -> bytes:
+    """Look at the argument there (its lower half, which the kernel takes for these calls), and decide."""
+    cases = b"".join(_when(value, _end(ALLOW)) for value in allowed)
+    return _step(_LOAD, offset) + _step(_AND, mask) + cases + _end(KILL)
+
+
+# The host's side --------------------------------------------------------------------------------------------------
+
+
+def conceal() -> bool:
+    """Let no other process of this user read this one's memory: what keeps the host's token from its own child.
+
+    It stays so; a process that the host starts begins anew. It changes nothing for the superuser.
+    """
+    if sys.platform != "linux":
+        return False
+    try:
+        import _ctypes  # what `ctypes.CDLL(None).prctl` calls; importing ctypes would add 1.5 ms to every start
+    except ImportError:
+        return False
+    prctl = _ctypes.dlsym(_ctypes.dlopen(None, 0), "prctl")  # type: ignore[arg-type] # None: this very program
+    return bool(_ctypes.call_function(prctl, (PR_SET_DUMPABLE, 0, 0, 0, 0)) == 0)
+
+
+def available() -> dict[str, bool | str]:
+    """For each layer True, or in words why this machine has it not. Applies none of them."""
+    if sys.platform != "linux":
+        return {name: name == "rlimits" or f"needs Linux, this is {sys.platform}" for name in LAYERS}
+    kernel = Kernel(_host_call)
+    if not kernel.numbers:
+        why = f"no table of system calls for {os.uname().machine}; there are {' and '.join(_NUMBERS)}"
+        return {name: name == "rlimits" or why for name in LAYERS}
+    return {
+        "process": True,
+        "rlimits": True,
+        "no_new_privs": True,
+        "landlock": _landlock_reason(kernel("landlock_create_ruleset", 0, 0, LANDLOCK_VERSION)),
+        "seccomp": _seccomp_reason(kernel("seccomp", SECCOMP_ACTION_AVAILABLE, 0, KILL.to_bytes(4, sys.byteorder))),
+    }
+
+
+def _landlock_reason(answer: int) -> bool | str:
+    if answer == -errno.EOPNOTSUPP:
+        return "the kernel has Landlock, but it is not switched on: see lsm= on its command line"
+    return answer > 0 or f"the kernel has no Landlock, which needs Linux 5.13 ({os.strerror(-answer)})"
+
+
+def _seccomp_reason(answer: int) -> bool | str:
+    return answer == 0 or f"the kernel takes no seccomp filter that ends a process ({os.strerror(-answer)})"
+
+
+def _host_call(number: int, *words: int | bytes) -> int:
+    import ctypes
+
+    library = ctypes.CDLL(None, use_errno=True)
+    library.syscall.restype = ctypes.c_long
+    typed = (ctypes.c_char_p(word) if isinstance(word, bytes) else ctypes.c_long(word) for word in (*words, 0, 0, 0))
+    answer = int(library.syscall(ctypes.c_long(number), *typed))
+    return answer if answer >= 0 else -ctypes.get_errno()

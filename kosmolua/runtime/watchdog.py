@@ -1,0 +1,97 @@
+"""Ends a run from outside, whatever it does at that moment.
+
+A child limits itself as well, which is more exact; this holds when it no longer does as it should.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from typing import TYPE_CHECKING
+
+from kosmolua.runtime.confine import HEADROOM
+from kosmolua.runtime.limits import Limits, reached, silent
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from kosmolua.errors import LimitError
+    from kosmolua.runtime.isolate import Child
+    from kosmolua.runtime.port import Port
+
+TICK = 0.1  # seconds between two looks
+# Seconds of CPU beyond the limit: the child's start counts here and not there, and its own timer should come first,
+# behind Lua's, which tells the line.
+GRACE = 0.35
+
+
+class Watchdog:
+    """Looks at a run until it is over, from a thread of its own; without a child, at the time alone."""
+
+    def __init__(self, limits: Limits, port: Port, child: Child | None) -> None:
+        self._limits = limits
+        self._port = port
+        self._child = child
+        self._deadline = time.monotonic() + limits.time if limits.time is not None else None
+        self._over = threading.Event()
+        self._silent = 0.0
+        self._seen: tuple[int, float] = (0, 0.0)
+
+    def __enter__(self) -> None:
+        if self._child or self._deadline:
+            threading.Thread(target=self._watch, name="kosmolua-watchdog", daemon=True).start()
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._over.set()
+
+    def _watch(self) -> None:
+        while not self._over.wait(self._pause()):
+            error = self._finding()
+            if error:
+                self._port.stop(error)
+                if self._child:
+                    self._child.kill()
+                return
+
+    def _pause(self) -> float:
+        left = self._deadline - time.monotonic() if self._deadline else TICK
+        return max(0.0, min(TICK, left)) if self._child else max(0.0, left)
+
+    def _finding(self) -> LimitError | None:
+        limits, child = self._limits, self._child
+        if self._deadline and time.monotonic() >= self._deadline:
+            return reached("time", limits)
+        if not child:
+            return None
+        cpu = processor_seconds(child.pid)
+        if limits.cpu is not None and cpu > limits.cpu + GRACE:
+            return reached("cpu", limits)
+        if limits.memory is not None and resident_bytes(child.pid) > HEADROOM + 2 * limits.memory:
+            return reached("memory", limits)
+        return self._silence(child, cpu)
+
+    def _silence(self, child: Child, cpu: float) -> LimitError | None:
+        """Counted in looks, not by the clock: this process may itself have been stopped for an hour."""
+        seen = (child.turns, cpu)
+        self._silent = self._silent + TICK if child.has_turn and seen == self._seen else 0.0
+        self._seen = seen
+        over = self._limits.silence is not None and self._silent >= self._limits.silence
+        return silent(self._limits) if over else None
+
+
+def processor_seconds(pid: int) -> float:
+    """The CPU time of a process, or 0 where this system does not tell it."""
+    try:
+        return time.clock_gettime(~pid << 3 | 2)  # how Linux numbers the clocks of processes
+    except OSError:
+        return 0.0
+
+
+def resident_bytes(pid: int) -> int:
+    """The memory of a process, or 0 where this system does not tell it."""
+    try:
+        with open(f"/proc/{pid}/statm", "rb") as file:
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, IndexError):
+        return 0

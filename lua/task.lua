@@ -1,0 +1,307 @@
+-- Tasks: several things at once in one script. A task is a coroutine that hands its turn on while it waits for the
+-- host or for another task. The script's main chunk is none: while it waits, the tasks run.
+-- The host carries requests out at the same time, and answers in whatever order it can.
+
+local use = ...
+local guard = use("guard") -- in a process that is shared it watches over every coroutine and every pcall
+
+local M = {}
+
+local error, ipairs, next, select, setmetatable, tostring, type = error, ipairs, next, select, setmetatable, tostring,
+  type
+local status, yield, isyieldable = coroutine.status, coroutine.yield, coroutine.isyieldable
+local format, floor, min = string.format, math.floor, math.min
+local unpack = table.unpack or unpack
+
+local DEFAULT_LIMIT = 8
+local SUSPEND = {} -- what a coroutine yields when it waits, and not for the script's own reasons
+
+local receive -- gives the next answer: id, answer
+local current -- the task that runs; nil in the main chunk
+local living -- how many tasks have not ended
+local unseen -- tasks that failed, whose failure nobody has asked for
+local last_id, outstanding
+local waiting -- id -> what to do with its answer
+local ready, first, last -- tasks to be resumed, in their order
+
+--- Connects to the host and begins anew: `source()` blocks until there is an answer, and returns the request's id and
+--- the answer.
+function M.connect(source)
+  receive, current, living, unseen, last_id, outstanding = source, nil, 0, {}, 0, 0
+  waiting, ready, first, last = {}, {}, 1, 0
+end
+
+-- Turns --------------------------------------------------------------------------------------------------------
+
+local function enqueue(task, ...)
+  last = last + 1
+  ready[last] = { task, select("#", ...), ... }
+end
+
+-- Ends a task, or whatever else can be waited for, with what those who wait are to get.
+local function settle(task, ok, ...)
+  task.state = ok and "done" or "failed"
+  task.count, task.values = select("#", ...), { ... }
+  for _, waiter in ipairs(task.waiters) do
+    enqueue(waiter)
+  end
+end
+
+local function finish_task(task, ok, ...)
+  living = living - 1
+  settle(task, ok, ...)
+  if not ok and #task.waiters == 0 and not task.watched then unseen[task] = true end
+end
+
+local function turn_over(before, task, ok, ...)
+  current = before
+  if task.state ~= "running" then return end -- canceled in its own turn
+  if not ok then return finish_task(task, false, (...)) end
+  if status(task.co) == "dead" then return finish_task(task, true, ...) end
+  if (...) ~= SUSPEND then finish_task(task, false, "coroutine.yield in a task, and in no coroutine of the script") end
+end
+
+local function continue(task, ...)
+  if task.state ~= "running" then return end
+  local before = current
+  current = task
+  return turn_over(before, task, guard.resume(task.co, ...))
+end
+
+local function take_answer()
+  local id, answer = receive()
+  local take = waiting[id]
+  if not take then error("the host answered a request that nobody made", 0) end
+  waiting[id] = nil
+  outstanding = outstanding - 1
+  take(answer)
+end
+
+-- Lets one task go on, or waits for one answer. False where there is nothing to wait for.
+local function step()
+  if first > last then
+    if outstanding == 0 then return false end
+    take_answer()
+    return true
+  end
+  local item = ready[first]
+  ready[first] = nil
+  first = first + 1
+  if first > last then
+    first, last = 1, 0
+  end
+  continue(item[1], unpack(item, 3, item[2] + 2))
+  return true
+end
+
+local function run_until(is_over)
+  while not is_over() do
+    if not step() then error("the tasks wait for each other, and for nothing else", 0) end
+  end
+end
+
+-- Waiting ------------------------------------------------------------------------------------------------------
+
+-- Whether the running code can hand its turn on: it is in a task, and no C function lies between.
+local function can_suspend() return current ~= nil and isyieldable() end
+
+--- Makes a request and waits for its answer. `send(id, alone)` sends it; where nothing else could go on meanwhile it
+--- is told so, and the host may take the short way.
+function M.ask(send)
+  last_id = last_id + 1
+  local id, task, found = last_id, current, nil
+  send(id, living == 0 and outstanding == 0)
+  outstanding = outstanding + 1
+  if can_suspend() then
+    waiting[id] = function(answer) enqueue(task, answer) end
+    return yield(SUSPEND)
+  end
+  waiting[id] = function(answer) found = answer end
+  run_until(function() return found ~= nil end)
+  return found
+end
+
+local function wait_for(task)
+  if task.state ~= "running" then return end
+  if can_suspend() then
+    task.waiters[#task.waiters + 1] = current
+    yield(SUSPEND)
+  else
+    task.watched = true
+    run_until(function() return task.state ~= "running" end)
+  end
+end
+
+-- A script's own coroutines -----------------------------------------------------------------------------------
+
+-- What resuming gave. A coroutine that waits looks as if it had not yielded: the wait is passed on to its resumer.
+local function passing(co, ok, value, ...)
+  if not ok or value ~= SUSPEND then return ok, value, ... end
+  return passing(co, guard.resume(co, yield(SUSPEND)))
+end
+
+local function restored(task, ...)
+  current = task
+  return ...
+end
+
+local function unwrapped(ok, ...)
+  if not ok then error((...), 0) end
+  return ...
+end
+
+--- `coroutine.resume` for scripts. A request within a coroutine that the script made suspends the task it is in; where
+--- that cannot be, since C resumes it, the request blocks.
+function M.resume(co, ...)
+  if current == nil or isyieldable() then return passing(co, guard.resume(co, ...)) end
+  local task = current
+  current = nil
+  return restored(task, guard.resume(co, ...))
+end
+
+--- `coroutine.wrap` for scripts.
+function M.wrap(f)
+  local co = guard.create(f)
+  return function(...) return unwrapped(M.resume(co, ...)) end
+end
+
+-- Tasks --------------------------------------------------------------------------------------------------------
+
+local Task = {}
+
+local function handle() return { state = "running", waiters = {}, children = {} } end
+
+local handles = setmetatable({}, { __mode = "k" }) -- what a script holds -> the task; its fields are no business of it
+
+--- Starts a task that calls `f(...)`, and returns its handle. It begins when the caller first waits for something.
+function M.spawn(f, ...)
+  local task = handle()
+  task.co = guard.create(f)
+  if current then current.children[task] = true end
+  living = living + 1
+  enqueue(task, ...)
+  local shown = setmetatable({}, Task)
+  handles[shown] = task
+  return shown, task
+end
+
+local function cancel(task)
+  if task.state ~= "running" then return false end
+  settle(task, false, { code = "canceled", message = "the task was canceled" })
+  task.state = "canceled"
+  living = living - 1
+  for child in next, task.children do
+    cancel(child)
+  end
+  if task == current then yield(SUSPEND) end -- never resumed
+  return true
+end
+
+local function outcome(task)
+  unseen[task] = nil
+  if task.state ~= "done" then error(task.values[1], 0) end
+  return unpack(task.values, 1, task.count)
+end
+
+local methods = {}
+Task.__index = methods
+Task.__metatable = false
+
+local function task_of(shown, method)
+  local task = handles[shown]
+  if not task then error(format("task:%s: expected a task, as spawn returns it, got a %s", method, type(shown)), 0) end
+  return task
+end
+
+--- Waits until the task has ended. Returns what its function returned, or raises what it raised.
+function methods.await(shown)
+  local task = task_of(shown, "await")
+  if task == current then error("a task cannot wait for itself", 0) end
+  wait_for(task)
+  return outcome(task)
+end
+
+--- Ends the task where it waits, and the tasks that it started; what it asked its host for is done all the same.
+--- Returns whether there was something to end.
+function methods.cancel(shown) return cancel(task_of(shown, "cancel")) end
+
+--- "running", "done", "failed" or "canceled".
+function methods.status(shown) return task_of(shown, "status").state end
+
+--- Lets every task come to its end. Raises the failure of one that nobody waited for.
+function M.finish()
+  run_until(function() return living == 0 end)
+  local failed = next(unseen)
+  if failed then error(failed.values[1], 0) end
+end
+
+-- Several at once ----------------------------------------------------------------------------------------------
+
+local function spawn_all(count, f)
+  local tasks = {}
+  for i = 1, count do
+    local _, task = M.spawn(f, i)
+    tasks[i] = task
+  end
+  return tasks
+end
+
+-- Waits for something that the tasks will settle, and ends those that have not ended then.
+local function join(goal, tasks)
+  wait_for(goal)
+  for _, task in ipairs(tasks) do
+    cancel(task)
+  end
+  return outcome(goal)
+end
+
+local function workers(options, count)
+  local limit = options.limit or DEFAULT_LIMIT
+  if type(limit) ~= "number" or limit < 1 then
+    error("parallel: expected a limit of 1 or more, got " .. tostring(limit), 0)
+  end
+  return min(floor(limit), count)
+end
+
+--- Calls `f(item, index)` for each item, at most `options.limit` (8) at once. Returns the results in the order of the
+--- items. The first error ends the rest and is raised; with `on_error = "collect"` each result is
+--- `{ ok = true, value = … }` or `{ ok = false, error = … }` instead.
+function M.parallel(items, f, options)
+  options = options or {}
+  local collect, count = options.on_error == "collect", #items
+  local results, goal, taken, left = {}, handle(), 0, count
+  local function take_one(index, ok, value)
+    left = left - 1
+    if collect then
+      results[index] = ok and { ok = true, value = value } or { ok = false, error = value }
+    elseif ok then
+      results[index] = value
+    elseif goal.state == "running" then
+      settle(goal, false, value)
+    end
+    if left == 0 and goal.state == "running" then settle(goal, true, results) end
+  end
+  local function work()
+    while taken < count and goal.state == "running" do
+      taken = taken + 1
+      local index = taken
+      take_one(index, guard.pcall(f, items[index], index))
+    end
+  end
+  if count == 0 then return results end
+  return join(goal, spawn_all(workers(options, count), work))
+end
+
+--- Calls the functions at once. Returns what the first that succeeds returns, and ends the others. Raises the error of
+--- the last where all fail.
+function M.race(functions)
+  local goal, left = handle(), #functions
+  if left == 0 then error("race: expected a list of functions, got none", 0) end
+  local function take(ok, ...)
+    left = left - 1
+    if goal.state == "running" and (ok or left == 0) then settle(goal, ok, ...) end
+  end
+  return join(goal, spawn_all(left, function(i) take(guard.pcall(functions[i])) end))
+end
+
+return M

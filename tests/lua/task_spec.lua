@@ -1,0 +1,322 @@
+-- The scheduler against a host of tables: requests are kept, and answered in the order that the host likes.
+
+local tests = {}
+
+-- A fresh scheduler and its host. `host.order` picks the next request to answer: by default the oldest.
+local function fresh(use)
+  local task = use("task")
+  local host = { open = {}, log = {}, most = 0, alone = 0 }
+  function host.order() return 1 end
+  task.connect(function()
+    assert(#host.open > 0, "the scheduler waits for an answer, and nothing is open")
+    local item = table.remove(host.open, host.order(host.open))
+    host.log[#host.log + 1] = item.what
+    return item.id, { item.what }
+  end)
+  local function ask(what)
+    return task.ask(function(id, alone)
+      host.open[#host.open + 1] = { id = id, what = what }
+      host.most = math.max(host.most, #host.open)
+      if alone then host.alone = host.alone + 1 end
+    end)[1]
+  end
+  return task, ask, host
+end
+
+local function newest(host)
+  function host.order(open) return #open end
+end
+
+local function raises(f, ...)
+  local ok, why = pcall(f, ...)
+  assert(not ok, "expected an error")
+  return type(why) == "table" and why.message or why
+end
+
+local function eq(expected, actual)
+  assert(expected == actual, ("expected %s, got %s"):format(tostring(expected), tostring(actual)))
+end
+
+tests["a request of the main chunk is alone"] = function(use)
+  local _, ask, host = fresh(use)
+  eq("a", ask("a"))
+  eq(1, host.alone)
+end
+
+tests["tasks wait at the same time"] = function(use)
+  local task, ask, host = fresh(use)
+  newest(host)
+  local a, b = task.spawn(ask, "a"), task.spawn(ask, "b")
+  eq("a", a:await())
+  eq("b", b:await())
+  eq("b,a", table.concat(host.log, ","))
+  eq(0, host.alone)
+end
+
+tests["a task gives several values, nils among them"] = function(use)
+  local task = fresh(use)
+  local a = task.spawn(function(...) return ... end, nil, 2, nil)
+  eq(3, select("#", a:await()))
+  eq(2, (select(2, a:await())))
+  eq("done", a:status())
+end
+
+tests["an error is raised where it is awaited, as it was"] = function(use)
+  local task = fresh(use)
+  local thrown = { message = "no" }
+  local a = task.spawn(function() error(thrown) end)
+  local ok, why = pcall(a.await, a)
+  assert(not ok and why == thrown)
+  task.finish()
+end
+
+tests["an error that nobody awaits is raised at the end"] = function(use)
+  local task = fresh(use)
+  task.spawn(function() error("lost", 0) end)
+  eq("lost", raises(task.finish))
+end
+
+tests["the end waits for every task"] = function(use)
+  local task, ask, host = fresh(use)
+  task.spawn(function()
+    ask("a")
+    ask("b")
+  end)
+  task.finish()
+  eq("a,b", table.concat(host.log, ","))
+end
+
+tests["the main chunk's requests let tasks go on"] = function(use)
+  local task, ask, host = fresh(use)
+  local a = task.spawn(function() return ask("a") .. ask("b") end)
+  eq("m", ask("m"))
+  eq("ab", a:await())
+end
+
+tests["parallel keeps the order of its items and its limit"] = function(use)
+  local task, ask, host = fresh(use)
+  newest(host)
+  local items = {}
+  for i = 1, 20 do
+    items[i] = "i" .. i
+  end
+  local results = task.parallel(items, function(item, index) return ask(item) .. ":" .. index end, { limit = 3 })
+  eq(20, #results)
+  eq("i7:7", results[7])
+  eq(3, host.most)
+end
+
+tests["the first error of parallel ends the rest"] = function(use)
+  local task, ask, host = fresh(use)
+  local done = 0
+  local why = raises(task.parallel, { 1, 2, 3, 4, 5, 6 }, function(item)
+    ask("x" .. item)
+    if item == 2 then error("two", 0) end
+    done = done + 1
+  end, { limit = 2 })
+  eq("two", why)
+  assert(done <= 2)
+  task.finish()
+end
+
+tests["parallel collects errors on request"] = function(use)
+  local task, ask = fresh(use)
+  local results = task.parallel({ 1, 2 }, function(item)
+    ask("x")
+    if item == 1 then error("one", 0) end
+    return item
+  end, { on_error = "collect" })
+  eq("one", results[1].error)
+  eq(2, results[2].value)
+end
+
+tests["parallel of nothing is nothing"] = function(use)
+  local task = fresh(use)
+  eq(0, #task.parallel({}, error))
+end
+
+tests["parallel refuses a limit that is none"] = function(use)
+  local task = fresh(use)
+  assert(raises(task.parallel, { 1 }, print, { limit = 0 }):find("limit of 1 or more, got 0", 1, true))
+end
+
+tests["parallel in parallel"] = function(use)
+  local task, ask, host = fresh(use)
+  newest(host)
+  local results = task.parallel({ 1, 2, 3 }, function(row)
+    return table.concat(task.parallel({ 1, 2, 3 }, function(column) return ask(row .. column) end), " ")
+  end)
+  eq("11 12 13|21 22 23|31 32 33", table.concat(results, "|"))
+  eq(9, host.most)
+end
+
+tests["an error within ends the tasks within"] = function(use)
+  local task, ask = fresh(use)
+  local after = 0
+  raises(task.parallel, { 1, 2 }, function(row)
+    if row == 2 then
+      ask("b")
+      error("no", 0)
+    end
+    task.parallel({ 1, 2 }, function()
+      ask("a")
+      ask("a")
+      ask("a")
+      after = after + 1
+    end)
+  end)
+  task.finish()
+  eq(0, after)
+end
+
+tests["race takes the first that succeeds"] = function(use)
+  local task, ask = fresh(use)
+  local slow_ended = false
+  local winner, more = task.race({
+    function()
+      ask("a")
+      error("a failed", 0)
+    end,
+    function()
+      ask("b")
+      return "b", "more"
+    end,
+    function()
+      ask("c")
+      ask("c")
+      slow_ended = true
+    end,
+  })
+  eq("b", winner)
+  eq("more", more)
+  task.finish()
+  assert(not slow_ended)
+end
+
+tests["race raises where all fail"] = function(use)
+  local task = fresh(use)
+  eq("two", raises(task.race, { function() error("one", 0) end, function() error("two", 0) end }))
+  assert(raises(task.race, {}):find("expected a list of functions", 1, true))
+end
+
+tests["a canceled task does not go on, and says so to who awaits it"] = function(use)
+  local task, ask = fresh(use)
+  local went_on = false
+  local a = task.spawn(function()
+    ask("a")
+    went_on = true
+  end)
+  ask("m")
+  assert(a:cancel())
+  assert(not a:cancel())
+  eq("canceled", a:status())
+  eq("the task was canceled", raises(a.await, a))
+  task.finish()
+  assert(not went_on)
+end
+
+tests["a task can end itself"] = function(use)
+  local task = fresh(use)
+  local a
+  a = task.spawn(function()
+    a:cancel()
+    error("went on")
+  end)
+  task.finish()
+  eq("canceled", a:status())
+end
+
+tests["tasks that wait for each other are told so"] = function(use)
+  local task = fresh(use)
+  local a, b
+  a = task.spawn(function() b:await() end)
+  b = task.spawn(function() a:await() end)
+  assert(raises(a.await, a):find("wait for each other", 1, true))
+  local c
+  c = task.spawn(function() c:await() end)
+  assert(raises(c.await, c):find("wait for itself", 1, true))
+end
+
+tests["a script's coroutine in a task suspends the task"] = function(use)
+  local task, ask, host = fresh(use)
+  newest(host)
+  local resume, wrap = task.resume, task.wrap
+  local function generator(name)
+    return wrap(function()
+      for i = 1, 3 do
+        coroutine.yield(ask(name .. i))
+      end
+    end)
+  end
+  local results = task.parallel({ "a", "b" }, function(name)
+    local found = {}
+    for value in generator(name) do
+      found[#found + 1] = value
+    end
+    return table.concat(found, " ")
+  end)
+  eq("a1 a2 a3", results[1])
+  eq("b1 b2 b3", results[2])
+  eq(2, host.most)
+  local co = coroutine.create(function(x) return ask(x) end)
+  local ok, value = resume(co, "main")
+  assert(ok and value == "main")
+end
+
+tests["under pcall and in iterators"] = function(use)
+  local task, ask, host = fresh(use)
+  newest(host)
+  local results = task.parallel({ "a", "b" }, function(name)
+    local ok, value = pcall(ask, name)
+    for item in function(_, last) return not last and ask(name) or nil end do
+      value = value .. item
+    end
+    return value
+  end)
+  eq("aa", results[1])
+  eq("bb", results[2])
+end
+
+tests["where C lies between, a request blocks"] = function(use)
+  local task, ask = fresh(use)
+  local wrap = task.wrap
+  local results = task.parallel({ 1, 2, 3 }, function(n)
+    local list = { 3, 1, 2 }
+    table.sort(list, function(x, y)
+      ask("sort")
+      return x < y
+    end)
+    local text = ("ab"):gsub(".", function(c) return wrap(function() return ask(c .. n) end)() end)
+    return table.concat(list) .. text
+  end)
+  eq("123a1b1 123a2b2 123a3b3", table.concat(results, " "))
+end
+
+tests["a yield that is for nobody is an error"] = function(use)
+  local task = fresh(use)
+  local a = task.spawn(function() coroutine.yield(1) end)
+  assert(raises(a.await, a):find("coroutine.yield in a task", 1, true))
+end
+
+tests["an answer to no request is an error"] = function(use)
+  local task, ask = fresh(use)
+  task.connect(function() return 99, {} end)
+  assert(raises(ask, "a"):find("nobody made", 1, true))
+end
+
+tests["ten thousand tasks"] = function(use)
+  local task, ask, host = fresh(use)
+  newest(host)
+  local items = {}
+  for i = 1, 10000 do
+    items[i] = i
+  end
+  local results = task.parallel(items, function(i)
+    ask("x")
+    return i
+  end, { limit = 10000 })
+  eq(10000, #results)
+  eq(10000, host.most)
+end
+
+return tests

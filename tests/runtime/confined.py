@@ -1,0 +1,59 @@
+"""Python in a child that is confined exactly as one that runs a script: what whoever breaks out of Lua could do."""
+
+import os
+import platform
+
+import pytest
+
+from kosmolua.runtime import confine, marshal
+from kosmolua.runtime.isolate import Child
+from kosmolua.runtime.limits import Limits
+from kosmolua.runtime.port import Port, Start
+from kosmolua.runtime.watchdog import Watchdog
+
+START = marshal.encode(Start(source=b"", name=b"x", provider="replicate", functions=[("echo",)]))
+BOOT = """
+import sys
+sys.path += sys.argv[1].split(':')
+import _socket, _thread, ctypes, mmap, os, posix, resource, signal, struct, time
+from kosmolua.runtime import confine, worker
+def refuse(*_): return False
+for layer in {without!r}:
+    if layer == 'seccomp': confine.Kernel.install = lambda *_: -38
+    if layer == 'landlock': confine.leave_files = refuse
+    if layer == 'rlimits': confine.limit_resources = refuse
+libc = ctypes.CDLL(None, use_errno=True)
+host = int(sys.argv[-1])
+def refused(answer):
+    if answer < 0: raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+def send(frame): os.write(1, len(frame).to_bytes(4) + frame)
+def receive(): return os.read(0, int.from_bytes(os.read(0, 4)))
+def run(*_):
+    receive()
+    exec({code!r}, globals())
+    raise SystemExit('it was not refused')
+worker.main(run)
+"""
+layers = confine.available()
+
+
+def needs(*names):
+    """Skips a test where this machine lacks a layer, and says why it does."""
+    missing = [f"{name}: {layers[name]}" for name in names if layers[name] is not True]
+    return pytest.mark.skipif(bool(missing), reason="; ".join(missing) or "all there")
+
+
+by_superuser = pytest.mark.skipif(os.geteuid() != 0, reason="only the superuser can look into a hidden process")
+on_x86_64 = pytest.mark.skipif(platform.machine() != "x86_64", reason="machine code for x86-64")
+
+
+def child_for(code, mode="standard", *, without=(), limits=None):
+    return Child(limits or Limits(cpu=5.0), mode, boot=BOOT.format(code=code, without=tuple(without)))
+
+
+def serve(child, host):
+    """Run the child to its end as a real run does; raises how it died."""
+    port = Port(host, host, limits=child.limits)
+    with Watchdog(child.limits, port, child):
+        child.run(START, port)
+    return port

@@ -1,0 +1,79 @@
+"""Runs script after script in one process, and shows that nothing is left of them: no memory, descriptor, process
+or thread.
+
+    python tests/runtime/soak.py [--runs N]
+"""
+
+# ruff: noqa: T201 - figures are printed
+import argparse
+import gc
+import os
+import threading
+import time
+
+from kosmolua.runtime.limits import Limits
+from kosmolua.runtime.run import Script, run
+
+# One in twenty each: an error, a limit, a crash of the process. A limit of CPU time would make this a long wait.
+KINDS = [b"local t = {} for i = 1, 100 do t[i] = integrations.replicate.echo{ i = i } end print(#t) return t"] * 17
+KINDS += [b"error('x')", b"print(('x'):rep(9e5))", b"integrations.replicate.crash{}"]
+LIMITS = Limits(output=100_000)
+SETTLED = 500  # runs after which caches are full
+
+
+def resident():
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+class Sink:
+    def write(self, stream, text):
+        pass
+
+
+def once(number):
+    source = KINDS[number % len(KINDS)]
+
+    def handler(function, account, arguments):
+        if function == "crash":
+            raise RuntimeError
+        return {"number": number, "list": [1, 2, 3]}
+
+    try:
+        return run(
+            Script(source=source, name="soak", functions=[("echo",), ("crash",)]), handler, Sink(), limits=LIMITS
+        )
+    except RuntimeError:
+        return None
+
+
+def figures():
+    try:
+        os.waitpid(-1, os.WNOHANG)
+        children = "some"
+    except ChildProcessError:
+        children = "none"
+    return {
+        "resident MB": round(resident() / 1e6, 1),
+        "descriptors": len(os.listdir("/proc/self/fd")),
+        "children": children,
+        "threads": threading.active_count(),
+    }
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--runs", type=int, default=10_000)
+    count = parser.parse_args().runs
+    began = time.perf_counter()
+    for number in range(count):
+        once(number)
+        if number in (0, SETTLED) or (number + 1) % 2000 == 0:
+            gc.collect()
+            time.sleep(0.2)  # the last watchdog's thread ends by itself
+            print(number + 1, figures(), flush=True)
+    print(f"{(time.perf_counter() - began) / count * 1000:.1f} ms a run")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,195 @@
+"""A child that says whatever it likes: its host never crashes, hangs, or does what no script could ask for."""
+
+import os
+import random
+import time
+from contextlib import suppress
+
+import fuzz_frames
+import msgspec
+import pytest
+from confined import child_for, needs, serve
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kosmolua.errors import KosmoError, LimitError, ScriptError
+from kosmolua.runtime import port as port_
+from kosmolua.runtime.isolate import Child
+from kosmolua.runtime.limits import MAX_FRAME, Limits
+from kosmolua.runtime.port import Port
+from kosmolua.runtime.run import Script, run
+
+plain = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats() | st.text() | st.binary(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text() | st.integers(0, 9), inner, max_size=4),
+    max_leaves=20,
+)
+tags = st.sampled_from(fuzz_frames.TAGS)
+spoken = st.lists(plain, max_size=6).flatmap(lambda fields: tags.map(lambda tag: [tag, *fields]))
+
+
+@given(st.binary(max_size=200))
+def test_random_bytes(data):
+    """Bytes that mean nothing are refused with a `KosmoError`, or mean something after all."""
+    assert fuzz_frames.take(data)
+
+
+@given(spoken.map(fuzz_frames.encode))
+def test_values_of_the_wrong_kind(data):
+    """Frames of the right form with whatever in them are carried out typed, or refused."""
+    assert fuzz_frames.take(data)
+
+
+@given(st.integers())
+def test_damaged_frames(seed):
+    """Good frames with a few bytes changed, missing or added do no more harm than others."""
+    assert fuzz_frames.take(fuzz_frames.frame(random.Random(seed)))
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        ["call", 1, "", 7, {}],
+        ["call", 1, None, "echo", {}],
+        ["call", 1, b"default", "echo", {}],
+        ["call", 1, "", ["echo"], {}],
+        ["call", "1", "", "echo", {}],
+        ["call", 1.5, "", "echo", {}],
+        ["call", 1, "", "echo"],
+        ["call", 1, "", "echo", {}, "more"],
+        {"type": "call", "id": 1, "account": "", "function": "echo", "arguments": {}},
+    ],
+    ids=repr,
+)
+def test_a_call_of_another_shape_is_none(host, call):
+    """Function and account are text and the number of fields is fixed; nothing else reaches the handler."""
+    with pytest.raises(ScriptError, match="a frame that is none"):
+        Port(host, host).submit(msgspec.msgpack.encode(call))
+
+    assert [] == host.calls
+
+
+DEEP = b"\x91" * 100_000 + b"\xc0"
+DONE = b"\x95\xa4done\xc3%s\xcb\x41\x2e\x84\x80\0\0\0\0\xa1L"
+
+
+@pytest.mark.parametrize(
+    "value",
+    [b"\x80", b"\x05", b"\x91\x81\x01\x02", b"\x91\xd4\x05\x01", b"\x91\x81\x80\x01", b"\x91\xa1\xff", DEEP],
+    ids=["map", "number", "number as name", "extension", "map as name", "no text", "deep"],
+)
+def test_results_that_are_no_plain_data(value):
+    """What cannot be shown as JSON is no result of a script."""
+    assert "refused: script_crashed" == fuzz_frames.take(DONE % value)
+
+
+@pytest.mark.parametrize("memory", [float("nan"), float("inf"), -1.0], ids=str)
+def test_figures_that_are_none(host, memory):
+    """A figure for people is a number that can be one."""
+    with pytest.raises(ScriptError, match=r"\$\[3\]"):
+        Port(host, host).submit(msgspec.msgpack.encode(["done", True, [], memory, "LuaJIT"]))
+
+
+def test_endless_texts_are_cut(host):
+    """A hostile error does not fill the terminal of who reads it."""
+    port = Port(host, host)
+    report = {"message": "m" * 10_000_000, "hint": "h" * 10_000_000, "traceback": "t" * 10_000_000}
+    port.submit(msgspec.msgpack.encode(["done", False, report, 1.0, "LuaJIT"]))
+    error = port_.error(port.done)
+
+    assert [port_.MAX_TEXT] * 3 == [len(error.message), len(error.hint), len(error.traceback)]
+
+
+# Whole children --------------------------------------------------------------------------------------------------
+
+
+def test_real_children_that_speak_nonsense(host):
+    """A confined process that speaks many kinds of damaged frames ends its run in words, and in time."""
+    limits = Limits(cpu=1.0, silence=0.3, output=10_000)
+    for seed in range(15):
+        dice = random.Random(seed)
+        frames = [fuzz_frames.mutated(fuzz_frames.encode(dice.choice(fuzz_frames.GOOD)), dice) for _ in range(20)]
+        child = child_for(f"for frame in {frames!r}: send(frame)\nos._exit(0)", limits=limits)
+        began = time.monotonic()
+        with suppress(KosmoError):  # some are damaged into a good end
+            serve(child, host)
+
+        assert time.monotonic() - began < 2
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        ("os.write(1, b'\\xff' * 8)", "handed over 4294967295 bytes"),
+        (f"os.write(1, ({MAX_FRAME} + 1).to_bytes(4))", "handed over"),
+        ("os.write(1, b'\\0\\0\\0\\x09abc'); os._exit(0)", "ended with status 0"),
+        ("send(b'')", "a frame that is none"),
+        ("os._exit(0)", "ended with status 0"),
+        ("os.write(2, b'\\xff\\x1b[2J' * 99); os._exit(3)", "ended with status 3"),
+    ],
+    ids=["huge", "too large", "cut off", "empty", "nothing", "binary last words"],
+)
+def test_frames_cut_and_stretched(host, code, words):
+    """A length that is not true is met with words, and costs no memory."""
+    with pytest.raises(ScriptError, match=words):
+        serve(child_for(code), host)
+
+
+def test_one_that_asks_and_never_reads(host):
+    """Answers that nobody takes are not kept without end: the child is killed."""
+    ask = "while True: send(bytes.fromhex('92a474696d6501'))"
+    with pytest.raises(LimitError) as caught:
+        serve(child_for(ask, limits=Limits(cpu=None, silence=0.3)), host)
+
+    assert "silence" == caught.value.detail["limit"]
+
+
+def test_a_flood_of_output(host):
+    """A child that prints without end is stopped at the limit, and what it printed is kept to it."""
+    code = "frame = bytes.fromhex('93a57072696e7401c4ff') + b'x' * 255\nwhile True: send(frame)"
+    with pytest.raises(LimitError) as caught:
+        serve(child_for(code, limits=Limits(output=5_000)), host)
+
+    assert {"limit": "output", "value": 5_000} == caught.value.detail
+    assert len(host.printed) < 5_256
+
+
+@needs("seccomp")
+def test_a_second_greeting_changes_nothing(host):
+    """Which layers hold is said once, before there is a script; later it is a frame that is none."""
+    child = child_for("send(b'ready process rlimits')")
+    with pytest.raises(ScriptError, match="a frame that is none"):
+        serve(child, host)
+
+    assert "seccomp" in child.layers
+
+
+@pytest.mark.parametrize("greeting", [b"", b"ready2 seccomp", b"\x93\xa5print\x01\xc4\x00", b"\xff\xff"])
+def test_a_child_that_does_not_greet_is_given_up(host, greeting):
+    """The first word of a child is which layers hold; one that says anything else did not start as it should."""
+    boot = f"import os; os.write(1, {len(greeting).to_bytes(4) + greeting!r}); os.read(0, 100)"
+    with pytest.raises(ScriptError, match="did not start as it should"):
+        serve(Child(Limits(), boot=boot), host)
+
+
+def test_layers_that_nobody_knows_are_not_told(host):
+    """A child's greeting is read for the names there are, and for nothing else."""
+    greeting = b"ready seccomp seccomp2 \xff\x1b[2J landlockseccomp"
+    boot = f"import os; os.write(1, {len(greeting).to_bytes(4) + greeting!r})"
+    child = Child(Limits(), boot=boot)
+    with pytest.raises(ScriptError):
+        serve(child, host)
+
+    assert ["seccomp"] == child.layers
+
+
+def test_a_host_goes_on_after_hostile_children(host):
+    """Runs that follow are as if nothing had been: no descriptor, no process, no state is left of the others."""
+    before = set(os.listdir("/proc/self/fd"))
+    for code in ("send(b'\\xc1')", "os.write(1, b'\\xff' * 8)", "os.kill(host, 0)"):
+        with pytest.raises(ScriptError):
+            serve(child_for(code), host)
+    result = run(Script(source=b"return 1", name="x"), host, host)
+
+    assert [1] == result.results
+    assert before == set(os.listdir("/proc/self/fd"))

@@ -1,0 +1,202 @@
+"""The host's watch over a child that keeps none of its own limits: when it is killed, and what that is called."""
+
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from confined import child_for, serve
+
+from kosmolua.errors import LimitError, ScriptError
+from kosmolua.runtime import marshal
+from kosmolua.runtime.isolate import Child
+from kosmolua.runtime.limits import Limits
+from kosmolua.runtime.port import Port, Start
+from kosmolua.runtime.run import Script, run
+from kosmolua.runtime.watchdog import Watchdog
+
+LATE = 0.5  # seconds after a limit in which the child is dead for certain
+SPIN = "while True: pass"
+UNLIMITED = ["seccomp", "landlock", "rlimits"]
+
+
+def ends(child, host):
+    """Runs a child to its end; gives the error, how long that took, and holds that nothing is left of it."""
+    began = time.monotonic()
+    with pytest.raises((LimitError, ScriptError)) as caught:
+        serve(child, host)
+    took = time.monotonic() - began
+
+    assert not Path(f"/proc/{child.pid}").exists()
+    return caught.value, took
+
+
+def test_cpu(host):
+    """A child that unset its own timer is killed for its CPU time."""
+    limits = Limits(cpu=0.3)
+    child = child_for(SPIN, without=UNLIMITED, limits=limits)
+    error, _ = ends(child, host)
+
+    assert {"limit": "cpu", "value": 0.3} == error.detail
+    assert child.cpu_seconds < limits.cpu + LATE
+
+
+def test_cpu_by_the_childs_own_timer(host):
+    """A confined child is ended by the kernel, within a timer tick of the limit."""
+    child = child_for(SPIN, limits=Limits(cpu=0.3))
+    error, _ = ends(child, host)
+
+    assert {"limit": "cpu", "value": 0.3} == error.detail
+    assert child.cpu_seconds < 0.3 + 0.15
+
+
+def test_wall_time(host):
+    """A child that computes when its time is over is killed then."""
+    error, took = ends(child_for(SPIN, limits=Limits(cpu=None, time=0.3)), host)
+
+    assert {"limit": "time", "value": 0.3} == error.detail
+    assert 0.3 <= took < 0.3 + LATE
+
+
+def test_wall_time_while_a_call_is_pending(host):
+    """The time limit does not wait for a call that is under way: the child is dead before the call is over."""
+    pending, over = threading.Event(), threading.Event()
+
+    def handler(*_):
+        pending.set()
+        over.wait(5)
+        return {}
+
+    child = Child(Limits(time=0.3))
+    port = Port(handler, host)
+    start = Start(source=b"integrations.replicate.echo{}", name=b"x", provider="replicate", functions=[("echo",)])
+
+    def watch():
+        pending.wait(5)
+        began = time.monotonic()
+        while alive(child.pid) and time.monotonic() - began < 5:
+            time.sleep(0.01)
+        seen.append(time.monotonic() - began)
+        over.set()
+
+    seen = []
+    thread = threading.Thread(target=watch)
+    thread.start()
+    with Watchdog(child.limits, port, child), pytest.raises(LimitError):
+        child.run(marshal.encode(start), port)
+    thread.join()
+
+    assert seen[0] < 0.3 + LATE
+
+
+def alive(pid):
+    """Whether a process runs; a zombie does not."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+
+
+def test_memory(host):
+    """A child whose memory is bounded no more is killed for what it holds."""
+    code = "held = []\nwhile True: held.append(bytearray(b'x') * (16 << 20)); time.sleep(0.002)"
+    error, took = ends(child_for(code, without=UNLIMITED, limits=Limits(memory=1 << 20)), host)
+
+    assert {"limit": "memory", "value": 1 << 20} == error.detail
+    assert took < 5
+
+
+def test_output(host):
+    """What is printed is counted by the host, whatever takes it."""
+    script = Script(source=b"while true do print(('x'):rep(1000)) end", name="x")
+    result = run(script, host, host, limits=Limits(output=10_000))
+
+    assert {"limit": "output", "value": 10_000} == result.error.detail
+    assert 5 == result.error.exit_status
+    assert len(host.printed) <= 11_001
+
+
+@pytest.mark.parametrize(
+    "code",
+    ["receive()", "os.write(1, b'\\0\\0'); receive()", "os.kill(os.getpid(), signal.SIGSTOP)", "time.sleep(60)"],
+    ids=["reads", "half a frame", "stopped", "sleeps"],
+)
+def test_silence(host, code):
+    """A child that neither computes nor answers when it is its turn is killed."""
+    error, took = ends(child_for(code, without=["seccomp"], limits=Limits(silence=0.4)), host)
+
+    assert {"limit": "silence", "value": 0.4} == error.detail
+    assert 5 == error.exit_status
+    assert 0.3 <= took < 0.4 + LATE
+
+
+def test_silence_of_one_that_does_not_read(host):
+    """A child that asks, and does not take the answer, does not hold up its host."""
+    host.answers["echo"] = "x" * (1 << 22)
+    ask = "send(bytes.fromhex('95a463616c6c01a0a46563686f80'))\n"
+    error, took = ends(child_for(ask + "time.sleep(60)", without=["seccomp"], limits=Limits(silence=0.4)), host)
+
+    assert {"limit": "silence", "value": 0.4} == error.detail
+    assert took < 0.4 + LATE
+
+
+def test_a_stopped_script_is_not_waited_for(host):
+    """A real child that somebody stops is killed, confined or not."""
+    limits = Limits(silence=0.4)
+    child = Child(limits)
+    script = Script(source=b"integrations.replicate.echo{}", name="x", functions=[("echo",)])
+    result = run(script, lambda *_: os.kill(child.pid, signal.SIGSTOP), host, limits=limits, child=child)
+
+    assert {"limit": "silence", "value": 0.4} == result.error.detail
+
+
+def test_who_waits_is_not_silent(host):
+    """A script that sleeps, or waits for a slow answer, or computes for long, has not lost its voice."""
+
+    def slowly(*_):
+        time.sleep(0.5)
+        return {}
+
+    source = b"sleep(0.5) integrations.replicate.echo{} local t = os.clock() while os.clock() < t + 0.5 do end return 1"
+    script = Script(source=source, name="x", functions=[("echo",)])
+    result = run(script, slowly, host, limits=Limits(silence=0.2))
+
+    assert [1] == result.results
+
+
+def test_descendants_do_not_hold_up_the_end(host):
+    """Where a child could start another that keeps its pipes open, the run still ends in time."""
+    code = "os.fork() or os.setsid()\ntime.sleep(3)\nos._exit(0)"
+    child = child_for(code, without=UNLIMITED, limits=Limits(time=0.4))
+    error, took = ends(child, host)
+
+    assert {"limit": "time", "value": 0.4} == error.detail
+    assert took < 0.4 + LATE
+
+
+def test_what_a_child_started_ends_with_it(host):
+    """Where no layer forbids a fork, what was forked is killed with the child's group."""
+    code = "pid = os.fork()\nif pid: send(b'\\x93\\xa5print\\x01\\xc4' + bytes([len(str(pid))]) + str(pid).encode())\n"
+    child = child_for(code + "time.sleep(60)", without=UNLIMITED, limits=Limits(time=0.4))
+    ends(child, host)
+
+    assert not Path(f"/proc/{int(host.printed)}").exists() or not alive(int(host.printed))
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        (signal.SIGSYS, "forbidden system call"),
+        (signal.SIGSEGV, r"crashed the Lua interpreter \(SIGSEGV\)"),
+        (signal.SIGKILL, "killed from outside"),
+        (signal.SIGPROF, "CPU time limit"),
+        (signal.SIGXCPU, "CPU time limit"),
+    ],
+    ids=lambda value: getattr(value, "name", ""),
+)
+def test_every_end_has_a_reason(host, number, words):
+    """How a child died is told in words that help."""
+    child = child_for(f"os.kill(os.getpid(), {int(number)})", without=["seccomp"])
+    error, _ = ends(child, host)
+
+    with pytest.raises(type(error), match=words):
+        raise error
