@@ -45,6 +45,45 @@ class Account(Struct, frozen=True):
     url: str | None = None
 
 
+class Rule(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What `kosmolua.gate.policy` decides by: ``functions`` are globs, ``arguments`` maps names to globs."""
+
+    verdict: Verdict
+    functions: str | list[str] = "*"
+    account: str | None = None
+    arguments: dict[str, str | float | bool] = {}
+
+    @property
+    def globs(self) -> list[str]:
+        return [self.functions] if isinstance(self.functions, str) else self.functions
+
+
+class Price(Struct, frozen=True, forbid_unknown_fields=True):
+    """What a model costs: per ``run``, or per ``second`` of compute, or what its ``hardware`` costs.
+
+    ``seconds`` is how long it is taken to run before that is known.
+    """
+
+    run: float | None = None
+    second: float | None = None
+    hardware: str | None = None
+    seconds: float = 60.0
+
+
+class Prices(Struct, frozen=True, forbid_unknown_fields=True):
+    """What its owner pays, in whatever currency: ``hardware`` per second by SKU, ``models`` by ``owner/name``."""
+
+    hardware: dict[str, float] = {}
+    models: dict[str, Price] = {}
+
+
+class Directories(Struct, frozen=True, forbid_unknown_fields=True):
+    """What a script may read from and write to where no flag says it; relative to the file's own project."""
+
+    read: list[str] = []
+    write: list[str] = []
+
+
 class Settings(Struct, frozen=True, kw_only=True):
     """What is in force. ``accounts`` are those configured; ``notices`` tell what of the files was not taken."""
 
@@ -53,7 +92,9 @@ class Settings(Struct, frozen=True, kw_only=True):
     read: Value[str] = Value("allow", "default")
     write: Value[str] = Value("ask", "default")
     accounts: Mapping[str, Account] = {}
-    rules: tuple[tuple[str, Mapping[str, Any]], ...] = ()  # each with its origin
+    rules: tuple[tuple[str, Rule], ...] = ()  # each with its origin
+    prices: Prices = Prices()
+    directories: Directories = Directories()
     notices: tuple[str, ...] = ()
 
     def url_of(self, account: str) -> Value[str]:
@@ -110,11 +151,13 @@ class Provider(Struct, frozen=True):
     url: str | None = None
     permissions: Permissions = Permissions()
     accounts: dict[str, Account] = field(default_factory=dict)
-    rules: list[dict[str, Any]] = field(default_factory=list)
+    rules: list[Rule] = field(default_factory=list)
+    prices: Prices = Prices()
 
 
 class Document(Struct, frozen=True):
     replicate: Provider = Provider()
+    files: Directories = Directories()
 
 
 class File(Struct, frozen=True):
@@ -124,6 +167,7 @@ class File(Struct, frozen=True):
     content: bytes
     provider: Provider
     notices: tuple[str, ...]
+    directories: Directories = Directories()
 
 
 def read_file(path: str, containing: bytes = b"") -> File | None:
@@ -149,13 +193,20 @@ def parse(path: str, content: bytes) -> File:
         raise ConfigurationError(
             f"cannot understand {path}: {error}", hint="correct it by hand, or move it away; nothing was changed"
         ) from None
-    return File(path, content, document.replicate, tuple(_unknown(path, raw)))
+    return File(path, content, document.replicate, tuple(_unknown(path, raw)), _rooted(document.files, path))
+
+
+def _rooted(said: Directories, path: str) -> Directories:
+    """The directories as absolute paths: the file is in ``.kosmo`` of a project, or beside nothing of interest."""
+    root = os.path.dirname(os.path.dirname(os.path.abspath(path)))
+    where = [[os.path.join(root, os.path.expanduser(name)) for name in names] for names in (said.read, said.write)]
+    return Directories(*where)
 
 
 def _unknown(path: str, raw: Mapping[str, Any]) -> Iterable[str]:
     """A misspelt key does nothing; better said than wondered about."""
     provider = raw.get("replicate", {})
-    yield from _strangers(path, "", raw, ("replicate",))
+    yield from _strangers(path, "", raw, Document.__struct_fields__)
     yield from _strangers(path, "replicate.", provider, Provider.__struct_fields__)
     for name, account in provider.get("accounts", {}).items():
         yield from _strangers(path, f"replicate.accounts.{name}.", account, Account.__struct_fields__)
@@ -191,7 +242,7 @@ def _merged(settings: Settings, files: tuple[File | None, File | None], environm
     if trust.is_trusted(environment, project.path, project.content):
         return _over(settings, project, project.provider)
     tight, dropped = tightened(settings, project)
-    settings = _over(settings, project, tight)
+    settings = _over(settings, msgspec.structs.replace(project, directories=Directories()), tight)
     told = tuple(f"{project.path}: {what} is not taken, since nobody trusted the file" for what in dropped)
     hint = ("to take it: kosmo integrations:trust",) if told else ()
     return msgspec.structs.replace(settings, notices=settings.notices + told + hint)
@@ -211,6 +262,8 @@ def _over(settings: Settings, file: File, provider: Provider) -> Settings:
         **{name: Value(value, file.path) for name, value in said.items() if value is not None},
         accounts={**settings.accounts, **provider.accounts},
         rules=settings.rules + tuple((file.path, rule) for rule in provider.rules),
+        prices=provider.prices if provider.prices != Prices() else settings.prices,
+        directories=file.directories if file.directories != Directories() else settings.directories,
         notices=settings.notices + file.notices,
     )
 
@@ -219,6 +272,10 @@ def tightened(settings: Settings, project: File) -> tuple[Provider, list[str]]:
     """What a project's file may say without being trusted, and the rest of what it says, in words."""
     said = project.provider
     dropped = [f"replicate.{name}" for name in ("url", "accounts") if getattr(said, name)]
+    if said.prices != Prices():
+        dropped.append("replicate.prices")
+    if project.directories != Directories():
+        dropped.append("files")
     if said.enabled and not settings.enabled.value:
         dropped.append("replicate.enabled = true")
     strict: dict[str, Any] = {}
@@ -228,7 +285,7 @@ def tightened(settings: Settings, project: File) -> tuple[Provider, list[str]]:
             strict[access] = wanted
         elif wanted:
             dropped.append(f'replicate.permissions.{access} = "{wanted}" (looser than {now})')
-    rules = [rule for rule in said.rules if rule.get("verdict") == "deny"]
+    rules = [rule for rule in said.rules if rule.verdict == "deny"]
     if len(rules) < len(said.rules):
         dropped.append("rules that do not deny")
     enabled = False if said.enabled is False else None

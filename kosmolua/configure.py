@@ -13,7 +13,7 @@ from typing import Any, Literal
 from msgspec import Struct
 
 from kosmolua import config, credentials, paths, trust
-from kosmolua.config import DEFAULT_ACCOUNT, Account, Storage, Verdict
+from kosmolua.config import DEFAULT_ACCOUNT, Account, Rule, Storage, Verdict
 from kosmolua.errors import ConfigurationError, UsageError
 from kosmolua.replicate import catalogue
 from kosmolua.replicate.token import checked_token, looks_like_token
@@ -190,6 +190,35 @@ def _named(change: Change, *, moved: bool) -> tuple[str, ...]:
         *(("enabled",) if change.enabled is not None else ()),
         *(f"permissions.{access}" for access in change.permissions),
     )
+
+
+def add_rule(rule: Rule, environment: Mapping[str, str]) -> str:
+    """Write a rule into the global file. Returns its path."""
+    path = paths.global_file(environment)
+    rewrite(path, lambda content: with_rule(path, content, rule))
+    return path
+
+
+def with_rule(path: str, content: bytes, rule: Rule) -> bytes:
+    """The TOML with the rule behind all it holds. Raises a `ConfigurationError` where that would change the rest."""
+    import msgspec
+    import tomlkit
+
+    before = config.parse(path, content).provider
+    if rule in before.rules:
+        return content
+    written = tomlkit.dumps({SECTION: {"rules": [msgspec.to_builtins(rule)]}})
+    new = content + (b"\n" if content and not content.endswith(b"\n") else b"") + b"\n" + written.encode()
+    try:
+        after = config.parse(path, new).provider
+    except ConfigurationError:
+        after = None
+    if after is None or after != msgspec.structs.replace(before, rules=[*before.rules, rule]):
+        raise ConfigurationError(
+            f"cannot add a rule to {path} without changing more of it; nothing was changed",
+            hint=f"write it by hand: {' '.join(written.split())}",
+        )
+    return new
 
 
 # Files ------------------------------------------------------------------------------------------------------------

@@ -21,6 +21,18 @@ def config_directory(environment: Mapping[str, str]) -> str:
     return os.path.join(base if os.path.isabs(base) else os.path.join(home, ".config"), "kosmolua")
 
 
+def state_directory(environment: Mapping[str, str]) -> str:
+    """The directory of what the program itself keeps: ``KOSMO_STATE_DIR``, else the platform's own place."""
+    given = environment.get("KOSMO_STATE_DIR")
+    if given:
+        return os.path.abspath(given)
+    if sys.platform == "darwin":
+        return os.path.join(config_directory(environment), "state")
+    home = environment.get("HOME") or os.path.expanduser("~")
+    base = environment.get("XDG_STATE_HOME", "")
+    return os.path.join(base if os.path.isabs(base) else os.path.join(home, ".local", "state"), "kosmolua")
+
+
 def global_file(environment: Mapping[str, str]) -> str:
     return os.path.join(config_directory(environment), "config.toml")
 

@@ -18,17 +18,18 @@ local unpack = table.unpack or unpack
 local MAX_MESSAGE, MAX_FRAMES = 8192, 30
 local ENGINE = msgpack.encode(jit and jit.version or _VERSION)
 
-local port, chunk_name
+local port
+local chunk_names = {} -- of the script and its modules
 local last_id = 0
 
 -- Where the script stands --------------------------------------------------------------------------------------
 
--- Calls `visit(info)` for each frame of the script's own chunk, innermost first, until it returns a value.
+-- Calls `visit(info)` for each frame of the script's own chunks, innermost first, until it returns a value.
 local function own_frames(level, visit)
   while true do
     local info = getinfo(level, "Sln")
     if not info then return nil end
-    if info.source == chunk_name then
+    if chunk_names[info.source] then
       local found = visit(info)
       if found ~= nil then return found end
     end
@@ -204,6 +205,32 @@ local function add_time(env)
   end
 end
 
+-- Modules ------------------------------------------------------------------------------------------------------
+
+local function load_text(source, name, env)
+  chunk_names["@" .. name] = true
+  return load(source, "@" .. name, "t", env)
+end
+
+local function add_require(env)
+  local loaded, begun = {}, {}
+  local target = encode("") .. encode("host.require")
+
+  --- The module of that name, which is a file beside the script: what its chunk returned, or true.
+  function env.require(name)
+    if type(name) ~= "string" then mistake("require", "expected the name of a module, got " .. type(name)) end
+    if loaded[name] ~= nil then return loaded[name] end
+    if begun[name] then mistake("require", format("%q is being loaded already, or failed before", values.scrub(name))) end
+    local module = ask(CALL, target .. encode_for("require", { name = name }))
+    local chunk, message = load_text(module.source, module.file, env)
+    if not chunk then raise({ code = "syntax_error", message = values.scrub(message) }) end
+    begun[name] = true
+    local value = chunk(name)
+    loaded[name] = value == nil or value
+    return loaded[name]
+  end
+end
+
 -- One run ------------------------------------------------------------------------------------------------------
 
 local function environment(start)
@@ -214,6 +241,7 @@ local function environment(start)
   env.args = start.args
   add_output(env)
   add_time(env)
+  add_require(env)
   return env
 end
 
@@ -223,7 +251,7 @@ local FIELDS = { "code", "function", "status", "detail", "hint", "retry_after", 
 local function describe(value)
   local text = values.scrub(sub(error_text(value), 1, MAX_MESSAGE))
   local at, rest = match(text, "^(.-:%d+): (.*)$")
-  if at and sub(at, 1, #chunk_name) == sub(chunk_name, 2) .. ":" then
+  if at and chunk_names["@" .. match(at, "^(.*):%d+$")] then
     text = rest
   else
     at = nil
@@ -280,8 +308,7 @@ local function finish(ok, ...)
 end
 
 local function run(start)
-  chunk_name = "@" .. start.name
-  local chunk, message = load(start.source, chunk_name, "t", environment(start))
+  local chunk, message = load_text(start.source, start.name, environment(start))
   if not chunk then return fail(syntax_error(message)) end
   return finish(xpcall(function() return chunk(unpack(start.args)) end, describe))
 end

@@ -5,13 +5,14 @@ from recording_server import RecordingServer
 
 
 @pytest.fixture(autouse=True)
-def _clean_environment(monkeypatch):
-    """No test sees the tokens, addresses or proxies of the machine it runs on."""
+def _clean_environment(monkeypatch, tmp_path):
+    """No test sees the tokens, addresses or proxies of the machine it runs on, or leaves a record there."""
     for name in list(os.environ):
         if name.startswith(("REPLICATE_", "KOSMO")) and not name.startswith("KOSMOLUA_OFFICIAL"):
             monkeypatch.delenv(name)
         if name.lower().endswith("_proxy"):
             monkeypatch.delenv(name)
+    monkeypatch.setenv("KOSMO_STATE_DIR", str(tmp_path / "state"))
 
 
 @pytest.fixture

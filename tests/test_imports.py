@@ -22,7 +22,7 @@ MAY_IMPORT = {
     "trust": {"errors", "paths", "rewrite"},
     "credentials": {"errors", "config", "paths", "replicate", "rewrite"},
     "configure": {"errors", "config", "credentials", "paths", "replicate", "rewrite", "trust"},
-    "gate": {"errors", "config", "replicate"},
+    "gate": {"errors", "config", "paths", "replicate"},
     "runtime": {"errors"},
     "emulator": {"errors", "_version", "replicate"},
     "cli": {

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import re
 import sys
+import threading
 import time
 from typing import TYPE_CHECKING, Any
 
 from kosmolua.cli import options as options_
 from kosmolua.cli.options import Options
-from kosmolua.errors import KosmoError, UsageError
+from kosmolua.errors import KosmoError, ScriptError, UsageError
 from kosmolua.runtime.isolate import Child
 from kosmolua.runtime.limits import Limits
 
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     import argparse
 
     from kosmolua.cli.output import ScriptOutput
+    from kosmolua.gate.files import Files
+    from kosmolua.gate.needs import Needs
+    from kosmolua.gate.services import Services
     from kosmolua.gate.session import Session
     from kosmolua.runtime.run import Result, Script
 
@@ -34,6 +38,10 @@ def run(command: str, argv: list[str]) -> int:
     try:
         limits = Limits(parsed.cpu_limit, parsed.memory_limit, parsed.output_limit, parsed.time_limit)
         name, source = _source(parsed)
+        if parsed.explain:
+            from kosmolua.cli.explain import explain
+
+            return explain(options, name, source)
         if parsed.isolation != "none":
             child = Child(limits, parsed.isolation)  # it starts while this process imports the rest
         return _run(parsed, options, limits, child, name=name, source=source, args=script_args)
@@ -54,38 +62,107 @@ def _run(
     from kosmolua import config
     from kosmolua.cli.output import ScriptOutput
     from kosmolua.replicate import catalogue
-    from kosmolua.runtime.run import Script, run
+    from kosmolua.runtime.run import Result, Script, isolation_of, run
 
     functions = [operation.names for operation in catalogue.OPERATIONS]
     accounts = [] if options.emulate else config.accounts(os.environ)
     script = Script(**script_fields, provider=catalogue.PROVIDER, functions=functions, accounts=accounts)
     shown = ScriptOutput(limits, keep=options.json)
-    calls = _Calls(options, script.name)
+    calls = _Calls(options, parsed, script)
+    began = time.perf_counter()
     try:
-        result = run(script, calls, shown, limits=limits, isolation=parsed.isolation, child=child)
-        return _tell(options, result, script, shown, calls.session)
+        try:
+            result = run(script, calls, shown, limits=limits, isolation=parsed.isolation, child=child)
+        except KeyboardInterrupt:
+            error = ScriptError("interrupted", code="interrupted")
+            isolation = isolation_of(parsed.isolation, child)
+            result = Result(error=error, duration=time.perf_counter() - began, isolation=isolation)
+        return _tell(options, result, script, shown, calls.finished(result, cancel=parsed.cancel_on_exit))
     finally:
         calls.close()
 
 
 class _Calls:
-    """Carries out a script's calls. The session is opened by the first: many a script makes none."""
+    """Carries out what a script asks for. The session is opened by the first call: many a script makes none."""
 
-    def __init__(self, options: Options, script: str) -> None:
+    def __init__(self, options: Options, parsed: argparse.Namespace, script: Script) -> None:
         self.session: Session | None = None
         self._options = options
+        self._parsed = parsed
         self._script = script
+        self._services: Services | None = None
+        self._needs = _needs(script)
+        self._lock = threading.Lock()
+        if parsed.allow_read or parsed.allow_write:
+            self._files()  # a directory that is none is told before the script runs
 
     def __call__(self, function: str, account: str, arguments: bytes) -> Any:
-        if self.session is None:
-            from kosmolua.cli.session import open_session
+        if function.startswith("host."):
+            return self._service(function, arguments)
+        session = self.session
+        if session is None:
+            with self._lock:
+                session = self.session = self.session or self._open()
+        return session.call(function, arguments, account).data
 
-            self.session = open_session(self._options, script=self._script)
-        return self.session.call(function, arguments, account).data
+    def finished(self, result: Result, *, cancel: bool) -> Session | None:
+        """The session, with what the run has started and not seen end canceled, or told where it did not end well."""
+        if self.session and (cancel or result.error):
+            _tell_running(self.session, cancel=cancel)
+        return self.session
 
     def close(self) -> None:
         if self.session:
             self.session.close()
+
+    def _open(self) -> Session:
+        from kosmolua.cli.session import open_session
+        from kosmolua.gate.budget import Caps
+        from kosmolua.gate.session import Run
+
+        caps = Caps(**{name: getattr(self._parsed, f"max_{name}") for name in Caps.__struct_fields__})
+        run = Run(script=self._script.name, needs=self._needs, files=self._files())
+        return open_session(self._options, run, self._script.source, caps)
+
+    def _service(self, function: str, arguments: bytes) -> Any:
+        from kosmolua.gate.services import Services
+
+        if self._services is None:
+            self._services = Services(self._files(), os.path.dirname(self._script.name))
+        return self._services(function, arguments)
+
+    def _files(self) -> Files:
+        from kosmolua import config
+        from kosmolua.gate.files import Files
+
+        read, write = self._parsed.allow_read, self._parsed.allow_write
+        said = config.load(os.environ).directories if not read and not write else config.Directories()
+        return Files([*read, *said.read], [*write, *said.write])
+
+
+def _needs(script: Script) -> Needs | None:
+    """What the script's header declares, if there is one."""
+    if b"--@" not in script.source:
+        return None
+    from kosmolua.gate import needs
+
+    return needs.read(script.source, script.name)
+
+
+def _tell_running(session: Session, *, cancel: bool) -> None:
+    from kosmolua.cli.output import safe
+
+    for kind, identifier, account in session.budget.running() if not cancel else ():
+        how = f"kosmo integrations:call replicate.cancel_{kind} --{kind}_id {identifier}"
+        where = "" if account == "default" else f" --account {account}"
+        print(safe(f"kosmo: {kind} {identifier} may still run; cancel it: {how}{where}"), file=sys.stderr)
+    for identifier, why in session.cancel_running() if cancel else ():
+        print(safe(f"kosmo: could not cancel {identifier}: {why}"), file=sys.stderr)
+    lost = session.budget.unanswered()
+    if lost:
+        what = "a prediction or training" if lost == 1 else f"{lost} predictions or trainings"
+        how = "kosmo integrations:call replicate.list_predictions"
+        print(f"kosmo: {what} may have been created without an answer; look: {how}", file=sys.stderr)
 
 
 def _divided(argv: list[str]) -> tuple[list[str], list[str]]:
@@ -116,8 +193,24 @@ def _parser(command: str) -> options_.Parser:
     made.add_argument("--cpu-limit", type=seconds, metavar="SECONDS", default=_DEFAULTS.cpu, help="default: 30")
     made.add_argument("--output-limit", type=size, metavar="BYTES", default=_DEFAULTS.output, help="default: 10M")
     made.add_argument("--time-limit", type=seconds, metavar="SECONDS", help="wall clock; default: none")
+    _add_gate(made)
     made.add_argument("args", nargs="*", metavar="-- ARGS", help="arguments for the script, in `args` and `...`")
     return made
+
+
+def _add_gate(made: options_.Parser) -> None:
+    """What the script may do at most."""
+    count, amount = options_.count, options_.amount
+    directory: dict[str, Any] = {"action": "append", "default": [], "metavar": "DIR"}
+    made.add_argument("--allow-read", **directory, help="let it read files in there; repeatable; default: none")
+    made.add_argument("--allow-write", **directory, help="let it write files in there; repeatable; default: none")
+    made.add_argument("--max-calls", type=count, metavar="N", help="end it before it calls more often")
+    made.add_argument("--max-writes", type=count, metavar="N", help="the same, of calls that change something")
+    made.add_argument("--max-predictions", type=count, metavar="N", help="the same, of predictions and trainings")
+    made.add_argument("--max-seconds-of-compute", type=amount, metavar="N", help="as the API counts them")
+    made.add_argument("--max-cost", type=amount, metavar="N", help="by the price table in config.toml")
+    made.add_argument("--cancel-on-exit", action="store_true", help="cancel what it has started and still runs")
+    made.add_argument("--explain", action="store_true", help="say what it needs and may do, and do not run it")
 
 
 # The script -------------------------------------------------------------------------------------------------------
@@ -201,11 +294,11 @@ def _show_results(results: list[Any]) -> None:
 
 def _excerpt(script: Script | None, error: KosmoError) -> str | None:
     """The line of the script that the error names, with its neighbours."""
-    match = re.search(r":(\d+)$", getattr(error, "where", None) or "")
-    if not script or not match:
+    match = re.fullmatch(r"(.+):(\d+)", getattr(error, "where", None) or "")
+    if not script or not match or match[1] != script.name:
         return None
     lines = script.source.decode(errors="replace").split("\n")
-    at = int(match[1])
+    at = int(match[2])
     around = range(max(1, at - 1), min(len(lines), at + 1) + 1)
     return "\n".join(f"  {'>' if number == at else ' '} {number:>4} | {lines[number - 1][:160]}" for number in around)
 
@@ -241,6 +334,23 @@ def _envelope(
             "engine": result.engine,
             "isolation": result.isolation,
             "cpu_time_ms": round(result.cpu * 1000, 3) if result.cpu is not None else None,
-            **({"calls_not_logged": session.unlogged} if session and session.unlogged else {}),
+            **_about(session),
         },
+    }
+
+
+def _about(session: Session | None) -> dict[str, Any]:
+    """What the gate has to say of the run, where there was a call."""
+    if session is None:
+        return {}
+    import msgspec
+
+    budget = session.budget
+    running = [{"kind": kind, "id": identifier, "account": account} for kind, identifier, account in budget.running()]
+    return {
+        "run": session.run.id,
+        "spent": budget.spent(),
+        **({"budget": msgspec.to_builtins(budget.caps)} if msgspec.to_builtins(budget.caps) else {}),
+        **({"running": running} if running else {}),
+        **({"calls_not_logged": session.unlogged} if session.unlogged else {}),
     }

@@ -116,6 +116,18 @@ def size(text: str) -> int:
     return int(match[1]) * _UNITS[match[2].lower()]
 
 
+def count(text: str) -> int:
+    if not re.fullmatch(r"[0-9]{1,15}", text):
+        raise argparse.ArgumentTypeError(f"expected a number of at least 0, got {text!r}")
+    return int(text)
+
+
+def amount(text: str) -> float:
+    if not re.fullmatch(r"[0-9]{1,15}(\.[0-9]{1,15})?|\.[0-9]{1,15}", text):
+        raise argparse.ArgumentTypeError(f"expected a number of at least 0, such as 2.50, got {text!r}")
+    return float(text)
+
+
 def seconds(text: str) -> float:
     try:
         value = float(text)

@@ -99,13 +99,20 @@ class ScriptOutput:
 
     def write(self, stream: Literal[1, 2], text: bytes) -> None:
         fits = text if self._left is None else text[: self._left]
-        if stream == 2:  # noqa: PLR2004 - as everywhere: 1 output, 2 errors
-            print(safe(fits.decode(errors="replace")), end="", file=sys.stderr, flush=True)
-        elif self._keep:
+        if stream == 1 and self._keep:
             self._kept.append(fits)
         else:
-            write_bytes(safe(fits.decode(errors="replace")).encode() if self._escape else fits)
+            self._show(stream, fits)
         if self._left is not None:
             self._left -= len(fits)
         if len(fits) < len(text):
             raise reached("output", self._limits)
+
+    def _show(self, stream: Literal[1, 2], text: bytes) -> None:
+        from kosmolua.gate.prompt import SCREEN
+
+        with SCREEN:  # never between a question and its answer
+            if stream == 2:  # noqa: PLR2004 - as everywhere: 1 output, 2 errors
+                print(safe(text.decode(errors="replace")), end="", file=sys.stderr, flush=True)
+            else:
+                write_bytes(safe(text.decode(errors="replace")).encode() if self._escape else text)

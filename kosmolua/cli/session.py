@@ -7,12 +7,15 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from kosmolua import config, credentials
 from kosmolua.cli.options import Options
 from kosmolua.cli.output import safe
 from kosmolua.errors import ConfigurationError
-from kosmolua.gate import policy, prompt
-from kosmolua.gate.session import Session
+from kosmolua.gate import audit, policy, prompt
+from kosmolua.gate.budget import Budget, Caps
+from kosmolua.gate.session import Run, Session
 from kosmolua.replicate.catalogue import PROVIDER
 
 if TYPE_CHECKING:
@@ -21,25 +24,50 @@ if TYPE_CHECKING:
 EMULATOR_URL = "http://emulator.localhost/v1"
 
 
-def open_session(options: Options, script: str | None = None) -> Session:
-    """The session for a command. No token is looked up, and no client imported, before its first call."""
+def open_session(options: Options, run: Run | None = None, source: bytes = b"", caps: Caps | None = None) -> Session:
+    """The session for a command, or for a script of that text. No token is looked up, and no client imported, before
+    its first call.
+    """
+    run = msgspec.structs.replace(run or Run(), id=os.urandom(6).hex())
     settings = _emulated(options) if options.emulate else settings_of(options)
+    caps = caps or Caps()
     return Session(
         _emulated_client(options) if options.emulate else _client(options, settings),
-        policy.rules_of(settings),
+        policy.policy_of(settings),
         prompt.for_streams(),
         account=options.account,
         force=options.force,
         dry_run=options.dry_run,
-        script=script,
+        run=run,
+        budget=Budget(caps.tightened(run.needs.caps) if run.needs else caps, settings.prices),
+        audit=audit.Audit(audit.file_of(os.environ), _origin(options, run, source), _warn),
+        remember=None if options.emulate else _remember,
     )
+
+
+def _warn(text: str) -> None:
+    print(safe(f"kosmo: {text}"), file=sys.stderr, flush=True)
+
+
+def _origin(options: Options, run: Run, source: bytes) -> audit.Origin:
+    import hashlib
+
+    digest = f"sha256:{hashlib.sha256(source).hexdigest()}" if run.script else None
+    return audit.Origin(run.id, run.script, digest, options.emulate)
+
+
+def _remember(rule: config.Rule) -> None:
+    from kosmolua.configure import add_rule
+
+    path = add_rule(rule, os.environ)
+    _warn(f"wrote the rule into {path}")
 
 
 def settings_of(options: Options) -> config.Settings:
     """The settings in force here. What of the files is not taken is told on standard error."""
     settings = config.load(os.environ, read=options.read, write=options.write)
     for notice in settings.notices:
-        print(safe(f"kosmo: {notice}"), file=sys.stderr, flush=True)
+        _warn(notice)
     return settings
 
 
@@ -78,7 +106,7 @@ def check_enabled(settings: config.Settings) -> None:
 
 
 def _tell_retry(reason: str, seconds: float) -> None:
-    print(safe(f"kosmo: {reason}; again in {seconds:.1f} s"), file=sys.stderr, flush=True)
+    _warn(f"{reason}; again in {seconds:.1f} s")
 
 
 def _emulated_client(options: Options) -> Callable[[str], Client]:

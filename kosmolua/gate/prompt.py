@@ -2,28 +2,39 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import threading
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Literal, Protocol
 
 import msgspec
 from msgspec import Struct
 
-Answer = Literal["once", "run", "no"]
+from kosmolua.config import Rule
 
-_MAX_VALUE = 300
-_ANSWERS: dict[str, Answer] = {"o": "once", "once": "once", "r": "run", "run": "run"}
+Answer = Literal["once", "run", "always", "no"]
+
+_ANSWERS: dict[str, Answer] = {"o": "once", "once": "once", "r": "run", "run": "run", "a": "always", "always": "always"}
+_BOLD, _PLAIN = "\x1b[1;7m", "\x1b[0m"  # a script's own control characters never reach the terminal
+
+SCREEN = threading.Lock()
+"""Held while a question is on the screen: nothing that a script prints comes between it and its answer."""
 
 
 class Question(Struct, frozen=True):
-    """What is asked: the function, on whose account, of which access class, with which arguments, by which script."""
+    """What is asked: the function, on whose account, of which access class, with which arguments, by which script,
+    and why. ``always`` is the rule that would be written for good, where one can be.
+    """
 
     function: str
     account: str
     access: str
     arguments: Mapping[str, Any]
     script: str | None = None
+    why: str = ""
+    always: Rule | None = None
 
 
 class Prompter(Protocol):
@@ -60,11 +71,23 @@ class Terminal:
             terminal = open("/dev/tty", "r+b", buffering=0)  # noqa: SIM115 - closed by the with below
         except OSError:
             return None
-        with terminal:
-            termios.tcflush(terminal, termios.TCIFLUSH)
-            terminal.write(render(question).encode())
-            answer = terminal.readline().decode(errors="replace").strip().lower()
-        return _ANSWERS.get(answer, "no")
+        with SCREEN, terminal:
+            sys.stdout.flush()
+            columns, rows = _size(terminal.fileno())
+            text = render(question, columns=columns, rows=rows, colour="NO_COLOR" not in os.environ)
+            terminal.write(text[:-1].encode())
+            termios.tcflush(terminal, termios.TCIFLUSH)  # before the end can be seen, so that no answer to it is lost
+            terminal.write(text[-1:].encode())
+            answer = _ANSWERS.get(terminal.readline().decode(errors="replace").strip().lower(), "no")
+        return "no" if answer == "always" and question.always is None else answer
+
+
+def _size(terminal: int) -> tuple[int, int]:
+    try:
+        found = os.get_terminal_size(terminal)
+    except OSError:
+        return 80, 24
+    return max(40, found.columns), max(12, found.lines)
 
 
 def for_streams() -> Prompter:
@@ -83,14 +106,37 @@ def _escaped(character: str) -> str:
     return character.encode("unicode_escape").decode()
 
 
-def render(question: Question) -> str:
-    """The whole question. What the script had a hand in is escaped, cut, and above the line that asks."""
-    script = f" from {visible(question.script)}" if question.script else ""
-    lines = [f"kosmo: allow {question.function} ({question.access}) on account {visible(question.account)}{script}?"]
-    lines += [f"    {visible(name)}: {_shown(value)}" for name, value in question.arguments.items()]
-    return "\n".join(lines) + "\n  [o]nce, [r]un: this function for the rest of the run, [N]o: "
+def render(question: Question, *, columns: int = 80, rows: int = 24, colour: bool = False) -> str:
+    """The whole question, on one screen. What a script had a hand in is escaped, cut, and above the line that asks."""
+    what = f"{question.function} ({question.access}) on account {visible(question.account)}"
+    script = f" from {_cut(visible(question.script), columns)}" if question.script else ""
+    lines = [f"kosmo: {question.function}{script}, with", *_arguments(question, columns, rows)]
+    if question.why:
+        lines.append(f"  asked because of {_cut(visible(question.why), 2 * columns)}")
+    if question.always:
+        lines.append(f"  always would write a rule that allows {_rule(question.always, columns)}")
+    head = f"kosmo: allow {what}?"
+    choice = "[o]nce, for this [r]un, [a]lways, [N]o: " if question.always else "[o]nce, for this [r]un, [N]o: "
+    lines.append(f"{_BOLD}{head}{_PLAIN} {choice}" if colour else f"{head} {choice}")
+    return "\n".join(lines)
 
 
-def _shown(value: Any) -> str:
-    text = visible(msgspec.json.encode(value, enc_hook=repr).decode())
-    return text if len(text) <= _MAX_VALUE else f"{text[:_MAX_VALUE]}… ({len(text)} characters)"
+def _arguments(question: Question, columns: int, rows: int) -> Iterator[str]:
+    """As much of the arguments as fits above the rest."""
+    room = max(1, rows - 8)
+    shown = list(question.arguments.items())[:room]
+    each = max(1, room // max(1, len(shown))) * columns
+    for name, value in shown:
+        head = f"    {_cut(visible(name), columns // 2)}: "
+        yield head + _cut(visible(msgspec.json.encode(value, enc_hook=repr).decode()), each - len(head) - 24)
+    if len(question.arguments) > room:
+        yield f"    … and {len(question.arguments) - room} more"
+
+
+def _rule(rule: Rule, columns: int) -> str:
+    where = "".join(f" where {name} is {value}" for name, value in rule.arguments.items())
+    return _cut(visible(f"{', '.join(rule.globs)} on account {rule.account}{where}"), columns)
+
+
+def _cut(text: str, length: int) -> str:
+    return text if len(text) <= length else f"{text[:length]}… ({len(text)} characters)"

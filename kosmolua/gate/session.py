@@ -4,6 +4,8 @@ reaches the HTTP client.
 
 from __future__ import annotations
 
+import os
+import threading
 import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Self
@@ -11,14 +13,19 @@ from typing import TYPE_CHECKING, Any, Self
 import msgspec
 from msgspec import Struct
 
-from kosmolua.config import DEFAULT_ACCOUNT
-from kosmolua.errors import KosmoError, PermissionDeniedError, UsageError
-from kosmolua.gate.policy import Decision, Rule, decide
+from kosmolua.config import DEFAULT_ACCOUNT, Rule
+from kosmolua.errors import ApiError, ArgumentError, KosmoError, PermissionDeniedError, UncertainError, UsageError
+from kosmolua.gate.budget import Budget, starts_compute
+from kosmolua.gate.files import Files
+from kosmolua.gate.needs import Needs
+from kosmolua.gate.policy import Call, Decision, Policy, decide, model_of
 from kosmolua.gate.prompt import Nobody, Prompter, Question
 from kosmolua.replicate import catalogue, structs
 from kosmolua.replicate.catalogue import Operation
+from kosmolua.replicate.token import looks_like_token
 
 if TYPE_CHECKING:
+    from kosmolua.gate.audit import Audit
     from kosmolua.replicate.client import Client
 
 MAX_LOG = 10_000
@@ -52,53 +59,82 @@ class Reply(Struct, frozen=True):
     entry: Entry
 
 
+class Run(Struct, frozen=True):
+    """Who calls: a command, or the script of that name, with what its header declares and the files it may read.
+
+    ``id`` is what the record of calls knows it by.
+    """
+
+    id: str = ""
+    script: str | None = None
+    needs: Needs | None = None
+    files: Files | None = None
+
+
 class Session:
-    """Calls functions of the API, each of them past the gate.
+    """Calls functions of the API, each of them past the gate. For any number of threads.
 
     ``connect`` gives the client of an account; it is asked once for each and raises a `ConfigurationError` where
-    the account is not set up. ``force`` bypasses the policy and nothing else. Used by one thread at a time.
+    the account is not set up. ``force`` bypasses the policy and nothing else. ``remember`` writes a rule for good,
+    when a person wants that.
     """
 
     def __init__(
         self,
         connect: Callable[[str], Client],
-        rules: tuple[Rule, ...],
+        policy: Policy,
         prompter: Prompter | None = None,
         *,
         account: str = DEFAULT_ACCOUNT,
         force: bool = False,
         dry_run: bool = False,
-        script: str | None = None,
+        run: Run | None = None,
+        budget: Budget | None = None,
+        audit: Audit | None = None,
+        remember: Callable[[Rule], None] | None = None,
     ) -> None:
+        self.run = run or Run()
         self.log: list[Entry] = []
         self.unlogged = 0
+        self.budget = budget or Budget()
         self._connect = connect
-        self._rules = rules
+        self._policy = policy
         self._prompter = prompter or Nobody()
         self._account = account
         self._force = force
         self._dry_run = dry_run
-        self._script = script
+        self._audit = audit
+        self._remember = remember
+        # What decides looks at the arguments; where nothing does, they are not taken apart.
+        self._looks = bool(policy.rules or self.run.needs or self.budget.caps.cost is not None)
+        self._lock = threading.Lock()
+        self._asking = threading.Lock()
         self._clients: dict[str, Client] = {}
         self._answered: dict[str, bool] = {}
 
     def call(self, function: str, arguments: Mapping[str, Any] | bytes, account: str = "") -> Reply:
-        """Resolve, validate, check the account, ask the policy, send, record: in that order.
+        """Resolve, validate, check the account, ask the policy, charge the budget, send, record: in that order.
 
         ``arguments`` is a mapping, or MessagePack of one. Raises a `KosmoError` that names the function.
         """
         operation = resolve(function)
         entry = Entry(operation.name, account or self._account, operation.access, time.time())
         try:
+            if self.run.files and operation.name == "create_file":
+                arguments = _with_content(arguments, self.run.files)
             validated = structs.decode_arguments(operation, arguments)
             client = self._client(entry.account)
-            self._permit(operation, validated, entry)
-            return Reply(self._send(client, operation, validated, entry), entry)
+            given = _given(validated) if self._looks else {}
+            self._permit(operation, validated, given, entry)
+            return Reply(self._send(client, operation, validated, given, entry), entry)
         except KosmoError as error:
             entry.code = error.code
             entry.status = getattr(error, "status", None)
             entry.request_id = getattr(error, "request_id", None)
             error.function = error.function or operation.name
+            raise
+        except KeyboardInterrupt:
+            entry.code = "interrupted"
             raise
         finally:
             self._record(entry)
@@ -107,10 +143,31 @@ class Session:
         """Where the account's API is; page links must lie there."""
         return self._client(account or self._account).base_url
 
+    def cancel_running(self) -> list[tuple[str, str]]:
+        """Cancel what this session has started and nobody has seen end. What could not be, with the reason.
+
+        These calls are the operator's own: neither policy nor budget stands in their way, and the log has them.
+        """
+        left = []
+        for kind, identifier, account in self.budget.running():
+            operation = resolve(f"cancel_{kind}")
+            entry = Entry(operation.name, account, operation.access, time.time(), "allow", "--cancel-on-exit", "flag")
+            try:
+                arguments = structs.decode_arguments(operation, {f"{kind}_id": identifier})
+                self._send(self._client(account), operation, arguments, {}, entry, free=True)
+            except KosmoError as error:
+                entry.code = error.code
+                left.append((identifier, error.message))
+            finally:
+                self._record(entry)
+        return left
+
     def close(self) -> None:
         for client in self._clients.values():
             client.close()
         self._clients.clear()
+        if self._audit:
+            self._audit.close()
 
     def __enter__(self) -> Self:
         return self
@@ -121,54 +178,93 @@ class Session:
     def _client(self, account: str) -> Client:
         client = self._clients.get(account)
         if client is None:
-            client = self._clients[account] = self._connect(account)
+            with self._lock:
+                client = self._clients.get(account)
+                if client is None:
+                    client = self._clients[account] = self._connect(account)
         return client
 
-    def _permit(self, operation: Operation, arguments: Struct, entry: Entry) -> None:
-        decision = decide(self._rules, operation, from_script=self._script is not None)
-        entry.decision, entry.rule, entry.by = decision.verdict, decision.rule, "policy"
-        if decision.verdict == "allow":
-            return
-        if self._force:
-            entry.decision, entry.by = "allow", "force"
-        elif decision.verdict == "ask":
-            if not self._dry_run:
-                self._ask(operation, arguments, entry)
-        else:
-            entry.decision = "deny"
+    def _permit(self, operation: Operation, arguments: Struct, given: Mapping[str, Any], entry: Entry) -> None:
+        call = Call(operation, entry.account, given, self.run.script is not None)
+        entry.by = "policy"
+        if self.run.needs:
+            self._hold_to(self.run.needs, call, entry)
+        decision = decide(self._policy, call)
+        entry.decision, entry.rule = decision.verdict, decision.rule
+        if decision.verdict == "ask" and not self._force:
+            self._ask(operation, arguments, entry)
+        elif decision.verdict == "deny" and not self._force:
             entry.outcome = "refused"
             raise _denied(operation, decision)
+        elif decision.verdict != "allow":
+            entry.decision, entry.by = "allow", "force"
+        if self._budget_asks(operation, given):
+            entry.decision, entry.rule = "ask", "no price is known for it, and --max-cost is given"
+            self._ask(operation, arguments, entry, topic=f"price of {model_of(given) or 'an unknown model'}")
 
-    def _ask(self, operation: Operation, arguments: Struct, entry: Entry) -> None:
-        allowed = self._answered.get(f"{entry.account} {operation.name}")
-        if allowed is None:
-            allowed = self._put_question(operation, arguments, entry)
+    def _hold_to(self, needs: Needs, call: Call, entry: Entry) -> None:
+        try:
+            needs.check(call)
+        except PermissionDeniedError:
+            entry.decision, entry.rule, entry.outcome = "deny", "the script's own header", "refused"
+            raise
+
+    def _budget_asks(self, operation: Operation, given: Mapping[str, Any]) -> bool:
+        capped = self.budget.caps.cost is not None and starts_compute(operation)
+        return capped and self.budget.price(given) is None
+
+    def _ask(self, operation: Operation, arguments: Struct, entry: Entry, topic: str = "") -> None:
+        if self._dry_run:
+            return
+        key = f"{entry.account} {operation.name} {topic}"
+        with self._asking:
+            allowed = self._answered.get(key)
+            if allowed is None:
+                allowed = self._put_question(operation, arguments, entry, key, topic)
         entry.by = "person"
         entry.decision = "allow" if allowed else "deny"
         if not allowed:
             entry.outcome = "refused"
             raise _refused(operation)
 
-    def _put_question(self, operation: Operation, arguments: Struct, entry: Entry) -> bool:
-        shown = msgspec.structs.asdict(arguments)
-        given = {name: value for name, value in shown.items() if value is not msgspec.UNSET}
-        answer = self._prompter.ask(Question(operation.name, entry.account, operation.access, given, self._script))
+    def _put_question(self, operation: Operation, arguments: Struct, entry: Entry, key: str, topic: str) -> bool:
+        given = _given(arguments)
+        rule = None if topic or not self._remember else _narrow_rule(operation, given, entry.account)
+        answer = self._prompter.ask(
+            Question(operation.name, entry.account, operation.access, given, self.run.script, entry.rule, rule)
+        )
         if answer is None:
             entry.outcome = "refused"
             raise _unasked(operation, entry.rule)
+        if answer == "always" and rule and self._remember:
+            self._remember(rule)
         if answer != "once":
-            self._answered[f"{entry.account} {operation.name}"] = answer == "run"
+            self._answered[key] = answer != "no"
         return answer != "no"
 
-    def _send(self, client: Client, operation: Operation, arguments: Struct, entry: Entry) -> Any:
+    def _send(
+        self,
+        client: Client,
+        operation: Operation,
+        arguments: Struct,
+        given: Mapping[str, Any],
+        entry: Entry,
+        *,
+        free: bool = False,
+    ) -> Any:
         if self._dry_run:
             entry.outcome = "dry_run"
             return client.describe(operation, arguments)
+        job = None if free else self.budget.reserve(operation, given, entry.account)
         began = time.perf_counter()
         try:
             answer = client.send(operation, arguments)
+        except KosmoError as error:
+            self.budget.settle(job, None, refused=_not_taken(error))
+            raise
         finally:
             entry.duration_ms = round((time.perf_counter() - began) * 1000, 3)
+        self.budget.settle(job, answer.data)
         entry.outcome, entry.status, entry.request_id = "ok", answer.status, answer.request_id
         return answer.data
 
@@ -177,6 +273,41 @@ class Session:
             self.log.append(entry)
         else:
             self.unlogged += 1
+        if self._audit:
+            self._audit.write(entry)
+
+
+def _given(arguments: Struct) -> dict[str, Any]:
+    """The arguments that are set."""
+    shown = msgspec.structs.asdict(arguments)
+    return {name: value for name, value in shown.items() if value is not msgspec.UNSET}
+
+
+def _not_taken(error: KosmoError) -> bool:
+    """Whether it is certain that the API did not do what was asked."""
+    if isinstance(error, ApiError):
+        return error.status < 500  # noqa: PLR2004 - beyond it is the server's fault, whatever it did before
+    return not isinstance(error, UncertainError)
+
+
+def _with_content(arguments: Mapping[str, Any] | bytes, files: Files) -> Mapping[str, Any] | bytes:
+    """The arguments of create_file with the content of the file that a script names by its ``path``."""
+    try:
+        found = msgspec.msgpack.decode(arguments) if isinstance(arguments, bytes) else arguments
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return arguments  # what is wrong with them is told where they are checked
+    if not isinstance(found, Mapping) or not isinstance(found.get("path"), str):
+        return arguments
+    rest = {name: value for name, value in found.items() if name != "path"}
+    if rest.get("content") is not None:
+        raise ArgumentError("create_file: both `path` and `content` are given; one is sent", function="create_file")
+    return {"filename": os.path.basename(found["path"]), **rest, "content": files.read(found["path"])}
+
+
+def _narrow_rule(operation: Operation, given: Mapping[str, Any], account: str) -> Rule:
+    """The rule that allows such a call for good: this function, on this account, with this model if it names one."""
+    model = model_of(given)
+    return Rule("allow", operation.name, account, {"model": model} if model else {})
 
 
 def resolve(function: str) -> Operation:
@@ -188,8 +319,9 @@ def resolve(function: str) -> Operation:
 
     name = function.removeprefix("replicate.").removeprefix("replicate_")
     near = get_close_matches(name, [operation.name for operation in catalogue.OPERATIONS], n=3, cutoff=0.6)
+    called = "what looks like a token" if looks_like_token(function) else repr(function[:100])
     raise UsageError(
-        f"no function is called {function[:100]!r}" + (f"; did you mean {' or '.join(near)}?" if near else ""),
+        f"no function is called {called}" + (f"; did you mean {' or '.join(near)}?" if near else ""),
         code="unknown_function",
         hint="see them all: kosmo integrations:replicate",
     )

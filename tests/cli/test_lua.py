@@ -217,7 +217,7 @@ def test_an_interrupt_leaves_nothing_behind(tmp_path):
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=10)
 
-    assert (130, b"interrupted\n") == (process.returncode, err)
+    assert (130, b"error: interrupted\n") == (process.returncode, err)
     deadline = time.monotonic() + 5
     while os.path.exists(f"/proc/{child}") and time.monotonic() < deadline:
         time.sleep(0.01)

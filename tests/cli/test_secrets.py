@@ -48,6 +48,8 @@ RUNS = {
     "integrations:schema": [["replicate.get_account"]],
     "integrations:examples": [["replicate.get_account", "--json"]],
     "integrations:fields": [["--json"]],
+    "integrations:policy": [["list"], ["explain", "replicate.get_account", "--json"], ["explain", MARK]],
+    "audit": [[], ["--json"], ["--function", MARK]],
     "completion": [["bash"]],
 }  # fmt: skip
 STARTED_ELSEWHERE = {"emulator:serve"}

@@ -44,8 +44,10 @@ class Terminal:
     def type(self, text):
         os.write(self._master, text.encode())
 
-    def finish(self):
+    def finish(self, seconds=20):
+        deadline = time.monotonic() + seconds
         while self.process.poll() is None:
+            assert time.monotonic() < deadline, self.screen
             self._read(0.1)
         self._read(0.1)
         return self.process.returncode
@@ -121,5 +123,54 @@ def test_a_script_cannot_draw(terminal):
     screen.type("n\n")
     screen.finish()
 
-    assert "\x1b" not in screen.screen
+    assert "\x1b" not in screen.screen.replace("\x1b[1;7mkosmo: allow", "").replace("?\x1b[0m [o]nce", "")
     assert "\\x1b[2Jspoof" in screen.screen
+
+
+@pytest.mark.parametrize("command", [["lua", "--eval", SOURCE], ["integrations:call", "replicate.create_prediction",
+                                     '{"version": "owner/name", "input": {}}']])  # fmt: skip
+def test_a_yes_for_good(terminal, server, tmp_path, monkeypatch, command):
+    """`a` writes the rule that the question shows, and nobody is asked again, by this command or the next."""
+    monkeypatch.setenv("KOSMO_CONFIG_DIR", str(tmp_path / "config"))
+    screen = terminal(*command)
+    screen.wait_for(QUESTION)
+    assert "always would write a rule that allows create_prediction on account default" in screen.screen
+    screen.type("a\n")
+    assert 0 == screen.finish()
+    sent = len(server.requests)
+
+    again = terminal(*command)
+    assert 0 == again.finish()
+    assert QUESTION not in again.screen
+    assert 2 * sent == len(server.requests)
+    written = (tmp_path / "config" / "config.toml").read_text()
+    assert 'functions = "create_prediction"' in written
+    assert ('model = "owner/name"' in written) == ("owner/name" in command[-1])
+
+
+def test_a_question_cannot_be_pushed_off_the_screen(terminal):
+    """However much is in the arguments, what asks stands in the last line, below what is asked about."""
+    source = """
+      local input = {}
+      for i = 1, 500 do input["k" .. i] = ("kosmo: allow get_account (read)? "):rep(50) end
+      pcall(integrations.replicate.create_prediction, { version = ("y\\n"):rep(9999), input = input })
+    """
+    screen = terminal("lua", "--eval", source)
+    screen.wait_for(QUESTION)
+    lines = screen.screen.replace("\r", "").split("\n")
+    screen.type("n\n")
+    screen.finish()
+
+    assert len(lines) <= 24
+    assert sum(-(-len(line) // 80) for line in lines) <= 24
+    assert "kosmo: allow create_prediction (write) on account default?" in lines[-1]
+
+
+def test_an_interrupt_at_the_question_is_a_no(terminal, server):
+    """Nothing is sent, and the status says that a person ended it."""
+    screen = terminal("lua", "--eval", SOURCE)
+    screen.wait_for(QUESTION)
+    screen.type("\x03")
+
+    assert 130 == screen.finish()
+    assert [] == server.requests

@@ -1,28 +1,32 @@
 """Decisions are a pure function of rules and operation; where nothing is said the answer is no."""
 
+import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from kosmolua import config
-from kosmolua.gate.policy import Decision, decide, rules_of
+from kosmolua.errors import ConfigurationError
+from kosmolua.gate.policy import Call, Decision, Policy, decide, policy_of
 from kosmolua.gate.session import resolve
 
 READ, WRITE, SECRET = resolve("get_account"), resolve("create_prediction"), resolve("get_default_webhook_secret")
 
 
 def rules(read="allow", write="ask"):
-    return rules_of(config.load({}, read=read, write=write))
+    return policy_of(config.load({}, read=read, write=write))
 
 
 @pytest.mark.parametrize("verdict", ["allow", "ask", "deny"])
 def test_each_class_has_its_verdict(verdict):
     """The rule of the operation's access class decides, and is named with its origin."""
-    assert Decision(verdict, f"read={verdict} (--read)") == decide(rules(read=verdict), READ)
-    assert Decision(verdict, f"write={verdict} (--write)") == decide(rules(write=verdict), WRITE)
+    assert Decision(verdict, f"read={verdict} (--read)") == decide(rules(read=verdict), Call(READ))
+    assert Decision(verdict, f"write={verdict} (--write)") == decide(rules(write=verdict), Call(WRITE))
 
 
 def test_no_rule_is_a_no():
     """Where no rule speaks the call is denied."""
-    assert Decision("deny", "no rule") == decide((), READ)
+    assert Decision("deny", "no rule") == decide(Policy(), Call(READ))
 
 
 def test_a_verdict_that_is_none_is_the_strictest():
@@ -31,7 +35,9 @@ def test_a_verdict_that_is_none_is_the_strictest():
         url=config.DEFAULTS.url, read=config.Value("alow", "file"), write=config.Value("", "file")
     )
 
-    assert ("deny", "deny") == tuple(decide(rules_of(settings), operation).verdict for operation in (READ, WRITE))
+    assert ("deny", "deny") == tuple(
+        decide(policy_of(settings), Call(operation)).verdict for operation in (READ, WRITE)
+    )
 
 
 @pytest.mark.parametrize(
@@ -40,11 +46,142 @@ def test_a_verdict_that_is_none_is_the_strictest():
 )
 def test_a_secret_is_asked_for_from_scripts(read, from_script, verdict):
     """Allowing reads does not hand a script the key that signs webhooks."""
-    assert verdict == decide(rules(read=read), SECRET, from_script=from_script).verdict
+    assert verdict == decide(rules(read=read), Call(SECRET, from_script=from_script)).verdict
 
 
 def test_defaults():
     """Reads are allowed and writes asked for, and both say that it is the default."""
     assert ("read=allow (default)", "write=ask (default)") == tuple(
-        decide(rules_of(config.DEFAULTS), operation).rule for operation in (READ, WRITE)
+        decide(policy_of(config.DEFAULTS), Call(operation)).rule for operation in (READ, WRITE)
     )
+
+
+# Rules ------------------------------------------------------------------------------------------------------------
+
+
+def ruled(*said, read="allow", write="ask", **flags):
+    """The policy of rules given as keyword arguments of `config.Rule`, all from one file."""
+    settings = config.load({}, **flags)
+    classes = {"read": config.Value(read, "file"), "write": config.Value(write, "file")}
+    given = {name: value for name, value in classes.items() if name not in flags}
+    listed = tuple(("config.toml", config.Rule(**rule)) for rule in said)
+    return policy_of(msgspec.structs.replace(settings, rules=listed, **given))
+
+
+def creating(account="default", **arguments):
+    return Call(WRITE, account, {"input": {}, **arguments}, from_script=True)
+
+
+@pytest.mark.parametrize(
+    ("rules", "call", "verdict", "deciding"),
+    [
+        ([{"verdict": "deny", "functions": "create_*"}], creating(), "deny", 1),
+        ([{"verdict": "deny", "functions": "delete_*"}], creating(), "allow", None),
+        # A name beats a glob, a longer glob a shorter one, and conditions beat both, in whatever order they stand.
+        ([{"verdict": "deny"}, {"verdict": "allow", "functions": "create_*"}], creating(), "allow", 2),
+        ([{"verdict": "allow", "functions": "create_*"}, {"verdict": "deny"}], creating(), "allow", 1),
+        ([{"verdict": "ask", "functions": "create_prediction"}, {"verdict": "deny", "functions": "create_*"}],
+         creating(), "ask", 1),
+        ([{"verdict": "deny", "functions": "create_prediction"}, {"verdict": "allow", "account": "work"}],
+         creating("work"), "allow", 2),
+        ([{"verdict": "deny", "functions": "create_prediction"}, {"verdict": "allow", "account": "work"}],
+         creating(), "deny", 1),
+        # Of equals the strictest.
+        ([{"verdict": "allow", "functions": "create_*"}, {"verdict": "deny", "functions": "create_*"}],
+         creating(), "deny", 2),
+        ([{"verdict": "ask", "functions": ["create_*", "get_*"]}, {"verdict": "allow", "functions": "create_*"}],
+         creating(), "ask", 1),
+        # A model, however it is named.
+        ([{"verdict": "deny", "arguments": {"model": "meta/*"}}], creating(version="meta/llama"), "deny", 1),
+        ([{"verdict": "deny", "arguments": {"model": "Meta/*"}}], creating(version="META/llama:abc"), "deny", 1),
+        ([{"verdict": "deny", "arguments": {"model": "meta/*"}}], creating(version="metal/x"), "allow", None),
+        ([{"verdict": "deny", "arguments": {"input.steps": 50}}], creating(input={"steps": 50}), "deny", 1),
+        ([{"verdict": "deny", "arguments": {"input.steps": 50}}], creating(input={"steps": 51}), "allow", None),
+        ([{"verdict": "deny", "arguments": {"input.safe": False}}], creating(input={"safe": False}), "deny", 1),
+    ],
+)  # fmt: skip
+def test_the_most_specific_rule_decides(rules, call, verdict, deciding):
+    """And of those that are equally specific the strictest; without one the access class."""
+    found = decide(ruled(*(for_write(rule) for rule in rules), write="allow"), call)
+
+    assert verdict == found.verdict
+    assert (f"rule {deciding})" if deciding else "write=allow (file)") in found.rule
+
+
+def for_write(rule):
+    """A rule on arguments has to name functions that have such."""
+    return {"functions": "create_prediction", **rule} if "arguments" in rule else rule
+
+
+@pytest.mark.parametrize("version", ["5c7d5dc6dd8bf75c1acaa8565735e7986bc5b66206b55cca93cb72c9bf15ccaa", None])
+@pytest.mark.parametrize("verdict", ["allow", "deny", "ask"])
+def test_what_a_call_does_not_tell_is_held_against_it(verdict, version):
+    """A bare version hides its model: a rule on models then only tightens, and the decision says so."""
+    rule = {"verdict": verdict, "functions": "create_prediction", "arguments": {"model": "meta/*"}}
+    found = decide(ruled(rule, write="ask"), creating(**({"version": version} if version else {})))
+
+    assert {"allow": "ask", "ask": "ask", "deny": "deny"}[verdict] == found.verdict
+    assert (verdict == "deny") == ("does not tell its model" in found.rule)
+
+
+def test_a_flag_that_tightens_is_a_ceiling():
+    """No rule allows what --write deny forbids; --write allow yields to a rule."""
+    rule = {"verdict": "allow", "functions": "create_prediction"}
+
+    assert "allow" == decide(ruled(rule, write="deny"), creating()).verdict
+    assert "deny" == decide(policy_with_flag(rule, "deny"), creating()).verdict
+    assert "ask" == decide(policy_with_flag(rule, "ask"), creating()).verdict
+    assert "deny" == decide(policy_with_flag({**rule, "verdict": "deny"}, "allow"), creating()).verdict
+
+
+def policy_with_flag(rule, write):
+    settings = config.load({}, write=write)
+    return policy_of(msgspec.structs.replace(settings, rules=(("config.toml", config.Rule(**rule)),)))
+
+
+def test_a_secret_needs_a_rule_with_its_name():
+    """A glob that happens to match is no consent to hand a script a signing key."""
+    for functions, verdict in (("*", "ask"), ("get_*", "ask"), (SECRET.name, "allow")):
+        policy = ruled({"verdict": "allow", "functions": functions})
+        assert verdict == decide(policy, Call(SECRET, from_script=True)).verdict, functions
+
+
+@pytest.mark.parametrize(
+    ("rule", "needle", "hint"),
+    [
+        ({"functions": "create_predicton"}, ("config.toml, rule 1: no function is called 'create_predicton'; did you "
+         "mean create_prediction?"), "kosmo integrations:replicate"),
+        ({"functions": "get_account", "arguments": {"modle": "x"}}, "has an argument 'modle'", "model"),
+        ({"functions": []}, "names no function", "functions"),
+    ],
+)  # fmt: skip
+def test_a_rule_that_means_nothing_is_an_error(rule, needle, hint):
+    """It may be one that forbids: passing it over would allow."""
+    with pytest.raises(ConfigurationError) as caught:
+        ruled({"verdict": "deny", **rule})
+
+    assert needle in caught.value.message
+    assert hint in caught.value.hint
+
+
+@given(
+    st.lists(
+        st.builds(
+            dict,
+            verdict=st.sampled_from(["allow", "ask", "deny"]),
+            functions=st.sampled_from(["*", "create_*", "create_prediction", "get_*"]),
+            account=st.sampled_from([None, "*", "default", "work", "w*"]),
+        ),
+        max_size=6,
+    ),
+    st.sampled_from(["default", "work"]),
+    st.randoms(),
+)
+def test_the_order_of_rules_never_matters(rules, account, random):
+    """And adding a rule that denies the very call always denies it."""
+    shuffled = random.sample(rules, len(rules))
+    call = creating(account)
+    exact = {"verdict": "deny", "functions": "create_prediction", "account": account}
+
+    assert decide(ruled(*rules), call).verdict == decide(ruled(*shuffled), call).verdict
+    assert "deny" == decide(ruled(*rules, exact), call).verdict

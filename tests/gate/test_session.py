@@ -4,9 +4,9 @@ import pytest
 
 from kosmolua import config
 from kosmolua.errors import ArgumentError, CredentialError, PermissionDeniedError, UsageError
-from kosmolua.gate.policy import rules_of
+from kosmolua.gate.policy import policy_of
 from kosmolua.gate.prompt import Nobody, Question, Scripted, render
-from kosmolua.gate.session import MAX_LOG, Session
+from kosmolua.gate.session import MAX_LOG, Run, Session
 from kosmolua.replicate.client import Client
 
 CREATE = ("create_prediction", {"version": "v", "input": {"text": "a"}})
@@ -19,7 +19,7 @@ def session(server):
     def make(prompter=None, *, read="allow", write="ask", **options):
         made = Session(
             lambda _: Client(token="r8_token", base_url=server.url),
-            rules_of(config.load({}, read=read, write=write)),
+            policy_of(config.load({}, read=read, write=write)),
             prompter,
             **options,
         )
@@ -52,9 +52,10 @@ def test_a_person_is_asked_about_exactly_what_is_sent(session):
     """The question holds the validated arguments, no more and no less."""
     prompter = Scripted()
     with pytest.raises(PermissionDeniedError):
-        session(prompter, script="flow.lua").call(*CREATE)
+        session(prompter, run=Run(script="flow.lua")).call(*CREATE)
 
-    assert [Question("create_prediction", "default", "write", CREATE[1], "flow.lua")] == prompter.asked
+    why = "write=ask (--write)"
+    assert [Question("create_prediction", "default", "write", CREATE[1], "flow.lua", why)] == prompter.asked
 
 
 def test_nobody_to_ask_is_a_no(server, session):
@@ -81,7 +82,7 @@ def test_the_order_of_the_checks(server, session):
         raise CredentialError("no token")
 
     with pytest.raises(CredentialError):
-        Session(no_token, rules_of(config.load({}, write="deny"))).call(*CREATE)
+        Session(no_token, policy_of(config.load({}, write="deny"))).call(*CREATE)
     assert [] == server.requests
 
 
@@ -123,8 +124,8 @@ def test_a_question_cannot_draw_on_the_terminal():
     assert "\x07" not in text
     assert "\u202e" not in text
     assert len(text) < 1500
-    assert text.startswith("kosmo: allow create_prediction (write) on account work\\x07 from evil\\n.lua?\n")
-    assert text.splitlines()[-1].startswith("  [o]nce, [r]un")
+    assert text.startswith("kosmo: create_prediction from evil\\n.lua, with\n")
+    assert text.splitlines()[-1].startswith("kosmo: allow create_prediction (write) on account work\\x07? [o]nce")
 
 
 def test_accounts_have_their_own_client(server):
@@ -135,7 +136,7 @@ def test_accounts_have_their_own_client(server):
         connected.append(account)
         return Client(token=f"r8_{account}", base_url=server.url)
 
-    with Session(connect, rules_of(config.DEFAULTS)) as made:
+    with Session(connect, policy_of(config.DEFAULTS)) as made:
         for account in ("", "work", "work"):
             made.call("get_account", {}, account)
 

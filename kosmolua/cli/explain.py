@@ -1,0 +1,71 @@
+"""``lua --explain``: what a script says it needs, and what it may do here. Nothing is run."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from kosmolua import config
+from kosmolua.cli import output
+from kosmolua.cli.options import Options
+from kosmolua.cli.text import heading, table
+from kosmolua.errors import PermissionDeniedError
+from kosmolua.gate import needs, policy
+from kosmolua.gate.policy import Call, Decision, Policy
+from kosmolua.replicate import catalogue
+from kosmolua.replicate.catalogue import Operation
+
+
+def explain(options: Options, name: str, source: bytes) -> int:
+    declared = needs.read(source, name)
+    in_force = policy.policy_of(config.load(os.environ, read=options.read, write=options.write))
+    functions = [_function(operation, declared, in_force, options) for operation in catalogue.OPERATIONS]
+    data = {
+        "success": True,
+        "script": name,
+        "declares": declared.to_dict(),
+        "functions": [function for function in functions if function["declared"]],
+    }
+    if options.json:
+        output.show_json(data)
+    else:
+        output.write_text(_shown(data, declared) + "\n")
+    return 0
+
+
+def _function(operation: Operation, declared: needs.Needs, in_force: Policy, options: Options) -> dict[str, Any]:
+    call = Call(operation, options.account, from_script=True)
+    decision = policy.decide(in_force, call)
+    return {
+        "function": operation.name,
+        "access": operation.access,
+        "declared": _is_declared(call, declared),
+        "verdict": decision.verdict,
+        "rule": _why(decision, options),
+    }
+
+
+def _is_declared(call: Call, declared: needs.Needs) -> bool:
+    try:
+        needs.Needs(functions=declared.functions).check(call)
+    except PermissionDeniedError:
+        return False
+    return True
+
+
+def _why(decision: Decision, options: Options) -> str:
+    return f"{decision.rule}, bypassed by --force" if options.force and decision.verdict != "allow" else decision.rule
+
+
+def _shown(data: dict[str, Any], declared: needs.Needs) -> str:
+    said = [f"  {name}: {', '.join(v) if isinstance(v, list) else v}" for name, v in data["declares"].items()]
+    nothing = "  nothing: it may call whatever the policy allows"
+    rows = [(item["function"], item["verdict"], item["rule"]) for item in data["functions"]]
+    parts = [
+        heading(f"{data['script']} declares"),
+        *(said or [nothing]),
+        "",
+        heading("and may call" if declared.functions is not None else "and may call, as every script"),
+        table(rows),
+    ]
+    return output.safe("\n".join(parts))

@@ -1,0 +1,134 @@
+"""``integrations:policy``: which rules are in force, and which of them decides a call."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Iterable
+from typing import Any
+
+from kosmolua import config
+from kosmolua.cli import call, options, output
+from kosmolua.cli.text import table
+from kosmolua.config import DEFAULT_ACCOUNT
+from kosmolua.errors import UsageError
+from kosmolua.gate import policy
+from kosmolua.gate.policy import Call, Policy, Rule
+from kosmolua.gate.session import resolve
+from kosmolua.replicate.catalogue import Operation
+
+_EXAMPLE = "explain replicate.create_prediction --model meta/meta-llama-3-8b-instruct"
+
+
+def run(command: str, argv: list[str]) -> int:
+    words = deque(argv)
+    action = words.popleft() if words else "--help"
+    if action in {"--help", "-h"} or {"--help", "-h"} & set(words):
+        print(_help(command))
+        return 0
+    if action == "list":
+        data = _listed(words)
+    elif action == "explain":
+        data = _explained(command, words)
+    else:
+        raise UsageError(f"no action is called {action!r}; there are explain and list", hint=f"kosmo {command} list")
+    if "--json" in argv:
+        output.show_json({"success": True, **data})
+    else:
+        output.write_text((_show_rules if action == "list" else _show_decision)(data) + "\n")
+    return 0
+
+
+def _explained(command: str, words: deque[str]) -> dict[str, Any]:
+    """The decision for a call, as far as it is given: not every argument need be."""
+    if not words or words[0].startswith("-"):
+        raise UsageError("name the function first", hint=f"for example: kosmo {command} {_EXAMPLE}")
+    operation = resolve(words.popleft())
+    facts = _derived(words)
+    request = call.read(operation, words, options.Options())
+    _check_names(operation, request.arguments)
+    in_force = policy.policy_of(_settings(request.options))
+    asked = Call(operation, request.options.account, {**request.arguments, **facts}, from_script=True)
+    decision = policy.decide(in_force, asked)
+    return {
+        "function": operation.name,
+        "access": operation.access,
+        "account": asked.account,
+        "verdict": decision.verdict,
+        "rule": decision.rule,
+        "matching": [_match(rule, doubts) for rule, doubts in policy.matching(in_force, asked)],
+        "otherwise": in_force.classes[operation.access].text,
+    }
+
+
+def _derived(words: deque[str]) -> dict[str, str]:
+    """What conditions may ask for and no argument is called, taken out of the words."""
+    found: dict[str, str] = {}
+    for name in policy.DERIVED:
+        for index, word in enumerate(words):
+            flag, equals, value = word.partition("=")
+            if flag == f"--{name}":
+                del words[index]
+                if not equals and index < len(words):
+                    value = words[index]
+                    del words[index]
+                found[name] = value
+                break
+    return found
+
+
+def _check_names(operation: Operation, given: Iterable[str]) -> None:
+    names = [parameter.name for parameter in operation.parameters]
+    for name in given:
+        if name not in names:
+            raise UsageError(
+                f"{operation.name} takes no argument {name[:100]!r}",
+                hint=f"it takes {', '.join(names) or 'none'}; conditions may also ask for {', '.join(policy.DERIVED)}",
+            )
+
+
+def _match(rule: Rule, doubts: list[str]) -> dict[str, Any]:
+    return {"rule": rule.text, "verdict": rule.verdict, "cannot_tell": doubts}
+
+
+def _settings(given: options.Options) -> config.Settings:
+    return config.load(os.environ, read=given.read, write=given.write)
+
+
+def _listed(words: deque[str]) -> dict[str, Any]:
+    left = [word for word in words if word != "--json"]
+    if left:
+        raise UsageError(f"unexpected argument {left[0]!r}", hint="kosmo integrations:policy list --json")
+    in_force: Policy = policy.policy_of(config.load(os.environ))
+    rules = [*in_force.rules, *in_force.classes.values()]
+    return {"rules": [{"rule": rule.text, "verdict": rule.verdict} for rule in rules]}
+
+
+# Telling ----------------------------------------------------------------------------------------------------------
+
+
+def _show_decision(data: dict[str, Any]) -> str:
+    account = "" if data["account"] == DEFAULT_ACCOUNT else f" on account {data['account']}"
+    rows = [("", match["rule"], _doubts(match["cannot_tell"])) for match in data["matching"]]
+    head = f"{data['verdict']}: {data['function']}{account}\nbecause of {data['rule']}"
+    matching = "\nrules that match, most specific first:\n" + table(rows, "", ("cyan",)) if rows else ""
+    return output.safe(f"{head}{matching}\nwithout a rule: {data['otherwise']}")
+
+
+def _doubts(names: list[str]) -> str:
+    return f"if its {' and '.join(names)} fits, which the call does not tell" if names else ""
+
+
+def _show_rules(data: dict[str, Any]) -> str:
+    return output.safe("\n".join(rule["rule"] for rule in data["rules"]))
+
+
+def _help(command: str) -> str:
+    return f"""usage: kosmo {command} explain FUNCTION [JSON] [--NAME VALUE ...] [--account NAME] [--json]
+       kosmo {command} list [--json]
+
+Says which rule decides a call, and why; nothing is called. Of the arguments those that rules look at are enough.
+--model owner/name and --deployment owner/name stand for any way to name one.
+
+example:
+  kosmo {command} {_EXAMPLE}"""

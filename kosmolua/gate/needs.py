@@ -1,0 +1,127 @@
+"""What a script says it needs, in comments at its top. Its operator can read it, and the run is held to it.
+
+--@ needs: create_prediction, get_prediction
+--@ models: black-forest-labs/*
+--@ max_predictions: 10
+"""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Iterator
+from typing import Any
+
+from msgspec import Struct
+
+from kosmolua.errors import PermissionDeniedError, UsageError
+from kosmolua.gate.budget import Caps, starts_compute
+from kosmolua.gate.policy import Call, fact, named
+
+MARK = "--@"
+_CAPS = {f"max_{name}": name for name in Caps.__struct_fields__}
+KEYS = ("needs", "models", *_CAPS)
+
+
+class Needs(Struct, frozen=True, kw_only=True):
+    """What the header declares: functions and models by glob, where it names any, and what the run spends at most."""
+
+    functions: tuple[str, ...] | None = None
+    models: tuple[str, ...] | None = None
+    caps: Caps = Caps()
+
+    def check(self, call: Call) -> None:
+        """Raise a `PermissionDeniedError` for a call that the header does not declare."""
+        name = call.operation.name
+        if self.functions is not None and not _any(name, self.functions):
+            raise _undeclared(name, f"needs: {', '.join(self.functions)}", name)
+        if self.models is None or not (starts_compute(call.operation) or fact(call, "model")):
+            return
+        model = fact(call, "model")
+        if model is None:
+            raise _undeclared(name, f"models: {', '.join(self.models)}", "a model that the call does not name")
+        if not _any(model, self.models):
+            raise _undeclared(name, f"models: {', '.join(self.models)}", model)
+
+    def to_dict(self) -> dict[str, Any]:
+        caps = {f"max_{name}": cap for name in Caps.__struct_fields__ if (cap := getattr(self.caps, name)) is not None}
+        return {
+            **({"needs": list(self.functions)} if self.functions is not None else {}),
+            **({"models": list(self.models)} if self.models is not None else {}),
+            **caps,
+        }
+
+
+def read(source: bytes, script: str) -> Needs:
+    """What the header of a script declares. Raises a `UsageError` for what no header may say."""
+    said: dict[str, Any] = {}
+    for number, line in _header(source):
+        key, colon, value = line.partition(":")
+        key = key.strip()
+        if not colon or key not in KEYS:
+            raise _unknown(f"{script}:{number}", key)
+        if key in said:
+            raise UsageError(f"{script}:{number}: {MARK} {key} is declared twice")
+        said[key] = _value(key, value.strip(), f"{script}:{number}")
+    caps = {_CAPS[key]: value for key, value in said.items() if key in _CAPS}
+    return Needs(functions=said.get("needs"), models=said.get("models"), caps=Caps(**caps))
+
+
+def _header(source: bytes) -> Iterator[tuple[int, str]]:
+    """The declarations among the comments and empty lines that a script begins with, numbered."""
+    if MARK.encode() not in source:
+        return
+    for number, line in enumerate(source.decode(errors="replace").split("\n"), 1):
+        text = line.strip()
+        if text.startswith(MARK):
+            yield number, text.removeprefix(MARK)
+        elif text and not _is_comment(text) and not (number == 1 and text.startswith("#")):
+            return
+
+
+def _is_comment(text: str) -> bool:
+    return text.startswith("--") and not text.startswith("--[")
+
+
+def _value(key: str, text: str, where: str) -> Any:
+    if key not in _CAPS:
+        return _list(key, text, where)
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1.0
+    if not 0 <= number < float("inf") or (key not in {"max_cost", "max_seconds_of_compute"} and number % 1):
+        raise UsageError(f"{where}: {MARK} {key}: expected a number of at least 0, got {text[:100]!r}")
+    return number if number % 1 else int(number)
+
+
+def _list(key: str, text: str, where: str) -> tuple[str, ...]:
+    items = tuple(item.strip() for item in text.split(",") if item.strip())
+    if key == "models":
+        return tuple(item.lower() for item in items)
+    short = tuple(item.removeprefix("replicate.").removeprefix("replicate_") for item in items)
+    for item in short:
+        if not named(item):
+            raise UsageError(
+                f"{where}: {MARK} needs: no function is called {item[:100]!r}",
+                hint="see them all: kosmo integrations:replicate",
+            )
+    return short
+
+
+def _any(name: str, globs: tuple[str, ...]) -> bool:
+    return any(fnmatch.fnmatchcase(name, glob) for glob in globs)
+
+
+def _undeclared(function: str, line: str, what: str) -> PermissionDeniedError:
+    return PermissionDeniedError(
+        f"{function}: the script declares `{MARK} {line}`, which leaves out {what}",
+        hint="whoever wrote the script can add it to its header; --force does not",
+    )
+
+
+def _unknown(where: str, key: str) -> UsageError:
+    from difflib import get_close_matches
+
+    near = get_close_matches(key, KEYS, n=1)
+    suggestion = f"; did you mean {near[0]}?" if near else f"; a header knows {', '.join(KEYS)}"
+    return UsageError(f"{where}: {MARK} {key[:100]!r} means nothing{suggestion}", hint=f"as in: {MARK} max_calls: 100")

@@ -1,0 +1,367 @@
+"""The gate from a shell: rules, explanations, budgets, headers, the record of calls, and a script's files."""
+
+import os
+import stat
+
+import pytest
+from recording_server import Answer
+
+RULES = """
+[replicate.permissions]
+write = "allow"
+
+[[replicate.rules]]
+verdict = "deny"
+functions = "delete_*"
+
+[[replicate.rules]]
+verdict = "ask"
+functions = ["create_prediction"]
+arguments = { model = "expensive/*" }
+"""
+CREATE = 'integrations.replicate.create_prediction{ version = "owner/name", input = {} }'
+
+
+@pytest.fixture
+def config_file(tmp_path):
+    def write(text):
+        path = tmp_path / "config" / "config.toml"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+        path.chmod(0o600)
+
+    return write
+
+
+@pytest.fixture
+def configured(live, tmp_path, config_file):
+    """The command line with rules in its configuration."""
+    config_file(RULES)
+    return lambda *argv, **options: live(*argv, env={"KOSMO_CONFIG_DIR": str(tmp_path / "config")}, **options)
+
+
+# Rules ------------------------------------------------------------------------------------------------------------
+
+
+def test_rules_are_enforced_wherever_a_call_comes_from(server, configured):
+    """The same refusal, with the rule and its file, for a command and for a script."""
+    for command in (
+        ["integrations:call", "replicate.delete_file", '{"file_id": "f"}', "--json"],
+        ["lua", "--json", "-e", 'integrations.replicate.delete_file{ file_id = "f" }'],
+    ):
+        ran = configured(*command)
+        assert (3, "permission_denied") == (ran.status, ran.json["code"])
+        assert "deny delete_*" in ran.json["error"]
+        assert "config.toml, rule 1" in ran.json["error"]
+    assert [] == server.requests
+
+
+def test_a_rule_on_a_model_looks_at_the_call(server, configured):
+    """However the script names the model."""
+    source = """
+      local ok, e = pcall(integrations.replicate.create_prediction, { version = "Expensive/model:abc", input = {} })
+      integrations.replicate.create_prediction{ version = "cheap/model", input = {} }
+      return { ok, e.code }
+    """
+    ran = configured("lua", "--json", "-e", source)
+
+    assert [False, "approval_required"] == ran.json["result"]
+    assert 1 == len(server.requests)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "verdict", "rule"),
+    [
+        (["replicate.delete_file"], "deny", "rule 1"),
+        (["create_prediction", "--model", "expensive/x"], "ask", "rule 2"),
+        (["create_prediction", "--model=cheap/x"], "allow", "write=allow"),
+        (["create_prediction", "--version", "expensive/x:1"], "ask", "rule 2"),
+        (["create_prediction"], "ask", "does not tell its model"),
+        (["create_prediction", "--model", "cheap/x", "--write", "deny"], "deny", "--write"),
+        (["get_account"], "allow", "default"),
+    ],
+)
+def test_a_decision_is_explained(configured, arguments, verdict, rule):
+    """Which rule decides, without a call, also with half of the arguments."""
+    ran = configured("integrations:policy", "explain", *arguments, "--json")
+
+    assert (0, verdict) == (ran.status, ran.json["verdict"])
+    assert rule in ran.json["rule"]
+
+
+def test_an_explanation_for_a_person(configured):
+    """The verdict first, then why, and what else would match."""
+    ran = configured("integrations:policy", "explain", "replicate.create_prediction", "--model", "expensive/x")
+
+    assert ran.out.startswith("ask: create_prediction\nbecause of ask create_prediction where model=expensive/* (")
+    assert "without a rule: write=allow" in ran.out
+
+
+@pytest.mark.parametrize(
+    ("argv", "needle"),
+    [
+        (["explain"], "name the function first"),
+        (["explain", "replicate.create_predicton"], "did you mean create_prediction"),
+        (["explian", "x"], "no action is called 'explian'"),
+        (["list", "more"], "unexpected argument 'more'"),
+        (["explain", "get_account", "--nope", "1"], "takes no argument 'nope'"),
+    ],
+)
+def test_a_mistake_in_asking_is_told(configured, argv, needle):
+    """With what to write instead."""
+    ran = configured("integrations:policy", *argv)
+
+    assert 2 == ran.status
+    assert needle in ran.err
+    assert "hint:" in ran.err
+
+
+def test_rules_are_listed(configured):
+    """Each with the file that it is from, and the access classes behind them."""
+    ran = configured("integrations:policy", "list", "--json")
+
+    assert ["deny", "ask", "allow", "allow"] == [rule["verdict"] for rule in ran.json["rules"]]
+    assert configured("integrations:policy", "list").out.count("config.toml") == 3
+
+
+def test_a_rule_that_means_nothing_stops_every_call(server, live, tmp_path, config_file):
+    """Rather than being passed over: exit 4, with its place."""
+    config_file('[[replicate.rules]]\nverdict = "deny"\nfunctions = "delte_file"\n')
+    ran = live("integrations:call", "replicate.get_account", env={"KOSMO_CONFIG_DIR": str(tmp_path / "config")})
+
+    assert 4 == ran.status
+    assert "rule 1: no function is called 'delte_file'; did you mean delete_file?" in ran.err
+    assert [] == server.requests
+
+
+# Budgets and headers ----------------------------------------------------------------------------------------------
+
+
+def test_a_budget_ends_a_script(server, live):
+    """With exit status 5, what it spent in the envelope, and not one request more, whatever the script catches."""
+    source = f"for _ = 1, 20 do pcall(function() {CREATE} end) end {CREATE}"
+    ran = live("lua", "--json", "--write", "allow", "--max-predictions", "3", "-e", source)
+
+    assert (5, "limit_reached") == (ran.status, ran.json["code"])
+    assert "--max-predictions" in ran.json["meta"]["hint"]
+    assert 3 == ran.json["meta"]["spent"]["predictions"] == len(server.requests)
+    assert {"predictions": 3} == ran.json["meta"]["budget"]
+
+
+def test_what_still_runs_is_told_or_canceled(server, live):
+    """After a failure the command to cancel it is on standard error; --cancel-on-exit does it."""
+    server.default = Answer(201, b'{"id": "abc", "status": "starting"}')
+    failing = f"{CREATE} error('oops')"
+    told = live("lua", "--write", "allow", "-e", failing)
+    assert "kosmo integrations:call replicate.cancel_prediction --prediction_id abc" in told.err
+
+    server.requests.clear()
+    live("lua", "--write", "allow", "--cancel-on-exit", "--max-calls", "1", "-e", failing)
+    assert ["/v1/predictions", "/v1/predictions/abc/cancel"] == [request.target for request in server.requests]
+
+
+def test_a_creation_without_an_answer_is_told(server, live):
+    """It may have begun, and nobody knows its name."""
+    server.default = Answer(201, cut=5)
+    ran = live("lua", "--write", "allow", "-e", CREATE)
+
+    assert 1 == ran.status
+    assert "may have been created without an answer" in ran.err
+    assert "list_predictions" in ran.err
+
+
+HEADER = "--@ needs: create_prediction\n--@ models: owner/*\n--@ max_predictions: 1\n"
+
+
+@pytest.mark.parametrize("force", [[], ["--force"]])
+def test_a_script_is_held_to_its_header(server, live, force):
+    """It is never given more, whatever the flags say."""
+    source = f"""{HEADER}
+      for i, call in ipairs{{
+        function() {CREATE} end,
+        function() integrations.replicate.get_account{{}} end,
+        function() integrations.replicate.create_prediction{{ version = "other/model", input = {{}} }} end,
+        function() {CREATE} end,
+      }} do
+        local ok, e = pcall(call)
+        print(i, ok and "ok" or e.code)
+      end
+    """
+    ran = live("lua", "--json", "--write", "allow", "--max-predictions", "9", *force, "-e", source)
+
+    assert "1\tok\n2\tpermission_denied\n3\tpermission_denied\n" == ran.json["output"]
+    assert (5, "limit_reached") == (ran.status, ran.json["code"])
+    assert 1 == len(server.requests)
+
+
+def test_a_header_can_be_read_before_anything_runs(server, live, tmp_path):
+    """--explain says what the script declares and what it may do, and runs nothing."""
+    (tmp_path / "flow.lua").write_text(f"{HEADER}print('ran')\n{CREATE}\n")
+    ran = live("lua", "--explain", "--json", "flow.lua")
+    assert {"needs": ["create_prediction"], "models": ["owner/*"], "max_predictions": 1} == ran.json["declares"]
+    assert [("create_prediction", "ask")] == [(f["function"], f["verdict"]) for f in ran.json["functions"]]
+
+    shown = live("lua", "--explain", "flow.lua").out
+    assert "models: owner/*" in shown
+    assert "ran" not in shown.split()
+    assert [] == server.requests
+
+
+def test_a_wrong_header_stops_the_script(live, tmp_path):
+    """With its line; nothing has run by then."""
+    (tmp_path / "flow.lua").write_text("-- fine\n--@ max_call: 1\nprint('ran')\n")
+    ran = live("lua", "flow.lua")
+
+    assert (2, "") == (ran.status, ran.out)
+    assert "flow.lua:2: --@ 'max_call' means nothing; did you mean max_calls?" in ran.err
+
+
+# The record -------------------------------------------------------------------------------------------------------
+
+
+def test_every_decision_is_recorded(live, configured, tmp_path):
+    """Of commands and scripts, with who and why; not what was sent, and nothing of the token."""
+    (tmp_path / "flow.lua").write_text(f"{CREATE.replace('{}', '{ text = [[private]] }')}\nreturn 1\n")
+    configured("lua", "flow.lua")
+    configured("integrations:call", "replicate.delete_file", '{"file_id": "f"}')
+    entries = live("audit", "--json").json["entries"]
+
+    assert [("create_prediction", "flow.lua", "ok"), ("delete_file", None, "refused")] == [
+        (entry["function"], entry.get("script"), entry["outcome"]) for entry in entries
+    ]
+    assert entries[0]["digest"].startswith("sha256:")
+    assert entries[0]["run"] != entries[1]["run"]
+    path = live("audit", "--json").json["path"]
+    assert 0o600 == stat.S_IMODE(os.stat(path).st_mode)
+    with open(path) as file:
+        assert not {"private", "r8_marked"} & set(file.read().split('"'))
+
+
+def test_the_record_is_searched(live):
+    """By function, time and run; the last ones."""
+    for name in ("get_account", "list_files", "list_hardware"):
+        live("integrations:call", f"replicate.{name}")
+    run = live("audit", "--json").json["entries"][1]["run"]
+
+    def found(*flags):
+        return [entry["function"] for entry in live("audit", "--json", *flags).json["entries"]]
+
+    assert ["list_files", "list_hardware"] == found("--function", "list_*")
+    assert ["get_account"] == found("--function", "replicate.get_account")
+    assert ["list_files"] == found("--run", run)
+    assert ["list_hardware"] == found("--limit", "1")
+    assert 3 == len(found("--since", "1h"))
+    assert [] == found("--since", "2999-01-01")
+    assert 2 == live("audit", "--since", "yesterday").status
+    assert "get_account" in live("audit").out
+
+
+def test_an_empty_record_says_where_it_would_be(live):
+    """Rather than nothing at all."""
+    assert "audit.jsonl" in live("audit").out
+
+
+# Files ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def project(tmp_path):
+    """A script with modules beside it, and a file."""
+    folder = tmp_path / "project"
+    (folder / "lib" / "text").mkdir(parents=True)
+    (folder / "util.lua").write_text("local M = {}\nfunction M.fail()\n  error('oops')\nend\nreturn M\n")
+    (folder / "lib" / "text" / "init.lua").write_text(
+        "count = (count or 0) + 1\nreturn { name = ..., count = count }\n"
+    )
+    (folder / "bad.lua").write_text("return = 1\n")
+    (folder / "loop.lua").write_text("return require('loop')\n")
+    (folder / "code.lua").write_bytes(b"\x1bLJ\x02")
+    (folder / "rain.txt").write_text("rain")
+    (tmp_path / "secret.lua").write_text("return 'secret'\n")
+    (folder / "link.lua").symlink_to(tmp_path / "secret.lua")
+    return folder
+
+
+def run_in(project, live, source, *flags):
+    (project / "main.lua").write_text(source)
+    return live("lua", "--json", *flags, "main.lua", cwd=project)
+
+
+def test_a_script_requires_its_modules(project, live):
+    """Beside the script, once each; an error in one is told with its own line."""
+    ran = run_in(project, live, "return { require('lib.text').name, require('lib.text').count }", "--allow-read", ".")
+    assert ["lib.text", 1] == ran.json["result"]
+
+    ran = run_in(project, live, "local util = require 'util'\nutil.fail()", "--allow-read", ".")
+    assert ("oops", "util.lua:3") == (ran.json["error"], ran.json["meta"]["where"])
+    assert "util.lua:3 in 'fail'\nmain.lua:2 in main chunk" == ran.json["meta"]["traceback"]
+
+
+@pytest.mark.parametrize(
+    ("name", "needle"),
+    [
+        ("'nosuch'", "no module 'nosuch'"),
+        ("'../secret'", "expected a module's name"),
+        ("'/etc/passwd'", "expected a module's name"),
+        ("'link'", "is in no directory that the script may read from"),
+        ("'bad'", "bad.lua:1: "),
+        ("'loop'", "is being loaded already"),
+        ("'code'", "is bytecode"),
+        ("nil", "expected the name of a module, got nil"),
+        ("'replicate'", "no module 'replicate'"),
+    ],
+)
+def test_what_is_no_module_is_told(project, live, name, needle):
+    """And nothing outside of the directory is read."""
+    ran = run_in(project, live, f"return select(2, pcall(require, {name})).message", "--allow-read", ".")
+
+    assert needle in ran.json["result"]
+
+
+def test_without_a_directory_nothing_is_read(project, live):
+    """Not even beside the script; the refusal names the flag."""
+    ran = run_in(project, live, "require 'util'")
+
+    assert (3, "permission_denied") == (ran.status, ran.json["code"])
+    assert "--allow-read" in ran.json["meta"]["hint"]
+
+
+@pytest.mark.parametrize("isolation", ["standard", "strict", "none"])
+def test_a_file_is_sent_by_its_path(server, project, live, isolation):
+    """Read by the host, from an open directory alone."""
+    source = """
+      integrations.replicate.create_file{ path = "rain.txt" }
+      local ok, e = pcall(integrations.replicate.create_file, { path = "../secret.lua" })
+      return e.code
+    """
+    ran = run_in(project, live, source, "--allow-read", ".", "--write", "allow", "--isolation", isolation)
+
+    assert "permission_denied" == ran.json["result"]
+    (request,) = server.requests
+    assert b'filename="rain.txt"' in request.body
+    assert b"\r\n\r\nrain\r\n" in request.body
+
+
+def test_the_directories_may_be_configured(project, live, tmp_path, config_file):
+    """In the file of the person who runs it; a project that nobody trusted opens none."""
+    (project / ".kosmo").mkdir()
+    (project / ".kosmo" / "config.toml").write_text('[files]\nread = ["."]\n')
+    source = "return require('lib.text').name"
+    assert 3 == run_in(project, live, source).status
+
+    live("integrations:trust", cwd=project)
+    assert "lib.text" == run_in(project, live, source).json["result"]
+    live("integrations:trust", "--revoke", cwd=project)
+
+    config_file(f'[files]\nread = ["{project}"]\n')
+    (project / "main.lua").write_text(source)
+    ran = live("lua", "--json", "main.lua", cwd=project, env={"KOSMO_CONFIG_DIR": str(tmp_path / "config")})
+    assert "lib.text" == ran.json["result"]
+
+
+def test_a_directory_that_is_none_is_told_first(live):
+    """Before the script runs."""
+    ran = live("lua", "--allow-read", "nosuch", "-e", "print('ran')")
+
+    assert (2, "") == (ran.status, ran.out)
+    assert "--allow-read: 'nosuch' is no directory" in ran.err

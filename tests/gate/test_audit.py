@@ -1,0 +1,121 @@
+"""The record of calls: whole lines, one file's owner, bounded, and nothing in it that was sent."""
+
+import json
+import multiprocessing
+import os
+import stat
+
+import pytest
+
+from kosmolua.gate import audit
+from kosmolua.gate.audit import KEPT, Audit, Origin
+from kosmolua.gate.session import Entry
+
+ENTRY = Entry("get_account", "default", "read", 1000.5, "allow", "read=allow (default)", "policy", "ok", None, 200)
+
+
+@pytest.fixture
+def path(tmp_path):
+    return str(tmp_path / "deep" / "audit.jsonl")
+
+
+def writer(path, warnings=None, run="r1", **options):
+    return Audit(
+        path, Origin(run, "flow.lua", "sha256:ab"), (warnings if warnings is not None else []).append, **options
+    )
+
+
+def test_an_entry_says_who_and_what(path):
+    """One JSON object on a line, with the run's own facts in front, in a file of its owner's."""
+    made = writer(path)
+    made.write(ENTRY)
+    made.close()
+
+    assert 0o600 == stat.S_IMODE(os.stat(path).st_mode)
+    assert 0o700 == stat.S_IMODE(os.stat(os.path.dirname(path)).st_mode)
+    with open(path) as file:
+        (line,) = file
+    assert {
+        "run": "r1", "script": "flow.lua", "digest": "sha256:ab", "function": "get_account", "account": "default",
+        "access": "read", "at": 1000.5, "decision": "allow", "rule": "read=allow (default)", "by": "policy",
+        "outcome": "ok", "status": 200,
+    } == json.loads(line)  # fmt: skip
+
+
+def test_a_full_file_is_put_aside(path):
+    """Some older ones stay, in order, and the rest goes."""
+    made = writer(path, max_size=1000)
+    for number in range(200):
+        made.write(Entry("get_account", "default", "read", float(number)))
+    made.close()
+
+    assert {f"audit.jsonl{tail}" for tail in ("", ".lock", *(f".{n + 1}" for n in range(KEPT)))} == set(
+        os.listdir(os.path.dirname(path))
+    )
+    times = [entry["at"] for entry in audit.read(path)]
+    assert sorted(times) == times
+    assert 199.0 == times[-1]
+    assert all(os.stat(f"{path}.{number + 1}").st_size < 1300 for number in range(KEPT))
+
+
+def _write_many(path, run):
+    made = writer(path, run=run, max_size=20_000)
+    for number in range(200):
+        made.write(Entry("get_account", "default", "read", float(number)))
+    made.close()
+
+
+def test_many_processes_write_whole_lines(path):
+    """Also while they put the file aside: nothing is cut, nothing is lost of what is still kept."""
+    processes = [
+        multiprocessing.get_context("spawn").Process(target=_write_many, args=(path, f"r{n}")) for n in range(4)
+    ]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(30)
+
+    assert [0] * 4 == [process.exitcode for process in processes]
+    found = list(audit.read(path))
+    for file in (path, *(f"{path}.{number + 1}" for number in range(KEPT))):
+        if os.path.exists(file):
+            with open(file, "rb") as opened:
+                assert all(line.endswith(b"}\n") and json.loads(line) for line in opened)
+    for run in range(4):
+        times = [entry["at"] for entry in found if entry["run"] == f"r{run}"]
+        assert times == sorted(times)
+    assert len(found) == 800
+
+
+def test_what_is_no_entry_is_passed_over(path):
+    """A line that was cut, or that somebody else wrote, hides no other."""
+    made = writer(path)
+    made.write(ENTRY)
+    made.close()
+    with open(path, "ab") as file:
+        file.write(b'{"at": 1, "fun\n[]\n{"at": "x"}\n\xff\n')
+    made = writer(path)
+    made.write(ENTRY)
+    made.close()
+
+    assert 2 == len(list(audit.read(path)))
+
+
+@pytest.mark.parametrize("there", ["directory", "link"])
+def test_a_record_that_cannot_be_written_stops_nothing(path, tmp_path, there):
+    """It is told once, with the path and the reason. A link is not followed."""
+    os.makedirs(os.path.dirname(path))
+    if there == "directory":
+        os.mkdir(path)
+    else:
+        (tmp_path / "victim").write_text("keep")
+        os.symlink(tmp_path / "victim", path)
+    warnings = []
+    made = writer(path, warnings)
+    made.write(ENTRY)
+    made.write(ENTRY)
+
+    assert 1 == len(warnings)
+    assert path in warnings[0]
+    if there == "link":
+        assert "keep" == (tmp_path / "victim").read_text()

@@ -1,0 +1,217 @@
+"""Budgets: taken before a call is sent, given back where nothing came of it, and the same for many threads at once."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from recording_server import Answer
+
+from kosmolua import config
+from kosmolua.config import Price, Prices
+from kosmolua.errors import ApiError, ArgumentError, LimitError, PermissionDeniedError
+from kosmolua.gate.budget import Budget, Caps
+from kosmolua.gate.policy import policy_of
+from kosmolua.gate.prompt import Scripted
+from kosmolua.gate.session import Session, resolve
+from kosmolua.replicate.client import Client
+
+CREATE = ("create_prediction", {"version": "owner/name", "input": {}})
+OPERATION = resolve("create_prediction")
+PRICES = Prices(
+    hardware={"gpu-a40": 0.5},
+    models={"owner/name": Price(hardware="gpu-a40"), "by/run": Price(run=2.0), "no/price": Price(hardware="unknown")},
+)
+
+
+class Clock:
+    now = 100.0
+
+    def __call__(self):
+        return self.now
+
+
+@pytest.fixture
+def session(server):
+    opened = []
+
+    def make(prompter=None, *, caps, prices=None, clock=None, **options):
+        made = Session(
+            lambda _: Client(token="r8_token", base_url=server.url),
+            policy_of(config.load({}, write="allow")),
+            prompter,
+            budget=Budget(caps, prices, clock or Clock()),
+            **options,
+        )
+        opened.append(made)
+        return made
+
+    yield make
+    for made in opened:
+        made.close()
+
+
+def prediction(identifier, status="starting", **more):
+    text = ", ".join(f'"{name}": {value}' for name, value in more.items())
+    return Answer(201, f'{{"id": "{identifier}", "status": "{status}"{", " if text else ""}{text}}}'.encode())
+
+
+@pytest.mark.parametrize("force", [False, True])
+@pytest.mark.parametrize(
+    ("caps", "calls", "sent", "flag"),
+    [
+        (Caps(calls=2), ["get_account", CREATE, "get_account"], 2, "--max-calls"),
+        (Caps(calls=0), ["get_account"], 0, "--max-calls"),
+        (Caps(writes=1), ["get_account", CREATE, CREATE], 2, "--max-writes"),
+        (Caps(predictions=1), ["get_account", CREATE, CREATE], 2, "--max-predictions"),
+        (Caps(predictions=0), [("create_deployment_prediction",
+                                {"deployment_owner": "o", "deployment_name": "n", "input": {}})],
+         0, "--max-predictions"),
+    ],
+)  # fmt: skip
+def test_a_budget_ends_the_calls(server, session, force, caps, calls, sent, flag):
+    """At exactly its number, also under --force, with the flag that raises it."""
+    made = session(caps=caps, force=force)
+    for call in calls[:-1]:
+        made.call(*(call if isinstance(call, tuple) else (call, {})))
+    with pytest.raises(LimitError) as caught:
+        made.call(*(calls[-1] if isinstance(calls[-1], tuple) else (calls[-1], {})))
+
+    assert sent == len(server.requests)
+    assert "limit_reached" == caught.value.code
+    assert flag in caught.value.hint
+    assert ("error", "limit_reached") == (made.log[-1].outcome, made.log[-1].code)
+
+
+def test_many_threads_spend_no_more_than_one(server, session):
+    """Of fifty at once exactly ten are sent."""
+    made = session(caps=Caps(predictions=10))
+    start = threading.Barrier(50)
+
+    def one(_):
+        start.wait()
+        try:
+            made.call(*CREATE)
+        except LimitError:
+            return 0
+        return 1
+
+    with ThreadPoolExecutor(50) as pool:
+        assert 10 == sum(pool.map(one, range(50)))
+    assert 10 == len(server.requests)
+
+
+def test_what_was_not_sent_costs_nothing(server, session):
+    """Neither wrong arguments nor a refusal nor a dry run take anything."""
+    made = session(caps=Caps(calls=1, writes=1))
+    with pytest.raises(ArgumentError):
+        made.call("create_prediction", {})
+    made.call(*CREATE)
+
+    dry = session(caps=Caps(calls=0), dry_run=True)
+    assert "POST" == dry.call(*CREATE).data["method"]
+    assert 1 == len(server.requests)
+
+
+def test_what_the_api_refuses_is_no_prediction(server, session):
+    """A 422 is given back to --max-predictions, a 500 is not: it may have begun one."""
+    made = session(caps=Caps(predictions=1))
+    server.answers.append(Answer(422, b'{"detail": "no"}'))
+    with pytest.raises(ApiError):
+        made.call(*CREATE)
+    assert 0 == made.budget.spent()["predictions"]
+
+    server.answers.append(Answer(500, b"{}"))
+    with pytest.raises(ApiError):
+        made.call(*CREATE)
+    assert (1, 1) == (made.budget.spent()["predictions"], made.budget.unanswered())
+    with pytest.raises(LimitError):
+        made.call(*CREATE)
+
+
+def test_seconds_of_compute_are_the_apis_own(server, session):
+    """What has ended counts as metrics.predict_time says, what runs by the clock."""
+    clock = Clock()
+    made = session(caps=Caps(seconds_of_compute=10), clock=clock)
+    server.answers.append(prediction("a"))
+    made.call(*CREATE)
+    clock.now += 30
+    assert 30 == made.budget.spent()["seconds_of_compute"]
+    with pytest.raises(LimitError):
+        made.call(*CREATE)
+
+    server.answers.append(prediction("a", "succeeded", metrics='{"predict_time": 1.5}'))
+    made.call("get_prediction", {"prediction_id": "a"})
+    assert 1.5 == made.budget.spent()["seconds_of_compute"]
+    made.call(*CREATE)
+
+
+def test_an_answer_about_another_prediction_settles_nothing(server, session):
+    """A script cannot look its own seconds away."""
+    clock = Clock()
+    made = session(caps=Caps(seconds_of_compute=10), clock=clock)
+    server.answers.extend([prediction("a"), prediction("other", "succeeded", metrics='{"predict_time": 0}')])
+    made.call(*CREATE)
+    clock.now += 30
+    made.call("get_prediction", {"prediction_id": "other"})
+
+    assert 30 == made.budget.spent()["seconds_of_compute"]
+
+
+@pytest.mark.parametrize(
+    ("version", "cost"),
+    [("by/run", 2.0), ("owner/name", 30.0), ("OWNER/name:abc", 30.0)],
+)
+def test_cost_is_reserved_before_it_is_known(server, session, version, cost):
+    """By the price of the run, or of sixty seconds of its hardware."""
+    made = session(caps=Caps(cost=cost + 0.1), prices=PRICES)
+    made.call("create_prediction", {"version": version, "input": {}})
+    assert cost == made.budget.spent()["cost"]
+    with pytest.raises(LimitError, match="budget of"):
+        made.call("create_prediction", {"version": version, "input": {}})
+    assert 1 == len(server.requests)
+
+
+def test_cost_settles_to_what_it_was(server, session):
+    """Once the prediction has ended, its own seconds are paid."""
+    made = session(caps=Caps(cost=40), prices=PRICES)
+    server.answers.extend([prediction("a"), prediction("a", "succeeded", metrics='{"predict_time": 4}')])
+    made.call(*CREATE)
+    made.call("get_prediction", {"prediction_id": "a"})
+
+    assert 2.0 == made.budget.spent()["cost"]
+
+
+@pytest.mark.parametrize("version", ["no/price", "not/listed", "5c7d5dc6dd8b"])
+@pytest.mark.parametrize("force", [False, True])
+def test_an_unknown_price_asks(server, session, version, force):
+    """It is never zero: a person decides, and with nobody there the answer is no, under --force too."""
+    arguments = {"version": version, "input": {}}
+    prompter = Scripted(["once"])
+    made = session(prompter, caps=Caps(cost=100), prices=PRICES, force=force)
+    made.call("create_prediction", arguments)
+    assert "price" in prompter.asked[0].why
+
+    with pytest.raises(PermissionDeniedError):
+        session(caps=Caps(cost=100), prices=PRICES, force=force).call("create_prediction", arguments)
+    assert 1 == len(server.requests)
+
+
+def test_what_runs_can_be_canceled(server, session):
+    """What was started and not seen to end is canceled, and nothing else; the log has it."""
+    made = session(caps=Caps(calls=3))
+    server.answers.extend([prediction("a"), prediction("b"), prediction("a", "succeeded")])
+    made.call(*CREATE)
+    made.call(*CREATE)
+    made.call("get_prediction", {"prediction_id": "a"})
+    assert [("prediction", "b", "default")] == made.budget.running()
+
+    server.answers.append(prediction("b", "canceled"))
+    assert [] == made.cancel_running()
+    assert "/v1/predictions/b/cancel" == server.requests[-1].target
+    assert ("cancel_prediction", "flag", "ok") == (made.log[-1].function, made.log[-1].by, made.log[-1].outcome)
+    assert [] == made.budget.running()
+
+
+def test_the_tighter_of_two_caps_holds():
+    """A script's header never gives more than the command's flags."""
+    assert Caps(calls=1, writes=2, cost=3.0) == Caps(calls=1, writes=5).tightened(Caps(calls=4, writes=2, cost=3.0))

@@ -1,0 +1,96 @@
+"""A script's header: what it may say, and that the run is held to it."""
+
+import pytest
+
+from kosmolua import config
+from kosmolua.errors import PermissionDeniedError, UsageError
+from kosmolua.gate import needs
+from kosmolua.gate.budget import Caps
+from kosmolua.gate.policy import Call, policy_of
+from kosmolua.gate.session import Run, Session, resolve
+from kosmolua.replicate.client import Client
+
+HEADER = b"""#!/usr/bin/env kosmo
+-- A comment.
+--@ needs: create_prediction, replicate.get_*
+
+--@ models: Black-Forest-Labs/*, meta/llama
+--@ max_predictions: 10
+--@ max_cost: 2.5
+local x = 1
+--@ needs: delete_file
+"""
+
+
+def test_a_header_is_read():
+    """Up to the first line of code; names in any of their forms, models in any case."""
+    found = needs.read(HEADER, "flow.lua")
+
+    assert ("create_prediction", "get_*") == found.functions
+    assert ("black-forest-labs/*", "meta/llama") == found.models
+    assert Caps(predictions=10, cost=2.5) == found.caps
+    assert {"needs", "models", "max_predictions", "max_cost"} == set(found.to_dict())
+
+
+def test_without_a_header_nothing_is_declared():
+    """And a string that looks like one is none."""
+    assert needs.Needs() == needs.read(b"local s = [[\n--@ needs: get_account\n]]", "a.lua")
+
+
+@pytest.mark.parametrize(
+    ("line", "needle"),
+    [
+        ("need: get_account", "flow.lua:1: --@ 'need' means nothing; did you mean needs?"),
+        ("budget", "means nothing; a header knows needs, models"),
+        ("needs: get_acount", "no function is called 'get_acount'"),
+        ("max_calls: many", "expected a number of at least 0, got 'many'"),
+        ("max_calls: -1", "got '-1'"),
+        ("max_calls: 1.5", "got '1.5'"),
+        ("max_calls: 1e999", "got '1e999'"),
+        ("max_calls: 1\n--@ max_calls: 2", "flow.lua:2: --@ max_calls is declared twice"),
+    ],
+)
+def test_a_header_that_means_nothing_is_an_error(line, needle):
+    """With the line, before anything runs."""
+    with pytest.raises(UsageError) as caught:
+        needs.read(f"--@ {line}\n".encode(), "flow.lua")
+
+    assert needle in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("function", "arguments", "allowed"),
+    [
+        ("create_prediction", {"version": "black-forest-labs/flux"}, True),
+        ("create_prediction", {"version": "meta/llama:abc"}, True),
+        ("create_prediction", {"version": "meta/llama-2"}, False),
+        ("create_prediction", {"version": "0123abcd"}, False),
+        ("get_account", {}, True),
+        ("get_model", {"model_owner": "meta", "model_name": "llama"}, True),
+        ("get_model", {"model_owner": "meta", "model_name": "other"}, False),
+        ("delete_file", {"file_id": "f"}, False),
+    ],
+)
+def test_the_run_is_held_to_it(function, arguments, allowed):
+    """Functions and models that it does not name are refused, and so is what does not tell its model."""
+    call = Call(resolve(function), "default", arguments)
+    found = needs.read(HEADER, "flow.lua")
+    if allowed:
+        return found.check(call)
+    with pytest.raises(PermissionDeniedError, match="the script declares"):
+        found.check(call)
+    return None
+
+
+def test_force_does_not_bypass_it(server):
+    """It is the script's own word, not the operator's policy."""
+    run = Run(script="flow.lua", needs=needs.read(HEADER, "flow.lua"))
+    policy = policy_of(config.load({}, write="allow"))
+    with Session(lambda _: Client(token="t", base_url=server.url), policy, force=True, run=run) as made:
+        with pytest.raises(PermissionDeniedError):
+            made.call("delete_file", {"file_id": "f"})
+
+        assert [] == server.requests
+        assert ("deny", "the script's own header", "refused") == (
+            made.log[0].decision, made.log[0].rule, made.log[0].outcome
+        )  # fmt: skip
