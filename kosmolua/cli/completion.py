@@ -120,6 +120,7 @@ def _arguments() -> Mapping[str, tuple[str, ...]]:
         "integrations:docs": (PROVIDER, *topics(), *functions),
         "integrations:schema": functions,
         "integrations:examples": functions,
+        "integrations:policy": ("explain", "list", *functions),
         "completion": tuple(SHELLS),
     }
     providers = dict.fromkeys(("integrations:list", "integrations:fields", *_CONFIGURING), (PROVIDER,))

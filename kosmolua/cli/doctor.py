@@ -185,7 +185,25 @@ def _runtime() -> Iterator[Check]:
     engine = result.engine or "?"
     slow = "" if engine.startswith("LuaJIT") else ": scripts run, slower; this lupa was built without LuaJIT"
     yield Check("luajit", None if slow else True, engine + slow)
-    yield Check("isolation", ok=True, message="scripts run in a process of their own")
+    yield _isolation(result.isolation["missing"])
+
+
+def _isolation(missing: list[str]) -> Check:
+    """The layers that held just now, and of the others why this machine has them not."""
+    from kosmolua.runtime import confine
+
+    held = [name for name in confine.LAYERS if name not in missing]
+    message = f"scripts run in a process of their own: {', '.join(held)}"
+    if not missing:
+        return Check("isolation", ok=True, message=message)
+    why = confine.available()
+    reasons = "; ".join(f"{name}: {_reason(why[name])}" for name in missing)
+    strict = "--isolation strict will not run here" if confine.REQUIRED.intersection(missing) else None
+    return Check("isolation", None, f"{message}; without {reasons}", strict)
+
+
+def _reason(found: bool | str) -> str:
+    return found if isinstance(found, str) else "it could not be set up"
 
 
 def _no_calls(function: str, account: str, arguments: bytes) -> Any:

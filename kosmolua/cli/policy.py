@@ -128,7 +128,14 @@ def _help(command: str) -> str:
        kosmo {command} list [--json]
 
 Says which rule decides a call, and why; nothing is called. Of the arguments those that rules look at are enough.
---model owner/name and --deployment owner/name stand for any way to name one.
+
+options:
+  --model OWNER/NAME       whatever argument it would be named by
+  --deployment OWNER/NAME  the same
+  --account NAME           whose token the call would use; default: default
+  --read VERDICT           as the call's own flag
+  --write VERDICT          as the call's own flag
+  --json                   answer with one JSON object
 
 example:
   kosmo {command} {_EXAMPLE}"""

@@ -71,6 +71,118 @@ is one; as text it is its message.
 Run a file with `kosmo lua FILE`, a line with `kosmo lua --eval 'return ...'`. Without an account, add `--emulate`.
 """
 
+PERMISSIONS = """# What may be called
+
+Every function is a read or a write (`kosmo integrations:list replicate` says which). Each class has a verdict: allow,
+ask (on the terminal; where there is none the answer is no) or deny. Rules in config.toml are finer:
+
+    [[replicate.rules]]
+    verdict = "deny"
+    functions = "delete_*"
+
+    [[replicate.rules]]
+    verdict = "allow"
+    functions = ["create_prediction", "create_model_prediction"]
+    account = "work"
+    arguments = { model = "black-forest-labs/*", "input.num_outputs" = 1 }
+
+- Of the rules that match, the one with the most conditions decides, then the one that names the function most
+  exactly; of equals the strictest. `model` and `deployment` stand for any argument that names one.
+- What a call leaves open counts against it: a bare version does not tell its model, so a rule that denies a model
+  denies it, and a rule that allows one does not allow it.
+- `--read deny`, `--write ask` and the like are ceilings: no rule allows more in that command.
+- A signing key (get_default_webhook_secret) reaches a script by a rule that names the function, or by your yes.
+- At the question: once, run (for the rest of it), always (writes the rule that it shows), no (for the rest of the run).
+- `--force` bypasses all of that; it bypasses no budget, no header and no check of arguments.
+
+Which rule decides a call, and why:
+
+    kosmo integrations:policy explain replicate.create_prediction --model meta/meta-llama-3-8b-instruct
+    kosmo integrations:policy list
+
+Every decision, of commands and scripts, is in the record, without inputs or answers:
+
+    kosmo audit --since 1d --function 'create_*'
+"""
+
+BUDGETS = """# What a run may spend
+
+Each is taken before a request is sent, and a run that reaches one ends with exit status 5:
+
+    --max-calls N                 calls of any kind
+    --max-writes N                calls that change something
+    --max-predictions N           predictions and trainings; what the API refused is given back
+    --max-seconds-of-compute N    metrics.predict_time of what has ended, the clock for what still runs
+    --max-cost N                  by your own price table, in your own currency
+
+Prices are yours to enter in config.toml; an unknown one is asked about, it is never taken to be zero:
+
+    [replicate.prices.hardware]
+    gpu-l40s = 0.000975                                       # for each second, by SKU
+
+    [replicate.prices.models]
+    "black-forest-labs/flux-schnell" = { run = 0.003 }        # for each run
+    "owner/name" = { hardware = "gpu-l40s", seconds = 20 }    # taken to run 20 seconds until it has ended
+
+After a run that failed, what it started and nobody saw end is named on standard error, with the command that cancels
+it; `--cancel-on-exit` cancels it instead.
+
+A script may declare what it needs in the comments at its top. `kosmo lua --explain FILE` shows it, and the run is held
+to it; it is never given more than the policy and the flags allow:
+
+    --@ needs: create_prediction, get_prediction
+    --@ models: black-forest-labs/*
+    --@ max_predictions: 10
+"""
+
+FILES = """# A script's files
+
+There are none, until you open directories:
+
+    kosmo lua --allow-read images --allow-write results flow.lua
+
+- `--allow-read` is for `create_file{ path = … }` and for `require`, which finds modules beside the script:
+  `require "lib.text"` is lib/text.lua or lib/text/init.lua.
+- `--allow-write` is for what a script saves. A file takes its name once it is complete.
+- Links that lead out of a directory are not followed.
+- Without a flag, config.toml may say it, for its owner or for a project that is trusted:
+
+    [files]
+    read = ["."]
+    write = ["results"]
+"""
+
+ISOLATION = """# What holds a script
+
+A script runs in LuaJIT, in a process of its own that has no token, no network library, no environment and no files. It
+asks its host over a pipe; the host believes nothing of what it hears and checks every call again. Of a script written
+by somebody you do not trust you can expect that it calls what you allowed, as often as you allowed, and nothing else.
+
+Should it break out of Lua, the kernel holds the process, by layers. `kosmo integrations:doctor` names those that this
+machine lacks, and `meta.isolation` in a run's envelope those that held.
+
+    process        ends with its host, and is closed to debuggers
+    rlimits        address space, CPU time, no processes, no open files, no core
+    no_new_privs   nothing that is executed gains rights
+    landlock       no path, no TCP port, no signal to others (Linux 5.13 and later)
+    seccomp        reading its pipe, writing its pipe, memory and clocks; any other system call ends it
+
+    --isolation standard    the default: every layer that the machine has
+    --isolation strict      landlock and seccomp, or no run; no JIT compiler and no executable memory
+    --isolation none        in the host's own process, for scripts of your own
+
+Limits: `--cpu-limit` (30 s), `--time-limit` (none), `--memory-limit` (128M), `--output-limit` (10M). A run that reaches
+one is killed from outside within half a second, and exits with 5. No pcall catches that.
+
+What it does not hold:
+
+- What an allowed function can do. A script that may create predictions spends money: set a budget. One that may read
+  can send what it read to a model that it may call, or into a webhook.
+- With `--isolation none` the limits stop accidents and not attacks: no limit is looked at inside one C function, and
+  whoever breaks out of Lua is in the process that holds the token.
+- Attacks on the processor, such as reading caches.
+"""
+
 PAGES = """# Lists and their pages
 
 A list answers with one page: `next`, `previous` and `results`. Give the `cursor` of the `next` URL to get the page
@@ -101,10 +213,14 @@ def topics() -> dict[str, str]:
     """The pages by name, each starting with its title."""
     return {
         "arguments": ARGUMENTS,
+        "budgets": BUDGETS,
         "configuration": CONFIGURATION,
         "errors": _errors(),
+        "files": FILES,
+        "isolation": ISOLATION,
         "lua": LUA,
         "pages": PAGES,
+        "permissions": PERMISSIONS,
     }
 
 

@@ -226,7 +226,20 @@ def test_doctor_finds_all_well(live, server):
         "emulator",
     ] == [check["check"] for check in ran.json["checks"]]  # fmt: skip
     assert "accepted, as ada" == checks(ran)["token"]["message"]
+    layers = live("lua", "--json", "-e", "").json["meta"]["isolation"]["layers"]
+    assert f"a process of their own: {', '.join(layers)}" in checks(ran)["isolation"]["message"]
     assert "ada" in live(DOCTOR).out
+
+
+def test_doctor_tells_the_layers_that_are_missing():
+    """With what would not run without them."""
+    from kosmolua.cli.doctor import _isolation
+
+    check = _isolation(["landlock"])
+    assert check.ok is None
+    assert "process, rlimits, no_new_privs, seccomp; without landlock: " in check.message
+    assert "--isolation strict will not run here" == check.next
+    assert _isolation([]).ok
 
 
 def test_doctor_offline_sends_nothing(live, server):

@@ -1,12 +1,16 @@
 """Which setting is in force: files over defaults, a project's file only where it tightens or is trusted."""
 
 import os
+import re
 
+import msgspec
 import pytest
 
 from kosmolua import config, paths, trust
-from kosmolua.config import VERDICTS, Value
+from kosmolua.cli.topics import topics
+from kosmolua.config import DEFAULTS, VERDICTS, Value, parse
 from kosmolua.errors import ConfigurationError
+from kosmolua.gate.policy import policy_of
 
 
 class Home:
@@ -179,3 +183,14 @@ def test_accounts_without_the_default_one(home):
 def test_where_configuration_is(environment, expected):
     """As the XDG specification has it: a relative directory is as good as none."""
     assert expected == paths.config_directory(environment)
+
+
+@pytest.mark.parametrize("name", topics())
+def test_what_the_docs_show_is_understood(name):
+    """Every piece of TOML in them, without a word that means nothing."""
+    blocks = re.findall(r"(?:^    \[.*\n(?:    .*\n|\n(?=    ))*)+", topics()[name], re.MULTILINE)
+    assert bool(blocks) == (name in {"budgets", "configuration", "files", "permissions"})
+    for block in blocks:
+        file = parse("config.toml", re.sub(r"^ {4}", "", block, flags=re.MULTILINE).encode())
+        assert () == file.notices
+        policy_of(msgspec.structs.replace(DEFAULTS, rules=tuple(("docs", rule) for rule in file.provider.rules)))
