@@ -4,7 +4,7 @@
 
 local use = ...
 local values, msgpack, json, guard = use("values"), use("msgpack"), use("json"), use("guard")
-local dump = use("dump")
+local dump, task = use("dump"), use("task")
 
 local M = {}
 
@@ -20,7 +20,6 @@ local ENGINE = msgpack.encode(jit and jit.version or _VERSION)
 
 local port
 local chunk_names = {} -- of the script and its modules
-local last_id = 0
 
 -- Where the script stands --------------------------------------------------------------------------------------
 
@@ -89,19 +88,21 @@ local function encode_for(name, value)
   mistake(name, frame.reason .. (frame.path == "" and "" or " - at `" .. frame.path .. "`"))
 end
 
--- Sends a request frame, its head and tail encoded already, and blocks for the answer.
-local function ask(head, tail)
-  last_id = last_id + 1
-  port.submit(head .. encode(last_id) .. tail)
+local function receive()
   local answer = msgpack.decode(port.wait())
-  if answer[2] ~= last_id then error("the host answered another call than the one that waits", 0) end
+  return answer[2], answer
+end
+
+-- Sends a request frame, its head and tail encoded already, and waits for the answer.
+local function ask(head, tail)
+  local answer = task.ask(function(id, alone) port.submit(head .. encode(id) .. encode(alone) .. tail) end)
   if answer[1] == "error" then raise(answer[3]) end
   return answer[3]
 end
 
-local CALL = msgpack.head(5) .. encode("call")
-local SLEEP = msgpack.head(3) .. encode("sleep")
-local TIME = msgpack.head(2) .. encode("time")
+local CALL = msgpack.head(6) .. encode("call")
+local SLEEP = msgpack.head(4) .. encode("sleep")
+local TIME = msgpack.head(3) .. encode("time")
 
 local NO_ARGUMENTS = encode({})
 
@@ -235,6 +236,8 @@ end
 
 local function environment(start)
   local env = use("sandbox")
+  env.spawn, env.parallel, env.race = task.spawn, task.parallel, task.race
+  env.coroutine.resume, env.coroutine.wrap = task.resume, task.wrap
   env.json = { encode = json.encode, decode = json.decode, null = json.null, array = json.array, object = json.object }
   env.integrations = integrations_table(start)
   env.app = { integrations = env.integrations }
@@ -310,7 +313,8 @@ end
 local function run(start)
   local chunk, message = load_text(start.source, start.name, environment(start))
   if not chunk then return fail(syntax_error(message)) end
-  return finish(xpcall(function() return chunk(unpack(start.args)) end, describe))
+  task.connect(receive)
+  return finish(xpcall(function() return task.finish(chunk(unpack(start.args))) end, describe))
 end
 
 --- Runs one script: takes the first frame from the port, which is a map of `source`, `name`, `args`, `provider`,

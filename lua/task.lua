@@ -173,8 +173,13 @@ local function handle() return { state = "running", waiters = {}, children = {} 
 
 local handles = setmetatable({}, { __mode = "k" }) -- what a script holds -> the task; its fields are no business of it
 
---- Starts a task that calls `f(...)`, and returns its handle. It begins when the caller first waits for something.
-function M.spawn(f, ...)
+local function expect(name, what, wanted, value)
+  if type(value) ~= wanted then
+    error(format("%s: expected %s, got %s", name, what, value == nil and "nothing" or "a " .. type(value)), 3)
+  end
+end
+
+local function start(f, ...)
   local task = handle()
   task.co = guard.create(f)
   if current then current.children[task] = true end
@@ -183,6 +188,12 @@ function M.spawn(f, ...)
   local shown = setmetatable({}, Task)
   handles[shown] = task
   return shown, task
+end
+
+--- Starts a task that calls `f(...)`, and returns its handle. It begins when the caller first waits for something.
+function M.spawn(f, ...)
+  expect("spawn", "a function", "function", f)
+  return (start(f, ...))
 end
 
 local function cancel(task)
@@ -228,11 +239,12 @@ function methods.cancel(shown) return cancel(task_of(shown, "cancel")) end
 --- "running", "done", "failed" or "canceled".
 function methods.status(shown) return task_of(shown, "status").state end
 
---- Lets every task come to its end. Raises the failure of one that nobody waited for.
-function M.finish()
+--- Lets every task come to its end, and returns what it was given. Raises the failure of one that nobody waited for.
+function M.finish(...)
   run_until(function() return living == 0 end)
   local failed = next(unseen)
   if failed then error(failed.values[1], 0) end
+  return ...
 end
 
 -- Several at once ----------------------------------------------------------------------------------------------
@@ -240,7 +252,7 @@ end
 local function spawn_all(count, f)
   local tasks = {}
   for i = 1, count do
-    local _, task = M.spawn(f, i)
+    local _, task = start(f, i)
     tasks[i] = task
   end
   return tasks
@@ -258,7 +270,7 @@ end
 local function workers(options, count)
   local limit = options.limit or DEFAULT_LIMIT
   if type(limit) ~= "number" or limit < 1 then
-    error("parallel: expected a limit of 1 or more, got " .. tostring(limit), 0)
+    error("parallel: expected a limit of 1 or more, got " .. tostring(limit), 3)
   end
   return min(floor(limit), count)
 end
@@ -267,7 +279,13 @@ end
 --- items. The first error ends the rest and is raised; with `on_error = "collect"` each result is
 --- `{ ok = true, value = … }` or `{ ok = false, error = … }` instead.
 function M.parallel(items, f, options)
-  options = options or {}
+  expect("parallel", "a list", "table", items)
+  expect("parallel", "a function behind the list", "function", f)
+  options = options == nil and {} or options
+  expect("parallel", "a table of options, as in { limit = 4 }", "table", options)
+  if options.on_error ~= nil and options.on_error ~= "collect" and options.on_error ~= "raise" then
+    error(format('parallel: on_error is "raise" or "collect", got %s', tostring(options.on_error)), 2)
+  end
   local collect, count = options.on_error == "collect", #items
   local results, goal, taken, left = {}, handle(), 0, count
   local function take_one(index, ok, value)
@@ -295,8 +313,12 @@ end
 --- Calls the functions at once. Returns what the first that succeeds returns, and ends the others. Raises the error of
 --- the last where all fail.
 function M.race(functions)
+  expect("race", "a list of functions", "table", functions)
+  for _, f in ipairs(functions) do
+    expect("race", "a list of functions", "function", f)
+  end
   local goal, left = handle(), #functions
-  if left == 0 then error("race: expected a list of functions, got none", 0) end
+  if left == 0 then error("race: expected a list of functions, got none", 2) end
   local function take(ok, ...)
     left = left - 1
     if goal.state == "running" and (ok or left == 0) then settle(goal, ok, ...) end

@@ -6,6 +6,8 @@ The limits stop accidents, not attacks: a call into C, such as string.find with 
 from __future__ import annotations
 
 import gc
+import threading
+from collections import deque
 
 from kosmolua.runtime import marshal
 from kosmolua.runtime.limits import Limits, reached
@@ -24,25 +26,45 @@ class _Callbacks:
         self.failure: BaseException | None = None
         self.state: State | None = state
         self._port = port
-        self._answer: bytes | None = first
+        self._answers = deque([first])
+        self._woken = threading.Event()
+        port.pending.wake = self._woken.set
 
     def submit(self, frame: bytes) -> int:
         if self.failure:
             return 0
         try:
-            self._answer = self._port.submit(frame)
+            answer = self._port.submit(frame)
         except BaseException as error:  # noqa: BLE001 - kept, and raised where the run was started
             self.failure = error
             return 0
+        if answer is not None:
+            self._answers.append(answer)
         return 1
 
     def wait(self) -> bytes | int:
-        """The answer, or 0 where handing it over could exhaust Lua's memory inside this very call."""
-        answer, self._answer = self._answer or b"", None
+        """The next answer, or 0 where there will be none, or where handing it over could exhaust Lua's memory inside
+        this very call.
+        """
+        try:
+            self._await()
+        except BaseException as error:  # noqa: BLE001 - as above
+            self.failure = error
+        if self.failure or not self._answers:
+            return 0
+        answer = self._answers.popleft()
         limit = self.state.memory_limit if self.state else None
         if self.state and limit and self.state.memory_used + len(answer) + PUSH > limit:
             return 0
         return answer
+
+    def _await(self) -> None:
+        pending = self._port.pending
+        while not self._answers and pending.open:
+            self._woken.clear()
+            self._answers.extend(self._port.take())
+            if not self._answers:
+                self._woken.wait(pending.timeout())
 
 
 def run(start: Start, port: Port, limits: Limits) -> None:

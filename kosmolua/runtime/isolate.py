@@ -7,6 +7,8 @@ import select
 import signal
 import sys
 import threading
+from collections import deque
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from kosmolua.errors import EXIT_OUT_OF_MEMORY, ConfigurationError, KosmoError, ScriptError
@@ -14,9 +16,12 @@ from kosmolua.runtime import confine
 from kosmolua.runtime.limits import MAX_FRAME, Limits, reached
 
 if TYPE_CHECKING:
-    from typing import Literal
+    from collections.abc import Sequence
+    from typing import Any, Literal
 
+    from kosmolua.runtime.pending import Pending
     from kosmolua.runtime.port import Port
+    from kosmolua.runtime.prepared import Forked, Prepared
 
     Mode = Literal["standard", "strict"]
 
@@ -28,6 +33,7 @@ _ENVIRONMENT = {"LC_ALL": "C.UTF-8", "TZ": "UTC0"}
 # being woken does (measured: 8 % of a loop of calls); with one processor it would only keep the script from running.
 _LOOKS = 100 if (os.cpu_count() or 1) > 1 else 0
 _LOOK_UP = 250  # milliseconds after which a wait looks whether the run was ended meanwhile
+_MAX_UNSENT, _MAX_UNSENT_BYTES = 10_000, 4 * MAX_FRAME  # answers that a script may leave unread
 _READ = 1 << 13  # most frames are small, and reading allocates this much
 
 
@@ -36,10 +42,13 @@ class Child:
 
     It begins to start when it is made. This module imports next to nothing, so that it can be made first, and start
     while the host imports the rest. It ends with the thread that made it. ``layers`` of confinement are known once it
-    runs; ``boot`` is the text of its main program.
+    runs; ``boot`` is the text of its main program. One that is forked from a ``prepared`` process is there sooner,
+    and ends with that process.
     """
 
-    def __init__(self, limits: Limits, mode: Mode = "standard", *, boot: str = _BOOT) -> None:
+    def __init__(
+        self, limits: Limits, mode: Mode = "standard", *, boot: str = _BOOT, prepared: Prepared | None = None
+    ) -> None:
         self.limits = limits
         self.mode = mode
         self.cpu_seconds = 0.0
@@ -50,24 +59,36 @@ class Child:
         self._last_words = b""
         self._status: int | None = None
         self._lock = threading.Lock()
+        self._port: Port | None = None
         self._buffer = bytearray()
+        self._unsent: deque[bytes | memoryview] = deque()
+        self._unsent_bytes = 0
+        self._blocked = False  # the child's pipe is full
+        self._wakes: tuple[int, int] | None = None
         child_in, self._to_child = os.pipe()
         self._from_child, child_out = os.pipe()
         self._stderr, child_err = os.pipe()
+        streams, words = (child_in, child_out, child_err), (str(limits.memory or 0), str(limits.cpu or 0), mode)
+        self._process: Spawned | Forked
         try:
-            self.pid = _spawn(boot, (child_in, child_out, child_err), limits, mode)
+            self._process = (prepared and prepared.fork(streams, words)) or Spawned(boot, streams, words)
+        except BaseException:
+            self._close_pipes()
+            raise
         finally:
-            for descriptor in (child_in, child_out, child_err):
+            for descriptor in streams:
                 os.close(descriptor)
-        self._readable, self._writable = select.poll(), select.poll()
-        self._readable.register(self._from_child, select.POLLIN)
-        self._writable.register(self._to_child, select.POLLOUT)
+        self.pid = self._process.pid
+        self._readable, self._anything = select.poll(), select.poll()
+        for poll in (self._readable, self._anything):
+            poll.register(self._from_child, select.POLLIN)
         os.set_blocking(self._to_child, False)
         os.set_blocking(self._stderr, False)
 
     def run(self, first: bytes, port: Port) -> None:
         """Run a script, given as its first frame; the result is in ``port.done``. Raises how the child died."""
         confine.conceal()  # before there is a script; until then the child runs nothing but this package
+        self._port = port
         try:
             self._serve(first, port)
         finally:
@@ -81,27 +102,23 @@ class Child:
         with self._lock:
             self._killed = True
             if self._status is None:
-                self._end()
+                self._process.kill()
 
     def close(self) -> None:
         """Kill the child if it lives, and leave no process and no descriptor behind."""
         with self._lock:
             if self._status is not None:
                 return
-            self._end()
-            _, self._status, usage = os.wait4(self.pid, 0)
-            self.cpu_seconds = usage.ru_utime + usage.ru_stime
+            self._process.kill()
+            self._status, self.cpu_seconds = self._process.wait()
+        if self._port:
+            self._port.pending.quiet()
         self._last_words = _drain(self._stderr)
-        for descriptor in (self._to_child, self._from_child, self._stderr):
-            os.close(descriptor)
+        self._close_pipes()
 
-    def _end(self) -> None:
-        """Kill it, and with its group whatever it could start where no layer of confinement forbids that."""
-        os.kill(self.pid, signal.SIGKILL)
-        try:
-            os.killpg(self.pid, signal.SIGKILL)
-        except (ProcessLookupError, PermissionError):
-            return  # it has left its group, or nobody is left in it
+    def _close_pipes(self) -> None:
+        for descriptor in (self._to_child, self._from_child, self._stderr, *(self._wakes or ())):
+            os.close(descriptor)
 
     def _serve(self, first: bytes, port: Port) -> None:
         self._send(first)
@@ -116,6 +133,8 @@ class Child:
             answer = port.submit(frame)
             if answer is not None:
                 self._send(answer)
+            elif port.pending.open:
+                self._hand_over()
 
     def _greet(self, greeting: bytes) -> None:
         """Take the child's word, given before it has read a script, for the layers that hold."""
@@ -160,35 +179,94 @@ class Child:
             if poll(0):
                 break
         else:
-            self._await(self._readable)
+            self._await()
         return b"" if self._killed else os.read(self._from_child, max(_READ, size))
 
-    def _await(self, poll: select.poll) -> None:
-        """Wait for the child, under the watchdog's eyes. Killing it need not wake this, if another holds its pipe."""
-        self.has_turn = True
-        while not self._killed and not poll.poll(_LOOK_UP):
-            pass
+    def _await(self) -> None:
+        """Wait for the child, under the watchdog's eyes, and give it meanwhile the answers that come.
+
+        Killing it need not wake this, if another process holds its pipe.
+        """
+        poll = self._anything.poll
+        while not self._killed:
+            self._hand_over()
+            events = dict(poll(self._until()))
+            if self._to_child in events:
+                self._flush()
+            if self._wakes and self._wakes[0] in events:
+                os.read(self._wakes[0], _READ)
+            if self._from_child in events:
+                break
         self.has_turn = False
         self.turns += 1
 
+    def _until(self) -> int:
+        """Milliseconds until there is something to do, whatever the child does."""
+        pending = self._pending()
+        self.has_turn = not (pending and pending.open)
+        wait = pending.timeout() if pending else None
+        return _LOOK_UP if wait is None else min(_LOOK_UP, int(wait * 1000) + (wait > 0))
+
+    def _hand_over(self) -> None:
+        """Pass on what was carried out beside the child's turns."""
+        pending = self._pending()
+        if pending and pending.open and self._port:
+            if not self._wakes:
+                self._wakes = self._listen(pending)
+            for answer in self._port.take():
+                self._send(answer)
+
+    def _pending(self) -> Pending | None:
+        return self._port.pending if self._port else None
+
+    def _listen(self, pending: Pending) -> tuple[int, int]:
+        """A pipe that other threads write to when there is an answer; that it is full already is as good."""
+        reading, writing = os.pipe()
+        os.set_blocking(writing, False)
+        self._anything.register(reading, select.POLLIN)
+
+        def wake() -> None:
+            with suppress(BlockingIOError):
+                os.write(writing, b"!")
+
+        pending.wake = wake
+        return reading, writing
+
     def _send(self, frame: bytes) -> None:
+        """Write what the child's pipe takes, and the rest when it takes more: it may be writing itself just now."""
         if len(frame) > MAX_FRAME:
             raise ScriptError(f"an answer of {len(frame)} bytes is more than the {MAX_FRAME} a script can take")
-        rest = memoryview(len(frame).to_bytes(4) + frame)
-        try:
-            while rest:
-                rest = rest[self._write(rest) :]
-        except BrokenPipeError:
-            return  # it died; reading says how
+        self._unsent.append(len(frame).to_bytes(4) + frame)
+        self._unsent_bytes += 4 + len(frame)
+        if len(self._unsent) > _MAX_UNSENT or self._unsent_bytes > _MAX_UNSENT_BYTES:
+            raise ScriptError(
+                f"the script asks and does not listen: {len(self._unsent)} answers of {self._unsent_bytes} bytes "
+                "wait for it",
+                code="script_crashed",
+            )
+        self._flush()
 
-    def _write(self, rest: memoryview) -> int:
+    def _flush(self) -> None:
         try:
-            return os.write(self._to_child, rest)
+            while self._unsent:
+                first = self._unsent[0]
+                written = os.write(self._to_child, first)
+                self._unsent_bytes -= written
+                if written == len(first):
+                    self._unsent.popleft()
+                else:
+                    self._unsent[0] = memoryview(first)[written:]
         except BlockingIOError:
-            self._await(self._writable)
-            if self._killed:
-                raise BrokenPipeError from None
-            return 0
+            pass
+        except BrokenPipeError:
+            self._unsent.clear()  # it died; reading says how
+        if self._blocked == bool(self._unsent):
+            return
+        self._blocked = not self._blocked
+        if self._blocked:
+            self._anything.register(self._to_child, select.POLLOUT)
+        else:
+            self._anything.unregister(self._to_child)
 
     def _explain(self) -> KosmoError:
         """Why the child ended before its script did."""
@@ -206,18 +284,38 @@ class Child:
         return ScriptError(text, code="script_crashed")
 
 
-def _spawn(boot: str, streams: tuple[int, int, int], limits: Limits, mode: Mode) -> int:
+class Spawned:
+    """A process that starts from nothing, for the descriptors that become its 0, 1 and 2."""
+
+    def __init__(self, boot: str, streams: Sequence[int], words: Sequence[str]) -> None:
+        moves = [(os.POSIX_SPAWN_DUP2, descriptor, target) for target, descriptor in enumerate(streams)]
+        self.pid = start_python(boot, words, moves)
+
+    def kill(self) -> None:
+        """And with its group whatever it could start where no layer of confinement forbids that."""
+        os.kill(self.pid, signal.SIGKILL)
+        try:
+            os.killpg(self.pid, signal.SIGKILL)
+        except (ProcessLookupError, PermissionError):
+            return  # it has left its group, or nobody is left in it
+
+    def wait(self) -> tuple[int, float]:
+        """Its status as the system gives it, and the seconds of CPU it took."""
+        _, status, usage = os.wait4(self.pid, 0)
+        return status, usage.ru_utime + usage.ru_stime
+
+
+def start_python(boot: str, words: Sequence[str], moves: Sequence[tuple[Any, ...]]) -> int:
+    """Start an interpreter on the program ``boot``, which finds in its last words those given and this process's id."""
     if not sys.executable:
         raise ConfigurationError("no Python interpreter to start a child with", hint="use isolation='none'")
     package = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     path = ":".join([package, *(entry for entry in sys.path if os.path.isabs(entry))])
-    words = (str(limits.memory or 0), str(limits.cpu or 0), mode, str(os.getpid()))
-    moves = [(os.POSIX_SPAWN_DUP2, descriptor, target) for target, descriptor in enumerate(streams)]
     # A group of its own, so that Ctrl-C reaches the host alone, which then decides. Python's other descriptors
     # close by themselves (PEP 446).
     return os.posix_spawn(
         sys.executable,
-        [sys.executable, "-I", "-S", "-c", boot, path, *words],
+        [sys.executable, "-I", "-S", "-c", boot, path, *words, str(os.getpid())],
         _ENVIRONMENT,
         file_actions=moves,
         setpgroup=0,

@@ -18,6 +18,7 @@ from msgspec import Meta, Raw, Struct
 from kosmolua.errors import CODES, KosmoError, LimitError, ScriptError
 from kosmolua.runtime import marshal
 from kosmolua.runtime.limits import Limits, reached
+from kosmolua.runtime.pending import PATIENCE, Pending
 
 MAX_SLEEP = 366 * 24 * 3600.0
 MAX_TEXT = 1 << 16  # characters of an error's text; Lua's side cuts it far below
@@ -37,11 +38,15 @@ class Start(Struct, kw_only=True):
 
 
 class _Frame(Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
-    """What a state may say. It may be anybody who says it, so nothing of it is believed that its type does not hold."""
+    """What a state may say. It may be anybody who says it, so nothing of it is believed that its type does not hold.
+
+    A request that is ``alone`` is all that its script waits for: it is carried out at once, and answered at once.
+    """
 
 
 class Call(_Frame, tag="call", frozen=True):
     id: int
+    alone: bool
     account: str
     function: str
     arguments: Raw
@@ -54,11 +59,13 @@ class Print(_Frame, tag="print", frozen=True):
 
 class Sleep(_Frame, tag="sleep", frozen=True):
     id: int
+    alone: bool
     seconds: float
 
 
 class Time(_Frame, tag="time", frozen=True):
     id: int
+    alone: bool
 
 
 class Done(_Frame, tag="done", frozen=True):
@@ -111,8 +118,8 @@ Handler = Callable[[str, str, bytes], Any]
 class Port:
     """The host's end for one run: takes a state's frames, gives back the answers, keeps the result.
 
-    One call is under way at a time. After `stop` no further call is begun, a sleep ends at once, and whatever comes
-    in raises ``failure``.
+    What is not alone is carried out meanwhile, and its answer is to be had from `take`. After `stop` no further call is
+    begun, a sleep ends at once, and whatever comes in raises ``failure``.
     """
 
     def __init__(
@@ -126,28 +133,41 @@ class Port:
         self._stopped = threading.Event()
         self._limits = limits or Limits()
         self._printed = 0
+        self.pending = Pending(clock)
 
     def submit(self, frame: bytes) -> bytes | None:
-        """Carry out one frame. The answer is for the state; None where it expects none."""
+        """Carry out one frame. The answer is for the state; None where it expects none, or will have it later."""
         match self._checked(frame):
-            case Call() as call:
+            case Call() as call if call.alone:
                 return self._call(call)
+            case Call() as call:
+                self.pending.call(lambda: self._call(call), len(call.arguments))
             case Print(stream, text):
                 self._print(stream, text)
-            case Sleep(id_, seconds):
-                self._sleep(seconds)
-                return marshal.encode(("ok", id_, None))
-            case Time(id_):
+            case Sleep(id_, alone, seconds):
+                return self._sleep(seconds, marshal.encode(("ok", id_, None)), alone=alone)
+            case Time(id_, _):
                 return marshal.encode(("ok", id_, self._clock.time() if self._clock else time.time()))
             case Done() as done:
                 self.done = done
         return None
+
+    def take(self) -> list[bytes]:
+        """The answers that have come meanwhile. Raises what ended the run, if anything did."""
+        if self._stopped.is_set() and self.failure:
+            raise self.failure
+        return self.pending.take()
+
+    def close(self) -> None:
+        """Wait for what is under way: as long as it takes after a run that ended well, a while after another."""
+        self.pending.close(None if self.done and self.done.ok else PATIENCE)
 
     def stop(self, failure: KosmoError | None = None) -> None:
         """End the run, from any thread; the first reason given stands."""
         if not self._stopped.is_set():
             self.failure = failure
             self._stopped.set()
+            self.pending.wake()
 
     def _checked(self, frame: bytes) -> Frame:
         if self._stopped.is_set() or self.done:
@@ -168,13 +188,17 @@ class Port:
         if self._limits.output is not None and self._printed > self._limits.output:
             raise reached("output", self._limits)
 
-    def _sleep(self, seconds: float) -> None:
+    def _sleep(self, seconds: float, answer: bytes, *, alone: bool) -> bytes | None:
         if not 0 <= seconds <= MAX_SLEEP:
             raise ScriptError(f"sleep: expected 0 to {MAX_SLEEP:.0f} seconds, got {seconds}")
+        if not alone:
+            self.pending.sleep(seconds, answer)
+            return None
         if self._clock:
             self._clock.sleep(seconds)
         elif self._stopped.wait(seconds) and self.failure:
             raise self.failure
+        return answer
 
 
 def _believed(decode: Callable[[Any], _T], frame: bytes | Raw) -> _T:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from msgspec import Struct
 
@@ -17,6 +17,9 @@ from kosmolua.runtime.isolate import Child
 from kosmolua.runtime.limits import Limits, reached
 from kosmolua.runtime.port import Clock, Handler, Output, Port, Start
 from kosmolua.runtime.watchdog import Watchdog
+
+if TYPE_CHECKING:
+    from kosmolua.runtime.prepared import Prepared
 
 Isolation = Literal["standard", "strict", "none"]
 MAX_SOURCE = 8 * 1024 * 1024
@@ -56,8 +59,10 @@ def run(
     isolation: Isolation = "standard",
     clock: Clock | None = None,
     child: Child | None = None,
+    prepared: Prepared | None = None,
 ) -> Result:
     """Run a script to its end. A child that is starting already may be handed in; it is used up by the run.
+    Otherwise it is forked from the process that is ``prepared``, or started.
 
     Errors of the script and of its limits are in the result. Raises what the handler or the output raised, other
     than a `KosmoError`, and KeyboardInterrupt.
@@ -72,7 +77,7 @@ def run(
     try:
         start = _start(script)
         if isolation != "none":
-            child = child or Child(limits, isolation)
+            child = child or Child(limits, isolation, prepared=prepared)
         if isolation == "strict":
             start.cpu = limits.cpu  # Lua looks at the clock itself, and tells the line
         with Watchdog(limits, port, child):
@@ -83,6 +88,7 @@ def run(
     finally:
         if child:
             child.close()
+        port.close()
     done = port.done
     return Result(
         results=values,

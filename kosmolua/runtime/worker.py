@@ -1,8 +1,9 @@
 """The isolated child: one Lua state whose port is a pipe, and nothing else.
 
 Started with two descriptors (0 in, 1 out) and four words: bytes of memory for Lua, seconds of CPU, the kind of
-isolation, and the host's process id. It imports no HTTP client, no keyring, no gate; what a script that breaks out of
-Lua finds here is an empty process. Its own first frame, in plain text, names the layers of confinement that hold.
+isolation, and its parent's process id: the host's, or that of a prepared process. It imports no HTTP client, no
+keyring, no gate; what a script that breaks out of Lua finds here is an empty process. Its own first frame, in plain
+text, names the layers of confinement that hold.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from kosmolua.runtime.state import State
 
 TYPE_CHECKING = False  # as in kosmolua.errors
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
+    from typing import NoReturn
 
 MARGIN = 1024 * 1024  # of Lua's memory that stays free when an answer is handed over
 # Seconds beyond the limit of CPU where Lua looks at the clock itself: it can tell the line, and should come first.
@@ -62,33 +64,42 @@ def _write(descriptor: int, frame: bytes) -> None:
 
 
 def main(run: Callable[[State, int, int], None] = serve) -> None:
-    """Confine this process, say how far that went, and run what the host sends."""
-    memory, cpu = (float(text) or None for text in sys.argv[-4:-2])
-    strict, host = sys.argv[-2] == "strict", int(sys.argv[-1])
+    """The main program of a process that was started for one run."""
     os.closerange(3, os.sysconf("SC_OPEN_MAX"))  # what the host itself was given by its parent
     os.chdir("/")
+    begin(sys.argv[-4:], run)
+
+
+def begin(words: Sequence[str], run: Callable[[State, int, int], None] = serve) -> NoReturn:
+    """Confine this process, say how far that went, run what the host sends, and end. The words are those above."""
+    memory, cpu = (float(text) or None for text in words[:2])
+    strict, host = words[2] == "strict", int(words[3])
     state = State(memory_limit=int(memory) if memory else None)
     if strict:
         state.disable_compiler()
     limits = int(memory) if memory else None, cpu and cpu + (GRACE if strict else 0)
-    layers = confine.confine(_kernel(state), *limits, strict=strict, host=host)
+    layers = confine.confine(kernel_of(state), *limits, strict=strict, host=host)
     _send(1, " ".join(("ready", *layers)).encode())
     if strict and confine.REQUIRED.difference(layers):
         os._exit(0)  # the host, which has read this, says why
     os._exit(_status(run, state))  # nothing here is worth a tidy end
 
 
-def _kernel(state: State) -> confine.Kernel:
+def kernel_of(state: State) -> confine.Kernel:
     return confine.Kernel(*state.kernel()) if state.has_ffi else confine.Kernel()
 
 
 def _status(run: Callable[[State, int, int], None], state: State) -> int:
-    """Run to the end. What went wrong is told in one line: a traceback would want to read files."""
     try:
         run(state, 0, 1)
     except (state.memory_error, MemoryError):
         return EXIT_OUT_OF_MEMORY
     except BaseException as error:  # noqa: BLE001 - whatever it is, the host is told
-        _write(2, f"{type(error).__name__}: {error}".encode(errors="replace")[:1000])
+        complain(error)
         return EXIT_FAILED
     return 0
+
+
+def complain(error: BaseException) -> None:
+    """Tell in one line what went wrong: a traceback would want to read files."""
+    _write(2, f"{type(error).__name__}: {error}".encode(errors="replace")[:1000])

@@ -29,8 +29,8 @@ ODD = [
     {"code": "permission_denied"}, {1: 2}, {"a": {"b": [None] * 20}}, msgspec.msgpack.Ext(1, b"x"),
 ]  # fmt: skip
 GOOD = [
-    ["call", 1, "", "echo", {}], ["call", 2**40, "default", "echo", {"a": [1, 2.5, None, {"b": "c"}]}],
-    ["print", 1, b"text"], ["print", 2, b""], ["sleep", 3, 0.0], ["time", 4],
+    ["call", 1, True, "", "echo", {}], ["call", 2**40, False, "default", "echo", {"a": [1, 2.5, None, {"b": "c"}]}],
+    ["print", 1, b"text"], ["print", 2, b""], ["sleep", 3, True, 0.0], ["sleep", 3, False, 0.0], ["time", 4, True],
     ["done", True, [1, "two", None, {"three": [4]}], 1e6, "LuaJIT 2.1"],
     ["done", False, {"message": "it failed", "code": "script_error", "where": "x:1", "traceback": "x:1"}, 1e6, "L"],
 ]  # fmt: skip

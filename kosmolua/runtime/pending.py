@@ -1,0 +1,130 @@
+"""Requests of a script that are under way at the same time: calls on threads, sleeps on a heap. Waiting for a sleep
+takes no thread.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from kosmolua.errors import ScriptError
+from kosmolua.runtime.limits import MAX_FRAME
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future, ThreadPoolExecutor
+
+    from kosmolua.runtime.port import Clock
+
+THREADS = 64  # calls that are on their way at once; more wait their turn
+MAX_OPEN = 10_000  # requests that a script may have made and not been answered
+MAX_HELD = 4 * MAX_FRAME  # bytes of their arguments
+PATIENCE = 5.0  # seconds in which a call that is under way may end after its run has failed
+
+
+class Pending:
+    """What is under way, and the answers that have come. All but `quiet` and the calls themselves is for one thread.
+
+    ``wake`` is called from other threads when there is something to take.
+    """
+
+    def __init__(self, clock: Clock | None = None) -> None:
+        self.open = 0
+        self.wake: Callable[[], None] = _nothing
+        self._held = 0
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._came: deque[tuple[bytes, int]] = deque()
+        self._failures: deque[BaseException] = deque()
+        self._sleeps: list[tuple[float, int, bytes]] = []
+        self._order = itertools.count()
+        self._threads: ThreadPoolExecutor | None = None
+        self._running: set[Future[None]] = set()
+
+    def call(self, action: Callable[[], bytes], size: int) -> None:
+        """Carry the action out on a thread; what it returns is an answer, what it raises is raised by `take`."""
+        self._begin(size)
+        if self._threads is None:
+            from concurrent.futures import ThreadPoolExecutor
+
+            self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="kosmolua-call")
+        future = self._threads.submit(self._carry_out, action, size)
+        self._running.add(future)
+        future.add_done_callback(self._running.discard)
+
+    def sleep(self, seconds: float, answer: bytes) -> None:
+        self._begin(0)
+        heapq.heappush(self._sleeps, (self._now() + seconds, next(self._order), answer))
+
+    def take(self) -> list[bytes]:
+        """The answers that have come since the last time."""
+        answers = []
+        if self._failures:
+            raise self._failures.popleft()
+        while self._came:
+            answer, size = self._came.popleft()
+            self._held -= size
+            answers.append(answer)
+        while self._sleeps and self._sleeps[0][0] <= self._now():
+            answers.append(heapq.heappop(self._sleeps)[2])
+        self.open -= len(answers)
+        return answers
+
+    def timeout(self) -> float | None:
+        """Seconds until there is something to take, None where only a call can bring it.
+
+        A clock that was handed in is told to go on where nothing but sleeps is under way.
+        """
+        if not self._sleeps:
+            return None
+        left = max(0.0, self._sleeps[0][0] - self._now())
+        if self._clock is None:
+            return left
+        if self.open == len(self._sleeps):
+            self._clock.sleep(left)
+            return 0.0
+        return None
+
+    def quiet(self) -> None:
+        """Wake nobody any more; once this returns, nobody is being woken."""
+        with self._lock:
+            self.wake = _nothing
+
+    def close(self, patience: float | None) -> None:
+        """Begin no call that has not begun, and wait so many seconds for those that have; None is for as long as it
+        takes.
+        """
+        if self._threads:
+            from concurrent.futures import wait
+
+            self._threads.shutdown(wait=False, cancel_futures=True)
+            wait(list(self._running), patience)
+
+    def _begin(self, size: int) -> None:
+        self.open += 1
+        self._held += size
+        if self.open > MAX_OPEN or self._held > MAX_HELD:
+            raise ScriptError(
+                f"the script has {self.open} requests of {self._held} bytes under way at once; "
+                f"at most {MAX_OPEN} of {MAX_HELD} bytes are taken",
+                hint="use parallel, which limits how many are under way",
+            )
+
+    def _carry_out(self, action: Callable[[], bytes], size: int) -> None:
+        try:
+            self._came.append((action(), size))
+        except BaseException as error:  # noqa: BLE001 - raised where the run is served
+            self._failures.append(error)
+        with self._lock:
+            self.wake()
+
+    def _now(self) -> float:
+        return self._clock.time() if self._clock else time.monotonic()
+
+
+def _nothing() -> None:
+    """Nobody waits."""
