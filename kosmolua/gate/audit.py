@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -46,49 +47,52 @@ class Audit:
         self._max_size = max_size
         self._file: int | None = None
         self._failed = False
+        self._lock = threading.Lock()
 
     def write(self, entry: Entry) -> None:
         """Append one call. For any number of threads."""
-        if self._failed:
-            return
-        try:
-            if self._file is None:
-                self._open()
-            if os.fstat(self._descriptor).st_size >= self._max_size:
-                self._rotate()
-            os.write(self._descriptor, self._head + msgspec.json.encode(entry)[1:] + b"\n")
-        except OSError as error:
-            self._failed = True
-            self._warn(f"calls are not recorded: cannot write {self._path}: {error.strerror}")
+        line = self._head + msgspec.json.encode(entry)[1:] + b"\n"
+        with self._lock:
+            if self._failed:
+                return
+            try:
+                file = self._open() if self._file is None else self._file
+                if os.fstat(file).st_size >= self._max_size:
+                    file = self._rotate(file)
+                os.write(file, line)
+            except OSError as error:
+                self._failed = True
+                self._warn(f"calls are not recorded: cannot write {self._path}: {error.strerror}")
 
     def close(self) -> None:
+        with self._lock:
+            self._close()
+
+    def _close(self) -> None:
         if self._file is not None:
             os.close(self._file)
             self._file = None
 
-    @property
-    def _descriptor(self) -> int:
-        return -1 if self._file is None else self._file
-
-    def _open(self) -> None:
+    def _open(self) -> int:
         os.makedirs(os.path.dirname(self._path), mode=0o700, exist_ok=True)
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW
         opened = os.open(self._path, flags, 0o600)
         os.fchmod(opened, 0o600)
-        self.close()
+        self._close()
         self._file = opened
+        return opened
 
-    def _rotate(self) -> None:
+    def _rotate(self, file: int) -> int:
         """Make room, unless another process has done so meanwhile."""
         with open(f"{self._path}.lock", "ab") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            if os.path.samestat(os.fstat(self._descriptor), os.stat(self._path)):
+            if os.path.samestat(os.fstat(file), os.stat(self._path)):
                 for number in range(KEPT, 0, -1):
                     older = f"{self._path}.{number}"
                     newer = f"{self._path}.{number - 1}" if number > 1 else self._path
                     if os.path.exists(newer):
                         os.replace(newer, older)
-        self._open()
+        return self._open()
 
 
 def file_of(environment: Mapping[str, str]) -> str:

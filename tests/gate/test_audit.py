@@ -4,6 +4,7 @@ import json
 import multiprocessing
 import os
 import stat
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -85,6 +86,18 @@ def test_many_processes_write_whole_lines(path):
         times = [entry["at"] for entry in found if entry["run"] == f"r{run}"]
         assert times == sorted(times)
     assert len(found) == 800
+
+
+def test_many_threads_write_whole_lines(path):
+    """Whoever comes first opens the file, and it stays open for all."""
+    warnings = []
+    made = writer(path, warnings, max_size=150_000)
+    with ThreadPoolExecutor(16) as pool:
+        list(pool.map(made.write, [ENTRY] * 2000))
+    made.close()
+
+    assert [] == warnings
+    assert 2000 == len(list(audit.read(path)))
 
 
 def test_what_is_no_entry_is_passed_over(path):
