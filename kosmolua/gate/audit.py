@@ -86,13 +86,19 @@ class Audit:
         """Make room, unless another process has done so meanwhile."""
         with open(f"{self._path}.lock", "ab") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            if os.path.samestat(os.fstat(file), os.stat(self._path)):
+            if self._is_current(file):
                 for number in range(KEPT, 0, -1):
                     older = f"{self._path}.{number}"
                     newer = f"{self._path}.{number - 1}" if number > 1 else self._path
                     if os.path.exists(newer):
                         os.replace(newer, older)
-        return self._open()
+            return self._open()  # under the lock, so that whoever has it next finds the new file
+
+    def _is_current(self, file: int) -> bool:
+        try:
+            return os.path.samestat(os.fstat(file), os.stat(self._path))
+        except FileNotFoundError:  # somebody took it away
+            return False
 
 
 def file_of(environment: Mapping[str, str]) -> str:

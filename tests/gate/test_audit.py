@@ -1,9 +1,10 @@
 """The record of calls: whole lines, one file's owner, bounded, and nothing in it that was sent."""
 
 import json
-import multiprocessing
 import os
 import stat
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -59,24 +60,22 @@ def test_a_full_file_is_put_aside(path):
     assert all(os.stat(f"{path}.{number + 1}").st_size < 1300 for number in range(KEPT))
 
 
-def _write_many(path, run):
-    made = writer(path, run=run, max_size=20_000)
-    for number in range(200):
-        made.write(Entry("get_account", "default", "read", float(number)))
-    made.close()
+WRITE_MANY = """
+import sys
+from kosmolua.gate.audit import Audit, Origin
+from kosmolua.gate.session import Entry
+path, run = sys.argv[1:]
+made = Audit(path, Origin(run), sys.exit, max_size=20_000)
+for number in range(200):
+    made.write(Entry("get_account", "default", "read", float(number)))
+"""
 
 
 def test_many_processes_write_whole_lines(path):
     """Also while they put the file aside: nothing is cut, nothing is lost of what is still kept."""
-    processes = [
-        multiprocessing.get_context("spawn").Process(target=_write_many, args=(path, f"r{n}")) for n in range(4)
-    ]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join(30)
+    processes = [subprocess.Popen([sys.executable, "-c", WRITE_MANY, path, f"r{n}"]) for n in range(4)]
 
-    assert [0] * 4 == [process.exitcode for process in processes]
+    assert [0] * 4 == [process.wait(30) for process in processes]
     found = list(audit.read(path))
     for file in (path, *(f"{path}.{number + 1}" for number in range(KEPT))):
         if os.path.exists(file):

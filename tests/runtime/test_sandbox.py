@@ -4,8 +4,8 @@ import pytest
 
 ENVIRONMENT = (
     "_G _VERSION app args assert bit coroutine dump error getmetatable integrations ipairs json log math next os pairs "
-    "pcall print rawequal rawget rawset select setmetatable sleep string table time tonumber tostring type unpack "
-    "xpcall"
+    "parallel pcall print race rawequal rawget rawset require select setmetatable sleep spawn string table time "
+    "tonumber tostring type unpack xpcall"
 )
 LIBRARIES = {
     "coroutine": "create isyieldable resume running status wrap yield",
@@ -17,7 +17,7 @@ LIBRARIES = {
 }
 REFUSED = (
     "collectgarbage debug dofile ffi gcinfo getfenv io jit load loadfile loadstring module newproxy package python "
-    "require setfenv"
+    "setfenv"
 )
 
 

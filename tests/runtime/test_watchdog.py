@@ -132,7 +132,7 @@ def test_silence(host, code):
 def test_silence_of_one_that_does_not_read(host):
     """A child that asks, and does not take the answer, does not hold up its host."""
     host.answers["echo"] = "x" * (1 << 22)
-    ask = "send(bytes.fromhex('95a463616c6c01a0a46563686f80'))\n"
+    ask = "send(bytes.fromhex('96a463616c6c01c3a0a46563686f80'))\n"
     error, took = ends(child_for(ask + "time.sleep(60)", without=["seccomp"], limits=Limits(silence=0.4)), host)
 
     assert {"limit": "silence", "value": 0.4} == error.detail
