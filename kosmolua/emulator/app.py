@@ -59,7 +59,7 @@ class Emulator:
         self, *, clock: Clock | None = None, faults: Iterable[str] = (), seed: int | str | None = None
     ) -> None:
         self.clock: Clock = clock or SystemClock()
-        self._faults = FaultBox(faults)
+        self._faults = FaultBox(faults, self.clock.time())
         self._ids = IdSource(seed)
         self._world = seed_world(self._ids, self.clock.time())
         self._lock = RLock()
@@ -104,7 +104,7 @@ class Emulator:
 
     def _pick(self, operation: Operation, request: ApiRequest) -> dict[str, Fault]:
         try:
-            return self._faults.pick(operation, request)
+            return self._faults.pick(operation, request, self.clock.time())
         except UsageError as error:
             raise problem.bad_request(f"{error} ({error.hint})" if error.hint else str(error)) from error
 

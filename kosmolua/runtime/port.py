@@ -119,17 +119,24 @@ class Port:
     """The host's end for one run: takes a state's frames, gives back the answers, keeps the result.
 
     What is not alone is carried out meanwhile, and its answer is to be had from `take`. After `stop` no further call is
-    begun, a sleep ends at once, and whatever comes in raises ``failure``.
+    begun, a sleep ends at once, and whatever comes in raises ``failure``. ``lane`` names for a function the calls that
+    it may have to wait for.
     """
 
     def __init__(
-        self, handler: Handler, output: Output, clock: Clock | None = None, limits: Limits | None = None
+        self,
+        handler: Handler,
+        output: Output,
+        clock: Clock | None = None,
+        limits: Limits | None = None,
+        lane: Callable[[str], str] | None = None,
     ) -> None:
         self.done: Done | None = None
         self.failure: KosmoError | None = None
         self._handler = handler
         self._output = output
         self._clock = clock
+        self._lane = lane or (lambda _: "")
         self._stopped = threading.Event()
         self._limits = limits or Limits()
         self._printed = 0
@@ -141,7 +148,7 @@ class Port:
             case Call() as call if call.alone:
                 return self._call(call)
             case Call() as call:
-                self.pending.call(lambda: self._call(call), len(call.arguments))
+                self.pending.call(lambda: self._call(call), len(call.arguments), self._lane(call.function))
             case Print(stream, text):
                 self._print(stream, text)
             case Sleep(id_, alone, seconds):

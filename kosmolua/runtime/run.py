@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from msgspec import Struct
@@ -60,9 +60,10 @@ def run(
     clock: Clock | None = None,
     child: Child | None = None,
     prepared: Prepared | None = None,
+    lane: Callable[[str], str] | None = None,
 ) -> Result:
     """Run a script to its end. A child that is starting already may be handed in; it is used up by the run.
-    Otherwise it is forked from the process that is ``prepared``, or started.
+    Otherwise it is forked from the process that is ``prepared``, or started. ``lane`` is that of a `Port`.
 
     Errors of the script and of its limits are in the result. Raises what the handler or the output raised, other
     than a `KosmoError`, and KeyboardInterrupt.
@@ -71,7 +72,7 @@ def run(
         raise ValueError(f"the child was made for {child.mode} isolation, not {isolation}")
     limits = limits or Limits()
     began = time.perf_counter()
-    port = Port(handler, output, clock, limits)
+    port = Port(handler, output, clock, limits, lane)
     values: list[Any] = []
     error: KosmoError | None = None
     try:
