@@ -41,6 +41,8 @@ CODES = {
     "server_error": EXIT_FAILED,
     "unreachable": EXIT_FAILED,
     "uncertain": EXIT_FAILED,
+    "prediction_failed": EXIT_FAILED,
+    "timed_out": EXIT_FAILED,
     "script_error": EXIT_FAILED,
     "script_crashed": EXIT_FAILED,
     "limit_reached": EXIT_LIMIT,

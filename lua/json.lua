@@ -100,6 +100,9 @@ end
 
 local function write_table(value, depth)
   if value == values.null then return put("null") end
+  local file = values.files[value]
+  if file and file.url then return put(quote(file.url)) end
+  if file then refuse("a file of this machine has no JSON form", depth) end
   if depth == MAX_DEPTH then refuse(values.too_deep(tables)) end
   local is_list, count = values.shape(value)
   if is_list == nil then refuse(count, depth) end

@@ -14,6 +14,9 @@ M.MAX_EXACT = 2 ^ 53 -- beyond it a double no longer tells neighbouring integers
 local arrays = setmetatable({}, { __mode = "k" })
 local objects = setmetatable({}, { __mode = "k" })
 
+--- Files, which look like tables: value -> what it stands for (file.lua).
+M.files = setmetatable({}, { __mode = "k" })
+
 M.null = setmetatable({}, {
   __tostring = function() return "null" end,
   __newindex = function() error("json.null cannot be changed", 2) end,

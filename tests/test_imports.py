@@ -15,7 +15,7 @@ MAY_IMPORT = {
     "_version": set(),
     "__init__": {"errors", "_version"},
     "__main__": {"cli"},
-    "replicate": {"errors", "_version"},
+    "replicate": {"errors", "_version", "rewrite"},
     "paths": set(),
     "rewrite": {"errors"},
     "config": {"errors", "paths", "replicate", "trust"},
@@ -42,7 +42,7 @@ MAY_IMPORT = {
 # library -> the only modules that may import it
 ONLY_IN = {
     "lupa": {"runtime/state.py"},
-    "httpx": {"replicate/client.py", "replicate/retry.py", "replicate/transport.py"},
+    "httpx": {"replicate/client.py", "replicate/retry.py", "replicate/transfer.py", "replicate/transport.py"},
     "http.client": {"replicate/transport.py"},
     "keyring": {"credentials.py"},
     "tomlkit": {"configure.py"},

@@ -72,7 +72,10 @@ def _run(
     began = time.perf_counter()
     try:
         try:
-            result = run(script, calls, shown, limits=limits, isolation=parsed.isolation, child=child)
+            result = run(
+                script, calls, shown, limits=limits, isolation=parsed.isolation, child=child, lane=calls.lane,
+                ending=calls.end,
+            )  # fmt: skip
         except KeyboardInterrupt:
             error = ScriptError("interrupted", code="interrupted")
             isolation = isolation_of(parsed.isolation, child)
@@ -92,18 +95,24 @@ class _Calls:
         self._script = script
         self._services: Services | None = None
         self._needs = _needs(script)
-        self._lock = threading.Lock()
+        self._lock, self._service_lock = threading.Lock(), threading.Lock()
         if parsed.allow_read or parsed.allow_write:
             self._files()  # a directory that is none is told before the script runs
 
     def __call__(self, function: str, account: str, arguments: bytes) -> Any:
         if function.startswith("host."):
             return self._service(function, arguments)
-        session = self.session
-        if session is None:
-            with self._lock:
-                session = self.session = self.session or self._open()
-        return session.call(function, arguments, account).data
+        return self._opened().call(function, arguments, account).data
+
+    def lane(self, function: str) -> str:
+        """Creates that are held back, and streams that say nothing, keep nobody else waiting."""
+        if function == "host.follow":
+            return "stream"
+        return "create" if function.startswith("create_") else ""
+
+    def end(self) -> None:
+        if self._services:
+            self._services.end()
 
     def finished(self, result: Result, *, cancel: bool) -> Session | None:
         """The session, with what the run has started and not seen end canceled, or told where it did not end well."""
@@ -115,6 +124,13 @@ class _Calls:
         if self.session:
             self.session.close()
 
+    def _opened(self) -> Session:
+        session = self.session
+        if session is None:
+            with self._lock:
+                session = self.session = self.session or self._open()
+        return session
+
     def _open(self) -> Session:
         from kosmolua.cli.session import open_session
         from kosmolua.gate.budget import Caps
@@ -125,10 +141,15 @@ class _Calls:
         return open_session(self._options, run, self._script.source, caps)
 
     def _service(self, function: str, arguments: bytes) -> Any:
+        from kosmolua import paths
         from kosmolua.gate.services import Services
+        from kosmolua.replicate.versions import Cache
 
-        if self._services is None:
-            self._services = Services(self._files(), os.path.dirname(self._script.name))
+        with self._service_lock:
+            if self._services is None:
+                directory = os.path.dirname(self._script.name)
+                cache = None if self._options.emulate else Cache(paths.cache_directory(os.environ))
+                self._services = Services(self._files(), directory, self._opened, cache=cache)
         return self._services(function, arguments)
 
     def _files(self) -> Files:

@@ -20,6 +20,7 @@ from kosmolua.gate.files import Files
 from kosmolua.gate.needs import Needs
 from kosmolua.gate.policy import Call, Decision, Policy, decide, model_of
 from kosmolua.gate.prompt import Nobody, Prompter, Question
+from kosmolua.gate.uploads import Uploads
 from kosmolua.replicate import catalogue, structs
 from kosmolua.replicate.catalogue import Operation
 from kosmolua.replicate.token import looks_like_token
@@ -27,6 +28,7 @@ from kosmolua.replicate.token import looks_like_token
 if TYPE_CHECKING:
     from kosmolua.gate.audit import Audit
     from kosmolua.replicate.client import Client
+    from kosmolua.replicate.transfer import Opened
 
 MAX_LOG = 10_000
 
@@ -35,7 +37,8 @@ class Entry(Struct, omit_defaults=True, gc=False):
     """One call in the log: what was decided, by which rule and by whom, and what came of it. No inputs, no answers.
 
     ``at`` is in Unix seconds, ``duration_ms`` covers sending and waiting. ``by`` is "policy", "person" or "force".
-    ``outcome`` is "ok", "error", "refused" or "dry_run"; ``code`` says which error or refusal.
+    ``outcome`` is "ok", "error", "refused" or "dry_run"; ``code`` says which error or refusal. ``note`` is why a
+    helper made the call, where that is not plain.
     """
 
     function: str
@@ -50,6 +53,7 @@ class Entry(Struct, omit_defaults=True, gc=False):
     status: int | None = None
     request_id: str | None = None
     duration_ms: float = 0.0
+    note: str = ""
 
 
 class Reply(Struct, frozen=True):
@@ -111,14 +115,23 @@ class Session:
         self._asking = threading.Lock()
         self._clients: dict[str, Client] = {}
         self._answered: dict[str, bool] = {}
+        self._uploads = Uploads(self.run.files, lambda given, account: self.call("create_file", given, account).data)
 
-    def call(self, function: str, arguments: Mapping[str, Any] | bytes, account: str = "") -> Reply:
+    def call(self, function: str, arguments: Mapping[str, Any] | bytes, account: str = "", *, note: str = "") -> Reply:
         """Resolve, validate, check the account, ask the policy, charge the budget, send, record: in that order.
 
-        ``arguments`` is a mapping, or MessagePack of one. Raises a `KosmoError` that names the function.
+        ``arguments`` is a mapping, or MessagePack of one. Local files in it are inlined or uploaded once the call is
+        allowed; ``note`` is for the log. Raises a `KosmoError` that names the function.
         """
-        operation = resolve(function)
-        entry = Entry(operation.name, account or self._account, operation.access, time.time())
+        return self._carry_out(resolve(function), arguments, account, note)
+
+    def open(self, operation: Operation, arguments: Mapping[str, Any], account: str = "") -> Opened:
+        """Begin to fetch what lies at a URL, on the same road. ``operation`` is one of `catalogue.TRANSFERS`."""
+        opened: Opened = self._carry_out(operation, arguments, account, "").data
+        return opened
+
+    def _carry_out(self, operation: Operation, arguments: Mapping[str, Any] | bytes, account: str, note: str) -> Reply:
+        entry = Entry(operation.name, account or self._account, operation.access, time.time(), note=note)
         try:
             if self.run.files and operation.name == "create_file":
                 arguments = _with_content(arguments, self.run.files)
@@ -126,7 +139,8 @@ class Session:
             client = self._client(entry.account)
             given = _given(validated) if self._looks else {}
             self._permit(operation, validated, given, entry)
-            return Reply(self._send(client, operation, validated, given, entry), entry)
+            sent = self._uploads.replaced(validated, entry.account, dry_run=self._dry_run)
+            return Reply(self._send(client, operation, sent, given, entry), entry)
         except KosmoError as error:
             entry.code = error.code
             entry.status = getattr(error, "status", None)
@@ -258,14 +272,17 @@ class Session:
         job = None if free else self.budget.reserve(operation, given, entry.account)
         began = time.perf_counter()
         try:
-            answer = client.send(operation, arguments)
+            answer: Any = (client.open if operation in catalogue.TRANSFERS else client.send)(operation, arguments)
         except KosmoError as error:
             self.budget.settle(job, None, refused=_not_taken(error))
             raise
         finally:
             entry.duration_ms = round((time.perf_counter() - began) * 1000, 3)
+        entry.outcome, entry.status = "ok", answer.status
+        if operation in catalogue.TRANSFERS:
+            return answer
         self.budget.settle(job, answer.data)
-        entry.outcome, entry.status, entry.request_id = "ok", answer.status, answer.request_id
+        entry.request_id = answer.request_id
         return answer.data
 
     def _record(self, entry: Entry) -> None:

@@ -57,7 +57,10 @@ class Unanswered(httpx.TransportError):
 
 
 class RetryTransport(httpx.BaseTransport):
-    """Sends through ``inner``, again where that is safe. What fails for good is raised as `Unanswered`."""
+    """Sends through ``inner``, again where that is safe. What fails for good is raised as `Unanswered`.
+
+    An answer that is to be read piece by piece (the extension "piecewise") may break off while it is read.
+    """
 
     def __init__(
         self,
@@ -83,7 +86,7 @@ class RetryTransport(httpx.BaseTransport):
             turn = self._await_turn(pace)
             try:
                 response = self._inner.handle_request(request)
-                if safe:
+                if safe and not request.extensions.get("piecewise"):
                     _read_whole(response)
             except (httpx.HTTPError, OSError) as error:
                 sent = not isinstance(error, _NOT_SENT)
@@ -131,7 +134,8 @@ class RetryTransport(httpx.BaseTransport):
         return True
 
     def _delay(self, attempt: int) -> float:
-        return min(FIRST_DELAY * 2 ** (attempt - 1), LONGEST_DELAY) * (0.5 + self._jitter() / 2)
+        doubled: float = FIRST_DELAY * 2 ** (attempt - 1)
+        return min(doubled, LONGEST_DELAY) * (0.5 + self._jitter() / 2)
 
     def _wait(self, seconds: float, reason: str) -> None:
         self._on_retry(reason, seconds)

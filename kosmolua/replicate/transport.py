@@ -129,9 +129,12 @@ class _Body(httpx.SyncByteStream):
         self._end()
 
     def close(self) -> None:
-        if self._connection:
-            self._connection.close()
-            self._connection = None
+        """Also while another thread reads, which then meets the end."""
+        connection, self._connection = self._connection, None
+        if connection:
+            with suppress(OSError, AttributeError):  # it is closed already, or has no socket any more
+                connection.sock.shutdown(socket.SHUT_RDWR)
+            connection.close()
 
     def _end(self) -> None:
         connection, self._connection = self._connection, None

@@ -61,9 +61,11 @@ def run(
     child: Child | None = None,
     prepared: Prepared | None = None,
     lane: Callable[[str], str] | None = None,
+    ending: Callable[[], None] | None = None,
 ) -> Result:
     """Run a script to its end. A child that is starting already may be handed in; it is used up by the run.
-    Otherwise it is forked from the process that is ``prepared``, or started. ``lane`` is that of a `Port`.
+    Otherwise it is forked from the process that is ``prepared``, or started. ``lane`` is that of a `Port`; ``ending``
+    is called when the script is over, before calls that it left are waited for.
 
     Errors of the script and of its limits are in the result. Raises what the handler or the output raised, other
     than a `KosmoError`, and KeyboardInterrupt.
@@ -89,6 +91,8 @@ def run(
     finally:
         if child:
             child.close()
+        if ending:
+            ending()
         port.close()
     done = port.done
     return Result(

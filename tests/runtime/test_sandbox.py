@@ -3,8 +3,10 @@
 import pytest
 
 ENVIRONMENT = (
-    "_G _VERSION app args assert bit coroutine dump error getmetatable integrations ipairs json log math next os pairs "
-    "parallel pcall print race rawequal rawget rawset require select setmetatable sleep spawn string table time "
+    "_G _VERSION app args assert bit coroutine download dump each error file getmetatable integrations ipairs json log "
+    "math next os pairs "
+    "parallel pcall print race rawequal rawget rawset replicate require run select setmetatable sleep spawn stream "
+    "string table time wait "
     "tonumber tostring type unpack xpcall"
 )
 LIBRARIES = {

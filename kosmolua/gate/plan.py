@@ -1,0 +1,58 @@
+"""How a model is run: by which function, with which arguments, and what its output will be. Looked up before anything
+is paid for, and only as far as the script may look.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from kosmolua.gate.session import Session
+from kosmolua.replicate import inputs
+from kosmolua.replicate.versions import Cache, Reference, Version, Versions, parse
+
+
+class Plans:
+    """Plans of one account's runs. What a name means is looked up once. For any number of threads."""
+
+    def __init__(self, session: Session, account: str, cache: Cache | None) -> None:
+        self._session = session
+        self._account = account
+        self._versions = Versions(self._call, cache)
+
+    def plan(
+        self, reference: str, given: Mapping[str, Any], *, validate: bool = True, resolve: bool = False
+    ) -> dict[str, Any]:
+        """``{function, arguments, output: {kind, files}, unsure}``; ``unsure`` is whether the model may be no official
+        one after all. ``resolve`` is for one that turned out to be none: its latest version is run.
+
+        Raises an `ArgumentError` for an input that the model's schema refuses, where ``validate``.
+        """
+        meant = parse(reference)
+        found = self._versions.find(reference) if resolve else self._versions.known(reference) if validate else None
+        if validate and found:
+            inputs.refuse(inputs.inputs_of(found.schema).check(given), reference)
+        official = None if found is None else found.official
+        if resolve:
+            official = False
+        return {
+            **_how(meant, found, official=official),
+            "output": inputs.output_kind(found.schema if found else None),
+        }
+
+    def _call(self, function: str, arguments: Mapping[str, Any]) -> Any:
+        note = "looked up to run it"
+        return self._session.call(function, arguments, self._account, note=note).data
+
+
+def _how(meant: Reference, found: Version | None, *, official: bool | None) -> dict[str, Any]:
+    if meant.deployment:
+        names = {"deployment_owner": meant.owner, "deployment_name": meant.name}
+        return {"function": "create_deployment_prediction", "arguments": names}
+    if meant.version:
+        return {"function": "create_prediction", "arguments": {"version": meant.version}}
+    if found and official is False:
+        version = f"{meant.owner}/{meant.name}:{found.id}"
+        return {"function": "create_prediction", "arguments": {"version": version}}
+    names = {"model_owner": meant.owner, "model_name": meant.name}
+    return {"function": "create_model_prediction", "arguments": names, "unsure": official is None}
