@@ -9,7 +9,7 @@ local error, next, pairs, rawget, setmetatable, tonumber, tostring, type = error
 local char, find, format, gmatch, gsub, match, sub = string.char, string.find, string.format, string.gmatch,
   string.gsub, string.match, string.sub
 local concat, sort, min, floor, fmod = table.concat, table.sort, math.min, math.floor, math.fmod
-local pcall, files, null = guard.pcall, values.files, values.null
+local pcall, files, null, date = guard.pcall, values.files, values.null, os.date
 
 local TERMINAL = { succeeded = true, failed = true, canceled = true, aborted = true }
 local WAIT = 10 -- seconds for which a create is asked to hold its answer
@@ -17,6 +17,11 @@ local CROWD = 64 -- requests under way, beyond which none is asked to: each take
 local FIRST, LONGEST, FACTOR = 0.25, 5, 1.5 -- seconds between two polls, and how they grow
 local JITTER = 0.2 -- how much longer a pause may be
 local LOST_PAUSE = 0.5 -- seconds before a stream that told nothing is followed again
+local SKEW = 120 -- seconds by which the API's clock may be behind ours
+local SETTLED = 4 -- seconds after which a prediction that was created is listed
+local MOST_LOOKED_AT = 1000 -- predictions
+local PATIENCE = 5 -- polls in a row that fail though each was tried again, before a wait gives up
+local PASSING = { unreachable = true, server_error = true, rate_limited = true } -- failures of a poll
 local MAX_LOGS = 1000 -- bytes of a failed prediction's logs that its error tells
 
 -- Numbers that differ from process to process, and leave math.random to the script.
@@ -116,6 +121,8 @@ local function cursor_of(link)
   return cursor and decoded(cursor) or error("each: the link to the next page has no cursor", 0)
 end
 
+local function rawcode(failure) return type(failure) == "table" and rawget(failure, "code") end
+
 local Event = { __metatable = "event" }
 function Event.__tostring(event) return event.event == "output" and event.data or "" end
 
@@ -183,19 +190,70 @@ return function(host, api, account)
     return type(failure) == "table" and (failure.status == 404 or failure.status == 422)
   end
 
+
+  -- Looking for a create that was not answered -----------------------------------------------------------------------
+
+  local claimed = {} -- ids of the predictions that were created or found here
+
+  -- Whether an input is the one that was sent. What became of a file of this machine is not known.
+  local function same(sent, found)
+    if files[sent] then return type(found) == "string" and (files[sent].url or found) == found end
+    if type(sent) ~= "table" or type(found) ~= "table" or sent == null or found == null then return sent == found end
+    for key, value in next, sent do
+      if not same(value, found[key]) then return false end
+    end
+    for key in next, found do
+      if sent[key] == nil then return false end
+    end
+    return true
+  end
+
+  local function is_of(plan, prediction)
+    local arguments = plan.arguments
+    if arguments.version then return prediction.version == match(arguments.version, "[^:]+$") end
+    if arguments.deployment_name then
+      return prediction.deployment == format("%s/%s", arguments.deployment_owner, arguments.deployment_name)
+    end
+    return prediction.model == format("%s/%s", arguments.model_owner, arguments.model_name)
+  end
+
+  local function search(plan, input, since)
+    local after = date("!%Y-%m-%dT%H:%M:%SZ", floor(since - SKEW))
+    for prediction in M.each("list_predictions", { created_after = after }, { limit = MOST_LOOKED_AT }) do
+      if not claimed[prediction.id] and is_of(plan, prediction) and same(input, prediction.input) then
+        claimed[prediction.id] = true
+        return prediction
+      end
+    end
+  end
+
+  -- The prediction that a create without an answer has made after all. It is never created again.
+  local function reclaim(plan, input, since)
+    for pause = 0, SETTLED, SETTLED / 2 do
+      sleep(pause)
+      local ok, found = pcall(search, plan, input, since)
+      if ok and found then return found end
+    end
+  end
+
   -- Creates a prediction; gives it with what is known of its output.
   local function create(name, ref, input, options, prefer)
     if type(ref) ~= "string" then mistake(name, "expected a model such as owner/name, got a " .. type(ref)) end
     if input == nil then input = {} end
     if type(input) ~= "table" then mistake(name, "expected a table as input, got a " .. type(input)) end
     local plan = service("plan", { ref = ref, input = input, validate = options.validate ~= false })
+    local since = now()
     local ok, prediction = pcall(send, plan, input, options, prefer)
     if not ok and plan.unsure and is_no_official_model(prediction) then
       plan = service("plan", { ref = ref, input = input, validate = false, resolve = true })
-      prediction = send(plan, input, options, prefer)
-    elseif not ok then
-      error(prediction, 0)
+      ok, prediction = pcall(send, plan, input, options, prefer)
     end
+    if not ok then
+      local found = rawcode(prediction) == "uncertain" and reclaim(plan, input, since)
+      if not found then error(prediction, 0) end
+      prediction = found
+    end
+    claimed[prediction.id] = true
     return note("prediction", prediction), plan
   end
 
@@ -253,6 +311,14 @@ return function(host, api, account)
       or before.output ~= after.output
   end
 
+  -- A poll that fails does not end the wait for what is paid for, unless it goes on failing.
+  local function patient_poll(kind, prediction, failures)
+    local ok, found = pcall(poll, kind, prediction.id)
+    if ok then return found, 0 end
+    if failures == PATIENCE or not PASSING[rawcode(found)] then error(found, 0) end
+    return prediction, failures + 1
+  end
+
   -- Polls until it has ended. `pause` is the first, in seconds.
   local function watch(name, kind, prediction, options, deadline, pause, on_update)
     local first = positive(name, "interval", options.interval) or FIRST
@@ -260,6 +326,7 @@ return function(host, api, account)
     local key = kind .. prediction.id
     watchers[key] = (watchers[key] or 0) + 1
     pause = pause or first
+    local failures = 0
     while not TERMINAL[prediction.status] do
       local rest = pause * (1 + JITTER * chance())
       if deadline then
@@ -269,7 +336,7 @@ return function(host, api, account)
       end
       if rest > 0 then sleep(rest) end
       local before = prediction
-      prediction = poll(kind, prediction.id)
+      prediction, failures = patient_poll(kind, prediction, failures)
       if on_update and changed(before, prediction) then on_update(prediction) end
       pause = pause == 0 and first or min(pause * FACTOR, longest)
     end
@@ -392,7 +459,7 @@ return function(host, api, account)
     local url = type(prediction.urls) == "table" and prediction.urls.stream
     last_stream = last_stream + 1
     local number, seen, after, told = last_stream, {}, nil, {}
-    local queue, from, over = {}, 1, false
+    local queue, from, over, fruitful = {}, 1, false, false
 
     local function put(name, data, id)
       queue[#queue + 1] = setmetatable({ event = name, data = data, id = id }, Event)
@@ -434,8 +501,13 @@ return function(host, api, account)
         local ok, answer = pcall(service, "follow", { stream = number, url = url, after = after })
         if not ok and type(answer) == "table" and (answer.status == 404 or answer.status == 410) then break end
         if not ok then error(answer, 0) end
-        if take(answer.events) then return end
-        if answer.over then
+        if take(answer.events) then
+          fruitful = true
+          return
+        end
+        if answer.over and fruitful then
+          fruitful = false -- lost in its middle: go on at once
+        elseif answer.over then
           prediction = get("prediction", prediction.id)
           if TERMINAL[prediction.status] then break end
           sleep(LOST_PAUSE)

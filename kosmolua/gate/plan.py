@@ -41,8 +41,14 @@ class Plans:
         }
 
     def _call(self, function: str, arguments: Mapping[str, Any]) -> Any:
-        note = "looked up to run it"
-        return self._session.call(function, arguments, self._account, note=note).data
+        return self._session.call(function, arguments, self._account, note=_why).data
+
+
+def _why(found: Any) -> str:
+    """For the log: why the script's host looks something up."""
+    if isinstance(found, Mapping) and found.get("is_official") is False:
+        return f"{found.get('owner')}/{found.get('name')} is no official model; its latest version is run"
+    return "looked up to run it"
 
 
 def _how(meant: Reference, found: Version | None, *, official: bool | None) -> dict[str, Any]:

@@ -117,21 +117,34 @@ class Session:
         self._answered: dict[str, bool] = {}
         self._uploads = Uploads(self.run.files, lambda given, account: self.call("create_file", given, account).data)
 
-    def call(self, function: str, arguments: Mapping[str, Any] | bytes, account: str = "", *, note: str = "") -> Reply:
+    def call(
+        self,
+        function: str,
+        arguments: Mapping[str, Any] | bytes,
+        account: str = "",
+        *,
+        note: Callable[[Any], str] | None = None,
+    ) -> Reply:
         """Resolve, validate, check the account, ask the policy, charge the budget, send, record: in that order.
 
         ``arguments`` is a mapping, or MessagePack of one. Local files in it are inlined or uploaded once the call is
-        allowed; ``note`` is for the log. Raises a `KosmoError` that names the function.
+        allowed; ``note`` makes of the answer a word for the log. Raises a `KosmoError` that names the function.
         """
         return self._carry_out(resolve(function), arguments, account, note)
 
     def open(self, operation: Operation, arguments: Mapping[str, Any], account: str = "") -> Opened:
         """Begin to fetch what lies at a URL, on the same road. ``operation`` is one of `catalogue.TRANSFERS`."""
-        opened: Opened = self._carry_out(operation, arguments, account, "").data
+        opened: Opened = self._carry_out(operation, arguments, account, None).data
         return opened
 
-    def _carry_out(self, operation: Operation, arguments: Mapping[str, Any] | bytes, account: str, note: str) -> Reply:
-        entry = Entry(operation.name, account or self._account, operation.access, time.time(), note=note)
+    def _carry_out(
+        self,
+        operation: Operation,
+        arguments: Mapping[str, Any] | bytes,
+        account: str,
+        note: Callable[[Any], str] | None,
+    ) -> Reply:
+        entry = Entry(operation.name, account or self._account, operation.access, time.time())
         try:
             if self.run.files and operation.name == "create_file":
                 arguments = _with_content(arguments, self.run.files)
@@ -140,7 +153,10 @@ class Session:
             given = _given(validated) if self._looks else {}
             self._permit(operation, validated, given, entry)
             sent = self._uploads.replaced(validated, entry.account, dry_run=self._dry_run)
-            return Reply(self._send(client, operation, sent, given, entry), entry)
+            reply = Reply(self._send(client, operation, sent, given, entry), entry)
+            if note:
+                entry.note = note(reply.data)
+            return reply
         except KosmoError as error:
             entry.code = error.code
             entry.status = getattr(error, "status", None)

@@ -29,10 +29,9 @@ class Decoder:
 
     def __init__(self) -> None:
         self._rest = b""
-        self._begun = False
+        self._begun = self._returned = False
         self._event, self._id = "", ""
         self._data: list[bytes] = []
-        self._size = 0
 
     def feed(self, piece: bytes) -> list[Event]:
         """The events that this piece completes. What breaks off before its empty line is none.
@@ -51,13 +50,11 @@ class Decoder:
         if not self._begun and len(text) >= len(_BOM):
             self._begun = True
             text = text.removeprefix(_BOM)
-        held = b""
-        if text.endswith(b"\r"):  # a line feed that belongs to it may follow
-            text, held = text[:-1], b"\r"
-        *lines, rest = _LINE_END.split(text)
-        self._rest = rest + held
-        self._size = sum(map(len, self._data)) + len(self._rest)
-        if self._size > MAX_EVENT:
+        if self._returned:
+            text = text.removeprefix(b"\n")  # the second half of an end of line
+        self._returned = text.endswith(b"\r") or (self._returned and not text)
+        *lines, self._rest = _LINE_END.split(text)
+        if sum(map(len, self._data)) + len(self._rest) > MAX_EVENT:
             raise TransportError(f"an event of the stream is longer than {MAX_EVENT} bytes")
         return lines
 

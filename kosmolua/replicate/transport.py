@@ -40,8 +40,9 @@ class PlainTransport(httpx.BaseTransport):
         timeouts: dict[str, float | None] = request.extensions.get("timeout", {})
         origin = (request.url.raw_scheme, request.url.host, request.url.port)
         connection = self._take(origin) or self._connect(origin, timeouts.get("connect"))
+        sock = connection.sock  # which getresponse takes away where the answer ends the connection
         try:
-            _limit(connection.sock, timeouts.get("read"))
+            _limit(sock, timeouts.get("read"))
             _send(connection, request)
             answer = connection.getresponse()
         except Exception as error:
@@ -50,7 +51,7 @@ class PlainTransport(httpx.BaseTransport):
         except BaseException:
             connection.close()
             raise
-        body = _Body(self, origin, connection, answer)
+        body = _Body(self, origin, connection, sock, answer)
         # As bytes: httpx takes text for ASCII, and a header of a proxy need not be.
         headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in answer.headers.raw_items()]
         return httpx.Response(answer.status, headers=headers, stream=body)
@@ -101,11 +102,13 @@ class _Body(httpx.SyncByteStream):
         transport: PlainTransport,
         origin: Origin,
         connection: http.client.HTTPConnection,
+        sock: socket.socket,
         answer: http.client.HTTPResponse,
     ) -> None:
         self._transport = transport
         self._origin = origin
         self._connection: http.client.HTTPConnection | None = connection
+        self._sock = sock
         self._answer = answer
 
     def __iter__(self) -> Iterator[bytes]:
@@ -132,9 +135,10 @@ class _Body(httpx.SyncByteStream):
         """Also while another thread reads, which then meets the end."""
         connection, self._connection = self._connection, None
         if connection:
-            with suppress(OSError, AttributeError):  # it is closed already, or has no socket any more
-                connection.sock.shutdown(socket.SHUT_RDWR)
+            with suppress(OSError):  # the other side may have closed it
+                self._sock.shutdown(socket.SHUT_RDWR)
             connection.close()
+            self._answer.close()
 
     def _end(self) -> None:
         connection, self._connection = self._connection, None
