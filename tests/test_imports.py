@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).parent.parent / "kosmolua"
 MAY_IMPORT = {
     "errors": set(),
     "_version": set(),
-    "__init__": {"errors", "_version"},
+    "__init__": {"errors", "_version", "replicate"},
     "__main__": {"cli"},
     "replicate": {"errors", "_version", "rewrite"},
     "paths": set(),
@@ -43,7 +43,7 @@ MAY_IMPORT = {
 ONLY_IN = {
     "lupa": {"runtime/state.py"},
     "httpx": {"replicate/client.py", "replicate/retry.py", "replicate/transfer.py", "replicate/transport.py"},
-    "http.client": {"replicate/transport.py"},
+    "http.client": {"replicate/transport.py", "emulator/webhooks.py"},
     "keyring": {"credentials.py"},
     "tomlkit": {"configure.py"},
     "werkzeug": {path.relative_to(PACKAGE).as_posix() for path in (PACKAGE / "emulator").rglob("*.py")},
@@ -96,6 +96,8 @@ def test_the_emulator_shares_no_code_with_the_client():
             {"httpx", "lupa", "werkzeug", "ssl", "subprocess", "keyring", "tomlkit", "tomllib"},
         ),
         ("import kosmolua.cli.configure", {"httpx", "lupa", "ssl", "keyring", "tomlkit"}),
+        ("import kosmolua.cli.webhooks", {"httpx", "lupa", "ssl", "subprocess", "keyring", "tomlkit"}),
+        ("import kosmolua.cli.model", {"httpx", "lupa", "ssl", "subprocess", "keyring", "tomlkit"}),
         ("import kosmolua.emulator", {"werkzeug", "msgspec"}),
     ],
 )

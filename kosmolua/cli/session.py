@@ -9,17 +9,18 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from kosmolua import config, credentials
+from kosmolua import config, credentials, paths
 from kosmolua.cli.options import Options
 from kosmolua.cli.output import safe
 from kosmolua.errors import ConfigurationError
 from kosmolua.gate import audit, policy, prompt
 from kosmolua.gate.budget import Budget, Caps
 from kosmolua.gate.session import Run, Session
-from kosmolua.replicate.catalogue import PROVIDER
+from kosmolua.replicate.catalogue import PROVIDER, SERVER
 
 if TYPE_CHECKING:
     from kosmolua.replicate.client import Client
+    from kosmolua.replicate.versions import Versions
 
 EMULATOR_URL = "http://emulator.localhost/v1"
 
@@ -32,7 +33,7 @@ def open_session(options: Options, run: Run | None = None, source: bytes = b"", 
     settings = _emulated(options) if options.emulate else settings_of(options)
     caps = caps or Caps()
     return Session(
-        _emulated_client(options) if options.emulate else _client(options, settings),
+        _emulated_client(options, run) if options.emulate else _client(options, settings),
         policy.policy_of(settings),
         prompt.for_streams(),
         account=options.account,
@@ -43,6 +44,19 @@ def open_session(options: Options, run: Run | None = None, source: bytes = b"", 
         audit=audit.Audit(audit.file_of(os.environ), _origin(options, run, source), _warn),
         remember=None if options.emulate else _remember,
     )
+
+
+def versions_of(session: Session, options: Options) -> Versions:
+    """What finds the versions of models through this session.
+
+    Schemas of the API itself are kept on disk. Other servers, such as an emulator, use the same ids for models of
+    their own.
+    """
+    from kosmolua.replicate.versions import Cache, Versions
+
+    kept = not options.emulate and session.base_url() == SERVER
+    cache = Cache(os.path.join(paths.cache_directory(os.environ), "versions")) if kept else None
+    return Versions(lambda function, arguments: session.call(function, arguments).data, cache)
 
 
 def _warn(text: str) -> None:
@@ -109,12 +123,16 @@ def _tell_retry(reason: str, seconds: float) -> None:
     _warn(f"{reason}; again in {seconds:.1f} s")
 
 
-def _emulated_client(options: Options) -> Callable[[str], Client]:
+def _emulated_client(options: Options, run: Run) -> Callable[[str], Client]:
+    """Clients of an emulator in this process. A script's webhooks are not sent: it has no network, not even this
+    machine's.
+    """
+
     def connect(account: str) -> Client:
         from kosmolua.emulator import Emulator
         from kosmolua.replicate.client import Client, in_process
 
-        transport = in_process(Emulator(faults=options.fault))
+        transport = in_process(Emulator(faults=options.fault, webhooks=run.script is None))
         token = f"emulated-{account}"
         return Client(token=token, base_url=EMULATOR_URL, transport=transport, on_retry=_tell_retry)
 

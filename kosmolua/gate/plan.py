@@ -31,13 +31,13 @@ class Plans:
         meant = parse(reference)
         found = self._versions.find(reference) if resolve else self._versions.known(reference) if validate else None
         if validate and found:
-            inputs.refuse(inputs.inputs_of(found.schema).check(given), reference)
+            inputs.refuse(found.inputs.check(given), reference)
         official = None if found is None else found.official
         if resolve:
             official = False
         return {
             **_how(meant, found, official=official),
-            "output": inputs.output_kind(found.schema if found else None),
+            "output": found.output if found else inputs.output_kind(None),
         }
 
     def _call(self, function: str, arguments: Mapping[str, Any]) -> Any:

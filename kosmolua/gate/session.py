@@ -153,10 +153,9 @@ class Session:
             given = _given(validated) if self._looks else {}
             self._permit(operation, validated, given, entry)
             sent = self._uploads.replaced(validated, entry.account, dry_run=self._dry_run)
-            reply = Reply(self._send(client, operation, sent, given, entry), entry)
-            if note:
-                entry.note = note(reply.data)
-            return reply
+            data = self._send(client, operation, sent, given, entry)
+            entry.note = note(data) if note else ""
+            return Reply(data, entry)
         except KosmoError as error:
             entry.code = error.code
             entry.status = getattr(error, "status", None)

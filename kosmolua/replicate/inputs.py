@@ -163,7 +163,7 @@ def _is(kind: str, value: Any, shape: Shape) -> bool:
         return kind == "boolean"
     if kind == "integer" and isinstance(value, float):
         return value.is_integer()
-    if kind == "array" and value == {}:  # Lua knows one empty table
+    if kind in {"array", "object"} and value in ([], {}):  # Lua knows one empty table
         return True
     return isinstance(value, _PYTHON[kind]) or (shape.is_file and isinstance(value, bytes))
 
@@ -226,8 +226,7 @@ def expected(shape: Shape) -> str:
         return f"{'one of ' if len(shape.enum) > 1 else ''}{', '.join(words)}{more}"
     if shape.either and not shape.kinds:
         return " or ".join(dict.fromkeys(expected(one) for one in shape.either[:_MAX_WORDS]))
-    kind = "file or URL" if shape.is_file else type_words(shape)
-    return " ".join(filter(None, [kind, bounds(shape)]))
+    return "file or URL" if shape.is_file else " ".join(filter(None, [type_words(shape), bounds(shape)]))
 
 
 def bounds(shape: Shape) -> str:
@@ -301,7 +300,8 @@ def output_kind(document: Any) -> dict[str, Any]:
 def output_words(document: Any) -> str:
     """What a version gives, for a reader."""
     shape = shape_of(document, "Output")
-    return "text" if shape and _joined(shape) else type_words(shape or Shape())
+    joined = shape and output_kind(document)["kind"] == "concatenate"
+    return "text" if joined else type_words(shape or Shape())
 
 
 def _kind(shape: Shape, files: list[list[str]]) -> str:
@@ -329,6 +329,7 @@ def _files(shape: Shape, place: tuple[str, ...] = ()) -> Iterator[tuple[str, ...
         found |= dict.fromkeys(_files(inner, (*place, "*")))
     for name, member in shape.members.items():
         found |= dict.fromkeys(_files(member, (*place, name)))
-    for one in shape.either:
-        found |= dict.fromkeys(_files(one, place))
+    if not any(one.kinds == ("string",) and not one.is_file for one in shape.either):  # or else it may be text
+        for one in shape.either:
+            found |= dict.fromkeys(_files(one, place))
     return iter(found)

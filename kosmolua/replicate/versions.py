@@ -9,6 +9,7 @@ import os
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
+from functools import cached_property
 from threading import Lock
 from typing import Any
 
@@ -16,6 +17,7 @@ import msgspec
 from msgspec import Struct
 
 from kosmolua.errors import KosmoError, UsageError
+from kosmolua.replicate.inputs import Inputs, inputs_of, output_kind
 from kosmolua.rewrite import replace
 
 MAX_SCHEMA = 1024 * 1024  # bytes of one file
@@ -40,7 +42,7 @@ class Reference(Struct, frozen=True):
     deployment: bool = False
 
 
-class Version(Struct, frozen=True):
+class Version(Struct, frozen=True, dict=True):
     """A version, and the ``openapi_schema`` it carries, as it came; None where the API gives none. ``official`` is
     whether its model is one of those that run without a version; None where nobody has told.
     """
@@ -48,6 +50,15 @@ class Version(Struct, frozen=True):
     id: str
     schema: Any
     official: bool | None = None
+
+    @cached_property
+    def inputs(self) -> Inputs:
+        return inputs_of(self.schema)
+
+    @cached_property
+    def output(self) -> dict[str, Any]:
+        """How the output is to be shown, as `output_kind` has it."""
+        return output_kind(self.schema)
 
 
 def parse(text: str) -> Reference:
@@ -101,9 +112,7 @@ class Versions:
     def keep(self, model: Mapping[str, Any]) -> Version | None:
         """The latest version of a model, as get_model gave it."""
         found, official = self._read(model.get("latest_version")), model.get("is_official")
-        if found is None or not isinstance(official, bool):
-            return found
-        return msgspec.structs.replace(found, official=official)
+        return Version(found.id, found.schema, official) if found and isinstance(official, bool) else found
 
     def _one(self, owner: str, name: str, version: str) -> Version | None:
         schema = self._cache.get(version) if self._cache else None

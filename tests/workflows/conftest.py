@@ -54,6 +54,9 @@ class Recording:
 
         return self._application(environ, begin)
 
+    def close(self):
+        self._application.close()
+
     def count(self, method, ending):
         return sum(m == method and path.endswith(ending) for m, path, _ in self.requests)
 
@@ -81,6 +84,9 @@ class Flow:
         self.server = Recording(Emulator(clock=HurryingClock(speed), faults=faults, seed="flows"))
         self.url = self._stack.enter_context(running(wrap(self.server)))
         return self
+
+    def close(self):
+        self._stack.close()
 
     def __call__(self, source, *, isolation="standard", policy=ALLOW, cache=True, args=(), **options):
         if self.server is None:
@@ -111,9 +117,6 @@ class Flow:
         if result.error:
             raise result.error
         return result.results[0] if len(result.results) == 1 else result.results
-
-    def close(self):
-        self._stack.close()
 
 
 def _lane(function):

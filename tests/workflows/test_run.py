@@ -2,7 +2,7 @@
 
 import pytest
 
-from kosmolua.errors import ArgumentError, ScriptError
+from kosmolua.errors import ScriptError
 
 HELLO = "5c7d5dc6dd8bf75c1acaa8565735e7986bc5b66206b55cca93cb72c9bf15ccaa"
 
@@ -109,10 +109,10 @@ def test_an_input_that_cannot_work_costs_nothing(flow):
 
 def test_validation_can_be_switched_off(flow):
     """With `validate = false` nothing is looked up, and the API has the last word."""
-    result = flow("""
-      local ok, e = pcall(run, "replicate/hello-world:%s", { texr = "Ada" }, { validate = false })
-      return { ok, e.code, e.status }
-    """ % HELLO)  # fmt: skip
+    result = flow(f"""
+      local ok, e = pcall(run, "replicate/hello-world:{HELLO}", {{ texr = "Ada" }}, {{ validate = false }})
+      return {{ ok, e.code, e.status }}
+    """)
 
     assert [False, "invalid_input", 422] == result
     assert ["POST"] == [method for method, _, _ in flow.server.requests]

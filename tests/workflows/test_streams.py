@@ -171,6 +171,7 @@ def _watched(flow):
                 return parts
             return _Watched(parts, sending)
 
+        watched.close = application.close
         return watched
 
     flow.serve(speed=1, wrap=wrap)
