@@ -16,6 +16,7 @@ from kosmolua.runtime.confine import LAYERS
 from kosmolua.runtime.isolate import Child
 from kosmolua.runtime.limits import Limits, reached
 from kosmolua.runtime.port import Clock, Handler, Output, Port, Start
+from kosmolua.runtime.stop import Stop
 from kosmolua.runtime.watchdog import Watchdog
 
 if TYPE_CHECKING:
@@ -60,9 +61,10 @@ def run(
     clock: Clock | None = None,
     child: Child | None = None,
     prepared: Prepared | None = None,
+    stop: Stop | None = None,
 ) -> Result:
     """Run a script to its end. A child that is starting already may be handed in; it is used up by the run.
-    Otherwise it is forked from the process that is ``prepared``, or started.
+    Otherwise it is forked from the process that is ``prepared``, or started. ``stop`` ends it from another thread.
 
     Errors of the script and of its limits are in the result. Raises what the handler or the output raised, other
     than a `KosmoError`, and KeyboardInterrupt.
@@ -80,7 +82,7 @@ def run(
             child = child or Child(limits, isolation, prepared=prepared)
         if isolation == "strict":
             start.cpu = limits.cpu  # Lua looks at the clock itself, and tells the line
-        with Watchdog(limits, port, child):
+        with Watchdog(limits, port, child), (stop or Stop()).over(port, child):
             _serve(start, port, limits, child)
         values, error = _outcome(port, limits)
     except KosmoError as failure:
