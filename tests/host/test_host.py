@@ -6,6 +6,7 @@ import signal
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import pytest
 from recording_server import Answer
@@ -60,8 +61,12 @@ def soon(condition, seconds=10.0):
 
 def held():
     """The descriptors, the children and the threads of this process."""
+    descriptors = set()
+    for name in os.listdir("/proc/self/fd"):
+        with suppress(FileNotFoundError):  # the one that the list itself was read from
+            descriptors.add((name, os.readlink(f"/proc/self/fd/{name}")))
     with open(f"/proc/self/task/{os.getpid()}/children") as file:
-        return {*os.listdir("/proc/self/fd"), *(f"pid {pid}" for pid in file.read().split()), *threading.enumerate()}
+        return {*descriptors, *file.read().split(), *threading.enumerate()}
 
 
 # Calling and running ----------------------------------------------------------------------------------------------
