@@ -359,7 +359,7 @@ def test_a_run_is_stopped_from_another_thread(source):
         result, seconds = stopped(host, source, ready.is_set)
 
     assert ("interrupted", "the run was stopped") == (result.error.code, result.error.message)
-    assert seconds < 2
+    assert seconds < 5  # of the 60 or 30 that it would have taken
 
 
 def test_a_run_in_this_process_is_stopped_where_it_waits():
@@ -369,7 +369,7 @@ def test_a_run_in_this_process_is_stopped_where_it_waits():
         result, seconds = stopped(host, "print(1) sleep(60)", ready.is_set)
 
     assert "interrupted" == result.error.code
-    assert seconds < 2
+    assert seconds < 5  # of the 60 or 30 that it would have taken
 
 
 def test_a_stopped_run_is_not_sent_again(server, live):
@@ -380,7 +380,7 @@ def test_a_stopped_run_is_not_sent_again(server, live):
     result, seconds = stopped(host, CREATE, lambda: server.requests)
 
     assert ("interrupted", 1) == (result.error.code, len(server.requests))
-    assert seconds < 2
+    assert seconds < 5  # of the 60 or 30 that it would have taken
     assert [("create_prediction", "interrupted")] == [(entry.function, entry.code) for entry in result.log]
 
 
