@@ -85,6 +85,7 @@ class KosmoError(Exception):
 
     @property
     def exit_status(self) -> int:
+        """How a command that fails with it exits."""
         return CODES.get(self.code, EXIT_FAILED)
 
     def to_dict(self) -> dict[str, Any]:
@@ -94,22 +95,32 @@ class KosmoError(Exception):
 
 
 class UsageError(KosmoError):
+    """The command line or the program's input is wrong."""
+
     code = "usage"
 
 
 class ArgumentError(UsageError):
+    """A function's arguments are wrong; nothing was sent."""
+
     code = "invalid_arguments"
 
 
 class PermissionDeniedError(KosmoError):
+    """The policy denied the call, or nobody could be asked; nothing was sent."""
+
     code = "permission_denied"
 
 
 class ConfigurationError(KosmoError):
+    """Something is not set up."""
+
     code = "not_configured"
 
 
 class CredentialError(ConfigurationError):
+    """There is no token, or one that cannot be."""
+
     code = "not_authenticated"
 
 
@@ -143,10 +154,14 @@ class ApiError(KosmoError):
 
 
 class TransportError(KosmoError):
+    """No complete answer came; nothing was changed."""
+
     code = "unreachable"
 
 
 class UncertainError(TransportError):
+    """No complete answer came, and a write may have been done: it is not done again by itself."""
+
     code = "uncertain"
 
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from kosmolua.cli import options as options_
 from kosmolua.cli import output
+from kosmolua.cli.host import host_of
 from kosmolua.cli.options import Options
-from kosmolua.cli.session import open_session, versions_of
 from kosmolua.cli.text import heading, table, wrapped
 from kosmolua.config import DEFAULT_ACCOUNT
 from kosmolua.errors import UsageError
@@ -27,13 +27,13 @@ _MAX_EXAMPLE = 100
 def run(command: str, argv: list[str]) -> int:
     parsed = _parser(command).parse_args(argv)
     options, reference = options_.shared(parsed), _of_model(parsed.model)
-    with open_session(options) as session:
+    with host_of(options, isolation="none") as host:
         arguments = {"model_owner": reference.owner, "model_name": reference.name}
-        model = session.call("get_model", arguments).data
+        model = host.call("get_model", arguments)
         if options.dry_run:
             output.show_json(model)
             return 0
-        versions = versions_of(session, options)
+        versions = host.versions()
         version = versions.find(parsed.model) if reference.version else versions.keep(model)
     data = _described(reference, model, version, options)
     if options.json:

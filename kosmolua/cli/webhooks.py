@@ -9,7 +9,7 @@ from typing import Any
 
 from kosmolua.cli import options as options_
 from kosmolua.cli import output
-from kosmolua.cli.session import open_session
+from kosmolua.cli.host import host_of
 from kosmolua.errors import ConfigurationError, UsageError
 from kosmolua.replicate.webhook import ID, SIGNATURE, TIMESTAMP, TOLERANCE, verify_webhook
 
@@ -99,8 +99,8 @@ def _fetched(options: options_.Options) -> str:
         raise UsageError(
             "--dry-run asks nobody for the secret", hint="name it: --secret-env NAME or --secret-file FILE"
         )
-    with open_session(options) as session:
-        answer: Any = session.call("get_default_webhook_secret", {}).data
+    with host_of(options, isolation="none") as host:
+        answer: Any = host.call("get_default_webhook_secret")
     return str(answer.get("key")) if isinstance(answer, dict) else ""
 
 

@@ -4,21 +4,22 @@ is paid for, and only as far as the script may look.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Callable, Mapping
 from typing import Any
 
+from kosmolua import paths
 from kosmolua.gate.session import Session
 from kosmolua.replicate import inputs
+from kosmolua.replicate.catalogue import SERVER
 from kosmolua.replicate.versions import Cache, Reference, Version, Versions, parse
 
 
 class Plans:
     """Plans of one account's runs. What a name means is looked up once. For any number of threads."""
 
-    def __init__(self, session: Session, account: str, cache: Cache | None) -> None:
-        self._session = session
-        self._account = account
-        self._versions = Versions(self._call, cache)
+    def __init__(self, session: Session, account: str) -> None:
+        self._versions = versions_through(session, account, note=_why)
 
     def plan(
         self, reference: str, given: Mapping[str, Any], *, validate: bool = True, resolve: bool = False
@@ -40,8 +41,16 @@ class Plans:
             "output": found.output if found else inputs.output_kind(None),
         }
 
-    def _call(self, function: str, arguments: Mapping[str, Any]) -> Any:
-        return self._session.call(function, arguments, self._account, note=_why).data
+
+def versions_through(session: Session, account: str, *, note: Callable[[Any], str] | None = None) -> Versions:
+    """What finds versions with the calls of a session.
+
+    Schemas of the API itself are kept on disk. Other servers, such as an emulator, use the same ids for models of
+    their own.
+    """
+    kept = session.base_url(account) == SERVER
+    cache = Cache(os.path.join(paths.cache_directory(os.environ), "versions")) if kept else None
+    return Versions(lambda function, arguments: session.call(function, arguments, account, note=note).data, cache)
 
 
 def _why(found: Any) -> str:

@@ -26,7 +26,6 @@ from kosmolua.replicate import catalogue, structs
 
 if TYPE_CHECKING:
     from kosmolua.replicate.transfer import Opened
-    from kosmolua.replicate.versions import Cache
 
 PREFIX = "host."
 MAX_MODULE = 8 * 1024 * 1024  # bytes
@@ -69,8 +68,8 @@ class Plan(_Asked, frozen=True):
 class Services:
     """Carries them out, for a script in ``directory``, with the files that are open to it.
 
-    ``session`` opens the road to the network when it is first needed, ``cache`` keeps the schemas of models.
-    ``progress`` is told of downloads: path, bytes received, and bytes in all where known.
+    ``session`` opens the road to the network when it is first needed. ``progress`` is told of downloads: path, bytes
+    received, and bytes in all where known.
     """
 
     def __init__(
@@ -78,8 +77,6 @@ class Services:
         files: Files,
         directory: str,
         session: Callable[[], Session],
-        *,
-        cache: Cache | None = None,
         progress: Callable[[str, int, int | None], None] | None = None,
     ) -> None:
         self._files = files
@@ -93,7 +90,6 @@ class Services:
             "download": (Download, self._download),
             "plan": (Plan, self._plan),
         }
-        self._cache = cache
         self._plans: dict[str, Plans] = {}
         self._lock = threading.Lock()
 
@@ -171,7 +167,8 @@ class Services:
 
     def _plan(self, asked: Plan) -> dict[str, Any]:
         with self._lock:
-            plans = self._plans.setdefault(asked.account, Plans(self._session(), asked.account, self._cache))
+            plans = self._plans.get(asked.account) or Plans(self._session(), asked.account)
+            self._plans[asked.account] = plans
         return plans.plan(asked.ref, asked.input, validate=asked.validate, resolve=asked.resolve)
 
 

@@ -79,11 +79,11 @@ class Session:
     """Calls functions of the API, each of them past the gate. For any number of threads.
 
     ``connect`` gives the client of an account; it is asked once for each and raises a `ConfigurationError` where
-    the account is not set up. ``force`` bypasses the policy and nothing else. ``remember`` writes a rule for good,
-    when a person wants that.
+    the account is not set up; clients that are ``lent`` are left open. ``force`` bypasses the policy and nothing else.
+    ``remember`` writes a rule for good, when a person wants that. ``on_call`` is told of each call that has ended.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the road's parts, each of which a door may leave out
         self,
         connect: Callable[[str], Client],
         policy: Policy,
@@ -96,6 +96,8 @@ class Session:
         budget: Budget | None = None,
         audit: Audit | None = None,
         remember: Callable[[Rule], None] | None = None,
+        lent: bool = False,
+        on_call: Callable[[Entry], None] | None = None,
     ) -> None:
         self.run = run or Run()
         self.log: list[Entry] = []
@@ -109,6 +111,8 @@ class Session:
         self._dry_run = dry_run
         self._audit = audit
         self._remember = remember
+        self._lent = lent
+        self._on_call = on_call
         # What decides looks at the arguments; where nothing does, they are not taken apart.
         self._looks = bool(policy.rules or self.run.needs or self.budget.caps.cost is not None)
         self._lock = threading.Lock()
@@ -192,7 +196,7 @@ class Session:
         return left
 
     def close(self) -> None:
-        for client in self._clients.values():
+        for client in self._clients.values() if not self._lent else ():
             client.close()
         self._clients.clear()
         if self._audit:
@@ -307,6 +311,8 @@ class Session:
             self.unlogged += 1
         if self._audit:
             self._audit.write(entry)
+        if self._on_call:
+            self._on_call(entry)
 
 
 def _given(arguments: Struct) -> dict[str, Any]:

@@ -108,7 +108,7 @@ class Clock(Protocol):
 
 class Output(Protocol):
     def write(self, stream: Literal[1, 2], text: bytes) -> None:
-        """Take what a script printed (1) or logged (2)."""
+        """Take what a script printed (1) or logged (2), as far as its limit goes."""
 
 
 Handler = Callable[[str, str, bytes], Any]
@@ -190,9 +190,11 @@ class Port:
             return marshal.encode(("error", call.id, error.to_dict()))
 
     def _print(self, stream: Literal[1, 2], text: bytes) -> None:
-        self._output.write(stream, text)
-        self._printed += len(text)
-        if self._limits.output is not None and self._printed > self._limits.output:
+        limit = self._limits.output
+        fits = text if limit is None else text[: limit - self._printed]
+        self._output.write(stream, fits)
+        self._printed += len(fits)
+        if len(fits) < len(text):
             raise reached("output", self._limits)
 
     def _sleep(self, seconds: float, answer: bytes, *, alone: bool) -> bytes | None:

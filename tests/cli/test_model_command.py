@@ -9,9 +9,8 @@ import pytest
 from recording_server import Answer
 
 from kosmolua import config
-from kosmolua.cli.options import Options
-from kosmolua.cli.session import versions_of
 from kosmolua.emulator import Emulator
+from kosmolua.gate.plan import versions_through
 from kosmolua.gate.policy import policy_of
 from kosmolua.gate.session import Session
 from kosmolua.replicate.catalogue import SERVER
@@ -167,14 +166,11 @@ def test_the_apis_own_schemas_stay_on_disk(tmp_path, monkeypatch):
     monkeypatch.setenv("KOSMO_CACHE_DIR", str(tmp_path / "kept"))
     emulator = Emulator()
 
-    def asked(options):
-        client = Client(token="r8_any", base_url=SERVER, transport=in_process(emulator))
+    def asked(url):
+        client = Client(token="r8_any", base_url=url, transport=in_process(emulator))
         with Session(lambda _: client, policy_of(config.load({}))) as session:
-            assert versions_of(session, options).find(f"{HELLO}:{HELLO_VERSION}")
+            assert versions_through(session, "default").find(f"{HELLO}:{HELLO_VERSION}")
             return len(session.log)
 
-    emulated = Options()
-    emulated.emulate = True
-
-    assert [1, 1, 0] == [asked(emulated), asked(Options()), asked(Options())]
+    assert [1, 1, 0] == [asked("http://emulator.localhost/v1"), asked(SERVER), asked(SERVER)]
     assert [f"{HELLO_VERSION}.json"] == [file.name for file in (tmp_path / "kept" / "versions").iterdir()]

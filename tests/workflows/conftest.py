@@ -14,7 +14,6 @@ from kosmolua.gate.services import Services
 from kosmolua.gate.session import Run, Session
 from kosmolua.replicate import catalogue
 from kosmolua.replicate.client import Client
-from kosmolua.replicate.versions import Cache
 from kosmolua.runtime.limits import Limits
 from kosmolua.runtime.run import Script, run
 
@@ -88,16 +87,14 @@ class Flow:
     def close(self):
         self._stack.close()
 
-    def __call__(self, source, *, isolation="standard", policy=ALLOW, cache=True, args=(), **options):
+    def __call__(self, source, *, isolation="standard", policy=ALLOW, args=(), **options):
         if self.server is None:
             self.serve()
         files = Files([str(self.directory)], [str(self.directory)], str(self.directory))
         self.session = session = Session(
             lambda _: Client(token="r8_flow", base_url=self.url), policy, run=Run(script="flow.lua", files=files)
         )
-        services = Services(
-            files, str(self.directory), lambda: session, cache=Cache(str(self.directory / "cache")) if cache else None
-        )
+        services = Services(files, str(self.directory), lambda: session)
 
         def handle(function, account, arguments):
             if function.startswith("host."):
