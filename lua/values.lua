@@ -4,7 +4,7 @@
 local M = {}
 
 local next, type, rawequal, setmetatable = next, type, rawequal, setmetatable
-local find, format, gsub, floor = string.find, string.format, string.gsub, math.floor
+local char, find, format, gsub, floor = string.char, string.find, string.format, string.gsub, math.floor
 local concat = table.concat
 local rawlen = rawlen or function(t) return #t end -- LuaJIT: `#` on a table calls no metamethod
 
@@ -51,6 +51,16 @@ end
 
 function M.is_utf8(text)
   return not find(text, "[\128-\255]") or not find(without_sequences(text), "[\128-\255]")
+end
+
+function M.utf8_char(code)
+  if code < 0x80 then return char(code) end
+  if code < 0x800 then return char(0xc0 + floor(code / 64), 0x80 + code % 64) end
+  if code < 0x10000 then
+    return char(0xe0 + floor(code / 4096), 0x80 + floor(code / 64) % 64, 0x80 + code % 64)
+  end
+  return char(0xf0 + floor(code / 262144), 0x80 + floor(code / 4096) % 64, 0x80 + floor(code / 64) % 64,
+    0x80 + code % 64)
 end
 
 -- Text fit for a message: what is no UTF-8 becomes question marks.

@@ -4,7 +4,7 @@ import pytest
 
 ENVIRONMENT = (
     "_G _VERSION app args assert bit coroutine dump error getmetatable integrations ipairs json log math next os pairs "
-    "parallel pcall print race rawequal rawget rawset require select setmetatable sleep spawn string table time "
+    "parallel pcall print race rawequal rawget rawset regex require select setmetatable sleep spawn string table time "
     "tonumber tostring type unpack xpcall"
 )
 LIBRARIES = {
@@ -13,6 +13,7 @@ LIBRARIES = {
     "table": "concat insert maxn move remove sort unpack",
     "os": "clock date difftime time",
     "json": "array decode encode null object",
+    "regex": "gsub match match_all",
     "bit": "arshift band bnot bor bswap bxor lshift rol ror rshift tobit tohex",
 }
 REFUSED = (
