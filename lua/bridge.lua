@@ -224,6 +224,19 @@ local function add_time(env)
   end
 end
 
+-- Regular expressions ------------------------------------------------------------------------------------------
+
+local function refuse_regex(name, reason) mistake("regex." .. name, reason) end
+
+-- Loaded by the first call: it takes as long as half of the bridge, and few scripts need it.
+local function regex_function(name)
+  return function(...)
+    local regex = use("regex")
+    regex.refuse_with(refuse_regex)
+    return regex[name](...)
+  end
+end
+
 -- Modules ------------------------------------------------------------------------------------------------------
 
 local function load_text(source, name, env)
@@ -275,6 +288,9 @@ local function environment(start)
   env.spawn, env.parallel, env.race = task.spawn, task.parallel, task.race
   env.coroutine.resume, env.coroutine.wrap = task.resume, task.wrap
   env.json = { encode = json.encode, decode = json.decode, null = json.null, array = json.array, object = json.object }
+  env.regex = {
+    match = regex_function("match"), match_all = regex_function("match_all"), gsub = regex_function("gsub"),
+  }
   env.integrations = integrations_table(start)
   env.app = { integrations = env.integrations }
   env.args = start.args

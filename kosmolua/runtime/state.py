@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from typing import Any
 
 MODULES = (
-    "values", "msgpack", "json", "dump", "file", "guard", "sandbox", "pipe", "task", "replicate", "bridge",
+    "values", "msgpack", "json", "dump", "file", "guard", "sandbox", "pattern", "program", "regex", "pipe", "task",
+    "replicate", "bridge",
 )  # fmt: skip
 
 # `use` is the only loader there is inside: name -> module, each loaded once, from the sources given by the host.
