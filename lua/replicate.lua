@@ -6,7 +6,7 @@ local values, task, guard, file, json = use("values"), use("task"), use("guard")
 
 local error, next, pairs, rawget, setmetatable, tonumber, tostring, type = error, next, pairs, rawget, setmetatable,
   tonumber, tostring, type
-local char, find, format, gmatch, gsub, match, sub = string.char, string.find, string.format, string.gmatch,
+local find, format, gmatch, gsub, match, sub = string.find, string.format, string.gmatch,
   string.gsub, string.match, string.sub
 local concat, sort, min, floor, fmod = table.concat, table.sort, math.min, math.floor, math.fmod
 local pcall, files, null, date = guard.pcall, values.files, values.null, os.date
@@ -108,17 +108,6 @@ local function progress_of(logs)
     found = { percent = tonumber(percent), step = tonumber(step), steps = tonumber(steps) }
   end
   return found
-end
-
-local function decoded(text)
-  return (gsub(gsub(text, "%+", " "), "%%(%x%x)", function(digits) return char(tonumber(digits, 16)) end))
-end
-
--- Where a list goes on: the cursor of its `next` link, of which nothing else is used.
-local function cursor_of(link)
-  if link == nil or link == "" or link == "null" then return nil end
-  local cursor = type(link) == "string" and match(link, "[?&]cursor=([^&#]+)")
-  return cursor and decoded(cursor) or error("each: the link to the next page has no cursor", 0)
 end
 
 local function rawcode(failure) return type(failure) == "table" and rawget(failure, "code") end
@@ -582,7 +571,7 @@ return function(host, api, account)
         local answer, before = call(given), given.cursor
         page, at = type(answer) == "table" and rawget(answer, "results"), 0
         if type(page) ~= "table" then mistake("each", format("%s has no pages", name)) end
-        given.cursor = cursor_of(answer.next)
+        given.cursor = type(answer.next) == "string" and service("cursor", { next = answer.next }) or nil
         if given.cursor ~= nil and given.cursor == before then error("each: a page leads to itself", 0) end
       end
     end

@@ -58,6 +58,10 @@ class Download(_Asked, frozen=True):
     sha256: str | None = None
 
 
+class Cursor(_Asked, frozen=True):
+    next: str
+
+
 class Plan(_Asked, frozen=True):
     ref: str
     input: dict[str, Any]
@@ -89,6 +93,7 @@ class Services:
             "leave": (Leave, self._leave),
             "download": (Download, self._download),
             "plan": (Plan, self._plan),
+            "cursor": (Cursor, self._cursor),
         }
         self._plans: dict[str, Plans] = {}
         self._lock = threading.Lock()
@@ -162,6 +167,12 @@ class Services:
             else:
                 fetched = DownloadTo(file, progress).fetch(begin, asked.sha256)
         return {"path": asked.path, **msgspec.structs.asdict(fetched)}
+
+    def _cursor(self, asked: Cursor) -> str | None:
+        """Where a list goes on."""
+        from kosmolua.replicate.client import next_cursor
+
+        return next_cursor({"next": asked.next}, self._session().base_url(asked.account))
 
     # Models ---------------------------------------------------------------------------------------------------------
 

@@ -12,7 +12,7 @@ from msgspec import UNSET, Struct
 
 from kosmolua.errors import ArgumentError
 from kosmolua.replicate.shape import Shape, shape_of
-from kosmolua.replicate.structs import short, suggestion
+from kosmolua.replicate.structs import LocalFile, short, suggestion
 
 MAX_PROBLEMS = 10
 _MAX_WORDS = 8
@@ -165,7 +165,7 @@ def _is(kind: str, value: Any, shape: Shape) -> bool:
         return value.is_integer()
     if kind in {"array", "object"} and value in ([], {}):  # Lua knows one empty table
         return True
-    return isinstance(value, _PYTHON[kind]) or (shape.is_file and isinstance(value, bytes))
+    return isinstance(value, _PYTHON[kind]) or (shape.is_file and isinstance(value, bytes | LocalFile))
 
 
 def _equal(one: Any, value: Any) -> bool:

@@ -51,7 +51,8 @@ class PlainTransport(httpx.BaseTransport):
         except BaseException:
             connection.close()
             raise
-        body = _Body(self, origin, connection, sock, answer)
+        whole = not request.extensions.get("piecewise")
+        body = _Body(self, origin, connection, sock, answer, whole=whole)
         # As bytes: httpx takes text for ASCII, and a header of a proxy need not be.
         headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in answer.headers.raw_items()]
         return httpx.Response(answer.status, headers=headers, stream=body)
@@ -95,7 +96,9 @@ class PlainTransport(httpx.BaseTransport):
 
 
 class _Body(httpx.SyncByteStream):
-    """An answer's body as it comes. Read to its end the connection is kept, else it is closed."""
+    """An answer's body as it comes, or where it is short in one piece, if that is ``whole`` enough. Read to its end the
+    connection is kept, else it is closed.
+    """
 
     def __init__(
         self,
@@ -104,8 +107,11 @@ class _Body(httpx.SyncByteStream):
         connection: http.client.HTTPConnection,
         sock: socket.socket,
         answer: http.client.HTTPResponse,
+        *,
+        whole: bool,
     ) -> None:
         self._transport = transport
+        self._whole = whole
         self._origin = origin
         self._connection: http.client.HTTPConnection | None = connection
         self._sock = sock
@@ -114,7 +120,7 @@ class _Body(httpx.SyncByteStream):
     def __iter__(self) -> Iterator[bytes]:
         answer = self._answer
         try:
-            if answer.length is not None and answer.length <= _WHOLE:
+            if self._whole and answer.length is not None and answer.length <= _WHOLE:
                 piece = answer.read()
                 self._end()
                 yield piece
