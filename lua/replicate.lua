@@ -22,6 +22,7 @@ local SETTLED = 4 -- seconds after which a prediction that was created is listed
 local MOST_LOOKED_AT = 1000 -- predictions
 local PATIENCE = 5 -- polls in a row that fail though each was tried again, before a wait gives up
 local PASSING = { unreachable = true, server_error = true, rate_limited = true } -- failures of a poll
+local UNKNOWN = { uncertain = true, server_error = true } -- failures of a create that may have been done all the same
 local MAX_LOGS = 1000 -- bytes of a failed prediction's logs that its error tells
 
 -- Numbers that differ from process to process, and leave math.random to the script.
@@ -238,7 +239,7 @@ return function(host, api, account)
       ok, prediction = pcall(send, plan, input, options, prefer)
     end
     if not ok then
-      local found = rawcode(prediction) == "uncertain" and reclaim(plan, input, since)
+      local found = UNKNOWN[rawcode(prediction)] and reclaim(plan, input, since)
       if not found then error(prediction, 0) end
       prediction = found
     end

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from kosmolua.errors import LimitError, TransportError
+from kosmolua.errors import TransportError, UsageError
 from kosmolua.replicate.events import Decoder
 from kosmolua.replicate.transfer import Opened
 
@@ -58,7 +58,7 @@ class Streams:
 
     def _connected(self, number: int, url: str, account: str, after: str | None) -> _Connection:
         if len(self._open) >= MAX_OPEN:
-            raise LimitError(
+            raise UsageError(
                 f"stream: {MAX_OPEN} streams are open at once, and no more are taken", hint="follow fewer at once"
             )
         connection = _Connection(self._begin(url, account, after))
@@ -108,7 +108,8 @@ class _Connection:
                 return [], True, None
             events = self._decoder.feed(piece)
             if events:
-                return [{"event": each.event, "data": each.data, "id": each.id} for each in events], False, None
+                over = any(each.event == "done" for each in events)
+                return [{"event": each.event, "data": each.data, "id": each.id} for each in events], over, None
 
     def close(self) -> None:
         self._opened.close()
