@@ -9,6 +9,7 @@ import sys
 import threading
 from collections import deque
 from contextlib import suppress
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from kosmolua.errors import EXIT_OUT_OF_MEMORY, ConfigurationError, KosmoError, ScriptError
@@ -34,6 +35,7 @@ _ENVIRONMENT = {"LC_ALL": "C.UTF-8", "TZ": "UTC0"}
 _LOOKS = 100 if (os.cpu_count() or 1) > 1 else 0
 _LOOK_UP = 250  # milliseconds after which a wait looks whether the run was ended meanwhile
 _MAX_UNSENT, _MAX_UNSENT_BYTES = 10_000, 4 * MAX_FRAME  # answers that a script may leave unread
+_AT_ONCE = 64  # answers that are written with one call
 _READ = 1 << 13  # most frames are small, and reading allocates this much
 
 
@@ -174,8 +176,8 @@ class Child:
 
     def _piece(self, size: int) -> bytes:
         """What comes next, at most an empty piece if nothing will."""
-        poll = self._readable.poll
-        for _ in range(_LOOKS):
+        poll, pending = self._readable.poll, self._pending()
+        for _ in range(0 if pending and pending.open else _LOOKS):
             if poll(0):
                 break
         else:
@@ -214,7 +216,8 @@ class Child:
             if not self._wakes:
                 self._wakes = self._listen(pending)
             for answer in self._port.take():
-                self._send(answer)
+                self._owe(answer)
+            self._flush()
 
     def _pending(self) -> Pending | None:
         return self._port.pending if self._port else None
@@ -234,6 +237,10 @@ class Child:
 
     def _send(self, frame: bytes) -> None:
         """Write what the child's pipe takes, and the rest when it takes more: it may be writing itself just now."""
+        self._owe(frame)
+        self._flush()
+
+    def _owe(self, frame: bytes) -> None:
         if len(frame) > MAX_FRAME:
             raise ScriptError(f"an answer of {len(frame)} bytes is more than the {MAX_FRAME} a script can take")
         self._unsent.append(len(frame).to_bytes(4) + frame)
@@ -244,18 +251,11 @@ class Child:
                 "wait for it",
                 code="script_crashed",
             )
-        self._flush()
 
     def _flush(self) -> None:
         try:
             while self._unsent:
-                first = self._unsent[0]
-                written = os.write(self._to_child, first)
-                self._unsent_bytes -= written
-                if written == len(first):
-                    self._unsent.popleft()
-                else:
-                    self._unsent[0] = memoryview(first)[written:]
+                self._forget(os.writev(self._to_child, list(islice(self._unsent, _AT_ONCE))))
         except BlockingIOError:
             pass
         except BrokenPipeError:
@@ -267,6 +267,15 @@ class Child:
             self._anything.register(self._to_child, select.POLLOUT)
         else:
             self._anything.unregister(self._to_child)
+
+    def _forget(self, written: int) -> None:
+        """So many bytes of what was unsent are sent."""
+        self._unsent_bytes -= written
+        while written:
+            first = self._unsent.popleft()
+            if written < len(first):
+                self._unsent.appendleft(memoryview(first)[written:])
+            written = max(0, written - len(first))
 
     def _explain(self) -> KosmoError:
         """Why the child ended before its script did."""
