@@ -15,7 +15,7 @@ MAY_IMPORT = {
     "_version": set(),
     "__init__": {"errors", "_version"},
     "__main__": {"cli"},
-    "replicate": {"errors", "_version"},
+    "replicate": {"errors", "_version", "rewrite"},
     "paths": set(),
     "rewrite": {"errors"},
     "config": {"errors", "paths", "replicate", "trust"},
@@ -96,6 +96,7 @@ def test_the_emulator_shares_no_code_with_the_client():
             {"httpx", "lupa", "werkzeug", "ssl", "subprocess", "keyring", "tomlkit", "tomllib"},
         ),
         ("import kosmolua.cli.configure", {"httpx", "lupa", "ssl", "keyring", "tomlkit"}),
+        ("import kosmolua.cli.model", {"httpx", "lupa", "ssl", "subprocess", "keyring", "tomlkit"}),
         ("import kosmolua.emulator", {"werkzeug", "msgspec"}),
     ],
 )

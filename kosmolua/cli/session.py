@@ -9,17 +9,18 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from kosmolua import config, credentials
+from kosmolua import config, credentials, paths
 from kosmolua.cli.options import Options
 from kosmolua.cli.output import safe
 from kosmolua.errors import ConfigurationError
 from kosmolua.gate import audit, policy, prompt
 from kosmolua.gate.budget import Budget, Caps
 from kosmolua.gate.session import Run, Session
-from kosmolua.replicate.catalogue import PROVIDER
+from kosmolua.replicate.catalogue import PROVIDER, SERVER
 
 if TYPE_CHECKING:
     from kosmolua.replicate.client import Client
+    from kosmolua.replicate.versions import Versions
 
 EMULATOR_URL = "http://emulator.localhost/v1"
 
@@ -43,6 +44,19 @@ def open_session(options: Options, run: Run | None = None, source: bytes = b"", 
         audit=audit.Audit(audit.file_of(os.environ), _origin(options, run, source), _warn),
         remember=None if options.emulate else _remember,
     )
+
+
+def versions_of(session: Session, options: Options) -> Versions:
+    """What finds the versions of models through this session.
+
+    Schemas of the API itself are kept on disk. Other servers, such as an emulator, use the same ids for models of
+    their own.
+    """
+    from kosmolua.replicate.versions import Cache, Versions
+
+    kept = not options.emulate and session.base_url() == SERVER
+    cache = Cache(os.path.join(paths.cache_directory(os.environ), "versions")) if kept else None
+    return Versions(lambda function, arguments: session.call(function, arguments).data, cache)
 
 
 def _warn(text: str) -> None:

@@ -183,6 +183,16 @@ What it does not hold:
 - Attacks on the processor, such as reading caches.
 """
 
+MODELS = """# What a model takes
+
+    kosmo model black-forest-labs/flux-schnell          its latest version
+    kosmo model owner/name:VERSION --json               one version, for a program
+
+It shows the inputs with their defaults and ranges, what comes out, and a line that runs the model. They are read from
+the schema of the version. A version never changes, so its schema is kept on disk, in ~/.cache/kosmolua or where
+KOSMO_CACHE_DIR says; it may be deleted at any time.
+"""
+
 PAGES = """# Lists and their pages
 
 A list answers with one page: `next`, `previous` and `results`. Give the `cursor` of the `next` URL to get the page
@@ -219,6 +229,7 @@ def topics() -> dict[str, str]:
         "files": FILES,
         "isolation": ISOLATION,
         "lua": LUA,
+        "models": MODELS,
         "pages": PAGES,
         "permissions": PERMISSIONS,
     }

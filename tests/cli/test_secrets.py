@@ -49,6 +49,7 @@ RUNS = {
     "integrations:examples": [["replicate.get_account", "--json"]],
     "integrations:fields": [["--json"]],
     "integrations:policy": [["list"], ["explain", "replicate.get_account", "--json"], ["explain", MARK]],
+    "model": [["a/b"], ["a/b", "--json"], ["a/b", "--dry-run"], [MARK]],
     "audit": [[], ["--json"], ["--function", MARK]],
     "completion": [["bash"]],
 }  # fmt: skip
