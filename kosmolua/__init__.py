@@ -23,7 +23,9 @@ if TYPE_CHECKING:
         TransportError,
         UncertainError,
         UsageError,
+        WebhookError,
     )
+    from kosmolua.replicate.webhook import verify_webhook
 
 __all__ = [
     "ApiError",
@@ -37,7 +39,9 @@ __all__ = [
     "TransportError",
     "UncertainError",
     "UsageError",
+    "WebhookError",
     "__version__",
+    "verify_webhook",
 ]
 
 
@@ -46,6 +50,10 @@ def __getattr__(name: str) -> Any:
         from kosmolua._version import __version__
 
         return __version__
+    if name == "verify_webhook":
+        from kosmolua.replicate.webhook import verify_webhook
+
+        return verify_webhook
     if name in __all__:
         from kosmolua import errors
 

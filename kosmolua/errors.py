@@ -9,6 +9,7 @@ KosmoError
 ├── ApiError               the API answered with an error; 401 is                      exit 4, else 1
 ├── TransportError         no complete answer came; nothing was changed                exit 1
 │   └── UncertainError     no complete answer came, and a write may have been done     exit 1
+├── WebhookError           a webhook is not what its signer sent, or not from now      exit 1
 ├── ScriptError            the Lua script failed                                       exit 1
 └── LimitError             a limit or a budget was reached                             exit 5
 """
@@ -41,6 +42,7 @@ CODES = {
     "server_error": EXIT_FAILED,
     "unreachable": EXIT_FAILED,
     "uncertain": EXIT_FAILED,
+    "webhook_refused": EXIT_FAILED,
     "script_error": EXIT_FAILED,
     "script_crashed": EXIT_FAILED,
     "limit_reached": EXIT_LIMIT,
@@ -144,6 +146,16 @@ class TransportError(KosmoError):
 
 class UncertainError(TransportError):
     code = "uncertain"
+
+
+class WebhookError(KosmoError):
+    """A webhook must not be believed; ``reason`` is one word: missing, malformed, signature, old or future."""
+
+    code = "webhook_refused"
+
+    def __init__(self, message: str, *, reason: str, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint, detail={"reason": reason})
+        self.reason = reason
 
 
 class ScriptError(KosmoError):

@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).parent.parent / "kosmolua"
 MAY_IMPORT = {
     "errors": set(),
     "_version": set(),
-    "__init__": {"errors", "_version"},
+    "__init__": {"errors", "_version", "replicate"},
     "__main__": {"cli"},
     "replicate": {"errors", "_version", "rewrite"},
     "paths": set(),
@@ -96,6 +96,7 @@ def test_the_emulator_shares_no_code_with_the_client():
             {"httpx", "lupa", "werkzeug", "ssl", "subprocess", "keyring", "tomlkit", "tomllib"},
         ),
         ("import kosmolua.cli.configure", {"httpx", "lupa", "ssl", "keyring", "tomlkit"}),
+        ("import kosmolua.cli.webhooks", {"httpx", "lupa", "ssl", "subprocess", "keyring", "tomlkit"}),
         ("import kosmolua.cli.model", {"httpx", "lupa", "ssl", "subprocess", "keyring", "tomlkit"}),
         ("import kosmolua.emulator", {"werkzeug", "msgspec"}),
     ],

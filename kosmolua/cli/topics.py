@@ -193,6 +193,25 @@ the schema of the version. A version never changes, so its schema is kept on dis
 KOSMO_CACHE_DIR says; it may be deleted at any time.
 """
 
+WEBHOOKS = """# Webhooks
+
+A prediction with a `webhook` calls it when it starts, has output or logs, and ends. The call is signed; check it before
+you believe it:
+
+    import kosmolua
+
+    kosmolua.verify_webhook(request.headers, request.body, secret)    # a WebhookError says what is wrong
+
+- The body is the bytes as they were received; JSON that was read and written again has another signature.
+- The secret is `get_default_webhook_secret`'s. Keep it as you keep the token.
+- What is more than 300 seconds old, or ahead, is refused: somebody may have sent it again.
+- It returns the webhook's id. A delivery that is repeated has the same one.
+
+From a shell, with the secret in a variable or a file, never on the command line:
+
+    kosmo webhooks:verify --headers request.headers --secret-env WEBHOOK_SECRET < request.body
+"""
+
 PAGES = """# Lists and their pages
 
 A list answers with one page: `next`, `previous` and `results`. Give the `cursor` of the `next` URL to get the page
@@ -232,6 +251,7 @@ def topics() -> dict[str, str]:
         "models": MODELS,
         "pages": PAGES,
         "permissions": PERMISSIONS,
+        "webhooks": WEBHOOKS,
     }
 
 
