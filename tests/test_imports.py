@@ -43,7 +43,7 @@ MAY_IMPORT = {
 ONLY_IN = {
     "lupa": {"runtime/state.py"},
     "httpx": {"replicate/client.py", "replicate/retry.py", "replicate/transport.py"},
-    "http.client": {"replicate/transport.py"},
+    "http.client": {"replicate/transport.py", "emulator/webhooks.py"},
     "keyring": {"credentials.py"},
     "tomlkit": {"configure.py"},
     "werkzeug": {path.relative_to(PACKAGE).as_posix() for path in (PACKAGE / "emulator").rglob("*.py")},

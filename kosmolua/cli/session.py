@@ -33,7 +33,7 @@ def open_session(options: Options, run: Run | None = None, source: bytes = b"", 
     settings = _emulated(options) if options.emulate else settings_of(options)
     caps = caps or Caps()
     return Session(
-        _emulated_client(options) if options.emulate else _client(options, settings),
+        _emulated_client(options, run) if options.emulate else _client(options, settings),
         policy.policy_of(settings),
         prompt.for_streams(),
         account=options.account,
@@ -123,12 +123,16 @@ def _tell_retry(reason: str, seconds: float) -> None:
     _warn(f"{reason}; again in {seconds:.1f} s")
 
 
-def _emulated_client(options: Options) -> Callable[[str], Client]:
+def _emulated_client(options: Options, run: Run) -> Callable[[str], Client]:
+    """Clients of an emulator in this process. A script's webhooks are not sent: it has no network, not even this
+    machine's.
+    """
+
     def connect(account: str) -> Client:
         from kosmolua.emulator import Emulator
         from kosmolua.replicate.client import Client, in_process
 
-        transport = in_process(Emulator(faults=options.fault))
+        transport = in_process(Emulator(faults=options.fault, webhooks=run.script is None))
         token = f"emulated-{account}"
         return Client(token=token, base_url=EMULATOR_URL, transport=transport, on_retry=_tell_retry)
 

@@ -172,7 +172,7 @@ class _Answer:
 
 @contextlib.contextmanager
 def running(emulator: Emulator, host: str = "127.0.0.1", port: int = 0) -> Iterator[str]:
-    """The emulator served in a thread for as long as the block lasts; gives its URL, ending in /v1."""
+    """The emulator served in a thread for as long as the block lasts, and then closed; gives its URL, ending in /v1."""
     with _Server((host, port), emulator) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
         thread.start()
@@ -181,6 +181,7 @@ def running(emulator: Emulator, host: str = "127.0.0.1", port: int = 0) -> Itera
         finally:
             server.shutdown()
             thread.join()
+            emulator.close()
 
 
 def serve(

@@ -177,8 +177,13 @@ def _without(value: Any, token: str) -> Any:
 
 
 def in_process(application: Any) -> httpx.BaseTransport:
-    """A transport to a WSGI application in this process, without a socket."""
-    return httpx.WSGITransport(app=application, raise_app_exceptions=True)
+    """A transport to a WSGI application in this process, without a socket; closing it closes the application."""
+    return _InProcess(app=application, raise_app_exceptions=True)
+
+
+class _InProcess(httpx.WSGITransport):
+    def close(self) -> None:
+        self.app.close()  # type: ignore[attr-defined]  # an emulator, which is more than any application
 
 
 # Answers ----------------------------------------------------------------------------------------------------------

@@ -168,3 +168,47 @@ def test_a_terminal_is_no_body(arguments):
 
     assert 2 == ran.returncode
     assert "the body is read from standard input" in ran.stderr
+
+
+def test_what_the_emulator_sends(kosmo, server):
+    """From creating a prediction in process to verifying what arrived: the whole way, by commands alone."""
+    from kosmolua.emulator import Emulator, running
+
+    with running(Emulator()) as url:
+        environment = {"REPLICATE_URL": url, "REPLICATE_API_KEY": "r8_any"}
+        create = ["integrations:replicate", "create_prediction", "--write", "allow", "--prefer", "wait"]
+        what = {"version": "meta/meta-llama-3-8b-instruct", "input": {"prompt": "x", "max_tokens": 5}}
+        hook = {"webhook": f"http://127.0.0.1:{server.port}/", "webhook_events_filter": ["completed"]}
+        made = kosmo(*create, json.dumps({**what, **hook}), env=environment)
+        until = time.monotonic() + 10
+        while not server.requests and time.monotonic() < until:
+            time.sleep(0.02)
+        (request,) = server.requests
+        flags = [word for name in ("id", "timestamp", "signature")
+                 for word in (f"--{name}", request.headers[f"webhook-{name}"])]  # fmt: skip
+        ran = kosmo("webhooks:verify", *flags, stdin=request.body, env=environment)
+
+    assert (0, "") == (made.status, made.err)
+    assert (0, f"{request.headers['webhook-id']}: signed\n", "") == ran.seen
+
+
+def test_in_process(kosmo, server):
+    """A command that ends with its prediction done has sent its webhook."""
+    hook = f"http://127.0.0.1:{server.port}/"
+    create = ["integrations:replicate", "create_model_prediction", "--emulate", "--prefer", "wait"]
+    model = ["--model-owner", "meta", "--model-name", "meta-llama-3-8b-instruct", "--input.prompt", "x"]
+    ran = kosmo(*create, *model, "--input.max_tokens", "5", "--webhook", hook, "--webhook-events-filter", "completed")
+
+    assert (0, "") == (ran.status, ran.err)
+    assert ["succeeded"] == [json.loads(request.body)["status"] for request in server.requests]
+
+
+def test_not_from_a_script(kosmo, server):
+    """A script has no network: in process its webhooks are not sent."""
+    source = f"""return integrations.replicate.create_model_prediction{{
+      model_owner = "meta", model_name = "meta-llama-3-8b-instruct", prefer = "wait",
+      input = {{ prompt = "x", max_tokens = 5 }}, webhook = "http://127.0.0.1:{server.port}/",
+    }}.status"""
+    ran = kosmo("lua", "--emulate", "--eval", source)
+
+    assert ((0, "succeeded\n", ""), []) == (ran.seen, server.requests)
