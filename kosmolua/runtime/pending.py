@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from kosmolua.runtime.lane import Lane
     from kosmolua.runtime.port import Clock
 
-# Calls that are on their way at once: in a lane with a name, for calls that may be held for long, and in the common one,
-# where more would only contend (at 100 ms each these few take three times what the API allows). More wait their turn.
+# Calls that are on their way at once: in a lane with a name, for calls that may be held for long, and in the common
+# one, where more would only contend (at 100 ms each these few are three times what the API allows). Others wait.
 THREADS, FEW_THREADS = 64, 16
 MAX_OPEN = 10_000  # requests that a script may have made and not been answered
 MAX_HELD = 4 * MAX_FRAME  # bytes of their arguments

@@ -49,6 +49,12 @@ RUNS = {
     "integrations:examples": [["replicate.get_account", "--json"]],
     "integrations:fields": [["--json"]],
     "integrations:policy": [["list"], ["explain", "replicate.get_account", "--json"], ["explain", MARK]],
+    "model": [["a/b"], ["a/b", "--json"], ["a/b", "--dry-run"], [MARK]],
+    "webhooks:verify": [
+        ["--id", "i", "--timestamp", "1", "--signature", "v1,x", "--json"],
+        ["--id", "i", "--timestamp", "1", "--signature", "v1,x", "--secret-env", "REPLICATE_API_KEY"],
+        ["--id", "i", "--timestamp", "1", "--signature", "v1,x", "--secret-env", MARK], ["--secret", MARK],
+    ],
     "audit": [[], ["--json"], ["--function", MARK]],
     "completion": [["bash"]],
 }  # fmt: skip
