@@ -31,6 +31,9 @@ COMMANDS = {
     "integrations:examples": ("reference", "show a worked example of a function for each door"),
     "integrations:fields": ("reference", "list what a provider needs to be configured"),
     "audit": ("audit", "show the calls that were made, by whom, and what was decided"),
+    "mcp:serve": ("mcp", "serve an agent's client: each function as a tool, or Lua as one (--code)"),
+    "mcp:install": ("mcp", "enter the server into a client: claude-code, cursor, vscode or codex"),
+    "mcp:export": ("mcp", "print what mcp:install would enter"),
     "completion": ("completion", "print a completion script: completion bash, zsh or fish"),
     "emulator:serve": ("emulator", "serve Replicate offline on loopback, for any client"),
 }
