@@ -10,6 +10,7 @@ from typing import Any
 from kosmolua.cli import options as options_
 from kosmolua.cli import output
 from kosmolua.errors import ConfigurationError, UsageError
+from kosmolua.replicate.token import looks_like_token
 
 MAX_CHARS = 20_000
 
@@ -17,6 +18,11 @@ MAX_CHARS = 20_000
 def run(command: str, argv: list[str]) -> int:
     if command == "mcp:serve":
         return _serve(_serving(command).parse_args(argv))
+    if any(looks_like_token(word) for word in argv):
+        raise UsageError(
+            "one of the words looks like a token, which belongs into no client's configuration",
+            hint="store it where the server finds it: kosmo integrations:configure replicate",
+        )
     own, served = _divided(argv)
     _serving("mcp:serve").parse_args(served)  # what the client will start is understood
     parsed = _installing(command).parse_args(own)

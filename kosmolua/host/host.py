@@ -35,11 +35,11 @@ class Host:
     """Runs Lua scripts and calls functions of the API. For any number of threads; `close` it, or use it in a ``with``.
 
     What may be called is what the command line may call here: the settings of config.toml and of the project are in
-    force, and are read anew for each run. ``read`` and ``write`` say "allow", "ask" or "deny" over them; where that is
-    ``yielding``, an "allow" counts only for what the settings say nothing of. To ask is refused unless there is a
-    ``prompter``. ``force`` bypasses the policy and nothing else; with ``dry_run`` nothing is sent, and a call gives the
-    request. Direct calls may be made for a ``caller``, an agent for example: it is in the record, and a secret is
-    handed to it as to a script, by a rule that names the function or by a person's yes.
+    force; they are read anew for each run, and once for all direct calls. ``read`` and ``write`` say "allow", "ask" or
+    "deny" over them; where that is ``yielding``, an "allow" counts only for what the settings say nothing of. To ask is
+    refused unless there is a ``prompter``. ``force`` bypasses the policy and nothing else; with ``dry_run`` nothing is
+    sent, and a call gives the request. Direct calls may be made for a ``caller``, an agent for example: it is in the
+    record, and a secret is handed to it as to a script, by a rule that names the function or by a person's yes.
 
     The token is looked for where the command line looks, unless ``token`` gives the one of ``account``. ``emulate``
     answers from the built-in emulator, with ``faults``; ``url`` is where else the API is.
@@ -156,13 +156,13 @@ class Host:
         finally:
             CALLER.stop = None
 
-    def may_call(self, function: str, *, account: str | None = None) -> bool:
-        """Whether the policy that is in force now would allow such a call, or ask, with some arguments at least."""
+    def callable(self, *, account: str | None = None) -> frozenset[str]:
+        """The functions that the policy in force now would allow, or ask for, with some arguments at least."""
         from kosmolua.gate import policy
-        from kosmolua.gate.session import resolve
 
         in_force = policy.policy_of(self._sessions().settings())
-        return policy.may_be(in_force, policy.Call(resolve(function), account or self._account))
+        calls = (policy.Call(operation, account or self._account) for operation in catalogue.OPERATIONS)
+        return frozenset(call.operation.name for call in calls if policy.may_be(in_force, call))
 
     def pages(
         self, function: str, arguments: Mapping[str, Any] | None = None, *, account: str | None = None

@@ -38,6 +38,7 @@ from kosmolua.errors import EXIT_INTERRUPTED, KosmoError
 from kosmolua.gate.prompt import Answer, Question, render
 from kosmolua.mcp import code, content, docs, resources, tools
 from kosmolua.mcp.work import Current, Done, Work
+from kosmolua.replicate.catalogue import OPERATIONS
 
 if TYPE_CHECKING:
     from mcp.server.context import ServerRequestContext
@@ -111,9 +112,11 @@ class Service:
     # Tools --------------------------------------------------------------------------------------------------------
 
     async def list_tools(self, _context: Context, _params: PaginatedRequestParams | None) -> ListToolsResult:
-        offered = [tools.definition(operation) for operation in self._operations()]
+        allowed = self._host.callable()
+        chosen = tools.named(self._options.tools)
+        offered = [tools.definition(operation) for operation in chosen if operation.name in allowed]
         if self._options.code:
-            writes = any(self._host.may_call(operation.name) for operation in tools.named(["create_*"]))
+            writes = any(operation.access == "write" and operation.name in allowed for operation in OPERATIONS)
             offered = [*code.definitions(writes=writes), *offered]
         return ListToolsResult.model_validate({"tools": offered})
 
@@ -126,9 +129,6 @@ class Service:
         else:
             work = self._begin(params.name, params.arguments or {})
         return await self._follow(context, work)
-
-    def _operations(self) -> list[Operation]:
-        return [op for op in tools.named(self._options.tools) if self._host.may_call(op.name)]
 
     def _begin(self, name: str, arguments: dict[str, Any]) -> Work:
         if self._under_way >= MAX_AT_ONCE:
@@ -156,7 +156,7 @@ class Service:
         operation = tools.find(name)
         if operation is None or operation not in tools.named(self._options.tools):
             raise _invalid(f"no tool is called {name[:100]!r}; list them with tools/list")
-        if not self._host.may_call(operation.name):
+        if operation.name not in self._host.callable():
             raise _invalid(f"{name} is not offered: the policy denies this {operation.access}")
         return operation
 

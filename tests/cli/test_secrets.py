@@ -50,6 +50,9 @@ RUNS = {
     "integrations:fields": [["--json"]],
     "integrations:policy": [["list"], ["explain", "replicate.get_account", "--json"], ["explain", MARK]],
     "audit": [[], ["--json"], ["--function", MARK]],
+    "mcp:serve": [["--code"], ["--account", MARK]],
+    "mcp:install": [["cursor"], ["codex", "--project", "--json"], ["cursor", "--", "--account", MARK], [MARK]],
+    "mcp:export": [["vscode"], ["claude-code", "--json"], ["cursor", "--name", MARK]],
     "completion": [["bash"]],
 }  # fmt: skip
 STARTED_ELSEWHERE = {"emulator:serve"}
