@@ -17,6 +17,7 @@ MAY_IMPORT = {
     "__main__": {"cli"},
     "replicate": {"errors", "_version", "rewrite"},
     "paths": set(),
+    "topics": {"errors"},
     "rewrite": {"errors"},
     "config": {"errors", "paths", "replicate", "trust"},
     "trust": {"errors", "paths", "rewrite"},
@@ -26,6 +27,7 @@ MAY_IMPORT = {
     "runtime": {"errors"},
     "emulator": {"errors", "_version", "replicate"},
     "host": {"errors", "config", "configure", "credentials", "replicate", "gate", "runtime", "emulator"},
+    "mcp": {"errors", "_version", "topics", "rewrite", "replicate", "gate", "runtime", "host"},
     "cli": {
         "errors",
         "_version",
@@ -39,6 +41,8 @@ MAY_IMPORT = {
         "runtime",
         "emulator",
         "host",
+        "topics",
+        "mcp",
     },
 }
 # library -> the only modules that may import it
@@ -47,7 +51,11 @@ ONLY_IN = {
     "httpx": {"replicate/client.py", "replicate/retry.py", "replicate/transfer.py", "replicate/transport.py"},
     "http.client": {"replicate/transport.py", "emulator/webhooks.py"},
     "keyring": {"credentials.py"},
-    "tomlkit": {"configure.py"},
+    "tomlkit": {"configure.py", "mcp/install.py"},
+    "mcp": {"mcp/server.py"},
+    "mcp_types": {"mcp/server.py"},
+    "pydantic": {"mcp/server.py"},
+    "anyio": {"mcp/server.py"},
     "werkzeug": {path.relative_to(PACKAGE).as_posix() for path in (PACKAGE / "emulator").rglob("*.py")},
 }
 

@@ -33,6 +33,9 @@ COMMANDS = {
     "model": ("model", "show what a model takes and gives: model owner/name"),
     "webhooks:verify": ("webhooks", "check that a webhook was signed by Replicate"),
     "audit": ("audit", "show the calls that were made, by whom, and what was decided"),
+    "mcp:serve": ("mcp", "serve an agent's client: each function as a tool, or Lua as one (--code)"),
+    "mcp:install": ("mcp", "enter the server into a client: claude-code, cursor, vscode or codex"),
+    "mcp:export": ("mcp", "print what mcp:install would enter"),
     "completion": ("completion", "print a completion script: completion bash, zsh or fish"),
     "emulator:serve": ("emulator", "serve Replicate offline on loopback, for any client"),
 }

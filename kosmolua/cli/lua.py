@@ -19,10 +19,7 @@ if TYPE_CHECKING:
     import argparse
 
     from kosmolua.cli.output import ScriptOutput
-    from kosmolua.gate.budget import Caps
     from kosmolua.host.script import Result
-
-_DEFAULTS = Limits()
 
 
 class Text(NamedTuple):
@@ -40,7 +37,7 @@ def run(command: str, argv: list[str]) -> int:
     options = options_.shared(parsed)
     child = None
     try:
-        limits = Limits(parsed.cpu_limit, parsed.memory_limit, parsed.output_limit, parsed.time_limit)
+        limits = options_.limits(parsed)
         name, text = _source(parsed)
         if parsed.explain:
             from kosmolua.cli.explain import explain
@@ -71,7 +68,7 @@ def _run(parsed: argparse.Namespace, options: Options, limits: Limits, child: Ch
         limits=limits,
         isolation=parsed.isolation,
         prepare=False,
-        caps=_caps(parsed),
+        caps=options_.caps(parsed),
         allow_read=parsed.allow_read,
         allow_write=parsed.allow_write,
         cancel_on_exit=parsed.cancel_on_exit,
@@ -86,15 +83,6 @@ def _run(parsed: argparse.Namespace, options: Options, limits: Limits, child: Ch
     if result.error or parsed.cancel_on_exit:
         _tell_running(result, cancel=parsed.cancel_on_exit)
     return _tell(options, result, script, shown)
-
-
-def _caps(parsed: argparse.Namespace) -> Caps | None:
-    given = {name: value for name, value in vars(parsed).items() if name.startswith("max_") and value is not None}
-    if not given:
-        return None
-    from kosmolua.gate.budget import Caps
-
-    return Caps(**{name.removeprefix("max_"): value for name, value in given.items()})
 
 
 def _tell_running(result: Result, *, cancel: bool) -> None:
@@ -137,29 +125,12 @@ def _parser(command: str) -> options_.Parser:
         default="standard",
         help="strict: no compiler, and every layer of confinement or no run; none: in this process",
     )
-    size, seconds = options_.size, options_.seconds
-    made.add_argument("--memory-limit", type=size, metavar="BYTES", default=_DEFAULTS.memory, help="default: 128M")
-    made.add_argument("--cpu-limit", type=seconds, metavar="SECONDS", default=_DEFAULTS.cpu, help="default: 30")
-    made.add_argument("--output-limit", type=size, metavar="BYTES", default=_DEFAULTS.output, help="default: 10M")
-    made.add_argument("--time-limit", type=seconds, metavar="SECONDS", help="wall clock; default: none")
-    _add_gate(made)
-    made.add_argument("args", nargs="*", metavar="-- ARGS", help="arguments for the script, in `args` and `...`")
-    return made
-
-
-def _add_gate(made: options_.Parser) -> None:
-    """What the script may do at most."""
-    count, amount = options_.count, options_.amount
-    directory: dict[str, Any] = {"action": "append", "default": [], "metavar": "DIR"}
-    made.add_argument("--allow-read", **directory, help="let it read files in there; repeatable; default: none")
-    made.add_argument("--allow-write", **directory, help="let it write files in there; repeatable; default: none")
-    made.add_argument("--max-calls", type=count, metavar="N", help="end it before it calls more often")
-    made.add_argument("--max-writes", type=count, metavar="N", help="the same, of calls that change something")
-    made.add_argument("--max-predictions", type=count, metavar="N", help="the same, of predictions and trainings")
-    made.add_argument("--max-seconds-of-compute", type=amount, metavar="N", help="as the API counts them")
-    made.add_argument("--max-cost", type=amount, metavar="N", help="by the price table in config.toml")
+    options_.add_limits(made)
+    options_.add_gate(made)
     made.add_argument("--cancel-on-exit", action="store_true", help="cancel what it has started and still runs")
     made.add_argument("--explain", action="store_true", help="say what it needs and may do, and do not run it")
+    made.add_argument("args", nargs="*", metavar="-- ARGS", help="arguments for the script, in `args` and `...`")
+    return made
 
 
 # The script -------------------------------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ from kosmolua.runtime.stop import Stop
 
 if TYPE_CHECKING:
     from kosmolua.gate.needs import Needs
+    from kosmolua.gate.prompt import Prompter
     from kosmolua.gate.services import Services
     from kosmolua.gate.session import Entry, Session
     from kosmolua.host.sessions import Sessions
@@ -127,17 +128,28 @@ class ScriptRun:
     """
 
     def __init__(
-        self, plan: Plan, runs: Runs, script: Script, *, output: Output | None = None, child: Child | None = None
+        self,
+        plan: Plan,
+        runs: Runs,
+        script: Script,
+        *,
+        output: Output | None = None,
+        child: Child | None = None,
+        prompter: Prompter | None = None,
+        on_call: Callable[[Entry], None] | None = None,
+        stop: Stop | None = None,
     ) -> None:
         self.outcome: Result | None = None
         self._plan = plan
         self._runs = runs
         self._script = script
         self._child = child
+        self._prompter = prompter
+        self._on_call = on_call
         self._kept = Kept(plan.on_output)
         self._output = output or self._kept
         self._needs = _needs(script)
-        self._stop = Stop()
+        self._stop = stop or Stop()
         self._lock, self._serving = threading.Lock(), threading.Lock()
         self._begun: float | None = None
         self._session: Session | None = None
@@ -223,7 +235,7 @@ class ScriptRun:
         if self._session is None:
             with self._lock:
                 if self._session is None:
-                    self._session = self._plan.sessions().open(self._script, self._needs)
+                    self._session = self._plan.sessions().open(self._script, self._needs, self._prompter, self._on_call)
         return self._session
 
     def _service(self, function: str, arguments: bytes) -> Any:
