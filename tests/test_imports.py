@@ -37,7 +37,10 @@ MAY_IMPORT = {
         "gate",
         "runtime",
         "emulator",
+        "repl",
     },
+    # A front end as the command line is one; what that shows of a function, the prompt shows too.
+    "repl": {"errors", "paths", "config", "replicate", "gate", "runtime", "emulator", "cli"},
 }
 # library -> the only modules that may import it
 ONLY_IN = {
@@ -45,6 +48,7 @@ ONLY_IN = {
     "httpx": {"replicate/client.py", "replicate/retry.py", "replicate/transport.py"},
     "http.client": {"replicate/transport.py"},
     "keyring": {"credentials.py"},
+    "prompt_toolkit": {"repl/line.py", "repl/shell.py"},
     "tomlkit": {"configure.py"},
     "werkzeug": {path.relative_to(PACKAGE).as_posix() for path in (PACKAGE / "emulator").rglob("*.py")},
 }

@@ -111,8 +111,8 @@ class Interpreter:
         return self._number
 
     def check(self, source: str) -> tuple[str | None, str | None]:
-        """What the parser says of the text as an expression and as a chunk; None where it is fine."""
-        found = self._asked("check", source.encode())
+        """What the parser says of whole lines, as an expression and as a chunk; None where they are fine."""
+        found = self._asked("check", source.encode() + b"\n")
         as_expression, as_chunk = (str(text) if text else None for text in found or (None, None))
         return as_expression, as_chunk
 
