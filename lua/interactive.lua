@@ -97,30 +97,63 @@ local function unused(source)
   return name
 end
 
--- The chunk as a function within the scope of the earlier inputs' locals, line for line as it was.
-local function scoped(source, name, declares)
-  local words, keeper, known = words_of(source), unused(source), {}
+local function known_of(words)
+  local known = {}
   for i = 1, #words do
     if kept[words[i]] then known[#known + 1] = words[i] end
   end
+  return known
+end
+
+-- What opens a function within the scope of those locals, and of one function of this module.
+local function head_of(own, known)
+  return format("local %s = ... return function(...) ", concat({ own, unpack(known) }, ", "))
+end
+
+-- The chunk as a function within the scope of the earlier inputs' locals, line for line as it was.
+local function scoped(source, name, declares)
+  local words, keeper = words_of(source), unused(source)
   local before, after = source, ""
   if declares then
     before, after = divided(source)
     if not before then return nil end
     before = before .. (after == "" and "\n" or " ") .. keeping(keeper, words) .. " "
   end
-  local head = "local " .. concat({ keeper, unpack(known) }, ", ") .. " = ... return function(...) "
-  local outer, message = bridge.load_text(head .. before .. after .. "\nend", name, env)
+  local text = head_of(keeper, known_of(words)) .. before .. after .. "\nend"
+  local outer, message = bridge.load_text(text, name, env)
   if not outer then return nil, message end
   return connect(outer(keep))
 end
 
+local function hand_on(...) return ... end
+
+-- An expression as a function that returns its values. They are handed on by a call: what is called within is called
+-- from this chunk then, and its errors name the line.
+local function expressed(source, name)
+  local taker = unused(source)
+  local known = known_of(words_of(source))
+  local text = format("%sreturn %s(%s\n) end", head_of(taker, known), taker, source)
+  local outer = bridge.load_text(text, name, env)
+  return outer and connect(outer(hand_on))
+end
+
+-- A chunk whose last line, or what stands behind its last semicolon, is an expression: the chunk that returns it.
+local function ending(source)
+  local before, last = match(source, "^(.*[\n;])([^\n;]*)%s*$")
+  local chunk = before and before .. "return " .. last
+  return chunk and load(chunk, "=check", "t", {}) and chunk
+end
+
 -- The input as a function: an expression returns its values. Else nil and the parser's message.
 local function compile(source, name)
-  local expression = "return " .. source
-  if load(expression, "=check", "t", {}) then return scoped(expression, name) end
+  if load("return " .. source, "=check", "t", {}) then
+    return expressed(source, name) or scoped("return " .. source, name)
+  end
   local alone, message = bridge.load_text(source, name, env)
-  if not alone then return nil, message end
+  if not alone then
+    source = ending(source)
+    if not source then return nil, message end
+  end
   local chunk = find(source, "local", 1, true) and scoped(source, name, true)
   if chunk then return chunk end
   return scoped(source, name)
@@ -186,7 +219,7 @@ end
 --- What the parser says of the source, as an expression and as a chunk; nothing where it is fine.
 function commands.check(source)
   local _, as_expression = load("return " .. source, "=input", "t", {})
-  local _, as_chunk = load(source, "=input", "t", {})
+  local _, as_chunk = load(ending(source) or source, "=input", "t", {})
   bridge.done(true, encode({ as_expression or false, as_chunk or false }))
 end
 

@@ -37,6 +37,10 @@ def run(command: str, argv: list[str]) -> int:
     child = None
     try:
         limits = Limits(parsed.cpu_limit, parsed.memory_limit, parsed.output_limit, parsed.time_limit)
+        if parsed.repl and sys.stdin.isatty() and sys.stdout.isatty():
+            from kosmolua.cli.repl import start
+
+            return start(parsed, options, script_args)
         name, source = _source(parsed)
         if parsed.explain:
             from kosmolua.cli.explain import explain
@@ -94,7 +98,7 @@ class _Calls:
         self._needs = _needs(script)
         self._lock = threading.Lock()
         if parsed.allow_read or parsed.allow_write:
-            self._files()  # a directory that is none is told before the script runs
+            files_of(self._parsed)  # a directory that is none is told before the script runs
 
     def __call__(self, function: str, account: str, arguments: bytes) -> Any:
         if function.startswith("host."):
@@ -108,7 +112,7 @@ class _Calls:
     def finished(self, result: Result, *, cancel: bool) -> Session | None:
         """The session, with what the run has started and not seen end canceled, or told where it did not end well."""
         if self.session and (cancel or result.error):
-            _tell_running(self.session, cancel=cancel)
+            tell_running(self.session, cancel=cancel)
         return self.session
 
     def close(self) -> None:
@@ -121,23 +125,25 @@ class _Calls:
         from kosmolua.gate.session import Run
 
         caps = Caps(**{name: getattr(self._parsed, f"max_{name}") for name in Caps.__struct_fields__})
-        run = Run(script=self._script.name, needs=self._needs, files=self._files())
+        run = Run(script=self._script.name, needs=self._needs, files=files_of(self._parsed))
         return open_session(self._options, run, self._script.source, caps)
 
     def _service(self, function: str, arguments: bytes) -> Any:
         from kosmolua.gate.services import Services
 
         if self._services is None:
-            self._services = Services(self._files(), os.path.dirname(self._script.name))
+            self._services = Services(files_of(self._parsed), os.path.dirname(self._script.name))
         return self._services(function, arguments)
 
-    def _files(self) -> Files:
-        from kosmolua import config
-        from kosmolua.gate.files import Files
 
-        read, write = self._parsed.allow_read, self._parsed.allow_write
-        said = config.load(os.environ).directories if not read and not write else config.Directories()
-        return Files([*read, *said.read], [*write, *said.write])
+def files_of(parsed: argparse.Namespace) -> Files:
+    """The directories that the flags open, or where none does the configuration."""
+    from kosmolua import config
+    from kosmolua.gate.files import Files
+
+    read, write = parsed.allow_read, parsed.allow_write
+    said = config.load(os.environ).directories if not read and not write else config.Directories()
+    return Files([*read, *said.read], [*write, *said.write])
 
 
 def _needs(script: Script) -> Needs | None:
@@ -149,7 +155,7 @@ def _needs(script: Script) -> Needs | None:
     return needs.read(script.source, script.name)
 
 
-def _tell_running(session: Session, *, cancel: bool) -> None:
+def tell_running(session: Session, *, cancel: bool) -> None:
     from kosmolua.cli.output import safe
 
     for kind, identifier, account in session.budget.running() if not cancel else ():
@@ -182,6 +188,8 @@ def _parser(command: str) -> options_.Parser:
     made.add_argument("file", nargs="?", metavar="FILE", help="the script; - or none: standard input")
     made.add_argument("--eval", "-e", metavar="CODE", help="run this text instead of a file")
     options_.add_shared(made)
+    made.add_argument("--repl", action="store_true", help="a prompt, after FILE or CODE; in a pipe it is a script")
+    made.add_argument("--keys", choices=("emacs", "vi"), default="emacs", help="of the prompt's line (default: emacs)")
     made.add_argument(
         "--isolation",
         choices=("standard", "strict", "none"),

@@ -24,7 +24,13 @@ if TYPE_CHECKING:
 EMULATOR_URL = "http://emulator.localhost/v1"
 
 
-def open_session(options: Options, run: Run | None = None, source: bytes = b"", caps: Caps | None = None) -> Session:
+def open_session(
+    options: Options,
+    run: Run | None = None,
+    source: bytes = b"",
+    caps: Caps | None = None,
+    prompter: prompt.Prompter | None = None,
+) -> Session:
     """The session for a command, or for a script of that text. No token is looked up, and no client imported, before
     its first call.
     """
@@ -34,7 +40,7 @@ def open_session(options: Options, run: Run | None = None, source: bytes = b"", 
     return Session(
         _emulated_client(options) if options.emulate else _client(options, settings),
         policy.policy_of(settings),
-        prompt.for_streams(),
+        prompter or prompt.for_streams(),
         account=options.account,
         force=options.force,
         dry_run=options.dry_run,

@@ -7,7 +7,7 @@ import sys
 import threading
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Literal, Protocol
+from typing import IO, Any, Literal, Protocol
 
 import msgspec
 from msgspec import Struct
@@ -78,8 +78,11 @@ class Terminal:
             terminal.write(text[:-1].encode())
             termios.tcflush(terminal, termios.TCIFLUSH)  # before the end can be seen, so that no answer to it is lost
             terminal.write(text[-1:].encode())
-            answer = _ANSWERS.get(terminal.readline().decode(errors="replace").strip().lower(), "no")
+            answer = _ANSWERS.get(self._line(terminal).strip().lower(), "no")
         return "no" if answer == "always" and question.always is None else answer
+
+    def _line(self, terminal: IO[bytes]) -> str:
+        return terminal.readline().decode(errors="replace")
 
 
 def _size(terminal: int) -> tuple[int, int]:

@@ -29,6 +29,7 @@ COMMANDS = (
     Command("budget", "[NAME N|none ...]", "say what was spent, or bound it: :budget predictions 5"),
     Command("log", "[N]", "the last calls, and what was decided on each"),
     Command("emulate", "on|off", "answer from the emulator, or from Replicate", "switch"),
+    Command("keys", "vi|emacs", "edit with other keys", "keys"),
     Command("quit", "", "leave; Ctrl-D does too"),
 )
 _BY_NAME = {command.name: command for command in COMMANDS}

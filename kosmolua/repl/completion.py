@@ -112,6 +112,7 @@ def _command(before: str, known: Known) -> list[Candidate]:
         "account": lambda: ((name, "") for name in known.accounts()),
         "page": _topics,
         "switch": lambda: (("on", ""), ("off", "")),
+        "keys": lambda: (("vi", ""), ("emacs", "")),
     }
     return _starting(rest, takes[command.takes]()) if command and command.takes in takes else []
 

@@ -17,7 +17,7 @@ import httpx
 import msgspec
 from msgspec import Struct
 
-from kosmolua.errors import ApiError, ConfigurationError, KosmoError, TransportError, UncertainError
+from kosmolua.errors import ApiError, ConfigurationError, KosmoError, TransportError, UncertainError, UsageError
 from kosmolua.replicate import problem
 from kosmolua.replicate.catalogue import SERVER, Operation
 from kosmolua.replicate.request import Headers, Parts, build
@@ -26,6 +26,8 @@ from kosmolua.replicate.token import checked_token
 from kosmolua.replicate.transport import PlainTransport
 
 CONNECT_TIMEOUT, WRITE_TIMEOUT = 5.0, 60.0  # seconds
+_FETCH_TIMEOUT = 30.0
+_DELIVERY = "replicate.delivery"
 _SHORTEST_SECRET = 8  # below that it is no token of the API's, and every word may hold it
 _REASONS = {
     "ConnectTimeout": "connecting took too long",
@@ -102,6 +104,30 @@ class Client:
             body = parts.body.decode() if kind == "plain" else body
         return {"method": parts.method, "url": self.base_url + parts.target, "headers": headers, "body": body}
 
+    def fetch(self, url: str, limit: int) -> bytes:
+        """The bytes of an output. Raises a `UsageError` for a URL of another place than those that the API delivers
+        from, which alone see the token, and for more bytes.
+        """
+        try:
+            place = httpx.URL(url)
+        except (httpx.InvalidURL, ValueError):
+            place = httpx.URL()
+        if not _delivers(place) and (place.scheme, place.netloc) != (self._base.scheme, self._base.netloc):
+            raise UsageError(f"{url[:200]!a} is not where outputs are delivered from; it is not fetched")
+        headers = {"Authorization": self._authorization}
+        try:
+            response = self._transport.handle_request(
+                httpx.Request("GET", place, headers=headers, extensions={"timeout": _timeouts(_FETCH_TIMEOUT)})
+            )
+            body = response.read()
+        except (Unanswered, httpx.HTTPError, OSError) as error:
+            raise TransportError(f"the output could not be fetched: {_reason(error)}") from None
+        if response.status_code not in _SUCCESS:
+            raise TransportError(f"the output could not be fetched: the server answered {response.status_code}")
+        if len(body) > limit:
+            raise UsageError(f"the output has {len(body)} bytes, more than {limit}; it is not shown")
+        return body
+
     def close(self) -> None:
         self._transport.close()
 
@@ -160,6 +186,10 @@ class Client:
     def _without_token(self, value: Any) -> Any:
         token = self._authorization.removeprefix("Bearer ")
         return value if len(token) < _SHORTEST_SECRET else _without(value, token)
+
+
+def _delivers(place: httpx.URL) -> bool:
+    return place.scheme == "https" and (place.host == _DELIVERY or place.host.endswith(f".{_DELIVERY}"))
 
 
 def _without(value: Any, token: str) -> Any:

@@ -58,6 +58,7 @@ class Interpreter:
         functions: Sequence[tuple[str, ...]],
         provider: str = "replicate",
         accounts: Sequence[str] = (),
+        args: Sequence[str] = (),
         limits: Limits = LIMITS,
         isolation: Mode = "standard",
         clock: Clock | None = None,
@@ -73,6 +74,7 @@ class Interpreter:
             provider=provider,
             functions=list(functions),
             accounts=list(accounts),
+            args=[os.fsencode(argument) for argument in args],
             interactive=True,
         )
         self._page = _Page()

@@ -109,8 +109,8 @@ def test_a_prediction(shown):
 
 def test_a_model(shown):
     """Its name, and what tells it from others."""
-    source = """{ owner = "o", name = "n", visibility = "public", url = "u", run_count = 1234567, description = "Paints.",
-      latest_version = { id = "abc", created_at = "2026-01-02T03:04:05Z" } }"""
+    source = """{ owner = "o", name = "n", visibility = "public", url = "u", run_count = 1234567,
+      description = "Paints.", latest_version = { id = "abc", created_at = "2026-01-02T03:04:05Z" } }"""
 
     assert "model o/n  public, 1,234,567 runs\n  Paints.\n  latest version abc, 2026-01-02" == shown(source)
 

@@ -1,0 +1,97 @@
+"""What inputs ask of their host: the session, which `:policy`, `:emulate` and the like open anew, and what is on its
+way there.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from kosmolua.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from kosmolua.cli.options import Options
+    from kosmolua.gate.budget import Caps
+    from kosmolua.gate.services import Services
+    from kosmolua.gate.session import Session
+
+
+class Calls:
+    """Carries out what an input asks for. ``open_session`` makes a session of the options as they are then."""
+
+    def __init__(
+        self, options: Options, open_session: Callable[[], Session], services: Callable[[], Services], caps: Caps
+    ) -> None:
+        self.options = options
+        self.caps = caps
+        self._open_session = open_session
+        self._make_services = services
+        self._session: Session | None = None
+        self._services: Services | None = None
+        self._lock = threading.Lock()
+        self._under_way: dict[int, tuple[str, float]] = {}
+
+    def __call__(self, function: str, account: str, arguments: bytes) -> Any:
+        if function.startswith("host."):
+            if self._services is None:
+                self._services = self._make_services()
+            return self._services(function, arguments)
+        session = self.session()
+        with self._noted(function):
+            return session.call(function, arguments, account or self.options.account).data
+
+    def session(self) -> Session:
+        with self._lock:
+            if self._session is None:
+                self._session = self._open_session()
+                self._session.budget.caps = self.caps
+            return self._session
+
+    @property
+    def opened(self) -> Session | None:
+        """The session, once there was a call."""
+        return self._session
+
+    def under_way(self) -> tuple[str, float] | None:
+        """The function that has been on its way longest, and for how many seconds."""
+        found = min(list(self._under_way.values()), key=lambda item: item[1], default=None)
+        return found and (found[0], time.monotonic() - found[1])
+
+    def reopen(self, *, fresh: bool) -> None:
+        """Let the next call find the options as they are now; what was spent and logged goes on unless ``fresh``."""
+        before, self._session = self._session, None
+        if before is None:
+            return
+        if not fresh:
+            after = self.session()
+            after.budget, after.log = before.budget, before.log
+        if not self._under_way:
+            before.close()
+
+    def bound(self, caps: Caps) -> None:
+        self.caps = caps
+        if self._session:
+            self._session.budget.caps = caps
+
+    def picture(self, url: str, limit: int) -> bytes:
+        """The bytes behind the URL of an output."""
+        if self.options.dry_run:
+            raise ConfigurationError("nothing is fetched in a dry run")
+        with self._noted("fetching the image"):
+            return self.session().fetch(url, limit, self.options.account)
+
+    def close(self) -> None:
+        if self._session:
+            self._session.close()
+
+    @contextmanager
+    def _noted(self, what: str) -> Iterator[None]:
+        key = threading.get_ident()
+        self._under_way[key] = (what, time.monotonic())
+        try:
+            yield
+        finally:
+            del self._under_way[key]
