@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from kosmolua import config, paths
+from kosmolua import paths
 from kosmolua.errors import UsageError
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from kosmolua.gate.services import Services
     from kosmolua.gate.session import Session
     from kosmolua.repl.shell import Shell
+    from kosmolua.runtime.port import Start
 
 STARTUP = "repl.lua"
 HISTORY = "history"
@@ -34,38 +35,31 @@ def start(parsed: argparse.Namespace, options: Options, args: Sequence[str]) -> 
         raise UsageError("the prompt runs Lua in a process of its own; --isolation none is for scripts")
     if options.json or parsed.explain:
         raise UsageError("--json and --explain are for scripts, and not for the prompt")
-    from kosmolua.cli.lua import tell_running
-    from kosmolua.gate.budget import Caps
     from kosmolua.repl.calls import Calls
-    from kosmolua.repl.screen import Inline, Screen
-    from kosmolua.repl.shell import Shell
-    from kosmolua.repl.snapshot import Snapshot
-    from kosmolua.replicate import catalogue
+    from kosmolua.repl.inline import Inline
+    from kosmolua.repl.screen import Screen
     from kosmolua.runtime.interactive import LIMITS, Interpreter
 
     screen = Screen(plain=_is_plain())
     prompter = Inline(screen)
-    calls = Calls(
-        options,
-        lambda: _open_session(parsed, options, prompter),
-        lambda: _services(parsed),
-        Caps(**{name: getattr(parsed, f"max_{name}") for name in Caps.__struct_fields__}),
-    )
+    calls = Calls(options, lambda: _open_session(parsed, options, prompter), lambda: _services(parsed))
     interpreter = Interpreter(
         calls,
         screen,
-        functions=[operation.names for operation in catalogue.OPERATIONS],
-        provider=catalogue.PROVIDER,
-        accounts=[] if options.emulate else config.accounts(os.environ),
-        args=args,
+        lambda: _first(options, args),
         limits=LIMITS._replace(memory=parsed.memory_limit),
         isolation=parsed.isolation,
     )
+    from kosmolua.repl.shell import Shell
+    from kosmolua.repl.snapshot import Snapshot
+
     try:
         _serve(parsed, Shell(interpreter, calls, screen, prompter, Snapshot(interpreter, _accounts)))
     finally:
         interpreter.close()
         if calls.opened:
+            from kosmolua.cli.lua import tell_running
+
             tell_running(calls.opened, cancel=parsed.cancel_on_exit)
         calls.close()
     return 0
@@ -94,17 +88,30 @@ def _serve(parsed: argparse.Namespace, shell: Shell) -> None:
             is_complete=shell.is_complete,
             status=shell.status,
             warn=shell.warn,
+            warm=shell.warm,
             keys=parsed.keys,
         )
     )
 
 
+def _first(options: Options, args: Sequence[str]) -> Start:
+    from kosmolua import config
+    from kosmolua.replicate import catalogue
+    from kosmolua.runtime.interactive import start as first
+
+    accounts = [] if options.emulate else config.accounts(os.environ)
+    functions = [operation.names for operation in catalogue.OPERATIONS]
+    return first(functions, provider=catalogue.PROVIDER, accounts=accounts, args=args)
+
+
 def _open_session(parsed: argparse.Namespace, options: Options, prompter: Prompter) -> Session:
     from kosmolua.cli.lua import files_of
     from kosmolua.cli.session import open_session
+    from kosmolua.gate.budget import Caps
     from kosmolua.gate.session import Run
 
-    return open_session(options, Run(script="the prompt", files=files_of(parsed)), prompter=prompter)
+    caps = Caps(**{name: getattr(parsed, f"max_{name}") for name in Caps.__struct_fields__})
+    return open_session(options, Run(script="the prompt", files=files_of(parsed)), caps=caps, prompter=prompter)
 
 
 def _services(parsed: argparse.Namespace) -> Services:
@@ -115,6 +122,8 @@ def _services(parsed: argparse.Namespace) -> Services:
 
 
 def _accounts() -> list[str]:
+    from kosmolua import config
+
     return [config.DEFAULT_ACCOUNT, *config.accounts(os.environ)]
 
 

@@ -7,12 +7,13 @@ import sys
 import threading
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
-from typing import IO, Any, Literal, Protocol
+from typing import IO, TYPE_CHECKING, Any, Literal, Protocol
 
 import msgspec
 from msgspec import Struct
 
-from kosmolua.config import Rule
+if TYPE_CHECKING:
+    from kosmolua.config import Rule
 
 Answer = Literal["once", "run", "always", "no"]
 

@@ -14,7 +14,6 @@ from kosmolua.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from kosmolua.cli.options import Options
-    from kosmolua.gate.budget import Caps
     from kosmolua.gate.services import Services
     from kosmolua.gate.session import Session
 
@@ -22,11 +21,8 @@ if TYPE_CHECKING:
 class Calls:
     """Carries out what an input asks for. ``open_session`` makes a session of the options as they are then."""
 
-    def __init__(
-        self, options: Options, open_session: Callable[[], Session], services: Callable[[], Services], caps: Caps
-    ) -> None:
+    def __init__(self, options: Options, open_session: Callable[[], Session], services: Callable[[], Services]) -> None:
         self.options = options
-        self.caps = caps
         self._open_session = open_session
         self._make_services = services
         self._session: Session | None = None
@@ -47,7 +43,6 @@ class Calls:
         with self._lock:
             if self._session is None:
                 self._session = self._open_session()
-                self._session.budget.caps = self.caps
             return self._session
 
     @property
@@ -65,16 +60,12 @@ class Calls:
         before, self._session = self._session, None
         if before is None:
             return
+        after = self.session()
+        after.budget.caps = before.budget.caps
         if not fresh:
-            after = self.session()
             after.budget, after.log = before.budget, before.log
         if not self._under_way:
             before.close()
-
-    def bound(self, caps: Caps) -> None:
-        self.caps = caps
-        if self._session:
-            self._session.budget.caps = caps
 
     def picture(self, url: str, limit: int) -> bytes:
         """The bytes behind the URL of an output."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Literal
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Literal
 
 from prompt_toolkit import PromptSession
+from prompt_toolkit.application import Application
 from prompt_toolkit.application.current import get_app
 from prompt_toolkit.auto_suggest import AutoSuggestFromHistory
 from prompt_toolkit.buffer import Buffer
@@ -22,10 +24,13 @@ from prompt_toolkit.layout.utils import explode_text_fragments
 from prompt_toolkit.lexers import Lexer
 from prompt_toolkit.styles import Style
 
-from kosmolua.errors import ConfigurationError
-from kosmolua.repl import completion, incomplete
+from kosmolua.errors import ConfigurationError, KosmoError
+from kosmolua.repl import incomplete
 from kosmolua.repl.history import History
 from kosmolua.repl.lexer import tokens
+
+if TYPE_CHECKING:
+    from kosmolua.repl.completion import Known
 
 Keys = Literal["emacs", "vi"]
 
@@ -47,17 +52,18 @@ _STYLE = Style.from_dict(
 
 class Line:
     """Reads one input after another. ``is_complete`` says whether a text needs no other line; ``status`` is the line
-    at the bottom, where no call is being typed.
+    at the bottom, where no call is being typed; ``warm`` loads what is not needed to show the first prompt.
     """
 
     def __init__(
         self,
         *,
         history: History,
-        known: completion.Known,
+        known: Known,
         is_complete: Callable[[str], bool],
         status: Callable[[], str],
         warn: Callable[[str], None],
+        warm: Callable[[], None],
         keys: Keys = "emacs",
     ) -> None:
         self._is_complete = is_complete
@@ -81,6 +87,8 @@ class Line:
             style=_STYLE,
             editing_mode=EditingMode.VI if keys == "vi" else EditingMode.EMACS,
         )
+        self._warm: Callable[[], None] | None = warm
+        self._session.app.after_render += self._rendered
 
     def read(self, prompt: str, default: str = "") -> str:
         """The next input. Raises EOFError where there is none, KeyboardInterrupt where it was given up."""
@@ -128,10 +136,26 @@ class Line:
         else:
             _break(buffer)
 
+    def _rendered(self, app: Application[Any]) -> None:
+        warm, self._warm = self._warm, None
+        if warm:
+            with suppress(KosmoError):  # the bottom line tells it
+                warm()
+            app.invalidate()
+
     def _toolbar(self) -> StyleAndTextTuples:
+        if self._warm:
+            return []
+        from kosmolua.repl import completion
+
         text = get_app().current_buffer.document.text_before_cursor
         found = completion.signature(text) if "{" in text or "(" in text else None
-        return _signature(*found) if found else [("", self._status())]
+        if found:
+            return _signature(*found)
+        try:
+            return [("", self._status())]
+        except KosmoError as error:
+            return [("class:lua.error", error.message)]
 
 
 def _break(buffer: Buffer) -> None:
@@ -192,10 +216,12 @@ class _Brackets(Processor):
 
 
 class _Completer(Completer):
-    def __init__(self, known: completion.Known) -> None:
+    def __init__(self, known: Known) -> None:
         self._known = known
 
     def get_completions(self, document: Document, complete_event: CompleteEvent) -> Iterator[Completion]:
+        from kosmolua.repl import completion
+
         found = completion.complete(document.text_before_cursor, document.text_after_cursor, self._known)
         for item in found if complete_event.completion_requested else found[:MAX_SHOWN]:
             yield Completion(item.text, item.start, display_meta=item.about)

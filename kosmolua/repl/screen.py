@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import threading
 import time
@@ -11,7 +10,7 @@ from contextlib import contextmanager
 from typing import Any, Literal
 
 from kosmolua.cli.output import safe
-from kosmolua.gate.prompt import SCREEN, Answer, Question, Terminal
+from kosmolua.gate.prompt import SCREEN
 from kosmolua.repl.lexer import KEYWORDS, tokens
 
 PATIENCE = 0.7  # seconds before it is said what takes so long
@@ -133,30 +132,3 @@ class Screen:
             file.write(text)
             file.flush()
             self._at_start = text.endswith("\n")
-
-
-class Inline(Terminal):
-    """Asks between the lines of the prompt, and can be told that the input was interrupted, which is a no."""
-
-    def __init__(self, screen: Screen) -> None:
-        self._screen = screen
-        self._reading, self._writing = os.pipe()
-
-    def ask(self, question: Question) -> Answer | None:
-        with self._screen.asking():
-            return super().ask(question)
-
-    def interrupt(self) -> None:
-        """From a signal handler: give up a question that is being asked."""
-        os.write(self._writing, b"!")
-
-    def _line(self, terminal: Any) -> str:
-        import select
-
-        while select.select([self._reading], [], [], 0)[0]:
-            os.read(self._reading, 1)  # of an interrupt before there was a question
-        ready, _, _ = select.select([terminal, self._reading], [], [])
-        if terminal in ready:
-            return super()._line(terminal)
-        terminal.write(b"\n")
-        return ""

@@ -10,13 +10,14 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Protocol
 
 from kosmolua.errors import KosmoError, UsageError
-from kosmolua.repl import commands, incomplete, manual, render
-from kosmolua.runtime.interactive import Evaluation, Interpreter
+from kosmolua.repl import commands, incomplete
 
 if TYPE_CHECKING:
     from kosmolua.repl.calls import Calls
-    from kosmolua.repl.screen import Inline, Screen
+    from kosmolua.repl.inline import Inline
+    from kosmolua.repl.screen import Screen
     from kosmolua.repl.snapshot import Snapshot
+    from kosmolua.runtime.interactive import Evaluation, Interpreter
 
 SLOW = 1.0  # seconds from which on it is told how long an input took
 MAX_IMAGES = 4  # of one value
@@ -135,6 +136,8 @@ class Shell:
             self._tell(found.error)
         if found.lost:
             self._screen.show_error("the state was lost: its globals and locals are gone, and a fresh one is here")
+        from kosmolua.repl import render
+
         for value in found.values:
             self._screen.show(self._screen.as_lua(render.render(value, self._width())))
         if found.values:
@@ -175,7 +178,7 @@ class Shell:
     # Images -------------------------------------------------------------------------------------------------------
 
     def _show_images(self, value: Any, *, asked: bool) -> None:
-        from kosmolua.repl import images
+        from kosmolua.repl import images, render
 
         protocol = images.protocol_of(os.environ)
         urls = render.images(value)
@@ -213,6 +216,8 @@ class Shell:
     # Commands -----------------------------------------------------------------------------------------------------
 
     def _do_help(self, name: str) -> None:
+        from kosmolua.repl import manual
+
         self._screen.show(manual.page(name) if name else manual.overview())
 
     def _do_load(self, path: str) -> None:
@@ -289,14 +294,16 @@ class Shell:
     def _do_budget(self, text: str) -> None:
         from kosmolua.repl.budget import bounded, told
 
+        budget = self._calls.session().budget
         if text:
-            self._calls.bound(bounded(self._calls.caps, text))
-        session = self._calls.opened
-        self._screen.show(told(session.budget.spent() if session else {}, self._calls.caps))
+            budget.caps = bounded(budget.caps, text)
+        self._screen.show(told(budget.spent(), budget.caps))
 
     def _do_log(self, text: str) -> None:
         if text and not text.isdigit():
             raise UsageError(f"expected :log, or :log and how many, got {text!r}")
+        from kosmolua.repl import manual
+
         entries = self._calls.opened.log if self._calls.opened else []
         self._screen.show(manual.log(entries[-int(text or LOG_LINES) :]))
 
@@ -316,6 +323,13 @@ class Shell:
 
     def _do_quit(self, _: str) -> None:
         self._over = True
+
+    def warm(self) -> None:
+        """Load what the first input needs, while nothing is typed yet."""
+        from kosmolua.repl import completion, manual, render  # noqa: F401 - for having been imported
+
+        self.known.names()
+        self._calls.session()
 
     # The bottom line ----------------------------------------------------------------------------------------------
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
-from kosmolua.repl import completion
-from kosmolua.runtime.interactive import Interpreter
+if TYPE_CHECKING:
+    from kosmolua.runtime.interactive import Interpreter
 
 
 class Snapshot:
@@ -29,4 +30,6 @@ class Snapshot:
         return self._accounts()
 
     def files(self, prefix: str) -> Sequence[str]:
+        from kosmolua.repl import completion
+
         return completion.files(prefix)

@@ -24,7 +24,7 @@ from kosmolua.runtime.port import Call, Frame, Port, Sleep, Start, error
 from kosmolua.runtime.watchdog import Watchdog
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from kosmolua.runtime.isolate import Mode
     from kosmolua.runtime.port import Clock, Done, Handler, Output
@@ -34,6 +34,25 @@ LIMITS = Limits(cpu=None, output=None)
 """A person is there to interrupt; of memory there is an end in any case."""
 GRACE = 2.0  # seconds that an interrupted input has before its child is killed
 PATIENCE = 2.0  # seconds that a call which is under way at the end may take
+
+
+def start(
+    functions: Sequence[tuple[str, ...]],
+    *,
+    provider: str = "replicate",
+    accounts: Sequence[str] = (),
+    args: Sequence[str] = (),
+) -> Start:
+    """What inputs find, as the first frame says it."""
+    return Start(
+        source=b"",
+        name=b"",
+        provider=provider,
+        functions=list(functions),
+        accounts=list(accounts),
+        args=[os.fsencode(argument) for argument in args],
+        interactive=True,
+    )
 
 
 class Evaluation(Struct, frozen=True, kw_only=True):
@@ -47,18 +66,16 @@ class Evaluation(Struct, frozen=True, kw_only=True):
 class Interpreter:
     """The state that inputs are evaluated in. For one thread, and for `interrupt` from a signal handler of that one.
 
-    The child starts when this is made; where one dies, the next input finds a fresh one.
+    The child starts when this is made, and is told what there is by ``start`` before its first input; where one dies,
+    the next input finds a fresh one.
     """
 
     def __init__(
         self,
         handler: Handler,
         output: Output,
+        start: Callable[[], Start],
         *,
-        functions: Sequence[tuple[str, ...]],
-        provider: str = "replicate",
-        accounts: Sequence[str] = (),
-        args: Sequence[str] = (),
         limits: Limits = LIMITS,
         isolation: Mode = "standard",
         clock: Clock | None = None,
@@ -68,15 +85,7 @@ class Interpreter:
         self._isolation = isolation
         self._grace = grace
         self._handler, self._output, self._clock = handler, output, clock
-        self._start = Start(
-            source=b"",
-            name=b"",
-            provider=provider,
-            functions=list(functions),
-            accounts=list(accounts),
-            args=[os.fsencode(argument) for argument in args],
-            interactive=True,
-        )
+        self._start = start
         self._page = _Page()
         self._number = 0
         self._killer: threading.Timer | None = None
@@ -177,7 +186,7 @@ class Interpreter:
         if self._broken:
             raise self._broken
         if not self._open:
-            self._child.open(marshal.encode(self._start), self._port)
+            self._child.open(marshal.encode(self._start()), self._port)
             self._open = True
         self._port.begin()
         self._page.set(0)

@@ -3,12 +3,12 @@
 import pytest
 
 from kosmolua.repl.incomplete import indent, matching, straightened, wants_more
-from kosmolua.runtime.interactive import Interpreter
+from kosmolua.runtime.interactive import Interpreter, start
 
 
 @pytest.fixture(scope="module")
 def state():
-    made = Interpreter(None, None, functions=[])
+    made = Interpreter(None, None, lambda: start([]))
     yield made
     made.close()
 

@@ -5,12 +5,12 @@ import time
 import pytest
 
 from kosmolua.repl.render import images, render
-from kosmolua.runtime.interactive import Interpreter
+from kosmolua.runtime.interactive import Interpreter, start
 
 
 @pytest.fixture(scope="module")
 def state():
-    made = Interpreter(None, None, functions=[])
+    made = Interpreter(None, None, lambda: start([]))
     yield made
     made.close()
 

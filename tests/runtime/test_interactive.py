@@ -8,7 +8,7 @@ import time
 import pytest
 
 from kosmolua.errors import LimitError
-from kosmolua.runtime.interactive import Interpreter
+from kosmolua.runtime.interactive import Interpreter, start
 from kosmolua.runtime.isolate import Child
 from kosmolua.runtime.limits import Limits
 from kosmolua.runtime.run import Script, run
@@ -35,7 +35,7 @@ def state(host, release):
             raise LimitError("the run reached its budget of 1 calls")
         return host(function, account, arguments)
 
-    made = Interpreter(handler, host, functions=FUNCTIONS, grace=0.5)
+    made = Interpreter(handler, host, lambda: start(FUNCTIONS), grace=0.5)
     yield made
     made.close()
 
