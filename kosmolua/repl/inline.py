@@ -17,17 +17,22 @@ class Inline(Terminal):
         self._screen = screen
         self._reading, self._writing = os.pipe()
 
+    def begin(self) -> None:
+        """Another input may ask."""
+        while select.select([self._reading], [], [], 0)[0]:
+            os.read(self._reading, 1)
+
     def ask(self, question: Question) -> Answer | None:
+        if select.select([self._reading], [], [], 0)[0]:
+            return "no"
         with self._screen.asking():
             return super().ask(question)
 
     def interrupt(self) -> None:
-        """From a signal handler: give up a question that is being asked."""
+        """From a signal handler: give up the question that is being asked, and those that would follow it."""
         os.write(self._writing, b"!")
 
     def _line(self, terminal: IO[bytes]) -> str:
-        while select.select([self._reading], [], [], 0)[0]:
-            os.read(self._reading, 1)  # of an interrupt before there was a question
         ready, _, _ = select.select([terminal.fileno(), self._reading], [], [])
         if self._reading not in ready:
             return super()._line(terminal)

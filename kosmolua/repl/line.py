@@ -14,7 +14,7 @@ from prompt_toolkit.buffer import Buffer
 from prompt_toolkit.completion import CompleteEvent, Completer, Completion
 from prompt_toolkit.document import Document
 from prompt_toolkit.enums import DEFAULT_BUFFER, EditingMode
-from prompt_toolkit.filters import Condition, has_focus, is_searching
+from prompt_toolkit.filters import Condition, emacs_mode, has_focus, is_searching
 from prompt_toolkit.formatted_text import StyleAndTextTuples
 from prompt_toolkit.formatted_text.utils import split_lines
 from prompt_toolkit.history import History as ToolkitHistory
@@ -110,7 +110,7 @@ class Line:
         def _(event: KeyPressEvent) -> None:
             self._enter(event.current_buffer)
 
-        @bindings.add("escape", "enter", filter=typing)
+        @bindings.add("escape", "enter", filter=typing & emacs_mode)
         def _(event: KeyPressEvent) -> None:
             _break(event.current_buffer)
 

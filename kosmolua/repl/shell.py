@@ -63,12 +63,11 @@ class Shell:
         while not self._over:
             try:
                 default, self._next = self._next, ""
-                text = reader.read(f"in[{self._interpreter.number + 1}]> ", default)
+                self.enter(reader.read(f"in[{self._interpreter.number + 1}]> ", default))
             except KeyboardInterrupt:
                 continue
             except EOFError:
                 return
-            self.enter(text)
 
     def is_complete(self, text: str) -> bool:
         """Whether an input needs no other line. Two blank lines behind it end it in any case."""
@@ -121,6 +120,7 @@ class Shell:
             self._interpreter.interrupt()
             self._prompter.interrupt()
 
+        self._prompter.begin()
         before = signal.signal(signal.SIGINT, interrupt)
         try:
             yield
