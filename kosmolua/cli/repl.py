@@ -10,13 +10,16 @@ from kosmolua.errors import UsageError
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from kosmolua.cli.options import Options
     from kosmolua.gate.prompt import Prompter
     from kosmolua.gate.services import Services
     from kosmolua.gate.session import Session
+    from kosmolua.repl.history import History
     from kosmolua.repl.shell import Shell
+    from kosmolua.runtime.begun import Begun
+    from kosmolua.runtime.limits import Limits
     from kosmolua.runtime.port import Start
 
 STARTUP = "repl.lua"
@@ -35,63 +38,85 @@ def start(parsed: argparse.Namespace, options: Options, args: Sequence[str]) -> 
         raise UsageError("the prompt runs Lua in a process of its own; --isolation none is for scripts")
     if options.json or parsed.explain:
         raise UsageError("--json and --explain are for scripts, and not for the prompt")
+    from kosmolua.runtime.begun import LIMITS, begin
+
+    limits = LIMITS._replace(memory=parsed.memory_limit)
+    begun = begin(limits, parsed.isolation)  # it starts while this process imports the rest
+    made: list[Shell] = []
+
+    def shell() -> Shell:
+        """Built when it is first asked for, which is once the prompt can be seen."""
+        if not made:
+            made.append(_shell(parsed, options, args, limits, begun))
+        return made[0]
+
+    try:
+        _serve(parsed, shell)
+    finally:
+        if made:
+            made[0].close(cancel=parsed.cancel_on_exit)
+        else:
+            begun[1].close()
+    return 0
+
+
+def _shell(parsed: argparse.Namespace, options: Options, args: Sequence[str], limits: Limits, begun: Begun) -> Shell:
     from kosmolua.repl.calls import Calls
     from kosmolua.repl.inline import Inline
     from kosmolua.repl.screen import Screen
-    from kosmolua.runtime.interactive import LIMITS, Interpreter
+    from kosmolua.repl.shell import Shell
+    from kosmolua.repl.snapshot import Snapshot
+    from kosmolua.runtime.interactive import Interpreter
 
     screen = Screen(plain=_is_plain())
     prompter = Inline(screen)
     calls = Calls(options, lambda: _open_session(parsed, options, prompter), lambda: _services(parsed))
     interpreter = Interpreter(
-        calls,
-        screen,
-        lambda: _first(options, args),
-        limits=LIMITS._replace(memory=parsed.memory_limit),
-        isolation=parsed.isolation,
+        calls, screen, lambda: _first(options, args), limits=limits, isolation=parsed.isolation, begun=begun
     )
-    from kosmolua.repl.shell import Shell
-    from kosmolua.repl.snapshot import Snapshot
-
-    try:
-        _serve(parsed, Shell(interpreter, calls, screen, prompter, Snapshot(interpreter, _accounts)))
-    finally:
-        interpreter.close()
-        if calls.opened:
-            from kosmolua.cli.lua import tell_running
-
-            tell_running(calls.opened, cancel=parsed.cancel_on_exit)
-        calls.close()
-    return 0
+    return Shell(interpreter, calls, screen, prompter, Snapshot(interpreter, _accounts))
 
 
-def _serve(parsed: argparse.Namespace, shell: Shell) -> None:
+def _serve(parsed: argparse.Namespace, shell: Callable[[], Shell]) -> None:
     """Run what stands in the startup file and on the command line, and then what is typed."""
+    from kosmolua.repl.shell import FIRST, run
+
     startup = os.path.join(paths.config_directory(os.environ), STARTUP)
-    for text in [f":load {startup}"] * os.path.isfile(startup) + [f":load {parsed.file}"] * (parsed.file is not None):
-        shell.enter(text)
-    if parsed.eval is not None:
-        shell.enter(parsed.eval)
+    files = [path for path in (startup, parsed.file) if path and (path != startup or os.path.isfile(path))]
+    inputs = [f":load {path}" for path in files] + ([parsed.eval] if parsed.eval is not None else [])
+    for text in inputs:
+        shell().enter(text)
+    prompt = shell().prompt if inputs else FIRST
     if _is_dumb():
         from kosmolua.repl.plain import Plain
 
-        shell.run(Plain(shell.is_complete))
+        run(shell, Plain(lambda text: shell().is_complete(text)), prompt)
         return
-    from kosmolua.repl.history import History
     from kosmolua.repl.line import Line
 
-    history = History(os.path.join(paths.state_directory(os.environ), HISTORY))
-    shell.run(
-        Line(
-            history=history,
-            known=shell.known,
-            is_complete=shell.is_complete,
-            status=shell.status,
-            warn=shell.warn,
-            warm=shell.warm,
-            keys=parsed.keys,
-        )
+    line = Line(
+        history=_history(),
+        known=lambda: shell().known,
+        is_complete=lambda text: shell().is_complete(text),
+        status=lambda: shell().status(),
+        warn=lambda text: shell().warn(text),
+        warm=lambda: shell().warm(),
+        keys=parsed.keys,
     )
+    run(shell, line, prompt)
+
+
+def _history() -> Callable[[], History]:
+    made: list[History] = []
+
+    def history() -> History:
+        if not made:
+            from kosmolua.repl.history import History
+
+            made.append(History(os.path.join(paths.state_directory(os.environ), HISTORY)))
+        return made[0]
+
+    return history
 
 
 def _first(options: Options, args: Sequence[str]) -> Start:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from msgspec import Struct
+from typing import NamedTuple
 
 from kosmolua.errors import UsageError
 
 
-class Command(Struct, frozen=True):
+class Command(NamedTuple):
     """``usage`` is what stands behind the name; ``takes`` is what completes there."""
 
     name: str

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import cache
 from typing import Literal, NamedTuple
 
 Kind = Literal["space", "comment", "string", "number", "keyword", "name", "operator", "error"]
@@ -14,8 +15,7 @@ KEYWORDS = frozenset(
         "not", "or", "repeat", "return", "then", "true", "until", "while",
     }
 )  # fmt: skip
-_TOKEN = re.compile(
-    r"""
+_GRAMMAR = r"""
       (?P<space>\s+)
     | (?P<comment>--(?:\[(?P<comment_level>=*)\[(?:.|\n)*?(?:\](?P=comment_level)\]|\Z)|[^\n]*))
     | (?P<string>\[(?P<level>=*)\[(?:.|\n)*?(?:\](?P=level)\]|\Z)
@@ -25,9 +25,12 @@ _TOKEN = re.compile(
     | (?P<name>[A-Za-z_][A-Za-z0-9_]*)
     | (?P<operator>\.\.\.|\.\.|[=~<>]=|//|::|<<|>>|[-+*/%^\#&~|<>=(){}\[\];:,.])
     | (?P<error>(?:.|\n))
-    """,
-    re.VERBOSE,
-)
+    """
+
+
+@cache
+def _pattern() -> re.Pattern[str]:
+    return re.compile(_GRAMMAR, re.VERBOSE)
 
 
 class Token(NamedTuple):
@@ -63,7 +66,7 @@ class Token(NamedTuple):
 
 def tokens(text: str) -> Iterator[Token]:
     """Every token, space included, so that their texts together are the text again."""
-    for match in _TOKEN.finditer(text):
+    for match in _pattern().finditer(text) if text else ():
         kind: Kind = match.lastgroup if match.lastgroup in _KINDS else _kind(match)  # type: ignore[assignment]
         if kind == "name" and match[0] in KEYWORDS:
             kind = "keyword"

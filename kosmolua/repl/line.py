@@ -26,11 +26,11 @@ from prompt_toolkit.styles import Style
 
 from kosmolua.errors import ConfigurationError, KosmoError
 from kosmolua.repl import incomplete
-from kosmolua.repl.history import History
 from kosmolua.repl.lexer import tokens
 
 if TYPE_CHECKING:
     from kosmolua.repl.completion import Known
+    from kosmolua.repl.history import History
 
 Keys = Literal["emacs", "vi"]
 
@@ -58,8 +58,8 @@ class Line:
     def __init__(
         self,
         *,
-        history: History,
-        known: Known,
+        history: Callable[[], History],
+        known: Callable[[], Known],
         is_complete: Callable[[str], bool],
         status: Callable[[], str],
         warn: Callable[[str], None],
@@ -90,9 +90,9 @@ class Line:
         self._warm: Callable[[], None] | None = warm
         self._session.app.after_render += self._rendered
 
-    def read(self, prompt: str, default: str = "") -> str:
+    def read(self, prompt: str) -> str:
         """The next input. Raises EOFError where there is none, KeyboardInterrupt where it was given up."""
-        return self._session.prompt([("class:prompt", prompt)], default=default)
+        return self._session.prompt([("class:prompt", prompt)])
 
     @property
     def keys(self) -> Keys:
@@ -216,13 +216,13 @@ class _Brackets(Processor):
 
 
 class _Completer(Completer):
-    def __init__(self, known: Known) -> None:
+    def __init__(self, known: Callable[[], Known]) -> None:
         self._known = known
 
     def get_completions(self, document: Document, complete_event: CompleteEvent) -> Iterator[Completion]:
         from kosmolua.repl import completion
 
-        found = completion.complete(document.text_before_cursor, document.text_after_cursor, self._known)
+        found = completion.complete(document.text_before_cursor, document.text_after_cursor, self._known())
         for item in found if complete_event.completion_requested else found[:MAX_SHOWN]:
             yield Completion(item.text, item.start, display_meta=item.about)
 
@@ -231,17 +231,17 @@ MAX_SHOWN = 200  # while typing; on demand there are all
 
 
 class _History(ToolkitHistory):
-    def __init__(self, history: History, warn: Callable[[str], None]) -> None:
+    def __init__(self, history: Callable[[], History], warn: Callable[[str], None]) -> None:
         super().__init__()
         self._history = history
         self._warn: Callable[[str], None] | None = warn
 
     def load_history_strings(self) -> Iterable[str]:
-        return reversed(self._history.entries)
+        return reversed(self._history().entries)
 
     def store_string(self, string: str) -> None:
         try:
-            self._history.add(string)
+            self._history().add(string)
         except ConfigurationError as error:
             if self._warn:
                 self._warn(error.message)

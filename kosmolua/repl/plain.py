@@ -11,8 +11,8 @@ class Plain:
     def __init__(self, is_complete: Callable[[str], bool]) -> None:
         self._is_complete = is_complete
 
-    def read(self, prompt: str, default: str = "") -> str:
-        text = default + input(prompt)
+    def read(self, prompt: str) -> str:
+        text = input(prompt)
         while not self._is_complete(text):
             text += "\n" + input("… ".rjust(len(prompt)))
         return text

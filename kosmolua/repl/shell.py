@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -23,13 +23,29 @@ SLOW = 1.0  # seconds from which on it is told how long an input took
 MAX_IMAGES = 4  # of one value
 MAX_FILE = 8 * 1024 * 1024
 LOG_LINES = 20
+FIRST = "in[1]> "
 
 
 class Reader(Protocol):
     """Where inputs come from."""
 
-    def read(self, prompt: str, default: str = "") -> str:
+    def read(self, prompt: str) -> str:
         """The next input. Raises EOFError where there is none, KeyboardInterrupt where it was given up."""
+
+
+def run(shell: Callable[[], Shell], reader: Reader, prompt: str = FIRST) -> None:
+    """Take inputs until there is none, or `:quit`. The shell may still be in the making when the first is typed."""
+    while True:
+        try:
+            text = reader.read(prompt)
+            shell().enter(text, reader)
+        except KeyboardInterrupt:
+            continue
+        except EOFError:
+            return
+        if shell().over:
+            return
+        prompt = shell().prompt
 
 
 class Shell:
@@ -52,22 +68,16 @@ class Shell:
         self._inputs: dict[str, str] = {}  # name -> text, for the lines that errors name
         self._done: list[str] = []  # what did not fail
         self._last: Any = None
-        self._next = ""  # what the next line begins with
         self._over = False
 
-    # Reading ------------------------------------------------------------------------------------------------------
+    @property
+    def prompt(self) -> str:
+        """What stands before the next input."""
+        return f"in[{self._interpreter.number + 1}]> "
 
-    def run(self, reader: Reader) -> None:
-        """Take inputs until there is none, or `:quit`."""
-        self._reader = reader
-        while not self._over:
-            try:
-                default, self._next = self._next, ""
-                self.enter(reader.read(f"in[{self._interpreter.number + 1}]> ", default))
-            except KeyboardInterrupt:
-                continue
-            except EOFError:
-                return
+    @property
+    def over(self) -> bool:
+        return self._over
 
     def is_complete(self, text: str) -> bool:
         """Whether an input needs no other line. Two blank lines behind it end it in any case."""
@@ -76,8 +86,9 @@ class Shell:
             return True
         return not incomplete.wants_more(*self._interpreter.check(text))
 
-    def enter(self, text: str) -> None:
-        """Do what an input says."""
+    def enter(self, text: str, reader: Reader | None = None) -> None:
+        """Do what an input says, which comes from that reader."""
+        self._reader = reader
         stripped = text.strip()
         try:
             if stripped.startswith(":"):
@@ -330,6 +341,16 @@ class Shell:
 
         self.known.names()
         self._calls.session()
+
+    def close(self, *, cancel: bool) -> None:
+        """Leave: end the state, and say what may go on where the API is."""
+        self._interpreter.close()
+        session = self._calls.opened
+        if session:
+            from kosmolua.cli.lua import tell_running
+
+            tell_running(session, cancel=cancel)
+        self._calls.close()
 
     # The bottom line ----------------------------------------------------------------------------------------------
 

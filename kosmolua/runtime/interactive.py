@@ -7,9 +7,7 @@ money; its answer is for nobody then.
 
 from __future__ import annotations
 
-import mmap
 import os
-import tempfile
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +16,7 @@ from msgspec import Struct
 
 from kosmolua.errors import KosmoError, LimitError, ScriptError
 from kosmolua.runtime import marshal
-from kosmolua.runtime.isolate import Child
+from kosmolua.runtime.begun import LIMITS, begin, child_of
 from kosmolua.runtime.limits import Limits, reached
 from kosmolua.runtime.port import Call, Frame, Port, Sleep, Start, error
 from kosmolua.runtime.watchdog import Watchdog
@@ -26,12 +24,10 @@ from kosmolua.runtime.watchdog import Watchdog
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from kosmolua.runtime.begun import Begun
     from kosmolua.runtime.isolate import Mode
     from kosmolua.runtime.port import Clock, Done, Handler, Output
 
-BOOT = "import sys; sys.path += sys.argv[1].split(':'); from kosmolua.runtime.worker import interactive; interactive()"
-LIMITS = Limits(cpu=None, output=None)
-"""A person is there to interrupt; of memory there is an end in any case."""
 GRACE = 2.0  # seconds that an interrupted input has before its child is killed
 PATIENCE = 2.0  # seconds that a call which is under way at the end may take
 
@@ -66,8 +62,8 @@ class Evaluation(Struct, frozen=True, kw_only=True):
 class Interpreter:
     """The state that inputs are evaluated in. For one thread, and for `interrupt` from a signal handler of that one.
 
-    The child starts when this is made, and is told what there is by ``start`` before its first input; where one dies,
-    the next input finds a fresh one.
+    The child starts when this is made, unless one has ``begun``. It is told what there is by ``start`` before its first
+    input. Where one dies, the next input finds a fresh one.
     """
 
     def __init__(
@@ -80,19 +76,19 @@ class Interpreter:
         isolation: Mode = "standard",
         clock: Clock | None = None,
         grace: float = GRACE,
+        begun: Begun | None = None,
     ) -> None:
         self.limits = limits
         self._isolation = isolation
         self._grace = grace
         self._handler, self._output, self._clock = handler, output, clock
         self._start = start
-        self._page = _Page()
+        self._page, self._child = begun or begin(limits, isolation)
         self._number = 0
         self._killer: threading.Timer | None = None
         self._broken: KosmoError | None = None
         self._open = self._busy = False
         self._port = self._new_port()
-        self._child = self._new_child()
 
     @property
     def layers(self) -> list[str]:
@@ -147,7 +143,7 @@ class Interpreter:
         self._child.close()
         self._page.set(0)
         self._broken, self._open = None, False
-        self._port, self._child = self._new_port(), self._new_child()
+        self._port, self._child = self._new_port(), child_of(self._page, self.limits, self._isolation)
 
     def close(self) -> None:
         self._child.close()
@@ -156,9 +152,6 @@ class Interpreter:
 
     def _new_port(self) -> _Port:
         return _Port(self._handler, self._output, self._clock, self.limits)
-
-    def _new_child(self) -> Child:
-        return Child(self.limits, self._isolation, boot=BOOT, beside=(self._page.descriptor,))
 
     def _lost(self, failure: KosmoError) -> Evaluation:
         if self._page.get():
@@ -253,23 +246,3 @@ class _Port(Port):
 
     def _refusal(self, identifier: int) -> bytes:
         return marshal.encode(("error", identifier, {"code": "interrupted", "message": "interrupted"}))
-
-
-class _Page:
-    """A byte of memory that the child sees as this process sets it."""
-
-    def __init__(self) -> None:
-        with tempfile.TemporaryFile(prefix="kosmolua-") as file:
-            file.truncate(mmap.PAGESIZE)
-            self._memory = mmap.mmap(file.fileno(), mmap.PAGESIZE)
-            self.descriptor = os.dup(file.fileno())
-
-    def get(self) -> int:
-        return self._memory[0]
-
-    def set(self, value: int) -> None:
-        self._memory[0] = value
-
-    def close(self) -> None:
-        self._memory.close()
-        os.close(self.descriptor)

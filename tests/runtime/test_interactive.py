@@ -35,7 +35,7 @@ def state(host, release):
             raise LimitError("the run reached its budget of 1 calls")
         return host(function, account, arguments)
 
-    made = Interpreter(handler, host, lambda: start(FUNCTIONS), grace=0.5)
+    made = Interpreter(handler, host, lambda: start(FUNCTIONS), grace=1.5)
     yield made
     made.close()
 
@@ -167,7 +167,7 @@ def test_an_interrupt_keeps_the_state(state, interrupted, source):
     found, took = interrupted(source)
 
     assert ("interrupted", False) == (found.error.code, found.lost)
-    assert took < 0.4
+    assert took < 1.2
     assert [b"here"] == values(state, "kept")
 
 
@@ -195,7 +195,7 @@ def test_an_interrupt_inside_of_c(state, interrupted):
     found, took = interrupted("('a'):rep(30):find(('a*'):rep(30) .. 'b')")
 
     assert ("interrupted", True) == (found.error.code, found.lost)
-    assert 0.4 < took < 2
+    assert 1.4 < took < 5
     assert [None] == values(state, "kept")
 
 
@@ -203,7 +203,7 @@ def test_an_interrupt_between_inputs_is_nothing(state):
     """It is for the input that runs when it comes, and not for the next."""
     values(state, "x = 1")
     state.interrupt()
-    time.sleep(0.7)
+    time.sleep(1.7)
 
     assert [1] == values(state, "x")
 
