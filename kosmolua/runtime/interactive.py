@@ -224,7 +224,7 @@ class _Port(Port):
     def take(self) -> list[bytes]:
         answers = super().take()
         if self._interrupted:
-            answers += [self._refusal(identifier) for identifier in self._waiting]
+            answers = [self._refusal(identifier) for identifier in self._waiting]
             self._waiting.clear()
             self.pending.forget_sleeps()
         return answers

@@ -59,10 +59,13 @@ class Screen:
             == 0
         )
 
-    def ended(self, seconds=10):
+    def ended(self, *keys, seconds=10):
+        """Whether it ends, when those keys are pressed; at a prompt that is not drawn yet they say nothing."""
         deadline = time.monotonic() + seconds
         while self.alive and time.monotonic() < deadline:
-            time.sleep(0.03)
+            if keys:
+                subprocess.run(["tmux", "-S", self._socket, "send-keys", *keys], check=False, capture_output=True)
+            time.sleep(0.2)
         return not self.alive
 
     def close(self):
@@ -152,8 +155,7 @@ def test_a_workflow(terminal, tmp_path):
     assert "1 running" not in screen.text
     assert "0 running  ·  0.8 s compute" in screen.text
     screen.enter(":log", "create_model_prediction  default  allow by person")
-    screen.press("C-d")
-    assert screen.ended()
+    assert screen.ended("C-d")
 
     again = terminal("--emulate")
     again.press("C-r")
@@ -276,8 +278,7 @@ def test_secrets_are_not_kept(terminal, tmp_path):
     screen = terminal()
     screen.enter("token = 'r8_abcdefghijklmnopqrstuvwxyz0123456789'", "in[2]>")
     screen.enter("1 + 1", "\n2\n")
-    screen.press("C-d")
-    assert screen.ended()
+    assert screen.ended("C-d")
 
     assert '"1 + 1"\n' == (tmp_path / "state" / "history").read_text()
 
@@ -291,8 +292,7 @@ def test_a_plain_terminal(terminal, environment):
     screen.enter("{ 1, 'two' }", '{ 1, "two" }\n')
     raw = screen._tmux("capture-pane", "-p", "-e")
     assert "\x1b[32m" not in raw
-    screen.press("C-d")
-    assert screen.ended()
+    assert screen.ended("C-d")
 
 
 def test_vi_keys(terminal):
