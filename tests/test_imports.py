@@ -101,6 +101,8 @@ def test_the_emulator_shares_no_code_with_the_client():
         ),
         ("import kosmolua.cli.configure", {"httpx", "lupa", "ssl", "keyring", "tomlkit"}),
         ("import kosmolua.emulator", {"werkzeug", "msgspec"}),
+        ("import kosmolua.cli.repl, kosmolua.runtime.begun", {"msgspec", "prompt_toolkit"}),
+        ("import kosmolua.repl.line", {"msgspec", "httpx", "kosmolua.config", "kosmolua.replicate.catalogue"}),
     ],
 )
 def test_what_costs_time_is_imported_late(statement, absent):

@@ -112,7 +112,8 @@ class Client:
             place = httpx.URL(url)
         except (httpx.InvalidURL, ValueError):
             place = httpx.URL()
-        if not _delivers(place) and (place.scheme, place.netloc) != (self._base.scheme, self._base.netloc):
+        own = (place.scheme, place.netloc) == (self._base.scheme, self._base.netloc)
+        if place.userinfo or not (own or _delivers(place)):
             raise UsageError(f"{url[:200]!a} is not where outputs are delivered from; it is not fetched")
         headers = {"Authorization": self._authorization}
         try:
