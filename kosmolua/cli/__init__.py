@@ -30,6 +30,7 @@ COMMANDS = {
     "integrations:docs": ("reference", "read about a function, the provider, or a topic"),
     "integrations:schema": ("reference", "print the JSON Schema of a function's arguments"),
     "integrations:examples": ("reference", "show a worked example of a function for each door"),
+    "integrations:types": ("types", "write what an editor needs to complete and check scripts"),
     "integrations:fields": ("reference", "list what a provider needs to be configured"),
     "audit": ("audit", "show the calls that were made, by whom, and what was decided"),
     "completion": ("completion", "print a completion script: completion bash, zsh or fish"),
