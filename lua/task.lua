@@ -20,16 +20,19 @@ local receive -- gives the next answer: id, answer
 local current -- the task that runs; nil in the main chunk
 local living -- how many tasks have not ended
 local unseen -- tasks that failed, whose failure nobody has asked for
-local last_id, outstanding
+local last_id, outstanding = 0, 0 -- an id is not used twice, whatever became of a script
 local waiting -- id -> what to do with its answer
 local ready, first, last -- tasks to be resumed, in their order
 
 --- Connects to the host and begins anew: `source()` blocks until there is an answer, and returns the request's id and
 --- the answer.
 function M.connect(source)
-  receive, current, living, unseen, last_id, outstanding = source, nil, 0, {}, 0, 0
+  receive, current, living, unseen, outstanding = source, nil, 0, {}, 0
   waiting, ready, first, last = {}, {}, 1, 0
 end
+
+--- Whether the answer to that request is still waited for.
+function M.awaits(id) return waiting[id] ~= nil end
 
 -- Turns --------------------------------------------------------------------------------------------------------
 

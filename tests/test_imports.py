@@ -43,7 +43,10 @@ MAY_IMPORT = {
         "host",
         "topics",
         "mcp",
+        "repl",
     },
+    # A front end as the command line is one; what that shows of a function, the prompt shows too.
+    "repl": {"errors", "paths", "config", "replicate", "gate", "runtime", "emulator", "cli", "topics"},
 }
 # library -> the only modules that may import it
 ONLY_IN = {
@@ -56,6 +59,7 @@ ONLY_IN = {
     "mcp_types": {"mcp/server.py"},
     "pydantic": {"mcp/server.py"},
     "anyio": {"mcp/server.py"},
+    "prompt_toolkit": {"repl/line.py", "repl/shell.py"},
     "werkzeug": {path.relative_to(PACKAGE).as_posix() for path in (PACKAGE / "emulator").rglob("*.py")},
 }
 
@@ -110,6 +114,8 @@ def test_the_emulator_shares_no_code_with_the_client():
         ("import kosmolua.cli.webhooks", {"httpx", "lupa", "ssl", "subprocess", "keyring", "tomlkit"}),
         ("import kosmolua.cli.model", {"httpx", "lupa", "ssl", "subprocess", "keyring", "tomlkit"}),
         ("import kosmolua.emulator", {"werkzeug", "msgspec"}),
+        ("import kosmolua.cli.repl, kosmolua.runtime.begun", {"msgspec", "prompt_toolkit"}),
+        ("import kosmolua.repl.line", {"msgspec", "httpx", "kosmolua.config", "kosmolua.replicate.catalogue"}),
     ],
 )
 def test_what_costs_time_is_imported_late(statement, absent):

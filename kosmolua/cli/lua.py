@@ -17,6 +17,7 @@ from kosmolua.runtime.limits import Limits
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Sequence
 
     from kosmolua.cli.output import ScriptOutput
     from kosmolua.host.script import Result
@@ -38,6 +39,10 @@ def run(command: str, argv: list[str]) -> int:
     child = None
     try:
         limits = options_.limits(parsed)
+        if parsed.repl and sys.stdin.isatty() and sys.stdout.isatty():
+            from kosmolua.cli.repl import start
+
+            return start(parsed, options, script_args)
         name, text = _source(parsed)
         if parsed.explain:
             from kosmolua.cli.explain import explain
@@ -81,21 +86,20 @@ def _run(parsed: argparse.Namespace, options: Options, limits: Limits, child: Ch
                 raise
             result = run.outcome
     if result.error or parsed.cancel_on_exit:
-        _tell_running(result, cancel=parsed.cancel_on_exit)
+        tell_running(() if parsed.cancel_on_exit else result.running, result.not_canceled, result.unanswered)
     return _tell(options, result, script, shown)
 
 
-def _tell_running(result: Result, *, cancel: bool) -> None:
-    """What the run has started and not seen end, and what could not be canceled."""
+def tell_running(running: Sequence[tuple[str, str, str]], not_canceled: Sequence[tuple[str, str]], lost: int) -> None:
+    """What was started and not seen to end, what could not be canceled, and how many creations were not answered."""
     from kosmolua.cli.output import safe
 
-    for kind, identifier, account in result.running if not cancel else ():
+    for kind, identifier, account in running:
         how = f"kosmo integrations:call replicate.cancel_{kind} --{kind}_id {identifier}"
         where = "" if account == "default" else f" --account {account}"
         print(safe(f"kosmo: {kind} {identifier} may still run; cancel it: {how}{where}"), file=sys.stderr)
-    for identifier, why in result.not_canceled:
+    for identifier, why in not_canceled:
         print(safe(f"kosmo: could not cancel {identifier}: {why}"), file=sys.stderr)
-    lost = result.unanswered
     if lost:
         what = "a prediction or training" if lost == 1 else f"{lost} predictions or trainings"
         how = "kosmo integrations:call replicate.list_predictions"
@@ -119,6 +123,8 @@ def _parser(command: str) -> options_.Parser:
     made.add_argument("file", nargs="?", metavar="FILE", help="the script; - or none: standard input")
     made.add_argument("--eval", "-e", metavar="CODE", help="run this text instead of a file")
     options_.add_shared(made)
+    made.add_argument("--repl", action="store_true", help="a prompt, after FILE or CODE; in a pipe it is a script")
+    made.add_argument("--keys", choices=("emacs", "vi"), default="emacs", help="of the prompt's line (default: emacs)")
     made.add_argument(
         "--isolation",
         choices=("standard", "strict", "none"),

@@ -237,6 +237,15 @@ class Host:
             self._plan, self._runs, script, output=output, child=child, prompter=prompter, on_call=on_call, stop=stop
         )
 
+    def session(self, script: str) -> Session:
+        """For a front end that evaluates Lua itself: the road of a script of that name, which the caller closes."""
+        self._runs.check_open()
+        return self._sessions().open(Script(source=b"", name=script))
+
+    def files(self) -> Files:
+        """The directories that are open to scripts."""
+        return self._sessions().files()
+
     def close(self) -> None:
         """Stop what runs, and leave no process, thread, connection or descriptor behind."""
         self._runs.close()

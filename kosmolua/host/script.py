@@ -180,6 +180,8 @@ class ScriptRun:
         self._stop.set(ScriptError(reason, code="interrupted"))
 
     def _run(self) -> Result:
+        from kosmolua.gate.services import lane_of
+
         plan = self._plan
         ended = run(
             self._script,
@@ -189,7 +191,7 @@ class ScriptRun:
             isolation=plan.isolation,
             child=self._child or plan.prepared,
             stop=self._stop,
-            lane=_lane,
+            lane=lane_of,
             ending=self._end,
         )
         return Result(**msgspec.structs.asdict(ended))
@@ -266,13 +268,6 @@ class Kept:
             self._tell("stdout" if stream == 1 else "stderr", whole)
         elif stream == 1:
             self._kept.append(text)
-
-
-def _lane(function: str) -> str:
-    """Creates that are held back, and streams that say nothing, keep nobody else waiting."""
-    if function == "host.follow":
-        return "stream"
-    return "create" if function.startswith("create_") else ""
 
 
 def _needs(script: Script) -> Needs | None:

@@ -44,12 +44,18 @@ class Child:
 
     It begins to start when it is made. This module imports next to nothing, so that it can be made first, and start
     while the host imports the rest. It ends with the thread that made it. ``layers`` of confinement are known once it
-    runs; ``boot`` is the text of its main program. One that is forked from a ``prepared`` process is there sooner,
-    and ends with that process.
+    runs; ``boot`` is the text of its main program, which finds the descriptors ``beside`` from 3 on. One that is
+    forked from a ``prepared`` process is there sooner, and ends with that process.
     """
 
     def __init__(
-        self, limits: Limits, mode: Mode = "standard", *, boot: str = _BOOT, prepared: Prepared | None = None
+        self,
+        limits: Limits,
+        mode: Mode = "standard",
+        *,
+        boot: str = _BOOT,
+        prepared: Prepared | None = None,
+        beside: Sequence[int] = (),
     ) -> None:
         self.limits = limits
         self.mode = mode
@@ -73,7 +79,7 @@ class Child:
         streams, words = (child_in, child_out, child_err), (str(limits.memory or 0), str(limits.cpu or 0), mode)
         self._process: Spawned | Forked
         try:
-            self._process = (prepared and prepared.fork(streams, words)) or Spawned(boot, streams, words)
+            self._process = (prepared and prepared.fork(streams, words)) or Spawned(boot, (*streams, *beside), words)
         except BaseException:
             self._close_pipes()
             raise
@@ -97,6 +103,26 @@ class Child:
             port.stop()
             self.close()
         if port.done is None:
+            raise port.failure or self._explain()
+
+    def open(self, first: bytes, port: Port) -> None:
+        """Begin an interactive run, given its first frame. `exchange` goes on with it."""
+        confine.conceal()
+        self._port = port
+        self._begin(first)
+
+    def exchange(self, frame: bytes, port: Port) -> None:
+        """Hand a frame over and serve the child until it is done with it, which is told in ``port.done``. Raises how
+        the child died.
+        """
+        try:
+            self._send(frame)
+            self._serve_until_done(port)
+        except BaseException:
+            self.close()
+            raise
+        if port.done is None:
+            self.close()
             raise port.failure or self._explain()
 
     def kill(self) -> None:
@@ -123,11 +149,19 @@ class Child:
             os.close(descriptor)
 
     def _serve(self, first: bytes, port: Port) -> None:
+        if self._begin(first):
+            self._serve_until_done(port)
+
+    def _begin(self, first: bytes) -> bool:
+        """Whether it has started."""
         self._send(first)
         greeting = self._receive()
         if greeting is None:
-            return
+            return False
         self._greet(greeting)
+        return True
+
+    def _serve_until_done(self, port: Port) -> None:
         while port.done is None:
             frame = self._receive()
             if frame is None:

@@ -88,6 +88,11 @@ class Pending:
             return 0.0
         return None
 
+    def forget_sleeps(self) -> None:
+        """Give up waiting for the time that is slept for."""
+        self.open -= len(self._sleeps)
+        self._sleeps.clear()
+
     def quiet(self) -> None:
         """Wake nobody any more; once this returns, nobody is being woken."""
         with self._lock:

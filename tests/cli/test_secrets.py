@@ -36,6 +36,7 @@ RUNS = {
     "integrations:lua": [
         ["--eval", SCRIPT], ["--eval", SCRIPT, "--json"], ["--eval", "error(args)", "--isolation", "none"],
     ],
+    "repl": [["--eval", SCRIPT], ["--eval", SCRIPT, "--json"]],
     "integrations:call": [
         ["replicate.get_account"], ["replicate.get_account", "--json"],
         ["replicate.get_account", "--dry-run", "--json"],
@@ -47,6 +48,7 @@ RUNS = {
     "integrations:docs": [["replicate", "--json"], ["replicate.get_account"]],
     "integrations:schema": [["replicate.get_account"]],
     "integrations:examples": [["replicate.get_account", "--json"]],
+    "integrations:types": [["--json"]],
     "integrations:fields": [["--json"]],
     "integrations:policy": [["list"], ["explain", "replicate.get_account", "--json"], ["explain", MARK]],
     "model": [["a/b"], ["a/b", "--json"], ["a/b", "--dry-run"], [MARK]],
