@@ -15,7 +15,7 @@ local concat, find, format, match, sub, huge = table.concat, string.find, string
 local getinfo, collectgarbage, load = debug.getinfo, collectgarbage, load
 local unpack = table.unpack or unpack
 
-local MAX_MESSAGE, MAX_FRAMES = 8192, 30
+local MAX_MESSAGE, MAX_FRAMES, MAX_NAME = 8192, 30, 100
 local ENGINE = msgpack.encode(jit and jit.version or _VERSION)
 
 local port
@@ -145,7 +145,7 @@ local function account_table(functions, account)
 end
 
 local function provider_table(start)
-  local function unknown_function(name) function_for(values.scrub(name), "")() end
+  local function unknown_function(name) function_for(values.scrub(sub(name, 1, MAX_NAME)), "")() end
   local api = account_table(start.functions, "")
   api.default = strict(account_table(start.functions, ""), unknown_function)
   for i = 1, #start.accounts do
@@ -159,7 +159,7 @@ local function integrations_table(start)
   return strict({ [start.provider] = provider_table(start) }, function(name)
     raise({
       code = "unknown_function",
-      message = format("no integration is called %q; there is %s", values.scrub(name), start.provider),
+      message = format("no integration is called %q; there is %s", values.scrub(sub(name, 1, MAX_NAME)), start.provider),
     })
   end)
 end
@@ -250,6 +250,12 @@ end
 
 local FIELDS = { "code", "function", "status", "detail", "hint", "retry_after", "where" }
 
+-- A field of an error as it can be told: the script may have put anything there.
+local function plain_field(value)
+  if type(value) == "string" then return values.scrub(sub(value, 1, MAX_MESSAGE)) end
+  if type(value) == "number" and value > -huge and value < huge then return value end
+end
+
 -- What the outermost xpcall makes of an error: plain data, before the stack is gone.
 local function describe(value)
   local text = values.scrub(sub(error_text(value), 1, MAX_MESSAGE))
@@ -262,8 +268,7 @@ local function describe(value)
   local report = { message = text, code = "script_error" }
   if type(value) == "table" then
     for i = 1, #FIELDS do
-      local field = rawget(value, FIELDS[i])
-      if type(field) == "string" or type(field) == "number" then report[FIELDS[i]] = field end
+      report[FIELDS[i]] = plain_field(rawget(value, FIELDS[i]))
     end
   end
   report.where = report.where or at or own_frames(3, place)

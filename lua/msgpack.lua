@@ -7,7 +7,8 @@ local values = use("values")
 local M = {}
 
 local byte, char, sub, format = string.byte, string.char, string.sub, string.format
-local concat, floor, next, type, error, setmetatable = table.concat, math.floor, next, type, error, setmetatable
+local concat, floor, next, type, error, rawequal, setmetatable = table.concat, math.floor, next, type, error, rawequal,
+  setmetatable
 local huge, MAX_EXACT, MAX_DEPTH = math.huge, values.MAX_EXACT, values.MAX_DEPTH
 local null, array, shape, is_utf8 = values.null, values.array, values.shape, values.is_utf8
 
@@ -258,7 +259,7 @@ local function write_map(map, depth)
 end
 
 local function write_table(value, depth)
-  if value == null then return put("\192") end
+  if rawequal(value, null) then return put("\192") end
   if depth == MAX_DEPTH then refuse(values.too_deep(tables)) end
   local is_list, count = shape(value)
   if is_list == nil then refuse(count, depth) end

@@ -16,8 +16,16 @@ from kosmolua.runtime.limits import Limits, reached
 
 
 def show_json(value: Any) -> None:
-    """One JSON text and a line's end: on a terminal indented, in a pipe on one line."""
-    write_text(to_json(value, indent=sys.stdout.isatty()) + "\n")
+    """One JSON text and a line's end: on a terminal indented and printable, in a pipe on one line."""
+    text = to_json(value, indent=sys.stdout.isatty())
+    write_text((_printable(text) if sys.stdout.isatty() else text) + "\n")
+
+
+def _printable(text: str) -> str:
+    """The same JSON, with what would act on a terminal in JSON's own escapes."""
+    import json
+
+    return "".join(c if c == "\n" or c.isprintable() else json.dumps(c)[1:-1] for c in text)
 
 
 def to_json(value: Any, *, indent: bool = True, ordered: bool = False) -> str:
@@ -89,18 +97,18 @@ class ScriptOutput:
     def __init__(self, limits: Limits, *, keep: bool) -> None:
         self._limits = limits
         self._keep = keep
-        self._kept: list[bytes] = []
+        self._kept = bytearray()
         self._left = limits.output
         self._escape = not keep and sys.stdout.isatty()
 
     @property
     def text(self) -> str:
-        return b"".join(self._kept).decode(errors="replace")
+        return self._kept.decode(errors="replace")
 
     def write(self, stream: Literal[1, 2], text: bytes) -> None:
         fits = text if self._left is None else text[: self._left]
         if stream == 1 and self._keep:
-            self._kept.append(fits)
+            self._kept += fits
         else:
             self._show(stream, fits)
         if self._left is not None:

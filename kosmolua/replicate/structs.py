@@ -121,7 +121,7 @@ def _check_names(operation: Operation, given: Mapping[str, Any]) -> None:
 def _suggestion(name: str, names: list[str]) -> str:
     from difflib import get_close_matches
 
-    near = get_close_matches(name, names, n=1, cutoff=0.5)
+    near = get_close_matches(name[:100], names, n=1, cutoff=0.5)
     if near:
         return f"; did you mean `{near[0]}`?"
     return f"; it takes {', '.join(names)}" if names else "; it takes none"

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from kosmolua.errors import EXIT_OUT_OF_MEMORY, ConfigurationError, KosmoError, ScriptError
 from kosmolua.runtime import confine
-from kosmolua.runtime.limits import MAX_FRAME, Limits, reached
+from kosmolua.runtime.limits import MAX_FRAME, Limits, fixed, reached
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -155,10 +155,8 @@ class Child:
             return None
         size = int.from_bytes(header)
         if size > MAX_FRAME:
-            raise ScriptError(
-                f"the script handed over {size} bytes at once; at most {MAX_FRAME} are taken",
-                hint="print or return less, or in parts",
-            )
+            words = f"the script handed over {size} bytes at once; at most {MAX_FRAME} are taken"
+            raise fixed("frame", words, "print or return less, or in parts", MAX_FRAME)
         return self._read(size)
 
     def _read(self, size: int) -> bytes | None:

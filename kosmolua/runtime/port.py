@@ -15,13 +15,17 @@ from typing import Annotated, Any, Literal, Protocol, TypeVar
 import msgspec
 from msgspec import Meta, Raw, Struct
 
-from kosmolua.errors import CODES, KosmoError, LimitError, ScriptError
+from kosmolua.errors import CODES, ArgumentError, KosmoError, LimitError, ScriptError
 from kosmolua.runtime import marshal
-from kosmolua.runtime.limits import Limits, reached
+from kosmolua.runtime.limits import Limits, fixed, reached
 from kosmolua.runtime.pending import PATIENCE, Pending
 
 MAX_SLEEP = 366 * 24 * 3600.0
 MAX_TEXT = 1 << 16  # characters of an error's text; Lua's side cuts it far below
+MAX_LINES = 1_000_000  # times that a script may print, however little
+MAX_ARGUMENTS, MAX_RESULTS = 100_000, 1_000_000  # values; a byte on the way is up to 80 as an object of Python's
+
+_Name = Annotated[str, Meta(max_length=200)]
 
 
 class Start(Struct, kw_only=True):
@@ -47,8 +51,8 @@ class _Frame(Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
 class Call(_Frame, tag="call", frozen=True):
     id: int
     alone: bool
-    account: str
-    function: str
+    account: _Name
+    function: _Name
     arguments: Raw
 
 
@@ -132,7 +136,7 @@ class Port:
         self._clock = clock
         self._stopped = threading.Event()
         self._limits = limits or Limits()
-        self._printed = 0
+        self._printed = self._lines = 0
         self.pending = Pending(clock)
 
     def submit(self, frame: bytes) -> bytes | None:
@@ -149,7 +153,7 @@ class Port:
             case Time(id_, _):
                 return marshal.encode(("ok", id_, self._clock.time() if self._clock else time.time()))
             case Done() as done:
-                self.done = done
+                self._end(done)
         return None
 
     def take(self) -> list[bytes]:
@@ -176,6 +180,8 @@ class Port:
 
     def _call(self, call: Call) -> bytes:
         try:
+            if marshal.holds_more(call.arguments, MAX_ARGUMENTS):
+                raise ArgumentError(f"{call.function}: the arguments hold more than {MAX_ARGUMENTS} values")
             return marshal.encode(("ok", call.id, self._handler(call.function, call.account, bytes(call.arguments))))
         except LimitError:
             raise
@@ -184,7 +190,22 @@ class Port:
 
     def _print(self, stream: Literal[1, 2], text: bytes) -> None:
         self._output.write(stream, text)
-        self._printed += len(text)
+        self._lines += 1
+        if self._lines > MAX_LINES:
+            raise fixed(
+                "lines", f"the script printed {MAX_LINES} times, which is the most", "print more at once", MAX_LINES
+            )
+        self._count(len(text))
+
+    def _end(self, done: Done) -> None:
+        """What a script returns is output too."""
+        self._count(len(done.value) if done.ok else 0)
+        if marshal.holds_more(done.value, MAX_RESULTS):
+            raise fixed("results", f"the script returned more than {MAX_RESULTS} values", "return fewer", MAX_RESULTS)
+        self.done = done
+
+    def _count(self, size: int) -> None:
+        self._printed += size
         if self._limits.output is not None and self._printed > self._limits.output:
             raise reached("output", self._limits)
 
