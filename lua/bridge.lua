@@ -260,18 +260,16 @@ end
 local function describe(value)
   local text = values.scrub(sub(error_text(value), 1, MAX_MESSAGE))
   local at, rest = match(text, "^(.-:%d+): (.*)$")
-  if at and chunk_names["@" .. match(at, "^(.*):%d+$")] then
-    text = rest
-  else
-    at = nil
-  end
+  local source = at and match(at, "^(.*):%d+$")
+  local own = at and chunk_names["@" .. source]
+  if own or source == "bridge.lua" then text = rest end -- ours is what a script's tail call into C returns to
   local report = { message = text, code = "script_error" }
   if type(value) == "table" then
     for i = 1, #FIELDS do
       report[FIELDS[i]] = plain_field(rawget(value, FIELDS[i]))
     end
   end
-  report.where = report.where or at or own_frames(3, place)
+  report.where = report.where or (own and at) or own_frames(3, place)
   report.traceback = traceback()
   return report
 end

@@ -133,6 +133,12 @@ local function wait_for(task)
   end
 end
 
+local function expect(name, what, wanted, value)
+  if type(value) ~= wanted then
+    error(format("%s: expected %s, got %s", name, what, value == nil and "nothing" or "a " .. type(value)), 3)
+  end
+end
+
 -- A script's own coroutines -----------------------------------------------------------------------------------
 
 local function going_on(co, ...)
@@ -160,6 +166,7 @@ end
 --- `coroutine.resume` for scripts. A request within a coroutine that the script made suspends the task it is in; where
 --- that cannot be, since C resumes it, the request blocks.
 function M.resume(co, ...)
+  expect("coroutine.resume", "a coroutine", "thread", co)
   if held[co] then return false, "cannot resume a coroutine that waits for its host, or a task" end
   if current == nil or isyieldable() then return passing(co, guard.resume(co, ...)) end
   local task = current
@@ -180,12 +187,6 @@ local Task = {}
 local function handle() return { state = "running", waiters = {}, children = {} } end
 
 local handles = setmetatable({}, { __mode = "k" }) -- what a script holds -> the task; its fields are no business of it
-
-local function expect(name, what, wanted, value)
-  if type(value) ~= wanted then
-    error(format("%s: expected %s, got %s", name, what, value == nil and "nothing" or "a " .. type(value)), 3)
-  end
-end
 
 local function start(f, ...)
   local task = handle()

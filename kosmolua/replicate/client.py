@@ -178,7 +178,13 @@ def _without(value: Any, token: str) -> Any:
 
 def in_process(application: Any) -> httpx.BaseTransport:
     """A transport to a WSGI application in this process, without a socket."""
-    return httpx.WSGITransport(app=application, raise_app_exceptions=True)
+
+    def called(environ: dict[str, Any], start_response: Any) -> Any:
+        # PEP 3333 wants the bytes of the path, each as a character; httpx hands over the text that they mean.
+        environ["PATH_INFO"] = environ["PATH_INFO"].encode().decode("latin-1")
+        return application(environ, start_response)
+
+    return httpx.WSGITransport(app=called, raise_app_exceptions=True)
 
 
 # Answers ----------------------------------------------------------------------------------------------------------
