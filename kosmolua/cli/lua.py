@@ -294,7 +294,7 @@ def _show_results(results: list[Any]) -> None:
 
 def _excerpt(script: Script | None, error: KosmoError) -> str | None:
     """The line of the script that the error names, with its neighbours."""
-    match = re.fullmatch(r"(.+):(\d+)", getattr(error, "where", None) or "")
+    match = re.fullmatch(r"(.+):([0-9]{1,9})", getattr(error, "where", None) or "")
     if not script or not match or match[1] != script.name:
         return None
     lines = script.source.decode(errors="replace").split("\n")

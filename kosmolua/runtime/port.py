@@ -22,6 +22,7 @@ from kosmolua.runtime.pending import PATIENCE, Pending
 
 MAX_SLEEP = 366 * 24 * 3600.0
 MAX_TEXT = 1 << 16  # characters of an error's text; Lua's side cuts it far below
+MAX_STATUS = 1000
 MAX_LINES = 1_000_000  # times that a script may print, however little
 MAX_ARGUMENTS, MAX_RESULTS = 100_000, 1_000_000  # values; a byte on the way is up to 80 as an object of Python's
 
@@ -249,7 +250,7 @@ def error(done: Done) -> KosmoError:
         function=_cut(report.function),
         hint=_cut(report.hint),
         detail=_cut(report.detail),
-        status=int(status) if (status := _number(report.status)) is not None else None,
+        status=int(status) if 0 < (status := _number(report.status) or 0) < MAX_STATUS else None,
         retry_after=_number(report.retry_after),
         where=_cut(report.where),
         traceback=report.traceback[:MAX_TEXT] or None,

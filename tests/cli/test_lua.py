@@ -43,6 +43,16 @@ def test_what_a_script_shows(kosmo):
     assert (0, 'a\t1\ntext\n{\n  "x": [\n    1,\n    null\n  ]\n}\n', "note\n") == ran.seen
 
 
+@pytest.mark.parametrize("place", ["eval:' .. ('9'):rep(5000) .. '", "eval:0", "eval:99", "eval:x", "\\27[2J:1"])
+def test_a_place_that_a_script_made_up(kosmo, place):
+    """An error may say that it happened anywhere; it is told all the same."""
+    ran = kosmo("lua", "-e", f"error({{ message = 'made up', where = '{place}', status = 1e300 }})")
+
+    assert 1 == ran.status
+    assert "made up" in ran.err
+    assert "Traceback" not in ran.err
+
+
 def test_the_envelope(server, live):
     """With --json standard output is one envelope: output, results, and a log of the calls without their inputs."""
     server.default = Answer(body=b'{"id": "p1"}')
