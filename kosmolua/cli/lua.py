@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from kosmolua.runtime.run import Result, Script
 
 MAX_SOURCE = 8 * 1024 * 1024
+MOST_TOLD = 20  # of what may still run when a run has ended
 _DEFAULTS = Limits()
 
 
@@ -152,12 +153,17 @@ def _needs(script: Script) -> Needs | None:
 def _tell_running(session: Session, *, cancel: bool) -> None:
     from kosmolua.cli.output import safe
 
-    for kind, identifier, account in session.budget.running() if not cancel else ():
+    running = session.budget.running() if not cancel else []
+    for kind, identifier, account in running[:MOST_TOLD]:
         how = f"kosmo integrations:call replicate.cancel_{kind} --{kind}_id {identifier}"
         where = "" if account == "default" else f" --account {account}"
         print(safe(f"kosmo: {kind} {identifier} may still run; cancel it: {how}{where}"), file=sys.stderr)
-    for identifier, why in session.cancel_running() if cancel else ():
+    left = session.cancel_running() if cancel else []
+    for identifier, why in left[:MOST_TOLD]:
         print(safe(f"kosmo: could not cancel {identifier}: {why}"), file=sys.stderr)
+    more = max(len(running), len(left)) - MOST_TOLD
+    if more > 0:
+        print(f"kosmo: and {more} more; look: kosmo integrations:call replicate.list_predictions", file=sys.stderr)
     lost = session.budget.unanswered()
     if lost:
         what = "a prediction or training" if lost == 1 else f"{lost} predictions or trainings"

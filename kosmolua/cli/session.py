@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from kosmolua.replicate.client import Client
 
 EMULATOR_URL = "http://emulator.localhost/v1"
+EMULATED_BYTES = 512 * 1024 * 1024  # that a run may leave with the emulator, which is in this process
 
 
 def open_session(options: Options, run: Run | None = None, source: bytes = b"", caps: Caps | None = None) -> Session:
@@ -114,7 +115,7 @@ def _emulated_client(options: Options) -> Callable[[str], Client]:
         from kosmolua.emulator import Emulator
         from kosmolua.replicate.client import Client, in_process
 
-        transport = in_process(Emulator(faults=options.fault))
+        transport = in_process(Emulator(faults=options.fault, capacity=EMULATED_BYTES))
         token = f"emulated-{account}"
         return Client(token=token, base_url=EMULATOR_URL, transport=transport, on_retry=_tell_retry)
 
