@@ -23,6 +23,7 @@ from kosmolua.runtime.pending import PATIENCE, Pending
 MAX_SLEEP = 366 * 24 * 3600.0
 MAX_TEXT = 1 << 16  # characters of an error's text; Lua's side cuts it far below
 MAX_STATUS = 1000
+HOSTS_OWN = frozenset({"interrupted", "script_crashed"})  # codes that no script gives an error
 MAX_LINES = 1_000_000  # times that a script may print, however little
 MAX_ARGUMENTS, MAX_RESULTS = 100_000, 1_000_000  # values; a byte on the way is up to 80 as an object of Python's
 
@@ -143,7 +144,7 @@ class Port:
     def submit(self, frame: bytes) -> bytes | None:
         """Carry out one frame. The answer is for the state; None where it expects none, or will have it later."""
         match self._checked(frame):
-            case Call() as call if call.alone:
+            case Call() as call if call.alone and self._limits.time is None:  # a limit of time waits for no call
                 return self._call(call)
             case Call() as call:
                 self.pending.call(lambda: self._call(call), len(call.arguments))
@@ -243,7 +244,7 @@ def results(done: Done) -> list[Any]:
 def error(done: Done) -> KosmoError:
     """The error a script ended with. Its code is believed as far as it decides an exit status, and no further."""
     report = _believed(_decode_report, done.value)
-    code = report.code if report.code in CODES else "script_error"
+    code = report.code if report.code in CODES and report.code not in HOSTS_OWN else "script_error"
     return ScriptError(
         report.message[:MAX_TEXT],
         code=code,
