@@ -16,6 +16,7 @@ local getinfo, collectgarbage, load = debug.getinfo, collectgarbage, load
 local unpack = table.unpack or unpack
 
 local MAX_MESSAGE, MAX_FRAMES, MAX_NAME = 8192, 30, 100
+local NO_MEMORY = "not enough memory" -- as every engine says it
 local ENGINE = msgpack.encode(jit and jit.version or _VERSION)
 
 local port
@@ -57,6 +58,7 @@ local Error = { __metatable = "error" }
 local function error_text(value)
   if type(value) == "table" and type(rawget(value, "message")) == "string" then return rawget(value, "message") end
   local ok, text = pcall(tostring, value)
+  if not ok and text == NO_MEMORY then return text end
   return ok and type(text) == "string" and text or "(error object is a " .. type(value) .. " value)"
 end
 
@@ -280,7 +282,7 @@ local function syntax_error(message)
 end
 
 local function no_memory(report)
-  return guard.reached() == "memory" or find(report.message, "not enough memory", 1, true) ~= nil
+  return guard.reached() == "memory" or find(report.message, NO_MEMORY, 1, true) ~= nil
 end
 
 local function done(ok, frame)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import select
 import signal
 import sys
@@ -34,6 +35,7 @@ _ENVIRONMENT = {"LC_ALL": "C.UTF-8", "TZ": "UTC0"}
 _LOOKS = 100 if (os.cpu_count() or 1) > 1 else 0
 _LOOK_UP = 250  # milliseconds after which a wait looks whether the run was ended meanwhile
 _MAX_UNSENT, _MAX_UNSENT_BYTES = 10_000, 4 * MAX_FRAME  # answers that a script may leave unread
+_FULL = 0.8  # of the limit of memory: a script that crashed with more was out of it
 _READ = 1 << 13  # most frames are small, and reading allocates this much
 
 
@@ -58,6 +60,8 @@ class Child:
         self._killed = False
         self._last_words = b""
         self._status: int | None = None
+        self._peak = 0  # bytes of memory, once it has ended; 0 where nobody knows
+        self._bare = 0  # its memory before it had a script
         self._lock = threading.Lock()
         self._port: Port | None = None
         self._buffer = bytearray()
@@ -110,7 +114,7 @@ class Child:
             if self._status is not None:
                 return
             self._process.kill()
-            self._status, self.cpu_seconds = self._process.wait()
+            self._status, self.cpu_seconds, self._peak = self._process.wait()
         if self._port:
             self._port.pending.quiet()
         self._last_words = _drain(self._stderr)
@@ -142,6 +146,7 @@ class Child:
         if word != b"ready":
             raise ScriptError("the script's process did not start as it should", code="script_crashed")
         self.layers = [name for name in confine.LAYERS if name.encode() in layers.split(b" ")]
+        self._bare = resident_bytes(self.pid)
         missing = confine.REQUIRED.difference(self.layers)
         if self.mode == "strict" and missing:
             raise ConfigurationError(
@@ -275,11 +280,18 @@ class Child:
             return reached("cpu", limits)
         if exit_code == EXIT_OUT_OF_MEMORY or b"not enough memory" in words or b"MemoryError" in words:
             return reached("memory", limits)
+        if exit_code == -signal.SIGSEGV and self._was_full():
+            return reached("memory", limits)
         if exit_code < 0:
             return _explain_signal(signal.Signals(-exit_code))
         line = words.decode(errors="replace").strip().rpartition("\n")[2][:500]
         text = f"the script's process ended with status {exit_code}{': ' if line else ''}{line}"
         return ScriptError(text, code="script_crashed")
+
+    def _was_full(self) -> bool:
+        """Whether it had all the memory that its script may have: LuaJIT does not survive every end of it."""
+        limit = self.limits.memory
+        return bool(limit and self._bare and self._peak > self._bare + _FULL * limit)
 
 
 class Spawned:
@@ -287,6 +299,7 @@ class Spawned:
 
     def __init__(self, boot: str, streams: Sequence[int], words: Sequence[str]) -> None:
         moves = [(os.POSIX_SPAWN_DUP2, descriptor, target) for target, descriptor in enumerate(streams)]
+        self._inherited = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # the host's peak, counted as its own
         self.pid = start_python(boot, words, moves)
 
     def kill(self) -> None:
@@ -297,10 +310,11 @@ class Spawned:
         except (ProcessLookupError, PermissionError):
             return  # it has left its group, or nobody is left in it
 
-    def wait(self) -> tuple[int, float]:
-        """Its status as the system gives it, and the seconds of CPU it took."""
+    def wait(self) -> tuple[int, float, int]:
+        """Its status as the system gives it, the seconds of CPU it took, and the most memory it had, in bytes."""
         _, status, usage = os.wait4(self.pid, 0)
-        return status, usage.ru_utime + usage.ru_stime
+        peak = usage.ru_maxrss * 1024 if usage.ru_maxrss > self._inherited else 0
+        return status, usage.ru_utime + usage.ru_stime, peak
 
 
 def start_python(boot: str, words: Sequence[str], moves: Sequence[tuple[Any, ...]]) -> int:
@@ -318,6 +332,15 @@ def start_python(boot: str, words: Sequence[str], moves: Sequence[tuple[Any, ...
         file_actions=moves,
         setpgroup=0,
     )
+
+
+def resident_bytes(pid: int) -> int:
+    """The bytes of memory that a process has now, or 0 where this system does not tell it."""
+    try:
+        with open(f"/proc/{pid}/statm", "rb") as file:
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, IndexError):
+        return 0
 
 
 def _drain(descriptor: int) -> bytes:

@@ -120,6 +120,18 @@ def test_a_forked_child_runs_as_a_spawned_one(prepared, host, name, mode):
     assert told(None) == told(prepared)
 
 
+@pytest.mark.parametrize("mebibytes", [12, 16, 20, 24, 28, 32])
+def test_a_crash_at_the_end_of_memory_is_told_as_that(prepared, host, mebibytes):
+    """The engine does not survive every end of its memory; the run's error is the limit all the same."""
+    source = (
+        "local t = {} pcall(function() while true do t[#t + 1] = ('x'):rep(10) .. #t end end) error({ message = 'm' })"
+    )
+    limits = Limits(memory=mebibytes << 20)
+    result = run(script(source), host, host, limits=limits, prepared=prepared)
+
+    assert {"limit": "memory", "value": mebibytes << 20} == result.error.detail
+
+
 def test_children_are_forked(prepared, host):
     """Not started: each is a child of the prepared process, and no two are one."""
     pids = []
