@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import resource
 import select
 import signal
 import sys
@@ -299,7 +298,7 @@ class Spawned:
 
     def __init__(self, boot: str, streams: Sequence[int], words: Sequence[str]) -> None:
         moves = [(os.POSIX_SPAWN_DUP2, descriptor, target) for target, descriptor in enumerate(streams)]
-        self._inherited = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # the host's peak, counted as its own
+        self._inherited = own_peak()  # counted as the child's own, since it begins in the host's memory
         self.pid = start_python(boot, words, moves)
 
     def kill(self) -> None:
@@ -313,8 +312,8 @@ class Spawned:
     def wait(self) -> tuple[int, float, int]:
         """Its status as the system gives it, the seconds of CPU it took, and the most memory it had, in bytes."""
         _, status, usage = os.wait4(self.pid, 0)
-        peak = usage.ru_maxrss * 1024 if usage.ru_maxrss > self._inherited else 0
-        return status, usage.ru_utime + usage.ru_stime, peak
+        peak = usage.ru_maxrss * 1024
+        return status, usage.ru_utime + usage.ru_stime, peak if peak > self._inherited else 0
 
 
 def start_python(boot: str, words: Sequence[str], moves: Sequence[tuple[Any, ...]]) -> int:
@@ -341,6 +340,15 @@ def resident_bytes(pid: int) -> int:
             return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except (OSError, IndexError):
         return 0
+
+
+def own_peak() -> int:
+    """The most bytes of memory that this process had, as far as this system tells it."""
+    try:
+        with open("/proc/self/status", "rb") as file:
+            return int(file.read().partition(b"VmHWM:")[2].split()[0]) * 1024
+    except (OSError, IndexError):
+        return sys.maxsize
 
 
 def _drain(descriptor: int) -> bytes:
