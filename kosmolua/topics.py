@@ -173,7 +173,11 @@ machine lacks, and `meta.isolation` in a run's envelope those that held.
     --isolation none        in the host's own process, for scripts of your own
 
 Limits: `--cpu-limit` (30 s), `--time-limit` (none), `--memory-limit` (128M), `--output-limit` (10M). A run that reaches
-one is killed from outside within half a second, and exits with 5. No pcall catches that.
+one is killed from outside within half a second, and exits with 5. No pcall catches that. What a script returns counts
+as output. A call that is under way when a run has failed is given 5 s to say how it ended.
+
+Bounds that no flag raises, told in the same way: 10,000 requests under way, 64 MiB handed over at once, 1,000,000
+prints, 1,000,000 returned values. The arguments of a call hold at most 100,000 values.
 
 What it does not hold:
 

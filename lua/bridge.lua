@@ -15,7 +15,8 @@ local concat, find, format, match, sub, huge = table.concat, string.find, string
 local getinfo, collectgarbage, load = debug.getinfo, collectgarbage, load
 local unpack = table.unpack or unpack
 
-local MAX_MESSAGE, MAX_FRAMES = 8192, 30
+local MAX_MESSAGE, MAX_FRAMES, MAX_NAME = 8192, 30, 100
+local NO_MEMORY = "not enough memory" -- as every engine says it
 local ENGINE = msgpack.encode(jit and jit.version or _VERSION)
 
 local port
@@ -57,6 +58,7 @@ local Error = { __metatable = "error" }
 local function error_text(value)
   if type(value) == "table" and type(rawget(value, "message")) == "string" then return rawget(value, "message") end
   local ok, text = pcall(tostring, value)
+  if not ok and text == NO_MEMORY then return text end
   return ok and type(text) == "string" and text or "(error object is a " .. type(value) .. " value)"
 end
 
@@ -140,7 +142,7 @@ local function strict(table, missing)
   })
 end
 
-local function unknown_function(name) function_for(values.scrub(name), "")() end
+local function unknown_function(name) function_for(values.scrub(sub(name, 1, MAX_NAME)), "")() end
 
 local host = { raise = raise, mistake = mistake } -- what the helpers are given
 
@@ -185,7 +187,7 @@ local function integrations_table(start)
   return strict({ [start.provider] = provider_table(start) }, function(name)
     raise({
       code = "unknown_function",
-      message = format("no integration is called %q; there is %s", values.scrub(name), start.provider),
+      message = format("no integration is called %q; there is %s", values.scrub(sub(name, 1, MAX_NAME)), start.provider),
     })
   end)
 end
@@ -311,23 +313,26 @@ end
 
 local FIELDS = { "code", "function", "status", "detail", "hint", "retry_after", "where" }
 
+-- A field of an error as it can be told: the script may have put anything there.
+local function plain_field(value)
+  if type(value) == "string" then return values.scrub(sub(value, 1, MAX_MESSAGE)) end
+  if type(value) == "number" and value > -huge and value < huge then return value end
+end
+
 -- What the outermost xpcall makes of an error: plain data, before the stack is gone.
 local function describe(value)
   local text = values.scrub(sub(error_text(value), 1, MAX_MESSAGE))
   local at, rest = match(text, "^(.-:%d+): (.*)$")
-  if at and chunk_names["@" .. match(at, "^(.*):%d+$")] then
-    text = rest
-  else
-    at = nil
-  end
+  local source = at and match(at, "^(.*):%d+$")
+  local own = at and chunk_names["@" .. source]
+  if own or source == "bridge.lua" then text = rest end -- ours is what a script's tail call into C returns to
   local report = { message = text, code = "script_error" }
   if type(value) == "table" then
     for i = 1, #FIELDS do
-      local field = rawget(value, FIELDS[i])
-      if type(field) == "string" or type(field) == "number" then report[FIELDS[i]] = field end
+      report[FIELDS[i]] = plain_field(rawget(value, FIELDS[i]))
     end
   end
-  report.where = report.where or at or own_frames(3, place)
+  report.where = report.where or (own and at) or own_frames(3, place)
   report.traceback = traceback()
   return report
 end
@@ -338,7 +343,7 @@ local function syntax_error(message)
 end
 
 local function no_memory(report)
-  return guard.reached() == "memory" or find(report.message, "not enough memory", 1, true) ~= nil
+  return guard.reached() == "memory" or find(report.message, NO_MEMORY, 1, true) ~= nil
 end
 
 local function done(ok, frame)

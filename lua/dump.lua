@@ -4,7 +4,7 @@ local use = ...
 local values = use("values")
 
 local format, gsub, rep, find, sub = string.format, string.gsub, string.rep, string.find, string.sub
-local concat, sort, next, type, tostring = table.concat, table.sort, next, type, tostring
+local concat, sort, next, type, tostring, rawequal = table.concat, table.sort, next, type, tostring, rawequal
 
 local MAX_DEPTH, MAX_ITEMS, MAX_STRING, WIDTH = 8, 200, 2000, 100
 local RESERVED = {}
@@ -74,7 +74,7 @@ local function in_one_line(lines, depth)
 end
 
 local function render_table(t, depth, open)
-  if t == values.null then return "null" end
+  if rawequal(t, values.null) then return "null" end
   local file = values.files[t]
   if file then return (file.url and "file at " or "file ") .. quoted(file.url or file.path) end
   if open[t] then return "{ … itself }" end

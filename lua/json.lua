@@ -6,8 +6,8 @@ local values = use("values")
 local M = { null = values.null }
 
 local byte, sub, find, format, gsub, rep = string.byte, string.sub, string.find, string.format, string.gsub, string.rep
-local concat, sort, floor, next, type, error = table.concat, table.sort, math.floor, next, type, error
-local tonumber, huge, MAX_EXACT, MAX_DEPTH = tonumber, math.huge, values.MAX_EXACT, values.MAX_DEPTH
+local concat, sort, floor, next, type, error, rawget = table.concat, table.sort, math.floor, next, type, error, rawget
+local tonumber, rawequal, huge, MAX_EXACT, MAX_DEPTH = tonumber, rawequal, math.huge, values.MAX_EXACT, values.MAX_DEPTH
 
 local function argument_table(name, t)
   if type(t) ~= "table" then error(format("json.%s: expected a table, got %s", name, type(t)), 3) end
@@ -89,8 +89,8 @@ local function write_map(map, depth)
     if not values.is_utf8(name) then refuse("name is not UTF-8", depth) end
     put(quote(name))
     put(indent and ": " or ":")
-    local value = map[name]
-    if value == nil then value = map[tonumber(name)] end
+    local value = rawget(map, name)
+    if value == nil then value = rawget(map, tonumber(name)) end
     write(value, depth)
   end
   if count > 0 then break_line(depth - 1) end
@@ -98,7 +98,7 @@ local function write_map(map, depth)
 end
 
 local function write_table(value, depth)
-  if value == values.null then return put("null") end
+  if rawequal(value, values.null) then return put("null") end
   local file = values.files[value]
   if file and file.url then return put(quote(file.url)) end
   if file then refuse("a file of this machine has no JSON form", depth) end

@@ -7,7 +7,8 @@ local values = use("values")
 local M = {}
 
 local byte, char, sub, format = string.byte, string.char, string.sub, string.format
-local concat, floor, next, type, error, setmetatable = table.concat, math.floor, next, type, error, setmetatable
+local concat, floor, next, type, error, rawequal, setmetatable = table.concat, math.floor, next, type, error, rawequal,
+  setmetatable
 local huge, MAX_EXACT, MAX_DEPTH = math.huge, values.MAX_EXACT, values.MAX_DEPTH
 local null, array, shape, is_utf8, files = values.null, values.array, values.shape, values.is_utf8, values.files
 local LOCAL_FILE = char(1) -- the extension's type
@@ -266,7 +267,7 @@ local function write_file(file, depth)
 end
 
 local function write_table(value, depth)
-  if value == null then return put("\192") end
+  if rawequal(value, null) then return put("\192") end
   if files[value] then return write_file(files[value], depth) end
   if depth == MAX_DEPTH then refuse(values.too_deep(tables)) end
   local is_list, count = shape(value)

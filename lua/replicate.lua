@@ -4,10 +4,10 @@
 local use = ...
 local values, task, guard, file, json = use("values"), use("task"), use("guard"), use("file"), use("json")
 
-local error, next, pairs, rawget, setmetatable, tonumber, tostring, type = error, next, pairs, rawget, setmetatable,
-  tonumber, tostring, type
-local find, format, gmatch, gsub, match, sub = string.find, string.format, string.gmatch,
-  string.gsub, string.match, string.sub
+local error, next, pairs, rawequal, rawget = error, next, pairs, rawequal, rawget
+local setmetatable, tonumber, tostring, type = setmetatable, tonumber, tostring, type
+local find, format, gmatch, gsub, match, sub = string.find, string.format, string.gmatch, string.gsub, string.match,
+  string.sub
 local concat, sort, min, floor, fmod = table.concat, table.sort, math.min, math.floor, math.fmod
 local pcall, files, null, date = guard.pcall, values.files, values.null, os.date
 
@@ -62,7 +62,7 @@ end
 -- An output as scripts know it ------------------------------------------------------------------------------------
 
 local function copy(value)
-  if type(value) ~= "table" or value == null then return value end
+  if type(value) ~= "table" or rawequal(value, null) then return value end
   local made = {}
   for key, item in next, value do
     made[key] = copy(item)
@@ -73,7 +73,7 @@ end
 -- Changes the strings that stand at a place, a list of names where "*" is every item.
 local function change_at(value, place, at, change)
   if at > #place then return type(value) == "string" and change(value) or value end
-  if type(value) ~= "table" or value == null then return value end
+  if type(value) ~= "table" or rawequal(value, null) then return value end
   local step = place[at]
   if step == "*" then
     for key, item in next, value do
@@ -93,7 +93,7 @@ local function joined(parts)
 end
 
 local function shown(output, kind, places, as_file)
-  if kind == "concatenate" and type(output) == "table" and output ~= null then return joined(output) or output end
+  if kind == "concatenate" and type(output) == "table" and not rawequal(output, null) then return joined(output) or output end
   if #places == 0 then return output end
   output = copy(output)
   for i = 1, #places do
@@ -188,7 +188,7 @@ return function(host, api, account)
   -- Whether an input is the one that was sent. What became of a file of this machine is not known.
   local function same(sent, found)
     if files[sent] then return type(found) == "string" and (files[sent].url or found) == found end
-    if type(sent) ~= "table" or type(found) ~= "table" or sent == null or found == null then return sent == found end
+    if type(sent) ~= "table" or type(found) ~= "table" or rawequal(sent, null) or rawequal(found, null) then return sent == found end
     for key, value in next, sent do
       if not same(value, found[key]) then return false end
     end
@@ -425,7 +425,7 @@ return function(host, api, account)
   -- The text that the prediction has and the stream has not told.
   local function untold(prediction, told)
     local output = prediction.output
-    local whole = type(output) == "table" and output ~= null and joined(output) or output
+    local whole = type(output) == "table" and not rawequal(output, null) and joined(output) or output
     if type(whole) ~= "string" then return output == nil and "" or json.encode(output) end
     local before = concat(told)
     if sub(whole, 1, #before) ~= before then

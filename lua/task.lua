@@ -23,6 +23,7 @@ local unseen -- tasks that failed, whose failure nobody has asked for
 local last_id, outstanding = 0, 0 -- an id is not used twice, whatever became of a script
 local waiting -- id -> what to do with its answer
 local ready, first, last -- tasks to be resumed, in their order
+local held = setmetatable({}, { __mode = "k" }) -- coroutines that wait for an answer: nobody else may resume them
 
 --- Connects to the host and begins anew: `source()` blocks until there is an answer, and returns the request's id and
 --- the answer.
@@ -135,12 +136,24 @@ local function wait_for(task)
   end
 end
 
+local function expect(name, what, wanted, value)
+  if type(value) ~= wanted then
+    error(format("%s: expected %s, got %s", name, what, value == nil and "nothing" or "a " .. type(value)), 3)
+  end
+end
+
 -- A script's own coroutines -----------------------------------------------------------------------------------
+
+local function going_on(co, ...)
+  held[co] = nil
+  return guard.resume(co, ...)
+end
 
 -- What resuming gave. A coroutine that waits looks as if it had not yielded: the wait is passed on to its resumer.
 local function passing(co, ok, value, ...)
   if not ok or value ~= SUSPEND then return ok, value, ... end
-  return passing(co, guard.resume(co, yield(SUSPEND)))
+  held[co] = true
+  return passing(co, going_on(co, yield(SUSPEND)))
 end
 
 local function restored(task, ...)
@@ -156,6 +169,8 @@ end
 --- `coroutine.resume` for scripts. A request within a coroutine that the script made suspends the task it is in; where
 --- that cannot be, since C resumes it, the request blocks.
 function M.resume(co, ...)
+  expect("coroutine.resume", "a coroutine", "thread", co)
+  if held[co] then return false, "cannot resume a coroutine that waits for its host, or a task" end
   if current == nil or isyieldable() then return passing(co, guard.resume(co, ...)) end
   local task = current
   current = nil
@@ -176,15 +191,10 @@ local function handle() return { state = "running", waiters = {}, children = {} 
 
 local handles = setmetatable({}, { __mode = "k" }) -- what a script holds -> the task; its fields are no business of it
 
-local function expect(name, what, wanted, value)
-  if type(value) ~= wanted then
-    error(format("%s: expected %s, got %s", name, what, value == nil and "nothing" or "a " .. type(value)), 3)
-  end
-end
-
 local function start(f, ...)
   local task = handle()
   task.co = guard.create(f)
+  held[task.co] = true
   if current then current.children[task] = true end
   living = living + 1
   enqueue(task, ...)
@@ -288,7 +298,7 @@ end
 
 local function workers(options, count)
   local limit = options.limit or DEFAULT_LIMIT
-  if type(limit) ~= "number" or limit < 1 then
+  if type(limit) ~= "number" or not (limit >= 1) then
     error("parallel: expected a limit of 1 or more, got " .. tostring(limit), 3)
   end
   return min(floor(limit), count)
@@ -298,6 +308,7 @@ end
 --- items. The first error ends the rest and is raised; with `on_error = "collect"` each result is
 --- `{ ok = true, value = … }` or `{ ok = false, error = … }` instead.
 function M.parallel(items, f, options)
+  local function call(index) return f(items[index], index) end
   expect("parallel", "a list", "table", items)
   expect("parallel", "a function behind the list", "function", f)
   options = options == nil and {} or options
@@ -322,7 +333,7 @@ function M.parallel(items, f, options)
     while taken < count and goal.state == "running" do
       taken = taken + 1
       local index = taken
-      take_one(index, guard.pcall(f, items[index], index))
+      take_one(index, guard.pcall(call, index))
     end
   end
   if count == 0 then return results end

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from kosmolua.cli.output import ScriptOutput
     from kosmolua.host.script import Result
 
+MOST_TOLD = 20  # of what may still run when a run has ended
+
 
 class Text(NamedTuple):
     """The script: its name in messages, its text, and its arguments."""
@@ -94,12 +96,15 @@ def tell_running(running: Sequence[tuple[str, str, str]], not_canceled: Sequence
     """What was started and not seen to end, what could not be canceled, and how many creations were not answered."""
     from kosmolua.cli.output import safe
 
-    for kind, identifier, account in running:
+    for kind, identifier, account in running[:MOST_TOLD]:
         how = f"kosmo integrations:call replicate.cancel_{kind} --{kind}_id {identifier}"
         where = "" if account == "default" else f" --account {account}"
         print(safe(f"kosmo: {kind} {identifier} may still run; cancel it: {how}{where}"), file=sys.stderr)
-    for identifier, why in not_canceled:
+    for identifier, why in not_canceled[:MOST_TOLD]:
         print(safe(f"kosmo: could not cancel {identifier}: {why}"), file=sys.stderr)
+    more = max(len(running), len(not_canceled)) - MOST_TOLD
+    if more > 0:
+        print(f"kosmo: and {more} more; look: kosmo integrations:call replicate.list_predictions", file=sys.stderr)
     if lost:
         what = "a prediction or training" if lost == 1 else f"{lost} predictions or trainings"
         how = "kosmo integrations:call replicate.list_predictions"
@@ -190,7 +195,7 @@ def _show_results(results: list[Any]) -> None:
 
 def _excerpt(script: Text | None, error: KosmoError) -> str | None:
     """The line of the script that the error names, with its neighbours."""
-    match = re.fullmatch(r"(.+):(\d+)", getattr(error, "where", None) or "")
+    match = re.fullmatch(r"(.+):([0-9]{1,9})", getattr(error, "where", None) or "")
     if not script or not match or match[1] != script.name:
         return None
     lines = script.source.decode(errors="replace").split("\n")

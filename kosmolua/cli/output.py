@@ -15,8 +15,16 @@ from kosmolua.errors import KosmoError
 
 
 def show_json(value: Any) -> None:
-    """One JSON text and a line's end: on a terminal indented, in a pipe on one line."""
-    write_text(to_json(value, indent=sys.stdout.isatty()) + "\n")
+    """One JSON text and a line's end: on a terminal indented and printable, in a pipe on one line."""
+    text = to_json(value, indent=sys.stdout.isatty())
+    write_text((_printable(text) if sys.stdout.isatty() else text) + "\n")
+
+
+def _printable(text: str) -> str:
+    """The same JSON, with what would act on a terminal in JSON's own escapes."""
+    import json
+
+    return "".join(c if c == "\n" or c.isprintable() else json.dumps(c)[1:-1] for c in text)
 
 
 def to_json(value: Any, *, indent: bool = True, ordered: bool = False) -> str:
@@ -84,16 +92,16 @@ class ScriptOutput:
 
     def __init__(self, *, keep: bool) -> None:
         self._keep = keep
-        self._kept: list[bytes] = []
+        self._kept = bytearray()
         self._escape = not keep and sys.stdout.isatty()
 
     @property
     def text(self) -> str:
-        return b"".join(self._kept).decode(errors="replace")
+        return self._kept.decode(errors="replace")
 
     def write(self, stream: Literal[1, 2], text: bytes) -> None:
         if stream == 1 and self._keep:
-            self._kept.append(text)
+            self._kept += text
         else:
             self._show(stream, text)
 

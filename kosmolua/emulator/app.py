@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 PREFIX = "/v1"
 REFUSED_TOKENS = frozenset({"", "invalid"})
+LIGHTEST = 4096  # bytes that a request counts for at least: about what is kept of it
 # How often a held answer looks whether its prediction is done: somebody may cancel it meanwhile.
 LOOK = 0.05
 
@@ -53,7 +54,8 @@ class Emulator:
     """Replicate's HTTP API in memory, below ``/v1``; a WSGI application that any number of threads may call.
 
     ``faults`` are specifications as `parse_fault` reads them. With a ``seed`` ids and secrets are the same in
-    every emulator of that seed. Raises UsageError for a fault that does not exist.
+    every emulator of that seed. ``capacity`` is how many bytes it takes in all requests that create something, for
+    one that shares its process with others. Raises UsageError for a fault that does not exist.
 
     While predictions run that name a webhook on this machine, a thread sends to it; `close` ends that.
     """
@@ -64,6 +66,7 @@ class Emulator:
         clock: Clock | None = None,
         faults: Iterable[str] = (),
         seed: int | str | None = None,
+        capacity: int | None = None,
     ) -> None:
         self.clock: Clock = clock or SystemClock()
         self._faults = FaultBox(faults, self.clock.time())
@@ -72,6 +75,8 @@ class Emulator:
         self._lock = RLock()
         self._rates = RateMeter()
         self._courier = Courier(self._world, self.clock, self._lock)
+        self._capacity = capacity
+        self._taken = 0
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         request = ApiRequest(environ)
@@ -122,10 +127,17 @@ class Emulator:
 
     def _handle(self, call: Call) -> Answer:
         with self._lock:
+            if call.operation.method == "POST":
+                self._weigh(call.request.content_length or 0)
             self._world.settle(call.now)
             answer = ALL_HANDLERS[call.operation.name](call)
             self._courier.wake()
         return answer
+
+    def _weigh(self, size: int) -> None:
+        self._taken += max(LIGHTEST, size)
+        if self._capacity is not None and self._taken > self._capacity:
+            raise problem.too_large(f"This emulator takes {self._capacity} bytes in all, and has taken them.")
 
     def _finish(self, call: Call, answer: Answer) -> Response:
         status = call.operation.success[0]

@@ -15,6 +15,7 @@ from typing import BinaryIO
 from kosmolua.errors import PermissionDeniedError, UsageError
 
 MAX_READ = 100 * 1024 * 1024  # bytes; the API takes no larger file
+MAX_PATH = 4096  # characters; no system opens a longer one, and resolving it would take for ever
 _WALK = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK  # opening a pipe does not wait for its other end
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -63,8 +64,8 @@ class Files:
 
     def _resolved(self, path: str, roots: list[str], what: str, flag: str) -> tuple[str, str]:
         """The directory that the path is in, and the way from there to it."""
-        if not path or "\0" in path:
-            raise UsageError(f"expected the path of a file, got {path!r}")
+        if not path or "\0" in path or len(path) > MAX_PATH:
+            raise UsageError(f"expected the path of a file, got {path[:100]!r}")
         real = os.path.realpath(os.path.join(self._base, path))
         for root in roots:
             if real != root and os.path.commonpath([real, root]) == root:

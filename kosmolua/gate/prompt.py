@@ -115,10 +115,10 @@ def _escaped(character: str) -> str:
 def render(question: Question, *, columns: int = 80, rows: int = 24, colour: bool = False) -> str:
     """The whole question, on one screen. What a script had a hand in is escaped, cut, and above the line that asks."""
     what = f"{question.function} ({question.access}) on account {visible(question.account)}"
-    script = f" from {_cut(visible(question.script), columns)}" if question.script else ""
+    script = f" from {_cut(question.script, columns)}" if question.script else ""
     lines = [f"kosmo: {question.function}{script}, with", *_arguments(question, columns, rows)]
     if question.why:
-        lines.append(f"  asked because of {_cut(visible(question.why), 2 * columns)}")
+        lines.append(f"  asked because of {_cut(question.why, 2 * columns)}")
     if question.always:
         lines.append(f"  always would write a rule that allows {_rule(question.always, columns)}")
     head = f"kosmo: allow {what}?"
@@ -133,16 +133,18 @@ def _arguments(question: Question, columns: int, rows: int) -> Iterator[str]:
     shown = list(question.arguments.items())[:room]
     each = max(1, room // max(1, len(shown))) * columns
     for name, value in shown:
-        head = f"    {_cut(visible(name), columns // 2)}: "
-        yield head + _cut(visible(msgspec.json.encode(value, enc_hook=repr).decode()), each - len(head) - 24)
+        head = f"    {_cut(name, columns // 2)}: "
+        yield head + _cut(msgspec.json.encode(value, enc_hook=repr).decode(), max(8, each - len(head) - 24))
     if len(question.arguments) > room:
         yield f"    … and {len(question.arguments) - room} more"
 
 
 def _rule(rule: Rule, columns: int) -> str:
     where = "".join(f" where {name} is {value}" for name, value in rule.arguments.items())
-    return _cut(visible(f"{', '.join(rule.globs)} on account {rule.account}{where}"), columns)
+    return _cut(f"{', '.join(rule.globs)} on account {rule.account}{where}", columns)
 
 
 def _cut(text: str, length: int) -> str:
-    return text if len(text) <= length else f"{text[:length]}… ({len(text)} characters)"
+    """What is visible of the text, so long at most. The rest, which may be long, is not looked at."""
+    shown = visible(text[: length + 1])
+    return shown if len(shown) <= length else f"{shown[:length]}… ({len(text)} characters)"

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from kosmolua.runtime.stop import Stop
 
 EMULATOR_URL = "http://emulator.localhost/v1"
+EMULATED_BYTES = 512 * 1024 * 1024  # that the runs of a host may leave with the emulator, which is in its process
 
 
 class _Caller(threading.local):
@@ -91,7 +92,7 @@ class Clients:
         from kosmolua.emulator import Emulator
         from kosmolua.replicate.client import Client, in_process
 
-        self._emulator = self._emulator or Emulator(faults=faults)
+        self._emulator = self._emulator or Emulator(faults=faults, capacity=EMULATED_BYTES)
         return Client(
             token=f"emulated-{account}",
             base_url=EMULATOR_URL,

@@ -225,12 +225,21 @@ def _without(value: Any, token: str) -> Any:
 
 def in_process(application: Any) -> httpx.BaseTransport:
     """A transport to a WSGI application in this process, without a socket; closing it closes the application."""
-    return _InProcess(app=application, raise_app_exceptions=True)
+    return _InProcess(application)
 
 
 class _InProcess(httpx.WSGITransport):
+    def __init__(self, application: Any) -> None:
+        def called(environ: dict[str, Any], start_response: Any) -> Any:
+            # PEP 3333 wants the bytes of the path, each as a character; httpx hands over the text that they mean.
+            environ["PATH_INFO"] = environ["PATH_INFO"].encode().decode("latin-1")
+            return application(environ, start_response)
+
+        super().__init__(app=called, raise_app_exceptions=True)
+        self._application = application
+
     def close(self) -> None:
-        self.app.close()  # type: ignore[attr-defined]  # an emulator, which is more than any application
+        self._application.close()  # an emulator, which is more than any application
 
 
 # Answers ----------------------------------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ from kosmolua.replicate.catalogue import Operation, Parameter
 USER_AGENT = f"kosmolua/{__version__}"
 MAX_FILE = 100 * 1024 * 1024  # https://replicate.com/docs/reference/http#files.create
 MAX_FILENAME = 255
+MAX_TARGET = 8000  # characters of a path with its query: what RFC 9110 asks servers to take at least
 _ACCEPT = {"json": "application/json", "text": "text/plain, */*;q=0.1", "bytes": "*/*", "none": "application/json"}
 
 Headers = tuple[tuple[str, str], ...]
@@ -64,7 +65,14 @@ def _target(operation: Operation, arguments: Struct) -> str:
     for parameter in _placed(operation, "path"):
         path = path.replace(f"{{{parameter.name}}}", segment(getattr(arguments, parameter.name)))
     query = _given(_placed(operation, "query"), arguments)
-    return f"{path}?{urlencode(query, quote_via=quote, safe='')}" if query else path
+    target = f"{path}?{urlencode(query, quote_via=quote, safe='')}" if query else path
+    if len(target) > MAX_TARGET:
+        named = " and ".join(f"`{p.name}`" for p in operation.parameters if p.place in {"path", "query"})
+        raise ArgumentError(
+            f"{operation.name}: expected an address of at most {MAX_TARGET} characters, got {len(target)} - at {named}",
+            function=operation.name,
+        )
+    return target
 
 
 def _given(parameters: tuple[Parameter, ...], arguments: Struct) -> dict[str, Any]:

@@ -138,7 +138,7 @@ def suggestion(name: str, names: list[str]) -> str:
     """What stands behind an unknown name: the nearest one there is, or else what there is."""
     from difflib import get_close_matches
 
-    near = get_close_matches(name, names, n=1, cutoff=0.5)
+    near = get_close_matches(name[:100], names, n=1, cutoff=0.5)
     if near:
         return f"; did you mean `{near[0]}`?"
     more = f" and {len(names) - _MAX_NAMES} more" if len(names) > _MAX_NAMES else ""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from kosmolua.errors import EXIT_OUT_OF_MEMORY, ConfigurationError, KosmoError, ScriptError
 from kosmolua.runtime import confine
-from kosmolua.runtime.limits import MAX_FRAME, Limits, reached
+from kosmolua.runtime.limits import MAX_FRAME, Limits, fixed, reached
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,6 +36,7 @@ _LOOKS = 100 if (os.cpu_count() or 1) > 1 else 0
 _LOOK_UP = 250  # milliseconds after which a wait looks whether the run was ended meanwhile
 _MAX_UNSENT, _MAX_UNSENT_BYTES = 10_000, 4 * MAX_FRAME  # answers that a script may leave unread
 _AT_ONCE = 64  # answers that are written with one call
+_FULL = 0.8  # of the limit of memory: a script that crashed with more was out of it
 _READ = 1 << 13  # most frames are small, and reading allocates this much
 
 
@@ -66,6 +67,8 @@ class Child:
         self._killed = False
         self._last_words = b""
         self._status: int | None = None
+        self._peak = 0  # bytes of memory, once it has ended; 0 where nobody knows
+        self._bare = 0  # its memory before it had a script
         self._lock = threading.Lock()
         self._port: Port | None = None
         self._buffer = bytearray()
@@ -138,7 +141,7 @@ class Child:
             if self._status is not None:
                 return
             self._process.kill()
-            self._status, self.cpu_seconds = self._process.wait()
+            self._status, self.cpu_seconds, self._peak = self._process.wait()
         if self._port:
             self._port.pending.quiet()
         self._last_words = _drain(self._stderr)
@@ -178,6 +181,7 @@ class Child:
         if word != b"ready":
             raise ScriptError("the script's process did not start as it should", code="script_crashed")
         self.layers = [name for name in confine.LAYERS if name.encode() in layers.split(b" ")]
+        self._bare = resident_bytes(self.pid)
         missing = confine.REQUIRED.difference(self.layers)
         if self.mode == "strict" and missing:
             raise ConfigurationError(
@@ -191,10 +195,8 @@ class Child:
             return None
         size = int.from_bytes(header)
         if size > MAX_FRAME:
-            raise ScriptError(
-                f"the script handed over {size} bytes at once; at most {MAX_FRAME} are taken",
-                hint="print or return less, or in parts",
-            )
+            words = f"the script handed over {size} bytes at once; at most {MAX_FRAME} are taken"
+            raise fixed("frame", words, "print or return less, or in parts", MAX_FRAME)
         return self._read(size)
 
     def _read(self, size: int) -> bytes | None:
@@ -320,11 +322,18 @@ class Child:
             return reached("cpu", limits)
         if exit_code == EXIT_OUT_OF_MEMORY or b"not enough memory" in words or b"MemoryError" in words:
             return reached("memory", limits)
+        if exit_code == -signal.SIGSEGV and self._was_full():
+            return reached("memory", limits)
         if exit_code < 0:
             return _explain_signal(signal.Signals(-exit_code))
         line = words.decode(errors="replace").strip().rpartition("\n")[2][:500]
         text = f"the script's process ended with status {exit_code}{': ' if line else ''}{line}"
         return ScriptError(text, code="script_crashed")
+
+    def _was_full(self) -> bool:
+        """Whether it had all the memory that its script may have: LuaJIT does not survive every end of it."""
+        limit = self.limits.memory
+        return bool(limit and self._bare and self._peak > self._bare + _FULL * limit)
 
 
 class Spawned:
@@ -332,6 +341,7 @@ class Spawned:
 
     def __init__(self, boot: str, streams: Sequence[int], words: Sequence[str]) -> None:
         moves = [(os.POSIX_SPAWN_DUP2, descriptor, target) for target, descriptor in enumerate(streams)]
+        self._inherited = own_peak()  # counted as the child's own, since it begins in the host's memory
         self.pid = start_python(boot, words, moves)
 
     def kill(self) -> None:
@@ -342,10 +352,11 @@ class Spawned:
         except (ProcessLookupError, PermissionError):
             return  # it has left its group, or nobody is left in it
 
-    def wait(self) -> tuple[int, float]:
-        """Its status as the system gives it, and the seconds of CPU it took."""
+    def wait(self) -> tuple[int, float, int]:
+        """Its status as the system gives it, the seconds of CPU it took, and the most memory it had, in bytes."""
         _, status, usage = os.wait4(self.pid, 0)
-        return status, usage.ru_utime + usage.ru_stime
+        peak = usage.ru_maxrss * 1024
+        return status, usage.ru_utime + usage.ru_stime, peak if peak > self._inherited else 0
 
 
 def start_python(boot: str, words: Sequence[str], moves: Sequence[tuple[Any, ...]]) -> int:
@@ -363,6 +374,24 @@ def start_python(boot: str, words: Sequence[str], moves: Sequence[tuple[Any, ...
         file_actions=moves,
         setpgroup=0,
     )
+
+
+def resident_bytes(pid: int) -> int:
+    """The bytes of memory that a process has now, or 0 where this system does not tell it."""
+    try:
+        with open(f"/proc/{pid}/statm", "rb") as file:
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, IndexError):
+        return 0
+
+
+def own_peak() -> int:
+    """The most bytes of memory that this process had, as far as this system tells it."""
+    try:
+        with open("/proc/self/status", "rb") as file:
+            return int(file.read().partition(b"VmHWM:")[2].split()[0]) * 1024
+    except (OSError, IndexError):
+        return sys.maxsize
 
 
 def _drain(descriptor: int) -> bytes:

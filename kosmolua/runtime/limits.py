@@ -51,6 +51,11 @@ def reached(name: str, limits: Limits, where: str | None = None) -> LimitError:
     return error
 
 
+def fixed(name: str, message: str, hint: str, value: float) -> LimitError:
+    """The error for a bound that no flag raises: it protects the host."""
+    return LimitError(message, hint=hint, detail={"limit": name, "value": value})
+
+
 def silent(limits: Limits) -> LimitError:
     """The error for a child that stands still; its script is not to blame."""
     return LimitError(

@@ -30,3 +30,32 @@ def _without_giants(value: Any) -> Any:
         case list() | tuple():
             return [_without_giants(item) for item in value]
     return value
+
+
+_LENGTHS = {0xC4: 1, 0xC5: 2, 0xC6: 4, 0xD9: 1, 0xDA: 2, 0xDB: 4}  # bytes that say how long a string is
+_COUNTS = {0xDC: (2, 1), 0xDD: (4, 1), 0xDE: (2, 2), 0xDF: (4, 2)}  # and how many items, of how many values each
+_SIZES = {0xCA: 4, 0xCB: 8, 0xCC: 1, 0xCD: 2, 0xCE: 4, 0xCF: 8, 0xD0: 1, 0xD1: 2, 0xD2: 4, 0xD3: 8}
+
+
+def holds_more(data: bytes | msgspec.Raw, most: int) -> bool:
+    """Whether MessagePack says that it holds more values than that, names included; seen before any is made."""
+    data = bytes(data)
+    if len(data) <= most:
+        return False
+    at, left, seen = 0, 1, 0
+    while left and at < len(data) and seen + left <= most:
+        tag = data[at]
+        at, left, seen = at + 1, left - 1, seen + 1
+        if tag in _COUNTS:
+            width, values = _COUNTS[tag]
+            left += values * int.from_bytes(data[at : at + width])
+            at += width
+        elif tag in _LENGTHS:
+            at += _LENGTHS[tag] + int.from_bytes(data[at : at + _LENGTHS[tag]])
+        elif 0xA0 <= tag < 0xC0:  # noqa: PLR2004 - the tags are those of the format
+            at += tag - 0xA0
+        elif 0x80 <= tag < 0xA0:  # noqa: PLR2004
+            left += (tag & 15) * (2 if tag < 0x90 else 1)  # noqa: PLR2004
+        else:
+            at += _SIZES.get(tag, 0)
+    return seen + left > most

@@ -12,8 +12,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from kosmolua.errors import ScriptError
-from kosmolua.runtime.limits import MAX_FRAME
+from kosmolua.runtime.limits import MAX_FRAME, fixed
 
 if TYPE_CHECKING:
     from kosmolua.runtime.lane import Lane
@@ -118,10 +117,12 @@ class Pending:
         self.open += 1
         self._held += size
         if self.open > MAX_OPEN or self._held > MAX_HELD:
-            raise ScriptError(
+            raise fixed(
+                "requests",
                 f"the script has {self.open} requests of {self._held} bytes under way at once; "
                 f"at most {MAX_OPEN} of {MAX_HELD} bytes are taken",
-                hint="use parallel, which limits how many are under way",
+                "use parallel, which limits how many are under way",
+                MAX_OPEN,
             )
 
     def _carry_out(self, action: Callable[[], bytes], size: int) -> None:

@@ -15,13 +15,19 @@ from typing import Annotated, Any, Literal, Protocol, TypeVar
 import msgspec
 from msgspec import Meta, Raw, Struct
 
-from kosmolua.errors import CODES, KosmoError, LimitError, ScriptError
+from kosmolua.errors import CODES, ArgumentError, KosmoError, LimitError, ScriptError
 from kosmolua.runtime import marshal
-from kosmolua.runtime.limits import Limits, reached
+from kosmolua.runtime.limits import Limits, fixed, reached
 from kosmolua.runtime.pending import PATIENCE, Pending
 
 MAX_SLEEP = 366 * 24 * 3600.0
 MAX_TEXT = 1 << 16  # characters of an error's text; Lua's side cuts it far below
+MAX_STATUS = 1000
+HOSTS_OWN = frozenset({"interrupted", "script_crashed"})  # codes that no script gives an error
+MAX_LINES = 1_000_000  # times that a script may print, however little
+MAX_ARGUMENTS, MAX_RESULTS = 100_000, 1_000_000  # values; a byte on the way is up to 80 as an object of Python's
+
+_Name = Annotated[str, Meta(max_length=200)]
 
 
 class Start(Struct, kw_only=True):
@@ -51,8 +57,8 @@ class _Frame(Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
 class Call(_Frame, tag="call", frozen=True):
     id: int
     alone: bool
-    account: str
-    function: str
+    account: _Name
+    function: _Name
     arguments: Raw
 
 
@@ -143,13 +149,13 @@ class Port:
         self._lane = lane or (lambda _: "")
         self._stopped = threading.Event()
         self._limits = limits or Limits()
-        self._printed = 0
+        self._printed = self._lines = 0
         self.pending = Pending(clock)
 
     def submit(self, frame: bytes) -> bytes | None:
         """Carry out one frame. The answer is for the state; None where it expects none, or will have it later."""
         match self._checked(frame):
-            case Call() as call if call.alone:
+            case Call() as call if call.alone and self._limits.time is None:  # a limit of time waits for no call
                 return self._call(call)
             case Call() as call:
                 self.pending.call(lambda: self._call(call), len(call.arguments), self._lane(call.function))
@@ -160,7 +166,7 @@ class Port:
             case Time(id_, _):
                 return marshal.encode(("ok", id_, self._clock.time() if self._clock else time.time()))
             case Done() as done:
-                self.done = done
+                self._end(done)
         return None
 
     def take(self) -> list[bytes]:
@@ -187,6 +193,8 @@ class Port:
 
     def _call(self, call: Call) -> bytes:
         try:
+            if marshal.holds_more(call.arguments, MAX_ARGUMENTS):
+                raise ArgumentError(f"{call.function}: the arguments hold more than {MAX_ARGUMENTS} values")
             return marshal.encode(("ok", call.id, self._handler(call.function, call.account, bytes(call.arguments))))
         except LimitError:
             raise
@@ -194,11 +202,25 @@ class Port:
             return marshal.encode(("error", call.id, error.to_dict()))
 
     def _print(self, stream: Literal[1, 2], text: bytes) -> None:
+        self._lines += 1
+        if self._lines > MAX_LINES:
+            raise fixed(
+                "lines", f"the script printed {MAX_LINES} times, which is the most", "print more at once", MAX_LINES
+            )
         limit = self._limits.output
-        fits = text if limit is None else text[: limit - self._printed]
-        self._output.write(stream, fits)
-        self._printed += len(fits)
-        if len(fits) < len(text):
+        self._output.write(stream, text if limit is None else text[: max(0, limit - self._printed)])
+        self._count(len(text))
+
+    def _end(self, done: Done) -> None:
+        """What a script returns is output too."""
+        self._count(len(done.value) if done.ok else 0)
+        if marshal.holds_more(done.value, MAX_RESULTS):
+            raise fixed("results", f"the script returned more than {MAX_RESULTS} values", "return fewer", MAX_RESULTS)
+        self.done = done
+
+    def _count(self, size: int) -> None:
+        self._printed += size
+        if self._limits.output is not None and self._printed > self._limits.output:
             raise reached("output", self._limits)
 
     def _sleep(self, seconds: float, answer: bytes, *, alone: bool) -> bytes | None:
@@ -234,14 +256,14 @@ def results(done: Done) -> list[Any]:
 def error(done: Done) -> KosmoError:
     """The error a script ended with. Its code is believed as far as it decides an exit status, and no further."""
     report = _believed(_decode_report, done.value)
-    code = report.code if report.code in CODES else "script_error"
+    code = report.code if report.code in CODES and report.code not in HOSTS_OWN else "script_error"
     return ScriptError(
         report.message[:MAX_TEXT],
         code=code,
         function=_cut(report.function),
         hint=_cut(report.hint),
         detail=_cut(report.detail),
-        status=int(status) if (status := _number(report.status)) is not None else None,
+        status=int(status) if 0 < (status := _number(report.status) or 0) < MAX_STATUS else None,
         retry_after=_number(report.retry_after),
         where=_cut(report.where),
         traceback=report.traceback[:MAX_TEXT] or None,

@@ -152,23 +152,23 @@ class Forked:
         with suppress(ProcessLookupError):
             signal.pidfd_send_signal(self._descriptor, signal.SIGKILL)
 
-    def wait(self) -> tuple[int, float]:
-        """Its status as the system gives it, and the seconds of CPU it took. For once; it has been killed before."""
+    def wait(self) -> tuple[int, float, int]:
+        """As a spawned one's. For once; it has been killed before."""
         dead = select.poll()
         dead.register(self._descriptor, select.POLLIN)
         dead.poll(PATIENCE * 1000)
         try:
             self._channel.shutdown(socket.SHUT_WR)
-            status, cpu = self._channel.recv(64).split()
-            return int(status), float(cpu)
+            status, cpu, peak = self._channel.recv(64).split()
+            return int(status), float(cpu), int(peak)
         except (OSError, ValueError):
             return self._orphan()
         finally:
             self._channel.close()
             os.close(self._descriptor)
 
-    def _orphan(self) -> tuple[int, float]:
+    def _orphan(self) -> tuple[int, float, int]:
         """Who would know how it ended is gone, and took it along; where orphans become ours, it is waited for."""
         with suppress(OSError):
             os.waitid(os.P_PIDFD, self._descriptor, os.WEXITED | os.WNOHANG)
-        return signal.SIGKILL, 0.0
+        return signal.SIGKILL, 0.0, 0

@@ -5,12 +5,12 @@ A child limits itself as well, which is more exact; this holds when it no longer
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from typing import TYPE_CHECKING
 
 from kosmolua.runtime.confine import HEADROOM
+from kosmolua.runtime.isolate import resident_bytes
 from kosmolua.runtime.limits import Limits, reached, silent
 
 if TYPE_CHECKING:
@@ -86,12 +86,3 @@ def processor_seconds(pid: int) -> float:
         return time.clock_gettime(~pid << 3 | 2)  # how Linux numbers the clocks of processes
     except OSError:
         return 0.0
-
-
-def resident_bytes(pid: int) -> int:
-    """The memory of a process, or 0 where this system does not tell it."""
-    try:
-        with open(f"/proc/{pid}/statm", "rb") as file:
-            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    except (OSError, IndexError):
-        return 0

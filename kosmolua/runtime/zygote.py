@@ -2,8 +2,8 @@
 
 Started with one descriptor (3, to its host) and the host's process id. A message of the host is the three words of
 `kosmolua.runtime.worker`, with four descriptors: a channel for this run, and what becomes 0, 1 and 2. Over the channel
-go the child's process id with a descriptor of it, and once the host has closed its direction, the child's status and
-seconds of CPU. Until then the child is not waited for, so that its process id stays its own.
+go the child's process id with a descriptor of it, and once the host has closed its direction, the child's status,
+seconds of CPU and most bytes of memory. Until then the child is not waited for, so that its process id stays its own.
 
 A child holds neither the host's descriptor nor a channel: nothing that it says is read here.
 """
@@ -121,7 +121,7 @@ class Zygote:
         with suppress(ProcessLookupError, PermissionError):  # it has left its group, or nobody is left in it
             os.killpg(pid, signal.SIGKILL)
         _, status, usage = os.wait4(pid, 0)
-        _write(channel, f"{status} {usage.ru_utime + usage.ru_stime}".encode())
+        _write(channel, f"{status} {usage.ru_utime + usage.ru_stime} {usage.ru_maxrss * 1024}".encode())
         os.close(channel)
 
 

@@ -43,6 +43,30 @@ def test_what_a_script_shows(kosmo):
     assert (0, 'a\t1\ntext\n{\n  "x": [\n    1,\n    null\n  ]\n}\n', "note\n") == ran.seen
 
 
+@pytest.mark.parametrize("place", ["eval:' .. ('9'):rep(5000) .. '", "eval:0", "eval:99", "eval:x", "\\27[2J:1"])
+def test_a_place_that_a_script_made_up(kosmo, place):
+    """An error may say that it happened anywhere; it is told all the same."""
+    ran = kosmo("lua", "-e", f"error({{ message = 'made up', where = '{place}', status = 1e300 }})")
+
+    assert 1 == ran.status
+    assert "made up" in ran.err
+    assert "Traceback" not in ran.err
+
+
+def test_what_may_still_run_is_told_in_few_lines(kosmo):
+    """A run that failed names what it leaves behind, as far as a person reads; the envelope has all of it."""
+    source = """
+      local model = { model_owner = "black-forest-labs", model_name = "flux-schnell", input = { prompt = "x" } }
+      for _ = 1, 23 do integrations.replicate.create_model_prediction(model) end
+      error("left")
+    """
+    ran = kosmo("lua", "--emulate", "--json", "-e", source)
+
+    assert 20 == ran.err.count(" may still run; cancel it: ")
+    assert ran.err.endswith("kosmo: and 3 more; look: kosmo integrations:call replicate.list_predictions\n")
+    assert 23 == len(ran.json["meta"]["running"])
+
+
 def test_the_envelope(server, live):
     """With --json standard output is one envelope: output, results, and a log of the calls without their inputs."""
     server.default = Answer(body=b'{"id": "p1"}')

@@ -1,5 +1,6 @@
 """The permission prompt on a real terminal: a pseudo-terminal that is the program's controlling one."""
 
+import json
 import os
 import pty
 import select
@@ -174,3 +175,14 @@ def test_an_interrupt_at_the_question_is_a_no(terminal, server):
 
     assert 130 == screen.finish()
     assert [] == server.requests
+
+
+def test_an_envelope_cannot_draw_on_the_terminal(terminal):
+    """What acts on a terminal is escaped in JSON shown there, and the JSON says the same."""
+    screen = terminal("lua", "--json", "--eval", r'print("\27[2J\194\155\127\226\128\174") return "\194\133"')
+    screen.wait_for('"success"')
+    screen.finish()
+    envelope = json.loads(screen.screen)
+
+    assert screen.screen.replace("\r\n", "").isprintable()
+    assert ("\x1b[2J\x9b\x7f\u202e\n", "\x85") == (envelope["output"], envelope["result"])

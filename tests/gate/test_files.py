@@ -70,7 +70,7 @@ def test_what_is_outside_is_refused(files, path):
         write(files, path)
 
 
-@pytest.mark.parametrize("path", ["", "\0", "open/a\0b"])
+@pytest.mark.parametrize("path", ["", "\0", "open/a\0b", "open/" * 1_000_000], ids=["empty", "NUL", "a NUL", "endless"])
 def test_what_is_no_path(files, path):
     """A sentence, not a ValueError of the system's."""
     with pytest.raises(UsageError, match="expected the path"):

@@ -128,6 +128,13 @@ def test_a_question_cannot_draw_on_the_terminal():
     assert text.splitlines()[-1].startswith("kosmo: allow create_prediction (write) on account work\\x07? [o]nce")
 
 
+def test_a_question_fits_a_narrow_terminal():
+    """However few the columns, a long argument is cut and does not push the question away."""
+    question = Question("create_prediction", "default", "write", {"webhook_events_filter": "x" * 1_000_000})
+
+    assert len(render(question, columns=40, rows=12)) < 500
+
+
 def test_accounts_have_their_own_client(server):
     """The account named in a call is the one whose client is used, and each is connected once."""
     connected = []

@@ -138,6 +138,36 @@ end
 tests["parallel refuses a limit that is none"] = function(use)
   local task = fresh(use)
   assert(raises(task.parallel, { 1 }, print, { limit = 0 }):find("limit of 1 or more, got 0", 1, true))
+  assert(raises(task.parallel, { 1 }, print, { limit = 0 / 0 }):find("limit of 1 or more, got", 1, true))
+end
+
+tests["an item that raises where it is read fails as its function would"] = function(use)
+  local task = fresh(use)
+  local items = setmetatable({ 1, 2 }, { __index = function() error("no such item", 0) end })
+  eq("no such item", raises(task.parallel, items, function() items[2] = nil end, { limit = 1 }))
+end
+
+tests["nobody else resumes what waits for the host"] = function(use)
+  local task, ask, host = fresh(use)
+  local own, inner
+  local a = task.spawn(function()
+    own = coroutine.running()
+    inner = coroutine.create(function() return ask("inner") end)
+    return select(2, task.resume(inner))
+  end)
+  local b = task.spawn(function()
+    ask("b")
+    local why = {}
+    for i, co in ipairs({ own, inner }) do
+      local ok, message = task.resume(co, { "forged" })
+      why[i] = tostring(ok) .. " " .. message
+    end
+    return table.concat(why, "; ")
+  end)
+  newest(host)
+  local refusal = "false cannot resume a coroutine that waits for its host, or a task"
+  eq(refusal .. "; " .. refusal, b:await())
+  eq("inner", a:await())
 end
 
 tests["parallel in parallel"] = function(use)

@@ -208,6 +208,22 @@ def test_chunked_answers(client, server):
     assert {"a": [1]} == send(client, "get_account", {}).data
 
 
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("get_prediction", {"prediction_id": "x" * 100_000}),
+        ("get_prediction", {"prediction_id": "é" * 2_000}),
+        ("list_predictions", {"cursor": "x" * 100_000}),
+    ],
+)
+def test_an_address_has_a_length(client, server, name, arguments):
+    """What no server takes is refused before sending, as it counts once it is encoded."""
+    with pytest.raises(ArgumentError, match="an address of at most 8000 characters"):
+        send(client, name, arguments)
+
+    assert [] == server.requests
+
+
 @given(st.text(min_size=1))
 def test_a_segment_is_one_segment(text):
     """Whatever an identifier holds, it is one segment of the path and reads back as itself."""

@@ -2,6 +2,8 @@
 
 import os
 import platform
+import time
+from pathlib import Path
 
 import pytest
 
@@ -57,3 +59,30 @@ def serve(child, host):
     with Watchdog(child.limits, port, child):
         child.run(START, port)
     return port
+
+
+def memory_of(pid):
+    pieces = []
+    with open(f"/proc/{pid}/maps") as maps, open(f"/proc/{pid}/mem", "rb", buffering=0) as memory:
+        for line in maps:
+            begin, end = (int(part, 16) for part in line.split()[0].split("-"))
+            try:
+                memory.seek(begin)
+                pieces.append(memory.read(end - begin))
+            except (OSError, OverflowError):
+                continue  # not to be read: the vDSO's neighbours
+    return b"".join(pieces)
+
+
+def gone(pid, patience=2.0):
+    """Whether a process ends; one that nobody has waited for counts as ended."""
+    deadline = time.monotonic() + patience
+    while time.monotonic() < deadline:
+        try:
+            state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        except OSError:
+            return True
+        if state in "ZX":
+            return True
+        time.sleep(0.01)
+    return False

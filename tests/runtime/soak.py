@@ -1,7 +1,9 @@
 """Runs script after script in one process, and shows that nothing is left of them: no memory, descriptor, process
 or thread.
 
-    python tests/runtime/soak.py [--runs N]
+    python tests/runtime/soak.py [--runs N] [--prepared] [--isolation standard|strict|none]
+
+With ``--prepared`` each child is forked from a process that is kept ready; ``none`` is what both are measured against.
 """
 
 # ruff: noqa: T201 - figures are printed
@@ -12,6 +14,7 @@ import threading
 import time
 
 from kosmolua.runtime.limits import Limits
+from kosmolua.runtime.prepared import Prepared
 from kosmolua.runtime.run import Script, run
 
 # One in twenty each: an error, a limit, a crash of the process. A limit of CPU time would make this a long wait.
@@ -31,7 +34,7 @@ class Sink:
         pass
 
 
-def once(number):
+def once(number, isolation, prepared):
     source = KINDS[number % len(KINDS)]
 
     def handler(function, account, arguments):
@@ -40,9 +43,8 @@ def once(number):
         return {"number": number, "list": [1, 2, 3]}
 
     try:
-        return run(
-            Script(source=source, name="soak", functions=[("echo",), ("crash",)]), handler, Sink(), limits=LIMITS
-        )
+        script = Script(source=source, name="soak", functions=[("echo",), ("crash",)])
+        return run(script, handler, Sink(), limits=LIMITS, isolation=isolation, child=prepared)
     except RuntimeError:
         return None
 
@@ -64,15 +66,23 @@ def figures():
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--runs", type=int, default=10_000)
-    count = parser.parse_args().runs
-    began = time.perf_counter()
-    for number in range(count):
-        once(number)
+    parser.add_argument("--prepared", action="store_true")
+    parser.add_argument("--isolation", choices=("standard", "strict", "none"), default="standard")
+    chosen = parser.parse_args()
+    prepared = Prepared() if chosen.prepared else None
+    took = 0.0
+    for number in range(chosen.runs):
+        began = time.perf_counter()
+        once(number, chosen.isolation, prepared)
+        took += time.perf_counter() - began
         if number in (0, SETTLED) or (number + 1) % 2000 == 0:
             gc.collect()
             time.sleep(0.2)  # the last watchdog's thread ends by itself
             print(number + 1, figures(), flush=True)
-    print(f"{(time.perf_counter() - began) / count * 1000:.1f} ms a run")
+    if prepared:
+        prepared.close()
+        print("closed", figures())
+    print(f"{took / chosen.runs * 1000:.1f} ms a run")
 
 
 if __name__ == "__main__":

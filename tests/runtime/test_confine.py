@@ -4,11 +4,10 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
-from confined import by_superuser, child_for, layers, needs, on_x86_64, serve
+from confined import by_superuser, child_for, gone, layers, memory_of, needs, on_x86_64, serve
 
 from kosmolua.errors import ConfigurationError, ScriptError
 from kosmolua.runtime import confine, marshal
@@ -220,19 +219,6 @@ def test_a_secret_of_the_host_is_not_in_the_child(host, monkeypatch):
     assert b"MarkedToken" not in seen["memory"]
 
 
-def memory_of(pid):
-    pieces = []
-    with open(f"/proc/{pid}/maps") as maps, open(f"/proc/{pid}/mem", "rb", buffering=0) as memory:
-        for line in maps:
-            begin, end = (int(part, 16) for part in line.split()[0].split("-"))
-            try:
-                memory.seek(begin)
-                pieces.append(memory.read(end - begin))
-            except (OSError, OverflowError):
-                continue  # not to be read: the vDSO's neighbours
-    return b"".join(pieces)
-
-
 def test_the_host_hides_itself(host):
     """Before a script is handed over, the host's memory is closed to other processes of the same user."""
     code = (
@@ -311,17 +297,3 @@ def test_a_killed_host_leaves_no_child(source, stopped):
     host.stdout.close()
 
     assert gone(child)
-
-
-def gone(pid, patience=2.0):
-    """Whether a process ends; one that nobody has waited for counts as ended."""
-    deadline = time.monotonic() + patience
-    while time.monotonic() < deadline:
-        try:
-            state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-        except OSError:
-            return True
-        if state in "ZX":
-            return True
-        time.sleep(0.01)
-    return False

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kosmolua.errors import KosmoError, LimitError, ScriptError
+from kosmolua.runtime import marshal
 from kosmolua.runtime import port as port_
 from kosmolua.runtime.isolate import Child
 from kosmolua.runtime.limits import MAX_FRAME, Limits
@@ -132,7 +133,7 @@ def test_real_children_that_speak_nonsense(host):
 )
 def test_frames_cut_and_stretched(host, code, words):
     """A length that is not true is met with words, and costs no memory."""
-    with pytest.raises(ScriptError, match=words):
+    with pytest.raises(KosmoError, match=words):
         serve(child_for(code), host)
 
 
@@ -141,6 +142,59 @@ def test_one_that_asks_and_never_reads(host):
     ask = "while True: send(bytes.fromhex('93a474696d6501c3'))"
     with pytest.raises(ScriptError, match="asks and does not listen"):
         serve(child_for(ask, limits=Limits(cpu=None)), host)
+
+
+def test_values_by_the_million(host):
+    """A byte may become an object of eighty: what holds too many values is refused before one of them is made."""
+    many = b"\xdd\x01\x00\x00\x00" + b"\x80" * (1 << 24)
+    call = b"\x96\xa4call\x01\xc3\xa0\xa4echo"
+    answer = msgspec.msgpack.decode(Port(host, host).submit(call + b"\x81\xa1x" + many))
+    with pytest.raises(LimitError, match="returned more than") as caught:
+        Port(host, host, limits=Limits(output=None)).submit(DONE % many)
+
+    assert ["error", "invalid_arguments", []] == [answer[0], answer[2]["code"], host.calls]
+    assert {"limit": "results", "value": port_.MAX_RESULTS} == caught.value.detail
+
+
+@given(plain, st.integers(0, 30))
+def test_values_are_counted(value, most):
+    """Names count as values; one fewer than there are is too few."""
+    data, count = msgspec.msgpack.encode(value), counted(value)
+
+    assert (len(data) > most and count > most) == marshal.holds_more(data, most)
+
+
+def counted(value):
+    if isinstance(value, list):
+        return 1 + sum(map(counted, value))
+    if isinstance(value, dict):
+        return 1 + sum(1 + counted(item) for item in value.values())
+    return 1
+
+
+@pytest.mark.parametrize("place", [3, 4], ids=["account", "function"])
+def test_names_have_a_length(host, place):
+    """No name is so long that looking for what was meant by it would keep the host."""
+    call = ["call", 1, True, "", "echo", {}]
+    call[place] = "x" * 201
+    with pytest.raises(ScriptError, match="a frame that is none"):
+        Port(host, host).submit(msgspec.msgpack.encode(call))
+
+
+def test_a_flood_of_nothing(host):
+    """Printing nothing is counted too."""
+    port = Port(host, host)
+    port._lines = port_.MAX_LINES
+    with pytest.raises(LimitError, match="printed 1000000 times"):
+        port.submit(msgspec.msgpack.encode(["print", 1, b""]))
+
+
+def test_results_are_output(host):
+    """What a script returns counts as what it prints does."""
+    script = Script(source=b"print(('x'):rep(600)) return ('x'):rep(600)", name="x")
+    result = run(script, host, host, limits=Limits(output=1_000))
+
+    assert {"limit": "output", "value": 1_000} == result.error.detail
 
 
 def test_a_flood_of_output(host):
@@ -186,7 +240,7 @@ def test_a_host_goes_on_after_hostile_children(host):
     """Runs that follow are as if nothing had been: no descriptor, no process, no state is left of the others."""
     before = set(os.listdir("/proc/self/fd"))
     for code in ("send(b'\\xc1')", "os.write(1, b'\\xff' * 8)", "os.kill(host, 0)"):
-        with pytest.raises(ScriptError):
+        with pytest.raises(KosmoError):
             serve(child_for(code), host)
     result = run(Script(source=b"return 1", name="x"), host, host)
 

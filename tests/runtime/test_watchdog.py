@@ -13,6 +13,7 @@ from kosmolua.errors import LimitError, ScriptError
 from kosmolua.runtime import marshal
 from kosmolua.runtime.isolate import Child
 from kosmolua.runtime.limits import Limits
+from kosmolua.runtime.pending import PATIENCE
 from kosmolua.runtime.port import Port, Start
 from kosmolua.runtime.run import Script, run
 from kosmolua.runtime.watchdog import Watchdog
@@ -89,6 +90,19 @@ def test_wall_time_while_a_call_is_pending(host):
     thread.join()
 
     assert seen[0] < 0.3 + LATE
+
+
+def test_a_run_waits_for_no_call_beyond_its_time(isolation):
+    """A call that the script alone waits for is given a while to end, and no more."""
+    over, limits = threading.Event(), Limits(time=0.2)
+    script = Script(source=b"integrations.replicate.echo{}", name="x", functions=[("echo",)])
+    began = time.monotonic()
+    result = run(script, lambda *_: over.wait(60), None, limits=limits, isolation=isolation)
+    took = time.monotonic() - began
+    over.set()
+
+    assert {"limit": "time", "value": 0.2} == result.error.detail
+    assert took < 0.2 + PATIENCE + LATE
 
 
 def alive(pid):

@@ -1,0 +1,399 @@
+"""Children that are forked from a prepared process: the same as others, sooner there, and gone as surely."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import msgspec
+import pytest
+from confined import by_superuser, gone, layers, memory_of, needs
+from test_confine import ATTACKS
+
+from kosmolua.errors import KosmoError, ScriptError
+from kosmolua.runtime import marshal
+from kosmolua.runtime.isolate import Child
+from kosmolua.runtime.limits import Limits
+from kosmolua.runtime.port import Port, Start
+from kosmolua.runtime.prepared import Forked, Prepared
+from kosmolua.runtime.run import Script, run
+from kosmolua.runtime.watchdog import Watchdog
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere there is no prepared process")
+
+# Python in the forked child, confined as one that runs a script: its first frame is a program.
+BOOT = """
+import sys
+sys.path += sys.argv[1].split(':')
+import _socket, _thread, ctypes, mmap, os, posix, resource, signal, struct, time
+from kosmolua.runtime import zygote
+libc = ctypes.CDLL(None, use_errno=True)
+host, parent = int(sys.argv[-1]), os.getpid()
+def refused(answer):
+    if answer < 0: raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+def run(*_):
+    exec(os.read(0, int.from_bytes(os.read(0, 4))), globals())
+    raise SystemExit('it was not refused')
+zygote.main(run)
+"""
+# The real main program, whose child tells what it has imported instead of running a script.
+TELLING = """
+import sys
+sys.path += sys.argv[1].split(':')
+from kosmolua.runtime import zygote
+import os
+def run(*_):
+    names = ' '.join(sys.modules).encode()
+    frame = bytes.fromhex('93a57072696e7401c5') + len(names).to_bytes(2) + names
+    os.write(1, len(frame).to_bytes(4) + frame)
+zygote.main(run)
+"""
+
+
+@pytest.fixture(scope="module")
+def prepared():
+    with Prepared() as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def breaking():
+    with Prepared(boot=BOOT) as made:
+        yield made
+
+
+def script(source, name="x"):
+    return Script(source=source.encode(), name=name, functions=[("echo",), ("fail",)])
+
+
+def attempt(prepared, host, code, mode="standard", limits=None):
+    """Run a program in a forked child to its end; raises how it died."""
+    limits = limits or Limits(cpu=5.0)
+    child = Child(limits, mode, prepared=prepared)
+    assert isinstance(child._process, Forked)
+    port = Port(host, host, limits=limits)
+    with Watchdog(limits, port, child):
+        child.run(code.encode(), port)
+
+
+SCRIPTS = {
+    "values": "return 1, 'two', { 3, { four = json.null } }, json.array({})",
+    "output": "print('printed') log('logged') return args[1]",
+    "call": "return integrations.replicate.echo{ a = { 1, 2 } }",
+    "tasks": "return parallel({ 1, 2, 3 }, function(n) return n, integrations.replicate.echo{ n = n } end)",
+    "error": "local function f() error('it failed') end\nf()",
+    "failure": "integrations.replicate.fail{}",
+    "syntax": "return return",
+    "cpu": "while true do end",
+    "memory": "local t = {} while true do t[#t + 1] = {} end",
+    "output limit": "while true do print(('x'):rep(1000)) end",
+    "crash": "local function f() return coroutine.wrap(f)() end f()",
+    "clock": "return os.date('%c', 0), type(os.clock()), math.random() < 1",
+}
+
+
+@pytest.mark.parametrize("mode", ["standard", "strict"])
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_a_forked_child_runs_as_a_spawned_one(prepared, host, name, mode):
+    """The same results, errors, limits and layers, whichever way the child came to be."""
+    if mode == "strict" and any(layers[layer] is not True for layer in ("landlock", "seccomp")):
+        pytest.skip("strict needs Landlock and seccomp")
+    limits = Limits(cpu=0.2, memory=16 << 20, output=10_000)
+
+    def told(prepared):
+        host.printed, host.calls = b"", []
+        result = run(script(SCRIPTS[name]), host, host, limits=limits, isolation=mode, child=prepared)
+        error = result.error and result.error.to_dict()
+        return (
+            result.results,
+            error,
+            result.isolation,
+            result.engine,
+            host.printed[:10_000],
+            sorted(map(repr, host.calls)),
+        )
+
+    assert told(None) == told(prepared)
+
+
+@pytest.mark.parametrize("mebibytes", [12, 16, 20, 24, 28, 32])
+def test_a_crash_at_the_end_of_memory_is_told_as_that(prepared, host, mebibytes):
+    """The engine does not survive every end of its memory; the run's error is the limit all the same."""
+    source = (
+        "local t = {} pcall(function() while true do t[#t + 1] = ('x'):rep(10) .. #t end end) error({ message = 'm' })"
+    )
+    limits = Limits(memory=mebibytes << 20)
+    result = run(script(source), host, host, limits=limits, child=prepared)
+
+    assert {"limit": "memory", "value": mebibytes << 20} == result.error.detail
+
+
+def test_children_are_forked(prepared, host):
+    """Not started: each is a child of the prepared process, and no two are one."""
+    pids = []
+    for _ in range(3):
+        child = Child(Limits(), prepared=prepared)
+        pids.append(child.pid)
+        parent = Path(f"/proc/{child.pid}/stat").read_text().rpartition(")")[2].split()[1]
+        child.close()
+
+        assert isinstance(child._process, Forked)
+        assert prepared._process._pid == int(parent)
+    assert 3 == len(set(pids))
+
+
+def test_runs_do_not_meet(prepared, host):
+    """A script finds nothing of the one before, and no sequence of random numbers that another saw."""
+    run(script("shared = 1 string.rep = nil rawset(json, 'shared', 1)"), host, host, child=prepared)
+    result = run(script("return shared == nil, ('x'):rep(2), json.shared == nil"), host, host, child=prepared)
+
+    assert [True, "xx", True] == result.results
+
+
+def test_many_at_once(prepared):
+    """Any thread may ask, and each gets the answers of its own run."""
+
+    def one(number):
+        class Host:
+            printed = b""
+
+            def write(self, stream, text):
+                self.printed += text
+
+            def __call__(self, function, account, arguments):
+                return {"number": number, "given": msgspec.msgpack.decode(arguments)["n"]}
+
+        host = Host()
+        source = f"print({number}) local a = integrations.replicate.echo{{ n = {number} }} return a.number, a.given"
+        return run(script(source), host, host, child=prepared).results, host.printed
+
+    with ThreadPoolExecutor(12) as threads:
+        found = list(threads.map(one, range(120)))
+
+    assert [([n, n], f"{n}\n".encode()) for n in range(120)] == found
+
+
+def test_nothing_stays_behind(host):
+    """After good, failed, killed and unused children and the end of the process there is nothing more than before."""
+    before, threads = set(os.listdir("/proc/self/fd")), threading.active_count()
+    with Prepared() as prepared:
+        for source in ("return 1", "error('x')", "while true do end", "print(('x'):rep(9999))"):
+            run(script(source), host, host, limits=Limits(cpu=0.1, output=1_000), child=prepared)
+        Child(Limits(), prepared=prepared).close()
+        pid = prepared._process._pid
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text()
+    deadline = time.monotonic() + 2
+    while threading.active_count() > threads and time.monotonic() < deadline:
+        time.sleep(0.01)
+
+    assert "" == children
+    assert before == set(os.listdir("/proc/self/fd"))
+    assert threads == threading.active_count()
+    assert not Path(f"/proc/{pid}").exists()
+
+
+def test_a_process_that_died_is_replaced(host):
+    """Between two runs nobody notices."""
+    with Prepared() as prepared:
+        run(script("return 1"), host, host, child=prepared)
+        first = prepared._process._pid
+        os.kill(first, signal.SIGKILL)
+        result = run(script("return 2"), host, host, child=prepared)
+
+        assert [2] == result.results
+        assert first != prepared._process._pid
+        assert gone(first)
+
+
+def test_a_process_that_dies_takes_its_children_along(host):
+    """Runs that are under way end with a reason, and the next run is as if nothing had been."""
+    with Prepared() as prepared:
+        child = Child(Limits(), prepared=prepared)
+        killer = lambda *_: os.kill(prepared._process._pid, signal.SIGKILL)  # noqa: E731 - the handler of one call
+        result = run(script("integrations.replicate.echo{} sleep(60)"), killer, host, limits=child.limits, child=child)
+        again = run(script("return 1"), host, host, child=prepared)
+
+        assert "script_crashed" == result.error.code
+        assert gone(child.pid)
+        assert [1] == again.results
+
+
+def test_a_process_that_never_starts(host):
+    """Where it dies at once, children are started the plain way."""
+    with Prepared(boot="raise SystemExit(1)") as prepared:
+        result = run(script("return 1"), host, host, child=prepared)
+
+    assert [1] == result.results
+
+
+def test_closing_ends_runs_that_are_under_way(host):
+    """And a closed one forks no more, but hinders no run."""
+    prepared = Prepared()
+    child = Child(Limits(), prepared=prepared)
+    result = run(
+        script("integrations.replicate.echo{} sleep(60)"), lambda *_: prepared.close(), host, limits=child.limits,
+        child=child,
+    )  # fmt: skip
+    after = run(script("return 1"), host, host, child=prepared)
+
+    assert "script_crashed" == result.error.code
+    assert gone(child.pid)
+    assert [1] == after.results
+    assert prepared.fork((), ()) is None
+
+
+def test_the_end_comes_in_time(prepared, host):
+    """A forked child is killed within half a second of its limit, and counted for what it took."""
+    began = time.monotonic()
+    wall = run(script("while true do end"), host, host, limits=Limits(time=0.3), child=prepared)
+    took = time.monotonic() - began
+    cpu = run(script("while true do end"), host, host, limits=Limits(cpu=0.3), child=prepared)
+
+    assert [{"limit": "time", "value": 0.3}, {"limit": "cpu", "value": 0.3}] == [wall.error.detail, cpu.error.detail]
+    assert 0.3 <= took < 0.8
+    assert 0.25 <= cpu.cpu < 0.8
+
+
+HOST = """
+import sys
+from kosmolua.runtime.limits import Limits
+from kosmolua.runtime.prepared import Prepared
+from kosmolua.runtime.isolate import Child
+from kosmolua.runtime.run import Script, run
+prepared = Prepared()
+child = Child(Limits(None, None, None, None, None), prepared=prepared)
+class Output:
+    def write(self, stream, text): print(child.pid, prepared._process._pid, flush=True)
+run(Script(source=sys.argv[1].encode(), name="x"), None, Output(), limits=child.limits, child=child)
+"""
+
+
+@pytest.mark.parametrize("source", ["print(1) while true do end", "print(1) sleep(1000)"], ids=["computes", "waits"])
+@pytest.mark.parametrize("stopped", [False, True], ids=["running", "stopped"])
+def test_a_killed_host_leaves_nothing(source, stopped):
+    """SIGKILL to the host ends the prepared process and its children, whatever they were doing."""
+    host = subprocess.Popen([sys.executable, "-c", HOST, source], stdout=subprocess.PIPE, text=True)
+    child, process = map(int, host.stdout.readline().split())
+    if stopped:
+        os.kill(child, signal.SIGSTOP)
+        os.kill(process, signal.SIGSTOP)
+    host.kill()
+    host.wait()
+    host.stdout.close()
+
+    assert gone(process)
+    assert gone(child)
+
+
+# What is in it, and what it can do -------------------------------------------------------------------------------
+
+
+@by_superuser
+@pytest.mark.parametrize("mode", ["standard", "strict"])
+def test_no_secret_of_the_host_is_in_it(host, monkeypatch, mode):
+    """The whole memory of child and process, read in a run, has no byte of the token, nor the environment."""
+    if mode == "strict" and any(layers[layer] is not True for layer in ("landlock", "seccomp")):
+        pytest.skip("strict needs Landlock and seccomp")
+    with Prepared() as prepared:
+        run(script(""), host, host, child=prepared)
+        monkeypatch.setenv("REPLICATE_API_KEY", "r8_MarkedTokenOfTheHost")
+        child = Child(Limits(), mode, prepared=prepared)
+        pids = (child.pid, prepared._process._pid)
+        seen = {}
+
+        def handler(*_):
+            for pid in pids:
+                seen[pid] = memory_of(pid)
+            seen["environment"] = [Path(f"/proc/{pid}/environ").read_bytes() for pid in pids]
+            seen["descriptors"] = sorted(os.listdir(f"/proc/{child.pid}/fd"))
+            return {}
+
+        source = b"local here = 'MarkedTextOfTheScript' integrations.replicate.echo{} return here"
+        start = Start(source=source, name=b"x", provider="replicate", functions=[("echo",)])
+        child.run(marshal.encode(start), Port(handler, host))
+
+    assert [True, False] == [b"MarkedTextOfTheScript" in seen[pid] for pid in pids]
+    assert [False, False] == [b"MarkedToken" in seen[pid] for pid in pids]
+    assert {b"LC_ALL=C.UTF-8", b"TZ=UTC0"} == set(b"\0".join(seen["environment"]).split(b"\0")) - {b""}
+    assert ["0", "1", "2"] == seen["descriptors"]
+
+
+def test_what_a_forked_child_has_imported(host):
+    """No client, no keyring, no gate. `_socket`, with which its parent passes descriptors, is code that seccomp makes
+    useless: whoever gets to call it could call the kernel as well.
+    """
+    with Prepared(boot=TELLING) as prepared, pytest.raises(ScriptError, match="ended with status 0"):
+        attempt(prepared, host, "")
+    loaded = set(host.printed.decode().split())
+
+    forbidden = {
+        "httpx",
+        "httpcore",
+        "ssl",
+        "_ssl",
+        "socket",
+        "keyring",
+        "msgspec",
+        "http",
+        "urllib",
+        "pickle",
+        "subprocess",
+    }
+    assert not forbidden & loaded
+    assert {
+        "kosmolua", "kosmolua.errors", "kosmolua.runtime", "kosmolua.runtime.confine", "kosmolua.runtime.state",
+        "kosmolua.runtime.worker", "kosmolua.runtime.zygote",
+    } == {name for name in loaded if name.startswith("kosmolua")}  # fmt: skip
+
+
+ON_ITS_PARENT = {
+    "kill the process": "os.kill(parent, 0)",
+    "read its memory": "os.open(f'/proc/{parent}/mem', os.O_RDONLY)",
+    "ptrace it": "refused(libc.ptrace(0x4206, parent, 0, 0))",
+    "its socket": "_socket.socket(fileno=3).send(b'0 0 standard')",
+    "a message to it": "os.write(3, b'0 0 standard')",
+}
+
+
+@needs("seccomp")
+@pytest.mark.parametrize("mode", ["standard", "strict"])
+@pytest.mark.parametrize("code", [*ATTACKS.values(), *ON_ITS_PARENT.values()], ids=[*ATTACKS, *ON_ITS_PARENT])
+def test_what_is_not_needed_ends_the_child(breaking, host, code, mode):
+    """Native code in a forked child can do no more than in another, to its host or to the process it came from."""
+    if layers["landlock"] is not True and mode == "strict":
+        pytest.skip(f"strict needs Landlock; {layers['landlock']}")
+    with pytest.raises(ScriptError, match="forbidden system call") as caught:
+        attempt(breaking, host, code, mode)
+
+    assert "script_crashed" == caught.value.code
+
+
+def test_the_process_serves_on_after_attacks(breaking, host):
+    """Whatever its children did, it is the same process and forks the next."""
+    attempt_quietly(breaking, host, "os.kill(os.getpid(), 9)")
+    before = breaking._process._pid
+    for code in ("os.kill(parent, 9)", "os.write(1, b'\\xff' * 8)", "os._exit(7)", "1 / 0", "while True: pass"):
+        attempt_quietly(breaking, host, code)
+
+    assert before == breaking._process._pid
+    with pytest.raises(ScriptError, match="it was not refused"):
+        attempt(breaking, host, "pass")
+
+
+def attempt_quietly(prepared, host, code):
+    with pytest.raises(KosmoError):
+        attempt(prepared, host, code, limits=Limits(cpu=0.1))
+
+
+def test_the_process_is_confined_itself(prepared, host):
+    """It gains no privileges, and its group is its own."""
+    run(script(""), host, host, child=prepared)
+    pid = prepared._process._pid
+    status = Path(f"/proc/{pid}/status").read_text()
+
+    assert "NoNewPrivs:\t1" in status
+    assert pid == os.getpgid(pid)

@@ -1,0 +1,1 @@
+return integrations.replicate['../work'].get_account{}

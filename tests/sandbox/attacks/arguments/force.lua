@@ -1,0 +1,1 @@
+integrations.replicate.get_account{ force = true }

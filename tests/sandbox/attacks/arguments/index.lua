@@ -1,0 +1,1 @@
+integrations.replicate.get_prediction(setmetatable({}, { __index = function() return 'x' end }))

@@ -1,0 +1,8 @@
+-- Says one thing when it is looked at first, and another the next time.
+local looks = 0
+local proxy = setmetatable({}, { __index = function()
+  looks = looks + 1
+  return looks == 1 and 'harmless' or '../account'
+end })
+local ok, e = pcall(integrations.replicate.get_prediction, proxy)
+error(looks .. ' looks: ' .. e.message)

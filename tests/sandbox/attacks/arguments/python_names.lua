@@ -1,0 +1,1 @@
+return integrations.replicate.__class__

@@ -1,0 +1,1 @@
+integrations.replicate.create_prediction{ version = 'v', input = { [{}] = 1 } }

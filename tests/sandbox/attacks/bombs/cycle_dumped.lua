@@ -1,0 +1,4 @@
+local t = {}
+t.t = t
+dump(t)
+error('dumped')

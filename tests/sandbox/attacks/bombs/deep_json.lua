@@ -1,0 +1,1 @@
+return json.decode(('['):rep(1e6))

@@ -1,0 +1,4 @@
+local function f()
+  table.sort({ 1, 2, 3 }, f)
+end
+f()

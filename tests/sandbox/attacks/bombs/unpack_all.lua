@@ -1,0 +1,1 @@
+return unpack({}, 0, 2 ^ 31 - 1)

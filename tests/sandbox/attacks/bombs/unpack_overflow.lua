@@ -1,0 +1,1 @@
+return select('#', unpack({}, -2 ^ 31, 2 ^ 31 - 1))

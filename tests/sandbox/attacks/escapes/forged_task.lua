@@ -1,0 +1,2 @@
+local task = spawn(print)
+task.await({ state = 'done', values = { 1 } })

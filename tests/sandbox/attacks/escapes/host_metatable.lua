@@ -1,0 +1,1 @@
+getmetatable(integrations.replicate).__index = function() end

@@ -1,0 +1,1 @@
+setmetatable(integrations.replicate, {})

@@ -1,0 +1,2 @@
+jit.off()
+jit.util.funcbc(print, 1)

@@ -1,0 +1,2 @@
+local p = newproxy(true)
+getmetatable(p).__gc = function() while true do end end

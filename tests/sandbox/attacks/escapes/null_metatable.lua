@@ -1,0 +1,1 @@
+json.null.field = 1

@@ -1,0 +1,1 @@
+return os.getenv('REPLICATE_API_KEY')

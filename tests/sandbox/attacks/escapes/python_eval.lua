@@ -1,0 +1,1 @@
+return python.eval('__import__("os").environ')

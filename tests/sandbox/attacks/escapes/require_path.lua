@@ -1,0 +1,2 @@
+package = { path = '/etc/?', cpath = '/lib/?.so' }
+return require('passwd')

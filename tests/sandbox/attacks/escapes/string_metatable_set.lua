@@ -1,0 +1,2 @@
+setmetatable(getmetatable('') or {}, { __index = 1 })
+return ('x'):nope()

@@ -1,0 +1,1 @@
+setmetatable(spawn(function() end), {})

@@ -1,0 +1,1 @@
+integrations.replicate.create_file{ path = { 'secret.txt' } }

@@ -1,0 +1,2 @@
+-- flags: --allow-read .
+require('module\0')

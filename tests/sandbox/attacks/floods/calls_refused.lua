@@ -1,0 +1,1 @@
+while true do pcall(integrations.replicate.get_prediction, { nope = 1 }) end

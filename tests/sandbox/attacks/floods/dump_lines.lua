@@ -1,0 +1,1 @@
+while true do dump({ 1, 2, 3 }) end

@@ -1,0 +1,1 @@
+return integrations.replicate[('x'):rep(5e6)]

@@ -1,0 +1,1 @@
+while true do print(('x'):rep(50000)) end

@@ -1,0 +1,2 @@
+-- flags: --output-limit 2K
+while true do print() end

@@ -1,0 +1,1 @@
+return integrations[('x'):rep(5e6)]

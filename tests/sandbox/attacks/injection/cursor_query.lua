@@ -1,0 +1,1 @@
+integrations.replicate.list_predictions{ cursor = 'x&limit=1#' }

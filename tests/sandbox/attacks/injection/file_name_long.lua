@@ -1,0 +1,1 @@
+integrations.replicate.create_file{ content = 'x', filename = ('a'):rep(300) }

@@ -1,0 +1,1 @@
+integrations.replicate.get_model{ model_owner = '..', model_name = 'account' }

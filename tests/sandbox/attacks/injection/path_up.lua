@@ -1,0 +1,1 @@
+integrations.replicate.get_prediction{ prediction_id = '..' }

@@ -1,0 +1,1 @@
+integrations.replicate.create_prediction{ version = 'v', input = {}, prefer = 'wait=5\r\nX-Evil: 1' }

@@ -1,0 +1,1 @@
+integrations.replicate.list_predictions{ cursor = ('x'):rep(1e5) }

@@ -1,0 +1,2 @@
+rawset(json.null, 'x', 1)
+error(json.encode({ json.null }))

@@ -1,0 +1,3 @@
+math.floor = function() return 7 end
+math.huge = 0
+integrations.replicate.get_prediction{ prediction_id = 1.5 }

@@ -1,0 +1,2 @@
+pairs, ipairs, next = nil, nil, nil
+error(integrations.replicate.get_account{}.type)

@@ -1,0 +1,4 @@
+local before = print
+function print() before('forged') end
+_G.print('x')
+error('still here')

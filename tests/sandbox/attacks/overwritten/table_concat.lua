@@ -1,0 +1,3 @@
+table.concat = function() return 'forged' end
+print('a', 'b')
+error('printed')

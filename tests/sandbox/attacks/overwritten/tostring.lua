@@ -1,0 +1,3 @@
+function tostring() return 'forged' end
+print({} ~= nil, 1)
+error('printed')

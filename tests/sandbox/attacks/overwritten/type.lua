@@ -1,0 +1,2 @@
+function type() return 'string' end
+error(integrations.replicate.get_account{}.type)

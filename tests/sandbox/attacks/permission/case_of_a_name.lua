@@ -1,0 +1,2 @@
+-- flags: --write deny
+return integrations.replicate.Create_Prediction

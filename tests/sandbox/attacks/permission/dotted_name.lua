@@ -1,0 +1,1 @@
+return integrations.replicate['replicate.get_account'] or integrations['replicate.get_account']

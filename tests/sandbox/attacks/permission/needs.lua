@@ -1,0 +1,3 @@
+--@ needs: get_account
+integrations.replicate.get_account{}
+integrations.replicate.list_predictions{}

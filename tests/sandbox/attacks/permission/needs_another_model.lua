@@ -1,0 +1,4 @@
+--@ models: stability-ai/*
+integrations.replicate.create_model_prediction{
+  model_owner = 'black-forest-labs', model_name = 'flux-schnell', input = { prompt = 'x' },
+}

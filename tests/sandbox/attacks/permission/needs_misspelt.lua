@@ -1,0 +1,2 @@
+--@ need: get_account
+return 1

@@ -1,0 +1,2 @@
+--@ models: stability-ai/*
+integrations.replicate.create_prediction{ version = 'v', input = {} }

@@ -1,0 +1,3 @@
+--@ needs: get_account
+--@ needs: *
+return 1

@@ -1,0 +1,2 @@
+-- flags: --read deny
+integrations.replicate.get_account{}

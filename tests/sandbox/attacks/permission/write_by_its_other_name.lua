@@ -1,0 +1,2 @@
+-- flags: --write deny
+integrations.replicate.replicate_create_prediction{ version = 'v', input = {} }

@@ -1,0 +1,2 @@
+-- flags: --write deny
+integrations.replicate.create_prediction{ version = 'v', input = {} }

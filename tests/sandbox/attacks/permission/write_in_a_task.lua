@@ -1,0 +1,2 @@
+-- flags: --write deny
+spawn(function() integrations.replicate.create_prediction{ version = 'v', input = {} } end):await()

@@ -1,0 +1,2 @@
+-- flags: --write ask
+integrations.replicate.create_prediction{ version = 'v', input = {} }

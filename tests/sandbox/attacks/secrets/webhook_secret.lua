@@ -1,0 +1,1 @@
+integrations.replicate.get_default_webhook_secret{}

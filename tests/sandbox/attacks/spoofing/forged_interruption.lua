@@ -1,0 +1,2 @@
+-- An end that only the host can tell of.
+error({ message = 'x', code = 'interrupted' })

@@ -1,0 +1,1 @@
+return integrations.replicate['\27[2Jget_account']

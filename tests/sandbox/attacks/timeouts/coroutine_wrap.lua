@@ -1,0 +1,5 @@
+while true do
+  pcall(coroutine.wrap(function()
+    while true do end
+  end))
+end

@@ -1,0 +1,3 @@
+error(setmetatable({}, { __tostring = function()
+  while true do end
+end }))

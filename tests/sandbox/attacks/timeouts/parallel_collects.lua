@@ -1,0 +1,4 @@
+parallel({ 1, 2 }, function()
+  while true do end
+end, { on_error = 'collect' })
+return 'survived'

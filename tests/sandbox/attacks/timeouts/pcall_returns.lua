@@ -1,0 +1,4 @@
+pcall(function()
+  while true do end
+end)
+return 'survived'

@@ -1,0 +1,3 @@
+print(setmetatable({}, { __tostring = function()
+  while true do end
+end }))

@@ -1,0 +1,4 @@
+local a, b
+a = spawn(function() b:await() end)
+b = spawn(function() a:await() end)
+a:await()

@@ -1,0 +1,3 @@
+local a
+a = spawn(function() a:await() end)
+a:await()

@@ -1,0 +1,5 @@
+while true do
+  xpcall(function()
+    while true do end
+  end, function() error('no') end)
+end

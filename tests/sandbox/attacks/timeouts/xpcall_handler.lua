@@ -1,0 +1,6 @@
+xpcall(function()
+  while true do end
+end, function()
+  while true do end
+end)
+return 'survived'

@@ -1,0 +1,167 @@
+"""The corpus of attacks: what a script attempts, and exactly how it is refused, through the real command line.
+
+``attacks/<chapter>/<name>.lua`` is the attempt. Comments ``-- flags:`` at its top go to the command line behind those
+below. ``<name>.expect`` beside it has a line for each thing expected: ``exit`` and ``code``; words of ``error``,
+``output`` or ``stderr``, written as a terminal may see them; ``results`` as JSON; ``outcomes`` of the calls, in order
+of their names; words that are ``absent`` from all that is shown.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from kosmolua.gate.prompt import visible
+from kosmolua.runtime import confine
+from kosmolua.runtime.limits import Limits
+from kosmolua.runtime.prepared import Prepared
+from kosmolua.runtime.run import Script, run
+
+HERE = Path(__file__).parent / "attacks"
+ATTACKS = {path.relative_to(HERE).with_suffix("").as_posix(): path for path in sorted(HERE.rglob("*.lua"))}
+LIMITS = {"cpu": "0.2", "memory": "32M", "output": "100K", "time": "15"}
+FLAGS = ["--json", "--emulate", *(word for name, value in LIMITS.items() for word in (f"--{name}-limit", value))]
+WALL = 20.0  # seconds; the time limit is 15, and an attack that is met by it was not met by what it should be
+MOST_SHOWN = 2_500_000  # bytes: the limit of output, each of them escaped, and a log of 10,000 calls
+TOKEN = "r8_MarkedTokenOfTheHost"
+SECRET = "MarkedTextOfAFile"
+MODES = ("standard", "strict")
+MISSING = [f"{name}: {why}" for name, why in confine.available().items() if why is not True]
+
+
+def expectations(path):
+    lines = path.with_suffix(".expect").read_text().splitlines()
+    return [tuple(line.partition(" ")[::2]) for line in lines]
+
+
+def flags_of(source):
+    return [flag for line in source.split("\n")[:3] if line.startswith("-- flags:") for flag in line[9:].split()]
+
+
+@pytest.fixture
+def ground(tmp_path):
+    """A directory with one that is open to scripts, and what must not be read beside it and linked from it."""
+    for name in ("open", "openly", "home"):
+        (tmp_path / name).mkdir()
+    for name in ("secret.txt", "openly/secret.txt", "secret.lua"):
+        (tmp_path / name).write_text(f"return '{SECRET}'")
+    (tmp_path / "module.lua").write_text("return 1")
+    (tmp_path / "open" / "note.txt").write_text("note")
+    (tmp_path / "open" / "escape.lua").write_text("return tostring(io) .. tostring(getfenv) .. tostring(debug)")
+    (tmp_path / "open" / "bytecode.lua").write_bytes(b"\x1bLJ\x02")
+    (tmp_path / "open" / "link.txt").symlink_to("../secret.txt")
+    (tmp_path / "open" / "linked.lua").symlink_to("../secret.lua")
+    (tmp_path / "open" / "up").symlink_to("..")
+    os.mkfifo(tmp_path / "open" / "pipe")
+    return tmp_path
+
+
+@pytest.fixture
+def attack(ground):
+    """Runs a script through the command line in one kind of isolation."""
+
+    def execute(source, mode):
+        (ground / "attack.lua").write_bytes(source)
+        command = [sys.executable, "-m", "kosmolua", "integrations:lua", *FLAGS, *flags_of(source.decode())]
+        environment = {"HOME": str(ground / "home"), "PATH": os.environ["PATH"], "REPLICATE_API_KEY": TOKEN}
+        began = time.monotonic()
+        process = subprocess.run(
+            [*command, "--isolation", mode, "attack.lua"],
+            check=False,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            cwd=ground,
+            env=environment,
+            timeout=2 * WALL,
+        )
+        return process, time.monotonic() - began
+
+    return execute
+
+
+@pytest.mark.skipif(bool(MISSING), reason=f"strict needs all layers: {'; '.join(MISSING)}")
+@pytest.mark.parametrize("name", ATTACKS)
+def test_the_attempt_is_refused(attack, ground, name):
+    """In each kind of isolation: as expected, in time, in one envelope, without a secret or a control character."""
+    source = ATTACKS[name].read_bytes()
+    with ThreadPoolExecutor(len(MODES)) as threads:
+        ended = list(threads.map(lambda mode: attack(source, mode), MODES))
+
+    for process, took in ended:
+        hold_to(expectations(ATTACKS[name]), process)
+        assert took < WALL
+    for file in (ground / "home").rglob("*"):
+        assert file.is_dir() or b"Marked" not in file.read_bytes()
+
+
+def hold_to(expected, process):
+    stderr, envelope = process.stderr.decode(), json.loads(process.stdout)
+    shown = process.stdout.decode() + stderr
+    seen = {
+        "exit": str(process.returncode),
+        "code": envelope["code"] or "none",
+        "results": json.dumps(envelope["results"], separators=(",", ":")),
+        "outcomes": " ".join(sorted(entry.get("outcome", "error") for entry in envelope["call_log"])),
+    }
+    words = {"error": visible(envelope["error"] or ""), "output": envelope["output"], "stderr": stderr}
+
+    for key, value in expected:
+        if key in seen:
+            assert value == seen[key], shown
+        elif key == "absent":
+            assert value not in shown
+        else:
+            assert value in words[key]
+    assert (process.returncode == 0) == envelope["success"]
+    assert 1 == process.stdout.count(b"\n"), "standard output is one line"
+    assert "Traceback" not in stderr
+    assert all(c.isprintable() or c in "\n\t" for c in stderr)
+    assert "Marked" not in shown
+    assert len(shown) < MOST_SHOWN
+
+
+def test_every_attempt_has_its_expectation():
+    """And every expectation its attempt: none says less than how the run ends."""
+    assert len(ATTACKS) > 90
+    assert [*ATTACKS.values()] == sorted(path.with_suffix(".lua") for path in HERE.rglob("*.expect"))
+    for path in ATTACKS.values():
+        keys = {key for key, _ in expectations(path)}
+        assert {"exit", "code"} <= keys
+        assert keys & {"error", "results"}
+
+
+def test_the_host_answers_the_next_call():
+    """One host that meets every attack serves, after each, an honest script as if nothing had been."""
+    limits = Limits(cpu=0.1, memory=32 << 20, output=10_000, time=10.0)
+    honest = Script(source=b"return integrations.replicate.get_account{}.n", name="x", functions=[("get_account",)])
+    before = set(os.listdir("/proc/self/fd"))
+    with Prepared() as prepared:
+        for number, path in enumerate(ATTACKS.values()):
+            host = Host(number)
+            script = Script(
+                source=path.read_bytes(), name="attack.lua", functions=[("get_account",), ("create_prediction",)]
+            )
+            if not script.source.startswith(b"\x1b"):
+                run(script, host, host, limits=limits, child=prepared)
+            result = run(honest, host, host, child=prepared)
+
+            assert [number] == result.results, path
+    assert before == set(os.listdir("/proc/self/fd"))
+
+
+class Host:
+    """Answers every call with its number, and lets nothing of what is printed out."""
+
+    def __init__(self, number):
+        self.number = number
+
+    def __call__(self, function, account, arguments):
+        return {"n": self.number}
+
+    def write(self, stream, text):
+        pass
