@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 THREADS = 64  # calls that are on their way at once; more wait their turn
 MAX_OPEN = 10_000  # requests that a script may have made and not been answered
 MAX_HELD = 4 * MAX_FRAME  # bytes of their arguments
+Note = Callable[[], None]  # takes an answer down; notes are made in the order in which the answers are taken
 PATIENCE = 5.0  # seconds in which a call that is under way may end after its run has failed
 
 
@@ -38,14 +39,15 @@ class Pending:
         self._held = 0
         self._clock = clock
         self._lock = threading.Lock()
+        self._arriving = threading.Lock()
         self._came: deque[tuple[bytes, int]] = deque()
         self._failures: deque[BaseException] = deque()
-        self._sleeps: list[tuple[float, int, bytes]] = []
+        self._sleeps: list[tuple[float, int, bytes, Note]] = []
         self._order = itertools.count()
         self._threads: ThreadPoolExecutor | None = None
         self._running: set[Future[None]] = set()
 
-    def call(self, action: Callable[[], bytes], size: int) -> None:
+    def call(self, action: Callable[[], tuple[bytes, Note]], size: int) -> None:
         """Carry the action out on a thread; what it returns is an answer, what it raises is raised by `take`."""
         self._begin(size)
         if self._threads is None:
@@ -56,21 +58,27 @@ class Pending:
         self._running.add(future)
         future.add_done_callback(self._running.discard)
 
-    def sleep(self, seconds: float, answer: bytes) -> None:
+    def sleep(self, seconds: float, answer: bytes, note: Note | None = None) -> None:
         self._begin(0)
-        heapq.heappush(self._sleeps, (self._now() + seconds, next(self._order), answer))
+        heapq.heappush(self._sleeps, (self._now() + seconds, next(self._order), answer, note or _nothing))
+
+    def put(self, answer: bytes, note: Note | None = None) -> None:
+        """An answer that is there already."""
+        self._begin(0)
+        self._arrive(answer, 0, note or _nothing)
 
     def take(self) -> list[bytes]:
         """The answers that have come since the last time."""
         answers = []
         if self._failures:
             raise self._failures.popleft()
+        while self._sleeps and self._sleeps[0][0] <= self._now():
+            _, _, answer, note = heapq.heappop(self._sleeps)
+            self._arrive(answer, 0, note)
         while self._came:
             answer, size = self._came.popleft()
             self._held -= size
             answers.append(answer)
-        while self._sleeps and self._sleeps[0][0] <= self._now():
-            answers.append(heapq.heappop(self._sleeps)[2])
         self.open -= len(answers)
         return answers
 
@@ -114,13 +122,19 @@ class Pending:
                 hint="use parallel, which limits how many are under way",
             )
 
-    def _carry_out(self, action: Callable[[], bytes], size: int) -> None:
+    def _carry_out(self, action: Callable[[], tuple[bytes, Note]], size: int) -> None:
         try:
-            self._came.append((action(), size))
+            answer, note = action()
+            self._arrive(answer, size, note)
         except BaseException as error:  # noqa: BLE001 - raised where the run is served
             self._failures.append(error)
         with self._lock:
             self.wake()
+
+    def _arrive(self, answer: bytes, size: int, note: Note) -> None:
+        with self._arriving:
+            note()
+            self._came.append((answer, size))
 
     def _now(self) -> float:
         return self._clock.time() if self._clock else time.monotonic()

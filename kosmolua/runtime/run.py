@@ -20,6 +20,7 @@ from kosmolua.runtime.watchdog import Watchdog
 
 if TYPE_CHECKING:
     from kosmolua.runtime.prepared import Prepared
+    from kosmolua.runtime.tape import Journal
 
 Isolation = Literal["standard", "strict", "none"]
 MAX_SOURCE = 8 * 1024 * 1024
@@ -60,9 +61,11 @@ def run(
     clock: Clock | None = None,
     child: Child | None = None,
     prepared: Prepared | None = None,
+    journal: Journal | None = None,
 ) -> Result:
     """Run a script to its end. A child that is starting already may be handed in; it is used up by the run.
-    Otherwise it is forked from the process that is ``prepared``, or started.
+    Otherwise it is forked from the process that is ``prepared``, or started. What a ``journal`` holds is answered from
+    there.
 
     Errors of the script and of its limits are in the result. Raises what the handler or the output raised, other
     than a `KosmoError`, and KeyboardInterrupt.
@@ -71,11 +74,12 @@ def run(
         raise ValueError(f"the child was made for {child.mode} isolation, not {isolation}")
     limits = limits or Limits()
     began = time.perf_counter()
-    port = Port(handler, output, clock, limits)
+    port = Port(handler, output, clock, limits, journal)
     values: list[Any] = []
     error: KosmoError | None = None
     try:
         start = _start(script)
+        start.journal = journal.start() if journal else None
         if isolation != "none":
             child = child or Child(limits, isolation, prepared=prepared)
         if isolation == "strict":
