@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from kosmolua.cli.output import ScriptOutput
     from kosmolua.gate.files import Files
+    from kosmolua.gate.journal import Journal, Ticket
     from kosmolua.gate.needs import Needs
     from kosmolua.gate.services import Services
     from kosmolua.gate.session import Session
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 MAX_SOURCE = 8 * 1024 * 1024
 _DEFAULTS = Limits()
+_SETTLING = "look that long for a call that was cut off before it is sent again; default: 30"
 
 
 def run(command: str, argv: list[str]) -> int:
@@ -69,14 +71,18 @@ def _run(
     script = Script(**script_fields, provider=catalogue.PROVIDER, functions=functions, accounts=accounts)
     shown = ScriptOutput(limits, keep=options.json)
     calls = _Calls(options, parsed, script)
+    journal = calls.journal
     began = time.perf_counter()
     try:
         try:
-            result = run(script, calls, shown, limits=limits, isolation=parsed.isolation, child=child)
+            mode = parsed.isolation
+            result = run(script, calls, shown, limits=limits, isolation=mode, child=child, journal=journal)
         except KeyboardInterrupt:
             error = ScriptError("interrupted", code="interrupted")
             isolation = isolation_of(parsed.isolation, child)
             result = Result(error=error, duration=time.perf_counter() - began, isolation=isolation)
+        if journal:
+            journal.end(result.error)
         return _tell(options, result, script, shown, calls.finished(result, cancel=parsed.cancel_on_exit))
     finally:
         calls.close()
@@ -95,15 +101,17 @@ class _Calls:
         self._lock = threading.Lock()
         if parsed.allow_read or parsed.allow_write:
             self._files()  # a directory that is none is told before the script runs
+        self._run = os.urandom(6).hex()
+        self.journal = _journal(options, parsed, script, self._run) if parsed.journal else None
 
-    def __call__(self, function: str, account: str, arguments: bytes) -> Any:
+    def __call__(self, function: str, account: str, arguments: bytes, ticket: Ticket | None = None) -> Any:
         if function.startswith("host."):
             return self._service(function, arguments)
         session = self.session
         if session is None:
             with self._lock:
                 session = self.session = self.session or self._open()
-        return session.call(function, arguments, account).data
+        return session.call(function, arguments, account, ticket).data
 
     def finished(self, result: Result, *, cancel: bool) -> Session | None:
         """The session, with what the run has started and not seen end canceled, or told where it did not end well."""
@@ -114,6 +122,8 @@ class _Calls:
     def close(self) -> None:
         if self.session:
             self.session.close()
+        if self.journal:
+            self.journal.close()
 
     def _open(self) -> Session:
         from kosmolua.cli.session import open_session
@@ -121,8 +131,11 @@ class _Calls:
         from kosmolua.gate.session import Run
 
         caps = Caps(**{name: getattr(self._parsed, f"max_{name}") for name in Caps.__struct_fields__})
-        run = Run(script=self._script.name, needs=self._needs, files=self._files())
-        return open_session(self._options, run, self._script.source, caps)
+        run = Run(self._run, self._script.name, self._needs, self._files())
+        session = open_session(self._options, run, self._script.source, caps)
+        if self.journal:
+            self.journal.restore(session.budget)
+        return session
 
     def _service(self, function: str, arguments: bytes) -> Any:
         from kosmolua.gate.services import Services
@@ -138,6 +151,28 @@ class _Calls:
         read, write = self._parsed.allow_read, self._parsed.allow_write
         said = config.load(os.environ).directories if not read and not write else config.Directories()
         return Files([*read, *said.read], [*write, *said.write])
+
+
+def _journal(options: Options, parsed: argparse.Namespace, script: Script, run: str) -> Journal:
+    from kosmolua.cli.session import warn
+    from kosmolua.gate import runs
+    from kosmolua.gate.journal import Head, Journal, Lookup
+
+    if options.dry_run:
+        raise UsageError("--journal keeps what was done, and --dry-run does nothing", hint="leave one of them out")
+    path = runs.path_of(os.environ, parsed.journal)
+    try:
+        runs.note(os.environ, path)
+    except OSError as error:
+        warn(f"kosmo runs will not list this run: cannot write {runs.directory(os.environ)}: {error.strerror}")
+    head = Head(script=script.name, source=script.source, args=[*script.args], emulated=options.emulate)
+    lookup = Lookup(settling=parsed.settling_time, adopt=parsed.adopt, again=parsed.send_again)
+    journal = Journal(path, head, run, cut=parsed.from_here, lookup=lookup)
+    if journal.last:
+        changed = "; the script has changed since" if journal.script_changed else ""
+        answers = "1 answer is" if journal.last == 1 else f"{journal.last} answers are"
+        warn(f"{answers} taken from {path}{changed}")
+    return journal
 
 
 def _needs(script: Script) -> Needs | None:
@@ -194,8 +229,18 @@ def _parser(command: str) -> options_.Parser:
     made.add_argument("--output-limit", type=size, metavar="BYTES", default=_DEFAULTS.output, help="default: 10M")
     made.add_argument("--time-limit", type=seconds, metavar="SECONDS", help="wall clock; default: none")
     _add_gate(made)
+    _add_journal(made)
     made.add_argument("args", nargs="*", metavar="-- ARGS", help="arguments for the script, in `args` and `...`")
     return made
+
+
+def _add_journal(made: options_.Parser) -> None:
+    """How a run goes on that has ended early."""
+    made.add_argument("--journal", metavar="FILE", help="keep all answers there, or under a name; go on from them")
+    made.add_argument("--from-here", action="store_true", help="where script and journal differ, go on with the script")
+    made.add_argument("--settling-time", type=options_.seconds, default=30.0, metavar="SECONDS", help=_SETTLING)
+    made.add_argument("--adopt", metavar="ID", help="take that for what a cut off call became, where it is not clear")
+    made.add_argument("--send-again", action="store_true", help="where that is not clear, it was not done: do it now")
 
 
 def _add_gate(made: options_.Parser) -> None:

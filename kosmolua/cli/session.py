@@ -28,7 +28,8 @@ def open_session(options: Options, run: Run | None = None, source: bytes = b"", 
     """The session for a command, or for a script of that text. No token is looked up, and no client imported, before
     its first call.
     """
-    run = msgspec.structs.replace(run or Run(), id=os.urandom(6).hex())
+    run = run or Run()
+    run = run if run.id else msgspec.structs.replace(run, id=os.urandom(6).hex())
     settings = _emulated(options) if options.emulate else settings_of(options)
     caps = caps or Caps()
     return Session(
@@ -40,12 +41,12 @@ def open_session(options: Options, run: Run | None = None, source: bytes = b"", 
         dry_run=options.dry_run,
         run=run,
         budget=Budget(caps.tightened(run.needs.caps) if run.needs else caps, settings.prices),
-        audit=audit.Audit(audit.file_of(os.environ), _origin(options, run, source), _warn),
+        audit=audit.Audit(audit.file_of(os.environ), _origin(options, run, source), warn),
         remember=None if options.emulate else _remember,
     )
 
 
-def _warn(text: str) -> None:
+def warn(text: str) -> None:
     print(safe(f"kosmo: {text}"), file=sys.stderr, flush=True)
 
 
@@ -60,14 +61,14 @@ def _remember(rule: config.Rule) -> None:
     from kosmolua.configure import add_rule
 
     path = add_rule(rule, os.environ)
-    _warn(f"wrote the rule into {path}")
+    warn(f"wrote the rule into {path}")
 
 
 def settings_of(options: Options) -> config.Settings:
     """The settings in force here. What of the files is not taken is told on standard error."""
     settings = config.load(os.environ, read=options.read, write=options.write)
     for notice in settings.notices:
-        _warn(notice)
+        warn(notice)
     return settings
 
 
@@ -106,7 +107,7 @@ def check_enabled(settings: config.Settings) -> None:
 
 
 def _tell_retry(reason: str, seconds: float) -> None:
-    _warn(f"{reason}; again in {seconds:.1f} s")
+    warn(f"{reason}; again in {seconds:.1f} s")
 
 
 def _emulated_client(options: Options) -> Callable[[str], Client]:
