@@ -30,6 +30,7 @@ COMMANDS = {
     "integrations:schema": ("reference", "print the JSON Schema of a function's arguments"),
     "integrations:examples": ("reference", "show a worked example of a function for each door"),
     "integrations:fields": ("reference", "list what a provider needs to be configured"),
+    "runs": ("runs", "list, show, resume, export and prune runs that keep a journal"),
     "audit": ("audit", "show the calls that were made, by whom, and what was decided"),
     "completion": ("completion", "print a completion script: completion bash, zsh or fish"),
     "emulator:serve": ("emulator", "serve Replicate offline on loopback, for any client"),

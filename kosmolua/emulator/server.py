@@ -17,6 +17,7 @@ from socketserver import TCPServer, ThreadingMixIn
 from typing import IO, TYPE_CHECKING, Any, cast
 from urllib.parse import unquote_to_bytes
 
+from werkzeug.exceptions import ClientDisconnected
 from werkzeug.serving import DechunkedInput
 from werkzeug.wsgi import LimitedStream
 
@@ -75,7 +76,7 @@ class _Connection(BaseHTTPRequestHandler):
         try:
             application = cast("_Server", self.server).application
             answer.send(application(self._environ(body), answer.start))
-        except ConnectionError:
+        except (ConnectionError, ClientDisconnected):
             # Dropped on purpose, or by the client: either way nothing more is said on this connection.
             self.close_connection = True
             return

@@ -49,7 +49,7 @@ _BEGIN_RUN = "INSERT INTO runs VALUES (NULL, ?, ?, ?)"
 _INTEND = "INSERT INTO intents VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0)"
 _FINISH = "INSERT INTO outcomes VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0)"
 _ANSWERED = "EXISTS (SELECT 1 FROM outcomes o WHERE o.task = i.task AND o.request = i.request AND NOT o.cut)"
-_OPEN = f"NOT i.cut AND NOT {_ANSWERED}"
+OPEN = f"NOT i.cut AND NOT {_ANSWERED}"
 _sorted = msgspec.msgpack.Encoder(order="sorted").encode
 _encode_args = msgspec.msgpack.encode
 
@@ -318,7 +318,7 @@ class Journal:
         last = file.execute("SELECT ok FROM ends WHERE run = (SELECT max(number) FROM runs)").fetchone()
         if last and last[0]:
             return
-        seen = f"SELECT seen FROM outcomes WHERE NOT cut UNION ALL SELECT seen FROM intents i WHERE {_OPEN}"  # noqa: S608
+        seen = f"SELECT seen FROM outcomes WHERE NOT cut UNION ALL SELECT seen FROM intents i WHERE {OPEN}"  # noqa: S608
         failed = f"NOT cut AND state IN ('error', 'unsure') AND number > (SELECT coalesce(max(seen), 0) FROM ({seen}))"  # noqa: S608
         rows = file.execute(f"SELECT number, task, request, state FROM outcomes WHERE {failed}").fetchall()  # noqa: S608
         for number, task, request, state in rows:
@@ -338,7 +338,7 @@ class Journal:
         self.last = len(self._numbers)
         self._open: dict[tuple[int, int], list[Began]] = {}
         self._attempts: dict[tuple[int, int], list[Intent]] = {}
-        meant = f"SELECT {names}, number, essence, boot, uptime FROM intents i WHERE {_OPEN} ORDER BY number"  # noqa: S608
+        meant = f"SELECT {names}, number, essence, boot, uptime FROM intents i WHERE {OPEN} ORDER BY number"  # noqa: S608
         for *fields, number, essence, boot, uptime in file.execute(meant):
             began = Began(*fields)
             place = (began.task, began.request)
@@ -358,7 +358,7 @@ class Journal:
             try:
                 yield self._file
             except (sqlite3.Error, OSError) as error:
-                raise _unusable(self.path, error, what) from None
+                raise unusable(self.path, error, what) from None
 
 
 # The file ---------------------------------------------------------------------------------------------------------
@@ -371,7 +371,7 @@ def _opened(path: str) -> sqlite3.Connection:
         file.execute("PRAGMA journal_mode = WAL")
         file.execute("PRAGMA synchronous = NORMAL")
     except (sqlite3.Error, OSError) as error:
-        raise _unusable(path, error) from None
+        raise unusable(path, error) from None
     return file
 
 
@@ -385,7 +385,7 @@ def read_only(path: str) -> sqlite3.Connection:
         )
         _check_format(path, file)
     except sqlite3.Error as error:
-        raise _unusable(path, error) from None
+        raise unusable(path, error) from None
     return file
 
 
@@ -458,7 +458,7 @@ def spent(file: sqlite3.Connection, budget: Budget) -> None:
             budget.restore(operation, model, account, time.time() - at, data, taken=state != "error")
 
 
-def _unusable(path: str, error: Exception, what: str = "") -> JournalError:
+def unusable(path: str, error: Exception, what: str = "") -> JournalError:
     why = error.strerror if isinstance(error, OSError) else str(error)
     hint = "is there room on the disk, and may the file be written? What is in it stays good"
     if isinstance(error, sqlite3.DatabaseError) and "not a database" in str(error):

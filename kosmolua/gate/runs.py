@@ -5,9 +5,21 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Mapping
+import sqlite3
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
+from typing import Any
+
+import msgspec
+from msgspec import Struct
 
 from kosmolua import paths
+from kosmolua.config import Prices
+from kosmolua.errors import JournalError, UsageError
+from kosmolua.gate.budget import Budget
+from kosmolua.gate.holder import Holder, holder_of
+from kosmolua.gate.journal import OPEN, facts_of, read_only, spent, unusable
+from kosmolua.replicate.token import looks_like_token
 
 SUFFIX, NOTE = ".journal", ".path"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
@@ -33,11 +45,16 @@ def note(environment: Mapping[str, str], path: str) -> None:
             file.write(os.fsencode(path))
 
 
-def forget(environment: Mapping[str, str], path: str) -> None:
+def remove(environment: Mapping[str, str], path: str) -> None:
+    """Remove a journal. Raises a `JournalError` while somebody runs on it, or where it cannot be."""
     where = directory(environment)
-    for file in (_note_of(where, path), path, f"{path}-wal", f"{path}-shm"):
-        if os.path.exists(file):
-            os.unlink(file)
+    with closing(Holder(path)):
+        try:
+            for file in (_note_of(where, path), path, f"{path}-wal", f"{path}-shm"):
+                with suppress(FileNotFoundError):
+                    os.unlink(file)
+        except OSError as error:
+            raise unusable(path, error) from None
 
 
 def found(environment: Mapping[str, str]) -> list[str]:
@@ -56,3 +73,108 @@ def _note_of(where: str, path: str) -> str:
 def _noted(file: str) -> str:
     with open(file, "rb") as opened:
         return os.fsdecode(opened.read())
+
+
+# Looking into them -----------------------------------------------------------------------------------------------
+
+
+class Summary(Struct, frozen=True, kw_only=True):
+    """A run and how it stands: "running", "finished", "failed", or "cut off" where nobody could say how it ended.
+
+    ``answers`` is how many calls are finished, ``open`` how many writes of which nobody knows how they ended; ``spent``
+    is by the names of the caps. ``times`` is how often it was run.
+    """
+
+    id: str
+    script: str
+    args: list[str]
+    emulated: bool
+    began: float
+    ended: float | None
+    state: str
+    error: str | None
+    times: int
+    answers: int
+    open: int
+    spent: dict[str, float]
+    path: str
+
+
+def summary(path: str, prices: Prices | None = None) -> Summary:
+    """Raises a `JournalError` for a file that is no journal."""
+    with _readable(path) as file:
+        facts = facts_of(file)
+        (times,) = file.execute("SELECT count(*) FROM runs").fetchone()
+        end = file.execute("SELECT at, ok, error FROM ends WHERE run = (SELECT max(number) FROM runs)").fetchone()
+        (answers,) = file.execute("SELECT count(*) FROM outcomes WHERE NOT cut").fetchone()
+        (left,) = file.execute(f"SELECT count(DISTINCT task || ' ' || request) FROM intents i WHERE {OPEN}").fetchone()  # noqa: S608
+        budget = Budget(prices=prices)
+        spent(file, budget)
+    state = "cut off" if end is None else "finished" if end[1] else "failed"
+    return Summary(
+        id=facts["id"],
+        script=facts["script"],
+        args=facts["args"],
+        emulated=bool(facts["emulated"]),
+        began=facts["began"],
+        ended=end and end[0],
+        state="running" if holder_of(path) is not None else state,
+        error=end and end[2],
+        times=times,
+        answers=answers,
+        open=left,
+        spent=budget.spent(),
+        path=path,
+    )
+
+
+def source_of(path: str) -> tuple[str, bytes]:
+    """The script that it is a journal of, as it was when the journal began: its name, and its text."""
+    with _readable(path) as file:
+        facts = facts_of(file)
+    return facts["script"], facts["source"]
+
+
+def entries(path: str, *, answers: bool = True) -> Iterator[dict[str, Any]]:
+    """All that was asked, in the order in which it was answered; then the writes whose end nobody knows."""
+    names = "task, request, function, account, shown, model, at"
+    kept = "value" if answers else "NULL"
+    with _readable(path) as file:
+        for *fields, state, value, ended in file.execute(
+            f"SELECT {names}, state, {kept}, ended FROM outcomes WHERE NOT cut ORDER BY number"  # noqa: S608
+        ):
+            answer = {"answer": msgspec.msgpack.decode(value)} if value is not None else {}
+            yield {**_entry(fields), "state": state, "ended": ended, **answer}
+        for fields in file.execute(f"SELECT {names} FROM intents i WHERE {OPEN} ORDER BY number"):  # noqa: S608
+            yield {**_entry(fields), "state": "open"}
+
+
+def _entry(fields: Any) -> dict[str, Any]:
+    task, request, function, account, shown, model, at = fields
+    return {
+        "task": task, "request": request, "function": function, "account": account or "default", "arguments": shown,
+        "model": model, "at": at,
+    }  # fmt: skip
+
+
+def find(environment: Mapping[str, str], given: str) -> str:
+    """The journal of that id, name or path. Raises a `UsageError` with what there is."""
+    path = path_of(environment, given)
+    if os.path.isfile(path):
+        return path
+    for known in found(environment):
+        with suppress(JournalError):
+            if summary(known).id == given:
+                return known
+    called = "what looks like a token" if looks_like_token(given) else repr(given[:200])
+    raise UsageError(f"no run is called {called}", hint="see which there are: kosmo runs list")
+
+
+@contextmanager
+def _readable(path: str) -> Iterator[sqlite3.Connection]:
+    """The journal, open for reading. What SQLite has against it is told in our words."""
+    with closing(read_only(path)) as file:
+        try:
+            yield file
+        except sqlite3.Error as error:
+            raise unusable(path, error) from None

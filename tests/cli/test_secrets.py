@@ -50,6 +50,7 @@ RUNS = {
     "integrations:fields": [["--json"]],
     "integrations:policy": [["list"], ["explain", "replicate.get_account", "--json"], ["explain", MARK]],
     "audit": [[], ["--json"], ["--function", MARK]],
+    "runs": [[], ["list", "--json"], ["show", MARK]],
     "completion": [["bash"]],
 }  # fmt: skip
 STARTED_ELSEWHERE = {"emulator:serve"}
