@@ -54,15 +54,31 @@ _sorted = msgspec.msgpack.Encoder(order="sorted").encode
 _encode_args = msgspec.msgpack.encode
 
 
+def uptime() -> tuple[str, float]:
+    """Which boot this is, and seconds since it began; no boot where the system does not tell."""
+    try:
+        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+            return file.read().strip(), time.clock_gettime(time.CLOCK_BOOTTIME)
+    except (OSError, AttributeError):
+        return "", 0.0
+
+
 class Lookup(Struct, frozen=True, kw_only=True):
     """How to look for a write of which nobody knows how it ended. ``settling`` is how many seconds such a request may
     still be on its way; ``adopt`` is the id that a person takes for its result, ``again`` says that there is none.
+    ``uptime`` gives the boot and the seconds since it began: within one boot the clock may be set as anybody likes.
     """
 
     settling: float = 30.0
     adopt: str | None = None
     again: bool = False
     sleep: Callable[[float], None] = time.sleep
+    uptime: Callable[[], tuple[str, float]] = uptime
+
+    def age(self, attempt: Intent) -> float:
+        """Seconds since it was meant."""
+        boot, now = self.uptime()
+        return max(0.0, now - attempt.uptime if boot and boot == attempt.boot else time.time() - attempt.at)
 
 
 class Head(Struct, frozen=True, kw_only=True):
@@ -90,11 +106,6 @@ class Intent(Struct, frozen=True):
     essence: bytes
     boot: str
     uptime: float
-
-    def age(self) -> float:
-        """Seconds since then. Within one boot the clock may have been set as anybody likes."""
-        boot, now = _uptime()
-        return max(0.0, now - self.uptime if boot and boot == self.boot else time.time() - self.at)
 
 
 class Began(Struct, frozen=True):
@@ -265,7 +276,7 @@ class Journal:
 
     def intend(self, ticket: Ticket) -> None:
         """A write that is about to be sent: on disk when this returns."""
-        fields = (*msgspec.structs.astuple(ticket.began), ticket.model, ticket.essence, *_uptime())
+        fields = (*msgspec.structs.astuple(ticket.began), ticket.model, ticket.essence, *self.lookup.uptime())
         with self._told("nothing of this call was sent") as file:
             file.execute("PRAGMA synchronous = FULL")
             file.execute(_INTEND, fields)
@@ -505,12 +516,3 @@ def _without_bytes(value: Any) -> Any:
 
 def digest_of(source: bytes) -> str:
     return f"sha256:{hashlib.sha256(source).hexdigest()}"
-
-
-def _uptime() -> tuple[str, float]:
-    """Which boot this is, and seconds since it began; no boot where the system does not tell."""
-    try:
-        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
-            return file.read().strip(), time.clock_gettime(time.CLOCK_BOOTTIME)
-    except (OSError, AttributeError):
-        return "", 0.0

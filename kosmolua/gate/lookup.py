@@ -78,10 +78,10 @@ def find(read: Read, base_url: str, operation: Operation, given: Mapping[str, An
 
 def _among(read: Read, base_url: str, operation: Operation, given: Mapping[str, Any], ticket: Ticket) -> Outcome | None:
     kind, how = str(operation.returns), ticket.lookup
-    began = time.monotonic()
+    _, began = how.uptime()
     since = _since(read, ticket)
     while True:
-        left = how.settling - max(time.monotonic() - began, min(attempt.age() for attempt in ticket.open))
+        left = how.settling - max(how.uptime()[1] - began, min(map(how.age, ticket.open)))
         same, maybe = _candidates(read, base_url, operation, given, ticket, since)
         if same and not maybe and len(same) <= ticket.alike():
             return Outcome(read(_GET[kind], {f"{kind.lower()}_id": same[-1]["id"]}).data)
@@ -103,7 +103,7 @@ def _since(read: Read, ticket: Ticket) -> dt.datetime:
         theirs = parsedate_to_datetime(date).timestamp() if date else now
     except ValueError:
         theirs = now
-    earliest = min(first.at, now - first.age()) + min(0.0, theirs - now)
+    earliest = min(first.at, now - ticket.lookup.age(first)) + min(0.0, theirs - now)
     return dt.datetime.fromtimestamp(earliest - SKEW, dt.UTC)
 
 
