@@ -7,6 +7,7 @@ import re
 import sys
 import threading
 import time
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from kosmolua.cli import options as options_
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     import argparse
 
     from kosmolua.cli.output import ScriptOutput
+    from kosmolua.gate.cassette import Cassette
     from kosmolua.gate.files import Files
     from kosmolua.gate.journal import Journal, Ticket
     from kosmolua.gate.needs import Needs
@@ -61,6 +63,8 @@ def run(command: str, argv: list[str]) -> int:
 def _run(
     parsed: argparse.Namespace, options: Options, limits: Limits, child: Child | None, **script_fields: Any
 ) -> int:
+    import msgspec
+
     from kosmolua import config
     from kosmolua.cli.output import ScriptOutput
     from kosmolua.replicate import catalogue
@@ -71,7 +75,7 @@ def _run(
     script = Script(**script_fields, provider=catalogue.PROVIDER, functions=functions, accounts=accounts)
     shown = ScriptOutput(limits, keep=options.json)
     calls = _Calls(options, parsed, script)
-    journal = calls.journal
+    journal = calls.cassette or calls.journal
     began = time.perf_counter()
     try:
         try:
@@ -81,8 +85,10 @@ def _run(
             error = ScriptError("interrupted", code="interrupted")
             isolation = isolation_of(parsed.isolation, child)
             result = Result(error=error, duration=time.perf_counter() - began, isolation=isolation)
-        if journal:
-            journal.end(result.error)
+        try:
+            calls.ended(result)
+        except KosmoError as error:
+            result = msgspec.structs.replace(result, error=result.error or error)
         return _tell(options, result, script, shown, calls.finished(result, cancel=parsed.cancel_on_exit))
     finally:
         calls.close()
@@ -102,7 +108,13 @@ class _Calls:
         if parsed.allow_read or parsed.allow_write:
             self._files()  # a directory that is none is told before the script runs
         self._run = os.urandom(6).hex()
-        self.journal = _journal(options, parsed, script, self._run) if parsed.journal else None
+        self.journal: Journal | None = None
+        self.cassette: Cassette | None = None
+        self._scratch = ExitStack()
+        if parsed.replay:
+            self.cassette = _cassette(parsed, script)
+        elif parsed.journal or parsed.record:
+            self.journal = _journal(options, parsed, script, self._run, self._scratch)
 
     def __call__(self, function: str, account: str, arguments: bytes, ticket: Ticket | None = None) -> Any:
         if function.startswith("host."):
@@ -112,6 +124,18 @@ class _Calls:
             with self._lock:
                 session = self.session = self.session or self._open()
         return session.call(function, arguments, account, ticket).data
+
+    def ended(self, result: Result) -> None:
+        """Note how the run ended, and write the cassette of it that was asked for."""
+        if self.journal:
+            self.journal.end(result.error)
+        if self.journal and self._parsed.record:
+            from kosmolua.gate import cassette
+
+            def reveals(text: str) -> bool:
+                return self.session is not None and self.session.reveals(text)
+
+            cassette.write(self.journal.path, self._parsed.record, reveals)
 
     def finished(self, result: Result, *, cancel: bool) -> Session | None:
         """The session, with what the run has started and not seen end canceled, or told where it did not end well."""
@@ -124,6 +148,7 @@ class _Calls:
             self.session.close()
         if self.journal:
             self.journal.close()
+        self._scratch.close()
 
     def _open(self) -> Session:
         from kosmolua.cli.session import open_session
@@ -153,18 +178,35 @@ class _Calls:
         return Files([*read, *said.read], [*write, *said.write])
 
 
-def _journal(options: Options, parsed: argparse.Namespace, script: Script, run: str) -> Journal:
+def _cassette(parsed: argparse.Namespace, script: Script) -> Cassette:
+    from kosmolua.gate.cassette import Cassette
+    from kosmolua.gate.journal import Head
+
+    if parsed.journal or parsed.record:
+        other = "--journal" if parsed.journal else "--record"
+        raise UsageError(f"--replay plays what was, and {other} keeps what is", hint="leave one of them out")
+    return Cassette(parsed.replay, Head(script=script.name, source=script.source, args=[*script.args]))
+
+
+def _journal(options: Options, parsed: argparse.Namespace, script: Script, run: str, scratch: ExitStack) -> Journal:
+    """The journal asked for, or one that is gone with the run, where all that is kept is a recording."""
     from kosmolua.cli.session import warn
     from kosmolua.gate import runs
     from kosmolua.gate.journal import Head, Journal, Lookup
 
     if options.dry_run:
-        raise UsageError("--journal keeps what was done, and --dry-run does nothing", hint="leave one of them out")
-    path = runs.path_of(os.environ, parsed.journal)
-    try:
-        runs.note(os.environ, path)
-    except OSError as error:
-        warn(f"kosmo runs will not list this run: cannot write {runs.directory(os.environ)}: {error.strerror}")
+        asked = "--journal" if parsed.journal else "--record"
+        raise UsageError(f"{asked} keeps what was done, and --dry-run does nothing", hint="leave one of them out")
+    if parsed.journal:
+        path = runs.path_of(os.environ, parsed.journal)
+        try:
+            runs.note(os.environ, path)
+        except OSError as error:
+            warn(f"kosmo runs will not list this run: cannot write {runs.directory(os.environ)}: {error.strerror}")
+    else:
+        from tempfile import TemporaryDirectory
+
+        path = os.path.join(scratch.enter_context(TemporaryDirectory()), "run.journal")
     head = Head(script=script.name, source=script.source, args=[*script.args], emulated=options.emulate)
     lookup = Lookup(settling=parsed.settling_time, adopt=parsed.adopt, again=parsed.send_again)
     journal = Journal(path, head, run, cut=parsed.from_here, lookup=lookup)
@@ -230,6 +272,7 @@ def _parser(command: str) -> options_.Parser:
     made.add_argument("--time-limit", type=seconds, metavar="SECONDS", help="wall clock; default: none")
     _add_gate(made)
     _add_journal(made)
+    _add_recording(made)
     made.add_argument("args", nargs="*", metavar="-- ARGS", help="arguments for the script, in `args` and `...`")
     return made
 
@@ -241,6 +284,11 @@ def _add_journal(made: options_.Parser) -> None:
     made.add_argument("--settling-time", type=options_.seconds, default=30.0, metavar="SECONDS", help=_SETTLING)
     made.add_argument("--adopt", metavar="ID", help="take that for what a cut off call became, where it is not clear")
     made.add_argument("--send-again", action="store_true", help="where that is not clear, it was not done: do it now")
+
+
+def _add_recording(made: options_.Parser) -> None:
+    made.add_argument("--record", metavar="FILE", help="write a cassette of the run: its calls, without secrets")
+    made.add_argument("--replay", metavar="FILE", help="run offline, answered from a cassette and from nothing else")
 
 
 def _add_gate(made: options_.Parser) -> None:

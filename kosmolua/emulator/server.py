@@ -24,8 +24,6 @@ from werkzeug.wsgi import LimitedStream
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication, WSGIEnvironment
 
-    from kosmolua.emulator.app import Emulator
-
 # What is left of a refused upload is read up to here, so that the client gets to see the refusal.
 MOST_DISCARDED = 256 * 1024 * 1024
 
@@ -172,9 +170,9 @@ class _Answer:
 
 
 @contextlib.contextmanager
-def running(emulator: Emulator, host: str = "127.0.0.1", port: int = 0) -> Iterator[str]:
-    """The emulator served in a thread for as long as the block lasts; gives its URL, ending in /v1."""
-    with _Server((host, port), emulator) as server:
+def running(application: WSGIApplication, host: str = "127.0.0.1", port: int = 0) -> Iterator[str]:
+    """An emulator served in a thread for as long as the block lasts; gives its URL, ending in /v1."""
+    with _Server((host, port), application) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
         thread.start()
         try:
@@ -185,13 +183,13 @@ def running(emulator: Emulator, host: str = "127.0.0.1", port: int = 0) -> Itera
 
 
 def serve(
-    emulator: Emulator, host: str = "127.0.0.1", port: int = 0, ready: Callable[[str], object] | None = None
+    application: WSGIApplication, host: str = "127.0.0.1", port: int = 0, ready: Callable[[str], object] | None = None
 ) -> None:
     """Serve until interrupted (Ctrl-C or SIGTERM). ``ready`` is called once with the URL, ending in /v1.
 
     Raises OSError where the port cannot be had.
     """
-    with contextlib.suppress(KeyboardInterrupt), _interrupted_by_sigterm(), running(emulator, host, port) as url:
+    with contextlib.suppress(KeyboardInterrupt), _interrupted_by_sigterm(), running(application, host, port) as url:
         if ready:
             ready(url)
         threading.Event().wait()

@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 
 MARK = 0x6B6F736D  # "kosm", by which SQLite's header says that a file is a journal
 SCHEMA = 1
-MAX_SHOWN = 400  # characters of arguments that are kept for people
+MAX_SHOWN = 400  # characters of arguments that people are shown
+MAX_KEPT = 1 << 20  # bytes of arguments that are kept as they were; of a file's content beyond that its digest is
 AGAIN = frozenset({"host.require"})  # not kept but asked for again: a module may be mended meanwhile
 _MANNER = frozenset({"webhook", "webhook_events_filter", "stream"})
 _TABLES = """
@@ -39,10 +40,10 @@ CREATE TABLE facts (name TEXT PRIMARY KEY, value BLOB);
 CREATE TABLE runs (number INTEGER PRIMARY KEY, id TEXT, at REAL, digest TEXT);
 CREATE TABLE ends (run INTEGER, at REAL, ok INTEGER, error TEXT);
 CREATE TABLE intents (number INTEGER PRIMARY KEY, task INTEGER, request INTEGER, function TEXT, account TEXT,
-  digest BLOB, shown TEXT, at REAL, seen INTEGER, model TEXT, essence BLOB, boot TEXT, uptime REAL,
+  digest BLOB, arguments BLOB, at REAL, seen INTEGER, model TEXT, essence BLOB, boot TEXT, uptime REAL,
   cut INTEGER DEFAULT 0);
 CREATE TABLE outcomes (number INTEGER PRIMARY KEY, task INTEGER, request INTEGER, function TEXT, account TEXT,
-  digest BLOB, shown TEXT, at REAL, seen INTEGER, model TEXT, state TEXT, value BLOB, ended REAL, sent INTEGER,
+  digest BLOB, arguments BLOB, at REAL, seen INTEGER, model TEXT, state TEXT, value BLOB, ended REAL, sent INTEGER,
   cut INTEGER DEFAULT 0);
 """
 _BEGIN_RUN = "INSERT INTO runs VALUES (NULL, ?, ?, ?)"
@@ -51,7 +52,7 @@ _FINISH = "INSERT INTO outcomes VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?
 _ANSWERED = "EXISTS (SELECT 1 FROM outcomes o WHERE o.task = i.task AND o.request = i.request AND NOT o.cut)"
 OPEN = f"NOT i.cut AND NOT {_ANSWERED}"
 _sorted = msgspec.msgpack.Encoder(order="sorted").encode
-_encode_args = msgspec.msgpack.encode
+_encode = msgspec.msgpack.encode
 
 
 def uptime() -> tuple[str, float]:
@@ -116,7 +117,7 @@ class Began(Struct, frozen=True):
     function: str
     account: str
     digest: bytes
-    shown: str
+    arguments: bytes
     at: float = 0.0
     seen: int = 0
 
@@ -125,7 +126,7 @@ class Began(Struct, frozen=True):
 
     def __str__(self) -> str:
         account = f" on account {self.account}" if self.account not in {"", "default"} else ""
-        return f"{self.function}{account} {self.shown}"
+        return f"{self.function}{account} {shown(self.arguments)}"
 
 
 class Ticket:
@@ -297,10 +298,8 @@ class Journal:
     # ------------------------------------------------------------------------------------------------------------
 
     def _began(self, asked: Any, at: float = 0.0, seen: int = 0) -> Began:
-        arguments = msgspec.msgpack.decode(asked.arguments)
-        shown = _shown(asked.arguments if isinstance(arguments, bytes) else arguments)
-        digest = hashlib.sha256(_sorted(arguments)).digest()
-        return Began(asked.task, asked.number, asked.function, asked.account, digest, shown, at, seen)
+        digest, arguments = digested(asked.arguments)
+        return Began(asked.task, asked.number, asked.function, asked.account, digest, arguments, at, seen)
 
     def _recorded(self, row: _Row) -> Recorded:
         with self._told() as file:
@@ -338,7 +337,7 @@ class Journal:
                 file.execute("UPDATE intents SET cut = 1 WHERE task = ? AND request = ?", (task, request))
 
     def _load(self, file: sqlite3.Connection) -> None:
-        names = "task, request, function, account, digest, shown, at, seen"
+        names = "task, request, function, account, digest, arguments, at, seen"
         self._rows: dict[tuple[int, int], _Row] = {}
         self._numbers: list[int] = []
         answered = f"SELECT {names}, number, state FROM outcomes WHERE NOT cut ORDER BY number"  # noqa: S608
@@ -420,7 +419,7 @@ def _prepared(file: sqlite3.Connection, head: Head) -> dict[str, Any]:
             "id": os.urandom(6).hex(),
             "script": os.path.abspath(head.script) if os.path.isfile(head.script) else head.script,
             "source": head.source,
-            "args": _encode_args(head.args),
+            "args": _encode(head.args),
             "emulated": int(head.emulated),
             "directory": os.getcwd(),
             "began": time.time(),
@@ -478,10 +477,9 @@ def unusable(path: str, error: Exception, what: str = "") -> JournalError:
 
 
 def _mismatch(path: str, was: Began, now: Began | None) -> JournalError:
-    where = f"task {was.task}, request {was.request}" if was.task else f"request {was.request}"
     place = "" if now is None or (now.task, now.request) == (was.task, was.request) else f"{_place(now)}: "
     return JournalError(
-        f"the script goes another way than its journal {path}, at {where}; nothing was sent\n"
+        f"the script goes another way than its journal {path}, at {_place(was)}; nothing was sent\n"
         f"  the journal: {was}\n  the script:  {place}{now or 'asks for nothing more'}",
         hint="has the script or its input changed? To go on from here with the script: --from-here",
     )
@@ -498,8 +496,21 @@ def _essence(operation: Operation, arguments: Mapping[str, Any]) -> bytes:
     return hashlib.sha256(_sorted((operation.name, asked))).digest()
 
 
-def _shown(arguments: Any) -> str:
-    text = msgspec.json.encode(_without_bytes(arguments), order="sorted").decode()
+def digested(arguments: bytes) -> tuple[bytes, bytes]:
+    """What two equal calls have in common, in whatever order their names come; and as much as is kept of them."""
+    try:
+        found = msgspec.msgpack.decode(arguments)
+        digest = hashlib.sha256(_sorted(found)).digest()
+    except (msgspec.MsgspecError, ValueError, TypeError, RecursionError):  # it is told where arguments are checked
+        return hashlib.sha256(arguments).digest(), b"\xc0"
+    if len(arguments) > MAX_KEPT:
+        arguments = _encode(_without_bytes(found))
+    return digest, arguments if len(arguments) <= MAX_KEPT else _encode(f"{len(arguments)} bytes")
+
+
+def shown(arguments: bytes) -> str:
+    """Arguments as a person may want to see them."""
+    text = msgspec.json.encode(_without_bytes(msgspec.msgpack.decode(arguments)), order="sorted").decode()
     return text if len(text) <= MAX_SHOWN else text[: MAX_SHOWN - 1] + "…"
 
 

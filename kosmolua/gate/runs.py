@@ -18,7 +18,7 @@ from kosmolua.config import Prices
 from kosmolua.errors import JournalError, UsageError
 from kosmolua.gate.budget import Budget
 from kosmolua.gate.holder import Holder, holder_of
-from kosmolua.gate.journal import OPEN, facts_of, read_only, spent, unusable
+from kosmolua.gate.journal import OPEN, facts_of, read_only, shown, spent, unusable
 from kosmolua.replicate.token import looks_like_token
 
 SUFFIX, NOTE = ".journal", ".path"
@@ -137,7 +137,7 @@ def source_of(path: str) -> tuple[str, bytes]:
 
 def entries(path: str, *, answers: bool = True) -> Iterator[dict[str, Any]]:
     """All that was asked, in the order in which it was answered; then the writes whose end nobody knows."""
-    names = "task, request, function, account, shown, model, at"
+    names = "task, request, function, account, arguments, model, at"
     kept = "value" if answers else "NULL"
     with _readable(path) as file:
         for *fields, state, value, ended in file.execute(
@@ -150,11 +150,16 @@ def entries(path: str, *, answers: bool = True) -> Iterator[dict[str, Any]]:
 
 
 def _entry(fields: Any) -> dict[str, Any]:
-    task, request, function, account, shown, model, at = fields
+    task, request, function, account, arguments, model, at = fields
     return {
-        "task": task, "request": request, "function": function, "account": account or "default", "arguments": shown,
-        "model": model, "at": at,
-    }  # fmt: skip
+        "task": task,
+        "request": request,
+        "function": function,
+        "account": account or "default",
+        "arguments": shown(arguments),
+        "model": model,
+        "at": at,
+    }
 
 
 def find(environment: Mapping[str, str], given: str) -> str:

@@ -148,6 +148,10 @@ class Session:
         finally:
             self._record(entry)
 
+    def reveals(self, text: str) -> bool:
+        """Whether a token of this session stands in the text."""
+        return any(client.reveals(text) for client in self._clients.values())
+
     def base_url(self, account: str = "") -> str:
         """Where the account's API is; page links must lie there."""
         return self._client(account or self._account).base_url

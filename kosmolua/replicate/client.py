@@ -105,6 +105,11 @@ class Client:
             body = parts.body.decode() if kind == "plain" else body
         return {"method": parts.method, "url": self.base_url + parts.target, "headers": headers, "body": body}
 
+    def reveals(self, text: str) -> bool:
+        """Whether the token stands in the text."""
+        token = self._authorization.removeprefix("Bearer ")
+        return len(token) >= _SHORTEST_SECRET and token in text
+
     def close(self) -> None:
         self._transport.close()
 
