@@ -23,34 +23,66 @@ if TYPE_CHECKING:
         TransportError,
         UncertainError,
         UsageError,
+        WebhookError,
     )
+    from kosmolua.gate.budget import Caps
+    from kosmolua.gate.prompt import Answer, Prompter, Question
+    from kosmolua.gate.session import Entry, Reply
+    from kosmolua.host.host import Host
+    from kosmolua.host.script import Result, ScriptRun
+    from kosmolua.replicate.webhook import verify_webhook
+    from kosmolua.runtime.limits import Limits
 
 __all__ = [
+    "Answer",
     "ApiError",
     "ArgumentError",
+    "Caps",
     "ConfigurationError",
     "CredentialError",
+    "Entry",
+    "Host",
     "KosmoError",
     "LimitError",
+    "Limits",
     "PermissionDeniedError",
+    "Prompter",
+    "Question",
+    "Reply",
+    "Result",
     "ScriptError",
+    "ScriptRun",
     "TransportError",
     "UncertainError",
     "UsageError",
+    "WebhookError",
     "__version__",
+    "verify_webhook",
 ]
+
+# where the names live that are no errors
+_HOMES = {
+    "Answer": "kosmolua.gate.prompt",
+    "Caps": "kosmolua.gate.budget",
+    "Entry": "kosmolua.gate.session",
+    "Host": "kosmolua.host.host",
+    "Limits": "kosmolua.runtime.limits",
+    "Prompter": "kosmolua.gate.prompt",
+    "Question": "kosmolua.gate.prompt",
+    "Reply": "kosmolua.gate.session",
+    "Result": "kosmolua.host.script",
+    "ScriptRun": "kosmolua.host.script",
+    "__version__": "kosmolua._version",
+    "verify_webhook": "kosmolua.replicate.webhook",
+}
 
 
 def __getattr__(name: str) -> Any:
-    if name == "__version__":
-        from kosmolua._version import __version__
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
 
-        return __version__
-    if name in __all__:
-        from kosmolua import errors
-
-        return getattr(errors, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOMES.get(name, "kosmolua.errors")), name)
 
 
 def __dir__() -> list[str]:

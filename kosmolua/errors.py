@@ -9,6 +9,7 @@ KosmoError
 ├── ApiError               the API answered with an error; 401 is                      exit 4, else 1
 ├── TransportError         no complete answer came; nothing was changed                exit 1
 │   └── UncertainError     no complete answer came, and a write may have been done     exit 1
+├── WebhookError           a webhook is not what its signer sent, or not from now      exit 1
 ├── ScriptError            the Lua script failed                                       exit 1
 ├── JournalError           a run's journal does not fit, or cannot be written          exit 1
 └── LimitError             a limit or a budget was reached                             exit 5
@@ -42,6 +43,9 @@ CODES = {
     "server_error": EXIT_FAILED,
     "unreachable": EXIT_FAILED,
     "uncertain": EXIT_FAILED,
+    "prediction_failed": EXIT_FAILED,
+    "timed_out": EXIT_FAILED,
+    "webhook_refused": EXIT_FAILED,
     "script_error": EXIT_FAILED,
     "script_crashed": EXIT_FAILED,
     "journal": EXIT_FAILED,
@@ -83,6 +87,7 @@ class KosmoError(Exception):
 
     @property
     def exit_status(self) -> int:
+        """How a command that fails with it exits."""
         return CODES.get(self.code, EXIT_FAILED)
 
     def to_dict(self) -> dict[str, Any]:
@@ -92,22 +97,32 @@ class KosmoError(Exception):
 
 
 class UsageError(KosmoError):
+    """The command line or the program's input is wrong."""
+
     code = "usage"
 
 
 class ArgumentError(UsageError):
+    """A function's arguments are wrong; nothing was sent."""
+
     code = "invalid_arguments"
 
 
 class PermissionDeniedError(KosmoError):
+    """The policy denied the call, or nobody could be asked; nothing was sent."""
+
     code = "permission_denied"
 
 
 class ConfigurationError(KosmoError):
+    """Something is not set up."""
+
     code = "not_configured"
 
 
 class CredentialError(ConfigurationError):
+    """There is no token, or one that cannot be."""
+
     code = "not_authenticated"
 
 
@@ -141,11 +156,25 @@ class ApiError(KosmoError):
 
 
 class TransportError(KosmoError):
+    """No complete answer came; nothing was changed."""
+
     code = "unreachable"
 
 
 class UncertainError(TransportError):
+    """No complete answer came, and a write may have been done: it is not done again by itself."""
+
     code = "uncertain"
+
+
+class WebhookError(KosmoError):
+    """A webhook must not be believed; ``reason`` is one word: missing, malformed, signature, old or future."""
+
+    code = "webhook_refused"
+
+    def __init__(self, message: str, *, reason: str, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint, detail={"reason": reason})
+        self.reason = reason
 
 
 class ScriptError(KosmoError):

@@ -33,6 +33,18 @@ def state_directory(environment: Mapping[str, str]) -> str:
     return os.path.join(base if os.path.isabs(base) else os.path.join(home, ".local", "state"), "kosmolua")
 
 
+def cache_directory(environment: Mapping[str, str]) -> str:
+    """The directory of what can be had again: ``KOSMO_CACHE_DIR``, else the platform's own place."""
+    given = environment.get("KOSMO_CACHE_DIR")
+    if given:
+        return os.path.abspath(given)
+    home = environment.get("HOME") or os.path.expanduser("~")
+    if sys.platform == "darwin":
+        return os.path.join(home, "Library", "Caches", "kosmolua")
+    base = environment.get("XDG_CACHE_HOME", "")
+    return os.path.join(base if os.path.isabs(base) else os.path.join(home, ".cache"), "kosmolua")
+
+
 def global_file(environment: Mapping[str, str]) -> str:
     return os.path.join(config_directory(environment), "config.toml")
 

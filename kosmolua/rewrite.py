@@ -23,7 +23,7 @@ def rewrite(path: str, change: Callable[[bytes], bytes]) -> None:
             old, mode = _content(path)
             new = change(old)
             if new != old or mode is None:
-                _replace(path, new, mode or 0o600)
+                replace(path, new, mode or 0o600)
     except OSError as error:
         raise ConfigurationError(
             f"cannot write {path}: {error.strerror}", hint="check who owns the directory, and that the disk has room"
@@ -50,7 +50,8 @@ def _content(path: str) -> tuple[bytes, int | None]:
         return b"", None
 
 
-def _replace(path: str, content: bytes, mode: int) -> None:
+def replace(path: str, content: bytes, mode: int) -> None:
+    """Write a file whole, or not at all. Raises an OSError."""
     temporary = f"{path}.{os.getpid()}.new"
     file = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
     try:

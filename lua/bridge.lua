@@ -4,7 +4,7 @@
 
 local use = ...
 local values, msgpack, json, guard = use("values"), use("msgpack"), use("json"), use("guard")
-local dump, task = use("dump"), use("task")
+local dump, task, file, workflows = use("dump"), use("task"), use("file"), use("replicate")
 
 local M = {}
 
@@ -144,6 +144,18 @@ local function strict(table, missing)
   })
 end
 
+local function unknown_function(name) function_for(values.scrub(name), "")() end
+
+local host = { raise = raise, mistake = mistake } -- what the helpers are given
+
+function host.service(name, arguments)
+  return ask(CALL, encode("") .. encode("host." .. name) .. encode_for(name, arguments))
+end
+
+function host.time() return ask(TIME, "") end
+
+function host.sleep(seconds) ask(SLEEP, encode(seconds)) end
+
 local function account_table(functions, account)
   local api = {}
   for i = 1, #functions do
@@ -153,11 +165,17 @@ local function account_table(functions, account)
       api[names[j]] = wrapped
     end
   end
+  local own = {} -- the helpers' own functions, whatever a script makes of its table
+  for name, wrapped in next, api do
+    own[name] = wrapped
+  end
+  for name, helper in next, workflows(host, strict(own, unknown_function), account) do
+    api[name] = helper
+  end
   return api
 end
 
 local function provider_table(start)
-  local function unknown_function(name) function_for(values.scrub(name), "")() end
   local api = account_table(start.functions, "")
   api.default = strict(account_table(start.functions, ""), unknown_function)
   for i = 1, #start.accounts do
@@ -207,14 +225,27 @@ end
 
 local function add_time(env)
   --- Seconds since 1970, with a fraction, by the host's clock.
-  function env.time() return ask(TIME, "") end
+  function env.time() return host.time() end
 
   --- Waits that many seconds without using the processor.
   function env.sleep(seconds)
     if type(seconds) ~= "number" or not (seconds >= 0 and seconds < huge) then
       mistake("sleep", format("expected seconds, zero or more, got %s", values.scrub(error_text(seconds))))
     end
-    ask(SLEEP, encode(seconds))
+    host.sleep(seconds)
+  end
+end
+
+-- Regular expressions ------------------------------------------------------------------------------------------
+
+local function refuse_regex(name, reason) mistake("regex." .. name, reason) end
+
+-- Loaded by the first call: it takes as long as half of the bridge, and few scripts need it.
+local function regex_function(name)
+  return function(...)
+    local regex = use("regex")
+    regex.refuse_with(refuse_regex)
+    return regex[name](...)
   end
 end
 
@@ -293,6 +324,24 @@ local function add_require(env)
   end
 end
 
+-- Workflows ----------------------------------------------------------------------------------------------------
+
+local HELPERS = { "run", "wait", "stream", "each", "download" } -- those that are globals too
+
+local function add_workflows(env)
+  local replicate = env.integrations.replicate
+  env.replicate = replicate
+  for i = 1, #HELPERS do
+    env[HELPERS[i]] = replicate[HELPERS[i]]
+  end
+
+  --- A file of this machine, to be given to a model or sent. It is read by the host, when it is sent.
+  function env.file(path)
+    if type(path) ~= "string" then mistake("file", "expected the path of a file, got a " .. type(path)) end
+    return file.of_path(path)
+  end
+end
+
 -- One run ------------------------------------------------------------------------------------------------------
 
 local function environment(start)
@@ -300,12 +349,16 @@ local function environment(start)
   env.spawn, env.parallel, env.race = task.spawn, task.parallel, task.race
   env.coroutine.resume, env.coroutine.wrap = task.resume, task.wrap
   env.json = { encode = json.encode, decode = json.decode, null = json.null, array = json.array, object = json.object }
+  env.regex = {
+    match = regex_function("match"), match_all = regex_function("match_all"), gsub = regex_function("gsub"),
+  }
   env.integrations = integrations_table(start)
   env.app = { integrations = env.integrations }
   env.args = start.args
   add_output(env)
   add_time(env)
   add_require(env)
+  add_workflows(env)
   if journalled then add_journal(env, start.journal) end
   return env
 end
@@ -385,6 +438,7 @@ function M.serve(the_port)
   port = the_port
   local start = msgpack.decode(port.wait())
   journalled = start.journal ~= nil
+  host.seed = journalled and start.journal.seed or nil
   guard.limit(start.cpu, start.memory)
   local ok, failure = pcall(run, start)
   guard.stop()

@@ -75,6 +75,8 @@ end
 
 local function render_table(t, depth, open)
   if t == values.null then return "null" end
+  local file = values.files[t]
+  if file then return (file.url and "file at " or "file ") .. quoted(file.url or file.path) end
   if open[t] then return "{ … itself }" end
   if next(t) == nil then return values.shape(t) and "[]" or "{}" end
   if depth >= MAX_DEPTH then return "{ … }" end

@@ -5,8 +5,7 @@ local values = use("values")
 
 local M = { null = values.null }
 
-local byte, char, sub, find, format, gsub, rep = string.byte, string.char, string.sub, string.find, string.format,
-  string.gsub, string.rep
+local byte, sub, find, format, gsub, rep = string.byte, string.sub, string.find, string.format, string.gsub, string.rep
 local concat, sort, floor, next, type, error = table.concat, table.sort, math.floor, next, type, error
 local tonumber, huge, MAX_EXACT, MAX_DEPTH = tonumber, math.huge, values.MAX_EXACT, values.MAX_DEPTH
 
@@ -100,6 +99,9 @@ end
 
 local function write_table(value, depth)
   if value == values.null then return put("null") end
+  local file = values.files[value]
+  if file and file.url then return put(quote(file.url)) end
+  if file then refuse("a file of this machine has no JSON form", depth) end
   if depth == MAX_DEPTH then refuse(values.too_deep(tables)) end
   local is_list, count = values.shape(value)
   if is_list == nil then refuse(count, depth) end
@@ -161,16 +163,6 @@ end
 
 local function skip_space() at = find(text, "[^ \t\r\n]", at) or #text + 1 end
 
-local function utf8_char(code)
-  if code < 0x80 then return char(code) end
-  if code < 0x800 then return char(0xc0 + floor(code / 64), 0x80 + code % 64) end
-  if code < 0x10000 then
-    return char(0xe0 + floor(code / 4096), 0x80 + floor(code / 64) % 64, 0x80 + code % 64)
-  end
-  return char(0xf0 + floor(code / 262144), 0x80 + floor(code / 4096) % 64, 0x80 + floor(code / 64) % 64,
-    0x80 + code % 64)
-end
-
 local UNESCAPES = { ['"'] = '"', ["\\"] = "\\", ["/"] = "/", b = "\b", f = "\f", n = "\n", r = "\r", t = "\t" }
 
 -- One \uXXXX, or two where the first is the high half of a pair; `from` stands behind the `u`.
@@ -179,10 +171,10 @@ local function read_code(from)
   if not find(text, "^%x%x%x%x", from) then fail("four hexadecimal digits", from) end
   if code >= 0xd800 and code <= 0xdbff and find(text, "^\\u[dD][c-fC-F]%x%x", from + 4) then
     local low = tonumber(sub(text, from + 6, from + 9), 16)
-    return utf8_char(0x10000 + (code - 0xd800) * 1024 + low - 0xdc00), from + 10
+    return values.utf8_char(0x10000 + (code - 0xd800) * 1024 + low - 0xdc00), from + 10
   end
   if code >= 0xd800 and code <= 0xdfff then fail("both halves of a surrogate pair", from) end
-  return utf8_char(code), from + 4
+  return values.utf8_char(code), from + 4
 end
 
 local function read_string()

@@ -1,5 +1,5 @@
--- MessagePack (msgpack.org), the part that travels between a state and its host: no extension types.
--- Reads nulls, empty lists and 64-bit integers as they are, and turns them into what `values.lua` says.
+-- MessagePack (msgpack.org), the part that travels between a state and its host, with one extension type: files of
+-- this machine, on their way out. Reads nulls, empty lists and 64-bit integers as they are, and turns them into what `values.lua` says.
 
 local use = ...
 local values = use("values")
@@ -9,7 +9,8 @@ local M = {}
 local byte, char, sub, format = string.byte, string.char, string.sub, string.format
 local concat, floor, next, type, error, setmetatable = table.concat, math.floor, next, type, error, setmetatable
 local huge, MAX_EXACT, MAX_DEPTH = math.huge, values.MAX_EXACT, values.MAX_DEPTH
-local null, array, shape, is_utf8 = values.null, values.array, values.shape, values.is_utf8
+local null, array, shape, is_utf8, files = values.null, values.array, values.shape, values.is_utf8, values.files
+local LOCAL_FILE = char(1) -- the extension's type
 
 -- Doubles -------------------------------------------------------------------------------------------------------
 
@@ -257,8 +258,16 @@ local function write_map(map, depth)
   end
 end
 
+local function write_file(file, depth)
+  if file.url then return put_text(file.url) end
+  if bytes_depth < 0 then refuse("a file of this machine has no JSON form", depth) end
+  if not is_utf8(file.path) then refuse("path is not UTF-8", depth) end
+  put("\201" .. big(#file.path, 4) .. LOCAL_FILE .. file.path)
+end
+
 local function write_table(value, depth)
   if value == null then return put("\192") end
+  if files[value] then return write_file(files[value], depth) end
   if depth == MAX_DEPTH then refuse(values.too_deep(tables)) end
   local is_list, count = shape(value)
   if is_list == nil then refuse(count, depth) end
@@ -290,7 +299,7 @@ end
 
 -- MessagePack of a value, by raw access and in one pass, so that nothing the script owns runs meanwhile.
 -- Raises a refusal `{reason, path}` for what has no JSON form. Strings that are not UTF-8 are refused, but for
--- the fields of `value` itself where `with_bytes` is set.
+-- the fields of `value` itself where `with_bytes` is set, and files of this machine where it is not.
 function M.encode(value, with_bytes)
   parts, size, keys, tables, bytes_depth = {}, 0, {}, {}, with_bytes and 1 or -1
   write(value, 0)

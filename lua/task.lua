@@ -247,6 +247,22 @@ function methods.cancel(shown) return cancel(task_of(shown, "cancel")) end
 --- "running", "done", "failed" or "canceled".
 function methods.status(shown) return task_of(shown, "status").state end
 
+--- How many requests are under way.
+function M.busy() return outstanding end
+
+--- Starts `f()` as a task that belongs to no other, and returns a function that waits for it: it returns what `f`
+--- returned, or raises what it raised, for whoever calls it and as often.
+function M.shared(f)
+  local before = current
+  current = nil
+  local _, task = start(f)
+  current, task.watched = before, true
+  return function()
+    wait_for(task)
+    return outcome(task)
+  end
+end
+
 --- Lets every task come to its end, and returns what it was given. Raises the failure of one that nobody waited for.
 function M.finish(...)
   run_until(function() return living == 0 end)

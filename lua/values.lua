@@ -4,8 +4,8 @@
 local M = {}
 
 local next, type, rawequal, setmetatable = next, type, rawequal, setmetatable
-local find, format, gsub, floor = string.find, string.format, string.gsub, math.floor
-local concat = table.concat
+local byte, char, find, format, gsub = string.byte, string.char, string.find, string.format, string.gsub
+local floor, concat = math.floor, table.concat
 local rawlen = rawlen or function(t) return #t end -- LuaJIT: `#` on a table calls no metamethod
 
 M.MAX_DEPTH = 200
@@ -13,6 +13,9 @@ M.MAX_EXACT = 2 ^ 53 -- beyond it a double no longer tells neighbouring integers
 
 local arrays = setmetatable({}, { __mode = "k" })
 local objects = setmetatable({}, { __mode = "k" })
+
+--- Files, which look like tables: value -> what it stands for (file.lua).
+M.files = setmetatable({}, { __mode = "k" })
 
 M.null = setmetatable({}, {
   __tostring = function() return "null" end,
@@ -51,6 +54,25 @@ end
 
 function M.is_utf8(text)
   return not find(text, "[\128-\255]") or not find(without_sequences(text), "[\128-\255]")
+end
+
+function M.utf8_char(code)
+  if code < 0x80 then return char(code) end
+  if code < 0x800 then return char(0xc0 + floor(code / 64), 0x80 + code % 64) end
+  if code < 0x10000 then
+    return char(0xe0 + floor(code / 4096), 0x80 + floor(code / 64) % 64, 0x80 + code % 64)
+  end
+  return char(0xf0 + floor(code / 262144), 0x80 + floor(code / 4096) % 64, 0x80 + floor(code / 64) % 64,
+    0x80 + code % 64)
+end
+
+-- The character at a position of UTF-8, and the position behind it.
+function M.utf8_code(text, position)
+  local a, b, c, d = byte(text, position, position + 3)
+  if a < 0xc0 then return a, position + 1 end
+  if a < 0xe0 then return a * 64 + b - 0x3080, position + 2 end
+  if a < 0xf0 then return a * 4096 + b * 64 + c - 0xe2080, position + 3 end
+  return a * 262144 + b * 4096 + c * 64 + d - 0x3c82080, position + 4
 end
 
 -- Text fit for a message: what is no UTF-8 becomes question marks.

@@ -13,6 +13,7 @@ def _clean_environment(monkeypatch, tmp_path):
         if name.lower().endswith("_proxy"):
             monkeypatch.delenv(name)
     monkeypatch.setenv("KOSMO_STATE_DIR", str(tmp_path / "state"))
+    monkeypatch.setenv("KOSMO_CACHE_DIR", str(tmp_path / "cache"))
 
 
 @pytest.fixture

@@ -13,9 +13,9 @@ PACKAGE = Path(__file__).parent.parent / "kosmolua"
 MAY_IMPORT = {
     "errors": set(),
     "_version": set(),
-    "__init__": {"errors", "_version"},
+    "__init__": {"errors", "_version", "gate", "host", "replicate", "runtime"},
     "__main__": {"cli"},
-    "replicate": {"errors", "_version"},
+    "replicate": {"errors", "_version", "rewrite"},
     "paths": set(),
     "rewrite": {"errors"},
     "config": {"errors", "paths", "replicate", "trust"},
@@ -25,6 +25,7 @@ MAY_IMPORT = {
     "gate": {"errors", "config", "paths", "replicate"},
     "runtime": {"errors"},
     "emulator": {"errors", "_version", "replicate"},
+    "host": {"errors", "config", "configure", "credentials", "replicate", "gate", "runtime", "emulator"},
     "cli": {
         "errors",
         "_version",
@@ -37,13 +38,14 @@ MAY_IMPORT = {
         "gate",
         "runtime",
         "emulator",
+        "host",
     },
 }
 # library -> the only modules that may import it
 ONLY_IN = {
     "lupa": {"runtime/state.py"},
-    "httpx": {"replicate/client.py", "replicate/retry.py", "replicate/transport.py"},
-    "http.client": {"replicate/transport.py"},
+    "httpx": {"replicate/client.py", "replicate/retry.py", "replicate/transfer.py", "replicate/transport.py"},
+    "http.client": {"replicate/transport.py", "emulator/webhooks.py"},
     "keyring": {"credentials.py"},
     "tomlkit": {"configure.py"},
     "werkzeug": {path.relative_to(PACKAGE).as_posix() for path in (PACKAGE / "emulator").rglob("*.py")},
@@ -95,7 +97,10 @@ def test_the_emulator_shares_no_code_with_the_client():
             "import kosmolua.cli.call",
             {"httpx", "lupa", "werkzeug", "ssl", "subprocess", "keyring", "tomlkit", "tomllib"},
         ),
+        ("from kosmolua import Host", {"httpx", "lupa", "werkzeug", "ssl", "keyring", "tomlkit", "tomllib"}),
         ("import kosmolua.cli.configure", {"httpx", "lupa", "ssl", "keyring", "tomlkit"}),
+        ("import kosmolua.cli.webhooks", {"httpx", "lupa", "ssl", "subprocess", "keyring", "tomlkit"}),
+        ("import kosmolua.cli.model", {"httpx", "lupa", "ssl", "subprocess", "keyring", "tomlkit"}),
         ("import kosmolua.emulator", {"werkzeug", "msgspec"}),
     ],
 )

@@ -31,6 +31,8 @@ COMMANDS = {
     "integrations:examples": ("reference", "show a worked example of a function for each door"),
     "integrations:fields": ("reference", "list what a provider needs to be configured"),
     "runs": ("runs", "list, show, resume, export and prune runs that keep a journal"),
+    "model": ("model", "show what a model takes and gives: model owner/name"),
+    "webhooks:verify": ("webhooks", "check that a webhook was signed by Replicate"),
     "audit": ("audit", "show the calls that were made, by whom, and what was decided"),
     "completion": ("completion", "print a completion script: completion bash, zsh or fish"),
     "emulator:serve": ("emulator", "serve Replicate offline on loopback, for any client"),

@@ -12,15 +12,15 @@ from typing import Any
 
 from kosmolua.cli import arguments as arguments_
 from kosmolua.cli import output
+from kosmolua.cli.host import host_of
 from kosmolua.cli.options import FLAGS, Options, assign, checked
-from kosmolua.cli.session import open_session
 from kosmolua.errors import ArgumentError, KosmoError, UsageError
-from kosmolua.gate.session import Entry, Reply, Session, resolve
+from kosmolua.gate.session import Entry, Reply, resolve
+from kosmolua.host.host import Host
 from kosmolua.replicate import catalogue
 from kosmolua.replicate.catalogue import Operation
 
 PATIENCE = 2.0  # seconds of silence on standard input before a person is told what is waited for
-MAX_PAGES = 10_000
 
 
 class Request:
@@ -46,8 +46,10 @@ def run(command: str, argv: list[str]) -> int:
     try:
         name, rest = _function(command, argv, options)
         request = read(resolve(name), rest, options)
-        with open_session(request.options) as session:
-            reply = _all_pages(session, request) if request.all else _call(session, request)
+        with host_of(request.options, isolation="none") as host:
+            reply = (
+                _all_pages(host, request) if request.all else host.request(request.operation.name, request.arguments)
+            )
     except KosmoError as error:
         return _fail(error, name, began, as_json="--json" in argv)
     _succeed(request, reply, began)
@@ -193,30 +195,13 @@ def _file(path: str) -> bytes:
 # Calling ----------------------------------------------------------------------------------------------------------
 
 
-def _call(session: Session, request: Request) -> Reply:
-    return session.call(request.operation.name, request.arguments)
-
-
-def _all_pages(session: Session, request: Request) -> Reply:
-    """Every page from the one asked for, as one. Each of them goes past the gate and into the log."""
-    from kosmolua.replicate.client import next_cursor
-
-    results: list[Any] = []
-    seen: set[str] = set()
-    reply = _call(session, request)
-    while not request.options.dry_run:
-        results += reply.data.get("results", [])
-        cursor = next_cursor(reply.data, session.base_url(request.options.account))
-        if cursor is None:
-            break
-        if cursor in seen or len(seen) >= MAX_PAGES:
-            raise UsageError(f"{request.operation.name}: the pages go round in a circle", code="api_error")
-        seen.add(cursor)
-        request.arguments["cursor"] = cursor
-        reply = _call(session, request)
-    else:
-        return reply
-    return Reply({"next": None, "previous": None, "results": results}, reply.entry)
+def _all_pages(host: Host, request: Request) -> Reply:
+    """Every page from the one asked for, as one."""
+    replies = list(host.pages(request.operation.name, request.arguments))
+    if request.options.dry_run:
+        return replies[-1]
+    results = [item for reply in replies for item in reply.data.get("results", [])]
+    return Reply({"next": None, "previous": None, "results": results}, replies[-1].entry)
 
 
 # Telling ----------------------------------------------------------------------------------------------------------

@@ -88,7 +88,7 @@ def _tried(name: str, action: Callable[[], str]) -> Check:
 
 
 def _enabled(settings: config.Settings) -> Check:
-    from kosmolua.cli.session import check_enabled
+    from kosmolua.host.clients import check_enabled
 
     def look() -> str:
         check_enabled(settings)
@@ -117,12 +117,12 @@ def _url(settings: config.Settings, options: Options) -> Check:
 
 def _online(options: Options) -> Iterator[Check]:
     """One call of the API tells both whether it can be reached and whether it takes the token."""
-    from kosmolua.cli.session import open_session
+    from kosmolua.cli.host import host_of
 
     options.read = "allow"
     try:
-        with open_session(options) as session:
-            account = session.call("get_account", {}, options.account).data
+        with host_of(options, isolation="none") as host:
+            account = host.call("get_account")
     except TransportError as error:
         yield _failed("reachable", error)
         yield Check("token", None, "not tried")
@@ -170,12 +170,11 @@ def _keyring() -> Check:
 
 def _runtime() -> Iterator[Check]:
     """Runs a script as any script is run: nothing else proves that one can be."""
-    from kosmolua.runtime.limits import Limits
     from kosmolua.runtime.run import Script, run
 
     script = Script(source=b"return 6 * 7", name="doctor")
     try:
-        result = run(script, _no_calls, output.ScriptOutput(Limits(), keep=True))
+        result = run(script, _no_calls, output.ScriptOutput(keep=True))
     except KosmoError as error:
         yield _failed("luajit", error)
         return

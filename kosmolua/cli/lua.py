@@ -5,14 +5,15 @@ from __future__ import annotations
 import os
 import re
 import sys
-import threading
 import time
-from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kosmolua.cli import options as options_
 from kosmolua.cli.options import Options
-from kosmolua.errors import KosmoError, ScriptError, UsageError
+from kosmolua.errors import KosmoError, UsageError
+from kosmolua.host import source
 from kosmolua.runtime.isolate import Child
 from kosmolua.runtime.limits import Limits
 
@@ -20,17 +21,21 @@ if TYPE_CHECKING:
     import argparse
 
     from kosmolua.cli.output import ScriptOutput
+    from kosmolua.gate.budget import Caps
     from kosmolua.gate.cassette import Cassette
-    from kosmolua.gate.files import Files
-    from kosmolua.gate.journal import Journal, Ticket
-    from kosmolua.gate.needs import Needs
-    from kosmolua.gate.services import Services
-    from kosmolua.gate.session import Session
-    from kosmolua.runtime.run import Result, Script
+    from kosmolua.gate.journal import Head, Journal
+    from kosmolua.host.script import Result
 
-MAX_SOURCE = 8 * 1024 * 1024
 _DEFAULTS = Limits()
 _SETTLING = "look that long for a call that was cut off before it is sent again; default: 30"
+
+
+class Text(NamedTuple):
+    """The script: its name in messages, its text, and its arguments."""
+
+    name: str
+    source: bytes
+    args: list[str]
 
 
 def run(command: str, argv: list[str]) -> int:
@@ -41,16 +46,17 @@ def run(command: str, argv: list[str]) -> int:
     child = None
     try:
         limits = Limits(parsed.cpu_limit, parsed.memory_limit, parsed.output_limit, parsed.time_limit)
-        name, source = _source(parsed)
+        name, text = _source(parsed)
         if parsed.explain:
             from kosmolua.cli.explain import explain
 
-            return explain(options, name, source)
+            return explain(options, name, text)
         if parsed.isolation != "none":
             child = Child(limits, parsed.isolation)  # it starts while this process imports the rest
-        return _run(parsed, options, limits, child, name=name, source=source, args=script_args)
+        return _run(parsed, options, limits, child, Text(name, text, script_args))
     except KosmoError as error:
-        from kosmolua.runtime.run import Result, isolation_of
+        from kosmolua.host.script import Result
+        from kosmolua.runtime.run import isolation_of
 
         isolation = isolation_of(parsed.isolation, child)
         failed = Result(error=error, duration=time.perf_counter() - began, isolation=isolation)
@@ -60,182 +66,105 @@ def run(command: str, argv: list[str]) -> int:
             child.close()
 
 
-def _run(
-    parsed: argparse.Namespace, options: Options, limits: Limits, child: Child | None, **script_fields: Any
-) -> int:
-    import msgspec
-
-    from kosmolua import config
+def _run(parsed: argparse.Namespace, options: Options, limits: Limits, child: Child | None, script: Text) -> int:
+    from kosmolua.cli.host import host_of
     from kosmolua.cli.output import ScriptOutput
-    from kosmolua.replicate import catalogue
-    from kosmolua.runtime.run import Result, Script, isolation_of, run
 
-    functions = [operation.names for operation in catalogue.OPERATIONS]
-    accounts = [] if options.emulate else config.accounts(os.environ)
-    script = Script(**script_fields, provider=catalogue.PROVIDER, functions=functions, accounts=accounts)
-    shown = ScriptOutput(limits, keep=options.json)
-    calls = _Calls(options, parsed, script)
-    journal = calls.cassette or calls.journal
-    began = time.perf_counter()
-    try:
+    shown = ScriptOutput(keep=options.json)
+    with (
+        host_of(
+            options,
+            limits=limits,
+            isolation=parsed.isolation,
+            prepare=False,
+            caps=_caps(parsed),
+            allow_read=parsed.allow_read,
+            allow_write=parsed.allow_write,
+            cancel_on_exit=parsed.cancel_on_exit,
+        ) as host,
+        _journal(parsed, options, script) as journal,
+    ):
+        run = host.script(
+            script.source,
+            script.args,
+            name=script.name,
+            output=shown,
+            child=child,
+            journal=journal,
+            record=parsed.record,
+        )
         try:
-            mode = parsed.isolation
-            result = run(script, calls, shown, limits=limits, isolation=mode, child=child, journal=journal)
+            result = run.result()
         except KeyboardInterrupt:
-            error = ScriptError("interrupted", code="interrupted")
-            isolation = isolation_of(parsed.isolation, child)
-            result = Result(error=error, duration=time.perf_counter() - began, isolation=isolation)
-        try:
-            calls.ended(result)
-        except KosmoError as error:
-            result = msgspec.structs.replace(result, error=result.error or error)
-        return _tell(options, result, script, shown, calls.finished(result, cancel=parsed.cancel_on_exit))
-    finally:
-        calls.close()
+            if run.outcome is None:
+                raise
+            result = run.outcome
+    if result.error or parsed.cancel_on_exit:
+        _tell_running(result, cancel=parsed.cancel_on_exit)
+    return _tell(options, result, script, shown)
 
 
-class _Calls:
-    """Carries out what a script asks for. The session is opened by the first call: many a script makes none."""
-
-    def __init__(self, options: Options, parsed: argparse.Namespace, script: Script) -> None:
-        self.session: Session | None = None
-        self._options = options
-        self._parsed = parsed
-        self._script = script
-        self._services: Services | None = None
-        self._needs = _needs(script)
-        self._lock = threading.Lock()
-        if parsed.allow_read or parsed.allow_write:
-            self._files()  # a directory that is none is told before the script runs
-        self._run = os.urandom(6).hex()
-        self.journal: Journal | None = None
-        self.cassette: Cassette | None = None
-        self._scratch = ExitStack()
-        if parsed.replay:
-            self.cassette = _cassette(parsed, script)
-        elif parsed.journal or parsed.record:
-            self.journal = _journal(options, parsed, script, self._run, self._scratch)
-
-    def __call__(self, function: str, account: str, arguments: bytes, ticket: Ticket | None = None) -> Any:
-        if function.startswith("host."):
-            return self._service(function, arguments)
-        session = self.session
-        if session is None:
-            with self._lock:
-                session = self.session = self.session or self._open()
-        return session.call(function, arguments, account, ticket).data
-
-    def ended(self, result: Result) -> None:
-        """Note how the run ended, and write the cassette of it that was asked for."""
-        if self.journal:
-            self.journal.end(result.error)
-        if self.journal and self._parsed.record:
-            from kosmolua.gate import cassette
-
-            def reveals(text: str) -> bool:
-                return self.session is not None and self.session.reveals(text)
-
-            cassette.write(self.journal.path, self._parsed.record, reveals)
-
-    def finished(self, result: Result, *, cancel: bool) -> Session | None:
-        """The session, with what the run has started and not seen end canceled, or told where it did not end well."""
-        if self.session and (cancel or result.error):
-            _tell_running(self.session, cancel=cancel)
-        return self.session
-
-    def close(self) -> None:
-        if self.session:
-            self.session.close()
-        if self.journal:
-            self.journal.close()
-        self._scratch.close()
-
-    def _open(self) -> Session:
-        from kosmolua.cli.session import open_session
-        from kosmolua.gate.budget import Caps
-        from kosmolua.gate.session import Run
-
-        caps = Caps(**{name: getattr(self._parsed, f"max_{name}") for name in Caps.__struct_fields__})
-        run = Run(self._run, self._script.name, self._needs, self._files())
-        session = open_session(self._options, run, self._script.source, caps)
-        if self.journal:
-            self.journal.restore(session.budget)
-        return session
-
-    def _service(self, function: str, arguments: bytes) -> Any:
-        from kosmolua.gate.services import Services
-
-        if self._services is None:
-            self._services = Services(self._files(), os.path.dirname(self._script.name))
-        return self._services(function, arguments)
-
-    def _files(self) -> Files:
-        from kosmolua import config
-        from kosmolua.gate.files import Files
-
-        read, write = self._parsed.allow_read, self._parsed.allow_write
-        said = config.load(os.environ).directories if not read and not write else config.Directories()
-        return Files([*read, *said.read], [*write, *said.write])
-
-
-def _cassette(parsed: argparse.Namespace, script: Script) -> Cassette:
-    from kosmolua.gate.cassette import Cassette
+@contextmanager
+def _journal(parsed: argparse.Namespace, options: Options, script: Text) -> Iterator[Journal | Cassette | None]:
+    """What the run is answered from and kept in: a journal, one that is gone with the run where all that is wanted is a
+    recording, a cassette, or nothing.
+    """
+    if not (parsed.journal or parsed.record or parsed.replay):
+        yield None
+        return
     from kosmolua.gate.journal import Head
+
+    head = Head(script=script.name, source=script.source, args=script.args, emulated=options.emulate)
+    with ExitStack() as stack:
+        opened = _played(parsed, head) if parsed.replay else _kept(parsed, options, head, stack)
+        yield stack.enter_context(closing(opened))
+
+
+def _played(parsed: argparse.Namespace, head: Head) -> Cassette:
+    from kosmolua.gate.cassette import Cassette
 
     if parsed.journal or parsed.record:
         other = "--journal" if parsed.journal else "--record"
         raise UsageError(f"--replay plays what was, and {other} keeps what is", hint="leave one of them out")
-    return Cassette(parsed.replay, Head(script=script.name, source=script.source, args=[*script.args]))
+    return Cassette(parsed.replay, head)
 
 
-def _journal(options: Options, parsed: argparse.Namespace, script: Script, run: str, scratch: ExitStack) -> Journal:
-    """The journal asked for, or one that is gone with the run, where all that is kept is a recording."""
-    from kosmolua.cli.session import warn
+def _kept(parsed: argparse.Namespace, options: Options, head: Head, stack: ExitStack) -> Journal:
+    from kosmolua.cli.host import warn
     from kosmolua.gate import runs
-    from kosmolua.gate.journal import Head, Journal, Lookup
+    from kosmolua.gate.journal import Journal, Lookup
 
     if options.dry_run:
         asked = "--journal" if parsed.journal else "--record"
         raise UsageError(f"{asked} keeps what was done, and --dry-run does nothing", hint="leave one of them out")
-    if parsed.journal:
-        path = runs.path_of(os.environ, parsed.journal)
-        try:
-            runs.note(os.environ, path)
-        except OSError as error:
-            warn(f"kosmo runs will not list this run: cannot write {runs.directory(os.environ)}: {error.strerror}")
-    else:
+    if not parsed.journal:
         from tempfile import TemporaryDirectory
 
-        path = os.path.join(scratch.enter_context(TemporaryDirectory()), "run.journal")
-    head = Head(script=script.name, source=script.source, args=[*script.args], emulated=options.emulate)
+        return Journal(os.path.join(stack.enter_context(TemporaryDirectory()), "run.journal"), head)
     lookup = Lookup(settling=parsed.settling_time, adopt=parsed.adopt, again=parsed.send_again)
-    journal = Journal(path, head, run, cut=parsed.from_here, lookup=lookup)
-    if journal.last:
-        changed = "; the script has changed since" if journal.script_changed else ""
-        answers = "1 answer is" if journal.last == 1 else f"{journal.last} answers are"
-        warn(f"{answers} taken from {path}{changed}")
-    return journal
+    return runs.begin(os.environ, parsed.journal, head, warn, cut=parsed.from_here, lookup=lookup)
 
 
-def _needs(script: Script) -> Needs | None:
-    """What the script's header declares, if there is one."""
-    if b"--@" not in script.source:
+def _caps(parsed: argparse.Namespace) -> Caps | None:
+    given = {name: value for name, value in vars(parsed).items() if name.startswith("max_") and value is not None}
+    if not given:
         return None
-    from kosmolua.gate import needs
+    from kosmolua.gate.budget import Caps
 
-    return needs.read(script.source, script.name)
+    return Caps(**{name.removeprefix("max_"): value for name, value in given.items()})
 
 
-def _tell_running(session: Session, *, cancel: bool) -> None:
+def _tell_running(result: Result, *, cancel: bool) -> None:
+    """What the run has started and not seen end, and what could not be canceled."""
     from kosmolua.cli.output import safe
 
-    for kind, identifier, account in session.budget.running() if not cancel else ():
+    for kind, identifier, account in result.running if not cancel else ():
         how = f"kosmo integrations:call replicate.cancel_{kind} --{kind}_id {identifier}"
         where = "" if account == "default" else f" --account {account}"
         print(safe(f"kosmo: {kind} {identifier} may still run; cancel it: {how}{where}"), file=sys.stderr)
-    for identifier, why in session.cancel_running() if cancel else ():
+    for identifier, why in result.not_canceled:
         print(safe(f"kosmo: could not cancel {identifier}: {why}"), file=sys.stderr)
-    lost = session.budget.unanswered()
+    lost = result.unanswered
     if lost:
         what = "a prediction or training" if lost == 1 else f"{lost} predictions or trainings"
         how = "kosmo integrations:call replicate.list_predictions"
@@ -272,21 +201,17 @@ def _parser(command: str) -> options_.Parser:
     made.add_argument("--time-limit", type=seconds, metavar="SECONDS", help="wall clock; default: none")
     _add_gate(made)
     _add_journal(made)
-    _add_recording(made)
     made.add_argument("args", nargs="*", metavar="-- ARGS", help="arguments for the script, in `args` and `...`")
     return made
 
 
 def _add_journal(made: options_.Parser) -> None:
-    """How a run goes on that has ended early."""
+    """How a run goes on that has ended early, and how it is played again."""
     made.add_argument("--journal", metavar="FILE", help="keep all answers there, or under a name; go on from them")
     made.add_argument("--from-here", action="store_true", help="where script and journal differ, go on with the script")
     made.add_argument("--settling-time", type=options_.seconds, default=30.0, metavar="SECONDS", help=_SETTLING)
     made.add_argument("--adopt", metavar="ID", help="take that for what a cut off call became, where it is not clear")
     made.add_argument("--send-again", action="store_true", help="where that is not clear, it was not done: do it now")
-
-
-def _add_recording(made: options_.Parser) -> None:
     made.add_argument("--record", metavar="FILE", help="write a cassette of the run: its calls, without secrets")
     made.add_argument("--replay", metavar="FILE", help="run offline, answered from a cassette and from nothing else")
 
@@ -321,53 +246,23 @@ def _source(parsed: argparse.Namespace) -> tuple[str, bytes]:
             raise UsageError(f"both --eval and the file {parsed.file!r} are given; one is run")
         return "eval", os.fsencode(parsed.eval)
     if parsed.file not in (None, "-"):
-        return parsed.file, _checked(parsed.file, _read(parsed.file))
+        return parsed.file, source.read(parsed.file)
     if sys.stdin.isatty():
         raise UsageError(
             "no script: give a FILE, --eval CODE, or a script on standard input",
             hint="""for example: kosmo lua --emulate --eval 'print("hello")'""",
         )
-    return "stdin", _checked("standard input", sys.stdin.buffer.read(MAX_SOURCE + 1))
-
-
-def _read(file: str) -> bytes:
-    try:
-        with open(file, "rb") as opened:
-            return opened.read(MAX_SOURCE + 1)
-    except OSError as error:
-        raise UsageError(
-            f"cannot read the script {file!r}: {error.strerror}",
-            hint="give the path of a Lua file, or --eval CODE",
-        ) from None
-
-
-def _checked(name: str, source: bytes) -> bytes:
-    """Source in another encoding than UTF-8 would go to the API as broken text; better said here."""
-    try:
-        if not source.startswith(b"\x1b"):
-            source.decode()
-    except UnicodeDecodeError as error:
-        line = source.count(b"\n", 0, error.start) + 1
-        raise UsageError(
-            f"{name} is not UTF-8: byte 0x{source[error.start]:02x} in line {line}", hint="save it as UTF-8"
-        ) from None
-    return source
+    return "stdin", source.checked("standard input", sys.stdin.buffer.read(source.MAX_SOURCE + 1))
 
 
 # Telling ----------------------------------------------------------------------------------------------------------
 
 
-def _tell(
-    options: Options,
-    result: Result,
-    script: Script | None = None,
-    shown: ScriptOutput | None = None,
-    session: Session | None = None,
-) -> int:
+def _tell(options: Options, result: Result, script: Text | None = None, shown: ScriptOutput | None = None) -> int:
     from kosmolua.cli import output
 
     if options.json:
-        output.show_json(_envelope(options, result, script, shown, session))
+        output.show_json(_envelope(options, result, script, shown))
     elif result.error:
         output.tell_error(result.error, _excerpt(script, result.error))
     else:
@@ -385,7 +280,7 @@ def _show_results(results: list[Any]) -> None:
         output.write_text((output.safe(text) if sys.stdout.isatty() else text) + "\n")
 
 
-def _excerpt(script: Script | None, error: KosmoError) -> str | None:
+def _excerpt(script: Text | None, error: KosmoError) -> str | None:
     """The line of the script that the error names, with its neighbours."""
     match = re.fullmatch(r"(.+):(\d+)", getattr(error, "where", None) or "")
     if not script or not match or match[1] != script.name:
@@ -396,13 +291,7 @@ def _excerpt(script: Script | None, error: KosmoError) -> str | None:
     return "\n".join(f"  {'>' if number == at else ' '} {number:>4} | {lines[number - 1][:160]}" for number in around)
 
 
-def _envelope(
-    options: Options,
-    result: Result,
-    script: Script | None,
-    shown: ScriptOutput | None,
-    session: Session | None,
-) -> dict[str, Any]:
+def _envelope(options: Options, result: Result, script: Text | None, shown: ScriptOutput | None) -> dict[str, Any]:
     import msgspec
 
     from kosmolua.cli import output
@@ -418,7 +307,7 @@ def _envelope(
         "code": failed["code"],
         "execution_time_ms": round(result.duration * 1000, 3),
         "memory_usage": result.memory,
-        "call_log": session.log if session else [],
+        "call_log": result.log,
         "meta": {
             **failed["meta"],
             "script": script.name if script else None,
@@ -427,23 +316,20 @@ def _envelope(
             "engine": result.engine,
             "isolation": result.isolation,
             "cpu_time_ms": round(result.cpu * 1000, 3) if result.cpu is not None else None,
-            **_about(session),
+            **_about(result),
         },
     }
 
 
-def _about(session: Session | None) -> dict[str, Any]:
+def _about(result: Result) -> dict[str, Any]:
     """What the gate has to say of the run, where there was a call."""
-    if session is None:
+    if result.run is None:
         return {}
-    import msgspec
-
-    budget = session.budget
-    running = [{"kind": kind, "id": identifier, "account": account} for kind, identifier, account in budget.running()]
+    running = [{"kind": kind, "id": identifier, "account": account} for kind, identifier, account in result.running]
     return {
-        "run": session.run.id,
-        "spent": budget.spent(),
-        **({"budget": msgspec.to_builtins(budget.caps)} if msgspec.to_builtins(budget.caps) else {}),
+        "run": result.run,
+        "spent": result.spent,
+        **({"budget": result.caps} if result.caps else {}),
         **({"running": running} if running else {}),
-        **({"calls_not_logged": session.unlogged} if session.unlogged else {}),
+        **({"calls_not_logged": result.unlogged} if result.unlogged else {}),
     }

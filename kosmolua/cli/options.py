@@ -5,9 +5,12 @@ from __future__ import annotations
 import argparse
 import re
 from functools import partial
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from kosmolua.errors import UsageError
+
+if TYPE_CHECKING:
+    from kosmolua.config import Verdict
 
 VERDICTS = ("allow", "ask", "deny")
 
@@ -21,8 +24,8 @@ class Options:
         self.dry_run = False
         self.emulate = False
         self.account = "default"
-        self.read: str | None = None
-        self.write: str | None = None
+        self.read: Verdict | None = None
+        self.write: Verdict | None = None
         self.insecure_http = False
         self.fault: list[str] = []
 

@@ -12,7 +12,6 @@ from typing import Any, Literal
 import msgspec
 
 from kosmolua.errors import KosmoError
-from kosmolua.runtime.limits import Limits, reached
 
 
 def show_json(value: Any) -> None:
@@ -81,16 +80,11 @@ def safe(text: str) -> str:
 
 
 class ScriptOutput:
-    """Takes what a script prints: shows it as it comes, or keeps it for an envelope. Logs go to standard error.
+    """Takes what a script prints: shows it as it comes, or keeps it for an envelope. Logs go to standard error."""
 
-    Raises a `LimitError` once more than the limit has come; what came until then is shown or kept.
-    """
-
-    def __init__(self, limits: Limits, *, keep: bool) -> None:
-        self._limits = limits
+    def __init__(self, *, keep: bool) -> None:
         self._keep = keep
         self._kept: list[bytes] = []
-        self._left = limits.output
         self._escape = not keep and sys.stdout.isatty()
 
     @property
@@ -98,15 +92,10 @@ class ScriptOutput:
         return b"".join(self._kept).decode(errors="replace")
 
     def write(self, stream: Literal[1, 2], text: bytes) -> None:
-        fits = text if self._left is None else text[: self._left]
         if stream == 1 and self._keep:
-            self._kept.append(fits)
+            self._kept.append(text)
         else:
-            self._show(stream, fits)
-        if self._left is not None:
-            self._left -= len(fits)
-        if len(fits) < len(text):
-            raise reached("output", self._limits)
+            self._show(stream, text)
 
     def _show(self, stream: Literal[1, 2], text: bytes) -> None:
         from kosmolua.gate.prompt import SCREEN

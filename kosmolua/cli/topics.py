@@ -217,6 +217,35 @@ A journal holds inputs and answers; the file is its owner's alone. One process a
 For tests there are cassettes: `--record FILE` writes one, without secrets, and `--replay FILE` runs offline from it.
 """
 
+MODELS = """# What a model takes
+
+    kosmo model black-forest-labs/flux-schnell          its latest version
+    kosmo model owner/name:VERSION --json               one version, for a program
+
+It shows the inputs with their defaults and ranges, what comes out, and a line that runs the model. They are read from
+the schema of the version. A version never changes, so its schema is kept on disk, in ~/.cache/kosmolua or where
+KOSMO_CACHE_DIR says; it may be deleted at any time.
+"""
+
+WEBHOOKS = """# Webhooks
+
+A prediction with a `webhook` calls it when it starts, has output or logs, and ends. The call is signed; check it before
+you believe it:
+
+    import kosmolua
+
+    kosmolua.verify_webhook(request.headers, request.body, secret)    # a WebhookError says what is wrong
+
+- The body is the bytes as they were received; JSON that was read and written again has another signature.
+- The secret is `get_default_webhook_secret`'s. Keep it as you keep the token.
+- What is more than 300 seconds old, or ahead, is refused: somebody may have sent it again.
+- It returns the webhook's id. A delivery that is repeated has the same one.
+
+From a shell, with the secret in a variable or a file, never on the command line:
+
+    kosmo webhooks:verify --headers request.headers --secret-env WEBHOOK_SECRET < request.body
+"""
+
 PAGES = """# Lists and their pages
 
 A list answers with one page: `next`, `previous` and `results`. Give the `cursor` of the `next` URL to get the page
@@ -253,9 +282,11 @@ def topics() -> dict[str, str]:
         "files": FILES,
         "isolation": ISOLATION,
         "lua": LUA,
+        "models": MODELS,
         "pages": PAGES,
         "permissions": PERMISSIONS,
         "runs": RUNS,
+        "webhooks": WEBHOOKS,
     }
 
 

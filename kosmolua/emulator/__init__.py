@@ -1,7 +1,7 @@
 """Replicate offline: the same routes, predictions that move, a few small models that really compute.
 
-Nothing here knows a client or opens a connection to anywhere. Importing the package costs nothing: the names
-below are loaded when they are first used, because werkzeug comes with the extra `emulator` alone.
+Nothing here knows a client, or opens a connection but to a webhook on this machine. Importing the package costs
+nothing: the names below are loaded when they are first used, because werkzeug comes with the extra `emulator` alone.
 """
 
 from __future__ import annotations

@@ -20,6 +20,7 @@ from kosmolua.emulator.genesis import seed_world
 from kosmolua.emulator.handlers import HANDLERS
 from kosmolua.emulator.identifiers import IdSource, sign
 from kosmolua.emulator.rates import RateMeter
+from kosmolua.emulator.webhooks import Courier
 from kosmolua.errors import UsageError
 from kosmolua.replicate.catalogue import OPERATIONS, Operation
 
@@ -53,17 +54,28 @@ class Emulator:
 
     ``faults`` are specifications as `parse_fault` reads them. With a ``seed`` ids and secrets are the same in
     every emulator of that seed. Raises UsageError for a fault that does not exist.
+
+    While predictions run that name a webhook on this machine, a thread sends to it; `close` ends that. Without
+    ``webhooks`` nothing is sent.
     """
 
     def __init__(
-        self, *, clock: Clock | None = None, faults: Iterable[str] = (), seed: int | str | None = None
+        self,
+        *,
+        clock: Clock | None = None,
+        faults: Iterable[str] = (),
+        seed: int | str | None = None,
+        webhooks: bool = True,
     ) -> None:
         self.clock: Clock = clock or SystemClock()
-        self._faults = FaultBox(faults)
+        self._faults = FaultBox(faults, self.clock.time())
         self._ids = IdSource(seed)
         self._world = seed_world(self._ids, self.clock.time())
         self._lock = RLock()
         self._rates = RateMeter()
+        self._courier = Courier(self._world, self.clock, self._lock)
+        if not webhooks:
+            self._courier.close()
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         request = ApiRequest(environ)
@@ -71,6 +83,10 @@ class Emulator:
         with request:
             response = self._respond(request)
         return response(environ, start_response)
+
+    def close(self) -> None:
+        """Send what is due, within a second, and stop sending."""
+        self._courier.close()
 
     def sign_download(self, file_id: str, expiry: int) -> dict[str, str]:
         """The query of a valid download link: owner, expiry (Unix seconds) and signature."""
@@ -104,14 +120,16 @@ class Emulator:
 
     def _pick(self, operation: Operation, request: ApiRequest) -> dict[str, Fault]:
         try:
-            return self._faults.pick(operation, request)
+            return self._faults.pick(operation, request, self.clock.time())
         except UsageError as error:
             raise problem.bad_request(f"{error} ({error.hint})" if error.hint else str(error)) from error
 
     def _handle(self, call: Call) -> Answer:
         with self._lock:
             self._world.settle(call.now)
-            return ALL_HANDLERS[call.operation.name](call)
+            answer = ALL_HANDLERS[call.operation.name](call)
+            self._courier.wake()
+        return answer
 
     def _finish(self, call: Call, answer: Answer) -> Response:
         status = call.operation.success[0]

@@ -43,6 +43,9 @@ class Player:
                 response = refusal(error)
         return response(environ, start_response)
 
+    def close(self) -> None:
+        """Nothing is open."""
+
     def _answer(self, request: ApiRequest) -> Response:
         operation, path = match(request)
         authenticate(operation, request)

@@ -8,8 +8,9 @@ first requests it fits, ``times=1`` unless told otherwise, ``times=*`` for ever.
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from threading import Lock
 
 from werkzeug import Request
@@ -57,6 +58,10 @@ class Kind:
 KINDS: dict[str, Kind] = {
     "401": Kind("refuse the token"),
     "429": Kind("too many requests; retry_after is in seconds", {"retry_after": "1"}),
+    "throttle": Kind(
+        "too many requests where more than per_minute of them come, after a burst of so many at once",
+        {"per_minute": "6", "burst": "1"},
+    ),
     "500": Kind("a problem document with status 500"),
     "502-html": Kind("the HTML page of a proxy, status 502"),
     "503": Kind("a problem document with status 503; retry_after is in seconds", {"retry_after": "1"}),
@@ -76,7 +81,8 @@ KINDS: dict[str, Kind] = {
         "a page's `next` is an http:// URL on another host", {"host": "api.replicate.invalid"}, fits=_pages
     ),
 }
-_NUMBERS = frozenset({"retry_after", "seconds"})
+_NUMBERS = frozenset({"retry_after", "seconds", "per_minute", "burst"})
+_FOR_EVER = frozenset({"throttle"})  # unless told otherwise
 
 
 @dataclass(frozen=True)
@@ -110,7 +116,7 @@ def parse_fault(spec: str) -> Fault:
     if len(targets) > 1:
         raise UsageError(f"Expected one target in fault {spec!r}, found {len(targets)}: {', '.join(targets)}")
     target = _target(targets[0], spec) if targets else "*"
-    times = _times(given.pop("times", "1"), spec)
+    times = _times(given.pop("times", "*" if name in _FOR_EVER else "1"), spec)
     return Fault(name, target, times, {**KINDS[name].options, **_options(name, given, spec)})
 
 
@@ -134,7 +140,8 @@ def _options(kind: str, given: dict[str, str], spec: str) -> dict[str, str]:
         if name not in KINDS[kind].options:
             raise _unknown("option", name, ["times", *KINDS[kind].options], spec)
         if name in _NUMBERS and not value.replace(".", "", 1).isdecimal():
-            raise UsageError(f"Expected a number of seconds in fault {spec!r}, found {name}={value}")
+            what = "a number of seconds" if name in {"retry_after", "seconds"} else "a number"
+            raise UsageError(f"Expected {what} in fault {spec!r}, found {name}={value}")
         if name == "after" and value not in {"accept", "request"}:
             raise _unknown("value of after", value, ["accept", "request"], spec)
     return given
@@ -151,24 +158,48 @@ def _unknown(what: str, name: str, known: Iterable[str], spec: str) -> UsageErro
     return UsageError(f"Unknown {what} {name!r}{where}{meant}", hint=f"Known: {', '.join(shown)}{more}")
 
 
+class _Bucket:
+    """So many at once, and so many a second after that."""
+
+    def __init__(self, fault: Fault, now: float) -> None:
+        self._most = fault.number("burst")
+        self._rate = fault.number("per_minute") / 60
+        self._held, self._since = self._most, now
+
+    def take(self, now: float) -> float:
+        """Take one. Seconds until there is one to be had, where there is none."""
+        self._held = min(self._most, self._held + (now - self._since) * self._rate)
+        self._since = now
+        if self._held >= 1:
+            self._held -= 1
+            return 0.0
+        return (1 - self._held) / self._rate if self._rate else math.inf
+
+
 class FaultBox:
     """The faults an emulator was given, and how often each may still fire."""
 
-    def __init__(self, specs: Iterable[str]) -> None:
+    def __init__(self, specs: Iterable[str], now: float = 0.0) -> None:
         self._faults = [parse_fault(spec) for spec in specs]
         self._left = [fault.times for fault in self._faults]
+        self._buckets = [_Bucket(fault, now) if fault.kind == "throttle" else None for fault in self._faults]
         self._lock = Lock()
 
-    def pick(self, operation: Operation, request: Request) -> dict[str, Fault]:
+    def pick(self, operation: Operation, request: Request, now: float = 0.0) -> dict[str, Fault]:
         """The faults that fire for this request, by kind; those in its header always do."""
         asked = [parse_fault(spec) for spec in request.headers.get(HEADER, "").split(",") if spec.strip()]
         with self._lock:
-            fired = [fault for at, fault in enumerate(self._faults) if self._fires(at, fault, operation, request)]
-        return {fault.kind: fault for fault in [*fired, *asked] if fault.fits(operation, request)}
+            fired = [self._fired(at, operation, request, now) for at in range(len(self._faults))]
+        return {fault.kind: fault for fault in [*fired, *asked] if fault and fault.fits(operation, request)}
 
-    def _fires(self, at: int, fault: Fault, operation: Operation, request: Request) -> bool:
-        left = self._left[at]
+    def _fired(self, at: int, operation: Operation, request: Request, now: float) -> Fault | None:
+        fault, left, bucket = self._faults[at], self._left[at], self._buckets[at]
         if left == 0 or not fault.fits(operation, request):
-            return False
+            return None
+        if bucket:
+            seconds = bucket.take(now)
+            if not seconds:
+                return None
+            fault = replace(fault, kind="429", options={"retry_after": str(math.ceil(min(seconds, 3600)))})
         self._left[at] = None if left is None else left - 1
-        return True
+        return fault

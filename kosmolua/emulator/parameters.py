@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from kosmolua.emulator import problem, schema
+from kosmolua.emulator import problem, schema, webhooks
 from kosmolua.emulator.call import ApiRequest
 from kosmolua.replicate.catalogue import Operation, Parameter
 
@@ -69,7 +69,8 @@ def _body(operation: Operation, request: ApiRequest) -> dict[str, Any]:
 
 
 def _webhook_faults(given: Mapping[str, Any]) -> list[schema.Fault]:
-    if given.get("webhook", "https://").startswith("https://"):
+    url = given.get("webhook", "https://")
+    if url.startswith("https://") or webhooks.is_sent(url):
         return []
     return [("format", "webhook", "Must be an HTTPS URL")]
 

@@ -1,4 +1,4 @@
-"""Counts requests by the minute and says what is left. It refuses none: the fault 429 is there for that."""
+"""Counts requests by the minute and says what is left. It refuses none: faults are there for that."""
 
 from __future__ import annotations
 

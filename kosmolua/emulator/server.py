@@ -24,6 +24,9 @@ from werkzeug.wsgi import LimitedStream
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication, WSGIEnvironment
 
+    from kosmolua.emulator.app import Emulator
+    from kosmolua.emulator.cassette import Player
+
 # What is left of a refused upload is read up to here, so that the client gets to see the refusal.
 MOST_DISCARDED = 256 * 1024 * 1024
 
@@ -64,6 +67,12 @@ class _Connection(BaseHTTPRequestHandler):
         if name.startswith("do_"):
             return self._serve
         raise AttributeError(name)
+
+    def finish(self) -> None:
+        # What a client that is gone did not take is dropped, and the socket freed all the same.
+        with contextlib.suppress(ConnectionError):
+            super().finish()
+        self.rfile.close()
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the name it has in http.server
         """Say nothing: stdout belongs to those who read the first line."""
@@ -170,8 +179,8 @@ class _Answer:
 
 
 @contextlib.contextmanager
-def running(application: WSGIApplication, host: str = "127.0.0.1", port: int = 0) -> Iterator[str]:
-    """An emulator served in a thread for as long as the block lasts; gives its URL, ending in /v1."""
+def running(application: Emulator | Player, host: str = "127.0.0.1", port: int = 0) -> Iterator[str]:
+    """An emulator served in a thread for as long as the block lasts, and then closed; gives its URL, ending in /v1."""
     with _Server((host, port), application) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
         thread.start()
@@ -180,10 +189,11 @@ def running(application: WSGIApplication, host: str = "127.0.0.1", port: int = 0
         finally:
             server.shutdown()
             thread.join()
+            application.close()
 
 
 def serve(
-    application: WSGIApplication, host: str = "127.0.0.1", port: int = 0, ready: Callable[[str], object] | None = None
+    application: Emulator | Player, host: str = "127.0.0.1", port: int = 0, ready: Callable[[str], object] | None = None
 ) -> None:
     """Serve until interrupted (Ctrl-C or SIGTERM). ``ready`` is called once with the URL, ending in /v1.
 

@@ -10,6 +10,7 @@ from kosmolua.emulator.clock import rfc3339
 from kosmolua.emulator.identifiers import IdSource
 from kosmolua.emulator.jobs import Job, show_prediction
 from kosmolua.emulator.models import Behaviour
+from kosmolua.emulator.webhooks import Feed
 
 ACCOUNT = "emulator"
 FILE_LIFE = 24 * 3600.0
@@ -150,6 +151,7 @@ class World:
     predictions: dict[str, Job] = field(default_factory=dict)
     trainings: dict[str, Job] = field(default_factory=dict)
     files: dict[str, File] = field(default_factory=dict)
+    feeds: list[Feed] = field(default_factory=list)
 
     @property
     def username(self) -> str:
@@ -158,6 +160,10 @@ class World:
     @property
     def signing_secret(self) -> bytes:
         return self.ids.secret("files")
+
+    @property
+    def webhook_key(self) -> bytes:
+        return self.ids.secret("webhooks")[:24]
 
     def find_version(self, version_id: str) -> tuple[Model, Version] | None:
         pairs = ((model, model.version(version_id)) for model in self.models.values())

@@ -11,13 +11,17 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from contextlib import closing, suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from msgspec import Struct
 
-from kosmolua.errors import JournalError, UsageError
+from kosmolua.errors import JournalError, KosmoError, UsageError
 from kosmolua.gate.journal import AGAIN, Head, Recorded, digest_of, facts_of, read_only
+from kosmolua.replicate.structs import LocalFile, extension
+
+if TYPE_CHECKING:
+    from kosmolua.gate.budget import Budget
 
 FORMAT = 1
 HIDDEN = "[hidden]"
@@ -90,13 +94,17 @@ def _head(facts: Mapping[str, Any]) -> bytes:
 def _call(
     task: int, request: int, function: str, account: str, arguments: bytes, state: str, value: bytes | None
 ) -> Call:
-    call = Call(task, request, function, account, cleaned(msgspec.msgpack.decode(arguments)))
+    call = Call(task, request, function, account, cleaned(_decoded(arguments)))
     found = None if value is None else cleaned(msgspec.msgpack.decode(value))
     if state == "ok":
         call.answer = PLACEHOLDERS.get(function) if value is None else found
     else:
         call.error = found
     return call
+
+
+def _decoded(arguments: bytes) -> Any:
+    return msgspec.msgpack.decode(arguments, ext_hook=extension)
 
 
 def cleaned(value: Any, name: str = "") -> Any:
@@ -106,6 +114,10 @@ def cleaned(value: Any, name: str = "") -> Any:
             return HIDDEN
         case str():
             return _TOKEN.sub(HIDDEN, value)
+        case LocalFile():
+            return {"file": value.path}
+        case msgspec.msgpack.Ext():
+            return {"extension": value.code}
         case bytes():
             return {"base64": base64.b64encode(value).decode()}
         case dict():
@@ -143,7 +155,7 @@ class Cassette:
     """
 
     def __init__(self, file: str, head: Head) -> None:
-        self._file = file
+        self.path = file
         self._head, self._calls = read(file)
         self.last = len(self._calls)
         self._orders = {(call.task, call.request): order for order, call in enumerate(self._calls, 1)}
@@ -170,12 +182,21 @@ class Cassette:
 
     def begin(self, asked: Any, seen: int) -> Any:  # noqa: ARG002 - a journal's signature
         raise JournalError(
-            f"{self._file} holds nothing more, and the script asks for {_told(*_request(asked))}",
+            f"{self.path} holds nothing more, and the script asks for {_told(*_request(asked))}",
             hint="record it again: kosmo lua --record FILE",
         )
 
     def finish(self, ticket: Any, value: bytes, *, ok: bool) -> None:
         """Nothing is begun, and so nothing is finished."""
+
+    def restore(self, budget: Budget) -> None:
+        """Nothing is spent."""
+
+    def end(self, error: KosmoError | None) -> None:
+        """Nothing is noted."""
+
+    def close(self) -> None:
+        """Nothing is open."""
 
     def differs(self, order: int, asked: Any) -> JournalError:
         return self._differs(self._calls[order - 1], asked)
@@ -184,14 +205,14 @@ class Cassette:
         was = _told(call.function, call.account, _canonical(call.arguments))
         now = _told(*_request(asked)) if asked else "nothing more"
         return JournalError(
-            f"the script goes another way than {self._file}, at task {call.task}, request {call.request}\n"
+            f"the script goes another way than {self.path}, at task {call.task}, request {call.request}\n"
             f"  the cassette: {was}\n  the script:   {now}",
             hint="has the script or its input changed? Record it again: kosmo lua --record FILE",
         )
 
 
 def _request(asked: Any) -> tuple[str, str, bytes]:
-    return asked.function, asked.account, _canonical(cleaned(msgspec.msgpack.decode(asked.arguments)))
+    return asked.function, asked.account, _canonical(cleaned(_decoded(asked.arguments)))
 
 
 def _told(function: str, account: str, arguments: bytes) -> str:

@@ -24,6 +24,7 @@ from kosmolua.errors import JournalError, KosmoError
 from kosmolua.gate.holder import Holder
 from kosmolua.gate.policy import model_of
 from kosmolua.replicate import catalogue
+from kosmolua.replicate.structs import LocalFile, extension
 
 if TYPE_CHECKING:
     from kosmolua.gate.budget import Budget
@@ -37,7 +38,7 @@ AGAIN = frozenset({"host.require"})  # not kept but asked for again: a module ma
 _MANNER = frozenset({"webhook", "webhook_events_filter", "stream"})
 _TABLES = """
 CREATE TABLE facts (name TEXT PRIMARY KEY, value BLOB);
-CREATE TABLE runs (number INTEGER PRIMARY KEY, id TEXT, at REAL, digest TEXT);
+CREATE TABLE runs (number INTEGER PRIMARY KEY, at REAL, digest TEXT);
 CREATE TABLE ends (run INTEGER, at REAL, ok INTEGER, error TEXT);
 CREATE TABLE intents (number INTEGER PRIMARY KEY, task INTEGER, request INTEGER, function TEXT, account TEXT,
   digest BLOB, arguments BLOB, at REAL, seen INTEGER, model TEXT, essence BLOB, boot TEXT, uptime REAL,
@@ -46,7 +47,7 @@ CREATE TABLE outcomes (number INTEGER PRIMARY KEY, task INTEGER, request INTEGER
   digest BLOB, arguments BLOB, at REAL, seen INTEGER, model TEXT, state TEXT, value BLOB, ended REAL, sent INTEGER,
   cut INTEGER DEFAULT 0);
 """
-_BEGIN_RUN = "INSERT INTO runs VALUES (NULL, ?, ?, ?)"
+_BEGIN_RUN = "INSERT INTO runs VALUES (NULL, ?, ?)"
 _INTEND = "INSERT INTO intents VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0)"
 _FINISH = "INSERT INTO outcomes VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0)"
 _ANSWERED = "EXISTS (SELECT 1 FROM outcomes o WHERE o.task = i.task AND o.request = i.request AND NOT o.cut)"
@@ -183,9 +184,7 @@ class Journal:
     a `JournalError` for a file that cannot be used, or that another process holds.
     """
 
-    def __init__(
-        self, path: str, head: Head, run: str = "", *, cut: bool = False, lookup: Lookup | None = None
-    ) -> None:
+    def __init__(self, path: str, head: Head, *, cut: bool = False, lookup: Lookup | None = None) -> None:
         self.path = path
         self.lookup = lookup or Lookup()
         self.last = 0
@@ -205,7 +204,7 @@ class Journal:
                 self.script_changed = _last_digest(file) not in {None, digest_of(head.source)}
                 self._forget_last_error(file)
                 self._load(file)
-                self.run = file.execute(_BEGIN_RUN, (run, time.time(), digest_of(head.source))).lastrowid
+                self.run = file.execute(_BEGIN_RUN, (time.time(), digest_of(head.source))).lastrowid
         except BaseException:
             self.close()
             raise
@@ -510,7 +509,8 @@ def digested(arguments: bytes) -> tuple[bytes, bytes]:
 
 def shown(arguments: bytes) -> str:
     """Arguments as a person may want to see them."""
-    text = msgspec.json.encode(_without_bytes(msgspec.msgpack.decode(arguments)), order="sorted").decode()
+    found = msgspec.msgpack.decode(arguments, ext_hook=extension)
+    text = msgspec.json.encode(_without_bytes(found), order="sorted").decode()
     return text if len(text) <= MAX_SHOWN else text[: MAX_SHOWN - 1] + "…"
 
 
@@ -518,6 +518,10 @@ def _without_bytes(value: Any) -> Any:
     match value:
         case bytes():
             return f"{len(value)} bytes, sha256:{hashlib.sha256(value).hexdigest()}"
+        case LocalFile():
+            return f"file:{value.path}"
+        case msgspec.msgpack.Ext():
+            return f"an extension of type {value.code}"
         case dict():
             return {name: _without_bytes(item) for name, item in value.items()}
         case list():

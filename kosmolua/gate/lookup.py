@@ -19,6 +19,7 @@ from kosmolua.errors import ApiError, JournalError
 from kosmolua.gate.policy import model_of
 from kosmolua.replicate.catalogue import Operation
 from kosmolua.replicate.client import next_cursor
+from kosmolua.replicate.structs import LocalFile
 
 if TYPE_CHECKING:
     from kosmolua.gate.journal import Ticket
@@ -173,6 +174,8 @@ def alike(given: Any, shown: Any) -> Likeness:
         return _worse("same" if len(shown) == len(given) else "maybe", *found)
     if isinstance(given, list) and isinstance(shown, list) and len(given) == len(shown):
         return _worse("same", *map(alike, given, shown))
+    if isinstance(given, LocalFile):
+        return "maybe" if isinstance(shown, str) else "other"
     if isinstance(given, bool) or isinstance(shown, bool):
         return "same" if given is shown else "other"
     if given == shown:

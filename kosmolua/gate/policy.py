@@ -234,8 +234,9 @@ def _glob(glob: str, origin: str) -> str:
 
 
 def named(glob: str) -> list[Operation]:
-    """The operations that a glob names."""
-    return [operation for operation in catalogue.OPERATIONS if fnmatch.fnmatchcase(operation.name, glob)]
+    """The operations that a glob names, the fetching of files and streams among them."""
+    known = (*catalogue.OPERATIONS, *catalogue.TRANSFERS)
+    return [operation for operation in known if fnmatch.fnmatchcase(operation.name, glob)]
 
 
 def _check_conditions(functions: tuple[str, ...], conditions: Mapping[str, Any], origin: str) -> None:

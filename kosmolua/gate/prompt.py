@@ -38,6 +38,8 @@ class Question(Struct, frozen=True):
 
 
 class Prompter(Protocol):
+    """Asks a person, one question at a time."""
+
     def ask(self, question: Question) -> Answer | None:
         """The person's answer; None where nobody can be asked."""
 

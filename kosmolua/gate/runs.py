@@ -6,7 +6,7 @@ import hashlib
 import os
 import re
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from typing import Any
 
@@ -18,7 +18,7 @@ from kosmolua.config import Prices
 from kosmolua.errors import JournalError, UsageError
 from kosmolua.gate.budget import Budget
 from kosmolua.gate.holder import Holder, holder_of
-from kosmolua.gate.journal import OPEN, facts_of, read_only, shown, spent, unusable
+from kosmolua.gate.journal import OPEN, Head, Journal, facts_of, read_only, shown, spent, unusable
 from kosmolua.replicate.token import looks_like_token
 
 SUFFIX, NOTE = ".journal", ".path"
@@ -34,6 +34,21 @@ def path_of(environment: Mapping[str, str], given: str) -> str:
     if _NAME.fullmatch(given):
         return os.path.join(directory(environment), given + SUFFIX)
     return os.path.abspath(given)
+
+
+def begin(environment: Mapping[str, str], given: str, head: Head, tell: Callable[[str], None], **how: Any) -> Journal:
+    """The journal of that name or file, for a run to be kept in; ``tell`` is told how much of it is there already."""
+    path = path_of(environment, given)
+    try:
+        note(environment, path)
+    except OSError as error:
+        tell(f"kosmo runs will not list this run: cannot write {directory(environment)}: {error.strerror}")
+    journal = Journal(path, head, **how)
+    if journal.last:
+        changed = "; the script has changed since" if journal.script_changed else ""
+        answers = "1 answer is" if journal.last == 1 else f"{journal.last} answers are"
+        tell(f"{answers} taken from {path}{changed}")
+    return journal
 
 
 def note(environment: Mapping[str, str], path: str) -> None:

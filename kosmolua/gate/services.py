@@ -1,40 +1,120 @@
-"""What a script asks of its host beside the API: its own modules. Named ``host.<service>`` on the port."""
+"""What a script asks of its host beside the API: its own modules, event streams, downloads, how a model is run.
+Named ``host.<service>`` on the port. What of it goes to the network goes through the session.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
-from typing import Any
+import threading
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from msgspec import Struct
 
 from kosmolua.errors import ArgumentError, UsageError
+from kosmolua.gate.download import Download as DownloadTo
+from kosmolua.gate.download import Fetched, inline
 from kosmolua.gate.files import Files
+from kosmolua.gate.plan import Plans
+from kosmolua.gate.session import Session
+from kosmolua.gate.streams import Streams
+from kosmolua.replicate import catalogue, structs
+
+if TYPE_CHECKING:
+    from kosmolua.replicate.transfer import Opened
 
 PREFIX = "host."
 MAX_MODULE = 8 * 1024 * 1024  # bytes
 _MODULE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*){0,20}")
 
 
-class Require(Struct, frozen=True, forbid_unknown_fields=True):
+class _Asked(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The arguments of a service. The account is the run's own where none is named."""
+
+    account: str = ""
+
+
+class Require(_Asked, frozen=True):
     name: str
 
 
-class Services:
-    """Carries them out, for a script in ``directory``, with the files that are open to it."""
+class Follow(_Asked, frozen=True):
+    stream: int
+    url: str
+    after: str | None = None
 
-    def __init__(self, files: Files, directory: str) -> None:
+
+class Leave(_Asked, frozen=True):
+    stream: int
+
+
+class Download(_Asked, frozen=True):
+    url: str
+    path: str
+    sha256: str | None = None
+
+
+class Cursor(_Asked, frozen=True):
+    next: str
+
+
+class Plan(_Asked, frozen=True):
+    ref: str
+    input: dict[str, Any]
+    validate: bool = True
+    resolve: bool = False
+
+
+class Services:
+    """Carries them out, for a script in ``directory``, with the files that are open to it.
+
+    ``session`` opens the road to the network when it is first needed. ``progress`` is told of downloads: path, bytes
+    received, and bytes in all where known.
+    """
+
+    def __init__(
+        self,
+        files: Files,
+        directory: str,
+        session: Callable[[], Session],
+        progress: Callable[[str, int, int | None], None] | None = None,
+    ) -> None:
         self._files = files
         self._directory = directory
+        self._session = session
+        self._progress = progress or (lambda _path, _received, _total: None)
+        self._carry_out: dict[str, tuple[type[_Asked], Callable[[Any], Any]]] = {
+            "require": (Require, self._require),
+            "follow": (Follow, self._follow),
+            "leave": (Leave, self._leave),
+            "download": (Download, self._download),
+            "plan": (Plan, self._plan),
+            "cursor": (Cursor, self._cursor),
+        }
+        self._plans: dict[str, Plans] = {}
+        self._lock = threading.Lock()
 
     def __call__(self, service: str, arguments: bytes) -> Any:
-        if service != "host.require":
+        name = service.removeprefix(PREFIX)
+        if name not in self._carry_out:
             raise UsageError(f"no service is called {service[:100]!r}", code="unknown_function")
-        return self._require(_decoded(arguments).name)
+        kind, action = self._carry_out[name]
+        return action(_decoded(name, kind, arguments))
 
-    def _require(self, name: str) -> dict[str, Any]:
+    def end(self) -> None:
+        """Wake whoever waits for an event. No stream is followed from here on."""
+        if "streams" in self.__dict__:
+            self._streams.close()
+
+    # Modules --------------------------------------------------------------------------------------------------------
+
+    def _require(self, asked: Require) -> dict[str, Any]:
         """A module beside the script, as its text and its file's name."""
+        name = asked.name
         if not _MODULE.fullmatch(name):
             raise ArgumentError(
                 f"require: expected a module's name, such as util or lib.text, got {name[:100]!r}",
@@ -52,6 +132,56 @@ class Services:
                 return _module(place, source)
         raise UsageError(f"require: no module {name!r}: {'; '.join(reasons)}")
 
+    # Streams and files ----------------------------------------------------------------------------------------------
+
+    @cached_property
+    def _streams(self) -> Streams:
+        def begin(url: str, account: str, after: str | None) -> Opened:
+            arguments = {"url": url}
+            if after is not None and after.isascii() and after.isprintable():  # else the stream begins anew
+                arguments["last_event_id"] = after
+            return self._session().open(catalogue.STREAM, arguments, account)
+
+        return Streams(begin)
+
+    def _follow(self, asked: Follow) -> dict[str, Any]:
+        return self._streams.more(asked.stream, asked.url, asked.account, asked.after)
+
+    def _leave(self, asked: Leave) -> None:
+        self._streams.close(asked.stream)
+
+    def _download(self, asked: Download) -> dict[str, Any]:
+        """Save what lies at a URL under a path that is open for it."""
+
+        def begin(part: Mapping[str, str]) -> Opened:
+            return self._session().open(catalogue.DOWNLOAD, {"url": asked.url, **part}, asked.account)
+
+        def progress(received: int, total: int | None) -> None:
+            self._progress(asked.path, received, total)
+
+        with self._files.create(asked.path) as file:
+            if asked.url.startswith("data:"):
+                kind, content = inline(asked.url)
+                file.write(content)
+                fetched = Fetched(len(content), hashlib.sha256(content).hexdigest(), kind)
+            else:
+                fetched = DownloadTo(file, progress).fetch(begin, asked.sha256)
+        return {"path": asked.path, **msgspec.structs.asdict(fetched)}
+
+    def _cursor(self, asked: Cursor) -> str | None:
+        """Where a list goes on."""
+        from kosmolua.replicate.client import next_cursor
+
+        return next_cursor({"next": asked.next}, self._session().base_url(asked.account))
+
+    # Models ---------------------------------------------------------------------------------------------------------
+
+    def _plan(self, asked: Plan) -> dict[str, Any]:
+        with self._lock:
+            plans = self._plans.get(asked.account) or Plans(self._session(), asked.account)
+            self._plans[asked.account] = plans
+        return plans.plan(asked.ref, asked.input, validate=asked.validate, resolve=asked.resolve)
+
 
 def _module(place: str, source: bytes) -> dict[str, Any]:
     if source.startswith(b"\x1b"):
@@ -59,8 +189,8 @@ def _module(place: str, source: bytes) -> dict[str, Any]:
     return {"source": source.removeprefix(b"\xef\xbb\xbf"), "file": place}
 
 
-def _decoded(arguments: bytes) -> Require:
+def _decoded(name: str, kind: type[_Asked], arguments: bytes) -> _Asked:
     try:
-        return msgspec.msgpack.decode(arguments, type=Require)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        raise ArgumentError("require: expected the name of a module, a string") from None
+        return msgspec.msgpack.decode(arguments, type=kind, ext_hook=structs.extension)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise ArgumentError(f"{name}: {error}") from None

@@ -20,6 +20,7 @@ from kosmolua.gate.files import Files
 from kosmolua.gate.needs import Needs
 from kosmolua.gate.policy import Call, Decision, Policy, decide, model_of
 from kosmolua.gate.prompt import Nobody, Prompter, Question
+from kosmolua.gate.uploads import Uploads
 from kosmolua.replicate import catalogue, structs
 from kosmolua.replicate.catalogue import Operation
 from kosmolua.replicate.token import looks_like_token
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from kosmolua.gate.audit import Audit
     from kosmolua.gate.journal import Ticket
     from kosmolua.replicate.client import Answer, Client
+    from kosmolua.replicate.transfer import Opened
 
 MAX_LOG = 10_000
 
@@ -36,7 +38,8 @@ class Entry(Struct, omit_defaults=True, gc=False):
     """One call in the log: what was decided, by which rule and by whom, and what came of it. No inputs, no answers.
 
     ``at`` is in Unix seconds, ``duration_ms`` covers sending and waiting. ``by`` is "policy", "person" or "force".
-    ``outcome`` is "ok", "error", "refused" or "dry_run"; ``code`` says which error or refusal.
+    ``outcome`` is "ok", "error", "refused" or "dry_run"; ``code`` says which error or refusal. ``note`` is why a
+    helper made the call, where that is not plain.
     """
 
     function: str
@@ -51,6 +54,7 @@ class Entry(Struct, omit_defaults=True, gc=False):
     status: int | None = None
     request_id: str | None = None
     duration_ms: float = 0.0
+    note: str = ""
 
 
 class Reply(Struct, frozen=True):
@@ -76,11 +80,11 @@ class Session:
     """Calls functions of the API, each of them past the gate. For any number of threads.
 
     ``connect`` gives the client of an account; it is asked once for each and raises a `ConfigurationError` where
-    the account is not set up. ``force`` bypasses the policy and nothing else. ``remember`` writes a rule for good,
-    when a person wants that.
+    the account is not set up; clients that are ``lent`` are left open. ``force`` bypasses the policy and nothing else.
+    ``remember`` writes a rule for good, when a person wants that. ``on_call`` is told of each call that has ended.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the road's parts, each of which a door may leave out
         self,
         connect: Callable[[str], Client],
         policy: Policy,
@@ -93,6 +97,8 @@ class Session:
         budget: Budget | None = None,
         audit: Audit | None = None,
         remember: Callable[[Rule], None] | None = None,
+        lent: bool = False,
+        on_call: Callable[[Entry], None] | None = None,
     ) -> None:
         self.run = run or Run()
         self.log: list[Entry] = []
@@ -106,27 +112,47 @@ class Session:
         self._dry_run = dry_run
         self._audit = audit
         self._remember = remember
+        self._lent = lent
+        self._on_call = on_call
         # What decides looks at the arguments; where nothing does, they are not taken apart.
         self._looks = bool(policy.rules or self.run.needs or self.budget.caps.cost is not None)
         self._lock = threading.Lock()
         self._asking = threading.Lock()
         self._clients: dict[str, Client] = {}
         self._answered: dict[str, bool] = {}
+        self._uploads = Uploads(self.run.files, lambda given, account: self.call("create_file", given, account).data)
 
     def call(
         self,
         function: str,
         arguments: Mapping[str, Any] | bytes,
         account: str = "",
+        *,
+        note: Callable[[Any], str] | None = None,
         ticket: Ticket | None = None,
     ) -> Reply:
         """Resolve, validate, check the account, ask the policy, charge the budget, write the journal, send, record: in
         that order.
 
-        ``arguments`` is a mapping, or MessagePack of one; ``ticket`` is its place in the journal of the run. Raises a
-        `KosmoError` that names the function.
+        ``arguments`` is a mapping, or MessagePack of one. Local files in it are inlined or uploaded once the call is
+        allowed; ``note`` makes of the answer a word for the log; ``ticket`` is its place in the journal of the run.
+        Raises a `KosmoError` that names the function.
         """
-        operation = resolve(function)
+        return self._carry_out(resolve(function), arguments, account, note, ticket)
+
+    def open(self, operation: Operation, arguments: Mapping[str, Any], account: str = "") -> Opened:
+        """Begin to fetch what lies at a URL, on the same road. ``operation`` is one of `catalogue.TRANSFERS`."""
+        opened: Opened = self._carry_out(operation, arguments, account, None).data
+        return opened
+
+    def _carry_out(
+        self,
+        operation: Operation,
+        arguments: Mapping[str, Any] | bytes,
+        account: str,
+        note: Callable[[Any], str] | None,
+        ticket: Ticket | None = None,
+    ) -> Reply:
         entry = Entry(operation.name, account or self._account, operation.access, time.time())
         try:
             if self.run.files and operation.name == "create_file":
@@ -135,7 +161,10 @@ class Session:
             client = self._client(entry.account)
             given = _given(validated) if self._looks or ticket else {}
             self._permit(operation, validated, given, entry)
-            return Reply(self._send(client, operation, validated, given, entry, ticket=ticket), entry)
+            sent = self._uploads.replaced(validated, entry.account, dry_run=self._dry_run)
+            data = self._send(client, operation, sent, given, entry, ticket=ticket)
+            entry.note = note(data) if note else ""
+            return Reply(data, entry)
         except KosmoError as error:
             entry.code = error.code
             entry.status = getattr(error, "status", None)
@@ -176,7 +205,7 @@ class Session:
         return left
 
     def close(self) -> None:
-        for client in self._clients.values():
+        for client in self._clients.values() if not self._lent else ():
             client.close()
         self._clients.clear()
         if self._audit:
@@ -272,10 +301,11 @@ class Session:
         job = None if free else self.budget.reserve(operation, given, entry.account)
         began = time.perf_counter()
         try:
+            answer: Any
             if ticket:
                 answer = self._send_noted(client, operation, arguments, given, entry, ticket)
             else:
-                answer = client.send(operation, arguments)
+                answer = (client.open if operation in catalogue.TRANSFERS else client.send)(operation, arguments)
         except KosmoError as error:
             self.budget.settle(job, None, refused=_not_taken(error))
             if ticket:
@@ -283,8 +313,11 @@ class Session:
             raise
         finally:
             entry.duration_ms = round((time.perf_counter() - began) * 1000, 3)
+        entry.outcome, entry.status = "ok", answer.status
+        if operation in catalogue.TRANSFERS:
+            return answer
         self.budget.settle(job, answer.data)
-        entry.outcome, entry.status, entry.request_id = "ok", answer.status, answer.request_id
+        entry.request_id = answer.request_id
         return answer.data
 
     def _send_noted(
@@ -347,6 +380,8 @@ class Session:
             self.unlogged += 1
         if self._audit:
             self._audit.write(entry)
+        if self._on_call:
+            self._on_call(entry)
 
 
 def _given(arguments: Struct) -> dict[str, Any]:

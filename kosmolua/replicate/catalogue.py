@@ -101,6 +101,11 @@ def _query(name: str, help: str, kind: Kind = "string", **facts: Any) -> Paramet
     return Parameter(name=name, place="query", kind=kind, help=help, **facts)
 
 
+def _sent(name: str, header: str, help: str) -> Parameter:  # noqa: A002 - the field's name
+    printable = r"^[ -~]{1,1000}$(?!\n)"
+    return Parameter(name=name, place="header", header=header, help=help, pattern=printable, expected="plain text")
+
+
 CURSOR = _query("cursor", "Where to go on, taken from the `next` URL of the page before.")
 PREDICTION_ID = _path("prediction_id", "Id of the prediction.")
 TRAINING_ID = _path("training_id", "Id of the training.")
@@ -708,6 +713,36 @@ OPERATIONS: tuple[Operation, ...] = (
         example={"model_owner": "alice", "model_name": "hot-dog-detector", "description": "Finds hot dogs."},
     ),
 )
+
+# What is fetched by its URL is no function of the API, but goes past the same gate.
+_URL = _path("url", "Where it is, as an answer of the API tells it.")
+STREAM = Operation(
+    name="stream",
+    operation_id="predictions.stream",
+    access="read",
+    method="GET",
+    path="{url}",
+    summary="Follow the output of a prediction while it comes.",
+    parameters=(_URL, _sent("last_event_id", "Last-Event-ID", "The event to go on after.")),
+    returns=None,
+    answer="bytes",
+)
+DOWNLOAD = Operation(
+    name="download",
+    operation_id="predictions.download",
+    access="read",
+    method="GET",
+    path="{url}",
+    summary="Fetch a file that a prediction made.",
+    parameters=(
+        _URL,
+        _sent("range", "Range", "The part of it that is missing."),
+        _sent("if_range", "If-Range", "What it must still be for that."),
+    ),
+    returns=None,
+    answer="bytes",
+)
+TRANSFERS = (STREAM, DOWNLOAD)
 
 BY_NAME: dict[str, Operation] = {name: operation for operation in OPERATIONS for name in operation.names}
 

@@ -11,7 +11,7 @@ import ssl
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache, lru_cache, reduce
 from typing import Any, Self, cast
-from urllib.parse import SplitResult, parse_qs, urlsplit
+from urllib.parse import SplitResult, parse_qs, urljoin, urlsplit
 
 import httpx
 import msgspec
@@ -20,12 +20,14 @@ from msgspec import Struct
 from kosmolua.errors import ApiError, ConfigurationError, KosmoError, TransportError, UncertainError
 from kosmolua.replicate import problem
 from kosmolua.replicate.catalogue import SERVER, Operation
-from kosmolua.replicate.request import Headers, Parts, build
+from kosmolua.replicate.request import Headers, Parts, build, headers_of
 from kosmolua.replicate.retry import MAX_ANSWER, Clock, RetryTransport, Unanswered
 from kosmolua.replicate.token import checked_token
+from kosmolua.replicate.transfer import MAX_REDIRECTS, Opened, place
 from kosmolua.replicate.transport import PlainTransport
 
 CONNECT_TIMEOUT, WRITE_TIMEOUT = 5.0, 60.0  # seconds
+PIECE_TIMEOUT = 45.0  # between two pieces of what is fetched; the API ends a stream after 30
 _SHORTEST_SECRET = 8  # below that it is no token of the API's, and every word may hold it
 _REASONS = {
     "ConnectTimeout": "connecting took too long",
@@ -52,7 +54,7 @@ class Answer(Struct, frozen=True):
 
 
 class Client:
-    """A connection to the API for one account. Used by one thread at a time; `close` it when done.
+    """A connection to the API for one account, for any number of threads; `close` it when done.
 
     ``base_url`` is that of the API's first version; plain http is for loopback alone unless ``insecure_http``.
     ``on_retry`` is told why something is sent again, and in how many seconds.
@@ -93,6 +95,51 @@ class Client:
             raise self._redacted(self._unanswered(operation, error.cause, sent=error.sent)) from None
         except (httpx.HTTPError, OSError) as error:
             raise self._redacted(self._unanswered(operation, error, sent=True)) from None
+
+    def open(self, operation: Operation, arguments: Any) -> Opened:
+        """Begin to fetch what lies at ``arguments.url``. The token goes to where it belongs, and across no redirect.
+
+        Raises as `send` does, and a `UsageError` for an address that is not Replicate's.
+        """
+        target, trusted = arguments.url, True
+        headers = headers_of(operation, arguments)
+        for _ in range(MAX_REDIRECTS + 1):
+            url, may_have_token = place(target, self._base, function=operation.name)
+            trusted = trusted and may_have_token
+            response = self._opened(operation, url, headers, with_token=trusted)
+            found = _headers(response)
+            if response.status_code not in _REDIRECTS:
+                return self._accepted(operation, response, found)
+            response.close()
+            target, trusted = urljoin(str(url), found.get("location", "")), False
+        raise self._redacted(_redirected(operation, response.status_code, found))
+
+    def _opened(self, operation: Operation, url: httpx.URL, headers: Headers, *, with_token: bool) -> httpx.Response:
+        authorization = [("Authorization", self._authorization)] if with_token else []
+        request = httpx.Request(
+            "GET",
+            url,
+            headers=[("Host", url.netloc.decode()), *headers, *authorization],
+            extensions={"timeout": _timeouts(PIECE_TIMEOUT), "piecewise": True},
+        )
+        try:
+            return self._transport.handle_request(request)
+        except Unanswered as error:
+            raise self._redacted(self._unanswered(operation, error.cause, sent=error.sent)) from None
+
+    def _accepted(self, operation: Operation, response: httpx.Response, headers: Mapping[str, str]) -> Opened:
+        def explain(error: BaseException) -> KosmoError:
+            return self._redacted(self._unanswered(operation, error, sent=True))
+
+        if response.status_code in _SUCCESS:
+            return Opened(response, headers, explain)
+        try:
+            body = _read(operation, response, encoded="content-encoding" in headers)
+        except (httpx.HTTPError, OSError) as error:
+            raise explain(error) from None
+        finally:
+            response.close()
+        raise self._redacted(problem.error(operation, response.status_code, headers, body))
 
     def describe(self, operation: Operation, arguments: Struct) -> dict[str, Any]:
         """The request that `send` would send, as plain data, without the token."""
@@ -185,8 +232,13 @@ def _without(value: Any, token: str) -> Any:
 
 
 def in_process(application: Any) -> httpx.BaseTransport:
-    """A transport to a WSGI application in this process, without a socket."""
-    return httpx.WSGITransport(app=application, raise_app_exceptions=True)
+    """A transport to a WSGI application in this process, without a socket; closing it closes the application."""
+    return _InProcess(app=application, raise_app_exceptions=True)
+
+
+class _InProcess(httpx.WSGITransport):
+    def close(self) -> None:
+        self.app.close()  # type: ignore[attr-defined]  # an emulator, which is more than any application
 
 
 # Answers ----------------------------------------------------------------------------------------------------------
@@ -194,7 +246,7 @@ def in_process(application: Any) -> httpx.BaseTransport:
 
 def _answer(operation: Operation, response: httpx.Response) -> Answer:
     status = response.status_code
-    headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in response.headers.raw}
+    headers = _headers(response)
     if status in _REDIRECTS:
         raise _redirected(operation, status, headers)
     if status < _SUCCESS.start:
@@ -208,6 +260,10 @@ def _answer(operation: Operation, response: httpx.Response) -> Answer:
     content_type = headers.get("content-type", "")
     data = _data(operation, status, content_type, body)
     return Answer(status, data, content_type, problem.request_id(headers), headers.get("date", ""))
+
+
+def _headers(response: httpx.Response) -> dict[str, str]:
+    return {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in response.headers.raw}
 
 
 def _read(operation: Operation, response: httpx.Response, *, encoded: bool) -> bytes:

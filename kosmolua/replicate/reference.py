@@ -5,6 +5,7 @@ Searching is in `kosmolua.replicate.search`, the shapes of answers in `kosmolua.
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import msgspec
@@ -157,7 +158,7 @@ def _errors(operation: Operation) -> list[tuple[str, str]]:
 
 def examples(operation: Operation) -> dict[str, Any]:
     """One worked example for each door: the arguments, two command lines, JSON on standard input, and Lua."""
-    payload = _quoted(_json(operation.example))
+    payload = quoted(_json(operation.example))
     name = f"{PROVIDER}.{operation.full_name}"
     flags = "".join(f" {_flag(operation, *item)}" for item in operation.example.items())
     return {
@@ -174,7 +175,7 @@ def lua(operation: Operation) -> str:
     call = f"return integrations.{PROVIDER}.{operation.name}"
     if not operation.example:
         return f"{call}{{}}"
-    rows = "".join(f"  {name} = {_lua(value)},\n" for name, value in operation.example.items())
+    rows = "".join(f"  {name} = {literal(value)},\n" for name, value in operation.example.items())
     return f"{call}{{\n{rows}}}"
 
 
@@ -182,7 +183,8 @@ def _json(value: Any) -> str:
     return msgspec.json.format(msgspec.json.encode(value), indent=0).decode()
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
+    """The text as one word of a shell."""
     return "'" + text.replace("'", "'\\''") + "'"
 
 
@@ -192,10 +194,11 @@ def _flag(operation: Operation, name: str, value: Any) -> str:
     plain = text.replace("/", "").replace("-", "").replace(".", "").replace(":", "").replace("_", "").isalnum()
     parameter = operation.parameter(name)
     flag = f"--{name.replace('_', '-')}" if parameter else f"--arg {name}"
-    return f"{flag} {text if plain and text.isascii() else _quoted(text)}"
+    return f"{flag} {text if plain and text.isascii() else quoted(text)}"
 
 
-def _lua(value: Any) -> str:
+def literal(value: Any) -> str:
+    """Plain data as Lua writes it."""
     match value:
         case str():
             escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
@@ -203,8 +206,18 @@ def _lua(value: Any) -> str:
         case bool() | int() | float():
             return str(value).lower()
         case list():
-            return "{ " + ", ".join(_lua(item) for item in value) + " }"
-    return "{ " + ", ".join(f"{key} = {_lua(item)}" for key, item in value.items()) + " }"
+            return "{ " + ", ".join(literal(item) for item in value) + " }"
+    return "{ " + ", ".join(f"{_key(key)} = {literal(item)}" for key, item in value.items()) + " }" if value else "{}"
+
+
+def _key(name: str) -> str:
+    return name if re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name) and name not in _WORDS else f"[{literal(name)}]"
+
+
+_WORDS = frozenset(
+    ("and", "break", "do", "else", "elseif", "end", "false", "for", "function", "goto", "if", "in", "local", "nil",
+     "not", "or", "repeat", "return", "then", "true", "until", "while")
+)  # fmt: skip
 
 
 # The provider -----------------------------------------------------------------------------------------------------

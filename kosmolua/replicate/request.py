@@ -39,16 +39,19 @@ def _placed(operation: Operation, place: str) -> tuple[Parameter, ...]:
 
 def build(operation: Operation, arguments: Struct) -> Parts:
     """The request for arguments that `structs.decode_arguments` has let through."""
-    headers = [("Accept", _ACCEPT[operation.answer]), ("User-Agent", USER_AGENT)]
-    for parameter in _placed(operation, "header"):
-        value = getattr(arguments, parameter.name)
-        if value is not UNSET:
-            headers.append((parameter.header or parameter.name, value))
+    headers = headers_of(operation, arguments)
     body, content_type = _body(operation, arguments)
     if content_type:
-        headers.append(("Content-Type", content_type))
+        headers = (*headers, ("Content-Type", content_type))
     target = _target(operation, arguments)
-    return Parts(operation.method, target, tuple(headers), body, _patience(operation, arguments))
+    return Parts(operation.method, target, headers, body, _patience(operation, arguments))
+
+
+def headers_of(operation: Operation, arguments: Struct) -> Headers:
+    """Those that every request has, and those that its arguments make."""
+    given = ((p.header or p.name, getattr(arguments, p.name)) for p in _placed(operation, "header"))
+    said = ((name, value) for name, value in given if value is not UNSET)
+    return (("Accept", _ACCEPT[operation.answer]), ("User-Agent", USER_AGENT), *said)
 
 
 def segment(text: str) -> str:

@@ -1,7 +1,8 @@
 """Which failure may be sent again, and when: one httpx transport around another.
 
-429 is sent again for every method, since the server says that it did nothing. Other failures are sent again where
-the method changes nothing (GET, QUERY), and else only where not a byte of the request had left.
+429 is sent again for every method, since the server says that it did nothing; what it asks to wait is waited by all
+who ask the same of it (`kosmolua.replicate.pace`). Other failures are sent again where the method changes nothing (GET,
+QUERY), and else only where not a byte of the request had left.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import random
 import socket
 import ssl
+import threading
 import time
 from collections.abc import Callable, Iterable
 from typing import Protocol, cast
@@ -16,6 +18,7 @@ from typing import Protocol, cast
 import httpx
 
 from kosmolua.replicate import problem
+from kosmolua.replicate.pace import Pace, Turn
 
 SAFE_METHODS = frozenset({"GET", "QUERY"})
 TOO_MANY = 429
@@ -37,6 +40,9 @@ _NOT_SENT = (
 
 
 class Clock(Protocol):
+    def time(self) -> float:
+        """Seconds from any moment on."""
+
     def sleep(self, seconds: float) -> None:
         """Return when that time has passed."""
 
@@ -51,7 +57,10 @@ class Unanswered(httpx.TransportError):
 
 
 class RetryTransport(httpx.BaseTransport):
-    """Sends through ``inner``, again where that is safe. What fails for good is raised as `Unanswered`."""
+    """Sends through ``inner``, again where that is safe. What fails for good is raised as `Unanswered`.
+
+    An answer that is to be read piece by piece (the extension "piecewise") may break off while it is read.
+    """
 
     def __init__(
         self,
@@ -62,52 +71,89 @@ class RetryTransport(httpx.BaseTransport):
         on_retry: Callable[[str, float], None] | None = None,
     ) -> None:
         self._inner = inner
-        self._sleep = clock.sleep if clock else time.sleep
+        self._closed = threading.Event()
+        self._sleep = clock.sleep if clock else self._closed.wait
         self._jitter = jitter
         self._on_retry = on_retry or (lambda _reason, _seconds: None)
+        now = clock.time if clock else time.monotonic
+        self._creates, self._others = Pace(now), Pace(now)
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         safe = request.method in SAFE_METHODS
+        pace = self._creates if _creates(request) else self._others
         for attempt in range(1, ATTEMPTS + 1):
             last = attempt == ATTEMPTS
+            turn = self._await_turn(pace)
             try:
                 response = self._inner.handle_request(request)
-                if safe:
+                if safe and not request.extensions.get("piecewise"):
                     _read_whole(response)
             except (httpx.HTTPError, OSError) as error:
                 sent = not isinstance(error, _NOT_SENT)
                 if last or (sent and not safe) or _hopeless(error):
                     raise Unanswered(error, sent=sent) from error
-                self._wait(attempt, None, str(error) or type(error).__name__)
+                self._wait(self._delay(attempt), str(error) or type(error).__name__)
                 continue
-            if last or not self._again(response, attempt, safe=safe):
+            if not self._again(response, attempt, pace, turn, safe=safe, last=last):
                 return response
         raise AssertionError("the last attempt returns or raises")
 
     def close(self) -> None:
+        """Close what is open. Whoever waits to send does so no more."""
+        self._closed.set()
         self._inner.close()
 
-    def _again(self, response: httpx.Response, attempt: int, *, safe: bool) -> bool:
-        """Whether to send again, after having waited for it."""
+    def _await_turn(self, pace: Pace) -> Turn:
+        turn = pace.turn()
+        if turn.wait:
+            self._sleep(turn.wait)
+        self._check_open()
+        return turn
+
+    def _check_open(self) -> None:
+        if self._closed.is_set():
+            raise Unanswered(httpx.ConnectError("the run that asked is over"), sent=False)
+
+    def _again(self, response: httpx.Response, attempt: int, pace: Pace, turn: Turn, *, safe: bool, last: bool) -> bool:
+        """Whether to send again, after having waited for it, or having taken note how long to."""
         status = response.status_code
-        if status != TOO_MANY and not (safe and status in TRANSIENT):
+        if status != TOO_MANY:
+            pace.taken()
+        if last or (status != TOO_MANY and not (safe and status in TRANSIENT)):
             return False
-        try:
-            body = response.read() if status == TOO_MANY else b""
-        except (httpx.HTTPError, OSError):
-            body = b""
-        asked = problem.retry_after(response.headers, body[:MAX_DETAIL])
+        asked = _asked(response)
         if asked is not None and asked > LONGEST_WAIT:
             return False
         response.close()
-        self._wait(attempt, asked, f"the API answered {status}")
+        seconds = self._delay(attempt) if asked is None else asked
+        if status == TOO_MANY:
+            pace.refused(turn, seconds)
+            self._on_retry(f"the API answered {status}", seconds)
+        else:
+            self._wait(seconds, f"the API answered {status}")
         return True
 
-    def _wait(self, attempt: int, asked: float | None, reason: str) -> None:
-        delay = min(FIRST_DELAY * 2 ** (attempt - 1), LONGEST_DELAY) * (0.5 + self._jitter() / 2)
-        seconds = delay if asked is None else asked + delay / 10  # all who were told the same do not come at once
+    def _delay(self, attempt: int) -> float:
+        doubled: float = FIRST_DELAY * 2 ** (attempt - 1)
+        return min(doubled, LONGEST_DELAY) * (0.5 + self._jitter() / 2)
+
+    def _wait(self, seconds: float, reason: str) -> None:
         self._on_retry(reason, seconds)
         self._sleep(seconds)
+
+
+def _creates(request: httpx.Request) -> bool:
+    """Whether the request starts a prediction or a training: those are counted apart."""
+    return request.method == "POST" and request.url.path.endswith(("/predictions", "/trainings"))
+
+
+def _asked(response: httpx.Response) -> float | None:
+    """How many seconds the server asks to wait."""
+    try:
+        body = response.read() if response.status_code == TOO_MANY else b""
+    except (httpx.HTTPError, OSError):
+        body = b""
+    return problem.retry_after(response.headers, body[:MAX_DETAIL])
 
 
 def _read_whole(response: httpx.Response) -> None:

@@ -16,6 +16,7 @@ from kosmolua.replicate.catalogue import Operation, Parameter
 
 _MAX_SHOWN = 60
 _MAX_DEPTH = 200
+_MAX_NAMES = 20
 _CARRIED = frozenset({str, int, float, bool, type(None), dict, list})
 _NAMES = {
     str: "a string",
@@ -27,6 +28,21 @@ _NAMES = {
     bytes: "bytes that are not UTF-8",
     type(None): "null",
 }
+
+
+class LocalFile(Struct, frozen=True):
+    """A file of this machine in the place of a URL, inside an object. Whoever sends the arguments replaces it."""
+
+    path: str
+
+
+LOCAL_FILE = 1
+"""Its type among MessagePack's extensions."""
+
+
+def extension(code: int, data: memoryview) -> Any:
+    """What a MessagePack extension stands for: the hook of a decoder."""
+    return LocalFile(bytes(data).decode()) if code == LOCAL_FILE else msgspec.msgpack.Ext(code, bytes(data))
 
 
 @cache
@@ -60,7 +76,7 @@ def _type(parameter: Parameter) -> Any:
 
 @cache
 def _decoder(operation: Operation) -> Callable[[bytes], Struct]:
-    return msgspec.msgpack.Decoder(arguments_type(operation)).decode
+    return msgspec.msgpack.Decoder(arguments_type(operation), ext_hook=extension).decode
 
 
 def decode_arguments(operation: Operation, data: Mapping[str, Any] | bytes) -> Struct:
@@ -83,7 +99,7 @@ def decode_arguments(operation: Operation, data: Mapping[str, Any] | bytes) -> S
 
 def _unpacked(operation: Operation, data: bytes) -> Any:
     try:
-        return msgspec.msgpack.decode(data)
+        return msgspec.msgpack.decode(data, ext_hook=extension)
     except RecursionError:
         raise _error(operation, f"more than {_MAX_DEPTH} levels") from None
     except (msgspec.DecodeError, UnicodeDecodeError):
@@ -112,19 +128,21 @@ def _check_names(operation: Operation, given: Mapping[str, Any]) -> None:
     names = [parameter.name for parameter in operation.parameters]
     for name in given:
         if name not in names:
-            raise _error(operation, f"unknown parameter `{_short(str(name))}`{_suggestion(str(name), names)}")
+            raise _error(operation, f"unknown parameter `{short(str(name))}`{suggestion(str(name), names)}")
     missing = [f"`{p.name}`" for p in operation.parameters if p.required and p.name not in given]
     if missing:
         raise _error(operation, f"missing {', '.join(missing)}")
 
 
-def _suggestion(name: str, names: list[str]) -> str:
+def suggestion(name: str, names: list[str]) -> str:
+    """What stands behind an unknown name: the nearest one there is, or else what there is."""
     from difflib import get_close_matches
 
     near = get_close_matches(name, names, n=1, cutoff=0.5)
     if near:
         return f"; did you mean `{near[0]}`?"
-    return f"; it takes {', '.join(names)}" if names else "; it takes none"
+    more = f" and {len(names) - _MAX_NAMES} more" if len(names) > _MAX_NAMES else ""
+    return f"; it takes {', '.join(names[:_MAX_NAMES])}{more}" if names else "; it takes none"
 
 
 @cache
@@ -166,12 +184,12 @@ def _check_values(operation: Operation, given: Mapping[str, Any]) -> None:
 def _check_value(operation: Operation, value: Any, path: str, depth: int = 0) -> None:
     """Refuse what JSON would change or not carry, wherever it stands."""
     if depth > _MAX_DEPTH:
-        raise _error(operation, f"more than {_MAX_DEPTH} levels - at `{_short(path)}`")
+        raise _error(operation, f"more than {_MAX_DEPTH} levels - at `{short(path)}`")
     match value:
         case dict():
             for name, item in value.items():
                 _check_name(operation, name, path)
-                _check_value(operation, item, f"{path}.{_short(name)}", depth + 1)
+                _check_value(operation, item, f"{path}.{short(name)}", depth + 1)
         case list() | tuple():
             for index, item in enumerate(value):
                 _check_value(operation, item, f"{path}[{index}]", depth + 1)
@@ -191,7 +209,7 @@ def _refusal(value: Any) -> str | None:
             return f"number is {value}"
         case int() if not -(2**63) <= value < 2**64:
             return "integer needs more than 64 bits (give it as a string)"
-        case None | str() | int() | float():
+        case None | str() | int() | float() | LocalFile():
             return None
     return f"expected plain data, got `{type(value).__name__}`"
 
@@ -253,16 +271,17 @@ def expected(parameter: Parameter) -> str:
 def _found(value: Any) -> str:
     kind = _NAMES.get(type(value), type(value).__name__)
     if isinstance(value, str | int | float) and not isinstance(value, bool):
-        shown = f'"{_short(value)}"' if isinstance(value, str) else str(value)
+        shown = f'"{short(value)}"' if isinstance(value, str) else str(value)
         return f"{kind.partition(' ')[2]} {shown}"
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, list):
-        return _short(msgspec.json.encode(value, enc_hook=repr).decode())
+        return short(msgspec.json.encode(value, enc_hook=repr).decode())
     return kind
 
 
-def _short(text: str) -> str:
+def short(text: str) -> str:
+    """The text as a message may hold it: on one line, its beginning, and nothing that draws."""
     text = "".join(c if c.isprintable() else "?" for c in text[: _MAX_SHOWN + 1])
     return text if len(text) <= _MAX_SHOWN else text[:_MAX_SHOWN] + "…"
 

@@ -40,8 +40,9 @@ class PlainTransport(httpx.BaseTransport):
         timeouts: dict[str, float | None] = request.extensions.get("timeout", {})
         origin = (request.url.raw_scheme, request.url.host, request.url.port)
         connection = self._take(origin) or self._connect(origin, timeouts.get("connect"))
+        sock = connection.sock  # which getresponse takes away where the answer ends the connection
         try:
-            _limit(connection.sock, timeouts.get("read"))
+            _limit(sock, timeouts.get("read"))
             _send(connection, request)
             answer = connection.getresponse()
         except Exception as error:
@@ -50,7 +51,8 @@ class PlainTransport(httpx.BaseTransport):
         except BaseException:
             connection.close()
             raise
-        body = _Body(self, origin, connection, answer)
+        whole = not request.extensions.get("piecewise")
+        body = _Body(self, origin, connection, sock, answer, whole=whole)
         # As bytes: httpx takes text for ASCII, and a header of a proxy need not be.
         headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in answer.headers.raw_items()]
         return httpx.Response(answer.status, headers=headers, stream=body)
@@ -94,24 +96,31 @@ class PlainTransport(httpx.BaseTransport):
 
 
 class _Body(httpx.SyncByteStream):
-    """An answer's body as it comes. Read to its end the connection is kept, else it is closed."""
+    """An answer's body as it comes, or where it is short in one piece, if that is ``whole`` enough. Read to its end the
+    connection is kept, else it is closed.
+    """
 
     def __init__(
         self,
         transport: PlainTransport,
         origin: Origin,
         connection: http.client.HTTPConnection,
+        sock: socket.socket,
         answer: http.client.HTTPResponse,
+        *,
+        whole: bool,
     ) -> None:
         self._transport = transport
+        self._whole = whole
         self._origin = origin
         self._connection: http.client.HTTPConnection | None = connection
+        self._sock = sock
         self._answer = answer
 
     def __iter__(self) -> Iterator[bytes]:
         answer = self._answer
         try:
-            if answer.length is not None and answer.length <= _WHOLE:
+            if self._whole and answer.length is not None and answer.length <= _WHOLE:
                 piece = answer.read()
                 self._end()
                 yield piece
@@ -129,9 +138,13 @@ class _Body(httpx.SyncByteStream):
         self._end()
 
     def close(self) -> None:
-        if self._connection:
-            self._connection.close()
-            self._connection = None
+        """Also while another thread reads, which then meets the end."""
+        connection, self._connection = self._connection, None
+        if connection:
+            with suppress(OSError):  # the other side may have closed it
+                self._sock.shutdown(socket.SHUT_RDWR)
+            connection.close()
+            self._answer.close()
 
     def _end(self) -> None:
         connection, self._connection = self._connection, None

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from kosmolua.runtime.port import Clock
 
-THREADS = 64  # calls that are on their way at once; more wait their turn
+THREADS = 64  # calls of one lane that are on their way at once; more wait their turn
 MAX_OPEN = 10_000  # requests that a script may have made and not been answered
 MAX_HELD = 4 * MAX_FRAME  # bytes of their arguments
 Note = Callable[[], None]  # takes an answer down; notes are made in the order in which the answers are taken
@@ -44,17 +44,16 @@ class Pending:
         self._failures: deque[BaseException] = deque()
         self._sleeps: list[tuple[float, int, bytes, Note]] = []
         self._order = itertools.count()
-        self._threads: ThreadPoolExecutor | None = None
+        self._lanes: dict[str, ThreadPoolExecutor] = {}
         self._running: set[Future[None]] = set()
 
-    def call(self, action: Callable[[], tuple[bytes, Note]], size: int) -> None:
-        """Carry the action out on a thread; what it returns is an answer, what it raises is raised by `take`."""
-        self._begin(size)
-        if self._threads is None:
-            from concurrent.futures import ThreadPoolExecutor
+    def call(self, action: Callable[[], tuple[bytes, Note]], size: int, lane: str = "") -> None:
+        """Carry the action out on a thread; what it returns is an answer, what it raises is raised by `take`.
 
-            self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="kosmolua-call")
-        future = self._threads.submit(self._carry_out, action, size)
+        The calls of a lane wait for each other, and for those of no other.
+        """
+        self._begin(size)
+        future = self._threads(lane).submit(self._carry_out, action, size)
         self._running.add(future)
         future.add_done_callback(self._running.discard)
 
@@ -106,11 +105,20 @@ class Pending:
         """Begin no call that has not begun, and wait so many seconds for those that have; None is for as long as it
         takes.
         """
-        if self._threads:
+        if self._lanes:
             from concurrent.futures import wait
 
-            self._threads.shutdown(wait=False, cancel_futures=True)
+            for threads in self._lanes.values():
+                threads.shutdown(wait=False, cancel_futures=True)
             wait(list(self._running), patience)
+
+    def _threads(self, lane: str) -> ThreadPoolExecutor:
+        found = self._lanes.get(lane)
+        if found is None:
+            from concurrent.futures import ThreadPoolExecutor
+
+            found = self._lanes[lane] = ThreadPoolExecutor(THREADS, thread_name_prefix=f"kosmolua-{lane or 'call'}")
+        return found
 
     def _begin(self, size: int) -> None:
         self.open += 1

@@ -126,7 +126,7 @@ class Clock(Protocol):
 
 class Output(Protocol):
     def write(self, stream: Literal[1, 2], text: bytes) -> None:
-        """Take what a script printed (1) or logged (2)."""
+        """Take what a script printed (1) or logged (2), as far as its limit goes."""
 
 
 Handler = Callable[..., Any]
@@ -139,7 +139,8 @@ class Port:
     """The host's end for one run: takes a state's frames, gives back the answers, keeps the result.
 
     What is not alone is carried out meanwhile, and its answer is to be had from `take`. After `stop` no further call is
-    begun, a sleep ends at once, and whatever comes in raises ``failure``.
+    begun, a sleep ends at once, and whatever comes in raises ``failure``. ``lane`` names for a function the calls that
+    it may have to wait for.
     """
 
     def __init__(
@@ -148,6 +149,7 @@ class Port:
         output: Output,
         clock: Clock | None = None,
         limits: Limits | None = None,
+        lane: Callable[[str], str] | None = None,
         journal: Journal | None = None,
     ) -> None:
         self.done: Done | None = None
@@ -155,6 +157,7 @@ class Port:
         self._handler = handler
         self._output = output
         self._clock = clock
+        self._lane = lane or (lambda _: "")
         self._stopped = threading.Event()
         self._limits = limits or Limits()
         self._printed = 0
@@ -163,7 +166,7 @@ class Port:
         if journal:
             from kosmolua.runtime.tape import Tape
 
-            self._tape = Tape(journal, self.pending, self._carry_out)
+            self._tape = Tape(journal, self.pending, self._carry_out, self._lane)
 
     def submit(self, frame: bytes) -> bytes | None:
         """Carry out one frame. The answer is for the state; None where it expects none, or will have it later."""
@@ -182,7 +185,8 @@ class Port:
             case Call() as call if call.alone:
                 return answer(call, *self._carry_out(call))
             case Call() as call:
-                self.pending.call(lambda: (answer(call, *self._carry_out(call)), _nothing), len(call.arguments))
+                lane = self._lane(call.function)
+                self.pending.call(lambda: (answer(call, *self._carry_out(call)), _nothing), len(call.arguments), lane)
             case Sleep() as sleep if not sleep.alone:
                 self.pending.sleep(checked(sleep), answer(sleep, True, NOTHING))
             case request:
@@ -228,9 +232,11 @@ class Port:
             return False, marshal.encode(error.to_dict())
 
     def _print(self, stream: Literal[1, 2], text: bytes) -> None:
-        self._output.write(stream, text)
-        self._printed += len(text)
-        if self._limits.output is not None and self._printed > self._limits.output:
+        limit = self._limits.output
+        fits = text if limit is None else text[: limit - self._printed]
+        self._output.write(stream, fits)
+        self._printed += len(fits)
+        if len(fits) < len(text):
             raise reached("output", self._limits)
 
     def _pause(self, seconds: float) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from msgspec import Struct
@@ -16,6 +16,7 @@ from kosmolua.runtime.confine import LAYERS
 from kosmolua.runtime.isolate import Child
 from kosmolua.runtime.limits import Limits, reached
 from kosmolua.runtime.port import Clock, Handler, Output, Port, Start
+from kosmolua.runtime.stop import Stop
 from kosmolua.runtime.watchdog import Watchdog
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ class Result(Struct, frozen=True, kw_only=True):
     isolation: dict[str, Any]
 
 
-def run(
+def run(  # noqa: PLR0913 - what a run has, each with a default
     script: Script,
     handler: Handler,
     output: Output,
@@ -59,49 +60,55 @@ def run(
     limits: Limits | None = None,
     isolation: Isolation = "standard",
     clock: Clock | None = None,
-    child: Child | None = None,
-    prepared: Prepared | None = None,
+    child: Child | Prepared | None = None,
+    stop: Stop | None = None,
+    lane: Callable[[str], str] | None = None,
+    ending: Callable[[], None] | None = None,
     journal: Journal | None = None,
 ) -> Result:
-    """Run a script to its end. A child that is starting already may be handed in; it is used up by the run.
-    Otherwise it is forked from the process that is ``prepared``, or started. What a ``journal`` holds is answered from
+    """Run a script to its end. A child that is starting already may be handed in, which is used up by the run, or the
+    process that is prepared to fork one. ``stop`` ends it from another thread, ``lane`` is that of a `Port`, ``ending``
+    is called when the script is over, before calls it left are waited for. What a ``journal`` holds is answered from
     there.
 
     Errors of the script and of its limits are in the result. Raises what the handler or the output raised, other
     than a `KosmoError`, and KeyboardInterrupt.
     """
-    if child and child.mode != isolation:
-        raise ValueError(f"the child was made for {child.mode} isolation, not {isolation}")
+    own, prepared = (child, None) if isinstance(child, Child) else (None, child)
+    if own and own.mode != isolation:
+        raise ValueError(f"the child was made for {own.mode} isolation, not {isolation}")
     limits = limits or Limits()
     began = time.perf_counter()
-    port = Port(handler, output, clock, limits, journal)
+    port = Port(handler, output, clock, limits, lane, journal)
     values: list[Any] = []
     error: KosmoError | None = None
     try:
         start = _start(script)
         start.journal = journal.start() if journal else None
         if isolation != "none":
-            child = child or Child(limits, isolation, prepared=prepared)
+            own = own or Child(limits, isolation, prepared=prepared)
         if isolation == "strict":
             start.cpu = limits.cpu  # Lua looks at the clock itself, and tells the line
-        with Watchdog(limits, port, child):
-            _serve(start, port, limits, child)
+        with Watchdog(limits, port, own), (stop or Stop()).over(port, own):
+            _serve(start, port, limits, own)
         values, error = _outcome(port, limits)
     except KosmoError as failure:
         error = failure
     finally:
-        if child:
-            child.close()
+        if own:
+            own.close()
+        if ending:
+            ending()
         port.close()
     done = port.done
     return Result(
         results=values,
         error=error,
         memory=int(done.memory) if done else None,
-        cpu=child.cpu_seconds if child else None,
+        cpu=own.cpu_seconds if own else None,
         duration=time.perf_counter() - began,
         engine=done.engine if done else None,
-        isolation=isolation_of(isolation, child),
+        isolation=isolation_of(isolation, own),
     )
 
 

@@ -15,7 +15,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-MODULES = ("values", "msgpack", "json", "dump", "guard", "sandbox", "pipe", "task", "bridge")
+MODULES = (
+    "values", "msgpack", "json", "dump", "file", "guard", "sandbox", "pattern", "program", "regex", "pipe", "task",
+    "replicate", "bridge",
+)  # fmt: skip
 
 # `use` is the only loader there is inside: name -> module, each loaded once, from the sources given by the host.
 _LOADER = b"""

@@ -74,17 +74,21 @@ class Journal(Protocol):
 
 
 class Tape:
-    """The requests of one run and their answers. ``carry_out`` gives whether it was done, and the answer."""
+    """The requests of one run and their answers. ``carry_out`` gives whether it was done, and the answer; ``lane`` is
+    that of a `Port`.
+    """
 
     def __init__(
         self,
         journal: Journal,
         pending: Pending,
         carry_out: Callable[..., tuple[bool, bytes]],
+        lane: Callable[[str], str],
     ) -> None:
         self._journal = journal
         self._pending = pending
         self._carry_out = carry_out
+        self._lane = lane
         self._next = 1  # the order of the answer that is handed over next
         self._held: dict[int, tuple[Request, Asked, Recorded]] = {}
         self._later: list[tuple[Request, Asked]] = []
@@ -169,7 +173,7 @@ class Tape:
 
         match frame:
             case Call():
-                self._pending.call(call, len(frame.arguments))
+                self._pending.call(call, len(frame.arguments), self._lane(frame.function))
             case Sleep():
                 note = partial(self._journal.finish, ticket, NOTHING, ok=True)
                 self._pending.sleep(checked(frame), answer(frame, True, NOTHING), note)

@@ -1,12 +1,9 @@
 import json
-import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
-
-EXAMPLES = Path(__file__).parent.parent.parent / "examples"
+from surroundings import clean_environment
 
 
 class Ran:
@@ -26,17 +23,6 @@ class Ran:
     @property
     def seen(self):
         return (self.status, self.out, self.err)
-
-
-# What the machine that runs the tests may have set, and what a test means to be without.
-FOREIGN = (
-    "DBUS_SESSION_BUS_ADDRESS", "KOSMO_CONFIG_DIR", "PYTHON_KEYRING_BACKEND", "REPLICATE_API_KEY",
-    "REPLICATE_API_TOKEN", "REPLICATE_URL", "XDG_CONFIG_HOME",
-)  # fmt: skip
-
-
-def clean_environment(home):
-    return {**{name: value for name, value in os.environ.items() if name not in FOREIGN}, "HOME": str(home)}
 
 
 @pytest.fixture

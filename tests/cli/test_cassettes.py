@@ -8,8 +8,8 @@ import urllib.error
 import urllib.request
 
 import pytest
-from conftest import EXAMPLES, clean_environment
 from recording_server import Answer
+from surroundings import EXAMPLES, clean_environment
 
 SECRET = "r8_" + "A1b2C3d4" * 4
 RUN = """

@@ -7,8 +7,8 @@ import sys
 import time
 
 import pytest
-from conftest import EXAMPLES
 from recording_server import Answer
+from surroundings import EXAMPLES
 
 from kosmolua.replicate.catalogue import OPERATIONS
 

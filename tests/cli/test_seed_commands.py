@@ -8,8 +8,8 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from conftest import clean_environment
 from recording_server import Answer, RecordingServer
+from surroundings import clean_environment
 
 from kosmolua.replicate.catalogue import OPERATIONS
 

@@ -70,14 +70,14 @@ def flow(command, **environment):
 
 
 def test_python_client(official_python):
-    """run, stream, wait, cancel, files, trainings, pages and the rest, with the official Python client."""
+    """run, stream, wait, cancel, files, trainings, pages, webhooks and the rest, with the official Python client."""
     with running(Emulator()) as url:
         base = url.removesuffix("/v1")
         # The client's polling interval is its own; it need not be slow here.
         environment = {"REPLICATE_BASE_URL": base, "REPLICATE_API_TOKEN": "r8_any", "REPLICATE_POLL_INTERVAL": "0.05"}
         done = flow([official_python, FLOWS / "python_flows.py"], **environment)
 
-    assert {"run", "stream", "wait", "cancel", "files", "trainings", "pages"} <= set(done)
+    assert {"run", "stream", "wait", "cancel", "files", "trainings", "pages", "webhooks"} <= set(done)
 
 
 def test_javascript_client(official_javascript):

@@ -48,7 +48,7 @@ class Flow:
         def call(function, account, arguments, ticket=None):
             with self._lock:
                 self.calls.append(function)
-            return session.call(function, arguments, account, ticket).data
+            return session.call(function, arguments, account, ticket=ticket).data
 
         journal = Journal(
             self.path, Head(script="flow.lua", source=source.encode(), args=[*args]), cut=cut, lookup=lookup

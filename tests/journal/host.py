@@ -13,8 +13,9 @@ import httpx  # noqa: F401 - as above
 import keyring  # noqa: F401 - as above
 
 from kosmolua import cli
-from kosmolua.cli import lua, session  # noqa: F401 - as above
+from kosmolua.cli import lua  # noqa: F401 - as above
 from kosmolua.gate import journal, lookup  # noqa: F401 - as above
+from kosmolua.host import sessions  # noqa: F401 - as above
 from kosmolua.replicate import client  # noqa: F401 - as above
 from kosmolua.runtime import run, tape  # noqa: F401 - as above
 

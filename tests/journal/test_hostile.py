@@ -34,7 +34,7 @@ def take(journal, *frames):
     def handler(*call):
         return host(*call[:3])
 
-    port = Port(handler, host, host, Limits(output=None), journal)
+    port = Port(handler, host, host, Limits(output=None), journal=journal)
     try:
         for frame in frames:
             port.submit(frame)

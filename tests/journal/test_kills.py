@@ -5,7 +5,7 @@ import random
 import killing
 import pytest
 
-ROUNDS = 25  # of each script
+ROUNDS = 17  # of each script
 
 
 @pytest.mark.parametrize("name", sorted(killing.SCRIPTS))

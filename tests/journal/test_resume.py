@@ -333,3 +333,22 @@ def test_an_api_error_keeps_its_fields(flow):
 
     assert ["invalid_input", 422, "look", "why", 2] == first
     assert first == flow(source, handler=never).results
+
+
+def test_the_door_for_programs(tmp_path):
+    """`Host.run` with a journal, by file or by name, goes on as the command line does."""
+    from kosmolua import Host
+
+    notices = []
+    with Host(emulate=True, on_notice=notices.append) as host:
+        source = "return integrations.replicate.get_account{}.username, math.random(1e9), time()"
+        first = host.run(source, journal=str(tmp_path / "x.journal"))
+        second = host.run(source, journal=str(tmp_path / "x.journal"))
+        named = host.run(source, journal="by-name")
+
+    assert first.error is None
+    assert first.results == second.results
+    assert first.results != named.results
+    assert [] == second.log
+    assert 1 == len(first.log)
+    assert ["2 answers are taken from " + str(tmp_path / "x.journal")] == notices

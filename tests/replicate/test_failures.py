@@ -6,6 +6,7 @@ import socket
 import httpx
 import pytest
 from recording_server import Answer
+from sleep_recorder import SleepRecorder
 
 from kosmolua.errors import ApiError, TransportError, UncertainError
 from kosmolua.gate.session import resolve
@@ -15,16 +16,6 @@ from kosmolua.replicate.structs import decode_arguments
 
 CREATE = ("create_prediction", {"version": "v", "input": {"text": "a"}})
 GET = ("get_prediction", {"prediction_id": "p"})
-
-
-class SleepRecorder:
-    """A clock on which waiting takes no time; ``slept`` keeps how long was asked for."""
-
-    def __init__(self):
-        self.slept = []
-
-    def sleep(self, seconds):
-        self.slept.append(seconds)
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ import time
 
 import pytest
 from recording_server import Answer, RecordingServer
+from sleep_recorder import SleepRecorder
 
 from kosmolua.errors import ApiError, ConfigurationError, KosmoError, TransportError, UncertainError
 from kosmolua.replicate import catalogue
@@ -12,14 +13,6 @@ from kosmolua.replicate.client import Client, checked_url, next_cursor
 from kosmolua.replicate.structs import decode_arguments
 
 TOKEN = "r8_a-token-of-tests"
-
-
-class SleepRecorder:
-    def __init__(self):
-        self.slept = []
-
-    def sleep(self, seconds):
-        self.slept.append(seconds)
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ from contextlib import suppress
 import httpx
 import pytest
 from recording_server import Answer, RecordingServer
+from sleep_recorder import SleepRecorder
 
 from kosmolua.errors import TransportError, UncertainError
 from kosmolua.replicate import catalogue
@@ -75,14 +76,6 @@ class BreakingServer:
             taken += piece
         if taken:
             self.reads.append(taken)
-
-
-class SleepRecorder:
-    def __init__(self):
-        self.slept = []
-
-    def sleep(self, seconds):
-        self.slept.append(seconds)
 
 
 @pytest.fixture

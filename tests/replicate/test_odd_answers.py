@@ -2,6 +2,7 @@
 
 import pytest
 from recording_server import RecordingServer
+from sleep_recorder import SleepRecorder
 
 from kosmolua.errors import ApiError, TransportError, UncertainError
 from kosmolua.replicate import catalogue
@@ -27,14 +28,9 @@ class Raw:
         return self.data
 
 
-class NoWait:
-    def sleep(self, seconds):
-        """Retries take no time here."""
-
-
 @pytest.fixture
 def client(server):
-    with Client(token=TOKEN, base_url=server.url, clock=NoWait()) as made:
+    with Client(token=TOKEN, base_url=server.url, clock=SleepRecorder()) as made:
         yield made
 
 

@@ -252,8 +252,8 @@ def test_every_answer_has_a_type(operation):
 @pytest.fixture(scope="module")
 def answers():
     """What the emulator answers, function by function, in an order in which each can succeed."""
-    from kosmolua.cli.session import EMULATOR_URL
     from kosmolua.emulator import Emulator, ManualClock
+    from kosmolua.host.clients import EMULATOR_URL
     from kosmolua.replicate.client import Client, in_process
 
     clock = ManualClock()

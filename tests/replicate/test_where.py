@@ -4,6 +4,7 @@ import subprocess
 
 import pytest
 from recording_server import Answer, RecordingServer
+from sleep_recorder import SleepRecorder
 
 from kosmolua.errors import ApiError, ConfigurationError, CredentialError, TransportError
 from kosmolua.gate.session import resolve
@@ -118,14 +119,14 @@ def test_proxies_of_the_environment(monkeypatch, server):
     proxy.default = Answer(403, keep=False)
     with Client(token=TOKEN, base_url=server.url) as client:
         get_account(client)
-    with Client(token=TOKEN, base_url="https://api.invalid/v1", clock=NoWait()) as client:
+    with Client(token=TOKEN, base_url="https://api.invalid/v1", clock=SleepRecorder()) as client:
         with pytest.raises(TransportError):
             get_account(client)
     with Client(token=TOKEN, base_url="http://api.invalid/v1", insecure_http=True) as client:
         with pytest.raises(ApiError):
             get_account(client)
     monkeypatch.setenv("NO_PROXY", "api.invalid")
-    with Client(token=TOKEN, base_url="https://api.invalid/v1", clock=NoWait()) as client:
+    with Client(token=TOKEN, base_url="https://api.invalid/v1", clock=SleepRecorder()) as client:
         with pytest.raises(TransportError):
             get_account(client)
     proxy.close()
@@ -134,11 +135,6 @@ def test_proxies_of_the_environment(monkeypatch, server):
     assert {("CONNECT", "api.invalid:443"), ("GET", "http://api.invalid/v1/account")} == set(methods)
     assert all(TOKEN not in str(r.headers) for r in proxy.requests if r.method == "CONNECT")
     assert 1 == len(server.requests)
-
-
-class NoWait:
-    def sleep(self, seconds):
-        """Retries take no time here."""
 
 
 def test_a_certificate_that_nobody_signed(tmp_path):
@@ -171,7 +167,10 @@ def test_a_certificate_that_nobody_signed(tmp_path):
         thread = threading.Thread(target=serve, args=(listener,), daemon=True)
         thread.start()
         url = f"https://localhost:{listener.getsockname()[1]}/v1"
-        with Client(token=TOKEN, base_url=url, clock=NoWait()) as client, pytest.raises(TransportError) as caught:
+        with (
+            Client(token=TOKEN, base_url=url, clock=SleepRecorder()) as client,
+            pytest.raises(TransportError) as caught,
+        ):
             get_account(client)
         thread.join(5)
 

@@ -3,8 +3,9 @@
 import pytest
 
 ENVIRONMENT = (
-    "_G _VERSION app args assert bit coroutine dump error getmetatable integrations ipairs json log math next os pairs "
-    "parallel pcall print race rawequal rawget rawset require select setmetatable sleep spawn string table time "
+    "_G _VERSION app args assert bit coroutine download dump each error file getmetatable integrations ipairs json log "
+    "math next os pairs parallel pcall print race rawequal rawget rawset regex replicate require run select "
+    "setmetatable sleep spawn stream string table time wait "
     "tonumber tostring type unpack xpcall"
 )
 LIBRARIES = {
@@ -13,6 +14,7 @@ LIBRARIES = {
     "table": "concat insert maxn move remove sort unpack",
     "os": "clock date difftime time",
     "json": "array decode encode null object",
+    "regex": "gsub match match_all",
     "bit": "arshift band bnot bor bswap bxor lshift rol ror rshift tobit tohex",
 }
 REFUSED = (

@@ -44,7 +44,7 @@ def get_collection(call: Call) -> dict[str, Any]:
 
 
 def get_default_webhook_secret(call: Call) -> dict[str, Any]:
-    return {"key": "whsec_" + base64.b64encode(call.world.ids.secret("webhooks")[:24]).decode()}
+    return {"key": "whsec_" + base64.b64encode(call.world.webhook_key).decode()}
 
 
 def _words(text: str) -> set[str]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any
 
-from kosmolua.emulator import problem, sources
+from kosmolua.emulator import problem, sources, webhooks
 from kosmolua.emulator.call import Call, Handler, Hold
 from kosmolua.emulator.clock import parse_time
 from kosmolua.emulator.handlers.models import find_model
@@ -48,7 +49,20 @@ def start(call: Call, model: Model, version: Version, *, named: bool, deployment
     model.run_count += 1
     until = call.now + (call.arguments.get("wait") or 0.0)
     origin = call.origin
-    return Hold(job, until, lambda now: show_prediction(job, now, origin), "processing" in call.faults)
+
+    def show(now: float) -> dict[str, Any]:
+        return show_prediction(job, now, origin)
+
+    feed(call, job, show)
+    return Hold(job, until, show, "processing" in call.faults)
+
+
+def feed(call: Call, job: Job, show: Callable[[float], dict[str, Any]]) -> None:
+    """Let the webhook know, if the request names one that is sent to."""
+    url = call.arguments.get("webhook", "")
+    if webhooks.is_sent(url):
+        wanted = frozenset(call.arguments.get("webhook_events_filter") or webhooks.EVENTS)
+        call.world.feeds.append(webhooks.Feed(url, wanted, job, show))
 
 
 def create_prediction(call: Call) -> Hold:

@@ -7,7 +7,7 @@ from typing import Any
 from kosmolua.emulator import problem
 from kosmolua.emulator.call import Call, Handler
 from kosmolua.emulator.handlers.models import find_version
-from kosmolua.emulator.handlers.predictions import cancel, make_job
+from kosmolua.emulator.handlers.predictions import cancel, feed, make_job
 from kosmolua.emulator.identifiers import version_id
 from kosmolua.emulator.jobs import Job, show_training
 from kosmolua.emulator.pages import page
@@ -22,6 +22,8 @@ def create_training(call: Call) -> dict[str, Any]:
     job.destination = call.arguments["destination"]
     job.version_used = version_id("training", job.id)
     call.world.trainings[job.id] = job
+    origin = call.origin
+    feed(call, job, lambda now: show_training(job, now, origin))
     return show_training(job, call.now, call.origin)
 
 

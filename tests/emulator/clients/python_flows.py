@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import json
 import sys
+from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import replicate
 from replicate.exceptions import ModelError, ReplicateError
@@ -146,6 +148,32 @@ def errors():
         raise AssertionError("expected a ReplicateError")
 
 
+def webhooks():
+    received = []
+
+    class Receiver(BaseHTTPRequestHandler):
+        def do_POST(self):
+            received.append((dict(self.headers), self.rfile.read(int(self.headers["Content-Length"])).decode()))
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, *_):
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Receiver) as server:
+        server.timeout = 20
+        replicate.predictions.create(
+            version=HELLO.split(":")[1],
+            input={"text": "webhook"},
+            webhook=f"http://127.0.0.1:{server.server_port}/",
+            webhook_events_filter=["completed"],
+        )
+        server.handle_request()
+    ((headers, body),) = received
+    replicate.webhooks.validate(headers=headers, body=body, secret=replicate.webhooks.default.secret(), tolerance=60)
+    assert json.loads(body)["output"] == "hello webhook"
+
+
 FLOWS = (
     run,
     run_without_waiting,
@@ -160,6 +188,7 @@ FLOWS = (
     pages,
     models,
     deployments,
+    webhooks,
     errors,
 )
 

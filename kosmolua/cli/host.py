@@ -1,0 +1,44 @@
+"""The host that a command's flags ask for."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+from kosmolua.cli.options import Options
+from kosmolua.cli.output import safe
+from kosmolua.host.host import Host
+
+if TYPE_CHECKING:
+    from kosmolua.gate.prompt import Answer, Question
+
+
+def host_of(options: Options, **more: Any) -> Host:
+    """What it has to tell is told on standard error; a person is asked where there is a terminal."""
+    return Host(
+        account=options.account,
+        read=options.read,
+        write=options.write,
+        force=options.force,
+        dry_run=options.dry_run,
+        emulate=options.emulate,
+        faults=options.fault,
+        insecure_http=options.insecure_http,
+        prompter=_Streams(),
+        on_retry=lambda reason, seconds: warn(f"{reason}; again in {seconds:.1f} s"),
+        on_notice=warn,
+        **more,
+    )
+
+
+class _Streams:
+    """Asks on a terminal, where there is one; what that takes is imported with the first question."""
+
+    def ask(self, question: Question) -> Answer | None:
+        from kosmolua.gate import prompt
+
+        return prompt.for_streams().ask(question)
+
+
+def warn(text: str) -> None:
+    print(safe(f"kosmo: {text}"), file=sys.stderr, flush=True)

@@ -1,0 +1,137 @@
+"""Fetching one file to disk: piece by piece, gone on with after a lost connection, checked before it takes its name."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import time
+from collections.abc import Callable, Mapping
+from typing import BinaryIO
+from urllib.parse import unquote_to_bytes
+
+from msgspec import Struct
+
+from kosmolua.errors import TransportError, UsageError
+from kosmolua.replicate.transfer import Opened
+
+ATTEMPTS = 5  # in a row that bring not a byte
+FIRST_DELAY = 0.25  # seconds; doubled with each
+_PARTIAL = 206
+
+Open = Callable[[Mapping[str, str]], Opened]
+"""Begins to fetch, with arguments beside the URL: `range` and `if_range`."""
+
+
+class Fetched(Struct, frozen=True):
+    """What has been written. ``size`` is in bytes."""
+
+    size: int
+    sha256: str
+    content_type: str
+
+
+class Download:
+    """One download into ``file``, from its start. ``progress`` is told bytes received and bytes in all, where known."""
+
+    def __init__(
+        self,
+        file: BinaryIO,
+        progress: Callable[[int, int | None], None] | None = None,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._file = file
+        self._progress = progress or (lambda _received, _total: None)
+        self._sleep = sleep
+        self._received = 0
+        self._total: int | None = None
+        self._mark: str | None = None  # what the file must still be for a part of it to be asked for
+        self._hashes = hashlib.sha256(), hashlib.md5(usedforsecurity=False)
+
+    def fetch(self, begin: Open, sha256: str | None = None) -> Fetched:
+        """Take it all. Raises what ``begin`` raises, and a `TransportError` where it does not come whole."""
+        fruitless = 0
+        while True:
+            before = self._received
+            try:
+                opened = begin(self._rest())
+                self._take(opened)
+                break
+            except TransportError:
+                fruitless = 0 if self._received > before else fruitless + 1
+                if fruitless == ATTEMPTS:
+                    raise
+                self._sleep(FIRST_DELAY * 2**fruitless)
+        self._check(opened.headers, sha256)
+        return Fetched(self._received, self._hashes[0].hexdigest(), opened.headers.get("content-type", ""))
+
+    def _rest(self) -> dict[str, str]:
+        """The arguments that ask for what is missing, where a part can be asked for."""
+        if not self._received or not self._mark:
+            return {}
+        return {"range": f"bytes={self._received}-", "if_range": self._mark}
+
+    def _take(self, opened: Opened) -> None:
+        if opened.status != _PARTIAL or not self._continues(opened):
+            self._start_over()
+        if "content-encoding" not in opened.headers:
+            length = opened.headers.get("content-length", "")
+            self._total = self._received + int(length) if length.isdecimal() else None
+            etag = opened.headers.get("etag", "")
+            self._mark = etag if etag.startswith('"') else None  # a weak one says nothing of bytes
+        for piece in opened:
+            self._file.write(piece)
+            self._received += len(piece)
+            for each in self._hashes:
+                each.update(piece)
+            self._progress(self._received, self._total)
+        if self._total is not None and self._received != self._total:
+            raise TransportError(f"download: {self._received} bytes of {self._total} came")
+
+    def _continues(self, opened: Opened) -> bool:
+        if opened.headers.get("content-range", "").startswith(f"bytes {self._received}-"):
+            return True
+        opened.close()
+        self._mark = None
+        raise TransportError("download: the server answered with another part than was asked for")
+
+    def _start_over(self) -> None:
+        self._file.seek(0)
+        self._file.truncate()
+        self._received = 0
+        self._hashes = hashlib.sha256(), hashlib.md5(usedforsecurity=False)
+
+    def _check(self, headers: Mapping[str, str], sha256: str | None) -> None:
+        """Hold what was written against every checksum that is known."""
+        found = {"sha256": self._hashes[0].hexdigest(), "md5": self._hashes[1].hexdigest()}
+        told = {"sha256": sha256 and sha256.lower(), "md5": None if "content-encoding" in headers else _md5(headers)}
+        for name, expected in told.items():
+            if expected and expected != found[name]:
+                raise TransportError(
+                    f"download: its {name} is {found[name]}, expected {expected}; nothing was kept", hint="try again"
+                )
+
+
+def _md5(headers: Mapping[str, str]) -> str | None:
+    """The checksum that an answer tells, in hexadecimal."""
+    values = (item.strip().removeprefix("md5=") for item in headers.get("x-goog-hash", "").split(",") if "md5=" in item)
+    text = next(values, headers.get("content-md5", ""))
+    try:
+        return base64.b64decode(text, validate=True).hex() or None
+    except binascii.Error:
+        return None
+
+
+def inline(url: str) -> tuple[str, bytes]:
+    """The MIME type and the content of a data URL."""
+    head, comma, body = url.removeprefix("data:").partition(",")
+    kind, *options = head.split(";")
+    if not comma:
+        raise UsageError("download: the data URL has no comma, so no content", hint="was it cut?")
+    content = unquote_to_bytes(body)
+    if "base64" not in options:
+        return kind, content
+    try:
+        return kind, base64.b64decode(content, validate=True)
+    except binascii.Error:
+        raise UsageError("download: the data URL is no valid base64", hint="was it cut?") from None

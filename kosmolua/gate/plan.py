@@ -1,0 +1,73 @@
+"""How a model is run: by which function, with which arguments, and what its output will be. Looked up before anything
+is paid for, and only as far as the script may look.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from kosmolua import paths
+from kosmolua.gate.session import Session
+from kosmolua.replicate import inputs
+from kosmolua.replicate.catalogue import SERVER
+from kosmolua.replicate.versions import Cache, Reference, Version, Versions, parse
+
+
+class Plans:
+    """Plans of one account's runs. What a name means is looked up once. For any number of threads."""
+
+    def __init__(self, session: Session, account: str) -> None:
+        self._versions = versions_through(session, account, note=_why)
+
+    def plan(
+        self, reference: str, given: Mapping[str, Any], *, validate: bool = True, resolve: bool = False
+    ) -> dict[str, Any]:
+        """``{function, arguments, output: {kind, files}, unsure}``; ``unsure`` is whether the model may be no official
+        one after all. ``resolve`` is for one that turned out to be none: its latest version is run.
+
+        Raises an `ArgumentError` for an input that the model's schema refuses, where ``validate``.
+        """
+        meant = parse(reference)
+        found = self._versions.find(reference) if resolve else self._versions.known(reference) if validate else None
+        if validate and found:
+            inputs.refuse(found.inputs.check(given), reference)
+        official = None if found is None else found.official
+        if resolve:
+            official = False
+        return {
+            **_how(meant, found, official=official),
+            "output": found.output if found else inputs.output_kind(None),
+        }
+
+
+def versions_through(session: Session, account: str, *, note: Callable[[Any], str] | None = None) -> Versions:
+    """What finds versions with the calls of a session.
+
+    Schemas of the API itself are kept on disk. Other servers, such as an emulator, use the same ids for models of
+    their own.
+    """
+    kept = session.base_url(account) == SERVER
+    cache = Cache(os.path.join(paths.cache_directory(os.environ), "versions")) if kept else None
+    return Versions(lambda function, arguments: session.call(function, arguments, account, note=note).data, cache)
+
+
+def _why(found: Any) -> str:
+    """For the log: why the script's host looks something up."""
+    if isinstance(found, Mapping) and found.get("is_official") is False:
+        return f"{found.get('owner')}/{found.get('name')} is no official model; its latest version is run"
+    return "looked up to run it"
+
+
+def _how(meant: Reference, found: Version | None, *, official: bool | None) -> dict[str, Any]:
+    if meant.deployment:
+        names = {"deployment_owner": meant.owner, "deployment_name": meant.name}
+        return {"function": "create_deployment_prediction", "arguments": names}
+    if meant.version:
+        return {"function": "create_prediction", "arguments": {"version": meant.version}}
+    if found and official is False:
+        version = f"{meant.owner}/{meant.name}:{found.id}"
+        return {"function": "create_prediction", "arguments": {"version": version}}
+    names = {"model_owner": meant.owner, "model_name": meant.name}
+    return {"function": "create_model_prediction", "arguments": names, "unsure": official is None}

@@ -1,0 +1,83 @@
+"""Local files in the inputs of models: small ones travel in the request, larger ones are uploaded, each once."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from kosmolua.errors import PermissionDeniedError
+from kosmolua.gate.files import Files
+from kosmolua.replicate.structs import LocalFile
+
+MAX_INLINE = 256 * 1000  # bytes; https://replicate.com/docs/topics/predictions/input-files
+
+
+class Uploads:
+    """Replaces local files by URLs. ``create`` uploads one: takes the arguments of create_file and an account.
+
+    For any number of threads. The same content is uploaded once to an account.
+    """
+
+    def __init__(self, files: Files | None, create: Callable[[Mapping[str, Any], str], Any]) -> None:
+        self._files = files
+        self._create = create
+        self._lock = threading.Lock()
+        self._urls: dict[tuple[str, str], str] = {}
+
+    def replaced(self, arguments: Struct, account: str, *, dry_run: bool = False) -> Struct:
+        """The arguments with a URL in the place of each file; in a dry run with the file's path."""
+        changes = {
+            name: self._value(value, account, dry_run=dry_run)
+            for name in arguments.__struct_fields__
+            if isinstance(value := getattr(arguments, name), dict) and _holds_file(value)
+        }
+        return msgspec.structs.replace(arguments, **changes) if changes else arguments
+
+    def _value(self, value: Any, account: str, *, dry_run: bool) -> Any:
+        match value:
+            case LocalFile():
+                return f"file:{value.path}" if dry_run else self._url(value, account)
+            case dict():
+                return {name: self._value(item, account, dry_run=dry_run) for name, item in value.items()}
+            case list():
+                return [self._value(item, account, dry_run=dry_run) for item in value]
+        return value
+
+    def _url(self, file: LocalFile, account: str) -> str:
+        if self._files is None:
+            raise PermissionDeniedError(
+                f"{file.path!r} cannot be read: this run has no files", hint="open a directory for it: --allow-read DIR"
+            )
+        content = self._files.read(file.path)
+        name = os.path.basename(file.path)
+        if len(content) <= MAX_INLINE:
+            return f"data:{_mime(name)};base64,{base64.b64encode(content).decode()}"
+        key = (account, hashlib.sha256(content).hexdigest())
+        with self._lock:  # so that tasks which send the same do not upload it side by side
+            if key not in self._urls:
+                self._urls[key] = self._create({"content": content, "filename": name}, account)["urls"]["get"]
+            return self._urls[key]
+
+
+def _holds_file(value: Any) -> bool:
+    match value:
+        case LocalFile():
+            return True
+        case dict():
+            return any(map(_holds_file, value.values()))
+        case list():
+            return any(map(_holds_file, value))
+    return False
+
+
+def _mime(name: str) -> str:
+    from mimetypes import guess_type
+
+    return guess_type(name)[0] or "application/octet-stream"

@@ -1,0 +1,124 @@
+"""A host's connections to the API: one client for each account, made when it is first called on."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from kosmolua import config
+from kosmolua.errors import ConfigurationError
+from kosmolua.replicate.catalogue import PROVIDER
+
+if TYPE_CHECKING:
+    from kosmolua.credentials import Secret
+    from kosmolua.emulator import Emulator
+    from kosmolua.replicate.client import Client
+    from kosmolua.runtime.stop import Stop
+
+EMULATOR_URL = "http://emulator.localhost/v1"
+
+
+class _Caller(threading.local):
+    """The run that this thread makes a call for, where it makes it for one."""
+
+    stop: Stop | None = None
+
+
+CALLER = _Caller()
+
+
+class Clients:
+    """Makes the clients and keeps them, for any number of threads.
+
+    ``token`` is that of the one account named. Where ``faults`` is a list, they are of an emulator in this process,
+    which all accounts share.
+    """
+
+    def __init__(
+        self,
+        *,
+        token: tuple[str, Secret] | None = None,
+        url: str | None = None,
+        insecure_http: bool = False,
+        faults: Sequence[str] | None = None,
+        on_retry: Callable[[str, float], None] | None = None,
+    ) -> None:
+        self._token = token
+        self._url = url
+        self._insecure_http = insecure_http
+        self._faults = faults
+        self._on_retry = on_retry
+        self._emulator: Emulator | None = None
+        self._lock = threading.Lock()
+        self._made: dict[str, Client] = {}
+
+    def get(self, account: str, settings: config.Settings) -> Client:
+        """The client of an account, by the settings that hold when it is first asked for."""
+        check_enabled(settings)
+        with self._lock:
+            if account not in self._made:
+                self._made[account] = (
+                    self._make(account, settings) if self._faults is None else self._emulated(account, self._faults)
+                )
+            return self._made[account]
+
+    def close(self) -> None:
+        with self._lock:
+            for client in self._made.values():
+                client.close()
+            self._made.clear()
+
+    def _make(self, account: str, settings: config.Settings) -> Client:
+        from kosmolua import credentials
+
+        given = self._token and self._token[0] == account
+        token = self._token[1] if self._token and given else credentials.find(os.environ, settings.accounts, account)
+        from kosmolua.replicate.client import Client, checked_url  # which takes longest, and needs a token
+
+        url = config.Value(self._url, "url=") if self._url else settings.url_of(account)
+        return Client(
+            token=token.reveal(),
+            base_url=checked_url(url.value, insecure_http=self._insecure_http, origin=url.origin),
+            clock=_Clock(),
+            insecure_http=self._insecure_http,
+            on_retry=self._on_retry,
+        )
+
+    def _emulated(self, account: str, faults: Sequence[str]) -> Client:
+        from kosmolua.emulator import Emulator
+        from kosmolua.replicate.client import Client, in_process
+
+        # Webhooks are not sent: a script has no network, not even this machine's.
+        self._emulator = self._emulator or Emulator(faults=faults, webhooks=False)
+        return Client(
+            token=f"emulated-{account}",
+            base_url=EMULATOR_URL,
+            transport=in_process(self._emulator),
+            clock=_Clock(),
+            on_retry=self._on_retry,
+        )
+
+
+class _Clock:
+    """Waits before something is sent again, which it is not for a run that was stopped meanwhile."""
+
+    def time(self) -> float:
+        return time.monotonic()
+
+    def sleep(self, seconds: float) -> None:
+        if CALLER.stop:
+            CALLER.stop.sleep(seconds)
+        else:
+            time.sleep(seconds)
+
+
+def check_enabled(settings: config.Settings) -> None:
+    """Raise a `ConfigurationError` where the provider is switched off."""
+    if not settings.enabled.value:
+        raise ConfigurationError(
+            f"{PROVIDER} is disabled by {settings.enabled.origin}",
+            hint=f"enable it: kosmo integrations:configure {PROVIDER} --enable",
+        )

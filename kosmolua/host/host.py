@@ -1,0 +1,289 @@
+"""`Host`: runs scripts and calls functions, each call past the gate."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
+from typing import TYPE_CHECKING, Any, Self
+
+from kosmolua import config
+from kosmolua.config import DEFAULT_ACCOUNT, VERDICTS, Verdict
+from kosmolua.errors import ApiError, UsageError
+from kosmolua.host import source as source_
+from kosmolua.host.script import Plan, Result, Runs, ScriptRun, Stream
+from kosmolua.replicate import catalogue
+from kosmolua.runtime.limits import Limits
+from kosmolua.runtime.run import Isolation, Script
+
+if TYPE_CHECKING:
+    from kosmolua.credentials import Secret
+    from kosmolua.gate.budget import Caps
+    from kosmolua.gate.cassette import Cassette
+    from kosmolua.gate.files import Files
+    from kosmolua.gate.journal import Journal
+    from kosmolua.gate.prompt import Prompter
+    from kosmolua.gate.session import Entry, Reply, Session
+    from kosmolua.host.sessions import Sessions
+    from kosmolua.replicate.versions import Versions
+    from kosmolua.runtime.isolate import Child
+    from kosmolua.runtime.port import Output
+    from kosmolua.runtime.prepared import Prepared
+
+MAX_PAGES = 10_000
+
+
+class Host:
+    """Runs Lua scripts and calls functions of the API. For any number of threads; `close` it, or use it in a ``with``.
+
+    What may be called is what the command line may call here: the settings of config.toml and of the project are in
+    force, and are read anew for each run. ``read`` and ``write`` say "allow", "ask" or "deny" over them. To ask is
+    refused unless there is a ``prompter``. ``force`` bypasses the policy and nothing else; with ``dry_run`` nothing is
+    sent, and a call gives the request. The token is looked for where the command line looks, unless ``token`` gives
+    the one of ``account``. ``emulate`` answers from the built-in emulator, with ``faults``; ``url`` is where else the
+    API is.
+
+    ``isolation`` is that of scripts: "standard", "strict" or "none", which is for trusted scripts alone. ``limits``
+    bound each run, ``caps`` what each may spend, and what all direct calls together may. ``allow_read`` and
+    ``allow_write`` are directories that are open to scripts. ``cancel_on_exit`` cancels what a run started and left
+    running. Unless ``prepare`` is False a process is kept ready that forks itself for each run.
+
+    Of what happens is told, by whichever thread it happens on: ``on_output("stdout" or "stderr", text)`` what scripts
+    print and log, which is then not kept for the result, ``on_call(entry)`` each call that ended, ``on_retry(reason,
+    seconds)`` what is sent again, ``on_notice(text)`` what its owner should know; without it that is logged.
+    """
+
+    def __init__(  # noqa: PLR0913 - as flat as a command line: every one has a default
+        self,
+        *,
+        account: str = DEFAULT_ACCOUNT,
+        token: str | None = None,
+        url: str | None = None,
+        insecure_http: bool = False,
+        read: Verdict | None = None,
+        write: Verdict | None = None,
+        prompter: Prompter | None = None,
+        force: bool = False,
+        dry_run: bool = False,
+        emulate: bool = False,
+        faults: Sequence[str] = (),
+        isolation: Isolation = "standard",
+        limits: Limits | None = None,
+        caps: Caps | None = None,
+        allow_read: Sequence[str] = (),
+        allow_write: Sequence[str] = (),
+        cancel_on_exit: bool = False,
+        prepare: bool = True,
+        on_output: Callable[[Stream, str], None] | None = None,
+        on_call: Callable[[Entry], None] | None = None,
+        on_retry: Callable[[str, float], None] | None = None,
+        on_notice: Callable[[str], None] | None = None,
+    ) -> None:
+        _check("read", read, (None, *VERDICTS))
+        _check("write", write, (None, *VERDICTS))
+        _check("isolation", isolation, ("standard", "strict", "none"))
+        self._account = account
+        self._emulate = emulate
+        self._dry_run = dry_run
+        self._told: set[str] = set()
+        self._on_notice = on_notice or _log
+        self._runs = Runs()
+        self._lock = threading.RLock()
+        self._calls: Session | None = None
+        self._made: Sessions | None = None
+        self._connecting: dict[str, Any] = {
+            "token": (account, _secret(token)) if token is not None else None,
+            "url": url,
+            "insecure_http": insecure_http,
+            "faults": faults if emulate else None,
+            "on_retry": on_retry,
+        }
+        self._said: dict[str, Any] = {
+            "account": account,
+            "read": read,
+            "write": write,
+            "prompter": prompter,
+            "force": force,
+            "dry_run": dry_run,
+            "emulate": emulate,
+            "caps": caps,
+            "given": _files(allow_read, allow_write) if allow_read or allow_write else None,
+            "on_call": on_call,
+            "tell": self._tell,
+        }
+        self._plan = Plan(
+            sessions=self._sessions,
+            limits=limits or Limits(),
+            isolation=isolation,
+            prepared=_prepared() if prepare and isolation != "none" else None,
+            cancel_on_exit=cancel_on_exit,
+            on_output=on_output,
+        )
+
+    def __repr__(self) -> str:
+        where = "emulated" if self._emulate else "of the API"
+        return f"<Host account={self._account!r} {where}, isolation={self._plan.isolation!r}, {len(self._runs)} runs>"
+
+    # Calling ------------------------------------------------------------------------------------------------------
+
+    def call(self, function: str, arguments: Mapping[str, Any] | None = None, *, account: str | None = None) -> Any:
+        """Call one function, under any of its names, and return what the API answered. Raises a `KosmoError`."""
+        return self.request(function, arguments, account=account).data
+
+    def request(
+        self, function: str, arguments: Mapping[str, Any] | None = None, *, account: str | None = None
+    ) -> Reply:
+        """The same with the call's entry in the log: what was decided, by which rule, and what came of it."""
+        return self._session().call(function, arguments or {}, account or self._account)
+
+    def pages(
+        self, function: str, arguments: Mapping[str, Any] | None = None, *, account: str | None = None
+    ) -> Iterator[Reply]:
+        """The pages of a list, from the one asked for to the last. Each is a call: past the gate, and in the log."""
+        from kosmolua.replicate.client import next_cursor
+
+        arguments, seen = dict(arguments or {}), set[str]()
+        while True:
+            reply = self.request(function, arguments, account=account)
+            yield reply
+            cursor = None
+            if not self._dry_run:
+                cursor = next_cursor(reply.data, self._session().base_url(account or self._account))
+            if cursor is None:
+                return
+            if cursor in seen or len(seen) >= MAX_PAGES:
+                raise ApiError(f"{reply.entry.function}: the pages go round in a circle", status=200)
+            seen.add(cursor)
+            arguments["cursor"] = cursor
+
+    def versions(self, *, account: str | None = None) -> Versions:
+        """Finds versions of models, and what they take, with calls of this host."""
+        from kosmolua.gate.plan import versions_through
+
+        return versions_through(self._session(), account or self._account)
+
+    # Running ------------------------------------------------------------------------------------------------------
+
+    def run(
+        self, source: str | bytes, args: Sequence[str] = (), *, name: str = "script", journal: str | None = None
+    ) -> Result:
+        """Run Lua text to its end. ``name`` stands for it in errors; ``args`` is what the script finds under that name.
+
+        With a ``journal``, which is a name or a file, a run that ended early goes on where it stopped; raises a
+        `JournalError` where that cannot be. What goes wrong with the script is in the result, as its ``error``.
+        """
+        if journal is None:
+            return self.script(source, args, name=name).result()
+        from kosmolua.gate import runs
+        from kosmolua.gate.journal import Head
+
+        text = source.encode("utf-8", "surrogateescape") if isinstance(source, str) else source
+        head = Head(script=name, source=text, args=[*args], emulated=self._emulate)
+        with closing(runs.begin(os.environ, journal, head, self._tell)) as opened:
+            return self.script(text, args, name=name, journal=opened).result()
+
+    def run_file(self, file: str | os.PathLike[str], args: Sequence[str] = (), *, journal: str | None = None) -> Result:
+        """Run the script in a file. Raises a `UsageError` where it cannot be read."""
+        return self.run(source_.read(os.fspath(file)), args, name=os.fspath(file), journal=journal)
+
+    def script(
+        self,
+        source: str | bytes,
+        args: Sequence[str] = (),
+        *,
+        name: str = "script",
+        output: Output | None = None,
+        child: Child | None = None,
+        journal: Journal | Cassette | None = None,
+        record: str | None = None,
+    ) -> ScriptRun:
+        """A run that has not begun: its `result` runs it, and another thread may `stop` it.
+
+        ``output`` takes what it prints as bytes, in the place of ``on_output``. A ``child`` that is starting already
+        may be handed in; it is used up by the run. What a ``journal`` holds is answered from there, and what it does
+        not hold is taken down; it is its opener's to close. ``record`` is the file of a cassette to be written from it.
+        """
+        if isinstance(args, str) or not all(isinstance(argument, str) for argument in args):
+            raise UsageError(f"args: expected a list of strings, got {args!r}"[:200], hint="convert each with str()")
+        text = source.encode("utf-8", "surrogateescape") if isinstance(source, str) else source
+        script = Script(
+            source=text,
+            name=name,
+            args=args,
+            provider=catalogue.PROVIDER,
+            functions=[operation.names for operation in catalogue.OPERATIONS],
+            accounts=[] if self._emulate else config.accounts(os.environ),
+        )
+        return ScriptRun(self._plan, self._runs, script, output=output, child=child, journal=journal, record=record)
+
+    def close(self) -> None:
+        """Stop what runs, and leave no process, thread, connection or descriptor behind."""
+        self._runs.close()
+        with self._lock:
+            if self._calls:
+                self._calls.close()
+            if self._made:
+                self._made.clients.close()
+        if self._plan.prepared:
+            self._plan.prepared.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _session(self) -> Session:
+        """The one of all direct calls."""
+        with self._lock:
+            self._runs.check_open()
+            if self._calls is None:
+                self._calls = self._sessions().open()
+            return self._calls
+
+    def _sessions(self) -> Sessions:
+        """What opens sessions; imported with the first, since many a script calls nothing."""
+        from kosmolua.host.clients import Clients
+        from kosmolua.host.sessions import Sessions
+
+        with self._lock:
+            if self._made is None:
+                self._made = Sessions(clients=Clients(**self._connecting), **self._said)
+            return self._made
+
+    def _tell(self, notice: str) -> None:
+        """Settings are read for each run, but what they have to say is said once."""
+        if notice not in self._told:
+            self._told.add(notice)
+            self._on_notice(notice)
+
+
+def _check(name: str, value: str | None, expected: Sequence[str | None]) -> None:
+    if value not in expected:
+        words = [word for word in expected if word]
+        raise UsageError(f"{name}: expected {', '.join(words[:-1])} or {words[-1]}, got {value!r}")
+
+
+def _secret(token: str) -> Secret:
+    from kosmolua.credentials import Secret
+
+    return Secret(token, "token=")
+
+
+def _files(readable: Sequence[str], writable: Sequence[str]) -> Files:
+    from kosmolua.gate.files import Files
+
+    return Files(readable, writable)
+
+
+def _prepared() -> Prepared:
+    from kosmolua.runtime.prepared import Prepared
+
+    return Prepared()
+
+
+def _log(text: str) -> None:
+    import logging
+
+    logging.getLogger("kosmolua").warning(text)

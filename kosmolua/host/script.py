@@ -1,0 +1,320 @@
+"""One run of a script: its calls go past the gate, its output to whoever takes it, and it can be stopped."""
+
+from __future__ import annotations
+
+import codecs
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+import msgspec
+from msgspec import Struct
+
+from kosmolua.errors import KosmoError, ScriptError, UsageError
+from kosmolua.runtime.limits import Limits
+from kosmolua.runtime.run import Isolation, Script, isolation_of, run
+from kosmolua.runtime.stop import Stop
+
+if TYPE_CHECKING:
+    from kosmolua.gate.cassette import Cassette
+    from kosmolua.gate.journal import Journal, Ticket
+    from kosmolua.gate.needs import Needs
+    from kosmolua.gate.services import Services
+    from kosmolua.gate.session import Entry, Session
+    from kosmolua.host.sessions import Sessions
+    from kosmolua.runtime.isolate import Child
+    from kosmolua.runtime.port import Output
+    from kosmolua.runtime.prepared import Prepared
+
+Stream = Literal["stdout", "stderr"]
+PATIENCE = 10.0  # seconds in which runs that were stopped may end, when their host closes
+
+
+class Result(Struct, frozen=True, kw_only=True):
+    """How a run ended, and what it did.
+
+    ``results`` are the returned values and ``output`` what was printed, where nobody else took it; ``error`` is why it
+    failed. ``duration`` and ``cpu`` (of a child) are in seconds, ``memory`` is what Lua held at the end, in bytes;
+    ``isolation`` is ``{mode, layers, missing}``.
+
+    ``log`` has its calls, the first 10,000, and ``unlogged`` counts the others. ``spent`` and ``caps`` go by the names
+    of `kosmolua.Caps`. ``running`` are predictions and trainings that it started and nobody has seen end, as kind, id
+    and account; ``unanswered`` counts creations whose answer was lost; ``not_canceled`` has id and reason of what could
+    not be canceled. ``run`` is what the record of calls knows it by, None where it called nothing.
+    """
+
+    results: list[Any] = []
+    error: KosmoError | None = None
+    output: str = ""
+    duration: float
+    cpu: float | None = None
+    memory: int | None = None
+    engine: str | None = None
+    isolation: dict[str, Any]
+    run: str | None = None
+    log: list[Entry] = []
+    unlogged: int = 0
+    spent: dict[str, float] = {}
+    caps: dict[str, float] = {}
+    running: list[tuple[str, str, str]] = []
+    unanswered: int = 0
+    not_canceled: list[tuple[str, str]] = []
+
+    @property
+    def value(self) -> Any:
+        """The first value that was returned, None where there is none."""
+        return self.results[0] if self.results else None
+
+    def raise_for_error(self) -> Self:
+        """The result itself where the run ended well; raises its error otherwise."""
+        if self.error:
+            raise self.error
+        return self
+
+
+class Plan(Struct, frozen=True, kw_only=True):
+    """What a host's runs have in common."""
+
+    sessions: Callable[[], Sessions]
+    limits: Limits
+    isolation: Isolation
+    prepared: Prepared | None
+    cancel_on_exit: bool
+    on_output: Callable[[Stream, str], None] | None
+
+
+class Runs:
+    """The runs that are under way."""
+
+    def __init__(self) -> None:
+        self._under_way: set[ScriptRun] = set()
+        self._changed = threading.Condition()
+        self._closed = False
+
+    def __len__(self) -> int:
+        return len(self._under_way)
+
+    def check_open(self) -> None:
+        if self._closed:
+            raise UsageError("the host is closed", hint="use it inside its `with` block, or make another")
+
+    @contextmanager
+    def holding(self, run: ScriptRun) -> Iterator[None]:
+        with self._changed:
+            self.check_open()
+            self._under_way.add(run)
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._under_way.discard(run)
+                self._changed.notify_all()
+
+    def close(self) -> None:
+        """Let none begin, stop those that have, and wait a while for their end."""
+        with self._changed:
+            self._closed = True
+            for run in self._under_way:
+                run.stop("the host was closed")
+            self._changed.wait_for(lambda: not self._under_way, PATIENCE)
+
+
+class ScriptRun:
+    """A script that is to be run, once. `kosmolua.Host.script` makes them.
+
+    ``outcome`` is how it ended, also where `result` raised what is no error of the script, such as KeyboardInterrupt.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        runs: Runs,
+        script: Script,
+        *,
+        output: Output | None = None,
+        child: Child | None = None,
+        journal: Journal | Cassette | None = None,
+        record: str | None = None,
+    ) -> None:
+        self.outcome: Result | None = None
+        self._plan = plan
+        self._runs = runs
+        self._script = script
+        self._child = child
+        self._journal = journal
+        self._record = record
+        self._kept = Kept(plan.on_output)
+        self._output = output or self._kept
+        self._needs = _needs(script)
+        self._stop = Stop()
+        self._lock, self._serving = threading.Lock(), threading.Lock()
+        self._begun: float | None = None
+        self._session: Session | None = None
+        self._services: Services | None = None
+
+    def result(self) -> Result:
+        """Run it, in this thread, to its end. What goes wrong with the script is in the result.
+
+        Raises what a callback raised, and KeyboardInterrupt.
+        """
+        with self._lock:
+            if self._begun is not None:
+                raise UsageError("the run has begun already", hint="make a new one for each run")
+            self._begun = time.perf_counter()
+        with self._runs.holding(self):
+            try:
+                ended = self._run()
+            except BaseException as error:
+                self._finish(self._broken(error, time.perf_counter() - self._begun))
+                raise
+            return self._finish(ended)
+
+    def stop(self, reason: str = "the run was stopped") -> None:
+        """End it, from any thread, whatever the script does; a run that has not begun ends as it begins.
+
+        A request that is under way is waited for, since it may cost money; none is sent after it.
+        """
+        self._stop.set(ScriptError(reason, code="interrupted"))
+
+    def _run(self) -> Result:
+        plan = self._plan
+        ended = run(
+            self._script,
+            self._carry_out,
+            self._output,
+            limits=plan.limits,
+            isolation=plan.isolation,
+            child=self._child or plan.prepared,
+            stop=self._stop,
+            lane=_lane,
+            ending=self._end,
+            journal=self._journal,
+        )
+        return Result(**msgspec.structs.asdict(ended))
+
+    def _broken(self, why: BaseException, duration: float) -> Result:
+        if isinstance(why, KeyboardInterrupt):
+            error = ScriptError("interrupted", code="interrupted")
+        else:
+            error = ScriptError(f"the run was broken off: {type(why).__name__}: {why}")
+        return Result(error=error, duration=duration, isolation=isolation_of(self._plan.isolation, self._child))
+
+    def _finish(self, ended: Result) -> Result:
+        """Add what the gate has to say; cancel what still runs, where that is wanted; and close."""
+        self.outcome = msgspec.structs.replace(self._noted(ended), output=self._kept.text)
+        session = self._session
+        if session:
+            try:
+                left = session.cancel_running() if self._plan.cancel_on_exit else []
+                self.outcome = msgspec.structs.replace(self.outcome, not_canceled=left, **_told(session))
+            finally:
+                session.close()
+        return self.outcome
+
+    def _noted(self, ended: Result) -> Result:
+        """Let the journal know how it ended, and write the cassette that was asked for."""
+        if not self._journal:
+            return ended
+        self._journal.end(ended.error)
+        if not self._record:
+            return ended
+        from kosmolua.gate import cassette
+
+        def reveals(text: str) -> bool:
+            return self._session is not None and self._session.reveals(text)
+
+        try:
+            cassette.write(self._journal.path, self._record, reveals)
+        except KosmoError as error:
+            return msgspec.structs.replace(ended, error=ended.error or error)
+        return ended
+
+    def _carry_out(self, function: str, account: str, arguments: bytes, ticket: Ticket | None = None) -> Any:
+        """What the script asks for. The session is opened by the first call: many a script makes none."""
+        if self._stop.error:
+            raise self._stop.error
+        from kosmolua.host.clients import CALLER
+
+        CALLER.stop = self._stop
+        try:
+            if function.startswith("host."):
+                return self._service(function, arguments)
+            return self._opened().call(function, arguments, account, ticket=ticket).data
+        finally:
+            CALLER.stop = None
+
+    def _end(self) -> None:
+        if self._services:
+            self._services.end()
+
+    def _opened(self) -> Session:
+        if self._session is None:
+            with self._lock:
+                if self._session is None:
+                    session = self._plan.sessions().open(self._script, self._needs)
+                    if self._journal:
+                        self._journal.restore(session.budget)
+                    self._session = session
+        return self._session
+
+    def _service(self, function: str, arguments: bytes) -> Any:
+        from kosmolua.gate.services import Services
+
+        with self._serving:
+            if self._services is None:
+                directory = os.path.dirname(self._script.name)
+                self._services = Services(self._plan.sessions().files(), directory, self._opened)
+        return self._services(function, arguments)
+
+
+class Kept:
+    """Takes what a script prints: passes it on as it comes, or keeps it where there is nobody to pass it to."""
+
+    def __init__(self, tell: Callable[[Stream, str], None] | None) -> None:
+        self._tell = tell
+        self._kept: list[bytes] = []
+        self._decoders = [codecs.getincrementaldecoder("utf-8")("replace") for _ in range(2)]
+
+    @property
+    def text(self) -> str:
+        return b"".join(self._kept).decode(errors="replace")
+
+    def write(self, stream: Literal[1, 2], text: bytes) -> None:
+        if self._tell:
+            whole = self._decoders[stream - 1].decode(text)  # a character may come in two parts
+            self._tell("stdout" if stream == 1 else "stderr", whole)
+        elif stream == 1:
+            self._kept.append(text)
+
+
+def _lane(function: str) -> str:
+    """Creates that are held back, and streams that say nothing, keep nobody else waiting."""
+    if function == "host.follow":
+        return "stream"
+    return "create" if function.startswith("create_") else ""
+
+
+def _needs(script: Script) -> Needs | None:
+    """What the script's header declares, if there is one."""
+    if b"--@" not in script.source:
+        return None
+    from kosmolua.gate import needs
+
+    return needs.read(script.source, script.name)
+
+
+def _told(session: Session) -> dict[str, Any]:
+    """What the gate has to say of a run."""
+    budget = session.budget
+    return {
+        "run": session.run.id,
+        "log": session.log,
+        "unlogged": session.unlogged,
+        "spent": budget.spent(),
+        "caps": msgspec.to_builtins(budget.caps),
+        "running": budget.running(),
+        "unanswered": budget.unanswered(),
+    }

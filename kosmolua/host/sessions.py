@@ -1,0 +1,98 @@
+"""The sessions that a host opens: one for all its direct calls, and one for each script that calls something."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from kosmolua import config
+from kosmolua.config import Verdict
+from kosmolua.host.clients import EMULATOR_URL, Clients
+
+if TYPE_CHECKING:
+    from kosmolua.gate.budget import Caps
+    from kosmolua.gate.files import Files
+    from kosmolua.gate.needs import Needs
+    from kosmolua.gate.prompt import Prompter
+    from kosmolua.gate.session import Entry, Session
+    from kosmolua.runtime.run import Script
+
+
+class Sessions(Struct, frozen=True, kw_only=True):
+    """Opens them, with shared clients, each with the settings that are in force by then. `Host` tells what is given."""
+
+    clients: Clients
+    account: str
+    read: Verdict | None
+    write: Verdict | None
+    prompter: Prompter | None
+    force: bool
+    dry_run: bool
+    emulate: bool
+    caps: Caps | None
+    given: Files | None
+    on_call: Callable[[Entry], None] | None
+    tell: Callable[[str], None]
+
+    def open(self, script: Script | None = None, needs: Needs | None = None) -> Session:
+        """No token is looked up, and no client imported, before its first call."""
+        from kosmolua.gate import audit, policy
+        from kosmolua.gate.budget import Budget, Caps
+        from kosmolua.gate.session import Run, Session
+
+        settings = self._emulated() if self.emulate else self._settings()
+        caps = self.caps or Caps()
+        run = Run(os.urandom(6).hex(), script.name, needs, self.files()) if script else Run(os.urandom(6).hex())
+        origin = audit.Origin(run.id, run.script, _digest(script) if script else None, self.emulate)
+        return Session(
+            lambda account: self.clients.get(account, settings),
+            policy.policy_of(settings),
+            self.prompter,
+            account=self.account,
+            force=self.force,
+            dry_run=self.dry_run,
+            run=run,
+            budget=Budget(caps.tightened(needs.caps) if needs else caps, settings.prices),
+            audit=audit.Audit(audit.file_of(os.environ), origin, self.tell),
+            remember=None if self.emulate else self._remember,
+            lent=True,
+            on_call=self.on_call,
+        )
+
+    def files(self) -> Files:
+        """The directories that are open to scripts: those given, or where none is those of the settings."""
+        from kosmolua.gate.files import Files
+
+        if self.given:
+            return self.given
+        said = config.load(os.environ).directories
+        return Files(said.read, said.write)
+
+    def _settings(self) -> config.Settings:
+        settings = config.load(os.environ, read=self.read, write=self.write)
+        for notice in settings.notices:
+            self.tell(notice)
+        return settings
+
+    def _emulated(self) -> config.Settings:
+        """The emulator costs nothing: all is allowed that nobody forbids."""
+        return config.Settings(
+            url=config.Value(EMULATOR_URL, "--emulate"),
+            read=config.Value(self.read or "allow", "--read" if self.read else "emulator"),
+            write=config.Value(self.write or "allow", "--write" if self.write else "emulator"),
+        )
+
+    def _remember(self, rule: config.Rule) -> None:
+        from kosmolua.configure import add_rule
+
+        path = add_rule(rule, os.environ)
+        self.tell(f"wrote the rule into {path}")
+
+
+def _digest(script: Script) -> str:
+    import hashlib
+
+    return f"sha256:{hashlib.sha256(script.source).hexdigest()}"

@@ -1,0 +1,335 @@
+"""What a model takes and gives, by its version's schema: the inputs for a reader, what is wrong with a given input, and
+how an output is to be shown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from itertools import islice
+from typing import Any
+
+from msgspec import UNSET, Struct
+
+from kosmolua.errors import ArgumentError
+from kosmolua.replicate.shape import Shape, shape_of
+from kosmolua.replicate.structs import LocalFile, short, suggestion
+
+MAX_PROBLEMS = 10
+_MAX_WORDS = 8
+_MAX_DEPTH = 32
+_PYTHON: dict[str, tuple[type, ...]] = {
+    "string": (str,),
+    "integer": (int,),
+    "number": (int, float),
+    "boolean": (bool,),
+    "object": (dict,),
+    "array": (list, tuple),
+}
+_PLURALS = {"any": "anything", "boolean": "booleans", "file": "files", "integer": "integers", "list": "lists",
+            "number": "numbers", "object": "objects", "secret": "secrets", "string": "strings"}  # fmt: skip
+
+
+class Input(Struct, frozen=True):
+    """One input of a model. It is required where a prediction cannot be made without it."""
+
+    name: str
+    shape: Shape
+    required: bool
+
+    @property
+    def type(self) -> str:
+        return type_words(self.shape)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The input as plain data, without the facts that nobody stated."""
+        bounds = {
+            "minimum": self.shape.minimum,
+            "maximum": self.shape.maximum,
+            "min_length": self.shape.shortest,
+            "max_length": self.shape.longest,
+            "min_items": self.shape.fewest,
+            "max_items": self.shape.most,
+        }
+        facts = {
+            "enum": list(self.shape.enum) or None,
+            **bounds,
+            "nullable": self.shape.nullable or None,
+            "file": "file" in self.type or None,
+            "description": self.shape.description or None,
+        }
+        given = {} if self.shape.default is UNSET else {"default": self.shape.default}
+        head = {"name": self.name, "type": self.type, "required": self.required}
+        return {**head, **given, **{name: fact for name, fact in facts.items() if fact is not None}}
+
+
+class Inputs(Struct, frozen=True):
+    """The inputs of a version, in its own order. ``open`` where others than those may be given."""
+
+    fields: tuple[Input, ...] = ()
+    open: bool = True
+
+    def check(self, given: Any) -> list[str]:
+        """What is wrong with an input, each as one sentence; `MAX_PROBLEMS` of them, and one more if there are more.
+
+        What the schema does not say, or says in a way that is not understood, is right.
+        """
+        return list(islice(self._problems(given), MAX_PROBLEMS + 1))
+
+    def _problems(self, given: Any) -> Iterator[str]:
+        given = {} if given == [] else given  # Lua knows one empty table
+        if not isinstance(given, Mapping):
+            yield f"expected named inputs, got {_found(Shape(), given)}"
+            return
+        names = {one.name: None for one in self.fields}
+        if not self.open:
+            yield from (_unknown(str(name), list(names)) for name in given if name not in names)
+        yield from (f"missing `{short(one.name)}`" for one in self.fields if one.required and one.name not in given)
+        for one in self.fields:
+            value = given.get(one.name)
+            if value is not None or (one.required and one.name in given):
+                yield from _wrong(one.shape, value, f"input.{short(one.name)}")
+
+
+def inputs_of(document: Any) -> Inputs:
+    """The inputs that a version's ``openapi_schema`` states. Where there is none to read nothing is ever wrong."""
+    shape = shape_of(document, "Input")
+    if shape is None or not shape.members:
+        return Inputs()
+    order = sorted(shape.members, key=lambda name: _rank(shape.members[name].order))
+    fields = tuple(
+        Input(name, one, name in shape.required and one.default is UNSET)
+        for name, one in ((name, shape.members[name]) for name in order)
+    )
+    return Inputs(fields, open=shape.others is not None or bool(shape.either))
+
+
+def _rank(order: float | None) -> float:
+    return float("inf") if order is None else order
+
+
+def refuse(problems: list[str], reference: str) -> None:
+    """Raise an `ArgumentError` that names all of them, if there are any."""
+    if not problems:
+        return
+    shown = problems[:MAX_PROBLEMS]
+    more = ["and more"] if len(problems) > MAX_PROBLEMS else []
+    raise ArgumentError(
+        f"{short(reference)}: {'; '.join([*shown, *more])}",
+        hint=f"see what it takes: kosmo model {short(reference)}, or send it as it is: validate = false",
+        detail={"problems": shown},
+    )
+
+
+# What is wrong with a value ---------------------------------------------------------------------------------------
+
+
+def _unknown(name: str, names: list[str]) -> str:
+    return f"unknown input `{short(name)}`{suggestion(name, [short(one) for one in names])}"
+
+
+def _wrong(shape: Shape, value: Any, path: str, depth: int = 0) -> Iterator[str]:
+    if (value is None and shape.nullable) or depth > _MAX_DEPTH:
+        return
+    if not _fits(shape, value):
+        yield f"expected {expected(shape)}, got {_found(shape, value)}{_near(shape, value)} - at `{path}`"
+    elif isinstance(value, list | tuple) and shape.items:
+        for index, item in enumerate(value):
+            yield from _wrong(shape.items, item, f"{path}[{index}]", depth + 1)
+    elif isinstance(value, Mapping) and shape.members:
+        missing = sorted(name for name in shape.required if name not in value and _is_needed(shape, name))
+        yield from (f"missing `{short(name)}` - at `{path}`" for name in missing)
+        for name, member in shape.members.items():
+            if value.get(name) is not None:
+                yield from _wrong(member, value[name], f"{path}.{short(name)}", depth + 1)
+
+
+def _is_needed(shape: Shape, name: str) -> bool:
+    return name not in shape.members or shape.members[name].default is UNSET
+
+
+def _fits(shape: Shape, value: Any) -> bool:
+    """Whether the value itself may stand there, whatever is in it."""
+    if shape.kinds and not any(_is(kind, value, shape) for kind in shape.kinds):
+        return False
+    if shape.enum and not any(_equal(one, value) for one in shape.enum):
+        return False
+    if shape.either and not any(next(_wrong(one, value, ""), None) is None for one in shape.either):
+        return False
+    return _within(shape, value)
+
+
+def _is(kind: str, value: Any, shape: Shape) -> bool:
+    if isinstance(value, bool):
+        return kind == "boolean"
+    if kind == "integer" and isinstance(value, float):
+        return value.is_integer()
+    if kind in {"array", "object"} and value in ([], {}):  # Lua knows one empty table
+        return True
+    return isinstance(value, _PYTHON[kind]) or (shape.is_file and isinstance(value, bytes | LocalFile))
+
+
+def _equal(one: Any, value: Any) -> bool:
+    return isinstance(one, bool) == isinstance(value, bool) and bool(one == value)
+
+
+def _within(shape: Shape, value: Any) -> bool:
+    match value:
+        case bool():
+            return True
+        case int() | float():
+            return _between(shape.minimum, value, shape.maximum)
+        case str() if not shape.is_file:  # a file's text is not what is sent of it in the end
+            return _between(shape.shortest, len(value), shape.longest)
+        case list() | tuple():
+            return _between(shape.fewest, len(value), shape.most)
+    return True
+
+
+def _between(low: float | None, value: float, high: float | None) -> bool:
+    return (low is None or value >= low) and (high is None or value <= high)
+
+
+# Words ------------------------------------------------------------------------------------------------------------
+
+
+def type_words(shape: Shape) -> str:
+    """The type as a reader knows it: string, integer, file, list of files, …"""
+    if shape.either:
+        return " or ".join(dict.fromkeys(type_words(one) for one in shape.either))
+    return " or ".join(_word(kind, shape) for kind in shape.kinds) or _of_enum(shape) or "any"
+
+
+def _word(kind: str, shape: Shape) -> str:
+    match kind:
+        case "string" if shape.format == "uri":
+            return "file"
+        case "string" if shape.format == "password":
+            return "secret"
+        case "array" if shape.items and (shape.items.kinds or shape.items.either):
+            inner = type_words(shape.items)
+            first, of, rest = inner.partition(" of ")
+            return f"list of {_PLURALS.get(first, first)}{of}{rest}"
+        case "array":
+            return "list"
+    return kind
+
+
+def _of_enum(shape: Shape) -> str:
+    return "string" if shape.enum and all(isinstance(one, str) for one in shape.enum) else ""
+
+
+def expected(shape: Shape) -> str:
+    """What may stand there, in words: integer from 1 to 4."""
+    if shape.enum:
+        words = [_shown(one) for one in shape.enum[:_MAX_WORDS]]
+        more = f" or {len(shape.enum) - _MAX_WORDS} more" if len(shape.enum) > _MAX_WORDS else ""
+        return f"{'one of ' if len(shape.enum) > 1 else ''}{', '.join(words)}{more}"
+    if shape.either and not shape.kinds:
+        return " or ".join(dict.fromkeys(expected(one) for one in shape.either[:_MAX_WORDS]))
+    return "file or URL" if shape.is_file else " ".join(filter(None, [type_words(shape), bounds(shape)]))
+
+
+def bounds(shape: Shape) -> str:
+    """From where to where a number may go, and how long a text or a list may be."""
+    parts = [
+        _range("", shape.minimum, shape.maximum),
+        _range("characters", shape.shortest, shape.longest),
+        _range("items", shape.fewest, shape.most),
+    ]
+    return ", ".join(filter(None, parts))
+
+
+def _range(unit: str, low: float | None, high: float | None) -> str:
+    what = f" {unit}" if unit else ""
+    if low is not None and high is not None:
+        return f"{'of ' if unit else 'from '}{low} to {high}{what}"
+    if low is not None:
+        return f"of at least {low}{what}"
+    return "" if high is None else f"of at most {high}{what}"
+
+
+def _found(shape: Shape, value: Any) -> str:
+    kind = next((kind for kind, types in _PYTHON.items() if isinstance(value, types)), type(value).__name__)
+    if isinstance(value, str | list | tuple) and not _within(shape, value):
+        return f"{_name(kind)} of {len(value)}"
+    if _is_secret(shape) or not isinstance(value, str | int | float | None):
+        return _name(kind)
+    return _shown(value)
+
+
+def _name(kind: str) -> str:
+    return "list" if kind == "array" else kind
+
+
+def _is_secret(shape: Shape) -> bool:
+    return shape.format == "password" or any(map(_is_secret, shape.either))
+
+
+def _shown(value: Any) -> str:
+    match value:
+        case str():
+            return f'"{short(value)}"'
+        case None:
+            return "null"
+    return short(str(value).lower())
+
+
+def _near(shape: Shape, value: Any) -> str:
+    from difflib import get_close_matches
+
+    words = [one for one in shape.enum if isinstance(one, str)]
+    near = get_close_matches(value[:100], words, n=1) if isinstance(value, str) else []
+    return f"; did you mean {_shown(near[0])}?" if near else ""
+
+
+# Outputs ----------------------------------------------------------------------------------------------------------
+
+
+def output_kind(document: Any) -> dict[str, Any]:
+    """How the output of a version is to be shown, as plain data: ``{"kind": …, "files": […]}``.
+
+    ``kind`` is "text", "concatenate" (a list of strings that are one text), "file" (a URL), "files" (a list of them)
+    or "json", which is anything else, and what an unreadable schema gives. ``files`` are the places of URLs within,
+    each a list of names; "*" stands for every item. That a text looks like a URL does not make it one.
+    """
+    shape = shape_of(document, "Output") or Shape()
+    files = [list(place) for place in _files(shape)]
+    return {"kind": _kind(shape, files), "files": files}
+
+
+def output_words(document: Any) -> str:
+    """What a version gives, for a reader."""
+    shape = shape_of(document, "Output")
+    joined = shape and output_kind(document)["kind"] == "concatenate"
+    return "text" if joined else type_words(shape or Shape())
+
+
+def _kind(shape: Shape, files: list[list[str]]) -> str:
+    if files == [[]]:
+        return "file"
+    if files == [["*"]] and shape.kinds == ("array",):
+        return "files"
+    if files:
+        return "json"
+    if _joined(shape):
+        return "concatenate"
+    return "text" if shape.kinds == ("string",) else "json"
+
+
+def _joined(shape: Shape) -> bool:
+    return shape.joined and shape.kinds == ("array",) and (shape.items or Shape()).kinds in {("string",), ()}
+
+
+def _files(shape: Shape, place: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """The places of files in a value, each once."""
+    found: dict[tuple[str, ...], None] = {}
+    if shape.is_file:
+        found[place] = None
+    for inner in filter(None, (shape.items, shape.others)):
+        found |= dict.fromkeys(_files(inner, (*place, "*")))
+    for name, member in shape.members.items():
+        found |= dict.fromkeys(_files(member, (*place, name)))
+    if not any(one.kinds == ("string",) and not one.is_file for one in shape.either):  # or else it may be text
+        for one in shape.either:
+            found |= dict.fromkeys(_files(one, place))
+    return iter(found)

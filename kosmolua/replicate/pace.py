@@ -1,0 +1,58 @@
+"""How fast the API may be asked, learnt from its refusals and shared by all who ask at once.
+
+Nothing is held back until the API has refused something for being too much. From then on requests leave one by one, at
+a distance that doubles with each refusal and shrinks with each request that is taken, so that an account which may
+create six predictions a minute goes on with six, and one that may create six hundred is soon back at those.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+SHRINKS = 0.9  # per request that is taken
+SHORTEST, LONGEST = 0.005, 60.0  # seconds; below the one it is forgotten
+
+
+class Turn(NamedTuple):
+    """When one may send, in seconds from now, and how many refusals were known then."""
+
+    wait: float
+    epoch: int
+
+
+class Pace:
+    """For any number of threads. ``clock`` tells seconds from any moment on."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._free_at = 0.0
+        self._distance = 0.0
+        self._epoch = 0
+
+    def turn(self) -> Turn:
+        """Take a place in the row. Whoever waits for it may send then without asking again."""
+        with self._lock:
+            now = self._clock()
+            at = max(now, self._free_at)
+            self._free_at = at + self._distance
+            return Turn(at - now, self._epoch)
+
+    def taken(self) -> None:
+        """The API took a request."""
+        if self._distance:
+            with self._lock:
+                self._distance = self._distance * SHRINKS if self._distance > SHORTEST else 0.0
+
+    def refused(self, turn: Turn, asked: float) -> None:
+        """The API refused a request as too much, and asked for so many seconds. Refusals of what was sent before an
+        earlier refusal was known say nothing new of the distance.
+        """
+        with self._lock:
+            self._free_at = max(self._free_at, self._clock() + asked)
+            if turn.epoch == self._epoch:
+                self._epoch += 1
+                self._distance = min(2 * self._distance or asked, LONGEST)

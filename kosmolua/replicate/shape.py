@@ -1,0 +1,166 @@
+"""What a version's ``openapi_schema`` says of a value, in one small form.
+
+Schemas are written by whoever published the model. What in one is not understood leaves the value open, and one that
+goes round in circles, or grows without end, is read up to a bound.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from msgspec import UNSET, Struct
+
+_KINDS = frozenset({"string", "integer", "number", "boolean", "object", "array"})
+_MAX_DEPTH = 32
+_MAX_PARTS = 5_000
+_HERE = "#/components/schemas/"
+
+
+class Shape(Struct, frozen=True, kw_only=True):
+    """What a value may be. ``kinds`` are JSON's types, none of them meaning any; ``either`` are alternatives.
+
+    ``format`` is "uri" for files, "password" for secrets; ``joined`` says that the strings of a list are one text.
+    ``required`` names members, and ``others`` is the shape of members that have no name here.
+    """
+
+    kinds: tuple[str, ...] = ()
+    nullable: bool = False
+    enum: tuple[Any, ...] = ()
+    format: str = ""
+    joined: bool = False
+    minimum: float | None = None
+    maximum: float | None = None
+    shortest: int | None = None
+    longest: int | None = None
+    fewest: int | None = None
+    most: int | None = None
+    items: Shape | None = None
+    members: Mapping[str, Shape] = {}
+    others: Shape | None = None
+    required: frozenset[str] = frozenset()
+    either: tuple[Shape, ...] = ()
+    default: Any = UNSET
+    description: str = ""
+    order: float | None = None
+
+    @property
+    def is_file(self) -> bool:
+        return self.kinds == ("string",) and self.format == "uri"
+
+
+def shape_of(document: Any, name: str) -> Shape | None:
+    """The shape that an ``openapi_schema`` gives that name, such as Input; None where it has none to read."""
+    schemas = _mapping(_mapping(_mapping(document).get("components")).get("schemas"))
+    return _Reader(schemas).shape(schemas[name]) if isinstance(schemas.get(name), Mapping) else None
+
+
+class _Reader:
+    """Reads shapes, as many as one schema may reasonably have; beyond that every value is open."""
+
+    def __init__(self, schemas: Mapping[str, Any]) -> None:
+        self._schemas = schemas
+        self._left = _MAX_PARTS
+
+    def shape(self, schema: Any, depth: int = 0) -> Shape:
+        flat = self._flat(schema, depth)
+        kinds, null = _kinds(flat.get("type"))
+        enum = flat["enum"] if isinstance(flat.get("enum"), list) else [flat["const"]] if "const" in flat else []
+        return Shape(
+            kinds=kinds,
+            nullable=null or flat.get("nullable") is True or None in enum or _has_null(flat),
+            enum=tuple(one for one in enum if one is not None),
+            format=_text(flat.get("format")),
+            joined=flat.get("x-cog-array-display") == "concatenate",
+            minimum=_number(flat.get("minimum")),
+            maximum=_number(flat.get("maximum")),
+            shortest=_count(flat.get("minLength")),
+            longest=_count(flat.get("maxLength")),
+            fewest=_count(flat.get("minItems")),
+            most=_count(flat.get("maxItems")),
+            items=self.shape(flat["items"], depth + 1) if "items" in flat else None,
+            members={
+                name: self.shape(member, depth + 1)
+                for name, member in _mapping(flat.get("properties")).items()
+                if isinstance(name, str)
+            },
+            others=self._others(flat.get("additionalProperties"), depth),
+            required=frozenset(name for name in _list(flat.get("required")) if isinstance(name, str)),
+            either=tuple(self.shape(one, depth + 1) for one in _options(flat)),
+            default=flat.get("default", UNSET),
+            description=_text(flat.get("description")),
+            order=_number(flat.get("x-order")),
+        )
+
+    def _flat(self, schema: Any, depth: int) -> dict[str, Any]:
+        """The schema with what it refers to and what it is all of; what stands in it itself goes before."""
+        self._left -= 1
+        if not isinstance(schema, Mapping) or depth > _MAX_DEPTH or self._left < 0:
+            return {}
+        flat: dict[str, Any] = {}
+        for part in self._parts(schema):
+            inner = self._flat(part, depth + 1)
+            members = {**_mapping(flat.get("properties")), **_mapping(inner.get("properties"))}
+            required = [*_list(flat.get("required")), *_list(inner.get("required"))]
+            flat |= inner
+            if members:
+                flat |= {"properties": members, "required": required}
+        flat |= {name: fact for name, fact in schema.items() if name not in {"$ref", "allOf"}}
+        if len(options := _options(flat)) == 1:
+            rest = {name: fact for name, fact in flat.items() if name not in _ALTERNATIVES}
+            flat = {**self._flat(options[0], depth + 1), **rest, **({"nullable": True} if _has_null(flat) else {})}
+        return flat
+
+    def _parts(self, schema: Mapping[str, Any]) -> Iterator[Any]:
+        reference = schema.get("$ref")
+        if isinstance(reference, str) and reference.startswith(_HERE):
+            yield self._schemas.get(reference.removeprefix(_HERE))
+        yield from _list(schema.get("allOf"))
+
+    def _others(self, schema: Any, depth: int) -> Shape | None:
+        if schema is True:
+            return Shape()
+        return self.shape(schema, depth + 1) if isinstance(schema, Mapping) else None
+
+
+_ALTERNATIVES = ("anyOf", "oneOf")
+
+
+def _options(schema: Mapping[str, Any]) -> list[Any]:
+    """What it may be any of; null is told by itself."""
+    return [one for name in _ALTERNATIVES for one in _list(schema.get(name)) if not _is_null(one)]
+
+
+def _has_null(schema: Mapping[str, Any]) -> bool:
+    return any(_is_null(one) for name in _ALTERNATIVES for one in _list(schema.get(name)))
+
+
+def _is_null(schema: Any) -> bool:
+    return isinstance(schema, Mapping) and (schema.get("type") == "null" or schema.get("enum") == [None])
+
+
+def _kinds(given: Any) -> tuple[tuple[str, ...], bool]:
+    """The types that are known, and whether null is one; a type that is not known may be anything."""
+    names = [name for name in (given if isinstance(given, list) else [given]) if isinstance(name, str)]
+    kinds = tuple(name for name in names if name != "null")
+    return (kinds if set(kinds) <= _KINDS else ()), "null" in names
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _number(value: Any) -> float | None:
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def _count(value: Any) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None

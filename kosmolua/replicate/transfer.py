@@ -1,0 +1,87 @@
+"""What is fetched by its URL, the files that predictions make and their event streams: where the token may go, and an
+answer whose body comes piece by piece.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import cast
+from urllib.parse import urlsplit
+
+import httpx
+
+from kosmolua.errors import KosmoError, UsageError
+
+MAX_REDIRECTS = 5
+_WITH_TOKEN = (
+    "replicate.delivery",
+    "stream.replicate.com",
+)  # https://replicate.com/docs/topics/predictions/output-files
+_WITHOUT_TOKEN = ("replicate.com",)
+
+
+def place(url: str, base: httpx.URL, *, function: str) -> tuple[httpx.URL, bool]:
+    """The URL, and whether the token goes with a request for it.
+
+    Raises a `UsageError` for what is neither the API's own nor a host of Replicate's: a script could tell any other
+    what it knows, by asking for it.
+    """
+    try:
+        parts = urlsplit(url)
+        found = httpx.URL(url)
+    except (ValueError, httpx.InvalidURL):
+        raise UsageError(f"{function}: expected a URL, got {_shown(url)}") from None
+    if _origin(found) == _origin(base):
+        return found, True
+    host = (parts.hostname or "").lower()
+    if "@" in parts.netloc or parts.scheme != "https" or found.port not in {None, 443}:
+        raise _foreign(function, url)
+    if host == _WITH_TOKEN[0] or host.endswith(f".{_WITH_TOKEN[0]}") or host == _WITH_TOKEN[1]:
+        return found, True
+    if any(host == name or host.endswith(f".{name}") for name in _WITHOUT_TOKEN):
+        return found, False
+    raise _foreign(function, url)
+
+
+def _origin(url: httpx.URL) -> tuple[str, str, int | None]:
+    default = {"http": 80, "https": 443}.get(url.scheme)
+    return url.scheme, url.host, url.port or default
+
+
+def _foreign(function: str, url: str) -> UsageError:
+    return UsageError(
+        f"{function}: {_shown(url)} is no address of Replicate's; nothing is fetched from elsewhere",
+        hint="outputs are at https://replicate.delivery, streams at https://stream.replicate.com",
+    )
+
+
+def _shown(url: str) -> str:
+    return repr(url.partition("?")[0][:200])
+
+
+class Opened:
+    """An answer that comes. Iterate over its bytes, once, and close it. ``headers`` have names in lower case.
+
+    Reading raises a `TransportError` where the connection is lost, also where its end comes too early.
+    """
+
+    def __init__(
+        self, response: httpx.Response, headers: Mapping[str, str], explain: Callable[[BaseException], KosmoError]
+    ) -> None:
+        self.status = response.status_code
+        self.headers = headers
+        self._response = response
+        self._explain = explain
+
+    def __iter__(self) -> Iterator[bytes]:
+        encoded = "content-encoding" in self.headers
+        stream = self._response.iter_bytes() if encoded else cast("Iterable[bytes]", self._response.stream)
+        try:
+            yield from stream
+        except (httpx.HTTPError, OSError) as error:
+            raise self._explain(error) from None
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        self._response.close()

@@ -1,0 +1,181 @@
+"""The version that a reference means, with its schema: read from the API once, and from disk from then on.
+
+What a version's schema says never changes, so a file that holds one never expires.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from functools import cached_property
+from threading import Lock
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from kosmolua.errors import KosmoError, UsageError
+from kosmolua.replicate.inputs import Inputs, inputs_of, output_kind
+from kosmolua.rewrite import replace
+
+MAX_SCHEMA = 1024 * 1024  # bytes of one file
+MAX_FILES = 256
+MAX_SIZE = 32 * 1024 * 1024  # bytes of all
+_NAME = r"[A-Za-z0-9_][A-Za-z0-9._-]{0,200}"
+_ID = re.compile(r"[0-9a-f]{64}")
+_REFERENCE = re.compile(
+    rf"(?P<deployment>deployments/)?(?P<owner>{_NAME})/(?P<name>{_NAME})(?::(?P<version>[0-9a-f]+))?"
+)
+
+Call = Callable[[str, dict[str, Any]], Any]
+"""Calls a function of the API, as `Session.call` does, and gives its data."""
+
+
+class Reference(Struct, frozen=True):
+    """What runs: a model, one version of it, or a deployment. Of a bare version id the model is not known."""
+
+    owner: str = ""
+    name: str = ""
+    version: str = ""
+    deployment: bool = False
+
+
+class Version(Struct, frozen=True, dict=True):
+    """A version, and the ``openapi_schema`` it carries, as it came; None where the API gives none. ``official`` is
+    whether its model is one of those that run without a version; None where nobody has told.
+    """
+
+    id: str
+    schema: Any
+    official: bool | None = None
+
+    @cached_property
+    def inputs(self) -> Inputs:
+        return inputs_of(self.schema)
+
+    @cached_property
+    def output(self) -> dict[str, Any]:
+        """How the output is to be shown, as `output_kind` has it."""
+        return output_kind(self.schema)
+
+
+def parse(text: str) -> Reference:
+    """Read owner/name, owner/name:version, deployments/owner/name or a bare version id. Raises a `UsageError`."""
+    if _ID.fullmatch(text):
+        return Reference(version=text)
+    match = _REFERENCE.fullmatch(text)
+    if match is None or (match["deployment"] and match["version"]):
+        raise UsageError(
+            f"expected owner/name or owner/name:version, got {text[:100]!r}",
+            hint='find a model: kosmo integrations:replicate search --query "upscale"',
+        )
+    return Reference(match["owner"], match["name"], match["version"] or "", bool(match["deployment"]))
+
+
+class Versions:
+    """Finds versions, for any number of threads. What a name means is asked once in the life of this object, since the
+    latest version may change.
+    """
+
+    def __init__(self, call: Call, cache: Cache | None = None) -> None:
+        self._call = call
+        self._cache = cache
+        self._found: dict[str, Version | None] = {}
+        self._locks: dict[str, Lock] = {}
+
+    def known(self, reference: str) -> Version | None:
+        """The same as `find`; None too where it cannot be found out. For a look ahead, which stops nobody."""
+        try:
+            return self.find(reference)
+        except KosmoError:
+            return None
+
+    def find(self, reference: str) -> Version | None:
+        """The version; None where a model has none, or where a bare id is not on disk. Raises what the calls raise."""
+        with self._locks.setdefault(reference, Lock()):  # of many who ask at once, one asks the API
+            if reference not in self._found:
+                self._found[reference] = self._find(parse(reference))
+            return self._found[reference]
+
+    def _find(self, reference: Reference) -> Version | None:
+        owner, name, version = reference.owner, reference.name, reference.version
+        if reference.deployment:
+            deployment = self._call("get_deployment", {"deployment_owner": owner, "deployment_name": name})
+            release = _mapping(_mapping(deployment).get("current_release"))
+            (owner, _, name), version = str(release.get("model")).partition("/"), str(release.get("version"))
+        if version:
+            return self._one(owner, name, version)
+        return self.keep(_mapping(self._call("get_model", {"model_owner": owner, "model_name": name})))
+
+    def keep(self, model: Mapping[str, Any]) -> Version | None:
+        """The latest version of a model, as get_model gave it."""
+        found, official = self._read(model.get("latest_version")), model.get("is_official")
+        return Version(found.id, found.schema, official) if found and isinstance(official, bool) else found
+
+    def _one(self, owner: str, name: str, version: str) -> Version | None:
+        schema = self._cache.get(version) if self._cache else None
+        if schema is not None:
+            return Version(version, schema)
+        if not name:
+            return None
+        arguments = {"model_owner": owner, "model_name": name, "version_id": version}
+        return self._read(self._call("get_model_version", arguments))
+
+    def _read(self, answer: Any) -> Version | None:
+        found = _mapping(answer)
+        if not isinstance(found.get("id"), str):
+            return None
+        version = Version(found["id"], found.get("openapi_schema"))
+        if self._cache and isinstance(version.schema, dict):
+            self._cache.put(version.id, version.schema)
+        return version
+
+
+class Cache:
+    """Schemas on disk, a file for each version, the ones used last. What cannot be read or written is not there."""
+
+    def __init__(self, directory: str) -> None:
+        self._directory = directory
+
+    def get(self, version: str) -> dict[str, Any] | None:
+        path = self._path(version)
+        if path is None:
+            return None
+        try:
+            with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC), "rb") as file:
+                found = msgspec.json.decode(file.read(MAX_SCHEMA + 1))
+            os.utime(path)
+        except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return None
+        return found if isinstance(found, dict) else None
+
+    def put(self, version: str, schema: dict[str, Any]) -> None:
+        path, content = self._path(version), msgspec.json.encode(schema)
+        if path is None or len(content) > MAX_SCHEMA or self.get(version) == schema:
+            return
+        with suppress(OSError):
+            os.makedirs(self._directory, mode=0o700, exist_ok=True)
+            replace(path, content, 0o600)
+            self._prune()
+
+    def _path(self, version: str) -> str | None:
+        return os.path.join(self._directory, f"{version}.json") if _ID.fullmatch(version) else None
+
+    def _prune(self) -> None:
+        """Take away what was used longest ago, as much as is too much."""
+        size = 0
+        for number, (path, found) in enumerate(self._newest()):
+            size += found.st_size
+            if number >= MAX_FILES or size > MAX_SIZE:
+                os.unlink(path)
+
+    def _newest(self) -> Iterator[tuple[str, os.stat_result]]:
+        with os.scandir(self._directory) as entries:
+            files = [(entry.path, entry.stat(follow_symlinks=False)) for entry in entries]
+        return iter(sorted(files, key=lambda file: -file[1].st_mtime))
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}

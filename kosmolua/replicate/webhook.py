@@ -1,0 +1,113 @@
+"""Whether a webhook comes from Replicate: the signature over its id, its time and its body, and how old it is."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hmac
+import re
+import time
+from collections.abc import Iterable
+from typing import Any, Protocol
+
+from kosmolua.errors import ArgumentError, CredentialError, WebhookError
+
+ID, TIMESTAMP, SIGNATURE = "webhook-id", "webhook-timestamp", "webhook-signature"
+TOLERANCE = 300.0
+"""Seconds that a webhook may be older or newer than the clock of its receiver."""
+_SECRET = "whsec_"  # noqa: S105 - how every secret begins
+_VERSION = "v1,"
+_SECONDS = re.compile(r"[0-9]{1,12}")
+
+
+class Headers(Protocol):
+    """Names and values: a mapping, or what HTTP libraries have."""
+
+    def items(self) -> Iterable[tuple[Any, Any]]: ...
+
+
+def verify_webhook(
+    headers: Headers, body: bytes, secret: str, *, tolerance: float = TOLERANCE, now: float | None = None
+) -> str:
+    """Check that a request was signed with the secret, and lately. Returns its id.
+
+    ``body`` are the bytes as they were received: JSON that was read and written again has another signature. A
+    delivery that is tried again has the same id, so whoever must not act twice remembers it. ``tolerance`` is in
+    seconds, before and after ``now``, which is in Unix seconds. Raises a `WebhookError` that says what is wrong, a
+    `CredentialError` for a secret that is none, an `ArgumentError` for a body that is not bytes.
+    """
+    if not isinstance(body, bytes | bytearray | memoryview):
+        raise ArgumentError(
+            f"verify_webhook: expected the body as bytes, as it was received, got {type(body).__name__}",
+            hint="take the raw body of the request, before anything decodes it",
+        )
+    key = _key(secret)
+    identifier, stamp, signatures = (_header(headers, name) for name in (ID, TIMESTAMP, SIGNATURE))
+    if not _SECONDS.fullmatch(stamp):
+        raise WebhookError(f"expected Unix seconds in the header {TIMESTAMP}", reason="malformed")
+    _check_signature(signatures, _sign(key, identifier, stamp, body))
+    _check_age(int(stamp), time.time() if now is None else now, tolerance)
+    return identifier
+
+
+def _sign(key: bytes, identifier: str, stamp: str, body: bytes | bytearray | memoryview) -> bytes:
+    signed = f"{identifier}.{stamp}.".encode("utf-8", "replace") + bytes(body)
+    return base64.b64encode(hmac.digest(key, signed, "sha256"))
+
+
+def _key(secret: str) -> bytes:
+    """The key in a secret: the Base64 behind ``whsec_``."""
+    text = secret.strip()
+    try:
+        key = base64.b64decode(text.removeprefix(_SECRET), validate=True) if text.startswith(_SECRET) else b""
+    except (binascii.Error, ValueError):
+        key = b""
+    if not key:
+        raise CredentialError(
+            f"the signing secret is not {_SECRET} and Base64 behind it (it is not shown here)",
+            hint="see it: kosmo integrations:replicate get_default_webhook_secret",
+        )
+    return key
+
+
+def _header(headers: Headers, name: str) -> str:
+    found = next((value for key, value in headers.items() if _text(key).lower() == name), None)
+    text = _text(found).strip()
+    if not text:
+        raise WebhookError(
+            f"the header {name} is missing", reason="missing", hint=f"it takes {ID}, {TIMESTAMP}, {SIGNATURE}"
+        )
+    return text
+
+
+def _text(value: Any) -> str:
+    """A header's name or value; servers give them as text or as bytes."""
+    if isinstance(value, bytes):
+        return value.decode("latin-1")
+    return value if isinstance(value, str) else ""
+
+
+def _check_signature(given: str, expected: bytes) -> None:
+    """Compare each signature, in a time that tells nothing of where they differ."""
+    candidates = [one.removeprefix(_VERSION) for one in given.split() if one.startswith(_VERSION)]
+    if not candidates:
+        raise WebhookError(f"the header {SIGNATURE} holds no signature of version v1", reason="malformed")
+    matches = [hmac.compare_digest(one.encode("utf-8", "replace"), expected) for one in candidates]
+    if not any(matches):
+        raise WebhookError(
+            f"no signature matches ({len(candidates)} of version v1): another secret, or a body that was changed",
+            reason="signature",
+            hint="the body must be the bytes as received, the secret that of the account which made the prediction",
+        )
+
+
+def _check_age(stamp: int, now: float, tolerance: float) -> None:
+    age = now - stamp
+    if abs(age) <= tolerance:
+        return
+    reason, where = ("old", "old") if age > 0 else ("future", "ahead of this clock")
+    raise WebhookError(
+        f"it is signed, but {abs(age):.0f} s {where}; {tolerance:g} s are tolerated",
+        reason=reason,
+        hint="somebody may have sent it again, or a clock is wrong",
+    )

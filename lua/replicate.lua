@@ -1,0 +1,607 @@
+-- What a workflow is written with: run, create, wait, stream, each, download, cancel_all. All of it on top of the
+-- functions of the API and the scheduler; the host adds what needs it: how a model is run, event streams, files.
+
+local use = ...
+local values, task, guard, file, json = use("values"), use("task"), use("guard"), use("file"), use("json")
+
+local error, next, pairs, rawget, setmetatable, tonumber, tostring, type = error, next, pairs, rawget, setmetatable,
+  tonumber, tostring, type
+local find, format, gmatch, gsub, match, sub = string.find, string.format, string.gmatch,
+  string.gsub, string.match, string.sub
+local concat, sort, min, floor, fmod = table.concat, table.sort, math.min, math.floor, math.fmod
+local pcall, files, null, date = guard.pcall, values.files, values.null, os.date
+
+local TERMINAL = { succeeded = true, failed = true, canceled = true, aborted = true }
+local WAIT = 10 -- seconds for which a create is asked to hold its answer
+local CROWD = 64 -- requests under way, beyond which none is asked to: each takes a connection for as long
+local FIRST, LONGEST, FACTOR = 0.25, 5, 1.5 -- seconds between two polls, and how they grow
+local JITTER = 0.2 -- how much longer a pause may be
+local LOST_PAUSE = 0.5 -- seconds before a stream that told nothing is followed again
+local SKEW = 120 -- seconds by which the API's clock may be behind ours
+local SETTLED = 4 -- seconds after which a prediction that was created is listed
+local MOST_LOOKED_AT = 1000 -- predictions
+local PATIENCE = 5 -- polls in a row that fail though each was tried again, before a wait gives up
+local PASSING = { unreachable = true, server_error = true, rate_limited = true } -- failures of a poll
+local UNKNOWN = { uncertain = true, server_error = true } -- failures of a create that may have been done all the same
+local MAX_LOGS = 1000 -- bytes of a failed prediction's logs that its error tells
+
+-- Numbers that differ from process to process, and leave math.random to the script.
+local dice = tonumber(match(tostring({}), "0x(%x+)"), 16) % 2147483647
+local function chance()
+  dice = fmod(dice * 16807, 2147483647)
+  return dice / 2147483647
+end
+
+-- Options -----------------------------------------------------------------------------------------------------------
+
+local function words(text)
+  local set = {}
+  for word in gmatch(text, "%S+") do
+    set[word] = true
+  end
+  return set
+end
+
+local SENT = { "cancel_after", "webhook", "webhook_events_filter" } -- as they are, with a create
+local CREATE = words("cancel_after webhook webhook_events_filter validate")
+local STREAM = CREATE
+local RUN = words("cancel_after webhook webhook_events_filter validate wait timeout cancel_on_timeout on_progress "
+  .. "interval max_interval")
+local WAITS = words("timeout deadline cancel_on_timeout on_update interval max_interval kind")
+local EACH = words("limit")
+
+local function listed(set)
+  local names = {}
+  for name in pairs(set) do
+    names[#names + 1] = name
+  end
+  sort(names)
+  return concat(names, ", ")
+end
+
+-- An output as scripts know it ------------------------------------------------------------------------------------
+
+local function copy(value)
+  if type(value) ~= "table" or value == null then return value end
+  local made = {}
+  for key, item in next, value do
+    made[key] = copy(item)
+  end
+  return (next(made) == nil and values.shape(value)) and values.array(made) or made
+end
+
+-- Changes the strings that stand at a place, a list of names where "*" is every item.
+local function change_at(value, place, at, change)
+  if at > #place then return type(value) == "string" and change(value) or value end
+  if type(value) ~= "table" or value == null then return value end
+  local step = place[at]
+  if step == "*" then
+    for key, item in next, value do
+      value[key] = change_at(item, place, at + 1, change)
+    end
+  elseif value[step] ~= nil then
+    value[step] = change_at(value[step], place, at + 1, change)
+  end
+  return value
+end
+
+local function joined(parts)
+  for i = 1, #parts do
+    if type(parts[i]) ~= "string" then return nil end
+  end
+  return concat(parts)
+end
+
+local function shown(output, kind, places, as_file)
+  if kind == "concatenate" and type(output) == "table" and output ~= null then return joined(output) or output end
+  if #places == 0 then return output end
+  output = copy(output)
+  for i = 1, #places do
+    output = change_at(output, places[i], 1, as_file)
+  end
+  return output
+end
+
+-- The last progress bar in the logs: percent, step, steps.
+local function progress_of(logs)
+  local found
+  for percent, step, steps in gmatch(sub(logs or "", -4000), "(%d+)%%%s*|[^\n|]*|%s*(%d+)/(%d+)") do
+    found = { percent = tonumber(percent), step = tonumber(step), steps = tonumber(steps) }
+  end
+  return found
+end
+
+local function rawcode(failure) return type(failure) == "table" and rawget(failure, "code") end
+
+local Event = { __metatable = "event" }
+function Event.__tostring(event) return event.event == "output" and event.data or "" end
+
+-- For one account -----------------------------------------------------------------------------------------------
+
+--- The helpers of one account. `api` has its functions; `host` gives `service(name, arguments)`, `raise(fields)`,
+--- `mistake(function, message)`, `time()` and `sleep(seconds)`, and `seed` where chance is to be the same every time.
+return function(host, api, account)
+  local raise, mistake, now, sleep = host.raise, host.mistake, host.time, host.sleep
+  if host.seed then dice = host.seed % 2147483646 + 1 end
+  local M = {}
+
+  local function service(name, arguments)
+    arguments.account = account
+    return host.service(name, arguments)
+  end
+
+  local function checked(name, options, known)
+    if options == nil then return {} end
+    if type(options) ~= "table" then mistake(name, format("expected a table of options, got a %s", type(options))) end
+    for option in next, options do
+      if not known[option] then
+        mistake(name, format("unknown option `%s`; there are %s", values.scrub(tostring(option)), listed(known)))
+      end
+    end
+    return options
+  end
+
+  local function positive(name, option, value, or_zero)
+    if value == nil then return nil end
+    if type(value) ~= "number" or not (value > 0 or (or_zero and value == 0)) then
+      mistake(name, format("expected seconds as `%s`, got %s", option, tostring(value)))
+    end
+    return value
+  end
+
+  -- Creating ------------------------------------------------------------------------------------------------------
+
+  local started = {} -- id -> kind, of what was created here and not seen to end
+
+  local function note(kind, prediction)
+    started[prediction.id] = not TERMINAL[prediction.status] and kind or nil
+    return prediction
+  end
+
+  local function prefer_of(name, wait)
+    if wait == nil then wait = task.busy() < CROWD and WAIT end
+    if wait == true then wait = 60 end
+    if wait == false then return nil end
+    if type(wait) ~= "number" or wait < 1 or wait > 60 then
+      mistake(name, format("expected 1 to 60 seconds, true or false as `wait`, got %s", tostring(wait)))
+    end
+    return format("wait=%d", floor(wait))
+  end
+
+  local function send(plan, input, options, prefer)
+    local arguments = plan.arguments
+    arguments.input, arguments.prefer = input, prefer
+    for i = 1, #SENT do
+      arguments[SENT[i]] = options[SENT[i]]
+    end
+    return api[plan["function"]](arguments)
+  end
+
+  local function is_no_official_model(failure)
+    return type(failure) == "table" and (failure.status == 404 or failure.status == 422)
+  end
+
+
+  -- Looking for a create that was not answered -----------------------------------------------------------------------
+
+  local claimed = {} -- ids of the predictions that were created or found here
+
+  -- Whether an input is the one that was sent. What became of a file of this machine is not known.
+  local function same(sent, found)
+    if files[sent] then return type(found) == "string" and (files[sent].url or found) == found end
+    if type(sent) ~= "table" or type(found) ~= "table" or sent == null or found == null then return sent == found end
+    for key, value in next, sent do
+      if not same(value, found[key]) then return false end
+    end
+    for key in next, found do
+      if sent[key] == nil then return false end
+    end
+    return true
+  end
+
+  local function is_of(plan, prediction)
+    local arguments = plan.arguments
+    if arguments.version then return prediction.version == match(arguments.version, "[^:]+$") end
+    if arguments.deployment_name then
+      return prediction.deployment == format("%s/%s", arguments.deployment_owner, arguments.deployment_name)
+    end
+    return prediction.model == format("%s/%s", arguments.model_owner, arguments.model_name)
+  end
+
+  local function search(plan, input, since)
+    local after = date("!%Y-%m-%dT%H:%M:%SZ", floor(since - SKEW))
+    for prediction in M.each("list_predictions", { created_after = after }, { limit = MOST_LOOKED_AT }) do
+      if not claimed[prediction.id] and is_of(plan, prediction) and same(input, prediction.input) then
+        claimed[prediction.id] = true
+        return prediction
+      end
+    end
+  end
+
+  -- The prediction that a create without an answer has made after all. It is never created again.
+  local function reclaim(plan, input, since)
+    for pause = 0, SETTLED, SETTLED / 2 do
+      sleep(pause)
+      local ok, found = pcall(search, plan, input, since)
+      if ok and found then return found end
+    end
+  end
+
+  -- Creates a prediction; gives it with what is known of its output.
+  local function create(name, ref, input, options, prefer)
+    if type(ref) ~= "string" then mistake(name, "expected a model such as owner/name, got a " .. type(ref)) end
+    if input == nil then input = {} end
+    if type(input) ~= "table" then mistake(name, "expected a table as input, got a " .. type(input)) end
+    local plan = service("plan", { ref = ref, input = input, validate = options.validate ~= false })
+    local since = now()
+    local ok, prediction = pcall(send, plan, input, options, prefer)
+    if not ok and plan.unsure and is_no_official_model(prediction) then
+      plan = service("plan", { ref = ref, input = input, validate = false, resolve = true })
+      ok, prediction = pcall(send, plan, input, options, prefer)
+    end
+    if not ok then
+      local found = UNKNOWN[rawcode(prediction)] and reclaim(plan, input, since)
+      if not found then error(prediction, 0) end
+      prediction = found
+    end
+    claimed[prediction.id] = true
+    return note("prediction", prediction), plan
+  end
+
+  --- Starts a prediction and does not wait for it. `ref` is owner/name, owner/name:version, a version's id, or
+  --- deployments/owner/name.
+  function M.create(ref, input, options)
+    return (create("create", ref, input, checked("create", options, CREATE)))
+  end
+
+  -- Waiting -------------------------------------------------------------------------------------------------------
+
+  local watchers, polls = {}, {} -- by kind and id
+
+  local function get(kind, id) return note(kind, api["get_" .. kind]({ [kind .. "_id"] = id })) end
+
+  -- One poll in flight for each: who waits for the same shares it.
+  local function poll(kind, id)
+    local key = kind .. id
+    if watchers[key] == 1 then return get(kind, id) end
+    local shared = polls[key]
+    if not shared then
+      shared = task.shared(function()
+        local ok, found = pcall(get, kind, id)
+        polls[key] = nil
+        if not ok then error(found, 0) end
+        return found
+      end)
+      polls[key] = shared
+    end
+    return shared()
+  end
+
+  local function about(prediction)
+    local urls = prediction.urls
+    local web = type(urls) == "table" and urls.web
+    return prediction.id .. (web and format(" (%s)", web) or ""), web
+  end
+
+  local function timed_out(name, kind, prediction, options)
+    local text = format("%s: %s is still %s when its time is over", name, about(prediction), prediction.status)
+    local hint = format("it goes on, and costs; cancel it: cancel_%s{ %s_id = %q }", kind, kind, prediction.id)
+    if options.cancel_on_timeout then
+      local ok, canceled = pcall(api["cancel_" .. kind], { [kind .. "_id"] = prediction.id })
+      if ok then
+        prediction, hint = note(kind, canceled), "it was canceled; a larger timeout gives it more time"
+      else
+        hint = format("it could not be canceled: %s; it may go on, and cost", tostring(canceled))
+      end
+    end
+    raise({ code = "timed_out", message = text, ["function"] = name, hint = hint, prediction = prediction })
+  end
+
+  local function changed(before, after)
+    return before.status ~= after.status or before.logs ~= after.logs or type(after.output) == "table"
+      or before.output ~= after.output
+  end
+
+  -- A poll that fails does not end the wait for what is paid for, unless it goes on failing.
+  local function patient_poll(kind, prediction, failures)
+    local ok, found = pcall(poll, kind, prediction.id)
+    if ok then return found, 0 end
+    if failures == PATIENCE or not PASSING[rawcode(found)] then error(found, 0) end
+    return prediction, failures + 1
+  end
+
+  -- Polls until it has ended. `pause` is the first, in seconds.
+  local function watch(name, kind, prediction, options, deadline, pause, on_update)
+    local first = positive(name, "interval", options.interval) or FIRST
+    local longest = positive(name, "max_interval", options.max_interval) or LONGEST
+    local key = kind .. prediction.id
+    watchers[key] = (watchers[key] or 0) + 1
+    pause = pause or first
+    local failures = 0
+    while not TERMINAL[prediction.status] do
+      local rest = pause * (1 + JITTER * chance())
+      if deadline then
+        local left = deadline - now()
+        if left <= 0 then timed_out(name, kind, prediction, options) end
+        rest = min(rest, left)
+      end
+      if rest > 0 then sleep(rest) end
+      local before = prediction
+      prediction, failures = patient_poll(kind, prediction, failures)
+      if on_update and changed(before, prediction) then on_update(prediction) end
+      pause = pause == 0 and first or min(pause * FACTOR, longest)
+    end
+    watchers[key] = watchers[key] > 1 and watchers[key] - 1 or nil
+    return prediction
+  end
+
+  local function kind_of(prediction)
+    local urls = prediction.urls
+    local link = type(urls) == "table" and urls.get
+    return type(link) == "string" and find(link, "/trainings/", 1, true) and "training" or "prediction"
+  end
+
+  --- Waits until a prediction or training has ended, however it ends, and returns it as it is then. Takes it, or its
+  --- id with `kind = "training"` where it is one. With `timeout` (seconds) or `deadline` (as `time()` tells it) it
+  --- raises, code "timed_out", and leaves it alone unless `cancel_on_timeout`. `on_update(prediction)` sees changes.
+  function M.wait(prediction, options)
+    options = checked("wait", options, WAITS)
+    local kind = options.kind
+    if kind ~= nil and kind ~= "prediction" and kind ~= "training" then
+      mistake("wait", format('expected "prediction" or "training" as `kind`, got %s', tostring(kind)))
+    end
+    local timeout = positive("wait", "timeout", options.timeout, true)
+    local deadline = positive("wait", "deadline", options.deadline, true)
+    if timeout then deadline = min(deadline or now() + timeout, now() + timeout) end
+    if type(prediction) == "string" then
+      kind = kind or "prediction"
+      prediction = get(kind, prediction)
+    elseif type(prediction) ~= "table" or type(prediction.id) ~= "string" then
+      mistake("wait", "expected a prediction, a training or an id, got a " .. type(prediction))
+    end
+    kind = kind or kind_of(prediction)
+    return watch("wait", kind, prediction, options, deadline, nil, options.on_update)
+  end
+
+  -- Running -------------------------------------------------------------------------------------------------------
+
+  local function ended_badly(name, prediction)
+    local id, web = about(prediction)
+    local logs = type(prediction.logs) == "string" and sub(prediction.logs, -MAX_LOGS) or ""
+    local why = prediction.error ~= nil and ": " .. tostring(prediction.error) or ""
+    raise({
+      code = "prediction_failed",
+      message = format("%s: %s ended as %s%s", name, id, prediction.status, why),
+      ["function"] = name,
+      detail = logs ~= "" and logs or nil,
+      hint = web and "see " .. web or nil,
+      prediction = prediction,
+    })
+  end
+
+  local function as_file(url) return file.of_url(url, M.download) end
+
+  --- Runs a model and returns its output as its schema means it: text joined, files as values with `.url` and
+  --- `:save(path)`. The prediction is the second value. Raises, code "prediction_failed", where it does not succeed.
+  function M.run(ref, input, options)
+    options = checked("run", options, RUN)
+    local timeout = positive("run", "timeout", options.timeout)
+    local deadline = timeout and now() + timeout
+    local wait = options.wait
+    if wait == nil and timeout and timeout < WAIT then wait = timeout >= 1 and timeout end
+    local prefer = prefer_of("run", wait)
+    local prediction, plan = create("run", ref, input, options, prefer)
+    local report = options.on_progress
+    local on_update = report and function(seen) report(seen, progress_of(seen.logs)) end
+    if on_update then on_update(prediction) end
+    -- A blocking answer that is not terminal may be late already: look at once.
+    prediction = watch("run", "prediction", prediction, options, deadline, prefer and 0 or nil, on_update)
+    if prediction.status ~= "succeeded" then ended_badly("run", prediction) end
+    return shown(prediction.output, plan.output.kind, plan.output.files, as_file), prediction
+  end
+
+  --- Cancels predictions and trainings, given as a list of them or of ids; all that this script has started and not
+  --- seen to end where none is given. Returns what the API answered, in that order.
+  function M.cancel_all(list)
+    if list == nil then
+      list = {}
+      for id, kind in next, started do
+        list[#list + 1] = { id = id, status = "starting", urls = { get = "/" .. kind .. "s/" } }
+      end
+      sort(list, function(a, b) return a.id < b.id end) -- a table gives its keys in another order each time
+    elseif type(list) ~= "table" then
+      mistake("cancel_all", "expected a list of predictions or ids, got a " .. type(list))
+    end
+    return task.parallel(list, function(item)
+      if type(item) == "string" then item = { id = item } end
+      if TERMINAL[item.status] then return item end
+      local kind = kind_of(item)
+      return note(kind, api["cancel_" .. kind]({ [kind .. "_id"] = item.id }))
+    end)
+  end
+
+  -- Streams -------------------------------------------------------------------------------------------------------
+
+  local last_stream = 0
+
+  -- The text that the prediction has and the stream has not told.
+  local function untold(prediction, told)
+    local output = prediction.output
+    local whole = type(output) == "table" and output ~= null and joined(output) or output
+    if type(whole) ~= "string" then return output == nil and "" or json.encode(output) end
+    local before = concat(told)
+    if sub(whole, 1, #before) ~= before then
+      raise({
+        code = "unreachable",
+        message = format("stream: the stream of %s was lost, and what it told is not how its output begins",
+          about(prediction)),
+        ["function"] = "stream",
+        prediction = prediction,
+      })
+    end
+    return sub(whole, #before + 1)
+  end
+
+  --- Starts a prediction, or takes one, and gives its output while it comes: `for event in stream(ref, input) do`.
+  --- An event has `event` ("output", "logs", "done"), `data` and `id`; as text it is its output. A failure is raised.
+  --- `:text()` waits for all of it, `:close()` leaves it, `.prediction` is what was started.
+  function M.stream(ref, input, options)
+    options = checked("stream", options, STREAM)
+    local prediction = type(ref) == "table" and ref or create("stream", ref, input, options, nil)
+    local url = type(prediction.urls) == "table" and prediction.urls.stream
+    last_stream = last_stream + 1
+    local number, seen, after, told = last_stream, {}, nil, {}
+    local queue, from, over, fruitful = {}, 1, false, false
+
+    local function put(name, data, id)
+      queue[#queue + 1] = setmetatable({ event = name, data = data, id = id }, Event)
+      if name == "output" then told[#told + 1] = data end
+    end
+
+    local function finish_by_polling()
+      url = nil
+      prediction = watch("stream", "prediction", prediction, {}, nil, 0)
+      local rest = untold(prediction, told)
+      if rest ~= "" then put("output", rest) end
+      if prediction.status == "failed" then
+        queue[#queue + 1] = { event = "error", data = json.encode({ detail = prediction.error }) }
+      else
+        put("done", prediction.status == "succeeded" and "{}" or '{"reason":"canceled"}')
+      end
+    end
+
+    local function take(events)
+      local before = #queue
+      for i = 1, #events do
+        local event = events[i]
+        local id = event.id
+        if id == "" or not seen[id] then
+          if id ~= "" then
+            seen[id], after = true, id
+          end
+          if event.event == "output" or event.event == "logs" or event.event == "error" or event.event == "done" then
+            put(event.event, event.data, id)
+          end
+        end
+      end
+      return #queue > before
+    end
+
+    local function refill()
+      queue, from = {}, 1
+      while url do
+        local ok, answer = pcall(service, "follow", { stream = number, url = url, after = after })
+        if not ok and type(answer) == "table" and (answer.status == 404 or answer.status == 410) then break end
+        if not ok then error(answer, 0) end
+        if take(answer.events) then
+          fruitful = true
+          return
+        end
+        if answer.over and fruitful then
+          fruitful = false -- lost in its middle: go on at once
+        elseif answer.over then
+          prediction = get("prediction", prediction.id)
+          if TERMINAL[prediction.status] then break end
+          sleep(LOST_PAUSE)
+        end
+      end
+      finish_by_polling()
+    end
+
+    local function next_event()
+      if over then return nil end
+      if from > #queue then refill() end
+      local event = queue[from]
+      queue[from] = nil
+      from = from + 1
+      if event.event == "done" then over = true end
+      if event.event == "error" then
+        over = true
+        local ok, fields = pcall(json.decode, event.data)
+        prediction = get("prediction", prediction.id)
+        if prediction.error == nil then prediction.error = ok and type(fields) == "table" and fields.detail or event.data end
+        if prediction.status ~= "failed" then prediction.status = "failed" end
+        ended_badly("stream", prediction)
+      end
+      return event
+    end
+
+    local methods = {}
+
+    function methods.text()
+      local parts = {}
+      for event in next_event do
+        if event.event == "output" then parts[#parts + 1] = event.data end
+        if event.event == "done" and find(event.data, '"reason"', 1, true) then
+          ended_badly("stream", get("prediction", prediction.id))
+        end
+      end
+      return concat(parts)
+    end
+
+    --- Leaves the stream. The prediction goes on.
+    function methods.close()
+      if not over then service("leave", { stream = number }) end
+      over = true
+    end
+
+    return setmetatable({}, {
+      __call = next_event,
+      __index = function(_, name) return name == "prediction" and prediction or methods[name] end,
+      __metatable = "stream",
+    })
+  end
+
+  -- Pages ---------------------------------------------------------------------------------------------------------
+
+  --- Goes over all items of a list, page after page as they are needed: `for model in each("list_models") do`.
+  --- `options.limit` is the most items.
+  function M.each(name, arguments, options)
+    options = checked("each", options, EACH)
+    if type(name) ~= "string" then mistake("each", "expected the name of a function, got a " .. type(name)) end
+    local call, given = api[name], {}
+    for key, value in next, arguments or {} do
+      given[key] = value
+    end
+    local page, at, count, limit = nil, 0, 0, options.limit
+    return function()
+      while count ~= limit do
+        if page and at < #page then
+          at, count = at + 1, count + 1
+          return page[at]
+        end
+        if page and not given.cursor then return nil end
+        local answer, before = call(given), given.cursor
+        page, at = type(answer) == "table" and rawget(answer, "results"), 0
+        if type(page) ~= "table" then mistake("each", format("%s has no pages", name)) end
+        given.cursor = type(answer.next) == "string" and service("cursor", { next = answer.next }) or nil
+        if given.cursor ~= nil and given.cursor == before then error("each: a page leads to itself", 0) end
+      end
+    end
+  end
+
+  -- Files ---------------------------------------------------------------------------------------------------------
+
+  local function name_in(url, index)
+    local name = match(gsub(url, "[?#].*$", ""), "([^/]+)$")
+    return format("%d-%s", index, find(url, "^data:") and "output" or name or "output")
+  end
+
+  --- Saves a file that a prediction made under a path that the script may write to. Takes its URL, its value, or a list
+  --- of them with a path that ends in "/". Returns `{ path, size, sha256, content_type }`, or a list of those.
+  function M.download(what, path)
+    if type(path) ~= "string" then mistake("download", "expected a path to save to, got a " .. type(path)) end
+    if type(what) == "table" and not files[what] and values.shape(what) then
+      if sub(path, -1) ~= "/" then mistake("download", 'expected a path that ends in "/" for a list of files') end
+      return task.parallel(what, function(item, index)
+        local one = files[item] and files[item].url or item
+        return M.download(item, path .. name_in(tostring(one), index))
+      end)
+    end
+    local url = files[what] and files[what].url or what
+    if type(url) ~= "string" then mistake("download", "expected a URL, or an output that is a file, got a " .. type(what)) end
+    return service("download", { url = url, path = path })
+  end
+
+  return M
+end

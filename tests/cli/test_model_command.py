@@ -1,0 +1,176 @@
+"""kosmo model: a model as a person and as a program sees it."""
+
+import json
+import shlex
+import subprocess
+import sys
+
+import pytest
+from recording_server import Answer
+
+from kosmolua import config
+from kosmolua.emulator import Emulator
+from kosmolua.gate.plan import versions_through
+from kosmolua.gate.policy import policy_of
+from kosmolua.gate.session import Session
+from kosmolua.replicate.catalogue import SERVER
+from kosmolua.replicate.client import Client, in_process
+
+FLUX = "black-forest-labs/flux-schnell"
+HELLO = "replicate/hello-world"
+HELLO_VERSION = "5c7d5dc6dd8bf75c1acaa8565735e7986bc5b66206b55cca93cb72c9bf15ccaa"
+
+
+def model(**facts):
+    """An answer of get_model with one version."""
+    fields = {
+        "prompt": {"type": "string", "description": "Say\n\n  what. \x1b[2J" + " word" * 40, "x-order": 0},
+        "\x1b]0;x\x07": {"type": "integer", "default": 2, "minimum": 1, "maximum": 4, "x-order": 1},
+    }
+    schemas = {"Input": {"properties": fields, "required": ["prompt"]}, "Output": {"type": "string"}}
+    version = {"id": "a" * 64, "openapi_schema": {"components": {"schemas": schemas}}}
+    made = {
+        "owner": "a",
+        "name": "b",
+        "description": "Odd \x1b[31mred\x07",
+        "visibility": "public",
+        "run_count": 1234567,
+    }
+    return {**made, "latest_version": version, "default_example": None, **facts}
+
+
+def test_a_model_for_a_person(kosmo):
+    """What it is, what it takes in its own order, what it gives, and a line that runs it."""
+    ran = kosmo("model", FLUX, "--emulate")
+
+    assert (0, "") == (ran.status, ran.err)
+    lines = ran.out.splitlines()
+    assert f"{FLUX}  public, official, run 0 times" == lines[0]
+    assert "  prompt         string   required  What to paint. Colours and times of day in it are heeded." in lines
+    assert "  num_outputs    integer  1         From 1 to 4. How many." in lines
+    assert '  output_format  string   "png"     One of png. File format.' in lines
+    assert "output\n  list of files\n" in ran.out
+
+
+def test_a_model_for_a_program(kosmo):
+    """One envelope with everything, names and bounds as data."""
+    found = kosmo("model", FLUX, "--emulate", "--json").json
+
+    assert (True, FLUX, True, "public") == tuple(found[key] for key in ("success", "model", "official", "visibility"))
+    assert found["version"] == found["latest_version"]
+    assert {"type": "list of files", "kind": "files", "files": [["*"]]} == found["output"]
+    assert {
+        "name": "num_outputs", "type": "integer", "required": False, "default": 1, "minimum": 1, "maximum": 4,
+        "description": "How many.", "takes": "from 1 to 4",
+    } == found["inputs"][3]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "output"),
+    [
+        (HELLO, "hello Alice\n"),
+        (f"{HELLO}:{HELLO_VERSION}", "hello Alice\n"),
+        ("kosmolua/always-fails", ""),
+        (FLUX, "/out-0.png"),
+    ],
+)
+def test_the_example_runs(name, output, kosmo):
+    """The line that is shown, pasted into a shell, runs the model."""
+    line = kosmo("model", name, "--emulate", "--json").json["example"]
+    command = line.replace("kosmo ", f"{shlex.quote(sys.executable)} -m kosmolua ", 1)
+    ran = subprocess.run(command, shell=True, capture_output=True, text=True, check=True)
+
+    assert output in ran.stdout
+    assert "" == ran.stderr
+
+
+def test_a_narrow_terminal(kosmo):
+    """Descriptions are wrapped to the width."""
+    ran = kosmo("model", FLUX, "--emulate", env={"COLUMNS": "72"})
+
+    table = ran.out.partition("inputs\n")[2].partition("\n\n")[0]
+    assert max(map(len, table.splitlines())) <= 72
+    assert "Colours and times of\n                                    day in it are heeded.\n" in table
+
+
+def test_a_strangers_words(live, server):
+    """Nothing that a model's owner wrote draws on the terminal; runs of space are one."""
+    server.default = Answer(body=json.dumps(model()).encode())
+    ran = live("model", "a/b")
+
+    assert (0, "") == (ran.status, ran.err)
+    assert "a/b  public, not official, run 1,234,567 times" in ran.out
+    assert all(c.isprintable() or c == "\n" for c in ran.out)
+    assert "Say what. " in ran.out
+
+
+def test_a_model_without_a_version(kosmo):
+    """There is nothing to run, and it is said."""
+    ran = kosmo("model", "emulator/my-sdxl", "--emulate")
+
+    assert "latest version  none: nothing has been pushed" in ran.out
+    assert "example" not in ran.out
+
+
+def test_a_dry_run(kosmo):
+    """The request is shown, and not sent."""
+    found = kosmo("model", FLUX, "--emulate", "--dry-run").json
+
+    assert ("GET", f"http://emulator.localhost/v1/models/{FLUX}") == (found["method"], found["url"])
+
+
+@pytest.mark.parametrize(
+    ("name", "status", "code", "message"),
+    [
+        ("nobody/nothing", 1, "not_found", "get_model: 404"),
+        (f"{HELLO}:{'0' * 64}", 1, "not_found", "get_model_version: 404"),
+        ("hello-world", 2, "usage", "expected owner/name or owner/name:version, got 'hello-world'"),
+        ("../x", 2, "usage", "expected owner/name"),
+        (HELLO_VERSION, 2, "usage", "got a version id, which does not tell its model"),
+        ("deployments/a/b", 2, "usage", "got a deployment"),
+    ],
+)
+def test_what_is_no_model(name, status, code, message, kosmo):
+    """What is asked for wrongly, or is not there, is said in the usual form."""
+    ran = kosmo("model", name, "--emulate", "--json")
+
+    assert (status, code) == (ran.status, ran.json["code"])
+    assert message in ran.json["error"]
+
+
+def test_without_a_token(kosmo):
+    """The real API wants a token; the error says where one is taken from."""
+    ran = kosmo("model", FLUX)
+
+    assert 4 == ran.status
+    assert "REPLICATE_API_KEY" in ran.err
+
+
+def test_a_denied_read(kosmo):
+    """The look goes past the gate as every call does."""
+    ran = kosmo("model", FLUX, "--emulate", "--read", "deny")
+
+    assert (3, True) == (ran.status, "get_model: the policy denies this read" in ran.err)
+
+
+def test_other_servers_leave_nothing_on_disk(live, server, tmp_path):
+    """Only the API's own ids are known to mean the same for ever."""
+    server.default = Answer(body=json.dumps(model()).encode())
+    live("model", "a/b", env={"KOSMO_CACHE_DIR": str(tmp_path / "kept")})
+
+    assert not (tmp_path / "kept").exists()
+
+
+def test_the_apis_own_schemas_stay_on_disk(tmp_path, monkeypatch):
+    """What the API itself says of a version is read once for all runs of the user."""
+    monkeypatch.setenv("KOSMO_CACHE_DIR", str(tmp_path / "kept"))
+    emulator = Emulator()
+
+    def asked(url):
+        client = Client(token="r8_any", base_url=url, transport=in_process(emulator))
+        with Session(lambda _: client, policy_of(config.load({}))) as session:
+            assert versions_through(session, "default").find(f"{HELLO}:{HELLO_VERSION}")
+            return len(session.log)
+
+    assert [1, 1, 0] == [asked("http://emulator.localhost/v1"), asked(SERVER), asked(SERVER)]
+    assert [f"{HELLO_VERSION}.json"] == [file.name for file in (tmp_path / "kept" / "versions").iterdir()]

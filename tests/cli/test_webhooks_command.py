@@ -1,0 +1,214 @@
+"""kosmo webhooks:verify: the body on standard input, the secret from anywhere but the command line."""
+
+import base64
+import hmac
+import json
+import time
+
+import pytest
+from recording_server import Answer
+
+KEY = b"0123456789abcdefghijklmn"
+SECRET = "whsec_" + base64.b64encode(KEY).decode()
+BODY = b'{"id": "p", "status": "succeeded"}'
+
+
+def signed(stamp, body=BODY):
+    text = f"msg_1.{stamp}.".encode() + body
+    return f"v1,{base64.b64encode(hmac.digest(KEY, text, 'sha256')).decode()}"
+
+
+@pytest.fixture
+def arguments():
+    """The flags of a right webhook of this moment."""
+    stamp = int(time.time())
+    return ["--id", "msg_1", "--timestamp", str(stamp), "--signature", signed(stamp)]
+
+
+@pytest.fixture
+def verify(kosmo):
+    """Verifies the body, with the secret in a variable."""
+
+    def run(*argv, stdin=BODY, **options):
+        return kosmo(
+            "webhooks:verify", *argv, "--secret-env", "HOOK_SECRET", stdin=stdin, env={"HOOK_SECRET": SECRET}, **options
+        )
+
+    return run
+
+
+def test_a_right_webhook(verify, arguments):
+    """It is said, and the status is 0."""
+    assert (0, "msg_1: signed\n", "") == verify(*arguments).seen
+
+
+def test_for_a_program(verify, arguments):
+    """The answer is one object with id and time."""
+    ran = verify(*arguments, "--json")
+
+    assert (0, {"success": True, "id": "msg_1", "timestamp": int(arguments[3])}) == (ran.status, ran.json)
+
+
+@pytest.mark.parametrize(
+    ("changed", "body", "reason", "message"),
+    [
+        ({}, BODY + b" ", "signature", "no signature matches"),
+        ({"--id": "msg_2"}, BODY, "signature", "no signature matches"),
+        ({"--signature": "v9,AAAA"}, BODY, "malformed", "no signature of version v1"),
+        ({"--timestamp": "1700000000", "--signature": signed(1700000000)}, BODY, "old", "it is signed, but "),
+        ({"--timestamp": "9900000000", "--signature": signed(9900000000)}, BODY, "future", "ahead of this clock"),
+        ({"--timestamp": "now"}, BODY, "malformed", "expected Unix seconds"),
+        ({}, b"", "signature", "no signature matches"),
+    ],
+)
+def test_a_wrong_webhook(changed, body, reason, message, verify, arguments):
+    """The reason is said, and the status is 1."""
+    given = dict(zip(arguments[::2], arguments[1::2], strict=True)) | changed
+    argv = [word for pair in given.items() for word in pair]
+    ran, as_json = verify(*argv, stdin=body), verify(*argv, "--json", stdin=body)
+
+    assert (1, "") == (ran.status, ran.out)
+    assert message in ran.err
+    assert (1, False, "webhook_refused") == (as_json.status, as_json.json["success"], as_json.json["code"])
+    assert {"reason": reason} == as_json.json["meta"]["detail"]
+
+
+def test_a_tolerance(verify):
+    """An old webhook is right for whoever says so."""
+    argv = ["--id", "msg_1", "--timestamp", "1700000000", "--signature", signed(1700000000)]
+
+    assert 0 == verify(*argv, "--tolerance", "1e12").status
+
+
+def test_headers_from_a_file(verify, arguments, tmp_path):
+    """The head of a request, as it was saved, holds all three; a flag wins over it."""
+    head = f"POST /hook HTTP/1.1\r\nHost: a:80\r\nWebhook-Id: msg_1\r\nWEBHOOK-TIMESTAMP:{arguments[3]}\r\n"
+    (tmp_path / "head").write_text(f"{head}webhook-signature:  {arguments[5]}  \r\n\r\n", newline="")
+
+    assert 0 == verify("--headers", "head").status
+    assert 1 == verify("--headers", "head", "--id", "msg_2").status
+
+
+def test_headers_that_are_not_all_there(verify, arguments, tmp_path):
+    """A header that a file lacks is a webhook that is refused; a flag that is missing a wrong command."""
+    (tmp_path / "head").write_text("webhook-id: msg_1\n")
+    file, flags = verify("--headers", "head"), verify(*arguments[:2])
+
+    assert (1, True) == (file.status, "the header webhook-timestamp is missing" in file.err)
+    assert (2, True) == (flags.status, "missing --timestamp, --signature" in flags.err)
+
+
+def test_a_secret_in_a_file(kosmo, arguments, tmp_path):
+    """The file's line end is no part of it."""
+    (tmp_path / "secret").write_text(f"{SECRET}\n")
+
+    assert 0 == kosmo("webhooks:verify", *arguments, "--secret-file", "secret", stdin=BODY).status
+
+
+def test_the_accounts_own_secret(live, server, arguments):
+    """Without one named it is asked of the API, with the account's token."""
+    server.default = Answer(body=json.dumps({"key": SECRET}).encode())
+    ran = live("webhooks:verify", *arguments, stdin=BODY)
+
+    assert (0, "msg_1: signed\n", "") == ran.seen
+    assert ["/v1/webhooks/default/secret"] == [request.target for request in server.requests]
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [["--secret", SECRET], [f"--secret={SECRET}"], ["--secret=of another form"], [SECRET], ["--secret-env", SECRET]],
+)
+def test_a_secret_as_an_argument(argv, kosmo, arguments):
+    """It is refused, with the reason, and not repeated."""
+    ran = kosmo("webhooks:verify", *arguments, *argv, stdin=BODY)
+
+    assert (2, "") == (ran.status, ran.out)
+    assert "a secret is not taken as an argument: everybody on this machine can read it there" in ran.err
+    assert "--secret-env NAME or --secret-file FILE" in ran.err
+    assert SECRET[6:] not in ran.err
+
+
+@pytest.mark.parametrize(
+    ("argv", "status", "message"),
+    [
+        (["--secret-env", "NOT_SET"], 4, "the environment variable 'NOT_SET' is not set"),
+        (["--secret-file", "nosuch"], 2, "cannot read 'nosuch'"),
+        (["--secret-file", "odd"], 4, "(it is not shown here)"),
+        (["--secret-file", "odd", "--secret-env", "HOME"], 2, "one is taken"),
+        (["--headers", "nosuch", "--secret-env", "HOME"], 2, "cannot read 'nosuch'"),
+        (["--tolerance", "-1"], 2, "expected seconds, more than zero"),
+        (["--dry-run"], 2, "--dry-run asks nobody for the secret"),
+        ([], 4, "no API token"),
+    ],
+)
+def test_what_goes_wrong(argv, status, message, kosmo, arguments, tmp_path):
+    """A secret that is nowhere, or is none, and a wrong flag are said without it."""
+    (tmp_path / "odd").write_text("hunter2hunter2")
+    ran = kosmo("webhooks:verify", *arguments, *argv, stdin=BODY)
+
+    assert (status, "") == (ran.status, ran.out)
+    assert message in ran.err
+    assert "hunter2" not in ran.err
+
+
+def test_a_terminal_is_no_body(arguments):
+    """On a terminal it is said where the body comes from."""
+    import os
+    import pty
+    import subprocess
+    import sys
+
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "kosmolua", "webhooks:verify", *arguments, "--secret-env", "HOOK_SECRET"]
+    ran = subprocess.run(
+        command, stdin=theirs, capture_output=True, text=True, check=False, env={**os.environ, "HOOK_SECRET": SECRET}
+    )
+    os.close(ours)
+    os.close(theirs)
+
+    assert 2 == ran.returncode
+    assert "the body is read from standard input" in ran.stderr
+
+
+def test_what_the_emulator_sends(kosmo, server):
+    """From creating a prediction in process to verifying what arrived: the whole way, by commands alone."""
+    from kosmolua.emulator import Emulator, running
+
+    with running(Emulator()) as url:
+        environment = {"REPLICATE_URL": url, "REPLICATE_API_KEY": "r8_any"}
+        create = ["integrations:replicate", "create_prediction", "--write", "allow", "--prefer", "wait"]
+        what = {"version": "meta/meta-llama-3-8b-instruct", "input": {"prompt": "x", "max_tokens": 5}}
+        hook = {"webhook": f"http://127.0.0.1:{server.port}/", "webhook_events_filter": ["completed"]}
+        made = kosmo(*create, json.dumps({**what, **hook}), env=environment)
+        until = time.monotonic() + 10
+        while not server.requests and time.monotonic() < until:
+            time.sleep(0.02)
+        (request,) = server.requests
+        flags = [word for name in ("id", "timestamp", "signature")
+                 for word in (f"--{name}", request.headers[f"webhook-{name}"])]  # fmt: skip
+        ran = kosmo("webhooks:verify", *flags, stdin=request.body, env=environment)
+
+    assert (0, "") == (made.status, made.err)
+    assert (0, f"{request.headers['webhook-id']}: signed\n", "") == ran.seen
+
+
+def test_in_process(kosmo, server):
+    """A command that ends with its prediction done has sent its webhook."""
+    hook = f"http://127.0.0.1:{server.port}/"
+    create = ["integrations:replicate", "create_model_prediction", "--emulate", "--prefer", "wait"]
+    model = ["--model-owner", "meta", "--model-name", "meta-llama-3-8b-instruct", "--input.prompt", "x"]
+    ran = kosmo(*create, *model, "--input.max_tokens", "5", "--webhook", hook, "--webhook-events-filter", "completed")
+
+    assert (0, "") == (ran.status, ran.err)
+    assert ["succeeded"] == [json.loads(request.body)["status"] for request in server.requests]
+
+
+def test_not_from_a_script(kosmo, server):
+    """A script has no network: in process its webhooks are not sent."""
+    source = f"""return integrations.replicate.create_model_prediction{{
+      model_owner = "meta", model_name = "meta-llama-3-8b-instruct", prefer = "wait",
+      input = {{ prompt = "x", max_tokens = 5 }}, webhook = "http://127.0.0.1:{server.port}/",
+    }}.status"""
+    ran = kosmo("lua", "--emulate", "--eval", source)
+
+    assert ((0, "succeeded\n", ""), []) == (ran.seen, server.requests)

@@ -1,0 +1,340 @@
+"""Webhooks that the emulator sends: to a real receiver on loopback, signed, in order, and to nobody else."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+import time
+from functools import partial
+from itertools import pairwise
+
+import httpx
+import pytest
+from recording_server import Answer
+
+from kosmolua import verify_webhook
+from kosmolua.emulator import Emulator, ManualClock, running
+from kosmolua.emulator.jobs import show_prediction
+from kosmolua.emulator.webhooks import EVENTS, GRACE, INTERVAL, Feed, is_sent
+
+LLAMA = "meta/meta-llama-3-8b-instruct"
+FLUX = "black-forest-labs/flux-schnell"
+VIDEO = "minimax/video-01"
+
+
+def hook(server):
+    return f"http://127.0.0.1:{server.port}/hook?who=me"
+
+
+@pytest.fixture
+def emulator(clock):
+    made = Emulator(clock=clock, seed="webhooks")
+    yield made
+    made.close()
+
+
+def arrived(server, count, timeout=10.0):
+    """The requests that came, once there are as many, or time is up."""
+    until = time.monotonic() + timeout
+    while len(server.requests) < count and time.monotonic() < until:
+        time.sleep(0.01)
+    return list(server.requests)
+
+
+def ended(timeout=10.0):
+    """Whether no thread sends any more."""
+    until = time.monotonic() + timeout
+    while sending() and time.monotonic() < until:
+        time.sleep(0.01)
+    return not sending()
+
+
+def sending():
+    return [thread for thread in threading.enumerate() if thread.name == "webhooks"]
+
+
+def run(api, model, given, server, **more):
+    body = {"input": given, "webhook": hook(server), **more}
+    answer = api.post(f"/models/{model}/predictions", json=body)
+    assert answer.status_code == 201, answer.text
+    return answer.json()
+
+
+def statuses(requests):
+    return [json.loads(request.body)["status"] for request in requests]
+
+
+def test_a_prediction_tells_of_itself(api, emulator, clock, server):
+    """A receiver hears of the start, of logs, of output and of the end, with the prediction as it was each time."""
+    job = run(api, FLUX, {"prompt": "x", "seed": 3}, server)
+    clock.advance(60)
+    requests = arrived(server, 5)
+
+    assert ended()
+    shown = [json.loads(request.body) for request in requests]
+    assert ["processing"] * 3 + ["succeeded"] * 2 == [one["status"] for one in shown]
+    assert [1, 1, 3, 5, 5] == [len(one["logs"].splitlines()) for one in shown]
+    assert [None] * 3 == [one["output"] for one in shown[:3]]
+    assert [("POST", "/hook?who=me")] * 5 == [(request.method, request.target) for request in requests]
+    assert {job["id"]} == {one["id"] for one in shown}
+    assert api.get(job["urls"]["get"]).json() == shown[-1]
+
+
+def test_what_is_sent_is_signed(api, emulator, clock, server):
+    """Each webhook verifies with the account's own secret, and has an id of its own."""
+    secret = api.get("/webhooks/default/secret").json()["key"]
+    run(api, FLUX, {"prompt": "x"}, server)
+    clock.advance(60)
+    requests = arrived(server, 5)
+
+    ids = [verify_webhook(one.headers, one.body, secret, now=clock.time()) for one in requests]
+    assert len(ids) == len(set(ids)) == 5
+    assert all(one.headers["content-type"] == "application/json" for one in requests)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "expected"),
+    [
+        (["start"], ["processing"]),
+        (["completed"], ["succeeded"]),
+        (["start", "completed"], ["processing", "succeeded"]),
+        (["output"], ["succeeded"]),
+    ],
+)
+def test_only_what_is_wanted(wanted, expected, api, emulator, clock, server):
+    """The filter says which events are told; the output of a model that gives it whole comes with its end."""
+    run(api, FLUX, {"prompt": "x"}, server, webhook_events_filter=wanted)
+    clock.advance(60)
+    requests = arrived(server, len(expected))
+
+    assert ended()
+    assert expected == statuses(requests) == statuses(server.requests)
+
+
+def test_a_canceled_prediction(api, emulator, clock, server):
+    """Of one that somebody cancels, the receiver hears the end too."""
+    job = run(api, VIDEO, {"prompt": "x"}, server, webhook_events_filter=["start", "completed"])
+    clock.advance(10)
+    arrived(server, 1)
+    api.post(job["urls"]["cancel"])
+
+    assert ["processing", "canceled"] == statuses(arrived(server, 2))
+    assert ended()
+
+
+def test_a_training(api, emulator, clock, server, world):
+    """Trainings tell of themselves as predictions do."""
+    created = api.post(
+        f"/models/stability-ai/sdxl/versions/{world.sdxl}/trainings",
+        json={
+            "destination": "emulator/my-sdxl",
+            "input": {"input_images": "https://example.com/zip"},
+            "webhook": hook(server),
+            "webhook_events_filter": ["completed"],
+        },
+    )
+    clock.advance(60)
+    (told,) = arrived(server, 1)
+
+    assert 201 == created.status_code
+    assert ("emulator/my-sdxl", "succeeded") == tuple(json.loads(told.body)[key] for key in ("destination", "status"))
+
+
+# The order of events, without a socket ----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def feed(api, emulator, clock):
+    """The feed of a new prediction, asked by the test alone."""
+
+    def make(model, given, *wanted):
+        created = api.post(f"/models/{model}/predictions", json={"input": given}).json()
+        job = emulator._world.find_job(created["id"])
+        show = partial(show_prediction, job, origin="http://emulator.localhost")
+        return Feed("http://localhost/", frozenset(wanted or EVENTS), job, show)
+
+    return make
+
+
+def test_text_comes_twice_a_second(feed, clock):
+    """Output and logs are told at most every half second, the first at the start, and all of it at the end."""
+    made = feed(LLAMA, {"prompt": "x", "seed": 1, "min_tokens": 200, "max_tokens": 200})
+    began, events = made.job.start, []
+    while not made.done:
+        events += made.due(clock.time())
+        clock.advance(0.01)
+
+    assert ["start", "logs", "output"] == [event.name for event in events[:3]]
+    assert ["completed"] == [event.name for event in events if event.time == events[-1].time][-1:]
+    assert (began, made.job.end) == (events[0].time, events[-1].time)
+    outputs = [event.time for event in events if event.name == "output"]
+    assert len(outputs) >= 5
+    assert all(later - sooner > INTERVAL - 0.001 for sooner, later in pairwise(outputs))
+
+
+@pytest.mark.parametrize("step", [0.01, 0.3, 7.0, 100.0])
+def test_the_same_events_however_often_one_looks(step, feed, clock):
+    """What is told, and when it happened, depends on the job alone."""
+    made = feed(LLAMA, {"prompt": "x", "seed": 1, "min_tokens": 100, "max_tokens": 100})
+    whole = Feed(made.url, made.wanted, made.job, made.show)
+    events = []
+    while not made.done:
+        clock.advance(step)
+        events += made.due(clock.time())
+
+    assert whole.due(clock.time()) == events
+    assert [] == made.due(clock.time() + 1000)
+
+
+def test_the_last_words_without_the_end(feed, clock):
+    """Who hears of output alone gets all of it, half a second after the last at the soonest."""
+    made = feed(LLAMA, {"prompt": "x", "seed": 1, "min_tokens": 100, "max_tokens": 100}, "output")
+    clock.advance(60)
+    *_, before, last = made.due(clock.time())
+
+    assert made.show(last.time)["output"] == made.show(clock.time())["output"]
+    assert last.time - before.time == pytest.approx(INTERVAL)
+
+
+def test_no_start_of_what_never_started(feed, clock, api):
+    """One that is canceled before it starts has an end alone."""
+    made = feed(VIDEO, {"prompt": "x"})
+    api.post(f"/predictions/{made.job.id}/cancel")
+
+    assert ["completed"] == [event.name for event in made.due(clock.time())]
+
+
+# Receivers that fail ----------------------------------------------------------------------------------------------
+
+
+def test_the_end_is_told_again(server):
+    """Where the receiver fails, the end comes a few times more, under the same id; then it is given up."""
+    clock = ManualClock()
+    server.default = Answer(status=503)
+    emulator = Emulator(clock=clock)
+    with running(emulator) as url:
+        with_token = {"Authorization": "Bearer x"}
+        body = {"input": {"prompt": "x"}, "webhook": hook(server), "webhook_events_filter": ["start", "completed"]}
+        httpx.post(f"{url}/models/{FLUX}/predictions", json=body, headers=with_token)
+        for count in range(1, 5):
+            clock.advance(30)
+            arrived(server, count + 1)
+        assert ended()
+
+    ids = [request.headers["webhook-id"] for request in server.requests]
+    assert (5, 2) == (len(ids), len(set(ids)))
+    assert ["processing", *["succeeded"] * 4] == statuses(server.requests)
+
+
+@pytest.mark.parametrize("status", [200, 204, 302, 404, 410])
+def test_other_answers_are_final(status, api, emulator, clock, server):
+    """A receiver that wants nothing, or points elsewhere, is left alone."""
+    server.default = Answer(status=status, headers={"Location": "http://127.0.0.1:1/"})
+    run(api, FLUX, {"prompt": "x"}, server, webhook_events_filter=["completed"])
+    clock.advance(60)
+
+    arrived(server, 1)
+    assert ended()
+    assert 1 == len(server.requests)
+
+
+def test_nobody_listens(api, emulator, clock, server):
+    """A receiver that is not there disturbs nothing."""
+    job = run(api, FLUX, {"prompt": "x"}, server, webhook_events_filter=["start"])
+    server.close()
+    clock.advance(60)
+
+    assert ended()
+    assert "succeeded" == api.get(job["urls"]["get"]).json()["status"]
+
+
+# Where to ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("http://127.0.0.1:8000/hook", True),
+        ("http://localhost/hook", True),
+        ("http://[::1]:8000/", True),
+        ("http://127.8.9.1/", True),
+        ("https://127.0.0.1/hook", False),
+        ("http://example.com/hook", False),
+        ("http://localhost.example.com/", False),
+        ("http://127.0.0.1.example.com/", False),
+        ("http://127.0.0.1@example.com/", False),
+        ("http://192.168.0.1/", False),
+        ("http://0.0.0.0/", False),
+        ("http://2130706433/", False),
+        ("http://localhost:99999/", False),
+        ("http://localhost:0/", False),
+        ("http://localhost/a b", False),
+        ("http://localhost/\r\nX: y", False),
+        ("http://localhost/é", False),
+        ("http://[::1", False),
+        ("ftp://localhost/", False),
+        ("", False),
+    ],
+)
+def test_to_this_machine_alone(url, expected):
+    """Plain HTTP to a loopback address, and to nothing that looks like one."""
+    assert expected == is_sent(url)
+
+
+@pytest.mark.parametrize("url", ["https://example.com/hook", "https://127.0.0.1:1/hook"])
+def test_other_webhooks_are_taken_and_not_sent(url, api, emulator, clock):
+    """A webhook that the API would call is accepted; nobody connects to it."""
+    created = api.post(f"/models/{FLUX}/predictions", json={"input": {"prompt": "x"}, "webhook": url})
+
+    assert (201, [], []) == (created.status_code, sending(), emulator._world.feeds)
+
+
+def test_an_emulator_without_webhooks(clock, server, world):
+    """Where they are switched off nothing is sent."""
+    emulator = Emulator(clock=clock, webhooks=False)
+    with world.connect(emulator) as api:
+        run(api, FLUX, {"prompt": "x"}, server)
+        clock.advance(60)
+
+    assert ([], []) == (sending(), server.requests)
+
+
+# The end ----------------------------------------------------------------------------------------------------------
+
+
+def test_closing_sends_what_is_due(server, world, clock):
+    """What has happened by then is told; what would come later is not."""
+    emulator = Emulator(clock=clock)
+    with world.connect(emulator) as api:
+        run(api, VIDEO, {"prompt": "x"}, server, webhook_events_filter=["start", "completed"])
+        clock.advance(9)
+        emulator.close()
+
+    assert (["processing"], []) == (statuses(server.requests), sending())
+
+
+def test_closing_hangs_up(world, clock):
+    """A receiver that never answers holds nobody."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        emulator = Emulator(clock=clock)
+        with world.connect(emulator) as api:
+            body = {"input": {"prompt": "x"}, "webhook": f"http://127.0.0.1:{silent.getsockname()[1]}/"}
+            api.post(f"/models/{FLUX}/predictions", json=body)
+        clock.advance(60)
+        connection, _ = silent.accept()
+        began = time.monotonic()
+        emulator.close()
+        connection.close()
+
+    assert time.monotonic() - began < GRACE + 2
+    assert not sending()
+
+
+def test_after_closing(api, emulator, clock, server):
+    """A closed emulator answers, and sends nothing."""
+    emulator.close()
+    run(api, FLUX, {"prompt": "x"}, server)
+    clock.advance(60)
+
+    assert ([], []) == (sending(), server.requests)

@@ -1,0 +1,454 @@
+"""The Python door: what a program gets, is told and may stop, and that nothing stays behind."""
+
+import asyncio
+import os
+import signal
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+
+import pytest
+from recording_server import Answer
+
+from kosmolua import (
+    Caps,
+    CredentialError,
+    Host,
+    KosmoError,
+    LimitError,
+    Limits,
+    PermissionDeniedError,
+    UsageError,
+)
+from kosmolua.gate.prompt import Scripted
+
+CREATE = "return integrations.replicate.create_prediction{ version = 'v', input = {} }"
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path, monkeypatch):
+    """No configuration but what a test writes."""
+    monkeypatch.setenv("KOSMO_CONFIG_DIR", str(tmp_path / "config"))
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def live(server):
+    """Makes hosts that call the recording server with a token."""
+    opened = []
+
+    def make(**options):
+        opened.append(Host(token="r8_marked_token", url=server.url, **options))
+        return opened[-1]
+
+    yield make
+    for host in opened:
+        host.close()
+
+
+@pytest.fixture(params=["standard", "none"])
+def isolation(request):
+    return request.param
+
+
+def soon(condition, seconds=10.0):
+    until = time.monotonic() + seconds
+    while not condition() and time.monotonic() < until:
+        time.sleep(0.005)
+    return condition()
+
+
+def held():
+    """The descriptors, the children and the threads of this process."""
+    descriptors = set()
+    for name in os.listdir("/proc/self/fd"):
+        with suppress(FileNotFoundError):  # the one that the list itself was read from
+            descriptors.add((name, os.readlink(f"/proc/self/fd/{name}")))
+    with open(f"/proc/self/task/{os.getpid()}/children") as file:
+        return {*descriptors, *file.read().split(), *threading.enumerate()}
+
+
+# Calling and running ----------------------------------------------------------------------------------------------
+
+
+def test_a_call_gives_plain_data():
+    """Under any of its names, a function gives what the API answered, and raises what went wrong."""
+    with Host(emulate=True, isolation="none") as host:
+        assert "emulator" == host.call("get_account")["username"]
+        assert "emulator" == host.call("replicate.get_account", {})["username"]
+        with pytest.raises(KosmoError, match="get_prediction: 404") as raised:
+            host.call("get_prediction", {"prediction_id": "no-such"})
+        with pytest.raises(UsageError, match="did you mean get_account"):
+            host.call("get_acount")
+
+    assert ("not_found", 404) == (raised.value.code, raised.value.status)
+
+
+def test_a_request_tells_what_was_decided(live):
+    """The entry of a call says by which rule it was let through, and what came of it."""
+    entry = live(isolation="none").request("get_account").entry
+
+    assert ("allow", "read=allow (default)", "ok", 200) == (entry.decision, entry.rule, entry.outcome, entry.status)
+
+
+def test_pages_are_followed_to_the_last(server, live):
+    """Each page is a call of its own; a cursor that comes again ends it with an error."""
+    there = f'{{"results": [1], "next": "{server.url}/collections?cursor=c"}}'.encode()
+    server.answers.extend([Answer(body=there), Answer(body=b'{"results": [2], "next": null}')])
+    host = live(isolation="none")
+
+    assert [[1], [2]] == [reply.data["results"] for reply in host.pages("list_collections")]
+    server.default = Answer(body=there)
+    with pytest.raises(KosmoError, match="list_collections: the pages go round in a circle"):
+        list(host.pages("list_collections"))
+
+
+def test_a_run_gives_everything(isolation):
+    """Values, output, the log of calls and what was spent are in the result."""
+    with Host(emulate=True, isolation=isolation) as host:
+        result = host.run(
+            "print('hello', args[1]) log('note') return integrations.replicate.get_account{}.username, { 1 }", ["é"]
+        )
+
+    assert (None, "hello\té\n", ["emulator", [1]]) == (result.error, result.output, result.results)
+    assert "emulator" == result.value == result.raise_for_error().value
+    assert ["get_account"] == [entry.function for entry in result.log]
+    assert (1, 0) == (result.spent["calls"], result.spent["writes"])
+    assert isolation == result.isolation["mode"]
+
+
+def test_what_goes_wrong_is_in_the_result(isolation):
+    """A script's error names its file and line, and is raised where that is asked for."""
+    with Host(emulate=True, isolation=isolation) as host:
+        result = host.run("\nerror('boom')", name="flow.lua")
+
+    assert ("script_error", "flow.lua:2", None) == (result.error.code, result.error.where, result.value)
+    with pytest.raises(KosmoError, match="boom"):
+        result.raise_for_error()
+
+
+def test_a_file_runs_beside_its_modules(tmp_path):
+    """A script finds the modules beside it where that directory is open to it; one that is not there is told."""
+    (tmp_path / "flow.lua").write_text("return require('words').hello, args[1]")
+    (tmp_path / "words.lua").write_text("return { hello = 'hello' }")
+
+    with Host(emulate=True, allow_read=[str(tmp_path)]) as host:
+        assert ["hello", "x"] == host.run_file(tmp_path / "flow.lua", ["x"]).results
+        with pytest.raises(UsageError, match=r"cannot read the script .*nosuch\.lua"):
+            host.run_file(tmp_path / "nosuch.lua")
+
+
+def test_calls_and_runs_see_the_same_emulator():
+    """What a script makes is there for the program's own calls."""
+    with Host(emulate=True) as host:
+        made = host.run(
+            "return integrations.replicate.create_model_prediction"
+            "{ model_owner = 'black-forest-labs', model_name = 'flux-schnell', input = { prompt = 'a' } }.id"
+        )
+
+        assert made.value == host.call("get_prediction", {"prediction_id": made.value})["id"]
+
+
+def test_many_runs_at_once(isolation):
+    """Runs on many threads keep their output, their log and their budget to themselves."""
+    source = "for _ = 1, tonumber(args[1]) do integrations.replicate.get_account{} end print(args[1]) return args[1]"
+    with Host(emulate=True, isolation=isolation, caps=Caps(calls=8)) as host, ThreadPoolExecutor(8) as pool:
+        results = list(pool.map(lambda n: host.run(source, [str(n)]), range(1, 9)))
+
+    assert [str(n) for n in range(1, 9)] == [result.value for result in results]
+    assert [f"{n}\n" for n in range(1, 9)] == [result.output for result in results]
+    assert list(range(1, 9)) == [len(result.log) for result in results]
+
+
+def test_asyncio_goes_on_meanwhile():
+    """A run on a thread leaves the event loop free."""
+
+    async def main(host):
+        ticks = 0
+        runs = [asyncio.create_task(asyncio.to_thread(host.run, f"sleep(0.2) return {n}")) for n in range(3)]
+        while not all(run.done() for run in runs):
+            await asyncio.sleep(0.01)
+            ticks += 1
+        return [run.result().value for run in runs], ticks
+
+    with Host(emulate=True) as host:
+        values, ticks = asyncio.run(main(host))
+
+    assert [0, 1, 2] == values
+    assert ticks >= 5
+
+
+# Who may what -----------------------------------------------------------------------------------------------------
+
+
+def test_nobody_is_asked_without_a_prompter(live, server):
+    """A write needs approval by default, and is refused where nobody can give it."""
+    host = live()
+
+    assert "approval_required" == host.run(CREATE).error.code
+    with pytest.raises(PermissionDeniedError, match="needs approval"):
+        host.call("create_prediction", {"version": "v", "input": {}})
+    assert [] == server.requests
+
+
+def test_a_prompter_is_asked(live, server):
+    """What it answers for the run holds for the run, and not for the next."""
+    prompter = Scripted(["run", "no"])
+    host = live(prompter=prompter)
+
+    assert None is host.run(f"{CREATE[7:]} {CREATE}").error
+    assert "permission_denied" == host.run(CREATE).error.code
+    assert (2, 2) == (len(server.requests), len(prompter.asked))
+
+
+def test_settings_hold_from_the_next_run_on(live, tmp_path):
+    """What is forbidden in the configuration while a host lives is forbidden to its next run."""
+    host = live(write=None)
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config" / "config.toml").write_text('[replicate.permissions]\nwrite = "allow"\n')
+    assert None is host.run(CREATE).error
+
+    (tmp_path / "config" / "config.toml").write_text('[replicate.permissions]\nwrite = "deny"\n')
+    assert "permission_denied" == host.run(CREATE).error.code
+
+
+def test_caps_bound_each_run_and_all_calls_together():
+    """A run begins with a full budget; what a program calls itself has one of its own."""
+    twice = "for _ = 1, 2 do integrations.replicate.get_account{} end"
+    with Host(emulate=True, caps=Caps(calls=2)) as host:
+        assert [None, None] == [host.run(twice).error for _ in range(2)]
+        assert "limit_reached" == host.run(f"{twice} {twice}").error.code
+        for _ in range(2):
+            host.call("get_account")
+        with pytest.raises(LimitError, match="its budget of 2 calls"):
+            host.call("get_account")
+
+
+def test_nothing_is_sent_in_a_dry_run(live, server):
+    """A call gives the request it would send, without the token."""
+    request = live(dry_run=True, isolation="none").call("get_account")
+
+    assert ("GET", "Bearer [hidden]") == (request["method"], request["headers"]["Authorization"])
+    assert [] == server.requests
+
+
+def test_a_token_is_for_its_account_and_shown_nowhere(live, server):
+    """It is sent for the host's account alone, and is in no text that a program may log."""
+    host = live()
+    result = host.run("return pcall(integrations.replicate.get_account, {})")
+
+    assert "Bearer r8_marked_token" == server.requests[0].headers["authorization"]
+    assert "marked" not in repr(host) + repr(result) + repr(vars(host))
+    with pytest.raises(KosmoError, match="no account is called 'work'"):
+        host.call("get_account", account="work")
+
+
+def test_without_a_token_there_is_none(server):
+    """It is looked for where the command line looks, by the first call."""
+    with Host(url=server.url, isolation="none") as host, pytest.raises(CredentialError, match="no API token"):
+        host.call("get_account")
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"read": "alow"}, "read: expected allow, ask or deny, got 'alow'"),
+        ({"write": "yes"}, "write: expected allow, ask or deny, got 'yes'"),
+        ({"isolation": "full"}, "isolation: expected standard, strict or none, got 'full'"),
+        ({"allow_read": ["nosuch"]}, "'nosuch' is no directory"),
+    ],
+)
+def test_what_a_host_cannot_be(options, words):
+    """A word that means nothing is told before anything runs."""
+    with pytest.raises(UsageError, match=words):
+        Host(**options)
+
+
+def test_arguments_are_strings():
+    """Anything else is told, and so is one string where a list is meant."""
+    with Host(emulate=True, isolation="none") as host:
+        for wrong in ("text", [1]):
+            with pytest.raises(UsageError, match="args: expected a list of strings"):
+                host.run("return 1", wrong)
+
+
+# Events -----------------------------------------------------------------------------------------------------------
+
+
+def test_what_is_told(server, live):
+    """Output comes as text with whole characters, each call with its entry, each retry with its reason."""
+    told = []
+    server.answers.extend([Answer(503), Answer()])
+    host = live(
+        on_output=lambda stream, text: told.append((stream, text)),
+        on_call=lambda entry: told.append(("call", entry.function, entry.outcome)),
+        on_retry=lambda reason, _: told.append(("retry", reason)),
+    )
+
+    result = host.run("print('é') log('note') integrations.replicate.get_account{}")
+
+    assert [
+        ("stdout", "é\n"),
+        ("stderr", "note\n"),
+        ("retry", "the API answered 503"),
+        ("call", "get_account", "ok"),
+    ] == told
+    assert "" == result.output
+
+
+def test_a_notice_is_told_once(live, tmp_path):
+    """What the configuration has to say is not said with every run."""
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config" / "config.toml").write_text("[replicate]\nenabeld = true\n")
+    notices = []
+    host = live(on_notice=notices.append)
+
+    for _ in range(2):
+        host.run("integrations.replicate.get_account{}")
+
+    (notice,) = notices
+    assert "enabeld means nothing here; did you mean enabled?" in notice
+
+
+def test_output_is_cut_at_its_limit(isolation):
+    """What fits is kept, and the run ends with the limit's name."""
+    with Host(emulate=True, isolation=isolation, limits=Limits(output=10)) as host:
+        result = host.run("print('12345') print('67890')")
+
+    assert ("12345\n6789", "limit_reached") == (result.output, result.error.code)
+
+
+def test_a_callback_that_fails_ends_the_run():
+    """Its exception reaches whoever asked for the run; how the run stood is kept."""
+
+    def fail(*_):
+        raise ValueError("mine")
+
+    with Host(emulate=True, on_output=fail) as host:
+        run = host.script("print(1)")
+        with pytest.raises(ValueError, match="mine"):
+            run.result()
+
+    assert "the run was broken off: ValueError: mine" == run.outcome.error.message
+
+
+# Stopping ---------------------------------------------------------------------------------------------------------
+
+
+def stopped(host, source, ready):
+    """The result of a run that is stopped once it is ready, and the seconds that took."""
+    run = host.script(source)
+    with ThreadPoolExecutor(1) as pool:
+        future = pool.submit(run.result)
+        assert soon(ready)
+        began = time.monotonic()
+        run.stop()
+        return future.result(timeout=20), time.monotonic() - began
+
+
+@pytest.mark.parametrize(
+    "source",
+    ["print(1) while true do end", "print(1) sleep(60)", "print(1) parallel({ 60, 60 }, sleep)"],
+    ids=["computing", "sleeping", "in a task"],
+)
+def test_a_run_is_stopped_from_another_thread(source):
+    """Whatever it does, an isolated script ends at once."""
+    ready = threading.Event()
+    with Host(emulate=True, on_output=lambda *_: ready.set()) as host:
+        result, seconds = stopped(host, source, ready.is_set)
+
+    assert ("interrupted", "the run was stopped") == (result.error.code, result.error.message)
+    assert seconds < 5  # of the 60 or 30 that it would have taken
+
+
+def test_a_run_in_this_process_is_stopped_where_it_waits():
+    """Without a child, a script that sleeps wakes up to its end."""
+    ready = threading.Event()
+    with Host(emulate=True, isolation="none", on_output=lambda *_: ready.set()) as host:
+        result, seconds = stopped(host, "print(1) sleep(60)", ready.is_set)
+
+    assert "interrupted" == result.error.code
+    assert seconds < 5  # of the 60 or 30 that it would have taken
+
+
+def test_a_stopped_run_is_not_sent_again(server, live):
+    """A create that waits for its turn to be sent again is never sent, once its run was stopped."""
+    server.default = Answer(429, headers={"Retry-After": "30"})
+    host = live(write="allow")
+
+    result, seconds = stopped(host, CREATE, lambda: server.requests)
+
+    assert ("interrupted", 1) == (result.error.code, len(server.requests))
+    assert seconds < 5  # of the 60 or 30 that it would have taken
+    assert [("create_prediction", "interrupted")] == [(entry.function, entry.code) for entry in result.log]
+
+
+def test_a_run_that_was_stopped_before_it_began(isolation):
+    """It ends as it begins, and calls nothing; and no run begins twice."""
+    with Host(emulate=True, isolation=isolation) as host:
+        run = host.script("integrations.replicate.get_account{}")
+        run.stop("no longer wanted")
+        result = run.result()
+        with pytest.raises(UsageError, match="has begun already"):
+            run.result()
+
+    assert ("no longer wanted", []) == (result.error.message, result.log)
+
+
+def test_ctrl_c_reaches_the_program():
+    """KeyboardInterrupt is raised where the run was asked for; how it stood is kept, and what it started canceled."""
+    source = """
+      integrations.replicate.create_model_prediction
+        { model_owner = 'minimax', model_name = 'video-01', input = { prompt = 'a' } }
+      print(1) sleep(60)
+    """
+    interrupt = threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT))
+    with Host(emulate=True, cancel_on_exit=True, on_output=lambda *_: interrupt.start()) as host:
+        run = host.script(source)
+        with pytest.raises(KeyboardInterrupt):
+            run.result()
+
+    assert "interrupted" == run.outcome.error.code
+    assert ["create_model_prediction", "cancel_prediction"] == [entry.function for entry in run.outcome.log]
+    assert [] == run.outcome.running
+
+
+# Closing ----------------------------------------------------------------------------------------------------------
+
+
+def test_nothing_stays_behind(server, live):
+    """After calls, good runs, failed runs and stopped runs there is no child, thread or descriptor more than before."""
+    before = held()
+    host = live()
+    host.call("get_account")
+    for source in ("return 1", "error('x')", "integrations.replicate.get_account{}"):
+        host.run(source)
+    stopped(host, "sleep(60)", lambda: True)
+    host.close()
+
+    assert soon(lambda: held() <= before)  # what an earlier test left may have gone meanwhile
+
+
+def test_closing_ends_what_runs():
+    """Runs that are under way are stopped; what comes later is refused."""
+    ready = threading.Event()
+    host = Host(emulate=True, on_output=lambda *_: ready.set())
+    with ThreadPoolExecutor(1) as pool:
+        future = pool.submit(host.run, "print(1) while true do end")
+        assert ready.wait(20)
+        host.close()
+        result = future.result(timeout=20)
+
+    assert "the host was closed" == result.error.message
+    for late in (lambda: host.run("return 1"), lambda: host.call("get_account")):
+        with pytest.raises(UsageError, match="the host is closed"):
+            late()
+
+
+def test_a_host_is_closed_twice():
+    """The second time there is nothing to do."""
+    host = Host(emulate=True)
+    host.run("return 1")
+    host.close()
+    host.close()

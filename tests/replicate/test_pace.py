@@ -1,0 +1,108 @@
+"""The API is asked as fast as it lets itself be asked, whoever asks."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from kosmolua.emulator import Emulator
+from kosmolua.emulator.clock import ManualClock
+from kosmolua.gate.session import resolve
+from kosmolua.replicate.client import Client, in_process
+from kosmolua.replicate.pace import Pace
+from kosmolua.replicate.structs import decode_arguments
+
+HELLO = {"version": "5c7d5dc6dd8bf75c1acaa8565735e7986bc5b66206b55cca93cb72c9bf15ccaa", "input": {"text": "a"}}
+
+
+class Requests:
+    """An emulator that may be asked so much, its client, and when which request came."""
+
+    def __init__(self, *faults):
+        self.clock = ManualClock()
+        self.came = []
+        emulator = Emulator(clock=self.clock, faults=faults)
+
+        def application(environ, start_response):
+            def begin(status, headers):
+                self.came.append((self.clock.time(), environ["REQUEST_METHOD"], int(status[:3])))
+                return start_response(status, headers)
+
+            return emulator(environ, begin)
+
+        self.client = Client(
+            token="r8_token", base_url="http://emulator.localhost/v1", transport=in_process(application),
+            clock=self.clock,
+        )  # fmt: skip
+
+    def send(self, name, arguments):
+        operation = resolve(name)
+        return self.client.send(operation, decode_arguments(operation, arguments)).data
+
+    def refused(self):
+        return sum(status == 429 for _, _, status in self.came)
+
+
+def test_a_chain_on_an_account_with_little_credit():
+    """Six creates a minute: ten in a row all come through, in little more time than they have to take."""
+    requests = Requests("throttle:create:per_minute=6:burst=1")
+    began = requests.clock.time()
+    made = [requests.send("create_prediction", HELLO)["id"] for _ in range(10)]
+
+    assert 10 == len({*made})
+    assert requests.clock.time() - began < 1.5 * 90
+    assert requests.refused() <= 9
+
+
+def test_many_at_once_on_such_an_account():
+    """Who is refused waits for a turn, and not all for the same one."""
+    requests = Requests("throttle:create:per_minute=60:burst=1")
+    with ThreadPoolExecutor(16) as pool:
+        made = list(pool.map(lambda _: requests.send("create_prediction", HELLO)["id"], range(40)))
+
+    assert 40 == len({*made})
+
+
+def test_reads_do_not_wait_for_creates():
+    """What is told of creates holds for creates."""
+    requests = Requests("throttle:create:per_minute=6:burst=1")
+    requests.send("create_prediction", HELLO)
+    requests.send("create_prediction", HELLO)
+    before = requests.clock.time()
+    for _ in range(20):
+        requests.send("get_account", {})
+
+    assert before == requests.clock.time()
+
+
+def test_nothing_is_held_back_unasked():
+    """Without a refusal every turn is now."""
+    pace = Pace(lambda: 0.0)
+
+    assert [0.0] * 1000 == [pace.turn().wait for _ in range(1000)]
+
+
+def test_refusals_of_one_burst_count_once():
+    """What was sent before the first refusal was known says nothing of the distance after it."""
+    pace = Pace(lambda: 0.0)
+    turns = [pace.turn() for _ in range(64)]
+    for turn in turns:
+        pace.refused(turn, 2.0)
+
+    assert [2.0, 4.0, 6.0] == [pace.turn().wait for _ in range(3)]
+
+
+def test_what_is_taken_lets_more_through():
+    """The distance shrinks with each request that is taken, until it is forgotten."""
+    now = [0.0]
+    pace = Pace(lambda: now[0])
+    pace.refused(pace.turn(), 1.0)
+    waits = []
+    for _ in range(100):
+        wait = pace.turn().wait
+        now[0] += wait
+        waits.append(wait)
+        pace.taken()
+
+    assert 1.0 == pytest.approx(waits[0])
+    assert 0.0 == waits[-1]
+    assert sum(waits) < 12

@@ -1,0 +1,235 @@
+"""Where a version's schema comes from: calls past the gate, once, and from disk from then on."""
+
+import os
+import threading
+
+import pytest
+
+from kosmolua import config
+from kosmolua.emulator import Emulator
+from kosmolua.errors import ApiError, UsageError
+from kosmolua.gate.policy import policy_of
+from kosmolua.gate.session import Session
+from kosmolua.replicate import versions
+from kosmolua.replicate.client import Client, in_process
+from kosmolua.replicate.versions import Cache, Reference, Versions, parse
+
+HELLO = "5c7d5dc6dd8bf75c1acaa8565735e7986bc5b66206b55cca93cb72c9bf15ccaa"
+SDXL = "da77bc59ee60423279fd632efb4795ab731d9e3ca9705ef3341091fb989b7eaf"
+URL = "http://emulator.localhost/v1"
+SCHEMA = {"components": {"schemas": {"Input": {"properties": {"text": {"type": "string"}}}}}}
+
+
+@pytest.fixture
+def session():
+    """A session with the emulator; its log tells what was asked."""
+    emulator = Emulator(seed="versions")
+
+    def connect(_):
+        return Client(token="r8_token", base_url=URL, transport=in_process(emulator))
+
+    with Session(connect, policy_of(config.load({}))) as made:
+        yield made
+
+
+@pytest.fixture
+def cache(tmp_path):
+    return Cache(str(tmp_path / "cache" / "versions"))
+
+
+def over(session, cache=None):
+    return Versions(lambda function, arguments: session.call(function, arguments).data, cache)
+
+
+def asked(session):
+    return [entry.function for entry in session.log]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("meta/llama-3", Reference("meta", "llama-3")),
+        ("a.b_c/d", Reference("a.b_c", "d")),
+        (f"replicate/hello-world:{HELLO}", Reference("replicate", "hello-world", HELLO)),
+        (HELLO, Reference(version=HELLO)),
+        ("deployments/me/mine", Reference("me", "mine", deployment=True)),
+    ],
+)
+def test_references(text, expected):
+    """A model, a version of it, a version alone, or a deployment."""
+    assert expected == parse(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "a", "a/", "/b", "a/b/c", "a/b:", "a/b:latest", "../b", "a/..", "a/b?x=1", "a /b", "a/b\n", HELLO[:-1],
+     f"deployments/a/b:{HELLO}", "https://replicate.com/a/b"],
+)  # fmt: skip
+def test_what_is_no_reference(text):
+    """Anything else is refused before it becomes a part of a path."""
+    with pytest.raises(UsageError, match="expected owner/name or owner/name:version, got "):
+        parse(text)
+
+
+@pytest.mark.parametrize(
+    ("reference", "version", "calls"),
+    [
+        ("replicate/hello-world", HELLO, ["get_model"]),
+        (f"replicate/hello-world:{HELLO}", HELLO, ["get_model_version"]),
+        ("deployments/emulator/my-app-image-generator", SDXL, ["get_deployment", "get_model_version"]),
+    ],
+)
+def test_finding_a_version(reference, version, calls, session):
+    """The schema is read through the session, so that gate and log have the call."""
+    found = over(session).find(reference)
+
+    assert version == found.id
+    assert found.inputs.fields
+    assert found.output["kind"] in {"text", "files"}
+    assert calls == asked(session)
+
+
+def test_a_name_is_asked_once(session):
+    """Of many threads that need a model's version at once, one asks."""
+    known = over(session)
+    threads = [threading.Thread(target=known.find, args=["replicate/hello-world"]) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert ["get_model"] == asked(session)
+
+
+def test_a_version_without_its_model(session, cache):
+    """It cannot be looked up; where its schema is on disk it is known all the same."""
+    reference = f"replicate/hello-world:{HELLO}"
+
+    assert over(session, cache).find(HELLO) is None
+    assert over(session, cache).find(reference) == over(session, cache).find(HELLO)
+    assert ["get_model_version"] == asked(session)
+
+
+def test_a_model_without_a_version(session):
+    """A model that nothing was pushed to has nothing to check against."""
+    assert over(session).find("emulator/my-sdxl") is None
+
+
+def test_what_cannot_be_found_out_stops_nobody(session):
+    """Looking ahead gives nothing where the API knows no such model, a name is none, or the policy says no."""
+    denied = Session(session._client, policy_of(config.load({}, read="deny")))
+
+    assert over(session).known("nobody/nothing") is None
+    assert over(session).known("no reference") is None
+    assert over(denied).known("replicate/hello-world") is None
+    with pytest.raises(ApiError):
+        over(session).find("nobody/nothing")
+
+
+@pytest.mark.parametrize("answer", [None, [], {}, {"latest_version": 5}, {"latest_version": {"id": 7}},
+                                    {"latest_version": {"openapi_schema": {}}}, "text"])  # fmt: skip
+def test_odd_answers(answer):
+    """An answer that holds no version means that there is none."""
+    assert Versions(lambda *_: answer).find("a/b") is None
+
+
+def test_an_unreadable_schema_is_found_and_not_kept(cache):
+    """A version may come without a schema, or with one that is none."""
+    found = Versions(lambda *_: {"latest_version": {"id": HELLO, "openapi_schema": "odd"}}, cache).find("a/b")
+
+    assert (HELLO, "odd", None) == (found.id, found.schema, cache.get(HELLO))
+
+
+# On disk ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_version_is_read_once_for_good(session, cache):
+    """What one process has read, the next one has on disk."""
+    first = over(session, cache).find(f"replicate/hello-world:{HELLO}")
+    second = over(session, cache).find(f"replicate/hello-world:{HELLO}")
+
+    assert first == second
+    assert ["get_model_version"] == asked(session)
+
+
+def test_the_directory_is_its_owners_alone(cache, tmp_path):
+    """Schemas of private models are nobody else's."""
+    cache.put(HELLO, SCHEMA)
+
+    (file,) = (tmp_path / "cache" / "versions").iterdir()
+    assert f"{HELLO}.json" == file.name
+    assert (0o700, 0o600) == (file.parent.stat().st_mode & 0o777, file.stat().st_mode & 0o777)
+
+
+@pytest.mark.parametrize("damage", [b"", b"{", b"[]", b"\xff", b"null", b"[" * 100_000, b" " * 2_000_000 + b"{}"])
+def test_a_damaged_file(damage, cache, tmp_path):
+    """It counts as absent, and is written anew."""
+    cache.put(HELLO, SCHEMA)
+    file = tmp_path / "cache" / "versions" / f"{HELLO}.json"
+    file.write_bytes(damage)
+
+    assert cache.get(HELLO) is None
+    cache.put(HELLO, SCHEMA)
+    assert SCHEMA == cache.get(HELLO)
+
+
+@pytest.mark.parametrize("version", ["", "..", "../" + HELLO, HELLO.upper(), HELLO + "\n", "hidden", HELLO[1:]])
+def test_ids_that_are_no_file_names(version, cache, tmp_path):
+    """Only what the API's ids look like becomes a name."""
+    cache.put(version, SCHEMA)
+
+    assert (None, []) == (cache.get(version), list(tmp_path.rglob("*")))
+
+
+def test_a_link_is_not_followed(cache, tmp_path):
+    """Somebody else's file is not taken for a schema, nor written to."""
+    cache.put(HELLO, SCHEMA)
+    file, other = tmp_path / "cache" / "versions" / f"{HELLO}.json", tmp_path / "other.json"
+    other.write_text('{"mine": true}')
+    file.unlink()
+    file.symlink_to(other)
+
+    assert cache.get(HELLO) is None
+    cache.put(HELLO, SCHEMA)
+    assert ('{"mine": true}', SCHEMA) == (other.read_text(), cache.get(HELLO))
+
+
+def test_nowhere_to_write(tmp_path):
+    """Where the disk takes nothing, nothing is kept, and nothing fails."""
+    (tmp_path / "file").write_text("in the way")
+    cache = Cache(str(tmp_path / "file" / "versions"))
+    cache.put(HELLO, SCHEMA)
+
+    assert cache.get(HELLO) is None
+
+
+def test_what_is_too_large_is_not_kept(cache, tmp_path):
+    """A schema beyond a megabyte is read again each time."""
+    cache.put(HELLO, {"big": "x" * versions.MAX_SCHEMA})
+
+    assert [] == list(tmp_path.rglob("*"))
+
+
+def test_the_files_used_last_stay(cache, tmp_path):
+    """Beyond so many files, those go that were not looked at for longest."""
+    directory = tmp_path / "cache" / "versions"
+    for number in range(versions.MAX_FILES):
+        cache.put(f"{number:064x}", SCHEMA)
+        os.utime(directory / f"{number:064x}.json", (number, number))
+    cache.get(f"{0:064x}")
+    cache.put("f" * 64, SCHEMA)
+
+    names = {file.name for file in directory.iterdir()}
+    assert versions.MAX_FILES == len(names)
+    assert {f"{0:064x}.json", f"{2:064x}.json", f"{'f' * 64}.json"} <= names
+    assert f"{1:064x}.json" not in names
+
+
+def test_the_size_of_all_is_bounded(cache, tmp_path):
+    """Large schemas make room for one another."""
+    large = {"big": "x" * (versions.MAX_SCHEMA - 20)}
+    for number in range(40):
+        cache.put(f"{number:064x}", large)
+
+    sizes = [file.stat().st_size for file in (tmp_path / "cache" / "versions").iterdir()]
+    assert versions.MAX_SIZE - versions.MAX_SCHEMA < sum(sizes) <= versions.MAX_SIZE

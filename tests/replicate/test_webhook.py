@@ -1,0 +1,162 @@
+"""Signatures of webhooks, made here by hand: what is believed, and what is refused with which word."""
+
+import base64
+import hmac
+
+import httpx
+import pytest
+
+import kosmolua
+from kosmolua.errors import ArgumentError, CredentialError, WebhookError
+
+KEY = b"0123456789abcdefghijklmn"
+SECRET = "whsec_" + base64.b64encode(KEY).decode()
+BODY = '{"id":"ufawqhfynnddngldkgtslldrkq","status":"succeeded","output":"Grüße"}'.encode()
+NOW = 1_767_225_600
+
+
+def signature(body=BODY, key=KEY, identifier="msg_1", stamp=NOW):
+    signed = b"%s.%d.%s" % (identifier.encode(), stamp, body)
+    return "v1," + base64.b64encode(hmac.new(key, signed, "sha256").digest()).decode()
+
+
+def headers(**changed):
+    made = {"webhook-id": "msg_1", "webhook-timestamp": str(NOW), "webhook-signature": signature()}
+    return {**made, **{f"webhook-{name}": value for name, value in changed.items()}}
+
+
+def verify(given, body=BODY, secret=SECRET, now=NOW, **options):
+    return kosmolua.verify_webhook(given, body, secret, now=now, **options)
+
+
+def refusal(given, **options):
+    with pytest.raises(WebhookError) as caught:
+        verify(given, **options)
+    assert ("webhook_refused", 1) == (caught.value.code, caught.value.exit_status)
+    assert SECRET[6:] not in str(caught.value.to_dict())
+    return caught.value.reason
+
+
+def test_a_known_signature():
+    """The signature of a fixed text under a fixed secret, computed with another tool, is believed."""
+    # printf '%s' 'msg_2KWPBgLlAfxdpx2AI54pPJ85f4W.1674087231.{"test": 2432232314}' |
+    #   openssl dgst -sha256 -mac HMAC -macopt key:0123456789abcdefghijklmn -binary | base64
+    given = {
+        "webhook-id": "msg_2KWPBgLlAfxdpx2AI54pPJ85f4W",
+        "webhook-timestamp": "1674087231",
+        "webhook-signature": "v1,PEjVAEUOu2lpkYPqXhmeDnLAF6CiEkJj2IG57FWsmwE=",
+    }
+
+    assert given["webhook-id"] == verify(given, b'{"test": 2432232314}', now=1674087231)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        headers(),
+        {name.upper(): value for name, value in headers().items()},
+        {name.title().encode(): value.encode() for name, value in headers().items()},
+        httpx.Headers(headers()),
+        {"Host": "x", "Content-Type": "application/json", **headers()},
+        headers(signature=f"v2,nonsense v1,AAAA {signature()} v1a,more"),
+        headers(signature=f"{signature(key=b'an older key')} {signature()}"),
+    ],
+)
+def test_what_is_believed(given):
+    """Whatever the case of the names, the library they come from, and the other signatures beside: its id is given."""
+    assert "msg_1" == verify(given)
+
+
+@pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
+def test_bytes_of_any_kind(kind):
+    """The body may be whatever holds bytes."""
+    assert "msg_1" == verify(headers(), kind(BODY))
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({}, "missing"),
+        (headers(id=""), "missing"),
+        (headers(timestamp="  "), "missing"),
+        (headers(signature=None), "missing"),
+        (headers(timestamp="yesterday"), "malformed"),
+        (headers(timestamp="-5"), "malformed"),
+        (headers(timestamp="1e9"), "malformed"),
+        (headers(timestamp="٣"), "malformed"),
+        (headers(timestamp="9" * 5000), "malformed"),
+        (headers(signature="nonsense"), "malformed"),
+        (headers(signature=signature().replace("v1", "v9")), "malformed"),
+        (headers(signature=signature().removeprefix("v1,")), "malformed"),
+        (headers(signature="v1,"), "signature"),
+        (headers(signature="v1,ümlaut \ud800"), "signature"),
+        (headers(signature=signature()[:-1]), "signature"),
+        (headers(signature=signature(key=b"another")), "signature"),
+        (headers(signature=signature(identifier="msg_2")), "signature"),
+        (headers(id="msg_2"), "signature"),
+        (headers(id="\ud800"), "signature"),
+        (headers(timestamp=str(NOW + 1)), "signature"),
+    ],
+)
+def test_what_is_refused(given, expected):
+    """A header that is missing, unreadable, or not what was signed is refused with a word for which."""
+    assert expected == refusal(given)
+
+
+@pytest.mark.parametrize("body", [b"", BODY + b"\n", BODY[:-1], BODY.replace(b"succeeded", b"failed")])
+def test_a_changed_body(body):
+    """One byte more, less or other is another message."""
+    assert "signature" == refusal(headers(), body=body)
+
+
+def test_another_secret():
+    """A right webhook of another account is refused."""
+    other = "whsec_" + base64.b64encode(b"of another account......").decode()
+
+    assert "signature" == refusal(headers(), secret=other)
+
+
+@pytest.mark.parametrize(
+    ("now", "expected"),
+    [(NOW + 300, None), (NOW - 300, None), (NOW + 301, "old"), (NOW - 301, "future"), (NOW + 1e9, "old")],
+)
+def test_age(now, expected):
+    """Five minutes are tolerated, before and after."""
+    assert expected == (refusal(headers(), now=now) if expected else verify(headers(), now=now) and None)
+
+
+def test_tolerance():
+    """How much is tolerated may be said, and without an end too."""
+    assert "old" == refusal(headers(), now=NOW + 2, tolerance=1)
+    assert "msg_1" == verify(headers(), now=NOW + 1e9, tolerance=float("inf"))
+
+
+def test_a_replayed_body_that_is_not_signed_is_no_news():
+    """Of a message that is not signed nobody learns whether it would be too old."""
+    assert "signature" == refusal(headers(signature=signature(key=b"another")), now=NOW + 10_000)
+
+
+def test_the_clock_is_the_machines_own():
+    """Without `now` the time is the present one."""
+    assert "old" == refusal(headers(), now=None)
+
+
+@pytest.mark.parametrize("body", ["text", BODY.decode(), None, {"id": 1}])
+def test_a_body_that_was_decoded(body):
+    """Text and objects are refused: nobody knows which bytes they were."""
+    with pytest.raises(ArgumentError, match="expected the body as bytes, as it was received, got "):
+        verify(headers(), body)
+
+
+@pytest.mark.parametrize("secret", ["", "whsec_", SECRET[6:], "whsec_not base64", "whsec_ünicode", "whsec_AAA"])
+def test_a_secret_that_is_none(secret):
+    """It is said without being shown."""
+    with pytest.raises(CredentialError, match="it is not shown here") as caught:
+        verify(headers(), secret=secret)
+
+    assert not secret or secret[6:] == "" or secret[6:] not in str(caught.value.to_dict())
+
+
+def test_space_around_a_secret():
+    """What a file or a variable adds at its end is no part of it."""
+    assert "msg_1" == verify(headers(), secret=f" {SECRET}\n")

@@ -1,0 +1,149 @@
+"""Many at once: tasks, races, pages, and a script's own coroutines beside them."""
+
+import time
+
+import pytest
+
+from kosmolua.errors import LimitError, ScriptError
+
+
+def test_predictions_run_side_by_side(flow):
+    """Sixteen at once take little more than one takes."""
+    flow.serve(speed=1)
+    began = time.monotonic()
+    results = flow("""
+      local numbers = {}
+      for i = 1, 16 do numbers[i] = i end
+      local function one(i) return (run("replicate/hello-world", { text = tostring(i) })) end
+      return parallel(numbers, one, { limit = 16 })
+    """)
+
+    assert [f"hello {number}" for number in range(1, 17)] == results
+    assert time.monotonic() - began < 4 * 0.5
+
+
+def test_the_first_error_cancels_the_rest(flow):
+    """What has not begun is not begun; with `collect` all is told instead."""
+    result = flow("""
+      local function one(i)
+        if i == 2 then error("two", 0) end
+        return (run("replicate/hello-world", { text = tostring(i) }))
+      end
+      local ok, why = pcall(parallel, { 1, 2, 3, 4, 5, 6 }, one, { limit = 2 })
+      local all = parallel({ 1, 2, 3 }, one, { on_error = "collect" })
+      return { ok, why, all[1].value, all[2].ok, all[2].error, all[3].value }
+    """)
+
+    assert [False, "two", "hello 1", False, "two", "hello 3"] == result
+    assert flow.server.count("POST", "/predictions") <= 3 + 2
+
+
+def test_race_takes_the_first(flow):
+    """The first that succeeds wins, and the others' tasks end."""
+    winner = flow("""
+      return (race {
+        function() sleep(30) return "slow" end,
+        function() return (run("replicate/hello-world", { text = "fast" })) end,
+        function() error("no") end,
+      })
+    """)
+
+    assert "hello fast" == winner
+
+
+@pytest.mark.parametrize(
+    ("name", "source", "expected"),
+    [
+        ("pcall", "local ok, v = pcall(name) return v", "emulator"),
+        ("coroutine", "return coroutine.wrap(function() return name() end)()", "emulator"),
+        (
+            "iterator",
+            "for v in coroutine.wrap(function() coroutine.yield(name()) end) do return v end",
+            "emulator",
+        ),
+        ("sort", "local t = { 2, 1, 3 } table.sort(t, function(a, b) name() return a < b end) return t[1]", 1),
+        ("gsub", 'return (("a-b"):gsub("%w", function(c) name() return c:upper() end))', "A-B"),
+        ("metamethod", "return (setmetatable({}, { __index = function() return name() end })).x", "emulator"),
+        ("nested tasks", "return spawn(function() return spawn(name):await() end):await()", "emulator"),
+    ],
+)
+@pytest.mark.parametrize("isolation", ["standard", "none"])
+def test_calls_work_wherever_a_script_makes_them(flow, name, source, expected, isolation):
+    """In protected calls, coroutines, iterators, callbacks of C, metamethods: from the main chunk and from tasks."""
+    head = "local function name() return replicate.get_account().username end "
+    result = flow(
+        f"{head} local function one() {source} end return {{ one(), parallel({{ 1, 2, 3 }}, one)[3] }}",
+        isolation=isolation,
+    )
+
+    assert [expected, expected] == result
+
+
+def test_every_item_of_every_page(flow):
+    """each goes over all pages as they are needed, and no further than its limit."""
+    flow("""
+      parallel((function() local t = {} for i = 1, 120 do t[i] = i end return t end)(), function(i)
+        return replicate.create("replicate/hello-world", { text = tostring(i) })
+      end, { limit = 32 })
+    """)
+    flow.server.requests.clear()
+    all_of_them, some, pages = flow("""
+      local ids, some = {}, 0
+      for prediction in each("list_predictions") do ids[prediction.id] = true end
+      local count = 0
+      for _ in pairs(ids) do count = count + 1 end
+      for _ in each("list_predictions", nil, { limit = 7 }) do some = some + 1 end
+      return count, some, #ids
+    """)
+
+    assert (120, 7, 0) == (all_of_them, some, pages)
+    assert 3 == flow.server.count("GET", "/predictions")
+
+
+def test_links_that_lead_nowhere(flow):
+    """The word "null" is no link; one to another host is refused."""
+    source = 'local n = 0 for _ in each("list_models") do n = n + 1 end return n'
+    assert flow.serve("next-null:list_models")(source) >= 7
+    flow.close()
+    with pytest.raises(ScriptError, match=r"lies on another host, 'api.replicate.invalid'"):
+        flow.serve("http-next:list_models")(source)
+
+
+def test_a_chain_on_an_account_with_little_credit(flow):
+    """So many creates a minute and no more: a chain of six is slow, and whole."""
+    flow.serve("throttle:create_model_prediction:per_minute=90:burst=1", speed=1)
+    done = flow("""
+      local done = {}
+      for i = 1, 6 do
+        done[i] = run("meta/meta-llama-3-8b-instruct", { prompt = "x", max_tokens = 1 })
+      end
+      return #done
+    """)
+
+    assert 6 == done
+    assert 6 == sum(status == 201 for method, _, status in flow.server.requests if method == "POST")
+    assert 1 <= sum(status == 429 for _, _, status in flow.server.requests) <= 5
+
+
+def test_too_many_requests_at_once(flow):
+    """A script that asks without end and never listens is ended with a word."""
+    with pytest.raises((ScriptError, LimitError), match=r"requests|asks"):
+        flow("""
+          for i = 1, 20000 do spawn(function() sleep(100) end) end
+          sleep(0.1)
+        """)
+
+
+def test_waiting_takes_no_thread(flow):
+    """A thousand sleeping tasks are a thousand entries of a list."""
+    import threading
+
+    most = flow("""
+      local n = 0
+      for i = 1, 1000 do spawn(function() sleep(0.5) n = n + 1 end) end
+      sleep(1)
+      return n
+    """)
+
+    assert 1000 == most
+    assert threading.active_count() < 30

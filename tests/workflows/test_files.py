@@ -1,0 +1,201 @@
+"""Files: into inputs, and out of predictions onto disk, whole or not at all."""
+
+import base64
+import hashlib
+import socket
+import threading
+
+import pytest
+
+from kosmolua.errors import ScriptError
+from kosmolua.gate.uploads import MAX_INLINE
+
+UPSCALE = "nightmareai/real-esrgan"
+
+
+def paint(flow):
+    """A picture of the emulator's on this machine, as a script would save it."""
+    flow("""
+      local images = run("black-forest-labs/flux-schnell", { prompt = "dusk", seed = 1, width = 32, height = 32 })
+      download(images[1], "in.png")
+    """)
+    flow.server.requests.clear()
+    return (flow.directory / "in.png").read_bytes()
+
+
+def test_a_small_file_travels_in_the_request(flow):
+    """As a data URL, with its MIME type; nothing is uploaded."""
+    content = paint(flow)
+    given = flow(f'local _, p = run("{UPSCALE}", {{ image = file("in.png"), scale = 2 }}) return p.input.image')
+
+    assert f"data:image/png;base64,{base64.b64encode(content).decode()}" == given
+    assert 0 == flow.server.count("POST", "/files")
+
+
+def test_a_large_file_is_uploaded_once(flow):
+    """Above 256 kB it is uploaded, once per content, however many predictions take it, under whatever name."""
+    content = paint(flow) + b"\0" * MAX_INLINE
+    (flow.directory / "a.png").write_bytes(content)
+    (flow.directory / "b.png").write_bytes(content)
+    inputs = flow(f"""
+      return parallel({{ "a.png", "b.png", "a.png" }}, function(name)
+        local _, p = run("{UPSCALE}", {{ image = file(name), scale = 2 }})
+        return p.input.image
+      end)
+    """)
+
+    assert 1 == len({*inputs})
+    assert inputs[0].startswith(flow.url)
+    assert 1 == flow.server.count("POST", "/files")
+    assert ["create_file"] == [entry.function for entry in flow.log if "file" in entry.function]
+
+
+def test_a_file_goes_with_any_function(flow):
+    """Also where a script calls the function itself, and anywhere in its input."""
+    (flow.directory / "a.txt").write_text("hello")
+    sent = flow("""
+      return replicate.create_prediction {
+        version = "replicate/hello-world:5c7d5dc6dd8bf75c1acaa8565735e7986bc5b66206b55cca93cb72c9bf15ccaa",
+        input = { text = "x", more = { list = { file("a.txt") } } },
+      }.input
+    """)
+
+    assert {"list": ["data:text/plain;base64,aGVsbG8="]} == sent["more"]
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        ('file("/etc/passwd")', "is in no directory that the script may read from"),
+        ('file("../x")', "is in no directory that the script may read from"),
+        ('file("missing.png")', "No such file"),
+    ],
+)
+def test_files_that_are_not_open_to_the_script(flow, call, words):
+    """No path leads out of the directories; nothing is sent."""
+    with pytest.raises(ScriptError, match=words):
+        flow(f'run("{UPSCALE}", {{ image = {call} }})')
+
+    assert 0 == flow.server.count("POST", "predictions")
+
+
+def test_a_string_is_no_path(flow):
+    """What looks like a path, and is not given as a file, stays text."""
+    (flow.directory / "a.txt").write_text("secret")
+
+    assert "hello a.txt" == flow('return (run("replicate/hello-world", { text = "a.txt" }))')
+
+
+def test_a_file_of_this_machine_is_not_returned(flow):
+    """It has no form outside the script."""
+    with pytest.raises(ScriptError, match=r"no JSON form - at `result\[1\].x`"):
+        flow('return { x = file("a.txt") }')
+
+
+def test_a_list_is_saved_under_names(flow):
+    """Into a directory, each under its number and name."""
+    (flow.directory / "out").mkdir()
+    saved = flow("""
+      local images = run("black-forest-labs/flux-schnell", { prompt = "x", num_outputs = 3, width = 16, height = 16 })
+      return download(images, "out/")
+    """)
+
+    names = ["out/1-out-0.png", "out/2-out-1.png", "out/3-out-2.png"]
+    assert names == [one["path"] for one in saved]
+    contents = [(flow.directory / name).read_bytes() for name in names]
+    assert [hashlib.sha256(content).hexdigest() for content in contents] == [one["sha256"] for one in saved]
+
+
+def test_a_data_url_is_saved_without_the_network(flow):
+    """Its content is in it."""
+    saved = flow('return download("data:text/plain;base64,aGVsbG8=", "hello.txt")')
+
+    assert ("text/plain", 5) == (saved["content_type"], saved["size"])
+    assert b"hello" == (flow.directory / "hello.txt").read_bytes()
+    assert [] == flow.server.requests
+
+
+@pytest.mark.parametrize("url", ["https://evil.example/x", "http://replicate.delivery/x", "file:///etc/passwd", "x"])
+def test_nothing_is_fetched_from_elsewhere(flow, url):
+    """Where a script may fetch from is Replicate alone: any other address could be told things."""
+    with pytest.raises(ScriptError, match=r"no address of Replicate's|expected a URL"):
+        flow(f'download("{url}", "x")')
+
+    assert [] == [path.name for path in flow.directory.glob("*x")]
+
+
+class Server:
+    """Sends a file as told: ``plan`` lists for each connection how many bytes it sends before it hangs up."""
+
+    def __init__(self, content, plan, *, ranges=True, headers=""):
+        self._content, self._plan, self._ranges, self._more = content, list(plan), ranges, headers
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.asked = []
+        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}/v1"
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def close(self):
+        self._listener.close()
+
+    def _serve(self):
+        for most in self._plan:
+            try:
+                connection, _ = self._listener.accept()
+            except OSError:
+                return
+            with connection:
+                self._answer(connection, most)
+
+    def _answer(self, connection, most):
+        head = b""
+        while b"\r\n\r\n" not in head:
+            head += connection.recv(65536)
+        wanted = next((line[13:-1] for line in head.decode().split("\r\n") if line.startswith("Range: bytes=")), "")
+        self.asked.append(wanted)
+        start = int(wanted) if wanted and self._ranges else 0
+        rest, size = self._content[start:], len(self._content)
+        status = f"206 Part\r\nContent-Range: bytes {start}-{size - 1}/{size}" if start else "200 OK"
+        connection.sendall(
+            f'HTTP/1.1 {status}\r\nContent-Length: {len(rest)}\r\nETag: "a"\r\n{self._more}\r\n'.encode() + rest[:most]
+        )
+
+
+CONTENT = bytes(range(256)) * 40
+
+
+@pytest.mark.parametrize("ranges", [True, False])
+def test_a_download_that_breaks_is_gone_on_with(flow, ranges):
+    """Cut again and again it comes whole in the end: from where it was, or anew where the server gives no parts."""
+    server = Server(CONTENT, [3000, 0, 2000, 100_000] if ranges else [3000, 100_000], ranges=ranges)
+    flow.serve()
+    flow.url = server.url
+    saved = flow(f'return download("{server.url}/x", "whole.bin")')
+    server.close()
+
+    assert CONTENT == (flow.directory / "whole.bin").read_bytes()
+    assert hashlib.sha256(CONTENT).hexdigest() == saved["sha256"]
+    assert (["", "3000", "3000", "5000"] if ranges else ["", "3000"]) == server.asked
+
+
+def test_a_download_that_goes_on_breaking(flow):
+    """It is given up, told, and nothing is left of it."""
+    server = Server(CONTENT, [10] + [0] * 40)
+    flow.serve()
+    flow.url = server.url
+    with pytest.raises(ScriptError, match="in the middle of its answer"):
+        flow(f'download("{server.url}/x", "part.bin")')
+    server.close()
+
+    assert [] == [path.name for path in flow.directory.iterdir() if "part" in path.name]
+
+
+def test_a_checksum_that_does_not_fit(flow):
+    """What the server itself says of the content is held against it."""
+    server = Server(CONTENT, [100_000] * 3, headers="x-goog-hash: crc32c=AAAA,md5=1B2M2Y8AsgTpgAmY7PhCfg==\r\n")
+    flow.serve()
+    flow.url = server.url
+    with pytest.raises(ScriptError, match=r"its md5 is [0-9a-f]{32}, expected d41d8cd98f00b204e9800998ecf8427e"):
+        flow(f'download("{server.url}/x", "wrong.bin")')
+    server.close()
+
+    assert not (flow.directory / "wrong.bin").exists()

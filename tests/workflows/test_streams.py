@@ -1,0 +1,216 @@
+"""stream: every character once, whatever happens to the connection."""
+
+import socket
+import threading
+import time
+
+import pytest
+
+from kosmolua.errors import ScriptError
+
+WRITE = '"meta/meta-llama-3-8b-instruct", { prompt = "the sea", max_tokens = 40, seed = 1 }'
+
+
+@pytest.fixture
+def whole(flow):
+    """What the model writes, told by run."""
+    return lambda: flow(f"return (run({WRITE}))")
+
+
+def test_events_come_in_order(flow, whole):
+    """Logs, output piece by piece, and the end; as text an event is its output."""
+    names, text = flow(f"""
+      local names, parts = {{}}, {{}}
+      for event in stream({WRITE}) do
+        names[#names + 1] = event.event
+        parts[#parts + 1] = tostring(event)
+      end
+      return names, table.concat(parts)
+    """)
+
+    assert ("logs", "done") == (names[0], names[-1])
+    assert names.count("output") > 20
+    assert whole() == text
+
+
+def test_all_of_it_as_text(flow, whole):
+    """`:text()` waits for the end and joins the output."""
+    assert whole() == flow(f"return stream({WRITE}):text()")
+
+
+def test_a_broken_stream_is_gone_on_with(flow, whole):
+    """A connection that ends half-way is made again behind the last event: nothing is lost, nothing twice."""
+    flow.serve("stream-cut:times=2")
+    text = flow(f"return stream({WRITE}):text()")
+
+    assert whole() == text
+    assert 3 == sum("/stream/" in path for _, path, _ in flow.server.requests)
+
+
+def test_the_servers_own_end_of_a_stream(flow):
+    """After 30 seconds the server ends a connection, done or not; the loop does not notice."""
+    flow.serve(speed=60)
+    long = '"meta/meta-llama-3-8b-instruct", { prompt = "x", max_tokens = 4096, min_tokens = 4000, seed = 1 }'
+    text, again = flow(f"return stream({long}):text(), (run({long}))")
+
+    assert again == text
+    assert 2 <= sum("/stream/" in path for _, path, _ in flow.server.requests)
+
+
+def test_a_stream_that_is_gone(flow, whole):
+    """Where the stream cannot be had any more, the prediction itself tells the rest."""
+    flow.serve("500:stream:times=*")
+    with pytest.raises(ScriptError, match="500"):
+        flow(f"return stream({WRITE}):text()")
+    flow.close()
+    text = flow.serve()(f"""
+      local prediction = replicate.create({WRITE})
+      prediction.urls.stream = prediction.urls.stream .. "-no-more"
+      return stream(prediction):text()
+    """)
+
+    assert whole() == text
+
+
+def test_a_model_that_does_not_stream(flow):
+    """It gives its output in one event, when it is done."""
+    events = flow("""
+      local events = {}
+      for event in stream("replicate/hello-world", { text = "Ada" }) do
+        events[#events + 1] = { event.event, event.data }
+      end
+      return events
+    """)
+
+    assert [["output", "hello Ada"], ["done", "{}"]] == events
+
+
+def test_a_failure_is_raised(flow):
+    """The error of the model ends the loop, with the prediction."""
+    with pytest.raises(ScriptError, match="ended as failed: out of ink") as caught:
+        flow('for event in stream("kosmolua/always-fails", { message = "out of ink" }) do end')
+
+    assert "prediction_failed" == caught.value.code
+
+
+def test_leaving_the_loop_closes_the_connection(flow, whole):
+    """Nobody asks for more, and the connection ends; asked again later it goes on where it was."""
+    open_now = _watched(flow)
+    result = flow(f"""
+      local s, parts = stream({WRITE}), {{}}
+      for event in s do
+        if event.event == "output" then parts[#parts + 1] = event.data end
+        if #parts == 3 then break end
+      end
+      sleep(3.5)
+      local between = integrations.replicate.get_account().username
+      return {{ table.concat(parts) .. s:text(), between }}
+    """)
+
+    assert whole() == result[0]
+    assert 2 == sum("/stream/" in path for _, path, _ in flow.server.requests)
+    assert 0 == open_now()
+
+
+def test_close_leaves_it_at_once(flow):
+    """`:close()` ends the connection and the loop, not the prediction."""
+    result = flow(f"""
+      local s = stream({WRITE})
+      for event in s do
+        if event.event == "output" then s:close() end
+      end
+      return {{ s() == nil, wait(s.prediction).status }}
+    """)
+
+    assert [True, "succeeded"] == result
+
+
+def test_a_stream_left_open_does_not_hold_up_the_end(flow):
+    """A script that is done is done, though a stream would say more."""
+    began = time.monotonic()
+    flow.serve(speed=1)
+    flow("""
+      local s = stream("meta/meta-llama-3-8b-instruct", { prompt = "x", max_tokens = 4000, min_tokens = 4000 })
+      race { function() s() for event in s do end end, function() sleep(0.3) end }
+    """)
+
+    assert time.monotonic() - began < 10
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_bytes_are_decoded_as_they_are(flow, end):
+    """Text with ends of lines of its own, cut between the bytes of a letter, comes as it was sent."""
+    text = "a\u2028b\x85c\x0bd é 猫 end"
+    frames = f":hi{end}{end}event: output{end}id: 1:0{end}data: {text}{end}{end}event: strange{end}data: x{end}{end}"
+    frames += f"event: done{end}id: 1:1{end}data: {{}}{end}{end}"
+    with _bytewise(frames.encode()) as url:
+        flow.serve()
+        flow.url = url
+        got = flow("return stream { id = 'p', status = 'processing', urls = { stream = args[1] } }:text()",
+                   args=[url.removesuffix("/v1") + "/stream/p"])  # fmt: skip
+
+    assert text == got
+
+
+def test_no_stream_of_a_foreign_host(flow):
+    """A stream's address that is not Replicate's is not asked, whoever says so."""
+    with pytest.raises(ScriptError, match="no address of Replicate's"):
+        flow("stream { id = 'p', status = 'processing', urls = { stream = 'https://evil.example/s?token' } }:text()")
+
+    assert [] == flow.server.requests
+
+
+def _watched(flow):
+    """How many event streams the server is sending just now."""
+    sending = []
+
+    def wrap(application):
+        def watched(environ, start_response):
+            parts = application(environ, start_response)
+            if "/stream/" not in environ["PATH_INFO"]:
+                return parts
+            return _Watched(parts, sending)
+
+        watched.close = application.close
+        return watched
+
+    flow.serve(speed=1, wrap=wrap)
+    return lambda: len(sending)
+
+
+class _Watched:
+    def __init__(self, parts, sending):
+        self._parts, self._sending = parts, sending
+        sending.append(self)
+
+    def __iter__(self):
+        return iter(self._parts)
+
+    def close(self):
+        self._sending.remove(self)
+        if hasattr(self._parts, "close"):
+            self._parts.close()
+
+
+class _bytewise:  # noqa: N801 - used as a function
+    """A server that answers any request with a stream, one byte at a time."""
+
+    def __init__(self, body):
+        self._body = body
+        self._listener = socket.create_server(("127.0.0.1", 0))
+
+    def __enter__(self):
+        threading.Thread(target=self._serve, daemon=True).start()
+        return f"http://127.0.0.1:{self._listener.getsockname()[1]}/v1"
+
+    def __exit__(self, *_):
+        self._listener.close()
+
+    def _serve(self):
+        connection, _ = self._listener.accept()
+        with connection:
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            connection.recv(65536)
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n")
+            for byte in self._body:
+                connection.sendall(bytes([byte]))
