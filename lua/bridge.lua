@@ -99,6 +99,14 @@ local function receive(alone)
   return answer[2], answer
 end
 
+-- The same where answers may come to what was interrupted, and nobody waits for any more.
+local function receive_awaited()
+  while true do
+    local id, answer = receive()
+    if task.awaits(id) then return id, answer end
+  end
+end
+
 -- Sends a request frame, its head and tail encoded already, and waits for the answer.
 local function ask(head, tail)
   local answer = task.ask(function(id, alone, number, request)
@@ -434,11 +442,18 @@ end
 
 --- Runs one script: takes the first frame from the port, which is a map of `source`, `name`, `args`, `provider`,
 --- `functions` (a list of lists of names), `accounts`, and where this process is shared `cpu` and `memory`.
+--- Where it is `interactive` there is no source, and inputs follow.
 function M.serve(the_port)
   port = the_port
   local start = msgpack.decode(port.wait())
   journalled = start.journal ~= nil
   host.seed = journalled and start.journal.seed or nil
+  if start.interactive then
+    local parts = { chunk_names = chunk_names, load_text = load_text, receive = receive_awaited, raise = raise }
+    parts.describe, parts.syntax_error, parts.error_text = describe, syntax_error, error_text
+    parts.done, parts.fail = done, fail
+    return use("interactive").serve(parts, environment(start), port)
+  end
   guard.limit(start.cpu, start.memory)
   local ok, failure = pcall(run, start)
   guard.stop()

@@ -20,7 +20,8 @@ local receive -- gives the next answer: id, answer; is told whether the request 
 local current -- the task that runs; nil in the main chunk
 local living -- how many tasks have not ended
 local unseen -- tasks that failed, whose failure nobody has asked for
-local last_id, outstanding, was_alone
+local last_id, outstanding = 0, 0 -- an id is not used twice, whatever became of a script
+local was_alone
 local main, spawned -- what counts for the main chunk as for a task; how many tasks there have been
 local waiting -- id -> what to do with its answer
 local ready, first, last -- tasks to be resumed, in their order
@@ -28,10 +29,13 @@ local ready, first, last -- tasks to be resumed, in their order
 --- Connects to the host and begins anew: `source(alone)` blocks until there is an answer, and returns the request's id
 --- and the answer.
 function M.connect(source)
-  receive, current, living, unseen, last_id, outstanding = source, nil, 0, {}, 0, 0
+  receive, current, living, unseen, outstanding = source, nil, 0, {}, 0
   main, spawned = { number = 0, asked = 0 }, 0
   waiting, ready, first, last = {}, {}, 1, 0
 end
+
+--- Whether the answer to that request is still waited for.
+function M.awaits(id) return waiting[id] ~= nil end
 
 -- Turns --------------------------------------------------------------------------------------------------------
 

@@ -17,6 +17,7 @@ MAY_IMPORT = {
     "__main__": {"cli"},
     "replicate": {"errors", "_version", "rewrite"},
     "paths": set(),
+    "topics": {"errors"},
     "rewrite": {"errors"},
     "config": {"errors", "paths", "replicate", "trust"},
     "trust": {"errors", "paths", "rewrite"},
@@ -26,6 +27,7 @@ MAY_IMPORT = {
     "runtime": {"errors"},
     "emulator": {"errors", "_version", "replicate"},
     "host": {"errors", "config", "configure", "credentials", "replicate", "gate", "runtime", "emulator"},
+    "mcp": {"errors", "_version", "topics", "rewrite", "replicate", "gate", "runtime", "host"},
     "cli": {
         "errors",
         "_version",
@@ -39,7 +41,12 @@ MAY_IMPORT = {
         "runtime",
         "emulator",
         "host",
+        "topics",
+        "mcp",
+        "repl",
     },
+    # A front end as the command line is one; what that shows of a function, the prompt shows too.
+    "repl": {"errors", "paths", "config", "replicate", "gate", "runtime", "emulator", "cli", "topics"},
 }
 # library -> the only modules that may import it
 ONLY_IN = {
@@ -47,7 +54,12 @@ ONLY_IN = {
     "httpx": {"replicate/client.py", "replicate/retry.py", "replicate/transfer.py", "replicate/transport.py"},
     "http.client": {"replicate/transport.py", "emulator/webhooks.py"},
     "keyring": {"credentials.py"},
-    "tomlkit": {"configure.py"},
+    "tomlkit": {"configure.py", "mcp/install.py"},
+    "mcp": {"mcp/server.py"},
+    "mcp_types": {"mcp/server.py"},
+    "pydantic": {"mcp/server.py"},
+    "anyio": {"mcp/server.py"},
+    "prompt_toolkit": {"repl/line.py", "repl/shell.py"},
     "werkzeug": {path.relative_to(PACKAGE).as_posix() for path in (PACKAGE / "emulator").rglob("*.py")},
 }
 
@@ -102,6 +114,8 @@ def test_the_emulator_shares_no_code_with_the_client():
         ("import kosmolua.cli.webhooks", {"httpx", "lupa", "ssl", "subprocess", "keyring", "tomlkit"}),
         ("import kosmolua.cli.model", {"httpx", "lupa", "ssl", "subprocess", "keyring", "tomlkit"}),
         ("import kosmolua.emulator", {"werkzeug", "msgspec"}),
+        ("import kosmolua.cli.repl, kosmolua.runtime.begun", {"msgspec", "prompt_toolkit"}),
+        ("import kosmolua.repl.line", {"msgspec", "httpx", "kosmolua.config", "kosmolua.replicate.catalogue"}),
     ],
 )
 def test_what_costs_time_is_imported_late(statement, absent):

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 # command -> (module, what it is for)
 COMMANDS = {
     "integrations:lua": ("lua", "run a Lua script against Replicate (short: lua)"),
+    "repl": ("repl", "a prompt for Lua, with completion, help, real predictions and the permission gate"),
     "integrations:call": ("call", "call one function: integrations:call replicate.get_account --json"),
     "integrations:replicate": ("call", "the same without the prefix; alone it lists the functions"),
     "integrations:configure": ("configure", "store a token, set permissions, manage accounts"),
@@ -29,11 +30,15 @@ COMMANDS = {
     "integrations:docs": ("reference", "read about a function, the provider, or a topic"),
     "integrations:schema": ("reference", "print the JSON Schema of a function's arguments"),
     "integrations:examples": ("reference", "show a worked example of a function for each door"),
+    "integrations:types": ("types", "write what an editor needs to complete and check scripts"),
     "integrations:fields": ("reference", "list what a provider needs to be configured"),
     "runs": ("runs", "list, show, resume, export and prune runs that keep a journal"),
     "model": ("model", "show what a model takes and gives: model owner/name"),
     "webhooks:verify": ("webhooks", "check that a webhook was signed by Replicate"),
     "audit": ("audit", "show the calls that were made, by whom, and what was decided"),
+    "mcp:serve": ("mcp", "serve an agent's client: each function as a tool, or Lua as one (--code)"),
+    "mcp:install": ("mcp", "enter the server into a client: claude-code, cursor, vscode or codex"),
+    "mcp:export": ("mcp", "print what mcp:install would enter"),
     "completion": ("completion", "print a completion script: completion bash, zsh or fish"),
     "emulator:serve": ("emulator", "serve Replicate offline on loopback, for any client"),
 }

@@ -10,11 +10,11 @@ from kosmolua.cli.output import safe
 from kosmolua.host.host import Host
 
 if TYPE_CHECKING:
-    from kosmolua.gate.prompt import Answer, Question
+    from kosmolua.gate.prompt import Answer, Prompter, Question
 
 
-def host_of(options: Options, **more: Any) -> Host:
-    """What it has to tell is told on standard error; a person is asked where there is a terminal."""
+def host_of(options: Options, prompter: Prompter | None = None, **more: Any) -> Host:
+    """What it has to tell is told on standard error; a person is asked on a terminal, or by the prompter."""
     return Host(
         account=options.account,
         read=options.read,
@@ -24,7 +24,7 @@ def host_of(options: Options, **more: Any) -> Host:
         emulate=options.emulate,
         faults=options.fault,
         insecure_http=options.insecure_http,
-        prompter=_Streams(),
+        prompter=prompter or _Streams(),
         on_retry=lambda reason, seconds: warn(f"{reason}; again in {seconds:.1f} s"),
         on_notice=warn,
         **more,

@@ -19,14 +19,13 @@ from kosmolua.runtime.limits import Limits
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Sequence
 
     from kosmolua.cli.output import ScriptOutput
-    from kosmolua.gate.budget import Caps
     from kosmolua.gate.cassette import Cassette
     from kosmolua.gate.journal import Head, Journal
     from kosmolua.host.script import Result
 
-_DEFAULTS = Limits()
 _SETTLING = "look that long for a call that was cut off before it is sent again; default: 30"
 
 
@@ -45,7 +44,11 @@ def run(command: str, argv: list[str]) -> int:
     options = options_.shared(parsed)
     child = None
     try:
-        limits = Limits(parsed.cpu_limit, parsed.memory_limit, parsed.output_limit, parsed.time_limit)
+        limits = options_.limits(parsed)
+        if parsed.repl and sys.stdin.isatty() and sys.stdout.isatty():
+            from kosmolua.cli.repl import start
+
+            return start(parsed, options, script_args)
         name, text = _source(parsed)
         if parsed.explain:
             from kosmolua.cli.explain import explain
@@ -77,7 +80,7 @@ def _run(parsed: argparse.Namespace, options: Options, limits: Limits, child: Ch
             limits=limits,
             isolation=parsed.isolation,
             prepare=False,
-            caps=_caps(parsed),
+            caps=options_.caps(parsed),
             allow_read=parsed.allow_read,
             allow_write=parsed.allow_write,
             cancel_on_exit=parsed.cancel_on_exit,
@@ -100,7 +103,7 @@ def _run(parsed: argparse.Namespace, options: Options, limits: Limits, child: Ch
                 raise
             result = run.outcome
     if result.error or parsed.cancel_on_exit:
-        _tell_running(result, cancel=parsed.cancel_on_exit)
+        tell_running(() if parsed.cancel_on_exit else result.running, result.not_canceled, result.unanswered)
     return _tell(options, result, script, shown)
 
 
@@ -145,26 +148,16 @@ def _kept(parsed: argparse.Namespace, options: Options, head: Head, stack: ExitS
     return runs.begin(os.environ, parsed.journal, head, warn, cut=parsed.from_here, lookup=lookup)
 
 
-def _caps(parsed: argparse.Namespace) -> Caps | None:
-    given = {name: value for name, value in vars(parsed).items() if name.startswith("max_") and value is not None}
-    if not given:
-        return None
-    from kosmolua.gate.budget import Caps
-
-    return Caps(**{name.removeprefix("max_"): value for name, value in given.items()})
-
-
-def _tell_running(result: Result, *, cancel: bool) -> None:
-    """What the run has started and not seen end, and what could not be canceled."""
+def tell_running(running: Sequence[tuple[str, str, str]], not_canceled: Sequence[tuple[str, str]], lost: int) -> None:
+    """What was started and not seen to end, what could not be canceled, and how many creations were not answered."""
     from kosmolua.cli.output import safe
 
-    for kind, identifier, account in result.running if not cancel else ():
+    for kind, identifier, account in running:
         how = f"kosmo integrations:call replicate.cancel_{kind} --{kind}_id {identifier}"
         where = "" if account == "default" else f" --account {account}"
         print(safe(f"kosmo: {kind} {identifier} may still run; cancel it: {how}{where}"), file=sys.stderr)
-    for identifier, why in result.not_canceled:
+    for identifier, why in not_canceled:
         print(safe(f"kosmo: could not cancel {identifier}: {why}"), file=sys.stderr)
-    lost = result.unanswered
     if lost:
         what = "a prediction or training" if lost == 1 else f"{lost} predictions or trainings"
         how = "kosmo integrations:call replicate.list_predictions"
@@ -188,19 +181,19 @@ def _parser(command: str) -> options_.Parser:
     made.add_argument("file", nargs="?", metavar="FILE", help="the script; - or none: standard input")
     made.add_argument("--eval", "-e", metavar="CODE", help="run this text instead of a file")
     options_.add_shared(made)
+    made.add_argument("--repl", action="store_true", help="a prompt, after FILE or CODE; in a pipe it is a script")
+    made.add_argument("--keys", choices=("emacs", "vi"), default="emacs", help="of the prompt's line (default: emacs)")
     made.add_argument(
         "--isolation",
         choices=("standard", "strict", "none"),
         default="standard",
         help="strict: no compiler, and every layer of confinement or no run; none: in this process",
     )
-    size, seconds = options_.size, options_.seconds
-    made.add_argument("--memory-limit", type=size, metavar="BYTES", default=_DEFAULTS.memory, help="default: 128M")
-    made.add_argument("--cpu-limit", type=seconds, metavar="SECONDS", default=_DEFAULTS.cpu, help="default: 30")
-    made.add_argument("--output-limit", type=size, metavar="BYTES", default=_DEFAULTS.output, help="default: 10M")
-    made.add_argument("--time-limit", type=seconds, metavar="SECONDS", help="wall clock; default: none")
-    _add_gate(made)
+    options_.add_limits(made)
+    options_.add_gate(made)
     _add_journal(made)
+    made.add_argument("--cancel-on-exit", action="store_true", help="cancel what it has started and still runs")
+    made.add_argument("--explain", action="store_true", help="say what it needs and may do, and do not run it")
     made.add_argument("args", nargs="*", metavar="-- ARGS", help="arguments for the script, in `args` and `...`")
     return made
 
@@ -214,21 +207,6 @@ def _add_journal(made: options_.Parser) -> None:
     made.add_argument("--send-again", action="store_true", help="where that is not clear, it was not done: do it now")
     made.add_argument("--record", metavar="FILE", help="write a cassette of the run: its calls, without secrets")
     made.add_argument("--replay", metavar="FILE", help="run offline, answered from a cassette and from nothing else")
-
-
-def _add_gate(made: options_.Parser) -> None:
-    """What the script may do at most."""
-    count, amount = options_.count, options_.amount
-    directory: dict[str, Any] = {"action": "append", "default": [], "metavar": "DIR"}
-    made.add_argument("--allow-read", **directory, help="let it read files in there; repeatable; default: none")
-    made.add_argument("--allow-write", **directory, help="let it write files in there; repeatable; default: none")
-    made.add_argument("--max-calls", type=count, metavar="N", help="end it before it calls more often")
-    made.add_argument("--max-writes", type=count, metavar="N", help="the same, of calls that change something")
-    made.add_argument("--max-predictions", type=count, metavar="N", help="the same, of predictions and trainings")
-    made.add_argument("--max-seconds-of-compute", type=amount, metavar="N", help="as the API counts them")
-    made.add_argument("--max-cost", type=amount, metavar="N", help="by the price table in config.toml")
-    made.add_argument("--cancel-on-exit", action="store_true", help="cancel what it has started and still runs")
-    made.add_argument("--explain", action="store_true", help="say what it needs and may do, and do not run it")
 
 
 # The script -------------------------------------------------------------------------------------------------------

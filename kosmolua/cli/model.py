@@ -13,8 +13,10 @@ from kosmolua.cli.text import heading, table, wrapped
 from kosmolua.config import DEFAULT_ACCOUNT
 from kosmolua.errors import UsageError
 from kosmolua.replicate.catalogue import PROVIDER
-from kosmolua.replicate.inputs import Input, bounds, output_words
+from kosmolua.replicate.inputs import Input, bounds
+from kosmolua.replicate.outputs import output_words
 from kosmolua.replicate.reference import literal, quoted
+from kosmolua.replicate.shape import mapping
 from kosmolua.replicate.versions import Reference, Version, parse
 
 if TYPE_CHECKING:
@@ -29,7 +31,7 @@ def run(command: str, argv: list[str]) -> int:
     options, reference = options_.shared(parsed), _of_model(parsed.model)
     with host_of(options, isolation="none") as host:
         arguments = {"model_owner": reference.owner, "model_name": reference.name}
-        model = host.call("get_model", arguments)
+        model = mapping(host.call("get_model", arguments))
         if options.dry_run:
             output.show_json(model)
             return 0
@@ -62,23 +64,28 @@ def _of_model(text: str) -> Reference:
     return reference
 
 
-def _described(reference: Reference, model: Any, found: Version | None, options: Options) -> dict[str, Any]:
+def _described(
+    reference: Reference, model: Mapping[str, Any], found: Version | None, options: Options
+) -> dict[str, Any]:
     version = found or Version("", None)
-    fields = version.inputs.fields
-    latest = model.get("latest_version") or {}
+    count = model.get("run_count")
     return {
         "model": f"{reference.owner}/{reference.name}",
-        "description": model.get("description"),
-        "visibility": model.get("visibility"),
-        "official": bool(model.get("is_official")),
-        "run_count": model.get("run_count"),
-        "url": model.get("url"),
-        "latest_version": latest.get("id"),
+        "description": _text(model.get("description")),
+        "visibility": _text(model.get("visibility")),
+        "official": model.get("is_official") is True,
+        "run_count": count if isinstance(count, int) else None,
+        "url": _text(model.get("url")),
+        "latest_version": _text(mapping(model.get("latest_version")).get("id")),
         "version": version.id or None,
-        "inputs": [{**field.to_dict(), "takes": _takes(field)} for field in fields],
+        "inputs": [{**field.to_dict(), "takes": _takes(field)} for field in version.inputs.fields],
         "output": {"type": output_words(version.schema), **version.output},
         "example": _example(reference, model, version, options) if found else None,
     }
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) else None
 
 
 def _takes(field: Input) -> str:
@@ -108,9 +115,8 @@ def _shown(data: Mapping[str, Any]) -> str:
 
 
 def _facts(data: Mapping[str, Any]) -> list[str]:
-    count = data["run_count"]
-    facts = [data["visibility"] or "", "official" if data["official"] else "not official"]
-    return [*filter(None, facts), f"run {count:,} times"] if isinstance(count, int) else [*filter(None, facts)]
+    count = "" if data["run_count"] is None else f"run {data['run_count']:,} times"
+    return [*filter(None, [data["visibility"], "official" if data["official"] else "not official", count])]
 
 
 def _versions(data: Mapping[str, Any]) -> str:
@@ -150,7 +156,7 @@ def _clean(value: Any) -> Any:
 
 def _example(reference: Reference, model: Mapping[str, Any], version: Version, options: Options) -> str:
     """A command line that runs the model with no more than it needs."""
-    given = (model.get("default_example") or {}).get("input") or {}
+    given = mapping(mapping(model.get("default_example")).get("input"))
     work = {field.name: _value(field, given.get(field.name)) for field in version.inputs.fields if field.required}
     if model.get("is_official") and not reference.version:
         function, what = "create_model_prediction", {"model_owner": reference.owner, "model_name": reference.name}

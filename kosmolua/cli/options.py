@@ -5,14 +5,17 @@ from __future__ import annotations
 import argparse
 import re
 from functools import partial
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from kosmolua.errors import UsageError
+from kosmolua.runtime.limits import Limits
 
 if TYPE_CHECKING:
     from kosmolua.config import Verdict
+    from kosmolua.gate.budget import Caps
 
 VERDICTS = ("allow", "ask", "deny")
+_LIMITS = Limits()
 
 
 class Options:
@@ -106,6 +109,44 @@ def shared(parsed: argparse.Namespace) -> Options:
             if value not in (None, False):
                 assign(options, name, None if value is True else value)
     return checked(options)
+
+
+# Limits and budgets ------------------------------------------------------------------------------------------------
+
+
+def add_limits(made: Parser) -> None:
+    """What a script may use."""
+    made.add_argument("--memory-limit", type=size, metavar="BYTES", default=_LIMITS.memory, help="default: 128M")
+    made.add_argument("--cpu-limit", type=seconds, metavar="SECONDS", default=_LIMITS.cpu, help="default: 30")
+    made.add_argument("--output-limit", type=size, metavar="BYTES", default=_LIMITS.output, help="default: 10M")
+    made.add_argument("--time-limit", type=seconds, metavar="SECONDS", help="wall clock; default: none")
+
+
+def limits(parsed: argparse.Namespace) -> Limits:
+    return Limits(parsed.cpu_limit, parsed.memory_limit, parsed.output_limit, parsed.time_limit)
+
+
+def add_gate(made: Parser) -> None:
+    """What a script may do at most."""
+    directory: dict[str, Any] = {"action": "append", "default": [], "metavar": "DIR"}
+    made.add_argument("--allow-read", **directory, help="let it read files in there; repeatable; default: none")
+    made.add_argument("--allow-write", **directory, help="let it write files in there; repeatable; default: none")
+    made.add_argument("--max-calls", type=count, metavar="N", help="end it before it calls more often")
+    made.add_argument("--max-writes", type=count, metavar="N", help="the same, of calls that change something")
+    made.add_argument("--max-predictions", type=count, metavar="N", help="the same, of predictions and trainings")
+    made.add_argument("--max-seconds-of-compute", type=amount, metavar="N", help="as the API counts them")
+    made.add_argument("--max-cost", type=amount, metavar="N", help="by the price table in config.toml")
+
+
+def caps(parsed: argparse.Namespace) -> Caps | None:
+    """The budget, where a flag bounds it; a run that has none is spared its import."""
+    names = ("calls", "writes", "predictions", "seconds_of_compute", "cost")
+    given = {name: value for name in names if (value := getattr(parsed, f"max_{name}")) is not None}
+    if not given:
+        return None
+    from kosmolua.gate.budget import Caps
+
+    return Caps(**given)
 
 
 _UNITS = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3}

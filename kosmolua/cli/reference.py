@@ -131,7 +131,7 @@ def _docs_parser(command: str) -> argparse.ArgumentParser:
 
 
 def _docs(parsed: argparse.Namespace) -> dict[str, Any]:
-    from kosmolua.cli.topics import title, topics
+    from kosmolua.topics import title, topics
 
     name = parsed.page
     pages = topics()
@@ -145,7 +145,7 @@ def _docs(parsed: argparse.Namespace) -> dict[str, Any]:
 
 
 def _contents(pages: dict[str, str]) -> list[dict[str, str]]:
-    from kosmolua.cli.topics import title
+    from kosmolua.topics import title
 
     return [{"page": name, "title": title(text)} for name, text in pages.items()]
 

@@ -84,8 +84,8 @@ def _secret(parsed: argparse.Namespace, options: options_.Options) -> str:
         raise UsageError("--secret-env and --secret-file: one is taken")
     if parsed.secret_env is not None:
         if not os.environ.get(parsed.secret_env):
-            raise ConfigurationError(
-                f"the environment variable {parsed.secret_env!r} is not set", hint=f"export {parsed.secret_env}=whsec_…"
+            raise ConfigurationError(  # the name is not repeated: it may be the secret itself
+                "the environment variable that --secret-env names is not set", hint="export NAME=whsec_…"
             )
         return os.environ[parsed.secret_env]
     if parsed.secret_file is not None:

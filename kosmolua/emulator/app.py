@@ -55,8 +55,7 @@ class Emulator:
     ``faults`` are specifications as `parse_fault` reads them. With a ``seed`` ids and secrets are the same in
     every emulator of that seed. Raises UsageError for a fault that does not exist.
 
-    While predictions run that name a webhook on this machine, a thread sends to it; `close` ends that. Without
-    ``webhooks`` nothing is sent.
+    While predictions run that name a webhook on this machine, a thread sends to it; `close` ends that.
     """
 
     def __init__(
@@ -65,7 +64,6 @@ class Emulator:
         clock: Clock | None = None,
         faults: Iterable[str] = (),
         seed: int | str | None = None,
-        webhooks: bool = True,
     ) -> None:
         self.clock: Clock = clock or SystemClock()
         self._faults = FaultBox(faults, self.clock.time())
@@ -74,8 +72,6 @@ class Emulator:
         self._lock = RLock()
         self._rates = RateMeter()
         self._courier = Courier(self._world, self.clock, self._lock)
-        if not webhooks:
-            self._courier.close()
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         request = ApiRequest(environ)

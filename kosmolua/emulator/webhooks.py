@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from kosmolua.emulator.world import World
 
 EVENTS = ("start", "output", "logs", "completed")
+QUIET = "kosmolua.quiet"  # in the environ of a request for which nothing is to be sent
 INTERVAL = 0.5
 """Seconds that pass at least between two events of output, and between two of logs."""
 RETRIES = (0.5, 1.0, 2.0)

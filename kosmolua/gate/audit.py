@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import os
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -35,7 +36,7 @@ class Origin(Struct, frozen=True, omit_defaults=True):
 
 
 class Audit:
-    """Appends entries to the file, each with one write, so that the lines of many processes stay whole.
+    """Appends entries to the file, whole lines with each write, so that those of many processes stay whole.
 
     Where it cannot, ``warn`` is told why, once, and the calls go on.
     """
@@ -48,21 +49,28 @@ class Audit:
         self._file: int | None = None
         self._failed = False
         self._lock = threading.Lock()
+        self._lines: deque[bytes] = deque()
 
     def write(self, entry: Entry) -> None:
-        """Append one call. For any number of threads."""
-        line = self._head + msgspec.json.encode(entry)[1:] + b"\n"
-        with self._lock:
-            if self._failed:
-                return
+        """Append one call. For any number of threads: who comes while another writes leaves the line to that one."""
+        self._lines.append(self._head + msgspec.json.encode(entry)[1:] + b"\n")
+        while self._lines and self._lock.acquire(blocking=False):
             try:
-                file = self._open() if self._file is None else self._file
-                if os.fstat(file).st_size >= self._max_size:
-                    file = self._rotate(file)
-                os.write(file, line)
-            except OSError as error:
-                self._failed = True
-                self._warn(f"calls are not recorded: cannot write {self._path}: {error.strerror}")
+                self._put([self._lines.popleft() for _ in range(len(self._lines))])
+            finally:
+                self._lock.release()
+
+    def _put(self, lines: list[bytes]) -> None:
+        if self._failed:
+            return
+        try:
+            file = self._open() if self._file is None else self._file
+            if os.fstat(file).st_size >= self._max_size:
+                file = self._rotate(file)
+            os.write(file, b"".join(lines))
+        except OSError as error:
+            self._failed = True
+            self._warn(f"calls are not recorded: cannot write {self._path}: {error.strerror}")
 
     def close(self) -> None:
         with self._lock:

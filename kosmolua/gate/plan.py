@@ -10,8 +10,9 @@ from typing import Any
 
 from kosmolua import paths
 from kosmolua.gate.session import Session
-from kosmolua.replicate import inputs
 from kosmolua.replicate.catalogue import SERVER
+from kosmolua.replicate.inputs import refuse
+from kosmolua.replicate.outputs import output_kind
 from kosmolua.replicate.versions import Cache, Reference, Version, Versions, parse
 
 
@@ -32,13 +33,13 @@ class Plans:
         meant = parse(reference)
         found = self._versions.find(reference) if resolve else self._versions.known(reference) if validate else None
         if validate and found:
-            inputs.refuse(found.inputs.check(given), reference)
+            refuse(found.inputs.check(given), reference)
         official = None if found is None else found.official
         if resolve:
             official = False
         return {
             **_how(meant, found, official=official),
-            "output": found.output if found else inputs.output_kind(None),
+            "output": found.output if found else output_kind(None),
         }
 
 

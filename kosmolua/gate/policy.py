@@ -99,6 +99,21 @@ def matching(policy: Policy, call: Call) -> list[tuple[Rule, list[str]]]:
     return sorted(found, key=lambda pair: _rank(pair[0], call.operation), reverse=True)
 
 
+def may_be(policy: Policy, call: Call) -> bool:
+    """Whether the function is allowed or asked for with some arguments, whatever those of this call are."""
+    by_class = policy.classes.get(call.operation.access)
+    if by_class and by_class.verdict == "deny" and call.operation.access in policy.ceilings:
+        return False
+    found = []
+    for rule, doubts in matching(policy, call):
+        found.append(rule)
+        if not doubts:
+            break
+    else:
+        found += [by_class] if by_class else []
+    return any(rule.verdict != "deny" for rule in found)
+
+
 def _deciding(policy: Policy, call: Call) -> Rule | None:
     """The first rule that matches for certain, or the strictest of those above it that may match and are stricter."""
     certain, doubtful = policy.classes.get(call.operation.access), []

@@ -7,12 +7,13 @@ import sys
 import threading
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Literal, Protocol
+from typing import IO, TYPE_CHECKING, Any, Literal, Protocol
 
 import msgspec
 from msgspec import Struct
 
-from kosmolua.config import Rule
+if TYPE_CHECKING:
+    from kosmolua.config import Rule
 
 Answer = Literal["once", "run", "always", "no"]
 
@@ -80,8 +81,11 @@ class Terminal:
             terminal.write(text[:-1].encode())
             termios.tcflush(terminal, termios.TCIFLUSH)  # before the end can be seen, so that no answer to it is lost
             terminal.write(text[-1:].encode())
-            answer = _ANSWERS.get(terminal.readline().decode(errors="replace").strip().lower(), "no")
+            answer = _ANSWERS.get(self._line(terminal).strip().lower(), "no")
         return "no" if answer == "always" and question.always is None else answer
+
+    def _line(self, terminal: IO[bytes]) -> str:
+        return terminal.readline().decode(errors="replace")
 
 
 def _size(terminal: int) -> tuple[int, int]:

@@ -181,9 +181,18 @@ class Session:
         """Whether a token of this session stands in the text."""
         return any(client.reveals(text) for client in self._clients.values())
 
+    @property
+    def policy(self) -> Policy:
+        return self._policy
+
     def base_url(self, account: str = "") -> str:
         """Where the account's API is; page links must lie there."""
         return self._client(account or self._account).base_url
+
+    def ask_again(self) -> None:
+        """Forget what was refused: at a prompt, a no is for the input that asked."""
+        with self._asking:
+            self._answered = {key: allowed for key, allowed in self._answered.items() if allowed}
 
     def cancel_running(self) -> list[tuple[str, str]]:
         """Cancel what this session has started and nobody has seen end. What could not be, with the reason.

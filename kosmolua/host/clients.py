@@ -6,7 +6,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from kosmolua import config
 from kosmolua.errors import ConfigurationError
@@ -91,15 +91,31 @@ class Clients:
         from kosmolua.emulator import Emulator
         from kosmolua.replicate.client import Client, in_process
 
-        # Webhooks are not sent: a script has no network, not even this machine's.
-        self._emulator = self._emulator or Emulator(faults=faults, webhooks=False)
+        self._emulator = self._emulator or Emulator(faults=faults)
         return Client(
             token=f"emulated-{account}",
             base_url=EMULATOR_URL,
-            transport=in_process(self._emulator),
+            transport=in_process(_Quietly(self._emulator)),
             clock=_Clock(),
             on_retry=self._on_retry,
         )
+
+
+class _Quietly:
+    """An emulator that sends no webhooks for scripts: they have no network, not even this machine's."""
+
+    def __init__(self, emulator: Emulator) -> None:
+        self._emulator = emulator
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Any:
+        from kosmolua.emulator.webhooks import QUIET
+
+        if CALLER.stop:
+            environ[QUIET] = True
+        return self._emulator(environ, start_response)
+
+    def close(self) -> None:
+        self._emulator.close()
 
 
 class _Clock:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from kosmolua.runtime.isolate import Child
     from kosmolua.runtime.port import Output
     from kosmolua.runtime.prepared import Prepared
+    from kosmolua.runtime.stop import Stop
 
 MAX_PAGES = 10_000
 
@@ -38,11 +39,14 @@ class Host:
     """Runs Lua scripts and calls functions of the API. For any number of threads; `close` it, or use it in a ``with``.
 
     What may be called is what the command line may call here: the settings of config.toml and of the project are in
-    force, and are read anew for each run. ``read`` and ``write`` say "allow", "ask" or "deny" over them. To ask is
+    force; they are read anew for each run, and once for all direct calls. ``read`` and ``write`` say "allow", "ask" or
+    "deny" over them; where that is ``yielding``, an "allow" counts only for what the settings say nothing of. To ask is
     refused unless there is a ``prompter``. ``force`` bypasses the policy and nothing else; with ``dry_run`` nothing is
-    sent, and a call gives the request. The token is looked for where the command line looks, unless ``token`` gives
-    the one of ``account``. ``emulate`` answers from the built-in emulator, with ``faults``; ``url`` is where else the
-    API is.
+    sent, and a call gives the request. Direct calls may be made for a ``caller``, an agent for example: it is in the
+    record, and a secret is handed to it as to a script, by a rule that names the function or by a person's yes.
+
+    The token is looked for where the command line looks, unless ``token`` gives the one of ``account``. ``emulate``
+    answers from the built-in emulator, with ``faults``; ``url`` is where else the API is.
 
     ``isolation`` is that of scripts: "standard", "strict" or "none", which is for trusted scripts alone. ``limits``
     bound each run, ``caps`` what each may spend, and what all direct calls together may. ``allow_read`` and
@@ -63,6 +67,8 @@ class Host:
         insecure_http: bool = False,
         read: Verdict | None = None,
         write: Verdict | None = None,
+        yielding: bool = False,
+        caller: str | None = None,
         prompter: Prompter | None = None,
         force: bool = False,
         dry_run: bool = False,
@@ -103,6 +109,8 @@ class Host:
             "account": account,
             "read": read,
             "write": write,
+            "yielding": yielding,
+            "caller": caller,
             "prompter": prompter,
             "force": force,
             "dry_run": dry_run,
@@ -132,10 +140,33 @@ class Host:
         return self.request(function, arguments, account=account).data
 
     def request(
-        self, function: str, arguments: Mapping[str, Any] | None = None, *, account: str | None = None
+        self,
+        function: str,
+        arguments: Mapping[str, Any] | None = None,
+        *,
+        account: str | None = None,
+        stop: Stop | None = None,
     ) -> Reply:
-        """The same with the call's entry in the log: what was decided, by which rule, and what came of it."""
-        return self._session().call(function, arguments or {}, account or self._account)
+        """The same with the call's entry in the log: what was decided, by which rule, and what came of it.
+
+        What waits to be sent again is not sent, once ``stop`` is set from another thread.
+        """
+        session = self._session()
+        from kosmolua.host.clients import CALLER
+
+        CALLER.stop = stop
+        try:
+            return session.call(function, arguments or {}, account or self._account)
+        finally:
+            CALLER.stop = None
+
+    def callable(self, *, account: str | None = None) -> frozenset[str]:
+        """The functions that the policy in force now would allow, or ask for, with some arguments at least."""
+        from kosmolua.gate import policy
+
+        in_force = policy.policy_of(self._sessions().settings())
+        calls = (policy.Call(operation, account or self._account) for operation in catalogue.OPERATIONS)
+        return frozenset(call.operation.name for call in calls if policy.may_be(in_force, call))
 
     def pages(
         self, function: str, arguments: Mapping[str, Any] | None = None, *, account: str | None = None
@@ -197,12 +228,16 @@ class Host:
         child: Child | None = None,
         journal: Journal | Cassette | None = None,
         record: str | None = None,
+        prompter: Prompter | None = None,
+        on_call: Callable[[Entry], None] | None = None,
+        stop: Stop | None = None,
     ) -> ScriptRun:
         """A run that has not begun: its `result` runs it, and another thread may `stop` it.
 
         ``output`` takes what it prints as bytes, in the place of ``on_output``. A ``child`` that is starting already
         may be handed in; it is used up by the run. What a ``journal`` holds is answered from there, and what it does
         not hold is taken down; it is its opener's to close. ``record`` is the file of a cassette to be written from it.
+        ``prompter`` and ``on_call`` take the place of the host's; ``stop`` ends it as its own `stop` does.
         """
         if isinstance(args, str) or not all(isinstance(argument, str) for argument in args):
             raise UsageError(f"args: expected a list of strings, got {args!r}"[:200], hint="convert each with str()")
@@ -215,7 +250,27 @@ class Host:
             functions=[operation.names for operation in catalogue.OPERATIONS],
             accounts=[] if self._emulate else config.accounts(os.environ),
         )
-        return ScriptRun(self._plan, self._runs, script, output=output, child=child, journal=journal, record=record)
+        return ScriptRun(
+            self._plan,
+            self._runs,
+            script,
+            output=output,
+            child=child,
+            journal=journal,
+            record=record,
+            prompter=prompter,
+            on_call=on_call,
+            stop=stop,
+        )
+
+    def session(self, script: str) -> Session:
+        """For a front end that evaluates Lua itself: the road of a script of that name, which the caller closes."""
+        self._runs.check_open()
+        return self._sessions().open(Script(source=b"", name=script))
+
+    def files(self) -> Files:
+        """The directories that are open to scripts."""
+        return self._sessions().files()
 
     def close(self) -> None:
         """Stop what runs, and leave no process, thread, connection or descriptor behind."""

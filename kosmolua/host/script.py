@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from kosmolua.gate.cassette import Cassette
     from kosmolua.gate.journal import Journal, Ticket
     from kosmolua.gate.needs import Needs
+    from kosmolua.gate.prompt import Prompter
     from kosmolua.gate.services import Services
     from kosmolua.gate.session import Entry, Session
     from kosmolua.host.sessions import Sessions
@@ -138,6 +139,9 @@ class ScriptRun:
         child: Child | None = None,
         journal: Journal | Cassette | None = None,
         record: str | None = None,
+        prompter: Prompter | None = None,
+        on_call: Callable[[Entry], None] | None = None,
+        stop: Stop | None = None,
     ) -> None:
         self.outcome: Result | None = None
         self._plan = plan
@@ -146,10 +150,12 @@ class ScriptRun:
         self._child = child
         self._journal = journal
         self._record = record
+        self._prompter = prompter
+        self._on_call = on_call
         self._kept = Kept(plan.on_output)
         self._output = output or self._kept
         self._needs = _needs(script)
-        self._stop = Stop()
+        self._stop = stop or Stop()
         self._lock, self._serving = threading.Lock(), threading.Lock()
         self._begun: float | None = None
         self._session: Session | None = None
@@ -180,6 +186,8 @@ class ScriptRun:
         self._stop.set(ScriptError(reason, code="interrupted"))
 
     def _run(self) -> Result:
+        from kosmolua.gate.services import lane_of
+
         plan = self._plan
         ended = run(
             self._script,
@@ -189,7 +197,7 @@ class ScriptRun:
             isolation=plan.isolation,
             child=self._child or plan.prepared,
             stop=self._stop,
-            lane=_lane,
+            lane=lane_of,
             ending=self._end,
             journal=self._journal,
         )
@@ -254,7 +262,7 @@ class ScriptRun:
         if self._session is None:
             with self._lock:
                 if self._session is None:
-                    session = self._plan.sessions().open(self._script, self._needs)
+                    session = self._plan.sessions().open(self._script, self._needs, self._prompter, self._on_call)
                     if self._journal:
                         self._journal.restore(session.budget)
                     self._session = session
@@ -288,13 +296,6 @@ class Kept:
             self._tell("stdout" if stream == 1 else "stderr", whole)
         elif stream == 1:
             self._kept.append(text)
-
-
-def _lane(function: str) -> str:
-    """Creates that are held back, and streams that say nothing, keep nobody else waiting."""
-    if function == "host.follow":
-        return "stream"
-    return "create" if function.startswith("create_") else ""
 
 
 def _needs(script: Script) -> Needs | None:

@@ -28,6 +28,8 @@ class Sessions(Struct, frozen=True, kw_only=True):
     account: str
     read: Verdict | None
     write: Verdict | None
+    yielding: bool
+    caller: str | None
     prompter: Prompter | None
     force: bool
     dry_run: bool
@@ -37,20 +39,27 @@ class Sessions(Struct, frozen=True, kw_only=True):
     on_call: Callable[[Entry], None] | None
     tell: Callable[[str], None]
 
-    def open(self, script: Script | None = None, needs: Needs | None = None) -> Session:
-        """No token is looked up, and no client imported, before its first call."""
+    def open(
+        self,
+        script: Script | None = None,
+        needs: Needs | None = None,
+        prompter: Prompter | None = None,
+        on_call: Callable[[Entry], None] | None = None,
+    ) -> Session:
+        """No token is looked up, and no client imported, before its first call. A run may have its own prompter."""
         from kosmolua.gate import audit, policy
         from kosmolua.gate.budget import Budget, Caps
         from kosmolua.gate.session import Run, Session
 
-        settings = self._emulated() if self.emulate else self._settings()
+        settings = self.settings()
         caps = self.caps or Caps()
-        run = Run(os.urandom(6).hex(), script.name, needs, self.files()) if script else Run(os.urandom(6).hex())
+        identifier = os.urandom(6).hex()
+        run = Run(identifier, script.name, needs, self.files()) if script else Run(identifier, self.caller)
         origin = audit.Origin(run.id, run.script, _digest(script) if script else None, self.emulate)
         return Session(
             lambda account: self.clients.get(account, settings),
             policy.policy_of(settings),
-            self.prompter,
+            prompter or self.prompter,
             account=self.account,
             force=self.force,
             dry_run=self.dry_run,
@@ -59,7 +68,7 @@ class Sessions(Struct, frozen=True, kw_only=True):
             audit=audit.Audit(audit.file_of(os.environ), origin, self.tell),
             remember=None if self.emulate else self._remember,
             lent=True,
-            on_call=self.on_call,
+            on_call=on_call or self.on_call,
         )
 
     def files(self) -> Files:
@@ -71,11 +80,25 @@ class Sessions(Struct, frozen=True, kw_only=True):
         said = config.load(os.environ).directories
         return Files(said.read, said.write)
 
-    def _settings(self) -> config.Settings:
-        settings = config.load(os.environ, read=self.read, write=self.write)
+    def settings(self) -> config.Settings:
+        """What is in force now, with what was said over it."""
+        if self.emulate:
+            return self._emulated()
+        settings = config.load(os.environ, **self._said())
         for notice in settings.notices:
             self.tell(notice)
         return settings
+
+    def _said(self) -> dict[str, Verdict | None]:
+        """The verdicts that were given; where they yield, an "allow" does so to whatever the settings say."""
+        said = {"read": self.read, "write": self.write}
+        if not self.yielding or "allow" not in said.values():
+            return said
+        plain = config.load(os.environ)
+        return {
+            access: None if verdict == "allow" and getattr(plain, access).origin != "default" else verdict
+            for access, verdict in said.items()
+        }
 
     def _emulated(self) -> config.Settings:
         """The emulator costs nothing: all is allowed that nobody forbids."""

@@ -57,7 +57,7 @@ def _renamed(row: Field, name: str) -> Field:
 def _fields(kind: type[Struct], prefix: str) -> list[Field]:
     found: list[Field] = []
     for name, annotation in get_type_hints(kind, include_extras=True).items():
-        options, text = _taken_apart(annotation)
+        options, text = taken_apart(annotation)
         shown = " or ".join(_word(option) for option in options if option is not UnsetType)
         found.append(Field(prefix + name, shown, UnsetType in options, text))
         for inner, mark in (_part(option) for option in options):
@@ -66,17 +66,17 @@ def _fields(kind: type[Struct], prefix: str) -> list[Field]:
     return found
 
 
-def _taken_apart(annotation: Any) -> tuple[list[Any], str]:
+def taken_apart(annotation: Any) -> tuple[list[Any], str]:
     """The alternatives of a type, and the first description on the way to them."""
     if get_origin(annotation) is Annotated:
         inner, *notes = get_args(annotation)
-        options, text = _taken_apart(inner)
+        options, text = taken_apart(inner)
         return options, notes[0].description or text
     if get_origin(annotation) in {None, dict, list, Literal}:
         return [annotation], ""
     options, texts = [], []
     for part in get_args(annotation):
-        some, text = _taken_apart(part)
+        some, text = taken_apart(part)
         options += some
         texts.append(text)
     return options, next(filter(None, texts), "")

@@ -1,6 +1,4 @@
-"""What a model takes and gives, by its version's schema: the inputs for a reader, what is wrong with a given input, and
-how an output is to be shown.
-"""
+"""What a model takes, by its version's schema: the inputs for a reader, and what is wrong with a given input."""
 
 from __future__ import annotations
 
@@ -280,56 +278,3 @@ def _near(shape: Shape, value: Any) -> str:
     words = [one for one in shape.enum if isinstance(one, str)]
     near = get_close_matches(value[:100], words, n=1) if isinstance(value, str) else []
     return f"; did you mean {_shown(near[0])}?" if near else ""
-
-
-# Outputs ----------------------------------------------------------------------------------------------------------
-
-
-def output_kind(document: Any) -> dict[str, Any]:
-    """How the output of a version is to be shown, as plain data: ``{"kind": …, "files": […]}``.
-
-    ``kind`` is "text", "concatenate" (a list of strings that are one text), "file" (a URL), "files" (a list of them)
-    or "json", which is anything else, and what an unreadable schema gives. ``files`` are the places of URLs within,
-    each a list of names; "*" stands for every item. That a text looks like a URL does not make it one.
-    """
-    shape = shape_of(document, "Output") or Shape()
-    files = [list(place) for place in _files(shape)]
-    return {"kind": _kind(shape, files), "files": files}
-
-
-def output_words(document: Any) -> str:
-    """What a version gives, for a reader."""
-    shape = shape_of(document, "Output")
-    joined = shape and output_kind(document)["kind"] == "concatenate"
-    return "text" if joined else type_words(shape or Shape())
-
-
-def _kind(shape: Shape, files: list[list[str]]) -> str:
-    if files == [[]]:
-        return "file"
-    if files == [["*"]] and shape.kinds == ("array",):
-        return "files"
-    if files:
-        return "json"
-    if _joined(shape):
-        return "concatenate"
-    return "text" if shape.kinds == ("string",) else "json"
-
-
-def _joined(shape: Shape) -> bool:
-    return shape.joined and shape.kinds == ("array",) and (shape.items or Shape()).kinds in {("string",), ()}
-
-
-def _files(shape: Shape, place: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
-    """The places of files in a value, each once."""
-    found: dict[tuple[str, ...], None] = {}
-    if shape.is_file:
-        found[place] = None
-    for inner in filter(None, (shape.items, shape.others)):
-        found |= dict.fromkeys(_files(inner, (*place, "*")))
-    for name, member in shape.members.items():
-        found |= dict.fromkeys(_files(member, (*place, name)))
-    if not any(one.kinds == ("string",) and not one.is_file for one in shape.either):  # or else it may be text
-        for one in shape.either:
-            found |= dict.fromkeys(_files(one, place))
-    return iter(found)

@@ -14,6 +14,7 @@ from msgspec import UNSET, Struct
 _KINDS = frozenset({"string", "integer", "number", "boolean", "object", "array"})
 _MAX_DEPTH = 32
 _MAX_PARTS = 5_000
+_UNREAD: Mapping[str, Any] = {"additionalProperties": True}  # it may say anything, and have members of any name
 _HERE = "#/components/schemas/"
 
 
@@ -51,7 +52,7 @@ class Shape(Struct, frozen=True, kw_only=True):
 
 def shape_of(document: Any, name: str) -> Shape | None:
     """The shape that an ``openapi_schema`` gives that name, such as Input; None where it has none to read."""
-    schemas = _mapping(_mapping(_mapping(document).get("components")).get("schemas"))
+    schemas = mapping(mapping(mapping(document).get("components")).get("schemas"))
     return _Reader(schemas).shape(schemas[name]) if isinstance(schemas.get(name), Mapping) else None
 
 
@@ -68,7 +69,7 @@ class _Reader:
         enum = flat["enum"] if isinstance(flat.get("enum"), list) else [flat["const"]] if "const" in flat else []
         return Shape(
             kinds=kinds,
-            nullable=null or flat.get("nullable") is True or None in enum or _has_null(flat),
+            nullable=null or flat.get("nullable") is True or None in enum,
             enum=tuple(one for one in enum if one is not None),
             format=_text(flat.get("format")),
             joined=flat.get("x-cog-array-display") == "concatenate",
@@ -81,10 +82,10 @@ class _Reader:
             items=self.shape(flat["items"], depth + 1) if "items" in flat else None,
             members={
                 name: self.shape(member, depth + 1)
-                for name, member in _mapping(flat.get("properties")).items()
+                for name, member in mapping(flat.get("properties")).items()
                 if isinstance(name, str)
             },
-            others=self._others(flat.get("additionalProperties"), depth),
+            others=self._others(flat, depth),
             required=frozenset(name for name in _list(flat.get("required")) if isinstance(name, str)),
             either=tuple(self.shape(one, depth + 1) for one in _options(flat)),
             default=flat.get("default", UNSET),
@@ -92,38 +93,41 @@ class _Reader:
             order=_number(flat.get("x-order")),
         )
 
-    def _flat(self, schema: Any, depth: int) -> dict[str, Any]:
+    def _flat(self, schema: Any, depth: int) -> Mapping[str, Any]:
         """The schema with what it refers to and what it is all of; what stands in it itself goes before."""
         self._left -= 1
         if not isinstance(schema, Mapping) or depth > _MAX_DEPTH or self._left < 0:
-            return {}
+            return _UNREAD
         flat: dict[str, Any] = {}
-        for part in self._parts(schema):
-            inner = self._flat(part, depth + 1)
-            members = {**_mapping(flat.get("properties")), **_mapping(inner.get("properties"))}
-            required = [*_list(flat.get("required")), *_list(inner.get("required"))]
-            flat |= inner
-            if members:
-                flat |= {"properties": members, "required": required}
-        flat |= {name: fact for name, fact in schema.items() if name not in {"$ref", "allOf"}}
-        if len(options := _options(flat)) == 1:
-            rest = {name: fact for name, fact in flat.items() if name not in _ALTERNATIVES}
-            flat = {**self._flat(options[0], depth + 1), **rest, **({"nullable": True} if _has_null(flat) else {})}
+        for part in (*(self._flat(part, depth + 1) for part in self._parts(schema)), _own(schema)):
+            members = {**mapping(flat.get("properties")), **mapping(part.get("properties"))}
+            required = [*_list(flat.get("required")), *_list(part.get("required"))]
+            flat |= {**part, "properties": members, "required": required}
         return flat
 
     def _parts(self, schema: Mapping[str, Any]) -> Iterator[Any]:
-        reference = schema.get("$ref")
-        if isinstance(reference, str) and reference.startswith(_HERE):
-            yield self._schemas.get(reference.removeprefix(_HERE))
+        if "$ref" in schema:
+            reference = _text(schema["$ref"])
+            yield self._schemas.get(reference.removeprefix(_HERE)) if reference.startswith(_HERE) else None
         yield from _list(schema.get("allOf"))
+        if len(options := _options(schema)) == 1:
+            yield options[0]
 
-    def _others(self, schema: Any, depth: int) -> Shape | None:
-        if schema is True:
-            return Shape()
-        return self.shape(schema, depth + 1) if isinstance(schema, Mapping) else None
+    def _others(self, flat: Mapping[str, Any], depth: int) -> Shape | None:
+        others = flat.get("additionalProperties")
+        if isinstance(others, Mapping):
+            return self.shape(others, depth + 1)
+        return Shape() if others is True or "patternProperties" in flat else None
 
 
 _ALTERNATIVES = ("anyOf", "oneOf")
+
+
+def _own(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """What a schema says beside its parts."""
+    parts = {"$ref", "allOf", *(_ALTERNATIVES if len(_options(schema)) == 1 else ())}
+    null = {"nullable": True} if _has_null(schema) else {}
+    return {**{name: fact for name, fact in schema.items() if name not in parts}, **null}
 
 
 def _options(schema: Mapping[str, Any]) -> list[Any]:
@@ -146,7 +150,8 @@ def _kinds(given: Any) -> tuple[tuple[str, ...], bool]:
     return (kinds if set(kinds) <= _KINDS else ()), "null" in names
 
 
-def _mapping(value: Any) -> Mapping[str, Any]:
+def mapping(value: Any) -> Mapping[str, Any]:
+    """The value where it is an object; an empty one for anything else."""
     return value if isinstance(value, Mapping) else {}
 
 

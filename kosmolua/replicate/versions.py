@@ -17,7 +17,10 @@ import msgspec
 from msgspec import Struct
 
 from kosmolua.errors import KosmoError, UsageError
-from kosmolua.replicate.inputs import Inputs, inputs_of, output_kind
+from kosmolua.replicate.inputs import Inputs, inputs_of
+from kosmolua.replicate.outputs import output_kind
+from kosmolua.replicate.shape import mapping
+from kosmolua.replicate.token import looks_like_token
 from kosmolua.rewrite import replace
 
 MAX_SCHEMA = 1024 * 1024  # bytes of one file
@@ -67,8 +70,9 @@ def parse(text: str) -> Reference:
         return Reference(version=text)
     match = _REFERENCE.fullmatch(text)
     if match is None or (match["deployment"] and match["version"]):
+        found = "what looks like a token" if looks_like_token(text) else repr(text[:100])
         raise UsageError(
-            f"expected owner/name or owner/name:version, got {text[:100]!r}",
+            f"expected owner/name or owner/name:version, got {found}",
             hint='find a model: kosmo integrations:replicate search --query "upscale"',
         )
     return Reference(match["owner"], match["name"], match["version"] or "", bool(match["deployment"]))
@@ -103,11 +107,11 @@ class Versions:
         owner, name, version = reference.owner, reference.name, reference.version
         if reference.deployment:
             deployment = self._call("get_deployment", {"deployment_owner": owner, "deployment_name": name})
-            release = _mapping(_mapping(deployment).get("current_release"))
+            release = mapping(mapping(deployment).get("current_release"))
             (owner, _, name), version = str(release.get("model")).partition("/"), str(release.get("version"))
         if version:
             return self._one(owner, name, version)
-        return self.keep(_mapping(self._call("get_model", {"model_owner": owner, "model_name": name})))
+        return self.keep(mapping(self._call("get_model", {"model_owner": owner, "model_name": name})))
 
     def keep(self, model: Mapping[str, Any]) -> Version | None:
         """The latest version of a model, as get_model gave it."""
@@ -124,7 +128,7 @@ class Versions:
         return self._read(self._call("get_model_version", arguments))
 
     def _read(self, answer: Any) -> Version | None:
-        found = _mapping(answer)
+        found = mapping(answer)
         if not isinstance(found.get("id"), str):
             return None
         version = Version(found["id"], found.get("openapi_schema"))
@@ -175,7 +179,3 @@ class Cache:
         with os.scandir(self._directory) as entries:
             files = [(entry.path, entry.stat(follow_symlinks=False)) for entry in entries]
         return iter(sorted(files, key=lambda file: -file[1].st_mtime))
-
-
-def _mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}

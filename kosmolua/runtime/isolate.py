@@ -9,6 +9,7 @@ import sys
 import threading
 from collections import deque
 from contextlib import suppress
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from kosmolua.errors import EXIT_OUT_OF_MEMORY, ConfigurationError, KosmoError, ScriptError
@@ -34,6 +35,7 @@ _ENVIRONMENT = {"LC_ALL": "C.UTF-8", "TZ": "UTC0"}
 _LOOKS = 100 if (os.cpu_count() or 1) > 1 else 0
 _LOOK_UP = 250  # milliseconds after which a wait looks whether the run was ended meanwhile
 _MAX_UNSENT, _MAX_UNSENT_BYTES = 10_000, 4 * MAX_FRAME  # answers that a script may leave unread
+_AT_ONCE = 64  # answers that are written with one call
 _READ = 1 << 13  # most frames are small, and reading allocates this much
 
 
@@ -42,12 +44,18 @@ class Child:
 
     It begins to start when it is made. This module imports next to nothing, so that it can be made first, and start
     while the host imports the rest. It ends with the thread that made it. ``layers`` of confinement are known once it
-    runs; ``boot`` is the text of its main program. One that is forked from a ``prepared`` process is there sooner,
-    and ends with that process.
+    runs; ``boot`` is the text of its main program, which finds the descriptors ``beside`` from 3 on. One that is
+    forked from a ``prepared`` process is there sooner, and ends with that process.
     """
 
     def __init__(
-        self, limits: Limits, mode: Mode = "standard", *, boot: str = _BOOT, prepared: Prepared | None = None
+        self,
+        limits: Limits,
+        mode: Mode = "standard",
+        *,
+        boot: str = _BOOT,
+        prepared: Prepared | None = None,
+        beside: Sequence[int] = (),
     ) -> None:
         self.limits = limits
         self.mode = mode
@@ -71,7 +79,7 @@ class Child:
         streams, words = (child_in, child_out, child_err), (str(limits.memory or 0), str(limits.cpu or 0), mode)
         self._process: Spawned | Forked
         try:
-            self._process = (prepared and prepared.fork(streams, words)) or Spawned(boot, streams, words)
+            self._process = (prepared and prepared.fork(streams, words)) or Spawned(boot, (*streams, *beside), words)
         except BaseException:
             self._close_pipes()
             raise
@@ -95,6 +103,26 @@ class Child:
             port.stop()
             self.close()
         if port.done is None:
+            raise port.failure or self._explain()
+
+    def open(self, first: bytes, port: Port) -> None:
+        """Begin an interactive run, given its first frame. `exchange` goes on with it."""
+        confine.conceal()
+        self._port = port
+        self._begin(first)
+
+    def exchange(self, frame: bytes, port: Port) -> None:
+        """Hand a frame over and serve the child until it is done with it, which is told in ``port.done``. Raises how
+        the child died.
+        """
+        try:
+            self._send(frame)
+            self._serve_until_done(port)
+        except BaseException:
+            self.close()
+            raise
+        if port.done is None:
+            self.close()
             raise port.failure or self._explain()
 
     def kill(self) -> None:
@@ -121,11 +149,19 @@ class Child:
             os.close(descriptor)
 
     def _serve(self, first: bytes, port: Port) -> None:
+        if self._begin(first):
+            self._serve_until_done(port)
+
+    def _begin(self, first: bytes) -> bool:
+        """Whether it has started."""
         self._send(first)
         greeting = self._receive()
         if greeting is None:
-            return
+            return False
         self._greet(greeting)
+        return True
+
+    def _serve_until_done(self, port: Port) -> None:
         while port.done is None:
             frame = self._receive()
             if frame is None:
@@ -174,8 +210,8 @@ class Child:
 
     def _piece(self, size: int) -> bytes:
         """What comes next, at most an empty piece if nothing will."""
-        poll = self._readable.poll
-        for _ in range(_LOOKS):
+        poll, pending = self._readable.poll, self._pending()
+        for _ in range(0 if pending and pending.open else _LOOKS):
             if poll(0):
                 break
         else:
@@ -214,7 +250,8 @@ class Child:
             if not self._wakes:
                 self._wakes = self._listen(pending)
             for answer in self._port.take():
-                self._send(answer)
+                self._owe(answer)
+            self._flush()
 
     def _pending(self) -> Pending | None:
         return self._port.pending if self._port else None
@@ -234,6 +271,10 @@ class Child:
 
     def _send(self, frame: bytes) -> None:
         """Write what the child's pipe takes, and the rest when it takes more: it may be writing itself just now."""
+        self._owe(frame)
+        self._flush()
+
+    def _owe(self, frame: bytes) -> None:
         if len(frame) > MAX_FRAME:
             raise ScriptError(f"an answer of {len(frame)} bytes is more than the {MAX_FRAME} a script can take")
         self._unsent.append(len(frame).to_bytes(4) + frame)
@@ -244,18 +285,11 @@ class Child:
                 "wait for it",
                 code="script_crashed",
             )
-        self._flush()
 
     def _flush(self) -> None:
         try:
             while self._unsent:
-                first = self._unsent[0]
-                written = os.write(self._to_child, first)
-                self._unsent_bytes -= written
-                if written == len(first):
-                    self._unsent.popleft()
-                else:
-                    self._unsent[0] = memoryview(first)[written:]
+                self._forget(os.writev(self._to_child, list(islice(self._unsent, _AT_ONCE))))
         except BlockingIOError:
             pass
         except BrokenPipeError:
@@ -267,6 +301,15 @@ class Child:
             self._anything.register(self._to_child, select.POLLOUT)
         else:
             self._anything.unregister(self._to_child)
+
+    def _forget(self, written: int) -> None:
+        """So many bytes of what was unsent are sent."""
+        self._unsent_bytes -= written
+        while written:
+            first = self._unsent.popleft()
+            if written < len(first):
+                self._unsent.appendleft(memoryview(first)[written:])
+            written = max(0, written - len(first))
 
     def _explain(self) -> KosmoError:
         """Why the child ended before its script did."""

@@ -16,11 +16,12 @@ from kosmolua.errors import ScriptError
 from kosmolua.runtime.limits import MAX_FRAME
 
 if TYPE_CHECKING:
-    from concurrent.futures import Future, ThreadPoolExecutor
-
+    from kosmolua.runtime.lane import Lane
     from kosmolua.runtime.port import Clock
 
-THREADS = 64  # calls of one lane that are on their way at once; more wait their turn
+# Calls that are on their way at once: in a lane with a name, for calls that may be held for long, and in the common
+# one, where more would only contend (at 100 ms each these few are three times what the API allows). Others wait.
+THREADS, FEW_THREADS = 64, 16
 MAX_OPEN = 10_000  # requests that a script may have made and not been answered
 MAX_HELD = 4 * MAX_FRAME  # bytes of their arguments
 Note = Callable[[], None]  # takes an answer down; notes are made in the order in which the answers are taken
@@ -40,12 +41,12 @@ class Pending:
         self._clock = clock
         self._lock = threading.Lock()
         self._arriving = threading.Lock()
+        self._woken = False
         self._came: deque[tuple[bytes, int]] = deque()
         self._failures: deque[BaseException] = deque()
         self._sleeps: list[tuple[float, int, bytes, Note]] = []
         self._order = itertools.count()
-        self._lanes: dict[str, ThreadPoolExecutor] = {}
-        self._running: set[Future[None]] = set()
+        self._lanes: dict[str, Lane] = {}
 
     def call(self, action: Callable[[], tuple[bytes, Note]], size: int, lane: str = "") -> None:
         """Carry the action out on a thread; what it returns is an answer, what it raises is raised by `take`.
@@ -53,9 +54,7 @@ class Pending:
         The calls of a lane wait for each other, and for those of no other.
         """
         self._begin(size)
-        future = self._threads(lane).submit(self._carry_out, action, size)
-        self._running.add(future)
-        future.add_done_callback(self._running.discard)
+        (self._lanes.get(lane) or self._opened(lane)).submit(lambda: self._carry_out(action, size))
 
     def sleep(self, seconds: float, answer: bytes, note: Note | None = None) -> None:
         self._begin(0)
@@ -69,6 +68,7 @@ class Pending:
     def take(self) -> list[bytes]:
         """The answers that have come since the last time."""
         answers = []
+        self._woken = False  # from here on who brings an answer wakes again
         if self._failures:
             raise self._failures.popleft()
         while self._sleeps and self._sleeps[0][0] <= self._now():
@@ -96,6 +96,11 @@ class Pending:
             return 0.0
         return None
 
+    def forget_sleeps(self) -> None:
+        """Give up waiting for the time that is slept for."""
+        self.open -= len(self._sleeps)
+        self._sleeps.clear()
+
     def quiet(self) -> None:
         """Wake nobody any more; once this returns, nobody is being woken."""
         with self._lock:
@@ -105,20 +110,17 @@ class Pending:
         """Begin no call that has not begun, and wait so many seconds for those that have; None is for as long as it
         takes.
         """
-        if self._lanes:
-            from concurrent.futures import wait
+        deadline = None if patience is None else time.monotonic() + patience
+        for lane in self._lanes.values():
+            lane.close()
+        for lane in self._lanes.values():
+            lane.join(deadline)
 
-            for threads in self._lanes.values():
-                threads.shutdown(wait=False, cancel_futures=True)
-            wait(list(self._running), patience)
+    def _opened(self, lane: str) -> Lane:
+        from kosmolua.runtime.lane import Lane
 
-    def _threads(self, lane: str) -> ThreadPoolExecutor:
-        found = self._lanes.get(lane)
-        if found is None:
-            from concurrent.futures import ThreadPoolExecutor
-
-            found = self._lanes[lane] = ThreadPoolExecutor(THREADS, thread_name_prefix=f"kosmolua-{lane or 'call'}")
-        return found
+        name = f"kosmolua-{lane or 'call'}"
+        return self._lanes.setdefault(lane, Lane(name, THREADS if lane else FEW_THREADS))
 
     def _begin(self, size: int) -> None:
         self.open += 1
@@ -136,7 +138,10 @@ class Pending:
             self._arrive(answer, size, note)
         except BaseException as error:  # noqa: BLE001 - raised where the run is served
             self._failures.append(error)
+        if self._woken:
+            return  # what was brought is taken with what the other brought
         with self._lock:
+            self._woken = True
             self.wake()
 
     def _arrive(self, answer: bytes, size: int, note: Note) -> None:

@@ -29,7 +29,10 @@ MAX_TEXT = 1 << 16  # characters of an error's text; Lua's side cuts it far belo
 
 
 class Start(Struct, kw_only=True):
-    """The first frame, from the host: what to run and what the script finds. ``functions`` lists names in groups."""
+    """The first frame, from the host: what to run and what the script finds. ``functions`` lists names in groups.
+
+    What is ``interactive`` has no source of its own; inputs follow, as `kosmolua.runtime.interactive` sends them.
+    """
 
     source: bytes
     name: bytes
@@ -40,6 +43,7 @@ class Start(Struct, kw_only=True):
     cpu: float | None = None
     memory: int | None = None
     journal: dict[str, float] | None = None
+    interactive: bool = False
 
 
 class _Frame(Struct, array_like=True, frozen=True, forbid_unknown_fields=True):

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 MODULES = (
     "values", "msgpack", "json", "dump", "file", "guard", "sandbox", "pattern", "program", "regex", "pipe", "task",
-    "replicate", "bridge",
+    "replicate", "preview", "interactive", "bridge",
 )  # fmt: skip
 
 # `use` is the only loader there is inside: name -> module, each loaded once, from the sources given by the host.
@@ -49,6 +49,10 @@ use("bridge").serve({
 _PIPE_PORT = b"""
 local use, input, output = ...
 use("bridge").serve(use("pipe").open(input, output))
+"""
+_WATCH = b"""
+local use, descriptor = ...
+use("interactive").watch(descriptor)
 """
 
 # Spoken through the FFI because importing ctypes takes 2 ms, a tenth of the child's start.
@@ -142,6 +146,10 @@ class State:
     def serve_pipe(self, descriptor_in: int, descriptor_out: int) -> None:
         """Run the script that comes in as the first frame, speaking over two file descriptors."""
         self._lua.execute(_PIPE_PORT, self._use, descriptor_in, descriptor_out)
+
+    def watch(self, descriptor: int) -> None:
+        """Look for interrupts of an interactive run in the memory behind a descriptor; needs an FFI."""
+        self._lua.execute(_WATCH, self._use, descriptor)
 
     def serve(self, submit: Callable[[bytes], int], wait: Callable[[], bytes | int]) -> None:
         """Run the script that `wait` gives first, speaking through two functions that must never raise."""

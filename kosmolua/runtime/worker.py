@@ -70,13 +70,36 @@ def main(run: Callable[[State, int, int], None] = serve) -> None:
     begin(sys.argv[-4:], run)
 
 
-def begin(words: Sequence[str], run: Callable[[State, int, int], None] = serve) -> NoReturn:
+def interactive() -> None:
+    """The main program of a process for one input after another, which the memory behind descriptor 3 interrupts.
+
+    Interpreted code alone can be interrupted, so there is no compiler.
+    """
+    os.closerange(4, os.sysconf("SC_OPEN_MAX"))
+    os.chdir("/")
+
+    def prepare(state: State) -> None:
+        state.disable_compiler()
+        if state.has_ffi:
+            state.watch(3)
+        os.close(3)
+
+    begin(sys.argv[-4:], prepare=prepare)
+
+
+def begin(
+    words: Sequence[str],
+    run: Callable[[State, int, int], None] = serve,
+    prepare: Callable[[State], None] | None = None,
+) -> NoReturn:
     """Confine this process, say how far that went, run what the host sends, and end. The words are those above."""
     memory, cpu = (float(text) or None for text in words[:2])
     strict, host = words[2] == "strict", int(words[3])
     state = State(memory_limit=int(memory) if memory else None)
     if strict:
         state.disable_compiler()
+    if prepare:
+        prepare(state)
     limits = int(memory) if memory else None, cpu and cpu + (GRACE if strict else 0)
     layers = confine.confine(kernel_of(state), *limits, strict=strict, host=host)
     _send(1, " ".join(("ready", *layers)).encode())

@@ -104,6 +104,20 @@ def test_a_strangers_words(live, server):
     assert "Say what. " in ran.out
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [[], None, "text", {}, {"latest_version": "x"}, {"latest_version": {"id": 5}}, model(description=5, visibility=[1]),
+     model(run_count="many", default_example="x"), model(default_example={"input": [1]}),
+     model(latest_version={"id": "x", "openapi_schema": [1]}, is_official="x")],
+)  # fmt: skip
+def test_odd_answers(answer, live, server):
+    """An answer in which nothing is what it should be shows what there is."""
+    server.default = Answer(body=json.dumps(answer).encode())
+
+    for flags in ((), ("--json",)):
+        assert (0, "") == (live("model", "a/b", *flags).status, live("model", "a/b", *flags).err)
+
+
 def test_a_model_without_a_version(kosmo):
     """There is nothing to run, and it is said."""
     ran = kosmo("model", "emulator/my-sdxl", "--emulate")

@@ -36,6 +36,7 @@ RUNS = {
     "integrations:lua": [
         ["--eval", SCRIPT], ["--eval", SCRIPT, "--json"], ["--eval", "error(args)", "--isolation", "none"],
     ],
+    "repl": [["--eval", SCRIPT], ["--eval", SCRIPT, "--json"]],
     "integrations:call": [
         ["replicate.get_account"], ["replicate.get_account", "--json"],
         ["replicate.get_account", "--dry-run", "--json"],
@@ -47,10 +48,20 @@ RUNS = {
     "integrations:docs": [["replicate", "--json"], ["replicate.get_account"]],
     "integrations:schema": [["replicate.get_account"]],
     "integrations:examples": [["replicate.get_account", "--json"]],
+    "integrations:types": [["--json"]],
     "integrations:fields": [["--json"]],
     "integrations:policy": [["list"], ["explain", "replicate.get_account", "--json"], ["explain", MARK]],
+    "model": [["a/b"], ["a/b", "--json"], ["a/b", "--dry-run"], [MARK]],
+    "webhooks:verify": [
+        ["--id", "i", "--timestamp", "1", "--signature", "v1,x", "--json"],
+        ["--id", "i", "--timestamp", "1", "--signature", "v1,x", "--secret-env", "REPLICATE_API_KEY"],
+        ["--id", "i", "--timestamp", "1", "--signature", "v1,x", "--secret-env", MARK], ["--secret", MARK],
+    ],
     "audit": [[], ["--json"], ["--function", MARK]],
     "runs": [[], ["list", "--json"], ["show", MARK]],
+    "mcp:serve": [["--code"], ["--account", MARK]],
+    "mcp:install": [["cursor"], ["codex", "--project", "--json"], ["cursor", "--", "--account", MARK], [MARK]],
+    "mcp:export": [["vscode"], ["claude-code", "--json"], ["cursor", "--name", MARK]],
     "completion": [["bash"]],
 }  # fmt: skip
 STARTED_ELSEWHERE = {"emulator:serve"}

@@ -131,7 +131,7 @@ def test_a_secret_as_an_argument(argv, kosmo, arguments):
 @pytest.mark.parametrize(
     ("argv", "status", "message"),
     [
-        (["--secret-env", "NOT_SET"], 4, "the environment variable 'NOT_SET' is not set"),
+        (["--secret-env", "NOT_SET"], 4, "the environment variable that --secret-env names is not set"),
         (["--secret-file", "nosuch"], 2, "cannot read 'nosuch'"),
         (["--secret-file", "odd"], 4, "(it is not shown here)"),
         (["--secret-file", "odd", "--secret-env", "HOME"], 2, "one is taken"),

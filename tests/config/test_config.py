@@ -7,10 +7,10 @@ import msgspec
 import pytest
 
 from kosmolua import config, paths, trust
-from kosmolua.cli.topics import topics
 from kosmolua.config import DEFAULTS, VERDICTS, Value, parse
 from kosmolua.errors import ConfigurationError
 from kosmolua.gate.policy import policy_of
+from kosmolua.topics import topics
 
 
 class Home:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from kosmolua import config
 from kosmolua.errors import ConfigurationError
-from kosmolua.gate.policy import Call, Decision, Policy, decide, policy_of
+from kosmolua.gate.policy import Call, Decision, Policy, decide, may_be, policy_of
 from kosmolua.gate.session import resolve
 
 READ, WRITE, SECRET = resolve("get_account"), resolve("create_prediction"), resolve("get_default_webhook_secret")
@@ -185,3 +185,27 @@ def test_the_order_of_rules_never_matters(rules, account, random):
 
     assert decide(ruled(*rules), call).verdict == decide(ruled(*shuffled), call).verdict
     assert "deny" == decide(ruled(*rules, exact), call).verdict
+
+
+@given(
+    st.lists(
+        st.builds(
+            dict,
+            verdict=st.sampled_from(["allow", "ask", "deny"]),
+            functions=st.sampled_from(["*", "create_*", "create_prediction", "get_*"]),
+            account=st.sampled_from([None, "*", "default", "work"]),
+            arguments=st.sampled_from([{}, {"model": "a/*"}, {"model": "a/b"}]),
+        ),
+        max_size=5,
+    ),
+    st.sampled_from(["allow", "ask", "deny"]),
+    st.booleans(),
+)
+def test_what_cannot_be_called_is_denied_with_all_arguments(rules, write, by_flag):
+    """A function that no arguments make callable is denied with each; where one call is not, it is callable."""
+    ceilings = frozenset({"write"} if by_flag else ())
+    policy = msgspec.structs.replace(ruled(*rules, write=write), ceilings=ceilings)
+    models = ({"version": "a/b"}, {"version": "a/c"}, {"version": "b/b"}, {"version": "bare"})
+    verdicts = {decide(policy, creating(**arguments)).verdict for arguments in models}
+
+    assert may_be(policy, creating()) == (verdicts != {"deny"})

@@ -19,9 +19,11 @@ from kosmolua import (
     LimitError,
     Limits,
     PermissionDeniedError,
+    ScriptError,
     UsageError,
 )
 from kosmolua.gate.prompt import Scripted
+from kosmolua.runtime.stop import Stop
 
 CREATE = "return integrations.replicate.create_prediction{ version = 'v', input = {} }"
 
@@ -213,6 +215,30 @@ def test_settings_hold_from_the_next_run_on(live, tmp_path):
     assert "permission_denied" == host.run(CREATE).error.code
 
 
+def test_an_allow_that_yields(live, server, tmp_path):
+    """It counts where the settings say nothing; what they say stays, and what no arguments make allowed is known."""
+    host = live(write="allow", yielding=True, isolation="none")
+    assert "create_prediction" in host.callable()
+    host.run(CREATE).raise_for_error()
+
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config" / "config.toml").write_text('[replicate.permissions]\nwrite = "deny"\n')
+    assert "create_prediction" not in host.callable()
+    assert "get_account" in host.callable()
+    assert "permission_denied" == host.run(CREATE).error.code
+    assert 1 == len(server.requests)
+
+
+def test_a_caller_is_given_no_secret(live, server):
+    """Direct calls that are made for somebody are recorded as theirs, and a signing key is none of their business."""
+    asked = Scripted(["no"])
+    with pytest.raises(PermissionDeniedError):
+        live(caller="agent", prompter=asked, isolation="none").call("get_default_webhook_secret")
+
+    assert ["agent"] == [question.script for question in asked.asked]
+    assert [] == server.requests
+
+
 def test_caps_bound_each_run_and_all_calls_together():
     """A run begins with a full budget; what a program calls itself has one of its own."""
     twice = "for _ = 1, 2 do integrations.replicate.get_account{} end"
@@ -382,6 +408,20 @@ def test_a_stopped_run_is_not_sent_again(server, live):
     assert ("interrupted", 1) == (result.error.code, len(server.requests))
     assert seconds < 5  # of the 60 or 30 that it would have taken
     assert [("create_prediction", "interrupted")] == [(entry.function, entry.code) for entry in result.log]
+
+
+def test_a_stopped_call_is_not_sent_again(server, live):
+    """A direct call that waits to be sent again ends once its stop is set."""
+    server.default = Answer(429, headers={"Retry-After": "30"})
+    host, stop = live(write="allow", isolation="none"), Stop()
+    with ThreadPoolExecutor(1) as pool:
+        future = pool.submit(host.request, "create_prediction", {"version": "v", "input": {}}, stop=stop)
+        assert soon(lambda: server.requests)
+        stop.set(ScriptError("enough", code="interrupted"))
+        with pytest.raises(ScriptError, match="enough"):
+            future.result(timeout=20)
+
+    assert 1 == len(server.requests)
 
 
 def test_a_run_that_was_stopped_before_it_began(isolation):

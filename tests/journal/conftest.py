@@ -1,7 +1,7 @@
 import time
 
 import pytest
-from flows import Emulated, Flow
+from journalled import Emulated, Flow
 
 from kosmolua.emulator import Emulator, ManualClock, running
 

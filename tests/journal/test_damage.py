@@ -11,7 +11,7 @@ import time
 from contextlib import closing, contextmanager
 
 import pytest
-from flows import HELLO
+from journalled import HELLO
 from recording_server import Answer
 
 from kosmolua.errors import JournalError, UsageError

@@ -4,7 +4,7 @@ import time
 
 import msgspec
 import pytest
-from flows import HELLO, Emulated
+from journalled import HELLO, Emulated
 from recording_server import Answer
 
 from kosmolua.errors import JournalError

@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kosmolua.errors import ArgumentError
-from kosmolua.replicate.inputs import MAX_PROBLEMS, inputs_of, output_kind, output_words, refuse
+from kosmolua.replicate.inputs import MAX_PROBLEMS, inputs_of, refuse
+from kosmolua.replicate.outputs import output_kind, output_words
 
 URI = {"type": "string", "format": "uri"}
 PAINTER = {
@@ -221,6 +222,34 @@ def test_what_is_not_understood_does_not_block(schema):
 def test_schemas_that_take_other_names(more):
     """Where others may be given, or alternatives say more, no name is unknown."""
     assert [] == check({"other": 1}, document(**more))
+
+
+BASE = {"properties": {"base": {"type": "integer"}}, "required": ["base"]}
+
+
+@pytest.mark.parametrize("part", [{"allOf": [BASE]}, {"$ref": "#/components/schemas/Base"}, {"anyOf": [BASE]}])
+def test_inputs_in_parts(part):
+    """What a schema refers to, or is all of, adds to what stands in it."""
+    made = document({"prompt": {"type": "string"}}, required=["prompt"], **part)
+    made["components"]["schemas"]["Base"] = BASE
+    found = inputs_of(made)
+
+    assert [] == found.check({"base": 1, "prompt": "x"})
+    assert ['expected integer, got "1" - at `input.base`'] == found.check({"base": "1", "prompt": "x"})
+    assert ["missing `prompt`", "missing `base`"] == sorted(found.check({}), reverse=True)
+
+
+@pytest.mark.parametrize(
+    "part",
+    [{"allOf": [{"$ref": "https://elsewhere.example/x"}]}, {"$ref": 5}, {"allOf": ["odd"]},
+     {"$ref": "#/components/schemas/nosuch"}, {"patternProperties": {"^x": {}}}],
+)  # fmt: skip
+def test_inputs_with_a_part_that_is_not_readable(part):
+    """It may have named more than can be seen here."""
+    found = inputs_of(document({"prompt": {"type": "string"}}, required=["prompt"], **part))
+
+    assert [] == found.check({"prompt": "x", "other": 1})
+    assert ["missing `prompt`"] == found.check({"other": 1})
 
 
 def test_a_schema_that_never_ends():

@@ -71,6 +71,12 @@ def test_what_is_no_reference(text):
         parse(text)
 
 
+def test_a_token_in_the_place_of_a_reference():
+    """It is not repeated."""
+    with pytest.raises(UsageError, match="got what looks like a token"):
+        parse("r8_secret")
+
+
 @pytest.mark.parametrize(
     ("reference", "version", "calls"),
     [

@@ -60,7 +60,7 @@ def start(call: Call, model: Model, version: Version, *, named: bool, deployment
 def feed(call: Call, job: Job, show: Callable[[float], dict[str, Any]]) -> None:
     """Let the webhook know, if the request names one that is sent to."""
     url = call.arguments.get("webhook", "")
-    if webhooks.is_sent(url):
+    if webhooks.is_sent(url) and webhooks.QUIET not in call.request.environ:
         wanted = frozenset(call.arguments.get("webhook_events_filter") or webhooks.EVENTS)
         call.world.feeds.append(webhooks.Feed(url, wanted, job, show))
 

@@ -68,7 +68,8 @@ is one; as text it is its message.
     local ok, err = pcall(integrations.replicate.get_prediction, { prediction_id = "nosuch" })
     if not ok and err.code == "not_found" then print(err.message) end
 
-Run a file with `kosmo lua FILE`, a line with `kosmo lua --eval 'return ...'`. Without an account, add `--emulate`.
+Run a file with `kosmo lua FILE`, a line with `kosmo lua --eval 'return ...'`, and find out what works at a prompt with
+`kosmo repl`. Without an account, add `--emulate`. For an editor, `kosmo integrations:types` writes what it has to know.
 """
 
 PERMISSIONS = """# What may be called

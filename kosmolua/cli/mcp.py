@@ -1,0 +1,172 @@
+"""``mcp:serve``, ``mcp:install``, ``mcp:export``: the functions and Lua for clients of the Model Context Protocol."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from importlib.util import find_spec
+from typing import Any
+
+from kosmolua.cli import options as options_
+from kosmolua.cli import output
+from kosmolua.errors import ConfigurationError, UsageError
+from kosmolua.replicate.token import looks_like_token
+
+MAX_CHARS = 20_000
+
+
+def run(command: str, argv: list[str]) -> int:
+    if command == "mcp:serve":
+        return _serve(_serving(command).parse_args(argv))
+    if any(looks_like_token(word) for word in argv):
+        raise UsageError(
+            "one of the words looks like a token, which belongs into no client's configuration",
+            hint="store it where the server finds it: kosmo integrations:configure replicate",
+        )
+    own, served = _divided(argv)
+    _serving("mcp:serve").parse_args(served)  # what the client will start is understood
+    parsed = _installing(command).parse_args(own)
+    return _export(parsed, served) if command == "mcp:export" else _install(parsed, served)
+
+
+# Serving ----------------------------------------------------------------------------------------------------------
+
+
+def _serving(command: str) -> options_.Parser:
+    made = options_.parser(
+        command,
+        "Serve a client over standard input and output: each function as a tool, or Lua as the one that replaces all.",
+        f"kosmo {command} --code --write ask --max-predictions 20",
+    )
+    made.add_argument("--code", action="store_true", help="offer search_docs, read_docs and execute_lua")
+    made.add_argument(
+        "--tools",
+        action="append",
+        metavar="GLOB",
+        help="offer functions of that name, such as get_*; repeatable; default: all, with --code none",
+    )
+    verdicts: dict[str, Any] = {"choices": options_.VERDICTS, "metavar": "allow|ask|deny"}
+    made.add_argument("--read", **verdicts, help="policy for reads; default: as configured")
+    made.add_argument(
+        "--write",
+        **verdicts,
+        default="deny",
+        help="policy for writes; default: deny, which hides them; allow never allows more than is configured",
+    )
+    made.add_argument("--account", default="default", metavar="NAME", help="account to call as (default: default)")
+    made.add_argument("--emulate", action="store_true", help="answer from the built-in emulator")
+    made.add_argument(
+        "--max-result-chars",
+        type=options_.count,
+        default=MAX_CHARS,
+        metavar="N",
+        help=f"cut what is longer (default: {MAX_CHARS})",
+    )
+    made.add_argument("--isolation", choices=("standard", "strict"), default="standard", help="of scripts")
+    options_.add_limits(made)
+    options_.add_gate(made)
+    return made
+
+
+def _serve(parsed: argparse.Namespace) -> int:
+    if find_spec("mcp") is None:
+        raise ConfigurationError(
+            "serving the Model Context Protocol needs the extra `mcp`, which is not installed",
+            hint="install it: pip install 'kosmolua[mcp]'",
+        )
+    from kosmolua.host.host import Host
+    from kosmolua.mcp.work import Current
+
+    current = Current()
+    with Host(
+        account=parsed.account,
+        read=parsed.read,
+        write=parsed.write,
+        yielding=True,
+        caller="mcp",
+        prompter=current,
+        emulate=parsed.emulate,
+        isolation=parsed.isolation,
+        limits=options_.limits(parsed),
+        caps=options_.caps(parsed),
+        allow_read=parsed.allow_read,
+        allow_write=parsed.allow_write,
+        prepare=parsed.code,
+        on_notice=_warn,
+    ) as host:
+        from kosmolua.mcp import server
+
+        tools = tuple(parsed.tools or (() if parsed.code else ("*",)))
+        server.serve(host, current, server.Options(tools=tools, code=parsed.code, max_chars=parsed.max_result_chars))
+    return 0
+
+
+def _warn(text: str) -> None:
+    print(output.safe(f"kosmo: {text}"), file=sys.stderr, flush=True)
+
+
+# Installing -------------------------------------------------------------------------------------------------------
+
+
+def _divided(argv: list[str]) -> tuple[list[str], list[str]]:
+    """What is ours, and what stands behind ``--`` for the server."""
+    at = argv.index("--") if "--" in argv else len(argv)
+    return argv[:at], argv[at + 1 :]
+
+
+def _installing(command: str) -> options_.Parser:
+    from kosmolua.mcp.install import CLIENTS
+
+    what = {
+        "mcp:install": "Enter the server into a client's configuration; its other content stays. No token is in it.",
+        "mcp:export": "Print what mcp:install would enter.",
+    }
+    made = options_.parser(command, what[command], f"kosmo {command} claude-code --project -- --code --write ask")
+    made.add_argument("client", metavar="CLIENT", help=", ".join(CLIENTS))
+    made.add_argument("--project", action="store_true", help="for this directory, instead of for you everywhere")
+    made.add_argument("--name", default="kosmolua", metavar="NAME", help="what the client calls it (default: kosmolua)")
+    made.add_argument("--json", action="store_true", help="answer with one JSON object")
+    made.add_argument("flags", nargs="*", metavar="-- FLAGS", help="flags for mcp:serve")
+    return made
+
+
+def _export(parsed: argparse.Namespace, served: list[str]) -> int:
+    from kosmolua.mcp import install
+
+    client = _client(parsed)
+    entry = install.entry(client, served, project=parsed.project)
+    if parsed.json:
+        path = install.path_of(client, project=parsed.project)
+        output.show_json({"success": True, "path": path, "name": parsed.name, "server": entry})
+    else:
+        output.write_bytes(install.merged(client, b"", parsed.name, entry))
+    return 0
+
+
+def _install(parsed: argparse.Namespace, served: list[str]) -> int:
+    from kosmolua.mcp import install
+
+    client = _client(parsed)
+    path = install.install(client, parsed.name, served, project=parsed.project)
+    if parsed.json:
+        output.show_json({"success": True, "client": client.name, "path": path, "name": parsed.name})
+    else:
+        print(output.safe(f"entered {parsed.name} into {path}; start {client.title} anew to have it"))
+    return 0
+
+
+def _client(parsed: argparse.Namespace) -> Any:
+    from kosmolua.mcp.install import CLIENTS
+
+    if parsed.flags:
+        raise UsageError(f"unexpected argument {parsed.flags[0]!r}", hint="flags for mcp:serve go behind --")
+    if parsed.client not in CLIENTS:
+        from difflib import get_close_matches
+
+        near = get_close_matches(parsed.client, CLIENTS, n=1)
+        raise UsageError(
+            f"no client is called {parsed.client!r}"
+            + (f"; did you mean {near[0]}?" if near else f"; there is {', '.join(CLIENTS)}"),
+            hint="for another, see what mcp:export prints",
+        )
+    return CLIENTS[parsed.client]

@@ -1,0 +1,183 @@
+"""``repl``: the prompt. It takes the flags of ``integrations:lua``, whose ``--repl`` it is."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from kosmolua import paths
+from kosmolua.errors import UsageError
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable, Sequence
+
+    from kosmolua.cli.options import Options
+    from kosmolua.gate.files import Files
+    from kosmolua.gate.prompt import Prompter
+    from kosmolua.gate.session import Session
+    from kosmolua.host.host import Host
+    from kosmolua.repl.history import History
+    from kosmolua.repl.shell import Shell
+    from kosmolua.runtime.begun import Begun
+    from kosmolua.runtime.limits import Limits
+    from kosmolua.runtime.port import Start
+
+STARTUP = "repl.lua"
+HISTORY = "history"
+
+
+def run(command: str, argv: list[str]) -> int:
+    from kosmolua.cli import lua
+
+    return lua.run(command, ["--repl", *argv])
+
+
+def start(parsed: argparse.Namespace, options: Options, args: Sequence[str]) -> int:
+    """The prompt, on a terminal."""
+    if parsed.isolation == "none":
+        raise UsageError("the prompt runs Lua in a process of its own; --isolation none is for scripts")
+    if options.json or parsed.explain:
+        raise UsageError("--json and --explain are for scripts, and not for the prompt")
+    from kosmolua.runtime.begun import LIMITS, begin
+
+    limits = LIMITS._replace(memory=parsed.memory_limit)
+    begun = begin(limits, parsed.isolation)  # it starts while this process imports the rest
+    made: list[Shell] = []
+
+    def shell() -> Shell:
+        """Built when it is first asked for, which is once the prompt can be seen."""
+        if not made:
+            made.append(_shell(parsed, options, args, limits, begun))
+        return made[0]
+
+    try:
+        _serve(parsed, shell)
+    finally:
+        if made:
+            made[0].close(cancel=parsed.cancel_on_exit)
+        else:
+            begun[1].close()
+    return 0
+
+
+def _shell(parsed: argparse.Namespace, options: Options, args: Sequence[str], limits: Limits, begun: Begun) -> Shell:
+    from kosmolua.repl.calls import Calls
+    from kosmolua.repl.inline import Inline
+    from kosmolua.repl.screen import Screen
+    from kosmolua.repl.shell import Shell
+    from kosmolua.repl.snapshot import Snapshot
+    from kosmolua.runtime.interactive import Interpreter
+
+    screen = Screen(plain=_is_plain())
+    prompter = Inline(screen)
+    hosts = _Hosts(parsed, options, prompter)
+    calls = Calls(options, hosts)
+    interpreter = Interpreter(
+        calls, screen, lambda: _first(options, args), limits=limits, isolation=parsed.isolation, begun=begun,
+        lane=calls.lane,
+    )  # fmt: skip
+    return Shell(interpreter, calls, screen, prompter, Snapshot(interpreter, _accounts))
+
+
+def _serve(parsed: argparse.Namespace, shell: Callable[[], Shell]) -> None:
+    """Run what stands in the startup file and on the command line, and then what is typed."""
+    from kosmolua.repl.shell import FIRST, run
+
+    startup = os.path.join(paths.config_directory(os.environ), STARTUP)
+    files = [path for path in (startup, parsed.file) if path and (path != startup or os.path.isfile(path))]
+    inputs = [f":load {path}" for path in files] + ([parsed.eval] if parsed.eval is not None else [])
+    for text in inputs:
+        shell().enter(text)
+    prompt = shell().prompt if inputs else FIRST
+    if _is_dumb():
+        from kosmolua.repl.plain import Plain
+
+        run(shell, Plain(lambda text: shell().is_complete(text)), prompt)
+        return
+    from kosmolua.repl.line import Line
+
+    line = Line(
+        history=_history(),
+        known=lambda: shell().known,
+        is_complete=lambda text: shell().is_complete(text),
+        status=lambda: shell().status(),
+        warn=lambda text: shell().warn(text),
+        warm=lambda: shell().warm(),
+        keys=parsed.keys,
+    )
+    run(shell, line, prompt)
+
+
+def _history() -> Callable[[], History]:
+    made: list[History] = []
+
+    def history() -> History:
+        if not made:
+            from kosmolua.repl.history import History
+
+            made.append(History(os.path.join(paths.state_directory(os.environ), HISTORY)))
+        return made[0]
+
+    return history
+
+
+def _first(options: Options, args: Sequence[str]) -> Start:
+    from kosmolua import config
+    from kosmolua.replicate import catalogue
+    from kosmolua.runtime.interactive import start as first
+
+    accounts = [] if options.emulate else config.accounts(os.environ)
+    functions = [operation.names for operation in catalogue.OPERATIONS]
+    return first(functions, provider=catalogue.PROVIDER, accounts=accounts, args=args)
+
+
+class _Hosts:
+    """The hosts of one prompt: `:emulate` and the like ask for another."""
+
+    def __init__(self, parsed: argparse.Namespace, options: Options, prompter: Prompter) -> None:
+        self._parsed = parsed
+        self._options = options
+        self._prompter = prompter
+        self._made: list[Host] = []
+
+    def session(self) -> Session:
+        """A session of the options as they are now."""
+        return self._host().session("the prompt")
+
+    def files(self) -> Files:
+        return (self._made[-1] if self._made else self._host()).files()
+
+    def close(self) -> None:
+        for host in self._made:
+            host.close()
+
+    def _host(self) -> Host:
+        from kosmolua.cli.host import host_of
+        from kosmolua.cli.options import caps
+
+        parsed = self._parsed
+        made = host_of(
+            self._options,
+            self._prompter,
+            prepare=False,
+            caps=caps(parsed),
+            allow_read=parsed.allow_read,
+            allow_write=parsed.allow_write,
+        )
+        self._made.append(made)
+        return made
+
+
+def _accounts() -> list[str]:
+    from kosmolua import config
+
+    return [config.DEFAULT_ACCOUNT, *config.accounts(os.environ)]
+
+
+def _is_dumb() -> bool:
+    return os.environ.get("TERM", "dumb") in ("", "dumb")
+
+
+def _is_plain() -> bool:
+    return _is_dumb() or bool(os.environ.get("NO_COLOR"))

@@ -1,0 +1,155 @@
+"""What comes back: data, a short text of the same, pictures as pictures, and nothing cut within a character."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+import unicodedata
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from kosmolua.errors import KosmoError
+
+if TYPE_CHECKING:
+    from kosmolua.host.script import Result
+
+MAX_PICTURES = 4
+MAX_PICTURE = 3 * 1024 * 1024  # bytes; clients take no larger ones
+MAX_ENTRIES = 50  # of the log of calls
+_DATA_URL = re.compile(r"data:(image/(?:png|jpeg|gif|webp));base64,([A-Za-z0-9+/]+={0,2})")
+_MAGIC = {b"\x89PNG\r\n\x1a\n": "image/png", b"\xff\xd8\xff": "image/jpeg", b"GIF8": "image/gif"}
+_JOINER = "\u200d"
+_MARKS = {"Mn", "Me", "Mc"}
+
+Pictures = list[dict[str, Any]]
+
+
+def answered(data: Any, limit: int) -> dict[str, Any]:
+    """The result of a tool for what the API answered."""
+    pictures: Pictures = []
+    plain = _without_pictures(data, pictures)
+    text = plain if isinstance(plain, str) else _json(plain)
+    structured = {"success": True, "data": plain}
+    if len(text) > limit:
+        structured = {"success": True, "data": None, "cut": _told(text, limit)}
+    return _result(structured, cut(text, limit), pictures)
+
+
+def failed(error: KosmoError, limit: int) -> dict[str, Any]:
+    """The result of a tool for what went wrong."""
+    fields = error.to_dict()
+    structured = {"success": False, "error": fields.pop("message"), **fields}
+    text = f"{error.message}\nhint: {error.hint}" if error.hint else error.message
+    return {**_result(_bounded(structured, limit), cut(text, limit), []), "isError": True}
+
+
+def ran(result: Result, limit: int) -> dict[str, Any]:
+    """The result of a script: its values, what it printed, its calls, and why it failed if it did."""
+    pictures: Pictures = []
+    values = _without_pictures(result.results, pictures)
+    error = result.error.to_dict() if result.error else None
+    structured = {
+        "success": error is None,
+        "result": values[0] if values else None,
+        **({"results": values} if len(values) > 1 else {}),
+        "output": cut(result.output, limit // 2),
+        "error": error,
+        "call_log": msgspec.to_builtins(result.log[-MAX_ENTRIES:]),
+        "calls": len(result.log) + result.unlogged,
+        "spent": result.spent,
+        "running": [identifier for _, identifier, _ in result.running],
+        "duration_ms": round(result.duration * 1000, 1),
+    }
+    text = _json(values[0] if len(values) == 1 else values) if values else ""
+    if len(text) > limit // 2:
+        structured |= {"result": None, "results": [], "cut": _told(text, limit // 2)}
+    parts = [
+        cut(result.output.rstrip("\n"), limit // 2),
+        f"result: {cut(text, limit // 2)}" if text else "",
+        cut(f"error: {_words(result.error)}", limit // 2) if result.error else "",
+        _summary(result),
+    ]
+    return {**_result(structured, "\n".join(filter(None, parts)), pictures), "isError": error is not None}
+
+
+def cut(text: str, limit: int) -> str:
+    """The text, or as much of it as fits and how much there was. No character is cut, nor parted from its accents."""
+    if len(text) <= limit:
+        return text
+    at = limit
+    while at > 0 and (unicodedata.category(text[at]) in _MARKS or _JOINER in text[at - 1 : at + 1]):
+        at -= 1
+    return f"{text[:at]}… (cut: {at} of {len(text)} characters; ask for less, or filter in a script)"
+
+
+def _told(text: str, limit: int) -> dict[str, Any]:
+    return {"characters": len(text), "shown": limit, "text": cut(text, limit)}
+
+
+def _bounded(structured: dict[str, Any], limit: int) -> dict[str, Any]:
+    return {name: cut(value, limit) if isinstance(value, str) else value for name, value in structured.items()}
+
+
+def _result(structured: Mapping[str, Any], text: str, pictures: Pictures) -> dict[str, Any]:
+    return {"content": [{"type": "text", "text": text or "done"}, *pictures], "structuredContent": structured}
+
+
+def _json(value: Any) -> str:
+    return msgspec.json.encode(value).decode()
+
+
+def _words(error: KosmoError | None) -> str:
+    where = getattr(error, "where", None)
+    hint = f"\nhint: {error.hint}" if error and error.hint else ""
+    return f"{f'{where}: ' if where else ''}{error}{hint}"
+
+
+def _summary(result: Result) -> str:
+    """The calls in one line, equal ones counted."""
+    counts: dict[str, int] = {}
+    for entry in result.log:
+        word = f"{entry.function} {entry.code or entry.outcome}"
+        counts[word] = counts.get(word, 0) + 1
+    told = ", ".join(f"{count} x {word}" if count > 1 else word for word, count in counts.items())
+    return f"calls: {told}" if told else ""
+
+
+# Pictures ---------------------------------------------------------------------------------------------------------
+
+
+def _without_pictures(value: Any, pictures: Pictures) -> Any:
+    """The value as JSON can carry it, with a word in the place of each picture."""
+    match value:
+        case str():
+            found = _DATA_URL.fullmatch(value)
+            return _picture(found[1], found[2], pictures) or value if found else value
+        case bytes():
+            return _bytes(value, pictures)
+        case Mapping():
+            return {name: _without_pictures(item, pictures) for name, item in value.items()}
+        case Sequence():
+            return [_without_pictures(item, pictures) for item in value]
+    return value
+
+
+def _bytes(content: bytes, pictures: Pictures) -> Any:
+    encoded = base64.b64encode(content).decode()
+    kind = next((kind for magic, kind in _MAGIC.items() if content.startswith(magic)), None)
+    if kind is None and content[:4] == b"RIFF" and content[8:12] == b"WEBP":
+        kind = "image/webp"
+    return (_picture(kind, encoded, pictures) if kind else None) or {"base64": encoded, "size": len(content)}
+
+
+def _picture(kind: str, encoded: str, pictures: Pictures) -> str | None:
+    """The word for a picture that is shown; None where it is too large, one too many, or none."""
+    if len(pictures) >= MAX_PICTURES or len(encoded) * 3 // 4 > MAX_PICTURE:
+        return None
+    try:
+        size = len(base64.b64decode(encoded, validate=True))
+    except binascii.Error:
+        return None
+    pictures.append({"type": "image", "data": encoded, "mimeType": kind})
+    return f"[picture {len(pictures)}: {kind}, {size} bytes]"

@@ -1,0 +1,83 @@
+"""What a client may attach: pages of the documentation, and the runs that were made lately."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from kosmolua.errors import UsageError
+from kosmolua.gate import audit
+from kosmolua.mcp import docs
+from kosmolua.topics import title, topics
+
+SCHEME = "kosmolua://"
+RUNS = f"{SCHEME}runs"
+MAX_RUNS, MAX_CALLS = 20, 1000
+PROMPT = "replicate_workflow"
+
+TEMPLATES = [
+    {
+        "name": "function",
+        "uriTemplate": f"{SCHEME}functions/{{name}}",
+        "description": "A function of the Replicate API: parameters, answer, example",
+        "mimeType": "text/markdown",
+    },
+    {
+        "name": "run",
+        "uriTemplate": f"{RUNS}/{{id}}",
+        "description": "The calls of one run: what was decided, and what came of it",
+        "mimeType": "application/json",
+    },
+]
+
+
+def listed() -> list[dict[str, Any]]:
+    pages = {"workflows": docs.WORKFLOWS, **topics()}
+    return [
+        *(
+            {"name": name, "title": title(text), "uri": f"{SCHEME}docs/{name}", "mimeType": "text/markdown"}
+            for name, text in pages.items()
+        ),
+        {"name": "runs", "title": "Recent runs, newest first", "uri": RUNS, "mimeType": "application/json"},
+    ]
+
+
+def read(uri: str, environment: Mapping[str, str] = os.environ) -> dict[str, Any]:
+    """The content of a resource. Raises a `UsageError` where there is none."""
+    kind, _, name = uri.removeprefix(SCHEME).partition("/")
+    if kind in {"docs", "functions"} and name:
+        return _content(uri, "text/markdown", docs.read(name))
+    if uri == RUNS:
+        return _content(uri, "application/json", _json(runs(environment)))
+    if kind == "runs":
+        calls = [entry for entry in _entries(environment) if entry.get("run") == name]
+        if calls:
+            return _content(uri, "application/json", _json(calls))
+    raise UsageError(f"there is no resource {uri[:200]!r}", hint="list them: resources/list")
+
+
+def runs(environment: Mapping[str, str]) -> list[dict[str, Any]]:
+    """The last runs of scripts and commands that called something, newest first."""
+    found: dict[str, dict[str, Any]] = {}
+    for entry in _entries(environment):
+        name = str(entry.get("run"))
+        run = found.setdefault(name, {"run": name, "script": entry.get("script"), "began": entry["at"], "calls": 0})
+        run["calls"] += 1
+        run["last"] = f"{entry.get('function')}: {entry.get('code') or entry.get('outcome', 'error')}"
+    return list(found.values())[: -MAX_RUNS - 1 : -1]
+
+
+def _entries(environment: Mapping[str, str]) -> deque[dict[str, Any]]:
+    return deque(audit.read(audit.file_of(environment)), maxlen=MAX_CALLS)
+
+
+def _content(uri: str, kind: str, text: str) -> dict[str, Any]:
+    return {"contents": [{"uri": uri, "mimeType": kind, "text": text}]}
+
+
+def _json(value: Any) -> str:
+    return msgspec.json.format(msgspec.json.encode(value), indent=2).decode()

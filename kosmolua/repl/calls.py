@@ -1,0 +1,120 @@
+"""What inputs ask of their host: the session, which `:policy`, `:emulate` and the like open anew, and what is on its
+way there.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Protocol
+
+from kosmolua.errors import ConfigurationError, UsageError
+
+if TYPE_CHECKING:
+    from kosmolua.cli.options import Options
+    from kosmolua.gate.files import Files
+    from kosmolua.gate.services import Services
+    from kosmolua.gate.session import Session
+
+
+class Hosts(Protocol):
+    """What makes sessions of the options as they are then."""
+
+    def session(self) -> Session: ...
+
+    def files(self) -> Files: ...
+
+    def close(self) -> None: ...
+
+
+class Calls:
+    """Carries out what an input asks for."""
+
+    def __init__(self, options: Options, hosts: Hosts) -> None:
+        self.options = options
+        self._hosts = hosts
+        self._session: Session | None = None
+        self._services: Services | None = None
+        self._lock = threading.Lock()
+        self._under_way: dict[int, tuple[str, float]] = {}
+
+    def __call__(self, function: str, account: str, arguments: bytes) -> Any:
+        if function.startswith("host."):
+            with self._noted(function.removeprefix("host.")):
+                return self._serving()(function, arguments)
+        session = self.session()
+        with self._noted(function):
+            return session.call(function, arguments, account or self.options.account).data
+
+    def lane(self, function: str) -> str:
+        from kosmolua.gate.services import lane_of
+
+        return lane_of(function)
+
+    def session(self) -> Session:
+        with self._lock:
+            if self._session is None:
+                self._session = self._hosts.session()
+            return self._session
+
+    def _serving(self) -> Services:
+        from kosmolua.gate.services import Services
+
+        with self._lock:
+            if self._services is None:
+                self._services = Services(self._hosts.files(), "", self.session)
+            return self._services
+
+    @property
+    def opened(self) -> Session | None:
+        """The session, once there was a call."""
+        return self._session
+
+    def under_way(self) -> tuple[str, float] | None:
+        """The function that has been on its way longest, and for how many seconds."""
+        found = min(list(self._under_way.values()), key=lambda item: item[1], default=None)
+        return found and (found[0], time.monotonic() - found[1])
+
+    def reopen(self, *, fresh: bool) -> None:
+        """Let the next call find the options as they are now; what was spent and logged goes on unless ``fresh``."""
+        before, self._session = self._session, None
+        if before is None:
+            return
+        after = self.session()
+        after.budget.caps = before.budget.caps
+        if not fresh:
+            after.budget, after.log = before.budget, before.log
+        if not self._under_way:
+            before.close()
+
+    def picture(self, url: str, limit: int) -> bytes:
+        """The bytes behind the URL of an output."""
+        if self.options.dry_run:
+            raise ConfigurationError("nothing is fetched in a dry run")
+        from kosmolua.replicate.catalogue import DOWNLOAD
+
+        with self._noted("fetching the image"):
+            data = b""
+            for piece in self.session().open(DOWNLOAD, {"url": url}, self.options.account):
+                data += piece
+                if len(data) > limit:
+                    raise UsageError(f"the output has more than {limit} bytes; it is not shown")
+            return data
+
+    def close(self) -> None:
+        if self._services:
+            self._services.end()
+        if self._session:
+            self._session.close()
+        self._hosts.close()
+
+    @contextmanager
+    def _noted(self, what: str) -> Iterator[None]:
+        key = threading.get_ident()
+        self._under_way[key] = (what, time.monotonic())
+        try:
+            yield
+        finally:
+            del self._under_way[key]

@@ -1,0 +1,88 @@
+"""Images on a terminal: in its own protocol where it has one that is known, else as half blocks of two pixels each."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator, Mapping
+from typing import Literal
+
+from kosmolua.emulator.picture import Picture, PictureError, read_png
+
+Protocol = Literal["kitty", "iterm", "blocks", "none"]
+MAX_BYTES = 20 * 1024 * 1024
+_CHUNK = 4096  # bytes of Base64 that kitty takes at once
+_PNG = b"\x89PNG\r\n\x1a\n"
+
+
+def protocol_of(environment: Mapping[str, str]) -> Protocol:
+    """What the terminal is known to understand, by what it says of itself. A multiplexer lets no image through."""
+    term, program = environment.get("TERM", ""), environment.get("TERM_PROGRAM", "")
+    if term in ("", "dumb") or environment.get("NO_COLOR"):
+        return "none"
+    if environment.get("TMUX") or term.startswith(("screen", "tmux")):
+        return "blocks"
+    if environment.get("KITTY_WINDOW_ID") or term in ("xterm-kitty", "xterm-ghostty") or program == "ghostty":
+        return "kitty"
+    return "iterm" if program in ("iTerm.app", "WezTerm") else "blocks"
+
+
+def shown(data: bytes, protocol: Protocol, columns: int = 60, rows: int = 20) -> str | None:
+    """What to write to show the image in at most so many cells; None where this terminal cannot show that kind."""
+    if protocol == "kitty" and data.startswith(_PNG):
+        return _kitty(data, columns, rows)
+    if protocol == "iterm":
+        size = f"width={columns};height={rows};preserveAspectRatio=1;inline=1"
+        return f"\x1b]1337;File={size};size={len(data)}:{base64.b64encode(data).decode()}\a\n"
+    if protocol == "none":
+        return None
+    try:
+        return "".join(_blocks(read_png(data), columns, rows))
+    except PictureError:
+        return None
+
+
+def _kitty(data: bytes, columns: int, rows: int) -> str:
+    encoded = base64.b64encode(data).decode()
+    pieces = [encoded[at : at + _CHUNK] for at in range(0, len(encoded), _CHUNK)]
+    height = _fitting(*_size(data), columns, rows)[1]
+    head = f"f=100,a=T,q=2,r={-(-height // 2)},"
+    parts = [
+        f"\x1b_G{head if at == 0 else ''}m={int(at < len(pieces) - 1)};{piece}\x1b\\" for at, piece in enumerate(pieces)
+    ]
+    return "".join(parts) + "\n"
+
+
+def _size(png: bytes) -> tuple[int, int]:
+    return max(1, int.from_bytes(png[16:20])), max(1, int.from_bytes(png[20:24]))
+
+
+def _fitting(width: int, height: int, columns: int, rows: int) -> tuple[int, int]:
+    """Columns, and half rows, that keep the proportions: a cell is about twice as high as it is wide."""
+    scale = min(columns / width, 2 * rows / height, 1.0)
+    return max(1, int(width * scale)), max(1, int(height * scale))
+
+
+def _blocks(picture: Picture, columns: int, rows: int) -> Iterator[str]:
+    """Each cell is an upper half block: its colour one pixel, its background the one below."""
+    width, height = _fitting(picture.width, picture.height, columns, rows)
+    for y in range(0, height, 2):
+        for x in range(width):
+            upper = _sample(picture, x, y, width, height)
+            lower = _sample(picture, x, y + 1, width, height) if y + 1 < height else None
+            behind = f"\x1b[48;2;{lower[0]};{lower[1]};{lower[2]}m" if lower else "\x1b[49m"
+            yield f"\x1b[38;2;{upper[0]};{upper[1]};{upper[2]}m{behind}▀"
+        yield "\x1b[0m\n"
+
+
+def _sample(picture: Picture, x: int, y: int, width: int, height: int) -> tuple[int, int, int]:
+    """The mean of at most four by four pixels from what the cell's half stands for."""
+    xs = _between(x, width, picture.width)
+    ys = _between(y, height, picture.height)
+    found = [picture.rows[b][a * picture.channels : a * picture.channels + 3] for b in ys for a in xs]
+    red, green, blue = (sum(pixel[channel] for pixel in found) // len(found) for channel in range(3))
+    return red, green, blue
+
+
+def _between(at: int, cells: int, pixels: int) -> range:
+    first, last = at * pixels // cells, max(at * pixels // cells + 1, (at + 1) * pixels // cells)
+    return range(first, last, max(1, (last - first) // 4))

@@ -1,0 +1,65 @@
+"""Whether an input wants another line, and how far that one is indented."""
+
+from __future__ import annotations
+
+from kosmolua.repl.lexer import tokens
+
+_END = "near '<eof>'"
+_END_54 = "near <eof>"
+INDENT = "  "
+_OPENS = frozenset({"do", "then", "function", "repeat", "else", "(", "{", "["})
+_CLOSES = frozenset({"end", "until", "else", "elseif", ")", "}", "]"})
+
+
+def wants_more(as_expression: str | None, as_chunk: str | None) -> bool:
+    """Whether the input would be Lua with more behind it, by the parser's messages for it as an expression and as a
+    chunk: None is fine, and what goes wrong at the text's end can still go well.
+    """
+    if as_expression is None or as_chunk is None:
+        return False
+    return any(message.endswith((_END, _END_54)) for message in (as_expression, as_chunk))
+
+
+def indent(text: str) -> str:
+    """The space that the line behind this text begins with: as deep as what is open."""
+    return INDENT * max(0, _depth(text))
+
+
+def straightened(text: str) -> str:
+    """The text with its last line as far out as what it closes: an ``end`` below its ``if``."""
+    above, newline, line = text.rpartition("\n")
+    words = [token.text for token in tokens(line) if token.kind != "space"]
+    if not newline or not words or words[0] not in _CLOSES:
+        return text
+    return f"{above}\n{indent(above).removesuffix(INDENT)}{line.lstrip()}"
+
+
+def _depth(text: str) -> int:
+    """Levels that are open at the end. What opens several in one line, as ``f(function()`` does, counts once."""
+    levels: list[int] = []  # the line of each that is open
+    line = 0
+    for token in tokens(text):
+        if token.kind in ("keyword", "operator"):
+            if token.text in _CLOSES and levels:
+                levels.pop()
+            if token.text in _OPENS:
+                levels.append(line)
+        line += token.text.count("\n")
+    return len(set(levels))
+
+
+def matching(text: str, cursor: int) -> tuple[int, int] | None:
+    """The two brackets of a pair of which one stands under the cursor, or else before it."""
+    pairs = {"(": ")", "{": "}", "[": "]"}
+    found: dict[int, int] = {}
+    opened: list[tuple[str, int]] = []
+    for token in tokens(text):
+        if token.kind != "operator":
+            continue
+        if token.text in pairs:
+            opened.append((pairs[token.text], token.start))
+        elif opened and token.text == opened[-1][0]:
+            start = opened.pop()[1]
+            found[start], found[token.start] = token.start, start
+    at = next((place for place in (cursor, cursor - 1) if place in found), None)
+    return None if at is None else (at, found[at])

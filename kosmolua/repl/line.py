@@ -1,0 +1,248 @@
+"""The line that is typed: prompt-toolkit, given what `completion`, `incomplete`, `lexer` and `history` know."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Literal
+
+from prompt_toolkit import PromptSession
+from prompt_toolkit.application import Application
+from prompt_toolkit.application.current import get_app
+from prompt_toolkit.auto_suggest import AutoSuggestFromHistory
+from prompt_toolkit.buffer import Buffer
+from prompt_toolkit.completion import CompleteEvent, Completer, Completion
+from prompt_toolkit.document import Document
+from prompt_toolkit.enums import DEFAULT_BUFFER, EditingMode
+from prompt_toolkit.filters import Condition, emacs_mode, has_focus, is_searching
+from prompt_toolkit.formatted_text import StyleAndTextTuples
+from prompt_toolkit.formatted_text.utils import split_lines
+from prompt_toolkit.history import History as ToolkitHistory
+from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
+from prompt_toolkit.layout.processors import Processor, Transformation, TransformationInput
+from prompt_toolkit.layout.utils import explode_text_fragments
+from prompt_toolkit.lexers import Lexer
+from prompt_toolkit.styles import Style
+
+from kosmolua.errors import ConfigurationError, KosmoError
+from kosmolua.repl import incomplete
+from kosmolua.repl.lexer import tokens
+
+if TYPE_CHECKING:
+    from kosmolua.repl.completion import Known
+    from kosmolua.repl.history import History
+
+Keys = Literal["emacs", "vi"]
+
+_STYLE = Style.from_dict(
+    {
+        "lua.keyword": "ansimagenta",
+        "lua.string": "ansigreen",
+        "lua.number": "ansicyan",
+        "lua.comment": "ansibrightblack",
+        "lua.error": "ansired",
+        "lua.command": "ansiblue",
+        "bracket": "bold underline",
+        "prompt": "bold",
+        "bottom-toolbar": "noreverse",
+        "bottom-toolbar.text": "ansibrightblack",
+    }
+)
+
+
+class Line:
+    """Reads one input after another. ``is_complete`` says whether a text needs no other line; ``status`` is the line
+    at the bottom, where no call is being typed; ``warm`` loads what is not needed to show the first prompt.
+    """
+
+    def __init__(
+        self,
+        *,
+        history: Callable[[], History],
+        known: Callable[[], Known],
+        is_complete: Callable[[str], bool],
+        status: Callable[[], str],
+        warn: Callable[[str], None],
+        warm: Callable[[], None],
+        keys: Keys = "emacs",
+    ) -> None:
+        self._is_complete = is_complete
+        self._status = status
+        self._session: PromptSession[str] = PromptSession(
+            multiline=True,
+            lexer=_Lexer(),
+            completer=_Completer(known),
+            complete_while_typing=True,
+            auto_suggest=AutoSuggestFromHistory(),
+            history=_History(history, warn),
+            key_bindings=self._bindings(),
+            input_processors=[_Brackets()],
+            prompt_continuation=_continuation,
+            bottom_toolbar=self._toolbar,
+            enable_open_in_editor=True,
+            tempfile_suffix=".lua",
+            mouse_support=False,
+            include_default_pygments_style=False,
+            search_ignore_case=True,
+            style=_STYLE,
+            editing_mode=EditingMode.VI if keys == "vi" else EditingMode.EMACS,
+        )
+        self._warm: Callable[[], None] | None = warm
+        self._session.app.after_render += self._rendered
+
+    def read(self, prompt: str) -> str:
+        """The next input. Raises EOFError where there is none, KeyboardInterrupt where it was given up."""
+        return self._session.prompt([("class:prompt", prompt)])
+
+    @property
+    def keys(self) -> Keys:
+        return "vi" if self._session.editing_mode == EditingMode.VI else "emacs"
+
+    @keys.setter
+    def keys(self, keys: Keys) -> None:
+        self._session.editing_mode = EditingMode.VI if keys == "vi" else EditingMode.EMACS
+
+    def _bindings(self) -> KeyBindings:
+        bindings = KeyBindings()
+        typing = has_focus(DEFAULT_BUFFER) & ~is_searching
+
+        @bindings.add("enter", filter=typing)
+        def _(event: KeyPressEvent) -> None:
+            self._enter(event.current_buffer)
+
+        @bindings.add("escape", "enter", filter=typing & emacs_mode)
+        def _(event: KeyPressEvent) -> None:
+            _break(event.current_buffer)
+
+        @bindings.add("tab", filter=typing & Condition(_at_indentation))
+        def _(event: KeyPressEvent) -> None:
+            event.current_buffer.insert_text(incomplete.INDENT)
+
+        return bindings
+
+    def _enter(self, buffer: Buffer) -> None:
+        """Take a chosen completion, run what is whole, or begin another line."""
+        state = buffer.complete_state
+        if state and state.current_completion:
+            buffer.complete_state = None
+            return
+        document = buffer.document
+        at_end = not document.text_after_cursor.strip()
+        if (at_end or "\n" not in buffer.text) and self._is_complete(buffer.text):
+            if at_end:
+                text = incomplete.straightened(buffer.text.rstrip())
+                buffer.document = Document(text, len(text))
+            buffer.validate_and_handle()
+        else:
+            _break(buffer)
+
+    def _rendered(self, app: Application[Any]) -> None:
+        warm, self._warm = self._warm, None
+        if warm:
+            with suppress(KosmoError):  # the bottom line tells it
+                warm()
+            app.invalidate()
+
+    def _toolbar(self) -> StyleAndTextTuples:
+        if self._warm:
+            return []
+        from kosmolua.repl import completion
+
+        text = get_app().current_buffer.document.text_before_cursor
+        found = completion.signature(text) if "{" in text or "(" in text else None
+        if found:
+            return _signature(*found)
+        try:
+            return [("", self._status())]
+        except KosmoError as error:
+            return [("class:lua.error", error.message)]
+
+
+def _break(buffer: Buffer) -> None:
+    """Begin another line, as far in as what is open; a line that closes something moves out first."""
+    before, after = buffer.document.text_before_cursor, buffer.document.text_after_cursor
+    before = incomplete.straightened(before)
+    text = f"{before}\n{incomplete.indent(before)}"
+    buffer.document = Document(text + after, len(text))
+
+
+def _at_indentation() -> bool:
+    return not get_app().current_buffer.document.current_line_before_cursor.strip()
+
+
+def _continuation(width: int, _line: int, _wrapped: int) -> str:
+    return "… ".rjust(width)
+
+
+def _signature(operation: Any, parameter: Any) -> StyleAndTextTuples:
+    shown: StyleAndTextTuples = [("", f"{operation.name}{{ ")]
+    for number, each in enumerate(operation.parameters):
+        style = "bold underline" if each is parameter else ""
+        shown += [("", ", " if number else ""), (style, each.name + ("*" if each.required else ""))]
+    shown.append(("", f" }} → {operation.returns or 'nothing'}"))
+    if parameter:
+        shown.append(("", f"\n{parameter.name}: {parameter.kind}. {parameter.help}"))
+    return shown
+
+
+class _Lexer(Lexer):
+    def lex_document(self, document: Document) -> Callable[[int], StyleAndTextTuples]:
+        text = document.text
+        if text.startswith((":", "?")):
+            name, space, rest = text.partition(" ")
+            fragments: StyleAndTextTuples = [("class:lua.command", name), ("", space + rest)]
+        else:
+            fragments = [(f"class:lua.{token.kind}", token.text) for token in tokens(text)]
+        lines = list(split_lines(fragments))
+        return lambda number: lines[number] if number < len(lines) else []
+
+
+class _Brackets(Processor):
+    """Marks the pair of brackets at the cursor."""
+
+    def apply_transformation(self, transformation_input: TransformationInput) -> Transformation:
+        document = transformation_input.document
+        pair = incomplete.matching(document.text, document.cursor_position)
+        if not pair:
+            return Transformation(transformation_input.fragments)
+        fragments = explode_text_fragments(transformation_input.fragments)
+        for at in pair:
+            row, column = document.translate_index_to_position(at)
+            column = transformation_input.source_to_display(column)
+            if row == transformation_input.lineno and column < len(fragments):
+                style, text, *_ = fragments[column]
+                fragments[column] = (f"{style} class:bracket", text)
+        return Transformation(fragments)
+
+
+class _Completer(Completer):
+    def __init__(self, known: Callable[[], Known]) -> None:
+        self._known = known
+
+    def get_completions(self, document: Document, complete_event: CompleteEvent) -> Iterator[Completion]:
+        from kosmolua.repl import completion
+
+        found = completion.complete(document.text_before_cursor, document.text_after_cursor, self._known())
+        for item in found if complete_event.completion_requested else found[:MAX_SHOWN]:
+            yield Completion(item.text, item.start, display_meta=item.about)
+
+
+MAX_SHOWN = 200  # while typing; on demand there are all
+
+
+class _History(ToolkitHistory):
+    def __init__(self, history: Callable[[], History], warn: Callable[[str], None]) -> None:
+        super().__init__()
+        self._history = history
+        self._warn: Callable[[str], None] | None = warn
+
+    def load_history_strings(self) -> Iterable[str]:
+        return reversed(self._history().entries)
+
+    def store_string(self, string: str) -> None:
+        try:
+            self._history().add(string)
+        except ConfigurationError as error:
+            if self._warn:
+                self._warn(error.message)
+            self._warn = None

@@ -1,0 +1,35 @@
+"""What there is to be named just now: the state is asked once for each value between two inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from kosmolua.runtime.interactive import Interpreter
+
+
+class Snapshot:
+    """A `kosmolua.repl.completion.Known` of a state."""
+
+    def __init__(self, interpreter: Interpreter, accounts: Callable[[], Sequence[str]]) -> None:
+        self._interpreter = interpreter
+        self._accounts = accounts
+        self._names: dict[tuple[str, ...], list[tuple[str, str]]] = {}
+
+    def forget(self) -> None:
+        """Something was evaluated."""
+        self._names.clear()
+
+    def names(self, *path: str) -> Sequence[tuple[str, str]]:
+        if path not in self._names:
+            self._names[path] = self._interpreter.names(*path)
+        return self._names[path]
+
+    def accounts(self) -> Sequence[str]:
+        return self._accounts()
+
+    def files(self, prefix: str) -> Sequence[str]:
+        from kosmolua.repl import completion
+
+        return completion.files(prefix)

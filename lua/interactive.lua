@@ -1,0 +1,279 @@
+-- A state that takes one input after another, for a person at a prompt. Globals last, and so do locals of the top
+-- level: the inputs are as one long chunk, whose locals the next input sees as its upvalues. An interrupt ends the
+-- input and not the state.
+
+local use = ...
+local msgpack, preview, task = use("msgpack"), use("preview"), use("task")
+
+local M = {}
+
+local load, next, pcall, rawget, rawset, select, type, xpcall = load, next, pcall, rawget, rawset, select, type, xpcall
+local concat, find, format, gmatch, match, sub = table.concat, string.find, string.format, string.gmatch,
+  string.match, string.sub
+local getinfo, getupvalue, sethook, upvaluejoin = debug.getinfo, debug.getupvalue, debug.sethook, debug.upvaluejoin
+local encode, decode = msgpack.encode, msgpack.decode
+local unpack = table.unpack or unpack
+
+local INSTRUCTIONS = 1000 -- between two looks for an interrupt
+local GROUP = 50 -- locals that one closure keeps; LuaJIT lets a function have 60 upvalues
+local MAX_RETURNS = 50 -- words that may be the chunk's own `return`, which are tried from its end
+local MAX_KEPT = 100 -- results that are kept as _1, _2, …
+local MAX_NAMES = 5000 -- told of one table
+
+local RESERVED = {}
+for word in gmatch("and break do else elseif end false for function goto if in local nil not or repeat return then "
+  .. "true until while", "%a+") do
+  RESERVED[word] = true
+end
+
+local bridge -- what lua/bridge.lua lends: see its end
+local env -- the globals
+local kept = {} -- name of a local -> { closure, index }, the upvalue that it lives in
+
+-- Locals of the top level -----------------------------------------------------------------------------------------
+
+local function keep(closure)
+  for i = 1, GROUP + 1 do
+    local name = getupvalue(closure, i)
+    if not name then return end
+    if name ~= "_ENV" and name ~= "_" then kept[name] = { closure, i } end
+  end
+end
+
+-- Connects a function that has those names as upvalues with the locals that earlier inputs made.
+local function connect(f)
+  for i = 1, 255 do
+    local name = getupvalue(f, i)
+    if not name then return f end
+    local at = name ~= "_ENV" and kept[name]
+    if at then upvaluejoin(f, i, at[1], at[2]) end
+  end
+  return f
+end
+
+local function words_of(source)
+  local words, seen = {}, {}
+  for word in gmatch(source, "[%a_][%w_]*") do
+    if not seen[word] and not RESERVED[word] then
+      seen[word] = true
+      words[#words + 1] = word
+    end
+  end
+  return words
+end
+
+local function is_whole(source) return load(source .. "\ndo end", "=check", "t", {}) ~= nil end
+
+-- The chunk up to the place where all its locals are there, and its own `return`, if it ends with one. That one is the
+-- `return` before which a whole chunk stands, to which a statement could be added.
+local function divided(source)
+  if is_whole(source) then return source, "" end
+  local places = {}
+  for at in gmatch(source, "()%f[%w_]return%f[^%w_]") do
+    places[#places + 1] = at
+  end
+  for i = #places, #places - MAX_RETURNS > 0 and #places - MAX_RETURNS or 1, -1 do
+    local before = sub(source, 1, places[i] - 1)
+    if is_whole(before) then return before, sub(source, places[i]) end
+  end
+end
+
+-- Calls that hand over a closure over each local that is in scope there. A name that is none is a global to it.
+local function keeping(keeper, words)
+  local calls = {}
+  for i = 1, #words, GROUP do
+    local last = i + GROUP - 1 < #words and i + GROUP - 1 or #words
+    calls[#calls + 1] = format("%s(function() return %s end)", keeper, concat(words, ", ", i, last))
+  end
+  return concat(calls, " ")
+end
+
+-- A name that the source does not hold anywhere, so that no script can call it.
+local function unused(source)
+  local name = "_keep"
+  while find(source, name, 1, true) do
+    name = name .. "_"
+  end
+  return name
+end
+
+local function known_of(words)
+  local known = {}
+  for i = 1, #words do
+    if kept[words[i]] then known[#known + 1] = words[i] end
+  end
+  return known
+end
+
+-- What opens a function within the scope of those locals, and of one function of this module.
+local function head_of(own, known)
+  return format("local %s = ... return function(...) ", concat({ own, unpack(known) }, ", "))
+end
+
+-- The chunk as a function within the scope of the earlier inputs' locals, line for line as it was.
+local function scoped(source, name, declares)
+  local words, keeper = words_of(source), unused(source)
+  local before, after = source, ""
+  if declares then
+    before, after = divided(source)
+    if not before then return nil end
+    before = before .. (after == "" and "\n" or " ") .. keeping(keeper, words) .. " "
+  end
+  local text = head_of(keeper, known_of(words)) .. before .. after .. "\nend"
+  local outer, message = bridge.load_text(text, name, env)
+  if not outer then return nil, message end
+  return connect(outer(keep))
+end
+
+local function hand_on(...) return ... end
+
+-- An expression as a function that returns its values. They are handed on by a call: what is called within is called
+-- from this chunk then, and its errors name the line.
+local function expressed(source, name)
+  local taker = unused(source)
+  local known = known_of(words_of(source))
+  local text = format("%sreturn %s(%s\n) end", head_of(taker, known), taker, source)
+  local outer = bridge.load_text(text, name, env)
+  return outer and connect(outer(hand_on))
+end
+
+-- A chunk whose last line, or what stands behind its last semicolon, is an expression: the chunk that returns it.
+local function ending(source)
+  local before, last = match(source, "^(.*[\n;])([^\n;]*)%s*$")
+  local chunk = before and before .. "return " .. last
+  return chunk and load(chunk, "=check", "t", {}) and chunk
+end
+
+-- The input as a function: an expression returns its values. Else nil and the parser's message.
+local function compile(source, name)
+  if load("return " .. source, "=check", "t", {}) then
+    return expressed(source, name) or scoped("return " .. source, name)
+  end
+  local alone, message = bridge.load_text(source, name, env)
+  if not alone then
+    source = ending(source)
+    if not source then return nil, message end
+  end
+  local chunk = find(source, "local", 1, true) and scoped(source, name, true)
+  if chunk then return chunk end
+  return scoped(source, name)
+end
+
+-- Interrupts -------------------------------------------------------------------------------------------------------
+
+local interrupted = function() return false end
+
+--- Looks for interrupts in the first byte of the memory that a file descriptor stands for.
+function M.watch(descriptor)
+  local ffi = require("ffi")
+  ffi.cdef("void *mmap(void *address, size_t length, int protection, int flags, int descriptor, long offset);")
+  local PROT_READ, MAP_SHARED = 1, 1
+  local page = ffi.C.mmap(nil, 1, PROT_READ, MAP_SHARED, descriptor, 0)
+  if page == ffi.cast("void *", -1) then return end
+  local flag = ffi.cast("volatile uint8_t *", page)
+  interrupted = function() return flag[0] ~= 0 end
+end
+
+-- Once interrupted, every instruction of the script's own code fails, so that no pcall around it goes on. What is
+-- running for the script is let come to its end.
+local function look()
+  if not interrupted() then return end
+  sethook(look, "", 1)
+  local info = getinfo(2, "S")
+  if info and bridge.chunk_names[info.source] then bridge.raise({ code = "interrupted", message = "interrupted" }) end
+end
+
+-- What the host may ask for ----------------------------------------------------------------------------------------
+
+local function remember(number, value)
+  if value == nil then return end
+  rawset(env, "_", value)
+  rawset(env, "_" .. number, value)
+  rawset(env, "_" .. number - MAX_KEPT, nil)
+end
+
+local function finish(number, ok, ...)
+  if not ok then
+    sethook()
+    return bridge.fail((...))
+  end
+  local results, count = { ... }, select("#", ...)
+  remember(number, results[1])
+  local shown, frame = xpcall(function() return preview(results, count) end, bridge.describe)
+  sethook()
+  if not shown then return bridge.fail(frame) end
+  bridge.done(true, frame)
+end
+
+local commands = {}
+
+--- Evaluates an input; answers with previews of its values.
+function commands.evaluate(source, name, number)
+  local input, message = compile(source, name)
+  if not input then return bridge.fail(bridge.syntax_error(message)) end
+  task.connect(bridge.receive)
+  sethook(look, "", INSTRUCTIONS)
+  finish(number, xpcall(function() return task.finish(input()) end, bridge.describe))
+end
+
+--- What the parser says of the source, as an expression and as a chunk; nothing where it is fine.
+function commands.check(source)
+  local _, as_expression = load("return " .. source, "=input", "t", {})
+  local _, as_chunk = load(ending(source) or source, "=input", "t", {})
+  bridge.done(true, encode({ as_expression or false, as_chunk or false }))
+end
+
+local function value_of(name)
+  local at = kept[name]
+  if at then
+    local _, value = getupvalue(at[1], at[2])
+    return value
+  end
+  return rawget(env, name)
+end
+
+local function add_names(found, from, kind)
+  for name, value in next, from do
+    if #found >= MAX_NAMES then return end
+    if type(name) == "string" and find(name, "^[%a_][%w_]*$") then found[#found + 1] = { name, kind or type(value) } end
+  end
+end
+
+--- The names within a value, found by raw access: `names("a", "b")` are those of `a.b`, `names()` all in scope.
+function commands.names(first, ...)
+  local found = {}
+  if first == nil then
+    add_names(found, kept, "local")
+    add_names(found, env)
+    return bridge.done(true, encode(found))
+  end
+  local value = value_of(first)
+  for i = 1, select("#", ...) do
+    value = type(value) == "table" and rawget(value, (select(i, ...))) or nil
+  end
+  if type(value) == "string" then value = env.string end
+  if type(value) == "table" then add_names(found, value) end
+  bridge.done(true, #found > 0 and encode(found) or encode(use("values").array({})))
+end
+
+-- The next command. Answers that come late, to requests of an input that was interrupted, are passed over.
+local function command(port)
+  while true do
+    local frame = decode(port.wait())
+    if commands[frame[1]] then return frame end
+  end
+end
+
+--- Carries out one command after another, for as long as there is a host: `{ "evaluate", source, name, number }`,
+--- `{ "check", source }`, `{ "names", … }`. Each is answered with a "done" frame.
+function M.serve(parts, environment, port)
+  bridge, env = parts, environment
+  while true do
+    local frame = command(port)
+    local ok, failure = pcall(commands[frame[1]], unpack(frame, 2))
+    sethook()
+    if not ok then bridge.fail({ code = "script_error", message = bridge.error_text(failure) }) end
+  end
+end
+
+return M

@@ -1,0 +1,106 @@
+"""Measures what docs/repl.md states of the prompt: how soon it is there, how long a keystroke waits for completion, and
+how long a large result takes to be shown.
+
+    python tests/bench/repl.py [--rounds N]
+
+The first prompt is held against `python -c "import prompt_toolkit"`, round by round, on a terminal that answers.
+"""
+
+import argparse
+import os
+import pty
+import select
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+from kosmolua.repl.completion import complete
+from kosmolua.repl.render import render
+from kosmolua.repl.snapshot import Snapshot
+from kosmolua.runtime.interactive import Interpreter, start
+
+PROMPT, ASKED, ANSWER = b"in[1]>", b"\x1b[6n", b"\x1b[1;1R"  # a terminal is asked where its cursor is
+
+
+def first_prompt(environment):
+    """Seconds until the prompt is on the screen."""
+    master, slave = pty.openpty()
+    began = time.perf_counter()
+    command = [sys.executable, "-m", "kosmolua", "repl", "--emulate"]
+    process = subprocess.Popen(
+        command, stdin=slave, stdout=slave, stderr=slave, env=environment, start_new_session=True
+    )
+    os.close(slave)
+    seen = b""
+    while PROMPT not in seen:
+        select.select([master], [], [], 30)
+        piece = os.read(master, 65536)
+        seen += piece
+        if ASKED in piece:
+            os.write(master, ANSWER)
+    took = time.perf_counter() - began
+    process.kill()
+    process.wait()
+    os.close(master)
+    return took
+
+
+def floor(environment):
+    began = time.perf_counter()
+    subprocess.run([sys.executable, "-c", "import prompt_toolkit"], env=environment, check=True)
+    return time.perf_counter() - began
+
+
+def start_up(rounds):
+    with tempfile.TemporaryDirectory() as home:
+        environment = {**os.environ, "HOME": home, "KOSMO_STATE_DIR": home, "TERM": "xterm-256color"}
+        pairs = [(first_prompt(environment), floor(environment)) for _ in range(rounds + 1)][1:]
+    ours, theirs = (statistics.median(column) for column in zip(*pairs, strict=True))
+    over = statistics.median(prompt - 1.3 * base for prompt, base in pairs)
+    print(f"first prompt                {ours * 1000:8.1f} ms   import prompt_toolkit {theirs * 1000:.1f} ms")
+    print(f"  beyond 1.3 times that     {over * 1000:8.1f} ms   at most 30")
+
+
+def timed(action, rounds=20):
+    """The median and the worst of so many."""
+    found = []
+    for _ in range(rounds):
+        began = time.perf_counter()
+        action()
+        found.append(time.perf_counter() - began)
+    return statistics.median(found) * 1000, max(found) * 1000
+
+
+def show(title, figures, most):
+    print(f"{title:<28}{figures[0]:8.1f} ms   worst {figures[1]:.1f} ms, at most {most}")
+
+
+def interactive():
+    state = Interpreter(None, None, lambda: start([]))
+    known = Snapshot(state, list)
+    state.evaluate("for i = 1, 2000 do _G['global_' .. i] = i end")
+
+    def first_keystroke():
+        known.forget()
+        return complete("x = { global_1", "", known)
+
+    show("first keystroke, 2,000 names", timed(first_keystroke), 20)
+    show("next keystroke", timed(lambda: complete("x = { global_1", "", known)), 20)
+    state.evaluate("big = {} for i = 1, 100000 do big[i] = { id = i, text = ('x'):rep(80) .. i } end")
+    show("10 MB of tables", timed(lambda: render(state.evaluate("big").values[0], 100)), 200)
+    state.evaluate("text = ('x'):rep(10 * 1024 * 1024)")
+    show("10 MB of text", timed(lambda: render(state.evaluate("text").values[0], 100)), 200)
+    state.close()
+
+
+def main():
+    made = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    made.add_argument("--rounds", type=int, default=15)
+    start_up(made.parse_args().rounds)
+    interactive()
+
+
+if __name__ == "__main__":
+    main()

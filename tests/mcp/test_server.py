@@ -1,0 +1,548 @@
+"""The server as clients meet it: the official one over a real process, and single lines where those say more."""
+
+import asyncio
+import json
+import os
+import re
+import signal
+import time
+
+import pytest
+from jsonschema import Draft202012Validator
+from mcp.shared.exceptions import MCPError
+from mcp_types import ElicitResult
+from recording_server import Answer
+
+from kosmolua.mcp.docs import WORKFLOWS
+from kosmolua.replicate.catalogue import OPERATIONS
+
+FUNCTION = "integration__replicate__"
+CREATE = (f"{FUNCTION}create_prediction", {"version": "v", "input": {}})
+LUA_CREATE = "return integrations.replicate.create_prediction{ version = 'v', input = {} }.id"
+BOTH_ERAS = pytest.mark.parametrize("mode", ["legacy", "auto"])
+
+
+def names(result):
+    return {tool.name.removeprefix(FUNCTION) for tool in result.tools}
+
+
+def wire_format(tools):
+    return [tool.model_dump(by_alias=True, exclude_none=True, mode="json") for tool in tools]
+
+
+# Tools ------------------------------------------------------------------------------------------------------------
+
+
+@BOTH_ERAS
+def test_every_function_is_a_tool(connected, mode):
+    """Each has its name, a schema that its example fits and a misspelt argument does not, and its hints."""
+
+    async def main():
+        async with connected("--write", "allow", mode=mode) as client:
+            return {tool["name"]: tool for tool in wire_format((await client.list_tools()).tools)}
+
+    tools = asyncio.run(main())
+
+    assert {FUNCTION + operation.name for operation in OPERATIONS} == tools.keys()
+    for operation in OPERATIONS:
+        tool = tools[FUNCTION + operation.name]
+        Draft202012Validator.check_schema(tool["inputSchema"])
+        schema = Draft202012Validator(tool["inputSchema"])
+        assert schema.is_valid(operation.example)
+        assert not schema.is_valid({**operation.example, "nosuch": 1})
+        assert (operation.access == "read") == tool["annotations"]["readOnlyHint"]
+        assert operation.summary in tool["description"]
+    hints = [
+        {"readOnlyHint": True, "destructiveHint": False, "idempotentHint": True, "openWorldHint": True},
+        {"readOnlyHint": False, "destructiveHint": False, "idempotentHint": False, "openWorldHint": True},
+        {"readOnlyHint": False, "destructiveHint": True, "idempotentHint": True, "openWorldHint": True},
+    ]
+    assert hints == [tools[FUNCTION + name]["annotations"] for name in ("get_model", "create_model", "delete_model")]
+
+
+@BOTH_ERAS
+def test_a_call_answers_with_data_and_text(connected, server, mode):
+    """The answer is there as data, and as JSON for clients that read text."""
+    server.default = Answer(body='{"id": "p1", "error": null, "logs": "é"}'.encode())
+
+    async def main():
+        async with connected(mode=mode) as client:
+            return await client.call_tool(f"{FUNCTION}get_prediction", {"prediction_id": "p1"})
+
+    result = asyncio.run(main())
+
+    data = {"id": "p1", "error": None, "logs": "é"}
+    assert (False, {"success": True, "data": data}) == (result.is_error, result.structured_content)
+    assert data == json.loads(result.content[0].text)
+    assert "Bearer r8_marked_token" == server.requests[0].headers["authorization"]
+
+
+def test_what_goes_wrong_is_told_to_the_model(connected, server):
+    """An error of the API or of the arguments is a result with code and hint, not an error of the protocol."""
+    server.default = Answer(404, b'{"detail": "no such thing"}')
+
+    async def main():
+        async with connected() as client:
+            missing = await client.call_tool(f"{FUNCTION}get_prediction", {"prediction_id": "p"})
+            wrong = await client.call_tool(f"{FUNCTION}get_prediction", {"prediction": "p"})
+            return missing, wrong
+
+    missing, wrong = asyncio.run(main())
+
+    assert (True, "not_found", 404) == (
+        missing.is_error, missing.structured_content["code"], missing.structured_content["status"],
+    )  # fmt: skip
+    assert (True, "invalid_arguments") == (wrong.is_error, wrong.structured_content["code"])
+    assert "did you mean `prediction_id`" in wrong.content[0].text
+    assert 1 == len(server.requests)
+
+
+def test_a_file_travels_as_base64(connected, server):
+    """What is no text goes there and comes back as base64, and a picture as a picture."""
+    server.default = Answer(body=b'{"id": "f1"}')
+    picture = b"\x89PNG\r\n\x1a\n" + bytes(range(100))
+
+    async def main():
+        async with connected("--write", "allow") as client:
+            made = await client.call_tool(f"{FUNCTION}create_file", {"content": "AP8=", "filename": "a.bin"})
+            bad = await client.call_tool(f"{FUNCTION}create_file", {"content": "?", "filename": "a.bin"})
+            server.default = Answer(body=b"\0\xff", headers={"Content-Type": "application/octet-stream"})
+            download = f"{FUNCTION}download_file"
+            arguments = {"file_id": "f1", "owner": "o", "expiry": 1, "signature": "s"}
+            plain = await client.call_tool(download, arguments)
+            server.default = Answer(body=picture, headers={"Content-Type": "image/png"})
+            return made, bad, plain, await client.call_tool(download, arguments)
+
+    made, bad, plain, shown = asyncio.run(main())
+
+    assert not made.is_error
+    assert b"\r\n\r\n\0\xff\r\n" in server.requests[0].body
+    assert "expected base64" in bad.content[0].text
+    assert {"base64": "AP8=", "size": 2} == plain.structured_content["data"]
+    assert ["text", "image"] == [block.type for block in shown.content]
+    assert ("image/png", f"[picture 1: image/png, {len(picture)} bytes]") == (
+        shown.content[1].mime_type, shown.structured_content["data"],
+    )  # fmt: skip
+
+
+def test_a_long_result_is_cut_between_characters(connected, server):
+    """What is too long says how long it was; what is shown of it is text that was there."""
+    server.default = Answer(body=json.dumps({"logs": "🎉e\u0301" * 500}, ensure_ascii=False).encode())
+
+    async def main(limit):
+        async with connected("--max-result-chars", str(limit)) as client:
+            return await client.call_tool(f"{FUNCTION}get_prediction", {"prediction_id": "p"})
+
+    for limit in (100, 101, 102):
+        result = asyncio.run(main(limit))
+        text = result.content[0].text
+        shown = text.partition("…")[0]
+        assert ('{"logs":"' + "🎉e\u0301" * 500).startswith(shown)
+        assert len(shown) > limit - 3
+        assert not shown.endswith("e")
+        assert "of 1511 characters" in text
+        assert (None, 1511) == (result.structured_content["data"], result.structured_content["cut"]["characters"])
+
+
+# Who may what -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("flags", "config", "listed"),
+    [
+        ((), "", set()),
+        (("--write", "ask"), "", {"create_prediction", "delete_file"}),
+        (("--write", "allow"), "", {"create_prediction", "delete_file"}),
+        (("--write", "allow"), '[replicate.permissions]\nwrite = "deny"', set()),
+        (("--write", "allow"), '[[replicate.rules]]\nverdict = "deny"\nfunctions = "delete_*"', {"create_prediction"}),
+        (
+            ("--write", "allow"),
+            '[[replicate.rules]]\nverdict = "deny"\nfunctions = "*"\narguments = { model = "a/*" }',
+            {"create_prediction", "delete_file"},
+        ),
+        ((), '[[replicate.rules]]\nverdict = "allow"\nfunctions = "create_*"', set()),
+        (("--write", "allow", "--tools", "*_prediction"), "", {"create_prediction"}),
+    ],
+)  # fmt: skip
+def test_what_is_denied_is_neither_listed_nor_callable(connected, configured, server, flags, config, listed):
+    """A write that the policy denies whatever its arguments is no tool; a configured denial stays one."""
+    configured(config)
+    writes = {"create_prediction": CREATE[1], "delete_file": {"file_id": "f"}}
+
+    async def main():
+        async with connected(*flags) as client:
+            found = names(await client.list_tools()) & writes.keys()
+            for name in writes.keys() - listed:
+                with pytest.raises(MCPError, match=r"the policy denies|no tool is called") as raised:
+                    await client.call_tool(FUNCTION + name, writes[name])
+                assert -32602 == raised.value.error.code
+            return found
+
+    assert listed == asyncio.run(main())
+    assert [] == server.requests
+
+
+def test_allow_is_never_more_than_configured(connected, configured, server):
+    """Where the configuration asks, --write allow asks."""
+    configured('[replicate.permissions]\nwrite = "ask"')
+
+    async def main():
+        async with connected("--write", "allow") as client:
+            return await client.call_tool(*CREATE)
+
+    assert "approval_required" == asyncio.run(main()).structured_content["code"]
+    assert [] == server.requests
+
+
+def test_a_secret_is_not_handed_to_an_agent(connected, server):
+    """A signing key needs a person's yes, as it does from a script."""
+
+    async def main():
+        async with connected() as client:
+            return await client.call_tool(f"{FUNCTION}get_default_webhook_secret", {})
+
+    assert "approval_required" == asyncio.run(main()).structured_content["code"]
+    assert [] == server.requests
+
+
+@BOTH_ERAS
+@pytest.mark.parametrize(
+    ("answer", "code", "sent"),
+    [
+        (ElicitResult(action="accept", content={"answer": "once"}), None, 2),
+        (ElicitResult(action="accept", content={"answer": "no"}), "permission_denied", 0),
+        (ElicitResult(action="decline"), "permission_denied", 0),
+        (None, "approval_required", 0),
+    ],
+    ids=["yes", "no", "declined", "cannot ask"],
+)
+def test_a_person_is_asked_through_the_client(connected, server, mode, answer, code, sent):
+    """The question shows what would be sent, by a tool or by a script; without a yes nothing is."""
+    server.default = Answer(201, b'{"id": "p1"}')
+    asked = []
+
+    async def elicit(_context, params):
+        asked.append(params.message)
+        return answer
+
+    async def main():
+        options = {"elicitation_callback": elicit} if answer else {}
+        async with connected("--write", "ask", "--code", "--tools", "*", mode=mode, **options) as client:
+            tool = await client.call_tool(*CREATE)
+            return tool.structured_content, (
+                await client.call_tool("execute_lua", {"source": LUA_CREATE})
+            ).structured_content
+
+    tool, script = asyncio.run(main())
+
+    assert (code, code) == (tool.get("code"), script["error"] and script["error"]["code"])
+    assert sent == len(server.requests)
+    assert (2 if answer else 0) == len(asked)
+    for message in asked:
+        assert "kosmo: allow create_prediction (write) on account default?" in message
+        assert 'version: "v"' in message
+
+
+# Code mode --------------------------------------------------------------------------------------------------------
+
+
+def test_code_mode_is_three_tools(connected):
+    """Their definitions are at most a tenth of those of all functions; with --tools they are beside others."""
+
+    async def tools(*flags):
+        async with connected("--write", "allow", *flags) as client:
+            return wire_format((await client.list_tools()).tools)
+
+    code, every, both = (asyncio.run(tools(*flags)) for flags in (("--code",), (), ("--code", "--tools", "get_model")))
+
+    assert ["search_docs", "read_docs", "execute_lua"] == [tool["name"] for tool in code]
+    assert len(json.dumps(code)) * 10 <= len(json.dumps(every))
+    assert [*code, *[tool for tool in every if tool["name"] == f"{FUNCTION}get_model"]] == both
+
+
+def test_a_script_gives_result_output_and_calls(connected, server):
+    """One call does what several tools would; what it prints is in the answer and not in the protocol."""
+    server.default = Answer(body=b'{"username": "a"}')
+    source = "print('hello', args[1]) return integrations.replicate.get_account{}.username, { 1, json.null }"
+
+    async def main():
+        async with connected("--code") as client:
+            good = await client.call_tool("execute_lua", {"source": source, "args": ["é"]})
+            bad = await client.call_tool("execute_lua", {"source": "\nerror('boom')"})
+            return good, bad
+
+    good, bad = asyncio.run(main())
+
+    data = good.structured_content
+    assert (True, "a", ["a", [1, None]], "hello\té\n", 1) == (
+        data["success"], data["result"], data["results"], data["output"], data["calls"],
+    )  # fmt: skip
+    assert ["get_account"] == [entry["function"] for entry in data["call_log"]]
+    assert 'hello\té\nresult: ["a",[1,null]]\ncalls: get_account ok' == good.content[0].text
+    assert (True, "script:2") == (bad.is_error, bad.structured_content["error"]["where"])
+    assert "error: script:2: boom" in bad.content[0].text
+
+
+def test_a_script_is_held_to_limits_and_budgets(connected, server):
+    """A loop without an end and a call too many end with the limit's name."""
+    calls = "for _ = 1, 9 do integrations.replicate.get_account{} end"
+
+    async def main():
+        async with connected("--code", "--cpu-limit", "0.3", "--max-calls", "2") as client:
+            loop = await client.call_tool("execute_lua", {"source": "while true do end"})
+            return loop, await client.call_tool("execute_lua", {"source": calls})
+
+    for result in asyncio.run(main()):
+        assert "limit_reached" == result.structured_content["error"]["code"]
+    assert 2 == len(server.requests)
+
+
+def test_pictures_of_a_script_are_shown(connected):
+    """A data URL of a picture becomes a picture; what only looks like one stays text."""
+    source = "return { 'data:image/png;base64,iVBORw0KGgo=', 'data:image/png;base64,?', 'data:text/plain;base64,AA==' }"
+
+    async def main():
+        async with connected("--code") as client:
+            return await client.call_tool("execute_lua", {"source": source})
+
+    result = asyncio.run(main())
+
+    assert ["text", "image"] == [block.type for block in result.content]
+    assert "iVBORw0KGgo=" == result.content[1].data
+    assert [
+        "[picture 1: image/png, 8 bytes]", "data:image/png;base64,?", "data:text/plain;base64,AA==",
+    ] == result.structured_content["result"]  # fmt: skip
+
+
+def test_what_a_code_tool_does_not_take(connected):
+    """A wrong argument is a result that says what was expected."""
+    wrong = {
+        "expected a string - at `source`": ("execute_lua", {"source": 1}),
+        "execute_lua: expected a string": ("execute_lua", {}),
+        "expected a list of strings - at `args`": ("execute_lua", {"source": "", "args": "a"}),
+        "unknown argument `nosuch`; it takes source, args": ("execute_lua", {"source": "", "nosuch": 1}),
+        "did you mean get_account": ("read_docs", {"name": "get_acount"}),
+    }
+
+    async def main():
+        async with connected("--code") as client:
+            return {words: await client.call_tool(*call) for words, call in wrong.items()}
+
+    for words, result in asyncio.run(main()).items():
+        assert result.is_error
+        assert words in result.content[0].text
+
+
+def test_documentation_is_found_and_read(connected):
+    """A search gives names that can be read; a function's page has its example, a page its text."""
+
+    async def main():
+        async with connected("--code") as client:
+            found = await client.call_tool("search_docs", {"query": "cancel a prediction"})
+            pages = [await client.call_tool("read_docs", {"name": name}) for name in ("cancel_prediction", "budgets")]
+            return found, *pages
+
+    found, function, page = asyncio.run(main())
+
+    assert "cancel_prediction" == found.structured_content["data"]["results"][0]["name"]
+    assert "- prediction_id (string, required)" in function.content[0].text
+    assert "return integrations.replicate.cancel_prediction{" in function.content[0].text
+    assert "# What a run may spend" in page.content[0].text
+
+
+# While it goes on -------------------------------------------------------------------------------------------------
+
+
+@BOTH_ERAS
+def test_progress_is_told(connected, mode):
+    """Each call that ended is told while the script goes on."""
+    told = []
+
+    async def note(_progress, _total, message):
+        told.append(message)
+
+    async def main():
+        async with connected("--code", "--emulate", mode=mode) as client:
+            source = "for _ = 1, 3 do integrations.replicate.get_account{} end"
+            await client.call_tool("execute_lua", {"source": source}, progress_callback=note)
+
+    asyncio.run(main())
+
+    assert ["get_account: ok"] * 3 == told
+
+
+def soon(condition, seconds=10.0):
+    until = time.monotonic() + seconds
+    while not condition() and time.monotonic() < until:
+        time.sleep(0.01)
+    return condition()
+
+
+def test_a_canceled_call_stops_the_script(wire, server):
+    """Once the client cancels, the script calls nothing any more, there is no answer, and the server lives on."""
+    source = "while true do integrations.replicate.get_account{} sleep(0.01) end"
+    with wire("--code") as line:
+        line.call(1, "execute_lua", {"source": source})
+        assert soon(lambda: len(server.requests) > 3)
+        line.send({"method": "notifications/cancelled", "params": {"requestId": 1}})
+
+        def still():
+            before = len(server.requests)
+            time.sleep(0.2)
+            return before == len(server.requests)
+
+        assert soon(still)
+        assert {"jsonrpc": "2.0", "id": 2, "result": {}} == line.ask({"id": 2, "method": "ping"})
+
+
+def test_a_canceled_create_is_not_sent_again(wire, server):
+    """What waits to be sent again, because there were too many requests, is not sent after its call was canceled."""
+    server.default = Answer(429, headers={"Retry-After": "1"})
+    with wire("--write", "allow") as line:
+        line.call(1, *CREATE)
+        assert soon(lambda: server.requests)
+        line.send({"method": "notifications/cancelled", "params": {"requestId": 1}})
+        assert {} == line.ask({"id": 2, "method": "ping"})["result"]
+        time.sleep(1.5)
+
+    assert 1 == len(server.requests)
+
+
+def test_what_is_wrong_gets_an_error_of_the_protocol(wire):
+    """Each is answered with the code that JSON-RPC has for it, and the server lives on."""
+    wrong = [
+        (b"no json", -32700),
+        (b'{"jsonrpc": "2.0", "id": ', -32700),
+        (b"\xff\xfe", -32700),
+        (b"[]", -32600),
+        (b'{"jsonrpc": "1.0", "id": 1, "method": "ping"}', -32600),
+        ({"id": 1, "method": "nosuch"}, -32601),
+        ({"id": 1, "method": "tools/call", "params": {}}, -32602),
+        ({"id": 1, "method": "tools/call", "params": {"name": "nosuch"}}, -32602),
+        ({"id": 1, "method": "tools/call", "params": {"name": "execute_lua", "arguments": []}}, -32602),
+        ({"id": 1, "method": "tools/call", "params": {"name": "execute_lua", "arguments": {"source": "x" * 2**24}}},
+         -32602),
+        ({"id": 1, "method": "resources/read", "params": {"uri": "kosmolua://docs/nosuch"}}, -32602),
+        ({"id": 1, "method": "resources/read", "params": {"uri": "file:///etc/passwd"}}, -32602),
+        ({"id": 1, "method": "prompts/get", "params": {"name": "nosuch"}}, -32602),
+    ]  # fmt: skip
+    with wire("--code") as line:
+        answers = [line.ask(sent)["error"]["code"] for sent, _ in wrong]
+        assert {} == line.ask({"id": 2, "method": "ping"})["result"]
+
+    assert [code for _, code in wrong] == answers
+
+
+def test_too_many_calls_at_once_are_refused(wire, server):
+    """Beyond 32 a call is refused at once; when one has ended there is room again."""
+    with wire("--code") as line:
+        for number in range(33):
+            line.call(number, "execute_lua", {"source": "sleep(60)"})
+        answer = line.receive()
+        assert (32, -32602) == (answer["id"], answer["error"]["code"])
+        line.send({"method": "notifications/cancelled", "params": {"requestId": 0}})
+        assert soon(lambda: "result" in _again(line))
+
+
+def _again(line):
+    line.call("again", "search_docs", {"query": "model"})
+    return line.receive()
+
+
+def test_it_ends_with_its_client(wire):
+    """When standard input closes the server ends well, and with it what it ran."""
+    with wire("--code") as line:
+        line.call(1, "execute_lua", {"source": "while true do end"})
+        line.call(2, "search_docs", {"query": "model"})
+        line.receive()
+        child = _children(line.process.pid)
+        line.process.stdin.close()
+        assert 0 == line.process.wait(20)
+        assert child
+        assert soon(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in child))
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_it(wire, number):
+    """It does not wait for its client, and leaves no child."""
+    with wire("--code") as line:
+        line.call(1, "execute_lua", {"source": "while true do end"})
+        line.call(2, "search_docs", {"query": "model"})
+        line.receive()
+        child = _children(line.process.pid)
+        line.process.send_signal(number)
+        assert 130 == line.process.wait(20)
+        assert soon(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in child))
+
+
+def _children(pid):
+    found = set()
+    for thread in os.listdir(f"/proc/{pid}/task"):
+        with open(f"/proc/{pid}/task/{thread}/children") as file:
+            found.update(file.read().split())
+    return found
+
+
+# Resources and prompts --------------------------------------------------------------------------------------------
+
+
+@BOTH_ERAS
+def test_resources_are_read(connected, server, mode):
+    """Pages, functions and the runs of late are there; a run has its calls, without what they were given."""
+
+    async def main():
+        async with connected("--code", mode=mode) as client:
+            source = "integrations.replicate.get_model{ model_owner = 'marked', model_name = 'x' }"
+            await client.call_tool("execute_lua", {"source": source})
+            listed = await client.list_resources()
+            templates = await client.list_resource_templates()
+            texts = {}
+            for resource in listed.resources:
+                texts[str(resource.uri)] = (await client.read_resource(str(resource.uri))).contents[0].text
+            runs = json.loads(texts["kosmolua://runs"])
+            one = (await client.read_resource(f"kosmolua://runs/{runs[0]['run']}")).contents[0].text
+            function = (await client.read_resource("kosmolua://functions/get_model")).contents[0].text
+            return texts, templates, runs, json.loads(one), function
+
+    texts, templates, runs, calls, function = asyncio.run(main())
+
+    assert {"kosmolua://docs/workflows", "kosmolua://docs/lua", "kosmolua://docs/permissions"} <= texts.keys()
+    assert ["kosmolua://functions/{name}", "kosmolua://runs/{id}"] == [
+        template.uri_template for template in templates.resource_templates
+    ]
+    assert ("script", 1, "get_model: ok") == tuple(runs[0][name] for name in ("script", "calls", "last"))
+    assert ["get_model"] == [call["function"] for call in calls]
+    assert "marked" not in json.dumps([runs, calls])
+    assert function.startswith("# get_model (read)")
+
+
+def test_the_prompt_teaches_in_few_words(connected):
+    """It holds the task, and even when every word and every sign counts as a token there are under 1,500."""
+
+    async def main():
+        async with connected("--code") as client:
+            (prompt,) = (await client.list_prompts()).prompts
+            found = await client.get_prompt(prompt.name, {"task": "paint a cat"})
+            return found.messages[0].content.text
+
+    text = asyncio.run(main())
+
+    assert text.endswith("The task: paint a cat")
+    assert len(re.findall(r"\w+|[^\w\s]", text)) < 1500
+
+
+def test_what_the_prompt_shows_runs(connected):
+    """Its examples run as they stand, against the emulator."""
+    examples = [found for found in re.findall(r"(?:^    .*\n|^\n)+", WORKFLOWS, re.MULTILINE) if found.strip()]
+
+    async def main():
+        async with connected("--code", "--emulate", "--write", "allow") as client:
+            shared = "local r = integrations.replicate\n"
+            return [await client.call_tool("execute_lua", {"source": shared + example}) for example in examples]
+
+    results = asyncio.run(main())
+
+    assert 3 == len(results)
+    for result in results:
+        assert not result.is_error, result.content[0].text
+        assert result.structured_content["result"]

@@ -1,0 +1,98 @@
+"""What was typed, on disk."""
+
+import os
+import stat
+
+import pytest
+
+from kosmolua.errors import ConfigurationError
+from kosmolua.repl import history
+from kosmolua.repl.history import History, is_secret
+
+
+@pytest.fixture
+def path(tmp_path):
+    return str(tmp_path / "state" / "history")
+
+
+def test_it_lasts(path):
+    """Another session finds the entries, whatever lines and characters they hold."""
+    first = History(path)
+    for text in ("x = 1", "if x then\n  y()\nend", "'ü\u2028'"):
+        first.add(text)
+
+    assert ["x = 1", "if x then\n  y()\nend", "'ü\u2028'"] == History(path).entries
+
+
+def test_its_owner_alone_can_read_it(path):
+    """Also where it was open to others before."""
+    History(path).add("x")
+    mode = stat.S_IMODE(os.stat(path).st_mode)
+
+    assert 0o600 == mode
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "x = 'r8_abcdefghijklmnopqrstuvwxyz'",
+        "kosmo integrations:configure replicate",
+        "local api_key = 'abc'",
+        'headers = { Authorization = "Bearer abc" }',
+        'headers["token"] = "abc"',
+        "password='abc'",
+        "k = 'whsec_abc'",
+    ],
+)
+def test_secrets_are_left_out(path, text):
+    """Tokens, signing keys, and what configures them reach no file."""
+    kept = History(path)
+    kept.add(text)
+    kept.add("x = 1")
+
+    assert ["x = 1"] == History(path).entries
+
+
+@pytest.mark.parametrize("text", ["max_tokens = 40", "token_count = 3", "dump(result)", "r8 = 1", "p.token"])
+def test_what_is_no_secret(text):
+    """Words that are about tokens hold none."""
+    assert not is_secret(text)
+
+
+def test_repeats_and_blanks_are_left_out(path):
+    """The same input twice in a row is one entry."""
+    kept = History(path)
+    for text in ("x", "x", "  ", "y", "x"):
+        kept.add(text)
+
+    assert ["x", "y", "x"] == kept.entries
+
+
+def test_a_damaged_line_is_passed_over(path):
+    """Half a line, as a full disk leaves it, takes no other with it."""
+    History(path).add("x")
+    with open(path, "ab") as file:
+        file.write(b'"half\n\xff\n"y"\n')
+
+    assert ["x", "y"] == History(path).entries
+
+
+def test_it_does_not_grow_for_ever(path, monkeypatch):
+    """Of twice as many as are kept the newer half stays."""
+    monkeypatch.setattr(history, "MAX_ENTRIES", 3)
+    kept = History(path)
+    for number in range(7):
+        kept.add(str(number))
+
+    assert ["4", "5", "6"] == History(path).entries
+    assert ["4", "5", "6"] == History(path).entries
+
+
+def test_a_file_that_cannot_be(tmp_path):
+    """It is told with the path, and the entry is there for this session."""
+    (tmp_path / "file").touch()
+    kept = History(str(tmp_path / "file" / "history"))
+
+    with pytest.raises(ConfigurationError, match="cannot keep the history in"):
+        kept.add("x")
+    assert ["x"] == kept.entries

@@ -1,0 +1,67 @@
+"""Images as the terminal takes them."""
+
+import base64
+
+import pytest
+
+from kosmolua.emulator.picture import Picture, write_png
+from kosmolua.repl.images import protocol_of, shown
+
+RED, BLUE = b"\xff\0\0", b"\0\0\xff"
+PNG = write_png(Picture(2, 2, 3, [RED + BLUE, BLUE + RED]))
+
+
+@pytest.mark.parametrize(
+    ("environment", "expected"),
+    [
+        ({"TERM": "xterm-256color"}, "blocks"),
+        ({"TERM": "xterm-kitty"}, "kitty"),
+        ({"TERM": "xterm-256color", "TERM_PROGRAM": "iTerm.app"}, "iterm"),
+        ({"TERM": "xterm-kitty", "TMUX": "/tmp/x"}, "blocks"),
+        ({"TERM": "dumb"}, "none"),
+        ({"TERM": "xterm-kitty", "NO_COLOR": "1"}, "none"),
+        ({}, "none"),
+    ],
+)
+def test_what_the_terminal_takes(environment, expected):
+    """By what it says of itself; where that is nothing, nothing is drawn."""
+    assert expected == protocol_of(environment)
+
+
+def test_half_blocks():
+    """Two pixels in each cell, the upper in front of the lower."""
+    line = "\x1b[38;2;255;0;0m\x1b[48;2;0;0;255m▀\x1b[38;2;0;0;255m\x1b[48;2;255;0;0m▀\x1b[0m\n"
+
+    assert line == shown(PNG, "blocks")
+
+
+def test_a_large_picture_is_scaled_down():
+    """It fits into the cells that there are, in its proportions."""
+    picture = write_png(Picture(400, 200, 3, [RED * 400] * 200))
+    lines = shown(picture, "blocks", 40, 20).splitlines()
+
+    assert (10, 40) == (len(lines), lines[0].count("▀"))
+
+
+def test_the_terminals_own_protocols():
+    """kitty takes Base64 in pieces, iTerm2 the file in one."""
+    large = write_png(Picture(100, 100, 3, [bytes(range(100)) * 3] * 100)) + bytes(9000)
+    kitty = shown(large, "kitty")
+    pieces = [
+        part.split(";", 1) for part in kitty.strip().removeprefix("\x1b_G").removesuffix("\x1b\\").split("\x1b\\\x1b_G")
+    ]
+    assert large == base64.b64decode("".join(piece for _, piece in pieces))
+    assert ["m=1"] * (len(pieces) - 1) + ["m=0"] == [head.split(",")[-1] for head, _ in pieces]
+
+    jpeg = b"\xff\xd8 jpeg"
+    iterm = shown(jpeg, "iterm")
+    assert iterm.startswith("\x1b]1337;File=")
+    assert iterm.endswith(f":{base64.b64encode(jpeg).decode()}\a\n")
+
+
+@pytest.mark.parametrize(
+    ("data", "protocol"), [(b"\xff\xd8 jpeg", "blocks"), (b"", "blocks"), (PNG, "none"), (PNG[:40], "blocks")]
+)
+def test_what_cannot_be_shown(data, protocol):
+    """No bytes of another kind reach the terminal."""
+    assert shown(data, protocol) is None

@@ -1,0 +1,306 @@
+"""The prompt in a real terminal: tmux draws it, keys go in, and what is on the screen is compared."""
+
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+
+CREATE = (
+    'integrations.replicate.create_model_prediction{ model_owner = "black-forest-labs", '
+    'model_name = "flux-schnell", input = { prompt = "a fox" }'
+)
+
+
+class Screen:
+    """A terminal of 110 by 44 with the prompt in it. Its server ends with it."""
+
+    def __init__(self, directory, *argv, environment=None, prompt="in[1]>"):
+        self._socket = str(directory / "tmux")
+        self._last = prompt
+        given = {**environment_of(directory), **(environment or {})}
+        words = ["env", "-i", *(f"{name}={value}" for name, value in given.items())]
+        command = [*words, sys.executable, "-m", "kosmolua", "repl", *argv]
+        self._tmux("new-session", "-d", "-x", "110", "-y", "44", *command)
+        self.wait_for(prompt)
+
+    def type(self, text):
+        self._tmux("send-keys", "-l", text)
+
+    def press(self, *keys):
+        self._tmux("send-keys", *keys)
+
+    def enter(self, text, expected):
+        """Type an input and wait for what it is to show."""
+        self.type(text)
+        self.press("Enter")
+        self.wait_for(expected)
+
+    def paste(self, text):
+        self._tmux("set-buffer", text)
+        self._tmux("paste-buffer", "-p")
+
+    @property
+    def text(self):
+        return self._tmux("capture-pane", "-p", "-J")
+
+    def wait_for(self, text, *, times=1, seconds=15):
+        deadline = time.monotonic() + seconds
+        while (seen := self.text).count(text) < times:
+            assert time.monotonic() < deadline, f"{text!r} is not in\n{seen}"
+            time.sleep(0.03)
+        return seen
+
+    @property
+    def alive(self):
+        return (
+            subprocess.run(["tmux", "-S", self._socket, "has-session"], check=False, capture_output=True).returncode
+            == 0
+        )
+
+    def ended(self, *keys, seconds=10):
+        """Whether it ends, when those keys are pressed; at a prompt that is not drawn yet they say nothing."""
+        deadline = time.monotonic() + seconds
+        while self.alive and time.monotonic() < deadline:
+            if keys:
+                subprocess.run(["tmux", "-S", self._socket, "send-keys", *keys], check=False, capture_output=True)
+            time.sleep(0.2)
+        return not self.alive
+
+    def close(self):
+        subprocess.run(["tmux", "-S", self._socket, "kill-server"], check=False, capture_output=True)
+
+    def _tmux(self, *words):
+        command = ["tmux", "-S", self._socket, "-f", os.devnull, *words]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+def environment_of(directory):
+    return {
+        "PATH": os.environ["PATH"],
+        "HOME": str(directory),
+        "TERM": "xterm-256color",
+        "LC_ALL": "C.UTF-8",
+        "KOSMO_STATE_DIR": str(directory / "state"),
+        "KOSMO_CONFIG_DIR": str(directory / "config"),
+        "PYTHON_KEYRING_BACKEND": "keyring.backends.null.Keyring",
+    }
+
+
+@pytest.fixture
+def terminal(tmp_path):
+    opened = []
+
+    def start(*argv, **options):
+        made = Screen(tmp_path, *(argv or ("--emulate",)), **options)
+        opened.append(made)
+        return made
+
+    yield start
+    for made in opened:
+        made.close()
+
+
+def test_a_workflow(terminal, tmp_path):
+    """Ten inputs as a person makes them, and the next day a search for one of them."""
+    screen = terminal("--emulate", "--write", "ask")
+    screen.wait_for("default  ·  read=allow write=ask  ·  emulator  ·  0 running")
+
+    # 1, 2: a local of the top level, and an expression that shows its value
+    screen.enter('local name = "flux-schnell"', "in[2]>")
+    screen.enter("name:upper()", '"FLUX-SCHNELL"\n')
+
+    # 3: completion of a function, with what it does, and of what it takes
+    screen.type("integrations.replicate.get_acc")
+    screen.wait_for("Show the user or organization that the token belongs to.")
+    screen.press("Tab")
+    screen.type("{}")
+    screen.press("Enter")
+    screen.wait_for('username = "emulator",')
+
+    # 4: a chunk that is not whole yet
+    screen.enter("for i = 1, 3 do", "     …")
+    screen.enter("print(('line %d'):format(i * 10))", "     …")
+    assert "line 10" not in screen.text
+    screen.enter("end", "line 30")
+    screen.wait_for("in[5]>")
+    assert "\n     …   print(('line %d'):format(i * 10))\n     … end\nline 10\nline 20\nline 30\n" in screen.text
+
+    # 5: an error, with its line
+    screen.enter("error('went wrong')", "error: in[5]:1: went wrong")
+
+    # 6: an interrupt
+    screen.enter("while true do end", "running 1 s")
+    screen.press("C-c")
+    screen.wait_for("error: in[6]:1: interrupted")
+
+    # 7: a permission prompt, that is answered with once
+    screen.type(CREATE)
+    screen.wait_for("create_model_prediction{ model_owner*, model_name*, input*")
+    screen.type(', prefer = "wait" }')
+    screen.press("Enter")
+    seen = screen.wait_for("[o]nce, for this [r]un, [N]o:")
+    assert "kosmo: create_model_prediction from the prompt, with" in seen
+    assert 'input: {"prompt":"a fox"}' in seen
+    screen.type("o")
+    screen.press("Enter")
+    screen.wait_for("black-forest-labs/flux-schnell\n  output = {")
+    screen.wait_for("▀▀▀▀▀▀▀▀▀▀")
+
+    # 8, 9, 10: the last value, what was kept before the interrupt, and what is in the bottom line
+    screen.enter("_.status, _7.model", '"succeeded"\n"black-forest-labs/flux-schnell"')
+    screen.enter("name", '"flux-schnell"\n')
+    screen.enter("#_6", "error: in[10]:1: attempt to get length of global '_6' (a nil value)")
+    assert "1 running" not in screen.text
+    assert "0 running  ·  0.8 s compute" in screen.text
+    screen.enter(":log", "create_model_prediction  default  allow by person")
+    assert screen.ended("C-d")
+
+    again = terminal("--emulate")
+    again.press("C-r")
+    again.type("upper")
+    again.wait_for("name:upper()")
+    again.press("Enter")
+    again.press("Enter")
+    again.wait_for("error: in[1]:1: attempt to index global 'name' (a nil value)")
+    assert 0o600 == (tmp_path / "state" / "history").stat().st_mode & 0o777
+
+
+def test_a_question_is_left_with_an_interrupt(terminal):
+    """It is a no, the state is kept, and what was typed before it was no answer."""
+    screen = terminal("--emulate", "--write", "ask")
+    screen.enter("kept = 1", "in[2]>")
+    screen.type(f"sleep(0.3) local p = {CREATE} }}")
+    screen.press("Enter")
+    screen.type("o")
+    screen.press("Enter")
+    screen.wait_for("[N]o:")
+    screen.press("C-c")
+    screen.wait_for("error: in[2]:1: interrupted")
+    screen.enter("'kept', kept", '"kept"\n1\n')
+    screen.enter(":log", "deny by person  refused permission_denied")
+
+    screen.type(f"parallel({{ 1, 2, 3 }}, function() return {CREATE} }} end)")
+    screen.press("Enter")
+    screen.wait_for("[N]o:", times=2)
+    screen.press("C-c")
+    screen.wait_for(":1: interrupted", times=2)
+    screen.enter("'asked', 'once'", '"once"')
+    assert 2 == screen.text.count("[N]o:")
+
+
+def test_a_no_is_for_the_input_that_asked(terminal):
+    """The next one is asked about again."""
+    screen = terminal("--emulate", "--write", "ask")
+    for number in (1, 2):
+        screen.type(f"{CREATE} }}")
+        screen.press("Enter")
+        screen.wait_for("[N]o:", times=number)
+        screen.type("n")
+        screen.press("Enter")
+        screen.wait_for(f"error: in[{number}]:1: create_model_prediction: you refused it")
+        screen.wait_for(f"in[{number + 1}]>")
+
+
+def test_a_state_that_is_lost(terminal):
+    """Where Lua cannot be stopped, it is said, and a fresh state is there."""
+    screen = terminal()
+    screen.enter("kept = 1", "in[2]>")
+    screen.enter("('a'):rep(30):find(('a*'):rep(30) .. 'b')", "running 1 s")
+    screen.press("C-c")
+    screen.wait_for("the state was lost: its globals and locals are gone")
+    screen.enter("'now', kept", '"now"\nnil\n')
+
+
+def test_editing(terminal):
+    """A paste is one input that waits for Enter; brackets close a chunk; a completion is taken with Enter."""
+    screen = terminal()
+    screen.paste("local a = 1\nlocal b = 2\nreturn a + b")
+    time.sleep(0.3)
+    assert "3" not in screen.text.split("return a + b")[1].split("default")[0]
+    screen.press("Enter")
+    screen.wait_for("\n3\n")
+
+    screen.enter("t = {", "     …")
+    screen.enter("x = 1,", "     …")
+    screen.enter("}", "in[3]>")
+    screen.type("t.")
+    screen.wait_for("number")
+    screen.press("Tab", "Enter")
+    time.sleep(0.1)
+    assert "in[3]> t.x" in screen.text
+    screen.press("Enter")
+    screen.wait_for("in[4]>")
+    screen.type("gave up")
+    screen.press("C-c")
+    screen.enter("'still', 'here'", '"here"')
+
+
+def test_commands(terminal, tmp_path):
+    """Each does what it says, and an unknown one is told which was meant."""
+    (tmp_path / "flow.lua").write_text("local from_file = 7\nfunction wrong()\n  error('deep')\nend\n")
+    screen = terminal()
+    screen.enter(f":load {tmp_path}/flow.lua", "in[2]>")
+    screen.enter("from_file", "\n7\n")
+    screen.enter("wrong()", "flow.lua:3: deep\n  >    3 |   error('deep')")
+    screen.enter(":hlep", "error: no command is called :hlep; did you mean :help?")
+    screen.enter("?sleep", "sleep  Waits that many seconds")
+    screen.enter("?get_acount", "did you mean get_account")
+    screen.enter(":time 1 + 1", " ms\n")
+    screen.enter(":budget calls 1", "of 1\n")
+    screen.enter("integrations.replicate.get_account{}.username", '"emulator"')
+    screen.enter("integrations.replicate.get_account{}", "the run reached its budget of 1 calls")
+    screen.enter(":policy write deny", "write=deny")
+    screen.enter(f":save {tmp_path}/saved.lua", "inputs into")
+    assert "from_file" in (tmp_path / "saved.lua").read_text()
+    screen.enter(":reset", "a fresh state")
+    screen.enter("from_file", "\nnil\n")
+    screen.enter(":emulate off", "calls go to Replicate")
+    screen.wait_for("live")
+    screen.enter(":account nobody", "no account is called 'nobody'; there is default")
+    screen.enter(":help", "?create_prediction tells of a function")
+    screen.type(":quit")
+    screen.press("Enter")
+    assert screen.ended()
+
+
+def test_the_startup_file(terminal, tmp_path):
+    """What stands there is there, and what is wrong in it is told with its line."""
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config" / "repl.lua").write_text("local helper = 41\nfunction help() return helper + 1 end\n")
+    screen = terminal(prompt="in[2]>")
+    screen.enter("help() + helper", "\n83\n")
+
+
+def test_secrets_are_not_kept(terminal, tmp_path):
+    """A token that is typed is in no file."""
+    screen = terminal()
+    screen.enter("token = 'r8_abcdefghijklmnopqrstuvwxyz0123456789'", "in[2]>")
+    screen.enter("1 + 1", "\n2\n")
+    assert screen.ended("C-d")
+
+    assert '"1 + 1"\n' == (tmp_path / "state" / "history").read_text()
+
+
+@pytest.mark.parametrize("environment", [{"TERM": "dumb"}, {"NO_COLOR": "1"}])
+def test_a_plain_terminal(terminal, environment):
+    """Everything works, and nothing is coloured or drawn."""
+    screen = terminal(environment=environment)
+    screen.enter("if true then", "…")
+    screen.enter("print('plain') end", "\nplain\n")
+    screen.enter("{ 1, 'two' }", '{ 1, "two" }\n')
+    raw = screen._tmux("capture-pane", "-p", "-e")
+    assert "\x1b[32m" not in raw
+    assert screen.ended("C-d")
+
+
+def test_vi_keys(terminal):
+    """The line is edited as vi does where that is asked for."""
+    screen = terminal("--emulate", "--keys", "vi")
+    screen.type("'abcd'")
+    screen.press("Escape")
+    time.sleep(0.7)  # until it is clear that no other key belongs to it
+    screen.type("0lxx")
+    screen.press("Enter")
+    screen.wait_for('"cd"')

@@ -1,0 +1,170 @@
+"""Values as a person reads them, from what a state sends."""
+
+import time
+
+import pytest
+
+from kosmolua.repl.render import images, render
+from kosmolua.runtime.interactive import Interpreter, start
+
+
+@pytest.fixture(scope="module")
+def state():
+    made = Interpreter(None, None, lambda: start([]))
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def shown(state):
+    """The text of the value of an expression."""
+
+    def show(source, width=80):
+        found = state.evaluate(source)
+        assert found.error is None, found.error
+        return render(found.values[0], width)
+
+    return show
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("nil", "nil"),
+        ("true", "true"),
+        ("42", "42"),
+        ("1.5", "1.5"),
+        ("0.1 + 0.2", "0.3"),
+        ("1e300", "1e+300"),
+        ("1/0", "inf"),
+        ("'text'", '"text"'),
+        ("'a\\n\"b\"\\27[2J'", '"a\\n\\"b\\"\\x1b[2J"'),
+        ("'\\255'", '"\ufffd"'),
+        ("{}", "{}"),
+        ("json.array{}", "[]"),
+        ("{ 1, 2, 3 }", "{ 1, 2, 3 }"),
+        ("{ b = 2, a = 1, 10 }", "{ 10, a = 1, b = 2 }"),
+        ("{ ['end'] = 1, ['a b'] = 2, [7] = 3 }", '{ [7] = 3, ["a b"] = 2, ["end"] = 1 }'),
+        ("{ { {} } }", "{ { {} } }"),
+        ("print", "function"),
+        ("json.null", "null"),
+    ],
+)
+def test_as_lua_writes_it(shown, source, expected):
+    """On one line where it fits, names in order, control characters written out."""
+    assert expected == shown(source)
+
+
+def test_a_wide_table_is_broken(shown):
+    """One entry a line, to the width that there is; what fits on its line stays on it."""
+    source = "{ first = ('a'):rep(30), second = { 1, 2, 3 }, third = { x = ('b'):rep(30), y = ('c'):rep(30) } }"
+
+    assert (
+        "{\n"
+        f'  first = "{"a" * 30}",\n'
+        "  second = { 1, 2, 3 },\n"
+        "  third = {\n"
+        f'    x = "{"b" * 30}",\n'
+        f'    y = "{"c" * 30}",\n'
+        "  },\n"
+        "}"
+    ) == shown(source, 60)
+    assert "\n" not in shown(source, 200)
+
+
+@pytest.mark.parametrize("width", [40, 80, 120])
+def test_no_line_is_wider_than_the_terminal(shown, width):
+    """Where the words themselves fit."""
+    text = shown(
+        "(function() local t = {} for i = 1, 30 do t[i] = { id = i, name = 'name ' .. i } end return t end)()", width
+    )
+
+    assert max(map(len, text.split("\n"))) <= width
+
+
+def test_much_is_cut(shown):
+    """Entries, depth, strings and lines have an end, which says how much more there is."""
+    long = "(function() local t = {} for i = 1, 1000 do t[i] = i end return t end)()"
+    deep = "(function() local t = {} local u = t for i = 1, 50 do u.x = {} u = u.x end return t end)()"
+
+    assert "… 900 more" in shown(long, 10_000)
+    assert "lines more; dump(_)" in shown(long, 10)
+    assert shown("('x'):rep(1e6)").endswith("… (1,000,000 bytes)")
+    assert shown(deep).count("x =") < 10
+
+
+PREDICTION = """{ id = "abc", status = "succeeded", model = "owner/name", version = "v", urls = { get = "u" },
+  input = { prompt = "a fox" }, output = { "https://replicate.delivery/x/out.png" }, logs = ("l"):rep(5000),
+  metrics = { predict_time = 1.234 } }"""
+
+
+def test_a_prediction(shown):
+    """What one looks for: id, status, time, model, output, input."""
+    assert (
+        "prediction abc  succeeded in 1.23 s  owner/name\n"
+        '  output = { "https://replicate.delivery/x/out.png" }\n'
+        '  input = { prompt = "a fox" }'
+    ) == shown(PREDICTION)
+
+
+def test_a_model(shown):
+    """Its name, and what tells it from others."""
+    source = """{ owner = "o", name = "n", visibility = "public", url = "u", run_count = 1234567,
+      description = "Paints.", latest_version = { id = "abc", created_at = "2026-01-02T03:04:05Z" } }"""
+
+    assert "model o/n  public, 1,234,567 runs\n  Paints.\n  latest version abc, 2026-01-02" == shown(source)
+
+
+def test_a_page(shown):
+    """A line for each of its objects, and whether there is more."""
+    assert (
+        "page of 2; more behind it: cursor in `next`\n"
+        "   1  prediction abc  succeeded in 1.23 s  owner/name\n"
+        "   2  { id = 2 }"
+    ) == shown(f"{{ next = 'https://x?cursor=1', results = {{ {PREDICTION}, {{ id = 2 }} }} }}")
+
+
+def test_a_script_cannot_draw(shown):
+    """Nothing of a value reaches the terminal as a control character, in no form that it is shown in."""
+    for source in (
+        '{ id = "\\27[2J", status = "\\27[2J", model = "\\27", version = "v", urls = {}, input = {}, error = "\\27" }',
+        '{ owner = "\\27[2J", name = "\\27", visibility = "\\27", url = "u", description = "\\27" }',
+        '{ results = { "\\27[2J" } }',
+        '{ ["\\27[2J"] = setmetatable({}, { __tostring = function() return "\\27[2J" end }) }',
+    ):
+        assert "\x1b" not in shown(source)
+
+
+@pytest.mark.parametrize(
+    "preview", [["table", 1, 2, 3], ["table", True, 5, [1]], ["what"], [[[]]], {"a": 1}, ["text", b"x"], ["other", 1]]
+)
+def test_a_preview_that_is_none(preview):
+    """Whatever the script's process says, it is shown, and is no reason to fail."""
+    assert render(preview)
+
+
+def test_ten_megabytes(state):
+    """A large result prints its beginning at once."""
+    state.evaluate("big = {} for i = 1, 100000 do big[i] = { id = i, text = ('x'):rep(80) .. i } end")
+    began = time.perf_counter()
+    text = render(state.evaluate("big").values[0], 80)
+
+    assert time.perf_counter() - began < 0.2
+    assert len(text) < 10_000
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        (PREDICTION, ["https://replicate.delivery/x/out.png"]),
+        ('"https://x/a.JPG?sig=1"', ["https://x/a.JPG?sig=1"]),
+        ('{ "data:image/png;base64,AAAA", "https://x/a.txt", "https://x/a.webp" }',
+         ["data:image/png;base64,AAAA", "https://x/a.webp"]),
+        ("{ 1, 2 }", []),
+        ('{ status = "succeeded", output = "https://x/o.png", input = { image = "https://x/i.png" } }',
+         ["https://x/o.png"]),
+    ],
+)  # fmt: skip
+def test_images_within(state, source, expected):
+    """Of a prediction those that it made, of another value all."""
+    assert expected == images(state.evaluate(source).values[0])

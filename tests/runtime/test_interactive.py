@@ -1,0 +1,331 @@
+"""A state that takes one input after another: what lasts, what an interrupt ends, and what is lost."""
+
+import os
+import signal
+import threading
+import time
+
+import pytest
+
+from kosmolua.errors import LimitError
+from kosmolua.runtime.interactive import Interpreter, start
+from kosmolua.runtime.isolate import Child
+from kosmolua.runtime.limits import Limits
+from kosmolua.runtime.run import Script, run
+
+FUNCTIONS = [("echo",), ("fail",), ("slow",), ("spend",)]
+
+
+@pytest.fixture
+def release():
+    """Lets the calls of `slow` go on."""
+    event = threading.Event()
+    yield event
+    event.set()
+
+
+@pytest.fixture
+def state(host, release):
+    def handler(function, account, arguments):
+        if function == "slow":
+            host.calls.append((function, account, None))
+            release.wait(20)
+            return {}
+        if function == "spend":
+            raise LimitError("the run reached its budget of 1 calls")
+        return host(function, account, arguments)
+
+    made = Interpreter(handler, host, lambda: start(FUNCTIONS), grace=1.5)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def interrupted(state):
+    """Evaluates an input that is interrupted once it runs."""
+
+    def evaluate(source, after=0.2):
+        timer = threading.Timer(after, state.interrupt)
+        timer.start()
+        began = time.monotonic()
+        found = state.evaluate(source)
+        timer.join()
+        return found, time.monotonic() - began - after
+
+    return evaluate
+
+
+def values(state, *sources):
+    """What the last of the inputs gives."""
+    for source in sources:
+        found = state.evaluate(source)
+        assert found.error is None, found.error
+    return found.values
+
+
+@pytest.mark.parametrize(
+    ("sources", "expected"),
+    [
+        (["1 + 1"], [2]),
+        (["1, 'two', nil, true"], [1, b"two", None, True]),
+        (["x = 5", "x"], [5]),
+        (["local x = 5", "x"], [5]),
+        (["local x = 5 -- a comment", "x"], [5]),
+        (["local a, b = 1, 2 local c = 3", "a, b, c"], [1, 2, 3]),
+        (["local function f() return 7 end", "f()"], [7]),
+        (["local n = 0 local function up() n = n + 1 end", "up() up()", "n"], [2]),
+        (["local n = 0 local function up() n = n + 1 end", "n = 10", "up()", "n"], [11]),
+        (["local x = 1 local function old() return x end", "local x = 2", "old(), x"], [1, 2]),
+        (["local x = 1", "local x = x + 1", "local x = x + 1", "x"], [3]),
+        (["x = 'global'", "local x = 'local'", "x, _G.x"], [b"local", b"global"]),
+        (["do local hidden = 1 end for i = 1, 2 do local inner = i end", "hidden, i, inner"], [None, None, None]),
+        (["local a = 1 return a", "a"], [1]),
+        (["local a = 1 return (function() return a end)()", "a"], [1]),
+        (["local a = 1\nreturn a -- return nothing", "a"], [1]),
+        (["local a = 'return' return a", "a"], [b"return"]),
+        (["local a = [[\nreturn 1]]", "a"], [b"return 1"]),
+        (["goto over local skipped = 1 ::over::", "skipped"], [None]),
+        (["local a = 1 if a then return 'early' end local b = 2", "a, b"], [None, None]),
+        (["local _keep, _keep_ = 1, 2", "_keep + _keep_"], [3]),
+        (["local co = coroutine.wrap(function() for i = 1, 3 do coroutine.yield(i) end end)", "co()", "co()"], [2]),
+        (["local _, second = 1, 2", "'last'", "_, second"], [b"last", 2]),
+        (["'one'", "'two'", "_1, _2, _"], [b"one", b"two", b"two"]),
+        (["'one'", "x = 1", "_"], [b"one"]),
+        (["local a = 1\na + 1"], [2]),
+        (["local a = { 1 }; a[1]", "a[1]"], [1]),
+        (["local a = 1\nlocal function f() return a end\n\nf()  \n", "a"], [1]),
+        (["return"], []),
+        ([""], []),
+        (["local " + ", ".join(f"v{n}" for n in range(150)) + " = " + ", ".join(map(str, range(150))), "v0 + v149"],
+         [149]),
+    ],
+)  # fmt: skip
+def test_what_lasts(state, sources, expected):
+    """Inputs are as one long chunk: locals of the top level go on, shared with the closures that hold them."""
+    assert expected == values(state, *sources)
+
+
+def test_more_locals_than_a_function_takes(state):
+    """Lua's bound of 200 locals is for one input, not for all of them."""
+    for number in range(300):
+        values(state, f"local v{number} = {number}")
+
+    assert [299] == values(state, "v299")
+
+
+def test_an_error_keeps_the_state(state):
+    """It names the line of its input; what it had assigned to globals stays, its own locals do not."""
+    values(state, "local kept = 1")
+    found = state.evaluate("a = 1\nlocal lost = 2\nerror('wrong')")
+
+    assert ("wrong", "in[2]:3", False) == (found.error.message, found.error.where, found.lost)
+    assert [1, None, 1] == values(state, "a, lost, kept")
+
+
+@pytest.mark.parametrize(
+    ("source", "message", "where"),
+    [
+        ("x = = 1", "unexpected symbol near '='", "in[1]:1"),
+        ("x = 1\nend", "'<eof>' expected near 'end'", "in[1]:2"),
+        ("end; print(1); return function() ", "'<eof>' expected near 'end'", "in[1]:1"),
+        ("break", "no loop to break", "in[1]:1"),
+    ],
+)
+def test_a_syntax_error(state, source, message, where):
+    """The parser's own words for the input as it was typed, whatever is put around it."""
+    found = state.evaluate(source)
+
+    assert ("syntax_error", message, where) == (found.error.code, found.error.message, found.error.where)
+
+
+def test_calls_and_output(state, host):
+    """An input calls its host and prints as a script does, and API errors keep their code."""
+    assert [["table", False, 1, [b"ok", True]]] == values(state, "print('said') return integrations.replicate.echo{}")
+    assert b"said\n" == host.printed
+    assert "not_found" == state.evaluate("integrations.replicate.fail{}").error.code
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "while true do end",
+        "while true do pcall(function() while true do end end) end",
+        "local function f() return f() end f()",
+        "coroutine.wrap(function() while true do end end)()",
+        "setmetatable({}, { __index = function() while true do end end }).x = ({})[1]; repeat until false",
+        "sleep(1000)",
+        "parallel({ 1, 2, 3 }, function() sleep(1000) end)",
+        "while true do pcall(sleep, 1000) end",
+        "while true do pcall(integrations.replicate.slow, {}) end",
+        "repeat local ok = pcall(integrations.replicate.echo, {}) until not ok; while true do end",
+    ],
+)
+def test_an_interrupt_keeps_the_state(state, interrupted, source):
+    """Whether Lua computes, waits for a time or for its host, it is at the prompt again at once, with all it had."""
+    values(state, "local kept = 'here'")
+
+    found, took = interrupted(source)
+
+    assert ("interrupted", False) == (found.error.code, found.lost)
+    assert took < 1.2
+    assert [b"here"] == values(state, "kept")
+
+
+def test_an_interrupted_call_goes_on_by_itself(state, interrupted, host, release):
+    """What was sent may cost money, and is not given up; its late answer is for no later input."""
+    found, _ = interrupted("integrations.replicate.slow{}")
+    assert "interrupted" == found.error.code
+    threading.Timer(0.1, release.set).start()
+
+    assert [["table", False, 1, [b"ok", True]]] == values(state, "sleep(0.3) return integrations.replicate.echo{}")
+    assert ["slow", "echo"] == [name for name, _, _ in host.calls]
+
+
+def test_an_interrupt_begins_no_call(state, interrupted, host):
+    """Calls that a script makes after it was interrupted are refused."""
+    interrupted("pcall(sleep, 1000) pcall(integrations.replicate.echo, {})")
+
+    assert [] == host.calls
+
+
+def test_an_interrupt_inside_of_c(state, interrupted):
+    """No hook fires there: after the grace the process is ended, and it is said that the state is lost."""
+    values(state, "local kept = 1")
+
+    found, took = interrupted("('a'):rep(30):find(('a*'):rep(30) .. 'b')")
+
+    assert ("interrupted", True) == (found.error.code, found.lost)
+    assert 1.4 < took < 5
+    assert [None] == values(state, "kept")
+
+
+def test_an_interrupt_between_inputs_is_nothing(state):
+    """It is for the input that runs when it comes, and not for the next."""
+    values(state, "x = 1")
+    state.interrupt()
+    time.sleep(1.7)
+
+    assert [1] == values(state, "x")
+
+
+def test_a_budget_ends_the_input_alone(state):
+    """Reaching a budget is an error like another here: the state stays, to raise it and go on."""
+    values(state, "x = 1")
+
+    assert "limit_reached" == state.evaluate("integrations.replicate.spend{}").error.code
+    assert [1] == values(state, "x")
+
+
+def test_memory_that_runs_out(state):
+    """The input fails with the limit's own words, and what it held is free again."""
+    found = state.evaluate("local t = {} while true do t[#t + 1] = ('x'):rep(1e6) .. #t end")
+
+    assert "the script reached its memory limit of 128 MiB" == found.error.message
+    assert [2] == values(state, "1 + 1")
+
+
+def test_a_child_that_dies(state):
+    """The next input says so, and the one behind it finds a fresh state."""
+    values(state, "x = 1")
+    os.kill(state._child.pid, signal.SIGKILL)
+
+    found = state.evaluate("x")
+    assert ("script_crashed", True) == (found.error.code, found.lost)
+    assert [None] == values(state, "x")
+
+
+def test_a_question_to_a_child_that_died_is_no_error(state):
+    """Completion has nothing to say then; telling it is for the next input."""
+    values(state, "x = 1")
+    os.kill(state._child.pid, signal.SIGKILL)
+    time.sleep(0.05)
+
+    assert [] == state.names()
+    assert state.evaluate("x").lost
+    assert [None] == values(state, "x")
+
+
+def test_reset(state):
+    """A fresh state, which goes on counting."""
+    values(state, "x = 1")
+    state.reset()
+
+    assert [None] == values(state, "x")
+    assert 2 == state.number
+
+
+def test_names(state):
+    """Those in scope and those of a value, with their types, by raw access alone."""
+    values(state, "local mine = { a = 1, ['not a name'] = 2, [3] = 3, deep = { f = print } }")
+    values(state, "trap = setmetatable({}, { __index = function() error('called') end })")
+
+    names = dict(state.names())
+    assert ("local", "table", "function", "table") == tuple(
+        names[name] for name in ("mine", "trap", "print", "integrations")
+    )
+    assert [("a", "number"), ("deep", "table")] == sorted(state.names("mine"))
+    assert [("f", "function")] == state.names("mine", "deep")
+    assert ("echo", "function") in state.names("integrations", "replicate")
+    assert [] == state.names("trap", "x", "y")
+    assert [] == state.names("nowhere", "at", "all")
+    values(state, "text = 'x'")
+    assert ("rep", "function") in state.names("text")
+
+
+def test_what_the_parser_says(state):
+    """As an expression and as a chunk; None is fine."""
+    expression, chunk = state.check("x = {")
+
+    assert "'<eof>' expected near '='" in expression
+    assert chunk.endswith("near '<eof>'")
+    assert (None, None) == state.check("f()")
+
+
+def test_a_script_cannot_keep_what_is_not_its_own(state):
+    """The name that hands locals over is one that the source does not hold."""
+    assert [b"nil"] == values(state, "local a = 1 return type(_keep)")
+    assert [b"nil"] == values(state, "local a = 1 return type(_keep_)")
+
+
+def test_a_preview_is_small_and_in_order(state):
+    """However large a value is, what crosses is its beginning: names in order, counts and lengths in full."""
+    values(state, "big = {} for i = 1, 50000 do big[i] = i; big[('k%06d'):format(50000 - i)] = i end")
+    ((kind, is_list, count, items),) = values(state, "big")
+    assert ("table", False, 100000, 200) == (kind, is_list, count, len(items))
+    assert [1, 1, 2, 2] == items[:4]
+
+    values(state, "big = {} for i = 1, 50000 do big[('k%06d'):format(50000 - i)] = i end")
+    ((_, _, _, items),) = values(state, "big")
+    assert [f"k{n:06d}".encode() for n in range(100)] == items[::2]
+
+    ((kind, text, length),) = values(state, "('x'):rep(1e6)")
+    assert ("text", 1_000_000, True) == (kind, length, len(text) < 100_000)
+
+
+def test_a_preview_of_what_is_no_data(state):
+    """Functions with their place, cycles, null, infinity, and what a value says of itself."""
+    values(state, "function f() end loop = {} loop.self = loop")
+    shown = values(
+        state,
+        "f, print, loop, json.null, 1/0, json.array{}, {},"
+        " setmetatable({}, { __tostring = function() return 'me' end })",
+    )
+
+    assert [
+        ["other", b"function (in[1]:1)"],
+        ["other", b"function"],
+        ["table", False, 1, [b"self", ["other", "{ … itself }".encode()]]],
+        ["other", b"null"],
+        ["other", b"inf"],
+        ["table", True, 0, []],
+        ["table", False, 0, []],
+        ["other", b"me"],
+    ] == shown
+
+
+def test_the_interactive_child_is_confined_as_any(state):
+    """The same layers, none missing that a run of a script has here."""
+    values(state, "1")
+    child = Child(Limits())
+    run(Script(source=b"return 1", name="x"), None, None, child=child)
+    assert child.layers == state.layers
