@@ -58,6 +58,7 @@ RUNS = {
         ["--id", "i", "--timestamp", "1", "--signature", "v1,x", "--secret-env", MARK], ["--secret", MARK],
     ],
     "audit": [[], ["--json"], ["--function", MARK]],
+    "runs": [[], ["list", "--json"], ["show", MARK]],
     "mcp:serve": [["--code"], ["--account", MARK]],
     "mcp:install": [["cursor"], ["codex", "--project", "--json"], ["cursor", "--", "--account", MARK], [MARK]],
     "mcp:export": [["vscode"], ["claude-code", "--json"], ["cursor", "--name", MARK]],
