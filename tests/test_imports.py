@@ -23,7 +23,7 @@ MAY_IMPORT = {
     "trust": {"errors", "paths", "rewrite"},
     "credentials": {"errors", "config", "paths", "replicate", "rewrite"},
     "configure": {"errors", "config", "credentials", "paths", "replicate", "rewrite", "trust"},
-    "gate": {"errors", "config", "paths", "replicate"},
+    "gate": {"errors", "config", "paths", "replicate", "rewrite"},
     "runtime": {"errors"},
     "emulator": {"errors", "_version", "replicate"},
     "host": {"errors", "config", "configure", "credentials", "replicate", "gate", "runtime", "emulator"},

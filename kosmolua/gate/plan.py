@@ -25,8 +25,9 @@ class Plans:
     def plan(
         self, reference: str, given: Mapping[str, Any], *, validate: bool = True, resolve: bool = False
     ) -> dict[str, Any]:
-        """``{function, arguments, output: {kind, files}, unsure}``; ``unsure`` is whether the model may be no official
-        one after all. ``resolve`` is for one that turned out to be none: its latest version is run.
+        """``{function, arguments, output: {kind, files}, version, unsure}``: ``version`` is the one that is meant, as
+        far as is known, ``unsure`` whether the model may be no official one after all. ``resolve`` is for one that
+        turned out to be none: its latest version is run.
 
         Raises an `ArgumentError` for an input that the model's schema refuses, where ``validate``.
         """
@@ -40,6 +41,7 @@ class Plans:
         return {
             **_how(meant, found, official=official),
             "output": found.output if found else output_kind(None),
+            "version": found.id if found else meant.version or None,
         }
 
 

@@ -3,6 +3,7 @@
 import socket
 import threading
 import time
+from contextlib import suppress
 
 import pytest
 
@@ -193,7 +194,7 @@ class _Watched:
 
 
 class _bytewise:  # noqa: N801 - used as a function
-    """A server that answers any request with a stream, one byte at a time."""
+    """A server that answers the first request with a stream, one byte at a time, and others with 404."""
 
     def __init__(self, body):
         self._body = body
@@ -214,3 +215,9 @@ class _bytewise:  # noqa: N801 - used as a function
             connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n")
             for byte in self._body:
                 connection.sendall(bytes([byte]))
+        with suppress(OSError):  # until it is closed
+            while True:
+                other, _ = self._listener.accept()
+                with other:
+                    other.recv(65536)
+                    other.sendall(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
