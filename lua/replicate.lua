@@ -271,7 +271,24 @@ return function(host, api, account)
 
   local watchers, polls = {}, {} -- by kind and id
 
-  local function get(kind, id) return note(kind, api["get_" .. kind]({ [kind .. "_id"] = id })) end
+  local trainings = {} -- ids of those that nothing told to be one
+
+  -- Gets or cancels. A created training's own links call it a prediction: what is none is looked for among trainings.
+  local function call_about(verb, kind, id)
+    if trainings[id] then kind = "training" end
+    local ok, answer = pcall(api[format("%s_%s", verb, kind)], { [kind .. "_id"] = id })
+    if not ok and kind == "prediction" and type(answer) == "table" and answer.status == 404 then
+      local found, training = pcall(api[verb .. "_training"], { training_id = id })
+      if found then
+        trainings[id] = true
+        return note("training", training)
+      end
+    end
+    if not ok then error(answer, 0) end
+    return note(kind, answer)
+  end
+
+  local function get(kind, id) return call_about("get", kind, id) end
 
   -- One poll in flight for each: who waits for the same shares it.
   local function poll(kind, id)
@@ -297,12 +314,13 @@ return function(host, api, account)
   end
 
   local function timed_out(name, kind, prediction, options)
+    if trainings[prediction.id] then kind = "training" end
     local text = format("%s: %s is still %s when its time is over", name, about(prediction), prediction.status)
     local hint = format("it goes on, and costs; cancel it: cancel_%s{ %s_id = %q }", kind, kind, prediction.id)
     if options.cancel_on_timeout then
-      local ok, canceled = pcall(api["cancel_" .. kind], { [kind .. "_id"] = prediction.id })
+      local ok, canceled = pcall(call_about, "cancel", kind, prediction.id)
       if ok then
-        prediction, hint = note(kind, canceled), "it was canceled; a larger timeout gives it more time"
+        prediction, hint = canceled, "it was canceled; a larger timeout gives it more time"
       else
         hint = format("it could not be canceled: %s; it may go on, and cost", tostring(canceled))
       end
@@ -446,8 +464,7 @@ return function(host, api, account)
     return task.parallel(list, function(item)
       if type(item) == "string" then item = { id = item } end
       if TERMINAL[item.status] then return item end
-      local kind = kind_of(item)
-      return note(kind, api["cancel_" .. kind]({ [kind .. "_id"] = item.id }))
+      return call_about("cancel", kind_of(item), item.id)
     end)
   end
 
@@ -543,7 +560,6 @@ return function(host, api, account)
       if over then return nil end
       if from > #queue then refill() end
       local event = queue[from]
-      queue[from] = nil
       from = from + 1
       if event.event == "done" then
         over = true

@@ -36,7 +36,8 @@ DEFINITIONS: dict[str, dict[str, Any]] = {
         "title": "Run Lua",
         "description": "Run a Lua script against Replicate, isolated and within a budget. "
         "integrations.replicate.<function>{...} calls the API and returns its object; "
-        "parallel(list, f), sleep(seconds), json and print are there. "
+        "run(model, input) waits for the output; parallel(list, f), replicate.each(name), replicate.cancel_all(list), "
+        "stream, wait, download(url, path), sleep(seconds), json and print are there. "
         "Return the values you need, and filter in Lua. Answers with result, output, and the log of calls.",
         "inputSchema": {
             "type": "object",
