@@ -158,14 +158,11 @@ def _example(reference: Reference, model: Mapping[str, Any], version: Version, o
     """A command line that runs the model with no more than it needs."""
     given = mapping(mapping(model.get("default_example")).get("input"))
     work = {field.name: _value(field, given.get(field.name)) for field in version.inputs.fields if field.required}
-    if model.get("is_official") and not reference.version:
-        function, what = "create_model_prediction", {"model_owner": reference.owner, "model_name": reference.name}
-    else:
-        function, what = "create_prediction", {"version": version.id}
-    call = f"integrations.{PROVIDER}.{function}{literal({**what, 'prefer': 'wait', 'input': work})}"
+    name = f"{reference.owner}/{reference.name}"
+    call = f"{PROVIDER}.run({literal(f'{name}:{version.id}' if reference.version else name)}, {literal(work)})"
     flags = " --emulate" if options.emulate else " --write allow"
     account = f" --account {options.account}" if options.account != DEFAULT_ACCOUNT else ""
-    return f"kosmo lua{flags}{account} --eval {quoted(f'return {call}.output')}"
+    return f"kosmo lua{flags}{account} --eval {quoted(f'return ({call})')}"
 
 
 def _value(field: Input, shown: Any) -> Any:

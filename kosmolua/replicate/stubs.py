@@ -260,6 +260,29 @@ function regex.match_all(text, pattern, flags, limit) end
 ---@return integer
 function regex.gsub(text, pattern, replacement, flags) end
 
+---The documentation: of every function, of what stands beside them, and pages on topics.
+---@class kosmolua.docs
+docs = {}
+
+---@class kosmolua.DocsPage
+---@field name string
+---@field kind "read"|"write"|"helper"|"page" The first two are functions of the API.
+---@field summary string
+
+---Every page that there is.
+---@return kosmolua.DocsPage[]
+function docs.list() end
+
+---The pages that fit, best first.
+---@param query string
+---@return kosmolua.DocsPage[]
+function docs.search(query) end
+
+---A page, as Markdown.
+---@param name string
+---@return string
+function docs.read(name) end
+
 ---JSON that keeps nulls in lists, empty lists and large integers.
 ---@class kosmolua.json
 ---@field null userdata What stands for null in a list.
@@ -298,12 +321,36 @@ function json.object(t) end
 """
 
 
-_SUMMARY = re.compile(r"^---([^@].*)\n(?:---.*\n)*(?:function (?:workflows\.)?(\w+)\(|(\w+) = )", re.MULTILINE)
+_TOLD = re.compile(r"^((?:---[^@].*\n)+)(?:---@.*\n)*(?:function (?:workflows\.)?(\w+)\(|(\w+) = )", re.MULTILINE)
+_SENTENCE = re.compile(r".*?\.(?= [A-Z]|$)")
 
 
 def summaries() -> dict[str, str]:
-    """The first line about each of the helpers, by its name."""
-    return {match[2] or match[3]: match[1] for match in _SUMMARY.finditer(HELPERS)}
+    """The first sentence about each of the helpers, by its name."""
+    return {match[2] or match[3]: _first(match[1]) for match in _TOLD.finditer(HELPERS)}
+
+
+def _first(comment: str) -> str:
+    text = " ".join(line.removeprefix("---") for line in comment.splitlines())
+    sentence = _SENTENCE.match(text)
+    return sentence[0] if sentence else text
+
+
+def helper(name: str) -> str | None:
+    """All that is declared of a helper, with the classes that it names; None where it is none."""
+    if name not in summaries():
+        return None
+    blocks = HELPERS.strip().split("\n\n")
+    own = re.compile(rf"^(?:function (?:workflows\.)?{name}[.(]|{name} = \{{)", re.MULTILINE)
+    found = [block for block in blocks if own.search(block)]
+    for block in found:  # which grows
+        named = re.findall(r"kosmolua\.\w+", block)
+        found += [each for each in blocks if each not in found and _classes(each) & set(named)]
+    return "\n\n".join(found)
+
+
+def _classes(block: str) -> set[str]:
+    return set(re.findall(r"^---@class (\S+?):?(?: |$)", block, re.MULTILINE))
 
 
 def stubs() -> dict[str, str]:
