@@ -3,8 +3,8 @@
 import pytest
 
 ENVIRONMENT = (
-    "_G _VERSION app args assert bit coroutine docs download dump each error file getmetatable integrations ipairs json "
-    "log math next os pairs parallel pcall print race rawequal rawget rawset regex replicate require run select "
+    "_G _VERSION app args assert bit coroutine docs download dump each error file getmetatable integrations ipairs "
+    "json log math next os pairs parallel pcall print race rawequal rawget rawset regex replicate require run select "
     "setmetatable sleep spawn stream string table time wait "
     "tonumber tostring type unpack xpcall"
 )
