@@ -28,7 +28,7 @@ _MAX_EXAMPLE = 100
 
 def run(command: str, argv: list[str]) -> int:
     parsed = _parser(command).parse_args(argv)
-    options, reference = options_.shared(parsed), _of_model(parsed.model)
+    options, reference = options_.shared(parsed), of_model(parsed.model)
     with host_of(options, isolation="none") as host:
         arguments = {"model_owner": reference.owner, "model_name": reference.name}
         model = mapping(host.call("get_model", arguments))
@@ -56,7 +56,8 @@ def _parser(command: str) -> argparse.ArgumentParser:
     return made
 
 
-def _of_model(text: str) -> Reference:
+def of_model(text: str) -> Reference:
+    """A reference that names a model. Raises a `UsageError`."""
     reference = parse(text)
     if reference.deployment or not reference.name:
         what = "a deployment" if reference.deployment else "a version id, which does not tell its model"
