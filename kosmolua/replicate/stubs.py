@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import cache
 from types import NoneType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
@@ -347,6 +348,31 @@ def helper(name: str) -> str | None:
         named = re.findall(r"kosmolua\.\w+", block)
         found += [each for each in blocks if each not in found and _classes(each) & set(named)]
     return "\n\n".join(found)
+
+
+class Option(Struct, frozen=True):
+    """A field of a helper's options; ``type`` is as LuaLS writes it."""
+
+    name: str
+    type: str
+    about: str
+
+
+@cache
+def options_of(name: str, position: int) -> tuple[Option, ...]:
+    """The options that a helper takes as that argument, counted from 0; none where it takes none there."""
+    declared = re.search(rf"((?:---.*\n)+)function (?:workflows\.)?{name}\(", HELPERS)
+    parameters = re.findall(r"^---@param \w+\?? (\S+)", declared[1] if declared else "", re.MULTILINE)
+    return _options(parameters[position]) if position < len(parameters) else ()
+
+
+def _options(kind: str) -> tuple[Option, ...]:
+    """The fields of an options class, and behind them those that it inherits."""
+    found = re.search(rf"^---@class {re.escape(kind)}(?:: (\S+))?\n((?:---@field .*\n)+)", HELPERS, re.MULTILINE)
+    if not found or not kind.endswith("Options"):
+        return ()
+    rows = re.findall(r"^---@field (\w+)\?? (fun\(.*?\)|\(.*?\)\[\]|\S+) ?(.*)$", found[2], re.MULTILINE)
+    return (*(Option(*row) for row in rows), *(_options(found[1]) if found[1] else ()))
 
 
 def _classes(block: str) -> set[str]:
