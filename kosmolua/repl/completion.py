@@ -178,6 +178,7 @@ def _of_input(field: Input) -> Argument:
     """An input of a model: its owner wrote what it says."""
     from kosmolua.replicate.inputs import bounds
     from kosmolua.replicate.reference import key, literal
+    from kosmolua.replicate.shape import one_line
 
     shape, values = field.shape, field.shape.enum
     many = bool(not values and shape.items and shape.items.enum)
@@ -188,15 +189,11 @@ def _of_input(field: Input) -> Argument:
         key(field.name),
         " ".join(filter(None, [field.type, bounds(shape)])),
         field.required,
-        _line(shape.description),
+        one_line(shape.description),
         (True, False) if field.type == "boolean" else values,
         many,
-        None if given is UNSET else _line(literal(given)),
+        None if given is UNSET else one_line(literal(given)),
     )
-
-
-def _line(text: str) -> str:
-    return "".join(character for character in " ".join(text.split()) if character.isprintable())
 
 
 def _starting(word: str, candidates: Iterable[tuple[str, str]]) -> list[Candidate]:
@@ -233,7 +230,9 @@ def _topics() -> Iterator[tuple[str, str]]:
 def _in_string(here: Context, known: Known) -> list[Candidate]:
     call = here.call
     if call and not call.table and call.position == 0 and not call.leading and _takes_a_model(call):
-        return [Candidate(name, -len(here.word), _line(about)) for name, about in _models(here.word, call, known)]
+        return [
+            Candidate(name, -len(here.word), about) for name, about in known.models(here.word, _account(call, known))
+        ]
     if not call or not call.argument:
         return []
     argument = next((each for each in parameters_of(call, known) if each.name == call.argument), None)
@@ -244,10 +243,6 @@ def _in_string(here: Context, known: Known) -> list[Candidate]:
     if call.argument == "path":
         return [Candidate(path, -len(here.word)) for path in known.files(here.word)]
     return []
-
-
-def _models(word: str, call: Call, known: Known) -> Sequence[tuple[str, str]]:
-    return known.models(word, _account(call, known))
 
 
 def _arguments(call: Call, word: str, arguments: Sequence[Argument]) -> list[Candidate]:

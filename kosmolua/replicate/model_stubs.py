@@ -13,7 +13,7 @@ from kosmolua.replicate.catalogue import PROVIDER
 from kosmolua.replicate.inputs import Input, bounds
 from kosmolua.replicate.outputs import output_kind
 from kosmolua.replicate.reference import key, literal
-from kosmolua.replicate.shape import Shape, shape_of
+from kosmolua.replicate.shape import Shape, one_line, shape_of
 from kosmolua.replicate.versions import Version, parse
 
 _MAX_ENUM = 200
@@ -85,9 +85,9 @@ def _class(ref: str) -> str:
 def _input(field: Input) -> str:
     default = "" if field.shape.default in (UNSET, None) else literal(field.shape.default)
     about = [
-        _line(field.shape.description),
+        one_line(field.shape.description),
         f"{bounds(field.shape).capitalize()}." if bounds(field.shape) else "",
-        f"By default {_line(default)}." if 0 < len(default) <= _MAX_DEFAULT else "",
+        f"By default {one_line(default)}." if 0 < len(default) <= _MAX_DEFAULT else "",
     ]
     name = key(field.name)
     optional = "" if field.required else "?"
@@ -147,7 +147,3 @@ def _can_be_listed(shape: Shape) -> bool:
         for one in shape.enum
     )
     return plain and len(shape.enum) <= _MAX_ENUM
-
-
-def _line(text: str) -> str:
-    return "".join(character for character in " ".join(text.split()) if character.isprintable())

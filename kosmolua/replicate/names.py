@@ -10,11 +10,12 @@ from typing import Any
 import msgspec
 
 from kosmolua.errors import KosmoError
-from kosmolua.replicate.shape import mapping
+from kosmolua.replicate.shape import mapping, one_line
 from kosmolua.replicate.versions import parse
 from kosmolua.rewrite import rewrite
 
 MAX_NAMES = 1000
+MAX_RANKED = 200  # that fit a word
 MAX_ABOUT = 200  # characters
 MAX_FILE = 1024 * 1024
 
@@ -29,7 +30,7 @@ class Names:
 
     def add(self, found: Iterable[tuple[str, str]]) -> None:
         for name, about in found:
-            told = about or self._found.get(name, "")
+            told = one_line(about[: 4 * MAX_ABOUT])[:MAX_ABOUT] or self._found.get(name, "")
             _put(self._found, name, told)
             _put(self._new, name, told)
 
@@ -46,7 +47,7 @@ class Names:
             elif low in item[1].lower():
                 tell.append(item)
         rest = [(name, self._found.get(name, "")) for name in more]
-        return list(dict.fromkeys([*begin, *hold, *tell, *rest]))
+        return list(dict.fromkeys([*begin, *hold, *tell, *rest]))[:MAX_RANKED]
 
     def keep(self) -> None:
         """Add what is new to the file. Where it cannot be written nothing is kept."""
@@ -83,7 +84,7 @@ def _list(value: Any) -> list[Any]:
 def _put(names: dict[str, str], name: str, about: str) -> None:
     """Add one as the last seen; what was seen longest ago makes room."""
     names.pop(name, None)
-    names[name] = " ".join(about.split())[:MAX_ABOUT]
+    names[name] = about
     if len(names) > MAX_NAMES:
         del names[next(iter(names))]
 

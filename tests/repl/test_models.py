@@ -5,6 +5,7 @@ import os
 import socket
 import threading
 import time
+from pathlib import Path
 
 import pytest
 from recording_server import Answer
@@ -14,7 +15,7 @@ from kosmolua.cli.options import Options
 from kosmolua.gate.budget import Caps
 from kosmolua.repl.calls import Calls
 from kosmolua.repl.models import Models
-from kosmolua.replicate.names import MAX_ABOUT, MAX_NAMES, Names, models_in
+from kosmolua.replicate.names import MAX_ABOUT, MAX_NAMES, MAX_RANKED, Names, models_in
 
 FLUX = "black-forest-labs/flux-schnell"
 
@@ -218,11 +219,12 @@ def test_the_file_is_bounded(tmp_path):
     """The names seen last stay; descriptions are cut."""
     path = str(tmp_path / "models.json")
     names = Names(path)
-    names.add([(f"a/m{number}", "x" * 1000) for number in range(MAX_NAMES + 5)])
+    names.add([(f"a/m{number}", "\x1b " + "x" * 1000) for number in range(MAX_NAMES + 5)])
     names.keep()
     kept = Names(path).ranked("")
 
-    assert MAX_NAMES == len(kept)
+    assert MAX_NAMES == len(json.loads(Path(path).read_bytes()))
+    assert MAX_RANKED == len(kept)
     assert (f"a/m{MAX_NAMES + 4}", "x" * MAX_ABOUT) == kept[0]
 
 
