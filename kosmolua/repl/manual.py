@@ -55,7 +55,7 @@ def page(name: str) -> str:
         from kosmolua.replicate import stubs
 
         declared = stubs.helper(short)
-        return "\n\n".join(filter(None, [f"{heading(short)}  {HELPERS[short]}", declared]))
+        return f"{heading(short)}\n\n{declared}" if declared else f"{heading(short)}  {HELPERS[short]}"
     command = next((each for each in COMMANDS if each.name == name.removeprefix(":")), None)
     if command:
         return f"{heading(f':{command.name} {command.usage}'.rstrip())}  {command.about}"

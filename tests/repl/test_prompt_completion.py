@@ -5,6 +5,7 @@ import time
 
 import pytest
 
+from kosmolua.repl import manual
 from kosmolua.repl.completion import complete, files, signature
 from kosmolua.replicate.versions import Version
 
@@ -324,3 +325,12 @@ def test_the_signature_of_a_model():
 def test_the_documentation_is_no_function_of_the_api(before):
     """A name that both have means what its table says."""
     assert signature(before, Known()) is None
+
+
+def test_the_page_of_a_helper():
+    """How it is declared, with the options that it takes."""
+    page = manual.page("replicate.wait")
+
+    assert "function workflows.wait(job, options) end" in page
+    assert "---@field deadline? number" in page
+    assert "app  integrations, by another name." == manual.page("app")
