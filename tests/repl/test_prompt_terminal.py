@@ -45,9 +45,9 @@ class Screen:
     def text(self):
         return self._tmux("capture-pane", "-p", "-J")
 
-    def wait_for(self, text, *, times=1, seconds=15):
+    def wait_for(self, text, *, times=1, seconds=15, without=None):
         deadline = time.monotonic() + seconds
-        while (seen := self.text).count(text) < times:
+        while (seen := self.text).count(text) < times or (without and without in seen):
             assert time.monotonic() < deadline, f"{text!r} is not in\n{seen}"
             time.sleep(0.03)
         return seen
@@ -180,14 +180,15 @@ def test_a_model_is_known_where_it_is_typed(terminal):
     assert 'output_format = "png" } → list of files' in seen
     screen.press("Tab")
     screen.type('"a fox", num')
-    screen.wait_for("integer from 1 to 4: How many.")
+    screen.wait_for("integer from 1 to 4: How many.", without="in pixels")
     screen.press("Tab")
     screen.wait_for("\nnum_outputs: integer from 1 to 4. How many.")
     screen.type("2, pro")
+    screen.wait_for("num_outputs = 2, pro")
     assert "string, required" not in screen.text
     screen.press("C-w")
     screen.type("}, { time")
-    screen.wait_for('number: Seconds after which it raises, code "timed_out".')
+    screen.wait_for('number: Seconds after which it raises, code "timed_out".', without="wait = ")
     screen.press("Tab")
     screen.type("20 })")
     screen.press("Enter")
