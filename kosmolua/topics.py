@@ -68,8 +68,11 @@ is one; as text it is its message.
     local ok, err = pcall(integrations.replicate.get_prediction, { prediction_id = "nosuch" })
     if not ok and err.code == "not_found" then print(err.message) end
 
+`docs.search("cancel")` finds pages of this documentation, `docs.read("run")` gives one, `docs.list()` tells of all.
+
 Run a file with `kosmo lua FILE`, a line with `kosmo lua --eval 'return ...'`, and find out what works at a prompt with
-`kosmo repl`. Without an account, add `--emulate`. For an editor, `kosmo integrations:types` writes what it has to know.
+`kosmo repl`. Without an account, add `--emulate`. For an editor, `kosmo integrations:types` writes what it has to know,
+and with `--model owner/name` what a model takes.
 """
 
 PERMISSIONS = """# What may be called

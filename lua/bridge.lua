@@ -260,6 +260,22 @@ local function regex_function(name)
   end
 end
 
+-- Documentation -----------------------------------------------------------------------------------------------
+
+local function add_docs(env)
+  local function ask_docs(action, what, text)
+    if type(text) ~= "string" then mistake("docs." .. action, format("expected %s, got a %s", what, type(text))) end
+    return host.service("docs", { action = action, text = text })
+  end
+
+  --- The documentation: `name`, `kind` and `summary` of each page, those that fit a query, and the text of one.
+  env.docs = {
+    list = function() return host.service("docs", { action = "list" }) end,
+    search = function(query) return ask_docs("search", "a query", query) end,
+    read = function(name) return ask_docs("read", "the name of a page", name) end,
+  }
+end
+
 -- A journal --------------------------------------------------------------------------------------------------
 
 local RANK = { number = 1, string = 2, boolean = 3 }
@@ -368,6 +384,7 @@ local function environment(start)
   env.args = start.args
   add_output(env)
   add_time(env)
+  add_docs(env)
   add_require(env)
   add_workflows(env)
   if journalled then add_journal(env, start.journal) end

@@ -46,14 +46,17 @@ class Plans:
 
 
 def versions_through(session: Session, account: str, *, note: Callable[[Any], str] | None = None) -> Versions:
-    """What finds versions with the calls of a session.
+    """What finds versions with the calls of a session."""
+    cache = schemas_of(session, account)
+    return Versions(lambda function, arguments: session.call(function, arguments, account, note=note).data, cache)
 
-    Schemas of the API itself are kept on disk. Other servers, such as an emulator, use the same ids for models of
-    their own.
+
+def schemas_of(session: Session, account: str) -> Cache | None:
+    """The schemas that are kept on disk, which are those of the API itself: other servers, such as an emulator, use the
+    same ids for models of their own.
     """
     kept = session.base_url(account) == SERVER
-    cache = Cache(os.path.join(paths.cache_directory(os.environ), "versions")) if kept else None
-    return Versions(lambda function, arguments: session.call(function, arguments, account, note=note).data, cache)
+    return Cache(os.path.join(paths.cache_directory(os.environ), "versions")) if kept else None
 
 
 def _why(found: Any) -> str:

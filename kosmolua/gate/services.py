@@ -1,5 +1,5 @@
-"""What a script asks of its host beside the API: its own modules, event streams, downloads, how a model is run.
-Named ``host.<service>`` on the port. What of it goes to the network goes through the session.
+"""What a script asks of its host beside the API: its own modules, the documentation, event streams, downloads, how a
+model is run. Named ``host.<service>`` on the port. What of it goes to the network goes through the session.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 from msgspec import Struct
@@ -73,6 +73,11 @@ class Cursor(_Asked, frozen=True):
     next: str
 
 
+class Docs(_Asked, frozen=True):
+    action: Literal["list", "search", "read"]
+    text: str = ""
+
+
 class Plan(_Asked, frozen=True):
     ref: str
     input: dict[str, Any]
@@ -122,6 +127,7 @@ class Services:
             "cursor": (Cursor, self._cursor),
             "recall": (Recall, self._recall),
             "keep": (Keep, self._keep),
+            "docs": (Docs, _docs),
         }
         self._plans: dict[str, Plans] = {}
         self._lock = threading.Lock()
@@ -270,6 +276,14 @@ def _module(place: str, source: bytes) -> dict[str, Any]:
     if source.startswith(b"\x1b"):
         raise UsageError(f"require: {place} is bytecode, not Lua text")
     return {"source": source.removeprefix(b"\xef\xbb\xbf"), "file": place}
+
+
+def _docs(asked: Docs) -> Any:
+    from kosmolua import pages
+
+    if asked.action == "read":
+        return pages.read(asked.text)
+    return pages.search(asked.text) if asked.action == "search" else pages.entries()
 
 
 def _decoded(name: str, kind: type[_Asked], arguments: bytes) -> _Asked:

@@ -189,6 +189,12 @@ class Session:
         """Where the account's API is; page links must lie there."""
         return self._client(account or self._account).base_url
 
+    def lets_through(self, function: str, arguments: Mapping[str, Any], account: str = "") -> bool:
+        """Whether the call would be sent with no question asked, and off nobody's budget: fit for a look ahead."""
+        call = Call(resolve(function), account or self._account, arguments, self.run.script is not None)
+        free = self.budget.caps.calls is None and not self._dry_run and self.run.needs is None
+        return free and decide(self._policy, call).verdict == "allow"
+
     def ask_again(self) -> None:
         """Forget what was refused: at a prompt, a no is for the input that asked."""
         with self._asking:

@@ -232,6 +232,29 @@ function regex.match_all(text, pattern, flags, limit) end
 ---@return integer
 function regex.gsub(text, pattern, replacement, flags) end
 
+---The documentation: of every function, of what stands beside them, and pages on topics.
+---@class kosmolua.docs
+docs = {}
+
+---@class kosmolua.DocsPage
+---@field name string
+---@field kind "read"|"write"|"helper"|"page" The first two are functions of the API.
+---@field summary string
+
+---Every page that there is.
+---@return kosmolua.DocsPage[]
+function docs.list() end
+
+---The pages that fit, best first.
+---@param query string
+---@return kosmolua.DocsPage[]
+function docs.search(query) end
+
+---A page, as Markdown.
+---@param name string
+---@return string
+function docs.read(name) end
+
 ---JSON that keeps nulls in lists, empty lists and large integers.
 ---@class kosmolua.json
 ---@field null userdata What stands for null in a list.

@@ -45,9 +45,9 @@ class Screen:
     def text(self):
         return self._tmux("capture-pane", "-p", "-J")
 
-    def wait_for(self, text, *, times=1, seconds=15):
+    def wait_for(self, text, *, times=1, seconds=15, without=None):
         deadline = time.monotonic() + seconds
-        while (seen := self.text).count(text) < times:
+        while (seen := self.text).count(text) < times or (without and without in seen):
             assert time.monotonic() < deadline, f"{text!r} is not in\n{seen}"
             time.sleep(0.03)
         return seen
@@ -167,6 +167,40 @@ def test_a_workflow(terminal, tmp_path):
     assert 0o600 == (tmp_path / "state" / "history").stat().st_mode & 0o777
 
 
+def test_a_model_is_known_where_it_is_typed(terminal):
+    """Its name is completed behind the typing, then its inputs with their defaults, and the options; and it runs."""
+    screen = terminal("--emulate", "--write", "allow")
+    screen.wait_for("emulator  ·  0 running")
+    screen.type('#run("schnell')
+    screen.wait_for("black-forest-labs/flux-schnell  ")
+    screen.press("Tab")
+    screen.type('", { ')
+    screen.wait_for("black-forest-labs/flux-schnell{ prompt*, width = 256, height = 256, num_outputs = 1, seed, ")
+    seen = screen.wait_for("string, required: What to paint. Colours and times of day in it are heeded.")
+    assert 'output_format = "png" } → list of files' in seen
+    screen.press("Tab")
+    screen.type('"a fox", num')
+    screen.wait_for("integer from 1 to 4: How many.", without="in pixels")
+    screen.press("Tab")
+    screen.wait_for("\nnum_outputs: integer from 1 to 4. How many.")
+    screen.type("2, pro")
+    screen.wait_for("num_outputs = 2, pro")
+    assert "string, required" not in screen.text
+    screen.press("C-w")
+    screen.type("}, { time")
+    screen.wait_for('number: Seconds after which it raises, code "timed_out".', without="wait = ")
+    screen.press("Tab")
+    screen.type("20 })")
+    screen.press("Enter")
+    screen.wait_for("in[2]>")
+    assert (
+        'in[1]> #run("black-forest-labs/flux-schnell", { prompt = "a fox", num_outputs = 2, }, { timeout = 20 })\n2\n'
+        in (screen.text)
+    )
+    screen.enter(":log", "search")
+    assert "get_model  " in screen.text
+
+
 def test_a_question_is_left_with_an_interrupt(terminal):
     """It is a no, the state is kept, and what was typed before it was no answer."""
     screen = terminal("--emulate", "--write", "ask")
@@ -245,7 +279,7 @@ def test_commands(terminal, tmp_path):
     screen.enter("from_file", "\n7\n")
     screen.enter("wrong()", "flow.lua:3: deep\n  >    3 |   error('deep')")
     screen.enter(":hlep", "error: no command is called :hlep; did you mean :help?")
-    screen.enter("?sleep", "sleep  Waits that many seconds")
+    screen.enter("?sleep", "---Waits that many seconds")
     screen.enter("?get_acount", "did you mean get_account")
     screen.enter(":time 1 + 1", " ms\n")
     screen.enter(":budget calls 1", "of 1\n")
