@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
+    from kosmolua.cli.live import Watch
     from kosmolua.cli.output import ScriptOutput
+    from kosmolua.gate.session import Entry
     from kosmolua.host.script import Result
 
 MOST_TOLD = 20  # of what may still run when a run has ended
@@ -69,7 +71,11 @@ def _run(parsed: argparse.Namespace, options: Options, limits: Limits, child: Ch
     from kosmolua.cli.host import host_of
     from kosmolua.cli.output import ScriptOutput
 
-    shown = ScriptOutput(keep=options.json)
+    if parsed.report:
+        from kosmolua.cli import report
+
+        report.check(parsed.report)
+    shown, began = ScriptOutput(keep=options.json), time.time()
     with host_of(
         options,
         limits=limits,
@@ -80,16 +86,48 @@ def _run(parsed: argparse.Namespace, options: Options, limits: Limits, child: Ch
         allow_write=parsed.allow_write,
         cancel_on_exit=parsed.cancel_on_exit,
     ) as host:
-        run = host.script(script.source, script.args, name=script.name, output=shown, child=child)
+        watch = _watch(parsed)
+        run = host.script(
+            script.source,
+            script.args,
+            name=script.name,
+            output=shown,
+            child=child,
+            on_call=_tell_call if parsed.verbose else None,
+            watch=watch,
+        )
         try:
             result = run.result()
         except KeyboardInterrupt:
             if run.outcome is None:
                 raise
             result = run.outcome
+        finally:
+            if watch:
+                watch.close()
+        if parsed.report and watch:
+            report.write(parsed.report, report.Ran(script.name, began, result, watch.progress), host)
     if result.error or parsed.cancel_on_exit:
         tell_running(() if parsed.cancel_on_exit else result.running, result.not_canceled, result.unanswered)
     return _tell(options, result, script, shown)
+
+
+def _watch(parsed: argparse.Namespace) -> Watch | None:
+    """What follows the run, where somebody looks: a person at a terminal, or the reader of a report."""
+    moving = sys.stderr.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM", "dumb") != "dumb"
+    if not moving and not parsed.report:
+        return None
+    from kosmolua.cli.live import Watch
+
+    return Watch(moving=moving, keep=bool(parsed.report))
+
+
+def _tell_call(entry: Entry) -> None:
+    from kosmolua.cli.host import tell
+
+    how = f"{entry.decision or 'not decided'} ({entry.rule}, by {entry.by})" if entry.rule else "not decided"
+    came = entry.code or entry.status or entry.outcome
+    tell(f"{entry.function} on account {entry.account}: {came}, {entry.duration_ms:.0f} ms, {how}")
 
 
 def tell_running(running: Sequence[tuple[str, str, str]], not_canceled: Sequence[tuple[str, str]], lost: int) -> None:
@@ -139,6 +177,8 @@ def _parser(command: str) -> options_.Parser:
     options_.add_limits(made)
     options_.add_gate(made)
     made.add_argument("--cancel-on-exit", action="store_true", help="cancel what it has started and still runs")
+    made.add_argument("--report", metavar="FILE", help="write a page of what it did, as HTML, when it has ended")
+    made.add_argument("--verbose", "-v", action="store_true", help="tell each call on standard error as it ends")
     made.add_argument("--explain", action="store_true", help="say what it needs and may do, and do not run it")
     made.add_argument("args", nargs="*", metavar="-- ARGS", help="arguments for the script, in `args` and `...`")
     return made

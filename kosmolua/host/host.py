@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from kosmolua.gate.budget import Caps
     from kosmolua.gate.files import Files
     from kosmolua.gate.prompt import Prompter
-    from kosmolua.gate.session import Entry, Reply, Session
+    from kosmolua.gate.session import Entry, Reply, Session, Watcher
     from kosmolua.host.sessions import Sessions
     from kosmolua.replicate.versions import Versions
     from kosmolua.runtime.isolate import Child
@@ -215,12 +215,14 @@ class Host:
         prompter: Prompter | None = None,
         on_call: Callable[[Entry], None] | None = None,
         stop: Stop | None = None,
+        watch: Callable[[], Watcher] | None = None,
     ) -> ScriptRun:
         """A run that has not begun: its `result` runs it, and another thread may `stop` it.
 
         ``output`` takes what it prints as bytes, in the place of ``on_output``. A ``child`` that is starting already
         may be handed in; it is used up by the run. ``prompter`` and ``on_call`` take the place of the host's;
-        ``stop`` ends it as its own `stop` does.
+        ``stop`` ends it as its own `stop` does. ``watch`` gives, when the run first calls something, who is told of its
+        calls as they begin and with what went in and came out.
         """
         if isinstance(args, str) or not all(isinstance(argument, str) for argument in args):
             raise UsageError(f"args: expected a list of strings, got {args!r}"[:200], hint="convert each with str()")
@@ -234,7 +236,15 @@ class Host:
             accounts=[] if self._emulate else config.accounts(os.environ),
         )
         return ScriptRun(
-            self._plan, self._runs, script, output=output, child=child, prompter=prompter, on_call=on_call, stop=stop
+            self._plan,
+            self._runs,
+            script,
+            output=output,
+            child=child,
+            prompter=prompter,
+            on_call=on_call,
+            stop=stop,
+            watch=watch,
         )
 
     def session(self, script: str) -> Session:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from kosmolua.gate.needs import Needs
     from kosmolua.gate.prompt import Prompter
     from kosmolua.gate.services import Services
-    from kosmolua.gate.session import Entry, Session
+    from kosmolua.gate.session import Entry, Session, Watcher
     from kosmolua.host.sessions import Sessions
     from kosmolua.runtime.isolate import Child
     from kosmolua.runtime.port import Output
@@ -138,6 +138,7 @@ class ScriptRun:
         prompter: Prompter | None = None,
         on_call: Callable[[Entry], None] | None = None,
         stop: Stop | None = None,
+        watch: Callable[[], Watcher] | None = None,
     ) -> None:
         self.outcome: Result | None = None
         self._plan = plan
@@ -146,6 +147,7 @@ class ScriptRun:
         self._child = child
         self._prompter = prompter
         self._on_call = on_call
+        self._watch = watch
         self._kept = Kept(plan.on_output)
         self._output = output or self._kept
         self._needs = _needs(script)
@@ -237,7 +239,10 @@ class ScriptRun:
         if self._session is None:
             with self._lock:
                 if self._session is None:
-                    self._session = self._plan.sessions().open(self._script, self._needs, self._prompter, self._on_call)
+                    watcher = self._watch() if self._watch else None
+                    self._session = self._plan.sessions().open(
+                        self._script, self._needs, self._prompter, self._on_call, watcher
+                    )
         return self._session
 
     def _service(self, function: str, arguments: bytes) -> Any:
