@@ -105,11 +105,21 @@ def _run(parsed: argparse.Namespace, options: Options, limits: Limits, child: Ch
         finally:
             if watch:
                 watch.close()
+        unwritten = None
         if parsed.report and watch:
-            report.write(parsed.report, report.Ran(script.name, began, result, watch.progress), host)
+            try:
+                report.write(parsed.report, report.Ran(script.name, began, result, watch.progress), host)
+            except KosmoError as error:  # what the run itself came to is told all the same
+                unwritten = error
     if result.error or parsed.cancel_on_exit:
         tell_running(() if parsed.cancel_on_exit else result.running, result.not_canceled, result.unanswered)
-    return _tell(options, result, script, shown)
+    status = _tell(options, result, script, shown)
+    if unwritten:
+        from kosmolua.cli.output import tell_error
+
+        tell_error(unwritten)
+        return status or unwritten.exit_status
+    return status
 
 
 def _watch(parsed: argparse.Namespace) -> Watch | None:

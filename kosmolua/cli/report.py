@@ -131,6 +131,8 @@ def _pictures(session: Session, jobs: Iterable[Job]) -> dict[str, Picture]:
                 room -= len(content)
             except KosmoError as error:
                 found[url] = Picture(missing=error.message)
+            except KeyboardInterrupt:  # somebody has seen enough
+                return found
     return found
 
 
@@ -255,8 +257,8 @@ def _timeline(ran: Ran, calls: list[Call], jobs: list[Job]) -> Iterator[str]:
     for call in calls:
         entry = call.entry
         kind = "call" if entry.outcome in {"ok", "dry_run"} else "call bad"
-        end = entry.at + entry.duration_ms / 1000
-        yield scale.bar(kind, entry.at, end, f"{entry.function}: {_outcome(call)}, {entry.duration_ms:.0f} ms")
+        sent = call.ended - entry.duration_ms / 1000  # it may have waited for a person before
+        yield scale.bar(kind, sent, call.ended, f"{entry.function}: {_outcome(call)}, {entry.duration_ms:.0f} ms")
     yield "</div></div>\n"
     for number, job in enumerate(jobs, 1):
         end = job.ended or ran.began + ran.result.duration

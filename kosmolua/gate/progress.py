@@ -64,9 +64,10 @@ class Job(Struct, kw_only=True):
 
 
 class Call(Struct, frozen=True):
-    """A call that has ended, with the job that it was about, and why it failed."""
+    """A call, when it ended in Unix seconds, the id of the job that it was about, and why it failed."""
 
     entry: Entry
+    ended: float
     job: str | None
     error: str | None
 
@@ -115,7 +116,8 @@ class Progress:
             self._creating.discard(id(entry))
             job = self._learn(entry, operation, given, data) if entry.outcome == "ok" else None
             if self._keep and len(self.calls) < MAX_CALLS:
-                self.calls.append(Call(entry, job.id if job else None, cut(error.message) if error else None))
+                why = cut(error.message) if error else None
+                self.calls.append(Call(entry, self._clock(), job.id if job else None, why))
 
     def followed(self, url: str, event: str, data: str) -> None:
         """An event of a prediction's stream. Its end is one of the prediction too."""
@@ -309,7 +311,7 @@ def told_as_text(value: Any) -> str | None:
         return cut(value, MAX_STRING if value.startswith("data:") else MAX_TEXT)
     if isinstance(value, list) and value and all(isinstance(x, str) and not _is_url(x) for x in value):
         return cut("".join(value))
-    shown = msgspec.json.encode(_shortened(value), enc_hook=repr)
+    shown = msgspec.json.encode(_shortened(value), enc_hook=repr, order="sorted")  # Lua has none
     return cut(msgspec.json.format(shown, indent=2).decode())
 
 
