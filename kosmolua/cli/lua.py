@@ -43,6 +43,8 @@ def run(command: str, argv: list[str]) -> int:
     child = None
     try:
         limits = options_.limits(parsed)
+        if parsed.report and (parsed.repl or parsed.explain):
+            raise UsageError(f"--report tells of a run, and goes without {'--repl' if parsed.repl else '--explain'}")
         if parsed.repl and sys.stdin.isatty() and sys.stdout.isatty():
             from kosmolua.cli.repl import start
 

@@ -186,7 +186,7 @@ def _page(ran: Ran, pictures: dict[str, Picture]) -> Iterator[str]:
     progress = ran.progress
     if progress and (progress.calls or progress.jobs):
         yield from _timeline(ran, progress.calls, progress.jobs)
-        yield from _jobs(progress.jobs, pictures)
+        yield from _jobs(progress.jobs, sum(progress.summary().states.values()), pictures)
         yield from _calls(ran, progress.calls)
     else:
         yield "<p>It called nothing.</p>\n"
@@ -273,7 +273,7 @@ def _timeline(ran: Ran, calls: list[Call], jobs: list[Job]) -> Iterator[str]:
     yield "<i class='work canceled'></i>canceled <i class='work processing'></i>still runs</p>\n</section>\n"
 
 
-def _jobs(jobs: list[Job], pictures: dict[str, Picture]) -> Iterator[str]:
+def _jobs(jobs: list[Job], count: int, pictures: dict[str, Picture]) -> Iterator[str]:
     if not jobs:
         return
     yield "<section>\n<h2>Predictions and trainings</h2>\n"
@@ -288,6 +288,7 @@ def _jobs(jobs: list[Job], pictures: dict[str, Picture]) -> Iterator[str]:
         elif not job.error:
             yield "<h4>output</h4><p class=note>none was seen</p>"
         yield "</div>\n</div>\n</article>\n"
+    yield f"<p class=note>and {count - len(jobs)} more</p>\n" if count > len(jobs) else ""
     yield "</section>\n"
 
 

@@ -61,6 +61,7 @@ class Job(Struct, kw_only=True):
     files: list[str] = []
     error: str | None = None
     web: str | None = None
+    stream: str | None = None
 
 
 class Call(Struct, frozen=True):
@@ -87,7 +88,7 @@ class Summary(Struct, frozen=True):
 class Progress:
     """The watcher of a session that keeps it all. For any number of threads.
 
-    ``keep`` is for a report: calls and details are kept, the first of each. Without it only what still runs takes room.
+    ``keep`` is for a report: calls and details are kept, the first of each. Without it no text of any is.
     """
 
     def __init__(self, *, keep: bool = False, clock: Callable[[], float] = time.time) -> None:
@@ -124,7 +125,7 @@ class Progress:
         if event not in {"done", "error"}:
             return
         with self._lock:
-            job = self._streams.pop(url, None)
+            job = self._streams.get(url)
             if job and job.status not in TERMINAL:
                 end = "failed" if event == "error" else "canceled" if '"reason"' in data else "succeeded"
                 self._move(job, end)
@@ -197,14 +198,14 @@ class Progress:
             status="",
         )
         self._known[kind, identifier] = self._running[kind, identifier] = made
-        stream = data["urls"].get("stream") if isinstance(data.get("urls"), dict) else None
-        if isinstance(stream, str):
-            self._streams[stream] = made
+        urls = data["urls"] if isinstance(data.get("urls"), dict) else {}
+        made.stream = _text(urls, "stream", MAX_STRING) or None
+        if made.stream:
+            self._streams[made.stream] = made
         if self._keep and len(self.jobs) < MAX_JOBS:
             self.jobs.append(made)
             made.input = told_as_text(data.get("input") or given.get("input"))
-            web = data["urls"].get("web") if isinstance(data.get("urls"), dict) else None
-            made.web = web if isinstance(web, str) else None
+            made.web = _text(urls, "web") or None
         return made
 
     def _update(self, job: Job, data: Mapping[str, Any]) -> Job:
@@ -232,6 +233,7 @@ class Progress:
             job.status = status
         if status in TERMINAL:
             self._running.pop((job.kind, job.id), None)
+            self._streams.pop(job.stream or "", None)
 
     def _times(self, job: Job, data: Mapping[str, Any]) -> None:
         """The API's times, by this machine's clock: an own job was created when its request was sent."""
@@ -249,9 +251,9 @@ class Progress:
 # What answers hold, whatever is in them -----------------------------------------------------------------------------
 
 
-def _text(data: Mapping[str, Any], name: str) -> str:
+def _text(data: Mapping[str, Any], name: str, most: int = 200) -> str:
     value = data.get(name)
-    return value[:200] if isinstance(value, str) else ""
+    return value[:most] if isinstance(value, str) else ""
 
 
 def _time(data: Mapping[str, Any], name: str) -> float | None:
@@ -269,8 +271,11 @@ def _seconds(data: Mapping[str, Any]) -> float | None:
 
 def _percent(logs: Any) -> int | None:
     """What the last progress bar in the logs says."""
-    found = _BAR.findall(logs[-_LOGS_LOOKED_AT:]) if isinstance(logs, str) else []
-    return min(100, int(found[-1])) if found else None
+    for line in reversed(logs[-_LOGS_LOOKED_AT:].split("\n")) if isinstance(logs, str) else ():
+        found = _BAR.findall(line) if "%" in line else []
+        if found:
+            return min(100, int(found[-1]))
+    return None
 
 
 def _files(value: Any, depth: int = 0) -> Iterator[str]:

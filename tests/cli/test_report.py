@@ -93,7 +93,7 @@ def brightness(found):
 @in_browser
 def test_a_run_in_the_browser(kosmo, browser, tmp_path):
     """A timeline, the inputs, the outputs with their pictures, the calls; readable in the light and in the dark."""
-    source = PAINT + 'run("meta/meta-llama-3-8b-instruct", { prompt = "rain" })'
+    source = PAINT + 'run("meta/meta-llama-3-8b-instruct", { prompt = "rain", max_tokens = 5 })'
     ran = kosmo("lua", "--emulate", "--report", "run.html", "-e", source)
     assert (0, "", "") == ran.seen
 
@@ -237,6 +237,13 @@ def test_a_place_that_cannot_be_written(kosmo, path, words):
 
     expected = f"error: --report: cannot write {path!r}: {words}\nhint: name a file, such as --report run.html\n"
     assert (2, "", expected) == ran.seen
+
+
+@pytest.mark.parametrize("flag", ["--repl", "--explain"])
+def test_what_is_no_run(kosmo, flag):
+    """It has no report."""
+    expected = f"error: --report tells of a run, and goes without {flag}\n"
+    assert (2, "", expected) == kosmo("lua", "--report", "run.html", flag, "-e", "return 1").seen
 
 
 def test_a_disk_that_is_full(kosmo):
