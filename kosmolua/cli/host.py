@@ -41,7 +41,8 @@ class _Streams:
 
 
 def tell(text: str) -> None:
-    from kosmolua.gate.screen import SCREEN
+    from kosmolua.gate.screen import LINE, SCREEN
 
     with SCREEN:
+        LINE.wipe()
         print(safe(f"kosmo: {text}"), file=sys.stderr, flush=True)

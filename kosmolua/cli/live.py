@@ -23,7 +23,7 @@ class Watch:
         self.progress: Progress | None = None
         self._moving = moving
         self._keep = keep
-        self._line: Line | None = None
+        self._drawing: Drawing | None = None
 
     def __call__(self) -> Progress:
         from kosmolua.gate.progress import Progress
@@ -31,16 +31,16 @@ class Watch:
         progress = self.progress = Progress(keep=self._keep)
         if self._moving:
             began = time.monotonic()
-            self._line = Line(lambda: text_of(progress.summary(), time.monotonic() - began))
+            self._drawing = Drawing(lambda: text_of(progress.summary(), time.monotonic() - began))
         return progress
 
     def close(self) -> None:
         """Take the line off the screen. What was learnt stays."""
-        if self._line:
-            self._line.close()
+        if self._drawing:
+            self._drawing.close()
 
 
-class Line:
+class Drawing:
     """Draws what ``text`` gives, in a thread of its own, until it is closed."""
 
     def __init__(self, text: Callable[[], str]) -> None:
@@ -50,20 +50,20 @@ class Line:
         self._thread.start()
 
     def close(self) -> None:
-        from kosmolua.gate.screen import SCREEN
+        from kosmolua.gate.screen import LINE, SCREEN
 
         self._over.set()
         self._thread.join()
         with SCREEN:
-            pass  # which takes it away
+            LINE.wipe()
 
     def _draw(self) -> None:
-        from kosmolua.gate.screen import SCREEN
+        from kosmolua.gate.screen import LINE
 
         pause = PATIENCE
         while not self._over.wait(pause):
             pause = TURN
-            SCREEN.draw(fitted(self._text(), _columns()))
+            LINE.draw(fitted(self._text(), _columns()))
 
 
 def text_of(summary: Summary, elapsed: float) -> str:

@@ -55,6 +55,7 @@ class Job(Struct, kw_only=True):
     started: float | None = None
     ended: float | None = None
     seconds: float | None = None
+    seen: float = 0.0  # when an answer last told of it
     told: bool = False  # whether the API itself has told how it ended
     input: str | None = None
     output: str | None = None
@@ -75,7 +76,8 @@ class Call(Struct, frozen=True):
 
 class Summary(Struct, frozen=True):
     """How things stand: requests that create something and are under way, jobs by state, the mean percent of those
-    that tell it, seconds of compute so far, and downloads as path, bytes received, and bytes in all where known.
+    that tell it, seconds of compute as far as answers have told, and downloads as path, bytes received, and bytes in
+    all where known.
     """
 
     creating: int
@@ -141,14 +143,13 @@ class Progress:
 
     def summary(self) -> Summary:
         with self._lock:
-            now = self._clock()
             running = [job for job in self._running.values() if job.started is not None]
             percents = [job.percent for job in running if job.percent is not None]
             return Summary(
                 creating=len(self._creating),
                 states={state: count for state, count in self._states.items() if count},
                 percent=round(sum(percents) / len(percents)) if percents else None,
-                seconds=self._spent + sum(max(0.0, now - (job.started or now)) for job in running if job.own),
+                seconds=self._spent + sum(job.seen - (job.started or job.seen) for job in running if job.own),
                 downloads=[(path, *rest) for path, rest in self._downloads.items()],
             )
 
@@ -237,7 +238,8 @@ class Progress:
 
     def _times(self, job: Job, data: Mapping[str, Any]) -> None:
         """The API's times, by this machine's clock: an own job was created when its request was sent."""
-        now, created = self._clock(), _time(data, "created_at")
+        now = job.seen = self._clock()
+        created = _time(data, "created_at")
         shift = job.created - created if created is not None else 0.0
         started, ended = _time(data, "started_at"), _time(data, "completed_at")
         if started is not None:

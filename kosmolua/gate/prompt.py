@@ -11,7 +11,7 @@ from typing import IO, TYPE_CHECKING, Any, Literal, Protocol
 import msgspec
 from msgspec import Struct
 
-from kosmolua.gate.screen import SCREEN
+from kosmolua.gate.screen import LINE, SCREEN
 
 if TYPE_CHECKING:
     from kosmolua.config import Rule
@@ -73,6 +73,7 @@ class Terminal:
         except OSError:
             return None
         with SCREEN, terminal:
+            LINE.wipe()
             sys.stdout.flush()
             columns, rows = _size(terminal.fileno())
             text = render(question, columns=columns, rows=rows, colour="NO_COLOR" not in os.environ)

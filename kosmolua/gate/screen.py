@@ -4,52 +4,41 @@ from __future__ import annotations
 
 import sys
 import threading
-from typing import Self
+
+SCREEN = threading.Lock()
+"""Held by whoever writes or asks: nothing that a script prints comes between a question and its answer."""
 
 _CLEAR = "\r\x1b[K"
 
 
-class Screen:
-    """Held by whoever writes or asks; whoever takes it finds the line gone.
+class LiveLine:
+    """The line below. Whoever has taken the screen wipes it away before anything is written.
 
     ``at_start`` is whether the cursor is where a line begins: nothing is drawn over the beginning of another's.
     """
 
     def __init__(self) -> None:
         self.at_start = True
-        self._lock = threading.Lock()
         self._drawn = ""
 
-    def draw(self, line: str) -> None:
-        """Show this line in the place of the last, an empty one for none; not while somebody else writes or asks."""
-        if line == self._drawn or not self._lock.acquire(blocking=False):
+    def draw(self, text: str) -> None:
+        """Show this in the place of the last, an empty text for none; not while somebody else has the screen."""
+        if text == self._drawn or not SCREEN.acquire(blocking=False):
             return
         try:
             if self.at_start:
-                sys.stderr.write(_CLEAR + line)
-                sys.stderr.flush()
-                self._drawn = line
+                self._put(text)
         finally:
-            self._lock.release()
+            SCREEN.release()
 
-    def acquire(self, *, blocking: bool = True) -> bool:
-        taken = self._lock.acquire(blocking=blocking)
-        if taken and self._drawn:
-            sys.stderr.write(_CLEAR)
-            sys.stderr.flush()
-            self._drawn = ""
-        return taken
+    def wipe(self) -> None:
+        if self._drawn:
+            self._put("")
 
-    def release(self) -> None:
-        self._lock.release()
-
-    def __enter__(self) -> Self:
-        self.acquire()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.release()
+    def _put(self, text: str) -> None:
+        sys.stderr.write(_CLEAR + text)
+        sys.stderr.flush()
+        self._drawn = text
 
 
-SCREEN = Screen()
-"""Held while a question is on the screen: nothing that a script prints comes between it and its answer."""
+LINE = LiveLine()

@@ -12,6 +12,7 @@ from html.parser import HTMLParser
 
 import pytest
 from recording_server import Answer
+from test_terminal import Terminal
 
 from kosmolua.cli.report import MAX_IMAGES
 from kosmolua.emulator.picture import SIGNATURE, read_png
@@ -219,6 +220,25 @@ def test_a_prediction_that_nobody_saw_end(kosmo, tmp_path):
     assert re.search(r"<h3>meta/meta-llama-3-8b-instruct <b class='state succeeded'>", page)
     assert re.search(r"<h3>black-forest-labs/flux-schnell <b class='state starting'>", page)
     assert 1 == page.count("none was seen")
+
+
+def test_a_run_that_is_interrupted(tmp_path):
+    """It has a page as well, and the line that told of it is gone from the screen."""
+    source = "replicate.create('black-forest-labs/flux-schnell', { prompt = 'a' }) sleep(60)"
+    screen = Terminal(
+        "lua", "--emulate", "--report", "run.html", "-e", source, environment={"TERM": "xterm"}, cwd=tmp_path
+    )
+    try:
+        screen.wait_for("1 starting")
+        screen.type("\x03")
+        assert 130 == screen.finish()
+    finally:
+        screen.close()
+
+    page = (tmp_path / "run.html").read_text()
+    assert "<h1>eval <b class='state failed'>" in page
+    assert "<h3>black-forest-labs/flux-schnell" in page
+    assert "starting" not in screen.screen.rpartition("\x1b[K")[2]
 
 
 def test_a_run_that_calls_nothing(kosmo, tmp_path):

@@ -52,7 +52,7 @@ def prediction(status, identifier="p1", **fields):
 
 
 def test_a_prediction_from_its_beginning_to_its_end(told):
-    """State, percent and seconds follow the answers; in between the time that passes counts."""
+    """State, percent and seconds follow the answers."""
     told("create_prediction", prediction("starting"))
     assert Summary(0, {"starting": 1}, None, 0.0, []) == told.progress.summary()
 
