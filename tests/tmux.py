@@ -23,7 +23,11 @@ class Screen:
         if stay:
             command = ["sh", "-c", f'"$@"; echo "{self.ENDED}$?"; read _', "sh", *command]
         self._tmux("new-session", "-d", "-x", "110", "-y", "44", *command)
-        self.wait_for(prompt)
+        try:
+            self.wait_for(prompt)
+        except BaseException:
+            self.close()
+            raise
 
     def type(self, text):
         self._tmux("send-keys", "-l", text)
