@@ -114,6 +114,7 @@ def test_the_emulator_shares_no_code_with_the_client():
         ("import kosmolua.cli.configure", {"httpx", "lupa", "ssl", "keyring", "tomlkit"}),
         ("import kosmolua.cli.webhooks", {"httpx", "lupa", "ssl", "subprocess", "keyring", "tomlkit"}),
         ("import kosmolua.cli.model", {"httpx", "lupa", "ssl", "subprocess", "keyring", "tomlkit"}),
+        ("import kosmolua.cli.live", {"msgspec", "unicodedata", "kosmolua.gate"}),
         ("import kosmolua.emulator", {"werkzeug", "msgspec"}),
         ("import kosmolua.cli.repl, kosmolua.runtime.begun", {"msgspec", "prompt_toolkit"}),
         ("import kosmolua.repl.line", {"msgspec", "httpx", "kosmolua.config", "kosmolua.replicate.catalogue"}),

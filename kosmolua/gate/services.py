@@ -103,8 +103,7 @@ class Keep(Recall, frozen=True, kw_only=True):
 class Services:
     """Carries them out, for a script in ``directory``, with the files that are open to it.
 
-    ``session`` opens the road to the network when it is first needed. ``progress`` is told of downloads: path, bytes
-    received, and bytes in all where known.
+    ``session`` opens the road to the network when it is first needed; its watcher is told of streams and downloads.
     """
 
     def __init__(
@@ -112,12 +111,10 @@ class Services:
         files: Files,
         directory: str,
         session: Callable[[], Session],
-        progress: Callable[[str, int, int | None], None] | None = None,
     ) -> None:
         self._files = files
         self._directory = directory
         self._session = session
-        self._progress = progress or (lambda _path, _received, _total: None)
         self._carry_out: dict[str, tuple[type[_Asked], Callable[[Any], Any]]] = {
             "require": (Require, self._require),
             "follow": (Follow, self._follow),
@@ -179,7 +176,12 @@ class Services:
         return Streams(begin)
 
     def _follow(self, asked: Follow) -> dict[str, Any]:
-        return self._streams.more(asked.stream, asked.url, asked.account, asked.after)
+        more = self._streams.more(asked.stream, asked.url, asked.account, asked.after)
+        watcher = self._session().watcher
+        if watcher:
+            for event in more["events"]:
+                watcher.followed(asked.url, event["event"], event["data"])
+        return more
 
     def _leave(self, asked: Leave) -> None:
         self._streams.close(asked.stream)
@@ -191,7 +193,9 @@ class Services:
             return self._session().open(catalogue.DOWNLOAD, {"url": asked.url, **part}, asked.account)
 
         def progress(received: int, total: int | None) -> None:
-            self._progress(asked.path, received, total)
+            watcher = self._session().watcher
+            if watcher:
+                watcher.downloading(asked.path, received, total)
 
         with self._files.create(asked.path) as file:
             if asked.url.startswith("data:"):
@@ -199,7 +203,10 @@ class Services:
                 file.write(content)
                 fetched = Fetched(len(content), hashlib.sha256(content).hexdigest(), kind)
             else:
-                fetched = DownloadTo(file, progress).fetch(begin, asked.sha256)
+                try:
+                    fetched = DownloadTo(file, progress).fetch(begin, asked.sha256)
+                finally:
+                    progress(-1, None)
         return {"path": asked.path, **msgspec.structs.asdict(fetched)}
 
     def _cursor(self, asked: Cursor) -> str | None:
