@@ -8,7 +8,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from shown import printed_as_expected
+from shown import output_of, printed_as_expected
 from surroundings import EXAMPLES, clean_environment
 
 NAMES = sorted(path.stem for path in EXAMPLES.glob("*.lua"))
@@ -53,7 +53,7 @@ def test_an_example_prints_what_it_says(ran, name, isolation):
     """Standard error included, and it ends with the status that it says."""
     process = ran(name, isolation)
 
-    assert printed_as_expected((EXAMPLES / f"{name}.lua").read_text(), process.stdout)
+    assert printed_as_expected(output_of((EXAMPLES / f"{name}.lua").read_text()), process.stdout)
     assert STATUS.get(name, 0) == process.returncode
 
 
