@@ -21,7 +21,7 @@ PAGES = [ROOT / "README.md", *sorted(path for path in (ROOT / "docs").glob("*.md
 # Console examples find the command that is beside the interpreter.
 PATH = f"{os.path.dirname(sys.executable)}:{os.environ.get('PATH', '')}"
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
-FILE = re.compile(r"-- ([\w/]+\.lua)\n")
+FILE = re.compile(r"(?:--|#) ([\w./]+\.(?:lua|toml))\n")
 
 
 def examples(language):
@@ -41,7 +41,7 @@ def examples(language):
 
 def written(directory, files):
     for name, text in files.items():
-        (directory / name).parent.mkdir(exist_ok=True)
+        (directory / name).parent.mkdir(parents=True, exist_ok=True)
         (directory / name).write_text(text)
     return directory
 
