@@ -35,8 +35,8 @@ DEFINITIONS: dict[str, dict[str, Any]] = {
     EXECUTE: {
         "title": "Run Lua",
         "description": "Run a Lua script against Replicate, isolated and within a budget. "
-        "integrations.replicate.<function>{...} calls the API and returns its object; "
-        "parallel(list, f), sleep(seconds), json and print are there. "
+        "run(model, input) runs a model and returns its output; replicate.<function>{...} calls the API and returns "
+        "its object; wait, stream, each, download, parallel, json and print are there. "
         "Return the values you need, and filter in Lua. Answers with result, output, and the log of calls.",
         "inputSchema": {
             "type": "object",
