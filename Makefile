@@ -11,7 +11,7 @@ demo: $(VENV)/.installed
 	$(BIN)/kosmo lua --emulate examples/chain.lua -- "a fox in the snow"
 
 test: $(VENV)/.developing
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 3 --dist loadfile
 
 check: $(VENV)/.developing
 	$(BIN)/ruff check

@@ -11,6 +11,7 @@ KosmoError
 │   └── UncertainError     no complete answer came, and a write may have been done     exit 1
 ├── WebhookError           a webhook is not what its signer sent, or not from now      exit 1
 ├── ScriptError            the Lua script failed                                       exit 1
+├── JournalError           a run's journal does not fit, or cannot be written          exit 1
 └── LimitError             a limit or a budget was reached                             exit 5
 """
 
@@ -47,6 +48,7 @@ CODES = {
     "webhook_refused": EXIT_FAILED,
     "script_error": EXIT_FAILED,
     "script_crashed": EXIT_FAILED,
+    "journal": EXIT_FAILED,
     "limit_reached": EXIT_LIMIT,
     "interrupted": EXIT_INTERRUPTED,
 }
@@ -199,6 +201,12 @@ class ScriptError(KosmoError):
         self.traceback = traceback
         self.status = status
         self.retry_after = retry_after
+
+
+class JournalError(KosmoError):
+    """A journal cannot be read or written, or holds something else than the script asks for. It ends the run."""
+
+    code = "journal"
 
 
 class LimitError(KosmoError):

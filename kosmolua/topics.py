@@ -204,6 +204,40 @@ What it does not hold:
 - Attacks on the processor, such as reading caches.
 """
 
+RUNS = """# Runs that go on where they ended
+
+    kosmo lua flow.lua --journal nightly --write allow       # and the same once more, after whatever end
+
+A journal keeps every answer that a script was given, in the order in which it was given them. The next run of the
+script with the same journal is answered from there, without asking the API or you, and goes on live where the journal
+ends. A word is a name, kept in the state directory; anything with a dot or a slash is a file.
+
+    kosmo runs list
+    kosmo runs show nightly
+    kosmo runs resume nightly --write allow
+    kosmo runs export nightly > nightly.jsonl
+    kosmo runs prune --older-than 30d
+
+What it promises: a call that has ended is never made again, and nothing is created twice. Before a write is sent, its
+intent is on disk; one whose end nobody knows is looked for first. A prediction, a training or a file is looked for in
+the account's list, by what it runs and its input: found, it is adopted; not found within `--settling-time` (30 s), it
+is sent again; where that is not clear, the run stops and shows the candidates, for `--adopt ID` or `--send-again`.
+Other writes are read back. These reads are in the call log, and no rule stands in their way.
+
+What is replayed: answers, errors that the script went on from, `time`, `sleep`, `math.random`, `args`, `os.time`,
+`os.date` and `os.clock` (which tells the seconds since the run first began), and the order in which `pairs` gives the
+names of a table. An error that ended a run is not: the call is made again. Nor are modules and the webhook secret,
+which are asked for again, each in its place. What was spent counts against the budgets.
+
+What leads a script elsewhere all the same: `next` in place of `pairs`, the address in `tostring` of a table, and
+entries that leave a weak table. Then, or after a change, it is stopped before anything is sent, and both sides are
+shown; `--from-here` cuts the journal there and goes on with the script. What it printed before is printed again.
+
+A journal holds inputs and answers; the file is its owner's alone. One process at a time may run on it.
+
+For tests there are cassettes: `--record FILE` writes one, without secrets, and `--replay FILE` runs offline from it.
+"""
+
 MODELS = """# What a model takes
 
     kosmo model black-forest-labs/flux-schnell          its latest version
@@ -272,6 +306,7 @@ def topics() -> dict[str, str]:
         "models": MODELS,
         "pages": PAGES,
         "permissions": PERMISSIONS,
+        "runs": RUNS,
         "webhooks": WEBHOOKS,
     }
 

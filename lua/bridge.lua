@@ -10,8 +10,9 @@ local M = {}
 
 local error, next, pcall, rawget, select, setmetatable, tostring, type, xpcall = error, next, pcall, rawget, select,
   setmetatable, tostring, type, xpcall
-local concat, find, format, match, sub, huge = table.concat, string.find, string.format, string.match, string.sub,
-  math.huge
+local concat, sort, find, format, match, sub = table.concat, table.sort, string.find, string.format, string.match,
+  string.sub
+local huge, floor, randomseed = math.huge, math.floor, math.randomseed
 local getinfo, collectgarbage, load = debug.getinfo, collectgarbage, load
 local unpack = table.unpack or unpack
 
@@ -82,6 +83,7 @@ end
 -- Calls --------------------------------------------------------------------------------------------------------
 
 local encode = msgpack.encode
+local PLACE = msgpack.head(2)
 
 local function encode_for(name, value)
   local ok, frame = pcall(encode, value, true)
@@ -90,7 +92,11 @@ local function encode_for(name, value)
   mistake(name, frame.reason .. (frame.path == "" and "" or " - at `" .. frame.path .. "`"))
 end
 
-local function receive()
+local journalled = false -- whether the host keeps a journal: it is told where each request stands, and of each wait
+local WAIT = msgpack.head(1) .. encode("wait")
+
+local function receive(alone)
+  if journalled and not alone then port.submit(WAIT) end
   local answer = msgpack.decode(port.wait())
   return answer[2], answer
 end
@@ -105,14 +111,20 @@ end
 
 -- Sends a request frame, its head and tail encoded already, and waits for the answer.
 local function ask(head, tail)
-  local answer = task.ask(function(id, alone) port.submit(head .. encode(id) .. encode(alone) .. tail) end)
+  local answer = task.ask(function(id, alone, number, request)
+    local at = journalled and PLACE .. encode(number) .. encode(request) or ""
+    port.submit(head[journalled] .. encode(id) .. encode(alone) .. tail .. at)
+  end)
   if answer[1] == "error" then raise(answer[3]) end
   return answer[3]
 end
 
-local CALL = msgpack.head(6) .. encode("call")
-local SLEEP = msgpack.head(4) .. encode("sleep")
-local TIME = msgpack.head(3) .. encode("time")
+-- The head of a frame of so many fields, and of one that ends with its place.
+local function head_of(name, count)
+  return { [false] = msgpack.head(count) .. encode(name), [true] = msgpack.head(count + 1) .. encode(name) }
+end
+
+local CALL, SLEEP, TIME = head_of("call", 6), head_of("sleep", 4), head_of("time", 3)
 
 local NO_ARGUMENTS = encode({})
 
@@ -247,6 +259,55 @@ local function regex_function(name)
   end
 end
 
+-- A journal --------------------------------------------------------------------------------------------------
+
+local RANK = { number = 1, string = 2, boolean = 3 }
+
+-- Numbers, then texts, then the rest, which stays as it was: it has no order that another process would know.
+local function before(a, b)
+  local x, y = RANK[type(a.key)] or 4, RANK[type(b.key)] or 4
+  if x ~= y then return x < y end
+  if x < 3 and a.key ~= b.key then return a.key < b.key end
+  if x == 3 and a.key ~= b.key then return b.key end
+  return a.index < b.index
+end
+
+-- Walks over the keys there are now, in order. Of an entry that is removed meanwhile nothing is given.
+local function walk(t)
+  local keys = {}
+  for key in next, t do
+    keys[#keys + 1] = { key = key, index = #keys }
+  end
+  sort(keys, before)
+  local at = 0
+  return function()
+    while true do
+      at = at + 1
+      local item = keys[at]
+      if not item then return nil end
+      local value = rawget(t, item.key)
+      if value ~= nil then return item.key, value end
+    end
+  end
+end
+
+-- What differs from process to process, and would lead a script that goes on from its journal elsewhere: the clock, chance,
+-- and the order in which a table gives its keys.
+local function add_journal(env, journal)
+  local pairs, now, clock_time, date = env.pairs, env.time, env.os.time, env.os.date
+  randomseed(journal.seed)
+  function env.pairs(t)
+    if type(t) ~= "table" then return pairs(t) end
+    return walk(t)
+  end
+  function env.os.time(...)
+    if (...) ~= nil then return clock_time(...) end
+    return floor(now())
+  end
+  function env.os.date(form, at) return date(form or "%c", at or floor(now())) end
+  function env.os.clock() return now() - journal.began end
+end
+
 -- Modules ------------------------------------------------------------------------------------------------------
 
 local function load_text(source, name, env)
@@ -308,6 +369,7 @@ local function environment(start)
   add_time(env)
   add_require(env)
   add_workflows(env)
+  if journalled then add_journal(env, start.journal) end
   return env
 end
 
@@ -389,6 +451,8 @@ end
 function M.serve(the_port)
   port = the_port
   local start = msgpack.decode(port.wait())
+  journalled = start.journal ~= nil
+  host.seed = journalled and start.journal.seed or nil
   if start.interactive then
     local parts = { chunk_names = chunk_names, load_text = load_text, receive = receive_awaited, raise = raise }
     parts.describe, parts.syntax_error, parts.error_text = describe, syntax_error, error_text

@@ -119,9 +119,10 @@ function Event.__tostring(event) return event.event == "output" and event.data o
 -- For one account -----------------------------------------------------------------------------------------------
 
 --- The helpers of one account. `api` has its functions; `host` gives `service(name, arguments)`, `raise(fields)`,
---- `mistake(function, message)`, `time()` and `sleep(seconds)`.
+--- `mistake(function, message)`, `time()` and `sleep(seconds)`, and `seed` where chance is to be the same every time.
 return function(host, api, account)
   local raise, mistake, now, sleep = host.raise, host.mistake, host.time, host.sleep
+  if host.seed then dice = host.seed % 2147483646 + 1 end
   local M = {}
 
   local function service(name, arguments)
@@ -407,6 +408,7 @@ return function(host, api, account)
       for id, kind in next, started do
         list[#list + 1] = { id = id, status = "starting", urls = { get = "/" .. kind .. "s/" } }
       end
+      sort(list, function(a, b) return a.id < b.id end) -- a table gives its keys in another order each time
     elseif type(list) ~= "table" then
       mistake("cancel_all", "expected a list of predictions or ids, got a " .. type(list))
     end

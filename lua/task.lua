@@ -16,19 +16,22 @@ local unpack = table.unpack or unpack
 local DEFAULT_LIMIT = 8
 local SUSPEND = {} -- what a coroutine yields when it waits, and not for the script's own reasons
 
-local receive -- gives the next answer: id, answer
+local receive -- gives the next answer: id, answer; is told whether the request for it was alone
 local current -- the task that runs; nil in the main chunk
 local living -- how many tasks have not ended
 local unseen -- tasks that failed, whose failure nobody has asked for
 local last_id, outstanding = 0, 0 -- an id is not used twice, whatever became of a script
+local was_alone
+local main, spawned -- what counts for the main chunk as for a task; how many tasks there have been
 local waiting -- id -> what to do with its answer
 local ready, first, last -- tasks to be resumed, in their order
 local held = setmetatable({}, { __mode = "k" }) -- coroutines that wait for an answer: nobody else may resume them
 
---- Connects to the host and begins anew: `source()` blocks until there is an answer, and returns the request's id and
---- the answer.
+--- Connects to the host and begins anew: `source(alone)` blocks until there is an answer, and returns the request's id
+--- and the answer.
 function M.connect(source)
   receive, current, living, unseen, outstanding = source, nil, 0, {}, 0
+  main, spawned = { number = 0, asked = 0 }, 0
   waiting, ready, first, last = {}, {}, 1, 0
 end
 
@@ -73,7 +76,7 @@ local function continue(task, ...)
 end
 
 local function take_answer()
-  local id, answer = receive()
+  local id, answer = receive(was_alone)
   local take = waiting[id]
   if not take then error("the host answered a request that nobody made", 0) end
   waiting[id] = nil
@@ -109,12 +112,16 @@ end
 -- Whether the running code can hand its turn on: it is in a task, and no C function lies between.
 local function can_suspend() return current ~= nil and isyieldable() end
 
---- Makes a request and waits for its answer. `send(id, alone)` sends it; where nothing else could go on meanwhile it
---- is told so, and the host may take the short way.
+--- Makes a request and waits for its answer. `send(id, alone, task, number)` sends it; where nothing else could go on
+--- meanwhile it is told so, and the host may take the short way. Where a script stands is the same whenever it is given
+--- the same answers in the same order: the number of its task, 0 for the main chunk, and of the request within.
 function M.ask(send)
   last_id = last_id + 1
   local id, task, found = last_id, current, nil
-  send(id, living == 0 and outstanding == 0)
+  local asking = current or main
+  asking.asked = asking.asked + 1
+  was_alone = living == 0 and outstanding == 0
+  send(id, was_alone, asking.number, asking.asked)
   outstanding = outstanding + 1
   if can_suspend() then
     waiting[id] = function(answer) enqueue(task, answer) end
@@ -193,9 +200,11 @@ local handles = setmetatable({}, { __mode = "k" }) -- what a script holds -> the
 
 local function start(f, ...)
   local task = handle()
+  spawned = spawned + 1
+  task.number, task.asked = spawned, 0
   task.co = guard.create(f)
   held[task.co] = true
-  if current then current.children[task] = true end
+  if current then current.children[#current.children + 1] = task end
   living = living + 1
   enqueue(task, ...)
   local shown = setmetatable({}, Task)
@@ -214,7 +223,7 @@ local function cancel(task)
   settle(task, false, { code = "canceled", message = "the task was canceled" })
   task.state = "canceled"
   living = living - 1
-  for child in next, task.children do
+  for _, child in ipairs(task.children) do
     cancel(child)
   end
   if task == current then yield(SUSPEND) end -- never resumed
@@ -271,8 +280,11 @@ end
 --- Lets every task come to its end, and returns what it was given. Raises the failure of one that nobody waited for.
 function M.finish(...)
   run_until(function() return living == 0 end)
-  local failed = next(unseen)
-  if failed then error(failed.values[1], 0) end
+  local first_failed
+  for task in next, unseen do
+    if not first_failed or task.number < first_failed.number then first_failed = task end
+  end
+  if first_failed then error(first_failed.values[1], 0) end
   return ...
 end
 

@@ -32,6 +32,7 @@ COMMANDS = {
     "integrations:examples": ("reference", "show a worked example of a function for each door"),
     "integrations:types": ("types", "write what an editor needs to complete and check scripts"),
     "integrations:fields": ("reference", "list what a provider needs to be configured"),
+    "runs": ("runs", "list, show, resume, export and prune runs that keep a journal"),
     "model": ("model", "show what a model takes and gives: model owner/name"),
     "webhooks:verify": ("webhooks", "check that a webhook was signed by Replicate"),
     "audit": ("audit", "show the calls that were made, by whom, and what was decided"),

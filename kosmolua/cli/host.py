@@ -25,8 +25,8 @@ def host_of(options: Options, prompter: Prompter | None = None, **more: Any) -> 
         faults=options.fault,
         insecure_http=options.insecure_http,
         prompter=prompter or _Streams(),
-        on_retry=lambda reason, seconds: _warn(f"{reason}; again in {seconds:.1f} s"),
-        on_notice=_warn,
+        on_retry=lambda reason, seconds: warn(f"{reason}; again in {seconds:.1f} s"),
+        on_notice=warn,
         **more,
     )
 
@@ -40,5 +40,5 @@ class _Streams:
         return prompt.for_streams().ask(question)
 
 
-def _warn(text: str) -> None:
+def warn(text: str) -> None:
     print(safe(f"kosmo: {text}"), file=sys.stderr, flush=True)

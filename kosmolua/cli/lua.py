@@ -6,6 +6,8 @@ import os
 import re
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kosmolua.cli import options as options_
@@ -20,9 +22,12 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from kosmolua.cli.output import ScriptOutput
+    from kosmolua.gate.cassette import Cassette
+    from kosmolua.gate.journal import Head, Journal
     from kosmolua.host.script import Result
 
 MOST_TOLD = 20  # of what may still run when a run has ended
+_SETTLING = "look that long for a call that was cut off before it is sent again; default: 30"
 
 
 class Text(NamedTuple):
@@ -70,17 +75,28 @@ def _run(parsed: argparse.Namespace, options: Options, limits: Limits, child: Ch
     from kosmolua.cli.output import ScriptOutput
 
     shown = ScriptOutput(keep=options.json)
-    with host_of(
-        options,
-        limits=limits,
-        isolation=parsed.isolation,
-        prepare=False,
-        caps=options_.caps(parsed),
-        allow_read=parsed.allow_read,
-        allow_write=parsed.allow_write,
-        cancel_on_exit=parsed.cancel_on_exit,
-    ) as host:
-        run = host.script(script.source, script.args, name=script.name, output=shown, child=child)
+    with (
+        host_of(
+            options,
+            limits=limits,
+            isolation=parsed.isolation,
+            prepare=False,
+            caps=options_.caps(parsed),
+            allow_read=parsed.allow_read,
+            allow_write=parsed.allow_write,
+            cancel_on_exit=parsed.cancel_on_exit,
+        ) as host,
+        _journal(parsed, options, script) as journal,
+    ):
+        run = host.script(
+            script.source,
+            script.args,
+            name=script.name,
+            output=shown,
+            child=child,
+            journal=journal,
+            record=parsed.record,
+        )
         try:
             result = run.result()
         except KeyboardInterrupt:
@@ -90,6 +106,47 @@ def _run(parsed: argparse.Namespace, options: Options, limits: Limits, child: Ch
     if result.error or parsed.cancel_on_exit:
         tell_running(() if parsed.cancel_on_exit else result.running, result.not_canceled, result.unanswered)
     return _tell(options, result, script, shown)
+
+
+@contextmanager
+def _journal(parsed: argparse.Namespace, options: Options, script: Text) -> Iterator[Journal | Cassette | None]:
+    """What the run is answered from and kept in: a journal, one that is gone with the run where all that is wanted is a
+    recording, a cassette, or nothing.
+    """
+    if not (parsed.journal or parsed.record or parsed.replay):
+        yield None
+        return
+    from kosmolua.gate.journal import Head
+
+    head = Head(script=script.name, source=script.source, args=script.args, emulated=options.emulate)
+    with ExitStack() as stack:
+        opened = _played(parsed, head) if parsed.replay else _kept(parsed, options, head, stack)
+        yield stack.enter_context(closing(opened))
+
+
+def _played(parsed: argparse.Namespace, head: Head) -> Cassette:
+    from kosmolua.gate.cassette import Cassette
+
+    if parsed.journal or parsed.record:
+        other = "--journal" if parsed.journal else "--record"
+        raise UsageError(f"--replay plays what was, and {other} keeps what is", hint="leave one of them out")
+    return Cassette(parsed.replay, head)
+
+
+def _kept(parsed: argparse.Namespace, options: Options, head: Head, stack: ExitStack) -> Journal:
+    from kosmolua.cli.host import warn
+    from kosmolua.gate import runs
+    from kosmolua.gate.journal import Journal, Lookup
+
+    if options.dry_run:
+        asked = "--journal" if parsed.journal else "--record"
+        raise UsageError(f"{asked} keeps what was done, and --dry-run does nothing", hint="leave one of them out")
+    if not parsed.journal:
+        from tempfile import TemporaryDirectory
+
+        return Journal(os.path.join(stack.enter_context(TemporaryDirectory()), "run.journal"), head)
+    lookup = Lookup(settling=parsed.settling_time, adopt=parsed.adopt, again=parsed.send_again)
+    return runs.begin(os.environ, parsed.journal, head, warn, cut=parsed.from_here, lookup=lookup)
 
 
 def tell_running(running: Sequence[tuple[str, str, str]], not_canceled: Sequence[tuple[str, str]], lost: int) -> None:
@@ -138,10 +195,22 @@ def _parser(command: str) -> options_.Parser:
     )
     options_.add_limits(made)
     options_.add_gate(made)
+    _add_journal(made)
     made.add_argument("--cancel-on-exit", action="store_true", help="cancel what it has started and still runs")
     made.add_argument("--explain", action="store_true", help="say what it needs and may do, and do not run it")
     made.add_argument("args", nargs="*", metavar="-- ARGS", help="arguments for the script, in `args` and `...`")
     return made
+
+
+def _add_journal(made: options_.Parser) -> None:
+    """How a run goes on that has ended early, and how it is played again."""
+    made.add_argument("--journal", metavar="FILE", help="keep all answers there, or under a name; go on from them")
+    made.add_argument("--from-here", action="store_true", help="where script and journal differ, go on with the script")
+    made.add_argument("--settling-time", type=options_.seconds, default=30.0, metavar="SECONDS", help=_SETTLING)
+    made.add_argument("--adopt", metavar="ID", help="take that for what a cut off call became, where it is not clear")
+    made.add_argument("--send-again", action="store_true", help="where that is not clear, it was not done: do it now")
+    made.add_argument("--record", metavar="FILE", help="write a cassette of the run: its calls, without secrets")
+    made.add_argument("--replay", metavar="FILE", help="run offline, answered from a cassette and from nothing else")
 
 
 # The script -------------------------------------------------------------------------------------------------------

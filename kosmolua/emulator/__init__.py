@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from kosmolua.emulator.app import Emulator
+    from kosmolua.emulator.cassette import Player
     from kosmolua.emulator.clock import Clock, ManualClock, SystemClock
     from kosmolua.emulator.faults import KINDS, Fault, parse_fault
     from kosmolua.emulator.server import running, serve
@@ -21,6 +22,7 @@ __all__ = [
     "Emulator",
     "Fault",
     "ManualClock",
+    "Player",
     "SystemClock",
     "parse_fault",
     "running",
@@ -29,6 +31,7 @@ __all__ = [
 
 _HOMES = {
     "Emulator": "app",
+    "Player": "cassette",
     "Clock": "clock",
     "ManualClock": "clock",
     "SystemClock": "clock",

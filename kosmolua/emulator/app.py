@@ -99,24 +99,24 @@ class Emulator:
         try:
             response = self._perform(request)
         except problem.ProblemError as error:
-            response = _refusal(error)
+            response = refusal(error)
         return self._stamp(response, request)
 
     def _perform(self, request: ApiRequest) -> Response:
-        operation, path = _match(request)
+        operation, path = match(request)
         faults = self._pick(operation, request)
         if "slow" in faults:
             self.clock.sleep(faults["slow"].number("seconds"))
         if (response := misbehaviour.instead(faults)) is not None:
             return response
-        _authenticate(operation, request)
+        authenticate(operation, request)
         origin = request.host_url.rstrip("/")
         call = Call(operation, request, self._world, self.clock.time(), origin, dict(path), frozenset(faults))
         try:
             call.arguments = parameters.read(operation, request, path)
             response = self._follow(call) if operation is extras.STREAM else self._finish(call, self._handle(call))
         except problem.ProblemError as error:
-            response = _refusal(error)
+            response = refusal(error)
         return misbehaviour.spoil(response, faults, call)
 
     def _pick(self, operation: Operation, request: ApiRequest) -> dict[str, Fault]:
@@ -145,7 +145,7 @@ class Emulator:
             return answer
         if isinstance(answer, Hold):
             return self._hold(answer, waits=call.arguments.get("wait") is not None)
-        return Response(status=status) if call.operation.answer == "none" else _json(answer, status)
+        return Response(status=status) if call.operation.answer == "none" else json_response(answer, status)
 
     def _hold(self, hold: Hold, *, waits: bool) -> Response:
         """The answer to a create, when it is due: 201, or 202 for one that waited and is not done."""
@@ -155,9 +155,9 @@ class Emulator:
                 moment = hold.job.at(now)
                 shown = hold.show(now)
             if hold.half_done and moment.status == "processing":
-                return _json({**shown, "output": None}, 202)
+                return json_response({**shown, "output": None}, 202)
             if moment.terminal or now >= hold.until:
-                return _json(shown, 202 if waits and not moment.terminal else 201)
+                return json_response(shown, 202 if waits and not moment.terminal else 201)
             self.clock.sleep(min(LOOK, hold.until - now))
 
     def _follow(self, call: Call) -> Response:
@@ -177,7 +177,7 @@ class Emulator:
         return response
 
 
-def _match(request: ApiRequest) -> tuple[Operation, dict[str, Any]]:
+def match(request: ApiRequest) -> tuple[Operation, dict[str, Any]]:
     try:
         name, path = ROUTES.bind_to_environ(request.environ).match()
     except MethodNotAllowed as error:
@@ -190,7 +190,7 @@ def _match(request: ApiRequest) -> tuple[Operation, dict[str, Any]]:
     return BY_ROUTE[name], dict(path)
 
 
-def _authenticate(operation: Operation, request: ApiRequest) -> None:
+def authenticate(operation: Operation, request: ApiRequest) -> None:
     header = request.headers.get("Authorization")
     if header is None and operation.name in extras.OPEN:
         return
@@ -199,11 +199,11 @@ def _authenticate(operation: Operation, request: ApiRequest) -> None:
         raise problem.unauthenticated()
 
 
-def _refusal(error: problem.ProblemError) -> Response:
-    return _json(error.document, error.status, problem.PROBLEM_TYPE, error.headers)
+def refusal(error: problem.ProblemError) -> Response:
+    return json_response(error.document, error.status, problem.PROBLEM_TYPE, error.headers)
 
 
-def _json(
+def json_response(
     document: Any, status: int, content_type: str = "application/json", headers: dict[str, str] | None = None
 ) -> Response:
     return Response(msgspec.json.encode(document), status, headers, content_type=content_type)

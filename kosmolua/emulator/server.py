@@ -17,6 +17,7 @@ from socketserver import TCPServer, ThreadingMixIn
 from typing import IO, TYPE_CHECKING, Any, cast
 from urllib.parse import unquote_to_bytes
 
+from werkzeug.exceptions import ClientDisconnected
 from werkzeug.serving import DechunkedInput
 from werkzeug.wsgi import LimitedStream
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication, WSGIEnvironment
 
     from kosmolua.emulator.app import Emulator
+    from kosmolua.emulator.cassette import Player
 
 # What is left of a refused upload is read up to here, so that the client gets to see the refusal.
 MOST_DISCARDED = 256 * 1024 * 1024
@@ -81,7 +83,7 @@ class _Connection(BaseHTTPRequestHandler):
         try:
             application = cast("_Server", self.server).application
             answer.send(application(self._environ(body), answer.start))
-        except ConnectionError:
+        except (ConnectionError, ClientDisconnected):
             # Dropped on purpose, or by the client: either way nothing more is said on this connection.
             self.close_connection = True
             return
@@ -177,9 +179,9 @@ class _Answer:
 
 
 @contextlib.contextmanager
-def running(emulator: Emulator, host: str = "127.0.0.1", port: int = 0) -> Iterator[str]:
-    """The emulator served in a thread for as long as the block lasts, and then closed; gives its URL, ending in /v1."""
-    with _Server((host, port), emulator) as server:
+def running(application: Emulator | Player, host: str = "127.0.0.1", port: int = 0) -> Iterator[str]:
+    """An emulator served in a thread for as long as the block lasts, and then closed; gives its URL, ending in /v1."""
+    with _Server((host, port), application) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
         thread.start()
         try:
@@ -187,17 +189,17 @@ def running(emulator: Emulator, host: str = "127.0.0.1", port: int = 0) -> Itera
         finally:
             server.shutdown()
             thread.join()
-            emulator.close()
+            application.close()
 
 
 def serve(
-    emulator: Emulator, host: str = "127.0.0.1", port: int = 0, ready: Callable[[str], object] | None = None
+    application: Emulator | Player, host: str = "127.0.0.1", port: int = 0, ready: Callable[[str], object] | None = None
 ) -> None:
     """Serve until interrupted (Ctrl-C or SIGTERM). ``ready`` is called once with the URL, ending in /v1.
 
     Raises OSError where the port cannot be had.
     """
-    with contextlib.suppress(KeyboardInterrupt), _interrupted_by_sigterm(), running(emulator, host, port) as url:
+    with contextlib.suppress(KeyboardInterrupt), _interrupted_by_sigterm(), running(application, host, port) as url:
         if ready:
             ready(url)
         threading.Event().wait()

@@ -115,6 +115,19 @@ class Budget:
             for item in (data, *(page if isinstance(page, list) else ())):
                 self._learn(item)
 
+    def restore(
+        self, operation: Operation, model: str | None, account: str, age: float, data: Any, *, taken: bool = True
+    ) -> None:
+        """Count a call that an earlier run made ``age`` seconds ago, whatever the caps say; ``data`` is its answer."""
+        with self._lock:
+            self.calls += 1
+            self.writes += operation.access == "write"
+            if taken and starts_compute(operation):
+                self._jobs.append(self._priced(self._clock() - max(0.0, age), operation, {"model": model}, account))
+                if isinstance(data, dict):
+                    self._name(self._jobs[-1], data)
+        self.settle(None, data)
+
     def running(self) -> list[tuple[str, str, str]]:
         """What this run has started and nobody has seen end: pairs of kind, id and account."""
         with self._lock:
@@ -140,14 +153,18 @@ class Budget:
     def _job(self, operation: Operation, arguments: Mapping[str, Any], account: str) -> _Job:
         self._check("predictions", len(self._jobs) + 1)
         now = self._clock()
-        job = _Job(now, account=account, kind=(operation.returns or "").lower())
-        price = self.price(arguments)
-        if price:
-            job.run, job.price, job.expected = price.run, price.second, price.seconds
+        job = self._priced(now, operation, arguments, account)
         if self.caps.seconds_of_compute is not None:
             self._check("seconds_of_compute", sum(each.seconds(now) for each in self._jobs), at_most=False)
         if self.caps.cost is not None:
             self._check("cost", sum(each.cost(now) for each in (*self._jobs, job)))
+        return job
+
+    def _priced(self, began: float, operation: Operation, arguments: Mapping[str, Any], account: str) -> _Job:
+        job = _Job(began, account=account, kind=(operation.returns or "").lower())
+        price = self.price(arguments)
+        if price:
+            job.run, job.price, job.expected = price.run, price.second, price.seconds
         return job
 
     def _check(self, name: str, wanted: float, *, at_most: bool = True) -> None:

@@ -104,14 +104,26 @@ def may_be(policy: Policy, call: Call) -> bool:
     by_class = policy.classes.get(call.operation.access)
     if by_class and by_class.verdict == "deny" and call.operation.access in policy.ceilings:
         return False
-    found = []
+    found: list[tuple[Rule, list[str]]] = []
     for rule, doubts in matching(policy, call):
-        found.append(rule)
+        if not any(_covers(*before, rule) for before in found):
+            found.append((rule, doubts))
         if not doubts:
             break
     else:
-        found += [by_class] if by_class else []
-    return any(rule.verdict != "deny" for rule in found)
+        found += [(by_class, [])] if by_class else []
+    return any(rule.verdict != "deny" for rule, _ in found)
+
+
+def _covers(one: Rule, doubts: list[str], other: Rule) -> bool:
+    """Whether the one decides whatever the other matches: as far as globs tell, its open conditions hold then too."""
+    wanted, globs = dict(other.conditions), dict(one.conditions)
+    return all(name in wanted and _within(wanted[name], globs[name]) for name in doubts)
+
+
+def _within(glob: str, other: str) -> bool:
+    """Whether the other matches all that the glob does. A star takes in another's wildcards, and nothing else does."""
+    return glob == other or (not {"?", "["} & set(other) and fnmatch.fnmatchcase(glob, other))
 
 
 def _deciding(policy: Policy, call: Call) -> Rule | None:

@@ -27,7 +27,8 @@ from kosmolua.replicate.token import looks_like_token
 
 if TYPE_CHECKING:
     from kosmolua.gate.audit import Audit
-    from kosmolua.replicate.client import Client
+    from kosmolua.gate.journal import Ticket
+    from kosmolua.replicate.client import Answer, Client
     from kosmolua.replicate.transfer import Opened
 
 MAX_LOG = 10_000
@@ -128,13 +129,16 @@ class Session:
         account: str = "",
         *,
         note: Callable[[Any], str] | None = None,
+        ticket: Ticket | None = None,
     ) -> Reply:
-        """Resolve, validate, check the account, ask the policy, charge the budget, send, record: in that order.
+        """Resolve, validate, check the account, ask the policy, charge the budget, write the journal, send, record: in
+        that order.
 
         ``arguments`` is a mapping, or MessagePack of one. Local files in it are inlined or uploaded once the call is
-        allowed; ``note`` makes of the answer a word for the log. Raises a `KosmoError` that names the function.
+        allowed; ``note`` makes of the answer a word for the log; ``ticket`` is its place in the journal of the run.
+        Raises a `KosmoError` that names the function.
         """
-        return self._carry_out(resolve(function), arguments, account, note)
+        return self._carry_out(resolve(function), arguments, account, note, ticket)
 
     def open(self, operation: Operation, arguments: Mapping[str, Any], account: str = "") -> Opened:
         """Begin to fetch what lies at a URL, on the same road. ``operation`` is one of `catalogue.TRANSFERS`."""
@@ -147,6 +151,7 @@ class Session:
         arguments: Mapping[str, Any] | bytes,
         account: str,
         note: Callable[[Any], str] | None,
+        ticket: Ticket | None = None,
     ) -> Reply:
         entry = Entry(operation.name, account or self._account, operation.access, time.time())
         try:
@@ -154,10 +159,10 @@ class Session:
                 arguments = _with_content(arguments, self.run.files)
             validated = structs.decode_arguments(operation, arguments)
             client = self._client(entry.account)
-            given = _given(validated) if self._looks else {}
+            given = _given(validated) if self._looks or ticket else {}
             self._permit(operation, validated, given, entry)
             sent = self._uploads.replaced(validated, entry.account, dry_run=self._dry_run)
-            data = self._send(client, operation, sent, given, entry)
+            data = self._send(client, operation, sent, given, entry, ticket=ticket)
             entry.note = note(data) if note else ""
             return Reply(data, entry)
         except KosmoError as error:
@@ -171,6 +176,10 @@ class Session:
             raise
         finally:
             self._record(entry)
+
+    def reveals(self, text: str) -> bool:
+        """Whether a token of this session stands in the text."""
+        return any(client.reveals(text) for client in self._clients.values())
 
     @property
     def policy(self) -> Policy:
@@ -293,6 +302,7 @@ class Session:
         entry: Entry,
         *,
         free: bool = False,
+        ticket: Ticket | None = None,
     ) -> Any:
         if self._dry_run:
             entry.outcome = "dry_run"
@@ -300,9 +310,15 @@ class Session:
         job = None if free else self.budget.reserve(operation, given, entry.account)
         began = time.perf_counter()
         try:
-            answer: Any = (client.open if operation in catalogue.TRANSFERS else client.send)(operation, arguments)
+            answer: Any
+            if ticket:
+                answer = self._send_noted(client, operation, arguments, given, entry, ticket)
+            else:
+                answer = (client.open if operation in catalogue.TRANSFERS else client.send)(operation, arguments)
         except KosmoError as error:
             self.budget.settle(job, None, refused=_not_taken(error))
+            if ticket:
+                ticket.unsure = operation.access == "write" and not _not_taken(error)
             raise
         finally:
             entry.duration_ms = round((time.perf_counter() - began) * 1000, 3)
@@ -312,6 +328,59 @@ class Session:
         self.budget.settle(job, answer.data)
         entry.request_id = answer.request_id
         return answer.data
+
+    def _send_noted(
+        self,
+        client: Client,
+        operation: Operation,
+        arguments: Struct,
+        given: Mapping[str, Any],
+        entry: Entry,
+        ticket: Ticket,
+    ) -> Answer:
+        """Write the journal, and send. What an earlier run may have sent already is looked for first."""
+        if operation.access == "read":
+            ticket.send(operation, given)
+            return client.send(operation, arguments)
+        with ticket.turn():
+            found = self._done_before(client, operation, given, entry, ticket) if ticket.open else None
+            if found:
+                return found
+            ticket.send(operation, given)
+            answer = client.send(operation, arguments)
+            identifier = answer.data.get("id") if isinstance(answer.data, dict) else None
+            if operation.name.startswith("create_") and identifier:
+                ticket.claim(identifier)
+            return answer
+
+    def _done_before(
+        self, client: Client, operation: Operation, given: Mapping[str, Any], entry: Entry, ticket: Ticket
+    ) -> Answer | None:
+        """What an earlier attempt gave, where there was one that the API took."""
+        from kosmolua.gate import lookup
+        from kosmolua.replicate.client import Answer
+
+        def read(function: str, arguments: Mapping[str, Any]) -> Answer:
+            looked = resolve(function)
+            note = Entry(looked.name, entry.account, looked.access, time.time(), "allow", "looked for", "journal")
+            try:
+                answer = client.send(looked, structs.decode_arguments(looked, arguments))
+                note.outcome, note.status, note.request_id = "ok", answer.status, answer.request_id
+            except KosmoError as error:
+                note.code, note.status = error.code, getattr(error, "status", None)
+                raise
+            finally:
+                self._record(note)
+            return answer
+
+        found = lookup.find(read, client.base_url, operation, given, ticket)
+        if found is None:
+            return None
+        ticket.adopt(operation, given)
+        entry.rule = f"{entry.rule}; it was done before the run ended"
+        if isinstance(found.data, dict) and isinstance(found.data.get("id"), str):
+            ticket.claim(found.data["id"])
+        return Answer(200, found.data, "", None)
 
     def _record(self, entry: Entry) -> None:
         if len(self.log) < MAX_LOG:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
 from typing import TYPE_CHECKING, Any, Self
 
 from kosmolua import config
@@ -19,7 +20,9 @@ from kosmolua.runtime.run import Isolation, Script
 if TYPE_CHECKING:
     from kosmolua.credentials import Secret
     from kosmolua.gate.budget import Caps
+    from kosmolua.gate.cassette import Cassette
     from kosmolua.gate.files import Files
+    from kosmolua.gate.journal import Journal
     from kosmolua.gate.prompt import Prompter
     from kosmolua.gate.session import Entry, Reply, Session
     from kosmolua.host.sessions import Sessions
@@ -193,16 +196,27 @@ class Host:
 
     # Running ------------------------------------------------------------------------------------------------------
 
-    def run(self, source: str | bytes, args: Sequence[str] = (), *, name: str = "script") -> Result:
+    def run(
+        self, source: str | bytes, args: Sequence[str] = (), *, name: str = "script", journal: str | None = None
+    ) -> Result:
         """Run Lua text to its end. ``name`` stands for it in errors; ``args`` is what the script finds under that name.
 
-        What goes wrong with the script is in the result, as its ``error``.
+        With a ``journal``, which is a name or a file, a run that ended early goes on where it stopped; raises a
+        `JournalError` where that cannot be. What goes wrong with the script is in the result, as its ``error``.
         """
-        return self.script(source, args, name=name).result()
+        if journal is None:
+            return self.script(source, args, name=name).result()
+        from kosmolua.gate import runs
+        from kosmolua.gate.journal import Head
 
-    def run_file(self, file: str | os.PathLike[str], args: Sequence[str] = ()) -> Result:
+        text = source.encode("utf-8", "surrogateescape") if isinstance(source, str) else source
+        head = Head(script=name, source=text, args=[*args], emulated=self._emulate)
+        with closing(runs.begin(os.environ, journal, head, self._tell)) as opened:
+            return self.script(text, args, name=name, journal=opened).result()
+
+    def run_file(self, file: str | os.PathLike[str], args: Sequence[str] = (), *, journal: str | None = None) -> Result:
         """Run the script in a file. Raises a `UsageError` where it cannot be read."""
-        return self.script(source_.read(os.fspath(file)), args, name=os.fspath(file)).result()
+        return self.run(source_.read(os.fspath(file)), args, name=os.fspath(file), journal=journal)
 
     def script(
         self,
@@ -212,6 +226,8 @@ class Host:
         name: str = "script",
         output: Output | None = None,
         child: Child | None = None,
+        journal: Journal | Cassette | None = None,
+        record: str | None = None,
         prompter: Prompter | None = None,
         on_call: Callable[[Entry], None] | None = None,
         stop: Stop | None = None,
@@ -219,8 +235,9 @@ class Host:
         """A run that has not begun: its `result` runs it, and another thread may `stop` it.
 
         ``output`` takes what it prints as bytes, in the place of ``on_output``. A ``child`` that is starting already
-        may be handed in; it is used up by the run. ``prompter`` and ``on_call`` take the place of the host's;
-        ``stop`` ends it as its own `stop` does.
+        may be handed in; it is used up by the run. What a ``journal`` holds is answered from there, and what it does
+        not hold is taken down; it is its opener's to close. ``record`` is the file of a cassette to be written from it.
+        ``prompter`` and ``on_call`` take the place of the host's; ``stop`` ends it as its own `stop` does.
         """
         if isinstance(args, str) or not all(isinstance(argument, str) for argument in args):
             raise UsageError(f"args: expected a list of strings, got {args!r}"[:200], hint="convert each with str()")
@@ -234,7 +251,16 @@ class Host:
             accounts=[] if self._emulate else config.accounts(os.environ),
         )
         return ScriptRun(
-            self._plan, self._runs, script, output=output, child=child, prompter=prompter, on_call=on_call, stop=stop
+            self._plan,
+            self._runs,
+            script,
+            output=output,
+            child=child,
+            journal=journal,
+            record=record,
+            prompter=prompter,
+            on_call=on_call,
+            stop=stop,
         )
 
     def session(self, script: str) -> Session:

@@ -19,6 +19,8 @@ from kosmolua.runtime.run import Isolation, Script, isolation_of, run
 from kosmolua.runtime.stop import Stop
 
 if TYPE_CHECKING:
+    from kosmolua.gate.cassette import Cassette
+    from kosmolua.gate.journal import Journal, Ticket
     from kosmolua.gate.needs import Needs
     from kosmolua.gate.prompt import Prompter
     from kosmolua.gate.services import Services
@@ -135,6 +137,8 @@ class ScriptRun:
         *,
         output: Output | None = None,
         child: Child | None = None,
+        journal: Journal | Cassette | None = None,
+        record: str | None = None,
         prompter: Prompter | None = None,
         on_call: Callable[[Entry], None] | None = None,
         stop: Stop | None = None,
@@ -144,6 +148,8 @@ class ScriptRun:
         self._runs = runs
         self._script = script
         self._child = child
+        self._journal = journal
+        self._record = record
         self._prompter = prompter
         self._on_call = on_call
         self._kept = Kept(plan.on_output)
@@ -193,6 +199,7 @@ class ScriptRun:
             stop=self._stop,
             lane=lane_of,
             ending=self._end,
+            journal=self._journal,
         )
         return Result(**msgspec.structs.asdict(ended))
 
@@ -205,7 +212,7 @@ class ScriptRun:
 
     def _finish(self, ended: Result) -> Result:
         """Add what the gate has to say; cancel what still runs, where that is wanted; and close."""
-        self.outcome = msgspec.structs.replace(ended, output=self._kept.text)
+        self.outcome = msgspec.structs.replace(self._noted(ended), output=self._kept.text)
         session = self._session
         if session:
             try:
@@ -215,7 +222,25 @@ class ScriptRun:
                 session.close()
         return self.outcome
 
-    def _carry_out(self, function: str, account: str, arguments: bytes) -> Any:
+    def _noted(self, ended: Result) -> Result:
+        """Let the journal know how it ended, and write the cassette that was asked for."""
+        if not self._journal:
+            return ended
+        self._journal.end(ended.error)
+        if not self._record:
+            return ended
+        from kosmolua.gate import cassette
+
+        def reveals(text: str) -> bool:
+            return self._session is not None and self._session.reveals(text)
+
+        try:
+            cassette.write(self._journal.path, self._record, reveals)
+        except KosmoError as error:
+            return msgspec.structs.replace(ended, error=ended.error or error)
+        return ended
+
+    def _carry_out(self, function: str, account: str, arguments: bytes, ticket: Ticket | None = None) -> Any:
         """What the script asks for. The session is opened by the first call: many a script makes none."""
         if self._stop.error:
             raise self._stop.error
@@ -225,7 +250,7 @@ class ScriptRun:
         try:
             if function.startswith("host."):
                 return self._service(function, arguments)
-            return self._opened().call(function, arguments, account).data
+            return self._opened().call(function, arguments, account, ticket=ticket).data
         finally:
             CALLER.stop = None
 
@@ -237,7 +262,10 @@ class ScriptRun:
         if self._session is None:
             with self._lock:
                 if self._session is None:
-                    self._session = self._plan.sessions().open(self._script, self._needs, self._prompter, self._on_call)
+                    session = self._plan.sessions().open(self._script, self._needs, self._prompter, self._on_call)
+                    if self._journal:
+                        self._journal.restore(session.budget)
+                    self._session = session
         return self._session
 
     def _service(self, function: str, arguments: bytes) -> Any:

@@ -42,12 +42,15 @@ _SHORTEST_TRACE = 4  # as much of a token as its kind shows anyway, and one char
 
 
 class Answer(Struct, frozen=True):
-    """A successful answer. ``data`` is the JSON as it came, text, bytes, or None where there is no body."""
+    """A successful answer. ``data`` is the JSON as it came, text, bytes, or None where there is no body; ``date`` the
+    server's clock, as it writes it.
+    """
 
     status: int
     data: Any
     content_type: str
     request_id: str | None
+    date: str = ""
 
 
 class Client:
@@ -148,6 +151,11 @@ class Client:
             body = msgspec.json.decode(parts.body) if kind == "json" else f"{len(parts.body)} bytes"
             body = parts.body.decode() if kind == "plain" else body
         return {"method": parts.method, "url": self.base_url + parts.target, "headers": headers, "body": body}
+
+    def reveals(self, text: str) -> bool:
+        """Whether the token stands in the text."""
+        token = self._authorization.removeprefix("Bearer ")
+        return len(token) >= _SHORTEST_SECRET and token in text
 
     def close(self) -> None:
         self._transport.close()
@@ -259,7 +267,8 @@ def _answer(operation: Operation, response: httpx.Response) -> Answer:
             failure.hint = f"it may have been done all the same; {_how_to_look(operation)}"
         raise failure
     content_type = headers.get("content-type", "")
-    return Answer(status, _data(operation, status, content_type, body), content_type, problem.request_id(headers))
+    data = _data(operation, status, content_type, body)
+    return Answer(status, data, content_type, problem.request_id(headers), headers.get("date", ""))
 
 
 def _headers(response: httpx.Response) -> dict[str, str]:

@@ -18,7 +18,7 @@ from kosmolua.errors import KosmoError, LimitError, ScriptError
 from kosmolua.runtime import marshal
 from kosmolua.runtime.begun import LIMITS, begin, child_of
 from kosmolua.runtime.limits import Limits, reached
-from kosmolua.runtime.port import Call, Frame, Port, Sleep, Start, error
+from kosmolua.runtime.port import Call, Frame, Port, Request, Sleep, Start, error
 from kosmolua.runtime.watchdog import Watchdog
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from kosmolua.runtime.port import Clock, Done, Handler, Output
 
 GRACE = 2.0  # seconds that an interrupted input has before its child is killed
+_INTERRUPTED = {"code": "interrupted", "message": "interrupted"}
 PATIENCE = 2.0  # seconds that a call which is under way at the end may take
 
 
@@ -162,6 +163,8 @@ class Interpreter:
         return Evaluation(error=failure, lost=True)
 
     def _blamed(self, failure: KosmoError) -> KosmoError:
+        if self._port.interrupted and failure.message.startswith("interrupted"):  # a code of the host's own
+            failure.code = "interrupted"
         out_of_memory = failure.code == "limit_reached" and failure.message == "memory"
         return reached("memory", self.limits, getattr(failure, "where", None)) if out_of_memory else failure
 
@@ -213,23 +216,23 @@ class _Port(Port):
         lane: Callable[[str], str] | None,
     ) -> None:
         super().__init__(handler, output, clock, limits, lane)
-        self._interrupted = False
+        self.interrupted = False
         self._waiting: set[int] = set()
 
     def begin(self) -> None:
         """Take a new input; what the one before has left open is for nobody."""
         self.done = None
-        self._interrupted = False
+        self.interrupted = False
         self._waiting.clear()
 
     def interrupt(self) -> None:
         """Answer with an error what is waited for now and what will be asked for; from a signal handler."""
-        self._interrupted = True
+        self.interrupted = True
         self.pending.wake()
 
     def take(self) -> list[bytes]:
         answers = super().take()
-        if self._interrupted:
+        if self.interrupted:
             answers = [self._refusal(identifier) for identifier in self._waiting]
             self._waiting.clear()
             self.pending.forget_sleeps()
@@ -242,13 +245,13 @@ class _Port(Port):
             return msgspec.structs.replace(found, alone=False)
         return found
 
-    def _call(self, call: Call) -> bytes:
-        if self._interrupted or call.id not in self._waiting:
-            return self._refusal(call.id)
+    def _carry_out(self, request: Request, *ticket: Any) -> tuple[bool, bytes]:
+        if isinstance(request, Call) and (self.interrupted or request.id not in self._waiting):
+            return False, marshal.encode(_INTERRUPTED)
         try:
-            return super()._call(call)
+            return super()._carry_out(request, *ticket)
         except LimitError as limit:  # a budget's: it ends the input, and not the state
-            return marshal.encode(("error", call.id, limit.to_dict()))
+            return False, marshal.encode(limit.to_dict())
 
     def _refusal(self, identifier: int) -> bytes:
-        return marshal.encode(("error", identifier, {"code": "interrupted", "message": "interrupted"}))
+        return marshal.encode(("error", identifier, _INTERRUPTED))

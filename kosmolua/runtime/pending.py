@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 THREADS, FEW_THREADS = 64, 16
 MAX_OPEN = 10_000  # requests that a script may have made and not been answered
 MAX_HELD = 4 * MAX_FRAME  # bytes of their arguments
+Note = Callable[[], None]  # takes an answer down; notes are made in the order in which the answers are taken
 PATIENCE = 5.0  # seconds in which a call that is under way may end after its run has failed
 
 
@@ -38,14 +39,15 @@ class Pending:
         self._held = 0
         self._clock = clock
         self._lock = threading.Lock()
+        self._arriving = threading.Lock()
         self._woken = False
         self._came: deque[tuple[bytes, int]] = deque()
         self._failures: deque[BaseException] = deque()
-        self._sleeps: list[tuple[float, int, bytes]] = []
+        self._sleeps: list[tuple[float, int, bytes, Note]] = []
         self._order = itertools.count()
         self._lanes: dict[str, Lane] = {}
 
-    def call(self, action: Callable[[], bytes], size: int, lane: str = "") -> None:
+    def call(self, action: Callable[[], tuple[bytes, Note]], size: int, lane: str = "") -> None:
         """Carry the action out on a thread; what it returns is an answer, what it raises is raised by `take`.
 
         The calls of a lane wait for each other, and for those of no other.
@@ -53,9 +55,14 @@ class Pending:
         self._begin(size)
         (self._lanes.get(lane) or self._opened(lane)).submit(lambda: self._carry_out(action, size))
 
-    def sleep(self, seconds: float, answer: bytes) -> None:
+    def sleep(self, seconds: float, answer: bytes, note: Note | None = None) -> None:
         self._begin(0)
-        heapq.heappush(self._sleeps, (self._now() + seconds, next(self._order), answer))
+        heapq.heappush(self._sleeps, (self._now() + seconds, next(self._order), answer, note or _nothing))
+
+    def put(self, answer: bytes, note: Note | None = None) -> None:
+        """An answer that is there already."""
+        self._begin(0)
+        self._arrive(answer, 0, note or _nothing)
 
     def take(self) -> list[bytes]:
         """The answers that have come since the last time."""
@@ -63,12 +70,13 @@ class Pending:
         self._woken = False  # from here on who brings an answer wakes again
         if self._failures:
             raise self._failures.popleft()
+        while self._sleeps and self._sleeps[0][0] <= self._now():
+            _, _, answer, note = heapq.heappop(self._sleeps)
+            self._arrive(answer, 0, note)
         while self._came:
             answer, size = self._came.popleft()
             self._held -= size
             answers.append(answer)
-        while self._sleeps and self._sleeps[0][0] <= self._now():
-            answers.append(heapq.heappop(self._sleeps)[2])
         self.open -= len(answers)
         return answers
 
@@ -125,9 +133,10 @@ class Pending:
                 MAX_OPEN,
             )
 
-    def _carry_out(self, action: Callable[[], bytes], size: int) -> None:
+    def _carry_out(self, action: Callable[[], tuple[bytes, Note]], size: int) -> None:
         try:
-            self._came.append((action(), size))
+            answer, note = action()
+            self._arrive(answer, size, note)
         except BaseException as error:  # noqa: BLE001 - raised where the run is served
             self._failures.append(error)
         if self._woken:
@@ -135,6 +144,11 @@ class Pending:
         with self._lock:
             self._woken = True
             self.wake()
+
+    def _arrive(self, answer: bytes, size: int, note: Note) -> None:
+        with self._arriving:
+            note()
+            self._came.append((answer, size))
 
     def _now(self) -> float:
         return self._clock.time() if self._clock else time.monotonic()

@@ -10,17 +10,21 @@ import threading
 import time
 from collections.abc import Callable
 from math import isfinite
-from typing import Annotated, Any, Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, TypeVar
 
 import msgspec
 from msgspec import Meta, Raw, Struct
 
-from kosmolua.errors import CODES, ArgumentError, KosmoError, LimitError, ScriptError
+from kosmolua.errors import CODES, ArgumentError, JournalError, KosmoError, LimitError, ScriptError
 from kosmolua.runtime import marshal
 from kosmolua.runtime.limits import Limits, fixed, reached
 from kosmolua.runtime.pending import PATIENCE, Pending
 
+if TYPE_CHECKING:
+    from kosmolua.runtime.tape import Journal, Tape
+
 MAX_SLEEP = 366 * 24 * 3600.0
+NOTHING = marshal.encode(None)
 MAX_TEXT = 1 << 16  # characters of an error's text; Lua's side cuts it far below
 MAX_STATUS = 1000
 HOSTS_OWN = frozenset({"interrupted", "script_crashed"})  # codes that no script gives an error
@@ -44,6 +48,7 @@ class Start(Struct, kw_only=True):
     accounts: list[str] = []
     cpu: float | None = None
     memory: int | None = None
+    journal: dict[str, float] | None = None
     interactive: bool = False
 
 
@@ -51,7 +56,12 @@ class _Frame(Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
     """What a state may say. It may be anybody who says it, so nothing of it is believed that its type does not hold.
 
     A request that is ``alone`` is all that its script waits for: it is carried out at once, and answered at once.
+    ``at`` is where it stands, in a run that keeps a journal: the number of its task, 0 for the main chunk, and its own
+    number within, from 1.
     """
+
+
+Count = Annotated[int, Meta(ge=0, lt=2**53)]
 
 
 class Call(_Frame, tag="call", frozen=True):
@@ -60,6 +70,7 @@ class Call(_Frame, tag="call", frozen=True):
     account: _Name
     function: _Name
     arguments: Raw
+    at: tuple[Count, Count] | None = None
 
 
 class Print(_Frame, tag="print", frozen=True):
@@ -71,11 +82,17 @@ class Sleep(_Frame, tag="sleep", frozen=True):
     id: int
     alone: bool
     seconds: float
+    at: tuple[Count, Count] | None = None
 
 
 class Time(_Frame, tag="time", frozen=True):
     id: int
     alone: bool
+    at: tuple[Count, Count] | None = None
+
+
+class Wait(_Frame, tag="wait", frozen=True):
+    """In a run that keeps a journal: the script goes no further before it has the next answer."""
 
 
 class Done(_Frame, tag="done", frozen=True):
@@ -101,7 +118,8 @@ class Report(Struct, frozen=True):
     traceback: str = ""
 
 
-Frame = Call | Print | Sleep | Time | Done
+Request = Call | Sleep | Time
+Frame = Request | Print | Wait | Done
 _decode: Callable[[bytes], Frame] = msgspec.msgpack.Decoder(Frame).decode
 _decode_report = msgspec.msgpack.Decoder(Report).decode
 _decode_values = msgspec.msgpack.Decoder(list[Any]).decode
@@ -121,8 +139,10 @@ class Output(Protocol):
         """Take what a script printed (1) or logged (2), as far as its limit goes."""
 
 
-Handler = Callable[[str, str, bytes], Any]
-"""Carries out ``(function, account, arguments as MessagePack)``; returns plain data or raises a `KosmoError`."""
+Handler = Callable[..., Any]
+"""Carries out ``(function, account, arguments as MessagePack)``; returns plain data or raises a `KosmoError`. In a run
+that keeps a journal it is given fourth the ticket which the journal has made for the call.
+"""
 
 
 class Port:
@@ -140,6 +160,7 @@ class Port:
         clock: Clock | None = None,
         limits: Limits | None = None,
         lane: Callable[[str], str] | None = None,
+        journal: Journal | None = None,
     ) -> None:
         self.done: Done | None = None
         self.failure: KosmoError | None = None
@@ -151,22 +172,35 @@ class Port:
         self._limits = limits or Limits()
         self._printed = self._lines = 0
         self.pending = Pending(clock)
+        self._tape: Tape | None = None
+        if journal:
+            from kosmolua.runtime.tape import Tape
+
+            self._tape = Tape(journal, self.pending, self._carry_out, self._lane)
 
     def submit(self, frame: bytes) -> bytes | None:
         """Carry out one frame. The answer is for the state; None where it expects none, or will have it later."""
         match self._checked(frame):
-            case Call() as call if call.alone and self._limits.time is None:  # a limit of time waits for no call
-                return self._call(call)
-            case Call() as call:
-                self.pending.call(lambda: self._call(call), len(call.arguments), self._lane(call.function))
             case Print(stream, text):
                 self._print(stream, text)
-            case Sleep(id_, alone, seconds):
-                return self._sleep(seconds, marshal.encode(("ok", id_, None)), alone=alone)
-            case Time(id_, _):
-                return marshal.encode(("ok", id_, self._clock.time() if self._clock else time.time()))
             case Done() as done:
+                if self._tape:
+                    self._tape.end(ok=done.ok)
                 self._end(done)
+            case Wait():
+                if self._tape:
+                    self._tape.wait()
+            case request if self._tape:
+                return self._tape.request(request)
+            case Call() as call if call.alone and self._limits.time is None:  # a limit of time waits for no call
+                return answer(call, *self._carry_out(call))
+            case Call() as call:
+                lane = self._lane(call.function)
+                self.pending.call(lambda: (answer(call, *self._carry_out(call)), _nothing), len(call.arguments), lane)
+            case Sleep() as sleep if not sleep.alone:
+                self.pending.sleep(checked(sleep), answer(sleep, True, NOTHING))
+            case request:
+                return answer(request, *self._carry_out(request))
         return None
 
     def take(self) -> list[bytes]:
@@ -191,15 +225,23 @@ class Port:
             raise self.failure or ScriptError("the script went on after its end", code="script_crashed")
         return _believed(_decode, frame)
 
-    def _call(self, call: Call) -> bytes:
+    def _carry_out(self, request: Request, *ticket: Any) -> tuple[bool, bytes]:
+        """Whether it was done, and the answer or the error, as MessagePack."""
+        match request:
+            case Time():
+                return True, marshal.encode(self._clock.time() if self._clock else time.time())
+            case Sleep() as sleep:
+                self._pause(checked(sleep))
+                return True, NOTHING
         try:
-            if marshal.holds_more(call.arguments, MAX_ARGUMENTS):
-                raise ArgumentError(f"{call.function}: the arguments hold more than {MAX_ARGUMENTS} values")
-            return marshal.encode(("ok", call.id, self._handler(call.function, call.account, bytes(call.arguments))))
-        except LimitError:
+            if marshal.holds_more(request.arguments, MAX_ARGUMENTS):
+                raise ArgumentError(f"{request.function}: the arguments hold more than {MAX_ARGUMENTS} values")
+            data = self._handler(request.function, request.account, bytes(request.arguments), *ticket)
+            return True, marshal.encode(data)
+        except (LimitError, JournalError):
             raise
         except KosmoError as error:
-            return marshal.encode(("error", call.id, error.to_dict()))
+            return False, marshal.encode(error.to_dict())
 
     def _print(self, stream: Literal[1, 2], text: bytes) -> None:
         self._lines += 1
@@ -223,17 +265,27 @@ class Port:
         if self._limits.output is not None and self._printed > self._limits.output:
             raise reached("output", self._limits)
 
-    def _sleep(self, seconds: float, answer: bytes, *, alone: bool) -> bytes | None:
-        if not 0 <= seconds <= MAX_SLEEP:
-            raise ScriptError(f"sleep: expected 0 to {MAX_SLEEP:.0f} seconds, got {seconds}")
-        if not alone:
-            self.pending.sleep(seconds, answer)
-            return None
+    def _pause(self, seconds: float) -> None:
         if self._clock:
             self._clock.sleep(seconds)
         elif self._stopped.wait(seconds) and self.failure:
             raise self.failure
-        return answer
+
+
+def checked(sleep: Sleep) -> float:
+    """Its seconds, which are of a length that can be waited for."""
+    if not 0 <= sleep.seconds <= MAX_SLEEP:
+        raise ScriptError(f"sleep: expected 0 to {MAX_SLEEP:.0f} seconds, got {sleep.seconds}")
+    return sleep.seconds
+
+
+def answer(request: Request, ok: bool, value: bytes) -> bytes:
+    """The frame that answers a request."""
+    return marshal.encode(("ok" if ok else "error", request.id, Raw(value)))
+
+
+def _nothing() -> None:
+    """Nothing is noted."""
 
 
 def _believed(decode: Callable[[Any], _T], frame: bytes | Raw) -> _T:

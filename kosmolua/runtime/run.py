@@ -21,6 +21,7 @@ from kosmolua.runtime.watchdog import Watchdog
 
 if TYPE_CHECKING:
     from kosmolua.runtime.prepared import Prepared
+    from kosmolua.runtime.tape import Journal
 
 Isolation = Literal["standard", "strict", "none"]
 MAX_SOURCE = 8 * 1024 * 1024
@@ -51,7 +52,7 @@ class Result(Struct, frozen=True, kw_only=True):
     isolation: dict[str, Any]
 
 
-def run(
+def run(  # noqa: PLR0913 - what a run has, each with a default
     script: Script,
     handler: Handler,
     output: Output,
@@ -63,10 +64,12 @@ def run(
     stop: Stop | None = None,
     lane: Callable[[str], str] | None = None,
     ending: Callable[[], None] | None = None,
+    journal: Journal | None = None,
 ) -> Result:
     """Run a script to its end. A child that is starting already may be handed in, which is used up by the run, or the
     process that is prepared to fork one. ``stop`` ends it from another thread, ``lane`` is that of a `Port`, ``ending``
-    is called when the script is over, before calls it left are waited for.
+    is called when the script is over, before calls it left are waited for. What a ``journal`` holds is answered from
+    there.
 
     Errors of the script and of its limits are in the result. Raises what the handler or the output raised, other
     than a `KosmoError`, and KeyboardInterrupt.
@@ -76,11 +79,12 @@ def run(
         raise ValueError(f"the child was made for {own.mode} isolation, not {isolation}")
     limits = limits or Limits()
     began = time.perf_counter()
-    port = Port(handler, output, clock, limits, lane)
+    port = Port(handler, output, clock, limits, lane, journal)
     values: list[Any] = []
     error: KosmoError | None = None
     try:
         start = _start(script)
+        start.journal = journal.start() if journal else None
         if isolation != "none":
             own = own or Child(limits, isolation, prepared=prepared)
         if isolation == "strict":

@@ -58,6 +58,7 @@ RUNS = {
         ["--id", "i", "--timestamp", "1", "--signature", "v1,x", "--secret-env", MARK], ["--secret", MARK],
     ],
     "audit": [[], ["--json"], ["--function", MARK]],
+    "runs": [[], ["list", "--json"], ["show", MARK]],
     "mcp:serve": [["--code"], ["--account", MARK]],
     "mcp:install": [["cursor"], ["codex", "--project", "--json"], ["cursor", "--", "--account", MARK], [MARK]],
     "mcp:export": [["vscode"], ["claude-code", "--json"], ["cursor", "--name", MARK]],
@@ -114,9 +115,12 @@ def test_the_token_is_no_argument_of_a_process(server, kosmo):
                         command = file.read()
                     with open(f"/proc/{pid}/environ", "rb") as file:
                         environment = file.read()
+                    host = command.rstrip(b"\0").rpartition(b"\0")[2].decode()
+                    with open(f"/proc/{host if host.isdigit() else 'self'}/environ", "rb") as file:
+                        is_ours = server.url.encode() in file.read()
                 except OSError:
                     continue
-                if b"kosmolua.runtime.worker" in command:
+                if b"kosmolua.runtime.worker" in command and is_ours:
                     seen.append(MARK.encode() in command + environment)
             return super().encode()
 

@@ -334,6 +334,82 @@ tests["an answer to no request is an error"] = function(use)
   assert(raises(ask, "a"):find("nobody made", 1, true))
 end
 
+-- Where each request stood, in the order in which they were made: "task.number".
+local function places(use, newest_first)
+  local task, _, host = fresh(use)
+  if newest_first then newest(host) end
+  local seen, open = {}, {}
+  task.connect(function()
+    local item = table.remove(open, newest_first and #open or 1)
+    return item, {}
+  end)
+  local function ask()
+    task.ask(function(id, _, number, request)
+      open[#open + 1] = id
+      seen[#seen + 1] = number .. "." .. request
+    end)
+  end
+  return task, ask, seen
+end
+
+tests["each request says where it stands"] = function(use)
+  local task, ask, seen = places(use)
+  ask()
+  task.parallel({ 1, 2 }, function()
+    ask()
+    local inner = task.spawn(ask)
+    ask()
+    inner:await()
+  end)
+  ask()
+  eq("0.1 1.1 2.1 1.2 3.1 2.2 4.1 0.2", table.concat(seen, " "))
+end
+
+tests["where a request stands follows from the order of the answers alone"] = function(use)
+  local function run(newest_first)
+    local task, ask, seen = places(use, newest_first)
+    task.race({ ask, function() ask() task.spawn(ask) ask() end, function() ask() ask() end })
+    task.finish()
+    return table.concat(seen, " ")
+  end
+  eq(run(false), run(false))
+  eq(run(true), run(true))
+  assert(run(false) ~= run(true))
+end
+
+tests["tasks are canceled in the order in which they were started"] = function(use)
+  local task, ask = fresh(use)
+  local children, ended = {}, {}
+  local parent = task.spawn(function()
+    for i = 1, 20 do
+      children[i] = task.spawn(ask, "x")
+    end
+    children[1]:await()
+  end)
+  task.spawn(function()
+    for i = 20, 1, -1 do
+      task.spawn(function()
+        pcall(children[i].await, children[i])
+        ended[#ended + 1] = i
+      end)
+    end
+    task.spawn(function() end):await()
+    parent:cancel()
+  end)
+  task.finish()
+  eq("1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20", table.concat(ended, " "))
+end
+
+tests["of several failures the first task's is raised"] = function(use)
+  for _ = 1, 5 do
+    local task = fresh(use)
+    for i = 1, 20 do
+      task.spawn(function() error("failure " .. i, 0) end)
+    end
+    eq("failure 1", raises(task.finish))
+  end
+end
+
 tests["ten thousand tasks"] = function(use)
   local task, ask, host = fresh(use)
   newest(host)

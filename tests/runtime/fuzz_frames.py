@@ -20,7 +20,7 @@ from kosmolua.runtime.port import Port
 from kosmolua.runtime.run import _outcome
 
 LIMITS = Limits(output=None)
-TAGS = ["call", "print", "sleep", "time", "done", "ready", "ok", "error", "", "Call", "\0"]
+TAGS = ["call", "print", "sleep", "time", "wait", "done", "ready", "ok", "error", "", "Call", "\0"]
 ODD = [
     None, True, False, 0, 1, 2, -1, 255, 2**31, 2**53 + 1, 2**63, 2**64 - 1, -(2**63), 0.0, -0.5, 1e308, float("nan"),
     float("inf"), -float("inf"), "", "echo", "a" * 300, "\x1b[2J", "\ud7ff", "__class__", "../..", "%s{0}", b"",
@@ -30,6 +30,7 @@ ODD = [
 ]  # fmt: skip
 GOOD = [
     ["call", 1, True, "", "echo", {}], ["call", 2**40, False, "default", "echo", {"a": [1, 2.5, None, {"b": "c"}]}],
+    ["call", 5, True, "", "echo", {}, [0, 1]], ["sleep", 6, True, 0.0, [1, 2]], ["time", 7, False, [2, 1]],
     ["print", 1, b"text"], ["print", 2, b""], ["sleep", 3, True, 0.0], ["sleep", 3, False, 0.0], ["time", 4, True],
     ["done", True, [1, "two", None, {"three": [4]}], 1e6, "LuaJIT 2.1"],
     ["done", False, {"message": "it failed", "code": "script_error", "where": "x:1", "traceback": "x:1"}, 1e6, "L"],

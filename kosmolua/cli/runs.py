@@ -1,0 +1,173 @@
+"""``runs``: the runs that keep a journal."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import time
+from collections.abc import Iterable
+from typing import Any
+
+from kosmolua import config
+from kosmolua.cli import options, output
+from kosmolua.cli.text import table
+from kosmolua.errors import JournalError, UsageError
+from kosmolua.gate import runs
+from kosmolua.gate.runs import Summary
+
+ACTIONS = ("list", "show", "resume", "export", "prune")
+_EXAMPLE = "resume nightly --write allow"
+
+
+def run(command: str, argv: list[str]) -> int:
+    action, *rest = argv or ["list"]
+    if action == "resume":
+        return _resume(command, rest)
+    parsed = _parser(command).parse_args(argv or ["list"])
+    match parsed.action:
+        case "list":
+            return _list(as_json=parsed.json)
+        case "show":
+            return _show(_one(command, parsed.run), as_json=parsed.json)
+        case "export":
+            for entry in runs.entries(_one(command, parsed.run)):
+                output.write_text(output.to_json(_plain(entry), indent=False) + "\n")
+            return 0
+    return _prune(command, parsed)
+
+
+def _parser(command: str) -> options.Parser:
+    made = options.parser(
+        command,
+        "Runs that keep a journal: what they did, what they cost, where they stopped; and to go on with them. RUN is "
+        "the id, the name or the file. What stands behind resume RUN is given to kosmo lua; export writes JSON Lines; "
+        "prune removes the journals named, or those that have finished.",
+        f"kosmo {command} {_EXAMPLE}",
+    )
+    made.add_argument("action", choices=ACTIONS)
+    made.add_argument("run", nargs="*", metavar="RUN")
+    made.add_argument(
+        "--older-than", type=_age, metavar="TIME", help="with prune: finished that long ago: 12h, 30d, 2w"
+    )
+    made.add_argument("--json", action="store_true", help="answer with one JSON object")
+    return made
+
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
+
+
+def _age(text: str) -> float:
+    number, unit = text[:-1], text[-1:]
+    if unit not in _UNITS or not number.isascii() or not number.isdigit():
+        raise argparse.ArgumentTypeError(f"expected a time such as 12h, 30d or 2w, got {text!r}")
+    return float(number) * _UNITS[unit]
+
+
+def _one(command: str, names: list[str]) -> str:
+    if len(names) != 1:
+        raise UsageError(f"name one run, got {len(names)}", hint=f"see which there are: kosmo {command} list")
+    return runs.find(os.environ, names[0])
+
+
+def _summaries() -> Iterable[Summary]:
+    prices = config.load(os.environ).prices
+    for path in runs.found(os.environ):
+        try:
+            yield runs.summary(path, prices)
+        except JournalError as error:
+            output.tell_error(error)
+
+
+def _list(*, as_json: bool) -> int:
+    found = sorted(_summaries(), key=lambda each: each.began)
+    if as_json:
+        output.show_json({"success": True, "runs": found})
+    elif not found:
+        output.write_text("no runs; one is kept with kosmo lua --journal NAME\n")
+    else:
+        rows = [("id", "state", "began", "calls", "jobs", "cost", "script", "journal"), *map(_row, found)]
+        output.write_text(table(rows, "", ("bold",)) + "\n")
+    return 0
+
+
+def _row(one: Summary) -> tuple[str, ...]:
+    spent = one.spent
+    counts = (f"{spent['calls']:g}", f"{spent['predictions']:g}", f"{spent['cost']:.2f}")
+    return (
+        one.id,
+        one.state,
+        _when(one.began),
+        *counts,
+        output.safe(os.path.basename(one.script)),
+        output.safe(one.path),
+    )
+
+
+def _when(at: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at))
+
+
+def _show(path: str, *, as_json: bool) -> int:
+    one = runs.summary(path, config.load(os.environ).prices)
+    calls = list(runs.entries(path, answers=False))
+    if as_json:
+        output.show_json({"success": True, "run": one, "calls": calls})
+        return 0
+    facts = [
+        ("run", one.id),
+        ("script", " ".join([one.script, *(["--", *one.args] if one.args else [])])),
+        ("journal", one.path),
+        ("state", f"{one.state}{f': {one.error}' if one.error else ''}"),
+        ("began", f"{_when(one.began)}, run {one.times} time{'s' * (one.times != 1)}"),
+        ("spent", ", ".join(f"{name} {value:g}" for name, value in one.spent.items())),
+    ]
+    rows = [("at", "task", "function", "account", "state", "model", "arguments"), *map(_call, calls)]
+    text = table([(name, output.safe(value)) for name, value in facts], "") + "\n\n" + table(rows, "", ("bold",))
+    output.write_text(text + "\n" + (f"\nto go on: kosmo runs resume {one.id}\n" if one.state != "finished" else ""))
+    return 0
+
+
+def _call(entry: dict[str, Any]) -> tuple[str, ...]:
+    words = (entry["function"], entry["account"], entry["state"], entry["model"] or "", entry["arguments"][:80])
+    return (_when(entry["at"]), f"{entry['task']}.{entry['request']}", *(output.safe(word) for word in words))
+
+
+def _plain(value: Any) -> Any:
+    """Bytes become Base64, wherever they are."""
+    match value:
+        case dict():
+            return {name: _plain(item) for name, item in value.items()}
+        case list():
+            return [_plain(item) for item in value]
+    return output.plain(value)
+
+
+def _resume(command: str, argv: list[str]) -> int:
+    if not argv or argv[0].startswith("-"):
+        raise UsageError("name the run to go on with", hint=f"for example: kosmo {command} {_EXAMPLE}")
+    from kosmolua.cli import lua
+
+    path = runs.find(os.environ, argv[0])
+    one = runs.summary(path)
+    script, source = runs.source_of(path)
+    what = [script] if os.path.isfile(script) else ["--eval", os.fsdecode(source)]
+    flags = ["--emulate"] if one.emulated and "--emulate" not in argv else []
+    return lua.run("integrations:lua", [*what, "--journal", path, *flags, *argv[1:], "--", *one.args])
+
+
+def _prune(command: str, parsed: argparse.Namespace) -> int:
+    if not parsed.run and parsed.older_than is None:
+        raise UsageError(
+            "name the runs to remove, or --older-than TIME", hint=f"for example: kosmo {command} prune --older-than 30d"
+        )
+    paths = [runs.find(os.environ, name) for name in parsed.run]
+    if parsed.older_than is not None:
+        before = time.time() - parsed.older_than
+        paths += [one.path for one in _summaries() if one.state == "finished" and (one.ended or 0) <= before]
+    for path in dict.fromkeys(paths):
+        runs.remove(os.environ, path)
+    if parsed.json:
+        output.show_json({"success": True, "removed": paths})
+    else:
+        output.write_text("".join(f"removed {output.safe(path)}\n" for path in paths))
+    return 0

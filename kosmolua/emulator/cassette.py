@@ -1,0 +1,121 @@
+"""A recorded run served to any client: the answers of a cassette, for the same calls in the same order.
+
+A call that was made several times is answered as it was each time, and a read from then on as it was last: clients poll
+as often as they like. What was not recorded is refused.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable, Mapping
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from werkzeug import Response
+
+from kosmolua.emulator import parameters, problem
+from kosmolua.emulator.app import authenticate, json_response, match, refusal
+from kosmolua.emulator.call import ApiRequest
+from kosmolua.errors import UsageError
+from kosmolua.replicate.catalogue import Operation, find
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
+
+_MANNER = frozenset({"prefer", "wait", "cancel_after"})  # how an answer is waited for
+HIDDEN = "[hidden]"
+
+
+class Player:
+    """A WSGI application. Raises a `UsageError` for a file that is no cassette."""
+
+    def __init__(self, file: str) -> None:
+        self._calls = _read(file)
+        self._lock = Lock()
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        request = ApiRequest(environ)
+        with request:
+            try:
+                response = self._answer(request)
+            except problem.ProblemError as error:
+                response = refusal(error)
+        return response(environ, start_response)
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+    def _answer(self, request: ApiRequest) -> Response:
+        operation, path = match(request)
+        authenticate(operation, request)
+        arguments = parameters.read(operation, request, path)
+        if operation.content_type == "text/plain":
+            arguments["body"] = request.get_data(as_text=True)
+        with self._lock:
+            call = self._next(operation, arguments)
+        return _response(operation, call)
+
+    def _next(self, operation: Operation, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The next of the calls that asked for the same."""
+        asked = _asked(operation, arguments)
+        same = [call for call in self._calls if call["function"] == operation.name and fits(call["arguments"], asked)]
+        if not same:
+            shown = msgspec.json.encode(asked).decode()[:400]
+            raise problem.conflict(f"The cassette holds no {operation.name} {shown} that was not answered yet")
+        if len(same) > 1 or operation.access == "write":
+            self._calls.remove(same[0])
+        return same[0]
+
+
+def fits(recorded: Any, given: Any) -> bool:
+    """Whether a value is the recorded one, of which what was secret was taken out."""
+    match recorded:
+        case dict() if isinstance(given, dict):
+            return recorded.keys() == given.keys() and all(fits(item, given[name]) for name, item in recorded.items())
+        case list() if isinstance(given, list):
+            return len(recorded) == len(given) and all(map(fits, recorded, given))
+    return bool(recorded == given) or (recorded == HIDDEN and isinstance(given, str))
+
+
+def _read(file: str) -> list[dict[str, Any]]:
+    """The calls that were made of the API, in their order."""
+    try:
+        with open(file, "rb") as opened:
+            head, *lines = [msgspec.json.decode(line) for line in opened.read().splitlines()]
+        if head["cassette"] != 1:
+            raise UsageError(f"{file} is a cassette of format {head['cassette']}; this version knows 1")
+        calls = []
+        for call in lines:
+            operation, error = find(call["function"]), call.get("error")
+            if operation and (not error or "status" in error):
+                arguments = _asked(operation, call.get("arguments") or {})
+                calls.append({**call, "function": operation.name, "arguments": arguments})
+    except OSError as error:
+        raise UsageError(f"cannot read the cassette {file}: {error.strerror}") from None
+    except (msgspec.DecodeError, ValueError, KeyError, TypeError, AttributeError):
+        raise UsageError(f"{file} is no cassette", hint="make one: kosmo lua --record FILE") from None
+    return calls
+
+
+def _asked(operation: Operation, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """A file is known by its place in the order alone: every client cuts its form differently."""
+    if operation.content_type == "multipart/form-data":
+        return {}
+    return {name: value for name, value in arguments.items() if name not in _MANNER}
+
+
+def _response(operation: Operation, call: Mapping[str, Any]) -> Response:
+    error, status = call.get("error"), operation.success[0]
+    if error:
+        document = {"title": error.get("title"), "detail": error.get("detail"), "status": error["status"]}
+        return json_response(document, int(error["status"]), problem.PROBLEM_TYPE)
+    answer: Any = call.get("answer")
+    match operation.answer:
+        case "none":
+            return Response(status=status)
+        case "text":
+            return Response(answer, status, content_type="text/plain; charset=utf-8")
+        case "bytes":
+            return Response(base64.b64decode(answer["base64"]), status, content_type="application/octet-stream")
+    return json_response(answer, status)

@@ -1,0 +1,231 @@
+"""A run to be played again elsewhere, without a network or a token: JSON Lines, one call each, behind a head.
+
+It is written from the journal of the run. What is secret is taken out on the way, and what would give a token away is
+not written at all.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+import re
+from collections.abc import Callable, Mapping
+from contextlib import closing, suppress
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from msgspec import Struct
+
+from kosmolua.errors import JournalError, KosmoError, UsageError
+from kosmolua.gate.journal import AGAIN, Head, Recorded, digest_of, facts_of, read_only
+from kosmolua.replicate.structs import LocalFile, extension
+
+if TYPE_CHECKING:
+    from kosmolua.gate.budget import Budget
+
+FORMAT = 1
+HIDDEN = "[hidden]"
+# What a secret operation gives instead: a key of the right form that signs nothing.
+PLACEHOLDERS = {"get_default_webhook_secret": {"key": "whsec_cmVwbGF5cyBzaWduIG5vdGhpbmc="}}
+_SECRET_NAME = re.compile(r"(.*[_-])?(api[_-]?key|api[_-]?token|access[_-]?token|auth[_-]?token|hf[_-]?token|token"
+                          r"|secret|password|authorization)", re.IGNORECASE)  # fmt: skip
+_TOKEN = re.compile(r"r8_[A-Za-z0-9]{20,}|whsec_[A-Za-z0-9+/=]{20,}|hf_[A-Za-z0-9]{20,}")
+_canonical = msgspec.json.Encoder(order="sorted").encode
+
+
+class _Head(Struct, forbid_unknown_fields=True):
+    """The first line. ``digest`` is that of the script."""
+
+    cassette: int
+    script: str
+    digest: str
+    args: list[str]
+    seed: float
+    began: float
+
+
+class Call(Struct, omit_defaults=True, forbid_unknown_fields=True):
+    """One call of the run and its ``answer``, or the ``error`` that the script got. Calls stand in the order in which
+    they were answered; ``task`` and ``request`` say where the script asked.
+    """
+
+    task: int
+    request: int
+    function: str
+    account: str = ""
+    arguments: Any = None
+    answer: Any = None
+    error: dict[str, Any] | None = None
+
+
+def write(journal: str, file: str, reveals: Callable[[str], bool]) -> None:
+    """Write the cassette of a run that has kept this journal. Raises a `UsageError` where it cannot be written, or
+    where a text in it ``reveals`` a token; then there is no file.
+    """
+    with closing(read_only(journal)) as rows:
+        facts = facts_of(rows)
+        lines = [_head(facts)]
+        names = "task, request, function, account, arguments, state, value"
+        asked = rows.execute(f"SELECT {names} FROM outcomes WHERE NOT cut ORDER BY number")  # noqa: S608 - a constant
+        lines += [msgspec.json.encode(_call(*row)) for row in asked]
+    text = b"".join(line + b"\n" for line in lines)
+    if reveals(text.decode()):
+        raise UsageError(
+            f"the cassette {file} would hold an API token, and is not written",
+            hint="find where the script prints or passes it: kosmo runs export shows every call of a journal",
+        )
+    temporary = f"{file}.{os.urandom(4).hex()}.part"
+    try:
+        with open(temporary, "wb") as opened:
+            opened.write(text)
+        os.replace(temporary, file)
+    except OSError as error:
+        with suppress(OSError):
+            os.unlink(temporary)
+        raise UsageError(f"cannot write the cassette {file}: {error.strerror}", hint="name another file") from None
+
+
+def _head(facts: Mapping[str, Any]) -> bytes:
+    script = os.path.basename(facts["script"])
+    head = _Head(FORMAT, script, digest_of(facts["source"]), facts["args"], facts["seed"], facts["began"])
+    return msgspec.json.encode(head)
+
+
+def _call(
+    task: int, request: int, function: str, account: str, arguments: bytes, state: str, value: bytes | None
+) -> Call:
+    call = Call(task, request, function, account, cleaned(_decoded(arguments)))
+    found = None if value is None else cleaned(msgspec.msgpack.decode(value))
+    if state == "ok":
+        call.answer = PLACEHOLDERS.get(function) if value is None else found
+    else:
+        call.error = found
+    return call
+
+
+def _decoded(arguments: bytes) -> Any:
+    return msgspec.msgpack.decode(arguments, ext_hook=extension)
+
+
+def cleaned(value: Any, name: str = "") -> Any:
+    """The value without what is secret by its name or its form. Bytes become ``{"base64": …}``."""
+    match value:
+        case str() if value and _SECRET_NAME.fullmatch(name):
+            return HIDDEN
+        case str():
+            return _TOKEN.sub(HIDDEN, value)
+        case LocalFile():
+            return {"file": value.path}
+        case msgspec.msgpack.Ext():
+            return {"extension": value.code}
+        case bytes():
+            return {"base64": base64.b64encode(value).decode()}
+        case dict():
+            return {key: cleaned(item, key) for key, item in value.items()}
+        case list():
+            return [cleaned(item, name) for item in value]
+    return value
+
+
+def read(file: str) -> tuple[_Head, list[Call]]:
+    """Raises a `UsageError` that names the line which is none."""
+    try:
+        with open(file, "rb") as opened:
+            lines = opened.read().splitlines()
+    except OSError as error:
+        raise UsageError(
+            f"cannot read the cassette {file}: {error.strerror}", hint="make one: kosmo lua --record FILE"
+        ) from None
+    number = 1
+    try:
+        head = msgspec.json.decode(lines[0] if lines else b"", type=_Head)
+        calls = []
+        for number, line in enumerate(lines[1:], 2):  # noqa: B007 - told below
+            calls.append(msgspec.json.decode(line, type=Call))
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        raise UsageError(f"{file}:{number} is no line of a cassette: {error}", hint="record it again") from None
+    if head.cassette != FORMAT:
+        raise UsageError(f"{file} is a cassette of format {head.cassette}; this version knows {FORMAT}")
+    return head, calls
+
+
+class Cassette:
+    """Answers a run as the one was answered that it was recorded from, and nothing else. Raises a `JournalError` where
+    the script asks for something else, in another order, or with other arguments.
+    """
+
+    def __init__(self, file: str, head: Head) -> None:
+        self.path = file
+        self._head, self._calls = read(file)
+        self.last = len(self._calls)
+        self._orders = {(call.task, call.request): order for order, call in enumerate(self._calls, 1)}
+        if self._head.args != head.args:
+            raise JournalError(
+                f"{file} was recorded with the arguments {self._head.args}, and now they are {head.args}",
+                hint="give the same, or record another",
+            )
+
+    def start(self) -> dict[str, float]:
+        return {"seed": self._head.seed, "began": self._head.began}
+
+    def recall(self, asked: Any, turn: int) -> Recorded | None:  # noqa: ARG002 - a journal's signature
+        order = self._orders.get((asked.task, asked.number))
+        if order is None:
+            return None
+        call = self._calls[order - 1]
+        if (call.function, call.account, _canonical(call.arguments)) != _request(asked):
+            raise self._differs(call, asked)
+        ok = call.error is None
+        if call.function in AGAIN:
+            return Recorded(order, ok, None)
+        return Recorded(order, ok, msgspec.msgpack.encode(_with_bytes(call.answer if ok else call.error)))
+
+    def begin(self, asked: Any, seen: int) -> Any:  # noqa: ARG002 - a journal's signature
+        raise JournalError(
+            f"{self.path} holds nothing more, and the script asks for {_told(*_request(asked))}",
+            hint="record it again: kosmo lua --record FILE",
+        )
+
+    def finish(self, ticket: Any, value: bytes, *, ok: bool) -> None:
+        """Nothing is begun, and so nothing is finished."""
+
+    def restore(self, budget: Budget) -> None:
+        """Nothing is spent."""
+
+    def end(self, error: KosmoError | None) -> None:
+        """Nothing is noted."""
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+    def differs(self, order: int, asked: Any) -> JournalError:
+        return self._differs(self._calls[order - 1], asked)
+
+    def _differs(self, call: Call, asked: Any) -> JournalError:
+        was = _told(call.function, call.account, _canonical(call.arguments))
+        now = _told(*_request(asked)) if asked else "nothing more"
+        return JournalError(
+            f"the script goes another way than {self.path}, at task {call.task}, request {call.request}\n"
+            f"  the cassette: {was}\n  the script:   {now}",
+            hint="has the script or its input changed? Record it again: kosmo lua --record FILE",
+        )
+
+
+def _request(asked: Any) -> tuple[str, str, bytes]:
+    return asked.function, asked.account, _canonical(cleaned(_decoded(asked.arguments)))
+
+
+def _told(function: str, account: str, arguments: bytes) -> str:
+    where = f" on account {account}" if account else ""
+    return f"{function}{where} {arguments[:400].decode(errors='replace')}"
+
+
+def _with_bytes(value: Any) -> Any:
+    match value:
+        case {"base64": str() as text} if len(value) == 1:
+            return base64.b64decode(text)
+        case dict():
+            return {key: _with_bytes(item) for key, item in value.items()}
+        case list():
+            return [_with_bytes(item) for item in value]
+    return value

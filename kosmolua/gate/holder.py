@@ -1,0 +1,74 @@
+"""One writer for a file: whoever holds the lock beside it, and who that is."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from contextlib import suppress
+
+from kosmolua.errors import JournalError, UsageError
+
+
+class Holder:
+    """Holds ``path`` until `close`. Raises a `JournalError` that names the process which does so already."""
+
+    def __init__(self, path: str) -> None:
+        self._path = f"{path}-lock"
+        try:
+            self._file = self._take(path)
+        except OSError as error:
+            raise UsageError(
+                f"cannot write {self._path}: {error.strerror}", hint="name a file in a directory that can be written to"
+            ) from None
+
+    def close(self) -> None:
+        """Let go. The lock's file goes while it is still held, so that nobody locks one that is gone."""
+        if self._file is not None:
+            with suppress(OSError):
+                os.unlink(self._path)
+            os.close(self._file)
+            self._file = None
+
+    def _take(self, path: str) -> int | None:
+        while True:
+            file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                who = os.pread(file, 20, 0).decode(errors="replace").strip() or "unknown"
+                os.close(file)
+                raise _held(path, who) from None
+            if _is_there(self._path, file):
+                os.ftruncate(file, 0)
+                os.pwrite(file, f"{os.getpid()}\n".encode(), 0)
+                return file
+            os.close(file)
+
+
+def holder_of(path: str) -> int | None:
+    """The process that holds it now."""
+    try:
+        file = os.open(f"{path}-lock", os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        who = os.pread(file, 20, 0).strip()
+        return int(who) if who.isdigit() else 0
+    finally:
+        os.close(file)
+    return None
+
+
+def _is_there(path: str, file: int) -> bool:
+    try:
+        return os.path.samestat(os.fstat(file), os.stat(path))
+    except FileNotFoundError:
+        return False
+
+
+def _held(path: str, who: str) -> JournalError:
+    return JournalError(
+        f"another run holds the journal {path}: process {who}", hint="wait for it to end, or take another journal"
+    )

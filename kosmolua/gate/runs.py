@@ -1,0 +1,200 @@
+"""Where journals are: by name in ``runs`` in the state directory, or anywhere, with a note of it in that directory."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import sqlite3
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from kosmolua import paths
+from kosmolua.config import Prices
+from kosmolua.errors import JournalError, UsageError
+from kosmolua.gate.budget import Budget
+from kosmolua.gate.holder import Holder, holder_of
+from kosmolua.gate.journal import OPEN, Head, Journal, facts_of, read_only, shown, spent, unusable
+from kosmolua.replicate.token import looks_like_token
+
+SUFFIX, NOTE = ".journal", ".path"
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
+
+
+def directory(environment: Mapping[str, str]) -> str:
+    return os.path.join(paths.state_directory(environment), "runs")
+
+
+def path_of(environment: Mapping[str, str], given: str) -> str:
+    """The journal that is meant: a word without a dot or a slash is a name, everything else a path."""
+    if _NAME.fullmatch(given):
+        return os.path.join(directory(environment), given + SUFFIX)
+    return os.path.abspath(given)
+
+
+def begin(environment: Mapping[str, str], given: str, head: Head, tell: Callable[[str], None], **how: Any) -> Journal:
+    """The journal of that name or file, for a run to be kept in; ``tell`` is told how much of it is there already."""
+    path = path_of(environment, given)
+    try:
+        note(environment, path)
+    except OSError as error:
+        tell(f"kosmo runs will not list this run: cannot write {directory(environment)}: {error.strerror}")
+    journal = Journal(path, head, **how)
+    if journal.last:
+        changed = "; the script has changed since" if journal.script_changed else ""
+        answers = "1 answer is" if journal.last == 1 else f"{journal.last} answers are"
+        tell(f"{answers} taken from {path}{changed}")
+    return journal
+
+
+def note(environment: Mapping[str, str], path: str) -> None:
+    """Make the journal one that `found` gives. Raises an OSError where the directory cannot be written to."""
+    where = directory(environment)
+    os.makedirs(where, mode=0o700, exist_ok=True)
+    if os.path.dirname(path) != where:
+        with open(_note_of(where, path), "wb") as file:
+            file.write(os.fsencode(path))
+
+
+def remove(environment: Mapping[str, str], path: str) -> None:
+    """Remove a journal. Raises a `JournalError` while somebody runs on it, or where it cannot be."""
+    where = directory(environment)
+    with closing(Holder(path)):
+        try:
+            for file in (_note_of(where, path), path, f"{path}-wal", f"{path}-shm"):
+                with suppress(FileNotFoundError):
+                    os.unlink(file)
+        except OSError as error:
+            raise unusable(path, error) from None
+
+
+def found(environment: Mapping[str, str]) -> list[str]:
+    """The paths of all journals that were begun and are still there."""
+    where = directory(environment)
+    names = sorted(os.listdir(where)) if os.path.isdir(where) else []
+    noted = [_noted(os.path.join(where, name)) for name in names if name.endswith(NOTE)]
+    named = [os.path.join(where, name) for name in names if name.endswith(SUFFIX)]
+    return [path for path in (*named, *noted) if os.path.isfile(path)]
+
+
+def _note_of(where: str, path: str) -> str:
+    return os.path.join(where, hashlib.sha256(os.fsencode(path)).hexdigest()[:16] + NOTE)
+
+
+def _noted(file: str) -> str:
+    with open(file, "rb") as opened:
+        return os.fsdecode(opened.read())
+
+
+# Looking into them -----------------------------------------------------------------------------------------------
+
+
+class Summary(Struct, frozen=True, kw_only=True):
+    """A run and how it stands: "running", "finished", "failed", or "cut off" where nobody could say how it ended.
+
+    ``answers`` is how many calls are finished, ``open`` how many writes of which nobody knows how they ended; ``spent``
+    is by the names of the caps. ``times`` is how often it was run.
+    """
+
+    id: str
+    script: str
+    args: list[str]
+    emulated: bool
+    began: float
+    ended: float | None
+    state: str
+    error: str | None
+    times: int
+    answers: int
+    open: int
+    spent: dict[str, float]
+    path: str
+
+
+def summary(path: str, prices: Prices | None = None) -> Summary:
+    """Raises a `JournalError` for a file that is no journal."""
+    with _readable(path) as file:
+        facts = facts_of(file)
+        (times,) = file.execute("SELECT count(*) FROM runs").fetchone()
+        end = file.execute("SELECT at, ok, error FROM ends WHERE run = (SELECT max(number) FROM runs)").fetchone()
+        (answers,) = file.execute("SELECT count(*) FROM outcomes WHERE NOT cut").fetchone()
+        (left,) = file.execute(f"SELECT count(DISTINCT task || ' ' || request) FROM intents i WHERE {OPEN}").fetchone()  # noqa: S608
+        budget = Budget(prices=prices)
+        spent(file, budget)
+    state = "cut off" if end is None else "finished" if end[1] else "failed"
+    return Summary(
+        id=facts["id"],
+        script=facts["script"],
+        args=facts["args"],
+        emulated=bool(facts["emulated"]),
+        began=facts["began"],
+        ended=end and end[0],
+        state="running" if holder_of(path) is not None else state,
+        error=end and end[2],
+        times=times,
+        answers=answers,
+        open=left,
+        spent=budget.spent(),
+        path=path,
+    )
+
+
+def source_of(path: str) -> tuple[str, bytes]:
+    """The script that it is a journal of, as it was when the journal began: its name, and its text."""
+    with _readable(path) as file:
+        facts = facts_of(file)
+    return facts["script"], facts["source"]
+
+
+def entries(path: str, *, answers: bool = True) -> Iterator[dict[str, Any]]:
+    """All that was asked, in the order in which it was answered; then the writes whose end nobody knows."""
+    names = "task, request, function, account, arguments, model, at"
+    kept = "value" if answers else "NULL"
+    with _readable(path) as file:
+        for *fields, state, value, ended in file.execute(
+            f"SELECT {names}, state, {kept}, ended FROM outcomes WHERE NOT cut ORDER BY number"  # noqa: S608
+        ):
+            answer = {"answer": msgspec.msgpack.decode(value)} if value is not None else {}
+            yield {**_entry(fields), "state": state, "ended": ended, **answer}
+        for fields in file.execute(f"SELECT {names} FROM intents i WHERE {OPEN} ORDER BY number"):  # noqa: S608
+            yield {**_entry(fields), "state": "open"}
+
+
+def _entry(fields: Any) -> dict[str, Any]:
+    task, request, function, account, arguments, model, at = fields
+    return {
+        "task": task,
+        "request": request,
+        "function": function,
+        "account": account or "default",
+        "arguments": shown(arguments),
+        "model": model,
+        "at": at,
+    }
+
+
+def find(environment: Mapping[str, str], given: str) -> str:
+    """The journal of that id, name or path. Raises a `UsageError` with what there is."""
+    path = path_of(environment, given)
+    if os.path.isfile(path):
+        return path
+    for known in found(environment):
+        with suppress(JournalError):
+            if summary(known).id == given:
+                return known
+    called = "what looks like a token" if looks_like_token(given) else repr(given[:200])
+    raise UsageError(f"no run is called {called}", hint="see which there are: kosmo runs list")
+
+
+@contextmanager
+def _readable(path: str) -> Iterator[sqlite3.Connection]:
+    """The journal, open for reading. What SQLite has against it is told in our words."""
+    with closing(read_only(path)) as file:
+        try:
+            yield file
+        except sqlite3.Error as error:
+            raise unusable(path, error) from None

@@ -1,0 +1,197 @@
+"""A run that keeps a journal: what it asks is answered from there as far as that goes, in the order of the first time,
+and written down from then on.
+
+A script's path is a function of the answers it gets and of the order in which it gets them, so the order of the
+answers is the order of the journal. What the journal does not hold is not begun before all that it holds was handed
+over: a script that asks for something else is found out before anything is sent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any, Protocol
+
+from msgspec import Struct
+
+from kosmolua.errors import ScriptError
+from kosmolua.runtime import marshal
+from kosmolua.runtime.pending import MAX_OPEN, Pending
+from kosmolua.runtime.port import NOTHING, Call, Request, Sleep, answer, checked
+
+if TYPE_CHECKING:
+    from kosmolua.errors import KosmoError
+
+
+class Asked(Struct, frozen=True):
+    """A request as a journal knows it: where it stands, and what it is."""
+
+    task: int
+    number: int
+    function: str
+    account: str = ""
+    arguments: bytes = NOTHING
+
+
+class Recorded(Protocol):
+    """An answer of an earlier time, the ``order``-th of all. Where it is not to be kept, ``value`` is None: it is
+    asked for again.
+    """
+
+    @property
+    def order(self) -> int: ...
+
+    @property
+    def ok(self) -> bool: ...
+
+    @property
+    def value(self) -> bytes | None: ...
+
+
+class Journal(Protocol):
+    """What was answered in earlier runs, and is now. ``last`` is how many answers it holds, counted from 1."""
+
+    last: int
+
+    def start(self) -> dict[str, float]:
+        """What the script's side begins with: ``seed`` of its random numbers, and when it first ``began``."""
+
+    def recall(self, asked: Asked, turn: int) -> Recorded | None:
+        """The answer to this request, while that of order ``turn`` is the next. Raises a `JournalError` where it holds
+        another request in its place.
+        """
+
+    def begin(self, asked: Asked, seen: int) -> Any:
+        """A ticket for a request that is carried out now, made when the script had seen so many answers."""
+
+    def finish(self, ticket: Any, value: bytes, *, ok: bool) -> None:
+        """Take the next answer down. Raises a `JournalError` where that cannot be."""
+
+    def differs(self, order: int, asked: Asked | None) -> KosmoError | None:
+        """Why the answer of that order does not fit: the script asks for this instead, or for nothing. None where the
+        journal has been cut there, and the run goes on from it.
+        """
+
+
+class Tape:
+    """The requests of one run and their answers. ``carry_out`` gives whether it was done, and the answer; ``lane`` is
+    that of a `Port`.
+    """
+
+    def __init__(
+        self,
+        journal: Journal,
+        pending: Pending,
+        carry_out: Callable[..., tuple[bool, bytes]],
+        lane: Callable[[str], str],
+    ) -> None:
+        self._journal = journal
+        self._pending = pending
+        self._carry_out = carry_out
+        self._lane = lane
+        self._next = 1  # the order of the answer that is handed over next
+        self._held: dict[int, tuple[Request, Asked, Recorded]] = {}
+        self._later: list[tuple[Request, Asked]] = []
+        self._given = self._waits = 0  # answers that were not alone; and how often the script waited for one
+        self._alone = 0
+
+    def request(self, frame: Request) -> bytes | None:
+        """Carry out a request, or answer it from the journal. None where the answer comes later."""
+        asked = _asked(frame)
+        recorded = self._journal.recall(asked, self._next)
+        if frame.alone and self._next <= self._journal.last and (recorded is None or recorded.order != self._next):
+            self._stop(asked)
+            recorded = None
+        if recorded is None and self._next > self._journal.last:
+            self._go_on()
+            return self._begin(frame, asked)
+        if frame.alone and recorded:
+            self._next += 1
+            self._alone += 1
+            return self._replayed(frame, recorded)
+        self._hold(frame, asked, recorded)
+        return None
+
+    def wait(self) -> None:
+        """The script waits for the next answer."""
+        self._waits += 1
+        if self._waits > self._given and self._next <= self._journal.last:
+            self._stop(self._later[0][1] if self._later else None)
+            self._go_on()
+
+    def end(self, *, ok: bool) -> None:
+        """The script has ended, and asks for nothing more."""
+        if ok and self._next <= self._journal.last:
+            self._stop(None)
+
+    def _hold(self, frame: Request, asked: Asked, recorded: Recorded | None) -> None:
+        if len(self._held) + len(self._later) >= MAX_OPEN:
+            raise ScriptError(f"the script has {MAX_OPEN} requests under way at once; no more are taken")
+        if recorded:
+            self._held[recorded.order] = frame, asked, recorded
+        else:
+            self._later.append((frame, asked))
+        self._hand_over()
+
+    def _hand_over(self) -> None:
+        """Give the answers whose turn it is, and begin what the journal does not hold once there are no more."""
+        while self._next in self._held:
+            frame, _, recorded = self._held.pop(self._next)
+            self._next += 1
+            self._given += 1
+            self._pending.put(self._replayed(frame, recorded))
+        if self._next > self._journal.last:
+            self._go_on()
+
+    def _go_on(self) -> None:
+        """From here on nothing is taken from the journal."""
+        begun = [*((frame, asked) for frame, asked, _ in self._held.values()), *self._later]
+        self._held, self._later = {}, []
+        for frame, asked in sorted(begun, key=lambda item: item[0].id):
+            self._begin(frame, asked)
+
+    def _replayed(self, frame: Request, recorded: Recorded) -> bytes:
+        if recorded.value is None:
+            return answer(frame, *self._carry_out(frame))
+        return answer(frame, recorded.ok, recorded.value)
+
+    def _begin(self, frame: Request, asked: Asked) -> bytes | None:
+        ticket = self._journal.begin(asked, self._alone + self._waits)
+        if not frame.alone:
+            self._given += 1
+            self._begin_beside(frame, ticket)
+            return None
+        ok, value = self._carry_out(frame, ticket)
+        self._journal.finish(ticket, value, ok=ok)
+        self._alone += 1
+        return answer(frame, ok, value)
+
+    def _begin_beside(self, frame: Request, ticket: Any) -> None:
+        def call() -> tuple[bytes, Callable[[], None]]:
+            ok, value = self._carry_out(frame, ticket)
+            return answer(frame, ok, value), partial(self._journal.finish, ticket, value, ok=ok)
+
+        match frame:
+            case Call():
+                self._pending.call(call, len(frame.arguments), self._lane(frame.function))
+            case Sleep():
+                note = partial(self._journal.finish, ticket, NOTHING, ok=True)
+                self._pending.sleep(checked(frame), answer(frame, True, NOTHING), note)
+            case _:
+                self._pending.put(*call())
+
+    def _stop(self, asked: Asked | None) -> None:
+        error = self._journal.differs(self._next, asked)
+        if error:
+            raise error
+
+
+def _asked(frame: Request) -> Asked:
+    if frame.at is None:
+        raise ScriptError("the script's process does not say where its request stands", code="script_crashed")
+    match frame:
+        case Call():
+            return Asked(*frame.at, frame.function, frame.account, bytes(frame.arguments))
+        case Sleep():
+            return Asked(*frame.at, "host.sleep", arguments=marshal.encode({"seconds": frame.seconds}))
+    return Asked(*frame.at, "host.time")

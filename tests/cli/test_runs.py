@@ -1,0 +1,113 @@
+"""Runs that keep a journal, from a shell: going on, looking at them, taking them away."""
+
+import json
+
+import pytest
+from recording_server import Answer
+
+CREATE = "integrations.replicate.create_prediction{ version = 'v', input = { text = 'a' } }"
+
+
+@pytest.fixture
+def prediction(server):
+    server.default = Answer(201, b'{"id": "p1", "status": "starting"}')
+
+
+def test_going_on(server, live, prediction):
+    """The same command once more takes what is finished from the file, says so, and does the rest."""
+    server.answers.extend([Answer(201, b'{"id": "p0"}'), Answer(402, b'{"detail": "no credit"}')])
+    command = ("lua", "-e", f"return {CREATE}.id, {CREATE}.id", "--journal", "x.journal", "--write", "allow")
+    assert 1 == live(*command).status
+    ran = live(*command)
+
+    assert (0, "p0\np1\n") == ran.seen[:2]
+    assert "1 answer is taken from" in ran.err
+    assert 3 == len(server.requests)
+    assert 0 == live(*command).status
+    assert 3 == len(server.requests)
+
+
+def test_a_run_has_a_life(server, live, prediction, tmp_path):
+    """It is listed, shown, resumed, exported and removed, by its id, its name or its file."""
+    (tmp_path / "flow.lua").write_text(f"print(args[1]) local p = {CREATE} error('stopped')")
+    live("lua", "flow.lua", "--journal", "nightly", "--write", "allow", "--", "x y")
+    live("lua", "-e", "time()", "--journal", "here.journal")
+    listed = live("runs", "list", "--json").json["runs"]
+    assert ["failed", "finished"] == [run["state"] for run in listed]
+    assert [1, 0] == [run["spent"]["predictions"] for run in listed]
+    identifier = listed[0]["id"]
+
+    for name in (identifier, "nightly", listed[0]["path"]):
+        shown = live("runs", "show", name)
+        assert 0 == shown.status
+        assert "create_prediction" in shown.out
+        assert "stopped" in shown.out
+        assert f"kosmo runs resume {identifier}" in shown.out
+    assert "here.journal" in live("runs").out
+
+    (tmp_path / "flow.lua").write_text(f"print(args[1]) local p = {CREATE} print(p.id)")
+    resumed = live("runs", "resume", "nightly")
+    assert (0, "x y\np1\n") == resumed.seen[:2]
+    assert "the script has changed since" in resumed.err
+    assert 1 == len(server.requests)
+
+    (line,) = live("runs", "export", "nightly").out.splitlines()
+    entry = json.loads(line)
+    assert ("create_prediction", "ok", {"id": "p1", "status": "starting"}) == tuple(
+        entry[name] for name in ("function", "state", "answer")
+    )
+
+    assert 2 == live("runs", "prune").status
+    assert "removed" in live("runs", "prune", "--older-than", "0s").out
+    assert [] == live("runs", "list", "--json").json["runs"]
+    assert not (tmp_path / "here.journal").exists()
+
+
+def test_a_script_that_is_no_file_is_resumed(live, prediction):
+    """Its text is in the journal."""
+    live("lua", "-e", "return ...", "--journal", "x", "--", "-a")
+
+    assert (0, "-a\n") == live("runs", "resume", "x").seen[:2]
+
+
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        (("runs", "show", "nothing"), "kosmo runs list"),
+        (("runs", "show"), "name one run"),
+        (("runs", "resume"), "name the run"),
+        (("runs", "frobnicate"), "invalid choice"),
+        (("lua", "-e", "1", "--journal", "x", "--dry-run"), "--dry-run"),
+        (("lua", "-e", "return 1", "--journal", "no/such/place.journal"), "cannot write"),
+    ],
+)
+def test_what_is_wrong_is_told(live, argv, words):
+    """With the next command, and no traceback."""
+    ran = live(*argv)
+
+    assert ran.status in {1, 2}
+    assert words in ran.err
+    assert "Traceback" not in ran.err
+
+
+def test_a_mismatch_shows_both_sides(server, live, prediction):
+    """And the way out; nothing is sent."""
+    live("lua", "-e", f"{CREATE}", "--journal", "x", "--write", "allow")
+    ran = live("lua", "-e", "integrations.replicate.get_account{}", "--journal", "x", "--json")
+
+    assert "journal" == ran.json["code"]
+    assert "the journal: create_prediction" in ran.json["error"]
+    assert "the script:  get_account" in ran.json["error"]
+    assert 1 == len(server.requests)
+    assert 0 == live("lua", "-e", "integrations.replicate.get_account{}", "--journal", "x", "--from-here").status
+    assert 2 == len(server.requests)
+
+
+def test_the_emulator_and_the_api_do_not_mix(live):
+    """What one has made the other does not know."""
+    live("lua", "-e", "time()", "--journal", "x", "--emulate")
+    ran = live("lua", "-e", "time()", "--journal", "x")
+
+    assert 1 == ran.status
+    assert "--emulate" in ran.err
+    assert 0 == live("runs", "resume", "x").status

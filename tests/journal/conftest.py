@@ -1,0 +1,25 @@
+import time
+
+import pytest
+from journalled import Emulated, Flow
+
+from kosmolua.emulator import Emulator, ManualClock, running
+
+
+@pytest.fixture(params=["standard", "none"])
+def isolation(request):
+    return request.param
+
+
+@pytest.fixture
+def flow(server, tmp_path):
+    """Against the recording server."""
+    return Flow(server.url, tmp_path / "flow.journal")
+
+
+@pytest.fixture
+def emulated(tmp_path):
+    """Against an emulator, over a real socket, whose clock stands unless it is told to go on."""
+    emulator = Emulator(clock=ManualClock(time.time()))
+    with running(emulator) as url:
+        yield Emulated(emulator, url, tmp_path / "flow.journal")

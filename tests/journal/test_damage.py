@@ -1,0 +1,230 @@
+"""What happens to files: no room, no permission, a torn end, another process, another program's."""
+
+import os
+import resource
+import signal
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import closing, contextmanager
+
+import pytest
+from journalled import HELLO
+from recording_server import Answer
+
+from kosmolua.errors import JournalError, UsageError
+from kosmolua.gate.holder import holder_of
+from kosmolua.gate.journal import Head, Journal
+
+CREATE = f"integrations.replicate.create_prediction{{ version = '{HELLO}', input = {{ text = 'a' }} }}"
+GET = "integrations.replicate.get_prediction{ prediction_id = 'p' }"
+HEAD = Head(script="flow.lua", source=b"")
+
+
+@pytest.fixture
+def room():
+    """Limits how large a file may become, as a disk that is full does, until the test has ended."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    yield lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    signal.signal(signal.SIGXFSZ, handler)
+
+
+def test_no_room_for_an_intent(server, flow, room):
+    """Nothing is sent that could not be written down before; with room again the run goes on."""
+    server.default = Answer(201, b'{"id": "p1"}')
+    flow("time()")
+    source = f"time() return {CREATE}.id"
+    size = os.path.getsize(flow.path)
+
+    def fill():
+        for _ in range(1000):
+            journal.intend(journal.begin(Asked(), 0))
+
+    with closing(Journal(flow.path, HEAD)) as journal:
+        room(size)
+        with pytest.raises(JournalError, match="nothing of this call was sent"):
+            fill()
+    room(resource.RLIM_INFINITY)
+    assert [] == server.requests
+    assert ["p1"] == flow(source, cut=True).results
+
+
+class Asked:
+    task, number, function, account, arguments = 7, 1, "create_prediction", "", b"\x80"
+
+
+def test_no_room_for_an_answer(emulated, room):
+    """The run ends, and says so; resumed, it finds what it had created."""
+    flow = emulated.flow
+
+    source = f"return {CREATE}.id"
+    filling = f"for i = 1, 400 do time() end {source}"
+    taken = []
+    for size in range(40_000, 200_000, 4_096):
+        room(size)
+        try:
+            ran = flow(filling)
+        except JournalError:
+            continue
+        finally:
+            room(resource.RLIM_INFINITY)
+        taken.append(ran.error and ran.error.code)
+        if ran.error is None:
+            break
+    ran = flow(filling)
+
+    assert "journal" in taken
+    assert (None, emulated.made) == (ran.error, ran.results)
+    assert 1 == len(emulated.made)
+
+
+@contextmanager
+def nobody():
+    """Another user than the one who may do everything."""
+    before = os.geteuid()
+    os.seteuid(before or 65534)
+    try:
+        yield
+    finally:
+        os.seteuid(before)
+
+
+def test_a_journal_that_may_not_be_written(flow):
+    """It is said before the script runs, whether it is the file or its directory."""
+    with tempfile.TemporaryDirectory() as directory:
+        flow.path = f"{directory}/x.journal"
+        flow("time()")
+        os.chmod(flow.path, 0o444)
+        for mode in (0o777, 0o555):
+            os.chmod(directory, mode)
+            with nobody(), pytest.raises((JournalError, UsageError), match=r"cannot (use|write)"):
+                Journal(flow.path, HEAD)
+
+
+def test_a_torn_end(server, flow):
+    """Of a last page that came to the disk in part the journal knows nothing; the rest is good, at every length."""
+    server.default = Answer(body=b'{"id": "p"}')
+    source = "\n".join([GET] * 5) + " return 1"
+    journal = Journal(flow.path, HEAD)
+    for number in range(1, 6):
+        asked = type("Asked", (), {**vars(Asked), "task": 0, "number": number, "function": "get_prediction"})
+        asked.arguments = b"\x81\xadprediction_id\xa1p"
+        journal.finish(journal.begin(asked, number - 1), b"\x81\xa2id\xa1p", ok=True)
+    with open(f"{flow.path}-wal", "rb") as file:
+        wal = file.read()
+    with open(flow.path, "rb") as file:
+        main = file.read()
+    journal.close()
+    asked_for = set()
+    for cut in range(1, 3 * 4120, 1373):
+        for path, content in ((flow.path, main), (f"{flow.path}-wal", wal[:-cut])):
+            with open(path, "wb") as file:
+                file.write(content)
+        before = len(server.requests)
+        assert [1] == flow(source).results
+        asked_for.add(len(server.requests) - before)
+
+    assert asked_for <= {1, 2, 3, 4}
+    assert 1 in asked_for
+
+
+def test_a_broken_file(flow):
+    """A page that is no page is told in words, and not repaired by guessing."""
+    flow("for i = 1, 100 do time() end")
+    with open(flow.path, "r+b") as file:
+        file.seek(4096)
+        file.write(os.urandom(8192))
+    with pytest.raises(JournalError, match="cannot use the journal"):
+        flow("for i = 1, 100 do time() end")
+
+
+@pytest.mark.parametrize("content", [b"-- a script\n" * 100, b"SQLite format 3\0" + b"x" * 5000], ids=["text", "half"])
+def test_a_file_that_is_no_journal(flow, content):
+    """It is left as it is."""
+    with open(flow.path, "wb") as file:
+        file.write(content)
+    with pytest.raises(JournalError, match="cannot use the journal"):
+        flow("return 1")
+    with open(flow.path, "rb") as file:
+        assert content == file.read()
+
+
+def test_another_programs_database(flow):
+    """It is no journal, and a newer version's is not this version's."""
+    with sqlite3.connect(flow.path) as file:
+        file.execute("CREATE TABLE theirs (a)")
+    with pytest.raises(JournalError, match="another program's"):
+        flow("return 1")
+    file.execute("DROP TABLE theirs")
+    file.close()
+    flow("return 1")
+    with sqlite3.connect(flow.path) as file:
+        file.execute("PRAGMA user_version = 99")
+    file.close()
+    with pytest.raises(JournalError, match="schema 99"):
+        flow("return 1")
+
+
+def test_two_at_once(flow):
+    """The second is refused, and told who holds it; when the first has gone, by whatever end, it may."""
+    code = (
+        "import sys, time; sys.path[:0] = sys.argv[2].split(':')\n"
+        "from kosmolua.gate.journal import Head, Journal\n"
+        "journal = Journal(sys.argv[1], Head(script='flow.lua', source=b''))\n"
+        "print('held', flush=True); time.sleep(60)"
+    )
+    holding = subprocess.Popen(
+        [sys.executable, "-c", code, flow.path, ":".join(sys.path)], stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert "held\n" == holding.stdout.readline()
+        assert holding.pid == holder_of(flow.path)
+        with pytest.raises(JournalError, match=f"process {holding.pid}"):
+            flow("return 1")
+    finally:
+        holding.kill()
+        holding.wait()
+        holding.stdout.close()
+    assert [1] == flow("return 1").results
+    assert holder_of(flow.path) is None
+    assert not os.path.exists(f"{flow.path}-lock")
+
+
+def test_a_place_that_is_none(flow, tmp_path):
+    """A directory that does not exist, and one in the file's place."""
+    for path in (tmp_path / "none" / "x.journal", tmp_path):
+        flow.path = str(path)
+        with pytest.raises((JournalError, UsageError)):
+            flow("return 1")
+
+
+def test_the_file_is_its_owners_alone(flow):
+    """It holds inputs and answers."""
+    flow("time()")
+
+    assert 0o600 == os.stat(flow.path).st_mode & 0o777
+
+
+def test_what_it_costs(tmp_path):
+    """To keep a call that only reads: less than 40 µs of CPU, with its arguments and an answer of half a kilobyte."""
+    import msgspec
+
+    from kosmolua.runtime.tape import Asked as Request
+
+    journal = Journal(str(tmp_path / "x.journal"), HEAD)
+    arguments, answer = msgspec.msgpack.encode({"prediction_id": "p" * 26}), msgspec.msgpack.encode({"a": "x" * 500})
+    taken = []
+    for each in range(7):
+        began = time.process_time()
+        for number in range(500):
+            asked = Request(each, number, "get_prediction", "", arguments)
+            assert journal.recall(asked, 1) is None
+            journal.finish(journal.begin(asked, 0), answer, ok=True)
+        taken.append((time.process_time() - began) / 500)
+    journal.close()
+
+    assert min(taken) < 40e-6

@@ -1,0 +1,249 @@
+"""Between sending and knowing: a write that was meant, and of which nobody knows how it ended, is looked for first."""
+
+import time
+
+import msgspec
+import pytest
+from journalled import HELLO, Emulated
+from recording_server import Answer
+
+from kosmolua.errors import JournalError
+from kosmolua.gate import lookup
+from kosmolua.gate.journal import Head, Journal, Lookup
+from kosmolua.gate.lookup import alike
+from kosmolua.replicate.catalogue import OPERATIONS
+
+CREATE = f"integrations.replicate.create_prediction{{ version = '{HELLO}', input = {{ text = 'a' }} }}"
+
+
+@pytest.fixture
+def cut_off(emulated):
+    """Runs a script whose write gets no answer, before it was done or after, and gives what runs it from then on."""
+
+    def run(source, moment, operation="create_prediction"):
+        what = {"before": "request", "after": "accept"}[moment]
+        emulated.misbehave(f"drop:{operation}:after={what}")
+        assert "uncertain" == emulated.flow(source).error.code
+        return emulated.flow
+
+    return run
+
+
+def looked_for(flow):
+    return [entry.function for entry in flow.sessions[-1].log if entry.by == "journal"]
+
+
+def test_what_was_created_is_adopted(emulated, cut_off):
+    """It is found by what was asked for, and not created again."""
+    flow = cut_off(f"return {CREATE}.id", "after")
+    ran = flow(f"return {CREATE}.id")
+
+    assert (None, emulated.made) == (ran.error, ran.results)
+    assert 1 == len(emulated.made)
+    assert ["get_account", "list_predictions", "get_prediction"] == looked_for(flow)
+    assert emulated.made == flow(f"return {CREATE}.id").results
+
+
+def test_what_was_not_created_is_sent_again(emulated, cut_off):
+    """Once it has had its time to arrive."""
+    flow = cut_off(f"return {CREATE}.id", "before")
+    assert [] == emulated.made
+    began = time.monotonic()
+    ran = flow(f"return {CREATE}.id", lookup=Lookup(settling=0.3))
+
+    assert time.monotonic() - began > 0.2
+    assert (None, emulated.made) == (ran.error, ran.results)
+    assert 1 == len(emulated.made)
+
+
+def test_it_may_arrive_late(emulated, cut_off):
+    """A request that the server takes after the run has ended is found while it is waited for."""
+    flow = cut_off(f"return {CREATE}.id", "before")
+    slept = []
+
+    def sleep(seconds):
+        slept.append(seconds)
+        if len(slept) == 2:
+            flow_of_another(emulated)
+
+    ran = flow(f"return {CREATE}.id", lookup=Lookup(settling=60, sleep=sleep))
+
+    assert (None, emulated.made) == (ran.error, ran.results)
+    assert 1 == len(emulated.made)
+
+
+def flow_of_another(emulated, source=f"return {CREATE}.id"):
+    """The same call by somebody else."""
+    other = Emulated(emulated.emulator, emulated.flow.url, f"{emulated.flow.path}.{time.monotonic_ns()}")
+    return other.flow(source).results
+
+
+def test_what_another_entry_has_is_not_taken(emulated, cut_off):
+    """Of two equal predictions the one that the journal knows already is not adopted for the other."""
+    flow = cut_off(f"local a = {CREATE}.id", "before")
+    source = f"local a = {CREATE}.id return a"
+    first = flow(source).results
+    journal = Journal(flow.path, Head(script="flow.lua", source=b""))
+    assert set(first) == journal.claimed
+    journal.close()
+    flow = cut_off(f"local a = {CREATE}.id return {CREATE}.id", "after")
+    ran = flow(f"local a = {CREATE}.id return {CREATE}.id")
+
+    assert [identifier for identifier in emulated.made if identifier not in first] == ran.results
+
+
+def test_two_that_nobody_can_tell_apart(emulated, cut_off):
+    """Stop, and show both; a person says which, or that it is none of them."""
+    flow = cut_off(f"return {CREATE}.id", "after")
+    flow_of_another(emulated)
+    ran = flow(f"return {CREATE}.id")
+
+    assert isinstance(ran.error, JournalError)
+    assert set(emulated.made) == set(ran.error.detail["candidates"])
+    assert "--adopt ID" in ran.error.hint
+    assert all(identifier in ran.error.message for identifier in emulated.made)
+    assert 2 == len(emulated.made)
+
+    adopted = flow(f"return {CREATE}.id", lookup=Lookup(settling=0.05, adopt=emulated.made[1]))
+    assert [emulated.made[1]] == adopted.results
+    assert 2 == len(emulated.made)
+
+
+def test_none_of_them(emulated, cut_off):
+    """Sent again when a person says so."""
+    flow = cut_off(f"return {CREATE}.id", "before")
+    flow_of_another(emulated)
+    flow_of_another(emulated)
+    ran = flow(f"return {CREATE}.id", lookup=Lookup(settling=0.05, again=True))
+
+    assert [emulated.made[-1]] == ran.results
+    assert 3 == len(emulated.made)
+
+
+def test_a_script_that_now_asks_for_something_else(emulated, cut_off):
+    """The write that is open stands in its place: nothing is sent before somebody says what is to be done."""
+    flow = cut_off(f"return {CREATE}.id", "before")
+    ran = flow("return integrations.replicate.get_account{}.username")
+
+    assert isinstance(ran.error, JournalError)
+    assert "create_prediction" in ran.error.message
+    assert flow("return integrations.replicate.get_account{}.username", cut=True).error is None
+
+
+def test_the_clock_is_set_back(emulated, cut_off):
+    """The run that sent it believed in a time an hour ahead: it is found all the same, and sent once only."""
+    flow = cut_off(f"return {CREATE}.id", "after")
+    journal = Journal(flow.path, Head(script="flow.lua", source=b""))
+    with journal._told() as file:
+        file.execute("UPDATE intents SET at = at + 3600")
+    journal.close()
+    ran = flow(f"return {CREATE}.id")
+
+    assert (None, emulated.made) == (ran.error, ran.results)
+    assert 1 == len(emulated.made)
+
+
+# Other writes -----------------------------------------------------------------------------------------------------
+
+ME = "local r = integrations.replicate local me = r.get_account{}.username "
+DEPLOY = f"""r.create_deployment{{ name = "mine", model = "replicate/hello-world", version = "{HELLO}",
+  hardware = "cpu", min_instances = 0, max_instances = 1 }}"""
+DEPLOYED = "r.get_deployment{ deployment_owner = me, deployment_name = 'mine' }.current_release.number"
+UPDATE = "r.update_deployment{ deployment_owner = me, deployment_name = 'mine', max_instances = 2 }"
+MODEL = "r.create_model{ owner = me, name = 'made', visibility = 'private', hardware = 'cpu' }"
+DESCRIBE = "r.update_model{ model_owner = me, model_name = 'made', description = 'x' }"
+DESCRIBED = "r.get_model{ model_owner = me, model_name = 'made' }.description"
+FILE = "r.create_file{ content = 'some bytes', filename = 'a.txt' }"
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+@pytest.mark.parametrize(
+    ("operation", "first", "source", "look", "expected"),
+    [
+        ("create_deployment", "", f"return {DEPLOY}.name", DEPLOYED, 1),
+        ("update_deployment", DEPLOY, f"return {UPDATE}.name", DEPLOYED, 2),
+        ("create_file", "", f"return {FILE}.id", "#r.list_files{}.results", 1),
+        ("delete_file", FILE, "r.delete_file{ file_id = r.list_files{}.results[1].id }", "#r.list_files{}.results", 0),
+        ("create_model", "", f"return {MODEL}.name", DESCRIBED, None),
+        ("update_model", MODEL, f"return {DESCRIBE}.name", DESCRIBED, "x"),
+    ],
+)
+def test_other_writes_are_done_once(emulated, cut_off, moment, operation, first, source, look, expected):
+    """Whenever it was cut off, what the write is to bring about is there once, and the script goes on."""
+    flow_of_another(emulated, f"{ME} {first} return 1")
+    flow = cut_off(ME + source, moment, operation)
+
+    assert flow(ME + source).error is None
+    assert [expected] == flow_of_another(emulated, f"{ME} return {look}")
+
+
+def test_every_write_has_its_rule():
+    """A new operation of the catalogue says how it is looked for, or stops the run."""
+    ruled = {*lookup._AGAIN, *lookup._GONE, "create_model", "create_deployment", "update_deployment"}
+    listed = {each.name for each in OPERATIONS if each.returns in lookup._LIST and each.name.startswith("create_")}
+
+    assert {each.name for each in OPERATIONS if each.access == "write"} == ruled | listed
+
+
+# Is it the same? --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("given", "shown", "verdict"),
+    [
+        ({}, {}, "same"),
+        ({"n": 1}, {"n": 1.0}, "same"),
+        ({"a": [1, {"b": None}]}, {"a": [1, {"b": None}]}, "same"),
+        ({"a": "x"}, {"a": "y"}, "other"),
+        ({"a": True}, {"a": 1}, "other"),
+        ({"a": 1}, {}, "other"),
+        ({"a": 1}, {"a": 1, "seed": 7}, "maybe"),
+        ({"a": "data:text/plain,x"}, {"a": "https://api.replicate.com/v1/files/x"}, "maybe"),
+        ({"a": "secret"}, {"a": "[REDACTED]"}, "maybe"),
+        ({"a": "secret"}, {"a": "******"}, "maybe"),
+        ({"a": "https://a/1"}, {"a": "https://a/2"}, "other"),
+        ({"a": [1, 2]}, {"a": [1]}, "other"),
+        ({"a": "data:x", "b": 1}, {"a": "https://f", "b": 2}, "other"),
+    ],
+)
+def test_inputs_are_compared(given, shown, verdict):
+    """Equal as JSON is the same; what the API may have hidden, moved or added cannot be told."""
+    assert verdict == alike(given, shown)
+
+
+def test_data_that_was_removed_cannot_be_told(server, flow):
+    """An hour later the API shows no input any more: stop and ask."""
+    server.answers.append(Answer(201, b"", cut=0, keep=False))
+    source = CREATE.replace(HELLO, "v" * 64) + " time()"
+    assert "uncertain" == flow(f"{source}").error.code
+    now = "2099-01-01T00:00:00Z"
+    item = {"id": "p", "version": "v" * 64, "input": {}, "data_removed": True, "created_at": now, "status": "succeeded"}
+    server.default = Answer(200, msgspec.json.encode({"results": [item], "next": None}))
+    ran = flow(f"{source}")
+
+    assert isinstance(ran.error, JournalError)
+    assert ["p"] == ran.error.detail["candidates"]
+    assert 1 == sum(request.method == "POST" for request in server.requests)
+
+
+def test_an_uncertain_create_that_ended_the_run(server, flow):
+    """The connection broke, the script gave up: resumed, it is looked for over all pages and adopted."""
+    server.answers.append(Answer(201, b"", cut=0, keep=False))
+    source = f"return {CREATE.replace(HELLO, 'v' * 64)}.id"
+    assert "uncertain" == flow(source).error.code
+
+    def page(identifier, text, cursor):
+        item = {"id": identifier, "version": "v" * 64, "input": {"text": text}, "created_at": "2099-01-01T00:00:00Z"}
+        link = f"{flow.url}/predictions?cursor={cursor}" if cursor else None
+        return Answer(200, msgspec.json.encode({"results": [item], "next": link}))
+
+    server.answers.extend(
+        [Answer(200, b"{}"), page("x", "b", "two"), page("p1", "a", None), Answer(200, b'{"id": "p1"}')]
+    )
+    ran = flow(source)
+
+    assert ["p1"] == ran.results
+    assert "created_after=" in server.requests[2].target
+    assert "cursor=two" in server.requests[3].target
+    assert 1 == sum(request.method == "POST" for request in server.requests)
+    assert (1, 1) == tuple(flow.sessions[-1].budget.spent()[name] for name in ("calls", "predictions"))

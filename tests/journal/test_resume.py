@@ -1,0 +1,354 @@
+"""A run that goes on where it ended: what is answered from the journal, and where the script has gone another way."""
+
+import os
+import random
+import time
+
+import msgspec
+import pytest
+from recording_server import Answer
+
+from kosmolua.errors import ApiError, JournalError, LimitError
+from kosmolua.gate.budget import Caps
+from kosmolua.gate.journal import Head, Journal
+
+CREATE = "integrations.replicate.create_prediction{ version = 'v', input = { text = 'a' } }"
+GET = "integrations.replicate.get_prediction{ prediction_id = 'p' }"
+
+
+def test_what_is_finished_is_not_asked_again(server, flow, isolation):
+    """The second run of a script makes no request, and ends with the same, chance, clock and order of keys included."""
+    server.default = Answer(201, b'{"id": "p1", "status": "starting"}')
+    source = f"""
+      local seen = {{}}
+      for key in pairs{{ alpha = 1, beta = 2, gamma = 3, 10, 20, [true] = 4 }} do seen[#seen + 1] = tostring(key) end
+      local p = {CREATE}
+      sleep(0.001)
+      return p.id, math.random(1e9), time(), os.time(), os.date(), os.clock(), table.concat(seen, " "), args[1]
+    """
+    first = flow(source, args=["x"], isolation=isolation)
+    second = flow(source, args=["x"], isolation=isolation)
+
+    assert first.error is None
+    assert first.results == second.results
+    assert "1 2 alpha beta gamma true" == first.results[6]
+    assert 1 == len(server.requests)
+
+
+def test_two_journals_have_chances_of_their_own(server, flow, tmp_path):
+    """The seed is drawn when a journal begins."""
+    first = flow("return math.random(2^50)").results
+    flow.path = str(tmp_path / "other.journal")
+
+    assert first != flow("return math.random(2^50)").results
+
+
+def test_times_that_are_given_are_no_matter_of_the_clock(flow, isolation):
+    """os.time of a table and os.date of a time are computed, and no entries."""
+    ran = flow("return os.date('!%Y-%m-%d', 0), os.time{ year = 2001, month = 1, day = 1 } ~= nil", isolation=isolation)
+
+    assert ["1970-01-01", True] == ran.results
+
+
+def test_the_order_of_answers_is_kept(flow, isolation):
+    """Whoever was first is first again: races and parallel tasks take the same path, whatever the calls take now."""
+    dice = random.Random(7)
+
+    def handler(function, account, arguments, ticket=None):
+        time.sleep(dice.uniform(0, 0.01))
+        return {"id": msgspec.msgpack.decode(arguments)["prediction_id"]}
+
+    source = """
+      local get, order = integrations.replicate.get_prediction, {}
+      local first = race{
+        function() return get{ prediction_id = "left" }.id end,
+        function() return get{ prediction_id = "right" }.id end,
+        function() sleep(0.005) return "slept" end,
+      }
+      parallel({ 1, 2, 3, 4, 5, 6, 7, 8 }, function(n)
+        for step = 1, 3 do
+          table.insert(order, get{ prediction_id = n .. "." .. step }.id)
+          if n % 2 == 0 then sleep(0.001 * math.random(3)) else time() end
+          table.insert(order, get{ prediction_id = n .. "-" .. #order }.id)
+        end
+      end)
+      return first, table.concat(order, " ")
+    """
+    first = flow(source, isolation=isolation, handler=handler)
+    assert first.error is None
+    for _ in range(3):
+        assert first.results == flow(source, isolation=isolation, handler=never).results
+
+
+def never(function, *_):
+    raise AssertionError(f"{function} was asked again")
+
+
+@pytest.mark.parametrize("answered", range(0, 14, 3))
+def test_a_journal_that_ends_anywhere_is_gone_on_from(flow, isolation, answered):
+    """Cut after any of its answers it leads to the same result, asking only for what is missing."""
+    asked = []
+
+    def handler(function, account, arguments, ticket=None):
+        asked.append(function)
+        return {"id": msgspec.msgpack.decode(arguments)["prediction_id"]}
+
+    source = """
+      local get = integrations.replicate.get_prediction
+      local ids = parallel({ "a", "b", "c" }, function(name)
+        local id = get{ prediction_id = name }.id
+        sleep(0)
+        return get{ prediction_id = id .. id }.id .. get{ prediction_id = "last" }.id
+      end)
+      return table.concat(ids), get{ prediction_id = "end" }.id, time() > 0
+    """
+    first = flow(source, isolation=isolation, handler=handler).results
+    journal = Journal(flow.path, Head(script="flow.lua", source=b""))
+    with journal._told() as file:
+        file.execute("DELETE FROM outcomes WHERE number > ?", (answered,))
+        file.execute("DELETE FROM ends")
+    journal.close()
+    before = len(asked)
+
+    again = flow(source, isolation=isolation, handler=handler)
+
+    assert (None, first) == (again.error, again.results)
+    assert len(asked) - before < before or not answered
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        (CREATE.replace("'a'", "'b'"), '"text":"b"'),
+        (GET, "get_prediction"),
+        (CREATE.replace("replicate.", "replicate.work."), "work"),
+        ("sleep(1)", "host.sleep"),
+        ("return 1", "asks for nothing more"),
+    ],
+    ids=["arguments", "function", "account", "sleep", "nothing"],
+)
+def test_a_script_that_goes_another_way_is_stopped(server, flow, isolation, changed, words):
+    """Before anything is sent, with both sides and the way to go on."""
+    flow(f"{CREATE} {GET}")
+    sent = len(server.requests)
+
+    ran = flow(changed, isolation=isolation)
+
+    assert isinstance(ran.error, JournalError)
+    assert "create_prediction" in ran.error.message
+    assert words in ran.error.message
+    assert "--from-here" in ran.error.hint
+    assert sent == len(server.requests)
+
+
+def test_tasks_that_go_another_way_are_stopped_too(flow, isolation):
+    """What the journal holds and no task asks for is found out, although the script only waits; nothing was begun."""
+    asked = []
+
+    def handler(function, account, arguments, ticket=None):
+        asked.append(msgspec.msgpack.decode(arguments)["prediction_id"])
+        return {"id": "p"}
+
+    two = """
+      local get = integrations.replicate.get_prediction
+      parallel({ "a", "b" }, function(name) get{ prediction_id = name } get{ prediction_id = name .. "2" } end)
+    """
+    flow(two, handler=handler)
+    before = len(asked)
+    ran = flow(two.replace('get{ prediction_id = name .. "2" }', ""), isolation=isolation, handler=handler)
+    assert isinstance(ran.error, JournalError)
+
+    more = two.replace('name .. "2" }', 'name .. "2" } get{ prediction_id = "new" }').replace('{ "a", "b" }', '{ "a" }')
+    ran = flow(more, isolation=isolation, handler=handler)
+    assert isinstance(ran.error, JournalError)
+    assert before == len(asked)
+
+
+def test_from_here_goes_on_with_the_script(server, flow, isolation):
+    """The journal is cut where the two part; what was spent stays spent; from then on the new way is the journal's."""
+    server.default = Answer(201, b'{"id": "p"}')
+    changed = GET + CREATE.replace("'a'", "'b'") + " return 2"
+    flow(f"{GET} {CREATE} {GET} return 1")
+    ran = flow(changed, isolation=isolation, cut=True)
+
+    assert [2] == ran.results
+    assert 4 == len(server.requests)
+    assert (4, 2, 2) == tuple(flow.sessions[-1].budget.spent()[name] for name in ("calls", "writes", "predictions"))
+    assert [2] == flow(changed, isolation=isolation).results
+    assert 4 == len(server.requests)
+
+
+def test_from_here_with_tasks(flow, isolation):
+    """What other tasks have asked for meanwhile is carried out anew."""
+
+    def handler(function, account, arguments, ticket=None):
+        return {"id": msgspec.msgpack.decode(arguments)["prediction_id"]}
+
+    source = """
+      local get, out = integrations.replicate.get_prediction, {}
+      parallel({ "a", "b", "c" }, function(name)
+        table.insert(out, get{ prediction_id = name }.id)
+        table.insert(out, get{ prediction_id = name .. "2" }.id)
+      end)
+      table.sort(out)
+      return table.concat(out)
+    """
+    assert ["aa2bb2cc2"] == flow(source, handler=handler).results
+    changed = source.replace('"2" }', '(name == "b" and "3" or "2") }')
+
+    assert ["aa2bb3cc2"] == flow(changed, isolation=isolation, handler=handler, cut=True).results
+    assert ["aa2bb3cc2"] == flow(changed, isolation=isolation, handler=never).results
+
+
+def test_an_error_that_the_script_went_on_from_is_replayed(server, flow):
+    """It saw the error and took another way; so it does again, although the call would be answered now."""
+    server.answers.append(Answer(404, b'{"detail": "no"}'))
+    source = f"local ok, e = pcall(function() {GET} end) time() return ok, e and e.code, e and e.status"
+
+    assert [False, "not_found", 404] == flow(source).results
+    assert [False, "not_found", 404] == flow(source).results
+    assert 1 == len(server.requests)
+
+
+def test_an_error_that_ended_the_run_is_asked_again(server, flow):
+    """The account was topped up, the permission given: the call that failed is made."""
+    server.default = Answer(201, b'{"id": "p1"}')
+    server.answers.extend([Answer(), Answer(402, b'{"detail": "no credit"}')])
+    source = f"{GET} return {CREATE}.id"
+
+    assert 402 == flow(source).error.status
+    assert "approval_required" == flow(source, write="ask").error.code
+    assert ["p1"] == flow(source).results
+    assert ["GET", "POST", "POST"] == [request.method for request in server.requests]
+
+
+def test_a_run_that_ended_well_with_an_error_is_left_as_it_is(server, flow):
+    """What it returned is what it returns."""
+    server.answers.append(Answer(404, b"{}"))
+    source = f"return pcall(function() {GET} end)"
+
+    assert False is flow(source).results[0]
+    assert False is flow(source).results[0]
+    assert 1 == len(server.requests)
+
+
+def test_what_was_spent_counts(server, flow):
+    """A resumed run has no more to spend than one that was never stopped."""
+    server.default = Answer(201, b'{"id": "p", "status": "starting"}')
+    assert isinstance(flow(f"{CREATE} {CREATE} {CREATE}", caps=Caps(predictions=2)).error, LimitError)
+    assert isinstance(flow(f"{CREATE} {CREATE} {CREATE}", caps=Caps(predictions=2)).error, LimitError)
+    assert 2 == len(server.requests)
+
+    assert flow(f"{CREATE} {CREATE} {CREATE}", caps=Caps(predictions=3)).error is None
+    assert 3 == len(server.requests)
+
+
+def test_a_secret_is_in_no_journal(server, flow, isolation):
+    """It is asked for again each time, in its place."""
+    server.default = Answer(body=b'{"key": "whsec_marked"}')
+    source = "return integrations.replicate.get_default_webhook_secret{}.key, time()"
+
+    first = flow(source, isolation=isolation).results
+    assert first == flow(source, isolation=isolation).results
+    assert "whsec_marked" == first[0]
+    assert 2 == len(server.requests)
+    with open(flow.path, "rb") as file:
+        assert b"marked" not in file.read()
+
+
+def test_bytes_and_large_answers_come_back_as_they_were(flow, isolation):
+    """Nothing is lost in the file."""
+    answer = {"bytes": bytes(range(256)) * 1000, "big": 2**60, "none": None, "list": []}
+
+    def handler(*_):
+        return answer
+
+    source = f"local p = {GET} return #p.bytes, p.bytes:byte(256), p.big, p.none == nil, #p.list"
+    first = flow(source, isolation=isolation, handler=handler).results
+
+    assert [256_000, 255, str(2**60), True, 0] == first
+    assert first == flow(source, isolation=isolation, handler=never).results
+
+
+def test_the_arguments_are_those_of_the_journal(flow):
+    """Other arguments are another run."""
+    flow("return 1", args=["a"])
+    with pytest.raises(JournalError, match=r"the arguments \['a'\], and now they are \['b'\]"):
+        flow("return 1", args=["b"])
+
+
+def test_a_thousand_finished_calls_are_replayed_at_once(server, flow):
+    """In less than half a second, the process's start included."""
+    server.default = Answer(body=b'{"id": "p", "status": "succeeded", "output": "' + b"x" * 500 + b'"}')
+    source = f"local n = 0 for i = 1, 1000 do n = n + #{GET}.id end return n"
+    assert [1000] == flow(source).results
+
+    taken = []
+    for _ in range(3):
+        began = time.perf_counter()
+        assert [1000] == flow(source).results
+        taken.append(time.perf_counter() - began)
+    assert min(taken) < 0.5
+    assert 1000 == len(server.requests)
+
+
+def test_a_call_is_on_disk_before_the_script_goes_on(flow):
+    """A process that dies at once has lost nothing that its script knew of."""
+
+    def handler(function, account, arguments, ticket=None):
+        return {"id": "p"}
+
+    pid = os.fork()
+    if pid == 0:
+
+        def dies(function, account, arguments, ticket=None):
+            if len(flow.calls) == 2:
+                os._exit(9)
+            flow.calls.append(function)
+            return {"id": "p"}
+
+        flow(f"{GET} {GET} {GET} return 1", handler=dies)
+    assert 9 == os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    asked = []
+
+    def counting(*call):
+        asked.append(call)
+        return {"id": "p"}
+
+    assert [1] == flow(f"{GET} {GET} {GET} return 1", handler=counting).results
+    assert 1 == len(asked)
+
+
+def test_an_api_error_keeps_its_fields(flow):
+    """Of a replayed error everything is there."""
+    failure = ApiError(
+        "get_prediction: no", status=422, code="invalid_input", hint="look", detail="why", retry_after=2.0
+    )
+
+    def handler(*_):
+        raise failure
+
+    source = f"local _, e = pcall(function() {GET} end) time() return e.code, e.status, e.hint, e.detail, e.retry_after"
+    first = flow(source, handler=handler).results
+
+    assert ["invalid_input", 422, "look", "why", 2] == first
+    assert first == flow(source, handler=never).results
+
+
+def test_the_door_for_programs(tmp_path):
+    """`Host.run` with a journal, by file or by name, goes on as the command line does."""
+    from kosmolua import Host
+
+    notices = []
+    with Host(emulate=True, on_notice=notices.append) as host:
+        source = "return integrations.replicate.get_account{}.username, math.random(1e9), time()"
+        first = host.run(source, journal=str(tmp_path / "x.journal"))
+        second = host.run(source, journal=str(tmp_path / "x.journal"))
+        named = host.run(source, journal="by-name")
+
+    assert first.error is None
+    assert first.results == second.results
+    assert first.results != named.results
+    assert [] == second.log
+    assert 1 == len(first.log)
+    assert ["2 answers are taken from " + str(tmp_path / "x.journal")] == notices
