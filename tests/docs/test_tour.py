@@ -1,4 +1,4 @@
-"""The examples: each is run by the command in its head, in either isolation, and prints what stands at its end."""
+"""The examples: each is run by the commands in its head, in either isolation, and prints what stands at its end."""
 
 import re
 import shlex
@@ -16,26 +16,29 @@ STATUS = {"budget": 5}  # of the one that shows how a run is ended
 AT_ONCE = 4  # most of the time they wait
 
 
-def command_of(source):
-    (command,) = re.findall(r"^-- \$ (kosmo lua .*)$", source, re.MULTILINE)
-    return command
+def commands_of(name):
+    return re.findall(r"^-- \$ (kosmo lua .*)$", (EXAMPLES / f"{name}.lua").read_text(), re.MULTILINE)
 
 
 @pytest.fixture(scope="module")
 def ran(request, tmp_path_factory):
-    """The examples that are to be tested, run side by side: name and isolation -> the process, when it has ended."""
-
+    """The examples that are to be tested, run side by side: name and isolation -> what was shown, and the status."""
     base = tmp_path_factory.mktemp("tour")
+    environment = clean_environment(base)  # taken once: other tests change it meanwhile
 
     def run(name, isolation):
         directory = base / f"{name}-{isolation}"
         shutil.copytree(EXAMPLES, directory / "examples")
-        _, command, *rest = shlex.split(command_of((EXAMPLES / f"{name}.lua").read_text()))
-        return subprocess.run(
-            [sys.executable, "-m", "kosmolua", command, "--isolation", isolation, *rest],
-            cwd=directory, env=clean_environment(directory), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT, text=True, timeout=120, check=False,
-        )  # fmt: skip
+        shown = ""
+        for line in commands_of(name):
+            _, command, *rest = shlex.split(line)
+            process = subprocess.run(
+                [sys.executable, "-m", "kosmolua", command, "--isolation", isolation, *rest],
+                cwd=directory, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT, text=True, timeout=120, check=False,
+            )  # fmt: skip
+            shown += process.stdout
+        return shown, process.returncode
 
     wanted = [
         (item.callspec.params["name"], item.callspec.params["isolation"])
@@ -51,10 +54,10 @@ def ran(request, tmp_path_factory):
 @pytest.mark.parametrize("name", NAMES)
 def test_an_example_prints_what_it_says(ran, name, isolation):
     """Standard error included, and it ends with the status that it says."""
-    process = ran(name, isolation)
+    shown, status = ran(name, isolation)
 
-    assert printed_as_expected(output_of((EXAMPLES / f"{name}.lua").read_text()), process.stdout)
-    assert STATUS.get(name, 0) == process.returncode
+    assert printed_as_expected(output_of((EXAMPLES / f"{name}.lua").read_text()), shown)
+    assert STATUS.get(name, 0) == status
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -64,6 +67,7 @@ def test_an_example_is_short_and_says_what_it_does(name):
     code = [line for line in source.split("\n") if line.strip() and not line.startswith("--")]
 
     assert source.startswith("--")
-    assert f" examples/{name}.lua" in command_of(source)
+    assert all(f" examples/{name}.lua" in command for command in commands_of(name))
+    assert commands_of(name)
     assert "\n--> " in source
     assert len(code) <= 30
