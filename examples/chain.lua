@@ -14,8 +14,8 @@ local function told(name)
 end
 
 local description = run("meta/meta-llama-3-8b-instruct", {
-  prompt = "Describe a painting of " .. subject .. ", in one sentence.",
-  max_tokens = 40,
+  prompt = "Describe " .. subject,
+  max_tokens = 14,
   temperature = 0,
 }, { on_progress = told("text"), wait = false })
 print("prompt:   " .. description)
@@ -27,18 +27,12 @@ local large = run("nightmareai/real-esrgan", { image = images[1], scale = 2 },
   { on_progress = told("upscale"), wait = false })
 
 print("picture:  " .. large)
-return { description = description, image = images[1].url, enlarged = large.url }
 
 --> text      …  starting
 --> …
---> prompt:   …fox snow…
+--> prompt:   Think of the fox snow at the edge of a wide valley. It is
 --> …
 --> image     …  succeeded 100 %
 --> …
 --> upscale   …  succeeded 100 %
 --> picture:  http://emulator.localhost/delivery/…/out.png
---> {
--->   "description": "…fox snow…",
--->   "enlarged": "http://emulator.localhost/delivery/…/out.png",
--->   "image": "http://emulator.localhost/delivery/…/out-0.png"
---> }
