@@ -51,7 +51,7 @@ class Rule(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     verdict: Verdict
     functions: str | list[str] = "*"
     account: str | None = None
-    arguments: dict[str, str | float | bool] = {}
+    arguments: dict[str, str | int | float | bool] = {}
 
     @property
     def globs(self) -> list[str]:

@@ -68,6 +68,22 @@ is one; as text it is its message.
     local ok, err = pcall(integrations.replicate.get_prediction, { prediction_id = "nosuch" })
     if not ok and err.code == "not_found" then print(err.message) end
 
+What workflows are written with stands beside the functions, in `replicate` (short for `integrations.replicate`):
+
+    run(model, input, options)       its output, once it has succeeded, and the prediction
+    replicate.create(model, input)   a prediction that is not waited for
+    wait(prediction, options)        a prediction or training when it has ended
+    stream(model, input)             what a model writes while it writes it
+    each(function, arguments)        all items of a list
+    file(path), download(file, path) a file of this machine for an input; saving an output
+    replicate.cancel_all(list)       without a list what the script has started and not seen to end
+    parallel(list, f, options)       f for each item, at most `limit` (8) at once
+    race{ f, g }, spawn(f)           the first that succeeds; a task to :await() or :cancel()
+
+    local images = run("black-forest-labs/flux-schnell", { prompt = "a lighthouse" }, { timeout = 60 })
+    local large = run("nightmareai/real-esrgan", { image = images[1] })
+    print(large.url)
+
 `docs.search("cancel")` finds pages of this documentation, `docs.read("run")` gives one, `docs.list()` tells of all.
 
 Run a file with `kosmo lua FILE`, a line with `kosmo lua --eval 'return ...'`, and find out what works at a prompt with

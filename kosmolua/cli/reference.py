@@ -126,7 +126,7 @@ def _docs_parser(command: str) -> argparse.ArgumentParser:
         command, "Shows the documentation: of a function, of the provider, or a page.", f"{_FUNCTION} --json"
     )
     made.add_argument("page", nargs="?", metavar="PAGE", help=f"{PROVIDER}, {PROVIDER}.FUNCTION, or a page's name")
-    made.add_argument("--markdown", action="store_true", help="write a function's page as Markdown")
+    made.add_argument("--markdown", action="store_true", help="write it as Markdown")
     return made
 
 
@@ -160,12 +160,16 @@ def _documented(name: str, pages: dict[str, str]) -> Operation:
 
 
 def _show_docs(data: dict[str, Any], parsed: argparse.Namespace) -> str:
-    from kosmolua.cli.page import markdown, shown
+    from kosmolua.cli.page import markdown, reference_markdown, shown
 
     if "function" in data:
         return markdown(data) if parsed.markdown else shown(data)
     if "text" in data:
         return str(data["text"])
+    if parsed.markdown and "functions" in data:
+        from kosmolua.replicate.stubs import summaries
+
+        return reference_markdown(data, [reference.page(each) for each in catalogue.OPERATIONS], summaries())
     contents = f"{heading('pages')}\n{table((page['page'], page['title']) for page in data['pages'])}"
     if "functions" not in data:
         rows = ((item["provider"], item["summary"]) for item in data["providers"])

@@ -189,8 +189,13 @@ def fact(call: Call, name: str) -> str | None:
     value: Any = call.arguments
     for step in name.split("."):
         value = value.get(step) if isinstance(value, Mapping) else None
-    if value is None or isinstance(value, str):
-        return value
+    return value if value is None or isinstance(value, str) else _as_text(value)
+
+
+def _as_text(value: Any) -> str:
+    """As JSON writes it; a whole number is the same text with a fraction of zero and without."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
     return msgspec.json.encode(value, enc_hook=repr).decode()
 
 
@@ -241,7 +246,7 @@ def _rule(said: config.Rule, origin: str) -> Rule:
 
 
 def _text(name: str, value: str | float | bool) -> str:
-    text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
+    text = value if isinstance(value, str) else _as_text(value)
     return text.lower() if name == "model" else text
 
 

@@ -35,9 +35,9 @@ DEFINITIONS: dict[str, dict[str, Any]] = {
     EXECUTE: {
         "title": "Run Lua",
         "description": "Run a Lua script against Replicate, isolated and within a budget. "
-        "integrations.replicate.<function>{...} calls the API and returns its object; "
-        "run(model, input) waits for the output; parallel(list, f), replicate.each(name), replicate.cancel_all(list), "
-        "stream, wait, download(url, path), sleep(seconds), json and print are there. "
+        "run(model, input) waits for the output; replicate.<function>{...} calls the API and returns its object; "
+        "parallel(list, f), each(name), replicate.cancel_all(list), stream, wait, download(url, path), sleep(seconds), "
+        "json and print are there. "
         "Return the values you need, and filter in Lua. Answers with result, output, and the log of calls.",
         "inputSchema": {
             "type": "object",

@@ -173,8 +173,9 @@ function Stream:close() end
 ---@class kosmolua.Workflows
 local workflows = {}
 
----Runs a model: owner/name, owner/name:version, a version's id, or deployments/owner/name. Returns its output as its
----schema means it, and the prediction. Raises, code "prediction_failed", where it does not succeed.
+---Runs a model and returns its output as its schema means it, and the prediction.
+---`ref` is owner/name, owner/name:version, a version's id, or deployments/owner/name. Raises, code "prediction_failed",
+---where it does not succeed.
 ---@param ref string
 ---@param input? table<string, any>
 ---@param options? kosmolua.RunOptions

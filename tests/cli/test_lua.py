@@ -8,7 +8,6 @@ import time
 
 import pytest
 from recording_server import Answer
-from surroundings import EXAMPLES
 
 from kosmolua.replicate.catalogue import OPERATIONS
 
@@ -254,23 +253,6 @@ def test_a_closed_pipe_ends_quietly():
     ran = subprocess.run(["bash", "-c", command], check=False, capture_output=True, timeout=30)
 
     assert (b"1\n", b"") == (ran.stdout, ran.stderr)
-
-
-@pytest.mark.parametrize("isolation", ["standard", "none"])
-@pytest.mark.parametrize(
-    ("example", "last"), [("quickstart", "hello Alice"), ("chain", '"enlarged": "http'), ("race", "winner")]
-)
-def test_examples(kosmo, example, last, isolation):
-    """Every example runs against the emulator, in either isolation."""
-    ran = kosmo("lua", "--emulate", "--isolation", isolation, str(EXAMPLES / f"{example}.lua"))
-
-    assert (0, "") == (ran.status, ran.err)
-    assert last in ran.out
-
-
-def test_every_example_is_tested():
-    """An example that nobody runs does not stay."""
-    assert {"quickstart", "chain", "race"} == {path.stem for path in EXAMPLES.glob("*.lua")}
 
 
 def test_faults_reach_a_script(kosmo):

@@ -2,9 +2,11 @@
 
 import json
 import os
+import re
 import shlex
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from jsonschema import Draft202012Validator
@@ -20,6 +22,7 @@ kosmo integrations:docs replicate.replicate_cancel_prediction --json
 kosmo integrations:schema replicate.replicate_cancel_prediction --json
 kosmo integrations:search "Replicate" --json
 kosmo integrations:list --json"""
+DOCS = Path(__file__).parent.parent.parent / "docs"
 COMMANDS = ("list", "search", "docs", "schema", "examples", "fields")
 
 
@@ -249,6 +252,15 @@ def test_markdown(capfd):
 
     assert out.startswith("# replicate.replicate_get_model\n")
     assert "| model_owner | string, required |" in out
+
+
+def test_the_committed_reference_is_current(capfd):
+    """Where it is not: kosmo integrations:docs replicate --markdown > docs/reference.md."""
+    _, out, _ = answer(capfd, "integrations:docs", "replicate", "--markdown")
+
+    assert (DOCS / "reference.md").read_text() == out
+    anchors = {line.lstrip("#").strip().lower() for line in out.splitlines() if line.startswith("#")}
+    assert set(re.findall(r"\]\(#(\w+)\)", out)) <= anchors
 
 
 @pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.name)

@@ -1,4 +1,9 @@
-"""The documentation's examples, run as they stand."""
+"""The documentation's examples, run as they stand.
+
+A block of Python is a program, a block of Lua a script that prints what stands behind its `-->`, against the emulator.
+One that begins with its file's name lies there for the rest of its page; in a directory it is a module. A console shows
+what a terminal would, and `…` stands for what is left out.
+"""
 
 import os
 import re
@@ -7,34 +12,73 @@ import sys
 from pathlib import Path
 
 import pytest
+from shown import output_of, printed_as_expected
+from surroundings import clean_environment
 
-DOCS = Path(__file__).parent.parent.parent / "docs"
+ROOT = Path(__file__).parent.parent.parent
+GENERATED = "reference.md"  # its examples name what is not there
+PAGES = [ROOT / "README.md", *sorted(path for path in (ROOT / "docs").glob("*.md") if path.name != GENERATED)]
 # Console examples find the command that is beside the interpreter.
 PATH = f"{os.path.dirname(sys.executable)}:{os.environ.get('PATH', '')}"
+BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+FILE = re.compile(r"(?:--|#) ([\w./]+\.(?:lua|toml))\n")
 
 
 def examples(language):
-    return [
-        pytest.param(match[1], id=f"{path.name}:{path.read_text().count(chr(10), 0, match.start()) + 1}")
-        for path in sorted(DOCS.glob("*.md"))
-        for match in re.finditer(rf"^```{language}\n(.*?)^```$", path.read_text(), re.DOTALL | re.MULTILINE)
-    ]
+    found = []
+    for path in PAGES:
+        text, files = path.read_text(), {}
+        for block in BLOCK.finditer(text):
+            named = FILE.match(block[2])
+            if named:
+                files[named[1]] = block[2]
+            is_module = named and "/" in named[1]
+            if block[1] == language and not is_module:
+                line = text.count("\n", 0, block.start()) + 1
+                found.append(pytest.param(block[2], dict(files), id=f"{path.name}:{line}"))
+    return found
 
 
-@pytest.mark.parametrize("code", examples("python"))
-def test_an_example_runs(code, tmp_path):
+def written(directory, files):
+    for name, text in files.items():
+        (directory / name).parent.mkdir(parents=True, exist_ok=True)
+        (directory / name).write_text(text)
+    return directory
+
+
+def shown_by(command, directory, **options):
+    """What a terminal would show of it, and the status."""
+    ran = subprocess.run(
+        command, cwd=directory, env={**clean_environment(directory), "PATH": PATH}, stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=120, check=False, **options,
+    )  # fmt: skip
+    return ran.stdout, ran.returncode
+
+
+@pytest.mark.parametrize(("code", "files"), examples("python"))
+def test_an_example_runs(code, files, tmp_path):
     """Each is a program: it ends well, and what it asserts holds."""
     ran = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
 
     assert (0, "") == (ran.returncode, ran.stderr)
 
 
-@pytest.mark.parametrize("session", examples("console"))
-def test_a_command_prints_what_is_shown(session, tmp_path):
+@pytest.mark.parametrize(("code", "files"), examples("lua"))
+def test_a_script_prints_what_it_says(code, files, tmp_path):
+    """Each is a whole script, with the files of its page beside it."""
+    (written(tmp_path, files) / "example.lua").write_text(code)
+    flags = ["--emulate", "--allow-read", ".", "--allow-write", "."]
+
+    shown, status = shown_by([sys.executable, "-m", "kosmolua", "lua", *flags, "example.lua"], tmp_path)
+
+    assert printed_as_expected(output_of(code), shown)
+    assert 0 == status
+
+
+@pytest.mark.parametrize(("session", "files"), examples("console"))
+def test_a_command_prints_what_is_shown(session, files, tmp_path):
     """The lines below a command are what it prints."""
-    environment = {**os.environ, "PATH": PATH, "HOME": str(tmp_path)}
-    for command, shown in re.findall(r"^\$ (.*)\n((?:[^$].*\n)*)", session, re.MULTILINE):
-        ran = subprocess.run(
-            command, shell=True, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
-        )
-        assert (shown, "") == (ran.stdout, ran.stderr)
+    written(tmp_path, files)
+    for command, lines in re.findall(r"^\$ (.*)\n((?:[^$].*\n)*)", session, re.MULTILINE):
+        shown, _ = shown_by(command, tmp_path, shell=True)
+        assert printed_as_expected(lines.splitlines(), shown)

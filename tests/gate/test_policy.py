@@ -60,11 +60,11 @@ def test_defaults():
 
 
 def ruled(*said, read="allow", write="ask", **flags):
-    """The policy of rules given as keyword arguments of `config.Rule`, all from one file."""
+    """The policy of rules, each as a table of TOML is read, all from one file."""
     settings = config.load({}, **flags)
     classes = {"read": config.Value(read, "file"), "write": config.Value(write, "file")}
     given = {name: value for name, value in classes.items() if name not in flags}
-    listed = tuple(("config.toml", config.Rule(**rule)) for rule in said)
+    listed = tuple(("config.toml", msgspec.convert(rule, config.Rule)) for rule in said)
     return policy_of(msgspec.structs.replace(settings, rules=listed, **given))
 
 
@@ -97,6 +97,9 @@ def creating(account="default", **arguments):
         ([{"verdict": "deny", "arguments": {"model": "meta/*"}}], creating(version="metal/x"), "allow", None),
         ([{"verdict": "deny", "arguments": {"input.steps": 50}}], creating(input={"steps": 50}), "deny", 1),
         ([{"verdict": "deny", "arguments": {"input.steps": 50}}], creating(input={"steps": 51}), "allow", None),
+        ([{"verdict": "deny", "arguments": {"input.steps": 50}}], creating(input={"steps": 50.0}), "deny", 1),
+        ([{"verdict": "deny", "arguments": {"input.steps": 50.0}}], creating(input={"steps": 50}), "deny", 1),
+        ([{"verdict": "deny", "arguments": {"input.scale": 0.5}}], creating(input={"scale": 0.5}), "deny", 1),
         ([{"verdict": "deny", "arguments": {"input.safe": False}}], creating(input={"safe": False}), "deny", 1),
     ],
 )  # fmt: skip

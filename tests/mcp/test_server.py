@@ -536,13 +536,13 @@ def test_what_the_prompt_shows_runs(connected):
     examples = [found for found in re.findall(r"(?:^    .*\n|^\n)+", WORKFLOWS, re.MULTILINE) if found.strip()]
 
     async def main():
-        async with connected("--code", "--emulate", "--write", "allow") as client:
-            shared = "local r = integrations.replicate\n"
-            return [await client.call_tool("execute_lua", {"source": shared + example}) for example in examples]
+        files = ("--allow-read", ".", "--allow-write", ".")
+        async with connected("--code", "--emulate", "--write", "allow", *files) as client:
+            return [await client.call_tool("execute_lua", {"source": example}) for example in examples]
 
     results = asyncio.run(main())
 
-    assert 3 == len(results)
+    assert 7 == len(results)
     for result in results:
         assert not result.is_error, result.content[0].text
         assert result.structured_content["result"]

@@ -1,0 +1,24 @@
+--@ needs: create_model_prediction, get_model, get_prediction
+--@ models: black-forest-labs/*
+--@ max_predictions: 2
+
+-- What stands above is all that this script may do, whatever its operator allows. `--explain` shows it.
+-- $ kosmo lua --emulate examples/budget.lua
+
+local function attempt(what, f, ...)
+  local ok, failure = pcall(f, ...)
+  print(("%-9s %s"):format(what, ok and "done" or failure.code .. ": " .. failure))
+end
+
+attempt("first", run, "black-forest-labs/flux-schnell", { prompt = "one" })
+attempt("other", run, "meta/meta-llama-3-8b-instruct", { prompt = "another model" })
+attempt("account", replicate.get_account)
+attempt("second", run, "black-forest-labs/flux-schnell", { prompt = "two" })
+run("black-forest-labs/flux-schnell", { prompt = "one too many" }) -- ends the run, with status 5
+
+--> first     done
+--> other     permission_denied: create_model_prediction: the script declares `--@ models: black-forest-labs/*`, which leaves out meta/meta-llama-3-8b-instruct
+--> account   permission_denied: get_account: the script declares `--@ needs: create_model_prediction, get_model, get_prediction`, which leaves out get_account
+--> second    done
+--> error: the run reached its budget of 2 predictions and trainings
+--> hint: raise it with --max-predictions; nothing of this call was sent

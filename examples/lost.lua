@@ -1,0 +1,14 @@
+-- The connection breaks behind a create, so nobody knows whether it was done. It is found again, and not paid twice.
+-- $ kosmo lua --emulate --fault drop:create examples/lost.lua
+
+local output = run("meta/meta-llama-3-8b-instruct", { prompt = "Describe rain", max_tokens = 8, temperature = 0 })
+print("output:      " .. #output .. " bytes")
+
+local count = 0
+for _ in each("list_predictions") do
+  count = count + 1
+end
+print("predictions: " .. count)
+
+--> output:      37 bytes
+--> predictions: 1

@@ -1,0 +1,20 @@
+-- The API is busy, the model is slow, and the script knows what it is waiting for.
+-- $ kosmo lua --emulate --fault 429:create:retry_after=1 examples/patience.lua
+
+-- The first create is told to wait a second. It is sent again by itself, as the API asked.
+local steps = {}
+run("black-forest-labs/flux-schnell", { prompt = "a slow river", seed = 4 }, {
+  wait = false, -- answer at once, so that there is something to see
+  on_progress = function(prediction, progress)
+    steps[#steps + 1] = progress and progress.percent or prediction.status
+  end,
+})
+print("from " .. steps[1] .. " to " .. steps[#steps] .. " %")
+
+-- A video takes longer than this script wants to wait: it is canceled, and stops costing.
+local _, late = pcall(run, "minimax/video-01", { prompt = "a slow river" }, { timeout = 1, cancel_on_timeout = true })
+print(late.code .. ": " .. late.hint .. " (" .. late.prediction.status .. ")")
+
+--> kosmo: the API answered 429; again in 1.0 s
+--> from starting to 100 %
+--> timed_out: it was canceled; a larger timeout gives it more time (canceled)

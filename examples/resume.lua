@@ -1,0 +1,16 @@
+-- A run that ended half-way goes on where it stopped: what it did is in the journal, and is not paid again.
+-- $ kosmo lua --emulate --journal examples/resume.journal --max-predictions 1 examples/resume.lua
+-- $ kosmo lua --emulate --journal examples/resume.journal examples/resume.lua
+
+for _, time in ipairs { "dawn", "dusk" } do
+  local _, prediction = run("black-forest-labs/flux-schnell", { prompt = "a harbour at " .. time, seed = 6 })
+  print(time, prediction.status)
+end
+
+--> dawn	succeeded
+--> error: the run reached its budget of 1 predictions and trainings
+--> hint: raise it with --max-predictions; nothing of this call was sent
+--> …
+--> dawn	succeeded
+--> dusk	succeeded
+--> …

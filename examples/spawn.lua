@@ -1,0 +1,25 @@
+-- A task goes on beside the script: it paints while the script looks for an upscaler.
+-- $ kosmo lua --emulate examples/spawn.lua
+
+local painting = spawn(function(prompt)
+  local images = run("black-forest-labs/flux-schnell", { prompt = prompt, seed = 5 })
+  return images[1]
+end, "a bridge in the fog")
+
+-- A task that nobody needs any more is canceled, and lets the script end.
+local clock = spawn(function()
+  while true do sleep(0.05) end
+end)
+
+local upscaler = replicate.search { query = "upscale" }.models[1].model
+print("found:   " .. upscaler.owner .. "/" .. upscaler.name)
+print("the painter is " .. painting:status())
+
+local large = run(upscaler.owner .. "/" .. upscaler.name, { image = painting:await(), scale = 2 })
+print("enlarged: " .. large.url:match("[^/]+$"))
+print("the clock is canceled: " .. tostring(clock:cancel()))
+
+--> found:   nightmareai/real-esrgan
+--> the painter is running
+--> enlarged: out.png
+--> the clock is canceled: true

@@ -1,0 +1,23 @@
+-- Trains a version of a model of one's own, and runs it.
+-- $ kosmo lua --emulate examples/train.lua
+
+local base = replicate.get_model { model_owner = "stability-ai", model_name = "sdxl" }
+
+local training = replicate.create_training {
+  model_owner = base.owner,
+  model_name = base.name,
+  version_id = base.latest_version.id,
+  destination = "emulator/my-sdxl",
+  input = { input_images = args[1] or "https://example.com/pictures.zip", token_string = "MINE" },
+}
+print("training: " .. training.status)
+
+training = wait(training, { timeout = 3600, cancel_on_timeout = true })
+print("training: " .. training.status)
+
+local images = run(training.output.version, { prompt = "MINE, at night", seed = 3 })
+print("pictures: " .. #images)
+
+--> training: starting
+--> training: succeeded
+--> pictures: 1

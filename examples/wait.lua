@@ -1,0 +1,18 @@
+-- Starts predictions, does something else meanwhile, and waits for them.
+-- $ kosmo lua --emulate examples/wait.lua
+
+local picture = replicate.create("black-forest-labs/flux-schnell", { prompt = "a harbour at dawn", seed = 1 })
+print("started: " .. picture.status)
+print("greeted: " .. run("replicate/hello-world", { text = "meanwhile" }))
+
+picture = wait(picture, { timeout = 60 })
+print("ended:   " .. picture.status .. ", with " .. #picture.output .. " picture")
+
+-- wait returns however it ended; run would raise.
+local broken = wait(replicate.create("kosmolua/always-fails", { message = "out of paint" }))
+print("ended:   " .. broken.status .. ", since " .. broken.error)
+
+--> started: starting
+--> greeted: hello meanwhile
+--> ended:   succeeded, with 1 picture
+--> ended:   failed, since out of paint
