@@ -84,8 +84,11 @@ What workflows are written with stands beside the functions, in `replicate` (sho
     local large = run("nightmareai/real-esrgan", { image = images[1] })
     print(large.url)
 
+`docs.search("cancel")` finds pages of this documentation, `docs.read("run")` gives one, `docs.list()` tells of all.
+
 Run a file with `kosmo lua FILE`, a line with `kosmo lua --eval 'return ...'`, and find out what works at a prompt with
-`kosmo repl`. Without an account, add `--emulate`. For an editor, `kosmo integrations:types` writes what it has to know.
+`kosmo repl`. Without an account, add `--emulate`. For an editor, `kosmo integrations:types` writes what it has to know,
+and with `--model owner/name` what a model takes.
 """
 
 PERMISSIONS = """# What may be called

@@ -8,8 +8,8 @@ local dump, task, file, workflows = use("dump"), use("task"), use("file"), use("
 
 local M = {}
 
-local error, next, pcall, rawget, select, setmetatable, tostring, type, xpcall = error, next, pcall, rawget, select,
-  setmetatable, tostring, type, xpcall
+local error, next, pcall, rawequal, rawget, select = error, next, pcall, rawequal, rawget, select
+local setmetatable, tostring, type, xpcall = setmetatable, tostring, type, xpcall
 local concat, sort, find, format, match, sub = table.concat, table.sort, string.find, string.format, string.match,
   string.sub
 local huge, floor, randomseed = math.huge, math.floor, math.randomseed
@@ -115,8 +115,9 @@ local function ask(head, tail)
     local at = journalled and PLACE .. encode(number) .. encode(request) or ""
     port.submit(head[journalled] .. encode(id) .. encode(alone) .. tail .. at)
   end)
-  if answer[1] == "error" then raise(answer[3]) end
-  return answer[3]
+  local value = answer[3]
+  if answer[1] == "error" then raise(value) end
+  if not rawequal(value, values.null) then return value end -- as an item of a frame nil is null
 end
 
 -- The head of a frame of so many fields, and of one that ends with its place.
@@ -259,6 +260,22 @@ local function regex_function(name)
   end
 end
 
+-- Documentation -----------------------------------------------------------------------------------------------
+
+local function add_docs(env)
+  local function ask_docs(action, what, text)
+    if type(text) ~= "string" then mistake("docs." .. action, format("expected %s, got a %s", what, type(text))) end
+    return host.service("docs", { action = action, text = text })
+  end
+
+  --- The documentation: `name`, `kind` and `summary` of each page, those that fit a query, and the text of one.
+  env.docs = {
+    list = function() return host.service("docs", { action = "list" }) end,
+    search = function(query) return ask_docs("search", "a query", query) end,
+    read = function(name) return ask_docs("read", "the name of a page", name) end,
+  }
+end
+
 -- A journal --------------------------------------------------------------------------------------------------
 
 local RANK = { number = 1, string = 2, boolean = 3 }
@@ -367,6 +384,7 @@ local function environment(start)
   env.args = start.args
   add_output(env)
   add_time(env)
+  add_docs(env)
   add_require(env)
   add_workflows(env)
   if journalled then add_journal(env, start.journal) end

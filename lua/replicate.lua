@@ -45,8 +45,8 @@ end
 local SENT = { "cancel_after", "webhook", "webhook_events_filter" } -- as they are, with a create
 local CREATE = words("cancel_after webhook webhook_events_filter validate")
 local STREAM = CREATE
-local RUN = words("cancel_after webhook webhook_events_filter validate wait timeout cancel_on_timeout on_progress "
-  .. "interval max_interval")
+local RUN = words("cache cancel_after cancel_on_timeout interval max_interval on_progress timeout validate wait "
+  .. "webhook webhook_events_filter")
 local WAITS = words("timeout deadline cancel_on_timeout on_update interval max_interval kind")
 local EACH = words("limit")
 
@@ -61,8 +61,10 @@ end
 
 -- An output as scripts know it ------------------------------------------------------------------------------------
 
+local function is_table(value) return type(value) == "table" and not rawequal(value, null) end
+
 local function copy(value)
-  if type(value) ~= "table" or rawequal(value, null) then return value end
+  if not is_table(value) then return value end
   local made = {}
   for key, item in next, value do
     made[key] = copy(item)
@@ -73,7 +75,7 @@ end
 -- Changes the strings that stand at a place, a list of names where "*" is every item.
 local function change_at(value, place, at, change)
   if at > #place then return type(value) == "string" and change(value) or value end
-  if type(value) ~= "table" or rawequal(value, null) then return value end
+  if not is_table(value) then return value end
   local step = place[at]
   if step == "*" then
     for key, item in next, value do
@@ -93,7 +95,7 @@ local function joined(parts)
 end
 
 local function shown(output, kind, places, as_file)
-  if kind == "concatenate" and type(output) == "table" and not rawequal(output, null) then return joined(output) or output end
+  if kind == "concatenate" and is_table(output) then return joined(output) or output end
   if #places == 0 then return output end
   output = copy(output)
   for i = 1, #places do
@@ -189,7 +191,7 @@ return function(host, api, account)
   -- Whether an input is the one that was sent. What became of a file of this machine is not known.
   local function same(sent, found)
     if files[sent] then return type(found) == "string" and (files[sent].url or found) == found end
-    if type(sent) ~= "table" or type(found) ~= "table" or rawequal(sent, null) or rawequal(found, null) then return sent == found end
+    if not is_table(sent) or not is_table(found) then return rawequal(sent, found) end
     for key, value in next, sent do
       if not same(value, found[key]) then return false end
     end
@@ -227,16 +229,26 @@ return function(host, api, account)
     end
   end
 
-  -- Creates a prediction; gives it with what is known of its output.
-  local function create(name, ref, input, options, prefer)
+  local function planned(ref, question)
+    local plan = service("plan", question)
+    plan.ref, plan.input = ref, question.input
+    return plan
+  end
+
+  -- How the model is run, once what it is given is found to be right.
+  local function prepare(name, ref, input, options)
     if type(ref) ~= "string" then mistake(name, "expected a model such as owner/name, got a " .. type(ref)) end
     if input == nil then input = {} end
     if type(input) ~= "table" then mistake(name, "expected a table as input, got a " .. type(input)) end
-    local plan = service("plan", { ref = ref, input = input, validate = options.validate ~= false })
-    local since = now()
+    return planned(ref, { ref = ref, input = input, validate = options.validate ~= false })
+  end
+
+  -- Creates a prediction; gives it with what is known of its output.
+  local function create(plan, options, prefer)
+    local since, input = now(), plan.input
     local ok, prediction = pcall(send, plan, input, options, prefer)
     if not ok and plan.unsure and is_no_official_model(prediction) then
-      plan = service("plan", { ref = ref, input = input, validate = false, resolve = true })
+      plan = planned(plan.ref, { ref = plan.ref, input = input, validate = false, resolve = true })
       ok, prediction = pcall(send, plan, input, options, prefer)
     end
     if not ok then
@@ -251,14 +263,32 @@ return function(host, api, account)
   --- Starts a prediction and does not wait for it. `ref` is owner/name, owner/name:version, a version's id, or
   --- deployments/owner/name.
   function M.create(ref, input, options)
-    return (create("create", ref, input, checked("create", options, CREATE)))
+    options = checked("create", options, CREATE)
+    return (create(prepare("create", ref, input, options), options))
   end
 
   -- Waiting -------------------------------------------------------------------------------------------------------
 
   local watchers, polls = {}, {} -- by kind and id
 
-  local function get(kind, id) return note(kind, api["get_" .. kind]({ [kind .. "_id"] = id })) end
+  local trainings = {} -- ids of those that nothing told to be one
+
+  -- Gets or cancels. A created training's own links call it a prediction: what is none is looked for among trainings.
+  local function call_about(verb, kind, id)
+    if trainings[id] then kind = "training" end
+    local ok, answer = pcall(api[format("%s_%s", verb, kind)], { [kind .. "_id"] = id })
+    if not ok and kind == "prediction" and type(answer) == "table" and answer.status == 404 then
+      local found, training = pcall(api[verb .. "_training"], { training_id = id })
+      if found then
+        trainings[id] = true
+        return note("training", training)
+      end
+    end
+    if not ok then error(answer, 0) end
+    return note(kind, answer)
+  end
+
+  local function get(kind, id) return call_about("get", kind, id) end
 
   -- One poll in flight for each: who waits for the same shares it.
   local function poll(kind, id)
@@ -284,12 +314,13 @@ return function(host, api, account)
   end
 
   local function timed_out(name, kind, prediction, options)
+    if trainings[prediction.id] then kind = "training" end
     local text = format("%s: %s is still %s when its time is over", name, about(prediction), prediction.status)
     local hint = format("it goes on, and costs; cancel it: cancel_%s{ %s_id = %q }", kind, kind, prediction.id)
     if options.cancel_on_timeout then
-      local ok, canceled = pcall(api["cancel_" .. kind], { [kind .. "_id"] = prediction.id })
+      local ok, canceled = pcall(call_about, "cancel", kind, prediction.id)
       if ok then
-        prediction, hint = note(kind, canceled), "it was canceled; a larger timeout gives it more time"
+        prediction, hint = canceled, "it was canceled; a larger timeout gives it more time"
       else
         hint = format("it could not be canceled: %s; it may go on, and cost", tostring(canceled))
       end
@@ -363,6 +394,18 @@ return function(host, api, account)
     return watch("wait", kind, prediction, options, deadline, nil, options.on_update)
   end
 
+  -- Earlier answers -----------------------------------------------------------------------------------------------
+
+  local function made_of(plan, age, id)
+    return { made_of = plan.arguments, input = plan.input, version = plan.version, age = age, id = id }
+  end
+
+  local function recall(plan, age)
+    if age == nil then return nil end
+    if type(age) ~= "string" then mistake("run", "expected an age such as 12h as `cache`, got a " .. type(age)) end
+    return service("recall", made_of(plan, age))
+  end
+
   -- Running -------------------------------------------------------------------------------------------------------
 
   local function ended_badly(name, prediction)
@@ -383,6 +426,7 @@ return function(host, api, account)
 
   --- Runs a model and returns its output as its schema means it: text joined, files as values with `.url` and
   --- `:save(path)`. The prediction is the second value. Raises, code "prediction_failed", where it does not succeed.
+  --- With `cache = "12h"` the answer of an earlier prediction of the same, not older than that, is as good.
   function M.run(ref, input, options)
     options = checked("run", options, RUN)
     local timeout = positive("run", "timeout", options.timeout)
@@ -390,13 +434,18 @@ return function(host, api, account)
     local wait = options.wait
     if wait == nil and timeout and timeout < WAIT then wait = timeout >= 1 and timeout end
     local prefer = prefer_of("run", wait)
-    local prediction, plan = create("run", ref, input, options, prefer)
+    local plan = prepare("run", ref, input, options)
+    local earlier = recall(plan, options.cache)
+    if earlier then return shown(earlier.output, plan.output.kind, plan.output.files, as_file), earlier end
+    local prediction
+    prediction, plan = create(plan, options, prefer)
     local report = options.on_progress
     local on_update = report and function(seen) report(seen, progress_of(seen.logs)) end
     if on_update then on_update(prediction) end
     -- A blocking answer that is not terminal may be late already: look at once.
     prediction = watch("run", "prediction", prediction, options, deadline, prefer and 0 or nil, on_update)
     if prediction.status ~= "succeeded" then ended_badly("run", prediction) end
+    if options.cache then service("keep", made_of(plan, options.cache, prediction.id)) end
     return shown(prediction.output, plan.output.kind, plan.output.files, as_file), prediction
   end
 
@@ -415,8 +464,7 @@ return function(host, api, account)
     return task.parallel(list, function(item)
       if type(item) == "string" then item = { id = item } end
       if TERMINAL[item.status] then return item end
-      local kind = kind_of(item)
-      return note(kind, api["cancel_" .. kind]({ [kind .. "_id"] = item.id }))
+      return call_about("cancel", kind_of(item), item.id)
     end)
   end
 
@@ -427,7 +475,7 @@ return function(host, api, account)
   -- The text that the prediction has and the stream has not told.
   local function untold(prediction, told)
     local output = prediction.output
-    local whole = type(output) == "table" and not rawequal(output, null) and joined(output) or output
+    local whole = is_table(output) and joined(output) or output
     if type(whole) ~= "string" then return output == nil and "" or json.encode(output) end
     local before = concat(told)
     if sub(whole, 1, #before) ~= before then
@@ -447,7 +495,7 @@ return function(host, api, account)
   --- `:text()` waits for all of it, `:close()` leaves it, `.prediction` is what was started.
   function M.stream(ref, input, options)
     options = checked("stream", options, STREAM)
-    local prediction = type(ref) == "table" and ref or create("stream", ref, input, options, nil)
+    local prediction = type(ref) == "table" and ref or create(prepare("stream", ref, input, options), options)
     local url = type(prediction.urls) == "table" and prediction.urls.stream
     last_stream = last_stream + 1
     local number, seen, after, told = last_stream, {}, nil, {}
@@ -512,9 +560,12 @@ return function(host, api, account)
       if over then return nil end
       if from > #queue then refill() end
       local event = queue[from]
-      queue[from] = nil
       from = from + 1
-      if event.event == "done" then over = true end
+      if event.event == "done" then
+        over = true
+        local ok, ended = pcall(watch, "stream", "prediction", prediction, {}, nil, 0) -- what it took is told with it
+        prediction = ok and ended or prediction
+      end
       if event.event == "error" then
         over = true
         local ok, fields = pcall(json.decode, event.data)
@@ -532,9 +583,7 @@ return function(host, api, account)
       local parts = {}
       for event in next_event do
         if event.event == "output" then parts[#parts + 1] = event.data end
-        if event.event == "done" and find(event.data, '"reason"', 1, true) then
-          ended_badly("stream", get("prediction", prediction.id))
-        end
+        if event.event == "done" and find(event.data, '"reason"', 1, true) then ended_badly("stream", prediction) end
       end
       return concat(parts)
     end

@@ -79,7 +79,11 @@ class Flow:
 
     def serve(self, *faults, speed=10, wrap=lambda application: application):
         self.emulator = Emulator(clock=HurryingClock(speed), faults=faults, seed="flows")
-        self.server = Recording(self.emulator)
+        return self.visit(self.emulator, wrap)
+
+    def visit(self, application, wrap=lambda application: application):
+        """Goes to this application instead of an emulator."""
+        self.server = Recording(application)
         self.url = self._stack.enter_context(running(wrap(self.server)))
         return self
 

@@ -7,7 +7,7 @@ EXAMPLES = Path(__file__).parent.parent / "examples"
 
 # What the machine that runs the tests may have set, and what a test means to be without.
 FOREIGN = (
-    "DBUS_SESSION_BUS_ADDRESS", "KOSMO_CONFIG_DIR", "PYTHON_KEYRING_BACKEND", "REPLICATE_API_KEY",
+    "COLUMNS", "DBUS_SESSION_BUS_ADDRESS", "KOSMO_CONFIG_DIR", "PYTHON_KEYRING_BACKEND", "REPLICATE_API_KEY",
     "REPLICATE_API_TOKEN", "REPLICATE_URL", "XDG_CONFIG_HOME",
 )  # fmt: skip
 

@@ -25,8 +25,8 @@ def host_of(options: Options, prompter: Prompter | None = None, **more: Any) -> 
         faults=options.fault,
         insecure_http=options.insecure_http,
         prompter=prompter or _Streams(),
-        on_retry=lambda reason, seconds: warn(f"{reason}; again in {seconds:.1f} s"),
-        on_notice=warn,
+        on_retry=lambda reason, seconds: tell(f"{reason}; again in {seconds:.1f} s"),
+        on_notice=tell,
         **more,
     )
 
@@ -40,5 +40,9 @@ class _Streams:
         return prompt.for_streams().ask(question)
 
 
-def warn(text: str) -> None:
-    print(safe(f"kosmo: {text}"), file=sys.stderr, flush=True)
+def tell(text: str) -> None:
+    from kosmolua.gate.screen import LINE, SCREEN
+
+    with SCREEN:
+        LINE.wipe()
+        print(safe(f"kosmo: {text}"), file=sys.stderr, flush=True)

@@ -21,9 +21,11 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
+    from kosmolua.cli.live import Watch
     from kosmolua.cli.output import ScriptOutput
     from kosmolua.gate.cassette import Cassette
     from kosmolua.gate.journal import Head, Journal
+    from kosmolua.gate.session import Entry
     from kosmolua.host.script import Result
 
 MOST_TOLD = 20  # of what may still run when a run has ended
@@ -46,6 +48,8 @@ def run(command: str, argv: list[str]) -> int:
     child = None
     try:
         limits = options_.limits(parsed)
+        if parsed.report and (parsed.repl or parsed.explain):
+            raise UsageError(f"--report tells of a run, and goes without {'--repl' if parsed.repl else '--explain'}")
         if parsed.repl and sys.stdin.isatty() and sys.stdout.isatty():
             from kosmolua.cli.repl import start
 
@@ -74,7 +78,11 @@ def _run(parsed: argparse.Namespace, options: Options, limits: Limits, child: Ch
     from kosmolua.cli.host import host_of
     from kosmolua.cli.output import ScriptOutput
 
-    shown = ScriptOutput(keep=options.json)
+    if parsed.report:
+        from kosmolua.cli import report
+
+        report.check(parsed.report)
+    shown, began = ScriptOutput(keep=options.json), time.time()
     with (
         host_of(
             options,
@@ -88,6 +96,7 @@ def _run(parsed: argparse.Namespace, options: Options, limits: Limits, child: Ch
         ) as host,
         _journal(parsed, options, script) as journal,
     ):
+        watch = _watch(parsed)
         run = host.script(
             script.source,
             script.args,
@@ -96,6 +105,8 @@ def _run(parsed: argparse.Namespace, options: Options, limits: Limits, child: Ch
             child=child,
             journal=journal,
             record=parsed.record,
+            on_call=_tell_call if parsed.verbose else None,
+            watch=watch,
         )
         try:
             result = run.result()
@@ -103,9 +114,42 @@ def _run(parsed: argparse.Namespace, options: Options, limits: Limits, child: Ch
             if run.outcome is None:
                 raise
             result = run.outcome
+        finally:
+            if watch:
+                watch.close()
+        unwritten = None
+        if parsed.report and watch:
+            try:
+                report.write(parsed.report, report.Ran(script.name, began, result, watch.progress), host)
+            except KosmoError as error:  # what the run itself came to is told all the same
+                unwritten = error
     if result.error or parsed.cancel_on_exit:
         tell_running(() if parsed.cancel_on_exit else result.running, result.not_canceled, result.unanswered)
-    return _tell(options, result, script, shown)
+    status = _tell(options, result, script, shown)
+    if unwritten:
+        from kosmolua.cli.output import tell_error
+
+        tell_error(unwritten)
+        return status or unwritten.exit_status
+    return status
+
+
+def _watch(parsed: argparse.Namespace) -> Watch | None:
+    """What follows the run, where somebody looks: a person at a terminal, or the reader of a report."""
+    moving = sys.stderr.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM", "dumb") != "dumb"
+    if not moving and not parsed.report:
+        return None
+    from kosmolua.cli.live import Watch
+
+    return Watch(moving=moving, keep=bool(parsed.report))
+
+
+def _tell_call(entry: Entry) -> None:
+    from kosmolua.cli.host import tell
+
+    how = f"{entry.decision or 'not decided'} ({entry.rule}, by {entry.by})" if entry.rule else "not decided"
+    came = entry.code or entry.status or entry.outcome
+    tell(f"{entry.function} on account {entry.account}: {came}, {entry.duration_ms:.0f} ms, {how}")
 
 
 @contextmanager
@@ -134,7 +178,7 @@ def _played(parsed: argparse.Namespace, head: Head) -> Cassette:
 
 
 def _kept(parsed: argparse.Namespace, options: Options, head: Head, stack: ExitStack) -> Journal:
-    from kosmolua.cli.host import warn
+    from kosmolua.cli.host import tell
     from kosmolua.gate import runs
     from kosmolua.gate.journal import Journal, Lookup
 
@@ -146,7 +190,7 @@ def _kept(parsed: argparse.Namespace, options: Options, head: Head, stack: ExitS
 
         return Journal(os.path.join(stack.enter_context(TemporaryDirectory()), "run.journal"), head)
     lookup = Lookup(settling=parsed.settling_time, adopt=parsed.adopt, again=parsed.send_again)
-    return runs.begin(os.environ, parsed.journal, head, warn, cut=parsed.from_here, lookup=lookup)
+    return runs.begin(os.environ, parsed.journal, head, tell, cut=parsed.from_here, lookup=lookup)
 
 
 def tell_running(running: Sequence[tuple[str, str, str]], not_canceled: Sequence[tuple[str, str]], lost: int) -> None:
@@ -197,6 +241,8 @@ def _parser(command: str) -> options_.Parser:
     options_.add_gate(made)
     _add_journal(made)
     made.add_argument("--cancel-on-exit", action="store_true", help="cancel what it has started and still runs")
+    made.add_argument("--report", metavar="FILE", help="write a page of what it did, as HTML, when it has ended")
+    made.add_argument("--verbose", "-v", action="store_true", help="tell each call on standard error as it ends")
     made.add_argument("--explain", action="store_true", help="say what it needs and may do, and do not run it")
     made.add_argument("args", nargs="*", metavar="-- ARGS", help="arguments for the script, in `args` and `...`")
     return made

@@ -28,7 +28,7 @@ _MAX_EXAMPLE = 100
 
 def run(command: str, argv: list[str]) -> int:
     parsed = _parser(command).parse_args(argv)
-    options, reference = options_.shared(parsed), _of_model(parsed.model)
+    options, reference = options_.shared(parsed), of_model(parsed.model)
     with host_of(options, isolation="none") as host:
         arguments = {"model_owner": reference.owner, "model_name": reference.name}
         model = mapping(host.call("get_model", arguments))
@@ -56,7 +56,8 @@ def _parser(command: str) -> argparse.ArgumentParser:
     return made
 
 
-def _of_model(text: str) -> Reference:
+def of_model(text: str) -> Reference:
+    """A reference that names a model. Raises a `UsageError`."""
     reference = parse(text)
     if reference.deployment or not reference.name:
         what = "a deployment" if reference.deployment else "a version id, which does not tell its model"
@@ -158,14 +159,11 @@ def _example(reference: Reference, model: Mapping[str, Any], version: Version, o
     """A command line that runs the model with no more than it needs."""
     given = mapping(mapping(model.get("default_example")).get("input"))
     work = {field.name: _value(field, given.get(field.name)) for field in version.inputs.fields if field.required}
-    if model.get("is_official") and not reference.version:
-        function, what = "create_model_prediction", {"model_owner": reference.owner, "model_name": reference.name}
-    else:
-        function, what = "create_prediction", {"version": version.id}
-    call = f"integrations.{PROVIDER}.{function}{literal({**what, 'prefer': 'wait', 'input': work})}"
+    name = f"{reference.owner}/{reference.name}"
+    call = f"{PROVIDER}.run({literal(f'{name}:{version.id}' if reference.version else name)}, {literal(work)})"
     flags = " --emulate" if options.emulate else " --write allow"
     account = f" --account {options.account}" if options.account != DEFAULT_ACCOUNT else ""
-    return f"kosmo lua{flags}{account} --eval {quoted(f'return {call}.output')}"
+    return f"kosmo lua{flags}{account} --eval {quoted(f'return ({call})')}"
 
 
 def _value(field: Input, shown: Any) -> Any:

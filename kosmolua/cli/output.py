@@ -106,10 +106,13 @@ class ScriptOutput:
             self._show(stream, text)
 
     def _show(self, stream: Literal[1, 2], text: bytes) -> None:
-        from kosmolua.gate.prompt import SCREEN
+        from kosmolua.gate.screen import LINE, SCREEN
 
         with SCREEN:  # never between a question and its answer
+            LINE.wipe()
             if stream == 2:  # noqa: PLR2004 - as everywhere: 1 output, 2 errors
                 print(safe(text.decode(errors="replace")), end="", file=sys.stderr, flush=True)
             else:
                 write_bytes(safe(text.decode(errors="replace")).encode() if self._escape else text)
+            if stream == 2 or self._escape:  # noqa: PLR2004 - as above
+                LINE.at_start = text.endswith(b"\n")

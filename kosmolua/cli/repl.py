@@ -64,6 +64,7 @@ def start(parsed: argparse.Namespace, options: Options, args: Sequence[str]) -> 
 def _shell(parsed: argparse.Namespace, options: Options, args: Sequence[str], limits: Limits, begun: Begun) -> Shell:
     from kosmolua.repl.calls import Calls
     from kosmolua.repl.inline import Inline
+    from kosmolua.repl.models import Models
     from kosmolua.repl.screen import Screen
     from kosmolua.repl.shell import Shell
     from kosmolua.repl.snapshot import Snapshot
@@ -77,7 +78,9 @@ def _shell(parsed: argparse.Namespace, options: Options, args: Sequence[str], li
         calls, screen, lambda: _first(options, args), limits=limits, isolation=parsed.isolation, begun=begun,
         lane=calls.lane,
     )  # fmt: skip
-    return Shell(interpreter, calls, screen, prompter, Snapshot(interpreter, _accounts))
+    models = Models(calls)
+    calls.seen = models.note
+    return Shell(interpreter, calls, screen, prompter, Snapshot(interpreter, _accounts, models))
 
 
 def _serve(parsed: argparse.Namespace, shell: Callable[[], Shell]) -> None:

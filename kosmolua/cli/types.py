@@ -5,24 +5,34 @@ from __future__ import annotations
 import os
 import sys
 
-from kosmolua.cli import options
+from kosmolua.cli import options as options_
+from kosmolua.cli.options import Options
 from kosmolua.cli.output import show_json, to_json, write_text
 from kosmolua.errors import UsageError
 
 LIBRARY = "types"
 SETTINGS = ".luarc.json"
+MODELS = "models.lua"
 
 
 def run(command: str, argv: list[str]) -> int:
-    made = options.parser(
+    made = options_.parser(
         command,
         f"Writes {LIBRARY}/*.lua and {SETTINGS}, by which lua-language-server completes and checks scripts.",
-        f"kosmo {command} --out .",
+        f"kosmo {command} --out . --model black-forest-labs/flux-schnell",
     )
     made.add_argument("--out", metavar="DIR", default=".", help="where the scripts are (default: here)")
-    made.add_argument("--json", action="store_true", help="answer with one JSON object")
+    made.add_argument(
+        "--model", metavar="MODEL", action="append", default=[],
+        help="write what this one takes and gives, too, as owner/name or owner/name:version; repeatable",
+    )  # fmt: skip
+    options_.add_shared(made)
     parsed = made.parse_args(argv)
-    files, kept = _written(parsed.out)
+    options = options_.shared(parsed)
+    if options.dry_run:
+        raise UsageError("nothing can be written in a dry run", hint="write elsewhere and look: --out DIR")
+    models = {MODELS: _models(parsed.model, options)} if parsed.model else {}
+    files, kept = _written(parsed.out, models)
     if parsed.json:
         show_json({"success": True, "files": files, "kept": kept})
     else:
@@ -32,12 +42,31 @@ def run(command: str, argv: list[str]) -> int:
     return 0
 
 
-def _written(directory: str) -> tuple[list[str], list[str]]:
+def _models(names: list[str], options: Options) -> str:
+    """The stubs of models, which are asked for as everything is: past the gate."""
+    from kosmolua.cli.host import host_of
+    from kosmolua.cli.model import of_model
+    from kosmolua.replicate.model_stubs import model_stubs
+
+    for name in names:
+        of_model(name)
+    found = {}
+    with host_of(options, isolation="none") as host:
+        versions = host.versions()
+        for name in names:
+            version = versions.find(name)
+            if version is None:
+                raise UsageError(f"{name} has no version, and no input to know of", hint=f"see it: kosmo model {name}")
+            found[name] = version
+    return model_stubs(found)
+
+
+def _written(directory: str, models: dict[str, str]) -> tuple[list[str], list[str]]:
     """The files that were written, and those that were there and are not ours to change."""
     from kosmolua.replicate import stubs
 
     settings = to_json(stubs.settings(LIBRARY)) + "\n"
-    texts = {os.path.join(LIBRARY, name): text for name, text in stubs.stubs().items()}
+    texts = {os.path.join(LIBRARY, name): text for name, text in {**stubs.stubs(), **models}.items()}
     try:
         os.makedirs(os.path.join(directory, LIBRARY), exist_ok=True)
         for name, text in texts.items():

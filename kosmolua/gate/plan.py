@@ -25,8 +25,9 @@ class Plans:
     def plan(
         self, reference: str, given: Mapping[str, Any], *, validate: bool = True, resolve: bool = False
     ) -> dict[str, Any]:
-        """``{function, arguments, output: {kind, files}, unsure}``; ``unsure`` is whether the model may be no official
-        one after all. ``resolve`` is for one that turned out to be none: its latest version is run.
+        """``{function, arguments, output: {kind, files}, version, unsure}``: ``version`` is the one that is meant, as
+        far as is known, ``unsure`` whether the model may be no official one after all. ``resolve`` is for one that
+        turned out to be none: its latest version is run.
 
         Raises an `ArgumentError` for an input that the model's schema refuses, where ``validate``.
         """
@@ -40,18 +41,22 @@ class Plans:
         return {
             **_how(meant, found, official=official),
             "output": found.output if found else output_kind(None),
+            "version": found.id if found else meant.version or None,
         }
 
 
 def versions_through(session: Session, account: str, *, note: Callable[[Any], str] | None = None) -> Versions:
-    """What finds versions with the calls of a session.
+    """What finds versions with the calls of a session."""
+    cache = schemas_of(session, account)
+    return Versions(lambda function, arguments: session.call(function, arguments, account, note=note).data, cache)
 
-    Schemas of the API itself are kept on disk. Other servers, such as an emulator, use the same ids for models of
-    their own.
+
+def schemas_of(session: Session, account: str) -> Cache | None:
+    """The schemas that are kept on disk, which are those of the API itself: other servers, such as an emulator, use the
+    same ids for models of their own.
     """
     kept = session.base_url(account) == SERVER
-    cache = Cache(os.path.join(paths.cache_directory(os.environ), "versions")) if kept else None
-    return Versions(lambda function, arguments: session.call(function, arguments, account, note=note).data, cache)
+    return Cache(os.path.join(paths.cache_directory(os.environ), "versions")) if kept else None
 
 
 def _why(found: Any) -> str:

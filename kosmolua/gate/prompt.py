@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
-import threading
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from typing import IO, TYPE_CHECKING, Any, Literal, Protocol
 
 import msgspec
 from msgspec import Struct
+
+from kosmolua.gate.screen import LINE, SCREEN
 
 if TYPE_CHECKING:
     from kosmolua.config import Rule
@@ -19,9 +20,6 @@ Answer = Literal["once", "run", "always", "no"]
 
 _ANSWERS: dict[str, Answer] = {"o": "once", "once": "once", "r": "run", "run": "run", "a": "always", "always": "always"}
 _BOLD, _PLAIN = "\x1b[1;7m", "\x1b[0m"  # a script's own control characters never reach the terminal
-
-SCREEN = threading.Lock()
-"""Held while a question is on the screen: nothing that a script prints comes between it and its answer."""
 
 
 class Question(Struct, frozen=True):
@@ -75,6 +73,7 @@ class Terminal:
         except OSError:
             return None
         with SCREEN, terminal:
+            LINE.wipe()
             sys.stdout.flush()
             columns, rows = _size(terminal.fileno())
             text = render(question, columns=columns, rows=rows, colour="NO_COLOR" not in os.environ)

@@ -1,5 +1,5 @@
-"""What a script asks of its host beside the API: its own modules, event streams, downloads, how a model is run.
-Named ``host.<service>`` on the port. What of it goes to the network goes through the session.
+"""What a script asks of its host beside the API: its own modules, the documentation, event streams, downloads, how a
+model is run. Named ``host.<service>`` on the port. What of it goes to the network goes through the session.
 """
 
 from __future__ import annotations
@@ -9,15 +9,18 @@ import os
 import re
 import threading
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 from msgspec import Struct
 
-from kosmolua.errors import ArgumentError, UsageError
+from kosmolua import paths
+from kosmolua.errors import ArgumentError, KosmoError, UsageError
 from kosmolua.gate.download import Download as DownloadTo
 from kosmolua.gate.download import Fetched, inline
+from kosmolua.gate.earlier import Earlier, age_of, is_made_of, is_whole, key_of
 from kosmolua.gate.files import Files
 from kosmolua.gate.plan import Plans
 from kosmolua.gate.session import Session
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
 
 PREFIX = "host."
 MAX_MODULE = 8 * 1024 * 1024  # bytes
+MOST_PAGES = 10  # of predictions, that are looked through for an earlier one
 _MODULE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*){0,20}")
 
 
@@ -69,6 +73,11 @@ class Cursor(_Asked, frozen=True):
     next: str
 
 
+class Docs(_Asked, frozen=True):
+    action: Literal["list", "search", "read"]
+    text: str = ""
+
+
 class Plan(_Asked, frozen=True):
     ref: str
     input: dict[str, Any]
@@ -76,11 +85,25 @@ class Plan(_Asked, frozen=True):
     resolve: bool = False
 
 
+class Recall(_Asked, frozen=True, kw_only=True):
+    """What a prediction would be made of: the arguments of the function that creates it, the version where it is known,
+    and the input.
+    """
+
+    made_of: dict[str, Any]
+    input: dict[str, Any]
+    age: str
+    version: str | None = None
+
+
+class Keep(Recall, frozen=True, kw_only=True):
+    id: str
+
+
 class Services:
     """Carries them out, for a script in ``directory``, with the files that are open to it.
 
-    ``session`` opens the road to the network when it is first needed. ``progress`` is told of downloads: path, bytes
-    received, and bytes in all where known.
+    ``session`` opens the road to the network when it is first needed; its watcher is told of streams and downloads.
     """
 
     def __init__(
@@ -88,12 +111,10 @@ class Services:
         files: Files,
         directory: str,
         session: Callable[[], Session],
-        progress: Callable[[str, int, int | None], None] | None = None,
     ) -> None:
         self._files = files
         self._directory = directory
         self._session = session
-        self._progress = progress or (lambda _path, _received, _total: None)
         self._carry_out: dict[str, tuple[type[_Asked], Callable[[Any], Any]]] = {
             "require": (Require, self._require),
             "follow": (Follow, self._follow),
@@ -101,6 +122,9 @@ class Services:
             "download": (Download, self._download),
             "plan": (Plan, self._plan),
             "cursor": (Cursor, self._cursor),
+            "recall": (Recall, self._recall),
+            "keep": (Keep, self._keep),
+            "docs": (Docs, _docs),
         }
         self._plans: dict[str, Plans] = {}
         self._lock = threading.Lock()
@@ -114,7 +138,7 @@ class Services:
 
     def end(self) -> None:
         """Wake whoever waits for an event. No stream is followed from here on."""
-        if "streams" in self.__dict__:
+        if "_streams" in self.__dict__:
             self._streams.close()
 
     # Modules --------------------------------------------------------------------------------------------------------
@@ -152,7 +176,12 @@ class Services:
         return Streams(begin)
 
     def _follow(self, asked: Follow) -> dict[str, Any]:
-        return self._streams.more(asked.stream, asked.url, asked.account, asked.after)
+        more = self._streams.more(asked.stream, asked.url, asked.account, asked.after)
+        watcher = self._session().watcher
+        if watcher:
+            for event in more["events"]:
+                watcher.followed(asked.url, event["event"], event["data"])
+        return more
 
     def _leave(self, asked: Leave) -> None:
         self._streams.close(asked.stream)
@@ -164,7 +193,9 @@ class Services:
             return self._session().open(catalogue.DOWNLOAD, {"url": asked.url, **part}, asked.account)
 
         def progress(received: int, total: int | None) -> None:
-            self._progress(asked.path, received, total)
+            watcher = self._session().watcher
+            if watcher:
+                watcher.downloading(asked.path, received, total)
 
         with self._files.create(asked.path) as file:
             if asked.url.startswith("data:"):
@@ -172,7 +203,10 @@ class Services:
                 file.write(content)
                 fetched = Fetched(len(content), hashlib.sha256(content).hexdigest(), kind)
             else:
-                fetched = DownloadTo(file, progress).fetch(begin, asked.sha256)
+                try:
+                    fetched = DownloadTo(file, progress).fetch(begin, asked.sha256)
+                finally:
+                    progress(-1, None)
         return {"path": asked.path, **msgspec.structs.asdict(fetched)}
 
     def _cursor(self, asked: Cursor) -> str | None:
@@ -189,11 +223,74 @@ class Services:
             self._plans[asked.account] = plans
         return plans.plan(asked.ref, asked.input, validate=asked.validate, resolve=asked.resolve)
 
+    # Earlier predictions -------------------------------------------------------------------------------------------
+
+    @cached_property
+    def _earlier(self) -> Earlier:
+        return Earlier(os.path.join(paths.cache_directory(os.environ), "predictions"))
+
+    def _recall(self, asked: Recall) -> dict[str, Any] | None:
+        """An earlier prediction of the account that was made of the same: one that is remembered, or one that the API
+        lists.
+        """
+        age = age_of(asked.age)
+        identifier = self._earlier.find(self._key(asked), age)
+        if identifier:
+            try:
+                found = self._session().call(
+                    "get_prediction", {"prediction_id": identifier}, asked.account, note=_taken
+                )
+            except KosmoError:
+                found = None  # it is not there any more
+            if found and is_whole(found.data):
+                return dict(found.data)
+        since = datetime.now(UTC) - timedelta(seconds=age)
+        return self._listed(asked, f"{since:%Y-%m-%dT%H:%M:%SZ}")
+
+    def _listed(self, asked: Recall, since: str) -> dict[str, Any] | None:
+        from kosmolua.replicate.client import next_cursor
+
+        session, arguments = self._session(), {"created_after": since}
+        for _ in range(MOST_PAGES):
+            page = session.call("list_predictions", arguments, asked.account, note=_looked).data
+            for item in page.get("results") or ():
+                if is_made_of(item, asked.made_of, asked.input):
+                    return dict(item)
+            cursor = next_cursor(page, session.base_url(asked.account))
+            if cursor is None:
+                return None
+            arguments["cursor"] = cursor
+        return None
+
+    def _keep(self, asked: Keep) -> None:
+        self._earlier.keep(self._key(asked), asked.id)
+
+    def _key(self, asked: Recall) -> str:
+        where = {"url": self._session().base_url(asked.account), "account": asked.account}
+        return key_of({**where, **asked.made_of, "known": asked.version}, asked.input, self._files.read)
+
+
+def _taken(prediction: Any) -> str:
+    whole = isinstance(prediction, Mapping) and is_whole(prediction)
+    return "its answer is taken" if whole else "its answer is gone, or was none"
+
+
+def _looked(_: Any) -> str:
+    return "looked for an earlier prediction of the same"
+
 
 def _module(place: str, source: bytes) -> dict[str, Any]:
     if source.startswith(b"\x1b"):
         raise UsageError(f"require: {place} is bytecode, not Lua text")
     return {"source": source.removeprefix(b"\xef\xbb\xbf"), "file": place}
+
+
+def _docs(asked: Docs) -> Any:
+    from kosmolua import pages
+
+    if asked.action == "read":
+        return pages.read(asked.text)
+    return pages.search(asked.text) if asked.action == "search" else pages.entries()
 
 
 def _decoded(name: str, kind: type[_Asked], arguments: bytes) -> _Asked:

@@ -8,7 +8,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import msgspec
 from msgspec import Struct
@@ -64,6 +64,24 @@ class Reply(Struct, frozen=True):
     entry: Entry
 
 
+class Watcher(Protocol):
+    """Is told what a session does, by whichever thread does it. It is shown no secret."""
+
+    def begins(self, entry: Entry, operation: Operation) -> None:
+        """A request is about to be sent."""
+
+    def ended(
+        self, entry: Entry, operation: Operation, given: Mapping[str, Any], data: Any, error: KosmoError | None
+    ) -> None:
+        """A call has ended, with an answer or with an error. ``given`` is empty where its arguments were wrong."""
+
+    def followed(self, url: str, event: str, data: str) -> None:
+        """An event of the stream at that URL has come."""
+
+    def downloading(self, path: str, received: int, total: int | None) -> None:
+        """So many bytes of a file have come, of ``total`` where that is known; -1 once that is over."""
+
+
 class Run(Struct, frozen=True):
     """Who calls: a command, or the script of that name, with what its header declares and the files it may read.
 
@@ -81,7 +99,8 @@ class Session:
 
     ``connect`` gives the client of an account; it is asked once for each and raises a `ConfigurationError` where
     the account is not set up; clients that are ``lent`` are left open. ``force`` bypasses the policy and nothing else.
-    ``remember`` writes a rule for good, when a person wants that. ``on_call`` is told of each call that has ended.
+    ``remember`` writes a rule for good, when a person wants that. ``on_call`` is told of each call that has ended, a
+    ``watcher`` also what went in and came out.
     """
 
     def __init__(  # noqa: PLR0913 - the road's parts, each of which a door may leave out
@@ -99,8 +118,10 @@ class Session:
         remember: Callable[[Rule], None] | None = None,
         lent: bool = False,
         on_call: Callable[[Entry], None] | None = None,
+        watcher: Watcher | None = None,
     ) -> None:
         self.run = run or Run()
+        self.watcher = watcher
         self.log: list[Entry] = []
         self.unlogged = 0
         self.budget = budget or Budget()
@@ -154,6 +175,7 @@ class Session:
         ticket: Ticket | None = None,
     ) -> Reply:
         entry = Entry(operation.name, account or self._account, operation.access, time.time())
+        validated = data = failure = None
         try:
             if self.run.files and operation.name == "create_file":
                 arguments = _with_content(arguments, self.run.files)
@@ -170,12 +192,16 @@ class Session:
             entry.status = getattr(error, "status", None)
             entry.request_id = getattr(error, "request_id", None)
             error.function = error.function or operation.name
+            failure = error
             raise
         except KeyboardInterrupt:
             entry.code = "interrupted"
             raise
         finally:
             self._record(entry)
+            if self.watcher:
+                shown = None if operation.secret or operation in catalogue.TRANSFERS else data
+                self.watcher.ended(entry, operation, _given(validated) if validated else {}, shown, failure)
 
     def reveals(self, text: str) -> bool:
         """Whether a token of this session stands in the text."""
@@ -188,6 +214,12 @@ class Session:
     def base_url(self, account: str = "") -> str:
         """Where the account's API is; page links must lie there."""
         return self._client(account or self._account).base_url
+
+    def lets_through(self, function: str, arguments: Mapping[str, Any], account: str = "") -> bool:
+        """Whether the call would be sent with no question asked, and off nobody's budget: fit for a look ahead."""
+        call = Call(resolve(function), account or self._account, arguments, self.run.script is not None)
+        free = self.budget.caps.calls is None and not self._dry_run and self.run.needs is None
+        return free and decide(self._policy, call).verdict == "allow"
 
     def ask_again(self) -> None:
         """Forget what was refused: at a prompt, a no is for the input that asked."""
@@ -203,14 +235,17 @@ class Session:
         for kind, identifier, account in self.budget.running():
             operation = resolve(f"cancel_{kind}")
             entry = Entry(operation.name, account, operation.access, time.time(), "allow", "--cancel-on-exit", "flag")
+            data = failure = None
             try:
                 arguments = structs.decode_arguments(operation, {f"{kind}_id": identifier})
-                self._send(self._client(account), operation, arguments, {}, entry, free=True)
+                data = self._send(self._client(account), operation, arguments, {}, entry, free=True)
             except KosmoError as error:
-                entry.code = error.code
+                entry.code, failure = error.code, error
                 left.append((identifier, error.message))
             finally:
                 self._record(entry)
+                if self.watcher:
+                    self.watcher.ended(entry, operation, {}, data, failure)
         return left
 
     def close(self) -> None:
@@ -308,6 +343,8 @@ class Session:
             entry.outcome = "dry_run"
             return client.describe(operation, arguments)
         job = None if free else self.budget.reserve(operation, given, entry.account)
+        if self.watcher:
+            self.watcher.begins(entry, operation)
         began = time.perf_counter()
         try:
             answer: Any

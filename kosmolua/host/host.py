@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from kosmolua.gate.files import Files
     from kosmolua.gate.journal import Journal
     from kosmolua.gate.prompt import Prompter
-    from kosmolua.gate.session import Entry, Reply, Session
+    from kosmolua.gate.session import Entry, Reply, Session, Watcher
     from kosmolua.host.sessions import Sessions
     from kosmolua.replicate.versions import Versions
     from kosmolua.runtime.isolate import Child
@@ -218,7 +218,7 @@ class Host:
         """Run the script in a file. Raises a `UsageError` where it cannot be read."""
         return self.run(source_.read(os.fspath(file)), args, name=os.fspath(file), journal=journal)
 
-    def script(
+    def script(  # noqa: PLR0913 - every one but the first has a default
         self,
         source: str | bytes,
         args: Sequence[str] = (),
@@ -231,13 +231,16 @@ class Host:
         prompter: Prompter | None = None,
         on_call: Callable[[Entry], None] | None = None,
         stop: Stop | None = None,
+        watch: Callable[[], Watcher] | None = None,
     ) -> ScriptRun:
         """A run that has not begun: its `result` runs it, and another thread may `stop` it.
 
         ``output`` takes what it prints as bytes, in the place of ``on_output``. A ``child`` that is starting already
         may be handed in; it is used up by the run. What a ``journal`` holds is answered from there, and what it does
         not hold is taken down; it is its opener's to close. ``record`` is the file of a cassette to be written from it.
-        ``prompter`` and ``on_call`` take the place of the host's; ``stop`` ends it as its own `stop` does.
+        ``prompter`` and ``on_call`` take the place of the host's; ``stop`` ends it as its own `stop` does. ``watch``
+        gives, when the run first calls something, who is told of its calls as they begin and with what went in and
+        came out.
         """
         if isinstance(args, str) or not all(isinstance(argument, str) for argument in args):
             raise UsageError(f"args: expected a list of strings, got {args!r}"[:200], hint="convert each with str()")
@@ -261,6 +264,7 @@ class Host:
             prompter=prompter,
             on_call=on_call,
             stop=stop,
+            watch=watch,
         )
 
     def session(self, script: str) -> Session:

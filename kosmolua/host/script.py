@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from kosmolua.gate.needs import Needs
     from kosmolua.gate.prompt import Prompter
     from kosmolua.gate.services import Services
-    from kosmolua.gate.session import Entry, Session
+    from kosmolua.gate.session import Entry, Session, Watcher
     from kosmolua.host.sessions import Sessions
     from kosmolua.runtime.isolate import Child
     from kosmolua.runtime.port import Output
@@ -129,7 +129,7 @@ class ScriptRun:
     ``outcome`` is how it ended, also where `result` raised what is no error of the script, such as KeyboardInterrupt.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what `Host.script` takes
         self,
         plan: Plan,
         runs: Runs,
@@ -142,6 +142,7 @@ class ScriptRun:
         prompter: Prompter | None = None,
         on_call: Callable[[Entry], None] | None = None,
         stop: Stop | None = None,
+        watch: Callable[[], Watcher] | None = None,
     ) -> None:
         self.outcome: Result | None = None
         self._plan = plan
@@ -152,6 +153,7 @@ class ScriptRun:
         self._record = record
         self._prompter = prompter
         self._on_call = on_call
+        self._watch = watch
         self._kept = Kept(plan.on_output)
         self._output = output or self._kept
         self._needs = _needs(script)
@@ -262,7 +264,10 @@ class ScriptRun:
         if self._session is None:
             with self._lock:
                 if self._session is None:
-                    session = self._plan.sessions().open(self._script, self._needs, self._prompter, self._on_call)
+                    watcher = self._watch() if self._watch else None
+                    session = self._plan.sessions().open(
+                        self._script, self._needs, self._prompter, self._on_call, watcher
+                    )
                     if self._journal:
                         self._journal.restore(session.budget)
                     self._session = session

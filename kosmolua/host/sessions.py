@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from kosmolua.gate.files import Files
     from kosmolua.gate.needs import Needs
     from kosmolua.gate.prompt import Prompter
-    from kosmolua.gate.session import Entry, Session
+    from kosmolua.gate.session import Entry, Session, Watcher
     from kosmolua.runtime.run import Script
 
 
@@ -45,6 +45,7 @@ class Sessions(Struct, frozen=True, kw_only=True):
         needs: Needs | None = None,
         prompter: Prompter | None = None,
         on_call: Callable[[Entry], None] | None = None,
+        watcher: Watcher | None = None,
     ) -> Session:
         """No token is looked up, and no client imported, before its first call. A run may have its own prompter."""
         from kosmolua.gate import audit, policy
@@ -69,6 +70,7 @@ class Sessions(Struct, frozen=True, kw_only=True):
             remember=None if self.emulate else self._remember,
             lent=True,
             on_call=on_call or self.on_call,
+            watcher=watcher,
         )
 
     def files(self) -> Files:

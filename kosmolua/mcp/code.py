@@ -35,8 +35,9 @@ DEFINITIONS: dict[str, dict[str, Any]] = {
     EXECUTE: {
         "title": "Run Lua",
         "description": "Run a Lua script against Replicate, isolated and within a budget. "
-        "run(model, input) runs a model and returns its output; replicate.<function>{...} calls the API and returns "
-        "its object; wait, stream, each, download, parallel, json and print are there. "
+        "integrations.replicate.<function>{...} calls the API and returns its object; "
+        "run(model, input) waits for the output; parallel(list, f), replicate.each(name), replicate.cancel_all(list), "
+        "stream, wait, download(url, path), sleep(seconds), json and print are there. "
         "Return the values you need, and filter in Lua. Answers with result, output, and the log of calls.",
         "inputSchema": {
             "type": "object",

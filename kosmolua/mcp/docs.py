@@ -1,16 +1,6 @@
-"""What an agent reads: pages of the documentation and of each function, short, and the prompt that teaches it all."""
+"""What an agent is taught: the prompt, which is a page of the documentation too."""
 
 from __future__ import annotations
-
-from typing import Any
-
-from kosmolua.errors import UsageError
-from kosmolua.replicate import catalogue, reference
-from kosmolua.replicate.catalogue import Operation
-from kosmolua.replicate.search import search as search_functions
-from kosmolua.topics import title, topics
-
-MAX_HITS = 10
 
 WORKFLOWS = """# Replicate workflows in Lua
 
@@ -78,66 +68,3 @@ Return little: ids, URLs, counts. `print` what explains, `log` what only a perso
 own; a run has limits on time and memory, and a budget: see read_docs "budgets". What the policy refuses is refused to
 the script as well, with code permission_denied or approval_required: tell the person, and do not try to get around it.
 """
-
-
-def search(query: str) -> list[dict[str, str]]:
-    """Functions and pages that fit, best first."""
-    words = query.lower().split()
-    pages = [
-        {"name": name, "kind": "page", "summary": title(text)}
-        for name, text in topics().items()
-        if name in words or any(word in title(text).lower() for word in words if len(word) > 3)  # noqa: PLR2004 - small words fit everything
-    ]
-    functions = [
-        {"name": hit.operation.name, "kind": hit.operation.access, "summary": hit.operation.summary}
-        for hit in search_functions(query)
-    ]
-    return (functions + pages if len(functions) < MAX_HITS else functions[: MAX_HITS - len(pages)] + pages)[:MAX_HITS]
-
-
-def read(name: str) -> str:
-    """The page of that name. Raises a `UsageError` that names those that are near."""
-    pages = {"workflows": WORKFLOWS, **topics()}
-    if name in pages:
-        return pages[name]
-    operation = catalogue.find(name)
-    if operation:
-        return function(operation)
-    from difflib import get_close_matches
-
-    near = get_close_matches(name, [*pages, *(operation.name for operation in catalogue.OPERATIONS)], n=3)
-    raise UsageError(
-        f"no page is called {name[:100]!r}" + (f"; did you mean {' or '.join(near)}?" if near else ""),
-        hint=f"pages: {', '.join(pages)}; for functions use search_docs",
-    )
-
-
-def function(operation: Operation) -> str:
-    """Everything a script needs to know of a function."""
-    page = reference.page(operation)
-    returns = page["returns"]
-    facts = [
-        'It can hold the answer back until the model is done: prefer = "wait".' if page["blocking"] else "",
-        "It answers page by page." if page["paged"] else "",
-        "Its answer is a secret." if page["secret"] else "",
-    ]
-    parts = [
-        f"# {operation.name} ({operation.access})",
-        " ".join(filter(None, [page["summary"], page["note"], *facts])),
-        "## Parameters",
-        "\n".join(map(_parameter, page["parameters"])) or "None: call it with {}.",
-        f"## Returns {returns['type'] or 'nothing'}",
-        "\n".join(filter(None, [returns["description"], *map(_field, returns["fields"])])),
-        "## Example",
-        f"```lua\n{page['examples']['lua']}\n```",
-    ]
-    return "\n\n".join(filter(None, parts)) + "\n"
-
-
-def _parameter(item: dict[str, Any]) -> str:
-    enum = f" One of {', '.join(item['enum'])}." if "enum" in item else ""
-    return f"- {item['name']} ({item['type']}{', required' if item['required'] else ''}): {item['description']}{enum}"
-
-
-def _field(item: dict[str, Any]) -> str:
-    return f"- {item['name']} ({item['type']}{', optional' if item['optional'] else ''}): {item['description']}"

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from kosmolua import pages
 from kosmolua.errors import UsageError
 from kosmolua.gate import audit
 from kosmolua.mcp import docs
@@ -36,11 +37,11 @@ TEMPLATES = [
 
 
 def listed() -> list[dict[str, Any]]:
-    pages = {"workflows": docs.WORKFLOWS, **topics()}
+    found = {"workflows": docs.WORKFLOWS, **topics()}
     return [
         *(
             {"name": name, "title": title(text), "uri": f"{SCHEME}docs/{name}", "mimeType": "text/markdown"}
-            for name, text in pages.items()
+            for name, text in found.items()
         ),
         {"name": "runs", "title": "Recent runs, newest first", "uri": RUNS, "mimeType": "application/json"},
     ]
@@ -50,7 +51,7 @@ def read(uri: str, environment: Mapping[str, str] = os.environ) -> dict[str, Any
     """The content of a resource. Raises a `UsageError` where there is none."""
     kind, _, name = uri.removeprefix(SCHEME).partition("/")
     if kind in {"docs", "functions"} and name:
-        return _content(uri, "text/markdown", docs.read(name))
+        return _content(uri, "text/markdown", page(name))
     if uri == RUNS:
         return _content(uri, "application/json", _json(runs(environment)))
     if kind == "runs":
@@ -58,6 +59,11 @@ def read(uri: str, environment: Mapping[str, str] = os.environ) -> dict[str, Any
         if calls:
             return _content(uri, "application/json", _json(calls))
     raise UsageError(f"there is no resource {uri[:200]!r}", hint="list them: resources/list")
+
+
+def page(name: str) -> str:
+    """A page of the documentation, that on workflows among them. Raises a `UsageError` with the nearest."""
+    return pages.read(name, {"workflows": docs.WORKFLOWS})
 
 
 def runs(environment: Mapping[str, str]) -> list[dict[str, Any]]:

@@ -33,6 +33,7 @@ from mcp_types import (
 from msgspec import Struct
 from pydantic import ValidationError
 
+from kosmolua import pages
 from kosmolua._version import __version__
 from kosmolua.errors import EXIT_INTERRUPTED, KosmoError
 from kosmolua.gate.prompt import Answer, Question, render
@@ -175,9 +176,9 @@ class Service:
         code.check(name, arguments)
         limit = self._options.max_chars
         if name == code.SEARCH:
-            return content.answered({"results": docs.search(arguments["query"])}, limit)
+            return content.answered({"results": pages.search(arguments["query"])}, limit)
         if name == code.READ:
-            return content.answered(docs.read(arguments["name"]), limit)
+            return content.answered(resources.page(arguments["name"]), limit)
         run = self._host.script(
             arguments["source"], arguments.get("args", []), prompter=work, on_call=work.tell, stop=work.stop
         )

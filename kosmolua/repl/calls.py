@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -34,6 +34,7 @@ class Calls:
 
     def __init__(self, options: Options, hosts: Hosts) -> None:
         self.options = options
+        self.seen: Callable[[Any], None] = lambda _: None  # is told of every answer
         self._hosts = hosts
         self._session: Session | None = None
         self._services: Services | None = None
@@ -46,7 +47,9 @@ class Calls:
                 return self._serving()(function, arguments)
         session = self.session()
         with self._noted(function):
-            return session.call(function, arguments, account or self.options.account).data
+            answer = session.call(function, arguments, account or self.options.account).data
+        self.seen(answer)
+        return answer
 
     def lane(self, function: str) -> str:
         from kosmolua.gate.services import lane_of

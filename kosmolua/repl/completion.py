@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from msgspec import Struct
+from msgspec import UNSET, Struct
 
 from kosmolua.repl.commands import COMMANDS
 from kosmolua.repl.context import Call, Context, context
 from kosmolua.repl.lexer import KEYWORDS
 from kosmolua.replicate.catalogue import OPERATIONS, PROVIDER, Operation, Parameter, find
-from kosmolua.replicate.stubs import summaries
+from kosmolua.replicate.stubs import Option, options_of, summaries
+
+if TYPE_CHECKING:
+    from kosmolua.replicate.inputs import Input
+    from kosmolua.replicate.versions import Version
 
 HELPERS = {
     **summaries(),
@@ -21,6 +26,7 @@ HELPERS = {
     "replicate": "The functions of the run's own account, and what workflows are written with.",
 }
 MAX_FILES = 200
+_TAKE_A_MODEL = ("run", "stream", "create")  # as their first argument, and its input as the second
 
 
 class Candidate(Struct, frozen=True):
@@ -29,6 +35,29 @@ class Candidate(Struct, frozen=True):
     text: str
     start: int
     about: str = ""
+
+
+class Argument(Struct, frozen=True):
+    """What a table may name. ``name`` is written as Lua writes it, ``values`` is all that it may be, ``many`` says that
+    it is a list of those, and ``default`` is None where there is none.
+    """
+
+    name: str
+    kind: str
+    required: bool = False
+    help: str = ""
+    values: tuple[Any, ...] = ()
+    many: bool = False
+    default: str | None = None
+
+
+class Signature(Struct, frozen=True):
+    """What is being called, with which arguments, what it gives, and the argument that is being typed."""
+
+    name: str
+    arguments: Sequence[Argument]
+    returns: str
+    current: Argument | None
 
 
 class Known(Protocol):
@@ -42,6 +71,12 @@ class Known(Protocol):
 
     def files(self, prefix: str) -> Sequence[str]:
         """The paths that begin so; directories end with a slash."""
+
+    def models(self, word: str, account: str = "") -> Sequence[tuple[str, str]]:
+        """What `run` takes and the word may stand for, best first, with a word about each: as far as that is known."""
+
+    def version(self, reference: str, account: str = "") -> Version | None:
+        """What is known of a model, by now."""
 
 
 def complete(before: str, after: str, known: Known) -> list[Candidate]:
@@ -59,31 +94,106 @@ def complete(before: str, after: str, known: Known) -> list[Candidate]:
         return _fields(here, known)
     if here.path is None:
         return []
-    parameters = parameters_of(here.call) if here.call else ()
-    if here.call and here.call.naming and parameters:
-        return _arguments(here.call, here.word, parameters)
-    return [*_values(here, parameters), *(_in_scope(here.word, known) if here.word else ())]
+    arguments = parameters_of(here.call, known) if here.call else ()
+    if here.call and here.call.naming and arguments:
+        return _arguments(here.call, here.word, arguments)
+    return [*_values(here, arguments), *(_in_scope(here.word, known) if here.word else ())]
 
 
 def operation_of(path: Sequence[str]) -> Operation | None:
     """The function of the API that a path ends with."""
-    return find(path[-1]) if path else None
+    return find(path[-1]) if path and path[:-1] != ("docs",) else None
 
 
-def parameters_of(call: Call) -> Sequence[Parameter]:
-    """What the table of a call may name. A call that begins with a model's name could ask that model here."""
+def parameters_of(call: Call, known: Known) -> Sequence[Argument]:
+    """What the table of a call may name: arguments of a function, options of a helper, or the inputs of a model."""
     operation = operation_of(call.path)
-    return operation.parameters if operation else ()
+    if operation:
+        return [_of_parameter(each) for each in operation.parameters]
+    if not call.table:
+        return ()
+    version = _model_of(call, known)
+    if version:
+        return [_of_input(each) for each in version.inputs.fields if each.name.isprintable()]
+    listing = find(call.leading[0]) if call.path[-1] == "each" and call.position == 1 and call.leading else None
+    if listing:
+        return [_of_parameter(each) for each in listing.parameters]
+    return [_of_option(each) for each in options_of(call.path[-1], call.position)]
 
 
-def signature(before: str) -> tuple[Operation, Parameter | None] | None:
-    """The function whose arguments are being typed, and the parameter that is."""
-    here = context(before)
-    operation = operation_of(here.call.path) if here.call else None
-    if not operation or not here.call:
+def signature(before: str, known: Known) -> Signature | None:
+    """What is being called, as far as it is known what that takes."""
+    call = context(before).call
+    arguments = parameters_of(call, known) if call else ()
+    if not call or not arguments:
         return None
-    name = here.call.argument or (here.word if here.call.naming else "")
-    return operation, operation.parameter(name)
+    name, returns = _called(call, known)
+    typed = call.argument or (context(before).word if call.naming else "")
+    return Signature(name, arguments, returns, next((each for each in arguments if each.name == typed), None))
+
+
+def _called(call: Call, known: Known) -> tuple[str, str]:
+    """The name of what takes the arguments, and what it gives."""
+    operation, version = operation_of(call.path), _model_of(call, known)
+    if operation:
+        return operation.name, operation.returns or "nothing"
+    if version:
+        from kosmolua.replicate.outputs import output_words
+
+        return call.leading[0], output_words(version.schema)
+    return call.path[-1], ""
+
+
+def _takes_a_model(call: Call) -> bool:
+    """Whether it is `run` or one of those beside it; `create` is no global."""
+    return call.path[-1] in _TAKE_A_MODEL and call.path != ("create",)
+
+
+def _model_of(call: Call, known: Known) -> Version | None:
+    """The model whose input is being typed, where it is known."""
+    if not (call.table and call.position == 1 and call.leading and _takes_a_model(call)):
+        return None
+    return known.version(call.leading[0], _account(call, known))
+
+
+def _account(call: Call, known: Known) -> str:
+    """The account in a path such as replicate.work.run; empty for the run's own."""
+    named = call.path[-2:-1]
+    return named[0] if named and named[0] != PROVIDER and named[0] in known.accounts() else ""
+
+
+def _of_parameter(parameter: Parameter) -> Argument:
+    values = (True, False) if parameter.kind == "boolean" else parameter.enum
+    return Argument(
+        parameter.name, parameter.kind, parameter.required, parameter.help, values, many=parameter.kind == "array"
+    )
+
+
+def _of_option(option: Option) -> Argument:
+    values = (True, False) if option.type == "boolean" else tuple(re.findall(r'"(\w+)"', option.type))
+    return Argument(option.name, option.type, False, option.about, values, many=option.type.endswith("[]"))
+
+
+def _of_input(field: Input) -> Argument:
+    """An input of a model: its owner wrote what it says."""
+    from kosmolua.replicate.inputs import bounds
+    from kosmolua.replicate.reference import key, literal
+    from kosmolua.replicate.shape import one_line
+
+    shape, values = field.shape, field.shape.enum
+    many = bool(not values and shape.items and shape.items.enum)
+    if many and shape.items:
+        values = shape.items.enum
+    given = UNSET if shape.default is None else shape.default
+    return Argument(
+        key(field.name),
+        " ".join(filter(None, [field.type, bounds(shape)])),
+        field.required,
+        one_line(shape.description),
+        (True, False) if field.type == "boolean" else values,
+        many,
+        None if given is UNSET else one_line(literal(given)),
+    )
 
 
 def _starting(word: str, candidates: Iterable[tuple[str, str]]) -> list[Candidate]:
@@ -119,41 +229,49 @@ def _topics() -> Iterator[tuple[str, str]]:
 
 def _in_string(here: Context, known: Known) -> list[Candidate]:
     call = here.call
+    if call and not call.table and call.position == 0 and not call.leading and _takes_a_model(call):
+        return [
+            Candidate(name, -len(here.word), about) for name, about in known.models(here.word, _account(call, known))
+        ]
     if not call or not call.argument:
         return []
-    parameter = next((each for each in parameters_of(call) if each.name == call.argument), None)
-    if parameter and parameter.enum:
-        return _starting(here.word, ((value, "") for value in parameter.enum))
+    argument = next((each for each in parameters_of(call, known) if each.name == call.argument), None)
+    if argument and not argument.many:
+        words = [value for value in argument.values if isinstance(value, str) and value.isprintable()]
+        if words:
+            return _starting(here.word, ((value, "") for value in words))
     if call.argument == "path":
         return [Candidate(path, -len(here.word)) for path in known.files(here.word)]
     return []
 
 
-def _arguments(call: Call, word: str, parameters: Sequence[Parameter]) -> list[Candidate]:
+def _arguments(call: Call, word: str, arguments: Sequence[Argument]) -> list[Candidate]:
     """Those that are not given yet, the required first."""
-    left = [parameter for parameter in parameters if parameter.name not in call.given]
-    left.sort(key=lambda parameter: not parameter.required)
-    found = _starting(word, ((parameter.name, _about(parameter)) for parameter in left))
+    left = [argument for argument in arguments if argument.name not in call.given]
+    left.sort(key=lambda argument: not argument.required)
+    found = _starting(word, ((argument.name, about(argument)) for argument in left))
     return [Candidate(f"{item.text} = ", item.start, item.about) for item in found]
 
 
-def _about(parameter: Parameter) -> str:
-    return f"{parameter.kind}{', required' if parameter.required else ''}: {parameter.help}"
+def about(argument: Argument) -> str:
+    """What an argument is, in a line."""
+    kind = f"{argument.kind}{', required' if argument.required else ''}"
+    return f"{kind}: {argument.help}" if argument.help else kind
 
 
-def _values(here: Context, parameters: Sequence[Parameter]) -> list[Candidate]:
+def _values(here: Context, arguments: Sequence[Argument]) -> list[Candidate]:
     """What the argument takes, where that can be listed."""
-    argument = here.call.argument if here.call else None
-    parameter = next((each for each in parameters if each.name == argument), None)
-    if not parameter:
-        return []
-    if parameter.kind == "boolean":
+    from kosmolua.replicate.reference import literal
+
+    name = here.call.argument if here.call else None
+    argument = next((each for each in arguments if each.name == name), None)
+    values = argument.values if argument else ()
+    if values == (True, False):
         return _starting(here.word, [("true", ""), ("false", "")])
-    if parameter.enum and not here.word:
-        values = [f'"{value}"' for value in parameter.enum]
-        shown = values if parameter.kind == "string" else [f"{{ {value} }}" for value in values]
-        return [Candidate(value, 0) for value in shown]
-    return []
+    if not argument or here.word:
+        return []
+    written = [literal(value) for value in values if not isinstance(value, str) or value.isprintable()]
+    return [Candidate(f"{{ {value} }}" if argument.many else value, 0) for value in written]
 
 
 def _fields(here: Context, known: Known) -> list[Candidate]:
@@ -162,11 +280,11 @@ def _fields(here: Context, known: Known) -> list[Candidate]:
     full = f"{PROVIDER}_"
     if not here.word.startswith(full):  # the short name stands for all names of a function
         found = [item for item in found if not item[0].startswith(full)]
-    return _starting(here.word, ((name, _what(name, kind)) for name, kind in sorted(found)))
+    return _starting(here.word, ((name, _what(path, name, kind)) for name, kind in sorted(found)))
 
 
-def _what(name: str, kind: str) -> str:
-    operation = find(name) if kind == "function" else None
+def _what(path: Sequence[str], name: str, kind: str) -> str:
+    operation = operation_of((*path, name)) if kind == "function" else None
     return operation.summary if operation else kind
 
 

@@ -9,11 +9,14 @@ from kosmolua.repl.lexer import Token, tokens
 
 class Call(Struct, frozen=True):
     """A call that is being typed: its path as in ``integrations.replicate.run``, the strings that stand before its
-    table, the names in the table that have a value, and the one whose value is being typed.
+    table, which argument the table is, the names in it that have a value, and the one whose value is being typed.
+    Where the argument that is typed is no table, ``table`` is False.
     """
 
     path: tuple[str, ...]
     leading: tuple[str, ...] = ()
+    position: int = 0
+    table: bool = True
     given: frozenset[str] = frozenset()
     naming: bool = False  # a name is to come, and not a value
     argument: str | None = None
@@ -83,14 +86,17 @@ def _opened(found: list[Token], at: int, after: str) -> Call | None:
     before, inside = found[:at], found[at + 1 :]
     if found[at].text == "(":
         path = _path(before)
-        return Call(path, tuple(_strings(inside))) if path else None
+        return Call(path, *_leading(inside), table=False) if path else None
     if found[at].text != "{":
         return None
-    leading: list[str] = []
+    leading: tuple[str, ...] = ()
+    position = 0
     if before and before[-1].text in ("(", ","):
-        start = next((n for n in range(len(before) - 1, -1, -1) if before[n].text == "("), -1)
-        leading = _strings(before[start + 1 :])
-        before = before[: max(0, start)]
+        start = _opener(before)
+        if start < 0 or before[start].text != "(":
+            return None  # a table in a list
+        leading, position = _leading(before[start + 1 :])
+        before = before[:start]
     path = _path(before)
     if not path:
         return None
@@ -98,11 +104,40 @@ def _opened(found: list[Token], at: int, after: str) -> Call | None:
     given = _given(inside) | _given_behind(behind)
     naming = not inside or inside[-1].text in (",", ";")
     argument = inside[-2].text if not naming and inside[-1].text == "=" and len(inside) > 1 else None
-    return Call(path, tuple(leading), frozenset(given), naming, argument)
+    return Call(path, leading, position, True, frozenset(given), naming, argument)
 
 
-def _strings(found: list[Token]) -> list[str]:
-    return [token.value for token in found if token.kind == "string" and token.value is not None]
+_OPENING = frozenset({"(", "{", "[", "function", "if", "do", "repeat"})
+_CLOSING = frozenset({")", "}", "]", "end", "until"})
+
+
+def _deeper(token: Token) -> int:
+    """Whether brackets or blocks open or close with it."""
+    word = token.text if token.kind in ("operator", "keyword") else ""
+    return (word in _OPENING) - (word in _CLOSING)
+
+
+def _opener(found: list[Token]) -> int:
+    """Where the innermost bracket is that is open at the end of the tokens; -1 where none is."""
+    depth = 0
+    for at in range(len(found) - 1, -1, -1):
+        depth += _deeper(found[at])
+        if depth > 0:
+            return at
+    return -1
+
+
+def _leading(found: list[Token]) -> tuple[tuple[str, ...], int]:
+    """The strings among the arguments before the last, and how many those are."""
+    depth = commas = 0
+    strings = []
+    for token in found:
+        depth += _deeper(token)
+        if depth == 0 and token.text == ",":
+            commas += 1
+        elif depth == 0 and token.kind == "string" and token.value is not None:
+            strings.append(token.value)
+    return tuple(strings), commas
 
 
 def _given(inside: list[Token]) -> set[str]:

@@ -29,9 +29,12 @@ from kosmolua.repl import incomplete
 from kosmolua.repl.lexer import tokens
 
 if TYPE_CHECKING:
-    from kosmolua.repl.completion import Known
+    from kosmolua.repl.completion import Argument, Signature
     from kosmolua.repl.history import History
+    from kosmolua.repl.snapshot import Snapshot
 
+SIGNATURE_LINES = 3  # at most, at the bottom
+MAX_DEFAULT = 24  # characters of one that is shown there
 Keys = Literal["emacs", "vi"]
 
 _STYLE = Style.from_dict(
@@ -59,7 +62,7 @@ class Line:
         self,
         *,
         history: Callable[[], History],
-        known: Callable[[], Known],
+        known: Callable[[], Snapshot],
         is_complete: Callable[[str], bool],
         status: Callable[[], str],
         warn: Callable[[str], None],
@@ -68,10 +71,12 @@ class Line:
     ) -> None:
         self._is_complete = is_complete
         self._status = status
+        self._known = known
+        self._completer = _Completer(known)
         self._session: PromptSession[str] = PromptSession(
             multiline=True,
             lexer=_Lexer(),
-            completer=_Completer(known),
+            completer=self._completer,
             complete_while_typing=True,
             auto_suggest=AutoSuggestFromHistory(),
             history=_History(history, warn),
@@ -141,7 +146,24 @@ class Line:
         if warm:
             with suppress(KosmoError):  # the bottom line tells it
                 warm()
+                self._known().watch(self._changed)
             app.invalidate()
+
+    def _changed(self) -> None:
+        """From any thread: more is known now than when completion was asked for."""
+        loop = self._session.app.loop
+        if loop:
+            with suppress(RuntimeError):  # it is closed between two inputs
+                loop.call_soon_threadsafe(self._complete_again)
+
+    def _complete_again(self) -> None:
+        app, buffer = self._session.app, self._session.default_buffer
+        if not app.is_running:
+            return
+        app.invalidate()
+        chosen = buffer.complete_state and buffer.complete_state.current_completion
+        if self._completer.asked == buffer.document and not chosen:
+            buffer.start_completion()
 
     def _toolbar(self) -> StyleAndTextTuples:
         if self._warm:
@@ -149,9 +171,9 @@ class Line:
         from kosmolua.repl import completion
 
         text = get_app().current_buffer.document.text_before_cursor
-        found = completion.signature(text) if "{" in text or "(" in text else None
+        found = completion.signature(text, self._known()) if "{" in text or "(" in text else None
         if found:
-            return _signature(*found)
+            return _signature(found, get_app().output.get_size().columns)
         try:
             return [("", self._status())]
         except KosmoError as error:
@@ -174,15 +196,34 @@ def _continuation(width: int, _line: int, _wrapped: int) -> str:
     return "… ".rjust(width)
 
 
-def _signature(operation: Any, parameter: Any) -> StyleAndTextTuples:
-    shown: StyleAndTextTuples = [("", f"{operation.name}{{ ")]
-    for number, each in enumerate(operation.parameters):
-        style = "bold underline" if each is parameter else ""
-        shown += [("", ", " if number else ""), (style, each.name + ("*" if each.required else ""))]
-    shown.append(("", f" }} → {operation.returns or 'nothing'}"))
-    if parameter:
-        shown.append(("", f"\n{parameter.name}: {parameter.kind}. {parameter.help}"))
+def _signature(found: Signature, columns: int) -> StyleAndTextTuples:
+    """What is called and what it takes, in a few lines, and below it what is being typed."""
+    end = f" }}{' → ' if found.returns else ''}{found.returns}"
+    shown: StyleAndTextTuples = [("", f"{found.name}{{ ")]
+    at, lines = len(found.name) + 2, 1
+    for number, each in enumerate(found.arguments):
+        style = "bold underline" if each is found.current else ""
+        rest = _rest(each) + (", " if number + 1 < len(found.arguments) else "")
+        if at + len(each.name + rest) > columns:
+            at, lines = 2, lines + 1
+            if lines > SIGNATURE_LINES:
+                shown.append(("", "…"))
+                break
+            shown.append(("", "\n  "))
+        shown += [(style, each.name), ("", rest)]
+        at += len(each.name + rest)
+    shown.append(("", end if at + len(end) <= columns else f"\n {end}"))
+    if found.current:
+        shown.append(
+            ("", f"\n{found.current.name}: {'. '.join(filter(None, (found.current.kind, found.current.help)))}")
+        )
     return shown
+
+
+def _rest(argument: Argument) -> str:
+    """What stands behind an argument's name: whether it is required, or a short default."""
+    default = argument.default or ""
+    return "*" if argument.required else f" = {default}" if 0 < len(default) <= MAX_DEFAULT else ""
 
 
 class _Lexer(Lexer):
@@ -216,12 +257,14 @@ class _Brackets(Processor):
 
 
 class _Completer(Completer):
-    def __init__(self, known: Callable[[], Known]) -> None:
+    def __init__(self, known: Callable[[], Snapshot]) -> None:
         self._known = known
+        self.asked: Document | None = None  # for what it was asked last
 
     def get_completions(self, document: Document, complete_event: CompleteEvent) -> Iterator[Completion]:
         from kosmolua.repl import completion
 
+        self.asked = document
         found = completion.complete(document.text_before_cursor, document.text_after_cursor, self._known())
         for item in found if complete_event.completion_requested else found[:MAX_SHOWN]:
             yield Completion(item.text, item.start, display_meta=item.about)

@@ -52,7 +52,10 @@ def page(name: str) -> str:
     if name in topics():
         return topics()[name].rstrip()
     if short in HELPERS:
-        return f"{heading(short)}  {HELPERS[short]}"
+        from kosmolua.replicate import stubs
+
+        declared = stubs.helper(short)
+        return f"{heading(short)}\n\n{declared}" if declared else f"{heading(short)}  {HELPERS[short]}"
     command = next((each for each in COMMANDS if each.name == name.removeprefix(":")), None)
     if command:
         return f"{heading(f':{command.name} {command.usage}'.rstrip())}  {command.about}"

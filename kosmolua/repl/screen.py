@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import Any, Literal
 
 from kosmolua.cli.output import safe
-from kosmolua.gate.prompt import SCREEN
+from kosmolua.gate.screen import SCREEN
 from kosmolua.repl.lexer import KEYWORDS, tokens
 
 PATIENCE = 0.7  # seconds before it is said what takes so long

@@ -345,6 +345,7 @@ class Shell:
     def close(self, *, cancel: bool) -> None:
         """Leave: end the state, and say what may go on where the API is."""
         self._interpreter.close()
+        self.known.close()
         session = self._calls.opened
         if session:
             from kosmolua.cli.lua import tell_running

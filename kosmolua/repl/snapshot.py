@@ -6,15 +6,18 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from kosmolua.repl.models import Models
+    from kosmolua.replicate.versions import Version
     from kosmolua.runtime.interactive import Interpreter
 
 
 class Snapshot:
     """A `kosmolua.repl.completion.Known` of a state."""
 
-    def __init__(self, interpreter: Interpreter, accounts: Callable[[], Sequence[str]]) -> None:
+    def __init__(self, interpreter: Interpreter, accounts: Callable[[], Sequence[str]], models: Models) -> None:
         self._interpreter = interpreter
         self._accounts = accounts
+        self._models = models
         self._names: dict[tuple[str, ...], list[tuple[str, str]]] = {}
 
     def forget(self) -> None:
@@ -33,3 +36,15 @@ class Snapshot:
         from kosmolua.repl import completion
 
         return completion.files(prefix)
+
+    def models(self, word: str, account: str = "") -> Sequence[tuple[str, str]]:
+        return self._models.names(word, account)
+
+    def version(self, reference: str, account: str = "") -> Version | None:
+        return self._models.version(reference, account)
+
+    def close(self) -> None:
+        self._models.close()
+
+    def watch(self, changed: Callable[[], None]) -> None:
+        self._models.changed = changed

@@ -207,10 +207,11 @@ def literal(value: Any) -> str:
             return str(value).lower()
         case list():
             return "{ " + ", ".join(literal(item) for item in value) + " }"
-    return "{ " + ", ".join(f"{_key(key)} = {literal(item)}" for key, item in value.items()) + " }" if value else "{}"
+    return "{ " + ", ".join(f"{key(name)} = {literal(item)}" for name, item in value.items()) + " }" if value else "{}"
 
 
-def _key(name: str) -> str:
+def key(name: str) -> str:
+    """A field's name as a table constructor writes it."""
     return name if re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name) and name not in _WORDS else f"[{literal(name)}]"
 
 

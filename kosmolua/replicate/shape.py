@@ -155,6 +155,11 @@ def mapping(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
 
 
+def one_line(text: str) -> str:
+    """What a stranger wrote, on one line and with nothing in it that draws."""
+    return "".join(character for character in " ".join(text.split()) if character.isprintable()).strip()
+
+
 def _list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else []
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import cache
 from types import NoneType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
@@ -133,6 +134,7 @@ function file(path) end
 ---@field steps integer
 
 ---@class kosmolua.RunOptions: kosmolua.CreateOptions
+---@field cache? string How old an earlier prediction of the same may be for its answer to be taken, such as "12h".
 ---@field wait? integer|boolean Seconds, 1 to 60, for which the API is asked to hold its answer; by default 10.
 ---@field timeout? number Seconds after which it raises, code "timed_out".
 ---@field cancel_on_timeout? boolean Whether it is canceled then.
@@ -261,6 +263,29 @@ function regex.match_all(text, pattern, flags, limit) end
 ---@return integer
 function regex.gsub(text, pattern, replacement, flags) end
 
+---The documentation: of every function, of what stands beside them, and pages on topics.
+---@class kosmolua.docs
+docs = {}
+
+---@class kosmolua.DocsPage
+---@field name string
+---@field kind "read"|"write"|"helper"|"page" The first two are functions of the API.
+---@field summary string
+
+---Every page that there is.
+---@return kosmolua.DocsPage[]
+function docs.list() end
+
+---The pages that fit, best first.
+---@param query string
+---@return kosmolua.DocsPage[]
+function docs.search(query) end
+
+---A page, as Markdown.
+---@param name string
+---@return string
+function docs.read(name) end
+
 ---JSON that keeps nulls in lists, empty lists and large integers.
 ---@class kosmolua.json
 ---@field null userdata What stands for null in a list.
@@ -299,12 +324,61 @@ function json.object(t) end
 """
 
 
-_SUMMARY = re.compile(r"^---([^@].*)\n(?:---.*\n)*(?:function (?:workflows\.)?(\w+)\(|(\w+) = )", re.MULTILINE)
+_TOLD = re.compile(r"^((?:---[^@].*\n)+)(?:---@.*\n)*(?:function (?:workflows\.)?(\w+)\(|(\w+) = )", re.MULTILINE)
+_SENTENCE = re.compile(r".*?\.(?= [A-Z]|$)")
 
 
 def summaries() -> dict[str, str]:
-    """The first line about each of the helpers, by its name."""
-    return {match[2] or match[3]: match[1] for match in _SUMMARY.finditer(HELPERS)}
+    """The first sentence about each of the helpers, by its name."""
+    return {match[2] or match[3]: _first(match[1]) for match in _TOLD.finditer(HELPERS)}
+
+
+def _first(comment: str) -> str:
+    text = " ".join(line.removeprefix("---") for line in comment.splitlines())
+    sentence = _SENTENCE.match(text)
+    return sentence[0] if sentence else text
+
+
+def helper(name: str) -> str | None:
+    """All that is declared of a helper, with the classes that it names; None where it is none."""
+    if name not in summaries():
+        return None
+    blocks = HELPERS.strip().split("\n\n")
+    own = re.compile(rf"^(?:function (?:workflows\.)?{name}[.(]|{name} = \{{)", re.MULTILINE)
+    found = [block for block in blocks if own.search(block)]
+    for block in found:  # which grows
+        named = re.findall(r"kosmolua\.\w+", block)
+        found += [each for each in blocks if each not in found and _classes(each) & set(named)]
+    return "\n\n".join(found)
+
+
+class Option(Struct, frozen=True):
+    """A field of a helper's options; ``type`` is as LuaLS writes it."""
+
+    name: str
+    type: str
+    about: str
+
+
+@cache
+def options_of(name: str, position: int) -> tuple[Option, ...]:
+    """The options that a helper takes as that argument, counted from 0; none where it takes none there."""
+    declared = re.search(rf"((?:---.*\n)+)function (?:workflows\.)?{name}\(", HELPERS)
+    parameters = re.findall(r"^---@param \w+\?? (\S+)", declared[1] if declared else "", re.MULTILINE)
+    return _options(parameters[position]) if position < len(parameters) else ()
+
+
+def _options(kind: str) -> tuple[Option, ...]:
+    """The fields of an options class, and behind them those that it inherits."""
+    found = re.search(rf"^---@class {re.escape(kind)}(?:: (\S+))?\n((?:---@field .*\n)+)", HELPERS, re.MULTILINE)
+    if not found or not kind.endswith("Options"):
+        return ()
+    rows = re.findall(r"^---@field (\w+)\?? (fun\(.*?\)|\(.*?\)\[\]|\S+) ?(.*)$", found[2], re.MULTILINE)
+    return (*(Option(*row) for row in rows), *(_options(found[1]) if found[1] else ()))
+
+
+def _classes(block: str) -> set[str]:
+    return set(re.findall(r"^---@class (\S+?):?(?: |$)", block, re.MULTILINE))
 
 
 def stubs() -> dict[str, str]:

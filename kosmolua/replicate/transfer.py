@@ -17,7 +17,7 @@ _WITH_TOKEN = (
     "replicate.delivery",
     "stream.replicate.com",
 )  # https://replicate.com/docs/topics/predictions/output-files
-_WITHOUT_TOKEN = ("replicate.com",)
+_WITHOUT_TOKEN = ("replicate.com", "c.replicate.net")  # the latter are where most streams are, at secret addresses
 
 
 def place(url: str, base: httpx.URL, *, function: str) -> tuple[httpx.URL, bool]:
@@ -51,7 +51,7 @@ def _origin(url: httpx.URL) -> tuple[str, str, int | None]:
 def _foreign(function: str, url: str) -> UsageError:
     return UsageError(
         f"{function}: {_shown(url)} is no address of Replicate's; nothing is fetched from elsewhere",
-        hint="outputs are at https://replicate.delivery, streams at https://stream.replicate.com",
+        hint="outputs are at https://replicate.delivery, streams where the prediction's urls.stream says",
     )
 
 

@@ -104,6 +104,7 @@ function file(path) end
 ---@field steps integer
 
 ---@class kosmolua.RunOptions: kosmolua.CreateOptions
+---@field cache? string How old an earlier prediction of the same may be for its answer to be taken, such as "12h".
 ---@field wait? integer|boolean Seconds, 1 to 60, for which the API is asked to hold its answer; by default 10.
 ---@field timeout? number Seconds after which it raises, code "timed_out".
 ---@field cancel_on_timeout? boolean Whether it is canceled then.
@@ -231,6 +232,29 @@ function regex.match_all(text, pattern, flags, limit) end
 ---@return string
 ---@return integer
 function regex.gsub(text, pattern, replacement, flags) end
+
+---The documentation: of every function, of what stands beside them, and pages on topics.
+---@class kosmolua.docs
+docs = {}
+
+---@class kosmolua.DocsPage
+---@field name string
+---@field kind "read"|"write"|"helper"|"page" The first two are functions of the API.
+---@field summary string
+
+---Every page that there is.
+---@return kosmolua.DocsPage[]
+function docs.list() end
+
+---The pages that fit, best first.
+---@param query string
+---@return kosmolua.DocsPage[]
+function docs.search(query) end
+
+---A page, as Markdown.
+---@param name string
+---@return string
+function docs.read(name) end
 
 ---JSON that keeps nulls in lists, empty lists and large integers.
 ---@class kosmolua.json

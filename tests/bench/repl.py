@@ -16,11 +16,17 @@ import sys
 import tempfile
 import time
 
-from kosmolua.repl.completion import complete
+from kosmolua import Host
+from kosmolua.cli.options import Options
+from kosmolua.repl.calls import Calls
+from kosmolua.repl.completion import complete, signature
+from kosmolua.repl.models import Models
 from kosmolua.repl.render import render
 from kosmolua.repl.snapshot import Snapshot
 from kosmolua.runtime.interactive import Interpreter, start
 
+MODEL = "black-forest-labs/flux-schnell"
+INPUTS = f'run("{MODEL}", {{ num'
 PROMPT, ASKED, ANSWER = b"in[1]>", b"\x1b[6n", b"\x1b[1;1R"  # a terminal is asked where its cursor is
 
 
@@ -77,9 +83,24 @@ def show(title, figures, most):
     print(f"{title:<28}{figures[0]:8.1f} ms   worst {figures[1]:.1f} ms, at most {most}")
 
 
+class Hosts:
+    """An emulator's, as a `kosmolua.repl.calls.Hosts`."""
+
+    def __init__(self):
+        self._host = Host(emulate=True, prepare=False)
+        self.files, self.close = self._host.files, self._host.close
+
+    def session(self):
+        return self._host.session("bench")
+
+
 def interactive():
     state = Interpreter(None, None, lambda: start([]))
-    known = Snapshot(state, list)
+    options = Options()
+    options.emulate = True
+    calls = Calls(options, Hosts())
+    models = Models(calls, pause=0)
+    known = Snapshot(state, list, models)
     state.evaluate("for i = 1, 2000 do _G['global_' .. i] = i end")
 
     def first_keystroke():
@@ -88,6 +109,15 @@ def interactive():
 
     show("first keystroke, 2,000 names", timed(first_keystroke), 20)
     show("next keystroke", timed(lambda: complete("x = { global_1", "", known)), 20)
+    first = timed(lambda: (complete(INPUTS, "", known), signature(INPUTS, known)), 1)
+    show("a model that is not known", first, 20)
+    while not models.version(MODEL):
+        time.sleep(0.01)
+    show("a model's inputs", timed(lambda: (complete(INPUTS, "", known), signature(INPUTS, known))), 20)
+    models.note({"results": [{"owner": "owner", "name": f"model-{n}", "description": "x" * 200} for n in range(1000)]})
+    show("1,000 names of models", timed(lambda: complete('run("model', "", known)), 20)
+    models.close()
+    calls.close()
     state.evaluate("big = {} for i = 1, 100000 do big[i] = { id = i, text = ('x'):rep(80) .. i } end")
     show("10 MB of tables", timed(lambda: render(state.evaluate("big").values[0], 100)), 200)
     state.evaluate("text = ('x'):rep(10 * 1024 * 1024)")

@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from kosmolua.replicate.catalogue import OPERATIONS
+from kosmolua.replicate.model_stubs import model_stubs
 from kosmolua.replicate.stubs import stubs
+from kosmolua.replicate.versions import Version
 from kosmolua.runtime.interactive import Interpreter, start
 from kosmolua.runtime.state import State
 
@@ -105,3 +107,130 @@ def test_a_directory_that_cannot_be(kosmo, tmp_path):
 
     assert 2 == ran.status
     assert "cannot write into 'file'" in ran.err
+
+
+# Models -----------------------------------------------------------------------------------------------------------
+
+FLUX, HELLO = "black-forest-labs/flux-schnell", "replicate/hello-world"
+
+
+def schema(output=None, required=(), **fields):
+    taken = {"type": "object", "properties": fields, "required": list(required)}
+    return {"components": {"schemas": {"Input": taken, "Output": output or {"type": "string"}}}}
+
+
+def stubs_of(document, ref="a/b"):
+    text = model_stubs({ref: Version("1" * 64, document)})
+    assert State().run_module_text(b"return function(text) return assert(load(text, 'models', 't')) ~= nil end")(
+        text.encode()
+    )
+    return text
+
+
+def test_a_models_own_types(kosmo, tmp_path):
+    """What the model takes, with ranges and defaults, what it gives, and the functions that take its name."""
+    ran = kosmo("integrations:types", "--emulate", "--model", FLUX, "--model", HELLO, "--json")
+
+    assert (0, "") == (ran.status, ran.err)
+    assert "./types/models.lua" in ran.json["files"]
+    text = (tmp_path / "types" / "models.lua").read_text()
+    kind = "replicate.models.black_forest_labs.flux_schnell"
+    assert f"---@class (exact) {kind}.Input\n---@field prompt string What to paint." in text
+    assert "---@field num_outputs? integer How many. From 1 to 4. By default 1.\n" in text
+    assert '---@field output_format? "png" File format. By default "png".\n' in text
+    assert f"---@alias {kind}.Output kosmolua.File[]\n" in text
+    assert (
+        f'---@param ref "{FLUX}"\n---@param input {kind}.Input\n---@param options? kosmolua.RunOptions\n'
+        f"---@return {kind}.Output output\n---@return replicate.Prediction prediction\n"
+        "function workflows.run(ref, input, options) end\n"
+    ) in text
+    assert "---@alias replicate.models.replicate.hello_world.Output string\n" in text
+    for name in ("run", "create", "stream"):
+        assert 2 == text.count(f"function workflows.{name}(ref, input, options) end")
+
+
+def test_the_types_of_models_stay(kosmo, tmp_path):
+    """Writing the rest again leaves them."""
+    kosmo("integrations:types", "--emulate", "--model", HELLO)
+    kosmo("integrations:types")
+
+    assert HELLO in (tmp_path / "types" / "models.lua").read_text()
+
+
+@pytest.mark.parametrize(
+    ("fact", "expected"),
+    [
+        ({"type": "string", "format": "uri"}, "string|kosmolua.File"),
+        ({"type": "array", "items": {"type": "string", "format": "uri"}}, "(string|kosmolua.File)[]"),
+        ({"type": "array"}, "any[]"),
+        ({"enum": ["a", "b"], "type": "string"}, '"a"|"b"'),
+        ({"enum": [1, 4], "type": "integer"}, "1|4"),
+        ({"enum": ['"\n', "b"], "type": "string"}, "string"),
+        ({"enum": [0.5, 1.5]}, "any"),
+        ({"anyOf": [{"type": "string"}, {"type": "integer"}]}, "string|integer"),
+        ({"type": "object", "properties": {"x": {"type": "number"}}, "required": ["x"]}, "{ x: number }"),
+        ({"type": "object"}, "table<string, any>"),
+        ({}, "any"),
+        ({"$ref": "#/components/schemas/Input"}, "{ x?: { x?: { x?: "),
+    ],
+)
+def test_the_type_of_an_input(fact, expected):
+    """As lua-language-server writes it; what goes round in circles ends."""
+    assert f"---@field x? {expected}" in stubs_of(schema(x=fact))
+
+
+@pytest.mark.parametrize(
+    ("output", "expected"),
+    [
+        ({"type": "array", "items": {"type": "string"}, "x-cog-array-display": "concatenate"}, ".Output string\n"),
+        ({"type": "string", "format": "uri"}, ".Output kosmolua.File\n"),
+        (
+            {"type": "object", "properties": {"mask": {"type": "string", "format": "uri"}}, "required": ["mask"]},
+            "---@class replicate.models.a.b.Output\n---@field mask kosmolua.File\n",
+        ),
+        ({"type": "object", "properties": {"a-b": {"type": "integer"}}}, '---@field ["a-b"]? integer\n'),
+    ],
+)
+def test_the_type_of_an_output(output, expected):
+    """As `run` gives it: text joined, files as files."""
+    assert expected in stubs_of(schema(output))
+
+
+def test_a_strangers_schema():
+    """Nothing in one ends a comment, or writes a line of its own."""
+    text = stubs_of(
+        schema(
+            **{"x\ny": {"type": "string"}, 'q"]': {"type": "string"}},
+            evil={"type": "string", "description": "a\nos.exit()\r\x0bb\x1b[2J", "default": "\nprint(1)"},
+            required=("evil",),
+        )
+    )
+
+    assert '---@field evil? string a os.exit() b[2J By default "\\nprint(1)".\n' in text
+    assert '---@field ["q\\"]"]? string\n' in text
+    assert 'y"' not in text
+    assert all(line[:2] in ("--", "lo", "fu", "") for line in text.split("\n"))
+
+
+def test_classes_of_versions_and_odd_names():
+    """A version has classes of its own; a name is made of letters, digits and underscores."""
+    assert "replicate.models.9a.x_y_z.11111111.Input" in stubs_of(schema(), f"9a/x-y.z:{'1' * 64}")
+
+
+@pytest.mark.parametrize(
+    ("argv", "status", "message"),
+    [
+        (("--model", "nobody/nothing"), 1, "get_model: 404"),
+        (("--model", "emulator/my-sdxl"), 2, "emulator/my-sdxl has no version"),
+        (("--model", "hello-world"), 2, "expected owner/name or owner/name:version, got 'hello-world'"),
+        (("--model", HELLO, "--read", "deny"), 3, "get_model: the policy denies this read"),
+        (("--model", HELLO, "--dry-run"), 2, "nothing can be written in a dry run"),
+    ],
+)
+def test_models_that_cannot_be_told(argv, status, message, kosmo, tmp_path):
+    """It is said why, and nothing is written."""
+    ran = kosmo("integrations:types", "--emulate", *argv)
+
+    assert status == ran.status
+    assert message in ran.err
+    assert not (tmp_path / "types").exists()

@@ -1,35 +1,24 @@
 """The official clients run their documented flows against the served emulator.
 
 They live in environments of their own: KOSMOLUA_OFFICIAL_PYTHON names an interpreter that has `replicate`,
-KOSMOLUA_OFFICIAL_NODE_MODULES a folder that holds node_modules/replicate. Where a variable is not set the
-environment is built once, below the system's folder for temporary files.
+KOSMOLUA_OFFICIAL_NODE_MODULES a folder that holds node_modules/replicate.
 """
 
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 import pytest
+from official import CACHE, build, from_npm
 
 from kosmolua.emulator import Emulator, running
 
 FLOWS = Path(__file__).parent / "clients"
 PYTHON_CLIENT = "replicate==1.0.7"
 JAVASCRIPT_CLIENT = "replicate@1.4.0"
-CACHE = Path(tempfile.gettempdir()) / f"kosmolua-official-clients-{os.getuid()}"
-
-
-def build(*commands, variable):
-    for command in commands:
-        made = subprocess.run(command, capture_output=True, text=True, check=False)
-        if made.returncode:
-            line = " && ".join(" ".join(map(str, one)) for one in commands)
-            pytest.fail(f"Cannot set up the official client.\n{made.stderr[-2000:]}\nRun `{line}`, or set {variable}.")
 
 
 @pytest.fixture(scope="session")
@@ -47,18 +36,7 @@ def official_python():
 
 @pytest.fixture(scope="session")
 def official_javascript():
-    if given := os.environ.get("KOSMOLUA_OFFICIAL_NODE_MODULES"):
-        # Either the folder itself or the one that it lies in.
-        return Path(given).parent if Path(given).name == "node_modules" else Path(given)
-    if shutil.which("npm") is None and not os.environ.get("CI"):
-        pytest.skip("the JavaScript client needs Node.js and npm, and neither is installed")
-    home = CACHE / JAVASCRIPT_CLIENT
-    if not (home / "ready").exists():
-        home.mkdir(parents=True, exist_ok=True)
-        command = ["npm", "install", "--no-audit", "--no-fund", "--prefix", home, JAVASCRIPT_CLIENT]
-        build(command, variable="KOSMOLUA_OFFICIAL_NODE_MODULES")
-        (home / "ready").touch()
-    return home
+    return from_npm(JAVASCRIPT_CLIENT, variable="KOSMOLUA_OFFICIAL_NODE_MODULES")
 
 
 def flow(command, **environment):

@@ -323,6 +323,58 @@ def test_what_is_told(server, live):
     assert "" == result.output
 
 
+class Witness:
+    """Writes down what a watcher is told."""
+
+    def __init__(self):
+        self.told = []
+
+    def begins(self, entry, operation):
+        self.told.append(("begins", operation.name))
+
+    def ended(self, entry, operation, given, data, error):
+        self.told.append((operation.name, given, type(data).__name__, error and error.code))
+
+    def followed(self, url, event, data):
+        self.told.append((event, bool(url)))
+
+    def downloading(self, path, received, total):
+        self.told.append((path, received, total))
+
+
+def test_what_a_watcher_is_told(tmp_path):
+    """Of each call that it begins, and how it ended with what; of streams and downloads also what comes over them."""
+    witness = Witness()
+    with Host(emulate=True, isolation="none", allow_write=[str(tmp_path)]) as host:
+        source = """
+          local api = integrations.replicate
+          pcall(api.get_prediction, { prediction_id = "no" })
+          pcall(api.get_prediction, {})
+          local painted = api.create_model_prediction {
+            model_owner = "black-forest-labs", model_name = "flux-schnell", prefer = "wait=10",
+            input = { prompt = "dusk", width = 16, height = 16 },
+          }
+          local file = replicate.download(painted.output[1], args[1])
+          replicate.stream("meta/meta-llama-3-8b-instruct", { prompt = "rain", max_tokens = 2 }):text()
+          return file.size
+        """
+        result = host.script(source, [str(tmp_path / "a.png")], watch=lambda: witness).result()
+
+    told, size = witness.told, result.value
+    assert [
+        ("begins", "get_prediction"),
+        ("get_prediction", {"prediction_id": "no"}, "NoneType", "not_found"),
+        ("get_prediction", {}, "NoneType", "invalid_arguments"),
+        ("begins", "create_model_prediction"),
+    ] == told[:4]
+    assert ("create_model_prediction", "dict", None) == (told[4][0], *told[4][2:])
+    assert "dusk" == told[4][1]["input"]["prompt"]
+    assert [("begins", "download"), ("download", "NoneType")] == [told[5], (told[6][0], told[6][2])]
+    assert [(str(tmp_path / "a.png"), size, size), (str(tmp_path / "a.png"), -1, None)] == told[7:9]
+    assert ("begins", "stream") in told
+    assert ("done", True) == told[-1]
+
+
 def test_a_notice_is_told_once(live, tmp_path):
     """What the configuration has to say is not said with every run."""
     (tmp_path / "config").mkdir()

@@ -5,7 +5,9 @@ import time
 
 import pytest
 
+from kosmolua.repl import manual
 from kosmolua.repl.completion import complete, files, signature
+from kosmolua.replicate.versions import Version
 
 SCOPE = {"prediction": "local", "print": "function", "pairs": "function", "integrations": "table", "_1": "table"}
 FIELDS = {
@@ -18,15 +20,42 @@ FIELDS = {
 }
 
 
+def version_of(required=(), **fields):
+    taken = {"type": "object", "properties": fields, "required": list(required)}
+    output = {"type": "array", "items": {"type": "string", "format": "uri"}}
+    return Version("1" * 64, {"components": {"schemas": {"Input": taken, "Output": output}}})
+
+
+VERSION = version_of(
+    required=("prompt",),
+    size={"type": "string", "enum": ["small", "large"], "default": "small"},
+    steps={"type": "integer", "minimum": 1, "maximum": 4, "default": 2, "description": "How\n many."},
+    rate={"enum": [8, 16]},
+    tags={"type": "array", "items": {"type": "string", "enum": ["a", "b"]}},
+    fast={"type": "boolean"},
+    prompt={"type": "string", "description": "What to paint.\x1b[2J"},
+    **{"top-k": {"type": "integer"}},
+)
+
+
 class Known:
     def __init__(self, scope=SCOPE):
         self.scope = scope
+        self.asked = []
 
     def names(self, *path):
         return list((FIELDS.get(path, {}) if path else self.scope).items())
 
     def accounts(self):
         return ["default", "work"]
+
+    def models(self, word, account=""):
+        self.asked.append(account)
+        return [(name, "about it") for name in ("a/b", "a/c") if name.startswith(word)]
+
+    def version(self, reference, account=""):
+        self.asked.append(account)
+        return VERSION if reference == "a/b" else None
 
     def files(self, prefix):
         return [name for name in ("cat.png", "dir/", "dog.png") if name.startswith(prefix)]
@@ -153,9 +182,9 @@ def test_summaries():
 )
 def test_signature(before, expected):
     """The function whose arguments are being typed, and which of them is."""
-    found = signature(before)
+    found = signature(before, Known())
 
-    assert expected == (found and (found[0].name, found[1] and found[1].name))
+    assert expected == (found and (found.name, found.current and found.current.name))
 
 
 def test_files(tmp_path):
@@ -180,3 +209,128 @@ def test_a_keystroke_among_many_names():
 
     assert 1111 == len(found)
     assert time.perf_counter() - began < 0.05
+
+
+# Models -----------------------------------------------------------------------------------------------------------
+
+INPUTS = ["prompt = ", "size = ", "steps = ", "rate = ", "tags = ", "fast = ", '["top-k"] = ']
+
+
+@pytest.mark.parametrize(
+    ("before", "expected"),
+    [
+        ('run("a/b", {', INPUTS),
+        ("replicate.run('a/b', { ", INPUTS),
+        ("integrations.replicate.work.stream('a/b', { ", INPUTS),
+        ("r.create('a/b', { ", INPUTS),
+        ('run("a/b", { prompt = "x", size = "small", ', ["steps = ", "rate = ", "tags = ", "fast = ", '["top-k"] = ']),
+        ('run("a/b", { ste', ["steps = "]),
+        ('run("a/b", { size = ', ['"small"', '"large"']),
+        ('run("a/b", { size = "s', ["small"]),
+        ('run("a/b", { rate = ', ["8", "16"]),
+        ('run("a/b", { tags = ', ['{ "a" }', '{ "b" }']),
+        ('run("a/b", { tags = "', []),
+        ('run("a/b", { fast = ', ["true", "false"]),
+        ('parallel(list, function(p) local x, y = 1, 2 return run("a/b", { ste', ["steps = "]),
+        ('run("a/b", { tags = { ', []),
+        ('run("a/c", {', []),
+        ("run(name, {", []),
+        ("create('a/b', {", []),
+        ("wait(run('a/b', { ste", ["steps = "]),
+    ],
+)
+def test_a_models_inputs(before, expected):
+    """The required first, those given left out, and the values that each may have."""
+    assert expected == texts(before)
+
+
+@pytest.mark.parametrize(
+    ("before", "expected"),
+    [
+        ('run("', ["a/b", "a/c"]),
+        ('run("a/c', ["a/c"]),
+        ("x = replicate.stream('a", ["a/b", "a/c"]),
+        ('print("a', []),
+        ('run("a/b", "a', []),
+        ('run("a/b", { prompt = "a', []),
+        ('create("a', []),
+    ],
+)
+def test_names_of_models(before, expected):
+    """Within the first string of what runs one."""
+    assert expected == texts(before)
+
+
+@pytest.mark.parametrize(
+    ("path", "account"),
+    [("run", ""), ("replicate.run", ""), ("integrations.replicate.work.run", "work"), ("mine.run", "")],
+)
+def test_an_accounts_models(path, account):
+    """They are looked up as the account that the call is made as."""
+    known = Known()
+    complete(f'{path}("a/b", {{', "", known)
+    complete(f'{path}("a', "", known)
+
+    assert {account} == set(known.asked)
+
+
+@pytest.mark.parametrize(
+    ("before", "first", "without"),
+    [
+        ('run("a/b", {}, { ', "wait = ", "kind = "),
+        ('run("a/b", { prompt = "x" }, { wait = 5, ', "timeout = ", "wait = "),
+        ('replicate.stream("a/b", nil, { ', "validate = ", "timeout = "),
+        ('r.create("a/b", input, { ', "validate = ", "wait = "),
+        ("wait(p, { ", "timeout = ", "validate = "),
+        ("parallel(list, function(a, b) local c, d = a, b end, { ", "limit = ", "wait = "),
+        ('each("list_models", { ', "sort_by = ", "limit = "),
+    ],
+)
+def test_options(before, first, without):
+    """What a helper takes as its last argument, and the arguments of the function that `each` goes over."""
+    found = texts(before)
+
+    assert first == found[0]
+    assert without not in found
+
+
+@pytest.mark.parametrize(
+    ("before", "expected"),
+    [
+        ("wait(p, { kind = ", ['"prediction"', '"training"']),
+        ('wait(p, { kind = "tr', ["training"]),
+        ('run("a/b", {}, { validate = ', ["true", "false"]),
+        ('run("a/b", {}, { webhook_events_filter = ', ['{ "start" }', '{ "output" }', '{ "logs" }', '{ "completed" }']),
+        ('parallel({}, f, { on_error = "', ["raise", "collect"]),
+    ],
+)
+def test_values_of_options(before, expected):
+    """Those that the editor's stubs list."""
+    assert expected == texts(before)
+
+
+def test_the_signature_of_a_model():
+    """Its inputs with their defaults, what it gives, and what is being typed; nothing that its owner wrote draws."""
+    found = signature('run("a/b", { steps = ', Known())
+
+    assert ("a/b", "list of files") == (found.name, found.returns)
+    assert ("integer from 1 to 4", "How many.", "2") == (found.current.kind, found.current.help, found.current.default)
+    assert {"size": '"small"', "steps": "2"} == {each.name: each.default for each in found.arguments if each.default}
+    assert "What to paint.[2J" == next(each.help for each in found.arguments if each.name == "prompt")
+    assert signature('run("a/c", { ', Known()) is None
+    assert "run" == signature('run("a/c", {}, { ', Known()).name
+
+
+@pytest.mark.parametrize("before", ["docs.search{ ", "docs.search({ query = ", "docs.search("])
+def test_the_documentation_is_no_function_of_the_api(before):
+    """A name that both have means what its table says."""
+    assert signature(before, Known()) is None
+
+
+def test_the_page_of_a_helper():
+    """How it is declared, with the options that it takes."""
+    page = manual.page("replicate.wait")
+
+    assert "function workflows.wait(job, options) end" in page
+    assert "---@field deadline? number" in page
+    assert "app  integrations, by another name." == manual.page("app")

@@ -1,11 +1,9 @@
 """The prompt in a real terminal: tmux draws it, keys go in, and what is on the screen is compared."""
 
-import os
-import subprocess
-import sys
 import time
 
 import pytest
+from tmux import Screen
 
 CREATE = (
     'integrations.replicate.create_model_prediction{ model_owner = "black-forest-labs", '
@@ -13,87 +11,12 @@ CREATE = (
 )
 
 
-class Screen:
-    """A terminal of 110 by 44 with the prompt in it. Its server ends with it."""
-
-    def __init__(self, directory, *argv, environment=None, prompt="in[1]>"):
-        self._socket = str(directory / "tmux")
-        self._last = prompt
-        given = {**environment_of(directory), **(environment or {})}
-        words = ["env", "-i", *(f"{name}={value}" for name, value in given.items())]
-        command = [*words, sys.executable, "-m", "kosmolua", "repl", *argv]
-        self._tmux("new-session", "-d", "-x", "110", "-y", "44", *command)
-        self.wait_for(prompt)
-
-    def type(self, text):
-        self._tmux("send-keys", "-l", text)
-
-    def press(self, *keys):
-        self._tmux("send-keys", *keys)
-
-    def enter(self, text, expected):
-        """Type an input and wait for what it is to show."""
-        self.type(text)
-        self.press("Enter")
-        self.wait_for(expected)
-
-    def paste(self, text):
-        self._tmux("set-buffer", text)
-        self._tmux("paste-buffer", "-p")
-
-    @property
-    def text(self):
-        return self._tmux("capture-pane", "-p", "-J")
-
-    def wait_for(self, text, *, times=1, seconds=15):
-        deadline = time.monotonic() + seconds
-        while (seen := self.text).count(text) < times:
-            assert time.monotonic() < deadline, f"{text!r} is not in\n{seen}"
-            time.sleep(0.03)
-        return seen
-
-    @property
-    def alive(self):
-        return (
-            subprocess.run(["tmux", "-S", self._socket, "has-session"], check=False, capture_output=True).returncode
-            == 0
-        )
-
-    def ended(self, *keys, seconds=10):
-        """Whether it ends, when those keys are pressed; at a prompt that is not drawn yet they say nothing."""
-        deadline = time.monotonic() + seconds
-        while self.alive and time.monotonic() < deadline:
-            if keys:
-                subprocess.run(["tmux", "-S", self._socket, "send-keys", *keys], check=False, capture_output=True)
-            time.sleep(0.2)
-        return not self.alive
-
-    def close(self):
-        subprocess.run(["tmux", "-S", self._socket, "kill-server"], check=False, capture_output=True)
-
-    def _tmux(self, *words):
-        command = ["tmux", "-S", self._socket, "-f", os.devnull, *words]
-        return subprocess.run(command, check=True, capture_output=True, text=True).stdout
-
-
-def environment_of(directory):
-    return {
-        "PATH": os.environ["PATH"],
-        "HOME": str(directory),
-        "TERM": "xterm-256color",
-        "LC_ALL": "C.UTF-8",
-        "KOSMO_STATE_DIR": str(directory / "state"),
-        "KOSMO_CONFIG_DIR": str(directory / "config"),
-        "PYTHON_KEYRING_BACKEND": "keyring.backends.null.Keyring",
-    }
-
-
 @pytest.fixture
 def terminal(tmp_path):
     opened = []
 
     def start(*argv, **options):
-        made = Screen(tmp_path, *(argv or ("--emulate",)), **options)
+        made = Screen(tmp_path, "repl", *(argv or ("--emulate",)), **options)
         opened.append(made)
         return made
 
@@ -165,6 +88,40 @@ def test_a_workflow(terminal, tmp_path):
     again.press("Enter")
     again.wait_for("error: in[1]:1: attempt to index global 'name' (a nil value)")
     assert 0o600 == (tmp_path / "state" / "history").stat().st_mode & 0o777
+
+
+def test_a_model_is_known_where_it_is_typed(terminal):
+    """Its name is completed behind the typing, then its inputs with their defaults, and the options; and it runs."""
+    screen = terminal("--emulate", "--write", "allow")
+    screen.wait_for("emulator  ·  0 running")
+    screen.type('#run("schnell')
+    screen.wait_for("black-forest-labs/flux-schnell  ")
+    screen.press("Tab")
+    screen.type('", { ')
+    screen.wait_for("black-forest-labs/flux-schnell{ prompt*, width = 256, height = 256, num_outputs = 1, seed, ")
+    seen = screen.wait_for("string, required: What to paint. Colours and times of day in it are heeded.")
+    assert 'output_format = "png" } → list of files' in seen
+    screen.press("Tab")
+    screen.type('"a fox", num')
+    screen.wait_for("integer from 1 to 4: How many.", without="in pixels")
+    screen.press("Tab")
+    screen.wait_for("\nnum_outputs: integer from 1 to 4. How many.")
+    screen.type("2, pro")
+    screen.wait_for("num_outputs = 2, pro")
+    assert "string, required" not in screen.text
+    screen.press("C-w")
+    screen.type("}, { time")
+    screen.wait_for('number: Seconds after which it raises, code "timed_out".', without="wait = ")
+    screen.press("Tab")
+    screen.type("20 })")
+    screen.press("Enter")
+    screen.wait_for("in[2]>")
+    assert (
+        'in[1]> #run("black-forest-labs/flux-schnell", { prompt = "a fox", num_outputs = 2, }, { timeout = 20 })\n2\n'
+        in (screen.text)
+    )
+    screen.enter(":log", "search")
+    assert "get_model  " in screen.text
 
 
 def test_a_question_is_left_with_an_interrupt(terminal):
@@ -245,7 +202,7 @@ def test_commands(terminal, tmp_path):
     screen.enter("from_file", "\n7\n")
     screen.enter("wrong()", "flow.lua:3: deep\n  >    3 |   error('deep')")
     screen.enter(":hlep", "error: no command is called :hlep; did you mean :help?")
-    screen.enter("?sleep", "sleep  Waits that many seconds")
+    screen.enter("?sleep", "---Waits that many seconds")
     screen.enter("?get_acount", "did you mean get_account")
     screen.enter(":time 1 + 1", " ms\n")
     screen.enter(":budget calls 1", "of 1\n")

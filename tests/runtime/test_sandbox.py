@@ -3,8 +3,8 @@
 import pytest
 
 ENVIRONMENT = (
-    "_G _VERSION app args assert bit coroutine download dump each error file getmetatable integrations ipairs json log "
-    "math next os pairs parallel pcall print race rawequal rawget rawset regex replicate require run select "
+    "_G _VERSION app args assert bit coroutine docs download dump each error file getmetatable integrations ipairs "
+    "json log math next os pairs parallel pcall print race rawequal rawget rawset regex replicate require run select "
     "setmetatable sleep spawn stream string table time wait "
     "tonumber tostring type unpack xpcall"
 )
@@ -13,6 +13,7 @@ LIBRARIES = {
     "string": "byte char find format gmatch gsub len lower match rep reverse sub upper",
     "table": "concat insert maxn move remove sort unpack",
     "os": "clock date difftime time",
+    "docs": "list read search",
     "json": "array decode encode null object",
     "regex": "gsub match match_all",
     "bit": "arshift band bnot bor bswap bxor lshift rol ror rshift tobit tohex",

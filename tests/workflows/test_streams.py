@@ -3,6 +3,7 @@
 import socket
 import threading
 import time
+from contextlib import suppress
 
 import pytest
 
@@ -152,6 +153,19 @@ def test_bytes_are_decoded_as_they_are(flow, end):
     assert text == got
 
 
+def test_many_events_at_once(flow):
+    """However many events come in one piece, each is had."""
+    words = [str(number) for number in range(100)]
+    frames = "".join(f"event: output\nid: {word}\ndata: {word},\n\n" for word in words)
+    with _bytewise((frames + "event: done\nid: end\ndata: {}\n\n").encode(), step=1 << 20) as url:
+        flow.serve()
+        flow.url = url
+        got = flow("return stream { id = 'p', status = 'processing', urls = { stream = args[1] } }:text()",
+                   args=[url.removesuffix("/v1") + "/stream/p"])  # fmt: skip
+
+    assert [*words, ""] == got.split(",")
+
+
 def test_no_stream_of_a_foreign_host(flow):
     """A stream's address that is not Replicate's is not asked, whoever says so."""
     with pytest.raises(ScriptError, match="no address of Replicate's"):
@@ -193,10 +207,10 @@ class _Watched:
 
 
 class _bytewise:  # noqa: N801 - used as a function
-    """A server that answers any request with a stream, one byte at a time."""
+    """A server that answers the first request with a stream, one byte at a time or so many, and others with 404."""
 
-    def __init__(self, body):
-        self._body = body
+    def __init__(self, body, step=1):
+        self._body, self._step = body, step
         self._listener = socket.create_server(("127.0.0.1", 0))
 
     def __enter__(self):
@@ -212,5 +226,11 @@ class _bytewise:  # noqa: N801 - used as a function
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             connection.recv(65536)
             connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n")
-            for byte in self._body:
-                connection.sendall(bytes([byte]))
+            for start in range(0, len(self._body), self._step):
+                connection.sendall(self._body[start : start + self._step])
+        with suppress(OSError):  # until it is closed
+            while True:
+                other, _ = self._listener.accept()
+                with other:
+                    other.recv(65536)
+                    other.sendall(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")

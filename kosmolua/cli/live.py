@@ -1,0 +1,130 @@
+"""The line on standard error that says how a run stands, while it runs and a person looks on."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from kosmolua.gate.progress import Progress, Summary
+
+PATIENCE = 0.3  # seconds before anything is drawn: most runs are over by then
+TURN = 0.1  # seconds between two drawings
+
+
+class Watch:
+    """Makes a run's `Progress` when its first call asks for one, and shows it from then on where that is ``moving``."""
+
+    def __init__(self, *, moving: bool, keep: bool) -> None:
+        self.progress: Progress | None = None
+        self._moving = moving
+        self._keep = keep
+        self._drawing: Drawing | None = None
+
+    def __call__(self) -> Progress:
+        from kosmolua.gate.progress import Progress
+
+        progress = self.progress = Progress(keep=self._keep)
+        if self._moving:
+            began = time.monotonic()
+            self._drawing = Drawing(lambda: text_of(progress.summary(), time.monotonic() - began))
+        return progress
+
+    def close(self) -> None:
+        """Take the line off the screen. What was learnt stays."""
+        if self._drawing:
+            self._drawing.close()
+
+
+class Drawing:
+    """Draws what ``text`` gives, in a thread of its own, until it is closed."""
+
+    def __init__(self, text: Callable[[], str]) -> None:
+        self._text = text
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._draw, name="kosmolua-live", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        from kosmolua.gate.screen import LINE, SCREEN
+
+        self._over.set()
+        self._thread.join()
+        with SCREEN:
+            LINE.wipe()
+
+    def _draw(self) -> None:
+        from kosmolua.gate.screen import LINE
+
+        pause = PATIENCE
+        while not self._over.wait(pause):
+            pause = TURN
+            LINE.draw(fitted(self._text(), _columns()))
+
+
+def text_of(summary: Summary, elapsed: float) -> str:
+    """How the run stands in one line; empty where there is nothing to wait for."""
+    creating = [f"{summary.creating} being created"] if summary.creating else []
+    states = [
+        f"{count} {state}" + (f" ({summary.percent}%)" if state == "processing" and summary.percent is not None else "")
+        for state, count in _ordered(summary.states)
+    ]
+    downloads = [_download(*each) for each in summary.downloads[:1]]
+    if len(summary.downloads) > 1:
+        downloads.append(f"{len(summary.downloads) - 1} more downloads")
+    compute = [f"{summary.seconds:.1f} s of compute"] if summary.seconds else []
+    parts = [*creating, *states, *compute, *downloads]
+    return ", ".join([clock(elapsed), *parts]) if parts else ""
+
+
+def _ordered(states: dict[str, int]) -> list[tuple[str, int]]:
+    from kosmolua.gate.progress import STATES
+
+    return [(state, states[state]) for state in STATES if state in states]
+
+
+def _download(path: str, received: int, total: int | None) -> str:
+    if total:
+        return f"{path} {100 * received // total}% of {amount(total)}"
+    return f"{path} {amount(received)}"
+
+
+def clock(seconds: float) -> str:
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def amount(size: float) -> str:
+    """Bytes as people say them."""
+    for unit in ("bytes", "kB", "MB"):
+        if size < 1000:  # noqa: PLR2004 - what the units say
+            return f"{size:.0f} {unit}" if unit == "bytes" else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:.1f} GB"
+
+
+def fitted(text: str, columns: int) -> str:
+    """The text without what would act on a terminal, in one line of it at most."""
+    from unicodedata import east_asian_width
+
+    from kosmolua.gate.prompt import visible
+
+    shown, room = [], columns - 1
+    for character in visible(text):
+        room -= 2 if east_asian_width(character) in "WF" else 1
+        if room < 0:
+            break
+        shown.append(character)
+    return "".join(shown)
+
+
+def _columns() -> int:
+    try:
+        return os.get_terminal_size(sys.stderr.fileno()).columns or 80
+    except (OSError, ValueError):
+        return 80

@@ -1,0 +1,356 @@
+"""``--report``: one page of what a run did, whole in itself: no script, nothing loaded from anywhere.
+
+What models and scripts have said stands in it as text. Pictures are embedded as long as there is room, since the API
+deletes outputs after an hour.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+import os
+import re
+import time
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from msgspec import Struct
+
+from kosmolua.cli.live import amount, clock
+from kosmolua.cli.output import safe
+from kosmolua.errors import KosmoError, TransportError, UsageError
+
+if TYPE_CHECKING:
+    from kosmolua.gate.progress import Call, Job, Progress
+    from kosmolua.gate.session import Session
+    from kosmolua.host.host import Host
+    from kosmolua.host.script import Result
+
+MAX_IMAGES = 40
+MAX_IMAGE = 5_000_000  # bytes
+MAX_IMAGES_SIZE = 20_000_000  # bytes, of all
+MAX_FETCHING = 30.0  # seconds, for all
+MAX_ASKED_ABOUT = 20  # jobs that nobody has seen end
+_PICTURES = (".png", ".jpg", ".jpeg", ".gif", ".webp", ".avif")
+_MAGIC = (
+    (re.compile(rb"\x89PNG\r\n\x1a\n"), "image/png"),
+    (re.compile(rb"\xff\xd8\xff"), "image/jpeg"),
+    (re.compile(rb"GIF8[79]a"), "image/gif"),
+    (re.compile(rb"RIFF....WEBP", re.DOTALL), "image/webp"),
+    (re.compile(rb"....ftypavi[fs]", re.DOTALL), "image/avif"),
+)
+_TOKEN = re.compile(r"r8_\w{8,}")
+_TICKS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 14400)
+_MOST_TICKS = 9
+_HEAD = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; img-src data:">
+<meta name="referrer" content="no-referrer">
+<meta name="viewport" content="width=device-width">
+<title>{title}</title>
+<style>
+{style}</style>
+</head>
+<body>
+"""
+
+
+class Ran(Struct, frozen=True):
+    """A run that has ended: the script's name, when it began in Unix seconds, how it ended, what is known of it."""
+
+    script: str
+    began: float
+    result: Result
+    progress: Progress | None
+
+
+def check(path: str) -> None:
+    """Raises a `UsageError` where no report could be written: better said before the run than after it."""
+    directory = os.path.dirname(path) or "."
+    if os.path.isdir(path) or not os.path.isdir(directory):
+        what = "it is a directory" if os.path.isdir(path) else f"there is no directory {directory!r}"
+    elif not os.access(path if os.path.exists(path) else directory, os.W_OK):
+        what = "it may not be written"
+    else:
+        return
+    raise UsageError(f"--report: cannot write {path!r}: {what}", hint="name a file, such as --report run.html")
+
+
+def write(path: str, ran: Ran, host: Host) -> None:
+    """Write it. What is still to be learnt for it is asked through the host. Raises a `UsageError` where it cannot."""
+    jobs = ran.progress.jobs if ran.progress else []
+    pictures: dict[str, Picture] = {}
+    if jobs and ran.progress:
+        with host.session("the report") as session:
+            _ask_about_rest(session, ran.progress)
+            pictures = _pictures(session, jobs)
+    page = "".join(_page(ran, pictures))
+    try:
+        with open(path, "w", encoding="utf-8", errors="replace") as file:
+            file.write(page)
+    except OSError as error:
+        raise UsageError(f"--report: cannot write {path!r}: {error.strerror}") from None
+
+
+def _ask_about_rest(session: Session, progress: Progress) -> None:
+    for job in progress.untold()[:MAX_ASKED_ABOUT]:
+        try:
+            reply = session.call(f"get_{job.kind}", {f"{job.kind}_id": job.id}, job.account)
+        except KosmoError:
+            return  # the page then says what was known
+        progress.update(job, reply.data)
+
+
+# Pictures ---------------------------------------------------------------------------------------------------------
+
+
+class Picture(Struct, frozen=True):
+    """What stands for a file of an output: its content as a data URL, or why there is none."""
+
+    source: str = ""
+    missing: str = ""
+
+
+def _pictures(session: Session, jobs: Iterable[Job]) -> dict[str, Picture]:
+    """The pictures among the outputs, by their URL."""
+    found: dict[str, Picture] = {}
+    room, deadline = MAX_IMAGES_SIZE, time.monotonic() + MAX_FETCHING
+    for job in jobs:
+        for url in job.files:
+            if url in found or not _may_be_picture(url):
+                continue
+            if len(found) >= MAX_IMAGES or room <= 0 or time.monotonic() > deadline:
+                return found
+            try:
+                content = _content(session, job, url, min(MAX_IMAGE, room), deadline)
+                found[url] = _picture(content)
+                room -= len(content)
+            except KosmoError as error:
+                found[url] = Picture(missing=error.message)
+            except KeyboardInterrupt:  # somebody has seen enough
+                return found
+    return found
+
+
+def _may_be_picture(url: str) -> bool:
+    if url.startswith("data:"):
+        return url.startswith("data:image/")
+    return urlsplit(url).path.lower().endswith(_PICTURES)
+
+
+def _content(session: Session, job: Job, url: str, most: int, deadline: float) -> bytes:
+    from kosmolua.gate.download import inline
+    from kosmolua.replicate import catalogue
+
+    if url.startswith("data:"):
+        return inline(url)[1]
+    opened = session.open(catalogue.DOWNLOAD, {"url": url}, job.account)
+    content = bytearray()
+    try:
+        for piece in opened:
+            content += piece
+            if len(content) > most:
+                raise TransportError(f"it is larger than {amount(most)}")
+            if time.monotonic() > deadline:
+                raise TransportError("it took too long")
+    finally:
+        opened.close()
+    return bytes(content)
+
+
+def _picture(content: bytes) -> Picture:
+    """By what it is, whatever it is called."""
+    kind = next((kind for magic, kind in _MAGIC if magic.match(content)), None)
+    if kind is None:
+        return Picture(missing="it is no picture that browsers show")
+    return Picture(source=f"data:{kind};base64,{base64.b64encode(content).decode()}")
+
+
+# The page ---------------------------------------------------------------------------------------------------------
+
+
+def _text(text: str) -> str:
+    """Whatever it is, as text of the page."""
+    return html.escape(_TOKEN.sub("r8_…", safe(text)))
+
+
+def _page(ran: Ran, pictures: dict[str, Picture]) -> Iterator[str]:
+    with open(os.path.join(os.path.dirname(__file__), "report.css"), encoding="utf-8") as file:
+        style = file.read()
+    yield _HEAD.format(title=_text(f"{ran.script} · kosmolua"), style=style)
+    yield from _summary(ran)
+    progress = ran.progress
+    if progress and (progress.calls or progress.jobs):
+        yield from _timeline(ran, progress.calls, progress.jobs)
+        yield from _jobs(progress.jobs, sum(progress.summary().states.values()), pictures)
+        yield from _calls(ran, progress.calls)
+    else:
+        yield "<p>It called nothing.</p>\n"
+    yield "</body>\n</html>\n"
+
+
+def _summary(ran: Ran) -> Iterator[str]:
+    result, error = ran.result, ran.result.error
+    when = datetime.fromtimestamp(ran.began).astimezone().isoformat(" ", "seconds")
+    yield f"<header>\n<h1>{_text(ran.script)} {_state('failed' if error else 'succeeded')}</h1>\n<p class=figures>"
+    figures = [f"{when}", _span(result.duration)]
+    spent = result.spent
+    if spent:
+        figures += [_count(spent["calls"], "call"), _count(spent["predictions"], "prediction")]
+        figures.append(f"{spent['seconds_of_compute']:g} s of compute")
+        figures += [f"cost {spent['cost']:g}"] if spent["cost"] else []
+    yield "".join(f"<span>{_text(figure)}</span>" for figure in figures)
+    yield "</p>\n"
+    if error:
+        where = getattr(error, "where", None)
+        yield f"<pre class=error>{_text(f'{where}: ' if where else '')}{_text(error.message)}</pre>\n"
+        yield f"<p class=note>{_text(error.hint)}</p>\n" if error.hint else ""
+    yield "</header>\n"
+
+
+def _count(number: float, what: str) -> str:
+    return f"{number:g} {what}" + ("" if number == 1 else "s")
+
+
+def _span(seconds: float) -> str:
+    return f"{seconds:.2f} s" if seconds < 60 else clock(seconds)  # noqa: PLR2004 - a minute
+
+
+def _state(status: str) -> str:
+    return f"<b class='state {_text(status)}'>{_text(status)}</b>"
+
+
+class _Scale:
+    """Places on the timeline, in percent."""
+
+    def __init__(self, began: float, ended: float) -> None:
+        self.began = began
+        self.length = max(ended - began, 0.001)
+
+    def at(self, moment: float) -> float:
+        return min(100.0, max(0.0, 100 * (moment - self.began) / self.length))
+
+    def bar(self, kind: str, start: float, end: float, title: str = "") -> str:
+        left = self.at(start)
+        return (
+            f"<i class='{kind}' style='left:{left:.3f}%;width:{self.at(end) - left:.3f}%' title='{_text(title)}'></i>"
+        )
+
+    def ticks(self) -> Iterator[tuple[float, str]]:
+        step = next((step for step in _TICKS if self.length / step <= _MOST_TICKS), self.length / _MOST_TICKS)
+        for number in range(int(self.length / step) + 1):
+            seconds = number * step
+            yield 100 * seconds / self.length, f"{seconds:g} s" if step < 60 else clock(seconds)  # noqa: PLR2004
+
+
+def _timeline(ran: Ran, calls: list[Call], jobs: list[Job]) -> Iterator[str]:
+    moments = [ran.began + ran.result.duration, *(job.ended for job in jobs if job.ended)]
+    began = min([ran.began, *(job.created for job in jobs if job.own)])
+    scale = _Scale(began, max(moments))
+    yield "<section class=timeline>\n<h2>Timeline</h2>\n<div class=rows>\n<div class='row axis'><span></span><div>"
+    yield "".join(f"<u style='left:{at:.3f}%'>{text}</u>" for at, text in scale.ticks())
+    yield "</div></div>\n<div class=row><span>calls</span><div class=lane>"
+    for call in calls:
+        entry = call.entry
+        kind = "call" if entry.outcome in {"ok", "dry_run"} else "call bad"
+        sent = call.ended - entry.duration_ms / 1000  # it may have waited for a person before
+        yield scale.bar(kind, sent, call.ended, f"{entry.function}: {_outcome(call)}, {entry.duration_ms:.0f} ms")
+    yield "</div></div>\n"
+    for number, job in enumerate(jobs, 1):
+        end = job.ended or ran.began + ran.result.duration
+        yield f"<div class=row><a href='#job-{number}'>{_text(job.model or job.id)}</a><div class=lane>"
+        start = job.started if job.started is not None else end
+        yield scale.bar("wait", job.created, start, f"starting: {_span(max(0.0, start - job.created))}")
+        if job.started is not None:
+            yield scale.bar(f"work {_text(job.status)}", start, end, f"{job.status}: {_span(max(0.0, end - start))}")
+        yield "</div></div>\n"
+    yield "</div>\n<p class=legend><i class=call></i>a call <i class=wait></i>starting "
+    yield "<i class='work succeeded'></i>succeeded <i class='work failed'></i>failed "
+    yield "<i class='work canceled'></i>canceled <i class='work processing'></i>still runs</p>\n</section>\n"
+
+
+def _jobs(jobs: list[Job], count: int, pictures: dict[str, Picture]) -> Iterator[str]:
+    if not jobs:
+        return
+    yield "<section>\n<h2>Predictions and trainings</h2>\n"
+    for number, job in enumerate(jobs, 1):
+        yield f"<article id='job-{number}'>\n<h3>{_text(job.model or job.kind)} {_state(job.status)}</h3>\n"
+        yield f"<p class=note>{_web(job)}<span>{_text(_times(job))}</span></p>\n<div class=sides>\n"
+        yield f"<div><h4>input</h4><pre>{_text(job.input or '')}</pre></div>\n<div>"
+        if job.error:
+            yield f"<h4>error</h4><pre class=error>{_text(job.error)}</pre>"
+        if job.output is not None:
+            yield f"<h4>output</h4>{_output(job, pictures)}"
+        elif not job.error:
+            yield "<h4>output</h4><p class=note>none was seen</p>"
+        yield "</div>\n</div>\n</article>\n"
+    yield f"<p class=note>and {count - len(jobs)} more</p>\n" if count > len(jobs) else ""
+    yield "</section>\n"
+
+
+def _web(job: Job) -> str:
+    shown = f"<code>{_text(job.id)}</code>"
+    link = job.web and job.web.startswith("https://replicate.com/")
+    return f"<a href='{_text(job.web or '')}'>{shown}</a>" if link else shown
+
+
+def _times(job: Job) -> str:
+    words = [f"on account {job.account}"] if job.account != "default" else []
+    words.append(f"created {datetime.fromtimestamp(job.created).astimezone():%H:%M:%S}")
+    if job.started is not None:
+        words.append(f"started after {_span(max(0.0, job.started - job.created))}")
+    if job.ended is not None and job.started is not None:
+        words.append(f"ran {_span(max(0.0, job.ended - job.started))}")
+    if job.seconds is not None:
+        words.append(f"{job.seconds:g} s of compute")
+    return ", ".join(words)
+
+
+def _output(job: Job, pictures: dict[str, Picture]) -> str:
+    if not job.files:
+        return f"<pre>{_text(job.output or '')}</pre>"
+    shown = "".join(_file(url, pictures.get(url)) for url in job.files)
+    rest = "" if _is_files_alone(job) else f"<pre>{_text(job.output or '')}</pre>"
+    return f"<div class=files>{shown}</div>{rest}"
+
+
+def _is_files_alone(job: Job) -> bool:
+    """Whether the output says nothing beside its files."""
+    left = job.output or ""
+    for url in job.files:
+        left = left.replace(url, "")
+    return not left.strip('[]", \n')
+
+
+def _file(url: str, picture: Picture | None) -> str:
+    name = "a data URL" if url.startswith("data:") else urlsplit(url).path.rpartition("/")[2] or url
+    link = _text(name) if url.startswith("data:") else f"<a rel=noreferrer href='{_text(url)}'>{_text(name)}</a>"
+    if picture and picture.source:
+        return f"<figure><img src='{picture.source}' alt='{_text(name)}'><figcaption>{link}</figcaption></figure>"
+    why = f" <span class=note>not embedded: {_text(picture.missing)}</span>" if picture else ""
+    return f"<p>{link}{why}</p>"
+
+
+def _calls(ran: Ran, calls: list[Call]) -> Iterator[str]:
+    yield "<section>\n<h2>Calls</h2>\n<div class=wide><table>\n<tr><th>at<th>function<th>account<th>outcome<th>ms"
+    yield "<th>decision<th>about</tr>\n"
+    for call in calls:
+        entry = call.entry
+        bad = "" if entry.outcome in {"ok", "dry_run"} else " class=bad"
+        about = "<br>".join(_text(text) for text in (call.job, entry.note, call.error) if text)
+        cells = [f"{entry.at - ran.began:.2f} s", entry.function, entry.account, _outcome(call)]
+        cells += [f"{entry.duration_ms:.0f}", f"{entry.decision}: {entry.rule}" if entry.rule else entry.decision]
+        yield f"<tr{bad}>" + "".join(f"<td>{_text(cell)}" for cell in cells) + f"<td>{about}</tr>\n"
+    yield "</table></div>\n"
+    more = len(ran.result.log) + ran.result.unlogged - len(calls)
+    yield f"<p class=note>and {more} more</p>\n" if more > 0 else ""
+    yield "</section>\n"
+
+
+def _outcome(call: Call) -> str:
+    entry = call.entry
+    return " ".join(str(part) for part in (entry.status, entry.code) if part) or entry.outcome

@@ -1,0 +1,110 @@
+"""The names of models that were seen, on disk: suggestions for whoever types one, the ones seen last."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+
+import msgspec
+
+from kosmolua.errors import KosmoError
+from kosmolua.replicate.shape import mapping, one_line
+from kosmolua.replicate.versions import parse
+from kosmolua.rewrite import rewrite
+
+MAX_NAMES = 1000
+MAX_RANKED = 200  # that fit a word
+MAX_ABOUT = 200  # characters
+MAX_FILE = 1024 * 1024
+
+
+class Names:
+    """What stands for models, with a word about each; for one thread. Without a path nothing is read or kept."""
+
+    def __init__(self, path: str | None) -> None:
+        self._path = path
+        self._found = _read(path) if path else {}
+        self._new: dict[str, str] = {}
+
+    def add(self, found: Iterable[tuple[str, str]]) -> None:
+        for name, about in found:
+            told = one_line(about[: 4 * MAX_ABOUT])[:MAX_ABOUT] or self._found.get(name, "")
+            _put(self._found, name, told)
+            _put(self._new, name, told)
+
+    def ranked(self, word: str, more: Sequence[str] = ()) -> list[tuple[str, str]]:
+        """Those that begin with the word, that hold it, and that tell of it; then ``more``. Of equals the last seen."""
+        low = word.lower()
+        begin, hold, tell = [], [], []
+        for item in reversed(self._found.items()):
+            name = item[0].lower()
+            if name.startswith(low):
+                begin.append(item)
+            elif low in name:
+                hold.append(item)
+            elif low in item[1].lower():
+                tell.append(item)
+        rest = [(name, self._found.get(name, "")) for name in more]
+        return list(dict.fromkeys([*begin, *hold, *tell, *rest]))[:MAX_RANKED]
+
+    def keep(self) -> None:
+        """Add what is new to the file. Where it cannot be written nothing is kept."""
+        if self._path and self._new:
+            with suppress(KosmoError):
+                rewrite(self._path, lambda old: msgspec.json.encode(_merged(_decoded(old), self._new)))
+            self._new = {}
+
+
+def models_in(answer: Any) -> Iterator[tuple[str, str]]:
+    """The models and deployments that an answer of the API tells of, with their descriptions, as `run` takes them."""
+    whole = mapping(answer)
+    for part in (whole, *_list(whole.get("results")), *_list(whole.get("models"))):
+        item = mapping(part)
+        inner = item.get("model")  # a search wraps its models, and a prediction names its own
+        name, about = _named(mapping(inner) or item, inner)
+        with suppress(KosmoError):
+            if parse(name).name:
+                yield name, about
+
+
+def _named(item: Mapping[str, Any], model: Any) -> tuple[str, str]:
+    owner, name, about = item.get("owner"), item.get("name"), item.get("description")
+    if isinstance(owner, str) and isinstance(name, str):
+        kind = "deployments/" if "current_release" in item else ""
+        return f"{kind}{owner}/{name}", about if isinstance(about, str) else ""
+    return (model, "") if isinstance(model, str) else ("", "")
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _put(names: dict[str, str], name: str, about: str) -> None:
+    """Add one as the last seen; what was seen longest ago makes room."""
+    names.pop(name, None)
+    names[name] = about
+    if len(names) > MAX_NAMES:
+        del names[next(iter(names))]
+
+
+def _merged(old: dict[str, str], new: Mapping[str, str]) -> dict[str, str]:
+    for name, about in new.items():
+        _put(old, name, about)
+    return old
+
+
+def _read(path: str) -> dict[str, str]:
+    try:
+        with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC), "rb") as file:
+            return _decoded(file.read(MAX_FILE + 1))
+    except OSError:
+        return {}
+
+
+def _decoded(content: bytes) -> dict[str, str]:
+    try:
+        return msgspec.json.decode(content, type=dict[str, str])
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return {}

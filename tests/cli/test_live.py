@@ -1,0 +1,135 @@
+"""What a person sees while a script runs, on a real terminal, and what a pipe does not."""
+
+import re
+import time
+
+import pytest
+from test_terminal import Terminal
+from tmux import Screen
+
+from kosmolua.cli.live import fitted, text_of
+from kosmolua.gate.progress import Summary
+
+PAINT = """
+  local p = replicate.create("black-forest-labs/flux-schnell", { prompt = "a fox", num_outputs = 2 })
+  wait(p, { interval = 0.1, max_interval = 0.1, on_update = function(p) print("it is " .. p.status) end })
+"""
+SOON = "replicate.create('black-forest-labs/flux-schnell', { prompt = 'a' }) sleep(0.5) print('over')"
+ASK = """
+  local function paint()
+    return replicate.create("black-forest-labs/flux-schnell", { prompt = "a fox", num_outputs = 4 })
+  end
+  paint() sleep(1) print(pcall(paint))
+"""
+
+
+@pytest.fixture
+def terminal(tmp_path):
+    opened = []
+
+    def start(*argv, prompt, **options):
+        made = Screen(tmp_path, "lua", "--emulate", *argv, prompt=prompt, stay=True, **options)
+        opened.append(made)
+        return made
+
+    yield start
+    for made in opened:
+        made.close()
+
+
+def test_a_line_that_lives(terminal):
+    """It says how the predictions stand, below what the script prints, and is gone when the script has ended."""
+    screen = terminal("--eval", PAINT + "log('over')", prompt=" processing (")
+    assert re.search(r"^0:0\d, 1 processing \(\d+%\), \d\.\d s of compute$", screen.text, re.MULTILINE)
+
+    screen.wait_for(Screen.ENDED)
+    lines = [line for line in screen.text.split("\n") if line]
+    assert ["it is processing", "it is succeeded", "over"] == [*dict.fromkeys(lines[:-1])][-3:]
+    assert f"{Screen.ENDED}0" == lines[-1]
+
+
+def test_a_question_has_the_screen_for_itself(terminal):
+    """The line goes before it is asked, and comes again behind the answer."""
+    screen = terminal("--write", "ask", "--eval", ASK, prompt="[N]o: ")
+    screen.type("o\n")
+    screen.wait_for("1 starting")
+    seen = screen.wait_for("[N]o: ", times=2)
+    time.sleep(0.3)
+    assert "starting" not in seen + screen.text
+    screen.type("n\n")
+
+    screen.wait_for(Screen.ENDED)
+    assert "you refused it" in screen.text
+
+
+def test_each_call_as_it_ends(terminal):
+    """With -v it is a line above the one that lives."""
+    screen = terminal("-v", "--eval", PAINT + "sleep(0.6)", prompt="1 succeeded")
+    lines = [line for line in screen.text.split("\n") if line]
+    assert re.fullmatch(
+        r"kosmo: create_model_prediction on account default: 201, \d+ ms, allow \(write=allow \(.*\), by policy\)",
+        lines[1],
+    )
+    assert "1 succeeded" in lines[-1]
+
+    screen.wait_for(Screen.ENDED)
+    assert "1 succeeded" not in screen.text
+
+
+@pytest.mark.parametrize("environment", [{"TERM": "dumb"}, {"TERM": "xterm", "NO_COLOR": "1"}])
+def test_a_plain_terminal(environment, tmp_path):
+    """Where nothing may move, nothing does."""
+    screen = Terminal("lua", "--emulate", "--eval", SOON, environment=environment, cwd=tmp_path)
+    try:
+        assert 0 == screen.finish()
+    finally:
+        screen.close()
+
+    assert "over\r\n" == screen.screen
+
+
+def test_a_pipe(kosmo):
+    """It is told nothing, unless -v asks for the calls: function, account, status or code, time, decision."""
+    assert (0, "over\n", "") == kosmo("lua", "--emulate", "-e", SOON).seen
+
+    source = """
+      pcall(integrations.replicate.get_prediction, { prediction_id = "no" })
+      pcall(integrations.replicate.create_prediction, { version = 1 })
+      pcall(integrations.replicate.delete_file, { file_id = "f" })
+    """
+    ran = kosmo("lua", "--emulate", "-v", "--write", "deny", "-e", source)
+    assert [
+        "kosmo: get_prediction on account default: not_found, N ms, allow (read=allow (emulator), by policy)",
+        "kosmo: create_prediction on account default: invalid_arguments, N ms, not decided",
+        "kosmo: delete_file on account default: permission_denied, N ms, deny (write=deny (--write), by policy)",
+    ] == re.sub(r"\d+ ms", "N ms", ran.err).splitlines()
+
+
+@pytest.mark.parametrize(
+    ("summary", "text"),
+    [
+        (Summary(0, {}, None, 0.0, []), ""),
+        (Summary(2, {}, None, 0.0, []), "1:02:03, 2 being created"),
+        (
+            Summary(0, {"failed": 1, "starting": 2, "processing": 3}, 40, 12.34, []),
+            "1:02:03, 2 starting, 3 processing (40%), 1 failed, 12.3 s of compute",
+        ),
+        (
+            Summary(0, {}, None, 0.0, [("a.png", 1_500_000, 3_000_000), ("b", 1, None)]),
+            "1:02:03, a.png 50% of 3.0 MB, 1 more downloads",
+        ),
+        (Summary(0, {}, None, 0.0, [("a.png", 999, None)]), "1:02:03, a.png 999 bytes"),
+    ],
+)
+def test_what_the_line_says(summary, text):
+    """Predictions by state, percent, seconds of compute, downloads; nothing where there is nothing to wait for."""
+    assert text == text_of(summary, 3723.9)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [("abcdefghijkl", "abcdefghi"), ("a\x1b[2Jb\r", "a\\x1b[2Jb"), ("日本語日本語", "日本語日")],
+)
+def test_one_line_of_the_terminal(text, shown):
+    """It is cut where it would wrap, and holds nothing that acts on a terminal."""
+    assert shown == fitted(text, 10)

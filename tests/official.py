@@ -1,0 +1,36 @@
+"""Programs of others that ours is held against. Each lives in an environment of its own, which is built once, below the
+system's folder for temporary files, where no variable names one.
+"""
+
+import os
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+import pytest
+
+CACHE = Path(tempfile.gettempdir()) / f"kosmolua-official-clients-{os.getuid()}"
+
+
+def build(*commands, variable):
+    for command in commands:
+        made = subprocess.run(command, capture_output=True, text=True, check=False)
+        if made.returncode:
+            line = " && ".join(" ".join(map(str, one)) for one in commands)
+            pytest.fail(f"Cannot set up {variable}.\n{made.stderr[-2000:]}\nRun `{line}`, or set {variable}.")
+
+
+def from_npm(package, *, variable):
+    """The folder that holds node_modules with this package."""
+    if given := os.environ.get(variable):
+        # Either the folder itself or the one that it lies in.
+        return Path(given).parent if Path(given).name == "node_modules" else Path(given)
+    if shutil.which("npm") is None and not os.environ.get("CI"):
+        pytest.skip(f"{package} needs Node.js and npm, and neither is installed")
+    home = CACHE / package
+    if not (home / "ready").exists():
+        home.mkdir(parents=True, exist_ok=True)
+        build(["npm", "install", "--no-audit", "--no-fund", "--prefix", home, package], variable=variable)
+        (home / "ready").touch()
+    return home

@@ -1,0 +1,16 @@
+import pytest
+from flows import Flow
+from recorded import CONVERSATIONS, Replay
+
+
+@pytest.fixture
+def replay(tmp_path):
+    """A flow against the recorded conversations of these names; `.replay` is their server."""
+    flow = Flow(tmp_path)
+
+    def start(*names):
+        flow.replay = Replay([exchange for name in names for exchange in CONVERSATIONS[name]["exchanges"]])
+        return flow.visit(flow.replay)
+
+    yield start
+    flow.close()
