@@ -170,13 +170,35 @@ return function(host, api, account)
     return format("wait=%d", floor(wait))
   end
 
-  local function send(plan, input, options, prefer)
-    local arguments = plan.arguments
-    arguments.input, arguments.prefer = input, prefer
+  local creating, begun = {}, 0 -- creates that are on their way, in their order, and how many there were
+
+  local function send(plan, options, prefer)
+    local arguments = { input = plan.input, prefer = prefer }
+    for name, value in next, plan.arguments do
+      arguments[name] = value
+    end
     for i = 1, #SENT do
       arguments[SENT[i]] = options[SENT[i]]
     end
-    return api[plan["function"]](arguments)
+    return note("prediction", api[plan["function"]](arguments))
+  end
+
+  -- Sends it in a task of its own: where the one that waits is canceled, what it made is known all the same.
+  local function sent(plan, options, prefer)
+    begun = begun + 1
+    local number, answer = begun, task.shared(function() return send(plan, options, prefer) end)
+    creating[number] = answer
+    local ok, prediction = pcall(answer)
+    creating[number] = nil
+    return ok, prediction
+  end
+
+  -- Waits for the creates that are on their way.
+  local function settle()
+    for number = 1, begun do
+      if creating[number] then pcall(creating[number]) end
+      creating[number] = nil
+    end
   end
 
   local function is_no_official_model(failure)
@@ -246,10 +268,10 @@ return function(host, api, account)
   -- Creates a prediction; gives it with what is known of its output.
   local function create(plan, options, prefer)
     local since, input = now(), plan.input
-    local ok, prediction = pcall(send, plan, input, options, prefer)
+    local ok, prediction = sent(plan, options, prefer)
     if not ok and plan.unsure and is_no_official_model(prediction) then
       plan = planned(plan.ref, { ref = plan.ref, input = input, validate = false, resolve = true })
-      ok, prediction = pcall(send, plan, input, options, prefer)
+      ok, prediction = sent(plan, options, prefer)
     end
     if not ok then
       local found = UNKNOWN[rawcode(prediction)] and reclaim(plan, input, since)
@@ -450,9 +472,10 @@ return function(host, api, account)
   end
 
   --- Cancels predictions and trainings, given as a list of them or of ids; all that this script has started and not
-  --- seen to end where none is given. Returns what the API answered, in that order.
+  --- seen to end where none is given, also what is just being created. Returns what the API answered, in that order.
   function M.cancel_all(list)
     if list == nil then
+      settle()
       list = {}
       for id, kind in next, started do
         list[#list + 1] = { id = id, status = "starting", urls = { get = "/" .. kind .. "s/" } }
@@ -570,7 +593,9 @@ return function(host, api, account)
         over = true
         local ok, fields = pcall(json.decode, event.data)
         prediction = get("prediction", prediction.id)
-        if prediction.error == nil then prediction.error = ok and type(fields) == "table" and fields.detail or event.data end
+        if prediction.error == nil then
+          prediction.error = ok and type(fields) == "table" and fields.detail or event.data
+        end
         if prediction.status ~= "failed" then prediction.status = "failed" end
         ended_badly("stream", prediction)
       end
@@ -648,7 +673,7 @@ return function(host, api, account)
       end)
     end
     local url = files[what] and files[what].url or what
-    if type(url) ~= "string" then mistake("download", "expected a URL, or an output that is a file, got a " .. type(what)) end
+    if type(url) ~= "string" then mistake("download", "expected a URL, or an output that is one, got a " .. type(what)) end
     return service("download", { url = url, path = path })
   end
 

@@ -53,13 +53,17 @@ def age_of(text: str) -> float:
 def key_of(origin: Mapping[str, Any], given: Mapping[str, Any], read: Callable[[str], bytes]) -> str:
     """What a prediction is known by: where and of what it is made, and its input, files by their content."""
 
-    def plain(value: Any) -> Any:
-        if isinstance(value, LocalFile):
-            return {"sha256": hashlib.sha256(read(value.path)).hexdigest()}
-        raise TypeError
+    def told(value: Any) -> Any:
+        match value:
+            case LocalFile():
+                return {"sha256": hashlib.sha256(read(value.path)).hexdigest()}
+            case dict():
+                return {name: told(item) for name, item in value.items()}
+            case list():
+                return [told(item) for item in value]
+        return value
 
-    made_of = msgspec.json.encode([origin, given], enc_hook=plain, order="deterministic")
-    return hashlib.sha256(made_of).hexdigest()
+    return hashlib.sha256(msgspec.json.encode([origin, told(given)], order="deterministic")).hexdigest()
 
 
 class Earlier:

@@ -104,13 +104,13 @@ function file(path) end
 ---@field steps integer
 
 ---@class kosmolua.RunOptions: kosmolua.CreateOptions
----@field cache? string How old an earlier prediction of the same may be for its answer to be taken, such as "12h".
 ---@field wait? integer|boolean Seconds, 1 to 60, for which the API is asked to hold its answer; by default 10.
 ---@field timeout? number Seconds after which it raises, code "timed_out".
 ---@field cancel_on_timeout? boolean Whether it is canceled then.
 ---@field on_progress? fun(prediction: replicate.Prediction, progress?: kosmolua.Progress)
 ---@field interval? number Seconds between the first polls, by default 0.25.
 ---@field max_interval? number Seconds between the last polls, by default 5.
+---@field cache? string How old an earlier prediction of the same may be for its answer to be taken, such as "12h".
 
 ---@class kosmolua.WaitOptions
 ---@field timeout? number Seconds after which it raises, code "timed_out".

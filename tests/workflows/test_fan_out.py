@@ -147,3 +147,17 @@ def test_waiting_takes_no_thread(flow):
 
     assert 1000 == most
     assert threading.active_count() < 30
+
+
+def test_what_a_lost_race_was_creating_is_canceled(flow):
+    """A task that ends while its create is on its way leaves nothing behind that cancel_all does not find."""
+    canceled = flow("""
+      race {
+        function() return (run("minimax/video-01", { prompt = "a river" }, { wait = 3 })) end,
+        function() return (run("replicate/hello-world", { text = "fast" })) end,
+      }
+      local canceled = replicate.cancel_all()
+      return { #canceled, canceled[1].status }
+    """)
+
+    assert [1, "canceled"] == canceled
