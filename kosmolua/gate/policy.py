@@ -51,12 +51,15 @@ class Policy(Struct, frozen=True):
 
 
 class Call(Struct, frozen=True):
-    """What is to be decided: the function, on which account, with which arguments."""
+    """What is to be decided: the function, on which account, with which arguments. They are ``complete`` where it is a
+    call that is made, and what it leaves out is left out.
+    """
 
     operation: Operation
     account: str = config.DEFAULT_ACCOUNT
     arguments: Mapping[str, Any] = {}
     from_script: bool = False
+    complete: bool = False
 
 
 class Decision(Struct, frozen=True):
@@ -170,6 +173,8 @@ def _doubts(rule: Rule, call: Call) -> list[str] | None:
     doubts = []
     for name, glob in rule.conditions:
         value = fact(call, name)
+        if value is None and call.complete and call.operation.parameter(name):
+            return None
         if value is None:
             doubts.append(name)
         elif not fnmatch.fnmatchcase(value, glob):

@@ -271,7 +271,7 @@ class Session:
         return client
 
     def _permit(self, operation: Operation, arguments: Struct, given: Mapping[str, Any], entry: Entry) -> None:
-        call = Call(operation, entry.account, given, self.run.script is not None)
+        call = Call(operation, entry.account, given, self.run.script is not None, complete=True)
         entry.by = "policy"
         if self.run.needs:
             self._hold_to(self.run.needs, call, entry)

@@ -212,3 +212,12 @@ def test_what_cannot_be_called_is_denied_with_all_arguments(rules, write, by_fla
     verdicts = {decide(policy, creating(**arguments)).verdict for arguments in models}
 
     assert may_be(policy, creating()) == (verdicts != {"deny"})
+
+
+def test_what_a_call_leaves_out_is_left_out():
+    """A rule about webhooks speaks of calls that have one; of a call that is only thought of, it may."""
+    policy = ruled({"verdict": "deny", "arguments": {"webhook": "*"}}, write="allow")
+    made = msgspec.structs.replace(creating(version="v"), complete=True)
+    hooked = msgspec.structs.replace(creating(version="v", webhook="https://evil.example/x"), complete=True)
+
+    assert ["allow", "deny", "deny"] == [decide(policy, call).verdict for call in (made, hooked, creating())]
