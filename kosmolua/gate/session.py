@@ -207,6 +207,17 @@ class Session:
         """Whether a token of this session stands in the text."""
         return any(client.reveals(text) for client in self._clients.values())
 
+    def fetch(self, url: str, limit: int, account: str = "") -> bytes:
+        """The bytes of an output. Raises as `open` does, and a `UsageError` for more than ``limit`` of them."""
+        if self._dry_run:
+            raise UsageError("nothing is fetched in a dry run")
+        content = bytearray()
+        for piece in self.open(catalogue.DOWNLOAD, {"url": url}, account):
+            content += piece
+            if len(content) > limit:
+                raise UsageError(f"the output has more than {limit} bytes; it is not taken")
+        return bytes(content)
+
     @property
     def policy(self) -> Policy:
         return self._policy

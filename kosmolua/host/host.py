@@ -188,6 +188,10 @@ class Host:
             seen.add(cursor)
             arguments["cursor"] = cursor
 
+    def fetch(self, url: str, limit: int, *, account: str | None = None) -> bytes:
+        """The bytes of a file that a prediction made, at most so many; from Replicate's own addresses alone."""
+        return self._session().fetch(url, limit, account or self._account)
+
     def versions(self, *, account: str | None = None) -> Versions:
         """Finds versions of models, and what they take, with calls of this host."""
         from kosmolua.gate.plan import versions_through

@@ -6,7 +6,8 @@ import base64
 import binascii
 import re
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -24,13 +25,18 @@ _MAGIC = {b"\x89PNG\r\n\x1a\n": "image/png", b"\xff\xd8\xff": "image/jpeg", b"GI
 _JOINER = "\u200d"
 _MARKS = {"Mn", "Me", "Mc"}
 
+_PICTURE_URL = re.compile(r"https?://[^\s?#]+\.(?:png|jpe?g|gif|webp)(?:[?#]\S*)?", re.IGNORECASE)
+
 Pictures = list[dict[str, Any]]
+Fetch = Callable[[str, int], bytes]
+"""The bytes at a URL, at most so many; raises a `KosmoError`."""
 
 
-def answered(data: Any, limit: int) -> dict[str, Any]:
-    """The result of a tool for what the API answered."""
+def answered(data: Any, limit: int, fetch: Fetch | None = None) -> dict[str, Any]:
+    """The result of a tool for what the API answered. ``fetch`` gives what lies at the URL of a picture."""
     pictures: Pictures = []
     plain = _without_pictures(data, pictures)
+    _add_outputs(plain, pictures, fetch)
     text = plain if isinstance(plain, str) else _json(plain)
     structured = {"success": True, "data": plain}
     if len(text) > limit:
@@ -46,10 +52,11 @@ def failed(error: KosmoError, limit: int) -> dict[str, Any]:
     return {**_result(_bounded(structured, limit), cut(text, limit), []), "isError": True}
 
 
-def ran(result: Result, limit: int) -> dict[str, Any]:
+def ran(result: Result, limit: int, fetch: Fetch | None = None) -> dict[str, Any]:
     """The result of a script: its values, what it printed, its calls, and why it failed if it did."""
     pictures: Pictures = []
     values = _without_pictures(result.results, pictures)
+    _add_outputs(values, pictures, fetch)
     error = result.error.to_dict() if result.error else None
     structured = {
         "success": error is None,
@@ -135,11 +142,39 @@ def _without_pictures(value: Any, pictures: Pictures) -> Any:
     return value
 
 
+def _add_outputs(value: Any, pictures: Pictures, fetch: Fetch | None) -> None:
+    """Show the pictures whose URLs are in an output; the URLs stay. What cannot be fetched is not shown."""
+    for url in dict.fromkeys(_urls(value)) if fetch else ():
+        if fetch is None or len(pictures) >= MAX_PICTURES:
+            return
+        with suppress(KosmoError):
+            content = fetch(url, MAX_PICTURE)
+            kind = _kind(content)
+            if kind:
+                _picture(kind, base64.b64encode(content).decode(), pictures)
+
+
+def _urls(value: Any) -> Iterator[str]:
+    match value:
+        case str() if _PICTURE_URL.fullmatch(value):
+            yield value
+        case Mapping():
+            for name, item in value.items():
+                if name not in ("input", "urls"):  # what went in, and pages for people
+                    yield from _urls(item)
+        case list():
+            for item in value:
+                yield from _urls(item)
+
+
+def _kind(content: bytes) -> str | None:
+    if content[:4] == b"RIFF" and content[8:12] == b"WEBP":
+        return "image/webp"
+    return next((kind for magic, kind in _MAGIC.items() if content.startswith(magic)), None)
+
+
 def _bytes(content: bytes, pictures: Pictures) -> Any:
-    encoded = base64.b64encode(content).decode()
-    kind = next((kind for magic, kind in _MAGIC.items() if content.startswith(magic)), None)
-    if kind is None and content[:4] == b"RIFF" and content[8:12] == b"WEBP":
-        kind = "image/webp"
+    encoded, kind = base64.b64encode(content).decode(), _kind(content)
     return (_picture(kind, encoded, pictures) if kind else None) or {"base64": encoded, "size": len(content)}
 
 

@@ -170,7 +170,10 @@ class Service:
     def _call(self, work: Work, operation: Operation, arguments: Mapping[str, Any]) -> dict[str, Any]:
         self._current.work = work
         given = tools.arguments(operation, arguments)
-        return content.answered(self._host.request(operation.name, given, stop=work.stop).data, self._options.max_chars)
+        data = self._host.request(operation.name, given, stop=work.stop).data
+        # Of lists and models the covers would be shown, which nobody asked for.
+        fetch = self._host.fetch if operation.returns in {"Prediction", "Training"} else None
+        return content.answered(data, self._options.max_chars, fetch)
 
     def _code(self, work: Work, name: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
         code.check(name, arguments)
@@ -182,7 +185,7 @@ class Service:
         run = self._host.script(
             arguments["source"], arguments.get("args", []), prompter=work, on_call=work.tell, stop=work.stop
         )
-        return content.ran(run.result(), limit)
+        return content.ran(run.result(), limit, self._host.fetch)
 
     # While it goes on ---------------------------------------------------------------------------------------------
 

@@ -10,8 +10,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
-from kosmolua.errors import ConfigurationError, UsageError
-
 if TYPE_CHECKING:
     from kosmolua.cli.options import Options
     from kosmolua.gate.files import Files
@@ -94,17 +92,8 @@ class Calls:
 
     def picture(self, url: str, limit: int) -> bytes:
         """The bytes behind the URL of an output."""
-        if self.options.dry_run:
-            raise ConfigurationError("nothing is fetched in a dry run")
-        from kosmolua.replicate.catalogue import DOWNLOAD
-
         with self._noted("fetching the image"):
-            data = b""
-            for piece in self.session().open(DOWNLOAD, {"url": url}, self.options.account):
-                data += piece
-                if len(data) > limit:
-                    raise UsageError(f"the output has more than {limit} bytes; it is not shown")
-            return data
+            return self.session().fetch(url, limit, self.options.account)
 
     def close(self) -> None:
         if self._services:

@@ -1,6 +1,7 @@
 """The server as clients meet it: the official one over a real process, and single lines where those say more."""
 
 import asyncio
+import base64
 import json
 import os
 import re
@@ -312,6 +313,25 @@ def test_pictures_of_a_script_are_shown(connected):
     assert [
         "[picture 1: image/png, 8 bytes]", "data:image/png;base64,?", "data:text/plain;base64,AA==",
     ] == result.structured_content["result"]  # fmt: skip
+
+
+def test_pictures_that_a_model_made_are_shown(connected):
+    """Their URLs stay in the answer, and the pictures come with it: of a tool, and of a script."""
+    model = {"model_owner": "black-forest-labs", "model_name": "flux-schnell", "prefer": "wait"}
+    given = {"prompt": "dusk", "width": 16, "height": 16, "num_outputs": 2}
+    source = 'return (run("black-forest-labs/flux-schnell", { prompt = "dusk", width = 16, height = 16 }))'
+
+    async def main():
+        async with connected("--emulate", "--write", "allow", "--code", "--tools", "create_*") as client:
+            made = await client.call_tool(f"{FUNCTION}create_model_prediction", {**model, "input": given})
+            return made, await client.call_tool("execute_lua", {"source": source})
+
+    made, ran = asyncio.run(main())
+
+    assert ["text", "image", "image"] == [block.type for block in made.content]
+    assert ["text", "image"] == [block.type for block in ran.content]
+    assert all(base64.b64decode(block.data).startswith(b"\x89PNG") for block in [*made.content[1:], ran.content[1]])
+    assert all(url.startswith("http") for url in made.structured_content["data"]["output"])
 
 
 def test_what_a_code_tool_does_not_take(connected):
