@@ -18,7 +18,7 @@ from msgspec import Meta, Raw, Struct
 from kosmolua.errors import CODES, ArgumentError, JournalError, KosmoError, LimitError, ScriptError
 from kosmolua.runtime import marshal
 from kosmolua.runtime.limits import Limits, fixed, reached
-from kosmolua.runtime.pending import PATIENCE, Pending
+from kosmolua.runtime.pending import PATIENCE, Pending, nothing
 
 if TYPE_CHECKING:
     from kosmolua.runtime.tape import Journal, Tape
@@ -196,7 +196,7 @@ class Port:
                 return answer(call, *self._carry_out(call))
             case Call() as call:
                 lane = self._lane(call.function)
-                self.pending.call(lambda: (answer(call, *self._carry_out(call)), _nothing), len(call.arguments), lane)
+                self.pending.call(lambda: (answer(call, *self._carry_out(call)), nothing), len(call.arguments), lane)
             case Sleep() as sleep if not sleep.alone:
                 self.pending.sleep(checked(sleep), answer(sleep, True, NOTHING))
             case request:
@@ -282,10 +282,6 @@ def checked(sleep: Sleep) -> float:
 def answer(request: Request, ok: bool, value: bytes) -> bytes:
     """The frame that answers a request."""
     return marshal.encode(("ok" if ok else "error", request.id, Raw(value)))
-
-
-def _nothing() -> None:
-    """Nothing is noted."""
 
 
 def _believed(decode: Callable[[Any], _T], frame: bytes | Raw) -> _T:
