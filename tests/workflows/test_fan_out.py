@@ -153,8 +153,8 @@ def test_what_a_lost_race_was_creating_is_canceled(flow):
     """A task that ends while its create is on its way leaves nothing behind that cancel_all does not find."""
     canceled = flow("""
       race {
-        function() return (run("minimax/video-01", { prompt = "a river" }, { wait = 3 })) end,
-        function() return (run("replicate/hello-world", { text = "fast" })) end,
+        function() return (run("minimax/video-01", { prompt = "a river" }, { wait = 20 })) end,
+        function() sleep(1) return "fast" end, -- when the other's create is held by the server
       }
       local canceled = replicate.cancel_all()
       return { #canceled, canceled[1].status }
