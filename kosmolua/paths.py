@@ -11,38 +11,30 @@ PROJECT_FILE = os.path.join(".kosmo", "config.toml")
 
 def config_directory(environment: Mapping[str, str]) -> str:
     """The directory of the user's configuration: ``KOSMO_CONFIG_DIR``, else the platform's own place."""
-    given = environment.get("KOSMO_CONFIG_DIR")
-    if given:
-        return os.path.abspath(given)
-    home = environment.get("HOME") or os.path.expanduser("~")
-    if sys.platform == "darwin":
-        return os.path.join(home, "Library", "Application Support", "kosmolua")
-    base = environment.get("XDG_CONFIG_HOME", "")
-    return os.path.join(base if os.path.isabs(base) else os.path.join(home, ".config"), "kosmolua")
+    return _directory(environment, "CONFIG", ".config", "Application Support")
 
 
 def state_directory(environment: Mapping[str, str]) -> str:
     """The directory of what the program itself keeps: ``KOSMO_STATE_DIR``, else the platform's own place."""
-    given = environment.get("KOSMO_STATE_DIR")
-    if given:
-        return os.path.abspath(given)
-    if sys.platform == "darwin":
+    if sys.platform == "darwin" and not environment.get("KOSMO_STATE_DIR"):
         return os.path.join(config_directory(environment), "state")
-    home = environment.get("HOME") or os.path.expanduser("~")
-    base = environment.get("XDG_STATE_HOME", "")
-    return os.path.join(base if os.path.isabs(base) else os.path.join(home, ".local", "state"), "kosmolua")
+    return _directory(environment, "STATE", os.path.join(".local", "state"), "Application Support")
 
 
 def cache_directory(environment: Mapping[str, str]) -> str:
     """The directory of what can be had again: ``KOSMO_CACHE_DIR``, else the platform's own place."""
-    given = environment.get("KOSMO_CACHE_DIR")
+    return _directory(environment, "CACHE", ".cache", "Caches")
+
+
+def _directory(environment: Mapping[str, str], kind: str, below_home: str, in_library: str) -> str:
+    given = environment.get(f"KOSMO_{kind}_DIR")
     if given:
         return os.path.abspath(given)
     home = environment.get("HOME") or os.path.expanduser("~")
     if sys.platform == "darwin":
-        return os.path.join(home, "Library", "Caches", "kosmolua")
-    base = environment.get("XDG_CACHE_HOME", "")
-    return os.path.join(base if os.path.isabs(base) else os.path.join(home, ".cache"), "kosmolua")
+        return os.path.join(home, "Library", in_library, "kosmolua")
+    base = environment.get(f"XDG_{kind}_HOME", "")
+    return os.path.join(base if os.path.isabs(base) else os.path.join(home, below_home), "kosmolua")
 
 
 def global_file(environment: Mapping[str, str]) -> str:

@@ -211,11 +211,14 @@ class Session:
         """The bytes of an output. Raises as `open` does, and a `UsageError` for more than ``limit`` of them."""
         if self._dry_run:
             raise UsageError("nothing is fetched in a dry run")
-        content = bytearray()
-        for piece in self.open(catalogue.DOWNLOAD, {"url": url}, account):
-            content += piece
-            if len(content) > limit:
-                raise UsageError(f"the output has more than {limit} bytes; it is not taken")
+        opened, content = self.open(catalogue.DOWNLOAD, {"url": url}, account), bytearray()
+        try:
+            for piece in opened:
+                content += piece
+                if len(content) > limit:
+                    raise UsageError(f"the output has more than {limit} bytes; it is not taken")
+        finally:
+            opened.close()
         return bytes(content)
 
     @property
