@@ -7,6 +7,7 @@ import select
 import signal
 import sys
 import threading
+import time
 from collections import deque
 from contextlib import suppress
 from itertools import islice
@@ -38,6 +39,9 @@ _MAX_UNSENT, _MAX_UNSENT_BYTES = 10_000, 4 * MAX_FRAME  # answers that a script 
 _AT_ONCE = 64  # answers that are written with one call
 _FULL = 0.8  # of the limit of memory: a script that crashed with more was out of it
 _READ = 1 << 13  # most frames are small, and reading allocates this much
+# Where so many requests are under way, to be woken by each answer costs more than the answer does. Those of some
+# milliseconds are handed over together (measured: a fifth of the CPU of 10,000 predictions that are waited for).
+_CROWD, _GATHERED, _CROWD_READ = 64, 0.005, 1 << 16
 
 
 class Child:
@@ -218,7 +222,7 @@ class Child:
                 break
         else:
             self._await()
-        return b"" if self._killed else os.read(self._from_child, max(_READ, size))
+        return b"" if self._killed else os.read(self._from_child, max(_CROWD_READ if self._crowded() else _READ, size))
 
     def _await(self) -> None:
         """Wait for the child, under the watchdog's eyes, and give it meanwhile the answers that come.
@@ -227,6 +231,8 @@ class Child:
         """
         poll = self._anything.poll
         while not self._killed:
+            if self._crowded():
+                time.sleep(_GATHERED)
             self._hand_over()
             events = dict(poll(self._until()))
             if self._to_child in events:
@@ -254,6 +260,10 @@ class Child:
             for answer in self._port.take():
                 self._owe(answer)
             self._flush()
+
+    def _crowded(self) -> bool:
+        pending = self._pending()
+        return pending is not None and pending.open > _CROWD
 
     def _pending(self) -> Pending | None:
         return self._port.pending if self._port else None
