@@ -117,6 +117,7 @@ local function rawcode(failure) return type(failure) == "table" and rawget(failu
 
 local Event = { __metatable = "event" }
 function Event.__tostring(event) return event.event == "output" and event.data or "" end
+function Event.__concat(left, right) return tostring(left) .. tostring(right) end
 
 -- For one account -----------------------------------------------------------------------------------------------
 

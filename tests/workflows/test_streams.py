@@ -34,6 +34,20 @@ def test_events_come_in_order(flow, whole):
     assert whole() == text
 
 
+def test_events_join_as_their_text(flow, whole):
+    """`..` takes an event, on either side, for what it is as text."""
+    before, after = flow(f"""
+      local before, after = "", ""
+      for event in stream({WRITE}) do
+        before, after = before .. event, event .. after
+      end
+      return before, after
+    """)
+
+    assert whole() == before
+    assert len(before) == len(after)
+
+
 def test_all_of_it_as_text(flow, whole):
     """`:text()` waits for the end and joins the output."""
     assert whole() == flow(f"return stream({WRITE}):text()")
