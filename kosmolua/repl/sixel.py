@@ -91,9 +91,8 @@ def _pixels(row: bytes, channels: int, pattern: Sequence[bytes]) -> list[Colour]
 
 def _shades(counted: Mapping[Colour, int], most: int) -> list[Shade]:
     """The colours in so many shades at most. What differs most, and is seen most, is cut in two until there are."""
-    whole = list(counted)
-    heap, made = [(0, 0, whole)] if whole else [], 0
-    while len(heap) < most and len(heap[0][2]) > 1:
+    heap, made = [(0, 0, list(counted))] if counted else [], 0
+    while 0 < len(heap) < most and len(heap[0][2]) > 1:
         for half in _halves(heappop(heap)[2], counted):
             weight = _widest(half)[0] * sum(map(counted.__getitem__, half))
             made += 1

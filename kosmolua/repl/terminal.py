@@ -16,7 +16,7 @@ _MOST_TYPED = 64 * 1024
 _ATTRIBUTES = b"\x1b[c"
 _REGISTERS = b"\x1b[?1;1;0S"
 _ATTRIBUTES_ANSWER = re.compile(rb"\x1b\[\?([\d;]*)c")
-_REGISTERS_ANSWER = re.compile(rb"\x1b\[\?1;0;(\d+)S")
+_REGISTERS_ANSWER = re.compile(rb"\x1b\[\?1;(?:0;(\d+)|[\d;]*)S")  # a number, or that there is none
 _SIXEL = b"4"  # among the attributes
 
 
@@ -48,7 +48,7 @@ def ask(environment: Mapping[str, str], patience: float = PATIENCE) -> Asked:
             # The attributes are asked for again, so that there is an answer where the registers are unheard of.
             _, more = _answered(terminal, _REGISTERS + _ATTRIBUTES, _ATTRIBUTES_ANSWER, patience)
         registers = _REGISTERS_ANSWER.search(more)
-        colours = int(registers[1]) if registers else 256
+        colours = int(registers[1]) if registers and registers[1] else Sixel().colours
         return Asked(Sixel(colours, _cell(terminal)), typed + _REGISTERS_ANSWER.sub(b"", more))
     finally:
         os.close(terminal)
