@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import NamedTuple
 
-PATIENCE = 1.0  # seconds for an answer; on the way may be a network, and nearly every terminal gives one
+PATIENCE = 1.0  # seconds for an answer, over a network perhaps; what comes later is taken for typed
 _CELL = (10, 20)  # pixels of a VT340's, which those take that have none of their own
 _MOST_TYPED = 64 * 1024
 _ATTRIBUTES = b"\x1b[c"
