@@ -9,7 +9,8 @@ end
 
 local masked, count = regex.gsub(reply, [[\b\d{3,4}\b,]], "***,")
 print(masked)
-print(count .. " numbers masked; first date at " .. regex.match(reply, [[\d{4}-\d\d-\d\d]]).start)
+local date = assert(regex.match(reply, [[\d{4}-\d\d-\d\d]]), "there is no date")
+print(count .. " numbers masked; first date at " .. date.start)
 
 --> 2026-03-14  order 1042
 --> 2026-04-01  order 977

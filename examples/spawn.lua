@@ -11,7 +11,8 @@ local clock = spawn(function()
   while true do sleep(0.05) end
 end)
 
-local upscaler = replicate.search { query = "upscale" }.models[1].model
+local found = assert(replicate.search { query = "upscale" }.models[1], "nothing upscales")
+local upscaler = found.model
 print("found:   " .. upscaler.owner .. "/" .. upscaler.name)
 print("the painter is " .. painting:status())
 

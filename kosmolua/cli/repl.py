@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from kosmolua.gate.session import Session
     from kosmolua.host.host import Host
     from kosmolua.repl.history import History
-    from kosmolua.repl.shell import Shell
+    from kosmolua.repl.shell import Reader, Shell
     from kosmolua.runtime.begun import Begun
     from kosmolua.runtime.limits import Limits
     from kosmolua.runtime.port import Start
@@ -90,17 +90,20 @@ def _serve(parsed: argparse.Namespace, shell: Callable[[], Shell]) -> None:
     startup = os.path.join(paths.config_directory(os.environ), STARTUP)
     files = [path for path in (startup, parsed.file) if path and (path != startup or os.path.isfile(path))]
     inputs = [f":load {path}" for path in files] + ([parsed.eval] if parsed.eval is not None else [])
+    reader = _reader(parsed, shell)
     for text in inputs:
-        shell().enter(text)
-    prompt = shell().prompt if inputs else FIRST
+        shell().enter(text, reader)
+    run(shell, reader, shell().prompt if inputs else FIRST)
+
+
+def _reader(parsed: argparse.Namespace, shell: Callable[[], Shell]) -> Reader:
     if _is_dumb():
         from kosmolua.repl.plain import Plain
 
-        run(shell, Plain(lambda text: shell().is_complete(text)), prompt)
-        return
+        return Plain(lambda text: shell().is_complete(text))
     from kosmolua.repl.line import Line
 
-    line = Line(
+    return Line(
         history=_history(),
         known=lambda: shell().known,
         is_complete=lambda text: shell().is_complete(text),
@@ -109,7 +112,6 @@ def _serve(parsed: argparse.Namespace, shell: Callable[[], Shell]) -> None:
         warm=lambda: shell().warm(),
         keys=parsed.keys,
     )
-    run(shell, line, prompt)
 
 
 def _history() -> Callable[[], History]:

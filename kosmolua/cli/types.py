@@ -63,10 +63,14 @@ def _models(names: list[str], options: Options) -> str:
 
 def _written(directory: str, models: dict[str, str]) -> tuple[list[str], list[str]]:
     """The files that were written, and those that were there and are not ours to change."""
+    from kosmolua import config
     from kosmolua.replicate import stubs
 
     settings = to_json(stubs.settings(LIBRARY)) + "\n"
-    texts = {os.path.join(LIBRARY, name): text for name, text in {**stubs.stubs(), **models}.items()}
+    texts = {
+        os.path.join(LIBRARY, name): text
+        for name, text in {**stubs.stubs(config.accounts(os.environ)), **models}.items()
+    }
     try:
         os.makedirs(os.path.join(directory, LIBRARY), exist_ok=True)
         for name, text in texts.items():

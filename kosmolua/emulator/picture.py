@@ -6,6 +6,7 @@ import struct
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _CHANNELS = {2: 3, 6: 4}
@@ -103,23 +104,42 @@ def _unfilter(kind: int, row: bytes, above: bytes, step: int) -> bytes:
         return row
     if kind == 2:  # noqa: PLR2004 - Up
         return bytes([(a + b) & 255 for a, b in zip(row, above, strict=True)])
-    done = bytearray(step) + row
-    upper = bytes(step) + above
-    for at in range(step, len(done)):
-        left, up, corner = done[at - step], upper[at], upper[at - step]
-        done[at] = (done[at] + _predict(kind, left, up, corner)) & 255
-    return bytes(done[step:])
+    if kind not in _PREDICTED:
+        raise PictureError("the PNG file is damaged")
+    done = bytearray(len(row))
+    for channel in range(step):
+        done[channel::step] = bytes(_PREDICTED[kind](row[channel::step], above[channel::step]))
+    return bytes(done)
 
 
-def _predict(kind: int, left: int, up: int, corner: int) -> int:
-    if kind == 1:
-        return left
-    if kind == 3:  # noqa: PLR2004 - Average
-        return (left + up) >> 1
-    if kind == 4:  # noqa: PLR2004 - Paeth
-        nearest = left + up - corner
-        return min((left, up, corner), key=lambda one: abs(nearest - one))
-    raise PictureError("the PNG file is damaged")
+# The samples of one channel in one row, from what the file has in their place and from the row above. Written out for
+# speed: a picture of 1024 x 1024 has three million of them.
+
+
+def _sub(row: bytes, _: bytes) -> Iterator[int]:
+    return accumulate(row, lambda left, value: (left + value) & 255)
+
+
+def _average(row: bytes, above: bytes) -> Iterator[int]:
+    left = 0
+    for value, up in zip(row, above, strict=True):
+        left = (value + ((left + up) >> 1)) & 255
+        yield left
+
+
+def _paeth(row: bytes, above: bytes) -> Iterator[int]:
+    left = corner = 0
+    for value, up in zip(row, above, strict=True):
+        to_left, to_up = up - corner, left - corner  # how far each is from left + up - corner
+        to_corner = abs(to_left + to_up)
+        to_left, to_up = abs(to_left), abs(to_up)
+        nearest = left if to_left <= to_up and to_left <= to_corner else up if to_up <= to_corner else corner
+        corner = up
+        left = (value + nearest) & 255
+        yield left
+
+
+_PREDICTED = {1: _sub, 3: _average, 4: _paeth}
 
 
 def enlarge(picture: Picture, scale: int) -> Picture:

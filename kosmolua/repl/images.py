@@ -1,4 +1,4 @@
-"""Images on a terminal: in its own protocol where it has one that is known, else as half blocks of two pixels each."""
+"""Images on a terminal: in a protocol of its own where it has one, else as half blocks of two pixels each."""
 
 from __future__ import annotations
 
@@ -7,15 +7,19 @@ from collections.abc import Iterator, Mapping
 from typing import Literal
 
 from kosmolua.emulator.picture import Picture, PictureError, read_png
+from kosmolua.repl.terminal import Sixel
 
 Protocol = Literal["kitty", "iterm", "blocks", "none"]
 MAX_BYTES = 20 * 1024 * 1024
+_MOST_PIXELS = 800  # of a sixel image, in width and in height; some terminals take no more than 1000
 _CHUNK = 4096  # bytes of Base64 that kitty takes at once
 _PNG = b"\x89PNG\r\n\x1a\n"
 
 
 def protocol_of(environment: Mapping[str, str]) -> Protocol:
-    """What the terminal is known to understand, by what it says of itself. A multiplexer lets no image through."""
+    """What the terminal is known to understand, by its environment. A multiplexer lets none of these through. Where it
+    is blocks, the terminal may be asked whether it shows sixel images.
+    """
     term, program = environment.get("TERM", ""), environment.get("TERM_PROGRAM", "")
     if term in ("", "dumb") or environment.get("NO_COLOR"):
         return "none"
@@ -26,9 +30,17 @@ def protocol_of(environment: Mapping[str, str]) -> Protocol:
     return "iterm" if program in ("iTerm.app", "WezTerm") else "blocks"
 
 
-def shown(data: bytes, protocol: Protocol, columns: int = 60, rows: int = 20) -> str | None:
-    """What to write to show the image in at most so many cells; None where this terminal cannot show that kind."""
-    if protocol == "kitty" and data.startswith(_PNG):
+def is_png(data: bytes) -> bool:
+    return data.startswith(_PNG)
+
+
+def shown(
+    data: bytes, protocol: Protocol, columns: int = 60, rows: int = 20, *, sixel: Sixel | None = None
+) -> str | None:
+    """What to write to show the image in at most so many cells; None where this terminal cannot show that kind.
+    ``sixel`` is for a terminal that shows blocks otherwise.
+    """
+    if protocol == "kitty" and is_png(data):
         return _kitty(data, columns, rows)
     if protocol == "iterm":
         size = f"width={columns};height={rows};preserveAspectRatio=1;inline=1"
@@ -36,9 +48,10 @@ def shown(data: bytes, protocol: Protocol, columns: int = 60, rows: int = 20) ->
     if protocol == "none":
         return None
     try:
-        return "".join(_blocks(read_png(data), columns, rows))
+        picture = read_png(data)
     except PictureError:
         return None
+    return _sixel(picture, columns, rows, sixel) if sixel else "".join(_blocks(picture, columns, rows))
 
 
 def _kitty(data: bytes, columns: int, rows: int) -> str:
@@ -54,6 +67,15 @@ def _kitty(data: bytes, columns: int, rows: int) -> str:
 
 def _size(png: bytes) -> tuple[int, int]:
     return max(1, int.from_bytes(png[16:20])), max(1, int.from_bytes(png[20:24]))
+
+
+def _sixel(picture: Picture, columns: int, rows: int, terminal: Sixel) -> str:
+    from kosmolua.repl import sixel
+
+    most = [min(cells * pixels, _MOST_PIXELS) for cells, pixels in zip((columns, rows), terminal.cell, strict=True)]
+    scale = min(most[0] / picture.width, most[1] / picture.height, 1.0)
+    width, height = max(1, int(picture.width * scale)), max(1, int(picture.height * scale))
+    return sixel.encode(picture, width, height, terminal.colours) + "\n"
 
 
 def _fitting(width: int, height: int, columns: int, rows: int) -> tuple[int, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Literal
@@ -18,7 +19,10 @@ from prompt_toolkit.filters import Condition, emacs_mode, has_focus, is_searchin
 from prompt_toolkit.formatted_text import StyleAndTextTuples
 from prompt_toolkit.formatted_text.utils import split_lines
 from prompt_toolkit.history import History as ToolkitHistory
+from prompt_toolkit.input.typeahead import store_typeahead
+from prompt_toolkit.input.vt100_parser import Vt100Parser
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
+from prompt_toolkit.key_binding.key_processor import KeyPress
 from prompt_toolkit.layout.processors import Processor, Transformation, TransformationInput
 from prompt_toolkit.layout.utils import explode_text_fragments
 from prompt_toolkit.lexers import Lexer
@@ -32,6 +36,7 @@ if TYPE_CHECKING:
     from kosmolua.repl.completion import Argument, Signature
     from kosmolua.repl.history import History
     from kosmolua.repl.snapshot import Snapshot
+    from kosmolua.repl.terminal import Sixel
 
 SIGNATURE_LINES = 3  # at most, at the bottom
 MAX_DEFAULT = 24  # characters of one that is shown there
@@ -98,6 +103,16 @@ class Line:
     def read(self, prompt: str) -> str:
         """The next input. Raises EOFError where there is none, KeyboardInterrupt where it was given up."""
         return self._session.prompt([("class:prompt", prompt)])
+
+    def sixel(self) -> Sixel | None:
+        """How the terminal shows sixel images; None where it shows none. It is asked, and nothing typed is lost."""
+        from kosmolua.repl import terminal
+
+        asked = terminal.ask(os.environ)
+        typed: list[KeyPress] = []
+        Vt100Parser(typed.append).feed_and_flush(asked.typed.decode(errors="replace"))
+        store_typeahead(self._session.input, typed)
+        return asked.sixel
 
     @property
     def keys(self) -> Keys:

@@ -16,3 +16,6 @@ class Plain:
         while not self._is_complete(text):
             text += "\n" + input("… ".rjust(len(prompt)))
         return text
+
+    def sixel(self) -> None:
+        """Such a terminal shows no images."""

@@ -251,7 +251,8 @@ _IMAGE = re.compile(
 
 
 def _collect(value: Any, found: list[str]) -> None:
-    if isinstance(value, bytes) and _IMAGE.fullmatch(text := text_of(value)):
+    text = text_of(value) if isinstance(value, bytes) else value.text if isinstance(value, Other) else ""
+    if _IMAGE.fullmatch(text):  # a file is its URL in words
         found.append(text)
     if isinstance(value, Table):
         for _, item in value.items:

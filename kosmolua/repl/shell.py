@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from kosmolua.repl.inline import Inline
     from kosmolua.repl.screen import Screen
     from kosmolua.repl.snapshot import Snapshot
+    from kosmolua.repl.terminal import Sixel
     from kosmolua.runtime.interactive import Evaluation, Interpreter
 
 SLOW = 1.0  # seconds from which on it is told how long an input took
@@ -31,6 +32,9 @@ class Reader(Protocol):
 
     def read(self, prompt: str) -> str:
         """The next input. Raises EOFError where there is none, KeyboardInterrupt where it was given up."""
+
+    def sixel(self) -> Sixel | None:
+        """How the terminal shows sixel images; None where it shows none. It is asked, and nothing typed is lost."""
 
 
 def run(shell: Callable[[], Shell], reader: Reader, prompt: str = FIRST) -> None:
@@ -69,6 +73,7 @@ class Shell:
         self._done: list[str] = []  # what did not fail
         self._last: Any = None
         self._over = False
+        self._sixel: tuple[Sixel | None] | None = None  # as the terminal said when it was asked
 
     @property
     def prompt(self) -> str:
@@ -218,11 +223,18 @@ class Shell:
         from kosmolua.repl import images
 
         protocol = images.protocol_of(os.environ)
-        drawn = images.shown(data, protocol, min(60, self._width() - 2))
+        sixel = self._sixel_of_terminal() if protocol == "blocks" and images.is_png(data) else None
+        drawn = images.shown(data, protocol, min(60, self._width() - 2), sixel=sixel)
         if drawn:
             self._screen.show(drawn.removesuffix("\n"))
         elif asked:
             raise UsageError(f"this terminal cannot show {name[:200]!r}, an image of {len(data)} bytes")
+
+    def _sixel_of_terminal(self) -> Sixel | None:
+        """Asked for once, when there is an image to show: by whom the keyboard is read."""
+        if self._sixel is None:
+            self._sixel = (self._reader.sixel() if self._reader else None,)
+        return self._sixel[0]
 
     # Commands -----------------------------------------------------------------------------------------------------
 

@@ -6,7 +6,7 @@ They are read by lua-language-server and by people, and loaded by nobody.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
 from types import NoneType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
@@ -15,6 +15,7 @@ from msgspec import Struct, UnsetType
 
 from kosmolua.replicate.catalogue import OPERATIONS, PROVIDER, Operation, Parameter
 from kosmolua.replicate.fields import taken_apart
+from kosmolua.replicate.reference import key
 from kosmolua.replicate.results import BY_NAME, Page, result_type
 
 COMMAND = "kosmo integrations:types"
@@ -223,9 +224,13 @@ function workflows.download(what, path) end
 function workflows.cancel_all(list) end
 
 run = workflows.run
+
 wait = workflows.wait
+
 stream = workflows.stream
+
 each = workflows.each
+
 download = workflows.download
 
 ---Regular expressions in linear time.
@@ -324,6 +329,18 @@ function json.object(t) end
 """
 
 
+# Lua's own, whose second value is no text here.
+_RAISING = """
+---Calls `f(...)`. Returns true and what it returns, or false and what it raised: a `kosmolua.Error`, where a call did.
+---@param f function
+---@param ... any
+---@return boolean ok
+---@return any result
+---@return any ...
+function pcall(f, ...) end
+"""
+
+_ALIAS = re.compile(r"^\w+ = (workflows\.\w+)\n", re.MULTILINE)
 _TOLD = re.compile(r"^((?:---[^@].*\n)+)(?:---@.*\n)*(?:function (?:workflows\.)?(\w+)\(|(\w+) = )", re.MULTILINE)
 _SENTENCE = re.compile(r".*?\.(?= [A-Z]|$)")
 
@@ -381,14 +398,24 @@ def _classes(block: str) -> set[str]:
     return set(re.findall(r"^---@class (\S+?):?(?: |$)", block, re.MULTILINE))
 
 
-def stubs() -> dict[str, str]:
-    """The files by name."""
-    return {f"{PROVIDER}.lua": _provider(), "kosmolua.lua": _HEAD + HELPERS}
+def stubs(accounts: Iterable[str] = ()) -> dict[str, str]:
+    """The files by name, for a script that finds those named accounts."""
+    return {f"{PROVIDER}.lua": _provider(accounts), "kosmolua.lua": _HEAD + _ALIAS.sub(_told, HELPERS) + _RAISING}
+
+
+def _told(alias: re.Match[str]) -> str:
+    """The alias with what is said of the function, which some editors do not look for where it stands."""
+    declared = re.search(rf"^((?:---[^@].*\n)+)(?:---@.*\n)*function {re.escape(alias[1])}\(", HELPERS, re.MULTILINE)
+    return f"{declared[1] if declared else ''}{alias[0]}"
 
 
 def settings(library: str) -> dict[str, Any]:
-    """The ``.luarc.json`` that finds the stubs in that directory, and knows what a script has not."""
-    absent = ("io", "package", "debug", "ffi", "jit", "jit.profile", "jit.util", "string.buffer")
+    """The ``.luarc.json`` that finds the stubs in that directory, and knows what a script has not.
+
+    `jit.util` and the like, which one has to require, are not in it: for EmmyLua Analyzer a dot begins a level, and it
+    fails where `jit` is a word and a level.
+    """
+    absent = ("io", "package", "debug", "ffi", "jit")
     return {
         "$schema": "https://raw.githubusercontent.com/LuaLS/vscode-lua/master/setting/schema.json",
         "runtime.version": "LuaJIT",
@@ -397,7 +424,8 @@ def settings(library: str) -> dict[str, Any]:
     }
 
 
-def _provider() -> str:
+def _provider(accounts: Iterable[str]) -> str:
+    named = "".join(f"---@field {key(account)} {PROVIDER}.Functions\n" for account in accounts)
     parts = [_HEAD, *(_result(kind) for kind in _structs()), *map(_page, _paged())]
     parts += [_arguments(operation) for operation in OPERATIONS if operation.parameters]
     parts.append(
@@ -406,8 +434,7 @@ def _provider() -> str:
     )
     parts += [_function(operation) for operation in OPERATIONS]
     parts.append(
-        f"---@class {PROVIDER}.Provider: {PROVIDER}.Functions\n---@field default {PROVIDER}.Functions\n"
-        f"---@field [string] {PROVIDER}.Functions Named accounts.\n\n"
+        f"---@class {PROVIDER}.Provider: {PROVIDER}.Functions\n---@field default {PROVIDER}.Functions\n{named}\n"
         f"---@class kosmolua.Integrations\n---@field {PROVIDER} {PROVIDER}.Provider\nintegrations = {{}}\n\n"
         f"---The functions of the run's own account, and what workflows are written with.\n"
         f"---@type {PROVIDER}.Provider\n{PROVIDER} = {{}}\n\n"

@@ -192,10 +192,21 @@ function workflows.download(what, path) end
 ---@return (replicate.Prediction|replicate.Training)[]
 function workflows.cancel_all(list) end
 
+---Runs a model and returns its output as its schema means it, and the prediction.
+---`ref` is owner/name, owner/name:version, a version's id, or deployments/owner/name. Raises, code "prediction_failed",
+---where it does not succeed.
 run = workflows.run
+
+---Waits until a prediction or training has ended, however it ends, and returns it as it is then.
 wait = workflows.wait
+
+---Starts a prediction, or takes one, and gives its output while it comes. A failure is raised.
 stream = workflows.stream
+
+---Goes over all items of a list, page after page: `for model in each("list_models") do`.
 each = workflows.each
+
+---Saves an output under a path that the script may write to, or a list of them under a path that ends in "/".
 download = workflows.download
 
 ---Regular expressions in linear time.
@@ -291,3 +302,11 @@ function json.object(t) end
 ---@field hint? string
 ---@field retry_after? number Seconds.
 ---@field where? string The script's line.
+
+---Calls `f(...)`. Returns true and what it returns, or false and what it raised: a `kosmolua.Error`, where a call did.
+---@param f function
+---@param ... any
+---@return boolean ok
+---@return any result
+---@return any ...
+function pcall(f, ...) end

@@ -604,7 +604,6 @@ functions.replicate_update_model = functions.update_model
 
 ---@class replicate.Provider: replicate.Functions
 ---@field default replicate.Functions
----@field [string] replicate.Functions Named accounts.
 
 ---@class kosmolua.Integrations
 ---@field replicate replicate.Provider

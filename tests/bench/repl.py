@@ -9,20 +9,26 @@ The first prompt is held against `python -c "import prompt_toolkit"`, round by r
 import argparse
 import os
 import pty
+import random
 import select
 import statistics
+import struct
 import subprocess
 import sys
 import tempfile
 import time
+import zlib
 
 from kosmolua import Host
 from kosmolua.cli.options import Options
+from kosmolua.emulator.picture import SIGNATURE, read_png
 from kosmolua.repl.calls import Calls
 from kosmolua.repl.completion import complete, signature
+from kosmolua.repl.images import shown
 from kosmolua.repl.models import Models
 from kosmolua.repl.render import render
 from kosmolua.repl.snapshot import Snapshot
+from kosmolua.repl.terminal import Sixel
 from kosmolua.runtime.interactive import Interpreter, start
 
 MODEL = "black-forest-labs/flux-schnell"
@@ -125,11 +131,28 @@ def interactive():
     state.close()
 
 
+def large_image():
+    """A PNG of 1024 by 1024 with all rows predicted from the one above (Paeth), as most are that programs write."""
+    noise = random.Random(1)
+    packed = b"".join(b"\4" + bytes(noise.choices((0, 0, 0, 1, 255), k=3 * 1024)) for _ in range(1024))
+    head = struct.pack(">IIBBBBB", 1024, 1024, 8, 2, 0, 0, 0)
+    chunks = ((b"IHDR", head), (b"IDAT", zlib.compress(packed)), (b"IEND", b""))
+    return SIGNATURE + b"".join(struct.pack(">I", len(data)) + kind + data + bytes(4) for kind, data in chunks)
+
+
+def images():
+    data = large_image()
+    show("an image, read", timed(lambda: read_png(data), 5), 1000)
+    show("an image, as sixel", timed(lambda: shown(data, "blocks", sixel=Sixel()), 5), 2000)
+    show("an image, as blocks", timed(lambda: shown(data, "blocks"), 5), 2000)
+
+
 def main():
     made = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     made.add_argument("--rounds", type=int, default=15)
     start_up(made.parse_args().rounds)
     interactive()
+    images()
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import pytest
 
 from kosmolua.replicate.catalogue import OPERATIONS
 from kosmolua.replicate.model_stubs import model_stubs
-from kosmolua.replicate.stubs import stubs
+from kosmolua.replicate.stubs import settings, stubs
 from kosmolua.replicate.versions import Version
 from kosmolua.runtime.interactive import Interpreter, start
 from kosmolua.runtime.state import State
@@ -16,7 +16,7 @@ from kosmolua.runtime.state import State
 COMMITTED = Path(__file__).parent.parent.parent / "lua"
 STANDARD = {
     "_G", "_VERSION", "assert", "bit", "coroutine", "error", "getmetatable", "ipairs", "math", "next", "os", "pairs",
-    "pcall", "rawequal", "rawget", "rawset", "select", "setmetatable", "string", "table", "tonumber", "tostring",
+    "rawequal", "rawget", "rawset", "select", "setmetatable", "string", "table", "tonumber", "tostring",
     "type", "unpack", "xpcall",
 }  # fmt: skip
 
@@ -87,6 +87,23 @@ def test_settings_that_are_there_stay(kosmo, tmp_path):
     assert ["./.luarc.json"] == ran.json["kept"]
     assert 'add "types" to its workspace.library' in ran.err
     assert (tmp_path / "types" / "replicate.lua").exists()
+
+
+def test_named_accounts(kosmo, tmp_path):
+    """Those that are configured are known by name, so that any other word is a mistake."""
+    (tmp_path / "config.toml").write_text("[replicate.accounts.work]\n[replicate.accounts.our-team]\n")
+    kosmo("integrations:types", env={"KOSMO_CONFIG_DIR": str(tmp_path)})
+    text = (tmp_path / "types" / "replicate.lua").read_text()
+    fields = re.findall(r"---@field (\S+) replicate\.Functions\n", text)
+
+    assert ["default", '["our-team"]', "work"] == fields
+
+
+def test_settings_hold_no_name_twice():
+    """A name with a dot in it is a level to some; none is a level and a word."""
+    names = settings("types")["runtime.builtin"]
+
+    assert not [name for name in names for other in names if other.startswith(f"{name}.")]
 
 
 def test_again(kosmo, tmp_path):

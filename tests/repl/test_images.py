@@ -3,9 +3,11 @@
 import base64
 
 import pytest
+from sixel import decoded
 
 from kosmolua.emulator.picture import Picture, write_png
 from kosmolua.repl.images import protocol_of, shown
+from kosmolua.repl.terminal import Sixel
 
 RED, BLUE = b"\xff\0\0", b"\0\0\xff"
 PNG = write_png(Picture(2, 2, 3, [RED + BLUE, BLUE + RED]))
@@ -57,6 +59,26 @@ def test_the_terminals_own_protocols():
     iterm = shown(jpeg, "iterm")
     assert iterm.startswith("\x1b]1337;File=")
     assert iterm.endswith(f":{base64.b64encode(jpeg).decode()}\a\n")
+
+
+@pytest.mark.parametrize(
+    ("size", "cell", "expected"),
+    [
+        ((400, 200), (10, 20), (400, 200)),  # never larger than it is
+        ((3000, 100), (10, 20), (400, 13)),  # 40 columns
+        ((100, 1000), (8, 16), (16, 160)),  # 10 rows
+        ((2000, 1000), (30, 60), (800, 400)),  # on a screen of many small pixels
+        ((3000, 1), (10, 20), (400, 1)),
+    ],
+)
+def test_a_sixel_image_fits_into_the_cells(size, cell, expected):
+    """In its proportions, at most its own size, and 800 pixels at most, however large the cells are."""
+    width, height = size
+    picture = write_png(Picture(width, height, 3, [RED * width] * height))
+    pixels = decoded(shown(picture, "blocks", 40, 10, sixel=Sixel(256, cell)).removesuffix("\n"))
+
+    assert expected == (len(pixels[0]), len(pixels))
+    assert {(255, 0, 0)} == {pixel for row in pixels for pixel in row}
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,131 @@
+"""What an editor says of scripts by the stubs that are written for it: a real language server reads both."""
+
+import shutil
+import subprocess
+import sys
+from contextlib import closing
+
+import pytest
+from language_server import LanguageServer, binary
+from surroundings import EXAMPLES, clean_environment
+
+from kosmolua.replicate.stubs import stubs
+
+MODELS = ("black-forest-labs/flux-schnell", "meta/meta-llama-3-8b-instruct")
+SCRIPTS = sorted(path.relative_to(EXAMPLES).as_posix() for path in EXAMPLES.rglob("*.lua"))
+# A declaration does nothing with its arguments and returns nothing, tables are filled elsewhere, and the functions of
+# one model stand beside those of all.
+OF_DECLARATIONS = {"unused", "missing-return", "missing-fields", "duplicate-type", "duplicate-set-field"}
+
+
+@pytest.fixture(scope="module")
+def program():
+    path = binary()
+    if path is None:
+        pytest.skip("no language server is installed; python -m pip install --group editor")
+    return path
+
+
+@pytest.fixture(scope="module")
+def directory(tmp_path_factory):
+    """The examples, with what `integrations:types` writes beside them."""
+    made = tmp_path_factory.mktemp("editor") / "scripts"
+    shutil.copytree(EXAMPLES, made)
+    models = [word for model in MODELS for word in ("--model", model)]
+    command = [sys.executable, "-m", "kosmolua", "integrations:types", "--emulate", "--out", made, *models]
+    subprocess.run(command, check=True, capture_output=True, env=clean_environment(made.parent))
+    return made
+
+
+@pytest.fixture(scope="module")
+def editor(program, directory):
+    with closing(LanguageServer(program, directory)) as server:
+        yield server
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_examples(editor, name):
+    """There is nothing to say of them."""
+    assert [] == editor.diagnostics(name)
+
+
+@pytest.mark.parametrize(
+    ("script", "code", "words"),
+    [
+        ('print(replicate.get_prediction { prediction_id = "x" }.statsu)', "undefined-field", "statsu"),
+        ('replicate.get_predicton { prediction_id = "x" }', "undefined-field", "get_predicton"),
+        ("integrations.replicate.work.get_account {}", "undefined-field", "work"),
+        ('replicate.create_model { owner = "a", name = "b", hardware = "cpu", visibility = "secret" }',
+         "assign-type-mismatch", '`("public"|"private")`'),
+        ('replicate.create_prediction { version = "v" }', "missing-fields", "`input`"),
+        ("replicate.get_prediction {}", "missing-fields", "`prediction_id`"),
+        ("replicate.get_prediction { prediction_id = 7 }", "assign-type-mismatch", "`integer` to `string`"),
+        ("run(7, {})", "param-type-mismatch", "expected `string` but found `7`"),
+        ('run("a/b", {}, { timeout = "5" })', "param-type-mismatch", "kosmolua.RunOptions"),
+        ('local _, p = run("a/b", {})\nprint(p.seed)', "undefined-field", "seed"),
+        ('file("x"):svae("y")', "undefined-field", "svae"),
+        ('for event in stream("a/b") do print(event.text) end', "undefined-field", "text"),
+        ('regex.match("x")', "missing-parameter", "pattern"),
+        ('print(regex.match("x", "y").text)', "need-check-nil", "may be nil"),
+        ('sleep("long")', "param-type-mismatch", "expected `number`"),
+        ('print(wait(replicate.get_training { training_id = "x" }).model_name)', "undefined-field", "model_name"),
+        ("print(promt)", "undefined-global", "promt"),
+    ],
+)  # fmt: skip
+def test_mistakes(editor, script, code, words):
+    """Each is marked, where it is, as what it is."""
+    found = editor.diagnostics("mistake.lua", script)
+
+    assert any((code, script.count("\n") + 1) == (kind, line) and words in message for line, kind, message in found)
+
+
+def test_what_a_call_raises(editor):
+    """The second value of `pcall` is an error with its fields, whatever is called."""
+    assert [] == editor.diagnostics("raised.lua", 'local ok, e = pcall(download, "a", "b")\nprint(ok or e.code)')
+
+
+@pytest.mark.parametrize(
+    ("script", "expected"),
+    [
+        ("replicate.create_prediction { | }", ["input", "version", "prefer", "webhook", "cancel_after"]),
+        ('replicate.create_model { visibility = "|" }', ["public", "private"]),
+        ('run("a/b", {}, { | })', ["timeout", "cancel_on_timeout", "on_progress", "cache", "webhook"]),
+        ("replicate.|", ["run", "get_prediction", "replicate_get_prediction", "default"]),
+        ('local p = replicate.get_prediction { prediction_id = "x" }\nprint(p.|)', ["status", "output", "metrics"]),
+    ],
+)
+def test_completion(editor, script, expected):
+    """Arguments, their words, options, functions and fields are offered."""
+    found = editor.request("textDocument/completion", **editor.open_at("completion.lua", script))
+    offered = {item["label"].removesuffix(" = ").removesuffix("?") for item in found}
+
+    assert set() == set(expected) - offered
+
+
+@pytest.mark.parametrize(
+    ("script", "expected"),
+    [
+        ('ru|n("a/b")', "Runs a model and returns its output as its schema means it, and the prediction."),
+        ('replicate.ru|n("a/b")', "Runs a model and returns its output as its schema means it, and the prediction."),
+        ("replicate.get_acc|ount {}", "Show the user or organization that the token belongs to."),
+        ('print(replicate.get_prediction { prediction_id = "x" }.dead|line)', "the API cancels it then"),
+    ],
+)
+def test_hover(editor, script, expected):
+    """What is pointed at is told of."""
+    shown = editor.request("textDocument/hover", **editor.open_at("hover.lua", script))
+
+    assert expected in shown["contents"]["value"]
+
+
+def test_the_stubs_themselves(program, directory, tmp_path):
+    """Read as any file, they are without a mistake: each type that is named is there, and each line is understood."""
+    for path in (directory / "types").iterdir():
+        (tmp_path / path.name).write_text(path.read_text().replace("---@meta\n", "\n", 1))
+    with closing(LanguageServer(program, tmp_path)) as server:
+        found = {name: server.diagnostics(name) for name in (*stubs(), "models.lua")}
+        wrong = server.diagnostics("wrong.lua", "---@type replicate.Nothing\nlocal _\n---@type replicate.File[\n")
+
+    assert all(found.values())
+    assert set() == {code for items in found.values() for _, code, _ in items} - OF_DECLARATIONS
+    assert {"type-not-found", "syntax-error"} <= {code for _, code, _ in wrong}
