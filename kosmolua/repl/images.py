@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import base64
+import struct
 from collections.abc import Iterator, Mapping
+from io import BytesIO
 from typing import Literal
 
-from kosmolua.emulator.picture import Picture, PictureError, read_png
+from kosmolua.emulator.picture import Picture, PictureError, read_png, write_png
 from kosmolua.repl.terminal import Sixel
 
 Protocol = Literal["kitty", "iterm", "blocks", "none"]
@@ -14,6 +16,8 @@ MAX_BYTES = 20 * 1024 * 1024
 _MOST_PIXELS = 800  # of a sixel image, in width and in height; some terminals take no more than 1000
 _CHUNK = 4096  # bytes of Base64 that kitty takes at once
 _PNG = b"\x89PNG\r\n\x1a\n"
+_FORMATS = ("PNG", "JPEG", "WEBP", "GIF")  # of what Pillow reads: what models make
+_MOST_READ = 40_000_000  # pixels of an image that Pillow is given
 
 
 def protocol_of(environment: Mapping[str, str]) -> Protocol:
@@ -45,13 +49,46 @@ def shown(
     if protocol == "iterm":
         size = f"width={columns};height={rows};preserveAspectRatio=1;inline=1"
         return f"\x1b]1337;File={size};size={len(data)}:{base64.b64encode(data).decode()}\a\n"
-    if protocol == "none":
+    picture = None if protocol == "none" else _read(data)
+    if picture is None:
         return None
+    if protocol == "kitty":
+        return _kitty(write_png(picture), columns, rows)
+    return _sixel(picture, columns, rows, sixel) if sixel else "".join(_blocks(picture, columns, rows))
+
+
+def needs_pillow() -> bool:
+    """Whether Pillow, which reads what is no plain PNG, is not installed."""
+    from importlib.util import find_spec
+
+    return find_spec("PIL") is None
+
+
+def _read(data: bytes) -> Picture | None:
+    """The pixels: by Pillow where it is installed, which is fast and reads all kinds, else those of a plain PNG."""
+    if not needs_pillow():
+        return _read_any(data)
     try:
-        picture = read_png(data)
+        return read_png(data)
     except PictureError:
         return None
-    return _sixel(picture, columns, rows, sixel) if sixel else "".join(_blocks(picture, columns, rows))
+
+
+def _read_any(data: bytes) -> Picture | None:
+    from PIL import Image
+
+    try:
+        with Image.open(BytesIO(data), formats=_FORMATS) as image:
+            if image.width * image.height > _MOST_READ:
+                return None
+            image.draft("RGB", (_MOST_PIXELS, _MOST_PIXELS))  # a large JPEG need not be read in full
+            image.thumbnail((_MOST_PIXELS, _MOST_PIXELS))
+            pixels = image.convert("RGBA")
+    except (OSError, ValueError, SyntaxError, EOFError, struct.error, Image.DecompressionBombError):
+        return None  # what is damaged, or no image
+    width, content = 4 * pixels.width, pixels.tobytes()
+    rows = [content[at : at + width] for at in range(0, len(content), width)]
+    return Picture(pixels.width, pixels.height, 4, rows)
 
 
 def _kitty(data: bytes, columns: int, rows: int) -> str:

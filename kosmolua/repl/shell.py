@@ -223,12 +223,16 @@ class Shell:
         from kosmolua.repl import images
 
         protocol = images.protocol_of(os.environ)
-        sixel = self._sixel_of_terminal() if protocol == "blocks" and images.is_png(data) else None
+        sixel = self._sixel_of_terminal() if protocol == "blocks" else None
         drawn = images.shown(data, protocol, min(60, self._width() - 2), sixel=sixel)
         if drawn:
             self._screen.show(drawn.removesuffix("\n"))
         elif asked:
-            raise UsageError(f"this terminal cannot show {name[:200]!r}, an image of {len(data)} bytes")
+            helps = protocol != "none" and images.needs_pillow()
+            raise UsageError(
+                f"this terminal cannot show {name[:200]!r}, an image of {len(data)} bytes",
+                hint="Pillow reads JPEG, WebP and every PNG: pip install 'kosmolua[images]'" if helps else None,
+            )
 
     def _sixel_of_terminal(self) -> Sixel | None:
         """Asked for once, when there is an image to show: by whom the keyboard is read."""

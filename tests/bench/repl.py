@@ -21,7 +21,8 @@ import zlib
 
 from kosmolua import Host
 from kosmolua.cli.options import Options
-from kosmolua.emulator.picture import SIGNATURE, read_png
+from kosmolua.emulator.picture import SIGNATURE
+from kosmolua.repl import images
 from kosmolua.repl.calls import Calls
 from kosmolua.repl.completion import complete, signature
 from kosmolua.repl.images import shown
@@ -137,14 +138,19 @@ def large_image():
     packed = b"".join(b"\4" + bytes(noise.choices((0, 0, 0, 1, 255), k=3 * 1024)) for _ in range(1024))
     head = struct.pack(">IIBBBBB", 1024, 1024, 8, 2, 0, 0, 0)
     chunks = ((b"IHDR", head), (b"IDAT", zlib.compress(packed)), (b"IEND", b""))
-    return SIGNATURE + b"".join(struct.pack(">I", len(data)) + kind + data + bytes(4) for kind, data in chunks)
+    return SIGNATURE + b"".join(
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in chunks
+    )
 
 
-def images():
+def large_images():
+    """With Pillow, which the extra `images` installs, and without."""
     data = large_image()
-    show("an image, read", timed(lambda: read_png(data), 5), 1000)
     show("an image, as sixel", timed(lambda: shown(data, "blocks", sixel=Sixel()), 5), 2000)
     show("an image, as blocks", timed(lambda: shown(data, "blocks"), 5), 2000)
+    images.needs_pillow = lambda: True
+    show("  without Pillow, sixel", timed(lambda: shown(data, "blocks", sixel=Sixel()), 5), 2000)
+    show("  without Pillow, blocks", timed(lambda: shown(data, "blocks"), 5), 2000)
 
 
 def main():
@@ -152,7 +158,7 @@ def main():
     made.add_argument("--rounds", type=int, default=15)
     start_up(made.parse_args().rounds)
     interactive()
-    images()
+    large_images()
 
 
 if __name__ == "__main__":

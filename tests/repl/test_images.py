@@ -1,11 +1,14 @@
 """Images as the terminal takes them."""
 
 import base64
+from io import BytesIO
 
 import pytest
+from PIL import Image
 from sixel import decoded
 
 from kosmolua.emulator.picture import Picture, write_png
+from kosmolua.repl import images
 from kosmolua.repl.images import protocol_of, shown
 from kosmolua.repl.terminal import Sixel
 
@@ -87,3 +90,53 @@ def test_a_sixel_image_fits_into_the_cells(size, cell, expected):
 def test_what_cannot_be_shown(data, protocol):
     """No bytes of another kind reach the terminal."""
     assert shown(data, protocol) is None
+
+
+def saved(kind, mode="RGB", size=(80, 40), **options):
+    """A file whose left half is red, and whose right half is blue."""
+    picture = Image.new("RGB", size, (255, 0, 0))
+    picture.paste((0, 0, 255), (size[0] // 2, 0, size[0], size[1]))
+    file = BytesIO()
+    picture.convert(mode).save(file, kind, **options)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("kind", "mode"), [("JPEG", "RGB"), ("WEBP", "RGB"), ("GIF", "P"), ("PNG", "P"), ("PNG", "RGBA"), ("PNG", "RGB")]
+)
+def test_every_kind_that_models_make(kind, mode):
+    """With Pillow, JPEG, WebP, GIF and every PNG are shown, in each way that there is."""
+    data = saved(kind, mode)
+    pixels = decoded(shown(data, "blocks", 40, 10, sixel=Sixel()).removesuffix("\n"))
+    kitty = shown(data, "kitty").split(";", 1)[1]
+
+    assert (80, 40) == (len(pixels[0]), len(pixels))
+    for x, expected in ((5, (255, 0, 0)), (75, (0, 0, 255))):
+        assert all(abs(a - b) < 12 for a, b in zip(expected, pixels[20][x], strict=True))
+    assert kitty.startswith(base64.b64encode(b"\x89PNG\r\n").decode())
+
+
+def test_without_pillow_a_plain_png_is_shown(monkeypatch):
+    """And nothing else, where the terminal does not read files itself."""
+    monkeypatch.setattr(images, "needs_pillow", lambda: True)
+
+    assert shown(saved("PNG"), "blocks").count("▀") == 60 * 15
+    assert shown(saved("PNG", "P"), "blocks") is None
+    assert shown(saved("JPEG"), "blocks") is None
+
+
+def test_an_image_of_too_many_pixels_is_not_read(monkeypatch):
+    """A small file may hold more of them than there is memory for."""
+    monkeypatch.setattr(images, "_MOST_READ", 80 * 40 - 1)
+
+    assert shown(saved("PNG"), "blocks") is None
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "WEBP", "GIF", "PNG"])
+def test_a_damaged_image_is_not_shown(kind):
+    """Wherever it is cut, or changed: nothing is raised."""
+    whole = saved(kind)
+    for at in range(0, len(whole), max(1, len(whole) // 60)):
+        shown(whole[:at], "blocks")
+        shown(whole[:at] + b"\xff" + whole[at + 1 :], "blocks")
+    assert shown(whole[: len(whole) // 8], "blocks") is None
