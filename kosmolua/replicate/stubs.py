@@ -105,6 +105,7 @@ function race(functions) end
 ---@class kosmolua.File
 ---@field url? string
 ---@field path? string
+---@operator concat(any): string
 local File = {}
 
 ---Saves it under a path that the script may write to.
@@ -156,6 +157,7 @@ function file(path) end
 ---@field event "output"|"logs"|"done"
 ---@field data string
 ---@field id? string
+---@operator concat(any): string
 
 ---What a model writes while it writes it: `for event in stream(ref, input) do`.
 ---@class kosmolua.Stream
