@@ -207,8 +207,9 @@ end
 
 local commands = {}
 
---- Evaluates an input; answers with previews of its values.
-function commands.evaluate(source, name, number)
+--- Evaluates an input; answers with previews of its values. What it asks is kept in a journal where there is one.
+function commands.evaluate(source, name, number, journal)
+  bridge.keep(journal)
   local input, message = compile(source, name)
   if not input then return bridge.fail(bridge.syntax_error(message)) end
   task.connect(bridge.receive)
@@ -264,8 +265,8 @@ local function command(port)
   end
 end
 
---- Carries out one command after another, for as long as there is a host: `{ "evaluate", source, name, number }`,
---- `{ "check", source }`, `{ "names", … }`. Each is answered with a "done" frame.
+--- Carries out one command after another, for as long as there is a host: `{ "evaluate", source, name, number }`
+--- with a journal's `{ seed = …, began = … }` behind, `{ "check", source }`, `{ "names", … }`. Each is answered with a "done" frame.
 function M.serve(parts, environment, port)
   bridge, env = parts, environment
   while true do

@@ -26,6 +26,7 @@ local UNKNOWN = { uncertain = true, server_error = true } -- failures of a creat
 local MAX_LOGS = 1000 -- bytes of a failed prediction's logs that its error tells
 
 -- Numbers that differ from process to process, and leave math.random to the script.
+local last_stream = 0 -- the host knows a stream by its number, whatever account it is of
 local dice = tonumber(match(tostring({}), "0x(%x+)"), 16) % 2147483647
 local function chance()
   dice = fmod(dice * 16807, 2147483647)
@@ -121,10 +122,13 @@ function Event.__tostring(event) return event.event == "output" and event.data o
 -- For one account -----------------------------------------------------------------------------------------------
 
 --- The helpers of one account. `api` has its functions; `host` gives `service(name, arguments)`, `raise(fields)`,
---- `mistake(function, message)`, `time()` and `sleep(seconds)`, and `seed` where chance is to be the same every time.
+--- `mistake(function, message)`, `time()` and `sleep(seconds)`, and takes `begin_anew(seed)`, after which chance and
+--- numbers are as they are every time after that seed.
 return function(host, api, account)
   local raise, mistake, now, sleep = host.raise, host.mistake, host.time, host.sleep
-  if host.seed then dice = host.seed % 2147483646 + 1 end
+  function host.begin_anew(seed)
+    dice, last_stream = seed % 2147483646 + 1, 0
+  end
   local M = {}
 
   local function service(name, arguments)
@@ -492,8 +496,6 @@ return function(host, api, account)
   end
 
   -- Streams -------------------------------------------------------------------------------------------------------
-
-  local last_stream = 0
 
   -- The text that the prediction has and the stream has not told.
   local function untold(prediction, told)

@@ -172,7 +172,7 @@ class Port:
         self._limits = limits or Limits()
         self._printed = self._lines = 0
         self.pending = Pending(clock)
-        self._tape: Tape | None = None
+        self._tape: Tape | None = None  # what a journal answers and takes down
         if journal:
             from kosmolua.runtime.tape import Tape
 

@@ -12,9 +12,10 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
+import msgspec
 from msgspec import Struct
 
-from kosmolua.errors import ScriptError
+from kosmolua.errors import JournalError, ScriptError
 from kosmolua.runtime import marshal
 from kosmolua.runtime.pending import MAX_OPEN, Pending
 from kosmolua.runtime.port import NOTHING, Call, Request, Sleep, answer, checked
@@ -24,13 +25,14 @@ if TYPE_CHECKING:
 
 
 class Asked(Struct, frozen=True):
-    """A request as a journal knows it: where it stands, and what it is."""
+    """A request as a journal knows it: where it stands, and what it is. At a prompt ``input`` says of which it is."""
 
     task: int
     number: int
     function: str
     account: str = ""
     arguments: bytes = NOTHING
+    input: int = 0
 
 
 class Recorded(Protocol):
@@ -51,7 +53,8 @@ class Recorded(Protocol):
 class Journal(Protocol):
     """What was answered in earlier runs, and is now. ``last`` is how many answers it holds, counted from 1."""
 
-    last: int
+    @property
+    def last(self) -> int: ...
 
     def start(self) -> dict[str, float]:
         """What the script's side begins with: ``seed`` of its random numbers, and when it first ``began``."""
@@ -97,7 +100,7 @@ class Tape:
 
     def request(self, frame: Request) -> bytes | None:
         """Carry out a request, or answer it from the journal. None where the answer comes later."""
-        asked = _asked(frame)
+        asked = self._asked(frame)
         recorded = self._journal.recall(asked, self._next)
         if frame.alone and self._next <= self._journal.last and (recorded is None or recorded.order != self._next):
             self._stop(asked)
@@ -106,7 +109,7 @@ class Tape:
             self._go_on()
             return self._begin(frame, asked)
         if frame.alone and recorded:
-            self._next += 1
+            self._advance()
             self._alone += 1
             return self._replayed(frame, recorded)
         self._hold(frame, asked, recorded)
@@ -137,11 +140,14 @@ class Tape:
         """Give the answers whose turn it is, and begin what the journal does not hold once there are no more."""
         while self._next in self._held:
             frame, _, recorded = self._held.pop(self._next)
-            self._next += 1
+            self._advance()
             self._given += 1
             self._pending.put(self._replayed(frame, recorded))
         if self._next > self._journal.last:
             self._go_on()
+
+    def _advance(self) -> None:
+        self._next += 1
 
     def _go_on(self) -> None:
         """From here on nothing is taken from the journal."""
@@ -156,7 +162,7 @@ class Tape:
         return answer(frame, recorded.ok, recorded.value)
 
     def _begin(self, frame: Request, asked: Asked) -> bytes | None:
-        ticket = self._journal.begin(asked, self._alone + self._waits)
+        ticket = self._journal.begin(asked, self._seen())
         if not frame.alone:
             self._given += 1
             self._begin_beside(frame, ticket)
@@ -180,10 +186,136 @@ class Tape:
             case _:
                 self._pending.put(*call())
 
+    def _seen(self) -> int:
+        """How many answers the script had seen before it asked."""
+        return self._alone + self._waits
+
+    def _asked(self, frame: Request) -> Asked:
+        return _asked(frame)
+
     def _stop(self, asked: Asked | None) -> None:
         error = self._journal.differs(self._next, asked)
         if error:
             raise error
+
+
+# Input after input -------------------------------------------------------------------------------------------------
+
+INTERRUPT = "host.interrupt"  # the entry behind which an input got no more answers
+
+
+class InputJournal(Journal, Protocol):
+    """What was asked at a prompt. ``answers`` is how many it holds by now; ``failure`` is why it can take no more."""
+
+    failure: KosmoError | None
+
+    @property
+    def answers(self) -> int: ...
+
+    def at(self, order: int) -> tuple[int, str]:
+        """The input that the answer of that order is for, and the function that gave it."""
+
+
+class Left(Exception):  # noqa: N818 - no error: what happened then happens again
+    """An input was left here when it was entered first, and is so again."""
+
+
+class Inputs(Tape):
+    """The same for input after input at a prompt, each of which is a script with a number, counted over those that
+    asked for anything. An input that is left in its midst has that for an entry; answers that come afterwards are for
+    nobody, then and again.
+    """
+
+    _journal: InputJournal
+
+    def __init__(
+        self,
+        journal: InputJournal,
+        pending: Pending,
+        carry_out: Callable[..., tuple[bool, bytes]],
+        lane: Callable[[str], str],
+    ) -> None:
+        super().__init__(journal, pending, carry_out, lane)
+        self.input = 0
+        self.asks = False  # whether the input has asked for anything
+        self.over = False  # whether it gets no more answers
+        self.parted: KosmoError | None = None  # why it is none that the journal holds
+        self._first = 1  # the order of the first answer that may be the input's
+
+    @property
+    def live(self) -> bool:
+        """Whether nothing more is taken from the journal."""
+        return self._next > self._journal.last
+
+    def upcoming(self, number: int) -> int:
+        """The order of the first answer for the input of that number, or a later one; 0 where there is none."""
+        order = self._from(self._first, number)
+        return order if order <= self._journal.last else 0
+
+    def begin(self, number: int) -> None:
+        """The input of that number begins. What the one before has left open is for nobody."""
+        self.input, self.asks, self.over, self.parted = number, False, False, None
+        self._held, self._later = {}, []
+        self._given = self._waits = 0
+        self._next = self._first = self._from(self._first, number)
+
+    def request(self, frame: Request) -> bytes | None:
+        if self.over:
+            return None
+        if self._journal.failure:
+            raise self._journal.failure
+        self.asks = True
+        return super().request(frame)
+
+    def wait(self) -> None:
+        if self.over:
+            return
+        if self._waits >= self._given and not self.live and self._is_left():
+            raise Left
+        super().wait()
+
+    def end(self, *, ok: bool) -> None:
+        """The input has ended. What the journal holds of it beyond that is told by ``parted``."""
+        if not ok or self.over or self.live or self._is_left():
+            return
+        if self._journal.at(self._next)[0] == self.input:
+            try:
+                self._stop(None)
+            except JournalError as error:
+                self.parted = error
+
+    def leave(self) -> bool:
+        """Take down that the input got no more answers. False where it was being answered from the journal: then it
+        counts as one that was not entered.
+        """
+        if not self.live:
+            return False
+        ticket = self._journal.begin(Asked(0, 0, INTERRUPT, input=self.input), self._seen())
+        self._journal.finish(ticket, marshal.encode({"code": "interrupted", "message": "interrupted"}), ok=False)
+        return True
+
+    def fail(self, error: JournalError) -> None:
+        """What is live and could not be kept is no entry, so from there on nothing can be kept."""
+        if self.live:
+            self._journal.failure = self._journal.failure or error
+
+    def _advance(self) -> None:
+        self._next = self._from(self._next + 1, self.input)
+
+    def _from(self, order: int, number: int) -> int:
+        """From that order on the first that is not the late answer to an earlier input."""
+        while order <= self._journal.last and self._journal.at(order)[0] < number:
+            order += 1
+        return order
+
+    def _is_left(self) -> bool:
+        return self._journal.at(self._next) == (self.input, INTERRUPT)
+
+    def _seen(self) -> int:
+        return self._journal.answers
+
+    def _asked(self, frame: Request) -> Asked:
+        return msgspec.structs.replace(super()._asked(frame), input=self.input)
 
 
 def _asked(frame: Request) -> Asked:
