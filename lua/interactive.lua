@@ -183,6 +183,13 @@ local function look()
   if info and bridge.chunk_names[info.source] then bridge.raise({ code = "interrupted", message = "interrupted" }) end
 end
 
+-- The next answer. Whoever gets a refusal instead does not go on, whatever catches it.
+local function receive()
+  local id, answer = bridge.receive()
+  if answer[1] == "error" and interrupted() then sethook(look, "", 1) end
+  return id, answer
+end
+
 -- What the host may ask for ----------------------------------------------------------------------------------------
 
 local function remember(number, value)
@@ -212,7 +219,7 @@ function commands.evaluate(source, name, number, journal)
   bridge.keep(journal)
   local input, message = compile(source, name)
   if not input then return bridge.fail(bridge.syntax_error(message)) end
-  task.connect(bridge.receive)
+  task.connect(receive)
   sethook(look, "", INSTRUCTIONS)
   finish(number, xpcall(function() return task.finish(input()) end, bridge.describe))
 end

@@ -162,6 +162,11 @@ class Ticket:
         """While there is something to look for, writes are sent one at a time, so that none is taken for another."""
         return self._journal.turn()
 
+    @property
+    def how(self) -> str:
+        """What a person says to go on with the journal, before what is to become of this."""
+        return self._journal.how
+
     def claimed(self, identifier: str) -> bool:
         """Whether that is the answer to another entry of this journal."""
         return identifier in self._journal.claimed
@@ -214,6 +219,10 @@ class Journal:
         except BaseException:
             self.close()
             raise
+
+    @property
+    def how(self) -> str:
+        return f"enter it again behind :journal {self.path}" if self._prompt else "resume with"
 
     @property
     def answers(self) -> int:

@@ -412,7 +412,7 @@ class Shell:
 
     def _let_go(self, kept: Kept, error: KosmoError | None) -> None:
         self._kept = None
-        self._interpreter.keep(None)
+        self._interpreter.keep(None, anew=False)
         self._counted[kept.id] = kept.close(error)
 
     def _do_keys(self, keys: str) -> None:

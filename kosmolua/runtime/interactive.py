@@ -18,7 +18,7 @@ from kosmolua.errors import JournalError, KosmoError, LimitError, ScriptError
 from kosmolua.runtime import marshal
 from kosmolua.runtime.begun import LIMITS, begin, child_of
 from kosmolua.runtime.limits import Limits, reached
-from kosmolua.runtime.port import Call, Frame, Port, Request, Sleep, Start, error
+from kosmolua.runtime.port import Call, Frame, Port, Request, Sleep, Start, Time, error
 from kosmolua.runtime.watchdog import Watchdog
 
 if TYPE_CHECKING:
@@ -319,7 +319,7 @@ class _Port(Port):
 
     def _checked(self, frame: bytes) -> Frame:
         found = super()._checked(frame)
-        if isinstance(found, Call | Sleep):
+        if isinstance(found, Call | Sleep) or (self.inputs and isinstance(found, Time)):
             self._waiting.add(found.id)
             return msgspec.structs.replace(found, alone=False)
         return found

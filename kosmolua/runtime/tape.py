@@ -276,7 +276,7 @@ class Inputs(Tape):
 
     def end(self, *, ok: bool) -> None:
         """The input has ended. What the journal holds of it beyond that is told by ``parted``."""
-        if not ok or self.over or self.live or self._is_left():
+        if not ok or not self.asks or self.over or self.live or self._is_left():
             return
         if self._journal.at(self._next)[0] == self.input:
             try:
