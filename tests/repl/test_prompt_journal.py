@@ -194,7 +194,7 @@ def test_from_here(prompt, server):
 
 
 def test_an_interrupt_is_an_entry(prompt, server):
-    """Entered again the input ends where it ended, whatever it would ask for; the inputs behind it get their answers."""
+    """Entered again the input ends where it ended, whatever it would ask for; those behind it get their answers."""
     first = prompt()
     first(":journal s.journal")
     assert "interrupted" in first.interrupted(
@@ -280,7 +280,7 @@ def test_tasks_are_the_same_again(prompt, server):
 
 
 def test_a_state_that_begins_anew(prompt, server):
-    """The journal goes on behind `:reset`, and behind a state that was lost; what was asked before is answered again."""
+    """The journal goes on behind `:reset`, and behind a state that was lost; what was asked is answered again."""
     inputs = (create("a"), "kept = 1", ":reset", create("b"), "kept")
     first = prompt()
     shown = first(":journal s.journal", *inputs)
