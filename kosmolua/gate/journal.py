@@ -229,10 +229,10 @@ class Journal:
         """How many it holds by now."""
         return len(self._numbers)
 
-    def at(self, order: int) -> tuple[int, str]:
-        """The input that the answer of that order is for, and the function that gave it."""
+    def at(self, order: int) -> tuple[int, str, bytes]:
+        """The input that the answer of that order is for, the function that gave it, and its arguments."""
         began = self._ordered[order - 1].began
-        return began.task // SPAN, began.function
+        return began.task // SPAN, began.function, began.arguments
 
     def told(self, order: int) -> str:
         """What the answer of that order is the answer to."""

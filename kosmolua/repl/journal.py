@@ -93,7 +93,7 @@ class Kept:
     def start(self) -> dict[str, float]:
         return self._journal.start()
 
-    def at(self, order: int) -> tuple[int, str]:
+    def at(self, order: int) -> tuple[int, str, bytes]:
         return self._journal.at(order)
 
     def recall(self, asked: Asked, turn: int) -> Recorded | None:

@@ -145,7 +145,7 @@ class Interpreter:
         if not inputs.asks:
             return found
         try:
-            if (found.lost or port.interrupted) and not port.left and not inputs.leave():
+            if (found.lost or port.interrupted) and not port.left and not inputs.leave(port.sent):
                 return found
         except JournalError as error:
             port.fail(error)
@@ -260,6 +260,7 @@ class _Port(Port):
         super().__init__(handler, output, clock, limits, lane)
         self.interrupted = False
         self.left = False  # where the journal says that the input was interrupted
+        self.sent = 0  # answers to the input, where a journal is kept
         self.misfit: JournalError | None = None
         self.inputs: Inputs | None = None
         self._interrupt_input = end
@@ -276,6 +277,7 @@ class _Port(Port):
         """Take a new input; what the one before has left open is for nobody."""
         self.done = self.misfit = None
         self.interrupted = self.left = False
+        self.sent = 0
         self._waiting.clear()
 
     def interrupt(self) -> None:
@@ -315,6 +317,8 @@ class _Port(Port):
             answers = [self._refusal(identifier) for identifier in self._waiting]
             self._waiting.clear()
             self.pending.forget_sleeps()
+        elif self.inputs:
+            self.sent += sum(_identifier(answer) in self._waiting for answer in answers)
         return answers
 
     def _checked(self, frame: bytes) -> Frame:
@@ -340,3 +344,8 @@ class _Port(Port):
 
     def _refusal(self, identifier: int) -> bytes:
         return marshal.encode(("error", identifier, _INTERRUPTED))
+
+
+def _identifier(answer: bytes) -> int:
+    """Of the request that it answers."""
+    return msgspec.msgpack.decode(answer, type=tuple[str, int, msgspec.Raw])[1]

@@ -140,8 +140,8 @@ class Tape:
         """Give the answers whose turn it is, and begin what the journal does not hold once there are no more."""
         while self._next in self._held:
             frame, _, recorded = self._held.pop(self._next)
-            self._advance()
             self._given += 1
+            self._advance()
             self._pending.put(self._replayed(frame, recorded))
         if self._next > self._journal.last:
             self._go_on()
@@ -201,7 +201,7 @@ class Tape:
 
 # Input after input -------------------------------------------------------------------------------------------------
 
-INTERRUPT = "host.interrupt"  # the entry behind which an input got no more answers
+INTERRUPT = "host.interrupt"  # the entry of an input that got no more answers than its argument says
 
 
 class InputJournal(Journal, Protocol):
@@ -212,8 +212,8 @@ class InputJournal(Journal, Protocol):
     @property
     def answers(self) -> int: ...
 
-    def at(self, order: int) -> tuple[int, str]:
-        """The input that the answer of that order is for, and the function that gave it."""
+    def at(self, order: int) -> tuple[int, str, bytes]:
+        """The input that the answer of that order is for, the function that gave it, and its arguments."""
 
 
 class Left(Exception):  # noqa: N818 - no error: what happened then happens again
@@ -222,8 +222,8 @@ class Left(Exception):  # noqa: N818 - no error: what happened then happens agai
 
 class Inputs(Tape):
     """The same for input after input at a prompt, each of which is a script with a number, counted over those that
-    asked for anything. An input that is left in its midst has that for an entry; answers that come afterwards are for
-    nobody, then and again.
+    asked for anything. An input that was left in its midst has an entry which says how many answers it was given. Those
+    that came later were for nobody, and are so again.
     """
 
     _journal: InputJournal
@@ -241,6 +241,8 @@ class Inputs(Tape):
         self.over = False  # whether it gets no more answers
         self.parted: KosmoError | None = None  # why it is none that the journal holds
         self._first = 1  # the order of the first answer that may be the input's
+        entries = map(journal.at, range(1, journal.last + 1))
+        self._left = {number: _answers(arguments) for number, name, arguments in entries if name == INTERRUPT}
 
     @property
     def live(self) -> bool:
@@ -249,7 +251,7 @@ class Inputs(Tape):
 
     def upcoming(self, number: int) -> int:
         """The order of the first answer for the input of that number, or a later one; 0 where there is none."""
-        order = self._from(self._first, number)
+        order = self._from(self._first, number - 1)
         return order if order <= self._journal.last else 0
 
     def begin(self, number: int) -> None:
@@ -257,7 +259,7 @@ class Inputs(Tape):
         self.input, self.asks, self.over, self.parted = number, False, False, None
         self._held, self._later = {}, []
         self._given = self._waits = 0
-        self._next = self._first = self._from(self._first, number)
+        self._next = self._first = self._from(self._first, number - 1)
 
     def request(self, frame: Request) -> bytes | None:
         if self.over:
@@ -265,18 +267,21 @@ class Inputs(Tape):
         if self._journal.failure:
             raise self._journal.failure
         self.asks = True
+        if self._is_left:
+            return None
         return super().request(frame)
 
     def wait(self) -> None:
-        if self.over:
-            return
-        if self._waits >= self._given and not self.live and self._is_left():
+        if self._is_left and not self.over and self._waits >= self._given:
             raise Left
-        super().wait()
+        if self.over:
+            self._waits += 1
+        else:
+            super().wait()
 
     def end(self, *, ok: bool) -> None:
         """The input has ended. What the journal holds of it beyond that is told by ``parted``."""
-        if not ok or not self.asks or self.over or self.live or self._is_left():
+        if not ok or not self.asks or self.over or self.live:
             return
         if self._journal.at(self._next)[0] == self.input:
             try:
@@ -284,13 +289,14 @@ class Inputs(Tape):
             except JournalError as error:
                 self.parted = error
 
-    def leave(self) -> bool:
-        """Take down that the input got no more answers. False where it was being answered from the journal: then it
-        counts as one that was not entered.
+    def leave(self, sent: int) -> bool:
+        """Take down that the input got no more answers, of which so many were sent to it. False where it was being
+        answered from the journal: then it counts as one that was not entered.
         """
         if not self.live:
             return False
-        ticket = self._journal.begin(Asked(0, 0, INTERRUPT, input=self.input), self._seen())
+        arguments = marshal.encode({"answers": min(sent, self._waits)})  # it waits before it takes one
+        ticket = self._journal.begin(Asked(0, 0, INTERRUPT, "", arguments, self.input), self._seen())
         self._journal.finish(ticket, marshal.encode({"code": "interrupted", "message": "interrupted"}), ok=False)
         return True
 
@@ -300,22 +306,40 @@ class Inputs(Tape):
             self._journal.failure = self._journal.failure or error
 
     def _advance(self) -> None:
-        self._next = self._from(self._next + 1, self.input)
+        self._next = self._from(self._next + 1, self.input if self._is_left else self.input - 1)
+
+    def _go_on(self) -> None:
+        if not self._is_left:
+            super()._go_on()
 
     def _from(self, order: int, number: int) -> int:
-        """From that order on the first that is not the late answer to an earlier input."""
-        while order <= self._journal.last and self._journal.at(order)[0] < number:
+        """From that order on the first whose answer is for an input behind that number."""
+        while order <= self._journal.last and self._journal.at(order)[0] <= number:
             order += 1
         return order
 
+    @property
     def _is_left(self) -> bool:
-        return self._journal.at(self._next) == (self.input, INTERRUPT)
+        """Whether the input has had all the answers that it was given when it was left in its midst."""
+        return self._given >= self._left.get(self.input, self._given + 1)
 
     def _seen(self) -> int:
         return self._journal.answers
 
     def _asked(self, frame: Request) -> Asked:
         return msgspec.structs.replace(super()._asked(frame), input=self.input)
+
+
+def _answers(arguments: bytes) -> int:
+    """What the entry of an input that was left says; the file is its owner's, and may say anything."""
+    try:
+        return msgspec.msgpack.decode(arguments, type=_Left).answers
+    except msgspec.MsgspecError:
+        return 0
+
+
+class _Left(Struct):
+    answers: int
 
 
 def _asked(frame: Request) -> Asked:
