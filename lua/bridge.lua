@@ -93,7 +93,7 @@ local function encode_for(name, value)
 end
 
 local journalled = false -- whether the host keeps a journal: it is told where each request stands, and of each wait
-local WAIT = msgpack.head(1) .. encode("wait")
+local WAIT, DROPPED = msgpack.head(1) .. encode("wait"), msgpack.head(2) .. encode("wait") .. encode(true)
 
 local function receive(alone)
   if journalled and not alone then port.submit(WAIT) end
@@ -101,12 +101,17 @@ local function receive(alone)
   return answer[2], answer
 end
 
--- The same where answers may come to what was interrupted, and nobody waits for any more.
-local function receive_awaited()
+-- The same where answers may come to what was interrupted, and nobody waits for any more. Also returns whether the input
+-- was interrupted before it had the answer, which it is not to use then.
+local function receive_awaited(interrupted)
   if journalled then port.submit(WAIT) end
   while true do
     local answer = msgpack.decode(port.wait())
-    if task.awaits(answer[2]) then return answer[2], answer end
+    if task.awaits(answer[2]) then
+      local dropped = interrupted()
+      if journalled and dropped then port.submit(DROPPED) end
+      return answer[2], answer, dropped
+    end
   end
 end
 

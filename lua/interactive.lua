@@ -183,10 +183,10 @@ local function look()
   if info and bridge.chunk_names[info.source] then bridge.raise({ code = "interrupted", message = "interrupted" }) end
 end
 
--- The next answer. Whoever gets a refusal instead does not go on, whatever catches it.
+-- The next answer. Whoever gets one behind an interrupt does not go on with it.
 local function receive()
-  local id, answer = bridge.receive()
-  if answer[1] == "error" and interrupted() then sethook(look, "", 1) end
+  local id, answer, dropped = bridge.receive(interrupted)
+  if dropped then sethook(look, "", 1) end
   return id, answer
 end
 

@@ -84,7 +84,7 @@ def _list(*, as_json: bool) -> int:
     if as_json:
         output.show_json({"success": True, "runs": found})
     elif not found:
-        output.write_text("no runs; one is kept with kosmo lua --journal NAME\n")
+        output.write_text("no runs; one is kept with kosmo lua --journal NAME, or at the prompt with :journal NAME\n")
     else:
         rows = [("id", "state", "began", "calls", "jobs", "cost", "script", "journal"), *map(_row, found)]
         output.write_text(table(rows, "", ("bold",)) + "\n")

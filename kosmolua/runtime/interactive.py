@@ -145,7 +145,7 @@ class Interpreter:
         if not inputs.asks:
             return found
         try:
-            if (found.lost or port.interrupted) and not port.left and not inputs.leave(port.sent):
+            if (found.lost or port.interrupted) and not inputs.is_left and not inputs.leave(port.sent):
                 return found
         except JournalError as error:
             port.fail(error)
@@ -259,7 +259,6 @@ class _Port(Port):
     ) -> None:
         super().__init__(handler, output, clock, limits, lane)
         self.interrupted = False
-        self.left = False  # where the journal says that the input was interrupted
         self.sent = 0  # answers to the input, where a journal is kept
         self.misfit: JournalError | None = None
         self.inputs: Inputs | None = None
@@ -276,7 +275,7 @@ class _Port(Port):
     def begin(self) -> None:
         """Take a new input; what the one before has left open is for nobody."""
         self.done = self.misfit = None
-        self.interrupted = self.left = False
+        self.interrupted = False
         self.sent = 0
         self._waiting.clear()
 
@@ -295,7 +294,7 @@ class _Port(Port):
         try:
             answer = super().submit(frame)
         except Left:
-            self.left = True
+            pass
         except JournalError as error:
             self.fail(error)
         else:

@@ -115,8 +115,11 @@ class Tape:
         self._hold(frame, asked, recorded)
         return None
 
-    def wait(self) -> None:
-        """The script waits for the next answer."""
+    def wait(self, *, dropped: bool = False) -> None:
+        """The script waits for the next answer, or has ``dropped`` the last."""
+        if dropped:
+            self._waits -= 1
+            return
         self._waits += 1
         if self._waits > self._given and self._next <= self._journal.last:
             self._stop(self._later[0][1] if self._later else None)
@@ -138,13 +141,18 @@ class Tape:
 
     def _hand_over(self) -> None:
         """Give the answers whose turn it is, and begin what the journal does not hold once there are no more."""
-        while self._next in self._held:
+        while self._next in self._held and self._gives:
             frame, _, recorded = self._held.pop(self._next)
             self._given += 1
             self._advance()
             self._pending.put(self._replayed(frame, recorded))
         if self._next > self._journal.last:
             self._go_on()
+
+    @property
+    def _gives(self) -> bool:
+        """Whether the script is to have the next answer."""
+        return True
 
     def _advance(self) -> None:
         self._next += 1
@@ -241,13 +249,22 @@ class Inputs(Tape):
         self.over = False  # whether it gets no more answers
         self.parted: KosmoError | None = None  # why it is none that the journal holds
         self._first = 1  # the order of the first answer that may be the input's
-        entries = map(journal.at, range(1, journal.last + 1))
-        self._left = {number: _answers(arguments) for number, name, arguments in entries if name == INTERRUPT}
+        self._left: dict[int, tuple[int, int]] = {}  # input -> where the entry is, and how many answers it tells
+        for order in range(1, journal.last + 1):
+            number, function, arguments = journal.at(order)
+            if function == INTERRUPT:
+                self._left[number] = order, _answers(arguments)
 
     @property
     def live(self) -> bool:
         """Whether nothing more is taken from the journal."""
         return self._next > self._journal.last
+
+    @property
+    def is_left(self) -> bool:
+        """Whether the input has had all the answers that it was given when it was left in its midst."""
+        order, answers = self._left.get(self.input, (0, 0))
+        return 0 < order <= self._journal.last and self._given >= answers
 
     def upcoming(self, number: int) -> int:
         """The order of the first answer for the input of that number, or a later one; 0 where there is none."""
@@ -267,21 +284,19 @@ class Inputs(Tape):
         if self._journal.failure:
             raise self._journal.failure
         self.asks = True
-        if self._is_left:
-            return None
         return super().request(frame)
 
-    def wait(self) -> None:
-        if self._is_left and not self.over and self._waits >= self._given:
-            raise Left
+    def wait(self, *, dropped: bool = False) -> None:
         if self.over:
-            self._waits += 1
-        else:
-            super().wait()
+            self._waits += -1 if dropped else 1
+            return
+        if self.is_left and not dropped and self._waits >= self._given:
+            raise Left
+        super().wait(dropped=dropped)
 
     def end(self, *, ok: bool) -> None:
         """The input has ended. What the journal holds of it beyond that is told by ``parted``."""
-        if not ok or not self.asks or self.over or self.live:
+        if not ok or not self.asks or self.over or self.live or self.is_left:
             return
         if self._journal.at(self._next)[0] == self.input:
             try:
@@ -306,22 +321,17 @@ class Inputs(Tape):
             self._journal.failure = self._journal.failure or error
 
     def _advance(self) -> None:
-        self._next = self._from(self._next + 1, self.input if self._is_left else self.input - 1)
+        self._next = self._from(self._next + 1, self.input - 1)
 
-    def _go_on(self) -> None:
-        if not self._is_left:
-            super()._go_on()
+    @property
+    def _gives(self) -> bool:
+        return not self.is_left
 
     def _from(self, order: int, number: int) -> int:
         """From that order on the first whose answer is for an input behind that number."""
         while order <= self._journal.last and self._journal.at(order)[0] <= number:
             order += 1
         return order
-
-    @property
-    def _is_left(self) -> bool:
-        """Whether the input has had all the answers that it was given when it was left in its midst."""
-        return self._given >= self._left.get(self.input, self._given + 1)
 
     def _seen(self) -> int:
         return self._journal.answers

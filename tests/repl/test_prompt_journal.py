@@ -212,6 +212,47 @@ def test_an_interrupt_is_an_entry(prompt, server):
     assert ["a", "b", "c"] == creates(server)
 
 
+def test_an_answer_that_was_dropped_is_dropped_again(prompt, server):
+    """What came when the input was interrupted already was not assigned, and is not the next time."""
+    first = prompt()
+    first(":journal s.journal", create("a"))
+    handler = first.shell._interpreter._port._handler
+
+    def interrupting(function, *words):
+        answer = handler(function, *words)
+        first.shell._interpreter._page.set(1)
+        first.shell._interpreter._port.interrupted = True
+        return answer
+
+    first.shell._interpreter._port._handler = interrupting
+    inputs = (f"got = {create('b')}", "got", f"got = {create('c')}")
+    assert "interrupted" in first(inputs[0])
+    first.shell._interpreter._port._handler = handler
+    assert "nil\n" == first(inputs[1])
+    first(inputs[2])
+
+    again = prompt()
+    again(":journal s.journal", create("a"))
+    assert "interrupted" in again(inputs[0])
+    assert "nil\n" == again(inputs[1])
+    assert "error" not in again(inputs[2])
+    assert ["a", "b", "c"] == creates(server)
+
+
+def test_from_here_where_an_input_was_interrupted(prompt, server):
+    """What is entered instead is asked live to its end."""
+    first = prompt()
+    first(":journal s.journal")
+    first.interrupted(f"{create('a')} while true do sleep(0.01) end", lambda: server.requests)
+    first(create("b"))
+
+    again = prompt()
+    shown = again(":journal s.journal --from-here", f"{create('x')} {create('y')} return 'through'", create("b"))
+    assert '"through"' in shown
+    assert "error" not in shown
+    assert ["a", "b", "x", "y", "b"] == creates(server)
+
+
 def test_what_was_interrupted_last_goes_on(prompt, server):
     """There is nothing behind it that it could disturb: it is waited for again, and not paid again."""
     waited = f"local p = {create()} while not done do sleep(0.01) done = {GET}.done end return 'done'"
