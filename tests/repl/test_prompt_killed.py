@@ -31,8 +31,8 @@ class Place:
         self._open = []
         self.emulator = emulator
 
-    def prompt(self, *argv):
-        made = Screen(self._directory, "repl", "--write", "allow", *argv, environment=self._environment)
+    def prompt(self, *argv, **how):
+        made = Screen(self._directory, "repl", "--write", "allow", *argv, environment=self._environment, **how)
         self._open.append(made)
         return made
 
@@ -104,6 +104,45 @@ def test_a_create_under_way(place, taken, tmp_path):
 
     calls = [json.loads(line) for line in (tmp_path / "state" / "audit.jsonl").read_text().splitlines()]
     assert 1 == sum("it was done before the run ended" in call.get("rule", "") for call in calls)
+
+
+@pytest.mark.parametrize("place", [()], indirect=True)
+def test_a_create_that_was_left(place, tmp_path):
+    """Ctrl-C leaves it on its way, with the journal open for it; what comes of it is found at the next prompt."""
+    file = tmp_path / "s.journal"
+    first = place.prompt("--journal", str(file))
+    first.type(HELD)
+    first.press("Enter")
+    wait_until(lambda: len(place.made()) == 1)
+    first.press("C-c")
+    first.wait_for("error: in[1]:1: interrupted")
+    first.enter(":journal off", "create_model_prediction is still under way, and its answer belongs into")
+    first.enter(
+        f":journal {tmp_path}/other.journal",
+        "is still under way",
+    )
+    assert first.ended("C-d")
+
+    again = place.prompt("--journal", str(file))
+    again.enter(HELD, "in[2]>")
+    again.enter("b.input.prompt", '"two"\n')
+    assert ["two"] == place.made()
+
+
+@pytest.mark.parametrize("place", [()], indirect=True)
+def test_a_prompt_that_cannot_keep_one(place, tmp_path):
+    """Nothing begins, and what to do is said."""
+    (tmp_path / "s.journal").write_text("some text, and no database\n" * 100)
+    words = {
+        ("--journal", f"{tmp_path}/s.journal"): "hint: it is no journal: name another file\nended with 1",
+        ("--record", "x.json"): "error: --record and --replay are for scripts, and not for the prompt\nended with 2",
+        ("--journal", "x", "--dry-run"): "--dry-run does nothing\nhint: leave one of them out\nended with 2",
+    }
+    for flags, expected in words.items():
+        screen = place.prompt(*flags, prompt=Screen.ENDED, stay=True)
+        assert expected in screen.text
+        screen.press("Enter")
+        assert screen.ended()
 
 
 def _intents(file):
