@@ -123,8 +123,12 @@ class Kept:
         return f"{self.path}: {count}; what is asked from here on is asked live, and kept"
 
     def charge(self, budget: Budget, after: int) -> None:
-        """Count what earlier sessions have spent, in the rows after that one."""
-        self._journal.restore(budget, after)
+        """Count what earlier sessions have spent, in the rows after that one. Closed where they cannot be read."""
+        try:
+            self._journal.restore(budget, after)
+        except JournalError:
+            self._journal.close()
+            raise
 
     def close(self, error: KosmoError | None) -> int:
         """The session ends, or goes on without it; the error is that of its last input. Gives the last row there is."""

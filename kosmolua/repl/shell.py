@@ -76,7 +76,7 @@ class Shell:
         self._ended: KosmoError | None = None  # how the last input ended that the journal knows
         self._counted: dict[str, int] = {}  # journal -> the last row whose call the budget knows
         self._last: Any = None
-        self._over = False
+        self._over = self._interrupted = False
 
     @property
     def prompt(self) -> str:
@@ -146,9 +146,11 @@ class Shell:
         """Ctrl-C ends the input, and nothing else."""
 
         def interrupt(*_: object) -> None:
+            self._interrupted = True
             self._interpreter.interrupt()
             self._prompter.interrupt()
 
+        self._interrupted = False
         self._prompter.begin()
         before = signal.signal(signal.SIGINT, interrupt)
         try:
@@ -257,9 +259,9 @@ class Shell:
         parts = saved.parts(source)
         for number, part in enumerate(parts, 1):
             error = self.evaluate(part.text, path, file=source)
-            if error and (not part.failed or isinstance(error, JournalError)):
+            if error and (self._interrupted or not part.failed or isinstance(error, JournalError)):
                 if number < len(parts):
-                    self._screen.show_error(f"{len(parts) - number} inputs of {path} behind that were not entered")
+                    self._screen.show_error(f"inputs of {path} behind that, not entered: {len(parts) - number}")
                 return
 
     def _do_save(self, path: str) -> None:
@@ -383,7 +385,7 @@ class Shell:
         from kosmolua.gate import runs
         from kosmolua.repl.journal import Kept
 
-        before = self._kept
+        before, budget = self._kept, self._calls.session().budget
         if before:
             self._check_quiet(before)
         same = before is not None and before.path == runs.path_of(os.environ, wish.file)
@@ -391,7 +393,7 @@ class Shell:
             self._let_go(before, None)
         try:
             kept = Kept(wish, self._calls.options, self._args, self._screen.show)
-            kept.charge(self._calls.session().budget, self._counted.get(kept.id, 0))
+            kept.charge(budget, self._counted.get(kept.id, 0))
         except KosmoError:
             if same:
                 self._screen.show_error(f"{wish.file} is closed; from here on nothing is kept")

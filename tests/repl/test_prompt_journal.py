@@ -1,6 +1,8 @@
 """A session at the prompt that keeps a journal: what is answered from it, where it stops, and what goes on."""
 
 import json
+import os
+import signal
 import subprocess
 import sys
 import threading
@@ -318,6 +320,30 @@ def test_tasks_are_the_same_again(prompt, server):
     again(":journal s.journal")
     assert shown == [again(text) for text in inputs]
     assert sent == len(server.requests)
+
+
+def test_modules_are_read_again(prompt, tmp_path):
+    """As in a script: they may be mended meanwhile. What they asked is answered from the file."""
+    (tmp_path / "asking.lua").write_text(f"return {create('from a module')}.id .. ' first'")
+    inputs = ("x = require('asking')", "x")
+    first = prompt("--allow-read", str(tmp_path))
+    assert '"p first"\n' == first(":journal s.journal", *inputs).rpartition("kept\n")[2]
+
+    (tmp_path / "asking.lua").write_text(f"return {create('from a module')}.id .. ' mended'")
+    again = prompt("--allow-read", str(tmp_path))
+    assert '"p mended"' in again(":journal s.journal", *inputs)
+
+
+def test_a_person_stops_what_is_loaded(prompt, server, tmp_path):
+    """Ctrl-C ends the loading too, also at an input that had failed when it was saved."""
+    (tmp_path / "s.lua").write_text(f"-- in[1] failed\n--| while true do end\n-- in[2]\n{create()}\n")
+    session = prompt()
+    threading.Timer(0.3, os.kill, [os.getpid(), signal.SIGINT]).start()
+    shown = session(":load s.lua")
+
+    assert "interrupted" in shown
+    assert "inputs of s.lua behind that, not entered: 1" in shown
+    assert [] == server.requests
 
 
 def test_a_state_that_begins_anew(prompt, server):
