@@ -70,7 +70,7 @@ class Kept:
         if options.dry_run:
             raise UsageError("a journal keeps what was done, and --dry-run does nothing", hint="leave one of them out")
         head = Head(script="the prompt", source=b"", args=[*args], emulated=options.emulate, prompt=True)
-        self.failure: KosmoError | None = None
+        self._failure: KosmoError | None = None
         self._options = options
         self._journal = runs.opened(os.environ, asked.file, head, tell, cut=asked.cut, lookup=asked.lookup)
 
@@ -81,6 +81,18 @@ class Kept:
     @property
     def id(self) -> str:
         return str(self._journal.facts["id"])
+
+    @property
+    def failure(self) -> KosmoError | None:
+        return self._failure
+
+    @failure.setter
+    def failure(self, error: KosmoError) -> None:
+        """Every input that asks for something is told, until the person has said what is to be done."""
+        if ":journal" not in (error.hint or ""):
+            before = f"{error.hint}. Then " if error.hint else ""
+            error.hint = f"{before}go on with :journal {self.path}, or without it: :journal off"
+        self._failure = error
 
     @property
     def last(self) -> int:
@@ -106,7 +118,8 @@ class Kept:
         try:
             self._journal.finish(ticket, value, ok=ok)
         except JournalError as error:
-            self.failure = self.failure or error
+            if self._failure is None:
+                self.failure = error
             raise
 
     def differs(self, order: int, asked: Asked | None) -> JournalError | None:
@@ -116,7 +129,9 @@ class Kept:
         """Where it is, how much it holds, and where the next answer comes from."""
         count = f"{self.answers} call{'s' * (self.answers != 1)}"
         if self.failure:
-            return f"{self.path}: {count}; nothing more is kept or sent, since {self.failure.message}"
+            return (
+                f"{self.path}: {count}; nothing more is kept or sent: {self.failure.message}\nhint: {self.failure.hint}"
+            )
         if upcoming:
             given = f", {upcoming - 1} of them given again" if upcoming > 1 else ""
             return f"{self.path}: {count}{given}; the next answer is that to\n  {self._journal.told(upcoming)}"

@@ -215,7 +215,11 @@ INTERRUPT = "host.interrupt"  # the entry of an input that got no more answers t
 class InputJournal(Journal, Protocol):
     """What was asked at a prompt. ``answers`` is how many it holds by now; ``failure`` is why it can take no more."""
 
-    failure: KosmoError | None
+    @property
+    def failure(self) -> KosmoError | None: ...
+
+    @failure.setter
+    def failure(self, error: KosmoError) -> None: ...
 
     @property
     def answers(self) -> int: ...
@@ -317,8 +321,8 @@ class Inputs(Tape):
 
     def fail(self, error: JournalError) -> None:
         """What is live and could not be kept is no entry, so from there on nothing can be kept."""
-        if self.live:
-            self._journal.failure = self._journal.failure or error
+        if self.live and self._journal.failure is None:
+            self._journal.failure = error
 
     def _advance(self) -> None:
         self._next = self._from(self._next + 1, self.input - 1)

@@ -425,7 +425,7 @@ def test_a_create_that_was_cut_off_is_looked_for(prompt, server):
     assert "hint: enter it again behind :journal" in shown
     assert "s.journal --adopt ID to take one of them for it" in shown
     assert "not to be told" in again(create("other"))
-    assert "nothing more is kept or sent, since create_prediction" in again(":journal")
+    assert "nothing more is kept or sent: create_prediction" in again(":journal")
 
     server.answers.extend([Answer(body=b'{"username": "alice"}'), Answer(body=page)])
     server.answers.append(Answer(body=json.dumps({**alike, "id": "p2"}).encode()))
@@ -441,7 +441,9 @@ def test_a_journal_that_cannot_be_written(prompt, server):
     shown = session(create("b"))
     assert "cannot use the journal" in shown
     assert "nothing of this call was sent" in shown
-    assert "cannot use the journal" in session("time()")
+    shown = session("time()")
+    assert "cannot use the journal" in shown
+    assert "s.journal, or without it: :journal off" in shown
     assert "nothing more is kept or sent" in session(":journal")
     assert "\n7\n" in "\n" + session("kept")
     assert ["a"] == creates(server)
