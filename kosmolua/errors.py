@@ -204,7 +204,9 @@ class ScriptError(KosmoError):
 
 
 class JournalError(KosmoError):
-    """A journal cannot be read or written, or holds something else than the script asks for. It ends the run."""
+    """A journal cannot be read or written, or holds something else than the script asks for. It ends the run, or
+    at a prompt the input.
+    """
 
     code = "journal"
 

@@ -238,6 +238,9 @@ shown; `--from-here` cuts the journal there and goes on with the script. What it
 
 A journal holds inputs and answers; the file is its owner's alone. One process at a time may run on it.
 
+At the prompt `:journal FILE`, or `kosmo repl --journal FILE`, keeps every call of a session with the same promise; the
+same inputs entered again get their answers from the file. Such a file is no script's, nor the other way round.
+
 For tests there are cassettes: `--record FILE` writes one, without secrets, and `--replay FILE` runs offline from it.
 """
 

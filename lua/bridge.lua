@@ -93,7 +93,7 @@ local function encode_for(name, value)
 end
 
 local journalled = false -- whether the host keeps a journal: it is told where each request stands, and of each wait
-local WAIT = msgpack.head(1) .. encode("wait")
+local WAIT, DROPPED = msgpack.head(1) .. encode("wait"), msgpack.head(2) .. encode("wait") .. encode(true)
 
 local function receive(alone)
   if journalled and not alone then port.submit(WAIT) end
@@ -101,11 +101,17 @@ local function receive(alone)
   return answer[2], answer
 end
 
--- The same where answers may come to what was interrupted, and nobody waits for any more.
-local function receive_awaited()
+-- The same where answers may come to what was interrupted, and nobody waits for any more. Also returns whether the input
+-- was interrupted before it had the answer, which it is not to use then.
+local function receive_awaited(interrupted)
+  if journalled then port.submit(WAIT) end
   while true do
-    local id, answer = receive()
-    if task.awaits(id) then return id, answer end
+    local answer = msgpack.decode(port.wait())
+    if task.awaits(answer[2]) then
+      local dropped = interrupted()
+      if journalled and dropped then port.submit(DROPPED) end
+      return answer[2], answer, dropped
+    end
   end
 end
 
@@ -309,20 +315,55 @@ local function walk(t)
 end
 
 -- What differs from process to process, and would lead a script that goes on from its journal elsewhere: the clock, chance,
--- and the order in which a table gives its keys.
-local function add_journal(env, journal)
+-- and the order in which a table gives its keys. Returns a function that puts a journal's in their places, and where none
+-- is kept the usual ones.
+local function exchanger(env)
   local pairs, now, clock_time, date = env.pairs, env.time, env.os.time, env.os.date
-  randomseed(journal.seed)
-  function env.pairs(t)
+  local began
+  local function ordered(t)
     if type(t) ~= "table" then return pairs(t) end
     return walk(t)
   end
-  function env.os.time(...)
+  local function time(...)
     if (...) ~= nil then return clock_time(...) end
     return floor(now())
   end
-  function env.os.date(form, at) return date(form or "%c", at or floor(now())) end
-  function env.os.clock() return now() - journal.began end
+  local places = {
+    { env, "pairs", ordered },
+    { env.os, "time", time },
+    { env.os, "date", function(form, at) return date(form or "%c", at or floor(now())) end },
+    { env.os, "clock", function() return now() - began end },
+  }
+  for i = 1, #places do
+    places[i].usual = places[i][1][places[i][2]]
+  end
+  return function(journal)
+    began = journal and journal.began
+    for i = 1, #places do
+      local place, name, kept = unpack(places[i])
+      local before, after = kept, places[i].usual
+      if journal then
+        before, after = after, before
+      end
+      if rawequal(rawget(place, name), before) then place[name] = after end -- what a person has put there stays
+    end
+  end
+end
+
+local exchange -- what puts a journal's clock and order in their places
+local seed -- of the journal that is kept
+
+-- Goes on with a journal, `{ seed = …, began = … }`, or with none. Chance begins anew with a journal that was not kept
+-- before.
+local function keep(journal)
+  journalled = journal ~= nil
+  if seed == (journal and journal.seed) then return end
+  seed = journal and journal.seed
+  exchange(journal)
+  if seed then
+    randomseed(seed)
+    host.begin_anew(seed)
+  end
 end
 
 -- Modules ------------------------------------------------------------------------------------------------------
@@ -387,7 +428,8 @@ local function environment(start)
   add_docs(env)
   add_require(env)
   add_workflows(env)
-  if journalled then add_journal(env, start.journal) end
+  exchange = exchanger(env)
+  keep(start.journal)
   return env
 end
 
@@ -469,12 +511,10 @@ end
 function M.serve(the_port)
   port = the_port
   local start = msgpack.decode(port.wait())
-  journalled = start.journal ~= nil
-  host.seed = journalled and start.journal.seed or nil
   if start.interactive then
     local parts = { chunk_names = chunk_names, load_text = load_text, receive = receive_awaited, raise = raise }
     parts.describe, parts.syntax_error, parts.error_text = describe, syntax_error, error_text
-    parts.done, parts.fail = done, fail
+    parts.done, parts.fail, parts.keep = done, fail, keep
     return use("interactive").serve(parts, environment(start), port)
   end
   guard.limit(start.cpu, start.memory)

@@ -183,6 +183,13 @@ local function look()
   if info and bridge.chunk_names[info.source] then bridge.raise({ code = "interrupted", message = "interrupted" }) end
 end
 
+-- The next answer. Whoever gets one behind an interrupt does not go on with it.
+local function receive()
+  local id, answer, dropped = bridge.receive(interrupted)
+  if dropped then sethook(look, "", 1) end
+  return id, answer
+end
+
 -- What the host may ask for ----------------------------------------------------------------------------------------
 
 local function remember(number, value)
@@ -207,11 +214,12 @@ end
 
 local commands = {}
 
---- Evaluates an input; answers with previews of its values.
-function commands.evaluate(source, name, number)
+--- Evaluates an input; answers with previews of its values. What it asks is kept in a journal where there is one.
+function commands.evaluate(source, name, number, journal)
+  bridge.keep(journal)
   local input, message = compile(source, name)
   if not input then return bridge.fail(bridge.syntax_error(message)) end
-  task.connect(bridge.receive)
+  task.connect(receive)
   sethook(look, "", INSTRUCTIONS)
   finish(number, xpcall(function() return task.finish(input()) end, bridge.describe))
 end
@@ -264,8 +272,8 @@ local function command(port)
   end
 end
 
---- Carries out one command after another, for as long as there is a host: `{ "evaluate", source, name, number }`,
---- `{ "check", source }`, `{ "names", … }`. Each is answered with a "done" frame.
+--- Carries out one command after another, for as long as there is a host: `{ "evaluate", source, name, number }`
+--- with a journal's `{ seed = …, began = … }` behind, `{ "check", source }`, `{ "names", … }`. Each is answered with a "done" frame.
 function M.serve(parts, environment, port)
   bridge, env = parts, environment
   while true do

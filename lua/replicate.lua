@@ -25,6 +25,8 @@ local PASSING = { unreachable = true, server_error = true, rate_limited = true }
 local UNKNOWN = { uncertain = true, server_error = true } -- failures of a create that may have been done all the same
 local MAX_LOGS = 1000 -- bytes of a failed prediction's logs that its error tells
 
+local last_stream = 0 -- the host knows a stream by its number, whatever account it is of
+
 -- Numbers that differ from process to process, and leave math.random to the script.
 local dice = tonumber(match(tostring({}), "0x(%x+)"), 16) % 2147483647
 local function chance()
@@ -122,10 +124,13 @@ function Event.__concat(left, right) return tostring(left) .. tostring(right) en
 -- For one account -----------------------------------------------------------------------------------------------
 
 --- The helpers of one account. `api` has its functions; `host` gives `service(name, arguments)`, `raise(fields)`,
---- `mistake(function, message)`, `time()` and `sleep(seconds)`, and `seed` where chance is to be the same every time.
+--- `mistake(function, message)`, `time()` and `sleep(seconds)`, and takes `begin_anew(seed)`, after which chance and
+--- numbers are as they are every time after that seed.
 return function(host, api, account)
   local raise, mistake, now, sleep = host.raise, host.mistake, host.time, host.sleep
-  if host.seed then dice = host.seed % 2147483646 + 1 end
+  function host.begin_anew(seed)
+    dice, last_stream = seed % 2147483646 + 1, 0
+  end
   local M = {}
 
   local function service(name, arguments)
@@ -493,8 +498,6 @@ return function(host, api, account)
   end
 
   -- Streams -------------------------------------------------------------------------------------------------------
-
-  local last_stream = 0
 
   -- The text that the prediction has and the stream has not told.
   local function untold(prediction, told)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from kosmolua.gate.session import Session
     from kosmolua.host.host import Host
     from kosmolua.repl.history import History
+    from kosmolua.repl.journal import Wish
     from kosmolua.repl.shell import Reader, Shell
     from kosmolua.runtime.begun import Begun
     from kosmolua.runtime.limits import Limits
@@ -39,6 +40,8 @@ def start(parsed: argparse.Namespace, options: Options, args: Sequence[str]) -> 
         raise UsageError("the prompt runs Lua in a process of its own; --isolation none is for scripts")
     if options.json or parsed.explain:
         raise UsageError("--json and --explain are for scripts, and not for the prompt")
+    if parsed.record or parsed.replay:
+        raise UsageError("--record and --replay are for scripts, and not for the prompt")
     from kosmolua.runtime.begun import LIMITS, begin
 
     limits = LIMITS._replace(memory=parsed.memory_limit)
@@ -80,7 +83,8 @@ def _shell(parsed: argparse.Namespace, options: Options, args: Sequence[str], li
     )  # fmt: skip
     models = Models(calls)
     calls.seen = models.note
-    return Shell(interpreter, calls, screen, prompter, Snapshot(interpreter, _accounts, models))
+    known = Snapshot(interpreter, _accounts, models)
+    return Shell(interpreter, calls, screen, prompter, known, args=args, settling=parsed.settling_time)
 
 
 def _serve(parsed: argparse.Namespace, shell: Callable[[], Shell]) -> None:
@@ -91,9 +95,13 @@ def _serve(parsed: argparse.Namespace, shell: Callable[[], Shell]) -> None:
     files = [path for path in (startup, parsed.file) if path and (path != startup or os.path.isfile(path))]
     inputs = [f":load {path}" for path in files] + ([parsed.eval] if parsed.eval is not None else [])
     reader = _reader(parsed, shell)
+    if startup in files:
+        shell().enter(inputs.pop(0), reader)
+    if parsed.journal:
+        shell().keep(_wish(parsed))
     for text in inputs:
         shell().enter(text, reader)
-    run(shell, reader, shell().prompt if inputs else FIRST)
+    run(shell, reader, shell().prompt if startup in files or inputs else FIRST)
 
 
 def _reader(parsed: argparse.Namespace, shell: Callable[[], Shell]) -> Reader:
@@ -112,6 +120,14 @@ def _reader(parsed: argparse.Namespace, shell: Callable[[], Shell]) -> Reader:
         warm=lambda: shell().warm(),
         keys=parsed.keys,
     )
+
+
+def _wish(parsed: argparse.Namespace) -> Wish:
+    from kosmolua.gate.journal import Lookup
+    from kosmolua.repl.journal import Wish
+
+    lookup = Lookup(settling=parsed.settling_time, adopt=parsed.adopt, again=parsed.send_again)
+    return Wish(parsed.journal, cut=parsed.from_here, lookup=lookup)
 
 
 def _history() -> Callable[[], History]:

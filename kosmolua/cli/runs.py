@@ -13,6 +13,7 @@ from kosmolua.cli import options, output
 from kosmolua.cli.text import table
 from kosmolua.errors import JournalError, UsageError
 from kosmolua.gate import runs
+from kosmolua.gate.journal import of_a_prompt
 from kosmolua.gate.runs import Summary
 
 ACTIONS = ("list", "show", "resume", "export", "prune")
@@ -83,7 +84,7 @@ def _list(*, as_json: bool) -> int:
     if as_json:
         output.show_json({"success": True, "runs": found})
     elif not found:
-        output.write_text("no runs; one is kept with kosmo lua --journal NAME\n")
+        output.write_text("no runs; one is kept with kosmo lua --journal NAME, or at the prompt with :journal NAME\n")
     else:
         rows = [("id", "state", "began", "calls", "jobs", "cost", "script", "journal"), *map(_row, found)]
         output.write_text(table(rows, "", ("bold",)) + "\n")
@@ -123,13 +124,15 @@ def _show(path: str, *, as_json: bool) -> int:
     ]
     rows = [("at", "task", "function", "account", "state", "model", "arguments"), *map(_call, calls)]
     text = table([(name, output.safe(value)) for name, value in facts], "") + "\n\n" + table(rows, "", ("bold",))
-    output.write_text(text + "\n" + (f"\nto go on: kosmo runs resume {one.id}\n" if one.state != "finished" else ""))
+    how = f"kosmo repl --journal {one.path}" if one.prompt else f"kosmo runs resume {one.id}"
+    output.write_text(text + "\n" + (f"\nto go on: {output.safe(how)}\n" if one.state != "finished" else ""))
     return 0
 
 
 def _call(entry: dict[str, Any]) -> tuple[str, ...]:
     words = (entry["function"], entry["account"], entry["state"], entry["model"] or "", entry["arguments"][:80])
-    return (_when(entry["at"]), f"{entry['task']}.{entry['request']}", *(output.safe(word) for word in words))
+    input_ = f"{entry['input']}:" if "input" in entry else ""
+    return (_when(entry["at"]), f"{input_}{entry['task']}.{entry['request']}", *(output.safe(word) for word in words))
 
 
 def _plain(value: Any) -> Any:
@@ -149,6 +152,8 @@ def _resume(command: str, argv: list[str]) -> int:
 
     path = runs.find(os.environ, argv[0])
     one = runs.summary(path)
+    if one.prompt:
+        raise of_a_prompt(path, emulated=one.emulated)
     script, source = runs.source_of(path)
     what = [script] if os.path.isfile(script) else ["--eval", os.fsdecode(source)]
     flags = ["--emulate"] if one.emulated and "--emulate" not in argv else []

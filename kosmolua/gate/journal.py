@@ -34,6 +34,7 @@ MARK = 0x6B6F736D  # "kosm", by which SQLite's header says that a file is a jour
 SCHEMA = 1
 MAX_SHOWN = 400  # characters of arguments that people are shown
 MAX_KEPT = 1 << 20  # bytes of arguments that are kept as they were; of a file's content beyond that its digest is
+SPAN = 1 << 32  # at a prompt every input has so many numbers for its tasks
 AGAIN = frozenset({"host.require"})  # not kept but asked for again: a module may be mended meanwhile
 _MANNER = frozenset({"webhook", "webhook_events_filter", "stream"})
 _TABLES = """
@@ -84,12 +85,15 @@ class Lookup(Struct, frozen=True, kw_only=True):
 
 
 class Head(Struct, frozen=True, kw_only=True):
-    """What a journal is of. ``source`` is kept, so that a script that is no file can be run again."""
+    """What a journal is of. ``source`` is kept, so that a script that is no file can be run again; a ``prompt`` has
+    none.
+    """
 
     script: str
     source: bytes
     args: list[str] = []
     emulated: bool = False
+    prompt: bool = False
 
 
 class Recorded(Struct, frozen=True):
@@ -158,6 +162,11 @@ class Ticket:
         """While there is something to look for, writes are sent one at a time, so that none is taken for another."""
         return self._journal.turn()
 
+    @property
+    def how(self) -> str:
+        """What a person says to go on with the journal, before what is to become of this."""
+        return self._journal.how
+
     def claimed(self, identifier: str) -> bool:
         """Whether that is the answer to another entry of this journal."""
         return identifier in self._journal.claimed
@@ -178,7 +187,8 @@ class _Row(Struct, frozen=True):
 
 
 class Journal:
-    """The journal of one run, for the one process that may write it, and any number of its threads.
+    """The journal of one run, or of one session at a prompt, for the one process that may write it, and any number of
+    its threads.
 
     With ``cut`` it ends where the script asks for something else than it holds, and the run goes on from there. Raises
     a `JournalError` for a file that cannot be used, or that another process holds.
@@ -191,6 +201,7 @@ class Journal:
         self.claimed: set[str] = set()
         self.cuts = 0
         self._cut = cut
+        self._prompt = head.prompt
         self._lock = threading.RLock()
         self._turn = threading.Lock()
         self._file: sqlite3.Connection | None = None
@@ -208,6 +219,25 @@ class Journal:
         except BaseException:
             self.close()
             raise
+
+    @property
+    def how(self) -> str:
+        return f"enter it again behind :journal {self.path}" if self._prompt else "resume with"
+
+    @property
+    def answers(self) -> int:
+        """How many it holds by now."""
+        return len(self._numbers)
+
+    def at(self, order: int) -> tuple[int, str, bytes]:
+        """The input that the answer of that order is for, the function that gave it, and its arguments."""
+        began = self._ordered[order - 1].began
+        return began.task // SPAN, began.function, began.arguments
+
+    def told(self, order: int) -> str:
+        """What the answer of that order is the answer to."""
+        began = self._ordered[order - 1].began
+        return f"{place_of(began.task, began.request, prompt=self._prompt)}: {began}"
 
     def close(self) -> None:
         with self._lock, suppress(sqlite3.Error):
@@ -231,7 +261,7 @@ class Journal:
         """The answer to this request, while that of order ``turn`` is the next. Raises a `JournalError` where another
         request stands in its place.
         """
-        place = (asked.task, asked.number)
+        place = (_task_of(asked), asked.number)
         row, (held, *_) = self._rows.get(place), self._open.get(place, [None])
         was = row.began if row else held
         if was is None:
@@ -244,7 +274,7 @@ class Journal:
 
     def begin(self, asked: Any, seen: int) -> Ticket:
         began = self._began(asked, time.time(), self._numbers[seen - 1] if 0 < seen <= len(self._numbers) else 0)
-        return Ticket(self, began, self._attempts.get((asked.task, asked.number), ()))
+        return Ticket(self, began, self._attempts.get((began.task, began.request), ()))
 
     def finish(self, ticket: Ticket, value: bytes, *, ok: bool) -> None:
         """Take the next answer down. Raises a `JournalError` where that cannot be."""
@@ -265,9 +295,8 @@ class Journal:
         """Why the answer of that order does not fit: the script asks for this instead, or for nothing. None where the
         journal was cut there.
         """
-        row = next(row for row in self._rows.values() if row.order == order)
         try:
-            self._part(order, row.began, self._began(asked) if asked else None)
+            self._part(order, self._ordered[order - 1].began, self._began(asked) if asked else None)
         except JournalError as error:
             return error
         return None
@@ -289,16 +318,22 @@ class Journal:
         with self._lock:
             return sum(each[0].essence == essence for each in self._attempts.values())
 
-    def restore(self, budget: Budget) -> None:
-        """Count what earlier runs have spent."""
+    def restore(self, budget: Budget, after: int = 0) -> None:
+        """Count what earlier runs have spent, in the rows after that one."""
         with self._told() as file:
-            spent(file, budget)
+            spent(file, budget, after)
+
+    def newest(self) -> int:
+        """The last row of all, those that were cut included."""
+        with self._told() as file:
+            (number,) = file.execute("SELECT coalesce(max(number), 0) FROM outcomes").fetchone()
+        return int(number)
 
     # ------------------------------------------------------------------------------------------------------------
 
     def _began(self, asked: Any, at: float = 0.0, seen: int = 0) -> Began:
         digest, arguments = digested(asked.arguments)
-        return Began(asked.task, asked.number, asked.function, asked.account, digest, arguments, at, seen)
+        return Began(_task_of(asked), asked.number, asked.function, asked.account, digest, arguments, at, seen)
 
     def _recorded(self, row: _Row) -> Recorded:
         with self._told() as file:
@@ -308,7 +343,7 @@ class Journal:
     def _part(self, turn: int, was: Began, now: Began | None) -> None:
         """The script and its journal go different ways. Ends the journal here, or the run."""
         if not self._cut:
-            raise _mismatch(self.path, was, now)
+            raise _mismatch(self.path, was, now, prompt=self._prompt)
         with self._told() as file:
             first = self._numbers[turn - 1] if turn <= self.last else 1 << 62
             file.execute("UPDATE outcomes SET cut = 1 WHERE number >= ?", (first,))
@@ -338,11 +373,13 @@ class Journal:
     def _load(self, file: sqlite3.Connection) -> None:
         names = "task, request, function, account, digest, arguments, at, seen"
         self._rows: dict[tuple[int, int], _Row] = {}
+        self._ordered: list[_Row] = []
         self._numbers: list[int] = []
         answered = f"SELECT {names}, number, state FROM outcomes WHERE NOT cut ORDER BY number"  # noqa: S608
         for *began, number, state in file.execute(answered):
             self._numbers.append(number)
             row = _Row(number, len(self._numbers), state, Began(*began))
+            self._ordered.append(row)
             self._rows[row.began.task, row.began.request] = row
         self.last = len(self._numbers)
         self._open: dict[tuple[int, int], list[Began]] = {}
@@ -420,6 +457,7 @@ def _prepared(file: sqlite3.Connection, head: Head) -> dict[str, Any]:
             "source": head.source,
             "args": _encode(head.args),
             "emulated": int(head.emulated),
+            "prompt": int(head.prompt),
             "directory": os.getcwd(),
             "began": time.time(),
             "seed": random.SystemRandom().randrange(1 << 52),
@@ -445,6 +483,8 @@ def _last_digest(file: sqlite3.Connection) -> str | None:
 
 
 def _check(path: str, facts: Mapping[str, Any], head: Head) -> None:
+    if is_of_a_prompt(facts) != head.prompt:
+        raise _of_a_script(path, facts) if head.prompt else of_a_prompt(path, emulated=bool(facts["emulated"]))
     if facts["args"] != head.args:
         raise JournalError(
             f"{path} is of a run with the arguments {facts['args']}, and now they are {head.args}",
@@ -455,12 +495,33 @@ def _check(path: str, facts: Mapping[str, Any], head: Head) -> None:
         raise JournalError(f"{path} is of a run against {was}", hint="take --emulate as then, or another journal")
 
 
-def spent(file: sqlite3.Connection, budget: Budget) -> None:
-    """Count what the calls of a journal have spent, those that were cut off too."""
-    rows = (
-        "SELECT function, account, model, at, state, value FROM outcomes WHERE sent AND NOT (cut AND state = 'unsure')"
+def is_of_a_prompt(facts: Mapping[str, Any]) -> bool:
+    return bool(facts.get("prompt"))
+
+
+def of_a_prompt(path: str, *, emulated: bool) -> JournalError:
+    """Told to who would run a script on it."""
+    emulate = " --emulate" if emulated else ""
+    return JournalError(
+        f"{path} is of inputs at the prompt, and not of a script",
+        hint=f"go on with it at the prompt: kosmo repl --journal {path}{emulate}; or take another journal",
     )
-    for function, account, model, at, state, value in file.execute(f"{rows} ORDER BY number"):
+
+
+def _of_a_script(path: str, facts: Mapping[str, Any]) -> JournalError:
+    return JournalError(
+        f"{path} is of a run of the script {facts['script']}, and not of inputs at the prompt",
+        hint=f"go on with it: kosmo runs resume {path}; or take another journal",
+    )
+
+
+def spent(file: sqlite3.Connection, budget: Budget, after: int = 0) -> None:
+    """Count what the calls of a journal have spent in the rows after that one, those that were cut off too."""
+    rows = (
+        "SELECT function, account, model, at, state, value FROM outcomes "
+        "WHERE sent AND NOT (cut AND state = 'unsure') AND number > ? ORDER BY number"
+    )
+    for function, account, model, at, state, value in file.execute(rows, (after,)):
         operation = catalogue.find(function)
         if operation:
             data = msgspec.msgpack.decode(value) if state == "ok" and value is not None else None
@@ -475,17 +536,29 @@ def unusable(path: str, error: Exception, what: str = "") -> JournalError:
     return JournalError(f"cannot use the journal {path}: {why}" + (f"; {what}" if what else ""), hint=hint)
 
 
-def _mismatch(path: str, was: Began, now: Began | None) -> JournalError:
-    place = "" if now is None or (now.task, now.request) == (was.task, was.request) else f"{_place(now)}: "
+def _mismatch(path: str, was: Began, now: Began | None, *, prompt: bool) -> JournalError:
+    here, there = (place_of(each.task, each.request, prompt=prompt) if each else "" for each in (was, now))
+    elsewhere = f"{there}: " if there not in {"", here} else ""
+    who = "input" if prompt else "script"
+    hint = "has the script or its input changed? To go on from here with the script: --from-here"
+    if prompt:
+        hint = f"enter what was entered then; or go on from here with the inputs: :journal {path} --from-here"
     return JournalError(
-        f"the script goes another way than its journal {path}, at {_place(was)}; nothing was sent\n"
-        f"  the journal: {was}\n  the script:  {place}{now or 'asks for nothing more'}",
-        hint="has the script or its input changed? To go on from here with the script: --from-here",
+        f"the {who} goes another way than its journal {path}, at {here}; nothing was sent\n"
+        f"  the journal: {was}\n  {f'the {who}:':<12} {elsewhere}{now or 'asks for nothing more'}",
+        hint=hint,
     )
 
 
-def _place(began: Began) -> str:
-    return f"task {began.task}, request {began.request}" if began.task else f"request {began.request}"
+def place_of(task: int, request: int, *, prompt: bool = False) -> str:
+    """Where a request stands; at a prompt by its input, counted over those that asked for anything."""
+    number, task = divmod(task, SPAN)
+    words = [f"input {number + 1}"] * prompt + [f"task {task}"] * (task > 0) + [f"request {request}"]
+    return ", ".join(words)
+
+
+def _task_of(asked: Any) -> int:
+    return int(asked.input * SPAN + asked.task)
 
 
 def _essence(operation: Operation, arguments: Mapping[str, Any]) -> bytes:

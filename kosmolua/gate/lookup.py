@@ -70,7 +70,7 @@ def find(read: Read, base_url: str, operation: Operation, given: Mapping[str, An
         return None
     raise JournalError(
         f"{operation.name}: a run ended while it was under way, and no read tells whether it was done",
-        hint="look for yourself, and resume with --send-again if it was not",
+        hint=f"look for yourself, and {ticket.how} --send-again if it was not",
     )
 
 
@@ -89,7 +89,7 @@ def _among(read: Read, base_url: str, operation: Operation, given: Mapping[str, 
         if (same or maybe) and how.adopt and not ticket.claimed(how.adopt):
             return Outcome(read(_GET[kind], {f"{kind.lower()}_id": how.adopt}).data)
         if (same or maybe) and not how.again:
-            raise _ambiguous(operation, [*same, *maybe])
+            raise _ambiguous(operation, [*same, *maybe], ticket.how)
         if left <= 0 or how.again:
             return None
         how.sleep(min(left, max(0.05, how.settling / 10)))
@@ -189,12 +189,12 @@ def _worse(*found: str) -> Likeness:
     return "other" if "other" in found else "maybe" if "maybe" in found else "same"
 
 
-def _ambiguous(operation: Operation, found: list[dict[str, Any]]) -> JournalError:
+def _ambiguous(operation: Operation, found: list[dict[str, Any]], how: str) -> JournalError:
     shown = "; ".join(f"{item.get('id')} of {item.get('created_at')}, {item.get('status', '')}" for item in found[:10])
     return JournalError(
         f"{operation.name}: a run ended while it was under way, and what became of it is not to be told from these: "
         f"{shown.replace(', ;', ';')}",
-        hint="resume with --adopt ID to take one of them for it, or with --send-again if none of them is",
+        hint=f"{how} --adopt ID to take one of them for it, or {how} --send-again if none of them is",
         detail={"candidates": [item.get("id") for item in found]},
     )
 

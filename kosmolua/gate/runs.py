@@ -18,7 +18,18 @@ from kosmolua.config import Prices
 from kosmolua.errors import JournalError, UsageError
 from kosmolua.gate.budget import Budget
 from kosmolua.gate.holder import Holder, holder_of
-from kosmolua.gate.journal import OPEN, Head, Journal, facts_of, read_only, shown, spent, unusable
+from kosmolua.gate.journal import (
+    OPEN,
+    SPAN,
+    Head,
+    Journal,
+    facts_of,
+    is_of_a_prompt,
+    read_only,
+    shown,
+    spent,
+    unusable,
+)
 from kosmolua.replicate.token import looks_like_token
 
 SUFFIX, NOTE = ".journal", ".path"
@@ -38,17 +49,23 @@ def path_of(environment: Mapping[str, str], given: str) -> str:
 
 def begin(environment: Mapping[str, str], given: str, head: Head, tell: Callable[[str], None], **how: Any) -> Journal:
     """The journal of that name or file, for a run to be kept in; ``tell`` is told how much of it is there already."""
-    path = path_of(environment, given)
-    try:
-        note(environment, path)
-    except OSError as error:
-        tell(f"kosmo runs will not list this run: cannot write {directory(environment)}: {error.strerror}")
-    journal = Journal(path, head, **how)
+    journal = opened(environment, given, head, tell, **how)
+    path = journal.path
     if journal.last:
         changed = "; the script has changed since" if journal.script_changed else ""
         answers = "1 answer is" if journal.last == 1 else f"{journal.last} answers are"
         tell(f"{answers} taken from {path}{changed}")
     return journal
+
+
+def opened(environment: Mapping[str, str], given: str, head: Head, tell: Callable[[str], None], **how: Any) -> Journal:
+    """The journal of that name or file, which `found` gives from now on; ``tell`` is told where that cannot be."""
+    path = path_of(environment, given)
+    try:
+        note(environment, path)
+    except OSError as error:
+        tell(f"kosmo runs will not list this run: cannot write {directory(environment)}: {error.strerror}")
+    return Journal(path, head, **how)
 
 
 def note(environment: Mapping[str, str], path: str) -> None:
@@ -97,7 +114,7 @@ class Summary(Struct, frozen=True, kw_only=True):
     """A run and how it stands: "running", "finished", "failed", or "cut off" where nobody could say how it ended.
 
     ``answers`` is how many calls are finished, ``open`` how many writes of which nobody knows how they ended; ``spent``
-    is by the names of the caps. ``times`` is how often it was run.
+    is by the names of the caps. ``times`` is how often it was run. A session at the ``prompt`` is no script's run.
     """
 
     id: str
@@ -113,6 +130,7 @@ class Summary(Struct, frozen=True, kw_only=True):
     open: int
     spent: dict[str, float]
     path: str
+    prompt: bool = False
 
 
 def summary(path: str, prices: Prices | None = None) -> Summary:
@@ -140,6 +158,7 @@ def summary(path: str, prices: Prices | None = None) -> Summary:
         open=left,
         spent=budget.spent(),
         path=path,
+        prompt=is_of_a_prompt(facts),
     )
 
 
@@ -155,18 +174,21 @@ def entries(path: str, *, answers: bool = True) -> Iterator[dict[str, Any]]:
     names = "task, request, function, account, arguments, model, at"
     kept = "value" if answers else "NULL"
     with _readable(path) as file:
+        prompt = is_of_a_prompt(facts_of(file))
         for *fields, state, value, ended in file.execute(
             f"SELECT {names}, state, {kept}, ended FROM outcomes WHERE NOT cut ORDER BY number"  # noqa: S608
         ):
             answer = {"answer": msgspec.msgpack.decode(value)} if value is not None else {}
-            yield {**_entry(fields), "state": state, "ended": ended, **answer}
+            yield {**_entry(fields, prompt=prompt), "state": state, "ended": ended, **answer}
         for fields in file.execute(f"SELECT {names} FROM intents i WHERE {OPEN} ORDER BY number"):  # noqa: S608
-            yield {**_entry(fields), "state": "open"}
+            yield {**_entry(fields, prompt=prompt), "state": "open"}
 
 
-def _entry(fields: Any) -> dict[str, Any]:
+def _entry(fields: Any, *, prompt: bool) -> dict[str, Any]:
     task, request, function, account, arguments, model, at = fields
+    number, task = divmod(task, SPAN)
     return {
+        **({"input": number + 1} if prompt else {}),
         "task": task,
         "request": request,
         "function": function,

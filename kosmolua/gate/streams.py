@@ -34,7 +34,7 @@ class Streams:
 
         Where there is no connection, one is made that goes on behind ``after``.
         """
-        connection = self._taken(number) or self._connected(number, url, account, after)
+        connection = self._taken(number, url) or self._connected(number, url, account, after)
         events, over, why = connection.read()
         self._keep(number, connection, over=over)
         return {"events": events, "over": over, **({"why": why} if why else {})}
@@ -49,19 +49,21 @@ class Streams:
         for connection in found:
             connection.close()
 
-    def _taken(self, number: int) -> _Connection | None:
+    def _taken(self, number: int, url: str) -> _Connection | None:
         with self._lock:
             found = self._open.get(number)
-            if found:
+            if found and found.url == url:
                 found.since = math.inf  # somebody waits for it
-            return found
+                return found
+        self.close(number)  # at a prompt numbers begin anew with a journal
+        return None
 
     def _connected(self, number: int, url: str, account: str, after: str | None) -> _Connection:
         if len(self._open) >= MAX_OPEN:
             raise UsageError(
                 f"stream: {MAX_OPEN} streams are open at once, and no more are taken", hint="follow fewer at once"
             )
-        connection = _Connection(self._begin(url, account, after))
+        connection = _Connection(url, self._begin(url, account, after))
         with self._lock:
             self._open[number] = connection
         return connection
@@ -91,7 +93,8 @@ class Streams:
 
 
 class _Connection:
-    def __init__(self, opened: Opened) -> None:
+    def __init__(self, url: str, opened: Opened) -> None:
+        self.url = url
         self.since = math.inf  # since when nobody waits for it, in seconds
         self._opened = opened
         self._pieces: Iterator[bytes] = iter(opened)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from kosmolua.cli.options import Options
     from kosmolua.gate.files import Files
+    from kosmolua.gate.journal import Ticket
     from kosmolua.gate.services import Services
     from kosmolua.gate.session import Session
 
@@ -39,13 +40,13 @@ class Calls:
         self._lock = threading.Lock()
         self._under_way: dict[int, tuple[str, float]] = {}
 
-    def __call__(self, function: str, account: str, arguments: bytes) -> Any:
+    def __call__(self, function: str, account: str, arguments: bytes, ticket: Ticket | None = None) -> Any:
         if function.startswith("host."):
             with self._noted(function.removeprefix("host.")):
                 return self._serving()(function, arguments)
         session = self.session()
         with self._noted(function):
-            answer = session.call(function, arguments, account or self.options.account).data
+            answer = session.call(function, arguments, account or self.options.account, ticket=ticket).data
         self.seen(answer)
         return answer
 

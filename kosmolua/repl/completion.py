@@ -211,6 +211,7 @@ def _command(before: str, known: Known) -> list[Candidate]:
     command = next((each for each in COMMANDS if each.name == name), None)
     takes: dict[str, Callable[[], Iterable[tuple[str, str]]]] = {
         "file": lambda: ((path, "") for path in known.files(rest)),
+        "journal": lambda: ((path, "") for path in (*known.files(rest), "off")),
         "account": lambda: ((name, "") for name in known.accounts()),
         "page": _topics,
         "switch": lambda: (("on", ""), ("off", "")),

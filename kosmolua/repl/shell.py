@@ -5,16 +5,17 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Protocol
 
-from kosmolua.errors import KosmoError, UsageError
-from kosmolua.repl import commands, incomplete
+from kosmolua.errors import JournalError, KosmoError, UsageError
+from kosmolua.repl import commands, incomplete, saved
 
 if TYPE_CHECKING:
     from kosmolua.repl.calls import Calls
     from kosmolua.repl.inline import Inline
+    from kosmolua.repl.journal import Kept, Wish
     from kosmolua.repl.screen import Screen
     from kosmolua.repl.snapshot import Snapshot
     from kosmolua.repl.terminal import Sixel
@@ -62,6 +63,9 @@ class Shell:
         screen: Screen,
         prompter: Inline,
         snapshot: Snapshot,
+        *,
+        args: Sequence[str] = (),
+        settling: float = 30.0,
     ) -> None:
         self._interpreter = interpreter
         self._calls = calls
@@ -70,9 +74,13 @@ class Shell:
         self.known = snapshot
         self._reader: Reader | None = None
         self._inputs: dict[str, str] = {}  # name -> text, for the lines that errors name
-        self._done: list[str] = []  # what did not fail
+        self._done: list[saved.Input] = []  # what did not fail; of what did, what the journal knows
+        self._args, self._settling = args, settling
+        self._kept: Kept | None = None
+        self._ended: KosmoError | None = None  # how the last input ended that the journal knows
+        self._counted: dict[str, int] = {}  # journal -> the last row whose call the budget knows
         self._last: Any = None
-        self._over = False
+        self._over = self._interrupted = False
         self._sixel: tuple[Sixel | None] | None = None  # as the terminal said when it was asked
 
     @property
@@ -108,8 +116,10 @@ class Shell:
 
     # Evaluating ---------------------------------------------------------------------------------------------------
 
-    def evaluate(self, text: str, name: str | None = None, *, timed: bool = False) -> bool:
-        """Evaluate an input and show what came of it. Whether it went well."""
+    def evaluate(
+        self, text: str, name: str | None = None, *, file: str | None = None, timed: bool = False
+    ) -> KosmoError | None:
+        """Evaluate an input, which may be a part of a file, and show what came of it. How it failed."""
         began = time.perf_counter()
         with self._interruptible(), self._screen.telling(self._what_takes_so_long):
             found = self._interpreter.evaluate(text.removeprefix("="), name)
@@ -120,22 +130,32 @@ class Shell:
         self._screen.end_line()
         if found.error and found.error.code == "interrupted":
             self._screen.forget_echo()
-        self._inputs[name or f"in[{self._interpreter.number}]"] = text
+        self._inputs[name or f"in[{self._interpreter.number}]"] = file or text
         self._show(found)
         if timed or seconds >= SLOW:
             self._screen.show(self._screen.painted(f"took {_duration(seconds)}", "dim"))
-        if found.error is None:
-            self._done.append(text)
-        return found.error is None
+        self._note(text, found)
+        return found.error
+
+    def _note(self, text: str, found: Evaluation) -> None:
+        """Remember the input, for `:save`: with a journal also one that failed, as it is to fail again in its place."""
+        error = found.error
+        if found.kept:
+            self._ended = error
+        passed_by = error is not None and error.code in ("interrupted", "syntax_error", "journal")
+        if error is None or found.kept or (self._kept and not passed_by):
+            self._done.append(saved.Input(self._interpreter.number, text, failed=error is not None))
 
     @contextmanager
     def _interruptible(self) -> Iterator[None]:
         """Ctrl-C ends the input, and nothing else."""
 
         def interrupt(*_: object) -> None:
+            self._interrupted = True
             self._interpreter.interrupt()
             self._prompter.interrupt()
 
+        self._interrupted = False
         self._prompter.begin()
         before = signal.signal(signal.SIGINT, interrupt)
         try:
@@ -248,27 +268,39 @@ class Shell:
         self._screen.show(manual.page(name) if name else manual.overview())
 
     def _do_load(self, path: str) -> None:
-        self.evaluate(_read(_needed(path, ":load FILE")), path)
+        self._load(_needed(path, ":load FILE"))
+
+    def _load(self, path: str) -> None:
+        source = _read(path)
+        parts = saved.parts(source)
+        for number, part in enumerate(parts, 1):
+            error = self.evaluate(part.text, path, file=source)
+            if error and (self._interrupted or not part.failed or isinstance(error, JournalError)):
+                if number < len(parts):
+                    self._screen.show_error(f"inputs of {path} behind that, not entered: {len(parts) - number}")
+                return
 
     def _do_save(self, path: str) -> None:
         path = os.path.expanduser(_needed(path, ":save FILE"))
         try:
             with open(path, "x", encoding="utf-8") as file:
-                file.write("".join(f"{text.rstrip()}\n" for text in self._done))
+                file.write(saved.written(self._done))
         except OSError as error:
             raise UsageError(
                 f"cannot save into {path!r}: {error.strerror}", hint="name a file that is not there"
             ) from None
-        self._screen.show(f"saved {len(self._done)} inputs into {path}")
+        failed = sum(each.failed for each in self._done)
+        more = f", and {failed} that failed" if failed else ""
+        self._screen.show(f"saved {len(self._done) - failed} inputs into {path}{more}")
 
     def _do_edit(self, path: str) -> None:
         from kosmolua.repl import editor
 
         if path:
             editor.edit(os.path.expanduser(path))
-            self.evaluate(_read(path), path)
+            self._load(path)
             return
-        text = editor.edited(self._done[-1] if self._done else "")
+        text = editor.edited(next((each.text for each in reversed(self._done) if not each.failed), ""))
         if text.strip():
             self._screen.show(self._screen.as_lua(text.rstrip()))
             self.evaluate(text)
@@ -339,9 +371,67 @@ class Shell:
         if text not in ("", "on", "off"):
             raise UsageError(f"expected :emulate on or :emulate off, got {text!r}")
         if text and (text == "on") != options.emulate:
+            if self._kept:
+                self._check_quiet(self._kept)
+                self._screen.show_error(f"{self._kept.path} is closed, since it is of calls elsewhere: nothing is kept")
+                self._let_go(self._kept, self._ended)
             options.emulate = text == "on"
             self._calls.reopen(fresh=True)
+            self._counted.clear()
         self._screen.show("calls are answered by the emulator" if options.emulate else "calls go to Replicate")
+
+    def _do_journal(self, text: str) -> None:
+        from kosmolua.repl import journal
+
+        if text == journal.OFF:
+            if self._kept is None:
+                raise UsageError("no journal is kept", hint="keep one: :journal FILE")
+            self._check_quiet(self._kept)
+            self._screen.show(f"{self._kept.path} is closed; from here on nothing is kept")
+            self._let_go(self._kept, self._ended)
+        elif text:
+            self.keep(journal.wish(text, self._settling))
+        elif self._kept:
+            self._screen.show(self._kept.told(self._interpreter.upcoming))
+        else:
+            self._screen.show("no journal is kept; keep one: :journal FILE")
+
+    def keep(self, wish: Wish) -> None:
+        """From the next input on keep every call in that journal. One that is kept already goes on where it is."""
+        from kosmolua.gate import runs
+        from kosmolua.repl.journal import Kept
+
+        before, budget = self._kept, self._calls.session().budget
+        if before:
+            self._check_quiet(before)
+        same = before is not None and before.path == runs.path_of(os.environ, wish.file)
+        if before and same:
+            self._let_go(before, None)
+        try:
+            kept = Kept(wish, self._calls.options, self._args, self._screen.show)
+            kept.charge(budget, self._counted.get(kept.id, 0))
+        except KosmoError:
+            if same:
+                self._screen.show_error(f"{wish.file} is closed; from here on nothing is kept")
+            raise
+        if before and not same:
+            self._let_go(before, self._ended)
+        self._kept, self._ended = kept, None
+        self._interpreter.keep(kept, anew=not same)
+        self._screen.show(kept.told(self._interpreter.upcoming))
+
+    def _check_quiet(self, kept: Kept) -> None:
+        call = self._calls.under_way()
+        if call:
+            raise UsageError(
+                f"{call[0]} is still under way, and its answer belongs into {kept.path}",
+                hint="wait a while, and try again",
+            )
+
+    def _let_go(self, kept: Kept, error: KosmoError | None) -> None:
+        self._kept = None
+        self._interpreter.keep(None, anew=False)
+        self._counted[kept.id] = kept.close(error)
 
     def _do_keys(self, keys: str) -> None:
         if keys not in ("vi", "emacs") or not hasattr(self._reader, "keys"):
@@ -362,6 +452,10 @@ class Shell:
         """Leave: end the state, and say what may go on where the API is."""
         self._interpreter.close()
         self.known.close()
+        if self._kept:
+            if self._kept.failure:
+                self._screen.show_error(f"kosmo: {self._kept.failure.message}")
+            self._kept.close(self._ended)
         session = self._calls.opened
         if session:
             from kosmolua.cli.lua import tell_running
@@ -384,6 +478,8 @@ class Shell:
             f"{running} running",
             f"{spent['seconds_of_compute']:.1f} s compute",
         ]
+        if self._kept:
+            parts.append(f"journal {os.path.basename(self._kept.path)}")
         return "  ·  ".join(parts)
 
 

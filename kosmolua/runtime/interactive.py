@@ -2,7 +2,7 @@
 
 An interrupt ends the input and keeps the state. It is a byte in memory that the child looks at while it interprets, so
 that no signal has to reach it. What the host carries out meanwhile goes on to its end, as whatever was begun may cost
-money; its answer is for nobody then.
+money; its answer is for nobody then. An input that does not fit the journal is ended in the same way.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from msgspec import Struct
 
-from kosmolua.errors import KosmoError, LimitError, ScriptError
+from kosmolua.errors import JournalError, KosmoError, LimitError, ScriptError
 from kosmolua.runtime import marshal
 from kosmolua.runtime.begun import LIMITS, begin, child_of
 from kosmolua.runtime.limits import Limits, reached
-from kosmolua.runtime.port import Call, Frame, Port, Request, Sleep, Start, error
+from kosmolua.runtime.port import Call, Frame, Port, Request, Sleep, Start, Time, error
 from kosmolua.runtime.watchdog import Watchdog
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from kosmolua.runtime.begun import Begun
     from kosmolua.runtime.isolate import Mode
     from kosmolua.runtime.port import Clock, Done, Handler, Output
+    from kosmolua.runtime.tape import InputJournal, Inputs
 
 GRACE = 2.0  # seconds that an interrupted input has before its child is killed
 _INTERRUPTED = {"code": "interrupted", "message": "interrupted"}
@@ -58,6 +59,7 @@ class Evaluation(Struct, frozen=True, kw_only=True):
     values: list[Any] = []
     error: KosmoError | None = None
     lost: bool = False  # the state: its globals and locals are gone
+    kept: bool = False  # whether it asked for anything, and the journal has it
 
 
 class Interpreter:
@@ -87,6 +89,8 @@ class Interpreter:
         self._start = start
         self._page, self._child = begun or begin(limits, isolation)
         self._number = 0
+        self._journal: InputJournal | None = None
+        self._entered = 0  # inputs that the journal knows
         self._killer: threading.Timer | None = None
         self._broken: KosmoError | None = None
         self._open = self._busy = False
@@ -99,12 +103,31 @@ class Interpreter:
     def evaluate(self, source: str, name: str | None = None) -> Evaluation:
         """Evaluate one input. Errors carry the name, by default ``in[1]``, ``in[2]``, …"""
         self._number += 1
+        port = self._port
+        if port.inputs:
+            port.inputs.begin(self._entered)
+        found = self._evaluated(source, name or f"in[{self._number}]")
+        return self._kept(found, port, port.inputs) if port.inputs else found
+
+    def keep(self, journal: InputJournal | None, *, anew: bool = True) -> None:
+        """From the next input on answer from that journal what it holds, and take down the rest; None is an end of it.
+        The next input is the first of the journal, or where it is not begun ``anew`` the one that would have come.
+        """
+        self._journal = journal
+        self._entered = 0 if anew else self._entered
+        self._port.keep(journal)
+
+    @property
+    def upcoming(self) -> int:
+        """The order of the answer that the journal gives next; 0 where it has given all that it held."""
+        return self._port.inputs.upcoming(self._entered) if self._port.inputs else 0
+
+    def _evaluated(self, source: str, name: str) -> Evaluation:
         if self._broken:
             return self._lost(self._broken)
+        kept = [self._journal.start()] if self._journal else []
         try:
-            done = self._exchange(
-                "evaluate", source.encode(), (name or f"in[{self._number}]").encode(), float(self._number)
-            )
+            done = self._exchange("evaluate", source.encode(), name.encode(), float(self._number), *kept)
             if not done.ok:
                 return Evaluation(error=self._blamed(error(done)))
             return Evaluation(values=msgspec.msgpack.decode(done.value, type=list[Any]))
@@ -113,6 +136,22 @@ class Interpreter:
             return self._lost(ScriptError(f"the state's process sent no values: {wrong}", code="script_crashed"))
         except KosmoError as failure:
             return self._lost(failure)
+
+    def _kept(self, found: Evaluation, port: _Port, inputs: Inputs) -> Evaluation:
+        """What the input came to, where the journal has to do with it; and how it is counted there."""
+        wrong = port.misfit or inputs.parted
+        if wrong:
+            return Evaluation(error=wrong, lost=found.lost)
+        if not inputs.asks:
+            return found
+        try:
+            if (found.lost or port.interrupted) and not inputs.is_left and not inputs.leave(port.sent):
+                return found
+        except JournalError as error:
+            port.fail(error)
+            return Evaluation(error=error, lost=found.lost)
+        self._entered += 1
+        return msgspec.structs.replace(found, kept=True)
 
     @property
     def number(self) -> int:
@@ -153,7 +192,9 @@ class Interpreter:
         self._page.close()
 
     def _new_port(self) -> _Port:
-        return _Port(self._handler, self._output, self._clock, self.limits, self._lane)
+        port = _Port(self._handler, self._output, self._clock, self.limits, self._lane, self.interrupt)
+        port.keep(self._journal)
+        return port
 
     def _lost(self, failure: KosmoError) -> Evaluation:
         if self._page.get():
@@ -214,33 +255,74 @@ class _Port(Port):
         clock: Clock | None,
         limits: Limits,
         lane: Callable[[str], str] | None,
+        end: Callable[[], None],
     ) -> None:
         super().__init__(handler, output, clock, limits, lane)
         self.interrupted = False
+        self.sent = 0  # answers to the input, where a journal is kept
+        self.misfit: JournalError | None = None
+        self.inputs: Inputs | None = None
+        self._interrupt_input = end
         self._waiting: set[int] = set()
+
+    def keep(self, journal: InputJournal | None) -> None:
+        self._tape = self.inputs = None
+        if journal:
+            from kosmolua.runtime.tape import Inputs
+
+            self._tape = self.inputs = Inputs(journal, self.pending, self._carry_out, self._lane)
 
     def begin(self) -> None:
         """Take a new input; what the one before has left open is for nobody."""
-        self.done = None
+        self.done = self.misfit = None
         self.interrupted = False
+        self.sent = 0
         self._waiting.clear()
 
     def interrupt(self) -> None:
         """Answer with an error what is waited for now and what will be asked for; from a signal handler."""
         self.interrupted = True
+        if self.inputs:
+            self.inputs.over = True
         self.pending.wake()
 
+    def submit(self, frame: bytes) -> bytes | None:
+        if self.inputs is None:
+            return super().submit(frame)
+        from kosmolua.runtime.tape import Left
+
+        try:
+            answer = super().submit(frame)
+        except Left:
+            pass
+        except JournalError as error:
+            self.fail(error)
+        else:
+            if not self.interrupted:
+                return answer
+        if not self.interrupted:
+            self._interrupt_input()
+        self.pending.put(self._refusal(0))  # nobody's: what is waited for is refused when answers are taken
+        return None
+
     def take(self) -> list[bytes]:
-        answers = super().take()
+        try:
+            answers = super().take()
+        except JournalError as error:
+            self.fail(error)
+            self._interrupt_input()
+            answers = []
         if self.interrupted:
             answers = [self._refusal(identifier) for identifier in self._waiting]
             self._waiting.clear()
             self.pending.forget_sleeps()
+        elif self.inputs:
+            self.sent += sum(_identifier(answer) in self._waiting for answer in answers)
         return answers
 
     def _checked(self, frame: bytes) -> Frame:
         found = super()._checked(frame)
-        if isinstance(found, Call | Sleep):
+        if isinstance(found, Call | Sleep) or (self.inputs and isinstance(found, Time)):
             self._waiting.add(found.id)
             return msgspec.structs.replace(found, alone=False)
         return found
@@ -253,5 +335,16 @@ class _Port(Port):
         except LimitError as limit:  # a budget's: it ends the input, and not the state
             return False, marshal.encode(limit.to_dict())
 
+    def fail(self, error: JournalError) -> None:
+        """The input ends with that."""
+        self.misfit = self.misfit or error
+        if self.inputs:
+            self.inputs.fail(error)
+
     def _refusal(self, identifier: int) -> bytes:
         return marshal.encode(("error", identifier, _INTERRUPTED))
+
+
+def _identifier(answer: bytes) -> int:
+    """Of the request that it answers."""
+    return msgspec.msgpack.decode(answer, type=tuple[str, int, msgspec.Raw])[1]

@@ -92,7 +92,11 @@ class Time(_Frame, tag="time", frozen=True):
 
 
 class Wait(_Frame, tag="wait", frozen=True):
-    """In a run that keeps a journal: the script goes no further before it has the next answer."""
+    """In a run that keeps a journal: the script goes no further before it has the next answer. Or it was interrupted,
+    and has ``dropped`` that one.
+    """
+
+    dropped: bool = False
 
 
 class Done(_Frame, tag="done", frozen=True):
@@ -172,7 +176,7 @@ class Port:
         self._limits = limits or Limits()
         self._printed = self._lines = 0
         self.pending = Pending(clock)
-        self._tape: Tape | None = None
+        self._tape: Tape | None = None  # what a journal answers and takes down
         if journal:
             from kosmolua.runtime.tape import Tape
 
@@ -187,9 +191,9 @@ class Port:
                 if self._tape:
                     self._tape.end(ok=done.ok)
                 self._end(done)
-            case Wait():
+            case Wait(dropped):
                 if self._tape:
-                    self._tape.wait()
+                    self._tape.wait(dropped=dropped)
             case request if self._tape:
                 return self._tape.request(request)
             case Call() as call if call.alone and self._limits.time is None:  # a limit of time waits for no call

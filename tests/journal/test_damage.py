@@ -54,7 +54,7 @@ def test_no_room_for_an_intent(server, flow, room):
 
 
 class Asked:
-    task, number, function, account, arguments = 7, 1, "create_prediction", "", b"\x80"
+    task, number, function, account, arguments, input = 7, 1, "create_prediction", "", b"\x80", 0
 
 
 def test_no_room_for_an_answer(emulated, room):

@@ -53,6 +53,17 @@ def test_all_of_it_as_text(flow, whole):
     assert whole() == flow(f"return stream({WRITE}):text()")
 
 
+def test_streams_of_two_accounts_at_once(flow, whole):
+    """Each tells its own text, by whichever table it was begun."""
+    hills = WRITE.replace("the sea", "the hills")
+    texts = flow(f"""
+      local streams = {{ integrations.replicate.stream({WRITE}), integrations.replicate.default.stream({hills}) }}
+      return parallel(streams, function(each) return each:text() end)
+    """)
+
+    assert [whole(), flow(f"return (run({hills}))")] == texts
+
+
 def test_a_broken_stream_is_gone_on_with(flow, whole):
     """A connection that ends half-way is made again behind the last event: nothing is lost, nothing twice."""
     flow.serve("stream-cut:times=2")

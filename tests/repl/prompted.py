@@ -1,0 +1,29 @@
+"""A session at the prompt without a terminal: ``prompted.py JOURNAL INPUTS``, the inputs as a JSON list. It says when
+it begins, and when all of them were entered.
+"""
+
+# ruff: noqa: T201 - its parent reads it
+import json
+import signal
+import sys
+
+from kosmolua.cli import lua, repl
+from kosmolua.cli import options as options_
+from kosmolua.runtime.begun import LIMITS, begin
+
+
+def main():
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # between two inputs
+    journal, inputs = sys.argv[1], json.loads(sys.argv[2])
+    parsed = lua._parser("repl").parse_args(["--repl", "--write", "allow", "--settling-time", "0.5"])
+    shell = repl._shell(parsed, options_.shared(parsed), [], LIMITS, begin(LIMITS))
+    shell.enter(f":journal {journal}")
+    print("begun", flush=True)
+    for text in inputs:
+        shell.enter(text)
+    print("over", flush=True)
+    shell.close(cancel=False)
+
+
+if __name__ == "__main__":
+    main()

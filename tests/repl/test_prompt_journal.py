@@ -1,0 +1,550 @@
+"""A session at the prompt that keeps a journal: what is answered from it, where it stops, and what goes on."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+from recording_server import Answer
+
+from kosmolua.cli import lua
+from kosmolua.cli import options as options_
+from kosmolua.cli import repl as repl_
+from kosmolua.runtime.begun import LIMITS, begin
+
+GET = "integrations.replicate.get_prediction{ prediction_id = 'p' }"
+
+
+def create(text="a"):
+    return f"integrations.replicate.create_prediction{{ version = 'v', input = {{ text = '{text}' }} }}"
+
+
+class Prompt:
+    """A session: inputs go in, and what is shown comes out."""
+
+    def __init__(self, capsys, *argv):
+        parsed = lua._parser("repl").parse_args(["--repl", "--write", "allow", "--settling-time", "0.1", *argv])
+        self._capsys = capsys
+        self.shell = repl_._shell(parsed, options_.shared(parsed), [], LIMITS, begin(LIMITS))
+
+    def __call__(self, *inputs):
+        self._capsys.readouterr()
+        for text in inputs:
+            self.shell.enter(text)
+        return self._capsys.readouterr().out
+
+    def interrupted(self, text, when):
+        """An input that is interrupted once that holds."""
+
+        def wait():
+            deadline = time.monotonic() + 10
+            while not when() and time.monotonic() < deadline:
+                time.sleep(0.01)
+            self.shell._interpreter.interrupt()
+
+        waiting = threading.Thread(target=wait)
+        waiting.start()
+        shown = self(text)
+        waiting.join()
+        return shown
+
+    def close(self):
+        self.shell.close(cancel=False)
+
+
+@pytest.fixture
+def prompt(server, monkeypatch, capsys, tmp_path):
+    """Begins a session against the recording server, in an empty directory; the one before is closed."""
+    server.default = Answer(201, b'{"id": "p", "status": "starting"}')
+    for name, value in (
+        ("REPLICATE_URL", server.url), ("REPLICATE_API_KEY", "r8_marked"), ("NO_COLOR", "1"),
+        ("KOSMO_CONFIG_DIR", str(tmp_path / "config")), ("PYTHON_KEYRING_BACKEND", "keyring.backends.null.Keyring"),
+    ):  # fmt: skip
+        monkeypatch.setenv(name, value)
+    monkeypatch.chdir(tmp_path)
+    opened = []
+
+    def start(*argv):
+        for each in opened:
+            each.close()
+        opened[:] = [Prompt(capsys, *argv)]
+        return opened[0]
+
+    yield start
+    for each in opened:
+        each.close()
+
+
+def creates(server):
+    return [json.loads(each.body)["input"]["text"] for each in server.requests if each.method == "POST"]
+
+
+def test_the_same_inputs_are_not_paid_again(prompt, server):
+    """They get their answers from the file, chance and clock included, and go on live where it ends."""
+    inputs = [
+        f"local p = {create()}",
+        "print(math.random(1e9), time(), os.time(), os.clock())",
+        f"p.id, {GET}.status",
+        "for key in pairs{ b = 1, a = 2, c = 3 } do print(key) end",
+    ]
+    first = prompt()
+    assert "0 calls; what is asked from here on is asked live" in first(":journal s.journal")
+    shown = first(*inputs)
+    assert "a\nb\nc\n" in shown
+    assert "s.journal: 5 calls; what is asked" in first(":journal")
+    sent = len(server.requests)
+
+    again = prompt()
+    assert "5 calls; the next answer is that to\n  input 1, request 1: create_prediction {" in again(
+        ":journal s.journal"
+    )
+    assert shown == again(*inputs)
+    assert sent == len(server.requests)
+    assert '"p"' in again(f"({create('b')}).id")
+    assert ["a", "b"] == creates(server)
+
+
+def test_what_was_saved_is_loaded_input_by_input(prompt, server, tmp_path):
+    """Expressions, locals and what failed are entered again as they were, without asking anything again."""
+    server.answers.append(Answer(201, b'{"id": "p1"}'))
+    server.answers.append(Answer(404, b'{"detail": "no such"}'))
+    first = prompt()
+    first(
+        "local before = 1",
+        ":journal s.journal",
+        f"local p = {create()}",
+        f"lost = p.id\nlocal q = {GET}",
+        "p.id, lost",
+        "nothing.there",
+        "1 +",
+        f"={GET}.id",
+        "return function(x)\n  error('deep ' .. x)\nend",
+        "_(1)",
+    )
+    assert "saved 5 inputs into s.lua, and 3 that failed" in first(":save s.lua")
+    sent = len(server.requests)
+    saved = (tmp_path / "s.lua").read_text()
+    assert saved.startswith(
+        f"-- in[1]\nlocal before = 1\n-- in[2]\nlocal p = {create()}\n"
+        f"-- in[3] failed\n--| lost = p.id\n--| local q = {GET}\n-- in[4]\np.id, lost\n"
+    )
+
+    again = prompt()
+    again(":journal s.journal")
+    shown = again(":load s.lua")
+    assert '"p1", "p1"' in shown.replace('"\n"', '", "')
+    assert "no such" in shown
+    assert "s.lua:16: deep 1\n  >   16 |   error('deep ' .. x)" in shown
+    assert sent == len(server.requests)
+    assert "3 calls; what is asked from here on" in again(":journal")
+
+
+def test_an_input_that_goes_another_way_is_stopped(prompt, server):
+    """With both sides and the next command; nothing was sent, the state is kept, and the right input may follow."""
+    first = prompt()
+    first(":journal s.journal", create("a"), create("b"))
+
+    again = prompt()
+    again(":journal s.journal", create("a"))
+    shown = again(f"kept = 7 pcall(function() return {create('c')} end) kept = 8")
+    assert "the input goes another way than its journal" in shown
+    assert 'the journal: create_prediction {"input":{"text":"b"},"version":"v"}' in shown.replace(
+        " on account default", ""
+    )
+    assert "the input:   create_prediction" in shown
+    assert "s.journal --from-here" in shown
+    assert "lost" not in shown
+    assert "the input:   host.time" in again("pcall(time)")
+    assert ["a", "b"] == creates(server)
+    assert "\n7\n" in "\n" + again("kept")
+    assert '"p"' in again(f"({create('b')}).id")
+    assert ["a", "b"] == creates(server)
+    again(create("d"))
+    assert ["a", "b", "d"] == creates(server)
+
+
+def test_less_than_the_file_holds_is_another_way_too(prompt, server):
+    """An input that ends before it has asked what it asked then."""
+    first = prompt()
+    first(":journal s.journal", f"{create('a')} {create('b')}")
+
+    again = prompt()
+    shown = again(":journal s.journal", create("a"))
+    assert "the input:   asks for nothing more" in shown
+    assert ["a", "b"] == creates(server)
+    assert "error" not in again(f"{create('a')} {create('b')}")
+    assert ["a", "b"] == creates(server)
+
+
+def test_from_here(prompt, server):
+    """The file is cut where the inputs part from it, in the same session or from its beginning."""
+    first = prompt()
+    first(":journal s.journal", create("a"), create("b"), create("c"))
+
+    again = prompt()
+    again(":journal s.journal", create("a"), create("x"), ":journal s.journal --from-here", create("x"), create("c"))
+    assert ["a", "b", "c", "x", "c"] == creates(server)
+    assert "s.journal: 3 calls; what is asked" in again(":journal")
+
+    third = prompt("--journal", "s.journal")
+    third(":journal s.journal", create("a"), create("x"), create("c"))
+    assert ["a", "b", "c", "x", "c"] == creates(server)
+
+
+def test_an_interrupt_is_an_entry(prompt, server):
+    """Entered again the input ends where it ended, whatever it would ask for; those behind it get their answers."""
+    first = prompt()
+    first(":journal s.journal")
+    assert "interrupted" in first.interrupted(
+        f"p = {create()} while true do n = (n or 0) + 1 sleep(0.01) end", lambda: server.requests
+    )
+    first(f"last = {create('b')} n = 0", ":save s.lua")
+
+    again = prompt("--journal", "s.journal")
+    again(":journal s.journal")
+    shown = again(":load s.lua")
+    assert 1 == shown.count("interrupted")
+    assert '"p"' in again("last.id")
+    assert ["a", "b"] == creates(server)
+    again(create("c"))
+    assert ["a", "b", "c"] == creates(server)
+
+
+def test_an_answer_that_was_dropped_is_dropped_again(prompt, server):
+    """What came when the input was interrupted already was not assigned, and is not the next time."""
+    first = prompt()
+    first(":journal s.journal", create("a"))
+    handler = first.shell._interpreter._port._handler
+
+    def interrupting(function, *words):
+        answer = handler(function, *words)
+        first.shell._interpreter._page.set(1)
+        first.shell._interpreter._port.interrupted = True
+        return answer
+
+    first.shell._interpreter._port._handler = interrupting
+    inputs = (f"got = {create('b')}", "got", f"got = {create('c')}")
+    assert "interrupted" in first(inputs[0])
+    first.shell._interpreter._port._handler = handler
+    assert "nil\n" == first(inputs[1])
+    first(inputs[2])
+
+    again = prompt()
+    again(":journal s.journal", create("a"))
+    assert "interrupted" in again(inputs[0])
+    assert "nil\n" == again(inputs[1])
+    assert "error" not in again(inputs[2])
+    assert ["a", "b", "c"] == creates(server)
+
+
+def test_from_here_where_an_input_was_interrupted(prompt, server):
+    """What is entered instead is asked live to its end."""
+    first = prompt()
+    first(":journal s.journal")
+    first.interrupted(f"{create('a')} while true do sleep(0.01) end", lambda: server.requests)
+    first(create("b"))
+
+    again = prompt()
+    shown = again(":journal s.journal --from-here", f"{create('x')} {create('y')} return 'through'", create("b"))
+    assert '"through"' in shown
+    assert "error" not in shown
+    assert ["a", "b", "x", "y", "b"] == creates(server)
+
+
+def test_what_was_interrupted_last_goes_on(prompt, server):
+    """There is nothing behind it that it could disturb: it is waited for again, and not paid again."""
+    waited = f"local p = {create()} while not done do sleep(0.01) done = {GET}.done end return 'done'"
+    server.default = Answer(200, b'{"id": "p"}')
+    first = prompt()
+    first(":journal s.journal")
+    assert "interrupted" in first.interrupted(waited, lambda: len(server.requests) > 3)
+
+    server.default = Answer(200, b'{"id": "p", "done": true}')
+    again = prompt()
+    assert '"done"' in again(":journal s.journal", waited)
+    assert ["a"] == creates(server)
+
+
+def test_an_answer_that_comes_late_is_nobodys_again(prompt, server):
+    """A create that was left on its way is answered while later inputs are: each gets again what it got."""
+    first = prompt()
+    first(":journal s.journal")
+    held, go_on = threading.Event(), threading.Event()
+    ask = first.shell._calls.__class__.__call__
+
+    def slowly(self, function, account, arguments, ticket=None):
+        if function == "create_prediction" and b"late" in arguments:
+            held.set()
+            go_on.wait(10)
+        return ask(self, function, account, arguments, ticket)
+
+    first.shell._interpreter._port._handler = lambda *words: slowly(first.shell._calls, *words)
+    first.interrupted(create("late"), held.is_set)
+    first(create("between"))
+    go_on.set()
+    deadline = time.monotonic() + 10
+    while first.shell._kept.answers < 3 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    first(create("behind"))
+    assert ["between", "late", "behind"] == creates(server)
+
+    again = prompt()
+    again(":journal s.journal")
+    assert "interrupted" in again(create("late"))
+    assert "error" not in again(create("between"), create("behind"))
+    assert 3 == len(creates(server))
+
+
+def test_tasks_are_the_same_again(prompt, server):
+    """Several at once, in one input after another, with one that fails and leaves the others on their way."""
+    inputs = [
+        f"ids = parallel({{ 1, 2, 3, 4 }}, function(n) sleep(0.001 * n) return ({create('x')}).id .. n end)",
+        "race{ function() sleep(0.02) return 'slow' end, function() sleep(0.001) return 'fast' end }",
+        f"parallel({{ 1, 2, 3 }}, function(n) if n == 2 then error('two') end sleep(0.01) return {GET} end)",
+        "table.concat(ids, ' ')",
+        f"spawn(function() mine = {create('y')} end)",
+        "mine.id",
+    ]
+    first = prompt()
+    first(":journal s.journal")
+    shown = [first(text) for text in inputs]
+    sent = len(server.requests)
+    assert '"fast"' in shown[1]
+    assert "two" in shown[2]
+
+    again = prompt()
+    again(":journal s.journal")
+    assert shown == [again(text) for text in inputs]
+    assert sent == len(server.requests)
+
+
+def test_modules_are_read_again(prompt, tmp_path):
+    """As in a script: they may be mended meanwhile. What they asked is answered from the file."""
+    (tmp_path / "asking.lua").write_text(f"return {create('from a module')}.id .. ' first'")
+    inputs = ("x = require('asking')", "x")
+    first = prompt("--allow-read", str(tmp_path))
+    assert '"p first"\n' == first(":journal s.journal", *inputs).rpartition("kept\n")[2]
+
+    (tmp_path / "asking.lua").write_text(f"return {create('from a module')}.id .. ' mended'")
+    again = prompt("--allow-read", str(tmp_path))
+    assert '"p mended"' in again(":journal s.journal", *inputs)
+
+
+def test_a_person_stops_what_is_loaded(prompt, server, tmp_path):
+    """Ctrl-C ends the loading too, also at an input that had failed when it was saved."""
+    (tmp_path / "s.lua").write_text(f"-- in[1] failed\n--| while true do end\n-- in[2]\n{create()}\n")
+    session = prompt()
+    threading.Timer(0.3, os.kill, [os.getpid(), signal.SIGINT]).start()
+    shown = session(":load s.lua")
+
+    assert "interrupted" in shown
+    assert "inputs of s.lua behind that, not entered: 1" in shown
+    assert [] == server.requests
+
+
+def test_a_state_that_begins_anew(prompt, server):
+    """The journal goes on behind `:reset`, and behind a state that was lost; what was asked is answered again."""
+    inputs = (create("a"), "kept = 1", ":reset", create("b"), "kept")
+    first = prompt()
+    shown = first(":journal s.journal", *inputs)
+    assert "a fresh state" in shown
+    assert shown.endswith("nil\n")
+    first.shell._interpreter._child.kill()
+    assert "the state was lost" in first("1")
+    first(create("c"))
+
+    again = prompt()
+    again(":journal s.journal", *inputs, create("c"))
+    assert ["a", "b", "c"] == creates(server)
+
+
+def test_a_journal_that_begins_in_the_midst(prompt, server):
+    """The next input is its first; one that was closed begins again with the first."""
+    session = prompt()
+    session(create("before"), ":journal s.journal", create("a"))
+    assert "s.journal is closed; from here on nothing is kept" in session(":journal off")
+    session(create("unkept"))
+    assert "no journal is kept; keep one: :journal FILE" in session(":journal")
+    assert "1 call; the next answer is that to\n  input 1" in session(":journal s.journal")
+    session(create("a"), create("b"))
+    assert ["before", "a", "unkept", "b"] == creates(server)
+    assert 4 == session.shell._calls.session().budget.spent()["predictions"]
+
+
+def test_the_account_is_part_of_what_was_asked(prompt, server, monkeypatch):
+    """`:account` goes on with the journal; the same call on another account is another."""
+    monkeypatch.setenv("REPLICATE_API_KEY_WORK", "r8_other")
+    first = prompt()
+    first(":journal s.journal", create())
+
+    again = prompt("--account", "work")
+    shown = again(":journal s.journal", create())
+    assert "the input:   create_prediction on account work" in shown
+    assert 1 == len(creates(server))
+
+
+def test_the_emulator_is_elsewhere(prompt):
+    """`:emulate` closes the journal with a word, and its files are told apart."""
+    session = prompt()
+    session(":journal s.journal")
+    assert "s.journal is closed, since it is of calls elsewhere: nothing is kept" in session(":emulate on")
+    assert "s.journal is of a run against the API itself" in session(":journal s.journal")
+    assert "no journal is kept" in session(":journal")
+
+
+def test_what_was_spent_counts(prompt):
+    """The calls of earlier sessions count against a budget, each once."""
+    first = prompt()
+    first(":journal s.journal", create("a"), create("b"))
+
+    again = prompt("--max-predictions", "3")
+    again(":journal s.journal", ":journal off", ":journal s.journal", create("a"), create("b"), create("c"))
+    assert "3  of 3" in again(":budget")
+    assert "the run reached its budget of 3 predictions" in again(create("d"))
+
+
+def test_a_create_that_was_cut_off_is_looked_for(prompt, server):
+    """At the place where it was, before it is sent again; what cannot be told is asked, and adopted where it stands."""
+    server.answers.append(Answer(201, cut=10))
+    first = prompt()
+    shown = first(":journal s.journal", f"first = {create('a')}")
+    assert "error" in shown
+    assert 1 == len(creates(server))
+
+    made = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    alike = {"version": "v", "input": {"text": "a"}, "created_at": made, "status": "starting"}
+    page = json.dumps({"results": [{**alike, "id": "p1"}, {**alike, "id": "p2"}], "next": None}).encode()
+    server.answers.extend([Answer(body=b'{"username": "alice"}'), Answer(body=page)])
+    again = prompt()
+    shown = again(":journal s.journal", f"first = {create('a')}")
+    assert "what became of it is not to be told from these: p1 of" in shown
+    assert "hint: enter it again behind :journal" in shown
+    assert "s.journal --adopt ID to take one of them for it" in shown
+    assert "not to be told" in again(create("other"))
+    assert "nothing more is kept or sent: create_prediction" in again(":journal")
+
+    server.answers.extend([Answer(body=b'{"username": "alice"}'), Answer(body=page)])
+    server.answers.append(Answer(body=json.dumps({**alike, "id": "p2"}).encode()))
+    assert '"p2"' in again(":journal s.journal --adopt p2", f"first = {create('a')}", "first.id")
+    assert ["a"] == creates(server)
+
+
+def test_a_journal_that_cannot_be_written(prompt, server):
+    """Nothing is sent, and that is said for every input until there is another word; the state is kept."""
+    session = prompt()
+    session("kept = 7", ":journal s.journal", create("a"))
+    session.shell._kept._journal._file.execute("PRAGMA query_only = 1")
+    shown = session(create("b"))
+    assert "cannot use the journal" in shown
+    assert "nothing of this call was sent" in shown
+    shown = session("time()")
+    assert "cannot use the journal" in shown
+    assert "s.journal, or without it: :journal off" in shown
+    assert "nothing more is kept or sent" in session(":journal")
+    assert "\n7\n" in "\n" + session("kept")
+    assert ["a"] == creates(server)
+
+    session(":journal s.journal", create("b"))
+    assert ["a", "b"] == creates(server)
+    assert "s.journal: 2 calls" in session(":journal")
+
+
+def test_an_answer_that_cannot_be_written(prompt, server):
+    """It is told, and looked for when the input is entered again, where the journal was opened again."""
+    session = prompt()
+    session(":journal s.journal")
+    journal = session.shell._kept._journal
+    intend = journal.intend
+
+    def and_no_more(ticket):
+        intend(ticket)
+        journal._file.execute("PRAGMA query_only = 1")
+
+    journal.intend = and_no_more
+    assert "the answer to create_prediction is not in it" in session(create("a"))
+    made = {"id": "p", "version": "v", "input": {"text": "a"}, "status": "starting"}
+    made["created_at"] = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    server.answers.append(Answer(body=b'{"username": "alice"}'))
+    server.answers.append(Answer(body=json.dumps({"results": [made], "next": None}).encode()))
+    server.answers.append(Answer(body=json.dumps(made).encode()))
+    assert "error" not in session(":journal s.journal", create("a"))
+    assert ["a"] == creates(server)
+
+
+def test_one_process_at_a_time(prompt, tmp_path):
+    """A file that somebody else holds is refused, and what was kept is kept on."""
+    session = prompt()
+    session(":journal mine.journal")
+    holding = (
+        "import sys; from kosmolua.gate.holder import Holder; h = Holder(sys.argv[1]); print(1, flush=True); input()"
+    )
+    other = subprocess.Popen(
+        [sys.executable, "-c", holding, str(tmp_path / "s.journal")], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    try:
+        other.stdout.readline()
+        shown = session(":journal s.journal")
+    finally:
+        other.communicate(b"\n")
+
+    assert f"another run holds the journal {tmp_path}/s.journal: process {other.pid}" in shown
+    assert "mine.journal: 0 calls" in session(":journal")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (":journal off", "no journal is kept\nhint: keep one: :journal FILE"),
+        (
+            ":journal s.journal --form-here",
+            "expected :journal FILE [--from-here | --adopt ID | --send-again], or :journal",
+        ),
+        (":journal --from-here", "name the file first"),
+        (":journal s.journal --adopt", "expected :journal FILE"),
+        (":journal s.journal --adopt 'x", "expected :journal FILE"),
+        (":journal no/such/place.journal", "cannot write"),
+        (":journal plain.txt", "it is no journal: name another file"),
+        (":jornal s.journal", "did you mean :journal?"),
+    ],
+)
+def test_what_is_wrong_is_told(prompt, tmp_path, text, words):
+    """With what was expected, and what to do."""
+    (tmp_path / "plain.txt").write_text("some text, and no database\n" * 100)
+    assert words in prompt()(text)
+
+
+def test_a_dry_run_keeps_nothing(prompt):
+    """There is nothing to keep."""
+    assert "--dry-run does nothing" in prompt("--dry-run")(":journal s.journal")
+
+
+def test_scripts_and_prompts_do_not_mix(prompt, capsys):
+    """Each names the command that goes on with the other's file."""
+    from kosmolua import cli
+
+    session = prompt()
+    session(":journal s.journal", create())
+    assert 0 == cli.main(["lua", "-e", "return time()", "--journal", "script.journal"])
+    shown = session(":journal script.journal")
+    assert "is of a run of the script eval, and not of inputs at the prompt" in shown
+    assert "kosmo runs resume" in shown
+    session.shell._let_go(session.shell._kept, None)
+
+    for command in (["lua", "-e", "return 1", "--journal", "s.journal"], ["runs", "resume", "./s.journal"]):
+        capsys.readouterr()
+        assert 1 == cli.main(command)
+        assert "kosmo repl --journal" in capsys.readouterr().err
+
+    cli.main(["runs", "show", "./s.journal"])
+    shown = capsys.readouterr().out
+    assert "the prompt" in shown
+    assert "1:0.1" in shown
+    cli.main(["runs", "export", "./s.journal"])
+    entry = json.loads(capsys.readouterr().out)
+    assert (1, 0, 1, "create_prediction") == tuple(entry[name] for name in ("input", "task", "request", "function"))
+    cli.main(["runs", "list"])
+    assert "the prompt" in capsys.readouterr().out
