@@ -162,7 +162,13 @@ def _journal(parsed: argparse.Namespace, options: Options, script: Text) -> Iter
         return
     from kosmolua.gate.journal import Head
 
-    head = Head(script=script.name, source=script.source, args=script.args, emulated=options.emulate)
+    head = Head(
+        script=script.name,
+        source=script.source,
+        args=script.args,
+        account=options.account,
+        emulated=options.emulate,
+    )
     with ExitStack() as stack:
         opened = _played(parsed, head) if parsed.replay else _kept(parsed, options, head, stack)
         yield stack.enter_context(closing(opened))

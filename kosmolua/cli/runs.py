@@ -117,6 +117,7 @@ def _show(path: str, *, as_json: bool) -> int:
     facts = [
         ("run", one.id),
         ("script", " ".join([one.script, *(["--", *one.args] if one.args else [])])),
+        *([] if one.prompt else [("account", one.account)]),
         ("journal", one.path),
         ("state", f"{one.state}{f': {one.error}' if one.error else ''}"),
         ("began", f"{_when(one.began)}, run {one.times} time{'s' * (one.times != 1)}"),
@@ -156,7 +157,8 @@ def _resume(command: str, argv: list[str]) -> int:
         raise of_a_prompt(path, emulated=one.emulated)
     script, source = runs.source_of(path)
     what = [script] if os.path.isfile(script) else ["--eval", os.fsdecode(source)]
-    flags = ["--emulate"] if one.emulated and "--emulate" not in argv else []
+    flags = ["--account", one.account]
+    flags += ["--emulate"] if one.emulated and "--emulate" not in argv else []
     return lua.run("integrations:lua", [*what, "--journal", path, *flags, *argv[1:], "--", *one.args])
 
 

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from msgspec import Struct
 
+from kosmolua.config import DEFAULT_ACCOUNT
 from kosmolua.errors import JournalError, KosmoError
 from kosmolua.gate.holder import Holder
 from kosmolua.gate.policy import model_of
@@ -86,12 +87,13 @@ class Lookup(Struct, frozen=True, kw_only=True):
 
 class Head(Struct, frozen=True, kw_only=True):
     """What a journal is of. ``source`` is kept, so that a script that is no file can be run again; a ``prompt`` has
-    none.
+    none. ``account`` is whose calls are made that name no other.
     """
 
     script: str
     source: bytes
     args: list[str] = []
+    account: str = DEFAULT_ACCOUNT
     emulated: bool = False
     prompt: bool = False
 
@@ -456,6 +458,7 @@ def _prepared(file: sqlite3.Connection, head: Head) -> dict[str, Any]:
             "script": os.path.abspath(head.script) if os.path.isfile(head.script) else head.script,
             "source": head.source,
             "args": _encode(head.args),
+            "account": head.account,
             "emulated": int(head.emulated),
             "prompt": int(head.prompt),
             "directory": os.getcwd(),
@@ -473,7 +476,7 @@ def _prepared(file: sqlite3.Connection, head: Head) -> dict[str, Any]:
 
 def facts_of(file: sqlite3.Connection) -> dict[str, Any]:
     facts = dict(file.execute("SELECT name, value FROM facts"))
-    return {**facts, "args": msgspec.msgpack.decode(facts["args"], type=list[str])}
+    return {"account": DEFAULT_ACCOUNT, **facts, "args": msgspec.msgpack.decode(facts["args"], type=list[str])}
 
 
 def _last_digest(file: sqlite3.Connection) -> str | None:
@@ -493,6 +496,11 @@ def _check(path: str, facts: Mapping[str, Any], head: Head) -> None:
     if bool(facts["emulated"]) != head.emulated:
         was = "the emulator" if facts["emulated"] else "the API itself"
         raise JournalError(f"{path} is of a run against {was}", hint="take --emulate as then, or another journal")
+    if not head.prompt and facts["account"] != head.account:
+        raise JournalError(
+            f"{path} is of a run on the account {facts['account']}, and now it is {head.account}",
+            hint=f"take --account {facts['account']} as then, or another journal",
+        )
 
 
 def is_of_a_prompt(facts: Mapping[str, Any]) -> bool:
@@ -521,11 +529,12 @@ def spent(file: sqlite3.Connection, budget: Budget, after: int = 0) -> None:
         "SELECT function, account, model, at, state, value FROM outcomes "
         "WHERE sent AND NOT (cut AND state = 'unsure') AND number > ? ORDER BY number"
     )
+    own = facts_of(file)["account"]
     for function, account, model, at, state, value in file.execute(rows, (after,)):
         operation = catalogue.find(function)
         if operation:
             data = msgspec.msgpack.decode(value) if state == "ok" and value is not None else None
-            budget.restore(operation, model, account, time.time() - at, data, taken=state != "error")
+            budget.restore(operation, model, account or own, time.time() - at, data, taken=state != "error")
 
 
 def unusable(path: str, error: Exception, what: str = "") -> JournalError:

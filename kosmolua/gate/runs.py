@@ -120,6 +120,7 @@ class Summary(Struct, frozen=True, kw_only=True):
     id: str
     script: str
     args: list[str]
+    account: str
     emulated: bool
     began: float
     ended: float | None
@@ -148,6 +149,7 @@ def summary(path: str, prices: Prices | None = None) -> Summary:
         id=facts["id"],
         script=facts["script"],
         args=facts["args"],
+        account=facts["account"],
         emulated=bool(facts["emulated"]),
         began=facts["began"],
         ended=end and end[0],

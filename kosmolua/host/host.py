@@ -214,7 +214,7 @@ class Host:
         from kosmolua.gate.journal import Head
 
         text = source.encode("utf-8", "surrogateescape") if isinstance(source, str) else source
-        head = Head(script=name, source=text, args=[*args], emulated=self._emulate)
+        head = Head(script=name, source=text, args=[*args], account=self._account, emulated=self._emulate)
         with closing(runs.begin(os.environ, journal, head, self._tell)) as opened:
             return self.script(text, args, name=name, journal=opened).result()
 

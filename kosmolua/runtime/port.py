@@ -180,7 +180,8 @@ class Port:
         if journal:
             from kosmolua.runtime.tape import Tape
 
-            self._tape = Tape(journal, self.pending, self._carry_out, self._lane)
+            limited = self._limits.time is not None
+            self._tape = Tape(journal, self.pending, self._carry_out, self._lane, limited=limited)
 
     def submit(self, frame: bytes) -> bytes | None:
         """Carry out one frame. The answer is for the state; None where it expects none, or will have it later."""

@@ -78,7 +78,7 @@ class Journal(Protocol):
 
 class Tape:
     """The requests of one run and their answers. ``carry_out`` gives whether it was done, and the answer; ``lane`` is
-    that of a `Port`.
+    that of a `Port`. A run whose time is ``limited`` waits for no call.
     """
 
     def __init__(
@@ -87,11 +87,14 @@ class Tape:
         pending: Pending,
         carry_out: Callable[..., tuple[bool, bytes]],
         lane: Callable[[str], str],
+        *,
+        limited: bool = False,
     ) -> None:
         self._journal = journal
         self._pending = pending
         self._carry_out = carry_out
         self._lane = lane
+        self._limited = limited
         self._next = 1  # the order of the answer that is handed over next
         self._held: dict[int, tuple[Request, Asked, Recorded]] = {}
         self._later: list[tuple[Request, Asked]] = []
@@ -171,13 +174,13 @@ class Tape:
 
     def _begin(self, frame: Request, asked: Asked) -> bytes | None:
         ticket = self._journal.begin(asked, self._seen())
-        if not frame.alone:
-            self._given += 1
+        self._alone += frame.alone
+        self._given += not frame.alone
+        if not frame.alone or (self._limited and isinstance(frame, Call)):
             self._begin_beside(frame, ticket)
             return None
         ok, value = self._carry_out(frame, ticket)
         self._journal.finish(ticket, value, ok=ok)
-        self._alone += 1
         return answer(frame, ok, value)
 
     def _begin_beside(self, frame: Request, ticket: Any) -> None:

@@ -111,3 +111,15 @@ def test_the_emulator_and_the_api_do_not_mix(live):
     assert 1 == ran.status
     assert "--emulate" in ran.err
     assert 0 == live("runs", "resume", "x").status
+
+
+def test_the_accounts_do_not_mix(live):
+    """What one has paid for is in no list of the other; going on, it is the account of the first time."""
+    live("lua", "-e", "time()", "--journal", "x", "--account", "work")
+    ran = live("lua", "-e", "time()", "--journal", "x")
+
+    assert 1 == ran.status
+    assert "on the account work, and now it is default" in ran.err
+    assert "take --account work" in ran.err
+    assert 0 == live("runs", "resume", "x").status
+    assert "work" in live("runs", "show", "x").out

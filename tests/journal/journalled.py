@@ -32,7 +32,17 @@ class Flow:
         self.printed.append(text.decode())
 
     def __call__(
-        self, source, *, args=(), isolation="standard", write="allow", caps=None, cut=False, lookup=QUICK, handler=None
+        self,
+        source,
+        *,
+        args=(),
+        isolation="standard",
+        write="allow",
+        caps=None,
+        cut=False,
+        lookup=QUICK,
+        handler=None,
+        limits=Limits(cpu=5.0),  # noqa: B008 - never changed
     ):
         script = Script(
             source=source.encode(),
@@ -55,7 +65,6 @@ class Flow:
         )
         try:
             journal.restore(session.budget)
-            limits = Limits(cpu=5.0)
             result = run(script, handler or call, self, limits=limits, isolation=isolation, journal=journal)
             journal.end(result.error)
         finally:

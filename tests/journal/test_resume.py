@@ -2,6 +2,7 @@
 
 import os
 import random
+import threading
 import time
 
 import msgspec
@@ -11,6 +12,8 @@ from recording_server import Answer
 from kosmolua.errors import ApiError, JournalError, LimitError
 from kosmolua.gate.budget import Caps
 from kosmolua.gate.journal import Head, Journal
+from kosmolua.runtime import port
+from kosmolua.runtime.limits import Limits
 
 CREATE = "integrations.replicate.create_prediction{ version = 'v', input = { text = 'a' } }"
 GET = "integrations.replicate.get_prediction{ prediction_id = 'p' }"
@@ -48,6 +51,28 @@ def test_times_that_are_given_are_no_matter_of_the_clock(flow, isolation):
     ran = flow("return os.date('!%Y-%m-%d', 0), os.time{ year = 2001, month = 1, day = 1 } ~= nil", isolation=isolation)
 
     assert ["1970-01-01", True] == ran.results
+
+
+def test_a_time_limit_waits_for_no_call(flow, isolation, monkeypatch):
+    """Not even for one that is all the script waits for. What came of it is looked for by whoever resumes."""
+    monkeypatch.setattr(port, "PATIENCE", 0.1)
+    over = threading.Event()
+
+    def handler(function, account, arguments, ticket=None):
+        over.wait(10)
+        return {"id": "late"}
+
+    try:
+        ran = flow(f"return {GET}.id", isolation=isolation, handler=handler, limits=Limits(cpu=5.0, time=0.3))
+    finally:
+        over.set()
+
+    assert "limit_reached" == ran.error.code
+    assert "time limit" in ran.error.message
+    assert ran.duration < 5
+    quick = flow(f"return {GET}.id", isolation=isolation, handler=handler, limits=Limits(cpu=5.0, time=5.0))
+    assert ["late"] == quick.results
+    assert ["late"] == flow(f"return {GET}.id", isolation=isolation, handler=never).results
 
 
 def test_the_order_of_answers_is_kept(flow, isolation):
