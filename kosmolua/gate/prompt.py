@@ -18,7 +18,12 @@ if TYPE_CHECKING:
 
 Answer = Literal["once", "run", "always", "no"]
 
-_ANSWERS: dict[str, Answer] = {"o": "once", "once": "once", "r": "run", "run": "run", "a": "always", "always": "always"}
+# A yes is the least of what it may mean.
+_ANSWERS: dict[str, Answer] = {
+    **dict.fromkeys(("o", "once", "y", "yes"), "once"),
+    **dict.fromkeys(("r", "run"), "run"),
+    **dict.fromkeys(("a", "always"), "always"),
+}
 _BOLD, _PLAIN = "\x1b[1;7m", "\x1b[0m"  # a script's own control characters never reach the terminal
 
 

@@ -291,7 +291,7 @@ class Shell:
             ) from None
         failed = sum(each.failed for each in self._done)
         more = f", and {failed} that failed" if failed else ""
-        self._screen.show(f"saved {len(self._done) - failed} inputs into {path}{more}")
+        self._screen.show(f"saved {_inputs(len(self._done) - failed)} into {path}{more}")
 
     def _do_edit(self, path: str) -> None:
         from kosmolua.repl import editor
@@ -481,6 +481,10 @@ class Shell:
         if self._kept:
             parts.append(f"journal {os.path.basename(self._kept.path)}")
         return "  ·  ".join(parts)
+
+
+def _inputs(count: int) -> str:
+    return f"{count} input{'s' * (count != 1)}"
 
 
 def _duration(seconds: float) -> str:

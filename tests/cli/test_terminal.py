@@ -81,11 +81,12 @@ def terminal(server):
         made.close()
 
 
-def test_a_person_is_asked(terminal, server):
-    """`o` lets one call through, and the next is asked about again; anything else is a no."""
+@pytest.mark.parametrize("word", ["o", "y", "Yes"])
+def test_a_person_is_asked(terminal, server, word):
+    """`o` lets one call through, and so does a yes; the next is asked about again; anything else is a no."""
     screen = terminal("lua", "--eval", SOURCE)
     screen.wait_for(QUESTION)
-    screen.type("o\n")
+    screen.type(f"{word}\n")
     screen.wait_for(QUESTION, times=2)
     screen.type("what?\n")
 
