@@ -15,6 +15,7 @@ from kosmolua.repl.lexer import KEYWORDS
 
 MAX_LINES = 60
 MAX_ROWS = 20  # of a page
+_SMALL = 24  # characters of an item without a name, that shares its line with others
 _MAX_TEXT = 2000  # characters of a string, in its place in a table
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _ESCAPES = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t"}
@@ -93,10 +94,17 @@ def _written(value: Any, width: int, indent: int, before: int = 0) -> str:
     if line is not None and len(line) <= room:
         return line
     pad = " " * (indent + 2)
-    rows = []
+    rows: list[str] = []
+    filling = False
     for position, (key, item) in enumerate(value.items, 1):
         name = "" if key == position else f"{_key(key)} = "
-        rows.append(f"{pad}{name}{_written(item, width, indent + 2, len(name) + 1)},")
+        text = f"{name}{_written(item, width, indent + 2, len(name) + 1)},"
+        small = not name and not isinstance(item, Table) and len(text) <= _SMALL
+        if small and filling and len(rows[-1]) + 1 + len(text) <= width:
+            rows[-1] += f" {text}"
+        else:
+            rows.append(pad + text)
+        filling = small
     left = value.total - len(value.items)
     if left > 0:
         rows.append(f"{pad}… {left} more")

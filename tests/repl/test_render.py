@@ -72,6 +72,21 @@ def test_a_wide_table_is_broken(shown):
     assert "\n" not in shown(source, 200)
 
 
+def test_short_items_share_their_lines(shown):
+    """As many as fit, in their order: the words of a language model are such a list."""
+    words = "(function() local t = {} for i = 1, 12 do t[i] = 'word ' .. i end t[13] = ('x'):rep(30) return t end)()"
+
+    assert (
+        "{\n"
+        '  "word 1", "word 2", "word 3", "word 4",\n'
+        '  "word 5", "word 6", "word 7", "word 8",\n'
+        '  "word 9", "word 10", "word 11",\n'
+        '  "word 12",\n'
+        f'  "{"x" * 30}",\n'
+        "}"
+    ) == shown(words, 42)
+
+
 @pytest.mark.parametrize("width", [40, 80, 120])
 def test_no_line_is_wider_than_the_terminal(shown, width):
     """Where the words themselves fit."""
@@ -88,7 +103,7 @@ def test_much_is_cut(shown):
     deep = "(function() local t = {} local u = t for i = 1, 50 do u.x = {} u = u.x end return t end)()"
 
     assert "… 900 more" in shown(long, 10_000)
-    assert "lines more; dump(_)" in shown(long, 10)
+    assert "lines more; dump(_)" in shown(long, 4)
     assert shown("('x'):rep(1e6)").endswith("… (1,000,000 bytes)")
     assert shown(deep).count("x =") < 10
 
