@@ -107,6 +107,10 @@ def test_the_emulator_shares_no_code_with_the_client():
         ("import kosmolua.cli", {"httpx", "lupa", "msgspec", "argparse", "typing"}),
         ("import kosmolua.cli.lua", {"httpx", "lupa", "werkzeug", "ssl", "subprocess", "inspect"}),
         (
+            "from kosmolua.cli import main; main(['lua', '--eval', 'return 1'])",
+            {"httpx", "lupa", "ssl", "socket", "hashlib", "keyring", "tomlkit", "tomllib", "kosmolua.gate.session"},
+        ),
+        (
             "import kosmolua.cli.call",
             {"httpx", "lupa", "werkzeug", "ssl", "subprocess", "keyring", "tomlkit", "tomllib"},
         ),

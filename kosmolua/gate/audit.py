@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 NAME = "audit.jsonl"
 MAX_SIZE = 10 * 1024 * 1024  # bytes
 KEPT = 5  # files beside the one that is written to
+LOOKS = 160  # how often its size is looked at while one process fills it
 
 
 class Origin(Struct, frozen=True, omit_defaults=True):
@@ -47,6 +48,7 @@ class Audit:
         self._warn = warn
         self._max_size = max_size
         self._file: int | None = None
+        self._unseen = 0  # bytes that were written since its size was looked at
         self._failed = False
         self._lock = threading.Lock()
         self._lines: deque[bytes] = deque()
@@ -64,10 +66,13 @@ class Audit:
         if self._failed:
             return
         try:
+            opened = self._file is None
             file = self._open() if self._file is None else self._file
-            if os.fstat(file).st_size >= self._max_size:
-                file = self._rotate(file)
-            os.write(file, b"".join(lines))
+            if opened or self._unseen >= self._max_size // LOOKS:
+                self._unseen = 0
+                if os.fstat(file).st_size >= self._max_size:
+                    file = self._rotate(file)
+            self._unseen += os.write(file, b"".join(lines))
         except OSError as error:
             self._failed = True
             self._warn(f"calls are not recorded: cannot write {self._path}: {error.strerror}")

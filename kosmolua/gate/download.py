@@ -7,19 +7,21 @@ import binascii
 import hashlib
 import time
 from collections.abc import Callable, Mapping
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 from urllib.parse import unquote_to_bytes
 
 from msgspec import Struct
 
 from kosmolua.errors import TransportError, UsageError
-from kosmolua.replicate.transfer import Opened
+
+if TYPE_CHECKING:
+    from kosmolua.replicate.transfer import Opened
 
 ATTEMPTS = 5  # in a row that bring not a byte
 FIRST_DELAY = 0.25  # seconds; doubled with each
 _PARTIAL = 206
 
-Open = Callable[[Mapping[str, str]], Opened]
+Open = Callable[[Mapping[str, str]], "Opened"]
 """Begins to fetch, with arguments beside the URL: `range` and `if_range`."""
 
 

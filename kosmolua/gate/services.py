@@ -36,13 +36,6 @@ MOST_PAGES = 10  # of predictions, that are looked through for an earlier one
 _MODULE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*){0,20}")
 
 
-def lane_of(function: str) -> str:
-    """The calls that one waits for: creates that are held back, and streams that say nothing, hold up no others."""
-    if function == "host.follow":
-        return "stream"
-    return "create" if function.startswith("create_") else ""
-
-
 class _Asked(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The arguments of a service. The account is the run's own where none is named."""
 

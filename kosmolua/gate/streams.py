@@ -6,16 +6,18 @@ import math
 import threading
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kosmolua.errors import TransportError, UsageError
 from kosmolua.replicate.events import Decoder
-from kosmolua.replicate.transfer import Opened
+
+if TYPE_CHECKING:
+    from kosmolua.replicate.transfer import Opened
 
 IDLE = 2.0  # seconds in which nobody asks for more, after which a connection is closed; asked again, it is resumed
 MAX_OPEN = 64
 
-Open = Callable[[str, str, str | None], Opened]
+Open = Callable[[str, str, str | None], "Opened"]
 """Begins to follow: URL, account, and the last event that was had."""
 
 

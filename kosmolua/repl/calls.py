@@ -51,7 +51,7 @@ class Calls:
         return answer
 
     def lane(self, function: str) -> str:
-        from kosmolua.gate.services import lane_of
+        from kosmolua.gate.lanes import lane_of
 
         return lane_of(function)
 

@@ -15,8 +15,11 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from contextlib import suppress
+from typing import cast
 
 import httpx
+
+from kosmolua.replicate.head import Response
 
 IDLE_SECONDS = 5.0  # a server that closes idle connections would otherwise meet the next request halfway
 _WHOLE = 1 << 20  # an answer up to this long is read with one call
@@ -44,7 +47,7 @@ class PlainTransport(httpx.BaseTransport):
         try:
             _limit(sock, timeouts.get("read"))
             _send(connection, request)
-            answer = connection.getresponse()
+            answer = cast("Response", connection.getresponse())
         except Exception as error:
             connection.close()
             raise _in_httpx_terms(error) from error
@@ -53,9 +56,7 @@ class PlainTransport(httpx.BaseTransport):
             raise
         whole = not request.extensions.get("piecewise")
         body = _Body(self, origin, connection, sock, answer, whole=whole)
-        # As bytes: httpx takes text for ASCII, and a header of a proxy need not be.
-        headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in answer.headers.raw_items()]
-        return httpx.Response(answer.status, headers=headers, stream=body)
+        return httpx.Response(answer.status, headers=answer.fields, stream=body)
 
     def close(self) -> None:
         for waiting in self._idle.values():
@@ -86,6 +87,7 @@ class PlainTransport(httpx.BaseTransport):
             connection = http.client.HTTPSConnection(host, port, timeout=timeout, context=self._context)
         else:
             connection = http.client.HTTPConnection(host, port, timeout=timeout)
+        connection.response_class = Response
         try:
             connection.connect()
         except TimeoutError as error:
@@ -125,13 +127,9 @@ class _Body(httpx.SyncByteStream):
                 self._end()
                 yield piece
                 return
-            unframed = answer.length is None and not answer.chunked
             while piece := answer.read1(_PIECE):
-                unframed = False
                 yield piece
-            # http.client takes headers that break off for complete ones. Then nothing says where the body ends, and
-            # nothing of it comes.
-            if answer.length or unframed:
+            if answer.length:
                 raise http.client.IncompleteRead(b"", answer.length)
         except (OSError, http.client.HTTPException, ValueError) as error:
             raise _in_httpx_terms(error) from error
