@@ -1,0 +1,41 @@
+"""The recording server behind TLS, with a certificate of its own making."""
+
+import ssl
+import subprocess
+
+from recording_server import RecordingServer
+
+
+def certificate_for(directory, name="localhost"):
+    """Makes a certificate for that name which signs itself; gives its file and that of its key."""
+    key, certificate = directory / "key.pem", directory / "certificate.pem"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", certificate, "-days", "1",
+         "-subj", f"/CN={name}", "-addext", f"subjectAltName=DNS:{name}"],
+        check=True,
+        capture_output=True,
+    )  # fmt: skip
+    return certificate, key
+
+
+class SecureServer(RecordingServer):
+    """Speaks with those alone who believe its certificate."""
+
+    def __init__(self, certificate, key):
+        self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self._context.load_cert_chain(certificate, key)
+        super().__init__()
+
+    @property
+    def url(self):
+        return f"https://localhost:{self.port}/v1"
+
+    def _talk(self, connection):
+        self._open.discard(connection)
+        try:
+            secured = self._context.wrap_socket(connection, server_side=True)
+        except OSError:  # a client that does not believe it
+            connection.close()
+            return
+        self._open.add(secured)
+        super()._talk(secured)
