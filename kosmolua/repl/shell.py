@@ -395,7 +395,7 @@ class Shell:
         elif text:
             self.keep(journal.wish(text, self._settling))
         elif self._kept:
-            self._screen.show(self._kept.told(self._interpreter.upcoming))
+            self._tell_of(self._kept)
         else:
             self._screen.show("no journal is kept; keep one: :journal FILE")
 
@@ -421,7 +421,12 @@ class Shell:
             self._let_go(before, self._ended)
         self._kept, self._ended = kept, None
         self._interpreter.keep(kept, anew=not same)
-        self._screen.show(kept.told(self._interpreter.upcoming))
+        self._tell_of(kept)
+
+    def _tell_of(self, kept: Kept) -> None:
+        from kosmolua.cli.output import safe
+
+        self._screen.show(safe(kept.told(self._interpreter.upcoming)))  # a script may have named what it asked for
 
     def _check_quiet(self, kept: Kept) -> None:
         call = self._calls.under_way()
