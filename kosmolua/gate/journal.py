@@ -56,7 +56,7 @@ _INTEND = "INSERT INTO intents VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,
 _FINISH = "INSERT INTO outcomes VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0)"
 _ANSWERED = "EXISTS (SELECT 1 FROM outcomes o WHERE o.task = i.task AND o.request = i.request AND NOT o.cut)"
 OPEN = f"NOT i.cut AND NOT {_ANSWERED}"
-_NO_DATA = (msgspec.MsgspecError, ValueError, TypeError, RecursionError)  # what decoding raises, and encoding as JSON
+NO_DATA = (msgspec.MsgspecError, ValueError, TypeError, RecursionError)  # what decoding raises, and encoding as JSON
 _sorted = msgspec.msgpack.Encoder(order="sorted").encode
 _encode = msgspec.msgpack.encode
 
@@ -532,7 +532,7 @@ def decoded(data: bytes) -> Any:
     """MessagePack that a journal holds."""
     try:
         return msgspec.msgpack.decode(data)
-    except _NO_DATA as error:
+    except NO_DATA as error:
         raise _DamagedError(f"what it holds is no data: {error}") from None
 
 
@@ -641,7 +641,7 @@ def digested(arguments: bytes) -> tuple[bytes, bytes]:
     try:
         found = msgspec.msgpack.decode(arguments)
         digest = hashlib.sha256(_sorted(found)).digest()
-    except _NO_DATA:  # it is told where arguments are checked
+    except NO_DATA:  # it is told where arguments are checked
         return hashlib.sha256(arguments).digest(), b"\xc0"
     if len(arguments) > MAX_KEPT:
         arguments = _encode(_without_bytes(found))
@@ -653,7 +653,7 @@ def shown(arguments: bytes) -> str:
     try:
         found = msgspec.msgpack.decode(arguments, ext_hook=extension)
         text = msgspec.json.encode(_without_bytes(found), order="sorted").decode()
-    except _NO_DATA:  # a script's process may have sent them, or another program written them
+    except NO_DATA:  # a script's process may have sent them, or another program written them
         return "what is no data"
     return text if len(text) <= MAX_SHOWN else text[: MAX_SHOWN - 1] + "…"
 
