@@ -145,7 +145,11 @@ def segment(number, content):
 
 ODD = {
     "a bomb by its header": PNG[:8] + chunk(b"IHDR", struct.pack(">II", 10_000, 9_500) + b"\x08\x02\0\0\0") + PNG[33:],
-    "a bomb of a GIF": b"GIF89a" + struct.pack("<HH", 9_500, 9_500) + b"\x80\0\0" + bytes(6) + b";",
+    "a bomb of a GIF": b"GIF89a"
+    + struct.pack("<HH", 9_500, 9_500)
+    + b"\x80\0\0"
+    + bytes(6)
+    + b",\0\0\0\0\2\0\2\0\0\2\1\x44\0;",
     "no animation": PNG[:33] + chunk(b"acTL", bytes(8)) + PNG[33:],
     "no EXIF": b"\xff\xd8" + segment(0xE1, b"Exif\0\0II*\0\xff\0\0\0"),
     "no pictures": b"\xff\xd8" + segment(0xE2, b"MPF\0II*\0\x08\0\0\0\x01\0\0\xb0" + b"\xff" * 8),

@@ -517,7 +517,6 @@ def test_one_process_at_a_time(prompt, tmp_path):
         (f":log {'1' * 5000}", "expected :log, or :log and how many"),
         ("return '\udce9'", "the input is not UTF-8"),
         (":journal \udce9", "the input is not UTF-8"),
-        ('return "data:image/png;base64,\u00e9"', "image/png"),
         ("local a\nerror({ message = 'x', where = 'in[1]:\u00b2' })", "in[1]:\u00b2: x"),
         (":jornal s.journal", "did you mean :journal?"),
     ],
@@ -526,6 +525,13 @@ def test_what_is_wrong_is_told(prompt, tmp_path, text, words):
     """With what was expected, and what to do."""
     (tmp_path / "plain.txt").write_text("some text, and no database\n" * 100)
     assert words in prompt()(text)
+
+
+def test_a_data_url_that_is_none(prompt):
+    """Whatever characters stand where its Base64 should."""
+    for text in ("\u00e9", "AAA", "*"):
+        shown = prompt()(f"return 'data:image/png;base64,{text}'", ":show")
+        assert "the data URL is no Base64" in shown
 
 
 def test_what_a_journal_says_is_shown_without_its_control_characters(prompt, tmp_path):
