@@ -31,8 +31,9 @@ def run(command: str, argv: list[str]) -> int:
         case "show":
             return _show(_one(command, parsed.run), as_json=parsed.json)
         case "export":
-            for entry in runs.entries(_one(command, parsed.run)):
-                output.write_text(output.to_json(_plain(entry), indent=False) + "\n")
+            path = _one(command, parsed.run)
+            for entry in runs.entries(path):
+                output.write_text(_line(path, entry))
             return 0
     return _prune(command, parsed)
 
@@ -95,7 +96,7 @@ def _row(one: Summary) -> tuple[str, ...]:
     spent = one.spent
     counts = (f"{spent['calls']:g}", f"{spent['predictions']:g}", f"{spent['cost']:.2f}")
     return (
-        one.id,
+        output.safe(one.id),
         one.state,
         _when(one.began),
         *counts,
@@ -134,6 +135,13 @@ def _call(entry: dict[str, Any]) -> tuple[str, ...]:
     words = (entry["function"], entry["account"], entry["state"], entry["model"] or "", entry["arguments"][:80])
     input_ = f"{entry['input']}:" if "input" in entry else ""
     return (_when(entry["at"]), f"{input_}{entry['task']}.{entry['request']}", *(output.safe(word) for word in words))
+
+
+def _line(path: str, entry: dict[str, Any]) -> str:
+    try:
+        return output.to_json(_plain(entry), indent=False) + "\n"
+    except (TypeError, ValueError, RecursionError) as error:
+        raise JournalError(f"cannot export {path}: an answer in it is nothing that JSON holds: {error}") from None
 
 
 def _plain(value: Any) -> Any:

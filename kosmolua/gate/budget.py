@@ -19,6 +19,7 @@ from kosmolua.replicate.catalogue import Operation
 
 TERMINAL = frozenset({"succeeded", "failed", "canceled", "aborted"})
 CREATES = frozenset({"Prediction", "Training"})  # what takes compute, by what it returns
+_MOST_SECONDS = 2**53  # a server may say any number
 _NAMES = {
     "calls": ("calls", "--max-calls"),
     "writes": ("writes", "--max-writes"),
@@ -187,10 +188,15 @@ class Budget:
         """Note what a job of this run has used, where an answer tells that it has ended."""
         identifier = data.get("id") if isinstance(data, dict) else None
         job = self._by_id.get(identifier) if isinstance(identifier, str) else None
-        if job and data.get("status") in TERMINAL:
-            metrics = data.get("metrics")
-            seconds = metrics.get("predict_time") if isinstance(metrics, dict) else None
-            job.spent = float(seconds) if isinstance(seconds, int | float) else 0.0
+        if job and str(data.get("status")) in TERMINAL:
+            job.spent = seconds_of(data) or 0.0
+
+
+def seconds_of(data: Mapping[str, Any]) -> float | None:
+    """The seconds of compute that an answer tells; None where it tells none that can be."""
+    metrics = data.get("metrics")
+    seconds = metrics.get("predict_time") if isinstance(metrics, dict) else None
+    return float(seconds) if isinstance(seconds, int | float) and 0 <= seconds < _MOST_SECONDS else None
 
 
 def starts_compute(operation: Operation) -> bool:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import base64
 import os
 import re
-from collections.abc import Callable, Mapping
+import sqlite3
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ import msgspec
 from msgspec import Struct
 
 from kosmolua.errors import JournalError, KosmoError, UsageError
-from kosmolua.gate.journal import AGAIN, Head, Recorded, digest_of, facts_of, read_only
+from kosmolua.gate.journal import AGAIN, NO_DATA, Head, Recorded, digest_of, facts_of, read_only
 from kosmolua.replicate.structs import LocalFile, extension
 
 if TYPE_CHECKING:
@@ -62,13 +63,13 @@ def write(journal: str, file: str, reveals: Callable[[str], bool]) -> None:
     """Write the cassette of a run that has kept this journal. Raises a `UsageError` where it cannot be written, or
     where a text in it ``reveals`` a token; then there is no file.
     """
-    with closing(read_only(journal)) as rows:
-        facts = facts_of(rows)
-        lines = [_head(facts)]
-        names = "task, request, function, account, arguments, state, value"
-        asked = rows.execute(f"SELECT {names} FROM outcomes WHERE NOT cut ORDER BY number")  # noqa: S608 - a constant
-        lines += [msgspec.json.encode(_call(*row)) for row in asked]
-    text = b"".join(line + b"\n" for line in lines)
+    try:
+        text = b"".join(line + b"\n" for line in _lines(journal))
+    except (sqlite3.Error, *NO_DATA) as error:
+        raise UsageError(
+            f"the cassette {file} cannot be written: the journal {journal} holds what is no data: {error}",
+            hint="see each of its calls: kosmo runs show",
+        ) from None
     if reveals(text.decode()):
         raise UsageError(
             f"the cassette {file} would hold an API token, and is not written",
@@ -83,6 +84,15 @@ def write(journal: str, file: str, reveals: Callable[[str], bool]) -> None:
         with suppress(OSError):
             os.unlink(temporary)
         raise UsageError(f"cannot write the cassette {file}: {error.strerror}", hint="name another file") from None
+
+
+def _lines(journal: str) -> Iterator[bytes]:
+    with closing(read_only(journal)) as rows:
+        yield _head(facts_of(rows))
+        names = "task, request, function, account, arguments, state, value"
+        asked = rows.execute(f"SELECT {names} FROM outcomes WHERE NOT cut ORDER BY number")  # noqa: S608 - a constant
+        for row in asked:
+            yield msgspec.json.encode(_call(*row))
 
 
 def _head(facts: Mapping[str, Any]) -> bytes:

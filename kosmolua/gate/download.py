@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
+import re
 import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, BinaryIO
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 ATTEMPTS = 5  # in a row that bring not a byte
 FIRST_DELAY = 0.25  # seconds; doubled with each
 _PARTIAL = 206
+_LENGTH = re.compile(r"[0-9]{1,18}")
 
 Open = Callable[[Mapping[str, str]], "Opened"]
 """Begins to fetch, with arguments beside the URL: `range` and `if_range`."""
@@ -78,7 +80,7 @@ class Download:
             self._start_over()
         if "content-encoding" not in opened.headers:
             length = opened.headers.get("content-length", "")
-            self._total = self._received + int(length) if length.isdecimal() else None
+            self._total = self._received + int(length) if _LENGTH.fullmatch(length) else None
             etag = opened.headers.get("etag", "")
             self._mark = etag if etag.startswith('"') else None  # a weak one says nothing of bytes
         for piece in opened:

@@ -15,10 +15,10 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, NotRequired, TypedDict
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from kosmolua.config import DEFAULT_ACCOUNT
 from kosmolua.errors import JournalError, KosmoError
@@ -49,11 +49,14 @@ CREATE TABLE outcomes (number INTEGER PRIMARY KEY, task INTEGER, request INTEGER
   digest BLOB, arguments BLOB, at REAL, seen INTEGER, model TEXT, state TEXT, value BLOB, ended REAL, sent INTEGER,
   cut INTEGER DEFAULT 0);
 """
+_MAY_BE_NULL = frozenset({"error", "model", "value"})
+_MOST_SECONDS = 1e11  # that a time may be, which is what calendars can tell
 _BEGIN_RUN = "INSERT INTO runs VALUES (NULL, ?, ?)"
 _INTEND = "INSERT INTO intents VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0)"
 _FINISH = "INSERT INTO outcomes VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0)"
 _ANSWERED = "EXISTS (SELECT 1 FROM outcomes o WHERE o.task = i.task AND o.request = i.request AND NOT o.cut)"
 OPEN = f"NOT i.cut AND NOT {_ANSWERED}"
+NO_DATA = (msgspec.MsgspecError, ValueError, TypeError, RecursionError)  # what decoding raises, and encoding as JSON
 _sorted = msgspec.msgpack.Encoder(order="sorted").encode
 _encode = msgspec.msgpack.encode
 
@@ -96,6 +99,25 @@ class Head(Struct, frozen=True, kw_only=True):
     account: str = DEFAULT_ACCOUNT
     emulated: bool = False
     prompt: bool = False
+
+
+class Facts(TypedDict):
+    """What is known of the run itself."""
+
+    id: str
+    script: str
+    source: bytes
+    args: list[str]
+    account: str
+    emulated: int
+    prompt: NotRequired[int]
+    directory: str
+    began: Annotated[float, Meta(ge=0, le=_MOST_SECONDS)]
+    seed: int
+
+
+class _DamagedError(sqlite3.DatabaseError):
+    """What is in the file is not what a journal holds."""
 
 
 class Recorded(Struct, frozen=True):
@@ -207,7 +229,7 @@ class Journal:
         self._lock = threading.RLock()
         self._turn = threading.Lock()
         self._file: sqlite3.Connection | None = None
-        self.facts: dict[str, Any] = {}
+        self.facts: Facts
         self._held = Holder(path)
         try:
             self._file = _opened(path)
@@ -355,7 +377,7 @@ class Journal:
 
     def _claim(self, operation: Operation, value: bytes) -> None:
         if operation.name.startswith("create_"):
-            data = msgspec.msgpack.decode(value)
+            data = decoded(value)
             if isinstance(data, dict) and isinstance(data.get("id"), str):
                 self.claimed.add(data["id"])
 
@@ -441,6 +463,7 @@ def _check_format(path: str, file: sqlite3.Connection) -> bool:
     """Whether there is anything in it yet."""
     (mark,), (schema,) = (file.execute(f"PRAGMA {name}").fetchone() for name in ("application_id", "user_version"))
     if mark == MARK and schema == SCHEMA:
+        _check_content(file)
         return True
     if mark == MARK:
         raise JournalError(
@@ -451,7 +474,28 @@ def _check_format(path: str, file: sqlite3.Connection) -> bool:
     return False
 
 
-def _prepared(file: sqlite3.Connection, head: Head) -> dict[str, Any]:
+def _check_content(file: sqlite3.Connection) -> None:
+    """The file is its owner's, and other programs may have written into it: tables, and the types of what they hold."""
+    made = {
+        text for (text,) in file.execute("SELECT sql FROM sqlite_schema WHERE name NOT LIKE 'sqlite!_%' ESCAPE '!'")
+    }
+    if made != {text.strip() for text in _TABLES.split(";") if text.strip()}:
+        raise _DamagedError("its tables are not those of a journal")
+    for table in ("runs", "ends", "intents", "outcomes"):
+        columns = file.execute("SELECT name, lower(type) FROM pragma_table_info(?)", (table,)).fetchall()
+        wrong = " OR ".join(_is_wrong(name, kind) for name, kind in columns)
+        if found := file.execute(f"SELECT rowid FROM {table} WHERE {wrong} LIMIT 1").fetchone():  # noqa: S608
+            raise _DamagedError(f"row {found[0]} of its {table} is none")
+
+
+def _is_wrong(column: str, kind: str) -> str:
+    """Said in SQL of what is not of the type that a column is declared with, which SQLite does not mind."""
+    kinds = f"'{kind}', 'null'" if column in _MAY_BE_NULL else f"'{kind}'"
+    beyond = f" OR abs({column}) > {_MOST_SECONDS}" if kind == "real" else ""
+    return f"typeof({column}) NOT IN ({kinds}){beyond}"
+
+
+def _prepared(file: sqlite3.Connection, head: Head) -> Facts:
     if not _check_format("the file", file):
         facts = {
             "id": os.urandom(6).hex(),
@@ -474,9 +518,22 @@ def _prepared(file: sqlite3.Connection, head: Head) -> dict[str, Any]:
     return facts_of(file)
 
 
-def facts_of(file: sqlite3.Connection) -> dict[str, Any]:
-    facts = dict(file.execute("SELECT name, value FROM facts"))
-    return {"account": DEFAULT_ACCOUNT, **facts, "args": msgspec.msgpack.decode(facts["args"], type=list[str])}
+def facts_of(file: sqlite3.Connection) -> Facts:
+    facts = {"account": DEFAULT_ACCOUNT, **dict(file.execute("SELECT name, value FROM facts"))}
+    try:
+        return msgspec.convert(
+            {**facts, "args": decoded(facts.get("args", b"\xc0"))}, type=Facts, builtin_types=(bytes,)
+        )
+    except msgspec.ValidationError as error:
+        raise _DamagedError(f"its facts are none: {error}") from None
+
+
+def decoded(data: bytes) -> Any:
+    """MessagePack that a journal holds."""
+    try:
+        return msgspec.msgpack.decode(data)
+    except NO_DATA as error:
+        raise _DamagedError(f"what it holds is no data: {error}") from None
 
 
 def _last_digest(file: sqlite3.Connection) -> str | None:
@@ -533,7 +590,7 @@ def spent(file: sqlite3.Connection, budget: Budget, after: int = 0) -> None:
     for function, account, model, at, state, value in file.execute(rows, (after,)):
         operation = catalogue.find(function)
         if operation:
-            data = msgspec.msgpack.decode(value) if state == "ok" and value is not None else None
+            data = decoded(value) if state == "ok" and value is not None else None
             budget.restore(operation, model, account or own, time.time() - at, data, taken=state != "error")
 
 
@@ -542,6 +599,8 @@ def unusable(path: str, error: Exception, what: str = "") -> JournalError:
     hint = "is there room on the disk, and may the file be written? What is in it stays good"
     if isinstance(error, sqlite3.DatabaseError) and "not a database" in str(error):
         hint = "it is no journal: name another file"
+    elif isinstance(error, _DamagedError):
+        hint = "something else has written into it: name another file"
     return JournalError(f"cannot use the journal {path}: {why}" + (f"; {what}" if what else ""), hint=hint)
 
 
@@ -582,7 +641,7 @@ def digested(arguments: bytes) -> tuple[bytes, bytes]:
     try:
         found = msgspec.msgpack.decode(arguments)
         digest = hashlib.sha256(_sorted(found)).digest()
-    except (msgspec.MsgspecError, ValueError, TypeError, RecursionError):  # it is told where arguments are checked
+    except NO_DATA:  # it is told where arguments are checked
         return hashlib.sha256(arguments).digest(), b"\xc0"
     if len(arguments) > MAX_KEPT:
         arguments = _encode(_without_bytes(found))
@@ -591,8 +650,11 @@ def digested(arguments: bytes) -> tuple[bytes, bytes]:
 
 def shown(arguments: bytes) -> str:
     """Arguments as a person may want to see them."""
-    found = msgspec.msgpack.decode(arguments, ext_hook=extension)
-    text = msgspec.json.encode(_without_bytes(found), order="sorted").decode()
+    try:
+        found = msgspec.msgpack.decode(arguments, ext_hook=extension)
+        text = msgspec.json.encode(_without_bytes(found), order="sorted").decode()
+    except NO_DATA:  # a script's process may have sent them, or another program written them
+        return "what is no data"
     return text if len(text) <= MAX_SHOWN else text[: MAX_SHOWN - 1] + "…"
 
 

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import Struct
 
-from kosmolua.gate.budget import CREATES, TERMINAL, starts_compute
+from kosmolua.gate.budget import CREATES, TERMINAL, seconds_of, starts_compute
 from kosmolua.gate.policy import model_of
 from kosmolua.replicate.catalogue import STREAM, Operation
 
@@ -218,7 +218,7 @@ class Progress:
         job.percent = _percent(data.get("logs")) if job.status == "processing" else None
         if status in TERMINAL:
             job.told = True
-            job.seconds = _seconds(data)
+            job.seconds = seconds_of(data)
             self._spent += job.seconds or 0.0 if job.own else 0.0
             if self._keep:
                 job.output = told_as_text(data.get("output"))
@@ -263,12 +263,6 @@ def _time(data: Mapping[str, Any], name: str) -> float | None:
         return datetime.fromisoformat(_text(data, name)).timestamp()
     except (ValueError, OverflowError):
         return None
-
-
-def _seconds(data: Mapping[str, Any]) -> float | None:
-    metrics = data.get("metrics")
-    value = metrics.get("predict_time") if isinstance(metrics, dict) else None
-    return float(value) if isinstance(value, int | float) and 0 <= value < float("inf") else None
 
 
 def _percent(logs: Any) -> int | None:

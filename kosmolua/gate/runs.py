@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from typing import Any
 
-import msgspec
 from msgspec import Struct
 
 from kosmolua import paths
@@ -23,6 +22,7 @@ from kosmolua.gate.journal import (
     SPAN,
     Head,
     Journal,
+    decoded,
     facts_of,
     is_of_a_prompt,
     read_only,
@@ -180,7 +180,7 @@ def entries(path: str, *, answers: bool = True) -> Iterator[dict[str, Any]]:
         for *fields, state, value, ended in file.execute(
             f"SELECT {names}, state, {kept}, ended FROM outcomes WHERE NOT cut ORDER BY number"  # noqa: S608
         ):
-            answer = {"answer": msgspec.msgpack.decode(value)} if value is not None else {}
+            answer = {"answer": decoded(value)} if value is not None else {}
             yield {**_entry(fields, prompt=prompt), "state": state, "ended": ended, **answer}
         for fields in file.execute(f"SELECT {names} FROM intents i WHERE {OPEN} ORDER BY number"):  # noqa: S608
             yield {**_entry(fields, prompt=prompt), "state": "open"}

@@ -39,6 +39,8 @@ _BY_NAME = {command.name: command for command in COMMANDS}
 def parsed(line: str) -> tuple[Command, str]:
     """The command of a line that begins with a colon, and the rest. Raises a `UsageError` for one there is not."""
     name, _, rest = line.strip()[1:].partition(" ")
+    if "\0" in rest:
+        raise UsageError(f"what stands behind :{name[:20]} holds a NUL, which no name does")
     if name in _BY_NAME:
         return _BY_NAME[name], rest.strip()
     from difflib import get_close_matches

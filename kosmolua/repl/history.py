@@ -9,6 +9,7 @@ from contextlib import suppress
 import msgspec
 
 from kosmolua.errors import ConfigurationError
+from kosmolua.repl.incomplete import is_text
 
 MAX_ENTRIES = 5000
 MAX_LENGTH = 100_000  # characters of an entry
@@ -37,7 +38,13 @@ class History:
 
     def add(self, text: str) -> None:
         """Keep an entry, unless it holds a secret or is what was typed last. Raises a `ConfigurationError`."""
-        if is_secret(text) or not text.strip() or len(text) > MAX_LENGTH or self.entries[-1:] == [text]:
+        if (
+            not is_text(text)
+            or is_secret(text)
+            or not text.strip()
+            or len(text) > MAX_LENGTH
+            or self.entries[-1:] == [text]
+        ):
             return
         self.entries.append(text)
         try:

@@ -18,6 +18,7 @@ _CHUNK = 4096  # bytes of Base64 that kitty takes at once
 _PNG = b"\x89PNG\r\n\x1a\n"
 _FORMATS = ("PNG", "JPEG", "WEBP", "GIF")  # of what Pillow reads: what models make
 _MOST_READ = 40_000_000  # pixels of an image that Pillow is given
+_JPEG, _SCAN, _MOST_SCANS = b"\xff\xd8", b"\xff\xda", 100  # each, of some bytes, goes over all pixels; ten are usual
 
 
 def protocol_of(environment: Mapping[str, str]) -> Protocol:
@@ -75,10 +76,14 @@ def _read(data: bytes) -> Picture | None:
 
 
 def _read_any(data: bytes) -> Picture | None:
+    import warnings
+
     from PIL import Image
 
+    if data.startswith(_JPEG) and data.count(_SCAN) > _MOST_SCANS:
+        return None
     try:
-        with Image.open(BytesIO(data), formats=_FORMATS) as image:
+        with warnings.catch_warnings(action="ignore"), Image.open(BytesIO(data), formats=_FORMATS) as image:
             if image.width * image.height > _MOST_READ:
                 return None
             image.draft("RGB", (_MOST_PIXELS, _MOST_PIXELS))  # a large JPEG need not be read in full

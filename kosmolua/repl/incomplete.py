@@ -63,3 +63,12 @@ def matching(text: str, cursor: int) -> tuple[int, int] | None:
             found[start], found[token.start] = token.start, start
     at = next((place for place in (cursor, cursor - 1) if place in found), None)
     return None if at is None else (at, found[at])
+
+
+def is_text(text: str) -> bool:
+    """Whether it is UTF-8: a terminal may send any bytes."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

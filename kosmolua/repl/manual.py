@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
+from kosmolua.cli.output import safe
 from kosmolua.cli.text import heading, table
 from kosmolua.errors import UsageError
 from kosmolua.gate.session import Entry
@@ -75,7 +76,7 @@ def log(entries: Sequence[Entry]) -> str:
         (
             time.strftime("%H:%M:%S", time.localtime(entry.at)),
             entry.function,
-            entry.account,
+            safe(entry.account),  # as a script's process named it
             f"{entry.decision or '-'} by {entry.by or 'nobody'}",
             f"{entry.outcome}{f' {entry.code}' if entry.code else ''}, {entry.duration_ms:.0f} ms",
         )

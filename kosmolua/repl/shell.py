@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -26,6 +27,7 @@ MAX_IMAGES = 4  # of one value
 MAX_FILE = 8 * 1024 * 1024
 LOG_LINES = 20
 FIRST = "in[1]> "
+_NUMBER = re.compile(r"[0-9]{1,9}")
 
 
 class Reader(Protocol):
@@ -97,13 +99,15 @@ class Shell:
         stripped = text.strip()
         if not stripped or stripped.startswith((":", "?")) or (not "".join(text.split("\n")[-2:]).strip()):
             return True
-        return not incomplete.wants_more(*self._interpreter.check(text))
+        return not incomplete.is_text(text) or not incomplete.wants_more(*self._interpreter.check(text))
 
     def enter(self, text: str, reader: Reader | None = None) -> None:
         """Do what an input says, which comes from that reader."""
         self._reader = reader
         stripped = text.strip()
         try:
+            if not incomplete.is_text(text):
+                raise UsageError("the input is not UTF-8")
             if stripped.startswith(":"):
                 command, rest = commands.parsed(stripped)
                 getattr(self, f"_do_{command.name}")(rest)
@@ -201,7 +205,7 @@ class Shell:
         """The line that an error names, where its input has more than that one."""
         name, _, number = (where or "").rpartition(":")
         lines = self._inputs.get(name, "").split("\n")
-        if len(lines) == 1 or not number.isdigit() or not 0 < int(number) <= len(lines):
+        if len(lines) == 1 or not _NUMBER.fullmatch(number) or not 0 < int(number) <= len(lines):
             return []
         return [f"  > {number:>4} | {lines[int(number) - 1][:160]}"]
 
@@ -230,11 +234,10 @@ class Shell:
 
         if url.startswith("data:"):
             import base64
-            import binascii
 
             try:
                 return base64.b64decode(url.partition(",")[2], validate=True)
-            except binascii.Error:
+            except ValueError:
                 raise UsageError("the data URL is no Base64") from None
         with self._screen.telling(self._what_takes_so_long):
             return self._calls.picture(url, images.MAX_BYTES)
@@ -359,7 +362,7 @@ class Shell:
         self._screen.show(told(budget.spent(), budget.caps))
 
     def _do_log(self, text: str) -> None:
-        if text and not text.isdigit():
+        if text and not _NUMBER.fullmatch(text):
             raise UsageError(f"expected :log, or :log and how many, got {text!r}")
         from kosmolua.repl import manual
 
@@ -392,7 +395,7 @@ class Shell:
         elif text:
             self.keep(journal.wish(text, self._settling))
         elif self._kept:
-            self._screen.show(self._kept.told(self._interpreter.upcoming))
+            self._tell_of(self._kept)
         else:
             self._screen.show("no journal is kept; keep one: :journal FILE")
 
@@ -418,7 +421,12 @@ class Shell:
             self._let_go(before, self._ended)
         self._kept, self._ended = kept, None
         self._interpreter.keep(kept, anew=not same)
-        self._screen.show(kept.told(self._interpreter.upcoming))
+        self._tell_of(kept)
+
+    def _tell_of(self, kept: Kept) -> None:
+        from kosmolua.cli.output import safe
+
+        self._screen.show(safe(kept.told(self._interpreter.upcoming)))  # a script may have named what it asked for
 
     def _check_quiet(self, kept: Kept) -> None:
         call = self._calls.under_way()

@@ -16,7 +16,7 @@ _MOST_TYPED = 64 * 1024
 _ATTRIBUTES = b"\x1b[c"
 _REGISTERS = b"\x1b[?1;1;0S"
 _ATTRIBUTES_ANSWER = re.compile(rb"\x1b\[\?([\d;]*)c")
-_REGISTERS_ANSWER = re.compile(rb"\x1b\[\?1;(?:0;(\d+)|[\d;]*)S")  # a number, or that there is none
+_REGISTERS_ANSWER = re.compile(rb"\x1b\[\?1;(?:0;([1-9]\d{0,5})|[\d;]*)S")  # a number, or that there is none
 _SIXEL = b"4"  # among the attributes
 
 

@@ -30,6 +30,8 @@ class Response(http.client.HTTPResponse):
             if status != _CONTINUE:
                 break
         first = {name.lower(): value for name, value in reversed(self.fields)}  # of several of a name
+        if len({value for name, value in self.fields if name.lower() == b"content-length"}) > 1:
+            raise http.client.HTTPException("it has two lengths")  # what lies between would be the next answer
         connection = b",".join(value for name, value in self.fields if name.lower() == b"connection").lower()
         self.code = self.status = status
         self.version = 11 if minor else 10

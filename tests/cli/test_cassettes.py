@@ -2,10 +2,12 @@
 
 import json
 import signal
+import sqlite3
 import subprocess
 import sys
 import urllib.error
 import urllib.request
+from contextlib import closing
 
 import pytest
 from recording_server import Answer
@@ -55,6 +57,23 @@ def test_no_secret_is_in_it(recorded, tmp_path):
     assert SECRET not in text
     assert "c2VjcmV0" not in text
     assert "r8_marked" not in text
+
+
+@pytest.mark.parametrize("data", ["x'c1'", "x'81c001'"])
+def test_a_journal_that_holds_no_data(server, live, tmp_path, data):
+    """There is no cassette of it, and it is said why."""
+    server.default = Answer(body=b'{"id": "p"}')
+    command = ("lua", "-e", "integrations.replicate.get_prediction{ prediction_id = 'p' }", "--journal", "x.journal")
+    live(*command)
+    with closing(sqlite3.connect(tmp_path / "x.journal")) as file:
+        file.execute(f"UPDATE outcomes SET arguments = {data}")
+        file.commit()
+    ran = live(*command, "--record", "run.jsonl")
+
+    assert 0 != ran.status
+    assert "no data" in ran.err
+    assert "Traceback" not in ran.err
+    assert not (tmp_path / "run.jsonl").exists()
 
 
 def test_the_own_token_is_refused(server, live, tmp_path):

@@ -1,6 +1,8 @@
 """Runs that keep a journal, from a shell: going on, looking at them, taking them away."""
 
 import json
+import sqlite3
+from contextlib import closing
 
 import pytest
 from recording_server import Answer
@@ -25,6 +27,18 @@ def test_going_on(server, live, prediction):
     assert 3 == len(server.requests)
     assert 0 == live(*command).status
     assert 3 == len(server.requests)
+
+
+def test_a_name_that_would_draw(server, live, prediction, tmp_path):
+    """What stands in the file is shown without its control characters."""
+    live("lua", "-e", "time()", "--journal", "here.journal")
+    with closing(sqlite3.connect(tmp_path / "here.journal")) as file:
+        file.execute("UPDATE facts SET value = char(27) || '[2J' WHERE name IN ('id', 'script', 'account')")
+        file.commit()
+
+    for argv in (("list",), ("show", "here.journal")):
+        ran = live("runs", *argv)
+        assert (0, False) == (ran.status, "\x1b" in ran.out + ran.err)
 
 
 def test_a_run_has_a_life(server, live, prediction, tmp_path):

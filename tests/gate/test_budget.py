@@ -145,6 +145,26 @@ def test_seconds_of_compute_are_the_apis_own(server, session):
     made.call(*CREATE)
 
 
+@pytest.mark.parametrize("seconds", ["-5", "1" + "0" * 310, "1e308", '"1.5"', "[]", "true"])
+def test_seconds_that_can_be_none(server, session, seconds):
+    """A server that says any number of its own gives nothing back to the budget, and ends no run."""
+    made = session(caps=Caps(seconds_of_compute=10))
+    server.default = prediction("a", "succeeded", metrics=f'{{"predict_time": {seconds}}}')
+    made.call(*CREATE)
+
+    assert 0 <= made.budget.spent()["seconds_of_compute"] <= 1
+
+
+@pytest.mark.parametrize("status", ["[]", "{}", "7", "null"])
+def test_a_status_that_is_none(server, session, status):
+    """What is created with it runs on, as far as anybody knows."""
+    made = session(caps=Caps())
+    server.default = Answer(201, f'{{"id": "a", "status": {status}}}'.encode())
+    made.call(*CREATE)
+
+    assert [("prediction", "a", "default")] == made.budget.running()
+
+
 def test_an_answer_about_another_prediction_settles_nothing(server, session):
     """A script cannot look its own seconds away."""
     clock = Clock()

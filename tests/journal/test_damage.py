@@ -14,9 +14,11 @@ import pytest
 from journalled import HELLO
 from recording_server import Answer
 
+from kosmolua import cli
 from kosmolua.errors import JournalError, UsageError
 from kosmolua.gate.holder import holder_of
 from kosmolua.gate.journal import Head, Journal
+from kosmolua.replicate import catalogue
 
 CREATE = f"integrations.replicate.create_prediction{{ version = '{HELLO}', input = {{ text = 'a' }} }}"
 GET = "integrations.replicate.get_prediction{ prediction_id = 'p' }"
@@ -167,6 +169,101 @@ def test_another_programs_database(flow):
     file.close()
     with pytest.raises(JournalError, match="schema 99"):
         flow("return 1")
+
+
+BYTES, TEXT = "x'1b5b324a'", "'text'"
+COLUMNS = {  # and what none of them holds
+    "runs": {"at": BYTES, "digest": BYTES},
+    "ends": {"run": TEXT, "at": "1e18", "ok": BYTES},
+    "outcomes": {"task": TEXT, "request": BYTES, "function": BYTES, "account": BYTES, "digest": TEXT, "at": "1e300",
+                 "seen": TEXT, "model": BYTES, "state": BYTES, "value": "7", "ended": TEXT, "sent": TEXT},
+    "intents": {"task": TEXT, "function": BYTES, "account": BYTES, "arguments": TEXT, "essence": TEXT, "boot": BYTES,
+                "uptime": "-1e999", "cut": BYTES},
+}  # fmt: skip
+FACTS = {
+    "id": "7", "script": "NULL", "source": TEXT, "args": "x'c0'", "account": "7", "emulated": TEXT, "prompt": TEXT,
+    "began": "9e300", "seed": BYTES,
+}  # fmt: skip
+TABLES = ("facts", *COLUMNS)
+SPOILT = {
+    "its tables": [
+        "CREATE TABLE more (a)",
+        "CREATE TRIGGER more INSERT ON runs BEGIN DELETE FROM intents; END",
+        *(f"DROP TABLE {table}" for table in TABLES),
+    ],
+    "its facts": [
+        "DELETE FROM facts",
+        *(f"DELETE FROM facts WHERE name = '{name}'" for name in FACTS if name not in {"account", "prompt"}),
+        *(f"UPDATE facts SET value = {value} WHERE name = '{name}'" for name, value in FACTS.items()),
+    ],
+    "row 1 of": [
+        f"UPDATE {table} SET {column} = {value}"
+        for table, columns in COLUMNS.items()
+        for column, other in columns.items()
+        for value in ([other] if column in {"model", "value"} else ["NULL", other])
+    ],
+    "no data": [
+        *(f"UPDATE outcomes SET value = {value}" for value in ("x'c1'", "x''", "x'91c4'")),
+        *(f"UPDATE facts SET value = {value} WHERE name = 'args'" for value in ("x'c1'", "x''", TEXT)),
+    ],
+}
+
+
+@pytest.fixture(scope="module")
+def spoilt(tmp_path_factory):
+    """A journal with an entry of every kind, spoilt by a statement; the command line is run on it."""
+    directory = tmp_path_factory.mktemp("spoilt")
+    base, path = directory / "base.journal", directory / "x.journal"
+    with closing(Journal(str(base), HEAD)) as journal:
+        for number, ok in ((1, True), (2, False), (3, None)):
+            ticket = journal.begin(type("Asked", (Asked,), {"number": number})(), number - 1)
+            ticket.adopt(catalogue.find("create_prediction"), {"version": "v", "input": {}})
+            journal.intend(ticket)
+            if ok is not None:
+                journal.finish(ticket, b"\x81\xa2id\xa1p", ok=ok)
+        journal.end(JournalError("x"))
+
+    def run(statement, *argv):
+        for end in ("", "-wal", "-shm"):
+            path.with_name(path.name + end).unlink(missing_ok=True)
+        path.write_bytes(base.read_bytes())
+        with closing(sqlite3.connect(path)) as file:
+            file.execute(statement)
+            file.commit()
+        return cli.main([*argv, str(path)])
+
+    return run
+
+
+@pytest.mark.parametrize("what", SPOILT)
+@pytest.mark.parametrize("action", ["show", "export", "resume"])
+def test_what_another_program_wrote_into_it(spoilt, capfdbinary, what, action):
+    """It is told with the file's name and what is wrong in it, and not taken for what a journal holds."""
+    for statement in SPOILT[what]:
+        status = spoilt(statement, "runs", action)
+        out, err = capfdbinary.readouterr()
+        first = err.decode().split("\n")[0]
+
+        assert (1, b"", True) == (status, out, first.startswith("error: cannot use the journal ")), statement
+        assert what in first, statement
+
+
+@pytest.mark.parametrize("arguments", ["x'c1'", "x''", "x'd40161'", "x'81c001'", "x'a2fffe'", f"x'{'91' * 5000}01'"])
+def test_arguments_that_are_no_data(spoilt, capfdbinary, arguments):
+    """They are shown as that: nothing is done with them but to show them."""
+    for action in ("show", "export"):
+        assert 0 == spoilt(f"UPDATE outcomes SET arguments = {arguments}", "runs", action)
+    out, err = capfdbinary.readouterr()
+
+    assert b"" == err
+    assert b"create_prediction" in out
+
+
+def test_answers_that_no_json_holds(spoilt, capfdbinary):
+    """An export says so."""
+    for value in ("x'd40161'", "x'81c001'"):
+        assert 1 == spoilt(f"UPDATE outcomes SET value = {value}", "runs", "export")
+        assert b"nothing that JSON holds" in capfdbinary.readouterr().err
 
 
 def test_two_at_once(flow):

@@ -68,6 +68,14 @@ def test_repeats_and_blanks_are_left_out(path):
     assert ["x", "y", "x"] == kept.entries
 
 
+def test_bytes_that_are_no_text_are_left_out(path):
+    """A terminal may send any, and the input is refused that holds them."""
+    made = History(path)
+    made.add("return '\udce9'")
+
+    assert [] == made.entries == History(path).entries
+
+
 def test_a_damaged_line_is_passed_over(path):
     """Half a line, as a full disk leaves it, takes no other with it."""
     History(path).add("x")

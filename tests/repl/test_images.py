@@ -1,6 +1,9 @@
 """Images as the terminal takes them."""
 
 import base64
+import struct
+import warnings
+import zlib
 from io import BytesIO
 
 import pytest
@@ -130,6 +133,46 @@ def test_an_image_of_too_many_pixels_is_not_read(monkeypatch):
     monkeypatch.setattr(images, "_MOST_READ", 80 * 40 - 1)
 
     assert shown(saved("PNG"), "blocks") is None
+
+
+def chunk(kind, content):
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+
+def segment(number, content):
+    return bytes([0xFF, number]) + struct.pack(">H", len(content) + 2) + content
+
+
+ODD = {
+    "a bomb by its header": PNG[:8] + chunk(b"IHDR", struct.pack(">II", 10_000, 9_500) + b"\x08\x02\0\0\0") + PNG[33:],
+    "a bomb of a GIF": b"GIF89a"
+    + struct.pack("<HH", 9_500, 9_500)
+    + b"\x80\0\0"
+    + bytes(6)
+    + b",\0\0\0\0\2\0\2\0\0\2\1\x44\0;",
+    "no animation": PNG[:33] + chunk(b"acTL", bytes(8)) + PNG[33:],
+    "no EXIF": b"\xff\xd8" + segment(0xE1, b"Exif\0\0II*\0\xff\0\0\0"),
+    "no pictures": b"\xff\xd8" + segment(0xE2, b"MPF\0II*\0\x08\0\0\0\x01\0\0\xb0" + b"\xff" * 8),
+}
+
+
+@pytest.mark.parametrize("data", ODD.values(), ids=ODD)
+def test_what_pillow_warns_of_is_not_told(data):
+    """Nothing but the image appears at the prompt."""
+    if data.startswith(b"\xff\xd8"):
+        data += saved("JPEG")[2:]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        shown(data, "blocks")
+
+
+def test_a_jpeg_of_too_many_scans_is_not_read():
+    """One of 140 kB may take seconds, and the next of megabytes minutes."""
+    whole = saved("JPEG", progressive=True, size=(2000, 2000))
+    at = whole.rindex(b"\xff\xda")
+
+    assert shown(whole, "blocks")
+    assert shown(whole[:at] + whole[at:-2] * 1000 + whole[-2:], "blocks") is None
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "WEBP", "GIF", "PNG"])

@@ -3,11 +3,14 @@
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
+from contextlib import closing
 
+import msgspec
 import pytest
 from recording_server import Answer
 
@@ -508,6 +511,13 @@ def test_one_process_at_a_time(prompt, tmp_path):
         (":journal s.journal --adopt 'x", "expected :journal FILE"),
         (":journal no/such/place.journal", "cannot write"),
         (":journal plain.txt", "it is no journal: name another file"),
+        (":journal a\0b", "what stands behind :journal holds a NUL"),
+        (":load a\0b", "what stands behind :load holds a NUL"),
+        (":log \u00b2", "expected :log, or :log and how many"),
+        (f":log {'1' * 5000}", "expected :log, or :log and how many"),
+        ("return '\udce9'", "the input is not UTF-8"),
+        (":journal \udce9", "the input is not UTF-8"),
+        ("local a\nerror({ message = 'x', where = 'in[1]:\u00b2' })", "in[1]:\u00b2: x"),
         (":jornal s.journal", "did you mean :journal?"),
     ],
 )
@@ -515,6 +525,40 @@ def test_what_is_wrong_is_told(prompt, tmp_path, text, words):
     """With what was expected, and what to do."""
     (tmp_path / "plain.txt").write_text("some text, and no database\n" * 100)
     assert words in prompt()(text)
+
+
+def test_a_data_url_that_is_none(prompt):
+    """Whatever characters stand where its Base64 should."""
+    for text in ("\u00e9", "AAA", "*"):
+        shown = prompt()(f"return 'data:image/png;base64,{text}'", ":show")
+        assert "the data URL is no Base64" in shown
+
+
+def test_what_a_journal_says_is_shown_without_its_control_characters(prompt, tmp_path):
+    """The file holds names as a script's process gave them."""
+    prompt()(":journal s.journal", "time()")
+    again = prompt()
+    with closing(sqlite3.connect(tmp_path / "s.journal")) as file:
+        file.execute("UPDATE outcomes SET function = char(27) || '[2J'")
+        file.commit()
+    shown = again(":journal s.journal", ":journal", "time()")
+
+    assert 3 == shown.count("\\x1b[2J")
+    assert "\x1b" not in shown
+
+
+def test_an_account_that_would_draw(prompt):
+    """What a state's process calls an account is shown in the log without its control characters."""
+    session = prompt()
+    port = session.shell._interpreter._port
+    port.submit(msgspec.msgpack.encode(["call", 1, True, "\x1b[2J", "get_account", {}]))
+    deadline = time.monotonic() + 10
+    while not port.take() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    shown = session(":log")
+
+    assert "\\x1b[2J" in shown
+    assert "\x1b" not in shown
 
 
 def test_a_dry_run_keeps_nothing(prompt):

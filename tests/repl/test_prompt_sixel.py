@@ -88,6 +88,8 @@ NONE, OF_256 = "sixel=None", "sixel=Sixel(colours=256, cell=(8, 16))"
         pytest.param({ATTRIBUTES: "\x1b[?61;6;7;14;21;22;23;24;28;32;42c"}, NONE, id="Windows Terminal 1.21"),
         pytest.param({**XTERM, REGISTERS: "\x1b[?1;0;16S"}, "sixel=Sixel(colours=16, cell=(8, 16))", id="a VT340"),
         pytest.param({ATTRIBUTES: "\x1b[?62;4c", REGISTERS: "\x1b[?1;3;0S"}, OF_256, id="registers refused"),
+        pytest.param({ATTRIBUTES: "\x1b[?62;4c", REGISTERS: "\x1b[?1;0;0S"}, OF_256, id="no colours"),
+        pytest.param({ATTRIBUTES: "\x1b[?62;4c", REGISTERS: f"\x1b[?1;0;{'9' * 5000}S"}, OF_256, id="any number"),
         pytest.param({ATTRIBUTES: "\x1b[?6c"}, NONE, id="Linux console"),
         pytest.param({ATTRIBUTES: "\x1b[?14;40c"}, NONE, id="attributes with a 4 in them"),
         pytest.param({}, NONE, id="says nothing"),

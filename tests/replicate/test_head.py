@@ -90,6 +90,11 @@ def test_a_header_of_several_lines():
     assert [(b"A", b"b c d"), (b"E", b"f")] == read(LINE + b"A: b\r\n c\r\n\td\r\nE: f\r\n\r\n").fields
 
 
+def test_the_same_length_twice():
+    """Is one length."""
+    assert 2 == read(LINE + b"Content-Length: 2\r\nContent-Length: 2\r\n\r\n{}").length
+
+
 def test_a_server_that_says_go_on_for_ever():
     """Is not listened to for ever: its last word counts, which says nothing."""
     assert (100, 0) == framing(read(b"HTTP/1.1 100 Continue\r\n\r\n" * 1000))[0:4:3]
