@@ -24,7 +24,7 @@ def run(command: str, argv: list[str]) -> int:
     action, *rest = argv or ["list"]
     if action == "resume":
         return _resume(command, rest)
-    parsed = _parser(command).parse_args(argv or ["list"])
+    parsed = _parser(command).parse_intermixed_args(argv or ["list"])
     match parsed.action:
         case "list":
             return _list(as_json=parsed.json)

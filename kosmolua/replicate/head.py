@@ -11,8 +11,9 @@ import re
 
 MAX_LINE, MAX_LINES = 65536, 100  # as http.client has them: bytes of a line, and lines
 _STATUS = re.compile(rb"HTTP/1\.([0-9]) +([1-9][0-9]{2})(?: (.*))?\r?\n")
-_CONTINUE, _MOST_CONTINUED = 100, 10
 _INFORMATION = range(100, 200)
+_SWITCHING = 101  # to another protocol, which nobody asked for
+_MOST_BEFORE = 10  # answers before the answer
 _EMPTY = frozenset({204, 304})  # answers without a body
 _MAX_DIGITS = 18  # of a length
 
@@ -24,10 +25,10 @@ class Response(http.client.HTTPResponse):
 
     def begin(self) -> None:
         """Read the head. Raises an HTTPException where it is none, or ends in its middle."""
-        for _ in range(_MOST_CONTINUED):
+        for _ in range(_MOST_BEFORE):
             minor, status = self._read_status_line()
             self.fields = self._read_fields()
-            if status != _CONTINUE:
+            if status not in _INFORMATION or status == _SWITCHING:
                 break
         first = {name.lower(): value for name, value in reversed(self.fields)}  # of several of a name
         if len({value for name, value in self.fields if name.lower() == b"content-length"}) > 1:

@@ -51,6 +51,7 @@ def test_a_run_has_a_life(server, live, prediction, tmp_path):
     assert [1, 0] == [run["spent"]["predictions"] for run in listed]
     identifier = listed[0]["id"]
 
+    assert identifier == live("runs", "show", "--json", "nightly").json["run"]["id"]
     for name in (identifier, "nightly", listed[0]["path"]):
         shown = live("runs", "show", name)
         assert 0 == shown.status
