@@ -247,7 +247,7 @@ local function add_time(env)
   --- Waits that many seconds without using the processor.
   function env.sleep(seconds)
     if type(seconds) ~= "number" or not (seconds >= 0 and seconds < huge) then
-      mistake("sleep", format("expected seconds, zero or more, got %s", values.scrub(error_text(seconds))))
+      mistake("sleep", format("expected seconds, zero or more, got %s", values.amount(seconds)))
     end
     host.sleep(seconds)
   end
@@ -270,7 +270,7 @@ end
 
 local function add_docs(env)
   local function ask_docs(action, what, text)
-    if type(text) ~= "string" then mistake("docs." .. action, format("expected %s, got a %s", what, type(text))) end
+    if type(text) ~= "string" then mistake("docs." .. action, format("expected %s, got %s", what, values.kind(text))) end
     return host.service("docs", { action = action, text = text })
   end
 
@@ -379,7 +379,7 @@ local function add_require(env)
 
   --- The module of that name, which is a file beside the script: what its chunk returned, or true.
   function env.require(name)
-    if type(name) ~= "string" then mistake("require", "expected the name of a module, got " .. type(name)) end
+    if type(name) ~= "string" then mistake("require", "expected the name of a module, got " .. values.kind(name)) end
     if loaded[name] ~= nil then return loaded[name] end
     if begun[name] then mistake("require", format("%q is being loaded already, or failed before", values.scrub(name))) end
     local module = ask(CALL, target .. encode_for("require", { name = name }))
@@ -405,7 +405,7 @@ local function add_workflows(env)
 
   --- A file of this machine, to be given to a model or sent. It is read by the host, when it is sent.
   function env.file(path)
-    if type(path) ~= "string" then mistake("file", "expected the path of a file, got a " .. type(path)) end
+    if type(path) ~= "string" then mistake("file", "expected the path of a file, got " .. values.kind(path)) end
     return file.of_path(path)
   end
 end
@@ -453,6 +453,9 @@ local function describe(value)
     for i = 1, #FIELDS do
       report[FIELDS[i]] = plain_field(rawget(value, FIELDS[i]))
     end
+  end
+  if type(value) == "string" and find(text, "a nil value", 1, true) then
+    report.hint = use("advice").on(text, use("sandbox"))
   end
   report.where = report.where or (own and at) or own_frames(3, place)
   report.traceback = traceback()

@@ -335,7 +335,7 @@ class Session:
         )
         if answer is None:
             entry.outcome = "refused"
-            raise _unasked(operation, entry.rule)
+            raise _unpriced(operation, entry.rule) if topic else _unasked(operation, entry.rule)
         if answer == "always" and rule and self._remember:
             self._remember(rule)
         if answer != "once":
@@ -511,6 +511,12 @@ def _unasked(operation: Operation, rule: str) -> PermissionDeniedError:
         code="approval_required",
         hint=f"{_how_to_allow(operation)}, or bypass the policy: --force",
     )
+
+
+def _unpriced(operation: Operation, rule: str) -> PermissionDeniedError:
+    error = _unasked(operation, rule)
+    error.hint = "enter its price in config.toml, as kosmo integrations:docs budgets shows, or bound something else"
+    return error
 
 
 def _how_to_allow(operation: Operation) -> str:

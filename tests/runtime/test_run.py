@@ -193,7 +193,7 @@ def test_an_uncaught_call_error_keeps_its_code(lua):
             "local f = integrations.github", "unknown_function",
             'no integration is called "github"; there is replicate (flow.lua:1)', "flow.lua:1",
         ),
-        ("sleep('x')", "invalid_arguments", "sleep: expected seconds, zero or more, got x (flow.lua:1)", "flow.lua:1"),
+        ("sleep('x')", "invalid_arguments", "sleep: expected seconds, zero or more, got a string (flow.lua:1)", "flow.lua:1"),
         ("sleep(-1)", "invalid_arguments", "sleep: expected seconds, zero or more, got -1 (flow.lua:1)", "flow.lua:1"),
     ],
 )  # fmt: skip
