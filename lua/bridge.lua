@@ -8,7 +8,8 @@ local dump, task, file, workflows = use("dump"), use("task"), use("file"), use("
 
 local M = {}
 
-local error, next, pcall, rawequal, rawget, select = error, next, pcall, rawequal, rawget, select
+local error, getmetatable, next, pcall, rawequal, rawget, select = error, getmetatable, next, pcall, rawequal, rawget,
+  select
 local setmetatable, tostring, type, xpcall = setmetatable, tostring, type, xpcall
 local concat, sort, find, format, match, sub = table.concat, table.sort, string.find, string.format, string.match,
   string.sub
@@ -192,6 +193,19 @@ local function account_table(functions, account)
   return api
 end
 
+-- The same where an account could be meant as well.
+local function unknown_member(accounts, provider)
+  return function(name)
+    local _, failure = pcall(unknown_function, name)
+    if failure.hint and not find(failure.message, "did you mean", 1, true) then
+      local known = #accounts > 0 and "accounts: " .. concat(accounts, ", ")
+      failure.hint = format("%s; %s", failure.hint, known
+        or format("an account is added with kosmo integrations:configure %s --account NAME", provider))
+    end
+    error(failure, 0)
+  end
+end
+
 local function provider_table(start)
   local api = account_table(start.functions, "")
   api.default = strict(account_table(start.functions, ""), unknown_function)
@@ -199,7 +213,7 @@ local function provider_table(start)
     local account = start.accounts[i]
     if api[account] == nil then api[account] = strict(account_table(start.functions, account), unknown_function) end
   end
-  return strict(api, unknown_function)
+  return strict(api, unknown_member(start.accounts, start.provider))
 end
 
 local function integrations_table(start)
@@ -441,9 +455,18 @@ local function plain_field(value)
   if type(value) == "number" and value > -huge and value < huge then return value end
 end
 
+-- A table that says nothing of itself is told by what it holds.
+local function told(value)
+  if type(value) == "table" and not getmetatable(value) and type(rawget(value, "message")) ~= "string" then
+    local ok, text = pcall(dump, value)
+    if ok then return text end
+  end
+  return error_text(value)
+end
+
 -- What the outermost xpcall makes of an error: plain data, before the stack is gone.
 local function describe(value)
-  local text = values.scrub(sub(error_text(value), 1, MAX_MESSAGE))
+  local text = values.scrub(sub(told(value), 1, MAX_MESSAGE))
   local at, rest = match(text, "^(.-:%d+): (.*)$")
   local source = at and match(at, "^(.*):%d+$")
   local own = at and chunk_names["@" .. source]

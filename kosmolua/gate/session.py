@@ -5,6 +5,7 @@ reaches the HTTP client.
 from __future__ import annotations
 
 import os
+import re
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -370,6 +371,8 @@ class Session:
             self.budget.settle(job, None, refused=_not_taken(error))
             if ticket:
                 ticket.unsure = operation.access == "write" and not _not_taken(error)
+            if error.code == "not_found" and (subject := _subject(operation, arguments)):
+                error.hint = f"check the spelling of {subject}, and that the account may see it"
             raise
         finally:
             entry.duration_ms = round((time.perf_counter() - began) * 1000, 3)
@@ -492,6 +495,13 @@ def resolve(function: str) -> Operation:
         code="unknown_function",
         hint="see them all: kosmo integrations:replicate",
     )
+
+
+def _subject(operation: Operation, arguments: Struct) -> str:
+    """What the path of a request names, as one writes it: owner/name, or an id. What may be a token is not told."""
+    names = re.findall(r"{(\w+)}", operation.path)
+    subject = "/".join(str(getattr(arguments, name, "")) for name in names)
+    return "" if looks_like_token(subject) else structs.short(subject)
 
 
 def _denied(operation: Operation, decision: Decision) -> PermissionDeniedError:

@@ -88,7 +88,7 @@ def test_a_budget_of_the_header_is_raised_there():
     for given, declared in ((5, 1), (1, 5)):
         budget = Budget(Caps(predictions=given), declared=Caps(predictions=declared))
         budget.reserve(OPERATION, CREATE[1])
-        with pytest.raises(LimitError, match="its budget of 1 prediction or training$") as caught:
+        with pytest.raises(LimitError, match="its budget of 1 prediction or training") as caught:
             budget.reserve(OPERATION, CREATE[1])
         hints.append(caught.value.hint)
 

@@ -191,7 +191,10 @@ def test_progress_is_told(flow):
     ("call", "message"),
     [
         ('run("replicate/hello-world", {}, { timout = 3 })', "run: unknown option `timout`; did you mean `timeout`?"),
-        ('run("replicate/hello-world", {}, { banana = 3 })', "run: unknown option `banana`; there are cache, cancel_after"),
+        (
+            'run("replicate/hello-world", {}, { banana = 3 })',
+            "run: unknown option `banana`; there are cache, cancel_after",
+        ),
         ('run("replicate/hello-world", {}, { timeout = "3" })', "expected seconds as `timeout`, got a string"),
         ("run()", "expected a model such as owner/name, got nothing"),
         ('run("replicate/hello-world", {}, { wait = 90 })', "expected 1 to 60 seconds"),
