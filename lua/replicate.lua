@@ -491,9 +491,14 @@ return function(host, api, account)
       sort(list, function(a, b) return a.id < b.id end) -- a table gives its keys in another order each time
     elseif type(list) ~= "table" then
       mistake("cancel_all", "expected a list of predictions or ids, got " .. values.kind(list))
+    elseif type(rawget(list, "id")) == "string" then
+      mistake("cancel_all", "expected a list of predictions or ids, got one; give it as cancel_all { prediction }")
     end
     return task.parallel(list, function(item)
       if type(item) == "string" then item = { id = item } end
+      if type(item) ~= "table" then
+        mistake("cancel_all", "expected a list of predictions or ids, got one with " .. values.kind(item))
+      end
       if TERMINAL[item.status] then return item end
       return call_about("cancel", kind_of(item), item.id)
     end)

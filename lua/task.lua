@@ -357,6 +357,7 @@ function M.parallel(items, f, options)
       take_one(index, guard.pcall(call, index))
     end
   end
+  if count == 0 and next(items) ~= nil then error("parallel: expected a list, got a table with named keys", 2) end
   if count == 0 then return results end
   return join(goal, spawn_all(workers(options, count), work))
 end

@@ -202,6 +202,8 @@ def test_progress_is_told(flow):
         ("run({}, {})", "expected a model such as owner/name, got a table"),
         ('run("hello", {})', "expected owner/name or owner/name:version"),
         ('run("replicate/hello-world", 7)', "expected a table as input, got a number"),
+        ("replicate.cancel_all({ id = 'x' })", "got one; give it as cancel_all { prediction }"),
+        ("replicate.cancel_all({ 7 })", "cancel_all: expected a list of predictions or ids, got one with a number"),
         ("wait(7)", "expected a prediction, a training or an id, got a number"),
         ('each("get_account")()', "get_account has no pages"),
         ('each("list_modls")', "did you mean list_models"),
