@@ -196,8 +196,9 @@ end
 -- The same where an account could be meant as well.
 local function unknown_member(accounts, provider)
   return function(name)
-    local _, failure = pcall(unknown_function, name)
-    if failure.hint and not find(failure.message, "did you mean", 1, true) then
+    local ok, failure = pcall(unknown_function, name)
+    if ok then return end -- a name that the script itself took out of the table
+    if type(failure) == "table" and failure.hint and not find(failure.message, "did you mean", 1, true) then
       local known = #accounts > 0 and "accounts: " .. concat(accounts, ", ")
       failure.hint = format("%s; %s", failure.hint, known
         or format("an account is added with kosmo integrations:configure %s --account NAME", provider))
