@@ -21,4 +21,4 @@ run("black-forest-labs/flux-schnell", { prompt = "one too many" }) -- ends the r
 --> account   permission_denied: get_account: the script declares `--@ needs: create_model_prediction, get_model, get_prediction`, which leaves out get_account
 --> second    done
 --> error: the run reached its budget of 2 predictions and trainings
---> hint: raise it with --max-predictions; nothing of this call was sent
+--> hint: whoever wrote the script can raise max_predictions in its header; nothing of this call was sent

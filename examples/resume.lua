@@ -8,7 +8,7 @@ for _, time in ipairs { "dawn", "dusk" } do
 end
 
 --> dawn	succeeded
---> error: the run reached its budget of 1 predictions and trainings
+--> error: the run reached its budget of 1 prediction or training
 --> hint: raise it with --max-predictions; nothing of this call was sent
 --> …
 --> dawn	succeeded

@@ -8,7 +8,8 @@ local dump, task, file, workflows = use("dump"), use("task"), use("file"), use("
 
 local M = {}
 
-local error, next, pcall, rawequal, rawget, select = error, next, pcall, rawequal, rawget, select
+local error, getmetatable, next, pcall, rawequal, rawget, select = error, getmetatable, next, pcall, rawequal, rawget,
+  select
 local setmetatable, tostring, type, xpcall = setmetatable, tostring, type, xpcall
 local concat, sort, find, format, match, sub = table.concat, table.sort, string.find, string.format, string.match,
   string.sub
@@ -192,6 +193,20 @@ local function account_table(functions, account)
   return api
 end
 
+-- The same where an account could be meant as well.
+local function unknown_member(accounts, provider)
+  return function(name)
+    local ok, failure = pcall(unknown_function, name)
+    if ok then return end -- a name that the script itself took out of the table
+    if type(failure) == "table" and failure.hint and not find(failure.message, "did you mean", 1, true) then
+      local known = #accounts > 0 and "accounts: " .. concat(accounts, ", ")
+      failure.hint = format("%s; %s", failure.hint, known
+        or format("an account is added with kosmo integrations:configure %s --account NAME", provider))
+    end
+    error(failure, 0)
+  end
+end
+
 local function provider_table(start)
   local api = account_table(start.functions, "")
   api.default = strict(account_table(start.functions, ""), unknown_function)
@@ -199,7 +214,7 @@ local function provider_table(start)
     local account = start.accounts[i]
     if api[account] == nil then api[account] = strict(account_table(start.functions, account), unknown_function) end
   end
-  return strict(api, unknown_function)
+  return strict(api, unknown_member(start.accounts, start.provider))
 end
 
 local function integrations_table(start)
@@ -247,7 +262,7 @@ local function add_time(env)
   --- Waits that many seconds without using the processor.
   function env.sleep(seconds)
     if type(seconds) ~= "number" or not (seconds >= 0 and seconds < huge) then
-      mistake("sleep", format("expected seconds, zero or more, got %s", values.scrub(error_text(seconds))))
+      mistake("sleep", format("expected seconds, zero or more, got %s", values.amount(seconds)))
     end
     host.sleep(seconds)
   end
@@ -270,7 +285,7 @@ end
 
 local function add_docs(env)
   local function ask_docs(action, what, text)
-    if type(text) ~= "string" then mistake("docs." .. action, format("expected %s, got a %s", what, type(text))) end
+    if type(text) ~= "string" then mistake("docs." .. action, format("expected %s, got %s", what, values.kind(text))) end
     return host.service("docs", { action = action, text = text })
   end
 
@@ -379,7 +394,7 @@ local function add_require(env)
 
   --- The module of that name, which is a file beside the script: what its chunk returned, or true.
   function env.require(name)
-    if type(name) ~= "string" then mistake("require", "expected the name of a module, got " .. type(name)) end
+    if type(name) ~= "string" then mistake("require", "expected the name of a module, got " .. values.kind(name)) end
     if loaded[name] ~= nil then return loaded[name] end
     if begun[name] then mistake("require", format("%q is being loaded already, or failed before", values.scrub(name))) end
     local module = ask(CALL, target .. encode_for("require", { name = name }))
@@ -405,7 +420,7 @@ local function add_workflows(env)
 
   --- A file of this machine, to be given to a model or sent. It is read by the host, when it is sent.
   function env.file(path)
-    if type(path) ~= "string" then mistake("file", "expected the path of a file, got a " .. type(path)) end
+    if type(path) ~= "string" then mistake("file", "expected the path of a file, got " .. values.kind(path)) end
     return file.of_path(path)
   end
 end
@@ -441,9 +456,18 @@ local function plain_field(value)
   if type(value) == "number" and value > -huge and value < huge then return value end
 end
 
+-- A table that says nothing of itself is told by what it holds.
+local function told(value)
+  if type(value) == "table" and not getmetatable(value) and type(rawget(value, "message")) ~= "string" then
+    local ok, text = pcall(dump, value)
+    if ok then return text end
+  end
+  return error_text(value)
+end
+
 -- What the outermost xpcall makes of an error: plain data, before the stack is gone.
 local function describe(value)
-  local text = values.scrub(sub(error_text(value), 1, MAX_MESSAGE))
+  local text = values.scrub(sub(told(value), 1, MAX_MESSAGE))
   local at, rest = match(text, "^(.-:%d+): (.*)$")
   local source = at and match(at, "^(.*):%d+$")
   local own = at and chunk_names["@" .. source]
@@ -453,6 +477,9 @@ local function describe(value)
     for i = 1, #FIELDS do
       report[FIELDS[i]] = plain_field(rawget(value, FIELDS[i]))
     end
+  end
+  if type(value) == "string" and find(text, "a nil value", 1, true) then
+    report.hint = use("advice").on(text, use("sandbox"))
   end
   report.where = report.where or (own and at) or own_frames(3, place)
   report.traceback = traceback()

@@ -128,12 +128,12 @@ end
 local function hand_on(...) return ... end
 
 -- An expression as a function that returns its values. They are handed on by a call: what is called within is called
--- from this chunk then, and its errors name the line.
+-- from this chunk then, and its errors name the line: the last one, unless a comment ends it.
 local function expressed(source, name)
   local taker = unused(source)
   local known = known_of(words_of(source))
-  local text = format("%sreturn %s(%s\n) end", head_of(taker, known), taker, source)
-  local outer = bridge.load_text(text, name, env)
+  local form = head_of(taker, known) .. "return " .. taker .. "(%s%s) end"
+  local outer = bridge.load_text(format(form, source, ""), name, env) or bridge.load_text(format(form, source, "\n"), name, env)
   return outer and connect(outer(hand_on))
 end
 

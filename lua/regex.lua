@@ -176,7 +176,7 @@ local cache, cached = {}, 0
 
 local function expect(name, what, wanted, value)
   if type(value) ~= wanted then
-    refuse(name, format("expected %s, got %s", what, value == nil and "nothing" or "a " .. type(value)))
+    refuse(name, format("expected %s, got %s", what, values.kind(value)))
   end
 end
 
@@ -187,7 +187,7 @@ local function program_of(name, text, source, letters)
   letters = letters == nil and "" or letters
   if type(letters) ~= "string" or not find(letters, "^[ims]*$") then
     refuse(name, format('expected flags of "i", "m" and "s", got %s', type(letters) == "string"
-      and format("%q", values.scrub(letters)) or "a " .. type(letters)))
+      and format("%q", values.scrub(letters)) or values.kind(letters)))
   end
   local bytes = not (is_utf8(text) and is_utf8(source))
   local key = letters .. (bytes and " bytes " or " ") .. source

@@ -140,10 +140,12 @@ return function(host, api, account)
 
   local function checked(name, options, known)
     if options == nil then return {} end
-    if type(options) ~= "table" then mistake(name, format("expected a table of options, got a %s", type(options))) end
+    if type(options) ~= "table" then mistake(name, format("expected a table of options, got %s", values.kind(options))) end
     for option in next, options do
       if not known[option] then
-        mistake(name, format("unknown option `%s`; there are %s", values.scrub(tostring(option)), listed(known)))
+        local near = type(option) == "string" and use("advice").nearest(option, known)
+        local rest = near and format("did you mean `%s`?", near) or "there are " .. listed(known)
+        mistake(name, format("unknown option `%s`; %s", values.scrub(tostring(option)), rest))
       end
     end
     return options
@@ -152,7 +154,7 @@ return function(host, api, account)
   local function positive(name, option, value, or_zero)
     if value == nil then return nil end
     if type(value) ~= "number" or not (value > 0 or (or_zero and value == 0)) then
-      mistake(name, format("expected seconds as `%s`, got %s", option, tostring(value)))
+      mistake(name, format("expected seconds as `%s`, got %s", option, values.amount(value)))
     end
     return value
   end
@@ -171,7 +173,7 @@ return function(host, api, account)
     if wait == true then wait = 60 end
     if wait == false then return nil end
     if type(wait) ~= "number" or wait < 1 or wait > 60 then
-      mistake(name, format("expected 1 to 60 seconds, true or false as `wait`, got %s", tostring(wait)))
+      mistake(name, format("expected 1 to 60 seconds, true or false as `wait`, got %s", values.amount(wait)))
     end
     return format("wait=%d", floor(wait))
   end
@@ -265,9 +267,9 @@ return function(host, api, account)
 
   -- How the model is run, once what it is given is found to be right.
   local function prepare(name, ref, input, options)
-    if type(ref) ~= "string" then mistake(name, "expected a model such as owner/name, got a " .. type(ref)) end
+    if type(ref) ~= "string" then mistake(name, "expected a model such as owner/name, got " .. values.kind(ref)) end
     if input == nil then input = {} end
-    if type(input) ~= "table" then mistake(name, "expected a table as input, got a " .. type(input)) end
+    if type(input) ~= "table" then mistake(name, "expected a table as input, got " .. values.kind(input)) end
     return planned(ref, { ref = ref, input = input, validate = options.validate ~= false })
   end
 
@@ -416,7 +418,7 @@ return function(host, api, account)
       kind = kind or "prediction"
       prediction = get(kind, prediction)
     elseif type(prediction) ~= "table" or type(prediction.id) ~= "string" then
-      mistake("wait", "expected a prediction, a training or an id, got a " .. type(prediction))
+      mistake("wait", "expected a prediction, a training or an id, got " .. values.kind(prediction))
     end
     kind = kind or kind_of(prediction)
     return watch("wait", kind, prediction, options, deadline, nil, options.on_update)
@@ -430,7 +432,7 @@ return function(host, api, account)
 
   local function recall(plan, age)
     if age == nil then return nil end
-    if type(age) ~= "string" then mistake("run", "expected an age such as 12h as `cache`, got a " .. type(age)) end
+    if type(age) ~= "string" then mistake("run", "expected an age such as 12h as `cache`, got " .. values.kind(age)) end
     return service("recall", made_of(plan, age))
   end
 
@@ -488,10 +490,15 @@ return function(host, api, account)
       end
       sort(list, function(a, b) return a.id < b.id end) -- a table gives its keys in another order each time
     elseif type(list) ~= "table" then
-      mistake("cancel_all", "expected a list of predictions or ids, got a " .. type(list))
+      mistake("cancel_all", "expected a list of predictions or ids, got " .. values.kind(list))
+    elseif type(rawget(list, "id")) == "string" then
+      mistake("cancel_all", "expected a list of predictions or ids, got one; give it as cancel_all { prediction }")
     end
     return task.parallel(list, function(item)
       if type(item) == "string" then item = { id = item } end
+      if type(item) ~= "table" then
+        mistake("cancel_all", "expected a list of predictions or ids, got one with " .. values.kind(item))
+      end
       if TERMINAL[item.status] then return item end
       return call_about("cancel", kind_of(item), item.id)
     end)
@@ -636,7 +643,7 @@ return function(host, api, account)
   --- `options.limit` is the most items.
   function M.each(name, arguments, options)
     options = checked("each", options, EACH)
-    if type(name) ~= "string" then mistake("each", "expected the name of a function, got a " .. type(name)) end
+    if type(name) ~= "string" then mistake("each", "expected the name of a function, got " .. values.kind(name)) end
     local call, given = api[name], {}
     for key, value in next, arguments or {} do
       given[key] = value
@@ -668,7 +675,7 @@ return function(host, api, account)
   --- Saves a file that a prediction made under a path that the script may write to. Takes its URL, its value, or a list
   --- of them with a path that ends in "/". Returns `{ path, size, sha256, content_type }`, or a list of those.
   function M.download(what, path)
-    if type(path) ~= "string" then mistake("download", "expected a path to save to, got a " .. type(path)) end
+    if type(path) ~= "string" then mistake("download", "expected a path to save to, got " .. values.kind(path)) end
     if type(what) == "table" and not files[what] and values.shape(what) then
       if sub(path, -1) ~= "/" then mistake("download", 'expected a path that ends in "/" for a list of files') end
       return task.parallel(what, function(item, index)
@@ -677,7 +684,7 @@ return function(host, api, account)
       end)
     end
     local url = files[what] and files[what].url or what
-    if type(url) ~= "string" then mistake("download", "expected a URL, or an output that is one, got a " .. type(what)) end
+    if type(url) ~= "string" then mistake("download", "expected a URL, or an output that is one, got " .. values.kind(what)) end
     return service("download", { url = url, path = path })
   end
 

@@ -3,6 +3,7 @@
 -- The host carries requests out at the same time, and answers in whatever order it can.
 
 local use = ...
+local values = use("values")
 local guard = use("guard") -- in a process that is shared it watches over every coroutine and every pcall
 
 local M = {}
@@ -14,6 +15,7 @@ local format, floor, min = string.format, math.floor, math.min
 local unpack = table.unpack or unpack
 
 local DEFAULT_LIMIT = 8
+local PARALLEL = { limit = true, on_error = true } -- its options
 local SUSPEND = {} -- what a coroutine yields when it waits, and not for the script's own reasons
 
 local receive -- gives the next answer: id, answer; is told whether the request for it was alone
@@ -145,7 +147,7 @@ end
 
 local function expect(name, what, wanted, value)
   if type(value) ~= wanted then
-    error(format("%s: expected %s, got %s", name, what, value == nil and "nothing" or "a " .. type(value)), 3)
+    error(format("%s: expected %s, got %s", name, what, values.kind(value)), 3)
   end
 end
 
@@ -242,7 +244,7 @@ Task.__metatable = false
 
 local function task_of(shown, method)
   local task = handles[shown]
-  if not task then error(format("task:%s: expected a task, as spawn returns it, got a %s", method, type(shown)), 0) end
+  if not task then error(format("task:%s: expected a task, as spawn returns it, got %s", method, values.kind(shown)), 0) end
   return task
 end
 
@@ -311,7 +313,7 @@ end
 local function workers(options, count)
   local limit = options.limit or DEFAULT_LIMIT
   if type(limit) ~= "number" or not (limit >= 1) then
-    error("parallel: expected a limit of 1 or more, got " .. tostring(limit), 3)
+    error("parallel: expected a limit of 1 or more, got " .. values.amount(limit), 3)
   end
   return min(floor(limit), count)
 end
@@ -325,8 +327,15 @@ function M.parallel(items, f, options)
   expect("parallel", "a function behind the list", "function", f)
   options = options == nil and {} or options
   expect("parallel", "a table of options, as in { limit = 4 }", "table", options)
+  for option in next, options do
+    if not PARALLEL[option] then
+      error(format("parallel: unknown option `%s`; there are limit, on_error", values.scrub(tostring(option))), 2)
+    end
+  end
   if options.on_error ~= nil and options.on_error ~= "collect" and options.on_error ~= "raise" then
-    error(format('parallel: on_error is "raise" or "collect", got %s', tostring(options.on_error)), 2)
+    local mode = options.on_error
+    local shown = type(mode) == "string" and format("%q", values.scrub(mode)) or values.kind(mode)
+    error(format('parallel: expected "raise" or "collect" as `on_error`, got %s', shown), 2)
   end
   local collect, count = options.on_error == "collect", #items
   local results, goal, taken, left = {}, handle(), 0, count
@@ -348,6 +357,7 @@ function M.parallel(items, f, options)
       take_one(index, guard.pcall(call, index))
     end
   end
+  if count == 0 and next(items) ~= nil then error("parallel: expected a list, got a table with named keys", 2) end
   if count == 0 then return results end
   return join(goal, spawn_all(workers(options, count), work))
 end

@@ -3,7 +3,7 @@
 
 local M = {}
 
-local next, type, rawequal, setmetatable = next, type, rawequal, setmetatable
+local next, type, rawequal, setmetatable, tostring = next, type, rawequal, setmetatable, tostring
 local byte, char, find, format, gsub = string.byte, string.char, string.find, string.format, string.gsub
 local floor, concat = math.floor, table.concat
 local rawlen = rawlen or function(t) return #t end -- LuaJIT: `#` on a table calls no metamethod
@@ -80,6 +80,12 @@ function M.scrub(text)
   if M.is_utf8(text) then return text end
   return (gsub(text, "[\128-\255]", "?"))
 end
+
+--- What a message says was found where another kind of value was expected.
+function M.kind(value) return value == nil and "nothing" or "a " .. type(value) end
+
+--- The same where another number was expected.
+function M.amount(value) return type(value) == "number" and tostring(value) or M.kind(value) end
 
 -- Whether a table is a list, and of which length; nil and the reason where it is neither list nor object.
 local function shape(t)

@@ -20,12 +20,12 @@ from kosmolua.replicate.catalogue import Operation
 TERMINAL = frozenset({"succeeded", "failed", "canceled", "aborted"})
 CREATES = frozenset({"Prediction", "Training"})  # what takes compute, by what it returns
 _MOST_SECONDS = 2**53  # a server may say any number
-_NAMES = {
-    "calls": ("calls", "--max-calls"),
-    "writes": ("writes", "--max-writes"),
-    "predictions": ("predictions and trainings", "--max-predictions"),
-    "seconds_of_compute": ("seconds of compute", "--max-seconds-of-compute"),
-    "cost": ("cost", "--max-cost"),
+_NAMES = {  # what a cap bounds, one of it and more
+    "calls": ("call", "calls"),
+    "writes": ("write", "writes"),
+    "predictions": ("prediction or training", "predictions and trainings"),
+    "seconds_of_compute": ("second of compute", "seconds of compute"),
+    "cost": ("cost", "cost"),
 }
 
 
@@ -68,12 +68,20 @@ class _Job(Struct):
 
 
 class Budget:
-    """What one run has spent. For any number of threads."""
+    """What one run has spent. For any number of threads. ``declared`` are the caps of the script's own header, which
+    its operator's flags do not raise.
+    """
 
     def __init__(
-        self, caps: Caps | None = None, prices: Prices | None = None, clock: Callable[[], float] = time.monotonic
+        self,
+        caps: Caps | None = None,
+        prices: Prices | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        declared: Caps | None = None,
     ) -> None:
-        self.caps = caps or Caps()
+        self._declared = declared or Caps()
+        self.caps = (caps or Caps()).tightened(self._declared)
         self.calls = self.writes = 0
         self._prices = prices or Prices()
         self._clock = clock
@@ -172,10 +180,12 @@ class Budget:
         cap = getattr(self.caps, name)
         if cap is None or wanted < cap or (at_most and wanted <= cap):
             return
-        words, flag = _NAMES[name]
+        one, more = _NAMES[name]
+        flag = f"raise it with --max-{name.replace('_', '-')}"
+        header = f"whoever wrote the script can raise max_{name} in its header"
         raise LimitError(
-            f"the run reached its budget of {cap:g} {words}",
-            hint=f"raise it with {flag}; nothing of this call was sent",
+            f"the run reached its budget of {cap:g} {one if cap == 1 else more}",
+            hint=f"{header if getattr(self._declared, name) == cap else flag}; nothing of this call was sent",
             detail={"limit": name, "value": cap},
         )
 

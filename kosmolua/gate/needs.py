@@ -16,6 +16,7 @@ from msgspec import Struct
 from kosmolua.errors import PermissionDeniedError, UsageError
 from kosmolua.gate.budget import Caps, starts_compute
 from kosmolua.gate.policy import Call, fact, named
+from kosmolua.replicate.catalogue import OPERATIONS
 
 MARK = "--@"
 _CAPS = {f"max_{name}": name for name in Caps.__struct_fields__}
@@ -101,8 +102,12 @@ def _list(key: str, text: str, where: str) -> tuple[str, ...]:
     short = tuple(item.removeprefix("replicate.").removeprefix("replicate_") for item in items)
     for item in short:
         if not named(item):
+            from difflib import get_close_matches
+
+            near = get_close_matches(item, [operation.name for operation in OPERATIONS], n=1)
             raise UsageError(
-                f"{where}: {MARK} needs: no function is called {item[:100]!r}",
+                f"{where}: {MARK} needs: no function is called {item[:100]!r}"
+                + (f"; did you mean {near[0]}?" if near else ""),
                 hint="see them all: kosmo integrations:replicate",
             )
     return short

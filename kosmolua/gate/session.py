@@ -5,6 +5,7 @@ reaches the HTTP client.
 from __future__ import annotations
 
 import os
+import re
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -335,7 +336,7 @@ class Session:
         )
         if answer is None:
             entry.outcome = "refused"
-            raise _unasked(operation, entry.rule)
+            raise _unpriced(operation, entry.rule) if topic else _unasked(operation, entry.rule)
         if answer == "always" and rule and self._remember:
             self._remember(rule)
         if answer != "once":
@@ -370,6 +371,8 @@ class Session:
             self.budget.settle(job, None, refused=_not_taken(error))
             if ticket:
                 ticket.unsure = operation.access == "write" and not _not_taken(error)
+            if error.code == "not_found" and (subject := _subject(operation, arguments)):
+                error.hint = f"check the spelling of {subject}, and that the account may see it"
             raise
         finally:
             entry.duration_ms = round((time.perf_counter() - began) * 1000, 3)
@@ -494,6 +497,13 @@ def resolve(function: str) -> Operation:
     )
 
 
+def _subject(operation: Operation, arguments: Struct) -> str:
+    """What the path of a request names, as one writes it: owner/name, or an id. What may be a token is not told."""
+    names = re.findall(r"{(\w+)}", operation.path)
+    subject = "/".join(str(getattr(arguments, name, "")) for name in names)
+    return "" if looks_like_token(subject) else structs.short(subject)
+
+
 def _denied(operation: Operation, decision: Decision) -> PermissionDeniedError:
     return PermissionDeniedError(
         f"{operation.name}: the policy denies this {operation.access}: {decision.rule}",
@@ -511,6 +521,12 @@ def _unasked(operation: Operation, rule: str) -> PermissionDeniedError:
         code="approval_required",
         hint=f"{_how_to_allow(operation)}, or bypass the policy: --force",
     )
+
+
+def _unpriced(operation: Operation, rule: str) -> PermissionDeniedError:
+    error = _unasked(operation, rule)
+    error.hint = "enter its price in config.toml, as kosmo integrations:docs budgets shows, or bound something else"
+    return error
 
 
 def _how_to_allow(operation: Operation) -> str:

@@ -49,11 +49,10 @@ class Sessions(Struct, frozen=True, kw_only=True):
     ) -> Session:
         """No token is looked up, and no client imported, before its first call. A run may have its own prompter."""
         from kosmolua.gate import audit, policy
-        from kosmolua.gate.budget import Budget, Caps
+        from kosmolua.gate.budget import Budget
         from kosmolua.gate.session import Run, Session
 
         settings = self.settings()
-        caps = self.caps or Caps()
         identifier = os.urandom(6).hex()
         run = Run(identifier, script.name, needs, self.files()) if script else Run(identifier, self.caller)
         origin = audit.Origin(run.id, run.script, _digest(script) if script else None, self.emulate)
@@ -65,7 +64,7 @@ class Sessions(Struct, frozen=True, kw_only=True):
             force=self.force,
             dry_run=self.dry_run,
             run=run,
-            budget=Budget(caps.tightened(needs.caps) if needs else caps, settings.prices),
+            budget=Budget(self.caps, settings.prices, declared=needs.caps if needs else None),
             audit=audit.Audit(audit.file_of(os.environ), origin, self.tell),
             remember=None if self.emulate else self._remember,
             lent=True,

@@ -70,10 +70,12 @@ def definitions(*, writes: bool) -> list[dict[str, Any]]:
 def check(name: str, arguments: Mapping[str, Any]) -> None:
     """Raise an `ArgumentError` for arguments that the tool does not take."""
     schema = DEFINITIONS[name]["inputSchema"]
-    for key in (*schema["required"], *arguments):
+    for key in (*arguments, *schema["required"]):
         if key not in schema["properties"]:
             raise ArgumentError(f"{name}: unknown argument `{key[:100]}`; it takes {', '.join(schema['properties'])}")
-        value = arguments.get(key)
+        if key not in arguments:
+            raise ArgumentError(f"{name}: missing `{key}`")
+        value = arguments[key]
         if key == "args":
             fits = isinstance(value, list) and all(isinstance(item, str) for item in value)
         else:

@@ -17,7 +17,9 @@ def bounded(caps: Caps, text: str) -> Caps:
     changed: dict[str, int | float | None] = {}
     for name, value in zip(words[::2], [*words[1::2], ""], strict=False):
         if name not in names:
-            raise UsageError(f"no budget is called {name!r}; there are {', '.join(names)}")
+            raise UsageError(
+                f"no budget is called {name!r}; there are {', '.join(names)}", hint=":budget predictions 5"
+            )
         try:
             changed[name] = None if value == "none" else msgspec.convert(value, _kind(name), strict=False)
         except msgspec.ValidationError:

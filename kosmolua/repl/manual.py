@@ -65,7 +65,8 @@ def page(name: str) -> str:
     known = [operation.name for operation in OPERATIONS] + [*topics(), *HELPERS, *(each.name for each in COMMANDS)]
     near = get_close_matches(short, known, n=3, cutoff=0.5)
     said = f"; did you mean {' or '.join(near)}?" if near else ""
-    raise UsageError(f"there is no page on {name!r}{said}", hint="see what there is: :help")
+    hint = f"what a model takes: kosmo model {name}" if "/" in name else "see what there is: :help"
+    raise UsageError(f"there is no page on {name!r}{said}", hint=hint)
 
 
 def log(entries: Sequence[Entry]) -> str:

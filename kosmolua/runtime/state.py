@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 MODULES = (
     "values", "msgpack", "json", "dump", "file", "guard", "sandbox", "pattern", "program", "regex", "pipe", "task",
-    "replicate", "preview", "interactive", "bridge",
+    "replicate", "preview", "interactive", "advice", "bridge",
 )  # fmt: skip
 
 # `use` is the only loader there is inside: name -> module, each loaded once, from the sources given by the host.

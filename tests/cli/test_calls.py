@@ -56,6 +56,18 @@ def test_a_failure_has_the_same_envelope(server, live):
     assert (False, None, "not_found") == (ran.json["success"], ran.json["data"], ran.json["code"])
     assert "get_prediction: 404 Not Found: no such thing" == ran.json["error"]
     assert 404 == ran.json["meta"]["status"]
+    assert "check the spelling of x, and that the account may see it" == ran.json["meta"]["hint"]
+
+
+def test_a_token_in_the_place_of_an_id_is_not_told(server, live):
+    """What is not found is named, unless it looks like what nobody should see."""
+    server.default = Answer(404, body=b'{"detail": "no such thing"}')
+    token = "r8_" + "x" * 37
+
+    ran = live(CALL, "replicate.get_prediction", f"--prediction_id={token}", "--json")
+
+    assert "not_found" == ran.json["code"]
+    assert token not in ran.out + ran.err
 
 
 def test_without_json_the_data_alone(server, live):

@@ -307,7 +307,7 @@ def test_a_script_requires_its_modules(project, live):
         ("'bad'", "bad.lua:1: "),
         ("'loop'", "is being loaded already"),
         ("'code'", "is bytecode"),
-        ("nil", "expected the name of a module, got nil"),
+        ("nil", "expected the name of a module, got nothing"),
         ("'replicate'", "no module 'replicate'"),
     ],
 )

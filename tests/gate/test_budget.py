@@ -82,6 +82,22 @@ def test_a_budget_ends_the_calls(server, session, force, caps, calls, sent, flag
     assert ("error", "limit_reached") == (made.log[-1].outcome, made.log[-1].code)
 
 
+def test_a_budget_of_the_header_is_raised_there():
+    """The hint names the header where its bound was the lower, and the operator's flag where that was."""
+    hints = []
+    for given, declared in ((5, 1), (1, 5)):
+        budget = Budget(Caps(predictions=given), declared=Caps(predictions=declared))
+        budget.reserve(OPERATION, CREATE[1])
+        with pytest.raises(LimitError, match="its budget of 1 prediction or training") as caught:
+            budget.reserve(OPERATION, CREATE[1])
+        hints.append(caught.value.hint)
+
+    assert [
+        "whoever wrote the script can raise max_predictions in its header; nothing of this call was sent",
+        "raise it with --max-predictions; nothing of this call was sent",
+    ] == hints
+
+
 def test_many_threads_spend_no_more_than_one(server, session):
     """Of fifty at once exactly ten are sent."""
     made = session(caps=Caps(predictions=10))
@@ -211,8 +227,9 @@ def test_an_unknown_price_asks(server, session, version, force):
     made.call("create_prediction", arguments)
     assert "price" in prompter.asked[0].why
 
-    with pytest.raises(PermissionDeniedError):
+    with pytest.raises(PermissionDeniedError) as caught:
         session(caps=Caps(cost=100), prices=PRICES, force=force).call("create_prediction", arguments)
+    assert "enter its price in config.toml" in caught.value.hint
     assert 1 == len(server.requests)
 
 

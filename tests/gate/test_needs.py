@@ -42,7 +42,7 @@ def test_without_a_header_nothing_is_declared():
     [
         ("need: get_account", "flow.lua:1: --@ 'need' means nothing; did you mean needs?"),
         ("budget", "means nothing; a header knows needs, models"),
-        ("needs: get_acount", "no function is called 'get_acount'"),
+        ("needs: get_acount", "no function is called 'get_acount'; did you mean get_account?"),
         ("max_calls: many", "expected a number of at least 0, got 'many'"),
         ("max_calls: -1", "got '-1'"),
         ("max_calls: 1.5", "got '1.5'"),

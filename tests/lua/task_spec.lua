@@ -139,6 +139,20 @@ tests["parallel refuses a limit that is none"] = function(use)
   local task = fresh(use)
   assert(raises(task.parallel, { 1 }, print, { limit = 0 }):find("limit of 1 or more, got 0", 1, true))
   assert(raises(task.parallel, { 1 }, print, { limit = 0 / 0 }):find("limit of 1 or more, got", 1, true))
+  assert(raises(task.parallel, { 1 }, print, { limit = "2" }):find("limit of 1 or more, got a string", 1, true))
+end
+
+tests["parallel refuses a table that is no list"] = function(use)
+  local task = fresh(use)
+  assert(raises(task.parallel, { dawn = 1 }, print):find("expected a list, got a table with named keys", 1, true))
+  assert(#task.parallel({}, print) == 0)
+end
+
+tests["parallel refuses an option that it does not know"] = function(use)
+  local task = fresh(use)
+  local message = raises(task.parallel, { 1 }, print, { limt = 4 })
+  assert(message:find("parallel: unknown option `limt`; there are limit, on_error", 1, true))
+  assert(raises(task.parallel, { 1 }, print, { on_error = "skip" }):find('as `on_error`, got "skip"', 1, true))
 end
 
 tests["an item that raises where it is read fails as its function would"] = function(use)

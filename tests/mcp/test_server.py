@@ -338,7 +338,8 @@ def test_what_a_code_tool_does_not_take(connected):
     """A wrong argument is a result that says what was expected."""
     wrong = {
         "expected a string - at `source`": ("execute_lua", {"source": 1}),
-        "execute_lua: expected a string": ("execute_lua", {}),
+        "execute_lua: missing `source`": ("execute_lua", {}),
+        "execute_lua: unknown argument `code`; it takes source, args": ("execute_lua", {"code": "return 1"}),
         "expected a list of strings - at `args`": ("execute_lua", {"source": "", "args": "a"}),
         "unknown argument `nosuch`; it takes source, args": ("execute_lua", {"source": "", "nosuch": 1}),
         "did you mean get_account": ("read_docs", {"name": "get_acount"}),

@@ -208,7 +208,7 @@ def test_commands(terminal, tmp_path):
     screen.enter(":time 1 + 1", " ms\n")
     screen.enter(":budget calls 1", "of 1\n")
     screen.enter("integrations.replicate.get_account{}.username", '"emulator"')
-    screen.enter("integrations.replicate.get_account{}", "the run reached its budget of 1 calls")
+    screen.enter("integrations.replicate.get_account{}", "the run reached its budget of 1 call")
     screen.enter(":policy write deny", "write=deny")
     screen.enter(f":save {tmp_path}/saved.lua", "inputs into")
     assert "from_file" in (tmp_path / "saved.lua").read_text()

@@ -123,6 +123,17 @@ def test_an_error_keeps_the_state(state):
 
 
 @pytest.mark.parametrize(
+    ("source", "where"),
+    [("x.y", "in[1]:1"), ("x.y -- a comment", "in[1]:2"), ("1 +\nx.y", "in[1]:2")],
+)
+def test_a_failing_expression_names_its_line(state, source, where):
+    """What is put around an expression does not move its error, unless a comment ends it."""
+    found = state.evaluate(source)
+
+    assert ("attempt to index global 'x' (a nil value)", where) == (found.error.message, found.error.where)
+
+
+@pytest.mark.parametrize(
     ("source", "message", "where"),
     [
         ("x = = 1", "unexpected symbol near '='", "in[1]:1"),

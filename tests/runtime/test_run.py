@@ -193,7 +193,11 @@ def test_an_uncaught_call_error_keeps_its_code(lua):
             "local f = integrations.github", "unknown_function",
             'no integration is called "github"; there is replicate (flow.lua:1)', "flow.lua:1",
         ),
-        ("sleep('x')", "invalid_arguments", "sleep: expected seconds, zero or more, got x (flow.lua:1)", "flow.lua:1"),
+        ("error({ step = 3, why = 'late' })", "script_error", '{ step = 3, why = "late" }', "flow.lua:1"),
+        (
+            "sleep('x')", "invalid_arguments",
+            "sleep: expected seconds, zero or more, got a string (flow.lua:1)", "flow.lua:1",
+        ),
         ("sleep(-1)", "invalid_arguments", "sleep: expected seconds, zero or more, got -1 (flow.lua:1)", "flow.lua:1"),
     ],
 )  # fmt: skip
@@ -202,6 +206,43 @@ def test_failures_say_what_and_where(lua, source, code, message, where):
     error = lua(source).error
 
     assert (code, message, where) == (error.code, error.message, error.where)
+
+
+@pytest.mark.parametrize(
+    ("accounts", "hint"),
+    [
+        ([], "see them all; an account is added with kosmo integrations:configure replicate --account NAME"),
+        (["home", "work"], "see them all; accounts: home, work"),
+    ],
+)
+def test_an_account_that_is_none(lua, accounts, hint):
+    """What is no function may have been meant as an account: those there are, or how one is added."""
+    error = lua("integrations.replicate.wrok.echo{}", accounts=accounts).error
+
+    assert ("unknown_function", hint) == (error.code, error.hint)
+
+
+@pytest.mark.parametrize(
+    ("source", "hint"),
+    [
+        ("prnt(1)", "nothing is called prnt here; did you mean print?"),
+        ("paralell({}, print)", "nothing is called paralell here; did you mean parallel?"),
+        ("images = {} imgaes[1] = 2", "nothing is called imgaes here; did you mean images?"),
+        ("banana()", None),
+        ("local prnt prnt()", None),
+        ("io.open('x')", "scripts have no processes, environment or files of the machine"),
+        ("print(os.getenv('HOME'))", "scripts have no processes, environment or files of the machine"),
+        ("load('return 1')", "scripts cannot reach the interpreter"),
+        ("local p = {} print(p.output[1])", "a prediction has no output until it has succeeded: wait(prediction)"),
+        ("local p = {} p:save('x.png')", "what has :save(path) is a file"),
+    ],
+)
+def test_what_was_nil_is_told_with_the_way_on(lua, source, hint):
+    """Lua's own error names what was nil; the hint names what was meant, or what scripts have instead."""
+    error = lua(source).error
+
+    assert (hint or "") == (error.hint or "")[: len(hint or "")]
+    assert (hint is None) == (error.hint is None)
 
 
 def test_arguments(lua):

@@ -190,12 +190,20 @@ def test_progress_is_told(flow):
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        ('run("replicate/hello-world", {}, { timout = 3 })', "unknown option `timout`; there are"),
+        ('run("replicate/hello-world", {}, { timout = 3 })', "run: unknown option `timout`; did you mean `timeout`?"),
+        (
+            'run("replicate/hello-world", {}, { banana = 3 })',
+            "run: unknown option `banana`; there are cache, cancel_after",
+        ),
+        ('run("replicate/hello-world", {}, { timeout = "3" })', "expected seconds as `timeout`, got a string"),
+        ("run()", "expected a model such as owner/name, got nothing"),
         ('run("replicate/hello-world", {}, { wait = 90 })', "expected 1 to 60 seconds"),
         ('run("replicate/hello-world", {}, { timeout = -1 })', "expected seconds as `timeout`, got -1"),
         ("run({}, {})", "expected a model such as owner/name, got a table"),
         ('run("hello", {})', "expected owner/name or owner/name:version"),
         ('run("replicate/hello-world", 7)', "expected a table as input, got a number"),
+        ("replicate.cancel_all({ id = 'x' })", "got one; give it as cancel_all { prediction }"),
+        ("replicate.cancel_all({ 7 })", "cancel_all: expected a list of predictions or ids, got one with a number"),
         ("wait(7)", "expected a prediction, a training or an id, got a number"),
         ('each("get_account")()', "get_account has no pages"),
         ('each("list_modls")', "did you mean list_models"),
