@@ -580,8 +580,11 @@ def _of_a_script(path: str, facts: Mapping[str, Any]) -> JournalError:
     )
 
 
-def spent(file: sqlite3.Connection, budget: Budget, after: int = 0) -> None:
-    """Count what the calls of a journal have spent in the rows after that one, those that were cut off too."""
+def spent(file: sqlite3.Connection, budget: Budget, after: int = 0, now: float | None = None) -> None:
+    """Count what the calls of a journal have spent in the rows after that one, those that were cut off too. What nobody
+    has seen end counts up to ``now``, in Unix seconds.
+    """
+    now = time.time() if now is None else now
     rows = (
         "SELECT function, account, model, at, state, value FROM outcomes "
         "WHERE sent AND NOT (cut AND state = 'unsure') AND number > ? ORDER BY number"
@@ -591,7 +594,7 @@ def spent(file: sqlite3.Connection, budget: Budget, after: int = 0) -> None:
         operation = catalogue.find(function)
         if operation:
             data = decoded(value) if state == "ok" and value is not None else None
-            budget.restore(operation, model, account or own, time.time() - at, data, taken=state != "error")
+            budget.restore(operation, model, account or own, now - at, data, taken=state != "error")
 
 
 def unusable(path: str, error: Exception, what: str = "") -> JournalError:

@@ -6,6 +6,7 @@ import hashlib
 import os
 import re
 import sqlite3
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from typing import Any
@@ -142,8 +143,11 @@ def summary(path: str, prices: Prices | None = None) -> Summary:
         end = file.execute("SELECT at, ok, error FROM ends WHERE run = (SELECT max(number) FROM runs)").fetchone()
         (answers,) = file.execute("SELECT count(*) FROM outcomes WHERE NOT cut").fetchone()
         (left,) = file.execute(f"SELECT count(DISTINCT task || ' ' || request) FROM intents i WHERE {OPEN}").fetchone()  # noqa: S608
-        budget = Budget(prices=prices)
-        spent(file, budget)
+        (last,) = file.execute("SELECT max(ended) FROM outcomes").fetchone()
+        running = holder_of(path) is not None
+        moment = time.monotonic()
+        budget = Budget(prices=prices, clock=lambda: moment)
+        spent(file, budget, now=None if running else end[0] if end else last)
     state = "cut off" if end is None else "finished" if end[1] else "failed"
     return Summary(
         id=facts["id"],
@@ -153,7 +157,7 @@ def summary(path: str, prices: Prices | None = None) -> Summary:
         emulated=bool(facts["emulated"]),
         began=facts["began"],
         ended=end and end[0],
-        state="running" if holder_of(path) is not None else state,
+        state="running" if running else state,
         error=end and end[2],
         times=times,
         answers=answers,

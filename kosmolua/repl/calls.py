@@ -79,6 +79,10 @@ class Calls:
         found = min(list(self._under_way.values()), key=lambda item: item[1], default=None)
         return found and (found[0], time.monotonic() - found[1])
 
+    def creating(self) -> list[str]:
+        """The functions on their way that create something."""
+        return [name for name, _ in list(self._under_way.values()) if name.startswith("create_")]
+
     def reopen(self, *, fresh: bool) -> None:
         """Let the next call find the options as they are now; what was spent and logged goes on unless ``fresh``."""
         before, self._session = self._session, None

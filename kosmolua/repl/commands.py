@@ -28,6 +28,7 @@ COMMANDS = (
     Command("policy", "[read|write allow|ask|deny]", "say or change what may be called"),
     Command("budget", "[NAME N|none ...]", "say what was spent, or bound it: :budget predictions 5"),
     Command("log", "[N]", "the last calls, and what was decided on each"),
+    Command("cancel", "", "cancel what this session has started, and nobody has seen end"),
     Command("journal", "[FILE|off]", "keep every call in a file, and answer from it what it holds", "journal"),
     Command("emulate", "on|off", "answer from the emulator, or from Replicate", "switch"),
     Command("keys", "vi|emacs", "edit with other keys", "keys"),

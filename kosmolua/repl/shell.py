@@ -134,6 +134,8 @@ class Shell:
         self._screen.end_line()
         if found.error and found.error.code == "interrupted":
             self._screen.forget_echo()
+            if self._calls.creating():
+                found.error.hint = f"{_on_its_way(self._calls.creating())}, and may cost; once it is answered: :cancel"
         self._inputs[name or f"in[{self._interpreter.number}]"] = file or text
         self._show(found)
         if timed or seconds >= SLOW:
@@ -369,6 +371,24 @@ class Shell:
         entries = self._calls.opened.log if self._calls.opened else []
         self._screen.show(manual.log(entries[-int(text or LOG_LINES) :]))
 
+    def _do_cancel(self, text: str) -> None:
+        if text:
+            raise UsageError(
+                f"expected :cancel alone, got {text!r}",
+                hint="one alone is canceled by cancel_prediction{ prediction_id = ID }",
+            )
+        session, creating = self._calls.opened, self._calls.creating()
+        running = session.budget.running() if session else []
+        with self._screen.telling(lambda: "canceling"):
+            left = dict(session.cancel_running()) if session and running else {}
+        for kind, identifier, _ in running:
+            why = left.get(identifier)
+            self._screen.show(f"canceled {kind} {identifier}" if why is None else f"{kind} {identifier}: {why}")
+        if creating:
+            self._screen.show(f"{_on_its_way(creating)}: try again once it is answered")
+        elif not running:
+            self._screen.show("nothing runs that this session has started")
+
     def _do_emulate(self, text: str) -> None:
         options = self._calls.options
         if text not in ("", "on", "off"):
@@ -489,6 +509,10 @@ class Shell:
         if self._kept:
             parts.append(f"journal {os.path.basename(self._kept.path)}")
         return "  ·  ".join(parts)
+
+
+def _on_its_way(functions: Sequence[str]) -> str:
+    return f"{' and '.join(functions[:3])} {'are' if functions[1:] else 'is'} still on the way"
 
 
 def _inputs(count: int) -> str:

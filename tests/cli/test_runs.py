@@ -1,6 +1,7 @@
 """Runs that keep a journal, from a shell: going on, looking at them, taking them away."""
 
 import json
+import time
 import sqlite3
 from contextlib import closing
 
@@ -138,3 +139,16 @@ def test_the_accounts_do_not_mix(live):
     assert "take --account work" in ran.err
     assert 0 == live("runs", "resume", "x").status
     assert "work" in live("runs", "show", "x").out
+
+
+def test_what_nobody_saw_end_counts_to_the_end_of_the_run(live, prediction):
+    """And not to the moment at which somebody looks."""
+    live("lua", "-e", f"local p = {CREATE} error('stopped')", "--journal", "x", "--write", "allow")
+
+    def seconds():
+        return live("runs", "show", "x", "--json").json["run"]["spent"]["seconds_of_compute"]
+
+    first = seconds()
+    time.sleep(0.3)
+    assert first == seconds()
+    assert 0 <= first < 10
