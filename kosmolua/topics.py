@@ -237,7 +237,8 @@ entries that leave a weak table. Then, or after a change, it is stopped before a
 shown; `--from-here` cuts the journal there and goes on with the script. What it printed before is printed again.
 
 A journal holds inputs and answers; the file is its owner's alone. It is of one account, and of the emulator or the API;
-one process at a time may run on it.
+one process at a time may run on it. What the emulator of `--emulate` has made is gone with its process: try a resume
+against `kosmo emulator:serve`, with its URL in REPLICATE_URL.
 
 At the prompt `:journal FILE`, or `kosmo repl --journal FILE`, keeps every call of a session with the same promise; the
 same inputs entered again get their answers from the file. Such a file is no script's, nor the other way round.

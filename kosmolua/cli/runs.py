@@ -124,8 +124,11 @@ def _show(path: str, *, as_json: bool) -> int:
         ("began", f"{_when(one.began)}, run {one.times} time{'s' * (one.times != 1)}"),
         ("spent", ", ".join(f"{name} {value:g}" for name, value in one.spent.items())),
     ]
-    rows = [("at", "task", "function", "account", "state", "model", "arguments"), *map(_call, calls)]
+    told = [entry for entry in calls if not entry["function"].startswith("host.")]
+    rows = [("at", "task", "function", "account", "state", "model", "arguments"), *map(_call, told)]
     text = table([(name, output.safe(value)) for name, value in facts], "") + "\n\n" + table(rows, "", ("bold",))
+    if len(told) < len(calls):
+        text += f"\n\nand {len(calls) - len(told)} that concern the host alone, such as time: --json shows them"
     how = f"kosmo repl --journal {one.path}" if one.prompt else f"kosmo runs resume {one.id}"
     output.write_text(text + "\n" + (f"\nto go on: {output.safe(how)}\n" if one.state != "finished" else ""))
     return 0

@@ -1,8 +1,8 @@
 """Runs that keep a journal, from a shell: going on, looking at them, taking them away."""
 
 import json
-import time
 import sqlite3
+import time
 from contextlib import closing
 
 import pytest
@@ -152,3 +152,14 @@ def test_what_nobody_saw_end_counts_to_the_end_of_the_run(live, prediction):
     time.sleep(0.3)
     assert first == seconds()
     assert 0 <= first < 10
+
+
+def test_what_concerns_the_host_alone_is_counted(live, prediction):
+    """People look for calls of the API; a program gets all."""
+    live("lua", "-e", f"time() sleep(0) {CREATE}", "--journal", "x", "--write", "allow")
+    shown = live("runs", "show", "x")
+
+    assert "create_prediction" in shown.out
+    assert "host.sleep" not in shown.out
+    assert "and 2 that concern the host alone" in shown.out
+    assert 3 == len(live("runs", "show", "x", "--json").json["calls"])
