@@ -5,18 +5,18 @@ from __future__ import annotations
 import argparse
 import fnmatch
 import os
-import re
 import time
 from collections import deque
 from typing import Any
 
+from kosmolua import ages
 from kosmolua.cli import options, output
 from kosmolua.cli.text import table
 from kosmolua.gate import audit
 from kosmolua.gate.session import resolve
 
 DEFAULT_LIMIT = 100
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
+_MOST_AGE = 10  # characters
 
 
 def run(command: str, argv: list[str]) -> int:
@@ -48,9 +48,9 @@ def _since(text: str) -> float:
     """A point in time, as Unix seconds."""
     import datetime as dt
 
-    match = re.fullmatch(r"([0-9]{1,9})([smhdw])", text)
-    if match:
-        return time.time() - int(match[1]) * _UNITS[match[2]]
+    age = ages.seconds_of(text) if len(text) <= _MOST_AGE else None
+    if age is not None:
+        return time.time() - age
     try:
         return dt.datetime.fromisoformat(text).timestamp()
     except (ValueError, OverflowError):

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterable
 from typing import Any
 
-from kosmolua import config
+from kosmolua import ages, config
 from kosmolua.cli import options, output
 from kosmolua.cli.text import table
 from kosmolua.errors import JournalError, UsageError
@@ -55,14 +55,11 @@ def _parser(command: str) -> options.Parser:
     return made
 
 
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
-
-
 def _age(text: str) -> float:
-    number, unit = text[:-1], text[-1:]
-    if unit not in _UNITS or not number.isascii() or not number.isdigit():
+    seconds = ages.seconds_of(text)
+    if seconds is None:
         raise argparse.ArgumentTypeError(f"expected a time such as 12h, 30d or 2w, got {text!r}")
-    return float(number) * _UNITS[unit]
+    return seconds
 
 
 def _one(command: str, names: list[str]) -> str:

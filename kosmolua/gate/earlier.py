@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -12,13 +11,13 @@ from typing import Any
 
 import msgspec
 
+from kosmolua import ages
 from kosmolua.errors import ArgumentError
 from kosmolua.replicate.structs import LocalFile
 from kosmolua.rewrite import replace
 
 MOST = 10_000  # that are remembered; those longest ago go first
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
-_AGE = re.compile(r"([0-9]{1,6})([smhdw])")
+_MOST_AGE = 7  # characters
 
 
 def is_whole(prediction: Mapping[str, Any]) -> bool:
@@ -44,10 +43,10 @@ def is_made_of(prediction: Mapping[str, Any], origin: Mapping[str, Any], given: 
 
 def age_of(text: str) -> float:
     """Seconds of an age such as 90s, 30m, 12h, 7d or 2w. Raises an `ArgumentError` for anything else."""
-    match = _AGE.fullmatch(text)
-    if match is None:
+    seconds = ages.seconds_of(text) if len(text) <= _MOST_AGE else None
+    if seconds is None:
         raise ArgumentError(f"run: expected an age such as 30m, 12h or 7d as `cache`, got {text[:60]!r}")
-    return int(match[1]) * _UNITS[match[2]]
+    return seconds
 
 
 def key_of(origin: Mapping[str, Any], given: Mapping[str, Any], read: Callable[[str], bytes]) -> str:
