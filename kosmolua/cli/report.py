@@ -21,6 +21,7 @@ from msgspec import Struct
 from kosmolua.cli.live import amount, clock
 from kosmolua.cli.output import safe
 from kosmolua.errors import KosmoError, TransportError, UsageError
+from kosmolua.gate.pictures import kind_of
 
 if TYPE_CHECKING:
     from kosmolua.gate.progress import Call, Job, Progress
@@ -34,13 +35,6 @@ MAX_IMAGES_SIZE = 20_000_000  # bytes, of all
 MAX_FETCHING = 30.0  # seconds, for all
 MAX_ASKED_ABOUT = 20  # jobs that nobody has seen end
 _PICTURES = (".png", ".jpg", ".jpeg", ".gif", ".webp", ".avif")
-_MAGIC = (
-    (re.compile(rb"\x89PNG\r\n\x1a\n"), "image/png"),
-    (re.compile(rb"\xff\xd8\xff"), "image/jpeg"),
-    (re.compile(rb"GIF8[79]a"), "image/gif"),
-    (re.compile(rb"RIFF....WEBP", re.DOTALL), "image/webp"),
-    (re.compile(rb"....ftypavi[fs]", re.DOTALL), "image/avif"),
-)
 _TOKEN = re.compile(r"r8_\w{8,}")
 _TICKS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 14400)
 _MOST_TICKS = 9
@@ -164,7 +158,7 @@ def _content(session: Session, job: Job, url: str, most: int, deadline: float) -
 
 def _picture(content: bytes) -> Picture:
     """By what it is, whatever it is called."""
-    kind = next((kind for magic, kind in _MAGIC if magic.match(content)), None)
+    kind = kind_of(content)
     if kind is None:
         return Picture(missing="it is no picture that browsers show")
     return Picture(source=f"data:{kind};base64,{base64.b64encode(content).decode()}")

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from kosmolua.errors import KosmoError
+from kosmolua.gate import pictures as pictures_
 
 if TYPE_CHECKING:
     from kosmolua.host.script import Result
@@ -21,11 +22,11 @@ MAX_PICTURES = 4
 MAX_PICTURE = 3 * 1024 * 1024  # bytes; clients take no larger ones
 MAX_ENTRIES = 50  # of the log of calls
 _DATA_URL = re.compile(r"data:(image/(?:png|jpeg|gif|webp));base64,([A-Za-z0-9+/]+={0,2})")
-_MAGIC = {b"\x89PNG\r\n\x1a\n": "image/png", b"\xff\xd8\xff": "image/jpeg", b"GIF8": "image/gif"}
+_NOT_TAKEN = "image/avif"  # by clients
 _JOINER = "\u200d"
 _MARKS = {"Mn", "Me", "Mc"}
 
-_PICTURE_URL = re.compile(r"https?://[^\s?#]+\.(?:png|jpe?g|gif|webp)(?:[?#]\S*)?", re.IGNORECASE)
+_PICTURE_URL = re.compile(pictures_.URL, re.IGNORECASE)
 
 Pictures = list[dict[str, Any]]
 Fetch = Callable[[str, int], bytes]
@@ -168,9 +169,8 @@ def _urls(value: Any) -> Iterator[str]:
 
 
 def _kind(content: bytes) -> str | None:
-    if content[:4] == b"RIFF" and content[8:12] == b"WEBP":
-        return "image/webp"
-    return next((kind for magic, kind in _MAGIC.items() if content.startswith(magic)), None)
+    kind = pictures_.kind_of(content)
+    return kind if kind != _NOT_TAKEN else None
 
 
 def _bytes(content: bytes, pictures: Pictures) -> Any:

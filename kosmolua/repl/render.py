@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from kosmolua.gate import pictures
 from kosmolua.gate.prompt import visible
 from kosmolua.repl.lexer import KEYWORDS
 
@@ -253,9 +254,7 @@ def images(preview: Any) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-_IMAGE = re.compile(
-    r"(https?://[^\s?#]+\.(?:png|jpe?g|gif|webp)(?:[?#]\S*)?|data:image/[a-z+]+;base64,\S+)", re.IGNORECASE
-)
+_IMAGE = re.compile(rf"({pictures.URL}|data:image/[a-z+]+;base64,\S+)", re.IGNORECASE)
 
 
 def _collect(value: Any, found: list[str]) -> None:

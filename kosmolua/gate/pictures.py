@@ -1,0 +1,21 @@
+"""Which URLs and which bytes are pictures."""
+
+from __future__ import annotations
+
+import re
+
+URL = r"https?://[^\s?#]+\.(?:png|jpe?g|gif|webp)(?:[?#]\S*)?"
+"""The URL of a picture by its name, whatever the case of its letters."""
+
+_MAGIC = (
+    (re.compile(rb"\x89PNG\r\n\x1a\n"), "image/png"),
+    (re.compile(rb"\xff\xd8\xff"), "image/jpeg"),
+    (re.compile(rb"GIF8[79]a"), "image/gif"),
+    (re.compile(rb"RIFF....WEBP", re.DOTALL), "image/webp"),
+    (re.compile(rb"....ftypavi[fs]", re.DOTALL), "image/avif"),
+)
+
+
+def kind_of(content: bytes) -> str | None:
+    """The MIME type of a picture that browsers show, by what it is; None for anything else."""
+    return next((kind for magic, kind in _MAGIC if magic.match(content)), None)
