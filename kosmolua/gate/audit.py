@@ -48,7 +48,7 @@ class Audit:
         self._warn = warn
         self._max_size = max_size
         self._file: int | None = None
-        self._unseen = 0  # bytes that were written since its size was looked at
+        self._unseen = max_size  # bytes that may have been written since its size was looked at
         self._failed = False
         self._lock = threading.Lock()
         self._lines: deque[bytes] = deque()
@@ -66,9 +66,8 @@ class Audit:
         if self._failed:
             return
         try:
-            opened = self._file is None
             file = self._open() if self._file is None else self._file
-            if opened or self._unseen >= self._max_size // LOOKS:
+            if self._unseen >= self._max_size // LOOKS:
                 self._unseen = 0
                 if os.fstat(file).st_size >= self._max_size:
                     file = self._rotate(file)
@@ -92,7 +91,7 @@ class Audit:
         opened = os.open(self._path, flags, 0o600)
         os.fchmod(opened, 0o600)
         self._close()
-        self._file = opened
+        self._file, self._unseen = opened, self._max_size
         return opened
 
     def _rotate(self, file: int) -> int:

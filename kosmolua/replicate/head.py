@@ -30,10 +30,11 @@ class Response(http.client.HTTPResponse):
             self.fields = self._read_fields()
             if status not in _INFORMATION or status == _SWITCHING:
                 break
-        first = {name.lower(): value for name, value in reversed(self.fields)}  # of several of a name
-        if len({value for name, value in self.fields if name.lower() == b"content-length"}) > 1:
+        fields = [(name.lower(), value) for name, value in self.fields]
+        first = dict(reversed(fields))  # of several of a name
+        if len({value for name, value in fields if name == b"content-length"}) > 1:
             raise http.client.HTTPException("it has two lengths")  # what lies between would be the next answer
-        connection = b",".join(value for name, value in self.fields if name.lower() == b"connection").lower()
+        connection = b",".join(value for name, value in fields if name == b"connection").lower()
         self.code = self.status = status
         self.version = 11 if minor else 10
         self.chunked = first.get(b"transfer-encoding", b"").lower() == b"chunked"
