@@ -6,6 +6,7 @@ import socket
 import httpx
 import pytest
 from recording_server import Answer
+from sending import send
 from sleep_recorder import SleepRecorder
 
 from kosmolua.errors import ApiError, TransportError, UncertainError
@@ -27,11 +28,6 @@ def clock():
 def client(server, clock):
     with Client(token="r8_token", base_url=server.url, clock=clock) as made:
         yield made
-
-
-def send(client, name, arguments):
-    operation = resolve(name)
-    return client.send(operation, decode_arguments(operation, arguments)).data
 
 
 def request_length(client, name, arguments):

@@ -7,6 +7,7 @@ from contextlib import suppress
 import httpx
 import pytest
 from recording_server import Answer, RecordingServer
+from sending import send
 from sleep_recorder import SleepRecorder
 
 from kosmolua.errors import TransportError, UncertainError
@@ -83,11 +84,6 @@ def breaking():
     made = BreakingServer()
     yield made
     made.close()
-
-
-def send(client, name, arguments):
-    operation = catalogue.find(name)
-    return client.send(operation, decode_arguments(operation, arguments)).data
 
 
 def length_of(server, call):

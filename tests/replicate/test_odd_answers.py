@@ -2,13 +2,12 @@
 
 import pytest
 from recording_server import RecordingServer
+from sending import send
 from sleep_recorder import SleepRecorder
 
 from kosmolua.errors import ApiError, TransportError, UncertainError
-from kosmolua.replicate import catalogue
 from kosmolua.replicate.client import Client
 from kosmolua.replicate.retry import ATTEMPTS
-from kosmolua.replicate.structs import decode_arguments
 
 TOKEN = "r8_marked_token_of_these_tests"
 CREATE = ("create_prediction", {"version": "v", "input": {}})
@@ -32,11 +31,6 @@ class Raw:
 def client(server):
     with Client(token=TOKEN, base_url=server.url, clock=SleepRecorder()) as made:
         yield made
-
-
-def send(client, name, arguments):
-    operation = catalogue.find(name)
-    return client.send(operation, decode_arguments(operation, arguments)).data
 
 
 NO_HTTP = {

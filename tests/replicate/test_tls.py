@@ -5,6 +5,7 @@ import json
 import pytest
 from recording_server import Answer
 from secure_server import SecureServer, certificate_for
+from sending import send
 from sleep_recorder import SleepRecorder
 
 from kosmolua.errors import TransportError, UncertainError
@@ -35,11 +36,6 @@ def secure(certificate, monkeypatch):
 def client(secure):
     with Client(token=TOKEN, base_url=secure.url, clock=SleepRecorder()) as made:
         yield made
-
-
-def send(client, name, arguments):
-    operation = catalogue.find(name)
-    return client.send(operation, decode_arguments(operation, arguments)).data
 
 
 def test_one_connection_serves_many_calls(secure, client):
