@@ -8,12 +8,12 @@ from kosmolua.emulator import Emulator
 from kosmolua.emulator.server import running
 from kosmolua.gate.files import Files
 from kosmolua.gate.policy import Policy, Rule
-from kosmolua.gate.services import Services
 from kosmolua.gate.session import Run, Session
 from kosmolua.replicate import catalogue
 from kosmolua.replicate.client import Client
 from kosmolua.runtime.limits import Limits
 from kosmolua.runtime.run import Script, run
+from kosmolua.services.services import Services
 
 ALLOW = Policy({access: Rule("allow", "all is allowed here") for access in ("read", "write")})
 

@@ -9,11 +9,11 @@ import time
 from collections import deque
 from typing import Any
 
-from kosmolua import ages
 from kosmolua.cli import options, output
-from kosmolua.cli.text import table
 from kosmolua.gate import audit
 from kosmolua.gate.session import resolve
+from kosmolua.settings import ages
+from kosmolua.terminal.text import table
 
 DEFAULT_LIMIT = 100
 _MOST_AGE = 10  # characters

@@ -13,8 +13,8 @@ from importlib import import_module
 
 from kosmolua.cli import COMMANDS, SHORT, options, shells
 from kosmolua.cli.output import write_text
+from kosmolua.manual.topics import topics
 from kosmolua.replicate.catalogue import OPERATIONS, PROVIDER, Operation, Parameter
-from kosmolua.topics import topics
 
 PROGRAMS = ("kosmo", "kosmokrator", "kosmolua")
 SHELLS = {"bash": shells.bash, "zsh": shells.zsh, "fish": shells.fish}

@@ -12,9 +12,9 @@ from msgspec import Struct
 
 from kosmolua.cli import options, output
 from kosmolua.cli.providers import check_provider
-from kosmolua.config import DEFAULT_ACCOUNT, VERDICTS, Storage, Verdict
-from kosmolua.configure import SECRET_KEY, SECTION, URL_KEY, Change, Done, Scope, apply
 from kosmolua.errors import UsageError
+from kosmolua.settings.config import DEFAULT_ACCOUNT, VERDICTS, Storage, Verdict
+from kosmolua.settings.edit import SECRET_KEY, SECTION, URL_KEY, Change, Done, Scope, apply
 
 if TYPE_CHECKING:
     import argparse
@@ -186,7 +186,7 @@ def _ask(given: _Input) -> _Input:
         )
     from getpass import getpass
 
-    from kosmolua.replicate.reference import FIELDS
+    from kosmolua.manual.reference import FIELDS
 
     found: dict[str, str] = {}
     try:

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
-from kosmolua import config, credentials
 from kosmolua.cli import options as options_
 from kosmolua.cli import output
 from kosmolua.cli.options import Options
 from kosmolua.cli.providers import check_provider
-from kosmolua.cli.text import table
-from kosmolua.configure import SECTION
 from kosmolua.errors import EXIT_FAILED, KosmoError, ScriptError, TransportError
+from kosmolua.settings import config, credentials
+from kosmolua.settings.edit import SECTION
+from kosmolua.terminal.text import table
 
 if TYPE_CHECKING:
     import argparse

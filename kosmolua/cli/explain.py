@@ -5,15 +5,15 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from kosmolua import config
 from kosmolua.cli import output
 from kosmolua.cli.options import Options
-from kosmolua.cli.text import heading, table
 from kosmolua.errors import PermissionDeniedError
 from kosmolua.gate import needs, policy
 from kosmolua.gate.policy import Call, Decision, Policy
 from kosmolua.replicate import catalogue
 from kosmolua.replicate.catalogue import Operation
+from kosmolua.settings import config
+from kosmolua.terminal.text import heading, table
 
 
 def explain(options: Options, name: str, source: bytes) -> int:

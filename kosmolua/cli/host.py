@@ -41,7 +41,7 @@ class _Streams:
 
 
 def tell(text: str) -> None:
-    from kosmolua.gate.screen import LINE, SCREEN
+    from kosmolua.terminal.screen import LINE, SCREEN
 
     with SCREEN:
         LINE.wipe()

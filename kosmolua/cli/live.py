@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from kosmolua.gate.progress import Progress, Summary
+    from kosmolua.services.progress import Progress, Summary
 
 PATIENCE = 0.3  # seconds before anything is drawn: most runs are over by then
 TURN = 0.1  # seconds between two drawings
@@ -26,7 +26,7 @@ class Watch:
         self._drawing: Drawing | None = None
 
     def __call__(self) -> Progress:
-        from kosmolua.gate.progress import Progress
+        from kosmolua.services.progress import Progress
 
         progress = self.progress = Progress(keep=self._keep)
         if self._moving:
@@ -50,7 +50,7 @@ class Drawing:
         self._thread.start()
 
     def close(self) -> None:
-        from kosmolua.gate.screen import LINE, SCREEN
+        from kosmolua.terminal.screen import LINE, SCREEN
 
         self._over.set()
         self._thread.join()
@@ -58,7 +58,7 @@ class Drawing:
             LINE.wipe()
 
     def _draw(self) -> None:
-        from kosmolua.gate.screen import LINE
+        from kosmolua.terminal.screen import LINE
 
         pause = PATIENCE
         while not self._over.wait(pause):
@@ -82,7 +82,7 @@ def text_of(summary: Summary, elapsed: float) -> str:
 
 
 def _ordered(states: dict[str, int]) -> list[tuple[str, int]]:
-    from kosmolua.gate.progress import STATES
+    from kosmolua.services.progress import STATES
 
     return [(state, states[state]) for state in STATES if state in states]
 

@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 
     from kosmolua.cli.live import Watch
     from kosmolua.cli.output import ScriptOutput
-    from kosmolua.gate.cassette import Cassette
-    from kosmolua.gate.journal import Head, Journal
     from kosmolua.gate.session import Entry
     from kosmolua.host.script import Result
+    from kosmolua.journal.cassette import Cassette
+    from kosmolua.journal.journal import Head, Journal
 
 MOST_TOLD = 20  # of what may still run when a run has ended
 _SETTLING = "look that long for a call that was cut off before it is sent again; default: 30"
@@ -160,7 +160,7 @@ def _journal(parsed: argparse.Namespace, options: Options, script: Text) -> Iter
     if not (parsed.journal or parsed.record or parsed.replay):
         yield None
         return
-    from kosmolua.gate.journal import Head
+    from kosmolua.journal.journal import Head
 
     head = Head(
         script=script.name,
@@ -175,7 +175,7 @@ def _journal(parsed: argparse.Namespace, options: Options, script: Text) -> Iter
 
 
 def _played(parsed: argparse.Namespace, head: Head) -> Cassette:
-    from kosmolua.gate.cassette import Cassette
+    from kosmolua.journal.cassette import Cassette
 
     if parsed.journal or parsed.record:
         other = "--journal" if parsed.journal else "--record"
@@ -185,8 +185,8 @@ def _played(parsed: argparse.Namespace, head: Head) -> Cassette:
 
 def _kept(parsed: argparse.Namespace, options: Options, head: Head, stack: ExitStack) -> Journal:
     from kosmolua.cli.host import tell
-    from kosmolua.gate import runs
-    from kosmolua.gate.journal import Journal, Lookup
+    from kosmolua.journal import runs
+    from kosmolua.journal.journal import Journal, Lookup
 
     if options.dry_run:
         asked = "--journal" if parsed.journal else "--record"

@@ -9,15 +9,15 @@ from kosmolua.cli import options as options_
 from kosmolua.cli import output
 from kosmolua.cli.host import host_of
 from kosmolua.cli.options import Options
-from kosmolua.cli.text import heading, table, wrapped
-from kosmolua.config import DEFAULT_ACCOUNT
 from kosmolua.errors import UsageError
+from kosmolua.manual.reference import literal, quoted
 from kosmolua.replicate.catalogue import PROVIDER
 from kosmolua.replicate.inputs import Input, bounds
 from kosmolua.replicate.outputs import output_words
-from kosmolua.replicate.reference import literal, quoted
 from kosmolua.replicate.shape import mapping
 from kosmolua.replicate.versions import Reference, Version, parse
+from kosmolua.settings.config import DEFAULT_ACCOUNT
+from kosmolua.terminal.text import heading, table, wrapped
 
 if TYPE_CHECKING:
     import argparse

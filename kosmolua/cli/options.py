@@ -11,8 +11,8 @@ from kosmolua.errors import UsageError
 from kosmolua.runtime.limits import Limits
 
 if TYPE_CHECKING:
-    from kosmolua.config import Verdict
     from kosmolua.gate.budget import Caps
+    from kosmolua.settings.config import Verdict
 
 VERDICTS = ("allow", "ask", "deny")
 _LIMITS = Limits()

@@ -106,7 +106,7 @@ class ScriptOutput:
             self._show(stream, text)
 
     def _show(self, stream: Literal[1, 2], text: bytes) -> None:
-        from kosmolua.gate.screen import LINE, SCREEN
+        from kosmolua.terminal.screen import LINE, SCREEN
 
         with SCREEN:  # never between a question and its answer
             LINE.wipe()

@@ -7,15 +7,15 @@ from collections import deque
 from collections.abc import Iterable
 from typing import Any
 
-from kosmolua import config
 from kosmolua.cli import call, options, output
-from kosmolua.cli.text import table
-from kosmolua.config import DEFAULT_ACCOUNT
 from kosmolua.errors import UsageError
 from kosmolua.gate import policy
 from kosmolua.gate.policy import Call, Policy, Rule
 from kosmolua.gate.session import resolve
 from kosmolua.replicate.catalogue import Operation
+from kosmolua.settings import config
+from kosmolua.settings.config import DEFAULT_ACCOUNT
+from kosmolua.terminal.text import table
 
 _EXAMPLE = "explain replicate.create_prediction --model meta/meta-llama-3-8b-instruct"
 

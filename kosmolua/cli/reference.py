@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 from kosmolua.cli import options
 from kosmolua.cli.output import show_json, write_text
 from kosmolua.cli.providers import check_provider, near
-from kosmolua.cli.text import heading, table, wrapped
 from kosmolua.errors import UsageError
-from kosmolua.replicate import catalogue, reference
+from kosmolua.manual import reference
+from kosmolua.replicate import catalogue
 from kosmolua.replicate.catalogue import PROVIDER, Operation
+from kosmolua.terminal.text import heading, table, wrapped
 
 if TYPE_CHECKING:
     import argparse
@@ -33,7 +34,7 @@ def run(command: str, argv: list[str]) -> int:
 
 def function_help(operation: Operation, command: str) -> str:
     """The text for ``kosmo COMMAND FUNCTION --help``."""
-    from kosmolua.cli.page import brief
+    from kosmolua.manual.page import brief
 
     return brief(reference.page(operation), command)
 
@@ -100,7 +101,7 @@ def _positive(text: str) -> int:
 
 
 def _search(parsed: argparse.Namespace) -> dict[str, Any]:
-    from kosmolua.replicate.search import search
+    from kosmolua.manual.search import search
 
     query = " ".join(parsed.query).strip().encode(errors="replace").decode()  # a shell's words may be no UTF-8
     if not query:
@@ -131,7 +132,7 @@ def _docs_parser(command: str) -> argparse.ArgumentParser:
 
 
 def _docs(parsed: argparse.Namespace) -> dict[str, Any]:
-    from kosmolua.topics import title, topics
+    from kosmolua.manual.topics import title, topics
 
     name = parsed.page
     pages = topics()
@@ -145,7 +146,7 @@ def _docs(parsed: argparse.Namespace) -> dict[str, Any]:
 
 
 def _contents(pages: dict[str, str]) -> list[dict[str, str]]:
-    from kosmolua.topics import title
+    from kosmolua.manual.topics import title
 
     return [{"page": name, "title": title(text)} for name, text in pages.items()]
 
@@ -160,14 +161,14 @@ def _documented(name: str, pages: dict[str, str]) -> Operation:
 
 
 def _show_docs(data: dict[str, Any], parsed: argparse.Namespace) -> str:
-    from kosmolua.cli.page import markdown, reference_markdown, shown
+    from kosmolua.manual.page import markdown, reference_markdown, shown
 
     if "function" in data:
         return markdown(data) if parsed.markdown else shown(data)
     if "text" in data:
         return str(data["text"])
     if parsed.markdown and "functions" in data:
-        from kosmolua.replicate.stubs import summaries
+        from kosmolua.manual.stubs import summaries
 
         return reference_markdown(data, [reference.page(each) for each in catalogue.OPERATIONS], summaries())
     contents = f"{heading('pages')}\n{table((page['page'], page['title']) for page in data['pages'])}"
@@ -205,7 +206,7 @@ def _examples(parsed: argparse.Namespace) -> dict[str, Any]:
 
 
 def _show_examples(data: dict[str, Any], _: argparse.Namespace) -> str:
-    from kosmolua.cli.page import DOORS
+    from kosmolua.manual.page import DOORS
 
     return "\n\n".join(f"{heading(title)}\n{data['examples'][door]}" for door, title in DOORS.items())
 

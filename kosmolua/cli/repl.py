@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from kosmolua import paths
 from kosmolua.errors import UsageError
+from kosmolua.settings import paths
 
 if TYPE_CHECKING:
     import argparse
@@ -123,7 +123,7 @@ def _reader(parsed: argparse.Namespace, shell: Callable[[], Shell]) -> Reader:
 
 
 def _wish(parsed: argparse.Namespace) -> Wish:
-    from kosmolua.gate.journal import Lookup
+    from kosmolua.journal.journal import Lookup
     from kosmolua.repl.journal import Wish
 
     lookup = Lookup(settling=parsed.settling_time, adopt=parsed.adopt, again=parsed.send_again)
@@ -144,9 +144,9 @@ def _history() -> Callable[[], History]:
 
 
 def _first(options: Options, args: Sequence[str]) -> Start:
-    from kosmolua import config
     from kosmolua.replicate import catalogue
     from kosmolua.runtime.interactive import start as first
+    from kosmolua.settings import config
 
     accounts = [] if options.emulate else config.accounts(os.environ)
     functions = [operation.names for operation in catalogue.OPERATIONS]
@@ -191,7 +191,7 @@ class _Hosts:
 
 
 def _accounts() -> list[str]:
-    from kosmolua import config
+    from kosmolua.settings import config
 
     return [config.DEFAULT_ACCOUNT, *config.accounts(os.environ)]
 

@@ -21,13 +21,13 @@ from msgspec import Struct
 from kosmolua.cli.live import amount, clock
 from kosmolua.cli.output import safe
 from kosmolua.errors import KosmoError, TransportError, UsageError
-from kosmolua.gate.pictures import kind_of
+from kosmolua.terminal.pictures import kind_of
 
 if TYPE_CHECKING:
-    from kosmolua.gate.progress import Call, Job, Progress
     from kosmolua.gate.session import Session
     from kosmolua.host.host import Host
     from kosmolua.host.script import Result
+    from kosmolua.services.progress import Call, Job, Progress
 
 MAX_IMAGES = 40
 MAX_IMAGE = 5_000_000  # bytes
@@ -137,8 +137,8 @@ def _may_be_picture(url: str) -> bool:
 
 
 def _content(session: Session, job: Job, url: str, most: int, deadline: float) -> bytes:
-    from kosmolua.gate.download import inline
     from kosmolua.replicate import catalogue
+    from kosmolua.services.download import inline
 
     if url.startswith("data:"):
         return inline(url)[1]

@@ -8,13 +8,13 @@ import time
 from collections.abc import Iterable
 from typing import Any
 
-from kosmolua import ages, config
 from kosmolua.cli import options, output
-from kosmolua.cli.text import table
 from kosmolua.errors import JournalError, UsageError
-from kosmolua.gate import runs
-from kosmolua.gate.journal import of_a_prompt
-from kosmolua.gate.runs import Summary
+from kosmolua.journal import runs
+from kosmolua.journal.journal import of_a_prompt
+from kosmolua.journal.runs import Summary
+from kosmolua.settings import ages, config
+from kosmolua.terminal.text import table
 
 ACTIONS = ("list", "show", "resume", "export", "prune")
 _EXAMPLE = "resume nightly --write allow"

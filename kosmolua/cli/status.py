@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from kosmolua import config, credentials, paths, trust
 from kosmolua.cli import options, output
 from kosmolua.cli.providers import check_provider
-from kosmolua.cli.text import heading, table
-from kosmolua.config import DEFAULT_ACCOUNT, Settings, Value
-from kosmolua.configure import SECTION
 from kosmolua.errors import UsageError
+from kosmolua.settings import config, credentials, paths, trust
+from kosmolua.settings.config import DEFAULT_ACCOUNT, Settings, Value
+from kosmolua.settings.edit import SECTION
+from kosmolua.terminal.text import heading, table
 
 if TYPE_CHECKING:
     import argparse

@@ -46,7 +46,7 @@ def _models(names: list[str], options: Options) -> str:
     """The stubs of models, which are asked for as everything is: past the gate."""
     from kosmolua.cli.host import host_of
     from kosmolua.cli.model import of_model
-    from kosmolua.replicate.model_stubs import model_stubs
+    from kosmolua.manual.model_stubs import model_stubs
 
     for name in names:
         of_model(name)
@@ -63,8 +63,8 @@ def _models(names: list[str], options: Options) -> str:
 
 def _written(directory: str, models: dict[str, str]) -> tuple[list[str], list[str]]:
     """The files that were written, and those that were there and are not ours to change."""
-    from kosmolua import config
-    from kosmolua.replicate import stubs
+    from kosmolua.manual import stubs
+    from kosmolua.settings import config
 
     settings = to_json(stubs.settings(LIBRARY)) + "\n"
     texts = {

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from msgspec import Struct
 
-from kosmolua import paths
+from kosmolua.settings import paths
 
 if TYPE_CHECKING:
     from kosmolua.gate.session import Entry

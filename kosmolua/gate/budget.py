@@ -12,10 +12,10 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from kosmolua.config import Price, Prices
 from kosmolua.errors import LimitError
 from kosmolua.gate.policy import model_of
 from kosmolua.replicate.catalogue import Operation
+from kosmolua.settings.config import Price, Prices
 
 TERMINAL = frozenset({"succeeded", "failed", "canceled", "aborted"})
 CREATES = frozenset({"Prediction", "Training"})  # what takes compute, by what it returns

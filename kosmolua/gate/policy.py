@@ -15,11 +15,11 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from kosmolua import config
-from kosmolua.config import VERDICTS, Settings, Value, Verdict
 from kosmolua.errors import ConfigurationError
 from kosmolua.replicate import catalogue
 from kosmolua.replicate.catalogue import Access, Operation
+from kosmolua.settings import config
+from kosmolua.settings.config import VERDICTS, Settings, Value, Verdict
 
 DERIVED = ("model", "deployment")  # what a condition may ask for beside the arguments themselves
 _KNOWN: dict[str, Verdict] = {"allow": "allow", "ask": "ask", "deny": "deny"}

@@ -11,10 +11,10 @@ from typing import IO, TYPE_CHECKING, Any, Literal, Protocol
 import msgspec
 from msgspec import Struct
 
-from kosmolua.gate.screen import LINE, SCREEN
+from kosmolua.terminal.screen import LINE, SCREEN
 
 if TYPE_CHECKING:
-    from kosmolua.config import Rule
+    from kosmolua.settings.config import Rule
 
 Answer = Literal["once", "run", "always", "no"]
 

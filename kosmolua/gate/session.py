@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 import msgspec
 from msgspec import Struct
 
-from kosmolua.config import DEFAULT_ACCOUNT, Rule
 from kosmolua.errors import ApiError, ArgumentError, KosmoError, PermissionDeniedError, UncertainError, UsageError
 from kosmolua.gate.budget import Budget, starts_compute
 from kosmolua.gate.files import Files
@@ -25,10 +24,11 @@ from kosmolua.gate.uploads import Uploads
 from kosmolua.replicate import catalogue, structs
 from kosmolua.replicate.catalogue import Operation
 from kosmolua.replicate.token import looks_like_token
+from kosmolua.settings.config import DEFAULT_ACCOUNT, Rule
 
 if TYPE_CHECKING:
     from kosmolua.gate.audit import Audit
-    from kosmolua.gate.journal import Ticket
+    from kosmolua.journal.journal import Ticket
     from kosmolua.replicate.client import Answer, Client
     from kosmolua.replicate.transfer import Opened
 
@@ -411,7 +411,7 @@ class Session:
         self, client: Client, operation: Operation, given: Mapping[str, Any], entry: Entry, ticket: Ticket
     ) -> Answer | None:
         """What an earlier attempt gave, where there was one that the API took."""
-        from kosmolua.gate import lookup
+        from kosmolua.journal import lookup
         from kosmolua.replicate.client import Answer
 
         def read(function: str, arguments: Mapping[str, Any]) -> Answer:

@@ -8,15 +8,15 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from kosmolua import config
 from kosmolua.errors import ConfigurationError
 from kosmolua.replicate.catalogue import PROVIDER
+from kosmolua.settings import config
 
 if TYPE_CHECKING:
-    from kosmolua.credentials import Secret
     from kosmolua.emulator import Emulator
     from kosmolua.replicate.client import Client
     from kosmolua.runtime.stop import Stop
+    from kosmolua.settings.credentials import Secret
 
 EMULATOR_URL = "http://emulator.localhost/v1"
 EMULATED_BYTES = 512 * 1024 * 1024  # that the runs of a host may leave with the emulator, which is in its process
@@ -73,7 +73,7 @@ class Clients:
             self._made.clear()
 
     def _make(self, account: str, settings: config.Settings) -> Client:
-        from kosmolua import credentials
+        from kosmolua.settings import credentials
 
         given = self._token and self._token[0] == account
         token = self._token[1] if self._token and given else credentials.find(os.environ, settings.accounts, account)

@@ -8,29 +8,29 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING, Any, Self
 
-from kosmolua import config
-from kosmolua.config import DEFAULT_ACCOUNT, VERDICTS, Verdict
 from kosmolua.errors import ApiError, UsageError
 from kosmolua.host import source as source_
 from kosmolua.host.script import Plan, Result, Runs, ScriptRun, Stream
 from kosmolua.replicate import catalogue
 from kosmolua.runtime.limits import Limits
 from kosmolua.runtime.run import Isolation, Script
+from kosmolua.settings import config
+from kosmolua.settings.config import DEFAULT_ACCOUNT, VERDICTS, Verdict
 
 if TYPE_CHECKING:
-    from kosmolua.credentials import Secret
     from kosmolua.gate.budget import Caps
-    from kosmolua.gate.cassette import Cassette
     from kosmolua.gate.files import Files
-    from kosmolua.gate.journal import Journal
     from kosmolua.gate.prompt import Prompter
     from kosmolua.gate.session import Entry, Reply, Session, Watcher
     from kosmolua.host.sessions import Sessions
+    from kosmolua.journal.cassette import Cassette
+    from kosmolua.journal.journal import Journal
     from kosmolua.replicate.versions import Versions
     from kosmolua.runtime.isolate import Child
     from kosmolua.runtime.port import Output
     from kosmolua.runtime.prepared import Prepared
     from kosmolua.runtime.stop import Stop
+    from kosmolua.settings.credentials import Secret
 
 MAX_PAGES = 10_000
 
@@ -194,7 +194,7 @@ class Host:
 
     def versions(self, *, account: str | None = None) -> Versions:
         """Finds versions of models, and what they take, with calls of this host."""
-        from kosmolua.gate.plan import versions_through
+        from kosmolua.services.plan import versions_through
 
         return versions_through(self._session(), account or self._account)
 
@@ -210,8 +210,8 @@ class Host:
         """
         if journal is None:
             return self.script(source, args, name=name).result()
-        from kosmolua.gate import runs
-        from kosmolua.gate.journal import Head
+        from kosmolua.journal import runs
+        from kosmolua.journal.journal import Head
 
         text = source.encode("utf-8", "surrogateescape") if isinstance(source, str) else source
         head = Head(script=name, source=text, args=[*args], account=self._account, emulated=self._emulate)
@@ -329,7 +329,7 @@ def _check(name: str, value: str | None, expected: Sequence[str | None]) -> None
 
 
 def _secret(token: str) -> Secret:
-    from kosmolua.credentials import Secret
+    from kosmolua.settings.credentials import Secret
 
     return Secret(token, "token=")
 

@@ -19,16 +19,16 @@ from kosmolua.runtime.run import Isolation, Script, isolation_of, run
 from kosmolua.runtime.stop import Stop
 
 if TYPE_CHECKING:
-    from kosmolua.gate.cassette import Cassette
-    from kosmolua.gate.journal import Journal, Ticket
     from kosmolua.gate.needs import Needs
     from kosmolua.gate.prompt import Prompter
-    from kosmolua.gate.services import Services
     from kosmolua.gate.session import Entry, Session, Watcher
     from kosmolua.host.sessions import Sessions
+    from kosmolua.journal.cassette import Cassette
+    from kosmolua.journal.journal import Journal, Ticket
     from kosmolua.runtime.isolate import Child
     from kosmolua.runtime.port import Output
     from kosmolua.runtime.prepared import Prepared
+    from kosmolua.services.services import Services
 
 Stream = Literal["stdout", "stderr"]
 PATIENCE = 10.0  # seconds in which runs that were stopped may end, when their host closes
@@ -231,7 +231,7 @@ class ScriptRun:
         self._journal.end(ended.error)
         if not self._record:
             return ended
-        from kosmolua.gate import cassette
+        from kosmolua.journal import cassette
 
         def reveals(text: str) -> bool:
             return self._session is not None and self._session.reveals(text)
@@ -274,7 +274,7 @@ class ScriptRun:
         return self._session
 
     def _service(self, function: str, arguments: bytes) -> Any:
-        from kosmolua.gate.services import Services
+        from kosmolua.services.services import Services
 
         with self._serving:
             if self._services is None:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from kosmolua import config
-from kosmolua.config import Verdict
 from kosmolua.host.clients import EMULATOR_URL, Clients
+from kosmolua.settings import config
+from kosmolua.settings.config import Verdict
 
 if TYPE_CHECKING:
     from kosmolua.gate.budget import Caps
@@ -110,7 +110,7 @@ class Sessions(Struct, frozen=True, kw_only=True):
         )
 
     def _remember(self, rule: config.Rule) -> None:
-        from kosmolua.configure import add_rule
+        from kosmolua.settings.edit import add_rule
 
         path = add_rule(rule, os.environ)
         self.tell(f"wrote the rule into {path}")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from kosmolua.errors import KosmoError
-from kosmolua.gate import pictures as pictures_
+from kosmolua.terminal import pictures as pictures_
 
 if TYPE_CHECKING:
     from kosmolua.host.script import Result

@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Struct
 
 from kosmolua.errors import ConfigurationError
-from kosmolua.rewrite import rewrite
+from kosmolua.settings.atomic import rewrite
 
 
 class Client(Struct, frozen=True, kw_only=True):

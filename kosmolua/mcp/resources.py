@@ -9,11 +9,11 @@ from typing import Any
 
 import msgspec
 
-from kosmolua import pages
 from kosmolua.errors import UsageError
 from kosmolua.gate import audit
+from kosmolua.manual import pages
+from kosmolua.manual.topics import title, topics
 from kosmolua.mcp import docs
-from kosmolua.topics import title, topics
 
 SCHEME = "kosmolua://"
 RUNS = f"{SCHEME}runs"

@@ -33,10 +33,10 @@ from mcp_types import (
 from msgspec import Struct
 from pydantic import ValidationError
 
-from kosmolua import pages
 from kosmolua._version import __version__
 from kosmolua.errors import EXIT_INTERRUPTED, KosmoError
 from kosmolua.gate.prompt import Answer, Question, render
+from kosmolua.manual import pages
 from kosmolua.mcp import code, content, docs, resources, tools
 from kosmolua.mcp.work import Current, Done, Work
 from kosmolua.replicate.catalogue import OPERATIONS

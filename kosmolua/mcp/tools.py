@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kosmolua.errors import ArgumentError
-from kosmolua.replicate import reference
+from kosmolua.manual import reference
 from kosmolua.replicate.catalogue import OPERATIONS, PROVIDER, Operation
 
 PREFIX = f"integration__{PROVIDER}__"

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from kosmolua.cli.options import Options
     from kosmolua.gate.files import Files
-    from kosmolua.gate.journal import Ticket
-    from kosmolua.gate.services import Services
     from kosmolua.gate.session import Session
+    from kosmolua.journal.journal import Ticket
+    from kosmolua.services.services import Services
 
 
 class Hosts(Protocol):
@@ -62,7 +62,7 @@ class Calls:
             return self._session
 
     def _serving(self) -> Services:
-        from kosmolua.gate.services import Services
+        from kosmolua.services.services import Services
 
         with self._lock:
             if self._services is None:

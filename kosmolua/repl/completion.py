@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from msgspec import UNSET, Struct
 
+from kosmolua.manual.stubs import Option, options_of, summaries
 from kosmolua.repl.commands import COMMANDS
 from kosmolua.repl.context import Call, Context, context
 from kosmolua.repl.lexer import KEYWORDS
 from kosmolua.replicate.catalogue import OPERATIONS, PROVIDER, Operation, Parameter, find
-from kosmolua.replicate.stubs import Option, options_of, summaries
 
 if TYPE_CHECKING:
     from kosmolua.replicate.inputs import Input
@@ -176,8 +176,8 @@ def _of_option(option: Option) -> Argument:
 
 def _of_input(field: Input) -> Argument:
     """An input of a model: its owner wrote what it says."""
+    from kosmolua.manual.reference import key, literal
     from kosmolua.replicate.inputs import bounds
-    from kosmolua.replicate.reference import key, literal
     from kosmolua.replicate.shape import one_line
 
     shape, values = field.shape, field.shape.enum
@@ -223,7 +223,7 @@ def _command(before: str, known: Known) -> list[Candidate]:
 def _topics() -> Iterator[tuple[str, str]]:
     yield from ((operation.name, operation.summary) for operation in OPERATIONS)
     yield from HELPERS.items()
-    from kosmolua.topics import title, topics
+    from kosmolua.manual.topics import title, topics
 
     yield from ((name, title(text)) for name, text in topics().items())
 
@@ -262,7 +262,7 @@ def about(argument: Argument) -> str:
 
 def _values(here: Context, arguments: Sequence[Argument]) -> list[Candidate]:
     """What the argument takes, where that can be listed."""
-    from kosmolua.replicate.reference import literal
+    from kosmolua.manual.reference import literal
 
     name = here.call.argument if here.call else None
     argument = next((each for each in arguments if each.name == name), None)

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from kosmolua.errors import JournalError, KosmoError, UsageError
-from kosmolua.gate import runs
-from kosmolua.gate.journal import Head, Lookup, Recorded
+from kosmolua.journal import runs
+from kosmolua.journal.journal import Head, Lookup, Recorded
 
 if TYPE_CHECKING:
     from kosmolua.cli.options import Options
     from kosmolua.gate.budget import Budget
-    from kosmolua.gate.journal import Ticket
+    from kosmolua.journal.journal import Ticket
     from kosmolua.runtime.tape import Asked
 
 USAGE = ":journal FILE [--from-here | --adopt ID | --send-again], or :journal off"

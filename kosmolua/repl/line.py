@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from kosmolua.repl.completion import Argument, Signature
     from kosmolua.repl.history import History
     from kosmolua.repl.snapshot import Snapshot
-    from kosmolua.repl.terminal import Sixel
+    from kosmolua.terminal.query import Sixel
 
 SIGNATURE_LINES = 3  # at most, at the bottom
 MAX_DEFAULT = 24  # characters of one that is shown there
@@ -106,9 +106,9 @@ class Line:
 
     def sixel(self) -> Sixel | None:
         """How the terminal shows sixel images; None where it shows none. It is asked, and nothing typed is lost."""
-        from kosmolua.repl import terminal
+        from kosmolua.terminal import query
 
-        asked = terminal.ask(os.environ)
+        asked = query.ask(os.environ)
         typed: list[KeyPress] = []
         Vt100Parser(typed.append).feed_and_flush(asked.typed.decode(errors="replace"))
         store_typeahead(self._session.input, typed)

@@ -6,12 +6,12 @@ import time
 from collections.abc import Sequence
 
 from kosmolua.cli.output import safe
-from kosmolua.cli.text import heading, table
 from kosmolua.errors import UsageError
 from kosmolua.gate.session import Entry
 from kosmolua.repl.commands import COMMANDS
 from kosmolua.repl.completion import HELPERS
 from kosmolua.replicate.catalogue import OPERATIONS, find
+from kosmolua.terminal.text import heading, table
 
 KEYS = (
     ("Enter", "run the input, or begin another line where it is not whole; Alt-Enter begins one in any case"),
@@ -41,19 +41,19 @@ def overview() -> str:
 
 def page(name: str) -> str:
     """What there is to know of a function, a helper, a topic or a command. Raises a `UsageError`."""
-    from kosmolua.topics import topics
+    from kosmolua.manual.topics import topics
 
     short = name.rpartition(".")[2].rstrip("(){}")
     operation = find(short)
     if operation:
-        from kosmolua.cli.page import shown
-        from kosmolua.replicate import reference
+        from kosmolua.manual import reference
+        from kosmolua.manual.page import shown
 
         return shown(reference.page(operation))
     if name in topics():
         return topics()[name].rstrip()
     if short in HELPERS:
-        from kosmolua.replicate import stubs
+        from kosmolua.manual import stubs
 
         declared = stubs.helper(short)
         return f"{heading(short)}\n\n{declared}" if declared else f"{heading(short)}  {HELPERS[short]}"

@@ -9,8 +9,8 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from kosmolua import paths
 from kosmolua.errors import KosmoError, PermissionDeniedError
+from kosmolua.settings import paths
 
 if TYPE_CHECKING:
     from kosmolua.gate.session import Session
@@ -132,8 +132,8 @@ class Models:
             return session.call(function, arguments, account, note=lambda _: "looked up to complete").data
 
         if wish.version:
-            from kosmolua.gate.plan import schemas_of
             from kosmolua.replicate.versions import Versions
+            from kosmolua.services.plan import schemas_of
 
             self._keep(wish, Versions(call, schemas_of(session, account)).find(wish.text), [])
             return

@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from typing import Any, Literal
 
 from kosmolua.cli.output import safe
-from kosmolua.gate.screen import SCREEN
 from kosmolua.repl.lexer import KEYWORDS, tokens
+from kosmolua.terminal.screen import SCREEN
 
 PATIENCE = 0.7  # seconds before it is said what takes so long
 _TURN = 0.1

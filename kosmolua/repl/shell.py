@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from kosmolua.repl.journal import Kept, Wish
     from kosmolua.repl.screen import Screen
     from kosmolua.repl.snapshot import Snapshot
-    from kosmolua.repl.terminal import Sixel
     from kosmolua.runtime.interactive import Evaluation, Interpreter
+    from kosmolua.terminal.query import Sixel
 
 SLOW = 1.0  # seconds from which on it is told how long an input took
 MAX_IMAGES = 4  # of one value
@@ -220,7 +220,8 @@ class Shell:
     # Images -------------------------------------------------------------------------------------------------------
 
     def _show_images(self, value: Any, *, asked: bool) -> None:
-        from kosmolua.repl import images, render
+        from kosmolua.repl import render
+        from kosmolua.terminal import images
 
         protocol = images.protocol_of(os.environ)
         urls = render.images(value)
@@ -232,7 +233,7 @@ class Shell:
             self._draw(self._bytes_of(url), url, asked=asked)
 
     def _bytes_of(self, url: str) -> bytes:
-        from kosmolua.repl import images
+        from kosmolua.terminal import images
 
         if url.startswith("data:"):
             import base64
@@ -245,7 +246,7 @@ class Shell:
             return self._calls.picture(url, images.MAX_BYTES)
 
     def _draw(self, data: bytes, name: str, *, asked: bool) -> None:
-        from kosmolua.repl import images
+        from kosmolua.terminal import images
 
         protocol = images.protocol_of(os.environ)
         sixel = self._sixel_of_terminal() if protocol == "blocks" else None
@@ -421,7 +422,7 @@ class Shell:
 
     def keep(self, wish: Wish) -> None:
         """From the next input on keep every call in that journal. One that is kept already goes on where it is."""
-        from kosmolua.gate import runs
+        from kosmolua.journal import runs
         from kosmolua.repl.journal import Kept
 
         before, budget = self._kept, self._calls.session().budget

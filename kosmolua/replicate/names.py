@@ -12,7 +12,7 @@ import msgspec
 from kosmolua.errors import KosmoError
 from kosmolua.replicate.shape import mapping, one_line
 from kosmolua.replicate.versions import parse
-from kosmolua.rewrite import rewrite
+from kosmolua.settings.atomic import rewrite
 
 MAX_NAMES = 1000
 MAX_RANKED = 200  # that fit a word

@@ -21,7 +21,7 @@ from kosmolua.replicate.inputs import Inputs, inputs_of
 from kosmolua.replicate.outputs import output_kind
 from kosmolua.replicate.shape import mapping
 from kosmolua.replicate.token import looks_like_token
-from kosmolua.rewrite import replace
+from kosmolua.settings.atomic import replace
 
 MAX_SCHEMA = 1024 * 1024  # bytes of one file
 MAX_FILES = 256

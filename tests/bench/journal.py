@@ -14,8 +14,8 @@ from pathlib import Path
 import msgspec
 from run import KOSMO, PREDICTION, SCRIPT, measure, medians, rounds
 
-from kosmolua.gate.journal import Head, Journal
 from kosmolua.gate.session import resolve
+from kosmolua.journal.journal import Head, Journal
 from kosmolua.runtime.tape import Asked
 
 HERE = Path(__file__).parent

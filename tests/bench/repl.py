@@ -22,15 +22,15 @@ import zlib
 from kosmolua import Host
 from kosmolua.cli.options import Options
 from kosmolua.emulator.picture import SIGNATURE
-from kosmolua.repl import images
 from kosmolua.repl.calls import Calls
 from kosmolua.repl.completion import complete, signature
-from kosmolua.repl.images import shown
 from kosmolua.repl.models import Models
 from kosmolua.repl.render import render
 from kosmolua.repl.snapshot import Snapshot
-from kosmolua.repl.terminal import Sixel
 from kosmolua.runtime.interactive import Interpreter, start
+from kosmolua.terminal import images
+from kosmolua.terminal.images import shown
+from kosmolua.terminal.query import Sixel
 
 MODEL = "black-forest-labs/flux-schnell"
 INPUTS = f'run("{MODEL}", {{ num'

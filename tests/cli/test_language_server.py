@@ -9,7 +9,7 @@ import pytest
 from language_server import LanguageServer, binary
 from surroundings import EXAMPLES, clean_environment
 
-from kosmolua.replicate.stubs import stubs
+from kosmolua.manual.stubs import stubs
 
 MODELS = ("black-forest-labs/flux-schnell", "meta/meta-llama-3-8b-instruct")
 SCRIPTS = sorted(path.relative_to(EXAMPLES).as_posix() for path in EXAMPLES.rglob("*.lua"))

@@ -8,7 +8,7 @@ from test_terminal import Terminal
 from tmux import Screen
 
 from kosmolua.cli.live import fitted, text_of
-from kosmolua.gate.progress import Summary
+from kosmolua.services.progress import Summary
 
 PAINT = """
   local p = replicate.create("black-forest-labs/flux-schnell", { prompt = "a fox", num_outputs = 2 })

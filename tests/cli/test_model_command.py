@@ -8,13 +8,13 @@ import sys
 import pytest
 from recording_server import Answer
 
-from kosmolua import config
 from kosmolua.emulator import Emulator
-from kosmolua.gate.plan import versions_through
 from kosmolua.gate.policy import policy_of
 from kosmolua.gate.session import Session
 from kosmolua.replicate.catalogue import SERVER
 from kosmolua.replicate.client import Client, in_process
+from kosmolua.services.plan import versions_through
+from kosmolua.settings import config
 
 FLUX = "black-forest-labs/flux-schnell"
 HELLO = "replicate/hello-world"

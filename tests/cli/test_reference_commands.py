@@ -13,8 +13,8 @@ from jsonschema import Draft202012Validator
 
 from kosmolua.cli import main
 from kosmolua.cli.reference import function_help
+from kosmolua.manual.topics import topics
 from kosmolua.replicate.catalogue import BY_NAME, OPERATIONS
-from kosmolua.topics import topics
 
 DISCOVERY = """\
 kosmo integrations:docs replicate --json

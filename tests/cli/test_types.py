@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from kosmolua.manual.model_stubs import model_stubs
+from kosmolua.manual.stubs import settings, stubs
 from kosmolua.replicate.catalogue import OPERATIONS
-from kosmolua.replicate.model_stubs import model_stubs
-from kosmolua.replicate.stubs import settings, stubs
 from kosmolua.replicate.versions import Version
 from kosmolua.runtime.interactive import Interpreter, start
 from kosmolua.runtime.state import State

@@ -3,9 +3,9 @@
 import pytest
 
 from kosmolua import Host
+from kosmolua.manual.stubs import summaries
+from kosmolua.manual.topics import topics
 from kosmolua.replicate.catalogue import OPERATIONS
-from kosmolua.replicate.stubs import summaries
-from kosmolua.topics import topics
 
 HOSTS = {
     "nothing is set up": {},

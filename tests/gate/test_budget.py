@@ -6,14 +6,14 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from recording_server import Answer
 
-from kosmolua import config
-from kosmolua.config import Price, Prices
 from kosmolua.errors import ApiError, ArgumentError, LimitError, PermissionDeniedError
 from kosmolua.gate.budget import Budget, Caps
 from kosmolua.gate.policy import policy_of
 from kosmolua.gate.prompt import Scripted
 from kosmolua.gate.session import Session, resolve
 from kosmolua.replicate.client import Client
+from kosmolua.settings import config
+from kosmolua.settings.config import Price, Prices
 
 CREATE = ("create_prediction", {"version": "owner/name", "input": {}})
 OPERATION = resolve("create_prediction")

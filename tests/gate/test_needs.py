@@ -2,13 +2,13 @@
 
 import pytest
 
-from kosmolua import config
 from kosmolua.errors import PermissionDeniedError, UsageError
 from kosmolua.gate import needs
 from kosmolua.gate.budget import Caps
 from kosmolua.gate.policy import Call, policy_of
 from kosmolua.gate.session import Run, Session, resolve
 from kosmolua.replicate.client import Client
+from kosmolua.settings import config
 
 HEADER = b"""#!/usr/bin/env kosmo
 -- A comment.

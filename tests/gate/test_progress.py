@@ -4,12 +4,12 @@ from datetime import UTC, datetime
 
 import pytest
 
-from kosmolua import config
 from kosmolua.errors import KosmoError
 from kosmolua.gate.policy import policy_of
-from kosmolua.gate.progress import MAX_FILES, MAX_JOBS, MAX_TEXT, Progress, Summary
 from kosmolua.gate.session import Entry, Session, resolve
 from kosmolua.replicate.client import Client
+from kosmolua.services.progress import MAX_FILES, MAX_JOBS, MAX_TEXT, Progress, Summary
+from kosmolua.settings import config
 
 NOW = 1_700_000_000.0
 SKEW = 3_600.0  # of the API's clock against ours

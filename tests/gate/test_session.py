@@ -2,12 +2,12 @@
 
 import pytest
 
-from kosmolua import config
 from kosmolua.errors import ArgumentError, CredentialError, PermissionDeniedError, UsageError
 from kosmolua.gate.policy import policy_of
 from kosmolua.gate.prompt import Nobody, Question, Scripted, render
 from kosmolua.gate.session import MAX_LOG, Run, Session
 from kosmolua.replicate.client import Client
+from kosmolua.settings import config
 
 CREATE = ("create_prediction", {"version": "v", "input": {"text": "a"}})
 

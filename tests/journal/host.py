@@ -14,7 +14,6 @@ import keyring  # noqa: F401 - as above
 
 from kosmolua import cli
 from kosmolua.cli import lua  # noqa: F401 - as above
-from kosmolua.gate import journal, lookup  # noqa: F401 - as above
 from kosmolua.host import sessions  # noqa: F401 - as above
 from kosmolua.replicate import client  # noqa: F401 - as above
 from kosmolua.runtime import run, tape  # noqa: F401 - as above

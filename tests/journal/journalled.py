@@ -2,16 +2,16 @@
 
 import threading
 
-from kosmolua import config
 from kosmolua.emulator.faults import FaultBox
 from kosmolua.gate.budget import Budget
-from kosmolua.gate.journal import Head, Journal, Lookup
 from kosmolua.gate.policy import policy_of
 from kosmolua.gate.session import Session
+from kosmolua.journal.journal import Head, Journal, Lookup
 from kosmolua.replicate import catalogue
 from kosmolua.replicate.client import Client
 from kosmolua.runtime.limits import Limits
 from kosmolua.runtime.run import Script, run
+from kosmolua.settings import config
 
 HELLO = "5c7d5dc6dd8bf75c1acaa8565735e7986bc5b66206b55cca93cb72c9bf15ccaa"
 QUICK = Lookup(settling=0.05)

@@ -16,8 +16,8 @@ from recording_server import Answer
 
 from kosmolua import cli
 from kosmolua.errors import JournalError, UsageError
-from kosmolua.gate.holder import holder_of
-from kosmolua.gate.journal import Head, Journal
+from kosmolua.journal.journal import Head, Journal
+from kosmolua.journal.lock import holder_of
 from kosmolua.replicate import catalogue
 
 CREATE = f"integrations.replicate.create_prediction{{ version = '{HELLO}', input = {{ text = 'a' }} }}"
@@ -270,7 +270,7 @@ def test_two_at_once(flow):
     """The second is refused, and told who holds it; when the first has gone, by whatever end, it may."""
     code = (
         "import sys, time; sys.path[:0] = sys.argv[2].split(':')\n"
-        "from kosmolua.gate.journal import Head, Journal\n"
+        "from kosmolua.journal.journal import Head, Journal\n"
         "journal = Journal(sys.argv[1], Head(script='flow.lua', source=b''))\n"
         "print('held', flush=True); time.sleep(60)"
     )

@@ -8,9 +8,9 @@ from journalled import HELLO, Emulated
 from recording_server import Answer
 
 from kosmolua.errors import JournalError
-from kosmolua.gate import lookup
-from kosmolua.gate.journal import Head, Journal, Lookup
-from kosmolua.gate.lookup import alike
+from kosmolua.journal import lookup
+from kosmolua.journal.journal import Head, Journal, Lookup
+from kosmolua.journal.lookup import alike
 from kosmolua.replicate.catalogue import OPERATIONS
 
 CREATE = f"integrations.replicate.create_prediction{{ version = '{HELLO}', input = {{ text = 'a' }} }}"

@@ -14,13 +14,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kosmolua import config
-from kosmolua.gate.journal import Head, Journal, Lookup
 from kosmolua.gate.policy import policy_of
 from kosmolua.gate.session import Session
+from kosmolua.journal.journal import Head, Journal, Lookup
 from kosmolua.replicate.client import Answer
 from kosmolua.runtime import marshal
 from kosmolua.runtime.tape import Asked
+from kosmolua.settings import config
 
 BASE = "https://api.replicate.com/v1"
 HEAD = Head(script="flow.lua", source=b"")

@@ -11,7 +11,7 @@ from recording_server import Answer
 
 from kosmolua.errors import ApiError, JournalError, LimitError
 from kosmolua.gate.budget import Caps
-from kosmolua.gate.journal import Head, Journal
+from kosmolua.journal.journal import Head, Journal
 from kosmolua.runtime import port
 from kosmolua.runtime.limits import Limits
 

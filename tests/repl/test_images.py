@@ -11,9 +11,9 @@ from PIL import Image
 from sixel import decoded
 
 from kosmolua.emulator.picture import Picture, write_png
-from kosmolua.repl import images
-from kosmolua.repl.images import protocol_of, shown
-from kosmolua.repl.terminal import Sixel
+from kosmolua.terminal import images
+from kosmolua.terminal.images import protocol_of, shown
+from kosmolua.terminal.query import Sixel
 
 RED, BLUE = b"\xff\0\0", b"\0\0\xff"
 PNG = write_png(Picture(2, 2, 3, [RED + BLUE, BLUE + RED]))

@@ -422,7 +422,7 @@ def test_one_process_at_a_time(prompt, tmp_path):
     session = prompt()
     session(":journal mine.journal")
     holding = (
-        "import sys; from kosmolua.gate.holder import Holder; h = Holder(sys.argv[1]); print(1, flush=True); input()"
+        "import sys; from kosmolua.journal.lock import Holder; h = Holder(sys.argv[1]); print(1, flush=True); input()"
     )
     other = subprocess.Popen(
         [sys.executable, "-c", holding, str(tmp_path / "s.journal")], stdin=subprocess.PIPE, stdout=subprocess.PIPE

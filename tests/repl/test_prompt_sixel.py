@@ -21,7 +21,7 @@ LAUNCH = (
     "import fcntl, os, sys, termios; os.setsid(); fcntl.ioctl(0, termios.TIOCSCTTY, 0);"
     "os.execv(sys.executable, [sys.executable, *sys.argv[1:]])"
 )
-ASK = "import os; from kosmolua.repl.terminal import ask; print('asked', ask(os.environ, 0.3), 'over')"
+ASK = "import os; from kosmolua.terminal.query import ask; print('asked', ask(os.environ, 0.3), 'over')"
 CURSOR, ATTRIBUTES, REGISTERS = "\x1b[6n", "\x1b[c", "\x1b[?1;1;0S"
 SEVERAL = re.compile("|".join(map(re.escape, (CURSOR, ATTRIBUTES, REGISTERS))))
 XTERM = {ATTRIBUTES: "\x1b[?62;4;22c", REGISTERS: "\x1b[?1;0;1024S"}

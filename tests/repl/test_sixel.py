@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from sixel import decoded
 
 from kosmolua.emulator.picture import Picture
-from kosmolua.repl.sixel import encode
+from kosmolua.terminal.sixel import encode
 
 STEP = 255 / 31
 EXACT = STEP / 2 + 255 / 200 + 1  # half a step of a channel, half a percent, and rounding

@@ -11,13 +11,14 @@ from jsonschema import Draft202012Validator
 
 from kosmolua.cli.call import read
 from kosmolua.cli.options import Options
-from kosmolua.cli.page import DOORS, brief, markdown, shown
 from kosmolua.errors import CODES, ArgumentError
 from kosmolua.gate.session import resolve
-from kosmolua.replicate import fields, results
+from kosmolua.manual import fields
+from kosmolua.manual.page import DOORS, brief, markdown, shown
+from kosmolua.manual.reference import FIELDS, examples, overview, page, schema
+from kosmolua.manual.search import search
+from kosmolua.replicate import results
 from kosmolua.replicate.catalogue import BY_NAME, OPERATIONS
-from kosmolua.replicate.reference import FIELDS, examples, overview, page, schema
-from kosmolua.replicate.search import search
 from kosmolua.replicate.structs import decode_arguments
 
 every_operation = pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.name)

@@ -5,7 +5,6 @@ import threading
 
 import pytest
 
-from kosmolua import config
 from kosmolua.emulator import Emulator
 from kosmolua.errors import ApiError, UsageError
 from kosmolua.gate.policy import policy_of
@@ -13,6 +12,7 @@ from kosmolua.gate.session import Session
 from kosmolua.replicate import versions
 from kosmolua.replicate.client import Client, in_process
 from kosmolua.replicate.versions import Cache, Reference, Versions, parse
+from kosmolua.settings import config
 
 HELLO = "5c7d5dc6dd8bf75c1acaa8565735e7986bc5b66206b55cca93cb72c9bf15ccaa"
 SDXL = "da77bc59ee60423279fd632efb4795ab731d9e3ca9705ef3341091fb989b7eaf"

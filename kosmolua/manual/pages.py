@@ -6,10 +6,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from kosmolua.errors import UsageError
-from kosmolua.replicate import catalogue, reference, stubs
+from kosmolua.manual import reference, stubs
+from kosmolua.manual.search import search as search_functions
+from kosmolua.manual.topics import title, topics
+from kosmolua.replicate import catalogue
 from kosmolua.replicate.catalogue import OPERATIONS, Operation
-from kosmolua.replicate.search import search as search_functions
-from kosmolua.topics import title, topics
 
 MAX_HITS = 10
 _SMALL = 3  # letters

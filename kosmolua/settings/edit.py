@@ -12,12 +12,12 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
-from kosmolua import config, credentials, paths, trust
-from kosmolua.config import DEFAULT_ACCOUNT, Account, Rule, Storage, Verdict
 from kosmolua.errors import ConfigurationError, UsageError
 from kosmolua.replicate import catalogue
 from kosmolua.replicate.token import checked_token, looks_like_token
-from kosmolua.rewrite import rewrite
+from kosmolua.settings import config, credentials, paths, trust
+from kosmolua.settings.atomic import rewrite
+from kosmolua.settings.config import DEFAULT_ACCOUNT, Account, Rule, Storage, Verdict
 
 Scope = Literal["global", "project"]
 Keys = tuple[str, ...]

@@ -13,9 +13,9 @@ from typing import Any, Generic, Literal, TypeVar
 import msgspec
 from msgspec import Struct, field
 
-from kosmolua import paths
 from kosmolua.errors import ConfigurationError
 from kosmolua.replicate.catalogue import SERVER
+from kosmolua.settings import paths
 
 Verdict = Literal["allow", "ask", "deny"]
 Storage = Literal["keyring", "file"]
@@ -232,7 +232,7 @@ def _project(directory: str | None) -> File | None:
 
 
 def _merged(settings: Settings, files: tuple[File | None, File | None], environment: Mapping[str, str]) -> Settings:
-    from kosmolua import trust
+    from kosmolua.settings import trust
 
     own, project = files
     if own:

@@ -13,9 +13,9 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from msgspec import Struct, UnsetType
 
+from kosmolua.manual.fields import taken_apart
+from kosmolua.manual.reference import key
 from kosmolua.replicate.catalogue import OPERATIONS, PROVIDER, Operation, Parameter
-from kosmolua.replicate.fields import taken_apart
-from kosmolua.replicate.reference import key
 from kosmolua.replicate.results import BY_NAME, Page, result_type
 
 COMMAND = "kosmo integrations:types"

@@ -18,7 +18,7 @@ import msgspec
 from msgspec import Struct
 
 from kosmolua.errors import JournalError, KosmoError, UsageError
-from kosmolua.gate.journal import AGAIN, NO_DATA, Head, Recorded, digest_of, facts_of, read_only
+from kosmolua.journal.journal import AGAIN, NO_DATA, Head, Recorded, digest_of, facts_of, read_only
 from kosmolua.replicate.structs import LocalFile, extension
 
 if TYPE_CHECKING:

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kosmolua import config, credentials, trust
-from kosmolua.configure import Change, apply, edited
 from kosmolua.errors import ConfigurationError, CredentialError, KosmoError
-from kosmolua.rewrite import rewrite
+from kosmolua.settings import config, credentials, trust
+from kosmolua.settings.atomic import rewrite
+from kosmolua.settings.edit import Change, apply, edited
 
 COMMENTED = """# my settings
 unknown = 1 # kept

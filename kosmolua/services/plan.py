@@ -8,12 +8,12 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from kosmolua import paths
 from kosmolua.gate.session import Session
 from kosmolua.replicate.catalogue import SERVER
 from kosmolua.replicate.inputs import refuse
 from kosmolua.replicate.outputs import output_kind
 from kosmolua.replicate.versions import Cache, Reference, Version, Versions, parse
+from kosmolua.settings import paths
 
 
 class Plans:

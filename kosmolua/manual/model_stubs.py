@@ -9,10 +9,10 @@ from collections.abc import Mapping
 
 from msgspec import UNSET
 
+from kosmolua.manual.reference import key, literal
 from kosmolua.replicate.catalogue import PROVIDER
 from kosmolua.replicate.inputs import Input, bounds
 from kosmolua.replicate.outputs import output_kind
-from kosmolua.replicate.reference import key, literal
 from kosmolua.replicate.shape import Shape, one_line, shape_of
 from kosmolua.replicate.versions import Version, parse
 

@@ -12,11 +12,11 @@ from typing import Any, Literal, Protocol, TypeVar
 
 import msgspec
 
-from kosmolua import paths
-from kosmolua.config import DEFAULT_ACCOUNT, Account, Storage
 from kosmolua.errors import ConfigurationError, CredentialError
 from kosmolua.replicate.token import checked_token
-from kosmolua.rewrite import rewrite
+from kosmolua.settings import paths
+from kosmolua.settings.atomic import rewrite
+from kosmolua.settings.config import DEFAULT_ACCOUNT, Account, Storage
 
 VARIABLES = ("REPLICATE_API_KEY", "REPLICATE_API_TOKEN")
 SERVICE = "kosmolua"

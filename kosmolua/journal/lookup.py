@@ -22,7 +22,7 @@ from kosmolua.replicate.client import next_cursor
 from kosmolua.replicate.structs import LocalFile
 
 if TYPE_CHECKING:
-    from kosmolua.gate.journal import Ticket
+    from kosmolua.journal.journal import Ticket
     from kosmolua.replicate.client import Answer
 
 SKEW = 60.0  # seconds by which clocks may differ beyond what the API's answers tell

@@ -1,4 +1,4 @@
-"""A function's page, for a terminal and as Markdown, from the data of `kosmolua.replicate.reference.page`; and all of
+"""A function's page, for a terminal and as Markdown, from the data of `kosmolua.manual.reference.page`; and all of
 them as one.
 """
 
@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from kosmolua.cli.text import heading, painted, table, wrapped
+from kosmolua.terminal.text import heading, painted, table, wrapped
 
 DOORS = {
     "call": "Generic call",

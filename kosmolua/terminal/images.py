@@ -9,7 +9,7 @@ from io import BytesIO
 from typing import Literal
 
 from kosmolua.emulator.picture import Picture, PictureError, read_png, write_png
-from kosmolua.repl.terminal import Sixel
+from kosmolua.terminal.query import Sixel
 
 Protocol = Literal["kitty", "iterm", "blocks", "none"]
 MAX_BYTES = 20 * 1024 * 1024
@@ -112,7 +112,7 @@ def _size(png: bytes) -> tuple[int, int]:
 
 
 def _sixel(picture: Picture, columns: int, rows: int, terminal: Sixel) -> str:
-    from kosmolua.repl import sixel
+    from kosmolua.terminal import sixel
 
     most = [min(cells * pixels, _MOST_PIXELS) for cells, pixels in zip((columns, rows), terminal.cell, strict=True)]
     scale = min(most[0] / picture.width, most[1] / picture.height, 1.0)

@@ -20,12 +20,12 @@ from typing import TYPE_CHECKING, Annotated, Any, NotRequired, TypedDict
 import msgspec
 from msgspec import Meta, Struct
 
-from kosmolua.config import DEFAULT_ACCOUNT
 from kosmolua.errors import JournalError, KosmoError
-from kosmolua.gate.holder import Holder
 from kosmolua.gate.policy import model_of
+from kosmolua.journal.lock import Holder
 from kosmolua.replicate import catalogue
 from kosmolua.replicate.structs import LocalFile, extension
+from kosmolua.settings.config import DEFAULT_ACCOUNT
 
 if TYPE_CHECKING:
     from kosmolua.gate.budget import Budget

@@ -11,10 +11,10 @@ from typing import Any
 
 import msgspec
 
-from kosmolua import ages
 from kosmolua.errors import ArgumentError
 from kosmolua.replicate.structs import LocalFile
-from kosmolua.rewrite import replace
+from kosmolua.settings import ages
+from kosmolua.settings.atomic import replace
 
 MOST = 10_000  # that are remembered; those longest ago go first
 _MOST_AGE = 7  # characters

@@ -16,16 +16,16 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 from msgspec import Struct
 
-from kosmolua import paths
 from kosmolua.errors import ArgumentError, KosmoError, UsageError
-from kosmolua.gate.download import Download as DownloadTo
-from kosmolua.gate.download import Fetched, inline
-from kosmolua.gate.earlier import Earlier, age_of, is_made_of, is_whole, key_of
 from kosmolua.gate.files import Files
-from kosmolua.gate.plan import Plans
 from kosmolua.gate.session import Session
-from kosmolua.gate.streams import Streams
 from kosmolua.replicate import catalogue, structs
+from kosmolua.services.download import Download as DownloadTo
+from kosmolua.services.download import Fetched, inline
+from kosmolua.services.earlier import Earlier, age_of, is_made_of, is_whole, key_of
+from kosmolua.services.plan import Plans
+from kosmolua.services.streams import Streams
+from kosmolua.settings import paths
 
 if TYPE_CHECKING:
     from kosmolua.replicate.transfer import Opened
@@ -279,7 +279,7 @@ def _module(place: str, source: bytes) -> dict[str, Any]:
 
 
 def _docs(asked: Docs) -> Any:
-    from kosmolua import pages
+    from kosmolua.manual import pages
 
     if asked.action == "read":
         return pages.read(asked.text)

@@ -13,12 +13,9 @@ from typing import Any
 
 from msgspec import Struct
 
-from kosmolua import paths
-from kosmolua.config import Prices
 from kosmolua.errors import JournalError, UsageError
 from kosmolua.gate.budget import Budget
-from kosmolua.gate.holder import Holder, holder_of
-from kosmolua.gate.journal import (
+from kosmolua.journal.journal import (
     OPEN,
     SPAN,
     Head,
@@ -31,7 +28,10 @@ from kosmolua.gate.journal import (
     spent,
     unusable,
 )
+from kosmolua.journal.lock import Holder, holder_of
 from kosmolua.replicate.token import looks_like_token
+from kosmolua.settings import paths
+from kosmolua.settings.config import Prices
 
 SUFFIX, NOTE = ".journal", ".path"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")

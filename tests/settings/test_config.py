@@ -6,11 +6,11 @@ import re
 import msgspec
 import pytest
 
-from kosmolua import config, paths, trust
-from kosmolua.config import DEFAULTS, VERDICTS, Value, parse
 from kosmolua.errors import ConfigurationError
 from kosmolua.gate.policy import policy_of
-from kosmolua.topics import topics
+from kosmolua.manual.topics import topics
+from kosmolua.settings import config, paths, trust
+from kosmolua.settings.config import DEFAULTS, VERDICTS, Value, parse
 
 
 class Home:

@@ -1,6 +1,6 @@
 """What there is to know of each function, derived from the catalogue: schemas, pages, examples. Pure functions.
 
-Searching is in `kosmolua.replicate.search`, the shapes of answers in `kosmolua.replicate.results`.
+Searching is in `kosmolua.manual.search`, the shapes of answers in `kosmolua.replicate.results`.
 """
 
 from __future__ import annotations
@@ -118,7 +118,7 @@ def _parameter(parameter: Parameter) -> dict[str, Any]:
 
 
 def _returns(operation: Operation) -> dict[str, Any]:
-    from kosmolua.replicate.fields import describe, fields
+    from kosmolua.manual.fields import describe, fields
 
     return {
         "type": operation.returns,

@@ -8,9 +8,9 @@ from collections.abc import Mapping
 import msgspec
 from msgspec import Struct
 
-from kosmolua import paths
 from kosmolua.errors import ConfigurationError
-from kosmolua.rewrite import rewrite
+from kosmolua.settings import paths
+from kosmolua.settings.atomic import rewrite
 
 
 class _Trusted(Struct):

@@ -1,0 +1,1 @@
+"""What a run asked and was answered, on disk, so that it can be resumed or replayed. Sends nothing itself."""
