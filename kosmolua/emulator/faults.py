@@ -27,7 +27,7 @@ def _always(_operation: Operation, _request: Request) -> bool:
 
 
 def _runs(operation: Operation, _request: Request) -> bool:
-    return operation.blocking or operation.name == "create_training"
+    return operation.starts is not None
 
 
 def _waits(operation: Operation, request: Request) -> bool:
@@ -99,7 +99,7 @@ class Fault:
 
     def _aims_at(self, operation: Operation) -> bool:
         if self.target == "create":
-            return operation.name.startswith("create_")
+            return operation.creates is not None
         return self.target in {"*", operation.name, operation.access}
 
     def number(self, option: str) -> float:

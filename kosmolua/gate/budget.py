@@ -18,7 +18,6 @@ from kosmolua.replicate.catalogue import Operation
 from kosmolua.settings.config import Price, Prices
 
 TERMINAL = frozenset({"succeeded", "failed", "canceled", "aborted"})
-CREATES = frozenset({"Prediction", "Training"})  # what takes compute, by what it returns
 _MOST_SECONDS = 2**53  # a server may say any number
 _NAMES = {  # what a cap bounds, one of it and more
     "calls": ("call", "calls"),
@@ -170,7 +169,7 @@ class Budget:
         return job
 
     def _priced(self, began: float, operation: Operation, arguments: Mapping[str, Any], account: str) -> _Job:
-        job = _Job(began, account=account, kind=(operation.returns or "").lower())
+        job = _Job(began, account=account, kind=operation.starts or "")
         price = self.price(arguments)
         if price:
             job.run, job.price, job.expected = price.run, price.second, price.seconds
@@ -210,5 +209,5 @@ def seconds_of(data: Mapping[str, Any]) -> float | None:
 
 
 def starts_compute(operation: Operation) -> bool:
-    """Whether the call begins a prediction or a training."""
-    return operation.method == "POST" and operation.returns in CREATES and operation.name.startswith("create_")
+    """Whether the call starts a prediction or a training."""
+    return operation.starts is not None

@@ -403,7 +403,7 @@ class Session:
             ticket.send(operation, given)
             answer = client.send(operation, arguments)
             identifier = answer.data.get("id") if isinstance(answer.data, dict) else None
-            if operation.name.startswith("create_") and identifier:
+            if operation.proof and operation.proof.how == "listed" and identifier:
                 ticket.claim(identifier)
             return answer
 

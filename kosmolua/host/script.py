@@ -188,7 +188,7 @@ class ScriptRun:
         self._stop.set(ScriptError(reason, code="interrupted"))
 
     def _run(self) -> Result:
-        from kosmolua.gate.lanes import lane_of
+        from kosmolua.services.lanes import lane_of
 
         plan = self._plan
         ended = run(

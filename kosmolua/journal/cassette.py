@@ -19,6 +19,7 @@ from msgspec import Struct
 
 from kosmolua.errors import JournalError, KosmoError, UsageError
 from kosmolua.journal.journal import AGAIN, NO_DATA, Head, Recorded, digest_of, facts_of, read_only
+from kosmolua.replicate import catalogue
 from kosmolua.replicate.structs import LocalFile, extension
 
 if TYPE_CHECKING:
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 HIDDEN = "[hidden]"
-# What a secret operation gives instead: a key of the right form that signs nothing.
-PLACEHOLDERS = {"get_default_webhook_secret": {"key": "whsec_cmVwbGF5cyBzaWduIG5vdGhpbmc="}}
 _SECRET_NAME = re.compile(r"(.*[_-])?(api[_-]?key|api[_-]?token|access[_-]?token|auth[_-]?token|hf[_-]?token|token"
                           r"|secret|password|authorization)", re.IGNORECASE)  # fmt: skip
 _TOKEN = re.compile(r"r8_[A-Za-z0-9]{20,}|whsec_[A-Za-z0-9+/=]{20,}|hf_[A-Za-z0-9]{20,}")
@@ -107,7 +106,8 @@ def _call(
     call = Call(task, request, function, account, cleaned(_decoded(arguments)))
     found = None if value is None else cleaned(msgspec.msgpack.decode(value))
     if state == "ok":
-        call.answer = PLACEHOLDERS.get(function) if value is None else found
+        operation = catalogue.find(function)
+        call.answer = operation.placeholder if value is None and operation else found
     else:
         call.error = found
     return call

@@ -376,7 +376,7 @@ class Journal:
         self.cuts += 1
 
     def _claim(self, operation: Operation, value: bytes) -> None:
-        if operation.name.startswith("create_"):
+        if operation.proof and operation.proof.how == "listed":
             data = decoded(value)
             if isinstance(data, dict) and isinstance(data.get("id"), str):
                 self.claimed.add(data["id"])

@@ -17,7 +17,8 @@ from msgspec import Struct
 
 from kosmolua.errors import ApiError, JournalError
 from kosmolua.gate.policy import model_of
-from kosmolua.replicate.catalogue import Operation
+from kosmolua.replicate import catalogue
+from kosmolua.replicate.catalogue import Operation, Proof
 from kosmolua.replicate.client import next_cursor
 from kosmolua.replicate.structs import LocalFile
 
@@ -26,15 +27,6 @@ if TYPE_CHECKING:
     from kosmolua.replicate.client import Answer
 
 SKEW = 60.0  # seconds by which clocks may differ beyond what the API's answers tell
-_GET = {"Prediction": "get_prediction", "Training": "get_training", "File": "get_file"}
-_LIST = {"Prediction": "list_predictions", "Training": "list_trainings", "File": "list_files"}
-_AGAIN = frozenset({"cancel_prediction", "cancel_training", "update_model"})  # twice is the same as once
-_GONE = {
-    "delete_deployment": "get_deployment",
-    "delete_file": "get_file",
-    "delete_model": "get_model",
-    "delete_model_version": "get_model_version",
-}
 _NOT_FOUND = 404
 
 Likeness = Literal["same", "maybe", "other"]
@@ -51,43 +43,47 @@ def find(read: Read, base_url: str, operation: Operation, given: Mapping[str, An
     """What came of the call, or None where it was not done and may be sent. Raises a `JournalError` where that is not
     to be told.
     """
-    if operation.name in _AGAIN:
-        return None
-    if operation.name in _GONE:
-        return None if _shown(read, _GONE[operation.name], given) else Outcome(None)
-    match operation.name:
-        case "create_model":
-            return _named(read, "get_model", given, {"model_owner": given["owner"], "model_name": given["name"]})
-        case "create_deployment":
-            return _deployment(_listed(read, base_url, "list_deployments", {}), given)
-        case "update_deployment":
-            names = ("deployment_owner", "deployment_name")
-            found = _shown(read, "get_deployment", {name: given[name] for name in names})
+    proof = operation.proof
+    if proof is None:
+        raise ValueError(f"{operation.name}: a read needs no proof")
+    match proof.how:
+        case "repeat":
+            return None
+        case "gone":
+            return None if _shown(read, proof.read, _place(proof, given)) else Outcome(None)
+        case "named":
+            return _named(read, proof.read, given, _place(proof, given))
+        case "released" if proof.list:
+            return _deployment(_listed(read, base_url, proof.list, {}), given)
+        case "released":
+            found = _shown(read, proof.read, _place(proof, given))
             return Outcome(found) if found and _is_released(found, given) else None
-    if operation.returns in _LIST:
-        return _among(read, base_url, operation, given, ticket)
-    if ticket.lookup.again:
-        return None
-    raise JournalError(
-        f"{operation.name}: a run ended while it was under way, and no read tells whether it was done",
-        hint=f"look for yourself, and {ticket.how} --send-again if it was not",
-    )
+        case "listed":
+            return _among(read, base_url, operation, proof, given, ticket)
+
+
+def _place(proof: Proof, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments with which the proof's read finds what the write was about."""
+    shows = catalogue.BY_NAME[proof.read]
+    return {one.name: given[proof.place.get(one.name, one.name)] for one in shows.parameters if one.required}
 
 
 # What the API names itself ----------------------------------------------------------------------------------------
 
 
-def _among(read: Read, base_url: str, operation: Operation, given: Mapping[str, Any], ticket: Ticket) -> Outcome | None:
-    kind, how = str(operation.returns), ticket.lookup
+def _among(
+    read: Read, base_url: str, operation: Operation, proof: Proof, given: Mapping[str, Any], ticket: Ticket
+) -> Outcome | None:
+    how, key = ticket.lookup, f"{operation.creates}_id"
     _, began = how.uptime()
     since = _since(read, ticket)
     while True:
         left = how.settling - max(how.uptime()[1] - began, min(map(how.age, ticket.open)))
-        same, maybe = _candidates(read, base_url, operation, given, ticket, since)
+        same, maybe = _candidates(read, base_url, operation, proof.list, given, ticket, since)
         if same and not maybe and len(same) <= ticket.alike():
-            return Outcome(read(_GET[kind], {f"{kind.lower()}_id": same[-1]["id"]}).data)
+            return Outcome(read(proof.read, {key: same[-1]["id"]}).data)
         if (same or maybe) and how.adopt and not ticket.claimed(how.adopt):
-            return Outcome(read(_GET[kind], {f"{kind.lower()}_id": how.adopt}).data)
+            return Outcome(read(proof.read, {key: how.adopt}).data)
         if (same or maybe) and not how.again:
             raise _ambiguous(operation, [*same, *maybe], ticket.how)
         if left <= 0 or how.again:
@@ -109,13 +105,19 @@ def _since(read: Read, ticket: Ticket) -> dt.datetime:
 
 
 def _candidates(
-    read: Read, base_url: str, operation: Operation, given: Mapping[str, Any], ticket: Ticket, since: dt.datetime
+    read: Read,
+    base_url: str,
+    operation: Operation,
+    name: str,
+    given: Mapping[str, Any],
+    ticket: Ticket,
+    since: dt.datetime,
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """What may be this call's, newest first: what is the same, and what cannot be told from it."""
     same: list[dict[str, Any]] = []
     maybe: list[dict[str, Any]] = []
-    name = _LIST[str(operation.returns)]
-    window = {"created_after": since.strftime("%Y-%m-%dT%H:%M:%S.%fZ")} if name == "list_predictions" else {}
+    dated = catalogue.BY_NAME[name].parameter("created_after")
+    window = {"created_after": since.strftime("%Y-%m-%dT%H:%M:%S.%fZ")} if dated else {}
     for item in _listed(read, base_url, name, window):
         made = _time(item.get("created_at"))
         if made and made < since:
@@ -137,7 +139,7 @@ def _listed(read: Read, base_url: str, name: str, arguments: Mapping[str, Any]) 
 
 
 def _likeness(operation: Operation, given: Mapping[str, Any], item: Mapping[str, Any]) -> Likeness:
-    if operation.returns == "File":
+    if operation.creates == "file":
         content = given["content"].encode() if isinstance(given["content"], str) else bytes(given["content"])
         checksums = item.get("checksums")
         found = checksums.get("sha256") if isinstance(checksums, dict) else None
@@ -155,7 +157,7 @@ def _runs(operation: Operation, given: Mapping[str, Any], item: Mapping[str, Any
     if "deployment_name" in given:
         shown, slug = item.get("deployment"), f"{given['deployment_owner']}/{given['deployment_name']}"
         return "maybe" if not shown else "same" if shown == slug else "other"
-    if operation.returns == "Training":
+    if operation.creates == "training":
         wanted, shown = given["destination"], item.get("destination")
         if shown and shown != wanted:
             return "other"

@@ -45,11 +45,11 @@ def definition(operation: Operation) -> dict[str, Any]:
 
 def hints(operation: Operation) -> dict[str, bool]:
     """What a client may expect of a call: creating adds, every other write changes or ends something that is there."""
-    reads, creates = operation.access == "read", operation.name.startswith("create_")
+    reads, creates = operation.access == "read", operation.creates is not None
     return {
         "readOnlyHint": reads,
         "destructiveHint": not reads and not creates,
-        "idempotentHint": not creates,
+        "idempotentHint": reads or operation.idempotent,
         "openWorldHint": True,
     }
 

@@ -51,7 +51,7 @@ class Calls:
         return answer
 
     def lane(self, function: str) -> str:
-        from kosmolua.gate.lanes import lane_of
+        from kosmolua.services.lanes import lane_of
 
         return lane_of(function)
 
@@ -81,7 +81,10 @@ class Calls:
 
     def creating(self) -> list[str]:
         """The functions on their way that create something."""
-        return [name for name, _ in list(self._under_way.values()) if name.startswith("create_")]
+        from kosmolua.replicate import catalogue
+
+        names = [name for name, _ in list(self._under_way.values())]
+        return [name for name in names if (operation := catalogue.find(name)) and operation.creates]
 
     def reopen(self, *, fresh: bool) -> None:
         """Let the next call find the options as they are now; what was spent and logged goes on unless ``fresh``."""

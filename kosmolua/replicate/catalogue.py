@@ -18,6 +18,9 @@ Access = Literal["read", "write"]
 Place = Literal["path", "query", "header", "body"]
 Kind = Literal["string", "integer", "boolean", "object", "array", "bytes"]
 Answer = Literal["json", "text", "bytes", "none"]
+Job = Literal["prediction", "training"]
+Created = Literal["prediction", "training", "file", "model", "deployment"]
+Lane = Literal["", "create", "stream"]
 
 
 class Parameter(Struct, frozen=True, kw_only=True):
@@ -43,12 +46,39 @@ class Parameter(Struct, frozen=True, kw_only=True):
     default: str | int | UnsetType = UNSET
 
 
+_JOBS: dict[str, Job] = {
+    "Prediction": "prediction",
+    "Page<Prediction>": "prediction",
+    "Training": "training",
+    "Page<Training>": "training",
+}
+
+
+class Proof(Struct, frozen=True):
+    """How to find out whether an interrupted write happened.
+
+    ``how`` is "repeat": sending it again changes nothing more; "gone": ``read`` answers 404; "listed": ``list`` shows
+    what was made, recognised by its request, and ``read`` gives it whole; "named": ``read`` shows an object with the
+    fields that were sent; "released": ``read`` or ``list`` shows a deployment whose current release is the one sent.
+    ``place`` maps parameters of ``read`` to those of the write where their names differ.
+    """
+
+    how: Literal["repeat", "gone", "listed", "named", "released"]
+    read: str = ""
+    list: str = ""
+    place: dict[str, str] = {}
+
+
 class Operation(Struct, frozen=True, kw_only=True, eq=False):
     """One function of the API.
 
-    ``returns`` names a result in `kosmolua.replicate.structs`, ``Page<T>`` a page of them, ``T[]`` a bare list.
+    ``returns`` names a result in `kosmolua.replicate.results`, ``Page<T>`` a page of them, ``T[]`` a bare list.
     ``blocking`` operations may hold the answer back until a model is done (``Prefer: wait``); the answer of a
-    ``secret`` one is in no log and no record.
+    ``secret`` one is in no log and no record, and cassettes hold its ``placeholder`` instead.
+
+    ``creates`` is the noun of what it makes. ``idempotent`` writes have the same effect when they are sent twice.
+    ``proof`` tells whether an interrupted write happened; every write has one. Calls of one ``lane`` wait for each
+    other and hold up no others: creates may be held back by the API, and streams may be silent for long.
     """
 
     name: str
@@ -64,6 +94,11 @@ class Operation(Struct, frozen=True, kw_only=True, eq=False):
     answer: Answer = "json"
     blocking: bool = False
     secret: bool = False
+    placeholder: dict[str, Any] | None = None
+    creates: Created | None = None
+    idempotent: bool = False
+    proof: Proof | None = None
+    lane: Lane = ""
     note: str = ""
     example: dict[str, Any] = {}
 
@@ -74,6 +109,16 @@ class Operation(Struct, frozen=True, kw_only=True, eq=False):
     @property
     def paged(self) -> bool:
         return self.returns is not None and self.returns.startswith("Page<")
+
+    @property
+    def starts(self) -> Job | None:
+        """The kind of job it starts, which takes compute and costs money."""
+        return self.creates if self.creates in ("prediction", "training") else None
+
+    @property
+    def job(self) -> Job | None:
+        """The kind of job that its answer describes, or each item of its page."""
+        return _JOBS.get(self.returns or "")
 
     @property
     def safe(self) -> bool:
@@ -179,11 +224,15 @@ _FILE = "cneqzikepnug6xezperrr4z55o"
 _HELLO = {"model_owner": "replicate", "model_name": "hello-world"}
 _ACME = {"deployment_owner": "acme", "deployment_name": "my-app-image-generator"}
 
+LISTED_PREDICTION = Proof("listed", read="get_prediction", list="list_predictions")
+
 OPERATIONS: tuple[Operation, ...] = (
     Operation(
         name="cancel_prediction",
         operation_id="predictions.cancel",
         access="write",
+        idempotent=True,
+        proof=Proof("repeat"),
         method="POST",
         path="/predictions/{prediction_id}/cancel",
         summary="Stop a prediction that is starting or running.",
@@ -195,6 +244,8 @@ OPERATIONS: tuple[Operation, ...] = (
         name="cancel_training",
         operation_id="trainings.cancel",
         access="write",
+        idempotent=True,
+        proof=Proof("repeat"),
         method="POST",
         path="/trainings/{training_id}/cancel",
         summary="Stop a training that is starting or running.",
@@ -206,6 +257,9 @@ OPERATIONS: tuple[Operation, ...] = (
         name="create_deployment",
         operation_id="deployments.create",
         access="write",
+        creates="deployment",
+        lane="create",
+        proof=Proof("released", list="list_deployments"),
         method="POST",
         path="/deployments",
         summary="Create a deployment: a model version on hardware of its own, with scaling bounds.",
@@ -232,6 +286,9 @@ OPERATIONS: tuple[Operation, ...] = (
         name="create_deployment_prediction",
         operation_id="deployments.predictions.create",
         access="write",
+        creates="prediction",
+        lane="create",
+        proof=LISTED_PREDICTION,
         method="POST",
         path="/deployments/{deployment_owner}/{deployment_name}/predictions",
         summary="Run the model behind a deployment.",
@@ -247,6 +304,9 @@ OPERATIONS: tuple[Operation, ...] = (
         name="create_file",
         operation_id="files.create",
         access="write",
+        creates="file",
+        lane="create",
+        proof=Proof("listed", read="get_file", list="list_files"),
         method="POST",
         path="/files",
         summary="Upload a file, at most 100 MiB, to use as a model's input.",
@@ -266,6 +326,9 @@ OPERATIONS: tuple[Operation, ...] = (
         name="create_model",
         operation_id="models.create",
         access="write",
+        creates="model",
+        lane="create",
+        proof=Proof("named", read="get_model", place={"model_owner": "owner", "model_name": "name"}),
         method="POST",
         path="/models",
         summary="Create an empty model, to push or train versions to.",
@@ -287,6 +350,9 @@ OPERATIONS: tuple[Operation, ...] = (
         name="create_model_prediction",
         operation_id="models.predictions.create",
         access="write",
+        creates="prediction",
+        lane="create",
+        proof=LISTED_PREDICTION,
         method="POST",
         path="/models/{model_owner}/{model_name}/predictions",
         summary="Run an official model by its name, without a version.",
@@ -307,6 +373,9 @@ OPERATIONS: tuple[Operation, ...] = (
         name="create_prediction",
         operation_id="predictions.create",
         access="write",
+        creates="prediction",
+        lane="create",
+        proof=LISTED_PREDICTION,
         method="POST",
         path="/predictions",
         summary="Run a model version.",
@@ -329,6 +398,9 @@ OPERATIONS: tuple[Operation, ...] = (
         name="create_training",
         operation_id="trainings.create",
         access="write",
+        creates="training",
+        lane="create",
+        proof=Proof("listed", read="get_training", list="list_trainings"),
         method="POST",
         path="/models/{model_owner}/{model_name}/versions/{version_id}/trainings",
         summary="Train a model version; the result becomes a new version of the destination.",
@@ -354,6 +426,8 @@ OPERATIONS: tuple[Operation, ...] = (
         name="delete_deployment",
         operation_id="deployments.delete",
         access="write",
+        idempotent=True,
+        proof=Proof("gone", read="get_deployment"),
         method="DELETE",
         path="/deployments/{deployment_owner}/{deployment_name}",
         summary="Delete a deployment.",
@@ -368,6 +442,8 @@ OPERATIONS: tuple[Operation, ...] = (
         name="delete_file",
         operation_id="files.delete",
         access="write",
+        idempotent=True,
+        proof=Proof("gone", read="get_file"),
         method="DELETE",
         path="/files/{file_id}",
         summary="Delete an uploaded file.",
@@ -381,6 +457,8 @@ OPERATIONS: tuple[Operation, ...] = (
         name="delete_model",
         operation_id="models.delete",
         access="write",
+        idempotent=True,
+        proof=Proof("gone", read="get_model"),
         method="DELETE",
         path="/models/{model_owner}/{model_name}",
         summary="Delete a model.",
@@ -395,6 +473,8 @@ OPERATIONS: tuple[Operation, ...] = (
         name="delete_model_version",
         operation_id="models.versions.delete",
         access="write",
+        idempotent=True,
+        proof=Proof("gone", read="get_model_version"),
         method="DELETE",
         path="/models/{model_owner}/{model_name}/versions/{version_id}",
         summary="Delete a model version with its predictions and their files.",
@@ -456,6 +536,7 @@ OPERATIONS: tuple[Operation, ...] = (
         name="get_default_webhook_secret",
         operation_id="webhooks.default.secret.get",
         access="read",
+        placeholder={"key": "whsec_cmVwbGF5cyBzaWduIG5vdGhpbmc="},  # of the right form; signs nothing
         method="GET",
         path="/webhooks/default/secret",
         summary="Show the key that signs the account's webhooks.",
@@ -681,6 +762,8 @@ OPERATIONS: tuple[Operation, ...] = (
         name="update_deployment",
         operation_id="deployments.update",
         access="write",
+        idempotent=True,
+        proof=Proof("released", read="get_deployment"),
         method="PATCH",
         path="/deployments/{deployment_owner}/{deployment_name}",
         summary="Change a deployment's version, hardware or scaling bounds; this makes a new release.",
@@ -699,6 +782,8 @@ OPERATIONS: tuple[Operation, ...] = (
         name="update_model",
         operation_id="models.update",
         access="write",
+        idempotent=True,
+        proof=Proof("repeat"),
         method="PATCH",
         path="/models/{model_owner}/{model_name}",
         summary="Change what a model's page says: description, README, links.",
@@ -720,6 +805,7 @@ STREAM = Operation(
     name="stream",
     operation_id="predictions.stream",
     access="read",
+    lane="stream",
     method="GET",
     path="{url}",
     summary="Follow the output of a prediction while it comes.",
@@ -744,7 +830,20 @@ DOWNLOAD = Operation(
 )
 TRANSFERS = (STREAM, DOWNLOAD)
 
-BY_NAME: dict[str, Operation] = {name: operation for operation in OPERATIONS for name in operation.names}
+
+def checked(operations: tuple[Operation, ...]) -> tuple[Operation, ...]:
+    """The same operations. Raises a `ValueError` for one whose facts contradict each other, or are missing."""
+    for operation in operations:
+        if (operation.access == "write") != (operation.proof is not None):
+            raise ValueError(f"{operation.name}: a write needs a proof, and a read has none")
+        if bool(operation.creates) != (operation.lane == "create"):
+            raise ValueError(f"{operation.name}: what creates something belongs to the lane `create`")
+        if operation.secret != (operation.placeholder is not None):
+            raise ValueError(f"{operation.name}: a secret answer needs a placeholder for cassettes")
+    return operations
+
+
+BY_NAME: dict[str, Operation] = {name: operation for operation in checked(OPERATIONS) for name in operation.names}
 
 
 def find(name: str) -> Operation | None:

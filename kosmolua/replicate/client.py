@@ -18,7 +18,7 @@ import msgspec
 from msgspec import Struct
 
 from kosmolua.errors import ApiError, ConfigurationError, KosmoError, TransportError, UncertainError
-from kosmolua.replicate import problem
+from kosmolua.replicate import catalogue, problem
 from kosmolua.replicate.catalogue import SERVER, Operation
 from kosmolua.replicate.request import Headers, Parts, build, headers_of
 from kosmolua.replicate.retry import MAX_ANSWER, Clock, RetryTransport, Unanswered
@@ -339,22 +339,21 @@ def _redirected(operation: Operation, status: int, headers: Mapping[str, str]) -
 def uncertain(operation: Operation, why: str) -> UncertainError:
     """A write may have been done; say so, and how to look, and never do it again unasked."""
     text = f"{operation.name}: {why}. It may have been done all the same"
-    if operation.name.startswith("create_"):
-        kind = operation.name.rpartition("_")[2]
-        text = f"{operation.name}: {why}. The {kind} may have been created; it is not created again by itself"
+    if operation.creates:
+        made = f"The {operation.creates} may have been created; it is not created again by itself"
+        text = f"{operation.name}: {why}. {made}"
     return UncertainError(text, function=operation.name, hint=_how_to_look(operation))
 
 
 def _how_to_look(operation: Operation) -> str:
     import datetime as dt
 
-    if not operation.name.startswith("create_"):
+    proof = operation.proof
+    if not operation.creates or proof is None:
         return "read back what it changes before you call it again"
-    kind = operation.name.rpartition("_")[2]
-    look = f"list_{kind}s"
-    if kind == "model":
-        look = "get_model --model_owner=… --model_name=…"  # list_models shows neither private nor empty ones
-    if kind == "prediction":
+    look = proof.list or " ".join([proof.read, *(f"--{name}=…" for name in proof.place)])
+    listing = catalogue.find(proof.list)
+    if listing and listing.parameter("created_after"):
         since = dt.datetime.now(dt.UTC) - dt.timedelta(minutes=5)
         look += f" --created_after={since:%Y-%m-%dT%H:%M:%SZ}"
     return f"look for it first: kosmo integrations:call replicate.{look}"

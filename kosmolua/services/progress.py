@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import Struct
 
-from kosmolua.gate.budget import CREATES, TERMINAL, seconds_of, starts_compute
+from kosmolua.gate.budget import TERMINAL, seconds_of, starts_compute
 from kosmolua.gate.policy import model_of
 from kosmolua.replicate.catalogue import STREAM, Operation
 
@@ -30,7 +30,6 @@ MAX_TEXT = 6_000  # characters of an input, an output, an error
 MAX_STRING = 1_500  # characters of one string in an input or output
 MAX_FILES = 16  # of one output
 MAX_DATA_URL = 8_000_000  # characters
-_LISTED = {f"Page<{kind}>": kind.lower() for kind in CREATES}
 _DEEPEST = 12
 _MOST_ITEMS = 100
 _BAR = re.compile(r"(\d{1,3})%\s*\|[^\n|]*\|\s*\d+/\d+")
@@ -169,13 +168,15 @@ class Progress:
     def _learn(self, entry: Entry, operation: Operation, given: Mapping[str, Any], data: Any) -> Job | None:
         if operation is STREAM or not isinstance(data, dict):
             return None
-        if operation.returns in CREATES:
-            kind = operation.returns.lower()
+        kind = operation.job
+        if kind is None:
+            return None
+        if not operation.paged:
             job = self._known.get((kind, _text(data, "id"))) or self._add(kind, entry, operation, given, data)
             return self._update(job, data) if job else None
-        page, listed = data.get("results"), _LISTED.get(operation.returns or "", "")
-        for item in page if listed and isinstance(page, list) else ():
-            known = self._known.get((listed, _text(item, "id"))) if isinstance(item, dict) else None
+        page = data.get("results")
+        for item in page if isinstance(page, list) else ():
+            known = self._known.get((kind, _text(item, "id"))) if isinstance(item, dict) else None
             if known:  # what somebody else started is no news of this run
                 self._update(known, item)
         return None

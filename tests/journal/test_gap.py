@@ -8,10 +8,8 @@ from journalled import HELLO, Emulated
 from recording_server import Answer
 
 from kosmolua.errors import JournalError
-from kosmolua.journal import lookup
 from kosmolua.journal.journal import Head, Journal, Lookup
 from kosmolua.journal.lookup import alike
-from kosmolua.replicate.catalogue import OPERATIONS
 
 CREATE = f"integrations.replicate.create_prediction{{ version = '{HELLO}', input = {{ text = 'a' }} }}"
 
@@ -175,14 +173,6 @@ def test_other_writes_are_done_once(emulated, cut_off, moment, operation, first,
 
     assert flow(ME + source).error is None
     assert [expected] == flow_of_another(emulated, f"{ME} return {look}")
-
-
-def test_every_write_has_its_rule():
-    """A new operation of the catalogue says how it is looked for, or stops the run."""
-    ruled = {*lookup._AGAIN, *lookup._GONE, "create_model", "create_deployment", "update_deployment"}
-    listed = {each.name for each in OPERATIONS if each.returns in lookup._LIST and each.name.startswith("create_")}
-
-    assert {each.name for each in OPERATIONS if each.access == "write"} == ruled | listed
 
 
 # Is it the same? --------------------------------------------------------------------------------------------------
