@@ -18,6 +18,18 @@ from kosmolua.replicate.catalogue import Operation
 from kosmolua.settings.config import Price, Prices
 
 TERMINAL = frozenset({"succeeded", "failed", "canceled", "aborted"})
+_SUBJECTS = (  # arguments that name what is run or changed
+    "model_owner",
+    "model_name",
+    "deployment_owner",
+    "deployment_name",
+    "model",
+    "version",
+    "version_id",
+    "name",
+    "hardware",
+    "min_instances",
+)
 _MOST_SECONDS = 2**53  # a server may say any number
 _NAMES = {  # what a cap bounds, one of it and more
     "calls": ("call", "calls"),
@@ -211,3 +223,25 @@ def seconds_of(data: Mapping[str, Any]) -> float | None:
 def starts_compute(operation: Operation) -> bool:
     """Whether the call starts a prediction or a training."""
     return operation.starts is not None
+
+
+def keeps_hardware(operation: Operation, given: Mapping[str, Any]) -> bool:
+    """Whether the call may leave instances of a deployment running, which cost money while nothing is asked of them.
+
+    An update that names hardware and no number of instances may move running ones to dearer hardware.
+    """
+    if operation.parameter("min_instances") is None:
+        return False
+    instances = given.get("min_instances")
+    if instances is None:
+        return given.get("hardware") is not None
+    return bool(instances != 0)
+
+
+def subject_of(arguments: Mapping[str, Any]) -> str:
+    """What a call runs or changes: its model, else all that names it. A yes for one version is not one for another."""
+    model = model_of(arguments)
+    if model and arguments.get("min_instances") is None:
+        return model
+    named = [str(arguments[name]) for name in _SUBJECTS if arguments.get(name) is not None]
+    return "/".join(named) or "an unknown model"

@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Struct
 
 from kosmolua.errors import ApiError, ArgumentError, KosmoError, PermissionDeniedError, UncertainError, UsageError
-from kosmolua.gate.budget import Budget, starts_compute
+from kosmolua.gate.budget import Budget, keeps_hardware, starts_compute, subject_of
 from kosmolua.gate.files import Files
 from kosmolua.gate.needs import Needs
 from kosmolua.gate.policy import Call, Decision, Policy, decide, model_of
@@ -299,9 +299,10 @@ class Session:
             raise _denied(operation, decision)
         elif decision.verdict != "allow":
             entry.decision, entry.by = "allow", "force"
-        if self._budget_asks(operation, given):
-            entry.decision, entry.rule = "ask", "no price is known for it, and --max-cost is given"
-            self._ask(operation, arguments, entry, topic=f"price of {model_of(given) or 'an unknown model'}")
+        why = self._budget_asks(operation, given)
+        if why:
+            entry.decision, entry.rule = "ask", why
+            self._ask(operation, arguments, entry, topic=f"price of {subject_of(given)}")
 
     def _hold_to(self, needs: Needs, call: Call, entry: Entry) -> None:
         try:
@@ -310,9 +311,14 @@ class Session:
             entry.decision, entry.rule, entry.outcome = "deny", "the script's own header", "refused"
             raise
 
-    def _budget_asks(self, operation: Operation, given: Mapping[str, Any]) -> bool:
-        capped = self.budget.caps.cost is not None and starts_compute(operation)
-        return capped and self.budget.price(given) is None
+    def _budget_asks(self, operation: Operation, given: Mapping[str, Any]) -> str:
+        """Why a person has to agree, although the policy allows the call; empty if nobody has to."""
+        if self.budget.caps.cost is None:
+            return ""
+        if keeps_hardware(operation, given):
+            return "it keeps hardware running, which costs money until it is changed, and --max-cost is given"
+        unpriced = starts_compute(operation) and self.budget.price(given) is None
+        return "no price is known for it, and --max-cost is given" if unpriced else ""
 
     def _ask(self, operation: Operation, arguments: Struct, entry: Entry, topic: str = "") -> None:
         if self._dry_run:
@@ -526,6 +532,8 @@ def _unasked(operation: Operation, rule: str) -> PermissionDeniedError:
 def _unpriced(operation: Operation, rule: str) -> PermissionDeniedError:
     error = _unasked(operation, rule)
     error.hint = "enter its price in config.toml, as kosmo integrations:docs budgets shows, or bound something else"
+    if not starts_compute(operation):
+        error.hint = "set min_instances to 0, or run it on a terminal to be asked"
     return error
 
 

@@ -233,6 +233,64 @@ def test_an_unknown_price_asks(server, session, version, force):
     assert 1 == len(server.requests)
 
 
+def test_a_yes_for_a_bare_version_is_for_that_version(server, session):
+    """The model of a bare version is unknown, so "run" answers for the version that was asked about."""
+    prompter = Scripted(["run", "no"])
+    made = session(prompter, caps=Caps(cost=100), prices=PRICES)
+    first, second = ({"version": digit * 64, "input": {}} for digit in "ab")
+    made.call("create_prediction", first)
+    made.call("create_prediction", first)
+    with pytest.raises(PermissionDeniedError):
+        made.call("create_prediction", second)
+
+    assert ["a" * 64, "b" * 64] == [question.arguments["version"] for question in prompter.asked]
+    assert 2 == len(server.requests)
+
+
+def test_a_yes_for_a_deployment_is_for_that_deployment(server, session):
+    """Predictions of deployments have no model to be known by either."""
+    prompter = Scripted(["run", "no"])
+    made = session(prompter, caps=Caps(cost=100), prices=PRICES)
+    made.call("create_deployment_prediction", {"deployment_owner": "o", "deployment_name": "a", "input": {}})
+    with pytest.raises(PermissionDeniedError):
+        made.call("create_deployment_prediction", {"deployment_owner": "o", "deployment_name": "b", "input": {}})
+
+    assert 1 == len(server.requests)
+
+
+DEPLOYMENT = {"name": "d", "model": "o/n", "version": "a" * 64, "hardware": "gpu-t4", "max_instances": 5}
+CHANGED = {"deployment_owner": "o", "deployment_name": "d"}
+
+
+@pytest.mark.parametrize(
+    ("function", "arguments", "asks"),
+    [
+        ("create_deployment", {**DEPLOYMENT, "min_instances": 5}, True),
+        ("create_deployment", {**DEPLOYMENT, "min_instances": 0}, False),
+        ("update_deployment", {**CHANGED, "min_instances": 1}, True),
+        ("update_deployment", {**CHANGED, "min_instances": 0, "hardware": "gpu-h100"}, False),
+        ("update_deployment", {**CHANGED, "hardware": "gpu-h100"}, True),
+        ("update_deployment", {**CHANGED, "max_instances": 3}, False),
+    ],
+)
+@pytest.mark.parametrize("force", [False, True])
+def test_instances_that_keep_running_are_asked_about(server, session, function, arguments, asks, force):
+    """They cost money while nobody calls them: under a cap on cost a person decides; without a cap nobody is asked."""
+    prompter = Scripted(["no"])
+    made = session(prompter, caps=Caps(cost=0.00001), force=force)
+    if asks:
+        with pytest.raises(PermissionDeniedError):
+            made.call(function, arguments)
+        with pytest.raises(PermissionDeniedError, match="keeps hardware running"):
+            session(caps=Caps(cost=0.00001), force=force).call(function, arguments)
+    else:
+        made.call(function, arguments)
+    session(prompter, caps=Caps(calls=5)).call(function, arguments)
+
+    assert int(asks) == len(prompter.asked)
+    assert (1 if asks else 2) == len(server.requests)
+
+
 def test_what_runs_can_be_canceled(server, session):
     """What was started and not seen to end is canceled, and nothing else; the log has it."""
     made = session(caps=Caps(calls=3))
