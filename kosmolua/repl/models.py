@@ -15,8 +15,8 @@ from kosmolua.settings import paths
 if TYPE_CHECKING:
     from kosmolua.gate.session import Session
     from kosmolua.repl.calls import Calls
-    from kosmolua.replicate.names import Names
     from kosmolua.replicate.versions import Version
+    from kosmolua.services.names import Names
 
 PAUSE = 0.25  # seconds without another wish, before the last one is asked for
 FILE = "models.json"
@@ -65,7 +65,7 @@ class Models:
 
     def note(self, answer: Any) -> None:
         """Remember the models that an answer tells of."""
-        from kosmolua.replicate.names import models_in
+        from kosmolua.services.names import models_in
 
         found = list(models_in(answer))
         if found:
@@ -82,7 +82,7 @@ class Models:
 
     def _seen(self, emulated: bool) -> Names:
         if emulated not in self._names:
-            from kosmolua.replicate.names import Names
+            from kosmolua.services.names import Names
 
             path = os.path.join(paths.cache_directory(os.environ), FILE)
             self._names[emulated] = Names(None if emulated else path)
@@ -137,7 +137,7 @@ class Models:
 
             self._keep(wish, Versions(call, schemas_of(session, account)).find(wish.text), [])
             return
-        from kosmolua.replicate.names import models_in
+        from kosmolua.services.names import models_in
 
         answer = call("search", {"query": wish.text}) if wish.text else call("list_models", {})
         self._keep(wish, None, list(models_in(answer)))

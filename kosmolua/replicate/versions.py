@@ -1,19 +1,13 @@
-"""The version that a reference means, with its schema: read from the API once, and from disk from then on.
-
-What a version's schema says never changes, so a file that holds one never expires.
-"""
+"""The version that a reference means, with its schema: asked of the API once, and kept by whoever keeps schemas."""
 
 from __future__ import annotations
 
-import os
 import re
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from threading import Lock
-from typing import Any
+from typing import Any, Protocol
 
-import msgspec
 from msgspec import Struct
 
 from kosmolua.errors import KosmoError, UsageError
@@ -21,11 +15,7 @@ from kosmolua.replicate.inputs import Inputs, inputs_of
 from kosmolua.replicate.outputs import output_kind
 from kosmolua.replicate.shape import mapping
 from kosmolua.replicate.token import looks_like_token
-from kosmolua.settings.atomic import replace
 
-MAX_SCHEMA = 1024 * 1024  # bytes of one file
-MAX_FILES = 256
-MAX_SIZE = 32 * 1024 * 1024  # bytes of all
 _NAME = r"[A-Za-z0-9_][A-Za-z0-9._-]{0,200}"
 _ID = re.compile(r"[0-9a-f]{64}")
 _REFERENCE = re.compile(
@@ -78,12 +68,22 @@ def parse(text: str) -> Reference:
     return Reference(match["owner"], match["name"], match["version"] or "", bool(match["deployment"]))
 
 
+class Schemas(Protocol):
+    """Keeps the schemas of versions, by id. A version's schema never changes."""
+
+    def get(self, version: str) -> dict[str, Any] | None:
+        """The schema, or None if it is not kept."""
+
+    def put(self, version: str, schema: dict[str, Any]) -> None:
+        """Keep a schema. A failure is not an error: it is asked for again."""
+
+
 class Versions:
     """Finds versions, for any number of threads. What a name means is asked once in the life of this object, since the
     latest version may change.
     """
 
-    def __init__(self, call: Call, cache: Cache | None = None) -> None:
+    def __init__(self, call: Call, cache: Schemas | None = None) -> None:
         self._call = call
         self._cache = cache
         self._found: dict[str, Version | None] = {}
@@ -135,47 +135,3 @@ class Versions:
         if self._cache and isinstance(version.schema, dict):
             self._cache.put(version.id, version.schema)
         return version
-
-
-class Cache:
-    """Schemas on disk, a file for each version, the ones used last. What cannot be read or written is not there."""
-
-    def __init__(self, directory: str) -> None:
-        self._directory = directory
-
-    def get(self, version: str) -> dict[str, Any] | None:
-        path = self._path(version)
-        if path is None:
-            return None
-        try:
-            with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC), "rb") as file:
-                found = msgspec.json.decode(file.read(MAX_SCHEMA + 1))
-            os.utime(path)
-        except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            return None
-        return found if isinstance(found, dict) else None
-
-    def put(self, version: str, schema: dict[str, Any]) -> None:
-        path, content = self._path(version), msgspec.json.encode(schema)
-        if path is None or len(content) > MAX_SCHEMA or self.get(version) == schema:
-            return
-        with suppress(OSError):
-            os.makedirs(self._directory, mode=0o700, exist_ok=True)
-            replace(path, content, 0o600)
-            self._prune()
-
-    def _path(self, version: str) -> str | None:
-        return os.path.join(self._directory, f"{version}.json") if _ID.fullmatch(version) else None
-
-    def _prune(self) -> None:
-        """Take away what was used longest ago, as much as is too much."""
-        size = 0
-        for number, (path, found) in enumerate(self._newest()):
-            size += found.st_size
-            if number >= MAX_FILES or size > MAX_SIZE:
-                os.unlink(path)
-
-    def _newest(self) -> Iterator[tuple[str, os.stat_result]]:
-        with os.scandir(self._directory) as entries:
-            files = [(entry.path, entry.stat(follow_symlinks=False)) for entry in entries]
-        return iter(sorted(files, key=lambda file: -file[1].st_mtime))

@@ -12,7 +12,8 @@ from kosmolua.gate.session import Session
 from kosmolua.replicate.catalogue import SERVER
 from kosmolua.replicate.inputs import refuse
 from kosmolua.replicate.outputs import output_kind
-from kosmolua.replicate.versions import Cache, Reference, Version, Versions, parse
+from kosmolua.replicate.versions import Reference, Version, Versions, parse
+from kosmolua.services.schemas import Cache
 from kosmolua.settings import paths
 
 

@@ -15,7 +15,7 @@ from kosmolua.cli.options import Options
 from kosmolua.gate.budget import Caps
 from kosmolua.repl.calls import Calls
 from kosmolua.repl.models import Models
-from kosmolua.replicate.names import MAX_ABOUT, MAX_NAMES, MAX_RANKED, Names, models_in
+from kosmolua.services.names import MAX_ABOUT, MAX_NAMES, MAX_RANKED, Names, models_in
 
 FLUX = "black-forest-labs/flux-schnell"
 

@@ -9,9 +9,10 @@ from kosmolua.emulator import Emulator
 from kosmolua.errors import ApiError, UsageError
 from kosmolua.gate.policy import policy_of
 from kosmolua.gate.session import Session
-from kosmolua.replicate import versions
 from kosmolua.replicate.client import Client, in_process
-from kosmolua.replicate.versions import Cache, Reference, Versions, parse
+from kosmolua.replicate.versions import Reference, Versions, parse
+from kosmolua.services import schemas
+from kosmolua.services.schemas import Cache
 from kosmolua.settings import config
 
 HELLO = "5c7d5dc6dd8bf75c1acaa8565735e7986bc5b66206b55cca93cb72c9bf15ccaa"
@@ -211,7 +212,7 @@ def test_nowhere_to_write(tmp_path):
 
 def test_what_is_too_large_is_not_kept(cache, tmp_path):
     """A schema beyond a megabyte is read again each time."""
-    cache.put(HELLO, {"big": "x" * versions.MAX_SCHEMA})
+    cache.put(HELLO, {"big": "x" * schemas.MAX_SCHEMA})
 
     assert [] == list(tmp_path.rglob("*"))
 
@@ -219,23 +220,23 @@ def test_what_is_too_large_is_not_kept(cache, tmp_path):
 def test_the_files_used_last_stay(cache, tmp_path):
     """Beyond so many files, those go that were not looked at for longest."""
     directory = tmp_path / "cache" / "versions"
-    for number in range(versions.MAX_FILES):
+    for number in range(schemas.MAX_FILES):
         cache.put(f"{number:064x}", SCHEMA)
         os.utime(directory / f"{number:064x}.json", (number, number))
     cache.get(f"{0:064x}")
     cache.put("f" * 64, SCHEMA)
 
     names = {file.name for file in directory.iterdir()}
-    assert versions.MAX_FILES == len(names)
+    assert schemas.MAX_FILES == len(names)
     assert {f"{0:064x}.json", f"{2:064x}.json", f"{'f' * 64}.json"} <= names
     assert f"{1:064x}.json" not in names
 
 
 def test_the_size_of_all_is_bounded(cache, tmp_path):
     """Large schemas make room for one another."""
-    large = {"big": "x" * (versions.MAX_SCHEMA - 20)}
+    large = {"big": "x" * (schemas.MAX_SCHEMA - 20)}
     for number in range(40):
         cache.put(f"{number:064x}", large)
 
     sizes = [file.stat().st_size for file in (tmp_path / "cache" / "versions").iterdir()]
-    assert versions.MAX_SIZE - versions.MAX_SCHEMA < sum(sizes) <= versions.MAX_SIZE
+    assert schemas.MAX_SIZE - schemas.MAX_SCHEMA < sum(sizes) <= schemas.MAX_SIZE
