@@ -8,7 +8,8 @@ import os
 import re
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import msgspec
@@ -28,7 +29,6 @@ from kosmolua.settings.config import DEFAULT_ACCOUNT, Rule
 
 if TYPE_CHECKING:
     from kosmolua.gate.audit import Audit
-    from kosmolua.journal.journal import Ticket
     from kosmolua.replicate.client import Answer, Client
     from kosmolua.replicate.transfer import Opened
 
@@ -81,6 +81,43 @@ class Watcher(Protocol):
 
     def downloading(self, path: str, received: int, total: int | None) -> None:
         """So many bytes of a file have come, of ``total`` where that is known; -1 once that is over."""
+
+
+class Ticket(Protocol):
+    """The place of one call in the journal of its run. ``unsure``: it failed, and may still have been done."""
+
+    unsure: bool
+
+    @property
+    def open(self) -> Sequence[object]:
+        """Earlier attempts at this call that were interrupted."""
+
+    def send(self, operation: Operation, arguments: Mapping[str, Any]) -> None:
+        """The call is about to be sent. A write is on disk when this returns; raises a `JournalError` if it is not."""
+
+    def adopt(self, operation: Operation, arguments: Mapping[str, Any]) -> None:
+        """The call was sent, now or by an earlier attempt."""
+
+    def turn(self) -> AbstractContextManager[object]:
+        """While there is something to look for, writes are sent one at a time."""
+
+    def claim(self, identifier: str) -> None:
+        """That object of the API is the answer to this call, and to no other."""
+
+    def find(
+        self,
+        read: Callable[[str, Mapping[str, Any]], Answer],
+        base_url: str,
+        operation: Operation,
+        given: Mapping[str, Any],
+    ) -> Found | None:
+        """What an interrupted attempt at this call did, found by reads; None if it was not done and may be sent."""
+
+
+class Found(Struct, frozen=True):
+    """An interrupted write was done, and ``data`` is what the API shows of it."""
+
+    data: Any
 
 
 class Run(Struct, frozen=True):
@@ -417,7 +454,6 @@ class Session:
         self, client: Client, operation: Operation, given: Mapping[str, Any], entry: Entry, ticket: Ticket
     ) -> Answer | None:
         """What an earlier attempt gave, where there was one that the API took."""
-        from kosmolua.journal import lookup
         from kosmolua.replicate.client import Answer
 
         def read(function: str, arguments: Mapping[str, Any]) -> Answer:
@@ -433,7 +469,7 @@ class Session:
                 self._record(note)
             return answer
 
-        found = lookup.find(read, client.base_url, operation, given, ticket)
+        found = ticket.find(read, client.base_url, operation, given)
         if found is None:
             return None
         ticket.adopt(operation, given)

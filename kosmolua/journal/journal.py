@@ -29,7 +29,9 @@ from kosmolua.settings.config import DEFAULT_ACCOUNT
 
 if TYPE_CHECKING:
     from kosmolua.gate.budget import Budget
+    from kosmolua.gate.session import Found
     from kosmolua.replicate.catalogue import Operation
+    from kosmolua.replicate.client import Answer
 
 MARK = 0x6B6F736D  # "kosm", by which SQLite's header says that a file is a journal
 SCHEMA = 1
@@ -162,7 +164,7 @@ class Ticket:
     """A request that is carried out now. ``open`` are earlier attempts at it, of which nobody knows how they ended."""
 
     def __init__(self, journal: Journal, began: Began, found: Sequence[Intent]) -> None:
-        self.open = found
+        self.open: Sequence[Intent] = found
         self.sent = False
         self.unsure = False  # whether it failed, and may have been done all the same
         self.model: str | None = None
@@ -176,6 +178,18 @@ class Ticket:
         self.adopt(operation, arguments)
         if operation.access == "write":
             self._journal.intend(self)
+
+    def find(
+        self,
+        read: Callable[[str, Mapping[str, Any]], Answer],
+        base_url: str,
+        operation: Operation,
+        given: Mapping[str, Any],
+    ) -> Found | None:
+        """What an interrupted attempt at this call did, found by reads; None if it was not done and may be sent."""
+        from kosmolua.journal import lookup
+
+        return lookup.find(read, base_url, operation, given, self)
 
     def adopt(self, operation: Operation, arguments: Mapping[str, Any]) -> None:
         """It was sent, now or earlier."""

@@ -13,10 +13,9 @@ from collections.abc import Callable, Iterator, Mapping
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Literal
 
-from msgspec import Struct
-
 from kosmolua.errors import ApiError, JournalError
 from kosmolua.gate.policy import model_of
+from kosmolua.gate.session import Found
 from kosmolua.replicate import catalogue
 from kosmolua.replicate.catalogue import Operation, Proof
 from kosmolua.replicate.client import next_cursor
@@ -33,13 +32,7 @@ Likeness = Literal["same", "maybe", "other"]
 Read = Callable[[str, Mapping[str, Any]], "Answer"]
 
 
-class Outcome(Struct, frozen=True):
-    """It was done, and this is what the API shows of it."""
-
-    data: Any
-
-
-def find(read: Read, base_url: str, operation: Operation, given: Mapping[str, Any], ticket: Ticket) -> Outcome | None:
+def find(read: Read, base_url: str, operation: Operation, given: Mapping[str, Any], ticket: Ticket) -> Found | None:
     """What came of the call, or None where it was not done and may be sent. Raises a `JournalError` where that is not
     to be told.
     """
@@ -50,14 +43,14 @@ def find(read: Read, base_url: str, operation: Operation, given: Mapping[str, An
         case "repeat":
             return None
         case "gone":
-            return None if _shown(read, proof.read, _place(proof, given)) else Outcome(None)
+            return None if _shown(read, proof.read, _place(proof, given)) else Found(None)
         case "named":
             return _named(read, proof.read, given, _place(proof, given))
         case "released" if proof.list:
             return _deployment(_listed(read, base_url, proof.list, {}), given)
         case "released":
             found = _shown(read, proof.read, _place(proof, given))
-            return Outcome(found) if found and _is_released(found, given) else None
+            return Found(found) if found and _is_released(found, given) else None
         case "listed":
             return _among(read, base_url, operation, proof, given, ticket)
 
@@ -73,7 +66,7 @@ def _place(proof: Proof, given: Mapping[str, Any]) -> dict[str, Any]:
 
 def _among(
     read: Read, base_url: str, operation: Operation, proof: Proof, given: Mapping[str, Any], ticket: Ticket
-) -> Outcome | None:
+) -> Found | None:
     how, key = ticket.lookup, f"{operation.creates}_id"
     _, began = how.uptime()
     since = _since(read, ticket)
@@ -81,9 +74,9 @@ def _among(
         left = how.settling - max(how.uptime()[1] - began, min(map(how.age, ticket.open)))
         same, maybe = _candidates(read, base_url, operation, proof.list, given, ticket, since)
         if same and not maybe and len(same) <= ticket.alike():
-            return Outcome(read(proof.read, {key: same[-1]["id"]}).data)
+            return Found(read(proof.read, {key: same[-1]["id"]}).data)
         if (same or maybe) and how.adopt and not ticket.claimed(how.adopt):
-            return Outcome(read(proof.read, {key: how.adopt}).data)
+            return Found(read(proof.read, {key: how.adopt}).data)
         if (same or maybe) and not how.again:
             raise _ambiguous(operation, [*same, *maybe], ticket.how)
         if left <= 0 or how.again:
@@ -213,16 +206,16 @@ def _shown(read: Read, name: str, arguments: Mapping[str, Any]) -> Any:
         raise
 
 
-def _named(read: Read, name: str, given: Mapping[str, Any], place: Mapping[str, Any]) -> Outcome | None:
+def _named(read: Read, name: str, given: Mapping[str, Any], place: Mapping[str, Any]) -> Found | None:
     """What is there under that name, if it is what was to be made. Sending again would not make a second one."""
     found = _shown(read, name, place)
     fits = found and all(found.get(field) == value for field, value in given.items() if field in found)
-    return Outcome(found) if fits else None
+    return Found(found) if fits else None
 
 
-def _deployment(listed: Iterator[dict[str, Any]], given: Mapping[str, Any]) -> Outcome | None:
+def _deployment(listed: Iterator[dict[str, Any]], given: Mapping[str, Any]) -> Found | None:
     return next(
-        (Outcome(item) for item in listed if item.get("name") == given["name"] and _is_released(item, given)), None
+        (Found(item) for item in listed if item.get("name") == given["name"] and _is_released(item, given)), None
     )
 
 
