@@ -30,7 +30,6 @@ MAY_IMPORT = {
         *{"errors", "_version", "settings", "replicate", "gate", "journal", "services", "manual", "terminal"},
         *{"runtime", "emulator", "host", "mcp", "repl"},
     },
-    # A front end as the command line is one; what that shows of a function, the prompt shows too.
     "repl": {
         *{"errors", "settings", "replicate", "gate", "journal", "services", "manual", "terminal"},
         *{"runtime", "emulator", "cli"},

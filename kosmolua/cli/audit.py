@@ -13,6 +13,7 @@ from kosmolua.cli import options, output
 from kosmolua.gate import audit
 from kosmolua.gate.session import resolve
 from kosmolua.settings import ages
+from kosmolua.terminal.safe import safe
 from kosmolua.terminal.text import table
 
 DEFAULT_LIMIT = 100
@@ -82,4 +83,4 @@ def _row(entry: dict[str, Any]) -> tuple[str, ...]:
     outcome = f"{entry.get('outcome', 'error')} {entry.get('code') or entry.get('status') or ''}".strip()
     words = (entry.get("run", ""), entry.get("function", ""), entry.get("account", ""), decided, outcome)
     last = (f"{entry.get('duration_ms', 0):.0f}", entry.get("script", ""))
-    return (when, *(output.safe(str(word))[:60] for word in (*words, *last)))
+    return (when, *(safe(str(word))[:60] for word in (*words, *last)))

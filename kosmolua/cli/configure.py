@@ -15,6 +15,7 @@ from kosmolua.cli.providers import check_provider
 from kosmolua.errors import UsageError
 from kosmolua.settings.config import DEFAULT_ACCOUNT, VERDICTS, Storage, Verdict
 from kosmolua.settings.edit import SECRET_KEY, SECTION, URL_KEY, Change, Done, Scope, apply
+from kosmolua.terminal.safe import safe
 
 if TYPE_CHECKING:
     import argparse
@@ -37,7 +38,7 @@ def run(command: str, argv: list[str]) -> int:
     if parsed.json:
         output.show_json(_answer(done, change, warnings))
     else:
-        output.write_text(output.safe(_told(done)) + "\n")
+        output.write_text(safe(_told(done)) + "\n")
     return 0
 
 

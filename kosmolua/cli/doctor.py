@@ -15,6 +15,7 @@ from kosmolua.cli.providers import check_provider
 from kosmolua.errors import EXIT_FAILED, KosmoError, ScriptError, TransportError
 from kosmolua.settings import config, credentials
 from kosmolua.settings.edit import SECTION
+from kosmolua.terminal.safe import safe
 from kosmolua.terminal.text import table
 
 if TYPE_CHECKING:
@@ -240,6 +241,6 @@ def _shown(checks: list[Check]) -> str:
 
 def _rows(checks: list[Check]) -> Iterator[tuple[str, str, str]]:
     for check in checks:
-        yield _MARKS[check.ok], check.check, output.safe(check.message)
+        yield _MARKS[check.ok], check.check, safe(check.message)
         if check.next:
-            yield "", "", output.safe(check.next)
+            yield "", "", safe(check.next)

@@ -13,6 +13,7 @@ from kosmolua.gate.policy import Call, Decision, Policy
 from kosmolua.replicate import catalogue
 from kosmolua.replicate.catalogue import Operation
 from kosmolua.settings import config
+from kosmolua.terminal.safe import safe
 from kosmolua.terminal.text import heading, table
 
 
@@ -68,4 +69,4 @@ def _shown(data: dict[str, Any], declared: needs.Needs) -> str:
         heading("and may call" if declared.functions is not None else "and may call, as every script"),
         table(rows),
     ]
-    return output.safe("\n".join(parts))
+    return safe("\n".join(parts))

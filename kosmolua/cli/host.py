@@ -6,8 +6,8 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from kosmolua.cli.options import Options
-from kosmolua.cli.output import safe
 from kosmolua.host.host import Host
+from kosmolua.terminal.safe import safe
 
 if TYPE_CHECKING:
     from kosmolua.gate.prompt import Answer, Prompter, Question

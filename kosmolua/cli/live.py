@@ -112,7 +112,7 @@ def fitted(text: str, columns: int) -> str:
     """The text without what would act on a terminal, in one line of it at most."""
     from unicodedata import east_asian_width
 
-    from kosmolua.gate.prompt import visible
+    from kosmolua.terminal.safe import visible
 
     shown, room = [], columns - 1
     for character in visible(text):

@@ -16,6 +16,7 @@ from kosmolua.errors import KosmoError, UsageError
 from kosmolua.host import source
 from kosmolua.runtime.isolate import Child
 from kosmolua.runtime.limits import Limits
+from kosmolua.terminal.safe import safe
 
 if TYPE_CHECKING:
     import argparse
@@ -136,7 +137,9 @@ def _run(parsed: argparse.Namespace, options: Options, limits: Limits, child: Ch
 
 def _watch(parsed: argparse.Namespace) -> Watch | None:
     """What follows the run, where somebody looks: a person at a terminal, or the reader of a report."""
-    moving = sys.stderr.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM", "dumb") != "dumb"
+    from kosmolua.terminal.plain import is_plain
+
+    moving = sys.stderr.isatty() and not is_plain(os.environ)
     if not moving and not parsed.report:
         return None
     from kosmolua.cli.live import Watch
@@ -201,7 +204,7 @@ def _kept(parsed: argparse.Namespace, options: Options, head: Head, stack: ExitS
 
 def tell_running(running: Sequence[tuple[str, str, str]], not_canceled: Sequence[tuple[str, str]], lost: int) -> None:
     """What was started and not seen to end, what could not be canceled, and how many creations were not answered."""
-    from kosmolua.cli.output import safe
+    from kosmolua.terminal.safe import safe
 
     for kind, identifier, account in running[:MOST_TOLD]:
         how = f"kosmo integrations:call replicate.cancel_{kind} --{kind}_id {identifier}"
@@ -311,7 +314,7 @@ def _show_results(results: list[Any]) -> None:
         results = results[:-1]
     for value in results:
         text = value if isinstance(value, str) else output.to_json(value, ordered=True)
-        output.write_text((output.safe(text) if sys.stdout.isatty() else text) + "\n")
+        output.write_text((safe(text) if sys.stdout.isatty() else text) + "\n")
 
 
 def _excerpt(script: Text | None, error: KosmoError) -> str | None:

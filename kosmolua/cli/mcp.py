@@ -11,6 +11,7 @@ from kosmolua.cli import options as options_
 from kosmolua.cli import output
 from kosmolua.errors import ConfigurationError, UsageError
 from kosmolua.replicate.token import looks_like_token
+from kosmolua.terminal.safe import safe
 
 MAX_CHARS = 20_000
 
@@ -102,7 +103,7 @@ def _serve(parsed: argparse.Namespace) -> int:
 
 
 def _warn(text: str) -> None:
-    print(output.safe(f"kosmo: {text}"), file=sys.stderr, flush=True)
+    print(safe(f"kosmo: {text}"), file=sys.stderr, flush=True)
 
 
 # Installing -------------------------------------------------------------------------------------------------------
@@ -151,7 +152,7 @@ def _install(parsed: argparse.Namespace, served: list[str]) -> int:
     if parsed.json:
         output.show_json({"success": True, "client": client.name, "path": path, "name": parsed.name})
     else:
-        print(output.safe(f"entered {parsed.name} into {path}; start {client.title} anew to have it"))
+        print(safe(f"entered {parsed.name} into {path}; start {client.title} anew to have it"))
     return 0
 
 

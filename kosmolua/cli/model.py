@@ -17,6 +17,7 @@ from kosmolua.replicate.outputs import output_words
 from kosmolua.replicate.shape import mapping
 from kosmolua.replicate.versions import Reference, Version, parse
 from kosmolua.settings.config import DEFAULT_ACCOUNT
+from kosmolua.terminal.safe import safe
 from kosmolua.terminal.text import heading, table, wrapped
 
 if TYPE_CHECKING:
@@ -144,7 +145,7 @@ def _clean(value: Any) -> Any:
     """The data with every text on one line, and with nothing in it that draws: a stranger wrote it."""
     match value:
         case str():
-            return output.safe(" ".join(value.split()))
+            return safe(" ".join(value.split()))
         case list():
             return [_clean(item) for item in value]
         case dict():

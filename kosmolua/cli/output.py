@@ -12,6 +12,7 @@ from typing import Any, Literal
 import msgspec
 
 from kosmolua.errors import KosmoError
+from kosmolua.terminal.safe import safe
 
 
 def show_json(value: Any) -> None:
@@ -78,13 +79,6 @@ def tell_error(error: KosmoError, excerpt: str | None = None) -> None:
         print(safe("\n".join(f"    {line}" for line in ["stack:", *traceback.splitlines()])), file=sys.stderr)
     if error.hint:
         print(safe(f"hint: {error.hint}"), file=sys.stderr)
-
-
-def safe(text: str) -> str:
-    """The text with every control character but newline and tab written out."""
-    from kosmolua.gate.prompt import visible
-
-    return "".join(c if c in "\n\t" or c.isprintable() else visible(c) for c in text)
 
 
 class ScriptOutput:

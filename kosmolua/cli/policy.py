@@ -15,6 +15,7 @@ from kosmolua.gate.session import resolve
 from kosmolua.replicate.catalogue import Operation
 from kosmolua.settings import config
 from kosmolua.settings.config import DEFAULT_ACCOUNT
+from kosmolua.terminal.safe import safe
 from kosmolua.terminal.text import table
 
 _EXAMPLE = "explain replicate.create_prediction --model meta/meta-llama-3-8b-instruct"
@@ -112,7 +113,7 @@ def _show_decision(data: dict[str, Any]) -> str:
     rows = [("", match["rule"], _doubts(match["cannot_tell"])) for match in data["matching"]]
     head = f"{data['verdict']}: {data['function']}{account}\nbecause of {data['rule']}"
     matching = "\nrules that match, most specific first:\n" + table(rows, "", ("cyan",)) if rows else ""
-    return output.safe(f"{head}{matching}\nwithout a rule: {data['otherwise']}")
+    return safe(f"{head}{matching}\nwithout a rule: {data['otherwise']}")
 
 
 def _doubts(names: list[str]) -> str:
@@ -120,7 +121,7 @@ def _doubts(names: list[str]) -> str:
 
 
 def _show_rules(data: dict[str, Any]) -> str:
-    return output.safe("\n".join(rule["rule"] for rule in data["rules"]))
+    return safe("\n".join(rule["rule"] for rule in data["rules"]))
 
 
 def _help(command: str) -> str:

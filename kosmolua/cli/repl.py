@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from kosmolua.errors import UsageError
 from kosmolua.settings import paths
+from kosmolua.terminal.plain import is_dumb, is_plain
 
 if TYPE_CHECKING:
     import argparse
@@ -73,7 +74,7 @@ def _shell(parsed: argparse.Namespace, options: Options, args: Sequence[str], li
     from kosmolua.repl.snapshot import Snapshot
     from kosmolua.runtime.interactive import Interpreter
 
-    screen = Screen(plain=_is_plain())
+    screen = Screen(plain=is_plain(os.environ))
     prompter = Inline(screen)
     hosts = _Hosts(parsed, options, prompter)
     calls = Calls(options, hosts)
@@ -105,7 +106,7 @@ def _serve(parsed: argparse.Namespace, shell: Callable[[], Shell]) -> None:
 
 
 def _reader(parsed: argparse.Namespace, shell: Callable[[], Shell]) -> Reader:
-    if _is_dumb():
+    if is_dumb(os.environ):
         from kosmolua.repl.plain import Plain
 
         return Plain(lambda text: shell().is_complete(text))
@@ -194,11 +195,3 @@ def _accounts() -> list[str]:
     from kosmolua.settings import config
 
     return [config.DEFAULT_ACCOUNT, *config.accounts(os.environ)]
-
-
-def _is_dumb() -> bool:
-    return os.environ.get("TERM", "dumb") in ("", "dumb")
-
-
-def _is_plain() -> bool:
-    return _is_dumb() or bool(os.environ.get("NO_COLOR"))

@@ -19,9 +19,9 @@ from urllib.parse import urlsplit
 from msgspec import Struct
 
 from kosmolua.cli.live import amount, clock
-from kosmolua.cli.output import safe
 from kosmolua.errors import KosmoError, TransportError, UsageError
 from kosmolua.terminal.pictures import kind_of
+from kosmolua.terminal.safe import safe
 
 if TYPE_CHECKING:
     from kosmolua.gate.session import Session

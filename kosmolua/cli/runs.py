@@ -14,6 +14,7 @@ from kosmolua.journal import runs
 from kosmolua.journal.journal import of_a_prompt
 from kosmolua.journal.runs import Summary
 from kosmolua.settings import ages, config
+from kosmolua.terminal.safe import safe
 from kosmolua.terminal.text import table
 
 ACTIONS = ("list", "show", "resume", "export", "prune")
@@ -93,12 +94,12 @@ def _row(one: Summary) -> tuple[str, ...]:
     spent = one.spent
     counts = (f"{spent['calls']:g}", f"{spent['predictions']:g}", f"{spent['cost']:.2f}")
     return (
-        output.safe(one.id),
+        safe(one.id),
         one.state,
         _when(one.began),
         *counts,
-        output.safe(os.path.basename(one.script)),
-        output.safe(one.path),
+        safe(os.path.basename(one.script)),
+        safe(one.path),
     )
 
 
@@ -123,18 +124,18 @@ def _show(path: str, *, as_json: bool) -> int:
     ]
     told = [entry for entry in calls if not entry["function"].startswith("host.")]
     rows = [("at", "task", "function", "account", "state", "model", "arguments"), *map(_call, told)]
-    text = table([(name, output.safe(value)) for name, value in facts], "") + "\n\n" + table(rows, "", ("bold",))
+    text = table([(name, safe(value)) for name, value in facts], "") + "\n\n" + table(rows, "", ("bold",))
     if len(told) < len(calls):
         text += f"\n\nand {len(calls) - len(told)} that concern the host alone, such as time: --json shows them"
     how = f"kosmo repl --journal {one.path}" if one.prompt else f"kosmo runs resume {one.id}"
-    output.write_text(text + "\n" + (f"\nto go on: {output.safe(how)}\n" if one.state != "finished" else ""))
+    output.write_text(text + "\n" + (f"\nto go on: {safe(how)}\n" if one.state != "finished" else ""))
     return 0
 
 
 def _call(entry: dict[str, Any]) -> tuple[str, ...]:
     words = (entry["function"], entry["account"], entry["state"], entry["model"] or "", entry["arguments"][:80])
     input_ = f"{entry['input']}:" if "input" in entry else ""
-    return (_when(entry["at"]), f"{input_}{entry['task']}.{entry['request']}", *(output.safe(word) for word in words))
+    return (_when(entry["at"]), f"{input_}{entry['task']}.{entry['request']}", *(safe(word) for word in words))
 
 
 def _line(path: str, entry: dict[str, Any]) -> str:
@@ -184,5 +185,5 @@ def _prune(command: str, parsed: argparse.Namespace) -> int:
     if parsed.json:
         output.show_json({"success": True, "removed": paths})
     else:
-        output.write_text("".join(f"removed {output.safe(path)}\n" for path in paths))
+        output.write_text("".join(f"removed {safe(path)}\n" for path in paths))
     return 0

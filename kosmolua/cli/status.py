@@ -11,6 +11,7 @@ from kosmolua.errors import UsageError
 from kosmolua.settings import config, credentials, paths, trust
 from kosmolua.settings.config import DEFAULT_ACCOUNT, Settings, Value
 from kosmolua.settings.edit import SECTION
+from kosmolua.terminal.safe import safe
 from kosmolua.terminal.text import heading, table
 
 if TYPE_CHECKING:
@@ -119,11 +120,11 @@ def _show_status(data: dict[str, Any]) -> str:
 
 def _table(rows: list[tuple[str, str, str]]) -> str:
     """The rows, whose words may come from files, with nothing in them that could draw on a terminal."""
-    return table(tuple(output.safe(cell) for cell in row) for row in rows)
+    return table(tuple(safe(cell) for cell in row) for row in rows)
 
 
 def _listed(lines: list[str]) -> str:
-    return "\n".join(f"  {output.safe(line)}" for line in lines)
+    return "\n".join(f"  {safe(line)}" for line in lines)
 
 
 def _word(value: Any) -> str:
@@ -172,7 +173,7 @@ def _trust(parsed: argparse.Namespace) -> dict[str, Any]:
 def _show_trust(data: dict[str, Any]) -> str:
     if not data["trusted"]:
         return f"{data['path']} is not trusted any more: it may only tighten"
-    content = "\n".join(f"  | {output.safe(line)}" for line in data["content"].splitlines())
+    content = "\n".join(f"  | {safe(line)}" for line in data["content"].splitlines())
     return f"{data['path']} is trusted, for as long as it says this:\n{content}"
 
 

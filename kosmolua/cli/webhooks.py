@@ -12,6 +12,7 @@ from kosmolua.cli import output
 from kosmolua.cli.host import host_of
 from kosmolua.errors import ConfigurationError, UsageError
 from kosmolua.replicate.webhook import ID, SIGNATURE, TIMESTAMP, TOLERANCE, verify_webhook
+from kosmolua.terminal.safe import safe
 
 _MAX_SECRET = 4096
 
@@ -26,7 +27,7 @@ def run(command: str, argv: list[str]) -> int:
     if options.json:
         output.show_json({"success": True, "id": identifier, "timestamp": int(headers[TIMESTAMP].strip())})
     else:
-        output.write_text(output.safe(f"{identifier}: signed\n"))
+        output.write_text(safe(f"{identifier}: signed\n"))
     return 0
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
-import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from typing import IO, TYPE_CHECKING, Any, Literal, Protocol
 
 import msgspec
 from msgspec import Struct
 
+from kosmolua.terminal.plain import is_plain
+from kosmolua.terminal.safe import visible
 from kosmolua.terminal.screen import LINE, SCREEN
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ class Terminal:
             LINE.wipe()
             sys.stdout.flush()
             columns, rows = _size(terminal.fileno())
-            text = render(question, columns=columns, rows=rows, colour="NO_COLOR" not in os.environ)
+            text = render(question, columns=columns, rows=rows, colour=not is_plain(os.environ))
             terminal.write(text[:-1].encode())
             termios.tcflush(terminal, termios.TCIFLUSH)  # before the end can be seen, so that no answer to it is lost
             terminal.write(text[-1:].encode())
@@ -103,17 +104,6 @@ def _size(terminal: int) -> tuple[int, int]:
 def for_streams() -> Prompter:
     """A terminal where a person sees the question, which is where standard error is one; nobody elsewhere."""
     return Terminal() if sys.stderr.isatty() else Nobody()
-
-
-def visible(text: str) -> str:
-    """The text with control, format and other unseen characters written out, so that none can draw on a terminal."""
-    return "".join(c if c.isprintable() else _escaped(c) for c in text)
-
-
-def _escaped(character: str) -> str:
-    if unicodedata.category(character) == "Zs":
-        return " "
-    return character.encode("unicode_escape").decode()
 
 
 def render(question: Question, *, columns: int = 80, rows: int = 24, colour: bool = False) -> str:

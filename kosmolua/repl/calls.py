@@ -11,10 +11,10 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from kosmolua.cli.options import Options
     from kosmolua.gate.files import Files
     from kosmolua.gate.session import Session
     from kosmolua.journal.journal import Ticket
+    from kosmolua.repl.options import Options
     from kosmolua.services.services import Services
 
 

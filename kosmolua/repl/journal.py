@@ -14,9 +14,9 @@ from kosmolua.journal import runs
 from kosmolua.journal.journal import Head, Lookup, Recorded
 
 if TYPE_CHECKING:
-    from kosmolua.cli.options import Options
     from kosmolua.gate.budget import Budget
     from kosmolua.journal.journal import Ticket
+    from kosmolua.repl.options import Options
     from kosmolua.runtime.tape import Asked
 
 USAGE = ":journal FILE [--from-here | --adopt ID | --send-again], or :journal off"

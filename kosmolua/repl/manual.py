@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-from kosmolua.cli.output import safe
 from kosmolua.errors import UsageError
 from kosmolua.gate.session import Entry
 from kosmolua.repl.commands import COMMANDS
 from kosmolua.repl.completion import HELPERS
 from kosmolua.replicate.catalogue import OPERATIONS, find
+from kosmolua.terminal.safe import safe
 from kosmolua.terminal.text import heading, table
 
 KEYS = (

@@ -10,9 +10,9 @@ import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from kosmolua.gate.prompt import visible
 from kosmolua.repl.lexer import KEYWORDS
 from kosmolua.terminal import pictures
+from kosmolua.terminal.safe import visible
 
 MAX_LINES = 60
 MAX_ROWS = 20  # of a page

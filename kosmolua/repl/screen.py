@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Literal
 
-from kosmolua.cli.output import safe
 from kosmolua.repl.lexer import KEYWORDS, tokens
+from kosmolua.terminal.safe import safe
 from kosmolua.terminal.screen import SCREEN
 
 PATIENCE = 0.7  # seconds before it is said what takes so long

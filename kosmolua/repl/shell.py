@@ -191,7 +191,7 @@ class Shell:
         self._screen.show_error(f"kosmo: {text}")
 
     def _tell(self, error: KosmoError) -> None:
-        from kosmolua.cli.output import safe
+        from kosmolua.terminal.safe import safe
 
         where = getattr(error, "where", None)
         prefix = f"{where}: " if where and not error.message.endswith(f"({where})") else ""
@@ -343,7 +343,7 @@ class Shell:
         self._screen.show(f"calls are made as {options.account}")
 
     def _do_policy(self, text: str) -> None:
-        from kosmolua.cli.options import VERDICTS
+        from kosmolua.settings.config import VERDICTS
 
         options = self._calls.options
         words = text.split()
@@ -445,7 +445,7 @@ class Shell:
         self._tell_of(kept)
 
     def _tell_of(self, kept: Kept) -> None:
-        from kosmolua.cli.output import safe
+        from kosmolua.terminal.safe import safe
 
         self._screen.show(safe(kept.told(self._interpreter.upcoming)))  # a script may have named what it asked for
 

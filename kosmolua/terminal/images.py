@@ -9,6 +9,7 @@ from io import BytesIO
 from typing import Literal
 
 from kosmolua.emulator.picture import Picture, PictureError, read_png, write_png
+from kosmolua.terminal.plain import is_plain
 from kosmolua.terminal.query import Sixel
 
 Protocol = Literal["kitty", "iterm", "blocks", "none"]
@@ -26,7 +27,7 @@ def protocol_of(environment: Mapping[str, str]) -> Protocol:
     is blocks, the terminal may be asked whether it shows sixel images.
     """
     term, program = environment.get("TERM", ""), environment.get("TERM_PROGRAM", "")
-    if term in ("", "dumb") or environment.get("NO_COLOR"):
+    if is_plain(environment):
         return "none"
     if environment.get("TMUX") or term.startswith(("screen", "tmux")):
         return "blocks"

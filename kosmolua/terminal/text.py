@@ -6,6 +6,8 @@ import os
 import sys
 from collections.abc import Iterable, Sequence
 
+from kosmolua.terminal.plain import is_plain
+
 MAX_WIDTH = 120
 _PIPE_WIDTH = 100
 _CODES = {"bold": "1", "dim": "2", "green": "32", "yellow": "33", "cyan": "36"}
@@ -24,8 +26,7 @@ def width() -> int:
 
 def painted(text: str, style: str) -> str:
     """The text in a style on a terminal; as it stands in a pipe, under ``NO_COLOR`` or on a dumb terminal."""
-    plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb" or not sys.stdout.isatty()
-    return text if plain else f"\033[{_CODES[style]}m{text}\033[0m"
+    return text if is_plain(os.environ) or not sys.stdout.isatty() else f"\033[{_CODES[style]}m{text}\033[0m"
 
 
 def heading(text: str) -> str:

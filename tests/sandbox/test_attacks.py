@@ -16,11 +16,11 @@ from pathlib import Path
 
 import pytest
 
-from kosmolua.gate.prompt import visible
 from kosmolua.runtime import confine
 from kosmolua.runtime.limits import Limits
 from kosmolua.runtime.prepared import Prepared
 from kosmolua.runtime.run import Script, run
+from kosmolua.terminal.safe import visible
 
 HERE = Path(__file__).parent / "attacks"
 ATTACKS = {path.relative_to(HERE).with_suffix("").as_posix(): path for path in sorted(HERE.rglob("*.lua"))}

@@ -1,0 +1,21 @@
+"""Text from elsewhere, made safe to show: nothing in it acts on a terminal."""
+
+from __future__ import annotations
+
+import unicodedata
+
+
+def safe(text: str) -> str:
+    """The text with every control and unseen character escaped, except newline and tab."""
+    return "".join(c if c in "\n\t" or c.isprintable() else visible(c) for c in text)
+
+
+def visible(text: str) -> str:
+    """The text with control, format and other unseen characters escaped; unusual spaces become plain ones."""
+    return "".join(c if c.isprintable() else _escaped(c) for c in text)
+
+
+def _escaped(character: str) -> str:
+    if unicodedata.category(character) == "Zs":
+        return " "
+    return character.encode("unicode_escape").decode()
