@@ -8,16 +8,17 @@ from __future__ import annotations
 
 TYPE_CHECKING = False  # as in kosmolua.errors
 if TYPE_CHECKING:
-    from typing import Any
-
     from kosmolua._version import __version__
     from kosmolua.errors import (
+        AnswerError,
         ApiError,
         ArgumentError,
         ConfigurationError,
         CredentialError,
+        JournalError,
         KosmoError,
         LimitError,
+        OptionError,
         PermissionDeniedError,
         ScriptError,
         TransportError,
@@ -26,8 +27,9 @@ if TYPE_CHECKING:
         WebhookError,
     )
     from kosmolua.gate.budget import Caps
+    from kosmolua.gate.entry import Entry
     from kosmolua.gate.prompt import Answer, Prompter, Question
-    from kosmolua.gate.session import Entry, Reply
+    from kosmolua.gate.session import Reply
     from kosmolua.host.host import Host
     from kosmolua.host.script import Result, ScriptRun
     from kosmolua.replicate.webhook import verify_webhook
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Answer",
+    "AnswerError",
     "ApiError",
     "ArgumentError",
     "Caps",
@@ -42,9 +45,11 @@ __all__ = [
     "CredentialError",
     "Entry",
     "Host",
+    "JournalError",
     "KosmoError",
     "LimitError",
     "Limits",
+    "OptionError",
     "PermissionDeniedError",
     "Prompter",
     "Question",
@@ -64,7 +69,7 @@ __all__ = [
 _HOMES = {
     "Answer": "kosmolua.gate.prompt",
     "Caps": "kosmolua.gate.budget",
-    "Entry": "kosmolua.gate.session",
+    "Entry": "kosmolua.gate.entry",
     "Host": "kosmolua.host.host",
     "Limits": "kosmolua.runtime.limits",
     "Prompter": "kosmolua.gate.prompt",
@@ -77,12 +82,14 @@ _HOMES = {
 }
 
 
-def __getattr__(name: str) -> Any:
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
+if not TYPE_CHECKING:  # a type checker would take any name for one that is here
 
-    return getattr(import_module(_HOMES.get(name, "kosmolua.errors")), name)
+    def __getattr__(name):  # noqa: ANN001, ANN202
+        if name not in __all__:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from importlib import import_module
+
+        return getattr(import_module(_HOMES.get(name, "kosmolua.errors")), name)
 
 
 def __dir__() -> list[str]:

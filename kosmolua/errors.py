@@ -2,8 +2,10 @@
 
 KosmoError
 ├── UsageError             the command line or the program's input is wrong            exit 2
-│   └── ArgumentError      a function's arguments are wrong; nothing was sent          exit 2
+│   ├── ArgumentError      a function's arguments are wrong; nothing was sent          exit 2
+│   └── OptionError        an option of the Python API has a wrong type or value       exit 2
 ├── PermissionDeniedError  the policy denied the call, or nobody could be asked        exit 3
+│   └── AnswerError        a prompter returned something other than an answer          exit 3
 ├── ConfigurationError     something is not set up                                     exit 4
 │   └── CredentialError    no token, or one that cannot be                             exit 4
 ├── ApiError               the API answered with an error; 401 is                      exit 4, else 1
@@ -90,10 +92,20 @@ class KosmoError(Exception):
         """How a command that fails with it exits."""
         return CODES.get(self.code, EXIT_FAILED)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle and copy by the fields: the `__init__` of a subclass takes other arguments than `args` holds."""
+        return _restored, (type(self), self.args, dict(self.__dict__))
+
     def to_dict(self) -> dict[str, Any]:
         """The error as plain data, without the fields that are not set."""
         found = {name: getattr(self, name, None) for name in _FIELDS}
         return {name: value for name, value in found.items() if value is not None}
+
+
+def _restored(kind: type[KosmoError], args: tuple[Any, ...], fields: dict[str, Any]) -> KosmoError:
+    error = kind.__new__(kind, *args)
+    error.__dict__.update(fields)
+    return error
 
 
 class UsageError(KosmoError):
@@ -108,10 +120,24 @@ class ArgumentError(UsageError):
     code = "invalid_arguments"
 
 
+class OptionError(UsageError, TypeError, ValueError):
+    """An option of the Python API has the wrong type or value."""
+
+    @classmethod
+    def of(cls, name: str, expected: str, found: object) -> OptionError:
+        """The error for an option that is not as expected. Secrets are not options of this kind: the value is shown."""
+        shown = repr(found)[:200] if isinstance(found, str | int | float | None) else type(found).__name__
+        return cls(f"{name}: expected {expected}, got {shown}")
+
+
 class PermissionDeniedError(KosmoError):
     """The policy denied the call, or nobody could be asked; nothing was sent."""
 
     code = "permission_denied"
+
+
+class AnswerError(PermissionDeniedError, TypeError):
+    """A prompter returned something other than an answer. The call is refused; the prompter needs a fix."""
 
 
 class ConfigurationError(KosmoError):

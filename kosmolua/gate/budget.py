@@ -7,12 +7,13 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping
+from math import inf
 from typing import Any
 
 import msgspec
 from msgspec import Struct
 
-from kosmolua.errors import LimitError
+from kosmolua.errors import LimitError, OptionError
 from kosmolua.gate.policy import model_of
 from kosmolua.replicate.catalogue import Operation
 from kosmolua.settings.config import Price, Prices
@@ -38,16 +39,26 @@ _NAMES = {  # what a cap bounds, one of it and more
     "seconds_of_compute": ("second of compute", "seconds of compute"),
     "cost": ("cost", "cost"),
 }
+_MEASURED = frozenset({"seconds_of_compute", "cost"})  # the other caps are counts
 
 
 class Caps(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The most of each; None is no bound. ``cost`` is in the currency of the price table."""
+    """The most of each; None is no bound. ``cost`` is in the currency of the price table. Raises an `OptionError` for a
+    bound of the wrong type or value.
+    """
 
     calls: int | None = None
     writes: int | None = None
     predictions: int | None = None
     seconds_of_compute: float | None = None
     cost: float | None = None
+
+    def __post_init__(self) -> None:
+        for name, value in zip(self.__struct_fields__, msgspec.structs.astuple(self), strict=True):
+            kind = (int, float) if name in _MEASURED else int
+            if value is not None and (not isinstance(value, kind) or isinstance(value, bool) or not 0 <= value < inf):
+                what = "a number" if name in _MEASURED else "a whole number"
+                raise OptionError.of(name, f"{what} from 0, or None", value)
 
     def tightened(self, other: Caps) -> Caps:
         """The lower of each."""

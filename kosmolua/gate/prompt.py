@@ -5,19 +5,20 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping
-from typing import IO, TYPE_CHECKING, Any, Literal, Protocol
+from types import CoroutineType, GeneratorType
+from typing import IO, Any, Literal, Protocol
 
 import msgspec
 from msgspec import Struct
 
+from kosmolua.errors import AnswerError
+from kosmolua.settings.config import Rule
 from kosmolua.terminal.plain import is_plain
 from kosmolua.terminal.safe import visible
 from kosmolua.terminal.screen import LINE, SCREEN
 
-if TYPE_CHECKING:
-    from kosmolua.settings.config import Rule
-
 Answer = Literal["once", "run", "always", "no"]
+_WORDS = frozenset({"once", "run", "always", "no"})
 
 # A yes is the least of what it may mean.
 _ANSWERS: dict[str, Answer] = {
@@ -47,6 +48,22 @@ class Prompter(Protocol):
 
     def ask(self, question: Question) -> Answer | None:
         """The person's answer; None where nobody can be asked."""
+
+
+def ask(prompter: Prompter, question: Question) -> Answer | None:
+    """The prompter's answer. Raises an `AnswerError` for anything but one of the words of an `Answer` or None: what is
+    not clearly a yes allows nothing.
+    """
+    answer: Any = prompter.ask(question)
+    if answer is None or (isinstance(answer, str) and answer in _WORDS):
+        return answer  # type: ignore[return-value]  # one of the words
+    shown = repr(answer)[:100] if isinstance(answer, str | bytes | int | float) else type(answer).__name__
+    if isinstance(answer, CoroutineType | GeneratorType):
+        answer.close()  # a coroutine that nobody runs would warn that it was never awaited
+    raise AnswerError(
+        f"{question.function}: refused, because the prompter answered {shown}; expected once, run, always or no",
+        hint="return one of these words from `ask`, or None where nobody can be asked",
+    )
 
 
 class Nobody:

@@ -17,10 +17,12 @@ from msgspec import Struct
 
 from kosmolua.errors import ApiError, ArgumentError, KosmoError, PermissionDeniedError, UncertainError, UsageError
 from kosmolua.gate.budget import Budget, keeps_hardware, starts_compute, subject_of
+from kosmolua.gate.entry import Entry as Entry  # noqa: PLC0414 - also named here
 from kosmolua.gate.files import Files
 from kosmolua.gate.needs import Needs
 from kosmolua.gate.policy import Call, Decision, Policy, decide, model_of
-from kosmolua.gate.prompt import Nobody, Prompter, Question
+from kosmolua.gate.prompt import Answer as Word
+from kosmolua.gate.prompt import Nobody, Prompter, Question, ask
 from kosmolua.gate.uploads import Uploads
 from kosmolua.replicate import catalogue, structs
 from kosmolua.replicate.catalogue import Operation
@@ -33,29 +35,6 @@ if TYPE_CHECKING:
     from kosmolua.replicate.transfer import Opened
 
 MAX_LOG = 10_000
-
-
-class Entry(Struct, omit_defaults=True, gc=False):
-    """One call in the log: what was decided, by which rule and by whom, and what came of it. No inputs, no answers.
-
-    ``at`` is in Unix seconds, ``duration_ms`` covers sending and waiting. ``by`` is "policy", "person" or "force".
-    ``outcome`` is "ok", "error", "refused" or "dry_run"; ``code`` says which error or refusal. ``note`` is why a
-    helper made the call, where that is not plain.
-    """
-
-    function: str
-    account: str
-    access: str
-    at: float
-    decision: str = ""
-    rule: str = ""
-    by: str = ""
-    outcome: str = "error"
-    code: str | None = None
-    status: int | None = None
-    request_id: str | None = None
-    duration_ms: float = 0.0
-    note: str = ""
 
 
 class Reply(Struct, frozen=True):
@@ -162,6 +141,7 @@ class Session:
         self.watcher = watcher
         self.log: list[Entry] = []
         self.unlogged = 0
+        self.fault: Exception | None = None  # what is wrong with the prompter
         self.budget = budget or Budget()
         self._connect = connect
         self._policy = policy
@@ -374,9 +354,8 @@ class Session:
     def _put_question(self, operation: Operation, arguments: Struct, entry: Entry, key: str, topic: str) -> bool:
         given = _given(arguments)
         rule = None if topic or not self._remember else _narrow_rule(operation, given, entry.account)
-        answer = self._prompter.ask(
-            Question(operation.name, entry.account, operation.access, given, self.run.script, entry.rule, rule)
-        )
+        question = Question(operation.name, entry.account, operation.access, given, self.run.script, entry.rule, rule)
+        answer = self._asked(question, entry)
         if answer is None:
             entry.outcome = "refused"
             raise _unpriced(operation, entry.rule) if topic else _unasked(operation, entry.rule)
@@ -385,6 +364,19 @@ class Session:
         if answer != "once":
             self._answered[key] = answer != "no"
         return answer != "no"
+
+    def _asked(self, question: Question, entry: Entry) -> Word | None:
+        """The prompter's answer. Its own faults refuse the call, and are kept for whoever wrote it."""
+        try:
+            return ask(self._prompter, question)
+        except KosmoError as error:
+            entry.outcome, self.fault = "refused", self.fault or error
+            raise
+        except Exception as error:
+            entry.outcome, self.fault = "refused", self.fault or error
+            raise PermissionDeniedError(
+                f"{question.function}: refused, because the prompter failed: {type(error).__name__}: {error}"
+            ) from error
 
     def _send(
         self,

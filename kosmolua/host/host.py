@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING, Any, Self
 
-from kosmolua.errors import ApiError, UsageError
+from kosmolua.errors import ApiError, OptionError, UsageError
+from kosmolua.host import checks
 from kosmolua.host import source as source_
 from kosmolua.host.script import Plan, Result, Runs, ScriptRun, Stream
 from kosmolua.replicate import catalogue
@@ -86,6 +87,31 @@ class Host:
         on_retry: Callable[[str, float], None] | None = None,
         on_notice: Callable[[str], None] | None = None,
     ) -> None:
+        checks.check(
+            {
+                "account": account,
+                "token": token,
+                "url": url,
+                "insecure_http": insecure_http,
+                "yielding": yielding,
+                "caller": caller,
+                "prompter": prompter,
+                "force": force,
+                "dry_run": dry_run,
+                "emulate": emulate,
+                "faults": faults,
+                "limits": limits,
+                "caps": caps,
+                "allow_read": allow_read,
+                "allow_write": allow_write,
+                "cancel_on_exit": cancel_on_exit,
+                "prepare": prepare,
+                "on_output": on_output,
+                "on_call": on_call,
+                "on_retry": on_retry,
+                "on_notice": on_notice,
+            }
+        )
         _check("read", read, (None, *VERDICTS))
         _check("write", write, (None, *VERDICTS))
         _check("isolation", isolation, ("standard", "strict", "none"))
@@ -248,6 +274,7 @@ class Host:
         """
         if isinstance(args, str) or not all(isinstance(argument, str) for argument in args):
             raise UsageError(f"args: expected a list of strings, got {args!r}"[:200], hint="convert each with str()")
+        checks.check({"prompter": prompter, "on_call": on_call})
         text = source.encode("utf-8", "surrogateescape") if isinstance(source, str) else source
         script = Script(
             source=text,
@@ -325,7 +352,7 @@ class Host:
 def _check(name: str, value: str | None, expected: Sequence[str | None]) -> None:
     if value not in expected:
         words = [word for word in expected if word]
-        raise UsageError(f"{name}: expected {', '.join(words[:-1])} or {words[-1]}, got {value!r}")
+        raise OptionError.of(name, f"{', '.join(words[:-1])} or {words[-1]}", value)
 
 
 def _secret(token: str) -> Secret:

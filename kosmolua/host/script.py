@@ -14,6 +14,7 @@ import msgspec
 from msgspec import Struct
 
 from kosmolua.errors import KosmoError, ScriptError, UsageError
+from kosmolua.gate.entry import Entry
 from kosmolua.runtime.limits import Limits
 from kosmolua.runtime.run import Isolation, Script, isolation_of, run
 from kosmolua.runtime.stop import Stop
@@ -21,7 +22,7 @@ from kosmolua.runtime.stop import Stop
 if TYPE_CHECKING:
     from kosmolua.gate.needs import Needs
     from kosmolua.gate.prompt import Prompter
-    from kosmolua.gate.session import Entry, Session, Watcher
+    from kosmolua.gate.session import Session, Watcher
     from kosmolua.host.sessions import Sessions
     from kosmolua.journal.cassette import Cassette
     from kosmolua.journal.journal import Journal, Ticket
@@ -178,7 +179,10 @@ class ScriptRun:
             except BaseException as error:
                 self._finish(self._broken(error, time.perf_counter() - self._begun))
                 raise
-            return self._finish(ended)
+            result = self._finish(ended)
+            if self._session and self._session.fault:
+                raise self._session.fault
+            return result
 
     def stop(self, reason: str = "the run was stopped") -> None:
         """End it, from any thread, whatever the script does; a run that has not begun ends as it begins.

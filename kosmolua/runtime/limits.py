@@ -2,25 +2,54 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from kosmolua.errors import LimitError
+from kosmolua.errors import LimitError, OptionError
+
+if TYPE_CHECKING:
+    from typing import Self
 
 MAX_FRAME = 64 * 1024 * 1024  # bytes that cross between a script and its host at once
+_MOST_SECONDS, _MOST_BYTES = 1e9, 2**60  # what timers and resource limits take
 
 
-class Limits(NamedTuple):
+class _Bounds(NamedTuple):
+    cpu: float | None
+    memory: int | None
+    output: int | None
+    time: float | None
+    silence: float | None
+
+
+class Limits(_Bounds):
     """Bounds of one run. ``cpu`` and ``time`` (wall clock) are in seconds, ``memory`` (of Lua) and ``output`` in bytes.
 
     None takes a bound away. There is no wall limit by default: waiting for a prediction may take an hour. ``silence``
-    is how long, in seconds, a child may neither compute nor answer when it is its turn.
+    is how long, in seconds, a child may neither compute nor answer when it is its turn. Raises an `OptionError` for a
+    bound of the wrong type or value.
     """
 
-    cpu: float | None = 30.0
-    memory: int | None = 128 * 1024 * 1024
-    output: int | None = 10 * 1024 * 1024
-    time: float | None = None
-    silence: float | None = 10.0
+    __slots__ = ()
+
+    def __new__(
+        cls,
+        cpu: float | None = 30.0,
+        memory: int | None = 128 * 1024 * 1024,
+        output: int | None = 10 * 1024 * 1024,
+        time: float | None = None,
+        silence: float | None = 10.0,
+    ) -> Self:
+        for name, seconds in (("cpu", cpu), ("time", time), ("silence", silence)):
+            if seconds is not None and not (_is_number(seconds, float) and 0 < seconds <= _MOST_SECONDS):
+                raise OptionError.of(name, f"seconds above 0 and up to {_MOST_SECONDS:g}, or None", seconds)
+        for name, size, least in (("memory", memory, 1), ("output", output, 0)):
+            if size is not None and not (_is_number(size, int) and least <= size <= _MOST_BYTES):
+                raise OptionError.of(name, f"bytes from {least} to 2**60, or None", size)
+        return super().__new__(cls, cpu, memory, output, time, silence)
+
+
+def _is_number(value: object, kind: type) -> bool:
+    return isinstance(value, (int, kind)) and not isinstance(value, bool)
 
 
 def _seconds(value: float | None) -> str:

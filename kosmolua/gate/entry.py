@@ -1,0 +1,28 @@
+"""One entry in the log of calls. A module of its own, so that a `Result` can name it without the gate."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+
+class Entry(Struct, omit_defaults=True, gc=False):
+    """One call in the log: what was decided, by which rule and by whom, and what came of it. No inputs, no answers.
+
+    ``at`` is in Unix seconds, ``duration_ms`` covers sending and waiting. ``by`` is "policy", "person" or "force".
+    ``outcome`` is "ok", "error", "refused" or "dry_run"; ``code`` says which error or refusal. ``note`` is why a
+    helper made the call, where that is not plain.
+    """
+
+    function: str
+    account: str
+    access: str
+    at: float
+    decision: str = ""
+    rule: str = ""
+    by: str = ""
+    outcome: str = "error"
+    code: str | None = None
+    status: int | None = None
+    request_id: str | None = None
+    duration_ms: float = 0.0
+    note: str = ""

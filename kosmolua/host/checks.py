@@ -1,0 +1,93 @@
+"""The options of a `Host`, checked when it is made: a wrong one would otherwise be found by a run, or never."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from kosmolua.errors import OptionError
+from kosmolua.runtime.limits import Limits
+
+# CO_GENERATOR, CO_COROUTINE and CO_ASYNC_GENERATOR of the inspect module, whose import costs a start 10 ms.
+_DEFERRED = 0x20 | 0x80 | 0x200
+
+
+def check(options: Mapping[str, Any]) -> None:
+    """Raise an `OptionError` for the first option of a wrong type."""
+    for name, value in options.items():
+        test, expected = _EXPECTED[name]
+        if not test(value):
+            raise OptionError.of(name, expected, "a secret" if name == "token" else value)
+    if is_deferred(getattr(options.get("prompter"), "ask", None)):
+        raise OptionError(
+            "prompter: `ask` is async or a generator, and its result would be an answer to nothing",
+            hint="write `def ask(self, question)`, and wait for the answer inside",
+        )
+
+
+def is_deferred(function: object) -> bool:
+    """Whether calling it only makes a coroutine or a generator, which nobody here runs."""
+    while callable(inner := getattr(function, "func", None)):  # functools.partial
+        function = inner
+    code = getattr(getattr(function, "__func__", function), "__code__", None)
+    code = code or getattr(getattr(type(function), "__call__", None), "__code__", None)  # noqa: B004 - its code is wanted
+    return bool(getattr(code, "co_flags", 0) & _DEFERRED)
+
+
+def _is_prompter(value: object) -> bool:
+    return value is None or (not isinstance(value, type) and callable(getattr(value, "ask", None)))
+
+
+def _is_callback(value: object) -> bool:
+    return value is None or (callable(value) and not is_deferred(value))
+
+
+def _is_caps(value: object) -> bool:
+    from kosmolua.gate.budget import Caps
+
+    return isinstance(value, Caps)
+
+
+def _items(kind: type | tuple[type, ...]) -> Callable[[object], bool]:
+    def test(value: object) -> bool:
+        listed = isinstance(value, Sequence) and not isinstance(value, str | bytes)
+        return listed and all(isinstance(item, kind) for item in value)  # type: ignore[attr-defined]
+
+    return test
+
+
+def _one_of(*kinds: type | None) -> Callable[[object], bool]:
+    return lambda value: (
+        value is None if None in kinds and value is None else isinstance(value, tuple(filter(None, kinds)))
+    )
+
+
+_TEXT = (_one_of(str, None), "text or None")
+_FLAG = (_one_of(bool), "True or False")
+_CALLBACK = (_is_callback, "a function that is not async, or None")
+_DIRECTORIES = (_items((str, os.PathLike)), "a list of directories")
+_EXPECTED: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "account": (lambda value: isinstance(value, str) and bool(value), "the name of an account"),
+    "token": _TEXT,
+    "url": _TEXT,
+    "caller": _TEXT,
+    "python": (_one_of(str, os.PathLike, None), "the path of a Python interpreter, or None"),
+    "insecure_http": _FLAG,
+    "yielding": _FLAG,
+    "force": _FLAG,
+    "dry_run": _FLAG,
+    "emulate": _FLAG,
+    "cancel_on_exit": _FLAG,
+    "prepare": _FLAG,
+    "prompter": (_is_prompter, "an object with a method `ask(question)`, or None"),
+    "limits": (_one_of(Limits, None), "kosmolua.Limits(…) or None"),
+    "caps": (lambda value: value is None or _is_caps(value), "kosmolua.Caps(…) or None"),
+    "faults": (_items(str), "a list of faults"),
+    "allow_read": _DIRECTORIES,
+    "allow_write": _DIRECTORIES,
+    "on_output": _CALLBACK,
+    "on_call": _CALLBACK,
+    "on_retry": _CALLBACK,
+    "on_notice": _CALLBACK,
+}

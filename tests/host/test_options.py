@@ -1,0 +1,111 @@
+"""Options are checked when they are given, and the public types can be resolved."""
+
+import math
+import subprocess
+import sys
+import typing
+
+import pytest
+
+import kosmolua
+from kosmolua import Caps, Host, Limits, OptionError, UsageError
+
+WRONG_LIMITS = [
+    *[{"time": value} for value in (math.nan, math.inf, -math.inf, -1, 0, "1", b"1", True, [], 1e300)],
+    *[{"cpu": value} for value in (math.nan, 0, -0.5, "30", False)],
+    *[{"silence": value} for value in (math.nan, 0, "a")],
+    *[{"memory": value} for value in (math.nan, 0, -1, 1.5, "128", True, 2**70)],
+    *[{"output": value} for value in (math.nan, -1, 1.5, "1", True)],
+]
+WRONG_CAPS = [
+    *[{name: value} for name in ("calls", "writes", "predictions") for value in ("1", -1, 1.5, True, math.nan, [])],
+    *[{name: value} for name in ("seconds_of_compute", "cost") for value in ("1", -1, True, math.nan, math.inf, [])],
+]
+
+
+@pytest.mark.parametrize("options", WRONG_LIMITS, ids=repr)
+def test_wrong_limits(options):
+    """A limit is a number in its range, or None."""
+    (name,) = options
+    with pytest.raises(ValueError, match=f"{name}: expected ") as raised:
+        Limits(**options)
+
+    assert isinstance(raised.value, UsageError)
+
+
+@pytest.mark.parametrize("options", WRONG_CAPS, ids=repr)
+def test_wrong_caps(options):
+    """A cap is a number from 0, or None; what is counted is a whole one."""
+    (name,) = options
+    with pytest.raises(OptionError, match=f"{name}: expected "):
+        Caps(**options)
+
+
+def test_right_limits_and_caps():
+    """The defaults, the least, and no bound at all."""
+    assert Limits() == Limits(30, 128 * 1024 * 1024, 10 * 1024 * 1024, None, 10)
+    assert (None,) * 5 == Limits(None, None, None, None, None)
+    assert (0.1, 1, 0, 0.5, 1) == Limits(0.1, 1, 0, 0.5, 1)
+    assert 5.0 == Limits()._replace(cpu=5.0).cpu
+    assert 0 == Caps(calls=0, cost=0.0, seconds_of_compute=1).calls
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"caps": {"predictions": 1}}, r"caps: expected kosmolua.Caps\(…\) or None, got dict"),
+        ({"limits": (1, 2)}, r"limits: expected kosmolua.Limits\(…\) or None, got tuple"),
+        ({"limits": 30}, "limits: expected .*, got 30"),
+        ({"account": None}, "account: expected the name of an account, got None"),
+        ({"account": ""}, "account: expected the name of an account, got ''"),
+        ({"token": b"r8_secret"}, "token: expected text or None"),
+        ({"url": 1}, "url: expected text or None, got 1"),
+        ({"force": "yes"}, "force: expected True or False, got 'yes'"),
+        ({"dry_run": 1}, "dry_run: expected True or False, got 1"),
+        ({"prepare": None}, "prepare: expected True or False, got None"),
+        ({"faults": "slow"}, "faults: expected a list of faults, got 'slow'"),
+        ({"allow_read": "data"}, "allow_read: expected a list of directories, got 'data'"),
+        ({"allow_write": [1]}, "allow_write: expected a list of directories, got list"),
+        ({"on_output": "x"}, "on_output: expected a function that is not async, or None, got 'x'"),
+        ({"read": True}, "read: expected allow, ask or deny, got True"),
+        ({"isolation": None}, "isolation: expected standard, strict or none, got None"),
+    ],
+    ids=repr,
+)
+def test_wrong_options(options, words):
+    """Each option of a host is checked when the host is made; a token is not shown."""
+    with pytest.raises(OptionError, match=words) as raised:
+        Host(emulate=True, **options)
+
+    assert "r8_secret" not in str(raised.value)
+
+
+def test_an_async_callback_is_refused():
+    """It would make a coroutine that nobody runs."""
+
+    async def told(*_):
+        pass
+
+    for name in ("on_output", "on_call", "on_retry", "on_notice"):
+        with pytest.raises(OptionError, match=f"{name}: expected a function that is not async"):
+            Host(emulate=True, **{name: told})
+
+
+@pytest.mark.parametrize("name", kosmolua.__all__)
+def test_annotations_resolve_at_run_time(name):
+    """Libraries that build on annotations can read those of every public type."""
+    public = getattr(kosmolua, name)
+    if isinstance(public, type):
+        assert typing.get_type_hints(public) is not None
+
+
+def test_type_checkers_know_every_name(tmp_path):
+    """A name that is not there is an error for mypy, as it is at run time."""
+    (tmp_path / "uses.py").write_text("from kosmolua import Host, Result, JournalError, Nonsense\n")
+    command = [sys.executable, "-m", "mypy", "--strict", "--no-incremental", "uses.py"]
+    ran = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
+
+    assert 'Module "kosmolua" has no attribute "Nonsense"' in ran.stdout
+    assert 1 == ran.stdout.count("error:")
+    with pytest.raises(ImportError):
+        exec("from kosmolua import Nonsense")
