@@ -14,6 +14,9 @@ KosmoError
 ├── WebhookError           a webhook is not what its signer sent, or not from now      exit 1
 ├── ScriptError            the Lua script failed                                       exit 1
 ├── JournalError           a run's journal does not fit, or cannot be written          exit 1
+├── SystemFailureError     the operating system refused something: disk, memory        exit 1
+├── OutputError            standard output cannot be written                           exit 1
+├── InternalError          a bug in kosmolua                                           exit 1
 └── LimitError             a limit or a budget was reached                             exit 5
 """
 
@@ -48,6 +51,9 @@ CODES = {
     "prediction_failed": EXIT_FAILED,
     "timed_out": EXIT_FAILED,
     "webhook_refused": EXIT_FAILED,
+    "system_error": EXIT_FAILED,
+    "output_failed": EXIT_FAILED,
+    "internal_error": EXIT_FAILED,
     "script_error": EXIT_FAILED,
     "script_crashed": EXIT_FAILED,
     "journal": EXIT_FAILED,
@@ -242,3 +248,65 @@ class LimitError(KosmoError):
 
     code = "limit_reached"
     where: str | None = None
+
+
+class SystemFailureError(KosmoError):
+    """The operating system refused something that a call needed, such as room on the disk or memory."""
+
+    code = "system_error"
+
+
+class OutputError(KosmoError):
+    """Standard output cannot be written: it is closed, full, or its reader is gone."""
+
+    code = "output_failed"
+
+
+class InternalError(KosmoError):
+    """A bug in kosmolua; ``detail`` holds the stack, one frame a line, innermost last."""
+
+    code = "internal_error"
+
+
+_MOST_FRAMES = 20
+_MOST_WORDS = 300  # characters of a foreign exception's own text
+
+
+def failure_of(error: BaseException, doing: str) -> KosmoError:
+    """The error itself if it is one of ours; otherwise the `KosmoError` that stands for it. ``doing`` is the function
+    or the command that was carried out.
+    """
+    if isinstance(error, KosmoError):
+        return error
+    if isinstance(error, MemoryError):
+        return SystemFailureError(f"{doing}: the host is out of memory", hint="ask for less at once")
+    if isinstance(error, OSError) and error.strerror:
+        where = f": {error.filename!r}" if error.filename else ""
+        return SystemFailureError(
+            f"{doing}: {error.strerror}{where}",
+            hint="check the disk, the memory and the limits of this machine: df -h; ulimit -a",
+        )
+    return InternalError(
+        f"{doing}: {words_of(error)}. This is a bug in kosmolua",
+        hint=f"report it with its stack and the output of kosmo --version at {ISSUES_URL}",
+        detail=stack_of(error),
+    )
+
+
+def words_of(error: BaseException) -> str:
+    """The type of an exception, and its text, bounded."""
+    text = str(error)[:_MOST_WORDS]
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def stack_of(error: BaseException) -> str:
+    """The frames that an exception passed, innermost last. They name no directory of this machine."""
+    from traceback import walk_tb
+
+    frames = [(frame.f_code, line) for frame, line in walk_tb(error.__traceback__)]
+    return "\n".join(f"{_file(code.co_filename)}:{line} in {code.co_name}" for code, line in frames[-_MOST_FRAMES:])
+
+
+def _file(path: str) -> str:
+    _, package, rest = path.rpartition("/kosmolua/")
+    return f"kosmolua/{rest}" if package else path.rpartition("/")[2]

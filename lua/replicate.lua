@@ -22,7 +22,8 @@ local SETTLED = 4 -- seconds after which a prediction that was created is listed
 local MOST_LOOKED_AT = 1000 -- predictions
 local PATIENCE = 5 -- polls in a row that fail though each was tried again, before a wait gives up
 local PASSING = { unreachable = true, server_error = true, rate_limited = true } -- failures of a poll
-local UNKNOWN = { uncertain = true, server_error = true } -- failures of a create that may have been done all the same
+-- Failures of a create that may have been done all the same.
+local UNKNOWN = { uncertain = true, server_error = true, internal_error = true, system_error = true }
 local MAX_LOGS = 1000 -- bytes of a failed prediction's logs that its error tells
 
 local last_stream = 0 -- the host knows a stream by its number, whatever account it is of

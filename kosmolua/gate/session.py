@@ -15,7 +15,17 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 import msgspec
 from msgspec import Struct
 
-from kosmolua.errors import ApiError, ArgumentError, KosmoError, PermissionDeniedError, UncertainError, UsageError
+from kosmolua.errors import (
+    ApiError,
+    ArgumentError,
+    InternalError,
+    KosmoError,
+    PermissionDeniedError,
+    SystemFailureError,
+    UncertainError,
+    UsageError,
+    failure_of,
+)
 from kosmolua.gate.budget import Budget, keeps_hardware, starts_compute, subject_of
 from kosmolua.gate.entry import Entry as Entry  # noqa: PLC0414 - also named here
 from kosmolua.gate.files import Files
@@ -118,6 +128,9 @@ class Session:
     the account is not set up; clients that are ``lent`` are left open. ``force`` bypasses the policy and nothing else.
     ``remember`` writes a rule for good, when a person wants that. ``on_call`` is told of each call that has ended, a
     ``watcher`` also what went in and came out.
+
+    Whatever goes wrong while a call is carried out is raised as a `KosmoError`. What fails once its answer is there,
+    such as a callback, does not cost the answer: the first such exception is kept in ``raised``.
     """
 
     def __init__(  # noqa: PLR0913 - the road's parts, each of which a door may leave out
@@ -142,6 +155,7 @@ class Session:
         self.log: list[Entry] = []
         self.unlogged = 0
         self.fault: Exception | None = None  # what is wrong with the prompter
+        self.raised: Exception | None = None  # by a callback
         self.budget = budget or Budget()
         self._connect = connect
         self._policy = policy
@@ -152,7 +166,7 @@ class Session:
         self._audit = audit
         self._remember = remember
         self._lent = lent
-        self._on_call = on_call
+        self._told = [told for told in (audit.write if audit else None, on_call) if told]
         # What decides looks at the arguments; where nothing does, they are not taken apart.
         self._looks = bool(policy.rules or self.run.needs or self.budget.caps.cost is not None)
         self._lock = threading.Lock()
@@ -203,23 +217,24 @@ class Session:
             self._permit(operation, validated, given, entry)
             sent = self._uploads.replaced(validated, entry.account, dry_run=self._dry_run)
             data = self._send(client, operation, sent, given, entry, ticket=ticket)
-            entry.note = note(data) if note else ""
+            if note:
+                entry.note = self._afterwards(note, data) or ""
             return Reply(data, entry)
         except KosmoError as error:
-            entry.code = error.code
-            entry.status = getattr(error, "status", None)
-            entry.request_id = getattr(error, "request_id", None)
-            error.function = error.function or operation.name
-            failure = error
+            failure = _blamed(entry, error)
             raise
+        except Exception as error:
+            failure = _blamed(entry, self._unforeseen(error, operation.name))
+            raise failure from error
         except KeyboardInterrupt:
             entry.code = "interrupted"
             raise
         finally:
             self._record(entry)
             if self.watcher:
+                given = _given(validated) if validated else {}
                 shown = None if operation.secret or operation in catalogue.TRANSFERS else data
-                self.watcher.ended(entry, operation, _given(validated) if validated else {}, shown, failure)
+                self._afterwards(self.watcher.ended, entry, operation, given, shown, failure)
 
     def reveals(self, text: str) -> bool:
         """Whether a token of this session stands in the text."""
@@ -271,14 +286,30 @@ class Session:
             try:
                 arguments = structs.decode_arguments(operation, {f"{kind}_id": identifier})
                 data = self._send(self._client(account), operation, arguments, {}, entry, free=True)
-            except KosmoError as error:
-                entry.code, failure = error.code, error
-                left.append((identifier, error.message))
+            except Exception as error:  # noqa: BLE001 - the others are canceled all the same
+                failure = _blamed(entry, self._unforeseen(error, operation.name))
+                left.append((identifier, failure.message))
             finally:
                 self._record(entry)
                 if self.watcher:
-                    self.watcher.ended(entry, operation, {}, data, failure)
+                    self._afterwards(self.watcher.ended, entry, operation, {}, data, failure)
         return left
+
+    def failed(self, function: str, account: str, error: BaseException) -> KosmoError:
+        """Record what went wrong beside the calls, in a service for example; gives it as a `KosmoError`."""
+        failure = self._unforeseen(error, function)
+        entry = Entry(function, account or self._account, "read", time.time())
+        _blamed(entry, failure)
+        self._record(entry)
+        return failure
+
+    def _unforeseen(self, error: BaseException, function: str) -> KosmoError:
+        """What an exception stands for. Its text is not ours, and is dropped where it holds the token."""
+        failure = failure_of(error, function)
+        if failure is not error and self.reveals(f"{failure.message} {failure.detail}"):
+            hidden = f"{function}: {type(error).__name__}, whose text holds a token and is not shown"
+            return InternalError(hidden, hint=failure.hint)
+        return failure
 
     def close(self) -> None:
         for client in self._clients.values() if not self._lent else ():
@@ -394,7 +425,7 @@ class Session:
             return client.describe(operation, arguments)
         job = None if free else self.budget.reserve(operation, given, entry.account)
         if self.watcher:
-            self.watcher.begins(entry, operation)
+            self._afterwards(self.watcher.begins, entry, operation)
         began = time.perf_counter()
         try:
             answer: Any
@@ -402,21 +433,31 @@ class Session:
                 answer = self._send_noted(client, operation, arguments, given, entry, ticket)
             else:
                 answer = (client.open if operation in catalogue.TRANSFERS else client.send)(operation, arguments)
-        except KosmoError as error:
+        except Exception as raised:
+            error = self._unforeseen(raised, operation.name)
             self.budget.settle(job, None, refused=_not_taken(error))
             if ticket:
                 ticket.unsure = operation.access == "write" and not _not_taken(error)
             if error.code == "not_found" and (subject := _subject(operation, arguments)):
                 error.hint = f"check the spelling of {subject}, and that the account may see it"
-            raise
+            if error is raised:
+                raise
+            raise error from raised
         finally:
             entry.duration_ms = round((time.perf_counter() - began) * 1000, 3)
         entry.outcome, entry.status = "ok", answer.status
         if operation in catalogue.TRANSFERS:
             return answer
-        self.budget.settle(job, answer.data)
+        self._afterwards(self.budget.settle, job, answer.data)
         entry.request_id = answer.request_id
         return answer.data
+
+    def _afterwards(self, action: Callable[..., Any], *arguments: Any) -> Any:
+        """Do what follows an answer, or a call that failed. What it raises is kept and costs neither."""
+        try:
+            return action(*arguments)
+        except Exception as error:  # noqa: BLE001 - whoever opened the session raises it
+            self.raised = self.raised or error
 
     def _send_noted(
         self,
@@ -438,7 +479,7 @@ class Session:
             ticket.send(operation, given)
             answer = client.send(operation, arguments)
             identifier = answer.data.get("id") if isinstance(answer.data, dict) else None
-            if operation.proof and operation.proof.how == "listed" and identifier:
+            if operation.proof and operation.proof.how == "listed" and isinstance(identifier, str):
                 ticket.claim(identifier)
             return answer
 
@@ -454,8 +495,8 @@ class Session:
             try:
                 answer = client.send(looked, structs.decode_arguments(looked, arguments))
                 note.outcome, note.status, note.request_id = "ok", answer.status, answer.request_id
-            except KosmoError as error:
-                note.code, note.status = error.code, getattr(error, "status", None)
+            except Exception as error:
+                _blamed(note, self._unforeseen(error, looked.name))
                 raise
             finally:
                 self._record(note)
@@ -475,10 +516,17 @@ class Session:
             self.log.append(entry)
         else:
             self.unlogged += 1
-        if self._audit:
-            self._audit.write(entry)
-        if self._on_call:
-            self._on_call(entry)
+        for told in self._told:
+            self._afterwards(told, entry)
+
+
+def _blamed(entry: Entry, error: KosmoError) -> KosmoError:
+    """The error, which names its function; the entry says how the call ended."""
+    entry.code = error.code
+    entry.status = getattr(error, "status", None)
+    entry.request_id = getattr(error, "request_id", None)
+    error.function = error.function or entry.function
+    return error
 
 
 def _given(arguments: Struct) -> dict[str, Any]:
@@ -491,7 +539,7 @@ def _not_taken(error: KosmoError) -> bool:
     """Whether it is certain that the API did not do what was asked."""
     if isinstance(error, ApiError):
         return error.status < 500  # noqa: PLR2004 - beyond it is the server's fault, whatever it did before
-    return not isinstance(error, UncertainError)
+    return not isinstance(error, UncertainError | InternalError | SystemFailureError)
 
 
 def _with_content(arguments: Mapping[str, Any] | bytes, files: Files) -> Mapping[str, Any] | bytes:
@@ -516,6 +564,8 @@ def _narrow_rule(operation: Operation, given: Mapping[str, Any], account: str) -
 
 def resolve(function: str) -> Operation:
     """The operation of that name, under any of its names. Raises a `UsageError` with the nearest ones."""
+    if not isinstance(function, str):
+        raise UsageError(f"expected the name of a function, got {type(function).__name__}", code="unknown_function")
     operation = catalogue.find(function)
     if operation:
         return operation

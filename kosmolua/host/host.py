@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING, Any, Self
 
-from kosmolua.errors import ApiError, OptionError, UsageError
+from kosmolua.errors import ApiError, OptionError, UsageError, words_of
 from kosmolua.host import checks
 from kosmolua.host import source as source_
 from kosmolua.host.script import Plan, Result, Runs, ScriptRun, Stream
@@ -185,6 +185,13 @@ class Host:
             return session.call(function, arguments or {}, account or self._account)
         finally:
             CALLER.stop = None
+            self._tell_raised(session)
+
+    def _tell_raised(self, session: Session) -> None:
+        """What a callback raised after a direct call: the answer is returned all the same."""
+        raised, session.raised = session.raised, None
+        if raised:
+            self._on_notice(f"a callback raised {words_of(raised)}")
 
     def callable(self, *, account: str | None = None) -> frozenset[str]:
         """The functions that the policy in force now would allow, or ask for, with some arguments at least."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 import msgspec
 from msgspec import Struct
 
-from kosmolua.errors import KosmoError, ScriptError, UsageError
+from kosmolua.errors import KosmoError, ScriptError, UsageError, failure_of, words_of
 from kosmolua.gate.entry import Entry
 from kosmolua.runtime.limits import Limits
 from kosmolua.runtime.run import Isolation, Script, isolation_of, run
@@ -167,7 +167,8 @@ class ScriptRun:
     def result(self) -> Result:
         """Run it, in this thread, to its end. What goes wrong with the script is in the result.
 
-        Raises what a callback raised, and KeyboardInterrupt.
+        Raises what a callback raised, and KeyboardInterrupt; ``outcome`` then holds the result. A callback that is
+        told of a call and raises costs no answer: the script goes on up to its next call.
         """
         with self._lock:
             if self._begun is not None:
@@ -180,8 +181,9 @@ class ScriptRun:
                 self._finish(self._broken(error, time.perf_counter() - self._begun))
                 raise
             result = self._finish(ended)
-            if self._session and self._session.fault:
-                raise self._session.fault
+            raised = self._session and (self._session.fault or self._session.raised)
+            if raised:
+                raise raised
             return result
 
     def stop(self, reason: str = "the run was stopped") -> None:
@@ -232,19 +234,18 @@ class ScriptRun:
         """Let the journal know how it ended, and write the cassette that was asked for."""
         if not self._journal:
             return ended
-        self._journal.end(ended.error)
-        if not self._record:
-            return ended
-        from kosmolua.journal import cassette
-
-        def reveals(text: str) -> bool:
-            return self._session is not None and self._session.reveals(text)
-
         try:
-            cassette.write(self._journal.path, self._record, reveals)
-        except KosmoError as error:
-            return msgspec.structs.replace(ended, error=ended.error or error)
+            self._journal.end(ended.error)
+            if self._record:
+                from kosmolua.journal import cassette
+
+                cassette.write(self._journal.path, self._record, self._reveals)
+        except Exception as error:  # noqa: BLE001 - the result is not lost for it
+            return msgspec.structs.replace(ended, error=ended.error or failure_of(error, "journal"))
         return ended
+
+    def _reveals(self, text: str) -> bool:
+        return self._session is not None and self._session.reveals(text)
 
     def _carry_out(self, function: str, account: str, arguments: bytes, ticket: Ticket | None = None) -> Any:
         """What the script asks for. The session is opened by the first call: many a script makes none."""
@@ -254,11 +255,24 @@ class ScriptRun:
 
         CALLER.stop = self._stop
         try:
+            self._check_callbacks()
             if function.startswith("host."):
                 return self._service(function, arguments)
             return self._opened().call(function, arguments, account, ticket=ticket).data
+        except KosmoError:
+            raise
+        except Exception as error:  # from opening the session: calls and services raise none
+            raise failure_of(error, function) from error
         finally:
             CALLER.stop = None
+
+    def _check_callbacks(self) -> None:
+        """Nothing more is sent once a callback has failed: it may be what watches over the run."""
+        raised = self._session and self._session.raised
+        if raised:
+            self._stop.set(ScriptError(f"a callback raised {words_of(raised)}", code="interrupted"))
+        if self._stop.error:
+            raise self._stop.error
 
     def _end(self) -> None:
         if self._services:

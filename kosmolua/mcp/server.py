@@ -34,7 +34,7 @@ from msgspec import Struct
 from pydantic import ValidationError
 
 from kosmolua._version import __version__
-from kosmolua.errors import EXIT_INTERRUPTED, KosmoError
+from kosmolua.errors import EXIT_INTERRUPTED, KosmoError, failure_of
 from kosmolua.gate.prompt import Answer, Question, render
 from kosmolua.manual import pages
 from kosmolua.mcp import code, content, docs, resources, tools
@@ -164,8 +164,8 @@ class Service:
     def _told(self, action: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         try:
             return action()
-        except KosmoError as error:
-            return content.failed(error, self._options.max_chars)
+        except Exception as error:  # noqa: BLE001 - the last stop of every tool
+            return content.failed(failure_of(error, "the tool"), self._options.max_chars)
 
     def _call(self, work: Work, operation: Operation, arguments: Mapping[str, Any]) -> dict[str, Any]:
         self._current.work = work

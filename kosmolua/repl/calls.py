@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
+from kosmolua.errors import KosmoError, failure_of
+
 if TYPE_CHECKING:
     from kosmolua.gate.files import Files
     from kosmolua.gate.session import Session
@@ -41,6 +43,14 @@ class Calls:
         self._under_way: dict[int, tuple[str, float]] = {}
 
     def __call__(self, function: str, account: str, arguments: bytes, ticket: Ticket | None = None) -> Any:
+        try:
+            return self._carry_out(function, account, arguments, ticket)
+        except KosmoError:
+            raise
+        except Exception as error:  # from opening the session: calls and services raise none
+            raise failure_of(error, function) from error
+
+    def _carry_out(self, function: str, account: str, arguments: bytes, ticket: Ticket | None) -> Any:
         if function.startswith("host."):
             with self._noted(function.removeprefix("host.")):
                 return self._serving()(function, arguments)

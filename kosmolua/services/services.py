@@ -127,7 +127,13 @@ class Services:
         if name not in self._carry_out:
             raise UsageError(f"no service is called {service[:100]!r}", code="unknown_function")
         kind, action = self._carry_out[name]
-        return action(_decoded(name, kind, arguments))
+        try:
+            asked = _decoded(name, kind, arguments)
+            return action(asked)
+        except KosmoError:
+            raise
+        except Exception as error:
+            raise self._session().failed(name, "", error) from error
 
     def end(self) -> None:
         """Wake whoever waits for an event. No stream is followed from here on."""

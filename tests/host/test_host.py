@@ -390,6 +390,44 @@ def test_a_callback_that_fails_ends_the_run():
     assert "the run was broken off: ValueError: mine" == run.outcome.error.message
 
 
+def raising(*_):
+    raise ValueError("mine")
+
+
+@pytest.mark.parametrize("isolation", ["standard", "none"])
+def test_a_callback_told_of_a_call_costs_no_answer(isolation):
+    """The script is given what was paid for; the exception is raised once the result holds it."""
+    with Host(emulate=True, isolation=isolation, on_call=raising) as host:
+        run = host.script(
+            "return replicate.create('black-forest-labs/flux-schnell', { prompt = 'a' }, { validate = false }).id"
+        )
+        with pytest.raises(ValueError, match="mine"):
+            run.result()
+
+    assert (None, ["ok"]) == (run.outcome.error, [entry.outcome for entry in run.outcome.log])
+    assert [run.outcome.value] == [identifier for _, identifier, _ in run.outcome.running]
+
+
+def test_nothing_is_sent_after_a_callback_failed():
+    """It may be what watches over the run: the next call ends the run."""
+    with Host(emulate=True, on_call=raising) as host:
+        run = host.script("for i = 1, 3 do pcall(integrations.replicate.get_account, {}) end")
+        with pytest.raises(ValueError, match="mine"):
+            run.result()
+
+    assert (1, "interrupted") == (len(run.outcome.log), run.outcome.error.code)
+
+
+def test_a_callback_after_a_direct_call_is_noticed():
+    """The call returns its answer; what the callback raised is a notice."""
+    notices = []
+    with Host(emulate=True, on_call=raising, on_notice=notices.append) as host:
+        account = host.call("get_account")
+
+    assert "username" in account
+    assert ["a callback raised ValueError: mine"] == notices
+
+
 # Stopping ---------------------------------------------------------------------------------------------------------
 
 

@@ -1,0 +1,281 @@
+"""Whatever fails on the road becomes an error with a code, is recorded, costs no answer and leaves the host running."""
+
+import json
+from collections.abc import Mapping
+
+import pytest
+from recording_server import Answer
+
+from kosmolua.errors import ApiError, InternalError, KosmoError, PermissionDeniedError, SystemFailureError
+from kosmolua.gate.audit import Audit, Origin, read
+from kosmolua.gate.budget import Budget
+from kosmolua.gate.files import Files
+from kosmolua.gate.policy import Policy, policy_of
+from kosmolua.gate.session import Run, Session
+from kosmolua.replicate.client import Client
+from kosmolua.settings import config
+
+TOKEN = "r8_token-of-tests"
+CREATE = ("create_prediction", {"version": "v", "input": {"text": "a"}})
+MADE = json.dumps({"id": "p1", "status": "starting"}).encode()
+KINDS = [ValueError("odd"), RecursionError("deep"), OverflowError("large"), MemoryError(), OSError(28, "No space left")]
+
+
+class Once:
+    """Raises the first time that it is called, and gives what stands behind it from then on."""
+
+    def __init__(self, error, behind=lambda *_: None):
+        self.error, self.behind, self.calls = error, behind, 0
+
+    def __call__(self, *arguments):
+        self.calls += 1
+        if self.calls == 1:
+            raise self.error
+        return self.behind(*arguments)
+
+
+class Arguments(Mapping):
+    """A mapping of the embedding program that cannot be read."""
+
+    def __init__(self, error):
+        self._raise = Once(error)
+
+    def __getitem__(self, name):
+        return self._raise(name)
+
+    def __iter__(self):
+        return iter(["version"])
+
+    def __len__(self):
+        return 1
+
+
+class BrokenClient(Client):
+    """Loses its head before anything is sent."""
+
+    def __init__(self, error, **options):
+        super().__init__(**options)
+        self._fail = Once(error, super().send)
+
+    def send(self, operation, arguments):
+        return self._fail(operation, arguments)
+
+
+class BrokenBudget(Budget):
+    """Fails at one of its two steps."""
+
+    def __init__(self, step, error):
+        super().__init__()
+        setattr(self, step, Once(error, getattr(super(), step)))
+
+
+class BrokenFiles(Files):
+    """A disk that cannot be read."""
+
+    def read(self, path, *, limit=0):
+        raise OSError(5, "Input/output error", path)
+
+
+class BrokenTicket:
+    """A place in a journal that fails where it is told to."""
+
+    def __init__(self, step, error):
+        self.open, self.unsure, self._fail = [], False, {step: Once(error)}
+
+    def send(self, *given):
+        self._fail.get("send", lambda *_: None)(*given)
+
+    def claim(self, identifier):
+        self._fail.get("claim", lambda *_: None)(identifier)
+
+    def turn(self):
+        from contextlib import nullcontext
+
+        return nullcontext()
+
+
+class Asked:
+    """A prompter whose method is given."""
+
+    def __init__(self, ask):
+        self.ask = ask
+
+
+@pytest.fixture
+def road(server, tmp_path):
+    """Makes sessions of a real client, which write their audit log to a file; `road.audit` reads it."""
+    server.default = Answer(201, MADE)
+    opened = []
+
+    def make(prompter=None, *, connect=None, write="allow", **options):
+        client = options.pop("client", Client)
+        options.setdefault("audit", Audit(str(tmp_path / "audit.jsonl"), Origin("run"), print))
+        policy = options.pop("policy", policy_of(config.load({}, read="allow", write=write)))
+        made = Session(
+            connect or (lambda _: client(token=TOKEN, base_url=server.url)),
+            policy,
+            prompter,
+            **options,
+        )
+        opened.append(made)
+        return made
+
+    make.audit = lambda: [(entry["function"], entry.get("code")) for entry in read(str(tmp_path / "audit.jsonl"))]
+    yield make
+    for made in opened:
+        made.close()
+
+
+def failing(road, server, step, error):
+    """A session that fails at that step of its first call, and the arguments of the call."""
+    arguments, options = CREATE[1], {}
+    match step:
+        case "arguments":
+            arguments = Arguments(error)
+        case "connect":
+            options["connect"] = Once(error, lambda _: Client(token=TOKEN, base_url=server.url))
+        case "reserve" | "settle":
+            options["budget"] = BrokenBudget(step, error)
+        case "send":
+            options["client"] = lambda **given: BrokenClient(error, **given)
+        case "prompter":
+            options |= {"prompter": Asked(Once(error, lambda _: "once")), "write": "ask"}
+        case "remember":
+            options |= {"prompter": Asked(lambda _: "always"), "write": "ask", "remember": Once(error)}
+        case "on_call":
+            options["on_call"] = Once(error)
+        case "audit":
+            options["audit"] = Audit("/dev/null/audit.jsonl", Origin("run"), Once(error))
+    return road(options.pop("prompter", None), **options), arguments
+
+
+@pytest.mark.parametrize("error", KINDS, ids=lambda error: type(error).__name__)
+@pytest.mark.parametrize("step", ["arguments", "connect", "prompter", "remember", "reserve", "send"])
+def test_a_failure_before_the_answer_is_an_error_with_a_code(road, server, step, error):
+    """It is recorded under its code, and the next call of the same session is carried out."""
+    session, arguments = failing(road, server, step, error)
+    with pytest.raises(KosmoError) as caught:
+        session.call("create_prediction", arguments)
+    session.call(*CREATE)
+
+    system = isinstance(error, MemoryError | OSError)
+    code = "permission_denied" if step == "prompter" else "system_error" if system else "internal_error"
+    assert (code, "create_prediction") == (caught.value.code, caught.value.function)
+    assert [code, None] == [entry.code for entry in session.log]
+    assert [("create_prediction", code), ("create_prediction", None)] == road.audit()
+
+
+@pytest.mark.parametrize("step", ["settle", "on_call", "audit", "note", "watcher", "watcher begins"])
+def test_a_failure_after_the_answer_does_not_cost_it(road, server, step):
+    """The answer is returned, its call is in the log, and the exception is kept."""
+    error = ValueError("mine")
+    session, _ = failing(road, server, step, error)
+    if step.startswith("watcher"):
+        session.watcher = type("Watcher", (), {"begins": print, "ended": print})()
+        setattr(session.watcher, "begins" if step.endswith("begins") else "ended", Once(error))
+    reply = session.call(*CREATE, note=Once(error) if step == "note" else None)
+
+    assert "p1" == reply.data["id"]
+    assert ["ok"] == [entry.outcome for entry in session.log]
+    assert error is session.raised
+
+
+def test_a_bug_says_that_it_is_one(road, server):
+    """The message says so and where to report it; the stack names no directory."""
+    session, arguments = failing(road, server, "send", ValueError("odd"))
+    with pytest.raises(InternalError) as caught:
+        session.call("create_prediction", arguments)
+
+    error = caught.value
+    assert "create_prediction: ValueError: odd. This is a bug in kosmolua" == error.message
+    assert "/issues" in error.hint
+    assert error.detail.startswith("kosmolua/gate/session.py:")
+    assert "test_road_failures.py" in error.detail
+    assert __file__ not in error.detail
+
+
+def test_a_token_in_an_exception_is_not_shown(road, server):
+    """Neither in the message nor in the stack."""
+    session, arguments = failing(road, server, "send", ValueError(f"Bearer {TOKEN}"))
+    with pytest.raises(InternalError) as caught:
+        session.call("create_prediction", arguments)
+
+    assert TOKEN not in f"{caught.value} {caught.value.to_dict()}"
+
+
+def test_a_create_that_broke_counts_as_unanswered(road, server):
+    """Nobody knows whether it was sent: it is not taken for one that was refused."""
+    session, arguments = failing(road, server, "send", ValueError("odd"))
+    with pytest.raises(InternalError):
+        session.call("create_prediction", arguments)
+
+    assert 1 == session.budget.unanswered()
+
+
+@pytest.mark.parametrize("step", ["send", "claim"])
+def test_a_journal_that_breaks(road, step):
+    """Its exception is an error of the call like any other."""
+    session, ticket = road(), BrokenTicket(step, ValueError("odd"))
+    with pytest.raises(InternalError):
+        session.call(*CREATE, ticket=ticket)
+
+    assert ticket.unsure
+
+
+def test_files_that_cannot_be_read(road, tmp_path):
+    """What the system says of a file is told with its name."""
+    session = road(run=Run(files=BrokenFiles([str(tmp_path)], [])))
+    with pytest.raises(SystemFailureError, match=r"create_file: Input/output error: 'a\.txt'"):
+        session.call("create_file", {"path": "a.txt"})
+
+
+def test_a_policy_that_breaks_sends_nothing(road, server):
+    """A gate that fails stays closed."""
+
+    with pytest.raises(InternalError):
+        road(policy=Policy(Arguments(ValueError("odd")))).call("get_account", {})
+
+    assert [] == server.requests
+
+
+def test_a_prompter_that_breaks_sends_nothing(road, server):
+    """What it raised is the cause of the error, and is kept for whoever made the prompter."""
+    error = TypeError("no word")
+    session, arguments = failing(road, server, "prompter", error)
+    with pytest.raises(PermissionDeniedError, match="the prompter failed: TypeError: no word") as caught:
+        session.call("create_prediction", arguments)
+
+    assert [] == server.requests
+    assert error is caught.value.__cause__ is session.fault
+    assert "refused" == session.log[0].outcome
+
+
+@pytest.mark.parametrize("function", [None, 1, b"get_account", ["get_account"]])
+def test_a_name_of_another_type(road, function):
+    """Is an unknown function."""
+    with pytest.raises(KosmoError, match="expected the name of a function"):
+        road().call(function, {})
+
+
+def test_an_interrupt_stays_one(road, server):
+    """Ctrl-C is no failure of a call, and is recorded as what it is."""
+    session, arguments = failing(road, server, "send", KeyboardInterrupt())
+    with pytest.raises(KeyboardInterrupt):
+        session.call("create_prediction", arguments)
+
+    assert [("create_prediction", "interrupted")] == road.audit()
+
+
+def test_an_id_that_is_no_text(road, server):
+    """An answer to a create with a list as its id breaks no journal."""
+    server.default = Answer(201, b'{"id": [1], "status": {}}')
+    reply = road().call(*CREATE, ticket=BrokenTicket("", None))
+
+    assert [1] == reply.data["id"]
+
+
+def test_an_error_of_the_api_stays_one(road, server):
+    """What was foreseen is not taken for a bug."""
+    server.default = Answer(404, b"{}")
+    with pytest.raises(ApiError):
+        road().call("get_account", {})
