@@ -108,6 +108,7 @@ def _run(parsed: argparse.Namespace, options: Options, limits: Limits, child: Ch
             record=parsed.record,
             on_call=_tell_call if parsed.verbose else None,
             watch=watch,
+            own=_written(parsed),
         )
         try:
             result = run.result()
@@ -133,6 +134,12 @@ def _run(parsed: argparse.Namespace, options: Options, limits: Limits, child: Ch
         tell_error(unwritten)
         return status or unwritten.exit_status
     return status
+
+
+def _written(parsed: argparse.Namespace) -> list[tuple[str, str]]:
+    """The files that this command writes for the run, besides its journal and its cassette."""
+    report = [(parsed.report, "the report of this run")] if parsed.report else []
+    return [*report, ("/dev/fd/1", "the output of this run"), ("/dev/fd/2", "the output of this run")]
 
 
 def _watch(parsed: argparse.Namespace) -> Watch | None:

@@ -162,15 +162,25 @@ class _Hosts:
         self._options = options
         self._prompter = prompter
         self._made: list[Host] = []
+        self._own: list[tuple[str, str]] = []
+        self._files: Files | None = None
 
     def session(self) -> Session:
         """A session of the options as they are now."""
-        return self._host().session("the prompt")
+        made = self._host()
+        return made.session("the prompt", self.files())
 
     def files(self) -> Files:
-        return (self._made[-1] if self._made else self._host()).files()
+        if self._files is None:
+            self._files = (self._made[-1] if self._made else self._host()).files(self._own)
+        return self._files
+
+    def reserve(self, path: str, what: str) -> None:
+        self._own.append((path, what))
 
     def close(self) -> None:
+        if self._files:
+            self._files.close()
         for host in self._made:
             host.close()
 

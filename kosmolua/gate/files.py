@@ -1,60 +1,88 @@
 """The directories that a script may read from or write to. Without one it has no files at all.
 
 A path is resolved first and then walked without following a link, so that nothing which is swapped in between leads
-out of the directory.
+out of the directory. What was opened is then checked against the files that are never a script's.
 """
 
 from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from copy import copy
 from typing import BinaryIO
 
 from kosmolua.errors import PermissionDeniedError, UsageError
+from kosmolua.gate.parts import Parts
+from kosmolua.gate.reserved import Reserved, kind_of
 
 MAX_READ = 100 * 1024 * 1024  # bytes; the API takes no larger file
 MAX_PATH = 4096  # characters; no system opens a longer one, and resolving it would take for ever
 _WALK = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK  # opening a pipe does not wait for its other end
-_CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class Files:
-    """Opens a script's files. ``readable`` and ``writable`` are directories; relative paths are seen from ``base``."""
+    """Opens a script's files. ``readable`` and ``writable`` are directories; relative paths are seen from ``base``.
 
-    def __init__(self, readable: Sequence[str] = (), writable: Sequence[str] = (), base: str | None = None) -> None:
+    What `Reserved` knows is never among them. ``environment`` says where kosmolua keeps its own files.
+    """
+
+    def __init__(
+        self,
+        readable: Sequence[str] = (),
+        writable: Sequence[str] = (),
+        base: str | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         self._base = os.path.abspath(base or os.getcwd())
+        self._environment = os.environ if environment is None else environment
         self._readable = [self._directory(path, "--allow-read") for path in readable]
         self._writable = [self._directory(path, "--allow-write") for path in writable]
+        self._reserved = Reserved(self._environment, base=self._base)
+        self._parts = Parts()
+
+    def of_run(self, own: Sequence[tuple[str, str]] = ()) -> Files:
+        """The same for one run, which closes them; ``own`` are paths of files that are never its script's, with what
+        they are.
+        """
+        made = copy(self)
+        made._reserved = Reserved(self._environment, own, self._base)  # noqa: SLF001 - its own class
+        made._parts = Parts()  # noqa: SLF001
+        return made
+
+    def close(self) -> None:
+        """Give up what is being written, and write nothing more."""
+        self._parts.close()
 
     def read(self, path: str, *, limit: int = MAX_READ) -> bytes:
         """A file's content. Raises a `PermissionDeniedError` outside of the directories, a `UsageError` otherwise."""
-        with _refusing(path, "read"):
-            root, inside = self._resolved(path, self._readable, "read from", "--allow-read")
-            with _parent(root, inside) as directory:
-                return _content(path, os.open(os.path.basename(inside), _READ, dir_fd=directory), limit)
+        with _refusing(path, "read"), self._parent(path, self._readable, "read from", "--allow-read") as found:
+            directory, name = found
+            _check_regular(path, os.stat(name, dir_fd=directory, follow_symlinks=False).st_mode)
+            with os.fdopen(os.open(name, _READ, dir_fd=directory), "rb") as file:
+                _check_regular(path, os.fstat(file.fileno()).st_mode)
+                self._reserved.check_file(path, file.fileno(), directory)
+                return _content(path, file, limit)
 
     @contextmanager
     def create(self, path: str) -> Iterator[BinaryIO]:
         """A file to write to. It takes its name when the block ends well, and is gone when it does not."""
-        with _refusing(path, "write"), ExitStack() as stack:
-            root, inside = self._resolved(path, self._writable, "write to", "--allow-write")
-            directory = stack.enter_context(_parent(root, inside))
-            name = os.path.basename(inside)
-            temporary = f".{name[:100]}.{os.urandom(6).hex()}.part"
-            file = os.fdopen(os.open(temporary, _CREATE, 0o666, dir_fd=directory), "wb")
-            try:
-                with file:
-                    yield file
-                    file.flush()
-                    os.fsync(file.fileno())
-                os.replace(temporary, name, src_dir_fd=directory, dst_dir_fd=directory)
-            except BaseException:
-                with suppress(OSError):
-                    os.unlink(temporary, dir_fd=directory)
-                raise
+        with _refusing(path, "write"), self._parent(path, self._writable, "write to", "--allow-write") as found:
+            directory, name = found
+            self._reserved.check_target(path, directory, name)
+            with self._parts.create(directory, name) as file:
+                yield file
+
+    @contextmanager
+    def _parent(self, path: str, roots: list[str], what: str, flag: str) -> Iterator[tuple[int, str]]:
+        """The open directory of a file, and the file's name in it."""
+        root, inside = self._resolved(path, roots, what, flag)
+        self._reserved.check_name(path, os.path.join(root, inside))
+        with _walked(root, inside) as directory:
+            self._reserved.check_directory(path, directory)
+            yield directory, os.path.basename(inside)
 
     def _directory(self, path: str, flag: str) -> str:
         real = os.path.realpath(os.path.join(self._base, os.path.expanduser(path)))
@@ -77,7 +105,7 @@ class Files:
 
 
 @contextmanager
-def _parent(root: str, inside: str) -> Iterator[int]:
+def _walked(root: str, inside: str) -> Iterator[int]:
     """The directory that holds the file, opened from the root on, one name at a time."""
     current = os.open(root, _WALK)
     try:
@@ -98,12 +126,14 @@ def _refusing(path: str, what: str) -> Iterator[None]:
         raise UsageError(f"cannot {what} {path!r}: {error.strerror}") from None
 
 
-def _content(path: str, descriptor: int, limit: int) -> bytes:
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise UsageError(f"{path!r} is no regular file")
-    with os.fdopen(descriptor, "rb") as file:
-        content = file.read(limit + 1)
+def _check_regular(path: str, mode: int) -> None:
+    """Before it is opened, since opening some devices does something, and of what was opened."""
+    if not stat.S_ISREG(mode):
+        raise UsageError(f"{path!r} is {kind_of(mode)}, not a regular file")
+
+
+def _content(path: str, file: BinaryIO, limit: int) -> bytes:
+    content = file.read(limit + 1)
     if len(content) > limit:
         raise UsageError(f"{path!r} is larger than {limit} bytes", hint="give the API an HTTPS URL of it instead")
     return content

@@ -269,6 +269,7 @@ class Host:
         on_call: Callable[[Entry], None] | None = None,
         stop: Stop | None = None,
         watch: Callable[[], Watcher] | None = None,
+        own: Sequence[tuple[str, str]] = (),
     ) -> ScriptRun:
         """A run that has not begun: its `result` runs it, and another thread may `stop` it.
 
@@ -277,7 +278,8 @@ class Host:
         not hold is taken down; it is its opener's to close. ``record`` is the file of a cassette to be written from it.
         ``prompter`` and ``on_call`` take the place of the host's; ``stop`` ends it as its own `stop` does. ``watch``
         gives, when the run first calls something, who is told of its calls as they begin and with what went in and
-        came out.
+        came out. ``own`` are other files that the caller writes for the run, each with what it is, such as "the report
+        of this run"; the script can neither read nor write them.
         """
         if isinstance(args, str) or not all(isinstance(argument, str) for argument in args):
             raise UsageError(f"args: expected a list of strings, got {args!r}"[:200], hint="convert each with str()")
@@ -303,16 +305,17 @@ class Host:
             on_call=on_call,
             stop=stop,
             watch=watch,
+            own=own,
         )
 
-    def session(self, script: str) -> Session:
+    def session(self, script: str, files: Files | None = None) -> Session:
         """For a front end that evaluates Lua itself: the road of a script of that name, which the caller closes."""
         self._runs.check_open()
-        return self._sessions().open(Script(source=b"", name=script))
+        return self._sessions().open(Script(source=b"", name=script), files=files)
 
-    def files(self) -> Files:
-        """The directories that are open to scripts."""
-        return self._sessions().files()
+    def files(self, own: Sequence[tuple[str, str]] = ()) -> Files:
+        """The directories that are open to a script, without the files of its run that are its ``own``."""
+        return self._sessions().files(own)
 
     def close(self) -> None:
         """Stop what runs, and leave no process, thread, connection or descriptor behind."""

@@ -6,7 +6,7 @@ import codecs
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -20,6 +20,7 @@ from kosmolua.runtime.run import Isolation, Script, isolation_of, run
 from kosmolua.runtime.stop import Stop
 
 if TYPE_CHECKING:
+    from kosmolua.gate.files import Files
     from kosmolua.gate.needs import Needs
     from kosmolua.gate.prompt import Prompter
     from kosmolua.gate.session import Session, Watcher
@@ -144,6 +145,7 @@ class ScriptRun:
         on_call: Callable[[Entry], None] | None = None,
         stop: Stop | None = None,
         watch: Callable[[], Watcher] | None = None,
+        own: Sequence[tuple[str, str]] = (),
     ) -> None:
         self.outcome: Result | None = None
         self._plan = plan
@@ -155,11 +157,13 @@ class ScriptRun:
         self._prompter = prompter
         self._on_call = on_call
         self._watch = watch
+        self._own = [*own, *_written(journal, record)]
+        self._files: Files | None = None
         self._kept = Kept(plan.on_output)
         self._output = output or self._kept
         self._needs = _needs(script)
         self._stop = stop or Stop()
-        self._lock, self._serving = threading.Lock(), threading.Lock()
+        self._lock, self._serving, self._opening = threading.Lock(), threading.Lock(), threading.Lock()
         self._begun: float | None = None
         self._session: Session | None = None
         self._services: Services | None = None
@@ -222,6 +226,8 @@ class ScriptRun:
         """Add what the gate has to say; cancel what still runs, where that is wanted; and close."""
         self.outcome = msgspec.structs.replace(self._noted(ended), output=self._kept.text)
         session = self._session
+        if self._files:
+            self._files.close()
         if session:
             try:
                 left = session.cancel_running() if self._plan.cancel_on_exit else []
@@ -284,12 +290,19 @@ class ScriptRun:
                 if self._session is None:
                     watcher = self._watch() if self._watch else None
                     session = self._plan.sessions().open(
-                        self._script, self._needs, self._prompter, self._on_call, watcher
+                        self._script, self._needs, self._prompter, self._on_call, watcher, self._opened_files()
                     )
                     if self._journal:
                         self._journal.restore(session.budget)
                     self._session = session
         return self._session
+
+    def _opened_files(self) -> Files:
+        """Those of this run."""
+        with self._opening:
+            if self._files is None:
+                self._files = self._plan.sessions().files(self._own)
+            return self._files
 
     def _service(self, function: str, arguments: bytes) -> Any:
         from kosmolua.services.services import Services
@@ -297,7 +310,7 @@ class ScriptRun:
         with self._serving:
             if self._services is None:
                 directory = os.path.dirname(self._script.name)
-                self._services = Services(self._plan.sessions().files(), directory, self._opened)
+                self._services = Services(self._opened_files(), directory, self._opened)
         return self._services(function, arguments)
 
 
@@ -319,6 +332,14 @@ class Kept:
             self._tell("stdout" if stream == 1 else "stderr", whole)
         elif stream == 1:
             self._kept.append(text)
+
+
+def _written(journal: Journal | Cassette | None, record: str | None) -> Iterator[tuple[str, str]]:
+    """The files that the run is kept in, which are never its script's."""
+    if journal:
+        yield journal.path, "the journal or cassette of this run"
+    if record:
+        yield record, "the cassette of this run"
 
 
 def _needs(script: Script) -> Needs | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -46,15 +46,18 @@ class Sessions(Struct, frozen=True, kw_only=True):
         prompter: Prompter | None = None,
         on_call: Callable[[Entry], None] | None = None,
         watcher: Watcher | None = None,
+        files: Files | None = None,
     ) -> Session:
-        """No token is looked up, and no client imported, before its first call. A run may have its own prompter."""
+        """No token is looked up, and no client imported, before its first call. A run may have its own prompter, and
+        has its own ``files``.
+        """
         from kosmolua.gate import audit, policy
         from kosmolua.gate.budget import Budget
         from kosmolua.gate.session import Run, Session
 
         settings = self.settings()
         identifier = os.urandom(6).hex()
-        run = Run(identifier, script.name, needs, self.files()) if script else Run(identifier, self.caller)
+        run = Run(identifier, script.name, needs, files or self.files()) if script else Run(identifier, self.caller)
         origin = audit.Origin(run.id, run.script, _digest(script) if script else None, self.emulate)
         return Session(
             lambda account: self.clients.get(account, settings),
@@ -72,14 +75,16 @@ class Sessions(Struct, frozen=True, kw_only=True):
             watcher=watcher,
         )
 
-    def files(self) -> Files:
-        """The directories that are open to scripts: those given, or where none is those of the settings."""
+    def files(self, own: Sequence[tuple[str, str]] = ()) -> Files:
+        """The directories that are open to a script: those given, or else those of the settings. ``own`` are files of
+        its run that are never among them, each with what it is.
+        """
         from kosmolua.gate.files import Files
 
         if self.given:
-            return self.given
+            return self.given.of_run(own)
         said = config.load(os.environ).directories
-        return Files(said.read, said.write)
+        return Files(said.read, said.write).of_run(own)
 
     def settings(self) -> config.Settings:
         """What is in force now, with what was said over it."""

@@ -27,6 +27,8 @@ class Hosts(Protocol):
 
     def files(self) -> Files: ...
 
+    def reserve(self, path: str, what: str) -> None: ...
+
     def close(self) -> None: ...
 
 
@@ -107,6 +109,10 @@ class Calls:
             after.budget, after.log = before.budget, before.log
         if not self._under_way:
             before.close()
+
+    def reserve(self, path: str, what: str) -> None:
+        """Let no input read or write that file of the session."""
+        self._hosts.reserve(path, what)
 
     def picture(self, url: str, limit: int) -> bytes:
         """The bytes behind the URL of an output."""

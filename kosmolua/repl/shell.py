@@ -441,6 +441,7 @@ class Shell:
         if before and not same:
             self._let_go(before, self._ended)
         self._kept, self._ended = kept, None
+        self._calls.reserve(kept.path, "the journal of this session")
         self._interpreter.keep(kept, anew=not same)
         self._tell_of(kept)
 

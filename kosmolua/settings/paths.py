@@ -43,10 +43,10 @@ def global_file(environment: Mapping[str, str]) -> str:
 
 def project_file(directory: str) -> str | None:
     """The project's file: in the directory, or in the nearest one above that has one."""
-    return next((path for path in _candidates(directory) if os.path.isfile(path)), None)
+    return next((path for path in candidates(directory) if os.path.isfile(path)), None)
 
 
-def _candidates(directory: str) -> Iterator[str]:
+def candidates(directory: str) -> Iterator[str]:
     current = os.path.abspath(directory)
     while True:
         yield os.path.join(current, PROJECT_FILE)

@@ -163,3 +163,16 @@ def test_what_concerns_the_host_alone_is_counted(live, prediction):
     assert "host.sleep" not in shown.out
     assert "and 2 that concern the host alone" in shown.out
     assert 3 == len(live("runs", "show", "x", "--json").json["calls"])
+
+
+def test_a_script_cannot_reach_its_journal(live, server):
+    """Neither for reading nor for writing, under any of the names of what SQLite keeps; the run can go on from it."""
+    for name in ("x.journal", "x.journal-wal", "./x.journal-shm", "x.journal-lock"):
+        for attempt in (f"download('data:,x', '{name}')", f"integrations.replicate.create_file{{ path = '{name}' }}"):
+            ran = live("lua", "-e", f"time() {attempt}", "--journal", "x.journal", "--from-here",
+                       "--allow-read", ".", "--allow-write", ".", "--write", "allow")  # fmt: skip
+            assert 3 == ran.status
+            assert f"'{name}' is never among a script's files: it is the journal" in ran.err
+
+    assert [] == server.requests
+    assert 0 == live("runs", "show", "x.journal").status

@@ -561,3 +561,22 @@ def test_a_host_is_closed_twice():
     host.run("return 1")
     host.close()
     host.close()
+
+
+def test_a_script_cannot_reach_files_of_the_host(live, server, tmp_path, isolation):
+    """The configuration, the journal it is kept in and what the caller writes for it, however wide the door."""
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config" / "credentials.json").write_text("r8_OfTheOwner")
+    host = live(write="allow", allow_read=["."], allow_write=["."], isolation=isolation)
+    reasons = {"config/credentials.json": "kosmolua's configuration directory", "run.journal": "the journal"}
+    for path, why in reasons.items():
+        for attempt in (f"download('data:,x', '{path}')", f"integrations.replicate.create_file{{ path = '{path}' }}"):
+            result = host.run(attempt, journal="./run.journal")
+            os.unlink("run.journal")
+            assert isinstance(result.error, ScriptError)
+            assert ("permission_denied", True) == (result.error.code, why in result.error.message)
+    own = [("page.html", "the page of this run")]
+    result = host.script("download('data:,x', 'page.html')", own=own).result()
+
+    assert "'page.html' is never among a script's files: it is the page of this run" in result.error.message
+    assert [] == server.requests

@@ -567,3 +567,32 @@ def test_what_the_prompt_shows_runs(connected):
     for result in results:
         assert not result.is_error, result.content[0].text
         assert result.structured_content["result"]
+
+
+def test_a_script_cannot_reach_the_operators_files(connected, server, tmp_path):
+    """The configuration, a project's settings and the process's environment, with every directory open."""
+    (tmp_path / "config").mkdir(exist_ok=True)
+    (tmp_path / "config" / "credentials.json").write_text("r8_OfTheOwner")
+    (tmp_path / ".kosmo").mkdir()
+    reasons = {
+        "config/credentials.json": "kosmolua's configuration directory",
+        ".kosmo/config.toml": "in a .kosmo directory",
+        "/proc/self/environ": "a file system of the kernel",
+    }
+    attempts = [
+        attempt
+        for path in reasons
+        for attempt in (f"integrations.replicate.create_file{{ path = '{path}' }}", f"download('data:,x', '{path}')")
+    ]
+
+    async def main():
+        async with connected("--code", "--write", "allow", "--allow-read", "/", "--allow-write", "/") as client:
+            return [await client.call_tool("execute_lua", {"source": source}) for source in attempts]
+
+    ended = asyncio.run(main())
+
+    for number, result in enumerate(ended):
+        error = result.structured_content["error"]
+        assert "permission_denied" == error["code"]
+        assert [*reasons.values()][number // 2] in error["message"]
+    assert [] == server.requests

@@ -531,3 +531,22 @@ def test_scripts_and_prompts_do_not_mix(prompt, capsys):
     assert (1, 0, 1, "create_prediction") == tuple(entry[name] for name in ("input", "task", "request", "function"))
     cli.main(["runs", "list"])
     assert "the prompt" in capsys.readouterr().out
+
+
+def test_no_input_reaches_the_sessions_own_files(prompt, server, tmp_path):
+    """Its journal, which may be named at any time, and the product's configuration, however wide the door."""
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config" / "credentials.json").write_text("r8_OfTheOwner")
+    session = prompt("--allow-read", ".", "--allow-write", ".")
+    assert "size = 1" in session("return download('data:,x', 'a.txt')")
+    session(":journal s.journal")
+    for path, why in (("s.journal", "the journal of this session"), ("s.journal-wal", "the journal of this session"),
+                      ("config/credentials.json", "kosmolua's configuration directory")):  # fmt: skip
+        for attempt in (f"download('data:,x', '{path}')",
+                        f"integrations.replicate.create_file{{ path = '{path}' }}"):  # fmt: skip
+            shown = session(attempt)
+            assert f"'{path}' is never among a script's files: it " in shown
+            assert why in shown
+
+    assert "r8_OfTheOwner" == (tmp_path / "config" / "credentials.json").read_text()
+    assert [] == [each for each in server.requests if b"OfTheOwner" in each.body]

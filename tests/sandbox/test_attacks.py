@@ -58,6 +58,16 @@ def ground(tmp_path):
     (tmp_path / "open" / "linked.lua").symlink_to("../secret.lua")
     (tmp_path / "open" / "up").symlink_to("..")
     os.mkfifo(tmp_path / "open" / "pipe")
+    own = tmp_path / "home" / ".config" / "kosmolua"
+    own.mkdir(parents=True)
+    (tmp_path / ".kosmo").mkdir()
+    (tmp_path / ".kosmo" / "config.toml").write_text("")
+    (own / "credentials.json").write_text('{"replicate": {"other": "r8_TokenOfAnotherAccount"}}')
+    (own / "credentials.json").chmod(0o600)
+    (own / "module.lua").write_text("return 1")
+    (tmp_path / "open" / "soft").symlink_to(own / "credentials.json")
+    (tmp_path / "linked").symlink_to(own)
+    os.link(own / "credentials.json", tmp_path / "open" / "hard")
     return tmp_path
 
 
@@ -122,6 +132,7 @@ def hold_to(expected, process):
     assert "Traceback" not in stderr
     assert all(c.isprintable() or c in "\n\t" for c in stderr)
     assert "Marked" not in shown
+    assert "TokenOfAnotherAccount" not in shown
     assert len(shown) < MOST_SHOWN
 
 

@@ -1,0 +1,193 @@
+"""The files that are never a script's, however wide its directories are: kosmolua's own, those of the run, and the
+kernel's.
+
+A file is known by what was opened: by device and inode, its own and those of every directory above it, and by its file
+system. So links, bind mounts, ``..`` and another spelling of a name change nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+
+from kosmolua.errors import PermissionDeniedError
+from kosmolua.settings import paths
+
+PROJECT = os.path.dirname(paths.PROJECT_FILE)  # .kosmo
+_IN_PROJECT = f"it is in a {PROJECT} directory, which holds a project's settings"
+_JOURNAL_SUFFIXES = ("", "-wal", "-shm", "-journal", "-lock")
+_KINDS = {stat.S_IFIFO: "a FIFO", stat.S_IFSOCK: "a socket", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device",
+          stat.S_IFDIR: "a directory", stat.S_IFLNK: "a link"}  # fmt: skip
+# File systems of Linux that hold no files, but the state of the kernel and of processes; linux/magic.h.
+_KERNEL = {
+    0x9FA0: "proc", 0x62656572: "sysfs", 0x0027E0EB: "cgroup", 0x63677270: "cgroup2", 0x64626720: "debugfs",
+    0x74726163: "tracefs", 0x73636673: "securityfs", 0xF97CFF8C: "selinuxfs", 0x43415D53: "smackfs",
+    0xCAFE4A11: "bpf", 0x1CD1: "devpts", 0x6165676C: "pstore", 0xDE5E81E4: "efivarfs", 0x62656570: "configfs",
+    0x42494E4D: "binfmt_misc", 0x6E736673: "nsfs", 0x534F434B: "sockfs", 0x50495045: "pipefs",
+    0x09041934: "anon_inode", 0x65735543: "fusectl", 0x7655821: "resctrl", 0x5A3C69F0: "apparmorfs",
+}  # fmt: skip
+
+Identity = tuple[int, int]
+
+
+class Reserved:
+    """Knows what is reserved. ``own`` are files that the host writes for this run, each with what it is; SQLite keeps
+    others next to a "journal". Raises a `PermissionDeniedError` for what is reserved, an OSError if it cannot look.
+    """
+
+    def __init__(self, environment: Mapping[str, str], own: Sequence[tuple[str, str]] = (), base: str = "") -> None:
+        self._directories = _directories(environment, base or os.getcwd())
+        self._given = own
+
+    def check_directory(self, path: str, directory: int) -> None:
+        """Refuse a path whose directory, which is open, is reserved or is below one that is."""
+        _check_file_system(path, directory)
+        known, below = self._known(deep=False), None
+        for here, place in _above(directory):
+            if here in known:
+                raise refusal(path, known[here])
+            if below and _identity_at(os.path.join(place, PROJECT), directory) == below:
+                raise refusal(path, _IN_PROJECT)
+            below = here
+
+    def check_name(self, path: str, real: str) -> None:
+        """Refuse a path that leads through ``.kosmo`` by any spelling of it, whether that exists or not."""
+        if PROJECT in map(str.casefold, real.split(os.sep)):
+            raise refusal(path, _IN_PROJECT)
+
+    def check_file(self, path: str, file: int, directory: int) -> None:
+        """Refuse an open file that is reserved. Its directory has passed."""
+        _check_file_system(path, file)
+        found = os.fstat(file)
+        # A file with one name, and no mount of its own, is where it was found and nowhere else.
+        elsewhere = found.st_nlink > 1 or _mount(file) != _mount(directory)
+        known = {**self._known(deep=elsewhere), **self._own_files()}
+        if why := known.get(_identity(found)):
+            raise refusal(path, why)
+
+    def check_target(self, path: str, directory: int, name: str) -> None:
+        """Refuse a name that is to be written in an open directory, which has passed."""
+        parent = _identity(os.fstat(directory))
+        for file, what in self._own:
+            same_name = os.path.basename(file).casefold() == name.casefold()
+            if same_name and _identity_at(os.path.dirname(file)) == parent:
+                raise refusal(path, what)
+        try:
+            found = os.stat(name, dir_fd=directory, follow_symlinks=False)
+        except FileNotFoundError:
+            return
+        if not stat.S_ISREG(found.st_mode):
+            raise refusal(path, f"it is {kind_of(found.st_mode)}, not a regular file")
+        known = {**self._known(deep=found.st_nlink > 1), **self._own_files()}
+        if why := known.get(_identity(found)):
+            raise refusal(path, why)
+
+    @property
+    def _own(self) -> Iterator[tuple[str, str]]:
+        """As it is now: at a prompt a journal may be named at any time."""
+        for path, what in self._given:
+            for suffix in _JOURNAL_SUFFIXES if "journal" in what else ("",):
+                yield os.path.abspath(path + suffix), f"it is {what}"
+
+    def _own_files(self) -> dict[Identity, str]:
+        found = ((_identity_at(file), what) for file, what in self._own)
+        return {identity: what for identity, what in found if identity}
+
+    def _known(self, *, deep: bool) -> dict[Identity, str]:
+        """The directories and what is in them; ``deep`` also what is in the directories within."""
+        known: dict[Identity, str] = {}
+        for path, what in self._directories:
+            here = _identity_at(path)
+            if here and here not in known:
+                known[here] = what
+                known.update(_inside(path, what, deep=deep))
+        return known
+
+
+def kind_of(mode: int) -> str:
+    """What a file is that is not a regular one."""
+    return _KINDS.get(stat.S_IFMT(mode), "something else")
+
+
+def refusal(path: str, why: str) -> PermissionDeniedError:
+    return PermissionDeniedError(
+        f"{path!r} is never among a script's files: {why}",
+        hint="choose another file; copy what the script needs into a directory of its own",
+    )
+
+
+def _directories(environment: Mapping[str, str], base: str) -> list[tuple[str, str]]:
+    """Those in force, those that would be without a variable, and ``.kosmo`` of the projects around."""
+    defaults = {name: value for name, value in environment.items() if not name.startswith("KOSMO_")}
+    plain = {name: value for name, value in defaults.items() if not name.startswith("XDG_")}
+    kinds = {
+        "configuration": paths.config_directory,
+        "state": paths.state_directory,
+        "cache": paths.cache_directory,
+    }
+    found = {
+        place(each): f"it belongs to kosmolua's {what} directory"
+        for what, place in kinds.items()
+        for each in (environment, defaults, plain)
+    }
+    projects = {os.path.dirname(file): _IN_PROJECT for file in paths.candidates(base)}
+    return [*found.items(), *projects.items()]
+
+
+def _inside(directory: str, what: str, *, deep: bool) -> Iterator[tuple[Identity, str]]:
+    """What is in a directory. A link stands for the file that it leads to, as where settings are kept elsewhere."""
+    with suppress(FileNotFoundError, NotADirectoryError), os.scandir(directory) as entries:
+        for entry in entries:
+            with suppress(OSError):
+                yield _identity(entry.stat()), what
+            if deep and entry.is_dir(follow_symlinks=False):
+                yield from _inside(entry.path, what, deep=True)
+
+
+def _above(directory: int) -> Iterator[tuple[Identity, str]]:
+    """An open directory and all above it, as paths from it."""
+    place, before = ".", None
+    while (here := _identity(os.stat(place, dir_fd=directory))) != before:
+        yield here, place
+        place, before = os.path.join(place, ".."), here
+
+
+def _identity(found: os.stat_result) -> Identity:
+    return found.st_dev, found.st_ino
+
+
+def _identity_at(path: str, directory: int | None = None) -> Identity | None:
+    try:
+        return _identity(os.stat(path, dir_fd=directory))
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        return None
+
+
+def _mount(descriptor: int) -> bytes:
+    """The mount that an open file is on, where the system tells."""
+    try:
+        with open(f"/proc/self/fdinfo/{descriptor}", "rb") as file:
+            return next((line for line in file if line.startswith(b"mnt_id:")), b"")
+    except OSError:
+        return b""
+
+
+def _check_file_system(path: str, descriptor: int) -> None:
+    if kind := _KERNEL.get(_file_system(descriptor)):
+        raise refusal(path, f"it is in {kind}, a file system of the kernel")
+
+
+def _file_system(descriptor: int) -> int:
+    """Its type, as Linux numbers them; 0 elsewhere, where no such file system exists."""
+    import ctypes
+    import sys
+
+    if sys.platform != "linux":
+        return 0
+    answer = ctypes.create_string_buffer(512)  # a struct statfs is 120 bytes
+    if ctypes.CDLL(None, use_errno=True).fstatfs(descriptor, answer):
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code))
+    return int(ctypes.c_long.from_buffer(answer).value) & 0xFFFFFFFF

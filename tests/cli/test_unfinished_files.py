@@ -1,0 +1,61 @@
+"""A download that is ended from outside leaves nothing of what it had written, in whatever way the run ends."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from recording_server import Answer
+from surroundings import clean_environment
+
+STALLED = Answer(200, b"x" * 1000, {"Content-Length": "100000", "Content-Type": "text/plain"})
+
+
+@pytest.fixture
+def stalled(server, tmp_path):
+    """A file that never comes whole: its URL, and a directory to save it in."""
+    server.default = STALLED
+    (tmp_path / "out").mkdir()
+    return f"{server.url.removesuffix('/v1')}/out/file"
+
+
+def script_of(url, *, several):
+    one = f"download('{url}', 'out/a')"
+    return f"parallel({{ 1, 2, 3 }}, function(i) download('{url}', 'out/' .. i) end)" if several else one
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_a_limit_of_time(live, stalled, tmp_path, several):
+    """The limit is told, and the directory is as it was."""
+    ran = live("lua", "-e", script_of(stalled, several=several), "--allow-write", "out", "--time-limit", "0.5")
+
+    assert (5, True) == (ran.status, "its wall time limit of 0.5 s" in ran.err or "time limit" in ran.err)
+    assert [] == os.listdir(tmp_path / "out")
+
+
+def test_a_limit_of_cpu(live, stalled, tmp_path):
+    """A script that computes while it downloads."""
+    busy = f"parallel({{ 1, 2 }}, function(i) if i == 1 then download('{stalled}', 'out/a') end while true do end end)"
+    ran = live("lua", "-e", busy, "--allow-write", "out", "--cpu-limit", "0.2")
+
+    assert (5, True) == (ran.status, "CPU time limit" in ran.err)
+    assert [] == os.listdir(tmp_path / "out")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
+def test_a_signal(server, stalled, tmp_path, number):
+    """Ctrl-C, and signals that end the process, the hardest included."""
+    environment = {**clean_environment(tmp_path), "REPLICATE_URL": server.url, "REPLICATE_API_KEY": "r8_marked"}
+    command = ["lua", "-e", script_of(stalled, several=True), "--allow-write", "out"]
+    with subprocess.Popen([sys.executable, "-m", "kosmolua", *command], cwd=tmp_path, env=environment,
+                          stderr=subprocess.DEVNULL) as process:  # fmt: skip
+        deadline = time.monotonic() + 20
+        while len(server.requests) < 3 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        process.send_signal(number)
+        process.wait(30)
+
+    assert 3 == len(server.requests)
+    assert [] == os.listdir(tmp_path / "out")

@@ -1,0 +1,2 @@
+-- flags: --allow-read /dev
+integrations.replicate.create_file{ path = '/dev/zero' }

@@ -1,0 +1,2 @@
+-- flags: --allow-write /dev
+download('data:,x', '/dev/null')

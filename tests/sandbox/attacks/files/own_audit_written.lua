@@ -1,0 +1,3 @@
+-- flags: --allow-write .
+pcall(integrations.replicate.get_account)
+download('data:,x', 'home/.local/state/kosmolua/audit.jsonl')

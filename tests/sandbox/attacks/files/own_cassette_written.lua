@@ -1,0 +1,2 @@
+-- flags: --record run.cassette --allow-write .
+download('data:,x', 'run.cassette')

@@ -1,0 +1,2 @@
+-- flags: --allow-read .
+integrations.replicate.create_file{ path = 'home/.config/kosmolua/credentials.json' }

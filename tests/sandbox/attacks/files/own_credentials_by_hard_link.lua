@@ -1,0 +1,2 @@
+-- flags: --allow-read open
+integrations.replicate.create_file{ path = 'open/hard' }

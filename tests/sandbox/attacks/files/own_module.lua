@@ -1,0 +1,2 @@
+-- flags: --allow-read .
+require('linked.module')

@@ -1,0 +1,2 @@
+-- flags: --report page.html --allow-write .
+download('data:,x', 'page.html')

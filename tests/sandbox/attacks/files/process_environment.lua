@@ -1,0 +1,2 @@
+-- flags: --allow-read /
+integrations.replicate.create_file{ path = '/proc/self/environ' }

@@ -1,0 +1,2 @@
+-- flags: --allow-read .
+integrations.replicate.create_file{ path = '.kosmo/config.toml' }

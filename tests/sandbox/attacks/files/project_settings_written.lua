@@ -1,0 +1,2 @@
+-- flags: --allow-write .
+download('data:,x', './open/../.kosmo/config.toml')
