@@ -76,6 +76,7 @@ class KosmoError(Exception):
     """
 
     code = "api_error"
+    note = ""  # what the call log says besides
 
     def __init__(
         self,

@@ -38,7 +38,7 @@ MAY_IMPORT = {
 # library -> the only modules that may import it
 ONLY_IN = {
     "lupa": {"runtime/state.py"},
-    "httpx": {"replicate/client.py", "replicate/retry.py", "replicate/transfer.py", "replicate/transport.py"},
+    "httpx": {f"replicate/{name}.py" for name in ("client", "retry", "routes", "transfer", "transport")},
     "http.client": {"replicate/head.py", "replicate/transport.py", "emulator/webhooks.py"},
     "PIL": {"terminal/images.py"},
     "keyring": {"settings/credentials.py"},

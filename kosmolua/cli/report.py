@@ -138,10 +138,7 @@ def _may_be_picture(url: str) -> bool:
 
 def _content(session: Session, job: Job, url: str, most: int, deadline: float) -> bytes:
     from kosmolua.replicate import catalogue
-    from kosmolua.services.download import inline
 
-    if url.startswith("data:"):
-        return inline(url)[1]
     opened = session.open(catalogue.DOWNLOAD, {"url": url}, job.account)
     content = bytearray()
     try:

@@ -34,7 +34,7 @@ from kosmolua.gate.policy import Call, Decision, Policy, decide, model_of
 from kosmolua.gate.prompt import Answer as Word
 from kosmolua.gate.prompt import Nobody, Prompter, Question, ask
 from kosmolua.gate.uploads import Uploads
-from kosmolua.replicate import catalogue, structs
+from kosmolua.replicate import catalogue, redact, structs
 from kosmolua.replicate.catalogue import Operation
 from kosmolua.replicate.token import looks_like_token
 from kosmolua.settings.config import DEFAULT_ACCOUNT, Rule
@@ -121,6 +121,14 @@ class Run(Struct, frozen=True):
     files: Files | None = None
 
 
+class NothingFetchedError(UsageError):
+    """A dry run fetches nothing. ``request`` is what would have been sent, as plain data."""
+
+    def __init__(self, request: dict[str, Any]) -> None:
+        super().__init__("nothing is fetched in a dry run", hint="leave out --dry-run")
+        self.request = request
+
+
 class Session:
     """Calls functions of the API, each of them past the gate. For any number of threads.
 
@@ -194,8 +202,14 @@ class Session:
         return self._carry_out(resolve(function), arguments, account, note, ticket)
 
     def open(self, operation: Operation, arguments: Mapping[str, Any], account: str = "") -> Opened:
-        """Begin to fetch what lies at a URL, on the same road. ``operation`` is one of `catalogue.TRANSFERS`."""
-        opened: Opened = self._carry_out(operation, arguments, account, None).data
+        """Begin to fetch what is at a URL, on the same road. ``operation`` is one of `catalogue.TRANSFERS`.
+
+        A dry run decides and records it, and raises `NothingFetchedError`.
+        """
+        found = self._carry_out(operation, arguments, account, None).data
+        if self._dry_run:
+            raise NothingFetchedError(found)
+        opened: Opened = found
         return opened
 
     def _carry_out(
@@ -213,12 +227,14 @@ class Session:
                 arguments = _with_content(arguments, self.run.files)
             validated = structs.decode_arguments(operation, arguments)
             client = self._client(entry.account)
+            if operation in catalogue.TRANSFERS:
+                client.check_place(operation, validated)
             given = _given(validated) if self._looks or ticket else {}
             self._permit(operation, validated, given, entry)
             sent = self._uploads.replaced(validated, entry.account, dry_run=self._dry_run)
             data = self._send(client, operation, sent, given, entry, ticket=ticket)
             if note:
-                entry.note = self._afterwards(note, data) or ""
+                entry.note = "; ".join(filter(None, (entry.note, self._afterwards(note, data))))
             return Reply(data, entry)
         except KosmoError as error:
             failure = _blamed(entry, error)
@@ -242,8 +258,6 @@ class Session:
 
     def fetch(self, url: str, limit: int, account: str = "") -> bytes:
         """The bytes of an output. Raises as `open` does, and a `UsageError` for more than ``limit`` of them."""
-        if self._dry_run:
-            raise UsageError("nothing is fetched in a dry run")
         opened, content = self.open(catalogue.DOWNLOAD, {"url": url}, account), bytearray()
         try:
             for piece in opened:
@@ -447,9 +461,10 @@ class Session:
             entry.duration_ms = round((time.perf_counter() - began) * 1000, 3)
         entry.outcome, entry.status = "ok", answer.status
         if operation in catalogue.TRANSFERS:
+            answer.on_token = lambda: self._note_token(entry)
             return answer
         self._afterwards(self.budget.settle, job, answer.data)
-        entry.request_id = answer.request_id
+        entry.request_id, entry.note = answer.request_id, answer.note
         return answer.data
 
     def _afterwards(self, action: Callable[..., Any], *arguments: Any) -> Any:
@@ -511,6 +526,13 @@ class Session:
             ticket.claim(found.data["id"])
         return Answer(200, found.data, "", None)
 
+    def _note_token(self, entry: Entry) -> None:
+        """Say that the token was in what came; the record of the call was written before that."""
+        if not entry.note:
+            entry.note = redact.NOTE
+            if self._audit:
+                self._audit.write(entry)
+
     def _record(self, entry: Entry) -> None:
         if len(self.log) < MAX_LOG:
             self.log.append(entry)
@@ -525,6 +547,7 @@ def _blamed(entry: Entry, error: KosmoError) -> KosmoError:
     entry.code = error.code
     entry.status = getattr(error, "status", None)
     entry.request_id = getattr(error, "request_id", None)
+    entry.note = error.note or entry.note
     error.function = error.function or entry.function
     return error
 

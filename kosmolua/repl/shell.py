@@ -235,13 +235,6 @@ class Shell:
     def _bytes_of(self, url: str) -> bytes:
         from kosmolua.terminal import images
 
-        if url.startswith("data:"):
-            import base64
-
-            try:
-                return base64.b64decode(url.partition(",")[2], validate=True)
-            except ValueError:
-                raise UsageError("the data URL is no Base64") from None
         with self._screen.telling(self._what_takes_so_long):
             return self._calls.picture(url, images.MAX_BYTES)
 

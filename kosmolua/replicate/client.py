@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import ssl
 from collections.abc import Callable, Iterable, Mapping
-from functools import cache, lru_cache, reduce
+from functools import cache, lru_cache
 from typing import Any, Self, cast
 from urllib.parse import SplitResult, parse_qs, urljoin, urlsplit
 
@@ -18,8 +18,10 @@ import msgspec
 from msgspec import Struct
 
 from kosmolua.errors import ApiError, ConfigurationError, KosmoError, TransportError, UncertainError
-from kosmolua.replicate import catalogue, problem
-from kosmolua.replicate.catalogue import SERVER, Operation
+from kosmolua.replicate import catalogue, problem, redact
+from kosmolua.replicate.catalogue import DOWNLOAD, SERVER, TRANSFERS, Operation
+from kosmolua.replicate.inline import content_of, is_inline
+from kosmolua.replicate.redact import Redactor
 from kosmolua.replicate.request import Headers, Parts, build, headers_of
 from kosmolua.replicate.retry import MAX_ANSWER, Clock, RetryTransport, Unanswered
 from kosmolua.replicate.token import checked_token
@@ -28,7 +30,6 @@ from kosmolua.replicate.transport import PlainTransport
 
 CONNECT_TIMEOUT, WRITE_TIMEOUT = 5.0, 60.0  # seconds
 PIECE_TIMEOUT = 45.0  # between two pieces of what is fetched; the API ends a stream after 30
-_SHORTEST_SECRET = 8  # below that it is no token of the API's, and every word may hold it
 _REASONS = {
     "ConnectTimeout": "connecting took too long",
     "ReadTimeout": "the answer took too long",
@@ -38,12 +39,11 @@ _REASONS = {
 _REDIRECTS = range(300, 400)
 _SUCCESS = range(200, 300)
 _SERVER_FAULT = 500
-_SHORTEST_TRACE = 4  # as much of a token as its kind shows anyway, and one character
 
 
 class Answer(Struct, frozen=True):
     """A successful answer. ``data`` is the JSON as it came, text, bytes, or None where there is no body; ``date`` the
-    server's clock, as it writes it.
+    server's clock, as it writes it; ``note`` says what was changed in it.
     """
 
     status: int
@@ -51,6 +51,7 @@ class Answer(Struct, frozen=True):
     content_type: str
     request_id: str | None
     date: str = ""
+    note: str = ""
 
 
 class Client:
@@ -71,6 +72,7 @@ class Client:
         on_retry: Callable[[str, float], None] | None = None,
     ) -> None:
         self.base_url = checked_url(base_url, insecure_http=insecure_http)
+        self._redactor = Redactor(checked_token(token))
         self._authorization = f"Bearer {checked_token(token)}"
         self._base = httpx.URL(self.base_url)
         self._path = self._base.raw_path.decode().rstrip("/")
@@ -86,7 +88,7 @@ class Client:
         try:
             response = self._transport.handle_request(self._request(parts))
             try:
-                return _answer(operation, response)
+                return _answer(operation, response, self._redactor)
             finally:
                 response.close()
         except KosmoError as error:
@@ -101,6 +103,8 @@ class Client:
 
         Raises as `send` does, and a `UsageError` for an address that is not Replicate's.
         """
+        if _is_inline(operation, arguments):
+            return self._inline(operation, arguments.url)
         target, trusted = arguments.url, True
         headers = headers_of(operation, arguments)
         for _ in range(MAX_REDIRECTS + 1):
@@ -113,6 +117,16 @@ class Client:
             response.close()
             target, trusted = urljoin(str(url), found.get("location", "")), False
         raise self._redacted(_redirected(operation, response.status_code, found))
+
+    def check_place(self, operation: Operation, arguments: Any) -> None:
+        """Raise a `UsageError` for what `open` would not fetch; nothing is sent."""
+        if not _is_inline(operation, arguments):
+            place(arguments.url, self._base, function=operation.name)
+
+    def _inline(self, operation: Operation, url: str) -> Opened:
+        kind, content = content_of(url, function=operation.name)
+        headers = {"content-type": kind.encode("ascii", "replace").decode(), "content-length": str(len(content))}
+        return Opened(httpx.Response(200, stream=httpx.ByteStream(content)), headers, _unchanged, self._redactor)
 
     def _opened(self, operation: Operation, url: httpx.URL, headers: Headers, *, with_token: bool) -> httpx.Response:
         authorization = [("Authorization", self._authorization)] if with_token else []
@@ -132,17 +146,22 @@ class Client:
             return self._redacted(self._unanswered(operation, error, sent=True))
 
         if response.status_code in _SUCCESS:
-            return Opened(response, headers, explain)
+            return Opened(response, self._redactor.without(headers), explain, self._redactor)
         try:
             body = _read(operation, response, encoded="content-encoding" in headers)
         except (httpx.HTTPError, OSError) as error:
             raise explain(error) from None
         finally:
             response.close()
-        raise self._redacted(problem.error(operation, response.status_code, headers, body))
+        clean = self._redactor.body(body)
+        failure = problem.error(operation, response.status_code, headers, clean)
+        failure.note = "" if clean is body else redact.NOTE
+        raise self._redacted(failure)
 
     def describe(self, operation: Operation, arguments: Struct) -> dict[str, Any]:
         """The request that `send` would send, as plain data, without the token."""
+        if operation in TRANSFERS:
+            return {"method": operation.method, "url": getattr(arguments, "url", "")}
         parts = build(operation, arguments)
         headers = {**dict(parts.headers), "Authorization": "Bearer [hidden]"}
         body: Any = None
@@ -154,8 +173,7 @@ class Client:
 
     def reveals(self, text: str) -> bool:
         """Whether the token stands in the text."""
-        token = self._authorization.removeprefix("Bearer ")
-        return len(token) >= _SHORTEST_SECRET and token in text
+        return self._redactor.reveals(text)
 
     def close(self) -> None:
         self._transport.close()
@@ -191,7 +209,7 @@ class Client:
         """The same callback, given words that a terminal may show."""
         if on_retry is None:
             return None
-        return lambda reason, seconds: on_retry(self._without_token(problem.clean(reason)), seconds)
+        return lambda reason, seconds: on_retry(self._redactor.without(problem.clean(reason)), seconds)
 
     def _unanswered(self, operation: Operation, error: BaseException, *, sent: bool) -> TransportError:
         origin = self.base_url.partition("://")[0] + "://" + self._host
@@ -208,27 +226,17 @@ class Client:
         """A server that echoes the token must not get it into a message."""
         for name in ("message", "detail", "title", "hint", "request_id", "invalid_fields"):
             if getattr(error, name, None):
-                setattr(error, name, self._without_token(getattr(error, name)))
+                setattr(error, name, self._redactor.without(getattr(error, name)))
         error.args = (error.message,)
         return error
 
-    def _without_token(self, value: Any) -> Any:
-        token = self._authorization.removeprefix("Bearer ")
-        return value if len(token) < _SHORTEST_SECRET else _without(value, token)
+
+def _is_inline(operation: Operation, arguments: Any) -> bool:
+    return operation is DOWNLOAD and is_inline(arguments.url)
 
 
-def _without(value: Any, token: str) -> Any:
-    match value:
-        case str():
-            # A long text was cut, perhaps in the middle of the token.
-            traces = [f"{token[:length]}…" for length in range(len(token) - 1, _SHORTEST_TRACE - 1, -1)]
-            whole = value.replace(token, "[hidden]")
-            return reduce(lambda text, trace: text.replace(trace, "[hidden]…"), traces, whole)
-        case dict():
-            return {_without(name, token): _without(item, token) for name, item in value.items()}
-        case list():
-            return [_without(item, token) for item in value]
-    return value
+def _unchanged(error: BaseException) -> KosmoError:
+    return TransportError(str(error))
 
 
 def in_process(application: Any) -> httpx.BaseTransport:
@@ -253,22 +261,27 @@ class _InProcess(httpx.WSGITransport):
 # Answers ----------------------------------------------------------------------------------------------------------
 
 
-def _answer(operation: Operation, response: httpx.Response) -> Answer:
+def _answer(operation: Operation, response: httpx.Response, redactor: Redactor) -> Answer:
     status = response.status_code
     headers = _headers(response)
     if status in _REDIRECTS:
         raise _redirected(operation, status, headers)
     if status < _SUCCESS.start:
         raise httpx.RemoteProtocolError(f"{status} says nothing of how it ended")
-    body = _read(operation, response, encoded="content-encoding" in headers)
+    read = _read(operation, response, encoded="content-encoding" in headers)
+    body = redactor.body(read)
     if status not in _SUCCESS:
         failure = problem.error(operation, status, headers, body)
+        failure.note = "" if body is read else redact.NOTE
         if status >= _SERVER_FAULT and not operation.safe:
             failure.hint = f"it may have been done all the same; {_how_to_look(operation)}"
         raise failure
     content_type = headers.get("content-type", "")
     data = _data(operation, status, content_type, body)
-    return Answer(status, data, content_type, problem.request_id(headers), headers.get("date", ""))
+    request_id = redactor.without(problem.request_id(headers))
+    return Answer(
+        status, data, content_type, request_id, headers.get("date", ""), note="" if body is read else redact.NOTE
+    )
 
 
 def _headers(response: httpx.Response) -> dict[str, str]:

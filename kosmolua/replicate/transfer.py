@@ -6,11 +6,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import cast
-from urllib.parse import urlsplit
 
 import httpx
 
 from kosmolua.errors import KosmoError, UsageError
+from kosmolua.replicate.redact import Redactor
+from kosmolua.replicate.routes import check_no_operation
 
 MAX_REDIRECTS = 5
 _WITH_TOKEN = (
@@ -23,18 +24,20 @@ _WITHOUT_TOKEN = ("replicate.com", "c.replicate.net")  # the latter are where mo
 def place(url: str, base: httpx.URL, *, function: str) -> tuple[httpx.URL, bool]:
     """The URL, and whether the token goes with a request for it.
 
-    Raises a `UsageError` for what is neither the API's own nor a host of Replicate's: a script could tell any other
-    what it knows, by asking for it.
+    Raises a `UsageError` for an operation of the API, and for any host that is neither the API's nor Replicate's: a
+    script could send to it what it knows, in the URL.
     """
     try:
-        parts = urlsplit(url)
         found = httpx.URL(url)
-    except (ValueError, httpx.InvalidURL):
+        host = found.host
+    except (ValueError, httpx.InvalidURL):  # IDNAError is a ValueError
         raise UsageError(f"{function}: expected a URL, got {_shown(url)}") from None
+    check_no_operation(found, base, function=function)
+    if found.userinfo:
+        raise _foreign(function, url)
     if _origin(found) == _origin(base):
         return found, True
-    host = (parts.hostname or "").lower()
-    if "@" in parts.netloc or parts.scheme != "https" or found.port not in {None, 443}:
+    if found.scheme != "https" or found.port not in {None, 443}:
         raise _foreign(function, url)
     if host == _WITH_TOKEN[0] or host.endswith(f".{_WITH_TOKEN[0]}") or host == _WITH_TOKEN[1]:
         return found, True
@@ -50,7 +53,7 @@ def _origin(url: httpx.URL) -> tuple[str, str, int | None]:
 
 def _foreign(function: str, url: str) -> UsageError:
     return UsageError(
-        f"{function}: {_shown(url)} is no address of Replicate's; nothing is fetched from elsewhere",
+        f"{function}: {_shown(url)} is not an address of Replicate; nothing is fetched from other hosts",
         hint="outputs are at https://replicate.delivery, streams where the prediction's urls.stream says",
     )
 
@@ -62,22 +65,29 @@ def _shown(url: str) -> str:
 class Opened:
     """An answer that comes. Iterate over its bytes, once, and close it. ``headers`` have names in lower case.
 
-    Reading raises a `TransportError` where the connection is lost, also where its end comes too early.
+    Reading raises a `TransportError` if the connection is lost, also if its end comes too early. ``on_token`` is called
+    when the token is found in it, which is masked.
     """
 
     def __init__(
-        self, response: httpx.Response, headers: Mapping[str, str], explain: Callable[[BaseException], KosmoError]
+        self,
+        response: httpx.Response,
+        headers: Mapping[str, str],
+        explain: Callable[[BaseException], KosmoError],
+        redactor: Redactor,
     ) -> None:
         self.status = response.status_code
         self.headers = headers
+        self.on_token: Callable[[], None] = lambda: None
         self._response = response
         self._explain = explain
+        self._redactor = redactor
 
     def __iter__(self) -> Iterator[bytes]:
         encoded = "content-encoding" in self.headers
         stream = self._response.iter_bytes() if encoded else cast("Iterable[bytes]", self._response.stream)
         try:
-            yield from stream
+            yield from self._redactor.pieces(stream, self.on_token)
         except (httpx.HTTPError, OSError) as error:
             raise self._explain(error) from None
         finally:

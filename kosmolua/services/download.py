@@ -9,11 +9,10 @@ import re
 import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, BinaryIO
-from urllib.parse import unquote_to_bytes
 
 from msgspec import Struct
 
-from kosmolua.errors import TransportError, UsageError
+from kosmolua.errors import TransportError
 
 if TYPE_CHECKING:
     from kosmolua.replicate.transfer import Opened
@@ -124,18 +123,3 @@ def _md5(headers: Mapping[str, str]) -> str | None:
         return base64.b64decode(text, validate=True).hex() or None
     except binascii.Error:
         return None
-
-
-def inline(url: str) -> tuple[str, bytes]:
-    """The MIME type and the content of a data URL."""
-    head, comma, body = url.removeprefix("data:").partition(",")
-    kind, *options = head.split(";")
-    if not comma:
-        raise UsageError("download: the data URL has no comma, so no content", hint="was it cut?")
-    content = unquote_to_bytes(body)
-    if "base64" not in options:
-        return kind, content
-    try:
-        return kind, base64.b64decode(content, validate=True)
-    except binascii.Error:
-        raise UsageError("download: the data URL is no valid base64", hint="was it cut?") from None

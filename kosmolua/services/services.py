@@ -4,7 +4,6 @@ model is run. Named ``host.<service>`` on the port. What of it goes to the netwo
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import threading
@@ -18,10 +17,9 @@ from msgspec import Struct
 
 from kosmolua.errors import ArgumentError, KosmoError, UsageError
 from kosmolua.gate.files import Files
-from kosmolua.gate.session import Session
+from kosmolua.gate.session import NothingFetchedError, Session
 from kosmolua.replicate import catalogue, structs
 from kosmolua.services.download import Download as DownloadTo
-from kosmolua.services.download import Fetched, inline
 from kosmolua.services.earlier import Earlier, age_of, is_made_of, is_whole, key_of
 from kosmolua.services.plan import Plans
 from kosmolua.services.streams import Streams
@@ -175,7 +173,10 @@ class Services:
         return Streams(begin)
 
     def _follow(self, asked: Follow) -> dict[str, Any]:
-        more = self._streams.more(asked.stream, asked.url, asked.account, asked.after)
+        try:
+            more = self._streams.more(asked.stream, asked.url, asked.account, asked.after)
+        except NothingFetchedError:
+            return {"events": [{"event": "done", "data": "{}", "id": ""}], "over": True}
         watcher = self._session().watcher
         if watcher:
             for event in more["events"]:
@@ -196,16 +197,14 @@ class Services:
             if watcher:
                 watcher.downloading(asked.path, received, total)
 
-        with self._files.create(asked.path) as file:
-            if asked.url.startswith("data:"):
-                kind, content = inline(asked.url)
-                file.write(content)
-                fetched = Fetched(len(content), hashlib.sha256(content).hexdigest(), kind)
-            else:
+        try:
+            with self._files.create(asked.path) as file:
                 try:
                     fetched = DownloadTo(file, progress).fetch(begin, asked.sha256)
                 finally:
                     progress(-1, None)
+        except NothingFetchedError as planned:
+            return {"path": asked.path, **planned.request}
         return {"path": asked.path, **msgspec.structs.asdict(fetched)}
 
     def _cursor(self, asked: Cursor) -> str | None:

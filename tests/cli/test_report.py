@@ -156,8 +156,8 @@ def test_pictures_come_past_the_gate(kosmo, tmp_path):
     [
         ("data:image/png;base64,iVBORw0KGgpub3Q=", "<img src='data:image/png;base64,iVBORw0KGgpub3Q='"),
         ("data:image/svg+xml,<svg onload=alert(1)>", "not embedded: it is no picture that browsers show"),
-        ("data:image/png;base64,!", "not embedded: download: the data URL is no valid base64"),
-        ("https://elsewhere.test/a.png", "is no address of Replicate&#x27;s; nothing is fetched from elsewhere"),
+        ("data:image/png;base64,!", "not embedded: download: invalid Base64 in the data URL"),
+        ("https://elsewhere.test/a.png", "is not an address of Replicate; nothing is fetched from other hosts"),
         ("https://replicate.delivery/x.tar", "<a rel=noreferrer href='https://replicate.delivery/x.tar'>x.tar</a>"),
         ("https://a.test/'onclick='x'.tar", "href='https://a.test/&#x27;onclick=&#x27;x&#x27;.tar'"),
         ("javascript:alert(1)", "<pre>javascript:alert(1)</pre>"),

@@ -76,7 +76,8 @@ def test_what_is_fetched_comes_in_pieces(secure, client):
     """A file of several megabytes, byte by byte the same."""
     content = bytes(range(256)) * 20_000
     secure.answers.append(Answer(200, content, {"Content-Type": "image/png"}))
-    opened = client.open(catalogue.DOWNLOAD, decode_arguments(catalogue.DOWNLOAD, {"url": f"{secure.url}/files/f"}))
+    url = f"{secure.url.removesuffix('/v1')}/delivery/f"
+    opened = client.open(catalogue.DOWNLOAD, decode_arguments(catalogue.DOWNLOAD, {"url": url}))
 
     assert content == b"".join(opened)
 

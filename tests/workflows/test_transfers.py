@@ -118,7 +118,7 @@ def test_a_data_url_is_saved_without_the_network(flow):
 @pytest.mark.parametrize("url", ["https://evil.example/x", "http://replicate.delivery/x", "file:///etc/passwd", "x"])
 def test_nothing_is_fetched_from_elsewhere(flow, url):
     """Where a script may fetch from is Replicate alone: any other address could be told things."""
-    with pytest.raises(ScriptError, match=r"no address of Replicate's|expected a URL"):
+    with pytest.raises(ScriptError, match=r"not an address of Replicate|expected a URL"):
         flow(f'download("{url}", "x")')
 
     assert [] == [path.name for path in flow.directory.glob("*x")]
@@ -132,7 +132,8 @@ class Server:
         self._length = length
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.asked = []
-        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}/v1"
+        self.origin = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        self.url = f"{self.origin}/v1"
         threading.Thread(target=self._serve, daemon=True).start()
 
     def close(self):
@@ -171,7 +172,7 @@ def test_a_download_that_breaks_is_gone_on_with(flow, ranges):
     server = Server(CONTENT, [3000, 0, 2000, 100_000] if ranges else [3000, 100_000], ranges=ranges)
     flow.serve()
     flow.url = server.url
-    saved = flow(f'return download("{server.url}/x", "whole.bin")')
+    saved = flow(f'return download("{server.origin}/x", "whole.bin")')
     server.close()
 
     assert CONTENT == (flow.directory / "whole.bin").read_bytes()
@@ -184,7 +185,7 @@ def test_a_length_that_is_none(flow):
     server = Server(CONTENT, [100_000], length="9" * 5000)
     flow.serve()
     flow.url = server.url
-    flow(f'return download("{server.url}/x", "whole.bin")')
+    flow(f'return download("{server.origin}/x", "whole.bin")')
     server.close()
 
     assert CONTENT == (flow.directory / "whole.bin").read_bytes()
@@ -196,7 +197,7 @@ def test_a_download_that_goes_on_breaking(flow):
     flow.serve()
     flow.url = server.url
     with pytest.raises(ScriptError, match="in the middle of its answer"):
-        flow(f'download("{server.url}/x", "part.bin")')
+        flow(f'download("{server.origin}/x", "part.bin")')
     server.close()
 
     assert [] == [path.name for path in flow.directory.iterdir() if "part" in path.name]
@@ -208,7 +209,7 @@ def test_a_checksum_that_does_not_fit(flow):
     flow.serve()
     flow.url = server.url
     with pytest.raises(ScriptError, match=r"its md5 is [0-9a-f]{32}, expected d41d8cd98f00b204e9800998ecf8427e"):
-        flow(f'download("{server.url}/x", "wrong.bin")')
+        flow(f'download("{server.origin}/x", "wrong.bin")')
     server.close()
 
     assert not (flow.directory / "wrong.bin").exists()

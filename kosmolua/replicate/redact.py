@@ -1,0 +1,105 @@
+"""Removes an account's token from what a server sends: scripts, logs and people never see it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from functools import cached_property, reduce
+from typing import Any
+
+NOTE = "the answer held the API token; it was removed"
+_HIDDEN = "[hidden]"
+_SHORTEST_SECRET = 8  # any text may contain a shorter one
+_SHORTEST_TRACE = 4  # as much of a token as its kind shows anyway, and one character
+_MAX_ENCODED = (
+    64 * 1024
+)  # bytes of an answer that are searched for an escaped token: servers that echo requests are short
+
+
+class Redactor:
+    """Removes one token, also when it is escaped as JSON does or percent-encoded."""
+
+    def __init__(self, token: str) -> None:
+        self._token = token if len(token) >= _SHORTEST_SECRET else ""
+        self._plain = self._token.encode()
+
+    def reveals(self, text: str) -> bool:
+        return bool(self._token) and self._token in text
+
+    def without(self, value: Any) -> Any:
+        """Plain data without the token, for what is short: messages and the details of errors."""
+        if not self._token:
+            return value
+        match value:
+            case str():
+                return self._text(value)
+            case dict():
+                return {self.without(name): self.without(item) for name, item in value.items()}
+            case list():
+                return [self.without(item) for item in value]
+        return value
+
+    def body(self, body: bytes) -> bytes:
+        """An answer's body; the same object unless the token is in it."""
+        if not self._plain or not (self._plain in body or self._may_be_encoded(body)):
+            return body
+        found, count = self._pattern.subn(_HIDDEN.encode(), body)
+        return found if count else body
+
+    def pieces(self, pieces: Iterable[bytes], found: Callable[[], None]) -> Iterator[bytes]:
+        """A body that comes in pieces, without changing its length: asterisks replace the token.
+
+        ``found`` is called when the token is in it.
+        """
+        held = b""
+        for piece in pieces:
+            text = held + piece if held else piece
+            if self._plain and self._plain in text:
+                found()
+                text = text.replace(self._plain, b"*" * len(self._plain))
+            begun = self._begun(text)
+            held, text = (text[-begun:], text[:-begun]) if begun else (b"", text)
+            if text:
+                yield text
+        if held:
+            yield held
+
+    def _text(self, text: str) -> str:
+        # A long text was cut, perhaps in the middle of the token.
+        traces = [f"{self._token[:length]}…" for length in range(len(self._token) - 1, _SHORTEST_TRACE - 1, -1)]
+        whole = text.replace(self._token, _HIDDEN)
+        return reduce(lambda shown, trace: shown.replace(trace, f"{_HIDDEN}…"), traces, whole)
+
+    def _begun(self, text: bytes) -> int:
+        """How many bytes at the end may be the beginning of the token."""
+        at = text.find(self._plain[:1], max(0, len(text) - len(self._plain) + 1)) if self._plain else -1
+        while at >= 0:
+            if self._plain.startswith(text[at:]):
+                return len(text) - at
+            at = text.find(self._plain[:1], at + 1)
+        return 0
+
+    def _may_be_encoded(self, body: bytes) -> bool:
+        # One character is found several times as fast as four.
+        if len(body) > _MAX_ENCODED:
+            return False
+        return (b"\\" in body and b"\\u00" in body) or (b"%" in body and self._percent.search(body) is not None)
+
+    @cached_property
+    def _percent(self) -> re.Pattern[bytes]:
+        """What an encoded token has and few other texts: its first character or its marks, percent-encoded."""
+        likely = {self._token[0], *(c for c in self._token if not c.isalnum())}
+        return re.compile(f"%(?:{'|'.join(sorted(f'{ord(c):02x}' for c in likely))})".encode(), re.IGNORECASE)
+
+    @cached_property
+    def _pattern(self) -> re.Pattern[bytes]:
+        """The token with each character as it is, as an escape of JSON, or percent-encoded."""
+        return re.compile(b"".join(map(_forms, self._token)))
+
+
+def _forms(character: str) -> bytes:
+    code = f"{ord(character):02x}"
+    digits = "".join(f"[{digit}{digit.upper()}]" if digit.isalpha() else digit for digit in code)
+    plain = re.escape(character)
+    escaped = rf"|\\{plain}" if character in '"\\/' else ""
+    return rf"(?:{plain}|\\u00{digits}|%{digits}{escaped})".encode()

@@ -1,0 +1,286 @@
+"""A URL of the API is an operation: whatever fetches by URL refuses it, however it is written, and sends nothing."""
+
+import pytest
+from recording_server import Answer
+
+from kosmolua.errors import KosmoError, LimitError, PermissionDeniedError, UsageError
+from kosmolua.gate.budget import Budget, Caps
+from kosmolua.gate.needs import Needs
+from kosmolua.gate.policy import policy_of
+from kosmolua.gate.session import NothingFetchedError, Run, Session
+from kosmolua.replicate import catalogue
+from kosmolua.replicate.catalogue import DOWNLOAD, STREAM
+from kosmolua.replicate.client import Client
+from kosmolua.settings import config
+
+SECRET = "/v1/webhooks/default/secret"
+# How a URL of the API may be written; {port} and {host} are the server's. Each with the operation it is.
+WRITTEN = {
+    "plain": ("http://{host}:{port}" + SECRET, "get_default_webhook_secret"),
+    "case of the scheme": ("HTTP://{host}:{port}" + SECRET, "get_default_webhook_secret"),
+    "case of the path": ("http://{host}:{port}/V1/Account", "get_account"),
+    "query and fragment": ("http://{host}:{port}/v1/models?cursor=a#b", "list_models"),
+    "user": ("http://user:word@{host}:{port}/v1/models/a/b", "get_model"),
+    "trailing dot of the host": ("http://{host}.:{port}/v1/account", "get_account"),
+    "encoded letters": ("http://{host}:{port}/%76%31/account", "get_account"),
+    "encoded twice": ("http://{host}:{port}/%2576%2531/account", "get_account"),
+    "encoded slash": ("http://{host}:{port}/v1%2Faccount", "get_account"),
+    "encoded backslash": ("http://{host}:{port}/v1%5Caccount", "get_account"),
+    "backslash": ("http://{host}:{port}/v1\\account", "get_account"),
+    "more slashes": ("http://{host}:{port}//v1///account", "get_account"),
+    "dot segments": ("http://{host}:{port}/delivery/../v1/./account", "get_account"),
+    "encoded dot segments": ("http://{host}:{port}/delivery/%2e%2E/v1/account", "get_account"),
+    "dot segments out of the base": ("http://{host}:{port}/v1/%2e%2e/v1/account", "get_account"),
+    "parameters": ("http://{host}:{port}/v1;a=b/account", "get_account"),
+    "a slash at the end": ("http://{host}:{port}/v1/predictions/p/", "get_prediction"),
+    "a write": ("http://{host}:{port}/v1/predictions/p/cancel", "cancel_prediction"),
+    "signed": ("http://{host}:{port}/v1/files/f/download?owner=o&expiry=1&signature=s", "download_file"),
+    "the public API": ("https://api.replicate.com/v1/account", "get_account"),
+    "the public API with its port": ("https://API.Replicate.com:443/v1/account", "get_account"),
+    "the public API over http": ("http://api.replicate.com/v1/account", "get_account"),
+}
+OTHER = {
+    "no operation": "http://{host}:{port}/v1/nothing/there",
+    "the base": "http://{host}:{port}/v1",
+    "beside the public API": "https://api.replicate.com/v2/account",
+    "dots that lead nowhere": "http://{host}:{port}/a/%2e%2e/b",
+    "encoded without end": "http://{host}:{port}/%2525252525252576",
+    "no host": "https:///v1/account",
+    "a host that is no name": "https://xn--/",
+    "a user": "http://user@{host}:{port}/delivery/x",
+    "another port": "http://{host}:1/v1/account",
+    "another name of the machine": "http://localhost:{port}/v1/account",
+}
+
+
+@pytest.fixture
+def session(server):
+    opened = []
+
+    def make(base=None, token="r8_MarkedToken", read="allow", **options):
+        made = Session(
+            lambda _: Client(token=token, base_url=base or server.url),
+            policy_of(config.load({}, read=read)),
+            **options,
+        )
+        opened.append(made)
+        return made
+
+    yield make
+    for made in opened:
+        made.close()
+
+
+def written(text, server):
+    return text.replace("{host}", "127.0.0.1").replace("{port}", str(server.port))
+
+
+@pytest.mark.parametrize("way", catalogue.TRANSFERS, ids=lambda way: way.name)
+@pytest.mark.parametrize(("url", "operation"), WRITTEN.values(), ids=WRITTEN)
+def test_a_url_of_the_api_is_refused_by_name(server, session, url, operation, way):
+    """Nothing is sent, and the error names the function to call; the refusal is in the log."""
+    made = session()
+
+    with pytest.raises(UsageError) as refused:
+        made.open(way, {"url": written(url, server)})
+
+    assert f"{way.name}: the URL is the API operation {operation}; it is not fetched as a file" == str(refused.value)
+    assert refused.value.hint.startswith(f"call replicate.{operation} instead: ")
+    assert [(way.name, "error", "usage")] == [(entry.function, entry.outcome, entry.code) for entry in made.log]
+    assert [] == server.requests
+
+
+@pytest.mark.parametrize("way", catalogue.TRANSFERS, ids=lambda way: way.name)
+@pytest.mark.parametrize("url", OTHER.values(), ids=OTHER)
+def test_what_no_output_can_be_is_refused(server, session, url, way):
+    """Below the base there is no file, and what no server reads the same way is not sent."""
+    with pytest.raises(UsageError):
+        session().open(way, {"url": written(url, server)})
+
+    assert [] == server.requests
+
+
+@pytest.mark.parametrize(("url", "operation"), WRITTEN.values(), ids=WRITTEN)
+def test_a_redirect_to_the_api_is_refused(server, session, url, operation):
+    """Each address on the way is checked as the first one is."""
+    server.default = Answer(302, b"", {"Location": written(url, server)})
+
+    with pytest.raises(UsageError, match=operation):
+        session().fetch(f"http://127.0.0.1:{server.port}/delivery/x", 100)
+
+    assert ["/delivery/x"] == [request.target for request in server.requests]
+
+
+@pytest.mark.parametrize(
+    "location", ["/v1/account", "../v1/account", "..//v1/account", "//127.0.0.1:{port}/v1/account"]
+)
+def test_a_relative_redirect_is_resolved_first(server, session, location):
+    """It is refused as the address that it leads to."""
+    server.default = Answer(302, b"", {"Location": written(location, server)})
+
+    with pytest.raises(UsageError, match="get_account"):
+        session().fetch(f"http://127.0.0.1:{server.port}/delivery/x", 100)
+
+    assert 1 == len(server.requests)
+
+
+@pytest.mark.parametrize(
+    "path", ["/delivery/p/out.png", "/v1x/out.png", "/stream/p", "/a%20b/c%2Fd.png", "/x;v=1/y", "/replicate/out.png"]
+)
+def test_outputs_of_the_same_origin_are_fetched(server, session, path):
+    """Beside the base there are outputs and streams, as the emulator has them, with the token that they need."""
+    server.default = Answer(200, b"content")
+
+    found = session(f"http://127.0.0.1:{server.port}/replicate/v1").fetch(f"http://127.0.0.1:{server.port}{path}", 100)
+
+    assert b"content" == found
+    assert [(path, "Bearer r8_MarkedToken")] == [(r.target, r.headers["authorization"]) for r in server.requests]
+
+
+def test_a_base_with_a_longer_path_is_held_as_a_whole(server, session):
+    """Only what is below all of it is the API."""
+    made = session(f"http://127.0.0.1:{server.port}/replicate/v1")
+
+    with pytest.raises(UsageError, match="get_account"):
+        made.fetch(f"http://127.0.0.1:{server.port}/replicate/v1/account", 100)
+    assert b"{}" == made.fetch(f"http://127.0.0.1:{server.port}/v1/account", 100)
+
+
+# Data URLs ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("url", ["data:,hello", "DATA:,hello", "data:text/plain;base64,aGVsbG8="])
+def test_a_data_url_is_a_download(server, session, url):
+    """It is decided, charged and recorded as any other, and sends nothing."""
+    made = session()
+
+    assert b"hello" == made.fetch(url, 100)
+    assert [("download", "allow", "ok")] == [(entry.function, entry.decision, entry.outcome) for entry in made.log]
+    assert (1, []) == (made.budget.calls, server.requests)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "outcome"),
+    [
+        ({"read": "deny"}, PermissionDeniedError, "refused"),
+        ({"read": "ask"}, PermissionDeniedError, "refused"),
+        ({"run": Run(script="s", needs=Needs(functions=("get_account",)))}, PermissionDeniedError, "refused"),
+        ({"budget": Budget(Caps(calls=0))}, LimitError, "error"),
+        ({"dry_run": True}, NothingFetchedError, "dry_run"),
+    ],
+    ids=["deny", "ask", "needs", "max-calls", "dry-run"],
+)
+@pytest.mark.parametrize("url", ["data:,hello", "https://replicate.delivery/x"], ids=["data", "delivery"])
+def test_a_data_url_is_refused_as_a_download(session, url, options, error, outcome):
+    """By policy, header, budget and dry run, exactly as what is fetched from elsewhere."""
+    made = session(**options)
+
+    with pytest.raises(error):
+        made.fetch(url, 100)
+
+    assert [("download", outcome)] == [(entry.function, entry.outcome) for entry in made.log]
+
+
+@pytest.mark.parametrize("url", ["data:,x", "DATA:,x"])
+def test_a_data_url_is_no_stream(session, url):
+    """There are no events in it."""
+    with pytest.raises(UsageError, match="stream: "):
+        session().open(STREAM, {"url": url})
+
+
+# The token ---------------------------------------------------------------------------------------------------------
+
+TOKEN = "r8_MarkedToken+of/the:Account"
+NOTE = "the answer held the API token; it was removed"
+FORMS = {
+    "plain": TOKEN,
+    "escaped": "".join(f"\\u{ord(c):04x}" for c in TOKEN),
+    "escaped in part": TOKEN.replace("_", "\\u005F").replace("/", "\\/"),
+    "percent-encoded": TOKEN.replace("_", "%5F").replace("+", "%2B").replace("/", "%2f").replace(":", "%3A"),
+    "percent-encoded throughout": "".join(f"%{ord(c):02x}" for c in TOKEN),
+}
+
+
+@pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
+def test_the_token_is_removed_from_an_answer(server, session, form):
+    """From names and values, at any depth; the note of the call says so."""
+    server.default = Answer(200, f'{{"id": "Bearer {form}", "{form}": [["x{form}{form}"]], "rest": "50%"}}'.encode())
+    made = session(token=TOKEN)
+
+    reply = made.call("get_prediction", {"prediction_id": "p"})
+
+    assert {"id": "Bearer [hidden]", "[hidden]": [["x[hidden][hidden]"]], "rest": "50%"} == reply.data
+    assert [NOTE] == [entry.note for entry in made.log]
+
+
+@pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
+def test_the_token_is_removed_from_an_error(server, session, form):
+    """From its detail, and the note says so."""
+    server.default = Answer(
+        400, f'{{"detail": "no such header: {form}", "invalid_fields": [{{"a": "{form}"}}]}}'.encode()
+    )
+    made = session(token=TOKEN)
+
+    with pytest.raises(KosmoError) as failed:
+        made.call("get_prediction", {"prediction_id": "p"})
+
+    assert "no such header: [hidden]" == failed.value.to_dict()["detail"]
+    assert [{"a": "[hidden]"}] == failed.value.to_dict()["invalid_fields"]
+    assert [NOTE] == [entry.note for entry in made.log]
+
+
+def test_a_note_of_the_helper_is_kept(server, session):
+    """Both are said."""
+    server.default = Answer(200, f'{{"id": "{TOKEN}"}}'.encode())
+    made = session(token=TOKEN)
+    made.call("get_prediction", {"prediction_id": "p"}, note=lambda _: "looked")
+
+    assert [f"{NOTE}; looked"] == [entry.note for entry in made.log]
+
+
+def test_the_token_is_removed_from_texts_and_files(server, session):
+    """Whatever form the answer of a function has."""
+    server.default = Answer(200, f"before {TOKEN} after".encode(), {"X-Request-Id": f"a{TOKEN}"})
+    made = session(token=TOKEN)
+
+    text = made.call("get_model_readme", {"model_owner": "a", "model_name": "b"})
+    content = made.call("download_file", {"file_id": "f", "owner": "o", "expiry": 1, "signature": "s"})
+
+    assert ("before [hidden] after", b"before [hidden] after") == (text.data, content.data)
+    assert ["a[hidden]"] * 2 == [entry.request_id for entry in made.log]
+
+
+@pytest.mark.parametrize("cut", range(0, len(TOKEN) + 12, 3))
+def test_the_token_is_masked_in_what_is_fetched(server, session, cut):
+    """A file keeps its length, wherever its pieces begin; its entry's note says so."""
+    content = f"r8_r8_{TOKEN}r8_Marked".encode()
+    chunks = b"".join(f"{len(part):x}\r\n".encode() + part + b"\r\n" for part in (content[:cut], content[cut:]) if part)
+    server.default = Answer(
+        200,
+        chunks + b"0\r\n\r\n",
+        {"Content-Length": None, "Transfer-Encoding": "chunked", "Content-Type": "text/plain"},
+    )
+    made = session(token=TOKEN)
+
+    found = made.fetch(f"http://127.0.0.1:{server.port}/delivery/x", 1000)
+
+    assert b"r8_r8_" + b"*" * len(TOKEN) + b"r8_Marked" == found
+    assert [NOTE] == [entry.note for entry in made.log]
+
+
+def test_an_answer_without_the_token_has_no_note(server, session):
+    """Nor is a part of it taken for the whole."""
+    server.default = Answer(200, b'{"id": "r8_Marked", "logs": "\\u0041 50%|"}')
+    made = session(token=TOKEN)
+
+    assert {"id": "r8_Marked", "logs": "A 50%|"} == made.call("get_prediction", {"prediction_id": "p"}).data
+    assert [""] == [entry.note for entry in made.log]
+    assert b'{"id": "r8_Marked", "logs": "\\u0041 50%|"}' == made.fetch(f"http://127.0.0.1:{server.port}/x", 100)
+
+
+def test_reading_a_file_goes_by_the_road_once(server, session):
+    """One entry for one file."""
+    made = session()
+    made.open(DOWNLOAD, {"url": f"http://127.0.0.1:{server.port}/x"}).close()
+
+    assert ["download"] == [entry.function for entry in made.log]
