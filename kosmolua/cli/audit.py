@@ -6,28 +6,30 @@ import argparse
 import fnmatch
 import os
 import time
-from collections import deque
 from typing import Any
 
 from kosmolua.cli import options, output
 from kosmolua.gate import audit
 from kosmolua.gate.session import resolve
 from kosmolua.settings import ages
-from kosmolua.terminal.safe import safe
-from kosmolua.terminal.text import table
+from kosmolua.terminal.safe import visible
+from kosmolua.terminal.text import painted
 
 DEFAULT_LIMIT = 100
 _MOST_AGE = 10  # characters
+_MOST_SHOWN = 60  # characters of a cell
+# Letters that look like a space.
+_BLANK = dict.fromkeys(map(ord, "\u115f\u1160\u2800\u3164\uffa0"), "\N{REPLACEMENT CHARACTER}")
 
 
 def run(command: str, argv: list[str]) -> int:
     parsed = _parser(command).parse_args(argv)
     path = audit.file_of(os.environ)
-    found = deque((entry for entry in audit.read(path) if _wanted(entry, parsed)), maxlen=parsed.limit or None)
+    found = audit.merged((entry for entry in audit.read(path) if _wanted(entry, parsed)), parsed.limit)
     if parsed.json:
-        output.show_json({"success": True, "path": path, "entries": list(found)})
+        output.show_json({"success": True, "path": path, "entries": found})
     else:
-        output.write_text(_shown(list(found), path) + "\n")
+        output.write_text(_shown(found, path) + "\n")
     return 0
 
 
@@ -73,14 +75,47 @@ def _short(glob: str) -> str:
 def _shown(entries: list[dict[str, Any]], path: str) -> str:
     if not entries:
         return f"no calls in {path}"
-    rows = [("when", "run", "function", "account", "decided", "outcome", "ms", "script")]
-    return table([*rows, *map(_row, entries)], "", ("bold",))
+    rows: list[tuple[str, ...]] = [
+        ("when", "run", "function", "account", "decided", "outcome", "calls", "ms", "script")
+    ]
+    rows += map(_row, entries)
+    sizes = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(_line(row, sizes) for row in rows)
+
+
+def _line(row: tuple[str, ...], sizes: list[int]) -> str:
+    """A row on one line, however wide, so that a line is a call."""
+    first, *others = (cell.ljust(size) for cell, size in zip(row, sizes, strict=True))
+    return "  ".join([painted(first, "bold"), *others]).rstrip()
 
 
 def _row(entry: dict[str, Any]) -> tuple[str, ...]:
-    when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(entry["at"]))
     decided = f"{entry.get('decision', '')} by {entry.get('by', '')}" if entry.get("by") else ""
-    outcome = f"{entry.get('outcome', 'error')} {entry.get('code') or entry.get('status') or ''}".strip()
-    words = (entry.get("run", ""), entry.get("function", ""), entry.get("account", ""), decided, outcome)
-    last = (f"{entry.get('duration_ms', 0):.0f}", entry.get("script", ""))
-    return (when, *(safe(str(word))[:60] for word in (*words, *last)))
+    count, took = entry.get("count", 1), entry.get("duration_ms", 0)
+    words = (entry.get("run", ""), entry.get("function", ""), entry.get("account", ""), decided, _outcome(entry), count)
+    last = (f"{took:.0f}" if isinstance(took, int | float) else "", entry.get("script", ""))
+    return (_when(entry), *(_cell(word) for word in (*words, *last)))
+
+
+def _when(entry: dict[str, Any]) -> str:
+    try:
+        return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(entry["at"]))
+    except (ValueError, OverflowError, OSError):  # no calendar has that time
+        return "unknown"
+
+
+def _outcome(entry: dict[str, Any]) -> str:
+    outcomes = entry.get("outcomes")
+    if isinstance(outcomes, dict):
+        counted = ", ".join(f"{count} {name}" for name, count in sorted(outcomes.items()))
+        return f"{entry.get('outcome')}: {counted}"
+    return f"{entry.get('outcome', 'error')} {entry.get('code') or entry.get('status') or ''}".strip()
+
+
+def _cell(word: Any) -> str:
+    """A value that stays in its column and in its row, whoever chose it."""
+    text = str(word)[: 2 * _MOST_SHOWN]
+    shown = visible(text).translate(_BLANK)
+    while "  " in shown:  # as between two columns
+        shown = shown.replace("  ", " \\x20")
+    return shown if len(shown) <= _MOST_SHOWN else shown[: _MOST_SHOWN - 1] + "…"

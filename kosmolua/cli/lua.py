@@ -156,10 +156,11 @@ def _watch(parsed: argparse.Namespace) -> Watch | None:
 
 def _tell_call(entry: Entry) -> None:
     from kosmolua.cli.host import tell
+    from kosmolua.terminal.safe import visible
 
     how = f"{entry.decision or 'not decided'} ({entry.rule}, by {entry.by})" if entry.rule else "not decided"
     came = entry.code or entry.status or entry.outcome
-    tell(f"{entry.function} on account {entry.account}: {came}, {entry.duration_ms:.0f} ms, {how}")
+    tell(f"{entry.function} on account {visible(entry.account)}: {came}, {entry.duration_ms:.0f} ms, {how}")
 
 
 @contextmanager

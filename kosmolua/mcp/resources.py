@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections import deque
 from collections.abc import Mapping
 from typing import Any
 
@@ -72,13 +71,13 @@ def runs(environment: Mapping[str, str]) -> list[dict[str, Any]]:
     for entry in _entries(environment):
         name = str(entry.get("run"))
         run = found.setdefault(name, {"run": name, "script": entry.get("script"), "began": entry["at"], "calls": 0})
-        run["calls"] += 1
+        run["calls"] += entry.get("count", 1)
         run["last"] = f"{entry.get('function')}: {entry.get('code') or entry.get('outcome', 'error')}"
     return list(found.values())[: -MAX_RUNS - 1 : -1]
 
 
-def _entries(environment: Mapping[str, str]) -> deque[dict[str, Any]]:
-    return deque(audit.read(audit.file_of(environment)), maxlen=MAX_CALLS)
+def _entries(environment: Mapping[str, str]) -> list[dict[str, Any]]:
+    return audit.merged(audit.read(audit.file_of(environment)), MAX_CALLS)
 
 
 def _content(uri: str, kind: str, text: str) -> dict[str, Any]:

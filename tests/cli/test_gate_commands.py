@@ -1,6 +1,8 @@
 """The gate from a shell: rules, explanations, budgets, headers, the record of calls, and a script's files."""
 
+import json
 import os
+import re
 import stat
 
 import pytest
@@ -365,3 +367,54 @@ def test_a_directory_that_is_none_is_told_first(live):
 
     assert (2, "") == (ran.status, ran.out)
     assert "--allow-read: 'nosuch' is no directory" in ran.err
+
+
+def test_a_run_cannot_erase_the_record(live, tmp_path):
+    """A script that is refused without end leaves one entry with a count, and what others wrote."""
+    live("integrations:call", "replicate.get_account")
+    loop = "for i = 1, 20000 do pcall(replicate.get_account) pcall(replicate.list_files) end"
+    live("lua", "-e", loop, "--read", "deny", "--max-calls", "0")
+    entries = live("audit", "--json").json["entries"]
+
+    assert [("get_account", 1), ("get_account", 20_000), ("list_files", 20_000)] == [
+        (entry["function"], entry.get("count", 1)) for entry in entries
+    ]
+    assert entries[1]["at"] < entries[1]["last"]
+    table = live("audit").out.splitlines()
+    assert (4, True) == (len(table), "20000" in table[2] and "refused permission_denied" in table[2])
+
+
+FORGED = "x\n2026-01-01 00:00:00  ffffffffffff  delete_model  default  allow by person\tok 204\x1b[2K\u202e\u3164"
+
+
+def test_names_cannot_forge_rows(live, tmp_path):
+    """A script's name with line ends, columns and control characters stays in one cell of one row."""
+    (tmp_path / FORGED).write_text("pcall(replicate.get_account, {}) replicate.list_files{}")
+    live("lua", FORGED, "--read", "deny")
+    ran = live("audit")
+    rows = ran.out.removesuffix("\n").split("\n")
+
+    assert len(rows) == 3 == 1 + len(live("audit", "--json").json["entries"])
+    assert all(c.isprintable() and c != "\N{HANGUL FILLER}" for row in rows for c in row)
+    for row in rows[1:]:
+        *columns, script = re.split(" {2,}", row)
+        assert len(columns) == 8
+        assert script.startswith("x\\n2026-01-01 00:00:00 \\x20ffffffffffff \\x20delete_model")
+
+
+def test_a_name_of_anything_cannot_forge_rows(live):
+    """Whatever stands in the file: every field is one cell."""
+    path = live("audit", "--json").json["path"]
+    os.makedirs(os.path.dirname(path))
+    names = ("run", "function", "account", "decision", "by", "outcome", "code", "script")
+    odd = {"at": 1e300, "duration_ms": FORGED, "count": FORGED, "outcomes": {FORGED: FORGED}}
+    with open(path, "w") as file:
+        file.writelines(json.dumps({"at": 1.5, "by": "policy", name: FORGED}) + "\n" for name in names)
+        file.writelines(
+            json.dumps({"at": 1.5, "outcome": "refused", name: value}) + "\n" for name, value in odd.items()
+        )
+    ran = live("audit")
+
+    assert 0 == ran.status
+    assert 1 + len(live("audit", "--json").json["entries"]) == len(ran.out.removesuffix("\n").split("\n"))
+    assert all(c.isprintable() for c in ran.out.replace("\n", ""))

@@ -131,3 +131,81 @@ def test_a_record_that_cannot_be_written_stops_nothing(path, tmp_path, there):
     assert path in warnings[0]
     if there == "link":
         assert "keep" == (tmp_path / "victim").read_text()
+
+
+def refusal(at, account="default", code="permission_denied", function="create_prediction"):
+    return Entry(function, account, "write", at, "deny", "write=deny", "policy", "refused", code)
+
+
+def test_equal_refusals_are_one_entry(path):
+    """However many: with how many there were, and when the first and the last; what differs stays apart."""
+    made = writer(path)
+    for number in range(12_345):
+        made.write(refusal(float(number)))
+    made.write(refusal(20_000.0, code="approval_required"))
+    made.close()
+
+    with open(path) as file:
+        assert len(file.readlines()) < 10
+    first, other = audit.merged(audit.read(path))
+    assert (12_345, 0.0, 12_344.0) == (first["count"], first["at"], first["last"])
+    assert ("approval_required", None) == (other["code"], other.get("count"))
+
+
+def test_the_first_refusals_are_written_at_once(path):
+    """So that a process which is killed has hidden nothing but how often."""
+    made = writer(path)
+    for number in range(150):
+        made.write(refusal(float(number)))
+
+    (entry,) = audit.merged(audit.read(path))
+    assert (100, 99.0) == (entry["count"], entry["last"])
+    made.close()
+
+
+def test_a_run_has_a_share_of_the_record(path):
+    """What is beyond it is counted by outcome, and writes that were sent have room of their own."""
+    made = writer(path, share=20_000)
+    for number in range(5_000):
+        made.write(Entry("get_account", "default", "read", float(number), outcome="ok", status=200))
+        made.write(refusal(float(number), account=f"a{number}"))
+    made.write(Entry("create_prediction", "default", "write", 6_000.0, outcome="ok", status=201))
+    made.close()
+
+    assert os.stat(path).st_size < 40_000
+    *recorded, last = audit.read(path)
+    entries = audit.merged(audit.read(path))
+    (beyond,) = [entry for entry in entries if entry["outcome"] == "unrecorded"]
+    assert 10_000 == beyond["count"] + len(entries) - 2
+    assert {"ok", "refused"} == set(beyond["outcomes"])
+    assert beyond["count"] == sum(beyond["outcomes"].values())
+    assert "create_prediction" in [entry["function"] for entry in recorded if entry["outcome"] == "ok"]
+    assert "unrecorded" == last["outcome"]
+
+
+def test_a_run_that_lasts_has_a_share_of_each_day(path):
+    """A server that runs for months does not lose its record."""
+    made = writer(path, share=2_000)
+    for day in range(3):
+        for number in range(100):
+            made.write(Entry("get_account", "default", "read", day * 90_000.0 + number, outcome="ok", status=200))
+    made.close()
+
+    days = [int(entry["at"] // 90_000) for entry in audit.read(path) if entry["outcome"] == "ok"]
+    assert {0, 1, 2} == set(days)
+
+
+def test_a_run_pushes_out_no_other(path):
+    """Neither by calls that are refused nor by calls that are carried out, of however many kinds."""
+    before = writer(path, run="before")
+    before.write(ENTRY)
+    before.close()
+    flood = writer(path, run="flood")
+    for number in range(100_000):
+        flood.write(refusal(float(number), account=f"a{number % 1000}"))
+        flood.write(Entry("get_account", "default", "read", float(number), outcome="ok", status=200))
+        flood.write(Entry("create_prediction", "default", "write", float(number), outcome="error", status=422))
+    flood.close()
+
+    assert "before" == next(audit.read(path))["run"]
+    assert not os.path.exists(f"{path}.1")
