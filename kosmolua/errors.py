@@ -258,9 +258,10 @@ class SystemFailureError(KosmoError):
 
 
 class OutputError(KosmoError):
-    """Standard output cannot be written: it is closed, full, or its reader is gone."""
+    """Standard output cannot be written: it is closed or full, or its reader is ``gone``, which nobody is told."""
 
     code = "output_failed"
+    gone = False
 
 
 class InternalError(KosmoError):

@@ -8,7 +8,7 @@ import os
 import sys
 from importlib import import_module
 
-from kosmolua.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, ISSUES_URL, KosmoError, UsageError
+from kosmolua.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, OutputError, UsageError, failure_of
 
 TYPE_CHECKING = False  # as in kosmolua.errors
 if TYPE_CHECKING:
@@ -47,12 +47,17 @@ SHORT = {"lua": "integrations:lua"}
 
 def program() -> NoReturn:
     """The console script. Ends the process at once: taking the interpreter apart costs a twentieth of a short run."""
-    status = main()
+    from kosmolua.cli import streams
+
+    streams.prepare()
+    try:
+        status = main()
+    except SystemExit as ended:  # of argparse, after --help
+        status = ended.code if isinstance(ended.code, int) else EXIT_FAILED if ended.code else 0
     try:
         sys.stdout.flush()
-        sys.stderr.flush()
-    except BrokenPipeError:
-        pass
+    except OutputError as error:
+        status = status or _failed(error, as_json=False)
     os._exit(status)
 
 
@@ -61,18 +66,19 @@ def main(argv: list[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else argv
     try:
         return _dispatch(argv)
-    except KosmoError as error:
-        from kosmolua.cli.output import show_error
-
-        return show_error(error, as_json="--json" in argv)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return EXIT_INTERRUPTED
-    except BrokenPipeError:
-        _forget_stdout()
-        return EXIT_FAILED
-    except Exception:  # noqa: BLE001 - the last stop before the interpreter's own
-        return _report_bug()
+    except Exception as error:  # noqa: BLE001 - the last stop before the interpreter's own
+        return _failed(error, as_json="--json" in argv, command=" ".join(["kosmo", *argv[:1]]))
+
+
+def _failed(error: BaseException, *, as_json: bool, command: str = "kosmo") -> int:
+    from kosmolua.cli.output import show_error
+
+    while isinstance(error, BaseExceptionGroup):  # of tasks, by asyncio
+        error = error.exceptions[0]
+    return show_error(failure_of(error, command), as_json=as_json)
 
 
 def _dispatch(argv: list[str]) -> int:
@@ -129,21 +135,3 @@ LuaJIT workflows for the whole Replicate API, behind a permission gate.
 
 kosmo COMMAND --help tells more of each. Try one without an account:
   kosmo lua --emulate --eval 'return integrations.replicate.get_account{{}}'"""
-
-
-def _forget_stdout() -> None:
-    """Keep the interpreter from flushing into a pipe that nobody reads any more."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def _report_bug() -> int:
-    import traceback
-
-    from kosmolua._version import __version__
-
-    traceback.print_exc()
-    print(
-        f"\nThis is a bug in kosmolua {__version__}. Please report it, with the lines above, at {ISSUES_URL}",
-        file=sys.stderr,
-    )
-    return EXIT_FAILED

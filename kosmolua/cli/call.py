@@ -14,7 +14,7 @@ from kosmolua.cli import arguments as arguments_
 from kosmolua.cli import output
 from kosmolua.cli.host import host_of
 from kosmolua.cli.options import FLAGS, Options, assign, checked
-from kosmolua.errors import ArgumentError, KosmoError, UsageError
+from kosmolua.errors import ArgumentError, KosmoError, OutputError, UsageError
 from kosmolua.gate.session import Entry, Reply, resolve
 from kosmolua.host.host import Host
 from kosmolua.replicate import catalogue
@@ -52,8 +52,22 @@ def run(command: str, argv: list[str]) -> int:
             )
     except KosmoError as error:
         return _fail(error, name, began, as_json="--json" in argv)
-    _succeed(request, reply, began)
+    try:
+        _succeed(request, reply, began)
+    except KosmoError as error:
+        status = _fail(error, name, began, as_json=request.options.json and not isinstance(error, OutputError))
+        if not request.options.emulate:  # nothing of an emulated call is left
+            output.tell_created(_created(request, reply))
+        return status
     return 0
+
+
+def _created(request: Request, reply: Reply) -> list[tuple[str, str, str]]:
+    """What the call has created, as kind, id and account."""
+    kind = (request.operation.returns or "").lower()
+    found = reply.data.get("id") if isinstance(reply.data, dict) else None
+    is_new = request.operation.access == "write" and catalogue.find(f"get_{kind}") is not None
+    return [(kind, found, reply.entry.account)] if is_new and isinstance(found, str) else []
 
 
 # Reading the command line -----------------------------------------------------------------------------------------
@@ -264,13 +278,17 @@ def _envelope(function: str | None, began: float, meta: dict[str, Any], **fields
 
 
 def _fail(error: KosmoError, name: str | None, began: float, *, as_json: bool) -> int:
-    if as_json:
-        operation = catalogue.find(name) if name else None
-        fields = output.failure(error)
-        meta = fields.pop("meta")
-        output.show_json(_envelope(_qualified(operation) if operation else name, began, meta, **fields))
-    else:
+    if not as_json:
         output.tell_error(error)
+        return error.exit_status
+    operation = catalogue.find(name) if name else None
+    fields = output.failure(error)
+    meta = fields.pop("meta")
+    try:
+        output.show_json(_envelope(_qualified(operation) if operation else name, began, meta, **fields))
+    except OutputError as lost:
+        output.tell_error(error)
+        output.tell_error(lost)
     return error.exit_status
 
 

@@ -71,6 +71,7 @@ def _checks(options: Options, *, offline: bool) -> Iterator[Check]:
     yield _enabled(settings)
     yield _credential(settings, options.account)
     yield _url(settings, options)
+    yield _certificates()
     yield from _online(options) if not offline else _skipped()
     yield _policy(settings)
     yield from (_keyring(), *_runtime(), _emulator())
@@ -114,6 +115,17 @@ def _url(settings: config.Settings, options: Options) -> Check:
         return f"{checked_url(url.value, insecure_http=options.insecure_http, origin=url.origin)} ({url.origin})"
 
     return _tried("url", look)
+
+
+def _certificates() -> Check:
+    def look() -> str:
+        from kosmolua.replicate import certificates
+
+        certificates.context(os.environ)
+        named = certificates.named(os.environ)
+        return f"those of {named[0]}: {named[1]}" if named else "the built-in ones"
+
+    return _tried("certificates", look)
 
 
 def _online(options: Options) -> Iterator[Check]:

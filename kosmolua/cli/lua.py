@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kosmolua.cli import options as options_
 from kosmolua.cli.options import Options
-from kosmolua.errors import KosmoError, UsageError
+from kosmolua.errors import KosmoError, OutputError, UsageError, failure_of
 from kosmolua.host import source
 from kosmolua.runtime.isolate import Child
 from kosmolua.runtime.limits import Limits
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from kosmolua.cli.live import Watch
     from kosmolua.cli.output import ScriptOutput
     from kosmolua.gate.session import Entry
-    from kosmolua.host.script import Result
+    from kosmolua.host.script import Result, ScriptRun
     from kosmolua.journal.cassette import Cassette
     from kosmolua.journal.journal import Head, Journal
 
@@ -77,7 +77,7 @@ def run(command: str, argv: list[str]) -> int:
 
 def _run(parsed: argparse.Namespace, options: Options, limits: Limits, child: Child | None, script: Text) -> int:
     from kosmolua.cli.host import host_of
-    from kosmolua.cli.output import ScriptOutput
+    from kosmolua.cli.output import ScriptOutput, tell_error
 
     if parsed.report:
         from kosmolua.cli import report
@@ -111,11 +111,7 @@ def _run(parsed: argparse.Namespace, options: Options, limits: Limits, child: Ch
             own=_written(parsed),
         )
         try:
-            result = run.result()
-        except KeyboardInterrupt:
-            if run.outcome is None:
-                raise
-            result = run.outcome
+            result = _result(run)
         finally:
             if watch:
                 watch.close()
@@ -123,14 +119,12 @@ def _run(parsed: argparse.Namespace, options: Options, limits: Limits, child: Ch
         if parsed.report and watch:
             try:
                 report.write(parsed.report, report.Ran(script.name, began, result, watch.progress), host)
-            except KosmoError as error:  # what the run itself came to is told all the same
-                unwritten = error
+            except Exception as error:  # noqa: BLE001 - what the run itself came to is told all the same
+                unwritten = failure_of(error, "--report")
     if result.error or parsed.cancel_on_exit:
         tell_running(() if parsed.cancel_on_exit else result.running, result.not_canceled, result.unanswered)
-    status = _tell(options, result, script, shown)
+    status = _handed_over(options, result, script, shown)
     if unwritten:
-        from kosmolua.cli.output import tell_error
-
         tell_error(unwritten)
         return status or unwritten.exit_status
     return status
@@ -140,6 +134,40 @@ def _written(parsed: argparse.Namespace) -> list[tuple[str, str]]:
     """The files that this command writes for the run, besides its journal and its cassette."""
     report = [(parsed.report, "the report of this run")] if parsed.report else []
     return [*report, ("/dev/fd/1", "the output of this run"), ("/dev/fd/2", "the output of this run")]
+
+
+def _result(run: ScriptRun) -> Result:
+    """How the run ended, also where it was interrupted or something failed beside it."""
+    from msgspec.structs import replace
+
+    try:
+        return run.result()
+    except KeyboardInterrupt:
+        if run.outcome is None:
+            raise
+        return run.outcome
+    except Exception as error:
+        if run.outcome is None:
+            raise
+        return replace(run.outcome, error=failure_of(error, "the run"))
+
+
+def _handed_over(options: Options, result: Result, script: Text, shown: ScriptOutput) -> int:
+    """Print the result. Where standard output does not take it, say what was created: its id is lost otherwise."""
+    from kosmolua.cli.output import tell_created, tell_error
+
+    lost = isinstance(result.error, OutputError)
+    try:
+        status = _tell(options, result, script, shown)
+    except OutputError as error:
+        lost = True
+        for each in (result.error, error):
+            if each:
+                tell_error(each)
+        status = (result.error or error).exit_status
+    if lost and not options.emulate:
+        tell_created(each for each in result.created if not (result.error and each in result.running))
+    return status
 
 
 def _watch(parsed: argparse.Namespace) -> Watch | None:

@@ -7,12 +7,16 @@ from __future__ import annotations
 
 import base64
 import sys
+from collections.abc import Iterable
+from itertools import islice
 from typing import Any, Literal
 
 import msgspec
 
-from kosmolua.errors import KosmoError
+from kosmolua.errors import KosmoError, OutputError
 from kosmolua.terminal.safe import safe
+
+MOST_TOLD = 20  # of what a run has created
 
 
 def show_json(value: Any) -> None:
@@ -53,12 +57,26 @@ def plain(data: Any) -> Any:
 
 
 def show_error(error: KosmoError, *, as_json: bool) -> int:
-    """The error in the form asked for. Returns the exit status that goes with it."""
-    if as_json:
-        show_json({"success": False, **failure(error)})
-    else:
+    """The error in the form asked for, on standard error where there is no other place. Returns the exit status that
+    goes with it.
+    """
+    if not as_json or isinstance(error, OutputError):
         tell_error(error)
+        return error.exit_status
+    try:
+        show_json({"success": False, **failure(error)})
+    except OutputError as lost:
+        tell_error(error)
+        tell_error(lost)
     return error.exit_status
+
+
+def tell_created(created: Iterable[tuple[str, str, str]]) -> None:
+    """How to get at what was created, as kind, id and account, where the result could not be handed over."""
+    for kind, identifier, account in islice(created, MOST_TOLD):
+        where = "" if account == "default" else f" --account {account}"
+        how = f"kosmo integrations:call replicate.get_{kind} --{kind}_id {identifier}{where}"
+        print(safe(f"kosmo: {kind} {identifier} was created; read it: {how}"), file=sys.stderr)
 
 
 def failure(error: KosmoError) -> dict[str, Any]:
@@ -68,13 +86,15 @@ def failure(error: KosmoError) -> dict[str, Any]:
 
 
 def tell_error(error: KosmoError, excerpt: str | None = None) -> None:
-    """The error for a person: where, what, and what to do next."""
+    """The error for a person: where, what, and what to do next. `kosmo … | head` is nothing to shout about."""
+    if isinstance(error, OutputError) and error.gone:
+        return
     where = getattr(error, "where", None)
     prefix = f"{where}: " if where and not error.message.endswith(f"({where})") else ""
     print(safe(f"error: {prefix}{error.message}"), file=sys.stderr)
     if excerpt:
         print(safe(excerpt), file=sys.stderr)
-    traceback = getattr(error, "traceback", None)
+    traceback = error.detail if error.code == "internal_error" else getattr(error, "traceback", None)
     if traceback and "\n" in traceback:
         print(safe("\n".join(f"    {line}" for line in ["stack:", *traceback.splitlines()])), file=sys.stderr)
     if error.hint:

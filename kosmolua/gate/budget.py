@@ -164,6 +164,11 @@ class Budget:
         with self._lock:
             return [(job.kind, job.id, job.account) for job in self._jobs if job.id and job.spent is None]
 
+    def created(self) -> list[tuple[str, str, str]]:
+        """What this run has started, ended or not, as `running` gives it."""
+        with self._lock:
+            return [(job.kind, job.id, job.account) for job in self._jobs if job.id]
+
     def unanswered(self) -> int:
         """How many creations were sent and never answered: what they began, if anything, has no name here."""
         with self._lock:

@@ -44,9 +44,10 @@ class Result(Struct, frozen=True, kw_only=True):
     ``isolation`` is ``{mode, layers, missing}``.
 
     ``log`` has its calls, the first 10,000, and ``unlogged`` counts the others. ``spent`` and ``caps`` go by the names
-    of `kosmolua.Caps`. ``running`` are predictions and trainings that it started and nobody has seen end, as kind, id
-    and account; ``unanswered`` counts creations whose answer was lost; ``not_canceled`` has id and reason of what could
-    not be canceled. ``run`` is what the record of calls knows it by, None where it called nothing.
+    of `kosmolua.Caps`. ``created`` are the predictions and trainings that it started, as kind, id and account, and
+    ``running`` those that nobody has seen end; ``unanswered`` counts creations whose answer was lost; ``not_canceled``
+    has id and reason of what could not be canceled. ``run`` is what the record of calls knows it by, None where it
+    called nothing.
     """
 
     results: list[Any] = []
@@ -62,6 +63,7 @@ class Result(Struct, frozen=True, kw_only=True):
     unlogged: int = 0
     spent: dict[str, float] = {}
     caps: dict[str, float] = {}
+    created: list[tuple[str, str, str]] = []
     running: list[tuple[str, str, str]] = []
     unanswered: int = 0
     not_canceled: list[tuple[str, str]] = []
@@ -360,6 +362,7 @@ def _told(session: Session) -> dict[str, Any]:
         "unlogged": session.unlogged,
         "spent": budget.spent(),
         "caps": msgspec.to_builtins(budget.caps),
+        "created": budget.created(),
         "running": budget.running(),
         "unanswered": budget.unanswered(),
     }

@@ -6,6 +6,7 @@ here, and a Client costs as much CPU per request as the transport does.
 
 from __future__ import annotations
 
+import os
 import re
 import ssl
 from collections.abc import Callable, Iterable, Mapping
@@ -18,12 +19,12 @@ import msgspec
 from msgspec import Struct
 
 from kosmolua.errors import ApiError, ConfigurationError, KosmoError, TransportError, UncertainError
-from kosmolua.replicate import catalogue, problem, redact
+from kosmolua.replicate import catalogue, certificates, problem, redact
 from kosmolua.replicate.catalogue import DOWNLOAD, SERVER, TRANSFERS, Operation
 from kosmolua.replicate.inline import content_of, is_inline
 from kosmolua.replicate.redact import Redactor
 from kosmolua.replicate.request import Headers, Parts, build, headers_of
-from kosmolua.replicate.retry import MAX_ANSWER, Clock, RetryTransport, Unanswered
+from kosmolua.replicate.retry import MAX_ANSWER, Clock, RetryTransport, Unanswered, is_untrusted
 from kosmolua.replicate.token import checked_token
 from kosmolua.replicate.transfer import MAX_REDIRECTS, Opened, place
 from kosmolua.replicate.transport import PlainTransport
@@ -218,7 +219,9 @@ class Client:
             return TransportError(
                 f"{operation.name}: no answer from {origin}: {reason}",
                 function=operation.name,
-                hint="check the network and REPLICATE_URL; nothing was changed",
+                hint=certificates.hint(os.environ)
+                if is_untrusted(error)
+                else "check the network and REPLICATE_URL; nothing was changed",
             )
         return uncertain(operation, f"the connection to {origin} ended before the answer was complete: {reason}")
 
@@ -425,7 +428,7 @@ def _transport(base_url: str) -> httpx.BaseTransport:
     secure = base_url.startswith("https:")
     # Without https there is nothing to verify: a context without roots saves reading 200 kB of them at the start, and
     # a stray https would fail closed.
-    verify = httpx.create_ssl_context() if secure else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    verify = (certificates.context(os.environ) or httpx.create_ssl_context()) if secure else _believes_nobody()
     proxy = _proxy(base_url)
     if proxy is None:
         return PlainTransport(verify)
@@ -437,6 +440,10 @@ def _transport(base_url: str) -> httpx.BaseTransport:
             f"{proxy.partition(':')[0][:20]!a}",
             hint="correct HTTPS_PROXY, HTTP_PROXY or ALL_PROXY, or name the API's host in NO_PROXY",
         ) from None
+
+
+def _believes_nobody() -> ssl.SSLContext:
+    return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
 def _proxy(base_url: str) -> str | None:

@@ -174,10 +174,21 @@ def _read_whole(response: httpx.Response) -> None:
 
 def _hopeless(error: BaseException | None) -> bool:
     """Whether the next attempt would meet the same: a certificate, a name that nobody has, a proxy that refuses."""
+    if is_untrusted(error):
+        return True
     while error is not None:
-        if isinstance(error, ssl.SSLCertVerificationError | httpx.ProxyError):
+        if isinstance(error, httpx.ProxyError):
             return True
         if isinstance(error, socket.gaierror) and error.errno == socket.EAI_NONAME:
+            return True
+        error = error.__cause__
+    return False
+
+
+def is_untrusted(error: BaseException | None) -> bool:
+    """Whether the server's certificate was not believed."""
+    while error is not None:
+        if isinstance(error, ssl.SSLCertVerificationError):
             return True
         error = error.__cause__
     return False

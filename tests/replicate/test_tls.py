@@ -1,6 +1,7 @@
 """The API over TLS, as it is: connections kept, answers whole, a create in doubt where one breaks off."""
 
 import json
+import subprocess
 
 import pytest
 from recording_server import Answer
@@ -8,8 +9,9 @@ from secure_server import SecureServer, certificate_for
 from sending import send
 from sleep_recorder import SleepRecorder
 
-from kosmolua.errors import TransportError, UncertainError
-from kosmolua.replicate import catalogue
+from kosmolua.cli import main
+from kosmolua.errors import ConfigurationError, TransportError, UncertainError
+from kosmolua.replicate import catalogue, certificates
 from kosmolua.replicate.client import Client
 from kosmolua.replicate.retry import ATTEMPTS
 from kosmolua.replicate.structs import decode_arguments
@@ -99,3 +101,66 @@ def test_another_name_is_not_believed(secure, certificate):
 
     assert [] == secure.requests
     assert secure.connections <= ATTEMPTS
+
+
+# Which certificates ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("place", ["missing.pem", "empty.pem", "directory", "text.pem", "nul\0"])
+@pytest.mark.parametrize("variable", ["SSL_CERT_FILE", "SSL_CERT_DIR"])
+def test_certificates_that_cannot_be_used(monkeypatch, tmp_path, variable, place):
+    """The error names the variable, and how to be rid of it."""
+    (tmp_path / "empty.pem").touch()
+    (tmp_path / "text.pem").write_text("hello")
+    (tmp_path / "directory").mkdir()
+    named = {variable: f"{tmp_path}/{place}"}
+    with pytest.raises(ConfigurationError, match=f"{variable}: cannot use") as caught:
+        certificates.context(named)
+
+    assert caught.value.hint.endswith(f"unset {variable}")
+
+
+@pytest.mark.parametrize("door", ["call", "script", "doctor"])
+def test_every_door_says_which_variable_is_wrong(monkeypatch, capsys, door):
+    """With --json as one envelope, with the status of what is not configured."""
+    monkeypatch.delenv("SSL_CERT_DIR", raising=False)
+    monkeypatch.setenv("SSL_CERT_FILE", "/missing.pem")
+    monkeypatch.setenv("REPLICATE_API_KEY", TOKEN)
+    command = {
+        "call": ["integrations:call", "replicate.get_account"],
+        "script": ["lua", "-e", "return integrations.replicate.get_account{}"],
+        "doctor": ["integrations:doctor", "--offline"],
+    }[door]
+    status = main([*command, "--json"])
+    told = json.loads(capsys.readouterr().out)
+
+    assert (4, False) == (status, told["success"])
+    assert "SSL_CERT_FILE: cannot use '/missing.pem': No such file or directory" in json.dumps(told)
+
+
+def test_a_certificate_that_is_not_believed(secure, monkeypatch, tmp_path_factory):
+    """The hint names the variable, and what it says now."""
+    other, _ = certificate_for(tmp_path_factory.mktemp("other"))
+    monkeypatch.setenv("SSL_CERT_FILE", str(other))
+    with (
+        Client(token=TOKEN, base_url=secure.url, clock=SleepRecorder()) as client,
+        pytest.raises(TransportError) as caught,
+    ):
+        send(client, *GET)
+
+    assert "export SSL_CERT_FILE=" in caught.value.hint
+    assert str(other) in caught.value.hint
+
+
+def test_a_directory_of_certificates(certificate, monkeypatch, tmp_path):
+    """Named as OpenSSL names them they are believed."""
+    hashed = subprocess.run(
+        ["openssl", "x509", "-hash", "-noout", "-in", certificate[0]], check=True, capture_output=True, text=True
+    )
+    (tmp_path / f"{hashed.stdout.strip()}.0").write_bytes(certificate[0].read_bytes())
+    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+    monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path))
+    server = SecureServer(*certificate)
+    with Client(token=TOKEN, base_url=server.url) as client:
+        assert {} == send(client, *GET)
+    server.close()

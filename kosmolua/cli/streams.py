@@ -1,0 +1,85 @@
+"""The standard streams of a command. A closed one is replaced, so that no other file takes its descriptor. What cannot
+be written to standard output is an `OutputError`; what cannot be written to standard error is dropped.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import select
+import sys
+
+from kosmolua.errors import OutputError, UsageError
+
+TYPE_CHECKING = False  # as in kosmolua.errors
+if TYPE_CHECKING:
+    from typing import TextIO
+
+_CLOSED, _GONE = 9, 32  # EBADF and EPIPE; importing errno is not worth it
+
+
+def prepare() -> None:
+    """Make the three streams safe to use. To be called once, before anything else opens a file."""
+    was_closed = not _is_open(0)
+    # Output goes to a descriptor that refuses to be written to, so that its loss is noticed.
+    for descriptor, flags in enumerate((os.O_RDONLY, os.O_RDONLY, os.O_WRONLY)):
+        if not _is_open(descriptor):
+            os.open(os.devnull, flags)  # takes the lowest number that is free, which is this one
+    if was_closed or sys.stdin is None:
+        sys.stdin = io.TextIOWrapper(io.BufferedReader(_Nothing(0, "r", closefd=False)), "utf-8")
+    sys.stdout = _text(_Output(1, "w", closefd=False), sys.stdout)
+    sys.stderr = _text(_Messages(2, "w", closefd=False), sys.stderr)
+
+
+def _is_open(descriptor: int) -> bool:
+    try:
+        os.fstat(descriptor)
+    except OSError:
+        return False
+    return True
+
+
+def _text(raw: io.FileIO, before: TextIO | None) -> TextIO:
+    encoding = before.encoding if before else "utf-8"
+    lines = raw.isatty() or raw.fileno() > 1
+    return io.TextIOWrapper(io.BufferedWriter(raw), encoding, errors="backslashreplace", line_buffering=lines)
+
+
+class _Nothing(io.FileIO):
+    """Standard input that was closed."""
+
+    def readinto(self, _buffer: object) -> int:
+        raise UsageError("standard input is closed", hint="give the input as an argument, or redirect it: < FILE")
+
+    def readall(self) -> bytes:
+        self.readinto(b"")
+        return b""
+
+
+class _Patient(io.FileIO):
+    """Waits where another process has made the descriptor non-blocking."""
+
+    def write(self, data: bytes | memoryview) -> int:  # type: ignore[override]  # of typeshed's buffer type
+        while (written := super().write(data)) is None:
+            select.select([], [self], [])
+        return written
+
+
+class _Output(_Patient):
+    def write(self, data: bytes | memoryview) -> int:  # type: ignore[override]  # as above
+        try:
+            return super().write(data)
+        except OSError as error:
+            known = {_CLOSED: "it is closed", _GONE: "its reader is gone"}
+            why = known.get(error.errno or 0) or error.strerror
+            failure = OutputError(f"cannot write to standard output: {why}")
+            failure.gone = error.errno == _GONE
+            raise failure from None
+
+
+class _Messages(_Patient):
+    def write(self, data: bytes | memoryview) -> int:  # type: ignore[override]  # as above
+        try:
+            return super().write(data)
+        except OSError:
+            return len(data)  # there is nowhere left to say so

@@ -1,0 +1,68 @@
+"""Which certificates a server of the API is verified against."""
+
+from __future__ import annotations
+
+import os
+import re
+import ssl
+from collections.abc import Mapping
+
+from kosmolua.errors import ConfigurationError
+
+VARIABLES = ("SSL_CERT_FILE", "SSL_CERT_DIR")  # the first that is set counts
+_HASHED = re.compile(r"[0-9a-f]{8}\.[0-9]+")  # how OpenSSL finds a certificate in a directory
+
+
+def named(environment: Mapping[str, str]) -> tuple[str, str] | None:
+    """The variable that names the certificates, and what it says; None where the built-in ones are used."""
+    return next(((name, environment[name]) for name in VARIABLES if environment.get(name)), None)
+
+
+def context(environment: Mapping[str, str]) -> ssl.SSLContext | None:
+    """The context of the certificates that the environment names, None where it names none. Raises a
+    `ConfigurationError` that names the variable.
+    """
+    found = named(environment)
+    if found is None:
+        return None
+    variable, place = found
+    try:
+        return _of_file(place) if variable == VARIABLES[0] else _of_directories(place)
+    except (OSError, ValueError) as error:  # an SSLError is an OSError
+        words = (
+            "it holds no certificate in PEM form"
+            if isinstance(error, ssl.SSLError)
+            else getattr(error, "strerror", None) or str(error)
+        )
+        what = (
+            "a file of certificates in PEM form" if variable == VARIABLES[0] else "a directory that c_rehash has made"
+        )
+        raise ConfigurationError(
+            f"{variable}: cannot use {place[:200]!r}: {words}", hint=f"name {what}, or unset it: unset {variable}"
+        ) from None
+
+
+def hint(environment: Mapping[str, str]) -> str:
+    """What to do where a server's certificate is not trusted."""
+    found = named(environment)
+    now = f" (now {found[0]} is {found[1][:200]!r})" if found else ""
+    return (
+        "if a proxy or a private authority signed it, name that authority's certificate: "
+        f"export SSL_CERT_FILE=/path/to/authority.pem{now}"
+    )
+
+
+def _of_file(path: str) -> ssl.SSLContext:
+    if os.path.isdir(path):
+        raise IsADirectoryError(21, "it is a directory, for which there is SSL_CERT_DIR")
+    made = ssl.create_default_context(cafile=path)
+    if not made.cert_store_stats()["x509"]:
+        raise ValueError("it holds no certificate in PEM form")
+    return made
+
+
+def _of_directories(places: str) -> ssl.SSLContext:
+    names = [name for place in places.split(os.pathsep) if place for name in os.listdir(place)]
+    if not any(map(_HASHED.fullmatch, names)):
+        raise ValueError("no file in it is named by the hash of a certificate")
+    return ssl.create_default_context(capath=places)

@@ -1,0 +1,108 @@
+"""Standard streams that are closed, full or without a reader: a message where it can be written, the right status."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+from recording_server import Answer
+
+KOSMO = f"{sys.executable} -m kosmolua"
+CREATE = "lua --insecure-http --write allow -e 'return replicate.create(\"a/b\", {}, { validate = false }).id'"
+COMMANDS = [
+    "integrations:call replicate.get_account --emulate",
+    "integrations:call replicate.get_account --emulate --json",
+    "lua -e 'print(1)'",
+    "lua -e 'return 1'",
+    "lua --json -e 'return 1'",
+    "integrations:list",
+    "--help",
+    "lua --help",
+    "integrations:status --json",
+]
+
+
+@pytest.fixture
+def shell(tmp_path):
+    """Runs a line in a shell, where `kosmo` is the command under test."""
+
+    def run(line, stdout=subprocess.PIPE, **environment):
+        ran = subprocess.run(
+            ["bash", "-o", "pipefail", "-c", line.replace("kosmo ", f"{KOSMO} ", 1)],
+            stdout=stdout,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+            env={**os.environ, "KOSMO_CONFIG_DIR": str(tmp_path), **environment},
+            check=False,
+        )
+        assert "Traceback" not in ran.stderr
+        return ran
+
+    return run
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_output_that_cannot_be_written(shell, command):
+    """Whatever the reason, it is said on standard error, and the status is 1."""
+    for redirection, why in ((">&-", "it is closed"), (">/dev/full", "No space left on device")):
+        ran = shell(f"kosmo {command} {redirection}")
+
+        assert (1, f"error: cannot write to standard output: {why}\n") == (ran.returncode, ran.stderr)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_output_without_a_reader(shell, command):
+    """Nothing is said of it: `kosmo … | head` is no fault; the status is 1."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    ran = shell(f"kosmo {command}", writing)
+    os.close(writing)
+
+    assert (1, "") == (ran.returncode, ran.stderr)
+
+
+@pytest.mark.parametrize("redirection", ["2>&-", "2>/dev/full", "<&- 2>&-"])
+def test_messages_that_cannot_be_written_are_dropped(shell, redirection):
+    """The result and the status stay what they are, and no message gets into the result."""
+    good = shell(f"kosmo lua -e 'log(1) return 1' {redirection}")
+    bad = shell(f"kosmo nonsense {redirection}")
+
+    assert (0, "1\n") == (good.returncode, good.stdout)
+    assert (2, "") == (bad.returncode, bad.stdout)
+
+
+@pytest.mark.parametrize(("command", "status"), [("lua -e 'return 1'", 1), ("lua -e 'error(1)'", 1), ("nonsense", 2)])
+def test_no_stream_at_all(shell, command, status):
+    """The status is all that is left to say it with."""
+    assert status == shell(f"kosmo {command} <&- >&- 2>&-").returncode
+    assert status == shell(f"kosmo {command} >/dev/full 2>/dev/full").returncode
+
+
+@pytest.mark.parametrize("command", ["lua", "repl", "integrations:call replicate.get_account --emulate -"])
+def test_input_that_is_closed(shell, command):
+    """What reads it says so; what does not read it runs."""
+    ran = shell(f"kosmo {command} <&-")
+
+    assert (2, "error: standard input is closed") == (ran.returncode, ran.stderr.splitlines()[0])
+    assert 0 == shell("kosmo lua -e 'return 1' <&-").returncode
+
+
+def test_a_script_ends_with_its_reader(shell):
+    """An endless output into `head` ends."""
+    ran = shell("kosmo lua -e 'while true do print(1) end' | head -1")
+
+    assert ("1\n", 1) == (ran.stdout, ran.returncode)
+
+
+@pytest.mark.parametrize("flag", ["", "--json"])
+def test_a_created_prediction_is_named(shell, server, flag):
+    """Its id is said on standard error where the result is lost, for a script and for a call."""
+    server.default = Answer(201, b'{"id": "p1", "status": "starting"}')
+    reach = {"REPLICATE_API_KEY": "r8_token-of-tests", "REPLICATE_URL": server.url}
+    call = "integrations:call replicate.create_prediction --version v --input.text a --write allow"
+    for command in (CREATE, call):
+        ran = shell(f"kosmo {command} {flag} >/dev/full", **reach)
+
+        assert "kosmo: prediction p1 was created; read it: kosmo integrations:call" in ran.stderr
+        assert 1 == ran.returncode
