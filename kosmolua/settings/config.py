@@ -16,6 +16,7 @@ from msgspec import Struct, field
 from kosmolua.errors import ConfigurationError
 from kosmolua.replicate.catalogue import SERVER
 from kosmolua.settings import paths
+from kosmolua.settings.bounds import MAX_SIZE, excess
 
 Verdict = Literal["allow", "ask", "deny"]
 Storage = Literal["keyring", "file"]
@@ -23,6 +24,8 @@ VERDICTS = ("allow", "ask", "deny")
 DEFAULT_ACCOUNT = "default"
 
 URL_VARIABLE = "REPLICATE_URL"
+_MOST_TOLD = 20  # unknown keys of a table; each is compared with the known ones
+_LONGEST_TOLD = 200  # characters of a key
 
 T = TypeVar("T")
 
@@ -174,7 +177,7 @@ def read_file(path: str, containing: bytes = b"") -> File | None:
     """The file, or None where there is none, or none that contains those bytes."""
     try:
         with open(path, "rb") as opened:
-            content = opened.read()
+            content = opened.read(MAX_SIZE + 1)
     except FileNotFoundError:
         return None
     except OSError as error:
@@ -186,12 +189,17 @@ def parse(path: str, content: bytes) -> File:
     """What the file says. Raises a `ConfigurationError` that names the line or the key."""
     import tomllib
 
+    if beyond := excess(content):
+        raise ConfigurationError(
+            f"cannot read {path}: {beyond}, which is the most", hint="make it smaller, or move it away"
+        )
     try:
         raw = tomllib.loads(content.decode())
         document = msgspec.convert(raw, Document)
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, msgspec.ValidationError, RecursionError) as error:
         raise ConfigurationError(
-            f"cannot understand {path}: {error}", hint="correct it by hand, or move it away; nothing was changed"
+            f"cannot understand {path}: {str(error)[:1000]}",
+            hint="correct it by hand, or move it away; nothing was changed",
         ) from None
     return File(path, content, document.replicate, tuple(_unknown(path, raw)), _rooted(document.files, path))
 
@@ -208,16 +216,20 @@ def _unknown(path: str, raw: Mapping[str, Any]) -> Iterable[str]:
     provider = raw.get("replicate", {})
     yield from _strangers(path, "", raw, Document.__struct_fields__)
     yield from _strangers(path, "replicate.", provider, Provider.__struct_fields__)
-    for name, account in provider.get("accounts", {}).items():
+    for name, account in list(provider.get("accounts", {}).items())[:_MOST_TOLD]:
         yield from _strangers(path, f"replicate.accounts.{name}.", account, Account.__struct_fields__)
 
 
 def _strangers(path: str, prefix: str, table: Mapping[str, Any], known: Iterable[str]) -> Iterable[str]:
     from difflib import get_close_matches
 
-    for name in table.keys() - set(known):
-        near = get_close_matches(name, known, n=1)
-        yield f"{path}: {prefix}{name} means nothing here" + (f"; did you mean {near[0]}?" if near else "")
+    unknown = sorted(table.keys() - set(known))
+    for name in unknown[:_MOST_TOLD]:
+        near = get_close_matches(name[:_LONGEST_TOLD], known, n=1)
+        told = f"{prefix}{name}"[:_LONGEST_TOLD]
+        yield f"{path}: {told} means nothing here" + (f"; did you mean {near[0]}?" if near else "")
+    if len(unknown) > _MOST_TOLD:
+        yield f"{path}: {len(unknown) - _MOST_TOLD} more keys mean nothing here"
 
 
 def _project(directory: str | None) -> File | None:

@@ -1,0 +1,62 @@
+"""How much a configuration file may hold, measured before it is parsed: it may come with a cloned project."""
+
+from __future__ import annotations
+
+import re
+
+MAX_SIZE = 1024 * 1024  # bytes
+MAX_KEYS = 10_000  # keys, tables and inline tables
+MAX_DEPTH = 32  # brackets within brackets, and names with dots between
+# One alternative for each thing that is not a name: what is in quotes or after # counts nothing. Each is linear.
+_TOKEN = re.compile(r'"""|\'\'\'|"(?:[^"\\\n]|\\.)*"?|\'[^\'\n]*\'?|#[^\n]*|[\[{\]}=.,\n]')
+_ESCAPED_OR_END = re.compile(r'\\.|"""', re.DOTALL)
+
+
+def excess(content: bytes) -> str | None:
+    """Which bound a file is beyond, in words; None if it is within all of them."""
+    if len(content) > MAX_SIZE:
+        return f"it is larger than {MAX_SIZE} bytes"
+    keys, depth = _measured(content.decode("utf-8", "replace"))
+    if keys > MAX_KEYS:
+        return f"it has more than {MAX_KEYS} keys"
+    if depth > MAX_DEPTH:
+        return f"it is nested more than {MAX_DEPTH} levels deep"
+    return None
+
+
+def _measured(text: str) -> tuple[int, int]:
+    """How many keys a text has at most, and how deep it is."""
+    keys = open_brackets = dots = deepest = at = 0
+    while token := _TOKEN.search(text, at):
+        word, at = token[0], token.end()
+        match word[0]:
+            case '"' | "'" if len(word) == 3 and word in {'"""', "'''"}:  # noqa: PLR2004 - quotes
+                at = _end_of(text, word, at)
+            case "[" | "{":
+                open_brackets += 1
+                keys += 1
+                dots = 0
+            case "]" | "}":
+                open_brackets = max(0, open_brackets - 1)
+            case ".":
+                dots += 1
+            case "=":
+                keys += 1
+                dots = 0
+            case "," | "\n":
+                dots = 0
+        deepest = max(deepest, open_brackets + dots)
+        if keys > MAX_KEYS or deepest > MAX_DEPTH:
+            break
+    return keys, deepest
+
+
+def _end_of(text: str, quotes: str, at: int) -> int:
+    """Where a text of several lines ends."""
+    if quotes == "'''":
+        end = text.find(quotes, at)
+        return end + len(quotes) if end >= 0 else len(text)
+    for found in _ESCAPED_OR_END.finditer(text, at):
+        if found[0] == quotes:
+            return found.end()
+    return len(text)
