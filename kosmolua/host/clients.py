@@ -6,6 +6,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from kosmolua.errors import ConfigurationError
@@ -15,6 +16,7 @@ from kosmolua.settings import config
 if TYPE_CHECKING:
     from kosmolua.emulator import Emulator
     from kosmolua.replicate.client import Client
+    from kosmolua.runtime.meter import Meter
     from kosmolua.runtime.stop import Stop
     from kosmolua.settings.credentials import Secret
 
@@ -26,6 +28,11 @@ class _Caller(threading.local):
     """The run that this thread makes a call for, where it makes it for one."""
 
     stop: Stop | None = None
+    meter: Meter | None = None
+
+    def exempt(self) -> AbstractContextManager[None]:
+        """Charge nobody for what this thread does meanwhile."""
+        return self.meter.exempt() if self.meter else nullcontext()
 
 
 CALLER = _Caller()
@@ -59,7 +66,7 @@ class Clients:
     def get(self, account: str, settings: config.Settings) -> Client:
         """The client of an account, by the settings that hold when it is first asked for."""
         check_enabled(settings)
-        with self._lock:
+        with self._lock, CALLER.exempt():
             if account not in self._made:
                 self._made[account] = (
                     self._make(account, settings) if self._faults is None else self._emulated(account, self._faults)

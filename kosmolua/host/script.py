@@ -16,6 +16,7 @@ from msgspec import Struct
 from kosmolua.errors import KosmoError, ScriptError, UsageError, failure_of, words_of
 from kosmolua.gate.entry import Entry
 from kosmolua.runtime.limits import Limits
+from kosmolua.runtime.meter import Meter
 from kosmolua.runtime.run import Isolation, Script, isolation_of, run
 from kosmolua.runtime.stop import Stop
 
@@ -40,8 +41,8 @@ class Result(Struct, frozen=True, kw_only=True):
     """How a run ended, and what it did.
 
     ``results`` are the returned values and ``output`` what was printed, where nobody else took it; ``error`` is why it
-    failed. ``duration`` and ``cpu`` (of a child) are in seconds, ``memory`` is what Lua held at the end, in bytes;
-    ``isolation`` is ``{mode, layers, missing}``.
+    failed. ``duration``, ``cpu`` (of a child) and ``host_cpu`` (of this process, on the run's behalf) are in
+    seconds, ``memory`` is what Lua held at the end, in bytes; ``isolation`` is ``{mode, layers, missing}``.
 
     ``log`` has its calls, the first 10,000, and ``unlogged`` counts the others. ``spent`` and ``caps`` go by the names
     of `kosmolua.Caps`. ``created`` are the predictions and trainings that it started, as kind, id and account, and
@@ -55,6 +56,7 @@ class Result(Struct, frozen=True, kw_only=True):
     output: str = ""
     duration: float
     cpu: float | None = None
+    host_cpu: float = 0.0
     memory: int | None = None
     engine: str | None = None
     isolation: dict[str, Any]
@@ -165,6 +167,7 @@ class ScriptRun:
         self._output = output or self._kept
         self._needs = _needs(script)
         self._stop = stop or Stop()
+        self._meter = Meter()
         self._lock, self._serving, self._opening = threading.Lock(), threading.Lock(), threading.Lock()
         self._begun: float | None = None
         self._session: Session | None = None
@@ -214,6 +217,7 @@ class ScriptRun:
             lane=lane_of,
             ending=self._end,
             journal=self._journal,
+            meter=self._meter,
         )
         return Result(**msgspec.structs.asdict(ended))
 
@@ -261,7 +265,7 @@ class ScriptRun:
             raise self._stop.error
         from kosmolua.host.clients import CALLER
 
-        CALLER.stop = self._stop
+        CALLER.stop, CALLER.meter = self._stop, self._meter
         try:
             self._check_callbacks()
             if function.startswith("host."):
@@ -272,7 +276,7 @@ class ScriptRun:
         except Exception as error:  # from opening the session: calls and services raise none
             raise failure_of(error, function) from error
         finally:
-            CALLER.stop = None
+            CALLER.stop = CALLER.meter = None
 
     def _check_callbacks(self) -> None:
         """Nothing more is sent once a callback has failed: it may be what watches over the run."""
@@ -288,7 +292,7 @@ class ScriptRun:
 
     def _opened(self) -> Session:
         if self._session is None:
-            with self._lock:
+            with self._lock, self._meter.exempt():
                 if self._session is None:
                     watcher = self._watch() if self._watch else None
                     session = self._plan.sessions().open(

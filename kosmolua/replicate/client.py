@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 import re
 import ssl
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import cache, lru_cache
 from typing import Any, Self, cast
 from urllib.parse import SplitResult, parse_qs, urljoin, urlsplit
@@ -19,12 +20,14 @@ import msgspec
 from msgspec import Struct
 
 from kosmolua.errors import ApiError, ConfigurationError, KosmoError, TransportError, UncertainError
+from kosmolua.replicate import body as body_
 from kosmolua.replicate import catalogue, certificates, problem, redact
+from kosmolua.replicate.body import MAX_ANSWER, MAX_FILE, MAX_PROBLEM, Garbled, Room, TooMuch
 from kosmolua.replicate.catalogue import DOWNLOAD, SERVER, TRANSFERS, Operation
 from kosmolua.replicate.inline import content_of, is_inline
 from kosmolua.replicate.redact import Redactor
 from kosmolua.replicate.request import Headers, Parts, build, headers_of
-from kosmolua.replicate.retry import MAX_ANSWER, Clock, RetryTransport, Unanswered, is_untrusted
+from kosmolua.replicate.retry import Clock, RetryTransport, Unanswered, is_untrusted
 from kosmolua.replicate.token import checked_token
 from kosmolua.replicate.transfer import MAX_REDIRECTS, Opened, place
 from kosmolua.replicate.transport import PlainTransport
@@ -80,24 +83,40 @@ class Client:
         self._host = self._base.netloc.decode()
         inner = transport or _transport(self.base_url)
         self._takes_target = isinstance(inner, PlainTransport)
-        self._transport = RetryTransport(inner, clock=clock, on_retry=self._told(on_retry))
+        self._room = Room()
+        self._transport = RetryTransport(inner, clock=clock, on_retry=self._told(on_retry), room=self._room)
         self._template = lru_cache(maxsize=64)(lambda method, headers: self._made(method, headers, b"/", None, 0.0))
 
     def send(self, operation: Operation, arguments: Struct) -> Answer:
         """Send a request and read its answer. Raises `ApiError`, `CredentialError`, `TransportError`."""
         parts = build(operation, arguments)
+        most = MAX_FILE if operation.answer == "bytes" else MAX_ANSWER
+        self._room.enter()
         try:
-            response = self._transport.handle_request(self._request(parts))
+            response = self._transport.handle_request(self._request(parts, most))
             try:
-                return _answer(operation, response, self._redactor)
+                return _answer(operation, response, most, self._room, self._redactor)
             finally:
                 response.close()
         except KosmoError as error:
             raise self._redacted(error) from None
+        except (TooMuch, Garbled) as error:
+            raise self._redacted(_unread(operation, error)) from None
         except Unanswered as error:
             raise self._redacted(self._unanswered(operation, error.cause, sent=error.sent)) from None
         except (httpx.HTTPError, OSError) as error:
             raise self._redacted(self._unanswered(operation, error, sent=True)) from None
+        finally:
+            self._room.leave()
+
+    @contextmanager
+    def using(self) -> Iterator[None]:
+        """While an answer is used that `send` gave: until this is left, no other thread is given a large one."""
+        self._room.enter()
+        try:
+            yield
+        finally:
+            self._room.leave()
 
     def open(self, operation: Operation, arguments: Any) -> Opened:
         """Begin to fetch what lies at ``arguments.url``. The token goes to where it belongs, and across no redirect.
@@ -149,8 +168,8 @@ class Client:
         if response.status_code in _SUCCESS:
             return Opened(response, self._redactor.without(headers), explain, self._redactor)
         try:
-            body = _read(operation, response, encoded="content-encoding" in headers)
-        except (httpx.HTTPError, OSError) as error:
+            body = _read(operation, response, headers, MAX_PROBLEM)
+        except (httpx.HTTPError, OSError, Garbled) as error:
             raise explain(error) from None
         finally:
             response.close()
@@ -185,25 +204,25 @@ class Client:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _request(self, parts: Parts) -> httpx.Request:
+    def _request(self, parts: Parts, most: int) -> httpx.Request:
         target = (self._path + parts.target).encode("ascii")
         if parts.body is not None or not self._takes_target:
-            return self._made(parts.method, parts.headers, target, parts.body, parts.read_timeout)
+            return self._made(parts.method, parts.headers, target, parts.body, parts.read_timeout, most)
         # Without a body only the target differs from call to call; making a request costs a tenth of sending one.
         request = object.__new__(httpx.Request)
         request.__dict__.update(self._template(parts.method, parts.headers).__dict__)
-        request.extensions = {"timeout": _timeouts(parts.read_timeout), "target": target}
+        request.extensions = {"timeout": _timeouts(parts.read_timeout), "target": target, "most": most}
         return request
 
     def _made(
-        self, method: str, headers: Headers, target: bytes, body: bytes | None, read_timeout: float
+        self, method: str, headers: Headers, target: bytes, body: bytes | None, read_timeout: float, most: int = 0
     ) -> httpx.Request:
         return httpx.Request(
             method,
             self._base.copy_with(raw_path=target),
             headers=[("Host", self._host), *headers, ("Authorization", self._authorization)],
             content=body,
-            extensions={"timeout": _timeouts(read_timeout)},
+            extensions={"timeout": _timeouts(read_timeout), "most": most},
         )
 
     def _told(self, on_retry: Callable[[str, float], None] | None) -> Callable[[str, float], None] | None:
@@ -264,14 +283,16 @@ class _InProcess(httpx.WSGITransport):
 # Answers ----------------------------------------------------------------------------------------------------------
 
 
-def _answer(operation: Operation, response: httpx.Response, redactor: Redactor) -> Answer:
+def _answer(
+    operation: Operation, response: httpx.Response, most: int, room: Room, redactor: Redactor
+) -> Answer:
     status = response.status_code
     headers = _headers(response)
     if status in _REDIRECTS:
         raise _redirected(operation, status, headers)
     if status < _SUCCESS.start:
         raise httpx.RemoteProtocolError(f"{status} says nothing of how it ended")
-    read = _read(operation, response, encoded="content-encoding" in headers)
+    read = _read(operation, response, headers, most if status in _SUCCESS else MAX_PROBLEM, room)
     body = redactor.body(read)
     if status not in _SUCCESS:
         failure = problem.error(operation, status, headers, body)
@@ -280,7 +301,7 @@ def _answer(operation: Operation, response: httpx.Response, redactor: Redactor) 
             failure.hint = f"it may have been done all the same; {_how_to_look(operation)}"
         raise failure
     content_type = headers.get("content-type", "")
-    data = _data(operation, status, content_type, body)
+    data = _data(operation, status, content_type, body, room)
     request_id = redactor.without(problem.request_id(headers))
     return Answer(
         status, data, content_type, request_id, headers.get("date", ""), note="" if body is read else redact.NOTE
@@ -291,19 +312,24 @@ def _headers(response: httpx.Response) -> dict[str, str]:
     return {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in response.headers.raw}
 
 
-def _read(operation: Operation, response: httpx.Response, *, encoded: bool) -> bytes:
-    pieces: list[bytes] = []
-    size = 0
-    for piece in response.iter_bytes() if encoded else cast("Iterable[bytes]", response.stream):
-        pieces.append(piece)
-        size += len(piece)
-        if size > MAX_ANSWER:
-            raise ApiError(
-                f"{operation.name}: the answer is longer than {MAX_ANSWER} bytes",
-                status=response.status_code,
-                function=operation.name,
-            )
-    return b"".join(pieces)
+def _read(
+    operation: Operation, response: httpx.Response, headers: Mapping[str, str], most: int, room: Room | None = None
+) -> bytes:
+    """The body, decoded. Of an answer that says what went wrong, as much as is looked at."""
+    try:
+        pieces = body_.decoded(cast("Iterable[bytes]", response.stream), headers)
+        return body_.gathered(pieces, most, room, cut=response.status_code not in _SUCCESS)
+    except TooMuch as error:
+        raise _unread(operation, error, response.status_code) from None
+
+
+def _unread(operation: Operation, error: Exception, status: int = 0) -> KosmoError:
+    """The error for an answer that is not read; without a status it was given up before that was looked at."""
+    if not operation.safe:
+        return uncertain(operation, str(error))
+    if status:
+        return ApiError(f"{operation.name}: {error}", status=status, function=operation.name)
+    return TransportError(f"{operation.name}: {error}", function=operation.name)
 
 
 @cache
@@ -311,7 +337,7 @@ def _timeouts(read: float) -> dict[str, float]:
     return {"connect": CONNECT_TIMEOUT, "read": read, "write": WRITE_TIMEOUT, "pool": CONNECT_TIMEOUT}
 
 
-def _data(operation: Operation, status: int, content_type: str, body: bytes) -> Any:
+def _data(operation: Operation, status: int, content_type: str, body: bytes, room: Room) -> Any:
     match operation.answer:
         case "bytes":
             return body
@@ -322,7 +348,10 @@ def _data(operation: Operation, status: int, content_type: str, body: bytes) -> 
             return None
         raise _unreadable(operation, status, "is empty")
     try:
+        body_.check_values(body, room)
         return msgspec.json.decode(body)
+    except TooMuch as error:
+        raise _unread(operation, error, status) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         if operation.answer == "none":
             return None

@@ -11,7 +11,8 @@ from msgspec import Struct
 
 from kosmolua.errors import TransportError
 
-MAX_EVENT = 64 * 1024 * 1024  # bytes
+MAX_EVENT = 16 * 1024 * 1024  # bytes
+MAX_NAME = 256  # bytes of an id or of an event's type; longer ones are ignored, as if they were not there
 _LINE_END = re.compile(rb"\r\n|\n|\r")
 _BOM = b"\xef\xbb\xbf"
 
@@ -25,16 +26,24 @@ class Event(Struct, frozen=True):
 
 
 class Decoder:
-    """Takes a stream's bytes as they come, cut anywhere, and gives the events that are complete."""
+    """Takes a stream's bytes as they come, cut anywhere, and gives the events that are complete.
+
+    Its time is linear in the bytes, however they are cut.
+    """
 
     def __init__(self) -> None:
-        self._rest = b""
+        self._rest = bytearray()  # of a line
         self._begun = self._returned = False
         self._event, self._id = "", ""
-        self._data: list[bytes] = []
+        self._data = bytearray()  # each line of it with a line end
+
+    @property
+    def held(self) -> int:
+        """Bytes of the event that is not complete."""
+        return len(self._data) + len(self._rest)
 
     def feed(self, piece: bytes) -> list[Event]:
-        """The events that this piece completes. What breaks off before its empty line is none.
+        """The events that this piece completes. An event that breaks off before its empty line is dropped.
 
         Raises a `TransportError` for one that is longer than `MAX_EVENT`.
         """
@@ -43,19 +52,30 @@ class Decoder:
             event = self._take(line)
             if event:
                 events.append(event)
+            elif self.held > MAX_EVENT:
+                break
+        if self.held > MAX_EVENT:
+            raise TransportError(f"an event of the stream is longer than {MAX_EVENT} bytes")
         return events
 
     def _lines(self, piece: bytes) -> list[bytes]:
-        text = self._rest + piece
-        if not self._begun and len(text) >= len(_BOM):
-            self._begun = True
-            text = text.removeprefix(_BOM)
-        if self._returned:
-            text = text.removeprefix(b"\n")  # the second half of an end of line
-        self._returned = text.endswith(b"\r") or (self._returned and not text)
-        *lines, self._rest = _LINE_END.split(text)
-        if sum(map(len, self._data)) + len(self._rest) > MAX_EVENT:
-            raise TransportError(f"an event of the stream is longer than {MAX_EVENT} bytes")
+        """The lines that the piece completes. Only the piece is looked through: the rest before it ends no line."""
+        if not self._begun:
+            piece = bytes(self._rest) + piece
+            self._begun = len(piece) >= len(_BOM)
+            self._rest = bytearray(b"" if self._begun else piece)
+            piece = piece.removeprefix(_BOM) if self._begun else b""
+        if not piece:
+            return []
+        returned, self._returned = self._returned, piece.endswith(b"\r")
+        if returned:
+            piece = piece.removeprefix(b"\n")  # the second half of a line end
+        first, *lines = _LINE_END.split(piece)
+        self._rest += first
+        if not lines:
+            return []
+        lines.insert(0, bytes(self._rest))
+        self._rest = bytearray(lines.pop())
         return lines
 
     def _take(self, line: bytes) -> Event | None:
@@ -64,16 +84,17 @@ class Decoder:
         name, _, value = line.partition(b":")
         value = value.removeprefix(b" ")
         if name == b"data":
-            self._data.append(value)
-        elif name == b"event":
+            self._data += value
+            self._data += b"\n"
+        elif name == b"event" and len(value) <= MAX_NAME:
             self._event = value.decode(errors="replace")
-        elif name == b"id" and b"\0" not in value:
+        elif name == b"id" and b"\0" not in value and len(value) <= MAX_NAME:
             self._id = value.decode(errors="replace")
         return None
 
     def _finish(self) -> Event | None:
         event, data = self._event, self._data
-        self._event, self._data = "", []
+        self._event, self._data = "", bytearray()
         if not data:
             return None
-        return Event(event or "message", b"\n".join(data).decode(errors="replace"), self._id)
+        return Event(event or "message", data[:-1].decode(errors="replace"), self._id)

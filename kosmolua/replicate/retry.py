@@ -13,21 +13,22 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Protocol, cast
 
 import httpx
 
 from kosmolua.replicate import problem
+from kosmolua.replicate.body import MAX_ANSWER, MAX_PROBLEM, Garbled, Room, TooMuch, decoded, gathered
 from kosmolua.replicate.pace import Pace, Turn
 
 SAFE_METHODS = frozenset({"GET", "QUERY"})
 TOO_MANY = 429
 TRANSIENT = frozenset({500, 502, 503, 504})
+SUCCESS = range(200, 300)
 ATTEMPTS = 5
 FIRST_DELAY, LONGEST_DELAY = 0.5, 8.0  # seconds; doubled with each attempt, then taken between half and whole
 LONGEST_WAIT = 60.0  # a server that asks for more is not waited for; the error says how long it asked
-MAX_DETAIL = 64 * 1024
-MAX_ANSWER = 256 * 1024 * 1024
 
 # What httpx raises before it has begun to send.
 _NOT_SENT = (
@@ -59,7 +60,8 @@ class Unanswered(httpx.TransportError):
 class RetryTransport(httpx.BaseTransport):
     """Sends through ``inner``, again where that is safe. What fails for good is raised as `Unanswered`.
 
-    An answer that is to be read piece by piece (the extension "piecewise") may break off while it is read.
+    An answer that is to be read piece by piece (the extension "piecewise") may break off while it is read; of others at
+    most so many bytes are read as the extension "most" says. ``room`` is where large ones wait for each other.
     """
 
     def __init__(
@@ -69,8 +71,10 @@ class RetryTransport(httpx.BaseTransport):
         clock: Clock | None = None,
         jitter: Callable[[], float] = random.random,
         on_retry: Callable[[str, float], None] | None = None,
+        room: Room | None = None,
     ) -> None:
         self._inner = inner
+        self._room = room
         self._closed = threading.Event()
         self._sleep = clock.sleep if clock else self._closed.wait
         self._jitter = jitter
@@ -87,7 +91,8 @@ class RetryTransport(httpx.BaseTransport):
             try:
                 response = self._inner.handle_request(request)
                 if safe and not request.extensions.get("piecewise"):
-                    _read_whole(response)
+                    most: int = request.extensions.get("most", MAX_ANSWER)
+                    _read_whole(response, most + 1, self._room)  # whoever reads on says that there is too much of it
             except (httpx.HTTPError, OSError) as error:
                 sent = not isinstance(error, _NOT_SENT)
                 if last or (sent and not safe) or _hopeless(error):
@@ -149,27 +154,23 @@ def _creates(request: httpx.Request) -> bool:
 
 def _asked(response: httpx.Response) -> float | None:
     """How many seconds the server asks to wait."""
-    try:
-        body = response.read() if response.status_code == TOO_MANY else b""
-    except (httpx.HTTPError, OSError):
-        body = b""
-    return problem.retry_after(response.headers, body[:MAX_DETAIL])
+    body = b""
+    if response.status_code == TOO_MANY:
+        with suppress(httpx.HTTPError, OSError, Garbled, TooMuch):
+            _read_whole(response, MAX_PROBLEM)
+            stream = cast("Iterable[bytes]", response.stream)
+            body = gathered(decoded(stream, response.headers), MAX_PROBLEM, cut=True)
+    return problem.retry_after(response.headers, body)
 
 
-def _read_whole(response: httpx.Response) -> None:
+def _read_whole(response: httpx.Response, most: int, room: Room | None = None) -> None:
     """Take the body now: an answer that breaks off in its middle is a lost connection like any other."""
-    stream = cast("Iterable[bytes]", response.stream)
-    pieces: list[bytes] = []
-    size = 0
+    most = most if response.status_code in SUCCESS else MAX_PROBLEM
     try:
-        for piece in stream:
-            pieces.append(piece)
-            size += len(piece)
-            if size > MAX_ANSWER:
-                break  # whoever reads on says so
+        body = gathered(cast("Iterable[bytes]", response.stream), most, room, cut=True)
     finally:
         response.stream.close()  # type: ignore[union-attr]
-    response.stream = httpx.ByteStream(b"".join(pieces))
+    response.stream = httpx.ByteStream(body)
 
 
 def _hopeless(error: BaseException | None) -> bool:

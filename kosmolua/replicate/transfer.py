@@ -10,6 +10,7 @@ from typing import cast
 import httpx
 
 from kosmolua.errors import KosmoError, UsageError
+from kosmolua.replicate.body import Garbled, decoded
 from kosmolua.replicate.redact import Redactor
 from kosmolua.replicate.routes import check_no_operation
 
@@ -84,11 +85,10 @@ class Opened:
         self._redactor = redactor
 
     def __iter__(self) -> Iterator[bytes]:
-        encoded = "content-encoding" in self.headers
-        stream = self._response.iter_bytes() if encoded else cast("Iterable[bytes]", self._response.stream)
         try:
+            stream = decoded(cast("Iterable[bytes]", self._response.stream), self.headers)
             yield from self._redactor.pieces(stream, self.on_token)
-        except (httpx.HTTPError, OSError) as error:
+        except (httpx.HTTPError, OSError, Garbled) as error:
             raise self._explain(error) from None
         finally:
             self.close()

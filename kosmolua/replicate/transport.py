@@ -24,6 +24,7 @@ from kosmolua.replicate.head import Response
 IDLE_SECONDS = 5.0  # a server that closes idle connections would otherwise meet the next request halfway
 _WHOLE = 1 << 20  # an answer up to this long is read with one call
 _PIECE = 1 << 16
+_SUCCESS = range(200, 300)
 _PORTS = {b"http": 80, b"https": 443}
 
 Origin = tuple[bytes, str, int | None]
@@ -41,6 +42,7 @@ class PlainTransport(httpx.BaseTransport):
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         timeouts: dict[str, float | None] = request.extensions.get("timeout", {})
+        piecewise = request.extensions.get("piecewise", False)
         origin = (request.url.raw_scheme, request.url.host, request.url.port)
         connection = self._take(origin) or self._connect(origin, timeouts.get("connect"))
         sock = connection.sock  # which getresponse takes away where the answer ends the connection
@@ -48,14 +50,15 @@ class PlainTransport(httpx.BaseTransport):
             _limit(sock, timeouts.get("read"))
             _send(connection, request)
             answer = cast("Response", connection.getresponse())
+            if piecewise and answer.status in _SUCCESS:
+                answer.take_any_time()
         except Exception as error:
             connection.close()
             raise _in_httpx_terms(error) from error
         except BaseException:
             connection.close()
             raise
-        whole = not request.extensions.get("piecewise")
-        body = _Body(self, origin, connection, sock, answer, whole=whole)
+        body = _Body(self, origin, connection, sock, answer, whole=not piecewise)
         return httpx.Response(answer.status, headers=answer.fields, stream=body)
 
     def close(self) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from kosmolua.runtime.limits import MAX_FRAME, fixed
+from kosmolua.runtime.meter import Meter
 
 if TYPE_CHECKING:
     from kosmolua.runtime.lane import Lane
@@ -33,8 +34,9 @@ class Pending:
     ``wake`` is called from other threads when there is something to take.
     """
 
-    def __init__(self, clock: Clock | None = None) -> None:
+    def __init__(self, clock: Clock | None = None, meter: Meter | None = None) -> None:
         self.open = 0
+        self._meter = meter or Meter()
         self.wake: Callable[[], None] = nothing
         self._held = 0
         self._clock = clock
@@ -119,7 +121,7 @@ class Pending:
         from kosmolua.runtime.lane import Lane
 
         name = f"kosmolua-{lane or 'call'}"
-        return self._lanes.setdefault(lane, Lane(name, THREADS if lane else FEW_THREADS))
+        return self._lanes.setdefault(lane, Lane(name, THREADS if lane else FEW_THREADS, self._meter))
 
     def _begin(self, size: int) -> None:
         self.open += 1

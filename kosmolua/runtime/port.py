@@ -21,6 +21,7 @@ from kosmolua.runtime.limits import Limits, fixed, reached
 from kosmolua.runtime.pending import PATIENCE, Pending, nothing
 
 if TYPE_CHECKING:
+    from kosmolua.runtime.meter import Meter
     from kosmolua.runtime.tape import Journal, Tape
 
 MAX_SLEEP = 366 * 24 * 3600.0
@@ -154,7 +155,7 @@ class Port:
 
     What is not alone is carried out meanwhile, and its answer is to be had from `take`. After `stop` no further call is
     begun, a sleep ends at once, and whatever comes in raises ``failure``. ``lane`` names for a function the calls that
-    it may have to wait for.
+    it may have to wait for. The threads that carry out calls are charged to the ``meter``.
     """
 
     def __init__(
@@ -165,6 +166,7 @@ class Port:
         limits: Limits | None = None,
         lane: Callable[[str], str] | None = None,
         journal: Journal | None = None,
+        meter: Meter | None = None,
     ) -> None:
         self.done: Done | None = None
         self.failure: KosmoError | None = None
@@ -175,7 +177,7 @@ class Port:
         self._stopped = threading.Event()
         self._limits = limits or Limits()
         self._printed = self._lines = 0
-        self.pending = Pending(clock)
+        self.pending = Pending(clock, meter)
         self._tape: Tape | None = None  # what a journal answers and takes down
         if journal:
             from kosmolua.runtime.tape import Tape

@@ -15,6 +15,7 @@ from kosmolua.runtime import port as port_
 from kosmolua.runtime.confine import LAYERS
 from kosmolua.runtime.isolate import Child
 from kosmolua.runtime.limits import Limits, reached
+from kosmolua.runtime.meter import Meter
 from kosmolua.runtime.port import Clock, Handler, Output, Port, Start
 from kosmolua.runtime.stop import Stop
 from kosmolua.runtime.watchdog import Watchdog
@@ -39,14 +40,16 @@ class Script(Struct, frozen=True, kw_only=True):
 
 
 class Result(Struct, frozen=True, kw_only=True):
-    """How a run ended. ``results`` are the returned values; ``memory`` is what Lua held at the end, in bytes;
-    ``cpu`` (of a child) and ``duration`` are in seconds; ``isolation`` is as `isolation_of` tells it.
+    """How a run ended. ``results`` are the returned values; ``memory`` is what Lua held at the end, in bytes; ``cpu``
+    (of a child), ``host_cpu`` (of this process, for the run) and ``duration`` are in seconds; ``isolation`` is as
+    `isolation_of` tells it.
     """
 
     results: list[Any] = []
     error: KosmoError | None = None
     memory: int | None = None
     cpu: float | None = None
+    host_cpu: float = 0.0
     duration: float
     engine: str | None = None
     isolation: dict[str, Any]
@@ -65,11 +68,12 @@ def run(  # noqa: PLR0913 - what a run has, each with a default
     lane: Callable[[str], str] | None = None,
     ending: Callable[[], None] | None = None,
     journal: Journal | None = None,
+    meter: Meter | None = None,
 ) -> Result:
     """Run a script to its end. A child that is starting already may be handed in, which is used up by the run, or the
     process that is prepared to fork one. ``stop`` ends it from another thread, ``lane`` is that of a `Port`, ``ending``
     is called when the script is over, before calls it left are waited for. What a ``journal`` holds is answered from
-    there.
+    there. The ``meter`` counts the CPU that this process spends for the run, which counts as the script's own.
 
     Errors of the script and of its limits are in the result. Raises what the handler or the output raised, other
     than a `KosmoError`, and KeyboardInterrupt.
@@ -77,9 +81,9 @@ def run(  # noqa: PLR0913 - what a run has, each with a default
     own, prepared = (child, None) if isinstance(child, Child) else (None, child)
     if own and own.mode != isolation:
         raise ValueError(f"the child was made for {own.mode} isolation, not {isolation}")
-    limits = limits or Limits()
+    limits, stop, meter = limits or Limits(), stop or Stop(), meter or Meter()
     began = time.perf_counter()
-    port = Port(handler, output, clock, limits, lane, journal)
+    port = Port(handler, output, clock, limits, lane, journal, meter)
     values: list[Any] = []
     error: KosmoError | None = None
     try:
@@ -89,11 +93,12 @@ def run(  # noqa: PLR0913 - what a run has, each with a default
             own = own or Child(limits, isolation, prepared=prepared)
         if isolation == "strict":
             start.cpu = limits.cpu  # Lua looks at the clock itself, and tells the line
-        with Watchdog(limits, port, own), (stop or Stop()).over(port, own):
+        with meter.working(), Watchdog(limits, port, own, stop=stop, meter=meter), stop.over(port, own):
             _serve(start, port, limits, own)
         values, error = _outcome(port, limits)
     except KosmoError as failure:
         error = failure
+        stop.set(failure)
     finally:
         if own:
             own.close()
@@ -106,6 +111,7 @@ def run(  # noqa: PLR0913 - what a run has, each with a default
         error=error,
         memory=int(done.memory) if done else None,
         cpu=own.cpu_seconds if own else None,
+        host_cpu=meter.seconds,
         duration=time.perf_counter() - began,
         engine=done.engine if done else None,
         isolation=isolation_of(isolation, own),

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from kosmolua.runtime.confine import HEADROOM
 from kosmolua.runtime.isolate import resident_bytes
 from kosmolua.runtime.limits import Limits, reached, silent
+from kosmolua.runtime.meter import Meter
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from kosmolua.errors import LimitError
     from kosmolua.runtime.isolate import Child
     from kosmolua.runtime.port import Port
+    from kosmolua.runtime.stop import Stop
 
 TICK = 0.1  # seconds between two looks
 # Seconds of CPU beyond the limit: the child's start counts here and not there, and its own timer should come first,
@@ -27,9 +29,22 @@ GRACE = 0.35
 
 
 class Watchdog:
-    """Looks at a run until it is over, from a thread of its own; without a child, at the time alone."""
+    """Looks at a run until it is over, from a thread of its own. What the ``meter`` counts is CPU time of the run.
 
-    def __init__(self, limits: Limits, port: Port, child: Child | None) -> None:
+    It ends the run through ``stop`` where one is given, so that whatever waits or computes for it sees the reason.
+    """
+
+    def __init__(
+        self,
+        limits: Limits,
+        port: Port,
+        child: Child | None,
+        *,
+        stop: Stop | None = None,
+        meter: Meter | None = None,
+    ) -> None:
+        self._stop = stop
+        self._meter = meter or Meter()
         self._limits = limits
         self._port = port
         self._child = child
@@ -39,7 +54,7 @@ class Watchdog:
         self._seen: tuple[int, float] = (0, 0.0)
 
     def __enter__(self) -> None:
-        if self._child or self._deadline:
+        if self._child or self._deadline or self._limits.cpu is not None:
             threading.Thread(target=self._watch, name="kosmolua-watchdog", daemon=True).start()
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
@@ -49,6 +64,8 @@ class Watchdog:
         while not self._over.wait(self._pause()):
             error = self._finding()
             if error:
+                if self._stop:
+                    self._stop.set(error)
                 self._port.stop(error)
                 if self._child:
                     self._child.kill()
@@ -56,17 +73,17 @@ class Watchdog:
 
     def _pause(self) -> float:
         left = self._deadline - time.monotonic() if self._deadline else TICK
-        return max(0.0, min(TICK, left)) if self._child else max(0.0, left)
+        return max(0.0, min(TICK, left))
 
     def _finding(self) -> LimitError | None:
         limits, child = self._limits, self._child
         if self._deadline and time.monotonic() >= self._deadline:
             return reached("time", limits)
+        cpu = processor_seconds(child.pid) if child else 0.0
+        if limits.cpu is not None and cpu + self._meter.seconds > limits.cpu + GRACE:
+            return reached("cpu", limits)
         if not child:
             return None
-        cpu = processor_seconds(child.pid)
-        if limits.cpu is not None and cpu > limits.cpu + GRACE:
-            return reached("cpu", limits)
         if limits.memory is not None and resident_bytes(child.pid) > HEADROOM + 2 * limits.memory:
             return reached("memory", limits)
         return self._silence(child, cpu)
