@@ -283,9 +283,7 @@ class _InProcess(httpx.WSGITransport):
 # Answers ----------------------------------------------------------------------------------------------------------
 
 
-def _answer(
-    operation: Operation, response: httpx.Response, most: int, room: Room, redactor: Redactor
-) -> Answer:
+def _answer(operation: Operation, response: httpx.Response, most: int, room: Room, redactor: Redactor) -> Answer:
     status = response.status_code
     headers = _headers(response)
     if status in _REDIRECTS:

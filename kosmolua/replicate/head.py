@@ -26,6 +26,10 @@ _LENGTH = re.compile(rb"[0-9]{1,18}")
 _CHUNK = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\r\n]*)?\r\n")
 
 
+class Unframed(http.client.HTTPException):
+    """Where the body ends is said in a way that is not taken. The next attempt would be answered in the same way."""
+
+
 class Response(http.client.HTTPResponse):
     """http.client's answer with a head that was read here. ``fields`` are the headers, as they came."""
 
@@ -157,11 +161,11 @@ class _Raw(io.RawIOBase):
 
 def _is_chunked(codings: list[bytes]) -> bool:
     if codings and (len(codings) > 1 or codings[0].lower() != b"chunked"):
-        raise http.client.HTTPException(f"its Transfer-Encoding is {b', '.join(codings)[:60]!r}")
+        raise Unframed(f"its Transfer-Encoding is {b', '.join(codings)[:60]!r}")
     return bool(codings)
 
 
 def _length(value: bytes | None) -> int | None:
     if value is not None and not _LENGTH.fullmatch(value):
-        raise http.client.HTTPException(f"its Content-Length is {value[:60]!r}")
+        raise Unframed(f"its Content-Length is {value[:60]!r}")
     return None if value is None else int(value)

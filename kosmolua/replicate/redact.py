@@ -43,6 +43,8 @@ class Redactor:
         """An answer's body; the same object unless the token is in it."""
         if not self._plain or not (self._plain in body or self._may_be_encoded(body)):
             return body
+        if len(body) > _MAX_ENCODED:
+            return body.replace(self._plain, _HIDDEN.encode())
         found, count = self._pattern.subn(_HIDDEN.encode(), body)
         return found if count else body
 

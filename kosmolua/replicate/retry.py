@@ -20,6 +20,7 @@ import httpx
 
 from kosmolua.replicate import problem
 from kosmolua.replicate.body import MAX_ANSWER, MAX_PROBLEM, Garbled, Room, TooMuch, decoded, gathered
+from kosmolua.replicate.head import Unframed
 from kosmolua.replicate.pace import Pace, Turn
 
 SAFE_METHODS = frozenset({"GET", "QUERY"})
@@ -174,11 +175,11 @@ def _read_whole(response: httpx.Response, most: int, room: Room | None = None) -
 
 
 def _hopeless(error: BaseException | None) -> bool:
-    """Whether the next attempt would meet the same: a certificate, a name that nobody has, a proxy that refuses."""
+    """Whether the next attempt would meet the same: a certificate, an unknown name, a proxy, a framing."""
     if is_untrusted(error):
         return True
     while error is not None:
-        if isinstance(error, httpx.ProxyError):
+        if isinstance(error, httpx.ProxyError | Unframed):
             return True
         if isinstance(error, socket.gaierror) and error.errno == socket.EAI_NONAME:
             return True

@@ -70,6 +70,8 @@ def test_it_is_read_as_http_client_reads_it(line, headers, end):
     ours = read(data)
     if line.startswith(b"HTTP/1.0") and "keep-alive" not in headers.get("Connection", "").lower():
         theirs.will_close = True  # a Keep-Alive alone is no word of keeping it
+    if theirs.chunked and headers.get("Content-Length") is not None:
+        theirs.will_close = True  # of two framings, the other may be what somebody on the way went by
 
     assert framing(theirs) == framing(ours)
     assert [(name, value.strip()) for name, value in theirs.headers.raw_items()] == [

@@ -181,14 +181,16 @@ def test_a_download_that_breaks_is_gone_on_with(flow, ranges):
 
 
 def test_a_length_that_is_none(flow):
-    """A download whose server tells more digits than a length has ends with the connection, as one without a length."""
-    server = Server(CONTENT, [100_000], length="9" * 5000)
+    """A download whose server tells more digits than a length has is refused, and nothing is left of it."""
+    server = Server(CONTENT, [100_000] * 5, length="9" * 5000)
     flow.serve()
     flow.url = server.url
-    flow(f'return download("{server.origin}/x", "whole.bin")')
+    with pytest.raises(ScriptError, match="its Content-Length is"):
+        flow(f'download("{server.origin}/x", "whole.bin")')
     server.close()
 
-    assert CONTENT == (flow.directory / "whole.bin").read_bytes()
+    assert 5 == len(server.asked)
+    assert [] == [path.name for path in flow.directory.iterdir() if "whole" in path.name]
 
 
 def test_a_download_that_goes_on_breaking(flow):
