@@ -6,7 +6,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from decimal import Decimal
 from math import inf
 from typing import Any
 
@@ -15,8 +16,9 @@ from msgspec import Struct
 
 from kosmolua.errors import LimitError, OptionError
 from kosmolua.gate.policy import model_of
+from kosmolua.gate.quotes import Quote, quote_of
 from kosmolua.replicate.catalogue import Operation
-from kosmolua.settings.config import Price, Prices
+from kosmolua.replicate.prices import Price, Prices, exact
 
 TERMINAL = frozenset({"succeeded", "failed", "canceled", "aborted"})
 _SUBJECTS = (  # arguments that name what is run or changed
@@ -32,6 +34,8 @@ _SUBJECTS = (  # arguments that name what is run or changed
     "min_instances",
 )
 _MOST_SECONDS = 2**53  # a server may say any number
+_MOST_SCHEMAS = 256  # whose defaults a run keeps
+_MOST_DEFAULT = 4_000  # characters of a default
 _NAMES = {  # what a cap bounds, one of it and more
     "calls": ("call", "calls"),
     "writes": ("write", "writes"),
@@ -66,38 +70,59 @@ class Caps(Struct, frozen=True, kw_only=True, omit_defaults=True):
         return Caps(**{name: min((x for x in (a, b) if x is not None), default=None) for name, a, b in pairs})
 
 
-class _Job(Struct):
-    """A prediction or training of this run. ``price`` is per second or, of a whole run, ``run``; None is unknown."""
+class Job(Struct, eq=False):
+    """A prediction or training of this run. ``quote`` is its price, None if nobody stated it; ``expected`` are the
+    seconds it is taken to run. ``flying`` while its creation is sent.
+
+    Once it has ended, ``seconds`` is what it computed, by the API's own word if they are ``told``, else by the clock;
+    ``paid`` is what it cost, None if its metrics do not say.
+    """
 
     began: float
-    price: float | None = None
-    run: float | None = None
-    expected: float = 0.0
+    quote: Quote | None = None
+    expected: float = Price().seconds
+    model: str | None = None
     id: str | None = None
     account: str = ""
     kind: str = "prediction"
-    spent: float | None = None  # seconds of compute, once it has ended
+    flying: bool = False
+    seconds: float | None = None
+    told: bool = False
+    paid: Decimal | None = None
+    charge: int | None = None  # its place in the ledger of budgets that outlive the run
 
-    def seconds(self, now: float) -> float:
-        """Of compute: as the API tells it, and until then the time that has passed."""
-        return self.spent if self.spent is not None else now - self.began
+    def computed(self, now: float) -> float:
+        """Seconds of compute: as the API tells them, and until then the time that has passed."""
+        return self.seconds if self.seconds is not None else now - self.began
 
-    def cost(self, now: float) -> float:
-        if self.run is not None:
-            return self.run
-        seconds = self.spent if self.spent is not None else max(self.expected, now - self.began)
-        return seconds * (self.price or 0.0)
+    def cost(self, now: float) -> Decimal | None:
+        """What it cost, or what is held for it; None if no price is known."""
+        if self.paid is not None or self.quote is None:
+            return self.paid
+        return self.quote.expected(self.seconds if self.seconds is not None else max(self.expected, now - self.began))
+
+
+class GuessedLimitError(LimitError):
+    """A limit that is reached only by guesses about ``jobs``: a look at them may show that there is room.
+
+    With ``patience`` it is worth waiting that many seconds for what they turn out to be.
+    """
+
+    def __init__(self, error: LimitError, jobs: list[Job], patience: float = 0.0) -> None:
+        super().__init__(error.message, hint=error.hint, detail=error.detail)
+        self.jobs = jobs
+        self.patience = patience
 
 
 class Budget:
     """What one run has spent. For any number of threads. ``declared`` are the caps of the script's own header, which
-    its operator's flags do not raise.
+    its operator's flags do not raise. ``prices`` may be given as a function, which is called when a price is needed.
     """
 
     def __init__(
         self,
         caps: Caps | None = None,
-        prices: Prices | None = None,
+        prices: Prices | Callable[[], Prices] | None = None,
         clock: Callable[[], float] = time.monotonic,
         *,
         declared: Caps | None = None,
@@ -108,18 +133,25 @@ class Budget:
         self._prices = prices or Prices()
         self._clock = clock
         self._lock = threading.Lock()
-        self._jobs: list[_Job] = []
-        self._by_id: dict[str, _Job] = {}
+        self._jobs: list[Job] = []
+        self._by_id: dict[str, Job] = {}
+        self._seconds: dict[str, float] = {}  # by model, the longest that one has computed in this run
+        self._defaults: dict[str, Mapping[str, Any]] = {}  # by model or version, its inputs by its schema
 
-    def price(self, arguments: Mapping[str, Any]) -> Price | None:
+    def price(self, arguments: Mapping[str, Any]) -> Quote | None:
         """What a prediction with such arguments costs, as far as the table tells: None is unknown, and never zero."""
-        entry = self._prices.models.get((model_of(arguments) or "").lower())
-        if entry is None or entry.run is not None or entry.second is not None:
-            return entry
-        per_second = self._prices.hardware.get(entry.hardware or "")
-        return msgspec.structs.replace(entry, second=per_second) if per_second is not None else None
+        prices = self._table()
+        if not prices.models:
+            return None
+        names = [name.lower() for name in (model_of(arguments), _version_of(arguments)) if name]
+        entry = next((prices.models[name] for name in names if name in prices.models), None)
+        if entry is None:
+            return None
+        second = prices.hardware.get(entry.hardware or "")
+        quote = quote_of(entry, second, self._input(arguments, names))
+        return quote if quote.expected(entry.seconds) is not None else None
 
-    def reserve(self, operation: Operation, arguments: Mapping[str, Any], account: str = "") -> _Job | None:
+    def reserve(self, operation: Operation, arguments: Mapping[str, Any], account: str = "") -> Job | None:
         """Take the call into account before it is sent. Raises a `LimitError` where there is no room for it."""
         with self._lock:
             self._check("calls", self.calls + 1)
@@ -132,19 +164,32 @@ class Budget:
                 self._jobs.append(job)
             return job
 
-    def settle(self, job: _Job | None, data: Any, *, refused: bool = False) -> None:
-        """Learn from an answer. ``refused`` is a job that the API did not take."""
+    def settle(self, job: Job | None, data: Any, *, refused: bool = False) -> list[Job]:
+        """Learn from an answer. ``refused`` is a job that the API did not take. Returns the jobs that it ended."""
         with self._lock:
+            if job:
+                job.flying = False
             if job and refused:
                 self._jobs.remove(job)
-                return
-            if not self._jobs or not isinstance(data, dict):
-                return
+                return []
+            if not isinstance(data, dict):
+                return []
+            if not callable(self._prices) and self._prices.models:
+                self._note_defaults(data)
+            if not self._jobs:
+                return []
             if job:
                 self._name(job, data)
             page = data.get("results")
-            for item in (data, *(page if isinstance(page, list) else ())):
-                self._learn(item)
+            return [one for item in (data, *(page if isinstance(page, list) else ())) if (one := self._learn(item))]
+
+    def give_back(self, operation: Operation, job: Job | None) -> None:
+        """Undo `reserve` for a call that was not sent."""
+        with self._lock:
+            self.calls -= 1
+            self.writes -= operation.access == "write"
+            if job:
+                self._jobs.remove(job)
 
     def restore(
         self, operation: Operation, model: str | None, account: str, age: float, data: Any, *, taken: bool = True
@@ -154,7 +199,9 @@ class Budget:
             self.calls += 1
             self.writes += operation.access == "write"
             if taken and starts_compute(operation):
-                self._jobs.append(self._priced(self._clock() - max(0.0, age), operation, {"model": model}, account))
+                given = data.get("input") if isinstance(data, dict) else None
+                arguments = {"model": model, "input": given}
+                self._jobs.append(self._priced(self._clock() - max(0.0, age), operation, arguments, account))
                 if isinstance(data, dict):
                     self._name(self._jobs[-1], data)
         self.settle(None, data)
@@ -162,7 +209,7 @@ class Budget:
     def running(self) -> list[tuple[str, str, str]]:
         """What this run has started and nobody has seen end: pairs of kind, id and account."""
         with self._lock:
-            return [(job.kind, job.id, job.account) for job in self._jobs if job.id and job.spent is None]
+            return [(job.kind, job.id, job.account) for job in self._jobs if job.id and job.seconds is None]
 
     def created(self) -> list[tuple[str, str, str]]:
         """What this run has started, ended or not, as `running` gives it."""
@@ -175,58 +222,178 @@ class Budget:
             return sum(job.id is None for job in self._jobs)
 
     def spent(self) -> dict[str, float]:
-        """What was spent so far, by the names of the caps."""
+        """What was spent so far, by the names of the caps; what is not known is guessed, as `guessed` tells."""
         with self._lock:
             now = self._clock()
             return {
                 "calls": self.calls,
                 "writes": self.writes,
                 "predictions": len(self._jobs),
-                "seconds_of_compute": round(sum(job.seconds(now) for job in self._jobs), 3),
-                "cost": round(sum(job.cost(now) for job in self._jobs), 6),
+                "seconds_of_compute": round(sum(job.computed(now) for job in self._jobs), 3),
+                "cost": _shown(job.cost(now) for job in self._jobs),
             }
 
-    def _job(self, operation: Operation, arguments: Mapping[str, Any], account: str) -> _Job:
+    def guessed(self) -> dict[str, float]:
+        """How much of `spent` is not the API's own word but the clock's, or an estimate; empty if all of it is known.
+
+        ``unpriced`` counts predictions and trainings of unknown price, which `spent` has no cost of.
+        """
+        with self._lock:
+            now = self._clock()
+            seconds = sum(job.computed(now) for job in self._jobs if not job.told)
+            cost = _shown(job.cost(now) for job in self._jobs if job.paid is None)
+            unpriced = sum(job.cost(now) is None for job in self._jobs)
+        found = {"seconds_of_compute": round(seconds, 3), "cost": cost, "unpriced": unpriced}
+        return {name: amount for name, amount in found.items() if amount}
+
+    def _job(self, operation: Operation, arguments: Mapping[str, Any], account: str) -> Job:
         self._check("predictions", len(self._jobs) + 1)
         now = self._clock()
         job = self._priced(now, operation, arguments, account)
+        job.flying = True
         if self.caps.seconds_of_compute is not None:
-            self._check("seconds_of_compute", sum(each.seconds(now) for each in self._jobs), at_most=False)
+            self._check_seconds(self.caps.seconds_of_compute, job, now)
         if self.caps.cost is not None:
-            self._check("cost", sum(each.cost(now) for each in (*self._jobs, job)))
+            self._check_cost(self.caps.cost, job, now)
         return job
 
-    def _priced(self, began: float, operation: Operation, arguments: Mapping[str, Any], account: str) -> _Job:
-        job = _Job(began, account=account, kind=operation.starts or "")
-        price = self.price(arguments)
-        if price:
-            job.run, job.price, job.expected = price.run, price.second, price.seconds
+    def _check_seconds(self, cap: float, job: Job, now: float) -> None:
+        """Raise where the cap is reached, or may be once what runs has ended: each holds what it is expected to take,
+        so that many at once do not begin before the first of them is known.
+        """
+        running = [each for each in self._jobs if each.seconds is None]
+        passed = sum(each.computed(now) for each in self._jobs)
+        try:
+            self._check("seconds_of_compute", passed, at_most=False)
+        except LimitError as error:
+            raise GuessedLimitError(error, running) if running else error from None
+        held = passed + sum(max(0.0, each.expected - each.computed(now)) for each in running)
+        known = [each for each in running if each.id or each.flying]
+        if known and held + job.expected > cap:
+            raise GuessedLimitError(self._reached("seconds_of_compute"), known, cap - passed)
+
+    def _check_cost(self, cap: float, job: Job, now: float) -> None:
+        costs = [(each, each.cost(now)) for each in (*self._jobs, job)]
+        if sum((cost for _, cost in costs if cost is not None), Decimal(0)) <= exact(cap):
+            return
+        unsure = [each for each, cost in costs if cost is not None and each.id and each.seconds is None]
+        error = self._reached("cost")
+        raise GuessedLimitError(error, unsure) if unsure else error
+
+    def _priced(self, began: float, operation: Operation, arguments: Mapping[str, Any], account: str) -> Job:
+        job = Job(began, account=account, kind=operation.starts or "", model=model_of(arguments))
+        job.quote = self.price(arguments)
+        if job.quote:
+            job.expected = job.quote.price.seconds
+        job.expected = self._seconds.get(_name_of(arguments), job.expected)
+        job.model = _name_of(arguments)
         return job
 
     def _check(self, name: str, wanted: float, *, at_most: bool = True) -> None:
         cap = getattr(self.caps, name)
-        if cap is None or wanted < cap or (at_most and wanted <= cap):
-            return
+        if cap is not None and wanted >= cap and not (at_most and wanted <= cap):
+            raise self._reached(name)
+
+    def _reached(self, name: str) -> LimitError:
+        cap = getattr(self.caps, name)
         one, more = _NAMES[name]
         flag = f"raise it with --max-{name.replace('_', '-')}"
         header = f"whoever wrote the script can raise max_{name} in its header"
-        raise LimitError(
+        return LimitError(
             f"the run reached its budget of {cap:g} {one if cap == 1 else more}",
             hint=f"{header if getattr(self._declared, name) == cap else flag}; nothing of this call was sent",
             detail={"limit": name, "value": cap},
         )
 
-    def _name(self, job: _Job, data: Mapping[str, Any]) -> None:
+    def _table(self) -> Prices:
+        if callable(self._prices):
+            self._prices = self._prices()
+        return self._prices
+
+    def _input(self, arguments: Mapping[str, Any], names: list[str]) -> Mapping[str, Any]:
+        """The input with the defaults of its schema, as far as that is known."""
+        given = arguments.get("input")
+        defaults = next((self._defaults[name] for name in names if name in self._defaults), {})
+        return {**defaults, **given} if isinstance(given, Mapping) else defaults
+
+    def _note_defaults(self, data: Mapping[str, Any]) -> None:
+        """Keep what a model's schema says of inputs that are left out."""
+        version = data.get("latest_version", data)
+        properties = _properties(version)
+        if properties is None or len(self._defaults) >= _MOST_SCHEMAS:
+            return
+        defaults = {name: each["default"] for name, each in properties.items() if _is_plain_default(each)}
+        names = [f"{data.get('owner')}/{data.get('name')}", str(version.get("id"))]
+        self._defaults.update((name.lower(), defaults) for name in names)
+
+    def _name(self, job: Job, data: Mapping[str, Any]) -> None:
         if isinstance(data.get("id"), str):
             job.id = data["id"]
             self._by_id[job.id] = job
 
-    def _learn(self, data: Any) -> None:
+    def _learn(self, data: Any) -> Job | None:
         """Note what a job of this run has used, where an answer tells that it has ended."""
         identifier = data.get("id") if isinstance(data, dict) else None
         job = self._by_id.get(identifier) if isinstance(identifier, str) else None
-        if job and str(data.get("status")) in TERMINAL:
-            job.spent = seconds_of(data) or 0.0
+        if job is None or job.seconds is not None or str(data.get("status")) not in TERMINAL:
+            return None
+        told = seconds_of(data)
+        job.told = told is not None
+        job.seconds = told if told is not None else _clocked(data, self._clock() - job.began)
+        if job.told and job.model:
+            self._seconds[job.model] = max(job.seconds, self._seconds.get(job.model, 0.0))
+        metrics = data.get("metrics")
+        if job.quote:
+            job.paid = job.quote.actual(metrics if isinstance(metrics, dict) else {}, told)
+        return job
+
+
+def _version_of(arguments: Mapping[str, Any]) -> str | None:
+    """The id of the version, whether it is bare or after the name of its model."""
+    for name in ("version_id", "version"):
+        given = arguments.get(name)
+        if isinstance(given, str):
+            return given.rpartition(":")[2]
+    return None
+
+
+def _name_of(arguments: Mapping[str, Any]) -> str:
+    return subject_of(arguments).lower()
+
+
+def _properties(version: Any) -> Mapping[str, Any] | None:
+    """The inputs in the ``openapi_schema`` of a version."""
+    found = version
+    for step in ("openapi_schema", "components", "schemas", "Input", "properties"):
+        found = found.get(step) if isinstance(found, dict) else None
+    return found if isinstance(found, dict) else None
+
+
+def _is_plain_default(property_: Any) -> bool:
+    found = property_.get("default") if isinstance(property_, dict) else None
+    return isinstance(found, bool | int | float) or (isinstance(found, str) and len(found) <= _MOST_DEFAULT)
+
+
+def _clocked(data: Mapping[str, Any], passed: float) -> float:
+    """How long a job ran that ended without a word on it: by the API's own times, else as long as it was known."""
+    started, ended = (time_of(data.get(name)) for name in ("started_at", "completed_at"))
+    if started is not None and ended is not None and started <= ended:
+        return min(ended - started, max(0.0, passed))
+    return max(0.0, passed)
+
+
+def time_of(value: Any) -> float | None:
+    from datetime import datetime
+
+    try:
+        return datetime.fromisoformat(value).timestamp()
+    except (TypeError, ValueError, OverflowError):
+        return None
+
+
+def _shown(costs: Iterable[Decimal | None]) -> float:
+    """A sum without the errors of adding fractions that binary numbers cannot hold."""
+    return float(sum((cost for cost in costs if cost is not None), Decimal(0)))
 
 
 def seconds_of(data: Mapping[str, Any]) -> float | None:

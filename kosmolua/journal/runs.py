@@ -29,9 +29,9 @@ from kosmolua.journal.journal import (
     unusable,
 )
 from kosmolua.journal.lock import Holder, holder_of
+from kosmolua.replicate.prices import Prices
 from kosmolua.replicate.token import looks_like_token
 from kosmolua.settings import paths
-from kosmolua.settings.config import Prices
 
 SUFFIX, NOTE = ".journal", ".path"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")

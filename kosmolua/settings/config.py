@@ -8,18 +8,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
-from typing import Any, Generic, Literal, TypeVar
+from typing import Annotated, Any, Generic, Literal, TypeVar
 
 import msgspec
-from msgspec import Struct, field
+from msgspec import Meta, Struct, field
 
 from kosmolua.errors import ConfigurationError
 from kosmolua.replicate.catalogue import SERVER
+from kosmolua.replicate.prices import MOST, Price, PriceError, Prices, prices_of  # noqa: F401 - Price is part of Prices
 from kosmolua.settings import paths
 from kosmolua.settings.bounds import MAX_SIZE, excess
 
 Verdict = Literal["allow", "ask", "deny"]
 Storage = Literal["keyring", "file"]
+Period = Literal["day", "week", "month"]
 VERDICTS = ("allow", "ask", "deny")
 DEFAULT_ACCOUNT = "default"
 
@@ -61,23 +63,21 @@ class Rule(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
         return [self.functions] if isinstance(self.functions, str) else self.functions
 
 
-class Price(Struct, frozen=True, forbid_unknown_fields=True):
-    """What a model costs: per ``run``, or per ``second`` of compute, or what its ``hardware`` costs.
+class Allowance(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """A budget that outlives a run: the most of ``cost`` or ``predictions`` in each day, week or month.
 
-    ``seconds`` is how long it is taken to run before that is known.
+    It counts what is called on the ``account``, by the ``script`` (a glob for its name or path) or for the ``caller``,
+    where those are given. A ``period`` begins at midnight in the ``timezone``, a week on Monday.
     """
 
-    run: float | None = None
-    second: float | None = None
-    hardware: str | None = None
-    seconds: float = 60.0
-
-
-class Prices(Struct, frozen=True, forbid_unknown_fields=True):
-    """What its owner pays, in whatever currency: ``hardware`` per second by SKU, ``models`` by ``owner/name``."""
-
-    hardware: dict[str, float] = {}
-    models: dict[str, Price] = {}
+    name: str
+    period: Period
+    cost: Annotated[float, Meta(ge=0, le=MOST)] | None = None
+    predictions: Annotated[int, Meta(ge=0, le=MOST)] | None = None
+    account: str | None = None
+    script: str | None = None
+    caller: str | None = None
+    timezone: str = "UTC"
 
 
 class Directories(Struct, frozen=True, forbid_unknown_fields=True):
@@ -97,6 +97,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     accounts: Mapping[str, Account] = {}
     rules: tuple[tuple[str, Rule], ...] = ()  # each with its origin
     prices: Prices = Prices()
+    priced_in: str = ""  # the file with those prices
+    budgets: tuple[tuple[str, Allowance], ...] = ()  # each with its origin
     directories: Directories = Directories()
     notices: tuple[str, ...] = ()
 
@@ -156,6 +158,7 @@ class Provider(Struct, frozen=True):
     accounts: dict[str, Account] = field(default_factory=dict)
     rules: list[Rule] = field(default_factory=list)
     prices: Prices = Prices()
+    budgets: list[Allowance] = field(default_factory=list)
 
 
 class Document(Struct, frozen=True):
@@ -195,13 +198,52 @@ def parse(path: str, content: bytes) -> File:
         )
     try:
         raw = tomllib.loads(content.decode())
-        document = msgspec.convert(raw, Document)
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, msgspec.ValidationError, RecursionError) as error:
+        document = _document(raw)
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, msgspec.ValidationError, PriceError, RecursionError) as error:
         raise ConfigurationError(
             f"cannot understand {path}: {str(error)[:1000]}",
             hint="correct it by hand, or move it away; nothing was changed",
         ) from None
     return File(path, content, document.replicate, tuple(_unknown(path, raw)), _rooted(document.files, path))
+
+
+def _document(raw: dict[str, Any]) -> Document:
+    """The document, with its prices, which have keys of their owner's choice, read on their own."""
+    provider = raw.get("replicate")
+    if not isinstance(provider, dict) or "prices" not in provider:
+        found = msgspec.convert(raw, Document)
+    else:
+        rest = {name: value for name, value in provider.items() if name != "prices"}
+        found = msgspec.convert({**raw, "replicate": rest}, Document)
+        prices = prices_of(provider["prices"], "replicate.prices")
+        found = msgspec.structs.replace(found, replicate=msgspec.structs.replace(found.replicate, prices=prices))
+    _check_budgets(found.replicate.budgets)
+    return found
+
+
+def _check_budgets(budgets: list[Allowance]) -> None:
+    """Raise a ValidationError for a budget that bounds nothing, or that another one is called like."""
+    names = [each.name for each in budgets]
+    for number, each in enumerate(budgets):
+        where = f"at `$.replicate.budgets[{number}]`"
+        if each.cost is None and each.predictions is None:
+            raise msgspec.ValidationError(f"budget {each.name!r} has neither cost nor predictions - {where}")
+        if not each.name.isprintable() or not each.name.strip() or names.index(each.name) != number:
+            raise msgspec.ValidationError(f"expected a name that no other budget has, got {each.name!r} - {where}")
+        check_timezone(each.timezone, where)
+
+
+def check_timezone(name: str, where: str) -> None:
+    """Raise a ValidationError for a time zone that this machine does not know."""
+    if name == "UTC":
+        return
+    from zoneinfo import ZoneInfo
+
+    try:
+        ZoneInfo(name)
+    except (OSError, ValueError, KeyError):
+        hint = "use UTC, or a name such as Europe/Berlin"
+        raise msgspec.ValidationError(f"unknown time zone {name!r}; {hint} - {where}") from None
 
 
 def _rooted(said: Directories, path: str) -> Directories:
@@ -275,6 +317,8 @@ def _over(settings: Settings, file: File, provider: Provider) -> Settings:
         accounts={**settings.accounts, **provider.accounts},
         rules=settings.rules + tuple((file.path, rule) for rule in provider.rules),
         prices=provider.prices if provider.prices != Prices() else settings.prices,
+        priced_in=file.path if provider.prices != Prices() else settings.priced_in,
+        budgets=settings.budgets + tuple((file.path, each) for each in provider.budgets),
         directories=file.directories if file.directories != Directories() else settings.directories,
         notices=settings.notices + file.notices,
     )
@@ -301,4 +345,4 @@ def tightened(settings: Settings, project: File) -> tuple[Provider, list[str]]:
     if len(rules) < len(said.rules):
         dropped.append("rules that do not deny")
     enabled = False if said.enabled is False else None
-    return Provider(enabled, permissions=Permissions(**strict), rules=rules), dropped
+    return Provider(enabled, permissions=Permissions(**strict), rules=rules, budgets=said.budgets), dropped
