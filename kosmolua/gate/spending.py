@@ -1,0 +1,223 @@
+"""What a session spends: reserved in the budget of its run and in those that outlive it before a call is sent, and
+settled after. Before a call is refused on a guess, what the guess is about is looked at.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from kosmolua.errors import KosmoError, LimitError
+from kosmolua.gate.budget import Budget, GuessedLimitError, Job, keeps_hardware, starts_compute
+from kosmolua.gate.policy import model_of
+
+if TYPE_CHECKING:
+    from kosmolua.gate.ledger import Ledger, Origin, Total
+    from kosmolua.replicate.catalogue import Operation
+    from kosmolua.settings.config import Allowance
+
+WARNED_AT = Decimal("0.8")  # of a budget
+_PAUSES = (0.25, 0.5, 1.0, 2.0, 5.0)  # seconds between looks, the last one from then on
+_MOST_LOOKS = 100  # at once
+
+Look = Callable[[str, str, str], Any]
+"""Gets a prediction or training by kind, id and account; raises a `KosmoError` where it cannot."""
+
+
+class Standing:
+    """The budgets that outlive a run, for one session: those that apply, in their ledger. ``tell`` is told once when
+    four fifths of one are spent.
+    """
+
+    def __init__(
+        self, budgets: Sequence[Allowance], ledger: Ledger, origin: Origin, tell: Callable[[str], None]
+    ) -> None:
+        self.ledger = ledger
+        self.origin = origin
+        self._budgets = budgets
+        self._tell = tell
+        self._by_account: dict[str, list[Allowance]] = {}
+        self._warned: set[str] = set()
+
+    def of(self, account: str) -> list[Allowance]:
+        """The budgets that count calls on the account."""
+        from kosmolua.gate.ledger import applies
+
+        if account not in self._by_account:
+            self._by_account[account] = [each for each in self._budgets if applies(each, account, self.origin)]
+        return self._by_account[account]
+
+    def warn(self, totals: Sequence[Total]) -> None:
+        for total in totals:
+            name = total.budget.name
+            if total.share >= WARNED_AT and name not in self._warned:
+                self._warned.add(name)
+                self._tell(f"{described(total)}: {total.share:.0%} is spent or reserved; {renewal(total)}")
+
+
+class Spending:
+    """The budget of a run and those that outlive it. For any number of threads. ``pause`` waits so many seconds, and
+    raises what ends the run meanwhile.
+    """
+
+    def __init__(
+        self,
+        budget: Budget,
+        standing: Standing | None = None,
+        *,
+        look: Look,
+        pause: Callable[[str, float], None] = lambda _, seconds: time.sleep(seconds),
+    ) -> None:
+        self.budget = budget
+        self._standing = standing
+        self._look = look
+        self._pause = pause
+        self._looking = threading.Lock()
+
+    def objection(self, operation: Operation, given: Mapping[str, Any], account: str) -> str:
+        """Why a person has to agree, although the policy allows the call; empty if nobody has to."""
+        bound = "--max-cost is given" if self.budget.caps.cost is not None else self._bound_by(account)
+        if not bound:
+            return ""
+        if keeps_hardware(operation, given):
+            return f"it keeps hardware running, which costs money until it is changed, and {bound}"
+        unpriced = starts_compute(operation) and self.budget.price(given) is None
+        return f"no price is known for it, and {bound}" if unpriced else ""
+
+    def _bound_by(self, account: str) -> str:
+        budgets = self._standing.of(account) if self._standing else []
+        return next((f"budget {each.name!r} bounds the cost" for each in budgets if each.cost is not None), "")
+
+    def reserve(self, operation: Operation, given: Mapping[str, Any], account: str) -> Job | None:
+        """Take a call into account before it is sent. Raises a `LimitError` where there is no room for it."""
+        try:
+            job = self.budget.reserve(operation, given, account)
+        except GuessedLimitError as limit:
+            job = self._reserve_after_a_look(limit, operation, given, account)
+        if job and self._standing:
+            try:
+                self._charge(self._standing, job, account, given)
+            except BaseException:
+                self.budget.give_back(operation, job)
+                raise
+        return job
+
+    def settle(self, job: Job | None, data: Any, *, refused: bool = False) -> list[Job]:
+        """Learn from an answer, or that the API ``refused`` the job. Returns the jobs that the answer ended."""
+        ended = self.budget.settle(job, data, refused=refused)
+        standing = self._standing
+        if standing:
+            if job and job.charge is not None and refused:
+                standing.ledger.release(job.charge)
+            elif job and job.charge is not None and job.id and job not in ended:
+                standing.ledger.name(job.charge, job.id)
+            for each in ended:
+                self._settle(standing, each)
+        return ended
+
+    def _settle(self, standing: Standing, job: Job) -> None:
+        charge = job.charge if job.charge is not None or job.id is None else standing.ledger.charge_of(job.id)
+        if charge is not None:
+            standing.ledger.settle(charge, job.paid if job.paid is not None else job.cost(job.began), job.id)
+
+    # Looking before refusing ------------------------------------------------------------------------------------
+
+    def _reserve_after_a_look(
+        self, limit: GuessedLimitError, operation: Operation, given: Mapping[str, Any], account: str
+    ) -> Job | None:
+        """Look at what is guessed, one thread for all that want to know; wait while that may make room."""
+        deadline = time.monotonic() + limit.patience
+        turn = 0
+        while True:
+            with self._looking:
+                try:
+                    return self.budget.reserve(operation, given, account)
+                except GuessedLimitError as found:
+                    self._look_at(found.jobs)
+            try:
+                return self.budget.reserve(operation, given, account)
+            except GuessedLimitError as found:
+                left = deadline - time.monotonic()
+                if not found.patience or left <= 0:
+                    raise LimitError(found.message, hint=found.hint, detail=found.detail) from None
+            self._pause(account, min(left, _PAUSES[min(turn, len(_PAUSES) - 1)]))
+            turn += 1
+
+    def _look_at(self, jobs: Sequence[Job]) -> None:
+        for job in [each for each in jobs if each.id][:_MOST_LOOKS]:
+            try:
+                self.settle(None, self._look(job.kind, job.id or "", job.account))
+            except KosmoError:
+                continue  # then the guess stands
+
+    # Budgets that outlive the run ---------------------------------------------------------------------------------
+
+    def _charge(self, standing: Standing, job: Job, account: str, given: Mapping[str, Any]) -> None:
+        budgets = standing.of(account)
+        if not budgets:
+            return
+        amount = job.cost(job.began)
+        details = standing.origin, account, job.kind, model_of(given)
+        reserved = standing.ledger.reserve(budgets, amount, *details)
+        if reserved.refused and self._look_at_others(standing, [total.budget for total in reserved.refused]):
+            reserved = standing.ledger.reserve(budgets, amount, *details)
+        if reserved.refused:
+            raise exceeded(reserved.refused[0], amount)
+        job.charge = reserved.charge
+        standing.warn(reserved.totals)
+
+    def _look_at_others(self, standing: Standing, budgets: Sequence[Allowance]) -> bool:
+        """Settle reservations of runs that did not: killed ones, and those that did not wait. Whether any was."""
+        settled = False
+        with self._looking:
+            for one in standing.ledger.unsettled(budgets):
+                try:
+                    data = self._look(one.kind, one.prediction, one.account)
+                except KosmoError:
+                    continue
+                ended, amount = self.budget.appraised(data, one.model)
+                if ended:
+                    standing.ledger.settle(one.charge, amount)
+                    settled = True
+        return settled
+
+
+def exceeded(total: Total, amount: Decimal | None) -> LimitError:
+    """A budget has no room for a call that would cost as much."""
+    wanted = "" if amount is None or total.budget.cost is None else f"; this call may cost {plain(amount)}"
+    budget = total.budget
+    raised = f"kosmo budget set {budget.name} --cost N" if budget.cost is not None else f"kosmo budget set {budget.name}"
+    return LimitError(
+        f"{described(total)} has no room for this call: {standing_of(total)}{wanted}; {renewal(total)}",
+        hint=f"wait until then, or raise it: {raised}; nothing of this call was sent",
+        detail={"limit": "budget", "budget": budget.name, "renews": total.renews},
+    )
+
+
+def described(total: Total) -> str:
+    budget = total.budget
+    caps = [f"cost {plain(Decimal(repr(budget.cost)))}"] if budget.cost is not None else []
+    caps += [f"{budget.predictions} predictions"] if budget.predictions is not None else []
+    return f"budget {budget.name!r} ({' and '.join(caps)} a {budget.period})"
+
+
+def standing_of(total: Total) -> str:
+    words = [f"{plain(total.spent)} is spent and {plain(total.reserved)} reserved"] if total.budget.cost is not None else []
+    words += [f"{total.predictions} predictions were made"] if total.budget.predictions is not None else []
+    words += [f"{total.unpriced} of unknown price"] if total.unpriced and total.budget.cost is not None else []
+    return ", ".join(words)
+
+
+def renewal(total: Total) -> str:
+    from kosmolua.gate.periods import shown
+
+    return f"it renews at {shown(total.renews, total.budget.timezone)}"
+
+
+def plain(amount: Decimal) -> str:
+    """An amount without an exponent and without zeros that say nothing."""
+    text = f"{amount:f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
