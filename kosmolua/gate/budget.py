@@ -91,6 +91,11 @@ class Job(Struct, eq=False):
     paid: Decimal | None = None
     charge: int | None = None  # its place in the ledger of budgets that outlive the run
 
+    @property
+    def estimate(self) -> float | None:
+        cost = self.cost(self.began)
+        return None if cost is None else float(cost)
+
     def computed(self, now: float) -> float:
         """Seconds of compute: as the API tells them, and until then the time that has passed."""
         return self.seconds if self.seconds is not None else now - self.began
@@ -140,6 +145,11 @@ class Budget:
 
     def price(self, arguments: Mapping[str, Any]) -> Quote | None:
         """What a prediction with such arguments costs, as far as the table tells: None is unknown, and never zero."""
+        quote = self._quote(arguments)
+        return quote if quote and quote.expected(quote.price.seconds) is not None else None
+
+    def _quote(self, arguments: Mapping[str, Any]) -> Quote | None:
+        """The price of a call, also where its input does not tell how much of what is billed it will take."""
         prices = self._table()
         if not prices.models:
             return None
@@ -148,8 +158,19 @@ class Budget:
         if entry is None:
             return None
         second = prices.hardware.get(entry.hardware or "")
-        quote = quote_of(entry, second, self._input(arguments, names))
-        return quote if quote.expected(entry.seconds) is not None else None
+        return quote_of(entry, second, self._input(arguments, names))
+
+    def appraised(self, data: Any, model: str | None) -> tuple[bool, Decimal | None]:
+        """Whether the prediction has ended, which need not be one of this run, and what it cost if that is known."""
+        if not isinstance(data, dict) or str(data.get("status")) not in TERMINAL:
+            return False, None
+        arguments = {"model": data.get("model") or model, "version": data.get("version"), "input": data.get("input")}
+        with self._lock:
+            quote = self._quote(arguments) or self._quote({**arguments, "model": model})
+        metrics = data.get("metrics")
+        told = seconds_of(data)
+        cost = quote.actual(metrics if isinstance(metrics, dict) else {}, told) if quote else None
+        return True, cost
 
     def reserve(self, operation: Operation, arguments: Mapping[str, Any], account: str = "") -> Job | None:
         """Take the call into account before it is sent. Raises a `LimitError` where there is no room for it."""
@@ -174,7 +195,7 @@ class Budget:
                 return []
             if not isinstance(data, dict):
                 return []
-            if not callable(self._prices) and self._prices.models:
+            if self._table().models:
                 self._note_defaults(data)
             if not self._jobs:
                 return []
@@ -281,12 +302,11 @@ class Budget:
         raise GuessedLimitError(error, unsure) if unsure else error
 
     def _priced(self, began: float, operation: Operation, arguments: Mapping[str, Any], account: str) -> Job:
-        job = Job(began, account=account, kind=operation.starts or "", model=model_of(arguments))
-        job.quote = self.price(arguments)
+        job = Job(began, account=account, kind=operation.starts or "", model=_name_of(arguments))
+        job.quote = self._quote(arguments)
         if job.quote:
             job.expected = job.quote.price.seconds
-        job.expected = self._seconds.get(_name_of(arguments), job.expected)
-        job.model = _name_of(arguments)
+        job.expected = self._seconds.get(job.model or "", job.expected)
         return job
 
     def _check(self, name: str, wanted: float, *, at_most: bool = True) -> None:
@@ -389,6 +409,12 @@ def time_of(value: Any) -> float | None:
         return datetime.fromisoformat(value).timestamp()
     except (TypeError, ValueError, OverflowError):
         return None
+
+
+def cost_of(jobs: Iterable[Job]) -> float | None:
+    """What jobs that have ended cost together; None if that is known of none of them."""
+    paid = [job.paid for job in jobs if job.paid is not None]
+    return _shown(paid) if paid else None
 
 
 def _shown(costs: Iterable[Decimal | None]) -> float:

@@ -10,7 +10,8 @@ class Entry(Struct, omit_defaults=True, gc=False):
 
     ``at`` is in Unix seconds, ``duration_ms`` covers sending and waiting. ``by`` is "policy", "person" or "force".
     ``outcome`` is "ok", "error", "refused" or "dry_run"; ``code`` says which error or refusal. ``note`` is why a
-    helper made the call, where that is not plain.
+    helper made the call, where that is not plain. ``estimate`` is what was reserved for what it starts, ``cost`` what
+    a prediction cost that its answer shows to have ended; None where no price is known.
     """
 
     function: str
@@ -26,3 +27,5 @@ class Entry(Struct, omit_defaults=True, gc=False):
     request_id: str | None = None
     duration_ms: float = 0.0
     note: str = ""
+    estimate: float | None = None
+    cost: float | None = None

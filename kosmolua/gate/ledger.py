@@ -35,16 +35,16 @@ _SCHEMA = """
 CREATE TABLE charges (
     id INTEGER PRIMARY KEY, at REAL NOT NULL, account TEXT NOT NULL, script TEXT, caller TEXT, run TEXT NOT NULL,
     kind TEXT NOT NULL, model TEXT, prediction TEXT, held INTEGER, spent INTEGER
-) STRICT;
+);
 CREATE INDEX charges_at ON charges (at);
 CREATE INDEX charges_open ON charges (prediction) WHERE spent IS NULL;
 CREATE TABLE totals (
     scope TEXT NOT NULL, start REAL NOT NULL, spent INTEGER NOT NULL, reserved INTEGER NOT NULL,
     predictions INTEGER NOT NULL, unpriced INTEGER NOT NULL, PRIMARY KEY (scope, start)
-) STRICT, WITHOUT ROWID;
+) WITHOUT ROWID;
 CREATE TABLE counted (
     charge INTEGER NOT NULL, scope TEXT NOT NULL, start REAL NOT NULL, PRIMARY KEY (charge, scope, start)
-) STRICT, WITHOUT ROWID;
+) WITHOUT ROWID;
 """
 
 
@@ -73,7 +73,8 @@ class Total(Struct, frozen=True):
     def share(self) -> Decimal:
         """How much of the budget is spent or reserved, as a part of it; of the fuller of its two bounds."""
         return max(
-            _part(self.spent + self.reserved, self.budget.cost), _part(Decimal(self.predictions), self.budget.predictions)
+            _part(self.spent + self.reserved, self.budget.cost),
+            _part(Decimal(self.predictions), self.budget.predictions),
         )
 
     def takes(self, amount: Decimal) -> bool:
@@ -263,8 +264,7 @@ def _prepare(file: sqlite3.Connection, now: float) -> None:
     file.execute("BEGIN IMMEDIATE")
     try:
         (version,) = file.execute("PRAGMA user_version").fetchone()
-        if version > _VERSION:
-            raise sqlite3.DatabaseError(f"it was written by a newer version of kosmolua (format {version})")
+        _check_version(version)
         if version < _VERSION:
             for statement in _SCHEMA.split(";"):
                 file.execute(statement)
@@ -277,6 +277,11 @@ def _prepare(file: sqlite3.Connection, now: float) -> None:
     except BaseException:
         file.execute("ROLLBACK")
         raise
+
+
+def _check_version(version: int) -> None:
+    if version > _VERSION:
+        raise sqlite3.DatabaseError(f"it was written by a newer version of kosmolua (format {version})")
 
 
 def _total(file: sqlite3.Connection, budget: Allowance, now: float) -> Total:
@@ -294,7 +299,9 @@ def _begin(file: sqlite3.Connection, budget: Allowance, start: float) -> None:
     """Begin a total with what was charged in its period before there was such a budget."""
     scope = scope_of(budget)
     file.execute("INSERT INTO totals VALUES (?, ?, 0, 0, 0, 0)", (scope, start))
-    rows = file.execute("SELECT id, account, script, caller, held, spent FROM charges WHERE at >= ?", (start,)).fetchall()
+    rows = file.execute(
+        "SELECT id, account, script, caller, held, spent FROM charges WHERE at >= ?", (start,)
+    ).fetchall()
     for charge, account, script, caller, held, spent in rows:
         if applies(budget, account, Origin("", script, caller)):
             file.execute("INSERT INTO counted VALUES (?, ?, ?)", (charge, scope, start))

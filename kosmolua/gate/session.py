@@ -26,13 +26,14 @@ from kosmolua.errors import (
     UsageError,
     failure_of,
 )
-from kosmolua.gate.budget import Budget, keeps_hardware, starts_compute, subject_of
+from kosmolua.gate.budget import Budget, Job, cost_of, starts_compute, subject_of
 from kosmolua.gate.entry import Entry as Entry  # noqa: PLC0414 - also named here
 from kosmolua.gate.files import Files
 from kosmolua.gate.needs import Needs
 from kosmolua.gate.policy import Call, Decision, Policy, decide, model_of
 from kosmolua.gate.prompt import Answer as Word
 from kosmolua.gate.prompt import Nobody, Prompter, Question, ask
+from kosmolua.gate.spending import Spending, Standing
 from kosmolua.gate.uploads import Uploads
 from kosmolua.replicate import catalogue, redact, structs
 from kosmolua.replicate.catalogue import Operation
@@ -134,8 +135,8 @@ class Session:
 
     ``connect`` gives the client of an account; it is asked once for each and raises a `ConfigurationError` where
     the account is not set up; clients that are ``lent`` are left open. ``force`` bypasses the policy and nothing else.
-    ``remember`` writes a rule for good, when a person wants that. ``on_call`` is told of each call that has ended, a
-    ``watcher`` also what went in and came out.
+    ``standing`` are the budgets that outlive the run. ``remember`` writes a rule for good, when a person wants that.
+    ``on_call`` is told of each call that has ended, a ``watcher`` also what went in and came out.
 
     Whatever goes wrong while a call is carried out is raised as a `KosmoError`. What fails once its answer is there,
     such as a callback, does not cost the answer: the first such exception is kept in ``raised``.
@@ -157,6 +158,7 @@ class Session:
         lent: bool = False,
         on_call: Callable[[Entry], None] | None = None,
         watcher: Watcher | None = None,
+        standing: Standing | None = None,
     ) -> None:
         self.run = run or Run()
         self.watcher = watcher
@@ -164,7 +166,7 @@ class Session:
         self.unlogged = 0
         self.fault: Exception | None = None  # what is wrong with the prompter
         self.raised: Exception | None = None  # by a callback
-        self.budget = budget or Budget()
+        self.spending = Spending(budget or Budget(), standing, look=self._look_at, pause=self._pause)
         self._connect = connect
         self._policy = policy
         self._prompter = prompter or Nobody()
@@ -176,7 +178,7 @@ class Session:
         self._lent = lent
         self._told = [told for told in (audit.write if audit else None, on_call) if told]
         # What decides looks at the arguments; where nothing does, they are not taken apart.
-        self._looks = bool(policy.rules or self.run.needs or self.budget.caps.cost is not None)
+        self._looks = bool(policy.rules or self.run.needs)
         self._lock = threading.Lock()
         self._asking = threading.Lock()
         self._clients: dict[str, Client] = {}
@@ -229,7 +231,7 @@ class Session:
             client = self._client(entry.account)
             if operation in catalogue.TRANSFERS:
                 client.check_place(operation, validated)
-            given = _given(validated) if self._looks or ticket else {}
+            given = _given(validated) if self._looks or ticket or operation.access == "write" else {}
             self._permit(operation, validated, given, entry)
             sent = self._uploads.replaced(validated, entry.account, dry_run=self._dry_run)
             data = self._send(client, operation, sent, given, entry, ticket=ticket)
@@ -267,6 +269,15 @@ class Session:
         finally:
             opened.close()
         return bytes(content)
+
+    @property
+    def budget(self) -> Budget:
+        """What the run may spend, and has spent."""
+        return self.spending.budget
+
+    @budget.setter
+    def budget(self, budget: Budget) -> None:
+        self.spending.budget = budget
 
     @property
     def policy(self) -> Policy:
@@ -361,7 +372,7 @@ class Session:
             raise _denied(operation, decision)
         elif decision.verdict != "allow":
             entry.decision, entry.by = "allow", "force"
-        why = self._budget_asks(operation, given)
+        why = self.spending.objection(operation, given, entry.account)
         if why:
             entry.decision, entry.rule = "ask", why
             self._ask(operation, arguments, entry, topic=f"price of {subject_of(given)}")
@@ -372,15 +383,6 @@ class Session:
         except PermissionDeniedError:
             entry.decision, entry.rule, entry.outcome = "deny", "the script's own header", "refused"
             raise
-
-    def _budget_asks(self, operation: Operation, given: Mapping[str, Any]) -> str:
-        """Why a person has to agree, although the policy allows the call; empty if nobody has to."""
-        if self.budget.caps.cost is None:
-            return ""
-        if keeps_hardware(operation, given):
-            return "it keeps hardware running, which costs money until it is changed, and --max-cost is given"
-        unpriced = starts_compute(operation) and self.budget.price(given) is None
-        return "no price is known for it, and --max-cost is given" if unpriced else ""
 
     def _ask(self, operation: Operation, arguments: Struct, entry: Entry, topic: str = "") -> None:
         if self._dry_run:
@@ -437,7 +439,8 @@ class Session:
         if self._dry_run:
             entry.outcome = "dry_run"
             return client.describe(operation, arguments)
-        job = None if free else self.budget.reserve(operation, given, entry.account)
+        job = None if free else self.spending.reserve(operation, given, entry.account)
+        entry.estimate = job.estimate if job else None
         if self.watcher:
             self._afterwards(self.watcher.begins, entry, operation)
         began = time.perf_counter()
@@ -449,7 +452,7 @@ class Session:
                 answer = (client.open if operation in catalogue.TRANSFERS else client.send)(operation, arguments)
         except Exception as raised:
             error = self._unforeseen(raised, operation.name)
-            self.budget.settle(job, None, refused=_not_taken(error))
+            self._settle(entry, job, None, refused=_not_taken(error))
             if ticket:
                 ticket.unsure = operation.access == "write" and not _not_taken(error)
             if error.code == "not_found" and (subject := _subject(operation, arguments)):
@@ -459,13 +462,42 @@ class Session:
             raise error from raised
         finally:
             entry.duration_ms = round((time.perf_counter() - began) * 1000, 3)
+            if job:
+                job.flying = False
         entry.outcome, entry.status = "ok", answer.status
         if operation in catalogue.TRANSFERS:
             answer.on_token = lambda: self._note_token(entry)
             return answer
-        self._afterwards(self.budget.settle, job, answer.data)
+        self._settle(entry, job, answer.data)
         entry.request_id, entry.note = answer.request_id, answer.note
         return answer.data
+
+    def _settle(self, entry: Entry, job: Job | None, data: Any, *, refused: bool = False) -> None:
+        ended = self._afterwards(self.spending.settle, job, data, refused)
+        if ended:
+            entry.cost = cost_of(ended)
+
+    def _look_at(self, kind: str, identifier: str, account: str) -> Any:
+        """Get a prediction or training for the budget's sake, before a call is refused for what is not known of it."""
+        operation = resolve(f"get_{kind}")
+        entry = Entry(
+            operation.name, account, operation.access, time.time(), "allow", "looked before refusing", "budget"
+        )
+        try:
+            client = self._client(account)
+            answer = client.send(operation, structs.decode_arguments(operation, {f"{kind}_id": identifier}))
+            entry.outcome, entry.status, entry.request_id = "ok", answer.status, answer.request_id
+        except Exception as error:
+            _blamed(entry, self._unforeseen(error, operation.name))
+            raise
+        finally:
+            self._record(entry)
+        if self.watcher:
+            self._afterwards(self.watcher.ended, entry, operation, {}, answer.data, None)
+        return answer.data
+
+    def _pause(self, account: str, seconds: float) -> None:
+        self._client(account).pause(seconds)
 
     def _afterwards(self, action: Callable[..., Any], *arguments: Any) -> Any:
         """Do what follows an answer, or a call that failed. What it raises is kept and costs neither."""

@@ -76,6 +76,7 @@ class Spending:
         self._look = look
         self._pause = pause
         self._looking = threading.Lock()
+        self._looked = 0.0  # when, by the monotonic clock
 
     def objection(self, operation: Operation, given: Mapping[str, Any], account: str) -> str:
         """Why a person has to agree, although the policy allows the call; empty if nobody has to."""
@@ -105,7 +106,7 @@ class Spending:
                 raise
         return job
 
-    def settle(self, job: Job | None, data: Any, *, refused: bool = False) -> list[Job]:
+    def settle(self, job: Job | None, data: Any, refused: bool = False) -> list[Job]:
         """Learn from an answer, or that the API ``refused`` the job. Returns the jobs that the answer ended."""
         ended = self.budget.settle(job, data, refused=refused)
         standing = self._standing
@@ -130,19 +131,22 @@ class Spending:
     ) -> Job | None:
         """Look at what is guessed, one thread for all that want to know; wait while that may make room."""
         deadline = time.monotonic() + limit.patience
-        turn = 0
+        since, turn = time.monotonic(), 0
         while True:
             with self._looking:
                 try:
                     return self.budget.reserve(operation, given, account)
                 except GuessedLimitError as found:
-                    self._look_at(found.jobs)
+                    if self._looked <= since:
+                        self._look_at(found.jobs)
+                        self._looked = time.monotonic()
             try:
                 return self.budget.reserve(operation, given, account)
             except GuessedLimitError as found:
                 left = deadline - time.monotonic()
                 if not found.patience or left <= 0:
                     raise LimitError(found.message, hint=found.hint, detail=found.detail) from None
+            since = time.monotonic()
             self._pause(account, min(left, _PAUSES[min(turn, len(_PAUSES) - 1)]))
             turn += 1
 
@@ -189,7 +193,9 @@ def exceeded(total: Total, amount: Decimal | None) -> LimitError:
     """A budget has no room for a call that would cost as much."""
     wanted = "" if amount is None or total.budget.cost is None else f"; this call may cost {plain(amount)}"
     budget = total.budget
-    raised = f"kosmo budget set {budget.name} --cost N" if budget.cost is not None else f"kosmo budget set {budget.name}"
+    raised = (
+        f"kosmo budget set {budget.name} --cost N" if budget.cost is not None else f"kosmo budget set {budget.name}"
+    )
     return LimitError(
         f"{described(total)} has no room for this call: {standing_of(total)}{wanted}; {renewal(total)}",
         hint=f"wait until then, or raise it: {raised}; nothing of this call was sent",
@@ -205,7 +211,9 @@ def described(total: Total) -> str:
 
 
 def standing_of(total: Total) -> str:
-    words = [f"{plain(total.spent)} is spent and {plain(total.reserved)} reserved"] if total.budget.cost is not None else []
+    words = (
+        [f"{plain(total.spent)} is spent and {plain(total.reserved)} reserved"] if total.budget.cost is not None else []
+    )
     words += [f"{total.predictions} predictions were made"] if total.budget.predictions is not None else []
     words += [f"{total.unpriced} of unknown price"] if total.unpriced and total.budget.cost is not None else []
     return ", ".join(words)

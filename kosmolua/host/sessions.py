@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from kosmolua.gate.needs import Needs
     from kosmolua.gate.prompt import Prompter
     from kosmolua.gate.session import Entry, Session, Watcher
+    from kosmolua.gate.spending import Standing
+    from kosmolua.replicate.prices import Prices
     from kosmolua.runtime.run import Script
 
 
@@ -56,6 +58,7 @@ class Sessions(Struct, frozen=True, kw_only=True):
         from kosmolua.gate.session import Run, Session
 
         settings = self.settings()
+        budget = Budget(self.caps, self._prices(settings), declared=needs.caps if needs else None)
         identifier = os.urandom(6).hex()
         run = Run(identifier, script.name, needs, files or self.files()) if script else Run(identifier, self.caller)
         origin = audit.Origin(run.id, run.script, _digest(script) if script else None, self.emulate)
@@ -67,13 +70,30 @@ class Sessions(Struct, frozen=True, kw_only=True):
             force=self.force,
             dry_run=self.dry_run,
             run=run,
-            budget=Budget(self.caps, settings.prices, declared=needs.caps if needs else None),
+            budget=budget,
+            standing=self._standing(settings, identifier, script.name if script else None),
             audit=audit.Audit(audit.file_of(os.environ), origin, self.tell),
             remember=None if self.emulate else self._remember,
             lent=True,
             on_call=on_call or self.on_call,
             watcher=watcher,
         )
+
+    def _prices(self, settings: config.Settings) -> Callable[[], Prices]:
+        """The prices in force, read when the first one is needed."""
+        from kosmolua.settings import pricelist
+
+        return lambda: settings.prices if self.emulate else pricelist.in_force(settings, os.environ)
+
+    def _standing(self, settings: config.Settings, run: str, script: str | None) -> Standing | None:
+        """The budgets that outlive the run; a run that has none is spared the import of SQLite."""
+        if not settings.budgets or self.dry_run:
+            return None
+        from kosmolua.gate.ledger import Ledger, Origin, file_of
+        from kosmolua.gate.spending import Standing
+
+        budgets = [budget for _, budget in settings.budgets]
+        return Standing(budgets, Ledger(file_of(os.environ)), Origin(run, script, self.caller), self.tell)
 
     def files(self, own: Sequence[tuple[str, str]] = ()) -> Files:
         """The directories that are open to a script: those given, or else those of the settings. ``own`` are files of

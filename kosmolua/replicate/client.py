@@ -195,6 +195,10 @@ class Client:
         """Whether the token stands in the text."""
         return self._redactor.reveals(text)
 
+    def pause(self, seconds: float) -> None:
+        """Wait before the next look at something. Raises what ends the run meanwhile."""
+        self._transport.pause(seconds)
+
     def close(self) -> None:
         self._transport.close()
 

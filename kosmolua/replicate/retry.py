@@ -104,6 +104,11 @@ class RetryTransport(httpx.BaseTransport):
                 return response
         raise AssertionError("the last attempt returns or raises")
 
+    def pause(self, seconds: float) -> None:
+        """Wait as long, unless the run that asked ends meanwhile."""
+        self._sleep(seconds)
+        self._check_open()
+
     def close(self) -> None:
         """Close what is open. Whoever waits to send does so no more."""
         self._closed.set()

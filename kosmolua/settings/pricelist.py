@@ -1,0 +1,158 @@
+"""Price files that were imported: ``prices.json`` next to the user's configuration, each with its source and its date.
+
+Prices in config.toml stand above them; of two files that price the same model the later date does.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from kosmolua.errors import ConfigurationError, UsageError
+from kosmolua.replicate.prices import Price, PriceError, Prices, plain, prices_of
+from kosmolua.settings import paths
+from kosmolua.settings.atomic import rewrite
+from kosmolua.settings.config import Settings
+
+NAME = "prices.json"
+MAX_FILE = 16 * 1024 * 1024  # bytes
+
+
+class Row(Struct, frozen=True):
+    """A price in force, or one that another stands above: of a model or of hardware, from which source and day."""
+
+    kind: str
+    name: str
+    price: dict[str, Any] | float
+    source: str
+    date: str | None
+    age_days: int | None
+    in_force: bool
+
+
+def file_of(environment: Mapping[str, str]) -> str:
+    return os.path.join(paths.config_directory(environment), NAME)
+
+
+def in_force(settings: Settings, environment: Mapping[str, str]) -> Prices:
+    """The prices of the settings above those that were imported."""
+    hardware: dict[str, float] = {}
+    models: dict[str, Price] = {}
+    for prices in (*imported(environment), settings.prices):
+        hardware.update(prices.hardware)
+        models.update(prices.models)
+    return Prices(hardware, models)
+
+
+def imported(environment: Mapping[str, str]) -> list[Prices]:
+    """The imported files, oldest prices first. Raises a `ConfigurationError` for a list that cannot be understood."""
+    path = file_of(environment)
+    try:
+        with open(path, "rb") as file:
+            content = file.read()
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise ConfigurationError(f"cannot read {path}: {error.strerror}") from None
+    return _parsed(path, content)
+
+
+def import_file(path: str, environment: Mapping[str, str]) -> Prices:
+    """Check a price file as a whole and keep it, in place of an earlier one of the same source.
+
+    Raises a `UsageError` that names the key that is wrong; nothing is kept then.
+    """
+    found = _read(path)
+    target = file_of(environment)
+    os.makedirs(os.path.dirname(target), mode=0o700, exist_ok=True)
+
+    def changed(content: bytes) -> bytes:
+        others = [each for each in (_parsed(target, content) if content else []) if each.source != found.source]
+        kept = sorted((*others, found), key=lambda each: each.date or "")
+        return msgspec.json.format(msgspec.json.encode([_plain(each) for each in kept]), indent=2) + b"\n"
+
+    rewrite(target, changed)
+    return found
+
+
+def rows(settings: Settings, environment: Mapping[str, str], today: dt.date) -> list[Row]:
+    """All prices, with where each is from and how old it is; those in force come first of a name."""
+    own = settings.prices
+    if (own.hardware or own.models) and own.source is None:
+        own = msgspec.structs.replace(own, source=settings.priced_in)
+    lists = [own, *reversed(imported(environment))]
+    seen: set[tuple[str, str]] = set()
+    found = []
+    for prices in lists:
+        age = (today - dt.date.fromisoformat(prices.date)).days if prices.date else None
+        for kind, name, price in _entries(prices):
+            found.append(Row(kind, name, price, prices.source or "", prices.date, age, (kind, name) not in seen))
+        seen |= {(kind, name) for kind, name, _ in _entries(prices)}
+    return sorted(found, key=lambda row: (row.kind, row.name, not row.in_force))
+
+
+def _entries(prices: Prices) -> Iterator[tuple[str, str, dict[str, Any] | float]]:
+    for sku, price in prices.hardware.items():
+        yield "hardware", sku, price
+    for name, entry in prices.models.items():
+        yield "model", name, plain(entry)
+
+
+def _read(path: str) -> Prices:
+    try:
+        with open(path, "rb") as file:
+            content = file.read(MAX_FILE + 1)
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror}") from None
+    if len(content) > MAX_FILE:
+        raise UsageError(f"{path} has more than {MAX_FILE} bytes")
+    try:
+        return _complete(prices_of(_decoded(path, content), "prices"))
+    except (PriceError, ValueError, RecursionError) as error:
+        raise UsageError(
+            f"cannot import {path}: {error}; nothing was imported",
+            hint="correct the file; its form is in kosmo integrations:docs budgets",
+        ) from None
+
+
+def _complete(found: Prices) -> Prices:
+    """The prices, if they have all that a file of them must have."""
+    if found.source is None or not found.source.strip():
+        raise PriceError("missing `source`: where the prices are from, such as a URL")
+    if found.date is None:
+        raise PriceError("missing `date`: the day on which the prices held, such as 2026-11-30")
+    if not found.models and not found.hardware:
+        raise PriceError("expected a table `models`, a table `hardware` or both, found no prices")
+    return found
+
+
+def _decoded(path: str, content: bytes) -> Any:
+    """The file's data. JSON begins with a brace, which no TOML file does."""
+    if path.endswith(".json") or content.lstrip()[:1] == b"{":
+        return msgspec.json.decode(content)
+    import tomllib
+
+    return tomllib.loads(content.decode())
+
+
+def _parsed(path: str, content: bytes) -> list[Prices]:
+    try:
+        return [prices_of(each, f"{path}[{number}]") for number, each in enumerate(msgspec.json.decode(content))]
+    except (PriceError, ValueError, TypeError, RecursionError) as error:
+        raise ConfigurationError(
+            f"cannot understand {path}: {error}", hint="move it away and import the price files again"
+        ) from None
+
+
+def _plain(prices: Prices) -> dict[str, Any]:
+    return {
+        "source": prices.source,
+        "date": prices.date,
+        "hardware": prices.hardware,
+        "models": {name: plain(price) for name, price in prices.models.items()},
+    }
