@@ -108,7 +108,7 @@ class Spending:
 
     def settle(self, job: Job | None, data: Any, refused: bool = False) -> list[Job]:
         """Learn from an answer, or that the API ``refused`` the job. Returns the jobs that the answer ended."""
-        ended = self.budget.settle(job, data, refused=refused)
+        ended = self.budget.settle(job, data, refused=True) if refused else self.budget.settle(job, data)
         standing = self._standing
         if standing:
             if job and job.charge is not None and refused:
