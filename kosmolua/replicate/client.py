@@ -24,6 +24,7 @@ from kosmolua.replicate import body as body_
 from kosmolua.replicate import catalogue, certificates, problem, redact
 from kosmolua.replicate.body import MAX_ANSWER, MAX_FILE, MAX_PROBLEM, Garbled, Room, TooMuch
 from kosmolua.replicate.catalogue import DOWNLOAD, SERVER, TRANSFERS, Operation
+from kosmolua.replicate.decode import decode
 from kosmolua.replicate.inline import content_of, is_inline
 from kosmolua.replicate.redact import Redactor
 from kosmolua.replicate.request import Headers, Parts, build, headers_of
@@ -135,7 +136,7 @@ class Client:
             if response.status_code not in _REDIRECTS:
                 return self._accepted(operation, response, found)
             response.close()
-            target, trusted = urljoin(str(url), found.get("location", "")), False
+            target, trusted = _joined(str(url), found.get("location", "")), False
         raise self._redacted(_redirected(operation, response.status_code, found))
 
     def check_place(self, operation: Operation, arguments: Any) -> None:
@@ -303,11 +304,10 @@ def _answer(operation: Operation, response: httpx.Response, most: int, room: Roo
             failure.hint = f"it may have been done all the same; {_how_to_look(operation)}"
         raise failure
     content_type = headers.get("content-type", "")
-    data = _data(operation, status, content_type, body, room)
+    data, note = _data(operation, status, content_type, body, room)
     request_id = redactor.without(problem.request_id(headers))
-    return Answer(
-        status, data, content_type, request_id, headers.get("date", ""), note="" if body is read else redact.NOTE
-    )
+    notes = "; ".join(filter(None, (note, "" if body is read else redact.NOTE)))
+    return Answer(status, data, content_type, request_id, headers.get("date", ""), note=notes)
 
 
 def _headers(response: httpx.Response) -> dict[str, str]:
@@ -339,24 +339,25 @@ def _timeouts(read: float) -> dict[str, float]:
     return {"connect": CONNECT_TIMEOUT, "read": read, "write": WRITE_TIMEOUT, "pool": CONNECT_TIMEOUT}
 
 
-def _data(operation: Operation, status: int, content_type: str, body: bytes, room: Room) -> Any:
+def _data(operation: Operation, status: int, content_type: str, body: bytes, room: Room) -> tuple[Any, str]:
+    """What an answer holds, and a note of what had to be changed in it."""
     match operation.answer:
         case "bytes":
-            return body
+            return body, ""
         case "text":
-            return body.decode("utf-8", "replace")
+            return body.decode("utf-8", "replace"), ""
     if not body.strip():
         if operation.answer == "none":
-            return None
+            return None, ""
         raise _unreadable(operation, status, "is empty")
     try:
         body_.check_values(body, room)
-        return msgspec.json.decode(body)
+        return decode(body)
     except TooMuch as error:
         raise _unread(operation, error, status) from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except ValueError:
         if operation.answer == "none":
-            return None
+            return None, ""
         kind = (problem.clean(content_type) or "of no type").partition(";")[0]
         raise _unreadable(operation, status, f"is not JSON but {kind}, {len(body)} bytes") from None
 
@@ -500,6 +501,8 @@ def next_cursor(page: Mapping[str, Any], base_url: str) -> str | None:
     None where the list ends, which some answers say with the string "null". Raises an `ApiError` for a link to
     another host, or without a cursor.
     """
+    if not isinstance(page, Mapping):
+        raise ApiError(f"expected a page of a list, got {type(page).__name__}", status=200)
     link = page.get("next")
     if link in (None, "", "null"):
         return None
@@ -515,6 +518,14 @@ def next_cursor(page: Mapping[str, Any], base_url: str) -> str | None:
     if not cursor:
         raise ApiError("the link to the next page has no cursor", status=200)
     return cursor[0]
+
+
+def _joined(base: str, link: str) -> str:
+    """Where a link leads; the link itself where that is no URL, for which it is refused."""
+    try:
+        return urljoin(base, link)
+    except ValueError:
+        return link
 
 
 def _split(url: str) -> SplitResult | None:

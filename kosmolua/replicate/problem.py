@@ -11,6 +11,7 @@ import msgspec
 
 from kosmolua.errors import ApiError
 from kosmolua.replicate.catalogue import Operation
+from kosmolua.replicate.decode import decode
 
 _MAX_DETAIL = 2000
 _REQUEST_IDS = ("x-request-id", "replicate-request-id", "cf-ray")
@@ -122,8 +123,8 @@ def _from_html(body: bytes) -> str:
 
 def _json(body: bytes) -> Any:
     try:
-        return msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return decode(body)[0]
+    except ValueError:
         return None
 
 
