@@ -74,8 +74,11 @@ class Watcher(Protocol):
 
 
 class Ticket(Protocol):
-    """The place of one call in the journal of its run. ``unsure``: it failed, and may still have been done."""
+    """The place of one call in the journal of its run. ``sent``: it was handed to the client, and not found to be
+    invalid there; ``unsure``: it failed, and may still have been done.
+    """
 
+    sent: bool
     unsure: bool
 
     @property
@@ -455,6 +458,7 @@ class Session:
             self._settle(entry, job, None, refused=_not_taken(error))
             if ticket:
                 ticket.unsure = operation.access == "write" and not _not_taken(error)
+                ticket.sent = ticket.sent and not isinstance(error, ArgumentError)
             if error.code == "not_found" and (subject := _subject(operation, arguments)):
                 error.hint = f"check the spelling of {subject}, and that the account may see it"
             if error is raised:

@@ -22,6 +22,7 @@ from msgspec import Meta, Struct
 
 from kosmolua.errors import JournalError, KosmoError
 from kosmolua.gate.policy import model_of
+from kosmolua.journal.bounds import Bounds, Room, unsent
 from kosmolua.journal.lock import Holder
 from kosmolua.replicate import catalogue
 from kosmolua.replicate.structs import LocalFile, extension
@@ -39,6 +40,7 @@ MAX_SHOWN = 400  # characters of arguments that people are shown
 MAX_KEPT = 1 << 20  # bytes of arguments that are kept as they were; of a file's content beyond that its digest is
 SPAN = 1 << 32  # at a prompt every input has so many numbers for its tasks
 AGAIN = frozenset({"host.require"})  # not kept but asked for again: a module may be mended meanwhile
+_WHOLE = frozenset({"host.interrupt"})  # says how many answers an input was given, and is read again
 _MANNER = frozenset({"webhook", "webhook_events_filter", "stream"})
 _TABLES = """
 CREATE TABLE facts (name TEXT PRIMARY KEY, value BLOB);
@@ -232,13 +234,16 @@ class Journal:
     a `JournalError` for a file that cannot be used, or that another process holds.
     """
 
-    def __init__(self, path: str, head: Head, *, cut: bool = False, lookup: Lookup | None = None) -> None:
+    def __init__(
+        self, path: str, head: Head, *, cut: bool = False, lookup: Lookup | None = None, bounds: Bounds | None = None
+    ) -> None:
         self.path = path
         self.lookup = lookup or Lookup()
         self.last = 0
         self.claimed: set[str] = set()
         self.cuts = 0
         self._cut = cut
+        self._room = Room(path, bounds or Bounds())
         self._prompt = head.prompt
         self._lock = threading.RLock()
         self._turn = threading.Lock()
@@ -311,18 +316,22 @@ class Journal:
         return self._recorded(row) if row else None
 
     def begin(self, asked: Any, seen: int) -> Ticket:
+        self._room.check()
         began = self._began(asked, time.time(), self._numbers[seen - 1] if 0 < seen <= len(self._numbers) else 0)
         return Ticket(self, began, self._attempts.get((began.task, began.request), ()))
 
     def finish(self, ticket: Ticket, value: bytes, *, ok: bool) -> None:
         """Take the next answer down. Raises a `JournalError` where that cannot be."""
         began = ticket.began
+        if not (ok or ticket.sent or began.function in _WHOLE):
+            began = msgspec.structs.replace(began, arguments=unsent(began.digest))
         operation = catalogue.find(began.function)
         secret = began.function in AGAIN or (operation is not None and operation.secret)
         state = "ok" if ok else "unsure" if ticket.unsure else "error"
         fields = (ticket.model, state, None if secret else value, time.time(), ticket.sent)
         with self._told(f"the answer to {began.function} is not in it; resumed, the run looks for it") as file:
             self._numbers.append(file.execute(_FINISH, (*msgspec.structs.astuple(began), *fields)).lastrowid or 0)
+            self._room.take(began.arguments, fields[2])
             place = (began.task, began.request)
             self._open.pop(place, None)
             self._attempts.pop(place, None)
@@ -347,6 +356,7 @@ class Journal:
         with self._told("nothing of this call was sent") as file:
             file.execute("PRAGMA synchronous = FULL")
             file.execute(_INTEND, fields)
+            self._room.take(ticket.began.arguments)
             file.execute("PRAGMA synchronous = NORMAL")
 
     def turn(self) -> AbstractContextManager[object]:

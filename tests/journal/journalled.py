@@ -42,6 +42,7 @@ class Flow:
         cut=False,
         lookup=QUICK,
         handler=None,
+        bounds=None,
         limits=Limits(cpu=5.0),  # noqa: B008 - never changed
     ):
         script = Script(
@@ -61,7 +62,11 @@ class Flow:
             return session.call(function, arguments, account, ticket=ticket).data
 
         journal = Journal(
-            self.path, Head(script="flow.lua", source=source.encode(), args=[*args]), cut=cut, lookup=lookup
+            self.path,
+            Head(script="flow.lua", source=source.encode(), args=[*args]),
+            cut=cut,
+            lookup=lookup,
+            bounds=bounds,
         )
         try:
             journal.restore(session.budget)

@@ -1,0 +1,62 @@
+"""How much of a run its journal keeps: a bound in rows and in bytes, and of what was never sent only a digest."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from kosmolua.errors import LimitError
+
+MAX_ROWS = 250_000
+MAX_SIZE = 512 * 1024 * 1024  # bytes
+_ROW = 200  # bytes that a row takes besides arguments and answer; measured
+_UNSENT = re.compile(r"not sent, sha256:([0-9a-f]{64})")
+
+
+class Bounds(Struct, frozen=True):
+    """What one run may add to its journal. A run that goes on from it, by a person's command, may add as much again."""
+
+    rows: int = MAX_ROWS
+    size: int = MAX_SIZE  # bytes
+
+
+class Room:
+    """What is left of the bounds. Counts are those of one journal's lock."""
+
+    def __init__(self, path: str, bounds: Bounds) -> None:
+        self._path = path
+        self._bounds = bounds
+        self._rows = self._size = 0
+
+    def take(self, *parts: bytes | None) -> None:
+        """A row with these parts was added."""
+        self._rows += 1
+        self._size += _ROW + sum(len(part) for part in parts if part)
+
+    def check(self) -> None:
+        """Raise a `LimitError` if nothing more may be added. It is raised before anything is sent."""
+        if self._rows >= self._bounds.rows:
+            raise self._reached("journal_rows", f"{self._bounds.rows} rows", self._bounds.rows)
+        if self._size >= self._bounds.size:
+            raise self._reached("journal_size", f"{self._bounds.size} bytes", self._bounds.size)
+
+    def _reached(self, name: str, most: str, value: int) -> LimitError:
+        return LimitError(
+            f"the run added {most} to its journal {self._path}, the most for one run; nothing more was sent",
+            hint="go on with the same command, if that is meant; a loop should sleep, and call less often",
+            detail={"limit": name, "value": value},
+        )
+
+
+def unsent(digest: bytes) -> bytes:
+    """What is kept in the place of arguments that were never sent."""
+    return msgspec.msgpack.encode(f"not sent, sha256:{digest.hex()}")
+
+
+def digest_of_unsent(arguments: Any) -> str:
+    """The digest in hexadecimal if that is what was kept of arguments; empty otherwise."""
+    found = _UNSENT.fullmatch(arguments) if isinstance(arguments, str) else None
+    return found[1] if found else ""

@@ -1,0 +1,126 @@
+"""A journal is bounded: by rows and by bytes, and of what was never sent by a digest."""
+
+import os
+import sqlite3
+from contextlib import closing
+
+import pytest
+from recording_server import Answer
+
+from kosmolua.errors import JournalError, LimitError
+from kosmolua.journal.bounds import Bounds
+from kosmolua.journal.cassette import Cassette, write
+from kosmolua.journal.journal import Head, digested
+
+BIG, MARK = "'Marked' .. 'Text'", "MarkedText"
+REFUSED = f"""
+local said = {{}}
+for i = 1, 30 do
+  local ok, why = pcall(integrations.replicate.create_prediction,
+    {{ version = 'v', input = {{ text = ({BIG}):rep(50000), i = i }} }})
+  said[i] = why.code
+end
+pcall(integrations.replicate.get_model, {{ nonsense = ({BIG}):rep(50000) }})
+pcall(integrations.replicate.get_model, {{ model_owner = ({BIG}):rep(1000), model_name = 'y/z' }})
+return said[1], said[30]
+"""
+
+
+def rows(path):
+    with closing(sqlite3.connect(path)) as file:
+        return file.execute("SELECT function, arguments, state FROM outcomes ORDER BY number").fetchall()
+
+
+def test_of_what_was_refused_a_digest_is_kept(server, flow, isolation):
+    """However large it was, and the run is replayed as it was."""
+    first = flow(REFUSED, write="deny", isolation=isolation).results
+    sizes = os.stat(flow.path).st_size
+
+    assert ["permission_denied", "permission_denied"] == first
+    assert sizes < 100_000
+    with open(flow.path, "rb") as file:
+        assert MARK.encode() not in file.read()
+    assert 32 == len(rows(flow.path))
+    flow.calls.clear()
+    assert first == flow(REFUSED, write="deny", isolation=isolation).results
+    assert [] == flow.calls
+    assert [] == server.requests
+
+
+def test_another_call_that_was_refused_is_another_way(server, flow):
+    """A digest tells one from the other."""
+    source = "pcall(integrations.replicate.delete_file, { file_id = '%s' })"
+    flow(source % "a", write="deny")
+
+    error = flow(source % "b", write="deny").error
+    assert isinstance(error, JournalError)
+    assert "delete_file" in error.message
+    assert "sha256:" in error.message
+
+
+def test_what_was_sent_is_kept_as_it_was(server, flow):
+    """Also where the API refused it."""
+    server.default = Answer(422, b'{"detail": "no"}')
+    flow("pcall(integrations.replicate.delete_file, { file_id = 'whole' })")
+
+    assert [True] == [b"whole" in arguments for _, arguments, _ in rows(flow.path)]
+
+
+def test_a_cassette_holds_the_digest(server, flow, tmp_path):
+    """And is replayed; a call with other arguments is told."""
+    source = REFUSED.replace("30", "2")
+    flow(source, write="deny")
+    write(flow.path, str(tmp_path / "x.jsonl"), lambda _: False)
+    assert MARK not in (tmp_path / "x.jsonl").read_text()
+    cassette = Cassette(str(tmp_path / "x.jsonl"), Head(script="flow.lua", source=source.encode()))
+
+    class Asked:
+        task, number, function, account, arguments = 0, 1, "get_model", "", b"\x80"
+
+    assert all(call.digest for call in cassette._calls)
+    with pytest.raises(JournalError):
+        cassette.recall(Asked, 1)
+    assert digested(b"\x80")[0].hex() not in {call.digest for call in cassette._calls}
+
+
+LOOP = "local n = 0 pcall(function() while true do time() n = n + 1 end end) return n"
+
+
+def test_rows_are_bounded(server, flow, isolation):
+    """A loop that asks for the time ends with the bound's name, and what to do."""
+    result = flow(LOOP, bounds=Bounds(rows=500), isolation=isolation)
+
+    assert isinstance(result.error, LimitError)
+    assert f"the run added 500 rows to its journal {flow.path}, the most for one run" in result.error.message
+    assert {"limit": "journal_rows", "value": 500} == result.error.detail
+    assert "go on with the same command" in result.error.hint
+    assert 500 == len(rows(flow.path))
+
+
+def test_bytes_are_bounded(server, flow):
+    """Of answers and of arguments, as soon as they are beyond; nothing is sent after that."""
+    server.default = Answer(body=b'{"text": "' + b"x" * 10_000 + b'"}')
+    result = flow("while true do integrations.replicate.get_account{} end", bounds=Bounds(size=100_000))
+
+    assert {"limit": "journal_size", "value": 100_000} == result.error.detail
+    assert 10 == len(server.requests)
+    assert os.stat(flow.path).st_size < 300_000
+
+
+def test_a_run_goes_on_from_a_journal_that_is_full(server, flow):
+    """Exactly as it was, with as much room again: what was paid for is not lost."""
+    source = "local said = {} for i = 1, 25 do said[i] = time() end return said"
+    ended = [flow(source, bounds=Bounds(rows=10)) for _ in range(3)]
+
+    assert [True, True, False] == [isinstance(each.error, LimitError) for each in ended]
+    assert 25 == len(rows(flow.path))
+    assert ended[2].results == flow(source, bounds=Bounds(rows=0)).results
+
+
+def test_requests_side_by_side_are_bounded(server, flow):
+    """Tasks that ask at once, too."""
+    source = "parallel(range, function() while true do sleep(0) end end)".replace("range", "{ 1, 2, 3, 4 }")
+    result = flow(source, bounds=Bounds(rows=200))
+
+    assert "journal_rows" == result.error.detail["limit"]
+    assert len(rows(flow.path)) < 300
