@@ -298,7 +298,9 @@ class Budget:
         if sum((cost for _, cost in costs if cost is not None), Decimal(0)) <= exact(cap):
             return
         unsure = [each for each, cost in costs if cost is not None and each.id and each.seconds is None]
-        error = self._reached("cost")
+        passed = sum((cost for each, cost in costs if cost is not None and each is not job), Decimal(0))
+        figures = f"{amount(passed)} is spent or held, and this call may cost {amount(job.cost(now) or Decimal(0))}"
+        error = self._reached("cost", f": {figures}")
         raise GuessedLimitError(error, unsure) if unsure else error
 
     def _priced(self, began: float, operation: Operation, arguments: Mapping[str, Any], account: str) -> Job:
@@ -314,13 +316,13 @@ class Budget:
         if cap is not None and wanted >= cap and not (at_most and wanted <= cap):
             raise self._reached(name)
 
-    def _reached(self, name: str) -> LimitError:
+    def _reached(self, name: str, more: str = "") -> LimitError:
         cap = getattr(self.caps, name)
-        one, more = _NAMES[name]
+        one, many = _NAMES[name]
         flag = f"raise it with --max-{name.replace('_', '-')}"
         header = f"whoever wrote the script can raise max_{name} in its header"
         return LimitError(
-            f"the run reached its budget of {cap:g} {one if cap == 1 else more}",
+            f"the run reached its budget of {cap:g} {one if cap == 1 else many}{more}",
             hint=f"{header if getattr(self._declared, name) == cap else flag}; nothing of this call was sent",
             detail={"limit": name, "value": cap},
         )
@@ -415,6 +417,12 @@ def cost_of(jobs: Iterable[Job]) -> float | None:
     """What jobs that have ended cost together; None if that is known of none of them."""
     paid = [job.paid for job in jobs if job.paid is not None]
     return _shown(paid) if paid else None
+
+
+def amount(cost: Decimal) -> str:
+    """An amount without an exponent and without zeros that say nothing."""
+    text = f"{cost:f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def _shown(costs: Iterable[Decimal | None]) -> float:

@@ -11,7 +11,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from kosmolua.errors import KosmoError, LimitError
-from kosmolua.gate.budget import Budget, GuessedLimitError, Job, keeps_hardware, starts_compute
+from kosmolua.gate.budget import Budget, GuessedLimitError, Job, amount, keeps_hardware, starts_compute
 from kosmolua.gate.policy import model_of
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ class Spending:
         pause: Callable[[str, float], None] = lambda _, seconds: time.sleep(seconds),
     ) -> None:
         self.budget = budget
-        self._standing = standing
+        self.standing = standing
         self._look = look
         self._pause = pause
         self._looking = threading.Lock()
@@ -89,7 +89,7 @@ class Spending:
         return f"no price is known for it, and {bound}" if unpriced else ""
 
     def _bound_by(self, account: str) -> str:
-        budgets = self._standing.of(account) if self._standing else []
+        budgets = self.standing.of(account) if self.standing else []
         return next((f"budget {each.name!r} bounds the cost" for each in budgets if each.cost is not None), "")
 
     def reserve(self, operation: Operation, given: Mapping[str, Any], account: str) -> Job | None:
@@ -98,9 +98,9 @@ class Spending:
             job = self.budget.reserve(operation, given, account)
         except GuessedLimitError as limit:
             job = self._reserve_after_a_look(limit, operation, given, account)
-        if job and self._standing:
+        if job and self.standing:
             try:
-                self._charge(self._standing, job, account, given)
+                self._charge(self.standing, job, account, given)
             except BaseException:
                 self.budget.give_back(operation, job)
                 raise
@@ -109,7 +109,7 @@ class Spending:
     def settle(self, job: Job | None, data: Any, refused: bool = False) -> list[Job]:
         """Learn from an answer, or that the API ``refused`` the job. Returns the jobs that the answer ended."""
         ended = self.budget.settle(job, data, refused=True) if refused else self.budget.settle(job, data)
-        standing = self._standing
+        standing = self.standing
         if standing:
             if job and job.charge is not None and refused:
                 standing.ledger.release(job.charge)
@@ -163,13 +163,13 @@ class Spending:
         budgets = standing.of(account)
         if not budgets:
             return
-        amount = job.cost(job.began)
+        cost = job.cost(job.began)
         details = standing.origin, account, job.kind, model_of(given)
-        reserved = standing.ledger.reserve(budgets, amount, *details)
+        reserved = standing.ledger.reserve(budgets, cost, *details)
         if reserved.refused and self._look_at_others(standing, [total.budget for total in reserved.refused]):
-            reserved = standing.ledger.reserve(budgets, amount, *details)
+            reserved = standing.ledger.reserve(budgets, cost, *details)
         if reserved.refused:
-            raise exceeded(reserved.refused[0], amount)
+            raise exceeded(reserved.refused[0], cost)
         job.charge = reserved.charge
         standing.warn(reserved.totals)
 
@@ -182,16 +182,16 @@ class Spending:
                     data = self._look(one.kind, one.prediction, one.account)
                 except KosmoError:
                     continue
-                ended, amount = self.budget.appraised(data, one.model)
+                ended, cost = self.budget.appraised(data, one.model)
                 if ended:
-                    standing.ledger.settle(one.charge, amount)
+                    standing.ledger.settle(one.charge, cost)
                     settled = True
         return settled
 
 
-def exceeded(total: Total, amount: Decimal | None) -> LimitError:
+def exceeded(total: Total, cost: Decimal | None) -> LimitError:
     """A budget has no room for a call that would cost as much."""
-    wanted = "" if amount is None or total.budget.cost is None else f"; this call may cost {plain(amount)}"
+    wanted = "" if cost is None or total.budget.cost is None else f"; this call may cost {amount(cost)}"
     budget = total.budget
     raised = (
         f"kosmo budget set {budget.name} --cost N" if budget.cost is not None else f"kosmo budget set {budget.name}"
@@ -205,14 +205,16 @@ def exceeded(total: Total, amount: Decimal | None) -> LimitError:
 
 def described(total: Total) -> str:
     budget = total.budget
-    caps = [f"cost {plain(Decimal(repr(budget.cost)))}"] if budget.cost is not None else []
+    caps = [f"cost {amount(Decimal(repr(budget.cost)))}"] if budget.cost is not None else []
     caps += [f"{budget.predictions} predictions"] if budget.predictions is not None else []
     return f"budget {budget.name!r} ({' and '.join(caps)} a {budget.period})"
 
 
 def standing_of(total: Total) -> str:
     words = (
-        [f"{plain(total.spent)} is spent and {plain(total.reserved)} reserved"] if total.budget.cost is not None else []
+        [f"{amount(total.spent)} is spent and {amount(total.reserved)} reserved"]
+        if total.budget.cost is not None
+        else []
     )
     words += [f"{total.predictions} predictions were made"] if total.budget.predictions is not None else []
     words += [f"{total.unpriced} of unknown price"] if total.unpriced and total.budget.cost is not None else []
@@ -223,9 +225,3 @@ def renewal(total: Total) -> str:
     from kosmolua.gate.periods import shown
 
     return f"it renews at {shown(total.renews, total.budget.timezone)}"
-
-
-def plain(amount: Decimal) -> str:
-    """An amount without an exponent and without zeros that say nothing."""
-    text = f"{amount:f}"
-    return text.rstrip("0").rstrip(".") if "." in text else text

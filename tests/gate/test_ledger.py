@@ -1,0 +1,303 @@
+"""Budgets that outlive a run: never passed at any moment, by many processes, killed ones included; when they renew."""
+
+import os
+import signal
+import sqlite3
+import stat
+import subprocess
+import sys
+import threading
+import time
+from datetime import datetime
+from decimal import Decimal
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import pytest
+from counting_server import CountingServer
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kosmolua.errors import ConfigurationError
+from kosmolua.gate.ledger import Ledger, Origin, file_of
+from kosmolua.gate.periods import bounds, shown
+from kosmolua.settings.config import Allowance
+
+SPENDER = Path(__file__).parent / "spender.py"
+FULL = "KOSMOLUA_FULL" in os.environ
+PROCESSES, TIMES = (8, 500) if FULL else (4, 25)
+DAY = Allowance(name="daily", period="day", cost=1.0)
+NOON = datetime(2026, 11, 30, 12, tzinfo=ZoneInfo("UTC")).timestamp()
+
+
+class Clock:
+    def __init__(self, now=NOON):
+        self.now = now
+
+    def __call__(self):
+        return self.now
+
+
+@pytest.fixture
+def ledger(tmp_path):
+    opened = []
+
+    def make(clock=None, name="ledger.sqlite"):
+        made = Ledger(str(tmp_path / "state" / name), clock or Clock())
+        opened.append(made)
+        return made
+
+    yield make
+    for made in opened:
+        made.close()
+
+
+def total(ledger, budget=DAY):
+    return ledger.totals([budget])[0]
+
+
+STEPS = st.lists(
+    st.tuples(
+        st.sampled_from(["reserve", "reserve", "settle", "keep", "release", "unpriced", "name"]),
+        st.integers(0, 400),  # thousandths
+        st.integers(0, 30),
+        st.sampled_from(["default", "work"]),
+    ),
+    max_size=40,
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(STEPS)
+def test_spent_and_reserved_never_pass_a_cap(tmp_path_factory, steps):
+    """Whatever is reserved, settled and given back, in any order: at every commit, in each of the budgets."""
+    path = tmp_path_factory.mktemp("ledger") / "ledger.sqlite"
+    ledger, clock = Ledger(str(path), Clock()), Clock()
+    budgets = [DAY, Allowance(name="work", period="month", cost=0.7, account="work")]
+    held = {}
+    for step, thousandths, index, account in steps:
+        amount = Decimal(thousandths) / 1000
+        mine = [each for each in budgets if each.account in (None, account)]
+        charge = list(held)[index % len(held)] if held else None
+        if step in ("reserve", "unpriced"):
+            found = ledger.reserve(mine, amount if step == "reserve" else None, Origin("r"), account)
+            if found.charge:
+                held[found.charge] = amount if step == "reserve" else Decimal(0)
+        elif charge and step == "settle":
+            ledger.settle(charge, held.pop(charge) * Decimal("0.5"))
+        elif charge and step == "keep":
+            ledger.settle(charge, None)
+            held.pop(charge)
+        elif charge and step == "release":
+            ledger.release(charge)
+            held.pop(charge)
+        elif charge:
+            ledger.name(charge, f"p{charge}")
+        for budget, now in zip(budgets, ledger.totals(budgets), strict=True):
+            assert now.spent + now.reserved <= Decimal(repr(budget.cost))
+            assert now.reserved >= 0
+            assert now.spent >= 0
+    assert sum(held.values()) == ledger.totals([DAY])[0].reserved
+    clock.now += 1
+    ledger.close()
+
+
+def test_the_last_cent_can_be_spent_and_no_more(ledger):
+    """Ten tenths are one, in whole billionths."""
+    made = ledger()
+    for _ in range(10):
+        assert made.reserve([DAY], Decimal("0.1"), Origin(), "default").charge
+
+    refused = made.reserve([DAY], Decimal("0.000000001"), Origin(), "default")
+    assert (None, ["daily"]) == (refused.charge, [each.budget.name for each in refused.refused])
+    assert Decimal(1) == total(made).reserved
+
+
+def test_one_budget_without_room_takes_nothing_of_the_others(ledger):
+    """All of them, or none."""
+    made, small = ledger(), Allowance(name="small", period="week", cost=0.05)
+    refused = made.reserve([DAY, small], Decimal("0.1"), Origin(), "default")
+
+    assert ["small"] == [each.budget.name for each in refused.refused]
+    assert (Decimal(0), Decimal(0)) == (total(made).reserved, total(made, small).reserved)
+
+
+def test_what_it_cost_replaces_what_was_reserved_once(ledger):
+    """A second word on the same prediction changes nothing, nor does one on a charge that was given back."""
+    made = ledger()
+    charge = made.reserve([DAY], Decimal("0.3"), Origin(), "default").charge
+    made.settle(charge, Decimal("0.1"))
+    made.settle(charge, Decimal("0.2"))
+    made.release(charge)
+    other = made.reserve([DAY], Decimal("0.3"), Origin(), "default").charge
+    made.release(other)
+    made.settle(other, Decimal("0.3"))
+
+    assert (Decimal("0.1"), Decimal(0), 1) == (total(made).spent, total(made).reserved, total(made).predictions)
+
+
+def test_a_budget_begins_with_what_was_charged_before_it(ledger):
+    """By account, script and caller; settled later in the same total."""
+    made = ledger()
+    charges = [
+        made.reserve([DAY], Decimal("0.1"), Origin("", "/jobs/nightly.lua"), "work").charge,
+        made.reserve([DAY], Decimal("0.2"), Origin("", None, "mcp"), "work").charge,
+        made.reserve([DAY], Decimal("0.4"), Origin("", "other.lua"), "default").charge,
+    ]
+    made.settle(charges[1], Decimal("0.15"))
+    work = Allowance(name="w", period="month", cost=9, account="work")
+    script = Allowance(name="s", period="week", cost=9, script="night*.lua")
+    caller = Allowance(name="c", period="day", cost=9, caller="mcp")
+
+    assert [(Decimal("0.15"), Decimal("0.1")), (Decimal(0), Decimal("0.1")), (Decimal("0.15"), Decimal(0))] == [
+        (each.spent, each.reserved) for each in made.totals([work, script, caller])
+    ]
+    made.settle(charges[0], Decimal("0.05"))
+    assert (Decimal("0.2"), Decimal(0)) == (total(made, work).spent, total(made, work).reserved)
+
+
+def test_a_budget_of_predictions_needs_no_price(ledger):
+    """Unknown prices are counted apart."""
+    made, two = ledger(), Allowance(name="two", period="day", predictions=2)
+    assert all(made.reserve([two], None, Origin(), "default").charge for _ in range(2))
+
+    assert made.reserve([two], None, Origin(), "default").refused
+    assert (2, 2) == (total(made, two).predictions, total(made, two).unpriced)
+
+
+def test_a_new_period_begins_with_nothing(ledger):
+    """What is settled after midnight counts for the day on which it was reserved."""
+    clock = Clock()
+    made = ledger(clock)
+    charge = made.reserve([DAY], Decimal(1), Origin(), "default").charge
+    before = total(made).start
+    clock.now += 86400
+    assert made.reserve([DAY], Decimal(1), Origin(), "default").charge
+    made.settle(charge, Decimal("0.5"))
+
+    assert (Decimal(0), Decimal(1)) == (total(made).spent, total(made).reserved)
+    assert before + 86400 == total(made).start
+
+
+@pytest.mark.parametrize(
+    ("period", "zone", "at", "start", "end"),
+    [
+        ("day", "UTC", "2026-11-30T12:00+00:00", "2026-11-30 00:00 UTC", "2026-12-01 00:00 UTC"),
+        ("week", "UTC", "2026-11-29T12:00+00:00", "2026-11-23 00:00 UTC", "2026-11-30 00:00 UTC"),
+        ("month", "UTC", "2026-12-31T23:59+00:00", "2026-12-01 00:00 UTC", "2027-01-01 00:00 UTC"),
+        ("month", "UTC", "2028-02-29T00:00+00:00", "2028-02-01 00:00 UTC", "2028-03-01 00:00 UTC"),
+        ("day", "Asia/Tokyo", "2026-11-30T16:00+00:00", "2026-12-01 00:00 Asia/Tokyo", "2026-12-02 00:00 Asia/Tokyo"),
+        (  # a day of 23 hours
+            "day", "Europe/Berlin", "2026-03-29T12:00+00:00",
+            "2026-03-29 00:00 Europe/Berlin", "2026-03-30 00:00 Europe/Berlin",
+        ),
+    ],
+)  # fmt: skip
+def test_periods_begin_at_midnight_of_their_zone(period, zone, at, start, end):
+    """A week on Monday, a month on its first day."""
+    found = bounds(period, zone, datetime.fromisoformat(at).timestamp())
+
+    assert (start, end) == tuple(shown(each, zone) for each in found)
+
+
+def test_the_file_is_its_owners_alone(ledger, tmp_path):
+    """With what SQLite puts next to it."""
+    ledger().reserve([DAY], Decimal("0.1"), Origin(), "default")
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "state").iterdir()}
+
+    assert {0o600} == set(modes.values())
+    assert 0o700 == stat.S_IMODE((tmp_path / "state").stat().st_mode)
+
+
+@pytest.mark.parametrize("damage", ["not a database at all, but long enough to be looked at", "newer"])
+def test_a_ledger_that_cannot_be_read_lets_nothing_through(ledger, tmp_path, damage):
+    """It is told where it is, and is not replaced."""
+    path = tmp_path / "state" / "ledger.sqlite"
+    path.parent.mkdir()
+    if damage == "newer":
+        with sqlite3.connect(path) as file:
+            file.execute("PRAGMA user_version = 99")
+    else:
+        path.write_text(damage * 50)
+    with pytest.raises(ConfigurationError, match="nothing of this call was sent"):
+        ledger().reserve([DAY], Decimal("0.1"), Origin(), "default")
+
+
+# Many processes ---------------------------------------------------------------------------------------------------
+
+
+def configured(monkeypatch, tmp_path, server, cost):
+    directory = tmp_path / "config"
+    directory.mkdir()
+    (directory / "config.toml").write_text(
+        f'[replicate.prices]\n"owner/images" = {{ image_output_count = 0.01 }}\n'
+        f'[[replicate.budgets]]\nname = "daily"\nperiod = "day"\ncost = {cost}\n'
+    )
+    monkeypatch.setenv("KOSMO_CONFIG_DIR", str(directory))
+    monkeypatch.setenv("REPLICATE_URL", server.url)
+    monkeypatch.setenv("REPLICATE_API_TOKEN", "r8_token")
+
+
+def spenders(count, times):
+    command = [sys.executable, str(SPENDER), str(times)]
+    return [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(count)]
+
+
+class Auditor(threading.Thread):
+    """Reads the totals as long as others write them, and keeps those that are more than there may be."""
+
+    def __init__(self, cap):
+        super().__init__(daemon=True)
+        self.cap, self.over, self.reads = cap, [], 0
+        self._over = threading.Event()
+
+    def run(self):
+        path = file_of(os.environ)
+        while not self._over.is_set():
+            if os.path.exists(path):
+                self._look(path)
+            self._over.wait(0.001)
+
+    def _look(self, path):
+        try:
+            with sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=10) as file:
+                rows = file.execute("SELECT spent + reserved FROM totals").fetchall()
+        except sqlite3.OperationalError:  # its tables are being made
+            return
+        self.reads += 1
+        self.over += [amount for (amount,) in rows if amount > self.cap * 1_000_000_000]
+
+    def stop(self):
+        self._over.set()
+        self.join()
+
+
+@pytest.mark.parametrize("kills", [0, 2])
+def test_many_processes_spend_one_budget(monkeypatch, tmp_path, kills):
+    """Never more than it has, at any commit; and what processes that were killed have ordered stays counted."""
+    seen = threading.Semaphore(0)
+    server = CountingServer(lambda _: seen.release())
+    cap = PROCESSES * TIMES * 0.02 / 2  # for half of what all want, as each reserves two images and takes one
+    configured(monkeypatch, tmp_path, server, cap)
+    auditor = Auditor(Decimal(repr(cap)))
+    auditor.start()
+    running = spenders(PROCESSES, TIMES)
+    for each in running[:kills]:
+        for _ in range(5):
+            assert seen.acquire(timeout=60)
+        each.send_signal(signal.SIGKILL)
+    outputs = [each.communicate(timeout=600)[0] for each in running]
+    auditor.stop()
+    server.close()
+
+    ledger = Ledger(file_of(os.environ), time.time)
+    budget = Allowance(name="daily", period="day", cost=cap)
+    found = ledger.totals([budget])[0]
+    counted = found.predictions
+    ledger.close()
+    assert not auditor.over
+    assert auditor.reads > 0
+    assert found.spent + found.reserved <= Decimal(repr(cap))
+    assert len(server.made) <= counted <= len(server.made) + kills  # killed between reserving and sending
+    assert Decimal("0.01") * len(server.made) <= found.spent + found.reserved
+    assert PROCESSES - kills <= sum("budget 'daily'" in text or "done" in text for text in outputs)

@@ -1,0 +1,328 @@
+"""Looking before refusing, holding what is under way, and budgets that outlive the run of a session."""
+
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from decimal import Decimal
+
+import pytest
+from recording_server import Answer
+
+from kosmolua.errors import LimitError, PermissionDeniedError
+from kosmolua.gate.budget import Budget, Caps
+from kosmolua.gate.ledger import Ledger, Origin
+from kosmolua.gate.policy import policy_of
+from kosmolua.gate.prompt import Scripted
+from kosmolua.gate.session import Session
+from kosmolua.gate.spending import Standing
+from kosmolua.replicate.client import Client
+from kosmolua.replicate.prices import Price, Prices
+from kosmolua.settings import config
+from kosmolua.settings.config import Allowance
+
+IMAGES = {"version": "owner/images", "input": {"prompt": "x"}}
+CREATE = ("create_prediction", IMAGES)
+PRICES = Prices(models={"owner/images": Price(metrics={"image_output_count": 0.25}), "by/second": Price(second=1.0)})
+DAY = Allowance(name="daily", period="day", cost=1.0)
+
+
+class Clock:
+    now = 1_000.0
+
+    def __call__(self):
+        return self.now
+
+
+@pytest.fixture
+def session(server, tmp_path):
+    opened = []
+
+    def make(prompter=None, *, caps=None, prices=PRICES, clock=None, budgets=(), origin=None, told=None, **options):
+        standing = None
+        if budgets:
+            ledger = Ledger(str(tmp_path / "ledger.sqlite"))
+            standing = Standing(budgets, ledger, origin or Origin(), (told if told is not None else []).append)
+        made = Session(
+            lambda _: Client(token="r8_token", base_url=server.url),
+            policy_of(config.load({}, write="allow")),
+            prompter,
+            budget=Budget(caps, prices, clock or time.monotonic),
+            standing=standing,
+            **options,
+        )
+        opened.append(made)
+        return made
+
+    yield make
+    for made in opened:
+        made.close()
+
+
+def prediction(identifier, status="starting", **more):
+    text = ", ".join(f'"{name}": {value}' for name, value in more.items())
+    return Answer(201, f'{{"id": "{identifier}", "status": "{status}"{", " if text else ""}{text}}}'.encode())
+
+
+def ended(identifier, seconds):
+    return prediction(identifier, "succeeded", metrics=f'{{"predict_time": {seconds}}}')
+
+
+# Seconds ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_guess_is_looked_at_before_it_refuses(server, session):
+    """A prediction that nobody waited for took half a second, whatever the clock says."""
+    clock = Clock()
+    made = session(caps=Caps(seconds_of_compute=5), clock=clock)
+    server.answers.extend([prediction("a"), ended("a", 0.5), prediction("b")])
+    made.call(*CREATE)
+    clock.now += 7
+    assert {"seconds_of_compute": 7.0, "cost": 0.25} == made.budget.guessed()
+    made.call(*CREATE)
+
+    assert ["POST", "GET", "POST"] == [request.method for request in server.requests]
+    assert ("get_prediction", "looked before refusing", "budget", "ok") == (
+        made.log[1].function, made.log[1].rule, made.log[1].by, made.log[1].outcome,
+    )  # fmt: skip
+    assert 0.5 == made.budget.spent()["seconds_of_compute"]
+
+
+def test_what_still_runs_counts_by_the_clock_after_a_look(server, session):
+    """Once, and the refusal says so."""
+    clock = Clock()
+    made = session(caps=Caps(seconds_of_compute=5), clock=clock)
+    server.answers.extend([prediction("a"), prediction("a", "processing")])
+    made.call(*CREATE)
+    clock.now += 7
+    with pytest.raises(LimitError, match="budget of 5 seconds of compute"):
+        made.call(*CREATE)
+
+    assert ["POST", "GET"] == [request.method for request in server.requests]
+
+
+@pytest.mark.parametrize("status", ["succeeded", "failed", "canceled", "aborted"])
+@pytest.mark.parametrize("metrics", ["null", "{}", '{"predict_time": null}', '{"total_time": 9}'])
+def test_the_clock_counts_where_the_answer_says_nothing(server, session, status, metrics):
+    """Whatever the end: an answer without predict_time is not one of zero seconds."""
+    clock = Clock()
+    made = session(caps=Caps(seconds_of_compute=2), clock=clock)
+    server.answers.extend([prediction("a"), prediction("a", status, metrics=metrics)])
+    made.call(*CREATE)
+    clock.now += 1.2
+    made.call("get_prediction", {"prediction_id": "a"})
+    clock.now += 10
+
+    assert 1.2 == made.budget.spent()["seconds_of_compute"]
+    assert 1.2 == made.budget.guessed()["seconds_of_compute"]
+
+
+def test_the_apis_own_times_are_a_better_clock(server, session):
+    """Its start and its end bound what a failed prediction has computed, though somebody looked late."""
+    clock = Clock()
+    made = session(caps=Caps(seconds_of_compute=5), clock=clock)
+    times = {"started_at": '"2026-11-30T12:00:01Z"', "completed_at": '"2026-11-30T12:00:02.500Z"'}
+    server.answers.extend([prediction("a"), prediction("a", "failed", **times)])
+    made.call(*CREATE)
+    clock.now += 60
+    made.call("get_prediction", {"prediction_id": "a"})
+
+    assert 1.5 == made.budget.spent()["seconds_of_compute"]
+
+
+def test_one_at_a_time_until_something_is_known(server, session):
+    """Of many at once under a small cap the first one goes alone; what it took is held for each of the others."""
+    server.default = ended("a", 0.2)
+    made = session(caps=Caps(seconds_of_compute=0.5))
+    start = threading.Barrier(30)
+
+    def one(_):
+        start.wait()
+        try:
+            made.call(*CREATE)
+        except LimitError:
+            return 0
+        return 1
+
+    with ThreadPoolExecutor(30) as pool:
+        done = sum(pool.map(one, range(30)))
+
+    assert done == sum(request.method == "POST" for request in server.requests)
+    assert 2 <= done <= 3
+
+
+def test_held_seconds_wait_for_what_they_turn_out_to_be(server, session):
+    """A create waits while that may make room, and is sent then."""
+    server.answers.extend([prediction("a"), prediction("a"), prediction("a", "processing"), ended("a", 0.1)])
+    server.default = ended("b", 0.1)
+    made = session(caps=Caps(seconds_of_compute=30))
+    made.call(*CREATE)
+    made.call(*CREATE)
+
+    assert ["POST", "GET", "GET", "GET", "POST"] == [request.method for request in server.requests]
+
+
+# Cost -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("count", [1, 2, 4])
+def test_outputs_are_counted_before_they_are_sent(server, session, count):
+    """Four images do not pass under a cap for two."""
+    made = session(caps=Caps(cost=0.5))
+    arguments = {"version": "owner/images", "input": {"prompt": "x", "num_outputs": count}}
+    if count <= 2:
+        made.call("create_prediction", arguments)
+        assert 0.25 * count == made.budget.spent()["cost"] == made.log[0].estimate
+    else:
+        with pytest.raises(LimitError, match="this call may cost 1"):
+            made.call("create_prediction", arguments)
+        assert not server.requests
+
+
+def test_defaults_of_the_schema_are_counted(server, session):
+    """As soon as the model has been looked at, for the model and for its version."""
+    schema = '{"components": {"schemas": {"Input": {"properties": {"num_outputs": {"default": 4}}}}}}'
+    version = f'{{"id": "{"a" * 64}", "openapi_schema": {schema}}}'
+    server.answers.append(Answer(200, f'{{"owner": "owner", "name": "images", "latest_version": {version}}}'.encode()))
+    made = session(caps=Caps(cost=0.5))
+    made.call("get_model", {"model_owner": "owner", "model_name": "images"})
+    with pytest.raises(LimitError):
+        made.call(*CREATE)
+    with pytest.raises(LimitError):
+        made.call("create_prediction", {"version": f"owner/images:{'a' * 64}", "input": {}})
+    made.call("create_prediction", {"version": "owner/images", "input": {"num_outputs": 1}})
+
+    assert 2 == len(server.requests)
+
+
+def test_metrics_settle_what_was_reserved(server, session):
+    """What was billed counts, the call's entry has it, and what runs by the second is looked at before a refusal."""
+    made = session(caps=Caps(cost=1.0))
+    server.answers.append(prediction("a", "succeeded", metrics='{"predict_time": 3, "image_output_count": 1}'))
+    made.call("create_prediction", {"version": "owner/images", "input": {"num_outputs": 3}})
+    assert (0.75, 0.25) == (made.log[0].estimate, made.log[0].cost)
+    assert 0.25 == made.budget.spent()["cost"]
+    assert {} == made.budget.guessed()
+
+
+def test_an_amount_that_nobody_knows_asks(server, session):
+    """Tokens without a bound are an unknown price; its metrics settle it, and until then it is no zero."""
+    prices = Prices(models={"owner/images": Price(metrics={"token_output_count": 0.001})})
+    prompter = Scripted(["once"])
+    made = session(prompter, caps=Caps(cost=1.0), prices=prices)
+    server.answers.extend([prediction("a"), prediction("a", "succeeded", metrics='{"token_output_count": 40}')])
+    made.call(*CREATE)
+    assert "no price is known" in prompter.asked[0].why
+    assert 1 == made.budget.guessed()["unpriced"]
+
+    made.call("get_prediction", {"prediction_id": "a"})
+    assert (0.04, None) == (made.budget.spent()["cost"], made.budget.guessed().get("unpriced"))
+    made.call("create_prediction", {"version": "owner/images", "input": {"max_tokens": 100}})
+    assert 1 == len(prompter.asked)
+
+
+# Budgets that outlive the run ---------------------------------------------------------------------------------------
+
+
+def test_three_runs_share_a_budget(server, session):
+    """The third is refused, with the budget's name, how it stands and when it renews; a refusal takes nothing."""
+    server.default = prediction("a", "succeeded", metrics='{"image_output_count": 2}')
+    arguments = {"version": "owner/images", "input": {"num_outputs": 2}}
+    for _ in range(2):
+        session(budgets=[DAY]).call("create_prediction", arguments)
+    third = session(budgets=[DAY])
+    with pytest.raises(LimitError) as caught:
+        third.call("create_prediction", arguments)
+
+    assert "budget 'daily' (cost 1 a day) has no room for this call: 1 is spent and 0 reserved" in caught.value.message
+    assert "it renews at " in caught.value.message
+    assert " 00:00 UTC" in caught.value.message
+    assert ("limit_reached", "daily") == (caught.value.code, caught.value.detail["budget"])
+    assert 2 == len(server.requests)
+    assert (0, 0) == (third.budget.spent()["predictions"], third.budget.spent()["calls"])
+
+
+def test_what_the_api_refuses_is_given_back(server, session):
+    """Of all budgets; what may have been made is not."""
+    made = session(budgets=[DAY])
+    server.answers.extend([Answer(422, b"{}"), Answer(500, b"{}")])
+    for _ in range(2):
+        with pytest.raises(Exception, match=r"create_prediction|server|422"):
+            made.call(*CREATE)
+    found = made.spending.standing.ledger.totals([DAY])[0]
+
+    assert (Decimal("0.25"), 1) == (found.reserved, found.predictions)
+
+
+def test_a_run_that_was_killed_is_looked_at_before_another_is_refused(server, session):
+    """What it reserved and nobody settled stays counted until then."""
+    session(budgets=[DAY])
+    killed = session(budgets=[DAY])
+    server.answers.append(prediction("dead", model='"owner/images"'))
+    killed.call("create_prediction", {"version": "owner/images", "input": {"num_outputs": 4}})
+
+    server.answers.append(prediction("dead", "succeeded", model='"owner/images"', metrics='{"image_output_count": 2}'))
+    server.default = prediction("b", "succeeded", metrics='{"image_output_count": 2}')
+    made = session(budgets=[DAY])
+    made.call("create_prediction", {"version": "owner/images", "input": {"num_outputs": 2}})
+    found = made.spending.standing.ledger.totals([DAY])[0]
+
+    assert ["POST", "GET", "POST"] == [request.method for request in server.requests]
+    assert (Decimal(1), Decimal(0)) == (found.spent, found.reserved)
+
+
+def test_a_warning_at_four_fifths_is_given_once(server, session):
+    """In each run that passes it."""
+    server.default = prediction("a", "succeeded", metrics='{"image_output_count": 1}')
+    budget, told = Allowance(name="big", period="month", cost=1.25, timezone="Europe/Berlin"), []
+    made = session(budgets=[budget], told=told)
+    for _ in range(5):
+        made.call(*CREATE)
+
+    assert 1 == len(told)
+    assert told[0].startswith("budget 'big' (cost 1.25 a month): 80% is spent or reserved; it renews at ")
+    assert told[0].endswith(" 00:00 Europe/Berlin")
+
+
+@pytest.mark.parametrize(
+    ("budget", "origin", "account", "bound"),
+    [
+        (Allowance(name="b", period="day", cost=0.1), Origin(), "default", True),
+        (Allowance(name="b", period="day", cost=0.1, account="work"), Origin(), "default", False),
+        (Allowance(name="b", period="day", cost=0.1, account="work"), Origin(), "work", True),
+        (Allowance(name="b", period="day", cost=0.1, script="*.lua"), Origin("", "dir/a.lua"), "default", True),
+        (Allowance(name="b", period="day", cost=0.1, script="b.lua"), Origin("", "dir/a.lua"), "default", False),
+        (Allowance(name="b", period="day", cost=0.1, script="*"), Origin(), "default", False),
+        (Allowance(name="b", period="day", cost=0.1, caller="mcp"), Origin("", "a.lua", "mcp"), "default", True),
+        (Allowance(name="b", period="day", cost=0.1, caller="mcp"), Origin("", "mcp"), "default", False),
+        (Allowance(name="b", period="day", predictions=0), Origin(), "default", True),
+    ],
+)
+def test_a_budget_is_for_what_it_names(server, session, budget, origin, account, bound):
+    """An account, a script by its path or name, the caller that a program names; everything, where it names nothing."""
+    made = session(budgets=[budget], origin=origin)
+    if bound:
+        with pytest.raises(LimitError):
+            made.call(*CREATE, account)
+    else:
+        made.call(*CREATE, account)
+
+    assert int(not bound) == len(server.requests)
+
+
+def test_an_unknown_price_asks_under_a_budget_of_cost(server, session):
+    """With nobody to ask it is refused, under --force too; a budget of predictions needs no price."""
+    unknown = {"version": "not/listed", "input": {}}
+    for force in (False, True):
+        with pytest.raises(PermissionDeniedError, match="budget 'daily' bounds the cost"):
+            session(budgets=[DAY], force=force).call("create_prediction", unknown)
+    session(budgets=[Allowance(name="few", period="day", predictions=5)]).call("create_prediction", unknown)
+    session(Scripted(["once"]), budgets=[DAY]).call("create_prediction", unknown)
+
+    assert 2 == len(server.requests)
+
+
+def test_a_dry_run_reserves_nothing(session, tmp_path):
+    """There is no ledger afterwards."""
+    session(budgets=[DAY], dry_run=True).call(*CREATE)
+
+    assert not (tmp_path / "ledger.sqlite").exists()
