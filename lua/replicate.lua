@@ -427,14 +427,10 @@ return function(host, api, account)
 
   -- Earlier answers -----------------------------------------------------------------------------------------------
 
-  local function made_of(plan, age, id)
-    return { made_of = plan.arguments, input = plan.input, version = plan.version, age = age, id = id }
-  end
-
   local function recall(plan, age)
     if age == nil then return nil end
     if type(age) ~= "string" then mistake("run", "expected an age such as 12h as `cache`, got " .. values.kind(age)) end
-    return service("recall", made_of(plan, age))
+    return service("recall", { made_of = plan.arguments, input = plan.input, version = plan.version, age = age })
   end
 
   -- Running -------------------------------------------------------------------------------------------------------
@@ -476,7 +472,7 @@ return function(host, api, account)
     -- A blocking answer that is not terminal may be late already: look at once.
     prediction = watch("run", "prediction", prediction, options, deadline, prefer and 0 or nil, on_update)
     if prediction.status ~= "succeeded" then ended_badly("run", prediction) end
-    if options.cache then service("keep", made_of(plan, options.cache, prediction.id)) end
+    if options.cache then service("keep", { id = prediction.id }) end
     return shown(prediction.output, plan.output.kind, plan.output.files, as_file), prediction
   end
 

@@ -90,13 +90,17 @@ class Flow:
     def close(self):
         self._stack.close()
 
+    def opened(self, files=None, policy=ALLOW):
+        """A session of such a script."""
+        return Session(
+            lambda _: Client(token="r8_flow", base_url=self.url), policy, run=Run(script="flow.lua", files=files)
+        )
+
     def __call__(self, source, *, isolation="standard", policy=ALLOW, args=(), **options):
         if self.server is None:
             self.serve()
         files = Files([str(self.directory)], [str(self.directory)], str(self.directory))
-        self.session = session = Session(
-            lambda _: Client(token="r8_flow", base_url=self.url), policy, run=Run(script="flow.lua", files=files)
-        )
+        self.session = session = self.opened(files, policy)
         services = Services(files, str(self.directory), lambda: session)
 
         def handle(function, account, arguments):

@@ -29,6 +29,7 @@ from kosmolua.errors import (
 from kosmolua.gate.budget import Budget, Job, cost_of, starts_compute, subject_of
 from kosmolua.gate.entry import Entry as Entry  # noqa: PLC0414 - also named here
 from kosmolua.gate.files import Files
+from kosmolua.gate.made import Made
 from kosmolua.gate.needs import Needs
 from kosmolua.gate.policy import Call, Decision, Policy, decide, model_of
 from kosmolua.gate.prompt import Answer as Word
@@ -187,6 +188,7 @@ class Session:
         self._clients: dict[str, Client] = {}
         self._answered: dict[str, bool] = {}
         self._uploads = Uploads(self.run.files, lambda given, account: self.call("create_file", given, account).data)
+        self.made = Made(self._uploads.described)
 
     def call(
         self,
@@ -238,6 +240,8 @@ class Session:
             self._permit(operation, validated, given, entry)
             sent = self._uploads.replaced(validated, entry.account, dry_run=self._dry_run)
             data = self._send(client, operation, sent, given, entry, ticket=ticket)
+            if self.made.wanted:
+                self._afterwards(self.made.note, operation, sent, entry.account, data)
             if note:
                 entry.note = "; ".join(filter(None, (entry.note, self._afterwards(note, data))))
             return Reply(data, entry)
@@ -289,6 +293,10 @@ class Session:
     def base_url(self, account: str = "") -> str:
         """Where the account's API is; page links must lie there."""
         return self._client(account or self._account).base_url
+
+    def account_of(self, account: str) -> str:
+        """The account that is meant: the one named, or the session's own."""
+        return account or self._account
 
     def lets_through(self, function: str, arguments: Mapping[str, Any], account: str = "") -> bool:
         """Whether the call would be sent with no question asked, and off nobody's budget: fit for a look ahead."""

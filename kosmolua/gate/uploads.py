@@ -30,6 +30,7 @@ class Uploads:
         self._create = create
         self._lock = threading.Lock()
         self._urls: dict[tuple[str, str], str] = {}
+        self._contents: dict[str, str] = {}  # URL -> SHA-256 of what was uploaded
 
     def replaced(self, arguments: Struct, account: str, *, dry_run: bool = False) -> Struct:
         """The arguments with a URL in the place of each file; in a dry run with the file's path."""
@@ -39,6 +40,30 @@ class Uploads:
             if isinstance(value := getattr(arguments, name), dict) and _holds_file(value)
         }
         return msgspec.structs.replace(arguments, **changes) if changes else arguments
+
+    def described(self, value: Any) -> tuple[Any, list[Any]]:
+        """An input without its large files, and those files: each with its place and the SHA-256 of its content. It is
+        the same before they are replaced by URLs and after.
+        """
+        files: list[Any] = []
+        return self._without_files(value, (), files), files
+
+    def _without_files(self, value: Any, place: tuple[Any, ...], files: list[Any]) -> Any:
+        match value:
+            case LocalFile():
+                content = self._content(value)
+                if len(content) <= MAX_INLINE:
+                    return _inlined(value, content)
+                files.append((place, hashlib.sha256(content).hexdigest()))
+                return None
+            case str() if value in self._contents:
+                files.append((place, self._contents[value]))
+                return None
+            case dict():
+                return {name: self._without_files(item, (*place, name), files) for name, item in value.items()}
+            case list():
+                return [self._without_files(item, (*place, number), files) for number, item in enumerate(value)]
+        return value
 
     def _value(self, value: Any, account: str, *, dry_run: bool) -> Any:
         match value:
@@ -51,19 +76,27 @@ class Uploads:
         return value
 
     def _url(self, file: LocalFile, account: str) -> str:
-        if self._files is None:
-            raise PermissionDeniedError(
-                f"{file.path!r} cannot be read: this run has no files", hint="open a directory for it: --allow-read DIR"
-            )
-        content = self._files.read(file.path)
-        name = os.path.basename(file.path)
+        content = self._content(file)
         if len(content) <= MAX_INLINE:
-            return f"data:{_mime(name)};base64,{base64.b64encode(content).decode()}"
+            return _inlined(file, content)
+        name = os.path.basename(file.path)
         key = (account, hashlib.sha256(content).hexdigest())
         with self._lock:  # so that tasks which send the same do not upload it side by side
             if key not in self._urls:
                 self._urls[key] = self._create({"content": content, "filename": name}, account)["urls"]["get"]
+                self._contents[self._urls[key]] = key[1]
             return self._urls[key]
+
+    def _content(self, file: LocalFile) -> bytes:
+        if self._files is None:
+            raise PermissionDeniedError(
+                f"{file.path!r} cannot be read: this run has no files", hint="open a directory for it: --allow-read DIR"
+            )
+        return self._files.read(file.path)
+
+
+def _inlined(file: LocalFile, content: bytes) -> str:
+    return f"data:{_mime(os.path.basename(file.path))};base64,{base64.b64encode(content).decode()}"
 
 
 def _holds_file(value: Any) -> bool:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -18,6 +19,7 @@ from kosmolua.settings.atomic import replace
 
 MOST = 10_000  # that are remembered; those longest ago go first
 _MOST_AGE = 7  # characters
+_VERSION = re.compile("[0-9a-f]{64}")  # of others the API tells no version, or "hidden"
 
 
 def is_whole(prediction: Mapping[str, Any]) -> bool:
@@ -29,16 +31,35 @@ def is_whole(prediction: Mapping[str, Any]) -> bool:
     )
 
 
-def is_made_of(prediction: Mapping[str, Any], origin: Mapping[str, Any], given: Mapping[str, Any]) -> bool:
+def is_made_of(
+    prediction: Mapping[str, Any], origin: Mapping[str, Any], given: Mapping[str, Any], version: str | None = None
+) -> bool:
     """Whether a prediction, as the API tells it, ran this with this input, and its answer is still there. ``origin``
-    are the arguments of the function that would create it.
+    are the arguments of the function that would create it, ``version`` the one of the model that is known.
     """
-    if not is_whole(prediction) or prediction.get("input") != given:
+    if not is_whole(prediction) or not _is_same(given, prediction.get("input")):
         return False
+    ran = str(prediction.get("version"))
     if "version" in origin:
-        return prediction.get("version") == str(origin["version"]).rpartition(":")[2]
+        return ran == str(origin["version"]).rpartition(":")[2]
+    if version and _VERSION.fullmatch(ran) and ran != version:
+        return False
     kind = "deployment" if "deployment_name" in origin else "model"
     return prediction.get(kind) == f"{origin[f'{kind}_owner']}/{origin[f'{kind}_name']}"
+
+
+def _is_same(given: Any, found: Any) -> bool:
+    """Whether an input was sent as it is given. Of a file it is known that a URL stands in its place."""
+    match given:
+        case LocalFile():
+            return isinstance(found, str) and found.startswith(("data:", "https://", "http://"))
+        case dict():
+            names = isinstance(found, dict) and given.keys() == found.keys()
+            return names and all(_is_same(item, found[name]) for name, item in given.items())
+        case list():
+            same = isinstance(found, list) and len(given) == len(found)
+            return same and all(map(_is_same, given, found))
+    return isinstance(given, bool) == isinstance(found, bool) and bool(given == found)
 
 
 def age_of(text: str) -> float:
@@ -49,20 +70,9 @@ def age_of(text: str) -> float:
     return seconds
 
 
-def key_of(origin: Mapping[str, Any], given: Mapping[str, Any], read: Callable[[str], bytes]) -> str:
-    """What a prediction is known by: where and of what it is made, and its input, files by their content."""
-
-    def told(value: Any) -> Any:
-        match value:
-            case LocalFile():
-                return {"sha256": hashlib.sha256(read(value.path)).hexdigest()}
-            case dict():
-                return {name: told(item) for name, item in value.items()}
-            case list():
-                return [told(item) for item in value]
-        return value
-
-    return hashlib.sha256(msgspec.json.encode([origin, told(given)], order="deterministic")).hexdigest()
+def key_of(url: str, account: str, digest: str, version: str | None) -> str:
+    """What a prediction is known by: where it is made, and of what."""
+    return hashlib.sha256(msgspec.json.encode([url, account, digest, version])).hexdigest()
 
 
 class Earlier:

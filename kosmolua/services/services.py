@@ -17,10 +17,11 @@ from msgspec import Struct
 
 from kosmolua.errors import ArgumentError, KosmoError, UsageError
 from kosmolua.gate.files import Files
-from kosmolua.gate.session import NothingFetchedError, Session
+from kosmolua.gate.made import Origin
+from kosmolua.gate.session import NothingFetchedError, Session, resolve
 from kosmolua.replicate import catalogue, structs
 from kosmolua.services.download import Download as DownloadTo
-from kosmolua.services.earlier import Earlier, age_of, is_made_of, is_whole, key_of
+from kosmolua.services.earlier import MOST, Earlier, age_of, is_made_of, is_whole, key_of
 from kosmolua.services.plan import Plans
 from kosmolua.services.streams import Streams
 from kosmolua.settings import paths
@@ -87,7 +88,9 @@ class Recall(_Asked, frozen=True, kw_only=True):
     version: str | None = None
 
 
-class Keep(Recall, frozen=True, kw_only=True):
+class Keep(_Asked, frozen=True, kw_only=True):
+    """A prediction that this run created. What it was made of is known from what was sent."""
+
     id: str
 
 
@@ -118,6 +121,7 @@ class Services:
             "docs": (Docs, _docs),
         }
         self._plans: dict[str, Plans] = {}
+        self._asked_for: dict[str, str | None] = {}  # what was recalled, with the version that was known of its model
         self._lock = threading.Lock()
 
     def __call__(self, service: str, arguments: bytes) -> Any:
@@ -231,8 +235,12 @@ class Services:
         """An earlier prediction of the account that was made of the same: one that is remembered, or one that the API
         lists.
         """
-        age = age_of(asked.age)
-        identifier = self._earlier.find(self._key(asked), age)
+        age, session = age_of(asked.age), self._session()
+        origin = session.made.origin(_as_sent(asked))
+        session.made.wanted = True
+        if len(self._asked_for) < MOST:
+            self._asked_for[origin.digest] = asked.version
+        identifier = self._earlier.find(self._key(asked.account, origin, asked.version), age)
         if identifier:
             try:
                 found = self._session().call(
@@ -240,7 +248,7 @@ class Services:
                 )
             except KosmoError:
                 found = None  # it is not there any more
-            if found and is_whole(found.data):
+            if found and is_made_of(found.data, asked.made_of, asked.input, asked.version):
                 return dict(found.data)
         since = datetime.now(UTC) - timedelta(seconds=age)
         return self._listed(asked, f"{since:%Y-%m-%dT%H:%M:%SZ}")
@@ -252,7 +260,7 @@ class Services:
         for _ in range(MOST_PAGES):
             page = session.call("list_predictions", arguments, asked.account, note=_looked).data
             for item in page.get("results") or ():
-                if is_made_of(item, asked.made_of, asked.input):
+                if is_made_of(item, asked.made_of, asked.input, asked.version):
                     return dict(item)
             cursor = next_cursor(page, session.base_url(asked.account))
             if cursor is None:
@@ -261,11 +269,27 @@ class Services:
         return None
 
     def _keep(self, asked: Keep) -> None:
-        self._earlier.keep(self._key(asked), asked.id)
+        """Remember a prediction for what was sent to create it, whatever the script says now. What this run did not
+        create, or did not ask for before, is not remembered.
+        """
+        session = self._session()
+        origin = session.made.of(session.account_of(asked.account), asked.id)
+        if origin and (origin.version or origin.digest in self._asked_for):
+            version = self._asked_for.get(origin.digest)
+            self._earlier.keep(self._key(asked.account, origin, version), asked.id)
 
-    def _key(self, asked: Recall) -> str:
-        where = {"url": self._session().base_url(asked.account), "account": asked.account}
-        return key_of({**where, **asked.made_of, "known": asked.version}, asked.input, self._files.read)
+    def _key(self, account: str, origin: Origin, version: str | None) -> str:
+        session = self._session()
+        known = None if origin.version else version
+        return key_of(session.base_url(account), session.account_of(account), origin.digest, known)
+
+
+def _as_sent(asked: Recall) -> dict[str, Any]:
+    """The arguments of the call that would create it, checked as those are."""
+    kinds = {"version": "create_prediction", "deployment_name": "create_deployment_prediction"}
+    name = next((kinds[each] for each in kinds if each in asked.made_of), "create_model_prediction")
+    arguments = structs.decode_arguments(resolve(name), {**asked.made_of, "input": asked.input})
+    return msgspec.structs.asdict(arguments)
 
 
 def _taken(prediction: Any) -> str:

@@ -1,8 +1,14 @@
 """run with a cache: an earlier answer is taken where it is still there, and nothing is paid for it again."""
 
+import msgspec
 import pytest
 
-from kosmolua.errors import ScriptError
+from kosmolua.errors import ArgumentError, ScriptError
+from kosmolua.gate.files import Files
+from kosmolua.gate.uploads import Uploads
+from kosmolua.replicate import catalogue, structs
+from kosmolua.services import earlier
+from kosmolua.services.services import Services
 
 HELLO = 'run("replicate/hello-world", { text = "Ada" }, { cache = "1h" })'
 
@@ -81,3 +87,102 @@ def test_an_age_that_is_none(flow, age):
         flow(f'run("replicate/hello-world", {{ text = "Ada" }}, {{ cache = {age} }})')
 
     assert 0 == creates(flow)
+
+
+def run_of(text, options='cache = "1h"'):
+    return f'run("replicate/hello-world", {{ text = "{text}" }}, {{ {options} }})'
+
+
+CHANGING = {
+    "while it runs": """
+        local input = { text = "Ada" }
+        run("replicate/hello-world", input, { cache = "1h", on_progress = function() input.text = "Bob" end })""",
+    "before it is sent": """
+        local input = { text = "Ada" }
+        local running = spawn(run, "replicate/hello-world", input, { cache = "1h" })
+        local changing = spawn(function()
+          while true do input.text = "Bob" sleep(0) end
+        end)
+        running:await()
+        changing:cancel()""",
+    "by what it holds": """
+        local deep = { "Ada" }
+        pcall(run, "replicate/hello-world", { text = deep }, { cache = "1h", validate = false,
+          on_progress = function() deep[1] = "Bob" end })""",
+}
+
+
+@pytest.mark.parametrize("how", CHANGING)
+def test_a_script_cannot_give_another_a_foreign_answer(flow, tmp_path, how):
+    """What is remembered is what was sent: who asks for what the script said later is not given this answer."""
+    flow(CHANGING[how])
+    said = flow(f"local output, p = {run_of('Bob')} return output, p.input.text")
+
+    assert ["hello Bob", "Bob"] == said
+    assert ["hello Ada", "Ada"] == flow(f"local output, p = {run_of('Ada')} return output, p.input.text")
+
+
+def test_what_is_remembered_is_checked(flow, tmp_path):
+    """An id that stands for something else, in whatever way it came there, is not taken."""
+    flow(run_of("Ada"))
+    (kept,) = (tmp_path / "kept" / "predictions").iterdir()
+    other = flow('local _, p = run("replicate/hello-world", { text = "Bob" }) return p.id')
+    kept.write_text(other)
+
+    assert "hello Ada" == flow(f"return ({run_of('Ada')})")
+
+
+def test_only_what_the_run_created_is_remembered(flow, tmp_path):
+    """Not an id of its choice, nor what it created without asking for an earlier one."""
+    foreign = flow('local _, p = run("replicate/hello-world", { text = "Bob" }) return p.id')
+    session = flow.opened()
+    services = Services(Files(), "", lambda: session)
+    recall = {"made_of": {"version": "v"}, "input": {"text": "Ada"}, "age": "1h"}
+    services("host.recall", msgspec.msgpack.encode(recall))
+    services("host.keep", msgspec.msgpack.encode({"id": foreign}))
+    services("host.keep", msgspec.msgpack.encode({"id": "../../x"}))
+    with pytest.raises(ArgumentError):
+        services("host.keep", msgspec.msgpack.encode({**recall, "id": foreign}))
+    session.close()
+
+    assert not (tmp_path / "kept" / "predictions").exists()
+
+
+SENT = {"a": 1, "b": [True, "x", {"c": 2.0}], "f": structs.LocalFile("x.png")}
+SAME = {"a": 1, "b": [True, "x", {"c": 2}], "f": "https://replicate.delivery/x"}
+OTHERS = [
+    {**SAME, "a": True}, {**SAME, "a": "1"}, {**SAME, "b": [1, "x", {"c": 2}]}, {**SAME, "b": [True, "x", {}]},
+    {**SAME, "f": {"sha256": "x"}}, {**SAME, "f": "x.png"}, {**SAME, "more": 1}, {"a": 1}, None, [], {**SAME, "b": {}},
+]  # fmt: skip
+
+
+def test_an_input_is_compared_as_it_was_sent():
+    """Type by type: true is not 1, and a file is a URL."""
+
+    def is_made_of(found, **more):
+        prediction = {"status": "succeeded", "output": "x", "input": found, "model": "a/b", "version": "f" * 64, **more}
+        return earlier.is_made_of(prediction, {"model_owner": "a", "model_name": "b"}, SENT, "f" * 64)
+
+    assert is_made_of(SAME)
+    assert is_made_of(SAME, version="hidden")
+    assert [] == [found for found in OTHERS if is_made_of(found)]
+    assert not is_made_of(SAME, model="a/c")
+    assert not is_made_of(SAME, version="e" * 64)
+    assert not is_made_of(SAME, status="failed")
+
+
+def test_files_and_values_are_told_apart(tmp_path):
+    """No value that a script may send describes a file."""
+    (tmp_path / "large").write_bytes(b"x" * 300_000)
+    uploads = Uploads(Files([str(tmp_path)]), lambda given, account: {"urls": {"get": "https://x/1"}})
+    given = {"f": structs.LocalFile(str(tmp_path / "large"))}
+    described = uploads.described(given)
+    sent = {"f": "https://x/1"}
+
+    assert described != uploads.described(sent)
+    uploads.replaced(
+        structs.decode_arguments(catalogue.find("create_prediction"), {"version": "v", "input": given}), ""
+    )
+    assert described == uploads.described(sent)
+    for value in (None, described[0]["f"], described[1], {"sha256": described[1][0][1]}, "https://x/2"):
+        assert described != uploads.described({"f": value})
