@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from kosmolua.errors import PermissionDeniedError, UsageError
 from kosmolua.gate.budget import Caps, starts_compute
-from kosmolua.gate.policy import Call, fact, named
+from kosmolua.gate.policy import Call, fact, named, names
 from kosmolua.replicate.catalogue import OPERATIONS
 
 MARK = "--@"
@@ -35,7 +35,7 @@ class Needs(Struct, frozen=True, kw_only=True):
         name = call.operation.name
         if self.functions is not None and not _any(name, self.functions):
             raise _undeclared(name, f"needs: {', '.join(self.functions)}", name)
-        if self.models is None or not (starts_compute(call.operation) or fact(call, "model")):
+        if self.models is None or not (starts_compute(call.operation) or names(call, "model")):
             return
         model = fact(call, "model")
         if model is None:

@@ -8,8 +8,10 @@ verdict of its own for what no rule speaks of.
 from __future__ import annotations
 
 import fnmatch
+import math
 import re
 from collections.abc import Iterable, Mapping
+from itertools import islice
 from typing import Any
 
 import msgspec
@@ -23,21 +25,40 @@ from kosmolua.settings.config import VERDICTS, Settings, Value, Verdict
 
 DERIVED = ("model", "deployment")  # what a condition may ask for beside the arguments themselves
 _KNOWN: dict[str, Verdict] = {"allow": "allow", "ask": "ask", "deny": "deny"}
-_REFERENCE = re.compile(r"([^/:]+/[^/:]+)(:[^/:]+)?")
+_NAME = r"[A-Za-z0-9_][A-Za-z0-9_.-]*"
+_REFERENCE = re.compile(rf"({_NAME}/{_NAME})(?::({_NAME}))?")
+_IDENTIFIER = re.compile(_NAME)
+_TRUE, _FALSE = frozenset({"true", "t", "1", "on", "yes", "y"}), frozenset({"false", "f", "0", "off", "no", "n"})
 _WILD = re.compile(r"[*?\[]")
 _EXACT = 1000  # a whole name is more specific than any glob
+
+
+class Condition(Struct, frozen=True):
+    """What an argument must be: text that the glob matches, or, if the rule says a number or a boolean, that value in
+    any form in which the API reads it.
+    """
+
+    name: str
+    glob: str
+    value: float | bool | None = None
+
+    def holds(self, found: Any) -> bool:
+        if self.value is not None:
+            return _is_value(found, self.value)
+        text = found if isinstance(found, str) else _as_text(found)
+        return fnmatch.fnmatchcase(text, self.glob)
 
 
 class Rule(Struct, frozen=True):
     """A verdict for the functions that one of the globs names, where all conditions hold.
 
-    ``text`` is how people write it, with its origin. ``conditions`` are pairs of a name and a glob.
+    ``text`` is how people write it, with its origin.
     """
 
     verdict: Verdict
     text: str
     functions: tuple[str, ...] = ("*",)
-    conditions: tuple[tuple[str, str], ...] = ()
+    conditions: tuple[Condition, ...] = ()
 
 
 class Policy(Struct, frozen=True):
@@ -120,13 +141,16 @@ def may_be(policy: Policy, call: Call) -> bool:
 
 def _covers(one: Rule, doubts: list[str], other: Rule) -> bool:
     """Whether the one decides whatever the other matches: as far as globs tell, its open conditions hold then too."""
-    wanted, globs = dict(other.conditions), dict(one.conditions)
-    return all(name in wanted and _within(wanted[name], globs[name]) for name in doubts)
+    wanted = {condition.name: condition for condition in other.conditions}
+    mine = {condition.name: condition for condition in one.conditions}
+    return all(name in wanted and _within(wanted[name], mine[name]) for name in doubts)
 
 
-def _within(glob: str, other: str) -> bool:
-    """Whether the other matches all that the glob does. A star takes in another's wildcards, and nothing else does."""
-    return glob == other or (not {"?", "["} & set(other) and fnmatch.fnmatchcase(glob, other))
+def _within(one: Condition, other: Condition) -> bool:
+    """Whether the other holds for all that the one does. A star takes in another's wildcards, and nothing else does."""
+    if one.value is not None or other.value is not None:
+        return one.value == other.value
+    return one.glob == other.glob or (not {"?", "["} & set(other.glob) and fnmatch.fnmatchcase(one.glob, other.glob))
 
 
 def _deciding(policy: Policy, call: Call) -> Rule | None:
@@ -151,7 +175,7 @@ def _stricter(one: Verdict, other: Verdict) -> bool:
 def _rank(rule: Rule, operation: Operation) -> tuple[int, int, int, int]:
     """How specific a rule is: by its conditions, by the function's name, by what the conditions spell out."""
     name = max(_literal(glob) for glob in rule.functions if fnmatch.fnmatchcase(operation.name, glob))
-    spelt = sum(_literal(glob) for _, glob in rule.conditions)
+    spelt = sum(_literal(condition.glob) for condition in rule.conditions)
     return len(rule.conditions), name, spelt, VERDICTS.index(rule.verdict)
 
 
@@ -166,35 +190,99 @@ def _names(rule: Rule, operation: Operation) -> bool:
 # Matching ---------------------------------------------------------------------------------------------------------
 
 
+class Told(Struct, frozen=True):
+    """What a call tells of a fact: the values, and whether part of it was given in a form that is not understood."""
+
+    values: tuple[Any, ...] = ()
+    unclear: bool = False
+
+
 def _doubts(rule: Rule, call: Call) -> list[str] | None:
-    """None where the rule does not match, else the conditions that the call leaves open."""
+    """None if the rule does not match, else the names of the conditions that the call leaves open."""
     if not any(fnmatch.fnmatchcase(call.operation.name, glob) for glob in rule.functions):
         return None
     doubts = []
-    for name, glob in rule.conditions:
-        value = fact(call, name)
-        if value is None and call.complete and call.operation.parameter(name):
+    for condition in rule.conditions:
+        holds = _holds(condition, call)
+        if holds is False:
             return None
-        if value is None:
-            doubts.append(name)
-        elif not fnmatch.fnmatchcase(value, glob):
-            return None
+        if holds is None:
+            doubts.append(condition.name)
     return doubts
 
 
+def _holds(condition: Condition, call: Call) -> bool | None:
+    """Whether a condition holds; None if the call does not tell."""
+    told = _told(call, condition.name)
+    found = {condition.holds(value) for value in told.values}
+    if len(found) == 1 and (not told.unclear or (condition.name == "version" and found == {True})):
+        return found.pop()  # a version is what its text is, whatever the API makes of it
+    if not told.values and not told.unclear and call.complete and call.operation.parameter(condition.name):
+        return False  # it is left out
+    return None
+
+
 def fact(call: Call, name: str) -> str | None:
-    """What a condition looks at, as text; None where the call does not tell. Models are told in lower case."""
+    """What a condition looks at, as text; None if the call does not tell. Models are in lower case."""
+    told = _told(call, name)
+    if told.unclear or len(set(map(str, told.values))) != 1:
+        return None
+    value = told.values[0]
+    return value if isinstance(value, str) else _as_text(value)
+
+
+def names(call: Call, name: str) -> bool:
+    """Whether the call says something about a fact, understood or not."""
+    return _told(call, name) != Told()
+
+
+def _told(call: Call, name: str) -> Told:
     if name == "account":
-        return call.account
+        return Told((call.account,))
     if name == "model":
-        found = model_of(call.arguments)
-        return found.lower() if found else None
+        return _models(call.arguments)
     if name == "deployment":
-        return _pair(call.arguments, "deployment")
+        return _paired(call.arguments, "deployment")
     value: Any = call.arguments
     for step in name.split("."):
         value = value.get(step) if isinstance(value, Mapping) else None
-    return value if value is None or isinstance(value, str) else _as_text(value)
+    if name == "version":
+        return _versions(value if value is not None else call.arguments.get("version_id"))
+    return Told() if value is None else Told((value,))
+
+
+def _models(arguments: Mapping[str, Any]) -> Told:
+    """Every model that the arguments name. A bare version names none, and is not unclear."""
+    pair = _paired(arguments, "model")
+    values, unclear = list(pair.values), pair.unclear
+    for name in ("model", "version"):
+        given = arguments.get(name)
+        match = _REFERENCE.fullmatch(given) if isinstance(given, str) else None
+        if match:
+            values.append(match[1].lower())
+        elif given is not None:
+            unclear |= not (name == "version" and isinstance(given, str) and _IDENTIFIER.fullmatch(given))
+    return Told(tuple(values), unclear)
+
+
+def _versions(given: Any) -> Told:
+    """The version's id, if it is told, else the text as it is, which is unclear unless a rule spells it out."""
+    if given is None:
+        return Told()
+    match = _REFERENCE.fullmatch(given) if isinstance(given, str) else None
+    if match and match[2]:
+        return Told((match[2],))
+    return Told((given,), unclear=not (isinstance(given, str) and _IDENTIFIER.fullmatch(given)))
+
+
+def _paired(arguments: Mapping[str, Any], kind: str) -> Told:
+    given: list[Any] = [arguments.get(f"{kind}_{part}") for part in ("owner", "name")]
+    if isinstance(whole := arguments.get(kind), str) and kind == "deployment":
+        given = list(whole.split("/")[:2])  # as a person writes it in a question about the policy
+    if all(isinstance(part, str) and _IDENTIFIER.fullmatch(part) for part in given):
+        pair = f"{given[0]}/{given[1]}"
+        return Told((pair.lower() if kind == "model" else pair,))
+    return Told((), unclear=any(part is not None for part in given))
 
 
 def _as_text(value: Any) -> str:
@@ -204,6 +292,26 @@ def _as_text(value: Any) -> str:
     return msgspec.json.encode(value, enc_hook=repr).decode()
 
 
+def _is_value(found: Any, wanted: float | bool) -> bool:
+    """Whether a value is that number or boolean, or text that the API would read as it: Python's own reading."""
+    if isinstance(wanted, bool):
+        text = str(int(found) if found in (0, 1) else found) if isinstance(found, int | float) else found
+        return isinstance(text, str) and text.strip().lower() in (_TRUE if wanted else _FALSE)
+    if isinstance(found, int | float):
+        return found == wanted
+    return isinstance(found, str) and _reads_as(found, wanted)
+
+
+def _reads_as(text: str, wanted: float) -> bool:
+    from decimal import Decimal, InvalidOperation
+
+    try:
+        exact = Decimal(text.strip()) == Decimal(str(wanted))
+        return exact or (isinstance(wanted, float) and float(text) == wanted)
+    except (InvalidOperation, ValueError):
+        return False
+
+
 def model_of(arguments: Mapping[str, Any]) -> str | None:
     """``owner/name`` where the arguments name a model: a bare version, or a deployment, does not."""
     for name in ("model", "version"):
@@ -211,14 +319,29 @@ def model_of(arguments: Mapping[str, Any]) -> str | None:
         match = _REFERENCE.fullmatch(given) if isinstance(given, str) else None
         if match:
             return match[1]
-    return _pair(arguments, "model")
+    if _paired(arguments, "model").values:
+        return f"{arguments['model_owner']}/{arguments['model_name']}"
+    return None
 
 
-def _pair(arguments: Mapping[str, Any], kind: str) -> str | None:
-    owner, name = arguments.get(f"{kind}_owner"), arguments.get(f"{kind}_name")
-    if not isinstance(owner, str) or not isinstance(name, str) or "/" in owner + name:
+def narrow_rule(operation: Operation, arguments: Mapping[str, Any], account: str) -> config.Rule | None:
+    """The rule that allows such a call for good: this function, on this account, with what it runs, word for word.
+
+    None if it names a model in a form that is not understood.
+    """
+    call = Call(operation, account, arguments)
+    told = {name: _told(call, name) for name in ("model", "deployment", "version")}
+    named = arguments.keys() & {"model", "model_owner", "model_name"}
+    if told["deployment"].unclear or (told["model"].unclear and named):
         return None
-    return f"{owner}/{name}"
+    values = ((name, told[name].values[0]) for name in told if told[name].values)
+    conditions: dict[str, str | int | float | bool] = {name: literal(str(value)) for name, value in islice(values, 1)}
+    return config.Rule("allow", operation.name, literal(account), conditions)
+
+
+def literal(text: str) -> str:
+    """A glob that matches this text alone."""
+    return _WILD.sub(lambda found: f"[{found[0]}]", text)
 
 
 # Reading rules ----------------------------------------------------------------------------------------------------
@@ -242,17 +365,18 @@ def _rule(said: config.Rule, origin: str) -> Rule:
         raise ConfigurationError(
             f"{origin}: it names no function", hint='leave `functions` out, or name some: ["create_*"]'
         )
-    conditions = [("account", said.account)] if said.account is not None else []
-    conditions += [(name, _text(name, value)) for name, value in said.arguments.items()]
     _check_conditions(functions, said.arguments, origin)
-    words = " ".join(f"{name}={glob}" for name, glob in conditions)
+    conditions = [Condition("account", said.account)] if said.account is not None else []
+    conditions += [_condition(name, value) for name, value in said.arguments.items()]
+    words = " ".join(f"{condition.name}={condition.glob}" for condition in conditions)
     text = f"{said.verdict} {', '.join(functions)}{' where ' if words else ''}{words} ({origin})"
     return Rule(said.verdict, text, functions, tuple(conditions))
 
 
-def _text(name: str, value: str | float | bool) -> str:
-    text = value if isinstance(value, str) else _as_text(value)
-    return text.lower() if name == "model" else text
+def _condition(name: str, value: str | float | bool) -> Condition:
+    if isinstance(value, str):
+        return Condition(name, value.lower() if name == "model" else value)
+    return Condition(name, _as_text(value), value)
 
 
 def _glob(glob: str, origin: str) -> str:
@@ -279,9 +403,21 @@ def named(glob: str) -> list[Operation]:
 def _check_conditions(functions: tuple[str, ...], conditions: Mapping[str, Any], origin: str) -> None:
     operations = {operation for glob in functions for operation in named(glob)}
     names = {*DERIVED, *(parameter.name for operation in operations for parameter in operation.parameters)}
-    for name in conditions:
+    for name, value in conditions.items():
+        _check_value(name, value, origin)
         if name.partition(".")[0] not in names:
             raise ConfigurationError(
                 f"{origin}: none of its functions has an argument {name[:100]!r}",
                 hint=f"conditions may ask for {', '.join(sorted(names))}",
             )
+
+
+def _check_value(name: str, value: str | float | bool, origin: str) -> None:
+    """Raise a `ConfigurationError` for a value that nothing can match: the rule would be without effect."""
+    if name in DERIVED and not (isinstance(value, str) and ("/" in value or _WILD.search(value))):
+        raise ConfigurationError(
+            f"{origin}: expected {name} = owner/name or a pattern, got {str(value)[:100]!r}",
+            hint=f'write it as in {name} = "meta/*"',
+        )
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ConfigurationError(f"{origin}: expected a finite number, got {value} - at {name[:100]!r}")

@@ -26,6 +26,7 @@ _ANSWERS: dict[str, Answer] = {
     **dict.fromkeys(("r", "run"), "run"),
     **dict.fromkeys(("a", "always"), "always"),
 }
+_FREE_TEXT = frozenset({"input", "body", "description", "readme", "query", "metadata", "filename", "content"})
 _BOLD, _PLAIN = "\x1b[1;7m", "\x1b[0m"  # a script's own control characters never reach the terminal
 
 
@@ -145,17 +146,22 @@ def _arguments(question: Question, columns: int, rows: int) -> Iterator[str]:
     each = max(1, room // max(1, len(shown))) * columns
     for name, value in shown:
         head = f"    {_cut(name, columns // 2)}: "
-        yield head + _cut(msgspec.json.encode(value, enc_hook=repr).decode(), max(8, each - len(head) - 24))
+        text = msgspec.json.encode(value, enc_hook=repr).decode()
+        yield head + _cut(text, max(8, each - len(head) - 24), free=name in _FREE_TEXT)
     if len(question.arguments) > room:
         yield f"    … and {len(question.arguments) - room} more"
 
 
 def _rule(rule: Rule, columns: int) -> str:
     where = "".join(f" where {name} is {value}" for name, value in rule.arguments.items())
-    return _cut(f"{', '.join(rule.globs)} on account {rule.account}{where}", columns)
+    return _cut(f"{', '.join(rule.globs)} on account {rule.account}{where}", columns, free=False)
 
 
-def _cut(text: str, length: int) -> str:
-    """What is visible of the text, so long at most. The rest, which may be long, is not looked at."""
-    shown = visible(text[: length + 1])
+def _cut(text: str, length: int, *, free: bool = True) -> str:
+    """What is visible of the text, so long at most. The rest, which may be long, is not looked at.
+
+    Names are not ``free`` to hold letters that look like others: in ASCII they cannot pretend to be another name.
+    """
+    start = text[: length + 1]
+    shown = visible(start) if free else visible(start).encode("ascii", "backslashreplace").decode()
     return shown if len(shown) <= length else f"{shown[:length]}… ({len(text)} characters)"

@@ -31,7 +31,7 @@ from kosmolua.gate.entry import Entry as Entry  # noqa: PLC0414 - also named her
 from kosmolua.gate.files import Files
 from kosmolua.gate.made import Made
 from kosmolua.gate.needs import Needs
-from kosmolua.gate.policy import Call, Decision, Policy, decide, model_of
+from kosmolua.gate.policy import Call, Decision, Policy, decide, narrow_rule
 from kosmolua.gate.prompt import Answer as Word
 from kosmolua.gate.prompt import Nobody, Prompter, Question, ask
 from kosmolua.gate.spending import Spending, Standing
@@ -411,7 +411,7 @@ class Session:
 
     def _put_question(self, operation: Operation, arguments: Struct, entry: Entry, key: str, topic: str) -> bool:
         given = _given(arguments)
-        rule = None if topic or not self._remember else _narrow_rule(operation, given, entry.account)
+        rule = None if topic or not self._remember else narrow_rule(operation, given, entry.account)
         question = Question(operation.name, entry.account, operation.access, given, self.run.script, entry.rule, rule)
         answer = self._asked(question, entry)
         if answer is None:
@@ -621,12 +621,6 @@ def _with_content(arguments: Mapping[str, Any] | bytes, files: Files) -> Mapping
     if rest.get("content") is not None:
         raise ArgumentError("create_file: both `path` and `content` are given; one is sent", function="create_file")
     return {"filename": os.path.basename(found["path"]), **rest, "content": files.read(found["path"])}
-
-
-def _narrow_rule(operation: Operation, given: Mapping[str, Any], account: str) -> Rule:
-    """The rule that allows such a call for good: this function, on this account, with this model if it names one."""
-    model = model_of(given)
-    return Rule("allow", operation.name, account, {"model": model} if model else {})
 
 
 def resolve(function: str) -> Operation:

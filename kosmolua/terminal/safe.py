@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import unicodedata
 
+_BLANK = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")  # letters and marks that show as nothing
+
 
 def safe(text: str) -> str:
     """The text with every control and unseen character escaped, except newline and tab."""
@@ -12,7 +14,7 @@ def safe(text: str) -> str:
 
 def visible(text: str) -> str:
     """The text with control, format and other unseen characters escaped; unusual spaces become plain ones."""
-    return "".join(c if c.isprintable() else _escaped(c) for c in text)
+    return "".join(c if c.isprintable() and c not in _BLANK else _escaped(c) for c in text)
 
 
 def _escaped(character: str) -> str:
