@@ -7,7 +7,8 @@ for, ask for what was allowed, disable. What else it says is not taken, and told
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
 import msgspec
@@ -26,8 +27,7 @@ VERDICTS = ("allow", "ask", "deny")
 DEFAULT_ACCOUNT = "default"
 
 URL_VARIABLE = "REPLICATE_URL"
-_MOST_TOLD = 20  # unknown keys of a table; each is compared with the known ones
-_LONGEST_TOLD = 200  # characters of a key
+_MOST_TOLD = 3  # unknown keys in one message; each is compared with the known ones
 
 T = TypeVar("T")
 
@@ -167,12 +167,11 @@ class Document(Struct, frozen=True):
 
 
 class File(Struct, frozen=True):
-    """A configuration file that exists: its bytes, for a fingerprint, what they say, and what they should not."""
+    """A configuration file that exists: its bytes, for a fingerprint, and what they say."""
 
     path: str
     content: bytes
     provider: Provider
-    notices: tuple[str, ...]
     directories: Directories = Directories()
 
 
@@ -204,7 +203,8 @@ def parse(path: str, content: bytes) -> File:
             f"cannot understand {path}: {str(error)[:1000]}",
             hint="correct it by hand, or move it away; nothing was changed",
         ) from None
-    return File(path, content, document.replicate, tuple(_unknown(path, raw)), _rooted(document.files, path))
+    _check_keys(path, raw)
+    return File(path, content, document.replicate, _rooted(document.files, path))
 
 
 def _document(raw: dict[str, Any]) -> Document:
@@ -253,25 +253,32 @@ def _rooted(said: Directories, path: str) -> Directories:
     return Directories(*where)
 
 
-def _unknown(path: str, raw: Mapping[str, Any]) -> Iterable[str]:
-    """A misspelt key does nothing; better said than wondered about."""
+def _check_keys(path: str, raw: Mapping[str, Any]) -> None:
+    """Raise a `ConfigurationError` for unknown keys: a misspelt one may be meant to forbid something."""
+    found = list(islice(_unknown(raw), _MOST_TOLD + 1))
+    if found:
+        words = ", ".join(map(_near, found[:_MOST_TOLD])) + (", and more" if len(found) > _MOST_TOLD else "")
+        raise ConfigurationError(
+            f"{path}: unknown {words}",
+            hint="correct it or remove it; kosmo integrations:docs configuration has the keys",
+        )
+
+
+def _unknown(raw: Mapping[str, Any]) -> Iterator[tuple[str, str, Iterable[str]]]:
+    """Unknown keys, each with the table that it is in and with the keys that are known there."""
     provider = raw.get("replicate", {})
-    yield from _strangers(path, "", raw, Document.__struct_fields__)
-    yield from _strangers(path, "replicate.", provider, Provider.__struct_fields__)
-    for name, account in list(provider.get("accounts", {}).items())[:_MOST_TOLD]:
-        yield from _strangers(path, f"replicate.accounts.{name}.", account, Account.__struct_fields__)
+    tables = [("", raw, Document), ("replicate.", provider, Provider)]
+    tables += [(f"replicate.accounts.{name}.", table, Account) for name, table in provider.get("accounts", {}).items()]
+    for prefix, table, kind in tables:
+        yield from ((prefix, name, kind.__struct_fields__) for name in table if name not in kind.__struct_fields__)
 
 
-def _strangers(path: str, prefix: str, table: Mapping[str, Any], known: Iterable[str]) -> Iterable[str]:
+def _near(found: tuple[str, str, Iterable[str]]) -> str:
     from difflib import get_close_matches
 
-    unknown = sorted(table.keys() - set(known))
-    for name in unknown[:_MOST_TOLD]:
-        near = get_close_matches(name[:_LONGEST_TOLD], known, n=1)
-        told = f"{prefix}{name}"[:_LONGEST_TOLD]
-        yield f"{path}: {told} means nothing here" + (f"; did you mean {near[0]}?" if near else "")
-    if len(unknown) > _MOST_TOLD:
-        yield f"{path}: {len(unknown) - _MOST_TOLD} more keys mean nothing here"
+    prefix, name, known = found
+    near = get_close_matches(name[:100], known, n=1)
+    return f"key {prefix}{name}"[:200] + (f" (did you mean {near[0]}?)" if near else "")
 
 
 def _project(directory: str | None) -> File | None:
@@ -320,7 +327,6 @@ def _over(settings: Settings, file: File, provider: Provider) -> Settings:
         priced_in=file.path if provider.prices != Prices() else settings.priced_in,
         budgets=settings.budgets + tuple((file.path, each) for each in provider.budgets),
         directories=file.directories if file.directories != Directories() else settings.directories,
-        notices=settings.notices + file.notices,
     )
 
 

@@ -122,17 +122,18 @@ def test_a_person_is_asked(server, tmp_path):
 
 def test_status_on_a_terminal(server, tmp_path):
     """Is coloured, and what a project's file says cannot draw there."""
-    file = tmp_path / ".kosmo" / "config.toml"
-    file.parent.mkdir()
-    file.write_text('"\\u001b[2J" = 1\n')
+    where = tmp_path / "\x1b[2J"
+    file = where / ".kosmo" / "config.toml"
+    file.parent.mkdir(parents=True)
+    file.write_text('[replicate]\nurl = "https://x.test"\n')
     environment = {"HOME": str(tmp_path), "TERM": "xterm", "NO_COLOR": ""}
-    terminal = Terminal(STATUS, environment=environment, cwd=tmp_path)
+    terminal = Terminal(STATUS, environment=environment, cwd=where)
     status = terminal.finish()
     terminal.close()
 
     assert 0 == status
     assert "\x1b[1mreplicate\x1b[0m" in terminal.screen
-    assert "\\x1b[2J means nothing here" in terminal.screen
+    assert "\\x1b[2J/.kosmo/config.toml: replicate.url is not taken" in terminal.screen
     assert "\x1b[2J" not in terminal.screen
 
 

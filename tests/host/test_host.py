@@ -357,15 +357,16 @@ def test_what_a_watcher_is_told(tmp_path):
 def test_a_notice_is_told_once(live, tmp_path):
     """What the configuration has to say is not said with every run."""
     (tmp_path / "config").mkdir()
-    (tmp_path / "config" / "config.toml").write_text("[replicate]\nenabeld = true\n")
+    (tmp_path / ".kosmo").mkdir()
+    (tmp_path / ".kosmo" / "config.toml").write_text("[replicate.permissions]\nwrite = 'allow'\n")
     notices = []
     host = live(on_notice=notices.append)
 
     for _ in range(2):
         host.run("integrations.replicate.get_account{}")
 
-    (notice,) = notices
-    assert "enabeld means nothing here; did you mean enabled?" in notice
+    assert 'replicate.permissions.write = "allow" (looser than ask) is not taken' in notices[0]
+    assert 2 == len(notices)
 
 
 def test_output_is_cut_at_its_limit(isolation):
