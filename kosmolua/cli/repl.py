@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from kosmolua.gate.session import Session
     from kosmolua.host.host import Host
     from kosmolua.repl.history import History
-    from kosmolua.repl.journal import Wish
+    from kosmolua.repl.journals import JournalOptions
     from kosmolua.repl.shell import Reader, Shell
     from kosmolua.runtime.begun import Begun
     from kosmolua.runtime.limits import Limits
@@ -99,7 +99,7 @@ def _serve(parsed: argparse.Namespace, shell: Callable[[], Shell]) -> None:
     if startup in files:
         shell().enter(inputs.pop(0), reader)
     if parsed.journal:
-        shell().keep(_wish(parsed))
+        shell().journals.use(_journal(parsed))
     for text in inputs:
         shell().enter(text, reader)
     run(shell, reader, shell().prompt if startup in files or inputs else FIRST)
@@ -123,12 +123,12 @@ def _reader(parsed: argparse.Namespace, shell: Callable[[], Shell]) -> Reader:
     )
 
 
-def _wish(parsed: argparse.Namespace) -> Wish:
+def _journal(parsed: argparse.Namespace) -> JournalOptions:
     from kosmolua.journal.journal import Lookup
-    from kosmolua.repl.journal import Wish
+    from kosmolua.repl.journals import JournalOptions
 
     lookup = Lookup(settling=parsed.settling_time, adopt=parsed.adopt, again=parsed.send_again)
-    return Wish(parsed.journal, cut=parsed.from_here, lookup=lookup)
+    return JournalOptions(parsed.journal, cut=parsed.from_here, lookup=lookup)
 
 
 def _history() -> Callable[[], History]:

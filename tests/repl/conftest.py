@@ -33,7 +33,7 @@ class Prompt:
             deadline = time.monotonic() + 10
             while not when() and time.monotonic() < deadline:
                 time.sleep(0.01)
-            self.shell._interpreter.interrupt()
+            self.shell.interpreter.interrupt()
 
         waiting = threading.Thread(target=wait)
         waiting.start()

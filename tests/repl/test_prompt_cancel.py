@@ -11,7 +11,7 @@ CREATE = "integrations.replicate.create_prediction{ version = 'v', input = {} }"
 def test_what_runs_is_canceled(prompt, server):
     """All of it, whatever the policy says of cancels; what cannot be is told with the reason."""
     shell = prompt()
-    assert "nothing runs that this session has started" in shell(":cancel")
+    assert "nothing started by this session is running" in shell(":cancel")
     server.answers.extend(Answer(201, b'{"id": "%s", "status": "starting"}' % name) for name in (b"p1", b"p2"))
     shell(CREATE, CREATE)
     shell(":policy write deny")
@@ -28,21 +28,21 @@ def test_an_interrupted_create_is_told_of(prompt, server):
     """It may be taken and paid all the same; :cancel ends it when its answer has come."""
     shell = prompt()
     held, go_on = threading.Event(), threading.Event()
-    ask = shell.shell._interpreter._port._handler
+    ask = shell.shell.interpreter._port._handler
 
     def slowly(*words):
-        with shell.shell._calls._noted(words[0]):
+        with shell.shell.calls._noted(words[0]):
             held.set()
             go_on.wait(10)
             return ask(*words)
 
-    shell.shell._interpreter._port._handler = slowly
+    shell.shell.interpreter._port._handler = slowly
     shown = shell.interrupted(CREATE, held.is_set)
-    assert "create_prediction is still on the way, and may cost; once it is answered: :cancel" in shown
-    assert "create_prediction is still on the way: try again once it is answered" in shell(":cancel")
+    assert "create_prediction is still in flight and may cost; once it is answered: :cancel" in shown
+    assert "create_prediction is still in flight: try again once it is answered" in shell(":cancel")
     go_on.set()
     deadline = time.monotonic() + 10
-    while shell.shell._calls.creating() and time.monotonic() < deadline:
+    while shell.shell.calls.creating() and time.monotonic() < deadline:
         time.sleep(0.01)
 
     assert "canceled prediction p" in shell(":cancel")

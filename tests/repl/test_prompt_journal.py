@@ -67,7 +67,7 @@ def test_what_was_saved_is_loaded_input_by_input(prompt, server, tmp_path):
         "return function(x)\n  error('deep ' .. x)\nend",
         "_(1)",
     )
-    assert "saved 5 inputs into s.lua, and 3 that failed" in first(":save s.lua")
+    assert "saved 5 inputs to s.lua, and 3 that failed" in first(":save s.lua")
     sent = len(server.requests)
     saved = (tmp_path / "s.lua").read_text()
     assert saved.startswith(
@@ -160,18 +160,18 @@ def test_an_answer_that_was_dropped_is_dropped_again(prompt, server):
     """What came when the input was interrupted already was not assigned, and is not the next time."""
     first = prompt()
     first(":journal s.journal", create("a"))
-    handler = first.shell._interpreter._port._handler
+    handler = first.shell.interpreter._port._handler
 
     def interrupting(function, *words):
         answer = handler(function, *words)
-        first.shell._interpreter._page.set(1)
-        first.shell._interpreter._port.interrupted = True
+        first.shell.interpreter._page.set(1)
+        first.shell.interpreter._port.interrupted = True
         return answer
 
-    first.shell._interpreter._port._handler = interrupting
+    first.shell.interpreter._port._handler = interrupting
     inputs = (f"got = {create('b')}", "got", f"got = {create('c')}")
     assert "interrupted" in first(inputs[0])
-    first.shell._interpreter._port._handler = handler
+    first.shell.interpreter._port._handler = handler
     assert "nil\n" == first(inputs[1])
     first(inputs[2])
 
@@ -216,7 +216,7 @@ def test_an_answer_that_comes_late_is_nobodys_again(prompt, server):
     first = prompt()
     first(":journal s.journal")
     held, go_on = threading.Event(), threading.Event()
-    ask = first.shell._calls.__class__.__call__
+    ask = first.shell.calls.__class__.__call__
 
     def slowly(self, function, account, arguments, ticket=None):
         if function == "create_prediction" and b"late" in arguments:
@@ -224,12 +224,12 @@ def test_an_answer_that_comes_late_is_nobodys_again(prompt, server):
             go_on.wait(10)
         return ask(self, function, account, arguments, ticket)
 
-    first.shell._interpreter._port._handler = lambda *words: slowly(first.shell._calls, *words)
+    first.shell.interpreter._port._handler = lambda *words: slowly(first.shell.calls, *words)
     first.interrupted(create("late"), held.is_set)
     first(create("between"))
     go_on.set()
     deadline = time.monotonic() + 10
-    while first.shell._kept.answers < 3 and time.monotonic() < deadline:
+    while first.shell.journals.current.answers < 3 and time.monotonic() < deadline:
         time.sleep(0.01)
     first(create("behind"))
     assert ["between", "late", "behind"] == creates(server)
@@ -284,7 +284,7 @@ def test_a_person_stops_what_is_loaded(prompt, server, tmp_path):
     shown = session(":load s.lua")
 
     assert "interrupted" in shown
-    assert "inputs of s.lua behind that, not entered: 1" in shown
+    assert "1 later input in s.lua skipped" in shown
     assert [] == server.requests
 
 
@@ -293,9 +293,9 @@ def test_a_state_that_begins_anew(prompt, server):
     inputs = (create("a"), "kept = 1", ":reset", create("b"), "kept")
     first = prompt()
     shown = first(":journal s.journal", *inputs)
-    assert "a fresh state" in shown
+    assert "new Lua state" in shown
     assert shown.endswith("nil\n")
-    first.shell._interpreter._child.kill()
+    first.shell.interpreter._child.kill()
     assert "the state was lost" in first("1")
     first(create("c"))
 
@@ -308,13 +308,13 @@ def test_a_journal_that_begins_in_the_midst(prompt, server):
     """The next input is its first; one that was closed begins again with the first."""
     session = prompt()
     session(create("before"), ":journal s.journal", create("a"))
-    assert "s.journal is closed; from here on nothing is kept" in session(":journal off")
+    assert "s.journal is closed; calls are no longer recorded" in session(":journal off")
     session(create("unkept"))
-    assert "no journal is kept; keep one: :journal FILE" in session(":journal")
+    assert "no journal is open; open one: :journal FILE" in session(":journal")
     assert "1 call; the next answer is that to\n  input 1" in session(":journal s.journal")
     session(create("a"), create("b"))
     assert ["before", "a", "unkept", "b"] == creates(server)
-    assert 4 == session.shell._calls.session().budget.spent()["predictions"]
+    assert 4 == session.shell.calls.session().budget.spent()["predictions"]
 
 
 def test_the_account_is_part_of_what_was_asked(prompt, server, monkeypatch):
@@ -333,9 +333,9 @@ def test_the_emulator_is_elsewhere(prompt):
     """`:emulate` closes the journal with a word, and its files are told apart."""
     session = prompt()
     session(":journal s.journal")
-    assert "s.journal is closed, since it is of calls elsewhere: nothing is kept" in session(":emulate on")
+    assert "s.journal is closed: its calls went elsewhere; nothing is recorded" in session(":emulate on")
     assert "s.journal is of a run against the API itself" in session(":journal s.journal")
-    assert "no journal is kept" in session(":journal")
+    assert "no journal is open" in session(":journal")
 
 
 def test_what_was_spent_counts(prompt):
@@ -379,7 +379,7 @@ def test_a_journal_that_cannot_be_written(prompt, server):
     """Nothing is sent, and that is said for every input until there is another word; the state is kept."""
     session = prompt()
     session("kept = 7", ":journal s.journal", create("a"))
-    session.shell._kept._journal._file.execute("PRAGMA query_only = 1")
+    session.shell.journals.current._journal._file.execute("PRAGMA query_only = 1")
     shown = session(create("b"))
     assert "cannot use the journal" in shown
     assert "nothing of this call was sent" in shown
@@ -399,7 +399,7 @@ def test_an_answer_that_cannot_be_written(prompt, server):
     """It is told, and looked for when the input is entered again, where the journal was opened again."""
     session = prompt()
     session(":journal s.journal")
-    journal = session.shell._kept._journal
+    journal = session.shell.journals.current._journal
     intend = journal.intend
 
     def and_no_more(ticket):
@@ -440,7 +440,7 @@ def test_one_process_at_a_time(prompt, tmp_path):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        (":journal off", "no journal is kept\nhint: keep one: :journal FILE"),
+        (":journal off", "no journal is open\nhint: Open one: :journal FILE"),
         (
             ":journal s.journal --form-here",
             "expected :journal FILE [--from-here | --adopt ID | --send-again], or :journal",
@@ -450,10 +450,10 @@ def test_one_process_at_a_time(prompt, tmp_path):
         (":journal s.journal --adopt 'x", "expected :journal FILE"),
         (":journal no/such/place.journal", "cannot write"),
         (":journal plain.txt", "it is no journal: name another file"),
-        (":journal a\0b", "what stands behind :journal holds a NUL"),
-        (":load a\0b", "what stands behind :load holds a NUL"),
-        (":log \u00b2", "expected :log, or :log and how many"),
-        (f":log {'1' * 5000}", "expected :log, or :log and how many"),
+        (":journal a\0b", "argument of :journal contains a NUL byte"),
+        (":load a\0b", "argument of :load contains a NUL byte"),
+        (":log \u00b2", "expected :log or :log COUNT"),
+        (f":log {'1' * 5000}", "expected :log or :log COUNT"),
         ("return '\udce9'", "the input is not UTF-8"),
         (":journal \udce9", "the input is not UTF-8"),
         ("local a\nerror({ message = 'x', where = 'in[1]:\u00b2' })", "in[1]:\u00b2: x"),
@@ -470,7 +470,7 @@ def test_a_data_url_that_is_none(prompt):
     """Whatever characters stand where its Base64 should."""
     for text in ("\u00e9", "AAA", "*"):
         shown = prompt()(f"return 'data:image/png;base64,{text}'", ":show")
-        assert "the data URL is no Base64" in shown
+        assert "invalid Base64 in the data URL" in shown
 
 
 def test_what_a_journal_says_is_shown_without_its_control_characters(prompt, tmp_path):
@@ -489,7 +489,7 @@ def test_what_a_journal_says_is_shown_without_its_control_characters(prompt, tmp
 def test_an_account_that_would_draw(prompt):
     """What a state's process calls an account is shown in the log without its control characters."""
     session = prompt()
-    port = session.shell._interpreter._port
+    port = session.shell.interpreter._port
     port.submit(msgspec.msgpack.encode(["call", 1, True, "\x1b[2J", "get_account", {}]))
     deadline = time.monotonic() + 10
     while not port.take() and time.monotonic() < deadline:
@@ -515,7 +515,7 @@ def test_scripts_and_prompts_do_not_mix(prompt, capsys):
     shown = session(":journal script.journal")
     assert "is of a run of the script eval, and not of inputs at the prompt" in shown
     assert "kosmo runs resume" in shown
-    session.shell._let_go(session.shell._kept, None)
+    session.shell.journals._let_go(session.shell.journals.current, None)
 
     for command in (["lua", "-e", "return 1", "--journal", "s.journal"], ["runs", "resume", "./s.journal"]):
         capsys.readouterr()

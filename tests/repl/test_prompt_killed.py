@@ -116,10 +116,10 @@ def test_a_create_that_was_left(place, tmp_path):
     wait_until(lambda: len(place.made()) == 1)
     first.press("C-c")
     first.wait_for("error: in[1]:1: interrupted")
-    first.enter(":journal off", "create_model_prediction is still under way, and its answer belongs into")
+    first.enter(":journal off", "create_model_prediction is still in flight, and its answer belongs in")
     first.enter(
         f":journal {tmp_path}/other.journal",
-        "is still under way",
+        "is still in flight",
     )
     assert first.ended("C-d")
 

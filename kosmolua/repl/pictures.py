@@ -1,0 +1,77 @@
+"""Pictures between the lines of the prompt: those of a value, and those of a file."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from kosmolua.errors import UsageError
+
+if TYPE_CHECKING:
+    from kosmolua.repl.screen import Screen
+    from kosmolua.terminal.query import Sixel
+
+MAX_IMAGES = 4  # of one value
+MAX_FILE = 8 * 1024 * 1024  # bytes
+
+
+class Pictures:
+    """Draws on ``screen``. ``fetch(url, most)`` gives the bytes of an output, and ``sixel`` asks the terminal, once,
+    how it shows sixel images.
+    """
+
+    def __init__(
+        self,
+        screen: Screen,
+        fetch: Callable[[str, int], bytes],
+        sixel: Callable[[], Sixel | None],
+        width: Callable[[], int],
+    ) -> None:
+        self._screen = screen
+        self._fetch = fetch
+        self._ask = sixel
+        self._width = width
+        self._sixel: tuple[Sixel | None] | None = None
+
+    def show(self, value: Any, *, asked: bool) -> None:
+        """The images that a value names. Raises a `UsageError` only if they were ``asked`` for."""
+        from kosmolua.repl import render
+        from kosmolua.terminal import images
+
+        protocol = images.protocol_of(os.environ)
+        urls = render.images(value)
+        if self._screen.plain or (not asked and protocol == "none"):
+            urls = [] if not asked else urls
+        if asked and not urls:
+            raise UsageError("the last value holds no image", hint="give a file: :show picture.png")
+        for url in urls[:MAX_IMAGES]:
+            self.draw(self._fetch(url, images.MAX_BYTES), url, asked=asked)
+
+    def show_file(self, path: str) -> None:
+        try:
+            with open(os.path.expanduser(path), "rb") as file:
+                data = file.read(MAX_FILE)
+        except OSError as error:
+            raise UsageError(f"cannot read {path!r}: {error.strerror}") from None
+        self.draw(data, path, asked=True)
+
+    def draw(self, data: bytes, name: str, *, asked: bool) -> None:
+        from kosmolua.terminal import images
+
+        protocol = images.protocol_of(os.environ)
+        sixel = self._sixel_of_terminal() if protocol == "blocks" else None
+        drawn = images.shown(data, protocol, min(60, self._width() - 2), sixel=sixel)
+        if drawn:
+            self._screen.show(drawn.removesuffix("\n"))
+        elif asked:
+            helps = protocol != "none" and images.needs_pillow()
+            raise UsageError(
+                f"this terminal cannot show {name[:200]!r}, an image of {len(data)} bytes",
+                hint="Pillow reads JPEG, WebP and every PNG: pip install 'kosmolua[images]'" if helps else None,
+            )
+
+    def _sixel_of_terminal(self) -> Sixel | None:
+        if self._sixel is None:
+            self._sixel = (self._ask(),)
+        return self._sixel[0]
