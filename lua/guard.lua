@@ -1,7 +1,7 @@
 -- The limit of a run that shares its process with the host. A count hook looks at time and memory; once a limit is
 -- reached the run is dead, and pcall, xpcall and coroutines pass that on instead of catching it. The hook fires in
--- interpreted code alone, so the compiler is off while it is set, and no hook fires inside a C function such as
--- string.find: this stops accidents, not attacks. A child process needs none of it and gets the plain functions.
+-- interpreted code alone, so the compiler is off while it is set, and no hook fires inside a C function:
+-- this stops accidents, not attacks. A child process needs none of it and gets the plain functions.
 
 local M = {
   pcall = pcall,

@@ -341,7 +341,7 @@ class Child:
         return ScriptError(text, code="script_crashed")
 
     def _was_full(self) -> bool:
-        """Whether it had all the memory that its script may have: LuaJIT does not survive every end of it."""
+        """Whether it had all the memory that its script may have, at whose end LuaJIT may crash."""
         limit = self.limits.memory
         return bool(limit and self._bare and self._peak > self._bare + _FULL * limit)
 
@@ -419,5 +419,5 @@ def _explain_signal(number: signal.Signals) -> ScriptError:
         hint = "no Lua does that: the script may have attacked the interpreter; do not run it again unread"
     else:
         text = f"the script crashed the Lua interpreter ({number.name})"
-        hint = "look for recursion without an end, in coroutines or in callbacks of string.gsub"
+        hint = "look for recursion without an end"
     return ScriptError(text, code="script_crashed", hint=hint)

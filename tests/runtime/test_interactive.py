@@ -200,10 +200,13 @@ def test_an_interrupt_begins_no_call(state, interrupted, host):
 
 
 def test_an_interrupt_inside_of_c(state, interrupted):
-    """No hook fires there: after the grace the process is ended, and it is said that the state is lost."""
+    """A process that does not react: after the grace it is ended, and it is said that the state is lost."""
     values(state, "local kept = 1")
+    stopping = threading.Timer(0.1, lambda: os.kill(state._child.pid, signal.SIGSTOP))
+    stopping.start()
 
-    found, took = interrupted("('a'):rep(30):find(('a*'):rep(30) .. 'b')")
+    found, took = interrupted("while true do end")
+    stopping.join()
 
     assert ("interrupted", True) == (found.error.code, found.lost)
     assert 1.4 < took < 5

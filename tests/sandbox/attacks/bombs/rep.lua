@@ -1,1 +1,1 @@
-return #('x'):rep(1e9)
+return #('x'):rep(5e7)

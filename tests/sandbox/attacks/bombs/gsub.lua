@@ -1,1 +1,0 @@
-return #(('x'):rep(1e5):gsub('x', ('y'):rep(1e5)))

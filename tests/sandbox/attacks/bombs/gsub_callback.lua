@@ -1,2 +1,0 @@
-local function f(s) return (s:gsub('.', f)) end
-return f('x')

@@ -1,2 +1,0 @@
-local t = setmetatable({}, { __tostring = function(t) return 'x' .. tostring(t) end })
-print(t)

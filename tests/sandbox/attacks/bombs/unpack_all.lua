@@ -1,1 +1,0 @@
-return unpack({}, 0, 2 ^ 31 - 1)

@@ -1,1 +1,0 @@
-return select('#', unpack({}, -2 ^ 31, 2 ^ 31 - 1))

@@ -1,1 +1,0 @@
-while true do pcall(string.find, ('a'):rep(20000), '.-.-.-.-b') end

@@ -1,1 +1,0 @@
-return (('a'):rep(40)):find(('a?'):rep(40) .. ('a'):rep(40))

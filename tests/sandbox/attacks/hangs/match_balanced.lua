@@ -1,1 +1,0 @@
-return (('('):rep(2e6)):find('%b()')

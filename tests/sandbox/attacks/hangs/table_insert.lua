@@ -1,2 +1,0 @@
-local t = {}
-while true do table.insert(t, 1, 1) end

@@ -1,5 +1,0 @@
-while true do
-  xpcall(function()
-    while true do end
-  end, function() error('no') end)
-end
