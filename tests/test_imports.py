@@ -42,7 +42,7 @@ ONLY_IN = {
     "http.client": {"replicate/head.py", "replicate/transport.py", "emulator/webhooks.py"},
     "PIL": {"terminal/images.py"},
     "keyring": {"settings/credentials.py"},
-    "tomlkit": {"settings/edit.py", "mcp/install.py"},
+    "tomlkit": {"settings/allowances.py", "settings/edit.py", "mcp/install.py"},
     "mcp": {"mcp/server.py"},
     "mcp_types": {"mcp/server.py"},
     "pydantic": {"mcp/server.py"},

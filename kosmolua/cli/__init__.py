@@ -33,6 +33,8 @@ COMMANDS = {
     "integrations:types": ("types", "write what an editor needs to complete and check scripts"),
     "integrations:fields": ("reference", "list what a provider needs to be configured"),
     "runs": ("runs", "list, show, resume, export and prune runs that keep a journal"),
+    "prices": ("prices", "list what models cost, or import a dated price file"),
+    "budget": ("budget", "set, show or remove a budget over all runs: per day, week or month"),
     "model": ("model", "show what a model takes and gives: model owner/name"),
     "webhooks:verify": ("webhooks", "check that a webhook was signed by Replicate"),
     "audit": ("audit", "show the calls that were made, by whom, and what was decided"),

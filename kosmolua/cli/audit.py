@@ -27,7 +27,7 @@ def run(command: str, argv: list[str]) -> int:
     path = audit.file_of(os.environ)
     found = audit.merged((entry for entry in audit.read(path) if _wanted(entry, parsed)), parsed.limit)
     if parsed.json:
-        output.show_json({"success": True, "path": path, "entries": found})
+        output.show_json({"success": True, "path": path, "entries": found, "cost": audit.cost_of(found)})
     else:
         output.write_text(_shown(found, path) + "\n")
     return 0
@@ -80,7 +80,9 @@ def _shown(entries: list[dict[str, Any]], path: str) -> str:
     ]
     rows += map(_row, entries)
     sizes = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join(_line(row, sizes) for row in rows)
+    cost = audit.cost_of(entries)
+    total = f"\nthese calls showed a cost of {cost:g}" if cost else ""
+    return "\n".join(_line(row, sizes) for row in rows) + total
 
 
 def _line(row: tuple[str, ...], sizes: list[int]) -> str:

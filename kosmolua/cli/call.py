@@ -265,6 +265,8 @@ def _meta(entry: Entry, request: Request) -> dict[str, Any]:
         "emulated": request.options.emulate,
         "status": entry.status,
         "request_id": entry.request_id,
+        **({"estimate": entry.estimate} if entry.estimate is not None else {}),
+        **({"cost": entry.cost} if entry.cost is not None else {}),
     }
 
 

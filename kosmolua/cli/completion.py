@@ -121,6 +121,8 @@ def _arguments() -> Mapping[str, tuple[str, ...]]:
         "integrations:schema": functions,
         "integrations:examples": functions,
         "integrations:policy": ("explain", "list", *functions),
+        "prices": ("list", "import"),
+        "budget": ("set", "show", "remove"),
         "completion": tuple(SHELLS),
     }
     providers = dict.fromkeys(("integrations:list", "integrations:fields", *_CONFIGURING), (PROVIDER,))

@@ -402,6 +402,7 @@ def _about(result: Result) -> dict[str, Any]:
     return {
         "run": result.run,
         "spent": result.spent,
+        **({"guessed": result.guessed} if result.guessed else {}),
         **({"budget": result.caps} if result.caps else {}),
         **({"running": running} if running else {}),
         **({"calls_not_logged": result.unlogged} if result.unlogged else {}),

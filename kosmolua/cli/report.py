@@ -11,7 +11,7 @@ import html
 import os
 import re
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -192,8 +192,7 @@ def _summary(ran: Ran) -> Iterator[str]:
     spent = result.spent
     if spent:
         figures += [_count(spent["calls"], "call"), _count(spent["predictions"], "prediction")]
-        figures.append(f"{spent['seconds_of_compute']:g} s of compute")
-        figures += [f"cost {spent['cost']:g}"] if spent["cost"] else []
+        figures += _costs(spent, result.guessed)
     yield "".join(f"<span>{_text(figure)}</span>" for figure in figures)
     yield "</p>\n"
     if error:
@@ -201,6 +200,16 @@ def _summary(ran: Ran) -> Iterator[str]:
         yield f"<pre class=error>{_text(f'{where}: ' if where else '')}{_text(error.message)}</pre>\n"
         yield f"<p class=note>{_text(error.hint)}</p>\n" if error.hint else ""
     yield "</header>\n"
+
+
+def _costs(spent: Mapping[str, float], guessed: Mapping[str, float]) -> Iterator[str]:
+    """Seconds and cost, each with how much of it is no more than a guess."""
+    seconds, cost = guessed.get("seconds_of_compute"), guessed.get("cost")
+    yield f"{spent['seconds_of_compute']:g} s of compute" + (f", {seconds:g} of them guessed" if seconds else "")
+    if spent["cost"]:
+        yield f"cost {spent['cost']:g}" + (f", {cost:g} of it estimated" if cost else "")
+    if guessed.get("unpriced"):
+        yield f"{guessed['unpriced']:g} of unknown price"
 
 
 def _count(number: float, what: str) -> str:

@@ -13,6 +13,7 @@ from kosmolua.errors import JournalError, UsageError
 from kosmolua.journal import runs
 from kosmolua.journal.journal import of_a_prompt
 from kosmolua.journal.runs import Summary
+from kosmolua.replicate.prices import Prices
 from kosmolua.settings import ages, config
 from kosmolua.terminal.safe import safe
 from kosmolua.terminal.text import table
@@ -69,8 +70,14 @@ def _one(command: str, names: list[str]) -> str:
     return runs.find(os.environ, names[0])
 
 
+def _prices() -> Prices:
+    from kosmolua.settings import pricelist
+
+    return pricelist.in_force(config.load(os.environ), os.environ)
+
+
 def _summaries() -> Iterable[Summary]:
-    prices = config.load(os.environ).prices
+    prices = _prices()
     for path in runs.found(os.environ):
         try:
             yield runs.summary(path, prices)
@@ -92,7 +99,7 @@ def _list(*, as_json: bool) -> int:
 
 def _row(one: Summary) -> tuple[str, ...]:
     spent = one.spent
-    counts = (f"{spent['calls']:g}", f"{spent['predictions']:g}", f"{spent['cost']:.2f}")
+    counts = (f"{spent['calls']:g}", f"{spent['predictions']:g}", f"{spent['cost']:g}")
     return (
         safe(one.id),
         one.state,
@@ -108,7 +115,7 @@ def _when(at: float) -> str:
 
 
 def _show(path: str, *, as_json: bool) -> int:
-    one = runs.summary(path, config.load(os.environ).prices)
+    one = runs.summary(path, _prices())
     calls = list(runs.entries(path, answers=False))
     if as_json:
         output.show_json({"success": True, "run": one, "calls": calls})
@@ -121,6 +128,7 @@ def _show(path: str, *, as_json: bool) -> int:
         ("state", f"{one.state}{f': {one.error}' if one.error else ''}"),
         ("began", f"{_when(one.began)}, run {one.times} time{'s' * (one.times != 1)}"),
         ("spent", ", ".join(f"{name} {value:g}" for name, value in one.spent.items())),
+        *([("guessed", ", ".join(f"{name} {value:g}" for name, value in one.guessed.items()))] if one.guessed else []),
     ]
     told = [entry for entry in calls if not entry["function"].startswith("host.")]
     rows = [("at", "task", "function", "account", "state", "model", "arguments"), *map(_call, told)]

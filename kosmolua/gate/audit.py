@@ -14,6 +14,7 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -162,7 +163,7 @@ class Share:
         """
         if entry.at >= self._until:
             self._used, self._used_by_writes, self._until = 0, 0, entry.at + RENEWAL
-        if entry.access == "write" and entry.status:
+        if (entry.access == "write" and entry.status) or entry.cost is not None:
             self._used_by_writes += size
             return self._used_by_writes <= WRITES * self._size
         self._used += size
@@ -203,6 +204,7 @@ class Count:
         self._due = 1
         self._first = self._last = entry.at
         self._outcomes: dict[str, int] = {}
+        self._cost = Decimal(0)
 
     def add(self, entry: Entry) -> bytes | None:
         if not self._new:
@@ -210,6 +212,7 @@ class Count:
         self._last = entry.at
         self._new += 1
         self._all += 1
+        self._cost += Decimal(repr(entry.cost or 0))
         if self._by_outcome:
             self._outcomes[entry.outcome] = self._outcomes.get(entry.outcome, 0) + 1
         if self._all < self._due:
@@ -225,7 +228,9 @@ class Count:
             entry |= {"count": self._new, "last": self._last}
         if self._outcomes:
             entry["outcomes"] = self._outcomes
-        self._new, self._outcomes = 0, {}
+        if self._cost:
+            entry["cost"] = float(self._cost)
+        self._new, self._outcomes, self._cost = 0, {}, Decimal(0)
         return msgspec.json.encode(entry)
 
 
@@ -263,11 +268,19 @@ def _add(first: dict[str, Any], entry: dict[str, Any]) -> None:
     """Count an entry to an earlier one of its kind."""
     first["count"] = _number(first.get("count", 1)) + _number(entry.get("count", 1))
     first["last"] = entry.get("last", entry["at"])
+    if entry.get("cost"):
+        first["cost"] = cost_of((first, entry))
     told = entry.get("outcomes")
     if isinstance(told, dict):
         outcomes = first.setdefault("outcomes", {})
         for name, count in told.items():
             outcomes[name] = _number(outcomes.get(name, 0)) + _number(count)
+
+
+def cost_of(entries: Iterable[dict[str, Any]]) -> float:
+    """What the calls cost together, as far as that is known."""
+    costs = (entry.get("cost") for entry in entries)
+    return float(sum((Decimal(repr(cost)) for cost in costs if isinstance(cost, int | float)), Decimal(0)))
 
 
 def _number(value: Any) -> int:

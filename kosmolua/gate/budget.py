@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from math import inf
 from typing import Any
@@ -15,10 +15,11 @@ import msgspec
 from msgspec import Struct
 
 from kosmolua.errors import LimitError, OptionError
+from kosmolua.gate.jobs import Job, amount, clocked, seconds_of, total
 from kosmolua.gate.policy import model_of
 from kosmolua.gate.quotes import Quote, quote_of
 from kosmolua.replicate.catalogue import Operation
-from kosmolua.replicate.prices import Price, Prices, exact
+from kosmolua.replicate.prices import Prices, exact
 
 TERMINAL = frozenset({"succeeded", "failed", "canceled", "aborted"})
 _SUBJECTS = (  # arguments that name what is run or changed
@@ -33,7 +34,6 @@ _SUBJECTS = (  # arguments that name what is run or changed
     "hardware",
     "min_instances",
 )
-_MOST_SECONDS = 2**53  # a server may say any number
 _MOST_SCHEMAS = 256  # whose defaults a run keeps
 _MOST_DEFAULT = 4_000  # characters of a default
 _NAMES = {  # what a cap bounds, one of it and more
@@ -68,43 +68,6 @@ class Caps(Struct, frozen=True, kw_only=True, omit_defaults=True):
         """The lower of each."""
         pairs = zip(self.__struct_fields__, msgspec.structs.astuple(self), msgspec.structs.astuple(other), strict=True)
         return Caps(**{name: min((x for x in (a, b) if x is not None), default=None) for name, a, b in pairs})
-
-
-class Job(Struct, eq=False):
-    """A prediction or training of this run. ``quote`` is its price, None if nobody stated it; ``expected`` are the
-    seconds it is taken to run. ``flying`` while its creation is sent.
-
-    Once it has ended, ``seconds`` is what it computed, by the API's own word if they are ``told``, else by the clock;
-    ``paid`` is what it cost, None if its metrics do not say.
-    """
-
-    began: float
-    quote: Quote | None = None
-    expected: float = Price().seconds
-    model: str | None = None
-    id: str | None = None
-    account: str = ""
-    kind: str = "prediction"
-    flying: bool = False
-    seconds: float | None = None
-    told: bool = False
-    paid: Decimal | None = None
-    charge: int | None = None  # its place in the ledger of budgets that outlive the run
-
-    @property
-    def estimate(self) -> float | None:
-        cost = self.cost(self.began)
-        return None if cost is None else float(cost)
-
-    def computed(self, now: float) -> float:
-        """Seconds of compute: as the API tells them, and until then the time that has passed."""
-        return self.seconds if self.seconds is not None else now - self.began
-
-    def cost(self, now: float) -> Decimal | None:
-        """What it cost, or what is held for it; None if no price is known."""
-        if self.paid is not None or self.quote is None:
-            return self.paid
-        return self.quote.expected(self.seconds if self.seconds is not None else max(self.expected, now - self.began))
 
 
 class GuessedLimitError(LimitError):
@@ -251,7 +214,7 @@ class Budget:
                 "writes": self.writes,
                 "predictions": len(self._jobs),
                 "seconds_of_compute": round(sum(job.computed(now) for job in self._jobs), 3),
-                "cost": _shown(job.cost(now) for job in self._jobs),
+                "cost": total(job.cost(now) for job in self._jobs),
             }
 
     def guessed(self) -> dict[str, float]:
@@ -262,7 +225,7 @@ class Budget:
         with self._lock:
             now = self._clock()
             seconds = sum(job.computed(now) for job in self._jobs if not job.told)
-            cost = _shown(job.cost(now) for job in self._jobs if job.paid is None)
+            cost = total(job.cost(now) for job in self._jobs if job.paid is None)
             unpriced = sum(job.cost(now) is None for job in self._jobs)
         found = {"seconds_of_compute": round(seconds, 3), "cost": cost, "unpriced": unpriced}
         return {name: amount for name, amount in found.items() if amount}
@@ -361,7 +324,7 @@ class Budget:
             return None
         told = seconds_of(data)
         job.told = told is not None
-        job.seconds = told if told is not None else _clocked(data, self._clock() - job.began)
+        job.seconds = told if told is not None else clocked(data, self._clock() - job.began)
         if job.told and job.model:
             self._seconds[job.model] = max(job.seconds, self._seconds.get(job.model, 0.0))
         metrics = data.get("metrics")
@@ -394,47 +357,6 @@ def _properties(version: Any) -> Mapping[str, Any] | None:
 def _is_plain_default(property_: Any) -> bool:
     found = property_.get("default") if isinstance(property_, dict) else None
     return isinstance(found, bool | int | float) or (isinstance(found, str) and len(found) <= _MOST_DEFAULT)
-
-
-def _clocked(data: Mapping[str, Any], passed: float) -> float:
-    """How long a job ran that ended without a word on it: by the API's own times, else as long as it was known."""
-    started, ended = (time_of(data.get(name)) for name in ("started_at", "completed_at"))
-    if started is not None and ended is not None and started <= ended:
-        return min(ended - started, max(0.0, passed))
-    return max(0.0, passed)
-
-
-def time_of(value: Any) -> float | None:
-    from datetime import datetime
-
-    try:
-        return datetime.fromisoformat(value).timestamp()
-    except (TypeError, ValueError, OverflowError):
-        return None
-
-
-def cost_of(jobs: Iterable[Job]) -> float | None:
-    """What jobs that have ended cost together; None if that is known of none of them."""
-    paid = [job.paid for job in jobs if job.paid is not None]
-    return _shown(paid) if paid else None
-
-
-def amount(cost: Decimal) -> str:
-    """An amount without an exponent and without zeros that say nothing."""
-    text = f"{cost:f}"
-    return text.rstrip("0").rstrip(".") if "." in text else text
-
-
-def _shown(costs: Iterable[Decimal | None]) -> float:
-    """A sum without the errors of adding fractions that binary numbers cannot hold."""
-    return float(sum((cost for cost in costs if cost is not None), Decimal(0)))
-
-
-def seconds_of(data: Mapping[str, Any]) -> float | None:
-    """The seconds of compute that an answer tells; None where it tells none that can be."""
-    metrics = data.get("metrics")
-    seconds = metrics.get("predict_time") if isinstance(metrics, dict) else None
-    return float(seconds) if isinstance(seconds, int | float) and 0 <= seconds < _MOST_SECONDS else None
 
 
 def starts_compute(operation: Operation) -> bool:

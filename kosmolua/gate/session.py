@@ -26,9 +26,10 @@ from kosmolua.errors import (
     UsageError,
     failure_of,
 )
-from kosmolua.gate.budget import Budget, Job, cost_of, starts_compute, subject_of
+from kosmolua.gate.budget import Budget, starts_compute, subject_of
 from kosmolua.gate.entry import Entry as Entry  # noqa: PLC0414 - also named here
 from kosmolua.gate.files import Files
+from kosmolua.gate.jobs import Job, cost_of
 from kosmolua.gate.made import Made
 from kosmolua.gate.needs import Needs
 from kosmolua.gate.policy import Call, Decision, Policy, decide, narrow_rule

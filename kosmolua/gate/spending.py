@@ -11,7 +11,8 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from kosmolua.errors import KosmoError, LimitError
-from kosmolua.gate.budget import Budget, GuessedLimitError, Job, amount, keeps_hardware, starts_compute
+from kosmolua.gate.budget import Budget, GuessedLimitError, keeps_hardware, starts_compute
+from kosmolua.gate.jobs import Job, amount
 from kosmolua.gate.policy import model_of
 
 if TYPE_CHECKING:

@@ -47,8 +47,8 @@ class Result(Struct, frozen=True, kw_only=True):
     ``log`` has its calls, the first 10,000, and ``unlogged`` counts the others. ``spent`` and ``caps`` go by the names
     of `kosmolua.Caps`. ``created`` are the predictions and trainings that it started, as kind, id and account, and
     ``running`` those that nobody has seen end; ``unanswered`` counts creations whose answer was lost; ``not_canceled``
-    has id and reason of what could not be canceled. ``run`` is what the record of calls knows it by, None where it
-    called nothing.
+    has id and reason of what could not be canceled. ``guessed`` is how much of ``spent`` nobody knows for certain.
+    ``run`` is what the record of calls knows it by, None where it called nothing.
     """
 
     results: list[Any] = []
@@ -68,6 +68,7 @@ class Result(Struct, frozen=True, kw_only=True):
     created: list[tuple[str, str, str]] = []
     running: list[tuple[str, str, str]] = []
     unanswered: int = 0
+    guessed: dict[str, float] = {}
     not_canceled: list[tuple[str, str]] = []
 
     @property
@@ -369,4 +370,5 @@ def _told(session: Session) -> dict[str, Any]:
         "created": budget.created(),
         "running": budget.running(),
         "unanswered": budget.unanswered(),
+        "guessed": budget.guessed(),
     }

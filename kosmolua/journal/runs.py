@@ -115,7 +115,8 @@ class Summary(Struct, frozen=True, kw_only=True):
     """A run and how it stands: "running", "finished", "failed", or "cut off" where nobody could say how it ended.
 
     ``answers`` is how many calls are finished, ``open`` how many writes of which nobody knows how they ended; ``spent``
-    is by the names of the caps. ``times`` is how often it was run. A session at the ``prompt`` is no script's run.
+    is by the names of the caps, ``guessed`` how much of it nobody knows for certain. ``times`` is how often it was run.
+    A session at the ``prompt`` is no script's run.
     """
 
     id: str
@@ -131,6 +132,7 @@ class Summary(Struct, frozen=True, kw_only=True):
     answers: int
     open: int
     spent: dict[str, float]
+    guessed: dict[str, float]
     path: str
     prompt: bool = False
 
@@ -146,7 +148,7 @@ def summary(path: str, prices: Prices | None = None) -> Summary:
         (last,) = file.execute("SELECT max(ended) FROM outcomes").fetchone()
         running = holder_of(path) is not None
         moment = time.monotonic()
-        budget = Budget(prices=prices, clock=lambda: moment)
+        budget = Budget(prices=None if facts["emulated"] else prices, clock=lambda: moment)
         spent(file, budget, now=None if running else end[0] if end else last)
     state = "cut off" if end is None else "finished" if end[1] else "failed"
     return Summary(
@@ -163,6 +165,7 @@ def summary(path: str, prices: Prices | None = None) -> Summary:
         answers=answers,
         open=left,
         spent=budget.spent(),
+        guessed=budget.guessed(),
         path=path,
         prompt=is_of_a_prompt(facts),
     )

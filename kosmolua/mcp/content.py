@@ -68,6 +68,7 @@ def ran(result: Result, limit: int, fetch: Fetch | None = None) -> dict[str, Any
         "call_log": msgspec.to_builtins(result.log[-MAX_ENTRIES:]),
         "calls": len(result.log) + result.unlogged,
         "spent": result.spent,
+        **({"guessed": result.guessed} if result.guessed else {}),
         "running": [identifier for _, identifier, _ in result.running],
         "duration_ms": round(result.duration * 1000, 1),
     }

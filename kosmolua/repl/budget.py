@@ -34,10 +34,26 @@ def _kind(name: str) -> object:
     return Annotated[kind, msgspec.Meta(ge=0)]
 
 
-def told(spent: Mapping[str, float], caps: Caps) -> str:
-    """A line for each: what was spent, of how much."""
+def told(spent: Mapping[str, float], caps: Caps, guessed: Mapping[str, float]) -> str:
+    """A line for each: what was spent, of how much, and how much of it nobody knows for certain."""
     rows = []
     for name in Caps.__struct_fields__:
         cap = getattr(caps, name)
-        rows.append(f"{name:<20}{spent.get(name, 0):>10g}" + ("" if cap is None else f"  of {cap:g}"))
+        bound = "" if cap is None else f"  of {cap:g}"
+        guess = f"  ({guessed[name]:g} guessed)" if guessed.get(name) else ""
+        rows.append(f"{name:<20}{spent.get(name, 0):>10g}{bound}{guess}")
+    if guessed.get("unpriced"):
+        rows.append(f"{'of unknown price':<20}{guessed['unpriced']:>10g}")
     return "\n".join(rows)
+
+
+def brief(spent: Mapping[str, float], guessed: Mapping[str, float]) -> list[str]:
+    """What was spent, in a few words: seconds that are known and those that are guessed apart, and the cost."""
+    seconds, cost = guessed.get("seconds_of_compute", 0.0), guessed.get("cost", 0.0)
+    known = f"{spent['seconds_of_compute'] - seconds:.1f} s compute"
+    words = [f"{known} + {seconds:.1f} s guessed" if seconds else known]
+    if spent["cost"]:
+        words.append(f"cost {spent['cost']:g}" + (" (estimated)" if cost else ""))
+    if guessed.get("unpriced"):
+        words.append(f"{guessed['unpriced']:g} of unknown price")
+    return words

@@ -146,7 +146,7 @@ def _budget(shell: Shell, text: str) -> None:
     budget = shell.calls.session().budget
     if text:
         budget.caps = bounded(budget.caps, text)
-    shell.screen.show(told(budget.spent(), budget.caps))
+    shell.screen.show(told(budget.spent(), budget.caps, budget.guessed()))
 
 
 def _log(shell: Shell, text: str) -> None:

@@ -243,15 +243,17 @@ class Shell:
 
     def status(self) -> str:
         """Who calls, what may be called, where, what runs there and what it took."""
+        from kosmolua.repl.budget import brief
+
         options, session = self.calls.options, self.calls.session()
         verdicts = [f"{access}={rule.verdict}" for access, rule in session.policy.classes.items()]
-        running, spent = len(session.budget.running()), session.budget.spent()
+        running = len(session.budget.running())
         parts = [
             options.account,
             " ".join(verdicts),
             "emulator" if options.emulate else "live",
             f"{running} running",
-            f"{spent['seconds_of_compute']:.1f} s compute",
+            *brief(session.budget.spent(), session.budget.guessed()),
         ]
         if self.journals.current:
             parts.append(f"journal {os.path.basename(self.journals.current.path)}")

@@ -15,7 +15,8 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import Struct
 
-from kosmolua.gate.budget import TERMINAL, seconds_of, starts_compute
+from kosmolua.gate.budget import TERMINAL, starts_compute
+from kosmolua.gate.jobs import seconds_of
 from kosmolua.gate.policy import model_of
 from kosmolua.replicate.catalogue import STREAM, Operation
 

@@ -217,11 +217,11 @@ def _document(raw: dict[str, Any]) -> Document:
         found = msgspec.convert({**raw, "replicate": rest}, Document)
         prices = prices_of(provider["prices"], "replicate.prices")
         found = msgspec.structs.replace(found, replicate=msgspec.structs.replace(found.replicate, prices=prices))
-    _check_budgets(found.replicate.budgets)
+    check_budgets(found.replicate.budgets)
     return found
 
 
-def _check_budgets(budgets: list[Allowance]) -> None:
+def check_budgets(budgets: list[Allowance]) -> None:
     """Raise a ValidationError for a budget that bounds nothing, or that another one is called like."""
     names = [each.name for each in budgets]
     for number, each in enumerate(budgets):

@@ -82,10 +82,7 @@ def import_file(path: str, environment: Mapping[str, str]) -> Prices:
 
 def rows(settings: Settings, environment: Mapping[str, str], today: dt.date) -> list[Row]:
     """All prices, with where each is from and how old it is; those in force come first of a name."""
-    own = settings.prices
-    if (own.hardware or own.models) and own.source is None:
-        own = msgspec.structs.replace(own, source=settings.priced_in)
-    lists = [own, *reversed(imported(environment))]
+    lists = [_dated(settings.prices, settings.priced_in), *reversed(imported(environment))]
     seen: set[tuple[str, str]] = set()
     found = []
     for prices in lists:
@@ -94,6 +91,14 @@ def rows(settings: Settings, environment: Mapping[str, str], today: dt.date) -> 
             found.append(Row(kind, name, price, prices.source or "", prices.date, age, (kind, name) not in seen))
         seen |= {(kind, name) for kind, name, _ in _entries(prices)}
     return sorted(found, key=lambda row: (row.kind, row.name, not row.in_force))
+
+
+def _dated(own: Prices, path: str) -> Prices:
+    """The prices of a configuration file; where it does not say from when they are, from when it was changed."""
+    if not path:
+        return own
+    changed = dt.datetime.fromtimestamp(os.stat(path).st_mtime, dt.UTC).date().isoformat()
+    return msgspec.structs.replace(own, source=own.source or path, date=own.date or changed)
 
 
 def _entries(prices: Prices) -> Iterator[tuple[str, str, dict[str, Any] | float]]:

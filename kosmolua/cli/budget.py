@@ -1,0 +1,149 @@
+"""``budget``: the budgets that outlive a run."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from typing import Any
+
+from kosmolua.cli import options, output
+from kosmolua.errors import UsageError
+from kosmolua.gate.jobs import amount
+from kosmolua.gate.ledger import Ledger, Total, file_of
+from kosmolua.gate.periods import shown
+from kosmolua.settings import allowances, config
+from kosmolua.settings.config import Allowance
+from kosmolua.terminal.safe import safe
+from kosmolua.terminal.text import table
+
+ACTIONS = ("show", "set", "remove")
+_PERIODS = ("day", "week", "month")
+_CONDITIONS = ("account", "script", "caller")
+
+
+def run(command: str, argv: list[str]) -> int:
+    parsed = _parser(command).parse_intermixed_args(argv)
+    if parsed.action != "show" and parsed.name is None:
+        raise UsageError(f"name the budget to {parsed.action}", hint=f"kosmo {command} set daily --cost 5 --per day")
+    if parsed.action == "set":
+        return _set(command, parsed)
+    given = [flag for flag in _changes(parsed) if flag != "json"]
+    if given:
+        raise UsageError(f"{parsed.action} takes no --{given[0]}", hint=f"kosmo {command} --help")
+    return _remove(parsed) if parsed.action == "remove" else _show(command, parsed)
+
+
+def _parser(command: str) -> options.Parser:
+    made = options.parser(
+        command,
+        "Budgets that outlive a run: what all runs together may spend in each day, week or month, on an account, by a "
+        "script or for a caller. A call that one has no room for is refused with exit status 5 before it is sent. "
+        "set adds or changes one in your config.toml, show prints how each stands, remove deletes it.",
+        f"kosmo {command} set daily --cost 5 --per day",
+    )
+    made.add_argument("action", nargs="?", choices=ACTIONS, default=ACTIONS[0])
+    made.add_argument("name", nargs="?", metavar="NAME", help="the budget; show prints all of them without it")
+    made.add_argument("--cost", type=_bound(options.amount), metavar="N", help="the most it may cost, or none")
+    made.add_argument(
+        "--predictions", type=_bound(options.count), metavar="N", help="the most predictions and trainings, or none"
+    )
+    made.add_argument("--per", dest="period", choices=_PERIODS, help="when it renews")
+    made.add_argument("--account", metavar="NAME", help="count calls on this account only, or any")
+    made.add_argument("--script", metavar="GLOB", help="count calls of scripts of this name or path only, or any")
+    made.add_argument("--caller", metavar="NAME", help="count calls for this caller only, such as mcp, or any")
+    made.add_argument(
+        "--timezone", metavar="ZONE", help="whose midnight begins a period, such as Europe/Berlin; default: UTC"
+    )
+    made.add_argument("--json", action="store_true", help="answer with one JSON object")
+    return made
+
+
+def _bound(kind: Any) -> Any:
+    def parse(text: str) -> Any:
+        return text if text == "none" else kind(text)
+
+    return parse
+
+
+def _changes(parsed: argparse.Namespace) -> dict[str, Any]:
+    """What the flags said, None for what they take away."""
+    names = ("cost", "predictions", "period", *_CONDITIONS, "timezone")
+    said = {name: value for name in names if (value := getattr(parsed, name)) is not None}
+    return {
+        name: None if value == ("any" if name in _CONDITIONS else "none") else value for name, value in said.items()
+    }
+
+
+def _set(command: str, parsed: argparse.Namespace) -> int:
+    changes = _changes(parsed)
+    if not changes:
+        raise UsageError(f"nothing to change in budget {parsed.name!r}", hint=f"kosmo {command} set --help")
+    budget, path = allowances.set_budget(parsed.name, changes, os.environ)
+    if parsed.json:
+        output.show_json({"success": True, "budget": budget, "path": path})
+    else:
+        output.write_text(f"set budget {safe(budget.name)}: {_words(budget)}, in {safe(path)}\n")
+    return 0
+
+
+def _remove(parsed: argparse.Namespace) -> int:
+    path = allowances.remove_budget(parsed.name, os.environ)
+    if parsed.json:
+        output.show_json({"success": True, "removed": parsed.name, "path": path})
+    else:
+        output.write_text(f"removed budget {safe(parsed.name)} from {safe(path)}\n")
+    return 0
+
+
+def _show(command: str, parsed: argparse.Namespace) -> int:
+    known = config.load(os.environ).budgets
+    found = [(origin, each) for origin, each in known if parsed.name in (None, each.name)]
+    if not found and parsed.name is not None:
+        raise UsageError(f"no budget {parsed.name!r}", hint=f"see all of them: kosmo {command} show")
+    ledger = Ledger(file_of(os.environ))
+    try:
+        totals = ledger.totals([budget for _, budget in found]) if found else []
+    finally:
+        ledger.close()
+    rows = [(origin, total) for (origin, _), total in zip(found, totals, strict=True)]
+    if parsed.json:
+        output.show_json({"success": True, "budgets": [_plain(*row) for row in rows]})
+    elif not rows:
+        output.write_text(f"no budgets; add one: kosmo {command} set daily --cost 5 --per day\n")
+    else:
+        head = ("budget", "bounds", "spent", "reserved", "predictions", "renews", "file")
+        output.write_text(table([head, *(_row(*row) for row in rows)], "", ("bold",)) + "\n")
+    return 0
+
+
+def _plain(origin: str, total: Total) -> dict[str, Any]:
+    return {
+        **{name: getattr(total.budget, name) for name in Allowance.__struct_fields__},
+        "spent": float(total.spent),
+        "reserved": float(total.reserved),
+        "made": total.predictions,
+        "unpriced": total.unpriced,
+        "began": total.start,
+        "renews": total.renews,
+        "origin": origin,
+    }
+
+
+def _row(origin: str, total: Total) -> tuple[str, ...]:
+    unpriced = f" + {total.unpriced} of unknown price" if total.unpriced else ""
+    return (
+        safe(total.budget.name),
+        safe(_words(total.budget)),
+        f"{amount(total.spent)} ({total.share:.0%}){unpriced}",
+        amount(total.reserved),
+        str(total.predictions),
+        shown(total.renews, total.budget.timezone),
+        safe(origin),
+    )
+
+
+def _words(budget: Allowance) -> str:
+    caps = [f"cost {budget.cost:g}"] if budget.cost is not None else []
+    caps += [f"{budget.predictions} predictions"] if budget.predictions is not None else []
+    where = [f"{name} {value}" for name in _CONDITIONS if (value := getattr(budget, name)) is not None]
+    return ", ".join([f"{' and '.join(caps)} a {budget.period}", *where])

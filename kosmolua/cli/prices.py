@@ -1,0 +1,96 @@
+"""``prices``: what models cost, where each price is from and how old it is."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+from typing import Any
+
+from kosmolua.cli import options, output
+from kosmolua.errors import UsageError
+from kosmolua.settings import config, pricelist
+from kosmolua.settings.pricelist import Row
+from kosmolua.terminal.safe import safe
+from kosmolua.terminal.text import table
+
+ACTIONS = ("list", "import")
+
+
+def run(command: str, argv: list[str]) -> int:
+    parsed = _parser(command).parse_intermixed_args(argv)
+    if parsed.action == "import":
+        return _import(command, parsed.file, as_json=parsed.json)
+    if parsed.file is not None:
+        raise UsageError("list takes no file", hint=f"kosmo {command} import FILE")
+    return _list(command, as_json=parsed.json)
+
+
+def _parser(command: str) -> options.Parser:
+    made = options.parser(
+        command,
+        "Prices by which costs are estimated and counted. Replicate has no API for them: enter them in config.toml, or "
+        "import a TOML or JSON file with its source and date. list prints each with its age and source.",
+        f"kosmo {command} import prices-2026-11.toml",
+    )
+    made.add_argument("action", nargs="?", choices=ACTIONS, default=ACTIONS[0])
+    made.add_argument("file", nargs="?", metavar="FILE", help="the price file to import")
+    made.add_argument("--json", action="store_true", help="answer with one JSON object")
+    return made
+
+
+def _import(command: str, path: str | None, *, as_json: bool) -> int:
+    if path is None:
+        raise UsageError("name the price file to import", hint=f"kosmo {command} import FILE")
+    found = pricelist.import_file(path, os.environ)
+    target = pricelist.file_of(os.environ)
+    if as_json:
+        facts = {
+            "source": found.source,
+            "date": found.date,
+            "models": len(found.models),
+            "hardware": len(found.hardware),
+        }
+        output.show_json({"success": True, **facts, "path": target})
+    else:
+        count = f"{len(found.models) + len(found.hardware)} prices"
+        output.write_text(f"imported {count} from {safe(found.source or '')} of {found.date} into {safe(target)}\n")
+    return 0
+
+
+def _list(command: str, *, as_json: bool) -> int:
+    rows = pricelist.rows(config.load(os.environ), os.environ, dt.datetime.now(dt.UTC).date())
+    if as_json:
+        output.show_json({"success": True, "prices": rows})
+    elif not rows:
+        output.write_text(f"no prices; enter them in config.toml, or: kosmo {command} import FILE\n")
+    else:
+        head = ("name", "age", "source", "price")
+        output.write_text(table([head, *map(_row, rows)], "", ("bold",)) + "\n")
+    return 0
+
+
+def _row(row: Row) -> tuple[str, ...]:
+    age = "unknown" if row.age_days is None else "today" if row.age_days == 0 else f"{row.age_days} d"
+    price = f"{_amount(row.price)} a second" if not isinstance(row.price, dict) else _words(row.price)
+    state = "" if row.in_force else " (not in force)"
+    return safe(row.name), age, safe(row.source) + state, safe(price)
+
+
+def _words(price: dict[str, Any]) -> str:
+    """A price as it is written in a file, on one line."""
+    return ", ".join(f"{name} = {_amount(value)}" for name, value in price.items())
+
+
+def _amount(value: Any) -> str:
+    """A value as TOML writes it; small numbers without an exponent."""
+    match value:
+        case bool():
+            return str(value).lower()
+        case int() | float():
+            text = f"{value:.12f}".rstrip("0").rstrip(".")
+            return text or "0"
+        case dict():
+            return f"{{ {_words(value)} }}"
+        case list():
+            return f"[{', '.join(map(_amount, value))}]"
+    return str(value)

@@ -1,0 +1,92 @@
+"""A prediction or training that a run started: how long it computed and what it cost, as far as that is known."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from decimal import Decimal
+from typing import Any
+
+from msgspec import Struct
+
+from kosmolua.gate.quotes import Quote
+from kosmolua.replicate.prices import Price
+
+_MOST_SECONDS = 2**53  # a server may say any number
+
+
+class Job(Struct, eq=False):
+    """A prediction or training of this run. ``quote`` is its price, None if nobody stated it; ``expected`` are the
+    seconds it is taken to run. ``flying`` while its creation is sent.
+
+    Once it has ended, ``seconds`` is what it computed, by the API's own word if they are ``told``, else by the clock;
+    ``paid`` is what it cost, None if its metrics do not say.
+    """
+
+    began: float
+    quote: Quote | None = None
+    expected: float = Price().seconds
+    model: str | None = None
+    id: str | None = None
+    account: str = ""
+    kind: str = "prediction"
+    flying: bool = False
+    seconds: float | None = None
+    told: bool = False
+    paid: Decimal | None = None
+    charge: int | None = None  # its place in the ledger of budgets that outlive the run
+
+    @property
+    def estimate(self) -> float | None:
+        cost = self.cost(self.began)
+        return None if cost is None else float(cost)
+
+    def computed(self, now: float) -> float:
+        """Seconds of compute: as the API tells them, and until then the time that has passed."""
+        return self.seconds if self.seconds is not None else now - self.began
+
+    def cost(self, now: float) -> Decimal | None:
+        """What it cost, or what is held for it; None if no price is known."""
+        if self.paid is not None or self.quote is None:
+            return self.paid
+        return self.quote.expected(self.seconds if self.seconds is not None else max(self.expected, now - self.began))
+
+
+def seconds_of(data: Mapping[str, Any]) -> float | None:
+    """The seconds of compute that an answer tells; None where it tells none that can be."""
+    metrics = data.get("metrics")
+    seconds = metrics.get("predict_time") if isinstance(metrics, dict) else None
+    return float(seconds) if isinstance(seconds, int | float) and 0 <= seconds < _MOST_SECONDS else None
+
+
+def clocked(data: Mapping[str, Any], passed: float) -> float:
+    """How long a job ran that ended without a word on it: by the API's own times, else as long as it was known."""
+    started, ended = (time_of(data.get(name)) for name in ("started_at", "completed_at"))
+    if started is not None and ended is not None and started <= ended:
+        return min(ended - started, max(0.0, passed))
+    return max(0.0, passed)
+
+
+def time_of(value: Any) -> float | None:
+    from datetime import datetime
+
+    try:
+        return datetime.fromisoformat(value).timestamp()
+    except (TypeError, ValueError, OverflowError):
+        return None
+
+
+def cost_of(jobs: Iterable[Job]) -> float | None:
+    """What jobs that have ended cost together; None if that is known of none of them."""
+    paid = [job.paid for job in jobs if job.paid is not None]
+    return total(paid) if paid else None
+
+
+def amount(cost: Decimal) -> str:
+    """An amount without an exponent and without zeros that say nothing."""
+    text = f"{cost:f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def total(costs: Iterable[Decimal | None]) -> float:
+    """A sum without the errors of adding fractions that binary numbers cannot hold."""
+    return float(sum((cost for cost in costs if cost is not None), Decimal(0)))

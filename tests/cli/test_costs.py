@@ -1,0 +1,297 @@
+"""Prices, budgets and what calls cost, from a shell."""
+
+import json
+import stat
+
+import pytest
+from recording_server import Answer
+
+PRICES = """
+source = "https://example.com/pricing"
+date = 2026-10-30
+
+[hardware]
+gpu-t4 = 0.000225
+
+[models]
+"owner/images" = { image_output_count = 0.003 }
+"owner/video" = { video_output_duration_seconds = 0.2, variants = [{ when = { with_audio = true }, run = 1.5 }] }
+"""
+RUN = "return replicate.create_prediction{ version = 'owner/images', input = { prompt = 'x', num_outputs = %s } }.id"
+
+
+@pytest.fixture
+def own(tmp_path):
+    """The user's configuration file, with that text."""
+
+    def write(text):
+        path = tmp_path / ".config" / "kosmolua" / "config.toml"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        return path
+
+    return write
+
+
+@pytest.fixture
+def run(live):
+    def made(count, *flags, **options):
+        return live("lua", "--write", "allow", "--json", *flags, "-e", RUN % count, **options)
+
+    return made
+
+
+def answered(server, count, **more):
+    data = {"id": "p1", "status": "succeeded", "metrics": {"predict_time": 2.5, "image_output_count": count}, **more}
+    server.default = Answer(201, json.dumps(data).encode())
+
+
+# Prices -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("form", ["toml", "json"])
+def test_a_price_file_is_imported(kosmo, tmp_path, form):
+    """As TOML or JSON; each price is listed with its age and its source, and the file is its owner's alone."""
+    import tomllib
+
+    content = PRICES
+    if form == "json":
+        content = json.dumps({**tomllib.loads(PRICES), "date": "2026-10-30"})
+    (tmp_path / f"prices.{form}").write_text(content)
+    ran = kosmo("prices", "import", f"prices.{form}")
+    assert (0, "") == (ran.status, ran.err)
+    assert ran.out.startswith("imported 3 prices from https://example.com/pricing of 2026-10-30 into ")
+
+    found = kosmo("prices", "list", "--json").json["prices"]
+    assert ["gpu-t4", "owner/images", "owner/video"] == [each["name"] for each in found]
+    assert {"https://example.com/pricing"} == {each["source"] for each in found}
+    assert {"2026-10-30"} == {each["date"] for each in found}
+    assert all(each["in_force"] and isinstance(each["age_days"], int) for each in found)
+    assert {"image_output_count": 0.003} == found[1]["price"]
+    assert 0o600 == stat.S_IMODE((tmp_path / ".config" / "kosmolua" / "prices.json").stat().st_mode)
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        (("0.003", "-1"), "got -1 - at `prices.models.owner/images.image_output_count`"),
+        (("image_output_count", "image_outputcount"), "did you mean image_output_count?"),
+        (("date = 2026-10-30", ""), "missing `date`"),
+        (('source = "https://example.com/pricing"', ""), "missing `source`"),
+        (("[hardware]", "[hardware"), "line 5"),
+        (("gpu-t4 = 0.000225", "gpu-t4 = nan"), "got nan"),
+        ((PRICES, '{"date": "2026-10-30", "source": "x"}'), "found no prices"),
+        ((PRICES, "[1]"), "cannot import"),
+        ((PRICES, "\udcff"), "cannot import"),
+    ],
+)
+def test_a_price_file_with_a_mistake_is_not_imported(kosmo, tmp_path, change, problem):
+    """Not in part either, and what was imported before stays."""
+    (tmp_path / "good.toml").write_text(PRICES)
+    kosmo("prices", "import", "good.toml")
+    (tmp_path / "bad.toml").write_bytes(PRICES.replace(*change).encode(errors="surrogateescape"))
+    ran = kosmo("prices", "import", "bad.toml")
+
+    assert (2, "") == (ran.status, ran.out)
+    assert problem in ran.err
+    assert "Traceback" not in ran.err
+    assert 3 == len(kosmo("prices", "--json").json["prices"])
+
+
+def test_later_prices_and_own_ones_are_in_force(kosmo, tmp_path, own):
+    """A file of the same source replaces the one before; prices in config.toml are above all."""
+    for name, source, date, price in (
+        ("a", "a", "2026-03-01", 1),
+        ("b", "b", "2026-02-01", 2),
+        ("c", "b", "2026-01-01", 3),
+    ):
+        (tmp_path / f"{name}.toml").write_text(
+            f'source = "{source}"\ndate = {date}\n[models]\n"o/n" = {{ run = {price} }}\n'
+        )
+        kosmo("prices", "import", f"{name}.toml")
+    listed = [(each["source"], each["in_force"]) for each in kosmo("prices", "--json").json["prices"]]
+    assert [("a", True), ("b", False)] == listed
+
+    path = own('[replicate.prices.models]\n"O/N" = { run = 4 }\n')
+    found = kosmo("prices", "--json").json["prices"]
+    assert [(str(path), True), ("a", False), ("b", False)] == [(each["source"], each["in_force"]) for each in found]
+    assert "(not in force)" in kosmo("prices").out
+
+
+@pytest.mark.parametrize("table", ["[replicate.prices]", "[replicate.prices.models]"])
+def test_prices_stand_in_either_table(kosmo, own, table):
+    """Of models, whose names have a slash."""
+    own(f'{table}\n"owner/images" = {{ image_output_count = 0.003 }}\n')
+
+    assert ["owner/images"] == [each["name"] for each in kosmo("prices", "--json").json["prices"]]
+
+
+def test_a_price_that_cannot_be_understood_is_told_by_its_place(kosmo, own):
+    """As any other mistake in the file."""
+    own('[replicate.prices]\n"owner/images" = { image_outptu_count = 0.003 }\n')
+    ran = kosmo("integrations:status")
+
+    assert 4 == ran.status
+    assert "config.toml: unknown metric `image_outptu_count`; did you mean image_output_count?" in ran.err
+
+
+# What a run costs -------------------------------------------------------------------------------------------------
+
+
+def test_four_images_do_not_pass_under_a_cap_for_two(server, run, kosmo, tmp_path):
+    """By the imported prices; nothing is sent."""
+    (tmp_path / "prices.toml").write_text(PRICES)
+    kosmo("prices", "import", "prices.toml")
+    ran = run(4, "--max-cost", "0.006")
+
+    assert (5, "limit_reached") == (ran.status, ran.json["code"])
+    assert "this call may cost 0.012" in ran.json["error"]
+    assert not server.requests
+
+
+def test_what_a_run_and_its_calls_cost(server, run, live, own, tmp_path):
+    """In the envelope, the record of calls, the report and the list of runs: three were reserved, two were billed."""
+    own('[replicate.prices]\n"owner/images" = { image_output_count = 0.003 }\n')
+    answered(server, 2)
+    ran = run(3, "--journal", "kept", "--report", "page.html")
+
+    assert 0.006 == ran.json["meta"]["spent"]["cost"]
+    assert "guessed" not in ran.json["meta"]
+    assert (0.009, 0.006) == tuple(ran.json["call_log"][0][name] for name in ("estimate", "cost"))
+    assert "cost 0.006" in (tmp_path / "page.html").read_text()
+    audit = live("audit", "--json").json
+    assert (0.006, 0.006) == (audit["cost"], audit["entries"][-1]["cost"])
+    assert "these calls showed a cost of 0.006" in live("audit").out
+    assert 0.006 == live("runs", "list", "--json").json["runs"][0]["spent"]["cost"]
+    assert "0.006" in live("runs").out
+
+
+def test_what_one_call_costs(server, live, own):
+    """In its envelope; a price that nobody knows is no zero."""
+    own('[replicate.prices]\n"owner/images" = { image_output_count = 0.003 }\n')
+    answered(server, 1)
+    flags = ("--write", "allow", "--json", "--input.prompt", "x")
+    known = live("integrations:replicate", "create_prediction", "--version", "owner/images", *flags).json["meta"]
+    unknown = live("integrations:replicate", "create_prediction", "--version", "owner/other", *flags).json["meta"]
+
+    assert (0.003, 0.003) == (known["estimate"], known["cost"])
+    assert {"estimate", "cost"}.isdisjoint(unknown)
+
+
+def test_what_is_not_known_is_told_apart(server, run, own):
+    """A prediction that nobody saw end costs what was reserved, as far as anybody knows."""
+    own('[replicate.prices]\n"owner/images" = { image_output_count = 0.003 }\n')
+    server.default = Answer(201, b'{"id": "p1", "status": "starting"}')
+    meta = run(2).json["meta"]
+
+    assert (0.006, 0.006) == (meta["spent"]["cost"], meta["guessed"]["cost"])
+    assert 1 == run(2, env={"KOSMO_CONFIG_DIR": "/nowhere"}).json["meta"]["guessed"]["unpriced"]
+
+
+# Budgets that outlive a run ---------------------------------------------------------------------------------------
+
+
+def test_a_budget_is_set_changed_shown_and_removed(kosmo, own):
+    """In config.toml, of which all else stays."""
+    before = '# mine\n[replicate.permissions]\nwrite = "ask"  # as is\n'
+    path = own(before)
+    assert 0 == kosmo("budget", "set", "daily", "--cost", "5", "--per", "day").status
+    assert (
+        0
+        == kosmo("budget", "set", "other", "--predictions", "9", "--per", "month", "--timezone", "Europe/Berlin").status
+    )
+    assert 0 == kosmo("budget", "set", "daily", "--cost", "7.5", "--account", "work").status
+    daily, other = kosmo("budget", "show", "--json").json["budgets"]
+
+    assert ("daily", "day", 7.5, "work", "UTC") == tuple(
+        daily[name] for name in ("name", "period", "cost", "account", "timezone")
+    )
+    assert (9, None, "Europe/Berlin") == (other["predictions"], other["cost"], other["timezone"])
+    assert ["other"] == [each["name"] for each in kosmo("budget", "show", "other", "--json").json["budgets"]]
+    assert "cost 7.5 a day, account work" in kosmo("budget").out
+    assert 0 == kosmo("budget", "set", "daily", "--account", "any").status
+    assert kosmo("budget", "--json").json["budgets"][0]["account"] is None
+    assert path.read_text().startswith(before)
+    assert (0, 0) == (kosmo("budget", "remove", "daily").status, kosmo("budget", "remove", "other").status)
+    assert before == path.read_text()
+
+
+@pytest.mark.parametrize(
+    ("argv", "problem"),
+    [
+        (["set", "daily", "--cost", "5"], "say for how long"),
+        (["set", "daily", "--per", "day"], "neither cost nor predictions"),
+        (["set", "daily", "--per", "day", "--cost", "1", "--timezone", "Mars/X"], "unknown time zone 'Mars/X'"),
+        (["set", "daily", "--per", "year", "--cost", "1"], "invalid choice"),
+        (["set", "daily", "--per", "day", "--cost", "-1"], "expected"),
+        (["set"], "name the budget"),
+        (["set", "daily"], "nothing to change"),
+        (["set", "a\nb", "--per", "day", "--cost", "1"], "expected a name"),
+        (["remove", "daily"], "no budget 'daily'"),
+        (["show", "daily"], "no budget 'daily'"),
+        (["show", "--cost", "1"], "takes no --cost"),
+    ],
+)
+def test_a_budget_that_cannot_be_set(kosmo, argv, problem):
+    """Is told, with what to do; no file is made."""
+    ran = kosmo("budget", *argv)
+
+    assert (2, "") == (ran.status, ran.out)
+    assert problem in ran.err
+    assert "Traceback" not in ran.err
+
+
+def test_runs_share_a_budget(server, run, live, own):
+    """A warning at four fifths on standard error, then exit status 5 with its name and when it renews."""
+    own(
+        '[replicate.prices]\n"owner/images" = { image_output_count = 0.003 }\n'
+        '[[replicate.budgets]]\nname = "daily"\nperiod = "day"\ncost = 0.015\n'
+    )
+    answered(server, 2)
+    ran = [run(2) for _ in range(3)]
+
+    assert [0, 0, 5] == [each.status for each in ran]
+    assert "" == ran[0].err
+    assert "budget 'daily' (cost 0.015 a day): 80% is spent or reserved; it renews at " in ran[1].err
+    assert (
+        "budget 'daily' (cost 0.015 a day) has no room for this call: 0.012 is spent and 0 reserved"
+        in ran[2].json["error"]
+    )
+    assert "it renews at " in ran[2].json["error"]
+    shown = live("budget", "--json").json["budgets"][0]
+    assert (0.012, 0.0, 2) == (shown["spent"], shown["reserved"], shown["made"])
+    assert "0.012 (80%)" in live("budget").out
+
+
+def test_a_project_adds_budgets_and_loosens_none(server, run, own, tmp_path):
+    """Its own hold besides those of its user; nobody has to trust the file for that."""
+    own(
+        '[replicate.prices]\n"owner/images" = { image_output_count = 0.003 }\n'
+        '[[replicate.budgets]]\nname = "daily"\nperiod = "day"\ncost = 0.003\n'
+    )
+    (tmp_path / ".kosmo").mkdir()
+    project = tmp_path / ".kosmo" / "config.toml"
+    project.write_text('[[replicate.budgets]]\nname = "daily"\nperiod = "day"\ncost = 1000\n')
+    assert 5 == run(2).status
+
+    project.write_text('[[replicate.budgets]]\nname = "mine"\nperiod = "day"\npredictions = 0\n')
+    ran = run(1)
+    assert (5, True) == (ran.status, "budget 'mine'" in ran.json["error"])
+    assert not server.requests
+
+
+def test_a_run_without_a_budget_has_no_ledger(server, run, tmp_path):
+    """Neither the file nor SQLite."""
+    answered(server, 1)
+    assert 0 == run(1).status
+
+    assert not list(tmp_path.rglob("ledger.sqlite*"))
+
+
+def test_the_emulator_counts_for_no_budget(kosmo, own, tmp_path):
+    """Nothing there costs anything."""
+    own('[[replicate.budgets]]\nname = "none"\nperiod = "day"\npredictions = 0\n')
+    ran = kosmo("lua", "--emulate", "-e", "return run('replicate/hello-world', { text = 'a' })")
+
+    assert 0 == ran.status
+    assert not list(tmp_path.rglob("ledger.sqlite*"))
