@@ -70,7 +70,7 @@ class Reserved:
     def check_target(self, path: str, directory: int, name: str) -> None:
         """Refuse a name that is to be written in an open directory, which has passed."""
         parent = _identity(os.fstat(directory))
-        for file, what in self._own:
+        for file, what in (*self._own, *self._directories):  # whether they exist or not
             same_name = os.path.basename(file).casefold() == name.casefold()
             if same_name and _identity_at(os.path.dirname(file)) == parent:
                 raise refusal(path, what)
@@ -138,10 +138,11 @@ def _directories(environment: Mapping[str, str], base: str) -> list[tuple[str, s
 
 def _inside(directory: str, what: str, *, deep: bool) -> Iterator[tuple[Identity, str]]:
     """What is in a directory. A link stands for the file that it leads to, as where settings are kept elsewhere."""
-    with suppress(FileNotFoundError, NotADirectoryError), os.scandir(directory) as entries:
+    with suppress(FileNotFoundError, NotADirectoryError, PermissionError), os.scandir(directory) as entries:
+        device = os.stat(directory).st_dev
         for entry in entries:
             with suppress(OSError):
-                yield _identity(entry.stat()), what
+                yield _identity(entry.stat()) if entry.is_symlink() else (device, entry.inode()), what
             if deep and entry.is_dir(follow_symlinks=False):
                 yield from _inside(entry.path, what, deep=True)
 

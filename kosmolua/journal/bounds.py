@@ -26,8 +26,11 @@ class Bounds(Struct, frozen=True):
 class Room:
     """What is left of the bounds. Counts are those of one journal's lock."""
 
-    def __init__(self, path: str, bounds: Bounds) -> None:
+    def __init__(self, path: str, bounds: Bounds, *, prompt: bool = False) -> None:
         self._path = path
+        self._hint = "go on with the same command, if that is meant; a loop should sleep, and call less often"
+        if prompt:
+            self._hint = f"open it again, if that is meant: :journal {path}; or go on without it: :journal off"
         self._bounds = bounds
         self._rows = self._size = 0
 
@@ -46,7 +49,7 @@ class Room:
     def _reached(self, name: str, most: str, value: int) -> LimitError:
         return LimitError(
             f"the run added {most} to its journal {self._path}, the most for one run; nothing more was sent",
-            hint="go on with the same command, if that is meant; a loop should sleep, and call less often",
+            hint=self._hint,
             detail={"limit": name, "value": value},
         )
 

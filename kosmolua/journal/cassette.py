@@ -82,9 +82,11 @@ def write(journal: str, file: str, reveals: Callable[[str], bool]) -> None:
         with open(temporary, "wb") as opened:
             opened.write(text)
         os.replace(temporary, file)
-    except OSError as error:
+    except BaseException as error:
         with suppress(OSError):
             os.unlink(temporary)
+        if not isinstance(error, OSError):
+            raise
         raise UsageError(f"cannot write the cassette {file}: {error.strerror}", hint="name another file") from None
 
 

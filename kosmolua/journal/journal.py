@@ -243,7 +243,7 @@ class Journal:
         self.claimed: set[str] = set()
         self.cuts = 0
         self._cut = cut
-        self._room = Room(path, bounds or Bounds())
+        self._room = Room(path, bounds or Bounds(), prompt=head.prompt)
         self._prompt = head.prompt
         self._lock = threading.RLock()
         self._turn = threading.Lock()

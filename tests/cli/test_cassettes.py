@@ -77,9 +77,9 @@ def test_a_journal_that_holds_no_data(server, live, tmp_path, data):
 
 
 def test_the_own_token_is_refused(server, live, tmp_path):
-    """An answer that holds it in a form of its own: there is no cassette, and the command says why."""
-    server.default = Answer(body=b'{"echo": "Bearer other-token-form"}')
-    ran = live("lua", "-e", "return integrations.replicate.get_account{}.echo", "--record", "x.jsonl",
+    """A script that names it, in a form of its own: there is no cassette, and the command says why."""
+    named = "integrations.replicate.get_file{ file_id = 'other-token-form' }"
+    ran = live("lua", "-e", f"return {named}.id", "--record", "x.jsonl",
                env={"REPLICATE_API_KEY": "other-token-form"})  # fmt: skip
 
     assert 2 == ran.status

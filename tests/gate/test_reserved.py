@@ -4,6 +4,7 @@ import os
 import socket
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -188,6 +189,30 @@ def test_files_of_the_run(home):
     refused(files, place / "other", "the journal of this run")
     refused(files, place / "soft", "the journal of this run")
     write(opened(home), place / "page.html")
+
+
+def test_places_that_do_not_exist_yet(tmp_path):
+    """A script cannot take the place of a directory that the product has yet to make."""
+    for place in (".config", ".local/state", ".cache", "own"):
+        (tmp_path / place).mkdir(parents=True)
+    files = Files(["/"], ["/"], str(tmp_path), {"HOME": str(tmp_path)})
+    for place in (".config/kosmolua", ".local/state/kosmolua", ".cache/kosmolua", ".cache/Kosmolua"):
+        with pytest.raises(PermissionDeniedError, match="kosmolua's"):
+            write(files, tmp_path / place)
+    write(files, tmp_path / "own" / "kosmolua")
+
+
+def test_many_files_of_the_product_are_known_soon(home):
+    """Also where they have to be looked through, for a file with several names."""
+    for number in range(3_000):
+        (home / ".cache/kosmolua/predictions" / str(number)).touch()
+    os.link(home / "own" / "a.txt", home / "own" / "b.txt")
+    files = opened(home)
+    began = time.process_time()
+    for _ in range(10):
+        files.read(str(home / "own" / "b.txt"))
+
+    assert time.process_time() - began < 1
 
 
 def test_what_is_beside_them_stays_open(home):

@@ -22,6 +22,7 @@ from kosmolua import (
     ScriptError,
     UsageError,
 )
+from kosmolua.gate import audit
 from kosmolua.gate.prompt import Scripted
 from kosmolua.runtime.stop import Stop
 
@@ -581,3 +582,20 @@ def test_a_script_cannot_reach_files_of_the_host(live, server, tmp_path, isolati
 
     assert "'page.html' is never among a script's files: it is the page of this run" in result.error.message
     assert [] == server.requests
+
+
+def test_a_run_cannot_erase_the_record(live, tmp_path, monkeypatch, isolation):
+    """What it is refused without end is one entry with a count, also where it is stopped."""
+    monkeypatch.setenv("KOSMO_STATE_DIR", str(tmp_path / "state"))
+    host = live(read="deny", isolation=isolation)
+    host.run("for _ = 1, 5000 do pcall(replicate.get_account) end")
+    stop = Stop()
+    threading.Timer(0.5, stop.set, [ScriptError("stopped")]).start()
+    host.script("while true do pcall(replicate.get_account) sleep(0) end", stop=stop).result()
+    with suppress(KosmoError):
+        host.call("get_account")
+    host.close()
+
+    first, second, direct = audit.merged(audit.read(audit.file_of(os.environ)))
+    assert (5000, True) == (first["count"], second["count"] > 10)
+    assert (None, None) == (direct.get("count"), direct.get("script"))

@@ -14,6 +14,7 @@ from mcp.shared.exceptions import MCPError
 from mcp_types import ElicitResult
 from recording_server import Answer
 
+from kosmolua.gate import audit
 from kosmolua.mcp.docs import WORKFLOWS
 from kosmolua.replicate.catalogue import OPERATIONS
 
@@ -596,3 +597,19 @@ def test_a_script_cannot_reach_the_operators_files(connected, server, tmp_path):
         assert "permission_denied" == error["code"]
         assert [*reasons.values()][number // 2] in error["message"]
     assert [] == server.requests
+
+
+def test_a_script_cannot_erase_the_record(connected, server, environment):
+    """What it is refused without end is one entry with a count, next to what was there before."""
+    loop = "for _ = 1, 5000 do pcall(replicate.get_account) end"
+
+    async def main():
+        async with connected("--code", "--read", "deny") as client:
+            for _ in range(2):
+                await client.call_tool("execute_lua", {"source": loop})
+
+    asyncio.run(main())
+
+    entries = audit.merged(audit.read(audit.file_of(environment)))
+    assert [5000, 5000] == [entry["count"] for entry in entries]
+    assert 2 == len({entry["run"] for entry in entries})

@@ -14,6 +14,8 @@ import msgspec
 import pytest
 from recording_server import Answer
 
+from kosmolua.gate import audit
+
 GET = "integrations.replicate.get_prediction{ prediction_id = 'p' }"
 
 
@@ -550,3 +552,14 @@ def test_no_input_reaches_the_sessions_own_files(prompt, server, tmp_path):
 
     assert "r8_OfTheOwner" == (tmp_path / "config" / "credentials.json").read_text()
     assert [] == [each for each in server.requests if b"OfTheOwner" in each.body]
+
+
+def test_no_input_erases_the_record(prompt, tmp_path, monkeypatch):
+    """What is refused without end is one entry with a count, once the session is closed."""
+    monkeypatch.setenv("KOSMO_STATE_DIR", str(tmp_path / "state"))
+    session = prompt("--read", "deny")
+    session("for _ = 1, 3000 do pcall(replicate.get_account) end", "pcall(replicate.get_account)")
+    prompt()  # closes the one before
+
+    (entry,) = audit.merged(audit.read(audit.file_of(os.environ)))
+    assert 3001 == entry["count"]
