@@ -34,7 +34,7 @@ class Answer:
 
 
 class RecordingServer:
-    """Serves on loopback in a thread. ``answers`` are used in order, then ``default`` for ever.
+    """Serves on loopback in a thread. ``answers`` are used in order, then ``routes`` by path, then ``default``.
 
     ``swallow`` makes it read that many bytes of the next connection and close without a word.
     """
@@ -44,6 +44,7 @@ class RecordingServer:
         self.connections = 0
         self.bytes_seen = 0
         self.answers = deque()
+        self.routes = {}
         self.default = Answer()
         self.swallow = None
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -114,7 +115,8 @@ class RecordingServer:
             headers[name.lower()] = value.strip()
         body = reader.read(int(headers.get("content-length", 0)))
         self.requests.append(Recorded(method, target, headers, body))
-        answer = self.answers.popleft() if self.answers else self.default
+        routed = self.routes.get(target.partition("?")[0], self.default)
+        answer = self.answers.popleft() if self.answers else routed
         data = answer.encode()
         connection.sendall(data if answer.cut is None else data[: answer.cut])
         return answer.keep and answer.cut is None

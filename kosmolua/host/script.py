@@ -94,6 +94,10 @@ class Plan(Struct, frozen=True, kw_only=True):
     on_output: Callable[[Stream, str], None] | None
 
 
+Attach = Callable[[list[Any], Callable[[str, int], bytes]], None]
+"""Is given the values that a script returned, and what fetches the bytes at a URL, at most so many."""
+
+
 class Runs:
     """The runs that are under way."""
 
@@ -174,8 +178,10 @@ class ScriptRun:
         self._session: Session | None = None
         self._services: Services | None = None
 
-    def result(self) -> Result:
+    def result(self, attach: Attach | None = None) -> Result:
         """Run it, in this thread, to its end. What goes wrong with the script is in the result.
+
+        ``attach`` is given the values returned and a function that fetches outputs as a call of this run.
 
         Raises what a callback raised, and KeyboardInterrupt; ``outcome`` then holds the result. A callback that is
         told of a call and raises costs no answer: the script goes on up to its next call.
@@ -190,6 +196,8 @@ class ScriptRun:
             except BaseException as error:
                 self._finish(self._broken(error, time.perf_counter() - self._begun))
                 raise
+            if attach and not self._stop.error:
+                self._attached(attach, ended)
             result = self._finish(ended)
             raised = self._session and (self._session.fault or self._session.raised)
             if raised:
@@ -242,6 +250,20 @@ class ScriptRun:
             finally:
                 session.close()
         return self.outcome
+
+    def _attached(self, attach: Attach, ended: Result) -> None:
+        from kosmolua.host.clients import CALLER
+
+        CALLER.stop, CALLER.meter = self._stop, self._meter
+        try:
+            attach(ended.results, self._fetched)
+        finally:
+            CALLER.stop = CALLER.meter = None
+
+    def _fetched(self, url: str, limit: int) -> bytes:
+        if self._stop.error:
+            raise self._stop.error
+        return self._opened().fetch(url, limit)
 
     def _noted(self, ended: Result) -> Result:
         """Let the journal know how it ended, and write the cassette that was asked for."""

@@ -8,6 +8,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from kosmolua.host.script import Result
 
 MAX_PICTURES = 4
+MAX_ATTEMPTS = 8  # at fetching one
 MAX_PICTURE = 3 * 1024 * 1024  # bytes; clients take no larger ones
 MAX_ENTRIES = 50  # of the log of calls
 _DATA_URL = re.compile(r"data:(image/(?:png|jpeg|gif|webp));base64,([A-Za-z0-9+/]+={0,2})")
@@ -37,7 +39,8 @@ def answered(data: Any, limit: int, fetch: Fetch | None = None) -> dict[str, Any
     """The result of a tool for what the API answered. ``fetch`` gives what lies at the URL of a picture."""
     pictures: Pictures = []
     plain = _without_pictures(data, pictures)
-    _add_outputs(plain, pictures, fetch)
+    if fetch:
+        add_outputs(pictures, plain, fetch)
     text = plain if isinstance(plain, str) else _json(plain)
     structured = {"success": True, "data": plain}
     if len(text) > limit:
@@ -53,11 +56,14 @@ def failed(error: KosmoError, limit: int) -> dict[str, Any]:
     return {**_result(_bounded(structured, limit), cut(text, limit), []), "isError": True}
 
 
-def ran(result: Result, limit: int, fetch: Fetch | None = None) -> dict[str, Any]:
-    """The result of a script: its values, what it printed, its calls, and why it failed if it did."""
+def ran(result: Result, limit: int, outputs: Pictures) -> dict[str, Any]:
+    """The result of a script: its values, what it printed, its calls, and why it failed if it did.
+
+    ``outputs`` are the pictures that the run itself has fetched.
+    """
     pictures: Pictures = []
     values = _without_pictures(result.results, pictures)
-    _add_outputs(values, pictures, fetch)
+    pictures += outputs[: MAX_PICTURES - len(pictures)]
     error = result.error.to_dict() if result.error else None
     structured = {
         "success": error is None,
@@ -144,10 +150,10 @@ def _without_pictures(value: Any, pictures: Pictures) -> Any:
     return value
 
 
-def _add_outputs(value: Any, pictures: Pictures, fetch: Fetch | None) -> None:
-    """Show the pictures whose URLs are in an output; the URLs stay. What cannot be fetched is not shown."""
-    for url in dict.fromkeys(_urls(value)) if fetch else ():
-        if fetch is None or len(pictures) >= MAX_PICTURES:
+def add_outputs(pictures: Pictures, value: Any, fetch: Fetch) -> None:
+    """Add the pictures whose URLs are in an output; the URLs stay. What cannot be fetched is not shown."""
+    for url in islice(dict.fromkeys(_urls(value)), MAX_ATTEMPTS):
+        if len(pictures) >= MAX_PICTURES:
             return
         with suppress(KosmoError):
             content = fetch(url, MAX_PICTURE)

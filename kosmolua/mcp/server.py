@@ -185,7 +185,8 @@ class Service:
         run = self._host.script(
             arguments["source"], arguments.get("args", []), prompter=work, on_call=work.tell, stop=work.stop
         )
-        return content.ran(run.result(), limit, self._host.fetch)
+        shown: content.Pictures = []
+        return content.ran(run.result(partial(content.add_outputs, shown)), limit, shown)
 
     # While it goes on ---------------------------------------------------------------------------------------------
 

@@ -1,0 +1,3 @@
+--@ needs: download
+-- flags: --allow-write open
+download('http://emulator.localhost/v1/account', 'open/out')

@@ -1,0 +1,2 @@
+-- flags: --read deny --allow-write open
+download('data:,hello', 'open/out')

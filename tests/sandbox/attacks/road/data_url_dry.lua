@@ -1,0 +1,3 @@
+-- flags: --dry-run --allow-write open
+local planned = download('data:,hello', 'open/out')
+return planned.method, planned.size == nil

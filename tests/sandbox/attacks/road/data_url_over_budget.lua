@@ -1,0 +1,2 @@
+-- flags: --max-calls 0 --allow-write open
+download('data:,hello', 'open/out')

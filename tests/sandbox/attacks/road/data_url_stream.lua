@@ -1,0 +1,1 @@
+for _ in stream{ id = 'p', status = 'starting', urls = { stream = 'data:,x' } } do end

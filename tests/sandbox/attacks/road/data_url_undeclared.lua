@@ -1,0 +1,3 @@
+--@ needs: get_account
+-- flags: --allow-write open
+download('data:,hello', 'open/out')

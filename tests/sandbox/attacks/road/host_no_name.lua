@@ -1,0 +1,2 @@
+-- flags: --allow-write open
+download('https://xn--/', 'open/out')
