@@ -47,7 +47,7 @@ def _parser(command: str) -> options.Parser:
     made.add_argument(
         "--predictions", type=_bound(options.count), metavar="N", help="the most predictions and trainings, or none"
     )
-    made.add_argument("--per", dest="period", choices=_PERIODS, help="when it renews")
+    made.add_argument("--per", "--period", dest="period", choices=_PERIODS, help="when it renews")
     made.add_argument("--account", metavar="NAME", help="count calls on this account only, or any")
     made.add_argument("--script", metavar="GLOB", help="count calls of scripts of this name or path only, or any")
     made.add_argument("--caller", metavar="NAME", help="count calls for this caller only, such as mcp, or any")

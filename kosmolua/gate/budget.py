@@ -99,6 +99,7 @@ class Budget:
         self.caps = (caps or Caps()).tightened(self._declared)
         self.calls = self.writes = 0
         self._prices = prices or Prices()
+        self._priced_models: bool | None = None  # whether there are any, None while the prices were not read
         self._clock = clock
         self._lock = threading.Lock()
         self._jobs: list[Job] = []
@@ -150,6 +151,9 @@ class Budget:
 
     def settle(self, job: Job | None, data: Any, *, refused: bool = False) -> list[Job]:
         """Learn from an answer. ``refused`` is a job that the API did not take. Returns the jobs that it ended."""
+        priced = self._priced_models if self._priced_models is not None else bool(self._table().models)
+        if not self._jobs and not priced:
+            return []
         with self._lock:
             if job:
                 job.flying = False
@@ -158,10 +162,8 @@ class Budget:
                 return []
             if not isinstance(data, dict):
                 return []
-            if self._table().models:
+            if priced:
                 self._note_defaults(data)
-            if not self._jobs:
-                return []
             if job:
                 self._name(job, data)
             page = data.get("results")
@@ -247,14 +249,14 @@ class Budget:
         """
         running = [each for each in self._jobs if each.seconds is None]
         passed = sum(each.computed(now) for each in self._jobs)
-        try:
-            self._check("seconds_of_compute", passed, at_most=False)
-        except LimitError as error:
-            raise GuessedLimitError(error, running) if running else error from None
+        figures = _figures(passed, sum(each.computed(now) for each in self._jobs if not each.told))
+        error = self._reached("seconds_of_compute", figures)
+        if passed >= cap:
+            raise GuessedLimitError(error, running) if running else error
         held = passed + sum(max(0.0, each.expected - each.computed(now)) for each in running)
         known = [each for each in running if each.id or each.flying]
         if known and held + job.expected > cap:
-            raise GuessedLimitError(self._reached("seconds_of_compute"), known, cap - passed)
+            raise GuessedLimitError(error, known, cap - passed)
 
     def _check_cost(self, cap: float, job: Job, now: float) -> None:
         costs = [(each, each.cost(now)) for each in (*self._jobs, job)]
@@ -267,16 +269,18 @@ class Budget:
         raise GuessedLimitError(error, unsure) if unsure else error
 
     def _priced(self, began: float, operation: Operation, arguments: Mapping[str, Any], account: str) -> Job:
-        job = Job(began, account=account, kind=operation.starts or "", model=_name_of(arguments))
+        job = Job(began, account=account, kind=operation.starts or "")
         job.quote = self._quote(arguments)
         if job.quote:
             job.expected = job.quote.price.seconds
-        job.expected = self._seconds.get(job.model or "", job.expected)
+        if self.caps.seconds_of_compute is not None:
+            job.model = subject_of(arguments).lower()
+            job.expected = self._seconds.get(job.model, job.expected)
         return job
 
-    def _check(self, name: str, wanted: float, *, at_most: bool = True) -> None:
+    def _check(self, name: str, wanted: float) -> None:
         cap = getattr(self.caps, name)
-        if cap is not None and wanted >= cap and not (at_most and wanted <= cap):
+        if cap is not None and wanted > cap:
             raise self._reached(name)
 
     def _reached(self, name: str, more: str = "") -> LimitError:
@@ -293,6 +297,7 @@ class Budget:
     def _table(self) -> Prices:
         if callable(self._prices):
             self._prices = self._prices()
+        self._priced_models = bool(self._prices.models)
         return self._prices
 
     def _input(self, arguments: Mapping[str, Any], names: list[str]) -> Mapping[str, Any]:
@@ -333,6 +338,12 @@ class Budget:
         return job
 
 
+def _figures(seconds: float, guessed: float) -> str:
+    """What is known and what is guessed, for an error."""
+    known = f": {max(0.0, seconds - guessed):.1f} s are known"
+    return f"{known}, {guessed:.1f} s are guessed by the clock" if guessed else known
+
+
 def _version_of(arguments: Mapping[str, Any]) -> str | None:
     """The id of the version, whether it is bare or after the name of its model."""
     for name in ("version_id", "version"):
@@ -340,10 +351,6 @@ def _version_of(arguments: Mapping[str, Any]) -> str | None:
         if isinstance(given, str):
             return given.rpartition(":")[2]
     return None
-
-
-def _name_of(arguments: Mapping[str, Any]) -> str:
-    return subject_of(arguments).lower()
 
 
 def _properties(version: Any) -> Mapping[str, Any] | None:

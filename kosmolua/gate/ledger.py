@@ -224,7 +224,7 @@ class Ledger:
         os.close(made)
         file = sqlite3.connect(self.path, timeout=PATIENCE, isolation_level=None, check_same_thread=False)
         try:
-            file.execute("PRAGMA journal_mode = WAL")
+            _use_wal(file)
             file.execute("PRAGMA synchronous = NORMAL")
             _prepare(file, self._clock())
         except BaseException:
@@ -257,6 +257,20 @@ def _is_script(glob: str, script: str | None) -> bool:
     if script is None:
         return False
     return any(fnmatchcase(name, glob) for name in (script, os.path.basename(script), os.path.abspath(script)))
+
+
+def _use_wal(file: sqlite3.Connection) -> None:
+    """Switch to write-ahead logging. Where many processes do so first, one may find it locked, whatever its timeout."""
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        try:
+            file.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > deadline:
+                raise
+            time.sleep(0.02)
+        else:
+            return
 
 
 def _prepare(file: sqlite3.Connection, now: float) -> None:

@@ -352,6 +352,7 @@ class Session:
         for client in self._clients.values() if not self._lent else ():
             client.close()
         self._clients.clear()
+        self.spending.close()
         if self._audit:
             self._audit.close()
 
@@ -465,6 +466,7 @@ class Session:
         except Exception as raised:
             error = self._unforeseen(raised, operation.name)
             self._settle(entry, job, None, refused=_not_taken(error))
+            entry.estimate = None if _not_taken(error) else entry.estimate
             if ticket:
                 ticket.unsure = operation.access == "write" and not _not_taken(error)
                 ticket.sent = ticket.sent and not isinstance(error, ArgumentError)
@@ -496,6 +498,7 @@ class Session:
         entry = Entry(
             operation.name, account, operation.access, time.time(), "allow", "looked before refusing", "budget"
         )
+        began = time.perf_counter()
         try:
             client = self._client(account)
             answer = client.send(operation, structs.decode_arguments(operation, {f"{kind}_id": identifier}))
@@ -504,6 +507,7 @@ class Session:
             _blamed(entry, self._unforeseen(error, operation.name))
             raise
         finally:
+            entry.duration_ms = round((time.perf_counter() - began) * 1000, 3)
             self._record(entry)
         if self.watcher:
             self._afterwards(self.watcher.ended, entry, operation, {}, answer.data, None)

@@ -79,6 +79,11 @@ class Spending:
         self._looking = threading.Lock()
         self._looked = 0.0  # when, by the monotonic clock
 
+    def close(self) -> None:
+        """Close the ledger. It opens again for whoever goes on."""
+        if self.standing:
+            self.standing.ledger.close()
+
     def objection(self, operation: Operation, given: Mapping[str, Any], account: str) -> str:
         """Why a person has to agree, although the policy allows the call; empty if nobody has to."""
         bound = "--max-cost is given" if self.budget.caps.cost is not None else self._bound_by(account)
@@ -111,7 +116,7 @@ class Spending:
         """Learn from an answer, or that the API ``refused`` the job. Returns the jobs that the answer ended."""
         ended = self.budget.settle(job, data, refused=True) if refused else self.budget.settle(job, data)
         standing = self.standing
-        if standing:
+        if standing and (job or ended):
             if job and job.charge is not None and refused:
                 standing.ledger.release(job.charge)
             elif job and job.charge is not None and job.id and job not in ended:
