@@ -300,7 +300,7 @@ def _web(job: Job) -> str:
 
 def _times(job: Job) -> str:
     words = [f"on account {job.account}"] if job.account != "default" else []
-    words.append(f"created {datetime.fromtimestamp(job.created).astimezone():%H:%M:%S}")
+    words += [f"created {when}"] if (when := _clock_of(job.created)) else []
     if job.started is not None:
         words.append(f"started after {_span(max(0.0, job.started - job.created))}")
     if job.ended is not None and job.started is not None:
@@ -308,6 +308,14 @@ def _times(job: Job) -> str:
     if job.seconds is not None:
         words.append(f"{job.seconds:g} s of compute")
     return ", ".join(words)
+
+
+def _clock_of(seconds: float) -> str:
+    """The time of day here; empty for a time that no calendar here has: servers say what they like."""
+    try:
+        return f"{datetime.fromtimestamp(seconds).astimezone():%H:%M:%S}"
+    except (ValueError, OverflowError, OSError):
+        return ""
 
 
 def _output(job: Job, pictures: dict[str, Picture]) -> str:

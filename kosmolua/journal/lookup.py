@@ -18,7 +18,8 @@ from kosmolua.gate.policy import model_of
 from kosmolua.gate.session import Found
 from kosmolua.replicate import catalogue
 from kosmolua.replicate.catalogue import Operation, Proof
-from kosmolua.replicate.client import next_cursor
+from kosmolua.replicate.client import items_of, next_cursor
+from kosmolua.replicate.shape import mapping
 from kosmolua.replicate.structs import LocalFile
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from kosmolua.replicate.client import Answer
 
 SKEW = 60.0  # seconds by which clocks may differ beyond what the API's answers tell
+_MOST_WRONG = 10 * 366 * 24 * 3600.0  # seconds by which no clock is wrong; a date beyond is not one
 _NOT_FOUND = 404
 
 Likeness = Literal["same", "maybe", "other"]
@@ -91,7 +93,9 @@ def _since(read: Read, ticket: Ticket) -> dt.datetime:
     date = read("get_account", {}).date
     try:
         theirs = parsedate_to_datetime(date).timestamp() if date else now
-    except ValueError:
+    except (ValueError, OverflowError):
+        theirs = now
+    if abs(theirs - now) > _MOST_WRONG:
         theirs = now
     earliest = min(first.at, now - ticket.lookup.age(first)) + min(0.0, theirs - now)
     return dt.datetime.fromtimestamp(earliest - SKEW, dt.UTC)
@@ -115,20 +119,26 @@ def _candidates(
         made = _time(item.get("created_at"))
         if made and made < since:
             break
-        likeness = "other" if ticket.claimed(item.get("id", "")) else _likeness(operation, given, item)
+        identifier = item.get("id")
+        if not isinstance(identifier, str):
+            continue
+        likeness = "other" if ticket.claimed(identifier) else _likeness(operation, given, item)
         if likeness != "other":
             (same if likeness == "same" else maybe).append(item)
     return same, maybe
 
 
 def _listed(read: Read, base_url: str, name: str, arguments: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    cursor = None
+    cursor, seen = None, set[str]()
     while True:
         page = read(name, {**arguments, "cursor": cursor} if cursor else arguments).data
-        yield from (item for item in page["results"] if isinstance(item, dict))
+        yield from items_of(page)
         cursor = next_cursor(page, base_url)
         if cursor is None:
             return
+        if cursor in seen:
+            raise ApiError(f"{name}: the pages go round in a circle", status=200)
+        seen.add(cursor)
 
 
 def _likeness(operation: Operation, given: Mapping[str, Any], item: Mapping[str, Any]) -> Likeness:
@@ -208,7 +218,7 @@ def _shown(read: Read, name: str, arguments: Mapping[str, Any]) -> Any:
 
 def _named(read: Read, name: str, given: Mapping[str, Any], place: Mapping[str, Any]) -> Found | None:
     """What is there under that name, if it is what was to be made. Sending again would not make a second one."""
-    found = _shown(read, name, place)
+    found = mapping(_shown(read, name, place))
     fits = found and all(found.get(field) == value for field, value in given.items() if field in found)
     return Found(found) if fits else None
 
@@ -221,8 +231,8 @@ def _deployment(listed: Iterator[dict[str, Any]], given: Mapping[str, Any]) -> F
 
 def _is_released(shown: Mapping[str, Any], given: Mapping[str, Any]) -> bool:
     """Whether what a deployment runs now is what was given."""
-    release = shown.get("current_release") or {}
-    facts = {**release, **(release.get("configuration") or {})}
+    release = mapping(shown.get("current_release"))
+    facts = {**release, **mapping(release.get("configuration"))}
     return all(facts.get(name) == given[name] for name in _RELEASED if name in given)
 
 

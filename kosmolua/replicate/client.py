@@ -24,7 +24,7 @@ from kosmolua.replicate import body as body_
 from kosmolua.replicate import catalogue, certificates, problem, redact
 from kosmolua.replicate.body import MAX_ANSWER, MAX_FILE, MAX_PROBLEM, Garbled, Room, TooMuch
 from kosmolua.replicate.catalogue import DOWNLOAD, SERVER, TRANSFERS, Operation
-from kosmolua.replicate.decode import decode
+from kosmolua.replicate.decode import MAX_DEPTH, TooDeepError, decode
 from kosmolua.replicate.inline import content_of, is_inline
 from kosmolua.replicate.redact import Redactor
 from kosmolua.replicate.request import Headers, Parts, build, headers_of
@@ -355,6 +355,8 @@ def _data(operation: Operation, status: int, content_type: str, body: bytes, roo
         return decode(body)
     except TooMuch as error:
         raise _unread(operation, error, status) from None
+    except TooDeepError:
+        raise _unreadable(operation, status, f"has more than {MAX_DEPTH} levels") from None
     except ValueError:
         if operation.answer == "none":
             return None, ""
@@ -495,7 +497,15 @@ def _proxy(base_url: str) -> str | None:
 # Pages ------------------------------------------------------------------------------------------------------------
 
 
-def next_cursor(page: Mapping[str, Any], base_url: str) -> str | None:
+def items_of(page: Any) -> list[dict[str, Any]]:
+    """The objects that a page of a list holds. Raises an `ApiError` for what is not a page."""
+    results = page.get("results") if isinstance(page, Mapping) else None
+    if not isinstance(results, list):
+        raise ApiError(f"expected a page with a list of results, got {type(page).__name__}", status=200)
+    return [item for item in results if isinstance(item, dict)]
+
+
+def next_cursor(page: Any, base_url: str) -> str | None:
     """Where a list goes on. Its ``next`` URL is never followed: its cursor is taken and sent to our own origin.
 
     None where the list ends, which some answers say with the string "null". Raises an `ApiError` for a link to

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 NOTE = "the answer held text that is not Unicode; it is read as U+FFFD"
+MAX_DEPTH = 200  # levels; a script can neither take nor give more
 _REPLACEMENT = b"\\ufffd"
 _BOM = b"\xef\xbb\xbf"
 _ENCODED, _LOST = re.compile(rb"\xed[\xa0-\xbf][\x80-\xbf]"), b"\xef\xbf\xbd"
@@ -16,22 +17,46 @@ _HIGH, _LOW = rb"\\u[dD][89abAB][0-9a-fA-F]{2}", rb"\\u[dD][c-fC-F][0-9a-fA-F]{2
 _SURROGATE = re.compile(rb"(?<!\\)((?:\\\\)*)(?:(%b%b)|%b|%b)" % (_HIGH, _LOW, _HIGH, _LOW))
 
 
+class TooDeepError(ValueError):
+    """JSON is nested more deeply than anything that handles it is made for."""
+
+
 def decode(body: bytes) -> tuple[Any, str]:
-    """The value, and a note where something in it had to be replaced. Raises a `ValueError` for what is not JSON, or
-    is nested too deeply.
+    """The value, and a note where something in it had to be replaced. Raises a `ValueError` for what is not JSON, and a
+    `TooDeepError` for more than `MAX_DEPTH` levels.
     """
     try:
-        return msgspec.json.decode(body), ""
-    except RecursionError:
-        raise ValueError("nested too deeply") from None
+        return _decoded(body), ""
     except msgspec.DecodeError:
         mended = _mended(body)
         if mended == body:
             raise
+    return _decoded(mended), NOTE if mended != body.removeprefix(_BOM) else ""
+
+
+def _decoded(body: bytes) -> Any:
     try:
-        return msgspec.json.decode(mended), NOTE if mended != body.removeprefix(_BOM) else ""
+        value = msgspec.json.decode(body)
     except RecursionError:
-        raise ValueError("nested too deeply") from None
+        raise TooDeepError(f"more than {MAX_DEPTH} levels") from None
+    if len(body) > 2 * MAX_DEPTH and _is_deep(value):
+        raise TooDeepError(f"more than {MAX_DEPTH} levels")
+    return value
+
+
+def _is_deep(value: Any) -> bool:
+    """Whether it has too many levels. Looks at one level after another: a recursion would be the fault it looks for."""
+    level = [value] if isinstance(value, dict | list) else []
+    for _ in range(MAX_DEPTH):
+        level = [
+            item
+            for each in level
+            for item in (each.values() if type(each) is dict else each)
+            if type(item) is dict or type(item) is list
+        ]
+        if not level:
+            return False
+    return True
 
 
 def _mended(body: bytes) -> bytes:

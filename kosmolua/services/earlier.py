@@ -19,6 +19,7 @@ from kosmolua.settings.atomic import replace
 
 MOST = 10_000  # that are remembered; those longest ago go first
 _MOST_AGE = 7  # characters
+_MOST_SECONDS = 100 * 366 * 24 * 3600.0  # beyond which there is no date
 _VERSION = re.compile("[0-9a-f]{64}")  # of others the API tells no version, or "hidden"
 
 
@@ -65,7 +66,7 @@ def _is_same(given: Any, found: Any) -> bool:
 def age_of(text: str) -> float:
     """Seconds of an age such as 90s, 30m, 12h, 7d or 2w. Raises an `ArgumentError` for anything else."""
     seconds = ages.seconds_of(text) if len(text) <= _MOST_AGE else None
-    if seconds is None:
+    if seconds is None or seconds > _MOST_SECONDS:
         raise ArgumentError(f"run: expected an age such as 30m, 12h or 7d as `cache`, got {text[:60]!r}")
     return seconds
 

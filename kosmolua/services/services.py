@@ -254,12 +254,12 @@ class Services:
         return self._listed(asked, f"{since:%Y-%m-%dT%H:%M:%SZ}")
 
     def _listed(self, asked: Recall, since: str) -> dict[str, Any] | None:
-        from kosmolua.replicate.client import next_cursor
+        from kosmolua.replicate.client import items_of, next_cursor
 
         session, arguments = self._session(), {"created_after": since}
         for _ in range(MOST_PAGES):
             page = session.call("list_predictions", arguments, asked.account, note=_looked).data
-            for item in page.get("results") or ():
+            for item in items_of(page):
                 if is_made_of(item, asked.made_of, asked.input, asked.version):
                     return dict(item)
             cursor = next_cursor(page, session.base_url(asked.account))

@@ -12,7 +12,7 @@ from sending import send
 from kosmolua.gate.policy import policy_of
 from kosmolua.gate.session import Session
 from kosmolua.replicate.client import Client
-from kosmolua.replicate.decode import NOTE, decode
+from kosmolua.replicate.decode import NOTE, TooDeepError, decode
 from kosmolua.settings import config
 
 LOST = "\ufffd"
@@ -51,6 +51,20 @@ def test_what_is_not_json_is_refused(body):
     """With a ValueError, whatever else is wrong with it."""
     with pytest.raises(ValueError, match=r"."):
         decode(body)
+
+
+@pytest.mark.parametrize("levels", [1, 199, 200, 201, 960, 5000])
+@pytest.mark.parametrize(
+    ("opens", "closes"), [("[", "]"), ('{"a[[":', "}"), ('[{"a":1},', ',[],"]"]'), ('["[",[],{"a":"}"},', "]")]
+)
+def test_too_many_levels_are_refused(levels, opens, closes):
+    """Brackets in text count for nothing, and neither does what stands beside; more than 200 levels are no answer."""
+    body = (opens * levels + "[1]" + closes * levels).encode()
+    if levels < 200:
+        assert "" == decode(body)[1]
+    else:
+        with pytest.raises(TooDeepError):
+            decode(body)
 
 
 def test_escapes_in_any_order():
