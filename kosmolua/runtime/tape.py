@@ -19,6 +19,7 @@ from kosmolua.errors import JournalError, ScriptError
 from kosmolua.runtime import marshal
 from kosmolua.runtime.pending import MAX_OPEN, Pending
 from kosmolua.runtime.port import NOTHING, Call, Request, Sleep, answer, checked
+from kosmolua.runtime.rate import Rate
 
 if TYPE_CHECKING:
     from kosmolua.errors import KosmoError
@@ -100,6 +101,7 @@ class Tape:
         self._later: list[tuple[Request, Asked]] = []
         self._given = self._waits = 0  # answers that were not alone; and how often the script waited for one
         self._alone = 0
+        self._rate = Rate()
 
     def request(self, frame: Request) -> bytes | None:
         """Carry out a request, or answer it from the journal. None where the answer comes later."""
@@ -173,6 +175,8 @@ class Tape:
         return answer(frame, recorded.ok, recorded.value)
 
     def _begin(self, frame: Request, asked: Asked) -> bytes | None:
+        if not isinstance(frame, Call):
+            self._rate.wait()
         ticket = self._journal.begin(asked, self._seen())
         self._alone += frame.alone
         self._given += not frame.alone

@@ -2,6 +2,7 @@
 
 import os
 import sqlite3
+import time
 from contextlib import closing
 
 import pytest
@@ -11,6 +12,7 @@ from kosmolua.errors import JournalError, LimitError
 from kosmolua.journal.bounds import Bounds
 from kosmolua.journal.cassette import Cassette, write
 from kosmolua.journal.journal import Head, digested
+from kosmolua.runtime.rate import RATE, Rate
 
 BIG, MARK = "'Marked' .. 'Text'", "MarkedText"
 REFUSED = f"""
@@ -124,3 +126,26 @@ def test_requests_side_by_side_are_bounded(server, flow):
 
     assert "journal_rows" == result.error.detail["limit"]
     assert len(rows(flow.path)) < 300
+
+
+def test_a_loop_that_asks_for_the_time_is_slowed_down(server, flow):
+    """What it may ask for at once is far more than any script needs; then a row is written every half millisecond."""
+    began = time.monotonic()
+    flow("for i = 1, 14000 do time() end for i = 1, 2000 do sleep(0) end")
+    took = time.monotonic() - began
+
+    assert took > 6000 / RATE * 0.9
+    assert 16_000 == len(rows(flow.path))
+    began = time.monotonic()
+    flow("for i = 1, 14000 do time() end for i = 1, 2000 do sleep(0) end")
+    assert time.monotonic() - began < took
+
+
+def test_a_rate_is_held_and_recovers():
+    """Also after a pause, which gives no more than the burst."""
+    rate = Rate(burst=10, rate=100)
+    began = time.monotonic()
+    for _ in range(30):
+        rate.wait()
+
+    assert 0.15 < time.monotonic() - began < 1
