@@ -36,6 +36,7 @@ CODES = {
     "usage": EXIT_USAGE,
     "invalid_arguments": EXIT_USAGE,
     "unknown_function": EXIT_USAGE,
+    "invalid_script": EXIT_USAGE,
     "syntax_error": EXIT_FAILED,
     "permission_denied": EXIT_PERMISSION,
     "approval_required": EXIT_PERMISSION,

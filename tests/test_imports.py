@@ -24,11 +24,12 @@ MAY_IMPORT = {
     "manual": {"errors", "replicate", "terminal"},
     "terminal": {"errors", "emulator"},
     "emulator": {"errors", "_version", "replicate"},
+    "check": {"errors", "replicate", "gate", "manual", "runtime"},
     "host": {"errors", "settings", "replicate", "gate", "journal", "services", "runtime", "emulator"},
     "mcp": {"errors", "_version", "settings", "manual", "replicate", "gate", "terminal", "runtime", "host"},
     "cli": {
         *{"errors", "_version", "settings", "replicate", "gate", "journal", "services", "manual", "terminal"},
-        *{"runtime", "emulator", "host", "mcp", "repl"},
+        *{"runtime", "emulator", "host", "mcp", "repl", "check"},
     },
     "repl": {
         *{"errors", "settings", "replicate", "gate", "journal", "services", "manual", "terminal"},

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 # command -> (module, what it is for)
 COMMANDS = {
     "integrations:lua": ("lua", "run a Lua script against Replicate (short: lua)"),
+    "check": ("check", "report what is certain to fail in a script, without running it"),
     "repl": ("repl", "a prompt for Lua, with completion, help, real predictions and the permission gate"),
     "integrations:call": ("call", "call one function: integrations:call replicate.get_account --json"),
     "integrations:replicate": ("call", "the same without the prefix; alone it lists the functions"),

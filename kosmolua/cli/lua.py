@@ -46,7 +46,7 @@ def run(command: str, argv: list[str]) -> int:
     own, script_args = _divided(argv)
     parsed = _parser(command).parse_args(own)
     options = options_.shared(parsed)
-    child = None
+    child = script = None
     try:
         limits = options_.limits(parsed)
         if parsed.report and (parsed.repl or parsed.explain):
@@ -56,20 +56,25 @@ def run(command: str, argv: list[str]) -> int:
 
             return start(parsed, options, script_args)
         name, text = _source(parsed)
+        script = Text(name, text, script_args)
         if parsed.explain:
             from kosmolua.cli.explain import explain
 
             return explain(options, name, text)
         if parsed.isolation != "none":
             child = Child(limits, parsed.isolation)  # it starts while this process imports the rest
-        return _run(parsed, options, limits, child, Text(name, text, script_args))
+        if not parsed.no_check:
+            from kosmolua.cli import precheck
+
+            precheck.run(parsed, options, name, text)
+        return _run(parsed, options, limits, child, script)
     except KosmoError as error:
         from kosmolua.host.script import Result
         from kosmolua.runtime.run import isolation_of
 
         isolation = isolation_of(parsed.isolation, child)
         failed = Result(error=error, duration=time.perf_counter() - began, isolation=isolation)
-        return _tell(options, failed)
+        return _tell(options, failed, script)
     finally:
         if child:
             child.close()
@@ -288,6 +293,7 @@ def _parser(command: str) -> options_.Parser:
     made.add_argument("--cancel-on-exit", action="store_true", help="cancel what it has started and still runs")
     made.add_argument("--report", metavar="FILE", help="write a page of what it did, as HTML, when it has ended")
     made.add_argument("--verbose", "-v", action="store_true", help="tell each call on standard error as it ends")
+    made.add_argument("--no-check", action="store_true", help="run a script that is certain to fail, too")
     made.add_argument("--explain", action="store_true", help="say what it needs and may do, and do not run it")
     made.add_argument("args", nargs="*", metavar="-- ARGS", help="arguments for the script, in `args` and `...`")
     return made

@@ -382,7 +382,7 @@ class Session:
             self._ask(operation, arguments, entry)
         elif decision.verdict == "deny" and not self._force:
             entry.outcome = "refused"
-            raise _denied(operation, decision)
+            raise denied(operation, decision)
         elif decision.verdict != "allow":
             entry.decision, entry.by = "allow", "force"
         why = self.spending.objection(operation, given, entry.account)
@@ -654,7 +654,8 @@ def _subject(operation: Operation, arguments: Struct) -> str:
     return "" if looks_like_token(subject) else structs.short(subject)
 
 
-def _denied(operation: Operation, decision: Decision) -> PermissionDeniedError:
+def denied(operation: Operation, decision: Decision) -> PermissionDeniedError:
+    """The refusal of a call that the policy denies."""
     return PermissionDeniedError(
         f"{operation.name}: the policy denies this {operation.access}: {decision.rule}",
         hint=f"{_how_to_allow(operation)}, or --force",

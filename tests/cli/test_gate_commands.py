@@ -390,7 +390,7 @@ FORGED = "x\n2026-01-01 00:00:00  ffffffffffff  delete_model  default  allow by 
 def test_names_cannot_forge_rows(live, tmp_path):
     """A script's name with line ends, columns and control characters stays in one cell of one row."""
     (tmp_path / FORGED).write_text("pcall(replicate.get_account, {}) replicate.list_files{}")
-    live("lua", FORGED, "--read", "deny")
+    live("lua", FORGED, "--no-check", "--read", "deny")
     ran = live("audit")
     rows = ran.out.removesuffix("\n").split("\n")
 

@@ -51,6 +51,7 @@ RUNS = {
     "integrations:types": [["--json"]],
     "integrations:fields": [["--json"]],
     "integrations:policy": [["list"], ["explain", "replicate.get_account", "--json"], ["explain", MARK]],
+    "check": [["/dev/null", "--json"], ["/dev/null", "--online"]],
     "model": [["a/b"], ["a/b", "--json"], ["a/b", "--dry-run"], [MARK]],
     "webhooks:verify": [
         ["--id", "i", "--timestamp", "1", "--signature", "v1,x", "--json"],

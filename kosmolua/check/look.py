@@ -1,0 +1,175 @@
+"""The rules over a whole program, and what they share."""
+
+from __future__ import annotations
+
+from kosmolua.check.names import FOREIGN, STANDARD
+from kosmolua.check.problem import Problem, Severity
+from kosmolua.check.program import Program
+from kosmolua.check.tree import Call, Constant, Function, Node, Operation, Table
+from kosmolua.check.world import World
+
+MAX_PROBLEMS = 200
+MANY = 3  # unknown names, beyond which a script is a part of something else
+_SPENDING = frozenset({"replicate", "integrations", "app", "run", "wait", "stream", "each", "download", "file"})
+_CALLING = _SPENDING | {"parallel", "race", "spawn", "sleep"}
+NOTHING = object()
+
+
+class Look:
+    """One look at a program: what the rules ask, and where they report."""
+
+    def __init__(self, program: Program, world: World) -> None:
+        self.program = program
+        self.world = world
+        self.source = program.sources[0]
+        strange = self._strange()
+        self.is_part = len(strange) > MANY  # of something that has names of its own
+        self.is_plain = not spends(program)
+        self._found: dict[tuple[str, int, str], Problem] = {}
+
+    def _strange(self) -> set[str]:
+        """The names that are read and that nobody knows."""
+        program = self.program
+        known = {
+            *self.world.known,
+            *STANDARD,
+            *FOREIGN,
+            *program.assigned,
+            *(path[0] for path in program.tested if path),
+        }
+        return {name.text for source in program.sources for name in source.tree.names} - known
+
+    def report(
+        self,
+        at: int,
+        severity: Severity,
+        code: str,
+        message: str,
+        hint: str | None = None,
+        within: Function | None = None,
+    ) -> None:
+        """Note a problem, unless it is in a function whose errors may be caught."""
+        if (within and self.program.guarded(within)) or len(self._found) >= MAX_PROBLEMS:
+            return
+        line, column = self.source.place(at)
+        problem = Problem(
+            file=self.source.name, line=line, column=column, severity=severity, code=code, message=message, hint=hint
+        )
+        self._found.setdefault((self.source.name, at, code), problem)
+
+    def literal(self, node: Node | None) -> object:
+        return literal(self.program, node)
+
+    def problems(self) -> list[Problem]:
+        """In the order of the text, the main script first."""
+        order = {source.name: place for place, source in enumerate(self.program.sources)}
+        return sorted(self._found.values(), key=lambda one: (order[one.file], one.line, one.column))
+
+
+def check(program: Program, world: World) -> list[Problem]:
+    """All that is wrong with a program, as far as can be seen without running it."""
+    from kosmolua.check.rules import rules
+
+    look = Look(program, world)
+    chosen = rules(plain=not _reads(program, _CALLING))
+    for source in program.sources:
+        look.source = source
+        for rule in chosen:
+            rule(look, source)
+    return look.problems()
+
+
+def spends(program: Program) -> bool:
+    """Whether a program may reach the API: otherwise nothing can be paid for."""
+    return _reads(program, _SPENDING)
+
+
+def _reads(program: Program, names: frozenset[str]) -> bool:
+    """Whether one of those globals is read, and is the sandbox's own."""
+    found = {name.text for source in program.sources for name in source.tree.names}
+    return not names.isdisjoint(found - program.assigned.keys())
+
+
+# Values -----------------------------------------------------------------------------------------------------------
+
+
+def literal(program: Program, node: Node | None) -> object:
+    """The value that an expression has whenever it is reached, as JSON has it; NOTHING where that cannot be told."""
+    node = program.value(node)
+    if isinstance(node, Constant):
+        return _constant(node)
+    if isinstance(node, Operation) and node.operator in {"-", "("} and node.right is None:
+        value = literal(program, node.left)
+        if node.operator == "(":
+            return value
+        return -value if isinstance(value, int | float) and not isinstance(value, bool) else NOTHING
+    return _table(program, node) if isinstance(node, Table) else NOTHING
+
+
+def _constant(node: Constant) -> object:
+    match node.kind:
+        case "string":
+            return node.string
+        case "number":
+            return number(node.text)
+        case "boolean":
+            return node.text == "true"
+        case "nil":
+            return None
+    return NOTHING
+
+
+def number(text: str) -> object:
+    """A number as Lua writes it. LuaJIT's 64-bit and complex ones are nothing that JSON has."""
+    try:
+        value = float.fromhex(text) if text[:2] in {"0x", "0X"} else float(text)
+    except (ValueError, OverflowError):
+        return NOTHING
+    return int(value) if value.is_integer() else value
+
+
+def _table(program: Program, node: Table) -> object:
+    keys = [literal(program, key) if key else None for key, _ in node.items]
+    values = [literal(program, value) for _, value in node.items]
+    if NOTHING in keys or NOTHING in values:
+        return NOTHING
+    if all(isinstance(key, str) for key in keys):
+        return {key: value for key, value in zip(keys, values, strict=True) if value is not None}
+    return values if not any(keys) else NOTHING
+
+
+class Named:
+    """A table of named values, as calls take them. It is ``open`` where it may hold names that are not seen here, and
+    None stands for no table at all.
+    """
+
+    def __init__(self, program: Program, node: Node | None) -> None:
+        self.items: dict[str, tuple[int, Node]] = {}
+        self.open = not (node is None or isinstance(node, Table))
+        for key, value in node.items if isinstance(node, Table) else ():
+            name = literal(program, key) if key else NOTHING
+            if isinstance(name, str):
+                self.items[name] = (key.at if key else value.at, value)
+            else:
+                self.open = True
+
+
+def argument(call: Call, place: int) -> Node | None:
+    """The nth argument, counted from 0, if it is given."""
+    return call.arguments[place] if place < len(call.arguments) else None
+
+
+def is_open(call: Call) -> bool:
+    """Whether there may be more arguments than can be seen."""
+    last = call.arguments[-1] if call.arguments else None
+    return isinstance(last, Call) or (isinstance(last, Constant) and last.kind == "...")
+
+
+def kind(program: Program, node: Node | None) -> str | None:
+    """The type that an expression has for certain, by Lua's name."""
+    node = program.value(node)
+    if isinstance(node, Constant):
+        return None if node.kind == "..." else node.kind
+    if isinstance(node, Table):
+        return "table"
+    return "function" if isinstance(node, Function) else None

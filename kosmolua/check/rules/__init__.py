@@ -1,0 +1,27 @@
+"""The rules, each a function of the look and one source. A rule reports what is certain as an error, and leaves alone
+what it cannot tell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from kosmolua.check.look import Look
+    from kosmolua.check.program import Source
+
+    Rule = Callable[[Look, Source], None]
+
+
+def rules(*, plain: bool) -> Iterable[Rule]:
+    """Those for a program; for a ``plain`` one, which calls nothing of the host's, the rules of the language alone."""
+    from kosmolua.check.rules import modules, names, values
+
+    language = (names.globals_, names.fields, values.operands, values.loops, values.lists, modules.modules)
+    if plain:
+        return language
+    from kosmolua.check.rules import calls, files, helpers, inputs, permission
+
+    calling = (calls.functions, helpers.options, helpers.shapes, inputs.inputs)
+    return (*language, *calling, files.saves, files.reads, permission.permission)

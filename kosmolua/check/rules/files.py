@@ -1,0 +1,77 @@
+"""Files that a script saves or reads, and the directories that are open to it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+from kosmolua.check.look import Look, argument, is_open
+from kosmolua.check.program import Program, Source
+from kosmolua.check.rules.helpers import helper_of, uses
+from kosmolua.check.tree import Call, Function, Index, Node
+
+_MODEL_OUTPUT = frozenset({"run"})
+
+
+def saves(look: Look, source: Source) -> None:
+    for at, within, node, certain in _saves(look, source):
+        path = look.literal(node)
+        _check(look, at, within, path, "write", certain=certain)
+
+
+def _saves(look: Look, source: Source) -> Iterator[tuple[int, Function, Node | None, bool]]:
+    for use in uses(look, source):
+        if use.name == "download" and (len(use.call.arguments) > 1 or not is_open(use.call)):
+            yield use.call.at, use.call.within, argument(use.call, 1), True
+    if "save" in look.program.members:
+        return  # a method of the script's own
+    for call in source.tree.calls:
+        if call.method == "save":
+            yield call.at, call.within, argument(call, 0), _is_output(look, look.program, call.callee)
+
+
+def _is_output(look: Look, program: Program, node: Node) -> bool:
+    """Whether an expression is what a model gave, or an item of it."""
+    found = program.value(node)
+    while isinstance(found, Index):
+        found = program.value(found.base)
+    if not isinstance(found, Call):
+        return False
+    helper = helper_of(look, found)
+    return helper is not None and helper[0] in _MODEL_OUTPUT
+
+
+def reads(look: Look, source: Source) -> None:
+    for use in uses(look, source):
+        if use.name == "file" and use.call.arguments:
+            _check(look, use.call.at, use.call.within, look.literal(use.call.arguments[0]), "read", certain=True)
+
+
+def _check(look: Look, at: int, within: Function, path: object, how: str, *, certain: bool) -> None:
+    opened = look.world.writable if how == "write" else look.world.readable
+    flag = f"--allow-{how}"
+    directory = os.path.dirname(path) or "." if isinstance(path, str) else "DIR"
+    what = f"{'saves' if how == 'write' else 'reads'} {repr(path[:100]) if isinstance(path, str) else 'a file'}"
+    if opened is None:
+        look.report(
+            at,
+            "note",
+            "needs_files",
+            f"{what}, which needs {flag}",
+            f"Add {flag} {directory} to the command that runs it.",
+            within,
+        )
+    elif not opened:
+        severity = "error" if certain else "warning"
+        message = f"{what}, but no directory is open for {'writing' if how == 'write' else 'reading'}"
+        look.report(at, severity, "permission_denied", message, f"Add {flag} {directory} to the command.", within)  # type: ignore[arg-type]
+    elif isinstance(path, str) and "\0" not in path and not _is_inside(path, opened):
+        message = f"{what}, outside the open directories: {', '.join(opened)}"
+        severity = "error" if certain else "warning"
+        look.report(at, severity, "permission_denied", message, f"Add {flag} {directory} to the command.", within)  # type: ignore[arg-type]
+
+
+def _is_inside(path: str, directories: tuple[str, ...]) -> bool:
+    real = os.path.realpath(path)
+    roots = [os.path.realpath(os.path.expanduser(directory)) for directory in directories]
+    return any(os.path.commonpath([real, root]) == root for root in roots)

@@ -1,0 +1,65 @@
+"""What LuaJIT says about a text that is not Lua, with a hint for the usual mistakes."""
+
+from __future__ import annotations
+
+import re
+
+from kosmolua.check.lexer import KEYWORDS
+from kosmolua.check.names import nearest
+from kosmolua.check.problem import Problem
+
+# The text of the line, and what LuaJIT says of it, -> what to do.
+_LONG = frozenset(word for word in KEYWORDS if len(word) > 3)  # noqa: PLR2004 - shorter ones are like anything
+_HINTS = (
+    (r"!=", r"near '!'", "Write ~= for not equal."),
+    (r"!", r"near '!'", "Write not."),
+    (r"&&|\|\|", r"near '[&|]'", "Write and, or."),
+    (r"//", r"near '/'", "Write math.floor(a / b); a comment begins with --."),
+    (r"\+\+", r"near '\+'", "Write n = n + 1."),
+    (r"[-+*/]=", r"near '='|'=' expected near '[-+*/]'", "Write n = n + 1: Lua has no assignment with an operator."),
+    (r":=", r"near '='", "Write = to assign."),
+    (r"\b(?:if|while|until)\b.*[^=~<>]=[^=]", r"expected near '='", "Write == to compare."),
+    (r"\belse\s+if\b", r"'end' expected", "Write elseif, or add an end."),
+    (r"\{", r"near '\{'", "Write then or do before the block; Lua has no braces around it."),
+    (r"", r"'\}' expected", "Separate the items with a comma."),
+    (r"", r"'\)' expected near '[\w\"'{]", "Separate the arguments with a comma."),
+    (r"", r"'then' expected", "Write then after the condition."),
+    (r"", r"'do' expected", "Write do after the condition."),
+    (r"", r"unfinished string", "Close the string, or use [[ … ]] for several lines."),
+    (r"", r"'end' expected .*<eof>", "Add the end that is missing."),
+    (r"", r"'<eof>' expected near 'end'", "Remove the end, or add what it closes."),
+    (r"\bbreak\b", r"break", "Use break within a loop."),
+)  # fmt: skip
+
+
+def problem(file: str, text: str, line: int, message: str) -> Problem:
+    """The problem, its column as far as the message tells it."""
+    lines = text.split("\n")
+    written = lines[line - 1] if 0 < line <= len(lines) else ""
+    near = re.search(r"near '(.+)'$", message)
+    at = written.find(near[1]) if near else -1
+    return Problem(
+        file=file, line=line, column=max(at, 0) + 1, severity="error", code="syntax_error", message=message,
+        hint=_hint(lines, line, message),
+    )  # fmt: skip
+
+
+def _hint(lines: list[str], line: int, message: str) -> str | None:
+    """What to do about a message of LuaJIT's for that line."""
+    here = lines[line - 1] if 0 < line <= len(lines) else ""
+    misspelt = _misspelt(lines if "near 'end'" in message or "<eof>" in message else lines[max(line - 2, 0) : line])
+    if misspelt:
+        return misspelt
+    return next(
+        (advice for written, said, advice in _HINTS if re.search(written, here) and re.search(said, message)), None
+    )
+
+
+def _misspelt(lines: list[str]) -> str | None:
+    """A word that is most likely meant for a keyword: one that stands where no name can, before another name."""
+    for line in lines:
+        for word in re.findall(r"\b([A-Za-z_]{3,})(?=[ \t]+[A-Za-z_])", line.partition("--")[0]):
+            near = nearest(word, _LONG) if word not in KEYWORDS else None
+            if near and len(word) >= len(near) - 1:
+                return f"Did you mean {near} instead of {word}?"
+    return None

@@ -1,0 +1,161 @@
+"""The nodes of a script's syntax tree, and what the parser collects about it. ``at`` is an offset into the text."""
+
+from __future__ import annotations
+
+from kosmolua.check.lexer import string_value
+
+
+class Local:
+    """A local variable or parameter. ``value`` is the expression it is declared with, None where it is not one that can
+    be read; ``writes`` counts later assignments, ``calls`` and ``reads`` its uses.
+    """
+
+    __slots__ = ("at", "calls", "fields", "name", "reads", "value", "writes")
+
+    def __init__(self, name: str, at: int, value: Node | None = None) -> None:
+        self.name = name
+        self.at = at
+        self.value = value
+        self.writes = 0
+        self.reads = 0
+        self.calls = 0
+        self.fields = False  # whether a field of it is assigned
+
+
+class Node:
+    """An expression."""
+
+    __slots__ = ("at",)
+
+    def __init__(self, at: int) -> None:
+        self.at = at
+
+
+class Constant(Node):
+    """nil, true, false, a number or a string; ``kind`` is Lua's name of its type, or "..."."""
+
+    __slots__ = ("kind", "text")
+
+    def __init__(self, at: int, kind: str, text: str) -> None:
+        self.at = at
+        self.kind = kind
+        self.text = text
+
+    @property
+    def string(self) -> str | None:
+        return string_value(self.text) if self.kind == "string" else None
+
+
+class Name(Node):
+    """A variable; ``local`` is None where it is a global."""
+
+    __slots__ = ("local", "text", "within")
+
+    def __init__(self, at: int, text: str, local: Local | None, within: Function) -> None:
+        self.at = at
+        self.text = text
+        self.local = local
+        self.within = within
+
+
+class Index(Node):
+    """``base.key`` or ``base[key]``."""
+
+    __slots__ = ("base", "key", "within")
+
+    def __init__(self, at: int, base: Node, key: Node, within: Function) -> None:
+        self.at = at
+        self.base = base
+        self.key = key
+        self.within = within
+
+
+class Call(Node):
+    """``callee(arguments)``, or with ``method`` ``callee:method(arguments)``."""
+
+    __slots__ = ("arguments", "callee", "method", "within")
+
+    def __init__(self, at: int, callee: Node, arguments: list[Node], method: str | None, within: Function) -> None:
+        self.at = at
+        self.callee = callee
+        self.arguments = arguments
+        self.method = method
+        self.within = within
+
+
+class Function(Node):
+    """A function, or the chunk itself, which has no ``parent``. ``returns`` says whether it returns a value anywhere;
+    ``guarded`` that an error within it may be caught; ``named`` that it is the value of a name and nothing else.
+    """
+
+    __slots__ = ("guarded", "named", "parent", "returns")
+
+    def __init__(self, at: int, parent: Function | None) -> None:
+        self.at = at
+        self.parent = parent
+        self.returns = False
+        self.guarded = False
+        self.named = False
+
+
+class Table(Node):
+    """A table constructor: keys and values, where an item of the list part has no key."""
+
+    __slots__ = ("items",)
+
+    def __init__(self, at: int, items: list[tuple[Node | None, Node]]) -> None:
+        self.at = at
+        self.items = items
+
+
+class Operation(Node):
+    """An operator and its one or two operands; "(" is an expression in parentheses."""
+
+    __slots__ = ("left", "operator", "right", "within")
+
+    def __init__(self, at: int, operator: str, left: Node, right: Node | None, within: Function) -> None:
+        self.at = at
+        self.operator = operator
+        self.left = left
+        self.right = right
+        self.within = within
+
+
+class Loop(Node):
+    """The expressions of ``for … in expressions do``."""
+
+    __slots__ = ("expressions", "within")
+
+    def __init__(self, at: int, expressions: list[Node], within: Function) -> None:
+        self.at = at
+        self.expressions = expressions
+        self.within = within
+
+
+class Tree:
+    """What a script consists of, as far as the rules look at it.
+
+    ``names`` are the globals that are read, ``assigned`` those that are assigned (with their values), ``tested`` the
+    expressions whose truth decides something, ``fields`` the assigned places ``base.key``, and ``locals`` every local
+    variable.
+    """
+
+    __slots__ = (
+        "assigned", "calls", "fields", "functions", "indexes", "locals", "loops", "names", "operations", "tested",
+    )  # fmt: skip
+
+    def __init__(self) -> None:
+        self.calls: list[Call] = []
+        self.indexes: list[Index] = []
+        self.operations: list[Operation] = []
+        self.loops: list[Loop] = []
+        self.names: list[Name] = []
+        self.functions: list[Function] = []
+        self.tested: list[Node] = []
+        self.fields: list[Index] = []
+        self.assigned: dict[str, list[Node | None]] = {}
+        self.locals: list[Local] = []
+
+    def passed(self) -> list[Node | None]:
+        """The values of local variables that are used other than by calling them."""
+        return [local.value for local in self.locals if local.reads > local.calls]

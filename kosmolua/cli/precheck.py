@@ -1,0 +1,107 @@
+"""The look at a script before it runs, while its process starts. It asks nobody, and stops what is certain to fail."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from kosmolua.cli.world import Policy, header, kept_version
+from kosmolua.errors import CODES, KosmoError, UsageError
+
+if TYPE_CHECKING:
+    import argparse
+
+    from kosmolua.check.problem import Problem
+    from kosmolua.check.program import Program
+    from kosmolua.check.world import World
+    from kosmolua.cli.options import Options
+
+MAX_LOOK = 128 * 1024  # bytes of script and modules that are looked at before a run; a longer one is not delayed
+MAX_SHOWN = 5  # problems
+_PERMISSION = frozenset({"permission_denied", "approval_required"})
+_NAMES = frozenset({"unknown_name", "unknown_function", "not_available"})
+
+
+def run(parsed: argparse.Namespace, options: Options, file: str, text: bytes) -> None:
+    """Look at a script that is about to run. Raises a `UsageError` for what is certain to fail, and shows what is
+    doubtful, each once, on standard error.
+    """
+    found = _look(parsed, options, file, text)
+    errors = [problem for problem in found if problem.severity == "error"]
+    if found and not options.json:
+        _show({(one.code, one.message): one for one in found if one.severity == "warning"}.values())
+        _show(errors[1:])
+    if errors:
+        raise _refusal(errors)
+
+
+def _show(problems: Iterable[Problem]) -> None:
+    from kosmolua.cli.check import show
+
+    listed = list(problems)
+    for problem in listed[:MAX_SHOWN]:
+        show(problem, sys.stderr)
+    if len(listed) > MAX_SHOWN:
+        print(f"kosmo: and {len(listed) - MAX_SHOWN} more; see them all: kosmo check FILE", file=sys.stderr)
+
+
+def _look(parsed: argparse.Namespace, options: Options, file: str, text: bytes) -> list[Problem]:
+    from kosmolua.check.program import Program, Source
+
+    if len(text) > MAX_LOOK:
+        return []
+    main = Source(file, text.removeprefix(b"\xef\xbb\xbf").decode(errors="replace"))
+    if main.broken or not (main.tree.names or main.tree.operations or main.tree.loops or main.tree.calls):
+        return []  # LuaJIT says what is wrong with it; or there is nothing to look at
+    from kosmolua.check.modules import beside
+
+    requires = any(name.text == "require" for name in main.tree.names)
+    return _found(Program(main, beside(file, MAX_LOOK) if requires else None), parsed, options, text)
+
+
+def _found(program: Program, parsed: argparse.Namespace, options: Options, text: bytes) -> list[Problem]:
+    from msgspec.structs import replace
+
+    from kosmolua.check.look import check, spends
+    from kosmolua.check.world import World
+
+    world = _world(parsed, options, text) if spends(program) else World()
+    found = check(program, world)
+    if any(one.code in _NAMES for one in found):
+        from kosmolua.check.engine import Engine
+
+        with Engine() as engine:  # a name is refused on the sandbox's own word
+            found = check(program, replace(world, known=engine.names))
+    return found
+
+
+def _world(parsed: argparse.Namespace, options: Options, text: bytes) -> World:
+    from kosmolua.check.world import World
+    from kosmolua.settings import config
+
+    is_replayed = bool(parsed.replay or parsed.journal)  # it may be answered from there, whatever is allowed
+    asked = (sys.stdin.isatty() and sys.stderr.isatty()) or options.dry_run or is_replayed
+    opened = parsed.allow_read, parsed.allow_write
+    if not any(opened):
+        said = config.load(os.environ).directories
+        opened = said.read, said.write
+    return World(
+        accounts=frozenset(() if options.emulate else config.accounts(os.environ)),
+        readable=None if asked else tuple(opened[0]),
+        writable=None if asked else tuple(opened[1]),
+        version=kept_version(options),
+        refusal=(lambda *_: None) if is_replayed else Policy(options),
+        needs=header(text, "script")[0],
+    )
+
+
+def _refusal(problems: Sequence[Problem]) -> KosmoError:
+    """The error of a run that was not begun. Its status is 3 if permission is all that is missing, else 2."""
+    first = problems[0]
+    is_permission = all(one.code in _PERMISSION for one in problems)
+    code = first.code if first.code in CODES and (is_permission or first.code not in _PERMISSION) else "invalid_script"
+    error = UsageError(first.message, code=code, hint=first.hint, detail=[one.to_dict() for one in problems])
+    error.where = f"{first.file}:{first.line}"  # type: ignore[attr-defined]
+    return error

@@ -1,0 +1,128 @@
+"""What is known about the run that a script is checked for: the policy, the header, and schemas of models."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Self
+
+from kosmolua.errors import KosmoError, UsageError
+
+if TYPE_CHECKING:
+    from kosmolua.check.problem import Problem
+    from kosmolua.cli.options import Options
+    from kosmolua.gate.needs import Needs
+    from kosmolua.host.host import Host
+    from kosmolua.replicate.catalogue import Operation
+    from kosmolua.replicate.versions import Version
+    from kosmolua.settings.config import Settings
+
+
+def header(text: bytes, file: str) -> tuple[Needs | None, list[Problem]]:
+    """What the header declares, or what is wrong with it."""
+    from kosmolua.check.problem import Problem
+    from kosmolua.gate import needs
+
+    if b"--@" not in text:
+        return None, []
+    try:
+        return needs.read(text, file), []
+    except UsageError as error:
+        line = error.message.removeprefix(f"{file}:").partition(":")[0]
+        message = error.message.removeprefix(f"{file}:{line}: ")
+        place = {"line": int(line) if line.isdigit() else 1, "column": 1}
+        return None, [Problem(file=file, severity="error", code=error.code, message=message, hint=error.hint, **place)]
+
+
+class Policy:
+    """Says why the policy denies a function, whatever its arguments are. What it asks about is the gate's."""
+
+    def __init__(self, options: Options) -> None:
+        self._options = options
+        self._policy: Any = None
+
+    def __call__(self, operation: Operation, account: str, arguments: Mapping[str, Any]) -> KosmoError | None:
+        from kosmolua.gate import policy
+        from kosmolua.gate.session import denied
+
+        if self._options.force or (self._options.emulate and not (self._options.read or self._options.write)):
+            return None
+        self._policy = self._policy or policy.policy_of(self._settings())
+        call = policy.Call(operation, account, arguments, from_script=True)
+        decision = policy.decide(self._policy, call)
+        if decision.verdict == "deny" and not policy.may_be(self._policy, call):
+            return denied(operation, decision)
+        return None
+
+    def _settings(self) -> Settings:
+        from kosmolua.settings import config
+
+        options = self._options
+        if not options.emulate:
+            return config.load(os.environ, read=options.read, write=options.write)
+        return config.Settings(
+            read=config.Value(options.read or "allow", "--read"),
+            write=config.Value(options.write or "allow", "--write"),
+        )
+
+
+class Versions:
+    """Finds versions of models by asking, past the gate, or on this machine alone."""
+
+    def __init__(self, options: Options, *, online: bool) -> None:
+        self._options = options
+        self._online = online
+        self._host: Host | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._host:
+            self._host.close()
+
+    def version(self, reference: str) -> Version | None:
+        if not self._online:
+            return kept_version(self._options)(reference)
+        if self._host is None:
+            from kosmolua.cli.host import host_of
+
+            self._host = host_of(self._options, isolation="none")
+        try:
+            return self._host.versions().known(reference)
+        except KosmoError:
+            return None
+
+
+def kept_version(options: Options) -> Callable[[str], Version | None]:
+    """Finds versions without a request: the emulator's, or those of the API that are on disk."""
+
+    def find(reference: str) -> Version | None:
+        from kosmolua.replicate.versions import Version
+
+        if options.emulate:
+            from kosmolua.emulator.genesis import MODELS
+
+            name, _, version = reference.partition(":")
+            found = next((one for one in MODELS if one.slug == name), None)
+            return Version(version, found.schema) if found and version in {"", found.version} else None
+        return _on_disk(options, reference)
+
+    return find
+
+
+def _on_disk(options: Options, reference: str) -> Version | None:
+    """By the version's id, if schemas on disk are those of this account's server."""
+    from kosmolua.replicate.catalogue import SERVER
+    from kosmolua.replicate.versions import Version, parse
+    from kosmolua.services.schemas import Cache
+    from kosmolua.settings import config, paths
+
+    try:
+        version = parse(reference).version
+        if not version or config.load(os.environ).url_of(options.account).value != SERVER:
+            return None
+    except KosmoError:
+        return None
+    schema = Cache(os.path.join(paths.cache_directory(os.environ), "versions")).get(version)
+    return Version(version, schema) if schema is not None else None

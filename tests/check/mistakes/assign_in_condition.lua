@@ -1,0 +1,4 @@
+local count = #args
+if count = 1 then
+  print("one")
+end

@@ -1,0 +1,2 @@
+local model = replicate.models.get("stability-ai/sdxl")
+print(model.owner)

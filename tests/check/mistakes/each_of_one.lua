@@ -1,0 +1,3 @@
+for model in each("list_model") do
+  print(model.name)
+end

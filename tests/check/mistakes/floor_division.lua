@@ -1,0 +1,2 @@
+local half = #args // 2
+print(half)

@@ -1,0 +1,2 @@
+local account = replicate.get_acount()
+print(account.username)

@@ -1,0 +1,2 @@
+local text = run("replicate/hello-world", { text = "Ada" })
+pritn(text)

@@ -1,0 +1,2 @@
+local images = run("black-forest-labs/flux-schnell", { prompt = "a barn", num_outputs = 2 })
+print(images[0].url)

@@ -1,0 +1,2 @@
+local images = run("black-forest-labs/flux-schnell", { num_outputs = 2 })
+print(images[1])

@@ -1,0 +1,2 @@
+local images = run("black-forest-labs/flux-schnell", { promt = "a barn" })
+print(images[1])

@@ -1,0 +1,3 @@
+local first = "a barn"
+if first = "" then return {} end
+return { first = first }

@@ -1,0 +1,1 @@
+print(replicate:get_account().username)

@@ -1,0 +1,4 @@
+local images = run("black-forest-labs/flux-schnell", {
+  prompt = "a barn"
+  num_outputs = 2,
+})

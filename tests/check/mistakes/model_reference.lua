@@ -1,0 +1,1 @@
+print(run("flux-schnell", { prompt = "a barn" })[1])

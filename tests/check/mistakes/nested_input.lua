@@ -1,0 +1,2 @@
+local images = run("acme/painter", { input = { prompt = "a barn" } })
+print(images[1])

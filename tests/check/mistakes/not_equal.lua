@@ -1,0 +1,3 @@
+if args[1] != "go" then
+  print("stop")
+end

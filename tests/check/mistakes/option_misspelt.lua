@@ -1,0 +1,2 @@
+local images = run("black-forest-labs/flux-schnell", { prompt = "a barn" }, { time_out = 60 })
+print(images[1])

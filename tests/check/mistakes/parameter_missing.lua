@@ -1,0 +1,2 @@
+local version = replicate.get_model_version { model_owner = "acme", model_name = "painter" }
+print(version.id)

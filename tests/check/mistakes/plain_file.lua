@@ -1,0 +1,1 @@
+print(run("nightmareai/real-esrgan", { image = "cat.png", scale = 2 }))

@@ -1,0 +1,1 @@
+print(run("acme/upscaler", { image = "pictures/cat.png" }))

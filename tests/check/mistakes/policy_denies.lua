@@ -1,0 +1,2 @@
+-- flags: --write deny
+print(run("black-forest-labs/flux-schnell", { prompt = "a barn" })[1])

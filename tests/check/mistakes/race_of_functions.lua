@@ -1,0 +1,6 @@
+local image = race(function()
+  return run("black-forest-labs/flux-schnell", { prompt = "a barn" })
+end, function()
+  return run("black-forest-labs/flux-schnell", { prompt = "a mill" })
+end)
+print(image)
