@@ -23,17 +23,18 @@ _MOST_SECONDS = 100 * 366 * 24 * 3600.0  # beyond which there is no date
 _VERSION = re.compile("[0-9a-f]{64}")  # of others the API tells no version, or "hidden"
 
 
-def is_whole(prediction: Mapping[str, Any]) -> bool:
-    """Whether it succeeded, and the API still has what it made."""
+def is_whole(prediction: Any) -> bool:
+    """Whether it succeeded, and the API still has what it made. An answer may be anything."""
     return (
-        prediction.get("status") == "succeeded"
+        isinstance(prediction, Mapping)
+        and prediction.get("status") == "succeeded"
         and not prediction.get("data_removed")
         and prediction.get("output") is not None
     )
 
 
 def is_made_of(
-    prediction: Mapping[str, Any], origin: Mapping[str, Any], given: Mapping[str, Any], version: str | None = None
+    prediction: Any, origin: Mapping[str, Any], given: Mapping[str, Any], version: str | None = None
 ) -> bool:
     """Whether a prediction, as the API tells it, ran this with this input, and its answer is still there. ``origin``
     are the arguments of the function that would create it, ``version`` the one of the model that is known.
@@ -46,7 +47,7 @@ def is_made_of(
     if version and _VERSION.fullmatch(ran) and ran != version:
         return False
     kind = "deployment" if "deployment_name" in origin else "model"
-    return prediction.get(kind) == f"{origin[f'{kind}_owner']}/{origin[f'{kind}_name']}"
+    return bool(prediction.get(kind) == f"{origin[f'{kind}_owner']}/{origin[f'{kind}_name']}")
 
 
 def _is_same(given: Any, found: Any) -> bool:

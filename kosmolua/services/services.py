@@ -293,7 +293,7 @@ def _as_sent(asked: Recall) -> dict[str, Any]:
 
 
 def _taken(prediction: Any) -> str:
-    whole = isinstance(prediction, Mapping) and is_whole(prediction)
+    whole = is_whole(prediction)
     return "its answer is taken" if whole else "its answer is gone, or was none"
 
 
