@@ -111,8 +111,8 @@ def _show(command: str, parsed: argparse.Namespace) -> int:
     elif not rows:
         output.write_text(f"no budgets; add one: kosmo {command} set daily --cost 5 --per day\n")
     else:
-        head = ("budget", "bounds", "spent", "reserved", "predictions", "renews", "file")
-        output.write_text(table([head, *(_row(*row) for row in rows)], "", ("bold",)) + "\n")
+        head = ("budget", "bounds", "spent", "reserved", "predictions", "renews")
+        output.write_text(table([head, *(_row(total) for _, total in rows)], "", ("bold",)) + "\n")
     return 0
 
 
@@ -129,7 +129,7 @@ def _plain(origin: str, total: Total) -> dict[str, Any]:
     }
 
 
-def _row(origin: str, total: Total) -> tuple[str, ...]:
+def _row(total: Total) -> tuple[str, ...]:
     unpriced = f" + {total.unpriced} of unknown price" if total.unpriced else ""
     return (
         safe(total.budget.name),
@@ -138,7 +138,6 @@ def _row(origin: str, total: Total) -> tuple[str, ...]:
         amount(total.reserved),
         str(total.predictions),
         shown(total.renews, total.budget.timezone),
-        safe(origin),
     )
 
 

@@ -52,7 +52,8 @@ def _import(command: str, path: str | None, *, as_json: bool) -> int:
         }
         output.show_json({"success": True, **facts, "path": target})
     else:
-        count = f"{len(found.models) + len(found.hardware)} prices"
+        number = len(found.models) + len(found.hardware)
+        count = "1 price" if number == 1 else f"{number} prices"
         output.write_text(f"imported {count} from {safe(found.source or '')} of {found.date} into {safe(target)}\n")
     return 0
 
