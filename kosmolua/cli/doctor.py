@@ -13,6 +13,7 @@ from kosmolua.cli import output
 from kosmolua.cli.options import Options
 from kosmolua.cli.providers import check_provider
 from kosmolua.errors import EXIT_FAILED, KosmoError, ScriptError, TransportError
+from kosmolua.gate.policy import policy_of
 from kosmolua.settings import config, credentials
 from kosmolua.settings.edit import SECTION
 from kosmolua.terminal.safe import safe
@@ -64,6 +65,7 @@ def _checks(options: Options, *, offline: bool) -> Iterator[Check]:
     yield Check("provider", ok=True, message=f"{SECTION} is known")
     try:
         settings = config.load(os.environ, read=options.read, write=options.write)
+        policy_of(settings)
     except KosmoError as error:
         yield _failed("configuration", error)
         return

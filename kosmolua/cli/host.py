@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import TYPE_CHECKING, Any
 
 from kosmolua.cli.options import Options
 from kosmolua.host.host import Host
+from kosmolua.settings import config
 from kosmolua.terminal.safe import safe
 
 if TYPE_CHECKING:
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
 
 def host_of(options: Options, prompter: Prompter | None = None, **more: Any) -> Host:
     """What it has to tell is told on standard error; a person is asked on a terminal, or by the prompter."""
+    check_settings()
     return Host(
         account=options.account,
         read=options.read,
@@ -29,6 +32,15 @@ def host_of(options: Options, prompter: Prompter | None = None, **more: Any) -> 
         on_notice=tell,
         **more,
     )
+
+
+def check_settings() -> None:
+    """Raise a `ConfigurationError` for a file or a rule that is not understood, also where nothing would be called."""
+    settings = config.load(os.environ)
+    if settings.rules:
+        from kosmolua.gate.policy import policy_of
+
+        policy_of(settings)
 
 
 class _Streams:

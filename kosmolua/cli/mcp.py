@@ -75,9 +75,11 @@ def _serve(parsed: argparse.Namespace) -> int:
             "serving the Model Context Protocol needs the extra `mcp`, which is not installed",
             hint="install it: pip install 'kosmolua[mcp]'",
         )
+    from kosmolua.cli.host import check_settings
     from kosmolua.host.host import Host
     from kosmolua.mcp.work import Current
 
+    check_settings()
     current = Current()
     with Host(
         account=parsed.account,

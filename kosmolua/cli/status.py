@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from kosmolua.cli import options, output
 from kosmolua.cli.providers import check_provider
 from kosmolua.errors import UsageError
+from kosmolua.gate.policy import policy_of
 from kosmolua.settings import config, credentials, paths, trust
 from kosmolua.settings.config import DEFAULT_ACCOUNT, Settings, Value
 from kosmolua.settings.edit import SECTION
@@ -52,6 +53,7 @@ def _parser(command: str) -> argparse.ArgumentParser:
 def _status(parsed: argparse.Namespace) -> dict[str, Any]:
     check_provider(parsed.provider)
     settings = config.load(os.environ)
+    policy_of(settings)
     accounts = [_account(settings, name) for name in sorted({DEFAULT_ACCOUNT, *settings.accounts})]
     return {
         "success": True,

@@ -559,6 +559,7 @@ class Session:
             try:
                 answer = client.send(looked, structs.decode_arguments(looked, arguments))
                 note.outcome, note.status, note.request_id = "ok", answer.status, answer.request_id
+                note.note = answer.note
             except Exception as error:
                 _blamed(note, self._unforeseen(error, looked.name))
                 raise

@@ -11,9 +11,8 @@ NOTE = "the answer held the API token; it was removed"
 _HIDDEN = "[hidden]"
 _SHORTEST_SECRET = 8  # any text may contain a shorter one
 _SHORTEST_TRACE = 4  # as much of a token as its kind shows anyway, and one character
-_MAX_ENCODED = (
-    64 * 1024
-)  # bytes of an answer that are searched for an escaped token: servers that echo requests are short
+# Bytes of an answer in which every character of the token may be escaped: a server that echoes requests is brief.
+_MAX_ENCODED = 2048
 
 
 class Redactor:
@@ -22,6 +21,9 @@ class Redactor:
     def __init__(self, token: str) -> None:
         self._token = token if len(token) >= _SHORTEST_SECRET else ""
         self._plain = self._token.encode()
+        # Letters and digits stay as they are in most escaped texts, so that one search finds all the usual forms.
+        run = max(re.findall(r"[A-Za-z0-9]+", self._token), key=len, default="")
+        self._core = run.encode() if len(run) >= _SHORTEST_SECRET else self._plain
 
     def reveals(self, text: str) -> bool:
         return bool(self._token) and self._token in text
@@ -41,7 +43,7 @@ class Redactor:
 
     def body(self, body: bytes) -> bytes:
         """An answer's body; the same object unless the token is in it."""
-        if not self._plain or not (self._plain in body or self._may_be_encoded(body)):
+        if not self._plain or not (self._core in body or self._may_be_encoded(body)):
             return body
         if len(body) > _MAX_ENCODED:
             return body.replace(self._plain, _HIDDEN.encode())
@@ -67,6 +69,8 @@ class Redactor:
             yield held
 
     def _text(self, text: str) -> str:
+        if self._token[:_SHORTEST_TRACE] not in text:
+            return text
         # A long text was cut, perhaps in the middle of the token.
         traces = [f"{self._token[:length]}…" for length in range(len(self._token) - 1, _SHORTEST_TRACE - 1, -1)]
         whole = text.replace(self._token, _HIDDEN)

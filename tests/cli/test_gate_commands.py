@@ -418,3 +418,39 @@ def test_a_name_of_anything_cannot_forge_rows(live):
     assert 0 == ran.status
     assert 1 + len(live("audit", "--json").json["entries"]) == len(ran.out.removesuffix("\n").split("\n"))
     assert all(c.isprintable() for c in ran.out.replace("\n", ""))
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["lua", "--eval", "return 1"],
+        ["lua", "--emulate", "--eval", "return 1"],
+        ["repl"],
+        ["mcp:serve"],
+        ["integrations:replicate", "get_account"],
+        ["integrations:replicate", "get_account", "--emulate"],
+        ["integrations:status"],
+        ["integrations:doctor", "replicate", "--offline"],
+        ["integrations:policy", "list"],
+    ],
+    ids=" ".join,
+)
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[replicate.permisions]\nwrite = 'deny'\n", "unknown key replicate.permisions (did you mean permissions?)"),
+        ("[[replicate.rule]]\nverdict = 'deny'\n", "unknown key replicate.rule (did you mean rules?)"),
+        ("[[replicate.rules]]\nverdict = 'deny'\nfunctions = 'creat_*'\n", "no function is called 'creat_*'"),
+    ],
+    ids=["table", "array", "rule"],
+)
+def test_what_is_not_understood_stops_every_command(live, server, tmp_path, words, text, message):
+    """It may be meant to forbid, so nothing is run and nothing is sent."""
+    (tmp_path / ".kosmo").mkdir()
+    (tmp_path / ".kosmo" / "config.toml").write_text(text)
+
+    ran = live(*words, stdin=b"return 1")
+
+    assert 4 == ran.status, ran.seen
+    assert message in ran.out + ran.err
+    assert [] == server.requests
