@@ -56,6 +56,7 @@ end
 -- Errors -------------------------------------------------------------------------------------------------------
 
 local Error = { __metatable = "error" }
+local raised = setmetatable({}, { __mode = "k" }) -- error of the host -> its code, whatever a script makes of it
 
 local function error_text(value)
   if type(value) == "table" and type(rawget(value, "message")) == "string" then return rawget(value, "message") end
@@ -74,6 +75,7 @@ local function raise(fields)
   local at = where()
   if at and MISTAKES[fields.code] then fields.message = format("%s (%s)", fields.message, at) end
   fields.where = at
+  raised[fields] = fields.code
   error(setmetatable(fields, Error), 0)
 end
 
@@ -448,12 +450,31 @@ local function environment(start)
   return env
 end
 
-local FIELDS = { "code", "function", "status", "detail", "hint", "retry_after", "where" }
+-- What an error may tell besides its message, and of which types.
+local FIELDS = {
+  code = { string = true },
+  ["function"] = { string = true },
+  status = { number = true },
+  detail = { string = true, number = true },
+  hint = { string = true },
+  retry_after = { number = true },
+  where = { string = true },
+}
+-- Codes that say how the run itself ended. A script cannot say that of itself.
+local HOSTS_OWN = { limit_reached = true, interrupted = true, script_crashed = true, internal_error = true,
+  system_error = true, output_failed = true }
 
 -- A field of an error as it can be told: the script may have put anything there.
-local function plain_field(value)
+local function plain_field(name, value)
+  if not FIELDS[name][type(value)] then return nil end
   if type(value) == "string" then return values.scrub(sub(value, 1, MAX_MESSAGE)) end
-  if type(value) == "number" and value > -huge and value < huge then return value end
+  if value > -huge and value < huge then return value end
+end
+
+local function code_of(value)
+  if raised[value] then return raised[value] end
+  local code = plain_field("code", rawget(value, "code"))
+  return code and not HOSTS_OWN[code] and code or "script_error"
 end
 
 -- A table that says nothing of itself is told by what it holds.
@@ -474,9 +495,10 @@ local function describe(value)
   if own or source == "bridge.lua" then text = rest end -- ours is what a script's tail call into C returns to
   local report = { message = text, code = "script_error" }
   if type(value) == "table" then
-    for i = 1, #FIELDS do
-      report[FIELDS[i]] = plain_field(rawget(value, FIELDS[i]))
+    for name in next, FIELDS do
+      report[name] = plain_field(name, rawget(value, name))
     end
+    report.code = code_of(value)
   end
   if type(value) == "string" and find(text, "a nil value", 1, true) then
     report.hint = use("advice").on(text, use("sandbox"))

@@ -95,7 +95,7 @@ def tell_error(error: KosmoError, excerpt: str | None = None) -> None:
     if excerpt:
         print(safe(excerpt), file=sys.stderr)
     traceback = error.detail if error.code == "internal_error" else getattr(error, "traceback", None)
-    if traceback and "\n" in traceback:
+    if isinstance(traceback, str) and "\n" in traceback:
         print(safe("\n".join(f"    {line}" for line in ["stack:", *traceback.splitlines()])), file=sys.stderr)
     if error.hint:
         print(safe(f"hint: {error.hint}"), file=sys.stderr)
