@@ -7,7 +7,7 @@ from typing import Any
 
 from kosmolua.emulator import models as kinds
 from kosmolua.emulator.identifiers import IdSource, example_id, version_id
-from kosmolua.emulator.jobs import Job
+from kosmolua.emulator.jobs import OFFICIAL, Job
 from kosmolua.emulator.models import Behaviour, Work, seed_of
 from kosmolua.emulator.schema import resolve, with_defaults
 from kosmolua.emulator.world import ACCOUNT, DAY, Deployment, Model, Version, World
@@ -126,7 +126,7 @@ def _example(model: Model, version: Version, given: dict[str, Any]) -> Job:
     full = with_defaults(resolve(version.schema, "Input"), given)
     work = Work(full, seed_of(full, job_id))
     runs = version.behaviour.runs(work)
-    shown = "hidden" if model.official else version.id
+    shown = OFFICIAL if model.official else version.id
     return Job(
         job_id,
         model.slug,

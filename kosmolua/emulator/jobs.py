@@ -13,6 +13,8 @@ RETENTION = 3600.0
 """Seconds after its end for which a job keeps input, output, logs and files."""
 LONGEST = 1800.0
 """Seconds after which the API ends a run by itself."""
+OFFICIAL = "hidden"
+"""What the API says in place of the version of an official model."""
 TERMINAL = frozenset({"succeeded", "failed", "canceled", "aborted"})
 
 
@@ -137,7 +139,18 @@ def _metrics(job: Job, moment: Moment) -> dict[str, float]:
     total = {"total_time": round(moment.completed - job.created, 6)}
     if moment.started is None:
         return total
-    return {"predict_time": round(moment.completed - moment.started, 6), **total}
+    billed = _billed(job) if moment.status == "succeeded" and job.version == OFFICIAL else {}
+    return {"predict_time": round(moment.completed - moment.started, 6), **total, **billed}
+
+
+def _billed(job: Job) -> dict[str, float]:
+    """What an official model is billed by: its tokens, its images, or the seconds of its video."""
+    output = job.outcome().output
+    if job.behaviour.streams:
+        return {"token_input_count": len(str(job.given.get("prompt", "")).split()), "token_output_count": len(output)}
+    if job.behaviour.seconds:
+        return {"video_output_count": 1, "video_output_duration_seconds": job.behaviour.seconds}
+    return {"image_output_count": len(output) if isinstance(output, list) else 1}
 
 
 def _time(seconds: float | None) -> str | None:

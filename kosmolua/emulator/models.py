@@ -45,7 +45,9 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Behaviour:
-    """How a model acts. Seconds are of the emulator's clock; ``steps`` are the lines of its progress bar."""
+    """How a model acts. Seconds are of the emulator's clock; ``steps`` are the lines of its progress bar, ``seconds``
+    the length of a video that it makes.
+    """
 
     compute: Callable[[Work], Outcome]
     starts: float = 0.2
@@ -53,6 +55,7 @@ class Behaviour:
     steps: int = 0
     streams: bool = False
     reads: tuple[str, ...] = ()
+    seconds: float = 0.0
 
 
 def _field(title: str, kind: str, order: int, description: str, **facts: Any) -> Schema:
@@ -198,7 +201,7 @@ def _film(work: Work) -> Outcome:
     return Outcome(FileRef("out.png"), {"out.png": ("image/png", write_animation(frames, _FRAME_MILLISECONDS))})
 
 
-FILMER = Behaviour(_film, starts=8.0, runs=lambda _: 70.0, steps=20)
+FILMER = Behaviour(_film, starts=8.0, runs=lambda _: 70.0, steps=20, seconds=_FRAMES * _FRAME_MILLISECONDS / 1000)
 FILMER_SCHEMA = describe(
     {
         "prompt": _field("Prompt", "string", 0, "What to film."),

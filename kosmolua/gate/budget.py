@@ -105,6 +105,7 @@ class Budget:
         self._jobs: list[Job] = []
         self._by_id: dict[str, Job] = {}
         self._seconds: dict[str, float] = {}  # by model, the longest that one has computed in this run
+        self._versions: dict[str, str] = {}  # by the id of a version, its model
         self._defaults: dict[str, Mapping[str, Any]] = {}  # by model or version, its inputs by its schema
 
     def price(self, arguments: Mapping[str, Any]) -> Quote | None:
@@ -117,12 +118,22 @@ class Budget:
         prices = self._table()
         if not prices.models:
             return None
-        names = [name.lower() for name in (model_of(arguments), _version_of(arguments)) if name]
+        names = self._names_of(arguments)
         entry = next((prices.models[name] for name in names if name in prices.models), None)
         if entry is None:
             return None
         second = prices.hardware.get(entry.hardware or "")
         return quote_of(entry, second, self._input(arguments, names))
+
+    def _names_of(self, arguments: Mapping[str, Any]) -> list[str]:
+        """What the price of a call may be stated for, most specific first. The model of a bare version is known once
+        the run has looked at the model.
+        """
+        version = _version_of(arguments)
+        deployment = [arguments.get(name) for name in ("deployment_owner", "deployment_name")]
+        model = model_of(arguments) or (self._versions.get(version) if version else None)
+        called = "/".join(["deployments", *map(str, deployment)]) if all(deployment) else None
+        return [name.lower() for name in (called, version, model) if name]
 
     def appraised(self, data: Any, model: str | None) -> tuple[bool, Decimal | None]:
         """Whether the prediction has ended, which need not be one of this run, and what it cost if that is known."""
@@ -313,13 +324,20 @@ class Budget:
         if properties is None or len(self._defaults) >= _MOST_SCHEMAS:
             return
         defaults = {name: each["default"] for name, each in properties.items() if _is_plain_default(each)}
-        names = [f"{data.get('owner')}/{data.get('name')}", str(version.get("id"))]
-        self._defaults.update((name.lower(), defaults) for name in names)
+        owner, name, identifier = data.get("owner"), data.get("name"), version.get("id")
+        model = f"{owner}/{name}" if isinstance(owner, str) and isinstance(name, str) else None
+        if isinstance(identifier, str) and model:
+            self._versions[identifier] = model
+        self._defaults.update((each.lower(), defaults) for each in (model, identifier) if isinstance(each, str))
 
     def _name(self, job: Job, data: Mapping[str, Any]) -> None:
         if isinstance(data.get("id"), str):
             job.id = data["id"]
             self._by_id[job.id] = job
+        if job.quote is None and isinstance(data.get("model"), str):  # which a bare version or a deployment left open
+            job.quote = self._quote(
+                {"model": data["model"], "version": data.get("version"), "input": data.get("input")}
+            )
 
     def _learn(self, data: Any) -> Job | None:
         """Note what a job of this run has used, where an answer tells that it has ended."""

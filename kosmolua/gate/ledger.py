@@ -158,7 +158,8 @@ class Ledger:
                 (spent, prediction, charge),
             )
             for scope, start in _counted(file, charge):
-                _add(file, scope, start, spent=spent, reserved=-held)
+                unpriced = -int(row[0] is None and amount is not None)
+                _add(file, scope, start, spent=spent, reserved=-held, unpriced=unpriced)
 
     def release(self, charge: int) -> None:
         """Take a reservation back whose prediction was never made."""

@@ -39,7 +39,7 @@ ALIASES = {  # older names of the same
 MOST = 1_000_000_000  # of a price, and of a cap
 _FIELDS = ("run", "second", "hardware", "seconds", "expect", "variants")
 _METRIC = r"[a-z][a-z0-9_]{0,80}_(count|seconds|metric)"
-_MODEL = r"[^/\s:]+/[^/\s:]+|[0-9a-f]{64}"
+_MODEL = r"(deployments/)?[^/\s:]+/[^/\s:]+|[0-9a-f]{64}"
 INPUT = "input."
 
 
@@ -79,7 +79,7 @@ class Price(Struct, frozen=True, omit_defaults=True):
 
 
 class Prices(Struct, frozen=True, omit_defaults=True):
-    """``hardware`` per second by SKU, ``models`` by ``owner/name`` in lower case or by the id of a version.
+    """``hardware`` per second by SKU; ``models``, in lower case, by owner/name, deployments/owner/name or version id.
 
     ``source`` and ``date`` say where the prices are from and when they held.
     """
@@ -191,7 +191,9 @@ def _metric(name: str, path: str, besides: tuple[str, ...]) -> str:
 def _model(name: str, path: str) -> str:
     lower = name.lower()
     if not re.fullmatch(_MODEL, lower):
-        raise PriceError(f"expected owner/name or the id of a version, got {name[:100]!r} - at `{path}.models`")
+        raise PriceError(
+            f"expected owner/name, deployments/owner/name or a version id, got {name[:100]!r} - at `{path}.models`"
+        )
     return lower
 
 

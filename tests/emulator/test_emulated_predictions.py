@@ -37,6 +37,23 @@ def test_a_prediction_moves_with_the_clock(api, world, clock):
     assert ("api", False) == (done["source"], done["data_removed"])
 
 
+@pytest.mark.parametrize(
+    ("model", "given", "billed"),
+    [
+        (FLUX, {"prompt": "x", "num_outputs": 3}, {"image_output_count": 3}),
+        (VIDEO, {"prompt": "x"}, {"video_output_count": 1, "video_output_duration_seconds": 1.28}),
+        (LLAMA, {"prompt": "two words", "max_tokens": 5}, {"token_input_count": 2, "token_output_count": 5}),
+    ],
+)
+def test_an_official_model_is_billed_by_what_it_makes(api, world, clock, model, given, billed):
+    """Its metrics say how much of it that was, as those of the API do."""
+    url = world.run(api, model, given).json()["urls"]["get"]
+    clock.advance(100)
+    metrics = api.get(url).json()["metrics"]
+
+    assert billed == {name: amount for name, amount in metrics.items() if not name.endswith("_time")}
+
+
 def test_progress_is_in_the_logs(api, world, clock):
     """While a model runs its progress bar grows."""
     job = world.run(api, FLUX, {"prompt": "x", "seed": 3}).json()

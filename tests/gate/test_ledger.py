@@ -157,12 +157,14 @@ def test_a_budget_begins_with_what_was_charged_before_it(ledger):
 
 
 def test_a_budget_of_predictions_needs_no_price(ledger):
-    """Unknown prices are counted apart."""
+    """Unknown prices are counted apart, until somebody learns what it was."""
     made, two = ledger(), Allowance(name="two", period="day", predictions=2)
     assert all(made.reserve([two], None, Origin(), "default").charge for _ in range(2))
 
     assert made.reserve([two], None, Origin(), "default").refused
     assert (2, 2) == (total(made, two).predictions, total(made, two).unpriced)
+    made.settle(1, Decimal("0.5"))
+    assert (Decimal("0.5"), 2, 1) == (total(made, two).spent, total(made, two).predictions, total(made, two).unpriced)
 
 
 def test_a_new_period_begins_with_nothing(ledger):

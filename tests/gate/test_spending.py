@@ -23,6 +23,7 @@ from kosmolua.settings.config import Allowance
 IMAGES = {"version": "owner/images", "input": {"prompt": "x"}}
 CREATE = ("create_prediction", IMAGES)
 PRICES = Prices(models={"owner/images": Price(metrics={"image_output_count": 0.25}), "by/second": Price(second=1.0)})
+SCHEMA = '{"components": {"schemas": {"Input": {"properties": {"num_outputs": {"default": 4}}}}}}'
 DAY = Allowance(name="daily", period="day", cost=1.0)
 
 
@@ -180,8 +181,7 @@ def test_outputs_are_counted_before_they_are_sent(server, session, count):
 
 def test_defaults_of_the_schema_are_counted(server, session):
     """As soon as the model has been looked at, for the model and for its version."""
-    schema = '{"components": {"schemas": {"Input": {"properties": {"num_outputs": {"default": 4}}}}}}'
-    version = f'{{"id": "{"a" * 64}", "openapi_schema": {schema}}}'
+    version = f'{{"id": "{"a" * 64}", "openapi_schema": {SCHEMA}}}'
     server.answers.append(Answer(200, f'{{"owner": "owner", "name": "images", "latest_version": {version}}}'.encode()))
     made = session(caps=Caps(cost=0.5))
     made.call("get_model", {"model_owner": "owner", "model_name": "images"})
@@ -192,6 +192,30 @@ def test_defaults_of_the_schema_are_counted(server, session):
     made.call("create_prediction", {"version": "owner/images", "input": {"num_outputs": 1}})
 
     assert 2 == len(server.requests)
+
+
+def test_a_bare_version_has_the_price_of_its_model(server, session):
+    """Once the run has looked at the model; else the prediction itself tells its model when it is made."""
+    version = f'{{"id": "{"a" * 64}", "openapi_schema": {SCHEMA}}}'
+    model = Answer(200, f'{{"owner": "owner", "name": "images", "latest_version": {version}}}'.encode())
+    server.answers.extend([model, prediction("a"), prediction("b", model='"owner/images"')])
+    made = session(caps=Caps(cost=10))
+    made.call("get_model", {"model_owner": "owner", "model_name": "images"})
+    made.call("create_prediction", {"version": "a" * 64, "input": {}})
+    assert 1.0 == made.budget.spent()["cost"]
+
+    free = session()
+    free.call("create_prediction", {"version": "b" * 64, "input": {}})
+    assert (0.25, None) == (free.budget.spent()["cost"], free.budget.guessed().get("unpriced"))
+
+
+def test_a_deployment_has_a_price_of_its_own(server, session):
+    """By its name; that of its model does not tell."""
+    prices = Prices(models={"deployments/me/app": Price(run=0.4)})
+    made = session(caps=Caps(cost=10), prices=prices)
+    made.call("create_deployment_prediction", {"deployment_owner": "me", "deployment_name": "app", "input": {}})
+
+    assert 0.4 == made.budget.spent()["cost"]
 
 
 def test_metrics_settle_what_was_reserved(server, session):

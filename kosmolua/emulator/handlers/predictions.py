@@ -10,7 +10,7 @@ from kosmolua.emulator import problem, sources, webhooks
 from kosmolua.emulator.call import Call, Handler, Hold
 from kosmolua.emulator.clock import parse_time
 from kosmolua.emulator.handlers.models import find_model
-from kosmolua.emulator.jobs import Job, show_prediction
+from kosmolua.emulator.jobs import OFFICIAL, Job, show_prediction
 from kosmolua.emulator.models import Behaviour, Work, seed_of
 from kosmolua.emulator.pages import page
 from kosmolua.emulator.schema import check_object, resolve, with_defaults
@@ -42,7 +42,7 @@ def start(call: Call, model: Model, version: Version, *, named: bool, deployment
     job.deployment = deployment
     if named:
         # The API does not tell which version of an official model it ran.
-        job.version = "hidden"
+        job.version = OFFICIAL
     if (after := call.arguments.get("cancel_after")) is not None:
         job.deadline = call.now + after
     call.world.predictions[job.id] = job
