@@ -55,7 +55,7 @@ class Room:
 
 
 def unsent(digest: bytes) -> bytes:
-    """What is kept in the place of arguments that were never sent."""
+    """What is kept instead of arguments that were never sent."""
     return msgspec.msgpack.encode(f"not sent, sha256:{digest.hex()}")
 
 

@@ -1,6 +1,6 @@
 """A run inside this process: for embedding trusted scripts, and for tests.
 
-The limits stop accidents, not attacks: a call into C, such as string.find with a hard pattern, is not interrupted.
+The limits stop accidents, not attacks: a call into C is not interrupted.
 """
 
 from __future__ import annotations

@@ -419,5 +419,5 @@ def _explain_signal(number: signal.Signals) -> ScriptError:
         hint = "no Lua does that: the script may have attacked the interpreter; do not run it again unread"
     else:
         text = f"the script crashed the Lua interpreter ({number.name})"
-        hint = "look for recursion without an end"
+        hint = "run the script in smaller parts to find the one that causes it"
     return ScriptError(text, code="script_crashed", hint=hint)
