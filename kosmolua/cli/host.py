@@ -46,10 +46,19 @@ def check_settings() -> None:
 class _Streams:
     """Asks on a terminal, where there is one; what that takes is imported with the first question."""
 
+    _asks: Prompter | None = None
+
     def ask(self, question: Question) -> Answer | None:
         from kosmolua.gate import prompt
 
-        return prompt.for_streams().ask(question)
+        self._asks = self._asks or prompt.for_streams()
+        return self._asks.ask(question)
+
+    def withdraw(self, question: Question) -> None:
+        from kosmolua.gate.prompt import Terminal
+
+        if isinstance(self._asks, Terminal):
+            self._asks.withdraw(question)
 
 
 def tell(text: str) -> None:

@@ -65,7 +65,7 @@ class Audit:
         self._file: int | None = None
         self._unseen = max_size  # bytes that may have been written since its size was looked at
         self._failed = False
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._lines: deque[bytes] = deque()
         self._share = Share(share)
         self._counting = threading.Lock()

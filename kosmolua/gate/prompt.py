@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from types import CoroutineType, GeneratorType
@@ -27,6 +28,7 @@ _ANSWERS: dict[str, Answer] = {
     **dict.fromkeys(("a", "always"), "always"),
 }
 _FREE_TEXT = frozenset({"input", "body", "description", "readme", "query", "metadata", "filename", "content"})
+_LOOK = 50  # milliseconds after which the terminal looks whether the question was withdrawn
 _BOLD, _PLAIN = "\x1b[1;7m", "\x1b[0m"  # a script's own control characters never reach the terminal
 
 
@@ -48,7 +50,11 @@ class Prompter(Protocol):
     """Asks a person, one question at a time."""
 
     def ask(self, question: Question) -> Answer | None:
-        """The person's answer; None where nobody can be asked."""
+        """The person's answer; None where nobody can be asked.
+
+        For a script it is called on a thread of its own. If the run ends first, the answer is ignored, and a prompter
+        that also has a method ``withdraw(question)`` is told so, on another thread.
+        """
 
 
 def ask(prompter: Prompter, question: Question) -> Answer | None:
@@ -89,6 +95,12 @@ class Scripted:
 class Terminal:
     """Asks on the controlling terminal, with everything typed before the question thrown away."""
 
+    _withdrawn: Question | None = None
+
+    def withdraw(self, question: Question) -> None:
+        """Stop waiting for the answer."""
+        self._withdrawn = question
+
     def ask(self, question: Question) -> Answer | None:
         import termios
 
@@ -97,6 +109,8 @@ class Terminal:
         except OSError:
             return None
         with SCREEN, terminal:
+            if self._withdrawn is question:
+                return None
             LINE.wipe()
             sys.stdout.flush()
             columns, rows = _size(terminal.fileno())
@@ -104,10 +118,16 @@ class Terminal:
             terminal.write(text[:-1].encode())
             termios.tcflush(terminal, termios.TCIFLUSH)  # before the end can be seen, so that no answer to it is lost
             terminal.write(text[-1:].encode())
-            answer = _ANSWERS.get(self._line(terminal).strip().lower(), "no")
+            answer = _ANSWERS.get(self._line(terminal, question).strip().lower(), "no")
         return "no" if answer == "always" and question.always is None else answer
 
-    def _line(self, terminal: IO[bytes]) -> str:
+    def _line(self, terminal: IO[bytes], question: Question) -> str:
+        ready = select.poll()
+        ready.register(terminal, select.POLLIN)
+        while not ready.poll(_LOOK):
+            if self._withdrawn is question:
+                terminal.write(b"\n")
+                return ""
         return terminal.readline().decode(errors="replace")
 
 

@@ -16,6 +16,7 @@ import msgspec
 from msgspec import Struct
 
 from kosmolua.errors import (
+    AnswerError,
     ApiError,
     ArgumentError,
     InternalError,
@@ -35,6 +36,7 @@ from kosmolua.gate.needs import Needs
 from kosmolua.gate.policy import Call, Decision, Policy, decide, narrow_rule
 from kosmolua.gate.prompt import Answer as Word
 from kosmolua.gate.prompt import Nobody, Prompter, Question, ask
+from kosmolua.gate.question import Stopping, put
 from kosmolua.gate.spending import Spending, Standing
 from kosmolua.gate.uploads import Uploads
 from kosmolua.replicate import catalogue, redact, structs
@@ -141,7 +143,8 @@ class Session:
     ``connect`` gives the client of an account; it is asked once for each and raises a `ConfigurationError` where
     the account is not set up; clients that are ``lent`` are left open. ``force`` bypasses the policy and nothing else.
     ``standing`` are the budgets that outlive the run. ``remember`` writes a rule for good, when a person wants that.
-    ``on_call`` is told of each call that has ended, a ``watcher`` also what went in and came out.
+    ``on_call`` is told of each call that has ended, a ``watcher`` also what went in and came out. ``stop``
+    gives what ends the run that this thread calls for.
 
     Whatever goes wrong while a call is carried out is raised as a `KosmoError`. What fails once its answer is there,
     such as a callback, does not cost the answer: the first such exception is kept in ``raised``.
@@ -164,6 +167,7 @@ class Session:
         on_call: Callable[[Entry], None] | None = None,
         watcher: Watcher | None = None,
         standing: Standing | None = None,
+        stop: Callable[[], Stopping | None] = lambda: None,
     ) -> None:
         self.run = run or Run()
         self.watcher = watcher
@@ -181,6 +185,7 @@ class Session:
         self._audit = audit
         self._remember = remember
         self._lent = lent
+        self._stop = stop
         self._told = [told for told in (audit.write if audit else None, on_call) if told]
         # What decides looks at the arguments; where nothing does, they are not taken apart.
         self._looks = bool(policy.rules or self.run.needs)
@@ -428,9 +433,13 @@ class Session:
     def _asked(self, question: Question, entry: Entry) -> Word | None:
         """The prompter's answer. Its own faults refuse the call, and are kept for whoever wrote it."""
         try:
-            return ask(self._prompter, question)
-        except KosmoError as error:
+            stop = self._stop()
+            return put(self._prompter, question, stop) if stop else ask(self._prompter, question)
+        except AnswerError as error:
             entry.outcome, self.fault = "refused", self.fault or error
+            raise
+        except KosmoError:
+            entry.outcome = "refused"
             raise
         except Exception as error:
             entry.outcome, self.fault = "refused", self.fault or error
@@ -452,6 +461,8 @@ class Session:
         if self._dry_run:
             entry.outcome = "dry_run"
             return client.describe(operation, arguments)
+        if not free and (stop := self._stop()):
+            stop.check()  # a question may have been open for long
         job = None if free else self.spending.reserve(operation, given, entry.account)
         entry.estimate = job.estimate if job else None
         if self.watcher:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from kosmolua.errors import ConfigurationError
@@ -38,6 +38,16 @@ class _Caller(threading.local):
 CALLER = _Caller()
 
 
+@contextmanager
+def calling_for(stop: Stop | None) -> Iterator[None]:
+    """What this thread calls meanwhile is for that run."""
+    before, CALLER.stop = CALLER.stop, stop
+    try:
+        yield
+    finally:
+        CALLER.stop = before
+
+
 class Clients:
     """Makes the clients and keeps them, for any number of threads.
 
@@ -60,7 +70,7 @@ class Clients:
         self._faults = faults
         self._on_retry = on_retry
         self._emulator: Emulator | None = None
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._made: dict[str, Client] = {}
 
     def get(self, account: str, settings: config.Settings) -> Client:
@@ -93,6 +103,7 @@ class Clients:
             clock=_Clock(),
             insecure_http=self._insecure_http,
             on_retry=self._on_retry,
+            sending=_sending,
         )
 
     def _emulated(self, account: str, faults: Sequence[str]) -> Client:
@@ -106,7 +117,17 @@ class Clients:
             transport=in_process(_Quietly(self._emulator)),
             clock=_Clock(),
             on_retry=self._on_retry,
+            sending=_sending,
         )
+
+
+def _sending() -> AbstractContextManager[object]:
+    """While a request of this thread leaves; it raises where the run that it is for has been stopped."""
+    stop = CALLER.stop
+    return stop.sending if stop else _FREELY
+
+
+_FREELY = nullcontext()
 
 
 class _Quietly:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any, Self
 
 from kosmolua.errors import ApiError, OptionError, UsageError, words_of
@@ -15,6 +15,7 @@ from kosmolua.host.script import Plan, Result, Runs, ScriptRun, Stream
 from kosmolua.replicate import catalogue
 from kosmolua.runtime.limits import Limits
 from kosmolua.runtime.run import Isolation, Script
+from kosmolua.runtime.stop import Stop
 from kosmolua.settings import config
 from kosmolua.settings.config import DEFAULT_ACCOUNT, VERDICTS, Verdict
 
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from kosmolua.runtime.isolate import Child
     from kosmolua.runtime.port import Output
     from kosmolua.runtime.prepared import Prepared
-    from kosmolua.runtime.stop import Stop
     from kosmolua.settings.credentials import Secret
 
 MAX_PAGES = 10_000
@@ -121,6 +121,7 @@ class Host:
         self._told: set[str] = set()
         self._on_notice = on_notice or _log
         self._runs = Runs()
+        self._closing = Stop()
         self._lock = threading.RLock()
         self._calls: Session | None = None
         self._made: Sessions | None = None
@@ -178,14 +179,23 @@ class Host:
         What waits to be sent again is not sent, once ``stop`` is set from another thread.
         """
         session = self._session()
-        from kosmolua.host.clients import CALLER
-
-        CALLER.stop = stop
         try:
-            return session.call(function, arguments or {}, account or self._account)
+            with self._calling(stop):
+                return session.call(function, arguments or {}, account or self._account)
         finally:
-            CALLER.stop = None
             self._tell_raised(session)
+
+    @contextmanager
+    def _calling(self, stop: Stop | None = None) -> Iterator[None]:
+        """Direct calls end with the host, and where there is a ``stop`` with that."""
+        from kosmolua.host.clients import calling_for
+
+        if stop is None:
+            with calling_for(self._closing):
+                yield
+            return
+        with self._closing.told(lambda: stop.set(_closed())), calling_for(stop):
+            yield
 
     def _tell_raised(self, session: Session) -> None:
         """What a callback raised after a direct call: the answer is returned all the same."""
@@ -223,7 +233,9 @@ class Host:
 
     def fetch(self, url: str, limit: int, *, account: str | None = None) -> bytes:
         """The bytes of a file that a prediction made, at most so many; from Replicate's own addresses alone."""
-        return self._session().fetch(url, limit, account or self._account)
+        session = self._session()
+        with self._calling():
+            return session.fetch(url, limit, account or self._account)
 
     def versions(self, *, account: str | None = None) -> Versions:
         """Finds versions of models, and what they take, with calls of this host."""
@@ -319,6 +331,7 @@ class Host:
 
     def close(self) -> None:
         """Stop what runs, and leave no process, thread, connection or descriptor behind."""
+        self._closing.set(_closed())
         self._runs.close()
         with self._lock:
             if self._calls:
@@ -357,6 +370,10 @@ class Host:
         if notice not in self._told:
             self._told.add(notice)
             self._on_notice(notice)
+
+
+def _closed() -> UsageError:
+    return UsageError("the host is closed", code="interrupted", hint="use it inside its `with` block, or make another")
 
 
 def _check(name: str, value: str | None, expected: Sequence[str | None]) -> None:

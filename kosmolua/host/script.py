@@ -7,7 +7,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import msgspec
@@ -102,7 +102,7 @@ class Runs:
     """The runs that are under way."""
 
     def __init__(self) -> None:
-        self._under_way: set[ScriptRun] = set()
+        self._under_way: dict[ScriptRun, int] = {}  # and the threads that run them
         self._changed = threading.Condition()
         self._closed = False
 
@@ -117,21 +117,29 @@ class Runs:
     def holding(self, run: ScriptRun) -> Iterator[None]:
         with self._changed:
             self.check_open()
-            self._under_way.add(run)
+            self._under_way[run] = threading.get_ident()
         try:
             yield
         finally:
             with self._changed:
-                self._under_way.discard(run)
+                self._under_way.pop(run, None)
                 self._changed.notify_all()
 
     def close(self) -> None:
-        """Let none begin, stop those that have, and wait a while for their end."""
+        """Let none begin, stop those that have, and wait a while for their end: not for the run that closes the host,
+        in a callback or a signal handler, which ends once that returns.
+        """
         with self._changed:
             self._closed = True
-            for run in self._under_way:
-                run.stop("the host was closed")
-            self._changed.wait_for(lambda: not self._under_way, PATIENCE)
+            running = list(self._under_way)
+        for each in running:
+            each.stop("the host was closed")
+        with self._changed:
+            self._changed.wait_for(lambda: all(map(self._is_own, self._under_way)), PATIENCE)
+
+    def _is_own(self, run: ScriptRun) -> bool:
+        """Whether this thread works for the run."""
+        return self._under_way[run] == threading.get_ident() or run.is_called_here()
 
 
 class ScriptRun:
@@ -171,7 +179,8 @@ class ScriptRun:
         self._kept = Kept(plan.on_output)
         self._output = output or self._kept
         self._needs = _needs(script)
-        self._stop = stop or Stop()
+        self._stop = Stop()
+        self._outer = stop
         self._meter = Meter()
         self._lock, self._serving, self._opening = threading.Lock(), threading.Lock(), threading.Lock()
         self._begun: float | None = None
@@ -192,7 +201,8 @@ class ScriptRun:
             self._begun = time.perf_counter()
         with self._runs.holding(self):
             try:
-                ended = self._run()
+                with self._outer.told(self._follow) if self._outer else nullcontext():
+                    ended = self._run()
             except BaseException as error:
                 self._finish(self._broken(error, time.perf_counter() - self._begun))
                 raise
@@ -210,6 +220,17 @@ class ScriptRun:
         A request that is under way is waited for, since it may cost money; none is sent after it.
         """
         self._stop.set(ScriptError(reason, code="interrupted"))
+
+    def is_called_here(self) -> bool:
+        """Whether this thread carries out one of its calls."""
+        from kosmolua.host.clients import CALLER
+
+        return CALLER.stop is self._stop
+
+    def _follow(self) -> None:
+        """What was handed in to end the run has been set."""
+        if self._outer and self._outer.error:
+            self._stop.set(self._outer.error)
 
     def _run(self) -> Result:
         from kosmolua.services.lanes import lane_of
@@ -288,7 +309,7 @@ class ScriptRun:
             raise self._stop.error
         from kosmolua.host.clients import CALLER
 
-        CALLER.stop, CALLER.meter = self._stop, self._meter
+        before, CALLER.stop, CALLER.meter = (CALLER.stop, CALLER.meter), self._stop, self._meter
         try:
             self._check_callbacks()
             if function.startswith("host."):
@@ -299,7 +320,7 @@ class ScriptRun:
         except Exception as error:  # from opening the session: calls and services raise none
             raise failure_of(error, function) from error
         finally:
-            CALLER.stop = CALLER.meter = None
+            CALLER.stop, CALLER.meter = before
 
     def _check_callbacks(self) -> None:
         """Nothing more is sent once a callback has failed: it may be what watches over the run."""

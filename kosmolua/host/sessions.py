@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from kosmolua.host.clients import EMULATOR_URL, Clients
+from kosmolua.host.clients import CALLER, EMULATOR_URL, Clients
 from kosmolua.settings import config
 from kosmolua.settings.config import Verdict
 
@@ -77,6 +77,7 @@ class Sessions(Struct, frozen=True, kw_only=True):
             lent=True,
             on_call=on_call or self.on_call,
             watcher=watcher,
+            stop=lambda: CALLER.stop,
         )
 
     def _prices(self, settings: config.Settings) -> Callable[[], Prices]:

@@ -8,6 +8,7 @@ import secrets
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from contextvars import ContextVar
 from typing import Any
 
 from msgspec import Struct
@@ -89,10 +90,19 @@ class Work:
             self._loop.call_soon_threadsafe(action, *arguments)
 
 
-class Current(threading.local):
-    """Who asks: the work that this thread carries out."""
+class Current:
+    """Who asks: the work that this thread carries out, also on threads that are given its context."""
 
-    work: Work | None = None
+    def __init__(self) -> None:
+        self._work: ContextVar[Work | None] = ContextVar("work", default=None)
+
+    @property
+    def work(self) -> Work | None:
+        return self._work.get()
+
+    @work.setter
+    def work(self, work: Work | None) -> None:
+        self._work.set(work)
 
     def ask(self, question: Question) -> Answer | None:
         return self.work.ask(question) if self.work else None

@@ -32,9 +32,9 @@ class Inline(Terminal):
         """From a signal handler: give up the question that is being asked, and those that would follow it."""
         os.write(self._writing, b"!")
 
-    def _line(self, terminal: IO[bytes]) -> str:
+    def _line(self, terminal: IO[bytes], question: Question) -> str:
         ready, _, _ = select.select([terminal.fileno(), self._reading], [], [])
         if self._reading not in ready:
-            return super()._line(terminal)
+            return super()._line(terminal, question)
         terminal.write(b"\n")
         return ""

@@ -10,7 +10,7 @@ import os
 import re
 import ssl
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import cache, lru_cache
 from typing import Any, Self, cast
 from urllib.parse import SplitResult, parse_qs, urljoin, urlsplit
@@ -31,7 +31,7 @@ from kosmolua.replicate.request import Headers, Parts, build, headers_of
 from kosmolua.replicate.retry import Clock, RetryTransport, Unanswered, is_untrusted
 from kosmolua.replicate.token import checked_token
 from kosmolua.replicate.transfer import MAX_REDIRECTS, Opened, place
-from kosmolua.replicate.transport import PlainTransport
+from kosmolua.replicate.transport import PlainTransport, Sending
 
 CONNECT_TIMEOUT, WRITE_TIMEOUT = 5.0, 60.0  # seconds
 PIECE_TIMEOUT = 45.0  # between two pieces of what is fetched; the API ends a stream after 30
@@ -63,6 +63,7 @@ class Client:
     """A connection to the API for one account, for any number of threads; `close` it when done.
 
     ``base_url`` is that of the API's first version; plain http is for loopback alone unless ``insecure_http``.
+    Requests leave inside ``with sending()``, which raises where nothing may be sent any more.
     ``on_retry`` is told why something is sent again, and in how many seconds.
     """
 
@@ -75,6 +76,7 @@ class Client:
         clock: Clock | None = None,
         insecure_http: bool = False,
         on_retry: Callable[[str, float], None] | None = None,
+        sending: Sending = nullcontext,
     ) -> None:
         self.base_url = checked_url(base_url, insecure_http=insecure_http)
         self._redactor = Redactor(checked_token(token))
@@ -82,10 +84,12 @@ class Client:
         self._base = httpx.URL(self.base_url)
         self._path = self._base.raw_path.decode().rstrip("/")
         self._host = self._base.netloc.decode()
-        inner = transport or _transport(self.base_url)
+        inner = transport or _transport(self.base_url, sending)
         self._takes_target = isinstance(inner, PlainTransport)
         self._room = Room()
-        self._transport = RetryTransport(inner, clock=clock, on_retry=self._told(on_retry), room=self._room)
+        self._transport = RetryTransport(
+            inner, clock=clock, on_retry=self._told(on_retry), room=self._room, sending=sending
+        )
         self._template = lru_cache(maxsize=64)(lambda method, headers: self._made(method, headers, b"/", None, 0.0))
 
     def send(self, operation: Operation, arguments: Struct) -> Answer:
@@ -458,14 +462,14 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def _transport(base_url: str) -> httpx.BaseTransport:
+def _transport(base_url: str, sending: Sending) -> httpx.BaseTransport:
     secure = base_url.startswith("https:")
     # Without https there is nothing to verify: a context without roots saves reading 200 kB of them at the start, and
     # a stray https would fail closed.
     verify = (certificates.context(os.environ) or httpx.create_ssl_context()) if secure else _believes_nobody()
     proxy = _proxy(base_url)
     if proxy is None:
-        return PlainTransport(verify)
+        return PlainTransport(verify, sending)
     try:
         return httpx.HTTPTransport(verify=verify, proxy=proxy)
     except (ImportError, ValueError, httpx.InvalidURL):  # ImportError: SOCKS needs a package more

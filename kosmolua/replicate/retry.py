@@ -13,7 +13,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Iterable
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from typing import Protocol, cast
 
 import httpx
@@ -22,6 +22,7 @@ from kosmolua.replicate import problem
 from kosmolua.replicate.body import MAX_ANSWER, MAX_PROBLEM, Garbled, Room, TooMuch, decoded, gathered
 from kosmolua.replicate.head import Unframed
 from kosmolua.replicate.pace import Pace, Turn
+from kosmolua.replicate.transport import Sending
 
 SAFE_METHODS = frozenset({"GET", "QUERY"})
 TOO_MANY = 429
@@ -73,9 +74,11 @@ class RetryTransport(httpx.BaseTransport):
         jitter: Callable[[], float] = random.random,
         on_retry: Callable[[str, float], None] | None = None,
         room: Room | None = None,
+        sending: Sending = nullcontext,
     ) -> None:
         self._inner = inner
         self._room = room
+        self._sending = sending
         self._closed = threading.Event()
         self._sleep = clock.sleep if clock else self._closed.wait
         self._jitter = jitter
@@ -124,6 +127,8 @@ class RetryTransport(httpx.BaseTransport):
     def _check_open(self) -> None:
         if self._closed.is_set():
             raise Unanswered(httpx.ConnectError("the run that asked is over"), sent=False)
+        with self._sending():
+            pass  # raises where nothing may be sent any more; not every transport looks itself
 
     def _again(self, response: httpx.Response, attempt: int, pace: Pace, turn: Turn, *, safe: bool, last: bool) -> bool:
         """Whether to send again, after having waited for it, or having taken note how long to."""

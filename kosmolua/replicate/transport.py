@@ -13,8 +13,8 @@ import socket
 import ssl
 import time
 from collections import deque
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import cast
 
 import httpx
@@ -28,16 +28,19 @@ _SUCCESS = range(200, 300)
 _PORTS = {b"http": 80, b"https": 443}
 
 Origin = tuple[bytes, str, int | None]
+Sending = Callable[[], AbstractContextManager[object]]
 
 
 class PlainTransport(httpx.BaseTransport):
     """Keeps connections alive, one for each request under way. For any number of threads.
 
-    ``context`` verifies the servers of https.
+    ``context`` verifies the servers of https. The bytes of a request leave inside ``with sending()``, which raises
+    where nothing may be sent any more.
     """
 
-    def __init__(self, context: ssl.SSLContext) -> None:
+    def __init__(self, context: ssl.SSLContext, sending: Sending = nullcontext) -> None:
         self._context = context
+        self._sending = sending
         self._idle: dict[Origin, deque[tuple[http.client.HTTPConnection, float]]] = {}
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
@@ -48,7 +51,8 @@ class PlainTransport(httpx.BaseTransport):
         sock = connection.sock  # which getresponse takes away where the answer ends the connection
         try:
             _limit(sock, timeouts.get("read"))
-            _send(connection, request)
+            with self._sending():
+                _send(connection, request)
             answer = cast("Response", connection.getresponse())
             if piecewise and answer.status in _SUCCESS:
                 answer.take_any_time()

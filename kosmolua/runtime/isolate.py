@@ -73,7 +73,7 @@ class Child:
         self._status: int | None = None
         self._peak = 0  # bytes of memory, once it has ended; 0 where nobody knows
         self._bare = 0  # its memory before it had a script
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._port: Port | None = None
         self._buffer = bytearray()
         self._unsent: deque[bytes | memoryview] = deque()

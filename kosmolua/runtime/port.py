@@ -248,6 +248,8 @@ class Port:
         except (LimitError, JournalError):
             raise
         except KosmoError as error:
+            if error.code == "interrupted":  # the run was ended, and its script gets no more answers
+                raise
             return False, marshal.encode(error.to_dict())
 
     def _print(self, stream: Literal[1, 2], text: bytes) -> None:

@@ -38,7 +38,7 @@ class Prepared:
 
     def __init__(self, *, boot: str = _BOOT) -> None:
         self._boot = boot
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._closed = sys.platform != "linux"
         self._process = None if self._closed else _Process(boot)
 
@@ -91,7 +91,7 @@ class _Process:
     """
 
     def __init__(self, boot: str) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._pid: int | None = None
         self._socket, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._socket.settimeout(PATIENCE)

@@ -85,7 +85,7 @@ def run(  # noqa: PLR0913 - what a run has, each with a default
     began = time.perf_counter()
     port = Port(handler, output, clock, limits, lane, journal, meter)
     values: list[Any] = []
-    error: KosmoError | None = None
+    error: KosmoError | None = ScriptError("the run was broken off", code="interrupted")
     try:
         start = _start(script)
         start.journal = journal.start() if journal else None
@@ -93,7 +93,7 @@ def run(  # noqa: PLR0913 - what a run has, each with a default
             own = own or Child(limits, isolation, prepared=prepared)
         if isolation == "strict":
             start.cpu = limits.cpu  # Lua looks at the clock itself, and tells the line
-        with meter.working(), Watchdog(limits, port, own, stop=stop, meter=meter), stop.over(port, own):
+        with meter.working(), stop.over(port, own), Watchdog(limits, port, own, stop=stop, meter=meter):
             _serve(start, port, limits, own)
         values, error = _outcome(port, limits)
     except KosmoError as failure:
@@ -102,9 +102,12 @@ def run(  # noqa: PLR0913 - what a run has, each with a default
     finally:
         if own:
             own.close()
+        if error:
+            stop.set(error)  # what it still asks, or waits to send, is given up
         if ending:
             ending()
         port.close()
+        stop.set(ScriptError("the run is over", code="interrupted"))
     done = port.done
     return Result(
         results=values,

@@ -64,11 +64,11 @@ class Watchdog:
         while not self._over.wait(self._pause()):
             error = self._finding()
             if error:
-                if self._stop:
-                    self._stop.set(error)
                 self._port.stop(error)
                 if self._child:
                     self._child.kill()
+                if self._stop:
+                    self._stop.set(error)  # which sends nothing more for the run
                 return
 
     def _pause(self) -> float:

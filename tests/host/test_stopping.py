@@ -1,0 +1,290 @@
+"""After a run or a host has been stopped nothing is sent, whatever is answered later."""
+
+import signal
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from tmux import Screen
+
+from kosmolua import KosmoError, Limits, ScriptError
+from kosmolua.runtime.stop import Stop
+
+CREATE = "integrations.replicate.create_prediction{ version = 'v', input = {} }"
+ARGUMENTS = {"version": "v", "input": {}}
+SOON = 3.0  # seconds, far below any time that something is waited for
+
+
+class Slow:
+    """Keeps a question open until it is let go, then says yes."""
+
+    def __init__(self):
+        self.asked, self.go, self.answered = threading.Event(), threading.Event(), threading.Event()
+        self.withdrawn = []
+
+    def ask(self, question):
+        self.asked.set()
+        self.go.wait(30)
+        self.answered.set()
+        return "once"
+
+    def withdraw(self, question):
+        self.withdrawn.append(question.function)
+
+
+@pytest.fixture
+def slow():
+    made = Slow()
+    yield made
+    made.go.set()
+
+
+def soon(condition, seconds=10.0):
+    until = time.monotonic() + seconds
+    while not condition() and time.monotonic() < until:
+        time.sleep(0.005)
+    return condition()
+
+
+def answer_late(slow):
+    """Say yes now, and give what would be sent the time to arrive."""
+    slow.go.set()
+    assert slow.answered.wait(10)
+    soon(lambda: not [each for each in threading.enumerate() if each.name.startswith("kosmolua-question")])
+
+
+@pytest.mark.parametrize("isolation", ["standard", "none"])
+@pytest.mark.parametrize("how", ["stop", "close", "handed in"])
+def test_a_stop_withdraws_the_question(how, isolation, live, server, slow):
+    """The run ends before the person has answered, the prompter is told, and the late yes sends nothing."""
+    handed = Stop()
+    host = live(isolation=isolation, prompter=slow)
+    run = host.script(f"return {CREATE}", stop=handed)
+    ends = {
+        "stop": run.stop,
+        "close": host.close,
+        "handed in": lambda: handed.set(ScriptError("x", code="interrupted")),
+    }
+    with ThreadPoolExecutor(1) as pool:
+        result = pool.submit(run.result)
+        assert slow.asked.wait(10)
+        ends[how]()
+        error = result.result(timeout=SOON).error
+    answer_late(slow)
+
+    assert "interrupted" == error.code
+    assert ["create_prediction"] == slow.withdrawn
+    assert [] == server.requests
+    assert [("refused", "interrupted")] == [(entry.outcome, entry.code) for entry in run.outcome.log]
+
+
+@pytest.mark.parametrize("isolation", ["standard", "none"])
+def test_a_limit_of_time_withdraws_the_question(isolation, live, server, slow):
+    """A run whose time is over ends then, and not when somebody answers."""
+    host = live(isolation=isolation, prompter=slow, limits=Limits(time=0.4))
+    began = time.monotonic()
+    result = host.run(f"return {CREATE}")
+    took = time.monotonic() - began
+    answer_late(slow)
+
+    assert ("limit_reached", "time") == (result.error.code, result.error.detail["limit"])
+    assert took < SOON
+    assert [] == server.requests
+    assert ["create_prediction"] == slow.withdrawn
+
+
+@pytest.mark.parametrize(
+    ("rest", "limits", "code"),
+    [
+        ("while true do end", Limits(cpu=0.3), "limit_reached"),
+        ("error('boom')", Limits(), "script_error"),
+        ("while true do print(('x'):rep(1000)) end", Limits(output=10_000), "limit_reached"),
+    ],
+    ids=["cpu", "error", "output"],
+)
+def test_whatever_ends_a_run_withdraws_its_questions(rest, limits, code, live, server, slow):
+    """Also what happens in one task while another asks."""
+    host = live(prompter=slow, limits=limits)
+    source = f"""
+      parallel({{ 1, 2 }}, function(n)
+        if n == 1 then return {CREATE} end
+        sleep(0.2)
+        {rest}
+      end)
+    """
+    began = time.monotonic()
+    result = host.run(source)
+    took = time.monotonic() - began
+    assert slow.asked.is_set()
+    answer_late(slow)
+
+    assert code == result.error.code
+    assert took < SOON
+    assert [] == server.requests
+
+
+@pytest.mark.parametrize("how", ["stop", "close"])
+def test_a_direct_call_is_stopped_too(how, live, server, slow):
+    """By its own stop, or with its host."""
+    host, stop = live(isolation="none", prompter=slow), Stop()
+    ends = {"stop": lambda: stop.set(ScriptError("enough", code="interrupted")), "close": host.close}
+    with ThreadPoolExecutor(1) as pool:
+        future = pool.submit(host.request, "create_prediction", ARGUMENTS, stop=stop if how == "stop" else None)
+        assert slow.asked.wait(10)
+        ends[how]()
+        with pytest.raises(KosmoError) as raised:
+            future.result(timeout=SOON)
+    answer_late(slow)
+
+    assert "interrupted" == raised.value.code
+    assert [] == server.requests
+
+
+def test_a_stop_waits_for_what_is_leaving_and_for_nothing_else():
+    """Once it returns no thread begins to send; one that had begun is waited for."""
+    stop, sent, began = Stop(), [], threading.Barrier(9)
+
+    def send():
+        began.wait()
+        while True:
+            try:
+                with stop.sending:
+                    time.sleep(0.0001)
+                    sent.append(time.perf_counter())
+            except ScriptError:
+                return
+
+    threads = [threading.Thread(target=send) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    began.wait()
+    assert soon(lambda: len(sent) > 100)
+    stop.set(ScriptError("enough", code="interrupted"))
+    returned = time.perf_counter()
+    for thread in threads:
+        thread.join(10)
+
+    assert max(sent) <= returned
+
+
+def test_many_calls_at_once_end_with_a_stop(live, server):
+    """Under load, what reaches the server after the stop had begun to leave before."""
+    host = live(isolation="none", write="allow")
+    stop = Stop()
+
+    def calls():
+        while True:
+            try:
+                host.request("create_prediction", ARGUMENTS, stop=stop)
+            except ScriptError:
+                return
+
+    with ThreadPoolExecutor(8) as pool:
+        futures = [pool.submit(calls) for _ in range(8)]
+        assert soon(lambda: len(server.requests) > 50)
+        stop.set(ScriptError("enough", code="interrupted"))
+        for future in futures:
+            future.result(timeout=10)
+    reached = len(server.requests)
+    with pytest.raises(ScriptError):
+        host.request("create_prediction", ARGUMENTS, stop=stop)
+
+    assert reached == len(server.requests)
+
+
+def test_a_prompter_that_fails_to_withdraw(live, server, slow):
+    """Its fault is logged; the run has ended all the same."""
+    slow.withdraw = lambda question: 1 / 0
+    host = live(prompter=slow, limits=Limits(time=0.3))
+
+    assert "limit_reached" == host.run(f"return {CREATE}").error.code
+    answer_late(slow)
+    assert [] == server.requests
+
+
+def test_what_was_withdrawn_is_asked_again_from_the_journal(live, server, tmp_path):
+    """A run that ended at its question has nothing of it in the journal; resumed it asks, and sends once."""
+    first, second = Slow(), Slow()
+    second.go.set()
+    source = f"return {CREATE}.id"
+    host = live(prompter=first)
+    with ThreadPoolExecutor(1) as pool:
+        future = pool.submit(host.run, source, journal=str(tmp_path / "j"))
+        assert first.asked.wait(10)
+        host.close()
+        assert "interrupted" == future.result(timeout=SOON).error.code
+    answer_late(first)
+    result = live(prompter=second).run(source, journal=str(tmp_path / "j"))
+
+    assert None is result.error
+    assert second.asked.is_set()
+    assert 1 == len(server.requests)
+
+
+def test_ctrl_c_at_the_question(tmp_path):
+    """On a terminal the run ends at once."""
+    (tmp_path / "x.lua").write_text("run('meta/meta-llama-3-8b-instruct', { prompt = 'x' })")
+    screen = Screen(tmp_path, "lua", "--write", "ask", "--emulate", str(tmp_path / "x.lua"), prompt="[N]o")
+    try:
+        screen.press("C-c")
+
+        assert screen.ended(seconds=SOON)
+    finally:
+        screen.close()
+
+
+# Closing from within ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("isolation", ["standard", "none"])
+@pytest.mark.parametrize("where", ["on_output", "on_call", "ask"])
+def test_a_host_is_closed_in_its_own_callback(where, isolation, live, server):
+    """The run that the callback belongs to ends as soon as it returns."""
+    took = []
+
+    def close(*_):
+        began = time.monotonic()
+        host.close()
+        took.append(time.monotonic() - began)
+        return "once"
+
+    class Closing:
+        ask = staticmethod(close)
+
+    given = {"prompter": Closing()} if where == "ask" else {where: close}
+    host = live(isolation=isolation, read="ask" if where == "ask" else None, **given)
+    began = time.monotonic()
+    result = host.run("print(1) integrations.replicate.get_account{} print(2) sleep(60)")
+
+    assert "interrupted" == result.error.code
+    assert soon(lambda: took)
+    assert took[0] < SOON
+    assert time.monotonic() - began < SOON
+
+
+@pytest.mark.parametrize("isolation", ["standard", "none"])
+@pytest.mark.parametrize("source", ["sleep(60)", "while true do end", f"pcall(function() {CREATE} end) sleep(60)"])
+def test_a_host_is_closed_in_a_signal_handler(source, isolation, live, slow):
+    """SIGTERM while the main thread runs a script: the handler closes the host, and the run ends."""
+    host = live(isolation=isolation, prompter=slow)
+    took = []
+
+    def close(*_):
+        began = time.monotonic()
+        host.close()
+        took.append(time.monotonic() - began)
+
+    before = signal.signal(signal.SIGTERM, close)
+    try:
+        timer = threading.Timer(0.5, signal.pthread_kill, (threading.main_thread().ident, signal.SIGTERM))
+        timer.start()
+        began = time.monotonic()
+        result = host.run(source)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+        timer.cancel()
+
+    assert ("interrupted", "the host was closed") == (result.error.code, result.error.message)
+    assert took[0] < SOON
+    assert time.monotonic() - began < SOON
