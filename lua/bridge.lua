@@ -566,7 +566,7 @@ function M.serve(the_port)
     parts.done, parts.fail, parts.keep = done, fail, keep
     return use("interactive").serve(parts, environment(start), port)
   end
-  guard.limit(start.cpu, start.memory)
+  guard.limit(start.cpu, start.memory, port.alive)
   local ok, failure = pcall(run, start)
   guard.stop()
   if not ok then fail({ code = "script_error", message = error_text(failure) }) end

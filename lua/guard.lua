@@ -1,7 +1,7 @@
--- The limit of a run that shares its process with the host. A count hook looks at time and memory; once a limit is
--- reached the run is dead, and pcall, xpcall and coroutines pass that on instead of catching it. The hook fires in
--- interpreted code alone, so the compiler is off while it is set, and no hook fires inside a C function:
--- this stops accidents, not attacks. A child process needs none of it and gets the plain functions.
+-- The limit of a run that shares its process with the host. A count hook looks at time and memory, and asks the host
+-- whether the run goes on; once it does not the run is dead, and pcall, xpcall and coroutines pass that on instead of
+-- catching it. The hook fires in interpreted code alone, so the compiler is off while it is set, and no hook fires
+-- inside a C function: this stops accidents, not attacks. A child process needs none of it and gets the plain functions.
 
 local M = {
   pcall = pcall,
@@ -16,8 +16,10 @@ local raw_pcall, raw_xpcall, raw_resume, create = pcall, xpcall, coroutine.resum
 local debug, jit, format = debug, jit, string.format
 
 local INSTRUCTIONS = 1000 -- between two looks; fewer cost more time, more would be less exact
+-- Seconds of CPU between two questions to the host: each may have to wait 5 ms for Python's interpreter lock.
+local ASKS = 0.02
 
-local dead -- the reason, once a limit was reached
+local dead, reached -- the reason, once a limit was reached, and which: "cpu", "memory" or "host"
 
 local function alive(...)
   if dead then error(dead, 0) end
@@ -47,17 +49,26 @@ local function guarded(hook)
   end
 end
 
---- Limits this state: `cpu` in seconds from now, `memory` in bytes. Either may be nil.
-function M.limit(cpu, memory)
-  if not (cpu or memory) then return end
+--- Limits this state: `cpu` in seconds from now, `memory` in bytes. Either may be nil. `alive`, where there is one,
+--- returns 0 once the run has been ended.
+function M.limit(cpu, memory, alive)
+  if not (cpu or memory or alive) then return end
   if jit then jit.off() end
+  local asked = clock()
   local ends, kilobytes = cpu and clock() + cpu, memory and memory / 1024
   local function hook()
     if ends and clock() > ends then
-      dead = format("cpu limit of %g s reached", cpu)
+      dead, reached = format("cpu limit of %g s reached", cpu), "cpu"
     elseif kilobytes and collectgarbage("count") > kilobytes then
       collectgarbage()
-      if collectgarbage("count") > kilobytes then dead = format("memory limit of %d bytes reached", memory) end
+      if collectgarbage("count") > kilobytes then
+        dead, reached = format("memory limit of %d bytes reached", memory), "memory"
+      end
+    elseif alive and clock() - asked > ASKS then
+      if alive() == 0 then
+        dead, reached = "the host has ended this run", "host"
+      end
+      asked = clock()
     end
     if dead then error(dead, 0) end
   end
@@ -65,8 +76,8 @@ function M.limit(cpu, memory)
   debug.sethook(hook, "", INSTRUCTIONS)
 end
 
---- Which limit ended the run: "cpu", "memory" or nil.
-function M.reached() return dead and (string.find(dead, "^cpu") and "cpu" or "memory") end
+--- What ended the run: "cpu", "memory", "host" or nil.
+function M.reached() return reached end
 
 function M.stop() debug.sethook() end
 

@@ -1,6 +1,7 @@
 """A run inside this process: for embedding trusted scripts, and for tests.
 
-The limits stop accidents, not attacks: a call into C is not interrupted.
+The limits stop accidents, not attacks: a call into C is not interrupted. The compiler is off, so that a hook fires in
+every loop: it sees limits, `stop`, and signals.
 """
 
 from __future__ import annotations
@@ -8,6 +9,8 @@ from __future__ import annotations
 import gc
 import threading
 from collections import deque
+from collections.abc import Callable, Generator
+from typing import Any
 
 from kosmolua.runtime import marshal
 from kosmolua.runtime.limits import Limits, reached
@@ -20,7 +23,7 @@ PUSH = 1024 * 1024  # what handing over an answer may take beside the answer
 
 
 class _Callbacks:
-    """The two functions a state calls. Neither raises: an exception would reach the script as a Python object."""
+    """The functions a state calls. None raises: an exception would reach the script as a Python object."""
 
     def __init__(self, state: State, port: Port, first: bytes) -> None:
         self.failure: BaseException | None = None
@@ -30,26 +33,44 @@ class _Callbacks:
         self._woken = threading.Event()
         port.pending.wake = self._woken.set
 
+    def shielded(self, function: Callable[[Any], bytes | int]) -> Callable[[Any], Any]:
+        """The function for Lua to call. What it raises is kept, and raised where the run was started; the answer is
+        then 0, and stays so.
+
+        It is a generator, since a signal's exception may be raised as a function is entered, before any `try` in it: a
+        generator is resumed inside its `try`.
+        """
+
+        def loop() -> Generator[bytes | int | None, Any, None]:
+            answer: bytes | int | None = None
+            try:
+                while True:
+                    answer = function((yield answer))
+            except GeneratorExit:
+                return
+            except BaseException as error:  # noqa: BLE001 - kept
+                self.failure = self.failure or error
+            while True:
+                yield 0
+
+        made = loop()
+        next(made)
+        return made.send
+
     def submit(self, frame: bytes) -> int:
         if self.failure:
             return 0
-        try:
-            answer = self._port.submit(frame)
-        except BaseException as error:  # noqa: BLE001 - kept, and raised where the run was started
-            self.failure = error
-            return 0
+        answer = self._port.submit(frame)
         if answer is not None:
             self._answers.append(answer)
         return 1
 
-    def wait(self) -> bytes | int:
+    def wait(self, _: int) -> bytes | int:
         """The next answer, or 0 where there will be none, or where handing it over could exhaust Lua's memory inside
         this very call.
         """
-        try:
+        if not self.failure:
             self._await()
-        except BaseException as error:  # noqa: BLE001 - as above
-            self.failure = error
         if self.failure or not self._answers:
             return 0
         answer = self._answers.popleft()
@@ -57,6 +78,13 @@ class _Callbacks:
         if self.state and limit and self.state.memory_used + len(answer) + PUSH > limit:
             return 0
         return answer
+
+    def alive(self, raised: int | BaseException) -> int:
+        """Whether the script goes on. Called by its hook, where Python also sees signals."""
+        if isinstance(raised, BaseException):
+            raise raised
+        self._port.check()
+        return 0 if self.failure else 1
 
     def _await(self) -> None:
         pending = self._port.pending
@@ -73,9 +101,11 @@ def run(start: Start, port: Port, limits: Limits) -> None:
     state = State(memory_limit=limits.memory + MARGIN if limits.memory else None)
     callbacks = _Callbacks(state, port, marshal.encode(start))
     try:
-        state.serve(callbacks.submit, callbacks.wait)
-    except state.memory_error:
-        raise reached("memory", limits) from None
+        shielded = callbacks.shielded
+        state.serve(shielded(callbacks.submit), shielded(callbacks.wait), shielded(callbacks.alive))
+    except state.memory_error:  # which is also how a wait ends that failed
+        if not callbacks.failure:
+            raise reached("memory", limits) from None
     except state.error:
         if not callbacks.failure:
             raise

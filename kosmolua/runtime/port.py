@@ -212,9 +212,13 @@ class Port:
 
     def take(self) -> list[bytes]:
         """The answers that have come meanwhile. Raises what ended the run, if anything did."""
+        self.check()
+        return self.pending.take()
+
+    def check(self) -> None:
+        """Raise what ended the run, if anything did."""
         if self._stopped.is_set() and self.failure:
             raise self.failure
-        return self.pending.take()
 
     def close(self) -> None:
         """Wait for what is under way: as long as it takes after a run that ended well, a while after another."""

@@ -34,16 +34,24 @@ return function(name, source) sources[name] = source end, use
 
 # Answers come back as bytes, or as a number where they did not fit into the memory that is left.
 _INLINE_PORT = b"""
-local use, submit, wait = ...
+local use, submit, wait, alive = ...
+local pcall = pcall
+-- A signal's exception may be raised as a function is called: it goes back to the host, never to the script.
+local function kept(ok, answer)
+  if ok then return answer end
+  pcall(alive, answer)
+  return 0
+end
 use("bridge").serve({
   submit = function(frame)
-    if submit(frame) == 0 then error("the host has ended this run", 0) end
+    if kept(pcall(submit, frame)) == 0 then error("the host has ended this run", 0) end
   end,
   wait = function()
-    local answer = wait()
+    local answer = kept(pcall(wait, 0))
     if type(answer) == "number" then error("not enough memory", 0) end
     return answer
   end,
+  alive = alive and function() return kept(pcall(alive, 0)) end,
 })
 """
 _PIPE_PORT = b"""
@@ -151,9 +159,17 @@ class State:
         """Look for interrupts of an interactive run in the memory behind a descriptor; needs an FFI."""
         self._lua.execute(_WATCH, self._use, descriptor)
 
-    def serve(self, submit: Callable[[bytes], int], wait: Callable[[], bytes | int]) -> None:
-        """Run the script that `wait` gives first, speaking through two functions that must never raise."""
-        self._lua.execute(_INLINE_PORT, self._use, self._as_function(submit), self._as_function(wait))
+    def serve(
+        self,
+        submit: Callable[[bytes], int],
+        wait: Callable[[int], bytes | int],
+        alive: Callable[[int], int] | None = None,
+    ) -> None:
+        """Run the script that `wait` gives first, speaking through functions that must never raise. ``alive`` is asked
+        meanwhile, and gives 0 once the run is to end; it is handed what was raised as one of the three was called.
+        """
+        functions = [self._as_function(each) for each in (submit, wait, alive) if each]
+        self._lua.execute(_INLINE_PORT, self._use, *functions)
 
     def run_module_text(self, source: bytes) -> Any:
         """Run trusted Lua with the loader as its argument: for the specs of the modules themselves."""

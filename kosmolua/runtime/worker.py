@@ -35,7 +35,7 @@ def serve(state: State, descriptor_in: int, descriptor_out: int) -> None:
         _send(descriptor_out, frame)
         return 1
 
-    def wait() -> bytes | int:
+    def wait(_: int) -> bytes | int:
         answer = _read(descriptor_in, int.from_bytes(_read(descriptor_in, 4)))
         limit = state.memory_limit
         return 0 if limit and state.memory_used + len(answer) + MARGIN > limit else answer

@@ -1,0 +1,118 @@
+"""Scripts in the process of the program itself: what ends a loop that asks nothing."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+from kosmolua import Host, Limits
+
+LOOPS = {
+    "plain": "while true do end",
+    "for": "for i = 1, 1e15 do end",
+    "calls": "local function f(n) return n + 1 end local n = 0 while true do n = f(n) end",
+    "pcall": "while true do pcall(function() while true do end end) end",
+    "coroutine": "coroutine.wrap(function() while true do end end)()",
+    "xpcall": "xpcall(function() while true do end end, function() while true do end end)",
+    "task": "parallel({ 1, 2 }, function() while true do end end)",
+}
+SOON = 3.0  # seconds, far below the limit of CPU
+ALL = [Limits(), Limits(None, None, None, None, None)]
+
+
+@pytest.fixture(params=ALL, ids=["limited", "unlimited"])
+def host(request):
+    with Host(emulate=True, isolation="none", limits=request.param) as made:
+        yield made
+
+
+@pytest.mark.parametrize("source", LOOPS.values(), ids=LOOPS)
+def test_a_loop_is_stopped(source, host):
+    """`stop` ends it at the next hook, whatever catches errors in it."""
+    run = host.script(source)
+    began = time.monotonic()
+    timer = threading.Timer(0.2, run.stop)
+    timer.start()
+    result = run.result()
+    timer.join()
+
+    assert ("interrupted", "the run was stopped") == (result.error.code, result.error.message)
+    assert time.monotonic() - began < SOON
+
+
+@pytest.mark.parametrize("source", LOOPS.values(), ids=LOOPS)
+def test_a_loop_ends_with_its_time(source):
+    """The limit of wall time holds in a loop that asks nothing."""
+    with Host(emulate=True, isolation="none", limits=Limits(time=0.3)) as host:
+        result = host.run(source)
+
+    assert ("limit_reached", "time") == (result.error.code, result.error.detail["limit"])
+    assert result.duration < SOON
+
+
+def test_a_loop_ends_with_its_host(host):
+    """`close` stops it, and does not wait for more."""
+    results = []
+    thread = threading.Thread(target=lambda: results.append(host.run("while true do end")))
+    thread.start()
+    time.sleep(0.2)
+    began = time.monotonic()
+    host.close()
+    thread.join(10)
+
+    assert "the host was closed" == results[0].error.message
+    assert time.monotonic() - began < SOON
+
+
+@pytest.mark.parametrize("source", LOOPS.values(), ids=LOOPS)
+def test_an_interrupt_ends_a_loop(source, host):
+    """Ctrl-C raises KeyboardInterrupt in the thread that runs it, and the script cannot catch it."""
+    run = host.script(f"pcall(function() {source} end) return 1")
+    timer = threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT))
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        run.result()
+
+    assert "interrupted" == run.outcome.error.code
+    assert 2 == host.run("return 1 + 1").value
+
+
+def test_an_interrupt_between_any_two_instructions():
+    """Whenever the signal comes, it ends the script or comes out of the run; no error of Python's reaches Lua."""
+    code = """
+import os, signal, threading
+from kosmolua import Host
+source = "local ok, e = pcall(function() for _ = 1, 1e9 do log('x') end end) return type(e)"
+seen = set()
+with Host(emulate=True, isolation="none", on_output=lambda *_: None) as host:
+    for n in range(60):
+        timer = threading.Timer(0.003 + n * 0.0007, os.kill, (os.getpid(), signal.SIGINT))
+        try:
+            timer.start()
+            seen.add(host.run(source).value)
+        except KeyboardInterrupt:
+            timer.join()
+print(seen)
+"""
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=120)
+
+    assert (0, "set()\n", "") == (ran.returncode, ran.stdout, ran.stderr)
+
+
+def test_a_stop_in_a_signal_handler():
+    """SIGTERM in the main thread that runs a loop: the handler stops the run."""
+    with Host(emulate=True, isolation="none") as host:
+        run = host.script("while true do end")
+        before = signal.signal(signal.SIGTERM, lambda *_: run.stop("terminated"))
+        try:
+            threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGTERM)).start()
+            result = run.result()
+        finally:
+            signal.signal(signal.SIGTERM, before)
+
+    assert "terminated" == result.error.message
+    assert result.duration < SOON
