@@ -447,6 +447,12 @@ class Session:
                 f"{question.function}: refused, because the prompter failed: {type(error).__name__}: {error}"
             ) from error
 
+    def _check_running(self, *, free: bool) -> None:
+        """Raise why the run that calls has ended, if it has: a question may have been open for long."""
+        stop = None if free else self._stop()
+        if stop:
+            stop.check()
+
     def _send(
         self,
         client: Client,
@@ -461,8 +467,7 @@ class Session:
         if self._dry_run:
             entry.outcome = "dry_run"
             return client.describe(operation, arguments)
-        if not free and (stop := self._stop()):
-            stop.check()  # a question may have been open for long
+        self._check_running(free=free)
         job = None if free else self.spending.reserve(operation, given, entry.account)
         entry.estimate = job.estimate if job else None
         if self.watcher:
