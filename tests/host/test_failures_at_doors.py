@@ -1,0 +1,174 @@
+"""What goes wrong in the host is an ordinary error at every door, and the door stays open."""
+
+import json
+import os
+import resource
+import subprocess
+import sys
+from contextlib import suppress
+
+import pytest
+from recording_server import Answer
+from surroundings import clean_environment
+
+from kosmolua import Host
+from kosmolua.errors import KosmoError
+
+YEAR_ONE = {"id": "p1", "status": "succeeded", "output": "x", "model": "a/b", "created_at": "0001-01-01T00:00:00Z"}
+DEEP = b"[" * 960 + b"99999999999999999999999" + b"]" * 960
+ODD = {
+    "deep": DEEP,
+    "a list for a page": b"[]",
+    "items that are no objects": b'{"results": [1, null, "x", [2]], "next": 5}',
+    "results that are no list": b'{"results": {"a": 1}}',
+    "a number": b"12345678901234567890123",
+    "an id that is no text": b'{"id": [1], "status": {"a": 1}, "urls": 7, "metrics": []}',
+    "year one": json.dumps(YEAR_ONE).encode(),
+    "year 9999": json.dumps({**YEAR_ONE, "created_at": "9999-12-31T23:59:59-23:59"}).encode(),
+}
+SCRIPT = """
+local api, failed = integrations.replicate, {}
+local function followed(url) return replicate.stream{ id = "a", status = "x", urls = { stream = url } }.text() end
+for _, f in ipairs({
+  function() return replicate.wait(api.get_prediction{ prediction_id = "p1" }, { timeout = 0.1 }) end,
+  function() for item in replicate.each("list_predictions", {}, { limit = 3 }) do dump(item) end end,
+  function() return run("a/b", {}, { cache = "999999w" }) end,
+  function() return run("a/b", {}, { cache = "1h", wait = false, timeout = 0.1 }) end,
+  function() return followed("https://xn--/") end,
+  function() return followed("https://" .. ("a"):rep(70) .. ".com/") end,
+  function() return api.create_prediction{ version = "v", input = {} } end,
+}) do
+  local ok, failure = pcall(f)
+  if not ok then failed[#failed + 1] = tostring(failure) end
+end
+return failed
+"""
+
+
+@pytest.fixture
+def kosmo(server, tmp_path):
+    """Runs the command line against the server; no traceback ever."""
+
+    def run(*argv, stdin="", **options):
+        reach = {"REPLICATE_URL": server.url, "REPLICATE_API_KEY": "r8_token-of-tests"}
+        ran = subprocess.run(
+            [sys.executable, "-m", "kosmolua", *argv], input=stdin, capture_output=True, text=True, check=False,
+            timeout=60, cwd=tmp_path, env={**clean_environment(tmp_path), **reach}, **options,
+        )  # fmt: skip
+        assert "Traceback" not in ran.stderr + ran.stdout
+        assert "internal_error" not in ran.stdout
+        assert "a bug in kosmolua" not in ran.stderr + ran.stdout
+        return ran
+
+    return run
+
+
+@pytest.mark.parametrize("body", ODD.values(), ids=ODD)
+def test_odd_answers_to_a_script(server, kosmo, body):
+    """The script is told what was wrong, and its report is written whatever was in the answers."""
+    server.default = Answer(200, body)
+    ran = kosmo("lua", "--json", "--write", "allow", "--report", "run.html", "-e", SCRIPT)
+    told = json.loads(ran.stdout)
+
+    assert (0, True) == (ran.returncode, told["success"])
+    assert 3 <= len(told["result"])
+
+
+@pytest.mark.parametrize("body", ODD.values(), ids=ODD)
+def test_odd_answers_to_a_call(server, kosmo, body):
+    """One envelope, with the data or an error."""
+    server.default = Answer(200, body)
+    for argv in (["replicate.get_prediction", "--prediction_id", "p"], ["replicate.list_predictions", "--all"]):
+        ran = kosmo("integrations:call", *argv, "--json")
+
+        assert (ran.returncode == 0) == json.loads(ran.stdout)["success"]
+
+
+def test_a_page_that_is_a_list_is_an_error(server, kosmo):
+    """It is said what was expected."""
+    server.default = Answer(200, b"[]")
+    told = json.loads(kosmo("integrations:call", "replicate.list_predictions", "--all", "--json").stdout)
+
+    assert (False, "api_error") == (told["success"], told["code"])
+    assert "expected a page of a list" in told["error"]
+
+
+def test_the_prompt_goes_on(server, kosmo):
+    """In a pipe it is a script; each answer is taken."""
+    server.default = Answer(200, DEEP)
+    ran = kosmo("repl", stdin='print(pcall(integrations.replicate.get_account, {})) print("still here")')
+
+    assert "more than 200 levels" in ran.stdout
+    assert ran.stdout.endswith("still here\n")
+
+
+def test_a_host_goes_on(server):
+    """After any odd answer the next call is carried out."""
+    with Host(url=server.url, token="r8_token-of-tests", read="allow", write="allow") as host:
+        for body in ODD.values():
+            server.answers.extend([Answer(200, body), Answer(200, b'{"username": "u"}')])
+            with suppress(KosmoError):
+                host.call("list_models")
+
+            assert {"username": "u"} == host.call("get_account")
+
+
+def test_a_tool_answers(server, tmp_path):
+    """The server of an agent gives a result for each, and goes on."""
+    server.default = Answer(200, DEEP)
+    reach = {"REPLICATE_URL": server.url, "REPLICATE_API_KEY": "r8_token-of-tests"}
+    hello = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}}
+    call = {"name": "execute_lua", "arguments": {"source": "return integrations.replicate.get_account{}"}}
+    with subprocess.Popen(
+        [sys.executable, "-m", "kosmolua", "mcp:serve", "--code"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        text=True, cwd=tmp_path, env={**clean_environment(tmp_path), **reach},
+    ) as process:  # fmt: skip
+
+        def ask(number, method, params):
+            line = json.dumps({"jsonrpc": "2.0", "id": number, "method": method, "params": params})
+            process.stdin.write(f"{line}\n")
+            process.stdin.flush()
+            return json.loads(process.stdout.readline())
+
+        ask(1, "initialize", hello)
+        process.stdin.write('{"jsonrpc": "2.0", "method": "notifications/initialized"}\n')
+        told = [ask(number, "tools/call", call)["result"]["structuredContent"]["error"] for number in (2, 3)]
+        process.stdin.close()
+
+    assert ["more than 200 levels" in each["message"] for each in told] == [True, True]
+
+
+# Disks that are full -----------------------------------------------------------------------------------------------
+
+
+def _small_files():
+    resource.setrlimit(resource.RLIMIT_FSIZE, (8192, 8192))
+
+
+@pytest.mark.parametrize("flag", [[], ["--journal", "run.journal"], ["--record", "run.cass"], ["--report", "run.html"]])
+def test_a_full_disk(server, kosmo, flag):
+    """The run ends with an error that names what could not be written, or goes on where nothing depends on it."""
+    server.default = Answer(200, b'{"username": "%b"}' % (b"u" * 3000))
+    source = "for _ = 1, 20 do integrations.replicate.get_account{} end return 'done'"
+    ran = kosmo("lua", "--json", *flag, "-e", source, preexec_fn=_small_files)
+    told = json.loads(ran.stdout)
+
+    assert (ran.returncode == 0) == told["success"] or "--report" in flag
+    assert ran.returncode in (0, 1, 2)
+    if "--journal" in flag:
+        assert "journal" == told["code"]
+
+
+def test_a_record_that_cannot_be_written(server, kosmo, tmp_path):
+    """The calls go on, and it is said once why they are not recorded."""
+    (tmp_path / "state").parent.mkdir(exist_ok=True)
+    environment = clean_environment(tmp_path)
+    state = environment.get("KOSMO_STATE_DIR", str(tmp_path / "state"))
+    os.makedirs(os.path.dirname(state), exist_ok=True)
+    with open(state, "w", encoding="utf-8"):
+        pass
+    server.default = Answer(200, b'{"username": "u"}')
+    ran = kosmo("lua", "-e", "for _ = 1, 3 do integrations.replicate.get_account{} end return 1")
+
+    assert (0, "1\n") == (ran.returncode, ran.stdout)
+    assert 1 == ran.stderr.count("calls are not recorded")
