@@ -5,7 +5,7 @@ from __future__ import annotations
 from kosmolua.check.names import FOREIGN, STANDARD
 from kosmolua.check.problem import Problem, Severity
 from kosmolua.check.program import Program
-from kosmolua.check.tree import Call, Constant, Function, Node, Operation, Table
+from kosmolua.check.tree import Call, Constant, Function, Name, Node, Operation, Table
 from kosmolua.check.world import World
 
 MAX_PROBLEMS = 200
@@ -49,13 +49,32 @@ class Look:
         within: Function | None = None,
     ) -> None:
         """Note a problem, unless it is in a function whose errors may be caught."""
-        if (within and self.program.guarded(within)) or len(self._found) >= MAX_PROBLEMS:
+        if (within and self.program.guarded(within)) or len(self._found) >= MAX_PROBLEMS or self._is_unreached(at):
             return
         line, column = self.source.place(at)
         problem = Problem(
             file=self.source.name, line=line, column=column, severity=severity, code=code, message=message, hint=hint
         )
         self._found.setdefault((self.source.name, at, code), problem)
+
+    def _is_unreached(self, at: int) -> bool:
+        """Whether a branch holds the place that depends on a name which is not there, or on a local that is false."""
+        branches = self.source.tree.branches
+        return any(start <= at <= end and self._is_doubtful(condition) for condition, start, end in branches)
+
+    def _is_doubtful(self, condition: Node | None, *, alone: bool = True) -> bool:
+        """Whether a condition reads a name that is not there; or, ``alone``, is a value that is never true."""
+        if isinstance(condition, Operation):
+            alone = alone and condition.operator in {"and", "("}
+            return any(self._is_doubtful(one, alone=alone) for one in (condition.left, condition.right))
+        if isinstance(condition, Call):
+            return any(self._is_doubtful(one, alone=False) for one in condition.arguments)
+        path = self.program.path(condition)
+        if path:
+            fields = self.world.known.get(path[0])
+            return fields is None or path == ("_VERSION",) or bool(path[1:] and fields and path[1] not in fields)
+        value = self.program.value(condition)
+        return alone and isinstance(value, Constant) and value.text in {"false", "nil"}
 
     def literal(self, node: Node | None) -> object:
         return literal(self.program, node)
@@ -152,6 +171,13 @@ class Named:
                 self.items[name] = (key.at if key else value.at, value)
             else:
                 self.open = True
+
+
+def table_of(program: Program, node: Node | None) -> Table | None:
+    """The table constructor that an argument is, or that a local variable holds which nothing else uses."""
+    if isinstance(node, Name) and node.local and node.local.reads == 1 and not node.local.fields:
+        node = program.value(node)
+    return node if isinstance(node, Table) else None
 
 
 def argument(call: Call, place: int) -> Node | None:

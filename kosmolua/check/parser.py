@@ -142,27 +142,36 @@ class _Parser:
         self._take("::")
 
     def _if(self) -> None:
+        start = self.places[self.at]
         self.at += 1
-        self._condition()
+        conditions = [self._condition()]
         self._take("then")
         self._block()
         while self._taken("elseif"):
-            self._condition()
+            conditions.append(self._condition())
             self._take("then")
             self._block()
         if self._taken("else"):
             self._block()
-        self._take("end")
+        self._branch(start, conditions)
 
-    def _condition(self) -> None:
-        self.tree.tested.append(self._expression())
+    def _condition(self) -> Node:
+        made = self._expression()
+        self.tree.tested.append(made)
+        return made
+
+    def _branch(self, start: int, conditions: list[Node]) -> None:
+        end = self.places[self.at]
+        self._take("end")
+        self.tree.branches.extend((condition, start, end) for condition in conditions)
 
     def _while(self) -> None:
+        start = self.places[self.at]
         self.at += 1
-        self._condition()
+        condition = self._condition()
         self._take("do")
         self._block()
-        self._take("end")
+        self._branch(start, [condition])
 
     def _do(self) -> None:
         self.at += 1

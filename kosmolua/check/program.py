@@ -65,6 +65,7 @@ class Program:
         self.tested: set[Path] = set()
         self.members: set[str] = set()  # every field name that is assigned or written in a table
         self.opaque = False
+        self.loose: set[str] = set()  # global tables that are handed on, and may be given other fields there
         self._load(find)
         self._collect()
         self._guard()
@@ -106,7 +107,9 @@ class Program:
                 self._test(node)
             for call in tree.calls:
                 self._collect_call(call)
-            self.opaque = self.opaque or any(name.text in _LOADING for name in tree.names) or _escapes(tree)
+            self.loose |= _handed_on(tree)
+            self.opaque = self.opaque or any(name.text in _LOADING for name in tree.names)
+        self.opaque = self.opaque or "_G" in self.loose
 
     def _collect_fields(self, tree: Tree) -> None:
         for index in tree.fields:
@@ -240,12 +243,21 @@ def _word(node: Node | None) -> str | None:
     return node.string if isinstance(node, Constant) else None
 
 
-def _escapes(tree: Tree) -> bool:
-    """Whether the table of globals is used as a value, by which any name may be made."""
-    if not any(name.text == "_G" for name in tree.names):
-        return False
-    plain = {id(index.base) for index in (*tree.indexes, *tree.fields) if isinstance(index.key, Constant)}
-    return any(name.text == "_G" and id(name) not in plain for name in tree.names)
+def _handed_on(tree: Tree) -> set[str]:
+    """The globals whose value is used other than by reading a field of a constant name, also by a local name."""
+    indexed: dict[int, int] = {}
+    plain = set()
+    for index in (*tree.indexes, *tree.fields):
+        base = index.base
+        if isinstance(base, Name) and (isinstance(index.key, Constant) or base.text != "_G"):
+            plain.add(id(base))
+            if base.local:
+                indexed[id(base.local)] = indexed.get(id(base.local), 0) + 1
+    plain |= {id(call.callee) for call in tree.calls}
+    for local in tree.locals:
+        if isinstance(local.value, Name) and local.reads <= indexed.get(id(local), 0) + local.calls:
+            plain.add(id(local.value))
+    return {name.text for name in tree.names if id(name) not in plain}
 
 
 def operands(operation: Operation) -> Iterator[Node]:

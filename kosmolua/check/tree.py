@@ -137,11 +137,12 @@ class Tree:
 
     ``names`` are the globals that are read, ``assigned`` those that are assigned (with their values), ``tested`` the
     expressions whose truth decides something, ``fields`` the assigned places ``base.key``, and ``locals`` every local
-    variable.
+    variable. ``branches`` are the conditions of ``if`` and ``while``, with the statement's first and last offset.
     """
 
     __slots__ = (
-        "assigned", "calls", "fields", "functions", "indexes", "locals", "loops", "names", "operations", "tested",
+        "assigned", "branches", "calls", "fields", "functions", "indexes", "locals", "loops", "names", "operations",
+        "tested",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -152,6 +153,7 @@ class Tree:
         self.names: list[Name] = []
         self.functions: list[Function] = []
         self.tested: list[Node] = []
+        self.branches: list[tuple[Node, int, int]] = []
         self.fields: list[Index] = []
         self.assigned: dict[str, list[Node | None]] = {}
         self.locals: list[Local] = []

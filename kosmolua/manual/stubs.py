@@ -207,10 +207,13 @@ function workflows.wait(job, options) end
 ---@return kosmolua.Stream
 function workflows.stream(ref, input, options) end
 
+---@class kosmolua.EachOptions
+---@field limit? integer The most items.
+
 ---Goes over all items of a list, page after page: `for model in each("list_models") do`.
 ---@param name string A function that has pages.
 ---@param arguments? table<string, any>
----@param options? { limit?: integer }
+---@param options? kosmolua.EachOptions
 ---@return fun(): any
 function workflows.each(name, arguments, options) end
 

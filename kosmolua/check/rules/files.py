@@ -7,8 +7,10 @@ from collections.abc import Iterator
 
 from kosmolua.check.look import Look, argument, is_open
 from kosmolua.check.program import Program, Source
-from kosmolua.check.rules.helpers import helper_of, uses
-from kosmolua.check.tree import Call, Function, Index, Node
+from kosmolua.check.rules.calls import target
+from kosmolua.check.rules.helpers import TAKE_A_MODEL, helper_of, uses
+from kosmolua.check.tree import Call, Function, Index, Node, Table
+from kosmolua.replicate.catalogue import BY_NAME
 
 _MODEL_OUTPUT = frozenset({"run"})
 
@@ -42,9 +44,28 @@ def _is_output(look: Look, program: Program, node: Node) -> bool:
 
 
 def reads(look: Look, source: Source) -> None:
+    sent = {id(node) for call in source.tree.calls if _sends(look, call) for node in _within(call)}
     for use in uses(look, source):
         if use.name == "file" and use.call.arguments:
-            _check(look, use.call.at, use.call.within, look.literal(use.call.arguments[0]), "read", certain=True)
+            path = look.literal(use.call.arguments[0])
+            _check(look, use.call.at, use.call.within, path, "read", certain=id(use.call) in sent)
+
+
+def _sends(look: Look, call: Call) -> bool:
+    """Whether a call sends what it is given: a file is read then, and not before."""
+    helper = helper_of(look, call)
+    found = target(look.program.path(call.callee)) if call.method is None else None
+    return (helper is not None and helper[0] in TAKE_A_MODEL) or (found is not None and found.name in BY_NAME)
+
+
+def _within(call: Call) -> Iterator[Node]:
+    """What is written in the tables of its arguments."""
+    left: list[Node] = [*call.arguments]
+    while left:
+        node = left.pop()
+        yield node
+        if isinstance(node, Table):
+            left += [value for _, value in node.items]
 
 
 def _check(look: Look, at: int, within: Function, path: object, how: str, *, certain: bool) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
 
-from kosmolua.check.look import Look, Named, argument, is_open, kind
+from kosmolua.check.look import Look, Named, argument, is_open, kind, table_of
 from kosmolua.check.names import HELPERS, nearest
 from kosmolua.check.program import Path, Source
 from kosmolua.check.rules.calls import DEFAULT, check_arguments, target
@@ -15,7 +16,6 @@ from kosmolua.replicate.catalogue import BY_NAME, OPERATIONS
 _GLOBAL = frozenset({"run", "wait", "stream", "each", "download", "parallel", "race", "spawn", "file", "sleep"})
 # helper -> where its options stand, counted from 0
 _OPTIONS = {"run": 2, "create": 2, "stream": 2, "wait": 1, "each": 2, "parallel": 2}
-_FALLBACK = {"each": {"limit": "integer"}}  # what the stubs declare without a class
 TAKE_A_MODEL = frozenset({"run", "create", "stream"})
 
 
@@ -50,8 +50,8 @@ def helper_of(look: Look, call: Call) -> tuple[str, str] | None:
 def options(look: Look, source: Source) -> None:
     for use in uses(look, source):
         place = _OPTIONS.get(use.name)
-        given = argument(use.call, place) if place is not None else None
-        if place is not None and isinstance(given, Table):
+        given = table_of(look.program, argument(use.call, place)) if place is not None else None
+        if place is not None and given:
             _check_options(look, use, place, Named(look.program, given))
 
 
@@ -68,8 +68,14 @@ def _check_options(look: Look, use: Use, place: int, given: Named) -> None:
 
 
 def _check_type(look: Look, use: Use, name: str, expected: str, node: Node) -> None:
-    """Numbers and functions alone: the other kinds are taken as they come."""
-    found = kind(look.program, node)
+    """Numbers, functions and words alone: the other kinds are taken as they come."""
+    found, words = kind(look.program, node), re.findall(r'"(\w+)"', expected)
+    value = look.literal(node)
+    if words and isinstance(value, str) and "[]" not in expected and value not in words:
+        near = nearest(value, words)
+        rest = f"; did you mean {near}?" if near else ""
+        message = f"{use.name}: expected {' or '.join(words)} as `{name}`, got {value[:60]!r}{rest}"
+        look.report(node.at, "error", "invalid_arguments", message, _see(use.name), use.call.within)
     wanted = (
         "number" if set(expected.split("|")) <= {"number", "integer"} else "function" if "fun(" in expected else None
     )
@@ -82,7 +88,7 @@ def option_types(name: str, place: int) -> dict[str, str]:
     """The options of a helper and their types, from the one table that the stubs and the prompt have as well."""
     from kosmolua.manual.stubs import options_of
 
-    return {option.name: option.type for option in options_of(name, place)} or _FALLBACK.get(name, {})
+    return {option.name: option.type for option in options_of(name, place)}
 
 
 def _see(name: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from kosmolua.check.look import NOTHING, Look, Named, argument
+from kosmolua.check.look import NOTHING, Look, Named, argument, table_of
 from kosmolua.check.names import nearest
 from kosmolua.check.program import Source
 from kosmolua.check.rules.calls import target
@@ -46,8 +46,8 @@ def _given(look: Look, source: Source) -> list[Given]:
     """Every input that is a table in the script, with the model where that is known."""
     found = []
     for use in uses(look, source):
-        node, options = argument(use.call, 1), argument(use.call, 2)
-        if use.name in TAKE_A_MODEL and isinstance(node, Table) and _is_validated(look, options):
+        node, options = table_of(look.program, argument(use.call, 1)), argument(use.call, 2)
+        if use.name in TAKE_A_MODEL and node and _is_validated(look, options):
             found.append(Given(use.call, _text(look.literal(argument(use.call, 0))), node))
     for call in source.tree.calls:
         called = target(look.program.path(call.callee)) if call.method is None else None

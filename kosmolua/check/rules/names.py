@@ -98,7 +98,9 @@ def fields(look: Look, source: Source) -> None:
     uses: dict[int, str] = {}
     for index in source.tree.indexes:
         path = program.path(index)
-        if path is None or len(path) < 2 or _is_assigned(program.fields, path):  # noqa: PLR2004 - a table and a name
+        if path is None or len(path) < 2 or path[0] in program.loose:  # noqa: PLR2004 - a table and a name
+            continue
+        if _is_assigned(program.fields, path):
             continue
         if path[0] in {PROVIDER, "integrations"}:
             _provider(look, index, path)
@@ -134,6 +136,8 @@ def _library(look: Look, index: Index, path: Path, how: str | None) -> None:
 def _string_methods(look: Look, source: Source) -> None:
     """Methods of text that is written right there: `("x"):fromat()`."""
     known = look.world.known["string"]
+    if "string" in look.program.loose or any(name.text == "getmetatable" for name in source.tree.names):
+        return
     for call in source.tree.calls:
         if call.method is None or call.method in known or _is_assigned(look.program.fields, ("string", call.method)):
             continue

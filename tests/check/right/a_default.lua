@@ -1,0 +1,2 @@
+-- A default.
+local f = maybe or print f(run("a/b", {}))

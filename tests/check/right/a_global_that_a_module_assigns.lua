@@ -1,0 +1,2 @@
+-- A global that a module assigns.
+require("lib") print(shared())

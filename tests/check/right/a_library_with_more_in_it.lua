@@ -1,0 +1,2 @@
+-- A library with more in it.
+function string.trim(s) return s end print(("x"):trim())

@@ -1,0 +1,2 @@
+-- A local library.
+local string = { fmt = print } string.fmt(run("a/b", {}))

@@ -1,0 +1,2 @@
+-- A shadowed parameter.
+local function f(string, print) return string.anything(print.thing) end f({}, {})

@@ -1,0 +1,2 @@
+-- A tested global.
+if luajit_only then luajit_only() end

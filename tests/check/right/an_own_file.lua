@@ -1,0 +1,2 @@
+-- An own file.
+local file = { read = print } file.read(replicate.get_account()) print(file)

@@ -1,0 +1,3 @@
+-- Arithmetic of an own class.
+local v = setmetatable({}, { __add = function() return 1 end, __concat = function() return "" end })
+print(v + nil, v .. nil, nil .. v, v + {})

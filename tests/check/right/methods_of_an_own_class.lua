@@ -1,0 +1,6 @@
+-- Methods of an own class.
+local Job = {} Job.__index = Job
+function Job:save(path) return path end
+function Job:wait() return self end
+local prediction = setmetatable({}, Job)
+print(prediction:wait():save("x"))

@@ -1,0 +1,2 @@
+-- Named by an expression.
+replicate.get_prediction { ["prediction" .. "_id"] = "x" } run("a/b", { [args[1]] = 2 })

@@ -1,0 +1,2 @@
+-- Names made by rawset.
+rawset(_G, "made", print) made(run("x/y", {}))

@@ -1,0 +1,2 @@
+-- Pcall of a function.
+print(pcall(function() return nowhere.to.be() end))

@@ -1,0 +1,2 @@
+-- Pcall of a named function.
+local function risky() return nowhere() end print(pcall(risky))

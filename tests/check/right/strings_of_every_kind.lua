@@ -1,0 +1,5 @@
+-- Strings of every kind.
+print("\z
+               a\x41\65\u{48}\"'", '\'', [[a]b]], [==[
+]]]==], "a\
+b") --[==[ nowhere() ]] ]==] -- nowhere()

@@ -1,0 +1,2 @@
+-- The type of a global.
+if type(maybe) == "function" then maybe() end

@@ -1,0 +1,62 @@
+"""The names and options that the check knows are those that a script meets."""
+
+import pytest
+
+from kosmolua import Host
+from kosmolua.check import names
+from kosmolua.check.engine import Engine
+from kosmolua.check.names import nearest
+from kosmolua.check.rules.helpers import option_types
+from kosmolua.replicate.catalogue import BY_NAME
+
+
+def test_the_names_are_the_sandboxs():
+    """What `KNOWN` lists, so that the look before a run seldom has to ask. Update it when this fails."""
+    with Engine() as engine:
+        found = dict(engine.names)
+    provider = found.pop("replicate")
+    found = {name: () if name in {"app", "integrations"} else tuple(sorted(fields)) for name, fields in found.items()}
+
+    known = {name: tuple(sorted(fields)) for name, fields in names.KNOWN.items() if name != "replicate"}
+    assert known == found
+    assert {"default", *names.HELPERS} == set(provider) - set(BY_NAME)
+
+
+@pytest.mark.parametrize(
+    ("name", "place", "call"),
+    [
+        ("run", 2, 'run("a/b", {}, { nothing_at_all = 1 })'),
+        ("create", 2, 'replicate.create("a/b", {}, { nothing_at_all = 1 })'),
+        ("stream", 2, 'stream("a/b", {}, { nothing_at_all = 1 })'),
+        ("wait", 1, 'wait("id", { nothing_at_all = 1 })'),
+        ("each", 2, 'each("list_models", {}, { nothing_at_all = 1 })'),
+        ("parallel", 2, "parallel({}, print, { nothing_at_all = 1 })"),
+    ],
+)
+def test_the_options_are_the_helpers_own(name, place, call):
+    """The table that the stubs, the prompt and the check share names what the Lua side takes, and nothing else."""
+    with Host(emulate=True, isolation="none") as host:
+        result = host.run(f"return select(2, pcall(function() {call} end))")
+    message = result.value if isinstance(result.value, str) else result.value["message"]
+    listed = message.partition("there are ")[2].partition(" (")[0]
+
+    assert sorted(option_types(name, place)) == sorted(listed.split(", "))
+
+
+@pytest.mark.parametrize(
+    ("word", "found"),
+    [
+        ("pritn", "print"),
+        ("prnt", "print"),
+        ("Print", "print"),
+        ("timeOut", "timeout"),
+        ("time_out", "timeout"),
+        ("aspect", "aspect_ratio"),
+        ("duplicate", None),
+        ("xy", None),
+        ("print", None),
+    ],
+)
+def test_the_nearest_name(word, found):
+    """One letter in four, case aside; or the beginning of a longer name."""
+    assert found == nearest(word, ["print", "timeout", "aspect_ratio", "replicate", "x", "y"])

@@ -1,0 +1,42 @@
+"""Scripts that are right, however they are written: none of them gives an error."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from kosmolua.check.look import check
+from kosmolua.check.program import Module, Program, Source
+from kosmolua.check.world import World
+
+ROOT = Path(__file__).parent.parent.parent
+RIGHT = sorted((Path(__file__).parent / "right").glob("*.lua"))
+MODULES = {"lib": Module("lib.lua", "function shared() return 1 end")}
+
+
+def errors(source, **world):
+    program = Program(Source("flow.lua", source), MODULES.get)
+    assert program.sources[0].broken is None
+    return [f"{one.line}: {one.message}" for one in check(program, World(**world)) if one.severity == "error"]
+
+
+@pytest.mark.parametrize("path", RIGHT, ids=lambda path: path.stem)
+def test_no_false_alarm(path):
+    """Dynamic code is left alone, and what LuaJIT reads is read; all of them may call the API."""
+    assert [] == errors(f"{path.read_text()}\nreplicate.get_account()")
+
+
+def test_the_own_scripts_are_right():
+    """The examples, with the modules next to them."""
+    command = [sys.executable, "-m", "kosmolua", "check", "--emulate", "--allow-read", ".", "--allow-write", "."]
+    scripts = sorted(str(path) for path in (ROOT / "examples").glob("*.lua"))
+    ran = subprocess.run([*command, *scripts], cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
+
+    assert (0, "", "") == (ran.returncode, ran.stdout, ran.stderr)
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "lua").glob("*.lua")), ids=lambda path: path.name)
+def test_what_we_ship_is_read(path):
+    """Every statement and expression in it."""
+    assert Source(path.name, path.read_text()).broken is None

@@ -1,0 +1,200 @@
+"""`kosmo check`, and the look before each run of `kosmo lua`."""
+
+import json
+
+import pytest
+from recording_server import Answer
+
+WRONG = 'local images = run("a/b", { prompt = "x" }, { time_out = 5 })\nprint(images[1])\n'
+MODEL = {
+    "owner": "a", "name": "b",
+    "latest_version": {"id": "f" * 64, "openapi_schema": {"components": {"schemas": {"Input": {
+        "type": "object", "required": ["prompt"], "properties": {
+            "prompt": {"type": "string"}, "image": {"type": "string", "format": "uri"}}}}}}},
+}  # fmt: skip
+
+
+@pytest.fixture
+def script(tmp_path):
+    def write(text, name="flow.lua"):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True, parents=True)
+        path.write_text(text)
+        return name
+
+    return write
+
+
+def test_problems_for_people(kosmo, script):
+    """A line with the place and the message, and one with a hint; the status says that there are errors."""
+    ran = kosmo("check", script(WRONG))
+
+    said = [
+        "flow.lua:1: run: unknown option `time_out`; did you mean `timeout`?",
+        "  hint: See its options: kosmo integrations:docs run",
+    ]
+    assert (1, said, "") == (ran.status, ran.out.splitlines(), ran.err)
+
+
+def test_problems_for_machines(kosmo, script):
+    """One envelope, with the fields of each problem."""
+    ran = kosmo("check", script(WRONG), script('print("fine")', "fine.lua"), "--json")
+
+    assert (1, "") == (ran.status, ran.err)
+    assert {
+        "success": False,
+        "files": ["flow.lua", "fine.lua"],
+        "problems": [
+            {
+                "file": "flow.lua", "line": 1, "column": 47, "severity": "error", "code": "invalid_arguments",
+                "message": "run: unknown option `time_out`; did you mean `timeout`?",
+                "hint": "See its options: kosmo integrations:docs run",
+            }
+        ],
+    } == ran.json  # fmt: skip
+
+
+def test_a_script_without_errors(kosmo, script):
+    """Status 0 and nothing said, also with notes and warnings, which are shown."""
+    assert (0, "", "") == kosmo("check", script('print(run("a/b", { prompt = "x" }))')).seen
+    noted = kosmo("check", script('run("a/b", {}):save("x.png")\nprint(io.read)'))
+    assert 0 == noted.status
+    assert noted.out.startswith("flow.lua:1: note: saves 'x.png', which needs --allow-write\n")
+    assert {"success": True, "files": ["flow.lua"], "problems": []} == kosmo("check", "--json", script("return 1")).json
+
+
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        (["nowhere.lua"], "cannot read the script 'nowhere.lua'"),
+        ([], "the following arguments are required: FILE"),
+        (["x.lua", "--onlin"], "did you mean --online?"),
+    ],
+)
+def test_a_wrong_command(kosmo, argv, words):
+    """Status 2, as everywhere."""
+    ran = kosmo("check", *argv)
+
+    assert (2, "") == (ran.status, ran.out)
+    assert words in ran.err
+
+
+def test_nothing_of_the_script_runs(kosmo, script):
+    """Neither the script nor a module."""
+    script('error("ran")', "lib.lua")
+    ran = kosmo("check", script('require("lib") while true do end'), "--json")
+
+    assert (0, []) == (ran.status, ran.json["problems"])
+
+
+def test_schemas_are_asked_for_when_told_to(server, live, script):
+    """With --online by reads, past the gate; without it nothing is sent."""
+    server.default = Answer(body=json.dumps(MODEL).encode())
+    name = script('run("a/b", { promt = "x", image = "cat.png" })')
+
+    assert 0 == live("check", name).status
+    assert [] == server.requests
+    ran = live("check", name, "--online")
+    assert 1 == ran.status
+    assert "unknown input `promt`; did you mean `prompt`?" in ran.out
+    assert 'did you mean file("cat.png")?' in ran.out
+    assert ["GET"] == [request.method for request in server.requests]
+    server.requests.clear()
+    live("check", name, "--online", "--read", "deny")
+    assert [] == server.requests
+
+
+# Before a run -----------------------------------------------------------------------------------------------------
+
+
+def test_a_run_that_is_certain_to_fail_sends_nothing(server, live, script):
+    """Status 2, with the line, and before the calls above it."""
+    name = script('replicate.get_account()\nrun("a/b", { prompt = "x" }, { time_out = 5 })\n')
+    ran = live("lua", name, "--write", "allow")
+
+    assert (2, "") == (ran.status, ran.out)
+    assert "error: flow.lua:2: run: unknown option `time_out`; did you mean `timeout`?\n" in ran.err
+    assert "  >    2 | run(" in ran.err
+    assert [] == server.requests
+
+
+def test_the_look_can_be_skipped(server, live, script):
+    """The script runs as far as it gets."""
+    ran = live("lua", script("replicate.get_account()\nprnt(1)"), "--no-check")
+
+    assert 1 == ran.status
+    assert 1 == len(server.requests)
+
+
+def test_a_refused_run_for_machines(live, server):
+    """The envelope of a run, whose code and place are those of the first problem; all are in its detail."""
+    ran = live("lua", "--json", "-e", "print(1)\nreplicate.get_acount{}\nreplicate.get_model{ name = 1 }")
+
+    assert (2, False, "unknown_function", "eval:2") == (
+        ran.status, ran.json["success"], ran.json["code"], ran.json["meta"]["where"]
+    )  # fmt: skip
+    assert [2, 3] == [problem["line"] for problem in ran.json["meta"]["detail"]]
+    assert ("", []) == (ran.err, server.requests)
+
+
+@pytest.mark.parametrize(
+    ("source", "status", "words"),
+    [
+        ('replicate.get_account() run("a/b", {}):save("x.png")', 3, "saves 'x.png', but no directory is open"),
+        ('replicate.get_account() run("a/b", { image = file("x.png") })', 3, "reads 'x.png', but no directory is open"),
+        ('replicate.get_account() prnt(run("a/b", {}):save("x.png"))', 2, "did you mean print?"),
+    ],
+)
+def test_what_is_not_allowed_is_known_before(live, server, source, status, words):
+    """Status 3 if permission is all that is missing."""
+    ran = live("lua", "--write", "allow", "-e", source)
+
+    assert status == ran.status
+    assert words in ran.err
+    assert [] == server.requests
+
+
+def test_what_is_denied_is_known_before(live, server):
+    """The first of two calls would have been paid for."""
+    source = 'run("a/b", {}, { wait = false }) replicate.delete_model { model_owner = "a", model_name = "b" }'
+    ran = live("lua", "-e", f"--@ needs: create_*, get_*\n{source}", "--write", "allow")
+
+    assert 3 == ran.status
+    assert "delete_model: the script declares `--@ needs: create_*, get_*`" in ran.err
+    assert [] == server.requests
+
+
+def test_what_is_doubtful_is_said_once(live, server):
+    """On standard error; the script runs."""
+    source = 'for i = 1, 3 do if i > 5 then print(utf8.len("x"), utf8.len("y")) end end replicate.get_account()'
+    ran = live("lua", "-e", source)
+
+    assert 0 == ran.status
+    assert 1 == ran.err.count("warning: utf8.len is not available in scripts")
+    assert 1 == len(server.requests)
+    assert "" == live("lua", "--json", "-e", source).err
+
+
+def test_a_look_adds_no_request(live, server):
+    """What the run itself asks for is all."""
+    server.default = Answer(body=json.dumps(MODEL).encode())
+    live("lua", "-e", 'return replicate.get_account().name, 1 + #"x"')
+
+    assert 1 == len(server.requests)
+
+
+def test_a_module_is_looked_at(kosmo, script):
+    """Its names count for the script, and its mistakes stop the run."""
+    script("function shared() return 1 end\nreturn replicate.get_acount", "lib/names.lua")
+    ran = kosmo("lua", "--emulate", "--allow-read", ".", script('require("lib.names") shared()'))
+
+    assert 2 == ran.status
+    assert "lib/names.lua:2: unknown function replicate.get_acount" in ran.err
+
+
+@pytest.mark.parametrize("source", ["x = = 1", "(" * 5000, "x = [[", "local s = 'x"])
+def test_what_is_not_lua_is_luajits_to_say(kosmo, source):
+    """As without the look."""
+    ran = kosmo("lua", "--json", "-e", source)
+
+    assert (1, "syntax_error") == (ran.status, ran.json["code"])
