@@ -223,8 +223,8 @@ def test_doctor_finds_all_well(live, server):
 
     assert (0, True) == (ran.status, ran.json["success"])
     assert [
-        "provider", "enabled", "credential", "url", "reachable", "token", "policy", "keyring", "luajit", "isolation",
-        "emulator",
+        "provider", "enabled", "credential", "url", "certificates", "reachable", "token", "policy", "keyring", "luajit",
+        "isolation", "emulator",
     ] == [check["check"] for check in ran.json["checks"]]  # fmt: skip
     assert "accepted, as ada" == checks(ran)["token"]["message"]
     layers = live("lua", "--json", "-e", "").json["meta"]["isolation"]["layers"]

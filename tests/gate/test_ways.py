@@ -13,6 +13,7 @@ from kosmolua import Caps, Host, KosmoError
 from kosmolua.cli import lua
 from kosmolua.cli import options as options_
 from kosmolua.cli import repl as repl_
+from kosmolua.replicate.redact import NOTE
 from kosmolua.runtime.begun import LIMITS, begin
 
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -217,3 +218,39 @@ def test_a_tool_fetches_a_few_pictures_within_its_run(server, ground, flags, mos
     outcomes = [(entry["function"], entry.get("outcome")) for entry in answer["structuredContent"]["call_log"]]
     assert 8 == len(outcomes)
     assert {"download"} == {function for function, _ in outcomes}
+
+
+def test_an_echoed_token_reaches_nobody(server, ground, monkeypatch):
+    """A server that answers with the headers of requests: no door, file or record has the token; the notes say why."""
+    token = "r8_MarkedTokenOfTheAccount123456789"
+    monkeypatch.setenv("REPLICATE_API_KEY", token)
+    answer = json.dumps({"id": "p", "status": "succeeded", "logs": f"Authorization: Bearer {token}", "results": []})
+    server.default = Answer(200, answer.encode(), {"X-Request-Id": token})
+    server.routes = {
+        "/v1/hardware": Answer(400, b'{"detail": "bad header: Bearer %s"}' % token.encode()),
+        "/stream/p": Answer(200, b"event: output\ndata: %s\nid: %s\n\n" % ((token.encode(),) * 2)),
+    }
+    source = """
+      local origin = "ORIGIN"
+      download(origin .. "/x", "out/x")
+      local seen = { replicate.get_prediction { prediction_id = "p" }, select(2, pcall(replicate.list_hardware)) }
+      for event in stream { id = "p", status = "starting", urls = { stream = origin .. "/stream/p" } } do
+        seen[#seen + 1] = event.data
+      end
+      print(json.encode(seen))
+      return seen
+    """.replace("ORIGIN", server.url.removesuffix("/v1"))
+    (ground / "echo.lua").write_text(source)
+
+    flags = ["--json", "--report", "run.html", "--journal", "run.journal", "--record", "run.cassette"]
+    ran = kosmo("lua", *flags, *files(ground), "echo.lua")
+    tool = by_tool("execute_lua", {"source": source}, files(ground))
+    command = kosmo("integrations:replicate", "get_prediction", "p", "--json")
+
+    for shown in (ran.stdout, ran.stderr, json.dumps(tool).encode(), command.stdout, command.stderr):
+        assert token.encode() not in shown
+    left = [path for path in ground.rglob("*") if path.is_file() and token.encode() in path.read_bytes()]
+    assert [] == left
+    notes = {entry["function"]: entry.get("note") for entry in json.loads(ran.stdout)["call_log"]}
+    assert dict.fromkeys(["download", "get_prediction", "list_hardware", "stream"], NOTE) == notes
+    assert b"*" * len(token) in (ground / "out" / "x").read_bytes()
