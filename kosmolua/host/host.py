@@ -119,7 +119,7 @@ class Host:
         self._emulate = emulate
         self._dry_run = dry_run
         self._told: set[str] = set()
-        self._on_notice = on_notice or _log
+        self._on_notice = _quiet(on_notice, "on_notice", _log) if on_notice else _log
         self._runs = Runs()
         self._closing = Stop()
         self._lock = threading.RLock()
@@ -130,7 +130,7 @@ class Host:
             "url": url,
             "insecure_http": insecure_http,
             "faults": faults if emulate else None,
-            "on_retry": on_retry,
+            "on_retry": _quiet(on_retry, "on_retry", self._on_notice) if on_retry else None,
         }
         self._said: dict[str, Any] = {
             "account": account,
@@ -398,6 +398,18 @@ def _prepared() -> Prepared:
     from kosmolua.runtime.prepared import Prepared
 
     return Prepared()
+
+
+def _quiet(callback: Callable[..., object], name: str, told: Callable[[str], None]) -> Callable[..., None]:
+    """The callback, whose exceptions become notices: it is called in the midst of a request."""
+
+    def call(*arguments: Any) -> None:
+        try:
+            callback(*arguments)
+        except Exception as error:  # noqa: BLE001 - told
+            told(f"{name} raised {words_of(error)}")
+
+    return call
 
 
 def _log(text: str) -> None:

@@ -57,6 +57,7 @@ if TYPE_CHECKING:
 
 HEARTBEAT = 5.0  # seconds after which a client that wants to know is told that a call goes on
 MAX_AT_ONCE = 32  # calls
+_MOST_DIGITS, _MOST_ID = 18, 200  # of a number, and characters of an id, that an answer repeats
 MAX_ARGUMENTS = 16 * 1024 * 1024  # bytes
 INSTRUCTIONS = (
     "Replicate through a permission gate. Creating predictions and trainings costs money. An error's `hint` says what "
@@ -313,10 +314,26 @@ async def _pass_on(read: Any, passing: Any, write: Any) -> None:
     async with passing, write:
         async for message in read:
             if isinstance(message, Exception):
-                error = JSONRPCError(jsonrpc="2.0", id=None, error=_malformed(message))
+                error = JSONRPCError(jsonrpc="2.0", id=_id_of(message), error=_malformed(message))
                 await write.send(SessionMessage(error))
             else:
                 await passing.send(message)
+
+
+def _id_of(error: Exception) -> str | int | None:
+    """The id of a request that the SDK cannot read, such as one with half a surrogate pair: its client waits for it."""
+    found: Any = error.errors()[0].get("input") if isinstance(error, ValidationError) else None
+    if isinstance(found, str):
+        import json
+
+        try:
+            found = json.loads(found, parse_int=lambda digits: int(digits) if len(digits) <= _MOST_DIGITS else None)
+        except (ValueError, RecursionError):
+            return None
+    identifier = found.get("id") if isinstance(found, dict) else None
+    if isinstance(identifier, str):
+        return identifier if identifier.isprintable() and len(identifier) <= _MOST_ID else None
+    return identifier if isinstance(identifier, int) and not isinstance(identifier, bool) else None
 
 
 def _malformed(error: Exception) -> ErrorData:

@@ -138,6 +138,35 @@ def test_a_tool_answers(server, tmp_path):
     assert ["more than 200 levels" in each["message"] for each in told] == [True, True]
 
 
+def raising(*_):
+    raise ValueError("mine")
+
+
+def test_a_callback_within_a_request_costs_nothing(server):
+    """What `on_retry` raises is a notice, and what `on_notice` raises goes to the log."""
+    notices = []
+    server.answers.extend([Answer(429, b'{"retry_after": 0}'), Answer(200, b'{"username": "u"}')])
+    options = {"url": server.url, "token": "r8_token-of-tests", "on_retry": raising}
+    with Host(**options, on_notice=notices.append) as host:
+        assert {"username": "u"} == host.call("get_account")
+    with Host(**options, on_notice=raising) as host:
+        assert {} == host.call("get_account")
+
+    assert ["on_retry raised ValueError: mine"] == notices
+
+
+def test_output_that_fails_leaves_the_prediction_known(server):
+    """The run ends at once; what it created is in its outcome."""
+    server.default = Answer(201, b'{"id": "p1", "status": "starting"}')
+    source = "print(replicate.create('a/b', {}, { validate = false }).id)"
+    with Host(url=server.url, token="r8_token-of-tests", write="allow", on_output=raising) as host:
+        run = host.script(source)
+        with pytest.raises(ValueError, match="mine"):
+            run.result()
+
+    assert [("prediction", "p1", "default")] == run.outcome.running == run.outcome.created
+
+
 # Disks that are full -----------------------------------------------------------------------------------------------
 
 

@@ -613,3 +613,15 @@ def test_a_script_cannot_erase_the_record(connected, server, environment):
     entries = audit.merged(audit.read(audit.file_of(environment)))
     assert [5000, 5000] == [entry["count"] for entry in entries]
     assert 2 == len({entry["run"] for entry in entries})
+
+
+@pytest.mark.parametrize(
+    "odd", [r'"\ud83d"', "[" * 300 + "]" * 300, "9" * 5000], ids=["half a pair", "300 levels", "5,000 digits"]
+)
+def test_a_request_that_cannot_be_read_is_answered_by_its_id(wire, odd):
+    """Its client would wait for an answer with that id until its time is over."""
+    with wire() as server:
+        line = '{"jsonrpc": "2.0", "id": 7, "method": "tools/call", "params": {"name": "x", "arguments": {"a": %s}}}'
+        server.send((line % odd).encode())
+
+        assert 7 == server.receive()["id"]
