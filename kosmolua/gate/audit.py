@@ -106,6 +106,10 @@ class Audit:
             self._failed = True
             self._warn(f"calls are not recorded: cannot write {self._path}: {error.strerror}")
 
+    def abandon(self) -> None:
+        """In a forked process, where the lock may be held by a thread that is not there."""
+        self._close()
+
     def close(self) -> None:
         """Write down what was only counted so far."""
         with self._counting:

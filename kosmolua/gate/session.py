@@ -353,6 +353,11 @@ class Session:
             return InternalError(hidden, hint=failure.hint)
         return failure
 
+    def abandon(self) -> None:
+        """In a forked process: let go of what is the parent's. Not for use again."""
+        if self._audit:
+            self._audit.abandon()
+
     def close(self) -> None:
         for client in self._clients.values() if not self._lent else ():
             client.close()

@@ -89,6 +89,11 @@ class Clients:
                 client.close()
             self._made.clear()
 
+    def abandon(self) -> None:
+        """In a forked process: let go of the connections, which are the parent's. The emulator's state is, too."""
+        for client in self._made.values():
+            client.abandon()
+
     def _make(self, account: str, settings: config.Settings) -> Client:
         from kosmolua.settings import credentials
 

@@ -13,6 +13,7 @@ from kosmolua.host import checks
 from kosmolua.host import source as source_
 from kosmolua.host.script import Plan, Result, Runs, ScriptRun, Stream
 from kosmolua.replicate import catalogue
+from kosmolua.runtime.forks import renews
 from kosmolua.runtime.limits import Limits
 from kosmolua.runtime.run import Isolation, Script
 from kosmolua.runtime.stop import Stop
@@ -33,6 +34,18 @@ if TYPE_CHECKING:
     from kosmolua.runtime.prepared import Prepared
     from kosmolua.settings.credentials import Secret
 
+# Imported with the first call: a fork in the midst of that would leave the child without.
+_NEEDED = (
+    "kosmolua.replicate.client",
+    "kosmolua.settings.credentials",
+    "kosmolua.gate.session",
+    "kosmolua.gate.audit",
+    "kosmolua.services.services",
+    "kosmolua.services.lanes",
+    "kosmolua.runtime.lane",
+    "kosmolua.runtime.inline",
+    "encodings.idna",
+)
 MAX_PAGES = 10_000
 
 
@@ -124,6 +137,7 @@ class Host:
         self._closing = Stop()
         self._lock = threading.RLock()
         self._calls: Session | None = None
+        renews(self)
         self._made: Sessions | None = None
         self._connecting: dict[str, Any] = {
             "token": (account, _secret(token)) if token is not None else None,
@@ -340,6 +354,29 @@ class Host:
                 self._made.clients.close()
         if self._plan.prepared:
             self._plan.prepared.close()
+
+    def before_fork(self) -> None:
+        """Load what calls need, unless none was made yet."""
+        if self._made:
+            from importlib import import_module
+
+            for name in _NEEDED:
+                import_module(name)
+
+    def renew(self) -> None:
+        """In a forked process: begin with connections, processes, locks and a record of its own."""
+        self._lock, self._closing = threading.RLock(), Stop()
+        calls, made, self._calls, self._made = self._calls, self._made, None, None
+        if calls:
+            calls.abandon()
+        if made:
+            made.clients.abandon()
+        self._runs.renew()
+        if self._plan.prepared:
+            self._plan.prepared.renew()
+
+    def __reduce__(self) -> str:
+        raise TypeError("a Host cannot be pickled: it holds connections and a token; make one in each process")
 
     def __enter__(self) -> Self:
         return self

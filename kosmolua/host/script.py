@@ -109,6 +109,10 @@ class Runs:
     def __len__(self) -> int:
         return len(self._under_way)
 
+    def renew(self) -> None:
+        """In a forked process none of them is there."""
+        self._under_way, self._changed = {}, threading.Condition()
+
     def check_open(self) -> None:
         if self._closed:
             raise UsageError("the host is closed", hint="use it inside its `with` block, or make another")

@@ -85,6 +85,7 @@ class Client:
         self._path = self._base.raw_path.decode().rstrip("/")
         self._host = self._base.netloc.decode()
         inner = transport or _transport(self.base_url, sending)
+        self._inner = inner
         self._takes_target = isinstance(inner, PlainTransport)
         self._room = Room()
         self._transport = RetryTransport(
@@ -206,6 +207,11 @@ class Client:
 
     def close(self) -> None:
         self._transport.close()
+
+    def abandon(self) -> None:
+        """In a forked process: close what is idle here, where the parent goes on with it. Not for use again."""
+        if isinstance(self._inner, PlainTransport):
+            self._inner.close()
 
     def __enter__(self) -> Self:
         return self

@@ -61,6 +61,12 @@ class Prepared:
         if process:
             process.close()
 
+    def renew(self) -> None:
+        """In a forked process: the process is the parent's, and the next run makes another."""
+        process, self._process, self._lock = self._process, None, threading.RLock()
+        if process:
+            process.abandon()
+
     def __enter__(self) -> Self:
         return self
 
@@ -113,6 +119,10 @@ class _Process:
         if not answer:
             raise _LostError
         return None
+
+    def abandon(self) -> None:
+        """Let go of it without ending it."""
+        self._socket.close()
 
     def close(self) -> None:
         with self._lock:

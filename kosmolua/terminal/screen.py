@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 
 SCREEN = threading.Lock()
 """Held by whoever writes or asks: nothing that a script prints comes between a question and its answer."""
+
+if hasattr(os, "register_at_fork"):  # whoever held it is not in the forked process
+    os.register_at_fork(after_in_child=lambda: SCREEN.release() if SCREEN.locked() else None)
 
 _CLEAR = "\r\x1b[K"
 
