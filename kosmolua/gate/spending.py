@@ -84,6 +84,12 @@ class Spending:
         if self.standing:
             self.standing.ledger.close()
 
+    def described(self, account: str) -> list[str]:
+        """How the budgets that outlive the run stand for calls on the account, a line for each."""
+        budgets = self.standing.of(account) if self.standing else []
+        totals = self.standing.ledger.totals(budgets) if self.standing and budgets else []
+        return [f"{described(total)}: {standing_of(total)}; {renewal(total)}" for total in totals]
+
     def objection(self, operation: Operation, given: Mapping[str, Any], account: str) -> str:
         """Why a person has to agree, although the policy allows the call; empty if nobody has to."""
         bound = "--max-cost is given" if self.budget.caps.cost is not None else self._bound_by(account)

@@ -143,10 +143,12 @@ def _policy(shell: Shell, text: str) -> None:
 def _budget(shell: Shell, text: str) -> None:
     from kosmolua.repl.budget import bounded, told
 
-    budget = shell.calls.session().budget
+    session = shell.calls.session()
     if text:
-        budget.caps = bounded(budget.caps, text)
-    shell.screen.show(told(budget.spent(), budget.caps, budget.guessed()))
+        session.budget.caps = bounded(session.budget.caps, text)
+    shell.screen.show(told(session.budget.spent(), session.budget.caps, session.budget.guessed()))
+    for line in session.spending.described(shell.calls.options.account):
+        shell.screen.show(line)
 
 
 def _log(shell: Shell, text: str) -> None:

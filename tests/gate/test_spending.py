@@ -350,3 +350,14 @@ def test_a_dry_run_reserves_nothing(session, tmp_path):
     session(budgets=[DAY], dry_run=True).call(*CREATE)
 
     assert not (tmp_path / "ledger.sqlite").exists()
+
+
+def test_how_the_budgets_stand_is_told(server, session):
+    """Those that count calls on that account."""
+    server.default = prediction("a", "succeeded", metrics='{"image_output_count": 1}')
+    made = session(budgets=[DAY, Allowance(name="other", period="day", cost=2.0, account="work")])
+    made.call(*CREATE)
+    (line,) = made.spending.described("default")
+
+    assert line.startswith("budget 'daily' (cost 1 a day): 0.25 is spent and 0 reserved; it renews at ")
+    assert [] == session().spending.described("default")
