@@ -134,7 +134,7 @@ class Client:
         target, trusted = arguments.url, True
         headers = headers_of(operation, arguments)
         for _ in range(MAX_REDIRECTS + 1):
-            url, may_have_token = place(target, self._base, function=operation.name)
+            url, may_have_token = self._placed(operation, target)
             trusted = trusted and may_have_token
             response = self._opened(operation, url, headers, with_token=trusted)
             found = _headers(response)
@@ -147,7 +147,13 @@ class Client:
     def check_place(self, operation: Operation, arguments: Any) -> None:
         """Raise a `UsageError` for what `open` would not fetch; nothing is sent."""
         if not _is_inline(operation, arguments):
-            place(arguments.url, self._base, function=operation.name)
+            self._placed(operation, arguments.url)
+
+    def _placed(self, operation: Operation, url: str) -> tuple[httpx.URL, bool]:
+        try:
+            return place(url, self._base, function=operation.name)
+        except KosmoError as error:  # where a server redirects to may hold the token
+            raise self._redacted(error) from None
 
     def _inline(self, operation: Operation, url: str) -> Opened:
         kind, content = content_of(url, function=operation.name)

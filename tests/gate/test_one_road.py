@@ -125,6 +125,20 @@ def test_a_relative_redirect_is_resolved_first(server, session, location):
 
 
 @pytest.mark.parametrize(
+    "location", ["http://[", "//[::1", "https://xn--/", "http://a b/", "data:,x", "x" * 60_000, ""]
+)
+def test_a_redirect_to_nowhere_is_an_error(server, session, location):
+    """One that says so; an empty one leads back, and ends after a few."""
+    server.default = Answer(302, b"", {"Location": location})
+
+    with pytest.raises(KosmoError) as failed:
+        session().fetch(f"http://127.0.0.1:{server.port}/delivery/x", 100)
+
+    assert failed.value.code != "internal_error"
+    assert len(server.requests) <= 6
+
+
+@pytest.mark.parametrize(
     "path", ["/delivery/p/out.png", "/v1x/out.png", "/stream/p", "/a%20b/c%2Fd.png", "/x;v=1/y", "/replicate/out.png"]
 )
 def test_outputs_of_the_same_origin_are_fetched(server, session, path):
@@ -227,6 +241,17 @@ def test_the_token_is_removed_from_an_error(server, session, form):
     assert "no such header: [hidden]" == failed.value.to_dict()["detail"]
     assert [{"a": "[hidden]"}] == failed.value.to_dict()["invalid_fields"]
     assert [NOTE] == [entry.note for entry in made.log]
+
+
+@pytest.mark.parametrize("location", ["https://evil.example/{}", "{}://x", "https://{}.example/", "/v1/{}"])
+def test_the_token_is_removed_from_a_redirect(server, session, location):
+    """A server may put it into the address that it names."""
+    server.default = Answer(302, b"", {"Location": location.format("r8_MarkedToken12")})
+
+    with pytest.raises(KosmoError) as refused:
+        session(token="r8_MarkedToken12").fetch(f"http://127.0.0.1:{server.port}/x", 100)
+
+    assert "r8_MarkedToken12" not in str(refused.value.to_dict())
 
 
 def test_a_note_of_the_helper_is_kept(server, session):
