@@ -57,9 +57,15 @@ class Calls:
             with self._noted(function.removeprefix("host.")):
                 return self._serving()(function, arguments)
         session = self.session()
+        raised, session.raised = session.raised, None
+        if raised:  # what failed after an earlier answer, which it did not cost
+            raise failure_of(raised, "after an earlier call")
         with self._noted(function):
             answer = session.call(function, arguments, account or self.options.account, ticket=ticket).data
-        self.seen(answer)
+        try:
+            self.seen(answer)
+        except Exception as error:  # noqa: BLE001 - as above
+            session.raised = error
         return answer
 
     def lane(self, function: str) -> str:

@@ -9,7 +9,7 @@ from typing import cast
 
 import httpx
 
-from kosmolua.errors import KosmoError, UsageError
+from kosmolua.errors import KosmoError, UsageError, failure_of
 from kosmolua.replicate.body import Garbled, decoded
 from kosmolua.replicate.redact import Redactor
 from kosmolua.replicate.routes import check_no_operation
@@ -90,6 +90,8 @@ class Opened:
             yield from self._redactor.pieces(stream, self.on_token)
         except (httpx.HTTPError, OSError, Garbled) as error:
             raise self._explain(error) from None
+        except Exception as error:
+            raise failure_of(error, "download") from error
         finally:
             self.close()
 
