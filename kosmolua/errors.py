@@ -62,6 +62,9 @@ CODES = {
     "interrupted": EXIT_INTERRUPTED,
 }
 
+SIGINT = 2  # the same on every system of POSIX; importing signal takes longer than this module
+_SIGNALS = {1: "SIGHUP", 15: "SIGTERM"}
+EXIT_SIGNALED = 128  # and the number of the signal
 
 _FIELDS = (
     "code", "message", "function", "status", "title", "detail", "invalid_fields", "hint", "retry_after", "request_id",
@@ -237,6 +240,28 @@ class ScriptError(KosmoError):
         self.retry_after = retry_after
 
 
+class InterruptError(ScriptError):
+    """A signal ended the run, or the person at the keyboard did; ``signal`` is its number."""
+
+    code = "interrupted"
+
+    def __init__(self, number: int = SIGINT) -> None:
+        super().__init__("interrupted" if number == SIGINT else f"interrupted by {_SIGNALS.get(number, number)}")
+        self.signal = number
+
+    @property
+    def exit_status(self) -> int:
+        return EXIT_SIGNALED + self.signal
+
+
+class Interrupted(KeyboardInterrupt):
+    """A signal asks the process to end. Raised in the main thread, as Python does for SIGINT."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.number = number
+
+
 class JournalError(KosmoError):
     """A journal cannot be read or written, or holds something else than the script asks for. It ends the run, or
     at a prompt the input.
@@ -273,6 +298,13 @@ class InternalError(KosmoError):
 
 _MOST_FRAMES = 20
 _MOST_WORDS = 300  # characters of a foreign exception's own text
+
+
+def emulated(error: KosmoError) -> KosmoError:
+    """The same error of an emulated call: without a hint that leads to the API itself, where nothing of it is."""
+    if error.hint and any(word in error.hint for word in ("replicate.com", "integrations:call", "REPLICATE_")):
+        error.hint = None
+    return error
 
 
 def failure_of(error: BaseException, doing: str) -> KosmoError:

@@ -8,7 +8,16 @@ import os
 import sys
 from importlib import import_module
 
-from kosmolua.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, OutputError, UsageError, failure_of
+from kosmolua.errors import (
+    EXIT_FAILED,
+    EXIT_INTERRUPTED,
+    EXIT_SIGNALED,
+    EXIT_USAGE,
+    Interrupted,
+    OutputError,
+    UsageError,
+    failure_of,
+)
 
 TYPE_CHECKING = False  # as in kosmolua.errors
 if TYPE_CHECKING:
@@ -69,9 +78,9 @@ def main(argv: list[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else argv
     try:
         return _dispatch(argv)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as why:
         print("interrupted", file=sys.stderr)
-        return EXIT_INTERRUPTED
+        return EXIT_SIGNALED + why.number if isinstance(why, Interrupted) else EXIT_INTERRUPTED
     except Exception as error:  # noqa: BLE001 - the last stop before the interpreter's own
         return _failed(error, as_json="--json" in argv, command=" ".join(["kosmo", *argv[:1]]))
 

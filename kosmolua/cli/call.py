@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import select
+import signal
 import stat
 import sys
 import time
@@ -14,13 +15,16 @@ from kosmolua.cli import arguments as arguments_
 from kosmolua.cli import output
 from kosmolua.cli.host import host_of
 from kosmolua.cli.options import FLAGS, Options, assign, checked
-from kosmolua.errors import ArgumentError, KosmoError, OutputError, UsageError
+from kosmolua.cli.signals import Signals
+from kosmolua.errors import ArgumentError, InterruptError, KosmoError, OutputError, UsageError
 from kosmolua.gate.session import Entry, Reply, resolve
 from kosmolua.host.host import Host
 from kosmolua.replicate import catalogue
 from kosmolua.replicate.catalogue import Operation
 
 PATIENCE = 2.0  # seconds of silence on standard input before a person is told what is waited for
+
+_SWITCHES = {"all": "all", "cancel-on-exit": "cancel_on_exit"}  # flags of this command alone, which take no value
 
 
 class Request:
@@ -31,6 +35,7 @@ class Request:
         self.options = options
         self.arguments: dict[str, Any] = {}
         self.all = False
+        self.cancel_on_exit = False
         self.output: str | None = None
 
 
@@ -46,10 +51,8 @@ def run(command: str, argv: list[str]) -> int:
     try:
         name, rest = _function(command, argv, options)
         request = read(resolve(name), rest, options)
-        with host_of(request.options, isolation="none") as host:
-            reply = (
-                _all_pages(host, request) if request.all else host.request(request.operation.name, request.arguments)
-            )
+        with Signals() as signals, host_of(request.options, isolation="none") as host:
+            reply = _interruptible(host, request, signals)
     except KosmoError as error:
         return _fail(error, name, began, as_json="--json" in argv)
     try:
@@ -106,8 +109,8 @@ def read(operation: Operation, rest: deque[str], options: Options) -> Request:
             text = token
         elif name in FLAGS:
             _shared(options, name, value, rest)
-        elif name == "all":
-            request.all = True
+        elif name in _SWITCHES:
+            setattr(request, _SWITCHES[name], True)
         elif name == "output":
             request.output = value if value is not None else _next(rest, token)
         elif name == "arg":
@@ -207,6 +210,20 @@ def _file(path: str) -> bytes:
 
 
 # Calling ----------------------------------------------------------------------------------------------------------
+
+
+def _interruptible(host: Host, request: Request, signals: Signals) -> Reply:
+    """The answer. Raises an `InterruptError` if a signal came first; what the call began by then is named."""
+    try:
+        return _all_pages(host, request) if request.all else host.request(request.operation.name, request.arguments)
+    except KeyboardInterrupt as why:
+        signals.hold()
+        left = host.leave(cancel=request.cancel_on_exit)
+        if not request.options.emulate:
+            from kosmolua.cli.left import tell_left
+
+            tell_left(left, canceled=request.cancel_on_exit)
+        raise InterruptError(getattr(why, "number", signal.SIGINT)) from None
 
 
 def _all_pages(host: Host, request: Request) -> Reply:
@@ -331,6 +348,7 @@ win over it: --name value, --name=value, --arg name=value, --input.text value. A
 parameter's type says.
 
 {rows}
+  --cancel-on-exit          cancel the prediction or training if the command is interrupted
   --all                     follow the pages of a list to its end
   --output FILE             write the answer to a file
   --path FILE               for create_file: the content and the filename

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kosmolua.cli import options as options_
 from kosmolua.cli.options import Options
+from kosmolua.cli.signals import Signals
 from kosmolua.errors import KosmoError, OutputError, UsageError, failure_of
 from kosmolua.host import source
 from kosmolua.runtime.isolate import Child
@@ -20,7 +21,6 @@ from kosmolua.terminal.safe import safe
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Sequence
 
     from kosmolua.cli.live import Watch
     from kosmolua.cli.output import ScriptOutput
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from kosmolua.journal.cassette import Cassette
     from kosmolua.journal.journal import Head, Journal
 
-MOST_TOLD = 20  # of what may still run when a run has ended
 _SETTLING = "look that long for a call that was cut off before it is sent again; default: 30"
 
 
@@ -46,7 +45,7 @@ def run(command: str, argv: list[str]) -> int:
     own, script_args = _divided(argv)
     parsed = _parser(command).parse_args(own)
     options = options_.shared(parsed)
-    child = script = None
+    child, script, signals = None, None, Signals()
     try:
         limits = options_.limits(parsed)
         if parsed.report and (parsed.repl or parsed.explain):
@@ -67,7 +66,8 @@ def run(command: str, argv: list[str]) -> int:
             from kosmolua.cli import precheck
 
             precheck.run(parsed, options, name, text)
-        return _run(parsed, options, limits, child, script)
+        with signals:
+            return signals.status(_run(parsed, options, limits, child, script, signals))
     except KosmoError as error:
         from kosmolua.host.script import Result
         from kosmolua.runtime.run import isolation_of
@@ -80,7 +80,14 @@ def run(command: str, argv: list[str]) -> int:
             child.close()
 
 
-def _run(parsed: argparse.Namespace, options: Options, limits: Limits, child: Child | None, script: Text) -> int:
+def _run(
+    parsed: argparse.Namespace,
+    options: Options,
+    limits: Limits,
+    child: Child | None,
+    script: Text,
+    signals: Signals,
+) -> int:
     from kosmolua.cli.host import host_of
     from kosmolua.cli.output import ScriptOutput, tell_error
 
@@ -118,6 +125,7 @@ def _run(parsed: argparse.Namespace, options: Options, limits: Limits, child: Ch
         try:
             result = _result(run)
         finally:
+            signals.hold()
             if watch:
                 watch.close()
         unwritten = None
@@ -126,8 +134,10 @@ def _run(parsed: argparse.Namespace, options: Options, limits: Limits, child: Ch
                 report.write(parsed.report, report.Ran(script.name, began, result, watch.progress), host)
             except Exception as error:  # noqa: BLE001 - what the run itself came to is told all the same
                 unwritten = failure_of(error, "--report")
-    if result.error or parsed.cancel_on_exit:
-        tell_running(() if parsed.cancel_on_exit else result.running, result.not_canceled, result.unanswered)
+    if (result.error or parsed.cancel_on_exit) and not options.emulate:  # nothing is left of what was emulated
+        from kosmolua.cli.left import tell_left
+
+        tell_left(result, canceled=parsed.cancel_on_exit)
     status = _handed_over(options, result, script, shown)
     if unwritten:
         tell_error(unwritten)
@@ -241,25 +251,6 @@ def _kept(parsed: argparse.Namespace, options: Options, head: Head, stack: ExitS
         return Journal(os.path.join(stack.enter_context(TemporaryDirectory()), "run.journal"), head)
     lookup = Lookup(settling=parsed.settling_time, adopt=parsed.adopt, again=parsed.send_again)
     return runs.begin(os.environ, parsed.journal, head, tell, cut=parsed.from_here, lookup=lookup)
-
-
-def tell_running(running: Sequence[tuple[str, str, str]], not_canceled: Sequence[tuple[str, str]], lost: int) -> None:
-    """What was started and not seen to end, what could not be canceled, and how many creations were not answered."""
-    from kosmolua.terminal.safe import safe
-
-    for kind, identifier, account in running[:MOST_TOLD]:
-        how = f"kosmo integrations:call replicate.cancel_{kind} --{kind}_id {identifier}"
-        where = "" if account == "default" else f" --account {account}"
-        print(safe(f"kosmo: {kind} {identifier} may still run; cancel it: {how}{where}"), file=sys.stderr)
-    for identifier, why in not_canceled[:MOST_TOLD]:
-        print(safe(f"kosmo: could not cancel {identifier}: {why}"), file=sys.stderr)
-    more = max(len(running), len(not_canceled)) - MOST_TOLD
-    if more > 0:
-        print(f"kosmo: and {more} more; look: kosmo integrations:call replicate.list_predictions", file=sys.stderr)
-    if lost:
-        what = "a prediction or training" if lost == 1 else f"{lost} predictions or trainings"
-        how = "kosmo integrations:call replicate.list_predictions"
-        print(f"kosmo: {what} may have been created without an answer; look: {how}", file=sys.stderr)
 
 
 def _divided(argv: list[str]) -> tuple[list[str], list[str]]:

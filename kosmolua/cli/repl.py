@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
 from typing import TYPE_CHECKING
 
-from kosmolua.errors import UsageError
+from kosmolua.cli.signals import Signals
+from kosmolua.errors import Interrupted, UsageError
 from kosmolua.settings import paths
 from kosmolua.terminal.plain import is_dumb, is_plain
 
@@ -55,14 +57,18 @@ def start(parsed: argparse.Namespace, options: Options, args: Sequence[str]) -> 
             made.append(_shell(parsed, options, args, limits, begun))
         return made[0]
 
-    try:
-        _serve(parsed, shell)
-    finally:
-        if made:
-            made[0].close(cancel=parsed.cancel_on_exit)
-        else:
-            begun[1].close()
-    return 0
+    with Signals((signal.SIGTERM, signal.SIGHUP)) as signals:  # Ctrl-C is for the input alone
+        try:
+            _serve(parsed, shell)
+        except Interrupted:
+            pass
+        finally:
+            signals.hold()
+            if made:
+                made[0].close(cancel=parsed.cancel_on_exit)
+            else:
+                begun[1].close()
+        return signals.status(0)
 
 
 def _shell(parsed: argparse.Namespace, options: Options, args: Sequence[str], limits: Limits, begun: Begun) -> Shell:

@@ -213,6 +213,10 @@ class Budget:
         with self._lock:
             return [(job.kind, job.id, job.account) for job in self._jobs if job.id]
 
+    def knows(self, identifier: str) -> bool:
+        """Whether a call of this run has answered with that id."""
+        return identifier in self._by_id
+
     def unanswered(self) -> int:
         """How many creations were sent and never answered: what they began, if anything, has no name here."""
         with self._lock:

@@ -8,7 +8,7 @@ import os
 import re
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
@@ -31,6 +31,7 @@ from kosmolua.gate.budget import Budget, starts_compute, subject_of
 from kosmolua.gate.entry import Entry as Entry  # noqa: PLC0414 - also named here
 from kosmolua.gate.files import Files
 from kosmolua.gate.jobs import Job, cost_of
+from kosmolua.gate.lost import Creations, Sent
 from kosmolua.gate.made import Made
 from kosmolua.gate.needs import Needs
 from kosmolua.gate.policy import Call, Decision, Policy, decide, narrow_rule
@@ -100,6 +101,9 @@ class Ticket(Protocol):
 
     def claim(self, identifier: str) -> None:
         """That object of the API is the answer to this call, and to no other."""
+
+    def settle(self, value: bytes) -> None:
+        """Take down what came of the call, as MessagePack, when its answer was not waited for."""
 
     def find(
         self,
@@ -176,6 +180,7 @@ class Session:
         self.fault: Exception | None = None  # what is wrong with the prompter
         self.raised: Exception | None = None  # by a callback
         self.spending = Spending(budget or Budget(), standing, look=self._look_at, pause=self._pause)
+        self.creations = Creations()
         self._connect = connect
         self._policy = policy
         self._prompter = prompter or Nobody()
@@ -193,6 +198,7 @@ class Session:
         self._asking = threading.Lock()
         self._clients: dict[str, Client] = {}
         self._answered: dict[str, bool] = {}
+        self._writing: dict[int, Entry] = {}
         self._uploads = Uploads(self.run.files, lambda given, account: self.call("create_file", given, account).data)
         self.made = Made(self._uploads.described)
 
@@ -315,13 +321,27 @@ class Session:
         with self._asking:
             self._answered = {key: allowed for key, allowed in self._answered.items() if allowed}
 
-    def cancel_running(self) -> list[tuple[str, str]]:
-        """Cancel what this session has started and nobody has seen end. What could not be, with the reason.
+    def under_way(self) -> list[Entry]:
+        """The writes that were sent and are not answered yet."""
+        return list(self._writing.values())
+
+    def adopt(self, sent: Sent, data: Mapping[str, Any]) -> bool:
+        """Take what a list shows for the answer to a creation; False where its answer came meanwhile, or where it
+        answers another.
+        """
+        if self.budget.knows(data["id"]) or not self.creations.end(sent):
+            return False
+        self._afterwards(self.spending.settle, sent.job, data, False)
+        return True
+
+    def cancel_running(self, *, besides: Collection[tuple[str, str, str]] = ()) -> list[tuple[str, str]]:
+        """Cancel what this session has started and nobody has seen end, ``besides`` these. What could not be, with the
+        reason.
 
         These calls are the operator's own: neither policy nor budget stands in their way, and the log has them.
         """
         left = []
-        for kind, identifier, account in self.budget.running():
+        for kind, identifier, account in (each for each in self.budget.running() if each not in besides):
             operation = resolve(f"cancel_{kind}")
             entry = Entry(operation.name, account, operation.access, time.time(), "allow", "--cancel-on-exit", "flag")
             data = failure = None
@@ -475,6 +495,7 @@ class Session:
         self._check_running(free=free)
         job = None if free else self.spending.reserve(operation, given, entry.account)
         entry.estimate = job.estimate if job else None
+        sent = self._note_write(operation, arguments, entry, job, ticket) if operation.access == "write" else None
         if self.watcher:
             self._afterwards(self.watcher.begins, entry, operation)
         began = time.perf_counter()
@@ -488,6 +509,7 @@ class Session:
             error = self._unforeseen(raised, operation.name)
             self._settle(entry, job, None, refused=_not_taken(error))
             entry.estimate = None if _not_taken(error) else entry.estimate
+            self.creations.lose(sent, certain=_not_taken(error))
             if ticket:
                 ticket.unsure = operation.access == "write" and not _not_taken(error)
                 ticket.sent = ticket.sent and not isinstance(error, ArgumentError)
@@ -497,9 +519,11 @@ class Session:
                 raise
             raise error from raised
         finally:
+            self._writing.pop(id(entry), None)
             entry.duration_ms = round((time.perf_counter() - began) * 1000, 3)
             if job:
                 job.flying = False
+        self.creations.lose(sent, certain=sent is None or _is_named(answer.data))
         entry.outcome, entry.status = "ok", answer.status
         if operation in catalogue.TRANSFERS:
             answer.on_token = lambda: self._note_token(entry)
@@ -507,6 +531,15 @@ class Session:
         self._settle(entry, job, answer.data)
         entry.request_id, entry.note = answer.request_id, answer.note
         return answer.data
+
+    def _note_write(
+        self, operation: Operation, arguments: Struct, entry: Entry, job: Job | None, ticket: Ticket | None
+    ) -> Sent | None:
+        """Keep in mind what is about to be sent, until it is known what came of it."""
+        self._writing[id(entry)] = entry
+        if job is None:
+            return None
+        return self.creations.begin(Sent(operation, arguments, entry.account, time.time(), job, ticket))
 
     def _settle(self, entry: Entry, job: Job | None, data: Any, *, refused: bool = False) -> None:
         ended = self._afterwards(self.spending.settle, job, data, refused)
@@ -574,20 +607,7 @@ class Session:
         """What an earlier attempt gave, where there was one that the API took."""
         from kosmolua.replicate.client import Answer
 
-        def read(function: str, arguments: Mapping[str, Any]) -> Answer:
-            looked = resolve(function)
-            note = Entry(looked.name, entry.account, looked.access, time.time(), "allow", "looked for", "journal")
-            try:
-                answer = client.send(looked, structs.decode_arguments(looked, arguments))
-                note.outcome, note.status, note.request_id = "ok", answer.status, answer.request_id
-                note.note = answer.note
-            except Exception as error:
-                _blamed(note, self._unforeseen(error, looked.name))
-                raise
-            finally:
-                self._record(note)
-            return answer
-
+        read = self.reader(entry.account, "journal")
         found = ticket.find(read, client.base_url, operation, given)
         if found is None:
             return None
@@ -603,6 +623,26 @@ class Session:
             entry.note = redact.NOTE
             if self._audit:
                 self._audit.write(entry)
+
+    def reader(self, account: str, by: str) -> Callable[[str, Mapping[str, Any]], Answer]:
+        """Reads for the host's own purposes, past policy and budget: they look for what a call of this session did."""
+        client = self._client(account)
+
+        def read(function: str, arguments: Mapping[str, Any]) -> Answer:
+            looked = resolve(function)
+            entry = Entry(looked.name, account, looked.access, time.time(), "allow", "looked for", by)
+            try:
+                answer = client.send(looked, structs.decode_arguments(looked, arguments))
+                entry.outcome, entry.status, entry.request_id = "ok", answer.status, answer.request_id
+                entry.note = answer.note
+            except Exception as error:
+                _blamed(entry, self._unforeseen(error, looked.name))
+                raise
+            finally:
+                self._record(entry)
+            return answer
+
+        return read
 
     def _record(self, entry: Entry) -> None:
         if len(self.log) < MAX_LOG:
@@ -634,6 +674,11 @@ def _not_taken(error: KosmoError) -> bool:
     if isinstance(error, ApiError):
         return error.status < 500  # noqa: PLR2004 - beyond it is the server's fault, whatever it did before
     return not isinstance(error, UncertainError | InternalError | SystemFailureError)
+
+
+def _is_named(data: Any) -> bool:
+    """Whether the answer to a creation says what was created."""
+    return isinstance(data, Mapping) and isinstance(data.get("id"), str)
 
 
 def _with_content(arguments: Mapping[str, Any] | bytes, files: Files) -> Mapping[str, Any] | bytes:

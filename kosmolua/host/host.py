@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any, Self
 
-from kosmolua.errors import ApiError, OptionError, UsageError, words_of
+from kosmolua.errors import ApiError, KosmoError, OptionError, UsageError, emulated, words_of
 from kosmolua.host import checks
 from kosmolua.host import source as source_
 from kosmolua.host.script import Plan, Result, Runs, ScriptRun, Stream
@@ -22,6 +22,7 @@ from kosmolua.settings.config import DEFAULT_ACCOUNT, VERDICTS, Verdict
 
 if TYPE_CHECKING:
     from kosmolua.gate.budget import Caps
+    from kosmolua.gate.ending import Left
     from kosmolua.gate.files import Files
     from kosmolua.gate.prompt import Prompter
     from kosmolua.gate.session import Entry, Reply, Session, Watcher
@@ -196,6 +197,10 @@ class Host:
         try:
             with self._calling(stop):
                 return session.call(function, arguments or {}, account or self._account)
+        except KosmoError as error:
+            if self._emulate:
+                emulated(error)
+            raise
         finally:
             self._tell_raised(session)
 
@@ -216,6 +221,19 @@ class Host:
         raised, session.raised = session.raised, None
         if raised:
             self._on_notice(f"a callback raised {words_of(raised)}")
+
+    def leave(self, *, cancel: bool = False) -> Left:
+        """End the direct calls of this host early: find what was created without an answer, and ``cancel`` what runs.
+
+        Says what is looked for by ``on_notice``.
+        """
+        from kosmolua.gate import ending
+
+        with self._lock:
+            session = self._calls
+        if session is None:
+            return ending.Left()
+        return ending.end(session, self._tell, cancel=cancel, search=not self._emulate)
 
     def callable(self, *, account: str | None = None) -> frozenset[str]:
         """The functions that the policy in force now would allow, or ask for, with some arguments at least."""

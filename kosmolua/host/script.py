@@ -13,14 +13,25 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 import msgspec
 from msgspec import Struct
 
-from kosmolua.errors import KosmoError, ScriptError, UsageError, failure_of, words_of
+from kosmolua.errors import (
+    Interrupted,
+    InterruptError,
+    KosmoError,
+    ScriptError,
+    UsageError,
+    emulated,
+    failure_of,
+    words_of,
+)
 from kosmolua.gate.entry import Entry
+from kosmolua.runtime import marshal
 from kosmolua.runtime.limits import Limits
 from kosmolua.runtime.meter import Meter
 from kosmolua.runtime.run import Isolation, Script, isolation_of, run
 from kosmolua.runtime.stop import Stop
 
 if TYPE_CHECKING:
+    from kosmolua.gate.ending import Waiting
     from kosmolua.gate.files import Files
     from kosmolua.gate.needs import Needs
     from kosmolua.gate.prompt import Prompter
@@ -46,9 +57,10 @@ class Result(Struct, frozen=True, kw_only=True):
 
     ``log`` has its calls, the first 10,000, and ``unlogged`` counts the others. ``spent`` and ``caps`` go by the names
     of `kosmolua.Caps`. ``created`` are the predictions and trainings that it started, as kind, id and account, and
-    ``running`` those that nobody has seen end; ``unanswered`` counts creations whose answer was lost; ``not_canceled``
-    has id and reason of what could not be canceled. ``guessed`` is how much of ``spent`` nobody knows for certain.
-    ``run`` is what the record of calls knows it by, None where it called nothing.
+    ``running`` those that nobody has seen end; ``unanswered`` counts creations whose answer was lost, also to a look in
+    the account, and ``candidates`` may be what came of them, where more fits than was sent; ``not_canceled`` has id and
+    reason of what could not be canceled. ``guessed`` is how much of ``spent`` nobody knows for certain. ``run`` is what
+    the record of calls knows it by, None where it called nothing.
     """
 
     results: list[Any] = []
@@ -69,6 +81,7 @@ class Result(Struct, frozen=True, kw_only=True):
     running: list[tuple[str, str, str]] = []
     unanswered: int = 0
     guessed: dict[str, float] = {}
+    candidates: list[tuple[str, str, str]] = []
     not_canceled: list[tuple[str, str]] = []
 
     @property
@@ -188,6 +201,7 @@ class ScriptRun:
         self._meter = Meter()
         self._lock, self._serving, self._opening = threading.Lock(), threading.Lock(), threading.Lock()
         self._begun: float | None = None
+        self._waiting: Waiting | None = None
         self._session: Session | None = None
         self._services: Services | None = None
 
@@ -250,28 +264,34 @@ class ScriptRun:
             stop=self._stop,
             lane=lane_of,
             ending=self._end,
+            waits=self._waits,
             journal=self._journal,
             meter=self._meter,
         )
         return Result(**msgspec.structs.asdict(ended))
 
     def _broken(self, why: BaseException, duration: float) -> Result:
+        error: ScriptError
         if isinstance(why, KeyboardInterrupt):
-            error = ScriptError("interrupted", code="interrupted")
+            error = InterruptError(why.number) if isinstance(why, Interrupted) else InterruptError()
         else:
             error = ScriptError(f"the run was broken off: {type(why).__name__}: {why}")
         return Result(error=error, duration=duration, isolation=isolation_of(self._plan.isolation, self._child))
 
     def _finish(self, ended: Result) -> Result:
-        """Add what the gate has to say; cancel what still runs, where that is wanted; and close."""
+        """Add what the gate has to say, find what was created without an answer, cancel what still runs, where that is
+        wanted; and close.
+        """
         self.outcome = msgspec.structs.replace(self._noted(ended), output=self._kept.text)
         session = self._session
         if self._files:
             self._files.close()
         if session:
+            if ended.error and self._plan.sessions().emulate:
+                emulated(ended.error)
             try:
-                left = session.cancel_running() if self._plan.cancel_on_exit else []
-                self.outcome = msgspec.structs.replace(self.outcome, not_canceled=left, **_told(session))
+                left = self._leave(session, failed=ended.error is not None)
+                self.outcome = msgspec.structs.replace(self.outcome, **left, **_told(session))
             finally:
                 session.close()
         return self.outcome
@@ -289,6 +309,27 @@ class ScriptRun:
         if self._stop.error:
             raise self._stop.error
         return self._opened().fetch(url, limit)
+
+    def _leave(self, session: Session, *, failed: bool) -> dict[str, Any]:
+        """What the result says of what is left at the API."""
+        from kosmolua.gate import ending
+
+        cancel, sessions = self._plan.cancel_on_exit, self._plan.sessions()
+        search = (failed or cancel) and not sessions.emulate  # nothing is left of what was emulated
+        left = ending.end(session, sessions.tell, cancel=cancel, search=search)
+        for sent, data in left.found:
+            if sent.ticket and not cancel:
+                sent.ticket.settle(marshal.encode(data))
+        return {name: getattr(left, name) for name in ("running", "unanswered", "not_canceled", "candidates")}
+
+    def _waits(self, seconds: float) -> bool:
+        """Whether to wait on for what is under way when the run has failed."""
+        from kosmolua.gate.ending import Waiting
+
+        if self._waiting is None:
+            self._waiting = Waiting(self._plan.sessions().tell)
+        busy = self._services is not None and self._services.busy
+        return self._waiting(seconds, self._session.under_way() if self._session else [], busy=busy)
 
     def _noted(self, ended: Result) -> Result:
         """Let the journal know how it ended, and write the cassette that was asked for."""
@@ -415,7 +456,5 @@ def _told(session: Session) -> dict[str, Any]:
         "spent": budget.spent(),
         "caps": msgspec.to_builtins(budget.caps),
         "created": budget.created(),
-        "running": budget.running(),
-        "unanswered": budget.unanswered(),
         "guessed": budget.guessed(),
     }

@@ -168,6 +168,7 @@ class Ticket:
     def __init__(self, journal: Journal, began: Began, found: Sequence[Intent]) -> None:
         self.open: Sequence[Intent] = found
         self.sent = False
+        self.finished = False
         self.unsure = False  # whether it failed, and may have been done all the same
         self.model: str | None = None
         self.essence = b""
@@ -198,6 +199,13 @@ class Ticket:
         self.sent, self.model = True, model_of(arguments)
         self.essence = _essence(operation, arguments)
 
+    def settle(self, value: bytes) -> None:
+        """Take down what came of it, where its answer was not waited for. That it cannot be written is no reason to
+        fail once more: resumed, the run looks for it.
+        """
+        with suppress(JournalError):
+            self._journal.finish(self, value, ok=True)
+
     def turn(self) -> AbstractContextManager[object]:
         """While there is something to look for, writes are sent one at a time, so that none is taken for another."""
         return self._journal.turn()
@@ -213,6 +221,10 @@ class Ticket:
 
     def claim(self, identifier: str) -> None:
         self._journal.claimed.add(identifier)
+
+    def ended(self, attempt: Intent) -> float:
+        """When the run that made an attempt had ended at the latest, in Unix seconds of this machine then."""
+        return self._journal.ended(attempt.at)
 
     def alike(self) -> int:
         """How many requests are open whose results nobody can tell apart, this one included."""
@@ -330,6 +342,9 @@ class Journal:
         state = "ok" if ok else "unsure" if ticket.unsure else "error"
         fields = (ticket.model, state, None if secret else value, time.time(), ticket.sent)
         with self._told(f"the answer to {began.function} is not in it; resumed, the run looks for it") as file:
+            if ticket.finished:
+                return
+            ticket.finished = True
             self._numbers.append(file.execute(_FINISH, (*msgspec.structs.astuple(began), *fields)).lastrowid or 0)
             self._room.take(began.arguments, fields[2])
             place = (began.task, began.request)
@@ -361,6 +376,13 @@ class Journal:
 
     def turn(self) -> AbstractContextManager[object]:
         return self._turn if self._open else nullcontext()
+
+    def ended(self, at: float) -> float:
+        """The first end of a run, or beginning of the next, after that moment; now where there was none."""
+        moments = "SELECT at FROM ends UNION ALL SELECT at FROM runs"
+        with self._told() as file:
+            (found,) = file.execute(f"SELECT min(at) FROM ({moments}) WHERE at > ?", (at,)).fetchone()  # noqa: S608
+        return time.time() if found is None else float(found)
 
     def alike(self, essence: bytes) -> int:
         with self._lock:

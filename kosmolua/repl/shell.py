@@ -10,11 +10,12 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Protocol
 
-from kosmolua.errors import KosmoError, UsageError
+from kosmolua.errors import Interrupted, KosmoError, UsageError, emulated
 from kosmolua.repl import commands, incomplete, saved
 from kosmolua.repl.pictures import Pictures
 
 if TYPE_CHECKING:
+    from kosmolua.gate.session import Session
     from kosmolua.repl.calls import Calls
     from kosmolua.repl.inline import Inline
     from kosmolua.repl.screen import Screen
@@ -43,6 +44,8 @@ def run(shell: Callable[[], Shell], reader: Reader, prompt: str = FIRST) -> None
         try:
             text = reader.read(prompt)
             shell().enter(text, reader)
+        except Interrupted:
+            raise
         except KeyboardInterrupt:
             continue
         except EOFError:
@@ -169,7 +172,7 @@ class Shell:
 
     def _show(self, found: Evaluation) -> None:
         if found.error:
-            self._tell(found.error)
+            self._tell(emulated(found.error) if self.calls.options.emulate else found.error)
         if found.lost:
             self.screen.show_error("the state was lost: its globals and locals are gone, and a fresh one is here")
         from kosmolua.repl import render
@@ -228,16 +231,24 @@ class Shell:
 
     def close(self, *, cancel: bool) -> None:
         """Leave: end the state, and say what may go on where the API is."""
-        self.interpreter.close()
+        from kosmolua.gate.ending import Waiting
+
+        waiting, session = Waiting(self.warn), self.calls.opened
+        self.interpreter.close(lambda seconds: waiting(seconds, session.under_way() if session else []))
         self.known.close()
         self.journals.close()
-        session = self.calls.opened
         if session:
-            from kosmolua.cli.lua import tell_running
-
-            left = session.cancel_running() if cancel else []
-            tell_running(() if cancel else session.budget.running(), left, session.budget.unanswered())
+            self._leave(session, cancel=cancel)
         self.calls.close()
+
+    def _leave(self, session: Session, *, cancel: bool) -> None:
+        from kosmolua.cli.left import tell_left
+        from kosmolua.gate import ending
+
+        real = not self.calls.options.emulate
+        left = ending.end(session, self.warn, cancel=cancel, search=real)
+        if real:
+            tell_left(left, canceled=cancel)
 
     # The bottom line ----------------------------------------------------------------------------------------------
 

@@ -186,9 +186,10 @@ class Interpreter:
         self._broken, self._open = None, False
         self._port, self._child = self._new_port(), child_of(self._page, self.limits, self._isolation)
 
-    def close(self) -> None:
+    def close(self, waits: Callable[[float], bool] | None = None) -> None:
+        """End the state. What is under way is waited for as long as ``waits`` says of the seconds that were waited."""
         self._child.close()
-        self._port.pending.close(PATIENCE)
+        self._port.pending.close(waits or (lambda seconds: seconds < PATIENCE))
         self._page.close()
 
     def _new_port(self) -> _Port:

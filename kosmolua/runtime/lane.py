@@ -47,10 +47,11 @@ class Lane:
         for _ in self._threads:
             self._work.put(None)
 
-    def join(self, deadline: float | None) -> None:
-        """Wait for what has begun, until a moment as `time.monotonic` tells it, None is for as long as it takes."""
+    def join(self, deadline: float) -> bool:
+        """Wait for what has begun, until a moment as `time.monotonic` tells it. Whether it has ended."""
         for thread in self._threads:
-            thread.join(None if deadline is None else max(0.0, deadline - time.monotonic()))
+            thread.join(max(0.0, deadline - time.monotonic()))
+        return not any(thread.is_alive() for thread in self._threads)
 
     def _serve(self) -> None:
         with self._meter.working():

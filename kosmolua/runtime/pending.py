@@ -26,6 +26,7 @@ MAX_OPEN = 10_000  # requests that a script may have made and not been answered
 MAX_HELD = 4 * MAX_FRAME  # bytes of their arguments
 Note = Callable[[], None]  # takes an answer down; notes are made in the order in which the answers are taken
 PATIENCE = 5.0  # seconds in which a call that is under way may end after its run has failed
+_LOOK = 0.05  # seconds after which a run that ends looks whether to wait on
 
 
 class Pending:
@@ -107,15 +108,17 @@ class Pending:
         with self._lock:
             self.wake = nothing
 
-    def close(self, patience: float | None) -> None:
-        """Begin no call that has not begun, and wait so many seconds for those that have; None is for as long as it
-        takes.
+    def close(self, waits: Callable[[float], bool]) -> None:
+        """Begin no call that has not begun, and wait for those that have, as long as ``waits`` says so of the seconds
+        that were waited.
         """
-        deadline = None if patience is None else time.monotonic() + patience
-        for lane in self._lanes.values():
+        began = time.monotonic()
+        lanes = list(self._lanes.values())
+        for lane in lanes:
             lane.close()
-        for lane in self._lanes.values():
-            lane.join(deadline)
+        while not all(lane.join(time.monotonic() + _LOOK) for lane in lanes):
+            if not waits(time.monotonic() - began):
+                return
 
     def _opened(self, lane: str) -> Lane:
         from kosmolua.runtime.lane import Lane

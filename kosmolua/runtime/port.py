@@ -220,9 +220,17 @@ class Port:
         if self._stopped.is_set() and self.failure:
             raise self.failure
 
-    def close(self) -> None:
-        """Wait for what is under way: as long as it takes after a run that ended well, a while after another."""
-        self.pending.close(None if self.done and self.done.ok else PATIENCE)
+    def close(self, waits: Callable[[float], bool] | None = None) -> None:
+        """Wait for what is under way: as long as it takes after a run that ended well, else as long as ``waits`` says
+        of the seconds that were waited; a while, if it is not given.
+        """
+        well = self.done is not None and self.done.ok
+
+        def wait_on(seconds: float) -> bool:
+            wanted = waits(seconds) if waits else seconds < PATIENCE
+            return well or wanted
+
+        self.pending.close(wait_on)
 
     def stop(self, failure: KosmoError | None = None) -> None:
         """End the run, from any thread; the first reason given stands."""

@@ -67,13 +67,15 @@ def run(  # noqa: PLR0913 - what a run has, each with a default
     stop: Stop | None = None,
     lane: Callable[[str], str] | None = None,
     ending: Callable[[], None] | None = None,
+    waits: Callable[[float], bool] | None = None,
     journal: Journal | None = None,
     meter: Meter | None = None,
 ) -> Result:
     """Run a script to its end. A child that is starting already may be handed in, which is used up by the run, or the
     process that is prepared to fork one. ``stop`` ends it from another thread, ``lane`` is that of a `Port`, ``ending``
-    is called when the script is over, before calls it left are waited for. What a ``journal`` holds is answered from
-    there. The ``meter`` counts the CPU that this process spends for the run, which counts as the script's own.
+    is called when the script is over, before calls it left are waited for, for as long as ``waits`` says (see
+    `Port.close`). What a ``journal`` holds is answered from there. The ``meter`` counts the CPU that this process
+    spends for the run, which counts as the script's own.
 
     Errors of the script and of its limits are in the result. Raises what the handler or the output raised, other
     than a `KosmoError`, and KeyboardInterrupt.
@@ -106,7 +108,7 @@ def run(  # noqa: PLR0913 - what a run has, each with a default
             stop.set(error)  # what it still asks, or waits to send, is given up
         if ending:
             ending()
-        port.close()
+        port.close(waits)
         stop.set(ScriptError("the run is over", code="interrupted"))
     done = port.done
     return Result(

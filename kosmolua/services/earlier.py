@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from kosmolua.errors import ArgumentError
+from kosmolua.gate.likeness import likeness
 from kosmolua.replicate.structs import LocalFile
 from kosmolua.settings import ages
 from kosmolua.settings.atomic import replace
@@ -36,32 +37,28 @@ def is_whole(prediction: Any) -> bool:
 def is_made_of(
     prediction: Any, origin: Mapping[str, Any], given: Mapping[str, Any], version: str | None = None
 ) -> bool:
-    """Whether a prediction, as the API tells it, ran this with this input, and its answer is still there. ``origin``
+    """Whether a prediction, as the API shows it, ran this with this input, and its answer is still there. ``origin``
     are the arguments of the function that would create it, ``version`` the one of the model that is known.
     """
-    if not is_whole(prediction) or not _is_same(given, prediction.get("input")):
+    if not is_whole(prediction):
         return False
     ran = str(prediction.get("version"))
-    if "version" in origin:
-        return ran == str(origin["version"]).rpartition(":")[2]
-    if version and _VERSION.fullmatch(ran) and ran != version:
+    if version and "version" not in origin and _VERSION.fullmatch(ran) and ran != version:
         return False
-    kind = "deployment" if "deployment_name" in origin else "model"
-    return bool(prediction.get(kind) == f"{origin[f'{kind}_owner']}/{origin[f'{kind}_name']}")
+    sent = {**origin, "input": _as_sent(given, prediction.get("input"))}
+    return likeness("prediction", sent, prediction) == "same"
 
 
-def _is_same(given: Any, found: Any) -> bool:
-    """Whether an input was sent as it is given. Of a file it is known that a URL stands in its place."""
+def _as_sent(given: Any, shown: Any) -> Any:
+    """An input with the URL that is shown in the place of each file: what the file was is compared elsewhere."""
     match given:
-        case LocalFile():
-            return isinstance(found, str) and found.startswith(("data:", "https://", "http://"))
-        case dict():
-            names = isinstance(found, dict) and given.keys() == found.keys()
-            return names and all(_is_same(item, found[name]) for name, item in given.items())
-        case list():
-            same = isinstance(found, list) and len(given) == len(found)
-            return same and all(map(_is_same, given, found))
-    return isinstance(given, bool) == isinstance(found, bool) and bool(given == found)
+        case LocalFile() if isinstance(shown, str) and shown.startswith(("data:", "https://", "http://")):
+            return shown
+        case dict() if isinstance(shown, dict):
+            return {name: _as_sent(item, shown.get(name)) for name, item in given.items()}
+        case list() if isinstance(shown, list) and len(given) == len(shown):
+            return [*map(_as_sent, given, shown)]
+    return given
 
 
 def age_of(text: str) -> float:

@@ -120,6 +120,8 @@ class Services:
             "keep": (Keep, self._keep),
             "docs": (Docs, _docs),
         }
+        self._fetching: set[Opened] = set()
+        self._over = False
         self._plans: dict[str, Plans] = {}
         self._asked_for: dict[str, str | None] = {}  # what was recalled, with the version that was known of its model
         self._lock = threading.Lock()
@@ -138,9 +140,17 @@ class Services:
             raise self._session().failed(name, "", error) from error
 
     def end(self) -> None:
-        """Wake whoever waits for an event. No stream is followed from here on."""
+        """Wake whoever waits for an event, and end downloads. No stream is followed from here on."""
+        self._over = True
         if "_streams" in self.__dict__:
             self._streams.close()
+        for opened in list(self._fetching):
+            opened.close()
+
+    @property
+    def busy(self) -> bool:
+        """Whether a file is being saved: what was written of one that is not whole is still to be removed."""
+        return bool(self._fetching)
 
     # Modules --------------------------------------------------------------------------------------------------------
 
@@ -194,13 +204,19 @@ class Services:
         """Save what lies at a URL under a path that is open for it."""
 
         def begin(part: Mapping[str, str]) -> Opened:
-            return self._session().open(catalogue.DOWNLOAD, {"url": asked.url, **part}, asked.account)
+            if self._over:
+                raise UsageError("download: the run is over", code="interrupted")
+            opened = self._session().open(catalogue.DOWNLOAD, {"url": asked.url, **part}, asked.account)
+            fetching.append(opened)
+            self._fetching.add(opened)
+            return opened
 
         def progress(received: int, total: int | None) -> None:
             watcher = self._session().watcher
             if watcher:
                 watcher.downloading(asked.path, received, total)
 
+        fetching: list[Opened] = []
         try:
             with self._files.create(asked.path) as file:
                 try:
@@ -209,6 +225,8 @@ class Services:
                     progress(-1, None)
         except NothingFetchedError as planned:
             return {"path": asked.path, **planned.request}
+        finally:
+            self._fetching.difference_update(fetching)
         return {"path": asked.path, **msgspec.structs.asdict(fetched)}
 
     def _cursor(self, asked: Cursor) -> str | None:

@@ -52,18 +52,41 @@ def test_a_place_that_a_script_made_up(kosmo, place):
     assert "Traceback" not in ran.err
 
 
-def test_what_may_still_run_is_told_in_few_lines(kosmo):
+def test_what_may_still_run_is_told_in_few_lines(server, live):
     """A run that failed names what it leaves behind, as far as a person reads; the envelope has all of it."""
+    server.answers.extend(Answer(201, b'{"id": "p%d", "status": "starting"}' % number) for number in range(23))
     source = """
-      local model = { model_owner = "black-forest-labs", model_name = "flux-schnell", input = { prompt = "x" } }
-      for _ = 1, 23 do integrations.replicate.create_model_prediction(model) end
+      for _ = 1, 23 do integrations.replicate.create_prediction { version = "v", input = {} } end
       error("left")
     """
-    ran = kosmo("lua", "--emulate", "--json", "-e", source)
+    ran = live("lua", "--write", "allow", "--json", "-e", source)
 
     assert 20 == ran.err.count(" may still run; cancel it: ")
     assert ran.err.endswith("kosmo: and 3 more; look: kosmo integrations:call replicate.list_predictions\n")
     assert 23 == len(ran.json["meta"]["running"])
+
+
+@pytest.mark.parametrize(
+    ("fault", "source"),
+    [
+        ([], 'replicate.create("replicate/hello-world", { text = "a" }) error("left")'),
+        (["--fault", "drop:create"], "integrations.replicate.create_prediction { version = 'v', input = {} }"),
+        (
+            ["--fault", "429:create:retry_after=3600"],
+            "integrations.replicate.create_prediction { version = 'v', input = {} }",
+        ),
+        ([], 'run("kosmolua/always-fails", {})'),
+    ],
+    ids=["running", "unanswered", "rate-limited", "failed"],
+)
+def test_nothing_of_the_emulator_is_looked_for_at_the_api(kosmo, fault, source):
+    """Nothing is left of an emulated run: no hint leads to the API itself."""
+    ran = kosmo("lua", "--emulate", *fault, "-e", source)
+
+    assert 1 == ran.status
+    assert "may still run" not in ran.err
+    assert "integrations:call" not in ran.err
+    assert "replicate.com" not in ran.err
 
 
 def test_the_envelope(server, live):

@@ -1,0 +1,108 @@
+"""Compares what a call sent with a prediction, training or file as the API shows it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from kosmolua.gate.policy import model_of
+from kosmolua.replicate.structs import LocalFile
+
+REDACTED = "[REDACTED]"  # how the API shows an input that the model's schema declares as secret
+_MAX_NUMBER = 400  # characters of a text that may be a number
+
+Likeness = Literal["same", "maybe", "other"]
+"""``maybe`` is what the API may have made of the value: it moves files, hides secrets and adds defaults."""
+
+
+def likeness(kind: str | None, given: Mapping[str, Any], item: Mapping[str, Any]) -> Likeness:
+    """Compare the arguments of a create with an item of the API's list. ``kind`` is what it creates."""
+    if kind == "file":
+        return _file(given["content"], item.get("checksums"))
+    runs = _runs(kind, given, item)
+    if runs == "other":
+        return "other"
+    if item.get("data_removed"):
+        return "maybe"
+    return _worse(runs, alike(given.get("input") or {}, item.get("input")))
+
+
+def alike(given: Any, shown: Any) -> Likeness:
+    """Compare an input with the one that the API shows. An input that is null is as good as absent."""
+    match given, shown:
+        case (dict(), dict()):
+            return _objects(given, shown)
+        case (list(), list()) if len(given) == len(shown):
+            return _worse("same", *map(alike, given, shown))
+        case (LocalFile(), _):
+            return "maybe" if isinstance(shown, str) else "other"
+    return "same" if _equal(given, shown) else _hidden(given, shown)
+
+
+def _equal(given: Any, shown: Any) -> bool:
+    match given, shown:
+        case (bool(), _) | (_, bool()):
+            return given is shown
+        case (str(), int() | float()):
+            return bool(_number(given) == shown)
+        case (bytes(), str()):
+            return bool(given == shown.encode())
+        case (dict() | list(), dict() | list()):
+            return not given and not shown  # an empty table of Lua is sent as the schema wants it
+    return bool(given == shown)
+
+
+def _objects(given: Mapping[str, Any], shown: Mapping[str, Any]) -> Likeness:
+    given, shown = ({name: value for name, value in each.items() if value is not None} for each in (given, shown))
+    found = [alike(value, shown[name]) if name in shown else "other" for name, value in given.items()]
+    return _worse("same" if len(shown) == len(given) else "maybe", *found)
+
+
+def _hidden(given: Any, shown: Any) -> Likeness:
+    """The same secret, as far as anybody can tell; or a file that was moved to an address of the API's."""
+    if not isinstance(shown, str):
+        return "other"
+    if shown == REDACTED and isinstance(given, str | bytes):
+        return "same"
+    moved = isinstance(given, str) and given.startswith("data:") and "://" in shown
+    hidden = "redacted" in shown.lower() or (shown and set(shown) == {"*"})
+    return "maybe" if moved or hidden else "other"
+
+
+def _number(text: str) -> Any:
+    """The number that the whole text is, None for any other: a number given as text is sent as that number."""
+    if len(text) > _MAX_NUMBER or not text.strip("-")[:1].isdigit():
+        return None
+    try:
+        return json.loads(text)
+    except ValueError:
+        return None
+
+
+def _file(content: Any, checksums: Any) -> Likeness:
+    sent = content.encode() if isinstance(content, str) else bytes(content)
+    found = checksums.get("sha256") if isinstance(checksums, dict) else None
+    return "maybe" if found is None else "same" if found == hashlib.sha256(sent).hexdigest() else "other"
+
+
+def _runs(kind: str | None, given: Mapping[str, Any], item: Mapping[str, Any]) -> Likeness:
+    """Whether it runs what the call asked for."""
+    if "deployment_name" in given:
+        shown, slug = item.get("deployment"), f"{given['deployment_owner']}/{given['deployment_name']}"
+        return "maybe" if not shown else "same" if shown == slug else "other"
+    if kind == "training":
+        wanted, shown = given["destination"], item.get("destination")
+        if shown and shown != wanted:
+            return "other"
+    wanted = str(given.get("version_id") or given.get("version") or model_of(given))
+    version = wanted.rpartition(":")[2]
+    model = model_of(given)
+    if "/" not in version and item.get("version") != "hidden":
+        return "same" if item.get("version") == version else "other"
+    return "same" if item.get("model") == model else "other" if model else "maybe"
+
+
+def _worse(*found: str) -> Likeness:
+    return "other" if "other" in found else "maybe" if "maybe" in found else "same"

@@ -1,0 +1,205 @@
+"""Creations whose answer has not come: found again in the account's lists, by what was sent and when."""
+
+from __future__ import annotations
+
+import datetime as dt
+import itertools
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from msgspec import Struct
+
+from kosmolua.errors import ApiError, KosmoError
+from kosmolua.gate.likeness import likeness
+from kosmolua.replicate import catalogue
+from kosmolua.replicate.catalogue import Operation
+
+if TYPE_CHECKING:
+    from kosmolua.replicate.client import Answer
+
+SETTLED = 4.0  # seconds after which a prediction that was created is listed
+PAUSE = 1.0  # seconds between two looks
+MOST_PAGES = 10  # of a list, that are looked through
+MOST_ITEMS = 1000
+SKEW = 120.0  # seconds by which the API's clock may differ from this machine's, where an answer does not show it
+SLACK = 2.0  # the same, where it does
+
+Read = Callable[[str, Mapping[str, Any]], "Answer"]
+
+
+class Sent(Struct, eq=False):
+    """A creation that was sent. ``at`` and ``ended`` (when nobody waited for its answer any more) are in Unix seconds;
+    ``job`` is its entry in the budget, ``ticket`` its place in a journal.
+    """
+
+    operation: Operation
+    arguments: Struct
+    account: str
+    at: float
+    job: Any = None
+    ticket: Any = None
+    ended: float | None = None
+
+    @property
+    def essence(self) -> bytes:
+        """What two creations have in common that nobody can tell apart."""
+        given = {name: value for name, value in self.given.items() if name in _MEANT}
+        return msgspec.msgpack.encode((self.operation.name, self.account, given), order="sorted", enc_hook=repr)
+
+    @property
+    def given(self) -> dict[str, Any]:
+        found = msgspec.structs.asdict(self.arguments)
+        return {name: value for name, value in found.items() if value is not msgspec.UNSET}
+
+
+_MEANT = frozenset(
+    {"deployment_name", "deployment_owner", "destination", "input", "model_name", "model_owner", "version"}
+    | {"version_id"}
+)
+
+
+class Found(Struct, frozen=True, eq=False):
+    """What a look found: items that are certainly those creations, and for the others what each of them may be."""
+
+    own: list[tuple[Sent, dict[str, Any]]]
+    candidates: list[tuple[Sent, dict[str, Any]]]
+
+
+class Creations:
+    """Those of one session that have no answer yet, or whose answer was lost. For any number of threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._open: dict[int, Sent] = {}
+
+    def begin(self, sent: Sent) -> Sent:
+        self._open[id(sent)] = sent
+        return sent
+
+    def end(self, sent: Sent | None) -> bool:
+        """Forget one, since it is known what came of it. False if another thread was first."""
+        return sent is not None and self._open.pop(id(sent), None) is not None
+
+    def lose(self, sent: Sent | None, *, certain: bool) -> None:
+        """Its answer has come, or will not. Where it is not ``certain`` what came of it, it stays to be looked for."""
+        if sent and not certain:
+            sent.ended = time.time()
+        else:
+            self.end(sent)
+
+    def unanswered(self) -> list[Sent]:
+        return list(self._open.values())
+
+    def under_way(self) -> list[Sent]:
+        """Those whose answer is still waited for."""
+        return [sent for sent in self.unanswered() if sent.ended is None]
+
+    def like(self, operation: Operation, given: Mapping[str, Any]) -> Sent | None:
+        """The oldest whose answer was lost and that asked for the same."""
+        lost = (sent for sent in self.unanswered() if sent.ended is not None and sent.operation is operation)
+        return next((sent for sent in lost if _asks_for(sent, given)), None)
+
+
+def _asks_for(sent: Sent, given: Mapping[str, Any]) -> bool:
+    mine = sent.given
+    names = (_MEANT & given.keys()) - {"input"}
+    return all(mine.get(name) == given[name] for name in names) and len(mine.get("input") or {}) == len(given["input"])
+
+
+def look(read: Read, base_url: str, sents: Sequence[Sent], claimed: Callable[[str], bool]) -> Found:
+    """Look once for creations of one account and one kind. What is ``claimed`` is the answer to something else."""
+    proof = sents[0].operation.proof
+    if proof is None or not proof.list:
+        return Found([], [])
+    earliest = min(sent.at for sent in sents)
+    items, ahead = _recent(read, base_url, proof.list, earliest)
+    items = [item for item in items if isinstance(item.get("id"), str) and not claimed(item["id"])]
+    found = Found([], [])
+    for _, group in itertools.groupby(sorted(sents, key=lambda sent: sent.essence), key=lambda sent: sent.essence):
+        _divide(list(group), items, ahead, found)
+    return found
+
+
+def _divide(group: list[Sent], items: list[dict[str, Any]], ahead: float | None, found: Found) -> None:
+    """Give creations that are all alike what fits them. More than there are of them are candidates, all of them."""
+    in_time = [item for item in items if any(_in_time(item, sent, ahead) for sent in group)]
+    judged = [(likeness(group[0].operation.creates, group[0].given, item), item) for item in in_time]
+    fitting = [item for word, item in judged if word == "same"] or [item for word, item in judged if word == "maybe"]
+    taken = [item["id"] for _, item in found.own]
+    fitting = [item for item in fitting if item["id"] not in taken]
+    into = found.own if len(fitting) <= len(group) else found.candidates
+    sents = sorted(group, key=lambda sent: sent.at)
+    into.extend((sents[min(at, len(sents) - 1)], item) for at, item in enumerate(reversed(fitting)))
+
+
+def _in_time(item: Mapping[str, Any], sent: Sent, ahead: float | None) -> bool:
+    made = time_of(item.get("created_at"))
+    if made is None:
+        return True
+    slack, shift = (SKEW, 0.0) if ahead is None else (SLACK, ahead)
+    until = time.time() if sent.ended is None else sent.ended
+    return sent.at + shift - slack <= made.timestamp() <= until + shift + slack
+
+
+def _recent(read: Read, base_url: str, name: str, earliest: float) -> tuple[list[dict[str, Any]], float | None]:
+    """What was made since then, newest first, and by how much the API's clock is ahead of ours, if it says so."""
+    after = dt.datetime.fromtimestamp(earliest - SKEW, dt.UTC)
+    arguments = (
+        {"created_after": f"{after:%Y-%m-%dT%H:%M:%SZ}"} if catalogue.BY_NAME[name].parameter("created_after") else {}
+    )
+    dates: list[str] = []
+
+    def noted(function: str, given: Mapping[str, Any]) -> Answer:
+        answer = read(function, given)
+        dates.append(answer.date)
+        return answer
+
+    found = []
+    for item in itertools.islice(listed(noted, base_url, name, arguments, MOST_PAGES), MOST_ITEMS):
+        made = time_of(item.get("created_at"))
+        if made and made < after:
+            break
+        found.append(item)
+    return found, _ahead(dates[-1], time.time())
+
+
+def _ahead(date: str, now: float) -> float | None:
+    try:
+        return parsedate_to_datetime(date).timestamp() - now
+    except (ValueError, OverflowError):
+        return None
+
+
+def listed(
+    read: Read, base_url: str, name: str, arguments: Mapping[str, Any], most_pages: int | None = None
+) -> Iterator[dict[str, Any]]:
+    """The items of a list, over its pages. Raises an `ApiError` for a page that was there before, or is none."""
+    from kosmolua.replicate.client import items_of, next_cursor
+
+    cursor, seen = None, set[str]()
+    while most_pages is None or len(seen) < most_pages:
+        page = read(name, {**arguments, "cursor": cursor} if cursor else arguments).data
+        yield from items_of(page)
+        cursor = next_cursor(page, base_url)
+        if cursor is None:
+            return
+        if cursor in seen:
+            raise circular(name)
+        seen.add(cursor)
+
+
+def circular(name: str) -> KosmoError:
+    return ApiError(f"{name}: the pages go round in a circle: the next page was read before", status=200, function=name)
+
+
+def time_of(text: Any) -> dt.datetime | None:
+    """An RFC 3339 time of the API, None for anything else."""
+    try:
+        found = dt.datetime.fromisoformat(text)
+    except (TypeError, ValueError):
+        return None
+    return found if found.tzinfo else found.replace(tzinfo=dt.UTC)
