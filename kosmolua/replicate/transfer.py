@@ -4,6 +4,7 @@ answer whose body comes piece by piece.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import cast
 
@@ -15,6 +16,8 @@ from kosmolua.replicate.redact import Redactor
 from kosmolua.replicate.routes import check_no_operation
 
 MAX_REDIRECTS = 5
+_HOST = re.compile(r"[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})+")  # RFC 1123, and the underscores that some have
+_MAX_HOST = 253
 _WITH_TOKEN = (
     "replicate.delivery",
     "stream.replicate.com",
@@ -40,6 +43,8 @@ def place(url: str, base: httpx.URL, *, function: str) -> tuple[httpx.URL, bool]
         return found, True
     if found.scheme != "https" or found.port not in {None, 443}:
         raise _foreign(function, url)
+    if not _HOST.fullmatch(host) or len(host) > _MAX_HOST:
+        raise UsageError(f"{function}: expected a URL with a valid host, got {_shown(url)}")
     if host == _WITH_TOKEN[0] or host.endswith(f".{_WITH_TOKEN[0]}") or host == _WITH_TOKEN[1]:
         return found, True
     if any(host == name or host.endswith(f".{name}") for name in _WITHOUT_TOKEN):

@@ -19,6 +19,11 @@ ODD_TIMES = [
 ]
 ODD_URLS = [
     "https://xn--/",
+    f"https://{'a' * 70}.replicate.delivery/x.png",
+    "https://.replicate.delivery/x.png",
+    "https://a..replicate.delivery/x.png",
+    f"https://{'a.' * 200}replicate.delivery/x.png",
+    "https://a b.replicate.delivery/x.png",
     "https://xn--a/",
     "http://[",
     "http://[::1",

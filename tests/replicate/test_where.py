@@ -2,14 +2,16 @@
 
 import subprocess
 
+import httpx
 import pytest
 from recording_server import Answer, RecordingServer
 from sleep_recorder import SleepRecorder
 
-from kosmolua.errors import ApiError, ConfigurationError, CredentialError, TransportError
+from kosmolua.errors import ApiError, ConfigurationError, CredentialError, TransportError, UsageError
 from kosmolua.gate.session import resolve
 from kosmolua.replicate.client import Client, checked_url, next_cursor
 from kosmolua.replicate.structs import decode_arguments
+from kosmolua.replicate.transfer import place
 
 TOKEN = "r8_marked_token"
 
@@ -207,3 +209,24 @@ def test_cursors_that_cannot_be(link, message):
     """A link to elsewhere, or to nowhere, ends the pages with an error."""
     with pytest.raises(ApiError, match=message):
         next_cursor({"next": link}, "https://api.replicate.com/v1")
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["a" * 70 + ".", ".", "a..", "xn--.", "a." * 200, "a b.", "\u00fc.", "%72."],
+)
+def test_hosts_that_no_name_server_could_know(host):
+    """A URL with one is refused before it is looked up."""
+    base = httpx.URL("https://api.replicate.com/v1")
+    with pytest.raises(UsageError, match="expected a URL"):
+        place(f"https://{host}/x.png", base, function="download")
+
+
+@pytest.mark.parametrize(
+    "host", ["replicate.delivery", "a" * 63 + ".replicate.delivery", "pbxt_1-a.replicate.delivery"]
+)
+def test_hosts_of_outputs(host):
+    """What the API may give is taken, with the token."""
+    base = httpx.URL("https://api.replicate.com/v1")
+
+    assert place(f"https://{host}/x.png", base, function="download")[1]
