@@ -14,8 +14,8 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from kosmolua.errors import LimitError, OptionError
-from kosmolua.gate.jobs import Job, amount, clocked, seconds_of, total
+from kosmolua.errors import ConfigurationError, LimitError, OptionError
+from kosmolua.gate.jobs import Job, amount, clocked, never_started, seconds_of, total
 from kosmolua.gate.policy import model_of
 from kosmolua.gate.quotes import Quote, quote_of
 from kosmolua.replicate.catalogue import Operation
@@ -145,6 +145,7 @@ class Budget:
         metrics = data.get("metrics")
         told = seconds_of(data)
         cost = quote.actual(metrics if isinstance(metrics, dict) else {}, told) if quote else None
+        cost = Decimal(0) if never_started(data) else cost
         return True, cost
 
     def reserve(self, operation: Operation, arguments: Mapping[str, Any], account: str = "") -> Job | None:
@@ -162,7 +163,7 @@ class Budget:
 
     def settle(self, job: Job | None, data: Any, *, refused: bool = False) -> list[Job]:
         """Learn from an answer. ``refused`` is a job that the API did not take. Returns the jobs that it ended."""
-        priced = self._priced_models if self._priced_models is not None else bool(self._table().models)
+        priced = self._priced_models if self._priced_models is not None else self._has_prices()
         if not self._jobs and not priced:
             return []
         with self._lock:
@@ -310,10 +311,20 @@ class Budget:
         )
 
     def _table(self) -> Prices:
-        if callable(self._prices):
-            self._prices = self._prices()
-        self._priced_models = bool(self._prices.models)
-        return self._prices
+        found = self._prices
+        if callable(found):
+            found = self._prices = found()
+        self._priced_models = bool(found.models)
+        return found
+
+    def _has_prices(self) -> bool:
+        """Whether there are any. A price list that cannot be read is an error of the call that needs a price."""
+        if self._priced_models is None:
+            try:
+                self._table()
+            except ConfigurationError:
+                self._priced_models = False
+        return bool(self._priced_models)
 
     def _input(self, arguments: Mapping[str, Any], names: list[str]) -> Mapping[str, Any]:
         """The input with the defaults of its schema, as far as that is known."""
@@ -357,6 +368,8 @@ class Budget:
         metrics = data.get("metrics")
         if job.quote:
             job.paid = job.quote.actual(metrics if isinstance(metrics, dict) else {}, told)
+        if never_started(data):
+            job.paid = Decimal(0)
         return job
 
 

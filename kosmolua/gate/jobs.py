@@ -53,9 +53,16 @@ class Job(Struct, eq=False):
 
 def seconds_of(data: Mapping[str, Any]) -> float | None:
     """The seconds of compute that an answer tells; None where it tells none that can be."""
+    if never_started(data):
+        return 0.0
     metrics = data.get("metrics")
     seconds = metrics.get("predict_time") if isinstance(metrics, dict) else None
     return float(seconds) if isinstance(seconds, int | float) and 0 <= seconds < _MOST_SECONDS else None
+
+
+def never_started(data: Mapping[str, Any]) -> bool:
+    """Whether a job was aborted before it started: it computed nothing, and is not billed."""
+    return data.get("status") == "aborted" and data.get("started_at") is None
 
 
 def clocked(data: Mapping[str, Any], passed: float) -> float:

@@ -113,6 +113,7 @@ class Ledger:
         self._clock = clock
         self._lock = threading.Lock()
         self._file: sqlite3.Connection | None = None
+        self._owner = 0  # the process that opened it: SQLite's connections do not outlive a fork
 
     def reserve(
         self,
@@ -207,7 +208,7 @@ class Ledger:
     def _transaction(self) -> Iterator[sqlite3.Connection]:
         with self._lock:
             try:
-                file = self._file or self._open()
+                file = self._file if self._file and self._owner == os.getpid() else self._open()
                 file.execute("BEGIN IMMEDIATE")
                 try:
                     yield file
@@ -231,7 +232,7 @@ class Ledger:
         except BaseException:
             file.close()
             raise
-        self._file = file
+        self._file, self._owner = file, os.getpid()
         return file
 
 

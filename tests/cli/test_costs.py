@@ -98,6 +98,21 @@ def test_a_price_file_with_a_mistake_is_not_imported(kosmo, tmp_path, change, pr
     assert 3 == len(kosmo("prices", "--json").json["prices"])
 
 
+def test_a_price_list_that_was_damaged(server, live, own, run, tmp_path):
+    """It stops what needs a price, and nothing else; importing again needs it moved away."""
+    path = own("").with_name("prices.json")
+    path.write_text("[{]")
+    answered(server, 1)
+    refused = run(1)
+    assert (4, True) == (refused.status, "cannot understand" in refused.json["error"])
+    assert not server.requests
+    assert 0 == live("integrations:replicate", "get_account").status
+    (tmp_path / "prices.toml").write_text(PRICES)
+    ran = live("prices", "import", "prices.toml")
+    assert (4, True) == (ran.status, "move it away" in ran.err)
+    assert "[{]" == path.read_text()
+
+
 def test_later_prices_and_own_ones_are_in_force(kosmo, tmp_path, own):
     """A file of the same source replaces the one before; prices in config.toml are above all."""
     for name, source, date, price in (

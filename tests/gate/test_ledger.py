@@ -211,6 +211,19 @@ def test_the_file_is_its_owners_alone(ledger, tmp_path):
     assert 0o700 == stat.S_IMODE((tmp_path / "state").stat().st_mode)
 
 
+def test_a_forked_process_opens_the_ledger_anew(ledger):
+    """What it reserves is there for its parent, too."""
+    made = ledger()
+    made.reserve([DAY], Decimal("0.1"), Origin(), "default")
+    child = os.fork()
+    if not child:
+        made.reserve([DAY], Decimal("0.2"), Origin(), "default")
+        os._exit(0)
+    assert 0 == os.waitpid(child, 0)[1]
+
+    assert Decimal("0.3") == total(made).reserved
+
+
 @pytest.mark.parametrize("damage", ["not a database at all, but long enough to be looked at", "newer"])
 def test_a_ledger_that_cannot_be_read_lets_nothing_through(ledger, tmp_path, damage):
     """It is told where it is, and is not replaced."""

@@ -101,7 +101,7 @@ def test_what_still_runs_counts_by_the_clock_after_a_look(server, session):
     assert ["POST", "GET"] == [request.method for request in server.requests]
 
 
-@pytest.mark.parametrize("status", ["succeeded", "failed", "canceled", "aborted"])
+@pytest.mark.parametrize("status", ["succeeded", "failed", "canceled"])
 @pytest.mark.parametrize("metrics", ["null", "{}", '{"predict_time": null}', '{"total_time": 9}'])
 def test_the_clock_counts_where_the_answer_says_nothing(server, session, status, metrics):
     """Whatever the end: an answer without predict_time is not one of zero seconds."""
@@ -115,6 +115,21 @@ def test_the_clock_counts_where_the_answer_says_nothing(server, session, status,
 
     assert 1.2 == made.budget.spent()["seconds_of_compute"]
     assert 1.2 == made.budget.guessed()["seconds_of_compute"]
+
+
+def test_what_was_aborted_computed_nothing(server, session):
+    """Its deadline passed before it started, which is not billed however long it waited."""
+    clock = Clock()
+    made = session(caps=Caps(seconds_of_compute=2), clock=clock)
+    server.answers.extend(
+        [prediction("a"), prediction("a", "aborted", started_at="null", metrics='{"total_time": 60}')]
+    )
+    made.call(*CREATE)
+    clock.now += 60
+    made.call("get_prediction", {"prediction_id": "a"})
+
+    assert (0.0, 0.0) == (made.budget.spent()["seconds_of_compute"], made.budget.spent()["cost"])
+    assert {} == made.budget.guessed()
 
 
 def test_the_apis_own_times_are_a_better_clock(server, session):
