@@ -77,7 +77,7 @@ def nearest(name: str, names: Iterable[str]) -> str | None:
     if len(name) < _SHORT:
         return None
     found, least = None, max(1, len(name) // 4)
-    others = sorted(set(names) - {name})
+    others = sorted(other for other in {*names} - {name} if other[:1] != "_" or name[0] == "_")
     for other in others:
         if abs(len(other) - len(name)) <= least and len(other) > 1:
             far = _distance(name, other, least)
@@ -98,6 +98,24 @@ NAMESPACES = {
     "accounts": "replicate.get_account()",
     "account": "replicate.get_account()",
 }  # the namespaces of the official clients
+
+# What texts have in other languages, and how Lua does it.
+BORROWED = {
+    "split": 'for part in text:gmatch("[^,]+") do',
+    "trim": 'text:match("^%s*(.-)%s*$")',
+    "strip": 'text:match("^%s*(.-)%s*$")',
+    "startswith": "text:sub(1, #start) == start",
+    "startsWith": "text:sub(1, #start) == start",
+    "starts_with": "text:sub(1, #start) == start",
+    "endswith": "text:sub(-#tail) == tail",
+    "endsWith": "text:sub(-#tail) == tail",
+    "ends_with": "text:sub(-#tail) == tail",
+    "replace": "text:gsub(pattern, replacement)",
+    "contains": "text:find(word, 1, true)",
+    "includes": "text:find(word, 1, true)",
+    "toUpperCase": "text:upper()",
+    "toLowerCase": "text:lower()",
+}
 
 # Globals that test runners and programs with Lua in them give to the scripts written for them.
 HOSTS = frozenset(

@@ -9,8 +9,19 @@ from kosmolua.check.names import nearest
 from kosmolua.check.problem import Problem
 
 # The text of the line, and what LuaJIT says of it, -> what to do.
+_FOREIGN = {
+    "elif": "elseif", "elsif": "elseif", "def": "function", "func": "function", "fn": "function", "var": "local",
+    "let": "local", "const": "local", "foreach": "for", "import": "require(…)", "try": "pcall(function() … end)",
+    "switch": "if … elseif … end", "continue": "goto continue, with ::continue:: before the end,",
+}  # fmt: skip
 _LONG = frozenset(word for word in KEYWORDS if len(word) > 3)  # noqa: PLR2004 - shorter ones are like anything
 _HINTS = (
+    (r"^\s*#", r"near '#'", "Write -- before a comment."),
+    (r"/\*|^\s*//", r"near '/'", "Write -- before a comment."),
+    (r"\?.*:", r"near '\?'", "Write condition and a or b."),
+    (r":", r"'\}' expected .*near ':'", "Write = between a name and its value."),
+    (r"[\"']\s*=", r"'\}' expected .*near '='", 'Write name = value, or ["name"] = value.'),
+    (r"", r"'\)' expected .*near '='", "Give named arguments in a table: f { name = value }."),
     (r"!=", r"near '!'", "Write ~= for not equal."),
     (r"!", r"near '!'", "Write not."),
     (r"&&|\|\|", r"near '[&|]'", "Write and, or."),
@@ -20,14 +31,19 @@ _HINTS = (
     (r":=", r"near '='", "Write = to assign."),
     (r"\b(?:if|while|until)\b.*[^=~<>]=[^=]", r"expected near '='", "Write == to compare."),
     (r"\belse\s+if\b", r"'end' expected", "Write elseif, or add an end."),
-    (r"\{", r"near '\{'", "Write then or do before the block; Lua has no braces around it."),
+    (r"\{", r"near '\{'", "Write then, do and end around a block: Lua has no braces."),
     (r"", r"'\}' expected", "Separate the items with a comma."),
     (r"", r"'\)' expected near '[\w\"'{]", "Separate the arguments with a comma."),
     (r"", r"'then' expected", "Write then after the condition."),
     (r"", r"'do' expected", "Write do after the condition."),
+    (r"", r"near '\.\.'", 'Put the whole text in parentheses: print("a" .. b).'),
+    (r"\w\s*:\s", r"'<name>' expected", "Write = between a name and its value."),
+    (r"", r"'<eof>' expected near 'end'", "Remove the end, or add what it closes."),
+    (r"", r"'<eof>' expected near '\w", "Nothing may follow return in its block."),
+    (r"\belif\b|\belsif\b", r"", "Write elseif."),
+    (r"", r"'until' expected", "Write until after the block of repeat."),
     (r"", r"unfinished string", "Close the string, or use [[ … ]] for several lines."),
     (r"", r"'end' expected .*<eof>", "Add the end that is missing."),
-    (r"", r"'<eof>' expected near 'end'", "Remove the end, or add what it closes."),
     (r"\bbreak\b", r"break", "Use break within a loop."),
 )  # fmt: skip
 
@@ -58,6 +74,9 @@ def _hint(lines: list[str], line: int, message: str) -> str | None:
 def _misspelt(lines: list[str]) -> str | None:
     """A word that is most likely meant for a keyword: one that stands where no name can, before another name."""
     for line in lines:
+        foreign = re.match(r"\s*(\w+)\b(?!\s*[=(.:\[,])", line)
+        if foreign and foreign[1] in _FOREIGN:
+            return f"Write {_FOREIGN[foreign[1]]} instead of {foreign[1]}."
         for word in re.findall(r"\b([A-Za-z_]{3,})(?=[ \t]+[A-Za-z_])", line.partition("--")[0]):
             near = nearest(word, _LONG) if word not in KEYWORDS else None
             if near and len(word) >= len(near) - 1:

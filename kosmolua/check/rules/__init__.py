@@ -18,10 +18,18 @@ def rules(*, plain: bool) -> Iterable[Rule]:
     """Those for a program; for a ``plain`` one, which calls nothing of the host's, the rules of the language alone."""
     from kosmolua.check.rules import modules, names, values
 
-    language = (names.globals_, names.fields, values.operands, values.loops, values.lists, modules.modules)
+    language = (
+        names.globals_,
+        names.fields,
+        values.operands,
+        values.loops,
+        values.lists,
+        values.lengths,
+        modules.modules,
+    )
     if plain:
         return language
     from kosmolua.check.rules import calls, files, helpers, inputs, permission
 
-    calling = (calls.functions, helpers.options, helpers.shapes, inputs.inputs)
+    calling = (calls.functions, helpers.options, helpers.shapes, helpers.called_too_early, inputs.inputs)
     return (*language, *calling, files.saves, files.reads, permission.permission)

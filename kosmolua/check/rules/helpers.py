@@ -76,12 +76,19 @@ def _check_type(look: Look, use: Use, name: str, expected: str, node: Node) -> N
         rest = f"; did you mean {near}?" if near else ""
         message = f"{use.name}: expected {' or '.join(words)} as `{name}`, got {value[:60]!r}{rest}"
         look.report(node.at, "error", "invalid_arguments", message, _see(use.name), use.call.within)
-    wanted = (
-        "number" if set(expected.split("|")) <= {"number", "integer"} else "function" if "fun(" in expected else None
-    )
+    wanted = _wanted(expected)
     if wanted and found not in {None, "nil", wanted}:
         message = f"{use.name}: expected a {wanted} as `{name}`, got a {found}"
         look.report(node.at, "error", "invalid_arguments", message, _see(use.name), use.call.within)
+
+
+def _wanted(expected: str) -> str | None:
+    """The one kind that an option of that type may be, if it matters."""
+    if expected.endswith("[]"):
+        return "table"
+    if set(expected.split("|")) <= {"number", "integer"}:
+        return "number"
+    return "function" if expected.startswith("fun(") else None
 
 
 def option_types(name: str, place: int) -> dict[str, str]:
@@ -136,6 +143,32 @@ def _model(look: Look, use: Use) -> None:
         _expect(look, use, 1, "a table as input", "table", "nil")
     if len(use.call.arguments) > 2:  # noqa: PLR2004 - the options
         _expect(look, use, 2, "a table of options", "table", "nil")
+
+
+def called_too_early(look: Look, source: Source) -> None:
+    """The result of a call where the function itself is expected: what it does is paid for, and then it fails."""
+    for call in source.tree.calls:
+        path = look.program.path(call.callee) if call.method is None else None
+        for node in _expected_functions(path, call):
+            early = helper_of(look, node) if isinstance(node, Call) else None
+            found = target(look.program.path(node.callee)) if isinstance(node, Call) and node.method is None else None
+            name = early[0] if early else found.name if found and found.name in BY_NAME else None
+            if name and path:
+                message = f"{path[0]}: expected a function, got the result of {name}"
+                hint = f"Write function() return {name}(…) end."
+                look.report(node.at, "error", "invalid_arguments", message, hint, call.within)
+
+
+def _expected_functions(path: Path | None, call: Call) -> list[Node]:
+    match path:
+        case ("pcall",) | ("xpcall",) | ("spawn",):
+            return call.arguments[:1]
+        case ("parallel",):
+            return call.arguments[1:2]
+        case ("race",):
+            first = argument(call, 0)
+            return [value for _, value in first.items] if isinstance(first, Table) else []
+    return []
 
 
 def _each(look: Look, use: Use) -> None:
@@ -216,6 +249,8 @@ def _sleep(look: Look, use: Use) -> None:
 
 def _wait(look: Look, use: Use) -> None:
     _expect(look, use, 0, "a prediction, a training or an id", "table", "string", hint="Write wait(prediction).")
+    if len(use.call.arguments) > 1:
+        _expect(look, use, 1, "a table of options", "table", "nil", hint="Write wait(prediction, { timeout = 60 }).")
 
 
 _CHECKS = {

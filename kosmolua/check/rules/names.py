@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from kosmolua.check.look import Look
-from kosmolua.check.names import FOREIGN, HELPERS, HOSTS, NAMESPACES, STANDARD, nearest
+from kosmolua.check.names import BORROWED, FOREIGN, HELPERS, HOSTS, NAMESPACES, STANDARD, nearest
 from kosmolua.check.program import Path, Source, operands
-from kosmolua.check.tree import Index, Name, Tree
+from kosmolua.check.tree import Index, Name, Table, Tree
 from kosmolua.replicate.catalogue import BY_NAME, PROVIDER
 
 _MIN_LETTERS = 4  # of a name that is taken for a misspelt one where it is only read
@@ -61,7 +61,7 @@ def _unknown(look: Look, source: Source, name: Name, how: str | None) -> None:
         message = f"unknown name {text}, which is nil: cannot {how} it{suggestion}"
         look.report(name.at, severity, "unknown_name", message, _hint(near), name.within)  # type: ignore[arg-type]
     else:
-        severity = "error" if near and len(text) >= _MIN_LETTERS else "warning"
+        severity = "error" if near and len(text) >= _MIN_LETTERS and not look.is_plain else "warning"
         message = f"{text} is never assigned, so it is nil{suggestion}"
         look.report(name.at, severity, "unknown_name", message, _hint(near), name.within)  # type: ignore[arg-type]
 
@@ -135,6 +135,7 @@ def _library(look: Look, index: Index, path: Path, how: str | None) -> None:
 
 def _string_methods(look: Look, source: Source) -> None:
     """Methods of text that is written right there: `("x"):fromat()`."""
+    _borrowed(look, source)
     known = look.world.known["string"]
     if "string" in look.program.loose or any(name.text == "getmetatable" for name in source.tree.names):
         return
@@ -146,6 +147,16 @@ def _string_methods(look: Look, source: Source) -> None:
             suggestion = f"; did you mean {near}?" if near else ""
             message = f"strings have no method {call.method}{suggestion}"
             look.report(call.at, "error", "unknown_name", message, _hint(near), call.within)
+
+
+def _borrowed(look: Look, source: Source) -> None:
+    """Methods that texts have in other languages, where nothing in the program has one of that name."""
+    for call in source.tree.calls:
+        way = BORROWED.get(call.method or "")
+        is_text = not isinstance(look.program.value(call.callee), Table)
+        if way and is_text and call.method not in look.program.members and not look.program.opaque:
+            message = f"texts have no method {call.method} in Lua"
+            look.report(call.at, "warning", "unknown_name", message, f"Write {way}.", call.within)
 
 
 def _provider(look: Look, index: Index, path: Path) -> None:

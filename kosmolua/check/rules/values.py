@@ -9,15 +9,15 @@ from kosmolua.check.rules.helpers import helper_of
 from kosmolua.check.tree import Call, Constant, Function, Index, Local, Loop, Name, Node, Operation, Table
 
 _ARITHMETIC = frozenset("+-*/%^")
-_VERBS = {
-    "..": "concatenate",
-    "#": "get the length of",
-    "<": "compare",
-    ">": "compare",
-    "<=": "compare",
-    ">=": "compare",
-}
+_VERBS = {"..": "concatenate", "#": "get the length of", **dict.fromkeys(("<", ">", "<=", ">="), "compare")}
 _LISTS = frozenset({"run", "parallel"})
+_SILENT = frozenset({("print",), ("log",), ("sleep",)})  # return nothing
+_FUNCTIONS = frozenset(
+    {
+        *("print", "log", "dump", "run", "wait", "stream", "each", "download", "parallel", "race", "spawn", "sleep"),
+        *("time", "require", "type", "tostring", "tonumber", "pairs", "ipairs"),
+    }
+)
 
 
 def operands(look: Look, source: Source) -> None:
@@ -34,6 +34,12 @@ def operands(look: Look, source: Source) -> None:
 def _operand(look: Look, operation: Operation, node: Node) -> None:
     verb = _VERBS.get(operation.operator, "do arithmetic on")
     other = operation.right if node is operation.left else operation.left
+    if operation.operator in _ARITHMETIC and _is_words(node):
+        severity = "error" if other is None or _is_plain(other) else "warning"
+        message = "cannot do arithmetic on text that is no number"
+        hint = "Write .. to join texts." if operation.operator == "+" else None
+        look.report(node.at, severity, "wrong_value", message, hint, operation.within)  # type: ignore[arg-type]
+        return
     if other and not _is_plain(other):
         return  # it may have a metatable that knows what to do with nil
     if isinstance(node, Constant) and node.kind in {"nil", "boolean"}:
@@ -43,10 +49,15 @@ def _operand(look: Look, operation: Operation, node: Node) -> None:
         _use(look, node, verb, operation.within)
 
 
+def _is_words(node: Node) -> bool:
+    text = node.string if isinstance(node, Constant) else None
+    return text is not None and not any(letter.isdigit() for letter in text)
+
+
 def _is_plain(node: Node) -> bool:
     """Whether an operand is a text or a number, or what an operator makes of those."""
     if isinstance(node, Operation):
-        return node.operator == "#" or (_is_plain(node.left) and (node.right is None or _is_plain(node.right)))
+        return _is_plain(node.left) and (node.right is None or _is_plain(node.right))
     return isinstance(node, Constant) and node.kind in {"string", "number", "nil", "boolean"}
 
 
@@ -61,7 +72,15 @@ def _use(look: Look, node: Node, verb: str, within: Function) -> None:
     name = _without_result(look, value)
     if name and isinstance(value, Call):
         message = f"cannot {verb} the result of {name}, which is nil: the function returns nothing"
-        look.report(node.at, "error", "wrong_value", message, f"Add a return to {name}.", within)
+        hint = f"Write {name}(…) around the whole text." if verb == "concatenate" else f"Add a return to {name}."
+        look.report(node.at, "error", "wrong_value", message, hint, within)
+        return
+    path = look.program.path(node)
+    if verb == "index" and path and len(path) == 1 and path[0] in _FUNCTIONS and path[0] not in look.program.loose:
+        message = f"cannot index {path[0]}, which is a function"
+        look.report(
+            node.at, "error", "wrong_value", message, f"See how it is called: kosmo integrations:docs {path[0]}", within
+        )
 
 
 def _never_assigned(node: Node) -> Local | None:
@@ -71,9 +90,11 @@ def _never_assigned(node: Node) -> Local | None:
 
 
 def _without_result(look: Look, node: Node | None) -> str | None:
-    """The name of the function that is called, if it is a local one that never returns a value."""
+    """The name of the function that is called, if it is one that never returns a value."""
     if not isinstance(node, Call) or node.method or not isinstance(node.callee, Name):
         return None
+    if look.program.path(node.callee) in _SILENT:
+        return node.callee.text
     function = look.program.value(node.callee)
     return node.callee.text if isinstance(function, Function) and not function.returns else None
 
@@ -104,6 +125,20 @@ def _loop(look: Look, loop: Loop) -> None:
         _use(look, node, "iterate over", loop.within)
 
 
+def lengths(look: Look, source: Source) -> None:
+    """`images.length`, and `ipairs()` without a table."""
+    for index in source.tree.indexes:
+        word = index.key.string if isinstance(index.key, Constant) else None
+        if word in {"length", "size", "count"} and isinstance(index.base, Name) and _is_list(look, index.base):
+            hint = f"Write #{index.base.text}."
+            look.report(index.at, "warning", "wrong_value", f"lists have no {word}", hint, index.within)
+    for call in source.tree.calls:
+        path = look.program.path(call.callee)
+        if call.method is None and not call.arguments and path in {("pairs",), ("ipairs",)}:
+            hint = f"Write {path[0]}(t)."
+            look.report(call.at, "error", "wrong_value", "the table to iterate over is missing", hint, call.within)
+
+
 def _is_list(look: Look, node: Node) -> bool:
     """Whether a variable holds the list that a helper gave, or one that is written out, and nothing else."""
     if isinstance(node, Name) and node.local and node.local.fields:
@@ -123,6 +158,8 @@ def lists(look: Look, source: Source) -> None:
 
 
 def _is_result(look: Look, node: Node) -> bool:
+    if look.program.path(node) == ("args",):
+        return True
     if isinstance(node, Index):
         return isinstance(node.key, Constant) and node.key.string == "output"
     return _is_list(look, node)

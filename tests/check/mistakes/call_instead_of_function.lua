@@ -1,0 +1,2 @@
+local images = parallel(args, run("acme/painter", { prompt = "a barn" }))
+print(#images)

@@ -1,0 +1,2 @@
+log.info("started")
+print(run("acme/painter", { prompt = "a barn" }))

@@ -1,0 +1,2 @@
+local input = { promt = "a barn" }
+print(run("black-forest-labs/flux-schnell", input)[1])

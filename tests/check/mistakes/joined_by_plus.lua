@@ -1,0 +1,1 @@
+print(run("acme/painter", { prompt = "a barn, seed " + 7 }))

@@ -1,0 +1,2 @@
+let prompt = "a barn"
+print(run("acme/painter", { prompt = prompt }))

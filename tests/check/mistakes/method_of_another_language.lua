@@ -1,0 +1,2 @@
+local text = run("acme/writer", { prompt = "a, b" })
+print(#text:split(","))

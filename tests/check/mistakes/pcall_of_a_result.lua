@@ -1,0 +1,2 @@
+local ok, images = pcall(run("acme/painter", { prompt = "a barn" }))
+print(ok)

@@ -1,0 +1,1 @@
+print(run("acme/painter", {}, { webhook_events_filter = "completed" }))
