@@ -1,5 +1,6 @@
 """A download that is ended from outside leaves nothing of what it had written, in whatever way the run ends."""
 
+import json
 import os
 import signal
 import subprocess
@@ -44,18 +45,22 @@ def test_a_limit_of_cpu(live, stalled, tmp_path):
     assert [] == os.listdir(tmp_path / "out")
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
-def test_a_signal(server, stalled, tmp_path, number):
-    """Ctrl-C, and signals that end the process, the hardest included."""
+@pytest.mark.parametrize(
+    ("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129), (signal.SIGKILL, -9)]
+)
+def test_a_signal(server, stalled, tmp_path, number, status):
+    """Ctrl-C, and signals that end a process, the hardest included; the others are told as it is."""
     environment = {**clean_environment(tmp_path), "REPLICATE_URL": server.url, "REPLICATE_API_KEY": "r8_marked"}
-    command = ["lua", "-e", script_of(stalled, several=True), "--allow-write", "out"]
+    command = ["lua", "--json", "-e", script_of(stalled, several=True), "--allow-write", "out"]
     with subprocess.Popen([sys.executable, "-m", "kosmolua", *command], cwd=tmp_path, env=environment,
-                          stderr=subprocess.DEVNULL) as process:  # fmt: skip
+                          stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:  # fmt: skip
         deadline = time.monotonic() + 20
         while len(server.requests) < 3 and time.monotonic() < deadline:
             time.sleep(0.01)
         process.send_signal(number)
-        process.wait(30)
+        told, _ = process.communicate(timeout=30)
 
+    assert status == process.returncode
+    assert status < 0 or "interrupted" == json.loads(told)["code"]
     assert 3 == len(server.requests)
     assert [] == os.listdir(tmp_path / "out")
