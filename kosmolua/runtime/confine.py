@@ -87,13 +87,30 @@ def hide(kernel: Kernel, host: int) -> bool:
     return held
 
 
+def lowered(memory: int | None, cpu: float | None) -> dict[str, int]:
+    """Which limits this process was started with that are below those wanted: seconds of ``cpu``, bytes of
+    ``address_space``. No limit can be raised above what it was started with.
+    """
+    found = {}
+    for name, kind, wanted in (
+        ("cpu", resource.RLIMIT_CPU, cpu and int(cpu) + 3),
+        ("address_space", resource.RLIMIT_AS, memory and HEADROOM + 2 * memory),
+    ):
+        given = min((each for each in resource.getrlimit(kind) if each != resource.RLIM_INFINITY), default=None)
+        if given is not None and (wanted is None or given < wanted):
+            found[name] = given
+    return found
+
+
 def limit_resources(memory: int | None, cpu: float | None) -> bool:
-    """The timer ends the process at the exact time, the limit of CPU stands behind it."""
+    """The timer ends the process at the exact time, the limit of CPU a little later. Lower limits stay."""
+    below = lowered(memory, cpu)
     if cpu is not None:
-        signal.setitimer(signal.ITIMER_PROF, cpu)
-        resource.setrlimit(resource.RLIMIT_CPU, (int(cpu) + 2, int(cpu) + 3))
+        signal.setitimer(signal.ITIMER_PROF, min(cpu, below.get("cpu", cpu)))
+        most = below.get("cpu", int(cpu) + 3)
+        resource.setrlimit(resource.RLIMIT_CPU, (min(int(cpu) + 2, most), most))
     if memory is not None:
-        resource.setrlimit(resource.RLIMIT_AS, (HEADROOM + 2 * memory,) * 2)
+        resource.setrlimit(resource.RLIMIT_AS, (below.get("address_space", HEADROOM + 2 * memory),) * 2)
     for kind in (resource.RLIMIT_CORE, resource.RLIMIT_FSIZE, resource.RLIMIT_NOFILE, resource.RLIMIT_NPROC):
         resource.setrlimit(kind, (0, 0))
     return True

@@ -14,7 +14,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from kosmolua.errors import EXIT_OUT_OF_MEMORY, ConfigurationError, KosmoError, ScriptError
-from kosmolua.runtime import confine
+from kosmolua.runtime import confine, pidfd
 from kosmolua.runtime.limits import MAX_FRAME, Limits, fixed, reached
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ _LOOKS = 100 if (os.cpu_count() or 1) > 1 else 0
 _LOOK_UP = 250  # milliseconds after which a wait looks whether the run was ended meanwhile
 _MAX_UNSENT, _MAX_UNSENT_BYTES = 10_000, 4 * MAX_FRAME  # answers that a script may leave unread
 _AT_ONCE = 64  # answers that are written with one call
+LOST = -1  # the status of a process that somebody else has waited for
 _FULL = 0.8  # of the limit of memory: a script that crashed with more was out of it
 _READ = 1 << 13  # most frames are small, and reading allocates this much
 # Where so many requests are under way, to be woken by each answer costs more than the answer does. Those of some
@@ -66,6 +67,7 @@ class Child:
         self.mode = mode
         self.cpu_seconds = 0.0
         self.layers: list[str] = []
+        self.lowered: dict[str, int] = {}  # limits of resources that were below the run's own, and hold
         self.has_turn = False  # the host waits for it, and owes it no answer: it has to compute, or speak
         self.turns = 0
         self._killed = False
@@ -185,6 +187,10 @@ class Child:
         if word != b"ready":
             raise ScriptError("the script's process did not start as it should", code="script_crashed")
         self.layers = [name for name in confine.LAYERS if name.encode() in layers.split(b" ")]
+        facts = (each.partition("=") for each in layers.decode(errors="replace").split())
+        self.lowered = {name: int(value) for name, _, value in facts if value.isdecimal()}
+        if "cpu" in self.lowered and (self.limits.cpu is None or self.lowered["cpu"] < self.limits.cpu):
+            self.limits = self.limits._replace(cpu=self.lowered["cpu"])
         self._bare = resident_bytes(self.pid)
         missing = confine.REQUIRED.difference(self.layers)
         if self.mode == "strict" and missing:
@@ -325,9 +331,17 @@ class Child:
 
     def _explain(self) -> KosmoError:
         """Why the child ended before its script did."""
+        if self._status == LOST:
+            return ScriptError(
+                "the script's process ended with an unknown status: this program ignores SIGCHLD or waits for every "
+                "child",
+                code="script_crashed",
+                hint="wait for your own children only, or use Host(prepare=True)",
+            )
         exit_code = os.waitstatus_to_exitcode(self._status or 0)  # a signal's number, negative, where one ended it
         limits, words = self.limits, self._last_words
-        used_up = limits.cpu is not None and self.cpu_seconds >= limits.cpu
+        share = 0.75 if "cpu" in self.lowered else 1.0  # where the kernel ends it, which counts in ticks
+        used_up = limits.cpu is not None and self.cpu_seconds >= limits.cpu * share
         if exit_code in (-signal.SIGPROF, -signal.SIGXCPU) or (exit_code == -signal.SIGKILL and used_up):
             return reached("cpu", limits)
         if exit_code == EXIT_OUT_OF_MEMORY or b"not enough memory" in words or b"MemoryError" in words:
@@ -353,17 +367,37 @@ class Spawned:
         moves = [(os.POSIX_SPAWN_DUP2, descriptor, target) for target, descriptor in enumerate(streams)]
         self._inherited = own_peak()  # counted as the child's own, since it begins in the host's memory
         self.pid = start_python(boot, words, moves)
+        self._descriptor = pidfd.opened(self.pid)
 
     def kill(self) -> None:
-        """And with its group whatever it could start where no layer of confinement forbids that."""
-        os.kill(self.pid, signal.SIGKILL)
-        try:
+        """And with its group whatever it could start where no layer of confinement forbids that.
+
+        The group goes first, while the process holds its number: once it is dead somebody else may have waited for it.
+        """
+        if self._descriptor is not None and pidfd.is_dead(self._descriptor):
+            return
+        with suppress(ProcessLookupError, PermissionError):  # it has left its group, or is gone
             os.killpg(self.pid, signal.SIGKILL)
-        except (ProcessLookupError, PermissionError):
-            return  # it has left its group, or nobody is left in it
+        if self._descriptor is not None:
+            pidfd.kill(self._descriptor)
+        elif not hasattr(os, "pidfd_open"):
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGKILL)
 
     def wait(self) -> tuple[int, float, int]:
         """Its status as the system gives it, the seconds of CPU it took, and the most memory it had, in bytes."""
+        try:
+            return self._waited()
+        except ChildProcessError:  # SIGCHLD is ignored, or the program waits for every child
+            return LOST, 0.0, 0
+        finally:
+            if self._descriptor is not None:
+                os.close(self._descriptor)
+                self._descriptor = None
+
+    def _waited(self) -> tuple[int, float, int]:
+        if self._descriptor is not None:  # its number may be another child's by now
+            os.waitid(os.P_PIDFD, self._descriptor, os.WEXITED | os.WNOWAIT)
         _, status, usage = os.wait4(self.pid, 0)
         peak = usage.ru_maxrss * 1024
         return status, usage.ru_utime + usage.ru_stime, peak if peak > self._inherited else 0

@@ -16,6 +16,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Self
 
 from kosmolua.errors import ConfigurationError
+from kosmolua.runtime import pidfd
 from kosmolua.runtime.isolate import start_python
 from kosmolua.runtime.zygote import HOST
 
@@ -99,6 +100,7 @@ class _Process:
     def __init__(self, boot: str) -> None:
         self._lock = threading.RLock()
         self._pid: int | None = None
+        self._descriptor: int | None = None
         self._socket, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._socket.settimeout(PATIENCE)
         self._keeper = threading.Thread(target=self._keep, args=(boot, far), name="kosmolua-prepared", daemon=True)
@@ -127,8 +129,8 @@ class _Process:
     def close(self) -> None:
         with self._lock:
             self._socket.close()  # what ends it if it has not started yet
-            if self._pid is not None:
-                os.kill(self._pid, signal.SIGKILL)
+            if self._descriptor is not None:
+                pidfd.kill(self._descriptor)
         self._keeper.join(PATIENCE)
 
     def _ask(self, words: Sequence[str], descriptors: Sequence[int]) -> None:
@@ -141,13 +143,18 @@ class _Process:
             with far:
                 moves = [*nowhere, (os.POSIX_SPAWN_DUP2, far.fileno(), HOST)]
                 pid = self._pid = start_python(boot, (), moves)
+                descriptor = self._descriptor = pidfd.opened(pid)
         except (OSError, ConfigurationError):
             return  # whoever asks finds nobody there
-        with suppress(ChildProcessError):
-            os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
-        with self._lock, suppress(ChildProcessError):
-            self._pid = None
-            os.waitpid(pid, 0)
+        if descriptor is None:
+            return  # it is gone, and somebody else has waited for it
+        while not pidfd.is_dead(descriptor, 3600):
+            pass
+        with self._lock:
+            self._pid = self._descriptor = None
+            with suppress(ChildProcessError):  # where somebody else has waited for it
+                os.waitid(os.P_PIDFD, descriptor, os.WEXITED)
+            os.close(descriptor)
 
 
 class Forked:

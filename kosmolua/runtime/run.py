@@ -124,10 +124,15 @@ def run(  # noqa: PLR0913 - what a run has, each with a default
 
 
 def isolation_of(mode: Isolation, child: Child | None = None) -> dict[str, Any]:
-    """``{mode, layers, missing}``: the layers of confinement that held, and those that this machine did not give."""
+    """``{mode, layers, missing}``: the layers of confinement that held, and those that this machine did not give.
+
+    ``lowered``, where it is there, has limits of resources that this program was started with and that are below the
+    run's: seconds of ``cpu``, bytes of ``address_space``.
+    """
     layers = child.layers if child else []
     missing = [name for name in LAYERS if name not in layers] if layers else []
-    return {"mode": mode, "layers": layers, "missing": missing}
+    below = {"lowered": child.lowered} if child and child.lowered else {}
+    return {"mode": mode, "layers": layers, "missing": missing, **below}
 
 
 def _serve(start: Start, port: Port, limits: Limits, child: Child | None) -> None:

@@ -101,8 +101,9 @@ def begin(
     if prepare:
         prepare(state)
     limits = int(memory) if memory else None, cpu and cpu + (GRACE if strict else 0)
+    below = [f"{name}={value}" for name, value in confine.lowered(*limits).items()]
     layers = confine.confine(kernel_of(state), *limits, strict=strict, host=host)
-    _send(1, " ".join(("ready", *layers)).encode())
+    _send(1, " ".join(("ready", *layers, *below)).encode())
     if strict and confine.REQUIRED.difference(layers):
         os._exit(0)  # the host, which has read this, says why
     os._exit(_status(run, state))  # nothing here is worth a tidy end
