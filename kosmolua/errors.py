@@ -315,6 +315,8 @@ def failure_of(error: BaseException, doing: str) -> KosmoError:
         return error
     if isinstance(error, MemoryError):
         return SystemFailureError(f"{doing}: the host is out of memory", hint="ask for less at once")
+    if isinstance(error, FileNotFoundError) and not error.filename:  # of os.getcwd
+        return SystemFailureError(f"{doing}: the current directory no longer exists", hint="change to another: cd ~")
     if isinstance(error, OSError) and error.strerror:
         where = f": {error.filename!r}" if error.filename else ""
         return SystemFailureError(

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any, Self
 
-from kosmolua.errors import ApiError, KosmoError, OptionError, UsageError, emulated, words_of
+from kosmolua.errors import ApiError, KosmoError, OptionError, UsageError, emulated, failure_of, words_of
 from kosmolua.host import checks
 from kosmolua.host import source as source_
 from kosmolua.host.script import Plan, Result, Runs, ScriptRun, Stream
@@ -407,7 +407,10 @@ class Host:
         with self._lock:
             self._runs.check_open()
             if self._calls is None:
-                self._calls = self._sessions().open()
+                try:
+                    self._calls = self._sessions().open()
+                except Exception as error:
+                    raise failure_of(error, "opening the host's session") from error
             return self._calls
 
     def _sessions(self) -> Sessions:

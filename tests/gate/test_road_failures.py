@@ -3,16 +3,20 @@
 import json
 from collections.abc import Mapping
 
+import msgspec
 import pytest
 from recording_server import Answer
 
-from kosmolua.errors import ApiError, InternalError, KosmoError, PermissionDeniedError, SystemFailureError
+from kosmolua.cli.options import Options
+from kosmolua.errors import ApiError, InternalError, KosmoError, PermissionDeniedError, SystemFailureError, failure_of
 from kosmolua.gate.audit import Audit, Origin, read
 from kosmolua.gate.budget import Budget
 from kosmolua.gate.files import Files
 from kosmolua.gate.policy import Policy, policy_of
-from kosmolua.gate.session import Run, Session
+from kosmolua.gate.session import Entry, Reply, Run, Session
+from kosmolua.repl.calls import Calls
 from kosmolua.replicate.client import Client
+from kosmolua.services.services import Services
 from kosmolua.settings import config
 
 TOKEN = "r8_token-of-tests"
@@ -279,3 +283,56 @@ def test_an_error_of_the_api_stays_one(road, server):
     server.default = Answer(404, b"{}")
     with pytest.raises(ApiError):
         road().call("get_account", {})
+
+
+# Beside the calls ---------------------------------------------------------------------------------------------------
+
+
+def test_a_service_that_breaks(road, tmp_path):
+    """Its exception is an error with a code, is recorded under the service's name, and the next one is carried out."""
+    session = road()
+    services = Services(BrokenFiles([str(tmp_path)], []), str(tmp_path), lambda: session)
+    asked = msgspec.msgpack.encode({"name": "util"})
+    with pytest.raises(SystemFailureError, match="require: Input/output error"):
+        services("host.require", asked)
+
+    assert [("require", "system_error")] == road.audit()
+    assert services("host.docs", msgspec.msgpack.encode({"action": "list"}))
+
+
+@pytest.mark.parametrize("error", KINDS, ids=lambda error: type(error).__name__)
+def test_a_prompt_whose_session_cannot_be_opened(error):
+    """The input is given an error, and the next input may open it."""
+    session = type(
+        "Opened", (), {"raised": None, "call": lambda *_, **__: Reply({"ok": 1}, Entry("f", "a", "read", 0.0))}
+    )()
+    hosts = type("Hosts", (), {"session": Once(error, lambda: session)})()
+    calls = Calls(Options(), hosts)
+    with pytest.raises(KosmoError):
+        calls("get_account", "", b"\x80")
+
+    assert {"ok": 1} == calls("get_account", "", b"\x80")
+
+
+def test_what_a_prompt_learns_costs_no_answer(road):
+    """What fails after an answer is told at the next call, and once."""
+    session = road()
+    calls = Calls(Options(), type("Hosts", (), {"session": lambda _: session})())
+    calls.seen = Once(ValueError("odd"))
+
+    assert "p1" == calls("get_account", "", b"\x80")["id"]
+    with pytest.raises(InternalError, match="after an earlier call: ValueError: odd"):
+        calls("get_account", "", b"\x80")
+    assert "p1" == calls("get_account", "", b"\x80")["id"]
+
+
+def test_a_directory_that_is_gone(tmp_path, monkeypatch):
+    """What the system does not name is said in words."""
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    with pytest.raises(FileNotFoundError) as caught:
+        Files()
+
+    assert "run: the current directory no longer exists" == failure_of(caught.value, "run").message
