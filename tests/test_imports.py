@@ -103,6 +103,7 @@ def test_the_emulator_shares_no_code_with_the_client():
             "import kosmolua.cli.call",
             {"httpx", "lupa", "werkzeug", "ssl", "subprocess", "keyring", "tomlkit", "tomllib"},
         ),
+        ("from kosmolua.gate.session import Session", {"sqlite3", "zoneinfo", "kosmolua.gate.ledger"}),
         ("from kosmolua import Host", {"httpx", "lupa", "werkzeug", "ssl", "keyring", "tomlkit", "tomllib"}),
         ("import kosmolua.cli.configure", {"httpx", "lupa", "ssl", "keyring", "tomlkit"}),
         ("import kosmolua.cli.webhooks", {"httpx", "lupa", "ssl", "subprocess", "keyring", "tomlkit"}),

@@ -24,6 +24,7 @@ from kosmolua.terminal.pictures import kind_of
 from kosmolua.terminal.safe import safe
 
 if TYPE_CHECKING:
+    from kosmolua.gate.entry import Entry
     from kosmolua.gate.session import Session
     from kosmolua.host.host import Host
     from kosmolua.host.script import Result
@@ -345,18 +346,26 @@ def _file(url: str, picture: Picture | None) -> str:
 
 def _calls(ran: Ran, calls: list[Call]) -> Iterator[str]:
     yield "<section>\n<h2>Calls</h2>\n<div class=wide><table>\n<tr><th>at<th>function<th>account<th>outcome<th>ms"
-    yield "<th>decision<th>about</tr>\n"
+    yield "<th>cost<th>decision<th>about</tr>\n"
     for call in calls:
         entry = call.entry
         bad = "" if entry.outcome in {"ok", "dry_run"} else " class=bad"
         about = "<br>".join(_text(text) for text in (call.job, entry.note, call.error) if text)
         cells = [f"{entry.at - ran.began:.2f} s", entry.function, entry.account, _outcome(call)]
-        cells += [f"{entry.duration_ms:.0f}", f"{entry.decision}: {entry.rule}" if entry.rule else entry.decision]
+        cells += [f"{entry.duration_ms:.0f}", _cost(entry)]
+        cells += [f"{entry.decision}: {entry.rule}" if entry.rule else entry.decision]
         yield f"<tr{bad}>" + "".join(f"<td>{_text(cell)}" for cell in cells) + f"<td>{about}</tr>\n"
     yield "</table></div>\n"
     more = len(ran.result.log) + ran.result.unlogged - len(calls)
     yield f"<p class=note>and {more} more</p>\n" if more > 0 else ""
     yield "</section>\n"
+
+
+def _cost(entry: Entry) -> str:
+    """What the call was seen to cost, or what was reserved for it."""
+    if entry.cost is not None:
+        return f"{entry.cost:g}"
+    return "" if entry.estimate is None else f"about {entry.estimate:g}"
 
 
 def _outcome(call: Call) -> str:

@@ -1,0 +1,29 @@
+"""What `:budget` and the bottom line say of what was spent."""
+
+import pytest
+
+from kosmolua.gate.budget import Caps
+from kosmolua.repl.budget import brief, told
+
+SPENT = {"calls": 3, "writes": 1, "predictions": 1, "seconds_of_compute": 7.5, "cost": 0.012}
+
+
+@pytest.mark.parametrize(
+    ("guessed", "words"),
+    [
+        ({}, ["7.5 s compute", "cost 0.012"]),
+        ({"seconds_of_compute": 7.0}, ["0.5 s compute + 7.0 s guessed", "cost 0.012"]),
+        ({"cost": 0.003, "unpriced": 2}, ["7.5 s compute", "cost 0.012 (estimated)", "2 of unknown price"]),
+    ],
+)
+def test_the_bottom_line_shows_what_is_guessed_apart(guessed, words):
+    """Seconds that the API has told, seconds of the clock, and the cost."""
+    assert words == brief(SPENT, guessed)
+
+
+def test_the_command_shows_what_is_guessed():
+    """Next to what was spent, of how much."""
+    lines = told(SPENT, Caps(seconds_of_compute=10), {"seconds_of_compute": 7.0, "unpriced": 1}).splitlines()
+
+    assert "seconds_of_compute         7.5  of 10  (7 guessed)" in lines
+    assert "of unknown price             1" == lines[-1]
