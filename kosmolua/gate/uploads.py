@@ -12,11 +12,30 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from kosmolua.errors import PermissionDeniedError
+from kosmolua.errors import ArgumentError, PermissionDeniedError
 from kosmolua.gate.files import Files
 from kosmolua.replicate.structs import LocalFile
 
 MAX_INLINE = 256 * 1000  # bytes; https://replicate.com/docs/topics/predictions/input-files
+
+
+MAX_FILES = 100  # in the arguments of one call
+
+
+class Counted:
+    """Counts the files of one call: each is read and hashed, or held until the call is sent."""
+
+    def __init__(self, function: str) -> None:
+        self._function = function
+        self._count = 0
+
+    def add(self) -> None:
+        self._count += 1
+        if self._count > MAX_FILES:
+            raise ArgumentError(
+                f"{self._function}: the input holds more than {MAX_FILES} local files",
+                hint="upload them first and pass their URLs: replicate.create_file",
+            )
 
 
 class Uploads:
@@ -34,8 +53,9 @@ class Uploads:
 
     def replaced(self, arguments: Struct, account: str, *, dry_run: bool = False) -> Struct:
         """The arguments with a URL in the place of each file; in a dry run with the file's path."""
+        files = Counted("the call")
         changes = {
-            name: self._value(value, account, dry_run=dry_run)
+            name: self._value(value, account, files, dry_run=dry_run)
             for name in arguments.__struct_fields__
             if isinstance(value := getattr(arguments, name), dict) and _holds_file(value)
         }
@@ -46,11 +66,12 @@ class Uploads:
         the same before they are replaced by URLs and after.
         """
         files: list[Any] = []
-        return self._without_files(value, (), files), files
+        return self._without_files(value, (), files, Counted("run")), files
 
-    def _without_files(self, value: Any, place: tuple[Any, ...], files: list[Any]) -> Any:
+    def _without_files(self, value: Any, place: tuple[Any, ...], files: list[Any], read: Counted) -> Any:
         match value:
             case LocalFile():
+                read.add()
                 content = self._content(value)
                 if len(content) <= MAX_INLINE:
                     return _inlined(value, content)
@@ -60,19 +81,20 @@ class Uploads:
                 files.append((place, self._contents[value]))
                 return None
             case dict():
-                return {name: self._without_files(item, (*place, name), files) for name, item in value.items()}
+                return {name: self._without_files(item, (*place, name), files, read) for name, item in value.items()}
             case list():
-                return [self._without_files(item, (*place, number), files) for number, item in enumerate(value)]
+                return [self._without_files(item, (*place, number), files, read) for number, item in enumerate(value)]
         return value
 
-    def _value(self, value: Any, account: str, *, dry_run: bool) -> Any:
+    def _value(self, value: Any, account: str, files: Counted, *, dry_run: bool) -> Any:
         match value:
             case LocalFile():
+                files.add()
                 return f"file:{value.path}" if dry_run else self._url(value, account)
             case dict():
-                return {name: self._value(item, account, dry_run=dry_run) for name, item in value.items()}
+                return {name: self._value(item, account, files, dry_run=dry_run) for name, item in value.items()}
             case list():
-                return [self._value(item, account, dry_run=dry_run) for item in value]
+                return [self._value(item, account, files, dry_run=dry_run) for item in value]
         return value
 
     def _url(self, file: LocalFile, account: str) -> str:

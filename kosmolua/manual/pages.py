@@ -7,6 +7,7 @@ from typing import Any
 
 from kosmolua.errors import UsageError
 from kosmolua.manual import reference, stubs
+from kosmolua.manual.search import MAX_QUERY
 from kosmolua.manual.search import search as search_functions
 from kosmolua.manual.topics import title, topics
 from kosmolua.replicate import catalogue
@@ -25,7 +26,7 @@ def entries() -> list[dict[str, str]]:
 
 def search(query: str) -> list[dict[str, str]]:
     """The pages that fit, best first: functions, then helpers and topics."""
-    words = query.lower().split()
+    words = query[:MAX_QUERY].lower().split()
     others = [(_fit(entry, words), entry) for entry in (*_helpers(), *_topics())]
     others = sorted((pair for pair in others if pair[0]), key=lambda pair: -pair[0])[: MAX_HITS // 2]
     functions = [_function(hit.operation) for hit in search_functions(query)]

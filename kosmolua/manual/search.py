@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Literal
 
@@ -17,7 +18,8 @@ _EXACT, _NAME, _START, _SUMMARY, _TEXT = 1000, 100, 60, 30, 10
 _TYPO = 0.8  # what a word is worth that had to be corrected
 _CUTOFF = 0.74  # how alike, of 1, a mistyped word must be
 _SURELY = 0.85  # how alike a word must be to stand for a whole name
-_MAX_QUERY = 200  # characters that are looked at
+MAX_QUERY = 200  # characters that are looked at
+_MAX_WORDS = 16
 _MIN_START = 3  # letters that make the start of a word
 
 
@@ -31,13 +33,15 @@ class Hit(Struct, frozen=True):
 
 def search(query: str) -> list[Hit]:
     """The operations that fit, best first; equals in the catalogue's order. The provider's name fits them all."""
-    query = query[:_MAX_QUERY]
-    words = _words(query)
+    query = query[:MAX_QUERY]
+    words = list(dict.fromkeys(_words(query)))[:_MAX_WORDS]
     if len(words) == 1 and _means_provider(words[0]):
         return [Hit(operation, 1, "text") for operation in OPERATIONS]
     named = _named(query)
     words = [word for word in words if word != PROVIDER and word not in _SMALL]
-    found = [_hit(operation, words) for operation in OPERATIONS if operation not in [hit.operation for hit in named]]
+    near = {word: _corrections(word) for word in words}
+    others = [operation for operation in OPERATIONS if operation not in [hit.operation for hit in named]]
+    found = [_hit(operation, near) for operation in others]
     hits = [*named, *sorted((hit for hit in found if hit), key=_order)]
     return hits or _nearest(query, _CUTOFF)
 
@@ -76,8 +80,9 @@ def _texts(operation: Operation) -> tuple[frozenset[str], frozenset[str], frozen
     return frozenset(names), frozenset(_words(operation.summary)), frozenset(_words(" ".join(rest)))
 
 
-def _hit(operation: Operation, words: list[str]) -> Hit | None:
-    scores = [_score(operation, word) for word in words]
+def _hit(operation: Operation, near: Mapping[str, Sequence[str]]) -> Hit | None:
+    """How well it fits words, each given with what it may have been meant as."""
+    scores = [_score(operation, word, meant) for word, meant in near.items()]
     if not any(scores):
         return None
     share = sum(1 for score in scores if score) / len(scores)
@@ -89,11 +94,8 @@ def _order(hit: Hit) -> tuple[float, int, int]:
     return -hit.score, len(_words(hit.operation.name)), OPERATIONS.index(hit.operation)
 
 
-def _score(operation: Operation, word: str) -> float:
-    direct = _worth(operation, word)
-    if direct or word in _vocabulary() or any(known.startswith(word) for known in _vocabulary()):
-        return direct
-    return max((_worth(operation, near) * _TYPO for near in _corrections(word)), default=0)
+def _score(operation: Operation, word: str, near: Sequence[str]) -> float:
+    return _worth(operation, word) or max((_worth(operation, one) * _TYPO for one in near), default=0)
 
 
 def _worth(operation: Operation, word: str) -> float:
@@ -117,11 +119,13 @@ def _vocabulary() -> frozenset[str]:
     return frozenset(word for operation in OPERATIONS for words in _texts(operation) for word in words)
 
 
-@cache
-def _corrections(word: str) -> tuple[str, ...]:
+def _corrections(word: str) -> list[str]:
+    """What an unknown word may have been meant as."""
     from difflib import get_close_matches
 
-    return tuple(get_close_matches(word, _headwords(), n=2, cutoff=_CUTOFF))
+    if word in _vocabulary() or any(known.startswith(word) for known in _vocabulary()):
+        return []
+    return get_close_matches(word, _headwords(), n=2, cutoff=_CUTOFF)
 
 
 @cache

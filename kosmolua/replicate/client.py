@@ -27,7 +27,7 @@ from kosmolua.replicate.catalogue import DOWNLOAD, SERVER, TRANSFERS, Operation
 from kosmolua.replicate.decode import MAX_DEPTH, TooDeepError, decode
 from kosmolua.replicate.inline import content_of, is_inline
 from kosmolua.replicate.redact import Redactor
-from kosmolua.replicate.request import Headers, Parts, build, headers_of
+from kosmolua.replicate.request import MAX_URL, Headers, Parts, build, headers_of
 from kosmolua.replicate.retry import Clock, RetryTransport, Unanswered, is_untrusted
 from kosmolua.replicate.token import checked_token
 from kosmolua.replicate.transfer import MAX_REDIRECTS, Opened, place
@@ -141,7 +141,7 @@ class Client:
             if response.status_code not in _REDIRECTS:
                 return self._accepted(operation, response, found)
             response.close()
-            target, trusted = _joined(str(url), found.get("location", "")), False
+            target, trusted = _joined(str(url), found.get("location", "")[: MAX_URL + 1]), False
         raise self._redacted(_redirected(operation, response.status_code, found))
 
     def check_place(self, operation: Operation, arguments: Any) -> None:
@@ -392,7 +392,7 @@ def _unreadable(operation: Operation, status: int, what: str) -> KosmoError:
 
 
 def _redirected(operation: Operation, status: int, headers: Mapping[str, str]) -> ApiError:
-    target = _split(headers.get("location", ""))
+    target = _split(headers.get("location", "")[:MAX_URL])
     where = ascii(f"{target.scheme}://{target.hostname}")[1:-1] if target and target.hostname else "another place"
     return ApiError(
         f"{operation.name}: {status}: the API redirects to {where}; the token is not sent there",
@@ -532,7 +532,9 @@ def next_cursor(page: Any, base_url: str) -> str | None:
     link = page.get("next")
     if link in (None, "", "null"):
         return None
-    parts, base = _split(str(link)), urlsplit(base_url)
+    if not isinstance(link, str) or len(link) > MAX_URL:
+        raise ApiError(f"the link to the next page is no URL of at most {MAX_URL} characters", status=200)
+    parts, base = _split(link), urlsplit(base_url)
     if parts is None:
         raise ApiError("the link to the next page is no URL", status=200)
     if parts.hostname != base.hostname:

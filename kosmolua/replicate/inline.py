@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from urllib.parse import unquote_to_bytes
 
 from kosmolua.errors import UsageError
 
+MAX_INLINE = 16 * 1024 * 1024  # characters of a data URL
 _SCHEME = "data:"
+_MAX_HEAD = 1000  # characters of its MIME type and parameters
+_PIECE = 1 << 16  # characters that are decoded at once: unquote_to_bytes takes 60 bytes for each percent sign
+_CUT = re.compile("%[^%]?$")
 
 
 def is_inline(url: str) -> bool:
@@ -17,14 +22,34 @@ def is_inline(url: str) -> bool:
 
 def content_of(url: str, *, function: str) -> tuple[str, bytes]:
     """The MIME type and the content of a data URL. Raises a `UsageError` if it is malformed."""
-    head, comma, body = url[len(_SCHEME) :].partition(",")
+    if len(url) > MAX_INLINE:
+        raise UsageError(
+            f"{function}: the data URL has {len(url)} characters; at most {MAX_INLINE} are taken",
+            hint="upload the file and use its URL: replicate.create_file",
+        )
+    comma = url.find(",", 0, _MAX_HEAD)
+    head, body = url[len(_SCHEME) : comma], url[comma + 1 :]
     kind, *options = head.split(";")
-    if not comma:
+    if comma < 0:
         raise UsageError(f"{function}: the data URL has no comma, so no content", hint="check that it was not cut")
-    content = unquote_to_bytes(body)
+    content = _unquoted(body)
     if "base64" not in options:
         return kind, content
     try:
         return kind, base64.b64decode(content, validate=True)
     except binascii.Error:
         raise UsageError(f"{function}: invalid Base64 in the data URL", hint="check that it was not cut") from None
+
+
+def _unquoted(text: str) -> bytes:
+    if "%" not in text:
+        return text.encode()
+    found, at = bytearray(), 0
+    while at < len(text):
+        piece = text[at : at + _PIECE]
+        cut = _CUT.search(piece)
+        if cut and cut.start() and at + _PIECE < len(text):  # between a percent sign and its digits
+            piece = piece[: cut.start()]
+        found += unquote_to_bytes(piece)
+        at += len(piece)
+    return bytes(found)

@@ -13,8 +13,11 @@ from kosmolua.replicate.shape import Shape, shape_of
 from kosmolua.replicate.structs import LocalFile, short, suggestion
 
 MAX_PROBLEMS = 10
+MAX_STEPS = 300_000  # of one check, each up to 2 us: more than 100,000 values in a list need, and under a second
 _MAX_WORDS = 8
 _MAX_DEPTH = 32
+_MAX_EXPECTED = 300  # characters
+_MAX_NEAR, _MAX_NEAR_WORD = 300, 100  # words, and characters of each, that one may have meant
 _PYTHON: dict[str, tuple[type, ...]] = {
     "string": (str,),
     "integer": (int,),
@@ -69,11 +72,12 @@ class Inputs(Struct, frozen=True):
     def check(self, given: Any) -> list[str]:
         """What is wrong with an input, each as one sentence; `MAX_PROBLEMS` of them, and one more if there are more.
 
-        What the schema does not say, or says in a way that is not understood, is right.
+        What the schema does not say, or says in a way that is not understood, is right. Raises an `ArgumentError` for
+        an input that takes too long to check.
         """
-        return list(islice(self._problems(given), MAX_PROBLEMS + 1))
+        return list(islice(self._problems(given, _Steps()), MAX_PROBLEMS + 1))
 
-    def _problems(self, given: Any) -> Iterator[str]:
+    def _problems(self, given: Any, steps: _Steps) -> Iterator[str]:
         given = {} if given == [] else given  # Lua knows one empty table
         if not isinstance(given, Mapping):
             yield f"expected named inputs, got {_found(Shape(), given)}"
@@ -85,7 +89,22 @@ class Inputs(Struct, frozen=True):
         for one in self.fields:
             value = given.get(one.name)
             if value is not None or (one.required and one.name in given):
-                yield from _wrong(one.shape, value, f"input.{short(one.name)}")
+                yield from _wrong(one.shape, value, f"input.{short(one.name)}", steps)
+
+
+class _Steps:
+    """What a check has left of its budget: model and script can make it as long as they like."""
+
+    def __init__(self) -> None:
+        self._left = MAX_STEPS
+
+    def take(self, count: int = 1) -> None:
+        self._left -= count
+        if self._left < 0:
+            raise ArgumentError(
+                "the input is too large to check against the model's schema",
+                hint="send it unchecked: pass validate = false",
+            )
 
 
 def inputs_of(document: Any) -> Inputs:
@@ -125,33 +144,40 @@ def _unknown(name: str, names: list[str]) -> str:
     return f"unknown input `{short(name)}`{suggestion(name, [short(one) for one in names])}"
 
 
-def _wrong(shape: Shape, value: Any, path: str, depth: int = 0) -> Iterator[str]:
+def _wrong(shape: Shape, value: Any, path: str, steps: _Steps, depth: int = 0) -> Iterator[str]:
+    """Without a path, where only whether anything is wrong is asked for, the sentences are empty."""
+    steps.take()
     if (value is None and shape.nullable) or depth > _MAX_DEPTH:
         return
-    if not _fits(shape, value):
-        yield f"expected {expected(shape)}, got {_found(shape, value)}{_near(shape, value)} - at `{path}`"
+    if not _fits(shape, value, steps, depth):
+        yield path and _unfit(shape, value, path)
     elif isinstance(value, list | tuple) and shape.items:
         for index, item in enumerate(value):
-            yield from _wrong(shape.items, item, f"{path}[{index}]", depth + 1)
+            yield from _wrong(shape.items, item, path and f"{path}[{index}]", steps, depth + 1)
     elif isinstance(value, Mapping) and shape.members:
+        steps.take((len(shape.members) + len(shape.required)) // 8)  # to look for a name is an eighth of a step
         missing = sorted(name for name in shape.required if name not in value and _is_needed(shape, name))
         yield from (f"missing `{short(name)}` - at `{path}`" for name in missing)
         for name, member in shape.members.items():
             if value.get(name) is not None:
-                yield from _wrong(member, value[name], f"{path}.{short(name)}", depth + 1)
+                yield from _wrong(member, value[name], path and f"{path}.{short(name)}", steps, depth + 1)
+
+
+def _unfit(shape: Shape, value: Any, path: str) -> str:
+    return f"expected {expected(shape)}, got {_found(shape, value)}{_near(shape, value)} - at `{path}`"
 
 
 def _is_needed(shape: Shape, name: str) -> bool:
     return name not in shape.members or shape.members[name].default is UNSET
 
 
-def _fits(shape: Shape, value: Any) -> bool:
+def _fits(shape: Shape, value: Any, steps: _Steps, depth: int) -> bool:
     """Whether the value itself may stand there, whatever is in it."""
     if shape.kinds and not any(_is(kind, value, shape) for kind in shape.kinds):
         return False
-    if shape.enum and not any(_equal(one, value) for one in shape.enum):
+    if shape.enum and not _is_one_of(shape, value, steps):
         return False
-    if shape.either and not any(next(_wrong(one, value, ""), None) is None for one in shape.either):
+    if shape.either and not any(next(_wrong(one, value, "", steps, depth + 1), None) is None for one in shape.either):
         return False
     return _within(shape, value)
 
@@ -164,6 +190,13 @@ def _is(kind: str, value: Any, shape: Shape) -> bool:
     if kind in {"array", "object"} and value in ([], {}):  # Lua knows one empty table
         return True
     return isinstance(value, _PYTHON[kind]) or (shape.is_file and isinstance(value, bytes | LocalFile))
+
+
+def _is_one_of(shape: Shape, value: Any, steps: _Steps) -> bool:
+    if isinstance(value, str | int | float | None):
+        return (isinstance(value, bool), value) in shape.words
+    steps.take(sum(1 + len(one) for one in shape.values))
+    return any(_equal(one, value) for one in shape.values)
 
 
 def _equal(one: Any, value: Any) -> bool:
@@ -218,6 +251,11 @@ def _of_enum(shape: Shape) -> str:
 
 def expected(shape: Shape) -> str:
     """What may stand there, in words: integer from 1 to 4."""
+    words = _expected(shape)
+    return words if len(words) <= _MAX_EXPECTED else words[:_MAX_EXPECTED] + "…"
+
+
+def _expected(shape: Shape) -> str:
     if shape.enum:
         words = [_shown(one) for one in shape.enum[:_MAX_WORDS]]
         more = f" or {len(shape.enum) - _MAX_WORDS} more" if len(shape.enum) > _MAX_WORDS else ""
@@ -275,6 +313,6 @@ def _shown(value: Any) -> str:
 def _near(shape: Shape, value: Any) -> str:
     from difflib import get_close_matches
 
-    words = [one for one in shape.enum if isinstance(one, str)]
+    words = [one for one in shape.enum[:_MAX_NEAR] if isinstance(one, str) and len(one) <= _MAX_NEAR_WORD]
     near = get_close_matches(value[:100], words, n=1) if isinstance(value, str) else []
     return f"; did you mean {_shown(near[0])}?" if near else ""

@@ -17,6 +17,7 @@ from kosmolua.replicate.catalogue import Operation, Parameter
 USER_AGENT = f"kosmolua/{__version__}"
 MAX_FILE = 100 * 1024 * 1024  # https://replicate.com/docs/reference/http#files.create
 MAX_FILENAME = 255
+MAX_URL = 8192  # characters
 MAX_TARGET = 8000  # characters of a path with its query: what RFC 9110 asks servers to take at least
 _ACCEPT = {"json": "application/json", "text": "text/plain, */*;q=0.1", "bytes": "*/*", "none": "application/json"}
 

@@ -7,6 +7,7 @@ goes round in circles, or grows without end, is read up to a bound.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import cached_property
 from typing import Any
 
 from msgspec import UNSET, Struct
@@ -14,11 +15,12 @@ from msgspec import UNSET, Struct
 _KINDS = frozenset({"string", "integer", "number", "boolean", "object", "array"})
 _MAX_DEPTH = 32
 _MAX_PARTS = 5_000
+_ITEMS = 100  # in lists and objects, that are as much work as a part
 _UNREAD: Mapping[str, Any] = {"additionalProperties": True}  # it may say anything, and have members of any name
 _HERE = "#/components/schemas/"
 
 
-class Shape(Struct, frozen=True, kw_only=True):
+class Shape(Struct, frozen=True, kw_only=True, dict=True):
     """What a value may be. ``kinds`` are JSON's types, none of them meaning any; ``either`` are alternatives.
 
     ``format`` is "uri" for files, "password" for secrets; ``joined`` says that the strings of a list are one text.
@@ -48,6 +50,16 @@ class Shape(Struct, frozen=True, kw_only=True):
     @property
     def is_file(self) -> bool:
         return self.kinds == ("string",) and self.format == "uri"
+
+    @cached_property
+    def words(self) -> frozenset[tuple[bool, Any]]:
+        """The texts and numbers of the enum; true and 1 are equal to Python, and not here."""
+        return frozenset((isinstance(one, bool), one) for one in self.enum if not isinstance(one, list | dict))
+
+    @cached_property
+    def values(self) -> tuple[list[Any] | dict[str, Any], ...]:
+        """The lists and objects of the enum."""
+        return tuple(one for one in self.enum if isinstance(one, list | dict))
 
 
 def shape_of(document: Any, name: str) -> Shape | None:
@@ -98,12 +110,16 @@ class _Reader:
         self._left -= 1
         if not isinstance(schema, Mapping) or depth > _MAX_DEPTH or self._left < 0:
             return _UNREAD
+        # A reference takes few bytes, and what it refers to may be long.
+        self._left -= (len(schema) + sum(len(one) for one in schema.values() if isinstance(one, list | dict))) // _ITEMS
         flat: dict[str, Any] = {}
+        members: dict[str, Any] = {}
+        required: list[Any] = []
         for part in (*(self._flat(part, depth + 1) for part in self._parts(schema)), _own(schema)):
-            members = {**mapping(flat.get("properties")), **mapping(part.get("properties"))}
-            required = [*_list(flat.get("required")), *_list(part.get("required"))]
-            flat |= {**part, "properties": members, "required": required}
-        return flat
+            members.update(mapping(part.get("properties")))
+            required.extend(_list(part.get("required")))
+            flat |= part
+        return {**flat, "properties": members, "required": required}
 
     def _parts(self, schema: Mapping[str, Any]) -> Iterator[Any]:
         if "$ref" in schema:
@@ -146,7 +162,7 @@ def _is_null(schema: Any) -> bool:
 def _kinds(given: Any) -> tuple[tuple[str, ...], bool]:
     """The types that are known, and whether null is one; a type that is not known may be anything."""
     names = [name for name in (given if isinstance(given, list) else [given]) if isinstance(name, str)]
-    kinds = tuple(name for name in names if name != "null")
+    kinds = tuple(dict.fromkeys(name for name in names if name != "null"))
     return (kinds if set(kinds) <= _KINDS else ()), "null" in names
 
 

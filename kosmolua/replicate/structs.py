@@ -17,6 +17,7 @@ from kosmolua.replicate.catalogue import Operation, Parameter
 _MAX_SHOWN = 60
 _MAX_DEPTH = 200
 _MAX_NAMES = 20
+_MAX_NEAR = 300  # names that are looked through for the nearest
 _CARRIED = frozenset({str, int, float, bool, type(None), dict, list})
 _NAMES = {
     str: "a string",
@@ -138,7 +139,7 @@ def suggestion(name: str, names: list[str]) -> str:
     """What stands behind an unknown name: the nearest one there is, or else what there is."""
     from difflib import get_close_matches
 
-    near = get_close_matches(name[:100], names, n=1, cutoff=0.5)
+    near = get_close_matches(name[:100], [one[:100] for one in names[:_MAX_NEAR]], n=1, cutoff=0.5)
     if near:
         return f"; did you mean `{near[0]}`?"
     more = f" and {len(names) - _MAX_NAMES} more" if len(names) > _MAX_NAMES else ""

@@ -13,6 +13,7 @@ import httpx
 from kosmolua.errors import KosmoError, UsageError, failure_of
 from kosmolua.replicate.body import Garbled, decoded
 from kosmolua.replicate.redact import Redactor
+from kosmolua.replicate.request import MAX_URL
 from kosmolua.replicate.routes import check_no_operation
 
 MAX_REDIRECTS = 5
@@ -31,6 +32,11 @@ def place(url: str, base: httpx.URL, *, function: str) -> tuple[httpx.URL, bool]
     Raises a `UsageError` for an operation of the API, and for any host that is neither the API's nor Replicate's: a
     script could send to it what it knows, in the URL.
     """
+    if len(url) > MAX_URL:
+        raise UsageError(
+            f"{function}: the URL has {len(url)} characters; at most {MAX_URL} are taken",
+            hint="give the URL as the API wrote it",
+        )
     try:
         found = httpx.URL(url)
         host = found.host

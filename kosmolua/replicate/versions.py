@@ -8,6 +8,7 @@ from functools import cached_property
 from threading import Lock
 from typing import Any, Protocol
 
+import msgspec
 from msgspec import Struct
 
 from kosmolua.errors import KosmoError, UsageError
@@ -16,10 +17,13 @@ from kosmolua.replicate.outputs import output_kind
 from kosmolua.replicate.shape import mapping
 from kosmolua.replicate.token import looks_like_token
 
+MAX_SCHEMA = 4 * 1024 * 1024  # bytes; a larger one is not read, and any input fits it
+MAX_KEPT, MAX_KEPT_BYTES = 256, 16 * 1024 * 1024  # versions, and bytes of their schemas, in memory
+_LONGEST_ID = 64
 _NAME = r"[A-Za-z0-9_][A-Za-z0-9._-]{0,200}"
 _ID = re.compile(r"[0-9a-f]{64}")
 _REFERENCE = re.compile(
-    rf"(?P<deployment>deployments/)?(?P<owner>{_NAME})/(?P<name>{_NAME})(?::(?P<version>[0-9a-f]+))?"
+    rf"(?P<deployment>deployments/)?(?P<owner>{_NAME})/(?P<name>{_NAME})(?::(?P<version>[0-9a-f]{{1,64}}))?"
 )
 
 Call = Callable[[str, dict[str, Any]], Any]
@@ -43,6 +47,7 @@ class Version(Struct, frozen=True, dict=True):
     id: str
     schema: Any
     official: bool | None = None
+    size: int = 0  # bytes of the schema as JSON
 
     @cached_property
     def inputs(self) -> Inputs:
@@ -78,16 +83,27 @@ class Schemas(Protocol):
         """Keep a schema. A failure is not an error: it is asked for again."""
 
 
+class _Slot:
+    """What a reference means, once that is found."""
+
+    def __init__(self, reference: Reference) -> None:
+        self.lock = Lock()
+        self.reference = reference
+        self.is_found = False
+        self.version: Version | None = None
+        self.size = 0
+
+
 class Versions:
     """Finds versions, for any number of threads. What a name means is asked once in the life of this object, since the
-    latest version may change.
+    latest version may change. At most `MAX_KEPT` are kept, of `MAX_KEPT_BYTES` together.
     """
 
     def __init__(self, call: Call, cache: Schemas | None = None) -> None:
         self._call = call
         self._cache = cache
-        self._found: dict[str, Version | None] = {}
-        self._locks: dict[str, Lock] = {}
+        self._lock = Lock()
+        self._found: dict[str, _Slot] = {}  # by reference, the oldest first
 
     def known(self, reference: str) -> Version | None:
         """The same as `find`; None too where it cannot be found out. For a look ahead, which stops nobody."""
@@ -98,10 +114,28 @@ class Versions:
 
     def find(self, reference: str) -> Version | None:
         """The version; None where a model has none, or where a bare id is not on disk. Raises what the calls raise."""
-        with self._locks.setdefault(reference, Lock()):  # of many who ask at once, one asks the API
-            if reference not in self._found:
-                self._found[reference] = self._find(parse(reference))
-            return self._found[reference]
+        slot = self._found.get(reference) or self._begun(reference)
+        with slot.lock:  # of many who ask at once, one asks the API
+            if not slot.is_found:
+                slot.version = self._find(slot.reference)
+                slot.size = slot.version.size if slot.version else 0
+                slot.is_found = True
+                self._trim(reference)
+            return slot.version
+
+    def _begun(self, reference: str) -> _Slot:
+        meant = parse(reference)
+        with self._lock:
+            return self._found.setdefault(reference, _Slot(meant))
+
+    def _trim(self, newest: str) -> None:
+        """Let go what was found longest ago, as much as is too much."""
+        with self._lock:
+            size = sum(slot.size for slot in self._found.values())
+            for reference in list(self._found):
+                if (len(self._found) <= MAX_KEPT and size <= MAX_KEPT_BYTES) or reference == newest:
+                    return
+                size -= self._found.pop(reference).size
 
     def _find(self, reference: Reference) -> Version | None:
         owner, name, version = reference.owner, reference.name, reference.version
@@ -116,12 +150,12 @@ class Versions:
     def keep(self, model: Mapping[str, Any]) -> Version | None:
         """The latest version of a model, as get_model gave it."""
         found, official = self._read(model.get("latest_version")), model.get("is_official")
-        return Version(found.id, found.schema, official) if found and isinstance(official, bool) else found
+        return msgspec.structs.replace(found, official=official) if found and isinstance(official, bool) else found
 
     def _one(self, owner: str, name: str, version: str) -> Version | None:
         schema = self._cache.get(version) if self._cache else None
         if schema is not None:
-            return Version(version, schema)
+            return Version(version, schema, size=len(msgspec.json.encode(schema)))
         if not name:
             return None
         arguments = {"model_owner": owner, "model_name": name, "version_id": version}
@@ -131,7 +165,9 @@ class Versions:
         found = mapping(answer)
         if not isinstance(found.get("id"), str):
             return None
-        version = Version(found["id"], found.get("openapi_schema"))
+        schema = found.get("openapi_schema")
+        size = len(msgspec.json.encode(schema))
+        version = Version(found["id"][:_LONGEST_ID], schema if size <= MAX_SCHEMA else None, size=size)
         if self._cache and isinstance(version.schema, dict):
             self._cache.put(version.id, version.schema)
         return version

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from kosmolua.replicate.transfer import Opened
 
 ATTEMPTS = 5  # in a row that bring not a byte
+PER_ATTEMPT = 256 * 1024  # bytes that buy an attempt more: a server that hangs up after each byte is given up
+GRACE, LEAST_RATE = 60.0, 1024  # seconds, and bytes that come in each second beyond them
 FIRST_DELAY = 0.25  # seconds; doubled with each
 _PARTIAL = 206
 _LENGTH = re.compile(r"[0-9]{1,18}")
@@ -42,7 +44,9 @@ class Download:
         file: BinaryIO,
         progress: Callable[[int, int | None], None] | None = None,
         sleep: Callable[[float], None] = time.sleep,
+        now: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._now = now
         self._file = file
         self._progress = progress or (lambda _received, _total: None)
         self._sleep = sleep
@@ -53,16 +57,16 @@ class Download:
 
     def fetch(self, begin: Open, sha256: str | None = None) -> Fetched:
         """Take it all. Raises what ``begin`` raises, and a `TransportError` where it does not come whole."""
-        fruitless = 0
+        fruitless = attempts = 0
         while True:
-            before = self._received
+            before, attempts = self._received, attempts + 1
             try:
                 opened = begin(self._rest())
                 self._take(opened)
                 break
             except TransportError:
                 fruitless = 0 if self._received > before else fruitless + 1
-                if fruitless == ATTEMPTS:
+                if fruitless == ATTEMPTS or attempts > ATTEMPTS + self._received / PER_ATTEMPT:
                     raise
                 self._sleep(FIRST_DELAY * 2**fruitless)
         self._check(opened.headers, sha256)
@@ -82,9 +86,13 @@ class Download:
             self._total = self._received + int(length) if _LENGTH.fullmatch(length) else None
             etag = opened.headers.get("etag", "")
             self._mark = etag if etag.startswith('"') else None  # a weak one says nothing of bytes
+        began, before = self._now(), self._received
         for piece in opened:
             self._file.write(piece)
             self._received += len(piece)
+            if self._now() - began > GRACE + (self._received - before) / LEAST_RATE:
+                opened.close()
+                raise TransportError(f"download: fewer than {LEAST_RATE} bytes come in a second")
             for each in self._hashes:
                 each.update(piece)
             self._progress(self._received, self._total)

@@ -10,16 +10,18 @@ import threading
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from kosmolua.errors import ArgumentError, KosmoError, UsageError
 from kosmolua.gate.files import Files
 from kosmolua.gate.made import Origin
 from kosmolua.gate.session import NothingFetchedError, Session, resolve
 from kosmolua.replicate import catalogue, structs
+from kosmolua.replicate.inline import MAX_INLINE
+from kosmolua.replicate.request import MAX_URL
 from kosmolua.services.download import Download as DownloadTo
 from kosmolua.services.earlier import MOST, Earlier, age_of, is_made_of, is_whole, key_of
 from kosmolua.services.plan import Plans
@@ -35,20 +37,24 @@ MOST_PAGES = 10  # of predictions, that are looked through for an earlier one
 _MODULE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*){0,20}")
 
 
+_Name = Annotated[str, Meta(max_length=600)]
+_Url = Annotated[str, Meta(max_length=MAX_URL)]
+
+
 class _Asked(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The arguments of a service. The account is the run's own where none is named."""
 
-    account: str = ""
+    account: _Name = ""
 
 
 class Require(_Asked, frozen=True):
-    name: str
+    name: _Name
 
 
 class Follow(_Asked, frozen=True):
     stream: int
-    url: str
-    after: str | None = None
+    url: _Url
+    after: _Url | None = None
 
 
 class Leave(_Asked, frozen=True):
@@ -56,22 +62,22 @@ class Leave(_Asked, frozen=True):
 
 
 class Download(_Asked, frozen=True):
-    url: str
-    path: str
-    sha256: str | None = None
+    url: Annotated[str, Meta(max_length=MAX_INLINE)]
+    path: _Url
+    sha256: _Name | None = None
 
 
 class Cursor(_Asked, frozen=True):
-    next: str
+    next: _Url
 
 
 class Docs(_Asked, frozen=True):
     action: Literal["list", "search", "read"]
-    text: str = ""
+    text: Annotated[str, Meta(max_length=1000)] = ""
 
 
 class Plan(_Asked, frozen=True):
-    ref: str
+    ref: _Name
     input: dict[str, Any]
     validate: bool = True
     resolve: bool = False
@@ -84,20 +90,21 @@ class Recall(_Asked, frozen=True, kw_only=True):
 
     made_of: dict[str, Any]
     input: dict[str, Any]
-    age: str
-    version: str | None = None
+    age: _Name
+    version: _Name | None = None
 
 
 class Keep(_Asked, frozen=True, kw_only=True):
     """A prediction that this run created. What it was made of is known from what was sent."""
 
-    id: str
+    id: _Name
 
 
 class Services:
     """Carries them out, for a script in ``directory``, with the files that are open to it.
 
     ``session`` opens the road to the network when it is first needed; its watcher is told of streams and downloads.
+    ``check`` raises what has ended the run, and is called by what takes long.
     """
 
     def __init__(
@@ -105,7 +112,9 @@ class Services:
         files: Files,
         directory: str,
         session: Callable[[], Session],
+        check: Callable[[], None] = lambda: None,
     ) -> None:
+        self._check = check
         self._files = files
         self._directory = directory
         self._session = session
@@ -212,6 +221,8 @@ class Services:
             return opened
 
         def progress(received: int, total: int | None) -> None:
+            if received >= 0:
+                self._check()
             watcher = self._session().watcher
             if watcher:
                 watcher.downloading(asked.path, received, total)

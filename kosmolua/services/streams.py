@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 IDLE = 2.0  # seconds in which nobody asks for more, after which a connection is closed; asked again, it is resumed
 MAX_OPEN = 64
+LARGE, MAX_HELD = 1 << 20, 64 << 20  # bytes of incomplete events: when all are added up, and how many are held
 
 Open = Callable[[str, str, str | None], "Opened"]
 """Begins to follow: URL, account, and the last event that was had."""
@@ -37,7 +38,11 @@ class Streams:
         Where there is no connection, one is made that goes on behind ``after``.
         """
         connection = self._taken(number, url) or self._connected(number, url, account, after)
-        events, over, why = connection.read()
+        try:
+            events, over, why = connection.read(self._check_room)
+        except BaseException:
+            self.close(number)
+            raise
         self._keep(number, connection, over=over)
         return {"events": events, "over": over, **({"why": why} if why else {})}
 
@@ -50,6 +55,13 @@ class Streams:
             found = [self._open.pop(each) for each in numbers if each in self._open]
         for connection in found:
             connection.close()
+
+    def _check_room(self) -> None:
+        """Raise a `TransportError` when events that are not complete take more memory than all streams may."""
+        with self._lock:
+            held = sum(each.held for each in self._open.values())
+        if held > MAX_HELD:
+            raise TransportError(f"events of {held} bytes are held for all streams; at most {MAX_HELD} are taken")
 
     def _taken(self, number: int, url: str) -> _Connection | None:
         with self._lock:
@@ -102,7 +114,11 @@ class _Connection:
         self._pieces: Iterator[bytes] = iter(opened)
         self._decoder = Decoder()
 
-    def read(self) -> tuple[list[dict[str, str]], bool, str | None]:
+    @property
+    def held(self) -> int:
+        return self._decoder.held
+
+    def read(self, check_room: Callable[[], None]) -> tuple[list[dict[str, str]], bool, str | None]:
         """What the next piece brings; whether the connection ended, and why."""
         while True:
             try:
@@ -112,6 +128,8 @@ class _Connection:
             if piece is None:
                 return [], True, None
             events = self._decoder.feed(piece)
+            if self.held > LARGE:
+                check_room()
             if events:
                 over = any(each.event == "done" for each in events)
                 return [{"event": each.event, "data": each.data, "id": each.id} for each in events], over, None
