@@ -11,6 +11,7 @@ from kosmolua.errors import UsageError
 
 MAX_INLINE = 16 * 1024 * 1024  # characters of a data URL
 _SCHEME = "data:"
+_MAX_ENCODED = 1_000_000  # percent-encoded bytes, each of which takes 0.2 us
 _MAX_HEAD = 1000  # characters of its MIME type and parameters
 _PIECE = 1 << 16  # characters that are decoded at once: unquote_to_bytes takes 60 bytes for each percent sign
 _CUT = re.compile("%[^%]?$")
@@ -26,6 +27,10 @@ def content_of(url: str, *, function: str) -> tuple[str, bytes]:
         raise UsageError(
             f"{function}: the data URL has {len(url)} characters; at most {MAX_INLINE} are taken",
             hint="upload the file and use its URL: replicate.create_file",
+        )
+    if url.count("%") > _MAX_ENCODED:
+        raise UsageError(
+            f"{function}: the data URL has more than {_MAX_ENCODED} percent-encoded bytes", hint="encode it as Base64"
         )
     comma = url.find(",", 0, _MAX_HEAD)
     head, body = url[len(_SCHEME) : comma], url[comma + 1 :]

@@ -80,7 +80,8 @@ class Watchdog:
         if self._deadline and time.monotonic() >= self._deadline:
             return reached("time", limits)
         cpu = processor_seconds(child.pid) if child else 0.0
-        if limits.cpu is not None and cpu + self._meter.seconds > limits.cpu + GRACE:
+        host = self._meter.seconds
+        if limits.cpu is not None and (host > limits.cpu or cpu + host > limits.cpu + GRACE):
             return reached("cpu", limits)
         if not child:
             return None

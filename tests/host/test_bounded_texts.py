@@ -1,0 +1,225 @@
+"""Texts of a script are bounded before anything looks at them, for each service and through a whole run."""
+
+import time
+import tracemalloc
+
+import msgspec
+import pytest
+
+from kosmolua import Host
+from kosmolua.errors import ArgumentError, KosmoError, UsageError
+from kosmolua.manual import pages
+from kosmolua.replicate.catalogue import SERVER
+from kosmolua.replicate.client import next_cursor
+from kosmolua.replicate.inline import MAX_INLINE, content_of
+from kosmolua.replicate.request import MAX_URL
+from kosmolua.services.download import ATTEMPTS, PER_ATTEMPT, Download
+
+LONG = "a" * 2_000_000
+MADE_OF = {"made_of": {}, "input": {}, "age": "1h"}
+TEXTS = {
+    "require": {"name": LONG},
+    "follow": {"stream": 1, "url": f"https://replicate.delivery/{LONG}"},
+    "download": {"url": f"https://replicate.delivery/{LONG}", "path": "out/x"},
+    "download path": {"url": "https://replicate.delivery/x", "path": LONG},
+    "download sha256": {"url": "https://replicate.delivery/x", "path": "out/x", "sha256": LONG},
+    "cursor": {"next": f"https://api.replicate.com/v1/x?cursor={LONG}"},
+    "docs": {"action": "search", "text": LONG},
+    "docs page": {"action": "read", "text": LONG},
+    "plan": {"ref": f"a/{LONG}", "input": {}},
+    "recall": {**MADE_OF, "age": LONG},
+    "recall version": {**MADE_OF, "version": LONG},
+    "keep": {**MADE_OF, "id": LONG},
+    "plan account": {"ref": "a/b", "input": {}, "account": LONG},
+}
+
+
+@pytest.fixture
+def services(tmp_path):
+    """Services of a run whose directory `out` is open."""
+    from kosmolua.gate.files import Files
+    from kosmolua.services.services import Services
+
+    (tmp_path / "out").mkdir()
+    with Host(emulate=True) as host, host.session("x") as session:
+        yield Services(Files([str(tmp_path)], [str(tmp_path)]), str(tmp_path), lambda: session)
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_a_service_refuses_a_long_text(services, name):
+    """In no time, and the error does not repeat it."""
+    arguments = msgspec.msgpack.encode(TEXTS[name])
+    began = time.process_time()
+    with pytest.raises(KosmoError) as caught:
+        services(f"host.{name.partition(' ')[0]}", arguments)
+
+    assert caught.value.code in {"invalid_arguments", "usage"}
+    assert len(caught.value.message) < 500
+    assert time.process_time() - began < 0.3
+
+
+@pytest.mark.parametrize(
+    ("function", "arguments"),
+    [
+        ("create_prediction", "{ version = text, input = {} }"),
+        ("get_model", "{ model_owner = text, model_name = 'b' }"),
+        ("get_prediction", "{ prediction_id = text }"),
+        ("list_predictions", "{ cursor = text }"),
+    ],
+)
+def test_a_call_with_a_long_text_costs_little(function, arguments):
+    """It is refused, or sent as it is and refused by the API."""
+    source = f"local text = ('a/'):rep(1e6) return pcall(replicate.{function}, {arguments})"
+    with Host(emulate=True) as host:
+        result = host.run(source)
+
+    assert result.error is None
+    assert result.results[0] is False
+    assert result.host_cpu < 1
+
+
+@pytest.mark.parametrize("account", ["a" * 201, "a" * 2_000_000])
+def test_an_account_with_a_long_name(account):
+    """Is none that a frame may name."""
+    with Host(emulate=True) as host:
+        result = host.run(f"return pcall(replicate.account('{account}').get_account)")
+
+    assert result.error or result.results[0] is False
+    assert result.host_cpu < 1
+
+
+def test_a_search_is_bounded():
+    """The start of a long query is what is looked for, however often it is asked."""
+    began = time.process_time()
+    found = [pages.search("cancel prediction " + f"qzxv{number} " * 100_000) for number in range(20)]
+
+    assert "cancel_prediction" in {entry["name"] for entry in found[0]}
+    assert time.process_time() - began < 2
+
+
+@pytest.mark.parametrize("link", ["x" * (MAX_URL + 1), f"{SERVER}/x?cursor={LONG}", ["x"], {"a": 1}, 1, True])
+def test_a_page_link_is_bounded(link):
+    """Also one that is no text."""
+    with pytest.raises(KosmoError, match="no URL"):
+        next_cursor({"next": link}, SERVER)
+
+
+# Data URLs --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("cut", range(-4, 3))
+def test_a_data_url_is_decoded_wherever_it_is_cut(cut):
+    """A percent sign may stand at the end of a piece; what is no encoding stays as it is."""
+    text = "a" * (65536 + cut) + "%41%4" + "g" * 65536 + "%zz%C3%A9%"
+    kind, content = content_of(f"data:text/plain,{text}", function="download")
+
+    assert ("text/plain", b"a" * (65536 + cut) + b"A%4" + b"g" * 65536 + b"%zz\xc3\xa9%") == (kind, content)
+
+
+def test_a_data_url_takes_memory_as_its_content_does():
+    """Sixty bytes for each percent sign were over a gigabyte."""
+    url = "data:," + "%41" * 900_000
+    tracemalloc.start()
+    _, content = content_of(url, function="download")
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert b"A" * 900_000 == content
+    assert peak < 12_000_000
+
+
+@pytest.mark.parametrize(
+    "url", ["data:," + "%41" * 1_100_000, "data:," + "a" * MAX_INLINE, "data:" + "a;" * 1_000_000 + ",x"]
+)
+def test_a_data_url_beyond_its_bounds(url):
+    """Is refused before it is decoded."""
+    began = time.process_time()
+    with pytest.raises(UsageError, match="data URL"):
+        content_of(url, function="download")
+
+    assert time.process_time() - began < 0.3
+
+
+# Downloads --------------------------------------------------------------------------------------------------------
+
+
+class Part:
+    """What one attempt brings."""
+
+    status = 206
+
+    def __init__(self, start, pieces, *, fails):
+        self.headers = {"content-range": f"bytes {start}-", "etag": '"a"'}
+        self.pieces, self.fails = pieces, fails
+
+    def __iter__(self):
+        from kosmolua.errors import TransportError
+
+        yield from self.pieces
+        if self.fails:
+            raise TransportError("lost")
+
+    def close(self):
+        pass
+
+
+def fetched(pieces, tmp_path, now=time.monotonic):
+    """How many attempts a download takes whose every attempt brings those pieces and breaks off."""
+    starts = []
+
+    def begin(part):
+        starts.append(int(part["range"][6:-1]) if part else 0)
+        return Part(starts[-1], pieces, fails=True)
+
+    with open(tmp_path / "file", "w+b") as file, pytest.raises(KosmoError) as caught:
+        Download(file, sleep=lambda _: None, now=now).fetch(begin)
+    return len(starts), caught.value
+
+
+@pytest.mark.parametrize("piece", [b"x", b"x" * 1000])
+def test_a_download_of_a_little_per_attempt(tmp_path, piece):
+    """Is given up, although each attempt brings something."""
+    attempts, _ = fetched([piece], tmp_path)
+
+    assert attempts == ATTEMPTS + 1
+
+
+def test_a_download_that_trickles(tmp_path):
+    """Fewer than so many bytes in each second are too few, within an attempt as well."""
+    ticks = iter(range(0, 10_000_000, 40))
+    _, error = fetched([b"x"] * 100, tmp_path, lambda: next(ticks))
+
+    assert "bytes come in a second" in error.message
+
+
+def test_attempts_are_bought_by_what_comes(tmp_path):
+    """A large file over a bad line is fetched in as many parts as it takes."""
+    left = iter([True] * 30)
+
+    def begin(part):
+        start = int(part["range"][6:-1]) if part else 0
+        return Part(start, [b"x" * PER_ATTEMPT], fails=next(left, False))
+
+    with open(tmp_path / "file", "w+b") as file:
+        assert 31 * PER_ATTEMPT == Download(file, sleep=lambda _: None).fetch(begin).size
+
+
+# Files ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("call", ["replicate.create_prediction{ version = 'v', input = { x = files } }",
+                                  "run('a/b', { x = files }, { cache = '1h', validate = false })"])  # fmt: skip
+def test_a_call_takes_so_many_files(tmp_path, call):
+    """Each is read and hashed."""
+    (tmp_path / "small").write_bytes(b"x")
+    source = f"local files = {{}} for i = 1, 101 do files[i] = file('{tmp_path}/small') end {call}"
+    with Host(emulate=True, allow_read=[str(tmp_path)]) as host:
+        result = host.run(source)
+
+    assert "more than 100 local files" in result.error.message
+
+
+def test_arguments_are_an_argument_error(services):
+    """As any other that does not fit."""
+    with pytest.raises(ArgumentError, match="length <= 600"):
+        services("host.plan", msgspec.msgpack.encode({"ref": LONG, "input": {}}))

@@ -1,0 +1,145 @@
+"""Schemas and inputs that make a check long: it is linear, or given up with words that say what to do."""
+
+import time
+
+import pytest
+
+from kosmolua.errors import ArgumentError
+from kosmolua.replicate.inputs import inputs_of
+from kosmolua.replicate.outputs import output_kind
+from kosmolua.replicate.versions import MAX_KEPT, MAX_SCHEMA, Versions
+
+MANY = 100_000
+
+
+def document(schema, **schemas):
+    whole = {"Input": {"type": "object", "properties": {"x": schema}}, "Output": schema, **schemas}
+    return {"components": {"schemas": whole}}
+
+
+def either(depth, schema):
+    for _ in range(depth):
+        schema = {"anyOf": [{"type": "string", "maxLength": 1}, {"type": "array", "maxItems": 0}, schema]}
+    return schema
+
+
+def listed(schema):
+    return document({"type": "array", "items": schema})
+
+
+@pytest.fixture(autouse=True)
+def soon():
+    """Nothing here takes a second of CPU, whatever comes of it."""
+    began = time.process_time()
+    yield
+    assert time.process_time() - began < 2
+
+
+def test_a_large_enum_and_a_large_list():
+    """Are compared by a set that is built once."""
+    inputs = inputs_of(listed({"enum": [f"w{number}" for number in range(MANY)]}))
+
+    assert [] == inputs.check({"x": [f"w{number}" for number in range(90_000)]})
+    assert 'got "no"' in inputs.check({"x": ["w1", "no"]})[0]
+
+
+@pytest.mark.parametrize(
+    ("enum", "good", "bad"),
+    [
+        ([1, 2.0, "3"], [1, 1.0, 2, "3"], [True, 3, "1"]),
+        ([True], [True], [1, "true"]),
+        ([[1], {"a": 1}], [[1], {"a": 1}], [[2], {}]),
+    ],
+)
+def test_an_enum_of_any_values(enum, good, bad):
+    """Numbers are equal whatever their form, true is no number, lists and objects are compared by what they hold."""
+    inputs = inputs_of(document({"enum": enum}))
+
+    assert [[]] * len(good) == [inputs.check({"x": value}) for value in good]
+    assert all(inputs.check({"x": value}) for value in bad)
+
+
+@pytest.mark.parametrize(
+    ("schema", "item"),
+    [
+        (either(15, {"type": "integer"}), 7),
+        ({"type": "object", "properties": {f"m{number}": {"type": "integer"} for number in range(4000)}}, {}),
+        ({"enum": [[number] * 100 for number in range(1000)]}, [999] * 100),
+        ({"anyOf": [{"enum": [f"{m}-{n}" for n in range(50)]} for m in range(90)]}, "89-49"),
+    ],
+    ids=["nested anyOf", "members", "enum of lists", "anyOf of enums"],
+)
+def test_a_check_has_a_budget(schema, item):
+    """Beyond it the input is not sent, and the error says how to send it."""
+    inputs = inputs_of(listed(schema))
+    with pytest.raises(ArgumentError, match="too large to check") as caught:
+        inputs.check({"x": [item] * 90_000})
+
+    assert "validate = false" in caught.value.hint
+
+
+def test_a_hundred_thousand_values_are_checked():
+    """As many as arguments may hold."""
+    inputs = inputs_of(listed({"type": "integer", "minimum": 0}))
+
+    assert [] == inputs.check({"x": list(range(MANY))})
+
+
+@pytest.mark.parametrize(
+    "schemas",
+    [
+        {
+            "A": {"enum": ["x"] * MANY},
+            "B": {"properties": {f"m{n}": {"$ref": "#/components/schemas/A"} for n in range(4000)}},
+        },
+        {"B": {"allOf": [{"properties": {f"m{n}": {}}, "required": [f"m{n}"]} for n in range(4900)]}},
+        {"A": {"required": ["x"] * MANY}, "B": {"allOf": [{"$ref": "#/components/schemas/A"}] * 4000}},
+        {"B": {"type": ["string"] * MANY}},
+    ],
+    ids=["enum by reference", "allOf", "required by reference", "types"],
+)
+def test_a_schema_is_read_in_time(schemas):
+    """Whatever it repeats by reference."""
+    found = document({"$ref": "#/components/schemas/B"}, **schemas)
+    inputs_of(found).check({"x": {"m1": "y"}})
+
+    assert output_kind(found)["kind"] in {"json", "text"}
+
+
+def test_words_for_a_large_schema_are_short():
+    """A message is read by people."""
+    inputs = inputs_of(
+        document(
+            {"anyOf": [{"enum": ["w" * 50, str(number)]} for number in range(1000)]},
+        )
+    )
+    (problem,) = inputs.check({"x": "no"})
+
+    assert len(problem) < 500
+
+
+def test_versions_are_kept_within_bounds():
+    """By a script's text: so many, of so many bytes; what is let go is asked for again."""
+    schema = listed({"enum": ["w" * 1000] * 1000})
+    asked = []
+
+    def call(_function, arguments):
+        asked.append(arguments["model_name"])
+        return {"latest_version": {"id": arguments["model_name"], "openapi_schema": schema}}
+
+    versions = Versions(call)
+    for number in range(MAX_KEPT + 50):
+        versions.find(f"a/n{number}")
+    versions.find("a/n0")
+    versions.find(f"a/n{MAX_KEPT + 49}")
+
+    assert MAX_KEPT + 51 == len(asked)
+    assert len(versions._found) < 30
+
+
+def test_a_schema_beyond_the_bound_is_not_read():
+    """Any input fits it, as with a model that has none."""
+    schema = listed({"enum": ["w" * (MAX_SCHEMA // 2)] * 3})
+    found = Versions(lambda *_: {"latest_version": {"id": "v", "openapi_schema": schema}}).find("a/b")
+
+    assert (None, []) == (found.schema, found.inputs.check({"x": ["other"]}))
