@@ -19,6 +19,7 @@ from kosmolua.gate.policy import Call, fact, named, names
 from kosmolua.replicate.catalogue import OPERATIONS
 
 MARK = "--@"
+MAX_ITEMS, MAX_ITEM = 200, 200  # names of a declaration, and characters of each
 _CAPS = {f"max_{name}": name for name in Caps.__struct_fields__}
 KEYS = ("needs", "models", *_CAPS)
 
@@ -97,6 +98,8 @@ def _value(key: str, text: str, where: str) -> Any:
 
 def _list(key: str, text: str, where: str) -> tuple[str, ...]:
     items = tuple(item.strip() for item in text.split(",") if item.strip())
+    if len(items) > MAX_ITEMS or any(len(item) > MAX_ITEM for item in items):
+        raise UsageError(f"{where}: {MARK} {key}: expected at most {MAX_ITEMS} names of {MAX_ITEM} characters")
     if key == "models":
         return tuple(item.lower() for item in items)
     short = tuple(item.removeprefix("replicate.").removeprefix("replicate_") for item in items)

@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from kosmolua.replicate.transfer import Opened
 
 MAX_LOG = 10_000
+FETCH_SECONDS = 60.0  # that a picture may take to come
 
 
 class Reply(Struct, frozen=True):
@@ -280,11 +281,14 @@ class Session:
     def fetch(self, url: str, limit: int, account: str = "") -> bytes:
         """The bytes of an output. Raises as `open` does, and a `UsageError` for more than ``limit`` of them."""
         opened, content = self.open(catalogue.DOWNLOAD, {"url": url}, account), bytearray()
+        until = time.monotonic() + FETCH_SECONDS
         try:
             for piece in opened:
                 content += piece
                 if len(content) > limit:
                     raise UsageError(f"the output has more than {limit} bytes; it is not taken")
+                if time.monotonic() > until:
+                    raise UsageError(f"the output takes more than {FETCH_SECONDS:.0f} s to come; it is not taken")
         finally:
             opened.close()
         return bytes(content)

@@ -19,7 +19,7 @@ from kosmolua.replicate.structs import LocalFile
 MAX_INLINE = 256 * 1000  # bytes; https://replicate.com/docs/topics/predictions/input-files
 
 
-MAX_FILES = 100  # in the arguments of one call
+MAX_FILES, MAX_BYTES = 100, 256 * 1024 * 1024  # in the arguments of one call
 
 
 class Counted:
@@ -27,15 +27,18 @@ class Counted:
 
     def __init__(self, function: str) -> None:
         self._function = function
-        self._count = 0
+        self._count = self._size = 0
 
-    def add(self) -> None:
+    def add(self, content: bytes) -> bytes:
+        """The content itself, while there is not too much of it."""
         self._count += 1
-        if self._count > MAX_FILES:
+        self._size += len(content)
+        if self._count > MAX_FILES or self._size > MAX_BYTES:
             raise ArgumentError(
-                f"{self._function}: the input holds more than {MAX_FILES} local files",
+                f"{self._function}: the input holds more than {MAX_FILES} local files, or {MAX_BYTES} bytes of them",
                 hint="upload them first and pass their URLs: replicate.create_file",
             )
+        return content
 
 
 class Uploads:
@@ -71,8 +74,7 @@ class Uploads:
     def _without_files(self, value: Any, place: tuple[Any, ...], files: list[Any], read: Counted) -> Any:
         match value:
             case LocalFile():
-                read.add()
-                content = self._content(value)
+                content = read.add(self._content(value))
                 if len(content) <= MAX_INLINE:
                     return _inlined(value, content)
                 files.append((place, hashlib.sha256(content).hexdigest()))
@@ -89,16 +91,15 @@ class Uploads:
     def _value(self, value: Any, account: str, files: Counted, *, dry_run: bool) -> Any:
         match value:
             case LocalFile():
-                files.add()
-                return f"file:{value.path}" if dry_run else self._url(value, account)
+                return f"file:{value.path}" if dry_run else self._url(value, account, files)
             case dict():
                 return {name: self._value(item, account, files, dry_run=dry_run) for name, item in value.items()}
             case list():
                 return [self._value(item, account, files, dry_run=dry_run) for item in value]
         return value
 
-    def _url(self, file: LocalFile, account: str) -> str:
-        content = self._content(file)
+    def _url(self, file: LocalFile, account: str, files: Counted) -> str:
+        content = files.add(self._content(file))
         if len(content) <= MAX_INLINE:
             return _inlined(file, content)
         name = os.path.basename(file.path)

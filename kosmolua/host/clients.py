@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from kosmolua.errors import ConfigurationError
+from kosmolua.replicate.body import Room
 from kosmolua.replicate.catalogue import PROVIDER
 from kosmolua.settings import config
 
@@ -72,6 +73,7 @@ class Clients:
         self._emulator: Emulator | None = None
         self._lock = threading.RLock()
         self._made: dict[str, Client] = {}
+        self.room = Room()
 
     def get(self, account: str, settings: config.Settings) -> Client:
         """The client of an account, by the settings that hold when it is first asked for."""
@@ -106,6 +108,7 @@ class Clients:
             token=token.reveal(),
             base_url=checked_url(url.value, insecure_http=self._insecure_http, origin=url.origin),
             clock=_Clock(),
+            room=self.room,
             insecure_http=self._insecure_http,
             on_retry=self._on_retry,
             sending=_sending,
@@ -121,6 +124,7 @@ class Clients:
             base_url=EMULATOR_URL,
             transport=in_process(_Quietly(self._emulator)),
             clock=_Clock(),
+            room=self.room,
             on_retry=self._on_retry,
             sending=_sending,
         )

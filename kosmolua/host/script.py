@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from kosmolua.host.sessions import Sessions
     from kosmolua.journal.cassette import Cassette
     from kosmolua.journal.journal import Journal, Ticket
+    from kosmolua.replicate.body import Room
     from kosmolua.runtime.isolate import Child
     from kosmolua.runtime.port import Output
     from kosmolua.runtime.prepared import Prepared
@@ -203,6 +204,7 @@ class ScriptRun:
         self._begun: float | None = None
         self._waiting: Waiting | None = None
         self._session: Session | None = None
+        self._room: Room | None = None
         self._services: Services | None = None
 
     def result(self, attach: Attach | None = None) -> Result:
@@ -359,13 +361,24 @@ class ScriptRun:
             self._check_callbacks()
             if function.startswith("host."):
                 return self._service(function, arguments)
-            return self._opened().call(function, arguments, account, ticket=ticket).data
+            return self._call(function, account, arguments, ticket)
         except KosmoError:
             raise
         except Exception as error:  # from opening the session: calls and services raise none
             raise failure_of(error, function) from error
         finally:
             CALLER.stop, CALLER.meter = before
+
+    def _call(self, function: str, account: str, arguments: bytes, ticket: Ticket | None) -> msgspec.Raw:
+        """The answer as MessagePack, made before another thread is given a large one."""
+        session, room = self._opened(), self._room
+        if room:
+            room.enter()
+        try:
+            return msgspec.Raw(marshal.encode(session.call(function, arguments, account, ticket=ticket).data))
+        finally:
+            if room:
+                room.leave()
 
     def _check_callbacks(self) -> None:
         """Nothing more is sent once a callback has failed: it may be what watches over the run."""
@@ -389,6 +402,7 @@ class ScriptRun:
                     )
                     if self._journal:
                         self._journal.restore(session.budget)
+                    self._room = self._plan.sessions().clients.room
                     self._session = session
         return self._session
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 import os
 import re
 import ssl
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import nullcontext
 from functools import cache, lru_cache
 from typing import Any, Self, cast
 from urllib.parse import SplitResult, parse_qs, urljoin, urlsplit
@@ -64,7 +64,8 @@ class Client:
 
     ``base_url`` is that of the API's first version; plain http is for loopback alone unless ``insecure_http``.
     Requests leave inside ``with sending()``, which raises where nothing may be sent any more.
-    ``on_retry`` is told why something is sent again, and in how many seconds.
+    ``on_retry`` is told why something is sent again, and in how many seconds. Clients may share a ``room`` for large
+    answers.
     """
 
     def __init__(
@@ -77,6 +78,7 @@ class Client:
         insecure_http: bool = False,
         on_retry: Callable[[str, float], None] | None = None,
         sending: Sending = nullcontext,
+        room: Room | None = None,
     ) -> None:
         self.base_url = checked_url(base_url, insecure_http=insecure_http)
         self._redactor = Redactor(checked_token(token))
@@ -87,7 +89,7 @@ class Client:
         inner = transport or _transport(self.base_url, sending)
         self._inner = inner
         self._takes_target = isinstance(inner, PlainTransport)
-        self._room = Room()
+        self._room = room or Room()
         self._transport = RetryTransport(
             inner, clock=clock, on_retry=self._told(on_retry), room=self._room, sending=sending
         )
@@ -112,15 +114,6 @@ class Client:
             raise self._redacted(self._unanswered(operation, error.cause, sent=error.sent)) from None
         except (httpx.HTTPError, OSError) as error:
             raise self._redacted(self._unanswered(operation, error, sent=True)) from None
-        finally:
-            self._room.leave()
-
-    @contextmanager
-    def using(self) -> Iterator[None]:
-        """While an answer is used that `send` gave: until this is left, no other thread is given a large one."""
-        self._room.enter()
-        try:
-            yield
         finally:
             self._room.leave()
 

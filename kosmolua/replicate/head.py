@@ -36,8 +36,8 @@ class Response(http.client.HTTPResponse):
     fields: list[tuple[bytes, bytes]]
 
     def __init__(self, sock: socket.socket, *arguments: Any, **options: Any) -> None:
-        self._timed = _Timed(sock)
-        super().__init__(self._timed, *arguments, **options)  # type: ignore[arg-type]  # it asks for a file alone
+        super().__init__(_Opening(sock), *arguments, **options)  # type: ignore[arg-type]  # it asks for a file alone
+        self._timed: _Timed = self.fp.raw  # type: ignore[assignment]  # the reader above it knows no type
 
     def take_any_time(self) -> None:
         """From here on the answer may come as slowly as it likes, as an event stream does."""
@@ -122,41 +122,31 @@ class Response(http.client.HTTPResponse):
         return self.chunk_left
 
 
-class _Timed:
-    """A socket to read an answer from, which has to come with some speed."""
+class _Timed(socket.SocketIO):
+    """Reads an answer from a socket, as long as it comes with some speed."""
 
     def __init__(self, sock: socket.socket) -> None:
+        super().__init__(sock, "r")
         self.until = time.monotonic() + GRACE + (sock.gettimeout() or 0)
-        self._sock = sock
-
-    def makefile(self, mode: str) -> io.BufferedReader:
-        return io.BufferedReader(_Raw(self, self._sock, self._sock.makefile(mode, buffering=0)))  # type: ignore[call-overload]
-
-    def count(self, received: int) -> None:
-        self.until += received / LEAST_RATE
-
-
-class _Raw(io.RawIOBase):
-    """Reads from the socket, and holds it open by ``opened``."""
-
-    def __init__(self, timed: _Timed, sock: socket.socket, opened: socket.SocketIO) -> None:
-        self._timed = timed
         self._receive = sock.recv_into
-        self._opened = opened
-
-    def readable(self) -> bool:
-        return True
 
     def readinto(self, buffer: Any) -> int:
-        if time.monotonic() > self._timed.until:
+        if time.monotonic() > self.until:
             raise TimeoutError("the answer comes too slowly")
         received = self._receive(buffer)
-        self._timed.count(received)
+        self.until += received / LEAST_RATE
         return received
 
-    def close(self) -> None:
-        self._opened.close()
-        super().close()
+
+class _Opening:
+    """Opens a socket for http.client as it would do itself."""
+
+    def __init__(self, sock: Any) -> None:
+        self._sock = sock
+
+    def makefile(self, _mode: str) -> io.BufferedReader:
+        self._sock._io_refs += 1  # noqa: SLF001 - as its own makefile does: the file keeps it open
+        return io.BufferedReader(_Timed(self._sock))
 
 
 def _is_chunked(codings: list[bytes]) -> bool:

@@ -185,14 +185,17 @@ def test_text_is_not_counted(text):
 LARGE = """
 import resource, sys, threading
 from kosmolua.gate.session import resolve
+from kosmolua.replicate.body import Room
 from kosmolua.replicate.client import Client
 from kosmolua.replicate.structs import decode_arguments
 operation = resolve("get_prediction")
 given = decode_arguments(operation, {"prediction_id": "p"})
-with Client(token="r8_token_of_tests", base_url=sys.argv[1]) as client:
+room = Room()
+with Client(token="r8_token_of_tests", base_url=sys.argv[1], room=room) as client:
     def ask():
-        with client.using():
-            assert len(client.send(operation, given).data) == 240_001
+        room.enter()
+        assert len(client.send(operation, given).data) == 240_001
+        room.leave()
     ask()
     alone = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     threads = [threading.Thread(target=ask) for _ in range(16)]
