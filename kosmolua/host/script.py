@@ -413,17 +413,13 @@ class ScriptRun:
                 self._files = self._plan.sessions().files(self._own)
             return self._files
 
-    def _check_running(self) -> None:
-        if self._stop.error:
-            raise self._stop.error
-
     def _service(self, function: str, arguments: bytes) -> Any:
         from kosmolua.services.services import Services
 
         with self._serving:
             if self._services is None:
                 directory = os.path.dirname(self._script.name)
-                self._services = Services(self._opened_files(), directory, self._opened, self._check_running)
+                self._services = Services(self._opened_files(), directory, self._opened, self._stop.check)
         return self._services(function, arguments)
 
 

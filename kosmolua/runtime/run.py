@@ -100,7 +100,6 @@ def run(  # noqa: PLR0913 - what a run has, each with a default
         values, error = _outcome(port, limits)
     except KosmoError as failure:
         error = failure
-        stop.set(failure)
     finally:
         if own:
             own.close()
