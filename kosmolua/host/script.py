@@ -226,7 +226,7 @@ class ScriptRun:
             except BaseException as error:
                 self._finish(self._broken(error, time.perf_counter() - self._begun))
                 raise
-            if attach and not self._stop.error:
+            if attach and ended.error is None:
                 self._attached(attach, ended)
             result = self._finish(ended)
             raised = self._session and (self._session.fault or self._session.raised)
@@ -301,15 +301,16 @@ class ScriptRun:
     def _attached(self, attach: Attach, ended: Result) -> None:
         from kosmolua.host.clients import CALLER
 
-        CALLER.stop, CALLER.meter = self._stop, self._meter
+        # The run's own stop is set by now; whoever may end it may also end this.
+        CALLER.stop = self._outer or Stop()
         try:
             attach(ended.results, self._fetched)
         finally:
-            CALLER.stop = CALLER.meter = None
+            CALLER.stop = None
 
     def _fetched(self, url: str, limit: int) -> bytes:
-        if self._stop.error:
-            raise self._stop.error
+        if self._outer:
+            self._outer.check()
         return self._opened().fetch(url, limit)
 
     def _leave(self, session: Session, *, failed: bool) -> dict[str, Any]:
