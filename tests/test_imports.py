@@ -39,8 +39,9 @@ MAY_IMPORT = {
 # library -> the only modules that may import it
 ONLY_IN = {
     "lupa": {"runtime/state.py"},
-    "httpx": {f"replicate/{name}.py" for name in ("client", "retry", "routes", "transfer", "transport")},
-    "http.client": {"replicate/head.py", "replicate/transport.py", "emulator/webhooks.py"},
+    "httpx": {f"replicate/{name}.py" for name in ("httpx_transport", "client", "routes", "transfer")},
+    "httptools": {"replicate/head.py"},
+    "http.client": {"emulator/webhooks.py"},
     "PIL": {"terminal/images.py"},
     "keyring": {"settings/credentials.py"},
     "tomlkit": {"settings/allowances.py", "settings/edit.py", "mcp/install.py"},

@@ -111,7 +111,7 @@ def _credential(settings: config.Settings, account: str) -> Check:
 
 def _url(settings: config.Settings, options: Options) -> Check:
     def look() -> str:
-        from kosmolua.replicate.client import checked_url
+        from kosmolua.replicate.urls import checked_url
 
         url = settings.url_of(options.account)
         return f"{checked_url(url.value, insecure_http=options.insecure_http, origin=url.origin)} ({url.origin})"

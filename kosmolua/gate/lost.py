@@ -19,7 +19,7 @@ from kosmolua.replicate import catalogue
 from kosmolua.replicate.catalogue import Operation
 
 if TYPE_CHECKING:
-    from kosmolua.replicate.client import Answer
+    from kosmolua.replicate.answers import Answer
 
 SETTLED = 4.0  # seconds after which a prediction that was created is listed
 PAUSE = 1.0  # seconds between two looks
@@ -178,7 +178,7 @@ def listed(
     read: Read, base_url: str, name: str, arguments: Mapping[str, Any], most_pages: int | None = None
 ) -> Iterator[dict[str, Any]]:
     """The items of a list, over its pages. Raises an `ApiError` for a page that was there before, or is none."""
-    from kosmolua.replicate.client import items_of, next_cursor
+    from kosmolua.replicate.urls import items_of, next_cursor
 
     cursor, seen = None, set[str]()
     while most_pages is None or len(seen) < most_pages:

@@ -47,7 +47,8 @@ from kosmolua.settings.config import DEFAULT_ACCOUNT, Rule
 
 if TYPE_CHECKING:
     from kosmolua.gate.audit import Audit
-    from kosmolua.replicate.client import Answer, Client
+    from kosmolua.replicate.answers import Answer
+    from kosmolua.replicate.client import Client
     from kosmolua.replicate.transfer import Opened
 
 MAX_LOG = 10_000
@@ -609,7 +610,7 @@ class Session:
         self, client: Client, operation: Operation, given: Mapping[str, Any], entry: Entry, ticket: Ticket
     ) -> Answer | None:
         """What an earlier attempt gave, where there was one that the API took."""
-        from kosmolua.replicate.client import Answer
+        from kosmolua.replicate.answers import Answer
 
         read = self.reader(entry.account, "journal")
         found = ticket.find(read, client.base_url, operation, given)

@@ -101,7 +101,8 @@ class Clients:
 
         given = self._token and self._token[0] == account
         token = self._token[1] if self._token and given else credentials.find(os.environ, settings.accounts, account)
-        from kosmolua.replicate.client import Client, checked_url  # which takes longest, and needs a token
+        from kosmolua.replicate.client import Client
+        from kosmolua.replicate.urls import checked_url
 
         url = config.Value(self._url, "url=") if self._url else settings.url_of(account)
         return Client(
@@ -116,13 +117,14 @@ class Clients:
 
     def _emulated(self, account: str, faults: Sequence[str]) -> Client:
         from kosmolua.emulator import Emulator
-        from kosmolua.replicate.client import Client, in_process
+        from kosmolua.replicate.client import Client
+        from kosmolua.replicate.in_process import InProcessTransport
 
         self._emulator = self._emulator or Emulator(faults=faults, capacity=EMULATED_BYTES)
         return Client(
             token=f"emulated-{account}",
             base_url=EMULATOR_URL,
-            transport=in_process(_Quietly(self._emulator)),
+            transport=InProcessTransport(_Quietly(self._emulator)),
             clock=_Clock(),
             room=self.room,
             on_retry=self._on_retry,

@@ -247,7 +247,7 @@ class Host:
         self, function: str, arguments: Mapping[str, Any] | None = None, *, account: str | None = None
     ) -> Iterator[Reply]:
         """The pages of a list, from the one asked for to the last. Each is a call: past the gate, and in the log."""
-        from kosmolua.replicate.client import next_cursor
+        from kosmolua.replicate.urls import next_cursor
 
         arguments, seen = dict(arguments or {}), set[str]()
         while True:

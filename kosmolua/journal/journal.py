@@ -31,8 +31,8 @@ from kosmolua.settings.config import DEFAULT_ACCOUNT
 if TYPE_CHECKING:
     from kosmolua.gate.budget import Budget
     from kosmolua.gate.session import Found
+    from kosmolua.replicate.answers import Answer
     from kosmolua.replicate.catalogue import Operation
-    from kosmolua.replicate.client import Answer
 
 MARK = 0x6B6F736D  # "kosm", by which SQLite's header says that a file is a journal
 SCHEMA = 1

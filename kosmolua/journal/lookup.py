@@ -24,7 +24,7 @@ from kosmolua.replicate.shape import mapping
 
 if TYPE_CHECKING:
     from kosmolua.journal.journal import Ticket
-    from kosmolua.replicate.client import Answer
+    from kosmolua.replicate.answers import Answer
 
 _END_OF_TIME = 2.5e11  # seconds; a little less than what datetime can tell
 _ON_ITS_WAY = 10.0  # seconds after the end of a run in which the API may still take what it sent

@@ -6,6 +6,7 @@ import os
 import re
 import ssl
 from collections.abc import Mapping
+from functools import cache
 
 from kosmolua.errors import ConfigurationError
 
@@ -40,6 +41,14 @@ def context(environment: Mapping[str, str]) -> ssl.SSLContext | None:
         raise ConfigurationError(
             f"{variable}: cannot use {place[:200]!r}: {words}", hint=f"name {what}, or unset it: unset {variable}"
         ) from None
+
+
+@cache
+def built_in() -> ssl.SSLContext:
+    """The context of the certificates that certifi ships: Mozilla's list."""
+    import certifi
+
+    return ssl.create_default_context(cafile=certifi.where())
 
 
 def hint(environment: Mapping[str, str]) -> str:

@@ -1,161 +1,151 @@
-"""The head of an HTTP/1.1 answer, read line by line.
-
-http.client hands it to the parser for mail, which takes a fifth of a request's CPU (measured), and takes one that
-breaks off for a whole one.
-"""
+"""The head of an HTTP/1.1 answer, checked by llhttp (httptools), and where its body ends (RFC 9112, section 6)."""
 
 from __future__ import annotations
 
-import http.client
-import io
-import math
 import re
-import socket
-import time
-from typing import Any
+from typing import Any, Literal
 
-from kosmolua.replicate.body import GRACE, LEAST_RATE
+from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
+from msgspec import Struct
 
-MAX_LINE, MAX_LINES = 65536, 100  # as http.client has them: bytes of a line, and lines
-_STATUS = re.compile(rb"HTTP/1\.([0-9]) +([1-9][0-9]{2})(?: (.*))?\r?\n")
-_INFORMATION = range(100, 200)
-_SWITCHING = 101  # to another protocol, which nobody asked for
-_MOST_BEFORE = 100  # answers before the answer
-_EMPTY = frozenset({204, 304})  # answers without a body
-_LENGTH = re.compile(rb"[0-9]{1,18}")
-_CHUNK = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\r\n]*)?\r\n")
+from kosmolua.replicate.wire import WireError
 
+MAX_HEAD = 64 * 1024  # bytes; Node.js takes 16 kB, http.client 64 kB a line
+MAX_FIELDS = 100  # as http.client
+_FOLD = re.compile(rb"\r\n[ \t]+")
+_NO_BODY = frozenset({204, 304})
+_SWITCHING_PROTOCOLS = 101
+_INFORMATIONAL = range(100, 200)
+_LONGEST = 1 << 62  # bytes of a body
 
-class Unframed(http.client.HTTPException):
-    """Where the body ends is said in a way that is not taken. The next attempt would be answered in the same way."""
+Framing = Literal["none", "length", "chunked", "close"]
 
 
-class Response(http.client.HTTPResponse):
-    """http.client's answer with a head that was read here. ``fields`` are the headers, as they came."""
+class Head(Struct):
+    """``length`` is in bytes where ``framing`` is "length". A connection is kept only if ``keep``."""
 
-    fields: list[tuple[bytes, bytes]]
-
-    def __init__(self, sock: socket.socket, *arguments: Any, **options: Any) -> None:
-        super().__init__(_Opening(sock), *arguments, **options)  # type: ignore[arg-type]  # it asks for a file alone
-        self._timed: _Timed = self.fp.raw  # type: ignore[assignment]  # the reader above it knows no type
-
-    def take_any_time(self) -> None:
-        """From here on the answer may come as slowly as it likes, as an event stream does."""
-        self._timed.until = math.inf
-
-    def begin(self) -> None:
-        """Read the head. Raises an HTTPException where it is none, or ends in its middle."""
-        for _ in range(_MOST_BEFORE):
-            minor, status = self._read_status_line()
-            self.fields = self._read_fields()
-            if status not in _INFORMATION or status == _SWITCHING:
-                break
-        else:
-            raise http.client.HTTPException(f"more than {_MOST_BEFORE} answers come before the answer")
-        fields = [(name.lower(), value) for name, value in self.fields]
-        first = dict(reversed(fields))  # of several of a name
-        if len({value for name, value in fields if name == b"content-length"}) > 1:
-            raise http.client.HTTPException("it has two lengths")  # what lies between would be the next answer
-        empty = status in _EMPTY or status in _INFORMATION
-        connection = b",".join(value for name, value in fields if name == b"connection").lower()
-        self.code = self.status = status
-        self.version = 11 if minor else 10
-        self.chunked = not empty and _is_chunked([value for name, value in fields if name == b"transfer-encoding"])
-        self.chunk_left = None
-        self.length = None if self.chunked else _length(first.get(b"content-length"))
-        if empty:
-            self.length = 0
-        endless = self.length is None and not self.chunked  # but for the end of the connection
-        torn = self.chunked and b"content-length" in first  # two framings: what follows may be somebody else's answer
-        self.will_close = endless or torn or (b"close" in connection if minor else b"keep-alive" not in connection)
-
-    def _read_status_line(self) -> tuple[int, int]:
-        """The minor version, and the status."""
-        line = self.fp.readline(MAX_LINE + 1)
-        if not line:
-            raise http.client.RemoteDisconnected("the server closed the connection without an answer")
-        found = _STATUS.fullmatch(line)
-        if not found:
-            raise http.client.BadStatusLine(line[:100].decode("latin-1"))
-        self.reason = (found[3] or b"").strip().decode("latin-1")
-        return int(found[1]), int(found[2])
-
-    def _read_fields(self) -> list[tuple[bytes, bytes]]:
-        fields: list[tuple[bytes, bytes]] = []
-        for _ in range(MAX_LINES + 1):
-            line = self.fp.readline(MAX_LINE + 1)
-            if len(line) > MAX_LINE:
-                raise http.client.LineTooLong("header line")
-            if not line.endswith(b"\n"):
-                raise http.client.IncompleteRead(line)
-            if not line.strip(b"\r\n"):
-                return fields
-            name, colon, value = line.partition(b":")
-            if fields and line[:1] in b" \t":  # goes on with the one before
-                name, before = fields.pop()
-                fields.append((name, (before + b" " + line.strip()).strip()))
-            elif colon and name.strip():
-                fields.append((name.strip(), value.strip()))
-            else:
-                raise http.client.HTTPException("a line of its head is no header")
-        raise http.client.HTTPException(f"more than {MAX_LINES} headers")
-
-    # Chunks, stricter than http.client reads them: what one reader passes over another may take for an answer.
-
-    def _get_chunk_left(self) -> int | None:
-        """Bytes left of the chunk; None after the last."""
-        left = self.chunk_left
-        if left:
-            return left
-        if left is not None and self.fp.read(2) != b"\r\n":
-            raise http.client.HTTPException("a chunk does not end where it should")
-        line = self.fp.readline(MAX_LINE + 1)
-        if not line.endswith(b"\n"):
-            raise http.client.IncompleteRead(line)
-        found = _CHUNK.fullmatch(line)
-        if not found:
-            raise http.client.HTTPException("a chunk has no size")
-        self.chunk_left = int(found[1], 16) or None
-        if self.chunk_left is None:
-            self._read_fields()
-            self._close_conn()  # type: ignore[attr-defined]  # what http.client calls at the end of an answer
-        return self.chunk_left
+    status: int
+    headers: dict[str, str]
+    framing: Framing
+    length: int
+    keep: bool
+    chunks: Chunks | None
 
 
-class _Timed(socket.SocketIO):
-    """Reads an answer from a socket, as long as it comes with some speed."""
+class Chunks:
+    """Decodes a chunked body with the parser that read its head."""
 
-    def __init__(self, sock: socket.socket) -> None:
-        super().__init__(sock, "r")
-        self.until = time.monotonic() + GRACE + (sock.gettimeout() or 0)
-        self._receive = sock.recv_into
+    def __init__(self) -> None:
+        self.fields: list[tuple[bytes, bytes]] = []
+        self.over = False
+        self.surplus = False  # bytes came after the end: the connection cannot be used again
+        self._pieces: list[bytes] = []
+        self._parser = HttpResponseParser(self)
 
-    def readinto(self, buffer: Any) -> int:
-        if time.monotonic() > self.until:
-            raise TimeoutError("the answer comes too slowly")
-        received = self._receive(buffer)
-        self.until += received / LEAST_RATE
-        return received
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self.fields.append((name, value))
+
+    def on_body(self, piece: bytes) -> None:
+        self._pieces.append(piece)
+
+    def on_message_begin(self) -> None:
+        self.surplus = self.over
+
+    def on_message_complete(self) -> None:
+        self.over = True
+
+    def begin(self, head: bytes) -> tuple[int, str]:
+        """The status and the HTTP version of a head. Raises a `WireError` for an invalid one."""
+        self._feed(head)
+        self.over = False
+        return self._parser.get_status_code(), self._parser.get_http_version()
+
+    def decoded(self, data: bytes) -> bytes:
+        """The part of the body that these bytes hold. Raises a `WireError` for an invalid chunk."""
+        self._feed(data)
+        piece = b"".join(self._pieces)
+        self._pieces.clear()
+        return piece
+
+    def _feed(self, data: bytes) -> None:
+        try:
+            self._parser.feed_data(data)
+        except (HttpParserUpgrade, HttpParserError) as error:
+            text = str(error)
+            if self._parser.get_status_code() == _SWITCHING_PROTOCOLS:
+                raise _switched() from None
+            raise invalid(text, final="Content-Length" in text or "Transfer-Encoding" in text) from None
 
 
-class _Opening:
-    """Opens a socket for http.client as it would do itself."""
+def parse(raw: bytes) -> Head | None:
+    """A head, from its status line to the empty line; None for an informational one, which precedes the answer."""
+    parser = Chunks()
+    status, version = parser.begin(_unfolded(raw))
+    if version not in ("1.0", "1.1"):
+        raise invalid(f"HTTP version {version}")
+    if status == _SWITCHING_PROTOCOLS:
+        raise _switched()
+    if status in _INFORMATIONAL:
+        return None
+    headers = _headers(parser.fields)
+    parser.fields = []
+    framing, length = _framing(status, headers)
+    return Head(
+        status=status,
+        headers=headers,
+        framing=framing,
+        length=length,
+        keep=framing != "close" and _is_kept(headers.get("connection", ""), version),
+        chunks=parser if framing == "chunked" else None,
+    )
 
-    def __init__(self, sock: Any) -> None:
-        self._sock = sock
 
-    def makefile(self, _mode: str) -> io.BufferedReader:
-        self._sock._io_refs += 1  # noqa: SLF001 - as its own makefile does: the file keeps it open
-        return io.BufferedReader(_Timed(self._sock))
+def invalid(what: str, *, final: bool = False) -> WireError:
+    """``final`` is a framing that the server would send again."""
+    return WireError(f"the answer is not valid HTTP: {what}", sent=True, final=final)
 
 
-def _is_chunked(codings: list[bytes]) -> bool:
-    if codings and (len(codings) > 1 or codings[0].lower() != b"chunked"):
-        raise Unframed(f"its Transfer-Encoding is {b', '.join(codings)[:60]!r}")
-    return bool(codings)
+def _switched() -> WireError:
+    return invalid("status 101, a switch to another protocol", final=True)
 
 
-def _length(value: bytes | None) -> int | None:
-    if value is not None and not _LENGTH.fullmatch(value):
-        raise Unframed(f"its Content-Length is {value[:60]!r}")
-    return None if value is None else int(value)
+def _unfolded(raw: bytes) -> bytes:
+    """The head with continued lines joined (RFC 9112, section 5.2)."""
+    if b"\n " not in raw and b"\n\t" not in raw:
+        return raw
+    status, end, fields = raw.partition(b"\r\n")
+    if fields[:1] in (b" ", b"\t"):
+        raise invalid("white space before the first header")
+    return status + end + _FOLD.sub(b" ", fields)
+
+
+def _headers(fields: list[tuple[bytes, bytes]]) -> dict[str, str]:
+    if len(fields) > MAX_FIELDS:
+        raise invalid(f"more than {MAX_FIELDS} headers")
+    found: dict[str, str] = {}
+    for raw_name, raw_value in fields:
+        name, value = raw_name.decode("latin-1").lower(), raw_value.decode("latin-1").strip(" \t")
+        found[name] = f"{found[name]}, {value}" if name in found else value
+    return found
+
+
+def _framing(status: int, headers: dict[str, str]) -> tuple[Framing, int]:
+    """Where the body ends. llhttp has refused invalid lengths, and a length next to a transfer coding."""
+    if status in _NO_BODY:
+        return "none", 0
+    coding = headers.get("transfer-encoding")
+    if coding is not None:
+        if coding.lower() != "chunked":
+            raise invalid(f"its Transfer-Encoding is {coding[:60]!a}", final=True)
+        return "chunked", 0
+    length = headers.get("content-length")
+    if length is None:
+        return "close", 0
+    if int(length) > _LONGEST:
+        raise invalid(f"its Content-Length is {length[:60]!a}", final=True)
+    return "length", int(length)
+
+
+def _is_kept(connection: str, version: str) -> bool:
+    options: Any = {option.strip().lower() for option in connection.split(",")}
+    return "close" not in options if version == "1.1" else "keep-alive" in options

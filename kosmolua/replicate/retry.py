@@ -1,4 +1,4 @@
-"""Which failure may be sent again, and when: one httpx transport around another.
+"""Which failure may be sent again, and when: one transport around another.
 
 429 is sent again for every method, since the server says that it did nothing; what it asks to wait is waited by all
 who ask the same of it (`kosmolua.replicate.pace`). Other failures are sent again where the method changes nothing (GET,
@@ -8,21 +8,16 @@ QUERY), and else only where not a byte of the request had left.
 from __future__ import annotations
 
 import random
-import socket
-import ssl
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import nullcontext, suppress
-from typing import Protocol, cast
-
-import httpx
+from typing import Protocol
 
 from kosmolua.replicate import problem
-from kosmolua.replicate.body import MAX_ANSWER, MAX_PROBLEM, Garbled, Room, TooMuch, decoded, gathered
-from kosmolua.replicate.head import Unframed
+from kosmolua.replicate.body import MAX_PROBLEM, Garbled, Room, TooMuch, decoded, gathered
 from kosmolua.replicate.pace import Pace, Turn
-from kosmolua.replicate.transport import Sending
+from kosmolua.replicate.wire import Request, Response, Sending, Transport, Whole, WireError
 
 SAFE_METHODS = frozenset({"GET", "QUERY"})
 TOO_MANY = 429
@@ -31,15 +26,6 @@ SUCCESS = range(200, 300)
 ATTEMPTS = 5
 FIRST_DELAY, LONGEST_DELAY = 0.5, 8.0  # seconds; doubled with each attempt, then taken between half and whole
 LONGEST_WAIT = 60.0  # a server that asks for more is not waited for; the error says how long it asked
-
-# What httpx raises before it has begun to send.
-_NOT_SENT = (
-    httpx.ConnectError,
-    httpx.ConnectTimeout,
-    httpx.PoolTimeout,
-    httpx.ProxyError,
-    httpx.UnsupportedProtocol,
-)
 
 
 class Clock(Protocol):
@@ -50,25 +36,15 @@ class Clock(Protocol):
         """Return when that time has passed."""
 
 
-class Unanswered(httpx.TransportError):
-    """No answer began to come. ``sent`` says whether the server may have got the request all the same."""
+class RetryTransport:
+    """Sends through ``inner``, again if that is safe, and reads what is not piecewise. Raises the last `WireError`.
 
-    def __init__(self, cause: BaseException, *, sent: bool) -> None:
-        super().__init__(str(cause))
-        self.cause = cause
-        self.sent = sent
-
-
-class RetryTransport(httpx.BaseTransport):
-    """Sends through ``inner``, again where that is safe. What fails for good is raised as `Unanswered`.
-
-    An answer that is to be read piece by piece (the extension "piecewise") may break off while it is read; of others at
-    most so many bytes are read as the extension "most" says. ``room`` is where large ones wait for each other.
+    ``room`` is where large answers wait for each other.
     """
 
     def __init__(
         self,
-        inner: httpx.BaseTransport,
+        inner: Transport,
         *,
         clock: Clock | None = None,
         jitter: Callable[[], float] = random.random,
@@ -86,22 +62,20 @@ class RetryTransport(httpx.BaseTransport):
         now = clock.time if clock else time.monotonic
         self._creates, self._others = Pace(now), Pace(now)
 
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
+    def send(self, request: Request) -> Response:
         safe = request.method in SAFE_METHODS
         pace = self._creates if _creates(request) else self._others
         for attempt in range(1, ATTEMPTS + 1):
             last = attempt == ATTEMPTS
             turn = self._await_turn(pace)
             try:
-                response = self._inner.handle_request(request)
-                if safe and not request.extensions.get("piecewise"):
-                    most: int = request.extensions.get("most", MAX_ANSWER)
-                    _read_whole(response, most + 1, self._room)  # whoever reads on says that there is too much of it
-            except (httpx.HTTPError, OSError) as error:
-                sent = not isinstance(error, _NOT_SENT)
-                if last or (sent and not safe) or _hopeless(error):
-                    raise Unanswered(error, sent=sent) from error
-                self._wait(self._delay(attempt), str(error) or type(error).__name__)
+                response = self._inner.send(request)
+                if not request.piecewise:
+                    response = _read_whole(response, request.most + 1, self._room)
+            except WireError as error:
+                if last or (error.sent and not safe) or error.final:
+                    raise
+                self._wait(self._delay(attempt), error.reason)
                 continue
             if not self._again(response, attempt, pace, turn, safe=safe, last=last):
                 return response
@@ -126,13 +100,11 @@ class RetryTransport(httpx.BaseTransport):
 
     def _check_open(self) -> None:
         if self._closed.is_set():
-            raise Unanswered(httpx.ConnectError("the run that asked is over"), sent=False)
-        with self._sending():
-            pass  # raises where nothing may be sent any more; not every transport looks itself
+            raise WireError("the run that asked is over", sent=False, final=True)
 
-    def _again(self, response: httpx.Response, attempt: int, pace: Pace, turn: Turn, *, safe: bool, last: bool) -> bool:
+    def _again(self, response: Response, attempt: int, pace: Pace, turn: Turn, *, safe: bool, last: bool) -> bool:
         """Whether to send again, after having waited for it, or having taken note how long to."""
-        status = response.status_code
+        status = response.status
         if status != TOO_MANY:
             pace.taken()
         if last or (status != TOO_MANY and not (safe and status in TRANSIENT)):
@@ -158,49 +130,27 @@ class RetryTransport(httpx.BaseTransport):
         self._sleep(seconds)
 
 
-def _creates(request: httpx.Request) -> bool:
+def _creates(request: Request) -> bool:
     """Whether the request starts a prediction or a training: those are counted apart."""
-    return request.method == "POST" and request.url.path.endswith(("/predictions", "/trainings"))
+    return request.method == "POST" and request.target.partition("?")[0].endswith(("/predictions", "/trainings"))
 
 
-def _asked(response: httpx.Response) -> float | None:
+def _asked(response: Response) -> float | None:
     """How many seconds the server asks to wait."""
     body = b""
-    if response.status_code == TOO_MANY:
-        with suppress(httpx.HTTPError, OSError, Garbled, TooMuch):
-            _read_whole(response, MAX_PROBLEM)
-            stream = cast("Iterable[bytes]", response.stream)
-            body = gathered(decoded(stream, response.headers), MAX_PROBLEM, cut=True)
+    if response.status == TOO_MANY:
+        with suppress(WireError, TimeoutError, Garbled, TooMuch):
+            body = gathered(decoded(response.pieces(), response.headers), MAX_PROBLEM, cut=True)
     return problem.retry_after(response.headers, body)
 
 
-def _read_whole(response: httpx.Response, most: int, room: Room | None = None) -> None:
-    """Take the body now: an answer that breaks off in its middle is a lost connection like any other."""
-    most = most if response.status_code in SUCCESS else MAX_PROBLEM
+def _read_whole(response: Response, most: int, room: Room | None) -> Whole:
+    """Read the body now: an answer that breaks off in its middle is a lost connection like any other."""
+    most = most if response.status in SUCCESS else MAX_PROBLEM
     try:
-        body = gathered(cast("Iterable[bytes]", response.stream), most, room, cut=True)
+        body = gathered(response.pieces(), most, room, cut=True)
+    except TimeoutError as error:
+        raise WireError(str(error), sent=True) from None
     finally:
-        response.stream.close()  # type: ignore[union-attr]
-    response.stream = httpx.ByteStream(body)
-
-
-def _hopeless(error: BaseException | None) -> bool:
-    """Whether the next attempt would meet the same: a certificate, an unknown name, a proxy, a framing."""
-    if is_untrusted(error):
-        return True
-    while error is not None:
-        if isinstance(error, httpx.ProxyError | Unframed):
-            return True
-        if isinstance(error, socket.gaierror) and error.errno == socket.EAI_NONAME:
-            return True
-        error = error.__cause__
-    return False
-
-
-def is_untrusted(error: BaseException | None) -> bool:
-    """Whether the server's certificate was not believed."""
-    while error is not None:
-        if isinstance(error, ssl.SSLCertVerificationError):
-            return True
-        error = error.__cause__
-    return False
+        response.close()
+    return Whole(response.status, response.headers, body)

@@ -5,8 +5,7 @@ answer whose body comes piece by piece.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import cast
+from collections.abc import Callable, Iterator, Mapping
 
 import httpx
 
@@ -15,6 +14,7 @@ from kosmolua.replicate.body import Garbled, decoded
 from kosmolua.replicate.redact import Redactor
 from kosmolua.replicate.request import MAX_URL
 from kosmolua.replicate.routes import check_no_operation
+from kosmolua.replicate.wire import Response, WireError
 
 MAX_REDIRECTS = 5
 _HOST = re.compile(r"[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})+")  # RFC 1123, and the underscores that some have
@@ -83,12 +83,12 @@ class Opened:
 
     def __init__(
         self,
-        response: httpx.Response,
+        response: Response,
         headers: Mapping[str, str],
-        explain: Callable[[BaseException], KosmoError],
+        explain: Callable[[Exception], KosmoError],
         redactor: Redactor,
     ) -> None:
-        self.status = response.status_code
+        self.status = response.status
         self.headers = headers
         self.on_token: Callable[[], None] = lambda: None
         self._response = response
@@ -97,9 +97,9 @@ class Opened:
 
     def __iter__(self) -> Iterator[bytes]:
         try:
-            stream = decoded(cast("Iterable[bytes]", self._response.stream), self.headers)
+            stream = decoded(self._response.pieces(), self.headers)
             yield from self._redactor.pieces(stream, self.on_token)
-        except (httpx.HTTPError, OSError, Garbled) as error:
+        except (WireError, Garbled) as error:
             raise self._explain(error) from None
         except Exception as error:
             raise failure_of(error, "download") from error

@@ -242,7 +242,7 @@ class Services:
 
     def _cursor(self, asked: Cursor) -> str | None:
         """Where a list goes on."""
-        from kosmolua.replicate.client import next_cursor
+        from kosmolua.replicate.urls import next_cursor
 
         return next_cursor({"next": asked.next}, self._session().base_url(asked.account))
 
@@ -283,7 +283,7 @@ class Services:
         return self._listed(asked, f"{since:%Y-%m-%dT%H:%M:%SZ}")
 
     def _listed(self, asked: Recall, since: str) -> dict[str, Any] | None:
-        from kosmolua.replicate.client import items_of, next_cursor
+        from kosmolua.replicate.urls import items_of, next_cursor
 
         session, arguments = self._session(), {"created_after": since}
         for _ in range(MOST_PAGES):

@@ -124,7 +124,7 @@ def check_account(name: str) -> None:
 
 
 def _checked_url(url: str) -> str:
-    from kosmolua.replicate.client import checked_url
+    from kosmolua.replicate.urls import checked_url
 
     try:
         checked_url(url, insecure_http=True, origin=URL_KEY)  # whether the token may go there is asked when it goes

@@ -12,7 +12,8 @@ from kosmolua.emulator import Emulator
 from kosmolua.gate.policy import policy_of
 from kosmolua.gate.session import Session
 from kosmolua.replicate.catalogue import SERVER
-from kosmolua.replicate.client import Client, in_process
+from kosmolua.replicate.client import Client
+from kosmolua.replicate.in_process import InProcessTransport
 from kosmolua.services.plan import versions_through
 from kosmolua.settings import config
 
@@ -181,7 +182,7 @@ def test_the_apis_own_schemas_stay_on_disk(tmp_path, monkeypatch):
     emulator = Emulator()
 
     def asked(url):
-        client = Client(token="r8_any", base_url=url, transport=in_process(emulator))
+        client = Client(token="r8_any", base_url=url, transport=InProcessTransport(emulator))
         with Session(lambda _: client, policy_of(config.load({}))) as session:
             assert versions_through(session, "default").find(f"{HELLO}:{HELLO_VERSION}")
             return len(session.log)

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from kosmolua.gate.policy import policy_of
 from kosmolua.gate.session import Session
 from kosmolua.journal.journal import Head, Journal, Lookup
-from kosmolua.replicate.client import Answer
+from kosmolua.replicate.answers import Answer
 from kosmolua.runtime import marshal
 from kosmolua.runtime.tape import Asked
 from kosmolua.settings import config

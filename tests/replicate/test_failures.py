@@ -14,6 +14,7 @@ from kosmolua.gate.session import resolve
 from kosmolua.replicate.client import Client
 from kosmolua.replicate.retry import ATTEMPTS, RetryTransport
 from kosmolua.replicate.structs import decode_arguments
+from kosmolua.replicate.wire import Origin, Request
 
 CREATE = ("create_prediction", {"version": "v", "input": {"text": "a"}})
 GET = ("get_prediction", {"prediction_id": "p"})
@@ -234,12 +235,12 @@ def test_a_blocking_create_is_not_cut_off():
 def test_an_interrupt_passes_through():
     """Ctrl-C is no failure of the network."""
 
-    class Interrupted(httpx.BaseTransport):
-        def handle_request(self, request):
+    class Interrupted:
+        def send(self, request):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        RetryTransport(Interrupted()).handle_request(httpx.Request("GET", "http://localhost"))
+        RetryTransport(Interrupted()).send(Request("GET", Origin("http", "localhost", 80), "/", ()))
 
 
 @pytest.mark.parametrize(("name", "arguments", "words"), [

@@ -9,8 +9,9 @@ from sleep_recorder import SleepRecorder
 
 from kosmolua.errors import ApiError, ConfigurationError, KosmoError, TransportError, UncertainError
 from kosmolua.replicate import catalogue
-from kosmolua.replicate.client import Client, checked_url, next_cursor
+from kosmolua.replicate.client import Client
 from kosmolua.replicate.structs import decode_arguments
+from kosmolua.replicate.urls import checked_url, next_cursor
 
 TOKEN = "r8_a-token-of-tests"
 

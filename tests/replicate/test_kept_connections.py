@@ -14,8 +14,10 @@ from kosmolua.errors import TransportError, UncertainError
 from kosmolua.replicate import catalogue
 from kosmolua.replicate.client import Client
 from kosmolua.replicate.request import build
-from kosmolua.replicate.retry import RetryTransport, Unanswered
+from kosmolua.replicate.retry import RetryTransport
 from kosmolua.replicate.structs import decode_arguments
+from kosmolua.replicate.urls import authority, origin_of, transport_for
+from kosmolua.replicate.wire import Request, WireError
 
 CREATE = ("create_prediction", {"version": "v", "input": {"text": "a"}})
 GET = ("get_prediction", {"prediction_id": "p"})
@@ -200,16 +202,15 @@ def test_a_proxy_that_is_not_there(monkeypatch):
 @pytest.mark.parametrize("method", ["POST", "PATCH", "DELETE", "GET", "QUERY"])
 def test_a_server_that_says_nothing(method):
     """After the read timeout a write is in doubt, and sent once; what changes nothing is asked for again."""
-    from kosmolua.replicate.client import _transport
 
     clock = SleepRecorder()
     with socket.create_server(("127.0.0.1", 0)) as listener:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}/v1"
-        transport = RetryTransport(_transport(url), clock=clock)
-        timeouts = {"connect": 1.0, "read": 0.02, "write": 1.0, "pool": 1.0}
-        request = httpx.Request(method, url, content=b"{}", extensions={"timeout": timeouts})
-        with pytest.raises(Unanswered) as caught:
-            transport.handle_request(request)
+        transport = RetryTransport(transport_for(url), clock=clock)
+        origin = origin_of(url)
+        request = Request(method, origin, "/v1", (("Host", authority(origin)),), b"{}", timeout=0.02, most=100)
+        with pytest.raises(WireError) as caught:
+            transport.send(request)
         transport.close()
 
     assert caught.value.sent

@@ -51,17 +51,18 @@ NO_HTTP = {
 }
 
 
-@pytest.mark.parametrize("data", NO_HTTP.values(), ids=NO_HTTP)
-def test_no_http_leaves_a_create_in_doubt(server, client, data):
-    """What came may be half of a success: the create is not sent again, and a read is."""
-    server.default = Raw(data)
+@pytest.mark.parametrize("name", NO_HTTP)
+def test_no_http_leaves_a_create_in_doubt(server, client, name):
+    """What came may be half of a success: the create is not sent again, and a read is, unless its framing is wrong."""
+    server.default = Raw(NO_HTTP[name])
+    attempts = 1 if name == "two lengths" else ATTEMPTS
 
     with pytest.raises(UncertainError, match="may have been created"):
         send(client, *CREATE)
     assert 1 == len(server.requests)
     with pytest.raises(TransportError):
         send(client, *GET)
-    assert 1 + ATTEMPTS == len(server.requests)
+    assert 1 + attempts == len(server.requests)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,8 @@ import pytest
 from kosmolua.emulator import Emulator
 from kosmolua.emulator.clock import ManualClock
 from kosmolua.gate.session import resolve
-from kosmolua.replicate.client import Client, in_process
+from kosmolua.replicate.client import Client
+from kosmolua.replicate.in_process import InProcessTransport
 from kosmolua.replicate.pace import Pace
 from kosmolua.replicate.structs import decode_arguments
 
@@ -30,7 +31,7 @@ class Requests:
             return emulator(environ, begin)
 
         self.client = Client(
-            token="r8_token", base_url="http://emulator.localhost/v1", transport=in_process(application),
+            token="r8_token", base_url="http://emulator.localhost/v1", transport=InProcessTransport(application),
             clock=self.clock,
         )  # fmt: skip
 

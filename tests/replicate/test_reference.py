@@ -255,11 +255,12 @@ def answers():
     """What the emulator answers, function by function, in an order in which each can succeed."""
     from kosmolua.emulator import Emulator, ManualClock
     from kosmolua.host.clients import EMULATOR_URL
-    from kosmolua.replicate.client import Client, in_process
+    from kosmolua.replicate.client import Client
+    from kosmolua.replicate.in_process import InProcessTransport
 
     clock = ManualClock()
     emulator = Emulator(clock=clock, seed="types")
-    client = Client(token="r8_test", base_url=EMULATOR_URL, transport=in_process(emulator))
+    client = Client(token="r8_test", base_url=EMULATOR_URL, transport=InProcessTransport(emulator))
     found = {}
 
     def call(name, /, **arguments):

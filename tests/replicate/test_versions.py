@@ -9,7 +9,8 @@ from kosmolua.emulator import Emulator
 from kosmolua.errors import ApiError, UsageError
 from kosmolua.gate.policy import policy_of
 from kosmolua.gate.session import Session
-from kosmolua.replicate.client import Client, in_process
+from kosmolua.replicate.client import Client
+from kosmolua.replicate.in_process import InProcessTransport
 from kosmolua.replicate.versions import Reference, Versions, parse
 from kosmolua.services import schemas
 from kosmolua.services.schemas import Cache
@@ -27,7 +28,7 @@ def session():
     emulator = Emulator(seed="versions")
 
     def connect(_):
-        return Client(token="r8_token", base_url=URL, transport=in_process(emulator))
+        return Client(token="r8_token", base_url=URL, transport=InProcessTransport(emulator))
 
     with Session(connect, policy_of(config.load({}))) as made:
         yield made

@@ -9,9 +9,10 @@ from sleep_recorder import SleepRecorder
 
 from kosmolua.errors import ApiError, ConfigurationError, CredentialError, TransportError, UsageError
 from kosmolua.gate.session import resolve
-from kosmolua.replicate.client import Client, checked_url, next_cursor
+from kosmolua.replicate.client import Client
 from kosmolua.replicate.structs import decode_arguments
 from kosmolua.replicate.transfer import place
+from kosmolua.replicate.urls import checked_url, next_cursor
 
 TOKEN = "r8_marked_token"
 

@@ -1,0 +1,147 @@
+"""Answers of the API as data or as errors, and what an error says of a write that may have been done."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+from typing import Any
+
+from msgspec import Struct
+
+from kosmolua.errors import ApiError, KosmoError, TransportError, UncertainError
+from kosmolua.replicate import body as body_
+from kosmolua.replicate import catalogue, problem, redact
+from kosmolua.replicate.body import MAX_PROBLEM, Room, TooMuch
+from kosmolua.replicate.catalogue import Operation
+from kosmolua.replicate.decode import MAX_DEPTH, TooDeepError, decode
+from kosmolua.replicate.redact import Redactor
+from kosmolua.replicate.request import MAX_URL
+from kosmolua.replicate.urls import split
+from kosmolua.replicate.wire import Response, WireError
+
+REDIRECTS = range(300, 400)
+SUCCESS = range(200, 300)
+_SERVER_FAULT = 500
+
+
+class Answer(Struct, frozen=True):
+    """A successful answer. ``data`` is the JSON as it came, text, bytes, or None where there is no body; ``date`` the
+    server's clock, as it writes it; ``note`` says what was changed in it.
+    """
+
+    status: int
+    data: Any
+    content_type: str
+    request_id: str | None
+    date: str = ""
+    note: str = ""
+
+
+def read(operation: Operation, response: Response, most: int, room: Room, redactor: Redactor) -> Answer:
+    status = response.status
+    headers = response.headers
+    if status in REDIRECTS:
+        raise redirected(operation, status, headers)
+    if status < SUCCESS.start:
+        raise WireError(f"unexpected informational status {status}", sent=True)
+    content = content_of(operation, response, headers, most if status in SUCCESS else MAX_PROBLEM, room)
+    body = redactor.body(content)
+    if status not in SUCCESS:
+        failure = problem.error(operation, status, headers, body)
+        failure.note = "" if body is content else redact.NOTE
+        if status >= _SERVER_FAULT and not operation.safe:
+            failure.hint = f"it may have been done all the same; {_how_to_look(operation)}"
+        raise failure
+    content_type = headers.get("content-type", "")
+    data, note = _data(operation, status, content_type, body, room)
+    request_id = redactor.without(problem.request_id(headers))
+    notes = "; ".join(filter(None, (note, "" if body is content else redact.NOTE)))
+    return Answer(status, data, content_type, request_id, headers.get("date", ""), note=notes)
+
+
+def content_of(
+    operation: Operation, response: Response, headers: Mapping[str, str], most: int, room: Room | None = None
+) -> bytes:
+    """The body, decoded. Of an answer that says what went wrong, as much as is looked at."""
+    try:
+        pieces = body_.decoded(response.pieces(), headers)
+        return body_.gathered(pieces, most, room, cut=response.status not in SUCCESS)
+    except TooMuch as error:
+        raise unread(operation, error, response.status) from None
+
+
+def unread(operation: Operation, error: Exception, status: int = 0) -> KosmoError:
+    """The error for an answer that is not read; without a status it was given up before that was looked at."""
+    if not operation.safe:
+        return uncertain(operation, str(error))
+    if status:
+        return ApiError(f"{operation.name}: {error}", status=status, function=operation.name)
+    return TransportError(f"{operation.name}: {error}", function=operation.name)
+
+
+def _data(operation: Operation, status: int, content_type: str, body: bytes, room: Room) -> tuple[Any, str]:
+    """What an answer holds, and a note of what had to be changed in it."""
+    match operation.answer:
+        case "bytes":
+            return body, ""
+        case "text":
+            return body.decode("utf-8", "replace"), ""
+    if not body.strip():
+        if operation.answer == "none":
+            return None, ""
+        raise _unreadable(operation, status, "is empty")
+    try:
+        body_.check_values(body, room)
+        return decode(body)
+    except TooMuch as error:
+        raise unread(operation, error, status) from None
+    except TooDeepError:
+        raise _unreadable(operation, status, f"has more than {MAX_DEPTH} levels") from None
+    except ValueError:
+        if operation.answer == "none":
+            return None, ""
+        kind = (problem.clean(content_type) or "of no type").partition(";")[0]
+        raise _unreadable(operation, status, f"is not JSON but {kind}, {len(body)} bytes") from None
+
+
+def _unreadable(operation: Operation, status: int, what: str) -> KosmoError:
+    if operation.safe:
+        return ApiError(
+            f"{operation.name}: the API said {status}, but its answer {what}",
+            status=status,
+            function=operation.name,
+            hint="something on the way may have answered instead: check REPLICATE_URL and proxies",
+        )
+    return uncertain(operation, f"the API said {status}, but its answer {what}")
+
+
+def redirected(operation: Operation, status: int, headers: Mapping[str, str]) -> ApiError:
+    target = split(headers.get("location", "")[:MAX_URL])
+    where = ascii(f"{target.scheme}://{target.hostname}")[1:-1] if target and target.hostname else "another place"
+    return ApiError(
+        f"{operation.name}: {status}: the API redirects to {where}; the token is not sent there",
+        status=status,
+        function=operation.name,
+        hint="set REPLICATE_URL to where the API is",
+    )
+
+
+def uncertain(operation: Operation, why: str) -> UncertainError:
+    """A write may have been done; say so, and how to look, and never do it again unasked."""
+    text = f"{operation.name}: {why}. It may have been done all the same"
+    if operation.creates:
+        made = f"The {operation.creates} may have been created; it is not created again by itself"
+        text = f"{operation.name}: {why}. {made}"
+    return UncertainError(text, function=operation.name, hint=_how_to_look(operation))
+
+
+def _how_to_look(operation: Operation) -> str:
+    proof = operation.proof
+    if not operation.creates or proof is None:
+        return "read back what it changes before you call it again"
+    look = proof.list or " ".join([proof.read, *(f"--{name}=…" for name in proof.place)])
+    listing = catalogue.find(proof.list)
+    if listing and listing.parameter("created_after"):
+        since = dt.datetime.now(dt.UTC) - dt.timedelta(minutes=5)
+        look += f" --created_after={since:%Y-%m-%dT%H:%M:%SZ}"
+    return f"look for it first: kosmo integrations:call replicate.{look}"

@@ -1,0 +1,233 @@
+"""One connection to an origin: sends a request, and reads its answer piece by piece."""
+
+from __future__ import annotations
+
+import select
+import socket
+import struct
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from kosmolua.replicate.body import GRACE
+from kosmolua.replicate.head import MAX_HEAD, Head, invalid, parse
+from kosmolua.replicate.wire import Origin, Request, WireError
+
+if TYPE_CHECKING:
+    import ssl
+
+PIECE = 256 * 1024  # bytes of one read of a body
+_HEAD_PIECE = 64 * 1024
+_SMALL = 32 * 1024  # a body up to this size leaves together with its head
+_END = b"\r\n\r\n"
+_OVERHEAD = 1 << 20  # bytes by which chunk lines may exceed eight times the body
+_TOO_LONG = "the answer took too long"
+
+
+class Connection:
+    """A connected socket. ``since`` is when it was last used, by time.monotonic.
+
+    A plain socket blocks with the kernel's time-outs, which saves a poll per read; TLS sockets take Python's.
+    """
+
+    def __init__(self, sock: socket.socket, *, secure: bool) -> None:
+        self.since = 0.0
+        self._sock = sock
+        self._secure = secure
+        self._timeout: float | None = None
+        self._buffer = b""
+        self._poll = select.poll()
+        self._poll.register(sock, select.POLLIN)
+        if not secure:
+            sock.settimeout(None)
+
+    def is_quiet(self) -> bool:
+        """Whether nothing waits to be read: neither the end of the connection nor bytes that belong to no answer."""
+        return not self._buffer and not self._poll.poll(0)
+
+    def send(self, head: bytes, request: Request) -> None:
+        """Send a request. Raises a `WireError`, after which a byte may have left."""
+        self._limit(request.timeout)
+        body = request.body
+        # A server that refuses an upload may answer and hang up before it has read everything; if there is no answer,
+        # reading it fails. The connection is not used again, since it polls as readable.
+        try:
+            with suppress(BrokenPipeError, ConnectionResetError):
+                if body is None:
+                    self._sock.sendall(head)
+                elif isinstance(body, bytes):
+                    self._send_bytes(head, body)
+                else:
+                    self._sock.sendall(head)
+                    for piece in body.pieces():
+                        self._sock.sendall(piece)
+        except (BlockingIOError, TimeoutError):
+            raise WireError("sending took too long", sent=True) from None
+        except OSError as error:
+            raise lost(error) from None
+
+    def read_head(self) -> Head:
+        """The head of the answer; informational ones are skipped. Raises a `WireError`."""
+        skipped = 0
+        while True:
+            raw = self._raw_head()
+            head = parse(raw)
+            if head is not None:
+                return head
+            skipped += len(raw)
+            if skipped > MAX_HEAD:
+                raise invalid(f"more than {MAX_HEAD} bytes of informational answers")
+
+    def read_body(self, head: Head) -> Iterator[bytes]:
+        """The body, still encoded. Raises a `WireError` if it breaks off."""
+        match head.framing:
+            case "length":
+                return self._by_length(head.length)
+            case "chunked":
+                return self._by_chunks(head)
+            case "close":
+                return self._by_close()
+        return iter(())
+
+    def close(self) -> None:
+        self._sock.close()
+
+    def abort(self) -> None:
+        """Close it, also while another thread reads, which then meets the end."""
+        with suppress(OSError):
+            self._sock.shutdown(socket.SHUT_RDWR)
+        self._sock.close()
+
+    # Reading --------------------------------------------------------------------------------------------------------
+
+    def _raw_head(self) -> bytes:
+        until = time.monotonic() + GRACE
+        data = self._buffer or self._receive(_HEAD_PIECE)
+        if not data:
+            raise WireError("the server closed the connection without an answer", sent=True)
+        searched = 0
+        while (end := data.find(_END, searched)) < 0:
+            if len(data) > MAX_HEAD:
+                raise invalid(f"its head has more than {MAX_HEAD} bytes")
+            if data.startswith(b"\n") or b"\n\n" in data or not data.startswith(b"HTTP/"[: len(data)]):
+                parse(data + _END)  # says what is wrong with it
+                raise invalid("lines end with LF alone")
+            piece = self._receive(_HEAD_PIECE)
+            if not piece:
+                raise _cut_off()
+            if time.monotonic() > until:
+                raise WireError("the answer comes too slowly", sent=True)
+            searched = max(0, len(data) - len(_END))
+            data += piece
+        end += len(_END)
+        if end > MAX_HEAD:
+            raise invalid(f"its head has more than {MAX_HEAD} bytes")
+        self._buffer = data[end:]
+        return data[:end]
+
+    def _by_length(self, left: int) -> Iterator[bytes]:
+        while left:
+            piece = self._taken(left) or self._receive(min(left, PIECE))
+            if not piece:
+                raise _cut_off()
+            left -= len(piece)
+            yield piece
+
+    def _by_chunks(self, head: Head) -> Iterator[bytes]:
+        chunks, overhead, body = head.chunks, 0, 0
+        while chunks and not chunks.over:
+            data = self._taken(PIECE) or self._receive(PIECE)
+            if not data:
+                raise _cut_off()
+            piece = chunks.decoded(data)
+            body += len(piece)
+            overhead += len(data) - len(piece)
+            if overhead > _OVERHEAD + 8 * body:
+                raise invalid("chunks that carry next to nothing")
+            if chunks.surplus:
+                head.keep = False
+            if piece:
+                yield piece
+
+    def _by_close(self) -> Iterator[bytes]:
+        while piece := self._taken(PIECE) or self._receive(PIECE):
+            yield piece
+
+    def _taken(self, most: int) -> bytes:
+        """Up to so many bytes that came together with the head."""
+        taken, self._buffer = self._buffer[:most], self._buffer[most:]
+        return taken
+
+    def _receive(self, most: int) -> bytes:
+        try:
+            return self._sock.recv(most)
+        except (BlockingIOError, TimeoutError):
+            raise WireError(_TOO_LONG, sent=True) from None
+        except OSError as error:
+            raise lost(error) from None
+
+    # Sending --------------------------------------------------------------------------------------------------------
+
+    def _send_bytes(self, head: bytes, body: bytes) -> None:
+        if len(body) <= _SMALL:
+            self._sock.sendall(head + body)
+        else:
+            self._sock.sendall(head)
+            self._sock.sendall(body)
+
+    def _limit(self, seconds: float) -> None:
+        if seconds == self._timeout:
+            return
+        self._timeout = seconds
+        if self._secure:
+            self._sock.settimeout(seconds)
+            return
+        whole, fraction = divmod(seconds, 1)
+        limit = struct.pack("ll", int(whole), int(fraction * 1_000_000))
+        self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
+        self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
+
+
+def connected(origin: Origin, seconds: float, context: ssl.SSLContext | None) -> Connection:
+    """A new connection, verified by ``context`` if the origin is https. Raises a `WireError` with ``sent`` False."""
+    deadline = time.monotonic() + seconds
+    try:
+        sock = socket.create_connection((origin.host, origin.port), seconds)
+    except TimeoutError:
+        raise WireError("connecting took too long", sent=False) from None
+    except OSError as error:
+        final = isinstance(error, socket.gaierror) and error.errno == socket.EAI_NONAME
+        raise WireError(words(error), sent=False, final=final) from error
+    except UnicodeError:  # a host name that IDNA cannot encode
+        raise WireError(f"{origin.host[:100]!a} is not a valid host name", sent=False, final=True) from None
+    try:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if context is None:
+            return Connection(sock, secure=False)
+        sock.settimeout(max(0.01, deadline - time.monotonic()))
+        return Connection(context.wrap_socket(sock, server_hostname=origin.host), secure=True)
+    except BaseException as error:
+        sock.close()
+        raise _unconnected(error) from error
+
+
+def lost(error: OSError) -> WireError:
+    return WireError(words(error), sent=True)
+
+
+def words(error: BaseException) -> str:
+    return str(getattr(error, "strerror", None) or error or type(error).__name__)
+
+
+def _unconnected(error: BaseException) -> BaseException:
+    """A failure of the TLS handshake, before a byte of the request was sent; anything else is what it is."""
+    if isinstance(error, TimeoutError):
+        return WireError("connecting took too long", sent=False)
+    if not isinstance(error, OSError | ValueError):
+        return error
+    return WireError(words(error), sent=False, untrusted=type(error).__name__ == "SSLCertVerificationError")
+
+
+def _cut_off() -> WireError:
+    return WireError("the server closed the connection in the middle of its answer", sent=True)

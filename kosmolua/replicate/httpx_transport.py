@@ -1,0 +1,117 @@
+"""Requests through httpx: behind a proxy, and with any transport that a caller brings."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import cast
+
+import httpx
+
+from kosmolua.replicate.wire import Request, WireError
+
+_PORTS = {"http": 80, "https": 443}
+# What httpx raises before it has begun to send.
+_NOT_SENT = (
+    httpx.ConnectError,
+    httpx.ConnectTimeout,
+    httpx.PoolTimeout,
+    httpx.ProxyError,
+    httpx.UnsupportedProtocol,
+)
+_REASONS = {
+    "ConnectTimeout": "connecting took too long",
+    "ReadTimeout": "the answer took too long",
+    "WriteTimeout": "sending took too long",
+    "PoolTimeout": "no connection was free",
+}
+
+
+class HttpxTransport:
+    """Sends through ``inner``. ``connect_timeout`` is in seconds."""
+
+    def __init__(self, inner: httpx.BaseTransport, *, connect_timeout: float = 5.0) -> None:
+        self._inner = inner
+        self._connect_timeout = connect_timeout
+
+    def send(self, request: Request) -> HttpxAnswer:
+        with _translated():
+            return HttpxAnswer(self._inner.handle_request(self._made(request)))
+
+    def close(self) -> None:
+        self._inner.close()
+
+    def _made(self, request: Request) -> httpx.Request:
+        scheme, host, port = request.origin
+        body = request.body
+        content = body if body is None or isinstance(body, bytes) else body.pieces()
+        fields = list(request.fields)
+        if body is not None and not isinstance(body, bytes):
+            fields.append(("Content-Length", str(body.size)))
+        place = f"[{host}]" if ":" in host else host
+        return httpx.Request(
+            request.method,
+            httpx.URL(f"{scheme}://{place}:{port}").copy_with(raw_path=request.target.encode("ascii")),
+            headers=fields,
+            content=content,
+            extensions={
+                "timeout": {
+                    "connect": self._connect_timeout,
+                    "read": request.timeout,
+                    "write": request.timeout,
+                    "pool": self._connect_timeout,
+                }
+            },
+        )
+
+
+class HttpxAnswer:
+    """An answer of httpx, its body still encoded."""
+
+    def __init__(self, response: httpx.Response) -> None:
+        self.status = response.status_code
+        self.headers: dict[str, str] = {}
+        for name, value in response.headers.raw:
+            key, text = name.decode("latin-1").lower(), value.decode("latin-1")
+            self.headers[key] = f"{self.headers[key]}, {text}" if key in self.headers else text
+        self._response = response
+
+    def pieces(self) -> Iterator[bytes]:
+        with _translated():
+            yield from cast("Iterator[bytes]", self._response.stream)
+        self.close()
+
+    def close(self) -> None:
+        self._response.close()
+
+
+def proxied(proxy: str, context: Callable[[], ssl.SSLContext] | None) -> HttpxTransport:
+    """Through a proxy. Raises a ValueError, or an ImportError where SOCKS lacks its package."""
+    verify = context() if context else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    try:
+        return HttpxTransport(httpx.HTTPTransport(verify=verify, proxy=proxy))
+    except httpx.InvalidURL as error:
+        raise ValueError(str(error)) from None
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except (httpx.HTTPError, OSError) as error:
+        reason = _REASONS.get(type(error).__name__) or str(error) or type(error).__name__
+        raise WireError(
+            reason,
+            sent=not isinstance(error, _NOT_SENT),
+            final=isinstance(error, httpx.ProxyError),  # one that refuses goes on refusing
+            untrusted=_is_untrusted(error),
+        ) from error
+
+
+def _is_untrusted(error: BaseException | None) -> bool:
+    while error is not None:
+        if isinstance(error, ssl.SSLCertVerificationError):
+            return True
+        error = error.__cause__ or error.__context__
+    return False

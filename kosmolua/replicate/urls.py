@@ -1,0 +1,163 @@
+"""URLs of the API: the base URL, proxies for it, and links between pages."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Any
+from urllib.parse import SplitResult, parse_qs, urljoin, urlsplit
+
+from kosmolua.errors import ApiError, ConfigurationError
+from kosmolua.replicate.catalogue import SERVER
+from kosmolua.replicate.request import MAX_URL
+from kosmolua.replicate.transport import SocketTransport
+from kosmolua.replicate.wire import Origin, Sending, Transport
+
+if TYPE_CHECKING:
+    import ssl
+
+_PORTS = {"http": 80, "https": 443}
+_HOST = re.compile(r"[0-9A-Za-z._~:%\[\]-]+")
+
+
+def checked_url(url: str, *, insecure_http: bool = False, origin: str = "REPLICATE_URL") -> str:
+    """The API's base URL without a slash at its end, and with /v1 where it has no path. ``origin`` is who said it."""
+    try:
+        parts = urlsplit(url.strip())
+        _ = parts.port
+        host = (parts.hostname or "").encode("idna").decode()
+    except ValueError as error:  # UnicodeError, of idna, is a ValueError
+        raise _bad_url(origin, url, str(error)) from None
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise _bad_url(origin, url, "it is no http or https URL with a host")
+    if not _HOST.fullmatch(host) or any(not c.isprintable() or c.isspace() for c in url.strip()):
+        raise _bad_url(origin, url, "it holds a character that no URL has")
+    if "@" in parts.netloc or parts.query or parts.fragment:
+        raise _bad_url(origin, "…", "it holds more than scheme, host, port and path")
+    if parts.scheme == "http" and not insecure_http and not is_loopback(parts.hostname):
+        raise ConfigurationError(
+            f"{origin}: {url} is plain http, which would send the token unprotected",
+            hint="use https, or --insecure-http if you mean it",
+        )
+    return f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/') or '/v1'}"
+
+
+def _bad_url(origin: str, url: str, why: str) -> ConfigurationError:
+    shown = re.sub("//.*@", "//…@", url)[:200]  # what stands before the @ is a secret
+    return ConfigurationError(
+        f"{origin}: expected a URL such as {SERVER}, got {shown!r}: {why}", hint="correct it, or unset it"
+    )
+
+
+def is_loopback(host: str) -> bool:
+    import ipaddress
+
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def origin_of(base_url: str) -> Origin:
+    """Where connections for a base URL go."""
+    parts = urlsplit(base_url)
+    host = (parts.hostname or "").encode("idna").decode()
+    return Origin(parts.scheme, host, parts.port or _PORTS[parts.scheme])
+
+
+def authority(origin: Origin) -> str:
+    """The value of the Host header: the port only where it is not the scheme's own."""
+    host = f"[{origin.host}]" if ":" in origin.host else origin.host
+    return host if origin.port == _PORTS.get(origin.scheme) else f"{host}:{origin.port}"
+
+
+def transport_for(base_url: str, sending: Sending = nullcontext) -> Transport:
+    """Straight to the API, or through the proxy that the environment names for it."""
+    proxy = _proxy(base_url)
+    if proxy is None:
+        return SocketTransport(_context, sending)
+    from kosmolua.replicate.httpx_transport import proxied
+
+    try:
+        return proxied(proxy, _context if base_url.startswith("https:") else None)
+    except (ImportError, ValueError):  # ImportError: SOCKS needs one more package
+        raise ConfigurationError(
+            "the proxy that the environment names cannot be used: expected an http or https URL, got one of "
+            f"{proxy.partition(':')[0][:20]!a}",
+            hint="correct HTTPS_PROXY, HTTP_PROXY or ALL_PROXY, or name the API's host in NO_PROXY",
+        ) from None
+
+
+def _context() -> ssl.SSLContext:
+    """The certificates that the environment names, else those of certifi, as httpx has them."""
+    from kosmolua.replicate import certificates
+
+    return certificates.context(os.environ) or certificates.built_in()
+
+
+def _proxy(base_url: str) -> str | None:
+    """The proxy that the environment names for this URL; httpx leaves that to its Client, which is not used here."""
+    from urllib.request import getproxies, proxy_bypass
+
+    parts = urlsplit(base_url)
+    if is_loopback(parts.hostname or "") or proxy_bypass(parts.netloc):
+        return None
+    proxies = getproxies()
+    found = proxies.get(parts.scheme) or proxies.get("all")
+    if not found:
+        return None
+    return found if "://" in found else f"http://{found}"
+
+
+def items_of(page: Any) -> list[dict[str, Any]]:
+    """The objects that a page of a list holds. Raises an `ApiError` for what is not a page."""
+    results = page.get("results") if isinstance(page, Mapping) else None
+    if not isinstance(results, list):
+        raise ApiError(f"expected a page with a list of results, got {type(page).__name__}", status=200)
+    return [item for item in results if isinstance(item, dict)]
+
+
+def next_cursor(page: Any, base_url: str) -> str | None:
+    """Where a list goes on. Its ``next`` URL is never followed: its cursor is taken and sent to our own origin.
+
+    None where the list ends, which some answers say with the string "null". Raises an `ApiError` for a link to
+    another host, or without a cursor.
+    """
+    if not isinstance(page, Mapping):
+        raise ApiError(f"expected a page of a list, got {type(page).__name__}", status=200)
+    link = page.get("next")
+    if link in (None, "", "null"):
+        return None
+    if not isinstance(link, str) or len(link) > MAX_URL:
+        raise ApiError(f"the link to the next page is no URL of at most {MAX_URL} characters", status=200)
+    parts, base = split(link), urlsplit(base_url)
+    if parts is None:
+        raise ApiError("the link to the next page is no URL", status=200)
+    if parts.hostname != base.hostname:
+        raise ApiError(
+            f"the next page lies on another host, {parts.hostname!r} instead of {base.hostname!r}; it is not asked for",
+            status=200,
+        )
+    cursor = parse_qs(parts.query).get("cursor")
+    if not cursor:
+        raise ApiError("the link to the next page has no cursor", status=200)
+    return cursor[0]
+
+
+def joined(base: str, link: str) -> str:
+    """Where a link leads; the link itself where that is no URL, for which it is refused."""
+    try:
+        return urljoin(base, link)
+    except ValueError:
+        return link
+
+
+def split(url: str) -> SplitResult | None:
+    try:
+        return urlsplit(url)
+    except ValueError:
+        return None

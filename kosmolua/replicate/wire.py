@@ -1,0 +1,106 @@
+"""One HTTP request and its answer, as the client and its transports exchange them. Nothing is sent here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from typing import NamedTuple, Protocol
+
+from msgspec import Struct
+
+Fields = tuple[tuple[str, str], ...]
+"""Header fields in the order in which they are sent."""
+
+
+Sending = Callable[[], AbstractContextManager[object]]
+"""The bytes of a request leave inside ``with sending()``, which raises if nothing may be sent any more."""
+
+
+class Origin(NamedTuple):
+    """Where a connection goes. ``host`` is as the URL writes it, an IPv6 address without brackets."""
+
+    scheme: str
+    host: str
+    port: int
+
+
+class Upload(Protocol):
+    """A body that is read while it is sent, and again if the request is sent again."""
+
+    size: int
+
+    def pieces(self) -> Iterator[bytes]:
+        """The bytes, ``size`` in all."""
+
+
+class Request(Struct, frozen=True):
+    """``target`` is the path with its query; ``fields`` hold Host, and neither Content-Length nor Transfer-Encoding.
+
+    ``timeout`` is in seconds without a byte. A ``piecewise`` answer is read by whoever asked for it; of any other at
+    most ``most`` bytes are read, and one byte more where there are more.
+    """
+
+    method: str
+    origin: Origin
+    target: str
+    fields: Fields
+    body: bytes | Upload | None = None
+    timeout: float = 30.0
+    piecewise: bool = False
+    most: int = 0
+
+
+class Response(Protocol):
+    """An answer. Header names are in lower case; values of a repeated field are joined with a comma."""
+
+    @property
+    def status(self) -> int:
+        """The status, 200 to 999."""
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """The header fields."""
+
+    def pieces(self) -> Iterator[bytes]:
+        """The body as it comes, still encoded; once. Raises a `WireError` if it breaks off."""
+
+    def close(self) -> None:
+        """Drop the rest. May be called from another thread while `pieces` waits, which then ends."""
+
+
+class Whole:
+    """An answer whose body has been read."""
+
+    def __init__(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
+        self.status = status
+        self.headers = headers
+        self._body = body
+
+    def pieces(self) -> Iterator[bytes]:
+        return iter((self._body,))
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+class Transport(Protocol):
+    """Sends requests, for any number of threads."""
+
+    def send(self, request: Request) -> Response:
+        """Raises a `WireError` if no answer begins to come."""
+
+    def close(self) -> None:
+        """Close idle connections."""
+
+
+class WireError(Exception):
+    """No complete answer came. ``sent`` is whether a byte of the request may have left; ``final`` is whether another
+    attempt would fail the same way; ``untrusted`` is whether the server's certificate was not accepted.
+    """
+
+    def __init__(self, reason: str, *, sent: bool, final: bool = False, untrusted: bool = False) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.sent = sent
+        self.final = final or untrusted
+        self.untrusted = untrusted
