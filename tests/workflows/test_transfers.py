@@ -185,7 +185,7 @@ def test_a_length_that_is_none(flow):
     server = Server(CONTENT, [100_000] * 5, length="9" * 5000)
     flow.serve()
     flow.url = server.url
-    with pytest.raises(ScriptError, match="its Content-Length is"):
+    with pytest.raises(ScriptError, match="Content-Length"):
         flow(f'download("{server.origin}/x", "whole.bin")')
     server.close()
 
