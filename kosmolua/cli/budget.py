@@ -111,7 +111,7 @@ def _show(command: str, parsed: argparse.Namespace) -> int:
     elif not rows:
         output.write_text(f"no budgets; add one: kosmo {command} set daily --cost 5 --per day\n")
     else:
-        head = ("budget", "bounds", "spent", "reserved", "predictions", "renews")
+        head = ("budget", "bounds", "used", "spent", "reserved", "predictions", "renews")
         output.write_text(table([head, *(_row(total) for _, total in rows)], "", ("bold",)) + "\n")
     return 0
 
@@ -134,7 +134,8 @@ def _row(total: Total) -> tuple[str, ...]:
     return (
         safe(total.budget.name),
         safe(_words(total.budget)),
-        f"{amount(total.spent)} ({total.share:.0%}){unpriced}",
+        f"{total.share:.0%}",
+        f"{amount(total.spent)}{unpriced}",
         amount(total.reserved),
         str(total.predictions),
         shown(total.renews, total.budget.timezone),

@@ -203,11 +203,12 @@ class Spending:
 
 def exceeded(total: Total, cost: Decimal | None) -> LimitError:
     """A budget has no room for a call that would cost as much."""
-    wanted = "" if cost is None or total.budget.cost is None else f"; this call may cost {amount(cost)}"
+    from shlex import quote
+
     budget = total.budget
-    raised = (
-        f"kosmo budget set {budget.name} --cost N" if budget.cost is not None else f"kosmo budget set {budget.name}"
-    )
+    wanted = "" if cost is None or budget.cost is None else f"; this call may cost {amount(cost)}"
+    full = budget.predictions is not None and total.predictions >= budget.predictions
+    raised = f"kosmo budget set {quote(budget.name)} {'--predictions' if full else '--cost'} N"
     return LimitError(
         f"{described(total)} has no room for this call: {standing_of(total)}{wanted}; {renewal(total)}",
         hint=f"wait until then, or raise it: {raised}; nothing of this call was sent",

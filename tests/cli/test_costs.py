@@ -276,7 +276,7 @@ def test_runs_share_a_budget(server, run, live, own):
     assert "it renews at " in ran[2].json["error"]
     shown = live("budget", "--json").json["budgets"][0]
     assert (0.012, 0.0, 2) == (shown["spent"], shown["reserved"], shown["made"])
-    assert "0.012 (80%)" in live("budget").out
+    assert "80%   0.012  0" in live("budget").out
 
 
 def test_a_project_adds_budgets_and_loosens_none(server, run, own, tmp_path):

@@ -376,3 +376,18 @@ def test_how_the_budgets_stand_is_told(server, session):
 
     assert line.startswith("budget 'daily' (cost 1 a day): 0.25 is spent and 0 reserved; it renews at ")
     assert [] == session().spending.described("default")
+
+
+@pytest.mark.parametrize(
+    ("budget", "flag"),
+    [
+        (Allowance(name="the cost", period="day", cost=0.1, predictions=9), "kosmo budget set 'the cost' --cost N"),
+        (Allowance(name="few", period="week", cost=9.0, predictions=0), "kosmo budget set few --predictions N"),
+    ],
+)
+def test_a_refusal_names_what_raises_the_bound(session, budget, flag):
+    """The one of the two that was reached."""
+    with pytest.raises(LimitError) as caught:
+        session(budgets=[budget]).call(*CREATE)
+
+    assert flag in caught.value.hint
