@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from typing import TYPE_CHECKING, Any, Self
 
 from kosmolua.errors import ApiError, KosmoError, OptionError, UsageError, emulated, failure_of, words_of
@@ -13,6 +13,7 @@ from kosmolua.host import checks
 from kosmolua.host import source as source_
 from kosmolua.host.script import Plan, Result, Runs, ScriptRun, Stream
 from kosmolua.replicate import catalogue
+from kosmolua.runtime import descriptors
 from kosmolua.runtime.forks import renews
 from kosmolua.runtime.limits import Limits
 from kosmolua.runtime.run import Isolation, Script
@@ -292,7 +293,8 @@ class Host:
 
         text = source.encode("utf-8", "surrogateescape") if isinstance(source, str) else source
         head = Head(script=name, source=text, args=[*args], account=self._account, emulated=self._emulate)
-        with closing(runs.begin(os.environ, journal, head, self._tell)) as opened:
+        with self._runs.expecting() as runs_, descriptors.explained(runs_), ExitStack() as stack:
+            opened = stack.enter_context(closing(runs.begin(os.environ, journal, head, self._tell)))
             return self.script(text, args, name=name, journal=opened).result()
 
     def run_file(self, file: str | os.PathLike[str], args: Sequence[str] = (), *, journal: str | None = None) -> Result:

@@ -24,7 +24,7 @@ from kosmolua.errors import (
     words_of,
 )
 from kosmolua.gate.entry import Entry
-from kosmolua.runtime import marshal
+from kosmolua.runtime import descriptors, marshal
 from kosmolua.runtime.limits import Limits
 from kosmolua.runtime.meter import Meter
 from kosmolua.runtime.run import Isolation, Script, isolation_of, run
@@ -117,6 +117,7 @@ class Runs:
 
     def __init__(self) -> None:
         self._under_way: dict[ScriptRun, int] = {}  # and the threads that run them
+        self._expected = 0
         self._changed = threading.Condition()
         self._closed = False
 
@@ -125,7 +126,20 @@ class Runs:
 
     def renew(self) -> None:
         """In a forked process none of them is there."""
-        self._under_way, self._changed = {}, threading.Condition()
+        self._under_way, self._expected, self._changed = {}, 0, threading.Condition()
+
+    @contextmanager
+    def expecting(self) -> Iterator[int]:
+        """Another run is being prepared, which opens files before it begins. How many there are."""
+        with self._changed:
+            self._expected += 1
+            count = max(self._expected, len(self._under_way)) + 1
+            descriptors.make_room(count)
+        try:
+            yield count
+        finally:
+            with self._changed:
+                self._expected -= 1
 
     def check_open(self) -> None:
         if self._closed:
@@ -136,6 +150,7 @@ class Runs:
         with self._changed:
             self.check_open()
             self._under_way[run] = threading.get_ident()
+            descriptors.make_room(len(self._under_way))
         try:
             yield
         finally:

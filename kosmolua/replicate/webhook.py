@@ -7,7 +7,7 @@ import binascii
 import hmac
 import re
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 
 from kosmolua.errors import ArgumentError, CredentialError, WebhookError
@@ -20,14 +20,18 @@ _VERSION = "v1,"
 _SECONDS = re.compile(r"[0-9]{1,12}")
 
 
-class Headers(Protocol):
+class HasItems(Protocol):
     """Names and values: a mapping, or what HTTP libraries have."""
 
     def items(self) -> Iterable[tuple[Any, Any]]: ...
 
 
+Headers = HasItems | Iterable[tuple[Any, Any]]
+"""Also pairs, as ASGI has them, and the names of WSGI: HTTP_WEBHOOK_ID."""
+
+
 def verify_webhook(
-    headers: Headers, body: bytes, secret: str, *, tolerance: float = TOLERANCE, now: float | None = None
+    headers: Headers, body: bytes, secret: str | bytes, *, tolerance: float = TOLERANCE, now: float | None = None
 ) -> str:
     """Check that a request was signed with the secret, and lately. Returns its id.
 
@@ -42,7 +46,8 @@ def verify_webhook(
             hint="take the raw body of the request, before anything decodes it",
         )
     key = _key(secret)
-    identifier, stamp, signatures = (_header(headers, name) for name in (ID, TIMESTAMP, SIGNATURE))
+    pairs = _pairs(headers)
+    identifier, stamp, signatures = (_header(pairs, name) for name in (ID, TIMESTAMP, SIGNATURE))
     if not _SECONDS.fullmatch(stamp):
         raise WebhookError(f"expected Unix seconds in the header {TIMESTAMP}", reason="malformed")
     _check_signature(signatures, _sign(key, identifier, stamp, body))
@@ -55,9 +60,9 @@ def _sign(key: bytes, identifier: str, stamp: str, body: bytes | bytearray | mem
     return base64.b64encode(hmac.digest(key, signed, "sha256"))
 
 
-def _key(secret: str) -> bytes:
-    """The key in a secret: the Base64 behind ``whsec_``."""
-    text = secret.strip()
+def _key(secret: str | bytes) -> bytes:
+    """The key in a secret: the Base64 after ``whsec_``."""
+    text = _text(secret).strip()
     try:
         key = base64.b64decode(text.removeprefix(_SECRET), validate=True) if text.startswith(_SECRET) else b""
     except (binascii.Error, ValueError):
@@ -70,14 +75,29 @@ def _key(secret: str) -> bytes:
     return key
 
 
-def _header(headers: Headers, name: str) -> str:
-    found = next((value for key, value in headers.items() if _text(key).lower() == name), None)
+def _header(pairs: Sequence[tuple[Any, Any]], name: str) -> str:
+    found = next((value for key, value in pairs if _plain(key) == name), None)
     text = _text(found).strip()
     if not text:
         raise WebhookError(
             f"the header {name} is missing", reason="missing", hint=f"it takes {ID}, {TIMESTAMP}, {SIGNATURE}"
         )
     return text
+
+
+def _pairs(headers: Any) -> list[tuple[Any, Any]]:
+    try:
+        return [(key, value) for key, value in (headers.items() if hasattr(headers, "items") else headers)]
+    except (TypeError, ValueError):
+        raise ArgumentError(
+            f"verify_webhook: expected headers as a mapping or as pairs, got {type(headers).__name__}",
+            hint="give request.headers, request.META or scope['headers']",
+        ) from None
+
+
+def _plain(name: Any) -> str:
+    """A header's name in lower case, also from a WSGI environment."""
+    return _text(name).lower().removeprefix("http_").replace("_", "-")
 
 
 def _text(value: Any) -> str:

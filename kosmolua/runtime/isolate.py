@@ -82,9 +82,7 @@ class Child:
         self._unsent_bytes = 0
         self._blocked = False  # the child's pipe is full
         self._wakes: tuple[int, int] | None = None
-        child_in, self._to_child = os.pipe()
-        self._from_child, child_out = os.pipe()
-        self._stderr, child_err = os.pipe()
+        (child_in, self._to_child), (self._from_child, child_out), (self._stderr, child_err) = _pipes(3)
         streams, words = (child_in, child_out, child_err), (str(limits.memory or 0), str(limits.cpu or 0), mode)
         self._process: Spawned | Forked
         try:
@@ -358,6 +356,19 @@ class Child:
         """Whether it had all the memory that its script may have, at whose end LuaJIT may crash."""
         limit = self.limits.memory
         return bool(limit and self._bare and self._peak > self._bare + _FULL * limit)
+
+
+def _pipes(count: int) -> list[tuple[int, int]]:
+    """So many, or none where there are not enough descriptors."""
+    made: list[tuple[int, int]] = []
+    try:
+        for _ in range(count):
+            made.append(os.pipe())  # noqa: PERF401 - what was made before a failure is closed
+    except OSError:
+        for descriptor in (each for pipe in made for each in pipe):
+            os.close(descriptor)
+        raise
+    return made
 
 
 class Spawned:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from msgspec import Struct
 
 from kosmolua.errors import KosmoError, LimitError, ScriptError, UsageError
-from kosmolua.runtime import marshal
+from kosmolua.runtime import descriptors, marshal
 from kosmolua.runtime import port as port_
 from kosmolua.runtime.confine import LAYERS
 from kosmolua.runtime.isolate import Child
@@ -91,11 +91,13 @@ def run(  # noqa: PLR0913 - what a run has, each with a default
     try:
         start = _start(script)
         start.journal = journal.start() if journal else None
-        if isolation != "none":
-            own = own or Child(limits, isolation, prepared=prepared)
+        if isolation != "none" and not own:
+            with descriptors.explained():
+                own = Child(limits, isolation, prepared=prepared)
         if isolation == "strict":
             start.cpu = limits.cpu  # Lua looks at the clock itself, and tells the line
-        with meter.working(), stop.over(port, own), Watchdog(limits, port, own, stop=stop, meter=meter):
+        watchdog = Watchdog(limits, port, own, stop=stop, meter=meter)
+        with descriptors.explained(), meter.working(), stop.over(port, own), watchdog:
             _serve(start, port, limits, own)
         values, error = _outcome(port, limits)
     except KosmoError as failure:
