@@ -32,9 +32,10 @@ class Stop:
 
     def __init__(self) -> None:
         self.error: KosmoError | None = None
-        self.sending = _Sending(self)
-        self._changed = threading.Condition(threading.RLock())
+        self._lock = threading.RLock()
+        self._changed = threading.Condition(self._lock)
         self._senders: list[int] = []  # their threads
+        self.sending = _Sending(self, self._lock, self._senders)
         self._callbacks: list[Callable[[], None]] = []
         self._run: tuple[Port, Child | None] | None = None
 
@@ -90,16 +91,10 @@ class Stop:
             with self._changed:
                 self._run = None
 
-    def begin_sending(self) -> None:
+    def sent(self) -> None:
+        """Tell whoever waits in `set` that a request has left."""
         with self._changed:
-            self.check()
-            self._senders.append(threading.get_ident())
-
-    def end_sending(self) -> None:
-        with self._changed:
-            self._senders.remove(threading.get_ident())
-            if self.error:
-                self._changed.notify_all()
+            self._changed.notify_all()
 
     def _await_senders(self) -> None:
         own, until = threading.get_ident(), time.monotonic() + PATIENCE
@@ -118,11 +113,19 @@ class Stop:
 class _Sending:
     """While the bytes of a request leave; for any number of threads at once."""
 
-    def __init__(self, stop: Stop) -> None:
+    def __init__(self, stop: Stop, lock: threading.RLock, senders: list[int]) -> None:
         self._stop = stop
+        self._lock = lock
+        self._senders = senders
 
     def __enter__(self) -> None:
-        self._stop.begin_sending()
+        with self._lock:
+            if self._stop.error:
+                self._stop.check()
+            self._senders.append(threading.get_ident())
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._stop.end_sending()
+        with self._lock:
+            self._senders.remove(threading.get_ident())
+        if self._stop.error:
+            self._stop.sent()
