@@ -100,6 +100,11 @@ def test_the_emulator_shares_no_code_with_the_client():
             "from kosmolua.cli import main; main(['lua', '--eval', 'return 1'])",
             {"httpx", "lupa", "ssl", "socket", "hashlib", "keyring", "tomlkit", "tomllib", "kosmolua.gate.session"},
         ),
+        ("from kosmolua.cli import main; main(['lua', '--eval', 'return 1'])", {"kosmolua.check.look"}),
+        (
+            "from kosmolua.cli import main; main(['lua', '--eval', 'print(#args)'])",
+            {"kosmolua.check.rules.inputs", "kosmolua.check.engine", "kosmolua.manual", "kosmolua.gate.policy"},
+        ),
         (
             "import kosmolua.cli.call",
             {"httpx", "lupa", "werkzeug", "ssl", "subprocess", "keyring", "tomlkit", "tomllib"},

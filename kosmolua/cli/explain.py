@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 from typing import Any
 
+from kosmolua.check.look import check
+from kosmolua.check.program import Program, Source
+from kosmolua.check.world import World
 from kosmolua.cli import output
 from kosmolua.cli.options import Options
 from kosmolua.errors import PermissionDeniedError
@@ -26,12 +29,20 @@ def explain(options: Options, name: str, source: bytes) -> int:
         "script": name,
         "declares": declared.to_dict(),
         "functions": [function for function in functions if function["declared"]],
+        "files": _files(name, source),
     }
     if options.json:
         output.show_json(data)
     else:
         output.write_text(_shown(data, declared) + "\n")
     return 0
+
+
+def _files(name: str, source: bytes) -> list[dict[str, Any]]:
+    """Where the script saves or reads a file, as far as that can be seen; its modules are left out."""
+    program = Program(Source(name, source.removeprefix(b"\xef\xbb\xbf").decode(errors="replace")))
+    found = [problem for problem in check(program, World()) if problem.code == "needs_files"]
+    return [{"line": one.line, "what": one.message, "hint": one.hint} for one in found]
 
 
 def _function(operation: Operation, declared: needs.Needs, in_force: Policy, options: Options) -> dict[str, Any]:
@@ -69,4 +80,7 @@ def _shown(data: dict[str, Any], declared: needs.Needs) -> str:
         heading("and may call" if declared.functions is not None else "and may call, as every script"),
         table(rows),
     ]
+    if data["files"]:
+        files = [(f"line {item['line']}", item["what"]) for item in data["files"]]
+        parts += ["", heading("and files"), table(files)]
     return safe("\n".join(parts))

@@ -82,15 +82,15 @@ def _world(parsed: argparse.Namespace, options: Options, text: bytes) -> World:
     from kosmolua.settings import config
 
     is_replayed = bool(parsed.replay or parsed.journal)  # it may be answered from there, whatever is allowed
-    asked = (sys.stdin.isatty() and sys.stderr.isatty()) or options.dry_run or is_replayed
+    is_open = is_replayed or options.dry_run
     opened = parsed.allow_read, parsed.allow_write
     if not any(opened):
         said = config.load(os.environ).directories
         opened = said.read, said.write
     return World(
         accounts=frozenset(() if options.emulate else config.accounts(os.environ)),
-        readable=None if asked else tuple(opened[0]),
-        writable=None if asked else tuple(opened[1]),
+        readable=None if is_open else tuple(opened[0]),
+        writable=None if is_open else tuple(opened[1]),
         version=kept_version(options),
         refusal=(lambda *_: None) if is_replayed else Policy(options),
         needs=header(text, "script")[0],

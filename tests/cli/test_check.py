@@ -154,6 +154,26 @@ def test_what_is_not_allowed_is_known_before(live, server, source, status, words
     assert [] == server.requests
 
 
+def test_files_are_explained(kosmo, script):
+    """--explain names each place that saves or reads."""
+    name = script('local images = run("a/b", { image = file("in/a.png") })\nimages[1]:save("out/b.png")')
+    ran = kosmo("lua", "--explain", "--json", name)
+
+    assert [
+        (1, "reads 'in/a.png', which needs --allow-read"),
+        (2, "saves 'out/b.png', which needs --allow-write"),
+    ] == [(one["line"], one["what"]) for one in ran.json["files"]]
+
+
+def test_a_journalled_run_is_not_refused_for_files(live, server, script):
+    """It may be answered from the journal."""
+    name = script('replicate.get_account() if args[1] then run("a/b", {}):save("x.png") end')
+    ran = live("lua", name, "--journal", "night.journal")
+
+    assert 0 == ran.status
+    assert 1 == len(server.requests)
+
+
 def test_what_is_denied_is_known_before(live, server):
     """The first of two calls would have been paid for."""
     source = 'run("a/b", {}, { wait = false }) replicate.delete_model { model_owner = "a", model_name = "b" }'

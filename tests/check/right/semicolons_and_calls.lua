@@ -1,2 +1,2 @@
 -- Semicolons and calls.
-local a; ; a = 1; (print or log)(a); ("x"):upper(); local t = { f = print; 1, 2 }; t.f"x"; t.f{1}
+local a; a = 1; (print or log)(a); ("x"):upper(); local t = { f = print; 1, 2 }; t.f"x"; t.f{1}
