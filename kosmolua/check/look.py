@@ -5,6 +5,7 @@ from __future__ import annotations
 from kosmolua.check.names import FOREIGN, STANDARD
 from kosmolua.check.problem import Problem, Severity
 from kosmolua.check.program import Program
+from kosmolua.check.reach import is_reached
 from kosmolua.check.tree import Call, Constant, Function, Name, Node, Operation, Table
 from kosmolua.check.world import World
 
@@ -75,6 +76,10 @@ class Look:
             return fields is None or path == ("_VERSION",) or bool(path[1:] and fields and path[1] not in fields)
         value = self.program.value(condition)
         return alone and isinstance(value, Constant) and value.text in {"false", "nil"}
+
+    def certain(self, at: int, within: Function) -> Severity:
+        """How sure a refusal is that depends on how the script is run."""
+        return "error" if is_reached(self.program, self.source, at, within) else "warning"
 
     def literal(self, node: Node | None) -> object:
         return literal(self.program, node)

@@ -191,13 +191,17 @@ class _Parser:
         names = [self._parameter()]
         while self._taken(","):
             names.append(self._parameter())
+        loop = None
         if self._taken("="):
             self._expressions()
         else:
             self._take("in")
-            self.tree.loops.append(Loop(start, self._expressions(), self.within))
+            loop = Loop(start, self._expressions(), self.within)
+            self.tree.loops.append(loop)
         self._take("do")
         self._block({one.name: one for one in names})
+        if loop:
+            loop.end = self.places[self.at]
         self._take("end")
 
     def _parameter(self) -> Local:
@@ -224,6 +228,7 @@ class _Parser:
             values[0].named = True
 
     def _return(self) -> None:
+        self.tree.returns.append((self.places[self.at], self.within))
         self.at += 1
         if self.kinds[self.at] not in _BLOCK_ENDS and self.kinds[self.at] != ";":
             self._expressions()

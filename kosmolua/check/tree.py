@@ -122,12 +122,13 @@ class Operation(Node):
 
 
 class Loop(Node):
-    """The expressions of ``for … in expressions do``."""
+    """The expressions of ``for … in expressions do``; ``end`` is the offset of the loop's end."""
 
-    __slots__ = ("expressions", "within")
+    __slots__ = ("end", "expressions", "within")
 
     def __init__(self, at: int, expressions: list[Node], within: Function) -> None:
         self.at = at
+        self.end = at
         self.expressions = expressions
         self.within = within
 
@@ -137,12 +138,13 @@ class Tree:
 
     ``names`` are the globals that are read, ``assigned`` those that are assigned (with their values), ``tested`` the
     expressions whose truth decides something, ``fields`` the assigned places ``base.key``, and ``locals`` every local
-    variable. ``branches`` are the conditions of ``if`` and ``while``, with the statement's first and last offset.
+    variable. ``branches`` are the conditions of ``if`` and ``while``, with the statement's first and last offset, and
+    ``returns`` the places where a function may be left.
     """
 
     __slots__ = (
         "assigned", "branches", "calls", "fields", "functions", "indexes", "locals", "loops", "names", "operations",
-        "tested",
+        "returns", "tested",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -154,6 +156,7 @@ class Tree:
         self.functions: list[Function] = []
         self.tested: list[Node] = []
         self.branches: list[tuple[Node, int, int]] = []
+        self.returns: list[tuple[int, Function]] = []
         self.fields: list[Index] = []
         self.assigned: dict[str, list[Node | None]] = {}
         self.locals: list[Local] = []

@@ -83,13 +83,13 @@ def _check(look: Look, at: int, within: Function, path: object, how: str, *, cer
             within,
         )
     elif not opened:
-        severity = "error" if certain else "warning"
+        severity = look.certain(at, within) if certain else "warning"
         message = f"{what}, but no directory is open for {'writing' if how == 'write' else 'reading'}"
-        look.report(at, severity, "permission_denied", message, f"Add {flag} {directory} to the command.", within)  # type: ignore[arg-type]
+        look.report(at, severity, "permission_denied", message, f"Add {flag} {directory} to the command.", within)
     elif isinstance(path, str) and "\0" not in path and not _is_inside(path, opened):
         message = f"{what}, outside the open directories: {', '.join(opened)}"
-        severity = "error" if certain else "warning"
-        look.report(at, severity, "permission_denied", message, f"Add {flag} {directory} to the command.", within)  # type: ignore[arg-type]
+        severity = look.certain(at, within) if certain else "warning"
+        look.report(at, severity, "permission_denied", message, f"Add {flag} {directory} to the command.", within)
 
 
 def _is_inside(path: str, directories: tuple[str, ...]) -> bool:

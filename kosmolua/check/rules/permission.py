@@ -33,7 +33,8 @@ def permission(look: Look, source: Source) -> None:
         refusals = [_refusal(look, operation, wanted) for operation in wanted.operations]
         first = refusals[0] if refusals else None
         if first and all(refusals):
-            look.report(wanted.call.at, "error", first.code, first.message, first.hint, wanted.call.within)
+            severity = look.certain(wanted.call.at, wanted.call.within)
+            look.report(wanted.call.at, severity, first.code, first.message, first.hint, wanted.call.within)
 
 
 def _refusal(look: Look, operation: Operation, wanted: Wanted) -> KosmoError | None:
