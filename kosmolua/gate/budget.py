@@ -168,7 +168,7 @@ class Budget:
             return []
         with self._lock:
             if job:
-                job.flying = False
+                job.in_flight = False
             if job and refused:
                 self._jobs.remove(job)
                 return []
@@ -242,7 +242,7 @@ class Budget:
         """
         with self._lock:
             now = self._clock()
-            seconds = sum(job.computed(now) for job in self._jobs if not job.told)
+            seconds = sum(job.computed(now) for job in self._jobs if not job.reported)
             cost = total(job.cost(now) for job in self._jobs if job.paid is None)
             unpriced = sum(job.cost(now) is None for job in self._jobs)
         found = {"seconds_of_compute": round(seconds, 3), "cost": cost, "unpriced": unpriced}
@@ -252,7 +252,7 @@ class Budget:
         self._check("predictions", len(self._jobs) + 1)
         now = self._clock()
         job = self._priced(now, operation, arguments, account)
-        job.flying = True
+        job.in_flight = True
         if self.caps.seconds_of_compute is not None:
             self._check_seconds(self.caps.seconds_of_compute, job, now)
         if self.caps.cost is not None:
@@ -265,12 +265,12 @@ class Budget:
         """
         running = [each for each in self._jobs if each.seconds is None]
         passed = sum(each.computed(now) for each in self._jobs)
-        figures = _figures(passed, sum(each.computed(now) for each in self._jobs if not each.told))
+        figures = _figures(passed, sum(each.computed(now) for each in self._jobs if not each.reported))
         error = self._reached("seconds_of_compute", figures)
         if passed >= cap:
             raise GuessedLimitError(error, running) if running else error
         held = passed + sum(max(0.0, each.expected - each.computed(now)) for each in running)
-        known = [each for each in running if each.id or each.flying]
+        known = [each for each in running if each.id or each.in_flight]
         if known and held + job.expected > cap:
             raise GuessedLimitError(error, known, cap - passed)
 
@@ -361,9 +361,9 @@ class Budget:
         if job is None or job.seconds is not None or str(data.get("status")) not in TERMINAL:
             return None
         told = seconds_of(data)
-        job.told = told is not None
+        job.reported = told is not None
         job.seconds = told if told is not None else clocked(data, self._clock() - job.began)
-        if job.told and job.model:
+        if job.reported and job.model:
             self._seconds[job.model] = max(job.seconds, self._seconds.get(job.model, 0.0))
         metrics = data.get("metrics")
         if job.quote:

@@ -16,10 +16,10 @@ _MOST_SECONDS = 2**53  # a server may say any number
 
 class Job(Struct, eq=False):
     """A prediction or training of this run. ``quote`` is its price, None if nobody stated it; ``expected`` are the
-    seconds it is taken to run. ``flying`` while its creation is sent.
+    seconds it is taken to run. ``in_flight`` while its creation is sent.
 
-    Once it has ended, ``seconds`` is what it computed, by the API's own word if they are ``told``, else by the clock;
-    ``paid`` is what it cost, None if its metrics do not say.
+    Once it has ended, ``seconds`` is what it computed: ``reported`` by the API, else by the clock. ``paid`` is what it
+    cost, None if its metrics do not say.
     """
 
     began: float
@@ -29,9 +29,9 @@ class Job(Struct, eq=False):
     id: str | None = None
     account: str = ""
     kind: str = "prediction"
-    flying: bool = False
+    in_flight: bool = False
     seconds: float | None = None
-    told: bool = False
+    reported: bool = False
     paid: Decimal | None = None
     charge: int | None = None  # its place in the ledger of budgets that outlive the run
 

@@ -85,7 +85,7 @@ class Total(Struct, frozen=True):
         )
 
 
-class Open(Struct, frozen=True):
+class OpenCharge(Struct, frozen=True):
     """A reservation that nobody has settled, whose prediction is known."""
 
     charge: int
@@ -95,7 +95,7 @@ class Open(Struct, frozen=True):
     model: str | None
 
 
-class Reserved(Struct, frozen=True):
+class Reservation(Struct, frozen=True):
     """A charge that was taken, or of ``refused`` budgets none; ``totals`` as they stand afterwards."""
 
     charge: int | None
@@ -123,7 +123,7 @@ class Ledger:
         account: str,
         kind: str = "prediction",
         model: str | None = None,
-    ) -> Reserved:
+    ) -> Reservation:
         """Count a charge in all of these budgets, or in none where one of them has no room. ``amount`` is None for an
         unknown price.
         """
@@ -132,14 +132,14 @@ class Ledger:
             totals = [_total(file, each, now) for each in budgets]
             refused = [total for total in totals if not total.takes(amount or Decimal(0))]
             if refused:
-                return Reserved(None, tuple(totals), tuple(refused))
+                return Reservation(None, tuple(totals), tuple(refused))
             names = "at, account, script, caller, run, kind, model, held"
             values = (now, account, origin.script, origin.caller, origin.run, kind, model, held)
             charge = file.execute(f"INSERT INTO charges ({names}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)", values).lastrowid  # noqa: S608
             for scope, start in {(scope_of(total.budget), total.start) for total in totals}:
                 file.execute("INSERT INTO counted VALUES (?, ?, ?)", (charge, scope, start))
                 _add(file, scope, start, reserved=held or 0, predictions=1, unpriced=int(held is None))
-            return Reserved(charge, tuple(_total(file, each, now) for each in budgets))
+            return Reservation(charge, tuple(_total(file, each, now) for each in budgets))
 
     def name(self, charge: int, prediction: str) -> None:
         """Note which prediction a charge became, so that anybody can look at it."""
@@ -178,7 +178,7 @@ class Ledger:
         with self._transaction() as file:
             return [_total(file, each, self._clock()) for each in budgets]
 
-    def unsettled(self, budgets: Sequence[Allowance], limit: int = LOOKED_AT) -> list[Open]:
+    def unsettled(self, budgets: Sequence[Allowance], limit: int = LOOKED_AT) -> list[OpenCharge]:
         """The oldest reservations in the current periods of these budgets whose predictions are known."""
         now = self._clock()
         keys = {(scope_of(each), bounds(each.period, each.timezone, now)[0]) for each in budgets}
@@ -187,7 +187,7 @@ class Ledger:
             "WHERE spent IS NULL AND prediction IS NOT NULL AND scope = ? AND start = ? ORDER BY id LIMIT ?"
         )
         with self._transaction() as file:
-            found = [Open(*row) for key in sorted(keys) for row in file.execute(query, (*key, limit))]
+            found = [OpenCharge(*row) for key in sorted(keys) for row in file.execute(query, (*key, limit))]
         return list({each.charge: each for each in found}.values())[:limit]
 
     def charge_of(self, prediction: str) -> int | None:

@@ -527,7 +527,7 @@ class Session:
             self._writing.pop(id(entry), None)
             entry.duration_ms = round((time.perf_counter() - began) * 1000, 3)
             if job:
-                job.flying = False
+                job.in_flight = False
         self.creations.lose(sent, certain=sent is None or _is_named(answer.data))
         entry.outcome, entry.status = "ok", answer.status
         if operation in catalogue.TRANSFERS:
