@@ -231,9 +231,9 @@ def _all_pages(host: Host, request: Request) -> Reply:
     replies = list(host.pages(request.operation.name, request.arguments))
     if request.options.dry_run:
         return replies[-1]
-    from kosmolua.replicate.urls import items_of
+    from kosmolua.replicate.urls import results_of
 
-    results = [item for reply in replies for item in items_of(reply.data)]
+    results = [item for reply in replies for item in results_of(reply.data)]
     return Reply({"next": None, "previous": None, "results": results}, replies[-1].entry)
 
 

@@ -113,12 +113,17 @@ def _proxy(base_url: str) -> str | None:
     return found if "://" in found else f"http://{found}"
 
 
-def items_of(page: Any) -> list[dict[str, Any]]:
-    """The objects that a page of a list holds. Raises an `ApiError` for what is not a page."""
+def results_of(page: Any) -> list[Any]:
+    """What a page of a list holds. Raises an `ApiError` for what is not a page."""
     results = page.get("results") if isinstance(page, Mapping) else None
     if not isinstance(results, list):
         raise ApiError(f"expected a page with a list of results, got {type(page).__name__}", status=200)
-    return [item for item in results if isinstance(item, dict)]
+    return results
+
+
+def items_of(page: Any) -> list[dict[str, Any]]:
+    """The objects that a page of a list holds. Raises as `results_of` does."""
+    return [item for item in results_of(page) if isinstance(item, dict)]
 
 
 def next_cursor(page: Any, base_url: str) -> str | None:
