@@ -6,20 +6,21 @@ local values, task, guard, file, json = use("values"), use("task"), use("guard")
 
 local error, next, pairs, rawequal, rawget = error, next, pairs, rawequal, rawget
 local setmetatable, tonumber, tostring, type = setmetatable, tonumber, tostring, type
-local find, format, gmatch, gsub, match, sub = string.find, string.format, string.gmatch, string.gsub, string.match,
-  string.sub
+local byte, find, format, gmatch = string.byte, string.find, string.format, string.gmatch
+local gsub, match, sub = string.gsub, string.match, string.sub
 local concat, sort, min, floor, fmod = table.concat, table.sort, math.min, math.floor, math.fmod
-local pcall, files, null, date = guard.pcall, values.files, values.null, os.date
+local pcall, files, null = guard.pcall, values.files, values.null
 
 local TERMINAL = { succeeded = true, failed = true, canceled = true, aborted = true }
 local WAIT = 10 -- seconds for which a create is asked to hold its answer
 local CROWD = 64 -- requests under way, beyond which none is asked to: each takes a connection for as long
 local FIRST, LONGEST, FACTOR = 0.25, 5, 1.5 -- seconds between two polls, and how they grow
 local JITTER = 0.2 -- how much longer a pause may be
-local LOST_PAUSE = 0.5 -- seconds before a stream that told nothing is followed again
-local SKEW = 120 -- seconds by which the API's clock may be behind ours
+local LOST_PAUSE = 0.5 -- seconds before a stream that gave nothing is followed again; doubled with each
+local BARREN = 3 -- connections in a row that give nothing new, before the prediction is asked how it stands
+local HELD = 10 -- seconds; a connection that was open for longer was ended by the server for its silence
+local KNOWN_EVENTS = { output = true, logs = true, error = true, done = true }
 local SETTLED = 4 -- seconds after which a prediction that was created is listed
-local MOST_LOOKED_AT = 1000 -- predictions
 local PATIENCE = 5 -- polls in a row that fail though each was tried again, before a wait gives up
 local PASSING = { unreachable = true, server_error = true, rate_limited = true } -- failures of a poll
 -- Failures of a create that may have been done all the same.
@@ -107,6 +108,11 @@ local function shown(output, kind, places, as_file)
   return output
 end
 
+-- Whether an answer is what it is asked for: something on the way may have answered instead.
+local function is_prediction(value)
+  return is_table(value) and type(value.id) == "string" and type(value.status) == "string"
+end
+
 -- The last progress bar in the logs: percent, step, steps.
 local function progress_of(logs)
   local found
@@ -114,6 +120,14 @@ local function progress_of(logs)
     found = { percent = tonumber(percent), step = tonumber(step), steps = tonumber(steps) }
   end
   return found
+end
+
+-- A sum of bytes, and of those before them: what is compared with it need not be kept.
+local function summed(text, sum)
+  for i = 1, #text do
+    sum = (sum * 31 + byte(text, i)) % 2147483647
+  end
+  return sum
 end
 
 local function rawcode(failure) return type(failure) == "table" and rawget(failure, "code") end
@@ -165,7 +179,7 @@ return function(host, api, account)
   local started = {} -- id -> kind, of what was created here and not seen to end
 
   local function note(kind, prediction)
-    started[prediction.id] = not TERMINAL[prediction.status] and kind or nil
+    if is_prediction(prediction) then started[prediction.id] = not TERMINAL[prediction.status] and kind or nil end
     return prediction
   end
 
@@ -189,7 +203,17 @@ return function(host, api, account)
     for i = 1, #SENT do
       arguments[SENT[i]] = options[SENT[i]]
     end
-    return note("prediction", api[plan["function"]](arguments))
+    local prediction = api[plan["function"]](arguments)
+    if not is_prediction(prediction) then
+      raise({
+        code = "uncertain",
+        message = format("%s: the API's answer names no prediction. The prediction may have been created; it is not "
+          .. "created again by itself", plan["function"]),
+        ["function"] = plan["function"],
+        hint = "look for it first: list_predictions",
+      })
+    end
+    return note("prediction", prediction)
   end
 
   -- Sends it in a task of its own: where the one that waits is canceled, what it made is known all the same.
@@ -217,45 +241,12 @@ return function(host, api, account)
 
   -- Looking for a create that was not answered -----------------------------------------------------------------------
 
-  local claimed = {} -- ids of the predictions that were created or found here
-
-  -- Whether an input is the one that was sent. What became of a file of this machine is not known.
-  local function same(sent, found)
-    if files[sent] then return type(found) == "string" and (files[sent].url or found) == found end
-    if not is_table(sent) or not is_table(found) then return rawequal(sent, found) end
-    for key, value in next, sent do
-      if not same(value, found[key]) then return false end
-    end
-    for key in next, found do
-      if sent[key] == nil then return false end
-    end
-    return true
-  end
-
-  local function is_of(plan, prediction)
-    local arguments = plan.arguments
-    if arguments.version then return prediction.version == match(arguments.version, "[^:]+$") end
-    if arguments.deployment_name then
-      return prediction.deployment == format("%s/%s", arguments.deployment_owner, arguments.deployment_name)
-    end
-    return prediction.model == format("%s/%s", arguments.model_owner, arguments.model_name)
-  end
-
-  local function search(plan, input, since)
-    local after = date("!%Y-%m-%dT%H:%M:%SZ", floor(since - SKEW))
-    for prediction in M.each("list_predictions", { created_after = after }, { limit = MOST_LOOKED_AT }) do
-      if not claimed[prediction.id] and is_of(plan, prediction) and same(input, prediction.input) then
-        claimed[prediction.id] = true
-        return prediction
-      end
-    end
-  end
-
   -- The prediction that a create without an answer has made after all. It is never created again.
   local function reclaim(plan, input, since)
     for pause = 0, SETTLED, SETTLED / 2 do
       sleep(pause)
-      local ok, found = pcall(search, plan, input, since)
+      local asked = { ["function"] = plan["function"], made_of = plan.arguments, input = input, since = since }
+      local ok, found = pcall(service, "reclaim", asked)
       if ok and found then return found end
     end
   end
@@ -287,7 +278,6 @@ return function(host, api, account)
       if not found then error(prediction, 0) end
       prediction = found
     end
-    claimed[prediction.id] = true
     return note("prediction", prediction), plan
   end
 
@@ -364,11 +354,34 @@ return function(host, api, account)
       or before.output ~= after.output
   end
 
+  -- Whether a look may succeed the next time: what the API, or something on the way, answered may pass.
+  local function may_pass(failure)
+    return type(failure) == "table" and (PASSING[rawget(failure, "code")] or rawget(failure, "status") ~= nil)
+  end
+
+  local function looked_in_vain(name, kind, prediction, failure)
+    raise({
+      code = rawcode(failure) or "api_error",
+      status = type(failure) == "table" and rawget(failure, "status") or nil,
+      message = format("%s: cannot see how %s stands: %d looks in a row failed, the last: %s", name, about(prediction),
+        PATIENCE + 1, tostring(failure)),
+      ["function"] = name,
+      hint = format("it may go on, and cost; wait again: wait(%q), or cancel it: cancel_%s{ %s_id = %q }", prediction.id,
+        kind, kind, prediction.id),
+      prediction = prediction,
+    })
+  end
+
   -- A poll that fails does not end the wait for what is paid for, unless it goes on failing.
-  local function patient_poll(kind, prediction, failures)
+  local function patient_poll(name, kind, prediction, failures)
     local ok, found = pcall(poll, kind, prediction.id)
-    if ok then return found, 0 end
-    if failures == PATIENCE or not PASSING[rawcode(found)] then error(found, 0) end
+    if ok and is_prediction(found) then return found, 0 end
+    if ok then
+      found = { code = "api_error", status = 200, message = "the answer is no " .. kind }
+    elseif not may_pass(found) then
+      error(found, 0)
+    end
+    if failures == PATIENCE then looked_in_vain(name, kind, prediction, ok and found.message or found) end
     return prediction, failures + 1
   end
 
@@ -389,7 +402,7 @@ return function(host, api, account)
       end
       if rest > 0 then sleep(rest) end
       local before = prediction
-      prediction, failures = patient_poll(kind, prediction, failures)
+      prediction, failures = patient_poll(name, kind, prediction, failures)
       if on_update and changed(before, prediction) then on_update(prediction) end
       pause = pause == 0 and first or min(pause * FACTOR, longest)
     end
@@ -503,22 +516,21 @@ return function(host, api, account)
 
   -- Streams -------------------------------------------------------------------------------------------------------
 
-  -- The text that the prediction has and the stream has not told.
+  -- The text that the prediction has and the stream has not given: so many bytes, with that sum, are given already.
   local function untold(prediction, told)
     local output = prediction.output
     local whole = is_table(output) and joined(output) or output
-    if type(whole) ~= "string" then return output == nil and "" or json.encode(output) end
-    local before = concat(told)
-    if sub(whole, 1, #before) ~= before then
+    if type(whole) ~= "string" then return (output == nil or told.size > 0) and "" or json.encode(output) end
+    if #whole < told.size or summed(sub(whole, 1, told.size), 0) ~= told.sum then
       raise({
         code = "unreachable",
-        message = format("stream: the stream of %s was lost, and what it told is not how its output begins",
+        message = format("stream: the stream of %s was lost, and what it gave is not how its output begins",
           about(prediction)),
         ["function"] = "stream",
         prediction = prediction,
       })
     end
-    return sub(whole, #before + 1)
+    return sub(whole, told.size + 1)
   end
 
   --- Starts a prediction, or takes one, and gives its output while it comes: `for event in stream(ref, input) do`.
@@ -529,12 +541,17 @@ return function(host, api, account)
     local prediction = type(ref) == "table" and ref or create(prepare("stream", ref, input, options), options)
     local url = type(prediction.urls) == "table" and prediction.urls.stream
     last_stream = last_stream + 1
-    local number, seen, after, told = last_stream, {}, nil, {}
-    local queue, from, over, fruitful = {}, 1, false, false
+    local number, told = last_stream, { size = 0, sum = 0 }
+    local queue, from, over = {}, 1, false
+    -- Where the stream stands: the last id, how many events came after the one that brought it, and in all. `follows`
+    -- is the first of those events, `first` the id of the very first event.
+    local place = { count = 0, total = 0 }
+    local barren, began = 0, 0 -- connections in a row that brought nothing new; since when this one is
+    local fruitful, resumed, concluded = false, false, false
 
     local function put(name, data, id)
       queue[#queue + 1] = setmetatable({ event = name, data = data, id = id }, Event)
-      if name == "output" then told[#told + 1] = data end
+      if name == "output" then told.size, told.sum = told.size + #data, summed(data, told.sum) end
     end
 
     local function finish_by_polling()
@@ -542,49 +559,104 @@ return function(host, api, account)
       prediction = watch("stream", "prediction", prediction, {}, nil, 0)
       local rest = untold(prediction, told)
       if rest ~= "" then put("output", rest) end
-      if prediction.status == "failed" then
-        queue[#queue + 1] = { event = "error", data = json.encode({ detail = prediction.error }) }
+      local ending = { succeeded = "{}", failed = '{"reason":"error"}' }
+      put("done", ending[prediction.status] or '{"reason":"canceled"}')
+    end
+
+    -- How many events of a new connection were had before, given its first one. A server that knows the last id goes on
+    -- after the event that brought it; any other begins anew.
+    local function repeats(event)
+      if place.total == 0 then return 0 end
+      if not place.id then return place.total end
+      if event.id == place.id then return place.first == place.id and place.total or place.count + 1 end
+      if event.id ~= "" then return event.id == place.first and place.total or 0 end
+      return place.follows == event.event .. "\n" .. event.data and place.count or 0
+    end
+
+    local function advance(event, fresh)
+      place.total = place.total + 1
+      if event.id ~= "" and event.id ~= place.id then
+        place.id, place.count, place.follows = event.id, 0, nil
       else
-        put("done", prediction.status == "succeeded" and "{}" or '{"reason":"canceled"}')
+        place.count = place.count + 1
+        if place.count == 1 then place.follows = event.event .. "\n" .. event.data end
       end
+      if fresh then place.first = event.id end
     end
 
     local function take(events)
-      local before = #queue
       for i = 1, #events do
         local event = events[i]
-        local id = event.id
-        if id == "" or not seen[id] then
-          if id ~= "" then
-            seen[id], after = true, id
-          end
-          if event.event == "output" or event.event == "logs" or event.event == "error" or event.event == "done" then
-            put(event.event, event.data, id)
-          end
+        if place.skip == nil then place.skip = repeats(event) end
+        if place.skip > 0 then
+          place.skip = place.skip - 1
+        else
+          advance(event, place.total == 0)
+          if KNOWN_EVENTS[event.event] then put(event.event, event.data, event.id ~= "" and event.id or place.id or "") end
         end
       end
-      return #queue > before
+      return #queue > 0
+    end
+
+    -- Whether to follow on after a connection that ended. One that was cut is made again at once; those that bring
+    -- nothing new after growing pauses; then the prediction is asked how it stands.
+    local function go_on()
+      if barren == 0 then return true end
+      if barren <= BARREN then
+        sleep(LOST_PAUSE * 2 ^ (barren - 1))
+        return true
+      end
+      if now() - began < HELD then return false end
+      prediction = patient_poll("stream", "prediction", prediction, 0)
+      return not TERMINAL[prediction.status] -- the server ends connections that say nothing for half a minute
+    end
+
+    local function follow()
+      local ok, answer = pcall(service, "follow", { stream = number, url = url, after = place.id })
+      if ok then return answer end
+      local status = type(answer) == "table" and answer.status
+      if status == 404 or status == 410 then return nil end
+      if place.total == 0 or not may_pass(answer) then error(answer, 0) end
+      return { events = {}, over = true }
     end
 
     local function refill()
       queue, from = {}, 1
       while url do
-        local ok, answer = pcall(service, "follow", { stream = number, url = url, after = after })
-        if not ok and type(answer) == "table" and (answer.status == 404 or answer.status == 410) then break end
-        if not ok then error(answer, 0) end
+        local answer = follow()
+        if not answer then break end
+        if answer.begun then
+          resumed, place.skip, began, fruitful = resumed or place.total > 0, nil, now(), false
+        end
         if take(answer.events) then
-          fruitful = true
+          fruitful, barren = true, 0
           return
         end
-        if answer.over and fruitful then
-          fruitful = false -- lost in its middle: go on at once
-        elseif answer.over then
-          prediction = get("prediction", prediction.id)
-          if TERMINAL[prediction.status] then break end
-          sleep(LOST_PAUSE)
+        if answer.over then
+          if not fruitful then barren = barren + 1 end
+          fruitful = false
+          if not go_on() then break end
         end
       end
       finish_by_polling()
+    end
+
+    -- The end: what the prediction came to, and what a connection that was cut may have kept.
+    local function conclude(event)
+      over = true
+      local ok, ended = pcall(watch, "stream", "prediction", prediction, {}, nil, 0)
+      prediction = ok and ended or prediction
+      local reason = match(event.data, '"reason"%s*:%s*"(%w+)"')
+      if reason and not (ok and prediction.status == "succeeded") then
+        if not TERMINAL[prediction.status] then prediction.status = reason == "error" and "failed" or "canceled" end
+        ended_badly("stream", prediction)
+      end
+      local matches, rest = pcall(untold, prediction, told)
+      if not (resumed and ok and matches) or rest == "" or concluded then return event end
+      over, concluded, queue, from = false, true, {}, 1
+      put("output", rest)
+      queue[2], from = event, 2
+      return queue[1]
     end
 
     local function next_event()
@@ -592,15 +664,12 @@ return function(host, api, account)
       if from > #queue then refill() end
       local event = queue[from]
       from = from + 1
-      if event.event == "done" then
-        over = true
-        local ok, ended = pcall(watch, "stream", "prediction", prediction, {}, nil, 0) -- what it took is told with it
-        prediction = ok and ended or prediction
-      end
+      if event.event == "done" then return conclude(event) end
       if event.event == "error" then
         over = true
         local ok, fields = pcall(json.decode, event.data)
-        prediction = get("prediction", prediction.id)
+        local seen, found = pcall(get, "prediction", prediction.id)
+        if seen and is_prediction(found) then prediction = found end
         if prediction.error == nil then
           prediction.error = ok and type(fields) == "table" and fields.detail or event.data
         end
@@ -616,7 +685,6 @@ return function(host, api, account)
       local parts = {}
       for event in next_event do
         if event.event == "output" then parts[#parts + 1] = event.data end
-        if event.event == "done" and find(event.data, '"reason"', 1, true) then ended_badly("stream", prediction) end
       end
       return concat(parts)
     end
@@ -645,7 +713,8 @@ return function(host, api, account)
     for key, value in next, arguments or {} do
       given[key] = value
     end
-    local page, at, count, limit = nil, 0, 0, options.limit
+    local page, at, count, limit, seen = nil, 0, 0, options.limit, {}
+    if given.cursor ~= nil then seen[given.cursor] = true end
     return function()
       while count ~= limit do
         if page and at < #page then
@@ -653,11 +722,19 @@ return function(host, api, account)
           return page[at]
         end
         if page and not given.cursor then return nil end
-        local answer, before = call(given), given.cursor
+        local answer = call(given)
         page, at = type(answer) == "table" and rawget(answer, "results"), 0
         if type(page) ~= "table" then mistake("each", format("%s has no pages", name)) end
         given.cursor = type(answer.next) == "string" and service("cursor", { next = answer.next }) or nil
-        if given.cursor ~= nil and given.cursor == before then error("each: a page leads to itself", 0) end
+        if given.cursor ~= nil then
+          if seen[given.cursor] then
+            raise({
+              code = "api_error", ["function"] = "each",
+              message = format("each: the pages of %s go round in a circle: the next was read before", name),
+            })
+          end
+          seen[given.cursor] = true
+        end
       end
     end
   end

@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 from msgspec import Struct
@@ -29,6 +29,13 @@ SKEW = 120.0  # seconds by which the API's clock may differ from this machine's,
 SLACK = 2.0  # the same, where it does
 
 Read = Callable[[str, Mapping[str, Any]], "Answer"]
+
+
+class Shown(Protocol):
+    """An answer, as far as lists are read from it."""
+
+    @property
+    def data(self) -> Any: ...
 
 
 class Sent(Struct, eq=False):
@@ -175,7 +182,11 @@ def _ahead(date: str, now: float) -> float | None:
 
 
 def listed(
-    read: Read, base_url: str, name: str, arguments: Mapping[str, Any], most_pages: int | None = None
+    read: Callable[[str, Mapping[str, Any]], Shown],
+    base_url: str,
+    name: str,
+    arguments: Mapping[str, Any],
+    most_pages: int | None = None,
 ) -> Iterator[dict[str, Any]]:
     """The items of a list, over its pages. Raises an `ApiError` for a page that was there before, or is none."""
     from kosmolua.replicate.urls import items_of, next_cursor

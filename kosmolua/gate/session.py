@@ -339,6 +339,16 @@ class Session:
         self._afterwards(self.spending.settle, sent.job, data, False)
         return True
 
+    def reclaim(self, function: str, given: Mapping[str, Any], data: Mapping[str, Any]) -> bool:
+        """Take what a list shows for the answer to a creation that was lost, in this run or an earlier one. False
+        where it answers another.
+        """
+        identifier = data.get("id")
+        if not isinstance(identifier, str) or self.budget.knows(identifier):
+            return False
+        sent = self.creations.like(resolve(function), given)
+        return self.adopt(sent, data) if sent else True
+
     def cancel_running(self, *, besides: Collection[tuple[str, str, str]] = ()) -> list[tuple[str, str]]:
         """Cancel what this session has started and nobody has seen end, ``besides`` these. What could not be, with the
         reason.

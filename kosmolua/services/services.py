@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
+from itertools import islice
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
@@ -17,8 +18,9 @@ from msgspec import Meta, Struct
 
 from kosmolua.errors import ArgumentError, KosmoError, UsageError
 from kosmolua.gate.files import Files
+from kosmolua.gate.likeness import likeness
 from kosmolua.gate.made import Origin
-from kosmolua.gate.session import NothingFetchedError, Session, resolve
+from kosmolua.gate.session import NothingFetchedError, Reply, Session, resolve
 from kosmolua.replicate import catalogue, structs
 from kosmolua.replicate.inline import MAX_INLINE
 from kosmolua.replicate.request import MAX_URL
@@ -100,6 +102,15 @@ class Keep(_Asked, frozen=True, kw_only=True):
     id: _Name
 
 
+class Reclaim(_Asked, frozen=True, kw_only=True):
+    """A creation whose answer was lost: its function, what names what it runs, its input, and when it was sent."""
+
+    function: str
+    made_of: dict[str, Any]
+    input: dict[str, Any]
+    since: Annotated[float, msgspec.Meta(ge=0, le=2e11)]
+
+
 class Services:
     """Carries them out, for a script in ``directory``, with the files that are open to it.
 
@@ -126,6 +137,7 @@ class Services:
             "plan": (Plan, self._plan),
             "cursor": (Cursor, self._cursor),
             "recall": (Recall, self._recall),
+            "reclaim": (Reclaim, self._reclaim),
             "keep": (Keep, self._keep),
             "docs": (Docs, _docs),
         }
@@ -297,6 +309,27 @@ class Services:
             arguments["cursor"] = cursor
         return None
 
+    def _reclaim(self, asked: Reclaim) -> dict[str, Any] | None:
+        """The prediction that a creation without an answer has made after all; each is found once."""
+        from kosmolua.gate.lost import MOST_ITEMS, SKEW, listed
+
+        session, given = self._session(), {**asked.made_of, "input": asked.input}
+        after = datetime.fromtimestamp(asked.since - SKEW, UTC)
+        maybe = []
+
+        def read(function: str, arguments: Mapping[str, Any]) -> Reply:
+            return session.call(function, arguments, asked.account, note=_lost)
+
+        arguments = {"created_after": f"{after:%Y-%m-%dT%H:%M:%SZ}"}
+        items = listed(read, session.base_url(asked.account), "list_predictions", arguments)
+        for item in islice(items, MOST_ITEMS):
+            word = likeness("prediction", given, item)
+            if word == "same" and session.reclaim(asked.function, given, item):
+                return dict(item)
+            maybe += [item] if word == "maybe" else []
+        found = maybe[-1] if len(maybe) == 1 else None
+        return dict(found) if found and session.reclaim(asked.function, given, found) else None
+
     def _keep(self, asked: Keep) -> None:
         """Remember a prediction for what was sent to create it, whatever the script says now. What this run did not
         create, or did not ask for before, is not remembered.
@@ -324,6 +357,10 @@ def _as_sent(asked: Recall) -> dict[str, Any]:
 def _taken(prediction: Any) -> str:
     whole = is_whole(prediction)
     return "its answer is taken" if whole else "its answer is gone, or was none"
+
+
+def _lost(_: Any) -> str:
+    return "looked for a prediction whose creation was not answered"
 
 
 def _looked(_: Any) -> str:

@@ -35,16 +35,18 @@ class Streams:
     def more(self, number: int, url: str, account: str, after: str | None) -> dict[str, Any]:
         """The next events of a stream, and whether its connection ended: ``{events: [{event, data, id}], over, why}``.
 
-        Where there is no connection, one is made that goes on behind ``after``.
+        Where there is no connection, one is made that goes on after the event with the id ``after``; ``begun`` says so.
         """
-        connection = self._taken(number, url) or self._connected(number, url, account, after)
+        taken = self._taken(number, url)
+        connection = taken or self._connected(number, url, account, after)
         try:
             events, over, why = connection.read(self._check_room)
         except BaseException:
             self.close(number)
             raise
         self._keep(number, connection, over=over)
-        return {"events": events, "over": over, **({"why": why} if why else {})}
+        begun = {} if taken else {"begun": True}
+        return {"events": events, "over": over, **begun, **({"why": why} if why else {})}
 
     def close(self, number: int | None = None) -> None:
         """Close one, or all and for good."""

@@ -1,9 +1,12 @@
 """stream: every character once, whatever happens to the connection."""
 
+import json
 import socket
 import threading
 import time
+from collections import Counter
 from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
@@ -197,6 +200,144 @@ def test_no_stream_of_a_foreign_host(flow):
         flow("stream { id = 'p', status = 'processing', urls = { stream = 'https://evil.example/s?token' } }:text()")
 
     assert [] == flow.server.requests
+
+
+# Forms of streams --------------------------------------------------------------------------------------------------
+
+GUIDE = [  # https://replicate.com/docs/topics/predictions/streaming: `done` without an id
+    "event: output\nid: 1690212292:0\ndata: Once upon a time...\n\n",
+    "event: output\nid: 1690212293:0\ndata: The end.\n\n",
+    "event: done\ndata: {}\n\n",
+]
+WITH_IDS = [  # as the JavaScript client's own tests have them
+    "event: output\nid: EVENT_1\ndata: hello\n\n",
+    "event: output\nid: EVENT_2\ndata: hello\n\n",
+    "event: done\nid: EVENT_3\ndata: {}\n\n",
+]
+SHARED = [  # several events after one id
+    "event: output\nid: 1\ndata: a\n\n",
+    "event: output\ndata: b\n\n",
+    "event: output\ndata: c\n\n",
+    "event: output\nid: 2\ndata: d\n\n",
+    "event: output\ndata: d\n\n",
+    "event: done\ndata: {}\n\n",
+]
+WITHOUT_IDS = [
+    "event: output\ndata: x\n\n",
+    "event: output\ndata: x\n\n",
+    "event: output\ndata: y\n\n",
+    "event: done\ndata: {}\n\n",
+]
+FORMS = {"guide": GUIDE, "ids": WITH_IDS, "shared": SHARED, "none": WITHOUT_IDS}
+FOLLOW = """
+  local texts = {}
+  for at = tonumber(args[2]), tonumber(args[3]) do
+    local url = args[1] .. "/stream/" .. at
+    texts[#texts + 1] = stream({ id = "p", status = "processing", urls = { stream = url } }):text()
+  end
+  return texts
+"""
+
+
+def text_of(frames):
+    data = [frame.split("data: ")[1].strip("\n") for frame in frames if "event: output" in frame]
+    return "".join(data)
+
+
+@pytest.mark.parametrize("resumes", [True, False], ids=["resumes", "begins-anew"])
+@pytest.mark.parametrize("form", FORMS)
+def test_cut_at_every_byte(flow, form, resumes):
+    """The same text, with one request more, whether the server goes on after the last id or begins anew."""
+    frames = FORMS[form]
+    length = len("".join(frames))
+    with StreamServer(frames, resumes=resumes) as server:
+        flow.serve()
+        flow.url = server.url
+        texts = flow(FOLLOW, args=[server.origin, "0", str(length)])
+
+    assert [text_of(frames)] * (length + 1) == texts
+    assert max(server.followed.values()) <= 2
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_stream_without_an_end(flow, form):
+    """After a few connections that bring nothing new the prediction is asked; nothing is given twice."""
+    frames = FORMS[form][:-1]
+    with StreamServer(frames) as server:
+        flow.serve()
+        flow.url = server.url
+        texts = flow(FOLLOW, args=[server.origin, "999", "999"])
+
+    assert [text_of(frames)] == texts
+    assert 3 <= server.followed["999"] <= 6
+
+
+def test_what_the_stream_kept(flow):
+    """Text that the prediction has and the stream never gave is given at the end."""
+    with StreamServer([WITHOUT_IDS[0]], output=["x", "and more"]) as server:
+        flow.serve()
+        flow.url = server.url
+
+        assert ["xand more"] == flow(FOLLOW, args=[server.origin, "999", "999"])
+
+
+@pytest.mark.parametrize(("reason", "status"), [("error", "failed"), ("canceled", "canceled")])
+def test_an_end_with_a_reason_is_raised(flow, reason, status):
+    """Within a loop as with `:text()`, whether or not the event has an id."""
+    with StreamServer([GUIDE[0], f'event: done\ndata: {{"reason":"{reason}"}}\n\n'], status=status) as server:
+        flow.serve()
+        flow.url = server.url
+        begin = "stream({ id = 'p', status = 'processing', urls = { stream = args[1] .. '/stream/999' } })"
+        with pytest.raises(ScriptError, match=f"p ended as {status}") as caught:
+            flow(f"for _ in {begin} do end", args=[server.origin])
+
+    assert "prediction_failed" == caught.value.code
+
+
+class StreamServer:
+    """Serves a stream whose first connection is cut at the byte that its address names, and the prediction it is of."""
+
+    def __init__(self, frames, *, resumes=True, status="succeeded", output=None):
+        self.followed = Counter()
+        owner = self
+        output = [text_of(frames)] if output is None else output
+
+        class Handler(BaseHTTPRequestHandler):
+            def log_message(self, *_):
+                pass
+
+            def do_GET(self):
+                if not self.path.startswith("/stream/"):
+                    body = json.dumps({"id": "p", "status": status, "output": output, "urls": {}}).encode()
+                    self.send_response(200)
+                    self.send_header("Content-Length", str(len(body)))
+                    self.end_headers()
+                    self.wfile.write(body)
+                    return
+                at = self.path.rpartition("/")[2]
+                owner.followed[at] += 1
+                self.send_response(200)
+                self.send_header("Content-Type", "text/event-stream")
+                self.end_headers()
+                rest = "".join(frames[self._after() if resumes else 0 :])
+                self.wfile.write((rest[: int(at)] if owner.followed[at] == 1 else rest).encode())
+
+            def _after(self):
+                last = self.headers.get("Last-Event-ID")
+                with_id = [at for at, frame in enumerate(frames) if last and f"\nid: {last}\n" in frame]
+                return with_id[0] + 1 if with_id else 0
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.origin = f"http://127.0.0.1:{self._server.server_address[1]}"
+        self.url = f"{self.origin}/v1"
+
+    def __enter__(self):
+        threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
+        return self
+
+    def __exit__(self, *_):
+        self._server.shutdown()
+        self._server.server_close()
 
 
 def _watched(flow):

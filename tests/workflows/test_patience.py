@@ -1,0 +1,100 @@
+"""No single odd answer ends the wait for what is paid for, and what may have been made is looked for."""
+
+import json
+
+import pytest
+from recording_server import Answer
+
+from kosmolua.errors import ScriptError
+
+RUN = 'run("o/m", args[1] and { text = "a", key = "secret" } or { text = "a" }, { validate = false, wait = false })'
+STARTING = {"id": "p1", "status": "starting", "model": "o/m", "version": "hidden", "input": {"text": "a"}, "urls": {}}
+DONE = {**STARTING, "status": "succeeded", "output": "hello"}
+ODD = {
+    "html": Answer(200, b"<html>sign in</html>", {"Content-Type": "text/html"}),
+    "empty": Answer(200, b""),
+    "not-found": Answer(404, b'{"detail": "not found"}'),
+    "proxy": Answer(403, b"<html>blocked</html>", {"Content-Type": "text/html"}),
+    "unauthorized": Answer(401, b"{}"),
+    "list": Answer(200, b"[]"),
+    "no-id": Answer(200, b'{"status": "processing"}'),
+    "null": Answer(200, b"null"),
+}
+
+
+@pytest.fixture
+def visit(flow, server):
+    """Runs a script against the recording server, given the answers that come first."""
+
+    def run(source, *answers, **options):
+        flow.serve()
+        flow.url = server.url
+        server.answers.extend(answers)
+        return flow(source, **options)
+
+    return run
+
+
+def answer(data, status=200):
+    return Answer(status, json.dumps(data).encode())
+
+
+@pytest.mark.parametrize("kind", ODD)
+def test_one_odd_look(visit, server, kind):
+    """The next look finds how the prediction stands."""
+    twice = [ODD[kind]] * (2 if kind == "not-found" else 1)  # a training of that id is asked for as well
+    assert "hello" == visit(f"return ({RUN})", answer(STARTING, 201), *twice, answer(DONE))
+    assert 1 == sum(request.method == "POST" for request in server.requests)
+
+
+def test_the_sixth_in_a_row_ends_the_wait(visit, server):
+    """The error names the prediction, and how to go on."""
+    server.default = ODD["proxy"]
+    with pytest.raises(ScriptError, match="cannot see how p1 stands: 6 looks in a row failed") as caught:
+        visit(RUN, answer(STARTING, 201))
+
+    assert 403 == caught.value.status
+    assert 'wait again: wait("p1"), or cancel it: cancel_prediction{ prediction_id = "p1" }' in caught.value.hint
+    assert 7 == len(server.requests)
+
+
+@pytest.mark.parametrize("body", [b"{}", b'{"status": "starting"}', b"[]", b"<html>ok</html>", b""])
+def test_a_create_that_names_nothing(visit, server, body):
+    """It is in doubt: what it made is looked for, and not made again."""
+    listed = answer({"results": [{**DONE, "created_at": "2099-01-01T00:00:00Z"}], "next": None})
+
+    assert "hello" == visit(f"return ({RUN})", Answer(201, body), listed)
+    assert 1 == sum(request.method == "POST" for request in server.requests)
+
+
+def test_a_create_that_names_nothing_and_made_nothing(visit, server):
+    """Its code is "uncertain"."""
+    server.default = answer({"results": [], "next": None})
+    with pytest.raises(ScriptError, match="names no prediction") as caught:
+        visit(RUN, Answer(201, b"{}"))
+
+    assert "uncertain" == caught.value.code
+    assert 1 == sum(request.method == "POST" for request in server.requests)
+
+
+def test_a_secret_input_is_found_again(visit, server):
+    """The API shows it as [REDACTED]; nothing is paid twice."""
+    shown = {**DONE, "input": {"text": "a", "key": "[REDACTED]"}}
+    other = {**shown, "id": "p0", "input": {"text": "b", "key": "[REDACTED]"}}
+    page = answer({"results": [other, shown], "next": None})
+
+    assert "hello" == visit(f"return ({RUN})", Answer(500, b"{}"), page, args=["secret"])
+    assert 1 == sum(request.method == "POST" for request in server.requests)
+
+
+def test_pages_that_go_round(visit, server):
+    """A, B, A: an error, not a loop without an end."""
+
+    def page(cursor):
+        return answer({"results": [{"id": cursor}], "next": f"{server.url}/predictions?cursor={cursor}"})
+
+    server.default = Answer(500, b"{}")
+    with pytest.raises(ScriptError, match="the pages of list_predictions go round in a circle"):
+        visit('for _ in each("list_predictions") do end', page("a"), page("b"), page("a"))
+
+    assert 3 == len(server.requests)
