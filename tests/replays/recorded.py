@@ -8,6 +8,10 @@ from urllib.parse import urlsplit
 
 CONVERSATIONS = json.loads((Path(__file__).parent / "conversations.json").read_text())["conversations"]
 HOST = re.compile(r"https://[\w.-]+\.replicate\.(?:com|net)")  # whose part the server plays
+STREAM_HOST = re.compile(
+    r"https://streaming-api[\w.-]+\.replicate\.net"
+)  # another host: nothing of it is below the API's base
+STREAMS = "/streaming"
 NOT_RECORDED = {"status": 404, "answer": {"title": "Not found", "detail": "not recorded", "status": 404}}
 
 
@@ -26,8 +30,8 @@ class Replay:
         self._answers[_key(exchange["method"], exchange["path"], exchange.get("sent"))].append(exchange)
 
     def stream(self, url, events):
-        """Answers a request for this stream with these events."""
-        self._streams[urlsplit(url).path] = events
+        """Answers a request for this stream with these events. They have a host of their own, not below /v1."""
+        self._streams[STREAMS + urlsplit(url).path] = events
 
     def __call__(self, environ, start_response):
         method, path = environ["REQUEST_METHOD"], environ["PATH_INFO"]
@@ -37,7 +41,9 @@ class Replay:
         else:
             exchange = self._next(method, _key(method, path, json.loads(body) if body else None))
             kind, status = "application/json", exchange["status"]
-            data = HOST.sub(f"http://{environ['HTTP_HOST']}", json.dumps(exchange["answer"]))
+            here = f"http://{environ['HTTP_HOST']}"
+            answer = STREAM_HOST.sub(here + STREAMS, json.dumps(exchange["answer"]))
+            data = HOST.sub(here, answer)
         content = data.encode()
         headers = [("Content-Type", kind), ("Content-Length", str(len(content)))]
         start_response(f"{status} Replayed", headers)

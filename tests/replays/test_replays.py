@@ -101,7 +101,7 @@ def test_a_stream(haiku, text):
     haiku.replay.stream(created["urls"]["stream"], "\n".join([*events, "event: done\nid: end\ndata: {}\n", ""]))
 
     assert text == haiku(f"return stream({HAIKU}):text()")
-    assert 1 == haiku.server.count("GET", "/streams/b4yonjrmynb65tnkucuqc4duawdekslfzexk5itczufef2u36b7a")
+    assert 1 == haiku.server.count("GET", "/streaming/v1/streams/b4yonjrmynb65tnkucuqc4duawdekslfzexk5itczufef2u36b7a")
 
 
 def test_a_stream_that_is_not_there_any_more(haiku, text):
