@@ -34,6 +34,7 @@ _SUBJECTS = (  # arguments that name what is run or changed
     "hardware",
     "min_instances",
 )
+_LONGEST_CREATE = 60.0  # seconds that the API holds a create back for its result at most
 _MOST_SCHEMAS = 256  # whose defaults a run keeps
 _MOST_DEFAULT = 4_000  # characters of a default
 _NAMES = {  # what a cap bounds, one of it and more
@@ -268,7 +269,8 @@ class Budget:
         figures = _figures(passed, sum(each.computed(now) for each in self._jobs if not each.reported))
         error = self._reached("seconds_of_compute", figures)
         if passed >= cap:
-            raise GuessedLimitError(error, running) if running else error
+            patience = _LONGEST_CREATE if any(each.in_flight for each in running) else 0.0
+            raise GuessedLimitError(error, running, patience) if running else error
         held = passed + sum(max(0.0, each.expected - each.computed(now)) for each in running)
         known = [each for each in running if each.id or each.in_flight]
         if known and held + job.expected > cap:

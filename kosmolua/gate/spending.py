@@ -142,8 +142,8 @@ class Spending:
         self, limit: GuessedLimitError, operation: Operation, given: Mapping[str, Any], account: str
     ) -> Job | None:
         """Look at what is guessed, one thread for all that want to know; wait while that may make room."""
-        deadline = time.monotonic() + limit.patience
-        since, turn = time.monotonic(), 0
+        began = since = time.monotonic()
+        patience, turn = limit.patience, 0
         while True:
             with self._looking:
                 try:
@@ -155,7 +155,8 @@ class Spending:
             try:
                 return self.budget.reserve(operation, given, account)
             except GuessedLimitError as found:
-                left = deadline - time.monotonic()
+                patience = max(patience, found.patience)
+                left = began + patience - time.monotonic()
                 if not found.patience or left <= 0:
                     raise LimitError(found.message, hint=found.hint, detail=found.detail) from None
             since = time.monotonic()

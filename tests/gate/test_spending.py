@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 
 import pytest
+from counting_server import CountingServer
 from recording_server import Answer
 
 from kosmolua.errors import LimitError, PermissionDeniedError
@@ -391,3 +392,27 @@ def test_a_refusal_names_what_raises_the_bound(session, budget, flag):
         session(budgets=[budget]).call(*CREATE)
 
     assert flag in caught.value.hint
+
+
+def test_a_create_that_is_held_back_is_waited_for(tmp_path):
+    """The API answers it with the result, which is known soon: no reason to refuse another one for its seconds."""
+    clock, pool = Clock(), ThreadPoolExecutor(1)
+    others = []
+
+    def before(identifier):
+        if identifier == "p0":
+            clock.now += 7
+            others.append(pool.submit(made.call, *CREATE))
+
+    server = CountingServer(before)
+    made = Session(
+        lambda _: Client(token="r8_token", base_url=server.url),
+        policy_of(config.load({}, write="allow")),
+        budget=Budget(Caps(seconds_of_compute=5), PRICES, clock),
+    )
+    made.call(*CREATE)
+
+    assert "p1" == others[0].result(30).data["id"]
+    pool.shutdown()
+    made.close()
+    server.close()
