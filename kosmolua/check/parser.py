@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from kosmolua.check import lexer
 from kosmolua.check.lexer import END, NAME, NUMBER, STRING, SyntaxProblem
-from kosmolua.check.tree import Call, Constant, Function, Index, Local, Loop, Name, Node, Operation, Table, Tree
+from kosmolua.check.tree import Call, Constant, Function, Index, Local, Loop, Name, Node, Operation, Table, Tree, nth
 
 MAX_DEPTH = 180  # levels; LuaJIT takes 200, and Python's stack three frames for each
 _LEFT = {
@@ -54,11 +54,8 @@ class _Parser:
             "function": self._function_statement,
             "local": self._local,
             "return": self._return,
-            "break": self._skip,
-            "goto": self._goto,
-            "::": self._label,
-            ";": self._skip,
-        }
+            "break": self._skip, ";": self._skip, "goto": self._goto, "::": self._label,
+        }  # fmt: skip
 
     def chunk(self) -> Tree:
         self.tree.functions.append(self.within)
@@ -222,7 +219,7 @@ class _Parser:
             names.append(self._parameter())
         values = self._expressions() if self._taken("=") else []
         for place, made in enumerate(names):
-            made.value = _nth(values, place, made.at)
+            made.value = nth(values, place, made.at)
             self.scopes[-1][made.name] = made
         if len(values) == 1 and isinstance(values[0], Function):
             values[0].named = True
@@ -266,7 +263,7 @@ class _Parser:
         for place, one in enumerate(targets):
             if not isinstance(one, Name | Index):
                 raise SyntaxProblem("cannot assign to this", self.places[start], self.texts[start])
-            self._assign(one, _nth(values, place, one.at))
+            self._assign(one, nth(values, place, one.at))
 
     def _assign(self, target: Node, value: Node | None) -> None:
         if isinstance(target, Index):
@@ -449,19 +446,3 @@ class _Parser:
         self._take("end")
         self.within = outer
         return made
-
-
-def _nth(values: list[Node], place: int, at: int) -> Node | None:
-    """What the nth name of an assignment gets, where one can say."""
-    if place < len(values) - 1 or (place == len(values) - 1 and not _is_open(values[place])):
-        return values[place]
-    if place == len(values) - 1:
-        return values[place] if isinstance(values[place], Call) else None
-    if values and _is_open(values[-1]):
-        return None
-    return Constant(at, "nil", "nil")
-
-
-def _is_open(value: Node) -> bool:
-    """Whether an expression may give several values."""
-    return isinstance(value, Call) or (isinstance(value, Constant) and value.kind == "...")

@@ -54,12 +54,14 @@ class Source:
 
 class Program:
     """The main script first, then its modules. ``opaque`` says that more globals may exist than can be seen: a module
-    could not be read, or the script makes names or code while it runs. ``missing`` are modules that were not found.
+    could not be read, or the script makes names or code while it runs. ``required`` are the calls that load a module,
+    with its file, and ``missing`` those whose module was not found.
     """
 
     def __init__(self, main: Source, find: Find | None = None) -> None:
         self.sources = [main]
         self.missing: list[tuple[Source, Call, str]] = []
+        self.required: list[tuple[Source, Call, str]] = []
         self.assigned: dict[str, list[Node | None]] = {}
         self.fields: set[Path] = set()
         self.tested: set[Path] = set()
@@ -90,6 +92,7 @@ class Program:
             found = find(name) if find and len(self.sources) < MAX_MODULES else None
             if found:
                 self.sources.append(Source(*found))
+                self.required.append((source, call, found.name))
             else:
                 self.opaque = True
                 self.missing.append((source, call, name))

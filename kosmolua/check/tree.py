@@ -164,3 +164,19 @@ class Tree:
     def passed(self) -> list[Node | None]:
         """The values of local variables that are used other than by calling them."""
         return [local.value for local in self.locals if local.reads > local.calls]
+
+
+def nth(values: list[Node], place: int, at: int) -> Node | None:
+    """What the nth name of an assignment gets, where one can say."""
+    if place < len(values) - 1 or (place == len(values) - 1 and not _is_open(values[place])):
+        return values[place]
+    if place == len(values) - 1:
+        return values[place] if isinstance(values[place], Call) else None
+    if values and _is_open(values[-1]):
+        return None
+    return Constant(at, "nil", "nil")
+
+
+def _is_open(value: Node) -> bool:
+    """Whether an expression may give several values."""
+    return isinstance(value, Call) or (isinstance(value, Constant) and value.kind == "...")

@@ -203,6 +203,16 @@ def test_a_look_adds_no_request(live, server):
     assert 1 == len(server.requests)
 
 
+def test_a_module_that_may_not_be_read(live, server, script):
+    """It is known before the call above it is made."""
+    script("return 1", "lib/names.lua")
+    ran = live("lua", script('replicate.get_account()\nrequire("lib.names")'))
+
+    assert 3 == ran.status
+    assert "flow.lua:2: reads 'lib/names.lua', but no directory is open for reading" in ran.err
+    assert [] == server.requests
+
+
 def test_a_module_is_looked_at(kosmo, script):
     """Its names count for the script, and its mistakes stop the run."""
     script("function shared() return 1 end\nreturn replicate.get_acount", "lib/names.lua")

@@ -32,4 +32,4 @@ def rules(*, plain: bool) -> Iterable[Rule]:
     from kosmolua.check.rules import calls, files, helpers, inputs, permission
 
     calling = (calls.functions, helpers.options, helpers.shapes, helpers.called_too_early, inputs.inputs)
-    return (*language, *calling, files.saves, files.reads, permission.permission)
+    return (*language, *calling, files.saves, files.reads, files.modules, permission.permission)

@@ -51,6 +51,13 @@ def reads(look: Look, source: Source) -> None:
             _check(look, use.call.at, use.call.within, path, "read", certain=id(use.call) in sent)
 
 
+def modules(look: Look, source: Source) -> None:
+    """Modules are read as files are."""
+    for where, call, file in look.program.required:
+        if where is source:
+            _check(look, call.at, call.within, file, "read", certain=True)
+
+
 def _sends(look: Look, call: Call) -> bool:
     """Whether a call sends what it is given: a file is read then, and not before."""
     helper = helper_of(look, call)
