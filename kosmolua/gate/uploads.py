@@ -25,8 +25,7 @@ MAX_FILES, MAX_BYTES = 100, 256 * 1024 * 1024  # in the arguments of one call
 class Counted:
     """Counts the files of one call: each is read and hashed, or held until the call is sent."""
 
-    def __init__(self, function: str) -> None:
-        self._function = function
+    def __init__(self) -> None:
         self._count = self._size = 0
 
     def add(self, content: bytes) -> bytes:
@@ -35,7 +34,7 @@ class Counted:
         self._size += len(content)
         if self._count > MAX_FILES or self._size > MAX_BYTES:
             raise ArgumentError(
-                f"{self._function}: the input holds more than {MAX_FILES} local files, or {MAX_BYTES} bytes of them",
+                f"the input holds more than {MAX_FILES} local files, or {MAX_BYTES} bytes of them",
                 hint="upload them first and pass their URLs: replicate.create_file",
             )
         return content
@@ -56,7 +55,7 @@ class Uploads:
 
     def replaced(self, arguments: Struct, account: str, *, dry_run: bool = False) -> Struct:
         """The arguments with a URL in the place of each file; in a dry run with the file's path."""
-        files = Counted("the call")
+        files = Counted()
         changes = {
             name: self._value(value, account, files, dry_run=dry_run)
             for name in arguments.__struct_fields__
@@ -69,7 +68,7 @@ class Uploads:
         the same before they are replaced by URLs and after.
         """
         files: list[Any] = []
-        return self._without_files(value, (), files, Counted("run")), files
+        return self._without_files(value, (), files, Counted()), files
 
     def _without_files(self, value: Any, place: tuple[Any, ...], files: list[Any], read: Counted) -> Any:
         match value:

@@ -1,0 +1,1 @@
+while true do pcall(replicate.get_account) end

@@ -1,0 +1,1 @@
+require(("a"):rep(2e6))

@@ -1,0 +1,1 @@
+docs.search(("a "):rep(2e6))

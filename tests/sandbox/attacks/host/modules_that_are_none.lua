@@ -1,0 +1,1 @@
+while true do pcall(require, "a.b.c.d.e.f") end

@@ -1,0 +1,1 @@
+while true do pcall(docs.read, ("predictoin"):rep(10)) end

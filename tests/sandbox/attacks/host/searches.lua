@@ -1,0 +1,1 @@
+while true do pcall(docs.search, ("qzxv jkwq "):rep(20)) end
