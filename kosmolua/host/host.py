@@ -264,10 +264,10 @@ class Host:
             seen.add(cursor)
             arguments["cursor"] = cursor
 
-    def fetch(self, url: str, limit: int, *, account: str | None = None) -> bytes:
+    def fetch(self, url: str, limit: int, *, account: str | None = None, stop: Stop | None = None) -> bytes:
         """The bytes of a file that a prediction made, at most so many; from Replicate's own addresses alone."""
         session = self._session()
-        with self._calling():
+        with self._calling(stop):
             return session.fetch(url, limit, account or self._account)
 
     def versions(self, *, account: str | None = None) -> Versions:

@@ -173,7 +173,7 @@ class Service:
         given = tools.arguments(operation, arguments)
         data = self._host.request(operation.name, given, stop=work.stop).data
         # Of lists and models the covers would be shown, which nobody asked for.
-        fetch = self._host.fetch if operation.job and not operation.paged else None
+        fetch = partial(self._host.fetch, stop=work.stop) if operation.job and not operation.paged else None
         return content.answered(data, self._options.max_chars, fetch)
 
     def _code(self, work: Work, name: str, arguments: Mapping[str, Any]) -> dict[str, Any]:

@@ -37,7 +37,7 @@ ATTEMPTS = {
     "call, answer": ("200,000 empty objects", "", "replicate.get_account {}"),
     "call, answer of text": ("16 MB of text", "", "replicate.list_hardware {}"),
     "each": ("a page link of 6,000 characters", "", "for _ in each('list_collections') do end"),
-    "cursor": ("a page link of 8 MB", "", "for _ in each('list_collections') do end"),
+    "each, long link": ("a page link of 8 MB", "", "for _ in each('list_trainings') do end"),
     "require": ("a missing module", "", "require('a.b.c.d.e.f.g')"),
     "require, long": ("a name of 1 MB", "local name = ('a'):rep(1e6)", "require(name)"),
     "docs.search": ("16 unknown words", "local words = ('qzxv jkwq bvnm '):rep(20)", "docs.search(words)"),

@@ -42,6 +42,7 @@ ANSWERS = {
     "/v1/account": [{}] * 200_000,
     "/v1/hardware": ["\u00e9" * 8_000_000],
     "/v1/collections": {"results": [], "next": "http://127.0.0.1/?cursor=" + "%41" * 2000},
+    "/v1/trainings": {"results": [], "next": "http://127.0.0.1/?cursor=" + "a" * 8_000_000},
 }
 ENCODED = {path: json.dumps(answer).encode() for path, answer in ANSWERS.items()}
 
