@@ -385,13 +385,14 @@ class ScriptRun:
         finally:
             CALLER.stop, CALLER.meter = before
 
-    def _call(self, function: str, account: str, arguments: bytes, ticket: Ticket | None) -> msgspec.Raw:
-        """The answer as MessagePack, made before another thread is given a large one."""
+    def _call(self, function: str, account: str, arguments: bytes, ticket: Ticket | None) -> Any:
+        """The answer. A large one is encoded here, before another thread is given one."""
         session, room = self._opened(), self._room
         if room:
             room.enter()
         try:
-            return msgspec.Raw(marshal.encode(session.call(function, arguments, account, ticket=ticket).data))
+            data = session.call(function, arguments, account, ticket=ticket).data
+            return msgspec.Raw(marshal.encode(data)) if room and room.is_held else data
         finally:
             if room:
                 room.leave()

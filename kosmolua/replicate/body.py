@@ -56,6 +56,11 @@ class Room:
             mine.held = False
             self._free.release()
 
+    @property
+    def is_held(self) -> bool:
+        """Whether this thread holds a large answer."""
+        return self._mine.held
+
     def take(self) -> None:
         """Wait until no other thread holds a large answer. Only between `enter` and `leave`."""
         if not self._mine.held:
