@@ -10,9 +10,9 @@ from kosmolua import Host
 from kosmolua.errors import ArgumentError, KosmoError, UsageError
 from kosmolua.manual import pages
 from kosmolua.replicate.catalogue import SERVER
-from kosmolua.replicate.client import next_cursor
 from kosmolua.replicate.inline import MAX_INLINE, content_of
 from kosmolua.replicate.request import MAX_URL
+from kosmolua.replicate.urls import next_cursor
 from kosmolua.services.download import ATTEMPTS, PER_ATTEMPT, Download
 
 LONG = "a" * 2_000_000
