@@ -45,11 +45,11 @@ local function piece(value) return known[value] and text(value) or tostring(valu
 function File.__concat(left, right) return piece(left) .. piece(right) end
 
 --- Saves the file under a path that the script may write to, and returns what was saved.
-function methods.save(value, path)
+function methods.save(value, path, options)
   local file = known[value]
   if not file then error("file:save: expected a file, got a " .. type(value), 2) end
   if not file.url then error(format("file:save: %s is on this machine already", file.path), 2) end
-  return file.save(value, path)
+  return file.save(value, path, options)
 end
 
 return M

@@ -53,6 +53,7 @@ local RUN = words("cache cancel_after cancel_on_timeout interval max_interval on
   .. "webhook webhook_events_filter")
 local WAITS = words("timeout deadline cancel_on_timeout on_update interval max_interval kind")
 local EACH = words("limit")
+local DOWNLOAD = words("overwrite")
 
 local function listed(set)
   local names = {}
@@ -741,25 +742,37 @@ return function(host, api, account)
 
   -- Files ---------------------------------------------------------------------------------------------------------
 
-  local function name_in(url, index)
+  local function name_in(url, before)
     local name = match(gsub(url, "[?#].*$", ""), "([^/]+)$")
-    return format("%d-%s", index, find(url, "^data:") and "output" or name or "output")
+    return before .. (find(url, "^data:") and "output" or name or "output")
+  end
+
+  local function save(name, url, path, options, mode)
+    if type(url) ~= "string" then mistake(name, "expected a URL, or an output that is one, got " .. values.kind(url)) end
+    return service("download", { url = url, path = path, mode = options.overwrite and "replace" or mode })
   end
 
   --- Saves a file that a prediction made under a path that the script may write to. Takes its URL, its value, or a list
   --- of them with a path that ends in "/". Returns `{ path, size, sha256, content_type }`, or a list of those.
-  function M.download(what, path)
+  --- A file that the run did not write is never replaced, unless `overwrite = true`: it is an error, and below "dir/" a
+  --- free name is taken.
+  function M.download(what, path, options)
+    options = checked("download", options, DOWNLOAD)
+    if options.overwrite ~= nil and type(options.overwrite) ~= "boolean" then
+      mistake("download", "expected true or false as `overwrite`, got " .. values.kind(options.overwrite))
+    end
     if type(path) ~= "string" then mistake("download", "expected a path to save to, got " .. values.kind(path)) end
+    local is_directory = sub(path, -1) == "/"
     if type(what) == "table" and not files[what] and values.shape(what) then
-      if sub(path, -1) ~= "/" then mistake("download", 'expected a path that ends in "/" for a list of files') end
+      if not is_directory then mistake("download", 'expected a path that ends in "/" for a list of files') end
       return task.parallel(what, function(item, index)
         local one = files[item] and files[item].url or item
-        return M.download(item, path .. name_in(tostring(one), index))
+        return save("download", one, path .. name_in(tostring(one), index .. "-"), options, "free")
       end)
     end
     local url = files[what] and files[what].url or what
-    if type(url) ~= "string" then mistake("download", "expected a URL, or an output that is one, got " .. values.kind(what)) end
-    return service("download", { url = url, path = path })
+    if is_directory and type(url) == "string" then path = path .. name_in(url, "") end
+    return save("download", url, path, options, is_directory and "free" or nil)
   end
 
   return M

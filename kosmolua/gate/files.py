@@ -8,19 +8,36 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from copy import copy
-from typing import BinaryIO
+from typing import BinaryIO, Literal
+
+from msgspec import Struct
 
 from kosmolua.errors import PermissionDeniedError, UsageError
 from kosmolua.gate.parts import Parts
 from kosmolua.gate.reserved import Reserved, kind_of
+from kosmolua.gate.written import Written
 
 MAX_READ = 100 * 1024 * 1024  # bytes; the API takes no larger file
 MAX_PATH = 4096  # characters; no system opens a longer one, and resolving it would take for ever
+MAX_NAMES = 10_000  # that are tried for one that is free
 _WALK = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK  # opening a pipe does not wait for its other end
+
+
+Mode = Literal["new", "free", "replace"]
+"""What becomes of a file that is there already and that this run did not write: an error, another name is taken, or
+it is replaced.
+"""
+
+
+class Target(Struct):
+    """A file to write to. ``path`` is where it is once it is finished."""
+
+    file: BinaryIO
+    path: str
 
 
 class Files:
@@ -42,14 +59,16 @@ class Files:
         self._writable = [self._directory(path, "--allow-write") for path in writable]
         self._reserved = Reserved(self._environment, base=self._base)
         self._parts = Parts()
+        self._written = Written()
 
-    def of_run(self, own: Sequence[tuple[str, str]] = ()) -> Files:
+    def of_run(self, own: Sequence[tuple[str, str]] = (), record: str | None = None) -> Files:
         """The same for one run, which closes them; ``own`` are paths of files that are never its script's, with what
-        they are.
+        they are. What it writes is noted in the ``record``.
         """
         made = copy(self)
         made._reserved = Reserved(self._environment, own, self._base)  # noqa: SLF001 - its own class
         made._parts = Parts()  # noqa: SLF001
+        made._written = Written(record)  # noqa: SLF001
         return made
 
     def close(self) -> None:
@@ -67,20 +86,63 @@ class Files:
                 return _content(path, file, limit)
 
     @contextmanager
-    def create(self, path: str) -> Iterator[BinaryIO]:
-        """A file to write to. It takes its name when the block ends well, and is gone when it does not."""
-        with _refusing(path, "write"), self._parent(path, self._writable, "write to", "--allow-write") as found:
-            directory, name = found
+    def create(self, path: str, mode: Mode = "new", source: str = "") -> Iterator[Target]:
+        """A file to write to. It takes its name when the block ends well, and is gone when it does not. Directories on
+        the way are made.
+
+        ``source`` is where its content is from: written from there by this run, a file keeps its name in any mode.
+        """
+        with _refusing(path, "write"), self._parent(path, self._writable, "write to", "--allow-write", make=True) as at:
+            directory, name = at
+            real = os.path.realpath(os.path.join(self._base, path))
             self._reserved.check_target(path, directory, name)
-            with self._parts.create(directory, name) as file:
-                yield file
+            if mode == "new":
+                self._check_new(path, real, directory)
+
+            def choose() -> Iterator[tuple[str, bool]]:
+                for chosen in _names(name) if mode == "free" else (name,):
+                    found, own = _status(chosen, directory), os.path.join(os.path.dirname(real), chosen)
+                    again = found is not None and self._written.has(own, found, source if mode == "free" else None)
+                    if mode == "replace" or again or found is None:
+                        self._reserved.check_target(path, directory, chosen)
+                        yield chosen, mode == "replace" or again
+
+            def note(file: os.stat_result, chosen: str) -> None:
+                self._written.note(os.path.join(os.path.dirname(real), chosen), file, source)
+                target.path = os.path.join(os.path.dirname(path), chosen)
+
+            with self._parts.create(directory, name, choose, note) as file:
+                target = Target(file, path)
+                yield target
+
+    def check(self, path: str) -> None:
+        """Raise what `create` would for a path that is not open for writing. Nothing is made."""
+        root, inside = self._resolved(path, self._writable, "write to", "--allow-write")
+        self._reserved.check_name(path, os.path.join(root, inside))
+
+    def _check_new(self, path: str, real: str, directory: int) -> None:
+        found = _status(os.path.basename(real), directory)
+        if found is not None and not self._written.has(real, found):
+            raise UsageError(
+                f"{path!r} exists, and this run did not write it; nothing was downloaded",
+                hint="choose another path, or replace it: download(file, path, { overwrite = true })",
+            )
 
     @contextmanager
-    def _parent(self, path: str, roots: list[str], what: str, flag: str) -> Iterator[tuple[int, str]]:
+    def _parent(
+        self, path: str, roots: list[str], what: str, flag: str, *, make: bool = False
+    ) -> Iterator[tuple[int, str]]:
         """The open directory of a file, and the file's name in it."""
         root, inside = self._resolved(path, roots, what, flag)
         self._reserved.check_name(path, os.path.join(root, inside))
-        with _walked(root, inside) as directory:
+
+        def missing(directory: int, name: str) -> None:
+            self._reserved.check_directory(path, directory)
+            self._reserved.check_new(path, directory, name)
+            with suppress(FileExistsError):  # somebody else made it meanwhile
+                os.mkdir(name, dir_fd=directory)
+
+        with _walked(root, inside, missing if make else None) as directory:
             self._reserved.check_directory(path, directory)
             yield directory, os.path.basename(inside)
 
@@ -105,11 +167,13 @@ class Files:
 
 
 @contextmanager
-def _walked(root: str, inside: str) -> Iterator[int]:
-    """The directory that holds the file, opened from the root on, one name at a time."""
+def _walked(root: str, inside: str, missing: Callable[[int, str], None] | None = None) -> Iterator[int]:
+    """The directory that holds the file, opened from the root on, one name at a time. ``missing`` makes one."""
     current = os.open(root, _WALK)
     try:
         for name in inside.split(os.sep)[:-1]:
+            if missing and _status(name, current) is None:
+                missing(current, name)
             below = os.open(name, _WALK, dir_fd=current)
             os.close(current)
             current = below
@@ -124,6 +188,20 @@ def _refusing(path: str, what: str) -> Iterator[None]:
         yield
     except OSError as error:
         raise UsageError(f"cannot {what} {path!r}: {error.strerror}") from None
+
+
+def _status(name: str, directory: int) -> os.stat_result | None:
+    try:
+        return os.stat(name, dir_fd=directory, follow_symlinks=False)
+    except FileNotFoundError:
+        return None
+
+
+def _names(name: str) -> Iterator[str]:
+    """The name, and those that are taken instead: a.png, a-2.png, a-3.png."""
+    stem, suffix = os.path.splitext(name)
+    yield name
+    yield from (f"{stem}-{number}{suffix}" for number in range(2, MAX_NAMES))
 
 
 def _check_regular(path: str, mode: int) -> None:

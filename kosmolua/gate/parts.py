@@ -6,9 +6,10 @@ does not offer that, it is ``.NAME.HEX.part`` for as long as it is written.
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import BinaryIO
 
@@ -28,8 +29,18 @@ class Parts:
         self._closed = False
 
     @contextmanager
-    def create(self, directory: int, name: str) -> Iterator[BinaryIO]:
-        """A file to write to, which becomes ``name`` in an open directory when the block ends well."""
+    def create(
+        self,
+        directory: int,
+        name: str,
+        choose: Callable[[], Iterable[tuple[str, bool]]] | None = None,
+        note: Callable[[os.stat_result, str], None] = lambda *_: None,
+    ) -> Iterator[BinaryIO]:
+        """A file to write to, which becomes ``name`` in an open directory when the block ends well.
+
+        ``choose`` gives, at that time, the names to try instead, each with whether it may replace a file; ``note`` is
+        told each before it is tried. Raises a FileExistsError if none of them is free.
+        """
         temporary = f".{name[:100]}.{os.urandom(6).hex()}.part"
         file = self._begin(directory, temporary)
         try:
@@ -37,7 +48,13 @@ class Parts:
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
-                self._publish(file, directory, temporary, name)
+                with self._lock:
+                    self._check_open()
+                    for chosen, replaces in choose() if choose else [(name, True)]:
+                        note(os.fstat(file.fileno()), chosen)
+                        if self._publish(file, directory, temporary, chosen, replaces=replaces):
+                            return
+                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
         finally:
             self._forget(temporary)
 
@@ -62,14 +79,29 @@ class Parts:
             self._open[temporary] = os.dup(directory)
         return os.fdopen(file, "wb")
 
-    def _publish(self, file: BinaryIO, directory: int, temporary: str, name: str) -> None:
-        with self._lock:
-            self._check_open()
-            if temporary not in self._open:
-                self._open[temporary] = os.dup(directory)
-                unnamed = f"/proc/self/fd/{file.fileno()}"
-                os.link(unnamed, temporary, dst_dir_fd=directory, follow_symlinks=True)
-            os.replace(temporary, name, src_dir_fd=directory, dst_dir_fd=directory)
+    def _publish(self, file: BinaryIO, directory: int, temporary: str, name: str, *, replaces: bool) -> bool:
+        """Give a file its name. False if there is one of that name, which it may not replace."""
+        if not replaces:
+            try:
+                self._link(file, directory, temporary, name)
+            except FileExistsError:
+                return False
+            except OSError:  # the file system has no second names: an empty file holds the place
+                if not _claimed(directory, name):
+                    return False
+            else:
+                return True
+        if temporary not in self._open:
+            self._link(file, directory, temporary, temporary)
+            self._open[temporary] = os.dup(directory)
+        os.replace(temporary, name, src_dir_fd=directory, dst_dir_fd=directory)
+        return True
+
+    def _link(self, file: BinaryIO, directory: int, temporary: str, name: str) -> None:
+        if temporary in self._open:
+            os.link(temporary, name, src_dir_fd=directory, dst_dir_fd=directory, follow_symlinks=False)
+        else:
+            os.link(f"/proc/self/fd/{file.fileno()}", name, dst_dir_fd=directory, follow_symlinks=True)
 
     def _forget(self, temporary: str) -> None:
         with self._lock:
@@ -82,3 +114,12 @@ class Parts:
     def _check_open(self) -> None:
         if self._closed:
             raise UsageError("the run has ended; nothing more is written")
+
+
+def _claimed(directory: int, name: str) -> bool:
+    """Whether the name was free, and is now taken by an empty file."""
+    try:
+        os.close(os.open(name, _CREATE, 0o666, dir_fd=directory))
+    except FileExistsError:
+        return False
+    return True

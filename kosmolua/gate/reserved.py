@@ -67,13 +67,17 @@ class Reserved:
         if why := known.get(_identity(found)):
             raise refusal(path, why)
 
-    def check_target(self, path: str, directory: int, name: str) -> None:
-        """Refuse a name that is to be written in an open directory, which has passed."""
+    def check_new(self, path: str, directory: int, name: str) -> None:
+        """Refuse a name in an open directory, which has passed, that is reserved even if there is no such file."""
         parent = _identity(os.fstat(directory))
         for file, what in (*self._own, *self._directories):  # whether they exist or not
             same_name = os.path.basename(file).casefold() == name.casefold()
             if same_name and _identity_at(os.path.dirname(file)) == parent:
                 raise refusal(path, what)
+
+    def check_target(self, path: str, directory: int, name: str) -> None:
+        """Refuse a name that is to be written in an open directory, which has passed."""
+        self.check_new(path, directory, name)
         try:
             found = os.stat(name, dir_fd=directory, follow_symlinks=False)
         except FileNotFoundError:

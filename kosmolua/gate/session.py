@@ -307,6 +307,11 @@ class Session:
     def policy(self) -> Policy:
         return self._policy
 
+    @property
+    def dry_run(self) -> bool:
+        """Whether nothing is sent."""
+        return self._dry_run
+
     def base_url(self, account: str = "") -> str:
         """Where the account's API is; page links must lie there."""
         return self._client(account or self._account).base_url

@@ -110,8 +110,9 @@ local File = {}
 
 ---Saves it under a path that the script may write to.
 ---@param path string
+---@param options? kosmolua.DownloadOptions
 ---@return kosmolua.Saved
-function File:save(path) end
+function File:save(path, options) end
 
 ---@class kosmolua.Saved
 ---@field path string
@@ -217,11 +218,15 @@ function workflows.stream(ref, input, options) end
 ---@return fun(): any
 function workflows.each(name, arguments, options) end
 
+---@class kosmolua.DownloadOptions
+---@field overwrite? boolean Replace a file that this run did not write.
+
 ---Saves an output under a path that the script may write to, or a list of them under a path that ends in "/".
 ---@param what string|kosmolua.File|(string|kosmolua.File)[]
 ---@param path string
+---@param options? kosmolua.DownloadOptions
 ---@return kosmolua.Saved|kosmolua.Saved[]
-function workflows.download(what, path) end
+function workflows.download(what, path, options) end
 
 ---Cancels predictions and trainings, or ids; without a list all that the script has started and not seen to end.
 ---@param list? (replicate.Prediction|replicate.Training|string)[]

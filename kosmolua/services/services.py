@@ -17,7 +17,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from kosmolua.errors import ArgumentError, KosmoError, UsageError
-from kosmolua.gate.files import Files
+from kosmolua.gate.files import Files, Mode
 from kosmolua.gate.likeness import likeness
 from kosmolua.gate.made import Origin
 from kosmolua.gate.session import NothingFetchedError, Reply, Session, resolve
@@ -66,6 +66,7 @@ class Leave(_Asked, frozen=True):
 class Download(_Asked, frozen=True):
     url: Annotated[str, Meta(max_length=MAX_INLINE)]
     path: _Url
+    mode: Mode = "new"
     sha256: _Name | None = None
 
 
@@ -241,16 +242,19 @@ class Services:
 
         fetching: list[Opened] = []
         try:
-            with self._files.create(asked.path) as file:
+            if self._session().dry_run:
+                self._files.check(asked.path)  # and no directory is made
+                begin({})
+            with self._files.create(asked.path, asked.mode, asked.url) as target:
                 try:
-                    fetched = DownloadTo(file, progress).fetch(begin, asked.sha256)
+                    fetched = DownloadTo(target.file, progress).fetch(begin, asked.sha256)
                 finally:
                     progress(-1, None)
         except NothingFetchedError as planned:
             return {"path": asked.path, **planned.request}
         finally:
             self._fetching.difference_update(fetching)
-        return {"path": asked.path, **msgspec.structs.asdict(fetched)}
+        return {"path": target.path, **msgspec.structs.asdict(fetched)}
 
     def _cursor(self, asked: Cursor) -> str | None:
         """Where a list goes on."""

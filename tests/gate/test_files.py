@@ -2,7 +2,7 @@
 
 import os
 import threading
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 
 import pytest
 
@@ -27,8 +27,8 @@ def files(tree):
 
 
 def write(files, path, content=b"new"):
-    with files.create(path) as file:
-        file.write(content)
+    with files.create(path) as target:
+        target.file.write(content)
 
 
 def test_without_a_directory_there_are_no_files(tree):
@@ -132,8 +132,8 @@ def test_what_is_not_there(files):
     """Is told as the system tells it."""
     with pytest.raises(UsageError, match=r"cannot read 'open/none\.txt': No such file or directory"):
         files.read("open/none.txt")
-    with pytest.raises(UsageError, match="cannot write 'open/none/x'"):
-        write(files, "open/none/x")
+    with pytest.raises(UsageError, match=r"cannot write 'open/deep/a\.txt/x': Not a directory"):
+        write(files, "open/deep/a.txt/x")
 
 
 def test_a_file_that_is_too_large(tree, files):
@@ -147,8 +147,8 @@ def test_a_write_that_fails_leaves_nothing(files, tree):
     """What was there before stays, and no half of a file."""
     (tree / "open" / "x").write_text("before")
     before = set(os.listdir(tree / "open"))
-    with suppress(ZeroDivisionError), files.create("open/x") as file:
-        file.write(b"half")
+    with suppress(ZeroDivisionError), files.create("open/x", "replace") as target:
+        target.file.write(b"half")
         raise ZeroDivisionError
 
     assert "before" == (tree / "open" / "x").read_text()
@@ -159,3 +159,82 @@ def test_a_directory_that_is_none(tree):
     """Told when the run begins, not when the script comes to it."""
     with pytest.raises(UsageError, match="--allow-read: 'nowhere' is no directory"):
         Files(["nowhere"], base=str(tree))
+
+
+def save(files, path, mode, source="", content=b"new"):
+    with files.create(path, mode, source) as target:
+        target.file.write(content)
+    return target.path
+
+
+def test_a_file_of_somebody_else_is_not_replaced(files, tree):
+    """It is an error before anything is fetched, unless the run is told to; its own files a run writes again."""
+    (tree / "open" / "a.png").write_bytes(b"paid")
+
+    with pytest.raises(UsageError, match="exists, and this run did not write it"):
+        save(files, "open/a.png", "new")
+    assert b"paid" == (tree / "open" / "a.png").read_bytes()
+    assert "open/a.png" == save(files, "open/a.png", "replace", content=b"mine")
+    assert "open/a.png" == save(files, "open/a.png", "new", content=b"again")
+    assert b"again" == (tree / "open" / "a.png").read_bytes()
+
+
+def test_a_free_name_is_taken(files, tree):
+    """Each time another, but for what came from the same place."""
+    (tree / "open" / "a.png").write_bytes(b"paid")
+
+    assert "open/a-2.png" == save(files, "open/a.png", "free", "one")
+    assert "open/a-3.png" == save(files, "open/a.png", "free", "two")
+    assert "open/a-2.png" == save(files, "open/a.png", "free", "one", b"again")
+    assert [b"paid", b"again", b"new"] == [
+        (tree / "open" / name).read_bytes() for name in ("a.png", "a-2.png", "a-3.png")
+    ]
+
+
+class Meanwhile:
+    """Files, and somebody who writes one while another is being written."""
+
+    def __init__(self, files, path):
+        self._files, self._path = files, path
+
+    @contextmanager
+    def create(self, *how):
+        with self._files.create(*how) as target:
+            self._path.write_bytes(b"paid")
+            yield target
+
+
+def test_a_file_that_comes_meanwhile_is_kept(files, tree):
+    """What another process writes during a download is not replaced at its end."""
+    with pytest.raises(UsageError, match=r"cannot write 'open/a\.png': File exists"):
+        save(Meanwhile(files, tree / "open" / "a.png"), "open/a.png", "new")
+    two = save(Meanwhile(files, tree / "open" / "b.png"), "open/b.png", "free", content=b"late")
+
+    assert "open/b-2.png" == two
+    assert {"a.png": b"paid", "b.png": b"paid", "b-2.png": b"late"} == {
+        each.name: each.read_bytes() for each in (tree / "open").glob("*.png")
+    }
+
+
+def test_a_resumed_run_knows_its_files(tree):
+    """By a record next to its journal; a file that took their place is somebody else's."""
+    first = Files([], ["open"], base=str(tree)).of_run(record=str(tree / "x.outputs" / "saved"))
+    assert ["open/a", "open/b"] == [save(first, path, "new", "here") for path in ("open/a", "open/b")]
+    (tree / "b").write_bytes(b"paid")
+    os.replace(tree / "b", tree / "open" / "b")
+
+    later = Files([], ["open"], base=str(tree)).of_run(record=str(tree / "x.outputs" / "saved"))
+    assert "open/a" == save(later, "open/a", "new")
+    with pytest.raises(UsageError, match="did not write it"):
+        save(later, "open/b", "new")
+
+
+def test_directories_are_made(files, tree):
+    """Below one that is open, and nowhere else."""
+    assert "open/new/er/a.png" == save(files, "open/new/er/a.png", "new")
+    assert b"new" == (tree / "open" / "new" / "er" / "a.png").read_bytes()
+    for path in ("other/a.png", "open/.kosmo/new/a.png", "open/../other/a.png"):
+        with pytest.raises(PermissionDeniedError):
+            save(files, path, "new")
+    assert ["deep", "new"] == sorted(os.listdir(tree / "open"))
+    assert not (tree / "other").exists()

@@ -47,8 +47,8 @@ def refused(files, path, why=""):
 
 
 def write(files, path, content=b"changed"):
-    with files.create(str(path)) as file:
-        file.write(content)
+    with files.create(str(path), "replace") as target:
+        target.file.write(content)
 
 
 PRODUCT = [
@@ -248,8 +248,8 @@ import os, signal, sys
 from kosmolua.gate.files import Files
 files = Files([], ["."], ".")
 with files.create("a") as one, files.create("b") as two:
-    one.write(b"half")
-    one.flush()
+    one.file.write(b"half")
+    one.file.flush()
     os.kill(os.getpid(), getattr(signal, sys.argv[1]))
 """
 

@@ -215,3 +215,47 @@ def test_a_checksum_that_does_not_fit(flow):
     server.close()
 
     assert not (flow.directory / "wrong.bin").exists()
+
+
+PAINT = """
+  local images = run("black-forest-labs/flux-schnell",
+    { prompt = "dusk", num_outputs = 2, width = 32, height = 32, seed = SEED })
+"""
+
+
+def test_two_runs_save_into_the_same_directory(flow):
+    """The second takes free names, below a directory that the first has made; nothing is replaced."""
+    script = PAINT + 'local paths = {} for i, one in ipairs(download(images, "x/new/")) do paths[i] = one.path end '
+    script += 'paths[3] = download(images[1], "x/").path return paths'
+    first, second = (flow(script.replace("SEED", seed)) for seed in ("1", "2"))
+
+    assert ["x/new/1-out-0.png", "x/new/2-out-1.png", "x/out-0.png"] == first
+    assert ["x/new/1-out-0-2.png", "x/new/2-out-1-2.png", "x/out-0-2.png"] == second
+    contents = {path: (flow.directory / path).read_bytes() for path in first + second}
+    assert contents[first[0]] != contents[second[0]]
+
+
+def test_a_saved_file_is_not_replaced(flow):
+    """A single path is an error before the download, unless the script says `overwrite`."""
+    (flow.directory / "a.png").write_bytes(b"paid")
+    script = (
+        PAINT.replace("SEED", "1")
+        + """
+      local ok, problem = pcall(images[1].save, images[1], "a.png")
+      local kept = images[1]:save("a.png", { overwrite = true })
+      return { problem.message, problem.hint, kept.path, images[2]:save("a.png").size }
+    """
+    )
+    message, hint, path, size = flow(script)
+
+    assert "'a.png' exists, and this run did not write it; nothing was downloaded" == message
+    assert "overwrite = true" in hint
+    assert ("a.png", (flow.directory / "a.png").stat().st_size) == (path, size)
+    assert 2 == flow.server.count("GET", ".png")
+
+
+@pytest.mark.parametrize("options", ["{ overwrite = 1 }", "{ overwrit = true }", "true"])
+def test_wrong_options_of_a_download(flow, options):
+    """Told before anything is fetched."""
+    with pytest.raises(ScriptError, match="download: "):
+        flow(f'download("https://replicate.delivery/a", "a", {options})')

@@ -1,0 +1,72 @@
+"""The files that a run has written: only those may it write again without being told to.
+
+A file is known by its path, device and inode, which are noted before it takes its name. With a record, a file of JSON
+lines next to the journal, a resumed run also knows what it wrote before it was killed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+from contextlib import suppress
+
+import msgspec
+from msgspec import Struct
+
+MAX_RECORD = 64 * 1024 * 1024  # bytes of a record that are read
+
+
+class _Note(Struct, frozen=True):
+    path: str
+    device: int
+    inode: int
+    source: str = ""
+
+    @property
+    def key(self) -> tuple[str, int, int]:
+        return self.path, self.device, self.inode
+
+
+class Written:
+    """What was written, each with a digest of where its content came from. For any number of threads."""
+
+    def __init__(self, record: str | None = None) -> None:
+        self._record = record
+        self._lock = threading.Lock()
+        self._sources: dict[tuple[str, int, int], str] = {}
+        if record:
+            self._load(record)
+
+    def note(self, path: str, found: os.stat_result, source: str) -> None:
+        """The file at hand is about to take that name. Raises an OSError if the record cannot be written."""
+        note = _Note(path, found.st_dev, found.st_ino, digest_of(source))
+        with self._lock:
+            self._sources[note.key] = note.source
+            if self._record:
+                os.makedirs(os.path.dirname(self._record), mode=0o700, exist_ok=True)
+                _append(self._record, msgspec.json.encode(note) + b"\n")
+
+    def has(self, path: str, found: os.stat_result, source: str | None = None) -> bool:
+        """Whether this run wrote that file; with a ``source``, whether it wrote it from there."""
+        known = self._sources.get((path, found.st_dev, found.st_ino))
+        return known is not None and (source is None or known == digest_of(source))
+
+    def _load(self, record: str) -> None:
+        with suppress(OSError), open(record, "rb") as file:
+            for line in file.read(MAX_RECORD).splitlines():
+                with suppress(msgspec.MsgspecError, UnicodeDecodeError):  # a line that was cut off
+                    note = msgspec.json.decode(line, type=_Note)
+                    self._sources[note.key] = note.source
+
+
+def digest_of(source: str) -> str:
+    return hashlib.sha256(source.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _append(path: str, line: bytes) -> None:
+    file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        os.write(file, line)
+    finally:
+        os.close(file)
