@@ -533,8 +533,7 @@ class Session:
             if ticket:
                 ticket.unsure = operation.access == "write" and not _not_taken(error)
                 ticket.sent = ticket.sent and not isinstance(error, ArgumentError)
-            if error.code == "not_found" and (subject := _subject(operation, arguments)):
-                error.hint = f"check the spelling of {subject}, and that the account may see it"
+            _explain_absence(error, operation, arguments)
             if error is raised:
                 raise
             raise error from raised
@@ -694,6 +693,19 @@ def _not_taken(error: KosmoError) -> bool:
     if isinstance(error, ApiError):
         return error.status < 500  # noqa: PLR2004 - beyond it is the server's fault, whatever it did before
     return not isinstance(error, UncertainError | InternalError | SystemFailureError)
+
+
+def _explain_absence(error: KosmoError, operation: Operation, arguments: Struct) -> None:
+    """Say what is most likely about something that is not there."""
+    if operation is catalogue.DOWNLOAD and getattr(error, "status", None) in _GONE:
+        error.message += "; Replicate removes outputs an hour after they were made, so this one has probably expired"
+        error.args = (error.message,)
+        error.hint = "save outputs in the script that makes them, with download(output, path); run the model again"
+    elif error.code == "not_found" and (subject := _subject(operation, arguments)):
+        error.hint = f"check the spelling of {subject}, and that the account may see it"
+
+
+_GONE = (404, 410)
 
 
 def _is_named(data: Any) -> bool:

@@ -34,7 +34,7 @@ from msgspec import Struct
 from pydantic import ValidationError
 
 from kosmolua._version import __version__
-from kosmolua.errors import EXIT_INTERRUPTED, KosmoError, failure_of
+from kosmolua.errors import EXIT_SIGNALED, KosmoError, failure_of
 from kosmolua.gate.prompt import Answer, Question, render
 from kosmolua.manual import pages
 from kosmolua.mcp import code, content, docs, resources, tools
@@ -300,8 +300,8 @@ def serve(host: Host, current: Current, options: Options) -> None:
 
 async def _serve(host: Host, service: Service) -> None:
     server = service.server()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, _end, host)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        asyncio.get_running_loop().add_signal_handler(number, _end, host, number)
     async with stdio_server() as (read, write), anyio.create_task_group() as tasks:
         passing, passed = anyio.create_memory_object_stream[SessionMessage | Exception](0)
         tasks.start_soon(_pass_on, read, passing, write.clone())
@@ -343,7 +343,7 @@ def _malformed(error: Exception) -> ErrorData:
     return ErrorData(code=INVALID_REQUEST, message="this line is no JSON-RPC message")
 
 
-def _end(host: Host) -> NoReturn:
+def _end(host: Host, number: int) -> NoReturn:
     """End on a signal: reading standard input cannot be interrupted, and whatever runs has to end with this process."""
     host.close()
-    os._exit(EXIT_INTERRUPTED)
+    os._exit(EXIT_SIGNALED + number)

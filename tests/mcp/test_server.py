@@ -484,7 +484,7 @@ def test_it_ends_with_its_client(wire):
         assert soon(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in child))
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_ends_it(wire, number):
     """It does not wait for its client, and leaves no child."""
     with wire("--code") as line:
@@ -493,7 +493,7 @@ def test_a_signal_ends_it(wire, number):
         line.receive()
         child = _children(line.process.pid)
         line.process.send_signal(number)
-        assert 130 == line.process.wait(20)
+        assert 128 + number == line.process.wait(20)
         assert soon(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in child))
 
 

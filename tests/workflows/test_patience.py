@@ -98,3 +98,12 @@ def test_pages_that_go_round(visit, server):
         visit('for _ in each("list_predictions") do end', page("a"), page("b"), page("a"))
 
     assert 3 == len(server.requests)
+
+
+@pytest.mark.parametrize("status", [404, 410])
+def test_an_output_that_has_expired(visit, server, status):
+    """The error says that outputs are removed after an hour, and what keeps them."""
+    with pytest.raises(ScriptError, match="removes outputs an hour after they were made") as caught:
+        visit("download(args[1], 'a.png')", Answer(status, b"gone"), args=[server.url.removesuffix("/v1") + "/out.png"])
+
+    assert "save outputs in the script that makes them" in caught.value.hint
