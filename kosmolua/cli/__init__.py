@@ -1,6 +1,4 @@
-"""The command line: arguments in, results and exit statuses out. One module per family of commands, each imported
-when its command is given.
-"""
+"""The command line: one module per family of commands, each imported when its command is given."""
 
 from __future__ import annotations
 

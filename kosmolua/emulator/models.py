@@ -9,7 +9,8 @@ from typing import Any
 from kosmolua.emulator import text
 from kosmolua.emulator.identifiers import number
 from kosmolua.emulator.painting import compose, paint
-from kosmolua.emulator.picture import PictureError, enlarge, read_png, write_animation, write_png
+from kosmolua.emulator.picture import enlarge, write_animation
+from kosmolua.terminal.png import PictureError, read_png, write_png
 
 Schema = dict[str, Any]
 

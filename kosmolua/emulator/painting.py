@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from random import Random
 
 from kosmolua.emulator.identifiers import number
-from kosmolua.emulator.picture import Picture
+from kosmolua.terminal.png import Picture
 
 # A colour or a time of day that is named in the prompt decides the hue of the sky, in turns of the colour circle.
 HUES = {

@@ -1,1 +1,1 @@
-"""What a run asked and was answered, on disk, so that it can be resumed or replayed. Sends nothing itself."""
+"""What a run asked and was answered, on disk, so that it can be resumed or replayed; sends nothing itself."""

@@ -1,1 +1,1 @@
-"""The catalogue and Lua as tools of the Model Context Protocol. `server` alone knows the SDK."""
+"""The catalogue and Lua as tools of the Model Context Protocol, whose SDK only `server` imports."""

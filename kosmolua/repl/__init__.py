@@ -1,3 +1,1 @@
-"""The prompt that people stay in: what is typed, shown and completed there. What it knows of text is pure functions;
-prompt-toolkit is for `kosmolua.repl.shell` and its wiring alone.
-"""
+"""The prompt: what is typed, completed, evaluated and shown there; only `line` and `shell` import prompt-toolkit."""

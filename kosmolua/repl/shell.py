@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -242,13 +243,14 @@ class Shell:
         self.calls.close()
 
     def _leave(self, session: Session, *, cancel: bool) -> None:
-        from kosmolua.cli.left import tell_left
         from kosmolua.gate import ending
+        from kosmolua.host import leftover
+        from kosmolua.terminal.safe import safe
 
         real = not self.calls.options.emulate
         left = ending.end(session, self.warn, cancel=cancel, search=real)
-        if real:
-            tell_left(left, canceled=cancel)
+        for line in leftover.lines(left, canceled=cancel) if real else ():
+            sys.stderr.write(safe(f"kosmo: {line}\n"))
 
     # The bottom line ----------------------------------------------------------------------------------------------
 

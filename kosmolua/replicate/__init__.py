@@ -1,1 +1,1 @@
-"""The Replicate HTTP API: what it offers, and how it is spoken. Knows nothing of Lua or permissions."""
+"""The Replicate HTTP API, as data and as HTTP; knows nothing of Lua or permissions."""

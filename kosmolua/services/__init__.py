@@ -1,1 +1,1 @@
-"""What a script may ask of the host besides the API. Every request it makes goes through `Session`."""
+"""What a script may ask of the host besides the API; every request goes through a `Session`."""

@@ -1,1 +1,1 @@
-"""What the user configured and stored: settings, tokens, trust, and where the files are. Sends nothing."""
+"""What the user configured and stored: settings, tokens, trust, and where the files are; sends nothing."""

@@ -8,15 +8,14 @@ from collections.abc import Iterator, Mapping
 from io import BytesIO
 from typing import Literal
 
-from kosmolua.emulator.picture import Picture, PictureError, read_png, write_png
 from kosmolua.terminal.plain import is_plain
+from kosmolua.terminal.png import SIGNATURE, Picture, PictureError, read_png, write_png
 from kosmolua.terminal.query import Sixel
 
 Protocol = Literal["kitty", "iterm", "blocks", "none"]
 MAX_BYTES = 20 * 1024 * 1024
 _MOST_PIXELS = 800  # of a sixel image, in width and in height; some terminals take no more than 1000
 _CHUNK = 4096  # bytes of Base64 that kitty takes at once
-_PNG = b"\x89PNG\r\n\x1a\n"
 _FORMATS = ("PNG", "JPEG", "WEBP", "GIF")  # of what Pillow reads: what models make
 _MOST_READ = 40_000_000  # pixels of an image that Pillow is given
 _JPEG, _SCAN, _MOST_SCANS = b"\xff\xd8", b"\xff\xda", 100  # each, of some bytes, goes over all pixels; ten are usual
@@ -37,7 +36,7 @@ def protocol_of(environment: Mapping[str, str]) -> Protocol:
 
 
 def is_png(data: bytes) -> bool:
-    return data.startswith(_PNG)
+    return data.startswith(SIGNATURE)
 
 
 def shown(

@@ -11,7 +11,7 @@ from itertools import accumulate
 from operator import itemgetter, mul
 from typing import Any
 
-from kosmolua.emulator.picture import Picture
+from kosmolua.terminal.png import Picture
 
 Colour = tuple[int, ...]  # red, green and blue in steps; nothing where nothing is drawn
 Shade = list[Colour]  # colours that are drawn as one

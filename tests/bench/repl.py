@@ -21,7 +21,6 @@ import zlib
 
 from kosmolua import Host
 from kosmolua.cli.options import Options
-from kosmolua.emulator.picture import SIGNATURE
 from kosmolua.repl.calls import Calls
 from kosmolua.repl.completion import complete, signature
 from kosmolua.repl.models import Models
@@ -30,6 +29,7 @@ from kosmolua.repl.snapshot import Snapshot
 from kosmolua.runtime.interactive import Interpreter, start
 from kosmolua.terminal import images
 from kosmolua.terminal.images import shown
+from kosmolua.terminal.png import SIGNATURE
 from kosmolua.terminal.query import Sixel
 
 MODEL = "black-forest-labs/flux-schnell"

@@ -15,7 +15,7 @@ from recording_server import Answer
 from test_terminal import Terminal
 
 from kosmolua.cli.report import MAX_IMAGES
-from kosmolua.emulator.picture import SIGNATURE, read_png
+from kosmolua.terminal.png import SIGNATURE, read_png
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 in_browser = pytest.mark.skipif(

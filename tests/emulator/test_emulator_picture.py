@@ -6,16 +6,8 @@ import zlib
 import pytest
 
 from kosmolua.emulator.painting import compose, paint
-from kosmolua.emulator.picture import (
-    SIGNATURE,
-    Picture,
-    PictureError,
-    _chunk,
-    enlarge,
-    read_png,
-    write_animation,
-    write_png,
-)
+from kosmolua.emulator.picture import enlarge, write_animation
+from kosmolua.terminal.png import SIGNATURE, Picture, PictureError, chunk, read_png, write_png
 
 SMALL = Picture(2, 2, 3, [bytes([0, 0, 0, 90, 90, 90]), bytes([30, 60, 120, 255, 255, 255])])
 
@@ -23,7 +15,7 @@ SMALL = Picture(2, 2, 3, [bytes([0, 0, 0, 90, 90, 90]), bytes([30, 60, 120, 255,
 def filtered(kind, rows, width=2, height=2, depth=8, colour=2, interlaced=0):
     header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, interlaced)
     data = zlib.compress(b"".join(bytes([kind]) + row for row in rows))
-    return SIGNATURE + _chunk(b"IHDR", header) + _chunk(b"IDAT", data) + _chunk(b"IEND", b"")
+    return SIGNATURE + chunk(b"IHDR", header) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
 
 
 def test_what_is_written_is_read():

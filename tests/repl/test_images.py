@@ -10,9 +10,9 @@ import pytest
 from PIL import Image
 from sixel import decoded
 
-from kosmolua.emulator.picture import Picture, write_png
 from kosmolua.terminal import images
 from kosmolua.terminal.images import protocol_of, shown
+from kosmolua.terminal.png import Picture, write_png
 from kosmolua.terminal.query import Sixel
 
 RED, BLUE = b"\xff\0\0", b"\0\0\xff"

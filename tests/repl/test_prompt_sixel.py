@@ -15,7 +15,7 @@ import pytest
 from sixel import decoded
 from tmux import environment_of
 
-from kosmolua.emulator.picture import Picture, write_png
+from kosmolua.terminal.png import Picture, write_png
 
 LAUNCH = (
     "import fcntl, os, sys, termios; os.setsid(); fcntl.ioctl(0, termios.TIOCSCTTY, 0);"

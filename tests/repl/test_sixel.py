@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sixel import decoded
 
-from kosmolua.emulator.picture import Picture
+from kosmolua.terminal.png import Picture
 from kosmolua.terminal.sixel import encode
 
 STEP = 255 / 31

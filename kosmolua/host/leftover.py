@@ -1,0 +1,61 @@
+"""What a run or a command leaves at the API when it ends early, in words: what may still run, or was created unseen."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Protocol
+
+from kosmolua.settings.config import DEFAULT_ACCOUNT
+
+MOST_TOLD = 20  # of each kind
+WINDOW = 600  # seconds before now that the list which is named begins
+
+Job = tuple[str, str, str]
+"""Kind, id and account."""
+
+
+class Left(Protocol):
+    """The part of a `kosmolua.host.result.Result` that says so; a `kosmolua.gate.ending.Left` has it too."""
+
+    @property
+    def running(self) -> list[Job]: ...
+
+    @property
+    def not_canceled(self) -> list[tuple[str, str]]: ...
+
+    @property
+    def candidates(self) -> list[Job]: ...
+
+    @property
+    def unanswered(self) -> int: ...
+
+
+def lines(left: Left, *, canceled: bool) -> Iterator[str]:
+    """What to print. What was ``canceled`` is named only if it could not be. Ids are as the API gave them."""
+    running = [] if canceled else left.running
+    for job in running[:MOST_TOLD]:
+        yield _cancel(job, "may still run")
+    for identifier, why in left.not_canceled[:MOST_TOLD]:
+        yield f"could not cancel {identifier}: {why}"
+    more = max(len(running), len(left.not_canceled)) - MOST_TOLD
+    if more > 0:
+        yield f"and {more} more; look: kosmo integrations:call replicate.list_predictions"
+    for job in left.candidates[:MOST_TOLD]:
+        yield _cancel(job, "may be what was created without an answer")
+    if left.unanswered:
+        yield _unanswered(left.unanswered)
+
+
+def _unanswered(count: int) -> str:
+    what = "a prediction or training" if count == 1 else f"{count} predictions or trainings"
+    since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() - WINDOW))
+    how = f"kosmo integrations:call replicate.list_predictions --created_after={since}"
+    return f"{what} may have been created without an answer; look: {how}"
+
+
+def _cancel(job: Job, what: str) -> str:
+    kind, identifier, account = job
+    how = f"kosmo integrations:call replicate.cancel_{kind} --{kind}_id {identifier}"
+    where = "" if account == DEFAULT_ACCOUNT else f" --account {account}"
+    return f"{kind} {identifier} {what}; cancel it: {how}{where}"
