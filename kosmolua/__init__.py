@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from kosmolua.gate.budget import Caps
     from kosmolua.gate.entry import Entry
     from kosmolua.gate.prompt import Answer, Prompter, Question
-    from kosmolua.gate.session import Reply
+    from kosmolua.gate.run import Reply
     from kosmolua.host.host import Host
     from kosmolua.host.script import Result, ScriptRun
     from kosmolua.replicate.webhook import verify_webhook

@@ -8,7 +8,8 @@ from kosmolua.emulator import Emulator
 from kosmolua.emulator.server import running
 from kosmolua.gate.files import Files
 from kosmolua.gate.policy import Policy, Rule
-from kosmolua.gate.session import Run, Session
+from kosmolua.gate.run import Run
+from kosmolua.gate.session import Session
 from kosmolua.replicate import catalogue
 from kosmolua.replicate.client import Client
 from kosmolua.runtime.limits import Limits

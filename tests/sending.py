@@ -1,6 +1,6 @@
 """A call of a function by a client, without a session around it."""
 
-from kosmolua.gate.session import resolve
+from kosmolua.gate.functions import resolve
 from kosmolua.replicate.structs import decode_arguments
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from kosmolua.cli import options, output
 from kosmolua.gate import audit
-from kosmolua.gate.session import resolve
+from kosmolua.gate.functions import resolve
 from kosmolua.settings import ages
 from kosmolua.terminal.safe import visible
 from kosmolua.terminal.text import painted

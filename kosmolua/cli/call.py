@@ -17,7 +17,9 @@ from kosmolua.cli.host import host_of
 from kosmolua.cli.options import FLAGS, Options, assign, checked
 from kosmolua.cli.signals import Signals
 from kosmolua.errors import ArgumentError, InterruptError, KosmoError, OutputError, UsageError
-from kosmolua.gate.session import Entry, Reply, resolve
+from kosmolua.gate.entry import Entry
+from kosmolua.gate.functions import resolve
+from kosmolua.gate.run import Reply
 from kosmolua.host.host import Host
 from kosmolua.replicate import catalogue
 from kosmolua.replicate.catalogue import Operation

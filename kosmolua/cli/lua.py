@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from kosmolua.cli.live import Watch
     from kosmolua.cli.output import ScriptOutput
-    from kosmolua.gate.session import Entry
+    from kosmolua.gate.entry import Entry
     from kosmolua.host.script import Result, ScriptRun
     from kosmolua.journal.cassette import Cassette
     from kosmolua.journal.journal import Head, Journal

@@ -10,8 +10,8 @@ from typing import Any
 from kosmolua.cli import call, options, output
 from kosmolua.errors import UsageError
 from kosmolua.gate import policy
+from kosmolua.gate.functions import resolve
 from kosmolua.gate.policy import Call, Policy, Rule
-from kosmolua.gate.session import resolve
 from kosmolua.replicate.catalogue import Operation
 from kosmolua.settings import config
 from kosmolua.settings.config import DEFAULT_ACCOUNT

@@ -47,7 +47,7 @@ def find(name: str) -> Operation:
     operation = catalogue.find(name)
     if operation:
         return operation
-    from kosmolua.gate.session import resolve
+    from kosmolua.gate.functions import resolve
 
     return resolve(name)
 

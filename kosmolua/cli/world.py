@@ -43,7 +43,7 @@ class Policy:
 
     def __call__(self, operation: Operation, account: str, arguments: Mapping[str, Any]) -> KosmoError | None:
         from kosmolua.gate import policy
-        from kosmolua.gate.session import denied
+        from kosmolua.gate.refusals import denied
 
         if self._options.force or (self._options.emulate and not (self._options.read or self._options.write)):
             return None

@@ -23,7 +23,7 @@ from msgspec import Struct
 from kosmolua.settings import paths
 
 if TYPE_CHECKING:
-    from kosmolua.gate.session import Entry
+    from kosmolua.gate.entry import Entry
 
 NAME = "audit.jsonl"
 MAX_SIZE = 10 * 1024 * 1024  # bytes

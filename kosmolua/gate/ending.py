@@ -16,7 +16,8 @@ from kosmolua.replicate import catalogue
 from kosmolua.settings.config import DEFAULT_ACCOUNT
 
 if TYPE_CHECKING:
-    from kosmolua.gate.session import Entry, Session
+    from kosmolua.gate.entry import Entry
+    from kosmolua.gate.session import Session
 
 MOST_SECONDS = 8.0  # that looking takes at most: docker stop and systemd kill some seconds after they ask
 

@@ -24,9 +24,11 @@ from kosmolua.settings.config import DEFAULT_ACCOUNT, VERDICTS, Verdict
 if TYPE_CHECKING:
     from kosmolua.gate.budget import Caps
     from kosmolua.gate.ending import Left
+    from kosmolua.gate.entry import Entry
     from kosmolua.gate.files import Files
     from kosmolua.gate.prompt import Prompter
-    from kosmolua.gate.session import Entry, Reply, Session, Watcher
+    from kosmolua.gate.run import Reply, Watcher
+    from kosmolua.gate.session import Session
     from kosmolua.host.sessions import Sessions
     from kosmolua.journal.cassette import Cassette
     from kosmolua.journal.journal import Journal

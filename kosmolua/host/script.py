@@ -35,7 +35,8 @@ if TYPE_CHECKING:
     from kosmolua.gate.files import Files
     from kosmolua.gate.needs import Needs
     from kosmolua.gate.prompt import Prompter
-    from kosmolua.gate.session import Session, Watcher
+    from kosmolua.gate.run import Watcher
+    from kosmolua.gate.session import Session
     from kosmolua.host.sessions import Sessions
     from kosmolua.journal.cassette import Cassette
     from kosmolua.journal.journal import Journal, Ticket

@@ -14,10 +14,12 @@ from kosmolua.settings.config import Verdict
 
 if TYPE_CHECKING:
     from kosmolua.gate.budget import Caps
+    from kosmolua.gate.entry import Entry
     from kosmolua.gate.files import Files
     from kosmolua.gate.needs import Needs
     from kosmolua.gate.prompt import Prompter
-    from kosmolua.gate.session import Entry, Session, Watcher
+    from kosmolua.gate.run import Watcher
+    from kosmolua.gate.session import Session
     from kosmolua.gate.spending import Standing
     from kosmolua.replicate.prices import Prices
     from kosmolua.runtime.run import Script
@@ -55,7 +57,8 @@ class Sessions(Struct, frozen=True, kw_only=True):
         """
         from kosmolua.gate import audit, policy
         from kosmolua.gate.budget import Budget
-        from kosmolua.gate.session import Run, Session
+        from kosmolua.gate.run import Run
+        from kosmolua.gate.session import Session
 
         settings = self.settings()
         budget = Budget(self.caps, self._prices(settings), declared=needs.caps if needs else None)

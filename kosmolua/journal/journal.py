@@ -30,7 +30,7 @@ from kosmolua.settings.config import DEFAULT_ACCOUNT
 
 if TYPE_CHECKING:
     from kosmolua.gate.budget import Budget
-    from kosmolua.gate.session import Found
+    from kosmolua.gate.run import Found
     from kosmolua.replicate.answers import Answer
     from kosmolua.replicate.catalogue import Operation
 

@@ -17,7 +17,7 @@ from msgspec import Struct
 from kosmolua.errors import ApiError, JournalError
 from kosmolua.gate.likeness import likeness
 from kosmolua.gate.lost import listed, time_of
-from kosmolua.gate.session import Found
+from kosmolua.gate.run import Found
 from kosmolua.replicate import catalogue
 from kosmolua.replicate.catalogue import Operation, Proof
 from kosmolua.replicate.shape import mapping

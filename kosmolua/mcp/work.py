@@ -14,8 +14,8 @@ from typing import Any
 from msgspec import Struct
 
 from kosmolua.errors import ScriptError
+from kosmolua.gate.entry import Entry
 from kosmolua.gate.prompt import Answer, Question
-from kosmolua.gate.session import Entry
 from kosmolua.runtime.stop import Stop
 
 PATIENCE = 600.0  # seconds in which a person may answer

@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 
 from kosmolua.errors import UsageError
-from kosmolua.gate.session import Entry
+from kosmolua.gate.entry import Entry
 from kosmolua.repl.commands import COMMANDS
 from kosmolua.repl.completion import HELPERS
 from kosmolua.replicate.catalogue import OPERATIONS, find

@@ -22,7 +22,7 @@ from kosmolua.replicate.catalogue import STREAM, Operation
 
 if TYPE_CHECKING:
     from kosmolua.errors import KosmoError
-    from kosmolua.gate.session import Entry
+    from kosmolua.gate.entry import Entry
 
 STATES = ("starting", "processing", "succeeded", "failed", "canceled", "aborted")
 MAX_CALLS = 2_000  # kept with their errors

@@ -18,9 +18,11 @@ from msgspec import Meta, Struct
 
 from kosmolua.errors import ArgumentError, KosmoError, UsageError
 from kosmolua.gate.files import Files, Mode
+from kosmolua.gate.functions import resolve
 from kosmolua.gate.likeness import likeness
 from kosmolua.gate.made import Origin
-from kosmolua.gate.session import NothingFetchedError, Reply, Session, resolve
+from kosmolua.gate.run import Reply
+from kosmolua.gate.session import NothingFetchedError, Session
 from kosmolua.replicate import catalogue, structs
 from kosmolua.replicate.inline import MAX_INLINE
 from kosmolua.replicate.request import MAX_URL

@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 from run import KOSMO, PREDICTION, SCRIPT, measure, medians, rounds
 
-from kosmolua.gate.session import resolve
+from kosmolua.gate.functions import resolve
 from kosmolua.journal.journal import Head, Journal
 from kosmolua.runtime.tape import Asked
 

@@ -8,7 +8,7 @@ from kosmolua.cli.arguments import payload, put, untyped
 from kosmolua.cli.call import read
 from kosmolua.cli.options import Options
 from kosmolua.errors import ArgumentError, UsageError
-from kosmolua.gate.session import resolve
+from kosmolua.gate.functions import resolve
 
 
 def arguments(function, *tokens):

@@ -11,7 +11,7 @@ import pytest
 
 from kosmolua.gate import audit
 from kosmolua.gate.audit import KEPT, Audit, Origin
-from kosmolua.gate.session import Entry
+from kosmolua.gate.entry import Entry
 
 ENTRY = Entry("get_account", "default", "read", 1000.5, "allow", "read=allow (default)", "policy", "ok", None, 200)
 
@@ -63,7 +63,7 @@ def test_a_full_file_is_put_aside(path):
 WRITE_MANY = """
 import sys
 from kosmolua.gate.audit import Audit, Origin
-from kosmolua.gate.session import Entry
+from kosmolua.gate.entry import Entry
 path, run = sys.argv[1:]
 made = Audit(path, Origin(run), sys.exit, max_size=20_000)
 for number in range(200):

@@ -8,9 +8,10 @@ from recording_server import Answer
 
 from kosmolua.errors import ApiError, ArgumentError, LimitError, PermissionDeniedError
 from kosmolua.gate.budget import Budget, Caps
+from kosmolua.gate.functions import resolve
 from kosmolua.gate.policy import policy_of
 from kosmolua.gate.prompt import Scripted
-from kosmolua.gate.session import Session, resolve
+from kosmolua.gate.session import Session
 from kosmolua.replicate.client import Client
 from kosmolua.settings import config
 from kosmolua.settings.config import Price, Prices

@@ -4,10 +4,12 @@ import pytest
 
 from kosmolua.errors import ConfigurationError, PermissionDeniedError
 from kosmolua.gate.budget import Budget, Caps
+from kosmolua.gate.functions import resolve
 from kosmolua.gate.needs import Needs
 from kosmolua.gate.policy import Call, decide, narrow_rule, policy_of
 from kosmolua.gate.prompt import Question, Scripted, render
-from kosmolua.gate.session import Run, Session, resolve
+from kosmolua.gate.run import Run
+from kosmolua.gate.session import Session
 from kosmolua.replicate.client import Client
 from kosmolua.settings import config
 

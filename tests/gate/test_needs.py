@@ -5,8 +5,10 @@ import pytest
 from kosmolua.errors import PermissionDeniedError, UsageError
 from kosmolua.gate import needs
 from kosmolua.gate.budget import Caps
+from kosmolua.gate.functions import resolve
 from kosmolua.gate.policy import Call, policy_of
-from kosmolua.gate.session import Run, Session, resolve
+from kosmolua.gate.run import Run
+from kosmolua.gate.session import Session
 from kosmolua.replicate.client import Client
 from kosmolua.settings import config
 

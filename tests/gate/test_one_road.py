@@ -7,7 +7,8 @@ from kosmolua.errors import KosmoError, LimitError, PermissionDeniedError, Usage
 from kosmolua.gate.budget import Budget, Caps
 from kosmolua.gate.needs import Needs
 from kosmolua.gate.policy import policy_of
-from kosmolua.gate.session import NothingFetchedError, Run, Session
+from kosmolua.gate.run import Run
+from kosmolua.gate.session import NothingFetchedError, Session
 from kosmolua.replicate import catalogue
 from kosmolua.replicate.catalogue import DOWNLOAD, STREAM
 from kosmolua.replicate.client import Client

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kosmolua.errors import ConfigurationError
+from kosmolua.gate.functions import resolve
 from kosmolua.gate.policy import Call, Decision, Policy, decide, may_be, policy_of
-from kosmolua.gate.session import resolve
 from kosmolua.settings import config
 
 READ, WRITE, SECRET = resolve("get_account"), resolve("create_prediction"), resolve("get_default_webhook_secret")

@@ -5,8 +5,10 @@ from datetime import UTC, datetime
 import pytest
 
 from kosmolua.errors import KosmoError
+from kosmolua.gate.entry import Entry
+from kosmolua.gate.functions import resolve
 from kosmolua.gate.policy import policy_of
-from kosmolua.gate.session import Entry, Session, resolve
+from kosmolua.gate.session import Session
 from kosmolua.replicate.client import Client
 from kosmolua.services.progress import MAX_FILES, MAX_JOBS, MAX_TEXT, Progress, Summary
 from kosmolua.settings import config

@@ -11,9 +11,11 @@ from kosmolua.cli.options import Options
 from kosmolua.errors import ApiError, InternalError, KosmoError, PermissionDeniedError, SystemFailureError, failure_of
 from kosmolua.gate.audit import Audit, Origin, read
 from kosmolua.gate.budget import Budget
+from kosmolua.gate.entry import Entry
 from kosmolua.gate.files import Files
 from kosmolua.gate.policy import Policy, policy_of
-from kosmolua.gate.session import Entry, Reply, Run, Session
+from kosmolua.gate.run import Reply, Run
+from kosmolua.gate.session import Session
 from kosmolua.repl.calls import Calls
 from kosmolua.replicate.client import Client
 from kosmolua.services.services import Services
@@ -150,6 +152,9 @@ def failing(road, server, step, error):
             options["on_call"] = Once(error)
         case "audit":
             options["audit"] = Audit("/dev/null/audit.jsonl", Origin("run"), Once(error))
+        case "watcher" | "watcher begins":
+            options["watcher"] = type("Watcher", (), {"begins": print, "ended": print})()
+            setattr(options["watcher"], "begins" if step.endswith("begins") else "ended", Once(error))
     return road(options.pop("prompter", None), **options), arguments
 
 
@@ -174,9 +179,6 @@ def test_a_failure_after_the_answer_does_not_cost_it(road, server, step):
     """The answer is returned, its call is in the log, and the exception is kept."""
     error = ValueError("mine")
     session, _ = failing(road, server, step, error)
-    if step.startswith("watcher"):
-        session.watcher = type("Watcher", (), {"begins": print, "ended": print})()
-        setattr(session.watcher, "begins" if step.endswith("begins") else "ended", Once(error))
     reply = session.call(*CREATE, note=Once(error) if step == "note" else None)
 
     assert "p1" == reply.data["id"]
@@ -193,7 +195,7 @@ def test_a_bug_says_that_it_is_one(road, server):
     error = caught.value
     assert "create_prediction: ValueError: odd. This is a bug in kosmolua" == error.message
     assert "/issues" in error.hint
-    assert error.detail.startswith("kosmolua/gate/session.py:")
+    assert error.detail.startswith("kosmolua/gate/sender.py:")
     assert "test_road_failures.py" in error.detail
     assert __file__ not in error.detail
 

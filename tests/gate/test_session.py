@@ -5,7 +5,9 @@ import pytest
 from kosmolua.errors import ArgumentError, CredentialError, PermissionDeniedError, UsageError
 from kosmolua.gate.policy import policy_of
 from kosmolua.gate.prompt import Nobody, Question, Scripted, render
-from kosmolua.gate.session import MAX_LOG, Run, Session
+from kosmolua.gate.record import MAX_LOG
+from kosmolua.gate.run import Run
+from kosmolua.gate.session import Session
 from kosmolua.replicate.client import Client
 from kosmolua.settings import config
 

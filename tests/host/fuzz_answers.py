@@ -23,7 +23,8 @@ from kosmolua.cli import output, report
 from kosmolua.errors import KosmoError
 from kosmolua.gate.files import Files
 from kosmolua.gate.policy import policy_of
-from kosmolua.gate.session import Run, Session
+from kosmolua.gate.run import Run
+from kosmolua.gate.session import Session
 from kosmolua.host.script import Result
 from kosmolua.mcp import content
 from kosmolua.replicate import catalogue

@@ -184,7 +184,7 @@ def test_text_is_not_counted(text):
 
 LARGE = """
 import resource, sys, threading
-from kosmolua.gate.session import resolve
+from kosmolua.gate.functions import resolve
 from kosmolua.replicate.body import Room
 from kosmolua.replicate.client import Client
 from kosmolua.replicate.structs import decode_arguments

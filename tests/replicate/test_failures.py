@@ -10,7 +10,7 @@ from sending import send
 from sleep_recorder import SleepRecorder
 
 from kosmolua.errors import ApiError, TransportError, UncertainError
-from kosmolua.gate.session import resolve
+from kosmolua.gate.functions import resolve
 from kosmolua.replicate.client import Client
 from kosmolua.replicate.retry import ATTEMPTS, RetryTransport
 from kosmolua.replicate.structs import decode_arguments

@@ -6,7 +6,7 @@ import pytest
 
 from kosmolua.emulator import Emulator
 from kosmolua.emulator.clock import ManualClock
-from kosmolua.gate.session import resolve
+from kosmolua.gate.functions import resolve
 from kosmolua.replicate.client import Client
 from kosmolua.replicate.in_process import InProcessTransport
 from kosmolua.replicate.pace import Pace

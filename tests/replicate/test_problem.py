@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from kosmolua.gate.session import resolve
+from kosmolua.gate.functions import resolve
 from kosmolua.replicate import problem
 
 GET = resolve("get_prediction")

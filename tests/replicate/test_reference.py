@@ -12,7 +12,7 @@ from jsonschema import Draft202012Validator
 from kosmolua.cli.call import read
 from kosmolua.cli.options import Options
 from kosmolua.errors import CODES, ArgumentError
-from kosmolua.gate.session import resolve
+from kosmolua.gate.functions import resolve
 from kosmolua.manual import fields
 from kosmolua.manual.page import DOORS, brief, markdown, shown
 from kosmolua.manual.reference import FIELDS, examples, overview, page, schema

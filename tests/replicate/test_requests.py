@@ -11,7 +11,7 @@ from recording_server import Answer
 
 from kosmolua._version import __version__
 from kosmolua.errors import ArgumentError
-from kosmolua.gate.session import resolve
+from kosmolua.gate.functions import resolve
 from kosmolua.replicate.client import Client
 from kosmolua.replicate.request import MAX_FILE, segment
 from kosmolua.replicate.structs import decode_arguments

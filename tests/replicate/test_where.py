@@ -8,7 +8,7 @@ from recording_server import Answer, RecordingServer
 from sleep_recorder import SleepRecorder
 
 from kosmolua.errors import ApiError, ConfigurationError, CredentialError, TransportError, UsageError
-from kosmolua.gate.session import resolve
+from kosmolua.gate.functions import resolve
 from kosmolua.replicate.client import Client
 from kosmolua.replicate.structs import decode_arguments
 from kosmolua.replicate.transfer import place

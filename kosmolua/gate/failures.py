@@ -1,0 +1,58 @@
+"""How a failed call is recorded, and whether it may still have been done."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from msgspec import Struct
+
+from kosmolua.errors import ApiError, InternalError, KosmoError, SystemFailureError, UncertainError, failure_of
+from kosmolua.gate.entry import Entry
+from kosmolua.gate.functions import subject
+from kosmolua.replicate import catalogue
+from kosmolua.replicate.catalogue import Operation
+
+_GONE = (404, 410)
+_SERVER_FAULT = 500  # from here on the fault is the server's, whatever it did before
+
+
+class Failures:
+    """Exceptions as errors of this package. ``reveals`` says whether a text contains a token."""
+
+    def __init__(self, reveals: Callable[[str], bool]) -> None:
+        self._reveals = reveals
+
+    def of(self, error: BaseException, function: str) -> KosmoError:
+        """The error that an exception stands for. Its text is not ours, and is dropped if it contains a token."""
+        failure = failure_of(error, function)
+        if failure is not error and self._reveals(f"{failure.message} {failure.detail}"):
+            hidden = f"{function}: {type(error).__name__}, whose text holds a token and is not shown"
+            return InternalError(hidden, hint=failure.hint)
+        return failure
+
+
+def blamed(entry: Entry, error: KosmoError) -> KosmoError:
+    """The error, which names its function; the entry says how the call ended."""
+    entry.code = error.code
+    entry.status = getattr(error, "status", None)
+    entry.request_id = getattr(error, "request_id", None)
+    entry.note = error.note or entry.note
+    error.function = error.function or entry.function
+    return error
+
+
+def not_taken(error: KosmoError) -> bool:
+    """Whether it is certain that the API did not do what was asked."""
+    if isinstance(error, ApiError):
+        return error.status < _SERVER_FAULT
+    return not isinstance(error, UncertainError | InternalError | SystemFailureError)
+
+
+def explain_absence(error: KosmoError, operation: Operation, arguments: Struct) -> None:
+    """Say why something is most likely not there."""
+    if operation is catalogue.DOWNLOAD and getattr(error, "status", None) in _GONE:
+        error.message += "; Replicate removes outputs an hour after they were made, so this one has probably expired"
+        error.args = (error.message,)
+        error.hint = "save outputs in the script that makes them, with download(output, path); run the model again"
+    elif error.code == "not_found" and (name := subject(operation, arguments)):
+        error.hint = f"check the spelling of {name}, and that the account may see it"

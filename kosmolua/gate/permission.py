@@ -1,0 +1,137 @@
+"""Permission for a call: the script's header, the policy, and a person where the policy asks."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from msgspec import Struct
+
+from kosmolua.errors import AnswerError, KosmoError, PermissionDeniedError
+from kosmolua.gate.budget import subject_of
+from kosmolua.gate.entry import Entry
+from kosmolua.gate.functions import given_of
+from kosmolua.gate.needs import Needs
+from kosmolua.gate.policy import Call, Policy, decide, narrow_rule
+from kosmolua.gate.prompt import Answer, Prompter, Question, ask
+from kosmolua.gate.question import Stopping, put
+from kosmolua.gate.refusals import denied, refused, unasked, unpriced
+from kosmolua.gate.run import Run
+from kosmolua.gate.spending import Spending
+from kosmolua.replicate.catalogue import Operation
+from kosmolua.settings.config import Rule
+
+
+class Permission:
+    """Decides on each call of one run. For any number of threads; one question is open at a time.
+
+    ``force`` bypasses the policy; a ``dry_run`` asks nobody. ``remember`` writes a rule for good. ``stop`` gives what
+    ends the run that this thread calls for. ``fault`` is the first thing that went wrong with the prompter.
+    """
+
+    def __init__(
+        self,
+        policy: Policy,
+        prompter: Prompter,
+        *,
+        run: Run,
+        spending: Spending,
+        force: bool,
+        dry_run: bool,
+        remember: Callable[[Rule], None] | None,
+        stop: Callable[[], Stopping | None],
+    ) -> None:
+        self.policy = policy
+        self.fault: Exception | None = None
+        self._prompter = prompter
+        self._run = run
+        self._spending = spending
+        self._force = force
+        self._dry_run = dry_run
+        self._remember = remember
+        self._stop = stop
+        self._asking = threading.Lock()
+        self._answered: dict[str, bool] = {}
+
+    @property
+    def looks(self) -> bool:
+        """Whether deciding looks at arguments, which are taken apart only then."""
+        return bool(self.policy.rules or self._run.needs)
+
+    def ask_again(self) -> None:
+        """Forget what was refused: at a prompt, a no is for the input that asked."""
+        with self._asking:
+            self._answered = {key: allowed for key, allowed in self._answered.items() if allowed}
+
+    def check(self, operation: Operation, arguments: Struct, given: Mapping[str, Any], entry: Entry) -> None:
+        """Note the decision in ``entry``. Raises a `PermissionDeniedError` if the call is refused."""
+        call = Call(operation, entry.account, given, self._run.script is not None, complete=True)
+        entry.by = "policy"
+        if self._run.needs:
+            self._hold_to(self._run.needs, call, entry)
+        decision = decide(self.policy, call)
+        entry.decision, entry.rule = decision.verdict, decision.rule
+        if decision.verdict == "ask" and not self._force:
+            self._ask(operation, arguments, entry)
+        elif decision.verdict == "deny" and not self._force:
+            entry.outcome = "refused"
+            raise denied(operation, decision)
+        elif decision.verdict != "allow":
+            entry.decision, entry.by = "allow", "force"
+        why = self._spending.objection(operation, given, entry.account)
+        if why:
+            entry.decision, entry.rule = "ask", why
+            self._ask(operation, arguments, entry, topic=f"price of {subject_of(given)}")
+
+    def _hold_to(self, needs: Needs, call: Call, entry: Entry) -> None:
+        try:
+            needs.check(call)
+        except PermissionDeniedError:
+            entry.decision, entry.rule, entry.outcome = "deny", "the script's own header", "refused"
+            raise
+
+    def _ask(self, operation: Operation, arguments: Struct, entry: Entry, topic: str = "") -> None:
+        if self._dry_run:
+            return
+        key = f"{entry.account} {operation.name} {topic}"
+        with self._asking:
+            allowed = self._answered.get(key)
+            if allowed is None:
+                allowed = self._put_question(operation, arguments, entry, key, topic)
+        entry.by = "person"
+        entry.decision = "allow" if allowed else "deny"
+        if not allowed:
+            entry.outcome = "refused"
+            raise refused(operation)
+
+    def _put_question(self, operation: Operation, arguments: Struct, entry: Entry, key: str, topic: str) -> bool:
+        given = given_of(arguments)
+        rule = None if topic or not self._remember else narrow_rule(operation, given, entry.account)
+        question = Question(operation.name, entry.account, operation.access, given, self._run.script, entry.rule, rule)
+        answer = self._asked(question, entry)
+        if answer is None:
+            entry.outcome = "refused"
+            raise unpriced(operation, entry.rule) if topic else unasked(operation, entry.rule)
+        if answer == "always" and rule and self._remember:
+            self._remember(rule)
+        if answer != "once":
+            self._answered[key] = answer != "no"
+        return answer != "no"
+
+    def _asked(self, question: Question, entry: Entry) -> Answer | None:
+        """The prompter's answer. Its own faults refuse the call, and are kept for whoever wrote it."""
+        try:
+            stop = self._stop()
+            return put(self._prompter, question, stop) if stop else ask(self._prompter, question)
+        except AnswerError as error:
+            entry.outcome, self.fault = "refused", self.fault or error
+            raise
+        except KosmoError:
+            entry.outcome = "refused"
+            raise
+        except Exception as error:
+            entry.outcome, self.fault = "refused", self.fault or error
+            raise PermissionDeniedError(
+                f"{question.function}: refused, because the prompter failed: {type(error).__name__}: {error}"
+            ) from error

@@ -1,0 +1,36 @@
+"""The record of a session's calls: a log in memory, and whoever is told of each call."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from kosmolua.gate.entry import Entry
+
+MAX_LOG = 10_000
+
+
+class Record:
+    """``log`` holds the first entries, ``unlogged`` counts the rest. ``raised`` is a listener's first exception."""
+
+    def __init__(self, listeners: Iterable[Callable[[Entry], None] | None]) -> None:
+        self.log: list[Entry] = []
+        self.unlogged = 0
+        self.raised: Exception | None = None
+        self._listeners = [listener for listener in listeners if listener]
+
+    def add(self, entry: Entry) -> None:
+        """A call has ended."""
+        if len(self.log) < MAX_LOG:
+            self.log.append(entry)
+        else:
+            self.unlogged += 1
+        for listener in self._listeners:
+            self.afterwards(listener, entry)
+
+    def afterwards(self, action: Callable[..., Any], *arguments: Any) -> Any:
+        """Do what follows an answer, or a call that failed. What it raises is kept and costs neither."""
+        try:
+            return action(*arguments)
+        except Exception as error:  # noqa: BLE001 - whoever opened the session raises it
+            self.raised = self.raised or error

@@ -1,0 +1,42 @@
+"""Refusals of the gate: each says by which rule, and how to allow the call."""
+
+from __future__ import annotations
+
+from kosmolua.errors import PermissionDeniedError
+from kosmolua.gate.budget import starts_compute
+from kosmolua.gate.policy import Decision
+from kosmolua.replicate import catalogue
+from kosmolua.replicate.catalogue import Operation
+
+
+def denied(operation: Operation, decision: Decision) -> PermissionDeniedError:
+    """The refusal of a call that the policy denies."""
+    return PermissionDeniedError(
+        f"{operation.name}: the policy denies this {operation.access}: {decision.rule}",
+        hint=f"{_how_to_allow(operation)}, or --force",
+    )
+
+
+def refused(operation: Operation) -> PermissionDeniedError:
+    return PermissionDeniedError(f"{operation.name}: you refused it", hint="run it again to be asked again")
+
+
+def unasked(operation: Operation, rule: str) -> PermissionDeniedError:
+    return PermissionDeniedError(
+        f"{operation.name}: this {operation.access} needs approval, and there is no terminal to ask on: {rule}",
+        code="approval_required",
+        hint=f"{_how_to_allow(operation)}, or bypass the policy: --force",
+    )
+
+
+def unpriced(operation: Operation, rule: str) -> PermissionDeniedError:
+    error = unasked(operation, rule)
+    error.hint = "enter its price in config.toml, as kosmo integrations:docs budgets shows, or bound something else"
+    if not starts_compute(operation):
+        error.hint = "set min_instances to 0, or run it on a terminal to be asked"
+    return error
+
+
+def _how_to_allow(operation: Operation) -> str:
+    always = f"kosmo integrations:configure {catalogue.PROVIDER} --{operation.access} allow"
+    return f"allow it for this command: --{operation.access} allow, or for good: {always}"

@@ -1,0 +1,185 @@
+"""Sends an allowed call: reserves budget, writes the journal, sends, and settles by what came of it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
+
+from kosmolua.errors import ArgumentError
+from kosmolua.gate.entry import Entry
+from kosmolua.gate.failures import Failures, explain_absence, not_taken
+from kosmolua.gate.jobs import Job, cost_of
+from kosmolua.gate.lost import Creations, Sent
+from kosmolua.gate.question import Stopping
+from kosmolua.gate.record import Record
+from kosmolua.gate.run import Ticket, Watcher
+from kosmolua.gate.spending import Spending
+from kosmolua.replicate import catalogue, redact
+from kosmolua.replicate.catalogue import Operation
+
+if TYPE_CHECKING:
+    from kosmolua.gate.audit import Audit
+    from kosmolua.replicate.answers import Answer
+    from kosmolua.replicate.client import Client
+
+Reader = Callable[[str, Mapping[str, Any]], "Answer"]
+"""Calls a function of the API for the host's own purposes."""
+
+
+class Sender:
+    """For any number of threads. ``writing`` are the writes that were sent and are not answered yet.
+
+    ``reader(account, by)`` gives reads that look for what an interrupted call did.
+    """
+
+    def __init__(
+        self,
+        spending: Spending,
+        creations: Creations,
+        record: Record,
+        failures: Failures,
+        *,
+        reader: Callable[[str, str], Reader],
+        audit: Audit | None,
+        watcher: Watcher | None,
+        dry_run: bool,
+        stop: Callable[[], Stopping | None],
+    ) -> None:
+        self.writing: dict[int, Entry] = {}
+        self._spending = spending
+        self._creations = creations
+        self._record = record
+        self._failures = failures
+        self._reader = reader
+        self._audit = audit
+        self._watcher = watcher
+        self._dry_run = dry_run
+        self._stop = stop
+
+    def send(
+        self,
+        client: Client,
+        operation: Operation,
+        arguments: Struct,
+        given: Mapping[str, Any],
+        entry: Entry,
+        *,
+        free: bool = False,
+        ticket: Ticket | None = None,
+    ) -> Any:
+        if self._dry_run:
+            entry.outcome = "dry_run"
+            return client.describe(operation, arguments)
+        self._check_running(free=free)
+        job = None if free else self._spending.reserve(operation, given, entry.account)
+        entry.estimate = job.estimate if job else None
+        sent = self._note_write(operation, arguments, entry, job, ticket) if operation.access == "write" else None
+        if self._watcher:
+            self._record.afterwards(self._watcher.begins, entry, operation)
+        began = time.perf_counter()
+        try:
+            answer: Any
+            if ticket:
+                answer = self._send_noted(client, operation, arguments, given, entry, ticket)
+            else:
+                answer = (client.open if operation in catalogue.TRANSFERS else client.send)(operation, arguments)
+        except Exception as raised:
+            error = self._failures.of(raised, operation.name)
+            self._settle(entry, job, None, refused=not_taken(error))
+            entry.estimate = None if not_taken(error) else entry.estimate
+            self._creations.lose(sent, certain=not_taken(error))
+            if ticket:
+                ticket.unsure = operation.access == "write" and not not_taken(error)
+                ticket.sent = ticket.sent and not isinstance(error, ArgumentError)
+            explain_absence(error, operation, arguments)
+            if error is raised:
+                raise
+            raise error from raised
+        finally:
+            self.writing.pop(id(entry), None)
+            entry.duration_ms = round((time.perf_counter() - began) * 1000, 3)
+            if job:
+                job.in_flight = False
+        self._creations.lose(sent, certain=sent is None or _is_named(answer.data))
+        entry.outcome, entry.status = "ok", answer.status
+        if operation in catalogue.TRANSFERS:
+            answer.on_token = lambda: self._note_token(entry)
+            return answer
+        self._settle(entry, job, answer.data)
+        entry.request_id, entry.note = answer.request_id, answer.note
+        return answer.data
+
+    def _note_write(
+        self, operation: Operation, arguments: Struct, entry: Entry, job: Job | None, ticket: Ticket | None
+    ) -> Sent | None:
+        """Keep in mind what is about to be sent, until it is known what came of it."""
+        self.writing[id(entry)] = entry
+        if job is None:
+            return None
+        return self._creations.begin(Sent(operation, arguments, entry.account, time.time(), job, ticket))
+
+    def _settle(self, entry: Entry, job: Job | None, data: Any, *, refused: bool = False) -> None:
+        ended = self._record.afterwards(self._spending.settle, job, data, refused)
+        if ended:
+            entry.cost = cost_of(ended)
+
+    def _check_running(self, *, free: bool) -> None:
+        """Raise why the run that calls has ended, if it has: a question may have been open for long."""
+        stop = None if free else self._stop()
+        if stop:
+            stop.check()
+
+    def _send_noted(
+        self,
+        client: Client,
+        operation: Operation,
+        arguments: Struct,
+        given: Mapping[str, Any],
+        entry: Entry,
+        ticket: Ticket,
+    ) -> Answer:
+        """Write the journal, and send. What an earlier run may have sent already is looked for first."""
+        if operation.access == "read":
+            ticket.send(operation, given)
+            return client.send(operation, arguments)
+        with ticket.turn():
+            found = self._done_before(client, operation, given, entry, ticket) if ticket.open else None
+            if found:
+                return found
+            ticket.send(operation, given)
+            answer = client.send(operation, arguments)
+            identifier = answer.data.get("id") if isinstance(answer.data, dict) else None
+            if operation.proof and operation.proof.how == "listed" and isinstance(identifier, str):
+                ticket.claim(identifier)
+            return answer
+
+    def _done_before(
+        self, client: Client, operation: Operation, given: Mapping[str, Any], entry: Entry, ticket: Ticket
+    ) -> Answer | None:
+        """What an earlier attempt gave, where there was one that the API took."""
+        from kosmolua.replicate.answers import Answer
+
+        read = self._reader(entry.account, "journal")
+        found = ticket.find(read, client.base_url, operation, given)
+        if found is None:
+            return None
+        ticket.adopt(operation, given)
+        entry.rule = f"{entry.rule}; it was done before the run ended"
+        if isinstance(found.data, dict) and isinstance(found.data.get("id"), str):
+            ticket.claim(found.data["id"])
+        return Answer(200, found.data, "", None)
+
+    def _note_token(self, entry: Entry) -> None:
+        """Say that the token was in what came; the record of the call was written before that."""
+        if not entry.note:
+            entry.note = redact.NOTE
+            if self._audit:
+                self._audit.write(entry)
+
+
+def _is_named(data: Any) -> bool:
+    """Whether the answer to a creation says what was created."""
+    return isinstance(data, Mapping) and isinstance(data.get("id"), str)
