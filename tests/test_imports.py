@@ -117,7 +117,10 @@ def test_the_emulator_shares_no_code_with_the_client():
         ("import kosmolua.cli.lua", {"httpx", "lupa", "werkzeug", "ssl", "subprocess", "inspect"}),
         (
             "from kosmolua.cli import main; main(['lua', '--eval', 'return 1'])",
-            {"httpx", "lupa", "ssl", "socket", "hashlib", "keyring", "tomlkit", "tomllib", "kosmolua.gate.session"},
+            {
+                *{"httpx", "lupa", "ssl", "socket", "hashlib", "keyring", "tomlkit", "tomllib", "json", "base64"},
+                *{"copy", "unicodedata", "kosmolua.gate.session", "kosmolua.check", "kosmolua.cli.precheck"},
+            },
         ),
         ("from kosmolua.cli import main; main(['lua', '--eval', 'return 1'])", {"kosmolua.check.look"}),
         (
@@ -128,6 +131,7 @@ def test_the_emulator_shares_no_code_with_the_client():
             "import kosmolua.cli.call",
             {"httpx", "lupa", "werkzeug", "ssl", "subprocess", "keyring", "tomlkit", "tomllib"},
         ),
+        ("import kosmolua.runtime.worker", {"enum", "signal", "typing", "collections", "contextlib", "re", "lupa"}),
         ("from kosmolua.gate.session import Session", {"sqlite3", "zoneinfo", "kosmolua.gate.ledger"}),
         ("from kosmolua import Host", {"httpx", "lupa", "werkzeug", "ssl", "keyring", "tomlkit", "tomllib"}),
         ("import kosmolua.cli.configure", {"httpx", "lupa", "ssl", "keyring", "tomlkit"}),

@@ -5,7 +5,6 @@ Standard output carries the result alone. With ``--json`` that is one envelope, 
 
 from __future__ import annotations
 
-import base64
 import sys
 from collections.abc import Iterable
 from itertools import islice
@@ -52,6 +51,8 @@ def write_bytes(data: bytes) -> None:
 def plain(data: Any) -> Any:
     """An answer as JSON can carry it: bytes become ``{"base64": …, "size": …}``."""
     if isinstance(data, bytes):
+        import base64
+
         return {"base64": base64.b64encode(data).decode(), "size": len(data)}
     return data
 

@@ -6,10 +6,10 @@ kernel's headers: prctl.h, seccomp.h, bpf_common.h, landlock.h, and two machines
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found] # signal itself makes enums: a tenth of the isolated child's start
 import errno
 import os
 import resource
-import signal
 import sys
 
 TYPE_CHECKING = False  # as in kosmolua.errors
@@ -81,7 +81,7 @@ def confine(kernel: Kernel, memory: int | None, cpu: float | None, *, strict: bo
 
 def hide(kernel: Kernel, host: int) -> bool:
     """Die with the host's thread that started this process, and let no other process of this user look in."""
-    held = kernel("prctl", PR_SET_PDEATHSIG, signal.SIGKILL) == 0 and kernel("prctl", PR_SET_DUMPABLE, 0) == 0
+    held = kernel("prctl", PR_SET_PDEATHSIG, _signal.SIGKILL) == 0 and kernel("prctl", PR_SET_DUMPABLE, 0) == 0
     if os.getppid() != host:
         os._exit(0)  # the host was gone before it could be waited for
     return held
@@ -106,7 +106,7 @@ def limit_resources(memory: int | None, cpu: float | None) -> bool:
     """The timer ends the process at the exact time, the limit of CPU a little later. Lower limits stay."""
     below = lowered(memory, cpu)
     if cpu is not None:
-        signal.setitimer(signal.ITIMER_PROF, min(cpu, below.get("cpu", cpu)))
+        _signal.setitimer(_signal.ITIMER_PROF, min(cpu, below.get("cpu", cpu)))
         most = below.get("cpu", int(cpu) + 3)
         resource.setrlimit(resource.RLIMIT_CPU, (min(int(cpu) + 2, most), most))
     if memory is not None:

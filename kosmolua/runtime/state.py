@@ -178,11 +178,9 @@ class State:
 
 def _engine(name: str | None) -> tuple[Any, type[Exception], type[Exception]]:
     """The engine of that name, or the best that lupa's wheel holds on this platform."""
-    from importlib import import_module
-
     for candidate in (name,) if name else ("luajit21", "lua54"):
         try:
-            module = import_module(f"lupa.{candidate}")
+            module = __import__(f"lupa.{candidate}", fromlist=["LuaRuntime"])  # importlib imports warnings
         except ImportError:
             continue
         return module.LuaRuntime, module.LuaError, module.LuaMemoryError

@@ -6,7 +6,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from copy import copy
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -54,6 +53,8 @@ class Stop:
     def check(self) -> None:
         """Raise the error, if there is one: a copy, since each thread adds its own call to it."""
         if self.error:
+            from copy import copy
+
             raise copy(self.error)
 
     def sleep(self, seconds: float) -> None:

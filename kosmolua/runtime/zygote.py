@@ -10,11 +10,11 @@ A child holds neither the host's descriptor nor a channel: nothing that it says 
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found] # as in kosmolua.runtime.confine
 import _socket
 import gc
 import os
 import select
-import signal
 import sys
 from contextlib import suppress
 
@@ -36,7 +36,7 @@ REFUSAL = b"0"  # in the place of a process id: no process was to be had
 def main(run: Callable[[state.State, int, int], None] = worker.serve) -> None:
     os.closerange(HOST + 1, os.sysconf("SC_OPEN_MAX"))  # what the host itself was given by its parent
     os.chdir("/")
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # ignored, as it may be inherited, there is no status to wait for
+    _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)  # ignored, as it may be inherited, there is no status to wait for
     keep_sources()
     give_up(int(sys.argv[-1]))
     gc.collect()
@@ -117,9 +117,9 @@ class Zygote:
         """The host has done with a child, or is gone: end it, and with it whatever it could start."""
         pid = self._children.pop(channel)
         self._poll.unregister(channel)
-        os.kill(pid, signal.SIGKILL)
+        os.kill(pid, _signal.SIGKILL)
         with suppress(ProcessLookupError, PermissionError):  # it has left its group, or nobody is left in it
-            os.killpg(pid, signal.SIGKILL)
+            os.killpg(pid, _signal.SIGKILL)
         _, status, usage = os.wait4(pid, 0)
         _write(channel, f"{status} {usage.ru_utime + usage.ru_stime} {usage.ru_maxrss * 1024}".encode())
         os.close(channel)

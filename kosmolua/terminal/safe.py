@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
-
 _BLANK = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")  # letters and marks that show as nothing
 
 
@@ -18,6 +16,8 @@ def visible(text: str) -> str:
 
 
 def _escaped(character: str) -> str:
+    import unicodedata  # when something unusual is shown
+
     if unicodedata.category(character) == "Zs":
         return " "
     return character.encode("unicode_escape").decode()
