@@ -124,7 +124,7 @@ class Clients:
         return Client(
             token=f"emulated-{account}",
             base_url=EMULATOR_URL,
-            transport=InProcessTransport(_Quietly(self._emulator)),
+            transport=InProcessTransport(_Quietly(self._emulator), _sending),
             clock=_Clock(),
             room=self.room,
             on_retry=self._on_retry,

@@ -67,10 +67,8 @@ class Client:
         self._path = self.base_url.partition("://")[2].partition("/")[2].rstrip("/")
         self._path = f"/{quote(self._path, safe=_PATH)}" if self._path else ""
         self._room = room or Room()
-        self._inner = _adapted(transport) if transport else transport_for(self.base_url, sending)
-        self._transport = RetryTransport(
-            self._inner, clock=clock, on_retry=self._told(on_retry), room=self._room, sending=sending
-        )
+        self._inner = _adapted(transport, sending) if transport else transport_for(self.base_url, sending)
+        self._transport = RetryTransport(self._inner, clock=clock, on_retry=self._told(on_retry), room=self._room)
         self._fields = lru_cache(maxsize=64)(self._all_fields)
 
     def send(self, operation: Operation, arguments: Struct) -> Answer:
@@ -248,10 +246,10 @@ def _unchanged(error: Exception) -> KosmoError:
     return TransportError(str(error))
 
 
-def _adapted(transport: Transport | httpx.BaseTransport) -> Transport:
+def _adapted(transport: Transport | httpx.BaseTransport, sending: Sending) -> Transport:
     """One of ours as it is, and one of httpx behind an adapter."""
     if hasattr(transport, "send"):
         return transport
     from kosmolua.replicate.httpx_transport import HttpxTransport
 
-    return HttpxTransport(transport)
+    return HttpxTransport(transport, sending=sending)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import cast
 
 import httpx
 
-from kosmolua.replicate.wire import Request, WireError
+from kosmolua.replicate.wire import Request, Sending, WireError
 
 _PORTS = {"http": 80, "https": 443}
 # What httpx raises before it has begun to send.
@@ -29,14 +29,17 @@ _REASONS = {
 
 
 class HttpxTransport:
-    """Sends through ``inner``. ``connect_timeout`` is in seconds."""
+    """Sends through ``inner``. ``connect_timeout`` is in seconds; ``sending`` may refuse to send."""
 
-    def __init__(self, inner: httpx.BaseTransport, *, connect_timeout: float = 5.0) -> None:
+    def __init__(
+        self, inner: httpx.BaseTransport, *, connect_timeout: float = 5.0, sending: Sending = nullcontext
+    ) -> None:
         self._inner = inner
+        self._sending = sending
         self._connect_timeout = connect_timeout
 
     def send(self, request: Request) -> HttpxAnswer:
-        with _translated():
+        with self._sending(), _translated():
             return HttpxAnswer(self._inner.handle_request(self._made(request)))
 
     def close(self) -> None:
@@ -86,11 +89,11 @@ class HttpxAnswer:
         self._response.close()
 
 
-def proxied(proxy: str, context: Callable[[], ssl.SSLContext] | None) -> HttpxTransport:
+def proxied(proxy: str, context: Callable[[], ssl.SSLContext] | None, sending: Sending = nullcontext) -> HttpxTransport:
     """Through a proxy. Raises a ValueError, or an ImportError where SOCKS lacks its package."""
     verify = context() if context else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     try:
-        return HttpxTransport(httpx.HTTPTransport(verify=verify, proxy=proxy))
+        return HttpxTransport(httpx.HTTPTransport(verify=verify, proxy=proxy), sending=sending)
     except httpx.InvalidURL as error:
         raise ValueError(str(error)) from None
 

@@ -5,22 +5,32 @@ from __future__ import annotations
 import io
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import nullcontext
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
-from kosmolua.replicate.wire import Request
+from kosmolua.replicate.connection import lost
+from kosmolua.replicate.wire import Request, Sending
 
 Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 
 class InProcessTransport:
-    """Calls ``application`` for each request; closing it closes the application. What it raises is raised."""
+    """Calls ``application`` for each request; closing it closes the application. An OSError that it raises counts as
+    a lost connection; anything else that it raises is raised. ``sending`` may refuse to send.
+    """
 
-    def __init__(self, application: Any) -> None:
+    def __init__(self, application: Any, sending: Sending = nullcontext) -> None:
         self._application = application
+        self._sending = sending
 
     def send(self, request: Request) -> InProcessAnswer:
-        return InProcessAnswer(self._application, _environment(request))
+        environment = _environment(request)
+        with self._sending():
+            try:
+                return InProcessAnswer(self._application, environment)
+            except OSError as error:
+                raise lost(error) from None
 
     def close(self) -> None:
         self._application.close()
@@ -41,6 +51,8 @@ class InProcessAnswer:
         try:
             yield self._first
             yield from self._pieces
+        except OSError as error:
+            raise lost(error) from None
         finally:
             self.close()
 

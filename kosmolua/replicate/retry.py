@@ -11,13 +11,13 @@ import random
 import threading
 import time
 from collections.abc import Callable
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 from typing import Protocol
 
 from kosmolua.replicate import problem
 from kosmolua.replicate.body import MAX_PROBLEM, Garbled, Room, TooMuch, decoded, gathered
 from kosmolua.replicate.pace import Pace, Turn
-from kosmolua.replicate.wire import Request, Response, Sending, Transport, Whole, WireError
+from kosmolua.replicate.wire import Request, Response, Transport, Whole, WireError
 
 SAFE_METHODS = frozenset({"GET", "QUERY"})
 TOO_MANY = 429
@@ -50,11 +50,9 @@ class RetryTransport:
         jitter: Callable[[], float] = random.random,
         on_retry: Callable[[str, float], None] | None = None,
         room: Room | None = None,
-        sending: Sending = nullcontext,
     ) -> None:
         self._inner = inner
         self._room = room
-        self._sending = sending
         self._closed = threading.Event()
         self._sleep = clock.sleep if clock else self._closed.wait
         self._jitter = jitter

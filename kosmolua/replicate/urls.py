@@ -83,7 +83,7 @@ def transport_for(base_url: str, sending: Sending = nullcontext) -> Transport:
     from kosmolua.replicate.httpx_transport import proxied
 
     try:
-        return proxied(proxy, _context if base_url.startswith("https:") else None)
+        return proxied(proxy, _context if base_url.startswith("https:") else None, sending)
     except (ImportError, ValueError):  # ImportError: SOCKS needs one more package
         raise ConfigurationError(
             "the proxy that the environment names cannot be used: expected an http or https URL, got one of "
