@@ -72,7 +72,10 @@ _EXPECTED: dict[str, tuple[Callable[[Any], bool], str]] = {
     "token": _TEXT,
     "url": _TEXT,
     "caller": _TEXT,
-    "python": (_one_of(str, os.PathLike, None), "the path of a Python interpreter, or None"),
+    "python": (
+        lambda value: value is None or (bool(value) and isinstance(value, str | os.PathLike)),
+        "the path of a Python interpreter, or None",
+    ),
     "insecure_http": _FLAG,
     "yielding": _FLAG,
     "force": _FLAG,

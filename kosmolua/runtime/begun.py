@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 
 from kosmolua.runtime.isolate import Child
 from kosmolua.runtime.limits import Limits
+from kosmolua.runtime.process import program
 
 if TYPE_CHECKING:
     from kosmolua.runtime.isolate import Mode
 
     Begun = tuple["Page", Child]
 
-BOOT = "import sys; sys.path += sys.argv[1].split(':'); from kosmolua.runtime.worker import interactive; interactive()"
+BOOT = program("kosmolua.runtime.worker", "interactive")
 LIMITS = Limits(cpu=None, output=None)
 """A person is there to interrupt; of memory there is an end in any case."""
 

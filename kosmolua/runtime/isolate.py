@@ -5,21 +5,21 @@ from __future__ import annotations
 import os
 import select
 import signal
-import sys
 import threading
 import time
 from collections import deque
-from contextlib import suppress
 from itertools import islice
 from typing import TYPE_CHECKING
 
 from kosmolua.errors import EXIT_OUT_OF_MEMORY, ConfigurationError, KosmoError, ScriptError
-from kosmolua.runtime import confine, pidfd
+from kosmolua.runtime import confine
+from kosmolua.runtime.bell import Bell
 from kosmolua.runtime.limits import MAX_FRAME, Limits, fixed, reached
+from kosmolua.runtime.process import LOST, Spawned, program, resident_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from typing import Any, Literal
+    from typing import Literal
 
     from kosmolua.runtime.pending import Pending
     from kosmolua.runtime.port import Port
@@ -27,17 +27,13 @@ if TYPE_CHECKING:
 
     Mode = Literal["standard", "strict"]
 
-# -c and not -m, which would import runpy. -I: no user site, no PYTHON* variables, no cwd. -S: site would look for
-# what the host has found already, and hands over as a path.
-_BOOT = "import sys; sys.path += sys.argv[1].split(':'); from kosmolua.runtime.worker import main; main()"
-_ENVIRONMENT = {"LC_ALL": "C.UTF-8", "TZ": "UTC0"}
+BOOT = program("kosmolua.runtime.worker")
 # A script asks again within microseconds of an answer. Looking that often for it, before sleeping, costs less CPU than
 # being woken does (measured: 8 % of a loop of calls); with one processor it would only keep the script from running.
 _LOOKS = 100 if (os.cpu_count() or 1) > 1 else 0
 _LOOK_UP = 250  # milliseconds after which a wait looks whether the run was ended meanwhile
 _MAX_UNSENT, _MAX_UNSENT_BYTES = 10_000, 4 * MAX_FRAME  # answers that a script may leave unread
 _AT_ONCE = 64  # answers that are written with one call
-LOST = -1  # the status of a process that somebody else has waited for
 _FULL = 0.8  # of the limit of memory: a script that crashed with more was out of it
 _READ = 1 << 13  # most frames are small, and reading allocates this much
 # Where so many requests are under way, to be woken by each answer costs more than the answer does. Those of some
@@ -51,7 +47,8 @@ class Child:
     It begins to start when it is made. This module imports next to nothing, so that it can be made first, and start
     while the host imports the rest. It ends with the thread that made it. ``layers`` of confinement are known once it
     runs; ``boot`` is the text of its main program, which finds the descriptors ``beside`` from 3 on. One that is
-    forked from a ``prepared`` process is there sooner, and ends with that process.
+    forked from a ``prepared`` process is there sooner, and ends with that process. ``python`` is the interpreter, by
+    default the one that runs this.
     """
 
     def __init__(
@@ -59,9 +56,10 @@ class Child:
         limits: Limits,
         mode: Mode = "standard",
         *,
-        boot: str = _BOOT,
+        boot: str = BOOT,
         prepared: Prepared | None = None,
         beside: Sequence[int] = (),
+        python: str | None = None,
     ) -> None:
         self.limits = limits
         self.mode = mode
@@ -81,12 +79,14 @@ class Child:
         self._unsent: deque[bytes | memoryview] = deque()
         self._unsent_bytes = 0
         self._blocked = False  # the child's pipe is full
-        self._wakes: tuple[int, int] | None = None
+        self._bell: Bell | None = None  # rung when there is an answer
         (child_in, self._to_child), (self._from_child, child_out), (self._stderr, child_err) = _pipes(3)
         streams, words = (child_in, child_out, child_err), (str(limits.memory or 0), str(limits.cpu or 0), mode)
         self._process: Spawned | Forked
         try:
-            self._process = (prepared and prepared.fork(streams, words)) or Spawned(boot, (*streams, *beside), words)
+            self._process = (prepared and prepared.fork(streams, words)) or Spawned(
+                boot, (*streams, *beside), words, python
+            )
         except BaseException:
             self._close_pipes()
             raise
@@ -146,13 +146,13 @@ class Child:
                 return
             self._process.kill()
             self._status, self.cpu_seconds, self._peak = self._process.wait()
-        if self._port:
-            self._port.pending.quiet()
+        if self._bell:
+            self._bell.close()
         self._last_words = _drain(self._stderr)
         self._close_pipes()
 
     def _close_pipes(self) -> None:
-        for descriptor in (self._to_child, self._from_child, self._stderr, *(self._wakes or ())):
+        for descriptor in (self._to_child, self._from_child, self._stderr):
             os.close(descriptor)
 
     def _serve(self, first: bytes, port: Port) -> None:
@@ -241,8 +241,8 @@ class Child:
             events = dict(poll(self._until()))
             if self._to_child in events:
                 self._flush()
-            if self._wakes and self._wakes[0] in events:
-                os.read(self._wakes[0], _READ)
+            if self._bell and self._bell.descriptor in events:
+                self._bell.hush()
             if self._from_child in events:
                 break
         self.has_turn = False
@@ -259,8 +259,10 @@ class Child:
         """Pass on what was carried out beside the child's turns."""
         pending = self._pending()
         if pending and pending.open and self._port:
-            if not self._wakes:
-                self._wakes = self._listen(pending)
+            if not self._bell:
+                self._bell = Bell()
+                self._anything.register(self._bell.descriptor, select.POLLIN)
+                pending.wake = self._bell.ring
             for answer in self._port.take():
                 self._owe(answer)
             self._flush()
@@ -271,19 +273,6 @@ class Child:
 
     def _pending(self) -> Pending | None:
         return self._port.pending if self._port else None
-
-    def _listen(self, pending: Pending) -> tuple[int, int]:
-        """A pipe that other threads write to when there is an answer; that it is full already is as good."""
-        reading, writing = os.pipe()
-        os.set_blocking(writing, False)
-        self._anything.register(reading, select.POLLIN)
-
-        def wake() -> None:
-            with suppress(BlockingIOError):
-                os.write(writing, b"!")
-
-        pending.wake = wake
-        return reading, writing
 
     def _send(self, frame: bytes) -> None:
         """Write what the child's pipe takes, and the rest when it takes more: it may be writing itself just now."""
@@ -369,84 +358,6 @@ def _pipes(count: int) -> list[tuple[int, int]]:
             os.close(descriptor)
         raise
     return made
-
-
-class Spawned:
-    """A process that starts from nothing, for the descriptors that become its 0, 1 and 2."""
-
-    def __init__(self, boot: str, streams: Sequence[int], words: Sequence[str]) -> None:
-        moves = [(os.POSIX_SPAWN_DUP2, descriptor, target) for target, descriptor in enumerate(streams)]
-        self._inherited = own_peak()  # counted as the child's own, since it begins in the host's memory
-        self.pid = start_python(boot, words, moves)
-        self._descriptor = pidfd.opened(self.pid)
-
-    def kill(self) -> None:
-        """And with its group whatever it could start where no layer of confinement forbids that.
-
-        The group goes first, while the process holds its number: once it is dead somebody else may have waited for it.
-        """
-        if self._descriptor is not None and pidfd.is_dead(self._descriptor):
-            return
-        with suppress(ProcessLookupError, PermissionError):  # it has left its group, or is gone
-            os.killpg(self.pid, signal.SIGKILL)
-        if self._descriptor is not None:
-            pidfd.kill(self._descriptor)
-        elif not hasattr(os, "pidfd_open"):
-            with suppress(ProcessLookupError):
-                os.kill(self.pid, signal.SIGKILL)
-
-    def wait(self) -> tuple[int, float, int]:
-        """Its status as the system gives it, the seconds of CPU it took, and the most memory it had, in bytes."""
-        try:
-            return self._waited()
-        except ChildProcessError:  # SIGCHLD is ignored, or the program waits for every child
-            return LOST, 0.0, 0
-        finally:
-            if self._descriptor is not None:
-                os.close(self._descriptor)
-                self._descriptor = None
-
-    def _waited(self) -> tuple[int, float, int]:
-        if self._descriptor is not None:  # its number may be another child's by now
-            os.waitid(os.P_PIDFD, self._descriptor, os.WEXITED | os.WNOWAIT)
-        _, status, usage = os.wait4(self.pid, 0)
-        peak = usage.ru_maxrss * 1024
-        return status, usage.ru_utime + usage.ru_stime, peak if peak > self._inherited else 0
-
-
-def start_python(boot: str, words: Sequence[str], moves: Sequence[tuple[Any, ...]]) -> int:
-    """Start an interpreter on the program ``boot``, which finds in its last words those given and this process's id."""
-    if not sys.executable:
-        raise ConfigurationError("no Python interpreter to start a child with", hint="use isolation='none'")
-    package = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-    path = ":".join([package, *(entry for entry in sys.path if os.path.isabs(entry))])
-    # A group of its own, so that Ctrl-C reaches the host alone, which then decides. Python's other descriptors
-    # close by themselves (PEP 446).
-    return os.posix_spawn(
-        sys.executable,
-        [sys.executable, "-I", "-S", "-c", boot, path, *words, str(os.getpid())],
-        _ENVIRONMENT,
-        file_actions=moves,
-        setpgroup=0,
-    )
-
-
-def resident_bytes(pid: int) -> int:
-    """The bytes of memory that a process has now, or 0 where this system does not tell it."""
-    try:
-        with open(f"/proc/{pid}/statm", "rb") as file:
-            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    except (OSError, IndexError):
-        return 0
-
-
-def own_peak() -> int:
-    """The most bytes of memory that this process had, as far as this system tells it."""
-    try:
-        with open("/proc/self/status", "rb") as file:
-            return int(file.read().partition(b"VmHWM:")[2].split()[0]) * 1024
-    except (OSError, IndexError):
-        return sys.maxsize
 
 
 def _drain(descriptor: int) -> bytes:

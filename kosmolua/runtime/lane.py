@@ -8,6 +8,8 @@ from collections.abc import Callable
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
+from kosmolua.runtime.threads import started
+
 if TYPE_CHECKING:
     from kosmolua.runtime.meter import Meter
 
@@ -36,9 +38,8 @@ class Lane:
             self._free -= 1
             if self._free < 0 and len(self._threads) < self._most:
                 thread = threading.Thread(target=self._serve, name=self._name, daemon=True)
-                self._threads.append(thread)
+                self._threads.append(started(thread))
                 self._free += 1
-                thread.start()
         self._work.put(action)
 
     def close(self) -> None:

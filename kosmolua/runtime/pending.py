@@ -30,9 +30,9 @@ _LOOK = 0.05  # seconds after which a run that ends looks whether to wait on
 
 
 class Pending:
-    """What is under way, and the answers that have come. All but `quiet` and the calls themselves is for one thread.
+    """What is under way, and the answers that have come. All but the calls themselves is for one thread.
 
-    ``wake`` is called from other threads when there is something to take.
+    ``wake`` is called from other threads when there is something to take, also after the run has ended.
     """
 
     def __init__(self, clock: Clock | None = None, meter: Meter | None = None) -> None:
@@ -41,7 +41,6 @@ class Pending:
         self.wake: Callable[[], None] = nothing
         self._held = 0
         self._clock = clock
-        self._lock = threading.Lock()
         self._arriving = threading.Lock()
         self._woken = False
         self._came: deque[tuple[bytes, int]] = deque()
@@ -103,11 +102,6 @@ class Pending:
         self.open -= len(self._sleeps)
         self._sleeps.clear()
 
-    def quiet(self) -> None:
-        """Wake nobody any more; once this returns, nobody is being woken."""
-        with self._lock:
-            self.wake = nothing
-
     def close(self, waits: Callable[[float], bool]) -> None:
         """Begin no call that has not begun, and wait for those that have, as long as ``waits`` says so of the seconds
         that were waited.
@@ -146,9 +140,8 @@ class Pending:
             self._failures.append(error)
         if self._woken:
             return  # what was brought is taken with what the other brought
-        with self._lock:
-            self._woken = True
-            self.wake()
+        self._woken = True
+        self.wake()
 
     def _arrive(self, answer: bytes, size: int, note: Note) -> None:
         if note is nothing:  # without a note the order is nobody's business, and a lock that all take costs turns

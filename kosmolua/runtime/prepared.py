@@ -17,14 +17,15 @@ from typing import TYPE_CHECKING, Self
 
 from kosmolua.errors import ConfigurationError
 from kosmolua.runtime import pidfd
-from kosmolua.runtime.isolate import start_python
+from kosmolua.runtime.process import program, start_python
+from kosmolua.runtime.threads import started
 from kosmolua.runtime.zygote import HOST
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import TracebackType
 
-_BOOT = "import sys; sys.path += sys.argv[1].split(':'); from kosmolua.runtime.zygote import main; main()"
+BOOT = program("kosmolua.runtime.zygote")
 # Seconds in which the process has an answer. It takes some milliseconds; only where it was stopped, or the machine
 # stands still, is it given up.
 PATIENCE = 5.0
@@ -34,14 +35,16 @@ ATTEMPTS = 2  # the process may have died since the last run
 class Prepared:
     """Begins to start at once. Any thread may use it, as many at a time as like. A process that died is replaced.
 
-    Runs that are under way end with `close`. ``boot`` is the text of the process's main program.
+    Runs that are under way end with `close`. ``boot`` is the text of the process's main program,
+    ``python`` its interpreter if it is not the one that runs this.
     """
 
-    def __init__(self, *, boot: str = _BOOT) -> None:
+    def __init__(self, *, boot: str = BOOT, python: str | None = None) -> None:
         self._boot = boot
+        self._python = python
         self._lock = threading.RLock()
         self._closed = sys.platform != "linux"
-        self._process = None if self._closed else _Process(boot)
+        self._process = None if self._closed else _Process(boot, python)
 
     def fork(self, streams: Sequence[int], words: Sequence[str]) -> Forked | None:
         """A child with these descriptors as its 0, 1 and 2, or None where none can be had this way."""
@@ -77,7 +80,7 @@ class Prepared:
     def _current(self) -> _Process | None:
         with self._lock:
             if self._process is None and not self._closed:
-                self._process = _Process(self._boot)
+                self._process = _Process(self._boot, self._python)
             return self._process
 
     def _replace(self, process: _Process) -> None:
@@ -97,14 +100,21 @@ class _Process:
     A child ends with the thread that started it, and the thread that asks for a run may end long before the next.
     """
 
-    def __init__(self, boot: str) -> None:
+    def __init__(self, boot: str, python: str | None) -> None:
         self._lock = threading.RLock()
         self._pid: int | None = None
         self._descriptor: int | None = None
         self._socket, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._socket.settimeout(PATIENCE)
-        self._keeper = threading.Thread(target=self._keep, args=(boot, far), name="kosmolua-prepared", daemon=True)
-        self._keeper.start()
+        self._keeper = threading.Thread(
+            target=self._keep, args=(boot, python, far), name="kosmolua-prepared", daemon=True
+        )
+        try:
+            started(self._keeper)
+        except BaseException:
+            self._socket.close()
+            far.close()
+            raise
 
     def fork(self, streams: Sequence[int], words: Sequence[str]) -> Forked | None:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -137,12 +147,12 @@ class _Process:
         with self._lock:  # so that nobody closes it meanwhile, and its number becomes another's
             socket.send_fds(self._socket, [" ".join(words).encode()], descriptors)
 
-    def _keep(self, boot: str, far: socket.socket) -> None:
+    def _keep(self, boot: str, python: str | None, far: socket.socket) -> None:
         nowhere = [(os.POSIX_SPAWN_OPEN, target, os.devnull, os.O_RDWR, 0) for target in range(HOST)]
         try:
             with far:
                 moves = [*nowhere, (os.POSIX_SPAWN_DUP2, far.fileno(), HOST)]
-                pid = self._pid = start_python(boot, (), moves)
+                pid = self._pid = start_python(boot, (), moves, python)
                 descriptor = self._descriptor = pidfd.opened(pid)
         except (OSError, ConfigurationError):
             return  # whoever asks finds nobody there

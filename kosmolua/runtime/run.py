@@ -70,12 +70,13 @@ def run(  # noqa: PLR0913 - what a run has, each with a default
     waits: Callable[[float], bool] | None = None,
     journal: Journal | None = None,
     meter: Meter | None = None,
+    python: str | None = None,
 ) -> Result:
     """Run a script to its end. A child that is starting already may be handed in, which is used up by the run, or the
     process that is prepared to fork one. ``stop`` ends it from another thread, ``lane`` is that of a `Port`, ``ending``
     is called when the script is over, before calls it left are waited for, for as long as ``waits`` says (see
     `Port.close`). What a ``journal`` holds is answered from there. The ``meter`` counts the CPU that this process
-    spends for the run, which counts as the script's own.
+    spends for the run, which counts as the script's own. ``python`` is that of a `Child`.
 
     Errors of the script and of its limits are in the result. Raises what the handler or the output raised, other
     than a `KosmoError`, and KeyboardInterrupt.
@@ -93,7 +94,7 @@ def run(  # noqa: PLR0913 - what a run has, each with a default
         start.journal = journal.start() if journal else None
         if isolation != "none" and not own:
             with descriptors.explained():
-                own = Child(limits, isolation, prepared=prepared)
+                own = Child(limits, isolation, prepared=prepared, python=python)
         if isolation == "strict":
             start.cpu = limits.cpu  # Lua looks at the clock itself, and tells the line
         watchdog = Watchdog(limits, port, own, stop=stop, meter=meter)

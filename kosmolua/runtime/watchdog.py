@@ -10,9 +10,10 @@ import time
 from typing import TYPE_CHECKING
 
 from kosmolua.runtime.confine import HEADROOM
-from kosmolua.runtime.isolate import resident_bytes
 from kosmolua.runtime.limits import Limits, reached, silent
 from kosmolua.runtime.meter import Meter
+from kosmolua.runtime.process import resident_bytes
+from kosmolua.runtime.threads import started
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -55,7 +56,7 @@ class Watchdog:
 
     def __enter__(self) -> None:
         if self._child or self._deadline or self._limits.cpu is not None:
-            threading.Thread(target=self._watch, name="kosmolua-watchdog", daemon=True).start()
+            started(threading.Thread(target=self._watch, name="kosmolua-watchdog", daemon=True))
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._over.set()

@@ -16,7 +16,7 @@ from kosmolua.runtime.watchdog import Watchdog
 START = marshal.encode(Start(source=b"", name=b"x", provider="replicate", functions=[("echo",)]))
 BOOT = """
 import sys
-sys.path += sys.argv[1].split(':')
+sys.path += sys.argv[2 : 2 + int(sys.argv[1])]
 import _socket, _thread, ctypes, mmap, os, posix, resource, signal, struct, time
 from kosmolua.runtime import confine, worker
 def refuse(*_): return False

@@ -28,7 +28,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere there
 # Python in the forked child, confined as one that runs a script: its first frame is a program.
 BOOT = """
 import sys
-sys.path += sys.argv[1].split(':')
+sys.path += sys.argv[2 : 2 + int(sys.argv[1])]
 import _socket, _thread, ctypes, mmap, os, posix, resource, signal, struct, time
 from kosmolua.runtime import zygote
 libc = ctypes.CDLL(None, use_errno=True)
@@ -43,7 +43,7 @@ zygote.main(run)
 # The real main program, whose child tells what it has imported instead of running a script.
 TELLING = """
 import sys
-sys.path += sys.argv[1].split(':')
+sys.path += sys.argv[2 : 2 + int(sys.argv[1])]
 from kosmolua.runtime import zygote
 import os
 def run(*_):

@@ -1,0 +1,40 @@
+"""A bell that any thread rings to wake one that waits in `poll`."""
+
+from __future__ import annotations
+
+import os
+import threading
+from contextlib import suppress
+
+_READ = 1 << 13
+
+
+class Bell:
+    """A pipe, and who may still write to it. After `close`, ringing does nothing: its numbers are others' by then.
+
+    The lock is reentrant, since a signal handler may ring while its thread does.
+    """
+
+    def __init__(self) -> None:
+        self.descriptor, self._far = os.pipe()  # the first becomes readable
+        os.set_blocking(self.descriptor, False)
+        os.set_blocking(self._far, False)
+        self._lock = threading.RLock()
+        self._open = True
+
+    def ring(self) -> None:
+        with self._lock, suppress(BlockingIOError):  # a full pipe wakes as well
+            if self._open:
+                os.write(self._far, b"!")
+
+    def hush(self) -> None:
+        """Forget the rings so far; for the thread that waits."""
+        with suppress(BlockingIOError):
+            os.read(self.descriptor, _READ)
+
+    def close(self) -> None:
+        with self._lock:
+            if self._open:
+                self._open = False
+                os.close(self.descriptor)
+                os.close(self._far)

@@ -1,0 +1,136 @@
+"""Processes of Python's: how one starts, ends and is waited for, and what memory it has."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import sys
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from kosmolua.errors import ConfigurationError
+from kosmolua.runtime import pidfd
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
+# -c and not -m, which would import runpy. -I: no user site, no PYTHON* variables, no cwd. -S: site would look for
+# what the host has found already, and hands over as paths: their number, then each, since any character may be in one.
+PATHS = "import sys; sys.path += sys.argv[2 : 2 + int(sys.argv[1])]"
+LOST = -1  # the status of a process that somebody else has waited for
+_ENVIRONMENT = {"LC_ALL": "C.UTF-8", "TZ": "UTC0"}
+_LINKER = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
+_INTERPRETERS = ("python", "pypy", "graalpy")
+_NOT_THERE = (errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.ENOEXEC)
+_WHICH = "name an interpreter that has kosmolua: Host(python='/usr/bin/python3')"
+
+
+def program(module: str, function: str = "main") -> str:
+    """The text of a main program that calls one function of one module."""
+    return f"{PATHS}; from {module} import {function}; {function}()"
+
+
+class Spawned:
+    """A process that starts from nothing, for the descriptors that become its 0, 1 and 2."""
+
+    def __init__(self, boot: str, streams: Sequence[int], words: Sequence[str], python: str | None = None) -> None:
+        moves = [(os.POSIX_SPAWN_DUP2, descriptor, target) for target, descriptor in enumerate(streams)]
+        self._inherited = own_peak()  # counted as the child's own, since it begins in the host's memory
+        self.pid = start_python(boot, words, moves, python)
+        self._descriptor = pidfd.opened(self.pid)
+
+    def kill(self) -> None:
+        """And with its group whatever it could start where no layer of confinement forbids that.
+
+        The group goes first, while the process holds its number: once it is dead somebody else may have waited for it.
+        """
+        if self._descriptor is not None and pidfd.is_dead(self._descriptor):
+            return
+        with suppress(ProcessLookupError, PermissionError):  # it has left its group, or is gone
+            os.killpg(self.pid, signal.SIGKILL)
+        if self._descriptor is not None:
+            pidfd.kill(self._descriptor)
+        elif not hasattr(os, "pidfd_open"):
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGKILL)
+
+    def wait(self) -> tuple[int, float, int]:
+        """Its status as the system gives it, the seconds of CPU it took, and the most memory it had, in bytes."""
+        try:
+            return self._waited()
+        except ChildProcessError:  # SIGCHLD is ignored, or the program waits for every child
+            return LOST, 0.0, 0
+        finally:
+            if self._descriptor is not None:
+                os.close(self._descriptor)
+                self._descriptor = None
+
+    def _waited(self) -> tuple[int, float, int]:
+        if self._descriptor is not None:  # its number may be another child's by now
+            os.waitid(os.P_PIDFD, self._descriptor, os.WEXITED | os.WNOWAIT)
+        _, status, usage = os.wait4(self.pid, 0)
+        peak = usage.ru_maxrss * 1024
+        return status, usage.ru_utime + usage.ru_stime, peak if peak > self._inherited else 0
+
+
+def start_python(boot: str, words: Sequence[str], moves: Sequence[tuple[Any, ...]], python: str | None = None) -> int:
+    """Start an interpreter on the program ``boot``, which finds in its last words those given and this process's id.
+
+    Raises a `ConfigurationError` where there is no interpreter to start.
+    """
+    command = _command(python)
+    package = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    paths = [package, *(entry for entry in sys.path if os.path.isabs(entry))]
+    # A group of its own, so that Ctrl-C reaches the host alone, which then decides. Python's other descriptors
+    # close by themselves (PEP 446).
+    try:
+        return os.posix_spawnp(
+            command[0],
+            [*command, "-c", boot, str(len(paths)), *paths, *words, str(os.getpid())],
+            _environment(),
+            file_actions=moves,
+            setpgroup=0,
+        )
+    except OSError as error:
+        if error.errno not in _NOT_THERE:
+            raise
+        raise ConfigurationError(
+            f"cannot start the Python interpreter {command[0]!r}: {error.strerror}", hint=_WHICH
+        ) from None
+
+
+def _command(python: str | None) -> list[str]:
+    """The interpreter and its flags. One that was named has found its own packages, so it is started with `site`."""
+    if python:
+        return [python, "-I"]
+    found = sys.executable or ""
+    names = (os.path.basename(found).lower(), os.path.basename(os.path.realpath(found)).lower())
+    if getattr(sys, "frozen", False) or not any(word in name for word in _INTERPRETERS for name in names):
+        what = f"{found!r} is not a Python interpreter" if found else "sys.executable is empty"
+        raise ConfigurationError(f"cannot start a process for a script: {what}", hint=_WHICH)
+    return [found, "-I", "-S"]
+
+
+def _environment() -> dict[str, str]:
+    """Next to nothing of the host's: only what the dynamic linker needs to start the same interpreter."""
+    return _ENVIRONMENT | {name: os.environ[name] for name in _LINKER if name in os.environ}
+
+
+def resident_bytes(pid: int) -> int:
+    """The bytes of memory that a process has now, or 0 where this system does not tell it."""
+    try:
+        with open(f"/proc/{pid}/statm", "rb") as file:
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, IndexError):
+        return 0
+
+
+def own_peak() -> int:
+    """The most bytes of memory that this process had, as far as this system tells it."""
+    try:
+        with open("/proc/self/status", "rb") as file:
+            return int(file.read().partition(b"VmHWM:")[2].split()[0]) * 1024
+    except (OSError, IndexError):
+        return sys.maxsize

@@ -1,0 +1,87 @@
+"""What wakes the thread that serves a child, also when that child is gone."""
+
+import os
+import select
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from kosmolua.runtime import marshal
+from kosmolua.runtime.bell import Bell
+from kosmolua.runtime.isolate import Child
+from kosmolua.runtime.limits import Limits
+from kosmolua.runtime.port import Port, Start
+
+SEVERAL = b"parallel({ 1, 2, 3 }, function() return integrations.replicate.echo{} end)"
+
+
+def is_rung(descriptor):
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    return bool(poll.poll(0))
+
+
+@pytest.fixture
+def bell():
+    made = Bell()
+    yield made
+    made.close()
+
+
+def test_a_ring_is_seen_until_it_is_hushed(bell):
+    """However often it was rung, one look takes all rings."""
+    before = is_rung(bell.descriptor)
+    bell.ring()
+    bell.ring()
+    rung = is_rung(bell.descriptor)
+    bell.hush()
+    bell.hush()
+
+    assert [False, True, False] == [before, rung, is_rung(bell.descriptor)]
+
+
+def test_a_full_bell_rings(bell):
+    """Nobody who rings waits for who should listen."""
+    for _ in range(100_000):
+        bell.ring()
+
+    assert is_rung(bell.descriptor)
+
+
+def test_a_late_ring_reaches_nobody():
+    """After the end its numbers are other files', which nothing is written to."""
+    bell = Bell()
+    bell.close()
+    pipes = [os.pipe() for _ in range(4)]
+    bell.ring()
+    bell.close()
+    rung = [is_rung(reading) for reading, _ in pipes]
+    for each in (each for pipe in pipes for each in pipe):
+        os.close(each)
+
+    assert [False] * 4 == rung
+
+
+def test_rings_while_it_closes():
+    """Threads that ring as it closes meet no closed descriptor."""
+    with ThreadPoolExecutor(4) as pool:
+        for _ in range(200):
+            bell = Bell()
+            rings = [pool.submit(lambda ring=bell.ring: [ring() for _ in range(20)]) for _ in range(4)]
+            bell.close()
+            for each in rings:
+                each.result()
+
+
+def test_what_ends_a_run_late_is_harmless(host):
+    """A run that was over before its watchdog ends it writes into no file that was opened since."""
+    child, port = Child(Limits()), Port(host, host)
+    child.run(marshal.encode(Start(source=SEVERAL, name=b"x", provider="replicate", functions=[("echo",)])), port)
+    pipes = [os.pipe() for _ in range(8)]
+    port.pending.wake()
+    rung = [is_rung(reading) for reading, _ in pipes]
+    for each in (each for pipe in pipes for each in pipe):
+        os.close(each)
+
+    assert 3 == len(host.calls)
+    assert [False] * 8 == rung
