@@ -56,23 +56,30 @@ def _seconds(value: float | None) -> str:
     return f"{value:g} s"
 
 
-def _size(value: float | None) -> str:
+def size(value: float | None) -> str:
+    """A number of bytes for people: in MiB if it is a whole number of them."""
     mebibytes = (value or 0) / (1024 * 1024)
     return f"{mebibytes:g} MiB" if mebibytes == int(mebibytes) else f"{int(value or 0)} bytes"
 
 
 _NAMES = {
     "cpu": ("CPU time", "--cpu-limit SECONDS", _seconds),
-    "memory": ("memory", "--memory-limit BYTES", _size),
-    "output": ("output", "--output-limit BYTES", _size),
+    "memory": ("memory", "--memory-limit BYTES", size),
+    "output": ("output", "--output-limit BYTES", size),
     "time": ("time", "--time-limit SECONDS", _seconds),
 }
+
+
+def shown(name: str, limits: Limits | None = None) -> str:
+    """A limit for people, such as "128 MiB"; of the defaults unless given others."""
+    value = getattr(limits or Limits(), name)
+    return "none" if value is None else _NAMES[name][2](value)
 
 
 def reached(name: str, limits: Limits, where: str | None = None) -> LimitError:
     """The error for the limit of that name: which it was, what it stood at, how to raise it, and the script's line."""
     error = LimitError(
-        f"the script reached its {_NAMES[name][0]} limit of {_NAMES[name][2](getattr(limits, name))}",
+        f"the script reached its {_NAMES[name][0]} limit of {shown(name, limits)}",
         hint=f"raise it with {_NAMES[name][1]}",
         detail={"limit": name, "value": getattr(limits, name)},
     )

@@ -3,20 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import re
 from functools import cache
 
 from kosmolua.errors import CODES
 
 _DIRECTORY = os.path.dirname(__file__)
-
-
-def _codes() -> str:
-    return "\n".join(f"    {code:<18}{status}" for code, status in CODES.items())
-
-
-# What a page takes from the code, where it writes {{name}}.
-_FACTS: dict[str, Callable[[], str]] = {"codes": _codes}
+_FACT = re.compile(r"\{\{(\w+)\}\}")
 
 
 @cache
@@ -30,9 +23,24 @@ def title(text: str) -> str:
     return text.partition("\n")[0].removeprefix("# ")
 
 
+@cache
+def facts() -> dict[str, str]:
+    """What a page takes from the code, by the name that it writes as {{name}}."""
+    from kosmolua.runtime import limits, pending, port
+
+    defaults = {f"{name}_limit": limits.shown(name) for name in ("cpu", "memory", "output", "time")}
+    return {
+        **defaults,
+        "codes": "\n".join(f"    {code:<18}{status}" for code, status in CODES.items()),
+        "call_grace": f"{pending.PATIENCE:g} s",
+        "max_open": f"{pending.MAX_OPEN:,}",
+        "max_frame": limits.size(limits.MAX_FRAME),
+        "max_lines": f"{port.MAX_LINES:,}",
+        "max_results": f"{port.MAX_RESULTS:,}",
+        "max_arguments": f"{port.MAX_ARGUMENTS:,}",
+    }
+
+
 def _page(name: str) -> str:
     with open(os.path.join(_DIRECTORY, name), encoding="utf-8") as file:
-        text = file.read()
-    for fact, value in _FACTS.items():
-        text = text.replace("{{" + fact + "}}", value())
-    return text
+        return _FACT.sub(lambda found: facts()[found[1]], file.read())

@@ -1,0 +1,95 @@
+"""Facts that pages repeat from the code: each is compared with its source."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from kosmolua.errors import CODES, EXIT_FAILED
+from kosmolua.manual.topics import facts, topics
+from kosmolua.repl.commands import COMMANDS
+
+ROOT = Path(__file__).parent.parent.parent
+DOCS = ROOT / "docs"
+# What a page names by its path: a file or directory of this repository.
+PATH = re.compile(
+    r"`((?:kosmolua|lua|tests|docs|examples|findings|\.ci)/[\w./-]*|Makefile|pyproject\.toml|[A-Z]+\.md)`"
+)
+LINK = re.compile(r"\]\((?!https?:)([^)#\s]*)(?:#([^)\s]*))?\)")
+PAGES = [*ROOT.glob("*.md"), *DOCS.glob("*.md"), *(ROOT / "findings").glob("*.md")]
+
+
+def rows(page, heading):
+    """The cells of each row of the first table below a heading."""
+    section = (DOCS / page).read_text().split(f"\n## {heading}\n", 1)[1].split("\n## ", 1)[0]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in section.splitlines() if line[:1] == "|"]
+
+
+def anchors(page):
+    """The fragments by which the headings of a page can be linked."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading).strip().lower().replace(" ", "-") for heading in headings}
+
+
+def test_exit_statuses_name_their_codes():
+    """Each code stands with the status that it exits with; those of status 1 are all others."""
+    named = {code: int(row[0]) for row in rows("cli.md", "Exit statuses") for code in re.findall(r"`(\w+)`", row[2])}
+
+    assert {code: status for code, status in CODES.items() if status != EXIT_FAILED} == named
+
+
+def test_limits_are_the_defaults():
+    """The table of limits shows what a run is given without flags."""
+    shown = {flag: row[1] for row in rows("isolation.md", "Limits") for flag in re.findall(r"`--(\w+)-limit", row[2])}
+
+    assert {name: facts()[f"{name}_limit"] for name in ("cpu", "time", "memory", "output")} == shown
+
+
+def test_fixed_limits_are_those_of_the_code():
+    """So does it for limits that no flag changes."""
+    shown = {row[0]: row[1] for row in rows("isolation.md", "Limits")}
+
+    assert facts()["max_open"] == shown["requests in flight"]
+    assert facts()["max_frame"] == shown["one message between script and host"]
+    assert facts()["max_arguments"] == shown["values in the arguments of a call"]
+    assert f"{facts()['max_lines']} each" == shown["printed lines, returned values"]
+    assert facts()["max_lines"] == facts()["max_results"]
+
+
+def test_topics_leave_no_placeholder():
+    """Every {{name}} in a topic is a known fact."""
+    assert [] == [name for name, text in topics().items() if "{{" in text]
+
+
+def test_the_prompt_page_lists_every_command():
+    """Each command of the prompt stands in docs/repl.md."""
+    text = (DOCS / "repl.md").read_text()
+
+    assert [] == [command.name for command in COMMANDS if not re.search(rf"`:{command.name}\b", text)]
+
+
+@pytest.mark.parametrize("page", ["docs/architecture.md", "CONTRIBUTING.md"])
+def test_paths_exist(page):
+    """Every file and directory that a page for maintainers names is in the repository."""
+    named = PATH.findall((ROOT / page).read_text())
+
+    assert named
+    assert [] == [path for path in named if not (ROOT / path).exists()]
+
+
+def test_the_architecture_lists_every_room():
+    """Each folder of the package has a line in the tree."""
+    tree = (DOCS / "architecture.md").read_text().partition("\nkosmolua/\n")[2].partition("```")[0]
+    rooms = {path.parent.name for path in (ROOT / "kosmolua").glob("*/__init__.py")}
+
+    assert rooms == set(re.findall(r"^  (\w+)/ ", tree, re.MULTILINE))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page):
+    """Every link to another page names a file that exists, and a heading on it."""
+    for path, fragment in LINK.findall(page.read_text()):
+        target = page.parent / path if path else page
+
+        assert target.exists(), path
+        assert not fragment or fragment in anchors(target), f"{path}#{fragment}"
