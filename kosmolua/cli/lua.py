@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import re
 import sys
@@ -20,8 +21,6 @@ from kosmolua.runtime.limits import Limits
 from kosmolua.terminal.safe import safe
 
 if TYPE_CHECKING:
-    import argparse
-
     from kosmolua.cli.live import Watch
     from kosmolua.cli.output import ScriptOutput
     from kosmolua.gate.entry import Entry
@@ -126,6 +125,7 @@ def _run(
             on_call=_tell_call if parsed.verbose else None,
             watch=watch,
             own=_written(parsed),
+            keep_outputs=bool(parsed.journal) and parsed.keep_outputs is not False,
         )
         try:
             result = _result(run)
@@ -136,7 +136,7 @@ def _run(
         unwritten = None
         if parsed.report and watch:
             try:
-                report.write(parsed.report, report.Ran(script.name, began, result, watch.progress), host)
+                report.write(parsed.report, report.Ran(script.name, began, result, watch.progress), host, run.kept)
             except Exception as error:  # noqa: BLE001 - what the run itself came to is told all the same
                 unwritten = failure_of(error, "--report")
     if (result.error or parsed.cancel_on_exit) and not options.emulate:  # nothing is left of what was emulated
@@ -216,6 +216,9 @@ def _journal(parsed: argparse.Namespace, options: Options, script: Text) -> Iter
     """What the run is answered from and kept in: a journal, one that is gone with the run where all that is wanted is a
     recording, a cassette, or nothing.
     """
+    for flag in ("fresh", "keep_outputs"):
+        if getattr(parsed, flag) and not parsed.journal:
+            raise UsageError(f"--{flag.replace('_', '-')} needs a journal", hint="Add --journal NAME")
     if not (parsed.journal or parsed.record or parsed.replay):
         yield None
         return
@@ -250,12 +253,17 @@ def _kept(parsed: argparse.Namespace, options: Options, head: Head, stack: ExitS
     if options.dry_run:
         asked = "--journal" if parsed.journal else "--record"
         raise UsageError(f"{asked} keeps what was done, and --dry-run does nothing", hint="leave one of them out")
+    if parsed.fresh and (parsed.from_here or parsed.adopt or parsed.send_again):
+        raise UsageError(
+            "--fresh starts a new run, and the other flags go on with the old one", hint="Leave out --fresh"
+        )
     if not parsed.journal:
         from tempfile import TemporaryDirectory
 
         return Journal(os.path.join(stack.enter_context(TemporaryDirectory()), "run.journal"), head)
     lookup = Lookup(settling=parsed.settling_time, adopt=parsed.adopt, again=parsed.send_again)
-    return runs.begin(os.environ, parsed.journal, head, tell, cut=parsed.from_here, lookup=lookup)
+    anew = runs.Anew("--fresh", wanted=parsed.fresh)
+    return runs.begin(os.environ, parsed.journal, head, tell, anew, cut=parsed.from_here, lookup=lookup)
 
 
 def _divided(argv: list[str]) -> tuple[list[str], list[str]]:
@@ -298,6 +306,13 @@ def _parser(command: str) -> options_.Parser:
 def _add_journal(made: options_.Parser) -> None:
     """How a run goes on that has ended early, and how it is played again."""
     made.add_argument("--journal", metavar="FILE", help="keep all answers there, or under a name; go on from them")
+    made.add_argument("--fresh", action="store_true", help="start a new run in --journal; the old one is kept by date")
+    made.add_argument(
+        "--keep-outputs",
+        action=argparse.BooleanOptionalAction,
+        help="keep the files that predictions make next to --journal, since the API removes them after an hour "
+        "(default: yes)",
+    )
     made.add_argument("--from-here", action="store_true", help="where script and journal differ, go on with the script")
     made.add_argument("--settling-time", type=options_.seconds, default=30.0, metavar="SECONDS", help=_SETTLING)
     made.add_argument("--adopt", metavar="ID", help="take that for what a cut off call became, where it is not clear")

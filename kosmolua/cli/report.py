@@ -25,6 +25,7 @@ from kosmolua.terminal.safe import safe
 
 if TYPE_CHECKING:
     from kosmolua.gate.entry import Entry
+    from kosmolua.gate.kept import Kept
     from kosmolua.gate.session import Session
     from kosmolua.host.host import Host
     from kosmolua.host.script import Result
@@ -75,12 +76,13 @@ def check(path: str) -> None:
     raise UsageError(f"--report: cannot write {path!r}: {what}", hint="name a file, such as --report run.html")
 
 
-def write(path: str, ran: Ran, host: Host) -> None:
+def write(path: str, ran: Ran, host: Host, kept: Kept | None = None) -> None:
     """Write it. What is still to be learnt for it is asked through the host. Raises a `UsageError` where it cannot."""
     jobs = ran.progress.jobs if ran.progress else []
     pictures: dict[str, Picture] = {}
     if jobs and ran.progress:
         with host.session("the report") as session:
+            session.kept = kept
             _ask_about_rest(session, ran.progress)
             pictures = _pictures(session, jobs)
     page = "".join(_page(ran, pictures))

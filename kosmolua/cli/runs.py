@@ -14,7 +14,7 @@ from kosmolua.journal import runs
 from kosmolua.journal.journal import of_a_prompt
 from kosmolua.journal.runs import Summary
 from kosmolua.replicate.prices import Prices
-from kosmolua.settings import ages, config
+from kosmolua.settings import ages, config, paths
 from kosmolua.terminal.safe import safe
 from kosmolua.terminal.text import table
 
@@ -80,7 +80,7 @@ def _summaries() -> Iterable[Summary]:
     prices = _prices()
     for path in runs.found(os.environ):
         try:
-            yield runs.summary(path, prices)
+            yield runs.summary(path, prices, environment=os.environ)
         except JournalError as error:
             output.tell_error(error)
 
@@ -92,7 +92,7 @@ def _list(*, as_json: bool) -> int:
     elif not found:
         output.write_text("no runs; one is kept with kosmo lua --journal NAME, or at the prompt with :journal NAME\n")
     else:
-        rows = [("id", "state", "began", "calls", "jobs", "cost", "script", "journal"), *map(_row, found)]
+        rows = [("name", "id", "state", "began", "calls", "jobs", "cost", "script"), *map(_row, found)]
         output.write_text(table(rows, "", ("bold",)) + "\n")
     return 0
 
@@ -101,12 +101,12 @@ def _row(one: Summary) -> tuple[str, ...]:
     spent = one.spent
     counts = (f"{spent['calls']:g}", f"{spent['predictions']:g}", f"{spent['cost']:g}")
     return (
+        safe(one.name),
         safe(one.id),
         one.state,
         _when(one.began),
         *counts,
         safe(os.path.basename(one.script)),
-        safe(one.path),
     )
 
 
@@ -115,16 +115,18 @@ def _when(at: float) -> str:
 
 
 def _show(path: str, *, as_json: bool) -> int:
-    one = runs.summary(path, _prices())
+    one = runs.summary(path, _prices(), environment=os.environ)
     calls = list(runs.entries(path, answers=False))
     if as_json:
         output.show_json({"success": True, "run": one, "calls": calls})
         return 0
     facts = [
+        ("name", one.name),
         ("run", one.id),
         ("script", " ".join([one.script, *(["--", *one.args] if one.args else [])])),
         *([] if one.prompt else [("account", one.account)]),
         ("journal", one.path),
+        *([("outputs", f"{one.outputs} kept in {paths.outputs_of(one.path)}")] if one.outputs else []),
         ("state", f"{one.state}{f': {one.error}' if one.error else ''}"),
         ("began", f"{_when(one.began)}, run {one.times} time{'s' * (one.times != 1)}"),
         ("spent", ", ".join(f"{name} {value:g}" for name, value in one.spent.items())),

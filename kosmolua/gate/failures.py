@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 from msgspec import Struct
@@ -9,10 +10,10 @@ from msgspec import Struct
 from kosmolua.errors import ApiError, InternalError, KosmoError, SystemFailureError, UncertainError, failure_of
 from kosmolua.gate.entry import Entry
 from kosmolua.gate.functions import subject
+from kosmolua.gate.kept import GONE
 from kosmolua.replicate import catalogue
 from kosmolua.replicate.catalogue import Operation
 
-_GONE = (404, 410)
 _SERVER_FAULT = 500  # from here on the fault is the server's, whatever it did before
 
 
@@ -48,11 +49,15 @@ def not_taken(error: KosmoError) -> bool:
     return not isinstance(error, UncertainError | InternalError | SystemFailureError)
 
 
-def explain_absence(error: KosmoError, operation: Operation, arguments: Struct) -> None:
-    """Say why something is most likely not there."""
-    if operation is catalogue.DOWNLOAD and getattr(error, "status", None) in _GONE:
-        error.message += "; Replicate removes outputs an hour after they were made, so this one has probably expired"
+def explain_absence(error: KosmoError, operation: Operation, arguments: Struct, made: float | None = None) -> None:
+    """Say why something is most likely not there. ``made`` is when an output was made, in Unix seconds."""
+    if operation is catalogue.DOWNLOAD and getattr(error, "status", None) in GONE:
+        when = f" (this one at {time.strftime('%Y-%m-%d %H:%M:%S UTC', time.gmtime(made))})" if made else ""
+        error.message += f"; Replicate removes outputs an hour after they were made{when}, so it has probably expired"
         error.args = (error.message,)
-        error.hint = "save outputs in the script that makes them, with download(output, path); run the model again"
+        error.hint = (
+            "save outputs in the script that makes them, with download(output, path), or keep them with a journal: "
+            "kosmo lua --journal NAME; run the model again"
+        )
     elif error.code == "not_found" and (name := subject(operation, arguments)):
         error.hint = f"check the spelling of {name}, and that the account may see it"

@@ -70,7 +70,7 @@ class Reserved:
     def check_new(self, path: str, directory: int, name: str) -> None:
         """Refuse a name in an open directory, which has passed, that is reserved even if there is no such file."""
         parent = _identity(os.fstat(directory))
-        for file, what in (*self._own, *self._directories):  # whether they exist or not
+        for file, what in (*self._own, *self._all_directories):  # whether they exist or not
             same_name = os.path.basename(file).casefold() == name.casefold()
             if same_name and _identity_at(os.path.dirname(file)) == parent:
                 raise refusal(path, what)
@@ -95,6 +95,13 @@ class Reserved:
             for suffix in _JOURNAL_SUFFIXES if "journal" in what else ("",):
                 yield os.path.abspath(path + suffix), f"it is {what}"
 
+    @property
+    def _all_directories(self) -> Iterator[tuple[str, str]]:
+        yield from self._directories
+        for path, what in self._given:
+            if "journal" in what:
+                yield paths.outputs_of(path), f"it belongs to {what}"
+
     def _own_files(self) -> dict[Identity, str]:
         found = ((_identity_at(file), what) for file, what in self._own)
         return {identity: what for identity, what in found if identity}
@@ -102,7 +109,7 @@ class Reserved:
     def _known(self, *, deep: bool) -> dict[Identity, str]:
         """The directories and what is in them; ``deep`` also what is in the directories within."""
         known: dict[Identity, str] = {}
-        for path, what in self._directories:
+        for path, what in self._all_directories:
             here = _identity_at(path)
             if here and here not in known:
                 known[here] = what

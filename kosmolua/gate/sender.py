@@ -12,6 +12,7 @@ from kosmolua.errors import ArgumentError
 from kosmolua.gate.entry import Entry
 from kosmolua.gate.failures import Failures, explain_absence, not_taken
 from kosmolua.gate.jobs import Job, cost_of
+from kosmolua.gate.kept import Kept
 from kosmolua.gate.lost import Creations, Sent
 from kosmolua.gate.question import Stopping
 from kosmolua.gate.record import Record
@@ -32,7 +33,8 @@ Reader = Callable[[str, Mapping[str, Any]], "Answer"]
 class Sender:
     """For any number of threads. ``writing`` are the writes that were sent and are not answered yet.
 
-    ``reader(account, by)`` gives reads that look for what an interrupted call did.
+    ``kept`` are the outputs of a run that keeps them. ``reader(account, by)`` gives reads that look for what an
+    interrupted call did.
     """
 
     def __init__(
@@ -49,6 +51,7 @@ class Sender:
         stop: Callable[[], Stopping | None],
     ) -> None:
         self.writing: dict[int, Entry] = {}
+        self.kept: Kept | None = None
         self._spending = spending
         self._creations = creations
         self._record = record
@@ -85,7 +88,7 @@ class Sender:
             if ticket:
                 answer = self._send_noted(client, operation, arguments, given, entry, ticket)
             else:
-                answer = (client.open if operation in catalogue.TRANSFERS else client.send)(operation, arguments)
+                answer = self._answer(client, operation, arguments, entry, free=free)
         except Exception as raised:
             error = self._failures.of(raised, operation.name)
             self._settle(entry, job, None, refused=not_taken(error))
@@ -94,7 +97,8 @@ class Sender:
             if ticket:
                 ticket.unsure = operation.access == "write" and not not_taken(error)
                 ticket.sent = ticket.sent and not isinstance(error, ArgumentError)
-            explain_absence(error, operation, arguments)
+            made = self.kept.made(getattr(arguments, "url", "")) if self.kept else None
+            explain_absence(error, operation, arguments, made)
             if error is raised:
                 raise
             raise error from raised
@@ -111,6 +115,19 @@ class Sender:
         self._settle(entry, job, answer.data)
         entry.request_id, entry.note = answer.request_id, answer.note
         return answer.data
+
+    def _answer(self, client: Client, operation: Operation, arguments: Any, entry: Entry, *, free: bool) -> Any:
+        """Send it, or begin to fetch: from disk what the run keeps of outputs."""
+        if operation not in catalogue.TRANSFERS:
+            return client.send(operation, arguments)
+        if operation is catalogue.DOWNLOAD and self.kept and not free:
+            found = self.kept.find(arguments.url, lambda: self._check_running(free=free))
+            if found:
+                from kosmolua.gate.disk import FromDisk
+
+                entry.note = "taken from the outputs kept with the journal"
+                return FromDisk(*found)
+        return client.open(operation, arguments)
 
     def _note_write(
         self, operation: Operation, arguments: Struct, entry: Entry, job: Job | None, ticket: Ticket | None

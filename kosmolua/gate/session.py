@@ -14,6 +14,7 @@ from kosmolua.gate.budget import Budget
 from kosmolua.gate.entry import Entry
 from kosmolua.gate.failures import Failures, blamed
 from kosmolua.gate.functions import given_of, resolve, with_content
+from kosmolua.gate.kept import Kept, with_kept
 from kosmolua.gate.lost import Creations, Sent
 from kosmolua.gate.made import Made
 from kosmolua.gate.permission import Permission
@@ -30,6 +31,8 @@ from kosmolua.replicate.catalogue import Operation
 from kosmolua.settings.config import DEFAULT_ACCOUNT, Rule
 
 if TYPE_CHECKING:
+    from msgspec import Struct
+
     from kosmolua.gate.audit import Audit
     from kosmolua.replicate.answers import Answer
     from kosmolua.replicate.client import Client
@@ -85,6 +88,7 @@ class Session:
         self.creations = Creations()
         self._connect = connect
         self._account = account
+        self._force = force
         self._dry_run = dry_run
         self._audit = audit
         self._lent = lent
@@ -155,9 +159,7 @@ class Session:
         entry = Entry(operation.name, account or self._account, operation.access, time.time())
         validated = data = failure = None
         try:
-            if self.run.files and operation.name == "create_file":
-                arguments = with_content(arguments, self.run.files)
-            validated = structs.decode_arguments(operation, arguments)
+            validated = self._validated(operation, arguments, entry.account)
             client = self._client(entry.account)
             if operation in catalogue.TRANSFERS:
                 client.check_place(operation, validated)
@@ -165,8 +167,7 @@ class Session:
             self._permission.check(operation, validated, given, entry)
             sent = self._uploads.replaced(validated, entry.account, dry_run=self._dry_run)
             data = self._sender.send(client, operation, sent, given, entry, ticket=ticket)
-            if self.made.wanted:
-                self.record.afterwards(self.made.note, operation, sent, entry.account, data)
+            self._take_note(operation, sent, entry.account, data)
             if note:
                 entry.note = "; ".join(filter(None, (entry.note, self.record.afterwards(note, data))))
             return Reply(data, entry)
@@ -185,6 +186,19 @@ class Session:
                 given = given_of(validated) if validated else {}
                 shown = None if operation.secret or operation in catalogue.TRANSFERS else data
                 self.record.afterwards(self.watcher.ended, entry, operation, given, shown, failure)
+
+    def _validated(self, operation: Operation, arguments: Mapping[str, Any] | bytes, account: str) -> Struct:
+        if self.run.files and operation.name == "create_file":
+            arguments = with_content(arguments, self.run.files)
+        validated = structs.decode_arguments(operation, arguments)
+        return with_kept(validated, account, self.kept) if self.kept and operation.creates else validated
+
+    def _take_note(self, operation: Operation, sent: Struct, account: str, data: Any) -> None:
+        """Tell those who remember what an answer shows."""
+        if self.kept:
+            self.record.afterwards(self.kept.note, operation, account, data)
+        if self.made.wanted:
+            self.record.afterwards(self.made.note, operation, sent, account, data)
 
     def reveals(self, text: str) -> bool:
         """Whether a token of this session stands in the text."""
@@ -227,6 +241,15 @@ class Session:
     @raised.setter
     def raised(self, raised: Exception | None) -> None:
         self.record.raised = raised
+
+    @property
+    def kept(self) -> Kept | None:
+        """The outputs of a run that keeps them."""
+        return self._sender.kept
+
+    @kept.setter
+    def kept(self, kept: Kept | None) -> None:
+        self._sender.kept = kept
 
     @property
     def fault(self) -> Exception | None:
@@ -314,6 +337,30 @@ class Session:
                 if self.watcher:
                     self.record.afterwards(self.watcher.ended, entry, operation, {}, data, failure)
         return left
+
+    def may_keep(self, url: str, account: str) -> bool:
+        """Whether the policy allows to fetch an output without a question."""
+        call = Call(catalogue.DOWNLOAD, account, {"url": url}, self.run.script is not None, complete=True)
+        return self._force or decide(self.policy, call).verdict == "allow"
+
+    def open_to_keep(self, url: str, account: str, part: Mapping[str, str]) -> Opened:
+        """Begin to fetch an output for the journal. The call is the host's own: it is in the log, and neither the
+        script's header nor a budget counts it.
+        """
+        operation = catalogue.DOWNLOAD
+        entry = Entry(operation.name, account, operation.access, time.time(), "allow", "kept for the run", "journal")
+        opened: Opened
+        try:
+            arguments = structs.decode_arguments(operation, {"url": url, **part})
+            client = self._client(account)
+            client.check_place(operation, arguments)
+            opened = self._sender.send(client, operation, arguments, {}, entry, free=True)
+        except KosmoError as error:
+            blamed(entry, error)
+            raise
+        finally:
+            self.record.add(entry)
+        return opened
 
     def failed(self, function: str, account: str, error: BaseException) -> KosmoError:
         """Record what went wrong beside the calls, in a service for example; gives it as a `KosmoError`."""

@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from kosmolua.errors import ArgumentError, PermissionDeniedError
 from kosmolua.gate.files import Files
+from kosmolua.gate.kept import KeptFile
 from kosmolua.replicate.structs import LocalFile
 
 MAX_INLINE = 256 * 1000  # bytes; https://replicate.com/docs/topics/predictions/input-files
@@ -110,6 +111,8 @@ class Uploads:
             return self._urls[key]
 
     def _content(self, file: LocalFile) -> bytes:
+        if isinstance(file, KeptFile):
+            return file.content()
         if self._files is None:
             raise PermissionDeniedError(
                 f"{file.path!r} cannot be read: this run has no files", hint="open a directory for it: --allow-read DIR"

@@ -281,13 +281,25 @@ class Host:
     # Running ------------------------------------------------------------------------------------------------------
 
     def run(
-        self, source: str | bytes, args: Sequence[str] = (), *, name: str = "script", journal: str | None = None
+        self,
+        source: str | bytes,
+        args: Sequence[str] = (),
+        *,
+        name: str = "script",
+        journal: str | None = None,
+        fresh: bool = False,
+        keep_outputs: bool = True,
     ) -> Result:
         """Run Lua text to its end. ``name`` stands for it in errors; ``args`` is what the script finds under that name.
 
         With a ``journal``, which is a name or a file, a run that ended early goes on where it stopped; raises a
-        `JournalError` where that cannot be. What goes wrong with the script is in the result, as its ``error``.
+        `JournalError` where that cannot be. A run that ended well sends nothing more and gives the same results again,
+        and a notice says so; ``fresh`` starts a new run and keeps the old journal under a name with its date. Output
+        files are kept next to the journal unless ``keep_outputs`` is False. What goes wrong with the script is in the
+        result, as its ``error``.
         """
+        if fresh and journal is None:
+            raise UsageError("fresh=True is for a run with a journal", hint="pass journal=NAME too")
         if journal is None:
             return self.script(source, args, name=name).result()
         from kosmolua.journal import runs
@@ -295,13 +307,23 @@ class Host:
 
         text = source.encode("utf-8", "surrogateescape") if isinstance(source, str) else source
         head = Head(script=name, source=text, args=[*args], account=self._account, emulated=self._emulate)
+        anew = runs.Anew("fresh=True", wanted=fresh)
         with self._runs.expecting() as runs_, descriptors.explained(runs_), ExitStack() as stack:
-            opened = stack.enter_context(closing(runs.begin(os.environ, journal, head, self._tell)))
-            return self.script(text, args, name=name, journal=opened).result()
+            opened = stack.enter_context(closing(runs.begin(os.environ, journal, head, self._on_notice, anew)))
+            return self.script(text, args, name=name, journal=opened, keep_outputs=keep_outputs).result()
 
-    def run_file(self, file: str | os.PathLike[str], args: Sequence[str] = (), *, journal: str | None = None) -> Result:
-        """Run the script in a file. Raises a `UsageError` where it cannot be read."""
-        return self.run(source_.read(os.fspath(file)), args, name=os.fspath(file), journal=journal)
+    def run_file(
+        self,
+        file: str | os.PathLike[str],
+        args: Sequence[str] = (),
+        *,
+        journal: str | None = None,
+        fresh: bool = False,
+        keep_outputs: bool = True,
+    ) -> Result:
+        """Run the script in a file, as `run` does. Raises a `UsageError` where it cannot be read."""
+        text, name = source_.read(os.fspath(file)), os.fspath(file)
+        return self.run(text, args, name=name, journal=journal, fresh=fresh, keep_outputs=keep_outputs)
 
     def script(  # noqa: PLR0913 - every one but the first has a default
         self,
@@ -318,6 +340,7 @@ class Host:
         stop: Stop | None = None,
         watch: Callable[[], Watcher] | None = None,
         own: Sequence[tuple[str, str]] = (),
+        keep_outputs: bool = True,
     ) -> ScriptRun:
         """A run that has not begun: its `result` runs it, and another thread may `stop` it.
 
@@ -327,7 +350,8 @@ class Host:
         ``prompter`` and ``on_call`` take the place of the host's; ``stop`` ends it as its own `stop` does. ``watch``
         gives, when the run first calls something, who is told of its calls as they begin and with what went in and
         came out. ``own`` are other files that the caller writes for the run, each with what it is, such as "the report
-        of this run"; the script can neither read nor write them.
+        of this run"; the script can neither read nor write them. With a journal the files that its predictions make
+        are kept next to it, unless ``keep_outputs`` is False.
         """
         if isinstance(args, str) or not all(isinstance(argument, str) for argument in args):
             raise UsageError(f"args: expected a list of strings, got {args!r}"[:200], hint="convert each with str()")
@@ -354,6 +378,7 @@ class Host:
             stop=stop,
             watch=watch,
             own=own,
+            keep_outputs=keep_outputs,
         )
 
     def session(self, script: str, files: Files | None = None) -> Session:

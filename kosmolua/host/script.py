@@ -29,10 +29,12 @@ from kosmolua.runtime.limits import Limits
 from kosmolua.runtime.meter import Meter
 from kosmolua.runtime.run import Isolation, Script, isolation_of, run
 from kosmolua.runtime.stop import Stop
+from kosmolua.settings.paths import record_of
 
 if TYPE_CHECKING:
     from kosmolua.gate.ending import Waiting
     from kosmolua.gate.files import Files
+    from kosmolua.gate.kept import Kept as KeptOutputs
     from kosmolua.gate.needs import Needs
     from kosmolua.gate.prompt import Prompter
     from kosmolua.gate.run import Watcher
@@ -44,6 +46,7 @@ if TYPE_CHECKING:
     from kosmolua.runtime.isolate import Child
     from kosmolua.runtime.port import Output
     from kosmolua.runtime.prepared import Prepared
+    from kosmolua.services.keeping import Keeping
     from kosmolua.services.services import Services
 
 Stream = Literal["stdout", "stderr"]
@@ -197,6 +200,7 @@ class ScriptRun:
         stop: Stop | None = None,
         watch: Callable[[], Watcher] | None = None,
         own: Sequence[tuple[str, str]] = (),
+        keep_outputs: bool = True,
     ) -> None:
         self.outcome: Result | None = None
         self._plan = plan
@@ -209,6 +213,8 @@ class ScriptRun:
         self._on_call = on_call
         self._watch = watch
         self._own = [*own, *_written(journal, record)]
+        self._keep_outputs = keep_outputs
+        self._keeping: Keeping | None = None
         self._files: Files | None = None
         self._kept = Kept(plan.on_output)
         self._output = output or self._kept
@@ -250,6 +256,11 @@ class ScriptRun:
                 raise raised
             return result
 
+    @property
+    def kept(self) -> KeptOutputs | None:
+        """The outputs of this run, if it keeps them."""
+        return self._keeping
+
     def stop(self, reason: str = "the run was stopped") -> None:
         """End it, from any thread, whatever the script does; a run that has not begun ends as it begins.
 
@@ -272,6 +283,8 @@ class ScriptRun:
         from kosmolua.services.lanes import lane_of
 
         plan = self._plan
+        if self._keep_outputs and self._journal and self._lacks_outputs(self._journal):
+            self._opened()
         ended = run(
             self._script,
             self._carry_out,
@@ -308,6 +321,8 @@ class ScriptRun:
             if ended.error and self._plan.sessions().emulate:
                 emulated(ended.error)
             try:
+                if self._keeping:
+                    self._keeping.finish(failed=ended.error is not None)
                 left = self._leave(session, failed=ended.error is not None)
                 self.outcome = msgspec.structs.replace(self.outcome, **left, **_told(session))
             finally:
@@ -420,15 +435,43 @@ class ScriptRun:
                     )
                     if self._journal:
                         self._journal.restore(session.budget)
+                        self._keep(session, self._journal)
                     self._room = self._plan.sessions().clients.room
                     self._session = session
         return self._session
+
+    def _keep(self, session: Session, journal: Journal | Cassette) -> None:
+        """Keep the outputs of a run that has a journal, those too that an earlier run had no time for."""
+        from kosmolua.journal.journal import Journal
+        from kosmolua.journal.outputs import Outputs, output_of
+        from kosmolua.services.keeping import Keeping
+
+        if not isinstance(journal, Journal):
+            return
+        store = Outputs(journal.path) if self._keep_outputs else None
+        self._keeping = Keeping(session, store, output_of, self._plan.sessions().tell)
+        session.kept = self._keeping
+        self._keeping.restore(journal.predictions())
+
+    def _lacks_outputs(self, journal: Journal | Cassette) -> bool:
+        """Whether an earlier run was broken off before it had fetched what its predictions made."""
+        from kosmolua.journal.journal import Journal
+
+        if not isinstance(journal, Journal) or not journal.last or journal.finished is not None:
+            return False
+        from kosmolua.journal.outputs import Outputs
+        from kosmolua.services.keeping import urls_in
+
+        store = Outputs(journal.path)
+        found = (data.get("output") for _, data in journal.predictions() if isinstance(data, dict))
+        return any(store.find(url) is None for output in found for url in urls_in(output))
 
     def _opened_files(self) -> Files:
         """Those of this run."""
         with self._opening:
             if self._files is None:
-                self._files = self._plan.sessions().files(self._own)
+                record = record_of(self._journal.path) if self._journal else None
+                self._files = self._plan.sessions().files(self._own, record)
             return self._files
 
     def _service(self, function: str, arguments: bytes) -> Any:

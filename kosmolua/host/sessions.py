@@ -99,16 +99,16 @@ class Sessions(Struct, frozen=True, kw_only=True):
         budgets = [budget for _, budget in settings.budgets]
         return Standing(budgets, Ledger(file_of(os.environ)), Origin(run, script, self.caller), self.tell)
 
-    def files(self, own: Sequence[tuple[str, str]] = ()) -> Files:
+    def files(self, own: Sequence[tuple[str, str]] = (), record: str | None = None) -> Files:
         """The directories that are open to a script: those given, or else those of the settings. ``own`` are files of
-        its run that are never among them, each with what it is.
+        its run that are never among them, each with what it is; what it writes is noted in the ``record``.
         """
         from kosmolua.gate.files import Files
 
         if self.given:
-            return self.given.of_run(own)
+            return self.given.of_run(own, record)
         said = config.load(os.environ).directories
-        return Files(said.read, said.write).of_run(own)
+        return Files(said.read, said.write).of_run(own, record)
 
     def settings(self) -> config.Settings:
         """What is in force now, with what was said over it."""

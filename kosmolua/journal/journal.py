@@ -268,6 +268,7 @@ class Journal:
                 self.facts = _prepared(file, head)
                 _check(path, self.facts, head)
                 self.script_changed = _last_digest(file) not in {None, digest_of(head.source)}
+                self.finished = _finished(file)
                 self._forget_last_error(file)
                 self._load(file)
                 self.run = file.execute(_BEGIN_RUN, (time.time(), digest_of(head.source))).lastrowid
@@ -392,6 +393,19 @@ class Journal:
         """Count what earlier runs have spent, in the rows after that one."""
         with self._told() as file:
             spent(file, budget, after)
+
+    def predictions(self) -> Iterator[tuple[str, Any]]:
+        """The answers of earlier runs that show predictions which succeeded, each with its account."""
+        shown = [each for each in catalogue.OPERATIONS if each.job == "prediction" and not each.paged]
+        names = [name for each in shown for name in each.names]
+        rows = (
+            "SELECT account, value FROM outcomes WHERE state = 'ok' AND sent AND NOT cut AND value IS NOT NULL "  # noqa: S608
+            f"AND instr(value, CAST('succeeded' AS BLOB)) AND function IN ({', '.join('?' * len(names))})"
+        )
+        with self._told() as file:
+            found = file.execute(rows, names).fetchall()
+        own = self.facts["account"]
+        return ((account or own, decoded(value)) for account, value in found)
 
     def newest(self) -> int:
         """The last row of all, those that were cut included."""
@@ -580,6 +594,12 @@ def decoded(data: bytes) -> Any:
         return msgspec.msgpack.decode(data)
     except NO_DATA as error:
         raise _DamagedError(f"what it holds is no data: {error}") from None
+
+
+def _finished(file: sqlite3.Connection) -> float | None:
+    """When the last run ended, if it ended well."""
+    row = file.execute("SELECT at, ok FROM ends WHERE run = (SELECT max(number) FROM runs)").fetchone()
+    return float(row[0]) if row and row[1] else None
 
 
 def _last_digest(file: sqlite3.Connection) -> str | None:

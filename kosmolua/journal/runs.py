@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from kosmolua.errors import JournalError, UsageError
 from kosmolua.gate.budget import Budget
+from kosmolua.journal import outputs
 from kosmolua.journal.journal import (
     OPEN,
     SPAN,
@@ -32,6 +33,7 @@ from kosmolua.journal.lock import Holder, holder_of
 from kosmolua.replicate.prices import Prices
 from kosmolua.replicate.token import looks_like_token
 from kosmolua.settings import paths
+from kosmolua.settings.paths import outputs_of
 
 SUFFIX, NOTE = ".journal", ".path"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
@@ -48,11 +50,27 @@ def path_of(environment: Mapping[str, str], given: str) -> str:
     return os.path.abspath(given)
 
 
-def begin(environment: Mapping[str, str], given: str, head: Head, tell: Callable[[str], None], **how: Any) -> Journal:
+class Anew(Struct, frozen=True):
+    """Whether a new run is ``wanted`` in the place of the one that is there, and how a person says so at this door."""
+
+    how: str
+    wanted: bool = False
+
+
+def begin(
+    environment: Mapping[str, str], given: str, head: Head, tell: Callable[[str], None], anew: Anew, **how: Any
+) -> Journal:
     """The journal of that name or file, for a run to be kept in; ``tell`` is told how much of it is there already."""
+    if anew.wanted:
+        retire(environment, path_of(environment, given), tell)
     journal = opened(environment, given, head, tell, **how)
     path = journal.path
-    if journal.last:
+    if journal.finished is not None and not journal.script_changed:
+        tell(
+            f"this run finished at {_time(journal.finished)}; nothing is sent, and its results are given again from "
+            f"{path}. To start a new run: {anew.how}"
+        )
+    elif journal.last:
         changed = "; the script has changed since" if journal.script_changed else ""
         answers = "1 answer is" if journal.last == 1 else f"{journal.last} answers are"
         tell(f"{answers} taken from {path}{changed}")
@@ -69,6 +87,49 @@ def opened(environment: Mapping[str, str], given: str, head: Head, tell: Callabl
     return Journal(path, head, **how)
 
 
+def retire(environment: Mapping[str, str], path: str, tell: Callable[[str], None]) -> str | None:
+    """Give a journal, and what is kept next to it, a name with its date, so that a new run may take its own. Gives the
+    new path, None if there is no journal. Raises a `JournalError` for a file that is none, or that is in use.
+    """
+    if not os.path.exists(path) or not os.path.getsize(path):
+        return None
+    with closing(Holder(path)):
+        began = summary(path, held=True).began
+        to = _free(path, time.strftime("%Y-%m-%d-%H%M%S", time.localtime(began)))
+        try:
+            with closing(sqlite3.connect(path, isolation_level=None)) as file:
+                file.execute("PRAGMA journal_mode = DELETE")  # all of it is in one file then
+            os.rename(path, to)
+            outputs.move(path, to)
+            note(environment, to)
+        except (OSError, sqlite3.Error) as error:
+            raise unusable(path, error) from None
+    tell(f"the earlier run is kept as {name_of(environment, to)}: kosmo runs show {name_of(environment, to)}")
+    return to
+
+
+def name_of(environment: Mapping[str, str], path: str) -> str:
+    """How a person names that journal: its name, or its path."""
+    where, base = os.path.split(path)
+    name = base.removesuffix(SUFFIX)
+    return name if where == directory(environment) and name != base and _NAME.fullmatch(name) else path
+
+
+def _free(path: str, date: str) -> str:
+    """A path for a journal that was begun at that date."""
+    stem = path.removesuffix(SUFFIX)
+    suffix = path[len(stem) :]
+    for number in range(1, 10_000):
+        to = f"{stem}-{date}{f'-{number}' if number > 1 else ''}{suffix}"
+        if not (os.path.lexists(to) or os.path.lexists(outputs_of(to))):
+            return to
+    raise JournalError(f"no free name for the earlier run of {path}", hint="remove some: kosmo runs prune")
+
+
+def _time(at: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at))
+
+
 def note(environment: Mapping[str, str], path: str) -> None:
     """Make the journal one that `found` gives. Raises an OSError where the directory cannot be written to."""
     where = directory(environment)
@@ -83,6 +144,7 @@ def remove(environment: Mapping[str, str], path: str) -> None:
     where = directory(environment)
     with closing(Holder(path)):
         try:
+            outputs.remove(path)
             for file in (_note_of(where, path), path, f"{path}-wal", f"{path}-shm"):
                 with suppress(FileNotFoundError):
                     os.unlink(file)
@@ -114,6 +176,7 @@ def _noted(file: str) -> str:
 class Summary(Struct, frozen=True, kw_only=True):
     """A run and how it stands: "running", "finished", "failed", or "cut off" where nobody could say how it ended.
 
+    ``name`` is what a person names it by, ``outputs`` how many output files are kept next to it.
     ``answers`` is how many calls are finished, ``open`` how many writes of which nobody knows how they ended; ``spent``
     is by the names of the caps, ``guessed`` how much of it nobody knows for certain. ``times`` is how often it was run.
     A session at the ``prompt`` is no script's run.
@@ -135,10 +198,18 @@ class Summary(Struct, frozen=True, kw_only=True):
     guessed: dict[str, float]
     path: str
     prompt: bool = False
+    name: str = ""
+    outputs: int = 0
 
 
-def summary(path: str, prices: Prices | None = None) -> Summary:
-    """Raises a `JournalError` for a file that is no journal."""
+def _ended(error: str | None) -> str:
+    return "interrupted" if (error or "").startswith("interrupted:") else "failed"
+
+
+def summary(
+    path: str, prices: Prices | None = None, *, environment: Mapping[str, str] | None = None, held: bool = False
+) -> Summary:
+    """Raises a `JournalError` for a file that is no journal. With ``held`` it is the caller who holds it."""
     with _readable(path) as file:
         facts = facts_of(file)
         (times,) = file.execute("SELECT count(*) FROM runs").fetchone()
@@ -146,11 +217,11 @@ def summary(path: str, prices: Prices | None = None) -> Summary:
         (answers,) = file.execute("SELECT count(*) FROM outcomes WHERE NOT cut").fetchone()
         (left,) = file.execute(f"SELECT count(DISTINCT task || ' ' || request) FROM intents i WHERE {OPEN}").fetchone()  # noqa: S608
         (last,) = file.execute("SELECT max(ended) FROM outcomes").fetchone()
-        running = holder_of(path) is not None
+        running = not held and holder_of(path) is not None
         moment = time.monotonic()
         budget = Budget(prices=None if facts["emulated"] else prices, clock=lambda: moment)
         spent(file, budget, now=None if running else end[0] if end else last)
-    state = "cut off" if end is None else "finished" if end[1] else "failed"
+    state = "cut off" if end is None else "finished" if end[1] else _ended(end[2])
     return Summary(
         id=facts["id"],
         script=facts["script"],
@@ -167,6 +238,8 @@ def summary(path: str, prices: Prices | None = None) -> Summary:
         spent=budget.spent(),
         guessed=budget.guessed(),
         path=path,
+        name=name_of(environment or {}, path),
+        outputs=outputs.count(path),
         prompt=is_of_a_prompt(facts),
     )
 

@@ -45,7 +45,9 @@ class Download:
         progress: Callable[[int, int | None], None] | None = None,
         sleep: Callable[[float], None] = time.sleep,
         now: Callable[[], float] = time.monotonic,
+        attempts: int = ATTEMPTS,
     ) -> None:
+        self._attempts = attempts
         self._now = now
         self._file = file
         self._progress = progress or (lambda _received, _total: None)
@@ -66,7 +68,7 @@ class Download:
                 break
             except TransportError:
                 fruitless = 0 if self._received > before else fruitless + 1
-                if fruitless == ATTEMPTS or attempts > ATTEMPTS + self._received / PER_ATTEMPT:
+                if fruitless == self._attempts or attempts > self._attempts + self._received / PER_ATTEMPT:
                     raise
                 self._sleep(FIRST_DELAY * 2**fruitless)
         self._check(opened.headers, sha256)

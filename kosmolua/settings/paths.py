@@ -7,6 +7,8 @@ import sys
 from collections.abc import Iterator, Mapping
 
 PROJECT_FILE = os.path.join(".kosmo", "config.toml")
+JOURNAL, OUTPUTS = ".journal", ".outputs"  # how the names of a journal and of the directory next to it end
+SAVED = "saved"  # the file in there that notes what a run has written
 
 
 def config_directory(environment: Mapping[str, str]) -> str:
@@ -54,3 +56,13 @@ def candidates(directory: str) -> Iterator[str]:
         if above == current:
             return
         current = above
+
+
+def outputs_of(journal: str) -> str:
+    """The directory next to a journal that holds the outputs of its run."""
+    return os.path.abspath(journal).removesuffix(JOURNAL) + OUTPUTS
+
+
+def record_of(journal: str) -> str:
+    """The file next to a journal that notes which files its run has written."""
+    return os.path.join(outputs_of(journal), SAVED)

@@ -1,12 +1,16 @@
 """Runs that keep a journal, from a shell: going on, looking at them, taking them away."""
 
 import json
+import signal
 import sqlite3
+import subprocess
+import sys
 import time
 from contextlib import closing
 
 import pytest
 from recording_server import Answer
+from surroundings import clean_environment
 
 CREATE = "integrations.replicate.create_prediction{ version = 'v', input = { text = 'a' } }"
 
@@ -28,6 +32,53 @@ def test_going_on(server, live, prediction):
     assert 3 == len(server.requests)
     assert 0 == live(*command).status
     assert 3 == len(server.requests)
+
+
+def test_a_finished_run_says_so(server, live, prediction):
+    """Nothing is sent; --fresh starts a new run under that name, and keeps the old one by its date."""
+    command = ("lua", "-e", f"return {CREATE}.id", "--journal", "nightly", "--write", "allow")
+    live(*command)
+    ran = live(*command)
+    assert (0, "p1\n") == ran.seen[:2]
+    assert f"this run finished at {time.strftime('%Y-%m-%d')}" in ran.err
+    assert "nothing is sent, and its results are given again" in ran.err
+    assert "To start a new run: --fresh" in ran.err
+    assert 1 == len(server.requests)
+
+    server.default = Answer(201, b'{"id": "p2", "status": "starting"}')
+    ran = live(*command, "--fresh")
+    assert (0, "p2\n") == ran.seen[:2]
+    names = [run["name"] for run in live("runs", "list", "--json").json["runs"]]
+    assert [True, "nightly"] == [names[0].startswith("nightly-20"), *names[1:]]
+    assert f"the earlier run is kept as {names[0]}" in ran.err
+    assert "p1" in live("runs", "export", names[0]).out
+    assert [2, 2] == [len(server.requests), live("runs", "list").out.count("nightly")]
+
+
+def test_a_fresh_run_takes_no_place_by_force(live, tmp_path):
+    """What is no journal, and what somebody else runs on, stays where it is; without a journal nothing is fresh."""
+    (tmp_path / "notes.txt").write_text("mine")
+    ran = live("lua", "-e", "time()", "--journal", "./notes.txt", "--fresh")
+    assert (1, "mine") == (ran.status, (tmp_path / "notes.txt").read_text())
+    assert 0 == live("lua", "-e", "time()", "--journal", "new", "--fresh").status
+    ran = live("lua", "-e", "time()", "--fresh")
+    assert (2, True) == (ran.status, "--fresh needs a journal" in ran.err)
+    ran = live("lua", "-e", "time()", "--journal", "new", "--fresh", "--from-here")
+    assert (2, True) == (ran.status, "Leave out --fresh" in ran.err)
+
+
+def test_an_interrupted_run_has_not_failed(server, live, prediction, tmp_path):
+    """Ctrl-C and SIGTERM say what they are."""
+    environment = {**clean_environment(tmp_path), "REPLICATE_URL": server.url, "REPLICATE_API_KEY": "r8_marked"}
+    for name, number in (("one", signal.SIGINT), ("two", signal.SIGTERM)):
+        command = [sys.executable, "-m", "kosmolua", "lua", "-e", "print('on') sleep(60)", "--journal", name]
+        with subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE) as process:
+            process.stdout.readline()
+            process.send_signal(number)
+
+    assert {"one": "interrupted", "two": "interrupted"} == {
+        run["name"]: run["state"] for run in live("runs", "list", "--json").json["runs"]
+    }
 
 
 def test_a_name_that_would_draw(server, live, prediction, tmp_path):

@@ -1,0 +1,257 @@
+"""Keeps the outputs of a run that has a journal: fetches each in the background when its prediction is seen to end."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, suppress
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
+from urllib.parse import urlsplit
+
+from kosmolua.errors import ApiError, KosmoError, UsageError
+from kosmolua.gate.jobs import time_of
+from kosmolua.gate.kept import GONE, KeptFile
+from kosmolua.replicate.catalogue import Operation
+from kosmolua.services.download import Download
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from kosmolua.gate.session import Session
+    from kosmolua.replicate.transfer import Opened
+
+THREADS = 4
+MAX_URLS = 1000  # in the output of one prediction
+SAFE_AGE = 50 * 60.0  # seconds for which an output is certain to be at its URL; the API removes it after 60 minutes
+LONGEST, LONGEST_AFTER_FAILURE = 60.0, 5.0  # seconds that the end of a run waits for outputs
+SILENCE = 5.0  # seconds without a byte after which it waits no more
+MAX_INPUT = 100 * 1024 * 1024  # bytes; the API takes no larger file
+_TICK = 0.05
+
+
+class Store(Protocol):
+    """Where the files are."""
+
+    @property
+    def room(self) -> int: ...
+
+    def find(self, url: str) -> Any: ...
+
+    def path_of(self, output: Any) -> str: ...
+
+    def begin(self) -> AbstractContextManager[tuple[BinaryIO, str]]: ...
+
+    def keep(self, part: str, output: Any) -> None: ...
+
+
+class _TooLargeError(UsageError):
+    """The file does not fit."""
+
+
+class _Wanted:
+    """A URL whose file is to be kept."""
+
+    def __init__(self, url: str, account: str) -> None:
+        self.url, self.account = url, account
+        self.done = threading.Event()
+
+
+class Keeping:
+    """Is a `kosmolua.gate.kept.Kept` for a session. Without a ``store`` it only knows when outputs were made.
+
+    ``made_of`` gives an output as the store keeps it, of its URL, SHA-256, size, content type and time. ``tell`` is
+    told once what is not kept.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        store: Store | None,
+        made_of: Callable[[str, str, int, str, float | None], Any],
+        tell: Callable[[str], None],
+    ) -> None:
+        self._session = session
+        self._store = store
+        self._made_of = made_of
+        self._tell = tell
+        self._told = False
+        self._seen: set[str] = set()
+        self._made: dict[str, float | None] = {}
+        self._live: set[str] = set()
+        self._lock = threading.Condition()
+        self._queue: deque[_Wanted] = deque()
+        self._wanted: dict[str, _Wanted] = {}
+        self._threads = 0
+        self._received = 0
+        self._opened: set[Opened] = set()
+        self._over = False
+
+    def note(self, operation: Operation, account: str, data: Any) -> None:
+        if operation.job == "prediction":
+            for item in data.get("results") or () if operation.paged and isinstance(data, dict) else (data,):
+                self._note(account, item, live=True)
+
+    def restore(self, answers: Iterable[tuple[str, Any]]) -> None:
+        """Take what earlier runs of the journal were answered, each with its account."""
+        for account, data in answers:
+            self._note(account, data, live=False)
+
+    def find(self, url: str, check: Callable[[], None]) -> tuple[KeptFile, str] | None:
+        if self._store is None:
+            return None
+        wanted = self._wanted.get(url)
+        while wanted and not wanted.done.wait(_TICK):
+            check()
+        output = self._store.find(url)
+        return output and (self._file(output), output.type)
+
+    def stand_in(self, url: str, account: str) -> KeptFile | None:
+        output = self._store.find(url) if self._store else None
+        if output is None or output.size > MAX_INPUT:
+            return None
+        age = time.time() - min(output.at, output.made or output.at)
+        if age < SAFE_AGE and (url in self._live or not self._is_gone(url, account)):
+            return None
+        return self._file(output)
+
+    def made(self, url: str) -> float | None:
+        return self._made.get(url)
+
+    def finish(self, *, failed: bool) -> None:
+        """Wait until all is kept that is to be, for a while, and keep nothing after that."""
+        until = time.monotonic() + (LONGEST_AFTER_FAILURE if failed else LONGEST)
+        before, quiet = -1, time.monotonic() + SILENCE
+        with self._lock:
+            while self._threads and time.monotonic() < min(until, quiet):
+                if self._received != before:
+                    before, quiet = self._received, time.monotonic() + SILENCE
+                self._lock.wait(_TICK)
+            left = len(self._queue) + self._threads
+            self._over = True
+            for wanted in self._queue:
+                wanted.done.set()
+            self._queue.clear()
+        for opened in list(self._opened):
+            opened.close()
+        if left:
+            self._say(f"{left} outputs" if left > 1 else "1 output", "the run ended before they had come")
+
+    # ------------------------------------------------------------------------------------------------------------
+
+    def _note(self, account: str, data: Any, *, live: bool) -> None:
+        if not isinstance(data, dict) or data.get("status") != "succeeded":
+            return
+        identifier = data.get("id")
+        if not isinstance(identifier, str) or identifier in self._seen or not self._session.budget.knows(identifier):
+            return
+        self._seen.add(identifier)
+        made = time_of(data.get("completed_at"))
+        for url in urls_in(data.get("output")):
+            self._made[url] = made
+            if live:
+                self._live.add(url)
+            if self._store and self._store.find(url) is None:
+                self._want(_Wanted(url, account))
+
+    def _want(self, wanted: _Wanted) -> None:
+        with self._lock:
+            if self._over or wanted.url in self._wanted:
+                return
+            self._wanted[wanted.url] = wanted
+            self._queue.append(wanted)
+            if self._threads < THREADS:
+                self._threads += 1
+                threading.Thread(target=self._work, name="outputs", daemon=True).start()
+
+    def _work(self) -> None:
+        while True:
+            with self._lock:
+                if self._over or not self._queue:
+                    self._threads -= 1
+                    self._lock.notify_all()
+                    return
+                wanted = self._queue.popleft()
+            try:
+                self._keep(wanted)
+            except KosmoError as error:
+                if not (self._over or (isinstance(error, ApiError) and error.status in GONE)):
+                    self._say("an output", error.message)
+            except Exception as error:  # noqa: BLE001 - the run goes on without
+                self._say("an output", f"{type(error).__name__}: {error}")
+            finally:
+                wanted.done.set()
+
+    def _keep(self, wanted: _Wanted) -> None:
+        store = self._store
+        if store is None or not self._session.may_keep(wanted.url, wanted.account):
+            return
+        room = store.room
+        opened: list[Opened] = []
+
+        def begin(part: Mapping[str, str]) -> Opened:
+            if self._over:
+                raise UsageError("the run is over", code="interrupted")
+            opened.append(self._session.open_to_keep(wanted.url, wanted.account, part))
+            self._opened.add(opened[-1])
+            return opened[-1]
+
+        def progress(received: int, total: int | None) -> None:
+            self._received += 1
+            if max(received, total or 0) > room:
+                raise _TooLargeError(f"it has more than {room} bytes, which is what there is room for")
+
+        try:
+            with store.begin() as (file, part):
+                fetched = Download(file, progress, attempts=2).fetch(begin)
+                file.flush()
+                os.fsync(file.fileno())
+                made = self._made.get(wanted.url)
+                kept = self._made_of(wanted.url, fetched.sha256, fetched.size, fetched.content_type, made)
+                with self._lock:
+                    if not self._over:
+                        store.keep(part, kept)
+        finally:
+            for each in opened:
+                each.close()
+            self._opened.difference_update(opened)
+
+    def _is_gone(self, url: str, account: str) -> bool:
+        """Whether there is nothing at the URL any more; what cannot be told is taken for there."""
+        try:
+            self._session.open_to_keep(url, account, {}).close()
+        except ApiError as error:
+            return error.status in GONE
+        except KosmoError:
+            return False
+        return False
+
+    def _file(self, output: Any) -> KeptFile:
+        name = os.path.basename(urlsplit(output.url).path) or "output"
+        store = self._store
+        place = store.path_of(output) if store else ""
+        return KeptFile(path=name, place=place, sha256=output.sha256, size=output.size)
+
+    def _say(self, what: str, why: str) -> None:
+        with self._lock:
+            told, self._told = self._told, True
+        if not told:
+            with suppress(Exception):
+                self._tell(f"{what} of this run could not be kept: {why}")
+
+
+def urls_in(output: Any) -> Iterator[str]:
+    """The URLs in an output, the first of them."""
+    left, count = [output], 0
+    while left and count < MAX_URLS:
+        value = left.pop()
+        match value:
+            case str() if value.startswith(("https://", "http://")):
+                count += 1
+                yield value
+            case dict():
+                left += value.values()
+            case list():
+                left += reversed(value)

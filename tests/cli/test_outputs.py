@@ -1,0 +1,204 @@
+"""Outputs that are kept with a journal: a run that is resumed has what it paid for, though the API has removed it."""
+
+import hashlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from contextlib import contextmanager
+
+import pytest
+from surroundings import clean_environment
+
+from kosmolua.emulator import Emulator, running
+
+HOUR = 3600
+FLUX, ESRGAN = "black-forest-labs/flux-schnell", "nightmareai/real-esrgan"
+PAINT = f"local images = run('{FLUX}', {{ prompt = 'dusk', num_outputs = 2, width = 32, height = 32, seed = 1 }}) "
+ENLARGE = f"local _, p = run('{ESRGAN}', {{ image = images[1], scale = 2 }}) "
+PICTURES = ".png"
+
+
+class Clock:
+    """Ten times as fast as the machine's, and set forward by a test."""
+
+    def __init__(self):
+        self._began, self._real, self.later = time.time(), time.monotonic(), 0.0
+
+    def time(self):
+        return self._began + self.later + (time.monotonic() - self._real) * 10
+
+    def sleep(self, seconds):
+        time.sleep(seconds / 10)
+
+
+class Api:
+    """An emulator behind a socket, whose requests are noted, and whose files wait while they are held."""
+
+    def __init__(self, url, clock, environment):
+        self.url, self.clock, self.environment = url, clock, environment
+        self.requests = []
+        self.asked = threading.Event()
+        self.released = threading.Event()
+        self.released.set()
+
+    def count(self, method, ending):
+        return sum(one == method and path.endswith(ending) for one, path in self.requests)
+
+    def expire(self):
+        self.clock.later += 2 * HOUR
+
+
+@contextmanager
+def served(environment):
+    clock = Clock()
+    api = Api("", clock, environment)
+    emulator = Emulator(clock=clock, seed="outputs")
+
+    def application(environ, start_response):
+        api.requests.append((environ["REQUEST_METHOD"], environ["PATH_INFO"]))
+        if environ["PATH_INFO"].endswith(PICTURES):
+            api.asked.set()
+            api.released.wait(30)
+        return emulator(environ, start_response)
+
+    application.close = emulator.close
+    with running(application) as api.url:
+        api.environment = {**environment, "REPLICATE_URL": api.url, "REPLICATE_API_KEY": "r8_marked"}
+        yield api
+        api.released.set()
+
+
+@pytest.fixture
+def api(tmp_path):
+    (tmp_path / "out").mkdir()
+    with served(clean_environment(tmp_path)) as made:
+        yield made
+
+
+@pytest.fixture
+def run(api, kosmo):
+    def go(source, *flags):
+        return kosmo("lua", "-e", source, "--journal", "x.journal", "--write", "allow", "--allow-write", "out", *flags,
+                     env=api.environment)  # fmt: skip
+
+    return go
+
+
+def kept(tmp_path):
+    """The contents that are kept, each with the mode of its file."""
+    return {
+        path.name: oct(path.stat().st_mode & 0o777)
+        for path in (tmp_path / "x.outputs").iterdir()
+        if len(path.name) == 64
+    }
+
+
+def test_a_resumed_run_has_its_outputs(api, run, tmp_path):
+    """Saved, and given to a model, though the API has removed them; nothing is asked of their URLs."""
+    source = PAINT + ENLARGE + "return { download(images[2], 'out/a.png').sha256, p.input.image:sub(1, 22) }"
+    first = run(source, "--max-predictions", "1")
+    assert (5, 2) == (first.status, len(kept(tmp_path)))
+    assert {"0o600"} == {*kept(tmp_path).values()}
+    assert "0o700" == oct((tmp_path / "x.outputs").stat().st_mode & 0o777)
+    api.expire()
+    api.requests.clear()
+    ran = run(source, "--json")
+
+    assert (0, "") == (ran.status, ran.json["error"] or "")
+    sha256, image = ran.json["result"]
+    assert sha256 == hashlib.sha256((tmp_path / "out" / "a.png").read_bytes()).hexdigest()
+    assert sha256 in kept(tmp_path)
+    assert "data:image/png;base64," == image
+    downloads = [entry for entry in ran.json["call_log"] if entry["function"] == "download" and "note" in entry]
+    assert ["taken from the outputs kept with the journal"] == [entry["note"] for entry in downloads]
+
+
+def test_without_them_it_is_said_that_they_are_gone(api, run, tmp_path):
+    """And when they were made; nothing is kept if nobody wants it."""
+    source = PAINT + f"run('{FLUX}', {{ prompt = 'x', num_outputs = 1 }}) download(images[2], 'out/a.png')"
+    assert 5 == run(source, "--no-keep-outputs", "--max-predictions", "1").status
+    api.expire()
+    ran = run(source, "--no-keep-outputs")
+
+    assert 1 == ran.status
+    assert f"Replicate removes outputs an hour after they were made (this one at {time.strftime('%Y-')}" in ran.err
+    assert "kosmo lua --journal NAME" in ran.err
+    assert not (tmp_path / "x.outputs").exists()
+    assert not os.listdir(tmp_path / "out")
+
+
+def test_an_output_is_kept_after_a_kill(api, run, tmp_path):
+    """Killed between the end of a prediction and its file, the run keeps it when it goes on."""
+    source = PAINT + "print('made') sleep(1) return #images"
+    api.released.clear()
+    command = [sys.executable, "-m", "kosmolua", "lua", "-e", source, "--journal", "x.journal", "--write", "allow"]
+    with subprocess.Popen(command, cwd=tmp_path, env=api.environment, stdout=subprocess.PIPE) as process:
+        assert b"made\n" == process.stdout.readline()
+        assert api.asked.wait(20)
+        process.send_signal(signal.SIGKILL)
+    assert {} == kept(tmp_path)
+    api.released.set()
+    ran = run(source)
+
+    assert (0, "made\n2\n") == ran.seen[:2]
+    assert 2 == len(kept(tmp_path))
+    assert 1 == api.count("POST", "/predictions")
+    assert [] == [path for path in (tmp_path / "x.outputs").iterdir() if path.suffix == ".part"]
+
+
+def test_a_download_waits_for_what_is_being_kept(api, run, tmp_path):
+    """Each file comes once, also if the script saves it at once."""
+    ran = run(PAINT + "return #download(images, 'out/')")
+
+    assert (0, "2\n") == ran.seen[:2]
+    assert 2 == api.count("GET", PICTURES)
+    assert {*kept(tmp_path)} == {hashlib.sha256(p.read_bytes()).hexdigest() for p in (tmp_path / "out").iterdir()}
+
+
+def test_a_damaged_file_is_not_handed_out(api, run, tmp_path):
+    """It is an error in words."""
+    source = PAINT + ENLARGE + "return download(images[2], 'out/a.png').sha256"
+    run(source, "--max-predictions", "1")
+    for name in kept(tmp_path):
+        content = (tmp_path / "x.outputs" / name).read_bytes()
+        (tmp_path / "x.outputs" / name).write_bytes(b"\0" + content[1:])
+    ran = run(source)
+
+    assert 1 == ran.status
+    assert "is damaged" in ran.err
+    assert [] == os.listdir(tmp_path / "out")
+
+
+def test_a_script_does_not_reach_them(api, run, tmp_path):
+    """But by the URLs that they are for."""
+    run(PAINT)
+    name = next(iter(kept(tmp_path)))
+    ran = run(f"download('data:,x', 'x.outputs/{name}', {{ overwrite = true }})", "--fresh", "--allow-write", ".")
+
+    assert 3 == ran.status
+    assert "it belongs to the journal" in ran.err
+
+
+def test_they_go_with_their_journal(api, run, kosmo, tmp_path):
+    """When the run is removed, and when a new one takes its name."""
+    run(PAINT)
+    run(PAINT, "--fresh")
+    assert 2 == len([*tmp_path.glob("x*.outputs")])
+    assert 2 == len([*tmp_path.glob("x*.journal")])
+    (tmp_path / "x.outputs" / "mine.txt").write_text("mine")
+    for path in tmp_path.glob("x*.journal"):
+        assert 0 == kosmo("runs", "prune", str(path), env=api.environment).status
+
+    assert ["mine.txt"] == [path.name for each in tmp_path.glob("x*.outputs") for path in each.iterdir()]
+
+
+def test_outputs_in_a_report(api, run, tmp_path):
+    """Pictures come from what is kept."""
+    ran = run(PAINT, "--report", "out.html")
+
+    assert 0 == ran.status
+    assert 2 == api.count("GET", PICTURES)
+    assert "data:image/png;base64," in (tmp_path / "out.html").read_text()
