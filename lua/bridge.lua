@@ -4,7 +4,7 @@
 
 local use = ...
 local values, msgpack, json, guard = use("values"), use("msgpack"), use("json"), use("guard")
-local dump, task, file, workflows = use("dump"), use("task"), use("file"), use("replicate")
+local dump, task, file, workflows = use("dump"), use("task"), use("file"), use("workflow/workflow")
 
 local M = {}
 

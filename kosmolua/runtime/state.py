@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 
 MODULES = (
     "values", "msgpack", "json", "dump", "file", "guard", "sandbox", "pattern", "program", "regex", "pipe", "task",
-    "replicate", "preview", "interactive", "advice", "bridge",
+    "preview", "interactive", "advice", "bridge",
+    *(f"workflow/{name}" for name in (
+        "options", "sequence", "output", "place", "create", "wait", "run", "stream", "pages", "files", "workflow",
+    )),
 )  # fmt: skip
 
 # `use` is the only loader there is inside: name -> module, each loaded once, from the sources given by the host.

@@ -63,7 +63,7 @@ for key, value in pairs{{ a = 1, b = 2, c = 3 }} do
 end
 return table.concat(texts, ";")
 """
-# The same chain by the helpers of lua/replicate.lua, which poll with chance and look for creates of their own.
+# The same chain by the helpers of lua/workflow, which poll with chance and look for creates of their own.
 WORKFLOW = """
 local run, text = integrations.replicate.run, "start"
 for i = 1, 12 do

@@ -1,0 +1,104 @@
+-- Predictions and their outputs, as scripts see them.
+
+local use = ...
+local values = use("values")
+
+local next, rawequal, rawget, tonumber, type = next, rawequal, rawget, tonumber, type
+local byte, find, format, gmatch, sub, concat = string.byte, string.find, string.format, string.gmatch, string.sub,
+  table.concat
+local null = values.null
+
+local LOGS_READ = 4000 -- bytes from the end, for the last progress bar
+
+local M = {
+  TERMINAL = { succeeded = true, failed = true, canceled = true, aborted = true },
+}
+
+function M.is_table(value) return type(value) == "table" and not rawequal(value, null) end
+
+local is_table = M.is_table
+
+local function copy(value)
+  if not is_table(value) then return value end
+  local made = {}
+  for key, item in next, value do
+    made[key] = copy(item)
+  end
+  return (next(made) == nil and values.shape(value)) and values.array(made) or made
+end
+
+-- Changes the strings at a place, a list of names in which "*" is every item.
+local function change_at(value, place, at, change)
+  if at > #place then return type(value) == "string" and change(value) or value end
+  if not is_table(value) then return value end
+  local step = place[at]
+  if step == "*" then
+    for key, item in next, value do
+      value[key] = change_at(item, place, at + 1, change)
+    end
+  elseif value[step] ~= nil then
+    value[step] = change_at(value[step], place, at + 1, change)
+  end
+  return value
+end
+
+--- The parts as one text; nil if one of them is not a string.
+function M.joined(parts)
+  for i = 1, #parts do
+    if type(parts[i]) ~= "string" then return nil end
+  end
+  return concat(parts)
+end
+
+--- An output as its schema describes it: text joined, and `as_file(url)` for each of its files.
+function M.shown(output, described, as_file)
+  if described.kind == "concatenate" and is_table(output) then return M.joined(output) or output end
+  local places = described.files
+  if #places == 0 then return output end
+  output = copy(output)
+  for i = 1, #places do
+    output = change_at(output, places[i], 1, as_file)
+  end
+  return output
+end
+
+--- Whether an answer is a prediction or a training: a proxy may have answered instead.
+function M.is_prediction(value)
+  return is_table(value) and type(value.id) == "string" and type(value.status) == "string"
+end
+
+--- "prediction" or "training", by the link that the API gave it.
+function M.kind_of(prediction)
+  local urls = prediction.urls
+  local link = type(urls) == "table" and urls.get
+  return type(link) == "string" and find(link, "/trainings/", 1, true) and "training" or "prediction"
+end
+
+--- How messages name it: its id and, if there is one, its page; then the page alone.
+function M.about(prediction)
+  local urls = prediction.urls
+  local web = type(urls) == "table" and urls.web
+  return prediction.id .. (web and format(" (%s)", web) or ""), web
+end
+
+--- The last progress bar in the logs: percent, step, steps.
+function M.progress(logs)
+  local found
+  for percent, step, steps in gmatch(sub(logs or "", -LOGS_READ), "(%d+)%%%s*|[^\n|]*|%s*(%d+)/(%d+)") do
+    found = { percent = tonumber(percent), step = tonumber(step), steps = tonumber(steps) }
+  end
+  return found
+end
+
+--- A sum of bytes that goes on from `sum`: text that is compared by it need not be kept.
+function M.summed(text, sum)
+  for i = 1, #text do
+    sum = (sum * 31 + byte(text, i)) % 2147483647
+  end
+  return sum
+end
+
+--- The code of an error table, without asking its metatable.
+function M.code_of(failure) return type(failure) == "table" and rawget(failure, "code") end
+
+return M

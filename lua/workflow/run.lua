@@ -1,0 +1,97 @@
+-- Runs models to their end, and cancels what a script started.
+
+local use = ...
+local values, task, file = use("values"), use("task"), use("file")
+local options_, output = use("workflow/options"), use("workflow/output")
+
+local next, rawget, tostring, type = next, rawget, tostring, type
+local format, sub, sort = string.format, string.sub, table.sort
+
+local MAX_LOGS = 1000 -- bytes of a failed prediction's logs in its error
+
+--- Adds to `w`: `ended_badly`, and the helpers `run` and `cancel_all`.
+return function(w)
+  local raise, mistake, service, M = w.raise, w.mistake, w.service, w.helpers
+
+  --- Raises for a prediction that did not succeed.
+  function w.ended_badly(name, prediction)
+    local id, web = output.about(prediction)
+    local logs = type(prediction.logs) == "string" and sub(prediction.logs, -MAX_LOGS) or ""
+    local why = prediction.error ~= nil and ": " .. tostring(prediction.error) or ""
+    raise({
+      code = "prediction_failed",
+      message = format("%s: %s ended as %s%s", name, id, prediction.status, why),
+      ["function"] = name,
+      detail = logs ~= "" and logs or nil,
+      hint = web and "see " .. web or nil,
+      prediction = prediction,
+    })
+  end
+
+  local function recall(plan, age)
+    if age == nil then return nil end
+    if type(age) ~= "string" then mistake("run", "expected an age such as 12h as `cache`, got " .. values.kind(age)) end
+    return service("recall", { made_of = plan.arguments, input = plan.input, version = plan.version, age = age })
+  end
+
+  local function as_file(url) return file.of_url(url, M.download) end
+
+  local function progress_reporter(report)
+    return report and function(seen) report(seen, output.progress(seen.logs)) end
+  end
+
+  --- Runs a model and returns its output as its schema means it: text joined, files as values with `.url` and
+  --- `:save(path)`. The prediction is the second value. Raises, code "prediction_failed", where it does not succeed.
+  --- With `cache = "12h"` the answer of an earlier prediction of the same, not older than that, is as good.
+  function M.run(ref, input, options)
+    options = options_.checked("run", options, mistake)
+    local timeout = options_.seconds("run", "timeout", options.timeout, mistake)
+    local deadline = timeout and w.now() + timeout
+    local wait = options.wait
+    if wait == nil and timeout and timeout < w.WAIT then wait = timeout >= 1 and timeout end
+    local prefer = w.prefer("run", wait)
+    local plan = w.prepare("run", ref, input, options)
+    local earlier = recall(plan, options.cache)
+    if earlier then return output.shown(earlier.output, plan.output, as_file), earlier end
+    local prediction
+    prediction, plan = w.begin(plan, options, prefer)
+    local on_update = progress_reporter(options.on_progress)
+    if on_update then on_update(prediction) end
+    -- A blocking answer that is not terminal may be late already: look at once.
+    prediction = w.watch("run", "prediction", prediction, options, deadline, prefer and 0 or nil, on_update)
+    if prediction.status ~= "succeeded" then w.ended_badly("run", prediction) end
+    if options.cache then service("keep", { id = prediction.id }) end
+    return output.shown(prediction.output, plan.output, as_file), prediction
+  end
+
+  -- What was started here and not seen to end, also what is just being created.
+  local function all_started()
+    w.settle()
+    local list = {}
+    for id, kind in next, w.started do
+      list[#list + 1] = { id = id, status = "starting", urls = { get = "/" .. kind .. "s/" } }
+    end
+    sort(list, function(a, b) return a.id < b.id end) -- a table gives its keys in another order each time
+    return list
+  end
+
+  --- Cancels predictions and trainings, given as a list of them or of ids; without a list, all that this script has
+  --- started and not seen to end. Returns what the API answered, in that order.
+  function M.cancel_all(list)
+    if list == nil then
+      list = all_started()
+    elseif type(list) ~= "table" then
+      mistake("cancel_all", "expected a list of predictions or ids, got " .. values.kind(list))
+    elseif type(rawget(list, "id")) == "string" then
+      mistake("cancel_all", "expected a list of predictions or ids, got one; give it as cancel_all { prediction }")
+    end
+    return task.parallel(list, function(item)
+      if type(item) == "string" then item = { id = item } end
+      if type(item) ~= "table" then
+        mistake("cancel_all", "expected a list of predictions or ids, got one with " .. values.kind(item))
+      end
+      if output.TERMINAL[item.status] then return item end
+      return w.call_about("cancel", output.kind_of(item), item.id)
+    end)
+  end
+end

@@ -1,0 +1,158 @@
+-- Waits for predictions and trainings by polling; a single failed poll does not end the wait for paid work.
+
+local use = ...
+local values, task, guard = use("values"), use("task"), use("guard")
+local options_, output, sequence = use("workflow/options"), use("workflow/output"), use("workflow/sequence")
+
+local error, rawget, tostring, type = error, rawget, tostring, type
+local format, min, pcall = string.format, math.min, guard.pcall
+local TERMINAL = output.TERMINAL
+
+local FIRST, LONGEST, FACTOR = 0.25, 5, 1.5 -- seconds between two polls, and how they grow
+local JITTER = 0.2 -- how much longer a pause may be
+local PATIENCE = 5 -- failed polls in a row, each already retried, before a wait gives up
+local PASSING = { unreachable = true, server_error = true, rate_limited = true } -- failures of a poll
+
+--- Adds to `w`: `get`, `call_about`, `patient_poll`, `watch`, `may_pass`, and the helper `wait`.
+return function(w)
+  local raise, mistake, api = w.raise, w.mistake, w.api
+  local watchers, polls = {}, {} -- by kind and id
+  local trainings = {} -- ids that turned out to be trainings
+
+  --- Gets or cancels. A created training's own links call it a prediction, so an id that is not found among
+  --- predictions is looked for among trainings.
+  function w.call_about(verb, kind, id)
+    if trainings[id] then kind = "training" end
+    local ok, answer = pcall(api[format("%s_%s", verb, kind)], { [kind .. "_id"] = id })
+    if not ok and kind == "prediction" and type(answer) == "table" and answer.status == 404 then
+      local found, training = pcall(api[verb .. "_training"], { training_id = id })
+      if found then
+        trainings[id] = true
+        return w.note("training", training)
+      end
+    end
+    if not ok then error(answer, 0) end
+    return w.note(kind, answer)
+  end
+
+  function w.get(kind, id) return w.call_about("get", kind, id) end
+
+  -- One poll in flight for each: those who wait for the same share it.
+  local function poll(kind, id)
+    local key = kind .. id
+    if watchers[key] == 1 then return w.get(kind, id) end
+    local shared = polls[key]
+    if not shared then
+      shared = task.shared(function()
+        local ok, found = pcall(w.get, kind, id)
+        polls[key] = nil
+        if not ok then error(found, 0) end
+        return found
+      end)
+      polls[key] = shared
+    end
+    return shared()
+  end
+
+  local function timed_out(name, kind, prediction, options)
+    if trainings[prediction.id] then kind = "training" end
+    local text = format("%s: %s is still %s when its time is over", name, output.about(prediction), prediction.status)
+    local hint = format("it goes on, and costs; cancel it: cancel_%s{ %s_id = %q }", kind, kind, prediction.id)
+    if options.cancel_on_timeout then
+      local ok, canceled = pcall(w.call_about, "cancel", kind, prediction.id)
+      if ok then
+        prediction, hint = canceled, "it was canceled; a larger timeout gives it more time"
+      else
+        hint = format("it could not be canceled: %s; it may go on, and cost", tostring(canceled))
+      end
+    end
+    raise({ code = "timed_out", message = text, ["function"] = name, hint = hint, prediction = prediction })
+  end
+
+  local function changed(before, after)
+    return before.status ~= after.status or before.logs ~= after.logs or type(after.output) == "table"
+      or before.output ~= after.output
+  end
+
+  --- Whether a poll may succeed next time: what the API, or a proxy, answered may pass.
+  function w.may_pass(failure)
+    return type(failure) == "table" and (PASSING[rawget(failure, "code")] or rawget(failure, "status") ~= nil)
+  end
+
+  local function give_up(name, kind, prediction, failure)
+    raise({
+      code = output.code_of(failure) or "api_error",
+      status = type(failure) == "table" and rawget(failure, "status") or nil,
+      message = format("%s: cannot see how %s stands: %d looks in a row failed, the last: %s", name,
+        output.about(prediction), PATIENCE + 1, tostring(failure)),
+      ["function"] = name,
+      hint = format("it may go on, and cost; wait again: wait(%q), or cancel it: cancel_%s{ %s_id = %q }", prediction.id,
+        kind, kind, prediction.id),
+      prediction = prediction,
+    })
+  end
+
+  --- Polls once. Returns the prediction and how many polls in a row have failed; raises when there are too many.
+  function w.patient_poll(name, kind, prediction, failures)
+    local ok, found = pcall(poll, kind, prediction.id)
+    if ok and output.is_prediction(found) then return found, 0 end
+    if ok then
+      found = { code = "api_error", status = 200, message = "the answer is no " .. kind }
+    elseif not w.may_pass(found) then
+      error(found, 0)
+    end
+    if failures == PATIENCE then give_up(name, kind, prediction, ok and found.message or found) end
+    return prediction, failures + 1
+  end
+
+  --- Polls until it has ended. `pause` is the first, in seconds.
+  function w.watch(name, kind, prediction, options, deadline, pause, on_update)
+    local first = options_.seconds(name, "interval", options.interval, mistake) or FIRST
+    local longest = options_.seconds(name, "max_interval", options.max_interval, mistake) or LONGEST
+    local key = kind .. prediction.id
+    watchers[key] = (watchers[key] or 0) + 1
+    pause = pause or first
+    local failures = 0
+    while not TERMINAL[prediction.status] do
+      local rest = pause * (1 + JITTER * sequence.chance())
+      if deadline then
+        local left = deadline - w.now()
+        if left <= 0 then timed_out(name, kind, prediction, options) end
+        rest = min(rest, left)
+      end
+      if rest > 0 then w.sleep(rest) end
+      local before = prediction
+      prediction, failures = w.patient_poll(name, kind, prediction, failures)
+      if on_update and changed(before, prediction) then on_update(prediction) end
+      pause = pause == 0 and first or min(pause * FACTOR, longest)
+    end
+    watchers[key] = watchers[key] > 1 and watchers[key] - 1 or nil
+    return prediction
+  end
+
+  local function checked_kind(kind)
+    if kind ~= nil and kind ~= "prediction" and kind ~= "training" then
+      mistake("wait", format('expected "prediction" or "training" as `kind`, got %s', tostring(kind)))
+    end
+    return kind
+  end
+
+  --- Waits until a prediction or training has ended, however it ends, and returns it as it is then. Takes it, or its
+  --- id with `kind = "training"` where it is one. With `timeout` (seconds) or `deadline` (as `time()` tells it) it
+  --- raises, code "timed_out", and leaves it alone unless `cancel_on_timeout`. `on_update(prediction)` sees changes.
+  function w.helpers.wait(prediction, options)
+    options = options_.checked("wait", options, mistake)
+    local kind = checked_kind(options.kind)
+    local timeout = options_.seconds("wait", "timeout", options.timeout, mistake, true)
+    local deadline = options_.seconds("wait", "deadline", options.deadline, mistake, true)
+    if timeout then deadline = min(deadline or w.now() + timeout, w.now() + timeout) end
+    if type(prediction) == "string" then
+      kind = kind or "prediction"
+      prediction = w.get(kind, prediction)
+    elseif type(prediction) ~= "table" or type(prediction.id) ~= "string" then
+      mistake("wait", "expected a prediction, a training or an id, got " .. values.kind(prediction))
+    end
+    kind = kind or output.kind_of(prediction)
+    return w.watch("wait", kind, prediction, options, deadline, nil, options.on_update)
+  end
+end
