@@ -2,7 +2,7 @@
 --@ models: black-forest-labs/*
 --@ max_predictions: 2
 
--- What stands above is all that this script may do, whatever its operator allows. `--explain` shows it.
+-- The header limits this script, whatever its operator allows. `--explain` shows it.
 -- $ kosmo lua --emulate examples/budget.lua
 
 local function attempt(what, f, ...)
@@ -14,7 +14,7 @@ attempt("first", run, "black-forest-labs/flux-schnell", { prompt = "one" })
 attempt("other", run, "meta/meta-llama-3-8b-instruct", { prompt = "another model" })
 attempt("account", replicate.get_account)
 attempt("second", run, "black-forest-labs/flux-schnell", { prompt = "two" })
-run("black-forest-labs/flux-schnell", { prompt = "one too many" }) -- ends the run, with status 5
+run("black-forest-labs/flux-schnell", { prompt = "one too many" }) -- ends the run with status 5
 
 --> first     done
 --> other     permission_denied: create_model_prediction: the script declares `--@ models: black-forest-labs/*`, which leaves out meta/meta-llama-3-8b-instruct

@@ -1,10 +1,10 @@
--- A text model writes a prompt, an image model paints it, an upscaler enlarges the picture.
+-- Let a text model write a prompt, an image model paint it, and an upscaler enlarge the picture.
 -- $ kosmo lua --emulate examples/chain.lua -- "a fox in the snow"
 
 local subject = args[1] or "a fox in the snow"
 
--- Says what a prediction does, each time that it does something else.
-local function told(name)
+-- Print each change of a prediction's status or progress.
+local function reporter(name)
   local last
   return function(prediction, progress)
     local now = prediction.status .. (progress and (" %d %%"):format(progress.percent) or "")
@@ -17,14 +17,14 @@ local description = run("meta/meta-llama-3-8b-instruct", {
   prompt = "Describe " .. subject,
   max_tokens = 14,
   temperature = 0,
-}, { on_progress = told("text"), wait = false })
+}, { on_progress = reporter("text"), wait = false })
 print("prompt:   " .. description)
 
 local images = run("black-forest-labs/flux-schnell", { prompt = description, seed = 7 },
-  { on_progress = told("image"), wait = false })
+  { on_progress = reporter("image"), wait = false })
 
 local large = run("nightmareai/real-esrgan", { image = images[1], scale = 2 },
-  { on_progress = told("upscale"), wait = false })
+  { on_progress = reporter("upscale"), wait = false })
 
 print("picture:  " .. large)
 

@@ -1,4 +1,4 @@
--- A picture from this machine goes in, and what comes out is saved.
+-- Use a local picture as an input, and save the outputs.
 -- $ kosmo lua --emulate --allow-read examples --allow-write examples examples/files.lua
 
 local painted = run("black-forest-labs/flux-schnell", { prompt = "a red barn", width = 64, height = 64, seed = 2 })
@@ -8,13 +8,13 @@ print("saved:    " .. saved.path .. ", " .. saved.content_type .. ", " .. saved.
 local large = run("nightmareai/real-esrgan", { image = file("examples/barn.png"), scale = 2 })
 print("enlarged: " .. large:save("examples/large.png").path)
 
--- Several at once: a list of files, and a path that ends in "/".
+-- Save a list of files with a path that ends in "/".
 local both = run("black-forest-labs/flux-schnell", { prompt = "a barn", num_outputs = 2, seed = 2 })
 for _, each_saved in ipairs(download(both, "examples/")) do
   print("and:      " .. each_saved.path)
 end
 
--- Nothing else can be written, or read.
+-- Other directories are not accessible.
 local _, refusal = pcall(download, large, "../large.png")
 print("refused:  " .. refusal.code)
 

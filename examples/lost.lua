@@ -1,4 +1,4 @@
--- The connection breaks behind a create, so nobody knows whether it was done. It is found again, and not paid twice.
+-- Lose the connection after a create. The prediction is found in the account and is not paid for twice.
 -- $ kosmo lua --emulate --fault drop:create examples/lost.lua
 
 local output = run("meta/meta-llama-3-8b-instruct", { prompt = "Describe rain", max_tokens = 8, temperature = 0 })

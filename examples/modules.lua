@@ -1,4 +1,4 @@
--- A workflow in several files: `require` finds modules beside the script.
+-- Split a workflow into files: `require` loads modules from the script's directory.
 -- $ kosmo lua --emulate --allow-read examples examples/modules.lua -- barn
 
 local prompts = require("prompts.painting")

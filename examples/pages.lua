@@ -1,4 +1,4 @@
--- Goes over lists, page after page as they are needed.
+-- Iterate over lists. Pages are requested when the loop reaches them.
 -- $ kosmo lua --emulate examples/pages.lua
 
 for _ = 1, 120 do
@@ -6,7 +6,7 @@ for _ = 1, 120 do
 end
 
 local count = 0
-for _ in each("list_predictions") do -- a hundred on a page
+for _ in each("list_predictions") do -- a hundred per page
   count = count + 1
 end
 print("predictions: " .. count)

@@ -1,4 +1,4 @@
--- Paints five pictures, two at a time, and collects what failed beside what did not.
+-- Paint five pictures, two at a time, and collect results and errors.
 -- $ kosmo lua --emulate examples/parallel.lua
 
 local prompts = { "dawn", "noon", "", "dusk", "night" }

@@ -1,4 +1,4 @@
--- Who am I, and what does a model answer?
+-- Show the account, and run a model.
 -- $ kosmo lua --emulate examples/quickstart.lua -- Alice
 
 print("account: " .. replicate.get_account().username)

@@ -1,10 +1,10 @@
--- Takes the first of three models that succeeds, and cancels the others.
+-- Use the first of three models that succeeds, and cancel the others.
 -- $ kosmo lua --emulate examples/race.lua
 
 local function racer(model, prompt)
   return function()
-    -- Without waiting for the create's answer: what has no id yet cannot be canceled. The API ends it after five
-    -- minutes, should nobody be there to.
+    -- wait = false returns the id at once, so that the prediction can be canceled. The API ends it after five minutes
+    -- if nobody cancels it.
     local output = run(model, { prompt = prompt }, { wait = false, cancel_after = "5m" })
     return model, output
   end
@@ -17,7 +17,7 @@ local winner, output = race {
 }
 print("winner:   " .. winner .. ", " .. #output .. " picture")
 
-for _, prediction in ipairs(replicate.cancel_all()) do -- what this script has started and not seen to end
+for _, prediction in ipairs(replicate.cancel_all()) do -- everything this script started that may be running
   print("canceled: " .. prediction.model .. ", " .. prediction.status)
 end
 

@@ -1,4 +1,4 @@
--- Takes what a model wrote apart. Patterns are RE2's, and take time in proportion to the text.
+-- Parse what a model wrote. Patterns use RE2 syntax and run in time linear in the text.
 -- $ kosmo lua --emulate examples/regex.lua
 
 local reply = run("replicate/hello-world", { text = "order 1042, due 2026-03-14; order 977, due 2026-04-01" })
@@ -9,7 +9,7 @@ end
 
 local masked, count = regex.gsub(reply, [[\b\d{3,4}\b,]], "***,")
 print(masked)
-local date = assert(regex.match(reply, [[\d{4}-\d\d-\d\d]]), "there is no date")
+local date = assert(regex.match(reply, [[\d{4}-\d\d-\d\d]]), "no date found")
 print(count .. " numbers masked; first date at " .. date.start)
 
 --> 2026-03-14  order 1042

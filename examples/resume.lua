@@ -1,4 +1,4 @@
--- A run that ended half-way goes on where it stopped: what it did is in the journal, and is not paid again.
+-- Resume a run that ended early. Finished calls are in the journal and are not paid for again.
 -- $ kosmo lua --emulate --journal examples/resume.journal --max-predictions 1 examples/resume.lua
 -- $ kosmo lua --emulate --journal examples/resume.journal examples/resume.lua
 

@@ -1,4 +1,4 @@
--- A task goes on beside the script: it paints while the script looks for an upscaler.
+-- Paint in a task while the script searches for an upscaler.
 -- $ kosmo lua --emulate examples/spawn.lua
 
 local painting = spawn(function(prompt)
@@ -6,12 +6,12 @@ local painting = spawn(function(prompt)
   return images[1]
 end, "a bridge in the fog")
 
--- A task that nobody needs any more is canceled, and lets the script end.
+-- Cancel a task that is no longer needed, so that the script can end.
 local clock = spawn(function()
   while true do sleep(0.05) end
 end)
 
-local found = assert(replicate.search { query = "upscale" }.models[1], "nothing upscales")
+local found = assert(replicate.search { query = "upscale" }.models[1], "no upscaler found")
 local upscaler = found.model
 print("found:   " .. upscaler.owner .. "/" .. upscaler.name)
 print("the painter is " .. painting:status())

@@ -1,4 +1,4 @@
--- Prints what a model writes while it writes it, a line at a time.
+-- Print a model's text while it is written, one line at a time.
 -- $ kosmo lua --emulate examples/stream.lua
 
 local MODEL = "meta/meta-llama-3-8b-instruct"
@@ -14,7 +14,7 @@ for event in story do
 end
 print(line)
 
--- All of it at once, with the same care for lost connections.
+-- Get the whole text at once; lost connections are resumed as well.
 local whole = stream(MODEL, { prompt = "Describe a river", max_tokens = 24, temperature = 0 }):text()
 print("whole: " .. #whole .. " bytes")
 

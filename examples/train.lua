@@ -1,8 +1,8 @@
--- Trains a version of a model of one's own, and runs it.
+-- Train a version of your own model, and run it.
 -- $ kosmo lua --emulate examples/train.lua
 
 local base = replicate.get_model { model_owner = "stability-ai", model_name = "sdxl" }
-local version = assert(base.latest_version, "nothing has been pushed to it")
+local version = assert(base.latest_version, "the model has no version")
 
 local training = replicate.create_training {
   model_owner = base.owner,

@@ -1,4 +1,4 @@
--- Starts predictions, does something else meanwhile, and waits for them.
+-- Start a prediction, do something else in the meantime, and wait for it.
 -- $ kosmo lua --emulate examples/wait.lua
 
 local picture = replicate.create("black-forest-labs/flux-schnell", { prompt = "a harbour at dawn", seed = 1 })
@@ -8,11 +8,11 @@ print("greeted: " .. run("replicate/hello-world", { text = "meanwhile" }))
 picture = wait(picture, { timeout = 60 })
 print("ended:   " .. picture.status .. ", with " .. #picture.output .. " picture")
 
--- wait returns however it ended; run would raise.
+-- wait returns a failed prediction; run would raise an error.
 local broken = wait(replicate.create("kosmolua/always-fails", { message = "out of paint" }))
-print("ended:   " .. broken.status .. ", since " .. broken.error)
+print("ended:   " .. broken.status .. ": " .. broken.error)
 
 --> started: starting
 --> greeted: hello meanwhile
 --> ended:   succeeded, with 1 picture
---> ended:   failed, since out of paint
+--> ended:   failed: out of paint

@@ -1,26 +1,27 @@
--- What to do about an error of Lua's own that names what was nil: a name that scripts do not have, one that is
--- misspelt, an output that is not there yet.
+-- Hints for Lua's own errors about nil values: a name that scripts do not have, a misspelled name, an output that does
+-- not exist yet.
 
 local M = {}
 
 local min, next, type = math.min, next, type
 local byte, format, gmatch, match = string.byte, string.format, string.gmatch, string.match
 
-local MOST_NAMES = 1000 -- globals that are looked at
-local MOST_LETTERS = 40 -- of a name that is compared
-local NEAR = 3 -- letters of a name for each that may be wrong
+local MOST_NAMES = 1000 -- globals that are compared
+local MOST_LETTERS = 40 -- in a name that is compared
+local NEAR = 3 -- one wrong letter is accepted per this many
 
-local CONFINED = "scripts have no processes, environment or files of the machine: give values behind --, which are in "
-  .. "`args`, and files with file(path) and output:save(path)"
-local HOST = "scripts cannot reach the interpreter; require(name) loads a module beside the script"
+local CONFINED = "scripts cannot use processes, the environment or files of the machine; pass values after "
+  .. "--, which are in `args`, and use file(path) and output:save(path) for files"
+local HOST = "scripts cannot access the interpreter; require(name) loads a module from the script's directory"
 
 local ADVICE = {
   global = { io = CONFINED },
   field = {
-    output = "a prediction has no output until it has succeeded: wait(prediction) returns it then, and run waits by itself",
+    output = "a prediction has no output until it has succeeded; use wait(prediction), or run, which waits",
   },
   method = {
-    save = "what has :save(path) is a file; many models give a list of them: images[1]:save(path), download(images, './')",
+    save = "only a file has :save(path), and many models return a list of files; use images[1]:save(path) or "
+      .. "download(images, './')",
   },
 }
 for name in gmatch("collectgarbage debug dofile ffi getfenv jit load loadfile loadstring module newproxy package python "
@@ -31,7 +32,7 @@ for name in gmatch("execute exit getenv remove rename setlocale tmpname", "%a+")
   ADVICE.field[name] = CONFINED
 end
 
--- How many letters have to be changed, added, left out or exchanged with their neighbour.
+-- The number of letters that must be changed, added, removed or swapped with a neighbor.
 local function distance(one, other)
   local before, last, row = nil, nil, {}
   for j = 0, #other do
@@ -49,7 +50,7 @@ local function distance(one, other)
   return row[#other]
 end
 
---- The key of a table that is most like a name, where one is like it at all.
+--- The key of a table that is nearest to a name, or nil if none is near.
 function M.nearest(name, names)
   if #name > MOST_LETTERS then return nil end
   local found, least, count = nil, #name / NEAR, 0
@@ -66,13 +67,13 @@ function M.nearest(name, names)
   return found
 end
 
---- What to do about an error with that message, or nil. `names` is a table that has the globals.
+--- The hint for an error message, or nil. `names` is a table of the globals.
 function M.on(message, names)
   local kind, name = match(message, "attempt to .-(%l+) '([%w_]+)'")
   local known = kind and ADVICE[kind] and ADVICE[kind][name]
   if known or kind ~= "global" then return known or nil end
   local other = M.nearest(name, names)
-  return other and format("nothing is called %s here; did you mean %s?", name, other)
+  return other and format("unknown name %s; did you mean %s?", name, other)
 end
 
 return M

@@ -1,6 +1,6 @@
--- What a script meets of its host: functions that become frames on the port, failures that become error tables,
--- and one run from its first frame to its last. A port has `submit(frame)` and `wait()`; frames are listed in
--- kosmolua/runtime/port.py. Everything the script could replace is a local here before the script starts.
+-- The script's side of its host: functions that become frames on the port, failures that become error tables, and one
+-- run from its first frame to its last. A port has `submit(frame)` and `wait()`; kosmolua/runtime/port.py lists the
+-- frames. Everything that a script could replace is copied into a local before the script starts.
 
 local use = ...
 local values, msgpack, json, guard = use("values"), use("msgpack"), use("json"), use("guard")
@@ -24,7 +24,7 @@ local ENGINE = msgpack.encode(jit and jit.version or _VERSION)
 local port
 local chunk_names = {} -- of the script and its modules
 
--- Where the script stands --------------------------------------------------------------------------------------
+-- Position in the script ---------------------------------------------------------------------------------------
 
 -- Calls `visit(info)` for each frame of the script's own chunks, innermost first, until it returns a value.
 local function own_frames(level, visit)
@@ -48,7 +48,7 @@ local function traceback()
   own_frames(3, function(info)
     local name = info.name and format(" in '%s'", info.name) or ""
     lines[#lines + 1] = place(info) .. (info.what == "main" and " in main chunk" or name)
-    return #lines == MAX_FRAMES or nil -- looking up a frame costs its depth
+    return #lines == MAX_FRAMES or nil -- looking up a frame takes time in proportion to its depth
   end)
   return concat(lines, "\n")
 end
@@ -56,7 +56,7 @@ end
 -- Errors -------------------------------------------------------------------------------------------------------
 
 local Error = { __metatable = "error" }
-local raised = setmetatable({}, { __mode = "k" }) -- error of the host -> its code, whatever a script makes of it
+local raised = setmetatable({}, { __mode = "k" }) -- error of the host -> its code, also if a script changes the table
 
 local function error_text(value)
   if type(value) == "table" and type(rawget(value, "message")) == "string" then return rawget(value, "message") end
@@ -68,7 +68,7 @@ end
 Error.__tostring = error_text
 function Error.__concat(left, right) return error_text(left) .. error_text(right) end
 
--- A mistake in a call is told with the line that made it; what happened elsewhere is not that line's fault.
+-- A mistake in a call is reported with its line. Other errors are not the fault of that line.
 local MISTAKES = { invalid_arguments = true, unknown_function = true }
 
 local function raise(fields)
@@ -95,7 +95,7 @@ local function encode_for(name, value)
   mistake(name, frame.reason .. (frame.path == "" and "" or " - at `" .. frame.path .. "`"))
 end
 
-local journalled = false -- whether the host keeps a journal: it is told where each request stands, and of each wait
+local journalled = false -- whether the host keeps a journal: it then gets the place of each request, and each wait
 local WAIT, DROPPED = msgpack.head(1) .. encode("wait"), msgpack.head(2) .. encode("wait") .. encode(true)
 
 local function receive(alone)
@@ -104,8 +104,8 @@ local function receive(alone)
   return answer[2], answer
 end
 
--- The same where answers may come to what was interrupted, and nobody waits for any more. Also returns whether the input
--- was interrupted before it had the answer, which it is not to use then.
+-- The same if answers may arrive for an interrupted input. Also returns whether the input was interrupted before it had
+-- the answer; it must not use the answer then.
 local function receive_awaited(interrupted)
   if journalled then port.submit(WAIT) end
   while true do
@@ -118,7 +118,7 @@ local function receive_awaited(interrupted)
   end
 end
 
--- Sends a request frame, its head and tail encoded already, and waits for the answer.
+-- Send a request frame, whose head and tail are already encoded, and wait for the answer.
 local function ask(head, tail)
   local answer = task.ask(function(id, alone, number, request)
     local at = journalled and PLACE .. encode(number) .. encode(request) or ""
@@ -126,10 +126,10 @@ local function ask(head, tail)
   end)
   local value = answer[3]
   if answer[1] == "error" then raise(value) end
-  if not rawequal(value, values.null) then return value end -- as an item of a frame nil is null
+  if not rawequal(value, values.null) then return value end -- nil is null as an item of a frame
 end
 
--- The head of a frame of so many fields, and of one that ends with its place.
+-- The head of a frame with `count` fields, and of one that also has its place.
 local function head_of(name, count)
   return { [false] = msgpack.head(count) .. encode(name), [true] = msgpack.head(count + 1) .. encode(name) }
 end
@@ -154,7 +154,7 @@ local function function_for(name, account)
   return function(...) return ask(CALL, target .. arguments_frame(name, ...)) end
 end
 
--- Refuses what is read but not there: a misspelt name that is nil would fail later, and less plainly.
+-- Raise an error for an unknown field: a misspelled name that is nil would fail later, with a worse message.
 local function strict(table, missing)
   return setmetatable(table, {
     __index = function(_, name)
@@ -166,7 +166,7 @@ end
 
 local function unknown_function(name) function_for(values.scrub(sub(name, 1, MAX_NAME)), "")() end
 
-local host = { raise = raise, mistake = mistake } -- what the helpers are given
+local host = { raise = raise, mistake = mistake } -- passed to the helpers
 
 function host.service(name, arguments)
   return ask(CALL, encode("") .. encode("host." .. name) .. encode_for(name, arguments))
@@ -185,7 +185,7 @@ local function account_table(functions, account)
       api[names[j]] = wrapped
     end
   end
-  local own = {} -- the helpers' own functions, whatever a script makes of its table
+  local own = {} -- the helpers' own functions, also if a script changes its table
   for name, wrapped in next, api do
     own[name] = wrapped
   end
@@ -195,15 +195,15 @@ local function account_table(functions, account)
   return api
 end
 
--- The same where an account could be meant as well.
+-- The same for a table that also holds accounts.
 local function unknown_member(accounts, provider)
   return function(name)
     local ok, failure = pcall(unknown_function, name)
-    if ok then return end -- a name that the script itself took out of the table
+    if ok then return end -- a name that the script removed from the table
     if type(failure) == "table" and failure.hint and not find(failure.message, "did you mean", 1, true) then
       local known = #accounts > 0 and "accounts: " .. concat(accounts, ", ")
       failure.hint = format("%s; %s", failure.hint, known
-        or format("an account is added with kosmo integrations:configure %s --account NAME", provider))
+        or format("add an account: kosmo integrations:configure %s --account NAME", provider))
     end
     error(failure, 0)
   end
@@ -223,7 +223,7 @@ local function integrations_table(start)
   return strict({ [start.provider] = provider_table(start) }, function(name)
     raise({
       code = "unknown_function",
-      message = format("no integration is called %q; there is %s", values.scrub(sub(name, 1, MAX_NAME)), start.provider),
+      message = format("unknown integration %q; available: %s", values.scrub(sub(name, 1, MAX_NAME)), start.provider),
     })
   end)
 end
@@ -234,7 +234,7 @@ local PRINT = msgpack.head(3) .. encode("print")
 
 local function put(stream, text) port.submit(PRINT .. encode(stream) .. msgpack.bytes(text)) end
 
--- Output goes through the tostring that the state began with, but it honours a script's __tostring.
+-- Output uses the original tostring, but respects a script's __tostring.
 local function line(...)
   local count = select("#", ...)
   local words = { ... }
@@ -261,7 +261,7 @@ local function add_time(env)
   --- Seconds since 1970, with a fraction, by the host's clock.
   function env.time() return host.time() end
 
-  --- Waits that many seconds without using the processor.
+  --- Wait the given number of seconds without using the CPU.
   function env.sleep(seconds)
     if type(seconds) ~= "number" or not (seconds >= 0 and seconds < huge) then
       mistake("sleep", format("expected seconds, zero or more, got %s", values.amount(seconds)))
@@ -274,7 +274,7 @@ end
 
 local function refuse_regex(name, reason) mistake("regex." .. name, reason) end
 
--- Loaded by the first call: it takes as long as half of the bridge, and few scripts need it.
+-- Loaded by the first call: it takes half as long as the bridge, and few scripts need it.
 local function regex_function(name)
   return function(...)
     local regex = use("regex")
@@ -291,7 +291,7 @@ local function add_docs(env)
     return host.service("docs", { action = action, text = text })
   end
 
-  --- The documentation: `name`, `kind` and `summary` of each page, those that fit a query, and the text of one.
+  --- The documentation: `name`, `kind` and `summary` of each page, the pages that match a query, and the text of one.
   env.docs = {
     list = function() return host.service("docs", { action = "list" }) end,
     search = function(query) return ask_docs("search", "a query", query) end,
@@ -303,7 +303,7 @@ end
 
 local RANK = { number = 1, string = 2, boolean = 3 }
 
--- Numbers, then texts, then the rest, which stays as it was: it has no order that another process would know.
+-- Numbers, then strings, then the rest in its present order: no order of it would be the same in another process.
 local function before(a, b)
   local x, y = RANK[type(a.key)] or 4, RANK[type(b.key)] or 4
   if x ~= y then return x < y end
@@ -312,7 +312,7 @@ local function before(a, b)
   return a.index < b.index
 end
 
--- Walks over the keys there are now, in order. Of an entry that is removed meanwhile nothing is given.
+-- Iterate over the present keys in order. Entries that are removed during the iteration are skipped.
 local function walk(t)
   local keys = {}
   for key in next, t do
@@ -331,9 +331,8 @@ local function walk(t)
   end
 end
 
--- What differs from process to process, and would lead a script that goes on from its journal elsewhere: the clock, chance,
--- and the order in which a table gives its keys. Returns a function that puts a journal's in their places, and where none
--- is kept the usual ones.
+-- What differs between processes and would make a resumed script diverge: the clock, random numbers, and the order of a
+-- table's keys. Returns a function that installs the journal's versions, or the usual ones without a journal.
 local function exchanger(env)
   local pairs, now, clock_time, date = env.pairs, env.time, env.os.time, env.os.date
   local began
@@ -362,16 +361,15 @@ local function exchanger(env)
       if journal then
         before, after = after, before
       end
-      if rawequal(rawget(place, name), before) then place[name] = after end -- what a person has put there stays
+      if rawequal(rawget(place, name), before) then place[name] = after end -- keep what the user assigned
     end
   end
 end
 
-local exchange -- what puts a journal's clock and order in their places
-local seed -- of the journal that is kept
+local exchange -- installs a journal's clock and order
+local seed -- of the current journal
 
--- Goes on with a journal, `{ seed = …, began = … }`, or with none. Chance begins anew with a journal that was not kept
--- before.
+-- Continue with a journal, `{ seed = …, began = … }`, or without one. A new journal restarts the random numbers.
 local function keep(journal)
   journalled = journal ~= nil
   if seed == (journal and journal.seed) then return end
@@ -394,11 +392,13 @@ local function add_require(env)
   local loaded, begun = {}, {}
   local target = encode("") .. encode("host.require")
 
-  --- The module of that name, which is a file beside the script: what its chunk returned, or true.
+  --- Load a module from the script's directory. Returns what its chunk returned, or true.
   function env.require(name)
     if type(name) ~= "string" then mistake("require", "expected the name of a module, got " .. values.kind(name)) end
     if loaded[name] ~= nil then return loaded[name] end
-    if begun[name] then mistake("require", format("%q is being loaded already, or failed before", values.scrub(name))) end
+    if begun[name] then
+      mistake("require", format("module %q is already being loaded, or failed before", values.scrub(name)))
+    end
     local module = ask(CALL, target .. encode_for("require", { name = name }))
     local chunk, message = load_text(module.source, module.file, env)
     if not chunk then raise({ code = "syntax_error", message = values.scrub(message) }) end
@@ -411,7 +411,7 @@ end
 
 -- Workflows ----------------------------------------------------------------------------------------------------
 
-local HELPERS = { "run", "wait", "stream", "each", "download" } -- those that are globals too
+local HELPERS = { "run", "wait", "stream", "each", "download" } -- also globals
 
 local function add_workflows(env)
   local replicate = env.integrations.replicate
@@ -420,7 +420,7 @@ local function add_workflows(env)
     env[HELPERS[i]] = replicate[HELPERS[i]]
   end
 
-  --- A file of this machine, to be given to a model or sent. It is read by the host, when it is sent.
+  --- A local file for a model's input. The host reads it when it is sent.
   function env.file(path)
     if type(path) ~= "string" then mistake("file", "expected the path of a file, got " .. values.kind(path)) end
     return file.of_path(path)
@@ -450,7 +450,7 @@ local function environment(start)
   return env
 end
 
--- What an error may tell besides its message, and of which types.
+-- The fields of an error besides its message, and their types.
 local FIELDS = {
   code = { string = true },
   ["function"] = { string = true },
@@ -460,11 +460,11 @@ local FIELDS = {
   retry_after = { number = true },
   where = { string = true },
 }
--- Codes that say how the run itself ended. A script cannot say that of itself.
+-- Codes that describe how the run ended. A script cannot set them.
 local HOSTS_OWN = { limit_reached = true, interrupted = true, script_crashed = true, internal_error = true,
   system_error = true, output_failed = true }
 
--- A field of an error as it can be told: the script may have put anything there.
+-- A field of an error, checked: the script may have assigned anything.
 local function plain_field(name, value)
   if not FIELDS[name][type(value)] then return nil end
   if type(value) == "string" then return values.scrub(sub(value, 1, MAX_MESSAGE)) end
@@ -477,8 +477,8 @@ local function code_of(value)
   return code and not HOSTS_OWN[code] and code or "script_error"
 end
 
--- A table that says nothing of itself is told by what it holds.
-local function told(value)
+-- The text of an error. A table without a message is shown with its contents.
+local function text_of(value)
   if type(value) == "table" and not getmetatable(value) and type(rawget(value, "message")) ~= "string" then
     local ok, text = pcall(dump, value)
     if ok then return text end
@@ -486,13 +486,13 @@ local function told(value)
   return error_text(value)
 end
 
--- What the outermost xpcall makes of an error: plain data, before the stack is gone.
+-- Turn an error into plain data while its stack still exists.
 local function describe(value)
-  local text = values.scrub(sub(told(value), 1, MAX_MESSAGE))
+  local text = values.scrub(sub(text_of(value), 1, MAX_MESSAGE))
   local at, rest = match(text, "^(.-:%d+): (.*)$")
   local source = at and match(at, "^(.*):%d+$")
   local own = at and chunk_names["@" .. source]
-  if own or source == "bridge.lua" then text = rest end -- ours is what a script's tail call into C returns to
+  if own or source == "bridge.lua" then text = rest end -- a script's tail call into C returns to the bridge
   local report = { message = text, code = "script_error" }
   if type(value) == "table" then
     for name in next, FIELDS do
@@ -554,9 +554,9 @@ local function run(start)
   return finish(xpcall(function() return task.finish(chunk(unpack(start.args))) end, describe))
 end
 
---- Runs one script: takes the first frame from the port, which is a map of `source`, `name`, `args`, `provider`,
---- `functions` (a list of lists of names), `accounts`, and where this process is shared `cpu` and `memory`.
---- Where it is `interactive` there is no source, and inputs follow.
+--- Run one script. The first frame from the port is a map of `source`, `name`, `args`, `provider`, `functions` (a list
+--- of lists of names) and `accounts`, and of `cpu` and `memory` in a shared process.
+--- An `interactive` frame has no source; inputs follow.
 function M.serve(the_port)
   port = the_port
   local start = msgpack.decode(port.wait())

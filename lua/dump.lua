@@ -1,4 +1,4 @@
--- A value as Lua would write it, for people: names in order, depth and length bounded, cycles named.
+-- Format a value as Lua source for people: sorted names, limited depth and length, cycles marked.
 
 local use = ...
 local values = use("values")

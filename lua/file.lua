@@ -1,5 +1,5 @@
--- Files as values of a script: one of this machine, by its path, or one that a prediction made, by its URL. What a
--- file is stands here and not in the value, so that no script makes a string into a path by hand.
+-- Files as values of a script: a local file with its path, or an output of a prediction with its URL. The fields are
+-- kept here and not in the value, so that a script cannot turn a string into a path.
 
 local use = ...
 local values = use("values")
@@ -20,10 +20,10 @@ local function made(fields)
   return value
 end
 
---- The value for a file of this machine; it is read when it is sent.
+--- The value for a local file; it is read when it is sent.
 function M.of_path(path) return made({ path = path }) end
 
---- The value for a file that a prediction made. `save(file, path)` writes it to disk.
+--- The value for an output of a prediction. `save(file, path)` writes it to disk.
 function M.of_url(url, save) return made({ url = url, save = save }) end
 
 local function text(value)
@@ -48,7 +48,7 @@ function File.__concat(left, right) return piece(left) .. piece(right) end
 function methods.save(value, path, options)
   local file = known[value]
   if not file then error("file:save: expected a file, got a " .. type(value), 2) end
-  if not file.url then error(format("file:save: %s is on this machine already", file.path), 2) end
+  if not file.url then error(format("file:save: %s is a local file already", file.path), 2) end
   return file.save(value, path, options)
 end
 

@@ -1,7 +1,7 @@
--- The limit of a run that shares its process with the host. A count hook looks at time and memory, and asks the host
--- whether the run goes on; once it does not the run is dead, and pcall, xpcall and coroutines pass that on instead of
--- catching it. The hook fires in interpreted code alone, so the compiler is off while it is set, and no hook fires
--- inside a C function: this stops accidents, not attacks. A child process needs none of it and gets the plain functions.
+-- Limits for a run that shares its process with the host. A count hook checks time and memory, and asks the host
+-- whether the run continues. Once it does not, pcall, xpcall and coroutines pass the error on instead of catching it.
+-- The hook fires only in interpreted code, so the compiler is off while it is set. It does not fire inside a C
+-- function: this stops accidents, not attacks. A child process does not need it and uses the plain functions.
 
 local M = {
   pcall = pcall,
@@ -15,11 +15,11 @@ local error, clock, collectgarbage = error, os.clock, collectgarbage
 local raw_pcall, raw_xpcall, raw_resume, create = pcall, xpcall, coroutine.resume, coroutine.create
 local debug, jit, format = debug, jit, string.format
 
-local INSTRUCTIONS = 1000 -- between two looks; fewer cost more time, more would be less exact
+local INSTRUCTIONS = 1000 -- between two checks; fewer cost more time, more are less exact
 -- Seconds of CPU between two questions to the host: each may have to wait 5 ms for Python's interpreter lock.
 local ASKS = 0.02
 
-local dead, reached -- the reason, once a limit was reached, and which: "cpu", "memory" or "host"
+local dead, reached -- the message and the limit that was reached: "cpu", "memory" or "host"
 
 local function alive(...)
   if dead then error(dead, 0) end
@@ -32,7 +32,7 @@ local function finish(ok, ...)
 end
 
 local function guarded(hook)
-  -- LuaJIT's hook holds for every coroutine; PUC Lua wants it set on each.
+  -- LuaJIT's hook applies to every coroutine; PUC Lua needs it set on each.
   M.create = jit and create or function(f)
     local co = create(f)
     debug.sethook(co, hook, "", INSTRUCTIONS)
@@ -49,8 +49,8 @@ local function guarded(hook)
   end
 end
 
---- Limits this state: `cpu` in seconds from now, `memory` in bytes. Either may be nil. `alive`, where there is one,
---- returns 0 once the run has been ended.
+--- Limit this state: `cpu` in seconds from now, `memory` in bytes. Each may be nil. `alive`, if given, returns 0 once
+--- the run was ended.
 function M.limit(cpu, memory, alive)
   if not (cpu or memory or alive) then return end
   if jit then jit.off() end

@@ -1,6 +1,5 @@
--- A state that takes one input after another, for a person at a prompt. Globals last, and so do locals of the top
--- level: the inputs are as one long chunk, whose locals the next input sees as its upvalues. An interrupt ends the
--- input and not the state.
+-- A state that evaluates one input after another, for a prompt. Globals and top-level locals persist: the inputs form
+-- one long chunk, and the next input sees its locals as upvalues. An interrupt ends the input, not the state.
 
 local use = ...
 local msgpack, preview, task = use("msgpack"), use("preview"), use("task")
@@ -14,11 +13,11 @@ local getinfo, getupvalue, sethook, upvaluejoin = debug.getinfo, debug.getupvalu
 local encode, decode = msgpack.encode, msgpack.decode
 local unpack = table.unpack or unpack
 
-local INSTRUCTIONS = 1000 -- between two looks for an interrupt
+local INSTRUCTIONS = 1000 -- between two checks for an interrupt
 local GROUP = 50 -- locals that one closure keeps; LuaJIT lets a function have 60 upvalues
-local MAX_RETURNS = 50 -- words that may be the chunk's own `return`, which are tried from its end
+local MAX_RETURNS = 50 -- occurrences of `return` that are tried, from the end of the chunk
 local MAX_KEPT = 100 -- results that are kept as _1, _2, …
-local MAX_NAMES = 5000 -- told of one table
+local MAX_NAMES = 5000 -- reported for one table
 
 local RESERVED = {}
 for word in gmatch("and break do else elseif end false for function goto if in local nil not or repeat return then "
@@ -26,7 +25,7 @@ for word in gmatch("and break do else elseif end false for function goto if in l
   RESERVED[word] = true
 end
 
-local bridge -- what lua/bridge.lua lends: see its end
+local bridge -- functions of lua/bridge.lua: see its end
 local env -- the globals
 local kept = {} -- name of a local -> { closure, index }, the upvalue that it lives in
 
@@ -40,7 +39,7 @@ local function keep(closure)
   end
 end
 
--- Connects a function that has those names as upvalues with the locals that earlier inputs made.
+-- Connect the upvalues of a function with the locals of earlier inputs.
 local function connect(f)
   for i = 1, 255 do
     local name = getupvalue(f, i)
@@ -64,8 +63,8 @@ end
 
 local function is_whole(source) return load(source .. "\ndo end", "=check", "t", {}) ~= nil end
 
--- The chunk up to the place where all its locals are there, and its own `return`, if it ends with one. That one is the
--- `return` before which a whole chunk stands, to which a statement could be added.
+-- Split the chunk before its own `return`, if it ends with one. It is the `return` whose preceding text is a complete
+-- chunk to which a statement can be added.
 local function divided(source)
   if is_whole(source) then return source, "" end
   local places = {}
@@ -78,7 +77,7 @@ local function divided(source)
   end
 end
 
--- Calls that hand over a closure over each local that is in scope there. A name that is none is a global to it.
+-- Calls that pass a closure over each local in scope. A name that is not a local is a global there.
 local function keeping(keeper, words)
   local calls = {}
   for i = 1, #words, GROUP do
@@ -88,7 +87,7 @@ local function keeping(keeper, words)
   return concat(calls, " ")
 end
 
--- A name that the source does not hold anywhere, so that no script can call it.
+-- A name that does not occur in the source, so that no script can call it.
 local function unused(source)
   local name = "_keep"
   while find(source, name, 1, true) do
@@ -105,12 +104,12 @@ local function known_of(words)
   return known
 end
 
--- What opens a function within the scope of those locals, and of one function of this module.
+-- The start of a function in the scope of those locals and of one function of this module.
 local function head_of(own, known)
   return format("local %s = ... return function(...) ", concat({ own, unpack(known) }, ", "))
 end
 
--- The chunk as a function within the scope of the earlier inputs' locals, line for line as it was.
+-- The chunk as a function in the scope of earlier locals, with unchanged line numbers.
 local function scoped(source, name, declares)
   local words, keeper = words_of(source), unused(source)
   local before, after = source, ""
@@ -127,8 +126,8 @@ end
 
 local function hand_on(...) return ... end
 
--- An expression as a function that returns its values. They are handed on by a call: what is called within is called
--- from this chunk then, and its errors name the line: the last one, unless a comment ends it.
+-- An expression as a function that returns its values. A call passes them on, not a tail call, so errors name the line
+-- of this chunk. The call is on the last line unless the line ends with a comment.
 local function expressed(source, name)
   local taker = unused(source)
   local known = known_of(words_of(source))
@@ -137,14 +136,14 @@ local function expressed(source, name)
   return outer and connect(outer(hand_on))
 end
 
--- A chunk whose last line, or what stands behind its last semicolon, is an expression: the chunk that returns it.
+-- A chunk whose last line, or the text after its last semicolon, is an expression: the chunk that returns it.
 local function ending(source)
   local before, last = match(source, "^(.*[\n;])([^\n;]*)%s*$")
   local chunk = before and before .. "return " .. last
   return chunk and load(chunk, "=check", "t", {}) and chunk
 end
 
--- The input as a function: an expression returns its values. Else nil and the parser's message.
+-- The input as a function; an expression returns its values. Otherwise nil and the parser's message.
 local function compile(source, name)
   if load("return " .. source, "=check", "t", {}) then
     return expressed(source, name) or scoped("return " .. source, name)
@@ -163,7 +162,7 @@ end
 
 local interrupted = function() return false end
 
---- Looks for interrupts in the first byte of the memory that a file descriptor stands for.
+--- Check for interrupts in the first byte of the memory of a file descriptor.
 function M.watch(descriptor)
   local ffi = require("ffi")
   ffi.cdef("void *mmap(void *address, size_t length, int protection, int flags, int descriptor, long offset);")
@@ -174,8 +173,8 @@ function M.watch(descriptor)
   interrupted = function() return flag[0] ~= 0 end
 end
 
--- Once interrupted, every instruction of the script's own code fails, so that no pcall around it goes on. What is
--- running for the script is let come to its end.
+-- Once interrupted, every instruction of the script's own code fails, so that a pcall around it cannot continue. Code
+-- that runs on behalf of the script is allowed to finish.
 local function look()
   if not interrupted() then return end
   sethook(look, "", 1)
@@ -183,14 +182,14 @@ local function look()
   if info and bridge.chunk_names[info.source] then bridge.raise({ code = "interrupted", message = "interrupted" }) end
 end
 
--- The next answer. Whoever gets one behind an interrupt does not go on with it.
+-- The next answer. An input that was interrupted does not continue with it.
 local function receive()
   local id, answer, dropped = bridge.receive(interrupted)
   if dropped then sethook(look, "", 1) end
   return id, answer
 end
 
--- What the host may ask for ----------------------------------------------------------------------------------------
+-- Commands of the host ---------------------------------------------------------------------------------------------
 
 local function remember(number, value)
   if value == nil then return end
@@ -214,7 +213,7 @@ end
 
 local commands = {}
 
---- Evaluates an input; answers with previews of its values. What it asks is kept in a journal where there is one.
+--- Evaluate an input and answer with previews of its values. If there is a journal, its requests are recorded.
 function commands.evaluate(source, name, number, journal)
   bridge.keep(journal)
   local input, message = compile(source, name)
@@ -224,7 +223,7 @@ function commands.evaluate(source, name, number, journal)
   finish(number, xpcall(function() return task.finish(input()) end, bridge.describe))
 end
 
---- What the parser says of the source, as an expression and as a chunk; nothing where it is fine.
+--- The parser's messages for the source as an expression and as a chunk; nothing if it is valid.
 function commands.check(source)
   local _, as_expression = load("return " .. source, "=input", "t", {})
   local _, as_chunk = load(ending(source) or source, "=input", "t", {})
@@ -247,7 +246,7 @@ local function add_names(found, from, kind)
   end
 end
 
---- The names within a value, found by raw access: `names("a", "b")` are those of `a.b`, `names()` all in scope.
+--- The names in a value, by raw access: `names("a", "b")` are those of `a.b`, `names()` all names in scope.
 function commands.names(first, ...)
   local found = {}
   if first == nil then
@@ -264,7 +263,7 @@ function commands.names(first, ...)
   bridge.done(true, #found > 0 and encode(found) or encode(use("values").array({})))
 end
 
--- The next command. Answers that come late, to requests of an input that was interrupted, are passed over.
+-- The next command. Late answers to requests of an interrupted input are skipped.
 local function command(port)
   while true do
     local frame = decode(port.wait())
@@ -272,8 +271,8 @@ local function command(port)
   end
 end
 
---- Carries out one command after another, for as long as there is a host: `{ "evaluate", source, name, number }`
---- with a journal's `{ seed = …, began = … }` behind, `{ "check", source }`, `{ "names", … }`. Each is answered with a "done" frame.
+--- Execute commands while there is a host: `{ "evaluate", source, name, number }` followed by a journal's
+--- `{ seed = …, began = … }`, `{ "check", source }`, `{ "names", … }`. Each is answered with a "done" frame.
 function M.serve(parts, environment, port)
   bridge, env = parts, environment
   while true do

@@ -1,4 +1,4 @@
--- `json` as scripts see it. Written in Lua so that it works where no host answers.
+-- `json` for scripts. It is written in Lua so that it works without asking the host.
 
 local use = ...
 local values = use("values")
@@ -14,10 +14,10 @@ local function argument_table(name, t)
   return t
 end
 
---- Marks a table as a list, so that it stays `[]` when it is empty. Returns the table.
+--- Mark a table as a list, so that it is `[]` when empty. Returns the table.
 function M.array(t) return values.array(argument_table("array", t)) end
 
---- Marks a table as an object, so that number keys become names. Returns the table.
+--- Mark a table as an object, so that number keys become names. Returns the table.
 function M.object(t) return values.object(argument_table("object", t)) end
 
 -- Encoding ------------------------------------------------------------------------------------------------------
@@ -101,7 +101,7 @@ local function write_table(value, depth)
   if rawequal(value, values.null) then return put("null") end
   local file = values.files[value]
   if file and file.url then return put(quote(file.url)) end
-  if file then refuse("a file of this machine has no JSON form", depth) end
+  if file then refuse("a local file has no JSON form", depth) end
   if depth == MAX_DEPTH then refuse(values.too_deep(tables)) end
   local is_list, count = values.shape(value)
   if is_list == nil then refuse(count, depth) end
@@ -130,7 +130,7 @@ function write(value, depth)
   end
 end
 
---- The value as JSON text, names in order. `options.indent` is how many spaces (0 to 16) a level is moved in.
+--- The value as JSON text with sorted names. `options.indent` is the number of spaces (0 to 16) per level.
 function M.encode(value, options)
   local spaces = type(options) == "table" and tonumber(options.indent) or 0
   indent = spaces > 0 and rep(" ", spaces < 16 and spaces or 16) or nil
@@ -165,7 +165,7 @@ local function skip_space() at = find(text, "[^ \t\r\n]", at) or #text + 1 end
 
 local UNESCAPES = { ['"'] = '"', ["\\"] = "\\", ["/"] = "/", b = "\b", f = "\f", n = "\n", r = "\r", t = "\t" }
 
--- One \uXXXX, or two where the first is the high half of a pair; `from` stands behind the `u`.
+-- One \uXXXX, or two where the first is the high half of a pair; `from` is the position after the `u`.
 local function read_code(from)
   local code = tonumber(sub(text, from, from + 3), 16)
   if not find(text, "^%x%x%x%x", from) then fail("four hexadecimal digits", from) end
@@ -288,8 +288,8 @@ function read(depth)
   return read_number()
 end
 
---- The value of a JSON text. A null field is absent, a null item is `json.null`, an integer that a number cannot
---- hold exactly is a string of its digits.
+--- The value of a JSON text. A null field is absent, a null item is `json.null`, and an integer that a number cannot
+--- represent exactly is a string of its digits.
 function M.decode(source)
   if type(source) ~= "string" then error(format("json.decode: expected a string, got %s", type(source)), 2) end
   text, at = source, 1

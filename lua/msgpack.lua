@@ -1,5 +1,5 @@
--- MessagePack (msgpack.org), the part that travels between a state and its host, with one extension type: files of
--- this machine, on their way out. Reads nulls, empty lists and 64-bit integers as they are, and turns them into what `values.lua` says.
+-- The part of MessagePack (msgpack.org) that a state and its host use, with one extension type: local files, from the
+-- state to the host. Nulls, empty lists and 64-bit integers are read as `values.lua` defines.
 
 local use = ...
 local values = use("values")
@@ -36,12 +36,12 @@ else
   end
 end
 
--- The number of two halves of 32 bits, where a double holds it exactly.
+-- The number of two 32-bit halves, if a double represents it exactly.
 local function exact(high, low)
   if high < 2097152 or (high == 2097152 and low == 0) then return high * 4294967296 + low end
 end
 
--- Decimal text of a 64-bit integer given as two halves of 32 bits, for those no double holds exactly.
+-- Decimal text of a 64-bit integer given as two 32-bit halves, for values that no double represents exactly.
 local function decimal(high, low, negative)
   local digits = ""
   repeat
@@ -118,7 +118,7 @@ local readers = {
   [0xc0] = function() return nil end,
   [0xc2] = function() return false end,
   [0xc3] = function() return true end,
-  [0xca] = function() error("single precision numbers are not spoken here") end,
+  [0xca] = function() error("single precision numbers are not supported") end,
   [0xcb] = function()
     at = at + 8
     return read_double(text, at - 8)
@@ -171,7 +171,7 @@ end
 -- Writing -------------------------------------------------------------------------------------------------------
 
 local parts, size, keys, tables -- the pieces of the frame, and the way down to the value being written
-local bytes_depth -- how deep a string may stand that is no text
+local bytes_depth -- how deep a string that is not text may be
 
 local function put(piece)
   size = size + 1
@@ -261,7 +261,7 @@ end
 
 local function write_file(file, depth)
   if file.url then return put_text(file.url) end
-  if bytes_depth < 0 then refuse("a file of this machine has no JSON form", depth) end
+  if bytes_depth < 0 then refuse("a local file has no JSON form", depth) end
   if not is_utf8(file.path) then refuse("path is not UTF-8", depth) end
   put("\201" .. big(#file.path, 4) .. LOCAL_FILE .. file.path)
 end
@@ -298,16 +298,16 @@ function write(value, depth)
   refuse("a " .. kind .. " cannot leave the script", depth)
 end
 
--- MessagePack of a value, by raw access and in one pass, so that nothing the script owns runs meanwhile.
--- Raises a refusal `{reason, path}` for what has no JSON form. Strings that are not UTF-8 are refused, but for
--- the fields of `value` itself where `with_bytes` is set, and files of this machine where it is not.
+-- MessagePack of a value, by raw access and in one pass, so that no code of the script runs in between.
+-- Raises a refusal `{reason, path}` for a value without a JSON form. Strings that are not UTF-8 are refused, except in
+-- the fields of `value` itself with `with_bytes`. Local files are refused without it.
 function M.encode(value, with_bytes)
   parts, size, keys, tables, bytes_depth = {}, 0, {}, {}, with_bytes and 1 or -1
   write(value, 0)
   return concat(parts)
 end
 
--- What stands before the items of a list that has fewer than 16.
+-- The head of a list of fewer than 16 items.
 function M.head(count) return char(0x90 + count) end
 
 function M.bytes(value)

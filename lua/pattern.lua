@@ -1,5 +1,5 @@
--- What a regular expression says: a pattern becomes a tree. A node has its `kind`, and the `size` of its program, which
--- counts nothing as one: else `(?:){1000}` could be nested to take for ever and yield no instruction.
+-- Parse a regular expression into a tree. A node has its `kind` and the `size` of its program. An empty node counts as
+-- one; otherwise nested `(?:){1000}` could take forever without producing an instruction.
 
 local use = ...
 local values = use("values")
@@ -13,8 +13,8 @@ local utf8_code = values.utf8_code
 
 local MAX_CODE = 0x10ffff
 local MAX_REPEAT = 1000 -- as RE2
-local MAX_SIZE = 20000 -- instructions of a program; a step of the text takes at most as many steps of the machine
-local MAX_GROUPS = 100 -- a thread carries the places of all of them
+local MAX_SIZE = 20000 -- instructions of a program; each character of the text takes at most as many steps
+local MAX_GROUPS = 100 -- each thread stores the positions of all groups
 local MAX_DEPTH = values.MAX_DEPTH
 
 -- Sets of characters -------------------------------------------------------------------------------------------
@@ -28,7 +28,7 @@ local POSIX = {
   xdigit = { 48, 57, 65, 70, 97, 102 },
 }
 
--- The same set in order, without overlap.
+-- The same set, sorted and without overlap.
 local function normal(ranges)
   local order, merged, count = {}, {}, 0
   for i = 1, #ranges, 2 do
@@ -64,7 +64,7 @@ local function include(ranges, more)
   end
 end
 
--- Adds what lies in `from` to `to` again, moved: lower-case letters as capitals, or the other way round.
+-- Add the part between `from` and `to` again, shifted: lower-case letters as capitals, or the reverse.
 local function fold(ranges, from, to, distance)
   for i = 1, #ranges, 2 do
     local first, last = max(ranges[i], from), min(ranges[i + 1], to)
@@ -75,7 +75,7 @@ end
 -- Reading ------------------------------------------------------------------------------------------------------
 
 local refuse -- raises a reason
-local pattern, at, in_bytes -- what is being read, and where
+local pattern, at, in_bytes -- what is being parsed, and the position
 local flags, groups, names
 
 local function fail(reason, position)
@@ -131,12 +131,12 @@ local NO_ESCAPE = {
   { "^Z", "`\\Z` is not supported: `\\z` is the end of the text" },
 }
 
--- What stands behind a backslash: a set of ranges, or a character.
+-- The item after a backslash: a set of ranges, or a character.
 local function escape()
   local start = at
   at = at + 1
   local letter = sub(pattern, at, at)
-  if letter == "" then fail("expected a character behind the backslash, got the end of the pattern", start) end
+  if letter == "" then fail("expected a character after the backslash, got the end of the pattern", start) end
   if PERL[letter] then
     at = at + 1
     return PERL[letter]
@@ -148,9 +148,9 @@ local function escape()
     return nil, CONTROL[letter]
   elseif letter == "x" then
     local digits = take_match("^x{(%x+)}") or take_match("^x(%x%x)")
-    if not digits then fail("expected two hexadecimal digits, or `{…}` of more, behind `\\x`", start) end
+    if not digits then fail("expected two hexadecimal digits, or `{…}` of more, after `\\x`", start) end
     local code = tonumber(digits, 16)
-    if #digits > 8 or code > MAX_CODE then fail("expected a character up to 10FFFF behind `\\x`", start) end
+    if #digits > 8 or code > MAX_CODE then fail("expected a character up to 10FFFF after `\\x`", start) end
     return nil, code
   elseif find(letter, "[^%w\128-\255]") then
     at = at + 1
@@ -168,7 +168,7 @@ local function class_item()
   local start = at
   local negated, name = take_match("^%[:(%^?)(%w+):%]")
   if name then
-    if not POSIX[name] then fail(format("there is no class `[:%s:]`", name), start) end
+    if not POSIX[name] then fail(format("unknown class `[:%s:]`", name), start) end
     return negated == "" and POSIX[name] or complement(POSIX[name])
   end
   if byte(pattern, at) == 92 then return escape() end
@@ -201,7 +201,7 @@ local alternation
 
 local NO_GROUP = {
   { "^%?<?[=!]", "lookaround is not supported" },
-  { "^%?>", "atomic groups are not supported; none is needed, since nothing is tried twice" },
+  { "^%?>", "atomic groups are not supported and not needed, because nothing is tried twice" },
   { "^%?P=", BACK_REFERENCE },
 }
 
@@ -219,16 +219,16 @@ end
 local function capture(name, start)
   groups = groups + 1
   if groups > MAX_GROUPS then
-    fail(format("more than %d groups; `(?:…)` groups without keeping", MAX_GROUPS), start)
+    fail(format("more than %d groups; `(?:…)` groups without capturing", MAX_GROUPS), start)
   end
   if name then
-    if names[name] then fail(format("there are two groups `%s`", name), start) end
+    if names[name] then fail(format("duplicate group name `%s`", name), start) end
     names[name] = groups
   end
   return { kind = "group", index = groups }
 end
 
--- Reads what follows `(?`, sets its flags, and returns whether a group is opened by it, and the node of one to be kept.
+-- Read the text after `(?`, set its flags, and return whether it opens a group, and the node of a capturing group.
 local function extension(start)
   local name = take_match("^P?<([%a_][%w_]*)>")
   if name then return true, capture(name, start) end
@@ -254,7 +254,7 @@ local function group(depth)
   else
     node = capture(nil, start)
   end
-  if not opens then return { kind = "cat", size = 1 } end -- flags that hold to the end of the group around them
+  if not opens then return { kind = "cat", size = 1 } end -- flags that apply to the end of the enclosing group
   local inner = alternation(depth + 1)
   if not take(")") then fail("expected `)` for this `(`, got the end of the pattern", start) end
   flags = outer
@@ -269,7 +269,7 @@ local function atom(depth)
   local c = sub(pattern, at, at)
   if c == "(" then return group(depth) end
   if c == "[" then return class() end
-  if find(c, "[*+?]") then fail(format("nothing to repeat stands before `%s`", c)) end
+  if find(c, "[*+?]") then fail(format("nothing to repeat before `%s`", c)) end
   if c == "." or c == "^" or c == "$" then
     at = at + 1
     if c == "." then return set_node(flags.s and {} or { 10, 10 }, true) end
@@ -289,12 +289,12 @@ local function atom(depth)
   return set_node({ code, code })
 end
 
--- How often what stands before is repeated: at least, at most; nil where nothing says so.
+-- The repetition of the preceding item: minimum and maximum, or nil.
 local function counts()
   if take("*") then return 0, huge end
   if take("+") then return 1, huge end
   if take("?") then return 0, 1 end
-  if not find(pattern, "^{,?%d", at) then return nil end -- a brace like any other character
+  if not find(pattern, "^{,?%d", at) then return nil end -- a literal brace
   local exactly = tonumber(take_match("^{(%d+)}") or nil)
   if exactly then return exactly, exactly end
   local least, most = take_match("^{(%d*),(%d*)}")
@@ -305,18 +305,18 @@ local function repeated(node)
   local start = at
   local least, most = counts()
   if not most then return node end
-  if node.kind == "assert" then fail("nothing to repeat stands before this", start) end
+  if node.kind == "assert" then fail("nothing to repeat before this", start) end
   if not least then fail("expected a number before the comma, as in `{0,3}`", start) end
   if least > MAX_REPEAT or (most > MAX_REPEAT and most < huge) then
     fail(format("repeats more than %d times", MAX_REPEAT), start)
   end
-  if most < least then fail("the most is less than the least", start) end
+  if most < least then fail("the maximum is below the minimum", start) end
   local lazy = take("?")
   if take("+") then
-    fail("possessive repetition is not supported; none is needed, since nothing is tried twice", start)
+    fail("possessive repetition is not supported and not needed, because nothing is tried twice", start)
   end
   if find(pattern, "^[*+?]", at) or find(pattern, "^{%d+,?%d*}", at) then
-    fail("a repetition is repeated; put `(?:…)` around the first")
+    fail("repeated repetition; put `(?:…)` around the first")
   end
   local times = most < huge and max(most, 1) or least + 1
   return sized({ kind = "loop", node, least = least, most = most, lazy = lazy }, times * (node.size + 1),
@@ -344,14 +344,14 @@ function alternation(depth)
   return #branches == 1 and branches[1] or sized(branches, size)
 end
 
---- The tree of a pattern, how many groups it keeps, and the numbers of those with a name. `letters` are the flags it
---- begins with; `raise(reason)` raises what is wrong with it.
+--- The tree of a pattern, the number of capturing groups, and the numbers of named groups. `letters` are the initial
+--- flags; `raise(reason)` raises an error in the pattern.
 function M.parse(source, letters, bytes, raise)
   pattern, at, in_bytes, refuse = source, 1, bytes, raise
   flags, groups, names = {}, 0, {}
   set_flags(letters, "")
   local tree = alternation(0)
-  if at <= #pattern then fail("there is no `(` for this `)`") end
+  if at <= #pattern then fail("no `(` matches this `)`") end
   return tree, groups, names
 end
 

@@ -1,7 +1,6 @@
--- The port of a state that has its process to itself: frames over two file descriptors. A frame is four bytes of
--- length, big end first, then MessagePack.
--- Spoken through the FFI and not through Python, so that memory that runs out here is a Lua error like any other;
--- inside a Python callback it would never come back.
+-- The port of a state with its own process: frames over two file descriptors. A frame is a big-endian length of four
+-- bytes, then MessagePack. It uses the FFI instead of Python, so that running out of memory here is an ordinary Lua
+-- error; inside a Python callback the call would never return.
 
 local ffi = require("ffi")
 
@@ -15,7 +14,7 @@ local EINTR, CAPACITY = 4, 65536
 
 local M = {}
 
--- Reads at most `count` bytes, or ends the process: without a host there is nothing to live for.
+-- Read at most `count` bytes. Without a host the process exits.
 local function read_some(descriptor, to, count)
   while true do
     local got = tonumber(C.read(descriptor, to, count))
@@ -40,18 +39,18 @@ local function length_of(count)
   return char(floor(count / 16777216), floor(count / 65536) % 256, floor(count / 256) % 256, count % 256)
 end
 
---- The port over two descriptors: `submit(frame)` sends, `wait()` blocks until a frame has come.
+--- The port over two descriptors: `submit(frame)` sends, `wait()` blocks until a frame arrives.
 function M.open(input, output)
   local buffer = ffi.new("uint8_t[?]", CAPACITY)
-  local from, to = 0, 0 -- what has been read and not been taken yet
+  local from, to = 0, 0 -- the part of the buffer that was read and not taken yet
   local port = {}
 
-  -- Makes at least `count` bytes stand in the buffer from `from` on. Most frames come with one read.
+  -- Read until the buffer holds at least `count` bytes after `from`. Most frames take one read.
   local function fill(count)
     if from == to then
       from, to = 0, 0
     elseif from + count > CAPACITY then
-      ffi.copy(buffer, ffi.string(buffer + from, to - from), to - from) -- through a string: the two may overlap
+      ffi.copy(buffer, ffi.string(buffer + from, to - from), to - from) -- through a string, because the two may overlap
       from, to = 0, to - from
     end
     while to - from < count do
@@ -64,7 +63,7 @@ function M.open(input, output)
     return ffi.string(buffer + from - count, count)
   end
 
-  -- A frame larger than the buffer: what is there of it, and the rest read to where it belongs.
+  -- A frame larger than the buffer: copy the buffered part and read the rest in place.
   local function take_large(count)
     local whole = ffi.new("uint8_t[?]", count)
     local got = to - from

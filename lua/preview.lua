@@ -1,9 +1,9 @@
--- The beginning of a value, for a host that shows it to a person: MessagePack of nil, booleans, numbers, strings as
--- bytes, and lists that begin with a word:
+-- The start of a value, for a host that shows it to a person: MessagePack of nil, booleans, numbers, strings as bytes,
+-- and lists that begin with a word:
 --   "text" bytes length           a string of that length, cut
---   "other" bytes                 what is no data, in words: a function, a cycle, infinity
+--   "other" bytes                 a description of a value that is not plain data: a function, a cycle, infinity
 --   "table" is_list count items   `count` entries in all, of which `items` has the first as key, value, key, value …
--- However large the value is, the preview is small, and names in it are in order.
+-- The preview is small, however large the value is, and its names are sorted.
 
 local use = ...
 local values, msgpack = use("values"), use("msgpack")
@@ -36,8 +36,8 @@ local function shorten(keys, count)
   return #keys
 end
 
--- The first names in order, beside the list part, and how many there are in all. No more than twice as many are held
--- and sorted at once.
+-- The first names in order, without the list part, and the total number. At most twice as many are held and sorted at
+-- once.
 local function first_names(t, length)
   local names, count, held, last = {}, 0, 0, nil
   for key in next, t do
@@ -102,7 +102,7 @@ local function function_of(value)
   return other("function")
 end
 
--- What a value says of itself. A script's __tostring is run here, as print would.
+-- A value as text. This runs a script's __tostring, as print would.
 local function own_text(value)
   local meta = getmetatable(value)
   local say = type(meta) == "table" and rawget(meta, "__tostring")

@@ -1,5 +1,5 @@
--- What a regular expression does: the tree of a pattern becomes a program for the machine in regex.lua.
--- Instructions lie in three lists, side by side. Slot 1 of a thread is where its match starts; group n has the slots
+-- Compile the tree of a pattern into a program for the machine in regex.lua.
+-- Instructions are in three parallel lists. Slot 1 of a thread is where its match starts; group n has the slots
 -- 2n and 2n + 1.
 
 local use = ...
@@ -13,7 +13,7 @@ local utf8_char = values.utf8_char
 local CHAR, SET, SPLIT, JUMP, SAVE, ASSERT, MATCH = 1, 2, 3, 4, 5, 6, 7
 M.CHAR, M.SET, M.SPLIT, M.JUMP, M.SAVE, M.ASSERT, M.MATCH = CHAR, SET, SPLIT, JUMP, SAVE, ASSERT, MATCH
 
-local op, x, y, size -- the program that is being written
+local op, x, y, size -- the program being compiled
 
 local function emit(operation, first, second)
   size = size + 1
@@ -21,12 +21,12 @@ local function emit(operation, first, second)
   return size
 end
 
--- Sets where a SPLIT goes on: into the instruction behind it, or past what follows, whichever is preferred.
+-- Set the targets of a SPLIT: the next instruction, or past the following part, in order of preference.
 local function aim(split, past, lazy)
   x[split], y[split] = lazy and past or split + 1, lazy and split + 1 or past
 end
 
--- A set for the matcher: ASCII by index, what is beyond by ranges.
+-- A set for the matcher: ASCII by index, other characters by ranges.
 local function lookup(ranges)
   local set = { ranges = ranges }
   for i = 1, #ranges, 2 do
@@ -72,9 +72,9 @@ local writers = {
   assert = function(node) emit(ASSERT, node[1]) end,
 }
 
--- `x*` is written as `(x+)?`: an x that may be empty is then tried once before it is passed by, as elsewhere. One
--- difference remains, as in RE2: where x was empty a backtracking engine ends the loop, while threads that came to it
--- otherwise go on, so `(?:\B|.)*` finds more here.
+-- `x*` is written as `(x+)?`: an x that may be empty is then tried once before it is skipped, as in other engines. One
+-- difference remains, as in RE2: if x matched the empty string, a backtracking engine ends the loop, while other
+-- threads continue here, so `(?:\B|.)*` finds more.
 function writers.loop(node)
   local least, most, lazy = node.least, node.most, node.lazy
   local endless, splits = most == huge, {}
@@ -100,7 +100,7 @@ end
 
 function write(node) writers[node.kind](node) end
 
--- Which bytes a match can begin with; nil where it can be empty.
+-- The bytes that a match can begin with; nil if it can be empty.
 local function first_bytes(program)
   local first, seen, stack, depth = {}, {}, { 1 }, 1
   while depth > 0 do
@@ -116,7 +116,7 @@ local function first_bytes(program)
         local from, to = ranges[i], ranges[i + 1]
         if not program.in_bytes then from, to = byte(utf8_char(from)), byte(utf8_char(to)) end
         for lead = from, min(to, 255) do
-          first[lead] = program.in_bytes or lead < 0x80 or lead > 0xbf or nil -- no character begins amid another
+          first[lead] = program.in_bytes or lead < 0x80 or lead > 0xbf or nil -- no character begins inside another
         end
       end
     elseif operation == SPLIT then
@@ -130,7 +130,7 @@ local function first_bytes(program)
   return first
 end
 
--- The same as a pattern of Lua's. Zero cannot stand in one, but `%c` has it, and a byte too many does no harm.
+-- The same as a Lua pattern. It cannot contain zero, but `%c` includes it, and an extra byte is harmless.
 local function byte_pattern(first)
   local bytes, count = {}, 0
   for code = 1, 255 do
@@ -143,7 +143,7 @@ local function byte_pattern(first)
   if count > 0 and count < 255 then return "[" .. concat(bytes) .. "]" end
 end
 
--- What every match begins with, as a text, and whether every match begins where the text does.
+-- The text that every match begins with, and whether every match begins at the start of the text.
 local function beginning(program)
   local codes, pc = {}, 1
   while program.op[pc] == SAVE do
@@ -158,8 +158,7 @@ local function beginning(program)
   return #codes > 0 and concat(codes) or nil, anchored
 end
 
---- The program of a pattern: its instructions, and what the matcher wants to know beforehand. The arguments are those
---- of `parse`.
+--- The program of a pattern: its instructions, and facts that speed up the matcher. The arguments are those of `parse`.
 function M.compile(pattern, letters, in_bytes, raise)
   local tree, groups, names = parse(pattern, letters, in_bytes, raise)
   op, x, y, size = {}, {}, {}, 0

@@ -1,7 +1,7 @@
--- `regex` as scripts see it: the syntax of RE2, in time linear in the text, so that no pattern can hang a run. A Pike
--- machine (Cox, "Regular Expression Matching: the Virtual Machine Approach") runs all threads of a program side by side:
--- at most one for each instruction, ordered by preference, so that the match is the one a backtracking engine would
--- find first. Text and pattern are UTF-8; where one of them is not, both are taken as bytes.
+-- `regex` for scripts: RE2 syntax in time linear in the text, so that no pattern can hang a run. A Pike machine (Cox,
+-- "Regular Expression Matching: the Virtual Machine Approach") runs all threads of a program in parallel: at most one
+-- per instruction, ordered by preference, so that the match is the first that a backtracking engine would find. Text
+-- and pattern are UTF-8; if one of them is not, both are treated as bytes.
 
 local use = ...
 local values, program = use("values"), use("program")
@@ -16,18 +16,18 @@ local CHAR, SET, SPLIT, JUMP, SAVE, MATCH = program.CHAR, program.SET, program.S
   program.MATCH
 local compile = program.compile
 
-local MAX_CACHED = 100000 -- instructions of all programs that are kept
-local ENTRY = 100 -- what one of them costs beside its instructions
+local MAX_CACHED = 100000 -- instructions of all cached programs
+local ENTRY = 100 -- the cost of a program besides its instructions
 
 local refuse = function(name, reason) error("regex." .. name .. ": " .. reason, 0) end
 
---- Lets `raise(name, reason)` raise what is wrong with a call, in place of a plain error.
+--- Use `raise(name, reason)` for mistakes in a call, instead of a plain error.
 function M.refuse_with(raise) refuse = raise end
 
 -- Matching -----------------------------------------------------------------------------------------------------
--- What a search works with is shared by all of them, since none is under way when another begins.
+-- All searches share these tables, because no search starts while another runs.
 
-local stack, marks, generation = {}, {}, 0 -- an instruction marked with this generation is in the list already
+local stack, marks, generation = {}, {}, 0 -- an instruction marked with this generation is already in the list
 local work, found = {}, {} -- slots: of the thread being moved, and of the match
 local threads, slots, next_threads, next_slots = {}, {}, {}, {} -- instructions, and the slots of each in turn
 
@@ -45,8 +45,8 @@ local function holds(assertion, text, position)
   return (before or nil) ~= behind == (assertion == "word edge")
 end
 
--- Adds the threads that are at `pc` before any character is read, in the order of preference, with the slots in `work`.
--- Returns how many there are then. A negative number on the stack is a slot to be set back, to what lies below it.
+-- Add the threads that reach `pc` without reading a character, in order of preference, with the slots in `work`.
+-- Returns the new number of threads. A negative number on the stack is a slot to restore to the value below it.
 local function add(program, list, list_slots, count, pc, text, position)
   local op, x, y, width = program.op, program.x, program.y, program.width
   local depth = 0
@@ -104,7 +104,7 @@ local function candidate(program, text, position)
   return position
 end
 
--- Searches from a position on. Returns where the match starts and what is behind it, its groups in `found`; or nil.
+-- Search from a position. Returns the start of the match and the position after it, with its groups in `found`; or nil.
 local function search(program, text, position)
   local op, x, first, width, in_bytes = program.op, program.x, program.first, program.width, program.in_bytes
   local here, here_slots, there, there_slots = threads, slots, next_threads, next_slots
@@ -157,7 +157,7 @@ local function search(program, text, position)
   end
 end
 
--- The next match for one who goes from match to match: not an empty one where the last has ended.
+-- The next match in a sequence of matches: not an empty one directly after the previous match.
 local function search_behind(program, text, position, last)
   local start, stop = search(program, text, position)
   if start ~= last or stop ~= last then return start, stop end
@@ -183,7 +183,7 @@ end
 -- The program of a call's pattern.
 local function program_of(name, text, source, letters)
   expect(name, "a text", "string", text)
-  expect(name, "a pattern behind the text", "string", source)
+  expect(name, "a pattern after the text", "string", source)
   letters = letters == nil and "" or letters
   if type(letters) ~= "string" or not find(letters, "^[ims]*$") then
     refuse(name, format('expected flags of "i", "m" and "s", got %s', type(letters) == "string"
@@ -201,7 +201,7 @@ local function program_of(name, text, source, letters)
   return program
 end
 
--- What a group holds, the whole match being 0; false where it took no part.
+-- The text of a group (0 is the whole match); false if it did not take part.
 local function group_text(text, index, start, stop)
   if index == 0 then return sub(text, start, stop - 1) end
   local from, behind = found[2 * index], found[2 * index + 1]
@@ -225,24 +225,24 @@ local function result(program, text, start, stop)
   }
 end
 
---- The first match of the pattern in the text, or nil:
---- `{ text = "2024-05", start = 4, stop = 10, groups = { "2024", "05" }, named = { year = "2024" } }`.
---- `start` and `stop` count bytes from 1, as those of `string.find`; an empty match stops before it starts. `groups`
---- has the text of each group in the order of the opening parentheses, `false` for one that took no part; `named` has
---- those with a name. Among the matches that start first, it is the one that a backtracking engine would find.
---- `flags` is a string of "i" (letters A to Z match in both cases), "m" (`^` and `$` match at each line, and not just
---- at the ends of the text) and "s" (`.` matches a newline). Takes time in proportion to the text, times the pattern
---- at worst. A pattern that is not understood raises `invalid_arguments`, with the place in the pattern.
+--- The first match of the pattern in the text, or nil: `{ text = "2024-05", start = 4, stop = 10, groups = { "2024",
+--- "05" }, named = { year = "2024" } }`. `start` and `stop` count bytes from 1, as those of `string.find`; an empty
+--- match stops before it starts. `groups` has the text of each group in the order of the opening parentheses, `false`
+--- for one that did not take part; `named` has those with a name. Among the matches that start first, it is the one
+--- that a backtracking engine finds. `flags` is a string of "i" (letters A to Z match in both cases), "m" (`^` and `$`
+--- match at each line, and not just at the ends of the text) and "s" (`.` matches a newline). Takes time in proportion
+--- to the text, times the pattern at worst. An invalid pattern raises `invalid_arguments`, with the position in the
+--- pattern.
 function M.match(text, pattern, flags)
   local program = program_of("match", text, pattern, flags)
   local start, stop = search(program, text, 1)
   return start and result(program, text, start, stop)
 end
 
---- All matches that do not overlap, from left to right, as a list of what `regex.match` returns; no more than `limit`
---- of them where it is given. Behind an empty match the search goes on one character further, and right behind a match
---- no empty one is counted: `a*` in "baac" is found at 1, 2 and 5. Each search is linear in what it reads; where each
---- has to read to the end of the text to find little, all together take the square of that.
+--- All matches that do not overlap, from left to right, as a list of what `regex.match` returns; at most `limit` if it
+--- is given. After an empty match the search continues one character later, and an empty match directly after another
+--- match does not count: `a*` in "baac" is found at 1, 2 and 5. Each search is linear in the text that it reads. If
+--- each search reads to the end of the text to find little, the total time is quadratic.
 function M.match_all(text, pattern, flags, limit)
   local program = program_of("match_all", text, pattern, flags)
   limit = limit == nil and huge or limit
@@ -270,7 +270,7 @@ local function pieces_of(program, replacement)
       to = dollar + 1
       pieces[#pieces + 1] = "$"
     elseif not to then
-      refuse("gsub", format("expected the number or name of a group behind `$`, or `$$` - at byte %d of the "
+      refuse("gsub", format("expected the number or name of a group after `$`, or `$$` - at byte %d of the "
         .. "replacement", dollar))
     else
       local index = program.names[name] or find(name, "^%d+$") and tonumber(name)
@@ -293,7 +293,7 @@ local function replaced(pieces, text, start, stop)
   return concat(parts)
 end
 
--- What a script's function makes of a match; the match itself where it returns nothing.
+-- The result of a script's function for a match; the match itself if it returns nothing.
 local function called(f, found_match)
   local value = f(found_match)
   if value == nil or value == false then return found_match.text end
@@ -303,10 +303,10 @@ local function called(f, found_match)
   return tostring(value)
 end
 
---- The text with every match replaced, and how many there were. In a replacement that is a string, `$1` or `${1}`
---- stands for a group, `$name` or `${name}` for a named one, `$0` for the match and `$$` for a dollar; a group that
---- took no part is empty. A function gets what `regex.match` returns, and returns the new text, or nil to leave the
---- match as it is; it may call anything, functions of the host included.
+--- The text with every match replaced, and the number of matches. In a replacement string, `$1` or `${1}` is a group,
+--- `$name` or `${name}` a named one, `$0` the match and `$$` a dollar sign; a group that did not take part is empty. A
+--- function gets what `regex.match` returns, and returns the new text, or nil to leave the match as it is; it may call
+--- anything, functions of the host included.
 function M.gsub(text, pattern, replacement, flags)
   local program = program_of("gsub", text, pattern, flags)
   local f = type(replacement) == "function" and replacement

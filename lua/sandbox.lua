@@ -1,6 +1,6 @@
--- The environment of a script: an allow-list, by the chapters of the Lua 5.1 manual and LuaJIT's extensions. What
--- is left out stays visible as a comment with its reason. A table here is made afresh for each state, so a script
--- that changes `string` or `math` changes its own.
+-- The environment of a script: an allow-list in the order of the Lua 5.1 manual, then LuaJIT's extensions. Each missing
+-- name is a comment with its reason. The tables are created for each state, so a script that changes `string` or `math`
+-- changes only its own.
 
 local use = ...
 local guard = use("guard")
@@ -21,20 +21,20 @@ local env = pick(_G, "assert error getmetatable ipairs next pairs rawequal rawge
 env._G = env
 env.unpack = unpack
 env.pcall, env.xpcall = guard.pcall, guard.xpcall
--- collectgarbage, gcinfo   stop or starve the collector that the memory limit counts on
--- dofile, loadfile         read files of the machine
+-- collectgarbage, gcinfo   stop or starve the collector that the memory limit relies on
+-- dofile, loadfile         read local files
 -- getfenv, setfenv         reach the environment of the host's own functions
 -- load, loadstring         take bytecode, which LuaJIT does not verify
 -- module, require          reach every library through package.loaded
--- newproxy                 userdata with __gc, which runs where no limit holds
--- print                    the bridge gives its own, which reaches the host
+-- newproxy                 userdata with __gc, which runs where no limit applies
+-- print                    the bridge provides its own, which sends output to the host
 
 -- 5.2 Coroutine manipulation
 env.coroutine = pick(coroutine, "isyieldable running status yield")
 env.coroutine.create, env.coroutine.resume, env.coroutine.wrap = guard.create, guard.resume, guard.wrap
 
 -- 5.3 Modules
--- package                  loaders, C libraries, and `loaded` with everything refused here
+-- package                  loaders, C libraries, and `loaded` with everything that is missing here
 
 -- 5.4 String manipulation
 env.string = pick(string, "byte char find format gmatch gsub len lower match rep reverse sub upper")
@@ -50,7 +50,7 @@ env.math = pick(math, "abs acos asin atan atan2 ceil cos cosh deg exp floor fmod
   .. "modf pi pow rad random randomseed sin sinh sqrt tan tanh")
 
 -- 5.7 Input and output
--- io                       the machine's files; the bridge gives print and log
+-- io                       local files; the bridge provides print and log
 
 -- 5.8 Operating system
 env.os = pick(os, "clock date difftime time")
@@ -67,7 +67,7 @@ env.bit = bit and pick(bit, "arshift band bnot bor bswap bxor lshift rol ror rsh
 -- lupa
 -- python                   Python itself
 
--- `("x"):rep(3)` looks here; the real table behind it stays out of reach.
+-- `("x"):rep(3)` finds its method here; the original table is not accessible.
 local strings = getmetatable("")
 strings.__index = env.string
 strings.__metatable = false

@@ -1,10 +1,10 @@
--- Tasks: several things at once in one script. A task is a coroutine that hands its turn on while it waits for the
--- host or for another task. The script's main chunk is none: while it waits, the tasks run.
--- The host carries requests out at the same time, and answers in whatever order it can.
+-- Tasks: concurrency in one script. A task is a coroutine that yields while it waits for the host or for another task.
+-- The script's main chunk is not a task; while it waits, the tasks run. The host executes requests concurrently and
+-- answers in any order.
 
 local use = ...
 local values = use("values")
-local guard = use("guard") -- in a process that is shared it watches over every coroutine and every pcall
+local guard = use("guard") -- in a shared process it guards every coroutine and every pcall
 
 local M = {}
 
@@ -16,28 +16,28 @@ local unpack = table.unpack or unpack
 
 local DEFAULT_LIMIT = 8
 local PARALLEL = { limit = true, on_error = true } -- its options
-local SUSPEND = {} -- what a coroutine yields when it waits, and not for the script's own reasons
+local SUSPEND = {} -- what a coroutine yields when it waits, unlike a yield of the script
 
-local receive -- gives the next answer: id, answer; is told whether the request for it was alone
+local receive -- returns the next answer: id, answer; its argument says whether the request was alone
 local current -- the task that runs; nil in the main chunk
 local living -- how many tasks have not ended
-local unseen -- tasks that failed, whose failure nobody has asked for
-local last_id, outstanding = 0, 0 -- an id is not used twice, whatever became of a script
+local unseen -- failed tasks whose error nobody has awaited
+local last_id, outstanding = 0, 0 -- an id is never used twice
 local was_alone
-local main, spawned -- what counts for the main chunk as for a task; how many tasks there have been
-local waiting -- id -> what to do with its answer
-local ready, first, last -- tasks to be resumed, in their order
-local held = setmetatable({}, { __mode = "k" }) -- coroutines that wait for an answer: nobody else may resume them
+local main, spawned -- the main chunk's counters; the number of tasks so far
+local waiting -- id -> handler of its answer
+local ready, first, last -- tasks to resume, in order
+local held = setmetatable({}, { __mode = "k" }) -- coroutines that wait for an answer; scripts cannot resume them
 
---- Connects to the host and begins anew: `source(alone)` blocks until there is an answer, and returns the request's id
---- and the answer.
+--- Connect to the host and reset: `source(alone)` blocks until there is an answer, and returns the request's id and the
+--- answer.
 function M.connect(source)
   receive, current, living, unseen, outstanding = source, nil, 0, {}, 0
   main, spawned = { number = 0, asked = 0 }, 0
   waiting, ready, first, last = {}, {}, 1, 0
 end
 
---- Whether the answer to that request is still waited for.
+--- Whether something still waits for the answer to that request.
 function M.awaits(id) return waiting[id] ~= nil end
 
 -- Turns --------------------------------------------------------------------------------------------------------
@@ -47,7 +47,7 @@ local function enqueue(task, ...)
   ready[last] = { task, select("#", ...), ... }
 end
 
--- Ends a task, or whatever else can be waited for, with what those who wait are to get.
+-- Settle a task, or anything else that can be awaited, with its result.
 local function settle(task, ok, ...)
   task.state = ok and "done" or "failed"
   task.count, task.values = select("#", ...), { ... }
@@ -67,7 +67,9 @@ local function turn_over(before, task, ok, ...)
   if task.state ~= "running" then return end -- canceled in its own turn
   if not ok then return finish_task(task, false, (...)) end
   if status(task.co) == "dead" then return finish_task(task, true, ...) end
-  if (...) ~= SUSPEND then finish_task(task, false, "coroutine.yield in a task, and in no coroutine of the script") end
+  if (...) ~= SUSPEND then
+    finish_task(task, false, "coroutine.yield in a task, outside any coroutine of the script")
+  end
 end
 
 local function continue(task, ...)
@@ -80,13 +82,13 @@ end
 local function take_answer()
   local id, answer = receive(was_alone)
   local take = waiting[id]
-  if not take then error("the host answered a request that nobody made", 0) end
+  if not take then error("the host answered an unknown request", 0) end
   waiting[id] = nil
   outstanding = outstanding - 1
   take(answer)
 end
 
--- Lets one task go on, or waits for one answer. False where there is nothing to wait for.
+-- Resume one task, or wait for one answer. Returns false if there is nothing to wait for.
 local function step()
   if first > last then
     if outstanding == 0 then return false end
@@ -105,18 +107,18 @@ end
 
 local function run_until(is_over)
   while not is_over() do
-    if not step() then error("the tasks wait for each other, and for nothing else", 0) end
+    if not step() then error("deadlock: the tasks wait only for each other", 0) end
   end
 end
 
 -- Waiting ------------------------------------------------------------------------------------------------------
 
--- Whether the running code can hand its turn on: it is in a task, and no C function lies between.
+-- Whether the running code can yield: it is in a task, with no C function in between.
 local function can_suspend() return current ~= nil and isyieldable() end
 
---- Makes a request and waits for its answer. `send(id, alone, task, number)` sends it; where nothing else could go on
---- meanwhile it is told so, and the host may take the short way. Where a script stands is the same whenever it is given
---- the same answers in the same order: the number of its task, 0 for the main chunk, and of the request within.
+--- Make a request and wait for its answer. `send(id, alone, task, number)` sends it. `alone` means that nothing else
+--- can run in the meantime, so the host may use a faster path. `task` (0 for the main chunk) and `number` (of the
+--- request in it) are the same in every run that gets the same answers in the same order.
 function M.ask(send)
   last_id = last_id + 1
   local id, task, found = last_id, current, nil
@@ -158,7 +160,7 @@ local function going_on(co, ...)
   return guard.resume(co, ...)
 end
 
--- What resuming gave. A coroutine that waits looks as if it had not yielded: the wait is passed on to its resumer.
+-- The result of resuming. A coroutine that waits does not appear to have yielded: the wait is passed to its resumer.
 local function passing(co, ok, value, ...)
   if not ok or value ~= SUSPEND then return ok, value, ... end
   held[co] = true
@@ -175,11 +177,11 @@ local function unwrapped(ok, ...)
   return ...
 end
 
---- `coroutine.resume` for scripts. A request within a coroutine that the script made suspends the task it is in; where
---- that cannot be, since C resumes it, the request blocks.
+--- `coroutine.resume` for scripts. A request inside a script's coroutine suspends its task. If C resumed the coroutine,
+--- the request blocks instead.
 function M.resume(co, ...)
   expect("coroutine.resume", "a coroutine", "thread", co)
-  if held[co] then return false, "cannot resume a coroutine that waits for its host, or a task" end
+  if held[co] then return false, "cannot resume a coroutine that is waiting, or a task" end
   if current == nil or isyieldable() then return passing(co, guard.resume(co, ...)) end
   local task = current
   current = nil
@@ -198,7 +200,7 @@ local Task = {}
 
 local function handle() return { state = "running", waiters = {}, children = {} } end
 
-local handles = setmetatable({}, { __mode = "k" }) -- what a script holds -> the task; its fields are no business of it
+local handles = setmetatable({}, { __mode = "k" }) -- a script's handle -> its task
 
 local function start(f, ...)
   local task = handle()
@@ -214,7 +216,7 @@ local function start(f, ...)
   return shown, task
 end
 
---- Starts a task that calls `f(...)`, and returns its handle. It begins when the caller first waits for something.
+--- Start a task that calls `f(...)`, and return its handle. It begins when the caller first waits.
 function M.spawn(f, ...)
   expect("spawn", "a function", "function", f)
   return (start(f, ...))
@@ -248,7 +250,7 @@ local function task_of(shown, method)
   return task
 end
 
---- Waits until the task has ended. Returns what its function returned, or raises what it raised.
+--- Wait until the task has ended. Returns what its function returned, or raises its error.
 function methods.await(shown)
   local task = task_of(shown, "await")
   if task == current then error("a task cannot wait for itself", 0) end
@@ -256,18 +258,18 @@ function methods.await(shown)
   return outcome(task)
 end
 
---- Ends the task where it waits, and the tasks that it started; what it asked its host for is done all the same.
---- Returns whether there was something to end.
+--- End the task and the tasks that it started, at their next wait. Requests that it made are still executed. Returns
+--- whether anything was ended.
 function methods.cancel(shown) return cancel(task_of(shown, "cancel")) end
 
 --- "running", "done", "failed" or "canceled".
 function methods.status(shown) return task_of(shown, "status").state end
 
---- How many requests are under way.
+--- The number of requests in flight.
 function M.busy() return outstanding end
 
---- Starts `f()` as a task that belongs to no other, and returns a function that waits for it: it returns what `f`
---- returned, or raises what it raised, for whoever calls it and as often.
+--- Start `f()` as a task without a parent, and return a function that waits for it. Each call of that function returns
+--- what `f` returned, or raises its error.
 function M.shared(f)
   local before = current
   current = nil
@@ -279,7 +281,7 @@ function M.shared(f)
   end
 end
 
---- Lets every task come to its end, and returns what it was given. Raises the failure of one that nobody waited for.
+--- Wait until all tasks have ended, and return the arguments. Raises the error of a failed task that nobody awaited.
 function M.finish(...)
   run_until(function() return living == 0 end)
   local first_failed
@@ -301,7 +303,7 @@ local function spawn_all(count, f)
   return tasks
 end
 
--- Waits for something that the tasks will settle, and ends those that have not ended then.
+-- Wait for a result that the tasks settle, then end the tasks that still run.
 local function join(goal, tasks)
   wait_for(goal)
   for _, task in ipairs(tasks) do
@@ -318,18 +320,18 @@ local function workers(options, count)
   return min(floor(limit), count)
 end
 
---- Calls `f(item, index)` for each item, at most `options.limit` (8) at once. Returns the results in the order of the
+--- Call `f(item, index)` for each item, at most `options.limit` (8) at once. Returns the results in the order of the
 --- items. The first error ends the rest and is raised; with `on_error = "collect"` each result is
 --- `{ ok = true, value = … }` or `{ ok = false, error = … }` instead.
 function M.parallel(items, f, options)
   local function call(index) return f(items[index], index) end
   expect("parallel", "a list", "table", items)
-  expect("parallel", "a function behind the list", "function", f)
+  expect("parallel", "a function after the list", "function", f)
   options = options == nil and {} or options
   expect("parallel", "a table of options, as in { limit = 4 }", "table", options)
   for option in next, options do
     if not PARALLEL[option] then
-      error(format("parallel: unknown option `%s`; there are limit, on_error", values.scrub(tostring(option))), 2)
+      error(format("parallel: unknown option `%s`; expected limit, on_error", values.scrub(tostring(option))), 2)
     end
   end
   if options.on_error ~= nil and options.on_error ~= "collect" and options.on_error ~= "raise" then
@@ -362,8 +364,8 @@ function M.parallel(items, f, options)
   return join(goal, spawn_all(workers(options, count), work))
 end
 
---- Calls the functions at once. Returns what the first that succeeds returns, and ends the others. Raises the error of
---- the last where all fail.
+--- Call the functions concurrently. Returns the result of the first that succeeds, and ends the others. If all fail,
+--- raises the error of the last.
 function M.race(functions)
   expect("race", "a list of functions", "table", functions)
   for _, f in ipairs(functions) do

@@ -1,5 +1,5 @@
--- What JSON knows and Lua does not: null inside lists, and whether an empty table is a list.
--- Marks live in weak tables beside the values, so that a script's own metatables stay its own.
+-- What JSON has and Lua does not: null inside lists, and whether an empty table is a list.
+-- Marks are in weak tables outside the values, so that scripts can use their own metatables.
 
 local M = {}
 
@@ -9,12 +9,12 @@ local floor, concat = math.floor, table.concat
 local rawlen = rawlen or function(t) return #t end -- LuaJIT: `#` on a table calls no metamethod
 
 M.MAX_DEPTH = 200
-M.MAX_EXACT = 2 ^ 53 -- beyond it a double no longer tells neighbouring integers apart
+M.MAX_EXACT = 2 ^ 53 -- beyond it a double does not distinguish neighboring integers
 
 local arrays = setmetatable({}, { __mode = "k" })
 local objects = setmetatable({}, { __mode = "k" })
 
---- Files, which look like tables: value -> what it stands for (file.lua).
+--- Files, which look like tables: value -> its fields (file.lua).
 M.files = setmetatable({}, { __mode = "k" })
 
 M.null = setmetatable({}, {
@@ -33,8 +33,8 @@ function M.object(t)
   return t
 end
 
--- Valid sequences, by length and lead byte: Unicode 15, table 3-7. Each is replaced by a letter, never
--- removed, so that what stood on its two sides does not become a sequence of its own.
+-- Valid sequences, by length and lead byte: Unicode 15, table 3-7. Each is replaced by a letter, not
+-- removed, so that the bytes around it do not form a new sequence.
 local UTF8 = {
   "[\194-\223][\128-\191]",
   "\224[\160-\191][\128-\191]",
@@ -66,7 +66,7 @@ function M.utf8_char(code)
     0x80 + code % 64)
 end
 
--- The character at a position of UTF-8, and the position behind it.
+-- The character at a position of UTF-8, and the next position.
 function M.utf8_code(text, position)
   local a, b, c, d = byte(text, position, position + 3)
   if a < 0xc0 then return a, position + 1 end
@@ -75,19 +75,19 @@ function M.utf8_code(text, position)
   return a * 262144 + b * 4096 + c * 64 + d - 0x3c82080, position + 4
 end
 
--- Text fit for a message: what is no UTF-8 becomes question marks.
+-- Text for a message: invalid UTF-8 becomes question marks.
 function M.scrub(text)
   if M.is_utf8(text) then return text end
   return (gsub(text, "[\128-\255]", "?"))
 end
 
---- What a message says was found where another kind of value was expected.
+--- The kind of a value, for a message about a wrong type.
 function M.kind(value) return value == nil and "nothing" or "a " .. type(value) end
 
---- The same where another number was expected.
+--- The same for a message about a wrong number.
 function M.amount(value) return type(value) == "number" and tostring(value) or M.kind(value) end
 
--- Whether a table is a list, and of which length; nil and the reason where it is neither list nor object.
+-- Whether a table is a list, and its length; nil and the reason if it is neither list nor object.
 local function shape(t)
   if objects[t] then return false end
   local length, count, names = rawlen(t), 0, false
@@ -95,7 +95,7 @@ local function shape(t)
     if type(key) == "number" then
       count = count + 1
       if key < 1 or key > length or floor(key) ~= key then
-        return nil, length == 0 and "table has number keys but is no list" or "list has holes"
+        return nil, length == 0 and "table has number keys but is not a list" or "list has holes"
       end
     elseif type(key) == "string" then
       names = true
@@ -109,9 +109,9 @@ local function shape(t)
 end
 M.shape = shape
 
-local MAX_STEPS = 20 -- of a path that is shown
+local MAX_STEPS = 20 -- shown of a path
 
--- A path as one writes it: `input.images[2]["odd key"]`.
+-- A path in Lua syntax: `input.images[2]["odd key"]`.
 function M.path(keys, depth)
   local parts = {}
   for i = 1, depth < MAX_STEPS and depth or MAX_STEPS do
@@ -127,7 +127,7 @@ function M.path(keys, depth)
   return concat(parts) .. (depth > MAX_STEPS and "…" or "")
 end
 
--- Why nesting went past the limit, and how deep: the same table twice on the way down is a cycle.
+-- Why nesting exceeded the limit, and how deep: the same table twice on the path is a cycle.
 function M.too_deep(tables)
   for i = 1, M.MAX_DEPTH do
     for j = i + 1, M.MAX_DEPTH do

@@ -1,4 +1,4 @@
--- Prompts for pictures; see ../modules.lua.
+-- Prompts for pictures, used by ../modules.lua.
 local M = {}
 
 function M.of(subject)

@@ -30,21 +30,21 @@ _KINDS = {
 }
 _TYPES = {str: "string", bool: "boolean", int: "integer", float: "number", Any: "any", dict: "table<string, any>"}
 
-# What a script finds beside the functions of a provider and Lua's own. Types of generic functions are LuaLS's.
+# What a script can use besides the functions of a provider and Lua's own. Types of generic functions are LuaLS's.
 HELPERS = """
----What stands behind `--` on the command line.
+---The values after `--` on the command line.
 ---@type string[]
 args = {}
 
----Writes values to the output, with tabs between them.
+---Write values to standard output, separated by tabs.
 ---@param ... any
 function print(...) end
 
----Writes a line to standard error.
+---Write a line to standard error.
 ---@param ... any
 function log(...) end
 
----Writes values as Lua writes them, in full, and returns them.
+---Write values as Lua source, and return them.
 ---@generic T
 ---@param ... T
 ---@return T ...
@@ -54,41 +54,41 @@ function dump(...) end
 ---@return number
 function time() end
 
----Waits that many seconds without using the processor.
+---Wait the given number of seconds without using the CPU.
 ---@param seconds number
 function sleep(seconds) end
 
----The module of that name, which is a file beside the script.
+---Load a module from the script's directory.
 ---@param name string
 ---@return any
 function require(name) end
 
----A task: something that goes on beside the script.
+---A task that runs concurrently with the script.
 ---@class kosmolua.Task
 local Task = {}
 
----Waits until it has ended. Returns what its function returned, or raises what it raised.
+---Wait until the task has ended. Returns what its function returned, or raises its error.
 ---@return any ...
 function Task:await() end
 
----Ends it where it waits, and the tasks that it started. Returns whether there was something to end.
+---End the task and the tasks that it started, at their next wait. Returns whether anything was ended.
 ---@return boolean
 function Task:cancel() end
 
 ---@return "running"|"done"|"failed"|"canceled"
 function Task:status() end
 
----Starts a task that calls `f(...)`. It begins when the caller first waits for something.
+---Start a task that calls `f(...)`. It begins when the caller first waits.
 ---@param f fun(...: any): any
 ---@param ... any
 ---@return kosmolua.Task
 function spawn(f, ...) end
 
 ---@class kosmolua.ParallelOptions
----@field limit? integer How many at once, by default 8.
----@field on_error? "raise"|"collect" Whether the first error ends the rest, or each result tells how it went.
+---@field limit? integer How many run at once; default: 8.
+---@field on_error? "raise"|"collect" Raise the first error, or collect all outcomes; default: "raise".
 
----Calls `f(item, index)` for each item, several at once. Returns the results in the order of the items.
+---Call `f(item, index)` for each item, several at once. Returns the results in the order of the items.
 ---@generic Item, Result
 ---@param items Item[]
 ---@param f fun(item: Item, index: integer): Result
@@ -96,19 +96,19 @@ function spawn(f, ...) end
 ---@return Result[]
 function parallel(items, f, options) end
 
----Calls the functions at once. Returns what the first that succeeds returns, and ends the others.
+---Call the functions concurrently. Returns the result of the first that succeeds, and ends the others.
 ---@param functions (fun(): any)[]
 ---@return any ...
 function race(functions) end
 
----A file: one of this machine, or one that a prediction made. As text it is its URL or its path.
+---A local file, or an output of a prediction. Converted to a string, it is its path or its URL.
 ---@class kosmolua.File
 ---@field url? string
 ---@field path? string
 ---@operator concat(any): string
 local File = {}
 
----Saves it under a path that the script may write to.
+---Save the file to a path that the script may write to.
 ---@param path string
 ---@param options? kosmolua.DownloadOptions
 ---@return kosmolua.Saved
@@ -120,14 +120,14 @@ function File:save(path, options) end
 ---@field sha256 string
 ---@field content_type string
 
----A file of this machine, to be given to a model or sent. It is read by the host, when it is sent.
+---A local file for a model's input. The host reads it when it is sent.
 ---@param path string
 ---@return kosmolua.File
 function file(path) end
 
 ---@class kosmolua.CreateOptions
----@field validate? boolean Whether the input is held against the model's schema first, by default true.
----@field cancel_after? string After which time the API ends it by itself, such as "5m".
+---@field validate? boolean Check the input against the model's schema first; default: true.
+---@field cancel_after? string Let the API end the prediction after this time, such as "5m".
 ---@field webhook? string
 ---@field webhook_events_filter? ("start"|"output"|"logs"|"completed")[]
 
@@ -137,22 +137,22 @@ function file(path) end
 ---@field steps integer
 
 ---@class kosmolua.RunOptions: kosmolua.CreateOptions
----@field wait? integer|boolean Seconds, 1 to 60, for which the API is asked to hold its answer; by default 10.
----@field timeout? number Seconds after which it raises, code "timed_out".
----@field cancel_on_timeout? boolean Whether it is canceled then.
+---@field wait? integer|boolean Ask the API to hold its answer for 1 to 60 seconds; default: 10.
+---@field timeout? number Raise an error with code "timed_out" after this many seconds.
+---@field cancel_on_timeout? boolean Cancel on timeout; default: false.
 ---@field on_progress? fun(prediction: replicate.Prediction, progress?: kosmolua.Progress)
----@field interval? number Seconds between the first polls, by default 0.25.
----@field max_interval? number Seconds between the last polls, by default 5.
----@field cache? string How old an earlier prediction of the same may be for its answer to be taken, such as "12h".
+---@field interval? number Seconds between the first polls; default: 0.25.
+---@field max_interval? number Seconds between the last polls; default: 5.
+---@field cache? string Accept the result of an earlier identical prediction up to this age, such as "12h".
 
 ---@class kosmolua.WaitOptions
----@field timeout? number Seconds after which it raises, code "timed_out".
----@field deadline? number The same as a moment, as `time()` tells it.
----@field cancel_on_timeout? boolean Whether it is canceled then.
----@field on_update? fun(prediction: replicate.Prediction|replicate.Training) Sees each change.
----@field kind? "prediction"|"training" What an id is of.
----@field interval? number Seconds between the first polls, by default 0.25.
----@field max_interval? number Seconds between the last polls, by default 5.
+---@field timeout? number Raise an error with code "timed_out" after this many seconds.
+---@field deadline? number The timeout as a time on the clock of `time()`.
+---@field cancel_on_timeout? boolean Cancel on timeout; default: false.
+---@field on_update? fun(prediction: replicate.Prediction|replicate.Training) Called after each change.
+---@field kind? "prediction"|"training" What an id refers to.
+---@field interval? number Seconds between the first polls; default: 0.25.
+---@field max_interval? number Seconds between the last polls; default: 5.
 
 ---@class kosmolua.Event
 ---@field event "output"|"logs"|"done"
@@ -160,26 +160,26 @@ function file(path) end
 ---@field id? string
 ---@operator concat(any): string
 
----What a model writes while it writes it: `for event in stream(ref, input) do`.
+---A model's output while it is written: `for event in stream(ref, input) do`.
 ---@class kosmolua.Stream
 ---@field prediction replicate.Prediction
 ---@overload fun(): kosmolua.Event?
 local Stream = {}
 
----Waits for the end, and returns the whole output.
+---Wait for the end, and return the whole output.
 ---@return string
 function Stream:text() end
 
----Leaves the stream. The prediction goes on.
+---Stop reading the stream. The prediction continues.
 function Stream:close() end
 
----What workflows are written with, for one account.
+---Helpers for workflows, for one account.
 ---@class kosmolua.Workflows
 local workflows = {}
 
----Runs a model and returns its output as its schema means it, and the prediction.
----`ref` is owner/name, owner/name:version, a version's id, or deployments/owner/name. Raises, code "prediction_failed",
----where it does not succeed.
+---Run a model and return its output, converted by its schema, and the prediction.
+---`ref` is owner/name, owner/name:version, a version id, or deployments/owner/name. Raises an error with code
+---"prediction_failed" if the prediction does not succeed.
 ---@param ref string
 ---@param input? table<string, any>
 ---@param options? kosmolua.RunOptions
@@ -187,21 +187,21 @@ local workflows = {}
 ---@return replicate.Prediction prediction
 function workflows.run(ref, input, options) end
 
----Starts a prediction, and does not wait for it.
+---Start a prediction and return it at once.
 ---@param ref string
 ---@param input? table<string, any>
 ---@param options? kosmolua.CreateOptions
 ---@return replicate.Prediction
 function workflows.create(ref, input, options) end
 
----Waits until a prediction or training has ended, however it ends, and returns it as it is then.
+---Wait until a prediction or training has ended, and return it, whether it succeeded or not.
 ---@generic Job: replicate.Prediction|replicate.Training
 ---@param job Job|string
 ---@param options? kosmolua.WaitOptions
 ---@return Job
 function workflows.wait(job, options) end
 
----Starts a prediction, or takes one, and gives its output while it comes. A failure is raised.
+---Start a prediction, or take an existing one, and read its output while it is written. Raises an error if it fails.
 ---@param ref string|replicate.Prediction
 ---@param input? table<string, any>
 ---@param options? kosmolua.CreateOptions
@@ -209,10 +209,10 @@ function workflows.wait(job, options) end
 function workflows.stream(ref, input, options) end
 
 ---@class kosmolua.EachOptions
----@field limit? integer The most items.
+---@field limit? integer The maximum number of items.
 
----Goes over all items of a list, page after page: `for model in each("list_models") do`.
----@param name string A function that has pages.
+---Iterate over all items of a list, page by page: `for model in each("list_models") do`.
+---@param name string A function that returns pages.
 ---@param arguments? table<string, any>
 ---@param options? kosmolua.EachOptions
 ---@return fun(): any
@@ -221,14 +221,15 @@ function workflows.each(name, arguments, options) end
 ---@class kosmolua.DownloadOptions
 ---@field overwrite? boolean Replace a file that this run did not write.
 
----Saves an output under a path that the script may write to, or a list of them under a path that ends in "/".
+---Save an output to a path that the script may write to, or a list of outputs to a path that ends in "/".
 ---@param what string|kosmolua.File|(string|kosmolua.File)[]
 ---@param path string
 ---@param options? kosmolua.DownloadOptions
 ---@return kosmolua.Saved|kosmolua.Saved[]
 function workflows.download(what, path, options) end
 
----Cancels predictions and trainings, or ids; without a list all that the script has started and not seen to end.
+---Cancel predictions and trainings, given as objects or ids; without a list all that the script started and that may be
+---running.
 ---@param list? (replicate.Prediction|replicate.Training|string)[]
 ---@return (replicate.Prediction|replicate.Training)[]
 function workflows.cancel_all(list) end
@@ -261,7 +262,7 @@ regex = {}
 ---@return kosmolua.Match?
 function regex.match(text, pattern, flags) end
 
----All matches, at most so many.
+---All matches, at most `limit`.
 ---@param text string
 ---@param pattern string
 ---@param flags? string
@@ -269,7 +270,8 @@ function regex.match(text, pattern, flags) end
 ---@return kosmolua.Match[]
 function regex.match_all(text, pattern, flags, limit) end
 
----The text with each match replaced, by a text with $1, ${name} and $0 in it or by what a function gives, and how many.
+---The text with each match replaced, and the number of matches. A replacement is a string with $1, ${name} and $0, or a
+---function.
 ---@param text string
 ---@param pattern string
 ---@param replacement string|fun(match: kosmolua.Match): string?
@@ -278,7 +280,7 @@ function regex.match_all(text, pattern, flags, limit) end
 ---@return integer
 function regex.gsub(text, pattern, replacement, flags) end
 
----The documentation: of every function, of what stands beside them, and pages on topics.
+---The documentation: functions, helpers and topics.
 ---@class kosmolua.docs
 docs = {}
 
@@ -287,23 +289,23 @@ docs = {}
 ---@field kind "read"|"write"|"helper"|"page" The first two are functions of the API.
 ---@field summary string
 
----Every page that there is.
+---All pages.
 ---@return kosmolua.DocsPage[]
 function docs.list() end
 
----The pages that fit, best first.
+---The pages that match, best first.
 ---@param query string
 ---@return kosmolua.DocsPage[]
 function docs.search(query) end
 
----A page, as Markdown.
+---One page as Markdown.
 ---@param name string
 ---@return string
 function docs.read(name) end
 
 ---JSON that keeps nulls in lists, empty lists and large integers.
 ---@class kosmolua.json
----@field null userdata What stands for null in a list.
+---@field null userdata Represents null in a list.
 json = {}
 
 ---@param value any
@@ -314,19 +316,19 @@ function json.encode(value) end
 ---@return any
 function json.decode(text) end
 
----Marks a table as a list, also where it is empty.
+---Mark a table as a list, also if it is empty.
 ---@generic T: table
 ---@param t T
 ---@return T
 function json.array(t) end
 
----Marks a table as an object, also where it is empty.
+---Mark a table as an object, also if it is empty.
 ---@generic T: table
 ---@param t T
 ---@return T
 function json.object(t) end
 
----What a call raises. As text it is its message.
+---The error that a call raises. Converted to a string, it is its message.
 ---@class kosmolua.Error
 ---@field code string A word to compare with, such as "not_found".
 ---@field message string
@@ -341,7 +343,7 @@ function json.object(t) end
 
 # Lua's own, whose second value is no text here.
 _RAISING = """
----Calls `f(...)`. Returns true and what it returns, or false and what it raised: a `kosmolua.Error`, where a call did.
+---Call `f(...)`. Returns true and its results, or false and its error; errors of calls are a `kosmolua.Error`.
 ---@param f function
 ---@param ... any
 ---@return boolean ok

@@ -151,7 +151,7 @@ def _sent(name: str, header: str, help: str) -> Parameter:  # noqa: A002 - the f
     return Parameter(name=name, place="header", header=header, help=help, pattern=printable, expected="plain text")
 
 
-CURSOR = _query("cursor", "Where to go on, taken from the `next` URL of the page before.")
+CURSOR = _query("cursor", "Cursor of a page, from the `next` URL of the previous page.")
 PREDICTION_ID = _path("prediction_id", "Id of the prediction.")
 TRAINING_ID = _path("training_id", "Id of the training.")
 FILE_ID = _path("file_id", "Id of the file.")
@@ -164,13 +164,13 @@ DEPLOYMENT = (
     _path("deployment_owner", "User or organization that owns the deployment."),
     _path("deployment_name", "Name of the deployment."),
 )
-HARDWARE_SKU = "SKU of the hardware, as list_hardware gives it."
+HARDWARE_SKU = "SKU of the hardware, as list_hardware lists it."
 MIN_INSTANCES = "Lower bound of automatic scaling, in instances."
 MAX_INSTANCES = "Upper bound of automatic scaling, in instances."
 
 INPUT = _body(
     "input",
-    "What the model is given, by the names of its input schema. A file is an HTTP URL, or a data URL up to 256 kB.",
+    "Inputs of the model, by the names in its input schema. A file is an HTTP URL, or a data URL up to 256 kB.",
     "object",
     required=True,
 )
@@ -313,13 +313,13 @@ OPERATIONS: tuple[Operation, ...] = (
         parameters=(
             _body("content", "The bytes of the file.", "bytes", required=True),
             _body("filename", "Name of the file, at most 255 bytes of UTF-8."),
-            _body("type", "MIME type; guessed from the filename where not given."),
+            _body("type", "MIME type; guessed from the filename if not given."),
             _body("metadata", "Any object to keep with the file.", "object"),
         ),
         content_type="multipart/form-data",
         returns="File",
         success=(201,),
-        note="The command line takes `--path FILE` in place of the content and the filename.",
+        note="The command line takes `--path FILE` instead of the content and the filename.",
         example={"content": "id,caption\n1,a red fox\n", "filename": "captions.csv", "type": "text/csv"},
     ),
     Operation(
@@ -408,7 +408,7 @@ OPERATIONS: tuple[Operation, ...] = (
             *MODEL,
             VERSION_ID,
             _body("destination", "Model of the account that gets the new version, as owner/name.", required=True),
-            _body("input", "What training is given, by the names of its input schema.", "object", required=True),
+            _body("input", "Inputs of the training, by the names in its input schema.", "object", required=True),
             *WEBHOOKS,
         ),
         content_type="application/json",
@@ -560,7 +560,7 @@ OPERATIONS: tuple[Operation, ...] = (
         access="read",
         method="GET",
         path="/files/{file_id}",
-        summary="Show what is known of an uploaded file: size, type, checksums, expiry.",
+        summary="Show an uploaded file: size, type, checksums, expiry.",
         parameters=(FILE_ID,),
         returns="File",
         example={"file_id": _FILE},
@@ -738,8 +738,8 @@ OPERATIONS: tuple[Operation, ...] = (
         path="/search",
         summary="Search public models, collections and documentation pages.",
         parameters=(
-            _query("query", "The text to look for.", required=True),
-            _query("limit", "How many models at most.", "integer", minimum=1, maximum=50, default=20),
+            _query("query", "Text to search for.", required=True),
+            _query("limit", "Maximum number of models.", "integer", minimum=1, maximum=50, default=20),
         ),
         returns="SearchResult",
         note="The API calls this one beta.",
@@ -752,7 +752,7 @@ OPERATIONS: tuple[Operation, ...] = (
         method="QUERY",
         path="/models",
         summary="Search public models by text.",
-        parameters=(_body("body", "The text to look for, sent as it stands.", required=True), CURSOR),
+        parameters=(_body("body", "Text to search for, sent unchanged.", required=True), CURSOR),
         content_type="text/plain",
         returns="Page<Model>",
         note="The HTTP method is QUERY.",

@@ -40,7 +40,7 @@ class Prediction(Struct, frozen=True, kw_only=True):
 
     id: str
     model: Annotated[str, _says("As owner/name.")]
-    version: Annotated[str, _says('Version id; "hidden" where the model keeps it to itself.')]
+    version: Annotated[str, _says('Version id; "hidden" if the model does not show it.')]
     status: StatusField
     input: Annotated[dict[str, Any], _says("What the model was given.")]
     output: Annotated[Any, _says("What the model made, of any type; null until then, and after removal.")] = None
@@ -125,7 +125,7 @@ class Account(Struct, frozen=True, kw_only=True):
 
 
 class Scaling(Struct, frozen=True, kw_only=True):
-    hardware: Annotated[str, _says("SKU, as list_hardware gives it.")]
+    hardware: Annotated[str, _says("SKU, as list_hardware lists it.")]
     min_instances: Annotated[int, _says("Lower bound of automatic scaling.")]
     max_instances: Annotated[int, _says("Upper bound of automatic scaling.")]
 
@@ -224,7 +224,7 @@ class WebhookSecret(Struct, frozen=True, kw_only=True):
 class Page(Struct, Generic[T], frozen=True, kw_only=True):
     """One page of a list."""
 
-    next: Annotated[str | None, _says("URL of the page behind; its `cursor` goes into the next call.")] = None
+    next: Annotated[str | None, _says("URL of the next page; pass its `cursor` to the next call.")] = None
     previous: Annotated[str | None, _says("URL of the page before.")] = None
     results: list[T]
 

@@ -5,7 +5,7 @@
 ---@class replicate.Prediction
 ---@field id string
 ---@field model string As owner/name.
----@field version string Version id; "hidden" where the model keeps it to itself.
+---@field version string Version id; "hidden" if the model does not show it.
 ---@field status "starting"|"processing"|"succeeded"|"failed"|"canceled"|"aborted" Final are succeeded, failed, canceled, aborted; `aborted` ended before it started.
 ---@field input table<string, any> What the model was given.
 ---@field output any What the model made, of any type; null until then, and after removal.
@@ -134,7 +134,7 @@
 ---@field weights? string URL of the trained weights.
 
 ---@class replicate.Scaling
----@field hardware string SKU, as list_hardware gives it.
+---@field hardware string SKU, as list_hardware lists it.
 ---@field min_instances integer Lower bound of automatic scaling.
 ---@field max_instances integer Upper bound of automatic scaling.
 
@@ -161,43 +161,43 @@
 ---One page of a list.
 ---@class replicate.CollectionPage
 ---@field results replicate.Collection[]
----@field next? string URL of the page behind; its `cursor` goes into the next call.
+---@field next? string URL of the next page; pass its `cursor` to the next call.
 ---@field previous? string URL of the page before.
 
 ---One page of a list.
 ---@class replicate.DeploymentPage
 ---@field results replicate.Deployment[]
----@field next? string URL of the page behind; its `cursor` goes into the next call.
+---@field next? string URL of the next page; pass its `cursor` to the next call.
 ---@field previous? string URL of the page before.
 
 ---One page of a list.
 ---@class replicate.FilePage
 ---@field results replicate.File[]
----@field next? string URL of the page behind; its `cursor` goes into the next call.
+---@field next? string URL of the next page; pass its `cursor` to the next call.
 ---@field previous? string URL of the page before.
 
 ---One page of a list.
 ---@class replicate.PredictionPage
 ---@field results replicate.Prediction[]
----@field next? string URL of the page behind; its `cursor` goes into the next call.
+---@field next? string URL of the next page; pass its `cursor` to the next call.
 ---@field previous? string URL of the page before.
 
 ---One page of a list.
 ---@class replicate.VersionPage
 ---@field results replicate.Version[]
----@field next? string URL of the page behind; its `cursor` goes into the next call.
+---@field next? string URL of the next page; pass its `cursor` to the next call.
 ---@field previous? string URL of the page before.
 
 ---One page of a list.
 ---@class replicate.ModelPage
 ---@field results replicate.Model[]
----@field next? string URL of the page behind; its `cursor` goes into the next call.
+---@field next? string URL of the next page; pass its `cursor` to the next call.
 ---@field previous? string URL of the page before.
 
 ---One page of a list.
 ---@class replicate.TrainingPage
 ---@field results replicate.Training[]
----@field next? string URL of the page behind; its `cursor` goes into the next call.
+---@field next? string URL of the next page; pass its `cursor` to the next call.
 ---@field previous? string URL of the page before.
 
 ---@class (exact) replicate.cancel_prediction.Arguments
@@ -210,14 +210,14 @@
 ---@field name string Name of the deployment, unique in the account.
 ---@field model string Model to run, as owner/name.
 ---@field version string Id of the version to run, 64 hexadecimal characters.
----@field hardware string SKU of the hardware, as list_hardware gives it.
+---@field hardware string SKU of the hardware, as list_hardware lists it.
 ---@field min_instances integer Lower bound of automatic scaling, in instances.
 ---@field max_instances integer Upper bound of automatic scaling, in instances.
 
 ---@class (exact) replicate.create_deployment_prediction.Arguments
 ---@field deployment_owner string User or organization that owns the deployment.
 ---@field deployment_name string Name of the deployment.
----@field input table<string, any> What the model is given, by the names of its input schema. A file is an HTTP URL, or a data URL up to 256 kB.
+---@field input table<string, any> Inputs of the model, by the names in its input schema. A file is an HTTP URL, or a data URL up to 256 kB.
 ---@field webhook? string HTTPS URL to call with the object as it changes. Redirects are not followed.
 ---@field webhook_events_filter? ("start"|"output"|"logs"|"completed")[] Which events call the webhook. `output` and `logs` come at most every 500 ms.
 ---@field stream? boolean Deprecated. Ask for a stream URL. The API has deprecated it: models that stream always give one.
@@ -227,7 +227,7 @@
 ---@class (exact) replicate.create_file.Arguments
 ---@field content? string The bytes of the file.
 ---@field filename? string Name of the file, at most 255 bytes of UTF-8.
----@field type? string MIME type; guessed from the filename where not given.
+---@field type? string MIME type; guessed from the filename if not given.
 ---@field metadata? table<string, any> Any object to keep with the file.
 ---@field path? string A file to send as content; it is read by the host, where that is allowed.
 
@@ -235,7 +235,7 @@
 ---@field owner string Account that owns the model: the account of the token.
 ---@field name string Name of the model, unique in the account.
 ---@field visibility "public"|"private" Who may see and run it.
----@field hardware string SKU of the hardware, as list_hardware gives it.
+---@field hardware string SKU of the hardware, as list_hardware lists it.
 ---@field description? string What the model does.
 ---@field github_url? string URL of the source code.
 ---@field paper_url? string URL of the paper.
@@ -245,7 +245,7 @@
 ---@class (exact) replicate.create_model_prediction.Arguments
 ---@field model_owner string User or organization that owns the model.
 ---@field model_name string Name of the model.
----@field input table<string, any> What the model is given, by the names of its input schema. A file is an HTTP URL, or a data URL up to 256 kB.
+---@field input table<string, any> Inputs of the model, by the names in its input schema. A file is an HTTP URL, or a data URL up to 256 kB.
 ---@field webhook? string HTTPS URL to call with the object as it changes. Redirects are not followed.
 ---@field webhook_events_filter? ("start"|"output"|"logs"|"completed")[] Which events call the webhook. `output` and `logs` come at most every 500 ms.
 ---@field stream? boolean Deprecated. Ask for a stream URL. The API has deprecated it: models that stream always give one.
@@ -254,7 +254,7 @@
 
 ---@class (exact) replicate.create_prediction.Arguments
 ---@field version string What to run: owner/name of an official model, owner/name:version_id, or a version id.
----@field input table<string, any> What the model is given, by the names of its input schema. A file is an HTTP URL, or a data URL up to 256 kB.
+---@field input table<string, any> Inputs of the model, by the names in its input schema. A file is an HTTP URL, or a data URL up to 256 kB.
 ---@field webhook? string HTTPS URL to call with the object as it changes. Redirects are not followed.
 ---@field webhook_events_filter? ("start"|"output"|"logs"|"completed")[] Which events call the webhook. `output` and `logs` come at most every 500 ms.
 ---@field stream? boolean Deprecated. Ask for a stream URL. The API has deprecated it: models that stream always give one.
@@ -266,7 +266,7 @@
 ---@field model_name string Name of the model.
 ---@field version_id string Id of the model version, 64 hexadecimal characters.
 ---@field destination string Model of the account that gets the new version, as owner/name.
----@field input table<string, any> What training is given, by the names of its input schema.
+---@field input table<string, any> Inputs of the training, by the names in its input schema.
 ---@field webhook? string HTTPS URL to call with the object as it changes. Redirects are not followed.
 ---@field webhook_events_filter? ("start"|"output"|"logs"|"completed")[] Which events call the webhook. `output` and `logs` come at most every 500 ms.
 
@@ -322,51 +322,51 @@
 ---@field training_id string Id of the training.
 
 ---@class (exact) replicate.list_collections.Arguments
----@field cursor? string Where to go on, taken from the `next` URL of the page before.
+---@field cursor? string Cursor of a page, from the `next` URL of the previous page.
 
 ---@class (exact) replicate.list_deployments.Arguments
----@field cursor? string Where to go on, taken from the `next` URL of the page before.
+---@field cursor? string Cursor of a page, from the `next` URL of the previous page.
 
 ---@class (exact) replicate.list_files.Arguments
----@field cursor? string Where to go on, taken from the `next` URL of the page before.
+---@field cursor? string Cursor of a page, from the `next` URL of the previous page.
 
 ---@class (exact) replicate.list_model_examples.Arguments
 ---@field model_owner string User or organization that owns the model.
 ---@field model_name string Name of the model.
----@field cursor? string Where to go on, taken from the `next` URL of the page before.
+---@field cursor? string Cursor of a page, from the `next` URL of the previous page.
 
 ---@class (exact) replicate.list_model_versions.Arguments
 ---@field model_owner string User or organization that owns the model.
 ---@field model_name string Name of the model.
----@field cursor? string Where to go on, taken from the `next` URL of the page before.
+---@field cursor? string Cursor of a page, from the `next` URL of the previous page.
 
 ---@class (exact) replicate.list_models.Arguments
 ---@field sort_by? "model_created_at"|"latest_version_created_at" What to sort by.
 ---@field sort_direction? "asc"|"desc" Which way to sort.
----@field cursor? string Where to go on, taken from the `next` URL of the page before.
+---@field cursor? string Cursor of a page, from the `next` URL of the previous page.
 
 ---@class (exact) replicate.list_predictions.Arguments
 ---@field created_after? string Only those created at or after this time, ISO 8601.
 ---@field created_before? string Only those created before this time, ISO 8601.
 ---@field source? "web" Only those made on the web site.
----@field cursor? string Where to go on, taken from the `next` URL of the page before.
+---@field cursor? string Cursor of a page, from the `next` URL of the previous page.
 
 ---@class (exact) replicate.list_trainings.Arguments
----@field cursor? string Where to go on, taken from the `next` URL of the page before.
+---@field cursor? string Cursor of a page, from the `next` URL of the previous page.
 
 ---@class (exact) replicate.search.Arguments
----@field query string The text to look for.
----@field limit? integer How many models at most.
+---@field query string Text to search for.
+---@field limit? integer Maximum number of models.
 
 ---@class (exact) replicate.search_models.Arguments
----@field body string The text to look for, sent as it stands.
----@field cursor? string Where to go on, taken from the `next` URL of the page before.
+---@field body string Text to search for, sent unchanged.
+---@field cursor? string Cursor of a page, from the `next` URL of the previous page.
 
 ---@class (exact) replicate.update_deployment.Arguments
 ---@field deployment_owner string User or organization that owns the deployment.
 ---@field deployment_name string Name of the deployment.
 ---@field version? string Id of the version to run.
----@field hardware? string SKU of the hardware, as list_hardware gives it.
+---@field hardware? string SKU of the hardware, as list_hardware lists it.
 ---@field min_instances? integer Lower bound of automatic scaling, in instances.
 ---@field max_instances? integer Upper bound of automatic scaling, in instances.
 
@@ -408,7 +408,7 @@ functions.replicate_create_deployment = functions.create_deployment
 function functions.create_deployment_prediction(arguments) end
 functions.replicate_create_deployment_prediction = functions.create_deployment_prediction
 
----Upload a file, at most 100 MiB, to use as a model's input. The command line takes `--path FILE` in place of the content and the filename.
+---Upload a file, at most 100 MiB, to use as a model's input. The command line takes `--path FILE` instead of the content and the filename.
 ---@param arguments replicate.create_file.Arguments
 ---@return replicate.File
 function functions.create_file(arguments) end
@@ -488,7 +488,7 @@ functions.replicate_get_default_webhook_secret = functions.get_default_webhook_s
 function functions.get_deployment(arguments) end
 functions.replicate_get_deployment = functions.get_deployment
 
----Show what is known of an uploaded file: size, type, checksums, expiry.
+---Show an uploaded file: size, type, checksums, expiry.
 ---@param arguments replicate.get_file.Arguments
 ---@return replicate.File
 function functions.get_file(arguments) end

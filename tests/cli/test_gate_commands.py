@@ -307,7 +307,7 @@ def test_a_script_requires_its_modules(project, live):
         ("'/etc/passwd'", "expected a module's name"),
         ("'link'", "is in no directory that the script may read from"),
         ("'bad'", "bad.lua:1: "),
-        ("'loop'", "is being loaded already"),
+        ("'loop'", "is already being loaded"),
         ("'code'", "is bytecode"),
         ("nil", "expected the name of a module, got nothing"),
         ("'replicate'", "no module 'replicate'"),

@@ -105,8 +105,8 @@ def test_completion(editor, script, expected):
 @pytest.mark.parametrize(
     ("script", "expected"),
     [
-        ('ru|n("a/b")', "Runs a model and returns its output as its schema means it, and the prediction."),
-        ('replicate.ru|n("a/b")', "Runs a model and returns its output as its schema means it, and the prediction."),
+        ('ru|n("a/b")', "Run a model and return its output, converted by its schema, and the prediction."),
+        ('replicate.ru|n("a/b")', "Run a model and return its output, converted by its schema, and the prediction."),
         ("replicate.get_acc|ount {}", "Show the user or organization that the token belongs to."),
         ('print(replicate.get_prediction { prediction_id = "x" }.dead|line)', "the API cancels it then"),
     ],

@@ -174,16 +174,16 @@ T["refuses what it does not understand, by the place in the pattern"] = function
   local regex = use("regex")
   local refused = {
     { "é(a", "expected `)` for this `(`, got the end of the pattern - at character 2 of the pattern" },
-    { "é)", "there is no `(` for this `)` - at character 2 of the pattern" },
+    { "é)", "no `(` matches this `)` - at character 2 of the pattern" },
     { "a[b", "expected `]` for this `[`, got the end of the pattern - at character 2" },
     { "[]", "expected `]` for this `[`" },
-    { "*a", "nothing to repeat stands before `*` - at character 1" },
-    { "a|+", "nothing to repeat stands before `+` - at character 3" },
-    { "^*", "nothing to repeat stands before this - at character 2" },
-    { "a**", "a repetition is repeated; put `(?:…)` around the first - at character 3" },
-    { "a{2}{3}", "a repetition is repeated" },
+    { "*a", "nothing to repeat before `*` - at character 1" },
+    { "a|+", "nothing to repeat before `+` - at character 3" },
+    { "^*", "nothing to repeat before this - at character 2" },
+    { "a**", "repeated repetition; put `(?:…)` around the first - at character 3" },
+    { "a{2}{3}", "repeated repetition" },
     { "a{,3}", "expected a number before the comma, as in `{0,3}` - at character 2" },
-    { "a{3,2}", "the most is less than the least - at character 2" },
+    { "a{3,2}", "the maximum is below the minimum - at character 2" },
     { "a{1001}", "repeats more than 1000 times - at character 2" },
     { "a{99999999999999999999}", "repeats more than 1000 times" },
     { "a++", "possessive repetition is not supported" },
@@ -191,17 +191,17 @@ T["refuses what it does not understand, by the place in the pattern"] = function
     { "(?:(?:(?:){1000}){1000}){1000}", "the pattern is too large: more than 20000 instructions - at character 18" },
     { ("a"):rep(30000), "the pattern is too large" },
     { ("(?:"):rep(300), "groups are nested more than 200 levels - at character 601" },
-    { ("()"):rep(200), "more than 100 groups; `(?:…)` groups without keeping - at character 201" },
+    { ("()"):rep(200), "more than 100 groups; `(?:…)` groups without capturing - at character 201" },
     { "[z-a]", "the range is out of order - at character 2" },
     { "[a-\\d]", "a range needs a character on each side - at character 2" },
-    { "[[:vowel:]]", "there is no class `[:vowel:]` - at character 2" },
+    { "[[:vowel:]]", "unknown class `[:vowel:]` - at character 2" },
     { [[(a)\1]], "back-references are not supported: they can take exponential time - at character 4" },
     { [[(?<a>.)\k<a>]], "back-references are not supported" },
     { "(?P<a>.)(?P=a)", "back-references are not supported" },
     { "(?=a)", "lookaround is not supported - at character 1" },
     { "(?<!a)", "lookaround is not supported" },
     { "(?>a)", "atomic groups are not supported" },
-    { "(?<a>.)(?<a>.)", "there are two groups `a` - at character 8" },
+    { "(?<a>.)(?<a>.)", "duplicate group name `a` - at character 8" },
     { "(?<1>.)", "expected `(?:`, `(?<name>` or flags, as in `(?i)`, for this `(?` - at character 1" },
     { "(?x)", "expected `(?:`, `(?<name>` or flags" },
     { [[\p{L}]], "Unicode properties are not supported" },
@@ -211,7 +211,7 @@ T["refuses what it does not understand, by the place in the pattern"] = function
     { [[\xg]], "expected two hexadecimal digits, or `{…}` of more" },
     { [[\x{110000}]], "expected a character up to 10FFFF" },
     { [[\x{ffffffffffffffffffffff}]], "expected a character up to 10FFFF" },
-    { "a\\", "expected a character behind the backslash, got the end of the pattern - at character 2" },
+    { "a\\", "expected a character after the backslash, got the end of the pattern - at character 2" },
     { "\255é(", "expected `)` for this `(`, got the end of the pattern - at character 4" },
   }
   for _, case in ipairs(refused) do
@@ -222,7 +222,7 @@ end
 T["refuses other mistakes in a call"] = function(use)
   local regex = use("regex")
   refuses(function() regex.match(nil, "a") end, "regex.match: expected a text, got nothing")
-  refuses(function() regex.match("a", 1) end, "regex.match: expected a pattern behind the text, got a number")
+  refuses(function() regex.match("a", 1) end, "regex.match: expected a pattern after the text, got a number")
   refuses(function() regex.match("a", "a", "gi") end, 'regex.match: expected flags of "i", "m" and "s", got "gi"')
   refuses(function() regex.match_all("a", "a", {}) end, 'expected flags of "i", "m" and "s", got a table')
   refuses(function() regex.match_all("a", "a", "", "3") end, "match_all: expected a number as limit, got a string")
@@ -230,7 +230,7 @@ T["refuses other mistakes in a call"] = function(use)
   refuses(function() regex.gsub("a", "a", "$1") end, "the pattern has no group `1`")
   refuses(function() regex.gsub("a", "(a)", "x$1y") end, "no group `1y`; `${1}x` sets a group off from text")
   refuses(function() regex.gsub("a", "(a)", "$0x1") end, "no group `0x1`")
-  refuses(function() regex.gsub("a", "a", "5 $") end, "expected the number or name of a group behind `$`")
+  refuses(function() regex.gsub("a", "a", "5 $") end, "expected the number or name of a group after `$`")
   refuses(function() regex.gsub("a", "a", function() return {} end) end, "expected a string from the function, got a")
 end
 

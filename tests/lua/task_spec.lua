@@ -151,7 +151,7 @@ end
 tests["parallel refuses an option that it does not know"] = function(use)
   local task = fresh(use)
   local message = raises(task.parallel, { 1 }, print, { limt = 4 })
-  assert(message:find("parallel: unknown option `limt`; there are limit, on_error", 1, true))
+  assert(message:find("parallel: unknown option `limt`; expected limit, on_error", 1, true))
   assert(raises(task.parallel, { 1 }, print, { on_error = "skip" }):find('as `on_error`, got "skip"', 1, true))
 end
 
@@ -179,7 +179,7 @@ tests["nobody else resumes what waits for the host"] = function(use)
     return table.concat(why, "; ")
   end)
   newest(host)
-  local refusal = "false cannot resume a coroutine that waits for its host, or a task"
+  local refusal = "false cannot resume a coroutine that is waiting, or a task"
   eq(refusal .. "; " .. refusal, b:await())
   eq("inner", a:await())
 end
@@ -275,7 +275,7 @@ tests["tasks that wait for each other are told so"] = function(use)
   local a, b
   a = task.spawn(function() b:await() end)
   b = task.spawn(function() a:await() end)
-  assert(raises(a.await, a):find("wait for each other", 1, true))
+  assert(raises(a.await, a):find("wait only for each other", 1, true))
   local c
   c = task.spawn(function() c:await() end)
   assert(raises(c.await, c):find("wait for itself", 1, true))
@@ -345,7 +345,7 @@ end
 tests["an answer to no request is an error"] = function(use)
   local task, ask = fresh(use)
   task.connect(function() return 99, {} end)
-  assert(raises(ask, "a"):find("nobody made", 1, true))
+  assert(raises(ask, "a"):find("unknown request", 1, true))
 end
 
 -- Where each request stood, in the order in which they were made: "task.number".

@@ -191,7 +191,7 @@ def test_an_uncaught_call_error_keeps_its_code(lua):
         ),
         (
             "local f = integrations.github", "unknown_function",
-            'no integration is called "github"; there is replicate (flow.lua:1)', "flow.lua:1",
+            'unknown integration "github"; available: replicate (flow.lua:1)', "flow.lua:1",
         ),
         ("error({ step = 3, why = 'late' })", "script_error", '{ step = 3, why = "late" }', "flow.lua:1"),
         (
@@ -211,7 +211,7 @@ def test_failures_say_what_and_where(lua, source, code, message, where):
 @pytest.mark.parametrize(
     ("accounts", "hint"),
     [
-        ([], "see them all; an account is added with kosmo integrations:configure replicate --account NAME"),
+        ([], "see them all; add an account: kosmo integrations:configure replicate --account NAME"),
         (["home", "work"], "see them all; accounts: home, work"),
     ],
 )
@@ -225,16 +225,16 @@ def test_an_account_that_is_none(lua, accounts, hint):
 @pytest.mark.parametrize(
     ("source", "hint"),
     [
-        ("prnt(1)", "nothing is called prnt here; did you mean print?"),
-        ("paralell({}, print)", "nothing is called paralell here; did you mean parallel?"),
-        ("images = {} imgaes[1] = 2", "nothing is called imgaes here; did you mean images?"),
+        ("prnt(1)", "unknown name prnt; did you mean print?"),
+        ("paralell({}, print)", "unknown name paralell; did you mean parallel?"),
+        ("images = {} imgaes[1] = 2", "unknown name imgaes; did you mean images?"),
         ("banana()", None),
         ("local prnt prnt()", None),
-        ("io.open('x')", "scripts have no processes, environment or files of the machine"),
-        ("print(os.getenv('HOME'))", "scripts have no processes, environment or files of the machine"),
-        ("load('return 1')", "scripts cannot reach the interpreter"),
-        ("local p = {} print(p.output[1])", "a prediction has no output until it has succeeded: wait(prediction)"),
-        ("local p = {} p:save('x.png')", "what has :save(path) is a file"),
+        ("io.open('x')", "scripts cannot use processes, the environment or files of the machine"),
+        ("print(os.getenv('HOME'))", "scripts cannot use processes, the environment or files of the machine"),
+        ("load('return 1')", "scripts cannot access the interpreter"),
+        ("local p = {} print(p.output[1])", "a prediction has no output until it has succeeded; use wait(prediction)"),
+        ("local p = {} p:save('x.png')", "only a file has :save(path)"),
     ],
 )
 def test_what_was_nil_is_told_with_the_way_on(lua, source, hint):
