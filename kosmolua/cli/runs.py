@@ -18,7 +18,7 @@ from kosmolua.settings import ages, config, paths
 from kosmolua.terminal.safe import safe
 from kosmolua.terminal.text import table
 
-ACTIONS = ("list", "show", "resume", "export", "prune")
+ACTIONS = ("list", "show", "resume", "undo", "export", "prune")
 _EXAMPLE = "resume nightly --write allow"
 
 
@@ -26,6 +26,10 @@ def run(command: str, argv: list[str]) -> int:
     action, *rest = argv or ["list"]
     if action == "resume":
         return _resume(command, rest)
+    if action == "undo":
+        from kosmolua.cli import undo
+
+        return undo.run(command, rest)
     parsed = _parser(command).parse_intermixed_args(argv or ["list"])
     match parsed.action:
         case "list":
@@ -44,8 +48,9 @@ def _parser(command: str) -> options.Parser:
     made = options.parser(
         command,
         "Runs that keep a journal: what they did, what they cost, where they stopped; and to go on with them. RUN is "
-        "the id, the name or the file. What stands behind resume RUN is given to kosmo lua; export writes JSON Lines; "
-        "prune removes the journals named, or those that have finished.",
+        "the id, the name or the file. Flags after resume RUN are passed to kosmo lua. undo RUN cancels and deletes "
+        "what the run created, after asking. export writes JSON Lines. prune removes the journals named, or those that "
+        "have finished, with their kept outputs.",
         f"kosmo {command} {_EXAMPLE}",
     )
     made.add_argument("action", choices=ACTIONS)

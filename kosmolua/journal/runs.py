@@ -210,7 +210,7 @@ def summary(
     path: str, prices: Prices | None = None, *, environment: Mapping[str, str] | None = None, held: bool = False
 ) -> Summary:
     """Raises a `JournalError` for a file that is no journal. With ``held`` it is the caller who holds it."""
-    with _readable(path) as file:
+    with readable(path) as file:
         facts = facts_of(file)
         (times,) = file.execute("SELECT count(*) FROM runs").fetchone()
         end = file.execute("SELECT at, ok, error FROM ends WHERE run = (SELECT max(number) FROM runs)").fetchone()
@@ -246,7 +246,7 @@ def summary(
 
 def source_of(path: str) -> tuple[str, bytes]:
     """The script that it is a journal of, as it was when the journal began: its name, and its text."""
-    with _readable(path) as file:
+    with readable(path) as file:
         facts = facts_of(file)
     return facts["script"], facts["source"]
 
@@ -255,7 +255,7 @@ def entries(path: str, *, answers: bool = True) -> Iterator[dict[str, Any]]:
     """All that was asked, in the order in which it was answered; then the writes whose end nobody knows."""
     names = "task, request, function, account, arguments, model, at"
     kept = "value" if answers else "NULL"
-    with _readable(path) as file:
+    with readable(path) as file:
         prompt = is_of_a_prompt(facts_of(file))
         for *fields, state, value, ended in file.execute(
             f"SELECT {names}, state, {kept}, ended FROM outcomes WHERE NOT cut ORDER BY number"  # noqa: S608
@@ -295,7 +295,7 @@ def find(environment: Mapping[str, str], given: str) -> str:
 
 
 @contextmanager
-def _readable(path: str) -> Iterator[sqlite3.Connection]:
+def readable(path: str) -> Iterator[sqlite3.Connection]:
     """The journal, open for reading. What SQLite has against it is told in our words."""
     with closing(read_only(path)) as file:
         try:

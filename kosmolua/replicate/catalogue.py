@@ -20,6 +20,15 @@ Kind = Literal["string", "integer", "boolean", "object", "array", "bytes"]
 Answer = Literal["json", "text", "bytes", "none"]
 Job = Literal["prediction", "training"]
 Created = Literal["prediction", "training", "file", "model", "deployment"]
+UNDO: dict[Created, str] = {
+    "prediction": "cancel_prediction",
+    "training": "cancel_training",
+    "file": "delete_file",
+    "model": "delete_model",
+    "deployment": "delete_deployment",
+}
+"""The function that takes back what another created: it deletes it, or cancels a job that runs."""
+
 Lane = Literal["", "create", "stream"]
 
 

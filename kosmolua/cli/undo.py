@@ -1,0 +1,123 @@
+"""``runs undo``: cancel and delete what a run created."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from kosmolua.cli import options as options_
+from kosmolua.cli import output
+from kosmolua.cli.confirm import can_ask, confirmed
+from kosmolua.cli.host import host_of
+from kosmolua.errors import KosmoError, PermissionDeniedError, UsageError
+from kosmolua.journal import runs, undo
+from kosmolua.journal.undo import TERMINAL, Step, Undo
+from kosmolua.terminal.safe import safe
+
+if TYPE_CHECKING:
+    from kosmolua.host.host import Host
+
+_DELETE_VERSION = "delete_model_version"
+
+
+def run(command: str, argv: list[str]) -> int:
+    parsed = _parser(command).parse_args(argv)
+    options = options_.shared(parsed)
+    path = runs.find(os.environ, parsed.run)
+    one = runs.summary(path)
+    if one.state == "running":
+        raise UsageError(f"{parsed.run} is running", hint="stop it first, for example with Ctrl-C")
+    if one.emulated and not options.emulate:
+        raise UsageError(
+            f"{parsed.run} is a run of the emulator: nothing is left of it", hint="kosmo runs prune removes it"
+        )
+    plan = undo.plan(path)
+    if not options.json:
+        _show(plan)
+    if options.dry_run or not plan.steps:
+        return _tell(options.json, one.id, plan, [], dry_run=options.dry_run)
+    if not parsed.yes:
+        _ask(len(plan.steps))
+    with host_of(options) as host:
+        results = [_result(host, step, quiet=options.json) for step in plan.steps]
+    return _tell(options.json, one.id, plan, results)
+
+
+def _parser(command: str) -> options_.Parser:
+    made = options_.parser(
+        f"{command} undo",
+        "Cancel the predictions and trainings of a run that are still running, and delete the files, models, versions "
+        "and deployments that it created, newest first. Shows the list and asks before it starts. The policy decides "
+        "on each call.",
+        f"kosmo {command} undo nightly --write allow",
+    )
+    made.add_argument("run", metavar="RUN", help="the name, the id or the file of a run")
+    made.add_argument("--yes", "-y", action="store_true", help="do not ask before the whole list")
+    options_.add_shared(made)
+    return made
+
+
+def _show(plan: Undo) -> None:
+    for step in plan.steps:
+        output.write_text(safe(f"{step} on account {step.account}") + "\n")
+    for left in plan.left:
+        output.write_text(safe(f"cannot be undone: {left.what}: {left.why}") + "\n")
+    if not plan.steps:
+        output.write_text("nothing to undo\n")
+
+
+def _ask(count: int) -> None:
+    if not can_ask():
+        raise PermissionDeniedError(
+            "runs undo needs a yes, and there is no terminal to ask on",
+            code="approval_required",
+            hint="look at the list with --dry-run, then add --yes",
+        )
+    if not confirmed(f"undo {'this' if count == 1 else f'these {count}'}?"):
+        raise PermissionDeniedError("nothing was undone: you refused it", hint="run it again to be asked again")
+
+
+def _result(host: Host, step: Step, *, quiet: bool) -> dict[str, Any]:
+    """Carry one step out, and say what came of it."""
+    error: KosmoError | None = None
+    try:
+        done = _carried_out(host, step)
+    except KosmoError as failure:
+        gone = failure.code == "not_found"
+        done, error = ("gone", None) if gone else ("failed", failure)
+    if not quiet:
+        why = f": {error.message}" if error else ""
+        output.write_text(safe(f"{done}: {step.kind} {step.what}{why}") + "\n")
+    failed = {"error": error.message, "code": error.code} if error else {}
+    return {"kind": step.kind, "what": step.what, "account": step.account, "outcome": done, **failed}
+
+
+def _carried_out(host: Host, step: Step) -> str:
+    if not step.look:
+        host.call(step.function, step.arguments, account=step.account)
+        return "deleted"
+    data = host.call(step.look, step.arguments, account=step.account)
+    if not isinstance(data, dict) or data.get("status") not in TERMINAL:
+        host.call(step.function, step.arguments, account=step.account)
+        return "canceled"
+    version = _version(data)
+    if not version:
+        return f"ended ({data['status']})"
+    host.call(_DELETE_VERSION, version, account=step.account)
+    return f"version deleted, ended ({data['status']})"
+
+
+def _version(training: dict[str, Any]) -> dict[str, str] | None:
+    """The version that a training has made, as arguments."""
+    made = training.get("output")
+    name, _, version = str(made.get("version") or "").partition(":") if isinstance(made, dict) else ("", "", "")
+    owner, _, model = name.partition("/")
+    return {"model_owner": owner, "model_name": model, "version_id": version} if owner and model and version else None
+
+
+def _tell(as_json: bool, identifier: str, plan: Undo, results: list[dict[str, Any]], *, dry_run: bool = False) -> int:
+    failed = any(each["outcome"] == "failed" for each in results)
+    if as_json:
+        shown = {"run": identifier, "dry_run": dry_run, "steps": plan.steps, "results": results, "left": plan.left}
+        output.show_json({"success": not failed, **shown})
+    return int(failed)

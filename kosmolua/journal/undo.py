@@ -1,0 +1,115 @@
+"""What a run created, from its journal, and which calls undo that."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from kosmolua.journal import runs
+from kosmolua.journal.journal import NO_DATA, OPEN, decoded, facts_of, shown
+from kosmolua.replicate import catalogue
+from kosmolua.replicate.catalogue import Operation
+
+TERMINAL = frozenset({"succeeded", "failed", "canceled", "aborted"})
+
+
+class Step(Struct, frozen=True, kw_only=True):
+    """One call that undoes something. ``look`` is the read that says whether a job still runs, empty for others."""
+
+    kind: str
+    what: str
+    function: str
+    arguments: dict[str, str]
+    account: str
+    look: str = ""
+
+    def __str__(self) -> str:
+        return f"{'cancel' if self.look else 'delete'} {self.kind} {self.what}{', if it still runs' * bool(self.look)}"
+
+
+class Left(Struct, frozen=True):
+    """Something that the run did and that cannot be undone, with the reason."""
+
+    what: str
+    why: str
+
+
+class Undo(Struct, frozen=True):
+    """``steps`` are the newest first."""
+
+    steps: list[Step]
+    left: list[Left]
+
+
+def plan(path: str) -> Undo:
+    """Raises a `JournalError` for a file that is no journal."""
+    found = _Reader()
+    with runs.readable(path) as file:
+        own = facts_of(file)["account"]
+        rows = "SELECT function, account, arguments, value FROM outcomes WHERE state = 'ok' AND sent ORDER BY number"
+        for function, account, arguments, value in file.execute(rows):
+            operation = catalogue.find(function)
+            if operation and value is not None:
+                found.take(operation, account or own, arguments, decoded(value))
+        for function, arguments in file.execute(f"SELECT function, arguments FROM intents i WHERE {OPEN}"):  # noqa: S608
+            found.left.append(
+                Left(f"{function} {shown(arguments)}", "its outcome is unknown; resume the run to find it")
+            )
+    return found.undo()
+
+
+class _Reader:
+    """Goes through the calls of a run in their order."""
+
+    def __init__(self) -> None:
+        self.left: list[Left] = []
+        self._steps: dict[tuple[str, str], Step] = {}
+        self._status: dict[tuple[str, str], str] = {}
+
+    def take(self, operation: Operation, account: str, arguments: bytes, data: Any) -> None:
+        answer = data if isinstance(data, dict) else {}
+        if operation.creates:
+            self._created(operation, operation.creates, account, answer)
+        elif operation.name in catalogue.UNDO.values():
+            self._removed(operation, arguments)
+        elif operation.access == "write":
+            self.left.append(Left(f"{operation.name} {shown(arguments)}", "what was there before is not known"))
+        if operation.job and isinstance(answer.get("status"), str):
+            self._status[operation.job, str(answer.get("id"))] = answer["status"]
+
+    def undo(self) -> Undo:
+        steps, left = [], [*self.left]
+        for (kind, what), step in reversed(self._steps.items()):
+            status = self._status.get((kind, what), "")
+            if kind == "prediction" and status in TERMINAL:
+                left.append(Left(f"prediction {what}", f"it has ended ({status}), and what it cost is spent"))
+            else:
+                steps.append(step)
+        return Undo(steps, left)
+
+    def _created(self, operation: Operation, kind: str, account: str, answer: Mapping[str, Any]) -> None:
+        by = catalogue.BY_NAME[catalogue.UNDO[operation.creates]] if operation.creates else operation
+        fields = {each.name: answer.get(each.name.removeprefix(f"{kind}_")) for each in by.parameters if each.required}
+        if not all(isinstance(value, str) for value in fields.values()):
+            self.left.append(Left(f"{operation.name}", "its answer does not say what was created"))
+            return
+        arguments = {name: str(value) for name, value in fields.items()}
+        what = "/".join(arguments.values())
+        look = operation.proof.read if operation.starts and operation.proof else ""
+        self._steps[kind, what] = Step(
+            kind=kind, what=what, function=by.name, arguments=arguments, account=account, look=look
+        )
+
+    def _removed(self, operation: Operation, arguments: bytes) -> None:
+        """The run has undone something itself, or removed what was there before it."""
+        kind = next(noun for noun, name in catalogue.UNDO.items() if name == operation.name)
+        try:
+            given = msgspec.msgpack.decode(arguments)
+            what = "/".join(str(given[each.name]) for each in operation.parameters if each.required)
+        except (*NO_DATA, KeyError):
+            return
+        if operation.job is None and self._steps.pop((kind, what), None) is None:
+            self.left.append(Left(f"{operation.name} {what}", "what was deleted does not come back"))
