@@ -8,6 +8,7 @@ import pytest
 from kosmolua.errors import CODES, EXIT_FAILED
 from kosmolua.manual.topics import facts, topics
 from kosmolua.repl.commands import COMMANDS
+from kosmolua.replicate.catalogue import OPERATIONS
 
 ROOT = Path(__file__).parent.parent.parent
 DOCS = ROOT / "docs"
@@ -20,7 +21,7 @@ PAGES = [*ROOT.glob("*.md"), *DOCS.glob("*.md"), *(ROOT / "findings").glob("*.md
 
 
 def rows(page, heading):
-    """The cells of each row of the first table below a heading."""
+    """The cells of each row of the tables below a heading."""
     section = (DOCS / page).read_text().split(f"\n## {heading}\n", 1)[1].split("\n## ", 1)[0]
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in section.splitlines() if line[:1] == "|"]
 
@@ -54,6 +55,16 @@ def test_fixed_limits_are_those_of_the_code():
     assert facts()["max_arguments"] == shown["values in the arguments of a call"]
     assert f"{facts()['max_lines']} each" == shown["printed lines, returned values"]
     assert facts()["max_lines"] == facts()["max_results"]
+
+
+def test_counts_of_tools():
+    """The page for agents counts the functions of the catalogue."""
+    reads = sum(operation.access == "read" for operation in OPERATIONS)
+    tools = {row[0]: row[1] for row in rows("mcp.md", "Choose tools or code mode")}
+
+    assert f"{reads} reads; {len(OPERATIONS)} with writes" == tools["tools"]
+    assert str(reads) == tools["`kosmo mcp:serve`"]
+    assert str(len(OPERATIONS)) == tools["`kosmo mcp:serve --write allow`"]
 
 
 def test_topics_leave_no_placeholder():
