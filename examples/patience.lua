@@ -17,4 +17,4 @@ print(late.code .. ": " .. late.hint .. " (" .. late.prediction.status .. ")")
 
 --> kosmo: the API answered 429; again in 1.0 s
 --> from starting to 100 %
---> timed_out: it was canceled; a larger timeout gives it more time (canceled)
+--> timed_out: it was canceled; use a larger timeout (canceled)

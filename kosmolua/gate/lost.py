@@ -204,7 +204,7 @@ def listed(
 
 
 def circular(name: str) -> KosmoError:
-    return ApiError(f"{name}: the pages go round in a circle: the next page was read before", status=200, function=name)
+    return ApiError(f"{name}: the pages form a cycle: the next page was already read", status=200, function=name)
 
 
 def time_of(text: Any) -> dt.datetime | None:

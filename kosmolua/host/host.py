@@ -262,7 +262,7 @@ class Host:
             if cursor is None:
                 return
             if cursor in seen or len(seen) >= MAX_PAGES:
-                raise ApiError(f"{reply.entry.function}: the pages go round in a circle", status=200)
+                raise ApiError(f"{reply.entry.function}: the pages form a cycle", status=200)
             seen.add(cursor)
             arguments["cursor"] = cursor
 

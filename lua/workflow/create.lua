@@ -7,8 +7,8 @@ local options_, output = use("workflow/options"), use("workflow/output")
 local error, next, type = error, next, type
 local format, floor, pcall = string.format, math.floor, guard.pcall
 
-local WAIT = 10 -- seconds for which a create is asked to hold its answer
-local CROWD = 64 -- requests in flight beyond which no create is asked to: each takes a connection for as long
+local WAIT = 10 -- seconds for which the API is asked to hold the answer to a create
+local CROWD = 64 -- with more requests in flight the API does not hold answers: each holds a connection
 local SETTLED = 4 -- seconds after which a new prediction is listed
 local SENT = { "cancel_after", "webhook", "webhook_events_filter" } -- sent as they are
 -- Failures of a create that may still have been done.
@@ -18,7 +18,7 @@ local UNKNOWN = { uncertain = true, server_error = true, internal_error = true, 
 return function(w)
   local raise, mistake, api, service = w.raise, w.mistake, w.api, w.service
   local creating, begun = {}, 0 -- creates in flight, in their order, and how many there were
-  w.started = {} -- id -> kind, of what was created here and not seen to end
+  w.started = {} -- id -> kind, of jobs created here that may be running
   w.WAIT = WAIT
 
   function w.note(kind, prediction)
@@ -52,15 +52,15 @@ return function(w)
       raise({
         code = "uncertain",
         message = format("%s: the API's answer names no prediction. The prediction may have been created; it is not "
-          .. "created again by itself", plan["function"]),
+          .. "created again automatically", plan["function"]),
         ["function"] = plan["function"],
-        hint = "look for it first: list_predictions",
+        hint = "search for it first: list_predictions",
       })
     end
     return w.note("prediction", prediction)
   end
 
-  -- Sends it in a task of its own: if the task that waits is canceled, what was created is still known.
+  -- Send it in a separate task: if the waiting task is canceled, the created prediction is still known.
   local function sent(plan, options, prefer)
     begun = begun + 1
     local number, answer = begun, task.shared(function() return send(plan, options, prefer) end)
@@ -78,7 +78,7 @@ return function(w)
     end
   end
 
-  -- The prediction that a create without an answer made after all. It is never created again.
+  -- Find the prediction of a create without an answer. It is never created again.
   local function reclaim(plan, input, since)
     for pause = 0, SETTLED, SETTLED / 2 do
       w.sleep(pause)
@@ -94,7 +94,7 @@ return function(w)
     return plan
   end
 
-  --- How the model is run, after its input was checked.
+  --- How to run the model, after checking its input.
   function w.prepare(name, ref, input, options)
     if type(ref) ~= "string" then mistake(name, "expected a model such as owner/name, got " .. values.kind(ref)) end
     if input == nil then input = {} end
@@ -106,7 +106,7 @@ return function(w)
     return type(failure) == "table" and (failure.status == 404 or failure.status == 422)
   end
 
-  --- Creates a prediction; returns it with the plan that was used, which describes its output.
+  --- Create a prediction; return it with its plan, which describes the output.
   function w.begin(plan, options, prefer)
     local since, input = w.now(), plan.input
     local ok, prediction = sent(plan, options, prefer)
@@ -122,7 +122,7 @@ return function(w)
     return w.note("prediction", prediction), plan
   end
 
-  --- Starts a prediction and does not wait for it. `ref` is owner/name, owner/name:version, a version's id, or
+  --- Start a prediction and return it at once. `ref` is owner/name, owner/name:version, a version id, or
   --- deployments/owner/name.
   function w.helpers.create(ref, input, options)
     options = options_.checked("create", options, mistake)

@@ -1,4 +1,4 @@
--- Saves files that predictions made.
+-- Saving outputs of predictions.
 
 local use = ...
 local values, task = use("values"), use("task")
@@ -24,8 +24,8 @@ return function(w)
     return service("download", { url = url, path = path, mode = options.overwrite and "replace" or mode })
   end
 
-  --- Saves a file that a prediction made under a path that the script may write to. Takes its URL, its value, or a list
-  --- of them with a path that ends in "/". Returns `{ path, size, sha256, content_type }`, or a list of those.
+  --- Save an output to a path that the script may write to. Takes its URL, its value, or a list of them with a path
+  --- that ends in "/". Returns `{ path, size, sha256, content_type }`, or a list of those.
   --- A file that the run did not write is never replaced, unless `overwrite = true`: it is an error, and below "dir/" a
   --- free name is taken.
   function w.helpers.download(what, path, options)

@@ -1,4 +1,4 @@
--- The options of the helpers: which there are, and how a table of them is checked.
+-- The options of the helpers, and how a table of options is checked.
 
 local use = ...
 local values = use("values")

@@ -1,4 +1,4 @@
--- The items of a list, page after page.
+-- The items of a list, page by page.
 
 local use = ...
 local values = use("values")
@@ -10,22 +10,22 @@ local next, rawget, type, format = next, rawget, type, string.format
 return function(w)
   local raise, mistake, api, service = w.raise, w.mistake, w.api, w.service
 
-  -- The cursor of the next page, nil at the end. Raises for one that was read before.
+  -- The cursor of the next page, nil at the end. Raises if it was already read.
   local function next_cursor(name, answer, seen)
     local cursor = type(answer.next) == "string" and service("cursor", { next = answer.next }) or nil
     if cursor == nil then return nil end
     if seen[cursor] then
       raise({
         code = "api_error", ["function"] = "each",
-        message = format("each: the pages of %s go round in a circle: the next was read before", name),
+        message = format("each: the pages of %s form a cycle: the next page was already read", name),
       })
     end
     seen[cursor] = true
     return cursor
   end
 
-  --- Goes over all items of a list, page after page as they are needed: `for model in each("list_models") do`.
-  --- `options.limit` is the most items.
+  --- Iterate over all items of a list, page by page: `for model in each("list_models") do`.
+  --- `options.limit` is the maximum number of items.
   function w.helpers.each(name, arguments, options)
     options = options_.checked("each", options, mistake)
     if type(name) ~= "string" then mistake("each", "expected the name of a function, got " .. values.kind(name)) end

@@ -1,4 +1,4 @@
--- Runs models to their end, and cancels what a script started.
+-- Running models until they end, and canceling what a script started.
 
 local use = ...
 local values, task, file = use("values"), use("task"), use("file")
@@ -40,9 +40,9 @@ return function(w)
     return report and function(seen) report(seen, output.progress(seen.logs)) end
   end
 
-  --- Runs a model and returns its output as its schema means it: text joined, files as values with `.url` and
-  --- `:save(path)`. The prediction is the second value. Raises, code "prediction_failed", where it does not succeed.
-  --- With `cache = "12h"` the answer of an earlier prediction of the same, not older than that, is as good.
+  --- Run a model and return its output, converted by its schema: text joined, files as values with `.url` and
+  --- `:save(path)`. The prediction is the second value. Raises an error with code "prediction_failed" if it does not
+  --- succeed. With `cache = "12h"` the result of an earlier identical prediction up to that age is accepted.
   function M.run(ref, input, options)
     options = options_.checked("run", options, mistake)
     local timeout = options_.seconds("run", "timeout", options.timeout, mistake)
@@ -57,26 +57,26 @@ return function(w)
     prediction, plan = w.begin(plan, options, prefer)
     local on_update = progress_reporter(options.on_progress)
     if on_update then on_update(prediction) end
-    -- A blocking answer that is not terminal may be late already: look at once.
+    -- A blocking answer that is not terminal may already be late: poll at once.
     prediction = w.watch("run", "prediction", prediction, options, deadline, prefer and 0 or nil, on_update)
     if prediction.status ~= "succeeded" then w.ended_badly("run", prediction) end
     if options.cache then service("keep", { id = prediction.id }) end
     return output.shown(prediction.output, plan.output, as_file), prediction
   end
 
-  -- What was started here and not seen to end, also what is just being created.
+  -- What was started here and may be running, including creates in flight.
   local function all_started()
     w.settle()
     local list = {}
     for id, kind in next, w.started do
       list[#list + 1] = { id = id, status = "starting", urls = { get = "/" .. kind .. "s/" } }
     end
-    sort(list, function(a, b) return a.id < b.id end) -- a table gives its keys in another order each time
+    sort(list, function(a, b) return a.id < b.id end) -- the order of a table's keys varies
     return list
   end
 
-  --- Cancels predictions and trainings, given as a list of them or of ids; without a list, all that this script has
-  --- started and not seen to end. Returns what the API answered, in that order.
+  --- Cancel predictions and trainings, given as a list of objects or ids; without a list, everything that this script
+  --- started and that may be running. Returns the API's answers in that order.
   function M.cancel_all(list)
     if list == nil then
       list = all_started()

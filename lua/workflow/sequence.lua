@@ -1,10 +1,10 @@
--- Numbers that a resumed run repeats: chance for pauses, and the numbers of streams.
+-- Numbers that a resumed run repeats: random pauses, and the numbers of streams.
 
 local match, fmod, tonumber, tostring = string.match, math.fmod, tonumber, tostring
 
 local M = {}
 
--- Differs from process to process, and leaves math.random to the script.
+-- Differs between processes, and leaves math.random to the script.
 local dice = tonumber(match(tostring({}), "0x(%x+)"), 16) % 2147483647
 local streams = 0 -- the host knows a stream by its number, whatever account it belongs to
 
@@ -19,7 +19,7 @@ function M.next_stream()
   return streams
 end
 
---- Start again: chance and numbers are the same every time after the same seed.
+--- Restart: after the same seed, all numbers are the same.
 function M.begin_anew(seed)
   dice, streams = seed % 2147483646 + 1, 0
 end

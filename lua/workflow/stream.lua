@@ -1,4 +1,4 @@
--- Follows a prediction's output while it comes: over connections that break, and servers that repeat or keep back text.
+-- Follows a prediction's output while it is written, over broken connections and servers that repeat or withhold text.
 
 local use = ...
 local guard, json = use("guard"), use("json")
@@ -9,7 +9,7 @@ local error, setmetatable, tostring, type = error, setmetatable, tostring, type
 local format, match, concat, pcall = string.format, string.match, table.concat, guard.pcall
 local TERMINAL = output.TERMINAL
 
-local LOST_PAUSE = 0.5 -- seconds before a stream that gave nothing is followed again; doubled with each
+local LOST_PAUSE = 0.5 -- seconds before reconnecting a stream that gave nothing; doubled each time
 local BARREN = 3 -- connections in a row that give nothing new, before the prediction is asked for its status
 local HELD = 10 -- seconds; a connection that was open longer was ended by the server for its silence
 local KNOWN_EVENTS = { output = true, logs = true, error = true, done = true }
@@ -50,7 +50,7 @@ end
 return function(w)
   local raise, mistake, service = w.raise, w.mistake, w.service
 
-  -- The text that the prediction has and the stream has not given.
+  -- The part of the prediction's text that the stream did not give.
   local function missing(s)
     local value = s.prediction.output
     local whole = output.is_table(value) and output.joined(value) or value
@@ -59,7 +59,7 @@ return function(w)
     end
     return place_.rest(s.place, whole) or raise({
       code = "unreachable",
-      message = format("stream: the stream of %s was lost, and what it gave is not how its output begins",
+      message = format("stream: the stream of %s was lost, and the text so far is not the start of its output",
         output.about(s.prediction)),
       ["function"] = "stream",
       prediction = s.prediction,
@@ -174,9 +174,10 @@ return function(w)
     s.over = true
   end
 
-  --- Starts a prediction, or takes one, and gives its output while it comes: `for event in stream(ref, input) do`.
-  --- An event has `event` ("output", "logs", "done"), `data` and `id`; as text it is its output. A failure is raised.
-  --- `:text()` waits for all of it, `:close()` leaves it, `.prediction` is what was started.
+  --- Start a prediction, or take an existing one, and read its output while it is written:
+  --- `for event in stream(ref, input) do`.
+  --- An event has `event` ("output", "logs", "done"), `data` and `id`; as text it is its output. Raises if it fails.
+  --- `:text()` waits for the whole text, `:close()` stops reading, `.prediction` is the prediction.
   function w.helpers.stream(ref, input, options)
     options = options_.checked("stream", options, mistake)
     local s = new(type(ref) == "table" and ref or w.begin(w.prepare("stream", ref, input, options), options))

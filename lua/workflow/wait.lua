@@ -9,7 +9,7 @@ local format, min, pcall = string.format, math.min, guard.pcall
 local TERMINAL = output.TERMINAL
 
 local FIRST, LONGEST, FACTOR = 0.25, 5, 1.5 -- seconds between two polls, and how they grow
-local JITTER = 0.2 -- how much longer a pause may be
+local JITTER = 0.2 -- the largest random extension of a pause
 local PATIENCE = 5 -- failed polls in a row, each already retried, before a wait gives up
 local PASSING = { unreachable = true, server_error = true, rate_limited = true } -- failures of a poll
 
@@ -19,8 +19,8 @@ return function(w)
   local watchers, polls = {}, {} -- by kind and id
   local trainings = {} -- ids that turned out to be trainings
 
-  --- Gets or cancels. A created training's own links call it a prediction, so an id that is not found among
-  --- predictions is looked for among trainings.
+  --- Get or cancel a job. A created training's own links call it a prediction, so an id that is not found among
+  --- predictions is searched among trainings.
   function w.call_about(verb, kind, id)
     if trainings[id] then kind = "training" end
     local ok, answer = pcall(api[format("%s_%s", verb, kind)], { [kind .. "_id"] = id })
@@ -37,7 +37,7 @@ return function(w)
 
   function w.get(kind, id) return w.call_about("get", kind, id) end
 
-  -- One poll in flight for each: those who wait for the same share it.
+  -- One poll in flight per job; tasks that wait for the same job share it.
   local function poll(kind, id)
     local key = kind .. id
     if watchers[key] == 1 then return w.get(kind, id) end
@@ -57,13 +57,13 @@ return function(w)
   local function timed_out(name, kind, prediction, options)
     if trainings[prediction.id] then kind = "training" end
     local text = format("%s: %s is still %s when its time is over", name, output.about(prediction), prediction.status)
-    local hint = format("it goes on, and costs; cancel it: cancel_%s{ %s_id = %q }", kind, kind, prediction.id)
+    local hint = format("it keeps running and costs money; cancel it: cancel_%s{ %s_id = %q }", kind, kind, prediction.id)
     if options.cancel_on_timeout then
       local ok, canceled = pcall(w.call_about, "cancel", kind, prediction.id)
       if ok then
-        prediction, hint = canceled, "it was canceled; a larger timeout gives it more time"
+        prediction, hint = canceled, "it was canceled; use a larger timeout"
       else
-        hint = format("it could not be canceled: %s; it may go on, and cost", tostring(canceled))
+        hint = format("it could not be canceled: %s; it may keep running and cost money", tostring(canceled))
       end
     end
     raise({ code = "timed_out", message = text, ["function"] = name, hint = hint, prediction = prediction })
@@ -83,11 +83,11 @@ return function(w)
     raise({
       code = output.code_of(failure) or "api_error",
       status = type(failure) == "table" and rawget(failure, "status") or nil,
-      message = format("%s: cannot see how %s stands: %d looks in a row failed, the last: %s", name,
+      message = format("%s: cannot get the status of %s: %d polls in a row failed, the last with: %s", name,
         output.about(prediction), PATIENCE + 1, tostring(failure)),
       ["function"] = name,
-      hint = format("it may go on, and cost; wait again: wait(%q), or cancel it: cancel_%s{ %s_id = %q }", prediction.id,
-        kind, kind, prediction.id),
+      hint = format("it may keep running and cost money; wait again: wait(%q), or cancel it: cancel_%s{ %s_id = %q }",
+        prediction.id, kind, kind, prediction.id),
       prediction = prediction,
     })
   end
@@ -97,7 +97,7 @@ return function(w)
     local ok, found = pcall(poll, kind, prediction.id)
     if ok and output.is_prediction(found) then return found, 0 end
     if ok then
-      found = { code = "api_error", status = 200, message = "the answer is no " .. kind }
+      found = { code = "api_error", status = 200, message = "the answer is not a " .. kind }
     elseif not w.may_pass(found) then
       error(found, 0)
     end
@@ -105,7 +105,7 @@ return function(w)
     return prediction, failures + 1
   end
 
-  --- Polls until it has ended. `pause` is the first, in seconds.
+  --- Poll until the job has ended. `pause` is the first pause, in seconds.
   function w.watch(name, kind, prediction, options, deadline, pause, on_update)
     local first = options_.seconds(name, "interval", options.interval, mistake) or FIRST
     local longest = options_.seconds(name, "max_interval", options.max_interval, mistake) or LONGEST
@@ -137,9 +137,10 @@ return function(w)
     return kind
   end
 
-  --- Waits until a prediction or training has ended, however it ends, and returns it as it is then. Takes it, or its
-  --- id with `kind = "training"` where it is one. With `timeout` (seconds) or `deadline` (as `time()` tells it) it
-  --- raises, code "timed_out", and leaves it alone unless `cancel_on_timeout`. `on_update(prediction)` sees changes.
+  --- Wait until a prediction or training has ended, and return it, whether it succeeded or not. Takes the object, or
+  --- an id with `kind = "training"` for a training. After `timeout` (seconds) or at `deadline` (on the clock of
+  --- `time()`) it raises an error with code "timed_out", and cancels only with `cancel_on_timeout`.
+  --- `on_update(prediction)` is called after each change.
   function w.helpers.wait(prediction, options)
     options = options_.checked("wait", options, mistake)
     local kind = checked_kind(options.kind)

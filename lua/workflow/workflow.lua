@@ -1,4 +1,4 @@
--- The helpers that a workflow is written with: run, create, wait, stream, each, download, cancel_all.
+-- The helpers for workflows: run, create, wait, stream, each, download, cancel_all.
 
 local use = ...
 local sequence = use("workflow/sequence")
@@ -9,8 +9,8 @@ local PARTS = {
   use("workflow/files"),
 }
 
---- The helpers of one account. `api` has its functions; `host` gives `service(name, arguments)`, `raise(fields)`,
---- `mistake(function, message)`, `time()` and `sleep(seconds)`, and is given `begin_anew(seed)`.
+--- The helpers of one account. `api` has its functions; `host` provides `service(name, arguments)`, `raise(fields)`,
+--- `mistake(function, message)`, `time()` and `sleep(seconds)`, and gets `begin_anew(seed)`.
 return function(host, api, account)
   host.begin_anew = sequence.begin_anew
   local w = {

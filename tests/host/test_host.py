@@ -82,7 +82,7 @@ def test_pages_are_followed_to_the_last(server, live):
 
     assert [[1], [2]] == [reply.data["results"] for reply in host.pages("list_collections")]
     server.default = Answer(body=there)
-    with pytest.raises(KosmoError, match="list_collections: the pages go round in a circle"):
+    with pytest.raises(KosmoError, match="list_collections: the pages form a cycle"):
         list(host.pages("list_collections"))
 
 

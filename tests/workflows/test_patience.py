@@ -50,7 +50,7 @@ def test_one_odd_look(visit, server, kind):
 def test_the_sixth_in_a_row_ends_the_wait(visit, server):
     """The error names the prediction, and how to go on."""
     server.default = ODD["proxy"]
-    with pytest.raises(ScriptError, match="cannot see how p1 stands: 6 looks in a row failed") as caught:
+    with pytest.raises(ScriptError, match="cannot get the status of p1: 6 polls in a row failed") as caught:
         visit(RUN, answer(STARTING, 201))
 
     assert 403 == caught.value.status
@@ -94,7 +94,7 @@ def test_pages_that_go_round(visit, server):
         return answer({"results": [{"id": cursor}], "next": f"{server.url}/predictions?cursor={cursor}"})
 
     server.default = Answer(500, b"{}")
-    with pytest.raises(ScriptError, match="the pages of list_predictions go round in a circle"):
+    with pytest.raises(ScriptError, match="the pages of list_predictions form a cycle"):
         visit('for _ in each("list_predictions") do end', page("a"), page("b"), page("a"))
 
     assert 3 == len(server.requests)

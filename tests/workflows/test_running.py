@@ -163,7 +163,7 @@ def test_a_run_that_takes_too_long(flow):
     """)
 
     assert [False, "timed_out"] == result[0][:2]
-    assert "it goes on, and costs" in result[0][2]
+    assert "it keeps running and costs money" in result[0][2]
     assert result[0][3] in {"starting", "processing"}
     assert "it was canceled" in result[1][2]
     assert "canceled" == result[1][3]
