@@ -48,13 +48,21 @@ class Look:
         message: str,
         hint: str | None = None,
         within: Function | None = None,
+        writes: str | None = None,
     ) -> None:
         """Note a problem, unless it is in a function whose errors may be caught."""
         if (within and self.program.guarded(within)) or len(self._found) >= MAX_PROBLEMS or self._is_unreached(at):
             return
         line, column = self.source.place(at)
         problem = Problem(
-            file=self.source.name, line=line, column=column, severity=severity, code=code, message=message, hint=hint
+            file=self.source.name,
+            line=line,
+            column=column,
+            severity=severity,
+            code=code,
+            message=message,
+            hint=hint,
+            writes=writes,
         )
         self._found.setdefault((self.source.name, at, code), problem)
 

@@ -29,12 +29,52 @@ def run(parsed: argparse.Namespace, options: Options, file: str, text: bytes) ->
     doubtful, each once, on standard error.
     """
     found = _look(parsed, options, file, text)
+    if any(one.writes for one in found) and not options.json:
+        found = _asked_for(found, parsed)
     errors = [problem for problem in found if problem.severity == "error"]
     if found and not options.json:
         _show({(one.code, one.message): one for one in found if one.severity == "warning"}.values())
         _show(errors[1:])
     if errors:
         raise _refusal(errors)
+
+
+def _asked_for(found: list[Problem], parsed: argparse.Namespace) -> list[Problem]:
+    """Ask the person at the terminal for the directories that the script saves to. The problems that are left."""
+    from kosmolua.cli.confirm import can_ask, confirmed
+
+    if not can_ask():
+        return found
+    allowed = {
+        directory
+        for directory in dict.fromkeys(one.writes for one in found if one.writes)
+        if confirmed(f"the script saves files; allow writing below {directory!r} for this run?")
+    }
+    if allowed:
+        readable, writable = _opened(parsed)
+        parsed.allow_read, parsed.allow_write = [*readable], [*writable, *sorted(allowed)]
+        for directory in allowed:
+            _make(directory)
+    return [one for one in found if one.writes not in allowed or one.writes is None]
+
+
+def _make(directory: str) -> None:
+    try:
+        os.makedirs(os.path.expanduser(directory), exist_ok=True)
+    except OSError as error:
+        raise UsageError(
+            f"cannot make {directory!r}: {error.strerror}", hint="choose another with --allow-write"
+        ) from None
+
+
+def _opened(parsed: argparse.Namespace) -> tuple[Sequence[str], Sequence[str]]:
+    """The directories that are open for reading and for writing."""
+    from kosmolua.settings import config
+
+    if parsed.allow_read or parsed.allow_write:
+        return parsed.allow_read, parsed.allow_write
+    said = config.load(os.environ).directories
+    return said.read, said.write
 
 
 def _show(problems: Iterable[Problem]) -> None:
@@ -81,12 +121,9 @@ def _world(parsed: argparse.Namespace, options: Options, text: bytes) -> World:
     from kosmolua.check.world import World
     from kosmolua.settings import config
 
-    is_replayed = bool(parsed.replay or parsed.journal)  # it may be answered from there, whatever is allowed
+    is_replayed = bool(parsed.replay) or _is_resumed(parsed)  # it may be answered from there, whatever is allowed
     is_open = is_replayed or options.dry_run
-    opened = parsed.allow_read, parsed.allow_write
-    if not any(opened):
-        said = config.load(os.environ).directories
-        opened = said.read, said.write
+    opened = _opened(parsed)
     return World(
         accounts=frozenset(() if options.emulate else config.accounts(os.environ)),
         readable=None if is_open else tuple(opened[0]),
@@ -95,6 +132,15 @@ def _world(parsed: argparse.Namespace, options: Options, text: bytes) -> World:
         refusal=(lambda *_: None) if is_replayed else Policy(options),
         needs=header(text, "script")[0],
     )
+
+
+def _is_resumed(parsed: argparse.Namespace) -> bool:
+    """Whether there is a journal that the run goes on with."""
+    if not parsed.journal or parsed.fresh:
+        return False
+    from kosmolua.journal.runs import path_of
+
+    return os.path.exists(path_of(os.environ, parsed.journal))
 
 
 def _refusal(problems: Sequence[Problem]) -> KosmoError:

@@ -30,8 +30,11 @@ def header(text: bytes, file: str) -> tuple[Needs | None, list[Problem]]:
     except UsageError as error:
         line = error.message.removeprefix(f"{file}:").partition(":")[0]
         message = error.message.removeprefix(f"{file}:{line}: ")
-        place = {"line": int(line) if line.isdigit() else 1, "column": 1}
-        return None, [Problem(file=file, severity="error", code=error.code, message=message, hint=error.hint, **place)]
+        number = int(line) if line.isdigit() else 1
+        problem = Problem(
+            file=file, line=number, column=1, severity="error", code=error.code, message=message, hint=error.hint
+        )
+        return None, [problem]
 
 
 class Policy:

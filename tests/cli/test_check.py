@@ -4,6 +4,7 @@ import json
 
 import pytest
 from recording_server import Answer
+from tmux import Screen
 
 WRONG = 'local images = run("a/b", { prompt = "x" }, { time_out = 5 })\nprint(images[1])\n'
 MODEL = {
@@ -228,3 +229,33 @@ def test_what_is_not_lua_is_luajits_to_say(kosmo, source):
     ran = kosmo("lua", "--json", "-e", source)
 
     assert (1, "syntax_error") == (ran.status, ran.json["code"])
+
+
+FAN_OUT = """
+local images = parallel({ 1, 2, 3 }, function(i)
+  local out = run("black-forest-labs/flux-schnell", { prompt = "x", width = 32, height = 32, seed = i })
+  return out[1]:save("out/" .. i .. ".png").path
+end)
+return #images
+"""
+
+
+def test_saves_are_refused_before_anything_is_paid(kosmo):
+    """Without a terminal, also for a new journal; the directory is named, though the path is put together."""
+    for flags in ((), ("--journal", "new"), ("--journal", "new", "--fresh")):
+        ran = kosmo("lua", "--emulate", "-e", FAN_OUT, *flags)
+        assert (3, True) == (ran.status, "saves a file, but no directory is open for writing" in ran.err)
+        assert "Add --allow-write out to the command." in ran.err
+
+
+@pytest.mark.parametrize(("answer", "expected"), [("y", "\n3\n"), ("n", "no directory is open for writing")])
+def test_a_person_is_asked_to_open_a_directory(tmp_path, answer, expected):
+    """Before the run; a yes opens it for this run, and makes it."""
+    script = FAN_OUT.replace('"out/"', f'"{tmp_path}/out/"')
+    screen = Screen(tmp_path, "lua", "--emulate", "-e", script, prompt="for this run? [y/N]", stay=True)
+    try:
+        screen.enter(answer, Screen.ENDED)
+        assert expected in screen.text
+    finally:
+        screen.close()
+    assert (answer == "y") == (tmp_path / "out" / "3.png").exists()

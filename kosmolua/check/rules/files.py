@@ -9,7 +9,7 @@ from kosmolua.check.look import Look, argument, is_open
 from kosmolua.check.program import Program, Source
 from kosmolua.check.rules.calls import target
 from kosmolua.check.rules.helpers import TAKE_A_MODEL, helper_of, uses
-from kosmolua.check.tree import Call, Function, Index, Node, Table
+from kosmolua.check.tree import Call, Function, Index, Node, Operation, Table
 from kosmolua.replicate.catalogue import BY_NAME
 
 _MODEL_OUTPUT = frozenset({"run"})
@@ -18,7 +18,21 @@ _MODEL_OUTPUT = frozenset({"run"})
 def saves(look: Look, source: Source) -> None:
     for at, within, node, certain in _saves(look, source):
         path = look.literal(node)
-        _check(look, at, within, path, "write", certain=certain)
+        _check(look, at, within, path, "write", certain=certain, directory=_directory(look, node))
+
+
+def _directory(look: Look, node: Node | None) -> str | None:
+    """The directory of a path of which at least the beginning can be seen."""
+    found, certain = look.program.value(node), True
+    while isinstance(found, Operation) and found.operator == "..":
+        found, certain = look.program.value(found.left), False
+    if isinstance(found, Call) and found.method is None and look.program.path(found.callee) == ("string", "format"):
+        found, certain = look.program.value(argument(found, 0)), False
+    start = look.literal(found)
+    if not isinstance(start, str) or "\0" in start:
+        return None
+    start = start if certain else start.partition("%")[0]
+    return os.path.dirname(start) or "."
 
 
 def _saves(look: Look, source: Source) -> Iterator[tuple[int, Function, Node | None, bool]]:
@@ -75,10 +89,12 @@ def _within(call: Call) -> Iterator[Node]:
             left += [value for _, value in node.items]
 
 
-def _check(look: Look, at: int, within: Function, path: object, how: str, *, certain: bool) -> None:
+def _check(
+    look: Look, at: int, within: Function, path: object, how: str, *, certain: bool, directory: str | None = None
+) -> None:
     opened = look.world.writable if how == "write" else look.world.readable
-    flag = f"--allow-{how}"
-    directory = os.path.dirname(path) or "." if isinstance(path, str) else "DIR"
+    flag, writes = f"--allow-{how}", directory
+    directory = directory or (os.path.dirname(path) or "." if isinstance(path, str) else "DIR")
     what = f"{'saves' if how == 'write' else 'reads'} {repr(path[:100]) if isinstance(path, str) else 'a file'}"
     if opened is None:
         look.report(
@@ -92,11 +108,15 @@ def _check(look: Look, at: int, within: Function, path: object, how: str, *, cer
     elif not opened:
         severity = look.certain(at, within) if certain else "warning"
         message = f"{what}, but no directory is open for {'writing' if how == 'write' else 'reading'}"
-        look.report(at, severity, "permission_denied", message, f"Add {flag} {directory} to the command.", within)
+        look.report(
+            at, severity, "permission_denied", message, f"Add {flag} {directory} to the command.", within, writes
+        )
     elif isinstance(path, str) and "\0" not in path and not _is_inside(path, opened):
         message = f"{what}, outside the open directories: {', '.join(opened)}"
         severity = look.certain(at, within) if certain else "warning"
-        look.report(at, severity, "permission_denied", message, f"Add {flag} {directory} to the command.", within)
+        look.report(
+            at, severity, "permission_denied", message, f"Add {flag} {directory} to the command.", within, writes
+        )
 
 
 def _is_inside(path: str, directories: tuple[str, ...]) -> bool:
