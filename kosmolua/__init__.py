@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from kosmolua.gate.prompt import Answer, Prompter, Question
     from kosmolua.gate.run import Reply
     from kosmolua.host.host import Host
-    from kosmolua.host.script import Result, ScriptRun
+    from kosmolua.host.result import Result
+    from kosmolua.host.script import ScriptRun
     from kosmolua.replicate.webhook import verify_webhook
     from kosmolua.runtime.limits import Limits
 
@@ -75,7 +76,7 @@ _HOMES = {
     "Prompter": "kosmolua.gate.prompt",
     "Question": "kosmolua.gate.prompt",
     "Reply": "kosmolua.gate.session",
-    "Result": "kosmolua.host.script",
+    "Result": "kosmolua.host.result",
     "ScriptRun": "kosmolua.host.script",
     "__version__": "kosmolua._version",
     "verify_webhook": "kosmolua.replicate.webhook",

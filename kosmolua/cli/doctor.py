@@ -220,7 +220,7 @@ def _reason(found: bool | str) -> str:
     return found if isinstance(found, str) else "it could not be set up"
 
 
-def _no_calls(function: str, account: str, arguments: bytes) -> Any:
+def _no_calls(function: str, account: str, arguments: bytes, _: object = None) -> Any:
     raise AssertionError(f"a script of no calls called {function} for {account} with {len(arguments)} bytes")
 
 

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from kosmolua.cli.live import Watch
     from kosmolua.cli.output import ScriptOutput
     from kosmolua.gate.entry import Entry
-    from kosmolua.host.script import Result, ScriptRun
+    from kosmolua.host.result import Result
+    from kosmolua.host.script import ScriptRun
     from kosmolua.journal.cassette import Cassette
     from kosmolua.journal.journal import Head, Journal
 
@@ -73,7 +74,7 @@ def run(command: str, argv: list[str]) -> int:
         with signals:
             return signals.status(_run(parsed, options, limits, child, script, signals))
     except KosmoError as error:
-        from kosmolua.host.script import Result
+        from kosmolua.host.result import Result
         from kosmolua.runtime.run import isolation_of
 
         isolation = isolation_of(parsed.isolation, child)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from kosmolua.gate.kept import Kept
     from kosmolua.gate.session import Session
     from kosmolua.host.host import Host
-    from kosmolua.host.script import Result
+    from kosmolua.host.result import Result
     from kosmolua.services.progress import Call, Job, Progress
 
 MAX_IMAGES = 40

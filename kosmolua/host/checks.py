@@ -8,6 +8,7 @@ from typing import Any
 
 from kosmolua.errors import OptionError
 from kosmolua.runtime.limits import Limits
+from kosmolua.settings.config import VERDICTS
 
 # CO_GENERATOR, CO_COROUTINE and CO_ASYNC_GENERATOR of the inspect module, whose import costs a start 10 ms.
 _DEFERRED = 0x20 | 0x80 | 0x200
@@ -63,6 +64,12 @@ def _one_of(*kinds: type | None) -> Callable[[object], bool]:
     )
 
 
+def _word(*words: str | None) -> tuple[Callable[[object], bool], str]:
+    """One of these words, or None if that is among them."""
+    named = [word for word in words if word]
+    return lambda value: any(value == word for word in words), f"{', '.join(named[:-1])} or {named[-1]}"
+
+
 _TEXT = (_one_of(str, None), "text or None")
 _FLAG = (_one_of(bool), "True or False")
 _CALLBACK = (_is_callback, "a function that is not async, or None")
@@ -77,6 +84,9 @@ _EXPECTED: dict[str, tuple[Callable[[Any], bool], str]] = {
         "the path of a Python interpreter, or None",
     ),
     "insecure_http": _FLAG,
+    "read": _word(None, *VERDICTS),
+    "write": _word(None, *VERDICTS),
+    "isolation": _word("standard", "strict", "none"),
     "yielding": _FLAG,
     "force": _FLAG,
     "dry_run": _FLAG,

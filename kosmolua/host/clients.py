@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from kosmolua.errors import ConfigurationError
+from kosmolua.host.callbacks import quiet
+from kosmolua.host.options import HostOptions
 from kosmolua.replicate.body import Room
 from kosmolua.replicate.catalogue import PROVIDER
 from kosmolua.settings import config
@@ -19,7 +21,6 @@ if TYPE_CHECKING:
     from kosmolua.replicate.client import Client
     from kosmolua.runtime.meter import Meter
     from kosmolua.runtime.stop import Stop
-    from kosmolua.settings.credentials import Secret
 
 EMULATOR_URL = "http://emulator.localhost/v1"
 EMULATED_BYTES = 512 * 1024 * 1024  # that the runs of a host may leave with the emulator, which is in its process
@@ -52,24 +53,13 @@ def calling_for(stop: Stop | None) -> Iterator[None]:
 class Clients:
     """Makes the clients and keeps them, for any number of threads.
 
-    ``token`` is that of the one account named. Where ``faults`` is a list, they are of an emulator in this process,
-    which all accounts share.
+    The token of the options is that of their one account. Emulated clients share an emulator in this process. ``tell``
+    is told if a callback raises.
     """
 
-    def __init__(
-        self,
-        *,
-        token: tuple[str, Secret] | None = None,
-        url: str | None = None,
-        insecure_http: bool = False,
-        faults: Sequence[str] | None = None,
-        on_retry: Callable[[str, float], None] | None = None,
-    ) -> None:
-        self._token = token
-        self._url = url
-        self._insecure_http = insecure_http
-        self._faults = faults
-        self._on_retry = on_retry
+    def __init__(self, options: HostOptions, tell: Callable[[str], None]) -> None:
+        self._options = options
+        self._on_retry = quiet(options.on_retry, "on_retry", tell) if options.on_retry else None
         self._emulator: Emulator | None = None
         self._lock = threading.RLock()
         self._made: dict[str, Client] = {}
@@ -80,9 +70,8 @@ class Clients:
         check_enabled(settings)
         with self._lock, CALLER.exempt():
             if account not in self._made:
-                self._made[account] = (
-                    self._make(account, settings) if self._faults is None else self._emulated(account, self._faults)
-                )
+                make = self._emulated if self._options.emulate else self._make
+                self._made[account] = make(account, settings)
             return self._made[account]
 
     def close(self) -> None:
@@ -99,28 +88,30 @@ class Clients:
     def _make(self, account: str, settings: config.Settings) -> Client:
         from kosmolua.settings import credentials
 
-        given = self._token and self._token[0] == account
-        token = self._token[1] if self._token and given else credentials.find(os.environ, settings.accounts, account)
+        options = self._options
+        token = options.token if account == options.account else None
+        if token is None:
+            token = credentials.find(os.environ, settings.accounts, account).reveal()
         from kosmolua.replicate.client import Client
         from kosmolua.replicate.urls import checked_url
 
-        url = config.Value(self._url, "url=") if self._url else settings.url_of(account)
+        url = config.Value(options.url, "url=") if options.url else settings.url_of(account)
         return Client(
-            token=token.reveal(),
-            base_url=checked_url(url.value, insecure_http=self._insecure_http, origin=url.origin),
+            token=token,
+            base_url=checked_url(url.value, insecure_http=options.insecure_http, origin=url.origin),
             clock=_Clock(),
             room=self.room,
-            insecure_http=self._insecure_http,
+            insecure_http=options.insecure_http,
             on_retry=self._on_retry,
             sending=_sending,
         )
 
-    def _emulated(self, account: str, faults: Sequence[str]) -> Client:
+    def _emulated(self, account: str, _: config.Settings) -> Client:
         from kosmolua.emulator import Emulator
         from kosmolua.replicate.client import Client
         from kosmolua.replicate.in_process import InProcessTransport
 
-        self._emulator = self._emulator or Emulator(faults=faults, capacity=EMULATED_BYTES)
+        self._emulator = self._emulator or Emulator(faults=self._options.faults, capacity=EMULATED_BYTES)
         return Client(
             token=f"emulated-{account}",
             base_url=EMULATOR_URL,

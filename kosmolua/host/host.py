@@ -8,21 +8,22 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from typing import TYPE_CHECKING, Any, Self
 
-from kosmolua.errors import ApiError, KosmoError, OptionError, UsageError, emulated, failure_of, words_of
+from kosmolua.errors import ApiError, KosmoError, UsageError, emulated, failure_of, words_of
 from kosmolua.host import checks
 from kosmolua.host import source as source_
-from kosmolua.host.script import Plan, Result, Runs, ScriptRun, Stream
+from kosmolua.host.callbacks import log, quiet
+from kosmolua.host.options import HostOptions, Signature, taking
+from kosmolua.host.result import Result
+from kosmolua.host.runs import Runs
+from kosmolua.host.script import Plan, ScriptRun
 from kosmolua.replicate import catalogue
 from kosmolua.runtime import descriptors
 from kosmolua.runtime.forks import renews
-from kosmolua.runtime.limits import Limits
-from kosmolua.runtime.run import Isolation, Script
+from kosmolua.runtime.run import Script
 from kosmolua.runtime.stop import Stop
 from kosmolua.settings import config
-from kosmolua.settings.config import DEFAULT_ACCOUNT, VERDICTS, Verdict
 
 if TYPE_CHECKING:
-    from kosmolua.gate.budget import Caps
     from kosmolua.gate.ending import Left
     from kosmolua.gate.entry import Entry
     from kosmolua.gate.files import Files
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
     from kosmolua.runtime.isolate import Child
     from kosmolua.runtime.port import Output
     from kosmolua.runtime.prepared import Prepared
-    from kosmolua.settings.credentials import Secret
 
 # Imported with the first call: a fork in the midst of that would leave the child without.
 _NEEDED = (
@@ -69,114 +69,40 @@ class Host:
     ``isolation`` is that of scripts: "standard", "strict" or "none", which is for trusted scripts alone. ``limits``
     bound each run, ``caps`` what each may spend, and what all direct calls together may. ``allow_read`` and
     ``allow_write`` are directories that are open to scripts. ``cancel_on_exit`` cancels what a run started and left
-    running. Unless ``prepare`` is False a process is kept ready that forks itself for each run.
+    running. Unless ``prepare`` is False a process is kept ready that forks itself for each run. ``python`` is the path
+    of an interpreter for these processes, needed if this program is not one: a frozen application, uWSGI.
 
     Of what happens is told, by whichever thread it happens on: ``on_output("stdout" or "stderr", text)`` what scripts
     print and log, which is then not kept for the result, ``on_call(entry)`` each call that ended, ``on_retry(reason,
     seconds)`` what is sent again, ``on_notice(text)`` what its owner should know; without it that is logged.
     """
 
-    def __init__(  # noqa: PLR0913 - as flat as a command line: every one has a default
-        self,
-        *,
-        account: str = DEFAULT_ACCOUNT,
-        token: str | None = None,
-        url: str | None = None,
-        insecure_http: bool = False,
-        read: Verdict | None = None,
-        write: Verdict | None = None,
-        yielding: bool = False,
-        caller: str | None = None,
-        prompter: Prompter | None = None,
-        force: bool = False,
-        dry_run: bool = False,
-        emulate: bool = False,
-        faults: Sequence[str] = (),
-        isolation: Isolation = "standard",
-        limits: Limits | None = None,
-        caps: Caps | None = None,
-        allow_read: Sequence[str] = (),
-        allow_write: Sequence[str] = (),
-        cancel_on_exit: bool = False,
-        prepare: bool = True,
-        on_output: Callable[[Stream, str], None] | None = None,
-        on_call: Callable[[Entry], None] | None = None,
-        on_retry: Callable[[str, float], None] | None = None,
-        on_notice: Callable[[str], None] | None = None,
-    ) -> None:
-        checks.check(
-            {
-                "account": account,
-                "token": token,
-                "url": url,
-                "insecure_http": insecure_http,
-                "yielding": yielding,
-                "caller": caller,
-                "prompter": prompter,
-                "force": force,
-                "dry_run": dry_run,
-                "emulate": emulate,
-                "faults": faults,
-                "limits": limits,
-                "caps": caps,
-                "allow_read": allow_read,
-                "allow_write": allow_write,
-                "cancel_on_exit": cancel_on_exit,
-                "prepare": prepare,
-                "on_output": on_output,
-                "on_call": on_call,
-                "on_retry": on_retry,
-                "on_notice": on_notice,
-            }
-        )
-        _check("read", read, (None, *VERDICTS))
-        _check("write", write, (None, *VERDICTS))
-        _check("isolation", isolation, ("standard", "strict", "none"))
-        self._account = account
-        self._emulate = emulate
-        self._dry_run = dry_run
+    __signature__ = Signature()
+
+    @taking(HostOptions)
+    def __init__(self, options: HostOptions) -> None:
+        self._options = options
         self._told: set[str] = set()
-        self._on_notice = _quiet(on_notice, "on_notice", _log) if on_notice else _log
+        self._on_notice = quiet(options.on_notice, "on_notice", log) if options.on_notice else log
         self._runs = Runs()
         self._closing = Stop()
         self._lock = threading.RLock()
         self._calls: Session | None = None
         renews(self)
         self._made: Sessions | None = None
-        self._connecting: dict[str, Any] = {
-            "token": (account, _secret(token)) if token is not None else None,
-            "url": url,
-            "insecure_http": insecure_http,
-            "faults": faults if emulate else None,
-            "on_retry": _quiet(on_retry, "on_retry", self._on_notice) if on_retry else None,
-        }
-        self._said: dict[str, Any] = {
-            "account": account,
-            "read": read,
-            "write": write,
-            "yielding": yielding,
-            "caller": caller,
-            "prompter": prompter,
-            "force": force,
-            "dry_run": dry_run,
-            "emulate": emulate,
-            "caps": caps,
-            "given": _files(allow_read, allow_write) if allow_read or allow_write else None,
-            "on_call": on_call,
-            "tell": self._tell,
-        }
-        self._plan = Plan(
-            sessions=self._sessions,
-            limits=limits or Limits(),
-            isolation=isolation,
-            prepared=_prepared() if prepare and isolation != "none" else None,
-            cancel_on_exit=cancel_on_exit,
-            on_output=on_output,
-        )
+        self._given = _files(options) if options.allow_read or options.allow_write else None
+        prepared = _prepared(options.interpreter) if options.prepare and options.isolation != "none" else None
+        self._plan = Plan(options=options, sessions=self._sessions, prepared=prepared)
+
+    @classmethod
+    def of(cls, options: HostOptions) -> Self:
+        """A host of options that were made before."""
+        return cls(**{name: getattr(options, name) for name in options.__struct_fields__})
 
     def __repr__(self) -> str:
-        where = "emulated" if self._emulate else "of the API"
-        return f"<Host account={self._account!r} {where}, isolation={self._plan.isolation!r}, {len(self._runs)} runs>"
+        where = "emulated" if self._options.emulate else "of the API"
+        account, isolation = self._options.account, self._options.isolation
+        return f"<Host account={account!r} {where}, isolation={isolation!r}, {len(self._runs)} runs>"
 
     # Calling ------------------------------------------------------------------------------------------------------
 
@@ -199,9 +125,9 @@ class Host:
         session = self._session()
         try:
             with self._calling(stop):
-                return session.call(function, arguments or {}, account or self._account)
+                return session.call(function, arguments or {}, account or self._options.account)
         except KosmoError as error:
-            if self._emulate:
+            if self._options.emulate:
                 emulated(error)
             raise
         finally:
@@ -236,14 +162,14 @@ class Host:
             session = self._calls
         if session is None:
             return ending.Left()
-        return ending.end(session, self._tell, cancel=cancel, search=not self._emulate)
+        return ending.end(session, self._tell, cancel=cancel, search=not self._options.emulate)
 
     def callable(self, *, account: str | None = None) -> frozenset[str]:
         """The functions that the policy in force now would allow, or ask for, with some arguments at least."""
         from kosmolua.gate import policy
 
         in_force = policy.policy_of(self._sessions().settings())
-        calls = (policy.Call(operation, account or self._account) for operation in catalogue.OPERATIONS)
+        calls = (policy.Call(operation, account or self._options.account) for operation in catalogue.OPERATIONS)
         return frozenset(call.operation.name for call in calls if policy.may_be(in_force, call))
 
     def pages(
@@ -257,8 +183,8 @@ class Host:
             reply = self.request(function, arguments, account=account)
             yield reply
             cursor = None
-            if not self._dry_run:
-                cursor = next_cursor(reply.data, self._session().base_url(account or self._account))
+            if not self._options.dry_run:
+                cursor = next_cursor(reply.data, self._session().base_url(account or self._options.account))
             if cursor is None:
                 return
             if cursor in seen or len(seen) >= MAX_PAGES:
@@ -270,13 +196,13 @@ class Host:
         """The bytes of a file that a prediction made, at most so many; from Replicate's own addresses alone."""
         session = self._session()
         with self._calling(stop):
-            return session.fetch(url, limit, account or self._account)
+            return session.fetch(url, limit, account or self._options.account)
 
     def versions(self, *, account: str | None = None) -> Versions:
         """Finds versions of models, and what they take, with calls of this host."""
         from kosmolua.services.plan import versions_through
 
-        return versions_through(self._session(), account or self._account)
+        return versions_through(self._session(), account or self._options.account)
 
     # Running ------------------------------------------------------------------------------------------------------
 
@@ -306,7 +232,9 @@ class Host:
         from kosmolua.journal.journal import Head
 
         text = source.encode("utf-8", "surrogateescape") if isinstance(source, str) else source
-        head = Head(script=name, source=text, args=[*args], account=self._account, emulated=self._emulate)
+        head = Head(
+            script=name, source=text, args=[*args], account=self._options.account, emulated=self._options.emulate
+        )
         anew = runs.Anew("fresh=True", wanted=fresh)
         with self._runs.expecting() as runs_, descriptors.explained(runs_), ExitStack() as stack:
             opened = stack.enter_context(closing(runs.begin(os.environ, journal, head, self._on_notice, anew)))
@@ -363,7 +291,7 @@ class Host:
             args=args,
             provider=catalogue.PROVIDER,
             functions=[operation.names for operation in catalogue.OPERATIONS],
-            accounts=[] if self._emulate else config.accounts(os.environ),
+            accounts=[] if self._options.emulate else config.accounts(os.environ),
         )
         return ScriptRun(
             self._plan,
@@ -449,7 +377,8 @@ class Host:
 
         with self._lock:
             if self._made is None:
-                self._made = Sessions(clients=Clients(**self._connecting), **self._said)
+                clients = Clients(self._options, self._on_notice)
+                self._made = Sessions(options=self._options, clients=clients, given=self._given, tell=self._tell)
             return self._made
 
     def _tell(self, notice: str) -> None:
@@ -463,43 +392,13 @@ def _closed() -> UsageError:
     return UsageError("the host is closed", code="interrupted", hint="use it inside its `with` block, or make another")
 
 
-def _check(name: str, value: str | None, expected: Sequence[str | None]) -> None:
-    if value not in expected:
-        words = [word for word in expected if word]
-        raise OptionError.of(name, f"{', '.join(words[:-1])} or {words[-1]}", value)
-
-
-def _secret(token: str) -> Secret:
-    from kosmolua.settings.credentials import Secret
-
-    return Secret(token, "token=")
-
-
-def _files(readable: Sequence[str], writable: Sequence[str]) -> Files:
+def _files(options: HostOptions) -> Files:
     from kosmolua.gate.files import Files
 
-    return Files(readable, writable)
+    return Files(options.allow_read, options.allow_write)
 
 
-def _prepared() -> Prepared:
+def _prepared(python: str | None) -> Prepared:
     from kosmolua.runtime.prepared import Prepared
 
-    return Prepared()
-
-
-def _quiet(callback: Callable[..., object], name: str, told: Callable[[str], None]) -> Callable[..., None]:
-    """The callback, whose exceptions become notices: it is called in the midst of a request."""
-
-    def call(*arguments: Any) -> None:
-        try:
-            callback(*arguments)
-        except Exception as error:  # noqa: BLE001 - told
-            told(f"{name} raised {words_of(error)}")
-
-    return call
-
-
-def _log(text: str) -> None:
-    import logging
-
-    logging.getLogger("kosmolua").warning(text)
+    return Prepared(python=python)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import codecs
 import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from msgspec import Struct
@@ -16,7 +15,6 @@ from msgspec import Struct
 from kosmolua.errors import (
     Interrupted,
     InterruptError,
-    KosmoError,
     ScriptError,
     UsageError,
     emulated,
@@ -24,10 +22,13 @@ from kosmolua.errors import (
     words_of,
 )
 from kosmolua.gate.entry import Entry
-from kosmolua.runtime import descriptors, marshal
-from kosmolua.runtime.limits import Limits
+from kosmolua.host.handler import ScriptHandler
+from kosmolua.host.options import HostOptions
+from kosmolua.host.result import Printed, Result
+from kosmolua.host.runs import Runs
+from kosmolua.runtime import marshal
 from kosmolua.runtime.meter import Meter
-from kosmolua.runtime.run import Isolation, Script, isolation_of, run
+from kosmolua.runtime.run import Script, isolation_of, run
 from kosmolua.runtime.stop import Stop
 from kosmolua.settings.paths import record_of
 
@@ -41,142 +42,24 @@ if TYPE_CHECKING:
     from kosmolua.gate.session import Session
     from kosmolua.host.sessions import Sessions
     from kosmolua.journal.cassette import Cassette
-    from kosmolua.journal.journal import Journal, Ticket
+    from kosmolua.journal.journal import Journal
     from kosmolua.replicate.body import Room
     from kosmolua.runtime.isolate import Child
     from kosmolua.runtime.port import Output
     from kosmolua.runtime.prepared import Prepared
     from kosmolua.services.keeping import Keeping
-    from kosmolua.services.services import Services
-
-Stream = Literal["stdout", "stderr"]
-PATIENCE = 10.0  # seconds in which runs that were stopped may end, when their host closes
-
-
-class Result(Struct, frozen=True, kw_only=True):
-    """How a run ended, and what it did.
-
-    ``results`` are the returned values and ``output`` what was printed, where nobody else took it; ``error`` is why it
-    failed. ``duration``, ``cpu`` (of a child) and ``host_cpu`` (of this process, on the run's behalf) are in
-    seconds, ``memory`` is what Lua held at the end, in bytes; ``isolation`` is ``{mode, layers, missing}``.
-
-    ``log`` has its calls, the first 10,000, and ``unlogged`` counts the others. ``spent`` and ``caps`` go by the names
-    of `kosmolua.Caps`. ``created`` are the predictions and trainings that it started, as kind, id and account, and
-    ``running`` those that nobody has seen end; ``unanswered`` counts creations whose answer was lost, also to a look in
-    the account, and ``candidates`` may be what came of them, where more fits than was sent; ``not_canceled`` has id and
-    reason of what could not be canceled. ``guessed`` is how much of ``spent`` nobody knows for certain. ``run`` is what
-    the record of calls knows it by, None where it called nothing.
-    """
-
-    results: list[Any] = []
-    error: KosmoError | None = None
-    output: str = ""
-    duration: float
-    cpu: float | None = None
-    host_cpu: float = 0.0
-    memory: int | None = None
-    engine: str | None = None
-    isolation: dict[str, Any]
-    run: str | None = None
-    log: list[Entry] = []
-    unlogged: int = 0
-    spent: dict[str, float] = {}
-    caps: dict[str, float] = {}
-    created: list[tuple[str, str, str]] = []
-    running: list[tuple[str, str, str]] = []
-    unanswered: int = 0
-    guessed: dict[str, float] = {}
-    candidates: list[tuple[str, str, str]] = []
-    not_canceled: list[tuple[str, str]] = []
-
-    @property
-    def value(self) -> Any:
-        """The first value that was returned, None where there is none."""
-        return self.results[0] if self.results else None
-
-    def raise_for_error(self) -> Self:
-        """The result itself where the run ended well; raises its error otherwise."""
-        if self.error:
-            raise self.error
-        return self
 
 
 class Plan(Struct, frozen=True, kw_only=True):
-    """What a host's runs have in common."""
+    """What a host's runs have in common. ``sessions`` are made when they are first needed."""
 
+    options: HostOptions
     sessions: Callable[[], Sessions]
-    limits: Limits
-    isolation: Isolation
     prepared: Prepared | None
-    cancel_on_exit: bool
-    on_output: Callable[[Stream, str], None] | None
 
 
 Attach = Callable[[list[Any], Callable[[str, int], bytes]], None]
 """Is given the values that a script returned, and what fetches the bytes at a URL, at most so many."""
-
-
-class Runs:
-    """The runs that are under way."""
-
-    def __init__(self) -> None:
-        self._under_way: dict[ScriptRun, int] = {}  # and the threads that run them
-        self._expected = 0
-        self._changed = threading.Condition()
-        self._closed = False
-
-    def __len__(self) -> int:
-        return len(self._under_way)
-
-    def renew(self) -> None:
-        """In a forked process none of them is there."""
-        self._under_way, self._expected, self._changed = {}, 0, threading.Condition()
-
-    @contextmanager
-    def expecting(self) -> Iterator[int]:
-        """Another run is being prepared, which opens files before it begins. How many there are."""
-        with self._changed:
-            self._expected += 1
-            count = max(self._expected, len(self._under_way)) + 1
-            descriptors.make_room(count)
-        try:
-            yield count
-        finally:
-            with self._changed:
-                self._expected -= 1
-
-    def check_open(self) -> None:
-        if self._closed:
-            raise UsageError("the host is closed", hint="use it inside its `with` block, or make another")
-
-    @contextmanager
-    def holding(self, run: ScriptRun) -> Iterator[None]:
-        with self._changed:
-            self.check_open()
-            self._under_way[run] = threading.get_ident()
-            descriptors.make_room(len(self._under_way))
-        try:
-            yield
-        finally:
-            with self._changed:
-                self._under_way.pop(run, None)
-                self._changed.notify_all()
-
-    def close(self) -> None:
-        """Let none begin, stop those that have, and wait a while for their end: not for the run that closes the host,
-        in a callback or a signal handler, which ends once that returns.
-        """
-        with self._changed:
-            self._closed = True
-            running = list(self._under_way)
-        for each in running:
-            each.stop("the host was closed")
-        with self._changed:
-            self._changed.wait_for(lambda: all(map(self._is_own, self._under_way)), PATIENCE)
-
-    def _is_own(self, run: ScriptRun) -> bool:
-        """Whether this thread works for the run."""
-        return self._under_way[run] == threading.get_ident() or run.is_called_here()
 
 
 class ScriptRun:
@@ -216,18 +99,25 @@ class ScriptRun:
         self._keep_outputs = keep_outputs
         self._keeping: Keeping | None = None
         self._files: Files | None = None
-        self._kept = Kept(plan.on_output)
-        self._output = output or self._kept
+        self._printed = Printed(plan.options.on_output)
+        self._output = output or self._printed
         self._needs = _needs(script)
         self._stop = Stop()
         self._outer = stop
         self._meter = Meter()
-        self._lock, self._serving, self._opening = threading.Lock(), threading.Lock(), threading.Lock()
+        self._lock, self._opening = threading.Lock(), threading.Lock()
         self._begun: float | None = None
         self._waiting: Waiting | None = None
         self._session: Session | None = None
         self._room: Room | None = None
-        self._services: Services | None = None
+        self._handler = ScriptHandler(
+            self._opened,
+            self._opened_files,
+            self._calling,
+            directory=os.path.dirname(script.name),
+            check=self._stop.check,
+            room=lambda: self._room,
+        )
 
     def result(self, attach: Attach | None = None) -> Result:
         """Run it, in this thread, to its end. What goes wrong with the script is in the result.
@@ -282,22 +172,23 @@ class ScriptRun:
     def _run(self) -> Result:
         from kosmolua.services.lanes import lane_of
 
-        plan = self._plan
+        plan, options = self._plan, self._plan.options
         if self._keep_outputs and self._journal and self._lacks_outputs(self._journal):
             self._opened()
         ended = run(
             self._script,
-            self._carry_out,
+            self._handler,
             self._output,
-            limits=plan.limits,
-            isolation=plan.isolation,
+            limits=options.limits,
+            isolation=options.isolation,
             child=self._child or plan.prepared,
             stop=self._stop,
             lane=lane_of,
-            ending=self._end,
+            ending=self._handler.end,
             waits=self._waits,
             journal=self._journal,
             meter=self._meter,
+            python=options.interpreter,
         )
         return Result(**msgspec.structs.asdict(ended))
 
@@ -307,18 +198,18 @@ class ScriptRun:
             error = InterruptError(why.number) if isinstance(why, Interrupted) else InterruptError()
         else:
             error = ScriptError(f"the run was broken off: {type(why).__name__}: {why}")
-        return Result(error=error, duration=duration, isolation=isolation_of(self._plan.isolation, self._child))
+        return Result(error=error, duration=duration, isolation=isolation_of(self._plan.options.isolation, self._child))
 
     def _finish(self, ended: Result) -> Result:
         """Add what the gate has to say, find what was created without an answer, cancel what still runs, where that is
         wanted; and close.
         """
-        self.outcome = msgspec.structs.replace(self._noted(ended), output=self._kept.text)
+        self.outcome = msgspec.structs.replace(self._noted(ended), output=self._printed.text)
         session = self._session
         if self._files:
             self._files.close()
         if session:
-            if ended.error and self._plan.sessions().emulate:
+            if ended.error and self._plan.options.emulate:
                 emulated(ended.error)
             try:
                 if self._keeping:
@@ -348,9 +239,10 @@ class ScriptRun:
         """What the result says of what is left at the API."""
         from kosmolua.gate import ending
 
-        cancel, sessions = self._plan.cancel_on_exit, self._plan.sessions()
-        search = (failed or cancel) and not sessions.emulate  # nothing is left of what was emulated
-        left = ending.end(session, sessions.tell, cancel=cancel, search=search)
+        options, tell = self._plan.options, self._plan.sessions().tell
+        cancel = options.cancel_on_exit
+        search = (failed or cancel) and not options.emulate  # nothing is left of what was emulated
+        left = ending.end(session, tell, cancel=cancel, search=search)
         for sent, data in left.found:
             if sent.ticket and not cancel:
                 sent.ticket.settle(marshal.encode(data))
@@ -362,8 +254,7 @@ class ScriptRun:
 
         if self._waiting is None:
             self._waiting = Waiting(self._plan.sessions().tell)
-        busy = self._services is not None and self._services.busy
-        return self._waiting(seconds, self._session.under_way() if self._session else [], busy=busy)
+        return self._waiting(seconds, self._session.under_way() if self._session else [], busy=self._handler.busy)
 
     def _noted(self, ended: Result) -> Result:
         """Let the journal know how it ended, and write the cassette that was asked for."""
@@ -382,8 +273,9 @@ class ScriptRun:
     def _reveals(self, text: str) -> bool:
         return self._session is not None and self._session.reveals(text)
 
-    def _carry_out(self, function: str, account: str, arguments: bytes, ticket: Ticket | None = None) -> Any:
-        """What the script asks for. The session is opened by the first call: many a script makes none."""
+    @contextmanager
+    def _calling(self, _: str) -> Iterator[None]:
+        """While this thread carries out what the script asks for."""
         if self._stop.error:
             raise self._stop.error
         from kosmolua.host.clients import CALLER
@@ -391,27 +283,9 @@ class ScriptRun:
         before, CALLER.stop, CALLER.meter = (CALLER.stop, CALLER.meter), self._stop, self._meter
         try:
             self._check_callbacks()
-            if function.startswith("host."):
-                return self._service(function, arguments)
-            return self._call(function, account, arguments, ticket)
-        except KosmoError:
-            raise
-        except Exception as error:  # from opening the session: calls and services raise none
-            raise failure_of(error, function) from error
+            yield
         finally:
             CALLER.stop, CALLER.meter = before
-
-    def _call(self, function: str, account: str, arguments: bytes, ticket: Ticket | None) -> Any:
-        """The answer. A large one is encoded here, before another thread is given one."""
-        session, room = self._opened(), self._room
-        if room:
-            room.enter()
-        try:
-            data = session.call(function, arguments, account, ticket=ticket).data
-            return msgspec.Raw(marshal.encode(data)) if room and room.is_held else data
-        finally:
-            if room:
-                room.leave()
 
     def _check_callbacks(self) -> None:
         """Nothing more is sent once a callback has failed: it may be what watches over the run."""
@@ -420,10 +294,6 @@ class ScriptRun:
             self._stop.set(ScriptError(f"a callback raised {words_of(raised)}", code="interrupted"))
         if self._stop.error:
             raise self._stop.error
-
-    def _end(self) -> None:
-        if self._services:
-            self._services.end()
 
     def _opened(self) -> Session:
         if self._session is None:
@@ -473,35 +343,6 @@ class ScriptRun:
                 record = record_of(self._journal.path) if self._journal else None
                 self._files = self._plan.sessions().files(self._own, record)
             return self._files
-
-    def _service(self, function: str, arguments: bytes) -> Any:
-        from kosmolua.services.services import Services
-
-        with self._serving:
-            if self._services is None:
-                directory = os.path.dirname(self._script.name)
-                self._services = Services(self._opened_files(), directory, self._opened, self._stop.check)
-        return self._services(function, arguments)
-
-
-class Kept:
-    """Takes what a script prints: passes it on as it comes, or keeps it where there is nobody to pass it to."""
-
-    def __init__(self, tell: Callable[[Stream, str], None] | None) -> None:
-        self._tell = tell
-        self._kept: list[bytes] = []
-        self._decoders = [codecs.getincrementaldecoder("utf-8")("replace") for _ in range(2)]
-
-    @property
-    def text(self) -> str:
-        return b"".join(self._kept).decode(errors="replace")
-
-    def write(self, stream: Literal[1, 2], text: bytes) -> None:
-        if self._tell:
-            whole = self._decoders[stream - 1].decode(text)  # a character may come in two parts
-            self._tell("stdout" if stream == 1 else "stderr", whole)
-        elif stream == 1:
-            self._kept.append(text)
 
 
 def _written(journal: Journal | Cassette | None, record: str | None) -> Iterator[tuple[str, str]]:

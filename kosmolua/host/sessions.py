@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from kosmolua.host.clients import CALLER, EMULATOR_URL, Clients
+from kosmolua.host.options import HostOptions
 from kosmolua.settings import config
 from kosmolua.settings.config import Verdict
 
 if TYPE_CHECKING:
-    from kosmolua.gate.budget import Caps
     from kosmolua.gate.entry import Entry
     from kosmolua.gate.files import Files
     from kosmolua.gate.needs import Needs
@@ -26,21 +26,14 @@ if TYPE_CHECKING:
 
 
 class Sessions(Struct, frozen=True, kw_only=True):
-    """Opens them, with shared clients, each with the settings that are in force by then. `Host` tells what is given."""
+    """Opens them, with shared clients, each with the settings that are in force by then.
 
+    ``given`` are the files that the options open to scripts, if they name any; `Host` tells what is to be told.
+    """
+
+    options: HostOptions
     clients: Clients
-    account: str
-    read: Verdict | None
-    write: Verdict | None
-    yielding: bool
-    caller: str | None
-    prompter: Prompter | None
-    force: bool
-    dry_run: bool
-    emulate: bool
-    caps: Caps | None
     given: Files | None
-    on_call: Callable[[Entry], None] | None
     tell: Callable[[str], None]
 
     def open(
@@ -60,25 +53,25 @@ class Sessions(Struct, frozen=True, kw_only=True):
         from kosmolua.gate.run import Run
         from kosmolua.gate.session import Session
 
-        settings = self.settings()
-        budget = Budget(self.caps, self._prices(settings), declared=needs.caps if needs else None)
+        options, settings = self.options, self.settings()
+        budget = Budget(options.caps, self._prices(settings), declared=needs.caps if needs else None)
         identifier = os.urandom(6).hex()
-        run = Run(identifier, script.name, needs, files or self.files()) if script else Run(identifier, self.caller)
-        origin = audit.Origin(run.id, run.script, _digest(script) if script else None, self.emulate)
+        run = Run(identifier, script.name, needs, files or self.files()) if script else Run(identifier, options.caller)
+        origin = audit.Origin(run.id, run.script, _digest(script) if script else None, options.emulate)
         return Session(
             lambda account: self.clients.get(account, settings),
             policy.policy_of(settings),
-            prompter or self.prompter,
-            account=self.account,
-            force=self.force,
-            dry_run=self.dry_run,
+            prompter or options.prompter,
+            account=options.account,
+            force=options.force,
+            dry_run=options.dry_run,
             run=run,
             budget=budget,
             standing=self._standing(settings, identifier, script.name if script else None),
             audit=audit.Audit(audit.file_of(os.environ), origin, self.tell),
-            remember=None if self.emulate else self._remember,
+            remember=None if options.emulate else self._remember,
             lent=True,
-            on_call=on_call or self.on_call,
+            on_call=on_call or options.on_call,
             watcher=watcher,
             stop=lambda: CALLER.stop,
         )
@@ -87,17 +80,17 @@ class Sessions(Struct, frozen=True, kw_only=True):
         """The prices in force, read when the first one is needed."""
         from kosmolua.settings import pricelist
 
-        return lambda: settings.prices if self.emulate else pricelist.in_force(settings, os.environ)
+        return lambda: settings.prices if self.options.emulate else pricelist.in_force(settings, os.environ)
 
     def _standing(self, settings: config.Settings, run: str, script: str | None) -> Standing | None:
         """The budgets that outlive the run; a run that has none is spared the import of SQLite."""
-        if not settings.budgets or self.dry_run:
+        if not settings.budgets or self.options.dry_run:
             return None
         from kosmolua.gate.ledger import Ledger, Origin, file_of
         from kosmolua.gate.spending import Standing
 
         budgets = [budget for _, budget in settings.budgets]
-        return Standing(budgets, Ledger(file_of(os.environ)), Origin(run, script, self.caller), self.tell)
+        return Standing(budgets, Ledger(file_of(os.environ)), Origin(run, script, self.options.caller), self.tell)
 
     def files(self, own: Sequence[tuple[str, str]] = (), record: str | None = None) -> Files:
         """The directories that are open to a script: those given, or else those of the settings. ``own`` are files of
@@ -112,7 +105,7 @@ class Sessions(Struct, frozen=True, kw_only=True):
 
     def settings(self) -> config.Settings:
         """What is in force now, with what was said over it."""
-        if self.emulate:
+        if self.options.emulate:
             return self._emulated()
         settings = config.load(os.environ, **self._said())
         for notice in settings.notices:
@@ -121,8 +114,8 @@ class Sessions(Struct, frozen=True, kw_only=True):
 
     def _said(self) -> dict[str, Verdict | None]:
         """The verdicts that were given; where they yield, an "allow" does so to whatever the settings say."""
-        said = {"read": self.read, "write": self.write}
-        if not self.yielding or "allow" not in said.values():
+        said = {"read": self.options.read, "write": self.options.write}
+        if not self.options.yielding or "allow" not in said.values():
             return said
         plain = config.load(os.environ)
         return {
@@ -134,8 +127,8 @@ class Sessions(Struct, frozen=True, kw_only=True):
         """The emulator costs nothing: all is allowed that nobody forbids."""
         return config.Settings(
             url=config.Value(EMULATOR_URL, "--emulate"),
-            read=config.Value(self.read or "allow", "--read" if self.read else "emulator"),
-            write=config.Value(self.write or "allow", "--write" if self.write else "emulator"),
+            read=config.Value(self.options.read or "allow", "--read" if self.options.read else "emulator"),
+            write=config.Value(self.options.write or "allow", "--write" if self.options.write else "emulator"),
         )
 
     def _remember(self, rule: config.Rule) -> None:

@@ -17,7 +17,7 @@ from kosmolua.errors import KosmoError
 from kosmolua.terminal import pictures as pictures_
 
 if TYPE_CHECKING:
-    from kosmolua.host.script import Result
+    from kosmolua.host.result import Result
 
 MAX_PICTURES = 4
 MAX_ATTEMPTS = 8  # at fetching one

@@ -10,14 +10,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
-from kosmolua.errors import KosmoError, failure_of
+from kosmolua.errors import failure_of
+from kosmolua.host.handler import SERVICE, ScriptHandler
 
 if TYPE_CHECKING:
     from kosmolua.gate.files import Files
+    from kosmolua.gate.run import Ticket
     from kosmolua.gate.session import Session
-    from kosmolua.journal.journal import Ticket
     from kosmolua.repl.options import Options
-    from kosmolua.services.services import Services
 
 
 class Hosts(Protocol):
@@ -40,33 +40,31 @@ class Calls:
         self.seen: Callable[[Any], None] = lambda _: None  # is told of every answer
         self._hosts = hosts
         self._session: Session | None = None
-        self._services: Services | None = None
+        self._handler = ScriptHandler(self.session, self._files, self._carrying_out, seen=self._look)
         self._lock = threading.Lock()
         self._under_way: dict[int, tuple[str, float]] = {}
 
     def __call__(self, function: str, account: str, arguments: bytes, ticket: Ticket | None = None) -> Any:
-        try:
-            return self._carry_out(function, account, arguments, ticket)
-        except KosmoError:
-            raise
-        except Exception as error:  # from opening the session: calls and services raise none
-            raise failure_of(error, function) from error
+        return self._handler(function, account or self.options.account, arguments, ticket)
 
-    def _carry_out(self, function: str, account: str, arguments: bytes, ticket: Ticket | None) -> Any:
-        if function.startswith("host."):
-            with self._noted(function.removeprefix("host.")):
-                return self._serving()(function, arguments)
-        session = self.session()
-        raised, session.raised = session.raised, None
-        if raised:  # what failed after an earlier answer, which it did not cost
-            raise failure_of(raised, "after an earlier call")
-        with self._noted(function):
-            answer = session.call(function, arguments, account or self.options.account, ticket=ticket).data
+    @contextmanager
+    def _carrying_out(self, function: str) -> Iterator[None]:
+        if not function.startswith(SERVICE):
+            session = self.session()
+            raised, session.raised = session.raised, None
+            if raised:  # what failed after an earlier answer, which it did not cost
+                raise failure_of(raised, "after an earlier call")
+        with self._noted(function.removeprefix(SERVICE)):
+            yield
+
+    def _files(self) -> Files:
+        return self._hosts.files()
+
+    def _look(self, session: Session, answer: Any) -> None:
         try:
             self.seen(answer)
-        except Exception as error:  # noqa: BLE001 - as above
+        except Exception as error:  # noqa: BLE001 - raised by the next call: this one has its answer
             session.raised = error
-        return answer
 
     def lane(self, function: str) -> str:
         from kosmolua.services.lanes import lane_of
@@ -78,14 +76,6 @@ class Calls:
             if self._session is None:
                 self._session = self._hosts.session()
             return self._session
-
-    def _serving(self) -> Services:
-        from kosmolua.services.services import Services
-
-        with self._lock:
-            if self._services is None:
-                self._services = Services(self._hosts.files(), "", self.session)
-            return self._services
 
     @property
     def opened(self) -> Session | None:
@@ -126,8 +116,7 @@ class Calls:
             return self.session().fetch(url, limit, self.options.account)
 
     def close(self) -> None:
-        if self._services:
-            self._services.end()
+        self._handler.end()
         if self._session:
             self._session.close()
         self._hosts.close()

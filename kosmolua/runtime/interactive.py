@@ -89,7 +89,7 @@ class Interpreter:
         self._start = start
         self._page, self._child = begun or begin(limits, isolation)
         self._number = 0
-        self._journal: InputJournal | None = None
+        self._journal: InputJournal[Any] | None = None
         self._entered = 0  # inputs that the journal knows
         self._killer: threading.Timer | None = None
         self._broken: KosmoError | None = None
@@ -109,7 +109,7 @@ class Interpreter:
         found = self._evaluated(source, name or f"in[{self._number}]")
         return self._kept(found, port, port.inputs) if port.inputs else found
 
-    def keep(self, journal: InputJournal | None, *, anew: bool = True) -> None:
+    def keep(self, journal: InputJournal[Any] | None, *, anew: bool = True) -> None:
         """From the next input on answer from that journal what it holds, and take down the rest; None is an end of it.
         The next input is the first of the journal, or where it is not begun ``anew`` the one that would have come.
         """
@@ -137,7 +137,7 @@ class Interpreter:
         except KosmoError as failure:
             return self._lost(failure)
 
-    def _kept(self, found: Evaluation, port: _Port, inputs: Inputs) -> Evaluation:
+    def _kept(self, found: Evaluation, port: _Port, inputs: Inputs[Any]) -> Evaluation:
         """What the input came to, where the journal has to do with it; and how it is counted there."""
         wrong = port.misfit or inputs.parted
         if wrong:
@@ -262,11 +262,11 @@ class _Port(Port):
         self.interrupted = False
         self.sent = 0  # answers to the input, where a journal is kept
         self.misfit: JournalError | None = None
-        self.inputs: Inputs | None = None
+        self.inputs: Inputs[Any] | None = None
         self._interrupt_input = end
         self._waiting: set[int] = set()
 
-    def keep(self, journal: InputJournal | None) -> None:
+    def keep(self, journal: InputJournal[Any] | None) -> None:
         self._tape = self.inputs = None
         if journal:
             from kosmolua.runtime.tape import Inputs
@@ -328,11 +328,11 @@ class _Port(Port):
             return msgspec.structs.replace(found, alone=False)
         return found
 
-    def _carry_out(self, request: Request, *ticket: Any) -> tuple[bool, bytes]:
+    def _carry_out(self, request: Request, ticket: Any = None) -> tuple[bool, bytes]:
         if isinstance(request, Call) and (self.interrupted or request.id not in self._waiting):
             return False, marshal.encode(_INTERRUPTED)
         try:
-            return super()._carry_out(request, *ticket)
+            return super()._carry_out(request, ticket)
         except LimitError as limit:  # a budget's: it ends the input, and not the state
             return False, marshal.encode(limit.to_dict())
 

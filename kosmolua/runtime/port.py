@@ -144,10 +144,13 @@ class Output(Protocol):
         """Take what a script printed (1) or logged (2), as far as its limit goes."""
 
 
-Handler = Callable[..., Any]
-"""Carries out ``(function, account, arguments as MessagePack)``; returns plain data or raises a `KosmoError`. In a run
-that keeps a journal it is given fourth the ticket which the journal has made for the call.
-"""
+class Handler(Protocol):
+    """The seam between a Lua state and its host."""
+
+    def __call__(self, function: str, account: str, arguments: bytes, ticket: Any = ..., /) -> Any:
+        """Carry out a request, whose ``arguments`` are MessagePack: plain data, or a `KosmoError` raised. In a run that
+        keeps a journal it is given the ``ticket`` that the journal has made for the call.
+        """
 
 
 class Port:
@@ -165,7 +168,7 @@ class Port:
         clock: Clock | None = None,
         limits: Limits | None = None,
         lane: Callable[[str], str] | None = None,
-        journal: Journal | None = None,
+        journal: Journal[Any] | None = None,
         meter: Meter | None = None,
     ) -> None:
         self.done: Done | None = None
@@ -178,7 +181,7 @@ class Port:
         self._limits = limits or Limits()
         self._printed = self._lines = 0
         self.pending = Pending(clock, meter)
-        self._tape: Tape | None = None  # what a journal answers and takes down
+        self._tape: Tape[Any] | None = None  # what a journal answers and takes down
         if journal:
             from kosmolua.runtime.tape import Tape
 
@@ -244,7 +247,7 @@ class Port:
             raise self.failure or ScriptError("the script went on after its end", code="script_crashed")
         return _believed(_decode, frame)
 
-    def _carry_out(self, request: Request, *ticket: Any) -> tuple[bool, bytes]:
+    def _carry_out(self, request: Request, ticket: Any = None) -> tuple[bool, bytes]:
         """Whether it was done, and the answer or the error, as MessagePack."""
         match request:
             case Time():
@@ -255,7 +258,8 @@ class Port:
         try:
             if marshal.holds_more(request.arguments, MAX_ARGUMENTS):
                 raise ArgumentError(f"{request.function}: the arguments hold more than {MAX_ARGUMENTS} values")
-            data = self._handler(request.function, request.account, bytes(request.arguments), *ticket)
+            asked = request.function, request.account, bytes(request.arguments)
+            data = self._handler(*asked) if ticket is None else self._handler(*asked, ticket)
             return True, marshal.encode(data)
         except (LimitError, JournalError):
             raise

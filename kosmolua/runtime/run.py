@@ -68,7 +68,7 @@ def run(  # noqa: PLR0913 - what a run has, each with a default
     lane: Callable[[str], str] | None = None,
     ending: Callable[[], None] | None = None,
     waits: Callable[[float], bool] | None = None,
-    journal: Journal | None = None,
+    journal: Journal[Any] | None = None,
     meter: Meter | None = None,
     python: str | None = None,
 ) -> Result:

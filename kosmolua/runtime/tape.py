@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -23,6 +23,11 @@ from kosmolua.runtime.rate import Rate
 
 if TYPE_CHECKING:
     from kosmolua.errors import KosmoError
+
+
+T = TypeVar("T")  # the ticket that a journal makes for a request which is carried out now
+CarryOut = Callable[[Request, T | None], tuple[bool, bytes]]
+"""Whether it was done, and the answer or the error, as MessagePack."""
 
 
 class Asked(Struct, frozen=True):
@@ -51,7 +56,7 @@ class Recorded(Protocol):
     def value(self) -> bytes | None: ...
 
 
-class Journal(Protocol):
+class Journal(Protocol[T]):
     """What was answered in earlier runs, and is now. ``last`` is how many answers it holds, counted from 1."""
 
     @property
@@ -65,10 +70,10 @@ class Journal(Protocol):
         another request in its place.
         """
 
-    def begin(self, asked: Asked, seen: int) -> Any:
+    def begin(self, asked: Asked, seen: int) -> T:
         """A ticket for a request that is carried out now, made when the script had seen so many answers."""
 
-    def finish(self, ticket: Any, value: bytes, *, ok: bool) -> None:
+    def finish(self, ticket: T, value: bytes, *, ok: bool) -> None:
         """Take the next answer down. Raises a `JournalError` where that cannot be."""
 
     def differs(self, order: int, asked: Asked | None) -> KosmoError | None:
@@ -77,16 +82,16 @@ class Journal(Protocol):
         """
 
 
-class Tape:
+class Tape(Generic[T]):
     """The requests of one run and their answers. ``carry_out`` gives whether it was done, and the answer; ``lane`` is
     that of a `Port`. A run whose time is ``limited`` waits for no call.
     """
 
     def __init__(
         self,
-        journal: Journal,
+        journal: Journal[T],
         pending: Pending,
-        carry_out: Callable[..., tuple[bool, bytes]],
+        carry_out: CarryOut[T],
         lane: Callable[[str], str],
         *,
         limited: bool = False,
@@ -171,7 +176,7 @@ class Tape:
 
     def _replayed(self, frame: Request, recorded: Recorded) -> bytes:
         if recorded.value is None:
-            return answer(frame, *self._carry_out(frame))
+            return answer(frame, *self._carry_out(frame, None))
         return answer(frame, recorded.ok, recorded.value)
 
     def _begin(self, frame: Request, asked: Asked) -> bytes | None:
@@ -187,7 +192,7 @@ class Tape:
         self._journal.finish(ticket, value, ok=ok)
         return answer(frame, ok, value)
 
-    def _begin_beside(self, frame: Request, ticket: Any) -> None:
+    def _begin_beside(self, frame: Request, ticket: T) -> None:
         def call() -> tuple[bytes, Callable[[], None]]:
             ok, value = self._carry_out(frame, ticket)
             return answer(frame, ok, value), partial(self._journal.finish, ticket, value, ok=ok)
@@ -219,7 +224,7 @@ class Tape:
 INTERRUPT = "host.interrupt"  # the entry of an input that got no more answers than its argument says
 
 
-class InputJournal(Journal, Protocol):
+class InputJournal(Journal[T], Protocol[T]):
     """What was asked at a prompt. ``answers`` is how many it holds by now; ``failure`` is why it can take no more."""
 
     @property
@@ -239,19 +244,19 @@ class Left(Exception):  # noqa: N818 - no error: what happened then happens agai
     """An input was left here when it was entered first, and is so again."""
 
 
-class Inputs(Tape):
+class Inputs(Tape[T]):
     """The same for input after input at a prompt, each of which is a script with a number, counted over those that
     asked for anything. An input that was left in its midst has an entry which says how many answers it was given. Those
     that came later were for nobody, and are so again.
     """
 
-    _journal: InputJournal
+    _journal: InputJournal[T]
 
     def __init__(
         self,
-        journal: InputJournal,
+        journal: InputJournal[T],
         pending: Pending,
-        carry_out: Callable[..., tuple[bool, bytes]],
+        carry_out: CarryOut[T],
         lane: Callable[[str], str],
     ) -> None:
         super().__init__(journal, pending, carry_out, lane)

@@ -25,7 +25,7 @@ from kosmolua.gate.files import Files
 from kosmolua.gate.policy import policy_of
 from kosmolua.gate.run import Run
 from kosmolua.gate.session import Session
-from kosmolua.host.script import Result
+from kosmolua.host.result import Result
 from kosmolua.mcp import content
 from kosmolua.replicate import catalogue
 from kosmolua.replicate.client import Client

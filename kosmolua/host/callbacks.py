@@ -1,0 +1,27 @@
+"""Callbacks of a host's owner, called in the midst of other work."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from kosmolua.errors import words_of
+
+
+def quiet(callback: Callable[..., object], name: str, tell: Callable[[str], None]) -> Callable[..., None]:
+    """The callback, whose exceptions become notices: it must not break the request that it is called in."""
+
+    def call(*arguments: Any) -> None:
+        try:
+            callback(*arguments)
+        except Exception as error:  # noqa: BLE001 - told
+            tell(f"{name} raised {words_of(error)}")
+
+    return call
+
+
+def log(text: str) -> None:
+    """Where notices go that nobody takes."""
+    import logging
+
+    logging.getLogger("kosmolua").warning(text)

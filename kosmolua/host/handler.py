@@ -1,0 +1,96 @@
+"""Carries out what a script asks of its host: calls of the API, past the gate, and services."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from kosmolua.errors import KosmoError, failure_of
+from kosmolua.runtime import marshal
+
+if TYPE_CHECKING:
+    from kosmolua.gate.files import Files
+    from kosmolua.gate.run import Ticket
+    from kosmolua.gate.session import Session
+    from kosmolua.replicate.body import Room
+    from kosmolua.services.services import Services
+
+SERVICE = "host."  # what the names of services begin with
+
+
+class ScriptHandler:
+    """The `kosmolua.runtime.port.Handler` of runs and of the prompt.
+
+    ``session`` and ``files`` are opened by the first request that needs them: many a script makes none. ``during`` is
+    entered around each request, given its function. Services find modules in ``directory`` and call ``check`` in what
+    takes long. A large answer holds the ``room`` until it is encoded; ``seen`` is told of every answer of the API.
+    """
+
+    def __init__(
+        self,
+        session: Callable[[], Session],
+        files: Callable[[], Files],
+        during: Callable[[str], AbstractContextManager[None]],
+        *,
+        directory: str = "",
+        check: Callable[[], None] = lambda: None,
+        room: Callable[[], Room | None] = lambda: None,
+        seen: Callable[[Session, Any], None] | None = None,
+    ) -> None:
+        self._session = session
+        self._files = files
+        self._during = during
+        self._directory = directory
+        self._check = check
+        self._room = room
+        self._seen = seen
+        self._lock = threading.Lock()
+        self._services: Services | None = None
+
+    def __call__(self, function: str, account: str, arguments: bytes, ticket: Ticket | None = None) -> Any:
+        try:
+            with self._during(function):
+                if function.startswith(SERVICE):
+                    return self._served()(function, arguments)
+                return self._called(function, account, arguments, ticket)
+        except KosmoError:
+            raise
+        except Exception as error:  # from opening the session: calls and services raise none
+            raise failure_of(error, function) from error
+
+    @property
+    def busy(self) -> bool:
+        """Whether a service needs a moment to end."""
+        return self._services is not None and self._services.busy
+
+    def end(self) -> None:
+        """End the services: the script is over."""
+        if self._services:
+            self._services.end()
+
+    def _called(self, function: str, account: str, arguments: bytes, ticket: Ticket | None) -> Any:
+        """The answer. A large one is encoded here, before another thread is given one."""
+        session = self._session()
+        room = self._room()
+        if room:
+            room.enter()
+        try:
+            data = session.call(function, arguments, account, ticket=ticket).data
+            if self._seen:
+                self._seen(session, data)
+            return msgspec.Raw(marshal.encode(data)) if room and room.is_held else data
+        finally:
+            if room:
+                room.leave()
+
+    def _served(self) -> Services:
+        from kosmolua.services.services import Services
+
+        with self._lock:
+            if self._services is None:
+                self._services = Services(self._files(), self._directory, self._session, self._check)
+            return self._services

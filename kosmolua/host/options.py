@@ -1,0 +1,91 @@
+"""The options of a host: one frozen object, checked when it is made, for all that is opened and run."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Concatenate, Literal, ParamSpec, TypeVar
+
+from msgspec import Struct
+
+from kosmolua.host import checks
+from kosmolua.runtime.limits import Limits
+from kosmolua.runtime.run import Isolation
+from kosmolua.settings.config import DEFAULT_ACCOUNT, Verdict
+
+if TYPE_CHECKING:
+    from kosmolua.gate.budget import Caps
+    from kosmolua.gate.entry import Entry
+    from kosmolua.gate.prompt import Prompter
+
+Stream = Literal["stdout", "stderr"]
+_Options = ParamSpec("_Options")
+_Maker = TypeVar("_Maker")
+
+
+class HostOptions(Struct, frozen=True, kw_only=True):
+    """What a `kosmolua.Host` takes, by the same names; its docstring says what they mean.
+
+    Raises an `OptionError` for a wrong type or value.
+    """
+
+    account: str = DEFAULT_ACCOUNT
+    token: str | None = None
+    url: str | None = None
+    insecure_http: bool = False
+    read: Verdict | None = None
+    write: Verdict | None = None
+    yielding: bool = False
+    caller: str | None = None
+    prompter: Prompter | None = None
+    force: bool = False
+    dry_run: bool = False
+    emulate: bool = False
+    faults: Sequence[str] = ()
+    isolation: Isolation = "standard"
+    limits: Limits | None = None
+    caps: Caps | None = None
+    allow_read: Sequence[str] = ()
+    allow_write: Sequence[str] = ()
+    cancel_on_exit: bool = False
+    prepare: bool = True
+    python: str | os.PathLike[str] | None = None
+    on_output: Callable[[Stream, str], None] | None = None
+    on_call: Callable[[Entry], None] | None = None
+    on_retry: Callable[[str, float], None] | None = None
+    on_notice: Callable[[str], None] | None = None
+
+    def __post_init__(self) -> None:
+        checks.check({name: getattr(self, name) for name in self.__struct_fields__})
+
+    def __repr__(self) -> str:
+        """Without the token."""
+        return f"HostOptions(account={self.account!r}, emulate={self.emulate!r}, isolation={self.isolation!r})"
+
+    @property
+    def interpreter(self) -> str | None:
+        """The path of the interpreter for children, if it is not the one that runs this."""
+        return None if self.python is None else os.fspath(self.python)
+
+
+def taking(
+    options: Callable[_Options, HostOptions],
+) -> Callable[[Callable[[_Maker, HostOptions], None]], Callable[Concatenate[_Maker, _Options], None]]:
+    """Let an ``__init__`` that is written for an object of options take them as keywords, with the same types."""
+
+    def decorate(function: Callable[[_Maker, HostOptions], None]) -> Callable[Concatenate[_Maker, _Options], None]:
+        def init(self: _Maker, /, *args: _Options.args, **given: _Options.kwargs) -> None:
+            function(self, options(*args, **given))
+
+        return init
+
+    return decorate
+
+
+class Signature:
+    """The signature of a class whose ``__init__`` takes options, made when it is asked for: inspect is slow to load."""
+
+    def __get__(self, instance: object, owner: type) -> object:
+        import inspect
+
+        return inspect.signature(HostOptions)
