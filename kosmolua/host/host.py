@@ -12,6 +12,7 @@ from kosmolua.errors import ApiError, KosmoError, UsageError, emulated, failure_
 from kosmolua.host import checks
 from kosmolua.host import source as source_
 from kosmolua.host.callbacks import log, quiet
+from kosmolua.host.hints import resolvable
 from kosmolua.host.options import HostOptions, Signature, taking
 from kosmolua.host.result import Result
 from kosmolua.host.runs import Runs
@@ -53,6 +54,7 @@ _NEEDED = (
 MAX_PAGES = 10_000
 
 
+@resolvable(globals())
 class Host:
     """Runs Lua scripts and calls functions of the API. For any number of threads; `close` it, or use it in a ``with``.
 

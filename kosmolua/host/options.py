@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Concatenate, Literal, ParamSpec, TypeVar
 from msgspec import Struct
 
 from kosmolua.host import checks
+from kosmolua.host.hints import resolvable
 from kosmolua.runtime.limits import Limits
 from kosmolua.runtime.run import Isolation
 from kosmolua.settings.config import DEFAULT_ACCOUNT, Verdict
@@ -23,6 +24,7 @@ _Options = ParamSpec("_Options")
 _Maker = TypeVar("_Maker")
 
 
+@resolvable(globals())
 class HostOptions(Struct, frozen=True, kw_only=True):
     """What a `kosmolua.Host` takes, by the same names; its docstring says what they mean.
 
@@ -77,6 +79,7 @@ def taking(
         def init(self: _Maker, /, *args: _Options.args, **given: _Options.kwargs) -> None:
             function(self, options(*args, **given))
 
+        init.__annotations__ = HostOptions.__annotations__
         return init
 
     return decorate

@@ -23,6 +23,7 @@ from kosmolua.errors import (
 )
 from kosmolua.gate.entry import Entry
 from kosmolua.host.handler import ScriptHandler
+from kosmolua.host.hints import resolvable
 from kosmolua.host.options import HostOptions
 from kosmolua.host.result import Printed, Result
 from kosmolua.host.runs import Runs
@@ -62,6 +63,7 @@ Attach = Callable[[list[Any], Callable[[str, int], bytes]], None]
 """Is given the values that a script returned, and what fetches the bytes at a URL, at most so many."""
 
 
+@resolvable(globals())
 class ScriptRun:
     """A script that is to be run, once. `kosmolua.Host.script` makes them.
 

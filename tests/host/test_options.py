@@ -1,5 +1,6 @@
 """Options are checked when they are given, and the public types can be resolved."""
 
+import inspect
 import math
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import pytest
 
 import kosmolua
 from kosmolua import Caps, Host, Limits, OptionError, UsageError
+from kosmolua.host.options import HostOptions
 
 WRONG_LIMITS = [
     *[{"time": value} for value in (math.nan, math.inf, -math.inf, -1, 0, "1", b"1", True, [], 1e300)],
@@ -109,3 +111,46 @@ def test_type_checkers_know_every_name(tmp_path):
     assert 1 == ran.stdout.count("error:")
     with pytest.raises(ImportError):
         exec("from kosmolua import Nonsense")
+
+
+def test_the_hints_of_methods_can_be_resolved():
+    """What FastAPI, pydantic and the like look up; nothing is imported for it before."""
+    code = """
+import inspect, sys, typing
+from kosmolua import Host, ScriptRun
+from kosmolua.host.options import HostOptions
+assert not {"kosmolua.gate.session", "kosmolua.journal.journal"} & set(sys.modules)
+for kind in (Host, ScriptRun, HostOptions):
+    typing.get_type_hints(kind)
+    for name, member in vars(kind).items():
+        function = getattr(member, "__func__", member)
+        if inspect.isfunction(function):
+            hints = typing.get_type_hints(function)
+            assert not any(isinstance(hint, str) for hint in hints.values()), (kind, name)
+            inspect.signature(function)
+print(typing.get_type_hints(Host.request)["return"].__name__, typing.get_type_hints(Host.run)["return"].__name__)
+"""
+    said = subprocess.check_output([sys.executable, "-c", code], text=True)
+
+    assert "Reply Result" == said.strip()
+
+
+def test_a_host_shows_its_options():
+    """The signature of a host is that of its options, and an option it does not have is refused."""
+    names = list(inspect.signature(Host).parameters)
+
+    assert names == list(HostOptions.__struct_fields__)
+    with pytest.raises(TypeError, match="tokn"):
+        Host(tokn="x")
+
+
+def test_a_host_of_options():
+    """Options are made once and shown without the token; hosts of them are as if they were given by name."""
+    options = HostOptions(emulate=True, isolation="none", token="r8_marked", caller="me")
+    with Host.of(options) as host:
+        value = host.run("return 6 * 7").value
+
+    assert 42 == value
+    assert "marked" not in f"{options!r} {options} {host!r}"
+    with pytest.raises(AttributeError):
+        options.emulate = False

@@ -1,0 +1,80 @@
+"""Type hints of the public classes, resolved when somebody asks: what they name takes too long to import before."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, ItemsView, Iterator, KeysView, ValuesView
+from types import FunctionType
+from typing import Any, TypeVar
+
+# name -> the module it lives in, for names that annotations use and their modules import for type checkers alone
+_HOMES = {
+    "Caps": "kosmolua.gate.budget",
+    "Cassette": "kosmolua.journal.cassette",
+    "Child": "kosmolua.runtime.isolate",
+    "Entry": "kosmolua.gate.entry",
+    "Files": "kosmolua.gate.files",
+    "Journal": "kosmolua.journal.journal",
+    "Left": "kosmolua.gate.ending",
+    "Output": "kosmolua.runtime.port",
+    "Prepared": "kosmolua.runtime.prepared",
+    "Prompter": "kosmolua.gate.prompt",
+    "Reply": "kosmolua.gate.run",
+    "Session": "kosmolua.gate.session",
+    "Sessions": "kosmolua.host.sessions",
+    "Versions": "kosmolua.replicate.versions",
+    "Watcher": "kosmolua.gate.run",
+}
+_Class = TypeVar("_Class", bound=type)
+
+
+class Hints(dict[str, Any]):
+    """The annotations of a function or class in a module with these globals: text until they are first looked at."""
+
+    def __init__(self, annotations: dict[str, Any], names: dict[str, Any]) -> None:
+        super().__init__(annotations)
+        self._names: dict[str, Any] | None = names
+
+    def resolved(self) -> dict[str, Any]:
+        """The same as a plain dict of types."""
+        names, self._names = self._names, None
+        if names is not None:
+            from importlib import import_module
+            from types import SimpleNamespace
+            from typing import get_type_hints
+
+            here = {name: getattr(import_module(home), name) for name, home in _HOMES.items()}
+            self.update(get_type_hints(SimpleNamespace(__annotations__=dict(super().items())), {**here, **names}))
+        return dict(super().items())
+
+    def __getitem__(self, name: str) -> Any:
+        return self.resolved()[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.resolved())
+
+    def get(self, name: str, default: Any = None) -> Any:
+        return self.resolved().get(name, default)
+
+    def keys(self) -> KeysView[str]:  # type: ignore[override]
+        return self.resolved().keys()
+
+    def items(self) -> ItemsView[str, Any]:  # type: ignore[override]
+        return self.resolved().items()
+
+    def values(self) -> ValuesView[Any]:  # type: ignore[override]
+        return self.resolved().values()
+
+
+def resolvable(names: dict[str, Any]) -> Callable[[_Class], _Class]:
+    """A decorator of classes whose methods' hints, and own, `typing.get_type_hints` can resolve."""
+
+    def decorate(made: _Class) -> _Class:
+        for member in vars(made).values():
+            function = getattr(member, "__func__", member)  # of a class method
+            if isinstance(function, FunctionType) and not isinstance(function.__annotations__, Hints):
+                function.__annotations__ = Hints(function.__annotations__, names)
+        if "__annotations__" in vars(made):
+            made.__annotations__ = Hints(vars(made)["__annotations__"], names)
+        return made
+
+    return decorate
