@@ -323,6 +323,11 @@ def failure_of(error: BaseException, doing: str) -> KosmoError:
             f"{doing}: {error.strerror}{where}",
             hint="check the disk, the memory and the limits of this machine: df -h; ulimit -a",
         )
+    if isinstance(error, RuntimeError) and "new thread" in str(error):  # of Thread.start; CPython has no type for it
+        return SystemFailureError(
+            f"{doing}: {error}",
+            hint="run scripts before the program ends, not in atexit; otherwise check ulimit -u and the memory",
+        )
     return InternalError(
         f"{doing}: {words_of(error)}. This is a bug in kosmolua",
         hint=f"report it with its stack and the output of kosmo --version at {ISSUES_URL}",

@@ -1,21 +1,16 @@
-"""Threads of a run, and what is said where the system gives none."""
+"""Threads of a run, and the error if the system gives none."""
 
 from __future__ import annotations
 
 import threading
 
-from kosmolua.errors import SystemFailureError
+from kosmolua.errors import failure_of
 
 
 def started(thread: threading.Thread) -> threading.Thread:
-    """Start it. Raises a `SystemFailureError` at the interpreter's end, from Python 3.12 on, or if there are too many
-    threads.
-    """
+    """Start it. Raises a `SystemFailureError` if there are too many, or in Python 3.12 if the interpreter is ending."""
     try:
         thread.start()
     except RuntimeError as error:
-        raise SystemFailureError(
-            f"cannot start a thread: {error}",
-            hint="run scripts before the program ends, not in atexit; otherwise check ulimit -u and the memory",
-        ) from None
+        raise failure_of(error, "cannot start a thread") from None
     return thread

@@ -94,7 +94,7 @@ def test_libraries_of_the_interpreter_elsewhere(tmp_path):
 
 
 def test_a_run_while_the_program_ends():
-    """A run in atexit works, or from Python 3.12 on ends with an error in words; so does a host that is made there."""
+    """A run in atexit works, or in Python 3.12 ends with an error in words; so does a host that is made there."""
     code = """
 import atexit
 from kosmolua import Host, KosmoError

@@ -1,0 +1,26 @@
+"""A run that gets no thread."""
+
+import subprocess
+import sys
+
+CODE = """
+import resource, threading
+from kosmolua import Host, KosmoError
+with Host(prepare=False) as host:
+    threading.stack_size(1 << 40)  # more than there is address space for
+    resource.setrlimit(resource.RLIMIT_AS, (1 << 34, 1 << 34))
+    try:
+        result = host.run("return 1")
+    finally:
+        threading.stack_size(0)
+    print(result.error.code, result.error.message)
+    print(host.run("return 1").value)
+"""
+
+
+def test_no_thread_is_an_error_in_words():
+    """The run fails with what the system said, nothing stays behind, and the next one works."""
+    ran = subprocess.run([sys.executable, "-c", CODE], capture_output=True, text=True, check=True)
+
+    assert "system_error cannot start a thread: can't start new thread\n1\n" == ran.stdout
+    assert "" == ran.stderr
