@@ -6,23 +6,24 @@ from collections.abc import Callable, ItemsView, Iterator, KeysView, ValuesView
 from types import FunctionType
 from typing import Any, TypeVar
 
-# name -> the module it lives in, for names that annotations use and their modules import for type checkers alone
+# name -> where it lives, for names that annotations use and their modules import for type checkers alone
 _HOMES = {
-    "Caps": "kosmolua.gate.budget",
-    "Cassette": "kosmolua.journal.cassette",
-    "Child": "kosmolua.runtime.isolate",
-    "Entry": "kosmolua.gate.entry",
-    "Files": "kosmolua.gate.files",
-    "Journal": "kosmolua.journal.journal",
-    "Left": "kosmolua.gate.ending",
-    "Output": "kosmolua.runtime.port",
-    "Prepared": "kosmolua.runtime.prepared",
-    "Prompter": "kosmolua.gate.prompt",
-    "Reply": "kosmolua.gate.run",
-    "Session": "kosmolua.gate.session",
-    "Sessions": "kosmolua.host.sessions",
-    "Versions": "kosmolua.replicate.versions",
-    "Watcher": "kosmolua.gate.run",
+    "Caps": "kosmolua.gate.budget.Caps",
+    "Cassette": "kosmolua.journal.cassette.Cassette",
+    "Child": "kosmolua.runtime.isolate.Child",
+    "Entry": "kosmolua.gate.entry.Entry",
+    "Files": "kosmolua.gate.files.Files",
+    "Journal": "kosmolua.journal.journal.Journal",
+    "KeptOutputs": "kosmolua.gate.kept.Kept",
+    "Left": "kosmolua.gate.ending.Left",
+    "Output": "kosmolua.runtime.port.Output",
+    "Prepared": "kosmolua.runtime.prepared.Prepared",
+    "Prompter": "kosmolua.gate.prompt.Prompter",
+    "Reply": "kosmolua.gate.run.Reply",
+    "Session": "kosmolua.gate.session.Session",
+    "Sessions": "kosmolua.host.sessions.Sessions",
+    "Versions": "kosmolua.replicate.versions.Versions",
+    "Watcher": "kosmolua.gate.run.Watcher",
 }
 _Class = TypeVar("_Class", bound=type)
 
@@ -42,7 +43,8 @@ class Hints(dict[str, Any]):
             from types import SimpleNamespace
             from typing import get_type_hints
 
-            here = {name: getattr(import_module(home), name) for name, home in _HOMES.items()}
+            homes = [(name, *home.rsplit(".", 1)) for name, home in _HOMES.items()]
+            here = {name: getattr(import_module(module), found) for name, module, found in homes}
             self.update(get_type_hints(SimpleNamespace(__annotations__=dict(super().items())), {**here, **names}))
         return dict(super().items())
 
@@ -70,7 +72,7 @@ def resolvable(names: dict[str, Any]) -> Callable[[_Class], _Class]:
 
     def decorate(made: _Class) -> _Class:
         for member in vars(made).values():
-            function = getattr(member, "__func__", member)  # of a class method
+            function = getattr(member, "__func__", getattr(member, "fget", member))  # of a class method, a property
             if isinstance(function, FunctionType) and not isinstance(function.__annotations__, Hints):
                 function.__annotations__ = Hints(function.__annotations__, names)
         if "__annotations__" in vars(made):

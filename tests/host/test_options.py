@@ -123,7 +123,7 @@ assert not {"kosmolua.gate.session", "kosmolua.journal.journal"} & set(sys.modul
 for kind in (Host, ScriptRun, HostOptions):
     typing.get_type_hints(kind)
     for name, member in vars(kind).items():
-        function = getattr(member, "__func__", member)
+        function = getattr(member, "__func__", getattr(member, "fget", member))
         if inspect.isfunction(function):
             hints = typing.get_type_hints(function)
             assert not any(isinstance(hint, str) for hint in hints.values()), (kind, name)
