@@ -16,6 +16,9 @@ DOCS = ROOT / "docs"
 PATH = re.compile(
     r"`((?:kosmolua|lua|tests|docs|examples|findings|\.ci)/[\w./-]*|Makefile|pyproject\.toml|[A-Z]+\.md)`"
 )
+TOPICS = ROOT / "kosmolua" / "manual" / "topics"
+MAX_README = 1200  # words
+UNUSUAL = re.compile(r"\b(?:is none|stands? behind|means nothing here|in the place of|under way|beside)\b")
 LINK = re.compile(r"\]\((?!https?:)([^)#\s]*)(?:#([^)\s]*))?\)")
 PAGES = [*ROOT.glob("*.md"), *DOCS.glob("*.md"), *(ROOT / "findings").glob("*.md")]
 
@@ -30,6 +33,19 @@ def anchors(page):
     """The fragments by which the headings of a page can be linked."""
     headings = re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)
     return {re.sub(r"[^\w -]", "", heading).strip().lower().replace(" ", "-") for heading in headings}
+
+
+def test_the_readme_is_short():
+    """It fits in a few minutes; what is longer has a page of its own."""
+    words = len((ROOT / "README.md").read_text().split())
+
+    assert words < MAX_README
+
+
+@pytest.mark.parametrize("page", [*PAGES, *sorted(TOPICS.glob("*.md"))], ids=lambda page: page.name)
+def test_pages_use_plain_words(page):
+    """Usual terms: "after" and "next to", "in flight", "invalid", "instead of"."""
+    assert [] == UNUSUAL.findall(page.read_text())
 
 
 def test_exit_statuses_name_their_codes():
