@@ -19,6 +19,7 @@ from kosmolua.gate.jobs import Job, amount, clocked, never_started, seconds_of, 
 from kosmolua.gate.policy import model_of
 from kosmolua.gate.quotes import Quote, quote_of
 from kosmolua.replicate.catalogue import Operation
+from kosmolua.replicate.ids import id_of
 from kosmolua.replicate.prices import Prices, exact
 
 TERMINAL = frozenset({"succeeded", "failed", "canceled", "aborted"})
@@ -348,9 +349,9 @@ class Budget:
         self._defaults.update((each.lower(), defaults) for each in (model, identifier) if isinstance(each, str))
 
     def _name(self, job: Job, data: Mapping[str, Any]) -> None:
-        if isinstance(data.get("id"), str):
-            job.id = data["id"]
-            self._by_id[job.id] = job
+        if identifier := id_of(data):
+            job.id = identifier
+            self._by_id[identifier] = job
         if job.quote is None and isinstance(data.get("model"), str):  # which a bare version or a deployment left open
             job.quote = self._quote(
                 {"model": data["model"], "version": data.get("version"), "input": data.get("input")}

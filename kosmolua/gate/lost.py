@@ -17,6 +17,7 @@ from kosmolua.errors import ApiError, KosmoError
 from kosmolua.gate.likeness import likeness
 from kosmolua.replicate import catalogue
 from kosmolua.replicate.catalogue import Operation
+from kosmolua.replicate.ids import id_of
 
 if TYPE_CHECKING:
     from kosmolua.replicate.answers import Answer
@@ -124,7 +125,7 @@ def look(read: Read, base_url: str, sents: Sequence[Sent], claimed: Callable[[st
         return Found([], [])
     earliest = min(sent.at for sent in sents)
     items, ahead = _recent(read, base_url, proof.list, earliest)
-    items = [item for item in items if isinstance(item.get("id"), str) and not claimed(item["id"])]
+    items = [item for item in items if id_of(item) and not claimed(item["id"])]
     found = Found([], [])
     for _, group in itertools.groupby(sorted(sents, key=lambda sent: sent.essence), key=lambda sent: sent.essence):
         _divide(list(group), items, ahead, found)

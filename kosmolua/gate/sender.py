@@ -20,6 +20,7 @@ from kosmolua.gate.run import Ticket, Watcher
 from kosmolua.gate.spending import Spending
 from kosmolua.replicate import catalogue, redact
 from kosmolua.replicate.catalogue import Operation
+from kosmolua.replicate.ids import id_of
 
 if TYPE_CHECKING:
     from kosmolua.gate.audit import Audit
@@ -107,7 +108,7 @@ class Sender:
             entry.duration_ms = round((time.perf_counter() - began) * 1000, 3)
             if job:
                 job.in_flight = False
-        self._creations.lose(sent, certain=sent is None or _is_named(answer.data))
+        self._creations.lose(sent, certain=sent is None or id_of(answer.data) is not None)
         entry.outcome, entry.status = "ok", answer.status
         if operation in catalogue.TRANSFERS:
             answer.on_token = lambda: self._note_token(entry)
@@ -168,8 +169,8 @@ class Sender:
                 return found
             ticket.send(operation, given)
             answer = client.send(operation, arguments)
-            identifier = answer.data.get("id") if isinstance(answer.data, dict) else None
-            if operation.proof and operation.proof.how == "listed" and isinstance(identifier, str):
+            identifier = id_of(answer.data)
+            if operation.proof and operation.proof.how == "listed" and identifier:
                 ticket.claim(identifier)
             return answer
 
@@ -185,8 +186,8 @@ class Sender:
             return None
         ticket.adopt(operation, given)
         entry.rule = f"{entry.rule}; it was done before the run ended"
-        if isinstance(found.data, dict) and isinstance(found.data.get("id"), str):
-            ticket.claim(found.data["id"])
+        if identifier := id_of(found.data):
+            ticket.claim(identifier)
         return Answer(200, found.data, "", None)
 
     def _note_token(self, entry: Entry) -> None:
@@ -195,8 +196,3 @@ class Sender:
             entry.note = redact.NOTE
             if self._audit:
                 self._audit.write(entry)
-
-
-def _is_named(data: Any) -> bool:
-    """Whether the answer to a creation says what was created."""
-    return isinstance(data, Mapping) and isinstance(data.get("id"), str)

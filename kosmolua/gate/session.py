@@ -28,6 +28,7 @@ from kosmolua.gate.spending import Spending, Standing
 from kosmolua.gate.uploads import Uploads
 from kosmolua.replicate import catalogue, structs
 from kosmolua.replicate.catalogue import Operation
+from kosmolua.replicate.ids import id_of
 from kosmolua.settings.config import DEFAULT_ACCOUNT, Rule
 
 if TYPE_CHECKING:
@@ -309,8 +310,8 @@ class Session:
         """Take what a list shows for the answer to a creation that was lost, in this run or an earlier one. False
         where it answers another.
         """
-        identifier = data.get("id")
-        if not isinstance(identifier, str) or self.budget.knows(identifier):
+        identifier = id_of(data)
+        if identifier is None or self.budget.knows(identifier):
             return False
         sent = self.creations.like(resolve(function), given)
         return self.adopt(sent, data) if sent else True

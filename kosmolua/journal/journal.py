@@ -25,6 +25,7 @@ from kosmolua.gate.policy import model_of
 from kosmolua.journal.bounds import Bounds, Room, unsent
 from kosmolua.journal.lock import Holder
 from kosmolua.replicate import catalogue
+from kosmolua.replicate.ids import id_of
 from kosmolua.replicate.structs import LocalFile, extension
 from kosmolua.settings.config import DEFAULT_ACCOUNT
 
@@ -436,10 +437,8 @@ class Journal:
         self.cuts += 1
 
     def _claim(self, operation: Operation, value: bytes) -> None:
-        if operation.proof and operation.proof.how == "listed":
-            data = decoded(value)
-            if isinstance(data, dict) and isinstance(data.get("id"), str):
-                self.claimed.add(data["id"])
+        if operation.proof and operation.proof.how == "listed" and (identifier := id_of(decoded(value))):
+            self.claimed.add(identifier)
 
     def _forget_last_error(self, file: sqlite3.Connection) -> None:
         """Ask again for what failed last, unless the run ended well with it: the script went no further."""

@@ -117,7 +117,9 @@ def _unreadable(operation: Operation, status: int, what: str) -> KosmoError:
 
 def redirected(operation: Operation, status: int, headers: Mapping[str, str]) -> ApiError:
     target = split(headers.get("location", "")[:MAX_URL])
-    where = ascii(f"{target.scheme}://{target.hostname}")[1:-1] if target and target.hostname else "another place"
+    # netloc keeps upper case, unlike hostname: a token in it is found and removed.
+    host = target.netloc.rpartition("@")[2] if target and target.hostname else ""
+    where = ascii(f"{target.scheme}://{host}")[1:-1] if target and host else "another place"
     return ApiError(
         f"{operation.name}: {status}: the API redirects to {where}; the token is not sent there",
         status=status,

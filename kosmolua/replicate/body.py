@@ -124,8 +124,8 @@ def _counts(body: bytes) -> tuple[int, int]:
 
 def decoded(pieces: Iterable[bytes], headers: Mapping[str, str]) -> Iterator[bytes]:
     """The content, with the one coding undone that is taken: gzip or deflate. Raises `Garbled` for any other."""
-    coding = headers.get("content-encoding", "").strip().lower()
-    match coding:
+    coding = headers.get("content-encoding", "").strip()
+    match coding.lower():
         case "" | "identity":
             return iter(pieces)
         case "gzip" | "x-gzip":

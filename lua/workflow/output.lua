@@ -8,6 +8,7 @@ local byte, find, format, gmatch, sub, concat = string.byte, string.find, string
   table.concat
 local null = values.null
 
+local MAX_ID = 200 -- characters
 local LOGS_READ = 4000 -- bytes from the end, for the last progress bar
 
 local M = {
@@ -62,9 +63,15 @@ function M.shown(output, described, as_file)
   return output
 end
 
+--- Whether a later call can use this id. kosmolua.replicate.ids has the same rule.
+function M.is_id(value)
+  return type(value) == "string" and #value <= MAX_ID and find(value, "^[%w_.~:-]+$") ~= nil
+    and not find(value, "^%.+$")
+end
+
 --- Whether an answer is a prediction or a training: a proxy may have answered instead.
 function M.is_prediction(value)
-  return is_table(value) and type(value.id) == "string" and type(value.status) == "string"
+  return is_table(value) and M.is_id(value.id) and type(value.status) == "string"
 end
 
 --- "prediction" or "training", by the link that the API gave it.

@@ -6,6 +6,8 @@ local options_ = use("workflow/options")
 
 local next, rawget, type, format = next, rawget, type, string.format
 
+local MAX_EMPTY = 100 -- pages in a row without an item, while there is a next one
+
 --- Adds the helper `each` to `w`.
 return function(w)
   local raise, mistake, api, service = w.raise, w.mistake, w.api, w.service
@@ -24,6 +26,13 @@ return function(w)
     return cursor
   end
 
+  local function endless(name)
+    raise({
+      code = "api_error", ["function"] = "each",
+      message = format("each: %d pages of %s in a row are empty, and there is still a next one", MAX_EMPTY, name),
+    })
+  end
+
   --- Iterate over all items of a list, page by page: `for model in each("list_models") do`.
   --- `options.limit` is the maximum number of items.
   function w.helpers.each(name, arguments, options)
@@ -33,7 +42,7 @@ return function(w)
     for key, value in next, arguments or {} do
       given[key] = value
     end
-    local page, at, count, limit, seen = nil, 0, 0, options.limit, {}
+    local page, at, count, limit, seen, empty = nil, 0, 0, options.limit, {}, 0
     if given.cursor ~= nil then seen[given.cursor] = true end
     return function()
       while count ~= limit do
@@ -46,6 +55,8 @@ return function(w)
         page, at = type(answer) == "table" and rawget(answer, "results"), 0
         if type(page) ~= "table" then mistake("each", format("%s has no pages", name)) end
         given.cursor = next_cursor(name, answer, seen)
+        empty = #page == 0 and empty + 1 or 0
+        if empty == MAX_EMPTY and given.cursor then endless(name) end
       end
     end
   end

@@ -32,6 +32,13 @@ return function(w)
       end
     end
     if not ok then error(answer, 0) end
+    if output.is_prediction(answer) and answer.id ~= id then
+      local name = format("%s_%s", verb, kind)
+      raise({
+        code = "api_error", status = 200, ["function"] = name,
+        message = format("%s: the answer is about %s, not about %s", name, answer.id, id),
+      })
+    end
     return w.note(kind, answer)
   end
 

@@ -60,6 +60,8 @@ RUNS = {
     ],
     "audit": [[], ["--json"], ["--function", MARK]],
     "runs": [[], ["list", "--json"], ["show", MARK]],
+    "prices": [[], ["list", "--json"], ["import", "/dev/null"]],
+    "budget": [[], ["show", "--json"], ["set", "daily", "--cost", "5", "--per", "day"], ["set", "x", "--cost", "none"]],
     "mcp:serve": [["--code"], ["--account", MARK]],
     "mcp:install": [["cursor"], ["codex", "--project", "--json"], ["cursor", "--", "--account", MARK], [MARK]],
     "mcp:export": [["vscode"], ["claude-code", "--json"], ["cursor", "--name", MARK]],

@@ -13,7 +13,7 @@ from kosmolua.replicate.client import Client
 from kosmolua.replicate.structs import decode_arguments
 from kosmolua.replicate.urls import checked_url, next_cursor
 
-TOKEN = "r8_a-token-of-tests"
+TOKEN = "r8_A-token-of-tests"
 
 
 @pytest.fixture
@@ -72,6 +72,23 @@ def test_an_echoed_token_is_in_no_field(server, fail):
 
     assert TOKEN not in f"{error!r} {error.to_dict()} {vars(error)}"
     assert ("token [hidden]!", "is [hidden]") == (error.detail, error.invalid_fields[0]["description"])
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Answer(302, b"", {"Location": f"https://{TOKEN}.example/"}),
+        Answer(302, b"", {"Location": f"https://u:{TOKEN}@a.example/"}),
+        Answer(headers={"Content-Encoding": TOKEN}),
+        Answer(body=b"no JSON", headers={"Content-Type": TOKEN}),
+        Answer(headers={"Transfer-Encoding": TOKEN, "Content-Length": None}),
+    ],
+)
+def test_a_token_echoed_in_a_header_is_in_no_message(server, fail, answer):
+    """Not in lower case either, in which hosts and codings are compared."""
+    server.default = answer
+
+    assert TOKEN.lower() not in str(fail("get_account").to_dict()).lower()
 
 
 @pytest.mark.parametrize("location", ["http://[", "http://a\u00ffb", "x", ""])

@@ -19,6 +19,8 @@ ODD = {
     "list": Answer(200, b"[]"),
     "no-id": Answer(200, b'{"status": "processing"}'),
     "null": Answer(200, b"null"),
+    "empty-id": Answer(200, b'{"id": "", "status": "succeeded", "output": "foreign"}'),
+    "foreign": Answer(200, b'{"id": "p2", "status": "succeeded", "output": "foreign"}'),
 }
 
 
@@ -58,7 +60,19 @@ def test_the_sixth_in_a_row_ends_the_wait(visit, server):
     assert 7 == len(server.requests)
 
 
-@pytest.mark.parametrize("body", [b"{}", b'{"status": "starting"}', b"[]", b"<html>ok</html>", b""])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"{}",
+        b'{"status": "starting"}',
+        b'{"id": "", "status": "starting"}',
+        b'{"id": "a b;c", "status": "starting"}',
+        b'{"id": "..", "status": "starting"}',
+        b"[]",
+        b"<html>ok</html>",
+        b"",
+    ],
+)
 def test_a_create_that_names_nothing(visit, server, body):
     """It is in doubt: what it made is looked for, and not made again."""
     listed = answer({"results": [{**DONE, "created_at": "2099-01-01T00:00:00Z"}], "next": None})
@@ -98,6 +112,15 @@ def test_pages_that_go_round(visit, server):
         visit('for _ in each("list_predictions") do end', page("a"), page("b"), page("a"))
 
     assert 3 == len(server.requests)
+
+
+def test_empty_pages_without_an_end(visit, server):
+    """Each names a next page that was not read before: it ends as an error all the same."""
+    pages = [answer({"results": [], "next": f"{server.url}/predictions?cursor={n}"}) for n in range(150)]
+    with pytest.raises(ScriptError, match="100 pages of list_predictions in a row are empty"):
+        visit('for _ in each("list_predictions") do end', *pages)
+
+    assert 100 == len(server.requests)
 
 
 @pytest.mark.parametrize("status", [404, 410])

@@ -1,0 +1,16 @@
+"""Ids of predictions and trainings, as answers name them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+# What Replicate's ids are made of, and UUIDs. An id becomes part of a path and of commands that people copy.
+_ID = re.compile(r"(?!\.+\Z)[A-Za-z0-9_.~:-]{1,200}")
+
+
+def id_of(data: Any) -> str | None:
+    """The id that an answer names; None if there is none, or none that a later call can use."""
+    found = data.get("id") if isinstance(data, Mapping) else None
+    return found if isinstance(found, str) and _ID.fullmatch(found) else None
