@@ -214,9 +214,9 @@ class ScriptRun:
             if ended.error and self._plan.options.emulate:
                 emulated(ended.error)
             try:
+                left = self._leave(session, failed=ended.error is not None)
                 if self._keeping:
                     self._keeping.finish(failed=ended.error is not None)
-                left = self._leave(session, failed=ended.error is not None)
                 self.outcome = msgspec.structs.replace(self.outcome, **left, **_told(session))
             finally:
                 session.close()
@@ -321,7 +321,7 @@ class ScriptRun:
         if not isinstance(journal, Journal):
             return
         store = Outputs(journal.path) if self._keep_outputs else None
-        self._keeping = Keeping(session, store, output_of, self._plan.sessions().tell)
+        self._keeping = Keeping(lambda: session, store, output_of, self._plan.sessions().tell)
         session.kept = self._keeping
         self._keeping.restore(journal.predictions())
 

@@ -404,9 +404,9 @@ class Journal:
             f"AND instr(value, CAST('succeeded' AS BLOB)) AND function IN ({', '.join('?' * len(names))})"
         )
         with self._told() as file:
-            found = file.execute(rows, names).fetchall()
-        own = self.facts["account"]
-        return ((account or own, decoded(value)) for account, value in found)
+            own = self.facts["account"]
+            found = [(account or own, decoded(value)) for account, value in file.execute(rows, names)]
+        return iter(found)
 
     def newest(self) -> int:
         """The last row of all, those that were cut included."""

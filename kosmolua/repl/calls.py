@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -101,6 +101,7 @@ class Calls:
             return
         after = self.session()
         after.budget.caps = before.budget.caps
+        after.kept = before.kept
         if not fresh:
             after.budget, after.log = before.budget, before.log
         if not self._under_way:
@@ -109,6 +110,22 @@ class Calls:
     def reserve(self, path: str, what: str) -> None:
         """Let no input read or write that file of the session."""
         self._hosts.reserve(path, what)
+
+    def keep(self, journal: str, answers: Iterable[tuple[str, Any]], tell: Callable[[str], None]) -> Callable[[], None]:
+        """Keep the outputs of predictions next to that journal, from now on. Gives what ends that."""
+        from kosmolua.journal.outputs import Outputs, output_of
+        from kosmolua.services.keeping import Keeping
+
+        keeping = Keeping(self.session, Outputs(journal), output_of, tell)
+        self.session().kept = keeping
+        keeping.restore(answers)
+
+        def end() -> None:
+            keeping.finish(failed=False)
+            if self._session and self._session.kept is keeping:
+                self._session.kept = None
+
+        return end
 
     def picture(self, url: str, limit: int) -> bytes:
         """The bytes behind the URL of an output."""

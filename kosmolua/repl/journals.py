@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
@@ -23,16 +23,19 @@ if TYPE_CHECKING:
     from kosmolua.runtime.interactive import Interpreter
     from kosmolua.runtime.tape import Asked
 
-USAGE = ":journal FILE [--from-here | --adopt ID | --send-again], or :journal off"
+USAGE = ":journal FILE [--from-here | --adopt ID | --send-again | --fresh], or :journal off"
 OFF = "off"
 
 
 class JournalOptions(NamedTuple):
-    """Which file, and how: ``cut`` discards the rest where inputs and file diverge; ``lookup``: interrupted calls."""
+    """Which file, and how: ``cut`` discards the rest where inputs and file diverge; ``lookup``: interrupted calls;
+    ``fresh`` begins an empty one and keeps the old one by date.
+    """
 
     file: str
     cut: bool = False
     lookup: Lookup = Lookup()
+    fresh: bool = False
 
 
 def parsed(text: str, settling: float) -> JournalOptions:
@@ -44,6 +47,8 @@ def parsed(text: str, settling: float) -> JournalOptions:
             return JournalOptions(_expanded(file), lookup=Lookup(settling=settling))
         case ["--from-here"]:
             return JournalOptions(_expanded(file), cut=True, lookup=Lookup(settling=settling))
+        case ["--fresh"]:
+            return JournalOptions(_expanded(file), lookup=Lookup(settling=settling), fresh=True)
         case ["--adopt", identifier]:
             return JournalOptions(_expanded(file), lookup=Lookup(settling=settling, adopt=identifier))
         case ["--send-again"]:
@@ -75,6 +80,8 @@ class PromptJournal:
     ) -> None:
         if options.dry_run:
             raise UsageError("a journal keeps what was done, and --dry-run does nothing", hint="leave one of them out")
+        if chosen.fresh:
+            runs.retire(os.environ, runs.path_of(os.environ, chosen.file), tell)
         head = Head(script="the prompt", source=b"", args=[*args], emulated=options.emulate, prompt=True)
         self._failure: KosmoError | None = None
         self._options = options
@@ -151,6 +158,9 @@ class PromptJournal:
             self._journal.close()
             raise
 
+    def predictions(self) -> Iterator[tuple[str, Any]]:
+        return self._journal.predictions()
+
     def close(self, error: KosmoError | None) -> int:
         """The session ends, or goes on without it; the error is that of its last input. Gives the last row there is."""
         self._journal.end(error)
@@ -180,6 +190,7 @@ class Journals:
         self._calls = calls
         self._screen = screen
         self._args, self._settling = args, settling
+        self._stop_keeping: Callable[[], None] = lambda: None
         self._counted: dict[str, int] = {}  # journal -> the last row whose call the budget knows
 
     def command(self, text: str) -> None:
@@ -216,7 +227,8 @@ class Journals:
             self._let_go(before, self.ended)
         self.current, self.ended = opened, None
         self._calls.reserve(opened.path, "the journal of this session")
-        self._interpreter.keep(opened, anew=not same)
+        self._stop_keeping = self._calls.keep(opened.path, opened.predictions(), self._screen.show_error)
+        self._interpreter.keep(opened, anew=chosen.fresh or not same)
         self._show(opened)
 
     def leave_for_other_api(self) -> None:
@@ -234,6 +246,7 @@ class Journals:
         if self.current:
             if self.current.failure:
                 self._screen.show_error(f"kosmo: {self.current.failure.message}")
+            self._stop_keeping()
             self.current.close(self.ended)
 
     def _show(self, journal: PromptJournal) -> None:
@@ -249,5 +262,6 @@ class Journals:
 
     def _let_go(self, journal: PromptJournal, error: KosmoError | None) -> None:
         self.current = None
+        self._stop_keeping()
         self._interpreter.keep(None, anew=False)
         self._counted[journal.id] = journal.close(error)

@@ -26,8 +26,9 @@ if TYPE_CHECKING:
 THREADS = 4
 MAX_URLS = 1000  # in the output of one prediction
 SAFE_AGE = 50 * 60.0  # seconds for which an output is certain to be at its URL; the API removes it after 60 minutes
-LONGEST, LONGEST_AFTER_FAILURE = 60.0, 5.0  # seconds that the end of a run waits for outputs
+LONGEST, LONGEST_AFTER_FAILURE = 60.0, 3.0  # seconds that the end of a run waits for outputs; docker stop gives it ten
 SILENCE = 5.0  # seconds without a byte after which it waits no more
+QUIETLY = 1.0  # seconds after which it is said what is waited for
 MAX_INPUT = 100 * 1024 * 1024  # bytes; the API takes no larger file
 _TICK = 0.05
 
@@ -68,7 +69,7 @@ class Keeping:
 
     def __init__(
         self,
-        session: Session,
+        session: Callable[[], Session],
         store: Store | None,
         made_of: Callable[[str, str, int, str, float | None], Any],
         tell: Callable[[str], None],
@@ -122,13 +123,8 @@ class Keeping:
 
     def finish(self, *, failed: bool) -> None:
         """Wait until all is kept that is to be, for a while, and keep nothing after that."""
-        until = time.monotonic() + (LONGEST_AFTER_FAILURE if failed else LONGEST)
-        before, quiet = -1, time.monotonic() + SILENCE
+        self._wait(LONGEST_AFTER_FAILURE if failed else LONGEST)
         with self._lock:
-            while self._threads and time.monotonic() < min(until, quiet):
-                if self._received != before:
-                    before, quiet = self._received, time.monotonic() + SILENCE
-                self._lock.wait(_TICK)
             left = len(self._queue) + self._threads
             self._over = True
             for wanted in self._queue:
@@ -139,13 +135,25 @@ class Keeping:
         if left:
             self._say(f"{left} outputs" if left > 1 else "1 output", "the run ended before they had come")
 
+    def _wait(self, longest: float) -> None:
+        began = quiet = time.monotonic()
+        before, told = -1, False
+        while self._threads and (now := time.monotonic()) < min(began + longest, quiet + SILENCE):
+            if self._received != before:
+                before, quiet = self._received, now
+            if now > began + QUIETLY and not told:
+                told = True
+                self._tell("waiting for outputs that are kept with the journal")
+            with self._lock:
+                self._lock.wait(_TICK)
+
     # ------------------------------------------------------------------------------------------------------------
 
     def _note(self, account: str, data: Any, *, live: bool) -> None:
         if not isinstance(data, dict) or data.get("status") != "succeeded":
             return
         identifier = data.get("id")
-        if not isinstance(identifier, str) or identifier in self._seen or not self._session.budget.knows(identifier):
+        if not isinstance(identifier, str) or identifier in self._seen or not self._session().budget.knows(identifier):
             return
         self._seen.add(identifier)
         made = time_of(data.get("completed_at"))
@@ -186,7 +194,7 @@ class Keeping:
 
     def _keep(self, wanted: _Wanted) -> None:
         store = self._store
-        if store is None or not self._session.may_keep(wanted.url, wanted.account):
+        if store is None or not self._session().may_keep(wanted.url, wanted.account):
             return
         room = store.room
         opened: list[Opened] = []
@@ -194,7 +202,7 @@ class Keeping:
         def begin(part: Mapping[str, str]) -> Opened:
             if self._over:
                 raise UsageError("the run is over", code="interrupted")
-            opened.append(self._session.open_to_keep(wanted.url, wanted.account, part))
+            opened.append(self._session().open_to_keep(wanted.url, wanted.account, part))
             self._opened.add(opened[-1])
             return opened[-1]
 
@@ -221,7 +229,7 @@ class Keeping:
     def _is_gone(self, url: str, account: str) -> bool:
         """Whether there is nothing at the URL any more; what cannot be told is taken for there."""
         try:
-            self._session.open_to_keep(url, account, {}).close()
+            self._session().open_to_keep(url, account, {}).close()
         except ApiError as error:
             return error.status in GONE
         except KosmoError:

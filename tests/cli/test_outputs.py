@@ -11,8 +11,11 @@ from contextlib import contextmanager
 
 import pytest
 from surroundings import clean_environment
+from tmux import Screen
 
+from kosmolua import Host
 from kosmolua.emulator import Emulator, running
+from kosmolua.errors import UsageError
 
 HOUR = 3600
 FLUX, ESRGAN = "black-forest-labs/flux-schnell", "nightmareai/real-esrgan"
@@ -40,6 +43,7 @@ class Api:
     def __init__(self, url, clock, environment):
         self.url, self.clock, self.environment = url, clock, environment
         self.requests = []
+        self.held = PICTURES
         self.asked = threading.Event()
         self.released = threading.Event()
         self.released.set()
@@ -59,7 +63,7 @@ def served(environment):
 
     def application(environ, start_response):
         api.requests.append((environ["REQUEST_METHOD"], environ["PATH_INFO"]))
-        if environ["PATH_INFO"].endswith(PICTURES):
+        if environ["PATH_INFO"].endswith(api.held):
             api.asked.set()
             api.released.wait(30)
         return emulator(environ, start_response)
@@ -202,3 +206,60 @@ def test_outputs_in_a_report(api, run, tmp_path):
     assert 0 == ran.status
     assert 2 == api.count("GET", PICTURES)
     assert "data:image/png;base64," in (tmp_path / "out.html").read_text()
+
+
+def test_a_list_that_was_being_saved_keeps_its_names(api, run, tmp_path):
+    """Killed when one file was saved and the other was coming, the resumed run writes its own file again."""
+    source = PAINT + "return #download(images, 'out/')"
+    (tmp_path / "out" / "2-out-1.png").write_bytes(b"paid")
+    api.held = "out-1.png"
+    api.released.clear()
+    command = [sys.executable, "-m", "kosmolua", "lua", "-e", source, "--journal", "x.journal", "--write", "allow",
+               "--allow-write", "out", "--no-keep-outputs"]  # fmt: skip
+    with subprocess.Popen(command, cwd=tmp_path, env=api.environment, stdout=subprocess.DEVNULL) as process:
+        deadline = time.monotonic() + 20
+        while not (tmp_path / "out" / "1-out-0.png").exists() or not api.asked.is_set():
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        process.send_signal(signal.SIGKILL)
+    api.released.set()
+    ran = run(source, "--no-keep-outputs")
+
+    assert (0, "2\n") == ran.seen[:2]
+    assert ["1-out-0.png", "2-out-1-2.png", "2-out-1.png"] == sorted(os.listdir(tmp_path / "out"))
+    assert b"paid" == (tmp_path / "out" / "2-out-1.png").read_bytes()
+    assert 1 == api.count("POST", "/predictions")
+
+
+def test_a_host_keeps_outputs_and_starts_anew(api, tmp_path, monkeypatch):
+    """In a program, with the same words; what is said goes to on_notice."""
+    for name, value in {**api.environment, "KOSMO_STATE_DIR": str(tmp_path / "state")}.items():
+        monkeypatch.setenv(name, value)
+    notices = []
+    with Host(write="allow", on_notice=notices.append) as host:
+        first = host.run(PAINT + "return images[1].url", journal=str(tmp_path / "x.journal"))
+        again = host.run(PAINT + "return images[1].url", journal=str(tmp_path / "x.journal"))
+        fresh = host.run(PAINT + "return images[1].url", journal=str(tmp_path / "x.journal"), fresh=True)
+        with pytest.raises(UsageError, match="fresh=True is for a run with a journal"):
+            host.run("return 1", fresh=True)
+
+    assert (first.value, True) == (again.value, fresh.value not in {None, first.value})
+    assert ["nothing is sent" in notices[0], "To start a new run: fresh=True" in notices[0]] == [True, True]
+    assert "the earlier run is kept as" in notices[1]
+    assert 2 == len(kept(tmp_path))
+
+
+def test_a_session_at_the_prompt_keeps_outputs(api, kosmo, tmp_path):
+    """With :journal, until the journal is closed; a fresh one leaves them with the old one."""
+    screen = Screen(tmp_path, "repl", "--write", "allow", environment=api.environment, stay=True)
+    try:
+        screen.enter(f":journal {tmp_path / 'x.journal'}", "0 calls")
+        screen.enter(f"images = run('{FLUX}', {{ prompt = 'dusk', width = 32, height = 32 }})", "in[2]>")
+        screen.enter(":journal off", "calls are no longer recorded")
+        screen.wait_for("in[2]>", times=2)
+        screen.enter(f":journal {tmp_path / 'x.journal'} --fresh", "the earlier run is kept as")
+        screen.wait_for("0 calls", times=2)
+    finally:
+        screen.close()
+
+    assert 1 == len([*next(tmp_path.glob("x-20*.outputs")).glob("?" * 64)])
