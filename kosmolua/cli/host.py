@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from kosmolua.cli.options import Options
 from kosmolua.host.host import Host
+from kosmolua.host.options import HostOptions
 from kosmolua.settings import config
 from kosmolua.terminal.safe import safe
 
@@ -16,9 +17,14 @@ if TYPE_CHECKING:
 
 
 def host_of(options: Options, prompter: Prompter | None = None, **more: Any) -> Host:
-    """What it has to tell is told on standard error; a person is asked on a terminal, or by the prompter."""
+    """Notices go to standard error; a person is asked on a terminal, or by the prompter. ``more`` are other options."""
     check_settings()
-    return Host(
+    return Host.of(options_of(options, prompter, **more))
+
+
+def options_of(options: Options, prompter: Prompter | None = None, **more: Any) -> HostOptions:
+    """What the flags of a command say, as options of a host."""
+    return HostOptions(
         account=options.account,
         read=options.read,
         write=options.write,

@@ -83,6 +83,16 @@ class Host:
 
     @taking(HostOptions)
     def __init__(self, options: HostOptions) -> None:
+        self._begin(options)
+
+    @classmethod
+    def of(cls, options: HostOptions) -> Self:
+        """A host of options that were made before."""
+        made = cls.__new__(cls)
+        cls._begin(made, options)
+        return made
+
+    def _begin(self, options: HostOptions) -> None:
         self._options = options
         self._told: set[str] = set()
         self._on_notice = quiet(options.on_notice, "on_notice", log) if options.on_notice else log
@@ -95,11 +105,6 @@ class Host:
         self._given = _files(options) if options.allow_read or options.allow_write else None
         prepared = _prepared(options.interpreter) if options.prepare and options.isolation != "none" else None
         self._plan = Plan(options=options, sessions=self._sessions, prepared=prepared)
-
-    @classmethod
-    def of(cls, options: HostOptions) -> Self:
-        """A host of options that were made before."""
-        return cls(**{name: getattr(options, name) for name in options.__struct_fields__})
 
     def __repr__(self) -> str:
         where = "emulated" if self._options.emulate else "of the API"

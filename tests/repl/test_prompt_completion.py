@@ -168,7 +168,7 @@ def test_where_a_candidate_goes():
 def test_summaries():
     """A function of the API and a helper say what they do."""
     assert complete("integrations.replicate.get_p", "", Known())[0].about.startswith("Show a prediction")
-    assert complete("prin", "", Known())[0].about.startswith("Writes values")
+    assert complete("prin", "", Known())[0].about.startswith("Write values")
 
 
 @pytest.mark.parametrize(

@@ -111,7 +111,7 @@ def test_a_model_is_known_where_it_is_typed(terminal):
     assert "string, required" not in screen.text
     screen.press("C-w")
     screen.type("}, { time")
-    screen.wait_for('number: Seconds after which it raises, code "timed_out".', without="wait = ")
+    screen.wait_for('number: Raise an error with code "timed_out" after this many seconds.', without="wait = ")
     screen.press("Tab")
     screen.type("20 })")
     screen.press("Enter")
