@@ -14,118 +14,114 @@ local SENT = { "cancel_after", "webhook", "webhook_events_filter" } -- sent as t
 -- Failures of a create that may still have been done.
 local UNKNOWN = { uncertain = true, server_error = true, internal_error = true, system_error = true }
 
---- Adds to `w`: `prepare`, `begin`, `prefer`, `note`, `started`, `settle`, and the helper `create`.
-return function(w)
-  local raise, mistake, api, service = w.raise, w.mistake, w.api, w.service
-  local creating, begun = {}, 0 -- creates in flight, in their order, and how many there were
-  w.started = {} -- id -> kind, of jobs created here that may be running
-  w.WAIT = WAIT
+local M = { WAIT = WAIT }
 
-  function w.note(kind, prediction)
-    if output.is_prediction(prediction) then
-      w.started[prediction.id] = not output.TERMINAL[prediction.status] and kind or nil
-    end
-    return prediction
+function M.note(w, kind, prediction)
+  if output.is_prediction(prediction) then
+    w.started[prediction.id] = not output.TERMINAL[prediction.status] and kind or nil
   end
+  return prediction
+end
 
-  --- The header Prefer for the option `wait`.
-  function w.prefer(name, wait)
-    if wait == nil then wait = task.busy() < CROWD and WAIT end
-    if wait == true then wait = 60 end
-    if wait == false then return nil end
-    if type(wait) ~= "number" or wait < 1 or wait > 60 then
-      mistake(name, format("expected 1 to 60 seconds, true or false as `wait`, got %s", values.amount(wait)))
-    end
-    return format("wait=%d", floor(wait))
+--- The header Prefer for the option `wait`.
+function M.prefer(w, name, wait)
+  if wait == nil then wait = task.busy() < CROWD and WAIT end
+  if wait == true then wait = 60 end
+  if wait == false then return nil end
+  if type(wait) ~= "number" or wait < 1 or wait > 60 then
+    w.mistake(name, format("expected 1 to 60 seconds, true or false as `wait`, got %s", values.amount(wait)))
   end
+  return format("wait=%d", floor(wait))
+end
 
-  local function send(plan, options, prefer)
-    local arguments = { input = plan.input, prefer = prefer }
-    for name, value in next, plan.arguments do
-      arguments[name] = value
-    end
-    for i = 1, #SENT do
-      arguments[SENT[i]] = options[SENT[i]]
-    end
-    local prediction = api[plan["function"]](arguments)
-    if not output.is_prediction(prediction) then
-      raise({
-        code = "uncertain",
-        message = format("%s: the API's answer names no prediction. The prediction may have been created; it is not "
-          .. "created again automatically", plan["function"]),
-        ["function"] = plan["function"],
-        hint = "search for it first: list_predictions",
-      })
-    end
-    return w.note("prediction", prediction)
+local function send(w, plan, options, prefer)
+  local arguments = { input = plan.input, prefer = prefer }
+  for name, value in next, plan.arguments do
+    arguments[name] = value
   end
-
-  -- Send it in a separate task: if the waiting task is canceled, the created prediction is still known.
-  local function sent(plan, options, prefer)
-    begun = begun + 1
-    local number, answer = begun, task.shared(function() return send(plan, options, prefer) end)
-    creating[number] = answer
-    local ok, prediction = pcall(answer)
-    creating[number] = nil
-    return ok, prediction
+  for i = 1, #SENT do
+    arguments[SENT[i]] = options[SENT[i]]
   end
-
-  --- Waits for the creates in flight.
-  function w.settle()
-    for number = 1, begun do
-      if creating[number] then pcall(creating[number]) end
-      creating[number] = nil
-    end
+  local prediction = w.api[plan["function"]](arguments)
+  if not output.is_prediction(prediction) then
+    w.raise({
+      code = "uncertain",
+      message = format("%s: the API's answer names no prediction. The prediction may have been created; it is not "
+        .. "created again automatically", plan["function"]),
+      ["function"] = plan["function"],
+      hint = "search for it first: list_predictions",
+    })
   end
+  return w:note("prediction", prediction)
+end
 
-  -- Find the prediction of a create without an answer. It is never created again.
-  local function reclaim(plan, input, since)
-    for pause = 0, SETTLED, SETTLED / 2 do
-      w.sleep(pause)
-      local asked = { ["function"] = plan["function"], made_of = plan.arguments, input = input, since = since }
-      local ok, found = pcall(service, "reclaim", asked)
-      if ok and found then return found end
-    end
-  end
+-- Send it in a separate task: if the waiting task is canceled, the created prediction is still known.
+local function sent(w, plan, options, prefer)
+  w.begun = w.begun + 1
+  local number, answer = w.begun, task.shared(function() return send(w, plan, options, prefer) end)
+  w.creating[number] = answer
+  local ok, prediction = pcall(answer)
+  w.creating[number] = nil
+  return ok, prediction
+end
 
-  local function planned(ref, question)
-    local plan = service("plan", question)
-    plan.ref, plan.input = ref, question.input
-    return plan
-  end
-
-  --- How to run the model, after checking its input.
-  function w.prepare(name, ref, input, options)
-    if type(ref) ~= "string" then mistake(name, "expected a model such as owner/name, got " .. values.kind(ref)) end
-    if input == nil then input = {} end
-    if type(input) ~= "table" then mistake(name, "expected a table as input, got " .. values.kind(input)) end
-    return planned(ref, { ref = ref, input = input, validate = options.validate ~= false })
-  end
-
-  local function is_no_official_model(failure)
-    return type(failure) == "table" and (failure.status == 404 or failure.status == 422)
-  end
-
-  --- Create a prediction; return it with its plan, which describes the output.
-  function w.begin(plan, options, prefer)
-    local since, input = w.now(), plan.input
-    local ok, prediction = sent(plan, options, prefer)
-    if not ok and plan.unsure and is_no_official_model(prediction) then
-      plan = planned(plan.ref, { ref = plan.ref, input = input, validate = false, resolve = true })
-      ok, prediction = sent(plan, options, prefer)
-    end
-    if not ok then
-      local found = UNKNOWN[output.code_of(prediction)] and reclaim(plan, input, since)
-      if not found then error(prediction, 0) end
-      prediction = found
-    end
-    return w.note("prediction", prediction), plan
-  end
-
-  --- Start a prediction and return it at once. `ref` is owner/name, owner/name:version, a version id, or
-  --- deployments/owner/name.
-  function w.helpers.create(ref, input, options)
-    options = options_.checked("create", options, mistake)
-    return (w.begin(w.prepare("create", ref, input, options), options))
+--- Waits for the creates in flight.
+function M.settle(w)
+  for number = 1, w.begun do
+    if w.creating[number] then pcall(w.creating[number]) end
+    w.creating[number] = nil
   end
 end
+
+-- Find the prediction of a create without an answer. It is never created again.
+local function reclaim(w, plan, input, since)
+  for pause = 0, SETTLED, SETTLED / 2 do
+    w.sleep(pause)
+    local asked = { ["function"] = plan["function"], made_of = plan.arguments, input = input, since = since }
+    local ok, found = pcall(w.service, "reclaim", asked)
+    if ok and found then return found end
+  end
+end
+
+local function planned(w, ref, question)
+  local plan = w.service("plan", question)
+  plan.ref, plan.input = ref, question.input
+  return plan
+end
+
+--- How to run the model, after checking its input.
+function M.prepare(w, name, ref, input, options)
+  if type(ref) ~= "string" then w.mistake(name, "expected a model such as owner/name, got " .. values.kind(ref)) end
+  if input == nil then input = {} end
+  if type(input) ~= "table" then w.mistake(name, "expected a table as input, got " .. values.kind(input)) end
+  return planned(w, ref, { ref = ref, input = input, validate = options.validate ~= false })
+end
+
+local function is_no_official_model(failure)
+  return type(failure) == "table" and (failure.status == 404 or failure.status == 422)
+end
+
+--- Create a prediction; return it with its plan, which describes the output.
+function M.begin(w, plan, options, prefer)
+  local since, input = w.now(), plan.input
+  local ok, prediction = sent(w, plan, options, prefer)
+  if not ok and plan.unsure and is_no_official_model(prediction) then
+    plan = planned(w, plan.ref, { ref = plan.ref, input = input, validate = false, resolve = true })
+    ok, prediction = sent(w, plan, options, prefer)
+  end
+  if not ok then
+    local found = UNKNOWN[output.code_of(prediction)] and reclaim(w, plan, input, since)
+    if not found then error(prediction, 0) end
+    prediction = found
+  end
+  return w:note("prediction", prediction), plan
+end
+
+--- Start a prediction and return it at once. `ref` is owner/name, owner/name:version, a version id, or
+--- deployments/owner/name.
+function M.create(w, ref, input, options)
+  options = options_.checked("create", options, w.mistake)
+  return (w:begin(w:prepare("create", ref, input, options), options))
+end
+
+return M

@@ -13,37 +13,36 @@ local function name_in(url, before)
   return before .. (find(url, "^data:") and "output" or name or "output")
 end
 
---- Adds the helper `download` to `w`.
-return function(w)
-  local mistake, service = w.mistake, w.service
+local M = {}
 
-  local function save(url, path, options, mode)
-    if type(url) ~= "string" then
-      mistake("download", "expected a URL, or an output that is one, got " .. values.kind(url))
-    end
-    return service("download", { url = url, path = path, mode = options.overwrite and "replace" or mode })
+local function save(w, url, path, options, mode)
+  if type(url) ~= "string" then
+    w.mistake("download", "expected a URL, or an output that is one, got " .. values.kind(url))
   end
-
-  --- Save an output to a path that the script may write to. Takes its URL, its value, or a list of them with a path
-  --- that ends in "/". Returns `{ path, size, sha256, content_type }`, or a list of those.
-  --- A file that the run did not write is never replaced, unless `overwrite = true`: it is an error, and below "dir/" a
-  --- free name is taken.
-  function w.helpers.download(what, path, options)
-    options = options_.checked("download", options, mistake)
-    if options.overwrite ~= nil and type(options.overwrite) ~= "boolean" then
-      mistake("download", "expected true or false as `overwrite`, got " .. values.kind(options.overwrite))
-    end
-    if type(path) ~= "string" then mistake("download", "expected a path to save to, got " .. values.kind(path)) end
-    local is_directory = sub(path, -1) == "/"
-    if type(what) == "table" and not files[what] and values.shape(what) then
-      if not is_directory then mistake("download", 'expected a path that ends in "/" for a list of files') end
-      return task.parallel(what, function(item, index)
-        local one = files[item] and files[item].url or item
-        return save(one, path .. name_in(tostring(one), index .. "-"), options, "free")
-      end)
-    end
-    local url = files[what] and files[what].url or what
-    if is_directory and type(url) == "string" then path = path .. name_in(url, "") end
-    return save(url, path, options, is_directory and "free" or nil)
-  end
+  return w.service("download", { url = url, path = path, mode = options.overwrite and "replace" or mode })
 end
+
+--- Save an output to a path that the script may write to. Takes its URL, its value, or a list of them with a path
+--- that ends in "/". Returns `{ path, size, sha256, content_type }`, or a list of those.
+--- A file that the run did not write is never replaced, unless `overwrite = true`: it is an error, and below "dir/" a
+--- free name is taken.
+function M.download(w, what, path, options)
+  options = options_.checked("download", options, w.mistake)
+  if options.overwrite ~= nil and type(options.overwrite) ~= "boolean" then
+    w.mistake("download", "expected true or false as `overwrite`, got " .. values.kind(options.overwrite))
+  end
+  if type(path) ~= "string" then w.mistake("download", "expected a path to save to, got " .. values.kind(path)) end
+  local is_directory = sub(path, -1) == "/"
+  if type(what) == "table" and not files[what] and values.shape(what) then
+    if not is_directory then w.mistake("download", 'expected a path that ends in "/" for a list of files') end
+    return task.parallel(what, function(item, index)
+      local one = files[item] and files[item].url or item
+      return save(w, one, path .. name_in(tostring(one), index .. "-"), options, "free")
+    end)
+  end
+  local url = files[what] and files[what].url or what
+  if is_directory and type(url) == "string" then path = path .. name_in(url, "") end
+  return save(w, url, path, options, is_directory and "free" or nil)
+end
+
+return M

@@ -46,149 +46,148 @@ local function take(s, events)
   return #s.queue > 0
 end
 
---- Adds the helper `stream` to `w`.
-return function(w)
-  local raise, mistake, service = w.raise, w.mistake, w.service
+local M = {}
 
-  -- The part of the prediction's text that the stream did not give.
-  local function missing(s)
-    local value = s.prediction.output
-    local whole = output.is_table(value) and output.joined(value) or value
-    if type(whole) ~= "string" then
-      return (value == nil or s.place.size > 0) and "" or json.encode(value)
-    end
-    return place_.rest(s.place, whole) or raise({
-      code = "unreachable",
-      message = format("stream: the stream of %s was lost, and the text so far is not the start of its output",
-        output.about(s.prediction)),
-      ["function"] = "stream",
-      prediction = s.prediction,
-    })
+-- The part of the prediction's text that the stream did not give.
+local function missing(w, s)
+  local value = s.prediction.output
+  local whole = output.is_table(value) and output.joined(value) or value
+  if type(whole) ~= "string" then
+    return (value == nil or s.place.size > 0) and "" or json.encode(value)
   end
-
-  local function watched(s) return w.watch("stream", "prediction", s.prediction, {}, nil, 0) end
-
-  local function finish_by_polling(s)
-    s.url = nil
-    s.prediction = watched(s)
-    local rest = missing(s)
-    if rest ~= "" then put(s, "output", rest) end
-    local ending = { succeeded = "{}", failed = '{"reason":"error"}' }
-    put(s, "done", ending[s.prediction.status] or '{"reason":"canceled"}')
-  end
-
-  -- Whether to follow again after a connection ended. One that was cut is made again at once; those that bring nothing
-  -- new after growing pauses; then the prediction is asked for its status.
-  local function goes_on(s)
-    if s.barren == 0 then return true end
-    if s.barren <= BARREN then
-      w.sleep(LOST_PAUSE * 2 ^ (s.barren - 1))
-      return true
-    end
-    if w.now() - s.began < HELD then return false end
-    s.prediction = w.patient_poll("stream", "prediction", s.prediction, 0)
-    return not TERMINAL[s.prediction.status] -- the server ends connections that are silent for half a minute
-  end
-
-  local function follow(s)
-    local ok, answer = pcall(service, "follow", { stream = s.number, url = s.url, after = s.place.id })
-    if ok then return answer end
-    local status = type(answer) == "table" and answer.status
-    if status == 404 or status == 410 then return nil end
-    if s.place.total == 0 or not w.may_pass(answer) then error(answer, 0) end
-    return { events = {}, over = true }
-  end
-
-  local function refill(s)
-    s.queue, s.from = {}, 1
-    while s.url do
-      local answer = follow(s)
-      if not answer then break end
-      if answer.begun then
-        s.resumed, s.place.skip, s.began, s.fruitful = s.resumed or s.place.total > 0, nil, w.now(), false
-      end
-      if take(s, answer.events) then
-        s.fruitful, s.barren = true, 0
-        return
-      end
-      if answer.over then
-        if not s.fruitful then s.barren = s.barren + 1 end
-        s.fruitful = false
-        if not goes_on(s) then break end
-      end
-    end
-    finish_by_polling(s)
-  end
-
-  -- The end: how the prediction ended, and text that a connection which was cut may have kept back.
-  local function conclude(s, event)
-    s.over = true
-    local ok, ended = pcall(watched, s)
-    s.prediction = ok and ended or s.prediction
-    local prediction, reason = s.prediction, match(event.data, '"reason"%s*:%s*"(%w+)"')
-    if reason and not (ok and prediction.status == "succeeded") then
-      if not TERMINAL[prediction.status] then prediction.status = reason == "error" and "failed" or "canceled" end
-      w.ended_badly("stream", prediction)
-    end
-    local matches, rest = pcall(missing, s)
-    if not (s.resumed and ok and matches) or rest == "" or s.concluded then return event end
-    s.over, s.concluded, s.queue, s.from = false, true, {}, 1
-    put(s, "output", rest)
-    s.queue[2], s.from = event, 2
-    return s.queue[1]
-  end
-
-  local function fail(s, event)
-    s.over = true
-    local ok, fields = pcall(json.decode, event.data)
-    local seen, found = pcall(w.get, "prediction", s.prediction.id)
-    if seen and output.is_prediction(found) then s.prediction = found end
-    local prediction = s.prediction
-    if prediction.error == nil then
-      prediction.error = ok and type(fields) == "table" and fields.detail or event.data
-    end
-    if prediction.status ~= "failed" then prediction.status = "failed" end
-    w.ended_badly("stream", prediction)
-  end
-
-  local function next_event(s)
-    if s.over then return nil end
-    if s.from > #s.queue then refill(s) end
-    local event = s.queue[s.from]
-    s.from = s.from + 1
-    if event.event == "done" then return conclude(s, event) end
-    if event.event == "error" then fail(s, event) end
-    return event
-  end
-
-  local function all_text(s)
-    local parts = {}
-    for event in next_event, s do
-      if event.event == "output" then parts[#parts + 1] = event.data end
-    end
-    return concat(parts)
-  end
-
-  local function leave(s)
-    if not s.over then service("leave", { stream = s.number }) end
-    s.over = true
-  end
-
-  --- Start a prediction, or take an existing one, and read its output while it is written:
-  --- `for event in stream(ref, input) do`.
-  --- An event has `event` ("output", "logs", "done"), `data` and `id`; as text it is its output. Raises if it fails.
-  --- `:text()` waits for the whole text, `:close()` stops reading, `.prediction` is the prediction.
-  function w.helpers.stream(ref, input, options)
-    options = options_.checked("stream", options, mistake)
-    local s = new(type(ref) == "table" and ref or w.begin(w.prepare("stream", ref, input, options), options))
-    local methods = {
-      text = function() return all_text(s) end,
-      close = function() leave(s) end,
-    }
-    return setmetatable({}, {
-      __call = function() return next_event(s) end,
-      __index = function(_, name) return name == "prediction" and s.prediction or methods[name] end,
-      __metatable = "stream",
-    })
-  end
+  return place_.rest(s.place, whole) or w.raise({
+    code = "unreachable",
+    message = format("stream: the stream of %s was lost, and the text so far is not the start of its output",
+      output.about(s.prediction)),
+    ["function"] = "stream",
+    prediction = s.prediction,
+  })
 end
+
+local function watched(w, s) return w:watch("stream", "prediction", s.prediction, {}, nil, 0) end
+
+local function finish_by_polling(w, s)
+  s.url = nil
+  s.prediction = watched(w, s)
+  local rest = missing(w, s)
+  if rest ~= "" then put(s, "output", rest) end
+  local ending = { succeeded = "{}", failed = '{"reason":"error"}' }
+  put(s, "done", ending[s.prediction.status] or '{"reason":"canceled"}')
+end
+
+-- Whether to follow again after a connection ended. One that was cut is made again at once; those that bring nothing
+-- new after growing pauses; then the prediction is asked for its status.
+local function goes_on(w, s)
+  if s.barren == 0 then return true end
+  if s.barren <= BARREN then
+    w.sleep(LOST_PAUSE * 2 ^ (s.barren - 1))
+    return true
+  end
+  if w.now() - s.began < HELD then return false end
+  s.prediction = w:patient_poll("stream", "prediction", s.prediction, 0)
+  return not TERMINAL[s.prediction.status] -- the server ends connections that are silent for half a minute
+end
+
+local function follow(w, s)
+  local ok, answer = pcall(w.service, "follow", { stream = s.number, url = s.url, after = s.place.id })
+  if ok then return answer end
+  local status = type(answer) == "table" and answer.status
+  if status == 404 or status == 410 then return nil end
+  if s.place.total == 0 or not w:may_pass(answer) then error(answer, 0) end
+  return { events = {}, over = true }
+end
+
+local function refill(w, s)
+  s.queue, s.from = {}, 1
+  while s.url do
+    local answer = follow(w, s)
+    if not answer then break end
+    if answer.begun then
+      s.resumed, s.place.skip, s.began, s.fruitful = s.resumed or s.place.total > 0, nil, w.now(), false
+    end
+    if take(s, answer.events) then
+      s.fruitful, s.barren = true, 0
+      return
+    end
+    if answer.over then
+      if not s.fruitful then s.barren = s.barren + 1 end
+      s.fruitful = false
+      if not goes_on(w, s) then break end
+    end
+  end
+  finish_by_polling(w, s)
+end
+
+-- The end: how the prediction ended, and text that a connection which was cut may have kept back.
+local function conclude(w, s, event)
+  s.over = true
+  local ok, ended = pcall(watched, w, s)
+  s.prediction = ok and ended or s.prediction
+  local prediction, reason = s.prediction, match(event.data, '"reason"%s*:%s*"(%w+)"')
+  if reason and not (ok and prediction.status == "succeeded") then
+    if not TERMINAL[prediction.status] then prediction.status = reason == "error" and "failed" or "canceled" end
+    w:ended_badly("stream", prediction)
+  end
+  local matches, rest = pcall(missing, w, s)
+  if not (s.resumed and ok and matches) or rest == "" or s.concluded then return event end
+  s.over, s.concluded, s.queue, s.from = false, true, {}, 1
+  put(s, "output", rest)
+  s.queue[2], s.from = event, 2
+  return s.queue[1]
+end
+
+local function fail(w, s, event)
+  s.over = true
+  local ok, fields = pcall(json.decode, event.data)
+  local seen, found = pcall(w.get, w, "prediction", s.prediction.id)
+  if seen and output.is_prediction(found) then s.prediction = found end
+  local prediction = s.prediction
+  if prediction.error == nil then
+    prediction.error = ok and type(fields) == "table" and fields.detail or event.data
+  end
+  if prediction.status ~= "failed" then prediction.status = "failed" end
+  w:ended_badly("stream", prediction)
+end
+
+local function next_event(w, s)
+  if s.over then return nil end
+  if s.from > #s.queue then refill(w, s) end
+  local event = s.queue[s.from]
+  s.from = s.from + 1
+  if event.event == "done" then return conclude(w, s, event) end
+  if event.event == "error" then fail(w, s, event) end
+  return event
+end
+
+local function all_text(w, s)
+  local parts = {}
+  for event in function() return next_event(w, s) end do
+    if event.event == "output" then parts[#parts + 1] = event.data end
+  end
+  return concat(parts)
+end
+
+local function leave(w, s)
+  if not s.over then w.service("leave", { stream = s.number }) end
+  s.over = true
+end
+
+--- Start a prediction, or take an existing one, and read its output while it is written:
+--- `for event in stream(ref, input) do`.
+--- An event has `event` ("output", "logs", "done"), `data` and `id`; as text it is its output. Raises if it fails.
+--- `:text()` waits for the whole text, `:close()` stops reading, `.prediction` is the prediction.
+function M.stream(w, ref, input, options)
+  options = options_.checked("stream", options, w.mistake)
+  local s = new(type(ref) == "table" and ref or w:begin(w:prepare("stream", ref, input, options), options))
+  local methods = {
+    text = function() return all_text(w, s) end,
+    close = function() leave(w, s) end,
+  }
+  return setmetatable({}, {
+    __call = function() return next_event(w, s) end,
+    __index = function(_, name) return name == "prediction" and s.prediction or methods[name] end,
+    __metatable = "stream",
+  })
+end
+
+return M

@@ -13,154 +13,151 @@ local JITTER = 0.2 -- the largest random extension of a pause
 local PATIENCE = 5 -- failed polls in a row, each already retried, before a wait gives up
 local PASSING = { unreachable = true, server_error = true, rate_limited = true } -- failures of a poll
 
---- Adds to `w`: `get`, `call_about`, `patient_poll`, `watch`, `may_pass`, and the helper `wait`.
-return function(w)
-  local raise, mistake, api = w.raise, w.mistake, w.api
-  local watchers, polls = {}, {} -- by kind and id
-  local trainings = {} -- ids that turned out to be trainings
+local M = {}
 
-  --- Get or cancel a job. A created training's own links call it a prediction, so an id that is not found among
-  --- predictions is searched among trainings.
-  function w.call_about(verb, kind, id)
-    if trainings[id] then kind = "training" end
-    local ok, answer = pcall(api[format("%s_%s", verb, kind)], { [kind .. "_id"] = id })
-    if not ok and kind == "prediction" and type(answer) == "table" and answer.status == 404 then
-      local found, training = pcall(api[verb .. "_training"], { training_id = id })
-      if found then
-        trainings[id] = true
-        return w.note("training", training)
-      end
+--- Get or cancel a job. A created training's own links call it a prediction, so an id that is not found among
+--- predictions is searched among trainings.
+function M.call_about(w, verb, kind, id)
+  if w.trainings[id] then kind = "training" end
+  local ok, answer = pcall(w.api[format("%s_%s", verb, kind)], { [kind .. "_id"] = id })
+  if not ok and kind == "prediction" and type(answer) == "table" and answer.status == 404 then
+    local found, training = pcall(w.api[verb .. "_training"], { training_id = id })
+    if found then
+      w.trainings[id] = true
+      return w:note("training", training)
     end
-    if not ok then error(answer, 0) end
-    if output.is_prediction(answer) and answer.id ~= id then
-      local name = format("%s_%s", verb, kind)
-      raise({
-        code = "api_error", status = 200, ["function"] = name,
-        message = format("%s: the answer is about %s, not about %s", name, answer.id, id),
-      })
-    end
-    return w.note(kind, answer)
   end
-
-  function w.get(kind, id) return w.call_about("get", kind, id) end
-
-  -- One poll in flight per job; tasks that wait for the same job share it.
-  local function poll(kind, id)
-    local key = kind .. id
-    if watchers[key] == 1 then return w.get(kind, id) end
-    local shared = polls[key]
-    if not shared then
-      shared = task.shared(function()
-        local ok, found = pcall(w.get, kind, id)
-        polls[key] = nil
-        if not ok then error(found, 0) end
-        return found
-      end)
-      polls[key] = shared
-    end
-    return shared()
-  end
-
-  local function timed_out(name, kind, prediction, options)
-    if trainings[prediction.id] then kind = "training" end
-    local text = format("%s: %s is still %s when its time is over", name, output.about(prediction), prediction.status)
-    local hint = format("it keeps running and costs money; cancel it: cancel_%s{ %s_id = %q }", kind, kind, prediction.id)
-    if options.cancel_on_timeout then
-      local ok, canceled = pcall(w.call_about, "cancel", kind, prediction.id)
-      if ok then
-        prediction, hint = canceled, "it was canceled; use a larger timeout"
-      else
-        hint = format("it could not be canceled: %s; it may keep running and cost money", tostring(canceled))
-      end
-    end
-    raise({ code = "timed_out", message = text, ["function"] = name, hint = hint, prediction = prediction })
-  end
-
-  local function changed(before, after)
-    return before.status ~= after.status or before.logs ~= after.logs or type(after.output) == "table"
-      or before.output ~= after.output
-  end
-
-  --- Whether a poll may succeed next time: what the API, or a proxy, answered may pass.
-  function w.may_pass(failure)
-    return type(failure) == "table" and (PASSING[rawget(failure, "code")] or rawget(failure, "status") ~= nil)
-  end
-
-  local function give_up(name, kind, prediction, failure)
-    raise({
-      code = output.code_of(failure) or "api_error",
-      status = type(failure) == "table" and rawget(failure, "status") or nil,
-      message = format("%s: cannot get the status of %s: %d polls in a row failed, the last with: %s", name,
-        output.about(prediction), PATIENCE + 1, tostring(failure)),
-      ["function"] = name,
-      hint = format("it may keep running and cost money; wait again: wait(%q), or cancel it: cancel_%s{ %s_id = %q }",
-        prediction.id, kind, kind, prediction.id),
-      prediction = prediction,
+  if not ok then error(answer, 0) end
+  if output.is_prediction(answer) and answer.id ~= id then
+    local name = format("%s_%s", verb, kind)
+    w.raise({
+      code = "api_error", status = 200, ["function"] = name,
+      message = format("%s: the answer is about %s, not about %s", name, answer.id, id),
     })
   end
-
-  --- Polls once. Returns the prediction and how many polls in a row have failed; raises when there are too many.
-  function w.patient_poll(name, kind, prediction, failures)
-    local ok, found = pcall(poll, kind, prediction.id)
-    if ok and output.is_prediction(found) then return found, 0 end
-    if ok then
-      found = { code = "api_error", status = 200, message = "the answer is not a " .. kind }
-    elseif not w.may_pass(found) then
-      error(found, 0)
-    end
-    if failures == PATIENCE then give_up(name, kind, prediction, ok and found.message or found) end
-    return prediction, failures + 1
-  end
-
-  --- Poll until the job has ended. `pause` is the first pause, in seconds.
-  function w.watch(name, kind, prediction, options, deadline, pause, on_update)
-    local first = options_.seconds(name, "interval", options.interval, mistake) or FIRST
-    local longest = options_.seconds(name, "max_interval", options.max_interval, mistake) or LONGEST
-    local key = kind .. prediction.id
-    watchers[key] = (watchers[key] or 0) + 1
-    pause = pause or first
-    local failures = 0
-    while not TERMINAL[prediction.status] do
-      local rest = pause * (1 + JITTER * sequence.chance())
-      if deadline then
-        local left = deadline - w.now()
-        if left <= 0 then timed_out(name, kind, prediction, options) end
-        rest = min(rest, left)
-      end
-      if rest > 0 then w.sleep(rest) end
-      local before = prediction
-      prediction, failures = w.patient_poll(name, kind, prediction, failures)
-      if on_update and changed(before, prediction) then on_update(prediction) end
-      pause = pause == 0 and first or min(pause * FACTOR, longest)
-    end
-    watchers[key] = watchers[key] > 1 and watchers[key] - 1 or nil
-    return prediction
-  end
-
-  local function checked_kind(kind)
-    if kind ~= nil and kind ~= "prediction" and kind ~= "training" then
-      mistake("wait", format('expected "prediction" or "training" as `kind`, got %s', tostring(kind)))
-    end
-    return kind
-  end
-
-  --- Wait until a prediction or training has ended, and return it, whether it succeeded or not. Takes the object, or
-  --- an id with `kind = "training"` for a training. After `timeout` (seconds) or at `deadline` (on the clock of
-  --- `time()`) it raises an error with code "timed_out", and cancels only with `cancel_on_timeout`.
-  --- `on_update(prediction)` is called after each change.
-  function w.helpers.wait(prediction, options)
-    options = options_.checked("wait", options, mistake)
-    local kind = checked_kind(options.kind)
-    local timeout = options_.seconds("wait", "timeout", options.timeout, mistake, true)
-    local deadline = options_.seconds("wait", "deadline", options.deadline, mistake, true)
-    if timeout then deadline = min(deadline or w.now() + timeout, w.now() + timeout) end
-    if type(prediction) == "string" then
-      kind = kind or "prediction"
-      prediction = w.get(kind, prediction)
-    elseif type(prediction) ~= "table" or type(prediction.id) ~= "string" then
-      mistake("wait", "expected a prediction, a training or an id, got " .. values.kind(prediction))
-    end
-    kind = kind or output.kind_of(prediction)
-    return w.watch("wait", kind, prediction, options, deadline, nil, options.on_update)
-  end
+  return w:note(kind, answer)
 end
+
+function M.get(w, kind, id) return w:call_about("get", kind, id) end
+
+-- One poll in flight per job; tasks that wait for the same job share it.
+local function poll(w, kind, id)
+  local key = kind .. id
+  if w.watchers[key] == 1 then return w:get(kind, id) end
+  local shared = w.polls[key]
+  if not shared then
+    shared = task.shared(function()
+      local ok, found = pcall(w.get, w, kind, id)
+      w.polls[key] = nil
+      if not ok then error(found, 0) end
+      return found
+    end)
+    w.polls[key] = shared
+  end
+  return shared()
+end
+
+local function timed_out(w, name, kind, prediction, options)
+  if w.trainings[prediction.id] then kind = "training" end
+  local text = format("%s: %s is still %s when its time is over", name, output.about(prediction), prediction.status)
+  local hint = format("it keeps running and costs money; cancel it: cancel_%s{ %s_id = %q }", kind, kind, prediction.id)
+  if options.cancel_on_timeout then
+    local ok, canceled = pcall(w.call_about, w, "cancel", kind, prediction.id)
+    if ok then
+      prediction, hint = canceled, "it was canceled; use a larger timeout"
+    else
+      hint = format("it could not be canceled: %s; it may keep running and cost money", tostring(canceled))
+    end
+  end
+  w.raise({ code = "timed_out", message = text, ["function"] = name, hint = hint, prediction = prediction })
+end
+
+local function changed(before, after)
+  return before.status ~= after.status or before.logs ~= after.logs or type(after.output) == "table"
+    or before.output ~= after.output
+end
+
+--- Whether a poll may succeed next time: what the API, or a proxy, answered may pass.
+function M.may_pass(w, failure)
+  return type(failure) == "table" and (PASSING[rawget(failure, "code")] or rawget(failure, "status") ~= nil)
+end
+
+local function give_up(w, name, kind, prediction, failure)
+  w.raise({
+    code = output.code_of(failure) or "api_error",
+    status = type(failure) == "table" and rawget(failure, "status") or nil,
+    message = format("%s: cannot get the status of %s: %d polls in a row failed, the last with: %s", name,
+      output.about(prediction), PATIENCE + 1, tostring(failure)),
+    ["function"] = name,
+    hint = format("it may keep running and cost money; wait again: wait(%q), or cancel it: cancel_%s{ %s_id = %q }",
+      prediction.id, kind, kind, prediction.id),
+    prediction = prediction,
+  })
+end
+
+--- Polls once. Returns the prediction and how many polls in a row have failed; raises when there are too many.
+function M.patient_poll(w, name, kind, prediction, failures)
+  local ok, found = pcall(poll, w, kind, prediction.id)
+  if ok and output.is_prediction(found) then return found, 0 end
+  if ok then
+    found = { code = "api_error", status = 200, message = "the answer is not a " .. kind }
+  elseif not w:may_pass(found) then
+    error(found, 0)
+  end
+  if failures == PATIENCE then give_up(w, name, kind, prediction, ok and found.message or found) end
+  return prediction, failures + 1
+end
+
+--- Poll until the job has ended. `pause` is the first pause, in seconds.
+function M.watch(w, name, kind, prediction, options, deadline, pause, on_update)
+  local first = options_.seconds(name, "interval", options.interval, w.mistake) or FIRST
+  local longest = options_.seconds(name, "max_interval", options.max_interval, w.mistake) or LONGEST
+  local key = kind .. prediction.id
+  w.watchers[key] = (w.watchers[key] or 0) + 1
+  pause = pause or first
+  local failures = 0
+  while not TERMINAL[prediction.status] do
+    local rest = pause * (1 + JITTER * sequence.chance())
+    if deadline then
+      local left = deadline - w.now()
+      if left <= 0 then timed_out(w, name, kind, prediction, options) end
+      rest = min(rest, left)
+    end
+    if rest > 0 then w.sleep(rest) end
+    local before = prediction
+    prediction, failures = w:patient_poll(name, kind, prediction, failures)
+    if on_update and changed(before, prediction) then on_update(prediction) end
+    pause = pause == 0 and first or min(pause * FACTOR, longest)
+  end
+  w.watchers[key] = w.watchers[key] > 1 and w.watchers[key] - 1 or nil
+  return prediction
+end
+
+local function checked_kind(w, kind)
+  if kind ~= nil and kind ~= "prediction" and kind ~= "training" then
+    w.mistake("wait", format('expected "prediction" or "training" as `kind`, got %s', tostring(kind)))
+  end
+  return kind
+end
+
+--- Wait until a prediction or training has ended, and return it, whether it succeeded or not. Takes the object, or
+--- an id with `kind = "training"` for a training. After `timeout` (seconds) or at `deadline` (on the clock of
+--- `time()`) it raises an error with code "timed_out", and cancels only with `cancel_on_timeout`.
+--- `on_update(prediction)` is called after each change.
+function M.wait(w, prediction, options)
+  options = options_.checked("wait", options, w.mistake)
+  local kind = checked_kind(w, options.kind)
+  local timeout = options_.seconds("wait", "timeout", options.timeout, w.mistake, true)
+  local deadline = options_.seconds("wait", "deadline", options.deadline, w.mistake, true)
+  if timeout then deadline = min(deadline or w.now() + timeout, w.now() + timeout) end
+  if type(prediction) == "string" then
+    kind = kind or "prediction"
+    prediction = w:get(kind, prediction)
+  elseif type(prediction) ~= "table" or type(prediction.id) ~= "string" then
+    w.mistake("wait", "expected a prediction, a training or an id, got " .. values.kind(prediction))
+  end
+  kind = kind or output.kind_of(prediction)
+  return w:watch("wait", kind, prediction, options, deadline, nil, options.on_update)
+end
+
+return M
