@@ -6,7 +6,6 @@ every loop: it sees limits, `stop`, and signals.
 
 from __future__ import annotations
 
-import gc
 import threading
 from collections import deque
 from collections.abc import Callable, Generator
@@ -112,7 +111,6 @@ def run(start: Start, port: Port, limits: Limits) -> None:
     finally:
         port.stop()
         callbacks.state = None
-        del state
-        gc.collect()  # lupa's states are freed by the cycle collector alone
+        state.close()
     if callbacks.failure and not port.done:
         raise callbacks.failure

