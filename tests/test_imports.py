@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from recording_server import RecordingServer
 
 PACKAGE = Path(__file__).parent.parent / "kosmolua"
 
@@ -149,3 +150,25 @@ def test_what_costs_time_is_imported_late(statement, absent):
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
     assert not absent & set(run.stdout.split())
+
+
+def test_one_call_loads_no_client_of_others(tmp_path):
+    """A call of this machine loads neither httpx nor what only TLS, proxies, lost calls and files need."""
+    code = "from kosmolua.cli import main; main(ARGS); import sys; print('\\n'.join(sys.modules), file=sys.stderr)"
+    args = ["integrations:call", "replicate.get_account", "--json"]
+    server = RecordingServer()
+    run = subprocess.run(
+        [sys.executable, "-c", code.replace("ARGS", repr(args))],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=tmp_path,
+        env={"HOME": str(tmp_path), "REPLICATE_URL": f"{server.url}/v1", "REPLICATE_API_TOKEN": "x"},
+    )
+    server.close()
+
+    assert 1 == len(server.requests)
+    assert not set(run.stderr.split()) & {
+        *{"httpx", "ssl", "keyring", "click", "rich", "hashlib", "random", "email.utils", "encodings.idna"},
+        *{"http.client", "urllib.request", "tempfile", "lupa", "werkzeug", "tomllib", "sqlite3", "json"},
+    }

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -75,6 +73,8 @@ def _number(text: str) -> Any:
     """The number that the whole text is, None for any other: a number given as text is sent as that number."""
     if len(text) > _MAX_NUMBER or not text.strip("-")[:1].isdigit():
         return None
+    import json
+
     try:
         return json.loads(text)
     except ValueError:
@@ -82,6 +82,8 @@ def _number(text: str) -> Any:
 
 
 def _file(content: Any, checksums: Any) -> Likeness:
+    import hashlib  # loads OpenSSL: 3 ms
+
     sent = content.encode() if isinstance(content, str) else bytes(content)
     found = checksums.get("sha256") if isinstance(checksums, dict) else None
     return "maybe" if found is None else "same" if found == hashlib.sha256(sent).hexdigest() else "other"

@@ -7,7 +7,6 @@ import itertools
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
@@ -176,6 +175,8 @@ def _recent(read: Read, base_url: str, name: str, earliest: float) -> tuple[list
 
 
 def _ahead(date: str, now: float) -> float | None:
+    from email.utils import parsedate_to_datetime  # 10 ms
+
     try:
         return parsedate_to_datetime(date).timestamp() - now
     except (ValueError, OverflowError):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import os
 import threading
 from collections.abc import Callable, Mapping
@@ -77,7 +75,7 @@ class Uploads:
                 content = read.add(self._content(value))
                 if len(content) <= MAX_INLINE:
                     return _inlined(value, content)
-                files.append((place, hashlib.sha256(content).hexdigest()))
+                files.append((place, _digest(content)))
                 return None
             case str() if value in self._contents:
                 files.append((place, self._contents[value]))
@@ -103,7 +101,7 @@ class Uploads:
         if len(content) <= MAX_INLINE:
             return _inlined(file, content)
         name = os.path.basename(file.path)
-        key = (account, hashlib.sha256(content).hexdigest())
+        key = (account, _digest(content))
         with self._lock:  # so that tasks which send the same do not upload it side by side
             if key not in self._urls:
                 self._urls[key] = self._create({"content": content, "filename": name}, account)["urls"]["get"]
@@ -120,7 +118,15 @@ class Uploads:
         return self._files.read(file.path)
 
 
+def _digest(content: bytes) -> str:
+    import hashlib  # loads OpenSSL: 3 ms
+
+    return hashlib.sha256(content).hexdigest()
+
+
 def _inlined(file: LocalFile, content: bytes) -> str:
+    import base64
+
     return f"data:{_mime(os.path.basename(file.path))};base64,{base64.b64encode(content).decode()}"
 
 

@@ -6,7 +6,6 @@ lines next to the journal, a resumed run also knows what it wrote before it was 
 
 from __future__ import annotations
 
-import hashlib
 import os
 import threading
 from contextlib import suppress
@@ -61,6 +60,8 @@ class Written:
 
 
 def digest_of(source: str) -> str:
+    import hashlib  # loads OpenSSL: 3 ms
+
     return hashlib.sha256(source.encode("utf-8", "surrogatepass")).hexdigest()
 
 

@@ -49,7 +49,7 @@ _NEEDED = (
     "kosmolua.services.lanes",
     "kosmolua.runtime.lane",
     "kosmolua.runtime.inline",
-    "encodings.idna",
+    *("encodings.idna", "email.utils", "hashlib", "random", "http"),
 )
 MAX_PAGES = 10_000
 

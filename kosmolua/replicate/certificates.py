@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import re
-import ssl
 from collections.abc import Mapping
 from functools import cache
+from typing import TYPE_CHECKING
 
 from kosmolua.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    import ssl
 
 VARIABLES = ("SSL_CERT_FILE", "SSL_CERT_DIR")  # the first that is set counts
 _HASHED = re.compile(r"[0-9a-f]{8}\.[0-9]+")  # how OpenSSL finds a certificate in a directory
@@ -26,6 +29,8 @@ def context(environment: Mapping[str, str]) -> ssl.SSLContext | None:
     found = named(environment)
     if found is None:
         return None
+    import ssl  # 3 ms, which plain http on this machine does without
+
     variable, place = found
     try:
         return _of_file(place) if variable == VARIABLES[0] else _of_directories(place)
@@ -46,6 +51,8 @@ def context(environment: Mapping[str, str]) -> ssl.SSLContext | None:
 @cache
 def built_in() -> ssl.SSLContext:
     """The context of the certificates that certifi ships: Mozilla's list."""
+    import ssl
+
     import certifi
 
     return ssl.create_default_context(cafile=certifi.where())
@@ -64,6 +71,8 @@ def hint(environment: Mapping[str, str]) -> str:
 def _of_file(path: str) -> ssl.SSLContext:
     if os.path.isdir(path):
         raise IsADirectoryError(21, "it is a directory, for which there is SSL_CERT_DIR")
+    import ssl
+
     made = ssl.create_default_context(cafile=path)
     if not made.cert_store_stats()["x509"]:
         raise ValueError("it holds no certificate in PEM form")
@@ -74,4 +83,6 @@ def _of_directories(places: str) -> ssl.SSLContext:
     names = [name for place in places.split(os.pathsep) if place for name in os.listdir(place)]
     if not any(map(_HASHED.fullmatch, names)):
         raise ValueError("no file in it is named by the hash of a certificate")
+    import ssl
+
     return ssl.create_default_context(capath=places)

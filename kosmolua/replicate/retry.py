@@ -7,7 +7,6 @@ QUERY), and else only where not a byte of the request had left.
 
 from __future__ import annotations
 
-import random
 import threading
 import time
 from collections.abc import Callable
@@ -47,7 +46,7 @@ class RetryTransport:
         inner: Transport,
         *,
         clock: Clock | None = None,
-        jitter: Callable[[], float] = random.random,
+        jitter: Callable[[], float] | None = None,
         on_retry: Callable[[str, float], None] | None = None,
         room: Room | None = None,
     ) -> None:
@@ -55,7 +54,7 @@ class RetryTransport:
         self._room = room
         self._closed = threading.Event()
         self._sleep = clock.sleep if clock else self._closed.wait
-        self._jitter = jitter
+        self._jitter = jitter or _jitter
         self._on_retry = on_retry or (lambda _reason, _seconds: None)
         now = clock.time if clock else time.monotonic
         self._creates, self._others = Pace(now), Pace(now)
@@ -126,6 +125,12 @@ class RetryTransport:
     def _wait(self, seconds: float, reason: str) -> None:
         self._on_retry(reason, seconds)
         self._sleep(seconds)
+
+
+def _jitter() -> float:
+    import random
+
+    return random.random()  # noqa: S311 - spreads attempts, protects nothing
 
 
 def _creates(request: Request) -> bool:
