@@ -168,7 +168,7 @@ def test_one_call_loads_no_client_of_others(tmp_path):
     server.close()
 
     assert 1 == len(server.requests)
-    assert not set(run.stderr.split()) & {
+    assert set() == set(run.stderr.split()) & {
         *{"httpx", "ssl", "keyring", "click", "rich", "hashlib", "random", "email.utils", "encodings.idna"},
         *{"http.client", "urllib.request", "tempfile", "lupa", "werkzeug", "tomllib", "sqlite3", "json"},
     }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
@@ -30,6 +29,8 @@ class KeptFile(LocalFile, frozen=True):
 
     def pieces(self) -> Iterator[bytes]:
         """Raises a `TransportError` if it is not what was kept."""
+        import hashlib  # loads OpenSSL: 3 ms
+
         digest = hashlib.sha256()
         try:
             with open(self.place, "rb") as file:

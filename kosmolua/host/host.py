@@ -51,6 +51,7 @@ _NEEDED = (
     "kosmolua.runtime.inline",
     *("encodings.idna", "email.utils", "hashlib", "random", "http"),
 )
+_EMULATED = ("kosmolua.emulator.app", "kosmolua.emulator.webhooks", "kosmolua.replicate.in_process")
 MAX_PAGES = 10_000
 
 
@@ -342,7 +343,7 @@ class Host:
         if self._made:
             from importlib import import_module
 
-            for name in _NEEDED:
+            for name in (*_NEEDED, *(_EMULATED if self._emulate else ())):
                 import_module(name)
 
     def renew(self) -> None:

@@ -195,7 +195,7 @@ def test_the_child_holds_none_of_the_parents_connections(host):
         return [link for link in links if "socket" in link]
 
     idle = host._made.clients._made["default"]._inner._idle.values()
-    ours = {os.readlink(f"/proc/self/fd/{connection.sock.fileno()}") for each in idle for connection, _ in each}
+    ours = {os.readlink(f"/proc/self/fd/{connection._sock.fileno()}") for each in idle for connection in each}
 
     assert ours
     assert not ours & set(forked(sockets)())
