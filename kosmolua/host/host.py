@@ -343,7 +343,7 @@ class Host:
         if self._made:
             from importlib import import_module
 
-            for name in (*_NEEDED, *(_EMULATED if self._emulate else ())):
+            for name in (*_NEEDED, *(_EMULATED if self._options.emulate else ())):
                 import_module(name)
 
     def renew(self) -> None:
