@@ -44,7 +44,11 @@ class KeptFile(LocalFile, frozen=True):
 
 
 class Kept(Protocol):
-    """Knows the outputs of a run that keeps them."""
+    """Knows the outputs of a run, and may keep them."""
+
+    @property
+    def keeps(self) -> bool:
+        """Whether it keeps any."""
 
     def note(self, operation: Operation, account: str, data: Any) -> None:
         """A call was answered: outputs of predictions that this run made are kept."""

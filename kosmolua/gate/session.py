@@ -192,7 +192,9 @@ class Session:
         if self.run.files and operation.name == "create_file":
             arguments = with_content(arguments, self.run.files)
         validated = structs.decode_arguments(operation, arguments)
-        return with_kept(validated, account, self.kept) if self.kept and operation.creates else validated
+        if self.kept and self.kept.keeps and operation.creates:
+            return with_kept(validated, account, self.kept)
+        return validated
 
     def _take_note(self, operation: Operation, sent: Struct, account: str, data: Any) -> None:
         """Tell those who remember what an answer shows."""

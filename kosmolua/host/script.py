@@ -307,23 +307,28 @@ class ScriptRun:
                     )
                     if self._journal:
                         self._journal.restore(session.budget)
-                        self._keep(session, self._journal)
+                    self._keep(session, self._journal)
                     self._room = self._plan.sessions().clients.room
                     self._session = session
         return self._session
 
-    def _keep(self, session: Session, journal: Journal | Cassette) -> None:
-        """Keep the outputs of a run that has a journal, those too that an earlier run had no time for."""
-        from kosmolua.journal.journal import Journal
-        from kosmolua.journal.outputs import Outputs, output_of
+    def _keep(self, session: Session, journal: Journal | Cassette | None) -> None:
+        """Keep the outputs of a run that has a journal, those too that an earlier run had no time for. Of any run it is
+        remembered when they were made.
+        """
         from kosmolua.services.keeping import Keeping
 
-        if not isinstance(journal, Journal):
-            return
-        store = Outputs(journal.path) if self._keep_outputs else None
-        self._keeping = Keeping(lambda: session, store, output_of, self._plan.sessions().tell)
-        session.kept = self._keeping
-        self._keeping.restore(journal.predictions())
+        store: Outputs | None = None
+        answers: Iterator[tuple[str, Any]] = iter(())
+        if journal is not None:
+            from kosmolua.journal.journal import Journal
+            from kosmolua.journal.outputs import Outputs
+
+            if isinstance(journal, Journal):
+                store = Outputs(journal.path) if self._keep_outputs else None
+                answers = journal.predictions()
+        session.kept = self._keeping = Keeping(lambda: session, store, self._plan.sessions().tell)
+        self._keeping.restore(answers)
 
     def _lacks_outputs(self, journal: Journal | Cassette) -> bool:
         """Whether an earlier run was broken off before it had fetched what its predictions made."""

@@ -85,8 +85,9 @@ class Outputs:
             with suppress(FileNotFoundError):
                 os.unlink(path)
 
-    def keep(self, part: str, output: Output) -> None:
-        """That file is whole: keep it as this output."""
+    def keep(self, part: str, url: str, sha256: str, size: int, kind: str, made: float | None) -> None:
+        """That file is whole: keep it as what was at the URL. ``kind`` is its content type."""
+        output = Output(url, sha256, size, kind, time.time(), made)
         with self._lock:
             place = self.path_of(output)
             if not os.path.exists(place):
@@ -123,11 +124,6 @@ class Outputs:
         with suppress(OSError), os.scandir(self.directory) as entries:
             return [(entry.name, entry.stat(follow_symlinks=False).st_size) for entry in entries]
         return []
-
-
-def output_of(url: str, sha256: str, size: int, kind: str, made: float | None) -> Output:
-    """An output that is kept now."""
-    return Output(url, sha256, size, kind, time.time(), made)
 
 
 def count(journal: str) -> int:

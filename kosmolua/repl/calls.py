@@ -113,10 +113,10 @@ class Calls:
 
     def keep(self, journal: str, answers: Iterable[tuple[str, Any]], tell: Callable[[str], None]) -> Callable[[], None]:
         """Keep the outputs of predictions next to that journal, from now on. Gives what ends that."""
-        from kosmolua.journal.outputs import Outputs, output_of
+        from kosmolua.journal.outputs import Outputs
         from kosmolua.services.keeping import Keeping
 
-        keeping = Keeping(self.session, Outputs(journal), output_of, tell)
+        keeping = Keeping(self.session, Outputs(journal), tell)
         self.session().kept = keeping
         keeping.restore(answers)
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from kosmolua.replicate.transfer import Opened
 
 THREADS = 4
+MOST = 100_000  # predictions and URLs of a run that are remembered
 MAX_URLS = 1000  # in the output of one prediction
 SAFE_AGE = 50 * 60.0  # seconds for which an output is certain to be at its URL; the API removes it after 60 minutes
 LONGEST, LONGEST_AFTER_FAILURE = 60.0, 3.0  # seconds that the end of a run waits for outputs; docker stop gives it ten
@@ -45,7 +46,7 @@ class Store(Protocol):
 
     def begin(self) -> AbstractContextManager[tuple[BinaryIO, str]]: ...
 
-    def keep(self, part: str, output: Any) -> None: ...
+    def keep(self, part: str, url: str, sha256: str, size: int, kind: str, made: float | None) -> None: ...
 
 
 class _TooLargeError(UsageError):
@@ -63,20 +64,17 @@ class _Wanted:
 class Keeping:
     """Is a `kosmolua.gate.kept.Kept` for a session. Without a ``store`` it only knows when outputs were made.
 
-    ``made_of`` gives an output as the store keeps it, of its URL, SHA-256, size, content type and time. ``tell`` is
-    told once what is not kept.
+    ``tell`` is told once what is not kept.
     """
 
     def __init__(
         self,
         session: Callable[[], Session],
         store: Store | None,
-        made_of: Callable[[str, str, int, str, float | None], Any],
         tell: Callable[[str], None],
     ) -> None:
         self._session = session
         self._store = store
-        self._made_of = made_of
         self._tell = tell
         self._told = False
         self._seen: set[str] = set()
@@ -89,6 +87,10 @@ class Keeping:
         self._received = 0
         self._opened: set[Opened] = set()
         self._over = False
+
+    @property
+    def keeps(self) -> bool:
+        return self._store is not None
 
     def note(self, operation: Operation, account: str, data: Any) -> None:
         if operation.job == "prediction":
@@ -153,15 +155,15 @@ class Keeping:
         if not isinstance(data, dict) or data.get("status") != "succeeded":
             return
         identifier = data.get("id")
-        if not isinstance(identifier, str) or identifier in self._seen or not self._session().budget.knows(identifier):
+        if not isinstance(identifier, str) or identifier in self._seen or max(len(self._seen), len(self._made)) >= MOST:
             return
         self._seen.add(identifier)
-        made = time_of(data.get("completed_at"))
+        made, own = time_of(data.get("completed_at")), self._session().budget.knows(identifier)
         for url in urls_in(data.get("output")):
             self._made[url] = made
             if live:
                 self._live.add(url)
-            if self._store and self._store.find(url) is None:
+            if own and self._store and self._store.find(url) is None:
                 self._want(_Wanted(url, account))
 
     def _want(self, wanted: _Wanted) -> None:
@@ -217,10 +219,9 @@ class Keeping:
                 file.flush()
                 os.fsync(file.fileno())
                 made = self._made.get(wanted.url)
-                kept = self._made_of(wanted.url, fetched.sha256, fetched.size, fetched.content_type, made)
                 with self._lock:
                     if not self._over:
-                        store.keep(part, kept)
+                        store.keep(part, wanted.url, fetched.sha256, fetched.size, fetched.content_type, made)
         finally:
             for each in opened:
                 each.close()

@@ -134,6 +134,20 @@ def test_without_them_it_is_said_that_they_are_gone(api, run, tmp_path):
     assert not os.listdir(tmp_path / "out")
 
 
+def test_without_a_journal_it_is_said_too(api, kosmo):
+    """Of any prediction that the script has looked at."""
+    made = kosmo("lua", "-e", PAINT + "return images[1].url", "--write", "allow", env=api.environment).out
+    identifier = made.rstrip().split("/")[-2]
+    api.expire()
+    source = f"""
+      local p = replicate.get_prediction{{ prediction_id = '{identifier}' }}
+      download(p.output and p.output[1] or '{made.rstrip()}', 'out/a.png')
+    """
+    ran = kosmo("lua", "-e", source, "--allow-write", "out", env=api.environment)
+
+    assert (1, True) == (ran.status, "Replicate removes outputs an hour after they were made" in ran.err)
+
+
 def test_an_output_is_kept_after_a_kill(api, run, tmp_path):
     """Killed between the end of a prediction and its file, the run keeps it when it goes on."""
     source = PAINT + "print('made') sleep(1) return #images"
