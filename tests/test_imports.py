@@ -140,7 +140,7 @@ def test_the_emulator_shares_no_code_with_the_client():
         ("import kosmolua.cli.model", {"httpx", "lupa", "ssl", "subprocess", "keyring", "tomlkit"}),
         ("import kosmolua.cli.live", {"msgspec", "unicodedata", "kosmolua.gate"}),
         ("import kosmolua.emulator", {"werkzeug", "msgspec"}),
-        ("import kosmolua.cli.repl, kosmolua.runtime.begun", {"msgspec", "prompt_toolkit"}),
+        ("import kosmolua.cli.repl, kosmolua.runtime.launch", {"msgspec", "prompt_toolkit"}),
         ("import kosmolua.repl.line", {"msgspec", "httpx", "kosmolua.settings.config", "kosmolua.replicate.catalogue"}),
     ],
 )

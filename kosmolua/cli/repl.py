@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from kosmolua.repl.history import History
     from kosmolua.repl.journals import JournalOptions
     from kosmolua.repl.shell import Reader, Shell
-    from kosmolua.runtime.begun import Begun
+    from kosmolua.runtime.launch import InteractiveChild
     from kosmolua.runtime.limits import Limits
     from kosmolua.runtime.port import Start
 
@@ -45,16 +45,16 @@ def start(parsed: argparse.Namespace, options: Options, args: Sequence[str]) -> 
         raise UsageError("--json and --explain are for scripts, and not for the prompt")
     if parsed.record or parsed.replay:
         raise UsageError("--record and --replay are for scripts, and not for the prompt")
-    from kosmolua.runtime.begun import LIMITS, begin
+    from kosmolua.runtime.launch import LIMITS, launch
 
     limits = LIMITS._replace(memory=parsed.memory_limit)
-    begun = begin(limits, parsed.isolation)  # it starts while this process imports the rest
+    child = launch(limits, parsed.isolation)  # starts while this process imports the rest
     made: list[Shell] = []
 
     def shell() -> Shell:
         """Built when it is first asked for, which is once the prompt can be seen."""
         if not made:
-            made.append(_shell(parsed, options, args, limits, begun))
+            made.append(_shell(parsed, options, args, limits, child))
         return made[0]
 
     with Signals((signal.SIGTERM, signal.SIGHUP)) as signals:  # Ctrl-C is for the input alone
@@ -67,11 +67,13 @@ def start(parsed: argparse.Namespace, options: Options, args: Sequence[str]) -> 
             if made:
                 made[0].close(cancel=parsed.cancel_on_exit)
             else:
-                begun[1].close()
+                child[1].close()
         return signals.status(0)
 
 
-def _shell(parsed: argparse.Namespace, options: Options, args: Sequence[str], limits: Limits, begun: Begun) -> Shell:
+def _shell(
+    parsed: argparse.Namespace, options: Options, args: Sequence[str], limits: Limits, child: InteractiveChild
+) -> Shell:
     from kosmolua.repl.calls import Calls
     from kosmolua.repl.inline import Inline
     from kosmolua.repl.models import Models
@@ -85,7 +87,7 @@ def _shell(parsed: argparse.Namespace, options: Options, args: Sequence[str], li
     hosts = _Hosts(parsed, options, prompter)
     calls = Calls(options, hosts)
     interpreter = Interpreter(
-        calls, screen, lambda: _first(options, args), limits=limits, isolation=parsed.isolation, begun=begun,
+        calls, screen, lambda: _first(options, args), limits=limits, isolation=parsed.isolation, child=child,
         lane=calls.lane,
     )  # fmt: skip
     models = Models(calls)

@@ -22,7 +22,7 @@ class Stopping(Protocol):
     def check(self) -> None:
         """Raise why the run has ended, if it has."""
 
-    def told(self, callback: Callable[[], None], /) -> AbstractContextManager[None]:
+    def on_set(self, callback: Callable[[], None], /) -> AbstractContextManager[None]:
         """Call it when the run ends meanwhile."""
 
 
@@ -33,7 +33,7 @@ def put(prompter: Prompter, question: Question, stop: Stopping) -> Answer | None
     stop.check()
     asking = _Asking(prompter, question)
     try:
-        with stop.told(asking.withdraw):
+        with stop.on_set(asking.withdraw):
             asking.wait()
     except BaseException:  # an interrupt, for instance
         asking.withdraw()

@@ -18,8 +18,7 @@ from kosmolua.host.result import Result
 from kosmolua.host.runs import Runs
 from kosmolua.host.script import Plan, ScriptRun
 from kosmolua.replicate import catalogue
-from kosmolua.runtime import descriptors
-from kosmolua.runtime.forks import renews
+from kosmolua.runtime import descriptors, forks
 from kosmolua.runtime.run import Script
 from kosmolua.runtime.stop import Stop
 from kosmolua.settings import config
@@ -101,7 +100,7 @@ class Host:
         self._closing = Stop()
         self._lock = threading.RLock()
         self._calls: Session | None = None
-        renews(self)
+        forks.register(self)
         self._made: Sessions | None = None
         self._given = _files(options) if options.allow_read or options.allow_write else None
         prepared = _prepared(options.interpreter) if options.prepare and options.isolation != "none" else None
@@ -150,7 +149,7 @@ class Host:
             with calling_for(self._closing):
                 yield
             return
-        with self._closing.told(lambda: stop.set(_closed())), calling_for(stop):
+        with self._closing.on_set(lambda: stop.set(_closed())), calling_for(stop):
             yield
 
     def _tell_raised(self, session: Session) -> None:

@@ -135,7 +135,7 @@ class ScriptRun:
             self._begun = time.perf_counter()
         with self._runs.holding(self):
             try:
-                with self._outer.told(self._follow) if self._outer else nullcontext():
+                with self._outer.on_set(self._follow) if self._outer else nullcontext():
                     ended = self._run()
             except BaseException as error:
                 self._finish(self._broken(error, time.perf_counter() - self._begun))

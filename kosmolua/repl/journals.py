@@ -228,7 +228,7 @@ class Journals:
         self.current, self.ended = opened, None
         self._calls.reserve(opened.path, "the journal of this session")
         self._stop_keeping = self._calls.keep(opened.path, opened.predictions(), self._screen.show_error)
-        self._interpreter.keep(opened, anew=chosen.fresh or not same)
+        self._interpreter.use_journal(opened, restart=chosen.fresh or not same)
         self._show(opened)
 
     def leave_for_other_api(self) -> None:
@@ -263,5 +263,5 @@ class Journals:
     def _let_go(self, journal: PromptJournal, error: KosmoError | None) -> None:
         self.current = None
         self._stop_keeping()
-        self._interpreter.keep(None, anew=False)
+        self._interpreter.use_journal(None, restart=False)
         self._counted[journal.id] = journal.close(error)

@@ -144,10 +144,10 @@ class Shell:
     def _note(self, text: str, found: Evaluation) -> None:
         """Remember the input, for `:save`: with a journal also one that failed, as it is to fail again in its place."""
         error = found.error
-        if found.kept:
+        if found.recorded:
             self.journals.ended = error
         passed_by = error is not None and error.code in ("interrupted", "syntax_error", "journal")
-        if error is None or found.kept or (self.journals.current and not passed_by):
+        if error is None or found.recorded or (self.journals.current and not passed_by):
             self.inputs.append(saved.Input(self.interpreter.number, text, failed=error is not None))
 
     @contextmanager

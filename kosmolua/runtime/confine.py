@@ -1,12 +1,13 @@
-"""What a child gives up before it reads a script, so that whoever breaks out of Lua has gained an empty process.
+"""Sandbox layers that a child applies to itself before it reads a script: a script that escapes Lua gains nothing.
 
-Each layer says whether it holds: a kernel may be too old, or a container may forbid it. The numbers are those of the
-kernel's headers: prctl.h, seccomp.h, bpf_common.h, landlock.h, and two machines' tables of system calls.
+Each layer reports whether it was applied: the kernel may be too old, or a container may forbid it. The constants come
+from the kernel headers prctl.h, seccomp.h, bpf_common.h and landlock.h, and from the system call tables of two
+architectures.
 """
 
 from __future__ import annotations
 
-import _signal  # type: ignore[import-not-found] # signal itself makes enums: a tenth of the isolated child's start
+import _signal  # type: ignore[import-not-found] # `signal` creates enums: a tenth of the child's start time
 import errno
 import os
 import resource
@@ -17,8 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 LAYERS = ("process", "rlimits", "no_new_privs", "landlock", "seccomp")
-REQUIRED = frozenset({"landlock", "seccomp"})  # without them no run is called strict
-# What the interpreter, the JIT's machine code and buffers outside Lua's own count may take beside it.
+REQUIRED = frozenset({"landlock", "seccomp"})  # strict isolation fails without them
+# Address space for the interpreter, JIT machine code and buffers, which Lua's memory limit does not count.
 HEADROOM = 512 * 1024 * 1024
 
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_NO_NEW_PRIVS = 1, 4, 38
@@ -28,8 +29,8 @@ KILL, ALLOW = 0x80000000, 0x7FFF0000
 PROT_EXEC, PROT_WRITE_EXEC = 4, 6
 
 _ANYWHERE = {"landlock_create_ruleset": 444, "landlock_restrict_self": 446}
-# Beside those that lock (prctl, seccomp) and those whose arguments are looked at (read to mprotect), all that LuaJIT,
-# malloc and two pipes need: seen with strace, and what clocks and restarts may come to on another machine.
+# Besides the calls that apply the sandbox (prctl, seccomp) and those with checked arguments (read to mprotect), these
+# are the calls that LuaJIT, malloc and two pipes need: found with strace, plus those for clocks and restarts.
 _NUMBERS = {
     "x86_64": {
         "arch": 0xC000003E, "prctl": 157, "seccomp": 317, "read": 0, "write": 1, "mmap": 9, "mprotect": 10,
@@ -47,8 +48,9 @@ _NUMBERS = {
 
 
 class Kernel:
-    """System calls by name. ``call`` takes a number and at most five integers or bytes, ``install`` a number and a
-    seccomp filter. Both answer as the kernel does: a refusal is its error number, negative. Without them all is one.
+    """System calls by name. ``call`` takes a number and at most five integers or bytes; ``install`` takes a number
+    and a seccomp filter. Both return a negative error number on failure, as the kernel does. If they are not given,
+    every call fails with ENOSYS.
     """
 
     def __init__(
@@ -67,11 +69,11 @@ class Kernel:
 
 
 def confine(kernel: Kernel, memory: int | None, cpu: float | None, *, strict: bool, host: int) -> list[str]:
-    """Give up everything, for good, and return the names of the layers that hold. ``host`` is whom to die with."""
+    """Apply all layers irreversibly; return the names of those applied. ``host`` is the parent's process id."""
     steps: dict[str, Callable[[], bool]] = {
         "process": lambda: hide(kernel, host),
         "no_new_privs": lambda: kernel("prctl", PR_SET_NO_NEW_PRIVS, 1) == 0,
-        "landlock": lambda: leave_files(kernel),  # it takes a descriptor to set up, of which the next leaves none
+        "landlock": lambda: leave_files(kernel),  # needs a descriptor; rlimits allows none
         "rlimits": lambda: limit_resources(memory, cpu),
         "seccomp": lambda: bool(kernel.numbers) and kernel.install(program(kernel.numbers, strict=strict)) == 0,
     }
@@ -80,16 +82,18 @@ def confine(kernel: Kernel, memory: int | None, cpu: float | None, *, strict: bo
 
 
 def hide(kernel: Kernel, host: int) -> bool:
-    """Die with the host's thread that started this process, and let no other process of this user look in."""
+    """End with the host thread that started this process, and make this process's memory unreadable to the user's
+    other processes.
+    """
     held = kernel("prctl", PR_SET_PDEATHSIG, _signal.SIGKILL) == 0 and kernel("prctl", PR_SET_DUMPABLE, 0) == 0
     if os.getppid() != host:
-        os._exit(0)  # the host was gone before it could be waited for
+        os._exit(0)  # the host died before PR_SET_PDEATHSIG took effect
     return held
 
 
 def lowered(memory: int | None, cpu: float | None) -> dict[str, int]:
-    """Which limits this process was started with that are below those wanted: seconds of ``cpu``, bytes of
-    ``address_space``. No limit can be raised above what it was started with.
+    """Inherited limits that are lower than the requested ones: ``cpu`` in seconds, ``address_space`` in bytes.
+    A process cannot raise an inherited limit.
     """
     found = {}
     for name, kind, wanted in (
@@ -103,7 +107,9 @@ def lowered(memory: int | None, cpu: float | None) -> dict[str, int]:
 
 
 def limit_resources(memory: int | None, cpu: float | None) -> bool:
-    """The timer ends the process at the exact time, the limit of CPU a little later. Lower limits stay."""
+    """Set the resource limits. The timer ends the process at the exact CPU time; RLIMIT_CPU ends it a little later.
+    Lower inherited limits are kept.
+    """
     below = lowered(memory, cpu)
     if cpu is not None:
         _signal.setitimer(_signal.ITIMER_PROF, min(cpu, below.get("cpu", cpu)))
@@ -120,7 +126,7 @@ def limit_resources(memory: int | None, cpu: float | None) -> bool:
 
 
 def leave_files(kernel: Kernel) -> bool:
-    """Refuse every path, and what else of the world outside this kernel's Landlock can refuse."""
+    """Deny every path, and everything else that this kernel's Landlock can deny."""
     version = kernel("landlock_create_ruleset", 0, 0, LANDLOCK_VERSION)
     if version < 1:
         return False
@@ -134,8 +140,8 @@ def leave_files(kernel: Kernel) -> bool:
 
 
 def ruleset(version: int) -> bytes:
-    """Every right that this version knows: of files, of TCP (4), and to signal and connect out of the domain (6)."""
-    files = {1: 13, 2: 14, 3: 15, 4: 15}.get(version, 16)  # how many there are
+    """All rights of this Landlock version: files, TCP (from version 4), signals and sockets out of the domain (6)."""
+    files = {1: 13, 2: 14, 3: 15, 4: 15}.get(version, 16)  # number of file rights
     rights = [(1 << files) - 1, *([3] if version >= 4 else []), *([3] if version >= 6 else [])]  # noqa: PLR2004
     return b"".join(word.to_bytes(8, sys.byteorder) for word in rights)
 
@@ -144,9 +150,10 @@ def ruleset(version: int) -> bytes:
 
 
 def program(numbers: dict[str, int], *, strict: bool) -> bytes:
-    """The filter: what is listed, with arguments that make sense for it, or the end of the process by SIGSYS.
+    """The seccomp filter: any call that is not listed, or has other arguments, ends the process with SIGSYS.
 
-    Executable memory is never mapped, so never of a file. The JIT may make its own so, if not writable as well.
+    Executable memory is never mapped, so code is never loaded from a file. The JIT may make its own memory executable,
+    but not writable and executable at once.
     """
     checks = {
         "read": _check(16, 0xFFFFFFFF, 0),
@@ -176,7 +183,7 @@ def _when(value: int, body: bytes) -> bytes:
 
 
 def _check(offset: int, mask: int, *allowed: int) -> bytes:
-    """Look at the argument there (its lower half, which the kernel takes for these calls), and decide."""
+    """Allow only these values of the argument at that offset (its lower half, which the kernel uses here)."""
     cases = b"".join(_when(value, _end(ALLOW)) for value in allowed)
     return _step(_LOAD, offset) + _step(_AND, mask) + cases + _end(KILL)
 
@@ -185,9 +192,9 @@ def _check(offset: int, mask: int, *allowed: int) -> bytes:
 
 
 def conceal() -> bool:
-    """Let no other process of this user read this one's memory: what keeps the host's token from its own child.
+    """Make this process's memory, which holds the token, unreadable to its child and the user's other processes.
 
-    It stays so; a process that the host starts begins anew. It changes nothing for the superuser.
+    This lasts until the process ends; new processes do not inherit it. The superuser can still read the memory.
     """
     if sys.platform != "linux":
         return False
@@ -200,12 +207,12 @@ def conceal() -> bool:
 
 
 def available() -> dict[str, bool | str]:
-    """For each layer True, or in words why this machine has it not. Applies none of them."""
+    """For each layer True, or the reason why it is unavailable on this machine. Applies none of them."""
     if sys.platform != "linux":
         return {name: name == "rlimits" or f"needs Linux, this is {sys.platform}" for name in LAYERS}
     kernel = Kernel(_host_call)
     if not kernel.numbers:
-        why = f"no table of system calls for {os.uname().machine}; there are {' and '.join(_NUMBERS)}"
+        why = f"unsupported architecture {os.uname().machine}; expected {' or '.join(_NUMBERS)}"
         return {name: name == "rlimits" or why for name in LAYERS}
     return {
         "process": True,
@@ -218,12 +225,12 @@ def available() -> dict[str, bool | str]:
 
 def _landlock_reason(answer: int) -> bool | str:
     if answer == -errno.EOPNOTSUPP:
-        return "the kernel has Landlock, but it is not switched on: see lsm= on its command line"
-    return answer > 0 or f"the kernel has no Landlock, which needs Linux 5.13 ({os.strerror(-answer)})"
+        return "Landlock is disabled; add it to lsm= on the kernel command line"
+    return answer > 0 or f"Landlock needs Linux 5.13 or later ({os.strerror(-answer)})"
 
 
 def _seccomp_reason(answer: int) -> bool | str:
-    return answer == 0 or f"the kernel takes no seccomp filter that ends a process ({os.strerror(-answer)})"
+    return answer == 0 or f"the kernel does not support seccomp filters that end a process ({os.strerror(-answer)})"
 
 
 def _host_call(number: int, *words: int | bytes) -> int:

@@ -1,5 +1,6 @@
-"""What begins anew in a process that was forked: connections, processes and locks are the parent's, and a thread that
-held one of the locks is not there.
+"""Objects to reset in a forked process: their connections, child processes and locks belong to the parent.
+
+A lock may be held by a thread that does not exist in the forked process.
 """
 
 from __future__ import annotations
@@ -11,27 +12,27 @@ from typing import Protocol
 
 class Renewable(Protocol):
     def before_fork(self) -> None:
-        """Load what other threads may be importing: the forked process could wait for them for ever."""
+        """Import everything now: the forked process could deadlock on an import lock held by another thread."""
 
     def renew(self) -> None:
-        """Begin anew, in the forked process. Takes none of the old locks."""
+        """Reset in the forked process, without taking any of the old locks."""
 
 
-_KNOWN: weakref.WeakSet[Renewable] = weakref.WeakSet()
+_REGISTERED: weakref.WeakSet[Renewable] = weakref.WeakSet()
 
 
-def renews(each: Renewable) -> None:
-    """Renew it after each fork, as long as it lives."""
-    _KNOWN.add(each)
+def register(each: Renewable) -> None:
+    """Call its methods around each fork, for as long as it exists."""
+    _REGISTERED.add(each)
 
 
 def _before() -> None:
-    for each in list(_KNOWN):
+    for each in list(_REGISTERED):
         each.before_fork()
 
 
 def _after() -> None:
-    for each in list(_KNOWN):
+    for each in list(_REGISTERED):
         each.renew()
 
 

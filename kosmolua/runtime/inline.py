@@ -1,7 +1,7 @@
 """A run inside this process: for embedding trusted scripts, and for tests.
 
-The limits stop accidents, not attacks: a call into C is not interrupted. The compiler is off, so that a hook fires in
-every loop: it sees limits, `stop`, and signals.
+The limits stop accidents, not attacks: a call into C is not interrupted. The JIT is off so that a hook runs in every
+loop; the hook checks limits, `stop` and signals.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from kosmolua.runtime.limits import Limits, reached
 from kosmolua.runtime.port import Port, Start
 from kosmolua.runtime.state import State
 
-# Lua stops itself this far below the hard limit, which is met outside of Lua's own error handling.
+# Lua stops itself this far below lupa's hard limit, which bypasses Lua's error handling.
 MARGIN = 16 * 1024 * 1024
-PUSH = 1024 * 1024  # what handing over an answer may take beside the answer
+PUSH = 1024 * 1024  # memory that passing an answer may take on top of the answer
 
 
 class _Callbacks:
-    """The functions a state calls. None raises: an exception would reach the script as a Python object."""
+    """The functions a state calls. None of them raises: an exception would reach the script as a Python object."""
 
     def __init__(self, state: State, port: Port, first: bytes) -> None:
         self.failure: BaseException | None = None
@@ -33,11 +33,11 @@ class _Callbacks:
         port.pending.wake = self._woken.set
 
     def shielded(self, function: Callable[[Any], bytes | int]) -> Callable[[Any], Any]:
-        """The function for Lua to call. What it raises is kept, and raised where the run was started; the answer is
-        then 0, and stays so.
+        """The function for Lua to call. An exception is stored in ``failure``, for `run` to raise; from then on the
+        function returns 0.
 
-        It is a generator, since a signal's exception may be raised as a function is entered, before any `try` in it: a
-        generator is resumed inside its `try`.
+        It is a generator because a signal handler may raise as a function is entered, before its `try`. A generator is
+        resumed inside its `try`.
         """
 
         def loop() -> Generator[bytes | int | None, Any, None]:
@@ -47,14 +47,14 @@ class _Callbacks:
                     answer = function((yield answer))
             except GeneratorExit:
                 return
-            except BaseException as error:  # noqa: BLE001 - kept
+            except BaseException as error:  # noqa: BLE001 - raised by `run`
                 self.failure = self.failure or error
             while True:
                 yield 0
 
-        made = loop()
-        next(made)
-        return made.send
+        generator = loop()
+        next(generator)
+        return generator.send
 
     def submit(self, frame: bytes) -> int:
         if self.failure:
@@ -65,9 +65,7 @@ class _Callbacks:
         return 1
 
     def wait(self, _: int) -> bytes | int:
-        """The next answer, or 0 where there will be none, or where handing it over could exhaust Lua's memory inside
-        this very call.
-        """
+        """The next answer, or 0 if there will be none or if passing it could exhaust Lua's memory during this call."""
         if not self.failure:
             self._await()
         if self.failure or not self._answers:
@@ -79,7 +77,7 @@ class _Callbacks:
         return answer
 
     def alive(self, raised: int | BaseException) -> int:
-        """Whether the script goes on. Called by its hook, where Python also sees signals."""
+        """Whether the script may continue. Called by its hook, which also lets Python handle signals."""
         if isinstance(raised, BaseException):
             raise raised
         self._port.check()
@@ -102,7 +100,7 @@ def run(start: Start, port: Port, limits: Limits) -> None:
     try:
         shielded = callbacks.shielded
         state.serve(shielded(callbacks.submit), shielded(callbacks.wait), shielded(callbacks.alive))
-    except state.memory_error:  # which is also how a wait ends that failed
+    except state.memory_error:  # a failed wait also ends this way
         if not callbacks.failure:
             raise reached("memory", limits) from None
     except state.error:

@@ -1,8 +1,8 @@
-"""A child that takes one input after another, for a person at a prompt: `lua/interactive.lua` and its host's end.
+"""The host side of a child that evaluates inputs typed at a prompt; the child side is `lua/interactive.lua`.
 
-An interrupt ends the input and keeps the state. It is a byte in memory that the child looks at while it interprets, so
-that no signal has to reach it. What the host carries out meanwhile goes on to its end, as whatever was begun may cost
-money; its answer is for nobody then. An input that does not fit the journal is ended in the same way.
+An interrupt ends the input and keeps the Lua state. The child checks a shared byte while it interprets, so no signal is
+needed. A call that the host is sending completes, since it may cost money, but its answer is discarded. An input that
+does not match the journal ends in the same way.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from kosmolua.errors import JournalError, KosmoError, LimitError, ScriptError
 from kosmolua.runtime import marshal
-from kosmolua.runtime.begun import LIMITS, begin, child_of
+from kosmolua.runtime.launch import LIMITS, launch, start_child
 from kosmolua.runtime.limits import Limits, reached
 from kosmolua.runtime.port import Call, Frame, Port, Request, Sleep, Start, Time, error
 from kosmolua.runtime.watchdog import Watchdog
@@ -24,14 +24,14 @@ from kosmolua.runtime.watchdog import Watchdog
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from kosmolua.runtime.begun import Begun
     from kosmolua.runtime.isolate import Mode
+    from kosmolua.runtime.launch import InteractiveChild
     from kosmolua.runtime.port import Clock, Done, Handler, Output
     from kosmolua.runtime.tape import InputJournal, Inputs
 
-GRACE = 2.0  # seconds that an interrupted input has before its child is killed
+GRACE = 2.0  # seconds that an interrupted input has to end before its child is killed
 _INTERRUPTED = {"code": "interrupted", "message": "interrupted"}
-PATIENCE = 2.0  # seconds that a call which is under way at the end may take
+PATIENCE = 2.0  # seconds that a running call may take when the interpreter closes
 
 
 def start(
@@ -41,7 +41,7 @@ def start(
     accounts: Sequence[str] = (),
     args: Sequence[str] = (),
 ) -> Start:
-    """What inputs find, as the first frame says it."""
+    """The first frame, which defines what inputs can use."""
     return Start(
         source=b"",
         name=b"",
@@ -54,19 +54,19 @@ def start(
 
 
 class Evaluation(Struct, frozen=True, kw_only=True):
-    """What an input came to: previews of its values, as `lua/preview.lua` makes them, or an error."""
+    """Result of an input: previews of its values, made by `lua/preview.lua`, or an error."""
 
     values: list[Any] = []
     error: KosmoError | None = None
-    lost: bool = False  # the state: its globals and locals are gone
-    kept: bool = False  # whether it asked for anything, and the journal has it
+    lost: bool = False  # the Lua process died; globals and locals are lost
+    recorded: bool = False  # it made requests, and they are in the journal
 
 
 class Interpreter:
-    """The state that inputs are evaluated in. For one thread, and for `interrupt` from a signal handler of that one.
+    """Evaluates inputs in one Lua state. For one thread; `interrupt` may be called from a signal handler in it.
 
-    The child starts when this is made, unless one has ``begun``. It is told what there is by ``start`` before its first
-    input. Where one dies, the next input finds a fresh one.
+    The child is started here unless ``child`` is given. ``start`` makes its first frame, sent before the first input.
+    If the child dies, a new one replaces it.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class Interpreter:
         isolation: Mode = "standard",
         clock: Clock | None = None,
         grace: float = GRACE,
-        begun: Begun | None = None,
+        child: InteractiveChild | None = None,
         lane: Callable[[str], str] | None = None,
     ) -> None:
         self.limits = limits
@@ -87,10 +87,10 @@ class Interpreter:
         self._grace = grace
         self._handler, self._output, self._clock, self._lane = handler, output, clock, lane
         self._start = start
-        self._page, self._child = begun or begin(limits, isolation)
+        self._flag, self._child = child or launch(limits, isolation)
         self._number = 0
         self._journal: InputJournal[Any] | None = None
-        self._entered = 0  # inputs that the journal knows
+        self._entered = 0  # inputs recorded in the journal
         self._killer: threading.Timer | None = None
         self._broken: KosmoError | None = None
         self._open = self._busy = False
@@ -101,78 +101,78 @@ class Interpreter:
         return self._child.layers
 
     def evaluate(self, source: str, name: str | None = None) -> Evaluation:
-        """Evaluate one input. Errors carry the name, by default ``in[1]``, ``in[2]``, …"""
+        """Evaluate one input. Its errors contain the name, by default ``in[1]``, ``in[2]``, …"""
         self._number += 1
         port = self._port
         if port.inputs:
             port.inputs.begin(self._entered)
         found = self._evaluated(source, name or f"in[{self._number}]")
-        return self._kept(found, port, port.inputs) if port.inputs else found
+        return self._recorded(found, port, port.inputs) if port.inputs else found
 
-    def keep(self, journal: InputJournal[Any] | None, *, anew: bool = True) -> None:
-        """From the next input on answer from that journal what it holds, and take down the rest; None is an end of it.
-        The next input is the first of the journal, or where it is not begun ``anew`` the one that would have come.
+    def use_journal(self, journal: InputJournal[Any] | None, *, restart: bool = True) -> None:
+        """From the next input on, answer requests from the journal and record new ones in it; None stops recording.
+        With ``restart`` the next input is the first one of the journal; without, the input count continues.
         """
         self._journal = journal
-        self._entered = 0 if anew else self._entered
-        self._port.keep(journal)
+        self._entered = 0 if restart else self._entered
+        self._port.use_journal(journal)
 
     @property
     def upcoming(self) -> int:
-        """The order of the answer that the journal gives next; 0 where it has given all that it held."""
+        """The order of the next recorded answer in the journal; 0 if none are left."""
         return self._port.inputs.upcoming(self._entered) if self._port.inputs else 0
 
     def _evaluated(self, source: str, name: str) -> Evaluation:
         if self._broken:
             return self._lost(self._broken)
-        kept = [self._journal.start()] if self._journal else []
+        start = [self._journal.start()] if self._journal else []
         try:
-            done = self._exchange("evaluate", source.encode(), name.encode(), float(self._number), *kept)
+            done = self._exchange("evaluate", source.encode(), name.encode(), float(self._number), *start)
             if not done.ok:
-                return Evaluation(error=self._blamed(error(done)))
+                return Evaluation(error=self._with_limit(error(done)))
             return Evaluation(values=msgspec.msgpack.decode(done.value, type=list[Any]))
         except msgspec.MsgspecError as wrong:
             self._child.kill()
-            return self._lost(ScriptError(f"the state's process sent no values: {wrong}", code="script_crashed"))
+            return self._lost(ScriptError(f"the script process sent invalid values: {wrong}", code="script_crashed"))
         except KosmoError as failure:
             return self._lost(failure)
 
-    def _kept(self, found: Evaluation, port: _Port, inputs: Inputs[Any]) -> Evaluation:
-        """What the input came to, where the journal has to do with it; and how it is counted there."""
-        wrong = port.misfit or inputs.parted
-        if wrong:
-            return Evaluation(error=wrong, lost=found.lost)
+    def _recorded(self, found: Evaluation, port: _Port, inputs: Inputs[Any]) -> Evaluation:
+        """The result of an input with a journal: an error if the two differ. Counts the input if it made requests."""
+        failure = port.journal_error or inputs.mismatch
+        if failure:
+            return Evaluation(error=failure, lost=found.lost)
         if not inputs.asks:
             return found
         try:
-            if (found.lost or port.interrupted) and not inputs.is_left and not inputs.leave(port.sent):
+            if (found.lost or port.interrupted) and not inputs.is_cut_off and not inputs.cut_off(port.sent):
                 return found
         except JournalError as error:
             port.fail(error)
             return Evaluation(error=error, lost=found.lost)
         self._entered += 1
-        return msgspec.structs.replace(found, kept=True)
+        return msgspec.structs.replace(found, recorded=True)
 
     @property
     def number(self) -> int:
-        """Of the last input."""
+        """The number of the last input."""
         return self._number
 
     def check(self, source: str) -> tuple[str | None, str | None]:
-        """What the parser says of whole lines, as an expression and as a chunk; None where they are fine."""
-        found = self._asked("check", source.encode() + b"\n")
+        """Syntax errors of the source, parsed as an expression and as a chunk; None for each that is valid."""
+        found = self._query("check", source.encode() + b"\n")
         as_expression, as_chunk = (str(text) if text else None for text in found or (None, None))
         return as_expression, as_chunk
 
     def names(self, *path: str) -> list[tuple[str, str]]:
-        """The names within a value, with the type of each; without a path all in scope, where ``local`` is a type."""
-        return [(str(name), str(kind)) for name, kind in self._asked("names", *(step.encode() for step in path)) or ()]
+        """Names and types of a value's fields; without a path, of all names in scope (type ``local`` for locals)."""
+        return [(str(name), str(kind)) for name, kind in self._query("names", *(step.encode() for step in path)) or ()]
 
     def interrupt(self) -> None:
-        """End the input that is being evaluated: soon in good order, and in any case after the grace."""
+        """End the current input; kill the child if the input has not ended after the grace period."""
         if not self._busy:
             return
-        self._page.set(1)
+        self._flag.set(1)
         self._port.interrupt()
         if self._killer is None:
             self._killer = threading.Timer(self._grace, self._child.kill)
@@ -180,38 +180,38 @@ class Interpreter:
             self._killer.start()
 
     def reset(self) -> None:
-        """Begin anew with an empty state."""
+        """Replace the Lua state with a new one."""
         self._child.close()
-        self._page.set(0)
+        self._flag.set(0)
         self._broken, self._open = None, False
-        self._port, self._child = self._new_port(), child_of(self._page, self.limits, self._isolation)
+        self._port, self._child = self._new_port(), start_child(self._flag, self.limits, self._isolation)
 
     def close(self, waits: Callable[[float], bool] | None = None) -> None:
-        """End the state. What is under way is waited for as long as ``waits`` says of the seconds that were waited."""
+        """End the state. Wait for running calls while ``waits``, given the seconds waited so far, returns true."""
         self._child.close()
         self._port.pending.close(waits or (lambda seconds: seconds < PATIENCE))
-        self._page.close()
+        self._flag.close()
 
     def _new_port(self) -> _Port:
         port = _Port(self._handler, self._output, self._clock, self.limits, self._lane, self.interrupt)
-        port.keep(self._journal)
+        port.use_journal(self._journal)
         return port
 
     def _lost(self, failure: KosmoError) -> Evaluation:
-        if self._page.get():
-            failure = ScriptError("interrupted, but Lua could not be stopped in good order", code="interrupted")
-        self._calm()
+        if self._flag.get():
+            failure = ScriptError("interrupted: Lua did not stop in time and was killed", code="interrupted")
+        self._cancel_kill()
         self.reset()
         return Evaluation(error=failure, lost=True)
 
-    def _blamed(self, failure: KosmoError) -> KosmoError:
-        if self._port.interrupted and failure.message.startswith("interrupted"):  # a code of the host's own
+    def _with_limit(self, failure: KosmoError) -> KosmoError:
+        if self._port.interrupted and failure.message.startswith("interrupted"):  # a code that scripts cannot set
             failure.code = "interrupted"
         out_of_memory = failure.code == "limit_reached" and failure.message == "memory"
         return reached("memory", self.limits, getattr(failure, "where", None)) if out_of_memory else failure
 
-    def _asked(self, *command: Any) -> Any:
-        """The answer to a question; None where the child has died, which the next input will tell."""
+    def _query(self, *command: Any) -> Any:
+        """The result of a command; None if the child died, which the next input reports."""
         try:
             done = self._exchange(*command)
             return msgspec.msgpack.decode(done.value) if done.ok else None
@@ -228,26 +228,26 @@ class Interpreter:
             self._child.open(marshal.encode(self._start()), self._port)
             self._open = True
         self._port.begin()
-        self._page.set(0)
+        self._flag.set(0)
         self._busy = True
         try:
             with Watchdog(self.limits, self._port, self._child):
                 self._child.exchange(marshal.encode(command), self._port)
         finally:
             self._busy = False
-            self._calm()
+            self._cancel_kill()
         if self._port.done is None:
-            raise ScriptError("the state ended without a word", code="script_crashed")
+            raise ScriptError("the Lua process ended without a result", code="script_crashed")
         return self._port.done
 
-    def _calm(self) -> None:
+    def _cancel_kill(self) -> None:
         if self._killer:
             self._killer.cancel()
         self._killer = None
 
 
 class _Port(Port):
-    """The host's end for input after input. Every request is carried out beside the loop, so that it can be left."""
+    """The port of an interactive child. Every request runs in another thread, so that the input can be interrupted."""
 
     def __init__(
         self,
@@ -260,13 +260,13 @@ class _Port(Port):
     ) -> None:
         super().__init__(handler, output, clock, limits, lane)
         self.interrupted = False
-        self.sent = 0  # answers to the input, where a journal is kept
-        self.misfit: JournalError | None = None
+        self.sent = 0  # answers sent to the input, if there is a journal
+        self.journal_error: JournalError | None = None
         self.inputs: Inputs[Any] | None = None
         self._interrupt_input = end
         self._waiting: set[int] = set()
 
-    def keep(self, journal: InputJournal[Any] | None) -> None:
+    def use_journal(self, journal: InputJournal[Any] | None) -> None:
         self._tape = self.inputs = None
         if journal:
             from kosmolua.runtime.tape import Inputs
@@ -274,14 +274,14 @@ class _Port(Port):
             self._tape = self.inputs = Inputs(journal, self.pending, self._carry_out, self._lane)
 
     def begin(self) -> None:
-        """Take a new input; what the one before has left open is for nobody."""
-        self.done = self.misfit = None
+        """Begin a new input; discard the open requests of the previous one."""
+        self.done = self.journal_error = None
         self.interrupted = False
         self.sent = 0
         self._waiting.clear()
 
     def interrupt(self) -> None:
-        """Answer with an error what is waited for now and what will be asked for; from a signal handler."""
+        """Answer current and further requests with an error. May be called from a signal handler."""
         self.interrupted = True
         if self.inputs:
             self.inputs.over = True
@@ -290,11 +290,11 @@ class _Port(Port):
     def submit(self, frame: bytes) -> bytes | None:
         if self.inputs is None:
             return super().submit(frame)
-        from kosmolua.runtime.tape import Left
+        from kosmolua.runtime.tape import CutOff
 
         try:
             answer = super().submit(frame)
-        except Left:
+        except CutOff:
             pass
         except JournalError as error:
             self.fail(error)
@@ -303,7 +303,7 @@ class _Port(Port):
                 return answer
         if not self.interrupted:
             self._interrupt_input()
-        self.pending.put(self._refusal(0))  # nobody's: what is waited for is refused when answers are taken
+        self.pending.put(self._refusal(0))  # wakes the loop; `take` refuses the open requests
         return None
 
     def take(self) -> list[bytes]:
@@ -333,12 +333,12 @@ class _Port(Port):
             return False, marshal.encode(_INTERRUPTED)
         try:
             return super()._carry_out(request, ticket)
-        except LimitError as limit:  # a budget's: it ends the input, and not the state
+        except LimitError as limit:  # of a budget: ends the input, not the state
             return False, marshal.encode(limit.to_dict())
 
     def fail(self, error: JournalError) -> None:
-        """The input ends with that."""
-        self.misfit = self.misfit or error
+        """End the input with this error."""
+        self.journal_error = self.journal_error or error
         if self.inputs:
             self.inputs.fail(error)
 
@@ -347,5 +347,5 @@ class _Port(Port):
 
 
 def _identifier(answer: bytes) -> int:
-    """Of the request that it answers."""
+    """The id of the request that a frame answers."""
     return msgspec.msgpack.decode(answer, type=tuple[str, int, msgspec.Raw])[1]

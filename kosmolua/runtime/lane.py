@@ -1,4 +1,4 @@
-"""Threads that carry out one kind of calls, in the order in which they were asked for."""
+"""Threads that run calls of one kind, in the order of submission."""
 
 from __future__ import annotations
 
@@ -13,13 +13,12 @@ from kosmolua.runtime.threads import started
 if TYPE_CHECKING:
     from kosmolua.runtime.meter import Meter
 
-# Not a ThreadPoolExecutor, whose futures nobody looks at: they cost a call in a fan-out a tenth of its CPU (measured).
+# Not a ThreadPoolExecutor: its unused futures take a tenth of the CPU of a call in a fan-out (measured).
 
 
 class Lane:
-    """At most so many threads, each begun when there is work and none is idle. They end with the process or `close`.
-
-    What they do is charged to the ``meter``.
+    """At most ``threads`` threads; a new one starts when there is work and none is idle. They end with the process or
+    `close`. The ``meter`` counts their CPU time.
     """
 
     def __init__(self, name: str, threads: int, meter: Meter) -> None:
@@ -29,11 +28,11 @@ class Lane:
         self._work: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._lock = threading.Lock()
         self._threads: list[threading.Thread] = []
-        self._free = 0  # threads that wait, less the work that waits
+        self._free = 0  # idle threads minus queued actions
         self._closed = False
 
     def submit(self, action: Callable[[], None]) -> None:
-        """Carry it out when a thread is free. It must not raise."""
+        """Run the action when a thread is free. It must not raise."""
         with self._lock:
             self._free -= 1
             if self._free < 0 and len(self._threads) < self._most:
@@ -43,13 +42,13 @@ class Lane:
         self._work.put(action)
 
     def close(self) -> None:
-        """Begin nothing that has not begun."""
+        """Start no further action."""
         self._closed = True
         for _ in self._threads:
             self._work.put(None)
 
     def join(self, deadline: float) -> bool:
-        """Wait for what has begun, until a moment as `time.monotonic` tells it. Whether it has ended."""
+        """Wait for running actions until ``deadline`` (by `time.monotonic`). Return whether all have ended."""
         for thread in self._threads:
             thread.join(max(0.0, deadline - time.monotonic()))
         return not any(thread.is_alive() for thread in self._threads)

@@ -1,4 +1,4 @@
-"""What a run may use, and the words for what it used up."""
+"""Limits of a run, and the errors for reaching them."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from kosmolua.errors import LimitError, OptionError
 if TYPE_CHECKING:
     from typing import Self
 
-MAX_FRAME = 64 * 1024 * 1024  # bytes that cross between a script and its host at once
-_MOST_SECONDS, _MOST_BYTES = 1e9, 2**60  # what timers and resource limits take
+MAX_FRAME = 64 * 1024 * 1024  # bytes of one message between script and host
+_MOST_SECONDS, _MOST_BYTES = 1e9, 2**60  # the largest values that timers and resource limits accept
 
 
 class _Bounds(NamedTuple):
@@ -22,11 +22,11 @@ class _Bounds(NamedTuple):
 
 
 class Limits(_Bounds):
-    """Bounds of one run. ``cpu`` and ``time`` (wall clock) are in seconds, ``memory`` (of Lua) and ``output`` in bytes.
+    """Limits of one run. ``cpu`` and ``time`` (wall clock) are in seconds, ``memory`` (of Lua) and ``output`` in bytes.
 
-    None takes a bound away. There is no wall limit by default: waiting for a prediction may take an hour. ``silence``
-    is how long, in seconds, a child may neither compute nor answer when it is its turn. Raises an `OptionError` for a
-    bound of the wrong type or value.
+    None removes a limit. There is no wall limit by default: waiting for a prediction may take an hour. ``silence`` is
+    how many seconds the child may be unresponsive while it is expected to act. Raises an `OptionError` for a limit of
+    the wrong type or value.
     """
 
     __slots__ = ()
@@ -77,7 +77,7 @@ def shown(name: str, limits: Limits | None = None) -> str:
 
 
 def reached(name: str, limits: Limits, where: str | None = None) -> LimitError:
-    """The error for the limit of that name: which it was, what it stood at, how to raise it, and the script's line."""
+    """The error for reaching a limit: its name and value, how to raise it, and the line in the script."""
     error = LimitError(
         f"the script reached its {_NAMES[name][0]} limit of {shown(name, limits)}",
         hint=f"raise it with {_NAMES[name][1]}",
@@ -88,14 +88,14 @@ def reached(name: str, limits: Limits, where: str | None = None) -> LimitError:
 
 
 def fixed(name: str, message: str, hint: str, value: float) -> LimitError:
-    """The error for a bound that no flag raises: it protects the host."""
+    """The error for a limit that no option can raise: it protects the host."""
     return LimitError(message, hint=hint, detail={"limit": name, "value": value})
 
 
 def silent(limits: Limits) -> LimitError:
-    """The error for a child that stands still; its script is not to blame."""
+    """The error for an unresponsive child; the script is not the cause."""
     return LimitError(
-        f"the script's process neither computed nor answered for {limits.silence:g} s",
-        hint="was it stopped from outside?",
+        f"the script process was unresponsive for {limits.silence:g} s",
+        hint="check whether another program stopped it, and run the script again",
         detail={"limit": "silence", "value": limits.silence},
     )

@@ -1,7 +1,7 @@
-"""Plain data <-> MessagePack, the host's half. The script's half is lua/msgpack.lua.
+"""Plain data to MessagePack and back, on the host. The counterpart for scripts is lua/msgpack.lua.
 
-``{code: null}`` means an absent field, ``[]`` an empty list: both sides know, so nothing is lost on the way.
-Integers that no 64 bits hold are decimal strings in Lua, and so they are made here.
+``{code: null}`` stands for an absent field and ``[]`` for an empty list on both sides. Integers that do not fit 64 bits
+become decimal strings, as they are in Lua.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ def _without_giants(value: Any) -> Any:
     return value
 
 
-_LENGTHS = {0xC4: 1, 0xC5: 2, 0xC6: 4, 0xD9: 1, 0xDA: 2, 0xDB: 4}  # bytes that say how long a string is
-_COUNTS = {0xDC: (2, 1), 0xDD: (4, 1), 0xDE: (2, 2), 0xDF: (4, 2)}  # and how many items, of how many values each
+_LENGTHS = {0xC4: 1, 0xC5: 2, 0xC6: 4, 0xD9: 1, 0xDA: 2, 0xDB: 4}  # tag -> bytes of a string's length
+_COUNTS = {0xDC: (2, 1), 0xDD: (4, 1), 0xDE: (2, 2), 0xDF: (4, 2)}  # tag -> bytes of the item count, values per item
 _SIZES = {0xCA: 4, 0xCB: 8, 0xCC: 1, 0xCD: 2, 0xCE: 4, 0xCF: 8, 0xD0: 1, 0xD1: 2, 0xD2: 4, 0xD3: 8}
 
 
 def holds_more(data: bytes | msgspec.Raw, most: int) -> bool:
-    """Whether MessagePack says that it holds more values than that, names included; seen before any is made."""
+    """Whether MessagePack holds more than ``most`` values, counting keys. Decodes nothing."""
     data = bytes(data)
     if len(data) <= most:
         return False
@@ -52,7 +52,7 @@ def holds_more(data: bytes | msgspec.Raw, most: int) -> bool:
             at += width
         elif tag in _LENGTHS:
             at += _LENGTHS[tag] + int.from_bytes(data[at : at + _LENGTHS[tag]])
-        elif 0xA0 <= tag < 0xC0:  # noqa: PLR2004 - the tags are those of the format
+        elif 0xA0 <= tag < 0xC0:  # noqa: PLR2004 - tags of the MessagePack format
             at += tag - 0xA0
         elif 0x80 <= tag < 0xA0:  # noqa: PLR2004
             left += (tag & 15) * (2 if tag < 0x90 else 1)  # noqa: PLR2004

@@ -1,7 +1,7 @@
-"""The CPU time that this process spends for one run, read from the clocks of the threads that work for it.
+"""CPU time that this process spends on one run, read from the clocks of the threads that work for it.
 
-Reading a thread's clock from outside costs the thread nothing, and also shows what it has not finished yet. Only Linux
-numbers these clocks; elsewhere a thread is charged when it ends.
+Reading a thread's clock from another thread costs the first nothing, and includes unfinished work. Only Linux has ids
+for these clocks; elsewhere a thread's time is added when it ends.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from contextlib import contextmanager
 
 
 class Meter:
-    """Counts for one run. For any number of threads."""
+    """CPU time of one run. Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._working: dict[int, float] = {}  # thread -> what its clock showed when it began
-        self._exempt: dict[int, float] = {}  # thread -> what its clock showed when it began work that is not charged
-        self._spent = 0.0  # by threads that have ended
+        self._working: dict[int, float] = {}  # thread -> its clock when it began
+        self._exempt: dict[int, float] = {}  # thread -> its clock when it began work that is not counted
+        self._spent = 0.0  # by threads that ended
 
     @property
     def seconds(self) -> float:
@@ -29,7 +29,7 @@ class Meter:
 
     @contextmanager
     def working(self) -> Iterator[None]:
-        """Charge what the calling thread does meanwhile."""
+        """Count the calling thread's CPU time inside this context."""
         thread = threading.get_native_id()
         with self._lock:
             self._working[thread] = time.thread_time()
@@ -41,7 +41,7 @@ class Meter:
 
     @contextmanager
     def exempt(self) -> Iterator[None]:
-        """Do not charge what the calling thread does meanwhile: work that serves every run, such as imports."""
+        """Do not count the calling thread inside this context: for work that serves every run, such as imports."""
         thread, began = threading.get_native_id(), time.thread_time()
         with self._lock:
             if thread in self._exempt or thread not in self._working:
@@ -59,6 +59,6 @@ class Meter:
         if thread in self._exempt:
             return self._exempt[thread]
         try:
-            return time.clock_gettime(~thread << 3 | 6)  # how Linux numbers the CPU clocks of threads
+            return time.clock_gettime(~thread << 3 | 6)  # the clock id of a thread's CPU time on Linux
         except OSError:
             return self._working[thread]

@@ -1,4 +1,4 @@
-"""A process by a descriptor that means no other process than this, also after somebody else has waited for it."""
+"""Processes by descriptor, which never refers to another process, unlike a reused process id."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextlib import suppress
 
 
 def opened(pid: int) -> int | None:
-    """The descriptor of a child that was just started; None where the system has none, or where the child is gone."""
+    """A descriptor of a child that was just started; None if the system has none, or if the child is gone."""
     try:
         return os.pidfd_open(pid)
     except (AttributeError, OSError):
@@ -17,7 +17,7 @@ def opened(pid: int) -> int | None:
 
 
 def is_dead(descriptor: int, seconds: float = 0.0) -> bool:
-    """Whether it has ended, within so many seconds."""
+    """Whether it ends within ``seconds``."""
     dead = select.poll()
     dead.register(descriptor, select.POLLIN)
     return bool(dead.poll(seconds * 1000))

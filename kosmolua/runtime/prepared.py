@@ -1,7 +1,7 @@
-"""A process kept ready, which forks a child for each run in a tenth of the time that a start takes.
+"""A prepared process, which forks a child for each run in a tenth of the time of a fresh start.
 
-For hosts that run script after script. It has been given nothing of its host's but one end of a socket; what it says
-and hears is told in `kosmolua.runtime.zygote`, its own side. Every system that has no such thing has plain children.
+For hosts that run many scripts. All it inherits from its host is one end of a socket; `kosmolua.runtime.zygote`, which
+runs in it, describes the protocol. Systems other than Linux start each child afresh.
 """
 
 from __future__ import annotations
@@ -26,17 +26,16 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 BOOT = program("kosmolua.runtime.zygote")
-# Seconds in which the process has an answer. It takes some milliseconds; only where it was stopped, or the machine
-# stands still, is it given up.
+# Seconds to wait for an answer. One takes a few milliseconds; the timeout is for a stopped process or a frozen machine.
 PATIENCE = 5.0
-ATTEMPTS = 2  # the process may have died since the last run
+ATTEMPTS = 2  # in case the process died since the last run
 
 
 class Prepared:
-    """Begins to start at once. Any thread may use it, as many at a time as like. A process that died is replaced.
+    """Starts the process at once. Thread-safe. A process that died is replaced.
 
-    Runs that are under way end with `close`. ``boot`` is the text of the process's main program,
-    ``python`` its interpreter if it is not the one that runs this.
+    `close` ends current runs. ``boot`` is the source of the process's main program, ``python`` its interpreter if it
+    is not the current one.
     """
 
     def __init__(self, *, boot: str = BOOT, python: str | None = None) -> None:
@@ -47,7 +46,7 @@ class Prepared:
         self._process = None if self._closed else _Process(boot, python)
 
     def fork(self, streams: Sequence[int], words: Sequence[str]) -> Forked | None:
-        """A child with these descriptors as its 0, 1 and 2, or None where none can be had this way."""
+        """A child with these descriptors as its 0, 1 and 2; None if it cannot be forked."""
         for _ in range(ATTEMPTS):
             process = self._current()
             if process is None:
@@ -66,7 +65,7 @@ class Prepared:
             process.close()
 
     def renew(self) -> None:
-        """In a forked process: the process is the parent's, and the next run makes another."""
+        """Call in a forked process: the prepared process belongs to the parent, so the next run starts another."""
         process, self._process, self._lock = self._process, None, threading.RLock()
         if process:
             process.abandon()
@@ -91,13 +90,13 @@ class Prepared:
 
 
 class _LostError(Exception):
-    """The process does not answer any more."""
+    """The prepared process does not answer."""
 
 
 class _Process:
-    """The process itself, and the thread that keeps it.
+    """The process, and a thread that starts it and waits for it.
 
-    A child ends with the thread that started it, and the thread that asks for a run may end long before the next.
+    A child ends with the thread that started it, and a thread that starts a run may end before the next run.
     """
 
     def __init__(self, boot: str, python: str | None) -> None:
@@ -133,18 +132,18 @@ class _Process:
         return None
 
     def abandon(self) -> None:
-        """Let go of it without ending it."""
+        """Release it without ending it."""
         self._socket.close()
 
     def close(self) -> None:
         with self._lock:
-            self._socket.close()  # what ends it if it has not started yet
+            self._socket.close()  # ends a process that has not started yet
             if self._descriptor is not None:
                 pidfd.kill(self._descriptor)
         self._keeper.join(PATIENCE)
 
     def _ask(self, words: Sequence[str], descriptors: Sequence[int]) -> None:
-        with self._lock:  # so that nobody closes it meanwhile, and its number becomes another's
+        with self._lock:  # so that the socket is not closed and its descriptor reused meanwhile
             socket.send_fds(self._socket, [" ".join(words).encode()], descriptors)
 
     def _keep(self, boot: str, python: str | None, far: socket.socket) -> None:
@@ -155,20 +154,20 @@ class _Process:
                 pid = self._pid = start_python(boot, (), moves, python)
                 descriptor = self._descriptor = pidfd.opened(pid)
         except (OSError, ConfigurationError):
-            return  # whoever asks finds nobody there
+            return  # `fork` then fails
         if descriptor is None:
-            return  # it is gone, and somebody else has waited for it
+            return  # it ended, and other code of this program waited for it
         while not pidfd.is_dead(descriptor, 3600):
             pass
         with self._lock:
             self._pid = self._descriptor = None
-            with suppress(ChildProcessError):  # where somebody else has waited for it
+            with suppress(ChildProcessError):  # other code of this program waited for it
                 os.waitid(os.P_PIDFD, descriptor, os.WEXITED)
             os.close(descriptor)
 
 
 class Forked:
-    """A child of the prepared process, known by a descriptor that means no other process than this, however it ends."""
+    """A child of the prepared process, identified by a pidfd."""
 
     def __init__(self, pid: int, descriptor: int, channel: socket.socket) -> None:
         self.pid = pid
@@ -180,7 +179,7 @@ class Forked:
             signal.pidfd_send_signal(self._descriptor, signal.SIGKILL)
 
     def wait(self) -> tuple[int, float, int]:
-        """As a spawned one's. For once; it has been killed before."""
+        """As `Spawned.wait`. Call once, after the child was killed."""
         dead = select.poll()
         dead.register(self._descriptor, select.POLLIN)
         dead.poll(PATIENCE * 1000)
@@ -195,7 +194,7 @@ class Forked:
             os.close(self._descriptor)
 
     def _orphan(self) -> tuple[int, float, int]:
-        """Who would know how it ended is gone, and took it along; where orphans become ours, it is waited for."""
+        """The prepared process died with its child, so the status is lost. Reap the child if it is ours now."""
         with suppress(OSError):
             os.waitid(os.P_PIDFD, self._descriptor, os.WEXITED | os.WNOHANG)
         return signal.SIGKILL, 0.0, 0

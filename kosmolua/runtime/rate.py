@@ -1,15 +1,15 @@
-"""How fast a script may ask for what costs it nothing and its journal a row each: the time, and to sleep."""
+"""Rate limit for requests that are free but take a journal row each: `time` and `sleep`."""
 
 from __future__ import annotations
 
 import time
 
-BURST = 10_000  # at once, as when many tasks begin
-RATE = 2_000  # a second, from then on
+BURST = 10_000  # requests at once, such as when many tasks start
+RATE = 2_000  # requests a second after the burst
 
 
 class Rate:
-    """For one thread. ``wait`` returns when it is the next one's turn."""
+    """A token bucket for one thread; ``wait`` returns when the next request may start."""
 
     def __init__(self, burst: int = BURST, rate: int = RATE) -> None:
         self._burst, self._rate = burst, rate

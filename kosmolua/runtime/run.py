@@ -1,4 +1,4 @@
-"""One script from source to result, in a child or in this process."""
+"""Runs one script from source to result, in a child or in this process."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ MAX_SOURCE = 8 * 1024 * 1024
 
 
 class Script(Struct, frozen=True, kw_only=True):
-    """What to run: Lua text, the name its errors carry, its arguments, and the functions it may name."""
+    """What to run: Lua source, its name in error messages, its arguments, and the functions it can name."""
 
     source: bytes
     name: str
@@ -40,9 +40,9 @@ class Script(Struct, frozen=True, kw_only=True):
 
 
 class Result(Struct, frozen=True, kw_only=True):
-    """How a run ended. ``results`` are the returned values; ``memory`` is what Lua held at the end, in bytes; ``cpu``
-    (of a child), ``host_cpu`` (of this process, for the run) and ``duration`` are in seconds; ``isolation`` is as
-    `isolation_of` tells it.
+    """Outcome of a run. ``results`` are the returned values; ``memory`` is Lua's memory at the end, in bytes; ``cpu``
+    (of a child), ``host_cpu`` (of this process, for the run) and ``duration`` are in seconds; ``isolation`` is the
+    result of `isolation_of`.
     """
 
     results: list[Any] = []
@@ -55,7 +55,7 @@ class Result(Struct, frozen=True, kw_only=True):
     isolation: dict[str, Any]
 
 
-def run(  # noqa: PLR0913 - what a run has, each with a default
+def run(  # noqa: PLR0913 - options of a run, each with a default
     script: Script,
     handler: Handler,
     output: Output,
@@ -72,14 +72,14 @@ def run(  # noqa: PLR0913 - what a run has, each with a default
     meter: Meter | None = None,
     python: str | None = None,
 ) -> Result:
-    """Run a script to its end. A child that is starting already may be handed in, which is used up by the run, or the
-    process that is prepared to fork one. ``stop`` ends it from another thread, ``lane`` is that of a `Port`, ``ending``
-    is called when the script is over, before calls it left are waited for, for as long as ``waits`` says (see
-    `Port.close`). What a ``journal`` holds is answered from there. The ``meter`` counts the CPU that this process
-    spends for the run, which counts as the script's own. ``python`` is that of a `Child`.
+    """Run a script to its end. ``child`` is a child that has been started already, for this run only, or a prepared
+    process that forks one. ``stop`` ends the run from another thread; ``lane`` is that of `Port`; ``ending`` is called
+    when the script has ended, before its remaining calls are waited for; ``waits`` is that of `Port.close`. Requests
+    recorded in the ``journal`` are answered from it. The ``meter`` counts this process's CPU time for the run, which
+    counts against the script's limit. ``python`` is that of `Child`.
 
-    Errors of the script and of its limits are in the result. Raises what the handler or the output raised, other
-    than a `KosmoError`, and KeyboardInterrupt.
+    Errors of the script and of its limits are in the result. Raises KeyboardInterrupt, and exceptions of the handler or
+    the output other than `KosmoError`.
     """
     own, prepared = (child, None) if isinstance(child, Child) else (None, child)
     if own and own.mode != isolation:
@@ -88,7 +88,7 @@ def run(  # noqa: PLR0913 - what a run has, each with a default
     began = time.perf_counter()
     port = Port(handler, output, clock, limits, lane, journal, meter)
     values: list[Any] = []
-    error: KosmoError | None = ScriptError("the run was broken off", code="interrupted")
+    error: KosmoError | None = ScriptError("the run was interrupted", code="interrupted")
     try:
         start = _start(script)
         start.journal = journal.start() if journal else None
@@ -96,9 +96,9 @@ def run(  # noqa: PLR0913 - what a run has, each with a default
             with descriptors.explained():
                 own = Child(limits, isolation, prepared=prepared, python=python)
         if isolation == "strict":
-            start.cpu = limits.cpu  # Lua looks at the clock itself, and tells the line
+            start.cpu = limits.cpu  # Lua checks the clock itself, and reports the line
         watchdog = Watchdog(limits, port, own, stop=stop, meter=meter)
-        with descriptors.explained(), meter.working(), stop.over(port, own), watchdog:
+        with descriptors.explained(), meter.working(), stop.running(port, own), watchdog:
             _serve(start, port, limits, own)
         values, error = _outcome(port, limits)
     except KosmoError as failure:
@@ -107,7 +107,7 @@ def run(  # noqa: PLR0913 - what a run has, each with a default
         if own:
             own.close()
         if error:
-            stop.set(error)  # what it still asks, or waits to send, is given up
+            stop.set(error)  # cancels requests that wait to be sent
         if ending:
             ending()
         port.close(waits)
@@ -126,10 +126,10 @@ def run(  # noqa: PLR0913 - what a run has, each with a default
 
 
 def isolation_of(mode: Isolation, child: Child | None = None) -> dict[str, Any]:
-    """``{mode, layers, missing}``: the layers of confinement that held, and those that this machine did not give.
+    """``{mode, layers, missing}``: the sandbox layers that were applied, and those unavailable on this machine.
 
-    ``lowered``, where it is there, has limits of resources that this program was started with and that are below the
-    run's: seconds of ``cpu``, bytes of ``address_space``.
+    ``lowered``, if present, has the inherited resource limits that are lower than the run's: ``cpu`` in seconds,
+    ``address_space`` in bytes.
     """
     layers = child.layers if child else []
     missing = [name for name in LAYERS if name not in layers] if layers else []
@@ -149,11 +149,11 @@ def _serve(start: Start, port: Port, limits: Limits, child: Child | None) -> Non
 def _start(script: Script) -> Start:
     source = script.source.removeprefix(b"\xef\xbb\xbf")
     if source.startswith(b"#"):
-        source = b"--" + source  # a shebang line; the line numbers stay
+        source = b"--" + source  # a shebang line; line numbers are kept
     if source.startswith(b"\x1b"):
-        raise UsageError(f"{script.name} is bytecode, not Lua text", hint="run the source it was made from")
+        raise UsageError(f"{script.name} is bytecode, not Lua text", hint="run the source file it was compiled from")
     if len(source) > MAX_SOURCE:
-        raise UsageError(f"{script.name} is {len(source)} bytes long; a script has at most {MAX_SOURCE}")
+        raise UsageError(f"{script.name} is {len(source)} bytes long; the maximum is {MAX_SOURCE}")
     return Start(
         source=source,
         name=os.fsencode(script.name),
@@ -166,14 +166,14 @@ def _start(script: Script) -> Start:
 
 def _outcome(port: Port, limits: Limits) -> tuple[list[Any], KosmoError | None]:
     if port.done is None:
-        raise ScriptError("the script ended without a word", code="script_crashed")
+        raise ScriptError("the script process ended without a result", code="script_crashed")
     if port.done.ok:
         return port_.results(port.done), None
-    return [], _blamed(port_.error(port.done), limits)
+    return [], _with_limit(port_.error(port.done), limits)
 
 
-def _blamed(error: KosmoError, limits: Limits) -> KosmoError:
-    """The error itself, or where the script says that a limit ended it, that limit in full."""
+def _with_limit(error: KosmoError, limits: Limits) -> KosmoError:
+    """The error itself, or the full `LimitError` if the script reports that a limit ended it."""
     if error.code != "limit_reached" or isinstance(error, LimitError):
         return error
     name = "cpu" if error.message.startswith("cpu") else "memory"

@@ -1,4 +1,4 @@
-"""How a run is ended from another thread, and that nothing is sent for it afterwards."""
+"""Ends a run from another thread, and prevents sending for it afterwards."""
 
 from __future__ import annotations
 
@@ -15,31 +15,31 @@ if TYPE_CHECKING:
     from kosmolua.runtime.isolate import Child
     from kosmolua.runtime.port import Port
 
-# Seconds that `set` waits for requests whose bytes are just leaving; what takes longer, such as an upload, counts as
-# begun before.
+# Seconds that `set` waits for requests that are being sent. One that takes longer, such as an upload, counts as sent.
 PATIENCE = 2.0
-_LOOK = 0.25  # seconds after which a sleep looks again: a signal handler may set it between the look and the wait
+_LOOK = 0.25  # seconds between checks: a signal handler may set the error between the check and the wait
 
 
 class Stop:
-    """Ends one run, whatever it does; if it has not begun it ends as it begins. ``error`` is why, once it is `set`.
+    """Ends one run, whatever it is doing; a run that has not begun ends when it begins. `set` stores the reason in
+    ``error``.
 
-    A request is sent inside ``with stop.sending``, which raises the error once there is one. When `set` returns, no
-    request that had not begun to leave will. In this process a script ends where it next speaks with its host, or at
-    the next hook. Every lock may be taken twice by one thread: a signal handler may stop the run that it interrupts.
+    A request is sent inside ``with stop.sending``, which raises the error once it is set. After `set` returns, no
+    further request starts sending. A script in this process ends at its next request or hook. All locks are reentrant:
+    a signal handler may stop the run that it interrupts.
     """
 
     def __init__(self) -> None:
         self.error: KosmoError | None = None
         self._lock = threading.RLock()
         self._changed = threading.Condition(self._lock)
-        self._senders: list[int] = []  # their threads
+        self._senders: list[int] = []  # thread ids
         self.sending = _Sending(self, self._lock, self._senders)
         self._callbacks: list[Callable[[], None]] = []
         self._run: tuple[Port, Child | None] | None = None
 
     def set(self, error: KosmoError) -> None:
-        """End the run, from any thread; the first reason given stands."""
+        """End the run, from any thread. Only the first error counts."""
         with self._changed:
             callbacks = self._callbacks if self.error is None else []
             if self.error is None:
@@ -51,14 +51,14 @@ class Stop:
         self._await_senders()
 
     def check(self) -> None:
-        """Raise the error, if there is one: a copy, since each thread adds its own call to it."""
+        """Raise a copy of the error, if set: each thread adds its own call to it."""
         if self.error:
             from copy import copy
 
             raise copy(self.error)
 
     def sleep(self, seconds: float) -> None:
-        """Return when that time has passed. Raises the error as soon as there is one."""
+        """Return after ``seconds``. Raises the error as soon as it is set."""
         until = time.monotonic() + seconds
         with self._changed:
             while self.error is None and (left := until - time.monotonic()) > 0:
@@ -66,8 +66,8 @@ class Stop:
         self.check()
 
     @contextmanager
-    def told(self, callback: Callable[[], None]) -> Iterator[None]:
-        """Meanwhile, `set` calls it, on its own thread; at once where it was set before. It must not raise."""
+    def on_set(self, callback: Callable[[], None]) -> Iterator[None]:
+        """Inside this context `set` calls ``callback`` in its own thread; at once if already set. It must not raise."""
         with self._changed:
             self._callbacks.append(callback)
             was_set = self.error is not None
@@ -80,8 +80,8 @@ class Stop:
                 self._callbacks.remove(callback)
 
     @contextmanager
-    def over(self, port: Port, child: Child | None) -> Iterator[None]:
-        """Hold the run that is under way meanwhile."""
+    def running(self, port: Port, child: Child | None) -> Iterator[None]:
+        """Register the run to end, inside this context."""
         with self._changed:
             self._run = (port, child)
             if self.error:
@@ -92,8 +92,8 @@ class Stop:
             with self._changed:
                 self._run = None
 
-    def sent(self) -> None:
-        """Tell whoever waits in `set` that a request has left."""
+    def notify(self) -> None:
+        """Wake a thread that waits in `set` until requests are sent."""
         with self._changed:
             self._changed.notify_all()
 
@@ -112,7 +112,7 @@ class Stop:
 
 
 class _Sending:
-    """While the bytes of a request leave; for any number of threads at once."""
+    """Entered while a request is being sent. Thread-safe."""
 
     def __init__(self, stop: Stop, lock: threading.RLock, senders: list[int]) -> None:
         self._stop = stop
@@ -129,4 +129,4 @@ class _Sending:
         with self._lock:
             self._senders.remove(threading.get_ident())
         if self._stop.error:
-            self._stop.sent()
+            self._stop.notify()

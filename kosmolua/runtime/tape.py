@@ -1,9 +1,8 @@
-"""A run that keeps a journal: what it asks is answered from there as far as that goes, in the order of the first time,
-and written down from then on.
+"""Replays a run from its journal: recorded requests are answered in their recorded order, new ones are recorded.
 
-A script's path is a function of the answers it gets and of the order in which it gets them, so the order of the
-answers is the order of the journal. What the journal does not hold is not begun before all that it holds was handed
-over: a script that asks for something else is found out before anything is sent.
+The path of a script depends only on the answers it gets and their order, so answers are given in the order of the
+journal. A request that is not in the journal starts only after all recorded answers were given: a script that diverges
+from its journal is detected before anything is sent.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ CarryOut = Callable[[Request, T | None], tuple[bool, bytes]]
 
 
 class Asked(Struct, frozen=True):
-    """A request as a journal knows it: where it stands, and what it is. At a prompt ``input`` says of which it is."""
+    """A request as the journal identifies it: its position and content. ``input`` is the number of a prompt's input."""
 
     task: int
     number: int
@@ -42,8 +41,8 @@ class Asked(Struct, frozen=True):
 
 
 class Recorded(Protocol):
-    """An answer of an earlier time, the ``order``-th of all. Where it is not to be kept, ``value`` is None: it is
-    asked for again.
+    """A recorded answer; ``order`` is its position among all answers. ``value`` is None for an answer that is not
+    stored, such as a secret: the request is carried out again.
     """
 
     @property
@@ -57,34 +56,34 @@ class Recorded(Protocol):
 
 
 class Journal(Protocol[T]):
-    """What was answered in earlier runs, and is now. ``last`` is how many answers it holds, counted from 1."""
+    """Answers of earlier runs and of this one. ``last`` is the order of the last recorded answer, or 0."""
 
     @property
     def last(self) -> int: ...
 
     def start(self) -> dict[str, float]:
-        """What the script's side begins with: ``seed`` of its random numbers, and when it first ``began``."""
+        """Values for the start of the script: the ``seed`` of its random numbers, and when the first run ``began``."""
 
     def recall(self, asked: Asked, turn: int) -> Recorded | None:
-        """The answer to this request, while that of order ``turn`` is the next. Raises a `JournalError` where it holds
-        another request in its place.
+        """The recorded answer to this request; ``turn`` is the order of the next answer. Raises a `JournalError` if the
+        journal has a different request at this position.
         """
 
     def begin(self, asked: Asked, seen: int) -> T:
-        """A ticket for a request that is carried out now, made when the script had seen so many answers."""
+        """A ticket for a request that starts now, when the script has got ``seen`` answers."""
 
     def finish(self, ticket: T, value: bytes, *, ok: bool) -> None:
-        """Take the next answer down. Raises a `JournalError` where that cannot be."""
+        """Record the next answer. Raises a `JournalError` on failure."""
 
     def differs(self, order: int, asked: Asked | None) -> KosmoError | None:
-        """Why the answer of that order does not fit: the script asks for this instead, or for nothing. None where the
-        journal has been cut there, and the run goes on from it.
+        """The error for a script that diverges at that answer: it requests ``asked`` instead, or nothing. None if the
+        journal was truncated there, so that the run continues without it.
         """
 
 
 class Tape(Generic[T]):
-    """The requests of one run and their answers. ``carry_out`` gives whether it was done, and the answer; ``lane`` is
-    that of a `Port`. A run whose time is ``limited`` waits for no call.
+    """Answers the requests of one run. ``carry_out`` returns ``(ok, answer)``; ``lane`` is that of `Port`. If the
+    run's time is ``limited``, calls never block the loop.
     """
 
     def __init__(
@@ -101,15 +100,15 @@ class Tape(Generic[T]):
         self._carry_out = carry_out
         self._lane = lane
         self._limited = limited
-        self._next = 1  # the order of the answer that is handed over next
+        self._next = 1  # order of the next answer
         self._held: dict[int, tuple[Request, Asked, Recorded]] = {}
         self._later: list[tuple[Request, Asked]] = []
-        self._given = self._waits = 0  # answers that were not alone; and how often the script waited for one
+        self._given = self._waits = 0  # answers to requests that were not alone; how often the script waited for one
         self._alone = 0
         self._rate = Rate()
 
     def request(self, frame: Request) -> bytes | None:
-        """Carry out a request, or answer it from the journal. None where the answer comes later."""
+        """Carry out a request, or answer it from the journal. None if the answer comes later."""
         asked = self._asked(frame)
         recorded = self._journal.recall(asked, self._next)
         if frame.alone and self._next <= self._journal.last and (recorded is None or recorded.order != self._next):
@@ -126,7 +125,7 @@ class Tape(Generic[T]):
         return None
 
     def wait(self, *, dropped: bool = False) -> None:
-        """The script waits for the next answer, or has ``dropped`` the last."""
+        """The script waits for the next answer, or ``dropped`` its last wait because of an interrupt."""
         if dropped:
             self._waits -= 1
             return
@@ -136,13 +135,13 @@ class Tape(Generic[T]):
             self._go_on()
 
     def end(self, *, ok: bool) -> None:
-        """The script has ended, and asks for nothing more."""
+        """The script has ended. Raises a `JournalError` if the journal has further answers."""
         if ok and self._next <= self._journal.last:
             self._stop(None)
 
     def _hold(self, frame: Request, asked: Asked, recorded: Recorded | None) -> None:
         if len(self._held) + len(self._later) >= MAX_OPEN:
-            raise ScriptError(f"the script has {MAX_OPEN} requests under way at once; no more are taken")
+            raise ScriptError(f"the script has more than {MAX_OPEN} open requests")
         if recorded:
             self._held[recorded.order] = frame, asked, recorded
         else:
@@ -150,8 +149,8 @@ class Tape(Generic[T]):
         self._hand_over()
 
     def _hand_over(self) -> None:
-        """Give the answers whose turn it is, and begin what the journal does not hold once there are no more."""
-        while self._next in self._held and self._gives:
+        """Give the recorded answers that are next. After the last one, start the requests without an answer."""
+        while self._next in self._held and self._may_give:
             frame, _, recorded = self._held.pop(self._next)
             self._given += 1
             self._advance()
@@ -160,15 +159,15 @@ class Tape(Generic[T]):
             self._go_on()
 
     @property
-    def _gives(self) -> bool:
-        """Whether the script is to have the next answer."""
+    def _may_give(self) -> bool:
+        """Whether the script gets the next recorded answer."""
         return True
 
     def _advance(self) -> None:
         self._next += 1
 
     def _go_on(self) -> None:
-        """From here on nothing is taken from the journal."""
+        """Start all open requests: the journal has no further answers."""
         begun = [*((frame, asked) for frame, asked, _ in self._held.values()), *self._later]
         self._held, self._later = {}, []
         for frame, asked in sorted(begun, key=lambda item: item[0].id):
@@ -186,13 +185,13 @@ class Tape(Generic[T]):
         self._alone += frame.alone
         self._given += not frame.alone
         if not frame.alone or (self._limited and isinstance(frame, Call)):
-            self._begin_beside(frame, ticket)
+            self._begin_threaded(frame, ticket)
             return None
         ok, value = self._carry_out(frame, ticket)
         self._journal.finish(ticket, value, ok=ok)
         return answer(frame, ok, value)
 
-    def _begin_beside(self, frame: Request, ticket: T) -> None:
+    def _begin_threaded(self, frame: Request, ticket: T) -> None:
         def call() -> tuple[bytes, Callable[[], None]]:
             ok, value = self._carry_out(frame, ticket)
             return answer(frame, ok, value), partial(self._journal.finish, ticket, value, ok=ok)
@@ -207,7 +206,7 @@ class Tape(Generic[T]):
                 self._pending.put(*call())
 
     def _seen(self) -> int:
-        """How many answers the script had seen before it asked."""
+        """How many answers the script has got so far."""
         return self._alone + self._waits
 
     def _asked(self, frame: Request) -> Asked:
@@ -221,11 +220,11 @@ class Tape(Generic[T]):
 
 # Input after input -------------------------------------------------------------------------------------------------
 
-INTERRUPT = "host.interrupt"  # the entry of an input that got no more answers than its argument says
+INTERRUPT = "host.interrupt"  # the entry of an interrupted input; its argument is the number of answers it got
 
 
 class InputJournal(Journal[T], Protocol[T]):
-    """What was asked at a prompt. ``answers`` is how many it holds by now; ``failure`` is why it can take no more."""
+    """Journal of a prompt. ``answers`` is how many it has now; ``failure`` is why it can record no more."""
 
     @property
     def failure(self) -> KosmoError | None: ...
@@ -237,17 +236,16 @@ class InputJournal(Journal[T], Protocol[T]):
     def answers(self) -> int: ...
 
     def at(self, order: int) -> tuple[int, str, bytes]:
-        """The input that the answer of that order is for, the function that gave it, and its arguments."""
+        """For the answer of that order: the input's number, the function and its arguments."""
 
 
-class Left(Exception):  # noqa: N818 - no error: what happened then happens again
-    """An input was left here when it was entered first, and is so again."""
+class CutOff(Exception):  # noqa: N818 - not an error: replays an interrupt
+    """The input was interrupted at this point when it was recorded, so the replay ends it here."""
 
 
 class Inputs(Tape[T]):
-    """The same for input after input at a prompt, each of which is a script with a number, counted over those that
-    asked for anything. An input that was left in its midst has an entry which says how many answers it was given. Those
-    that came later were for nobody, and are so again.
+    """Replays the inputs of a prompt. Inputs that made requests are numbered. An interrupted input has an entry with
+    the number of answers it got; later answers to it were discarded, and are in the replay.
     """
 
     _journal: InputJournal[T]
@@ -261,35 +259,35 @@ class Inputs(Tape[T]):
     ) -> None:
         super().__init__(journal, pending, carry_out, lane)
         self.input = 0
-        self.asks = False  # whether the input has asked for anything
+        self.asks = False  # whether the input has made a request
         self.over = False  # whether it gets no more answers
-        self.parted: KosmoError | None = None  # why it is none that the journal holds
-        self._first = 1  # the order of the first answer that may be the input's
-        self._left: dict[int, tuple[int, int]] = {}  # input -> where the entry is, and how many answers it tells
+        self.mismatch: KosmoError | None = None  # how the input differs from the journal
+        self._first = 1  # order of the first answer that may belong to the input
+        self._cut_off: dict[int, tuple[int, int]] = {}  # input -> order of its entry, answers it got
         for order in range(1, journal.last + 1):
             number, function, arguments = journal.at(order)
             if function == INTERRUPT:
-                self._left[number] = order, _answers(arguments)
+                self._cut_off[number] = order, _answers(arguments)
 
     @property
     def live(self) -> bool:
-        """Whether nothing more is taken from the journal."""
+        """Whether all recorded answers were given."""
         return self._next > self._journal.last
 
     @property
-    def is_left(self) -> bool:
-        """Whether the input has had all the answers that it was given when it was left in its midst."""
-        order, answers = self._left.get(self.input, (0, 0))
+    def is_cut_off(self) -> bool:
+        """Whether the recorded input was interrupted, and has got all the answers it got then."""
+        order, answers = self._cut_off.get(self.input, (0, 0))
         return 0 < order <= self._journal.last and self._given >= answers
 
     def upcoming(self, number: int) -> int:
-        """The order of the first answer for the input of that number, or a later one; 0 where there is none."""
+        """The order of the first recorded answer for that input or a later one; 0 if there is none."""
         order = self._from(self._first, number - 1)
         return order if order <= self._journal.last else 0
 
     def begin(self, number: int) -> None:
-        """The input of that number begins. What the one before has left open is for nobody."""
-        self.input, self.asks, self.over, self.parted = number, False, False, None
+        """Begin the input of that number; discard the open requests of the previous one."""
+        self.input, self.asks, self.over, self.mismatch = number, False, False, None
         self._held, self._later = {}, []
         self._given = self._waits = 0
         self._next = self._first = self._from(self._first, number - 1)
@@ -306,33 +304,33 @@ class Inputs(Tape[T]):
         if self.over:
             self._waits += -1 if dropped else 1
             return
-        if self.is_left and not dropped and self._waits >= self._given:
-            raise Left
+        if self.is_cut_off and not dropped and self._waits >= self._given:
+            raise CutOff
         super().wait(dropped=dropped)
 
     def end(self, *, ok: bool) -> None:
-        """The input has ended. What the journal holds of it beyond that is told by ``parted``."""
-        if not ok or not self.asks or self.over or self.live or self.is_left:
+        """The input has ended. Sets ``mismatch`` if the journal has further answers for it."""
+        if not ok or not self.asks or self.over or self.live or self.is_cut_off:
             return
         if self._journal.at(self._next)[0] == self.input:
             try:
                 self._stop(None)
             except JournalError as error:
-                self.parted = error
+                self.mismatch = error
 
-    def leave(self, sent: int) -> bool:
-        """Take down that the input got no more answers, of which so many were sent to it. False where it was being
-        answered from the journal: then it counts as one that was not entered.
+    def cut_off(self, sent: int) -> bool:
+        """Record the interrupt of an input that was ``sent`` that many answers. False if it was being replayed: then
+        it counts as not entered.
         """
         if not self.live:
             return False
-        arguments = marshal.encode({"answers": min(sent, self._waits)})  # it waits before it takes one
+        arguments = marshal.encode({"answers": min(sent, self._waits)})  # it waits before it gets one
         ticket = self._journal.begin(Asked(0, 0, INTERRUPT, "", arguments, self.input), self._seen())
         self._journal.finish(ticket, marshal.encode({"code": "interrupted", "message": "interrupted"}), ok=False)
         return True
 
     def fail(self, error: JournalError) -> None:
-        """What is live and could not be kept is no entry, so from there on nothing can be kept."""
+        """If a new entry could not be recorded, record no further ones: the journal must have no gaps."""
         if self.live and self._journal.failure is None:
             self._journal.failure = error
 
@@ -340,11 +338,11 @@ class Inputs(Tape[T]):
         self._next = self._from(self._next + 1, self.input - 1)
 
     @property
-    def _gives(self) -> bool:
-        return not self.is_left
+    def _may_give(self) -> bool:
+        return not self.is_cut_off
 
     def _from(self, order: int, number: int) -> int:
-        """From that order on the first whose answer is for an input behind that number."""
+        """The first order from ``order`` on that belongs to an input after ``number``."""
         while order <= self._journal.last and self._journal.at(order)[0] <= number:
             order += 1
         return order
@@ -357,20 +355,20 @@ class Inputs(Tape[T]):
 
 
 def _answers(arguments: bytes) -> int:
-    """What the entry of an input that was left says; the file is its owner's, and may say anything."""
+    """The number of answers in an interrupt's entry; 0 if the entry is invalid, since anyone may edit the file."""
     try:
-        return msgspec.msgpack.decode(arguments, type=_Left).answers
+        return msgspec.msgpack.decode(arguments, type=_Interrupt).answers
     except msgspec.MsgspecError:
         return 0
 
 
-class _Left(Struct):
+class _Interrupt(Struct):
     answers: int
 
 
 def _asked(frame: Request) -> Asked:
     if frame.at is None:
-        raise ScriptError("the script's process does not say where its request stands", code="script_crashed")
+        raise ScriptError("the script process sent a request without its position", code="script_crashed")
     match frame:
         case Call():
             return Asked(*frame.at, frame.function, frame.account, bytes(frame.arguments))

@@ -1,6 +1,6 @@
-"""Ends a run from outside, whatever it does at that moment.
+"""Enforces the limits of a run from outside the child.
 
-A child limits itself as well, which is more exact; this holds when it no longer does as it should.
+The child also limits itself, more exactly; the watchdog works even if the child is compromised.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ if TYPE_CHECKING:
     from kosmolua.runtime.port import Port
     from kosmolua.runtime.stop import Stop
 
-TICK = 0.1  # seconds between two looks
-# Seconds of CPU beyond the limit: the child's start counts here and not there, and its own timer should come first,
-# behind Lua's, which tells the line.
+TICK = 0.1  # seconds between checks
+# Seconds of CPU beyond the limit: the child's own count excludes its start. Lua's check, which reports the line, should
+# come first, then the child's timer.
 GRACE = 0.35
 
 
 class Watchdog:
-    """Looks at a run until it is over, from a thread of its own. What the ``meter`` counts is CPU time of the run.
+    """Checks a run until it ends, in a separate thread. CPU time counted by the ``meter`` counts against the limit.
 
-    It ends the run through ``stop`` where one is given, so that whatever waits or computes for it sees the reason.
+    It ends the run through ``stop``, if given, so that everything that works for the run gets the reason.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class Watchdog:
                 if self._child:
                     self._child.kill()
                 if self._stop:
-                    self._stop.set(error)  # which sends nothing more for the run
+                    self._stop.set(error)  # nothing more is sent for the run
                 return
 
     def _pause(self) -> float:
@@ -91,7 +91,7 @@ class Watchdog:
         return self._silence(child, cpu)
 
     def _silence(self, child: Child, cpu: float) -> LimitError | None:
-        """Counted in looks, not by the clock: this process may itself have been stopped for an hour."""
+        """Counted in checks, not by the clock: this process may itself have been suspended."""
         seen = (child.turns, cpu)
         self._silent = self._silent + TICK if child.has_turn and seen == self._seen else 0.0
         self._seen = seen
@@ -100,8 +100,8 @@ class Watchdog:
 
 
 def processor_seconds(pid: int) -> float:
-    """The CPU time of a process, or 0 where this system does not tell it."""
+    """The CPU time of a process, or 0 if the system does not provide it."""
     try:
-        return time.clock_gettime(~pid << 3 | 2)  # how Linux numbers the clocks of processes
+        return time.clock_gettime(~pid << 3 | 2)  # the clock id of a process's CPU time on Linux
     except OSError:
         return 0.0

@@ -1,9 +1,8 @@
-"""The isolated child: one Lua state whose port is a pipe, and nothing else.
+"""Main program of the isolated child: one Lua state that exchanges frames over two pipes.
 
-Started with two descriptors (0 in, 1 out) and four words: bytes of memory for Lua, seconds of CPU, the kind of
-isolation, and its parent's process id: the host's, or that of a prepared process. It imports no HTTP client, no
-keyring, no gate; what a script that breaks out of Lua finds here is an empty process. Its own first frame, in plain
-text, names the layers of confinement that hold.
+Started with two descriptors (0 in, 1 out) and four arguments: bytes of memory for Lua, seconds of CPU, the isolation
+mode, and the process id of its parent (the host or a prepared process). It imports no HTTP client, no keyring and no
+gate, so a script that escapes Lua finds an empty process. Its first frame is plain text: the sandbox layers applied.
 """
 
 from __future__ import annotations
@@ -20,13 +19,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import NoReturn
 
-MARGIN = 1024 * 1024  # of Lua's memory that stays free when an answer is handed over
-# Seconds beyond the limit of CPU where Lua looks at the clock itself: it can tell the line, and should come first.
+MARGIN = 1024 * 1024  # bytes of Lua's memory that must stay free when an answer is passed
+# Seconds added to the CPU limit when Lua checks the clock itself: Lua reports the line, so its check should come first.
 GRACE = 0.25
 
 
 def serve(state: State, descriptor_in: int, descriptor_out: int) -> None:
-    """Run the script that comes in as the first frame."""
+    """Run the script that the first frame contains."""
     if state.has_ffi:
         state.serve_pipe(descriptor_in, descriptor_out)
         return
@@ -64,16 +63,16 @@ def _write(descriptor: int, frame: bytes) -> None:
 
 
 def main(run: Callable[[State, int, int], None] = serve) -> None:
-    """The main program of a process that was started for one run."""
-    os.closerange(3, os.sysconf("SC_OPEN_MAX"))  # what the host itself was given by its parent
+    """Main program of a process that was started for one run."""
+    os.closerange(3, os.sysconf("SC_OPEN_MAX"))  # descriptors that the host inherited
     os.chdir("/")
     begin(sys.argv[-4:], run)
 
 
 def interactive() -> None:
-    """The main program of a process for one input after another, which the memory behind descriptor 3 interrupts.
+    """Main program of a process for interactive inputs, which shared memory at descriptor 3 interrupts.
 
-    Interpreted code alone can be interrupted, so there is no compiler.
+    The JIT is off: compiled code cannot be interrupted.
     """
     os.closerange(4, os.sysconf("SC_OPEN_MAX"))
     os.chdir("/")
@@ -93,7 +92,7 @@ def begin(
     prepare: Callable[[State], None] | None = None,
     modules: Modules | None = None,
 ) -> NoReturn:
-    """Confine this process, say how far that went, run what the host sends, and end. The words are those above."""
+    """Apply the sandbox, report its layers, run what the host sends, and exit. ``words`` are the arguments above."""
     memory, cpu = (float(text) or None for text in words[:2])
     strict, host = words[2] == "strict", int(words[3])
     state = State(memory_limit=int(memory) if memory else None, modules=modules)
@@ -106,8 +105,8 @@ def begin(
     layers = confine.confine(kernel_of(state), *limits, strict=strict, host=host)
     _send(1, " ".join(("ready", *layers, *below)).encode())
     if strict and confine.REQUIRED.difference(layers):
-        os._exit(0)  # the host, which has read this, says why
-    os._exit(_status(run, state))  # nothing here is worth a tidy end
+        os._exit(0)  # the host reports the reason
+    os._exit(_status(run, state))  # no cleanup is needed
 
 
 def kernel_of(state: State) -> confine.Kernel:
@@ -119,12 +118,12 @@ def _status(run: Callable[[State, int, int], None], state: State) -> int:
         run(state, 0, 1)
     except (state.memory_error, MemoryError):
         return EXIT_OUT_OF_MEMORY
-    except BaseException as error:  # noqa: BLE001 - whatever it is, the host is told
+    except BaseException as error:  # noqa: BLE001 - reported to the host
         complain(error)
         return EXIT_FAILED
     return 0
 
 
 def complain(error: BaseException) -> None:
-    """Tell in one line what went wrong: a traceback would want to read files."""
+    """Write the error as one line: formatting a traceback would read files."""
     _write(2, f"{type(error).__name__}: {error}".encode(errors="replace")[:1000])

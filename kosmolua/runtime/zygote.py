@@ -1,11 +1,11 @@
-"""The prepared process: it has imported what a run needs, and forks itself for each.
+"""Main program of the prepared process: it has imported what a run needs, and forks itself for each run.
 
-Started with one descriptor (3, to its host) and the host's process id. A message of the host is the three words of
-`kosmolua.runtime.worker`, with four descriptors: a channel for this run, and what becomes 0, 1 and 2. Over the channel
-go the child's process id with a descriptor of it, and once the host has closed its direction, the child's status,
-seconds of CPU and most bytes of memory. Until then the child is not waited for, so that its process id stays its own.
+Started with one descriptor (3, to its host) and the host's process id. Each message of the host has the first three
+arguments of `kosmolua.runtime.worker` and four descriptors: a channel for this run, and the child's 0, 1 and 2. The
+channel returns the child's process id with a pidfd, and after the host shuts down its direction, the child's status,
+seconds of CPU and peak memory in bytes. The child is not waited for until then, so its process id is not reused.
 
-A child holds neither the host's descriptor nor a channel: nothing that it says is read here.
+A child has neither the host's descriptor nor a channel, so it cannot send anything to this process.
 """
 
 from __future__ import annotations
@@ -27,30 +27,30 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import NoReturn
 
-HOST = 3  # the descriptor
+HOST = 3  # descriptor of the socket to the host
 MAX_WORDS = 256  # bytes
-SIZE = 4  # of a descriptor, as it is sent
+SIZE = 4  # bytes of a descriptor in a control message
 CHANNEL_AND_STREAMS = 4
-REFUSAL = b"0"  # in the place of a process id: no process was to be had
+REFUSAL = b"0"  # sent instead of a process id if the fork failed
 
 
 def main(run: Callable[[State, int, int], None] = worker.serve) -> None:
-    os.closerange(HOST + 1, os.sysconf("SC_OPEN_MAX"))  # what the host itself was given by its parent
+    os.closerange(HOST + 1, os.sysconf("SC_OPEN_MAX"))  # descriptors that the host inherited
     os.chdir("/")
-    _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)  # ignored, as it may be inherited, there is no status to wait for
-    # Lua's modules are read and compiled now: later there are no files, and after an upgrade those of another version.
+    _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)  # else no exit status if SIGCHLD was ignored
+    # Read and compile the Lua modules now: files cannot be read later, and an upgrade may replace them.
     modules = Modules.read()
     first = State(modules=modules)
     modules = first.compiled(modules)
-    give_up(first, int(sys.argv[-1]))
+    restrict(first, int(sys.argv[-1]))
     del first
     gc.collect()
-    gc.freeze()  # what is here now stays for good, and no child has to copy it for having looked at it
+    gc.freeze()  # else a collection in a child would copy these pages
     Zygote(run, modules).serve()
 
 
-def give_up(state: State, host: int) -> None:
-    """Give up what no fork needs. The state that speaks to the kernel goes; a child makes its own, with new seeds."""
+def restrict(state: State, host: int) -> None:
+    """Apply the layers that every fork needs, through a temporary Lua state: each child creates its own."""
     kernel = worker.kernel_of(state)
     confine.hide(kernel, host)
     kernel("prctl", confine.PR_SET_NO_NEW_PRIVS, 1)
@@ -63,7 +63,7 @@ class Zygote:
         self._modules = modules
         self._pid = os.getpid()
         self._host = _socket.socket(fileno=HOST)
-        self._children: dict[int, int] = {}  # the channel of each -> its process id
+        self._children: dict[int, int] = {}  # channel -> process id
         self._poll = select.poll()
         self._poll.register(HOST, select.POLLIN)
 
@@ -79,11 +79,11 @@ class Zygote:
         space = _socket.CMSG_SPACE(CHANNEL_AND_STREAMS * SIZE)
         words, ancillary, _, _ = self._host.recvmsg(MAX_WORDS, space, _socket.MSG_CMSG_CLOEXEC)
         if not words:
-            os._exit(0)  # the host is gone, and the children go with this process
+            os._exit(0)  # the host is gone; children end with this process
         descriptors = [descriptor for _, _, data in ancillary for descriptor in _descriptors(data)]
         if len(descriptors) == CHANNEL_AND_STREAMS:
             self._begin(words.decode().split(), *descriptors)
-        else:  # there were no more to be had
+        else:  # no descriptors were left to receive them
             _close(descriptors)
 
     def _begin(self, words: Sequence[str], channel: int, *streams: int) -> None:
@@ -101,23 +101,23 @@ class Zygote:
         _announce(channel, pid)
 
     def _become(self, words: Sequence[str], channel: int, streams: Sequence[int]) -> NoReturn:
-        """In the forked process: keep the three descriptors and nothing else, and run."""
+        """In the forked process: keep only the three streams, and run."""
         try:
             for target, descriptor in enumerate(streams):
                 os.dup2(descriptor, target)
             _close((self._host.detach(), channel, *streams, *self._children))
             os.setpgid(0, 0)
             worker.begin((*words, str(self._pid)), self._run, modules=self._modules)
-        except BaseException as error:  # noqa: BLE001 - whatever it is, the host is told
+        except BaseException as error:  # noqa: BLE001 - reported to the host
             worker.complain(error)
         os._exit(EXIT_FAILED)
 
     def _end(self, channel: int) -> None:
-        """The host has done with a child, or is gone: end it, and with it whatever it could start."""
+        """Kill a child and its process group: the host no longer needs it, or is gone."""
         pid = self._children.pop(channel)
         self._poll.unregister(channel)
         os.kill(pid, _signal.SIGKILL)
-        with suppress(ProcessLookupError, PermissionError):  # it has left its group, or nobody is left in it
+        with suppress(ProcessLookupError, PermissionError):  # it left its group, or the group is empty
             os.killpg(pid, _signal.SIGKILL)
         _, status, usage = os.wait4(pid, 0)
         _write(channel, f"{status} {usage.ru_utime + usage.ru_stime} {usage.ru_maxrss * 1024}".encode())
@@ -125,20 +125,20 @@ class Zygote:
 
 
 def _announce(channel: int, pid: int) -> None:
-    """Tell a child's id, with a descriptor that is of this child and of no later one with its id."""
+    """Send a child's process id and pidfd to the host."""
     try:
         descriptor = os.pidfd_open(pid)
     except OSError:
         _write(channel, REFUSAL)
         return
-    way = _socket.socket(fileno=channel)
+    connection = _socket.socket(fileno=channel)
     data = descriptor.to_bytes(SIZE, sys.byteorder)
     try:
-        way.sendmsg([str(pid).encode()], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, data)])
+        connection.sendmsg([str(pid).encode()], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, data)])
     except OSError:
-        pass  # the host has done with it already
+        pass  # the host has closed it already
     finally:
-        way.detach()
+        connection.detach()
         os.close(descriptor)
 
 
@@ -147,7 +147,7 @@ def _descriptors(data: bytes) -> list[int]:
 
 
 def _write(channel: int, words: bytes) -> None:
-    with suppress(OSError):  # the host may have done with it already
+    with suppress(OSError):  # the host may have closed it already
         os.write(channel, words)
 
 

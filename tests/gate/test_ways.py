@@ -14,7 +14,7 @@ from kosmolua.cli import lua
 from kosmolua.cli import options as options_
 from kosmolua.cli import repl as repl_
 from kosmolua.replicate.redact import NOTE
-from kosmolua.runtime.begun import LIMITS, begin
+from kosmolua.runtime.launch import LIMITS, launch
 
 PNG = b"\x89PNG\r\n\x1a\n"
 VERSION = "5c7d5dc6dd8bf75c1acaa8565735e7986bc5b66206b55cca93cb72c9bf15ccaa"
@@ -130,7 +130,7 @@ def by_lua(server, ground, policy):
 def by_prompt(server, ground, policy):
     """The same lines entered at the prompt, and a picture shown."""
     parsed = lua._parser("repl").parse_args(["--repl", *POLICIES[policy], *files(ground)])
-    shell = repl_._shell(parsed, options_.shared(parsed), [], LIMITS, begin(LIMITS))
+    shell = repl_._shell(parsed, options_.shared(parsed), [], LIMITS, launch(LIMITS))
     shell.enter(script(policy, server))
     shell.enter(":show")
     shell.close(cancel=False)

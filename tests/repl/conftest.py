@@ -9,7 +9,7 @@ from recording_server import Answer
 from kosmolua.cli import lua
 from kosmolua.cli import options as options_
 from kosmolua.cli import repl as repl_
-from kosmolua.runtime.begun import LIMITS, begin
+from kosmolua.runtime.launch import LIMITS, launch
 
 
 class Prompt:
@@ -18,7 +18,7 @@ class Prompt:
     def __init__(self, capsys, *argv):
         parsed = lua._parser("repl").parse_args(["--repl", "--write", "allow", "--settling-time", "0.1", *argv])
         self._capsys = capsys
-        self.shell = repl_._shell(parsed, options_.shared(parsed), [], LIMITS, begin(LIMITS))
+        self.shell = repl_._shell(parsed, options_.shared(parsed), [], LIMITS, launch(LIMITS))
 
     def __call__(self, *inputs):
         self._capsys.readouterr()

@@ -9,14 +9,14 @@ import sys
 
 from kosmolua.cli import lua, repl
 from kosmolua.cli import options as options_
-from kosmolua.runtime.begun import LIMITS, begin
+from kosmolua.runtime.launch import LIMITS, launch
 
 
 def main():
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # between two inputs
     journal, inputs = sys.argv[1], json.loads(sys.argv[2])
     parsed = lua._parser("repl").parse_args(["--repl", "--write", "allow", "--settling-time", "0.5"])
-    shell = repl._shell(parsed, options_.shared(parsed), [], LIMITS, begin(LIMITS))
+    shell = repl._shell(parsed, options_.shared(parsed), [], LIMITS, launch(LIMITS))
     shell.enter(f":journal {journal}")
     print("begun", flush=True)
     for text in inputs:

@@ -1,4 +1,4 @@
-"""How an interactive child starts. It takes next to nothing of this package, so that it runs beside other imports."""
+"""Starts an interactive child. Imports little of this package, so that the child can start before the other imports."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from kosmolua.runtime.process import program
 if TYPE_CHECKING:
     from kosmolua.runtime.isolate import Mode
 
-    Begun = tuple["Page", Child]
+    InteractiveChild = tuple["InterruptFlag", Child]
 
 BOOT = program("kosmolua.runtime.worker", "interactive")
 LIMITS = Limits(cpu=None, output=None)
-"""A person is there to interrupt; of memory there is an end in any case."""
+"""A person can interrupt the run; memory is limited anyway."""
 
 
-def begin(limits: Limits = LIMITS, isolation: Mode = "standard") -> Begun:
-    """A child that is starting, and what interrupts it."""
-    page = Page()
-    return page, child_of(page, limits, isolation)
+def launch(limits: Limits = LIMITS, isolation: Mode = "standard") -> InteractiveChild:
+    """Start a child, with the flag that interrupts it."""
+    flag = InterruptFlag()
+    return flag, start_child(flag, limits, isolation)
 
 
-def child_of(page: Page, limits: Limits, isolation: Mode) -> Child:
-    return Child(limits, isolation, boot=BOOT, beside=(page.descriptor,))
+def start_child(flag: InterruptFlag, limits: Limits, isolation: Mode) -> Child:
+    return Child(limits, isolation, boot=BOOT, beside=(flag.descriptor,))
 
 
-class Page:
-    """A byte of memory that the child sees as this process sets it."""
+class InterruptFlag:
+    """A byte of memory shared with the child."""
 
     def __init__(self) -> None:
         self.descriptor = _memory_file()
