@@ -14,7 +14,7 @@ from kosmolua.cli import options, output
 from kosmolua.cli.providers import check_provider
 from kosmolua.errors import UsageError
 from kosmolua.settings.config import DEFAULT_ACCOUNT, VERDICTS, Storage, Verdict
-from kosmolua.settings.edit import SECRET_KEY, SECTION, URL_KEY, Change, Done, Scope, apply
+from kosmolua.settings.edit import SECRET_KEY, SECTION, URL_KEY, Change, ChangeResult, Scope, apply
 from kosmolua.terminal.safe import safe
 
 if TYPE_CHECKING:
@@ -228,7 +228,7 @@ def _choice(prompt: str) -> Verdict | None:
 # Telling ----------------------------------------------------------------------------------------------------------
 
 
-def _answer(done: Done, change: Change, warnings: list[str]) -> dict[str, Any]:
+def _answer(done: ChangeResult, change: Change, warnings: list[str]) -> dict[str, Any]:
     return {
         "success": True,
         "provider": SECTION,
@@ -247,7 +247,7 @@ def _answer(done: Done, change: Change, warnings: list[str]) -> dict[str, Any]:
 _PLACES = {"keyring": "in the system's keyring", "file": "in a file that you alone can read"}
 
 
-def _told(done: Done) -> str:
+def _told(done: ChangeResult) -> str:
     lines = [f"{SECTION}, account {done.account}: {', '.join(done.changed) or 'nothing'} changed in {done.path}"]
     if SECRET_KEY in done.changed and done.storage:
         lines.append(f"the token is kept {_PLACES[done.storage]}")

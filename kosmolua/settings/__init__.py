@@ -1,1 +1,1 @@
-"""What the user configured and stored: settings, tokens, trust, and where the files are; sends nothing."""
+"""User configuration and stored data: settings, tokens, trust and file paths. Sends nothing."""

@@ -1,4 +1,4 @@
-"""Sets and removes the budgets of the user's own configuration. Comments, order and unknown keys of the file stay."""
+"""Sets and removes budgets in the user's config.toml. Keeps its comments, order and unknown keys."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ from kosmolua.settings.config import Allowance
 
 
 def set_budget(name: str, changes: Mapping[str, Any], environment: Mapping[str, str]) -> tuple[Allowance, str]:
-    """Change a budget, or add one; a change to None takes a bound or a condition away. Returns it and its file.
+    """Change or add a budget; a value of None removes a limit or a condition. Returns the budget and its file.
 
-    Raises a `UsageError` for a budget that would bound nothing.
+    Raises a `UsageError` for a budget without limits.
     """
     path = paths.global_file(environment)
-    made: list[Allowance] = []
+    result: list[Allowance] = []
 
     def change(content: bytes) -> bytes:
         before = config.parse(path, content).provider.budgets
         old = next((each for each in before if each.name == name), None)
         budget = _changed(name, old, changes)
-        made.append(budget)
+        result.append(budget)
         budgets = [budget if each.name == name else each for each in before] + ([] if old else [budget])
         return _edited(path, content, budgets, lambda tables: _put(tables, budget))
 
     rewrite(path, change)
-    return made[-1], path
+    return result[-1], path
 
 
 def remove_budget(name: str, environment: Mapping[str, str]) -> str:
-    """Remove a budget. Returns the file. Raises a `UsageError` where there is none of that name."""
+    """Remove a budget. Returns its file. Raises a `UsageError` if no budget has that name."""
     path = paths.global_file(environment)
 
     def change(content: bytes) -> bytes:
@@ -43,8 +43,8 @@ def remove_budget(name: str, environment: Mapping[str, str]) -> str:
         if name not in [each.name for each in before]:
             raise UsageError(
                 f"no budget {name!r} in {path}"
-                + (f"; there are {', '.join(each.name for each in before)}" if before else ""),
-                hint="see all of them, with their files: kosmo budget show",
+                + (f"; found {', '.join(each.name for each in before)}" if before else ""),
+                hint="list all budgets with their files: kosmo budget show",
             )
         return _edited(
             path, content, [each for each in before if each.name != name], lambda tables: _drop(tables, name)
@@ -58,7 +58,7 @@ def _changed(name: str, old: Allowance | None, changes: Mapping[str, Any]) -> Al
     fields = {**(msgspec.to_builtins(old) if old else {"name": name}), **changes}
     given = {key: value for key, value in fields.items() if value is not None}
     if "period" not in given:
-        raise UsageError(f"budget {name!r} is new: say for how long", hint="add --per day, --per week or --per month")
+        raise UsageError(f"no period for the new budget {name!r}", hint="add --per day, --per week or --per month")
     try:
         budget = msgspec.convert(given, Allowance)
         config.check_budgets([budget])
@@ -69,7 +69,7 @@ def _changed(name: str, old: Allowance | None, changes: Mapping[str, Any]) -> Al
 
 
 def _edited(path: str, content: bytes, budgets: list[Allowance], edit: Callable[[list[Any]], None]) -> bytes:
-    """The file with its budgets changed, and nothing else. Raises a `ConfigurationError` where that cannot be."""
+    """The file with only its budgets changed. Raises a `ConfigurationError` if anything else would change."""
     import tomlkit
 
     document = tomlkit.parse(content.decode())
@@ -87,7 +87,7 @@ def _edited(path: str, content: bytes, budgets: list[Allowance], edit: Callable[
     wanted = msgspec.structs.replace(before.provider, budgets=budgets)
     if after is None or after.provider != wanted or after.directories != before.directories:
         raise ConfigurationError(
-            f"cannot change the budgets in {path} without changing more of it; nothing was changed",
+            f"cannot change the budgets in {path} without changing other parts of it; nothing was changed",
             hint="edit [[replicate.budgets]] in the file by hand",
         )
     return new

@@ -1,4 +1,4 @@
-"""Changes a file so that nobody sees half of it, and so that of two who change it at once neither is lost."""
+"""Changes files atomically: no reader sees a partial file, and no concurrent change is lost."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from kosmolua.errors import ConfigurationError
 
 
 def rewrite(path: str, change: Callable[[bytes], bytes]) -> None:
-    """Replace a file's content by what ``change`` makes of it; a file that is not there is empty.
+    """Replace a file's content with the result of ``change``, which gets the old content (empty for a new file).
 
-    The file is its owner's alone where it is new, and keeps its mode where it is not. What ``change`` raises leaves
-    it as it was. Raises a `ConfigurationError` where the file cannot be written.
+    A new file has mode 600; an existing one keeps its mode. If ``change`` raises, the file is unchanged. Raises a
+    `ConfigurationError` if the file cannot be written.
     """
-    path = os.path.realpath(path)  # a link, as those who keep such files elsewhere have, stays one
+    path = os.path.realpath(path)  # a symbolic link is kept
     try:
         os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
         with _locked(path):
@@ -26,13 +26,13 @@ def rewrite(path: str, change: Callable[[bytes], bytes]) -> None:
                 replace(path, new, mode or 0o600)
     except OSError as error:
         raise ConfigurationError(
-            f"cannot write {path}: {error.strerror}", hint="check who owns the directory, and that the disk has room"
+            f"cannot write {path}: {error.strerror}", hint="check the owner of the directory and the free disk space"
         ) from None
 
 
 @contextmanager
 def _locked(path: str) -> Iterator[None]:
-    """Alone, for as long as it takes. The lock is a file beside: the file itself is replaced."""
+    """Hold the lock, a separate file because the file itself is replaced."""
     directory, name = os.path.split(path)
     lock = os.open(os.path.join(directory, f".{name}.lock"), os.O_RDWR | os.O_CREAT, 0o600)
     try:
@@ -51,7 +51,7 @@ def _content(path: str) -> tuple[bytes, int | None]:
 
 
 def replace(path: str, content: bytes, mode: int) -> None:
-    """Write a file whole, or not at all. Raises an OSError."""
+    """Write a file completely or not at all. Raises an OSError."""
     temporary = f"{path}.{os.getpid()}.new"
     file = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
     try:

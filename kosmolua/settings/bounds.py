@@ -1,4 +1,4 @@
-"""How much a configuration file may hold, measured before it is parsed: it may come with a cloned project."""
+"""Size limits of a configuration file, checked before parsing: it may come from a cloned project."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import re
 
 MAX_SIZE = 1024 * 1024  # bytes
 MAX_KEYS = 10_000  # keys, tables and inline tables
-MAX_DEPTH = 32  # brackets within brackets, and names with dots between
-# One alternative for each thing that is not a name: what is in quotes or after # counts nothing. Each is linear.
+MAX_DEPTH = 32  # nested brackets and dotted keys
+# One alternative for each token that is not a key. Skips quoted text and comments. Each runs in linear time.
 _TOKEN = re.compile(r'"""|\'\'\'|"(?:[^"\\\n]|\\.)*"?|\'[^\'\n]*\'?|#[^\n]*|[\[{\]}=.,\n]')
 _ESCAPED_OR_END = re.compile(r'\\.|"""', re.DOTALL)
 
 
 def excess(content: bytes) -> str | None:
-    """Which bound a file is beyond, in words; None if it is within all of them."""
+    """A description of the limit that a file exceeds; None if it exceeds none."""
     if len(content) > MAX_SIZE:
         return f"it is larger than {MAX_SIZE} bytes"
     keys, depth = _measured(content.decode("utf-8", "replace"))
@@ -25,7 +25,7 @@ def excess(content: bytes) -> str | None:
 
 
 def _measured(text: str) -> tuple[int, int]:
-    """How many keys a text has at most, and how deep it is."""
+    """The maximum number of keys in a text, and its nesting depth."""
     keys = open_brackets = dots = deepest = at = 0
     while token := _TOKEN.search(text, at):
         word, at = token[0], token.end()
@@ -52,7 +52,7 @@ def _measured(text: str) -> tuple[int, int]:
 
 
 def _end_of(text: str, quotes: str, at: int) -> int:
-    """Where a text of several lines ends."""
+    """The end of a multi-line string."""
     if quotes == "'''":
         end = text.find(quotes, at)
         return end + len(quotes) if end >= 0 else len(text)

@@ -1,7 +1,7 @@
-"""Settings: defaults < global file < project file < environment < flags, and for each value where it came from.
+"""Settings with their origins. Precedence: defaults < global file < project file < environment < flags.
 
-A project's file comes with what one has cloned. Until its owner trusts it, it may only tighten: deny what was asked
-for, ask for what was allowed, disable. What else it says is not taken, and told in `Settings.notices`.
+A project file may come from a cloned repository. Until the user trusts it, it can only tighten: change allow to ask,
+ask to deny, or disable. Everything else in it is ignored and listed in `Settings.notices`.
 """
 
 from __future__ import annotations
@@ -27,22 +27,22 @@ VERDICTS = ("allow", "ask", "deny")
 DEFAULT_ACCOUNT = "default"
 
 URL_VARIABLE = "REPLICATE_URL"
-_MOST_TOLD = 3  # unknown keys in one message; each is compared with the known ones
+_MAX_REPORTED = 3  # unknown keys in one message; each is compared with all known keys
 
 T = TypeVar("T")
 
 
 class Value(Struct, Generic[T], frozen=True):
-    """A setting and its origin, in words a person can act on: "default", a file, "REPLICATE_URL", "--write"."""
+    """A setting and its origin: "default", a file, "REPLICATE_URL" or a flag such as "--write"."""
 
     value: T
     origin: str
 
 
 class Account(Struct, frozen=True):
-    """Where an account's token is stored, None where it is in no store, and its URL where it has one of its own.
+    """Where an account's token is stored (None if not stored), and its own URL, if any.
 
-    ``backend`` is the class of the keyring backend that took the token; naming it spares looking for it.
+    ``backend`` is the class of the keyring backend with the token; storing it avoids a search.
     """
 
     storage: Storage | None = None
@@ -51,7 +51,7 @@ class Account(Struct, frozen=True):
 
 
 class Rule(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """What `kosmolua.gate.policy` decides by: ``functions`` are globs, ``arguments`` maps names to globs."""
+    """A rule for `kosmolua.gate.policy`: ``functions`` are globs, ``arguments`` maps names to globs."""
 
     verdict: Verdict
     functions: str | list[str] = "*"
@@ -64,10 +64,10 @@ class Rule(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
 
 
 class Allowance(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """A budget that outlives a run: the most of ``cost`` or ``predictions`` in each day, week or month.
+    """A budget over many runs: the maximum ``cost`` or number of ``predictions`` in each day, week or month.
 
-    It counts what is called on the ``account``, by the ``script`` (a glob for its name or path) or for the ``caller``,
-    where those are given. A ``period`` begins at midnight in the ``timezone``, a week on Monday.
+    If given, ``account``, ``script`` (a glob for its name or path) and ``caller`` restrict which calls count. A
+    ``period`` begins at midnight in the ``timezone``; a week begins on Monday.
     """
 
     name: str
@@ -81,14 +81,14 @@ class Allowance(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=T
 
 
 class Directories(Struct, frozen=True, forbid_unknown_fields=True):
-    """What a script may read from and write to where no flag says it; relative to the file's own project."""
+    """Directories that scripts may read and write if no flag names any; relative to the project of the file."""
 
     read: list[str] = []
     write: list[str] = []
 
 
 class Settings(Struct, frozen=True, kw_only=True):
-    """What is in force. ``accounts`` are those configured; ``notices`` tell what of the files was not taken."""
+    """The effective settings. ``accounts`` are the configured ones; ``notices`` list what was ignored in the files."""
 
     enabled: Value[bool] = Value(True, "default")
     url: Value[str] = Value(SERVER, "default")
@@ -97,13 +97,13 @@ class Settings(Struct, frozen=True, kw_only=True):
     accounts: Mapping[str, Account] = {}
     rules: tuple[tuple[str, Rule], ...] = ()  # each with its origin
     prices: Prices = Prices()
-    priced_in: str = ""  # the file with those prices
+    priced_in: str = ""  # the file that defines the prices
     budgets: tuple[tuple[str, Allowance], ...] = ()  # each with its origin
     directories: Directories = Directories()
     notices: tuple[str, ...] = ()
 
     def url_of(self, account: str) -> Value[str]:
-        """An account's own URL, else the one of all."""
+        """The account's own URL, else the common one."""
         own = self.accounts.get(account, Account()).url
         return Value(own, f"account {account}") if own and self.url.origin != URL_VARIABLE else self.url
 
@@ -118,9 +118,9 @@ def load(
     write: str | None = None,
     directory: str | None = None,
 ) -> Settings:
-    """The settings in force in a directory. ``read`` and ``write`` are what flags said.
+    """The effective settings in a directory. ``read`` and ``write`` are the values of flags.
 
-    Raises a `ConfigurationError` for a file that cannot be understood: it may be one that forbids.
+    Raises a `ConfigurationError` for an invalid file, since it may contain rules that deny.
     """
     files = (read_file(paths.global_file(environment)), _project(directory))
     settings = DEFAULTS
@@ -136,7 +136,7 @@ def load(
 
 
 def accounts(environment: Mapping[str, str]) -> list[str]:
-    """The names of the configured accounts beside the default one, for the price of a look where there are none."""
+    """The names of the configured accounts except the default one. Parses the file only if it mentions accounts."""
     found = read_file(paths.global_file(environment), containing=b"accounts")
     return sorted(set(found.provider.accounts) - {DEFAULT_ACCOUNT}) if found else []
 
@@ -167,7 +167,7 @@ class Document(Struct, frozen=True):
 
 
 class File(Struct, frozen=True):
-    """A configuration file that exists: its bytes, for a fingerprint, and what they say."""
+    """An existing configuration file: its bytes, to compute a fingerprint, and its parsed content."""
 
     path: str
     content: bytes
@@ -176,7 +176,7 @@ class File(Struct, frozen=True):
 
 
 def read_file(path: str, containing: bytes = b"") -> File | None:
-    """The file, or None where there is none, or none that contains those bytes."""
+    """The parsed file; None if it does not exist or does not contain those bytes."""
     try:
         with open(path, "rb") as opened:
             content = opened.read(MAX_SIZE + 1)
@@ -188,27 +188,25 @@ def read_file(path: str, containing: bytes = b"") -> File | None:
 
 
 def parse(path: str, content: bytes) -> File:
-    """What the file says. Raises a `ConfigurationError` that names the line or the key."""
+    """Parse a configuration file. Raises a `ConfigurationError` that names the line or key."""
     import tomllib
 
     if beyond := excess(content):
-        raise ConfigurationError(
-            f"cannot read {path}: {beyond}, which is the most", hint="make it smaller, or move it away"
-        )
+        raise ConfigurationError(f"cannot read {path}: {beyond}", hint="make the file smaller, or move it away")
     try:
         raw = tomllib.loads(content.decode())
         document = _document(raw)
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, msgspec.ValidationError, PriceError, RecursionError) as error:
         raise ConfigurationError(
-            f"cannot understand {path}: {str(error)[:1000]}",
+            f"cannot parse {path}: {str(error)[:1000]}",
             hint="correct it by hand, or move it away; nothing was changed",
         ) from None
     _check_keys(path, raw)
-    return File(path, content, document.replicate, _rooted(document.files, path))
+    return File(path, content, document.replicate, _absolute(document.files, path))
 
 
 def _document(raw: dict[str, Any]) -> Document:
-    """The document, with its prices, which have keys of their owner's choice, read on their own."""
+    """The document. Prices are parsed separately, since their keys are model names."""
     provider = raw.get("replicate")
     if not isinstance(provider, dict) or "prices" not in provider:
         found = msgspec.convert(raw, Document)
@@ -222,19 +220,19 @@ def _document(raw: dict[str, Any]) -> Document:
 
 
 def check_budgets(budgets: list[Allowance]) -> None:
-    """Raise a ValidationError for a budget that bounds nothing, or that another one is called like."""
+    """Raise a ValidationError for a budget without limits, or with an invalid or duplicate name."""
     names = [each.name for each in budgets]
     for number, each in enumerate(budgets):
         where = f"at `$.replicate.budgets[{number}]`"
         if each.cost is None and each.predictions is None:
             raise msgspec.ValidationError(f"budget {each.name!r} has neither cost nor predictions - {where}")
         if not each.name.isprintable() or not each.name.strip() or names.index(each.name) != number:
-            raise msgspec.ValidationError(f"expected a name that no other budget has, got {each.name!r} - {where}")
+            raise msgspec.ValidationError(f"expected a unique budget name, got {each.name!r} - {where}")
         check_timezone(each.timezone, where)
 
 
 def check_timezone(name: str, where: str) -> None:
-    """Raise a ValidationError for a time zone that this machine does not know."""
+    """Raise a ValidationError for an unknown time zone."""
     if name == "UTC":
         return
     from zoneinfo import ZoneInfo
@@ -246,26 +244,26 @@ def check_timezone(name: str, where: str) -> None:
         raise msgspec.ValidationError(f"unknown time zone {name!r}; {hint} - {where}") from None
 
 
-def _rooted(said: Directories, path: str) -> Directories:
-    """The directories as absolute paths: the file is in ``.kosmo`` of a project, or beside nothing of interest."""
+def _absolute(directories: Directories, path: str) -> Directories:
+    """The directories as absolute paths, relative to the parent of the configuration file's directory."""
     root = os.path.dirname(os.path.dirname(os.path.abspath(path)))
-    where = [[os.path.join(root, os.path.expanduser(name)) for name in names] for names in (said.read, said.write)]
-    return Directories(*where)
+    given = (directories.read, directories.write)
+    return Directories(*([os.path.join(root, os.path.expanduser(name)) for name in names] for names in given))
 
 
 def _check_keys(path: str, raw: Mapping[str, Any]) -> None:
-    """Raise a `ConfigurationError` for unknown keys: a misspelt one may be meant to forbid something."""
-    found = list(islice(_unknown(raw), _MOST_TOLD + 1))
+    """Raise a `ConfigurationError` for unknown keys: a misspelt one may have been meant to deny something."""
+    found = list(islice(_unknown(raw), _MAX_REPORTED + 1))
     if found:
-        words = ", ".join(map(_near, found[:_MOST_TOLD])) + (", and more" if len(found) > _MOST_TOLD else "")
+        words = ", ".join(map(_near, found[:_MAX_REPORTED])) + (", and more" if len(found) > _MAX_REPORTED else "")
         raise ConfigurationError(
             f"{path}: unknown {words}",
-            hint="correct it or remove it; kosmo integrations:docs configuration has the keys",
+            hint="correct or remove it; list the known keys: kosmo integrations:docs configuration",
         )
 
 
 def _unknown(raw: Mapping[str, Any]) -> Iterator[tuple[str, str, Iterable[str]]]:
-    """Unknown keys, each with the table that it is in and with the keys that are known there."""
+    """Unknown keys, each with the prefix of its table and the keys known there."""
     provider = raw.get("replicate", {})
     tables = [("", raw, Document), ("replicate.", provider, Provider)]
     tables += [(f"replicate.accounts.{name}.", table, Account) for name, table in provider.get("accounts", {}).items()]
@@ -297,22 +295,22 @@ def _merged(settings: Settings, files: tuple[File | None, File | None], environm
 
     own, project = files
     if own:
-        settings = _over(settings, own, own.provider)
+        settings = _overridden(settings, own, own.provider)
     if project is None:
         return settings
     if trust.is_trusted(environment, project.path, project.content):
-        return _over(settings, project, project.provider)
+        return _overridden(settings, project, project.provider)
     tight, dropped = tightened(settings, project)
-    settings = _over(settings, msgspec.structs.replace(project, directories=Directories()), tight)
-    told = tuple(f"{project.path}: {what} is not taken, since nobody trusted the file" for what in dropped)
-    hint = ("to take it: kosmo integrations:trust",) if told else ()
-    return msgspec.structs.replace(settings, notices=settings.notices + told + hint)
+    settings = _overridden(settings, msgspec.structs.replace(project, directories=Directories()), tight)
+    notices = tuple(f"{project.path}: ignored {what}: the file is not trusted" for what in dropped)
+    hint = ("to trust it: kosmo integrations:trust",) if notices else ()
+    return msgspec.structs.replace(settings, notices=settings.notices + notices + hint)
 
 
-def _over(settings: Settings, file: File, provider: Provider) -> Settings:
-    """The settings with what a file says over them."""
+def _overridden(settings: Settings, file: File, provider: Provider) -> Settings:
+    """The settings overridden by those of a file."""
     permissions = provider.permissions
-    said = {
+    given = {
         "enabled": provider.enabled,
         "url": provider.url,
         "read": permissions.read,
@@ -320,7 +318,7 @@ def _over(settings: Settings, file: File, provider: Provider) -> Settings:
     }
     return msgspec.structs.replace(
         settings,
-        **{name: Value(value, file.path) for name, value in said.items() if value is not None},
+        **{name: Value(value, file.path) for name, value in given.items() if value is not None},
         accounts={**settings.accounts, **provider.accounts},
         rules=settings.rules + tuple((file.path, rule) for rule in provider.rules),
         prices=provider.prices if provider.prices != Prices() else settings.prices,
@@ -331,24 +329,24 @@ def _over(settings: Settings, file: File, provider: Provider) -> Settings:
 
 
 def tightened(settings: Settings, project: File) -> tuple[Provider, list[str]]:
-    """What a project's file may say without being trusted, and the rest of what it says, in words."""
-    said = project.provider
-    dropped = [f"replicate.{name}" for name in ("url", "accounts") if getattr(said, name)]
-    if said.prices != Prices():
+    """The settings of an untrusted project file that tighten, and descriptions of the others, which are ignored."""
+    given = project.provider
+    dropped = [f"replicate.{name}" for name in ("url", "accounts") if getattr(given, name)]
+    if given.prices != Prices():
         dropped.append("replicate.prices")
     if project.directories != Directories():
         dropped.append("files")
-    if said.enabled and not settings.enabled.value:
+    if given.enabled and not settings.enabled.value:
         dropped.append("replicate.enabled = true")
     strict: dict[str, Any] = {}
     for access in ("read", "write"):
-        wanted, now = getattr(said.permissions, access), getattr(settings, access).value
+        wanted, now = getattr(given.permissions, access), getattr(settings, access).value
         if wanted and VERDICTS.index(wanted) >= VERDICTS.index(now):
             strict[access] = wanted
         elif wanted:
             dropped.append(f'replicate.permissions.{access} = "{wanted}" (looser than {now})')
-    rules = [rule for rule in said.rules if rule.verdict == "deny"]
-    if len(rules) < len(said.rules):
+    rules = [rule for rule in given.rules if rule.verdict == "deny"]
+    if len(rules) < len(given.rules):
         dropped.append("rules that do not deny")
-    enabled = False if said.enabled is False else None
-    return Provider(enabled, permissions=Permissions(**strict), rules=rules, budgets=said.budgets), dropped
+    enabled = False if given.enabled is False else None
+    return Provider(enabled, permissions=Permissions(**strict), rules=rules, budgets=given.budgets), dropped

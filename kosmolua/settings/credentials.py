@@ -1,7 +1,7 @@
-"""The API token: where it is looked for, where it is kept, and a wrapper that keeps it out of every text.
+"""The API token: where it is found and stored, and a wrapper that keeps it out of messages and logs.
 
-The environment comes first, then the store that the account's section names: the system's keyring, or where there is
-none a file that its owner alone can read.
+The environment comes first, then the store that the account's section names: the system keyring, or a file with mode
+600.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from kosmolua.settings.config import DEFAULT_ACCOUNT, Account, Storage
 
 VARIABLES = ("REPLICATE_API_KEY", "REPLICATE_API_TOKEN")
 SERVICE = "kosmolua"
-# Backends that ship with keyring, and keep what they are given. Naming one spares a search through all that is
-# installed, which takes longer than everything else in a call.
+# Prefix of the backends that ship with keyring. Loading one by name avoids a search through all installed packages,
+# which takes longer than everything else in a call.
 _NAMED = "keyring.backends."
-_WORTHY = 1.0  # the priority from which keyring recommends a backend: below lie those that store in the clear
+_WORTHY = 1.0  # the lowest priority that keyring recommends; backends below it store plain text
 
 T = TypeVar("T")
 
 
 class Secret:
-    """A token. Nothing shows it but `reveal`, which is called where the Authorization header is made."""
+    """A token. Only `reveal` returns it, called to build the Authorization header."""
 
     __slots__ = ("_value", "origin")
 
@@ -45,21 +45,21 @@ class Secret:
 
 
 class Store(Protocol):
-    """Keeps tokens by account. Each method raises a `CredentialError` where the store cannot be used."""
+    """Stores tokens by account. Each method raises a `CredentialError` if the store cannot be used."""
 
     @property
     def name(self) -> Storage: ...
 
     @property
     def backend(self) -> str | None:
-        """The class behind a keyring."""
+        """The class of the keyring backend, None for other stores."""
 
     def get(self, account: str) -> str | None: ...
 
     def set(self, account: str, token: str) -> None: ...
 
     def remove(self, account: str) -> None:
-        """Forget the token; one that is not there is forgotten already."""
+        """Remove the token, if it is stored."""
 
 
 def find(
@@ -67,7 +67,7 @@ def find(
     accounts: Mapping[str, Account] | None = None,
     account: str = DEFAULT_ACCOUNT,
 ) -> Secret:
-    """The token of an account: of the default one from `VARIABLES`, in their order; else from its store."""
+    """The token of an account, from its store; for the default account, from `VARIABLES` first."""
     known = accounts or {}
     secret = from_environment(environment) if account == DEFAULT_ACCOUNT else None
     if secret:
@@ -95,9 +95,8 @@ def unknown_account(account: str, known: Mapping[str, Account]) -> Configuration
     names = sorted({DEFAULT_ACCOUNT, *known})
     near = get_close_matches(account, names, n=1)
     return ConfigurationError(
-        f"no account is called {account!r}; "
-        + (f"did you mean {near[0]}?" if near else f"there is {', '.join(names)}"),
-        hint=f"set it up: kosmo integrations:configure replicate --account {_shell_word(account)}",
+        f"unknown account {account!r}; " + (f"did you mean {near[0]}?" if near else f"found {', '.join(names)}"),
+        hint=f"configure it: kosmo integrations:configure replicate --account {_shell_word(account)}",
     )
 
 
@@ -110,9 +109,9 @@ def _shell_word(text: str) -> str:
 def _missing(account: str) -> CredentialError:
     if account == DEFAULT_ACCOUNT:
         return CredentialError(
-            "no API token: expected it in REPLICATE_API_KEY or REPLICATE_API_TOKEN, or stored; found none",
+            "no API token in REPLICATE_API_KEY or REPLICATE_API_TOKEN, and none stored",
             hint="store one: kosmo integrations:configure replicate, with a token from "
-            "https://replicate.com/account/api-tokens; or try it without: --emulate",
+            "https://replicate.com/account/api-tokens; or run without a token: --emulate",
         )
     return CredentialError(
         f"account {account!r} has no API token",
@@ -124,7 +123,7 @@ def _missing(account: str) -> CredentialError:
 
 
 def open_store(environment: Mapping[str, str], storage: Storage | None = None, backend: str | None = None) -> Store:
-    """The store of that kind; without one the keyring, or where there is none the file."""
+    """The store of that kind; by default the keyring, or the file if there is no keyring."""
     if storage == "file":
         return FileStore(environment)
     found = _keyring(backend)
@@ -133,14 +132,13 @@ def open_store(environment: Mapping[str, str], storage: Storage | None = None, b
     if storage is None:
         return FileStore(environment)
     raise CredentialError(
-        "no keyring is reachable: expected a Secret Service, KWallet, or the system's own",
-        hint="log in to a desktop session, or keep tokens in a file: --storage file; "
-        "a token in REPLICATE_API_KEY needs neither",
+        "no keyring available: expected a Secret Service, KWallet or the system keychain",
+        hint="log in to a desktop session, store tokens in a file with --storage file, or set REPLICATE_API_KEY",
     )
 
 
 def keyring_backend() -> str | None:
-    """The class of the keyring that would be used, None where there is none."""
+    """The class of the available keyring backend, None if there is none."""
     found = _keyring(None)
     return _class_name(found) if found else None
 
@@ -150,19 +148,19 @@ def _class_name(backend: Any) -> str:
 
 
 def _keyring(named: str | None) -> Any:
-    """A keyring backend that keeps what it is given, or None."""
+    """A recommended keyring backend, or None."""
     import keyring.core
 
     try:
         ours = named is not None and named.startswith(_NAMED)
         found = keyring.core.load_keyring(named) if ours and named else keyring.get_keyring()
-    except Exception:  # noqa: BLE001 - whatever an installed backend raises, there is no keyring to use
+    except Exception:  # noqa: BLE001 - installed backends may raise anything; there is no usable keyring then
         return None
     return found if found.priority >= _WORTHY else None
 
 
 class KeyringStore:
-    """The system's keyring: the Secret Service of GNOME and KeePassXC, KWallet, the macOS keychain."""
+    """The system keyring: Secret Service (GNOME, KeePassXC), KWallet or the macOS keychain."""
 
     name: Literal["keyring"] = "keyring"
 
@@ -177,7 +175,7 @@ class KeyringStore:
     def set(self, account: str, token: str) -> None:
         self._ask(lambda: self._keyring.set_password(SERVICE, _entry(account), token))
         if self.get(account) != token:
-            raise CredentialError("the keyring did not keep the token", hint="keep it in a file: --storage file")
+            raise CredentialError("the keyring did not store the token", hint="store it in a file: --storage file")
 
     def remove(self, account: str) -> None:
         if self.get(account) is not None:
@@ -190,13 +188,13 @@ class KeyringStore:
             return action()
         except KeyringLocked:
             raise CredentialError(
-                "the keyring is locked, and was not unlocked",
-                hint="unlock it and try again; nothing was changed. A token in REPLICATE_API_KEY needs no keyring",
+                "the keyring is locked",
+                hint="unlock it and try again, or set REPLICATE_API_KEY; nothing was changed",
             ) from None
-        except Exception as error:  # noqa: BLE001 - backends let through what the libraries under them raise
+        except Exception as error:  # noqa: BLE001 - backends raise exceptions of many libraries
             raise CredentialError(
                 f"the keyring {self.backend} failed: {str(error) or type(error).__name__}",
-                hint="see that it runs and is unlocked; a token in REPLICATE_API_KEY needs no keyring",
+                hint="check that the keyring is running and unlocked, or set REPLICATE_API_KEY",
             ) from None
 
 
@@ -212,7 +210,7 @@ class _Tokens(msgspec.Struct):
 
 
 class FileStore:
-    """``credentials.json`` beside the configuration, readable by its owner alone."""
+    """``credentials.json`` next to the configuration, readable by its owner only."""
 
     name: Literal["file"] = "file"
     backend: str | None = None
@@ -229,7 +227,7 @@ class FileStore:
             return None
         except OSError as error:
             raise CredentialError(
-                f"cannot read {self.path}: {error.strerror}", hint="make it readable for you: chmod 600"
+                f"cannot read {self.path}: {error.strerror}", hint=f"make it readable: chmod 600 {self.path}"
             ) from None
         return self._decode(content).replicate.get(account)
 
@@ -253,13 +251,13 @@ class FileStore:
             return msgspec.json.decode(content or b"{}", type=_Tokens)
         except msgspec.DecodeError:  # its message could quote a token
             raise CredentialError(
-                f"cannot understand {self.path}: expected the JSON that `integrations:configure` writes",
+                f"cannot parse {self.path}: expected the JSON that `integrations:configure` writes",
                 hint=f"repair it, or move it away: mv {self.path} {self.path}.broken; nothing was changed",
             ) from None
 
     def _check_mode(self, mode: int) -> None:
         if mode & 0o077:
             raise CredentialError(
-                f"{self.path} can be read by others (mode {mode & 0o777:o}), and holds tokens",
-                hint=f"make it yours alone: chmod 600 {self.path}; and replace the tokens if others were there",
+                f"{self.path} contains tokens and is readable by other users (mode {mode & 0o777:o}; expected 600)",
+                hint=f"restrict it: chmod 600 {self.path}; replace the tokens if others may have read them",
             )

@@ -1,6 +1,6 @@
-"""Carries out a change of the configuration: tokens go to their store, the rest into a config.toml.
+"""Applies configuration changes: tokens go to their store, everything else to a config.toml.
 
-Comments, order and unknown keys of the file stay. Of two changes at once none is lost.
+Keeps the file's comments, order and unknown keys. Concurrent changes are not lost.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ _ACCOUNT_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
 
 
 class Change(Struct, frozen=True, kw_only=True):
-    """What is to be changed. ``set`` and ``unset`` are by key, ``storage`` moves the account's token there.
+    """A requested change. ``set`` and ``unset`` are by key; ``storage`` moves the account's token to that store.
 
-    ``remove`` forgets the account with all it has.
+    ``remove`` removes the account with everything stored for it.
     """
 
     account: str = DEFAULT_ACCOUNT
@@ -44,8 +44,8 @@ class Change(Struct, frozen=True, kw_only=True):
     remove: bool = False
 
 
-class Done(Struct, frozen=True, kw_only=True):
-    """What was changed, by name, and in which file. ``storage`` is where the account's token is now."""
+class ChangeResult(Struct, frozen=True, kw_only=True):
+    """What was changed, by name, and in which file. ``storage`` is the store that has the account's token now."""
 
     account: str
     changed: tuple[str, ...]
@@ -54,8 +54,8 @@ class Done(Struct, frozen=True, kw_only=True):
     storage: Storage | None
 
 
-def apply(change: Change, environment: Mapping[str, str], directory: str | None = None) -> Done:
-    """Check everything, then change the store, then the file. Raises a `KosmoError` that says what stayed."""
+def apply(change: Change, environment: Mapping[str, str], directory: str | None = None) -> ChangeResult:
+    """Check everything, then change the store, then the file. Raises a `KosmoError`."""
     _check(change)
     token = checked_token(change.set[SECRET_KEY]) if SECRET_KEY in change.set else None
     url = _checked_url(change.set[URL_KEY]) if URL_KEY in change.set else None
@@ -64,7 +64,7 @@ def apply(change: Change, environment: Mapping[str, str], directory: str | None 
     own = config.read_file(own_path)
     known = own.provider.accounts if own else {}
     if (change.remove or change.storage) and change.account not in known and token is None:
-        raise _nothing_there(change, known)
+        raise _not_stored(change, known)
     account, moved = _store(change, known.get(change.account, Account()), token, environment)
 
     edits: list[tuple[Keys, Any]] = [
@@ -80,9 +80,9 @@ def apply(change: Change, environment: Mapping[str, str], directory: str | None 
     _edit(own_path, edits)
     if rest:
         _edit_project(path, rest, environment)
-    return Done(
+    return ChangeResult(
         account=change.account,
-        changed=_named(change, moved=moved),
+        changed=_changed_names(change, moved=moved),
         scope=change.scope,
         path=path,
         storage=account.storage,
@@ -95,45 +95,47 @@ def apply(change: Change, environment: Mapping[str, str], directory: str | None 
 def _check(change: Change) -> None:
     for key in (*change.set, *change.unset):
         if key not in KEYS:
-            shown = "that looks like a token (not shown)" if looks_like_token(key) else repr(key)
+            shown = "(not shown: looks like a token)" if looks_like_token(key) else repr(key)
             raise UsageError(
-                f"{SECTION} has no field {shown}; it has {' and '.join(KEYS)}",
-                hint=f"see them: kosmo integrations:fields {SECTION}",
+                f"{SECTION} has no field {shown}; expected {' or '.join(KEYS)}",
+                hint=f"list the fields: kosmo integrations:fields {SECTION}",
             )
     both = set(change.set) & set(change.unset)
     if both:
-        raise UsageError(f"{both.pop()} is set and unset at once")
+        raise UsageError(f"cannot set and unset {both.pop()} in one command")
     if change.remove and (change.set or change.storage):
-        raise UsageError("the account is removed and changed at once")
+        raise UsageError("cannot remove and change an account in one command")
     check_account(change.account)
 
 
 def check_account(name: str) -> None:
-    """Raises a `UsageError` for a name that Lua could not use, or that means something else there."""
+    """Raise a `UsageError` for a name that is not a valid Lua name, or is the name of a function."""
     if looks_like_token(name):
         raise UsageError(
-            "what stands for the account's name looks like a token (not shown)", hint="name it: --account work"
+            "the account name looks like a token (not shown)", hint="choose a name, such as: --account work"
         )
     if not _ACCOUNT_NAME.fullmatch(name):
         raise UsageError(
-            f"an account's name has letters, digits, _ and -, and begins with a letter; got {name[:100]!r}",
+            f"expected an account name of letters, digits, _ and -, first a letter; got {name[:100]!r}",
             hint="for example: --account work",
         )
     if catalogue.find(name):
-        raise UsageError(f"{name!r} is the name of a function; an account needs another")
+        raise UsageError(f"account name {name!r} is reserved: it is the name of a function")
 
 
 def _checked_url(url: str) -> str:
     from kosmolua.replicate.urls import checked_url
 
     try:
-        checked_url(url, insecure_http=True, origin=URL_KEY)  # whether the token may go there is asked when it goes
+        checked_url(
+            url, insecure_http=True, origin=URL_KEY
+        )  # whether the token may be sent there is checked when it is sent
     except ConfigurationError as error:
         raise UsageError(error.message, hint=f"for example: --set url={catalogue.SERVER}") from None
     return url.strip()
 
 
-def _nothing_there(change: Change, known: Mapping[str, Account]) -> Exception:
+def _not_stored(change: Change, known: Mapping[str, Account]) -> Exception:
     if change.account != DEFAULT_ACCOUNT:
         return credentials.unknown_account(change.account, known)
     return UsageError(
@@ -146,7 +148,7 @@ def _nothing_there(change: Change, known: Mapping[str, Account]) -> Exception:
 
 
 def _store(change: Change, account: Account, token: str | None, environment: Mapping[str, str]) -> tuple[Account, bool]:
-    """Bring the token to where it belongs. The account as it is then, and whether its token moved, came or went."""
+    """Store, move or remove the token. Returns the changed account, and whether its token changed."""
     old = credentials.open_store(environment, account.storage, account.backend) if account.storage else None
     if change.remove or SECRET_KEY in change.unset:
         if old:
@@ -156,7 +158,7 @@ def _store(change: Change, account: Account, token: str | None, environment: Map
         token = old.get(change.account) if old else None
         if token is None:
             raise UsageError(
-                "there is no stored token to move", hint="give one: --stdin-json, or no flags for a prompt"
+                "no stored token to move", hint="enter one: run the command without flags, or with --stdin-json"
             )
     if token is None:
         return account, False
@@ -182,7 +184,7 @@ def _url_keys(change: Change) -> Keys:
     return (SECTION, "accounts", change.account, "url")
 
 
-def _named(change: Change, *, moved: bool) -> tuple[str, ...]:
+def _changed_names(change: Change, *, moved: bool) -> tuple[str, ...]:
     return (
         *(("account",) if change.remove else ()),
         *((SECRET_KEY,) if moved and not change.remove else ()),
@@ -200,7 +202,7 @@ def add_rule(rule: Rule, environment: Mapping[str, str]) -> str:
 
 
 def with_rule(path: str, content: bytes, rule: Rule) -> bytes:
-    """The TOML with the rule behind all it holds. Raises a `ConfigurationError` where that would change the rest."""
+    """The TOML with the rule appended. Raises a `ConfigurationError` if anything else would change."""
     import msgspec
     import tomlkit
 
@@ -215,8 +217,8 @@ def with_rule(path: str, content: bytes, rule: Rule) -> bytes:
         after = None
     if after is None or after != msgspec.structs.replace(before, rules=[*before.rules, rule]):
         raise ConfigurationError(
-            f"cannot add a rule to {path} without changing more of it; nothing was changed",
-            hint=f"write it by hand: {' '.join(written.split())}",
+            f"cannot add a rule to {path} without changing other parts of it; nothing was changed",
+            hint=f"add it by hand: {' '.join(written.split())}",
         )
     return new
 
@@ -230,7 +232,7 @@ def _project_path(directory: str | None) -> str:
 
 
 def _edit_project(path: str, edits: list[tuple[Keys, Any]], environment: Mapping[str, str]) -> None:
-    """Edit the project's file. Who could trust what was there trusts what it becomes by their own hand."""
+    """Edit the project file. If it was trusted or new, trust the result: the user made the change."""
     before = config.read_file(path)
     trusted = before is None or trust.is_trusted(environment, path, before.content)
     _edit(path, edits)
@@ -245,7 +247,7 @@ def _edit(path: str, edits: list[tuple[Keys, Any]]) -> None:
 
 
 def edited(path: str, content: bytes, edits: list[tuple[Keys, Any]]) -> bytes:
-    """The TOML with values put at their keys, or with None taken away, and nothing else touched."""
+    """The TOML with these values set (None removes a key), and nothing else changed."""
     import tomllib
 
     import tomlkit
@@ -257,20 +259,20 @@ def edited(path: str, content: bytes, edits: list[tuple[Keys, Any]]) -> bytes:
         for table, make in ((document, tomlkit.table), (expected, dict)):
             _put(table, keys, value, make)
     written = tomlkit.dumps(document)
-    if _filled(tomllib.loads(written)) != _filled(expected):
+    if _without_empty(tomllib.loads(written)) != _without_empty(expected):
         lines = "; ".join(f"{tomlkit.key(keys).as_string()} = {_toml(value)}" for keys, value in edits)
         raise ConfigurationError(
-            f"cannot change {path} without changing more of it than was asked; nothing was changed",
-            hint=f"write it by hand: {lines}",
+            f"cannot change {path} without changing other parts of it; nothing was changed",
+            hint=f"change it by hand: {lines}",
         )
     return written.encode()
 
 
-def _filled(table: Any) -> Any:
-    """The table without empty ones in it: those need not be written."""
+def _without_empty(table: Any) -> Any:
+    """The table without empty tables, which need not be written."""
     if not isinstance(table, dict):
         return table
-    pruned = {key: _filled(value) for key, value in table.items()}
+    pruned = {key: _without_empty(value) for key, value in table.items()}
     return {key: value for key, value in pruned.items() if value != {}}
 
 

@@ -1,4 +1,4 @@
-"""Where this program keeps what is its user's: configuration, and the project's own file."""
+"""Paths of the user's configuration, state and cache, and of the project file."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ SAVED = "saved"  # the file in there that notes what a run has written
 
 
 def config_directory(environment: Mapping[str, str]) -> str:
-    """The directory of the user's configuration: ``KOSMO_CONFIG_DIR``, else the platform's own place."""
+    """The directory of the user's configuration: ``KOSMO_CONFIG_DIR``, else the platform's default."""
     return _directory(environment, "CONFIG", ".config", "Application Support")
 
 
 def state_directory(environment: Mapping[str, str]) -> str:
-    """The directory of what the program itself keeps: ``KOSMO_STATE_DIR``, else the platform's own place."""
+    """The directory of the program's own data: ``KOSMO_STATE_DIR``, else the platform's default."""
     if sys.platform == "darwin" and not environment.get("KOSMO_STATE_DIR"):
         return os.path.join(config_directory(environment), "state")
     return _directory(environment, "STATE", os.path.join(".local", "state"), "Application Support")
 
 
 def cache_directory(environment: Mapping[str, str]) -> str:
-    """The directory of what can be had again: ``KOSMO_CACHE_DIR``, else the platform's own place."""
+    """The directory of cached data: ``KOSMO_CACHE_DIR``, else the platform's default."""
     return _directory(environment, "CACHE", ".cache", "Caches")
 
 
@@ -44,7 +44,7 @@ def global_file(environment: Mapping[str, str]) -> str:
 
 
 def project_file(directory: str) -> str | None:
-    """The project's file: in the directory, or in the nearest one above that has one."""
+    """The project file in the directory or the nearest parent that has one."""
     return next((path for path in candidates(directory) if os.path.isfile(path)), None)
 
 

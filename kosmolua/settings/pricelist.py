@@ -1,6 +1,6 @@
-"""Price files that were imported: ``prices.json`` next to the user's configuration, each with its source and its date.
+"""Imported price files, stored in ``prices.json`` next to the user's configuration with their sources and dates.
 
-Prices in config.toml stand above them; of two files that price the same model the later date does.
+Prices in config.toml override imported ones; of two imported prices for a model, the one with the later date counts.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ MAX_FILE = 16 * 1024 * 1024  # bytes
 
 
 class Row(Struct, frozen=True):
-    """A price in force, or one that another stands above: of a model or of hardware, from which source and day."""
+    """A price of a model or of hardware, with its source and date. Not ``in_force`` if another price overrides it."""
 
     kind: str
     name: str
@@ -40,7 +40,7 @@ def file_of(environment: Mapping[str, str]) -> str:
 
 
 def in_force(settings: Settings, environment: Mapping[str, str]) -> Prices:
-    """The prices of the settings above those that were imported."""
+    """The imported prices, overridden by those of the settings."""
     hardware: dict[str, float] = {}
     models: dict[str, Price] = {}
     for prices in (*imported(environment), settings.prices):
@@ -50,7 +50,7 @@ def in_force(settings: Settings, environment: Mapping[str, str]) -> Prices:
 
 
 def imported(environment: Mapping[str, str]) -> list[Prices]:
-    """The imported files, oldest prices first. Raises a `ConfigurationError` for a list that cannot be understood."""
+    """The imported price files, oldest first. Raises a `ConfigurationError` if the list is invalid."""
     path = file_of(environment)
     try:
         with open(path, "rb") as file:
@@ -63,9 +63,9 @@ def imported(environment: Mapping[str, str]) -> list[Prices]:
 
 
 def import_file(path: str, environment: Mapping[str, str]) -> Prices:
-    """Check a price file as a whole and keep it, in place of an earlier one of the same source.
+    """Check a price file and store it, replacing an earlier one of the same source.
 
-    Raises a `UsageError` that names the key that is wrong; nothing is kept then.
+    Raises a `UsageError` that names the invalid key; nothing is stored then.
     """
     found = _read(path)
     target = file_of(environment)
@@ -73,15 +73,15 @@ def import_file(path: str, environment: Mapping[str, str]) -> Prices:
 
     def changed(content: bytes) -> bytes:
         others = [each for each in (_parsed(target, content) if content else []) if each.source != found.source]
-        kept = sorted((*others, found), key=lambda each: each.date or "")
-        return msgspec.json.format(msgspec.json.encode([_plain(each) for each in kept]), indent=2) + b"\n"
+        lists = sorted((*others, found), key=lambda each: each.date or "")
+        return msgspec.json.format(msgspec.json.encode([_plain(each) for each in lists]), indent=2) + b"\n"
 
     rewrite(target, changed)
     return found
 
 
 def rows(settings: Settings, environment: Mapping[str, str], today: dt.date) -> list[Row]:
-    """All prices, with where each is from and how old it is; those in force come first of a name."""
+    """All prices with their sources and ages, sorted by name; for each name the price in force comes first."""
     lists = [_dated(settings.prices, settings.priced_in), *reversed(imported(environment))]
     seen: set[tuple[str, str]] = set()
     found = []
@@ -94,7 +94,7 @@ def rows(settings: Settings, environment: Mapping[str, str], today: dt.date) -> 
 
 
 def _dated(own: Prices, path: str) -> Prices:
-    """The prices of a configuration file; where it does not say from when they are, from when it was changed."""
+    """The prices of a configuration file; without a date of their own they get the date of the file."""
     if not path:
         return own
     changed = dt.datetime.fromtimestamp(os.stat(path).st_mtime, dt.UTC).date().isoformat()
@@ -115,29 +115,29 @@ def _read(path: str) -> Prices:
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror}") from None
     if len(content) > MAX_FILE:
-        raise UsageError(f"{path} has more than {MAX_FILE} bytes")
+        raise UsageError(f"{path} is larger than {MAX_FILE} bytes")
     try:
         return _complete(prices_of(_decoded(path, content), "prices"))
     except (PriceError, ValueError, RecursionError) as error:
         raise UsageError(
             f"cannot import {path}: {error}; nothing was imported",
-            hint="correct the file; its form is in kosmo integrations:docs budgets",
+            hint="correct the file; see its format: kosmo integrations:docs budgets",
         ) from None
 
 
 def _complete(found: Prices) -> Prices:
-    """The prices, if they have all that a file of them must have."""
+    """The prices. Raises a `PriceError` if a required key is missing."""
     if found.source is None or not found.source.strip():
-        raise PriceError("missing `source`: where the prices are from, such as a URL")
+        raise PriceError("missing `source`: the origin of the prices, such as a URL")
     if found.date is None:
-        raise PriceError("missing `date`: the day on which the prices held, such as 2026-11-30")
+        raise PriceError("missing `date`: the day of the prices, such as 2026-11-30")
     if not found.models and not found.hardware:
-        raise PriceError("expected a table `models`, a table `hardware` or both, found no prices")
+        raise PriceError("no prices: expected a table `models`, a table `hardware` or both")
     return found
 
 
 def _decoded(path: str, content: bytes) -> Any:
-    """The file's data. JSON begins with a brace, which no TOML file does."""
+    """The file's data. JSON begins with a brace, which TOML never does."""
     if path.endswith(".json") or content.lstrip()[:1] == b"{":
         return msgspec.json.decode(content)
     import tomllib
@@ -150,7 +150,7 @@ def _parsed(path: str, content: bytes) -> list[Prices]:
         return [prices_of(each, f"{path}[{number}]") for number, each in enumerate(msgspec.json.decode(content))]
     except (PriceError, ValueError, TypeError, RecursionError) as error:
         raise ConfigurationError(
-            f"cannot understand {path}: {error}", hint="move it away and import the price files again"
+            f"cannot parse {path}: {error}", hint="move it away and import the price files again"
         ) from None
 
 

@@ -1,4 +1,4 @@
-"""Which projects' files their owner has trusted, by path and content: a changed file is a new one."""
+"""The project files that the user trusted, by path and content: a changed file is no longer trusted."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ def is_trusted(environment: Mapping[str, str], path: str, content: bytes) -> boo
 
 
 def trust(environment: Mapping[str, str], path: str, content: bytes) -> None:
-    """Take from now on all that this file says, for as long as it says the same."""
+    """Trust this file while its content stays the same."""
     _change(environment, path, _digest(content))
 
 
 def revoke(environment: Mapping[str, str], path: str) -> bool:
-    """Forget that the file was trusted. Whether it was."""
+    """Stop trusting the file. Returns whether it was trusted."""
     return _change(environment, path, None)
 
 
@@ -57,7 +57,7 @@ def _decode(environment: Mapping[str, str], content: bytes) -> _Trusted:
         return msgspec.json.decode(content or b"{}", type=_Trusted)
     except msgspec.DecodeError as error:
         raise ConfigurationError(
-            f"cannot understand {_file(environment)}: {error}", hint="move it away, and trust your projects again"
+            f"cannot parse {_file(environment)}: {error}", hint="move it away, and trust your projects again"
         ) from None
 
 

@@ -133,7 +133,7 @@ def test_status_on_a_terminal(server, tmp_path):
 
     assert 0 == status
     assert "\x1b[1mreplicate\x1b[0m" in terminal.screen
-    assert "\\x1b[2J/.kosmo/config.toml: replicate.url is not taken" in terminal.screen
+    assert "\\x1b[2J/.kosmo/config.toml: ignored replicate.url" in terminal.screen
     assert "\x1b[2J" not in terminal.screen
 
 
@@ -174,7 +174,7 @@ def test_disabled_is_disabled(kosmo, live, server):
 
 
 def test_a_project_can_only_tighten_until_it_is_trusted(kosmo, live, server, tmp_path):
-    """What is not taken is told with each command, and the command that would take it."""
+    """Each command reports the settings it ignored, and the command that trusts the file."""
     file = tmp_path / ".kosmo" / "config.toml"
     file.parent.mkdir()
     file.write_text('[replicate]\nurl = "http://127.0.0.1:1/v1"\n[replicate.permissions]\nwrite = "allow"\n')

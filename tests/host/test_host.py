@@ -246,7 +246,7 @@ def test_a_token_is_for_its_account_and_shown_nowhere(live, server):
 
     assert "Bearer r8_marked_token" == server.requests[0].headers["authorization"]
     assert "marked" not in repr(host) + repr(result) + repr(vars(host))
-    with pytest.raises(KosmoError, match="no account is called 'work'"):
+    with pytest.raises(KosmoError, match="unknown account 'work'"):
         host.call("get_account", account="work")
 
 
@@ -366,7 +366,7 @@ def test_a_notice_is_told_once(live, tmp_path):
     for _ in range(2):
         host.run("integrations.replicate.get_account{}")
 
-    assert 'replicate.permissions.write = "allow" (looser than ask) is not taken' in notices[0]
+    assert 'ignored replicate.permissions.write = "allow" (looser than ask): the file is not trusted' in notices[0]
     assert 2 == len(notices)
 
 

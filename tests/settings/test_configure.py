@@ -83,7 +83,7 @@ def test_an_edit_that_cannot_be_made_alone():
     with pytest.raises(ConfigurationError) as caught:
         edited("f", content, [(("replicate", "accounts", "a", "storage"), "file")])
 
-    assert 'write it by hand: replicate.accounts.a.storage = "file"' == caught.value.hint
+    assert 'change it by hand: replicate.accounts.a.storage = "file"' == caught.value.hint
 
 
 def test_a_token_goes_to_the_file_where_there_is_no_keyring(environment, own, stored):
@@ -119,7 +119,7 @@ def test_an_account_is_forgotten(environment, own, stored):
 
     assert ["art"] == config.accounts(environment)
     assert "r8_work" not in stored.read_text()
-    with pytest.raises(ConfigurationError, match="no account is called 'work'"):
+    with pytest.raises(ConfigurationError, match="unknown account 'work'"):
         credentials.find(environment, config.load(environment).accounts, "work")
 
 
@@ -142,7 +142,7 @@ WRONG = {
     "url": (Change(set={"url": "ftp://x"}), "expected a URL"),
     "account name": (Change(account="a b", set={"url": "https://a.example"}), "begins with a letter"),
     "account named as a function": (Change(account="get_account", enabled=True), "name of a function"),
-    "no such account": (Change(account="wrk", remove=True), "no account is called 'wrk'"),
+    "no such account": (Change(account="wrk", remove=True), "unknown account 'wrk'"),
     "nothing to move": (Change(storage="file"), "nothing is stored"),
     "removed and set": (Change(remove=True, set={"url": "https://a.example"}), "removed and changed"),
 }
@@ -165,9 +165,9 @@ def test_a_corrupt_store_is_never_overwritten(environment, stored, content):
     apply(Change(set={"api_key": "r8_one"}), environment)
     stored.write_bytes(content)
 
-    with pytest.raises(CredentialError, match="cannot understand"):
+    with pytest.raises(CredentialError, match="cannot parse"):
         apply(Change(account="work", set={"api_key": "r8_two"}), environment)
-    with pytest.raises(CredentialError, match="cannot understand"):
+    with pytest.raises(CredentialError, match="cannot parse"):
         credentials.find(environment, config.load(environment).accounts)
     assert content == stored.read_bytes()
 
@@ -177,7 +177,7 @@ def test_a_corrupt_configuration_is_never_overwritten(environment, own):
     own.parent.mkdir()
     own.write_bytes(b"[replicate\n# half of it")
 
-    with pytest.raises(ConfigurationError, match="cannot understand"):
+    with pytest.raises(ConfigurationError, match="cannot parse"):
         apply(Change(enabled=True), environment)
     assert b"[replicate\n# half of it" == own.read_bytes()
 
@@ -187,7 +187,7 @@ def test_a_store_that_others_can_read_is_refused(environment, stored):
     apply(Change(set={"api_key": "r8_one"}), environment)
     stored.chmod(0o644)
 
-    with pytest.raises(CredentialError, match=r"can be read by others \(mode 644\)") as caught:
+    with pytest.raises(CredentialError, match=r"readable by other users \(mode 644; expected 600\)") as caught:
         credentials.find(environment, config.load(environment).accounts)
     assert "chmod 600" in caught.value.hint
 

@@ -142,4 +142,4 @@ def test_without_a_keyring(kosmo):
 
     assert (0, "file") == (status, answer["storage"])
     status, answer = kosmo("integrations:configure", "--stdin-json", "--storage", "keyring", stdin=text, **nowhere)
-    assert (4, True) == (status, "no keyring is reachable" in answer["error"])
+    assert (4, True) == (status, "no keyring available" in answer["error"])
