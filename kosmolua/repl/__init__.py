@@ -1,1 +1,1 @@
-"""The prompt: what is typed, completed, evaluated and shown there; only `line` and `shell` import prompt-toolkit."""
+"""The prompt: reads, completes, evaluates and shows inputs. Only `line` imports prompt-toolkit."""

@@ -1,4 +1,4 @@
-"""What `:budget` takes and says."""
+"""The argument and output of `:budget`."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from kosmolua.errors import UsageError
 from kosmolua.gate.budget import Caps
 
 
-def bounded(caps: Caps, text: str) -> Caps:
-    """The caps with those that the text names as ``NAME N`` or ``NAME none``."""
+def changed_caps(caps: Caps, text: str) -> Caps:
+    """The caps with the changes in the text: ``NAME N`` or ``NAME none``. Raises a `UsageError`."""
     words = text.replace("=", " ").split()
     names = Caps.__struct_fields__
     changed: dict[str, int | float | None] = {}
     for name, value in zip(words[::2], [*words[1::2], ""], strict=False):
         if name not in names:
             raise UsageError(
-                f"no budget is called {name!r}; there are {', '.join(names)}", hint=":budget predictions 5"
+                f"unknown budget {name!r}; expected {', '.join(names)}", hint="for example: :budget predictions 5"
             )
         try:
             changed[name] = None if value == "none" else msgspec.convert(value, _kind(name), strict=False)
         except msgspec.ValidationError:
-            raise UsageError(f"budget {name}: expected a number of at least 0, or none, got {value!r}") from None
+            raise UsageError(f"budget {name}: expected a number of at least 0 or none, got {value!r}") from None
     return msgspec.structs.replace(caps, **changed)
 
 
@@ -34,8 +34,8 @@ def _kind(name: str) -> object:
     return Annotated[kind, msgspec.Meta(ge=0)]
 
 
-def told(spent: Mapping[str, float], caps: Caps, guessed: Mapping[str, float]) -> str:
-    """A line for each: what was spent, of how much, and how much of it nobody knows for certain."""
+def spending(spent: Mapping[str, float], caps: Caps, guessed: Mapping[str, float]) -> str:
+    """One line for each cap: the amount spent, the cap, and the guessed part of the amount."""
     rows = []
     for name in Caps.__struct_fields__:
         cap = getattr(caps, name)
@@ -48,7 +48,7 @@ def told(spent: Mapping[str, float], caps: Caps, guessed: Mapping[str, float]) -
 
 
 def brief(spent: Mapping[str, float], guessed: Mapping[str, float]) -> list[str]:
-    """What was spent, in a few words: seconds that are known and those that are guessed apart, and the cost."""
+    """The amount spent, in short: known and guessed seconds of compute, and the cost."""
     seconds, cost = guessed.get("seconds_of_compute", 0.0), guessed.get("cost", 0.0)
     known = f"{spent['seconds_of_compute'] - seconds:.1f} s compute"
     words = [f"{known} + {seconds:.1f} s guessed" if seconds else known]

@@ -1,6 +1,4 @@
-"""What inputs ask of their host: the session, which `:policy`, `:emulate` and the like open anew, and what is on its
-way there.
-"""
+"""Calls made by inputs: the session, which commands such as `:policy` and `:emulate` reopen, and calls in flight."""
 
 from __future__ import annotations
 
@@ -21,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Hosts(Protocol):
-    """What makes sessions of the options as they are then."""
+    """Opens sessions with the current options."""
 
     def session(self) -> Session: ...
 
@@ -33,28 +31,28 @@ class Hosts(Protocol):
 
 
 class Calls:
-    """Carries out what an input asks for."""
+    """Carries out the calls of inputs."""
 
     def __init__(self, options: Options, hosts: Hosts) -> None:
         self.options = options
-        self.seen: Callable[[Any], None] = lambda _: None  # is told of every answer
+        self.seen: Callable[[Any], None] = lambda _: None  # called with every answer
         self._hosts = hosts
         self._session: Session | None = None
-        self._handler = ScriptHandler(self.session, self._files, self._carrying_out, seen=self._look)
+        self._handler = ScriptHandler(self.session, self._files, self._tracking, seen=self._look)
         self._lock = threading.Lock()
-        self._under_way: dict[int, tuple[str, float]] = {}
+        self._in_flight: dict[int, tuple[str, float]] = {}
 
     def __call__(self, function: str, account: str, arguments: bytes, ticket: Ticket | None = None) -> Any:
         return self._handler(function, account or self.options.account, arguments, ticket)
 
     @contextmanager
-    def _carrying_out(self, function: str) -> Iterator[None]:
+    def _tracking(self, function: str) -> Iterator[None]:
         if not function.startswith(SERVICE):
             session = self.session()
             raised, session.raised = session.raised, None
-            if raised:  # what failed after an earlier answer, which it did not cost
+            if raised:  # failed after an earlier answer, without losing it
                 raise failure_of(raised, "after an earlier call")
-        with self._noted(function.removeprefix(SERVICE)):
+        with self._tracked(function.removeprefix(SERVICE)):
             yield
 
     def _files(self) -> Files:
@@ -79,23 +77,23 @@ class Calls:
 
     @property
     def opened(self) -> Session | None:
-        """The session, once there was a call."""
+        """The session; None before the first call."""
         return self._session
 
-    def under_way(self) -> tuple[str, float] | None:
-        """The function that has been on its way longest, and for how many seconds."""
-        found = min(list(self._under_way.values()), key=lambda item: item[1], default=None)
+    def longest_call(self) -> tuple[str, float] | None:
+        """The longest call in flight: its function and its seconds so far."""
+        found = min(list(self._in_flight.values()), key=lambda item: item[1], default=None)
         return found and (found[0], time.monotonic() - found[1])
 
     def creating(self) -> list[str]:
-        """The functions on their way that create something."""
+        """The functions of creates in flight."""
         from kosmolua.replicate import catalogue
 
-        names = [name for name, _ in list(self._under_way.values())]
+        names = [name for name, _ in list(self._in_flight.values())]
         return [name for name in names if (operation := catalogue.find(name)) and operation.creates]
 
     def reopen(self, *, fresh: bool) -> None:
-        """Let the next call find the options as they are now; what was spent and logged goes on unless ``fresh``."""
+        """Use the current options from the next call on. Keep budget and log unless ``fresh``."""
         before, self._session = self._session, None
         if before is None:
             return
@@ -104,11 +102,11 @@ class Calls:
         after.kept = before.kept
         if not fresh:
             after.budget, after.log = before.budget, before.log
-        if not self._under_way:
+        if not self._in_flight:
             before.close()
 
     def reserve(self, path: str, what: str) -> None:
-        """Let no input read or write that file of the session."""
+        """Prevent inputs from reading or writing that file."""
         self._hosts.reserve(path, what)
 
     def keep(self, journal: str, answers: Iterable[tuple[str, Any]], tell: Callable[[str], None]) -> Callable[[], None]:
@@ -128,8 +126,8 @@ class Calls:
         return end
 
     def picture(self, url: str, limit: int) -> bytes:
-        """The bytes behind the URL of an output."""
-        with self._noted("fetching the image"):
+        """Fetch the bytes of an output's URL."""
+        with self._tracked("fetching the image"):
             return self.session().fetch(url, limit, self.options.account)
 
     def close(self) -> None:
@@ -139,10 +137,10 @@ class Calls:
         self._hosts.close()
 
     @contextmanager
-    def _noted(self, what: str) -> Iterator[None]:
+    def _tracked(self, what: str) -> Iterator[None]:
         key = threading.get_ident()
-        self._under_way[key] = (what, time.monotonic())
+        self._in_flight[key] = (what, time.monotonic())
         try:
             yield
         finally:
-            del self._under_way[key]
+            del self._in_flight[key]

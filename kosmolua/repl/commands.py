@@ -1,4 +1,4 @@
-"""The prompt's own commands: each with its usage and its action."""
+"""The commands of the prompt: usage, help and action of each."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _NUMBER = re.compile(r"[0-9]{1,9}")
 
 
 class Command(NamedTuple):
-    """``action`` is given the shell and the text after the name; ``takes`` says what completes that text."""
+    """``action`` gets the shell and the text after the name; ``takes`` is the kind of completion for that text."""
 
     name: str
     usage: str
@@ -110,7 +110,7 @@ def _show(shell: Shell, path: str) -> None:
         shell.pictures.show(shell.last, asked=True)
 
 
-# What calls are made as, and what they may do ----------------------------------------------------------------------
+# Account, permissions and budget ------------------------------------------------------------------------------------
 
 
 def _account(shell: Shell, name: str) -> None:
@@ -141,12 +141,12 @@ def _policy(shell: Shell, text: str) -> None:
 
 
 def _budget(shell: Shell, text: str) -> None:
-    from kosmolua.repl.budget import bounded, told
+    from kosmolua.repl.budget import changed_caps, spending
 
     session = shell.calls.session()
     if text:
-        session.budget.caps = bounded(session.budget.caps, text)
-    shell.screen.show(told(session.budget.spent(), session.budget.caps, session.budget.guessed()))
+        session.budget.caps = changed_caps(session.budget.caps, text)
+    shell.screen.show(spending(session.budget.spent(), session.budget.caps, session.budget.guessed()))
     for line in session.spending.described(shell.calls.options.account):
         shell.screen.show(line)
 
@@ -168,13 +168,13 @@ def _cancel(shell: Shell, text: str) -> None:
         )
     session, creating = shell.calls.opened, shell.calls.creating()
     running = session.budget.running() if session else []
-    with shell.screen.telling(lambda: "canceling"):
+    with shell.screen.progress(lambda: "canceling"):
         left = dict(session.cancel_running()) if session and running else {}
     for kind, identifier, _ in running:
         why = left.get(identifier)
         shell.screen.show(f"canceled {kind} {identifier}" if why is None else f"{kind} {identifier}: {why}")
     if creating:
-        shell.screen.show(f"{creates_in_flight(creating)}: try again once it is answered")
+        shell.screen.show(f"{creates_in_flight(creating)}; try again after the answer")
     elif not running:
         shell.screen.show("nothing started by this session is running")
 
@@ -207,7 +207,7 @@ def _reset(shell: Shell, _: str) -> None:
 def _keys(shell: Shell, keys: str) -> None:
     if keys not in ("vi", "emacs") or not hasattr(shell.reader, "keys"):
         raise UsageError(f"expected :keys vi or :keys emacs, got {keys!r}")
-    setattr(shell.reader, "keys", keys)  # noqa: B010 - a plain reader has none
+    setattr(shell.reader, "keys", keys)  # noqa: B010 - not an attribute of a plain reader
 
 
 def _quit(shell: Shell, _: str) -> None:
@@ -247,7 +247,7 @@ COMMANDS = (
     Command("policy", "[read|write allow|ask|deny]", "show or change what may be called", _policy),
     Command("budget", "[NAME N|none ...]", "show what was spent, or set a limit: :budget predictions 5", _budget),
     Command("log", "[N]", "show the last calls and the decision on each", _log),
-    Command("cancel", "", "cancel what this session started and what is not known to have ended", _cancel),
+    Command("cancel", "", "cancel everything that this session started and that has not ended", _cancel),
     Command(
         "journal", "[FILE|off]", "record every call in a file, and answer recorded calls from it", _journal, "journal"
     ),

@@ -1,4 +1,4 @@
-"""What may be typed next: a pure function of the text around the cursor and of what is known."""
+"""Completion: a pure function of the text around the cursor and of the known names."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from msgspec import UNSET, Struct
 
 from kosmolua.manual.stubs import Option, options_of, summaries
 from kosmolua.repl.commands import COMMANDS
-from kosmolua.repl.context import Call, Context, context
+from kosmolua.repl.context import Context, OpenCall, context
 from kosmolua.repl.lexer import KEYWORDS
 from kosmolua.replicate.catalogue import OPERATIONS, PROVIDER, Operation, Parameter, find
 
@@ -22,15 +22,15 @@ if TYPE_CHECKING:
 HELPERS = {
     **summaries(),
     "integrations": "The functions of each provider.",
-    "app": "integrations, by another name.",
-    "replicate": "The functions of the run's own account, and what workflows are written with.",
+    "app": "An alias of integrations.",
+    "replicate": "The functions of the run's account, and the workflow helpers.",
 }
 MAX_FILES = 200
-_TAKE_A_MODEL = ("run", "stream", "create")  # as their first argument, and its input as the second
+_TAKE_A_MODEL = ("run", "stream", "create")  # the first argument is a model, the second its input
 
 
 class Candidate(Struct, frozen=True):
-    """Something that may stand in the place of the last ``-start`` characters, with a word about it."""
+    """A completion that replaces the last ``-start`` characters, with a short description."""
 
     text: str
     start: int
@@ -38,8 +38,8 @@ class Candidate(Struct, frozen=True):
 
 
 class Argument(Struct, frozen=True):
-    """What a table may name. ``name`` is written as Lua writes it, ``values`` is all that it may be, ``many`` says that
-    it is a list of those, and ``default`` is None where there is none.
+    """A field that a table may have. ``name`` is in Lua syntax, ``values`` lists the allowed values (``many``: of a
+    list's items), and ``default`` is None if there is no default.
     """
 
     name: str
@@ -52,7 +52,7 @@ class Argument(Struct, frozen=True):
 
 
 class Signature(Struct, frozen=True):
-    """What is being called, with which arguments, what it gives, and the argument that is being typed."""
+    """The function being called: its arguments, its result, and the argument being typed."""
 
     name: str
     arguments: Sequence[Argument]
@@ -60,59 +60,59 @@ class Signature(Struct, frozen=True):
     current: Argument | None
 
 
-class Known(Protocol):
-    """What is there to be named."""
+class Scope(Protocol):
+    """The names that can be completed."""
 
     def names(self, *path: str) -> Sequence[tuple[str, str]]:
-        """The names within that value, or without a path in scope, and the type of each."""
+        """Names and types of the value's fields, or of everything in scope without a path."""
 
     def accounts(self) -> Sequence[str]:
-        """Of the provider."""
+        """The accounts of the provider."""
 
     def files(self, prefix: str) -> Sequence[str]:
-        """The paths that begin so; directories end with a slash."""
+        """The paths that begin with ``prefix``; directories end with a slash."""
 
     def models(self, word: str, account: str = "") -> Sequence[tuple[str, str]]:
-        """What `run` takes and the word may stand for, best first, with a word about each: as far as that is known."""
+        """The known models that match the word, best first, with a description of each."""
 
     def version(self, reference: str, account: str = "") -> Version | None:
-        """What is known of a model, by now."""
+        """The version of a model, if known."""
 
 
-def complete(before: str, after: str, known: Known) -> list[Candidate]:
+def complete(before: str, after: str, scope: Scope) -> list[Candidate]:
     """The candidates at the cursor, best first."""
     if before.startswith("?"):
         return _starting(before[1:].lstrip(), _topics())
     if before.startswith(":"):
-        return _command(before, known)
+        return _command(before, scope)
     here = context(before, after)
     if here.comment:
         return []
     if here.quote is not None:
-        return _in_string(here, known)
+        return _in_string(here, scope)
     if here.path:
-        return _fields(here, known)
+        return _fields(here, scope)
     if here.path is None:
         return []
-    arguments = parameters_of(here.call, known) if here.call else ()
+    arguments = parameters_of(here.call, scope) if here.call else ()
     if here.call and here.call.naming and arguments:
         return _arguments(here.call, here.word, arguments)
-    return [*_values(here, arguments), *(_in_scope(here.word, known) if here.word else ())]
+    return [*_values(here, arguments), *(_in_scope(here.word, scope) if here.word else ())]
 
 
 def operation_of(path: Sequence[str]) -> Operation | None:
-    """The function of the API that a path ends with."""
+    """The API operation that a path ends with."""
     return find(path[-1]) if path and path[:-1] != ("docs",) else None
 
 
-def parameters_of(call: Call, known: Known) -> Sequence[Argument]:
-    """What the table of a call may name: arguments of a function, options of a helper, or the inputs of a model."""
+def parameters_of(call: OpenCall, scope: Scope) -> Sequence[Argument]:
+    """The fields of a call's table: arguments of a function, options of a helper, or inputs of a model."""
     operation = operation_of(call.path)
     if operation:
         return [_of_parameter(each) for each in operation.parameters]
     if not call.table:
         return ()
-    version = _model_of(call, known)
+    version = _model_of(call, scope)
     if version:
         return [_of_input(each) for each in version.inputs.fields if each.name.isprintable()]
     listing = find(call.leading[0]) if call.path[-1] == "each" and call.position == 1 and call.leading else None
@@ -121,20 +121,20 @@ def parameters_of(call: Call, known: Known) -> Sequence[Argument]:
     return [_of_option(each) for each in options_of(call.path[-1], call.position)]
 
 
-def signature(before: str, known: Known) -> Signature | None:
-    """What is being called, as far as it is known what that takes."""
+def signature(before: str, scope: Scope) -> Signature | None:
+    """The function being called, if its arguments are known."""
     call = context(before).call
-    arguments = parameters_of(call, known) if call else ()
+    arguments = parameters_of(call, scope) if call else ()
     if not call or not arguments:
         return None
-    name, returns = _called(call, known)
+    name, returns = _called(call, scope)
     typed = call.argument or (context(before).word if call.naming else "")
     return Signature(name, arguments, returns, next((each for each in arguments if each.name == typed), None))
 
 
-def _called(call: Call, known: Known) -> tuple[str, str]:
-    """The name of what takes the arguments, and what it gives."""
-    operation, version = operation_of(call.path), _model_of(call, known)
+def _called(call: OpenCall, scope: Scope) -> tuple[str, str]:
+    """The name of the function or model being called, and its result."""
+    operation, version = operation_of(call.path), _model_of(call, scope)
     if operation:
         return operation.name, operation.returns or "nothing"
     if version:
@@ -144,22 +144,22 @@ def _called(call: Call, known: Known) -> tuple[str, str]:
     return call.path[-1], ""
 
 
-def _takes_a_model(call: Call) -> bool:
-    """Whether it is `run` or one of those beside it; `create` is no global."""
+def _takes_a_model(call: OpenCall) -> bool:
+    """Whether the function takes a model; `create` is not a global."""
     return call.path[-1] in _TAKE_A_MODEL and call.path != ("create",)
 
 
-def _model_of(call: Call, known: Known) -> Version | None:
-    """The model whose input is being typed, where it is known."""
+def _model_of(call: OpenCall, scope: Scope) -> Version | None:
+    """The model whose input is being typed, if known."""
     if not (call.table and call.position == 1 and call.leading and _takes_a_model(call)):
         return None
-    return known.version(call.leading[0], _account(call, known))
+    return scope.version(call.leading[0], _account(call, scope))
 
 
-def _account(call: Call, known: Known) -> str:
-    """The account in a path such as replicate.work.run; empty for the run's own."""
+def _account(call: OpenCall, scope: Scope) -> str:
+    """The account in a path such as replicate.work.run; empty for the run's account."""
     named = call.path[-2:-1]
-    return named[0] if named and named[0] != PROVIDER and named[0] in known.accounts() else ""
+    return named[0] if named and named[0] != PROVIDER and named[0] in scope.accounts() else ""
 
 
 def _of_parameter(parameter: Parameter) -> Argument:
@@ -175,7 +175,7 @@ def _of_option(option: Option) -> Argument:
 
 
 def _of_input(field: Input) -> Argument:
-    """An input of a model: its owner wrote what it says."""
+    """An input of a model. Its text comes from the model's owner, so it is untrusted."""
     from kosmolua.manual.reference import key, literal
     from kosmolua.replicate.inputs import bounds
     from kosmolua.replicate.shape import one_line
@@ -197,22 +197,22 @@ def _of_input(field: Input) -> Argument:
 
 
 def _starting(word: str, candidates: Iterable[tuple[str, str]]) -> list[Candidate]:
-    """Those that begin so, and behind them those that hold the word."""
+    """The candidates that begin with the word, then those that contain it."""
     low = word.lower()
     found = [(name, about) for name, about in candidates if low in name.lower()]
     found.sort(key=lambda item: not item[0].lower().startswith(low))
     return [Candidate(name, -len(word), about) for name, about in found]
 
 
-def _command(before: str, known: Known) -> list[Candidate]:
+def _command(before: str, scope: Scope) -> list[Candidate]:
     name, space, rest = before[1:].partition(" ")
     if not space:
         return _starting(name, ((command.name, command.about) for command in COMMANDS))
     command = next((each for each in COMMANDS if each.name == name), None)
     takes: dict[str, Callable[[], Iterable[tuple[str, str]]]] = {
-        "file": lambda: ((path, "") for path in known.files(rest)),
-        "journal": lambda: ((path, "") for path in (*known.files(rest), "off")),
-        "account": lambda: ((name, "") for name in known.accounts()),
+        "file": lambda: ((path, "") for path in scope.files(rest)),
+        "journal": lambda: ((path, "") for path in (*scope.files(rest), "off")),
+        "account": lambda: ((name, "") for name in scope.accounts()),
         "page": _topics,
         "switch": lambda: (("on", ""), ("off", "")),
         "keys": lambda: (("vi", ""), ("emacs", "")),
@@ -228,26 +228,26 @@ def _topics() -> Iterator[tuple[str, str]]:
     yield from ((name, title(text)) for name, text in topics().items())
 
 
-def _in_string(here: Context, known: Known) -> list[Candidate]:
+def _in_string(here: Context, scope: Scope) -> list[Candidate]:
     call = here.call
     if call and not call.table and call.position == 0 and not call.leading and _takes_a_model(call):
         return [
-            Candidate(name, -len(here.word), about) for name, about in known.models(here.word, _account(call, known))
+            Candidate(name, -len(here.word), about) for name, about in scope.models(here.word, _account(call, scope))
         ]
     if not call or not call.argument:
         return []
-    argument = next((each for each in parameters_of(call, known) if each.name == call.argument), None)
+    argument = next((each for each in parameters_of(call, scope) if each.name == call.argument), None)
     if argument and not argument.many:
         words = [value for value in argument.values if isinstance(value, str) and value.isprintable()]
         if words:
             return _starting(here.word, ((value, "") for value in words))
     if call.argument == "path":
-        return [Candidate(path, -len(here.word)) for path in known.files(here.word)]
+        return [Candidate(path, -len(here.word)) for path in scope.files(here.word)]
     return []
 
 
-def _arguments(call: Call, word: str, arguments: Sequence[Argument]) -> list[Candidate]:
-    """Those that are not given yet, the required first."""
+def _arguments(call: OpenCall, word: str, arguments: Sequence[Argument]) -> list[Candidate]:
+    """The arguments that are not given yet, required ones first."""
     left = [argument for argument in arguments if argument.name not in call.given]
     left.sort(key=lambda argument: not argument.required)
     found = _starting(word, ((argument.name, about(argument)) for argument in left))
@@ -255,13 +255,13 @@ def _arguments(call: Call, word: str, arguments: Sequence[Argument]) -> list[Can
 
 
 def about(argument: Argument) -> str:
-    """What an argument is, in a line."""
+    """One line about an argument."""
     kind = f"{argument.kind}{', required' if argument.required else ''}"
     return f"{kind}: {argument.help}" if argument.help else kind
 
 
 def _values(here: Context, arguments: Sequence[Argument]) -> list[Candidate]:
-    """What the argument takes, where that can be listed."""
+    """The values of an argument, if they can be listed."""
     from kosmolua.manual.reference import literal
 
     name = here.call.argument if here.call else None
@@ -275,11 +275,11 @@ def _values(here: Context, arguments: Sequence[Argument]) -> list[Candidate]:
     return [Candidate(f"{{ {value} }}" if argument.many else value, 0) for value in written]
 
 
-def _fields(here: Context, known: Known) -> list[Candidate]:
+def _fields(here: Context, scope: Scope) -> list[Candidate]:
     path = here.path or ()
-    found = known.names(*path)
+    found = scope.names(*path)
     full = f"{PROVIDER}_"
-    if not here.word.startswith(full):  # the short name stands for all names of a function
+    if not here.word.startswith(full):  # full names only if typed: each function also has a short name
         found = [item for item in found if not item[0].startswith(full)]
     return _starting(here.word, ((name, _what(path, name, kind)) for name, kind in sorted(found)))
 
@@ -289,15 +289,15 @@ def _what(path: Sequence[str], name: str, kind: str) -> str:
     return operation.summary if operation else kind
 
 
-def _in_scope(word: str, known: Known) -> list[Candidate]:
-    named = {name: kind for name, kind in known.names() if name.startswith(word)}  # few of many are sorted
+def _in_scope(word: str, scope: Scope) -> list[Candidate]:
+    named = {name: kind for name, kind in scope.names() if name.startswith(word)}
     about = {name: HELPERS.get(name, kind) for name, kind in named.items()}
     about.update({name: "keyword" for name in KEYWORDS if name.startswith(word) and name != word})
     return [Candidate(name, -len(word), about[name]) for name in sorted(about, key=lambda n: (n.startswith("_"), n))]
 
 
 def files(prefix: str, directory: str = ".") -> list[str]:
-    """The paths below a directory that begin so; hidden ones where the prefix asks for them."""
+    """The paths in a directory that begin with ``prefix``; hidden ones only if the prefix begins with a dot."""
     head, name = os.path.split(prefix)
     try:
         with os.scandir(os.path.join(directory, os.path.expanduser(head))) as entries:

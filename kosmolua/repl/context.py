@@ -1,4 +1,4 @@
-"""What stands around the cursor: the path that is being typed, the call whose arguments it is in, the open string."""
+"""The context of the cursor: the path being typed, the enclosing call, the open string."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from msgspec import Struct
 from kosmolua.repl.lexer import Token, tokens
 
 
-class Call(Struct, frozen=True):
-    """A call that is being typed: its path as in ``integrations.replicate.run``, the strings that stand before its
-    table, which argument the table is, the names in it that have a value, and the one whose value is being typed.
-    Where the argument that is typed is no table, ``table`` is False.
+class OpenCall(Struct, frozen=True):
+    """A call being typed. ``path`` has its names, as in ``integrations.replicate.run``; ``leading`` are the strings before
+    its table; ``position`` counts the arguments before the table; ``given`` are the fields in the table that have a
+    value, ``argument`` the field whose value is being typed. ``table`` is False if the argument is not a table.
     """
 
     path: tuple[str, ...]
@@ -18,24 +18,24 @@ class Call(Struct, frozen=True):
     position: int = 0
     table: bool = True
     given: frozenset[str] = frozenset()
-    naming: bool = False  # a name is to come, and not a value
+    naming: bool = False  # a field name is expected, not a value
     argument: str | None = None
 
 
 class Context(Struct, frozen=True):
-    """``word`` is what has been typed of a name or of a string, ``path`` what it is a field of. ``quote`` is the
-    open string's beginning, None where there is none.
+    """``word`` is the typed part of a name or string, ``path`` the value whose field it is. ``quote`` is the opening
+    quote of an open string, or None.
     """
 
     word: str = ""
     path: tuple[str, ...] | None = ()
     quote: str | None = None
-    call: Call | None = None
+    call: OpenCall | None = None
     comment: bool = False
 
 
 def context(before: str, after: str = "") -> Context:
-    """For the text before the cursor, and that behind it, where an open table may name more arguments."""
+    """The context for the text before and after the cursor; the latter may name more arguments of an open table."""
     found = [token for token in tokens(before) if token.kind != "space"]
     last = found[-1] if found else None
     if last and last.kind == "comment" and last.open and last.end == len(before):
@@ -50,14 +50,14 @@ def context(before: str, after: str = "") -> Context:
 
 
 def _path_before(found: list[Token]) -> tuple[str, ...] | None:
-    """The names with dots between that end with a dot; () where no dot stands, None where it follows no name."""
+    """The dotted names before a final dot; () if there is no dot, None if it does not follow a name."""
     if not found or found[-1].text not in (".", ":"):
         return ()
     return _path(found[:-1]) or None
 
 
 def _path(found: list[Token]) -> tuple[str, ...]:
-    """The names with dots between them that the tokens end with."""
+    """The dotted names that the tokens end with."""
     names: list[str] = []
     at = len(found) - 1
     while at >= 0 and found[at].kind == "name":
@@ -65,11 +65,11 @@ def _path(found: list[Token]) -> tuple[str, ...]:
         if at < 2 or found[at - 1].text not in (".", ":"):  # noqa: PLR2004 - a dot, and a name before it
             return tuple(names)
         at -= 2
-    return ()  # it goes on before the first dot: f().x
+    return ()  # not only names, as in f().x
 
 
-def _call(found: list[Token], after: str) -> Call | None:
-    """The innermost call that is open at the end of the tokens."""
+def _call(found: list[Token], after: str) -> OpenCall | None:
+    """The innermost call that is still open after the tokens."""
     depth = 0
     for at in range(len(found) - 1, -1, -1):
         word = found[at].text if found[at].kind == "operator" else ""
@@ -82,11 +82,11 @@ def _call(found: list[Token], after: str) -> Call | None:
     return None
 
 
-def _opened(found: list[Token], at: int, after: str) -> Call | None:
+def _opened(found: list[Token], at: int, after: str) -> OpenCall | None:
     before, inside = found[:at], found[at + 1 :]
     if found[at].text == "(":
         path = _path(before)
-        return Call(path, *_leading(inside), table=False) if path else None
+        return OpenCall(path, *_leading(inside), table=False) if path else None
     if found[at].text != "{":
         return None
     leading: tuple[str, ...] = ()
@@ -100,11 +100,11 @@ def _opened(found: list[Token], at: int, after: str) -> Call | None:
     path = _path(before)
     if not path:
         return None
-    behind = [token for token in tokens(after) if token.kind != "space"]
-    given = _given(inside) | _given_behind(behind)
+    after_tokens = [token for token in tokens(after) if token.kind != "space"]
+    given = _given(inside) | _given_after(after_tokens)
     naming = not inside or inside[-1].text in (",", ";")
     argument = inside[-2].text if not naming and inside[-1].text == "=" and len(inside) > 1 else None
-    return Call(path, leading, position, True, frozenset(given), naming, argument)
+    return OpenCall(path, leading, position, True, frozenset(given), naming, argument)
 
 
 _OPENING = frozenset({"(", "{", "[", "function", "if", "do", "repeat"})
@@ -112,13 +112,13 @@ _CLOSING = frozenset({")", "}", "]", "end", "until"})
 
 
 def _deeper(token: Token) -> int:
-    """Whether brackets or blocks open or close with it."""
+    """1 if the token opens a bracket or block, -1 if it closes one, else 0."""
     word = token.text if token.kind in ("operator", "keyword") else ""
     return (word in _OPENING) - (word in _CLOSING)
 
 
 def _opener(found: list[Token]) -> int:
-    """Where the innermost bracket is that is open at the end of the tokens; -1 where none is."""
+    """The index of the innermost open bracket after the tokens; -1 if there is none."""
     depth = 0
     for at in range(len(found) - 1, -1, -1):
         depth += _deeper(found[at])
@@ -128,7 +128,7 @@ def _opener(found: list[Token]) -> int:
 
 
 def _leading(found: list[Token]) -> tuple[tuple[str, ...], int]:
-    """The strings among the arguments before the last, and how many those are."""
+    """The strings among the arguments before the last one, and the number of these arguments."""
     depth = commas = 0
     strings = []
     for token in found:
@@ -141,7 +141,7 @@ def _leading(found: list[Token]) -> tuple[tuple[str, ...], int]:
 
 
 def _given(inside: list[Token]) -> set[str]:
-    """The names before ``=`` in this table, and in no table within."""
+    """The names before ``=`` in this table, without nested tables."""
     names, depth = set(), 0
     for at, token in enumerate(inside):
         depth += (token.text in "({[") - (token.text in ")}]") if token.kind == "operator" else 0
@@ -150,10 +150,10 @@ def _given(inside: list[Token]) -> set[str]:
     return names
 
 
-def _given_behind(behind: list[Token]) -> set[str]:
+def _given_after(after_tokens: list[Token]) -> set[str]:
     depth = 0
-    for at, token in enumerate(behind):
+    for at, token in enumerate(after_tokens):
         depth += (token.text in "({[") - (token.text in ")}]") if token.kind == "operator" else 0
         if depth < 0:
-            return _given(behind[:at])
-    return _given(behind)
+            return _given(after_tokens[:at])
+    return _given(after_tokens)

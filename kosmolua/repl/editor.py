@@ -1,4 +1,4 @@
-"""An input, or a file, in the person's own editor."""
+"""Edits an input or a file in the user's editor."""
 
 from __future__ import annotations
 
@@ -11,18 +11,20 @@ from kosmolua.errors import UsageError
 
 
 def edit(path: str) -> None:
-    """Open the editor on a file, and wait for it. Raises a `UsageError`."""
+    """Open a file in the editor and wait until it exits. Raises a `UsageError`."""
     command = os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi"
     try:
-        status = subprocess.run([*shlex.split(command), path], check=False).returncode  # noqa: S603 - the person's own
+        status = subprocess.run([*shlex.split(command), path], check=False).returncode  # noqa: S603 - the user's own command
     except (OSError, ValueError) as error:
-        raise UsageError(f"cannot start the editor {command!r}: {error}", hint="set EDITOR") from None
+        raise UsageError(
+            f"cannot start the editor {command!r}: {error}", hint="set EDITOR to the command of an installed editor"
+        ) from None
     if status:
-        raise UsageError(f"the editor {command!r} ended with status {status}; nothing is run")
+        raise UsageError(f"the editor {command!r} exited with status {status}; nothing was run")
 
 
 def edited(text: str) -> str:
-    """What the editor makes of the text."""
+    """The text after editing."""
     with tempfile.TemporaryDirectory(prefix="kosmolua-") as directory:
         path = os.path.join(directory, "input.lua")
         with open(path, "w", encoding="utf-8") as file:

@@ -1,4 +1,4 @@
-"""What was typed, on disk: one JSON string a line, oldest first, for its owner's eyes alone. Secrets are left out."""
+"""The history file: one JSON string a line, oldest first, mode 600. Inputs with secrets are not stored."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from kosmolua.repl.incomplete import is_text
 
 MAX_ENTRIES = 5000
 MAX_LENGTH = 100_000  # characters of an entry
-# What Replicate calls its tokens and signing keys; a configure line; a field or header that holds one.
+# Replicate's tokens and signing keys, configure commands, and fields or headers with a secret.
 _SECRET = re.compile(
     r"\br8_[A-Za-z0-9]|\bwhsec_|\bBearer\s+\S|configure\b"
     r"|(?:api_?key|api_?token|token|secret|password|authorization)[\"'\]]*\s*[=:]\s*[\[\"']",
@@ -22,12 +22,12 @@ _SECRET = re.compile(
 
 
 def is_secret(text: str) -> bool:
-    """Whether it holds, or may hold, what no file should."""
+    """Whether the text contains, or may contain, a secret."""
     return bool(_SECRET.search(text))
 
 
 class History:
-    """The entries of a file. A file that cannot be kept is told once, by the first `add`."""
+    """The entries of a history file."""
 
     def __init__(self, path: str) -> None:
         self.path = path
@@ -37,7 +37,7 @@ class History:
             self._replace()
 
     def add(self, text: str) -> None:
-        """Keep an entry, unless it holds a secret or is what was typed last. Raises a `ConfigurationError`."""
+        """Store an entry, unless it contains a secret or repeats the last one. Raises a `ConfigurationError`."""
         if (
             not is_text(text)
             or is_secret(text)
@@ -52,7 +52,8 @@ class History:
                 os.write(descriptor.fileno(), msgspec.json.encode(text) + b"\n")
         except OSError as error:
             raise ConfigurationError(
-                f"cannot keep the history in {self.path}: {error.strerror}", hint="see KOSMO_STATE_DIR"
+                f"cannot write the history to {self.path}: {error.strerror}",
+                hint="set KOSMO_STATE_DIR to a writable directory",
             ) from None
 
     def _replace(self) -> None:

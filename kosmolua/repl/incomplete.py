@@ -1,4 +1,4 @@
-"""Whether an input wants another line, and how far that one is indented."""
+"""Whether an input needs another line, and its indentation."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ _CLOSES = frozenset({"end", "until", "else", "elseif", ")", "}", "]"})
 
 
 def wants_more(as_expression: str | None, as_chunk: str | None) -> bool:
-    """Whether the input would be Lua with more behind it, by the parser's messages for it as an expression and as a
-    chunk: None is fine, and what goes wrong at the text's end can still go well.
+    """Whether more text could make the input valid, by the parser's messages for it as an expression and as a chunk:
+    None is valid already, and an error at the end of the text means that it is incomplete.
     """
     if as_expression is None or as_chunk is None:
         return False
@@ -21,12 +21,12 @@ def wants_more(as_expression: str | None, as_chunk: str | None) -> bool:
 
 
 def indent(text: str) -> str:
-    """The space that the line behind this text begins with: as deep as what is open."""
+    """The indentation of the line after this text."""
     return INDENT * max(0, _depth(text))
 
 
 def straightened(text: str) -> str:
-    """The text with its last line as far out as what it closes: an ``end`` below its ``if``."""
+    """The text with its last line moved out if it closes a block: an ``end`` below its ``if``."""
     above, newline, line = text.rpartition("\n")
     words = [token.text for token in tokens(line) if token.kind != "space"]
     if not newline or not words or words[0] not in _CLOSES:
@@ -35,8 +35,8 @@ def straightened(text: str) -> str:
 
 
 def _depth(text: str) -> int:
-    """Levels that are open at the end. What opens several in one line, as ``f(function()`` does, counts once."""
-    levels: list[int] = []  # the line of each that is open
+    """The number of open levels at the end. Several opened in one line, as in ``f(function()``, count once."""
+    levels: list[int] = []  # the line of each open level
     line = 0
     for token in tokens(text):
         if token.kind in ("keyword", "operator"):
@@ -49,7 +49,7 @@ def _depth(text: str) -> int:
 
 
 def matching(text: str, cursor: int) -> tuple[int, int] | None:
-    """The two brackets of a pair of which one stands under the cursor, or else before it."""
+    """The positions of a bracket pair with one bracket at the cursor or else before it."""
     pairs = {"(": ")", "{": "}", "[": "]"}
     found: dict[int, int] = {}
     opened: list[tuple[str, int]] = []
@@ -66,7 +66,7 @@ def matching(text: str, cursor: int) -> tuple[int, int] | None:
 
 
 def is_text(text: str) -> bool:
-    """Whether it is UTF-8: a terminal may send any bytes."""
+    """Whether the text is valid UTF-8: a terminal may send any bytes."""
     try:
         text.encode()
     except UnicodeEncodeError:

@@ -1,4 +1,4 @@
-"""The permission question between the lines of the prompt."""
+"""Asks permission questions at the prompt."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from kosmolua.repl.screen import Screen
 
 
 class Inline(Terminal):
-    """Asks between the lines of the prompt, and can be told that the input was interrupted, which is a no."""
+    """Asks a question between the lines of the prompt. An interrupt answers no."""
 
     def __init__(self, screen: Screen) -> None:
         self._screen = screen
         self._reading, self._writing = os.pipe()
 
     def begin(self) -> None:
-        """Another input may ask."""
+        """Reset for a new input."""
         while select.select([self._reading], [], [], 0)[0]:
             os.read(self._reading, 1)
 
@@ -29,7 +29,7 @@ class Inline(Terminal):
             return super().ask(question)
 
     def interrupt(self) -> None:
-        """From a signal handler: give up the question that is being asked, and those that would follow it."""
+        """Answer no to the current question and later ones of this input. Callable from a signal handler."""
         os.write(self._writing, b"!")
 
     def _line(self, terminal: IO[bytes], question: Question) -> str:

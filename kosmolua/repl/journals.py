@@ -28,8 +28,8 @@ OFF = "off"
 
 
 class JournalOptions(NamedTuple):
-    """Which file, and how: ``cut`` discards the rest where inputs and file diverge; ``lookup``: interrupted calls;
-    ``fresh`` begins an empty one and keeps the old one by date.
+    """Arguments of `:journal`. ``cut`` discards the rest of a diverging file; ``lookup`` is for interrupted calls;
+    ``fresh`` starts an empty file and keeps the old one under a name with its date.
     """
 
     file: str
@@ -71,15 +71,17 @@ def _expanded(file: str) -> str:
 
 
 class PromptJournal:
-    """A journal as inputs use it: a `kosmolua.runtime.tape.InputJournal`. Raises a `JournalError` for a file that was
-    not made by a prompt, or that another process holds.
+    """The journal of a prompt's inputs, an implementation of `kosmolua.runtime.tape.InputJournal`. Raises a
+    `JournalError` for a file that was not written by a prompt, or that another process uses.
     """
 
     def __init__(
         self, chosen: JournalOptions, options: Options, args: Sequence[str], tell: Callable[[str], None]
     ) -> None:
         if options.dry_run:
-            raise UsageError("a journal keeps what was done, and --dry-run does nothing", hint="leave one of them out")
+            raise UsageError(
+                "a journal cannot be combined with --dry-run, which has nothing to record", hint="leave one of them out"
+            )
         if chosen.fresh:
             runs.retire(os.environ, runs.path_of(os.environ, chosen.file), tell)
         head = Head(script="the prompt", source=b"", args=[*args], emulated=options.emulate, prompt=True)
@@ -101,10 +103,10 @@ class PromptJournal:
 
     @failure.setter
     def failure(self, error: KosmoError) -> None:
-        """Every input that asks for something is told, until the person has said what is to be done."""
+        """Fail all further requests of inputs with this error until the user enters a `:journal` command."""
         if ":journal" not in (error.hint or ""):
             before = f"{error.hint}. Then " if error.hint else ""
-            error.hint = f"{before}go on with :journal {self.path}, or without it: :journal off"
+            error.hint = f"{before}continue with :journal {self.path}, or without a journal: :journal off"
         self._failure = error
 
     @property
@@ -122,10 +124,10 @@ class PromptJournal:
         return self._journal.at(order)
 
     def recall(self, asked: Asked, turn: int) -> Recorded | None:
-        return self._journal.recall(self._named(asked), turn)
+        return self._journal.recall(self._with_account(asked), turn)
 
     def begin(self, asked: Asked, seen: int) -> Ticket:
-        return self._journal.begin(self._named(asked), seen)
+        return self._journal.begin(self._with_account(asked), seen)
 
     def finish(self, ticket: Ticket, value: bytes, *, ok: bool) -> None:
         try:
@@ -136,22 +138,21 @@ class PromptJournal:
             raise
 
     def differs(self, order: int, asked: Asked | None) -> JournalError | None:
-        return self._journal.differs(order, asked and self._named(asked))
+        return self._journal.differs(order, asked and self._with_account(asked))
 
     def summary(self, upcoming: int) -> str:
-        """Where it is, how much it holds, and where the next answer comes from."""
+        """The path, the number of calls, and the source of the next answer."""
         count = f"{self.answers} call{'s' * (self.answers != 1)}"
         if self.failure:
-            return (
-                f"{self.path}: {count}; nothing more is kept or sent: {self.failure.message}\nhint: {self.failure.hint}"
-            )
+            stopped = f"no further calls are recorded or sent: {self.failure.message}"
+            return f"{self.path}: {count}; {stopped}\nhint: {self.failure.hint}"
         if upcoming:
-            given = f", {upcoming - 1} of them given again" if upcoming > 1 else ""
-            return f"{self.path}: {count}{given}; the next answer is that to\n  {self._journal.told(upcoming)}"
-        return f"{self.path}: {count}; what is asked from here on is asked live, and kept"
+            given = f", {upcoming - 1} of them replayed" if upcoming > 1 else ""
+            return f"{self.path}: {count}{given}; the next recorded answer is for\n  {self._journal.told(upcoming)}"
+        return f"{self.path}: {count}; new calls are sent and recorded"
 
     def charge(self, budget: Budget, after: int) -> None:
-        """Count what earlier sessions have spent, in the rows after that one. Closed where they cannot be read."""
+        """Charge the budget for calls of earlier sessions after row ``after``. Closes the journal on failure."""
         try:
             self._journal.restore(budget, after)
         except JournalError:
@@ -162,7 +163,7 @@ class PromptJournal:
         return self._journal.predictions()
 
     def close(self, error: KosmoError | None) -> int:
-        """The session ends, or goes on without it; the error is that of its last input. Gives the last row there is."""
+        """Close the journal; ``error`` is that of the last input. Returns the number of the last row."""
         self._journal.end(error)
         try:
             return self._journal.newest()
@@ -171,27 +172,27 @@ class PromptJournal:
         finally:
             self._journal.close()
 
-    def _named(self, asked: Asked) -> Any:
-        """With the account that a call is made on, which `:account` may change."""
+    def _with_account(self, asked: Asked) -> Any:
+        """The request with its account, which `:account` may change."""
         if asked.account or asked.function.startswith("host."):
             return asked
         return msgspec.structs.replace(asked, account=self._options.account)
 
 
 class Journals:
-    """Which journal the inputs of a session use: none, one, or another from here on."""
+    """The journal that the inputs of a session use, if any."""
 
     def __init__(
         self, interpreter: Interpreter, calls: Calls, screen: Screen, *, args: Sequence[str], settling: float
     ) -> None:
         self.current: PromptJournal | None = None
-        self.ended: KosmoError | None = None  # how the last input ended that the journal knows
+        self.ended: KosmoError | None = None  # the error of the last recorded input
         self._interpreter = interpreter
         self._calls = calls
         self._screen = screen
         self._args, self._settling = args, settling
         self._stop_keeping: Callable[[], None] = lambda: None
-        self._counted: dict[str, int] = {}  # journal -> the last row whose call the budget knows
+        self._counted: dict[str, int] = {}  # journal -> the last row charged to the budget
 
     def command(self, text: str) -> None:
         """Carry out `:journal` with that argument."""
@@ -200,7 +201,7 @@ class Journals:
                 raise UsageError("no journal is open", hint="Open one: :journal FILE")
             self._check_quiet(self.current)
             self._screen.show(f"{self.current.path} is closed; calls are no longer recorded")
-            self._let_go(self.current, self.ended)
+            self._detach(self.current, self.ended)
         elif text:
             self.use(parsed(text, self._settling))
         elif self.current:
@@ -215,7 +216,7 @@ class Journals:
             self._check_quiet(before)
         same = before is not None and before.path == runs.path_of(os.environ, chosen.file)
         if before and same:
-            self._let_go(before, None)
+            self._detach(before, None)
         try:
             opened = PromptJournal(chosen, self._calls.options, self._args, self._screen.show)
             opened.charge(budget, self._counted.get(opened.id, 0))
@@ -224,7 +225,7 @@ class Journals:
                 self._screen.show_error(f"{chosen.file} is closed; calls are no longer recorded")
             raise
         if before and not same:
-            self._let_go(before, self.ended)
+            self._detach(before, self.ended)
         self.current, self.ended = opened, None
         self._calls.reserve(opened.path, "the journal of this session")
         self._stop_keeping = self._calls.keep(opened.path, opened.predictions(), self._screen.show_error)
@@ -232,14 +233,16 @@ class Journals:
         self._show(opened)
 
     def leave_for_other_api(self) -> None:
-        """Close the journal: from here on calls go elsewhere."""
+        """Close the journal: further calls go to another API."""
         if self.current:
             self._check_quiet(self.current)
-            self._screen.show_error(f"{self.current.path} is closed: its calls went elsewhere; nothing is recorded")
-            self._let_go(self.current, self.ended)
+            self._screen.show_error(
+                f"{self.current.path} is closed: its calls went to another API; calls are no longer recorded"
+            )
+            self._detach(self.current, self.ended)
 
     def forget_counts(self) -> None:
-        """The budget starts anew, and knows no row of any journal."""
+        """Forget which rows were charged: the budget is reset."""
         self._counted.clear()
 
     def close(self) -> None:
@@ -253,14 +256,14 @@ class Journals:
         self._screen.show(safe(journal.summary(self._interpreter.upcoming)))  # a script chose the names in it
 
     def _check_quiet(self, journal: PromptJournal) -> None:
-        call = self._calls.under_way()
+        call = self._calls.longest_call()
         if call:
             raise UsageError(
                 f"{call[0]} is still in flight, and its answer belongs in {journal.path}",
                 hint="Wait for it, then try again",
             )
 
-    def _let_go(self, journal: PromptJournal, error: KosmoError | None) -> None:
+    def _detach(self, journal: PromptJournal, error: KosmoError | None) -> None:
         self.current = None
         self._stop_keeping()
         self._interpreter.use_journal(None, restart=False)

@@ -1,4 +1,4 @@
-"""Lua text as tokens, whole or not: what is typed at a prompt is mostly not whole."""
+"""Splits Lua source into tokens, including incomplete source, as typed at a prompt."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Token(NamedTuple):
 
     @property
     def open(self) -> bool:
-        """Whether it is a string or a comment whose end is yet to be typed."""
+        """Whether the token is a string or comment without its end."""
         if self.kind == "comment":
             long = re.match(r"--\[(=*)\[", self.text)
             return not self.text.endswith(f"]{long[1]}]") if long else True
@@ -52,7 +52,7 @@ class Token(NamedTuple):
 
     @property
     def value(self) -> str | None:
-        """What stands between a string's quotes, escapes as they are; None where it has no end."""
+        """The content of a string, with escapes unchanged; None if the string has no end."""
         long = re.match(r"\[(=*)\[", self.text)
         if long:
             begin, end = long[0], f"]{long[1]}]"
@@ -65,7 +65,7 @@ class Token(NamedTuple):
 
 
 def tokens(text: str) -> Iterator[Token]:
-    """Every token, space included, so that their texts together are the text again."""
+    """All tokens, including spaces: their texts joined are the source."""
     for match in _pattern().finditer(text) if text else ():
         kind: Kind = match.lastgroup if match.lastgroup in _KINDS else _kind(match)  # type: ignore[assignment]
         if kind == "name" and match[0] in KEYWORDS:
@@ -77,5 +77,5 @@ _KINDS = frozenset({"space", "number", "name", "operator", "error"})
 
 
 def _kind(match: re.Match[str]) -> str:
-    """`lastgroup` names the group that closed last, which within comments and long strings is the level's."""
+    """The kind of a comment or string: for these `lastgroup` may be the group of the bracket level."""
     return "comment" if match["comment"] is not None else "string"

@@ -1,4 +1,4 @@
-"""The line that is typed: prompt-toolkit, given what `completion`, `incomplete`, `lexer` and `history` know."""
+"""Line editing with prompt-toolkit, using `completion`, `incomplete`, `lexer` and `history`."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ if TYPE_CHECKING:
     from kosmolua.repl.snapshot import Snapshot
     from kosmolua.terminal.query import Sixel
 
-SIGNATURE_LINES = 3  # at most, at the bottom
-MAX_DEFAULT = 24  # characters of one that is shown there
+SIGNATURE_LINES = 3  # maximum in the bottom toolbar
+MAX_DEFAULT = 24  # characters of a default value shown there
 Keys = Literal["emacs", "vi"]
 
 _STYLE = Style.from_dict(
@@ -59,8 +59,8 @@ _STYLE = Style.from_dict(
 
 
 class Line:
-    """Reads one input after another. ``is_complete`` says whether a text needs no other line; ``status`` is the line
-    at the bottom, where no call is being typed; ``warm`` loads what is not needed to show the first prompt.
+    """Reads inputs. ``is_complete`` decides whether Enter runs the text; ``status`` returns the bottom line, shown
+    while no call is being typed; ``warm`` loads modules after the first prompt is shown.
     """
 
     def __init__(
@@ -101,18 +101,18 @@ class Line:
         self._session.app.after_render += self._rendered
 
     def read(self, prompt: str) -> str:
-        """The next input. Raises EOFError where there is none, KeyboardInterrupt where it was given up."""
+        """The next input. Raises EOFError at the end, KeyboardInterrupt on Ctrl-C."""
         return self._session.prompt([("class:prompt", prompt)])
 
     def sixel(self) -> Sixel | None:
-        """How the terminal shows sixel images; None where it shows none. It is asked, and nothing typed is lost."""
+        """The terminal's sixel support, or None. Queries the terminal; keys typed meanwhile are kept."""
         from kosmolua.terminal import query
 
-        asked = query.ask(os.environ)
+        answer = query.ask(os.environ)
         typed: list[KeyPress] = []
-        Vt100Parser(typed.append).feed_and_flush(asked.typed.decode(errors="replace"))
+        Vt100Parser(typed.append).feed_and_flush(answer.typed.decode(errors="replace"))
         store_typeahead(self._session.input, typed)
-        return asked.sixel
+        return answer.sixel
 
     @property
     def keys(self) -> Keys:
@@ -141,7 +141,7 @@ class Line:
         return bindings
 
     def _enter(self, buffer: Buffer) -> None:
-        """Take a chosen completion, run what is whole, or begin another line."""
+        """Accept the selected completion, run a complete input, or begin another line."""
         state = buffer.complete_state
         if state and state.current_completion:
             buffer.complete_state = None
@@ -159,16 +159,16 @@ class Line:
     def _rendered(self, app: Application[Any]) -> None:
         warm, self._warm = self._warm, None
         if warm:
-            with suppress(KosmoError):  # the bottom line tells it
+            with suppress(KosmoError):  # the bottom line shows the error
                 warm()
                 self._known().watch(self._changed)
             app.invalidate()
 
     def _changed(self) -> None:
-        """From any thread: more is known now than when completion was asked for."""
+        """More names are known: update the completion. Callable from any thread."""
         loop = self._session.app.loop
         if loop:
-            with suppress(RuntimeError):  # it is closed between two inputs
+            with suppress(RuntimeError):  # the loop is closed between inputs
                 loop.call_soon_threadsafe(self._complete_again)
 
     def _complete_again(self) -> None:
@@ -196,7 +196,7 @@ class Line:
 
 
 def _break(buffer: Buffer) -> None:
-    """Begin another line, as far in as what is open; a line that closes something moves out first."""
+    """Begin an indented line; a line that closes a block is moved out first."""
     before, after = buffer.document.text_before_cursor, buffer.document.text_after_cursor
     before = incomplete.straightened(before)
     text = f"{before}\n{incomplete.indent(before)}"
@@ -212,7 +212,7 @@ def _continuation(width: int, _line: int, _wrapped: int) -> str:
 
 
 def _signature(found: Signature, columns: int) -> StyleAndTextTuples:
-    """What is called and what it takes, in a few lines, and below it what is being typed."""
+    """A few lines with the function and its arguments, then a line about the argument being typed."""
     end = f" }}{' → ' if found.returns else ''}{found.returns}"
     shown: StyleAndTextTuples = [("", f"{found.name}{{ ")]
     at, lines = len(found.name) + 2, 1
@@ -236,7 +236,7 @@ def _signature(found: Signature, columns: int) -> StyleAndTextTuples:
 
 
 def _rest(argument: Argument) -> str:
-    """What stands behind an argument's name: whether it is required, or a short default."""
+    """The text after an argument's name: `*` if required, or a short default."""
     default = argument.default or ""
     return "*" if argument.required else f" = {default}" if 0 < len(default) <= MAX_DEFAULT else ""
 
@@ -274,7 +274,7 @@ class _Brackets(Processor):
 class _Completer(Completer):
     def __init__(self, known: Callable[[], Snapshot]) -> None:
         self._known = known
-        self.asked: Document | None = None  # for what it was asked last
+        self.asked: Document | None = None  # the document of the last completion
 
     def get_completions(self, document: Document, complete_event: CompleteEvent) -> Iterator[Completion]:
         from kosmolua.repl import completion
@@ -285,7 +285,7 @@ class _Completer(Completer):
             yield Completion(item.text, item.start, display_meta=item.about)
 
 
-MAX_SHOWN = 200  # while typing; on demand there are all
+MAX_SHOWN = 200  # while typing; Tab shows all
 
 
 class _History(ToolkitHistory):

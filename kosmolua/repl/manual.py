@@ -1,4 +1,4 @@
-"""What `:help`, `?name` and `:log` show."""
+"""Texts of `:help`, `?name` and `:log`."""
 
 from __future__ import annotations
 
@@ -14,33 +14,33 @@ from kosmolua.terminal.safe import safe
 from kosmolua.terminal.text import heading, table
 
 KEYS = (
-    ("Enter", "run the input, or begin another line where it is not whole; Alt-Enter begins one in any case"),
-    ("Tab", "complete; between the words of a line the next candidate"),
-    ("Ctrl-R", "search the history; the right arrow takes what is suggested"),
-    ("Ctrl-C", "give up the line, or stop what runs and keep the state"),
-    ("Ctrl-X Ctrl-E", "write the input in $EDITOR"),
+    ("Enter", "run the input, or begin a new line if it is incomplete; Alt-Enter always begins a new line"),
+    ("Tab", "complete, or select the next candidate"),
+    ("Ctrl-R", "search the history; the right arrow accepts the suggestion"),
+    ("Ctrl-C", "discard the line, or stop the input and keep the state"),
+    ("Ctrl-X Ctrl-E", "edit the input in $EDITOR"),
     ("Ctrl-D", "leave"),
 )
 
 
 def overview() -> str:
-    """What can be done here."""
+    """The overview of the prompt."""
     return "\n".join(
         [
-            "Lua, one input after another: an expression shows its value, locals last as globals do.",
-            "`_` is the last value, `_1`, `_2`, … that of in[1], in[2], …; dump(value) shows all of one.",
+            "Enter Lua: the value of an expression is shown, and locals are kept like globals.",
+            "`_` is the last value, `_1`, `_2`, … those of in[1], in[2], …; dump(value) shows a value in full.",
             "",
             table((f":{command.name} {command.usage}".rstrip(), command.about) for command in COMMANDS),
             "",
             table(KEYS),
             "",
-            "?create_prediction tells of a function; ?permissions, ?errors and others of a topic.",
+            "?create_prediction shows a function; ?permissions, ?errors and others show a topic.",
         ]
     )
 
 
 def page(name: str) -> str:
-    """What there is to know of a function, a helper, a topic or a command. Raises a `UsageError`."""
+    """The page of a function, helper, topic or command. Raises a `UsageError` if there is none."""
     from kosmolua.manual.topics import topics
 
     short = name.rpartition(".")[2].rstrip("(){}")
@@ -64,20 +64,20 @@ def page(name: str) -> str:
 
     known = [operation.name for operation in OPERATIONS] + [*topics(), *HELPERS, *(each.name for each in COMMANDS)]
     near = get_close_matches(short, known, n=3, cutoff=0.5)
-    said = f"; did you mean {' or '.join(near)}?" if near else ""
-    hint = f"what a model takes: kosmo model {name}" if "/" in name else "see what there is: :help"
-    raise UsageError(f"there is no page on {name!r}{said}", hint=hint)
+    suggestion = f"; did you mean {' or '.join(near)}?" if near else ""
+    hint = f"show the inputs of a model: kosmo model {name}" if "/" in name else "list the topics: :help"
+    raise UsageError(f"no page about {name!r}{suggestion}", hint=hint)
 
 
 def log(entries: Sequence[Entry]) -> str:
-    """Calls, oldest first: when, what, on whose account, what was decided and what came of it."""
+    """A table of calls, oldest first: time, function, account, decision and outcome."""
     if not entries:
-        return "no call was made yet"
+        return "no calls yet"
     return table(
         (
             time.strftime("%H:%M:%S", time.localtime(entry.at)),
             entry.function,
-            safe(entry.account),  # as a script's process named it
+            safe(entry.account),  # named by the script process
             f"{entry.decision or '-'} by {entry.by or 'nobody'}",
             f"{entry.outcome}{f' {entry.code}' if entry.code else ''}, {entry.duration_ms:.0f} ms",
         )

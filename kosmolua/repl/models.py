@@ -1,5 +1,5 @@
-"""Models, for whoever types: their names, and what one takes. A look-up never keeps a keystroke waiting: it is answered
-from what is known, and what is not is asked for behind the typing.
+"""Model names and inputs for completion. A look-up never blocks typing: it returns what is known, and a background
+thread requests the rest.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from kosmolua.replicate.versions import Version
     from kosmolua.services.names import Names
 
-PAUSE = 0.25  # seconds without another wish, before the last one is asked for
+PAUSE = 0.25  # seconds without another query before the last one is sent
 FILE = "models.json"
-_MIN_WORD = 2  # characters that are worth a search
+_MIN_WORD = 2  # minimum characters for a search
 
 
-class _Wish(NamedTuple):
+class _Query(NamedTuple):
     version: bool  # else names
     text: str
     account: str
@@ -31,8 +31,8 @@ class _Wish(NamedTuple):
 
 
 class Models:
-    """Knows what was seen, and asks for the rest: once each, one request after a pause, and only where the policy lets
-    it through without a question. ``changed`` is told, on another thread, when there is more to know.
+    """Remembers models from answers, and requests others: each once, after a pause, and only if the policy allows the
+    call without asking. Calls ``changed`` in the background thread when more is known.
     """
 
     def __init__(self, calls: Calls, *, pause: float = PAUSE) -> None:
@@ -41,30 +41,30 @@ class Models:
         self._pause = pause
         self._condition = threading.Condition()
         self._thread: threading.Thread | None = None
-        self._wish: _Wish | None = None
+        self._query: _Query | None = None
         self._closed = False
-        self._names: dict[bool, Names] = {}  # the emulator's, and Replicate's
-        self._versions: dict[_Wish, Version | None] = {}
-        self._found: dict[_Wish, list[str]] = {}
+        self._names: dict[bool, Names] = {}  # by whether they are the emulator's
+        self._versions: dict[_Query, Version | None] = {}
+        self._found: dict[_Query, list[str]] = {}
 
     def names(self, word: str, account: str = "") -> Sequence[tuple[str, str]]:
-        """Models and deployments by a part of a name or description, best first, with a word about each."""
-        wish = _Wish(False, word if len(word) >= _MIN_WORD else "", account, self._calls.options.emulate)
+        """Models and deployments whose name or description matches, best first, with a description of each."""
+        query = _Query(False, word if len(word) >= _MIN_WORD else "", account, self._calls.options.emulate)
         with self._condition:
-            if wish not in self._found:
-                self._want(wish)
-            return self._seen(wish.emulated).ranked(word, self._found.get(wish, ()))
+            if query not in self._found:
+                self._request(query)
+            return self._seen(query.emulated).ranked(word, self._found.get(query, ()))
 
     def version(self, reference: str, account: str = "") -> Version | None:
-        """What is known of a model's version by now."""
-        wish = _Wish(True, reference, account, self._calls.options.emulate)
+        """The version of a model, if known."""
+        query = _Query(True, reference, account, self._calls.options.emulate)
         with self._condition:
-            if wish not in self._versions:
-                self._want(wish)
-            return self._versions.get(wish)
+            if query not in self._versions:
+                self._request(query)
+            return self._versions.get(query)
 
     def note(self, answer: Any) -> None:
-        """Remember the models that an answer tells of."""
+        """Remember the models in an answer."""
         from kosmolua.services.names import models_in
 
         found = list(models_in(answer))
@@ -73,7 +73,7 @@ class Models:
                 self._seen(self._calls.options.emulate).add(found)
 
     def close(self) -> None:
-        """Ask for nothing more, and keep the names."""
+        """Stop the background thread, and store the names."""
         with self._condition:
             self._closed = True
             self._condition.notify()
@@ -88,64 +88,64 @@ class Models:
             self._names[emulated] = Names(None if emulated else path)
         return self._names[emulated]
 
-    # Behind the typing --------------------------------------------------------------------------------------------
+    # Background thread --------------------------------------------------------------------------------------------
 
-    def _want(self, wish: _Wish) -> None:
-        if self._closed or wish == self._wish:
+    def _request(self, query: _Query) -> None:
+        if self._closed or query == self._query:
             return
-        self._wish = wish
+        self._query = query
         self._condition.notify()
         if self._thread is None:
-            self._thread = threading.Thread(target=self._fulfil, name="kosmolua models", daemon=True)
+            self._thread = threading.Thread(target=self._serve, name="kosmolua models", daemon=True)
             self._thread.start()
 
-    def _fulfil(self) -> None:
-        while wish := self._settled():
+    def _serve(self) -> None:
+        while query := self._next_query():
             try:
-                self._ask(wish, self._calls.session())
+                self._ask(query, self._calls.session())
             except KosmoError:
-                self._keep(wish, None, [])
+                self._store(query, None, [])
             except Exception:
-                if not self._closed:  # or the session was closed meanwhile
+                if not self._closed:  # else the session was closed meanwhile
                     raise
             if not self._closed:
                 self.changed()
 
-    def _settled(self) -> _Wish | None:
-        """The wish that no other has followed for as long as the pause; None at the end."""
+    def _next_query(self) -> _Query | None:
+        """The last query, after a pause without another; None after `close`."""
         with self._condition:
             seen = None
-            while not self._closed and (seen is None or seen != self._wish):
-                seen = self._wish
+            while not self._closed and (seen is None or seen != self._query):
+                seen = self._query
                 self._condition.wait(self._pause if seen else None)
-            self._wish = None
+            self._query = None
             return None if self._closed else seen
 
-    def _ask(self, wish: _Wish, session: Session) -> None:
-        if wish.emulated != self._calls.options.emulate:
+    def _ask(self, query: _Query, session: Session) -> None:
+        if query.emulated != self._calls.options.emulate:
             return
-        account = wish.account or self._calls.options.account
+        account = query.account or self._calls.options.account
 
         def call(function: str, arguments: dict[str, Any]) -> Any:
             if not session.lets_through(function, arguments, account):
-                raise PermissionDeniedError(f"{function} is not asked about for a completion")
-            return session.call(function, arguments, account, note=lambda _: "looked up to complete").data
+                raise PermissionDeniedError(f"completion never asks for permission to call {function}")
+            return session.call(function, arguments, account, note=lambda _: "for completion").data
 
-        if wish.version:
+        if query.version:
             from kosmolua.replicate.versions import Versions
             from kosmolua.services.plan import schemas_of
 
-            self._keep(wish, Versions(call, schemas_of(session, account)).find(wish.text), [])
+            self._store(query, Versions(call, schemas_of(session, account)).find(query.text), [])
             return
         from kosmolua.services.names import models_in
 
-        answer = call("search", {"query": wish.text}) if wish.text else call("list_models", {})
-        self._keep(wish, None, list(models_in(answer)))
+        answer = call("search", {"query": query.text}) if query.text else call("list_models", {})
+        self._store(query, None, list(models_in(answer)))
 
-    def _keep(self, wish: _Wish, version: Version | None, found: list[tuple[str, str]]) -> None:
+    def _store(self, query: _Query, version: Version | None, found: list[tuple[str, str]]) -> None:
         with self._condition:
-            if wish.version:
-                self._versions[wish] = version
+            if query.version:
+                self._versions[query] = version
             else:
-                self._found[wish] = [name for name, _ in found]
-                self._seen(wish.emulated).add(reversed(found))  # the best is the last seen
+                self._found[query] = [name for name, _ in found]
+                self._seen(query.emulated).add(reversed(found))  # the best match counts as the most recent

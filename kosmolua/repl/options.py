@@ -1,4 +1,4 @@
-"""What a session at the prompt is set to, and may change."""
+"""The options of a session at the prompt."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 class Options(Protocol):
-    """Whom calls are made as, what may be called, and where. `:account`, `:policy` and `:emulate` set them."""
+    """Account, permissions and API of calls; `:account`, `:policy` and `:emulate` change them."""
 
     account: str
     read: Verdict | None

@@ -1,4 +1,4 @@
-"""Pictures between the lines of the prompt: those of a value, and those of a file."""
+"""Shows images at the prompt: of a value or of a file."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ MAX_FILE = 8 * 1024 * 1024  # bytes
 
 
 class Pictures:
-    """Draws on ``screen``. ``fetch(url, most)`` gives the bytes of an output, and ``sixel`` asks the terminal, once,
-    how it shows sixel images.
+    """Draws on ``screen``. ``fetch(url, most)`` returns the bytes of an output; ``sixel`` queries the terminal's sixel
+    support, once.
     """
 
     def __init__(
@@ -35,7 +35,7 @@ class Pictures:
         self._sixel: tuple[Sixel | None] | None = None
 
     def show(self, value: Any, *, asked: bool) -> None:
-        """The images that a value names. Raises a `UsageError` only if they were ``asked`` for."""
+        """Show the images of a value. Raises a `UsageError` only if the user ``asked`` for them."""
         from kosmolua.repl import render
         from kosmolua.terminal import images
 
@@ -44,7 +44,7 @@ class Pictures:
         if self._screen.plain or (not asked and protocol == "none"):
             urls = [] if not asked else urls
         if asked and not urls:
-            raise UsageError("the last value holds no image", hint="give a file: :show picture.png")
+            raise UsageError("no image in the last value", hint="show a file: :show picture.png")
         for url in urls[:MAX_IMAGES]:
             self.draw(self._fetch(url, images.MAX_BYTES), url, asked=asked)
 
@@ -68,7 +68,9 @@ class Pictures:
             helps = protocol != "none" and images.needs_pillow()
             raise UsageError(
                 f"this terminal cannot show {name[:200]!r}, an image of {len(data)} bytes",
-                hint="Pillow reads JPEG, WebP and every PNG: pip install 'kosmolua[images]'" if helps else None,
+                hint="install Pillow for JPEG, WebP and all PNG formats: pip install 'kosmolua[images]'"
+                if helps
+                else None,
             )
 
     def _sixel_of_terminal(self) -> Sixel | None:

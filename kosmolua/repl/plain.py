@@ -1,4 +1,4 @@
-"""Lines from a terminal that can do nothing but show them."""
+"""Reads inputs on a terminal without cursor control."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 
 class Plain:
-    """Reads one input after another, as `kosmolua.repl.line.Line` does, without editing."""
+    """Reads inputs like `kosmolua.repl.line.Line`, but without line editing."""
 
     def __init__(self, is_complete: Callable[[str], bool]) -> None:
         self._is_complete = is_complete
@@ -18,4 +18,4 @@ class Plain:
         return text
 
     def sixel(self) -> None:
-        """Such a terminal shows no images."""
+        """Not supported."""

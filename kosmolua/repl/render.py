@@ -1,7 +1,6 @@
-"""Values as a person reads them: pure text of the previews that `lua/preview.lua` makes.
+"""Renders values for people, from the previews that `lua/preview.lua` makes.
 
-A prediction, a training, a model and a page have a short form, which says what one looks for first. What a value holds
-in full is for `dump`.
+Predictions, trainings, models and pages have a short form with the main fields. `dump` shows a value in full.
 """
 
 from __future__ import annotations
@@ -16,21 +15,21 @@ from kosmolua.terminal.safe import visible
 
 MAX_LINES = 60
 MAX_ROWS = 20  # of a page
-_SMALL = 24  # characters of an item without a name, that shares its line with others
-_MAX_TEXT = 2000  # characters of a string, in its place in a table
+_SMALL = 24  # characters of an unnamed item that may share a line with others
+_MAX_TEXT = 2000  # characters of a string in a table
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _ESCAPES = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 
 class Table(NamedTuple):
-    """A table of a preview: how many entries it has, and the first of them."""
+    """A table of a preview: the number of its entries, and the first ones."""
 
     is_list: bool
     total: int
     items: list[tuple[Any, Any]]
 
     def get(self, name: str) -> Any:
-        """The field of that name, as text where it is a string; None where it is not there."""
+        """The field of that name, decoded if it is a string; None if it is missing."""
         for key, value in self.items:
             if key == name.encode():
                 return text_of(value) if isinstance(value, bytes) else value
@@ -49,13 +48,13 @@ class Cut(NamedTuple):
 
 
 class Other(NamedTuple):
-    """What is no data, in words."""
+    """A description of a value that is not plain data."""
 
     text: str
 
 
 def value_of(preview: Any) -> Any:
-    """One value of a preview. What is none is shown as it stands: it comes from the script's process."""
+    """One value of a preview. An invalid value, which only the script process can cause, is shown as its repr."""
     match preview:
         case ["table", bool() as is_list, int() as count, list() as flat]:
             pairs = zip(flat[::2], flat[1::2], strict=False)
@@ -74,20 +73,20 @@ def text_of(data: bytes) -> str:
 
 
 def render(preview: Any, width: int = 80) -> str:
-    """A value in at most that many columns, where a name or a word is not wider, and in a bounded number of lines."""
+    """A value in at most ``width`` columns, unless a single word is wider, and `MAX_LINES` lines."""
     value = value_of(preview)
     short = _short(value, width)
     lines = (short if short is not None else _written(value, width, 0)).split("\n")
     if len(lines) > MAX_LINES:
-        lines = [*lines[:MAX_LINES], f"… {len(lines) - MAX_LINES} lines more; dump(_) writes them all"]
+        lines = [*lines[:MAX_LINES], f"… {len(lines) - MAX_LINES} more lines; dump(_) prints them all"]
     return "\n".join(lines)
 
 
-# As Lua writes it -------------------------------------------------------------------------------------------------
+# Lua syntax -------------------------------------------------------------------------------------------------------
 
 
 def _written(value: Any, width: int, indent: int, before: int = 0) -> str:
-    """The value, with ``before`` columns of its first line taken."""
+    """The value in Lua syntax; ``before`` columns of its first line are in use."""
     if not isinstance(value, Table):
         return _scalar(value)
     room = width - indent - before
@@ -113,7 +112,7 @@ def _written(value: Any, width: int, indent: int, before: int = 0) -> str:
 
 
 def _in_line(table: Table, room: int) -> str | None:
-    """The table on one line; None as soon as it is clear that it does not fit there."""
+    """The table on one line; None if it does not fit."""
     if not table.total:
         return "[]" if table.is_list else "{}"
     parts: list[str] = []
@@ -214,7 +213,7 @@ def _page(kind: str, page: Table, width: int) -> str | None:
     results = page.get("results")
     if not isinstance(results, Table):
         return None
-    more = "; more behind it: cursor in `next`" if isinstance(page.get("next"), str) else ""
+    more = "; more pages: cursor in `next`" if isinstance(page.get("next"), str) else ""
     rows = [f"{kind} of {results.total}{more}"]
     for number, item in enumerate(results.elements[:MAX_ROWS], 1):
         line = (_short(item, width) or _written(item, 10_000, 0)).split("\n")[0]
@@ -231,7 +230,7 @@ def _word(value: Any) -> str:
     return visible(value) if isinstance(value, str) else "" if value is None else _scalar(value)
 
 
-# kind -> the fields that tell it, and how it is shown
+# kind, the fields that identify it, and its form
 _Form = Callable[[str, Table, int], str | None]
 _FORMS: tuple[tuple[str, frozenset[str], _Form], ...] = (
     ("training", frozenset({"id", "status", "model", "version", "destination", "urls"}), _job),
@@ -245,7 +244,7 @@ _FORMS: tuple[tuple[str, frozenset[str], _Form], ...] = (
 
 
 def images(preview: Any) -> list[str]:
-    """The URLs of images within a value, in their order; of a job, those of its output alone."""
+    """The URLs of images in a value, in order; of a job, only those of its output."""
     value = value_of(preview)
     if isinstance(value, Table) and isinstance(value.get("status"), str) and value.get("output") is not None:
         value = value.get("output")
@@ -259,7 +258,7 @@ _IMAGE = re.compile(rf"({pictures.URL}|data:image/[a-z+]+;base64,\S+)", re.IGNOR
 
 def _collect(value: Any, found: list[str]) -> None:
     text = text_of(value) if isinstance(value, bytes) else value.text if isinstance(value, Other) else ""
-    if _IMAGE.fullmatch(text):  # a file is its URL in words
+    if _IMAGE.fullmatch(text):  # the description of a file is its URL
         found.append(text)
     if isinstance(value, Table):
         for _, item in value.items:

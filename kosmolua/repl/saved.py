@@ -1,4 +1,4 @@
-"""Inputs in a file, as `:save` writes them and `:load` enters them again, one by one."""
+"""The file format of `:save`, which `:load` reads: one input after another."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 _MARK = re.compile(r"-- in\[[0-9]+\]( failed)?")
-_STRUCK = "--|"  # before the lines of an input that failed, which the file is no Lua text of
+_FAILED = "--|"  # prefix of the lines of a failed input, so that the file is still valid Lua
 
 
 class Input(NamedTuple):
-    """What was entered, and as which of all."""
+    """An input and its number."""
 
     number: int
     text: str
@@ -19,19 +19,19 @@ class Input(NamedTuple):
 
 
 class Part(NamedTuple):
-    """An input in a file, each of its lines where it is there; ``failed`` is one that failed when it was entered."""
+    """An input of a file, padded with blank lines to keep its line numbers; ``failed`` if it failed before `:save`."""
 
     text: str
     failed: bool = False
 
 
 def written(inputs: Iterable[Input]) -> str:
-    """The file: a comment before each input, and those that failed as comments."""
+    """The file content: a comment before each input; failed inputs as comments."""
     return "".join(f"-- in[{each.number}]{' failed' * each.failed}\n{_body(each)}\n" for each in inputs)
 
 
 def parts(source: str) -> Sequence[Part]:
-    """What such a file holds; any other is one input."""
+    """The inputs of such a file; any other file is one input."""
     lines = source.split("\n")
     marks = [(at, mark[1] is not None) for at, line in enumerate(lines) if (mark := _MARK.fullmatch(line.rstrip()))]
     if not marks or marks[0][0]:
@@ -46,8 +46,8 @@ def parts(source: str) -> Sequence[Part]:
 
 def _body(one: Input) -> str:
     text = one.text.strip("\n").removeprefix("=").rstrip()
-    return "\n".join(f"{_STRUCK} {line}".rstrip() for line in text.split("\n")) if one.failed else text
+    return "\n".join(f"{_FAILED} {line}".rstrip() for line in text.split("\n")) if one.failed else text
 
 
 def _plain(line: str, *, failed: bool) -> str:
-    return line.removeprefix(_STRUCK).removeprefix(" ") if failed else line
+    return line.removeprefix(_FAILED).removeprefix(" ") if failed else line

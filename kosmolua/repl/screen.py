@@ -1,4 +1,4 @@
-"""What is written on the terminal while an input runs: its output, and a line that says what takes so long."""
+"""Terminal output while an input runs: what it prints, and a progress line."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from kosmolua.repl.lexer import KEYWORDS, tokens
 from kosmolua.terminal.safe import safe
 from kosmolua.terminal.screen import SCREEN
 
-PATIENCE = 0.7  # seconds before it is said what takes so long
+PATIENCE = 0.7  # seconds before the progress line appears
 _TURN = 0.1
 _MARKS = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 _CLEAR = "\r\x1b[K"
@@ -22,7 +22,7 @@ _WORDS = frozenset({"true", "false", "nil"})
 
 
 class Screen:
-    """Writes text as it comes. ``plain`` is without colours and without anything that moves."""
+    """Writes text immediately. ``plain`` means no colours and no progress line."""
 
     def __init__(self, *, plain: bool) -> None:
         self.plain = plain
@@ -31,14 +31,14 @@ class Screen:
         self._quiet = threading.Event()
 
     def write(self, stream: Literal[1, 2], text: bytes) -> None:
-        """What a script printed (1) or logged (2)."""
+        """Write what a script printed (1) or logged (2)."""
         shown = safe(text.decode(errors="replace"))
         with SCREEN:
             self._wipe()
-            self._put(sys.stderr if stream == 2 else sys.stdout, shown)  # noqa: PLR2004 - as everywhere
+            self._put(sys.stderr if stream == 2 else sys.stdout, shown)  # noqa: PLR2004 - file descriptor
 
     def show(self, text: str) -> None:
-        """Lines of the prompt's own."""
+        """Write lines of the prompt."""
         with SCREEN:
             self._wipe()
             self._put(sys.stdout, ("" if self._at_start else "\n") + text + "\n")
@@ -48,14 +48,14 @@ class Screen:
         self.show(self.painted(head, "error") + (f"\n{rest}" if rest else ""))
 
     def end_line(self) -> None:
-        """Leave the cursor where a line begins."""
+        """Move the cursor to the beginning of a line."""
         with SCREEN:
             self._wipe()
             if not self._at_start:
                 self._put(sys.stdout, "\n")
 
     def forget_echo(self) -> None:
-        """Write over the ^C that the terminal itself has shown."""
+        """Erase the ^C that the terminal has echoed."""
         if not self.plain:
             with SCREEN:
                 self._wipe()
@@ -65,36 +65,36 @@ class Screen:
         return text if self.plain else f"\x1b[{_COLOURS[style]}m{text}\x1b[0m"
 
     def as_lua(self, text: str) -> str:
-        """Lua text in colours."""
+        """Lua source with syntax colours."""
         if self.plain:
             return text
         return "".join(self._token(token.kind, token.text) for token in tokens(text))
 
     def _token(self, kind: str, text: str) -> str:
         if text in KEYWORDS and text not in _WORDS:
-            kind = "name"  # a value holds no code; such a word is one of a text
+            kind = "name"  # values contain no code: such a word is part of a text
         return self.painted(text, kind) if kind in _COLOURS and kind != "error" else text
 
     @contextmanager
-    def telling(self, what: Callable[[], str]) -> Iterator[None]:
-        """Say from time to time what is under way, in a line that goes again."""
+    def progress(self, what: Callable[[], str]) -> Iterator[None]:
+        """Show what is running in a progress line, inside this context."""
         if self.plain or not sys.stderr.isatty():
             yield
             return
         over = threading.Event()
-        teller = threading.Thread(target=self._tell, args=(what, over), name="kosmolua-progress", daemon=True)
-        teller.start()
+        thread = threading.Thread(target=self._animate, args=(what, over), name="kosmolua-progress", daemon=True)
+        thread.start()
         try:
             yield
         finally:
             over.set()
-            teller.join()
+            thread.join()
             with SCREEN:
                 self._wipe()
 
     @contextmanager
     def asking(self) -> Iterator[None]:
-        """Leave the terminal to a question."""
+        """Hide the progress line during a question."""
         self._quiet.set()
         with SCREEN:
             self._wipe()
@@ -105,7 +105,7 @@ class Screen:
         finally:
             self._quiet.clear()
 
-    def _tell(self, what: Callable[[], str], over: threading.Event) -> None:
+    def _animate(self, what: Callable[[], str], over: threading.Event) -> None:
         began, turn = time.monotonic(), 0
         pause = PATIENCE
         while not over.wait(pause):

@@ -1,4 +1,4 @@
-"""The prompt: reads an input, evaluates it, shows what came of it, and does the commands that begin with a colon."""
+"""The prompt: reads inputs, evaluates them, shows the results, and runs the commands that begin with a colon."""
 
 from __future__ import annotations
 
@@ -24,23 +24,23 @@ if TYPE_CHECKING:
     from kosmolua.runtime.interactive import Evaluation, Interpreter
     from kosmolua.terminal.query import Sixel
 
-SLOW = 1.0  # seconds from which on it is told how long an input took
+SLOW = 1.0  # an input that takes more seconds has its duration shown
 FIRST = "in[1]> "
 _NUMBER = re.compile(r"[0-9]{1,9}")
 
 
 class Reader(Protocol):
-    """Where inputs come from."""
+    """The source of inputs."""
 
     def read(self, prompt: str) -> str:
-        """The next input. Raises EOFError where there is none, KeyboardInterrupt where it was given up."""
+        """The next input. Raises EOFError at the end, KeyboardInterrupt on Ctrl-C."""
 
     def sixel(self) -> Sixel | None:
-        """How the terminal shows sixel images; None where it shows none. It is asked, and nothing typed is lost."""
+        """The terminal's sixel support, or None. Queries the terminal; keys typed meanwhile are kept."""
 
 
 def run(shell: Callable[[], Shell], reader: Reader, prompt: str = FIRST) -> None:
-    """Take inputs until there is none, or `:quit`. The shell may still be in the making when the first is typed."""
+    """Process inputs until the end of input or `:quit`. The shell may be created while the first input is typed."""
     while True:
         try:
             text = reader.read(prompt)
@@ -79,26 +79,26 @@ class Shell:
         self.journals = Journals(interpreter, calls, screen, args=args, settling=settling)
         self.pictures = Pictures(screen, self._fetched, self._sixel, self.width)
         self.reader: Reader | None = None
-        self.inputs: list[saved.Input] = []  # what did not fail; of what did, what the journal knows
+        self.inputs: list[saved.Input] = []  # those that succeeded, and failed ones that are in the journal
         self.last: Any = None
         self.over = self.interrupted = False
         self._prompter = prompter
-        self._texts: dict[str, str] = {}  # name -> text, for the lines that errors name
+        self._texts: dict[str, str] = {}  # name -> source, for excerpts in errors
 
     @property
     def prompt(self) -> str:
-        """What stands before the next input."""
+        """The prompt of the next input."""
         return f"in[{self.interpreter.number + 1}]> "
 
     def is_complete(self, text: str) -> bool:
-        """Whether an input needs no other line. Two blank lines behind it end it in any case."""
+        """Whether an input needs no further line. Two blank lines always end it."""
         stripped = text.strip()
         if not stripped or stripped.startswith((":", "?")) or (not "".join(text.split("\n")[-2:]).strip()):
             return True
         return not incomplete.is_text(text) or not incomplete.wants_more(*self.interpreter.check(text))
 
     def enter(self, text: str, reader: Reader | None = None) -> None:
-        """Do what an input says, which comes from that reader."""
+        """Run a command or evaluate an input from that reader."""
         self.reader = reader
         stripped = text.strip()
         try:
@@ -113,16 +113,16 @@ class Shell:
             elif stripped:
                 self.evaluate(text)
         except KosmoError as error:
-            self._tell(error)
+            self._show_error(error)
 
     # Evaluating ---------------------------------------------------------------------------------------------------
 
     def evaluate(
         self, text: str, name: str | None = None, *, file: str | None = None, timed: bool = False
     ) -> KosmoError | None:
-        """Evaluate an input, which may be a part of a file, and show what came of it. How it failed."""
+        """Evaluate an input, which may be part of a file, and show its result. Returns its error."""
         began = time.perf_counter()
-        with self._interruptible(), self.screen.telling(self._what_takes_so_long):
+        with self._interruptible(), self.screen.progress(self._running_call):
             found = self.interpreter.evaluate(text.removeprefix("="), name)
         seconds = time.perf_counter() - began
         self.known.forget()
@@ -133,7 +133,7 @@ class Shell:
             self.screen.forget_echo()
             if self.calls.creating():
                 in_flight = commands.creates_in_flight(self.calls.creating())
-                found.error.hint = f"{in_flight} and may cost; once it is answered: :cancel"
+                found.error.hint = f"{in_flight} and may cost; after the answer: :cancel"
         self._texts[name or f"in[{self.interpreter.number}]"] = file or text
         self._show(found)
         if timed or seconds >= SLOW:
@@ -142,7 +142,7 @@ class Shell:
         return found.error
 
     def _note(self, text: str, found: Evaluation) -> None:
-        """Remember the input, for `:save`: with a journal also one that failed, as it is to fail again in its place."""
+        """Remember the input for `:save`; with a journal also a failed one, since a replay needs it."""
         error = found.error
         if found.recorded:
             self.journals.ended = error
@@ -152,7 +152,7 @@ class Shell:
 
     @contextmanager
     def _interruptible(self) -> Iterator[None]:
-        """Ctrl-C ends the input, and nothing else."""
+        """Ctrl-C ends only the input, inside this context."""
 
         def interrupt(*_: object) -> None:
             self.interrupted = True
@@ -167,28 +167,28 @@ class Shell:
         finally:
             signal.signal(signal.SIGINT, before)
 
-    def _what_takes_so_long(self) -> str:
-        call = self.calls.under_way()
+    def _running_call(self) -> str:
+        call = self.calls.longest_call()
         return call[0] if call else "running"
 
     def _show(self, found: Evaluation) -> None:
         if found.error:
-            self._tell(emulated(found.error) if self.calls.options.emulate else found.error)
+            self._show_error(emulated(found.error) if self.calls.options.emulate else found.error)
         if found.lost:
-            self.screen.show_error("the state was lost: its globals and locals are gone, and a fresh one is here")
+            self.screen.show_error("the Lua process died; globals and locals are lost (new state started)")
         from kosmolua.repl import render
 
         for value in found.values:
             self.screen.show(self.screen.as_lua(render.render(value, self.width())))
         if found.values:
             self.last = found.values[0]
-            with suppress(KosmoError):  # that an image cannot be had is told by :show, where it was asked for
+            with suppress(KosmoError):  # only :show reports that an image is unavailable
                 self.pictures.show(self.last, asked=False)
 
     def warn(self, text: str) -> None:
         self.screen.show_error(f"kosmo: {text}")
 
-    def _tell(self, error: KosmoError) -> None:
+    def _show_error(self, error: KosmoError) -> None:
         from kosmolua.terminal.safe import safe
 
         where = getattr(error, "where", None)
@@ -202,7 +202,7 @@ class Shell:
         self.screen.show_error(safe("\n".join(lines)))
 
     def _excerpt(self, where: str | None) -> list[str]:
-        """The line that an error names, where its input has more than that one."""
+        """The source line that an error names, if its input has several lines."""
         name, _, number = (where or "").rpartition(":")
         lines = self._texts.get(name, "").split("\n")
         if len(lines) == 1 or not _NUMBER.fullmatch(number) or not 0 < int(number) <= len(lines):
@@ -216,22 +216,22 @@ class Shell:
             return 80
 
     def _fetched(self, url: str, most: int) -> bytes:
-        with self.screen.telling(self._what_takes_so_long):
+        with self.screen.progress(self._running_call):
             return self.calls.picture(url, most)
 
     def _sixel(self) -> Sixel | None:
-        """Asked by whoever reads the keyboard, which is where the terminal answers."""
+        """Queried through the reader, since the terminal answers on its input."""
         return self.reader.sixel() if self.reader else None
 
     def warm(self) -> None:
-        """Load what the first input needs, while nothing is typed yet."""
-        from kosmolua.repl import completion, manual, render  # noqa: F401 - for having been imported
+        """Load what the first input needs."""
+        from kosmolua.repl import completion, manual, render  # noqa: F401 - imports them early
 
         self.known.names()
         self.calls.session()
 
     def close(self, *, cancel: bool) -> None:
-        """Leave: end the state, and say what may go on where the API is."""
+        """End the session; list the jobs that may still be running."""
         from kosmolua.gate.ending import Waiting
 
         waiting, session = Waiting(self.warn), self.calls.opened
@@ -255,7 +255,7 @@ class Shell:
     # The bottom line ----------------------------------------------------------------------------------------------
 
     def status(self) -> str:
-        """Who calls, what may be called, where, what runs there and what it took."""
+        """The bottom line: account, permissions, API, running jobs and amount spent."""
         from kosmolua.repl.budget import brief
 
         options, session = self.calls.options, self.calls.session()

@@ -1,4 +1,4 @@
-"""What there is to be named just now: the state is asked once for each value between two inputs."""
+"""Names for completion, cached between inputs: the state is queried once for each value."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class Snapshot:
-    """A `kosmolua.repl.completion.Known` of a state."""
+    """The `kosmolua.repl.completion.Scope` of a Lua state."""
 
     def __init__(self, interpreter: Interpreter, accounts: Callable[[], Sequence[str]], models: Models) -> None:
         self._interpreter = interpreter
@@ -21,7 +21,7 @@ class Snapshot:
         self._names: dict[tuple[str, ...], list[tuple[str, str]]] = {}
 
     def forget(self) -> None:
-        """Something was evaluated."""
+        """Clear the cache after an input."""
         self._names.clear()
 
     def names(self, *path: str) -> Sequence[tuple[str, str]]:

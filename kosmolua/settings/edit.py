@@ -127,9 +127,8 @@ def _checked_url(url: str) -> str:
     from kosmolua.replicate.urls import checked_url
 
     try:
-        checked_url(
-            url, insecure_http=True, origin=URL_KEY
-        )  # whether the token may be sent there is checked when it is sent
+        # whether the token may be sent there is checked when it is sent
+        checked_url(url, insecure_http=True, origin=URL_KEY)
     except ConfigurationError as error:
         raise UsageError(error.message, hint=f"for example: --set url={catalogue.SERVER}") from None
     return url.strip()

@@ -3,7 +3,7 @@
 import pytest
 
 from kosmolua.gate.budget import Caps
-from kosmolua.repl.budget import brief, told
+from kosmolua.repl.budget import brief, spending
 
 SPENT = {"calls": 3, "writes": 1, "predictions": 1, "seconds_of_compute": 7.5, "cost": 0.012}
 
@@ -23,7 +23,7 @@ def test_the_bottom_line_shows_what_is_guessed_apart(guessed, words):
 
 def test_the_command_shows_what_is_guessed():
     """Next to what was spent, of how much."""
-    lines = told(SPENT, Caps(seconds_of_compute=10), {"seconds_of_compute": 7.0, "unpriced": 1}).splitlines()
+    lines = spending(SPENT, Caps(seconds_of_compute=10), {"seconds_of_compute": 7.0, "unpriced": 1}).splitlines()
 
     assert "seconds_of_compute         7.5  of 10  (7 guessed)" in lines
     assert "of unknown price             1" == lines[-1]

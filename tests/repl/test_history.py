@@ -101,6 +101,6 @@ def test_a_file_that_cannot_be(tmp_path):
     (tmp_path / "file").touch()
     kept = History(str(tmp_path / "file" / "history"))
 
-    with pytest.raises(ConfigurationError, match="cannot keep the history in"):
+    with pytest.raises(ConfigurationError, match="cannot write the history to"):
         kept.add("x")
     assert ["x"] == kept.entries

@@ -84,9 +84,7 @@ def test_what_a_model_takes_is_asked_once(asked):
 
     assert "prompt" == found.inputs.fields[0].name
     assert here.models.version(FLUX) is found
-    assert [("get_model", "looked up to complete")] == [
-        (entry.function, entry.note) for entry in here.calls.session().log
-    ]
+    assert [("get_model", "for completion")] == [(entry.function, entry.note) for entry in here.calls.session().log]
 
 
 def test_a_model_that_is_not_there_is_asked_for_once(asked):

@@ -38,8 +38,8 @@ def test_an_interrupted_create_is_told_of(prompt, server):
 
     shell.shell.interpreter._port._handler = slowly
     shown = shell.interrupted(CREATE, held.is_set)
-    assert "create_prediction is still in flight and may cost; once it is answered: :cancel" in shown
-    assert "create_prediction is still in flight: try again once it is answered" in shell(":cancel")
+    assert "create_prediction is still in flight and may cost; after the answer: :cancel" in shown
+    assert "create_prediction is still in flight; try again after the answer" in shell(":cancel")
     go_on.set()
     deadline = time.monotonic() + 10
     while shell.shell.calls.creating() and time.monotonic() < deadline:

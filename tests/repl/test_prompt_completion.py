@@ -336,4 +336,4 @@ def test_the_page_of_a_helper():
 
     assert "function workflows.wait(job, options) end" in page
     assert "---@field deadline? number" in page
-    assert "app  integrations, by another name." == manual.page("app")
+    assert "app  An alias of integrations." == manual.page("app")

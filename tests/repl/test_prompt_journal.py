@@ -36,14 +36,14 @@ def test_the_same_inputs_are_not_paid_again(prompt, server):
         "for key in pairs{ b = 1, a = 2, c = 3 } do print(key) end",
     ]
     first = prompt()
-    assert "0 calls; what is asked from here on is asked live" in first(":journal s.journal")
+    assert "0 calls; new calls are sent and recorded" in first(":journal s.journal")
     shown = first(*inputs)
     assert "a\nb\nc\n" in shown
     assert "s.journal: 5 calls; what is asked" in first(":journal")
     sent = len(server.requests)
 
     again = prompt()
-    assert "5 calls; the next answer is that to\n  input 1, request 1: create_prediction {" in again(
+    assert "5 calls; the next recorded answer is for\n  input 1, request 1: create_prediction {" in again(
         ":journal s.journal"
     )
     assert shown == again(*inputs)
@@ -84,7 +84,7 @@ def test_what_was_saved_is_loaded_input_by_input(prompt, server, tmp_path):
     assert "no such" in shown
     assert "s.lua:16: deep 1\n  >   16 |   error('deep ' .. x)" in shown
     assert sent == len(server.requests)
-    assert "3 calls; what is asked from here on" in again(":journal")
+    assert "3 calls; new calls are sent" in again(":journal")
 
 
 def test_an_input_that_goes_another_way_is_stopped(prompt, server):
@@ -298,7 +298,7 @@ def test_a_state_that_begins_anew(prompt, server):
     assert "new Lua state" in shown
     assert shown.endswith("nil\n")
     first.shell.interpreter._child.kill()
-    assert "the state was lost" in first("1")
+    assert "the Lua process died" in first("1")
     first(create("c"))
 
     again = prompt()
@@ -313,7 +313,7 @@ def test_a_journal_that_begins_in_the_midst(prompt, server):
     assert "s.journal is closed; calls are no longer recorded" in session(":journal off")
     session(create("unkept"))
     assert "no journal is open; open one: :journal FILE" in session(":journal")
-    assert "1 call; the next answer is that to\n  input 1" in session(":journal s.journal")
+    assert "1 call; the next recorded answer is for\n  input 1" in session(":journal s.journal")
     session(create("a"), create("b"))
     assert ["before", "a", "unkept", "b"] == creates(server)
     assert 4 == session.shell.calls.session().budget.spent()["predictions"]
@@ -335,7 +335,7 @@ def test_the_emulator_is_elsewhere(prompt):
     """`:emulate` closes the journal with a word, and its files are told apart."""
     session = prompt()
     session(":journal s.journal")
-    assert "s.journal is closed: its calls went elsewhere; nothing is recorded" in session(":emulate on")
+    assert "s.journal is closed: its calls went to another API; calls are no longer recorded" in session(":emulate on")
     assert "s.journal is of a run against the API itself" in session(":journal s.journal")
     assert "no journal is open" in session(":journal")
 
@@ -369,7 +369,7 @@ def test_a_create_that_was_cut_off_is_looked_for(prompt, server):
     assert "hint: enter it again behind :journal" in shown
     assert "s.journal --adopt ID to take one of them for it" in shown
     assert "not to be told" in again(create("other"))
-    assert "nothing more is kept or sent: create_prediction" in again(":journal")
+    assert "no further calls are recorded or sent: create_prediction" in again(":journal")
 
     server.answers.extend([Answer(body=b'{"username": "alice"}'), Answer(body=page)])
     server.answers.append(Answer(body=json.dumps({**alike, "id": "p2"}).encode()))
@@ -388,7 +388,7 @@ def test_a_journal_that_cannot_be_written(prompt, server):
     shown = session("time()")
     assert "cannot use the journal" in shown
     assert "s.journal, or without it: :journal off" in shown
-    assert "nothing more is kept or sent" in session(":journal")
+    assert "no further calls are recorded or sent" in session(":journal")
     assert "\n7\n" in "\n" + session("kept")
     assert ["a"] == creates(server)
 

@@ -76,7 +76,7 @@ def test_a_create_under_way(place, taken, tmp_path):
     """Whether the server has it already or takes it later, it is found and not sent again."""
     file = tmp_path / "s.journal"
     first = place.prompt()
-    first.enter(f":journal {file}", "s.journal: 0 calls; what is asked from here on is asked live, and kept")
+    first.enter(f":journal {file}", "s.journal: 0 calls; new calls are sent and recorded")
     first.wait_for("journal s.journal\n")
     first.enter(QUICK, "in[2]>")
     first.enter("rolled, at = math.random(1e9), time()", "in[3]>")
@@ -88,7 +88,7 @@ def test_a_create_under_way(place, taken, tmp_path):
     kill(first)
 
     again = place.prompt("--journal", str(file))
-    again.wait_for("s.journal: 2 calls; the next answer is that to\n  input 1, request 1: create_prediction {")
+    again.wait_for("s.journal: 2 calls; the next recorded answer is for\n  input 1, request 1: create_prediction {")
     again.enter(QUICK, "in[2]>")
     again.enter("rolled, at = math.random(1e9), time()", "in[3]>")
     again.enter("('%d %.6f'):format(rolled, at)", shown)
@@ -97,7 +97,7 @@ def test_a_create_under_way(place, taken, tmp_path):
     again.wait_for("in[5]>", seconds=40)
     again.enter("b.input.prompt, b.id == nil", '"two"\nfalse\n')
     again.enter(QUICK.replace("one", "three"), "in[7]>")
-    again.enter(":journal", "s.journal: 4 calls; what is asked from here on is asked live, and kept")
+    again.enter(":journal", "s.journal: 4 calls; new calls are sent and recorded")
     assert ["one", "two", "three"] == place.made()
     again.enter(":log", "list_predictions         default  allow by journal")
     assert again.ended("C-d")
@@ -243,7 +243,7 @@ def test_interrupted_again_and_again(sessions):
         count = made()
         again = begin.end(begin.begin(f"./{number}.journal", [f":load {number}.lua", ":journal"]))
         assert result_of(shown) == result_of(again), shown + again
-        assert "what is asked from here on is asked live" in again
+        assert "new calls are sent and recorded" in again
         assert count == made()
         seen += again
 

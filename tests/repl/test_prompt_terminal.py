@@ -168,7 +168,7 @@ def test_a_state_that_is_lost(terminal):
     long_call = "(('a'):rep(8e5):find(('a'):rep(4e5) .. 'b', 1, true))"  # in C, for some seconds
     screen.enter(long_call, "running 1 s")
     screen.press("C-c")
-    screen.wait_for("the state was lost: its globals and locals are gone")
+    screen.wait_for("the Lua process died; globals and locals are lost")
     screen.enter("'now', kept", '"now"\nnil\n')
 
 

@@ -103,7 +103,7 @@ def test_much_is_cut(shown):
     deep = "(function() local t = {} local u = t for i = 1, 50 do u.x = {} u = u.x end return t end)()"
 
     assert "… 900 more" in shown(long, 10_000)
-    assert "lines more; dump(_)" in shown(long, 4)
+    assert "more lines; dump(_)" in shown(long, 4)
     assert shown("('x'):rep(1e6)").endswith("… (1,000,000 bytes)")
     assert shown(deep).count("x =") < 10
 
@@ -133,7 +133,7 @@ def test_a_model(shown):
 def test_a_page(shown):
     """A line for each of its objects, and whether there is more."""
     assert (
-        "page of 2; more behind it: cursor in `next`\n"
+        "page of 2; more pages: cursor in `next`\n"
         "   1  prediction abc  succeeded in 1.23 s  owner/name\n"
         "   2  { id = 2 }"
     ) == shown(f"{{ next = 'https://x?cursor=1', results = {{ {PREDICTION}, {{ id = 2 }} }} }}")
