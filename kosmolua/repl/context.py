@@ -8,9 +8,9 @@ from kosmolua.repl.lexer import Token, tokens
 
 
 class OpenCall(Struct, frozen=True):
-    """A call being typed. ``path`` has its names, as in ``integrations.replicate.run``; ``leading`` are the strings before
-    its table; ``position`` counts the arguments before the table; ``given`` are the fields in the table that have a
-    value, ``argument`` the field whose value is being typed. ``table`` is False if the argument is not a table.
+    """A call being typed. ``path`` has its names, as in ``integrations.replicate.run``; ``leading`` has the strings
+    before its table; ``position`` counts the arguments before the table; ``given`` are the fields in the table that
+    have a value, ``argument`` the field whose value is being typed. ``table`` is False for other arguments.
     """
 
     path: tuple[str, ...]
