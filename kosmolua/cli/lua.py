@@ -253,7 +253,9 @@ def _kept(parsed: argparse.Namespace, options: Options, head: Head, stack: ExitS
 
     if options.dry_run:
         asked = "--journal" if parsed.journal else "--record"
-        raise UsageError(f"{asked} keeps what was done, and --dry-run does nothing", hint="leave one of them out")
+        raise UsageError(
+            f"{asked} cannot be combined with --dry-run, which has nothing to record", hint="leave one of them out"
+        )
     if parsed.fresh and (parsed.from_here or parsed.adopt or parsed.send_again):
         raise UsageError(
             "--fresh starts a new run, and the other flags go on with the old one", hint="Leave out --fresh"

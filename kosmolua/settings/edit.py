@@ -116,7 +116,7 @@ def check_account(name: str) -> None:
         )
     if not _ACCOUNT_NAME.fullmatch(name):
         raise UsageError(
-            f"expected an account name of letters, digits, _ and -, first a letter; got {name[:100]!r}",
+            f"expected a letter, then letters, digits, _ and - for an account name; got {name[:100]!r}",
             hint="for example: --account work",
         )
     if catalogue.find(name):

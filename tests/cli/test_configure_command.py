@@ -71,7 +71,7 @@ WRONG = {
     "permissions": (["--permissions", "wirte:ask"], b"", "got wirte:ask"),
     "enabled and disabled": (["--enable", "--disable"], b"", "not allowed with"),
     "url": (["--set", "url=nonsense"], b"", "expected a URL"),
-    "account": (["--account", "a/b", "--enable"], b"", "begins with a letter"),
+    "account": (["--account", "a/b", "--enable"], b"", "for an account name"),
     "not JSON": (["--stdin-json"], TOKEN.encode(), "standard input is not JSON"),
     "not an object": (["--stdin-json"], b"[]", "Expected `object`, got `array`"),
     "field": (["--stdin-json"], b'{"acount": "x"}', "unknown field `acount`"),

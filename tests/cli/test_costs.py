@@ -242,7 +242,7 @@ def test_a_budget_is_set_changed_shown_and_removed(kosmo, own):
         (["set", "daily", "--per", "day", "--cost", "-1"], "expected"),
         (["set"], "name the budget"),
         (["set", "daily"], "nothing to change"),
-        (["set", "a\nb", "--per", "day", "--cost", "1"], "expected a name"),
+        (["set", "a\nb", "--per", "day", "--cost", "1"], "expected a unique budget name"),
         (["remove", "daily"], "no budget 'daily'"),
         (["show", "daily"], "no budget 'daily'"),
         (["show", "--cost", "1"], "takes no --cost"),

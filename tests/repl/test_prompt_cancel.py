@@ -31,7 +31,7 @@ def test_an_interrupted_create_is_told_of(prompt, server):
     ask = shell.shell.interpreter._port._handler
 
     def slowly(*words):
-        with shell.shell.calls._noted(words[0]):
+        with shell.shell.calls._tracked(words[0]):
             held.set()
             go_on.wait(10)
             return ask(*words)

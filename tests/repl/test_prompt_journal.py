@@ -39,7 +39,7 @@ def test_the_same_inputs_are_not_paid_again(prompt, server):
     assert "0 calls; new calls are sent and recorded" in first(":journal s.journal")
     shown = first(*inputs)
     assert "a\nb\nc\n" in shown
-    assert "s.journal: 5 calls; what is asked" in first(":journal")
+    assert "s.journal: 5 calls; new calls are sent" in first(":journal")
     sent = len(server.requests)
 
     again = prompt()
@@ -132,7 +132,7 @@ def test_from_here(prompt, server):
     again = prompt()
     again(":journal s.journal", create("a"), create("x"), ":journal s.journal --from-here", create("x"), create("c"))
     assert ["a", "b", "c", "x", "c"] == creates(server)
-    assert "s.journal: 3 calls; what is asked" in again(":journal")
+    assert "s.journal: 3 calls; new calls are sent" in again(":journal")
 
     third = prompt("--journal", "s.journal")
     third(":journal s.journal", create("a"), create("x"), create("c"))
@@ -166,7 +166,7 @@ def test_an_answer_that_was_dropped_is_dropped_again(prompt, server):
 
     def interrupting(function, *words):
         answer = handler(function, *words)
-        first.shell.interpreter._page.set(1)
+        first.shell.interpreter._flag.set(1)
         first.shell.interpreter._port.interrupted = True
         return answer
 
@@ -387,7 +387,7 @@ def test_a_journal_that_cannot_be_written(prompt, server):
     assert "nothing of this call was sent" in shown
     shown = session("time()")
     assert "cannot use the journal" in shown
-    assert "s.journal, or without it: :journal off" in shown
+    assert "s.journal, or without a journal: :journal off" in shown
     assert "no further calls are recorded or sent" in session(":journal")
     assert "\n7\n" in "\n" + session("kept")
     assert ["a"] == creates(server)
@@ -504,7 +504,7 @@ def test_an_account_that_would_draw(prompt):
 
 def test_a_dry_run_keeps_nothing(prompt):
     """There is nothing to keep."""
-    assert "--dry-run does nothing" in prompt("--dry-run")(":journal s.journal")
+    assert "a journal cannot be combined with --dry-run" in prompt("--dry-run")(":journal s.journal")
 
 
 def test_scripts_and_prompts_do_not_mix(prompt, capsys):
@@ -517,7 +517,7 @@ def test_scripts_and_prompts_do_not_mix(prompt, capsys):
     shown = session(":journal script.journal")
     assert "is of a run of the script eval, and not of inputs at the prompt" in shown
     assert "kosmo runs resume" in shown
-    session.shell.journals._let_go(session.shell.journals.current, None)
+    session.shell.journals._detach(session.shell.journals.current, None)
 
     for command in (["lua", "-e", "return 1", "--journal", "s.journal"], ["runs", "resume", "./s.journal"]):
         capsys.readouterr()

@@ -136,7 +136,11 @@ def test_a_prompt_that_cannot_keep_one(place, tmp_path):
     words = {
         ("--journal", f"{tmp_path}/s.journal"): "hint: it is no journal: name another file\nended with 1",
         ("--record", "x.json"): "error: --record and --replay are for scripts, and not for the prompt\nended with 2",
-        ("--journal", "x", "--dry-run"): "--dry-run does nothing\nhint: leave one of them out\nended with 2",
+        (
+            "--journal",
+            "x",
+            "--dry-run",
+        ): "--dry-run, which has nothing to record\nhint: leave one of them out\nended with 2",
     }
     for flags, expected in words.items():
         screen = place.prompt(*flags, prompt=Screen.ENDED, stay=True)

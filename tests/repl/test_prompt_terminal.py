@@ -218,7 +218,7 @@ def test_commands(terminal, tmp_path):
     screen.enter(":emulate off", "calls go to Replicate")
     screen.wait_for("live")
     screen.enter(":account nobody", "unknown account 'nobody'; known: default")
-    screen.enter(":help", "?create_prediction tells of a function")
+    screen.enter(":help", "?create_prediction shows a function")
     screen.type(":quit")
     screen.press("Enter")
     assert screen.ended()

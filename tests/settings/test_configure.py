@@ -140,11 +140,11 @@ WRONG = {
     "empty token": (Change(set={"api_key": "  "}), "empty"),
     "token with a space": (Change(set={"api_key": "r8 secretsecret"}), "not shown here"),
     "url": (Change(set={"url": "ftp://x"}), "expected a URL"),
-    "account name": (Change(account="a b", set={"url": "https://a.example"}), "begins with a letter"),
+    "account name": (Change(account="a b", set={"url": "https://a.example"}), "for an account name"),
     "account named as a function": (Change(account="get_account", enabled=True), "name of a function"),
     "no such account": (Change(account="wrk", remove=True), "unknown account 'wrk'"),
     "nothing to move": (Change(storage="file"), "nothing is stored"),
-    "removed and set": (Change(remove=True, set={"url": "https://a.example"}), "removed and changed"),
+    "removed and set": (Change(remove=True, set={"url": "https://a.example"}), "remove and change"),
 }
 
 
