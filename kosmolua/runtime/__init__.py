@@ -1,1 +1,1 @@
-"""The Lua host: sandboxed LuaJIT states, in this process or in a child. Knows nothing about Replicate."""
+"""The Lua host: sandboxed LuaJIT states, in this process or in a child; knows nothing about Replicate."""

@@ -1,1 +1,1 @@
-"""User configuration and stored data: settings, tokens, trust and file paths. Sends nothing."""
+"""User configuration and stored data: settings, tokens, trust and file paths; sends nothing."""

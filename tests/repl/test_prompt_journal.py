@@ -271,7 +271,7 @@ def test_modules_are_read_again(prompt, tmp_path):
     (tmp_path / "asking.lua").write_text(f"return {create('from a module')}.id .. ' first'")
     inputs = ("x = require('asking')", "x")
     first = prompt("--allow-read", str(tmp_path))
-    assert '"p first"\n' == first(":journal s.journal", *inputs).rpartition("kept\n")[2]
+    assert '"p first"\n' == first(":journal s.journal", *inputs).rpartition("recorded\n")[2]
 
     (tmp_path / "asking.lua").write_text(f"return {create('from a module')}.id .. ' mended'")
     again = prompt("--allow-read", str(tmp_path))
