@@ -445,7 +445,7 @@ def test_one_process_at_a_time(prompt, tmp_path):
         (":journal off", "no journal is open\nhint: Open one: :journal FILE"),
         (
             ":journal s.journal --form-here",
-            "expected :journal FILE [--from-here | --adopt ID | --send-again], or :journal",
+            "expected :journal FILE [--from-here | --adopt ID | --send-again | --fresh], or :journal",
         ),
         (":journal --from-here", "name the file first"),
         (":journal s.journal --adopt", "expected :journal FILE"),
