@@ -1,7 +1,7 @@
-"""Replicate offline: the same routes, predictions that move, a few small models that really compute.
+"""Replicate offline: the same routes, predictions that progress over time, and a few small models that compute.
 
-Nothing here knows a client, or opens a connection but to a webhook on this machine. Importing the package costs
-nothing: the names below are loaded when they are first used, because werkzeug comes with the extra `emulator` alone.
+Knows no client, and opens no connections except to webhooks on this machine. The names below are imported on first
+use, because werkzeug is only installed with the extra `emulator`.
 """
 
 from __future__ import annotations
@@ -59,8 +59,8 @@ def _missing(error: ModuleNotFoundError) -> Exception:
     from kosmolua.errors import ConfigurationError
 
     return ConfigurationError(
-        "The emulator needs the package werkzeug, and it is not installed",
-        hint="pip install 'kosmolua[emulator]'",
+        "the emulator needs the package werkzeug, which is not installed",
+        hint="install it: pip install 'kosmolua[emulator]'",
     )
 
 

@@ -1,4 +1,4 @@
-"""The emulator as a WSGI application: routes from the catalogue, one lock around the world, errors as the API's."""
+"""The emulator as a WSGI application: routes from the catalogue, one lock for all data, errors like the API's."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from werkzeug.routing import Map, Rule
 
 from kosmolua._version import __version__
 from kosmolua.emulator import extras, misbehaviour, parameters, problem, stream
-from kosmolua.emulator.call import Answer, ApiRequest, Call, Handler, Hold
+from kosmolua.emulator.call import Answer, ApiCall, ApiRequest, Handler, Hold
 from kosmolua.emulator.clock import Clock, SystemClock
 from kosmolua.emulator.faults import Fault, FaultBox
 from kosmolua.emulator.genesis import seed_world
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
 PREFIX = "/v1"
 REFUSED_TOKENS = frozenset({"", "invalid"})
-LIGHTEST = 4096  # bytes that a request counts for at least: about what is kept of it
-# How often a held answer looks whether its prediction is done: somebody may cancel it meanwhile.
+LIGHTEST = 4096  # minimum size of a request in bytes: about what is stored for it
+# Seconds between checks of a blocking create: another request may cancel its prediction.
 LOOK = 0.05
 
 
@@ -53,11 +53,11 @@ ALL_HANDLERS: dict[str, Handler] = {**HANDLERS, **extras.HANDLERS}
 class Emulator:
     """Replicate's HTTP API in memory, below ``/v1``; a WSGI application that any number of threads may call.
 
-    ``faults`` are specifications as `parse_fault` reads them. With a ``seed`` ids and secrets are the same in
-    every emulator of that seed. ``capacity`` is how many bytes it takes in all requests that create something, for
-    one that shares its process with others. Raises UsageError for a fault that does not exist.
+    ``faults`` are specifications for `parse_fault`. All emulators with the same ``seed`` have the same ids and
+    secrets. ``capacity`` limits the total bytes of all POST requests, for an emulator that shares a process. Raises a
+    UsageError for an unknown fault.
 
-    While predictions run that name a webhook on this machine, a thread sends to it; `close` ends that.
+    A thread sends webhooks while predictions with a webhook on this machine are running; `close` ends it.
     """
 
     def __init__(
@@ -80,13 +80,13 @@ class Emulator:
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         request = ApiRequest(environ)
-        # Closing it closes the temporary files of an upload.
+        # Closes the temporary files of an upload.
         with request:
             response = self._respond(request)
         return response(environ, start_response)
 
     def close(self) -> None:
-        """Send what is due, within a second, and stop sending."""
+        """Send due webhooks, within a second, and stop the thread."""
         self._courier.close()
 
     def sign_download(self, file_id: str, expiry: int) -> dict[str, str]:
@@ -111,10 +111,10 @@ class Emulator:
             return response
         authenticate(operation, request)
         origin = request.host_url.rstrip("/")
-        call = Call(operation, request, self._world, self.clock.time(), origin, dict(path), frozenset(faults))
+        call = ApiCall(operation, request, self._world, self.clock.time(), origin, dict(path), frozenset(faults))
         try:
             call.arguments = parameters.read(operation, request, path)
-            response = self._follow(call) if operation is extras.STREAM else self._finish(call, self._handle(call))
+            response = self._stream(call) if operation is extras.STREAM else self._finish(call, self._handle(call))
         except problem.ProblemError as error:
             response = refusal(error)
         return misbehaviour.spoil(response, faults, call)
@@ -125,7 +125,7 @@ class Emulator:
         except UsageError as error:
             raise problem.bad_request(f"{error} ({error.hint})" if error.hint else str(error)) from error
 
-    def _handle(self, call: Call) -> Answer:
+    def _handle(self, call: ApiCall) -> Answer:
         with self._lock:
             if call.operation.method == "POST":
                 self._weigh(call.request.content_length or 0)
@@ -137,9 +137,9 @@ class Emulator:
     def _weigh(self, size: int) -> None:
         self._taken += max(LIGHTEST, size)
         if self._capacity is not None and self._taken > self._capacity:
-            raise problem.too_large(f"This emulator takes {self._capacity} bytes in all, and has taken them.")
+            raise problem.too_large(f"The emulator has reached its capacity of {self._capacity} bytes.")
 
-    def _finish(self, call: Call, answer: Answer) -> Response:
+    def _finish(self, call: ApiCall, answer: Answer) -> Response:
         status = call.operation.success[0]
         if isinstance(answer, Response):
             return answer
@@ -148,7 +148,7 @@ class Emulator:
         return Response(status=status) if call.operation.answer == "none" else json_response(answer, status)
 
     def _hold(self, hold: Hold, *, waits: bool) -> Response:
-        """The answer to a create, when it is due: 201, or 202 for one that waited and is not done."""
+        """The answer to a create: 201, or 202 if it waited and the job is not done."""
         while True:
             with self._lock:
                 now = self.clock.time()
@@ -160,7 +160,7 @@ class Emulator:
                 return json_response(shown, 202 if waits and not moment.terminal else 201)
             self.clock.sleep(min(LOOK, hold.until - now))
 
-    def _follow(self, call: Call) -> Response:
+    def _stream(self, call: ApiCall) -> Response:
         with self._lock:
             job = self._world.find_job(call.arguments["prediction_id"])
             if job is None or not job.behaviour.streams or job.removed(call.now):

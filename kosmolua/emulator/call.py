@@ -1,4 +1,4 @@
-"""One request on its way through the emulator, and the two kinds of answers that are not plain JSON."""
+"""A request as handlers get it, and the two kinds of answers that are not plain JSON."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from kosmolua.replicate.catalogue import Operation
 
 
 class ApiRequest(Request):
-    """A request whose parts may be as large as a file: a part without a filename is content all the same."""
+    """A request without a size limit for form fields: file content may come in a part without a filename."""
 
     max_form_memory_size = None
 
 
 @dataclass
-class Call:
-    """A request that has been matched to an operation; ``arguments`` are path values, query, headers and body."""
+class ApiCall:
+    """A request matched to an operation. ``arguments`` come from path, query, headers and body."""
 
     operation: Operation
     request: ApiRequest
@@ -34,9 +34,9 @@ class Call:
 
 @dataclass
 class Hold:
-    """An answer that is held back until the job is done or ``until`` has come.
+    """An answer that is delayed until the job is done or until the time ``until``.
 
-    ``half_done`` gives it while the job is processing, as the API does at times.
+    With ``half_done`` it is returned while the job is processing, as the API sometimes does.
     """
 
     job: Job
@@ -46,4 +46,4 @@ class Hold:
 
 
 Answer = Response | Hold | dict[str, Any] | list[Any] | None
-Handler = Callable[[Call], Answer]
+Handler = Callable[[ApiCall], Answer]

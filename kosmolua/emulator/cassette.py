@@ -1,7 +1,7 @@
-"""A recorded run served to any client: the answers of a cassette, for the same calls in the same order.
+"""Serves the answers of a cassette to any client, for the same calls in the same order.
 
-A call that was made several times is answered as it was each time, and a read from then on as it was last: clients poll
-as often as they like. What was not recorded is refused.
+Repeated calls get their recorded answers in order; after the last one, reads get it again, since clients may poll more
+often. Calls that were not recorded are refused.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from kosmolua.replicate.catalogue import Operation, find
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
-_MANNER = frozenset({"prefer", "wait", "cancel_after"})  # how an answer is waited for
+_MANNER = frozenset({"prefer", "wait", "cancel_after"})  # do not affect the answer
 HIDDEN = "[hidden]"
 
 
 class Player:
-    """A WSGI application. Raises a `UsageError` for a file that is no cassette."""
+    """A WSGI application. Raises a `UsageError` for a file that is not a cassette."""
 
     def __init__(self, file: str) -> None:
         self._calls = _read(file)
@@ -44,7 +44,7 @@ class Player:
         return response(environ, start_response)
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Does nothing: there is nothing to close."""
 
     def _answer(self, request: ApiRequest) -> Response:
         operation, path = match(request)
@@ -57,7 +57,7 @@ class Player:
         return _response(operation, call)
 
     def _next(self, operation: Operation, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
-        """The next of the calls that asked for the same."""
+        """The next recorded call with the same function and arguments."""
         asked = _asked(operation, arguments)
         same = [call for call in self._calls if call["function"] == operation.name and fits(call["arguments"], asked)]
         if not same:
@@ -79,12 +79,12 @@ def fits(recorded: Any, given: Any) -> bool:
 
 
 def _read(file: str) -> list[dict[str, Any]]:
-    """The calls that were made of the API, in their order."""
+    """The recorded API calls, in order."""
     try:
         with open(file, "rb") as opened:
             head, *lines = [msgspec.json.decode(line) for line in opened.read().splitlines()]
         if head["cassette"] != 1:
-            raise UsageError(f"{file} is a cassette of format {head['cassette']}; this version knows 1")
+            raise UsageError(f"{file}: unsupported cassette format {head['cassette']}; expected 1")
         calls = []
         for call in lines:
             operation, error = find(call["function"]), call.get("error")
@@ -94,12 +94,12 @@ def _read(file: str) -> list[dict[str, Any]]:
     except OSError as error:
         raise UsageError(f"cannot read the cassette {file}: {error.strerror}") from None
     except (msgspec.DecodeError, ValueError, KeyError, TypeError, AttributeError):
-        raise UsageError(f"{file} is no cassette", hint="make one: kosmo lua --record FILE") from None
+        raise UsageError(f"{file} is not a cassette", hint="record one: kosmo lua --record FILE") from None
     return calls
 
 
 def _asked(operation: Operation, arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """A file is known by its place in the order alone: every client cuts its form differently."""
+    """The arguments to compare. None for uploads, since clients encode forms differently."""
     if operation.content_type == "multipart/form-data":
         return {}
     return {name: value for name, value in arguments.items() if name not in _MANNER}

@@ -1,4 +1,4 @@
-"""Time as the emulator sees it: passed in, so that a test may own it, and its form in answers."""
+"""Clocks for the emulator, which tests may control, and the format of times."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ NEW_YEAR_2026 = 1_767_225_600.0
 
 
 class Clock(Protocol):
-    """Unix seconds, and a way to let them pass."""
+    """Time in Unix seconds, and sleeping."""
 
     def time(self) -> float: ...
 
@@ -19,7 +19,7 @@ class Clock(Protocol):
 
 
 class SystemClock:
-    """The machine's clock."""
+    """The system clock."""
 
     def time(self) -> float:
         return time.time()
@@ -29,10 +29,10 @@ class SystemClock:
 
 
 class ManualClock:
-    """A clock for tests: it moves when told, and a sleep takes no real time.
+    """A clock for tests that takes no real time.
 
-    With ``autojump`` a sleeper moves the clock itself. Without it the sleeper waits until another thread has
-    called `advance` often enough, so that two requests can be held side by side.
+    With ``autojump`` a sleep advances the clock. Without it a sleep returns when another thread has called `advance`,
+    so that several requests can wait at the same time.
     """
 
     def __init__(self, start: float = NEW_YEAR_2026, *, autojump: bool = True) -> None:
@@ -62,7 +62,7 @@ class ManualClock:
             self._moved.notify_all()
 
     def wait_for_sleepers(self, count: int = 1, timeout: float = 10.0) -> bool:
-        """Whether that many threads came to sleep within ``timeout`` real seconds."""
+        """Whether that many threads are sleeping within ``timeout`` real seconds."""
         with self._moved:
             return self._moved.wait_for(lambda: self._sleepers >= count, timeout)
 
@@ -73,6 +73,6 @@ def rfc3339(seconds: float) -> str:
 
 def parse_time(text: str) -> float:
     """Unix seconds of an ISO 8601 time; one without a zone is UTC. Raises ValueError."""
-    # A plus sign that nobody percent-encoded arrives as a space.
+    # A plus sign that is not percent-encoded arrives as a space.
     moment = datetime.fromisoformat(text.replace(" ", "+") if "T" in text else text)
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()

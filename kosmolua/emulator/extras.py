@@ -1,4 +1,4 @@
-"""What is reached by URL alone and is no operation of the catalogue: streams, outputs, pages for people."""
+"""Routes that are not operations of the catalogue: streams, output files and web pages."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from kosmolua.emulator.jobs import show_prediction
 from kosmolua.replicate.catalogue import Operation
 
 if TYPE_CHECKING:
-    from kosmolua.emulator.call import Call
+    from kosmolua.emulator.call import ApiCall
 
 
 def _extra(name: str, path: str) -> Operation:
@@ -25,11 +25,11 @@ DELIVERY = _extra("delivery", "/delivery/{prediction_id}/{file_name}")
 PREDICTION_PAGE = _extra("prediction_page", "/p/{prediction_id}")
 MODEL_PAGE = _extra("model_page", "/{model_owner}/{model_name}")
 EXTRAS = (STREAM, DELIVERY, PREDICTION_PAGE, MODEL_PAGE)
-# The API streams to whoever knows the URL, and a page is for a browser.
+# Without a token: stream URLs are unguessable, and pages are for browsers.
 OPEN = frozenset({STREAM.name, PREDICTION_PAGE.name, MODEL_PAGE.name})
 
 
-def deliver(call: Call) -> Response:
+def deliver(call: ApiCall) -> Response:
     given = call.arguments
     found = sources.delivered(call.world, given["prediction_id"], given["file_name"], call.now)
     if found is None:
@@ -37,7 +37,7 @@ def deliver(call: Call) -> Response:
     return Response(found[1], content_type=found[0])
 
 
-def show_prediction_page(call: Call) -> Response:
+def show_prediction_page(call: ApiCall) -> Response:
     job = call.world.find_job(call.arguments["prediction_id"])
     if job is None:
         raise problem.not_found()
@@ -46,7 +46,7 @@ def show_prediction_page(call: Call) -> Response:
     return Response("\n".join(lines), mimetype="text/plain")
 
 
-def show_model_page(call: Call) -> Response:
+def show_model_page(call: ApiCall) -> Response:
     model = call.world.models.get(f"{call.arguments['model_owner']}/{call.arguments['model_name']}")
     if model is None:
         raise problem.not_found()

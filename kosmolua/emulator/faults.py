@@ -1,8 +1,8 @@
-"""Ways in which the emulator can be told to misbehave: ``KIND[:TARGET][:key=value...]``.
+"""Faults that the emulator can simulate: ``KIND[:TARGET][:key=value...]``.
 
-The target is ``*`` (any request, the default), ``read``, ``write``, ``create`` (whatever starts a prediction or
-training or makes something new), ``stream``, ``delivery``, or the name of an operation. A fault fires for the
-first requests it fits, ``times=1`` unless told otherwise, ``times=*`` for ever.
+The target is ``*`` (any request, the default), ``read``, ``write``, ``create`` (any operation that starts or creates
+something), ``stream``, ``delivery``, or the name of an operation. A fault fires for the first ``times`` requests it
+fits (default 1); ``times=*`` means always.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def _answers(operation: Operation, _request: Request) -> bool:
 
 @dataclass(frozen=True)
 class Kind:
-    """One way to misbehave: what it does, its options with what they are otherwise, and the requests it fits."""
+    """A kind of fault: what it does, its options with their defaults, and the requests it fits."""
 
     help: str
     options: Mapping[str, str] = field(default_factory=dict)
@@ -56,10 +56,10 @@ class Kind:
 
 
 KINDS: dict[str, Kind] = {
-    "401": Kind("refuse the token"),
+    "401": Kind("reject the token"),
     "429": Kind("too many requests; retry_after is in seconds", {"retry_after": "1"}),
     "throttle": Kind(
-        "too many requests where more than per_minute of them come, after a burst of so many at once",
+        "too many requests beyond per_minute, after a burst",
         {"per_minute": "6", "burst": "1"},
     ),
     "500": Kind("a problem document with status 500"),
@@ -67,27 +67,27 @@ KINDS: dict[str, Kind] = {
     "503": Kind("a problem document with status 503; retry_after is in seconds", {"retry_after": "1"}),
     "empty": Kind("status 500 without a body"),
     "drop": Kind(
-        "close the connection without an answer, after=accept (it was done) or after=request (it was not)",
+        "close the connection without an answer, after=accept (request carried out) or after=request (not carried out)",
         {"after": "accept"},
     ),
-    "cut": Kind("close the connection in the middle of the answer", fits=_answers),
-    "slow": Kind("wait before doing anything", {"seconds": "1"}),
+    "cut": Kind("close the connection halfway through the answer", fits=_answers),
+    "slow": Kind("wait before processing the request", {"seconds": "1"}),
     "aborted": Kind("the prediction or training ends as aborted before it starts", fits=_runs),
-    "stuck": Kind("the prediction or training never ends by itself before 30 minutes", fits=_runs),
+    "stuck": Kind("the prediction or training runs until it times out after 30 minutes", fits=_runs),
     "processing": Kind("a blocking create answers `processing` without output", fits=_waits),
-    "stream-cut": Kind("the connection of an event stream ends half-way", fits=_streams),
+    "stream-cut": Kind("close the connection halfway through an event stream", fits=_streams),
     "next-null": Kind('a page\'s `next` is the string "null"', fits=_pages),
     "http-next": Kind(
         "a page's `next` is an http:// URL on another host", {"host": "api.replicate.invalid"}, fits=_pages
     ),
 }
 _NUMBERS = frozenset({"retry_after", "seconds", "per_minute", "burst"})
-_FOR_EVER = frozenset({"throttle"})  # unless told otherwise
+_ALWAYS = frozenset({"throttle"})  # kinds with the default times=*
 
 
 @dataclass(frozen=True)
 class Fault:
-    """One fault as it was asked for. ``times`` is None where it fires for ever."""
+    """A requested fault. ``times`` is None if it always fires."""
 
     kind: str
     target: str = "*"
@@ -107,16 +107,16 @@ class Fault:
 
 
 def parse_fault(spec: str) -> Fault:
-    """The fault that ``spec`` asks for. Raises UsageError with the choices and the nearest one."""
+    """Parse a specification. Raises a UsageError with the known names and the nearest one."""
     name, *parts = [part.strip() for part in spec.strip().split(":")]
     if name not in KINDS:
         raise _unknown("fault", name, KINDS, spec)
     given = dict(part.split("=", 1) for part in parts if "=" in part)
     targets = [part for part in parts if "=" not in part]
     if len(targets) > 1:
-        raise UsageError(f"Expected one target in fault {spec!r}, found {len(targets)}: {', '.join(targets)}")
+        raise UsageError(f"expected one target in fault {spec!r}, found {len(targets)}: {', '.join(targets)}")
     target = _target(targets[0], spec) if targets else "*"
-    times = _times(given.pop("times", "*" if name in _FOR_EVER else "1"), spec)
+    times = _times(given.pop("times", "*" if name in _ALWAYS else "1"), spec)
     return Fault(name, target, times, {**KINDS[name].options, **_options(name, given, spec)})
 
 
@@ -131,7 +131,7 @@ def _times(text: str, spec: str) -> int | None:
     if text == "*":
         return None
     if not (text.isascii() and text.isdigit()):
-        raise UsageError(f"Expected times=N or times=* in fault {spec!r}, found times={text}")
+        raise UsageError(f"expected times=N or times=* in fault {spec!r}, found times={text}")
     return int(text)
 
 
@@ -141,7 +141,7 @@ def _options(kind: str, given: dict[str, str], spec: str) -> dict[str, str]:
             raise _unknown("option", name, ["times", *KINDS[kind].options], spec)
         if name in _NUMBERS and not value.replace(".", "", 1).isdecimal():
             what = "a number of seconds" if name in {"retry_after", "seconds"} else "a number"
-            raise UsageError(f"Expected {what} in fault {spec!r}, found {name}={value}")
+            raise UsageError(f"expected {what} in fault {spec!r}, found {name}={value}")
         if name == "after" and value not in {"accept", "request"}:
             raise _unknown("value of after", value, ["accept", "request"], spec)
     return given
@@ -150,16 +150,16 @@ def _options(kind: str, given: dict[str, str], spec: str) -> dict[str, str]:
 def _unknown(what: str, name: str, known: Iterable[str], spec: str) -> UsageError:
     names = list(known)
     near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-    meant = f". Did you mean {near[0]!r}?" if near else ""
-    # 37 operations would bury the list.
+    suggestion = f"; did you mean {near[0]!r}?" if near else ""
+    # Without the operations, which would make the list too long.
     shown = [one for one in names if what != "target" or one in TARGETS]
     more = ", or the name of an operation" if what == "target" else ""
     where = f" in fault {spec!r}" if name != spec else ""
-    return UsageError(f"Unknown {what} {name!r}{where}{meant}", hint=f"Known: {', '.join(shown)}{more}")
+    return UsageError(f"unknown {what} {name!r}{where}{suggestion}", hint=f"expected {', '.join(shown)}{more}")
 
 
 class _Bucket:
-    """So many at once, and so many a second after that."""
+    """A token bucket: ``burst`` requests at once, then ``per_minute``."""
 
     def __init__(self, fault: Fault, now: float) -> None:
         self._most = fault.number("burst")
@@ -167,7 +167,7 @@ class _Bucket:
         self._held, self._since = self._most, now
 
     def take(self, now: float) -> float:
-        """Take one. Seconds until there is one to be had, where there is none."""
+        """Take a token and return 0, or return the seconds until one is available."""
         self._held = min(self._most, self._held + (now - self._since) * self._rate)
         self._since = now
         if self._held >= 1:
@@ -177,7 +177,7 @@ class _Bucket:
 
 
 class FaultBox:
-    """The faults an emulator was given, and how often each may still fire."""
+    """The faults of an emulator, and how often each may still fire."""
 
     def __init__(self, specs: Iterable[str], now: float = 0.0) -> None:
         self._faults = [parse_fault(spec) for spec in specs]
@@ -186,7 +186,7 @@ class FaultBox:
         self._lock = Lock()
 
     def pick(self, operation: Operation, request: Request, now: float = 0.0) -> dict[str, Fault]:
-        """The faults that fire for this request, by kind; those in its header always do."""
+        """The faults that fire for this request, by kind; those in its header always fire."""
         asked = [parse_fault(spec) for spec in request.headers.get(HEADER, "").split(",") if spec.strip()]
         with self._lock:
             fired = [self._fired(at, operation, request, now) for at in range(len(self._faults))]

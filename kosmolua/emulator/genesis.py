@@ -1,4 +1,4 @@
-"""The world as it is when an emulator starts: who there is, which models, what they show."""
+"""The initial data of an emulator: account, models and examples."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ HARDWARE = (
 
 @dataclass(frozen=True)
 class Listing:
-    """A model as it is listed at the start. ``example`` is the input of the prediction it shows."""
+    """A model of the initial data. ``example`` is the input of its example prediction."""
 
     slug: str
     behaviour: Behaviour
@@ -91,7 +91,7 @@ MODELS = (
         "kosmolua/always-fails",
         kinds.FAILER,
         kinds.FAILER_SCHEMA,
-        "A model that logs a little and then fails, to try what happens then",
+        "A model that logs a little and then fails, to test error handling",
     ),
 )
 
@@ -143,7 +143,7 @@ def _example(model: Model, version: Version, given: dict[str, Any]) -> Job:
 
 
 def seed_world(ids: IdSource, now: float) -> World:
-    """The world at the start: models, collections, hardware, one deployment, one model to train, nothing run yet."""
+    """The initial data: models, collections, hardware, one deployment, one model to train; no predictions."""
     age = len(MODELS) + 1
     models = {listing.slug: _model(listing, now - (age - at) * DAY) for at, listing in enumerate(MODELS)}
     own = Model(

@@ -1,4 +1,4 @@
-"""Where ids and secrets come from: chance, or a seed for those who want the same world twice."""
+"""Ids and secrets: random, or reproducible from a seed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from itertools import count
 
 
 class IdSource:
-    """New ids, 26 letters and digits as the API has them, and named secrets."""
+    """New ids of 26 letters and digits, like the API's, and named secrets."""
 
     def __init__(self, seed: int | str | None = None) -> None:
         self._key = secrets.token_bytes(32) if seed is None else f"kosmolua emulator {seed}".encode()
@@ -21,7 +21,7 @@ class IdSource:
         return _letters(self.secret(f"id {next(self._numbers)}"))
 
     def request(self) -> str:
-        """The id of a request; these have a count of their own, so that looking changes no id."""
+        """The id of a request. Counted separately, so that reads do not change other ids."""
         return self.secret(f"request {next(self._requests)}").hex()[:32]
 
     def secret(self, name: str) -> bytes:
@@ -33,7 +33,7 @@ def _letters(random: bytes) -> str:
 
 
 def example_id(slug: str) -> str:
-    """The id of the prediction a model shows as its example: the same in every emulator."""
+    """The id of a model's example prediction, the same in every emulator."""
     return _letters(digest("example", slug))
 
 
@@ -42,7 +42,7 @@ def digest(*parts: object) -> bytes:
 
 
 def number(*parts: object) -> int:
-    """A number below 2^31 that depends on the parts alone."""
+    """A number below 2^31 that depends only on the parts."""
     return int.from_bytes(digest(*parts)[:4], "big") >> 1
 
 

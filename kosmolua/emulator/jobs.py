@@ -1,4 +1,4 @@
-"""A prediction or training as a pure function of time: what it is at a moment follows from when it was made."""
+"""A prediction or training as a pure function of time: its state follows from its creation time."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from kosmolua.emulator.clock import rfc3339
 from kosmolua.emulator.models import Behaviour, FileRef, Outcome, Work, log_lines, run
 
 RETENTION = 3600.0
-"""Seconds after its end for which a job keeps input, output, logs and files."""
+"""Seconds after the end of a job until its input, output, logs and files are removed."""
 LONGEST = 1800.0
-"""Seconds after which the API ends a run by itself."""
+"""Seconds after which the API times out a run."""
 OFFICIAL = "hidden"
-"""What the API says in place of the version of an official model."""
+"""What the API returns instead of the version of an official model."""
 TERMINAL = frozenset({"succeeded", "failed", "canceled", "aborted"})
 
 
 @dataclass(frozen=True)
 class Moment:
-    """A job at one time. ``fraction`` says how much of the work was done, from 0 to 1."""
+    """The state of a job at one time. ``fraction`` is the progress, from 0 to 1."""
 
     status: str
     started: float | None = None
@@ -34,7 +34,7 @@ class Moment:
 
 @dataclass
 class Job:
-    """A prediction or a training. Times are Unix seconds; ``canceled`` is when somebody canceled it."""
+    """A prediction or a training. Times are Unix seconds; ``canceled`` is the time of a cancel."""
 
     id: str
     model: str
@@ -62,11 +62,11 @@ class Job:
 
     @property
     def end(self) -> float:
-        """When it ends if nobody stops it."""
+        """When it ends unless it is stopped."""
         return self.start + min(self.runs, LONGEST)
 
     def outcome(self) -> Outcome:
-        """What the run gives, computed when it is first looked at."""
+        """The result of the run, computed on first use."""
         if self.runs > LONGEST:
             return Outcome(None, error="Prediction timed out after 30 minutes")
         if self._outcome is None:
@@ -74,13 +74,13 @@ class Job:
         return self._outcome
 
     def _stop(self) -> tuple[float, str] | None:
-        """When it is stopped before its end, and what it is then called."""
+        """When it is stopped before its end, and its status then."""
         times = [(self.canceled, "canceled"), (self.aborted, "aborted"), (self.deadline, "canceled")]
         stops = [(at, status) for at, status in times if at is not None and at < self.end]
         if not stops:
             return None
         at, status = min(stops, key=lambda stop: stop[0])
-        # A deadline that passes before the start aborts; one that passes later cancels.
+        # A deadline before the start aborts the job; a later one cancels it.
         return at, "aborted" if at == self.deadline and at < self.start else status
 
     def at(self, now: float) -> Moment:
@@ -113,7 +113,7 @@ class Job:
         return lines[: 1 + int(moment.fraction * (len(lines) - 1))]
 
     def output(self, moment: Moment) -> Any:
-        """The output so far: models that stream give what they have, others all or nothing."""
+        """The output so far: partial for streaming models, complete or nothing for others."""
         if moment.status == "succeeded":
             return self.outcome().output
         if not self.behaviour.streams or moment.started is None or self.runs > LONGEST:
@@ -123,7 +123,7 @@ class Job:
 
 
 def with_urls(output: Any, base: str) -> Any:
-    """The output with the URLs of its files, which lie below ``base``."""
+    """The output with the URLs of its files, below ``base``."""
     if isinstance(output, FileRef):
         return f"{base}/{output.name}"
     if isinstance(output, list):
@@ -144,7 +144,7 @@ def _metrics(job: Job, moment: Moment) -> dict[str, float]:
 
 
 def _billed(job: Job) -> dict[str, float]:
-    """What an official model is billed by: its tokens, its images, or the seconds of its video."""
+    """The billing metrics of an official model: tokens, images, or seconds of video."""
     output = job.outcome().output
     if job.behaviour.streams:
         return {"token_input_count": len(str(job.given.get("prompt", "")).split()), "token_output_count": len(output)}

@@ -1,4 +1,4 @@
-"""What the faults do to a request and to its answer."""
+"""Applies faults to requests and answers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import msgspec
 from werkzeug import Response
 
 from kosmolua.emulator import problem
-from kosmolua.emulator.call import Call
+from kosmolua.emulator.call import ApiCall
 from kosmolua.emulator.faults import Fault
 
 OK = 200
@@ -22,12 +22,12 @@ PROXY_PAGE = (
 
 
 def dropped() -> ConnectionResetError:
-    """What a broken connection looks like to those who call the emulator in the same process."""
-    return ConnectionResetError("the emulator dropped the connection, as it was told to")
+    """The exception for callers in this process that stands for a lost connection."""
+    return ConnectionResetError("the emulator dropped the connection (simulated fault)")
 
 
 def instead(faults: Faults) -> Response | None:
-    """The answer given in place of doing anything. Raises a problem, or ConnectionResetError."""
+    """The answer of a fault that prevents the operation. Raises a ProblemError or ConnectionResetError."""
     if "drop" in faults and faults["drop"].options["after"] == "request":
         raise dropped()
     if "401" in faults:
@@ -35,17 +35,17 @@ def instead(faults: Faults) -> Response | None:
     if "429" in faults:
         raise problem.throttled(round(faults["429"].number("retry_after")))
     if "500" in faults:
-        raise problem.ProblemError(500, "Internal server error", "An error that was asked for.")
+        raise problem.ProblemError(500, "Internal server error", "Simulated error.")
     if "503" in faults:
         headers = {"Retry-After": faults["503"].options["retry_after"]}
-        raise problem.ProblemError(503, "Service unavailable", "An outage that was asked for.", headers=headers)
+        raise problem.ProblemError(503, "Service unavailable", "Simulated outage.", headers=headers)
     if "empty" in faults:
         return Response(status=500)
     return Response(PROXY_PAGE, 502, mimetype="text/html") if "502-html" in faults else None
 
 
-def spoil(response: Response, faults: Faults, call: Call) -> Response:
-    """The answer as the client gets it, or ConnectionResetError."""
+def spoil(response: Response, faults: Faults, call: ApiCall) -> Response:
+    """The answer, changed by faults. May raise ConnectionResetError."""
     if "drop" in faults:
         raise dropped()
     if "next-null" in faults and response.status_code == OK:
@@ -64,7 +64,7 @@ def _with_next(response: Response, link: str) -> Response:
     return response
 
 
-def _foreign(response: Response, host: str, call: Call) -> str:
+def _foreign(response: Response, host: str, call: ApiCall) -> str:
     own = urlsplit(_document(response)["next"] or f"{call.origin}{call.request.path}?cursor=bj0%3D")
     return own._replace(scheme="http", netloc=host).geturl()
 

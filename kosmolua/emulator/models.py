@@ -1,4 +1,4 @@
-"""The models that compute: what each takes, how long it takes on the clock, and what it makes of its input."""
+"""The emulated models: input schema, duration and computation of each."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ Schema = dict[str, Any]
 
 
 class ModelError(Exception):
-    """The model failed; the message becomes the prediction's ``error``."""
+    """A failure of the model. The message becomes the ``error`` of the prediction."""
 
 
 @dataclass(frozen=True)
 class FileRef:
-    """Stands in an output for the URL of one of its files."""
+    """A placeholder in an output for the URL of one of its files."""
 
     name: str
 
 
 @dataclass(frozen=True)
 class Work:
-    """One run: the input with defaults, a seed, and the bytes behind the input's URLs (or why there are none)."""
+    """One run: the input with defaults, a seed, and the bytes of the input's URLs (or the error for each)."""
 
     input: Mapping[str, Any]
     seed: int
@@ -37,7 +37,7 @@ class Work:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a run gives: its output, and files by name as (content type, bytes)."""
+    """The result of a run: its output, and files by name as (content type, bytes)."""
 
     output: Any
     files: Mapping[str, tuple[str, bytes]] = field(default_factory=dict)
@@ -46,8 +46,8 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Behaviour:
-    """How a model acts. Seconds are of the emulator's clock; ``steps`` are the lines of its progress bar, ``seconds``
-    the length of a video that it makes.
+    """The behaviour of a model. Times are in seconds of the emulator's clock; ``steps`` is the number of progress bar
+    lines, ``seconds`` the length of its video.
     """
 
     compute: Callable[[Work], Outcome]
@@ -64,13 +64,13 @@ def _field(title: str, kind: str, order: int, description: str, **facts: Any) ->
 
 
 def describe(fields: Mapping[str, Schema], required: tuple[str, ...], output: Schema, **more: Schema) -> Schema:
-    """An OpenAPI description as a version carries it: the schemas of input and output."""
+    """The OpenAPI document of a version, with the schemas of input and output."""
     taken = {"type": "object", "title": "Input", "properties": dict(fields), "required": list(required)}
     schemas = {"Input": taken, "Output": {"title": "Output", **output}, **more}
     return {"openapi": "3.0.2", "info": {"title": "Cog", "version": "0.1.0"}, "components": {"schemas": schemas}}
 
 
-SEED = "Number that the result depends on; another one for every run where it is absent."
+SEED = "Seed of the result; by default different for every run."
 URI: Schema = {"type": "string", "format": "uri"}
 STRING: Schema = {"type": "string"}
 
@@ -224,7 +224,7 @@ FAILER_SCHEMA = describe(
 
 
 def run(behaviour: Behaviour, work: Work) -> Outcome:
-    """What the model makes of the work; a failure of the model is an outcome too."""
+    """Run the model. A failure of the model is returned as an outcome."""
     try:
         return behaviour.compute(work)
     except ModelError as error:
@@ -237,7 +237,7 @@ def seed_of(given: Mapping[str, Any], job_id: str) -> int:
 
 
 def log_lines(behaviour: Behaviour, seed: int) -> list[str]:
-    """Everything a run says, in its order: the seed, then a progress bar."""
+    """All log lines of a run: the seed, then a progress bar."""
     steps = behaviour.steps
     bars = [f"{100 * step // steps}%|{_bar(step, steps)}| {step}/{steps}\n" for step in range(1, steps + 1)]
     return [f"Using seed: {seed}\n", *bars]

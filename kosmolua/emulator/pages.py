@@ -1,4 +1,4 @@
-"""Lists in pages: where a page begins is an opaque cursor, and the neighbours are absolute URLs."""
+"""Pages of lists: opaque cursors, and absolute URLs of the next and previous page."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from urllib.parse import urlencode
 
 from kosmolua.emulator import problem
-from kosmolua.emulator.call import Call
+from kosmolua.emulator.call import ApiCall
 
 Item = TypeVar("Item")
 SIZES = {"list_predictions": 100, "list_trainings": 100}
@@ -17,9 +17,9 @@ USUAL_SIZE = 25
 
 
 def page(
-    call: Call, items: Sequence[Item], key: Callable[[Item], str], show: Callable[[Item], dict[str, Any]]
+    call: ApiCall, items: Sequence[Item], key: Callable[[Item], str], show: Callable[[Item], dict[str, Any]]
 ) -> dict[str, Any]:
-    """The page of ``items`` that the request asks for. A cursor names an item, so that new ones do not shift it."""
+    """The requested page of ``items``. A cursor names an item, so that new items do not shift it."""
     size = SIZES.get(call.operation.name, USUAL_SIZE)
     start = _start([key(item) for item in items], call.arguments.get("cursor"), size)
     shown = items[start : start + size]
@@ -42,7 +42,7 @@ def _start(keys: list[str], cursor: str | None, size: int) -> int:
     return at + 1 if direction == "n" else max(0, at - size)
 
 
-def _url(call: Call, cursor: str) -> str:
+def _url(call: ApiCall, cursor: str) -> str:
     kept = {name: value for name, value in call.request.args.items() if name != "cursor"}
     query = urlencode({**kept, "cursor": base64.urlsafe_b64encode(cursor.encode()).decode()})
     return f"{call.origin}{call.request.path}?{query}"

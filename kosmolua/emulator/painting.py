@@ -1,4 +1,4 @@
-"""The painter behind the image models: a landscape whose colours, sun and hills follow from prompt and seed."""
+"""Paints the output of the image models: a landscape determined by prompt and seed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from random import Random
 from kosmolua.emulator.identifiers import number
 from kosmolua.terminal.png import Picture
 
-# A colour or a time of day that is named in the prompt decides the hue of the sky, in turns of the colour circle.
+# Words in the prompt that set the hue of the sky, in turns of the colour circle.
 HUES = {
     "red": 0.0,
     "fire": 0.03,
@@ -34,7 +34,7 @@ _TONES = 256
 
 @dataclass(frozen=True)
 class Scene:
-    """What is to be painted, in parts of the picture's width and height."""
+    """A scene; positions are fractions of the picture's width and height."""
 
     sky: tuple[bytes, ...]
     hills: tuple[bytes, ...]
@@ -49,8 +49,8 @@ def _colour(hue: float, saturation: float, value: float) -> bytes:
 
 
 def compose(prompt: str, seed: int) -> Scene:
-    """The scene for a prompt: the same one every time for the same prompt and seed."""
-    chance = Random(number(prompt, seed))  # noqa: S311 - no secret
+    """The scene for a prompt and seed, always the same."""
+    chance = Random(number(prompt, seed))  # noqa: S311 - not a secret
     named = [HUES[word] for word in prompt.lower().replace(",", " ").split() if word in HUES]
     hue = named[0] if named else chance.random()
     drift = chance.uniform(0.06, 0.16) * chance.choice((-1, 1))
@@ -78,7 +78,7 @@ def _ridge(chance: Random, far: int) -> tuple[float, tuple[tuple[float, float, f
 
 
 def paint(scene: Scene, width: int, height: int, moment: float = 0.0) -> Picture:
-    """The scene at that size; ``moment`` from 0 to 1 lets clouds and sun move once around."""
+    """Paint the scene. ``moment`` from 0 to 1 moves clouds and sun through one cycle."""
     turn = 2 * math.pi * moment
     across, down, slant = (_wave(one, width, height, turn) for one in scene.waves)
     ridges = [_heights(ridge, width, height) for ridge in scene.ridges]

@@ -1,4 +1,4 @@
-"""Reads the arguments of a request as the catalogue describes them, and refuses what the API would refuse."""
+"""Reads the arguments of a request by the catalogue, and rejects what the API would reject."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def _body(operation: Operation, request: ApiRequest) -> dict[str, Any]:
     return given
 
 
-def _webhook_faults(given: Mapping[str, Any]) -> list[schema.Fault]:
+def _webhook_faults(given: Mapping[str, Any]) -> list[schema.Problem]:
     url = given.get("webhook", "https://")
     if url.startswith("https://") or webhooks.is_sent(url):
         return []
@@ -87,7 +87,7 @@ def _headers(operation: Operation, request: ApiRequest) -> dict[str, Any]:
 
 
 def _wait(prefer: str) -> float | None:
-    """Seconds to hold the answer back; None where the preference says nothing about waiting."""
+    """Seconds to wait before the answer; None if the header has no wait preference."""
     name, _, value = (part.strip() for part in prefer.partition("="))
     if name.lower() != "wait":
         return None
@@ -107,6 +107,6 @@ def _cancel_after(text: str) -> float:
     return float(total)
 
 
-def _refuse(faults: list[schema.Fault]) -> None:
+def _refuse(faults: list[schema.Problem]) -> None:
     if faults:
         raise problem.invalid(faults)

@@ -1,4 +1,4 @@
-"""Animations written as PNG files, and samples enlarged."""
+"""Writes animated PNG files and enlarges pictures."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from kosmolua.terminal.png import SIGNATURE, Picture, chunk, header, packed
 
 
 def write_animation(frames: Sequence[Picture], milliseconds: int) -> bytes:
-    """An animated PNG that repeats for ever; programs that know no animation show the first frame."""
+    """An animated PNG that repeats forever. Programs without support for animations show the first frame."""
     parts = [SIGNATURE, header(frames[0]), chunk(b"acTL", struct.pack(">II", len(frames), 0))]
     sequence = 0
     for index, frame in enumerate(frames):
@@ -25,7 +25,7 @@ def write_animation(frames: Sequence[Picture], milliseconds: int) -> bytes:
 
 
 def enlarge(picture: Picture, scale: int) -> Picture:
-    """The picture ``scale`` times as wide and high, with samples between two taken from both (bilinear)."""
+    """The picture, ``scale`` times as wide and high, with bilinear interpolation."""
     wide = [_stretch(row, picture.channels, scale) for row in picture.rows]
     below = [*wide[1:], wide[-1]]
     rows = [row for pair in zip(wide, below, strict=True) for row in _between(*pair, scale)]

@@ -1,4 +1,4 @@
-"""Errors as the API answers them: problem documents with title, detail and status."""
+"""Error answers of the API: problem documents with title, detail and status."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ PROBLEM_TYPE = "application/problem+json"
 
 
 class ProblemError(Exception):
-    """An answer that is an error. ``extra`` are further members of the document."""
+    """An error answer. ``extra`` are additional members of the document."""
 
     def __init__(
         self, status: int, title: str, detail: str, *, headers: dict[str, str] | None = None, **extra: Any

@@ -1,4 +1,4 @@
-"""Counts requests by the minute and says what is left. It refuses none: faults are there for that."""
+"""Counts requests by minute for the rate limit headers. Never rejects one; faults do that."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class RateMeter:
         self._used = {True: 0, False: 0}
 
     def count(self, creates: bool, now: float) -> dict[str, str]:
-        """Count one request; the headers that say what is left of the minute."""
+        """Count one request. Returns the rate limit headers."""
         window = int(now // WINDOW)
         if window != self._window:
             self._window, self._used = window, {True: 0, False: 0}

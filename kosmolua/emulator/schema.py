@@ -1,11 +1,11 @@
-"""Checks values against JSON Schema as far as models and parameters use it, and words refusals as the API does."""
+"""Checks values against the parts of JSON Schema used here, with the error messages of the API."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-Fault = tuple[str, str, str]
+Problem = tuple[str, str, str]
 
 _TYPES: dict[str, tuple[type, ...]] = {
     "string": (str,),
@@ -22,8 +22,8 @@ def resolve(schema: Mapping[str, Any], name: str) -> dict[str, Any]:
     return found
 
 
-def check_object(shape: Mapping[str, Any], value: Mapping[str, Any], path: str) -> list[Fault]:
-    """What is wrong with the members of an object, as (type, field, description)."""
+def check_object(shape: Mapping[str, Any], value: Mapping[str, Any], path: str) -> list[Problem]:
+    """Errors in the members of an object, as (type, field, description)."""
     missing = [
         ("required", path or name, f"{name} is required") for name in shape.get("required", ()) if name not in value
     ]
@@ -36,7 +36,7 @@ def check_object(shape: Mapping[str, Any], value: Mapping[str, Any], path: str) 
     return [*missing, *wrong]
 
 
-def check(schema: Mapping[str, Any], value: Any, path: str) -> Iterator[Fault]:
+def check(schema: Mapping[str, Any], value: Any, path: str) -> Iterator[Problem]:
     kind = schema.get("type")
     if kind and not _is(value, kind):
         yield "invalid_type", path, f"Invalid type. Expected: {kind}, given: {type_name(value)}"
@@ -49,7 +49,7 @@ def check(schema: Mapping[str, Any], value: Any, path: str) -> Iterator[Fault]:
             yield from check(schema.get("items", {}), item, f"{path}.{index}")
 
 
-def _check_bounds(schema: Mapping[str, Any], value: float, path: str) -> Iterator[Fault]:
+def _check_bounds(schema: Mapping[str, Any], value: float, path: str) -> Iterator[Problem]:
     low, high = schema.get("minimum"), schema.get("maximum")
     if low is not None and value < low:
         yield "number_gte", path, f"Must be greater than or equal to {low}"
@@ -72,7 +72,7 @@ def type_name(value: Any) -> str:
 
 
 def with_defaults(shape: Mapping[str, Any], value: Mapping[str, Any]) -> dict[str, Any]:
-    """The value, with what the schema assumes for members that are absent; 2.0 where it says integer becomes 2."""
+    """The value with defaults for missing members. 2.0 becomes 2 for integer members."""
     properties = shape.get("properties", {})
     assumed = {name: one["default"] for name, one in properties.items() if "default" in one}
     return {**assumed, **{name: _whole(properties.get(name, {}), one) for name, one in value.items()}}

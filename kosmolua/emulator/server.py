@@ -1,7 +1,7 @@
-"""The emulator over HTTP on this machine: one thread a connection, kept alive, closed cleanly.
+"""HTTP server for the emulator: one thread for each connection, with keep-alive.
 
-werkzeug's own server closes the connection after every answer; clients that keep theirs open are the usual
-case, and a fault that drops a connection needs one to drop.
+werkzeug's server closes the connection after every answer, but most clients keep connections open, and the fault
+``drop`` needs one.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ if TYPE_CHECKING:
     from kosmolua.emulator.app import Emulator
     from kosmolua.emulator.cassette import Player
 
-# What is left of a refused upload is read up to here, so that the client gets to see the refusal.
+# At most so many bytes of a rejected upload are read, so that the client can read the error.
 MOST_DISCARDED = 256 * 1024 * 1024
 
 
 class _Server(ThreadingMixIn, TCPServer):
-    # Not http.server.HTTPServer, which asks the resolver for the host's name before it serves.
+    # Not http.server.HTTPServer, which looks up the host name first.
     allow_reuse_address = True
     request_queue_size = 128
     daemon_threads = True
-    # A thread may stand in a held answer for a minute; closing does not wait for it.
+    # A thread may block in a delayed answer for a minute; closing does not wait for it.
     block_on_close = False
 
     def __init__(self, address: tuple[str, int], application: WSGIApplication) -> None:
@@ -50,32 +50,32 @@ class _Server(ThreadingMixIn, TCPServer):
         return f"http://{f'[{name}]' if ':' in name else name}:{port}/v1"
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        # A client that went away is no news.
+        # Lost clients are not errors.
         if not isinstance(sys.exception(), ConnectionError):
             super().handle_error(request, client_address)
 
 
 class _Connection(BaseHTTPRequestHandler):
-    """One connection: any number of requests, one after the other."""
+    """One connection, with any number of sequential requests."""
 
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
     wbufsize = -1
 
     def __getattr__(self, name: str) -> Any:
-        # http.server looks for do_GET, do_QUERY and so on; every method is the application's matter.
+        # http.server looks for do_GET, do_QUERY and so on; the application handles every method.
         if name.startswith("do_"):
             return self._serve
         raise AttributeError(name)
 
     def finish(self) -> None:
-        # What a client that is gone did not take is dropped, and the socket freed all the same.
+        # Close the socket even if the client is gone and data is unsent.
         with contextlib.suppress(ConnectionError):
             super().finish()
         self.rfile.close()
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the name it has in http.server
-        """Say nothing: stdout belongs to those who read the first line."""
+        """Log nothing: the output is for the line with the URL."""
 
     def _serve(self) -> None:
         body = self._body()
@@ -84,7 +84,7 @@ class _Connection(BaseHTTPRequestHandler):
             application = cast("_Server", self.server).application
             answer.send(application(self._environ(body), answer.start))
         except (ConnectionError, ClientDisconnected):
-            # Dropped on purpose, or by the client: either way nothing more is said on this connection.
+            # Dropped by a fault or by the client: end the connection.
             self.close_connection = True
             return
         self._discard(body)
@@ -116,7 +116,7 @@ class _Connection(BaseHTTPRequestHandler):
             "CONTENT_LENGTH": self.headers.get("Content-Length", ""),
             "REQUEST_METHOD": self.command,
             "SCRIPT_NAME": "",
-            # WSGI carries the bytes of the path as if they were Latin-1.
+            # WSGI decodes the bytes of the path as Latin-1.
             "PATH_INFO": unquote_to_bytes(path).decode("latin-1"),
             "QUERY_STRING": query,
             "SERVER_NAME": str(host),
@@ -135,7 +135,7 @@ class _Connection(BaseHTTPRequestHandler):
 
 
 class _Answer:
-    """Writes what the application gives: at once where the length is known, else in chunks as they come."""
+    """Writes the application's answer, chunked if its length is unknown."""
 
     def __init__(self, connection: _Connection) -> None:
         self._connection = connection
@@ -158,7 +158,7 @@ class _Answer:
             if chunked and not silent:
                 out.write(b"0\r\n\r\n")
         finally:
-            # Also what was sent of an answer that is cut short.
+            # Also for an answer that is cut short.
             with contextlib.suppress(ConnectionError):
                 out.flush()
             if hasattr(parts, "close"):
@@ -180,7 +180,7 @@ class _Answer:
 
 @contextlib.contextmanager
 def running(application: Emulator | Player, host: str = "127.0.0.1", port: int = 0) -> Iterator[str]:
-    """An emulator served in a thread for as long as the block lasts, and then closed; gives its URL, ending in /v1."""
+    """Serve the application in a thread inside this context, then close it. Yields its URL, ending in /v1."""
     with _Server((host, port), application) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
         thread.start()
@@ -197,7 +197,7 @@ def serve(
 ) -> None:
     """Serve until interrupted (Ctrl-C or SIGTERM). ``ready`` is called once with the URL, ending in /v1.
 
-    Raises OSError where the port cannot be had.
+    Raises an OSError if the port is not available.
     """
     with contextlib.suppress(KeyboardInterrupt), _interrupted_by_sigterm(), running(application, host, port) as url:
         if ready:
@@ -206,7 +206,7 @@ def serve(
 
 
 def _interrupt(*_: object) -> None:
-    # Not Event.set: the main thread may hold the event's lock just then.
+    # Not Event.set: the main thread may hold the event's lock at that moment.
     raise KeyboardInterrupt
 
 

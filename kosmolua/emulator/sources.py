@@ -1,4 +1,4 @@
-"""Where a model may read a file from: the emulator's own outputs and files, and data URLs. Never the network."""
+"""Input files of models: the emulator's outputs and files, and data URLs. Never from the network."""
 
 from __future__ import annotations
 
@@ -12,15 +12,13 @@ if TYPE_CHECKING:
 
 
 def read(world: World, url: str, now: float, origin: str) -> bytes | str:
-    """The bytes behind a URL, or a sentence that says why there are none."""
+    """The bytes of a URL, or an error message."""
     if url.startswith("data:"):
         return _read_data(url)
     if not url.startswith(f"{origin}/"):
-        return (
-            f"cannot read {url}: the emulator reads its own outputs and files, and data URLs, and opens no connection"
-        )
+        return f"cannot read {url}: the emulator reads only its own outputs and files, and data URLs"
     found = _read_own(world, url[len(origin) + 1 :].partition("?")[0].split("/"), now)
-    return f"cannot read {url}: there is no such file, or not any more" if found is None else found
+    return f"cannot read {url}: the file does not exist or has expired" if found is None else found
 
 
 def _read_own(world: World, path: list[str], now: float) -> bytes | None:
@@ -35,7 +33,7 @@ def _read_own(world: World, path: list[str], now: float) -> bytes | None:
 
 
 def delivered(world: World, job_id: str, name: str, now: float) -> tuple[str, bytes] | None:
-    """A file of a job's output as (content type, bytes), while there is one."""
+    """A file of a job's output as (content type, bytes), until it is removed."""
     job = world.find_job(job_id)
     if job is None or job.removed(now) or job.at(now).status != "succeeded":
         return None
@@ -45,9 +43,9 @@ def delivered(world: World, job_id: str, name: str, now: float) -> tuple[str, by
 def _read_data(url: str) -> bytes | str:
     head, comma, content = url.partition(",")
     if not comma:
-        return "cannot read the data URL: it has no comma"
+        return "cannot read the data URL: missing comma"
     try:
         plain = unquote_to_bytes(content)
         return base64.b64decode(plain, validate=True) if head.endswith(";base64") else plain
     except binascii.Error:
-        return "cannot read the data URL: its base64 is damaged"
+        return "cannot read the data URL: invalid base64"

@@ -1,4 +1,4 @@
-"""Event streams: the output of a prediction while it comes, as server-sent events that follow the clock."""
+"""Event streams: the output of a running prediction as server-sent events, timed by the clock."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from kosmolua.emulator.misbehaviour import dropped
 from kosmolua.emulator.models import log_lines
 
 LONGEST_CONNECTION = 30.0
-"""Seconds after which the API ends a stream, done or not."""
+"""Seconds after which the API closes a stream, even if it is not complete."""
 TIMEOUT = b":408: 408 Request Timeout\n\n"
-# A cancel may come from another request at any time: look at least this often.
+# Seconds between checks: another request may cancel the job.
 LOOK = 0.05
 
 
@@ -37,11 +37,11 @@ class Event:
 
 
 def timeline(job: Job) -> list[Event]:
-    """Everything a job's stream will say if nothing stops it from now on, in order."""
+    """All events of a job's stream in order, unless the job is stopped."""
     finish = job.finish()
     spread = [*_spread(job, "logs", log_lines(job.behaviour, job.work.seed)), *_spread(job, "output", _tokens(job))]
-    said = [event for event in sorted(spread, key=lambda event: event.time) if event.time <= finish]
-    return [*said, *_ending(job, finish)]
+    events = [event for event in sorted(spread, key=lambda event: event.time) if event.time <= finish]
+    return [*events, *_ending(job, finish)]
 
 
 def _tokens(job: Job) -> list[str]:
@@ -49,7 +49,7 @@ def _tokens(job: Job) -> list[str]:
 
 
 def _spread(job: Job, name: str, parts: list[str]) -> list[Event]:
-    """The parts over the run: logs begin with the run, the last token comes with its end."""
+    """Events spread over the run: the first log line at its start, the last token at its end."""
     length, lead = job.end - job.start, 0 if name == "logs" else 1
     return [Event(job.start + length * (at + lead) / len(parts), name, part) for at, part in enumerate(parts)]
 
@@ -65,7 +65,7 @@ def _ending(job: Job, finish: float) -> list[Event]:
 
 
 def resume_at(job: Job, last_event_id: str | None) -> int:
-    """How many events a client has had that saw this id last; an unknown id means none."""
+    """The number of events up to and including this id; 0 for an unknown id."""
     ids = [event.id(number) for number, event in enumerate(timeline(job))]
     return ids.index(last_event_id) + 1 if last_event_id in ids else 0
 
@@ -73,14 +73,14 @@ def resume_at(job: Job, last_event_id: str | None) -> int:
 def follow(
     job: Job, clock: Clock, lock: AbstractContextManager[bool], last_event_id: str | None, *, cut: bool = False
 ) -> Iterator[bytes]:
-    """The bytes of the stream as they come. ``cut`` breaks the connection half-way."""
+    """The bytes of the stream. ``cut`` breaks the connection halfway."""
     with lock:
         sent = resume_at(job, last_event_id)
     until = clock.time() + LONGEST_CONNECTION
     finish, events = None, list[Event]()
     while True:
         with lock:
-            # Only a cancel changes what will be said, and it changes the end.
+            # Only a cancel changes the events, and it changes the end.
             if finish != job.finish():
                 finish, events = job.finish(), timeline(job)
         now = clock.time()

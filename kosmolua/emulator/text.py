@@ -1,4 +1,4 @@
-"""A very small language model: a Markov chain over a corpus of its own, told what to write about by the prompt."""
+"""A very small language model: a Markov chain that writes about the subject of the prompt."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from random import Random
 
 from kosmolua.emulator.identifiers import number
 
-# Written for this emulator. SUBJECT stands for what the prompt is about.
+# Written for this emulator. SUBJECT is replaced by the subject of the prompt.
 CORPUS = """
 The SUBJECT stands in the first light of the morning and the hills behind it are still blue .
 A thin mist lies over the water and the SUBJECT seems to float in it .
@@ -34,7 +34,7 @@ OPENINGS = (
     "Think of the SUBJECT at the edge of a wide valley.",
     "Let me tell you about the SUBJECT.",
 )
-# Words of a request that do not say what it is about.
+# Words of a prompt that are not its subject.
 _IDLE = frozenset(
     re.findall(
         r"\w+",
@@ -47,7 +47,7 @@ _SENTENCES = 4
 
 
 def subject(prompt: str) -> str:
-    """What a prompt is about: its first few words that carry meaning, in their order."""
+    """The subject of a prompt: its first few meaningful words."""
     words = re.findall(r"[^\W_]+(?:['-][^\W_]+)*", prompt.lower())
     return " ".join([word for word in words if word not in _IDLE][:6]) or "thing nobody asked for"
 
@@ -59,7 +59,7 @@ def _chain() -> dict[tuple[str, str], Counter[str]]:
         words = ["", "", *line.split()]
         for first, second, third in zip(words, words[1:], words[2:], strict=False):
             chain[first, second][third] += 1
-            # The second order alone would recite the corpus; the first lets sentences cross.
+            # Second order alone would reproduce the corpus; first order mixes sentences.
             chain["", second][third] += 1
     return dict(chain)
 
@@ -74,7 +74,7 @@ def _choose(options: Counter[str], chance: Random, temperature: float) -> str:
 def _sentence(chance: Random, temperature: float) -> list[str]:
     words: list[str] = []
     first = second = ""
-    while not words or (words[-1] != "." and len(words) < 40):  # noqa: PLR2004 - a chain may run in a circle
+    while not words or (words[-1] != "." and len(words) < 40):  # noqa: PLR2004 - the chain may loop
         crossing = second and temperature > 0 and chance.random() < min(temperature, 2.0) / 4
         options = _chain()["" if crossing else first, second]
         first, second = second, _choose(options, chance, temperature)
@@ -86,9 +86,9 @@ def _sentence(chance: Random, temperature: float) -> list[str]:
 def write(
     prompt: str, system_prompt: str, seed: int, temperature: float, min_tokens: int, max_tokens: int
 ) -> tuple[str, ...]:
-    """Tokens of a text about the prompt: words, each with the space before it."""
+    """Tokens of a text about the prompt: words with their leading spaces."""
     key = number(prompt, system_prompt, seed if temperature > 0 else "")
-    chance = Random(key)  # noqa: S311 - no secret
+    chance = Random(key)  # noqa: S311 - not a secret
     words = chance.choice(OPENINGS).split()
     sentences = 1
     while len(words) < max_tokens and (sentences < _SENTENCES or len(words) < min_tokens):

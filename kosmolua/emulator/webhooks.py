@@ -1,6 +1,6 @@
-"""Webhooks: what one is told of a job as time passes, and the thread that tells it, on this machine alone.
+"""Webhooks: the events of a job over time, and the thread that sends them.
 
-Nothing is sent to any other machine: an emulator has no business on the network.
+Sends only to this machine: an emulator has no business on the network.
 """
 
 from __future__ import annotations
@@ -27,21 +27,21 @@ if TYPE_CHECKING:
     from kosmolua.emulator.world import World
 
 EVENTS = ("start", "output", "logs", "completed")
-QUIET = "kosmolua.quiet"  # in the environ of a request for which nothing is to be sent
+QUIET = "kosmolua.quiet"  # environ key of a request that sends no webhooks
 INTERVAL = 0.5
-"""Seconds that pass at least between two events of output, and between two of logs."""
+"""Minimum seconds between two output events, and between two logs events."""
 RETRIES = (0.5, 1.0, 2.0)
-"""Seconds after which the end of a job is told again, where the receiver failed."""
+"""Seconds before each retry of a completed event, if the receiver failed."""
 TIMEOUT = 5.0  # seconds for a receiver to answer
 GRACE = 1.0  # seconds for closing
-# Somebody may cancel a job, or move the clock, at any time: look at least this often.
+# Seconds between checks: a job may be canceled, or the clock advanced, at any time.
 LOOK = 0.05
-_MILLISECOND = 0.001  # what sums of seconds may be off by
+_MILLISECOND = 0.001  # tolerance for rounding errors
 _SERVER_FAULT = 500
 
 
 def is_sent(url: str) -> bool:
-    """Whether a webhook is sent there: plain HTTP, to loopback."""
+    """Whether webhooks are sent to this URL: only plain HTTP to loopback."""
     try:
         parts = urlsplit(url)
         plain = url.isascii() and url.isprintable() and " " not in url
@@ -59,7 +59,7 @@ def _is_loopback(host: str) -> bool:
 
 @dataclass(frozen=True)
 class Event:
-    """Something that happened to a job, and when."""
+    """An event of a job, and its time."""
 
     time: float
     name: str
@@ -67,7 +67,7 @@ class Event:
 
 @dataclass
 class Feed:
-    """What one webhook is told of one job. Asked again and again as time passes, it tells each event once."""
+    """The events of one job for one webhook. Each event is returned once."""
 
     url: str
     wanted: frozenset[str]
@@ -76,10 +76,10 @@ class Feed:
     done: bool = False
     number: int = 0
     _tick: int = 0
-    _said: dict[str, tuple[float, Any]] = field(default_factory=dict, repr=False)
+    _sent: dict[str, tuple[float, Any]] = field(default_factory=dict, repr=False)
 
     def due(self, now: float) -> list[Event]:
-        """What has happened since it was asked last, of what is wanted, in order."""
+        """The wanted events since the last call, in order."""
         return [event for event in self._due(now) if event.name in self.wanted]
 
     def _due(self, now: float) -> Iterator[Event]:
@@ -99,26 +99,26 @@ class Feed:
             yield from self._last_changes(finish, now)
 
     def _last_changes(self, finish: float, now: float) -> Iterator[Event]:
-        """Nobody hears of the end: what changed with it is told as soon as it may be."""
-        last = max([finish, *(time + INTERVAL for time, _ in self._said.values())])
+        """Without a completed event, the last changes are sent as soon as the interval allows."""
+        last = max([finish, *(time + INTERVAL for time, _ in self._sent.values())])
         if now >= last:
             self.done = True
             yield from self._changes(finish, at=last)
 
     def _changes(self, time: float, at: float | None = None) -> Iterator[Event]:
-        """Whether there is more output, and more logs; too early after the last time it waits for the next."""
+        """Events for new output and logs, if the interval since the last one has passed."""
         moment = self.job.at(time)
         for name, value in (("output", self.job.output(moment)), ("logs", self.job.logs(moment))):
-            before, old = self._said.get(name, (float("-inf"), None))
+            before, old = self._sent.get(name, (float("-inf"), None))
             when = time if at is None else at
             if value and value != old and when - before > INTERVAL - _MILLISECOND:
-                self._said[name] = (when, value)
+                self._sent[name] = (when, value)
                 yield Event(when, name)
 
 
 @dataclass
 class Message:
-    """One request to make, as often as it takes."""
+    """A webhook request, with its retries."""
 
     feed: Feed
     id: str
@@ -128,7 +128,7 @@ class Message:
 
 
 class Courier:
-    """Sends what the world's feeds have to tell, one after the other, in a thread that is there while any has."""
+    """Sends the webhooks of all feeds, one after the other, in a thread that runs while there are any."""
 
     def __init__(self, world: World, clock: Clock, lock: threading.RLock) -> None:
         self._world = world
@@ -141,7 +141,7 @@ class Courier:
         self._connection: http.client.HTTPConnection | None = None
 
     def wake(self) -> None:
-        """Start sending, if there is something to be sent and nobody at it."""
+        """Start the thread if there are feeds and it is not running."""
         with self._lock:
             if self._closing.is_set():
                 self._world.feeds.clear()
@@ -150,7 +150,7 @@ class Courier:
                 self._thread.start()
 
     def close(self) -> None:
-        """Send what is due, once, and end. A receiver that takes its time is hung up on."""
+        """Send due messages once, and end. Closes the connection to a slow receiver."""
         with self._lock:
             self._closing.set()
             thread = self._thread
@@ -159,7 +159,7 @@ class Courier:
         thread.join(GRACE)
         self._closed = True
         while thread.is_alive():
-            with suppress(OSError, AttributeError):  # it may not be connected yet, or not any more
+            with suppress(OSError, AttributeError):  # it may not be connected
                 self._connection.sock.shutdown(socket.SHUT_RDWR)  # type: ignore[union-attr]  # as above
             thread.join(LOOK)
 
@@ -177,7 +177,7 @@ class Courier:
             self._closing.wait(LOOK)
 
     def _collect(self) -> None:
-        """Turn what has happened into messages, and forget the feeds that have told all."""
+        """Queue messages for new events, and remove feeds that are done."""
         with self._lock:
             now = self._clock.time()
             for feed in self._world.feeds:
@@ -192,13 +192,13 @@ class Courier:
         return Message(feed, name, msgspec.json.encode(feed.show(event.time)), retries, now)
 
     def _deliver(self, message: Message) -> None:
-        if self._taken(message) or not message.retries or self._closing.is_set():
+        if self._accepted(message) or not message.retries or self._closing.is_set():
             self._messages.remove(message)
         else:
             message.due = self._clock.time() + message.retries.pop(0)
 
-    def _taken(self, message: Message) -> bool:
-        """Whether the receiver has it, or will never want it: only its own faults are reason to try again."""
+    def _accepted(self, message: Message) -> bool:
+        """Whether the message needs no retry: only connection failures and 5xx answers are retried."""
         parts = urlsplit(message.feed.url)
         connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=TIMEOUT)
         self._connection = connection

@@ -1,4 +1,4 @@
-"""What the emulator holds in memory: the account, models, deployments, jobs and files, and how they begin."""
+"""The emulator's data: account, models, deployments, jobs and files."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ DAY = 86_400.0
 
 @dataclass
 class Version:
-    """One version of a model: how it acts and the schema that says so."""
+    """One version of a model: its behaviour and schema."""
 
     id: str
     created: float
@@ -79,7 +79,7 @@ class Model:
 
 @dataclass
 class Deployment:
-    """A deployment with the release it runs now."""
+    """A deployment with its current release."""
 
     owner: str
     name: str
@@ -140,7 +140,7 @@ class File:
 
 @dataclass
 class World:
-    """Everything there is. Dictionaries keep the order of creation."""
+    """All data. Dictionaries are in order of creation."""
 
     ids: IdSource
     account: dict[str, Any]
@@ -177,7 +177,7 @@ class World:
         return next((job for job in examples if job.id == job_id), None)
 
     def settle(self, now: float) -> None:
-        """Let happen what time has brought: trained versions appear, files expire."""
+        """Apply changes due by now: publish trained versions, remove expired files."""
         for training in self.trainings.values():
             if not training.settled and training.at(now).terminal:
                 training.settled = True

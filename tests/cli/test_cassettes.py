@@ -126,7 +126,7 @@ def test_more_than_it_holds_is_told(kosmo, recorded):
         (("lua", "-e", "return 1", "--replay", "run.jsonl", "--", "bye"), "recorded with the arguments"),
         (("lua", "-e", "1", "--replay", "run.jsonl", "--journal", "x"), "--journal"),
         (("lua", "-e", "return 1", "--emulate", "--record", "no/where.jsonl"), "cannot write the cassette"),
-        (("emulator:serve", "--cassette", "broken.jsonl"), "is no cassette"),
+        (("emulator:serve", "--cassette", "broken.jsonl"), "is not a cassette"),
         (("emulator:serve", "--cassette", "none.jsonl"), "cannot read"),
     ],
 )

@@ -250,13 +250,13 @@ def test_a_chain_of_models(api, world):
 @pytest.mark.parametrize(
     ("image", "error"),
     [
-        ("https://example.com/x.png", "opens no connection"),
+        ("https://example.com/x.png", "reads only its own outputs"),
         ("http://emulator.localhost/delivery/nothing/out.png", "no such file"),
         ("data:image/png;base64," + base64.b64encode(b"GIF89a").decode(), "not a PNG file"),
-        ("data:image/png;base64,%%%", "base64 is damaged"),
-        ("file:///etc/passwd", "opens no connection"),
-        ("http://[bad", "opens no connection"),
-        ("http://emulator.localhost.example.com/delivery/a/out.png", "opens no connection"),
+        ("data:image/png;base64,%%%", "invalid base64"),
+        ("file:///etc/passwd", "reads only its own outputs"),
+        ("http://[bad", "reads only its own outputs"),
+        ("http://emulator.localhost.example.com/delivery/a/out.png", "reads only its own outputs"),
     ],
 )
 def test_images_that_cannot_be_read(image, error, api):

@@ -17,14 +17,14 @@ def test_a_specification_is_read():
 @pytest.mark.parametrize(
     ("spec", "said"),
     [
-        ("abort", "Unknown fault 'abort'. Did you mean 'aborted'?"),
-        ("500:get_predictoin", "Did you mean 'get_prediction'?"),
-        ("429:retry-after=2", "Did you mean 'retry_after'?"),
-        ("429:retry_after=soon", "Expected a number of seconds"),
-        ("500:times=x", "Expected times=N or times=*"),
-        ("500:read:write", "Expected one target"),
-        ("drop:after=lunch", "Unknown value of after 'lunch'"),
-        ("", "Unknown fault ''"),
+        ("abort", "unknown fault 'abort'; did you mean 'aborted'?"),
+        ("500:get_predictoin", "did you mean 'get_prediction'?"),
+        ("429:retry-after=2", "did you mean 'retry_after'?"),
+        ("429:retry_after=soon", "expected a number of seconds"),
+        ("500:times=x", "expected times=N or times=*"),
+        ("500:read:write", "expected one target"),
+        ("drop:after=lunch", "unknown value of after 'lunch'"),
+        ("", "unknown fault ''"),
     ],
 )
 def test_a_specification_that_is_none(spec, said):
@@ -48,7 +48,7 @@ def test_a_mistake_in_the_header_is_a_problem(api):
     answer = api.get("/account", headers={"X-Emulator-Fault": "5000"})
 
     assert 400 == answer.status_code
-    assert "Did you mean '500'?" in answer.json()["detail"]
+    assert "did you mean '500'?" in answer.json()["detail"]
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What each operation of the catalogue does to the world: one function per operation, one module per family."""
+"""Handlers of the catalogue's operations: one function for each, one module for each family."""
 
 from __future__ import annotations
 

@@ -1,30 +1,30 @@
-"""Deployments: a version on hardware of its own; every change is a new release."""
+"""Deployments. Every change creates a new release."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from kosmolua.emulator import problem
-from kosmolua.emulator.call import Call, Handler, Hold
+from kosmolua.emulator.call import ApiCall, Handler, Hold
 from kosmolua.emulator.handlers.models import check_hardware, check_name
 from kosmolua.emulator.handlers.predictions import start
 from kosmolua.emulator.pages import page
 from kosmolua.emulator.world import Deployment, Model, Version
 
 REST = 15 * 60.0
-"""Seconds for which a deployment must have been unused before it can be deleted."""
+"""Seconds that a deployment must be unused before it can be deleted."""
 CHANGEABLE = ("version", "hardware", "min_instances", "max_instances")
 
 
-def _find(call: Call) -> Deployment:
+def _find(call: ApiCall) -> Deployment:
     slug = f"{call.arguments['deployment_owner']}/{call.arguments['deployment_name']}"
     if slug not in call.world.deployments:
         raise problem.not_found()
     return call.world.deployments[slug]
 
 
-def _check(call: Call, deployment: Deployment) -> tuple[Model, Version]:
-    """The model and version that the deployment runs, if all of it can be."""
+def _check(call: ApiCall, deployment: Deployment) -> tuple[Model, Version]:
+    """The model and version of the deployment. Raises a ProblemError for invalid settings."""
     check_hardware(call, deployment.hardware)
     if deployment.min_instances > deployment.max_instances:
         raise problem.invalid([("number_gte", "max_instances", "Must not be less than min_instances")])
@@ -35,7 +35,7 @@ def _check(call: Call, deployment: Deployment) -> tuple[Model, Version]:
     return model, version
 
 
-def create_deployment(call: Call) -> dict[str, Any]:
+def create_deployment(call: ApiCall) -> dict[str, Any]:
     given = call.arguments
     check_name(given["name"])
     facts = {name: given[name] for name in ("name", "model", *CHANGEABLE)}
@@ -47,16 +47,16 @@ def create_deployment(call: Call) -> dict[str, Any]:
     return deployment.show(call.world.account)
 
 
-def get_deployment(call: Call) -> dict[str, Any]:
+def get_deployment(call: ApiCall) -> dict[str, Any]:
     return _find(call).show(call.world.account)
 
 
-def list_deployments(call: Call) -> dict[str, Any]:
-    all_of_them = list(reversed(call.world.deployments.values()))
-    return page(call, all_of_them, lambda one: one.slug, lambda one: one.show(call.world.account))
+def list_deployments(call: ApiCall) -> dict[str, Any]:
+    deployments = list(reversed(call.world.deployments.values()))
+    return page(call, deployments, lambda one: one.slug, lambda one: one.show(call.world.account))
 
 
-def update_deployment(call: Call) -> dict[str, Any]:
+def update_deployment(call: ApiCall) -> dict[str, Any]:
     old = _find(call)
     changes = {name: call.arguments[name] for name in CHANGEABLE if name in call.arguments}
     new = Deployment(**{**vars(old), **changes, "number": old.number + 1, "released": call.now})
@@ -65,7 +65,7 @@ def update_deployment(call: Call) -> dict[str, Any]:
     return new.show(call.world.account)
 
 
-def delete_deployment(call: Call) -> None:
+def delete_deployment(call: ApiCall) -> None:
     deployment = _find(call)
     used = [job.finish() for job in call.world.predictions.values() if job.deployment == deployment.slug]
     if deployment.min_instances > 0:
@@ -75,7 +75,7 @@ def delete_deployment(call: Call) -> None:
     del call.world.deployments[deployment.slug]
 
 
-def create_deployment_prediction(call: Call) -> Hold:
+def create_deployment_prediction(call: ApiCall) -> Hold:
     deployment = _find(call)
     model, version = _check(call, deployment)
     return start(call, model, version, named=False, deployment=deployment.slug)

@@ -1,4 +1,4 @@
-"""Uploaded files: multipart in, signed links out."""
+"""Uploaded files and signed download links."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ import msgspec
 from werkzeug import Response
 
 from kosmolua.emulator import problem
-from kosmolua.emulator.call import ApiRequest, Call, Handler
+from kosmolua.emulator.call import ApiCall, ApiRequest, Handler
 from kosmolua.emulator.identifiers import sign
 from kosmolua.emulator.pages import page
 from kosmolua.emulator.world import File
 
 LARGEST = 100 * 1024 * 1024
 LONGEST_NAME = 255
-# A multipart body is a little larger than the file in it.
+# A multipart body is slightly larger than its file.
 _WRAPPING = 64 * 1024
 
 
-def create_file(call: Call) -> dict[str, Any]:
+def create_file(call: ApiCall) -> dict[str, Any]:
     name, content_type, content = _content(call.request)
     if len(content) > LARGEST:
         raise _too_large()
@@ -36,7 +36,7 @@ def _too_large() -> problem.ProblemError:
 
 
 def _content(request: ApiRequest) -> tuple[str, str, bytes]:
-    """Name, content type and bytes of the part `content`; parts of their own may name the first two."""
+    """Name, content type and bytes of the part `content`; separate parts may give the first two."""
     if (request.content_length or 0) > LARGEST + _WRAPPING:
         raise _too_large()
     part, form = request.files.get("content"), request.form
@@ -56,32 +56,32 @@ def _metadata(request: ApiRequest) -> dict[str, Any]:
         raise problem.invalid([("invalid_type", "metadata", "Must be a JSON object")]) from error
 
 
-def find_file(call: Call) -> File:
+def find_file(call: ApiCall) -> File:
     if call.arguments["file_id"] not in call.world.files:
         raise problem.not_found()
     return call.world.files[call.arguments["file_id"]]
 
 
-def get_file(call: Call) -> dict[str, Any]:
+def get_file(call: ApiCall) -> dict[str, Any]:
     return find_file(call).show(call.origin)
 
 
-def list_files(call: Call) -> dict[str, Any]:
+def list_files(call: ApiCall) -> dict[str, Any]:
     files = list(reversed(call.world.files.values()))
     return page(call, files, lambda file: file.id, lambda file: file.show(call.origin))
 
 
-def delete_file(call: Call) -> None:
+def delete_file(call: ApiCall) -> None:
     del call.world.files[find_file(call).id]
 
 
-def download_file(call: Call) -> Response:
+def download_file(call: ApiCall) -> Response:
     given = call.arguments
     expected = sign(call.world.signing_secret, given["owner"], given["file_id"], given["expiry"])
-    # A plus sign that nobody percent-encoded arrives as a space.
+    # A plus sign that is not percent-encoded arrives as a space.
     signed = hmac.compare_digest(expected.encode(), given["signature"].replace(" ", "+").encode())
     if not signed or given["owner"] != call.world.username:
-        raise problem.forbidden("The signature does not fit owner, file and expiry")
+        raise problem.forbidden("The signature does not match owner, file and expiry")
     if call.now >= given["expiry"]:
         raise problem.forbidden("The link has expired")
     file = find_file(call)

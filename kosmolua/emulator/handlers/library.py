@@ -1,4 +1,4 @@
-"""What is there to be looked at: account, hardware, collections, search, the webhook secret."""
+"""Account, hardware, collections, search and the webhook secret."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 from typing import Any
 
 from kosmolua.emulator import problem
-from kosmolua.emulator.call import Call, Handler
+from kosmolua.emulator.call import ApiCall, Handler
 from kosmolua.emulator.pages import page
 from kosmolua.emulator.world import Model
 
@@ -19,11 +19,11 @@ PAGES = (
 )
 
 
-def get_account(call: Call) -> dict[str, Any]:
+def get_account(call: ApiCall) -> dict[str, Any]:
     return call.world.account
 
 
-def list_hardware(call: Call) -> list[dict[str, str]]:
+def list_hardware(call: ApiCall) -> list[dict[str, str]]:
     return call.world.hardware
 
 
@@ -31,11 +31,11 @@ def _short(collection: dict[str, Any]) -> dict[str, Any]:
     return {name: collection[name] for name in ("name", "slug", "description")}
 
 
-def list_collections(call: Call) -> dict[str, Any]:
+def list_collections(call: ApiCall) -> dict[str, Any]:
     return page(call, list(call.world.collections.values()), lambda one: str(one["slug"]), _short)
 
 
-def get_collection(call: Call) -> dict[str, Any]:
+def get_collection(call: ApiCall) -> dict[str, Any]:
     collection = call.world.collections.get(call.arguments["collection_slug"])
     if collection is None:
         raise problem.not_found()
@@ -43,7 +43,7 @@ def get_collection(call: Call) -> dict[str, Any]:
     return {**_short(collection), "full_description": None, "models": models}
 
 
-def get_default_webhook_secret(call: Call) -> dict[str, Any]:
+def get_default_webhook_secret(call: ApiCall) -> dict[str, Any]:
     return {"key": "whsec_" + base64.b64encode(call.world.webhook_key).decode()}
 
 
@@ -52,25 +52,25 @@ def _words(text: str) -> set[str]:
 
 
 def score(text: str, query: str) -> float:
-    """How much of the query is in the text, from 0 to 1; the beginning of a word counts as the word."""
+    """The share of query words in the text, from 0 to 1; a prefix of a word matches."""
     words, wanted = _words(text), _words(query)
     hits = sum(any(word.startswith(part) for word in words) for part in wanted)
     return hits / len(wanted) if wanted else 0.0
 
 
-def matching_models(call: Call, query: str) -> list[tuple[float, Model]]:
+def matching_models(call: ApiCall, query: str) -> list[tuple[float, Model]]:
     public = [model for model in call.world.models.values() if model.visibility == "public"]
     scored = [(score(f"{model.slug} {model.about.get('description')}", query), model) for model in public]
     return sorted((pair for pair in scored if pair[0]), key=lambda pair: -pair[0])
 
 
-def _hit(call: Call, rank: float, model: Model) -> dict[str, Any]:
+def _hit(call: ApiCall, rank: float, model: Model) -> dict[str, Any]:
     homes = [slug for slug, one in call.world.collections.items() if model.slug in one["models"]]
     about = {"generated_description": model.about.get("description"), "tags": homes, "score": round(rank, 4)}
     return {"model": model.show(call.now, call.origin), "metadata": about}
 
 
-def search(call: Call) -> dict[str, Any]:
+def search(call: ApiCall) -> dict[str, Any]:
     query = call.arguments["query"]
     models = matching_models(call, query)[: call.arguments.get("limit", 20)]
     collections = [one for one in call.world.collections.values() if score(f"{one['name']} {one['slug']}", query)]

@@ -1,4 +1,4 @@
-"""Predictions: made by version, by official model, or (in their own module) by deployment."""
+"""Predictions by version and by official model; those by deployment are in `deployments`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from kosmolua.emulator import problem, sources, webhooks
-from kosmolua.emulator.call import Call, Handler, Hold
+from kosmolua.emulator.call import ApiCall, Handler, Hold
 from kosmolua.emulator.clock import parse_time
 from kosmolua.emulator.handlers.models import find_model
 from kosmolua.emulator.jobs import OFFICIAL, Job, show_prediction
@@ -20,8 +20,8 @@ FOREVER = 10 * 365 * 86_400.0
 _REFERENCE = re.compile(r"(?:([^/:]+/[^/:]+):)?([0-9a-f]{64})")
 
 
-def make_job(call: Call, model: Model, version: Version, behaviour: Behaviour, schema: str) -> Job:
-    """A new job with the request's input, checked against the schema of that name."""
+def make_job(call: ApiCall, model: Model, version: Version, behaviour: Behaviour, schema: str) -> Job:
+    """A new job with the request's input, checked against the named schema."""
     given, shape, job_id = call.arguments["input"], resolve(version.schema, schema), call.world.ids.new()
     faults = check_object(shape, given, "input")
     if faults:
@@ -36,12 +36,12 @@ def make_job(call: Call, model: Model, version: Version, behaviour: Behaviour, s
     return job
 
 
-def start(call: Call, model: Model, version: Version, *, named: bool, deployment: str | None = None) -> Hold:
-    """A prediction of that version, and the answer to the request that made it."""
+def start(call: ApiCall, model: Model, version: Version, *, named: bool, deployment: str | None = None) -> Hold:
+    """Create a prediction of that version. Returns the answer to the request."""
     job = make_job(call, model, version, version.behaviour, "Input")
     job.deployment = deployment
     if named:
-        # The API does not tell which version of an official model it ran.
+        # The API hides the version of an official model.
         job.version = OFFICIAL
     if (after := call.arguments.get("cancel_after")) is not None:
         job.deadline = call.now + after
@@ -57,15 +57,15 @@ def start(call: Call, model: Model, version: Version, *, named: bool, deployment
     return Hold(job, until, show, "processing" in call.faults)
 
 
-def feed(call: Call, job: Job, show: Callable[[float], dict[str, Any]]) -> None:
-    """Let the webhook know, if the request names one that is sent to."""
+def feed(call: ApiCall, job: Job, show: Callable[[float], dict[str, Any]]) -> None:
+    """Add a feed for the webhook of the request, if webhooks are sent to it."""
     url = call.arguments.get("webhook", "")
     if webhooks.is_sent(url) and webhooks.QUIET not in call.request.environ:
         wanted = frozenset(call.arguments.get("webhook_events_filter") or webhooks.EVENTS)
         call.world.feeds.append(webhooks.Feed(url, wanted, job, show))
 
 
-def create_prediction(call: Call) -> Hold:
+def create_prediction(call: ApiCall) -> Hold:
     reference = call.arguments["version"]
     official = call.world.models.get(reference)
     if official and official.official and official.latest:
@@ -77,14 +77,14 @@ def create_prediction(call: Call) -> Hold:
     return start(call, *found, named=False)
 
 
-def create_model_prediction(call: Call) -> Hold:
+def create_model_prediction(call: ApiCall) -> Hold:
     model = find_model(call)
     if not model.official or not model.latest:
         raise problem.not_found()
     return start(call, model, model.latest, named=True)
 
 
-def find_prediction(call: Call) -> Job:
+def find_prediction(call: ApiCall) -> Job:
     job_id = call.arguments["prediction_id"]
     job = call.world.find_job(job_id)
     if job is None or job_id in call.world.trainings:
@@ -92,23 +92,23 @@ def find_prediction(call: Call) -> Job:
     return job
 
 
-def get_prediction(call: Call) -> dict[str, Any]:
+def get_prediction(call: ApiCall) -> dict[str, Any]:
     return show_prediction(find_prediction(call), call.now, call.origin)
 
 
-def cancel_prediction(call: Call) -> dict[str, Any]:
+def cancel_prediction(call: ApiCall) -> dict[str, Any]:
     job = find_prediction(call)
     cancel(job, call.now)
     return show_prediction(job, call.now, call.origin)
 
 
 def cancel(job: Job, now: float) -> None:
-    """Stop a job; one that has ended stays as it is."""
+    """Cancel a job, unless it has ended."""
     if not job.at(now).terminal:
         job.canceled = now
 
 
-def _time(call: Call, name: str, otherwise: float) -> float:
+def _time(call: ApiCall, name: str, otherwise: float) -> float:
     if name not in call.arguments:
         return otherwise
     try:
@@ -117,7 +117,7 @@ def _time(call: Call, name: str, otherwise: float) -> float:
         raise problem.invalid([("format", name, "Must be an ISO 8601 time")]) from error
 
 
-def list_predictions(call: Call) -> dict[str, Any]:
+def list_predictions(call: ApiCall) -> dict[str, Any]:
     after, before = _time(call, "created_after", 0.0), _time(call, "created_before", FOREVER * 1000)
     wanted = call.arguments.get("source")
     jobs = [
