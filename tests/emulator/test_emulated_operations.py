@@ -138,7 +138,7 @@ def test_official_models_list_no_versions(api):
     answer = api.get("/models/black-forest-labs/flux-schnell/versions")
 
     assert 404 == answer.status_code
-    assert "official" in answer.json()["detail"]
+    assert "Official models" in answer.json()["detail"]
 
 
 def test_a_model_is_made_changed_and_deleted(api):

@@ -251,7 +251,7 @@ def test_a_chain_of_models(api, world):
     ("image", "error"),
     [
         ("https://example.com/x.png", "reads only its own outputs"),
-        ("http://emulator.localhost/delivery/nothing/out.png", "no such file"),
+        ("http://emulator.localhost/delivery/nothing/out.png", "the file does not exist"),
         ("data:image/png;base64," + base64.b64encode(b"GIF89a").decode(), "not a PNG file"),
         ("data:image/png;base64,%%%", "invalid base64"),
         ("file:///etc/passwd", "reads only its own outputs"),
