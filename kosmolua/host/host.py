@@ -102,6 +102,7 @@ class Host:
         self._calls: Session | None = None
         forks.register(self)
         self._made: Sessions | None = None
+        self._calls_begun = False
         self._given = _files(options) if options.allow_read or options.allow_write else None
         prepared = _prepared(options.interpreter) if options.prepare and options.isolation != "none" else None
         self._plan = Plan(options=options, sessions=self._sessions, prepared=prepared)
@@ -339,7 +340,7 @@ class Host:
 
     def before_fork(self) -> None:
         """Load what calls need, unless none was made yet."""
-        if self._made:
+        if self._calls_begun:
             from importlib import import_module
 
             for name in (*_NEEDED, *(_EMULATED if self._options.emulate else ())):
@@ -379,6 +380,7 @@ class Host:
 
     def _sessions(self) -> Sessions:
         """What opens sessions; imported with the first, since many a script calls nothing."""
+        self._calls_begun = True
         from kosmolua.host.clients import Clients
         from kosmolua.host.sessions import Sessions
 
