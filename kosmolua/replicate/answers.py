@@ -11,13 +11,13 @@ from msgspec import Struct
 from kosmolua.errors import ApiError, KosmoError, TransportError, UncertainError
 from kosmolua.replicate import body as body_
 from kosmolua.replicate import catalogue, problem, redact
-from kosmolua.replicate.body import MAX_PROBLEM, Room, TooMuch
+from kosmolua.replicate.body import LARGE, MAX_PROBLEM, Room, TooMuch
 from kosmolua.replicate.catalogue import Operation
 from kosmolua.replicate.decode import MAX_DEPTH, TooDeepError, decode
 from kosmolua.replicate.redact import Redactor
 from kosmolua.replicate.request import MAX_URL
 from kosmolua.replicate.urls import split
-from kosmolua.replicate.wire import Response, WireError
+from kosmolua.replicate.wire import Response, Whole, WireError
 
 REDIRECTS = range(300, 400)
 SUCCESS = range(200, 300)
@@ -63,6 +63,8 @@ def content_of(
     operation: Operation, response: Response, headers: Mapping[str, str], most: int, room: Room | None = None
 ) -> bytes:
     """The body, decoded. Of an answer that says what went wrong, as much as is looked at."""
+    if isinstance(response, Whole) and "content-encoding" not in headers and len(response.body) <= min(most, LARGE):
+        return response.body
     try:
         pieces = body_.decoded(response.pieces(), headers)
         return body_.gathered(pieces, most, room, cut=response.status not in SUCCESS)

@@ -79,6 +79,12 @@ class Connection:
             if skipped > MAX_HEAD:
                 raise invalid(f"more than {MAX_HEAD} bytes of informational answers")
 
+    def whole_body(self, head: Head) -> bytes | None:
+        """The body, if it has come with the head and nothing after it; else it is to be read."""
+        if head.framing != "length" or len(self._buffer) != head.length:
+            return None
+        return self._taken(head.length)
+
     def read_body(self, head: Head) -> Iterator[bytes]:
         """The body, still encoded. Raises a `WireError` if it breaks off."""
         match head.framing:

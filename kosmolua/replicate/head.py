@@ -147,5 +147,7 @@ def _framing(status: int, headers: dict[str, str]) -> tuple[Framing, int]:
 
 
 def _is_kept(connection: str, version: str) -> bool:
+    if not connection or connection == "keep-alive":
+        return version == "1.1" or bool(connection)
     options: Any = {option.strip().lower() for option in connection.split(",")}
     return "close" not in options if version == "1.1" else "keep-alive" in options

@@ -35,6 +35,8 @@ class Pace:
 
     def turn(self) -> Turn:
         """Take a place in the row. Whoever waits for it may send then without asking again."""
+        if not self._distance and self._free_at <= self._clock():
+            return Turn(0.0, self._epoch)  # nobody was refused lately: there is no row
         with self._lock:
             now = self._clock()
             at = max(now, self._free_at)

@@ -52,8 +52,13 @@ def build(operation: Operation, arguments: Struct) -> Parts:
 def headers_of(operation: Operation, arguments: Struct) -> Headers:
     """Those that every request has, and those that its arguments make."""
     given = ((p.header or p.name, getattr(arguments, p.name)) for p in _placed(operation, "header"))
-    said = ((name, value) for name, value in given if value is not UNSET)
-    return (("Accept", _ACCEPT[operation.answer]), ("User-Agent", USER_AGENT), *said)
+    said = tuple((name, value) for name, value in given if value is not UNSET)
+    return (*_always(operation), *said) if said else _always(operation)
+
+
+@cache
+def _always(operation: Operation) -> Headers:
+    return (("Accept", _ACCEPT[operation.answer]), ("User-Agent", USER_AGENT))
 
 
 def segment(text: str) -> str:
@@ -65,7 +70,8 @@ def _target(operation: Operation, arguments: Struct) -> str:
     path = operation.path
     for parameter in _placed(operation, "path"):
         path = path.replace(f"{{{parameter.name}}}", segment(getattr(arguments, parameter.name)))
-    query = _given(_placed(operation, "query"), arguments)
+    placed = _placed(operation, "query")
+    query = _given(placed, arguments) if placed else None
     target = f"{path}?{urlencode(query, quote_via=quote, safe='')}" if query else path
     if len(target) > MAX_TARGET:
         named = " and ".join(f"`{p.name}`" for p in operation.parameters if p.place in {"path", "query"})
@@ -82,6 +88,8 @@ def _given(parameters: tuple[Parameter, ...], arguments: Struct) -> dict[str, An
 
 
 def _body(operation: Operation, arguments: Struct) -> tuple[bytes | None, str | None]:
+    if operation.content_type is None:
+        return None, None
     given = _given(_placed(operation, "body"), arguments)
     match operation.content_type:
         case "application/json":

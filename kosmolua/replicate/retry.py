@@ -14,7 +14,7 @@ from contextlib import suppress
 from typing import Protocol
 
 from kosmolua.replicate import problem
-from kosmolua.replicate.body import MAX_PROBLEM, Garbled, Room, TooMuch, decoded, gathered
+from kosmolua.replicate.body import LARGE, MAX_PROBLEM, Garbled, Room, TooMuch, decoded, gathered
 from kosmolua.replicate.pace import Pace, Turn
 from kosmolua.replicate.wire import Request, Response, Transport, Whole, WireError
 
@@ -150,6 +150,8 @@ def _asked(response: Response) -> float | None:
 def _read_whole(response: Response, most: int, room: Room | None) -> Whole:
     """Read the body now: an answer that breaks off in its middle is a lost connection like any other."""
     most = most if response.status in SUCCESS else MAX_PROBLEM
+    if isinstance(response, Whole) and len(response.body) <= min(most, LARGE):
+        return response
     try:
         body = gathered(response.pieces(), most, room, cut=True)
     except TimeoutError as error:

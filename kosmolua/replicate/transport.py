@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from kosmolua.replicate.connection import Connection, connected
 from kosmolua.replicate.head import Head
-from kosmolua.replicate.wire import Fields, Origin, Request, Sending, WireError
+from kosmolua.replicate.wire import Fields, Origin, Request, Sending, Whole, WireError
 
 if TYPE_CHECKING:
     import ssl
@@ -70,12 +70,20 @@ class SocketTransport:
         self._idle: dict[Origin, deque[Connection]] = {}
         self._head = lru_cache(maxsize=64)(_head)
 
-    def send(self, request: Request) -> SocketAnswer:
+    def send(self, request: Request) -> SocketAnswer | Whole:
         connection = self._take(request.origin) or self._connect(request.origin)
         try:
             with self._sending():
                 connection.send(self._prepared(request), request)
-            return SocketAnswer(self, request.origin, connection, connection.read_head())
+            head = connection.read_head()
+            body = None if request.piecewise else connection.whole_body(head)
+            if body is None:
+                return SocketAnswer(self, request.origin, connection, head)
+            if head.keep:
+                self.keep(request.origin, connection)
+            else:
+                connection.close()
+            return Whole(head.status, head.headers, body)
         except BaseException:
             connection.abort()
             raise

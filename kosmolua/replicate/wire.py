@@ -74,10 +74,10 @@ class Whole:
     def __init__(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
         self.status = status
         self.headers = headers
-        self._body = body
+        self.body = body
 
     def pieces(self) -> Iterator[bytes]:
-        return iter((self._body,))
+        return iter((self.body,))
 
     def close(self) -> None:
         """Nothing is open."""

@@ -33,6 +33,7 @@ BOOT = program("kosmolua.runtime.worker")
 _LOOKS = 100 if (os.cpu_count() or 1) > 1 else 0
 _LOOK_UP = 250  # milliseconds after which a wait looks whether the run was ended meanwhile
 _MAX_UNSENT, _MAX_UNSENT_BYTES = 10_000, 4 * MAX_FRAME  # answers that a script may leave unread
+_WHOLE = select.PIPE_BUF - 4  # bytes of a frame that a pipe takes as a whole
 _AT_ONCE = 64  # answers that are written with one call
 _FULL = 0.8  # of the limit of memory: a script that crashed with more was out of it
 _READ = 1 << 13  # most frames are small, and reading allocates this much
@@ -276,8 +277,19 @@ class Child:
 
     def _send(self, frame: bytes) -> None:
         """Write what the child's pipe takes, and the rest when it takes more: it may be writing itself just now."""
+        if not self._unsent and len(frame) <= _WHOLE and self._wrote(len(frame).to_bytes(4) + frame):
+            return
         self._owe(frame)
         self._flush()
+
+    def _wrote(self, data: bytes) -> bool:
+        """Whether the pipe took it: of so little it takes all or nothing (POSIX, write)."""
+        try:
+            return bool(os.write(self._to_child, data))
+        except BlockingIOError:
+            return False
+        except BrokenPipeError:
+            return True  # it died; reading says how
 
     def _owe(self, frame: bytes) -> None:
         if len(frame) > MAX_FRAME:
