@@ -335,6 +335,17 @@ def failure_of(error: BaseException, doing: str) -> KosmoError:
     )
 
 
+def release(error: BaseException | None) -> None:
+    """Let go of the frames that an error and its causes were raised through: they hold whatever their locals do."""
+    waiting, seen = [error], set[int]()
+    while waiting:
+        each = waiting.pop()
+        if each is not None and id(each) not in seen:
+            seen.add(id(each))
+            each.__traceback__ = None
+            waiting += (each.__cause__, each.__context__)
+
+
 def words_of(error: BaseException) -> str:
     """The type of an exception, and its text, bounded."""
     text = str(error)[:_MOST_WORDS]

@@ -83,7 +83,7 @@ class Sender:
         sent = self._note_write(operation, arguments, entry, job, ticket) if operation.access == "write" else None
         if self._watcher:
             self._record.afterwards(self._watcher.begins, entry, operation)
-        began = time.perf_counter()
+        began, error = time.perf_counter(), None
         try:
             answer: Any
             if ticket:
@@ -108,6 +108,7 @@ class Sender:
             entry.duration_ms = round((time.perf_counter() - began) * 1000, 3)
             if job:
                 job.in_flight = False
+            error = None  # its traceback holds this frame: a cycle would keep the whole run
         self._creations.lose(sent, certain=sent is None or id_of(answer.data) is not None)
         entry.outcome, entry.status = "ok", answer.status
         if operation in catalogue.TRANSFERS:

@@ -187,6 +187,7 @@ class Session:
                 given = given_of(validated) if validated else {}
                 shown = None if operation.secret or operation in catalogue.TRANSFERS else data
                 self.record.afterwards(self.watcher.ended, entry, operation, given, shown, failure)
+            failure = None  # its traceback holds this frame: a cycle would keep the whole run
 
     def _validated(self, operation: Operation, arguments: Mapping[str, Any] | bytes, account: str) -> Struct:
         if self.run.files and operation.name == "create_file":

@@ -19,6 +19,7 @@ from kosmolua.errors import (
     UsageError,
     emulated,
     failure_of,
+    release,
     words_of,
 )
 from kosmolua.gate.entry import Entry
@@ -206,6 +207,8 @@ class ScriptRun:
         """Add what the gate has to say, find what was created without an answer, cancel what still runs, where that is
         wanted; and close.
         """
+        release(ended.error)  # or the error keeps the output of the run, as would a handler that knows this object
+        del self._handler
         self.outcome = msgspec.structs.replace(self._noted(ended), output=self._printed.text)
         session = self._session
         if self._files:
