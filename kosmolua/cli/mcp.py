@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 import sys
+from functools import partial
 from importlib.util import find_spec
 from typing import Any
 
 from kosmolua.cli import options as options_
 from kosmolua.cli import output
+from kosmolua.cli.left import tell_left
 from kosmolua.errors import ConfigurationError, UsageError
 from kosmolua.replicate.token import looks_like_token
 from kosmolua.terminal.safe import safe
@@ -100,8 +102,13 @@ def _serve(parsed: argparse.Namespace) -> int:
         from kosmolua.mcp import server
 
         tools = tuple(parsed.tools or (() if parsed.code else ("*",)))
-        server.serve(host, current, server.Options(tools=tools, code=parsed.code, max_chars=parsed.max_result_chars))
+        options = server.Options(tools=tools, code=parsed.code, max_chars=parsed.max_result_chars)
+        server.serve(host, current, options, _forget if parsed.emulate else partial(tell_left, canceled=False))
     return 0
+
+
+def _forget(_left: object) -> None:
+    """Nothing of what is emulated goes on."""
 
 
 def _warn(text: str) -> None:

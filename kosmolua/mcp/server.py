@@ -5,25 +5,19 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import time
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
-import anyio
 import msgspec
 from mcp.server.lowlevel import Server
-from mcp.server.stdio import stdio_server
 from mcp.shared.exceptions import MCPError
-from mcp.shared.message import SessionMessage
 from mcp_types import (
     INVALID_PARAMS,
-    INVALID_REQUEST,
-    PARSE_ERROR,
     CallToolResult,
-    ErrorData,
     GetPromptResult,
     InputRequiredResult,
-    JSONRPCError,
     ListPromptsResult,
     ListResourcesResult,
     ListResourceTemplatesResult,
@@ -31,13 +25,12 @@ from mcp_types import (
     ReadResourceResult,
 )
 from msgspec import Struct
-from pydantic import ValidationError
 
 from kosmolua._version import __version__
 from kosmolua.errors import EXIT_SIGNALED, KosmoError, failure_of
 from kosmolua.gate.prompt import Answer, Question, render
 from kosmolua.manual import pages
-from kosmolua.mcp import code, content, docs, resources, tools
+from kosmolua.mcp import code, content, docs, resources, tools, wire
 from kosmolua.mcp.work import Current, Done, Work
 from kosmolua.replicate.catalogue import OPERATIONS
 
@@ -50,6 +43,7 @@ if TYPE_CHECKING:
         ReadResourceRequestParams,
     )
 
+    from kosmolua.gate.ending import Left
     from kosmolua.host.host import Host
     from kosmolua.replicate.catalogue import Operation
 
@@ -57,7 +51,7 @@ if TYPE_CHECKING:
 
 HEARTBEAT = 5.0  # seconds after which a client that wants to know is told that a call goes on
 MAX_AT_ONCE = 32  # calls
-_MOST_DIGITS, _MOST_ID = 18, 200  # of a number, and characters of an id, that an answer repeats
+PATIENCE = 2.0  # seconds in which calls that were stopped end
 MAX_ARGUMENTS = 16 * 1024 * 1024  # bytes
 INSTRUCTIONS = (
     "Replicate through a permission gate. Creating predictions and trainings costs money. An error's `hint` says what "
@@ -94,7 +88,17 @@ class Service:
         self._current = current
         self._options = options
         self._asked: dict[str, Work] = {}
-        self._under_way = 0
+        self._under_way: set[Work] = set()
+        self._running: list[tuple[str, str, str]] = []  # what scripts started and nobody has seen end
+
+    def left(self) -> Left:
+        """End everything, and give what may still run."""
+        direct = self._host.leave()
+        self._host.close()
+        until = time.monotonic() + PATIENCE
+        for work in self._under_way:
+            work.join(until)
+        return msgspec.structs.replace(direct, running=[*dict.fromkeys([*direct.running, *self._running])])
 
     def server(self) -> Server[Any]:
         return Server(
@@ -133,15 +137,12 @@ class Service:
         return await self._follow(context, work)
 
     def _begin(self, name: str, arguments: dict[str, Any]) -> Work:
-        if self._under_way >= MAX_AT_ONCE:
+        if len(self._under_way) >= MAX_AT_ONCE:
             raise _invalid(f"{MAX_AT_ONCE} calls are under way; wait for one of them")
         work = Work()
-        work.start(self._action(work, name, arguments), self._ended)
-        self._under_way += 1
+        work.start(self._action(work, name, arguments), partial(self._under_way.discard, work))
+        self._under_way.add(work)
         return work
-
-    def _ended(self) -> None:
-        self._under_way -= 1
 
     def _action(self, work: Work, name: str, arguments: dict[str, Any]) -> Callable[[], dict[str, Any]]:
         """What the call of a tool does, on the thread of the work. Raises what the protocol calls invalid."""
@@ -187,7 +188,9 @@ class Service:
             arguments["source"], arguments.get("args", []), prompter=work, on_call=work.tell, stop=work.stop
         )
         shown: content.Pictures = []
-        return content.ran(run.result(partial(content.add_outputs, shown)), limit, shown)
+        result = run.result(partial(content.add_outputs, shown))
+        self._running += result.running
+        return content.ran(result, limit, shown)
 
     # While it goes on ---------------------------------------------------------------------------------------------
 
@@ -293,57 +296,22 @@ def _invalid(message: str) -> MCPError:
 # Serving ----------------------------------------------------------------------------------------------------------
 
 
-def serve(host: Host, current: Current, options: Options) -> None:
-    """Serve one client over standard input and output, until it closes them."""
-    asyncio.run(_serve(host, Service(host, current, options)))
+def serve(host: Host, current: Current, options: Options, tell: Callable[[Left], None]) -> None:
+    """Serve one client over standard input and output until it closes them. Ends the host; ``tell`` is given what it
+    leaves.
+    """
+    service = Service(host, current, options)
+    asyncio.run(_serve(service, tell))
+    tell(service.left())
 
 
-async def _serve(host: Host, service: Service) -> None:
-    server = service.server()
+async def _serve(service: Service, tell: Callable[[Left], None]) -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        asyncio.get_running_loop().add_signal_handler(number, _end, host, number)
-    async with stdio_server() as (read, write), anyio.create_task_group() as tasks:
-        passing, passed = anyio.create_memory_object_stream[SessionMessage | Exception](0)
-        tasks.start_soon(_pass_on, read, passing, write.clone())
-        await server.run(passed, write, server.create_initialization_options())
-        tasks.cancel_scope.cancel()
+        asyncio.get_running_loop().add_signal_handler(number, _end, service, tell, number)
+    await wire.serve(service.server())
 
 
-async def _pass_on(read: Any, passing: Any, write: Any) -> None:
-    """Pass on what is understood; the rest is answered here, as JSON-RPC wants it and the SDK does not do."""
-    async with passing, write:
-        async for message in read:
-            if isinstance(message, Exception):
-                error = JSONRPCError(jsonrpc="2.0", id=_id_of(message), error=_malformed(message))
-                await write.send(SessionMessage(error))
-            else:
-                await passing.send(message)
-
-
-def _id_of(error: Exception) -> str | int | None:
-    """The id of a request that the SDK cannot read, such as one with half a surrogate pair: its client waits for it."""
-    found: Any = error.errors()[0].get("input") if isinstance(error, ValidationError) else None
-    if isinstance(found, str):
-        import json
-
-        try:
-            found = json.loads(found, parse_int=lambda digits: int(digits) if len(digits) <= _MOST_DIGITS else None)
-        except (ValueError, RecursionError):
-            return None
-    identifier = found.get("id") if isinstance(found, dict) else None
-    if isinstance(identifier, str):
-        return identifier if identifier.isprintable() and len(identifier) <= _MOST_ID else None
-    return identifier if isinstance(identifier, int) and not isinstance(identifier, bool) else None
-
-
-def _malformed(error: Exception) -> ErrorData:
-    kinds = [found["type"] for found in error.errors()] if isinstance(error, ValidationError) else ["json_invalid"]
-    if "json_invalid" in kinds:
-        return ErrorData(code=PARSE_ERROR, message="this line is no JSON")
-    return ErrorData(code=INVALID_REQUEST, message="this line is no JSON-RPC message")
-
-
-def _end(host: Host, number: int) -> NoReturn:
+def _end(service: Service, tell: Callable[[Left], None], number: int) -> NoReturn:
     """End on a signal: reading standard input cannot be interrupted, and whatever runs has to end with this process."""
-    host.close()
+    tell(service.left())
     os._exit(EXIT_SIGNALED + number)

@@ -6,6 +6,7 @@ import asyncio
 import queue
 import secrets
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from contextvars import ContextVar
@@ -54,7 +55,12 @@ class Work:
             self._call_soon(ended)
             self._call_soon(self._news.put_nowait, done)
 
-        threading.Thread(target=run, name="kosmolua-mcp", daemon=True).start()
+        self._thread = threading.Thread(target=run, name="kosmolua-mcp", daemon=True)
+        self._thread.start()
+
+    def join(self, until: float) -> None:
+        """Wait for its thread, until ``time.monotonic()`` says so at most."""
+        self._thread.join(max(0.0, until - time.monotonic()))
 
     async def next(self, seconds: float) -> Question | str | Done | None:
         """What comes next: a question, a word of progress, the end; None where that many seconds bring nothing."""

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import threading
 import time
 
 import pytest
@@ -482,6 +483,71 @@ def test_it_ends_with_its_client(wire):
         assert 0 == line.process.wait(20)
         assert child
         assert soon(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in child))
+
+
+def test_what_was_asked_before_the_end_is_answered(wire, server):
+    """Standard input may close while calls are under way: each of them still gets its answer."""
+    asked, closed = threading.Semaphore(0), threading.Event()
+
+    class Held(Answer):
+        def encode(self):
+            asked.release()
+            closed.wait(10)
+            return super().encode()
+
+    server.default = Held(body=b'{"id": "p", "status": "succeeded"}')
+    with wire() as line:
+        for number in (1, 2):
+            line.call(number, f"{FUNCTION}get_prediction", {"prediction_id": f"p{number}"})
+            assert asked.acquire(timeout=10)
+        line.process.stdin.close()
+        closed.set()
+        answers = [line.receive(), line.receive()]
+
+        assert {1: False, 2: False} == {answer["id"]: answer["result"]["isError"] for answer in answers}
+        assert 0 == line.process.wait(20)
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        '{"jsonrpc": "2.0", "id": 7, "method": "ping", "params": ' + '{"a":' * 5000 + "1" + "}" * 5001,
+        '{"method": "ping", "params": ' + '{"a":' * 5000 + "1" + "}" * 5000 + ', "jsonrpc": "2.0", "id": 7}',
+        '{"jsonrpc": "2.0", "id": 7, "method": "pi',
+        '{"jsonrpc": "2.0", "method": "ping", "params": {"a": "\x01"}, "id": 7}',
+    ],
+    ids=["deep, id first", "deep, id last", "cut", "control character"],
+)
+def test_a_line_that_cannot_be_read_is_answered_by_its_id(wire, written):
+    """Its client waits for that id, wherever the line has it."""
+    with wire() as line:
+        line.send(written.encode())
+        answer = line.receive()
+
+        assert (7, -32700) == (answer["id"], answer["error"]["code"])
+
+
+@pytest.mark.parametrize("number", [None, signal.SIGTERM])
+@pytest.mark.parametrize("code", [False, True])
+def test_the_end_says_what_may_still_run(wire, server, configured, number, code):
+    """Of direct calls and of scripts, whether the client leaves or a signal comes."""
+    configured('[replicate]\npermissions = { write = "allow" }\n')
+    server.default = Answer(201, b'{"id": "p1", "status": "starting", "model": "o/m", "input": {}, "urls": {}}')
+    given = {"model_owner": "o", "model_name": "m", "input": {}}
+    with wire("--write", "allow", *(["--code"] if code else [])) as line:
+        if code:
+            source = "return integrations.replicate.create_model_prediction(json.decode(args[1])).id"
+            line.call(1, "execute_lua", {"source": source, "args": [json.dumps(given)]})
+        else:
+            line.call(1, f"{FUNCTION}create_model_prediction", given)
+        line.receive()
+        if number:
+            line.process.send_signal(number)
+        else:
+            line.process.stdin.close()
+        line.process.wait(20)
+
+        assert b"prediction p1 may still run; cancel it: " in line.process.stderr.read()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
