@@ -1,4 +1,4 @@
-"""A bell that any thread rings to wake one that waits in `poll`."""
+"""Wakes a thread that waits in `poll`, from any thread."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ _READ = 1 << 13
 
 
 class Bell:
-    """A pipe, and who may still write to it. After `close`, ringing does nothing: its numbers are others' by then.
+    """A pipe that `ring` writes to. After `close` it does nothing, since the descriptors may be reused.
 
     The lock is reentrant, since a signal handler may ring while its thread does.
     """
 
     def __init__(self) -> None:
-        self.descriptor, self._far = os.pipe()  # the first becomes readable
+        self.descriptor, self._far = os.pipe()  # the first one becomes readable
         os.set_blocking(self.descriptor, False)
         os.set_blocking(self._far, False)
         self._lock = threading.RLock()
@@ -28,7 +28,7 @@ class Bell:
                 os.write(self._far, b"!")
 
     def hush(self) -> None:
-        """Forget the rings so far; for the thread that waits."""
+        """Discard all rings so far. For the waiting thread."""
         with suppress(BlockingIOError):
             os.read(self.descriptor, _READ)
 

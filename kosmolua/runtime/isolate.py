@@ -1,4 +1,4 @@
-"""A run in a child process of its own: start it, speak with it, limit it, kill it, and say how it ended."""
+"""Runs a script in a child process: starts it, exchanges frames, limits and kills it, and explains its end."""
 
 from __future__ import annotations
 
@@ -28,28 +28,28 @@ if TYPE_CHECKING:
     Mode = Literal["standard", "strict"]
 
 BOOT = program("kosmolua.runtime.worker")
-# A script asks again within microseconds of an answer. Looking that often for it, before sleeping, costs less CPU than
-# being woken does (measured: 8 % of a loop of calls); with one processor it would only keep the script from running.
+# A script sends its next request within microseconds of an answer. Polling so many times before sleeping costs less CPU
+# than a wake-up (measured: 8 % of a loop of calls); with one processor it would only delay the script.
 _LOOKS = 100 if (os.cpu_count() or 1) > 1 else 0
-_LOOK_UP = 250  # milliseconds after which a wait looks whether the run was ended meanwhile
-_MAX_UNSENT, _MAX_UNSENT_BYTES = 10_000, 4 * MAX_FRAME  # answers that a script may leave unread
-_WHOLE = select.PIPE_BUF - 4  # bytes of a frame that a pipe takes as a whole
-_AT_ONCE = 64  # answers that are written with one call
-_FULL = 0.8  # of the limit of memory: a script that crashed with more was out of it
+_LOOK_UP = 250  # milliseconds between checks whether the run was ended
+_MAX_UNSENT, _MAX_UNSENT_BYTES = 10_000, 4 * MAX_FRAME  # maximum of unread answers
+_WHOLE = select.PIPE_BUF - 4  # bytes of a frame that a pipe accepts atomically
+_AT_ONCE = 64  # answers written with one system call
+_FULL = 0.8  # share of the memory limit: a crash above it counts as out of memory
 _READ = 1 << 13  # most frames are small, and reading allocates this much
-# Where so many requests are under way, to be woken by each answer costs more than the answer does. Those of some
-# milliseconds are handed over together (measured: a fifth of the CPU of 10,000 predictions that are waited for).
+# With many open requests a wake-up for each answer costs more than the answer. Answers of a few milliseconds are passed
+# together (measured: a fifth of the CPU of waiting for 10,000 predictions).
 _CROWD, _GATHERED, _CROWD_READ = 64, 0.005, 1 << 16
 
 
 class Child:
-    """A process with LuaJIT and nothing else.
+    """A process that only runs LuaJIT.
 
-    It begins to start when it is made. This module imports next to nothing, so that it can be made first, and start
-    while the host imports the rest. It ends with the thread that made it. ``layers`` of confinement are known once it
-    runs; ``boot`` is the text of its main program, which finds the descriptors ``beside`` from 3 on. One that is
-    forked from a ``prepared`` process is there sooner, and ends with that process. ``python`` is the interpreter, by
-    default the one that runs this.
+    The process starts with the constructor, and runs until the thread that started it ends. This module imports little,
+    so that the child can start while the host imports the rest. ``layers`` are the sandbox layers, known once it runs;
+    ``boot`` is the source of its main program, which gets the descriptors ``beside`` from 3 on. A child forked from a
+    ``prepared`` process starts faster, and ends with that process. ``python`` is the interpreter, by default the
+    current one.
     """
 
     def __init__(
@@ -67,13 +67,13 @@ class Child:
         self.cpu_seconds = 0.0
         self.layers: list[str] = []
         self.lowered: dict[str, int] = {}  # limits of resources that were below the run's own, and hold
-        self.has_turn = False  # the host waits for it, and owes it no answer: it has to compute, or speak
+        self.has_turn = False  # the host has sent all answers: the child has to compute or send
         self.turns = 0
         self._killed = False
         self._last_words = b""
         self._status: int | None = None
-        self._peak = 0  # bytes of memory, once it has ended; 0 where nobody knows
-        self._bare = 0  # its memory before it had a script
+        self._peak = 0  # peak memory in bytes after its end; 0 if unknown
+        self._bare = 0  # its memory in bytes before the script
         self._lock = threading.RLock()
         self._port: Port | None = None
         self._buffer = bytearray()
@@ -102,8 +102,8 @@ class Child:
         os.set_blocking(self._stderr, False)
 
     def run(self, first: bytes, port: Port) -> None:
-        """Run a script, given as its first frame; the result is in ``port.done``. Raises how the child died."""
-        confine.conceal()  # before there is a script; until then the child runs nothing but this package
+        """Run a script, given as its first frame; the result is in ``port.done``. Raises an error if the child died."""
+        confine.conceal()  # before the script: until then the child runs only this package
         self._port = port
         try:
             self._serve(first, port)
@@ -114,15 +114,13 @@ class Child:
             raise port.failure or self._explain()
 
     def open(self, first: bytes, port: Port) -> None:
-        """Begin an interactive run, given its first frame. `exchange` goes on with it."""
+        """Begin an interactive run, given its first frame; continue with `exchange`."""
         confine.conceal()
         self._port = port
         self._begin(first)
 
     def exchange(self, frame: bytes, port: Port) -> None:
-        """Hand a frame over and serve the child until it is done with it, which is told in ``port.done``. Raises how
-        the child died.
-        """
+        """Send a frame and serve the child until ``port.done`` has its result. Raises an error if the child died."""
         try:
             self._send(frame)
             self._serve_until_done(port)
@@ -141,7 +139,7 @@ class Child:
                 self._process.kill()
 
     def close(self) -> None:
-        """Kill the child if it lives, and leave no process and no descriptor behind."""
+        """Kill the child if it is running, reap it, and close all descriptors."""
         with self._lock:
             if self._status is not None:
                 return
@@ -181,10 +179,10 @@ class Child:
                 self._hand_over()
 
     def _greet(self, greeting: bytes) -> None:
-        """Take the child's word, given before it has read a script, for the layers that hold."""
+        """Read the sandbox layers that the child reports, which it does before it reads a script."""
         word, _, layers = greeting.partition(b" ")
         if word != b"ready":
-            raise ScriptError("the script's process did not start as it should", code="script_crashed")
+            raise ScriptError("the script process did not start correctly", code="script_crashed")
         self.layers = [name for name in confine.LAYERS if name.encode() in layers.split(b" ")]
         facts = (each.partition("=") for each in layers.decode(errors="replace").split())
         self.lowered = {name: int(value) for name, _, value in facts if value.isdecimal()}
@@ -194,8 +192,8 @@ class Child:
         missing = confine.REQUIRED.difference(self.layers)
         if self.mode == "strict" and missing:
             raise ConfigurationError(
-                f"strict isolation needs {' and '.join(sorted(missing))}, which this machine does not give",
-                hint="see `kosmo integrations:doctor` for the reason; --isolation standard runs with what there is",
+                f"strict isolation needs {' and '.join(sorted(missing))}, which this machine does not provide",
+                hint="show the reason with `kosmo integrations:doctor`, or use --isolation standard",
             )
 
     def _receive(self) -> bytes | None:
@@ -204,8 +202,8 @@ class Child:
             return None
         size = int.from_bytes(header)
         if size > MAX_FRAME:
-            words = f"the script handed over {size} bytes at once; at most {MAX_FRAME} are taken"
-            raise fixed("frame", words, "print or return less, or in parts", MAX_FRAME)
+            words = f"the script sent a message of {size} bytes; the maximum is {MAX_FRAME}"
+            raise fixed("frame", words, "print or return less at once", MAX_FRAME)
         return self._read(size)
 
     def _read(self, size: int) -> bytes | None:
@@ -220,7 +218,7 @@ class Child:
         return found
 
     def _piece(self, size: int) -> bytes:
-        """What comes next, at most an empty piece if nothing will."""
+        """The next bytes; empty at the end."""
         poll, pending = self._readable.poll, self._pending()
         for _ in range(0 if pending and pending.open else _LOOKS):
             if poll(0):
@@ -257,7 +255,7 @@ class Child:
         return _LOOK_UP if wait is None else min(_LOOK_UP, int(wait * 1000) + (wait > 0))
 
     def _hand_over(self) -> None:
-        """Pass on what was carried out beside the child's turns."""
+        """Send the answers from other threads."""
         pending = self._pending()
         if pending and pending.open and self._port:
             if not self._bell:
@@ -276,30 +274,30 @@ class Child:
         return self._port.pending if self._port else None
 
     def _send(self, frame: bytes) -> None:
-        """Write what the child's pipe takes, and the rest when it takes more: it may be writing itself just now."""
+        """Write what fits into the child's pipe, the rest later: the child may be blocked in a write itself."""
         if not self._unsent and len(frame) <= _WHOLE and self._wrote(len(frame).to_bytes(4) + frame):
             return
         self._owe(frame)
         self._flush()
 
     def _wrote(self, data: bytes) -> bool:
-        """Whether the pipe took it: of so little it takes all or nothing (POSIX, write)."""
+        """Whether the pipe accepted the data, which is atomic for this size (POSIX, write)."""
         try:
             return bool(os.write(self._to_child, data))
         except BlockingIOError:
             return False
         except BrokenPipeError:
-            return True  # it died; reading says how
+            return True  # it died; reading finds the reason
 
     def _owe(self, frame: bytes) -> None:
         if len(frame) > MAX_FRAME:
-            raise ScriptError(f"an answer of {len(frame)} bytes is more than the {MAX_FRAME} a script can take")
+            raise ScriptError(f"an answer has {len(frame)} bytes; the maximum is {MAX_FRAME}")
         self._unsent.append(len(frame).to_bytes(4) + frame)
         self._unsent_bytes += 4 + len(frame)
         if len(self._unsent) > _MAX_UNSENT or self._unsent_bytes > _MAX_UNSENT_BYTES:
             raise ScriptError(
-                f"the script asks and does not listen: {len(self._unsent)} answers of {self._unsent_bytes} bytes "
-                "wait for it",
+                f"the script does not read its answers: {len(self._unsent)} answers with {self._unsent_bytes} bytes "
+                "are unread",
                 code="script_crashed",
             )
 
@@ -310,7 +308,7 @@ class Child:
         except BlockingIOError:
             pass
         except BrokenPipeError:
-            self._unsent.clear()  # it died; reading says how
+            self._unsent.clear()  # it died; reading finds the reason
         if self._blocked == bool(self._unsent):
             return
         self._blocked = not self._blocked
@@ -320,7 +318,7 @@ class Child:
             self._anything.unregister(self._to_child)
 
     def _forget(self, written: int) -> None:
-        """So many bytes of what was unsent are sent."""
+        """Remove so many sent bytes from the queue."""
         self._unsent_bytes -= written
         while written:
             first = self._unsent.popleft()
@@ -329,10 +327,10 @@ class Child:
             written = max(0, written - len(first))
 
     def _explain(self) -> KosmoError:
-        """Why the child ended before its script did."""
+        """The error for a child that ended before its script."""
         if self._status == LOST:
             return ScriptError(
-                "the script's process ended with an unknown status: this program ignores SIGCHLD or waits for every "
+                "the script process ended with an unknown status: this program ignores SIGCHLD or waits for every "
                 "child",
                 code="script_crashed",
                 hint="wait for your own children only, or use Host(prepare=True)",
@@ -350,11 +348,11 @@ class Child:
         if exit_code < 0:
             return _explain_signal(signal.Signals(-exit_code))
         line = words.decode(errors="replace").strip().rpartition("\n")[2][:500]
-        text = f"the script's process ended with status {exit_code}{': ' if line else ''}{line}"
+        text = f"the script process ended with status {exit_code}{': ' if line else ''}{line}"
         return ScriptError(text, code="script_crashed")
 
     def _was_full(self) -> bool:
-        """Whether it had all the memory that its script may have, at whose end LuaJIT may crash."""
+        """Whether it had used up its memory limit, where LuaJIT may crash."""
         limit = self.limits.memory
         return bool(limit and self._bare and self._peak > self._bare + _FULL * limit)
 
@@ -381,11 +379,11 @@ def _drain(descriptor: int) -> bytes:
 
 def _explain_signal(number: signal.Signals) -> ScriptError:
     if number == signal.SIGKILL:
-        text, hint = "the script's process was killed from outside", "was the machine out of memory?"
+        text, hint = "the script process was killed from outside", "check whether the machine ran out of memory"
     elif number == signal.SIGSYS:
-        text = "the script's process made a forbidden system call and was ended for it"
-        hint = "no Lua does that: the script may have attacked the interpreter; do not run it again unread"
+        text = "the script process was killed for a forbidden system call"
+        hint = "review the script before running it again: it may have attacked the interpreter"
     else:
         text = f"the script crashed the Lua interpreter ({number.name})"
-        hint = "run the script in smaller parts to find the one that causes it"
+        hint = "run the script in smaller parts to find the cause"
     return ScriptError(text, code="script_crashed", hint=hint)

@@ -1,6 +1,4 @@
-"""Requests of a script that are under way at the same time: calls on threads, sleeps on a heap. Waiting for a sleep
-takes no thread.
-"""
+"""Concurrent requests of a script: calls run in threads, sleeps wait in a heap and need no thread."""
 
 from __future__ import annotations
 
@@ -19,14 +17,14 @@ if TYPE_CHECKING:
     from kosmolua.runtime.lane import Lane
     from kosmolua.runtime.port import Clock
 
-# Calls that are on their way at once: in a lane with a name, for calls that may be held for long, and in the common
-# one, where more would only contend (at 100 ms each these few are three times what the API allows). Others wait.
+# Concurrent calls: in a named lane, for calls that may block for long, and in the common lane, where more would only
+# contend (at 100 ms each, 16 are three times what the API allows). Others wait.
 THREADS, FEW_THREADS = 64, 16
-MAX_OPEN = 10_000  # requests that a script may have made and not been answered
+MAX_OPEN = 10_000  # open requests of a script
 MAX_HELD = 4 * MAX_FRAME  # bytes of their arguments
-Note = Callable[[], None]  # takes an answer down; notes are made in the order in which the answers are taken
-PATIENCE = 5.0  # seconds in which a call that is under way may end after its run has failed
-_LOOK = 0.05  # seconds after which a run that ends looks whether to wait on
+Note = Callable[[], None]  # records an answer; called in the order of answers
+PATIENCE = 5.0  # seconds that running calls may take after their run has failed
+_LOOK = 0.05  # seconds between checks whether to wait longer
 
 
 class Pending:
@@ -50,9 +48,9 @@ class Pending:
         self._lanes: dict[str, Lane] = {}
 
     def call(self, action: Callable[[], tuple[bytes, Note]], size: int, lane: str = "") -> None:
-        """Carry the action out on a thread; what it returns is an answer, what it raises is raised by `take`.
+        """Run the action in a thread. It returns an answer; `take` raises its exception.
 
-        The calls of a lane wait for each other, and for those of no other.
+        Calls wait only for other calls of their lane.
         """
         self._begin(size)
         (self._lanes.get(lane) or self._opened(lane)).submit(lambda: self._carry_out(action, size))
@@ -62,14 +60,14 @@ class Pending:
         heapq.heappush(self._sleeps, (self._now() + seconds, next(self._order), answer, note or nothing))
 
     def put(self, answer: bytes, note: Note | None = None) -> None:
-        """An answer that is there already."""
+        """Add an available answer."""
         self._begin(0)
         self._arrive(answer, 0, note or nothing)
 
     def take(self) -> list[bytes]:
-        """The answers that have come since the last time."""
+        """The answers since the last call."""
         answers = []
-        self._woken = False  # from here on who brings an answer wakes again
+        self._woken = False  # the next answer wakes again
         if self._failures:
             raise self._failures.popleft()
         while self._sleeps and self._sleeps[0][0] <= self._now():
@@ -83,9 +81,9 @@ class Pending:
         return answers
 
     def timeout(self) -> float | None:
-        """Seconds until there is something to take, None where only a call can bring it.
+        """Seconds until the next sleep ends; None if there is no sleep to wait for.
 
-        A clock that was handed in is told to go on where nothing but sleeps is under way.
+        An injected clock is advanced if only sleeps are open.
         """
         if not self._sleeps:
             return None
@@ -98,14 +96,12 @@ class Pending:
         return None
 
     def forget_sleeps(self) -> None:
-        """Give up waiting for the time that is slept for."""
+        """Discard all open sleeps."""
         self.open -= len(self._sleeps)
         self._sleeps.clear()
 
     def close(self, waits: Callable[[float], bool]) -> None:
-        """Begin no call that has not begun, and wait for those that have, as long as ``waits`` says so of the seconds
-        that were waited.
-        """
+        """Start no further call. Wait for running ones while ``waits``, given the seconds so far, returns true."""
         began = time.monotonic()
         lanes = list(self._lanes.values())
         for lane in lanes:
@@ -126,9 +122,9 @@ class Pending:
         if self.open > MAX_OPEN or self._held > MAX_HELD:
             raise fixed(
                 "requests",
-                f"the script has {self.open} requests of {self._held} bytes under way at once; "
-                f"at most {MAX_OPEN} of {MAX_HELD} bytes are taken",
-                "use parallel, which limits how many are under way",
+                f"the script has {self.open} open requests with {self._held} bytes; "
+                f"the maximum is {MAX_OPEN} with {MAX_HELD} bytes",
+                "use parallel, which limits concurrent requests",
                 MAX_OPEN,
             )
 
@@ -139,12 +135,12 @@ class Pending:
         except BaseException as error:  # noqa: BLE001 - raised where the run is served
             self._failures.append(error)
         if self._woken:
-            return  # what was brought is taken with what the other brought
+            return  # the waiting thread takes this answer too
         self._woken = True
         self.wake()
 
     def _arrive(self, answer: bytes, size: int, note: Note) -> None:
-        if note is nothing:  # without a note the order is nobody's business, and a lock that all take costs turns
+        if note is nothing:  # without a note the order does not matter, and a shared lock costs time
             self._came.append((answer, size))
             return
         with self._arriving:
@@ -156,4 +152,4 @@ class Pending:
 
 
 def nothing() -> None:
-    """Nobody waits, and nothing is to be noted."""
+    """Do nothing: no thread waits, or there is nothing to record."""

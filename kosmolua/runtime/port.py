@@ -1,7 +1,7 @@
-"""What passes between a Lua state and its host, and the host's end of it.
+"""The frames between a Lua state and its host, and the host side.
 
-A frame is MessagePack. From the state come the structs below; back go ``["ok", id, value]`` and
-``["error", id, fields]``, and nothing else. The host believes none of it before it is decoded into its type.
+Frames are MessagePack. The state sends the structs below; the host answers ``["ok", id, value]`` or
+``["error", id, fields]``. The host trusts no frame before it is decoded into its type.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ if TYPE_CHECKING:
 
 MAX_SLEEP = 366 * 24 * 3600.0
 NOTHING = marshal.encode(None)
-MAX_TEXT = 1 << 16  # characters of an error's text; Lua's side cuts it far below
+MAX_TEXT = 1 << 16  # characters of an error's text; the Lua side truncates much earlier
 MAX_STATUS = 1000
-HOSTS_OWN = frozenset({"interrupted", "script_crashed"})  # codes that no script gives an error
-MAX_LINES = 1_000_000  # times that a script may print, however little
-MAX_ARGUMENTS, MAX_RESULTS = 100_000, 1_000_000  # values; a byte on the way is up to 80 as an object of Python's
+HOSTS_OWN = frozenset({"interrupted", "script_crashed"})  # error codes that scripts cannot use
+MAX_LINES = 1_000_000  # print calls of a script
+MAX_ARGUMENTS, MAX_RESULTS = 100_000, 1_000_000  # values; one byte may become a Python object of 80
 
 _Name = Annotated[str, Meta(max_length=200)]
 
 
 class Start(Struct, kw_only=True):
-    """The first frame, from the host: what to run and what the script finds. ``functions`` lists names in groups.
+    """The first frame, from the host: what to run, and what the script can use. ``functions`` has groups of names.
 
-    What is ``interactive`` has no source of its own; inputs follow, as `kosmolua.runtime.interactive` sends them.
+    An ``interactive`` run has no source; `kosmolua.runtime.interactive` sends inputs.
     """
 
     source: bytes
@@ -54,11 +54,11 @@ class Start(Struct, kw_only=True):
 
 
 class _Frame(Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
-    """What a state may say. It may be anybody who says it, so nothing of it is believed that its type does not hold.
+    """A frame from a state. Untrusted: an attacker may have sent it.
 
-    A request that is ``alone`` is all that its script waits for: it is carried out at once, and answered at once.
-    ``at`` is where it stands, in a run that keeps a journal: the number of its task, 0 for the main chunk, and its own
-    number within, from 1.
+    A request that is ``alone`` is the only one its script waits for: it is carried out and answered at once. ``at`` is
+    its position in a run with a journal: the number of its task, 0 for the main chunk, and its number in the task, from
+    1.
     """
 
 
@@ -93,15 +93,13 @@ class Time(_Frame, tag="time", frozen=True):
 
 
 class Wait(_Frame, tag="wait", frozen=True):
-    """In a run that keeps a journal: the script goes no further before it has the next answer. Or it was interrupted,
-    and has ``dropped`` that one.
-    """
+    """In a run with a journal: the script waits for the next answer, or was interrupted and ``dropped`` that wait."""
 
     dropped: bool = False
 
 
 class Done(_Frame, tag="done", frozen=True):
-    """The last frame: the returned values or a `Report`, the bytes Lua held at the end, and what ran it."""
+    """The last frame: the returned values or a `Report`, Lua's memory in bytes, and the engine."""
 
     ok: bool
     value: Raw
@@ -110,7 +108,7 @@ class Done(_Frame, tag="done", frozen=True):
 
 
 class Report(Struct, frozen=True):
-    """How a script failed, as the script's side tells it."""
+    """How a script failed, as reported by the script side."""
 
     message: str
     code: str = "script_error"
@@ -136,12 +134,12 @@ class Clock(Protocol):
         """Seconds since 1970."""
 
     def sleep(self, seconds: float) -> None:
-        """Return when that time has passed."""
+        """Return after that time."""
 
 
 class Output(Protocol):
     def write(self, stream: Literal[1, 2], text: bytes) -> None:
-        """Take what a script printed (1) or logged (2), as far as its limit goes."""
+        """Write what a script printed (1) or logged (2), up to its limit."""
 
 
 class Handler(Protocol):
@@ -154,11 +152,11 @@ class Handler(Protocol):
 
 
 class Port:
-    """The host's end for one run: takes a state's frames, gives back the answers, keeps the result.
+    """The host side of one run: handles a state's frames, returns the answers, stores the result.
 
-    What is not alone is carried out meanwhile, and its answer is to be had from `take`. After `stop` no further call is
-    begun, a sleep ends at once, and whatever comes in raises ``failure``. ``lane`` names for a function the calls that
-    it may have to wait for. The threads that carry out calls are charged to the ``meter``.
+    Requests that are not alone run in other threads; `take` returns their answers. After `stop` no further call starts,
+    sleeps end at once, and further frames raise ``failure``. ``lane`` returns the lane of a function. The ``meter``
+    counts the CPU time of the threads that carry out calls.
     """
 
     def __init__(
@@ -181,7 +179,7 @@ class Port:
         self._limits = limits or Limits()
         self._printed = self._lines = 0
         self.pending = Pending(clock, meter)
-        self._tape: Tape[Any] | None = None  # what a journal answers and takes down
+        self._tape: Tape[Any] | None = None  # replays and records the journal
         if journal:
             from kosmolua.runtime.tape import Tape
 
@@ -189,7 +187,7 @@ class Port:
             self._tape = Tape(journal, self.pending, self._carry_out, self._lane, limited=limited)
 
     def submit(self, frame: bytes) -> bytes | None:
-        """Carry out one frame. The answer is for the state; None where it expects none, or will have it later."""
+        """Handle one frame. Returns the answer to the state; None if there is none, or if it comes later."""
         match self._checked(frame):
             case Print(stream, text):
                 self._print(stream, text)
@@ -202,7 +200,7 @@ class Port:
                     self._tape.wait(dropped=dropped)
             case request if self._tape:
                 return self._tape.request(request)
-            case Call() as call if call.alone and self._limits.time is None:  # a limit of time waits for no call
+            case Call() as call if call.alone and self._limits.time is None:  # with a time limit no call blocks
                 return answer(call, *self._carry_out(call))
             case Call() as call:
                 lane = self._lane(call.function)
@@ -214,18 +212,18 @@ class Port:
         return None
 
     def take(self) -> list[bytes]:
-        """The answers that have come meanwhile. Raises what ended the run, if anything did."""
+        """The answers since the last call. Raises the error that ended the run, if any."""
         self.check()
         return self.pending.take()
 
     def check(self) -> None:
-        """Raise what ended the run, if anything did."""
+        """Raise the error that ended the run, if any."""
         if self._stopped.is_set() and self.failure:
             raise self.failure
 
     def close(self, waits: Callable[[float], bool] | None = None) -> None:
-        """Wait for what is under way: as long as it takes after a run that ended well, else as long as ``waits`` says
-        of the seconds that were waited; a while, if it is not given.
+        """Wait for running calls: without limit after a successful run, otherwise while ``waits``, given the seconds
+        waited so far, returns true (by default for `PATIENCE` seconds).
         """
         well = self.done is not None and self.done.ok
 
@@ -236,7 +234,7 @@ class Port:
         self.pending.close(wait_on)
 
     def stop(self, failure: KosmoError | None = None) -> None:
-        """End the run, from any thread; the first reason given stands."""
+        """End the run, from any thread. Only the first error counts."""
         if not self._stopped.is_set():
             self.failure = failure
             self._stopped.set()
@@ -244,11 +242,13 @@ class Port:
 
     def _checked(self, frame: bytes) -> Frame:
         if self._stopped.is_set() or self.done:
-            raise self.failure or ScriptError("the script went on after its end", code="script_crashed")
-        return _believed(_decode, frame)
+            raise self.failure or ScriptError(
+                "the script process continued after the end of its script", code="script_crashed"
+            )
+        return _decoded(_decode, frame)
 
     def _carry_out(self, request: Request, ticket: Any = None) -> tuple[bool, bytes]:
-        """Whether it was done, and the answer or the error, as MessagePack."""
+        """``(ok, answer or error)``, the latter as MessagePack."""
         match request:
             case Time():
                 return True, marshal.encode(self._clock.time() if self._clock else time.time())
@@ -264,7 +264,7 @@ class Port:
         except (LimitError, JournalError):
             raise
         except KosmoError as error:
-            if error.code == "interrupted":  # the run was ended, and its script gets no more answers
+            if error.code == "interrupted":  # the run was ended: its script gets no further answers
                 raise
             return False, marshal.encode(error.to_dict())
 
@@ -272,14 +272,17 @@ class Port:
         self._lines += 1
         if self._lines > MAX_LINES:
             raise fixed(
-                "lines", f"the script printed {MAX_LINES} times, which is the most", "print more at once", MAX_LINES
+                "lines",
+                f"the script printed {MAX_LINES} times, the maximum",
+                "print more text with each call",
+                MAX_LINES,
             )
         limit = self._limits.output
         self._output.write(stream, text if limit is None else text[: max(0, limit - self._printed)])
         self._count(len(text))
 
     def _end(self, done: Done) -> None:
-        """What a script returns is output too."""
+        """Store the result. Returned values count as output."""
         self._count(len(done.value) if done.ok else 0)
         if marshal.holds_more(done.value, MAX_RESULTS):
             raise fixed("results", f"the script returned more than {MAX_RESULTS} values", "return fewer", MAX_RESULTS)
@@ -298,7 +301,7 @@ class Port:
 
 
 def checked(sleep: Sleep) -> float:
-    """Its seconds, which are of a length that can be waited for."""
+    """The seconds of a sleep. Raises a `ScriptError` if they are out of range."""
     if not 0 <= sleep.seconds <= MAX_SLEEP:
         raise ScriptError(f"sleep: expected 0 to {MAX_SLEEP:.0f} seconds, got {sleep.seconds}")
     return sleep.seconds
@@ -309,26 +312,28 @@ def answer(request: Request, ok: bool, value: bytes) -> bytes:
     return marshal.encode(("ok" if ok else "error", request.id, Raw(value)))
 
 
-def _believed(decode: Callable[[Any], _T], frame: bytes | Raw) -> _T:
+def _decoded(decode: Callable[[Any], _T], frame: bytes | Raw) -> _T:
     try:
         return decode(frame)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:  # msgspec lets some of Python's own through
-        raise ScriptError(f"the script's process sent a frame that is none: {error}", code="script_crashed") from None
+        raise ScriptError(f"the script process sent an invalid frame: {error}", code="script_crashed") from None
 
 
 def results(done: Done) -> list[Any]:
-    """The values a script returned: plain data, as JSON knows it, and bytes."""
-    values = _believed(_decode_values, done.value)
+    """The values a script returned: JSON data and bytes."""
+    values = _decoded(_decode_values, done.value)
     try:
         msgspec.json.encode(values, order="sorted")
     except (TypeError, ValueError, RecursionError) as error:
-        raise ScriptError(f"the script's process returned no plain data: {error}", code="script_crashed") from None
+        raise ScriptError(
+            f"the script process returned values that are not plain data: {error}", code="script_crashed"
+        ) from None
     return values
 
 
 def error(done: Done) -> KosmoError:
-    """The error a script ended with. Its code is believed as far as it decides an exit status, and no further."""
-    report = _believed(_decode_report, done.value)
+    """The error of a script. Codes that only the host may set are replaced."""
+    report = _decoded(_decode_report, done.value)
     code = report.code if report.code in CODES and report.code not in HOSTS_OWN else "script_error"
     return ScriptError(
         report.message[:MAX_TEXT],

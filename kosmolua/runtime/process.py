@@ -1,4 +1,4 @@
-"""Processes of Python's: how one starts, ends and is waited for, and what memory it has."""
+"""Python child processes: starting, killing and waiting, and their memory."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any
 
-# -c and not -m, which would import runpy. -I: no user site, no PYTHON* variables, no cwd. -S: site would look for
-# what the host has found already, and hands over as paths: their number, then each, since any character may be in one.
+# -c instead of -m, which would import runpy. -I: no user site, no PYTHON* variables, no cwd. -S: no `site`, since the
+# host passes its paths: their number, then each as an argument, since a path may contain any character.
 PATHS = "import sys; sys.path += sys.argv[2 : 2 + int(sys.argv[1])]"
-LOST = -1  # the status of a process that somebody else has waited for
+LOST = -1  # the status of a process that other code has waited for
 _ENVIRONMENT = {"LC_ALL": "C.UTF-8", "TZ": "UTC0"}
 _LINKER = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
 _INTERPRETERS = ("python", "pypy", "graalpy")
@@ -28,27 +28,27 @@ _WHICH = "name an interpreter that has kosmolua: Host(python='/usr/bin/python3')
 
 
 def program(module: str, function: str = "main") -> str:
-    """The text of a main program that calls one function of one module."""
+    """The source of a main program that calls one function of a module."""
     return f"{PATHS}; from {module} import {function}; {function}()"
 
 
 class Spawned:
-    """A process that starts from nothing, for the descriptors that become its 0, 1 and 2."""
+    """A newly started process; ``streams`` become its descriptors 0, 1 and 2."""
 
     def __init__(self, boot: str, streams: Sequence[int], words: Sequence[str], python: str | None = None) -> None:
         moves = [(os.POSIX_SPAWN_DUP2, descriptor, target) for target, descriptor in enumerate(streams)]
-        self._inherited = own_peak()  # counted as the child's own, since it begins in the host's memory
+        self._inherited = own_peak()  # counted as the child's peak, since it starts with the host's memory
         self.pid = start_python(boot, words, moves, python)
         self._descriptor = pidfd.opened(self.pid)
 
     def kill(self) -> None:
-        """And with its group whatever it could start where no layer of confinement forbids that.
+        """Kill the process and its group, which has its own children if no sandbox layer prevents them.
 
-        The group goes first, while the process holds its number: once it is dead somebody else may have waited for it.
+        The group is killed first, while the process id is valid: other code may wait for the process once it is dead.
         """
         if self._descriptor is not None and pidfd.is_dead(self._descriptor):
             return
-        with suppress(ProcessLookupError, PermissionError):  # it has left its group, or is gone
+        with suppress(ProcessLookupError, PermissionError):  # it left its group, or is gone
             os.killpg(self.pid, signal.SIGKILL)
         if self._descriptor is not None:
             pidfd.kill(self._descriptor)
@@ -57,7 +57,7 @@ class Spawned:
                 os.kill(self.pid, signal.SIGKILL)
 
     def wait(self) -> tuple[int, float, int]:
-        """Its status as the system gives it, the seconds of CPU it took, and the most memory it had, in bytes."""
+        """The wait status, seconds of CPU, and peak memory in bytes."""
         try:
             return self._waited()
         except ChildProcessError:  # SIGCHLD is ignored, or the program waits for every child
@@ -68,7 +68,7 @@ class Spawned:
                 self._descriptor = None
 
     def _waited(self) -> tuple[int, float, int]:
-        if self._descriptor is not None:  # its number may be another child's by now
+        if self._descriptor is not None:  # its id may be reused
             os.waitid(os.P_PIDFD, self._descriptor, os.WEXITED | os.WNOWAIT)
         _, status, usage = os.wait4(self.pid, 0)
         peak = usage.ru_maxrss * 1024
@@ -76,15 +76,14 @@ class Spawned:
 
 
 def start_python(boot: str, words: Sequence[str], moves: Sequence[tuple[Any, ...]], python: str | None = None) -> int:
-    """Start an interpreter on the program ``boot``, which finds in its last words those given and this process's id.
+    """Start an interpreter with the program ``boot``; its last arguments are ``words`` and this process's id.
 
-    Raises a `ConfigurationError` where there is no interpreter to start.
+    Raises a `ConfigurationError` if there is no interpreter.
     """
     command = _command(python)
     package = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     paths = [package, *(entry for entry in sys.path if os.path.isabs(entry))]
-    # A group of its own, so that Ctrl-C reaches the host alone, which then decides. Python's other descriptors
-    # close by themselves (PEP 446).
+    # In a separate group, so that Ctrl-C reaches only the host. Other descriptors are not inherited (PEP 446).
     try:
         return os.posix_spawnp(
             command[0],
@@ -102,7 +101,7 @@ def start_python(boot: str, words: Sequence[str], moves: Sequence[tuple[Any, ...
 
 
 def _command(python: str | None) -> list[str]:
-    """The interpreter and its flags. One that was named has found its own packages, so it is started with `site`."""
+    """The interpreter and its flags. A named interpreter finds its own packages, so it starts with `site`."""
     if python:
         return [python, "-I"]
     found = sys.executable or ""
@@ -114,12 +113,12 @@ def _command(python: str | None) -> list[str]:
 
 
 def _environment() -> dict[str, str]:
-    """Next to nothing of the host's: only what the dynamic linker needs to start the same interpreter."""
+    """An almost empty environment, with the dynamic linker's variables to start the same interpreter."""
     return _ENVIRONMENT | {name: os.environ[name] for name in _LINKER if name in os.environ}
 
 
 def resident_bytes(pid: int) -> int:
-    """The bytes of memory that a process has now, or 0 where this system does not tell it."""
+    """The resident memory of a process in bytes, or 0 if the system does not provide it."""
     try:
         with open(f"/proc/{pid}/statm", "rb") as file:
             return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
@@ -128,7 +127,7 @@ def resident_bytes(pid: int) -> int:
 
 
 def own_peak() -> int:
-    """The most bytes of memory that this process had, as far as this system tells it."""
+    """The peak memory of this process in bytes, or `sys.maxsize` if the system does not provide it."""
     try:
         with open("/proc/self/status", "rb") as file:
             return int(file.read().partition(b"VmHWM:")[2].split()[0]) * 1024

@@ -1,7 +1,7 @@
-"""One Lua state: the modules of ``lua/`` loaded into it, and a port for it to run on.
+"""A Lua state with the modules of ``lua/``, connected to a port.
 
-Scripts never see Python: text is loaded by Lua's own ``load`` in mode "t" (lupa's mode lets bytecode through), no
-Python object but two plain functions ever enters the state, and only bytes and small integers pass through those.
+Scripts never see Python: source is loaded by Lua's own ``load`` in mode "t" (lupa's would accept bytecode), the only
+Python objects in the state are two or three functions, and these pass only bytes and small integers.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ MODULES = (
     )),
 )  # fmt: skip
 
-# `use` is the only loader there is inside: name -> module, each loaded once, from what the host gives: text, or the
-# bytecode that `compiled` has made of such text in this very program.
+# `use` is the only loader in the state. It loads each module once, from text or from the bytecode that `compiled` made
+# of it in this program.
 _LOADER = b"""
 local sources, modes, loaded = {}, {}, {}
 local function use(name)
@@ -41,7 +41,7 @@ local source, name = ...
 return string.dump(assert(load(source, "=" .. name .. ".lua", "t")))
 """
 
-# Answers come back as bytes, or as a number where they did not fit into the memory that is left.
+# Answers are bytes, or a number if they do not fit into the remaining memory.
 _INLINE_PORT = b"""
 local use, submit, wait, alive = ...
 local pcall = pcall
@@ -99,14 +99,14 @@ return call, install
 
 
 def lua_directory() -> str:
-    """Where the shipped Lua is: inside the package when installed, beside it in a checkout."""
+    """The directory of the Lua modules: in the package if installed, next to it in a checkout."""
     package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     for directory in (os.path.join(package, "lua"), os.path.join(os.path.dirname(package), "lua")):
         if os.path.isfile(os.path.join(directory, "bridge.lua")):
             return directory
     raise ConfigurationError(
         f"the Lua part of kosmolua is missing in {package}",
-        hint="install it again: pip install --force-reinstall kosmolua",
+        hint="reinstall it: pip install --force-reinstall kosmolua",
     )
 
 
@@ -129,8 +129,8 @@ class Modules:
 
 
 class State:
-    """A LuaJIT state, or PUC Lua 5.4 where lupa has no LuaJIT (macOS). ``memory_limit`` is in bytes; ``engine`` is
-    a module of lupa, the best there is where none is named. ``modules`` are read from their files unless given.
+    """A LuaJIT state, or PUC Lua 5.4 if lupa has no LuaJIT (macOS). ``memory_limit`` is in bytes; ``engine`` is a
+    module of lupa, by default the best one available. ``modules`` are read from their files unless given.
     """
 
     def __init__(
@@ -184,7 +184,7 @@ class State:
         return call, install
 
     def disable_compiler(self) -> None:
-        """Interpret from here on: the compiler is no longer there to be attacked, nor memory of its code."""
+        """Turn the JIT off, to reduce the attack surface: no compiler and no memory with machine code."""
         self._lua.execute(b"if jit then jit.off() jit.flush() end")
 
     @property
@@ -196,11 +196,11 @@ class State:
         return self._lua.get_max_memory() or None
 
     def serve_pipe(self, descriptor_in: int, descriptor_out: int) -> None:
-        """Run the script that comes in as the first frame, speaking over two file descriptors."""
+        """Run the script in the first frame, exchanging frames over two file descriptors."""
         self._lua.execute(_PIPE_PORT, self._use, descriptor_in, descriptor_out)
 
     def watch(self, descriptor: int) -> None:
-        """Look for interrupts of an interactive run in the memory behind a descriptor; needs an FFI."""
+        """Watch the shared memory of a descriptor for interrupts of interactive inputs. Needs an FFI."""
         self._lua.execute(_WATCH, self._use, descriptor)
 
     def serve(
@@ -209,19 +209,19 @@ class State:
         wait: Callable[[int], bytes | int],
         alive: Callable[[int], int] | None = None,
     ) -> None:
-        """Run the script that `wait` gives first, speaking through functions that must never raise. ``alive`` is asked
-        meanwhile, and gives 0 once the run is to end; it is handed what was raised as one of the three was called.
+        """Run the script that `wait` returns first. None of the functions may raise. ``alive`` is called while the
+        script runs and returns 0 to end it; it gets any exception raised while one of the three was being called.
         """
         functions = [self._as_function(each) for each in (submit, wait, alive) if each]
         self._lua.execute(_INLINE_PORT, self._use, *functions)
 
     def run_module_text(self, source: bytes) -> Any:
-        """Run trusted Lua with the loader as its argument: for the specs of the modules themselves."""
+        """Run trusted Lua with the loader as its argument: for the specs of the modules."""
         return self._lua.execute(source, self._use)
 
 
 def _engine(name: str | None) -> tuple[Any, type[Exception], type[Exception]]:
-    """The engine of that name, or the best that lupa's wheel holds on this platform."""
+    """The engine of that name, or the best one in lupa's wheel for this platform."""
     for candidate in (name,) if name else ("luajit21", "lua54"):
         try:
             module = __import__(f"lupa.{candidate}", fromlist=["LuaRuntime"])  # importlib imports warnings
@@ -229,9 +229,9 @@ def _engine(name: str | None) -> tuple[Any, type[Exception], type[Exception]]:
             continue
         return module.LuaRuntime, module.LuaError, module.LuaMemoryError
     raise ConfigurationError(
-        "lupa has neither LuaJIT nor Lua 5.4 here", hint="install it again: pip install --force-reinstall lupa"
+        "lupa has neither LuaJIT nor Lua 5.4", hint="reinstall it: pip install --force-reinstall lupa"
     )
 
 
 def _deny(*_: Any) -> Any:
-    raise AttributeError("nothing of Python's is to be had here")
+    raise AttributeError("Python attributes are not accessible")

@@ -1,4 +1,4 @@
-"""Threads of a run, and the error if the system gives none."""
+"""Starts threads of a run, with an error message if that fails."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from kosmolua.errors import failure_of
 
 
 def started(thread: threading.Thread) -> threading.Thread:
-    """Start it. Raises a `SystemFailureError` if there are too many, or in Python 3.12 if the interpreter is ending."""
+    """Start the thread. Raises a `SystemFailureError` if there are too many, or when Python 3.12 is shutting down."""
     try:
         thread.start()
     except RuntimeError as error:

@@ -65,7 +65,7 @@ def test_damaged_frames(seed):
 )
 def test_a_call_of_another_shape_is_none(host, call):
     """Function and account are text and the number of fields is fixed; nothing else reaches the handler."""
-    with pytest.raises(ScriptError, match="a frame that is none"):
+    with pytest.raises(ScriptError, match="an invalid frame"):
         Port(host, host).submit(msgspec.msgpack.encode(call))
 
     assert [] == host.calls
@@ -125,7 +125,7 @@ def test_real_children_that_speak_nonsense(host):
         ("os.write(1, b'\\xff' * 8)", "handed over 4294967295 bytes"),
         (f"os.write(1, ({MAX_FRAME} + 1).to_bytes(4))", "handed over"),
         ("os.write(1, b'\\0\\0\\0\\x09abc'); os._exit(0)", "ended with status 0"),
-        ("send(b'')", "a frame that is none"),
+        ("send(b'')", "an invalid frame"),
         ("os._exit(0)", "ended with status 0"),
         ("os.write(2, b'\\xff\\x1b[2J' * 99); os._exit(3)", "ended with status 3"),
     ],
@@ -140,7 +140,7 @@ def test_frames_cut_and_stretched(host, code, words):
 def test_one_that_asks_and_never_reads(host):
     """Answers that nobody takes are not kept without end: the child is killed."""
     ask = "while True: send(bytes.fromhex('93a474696d6501c3'))"
-    with pytest.raises(ScriptError, match="asks and does not listen"):
+    with pytest.raises(ScriptError, match="does not read its answers"):
         serve(child_for(ask, limits=Limits(cpu=None)), host)
 
 
@@ -177,7 +177,7 @@ def test_names_have_a_length(host, place):
     """No name is so long that looking for what was meant by it would keep the host."""
     call = ["call", 1, True, "", "echo", {}]
     call[place] = "x" * 201
-    with pytest.raises(ScriptError, match="a frame that is none"):
+    with pytest.raises(ScriptError, match="an invalid frame"):
         Port(host, host).submit(msgspec.msgpack.encode(call))
 
 
@@ -209,9 +209,9 @@ def test_a_flood_of_output(host):
 
 @needs("seccomp")
 def test_a_second_greeting_changes_nothing(host):
-    """Which layers hold is said once, before there is a script; later it is a frame that is none."""
+    """Which layers hold is said once, before there is a script; later it is an invalid frame."""
     child = child_for("send(b'ready process rlimits')")
-    with pytest.raises(ScriptError, match="a frame that is none"):
+    with pytest.raises(ScriptError, match="an invalid frame"):
         serve(child, host)
 
     assert "seccomp" in child.layers
@@ -219,9 +219,9 @@ def test_a_second_greeting_changes_nothing(host):
 
 @pytest.mark.parametrize("greeting", [b"", b"ready2 seccomp", b"\x93\xa5print\x01\xc4\x00", b"\xff\xff"])
 def test_a_child_that_does_not_greet_is_given_up(host, greeting):
-    """The first word of a child is which layers hold; one that says anything else did not start as it should."""
+    """The first word of a child is which layers hold; one that says anything else did not start correctly."""
     boot = f"import os; os.write(1, {len(greeting).to_bytes(4) + greeting!r}); os.read(0, 100)"
-    with pytest.raises(ScriptError, match="did not start as it should"):
+    with pytest.raises(ScriptError, match="did not start correctly"):
         serve(Child(Limits(), boot=boot), host)
 
 
