@@ -135,7 +135,7 @@ def test_a_frame_after_the_end_is_refused(host):
     port = Port(host, host)
     port.stop()
 
-    with pytest.raises(ScriptError, match="after its end"):
+    with pytest.raises(ScriptError, match="continued after the end"):
         port.submit(b"\x93\xa5print\x01\xc4\x01x")
 
     assert b"" == host.printed
