@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from typing import TYPE_CHECKING, Any, Self
 
-from kosmolua.errors import ApiError, KosmoError, UsageError, emulated, failure_of, words_of
+from kosmolua.errors import ApiError, KosmoError, OptionError, UsageError, emulated, failure_of, words_of
 from kosmolua.host import checks
 from kosmolua.host import source as source_
 from kosmolua.host.callbacks import log, quiet
@@ -291,6 +291,10 @@ class Host:
         """
         if isinstance(args, str) or not all(isinstance(argument, str) for argument in args):
             raise UsageError(f"args: expected a list of strings, got {args!r}"[:200], hint="convert each with str()")
+        if isinstance(journal, str | os.PathLike):
+            raise OptionError(
+                f"journal: expected an open journal, got {journal!r}"[:200], hint="use run(source, journal=PATH)"
+            )
         checks.check({"prompter": prompter, "on_call": on_call})
         text = source.encode("utf-8", "surrogateescape") if isinstance(source, str) else source
         script = Script(

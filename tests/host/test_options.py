@@ -154,3 +154,14 @@ def test_a_host_of_options():
     assert "marked" not in f"{options!r} {options} {host!r}"
     with pytest.raises(AttributeError):
         options.emulate = False
+
+
+def test_a_path_is_no_open_journal():
+    """`script` takes a journal that its caller opened; the error names the method that takes a path."""
+    with (
+        Host(emulate=True, prepare=False) as host,
+        pytest.raises(OptionError, match="expected an open journal") as caught,
+    ):
+        host.script("return 1", journal="nightly")
+
+    assert "run(source, journal=PATH)" in caught.value.hint
