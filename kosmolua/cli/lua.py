@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from kosmolua.host.result import Result
     from kosmolua.host.script import ScriptRun
     from kosmolua.journal.cassette import Cassette
-    from kosmolua.journal.journal import Head, Journal
+    from kosmolua.journal.journal import Journal
+    from kosmolua.journal.records import Head
 
 # A script without any of these words calls nothing that costs or waits: Lua itself reports its mistakes soon enough.
 _CHECKED = (
@@ -223,7 +224,7 @@ def _journal(parsed: argparse.Namespace, options: Options, script: Text) -> Iter
     if not (parsed.journal or parsed.record or parsed.replay):
         yield None
         return
-    from kosmolua.journal.journal import Head
+    from kosmolua.journal.records import Head
 
     head = Head(
         script=script.name,
@@ -249,7 +250,8 @@ def _played(parsed: argparse.Namespace, head: Head) -> Cassette:
 def _kept(parsed: argparse.Namespace, options: Options, head: Head, stack: ExitStack) -> Journal:
     from kosmolua.cli.host import tell
     from kosmolua.journal import runs
-    from kosmolua.journal.journal import Journal, Lookup
+    from kosmolua.journal.journal import Journal
+    from kosmolua.journal.records import Lookup
 
     if options.dry_run:
         asked = "--journal" if parsed.journal else "--record"

@@ -132,7 +132,7 @@ def _reader(parsed: argparse.Namespace, shell: Callable[[], Shell]) -> Reader:
 
 
 def _journal(parsed: argparse.Namespace) -> JournalOptions:
-    from kosmolua.journal.journal import Lookup
+    from kosmolua.journal.records import Lookup
     from kosmolua.repl.journals import JournalOptions
 
     lookup = Lookup(settling=parsed.settling_time, adopt=parsed.adopt, again=parsed.send_again)

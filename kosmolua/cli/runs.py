@@ -11,7 +11,7 @@ from typing import Any
 from kosmolua.cli import options, output
 from kosmolua.errors import JournalError, UsageError
 from kosmolua.journal import runs
-from kosmolua.journal.journal import of_a_prompt
+from kosmolua.journal.fit import of_a_prompt
 from kosmolua.journal.runs import Summary
 from kosmolua.replicate.prices import Prices
 from kosmolua.settings import ages, config, paths

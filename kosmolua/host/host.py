@@ -237,7 +237,7 @@ class Host:
         if journal is None:
             return self.script(source, args, name=name).result()
         from kosmolua.journal import runs
-        from kosmolua.journal.journal import Head
+        from kosmolua.journal.records import Head
 
         text = source.encode("utf-8", "surrogateescape") if isinstance(source, str) else source
         head = Head(

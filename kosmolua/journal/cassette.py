@@ -9,17 +9,19 @@ from __future__ import annotations
 import base64
 import os
 import re
-import sqlite3
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, suppress
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 from msgspec import Struct
 
 from kosmolua.errors import JournalError, KosmoError, UsageError
+from kosmolua.journal import runs
+from kosmolua.journal.arguments import NO_DATA, digest_of, digested
 from kosmolua.journal.bounds import digest_of_unsent
-from kosmolua.journal.journal import AGAIN, NO_DATA, Head, Recorded, digest_of, digested, facts_of, read_only
+from kosmolua.journal.journal import AGAIN
+from kosmolua.journal.records import Head, Line, Recorded
 from kosmolua.replicate import catalogue
 from kosmolua.replicate.structs import LocalFile, extension
 
@@ -67,9 +69,9 @@ def write(journal: str, file: str, reveals: Callable[[str], bool]) -> None:
     """
     try:
         text = b"".join(line + b"\n" for line in _lines(journal))
-    except (sqlite3.Error, *NO_DATA) as error:
+    except (JournalError, *NO_DATA) as error:
         raise UsageError(
-            f"the cassette {file} cannot be written: the journal {journal} holds what is no data: {error}",
+            f"the cassette {file} cannot be written: invalid data in the journal {journal}: {error}",
             hint="see each of its calls: kosmo runs show",
         ) from None
     if reveals(text.decode()):
@@ -91,12 +93,11 @@ def write(journal: str, file: str, reveals: Callable[[str], bool]) -> None:
 
 
 def _lines(journal: str) -> Iterator[bytes]:
-    with closing(read_only(journal)) as rows:
-        yield _head(facts_of(rows))
-        names = "task, request, function, account, arguments, state, value"
-        asked = rows.execute(f"SELECT {names} FROM outcomes WHERE NOT cut ORDER BY number")  # noqa: S608 - a constant
-        for row in asked:
-            yield msgspec.json.encode(_call(*row))
+    with runs.readable(journal) as store:
+        yield _head(store.facts())
+        for line in store.lines():
+            if line.state != "open":
+                yield msgspec.json.encode(_call(line))
 
 
 def _head(facts: Mapping[str, Any]) -> bytes:
@@ -105,15 +106,16 @@ def _head(facts: Mapping[str, Any]) -> bytes:
     return msgspec.json.encode(head)
 
 
-def _call(
-    task: int, request: int, function: str, account: str, arguments: bytes, state: str, value: bytes | None
-) -> Call:
-    asked = _decoded(arguments)
+def _call(line: Line) -> Call:
+    began, value = line.began, line.value
+    asked = _decoded(began.arguments)
     digest = digest_of_unsent(asked)
-    call = Call(task, request, function, account, None if digest else cleaned(asked), digest=digest)
+    call = Call(
+        began.task, began.request, began.function, began.account, None if digest else cleaned(asked), digest=digest
+    )
     found = None if value is None else cleaned(msgspec.msgpack.decode(value))
-    if state == "ok":
-        operation = catalogue.find(function)
+    if line.state == "ok":
+        operation = catalogue.find(began.function)
         call.answer = operation.placeholder if value is None and operation else found
     else:
         call.error = found
@@ -222,7 +224,7 @@ class Cassette:
         was = _told(call.function, call.account, _canonical(call.arguments))
         now = _told(*_request(asked)) if asked else "nothing more"
         return JournalError(
-            f"the script goes another way than {self.path}, at task {call.task}, request {call.request}\n"
+            f"the script differs from {self.path} at task {call.task}, request {call.request}\n"
             f"  the cassette: {was}\n  the script:   {now}",
             hint="has the script or its input changed? Record it again: kosmo lua --record FILE",
         )

@@ -23,7 +23,7 @@ from kosmolua.replicate.catalogue import Operation, Proof
 from kosmolua.replicate.shape import mapping
 
 if TYPE_CHECKING:
-    from kosmolua.journal.journal import Ticket
+    from kosmolua.journal.ticket import Ticket
     from kosmolua.replicate.answers import Answer
 
 _END_OF_TIME = 2.5e11  # seconds; a little less than what datetime can tell

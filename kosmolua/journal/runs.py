@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import sqlite3
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
@@ -16,20 +15,12 @@ from msgspec import Struct
 from kosmolua.errors import JournalError, UsageError
 from kosmolua.gate.budget import Budget
 from kosmolua.journal import outputs
-from kosmolua.journal.journal import (
-    OPEN,
-    SPAN,
-    Head,
-    Journal,
-    decoded,
-    facts_of,
-    is_of_a_prompt,
-    read_only,
-    shown,
-    spent,
-    unusable,
-)
+from kosmolua.journal.arguments import shown
+from kosmolua.journal.journal import Journal, spent
 from kosmolua.journal.lock import Holder, holder_of
+from kosmolua.journal.records import SPAN, Head, Line, is_of_a_prompt
+from kosmolua.journal.sqlite import SqliteStore, decoded, unusable
+from kosmolua.journal.store import Store
 from kosmolua.replicate.prices import Prices
 from kosmolua.replicate.token import looks_like_token
 from kosmolua.settings import paths
@@ -97,12 +88,12 @@ def retire(environment: Mapping[str, str], path: str, tell: Callable[[str], None
         began = summary(path, held=True).began
         to = _free(path, time.strftime("%Y-%m-%d-%H%M%S", time.localtime(began)))
         try:
-            with closing(sqlite3.connect(path, isolation_level=None)) as file:
-                file.execute("PRAGMA journal_mode = DELETE")  # all of it is in one file then
+            with closing(SqliteStore(path)) as store, store.hold():
+                store.merge()
             os.rename(path, to)
             outputs.move(path, to)
             note(environment, to)
-        except (OSError, sqlite3.Error) as error:
+        except OSError as error:
             raise unusable(path, error) from None
     tell(f"the earlier run is kept as {name_of(environment, to)}: kosmo runs show {name_of(environment, to)}")
     return to
@@ -210,17 +201,13 @@ def summary(
     path: str, prices: Prices | None = None, *, environment: Mapping[str, str] | None = None, held: bool = False
 ) -> Summary:
     """Raises a `JournalError` for a file that is no journal. With ``held`` it is the caller who holds it."""
-    with readable(path) as file:
-        facts = facts_of(file)
-        (times,) = file.execute("SELECT count(*) FROM runs").fetchone()
-        end = file.execute("SELECT at, ok, error FROM ends WHERE run = (SELECT max(number) FROM runs)").fetchone()
-        (answers,) = file.execute("SELECT count(*) FROM outcomes WHERE NOT cut").fetchone()
-        (left,) = file.execute(f"SELECT count(DISTINCT task || ' ' || request) FROM intents i WHERE {OPEN}").fetchone()  # noqa: S608
-        (last,) = file.execute("SELECT max(ended) FROM outcomes").fetchone()
+    with readable(path) as store:
+        facts, counts = store.facts(), store.summaries()
+        end = counts.end
         running = not held and holder_of(path) is not None
         moment = time.monotonic()
         budget = Budget(prices=None if facts["emulated"] else prices, clock=lambda: moment)
-        spent(file, budget, now=None if running else end[0] if end else last)
+        spent(store, budget, now=None if running else end[0] if end else counts.last)
     state = "cut off" if end is None else "finished" if end[1] else _ended(end[2])
     return Summary(
         id=facts["id"],
@@ -232,9 +219,9 @@ def summary(
         ended=end and end[0],
         state="running" if running else state,
         error=end and end[2],
-        times=times,
-        answers=answers,
-        open=left,
+        times=counts.runs,
+        answers=counts.answers,
+        open=counts.open,
         spent=budget.spent(),
         guessed=budget.guessed(),
         path=path,
@@ -246,38 +233,33 @@ def summary(
 
 def source_of(path: str) -> tuple[str, bytes]:
     """The script that it is a journal of, as it was when the journal began: its name, and its text."""
-    with readable(path) as file:
-        facts = facts_of(file)
+    with readable(path) as store:
+        facts = store.facts()
     return facts["script"], facts["source"]
 
 
 def entries(path: str, *, answers: bool = True) -> Iterator[dict[str, Any]]:
     """All that was asked, in the order in which it was answered; then the writes whose end nobody knows."""
-    names = "task, request, function, account, arguments, model, at"
-    kept = "value" if answers else "NULL"
-    with readable(path) as file:
-        prompt = is_of_a_prompt(facts_of(file))
-        for *fields, state, value, ended in file.execute(
-            f"SELECT {names}, state, {kept}, ended FROM outcomes WHERE NOT cut ORDER BY number"  # noqa: S608
-        ):
-            answer = {"answer": decoded(value)} if value is not None else {}
-            yield {**_entry(fields, prompt=prompt), "state": state, "ended": ended, **answer}
-        for fields in file.execute(f"SELECT {names} FROM intents i WHERE {OPEN} ORDER BY number"):  # noqa: S608
-            yield {**_entry(fields, prompt=prompt), "state": "open"}
+    with readable(path) as store:
+        prompt = is_of_a_prompt(store.facts())
+        for line in store.lines(answers=answers):
+            yield _entry(line, prompt=prompt)
 
 
-def _entry(fields: Any, *, prompt: bool) -> dict[str, Any]:
-    task, request, function, account, arguments, model, at = fields
-    number, task = divmod(task, SPAN)
+def _entry(line: Line, *, prompt: bool) -> dict[str, Any]:
+    number, task = divmod(line.began.task, SPAN)
     return {
         **({"input": number + 1} if prompt else {}),
         "task": task,
-        "request": request,
-        "function": function,
-        "account": account or "default",
-        "arguments": shown(arguments),
-        "model": model,
-        "at": at,
+        "request": line.began.request,
+        "function": line.began.function,
+        "account": line.began.account or "default",
+        "arguments": shown(line.began.arguments),
+        "model": line.model,
+        "at": line.began.at,
+        "state": line.state,
+        **({} if line.state == "open" else {"ended": line.ended}),
+        **({} if line.value is None else {"answer": decoded(line.value)}),
     }
 
 
@@ -295,10 +277,7 @@ def find(environment: Mapping[str, str], given: str) -> str:
 
 
 @contextmanager
-def readable(path: str) -> Iterator[sqlite3.Connection]:
-    """The journal, open for reading. What SQLite has against it is told in our words."""
-    with closing(read_only(path)) as file:
-        try:
-            yield file
-        except sqlite3.Error as error:
-            raise unusable(path, error) from None
+def readable(path: str) -> Iterator[Store]:
+    """A journal, open for reading, whoever writes it. Raises a `JournalError`."""
+    with closing(SqliteStore(path, read_only=True)) as store, store.hold():
+        yield store

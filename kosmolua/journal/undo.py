@@ -9,7 +9,8 @@ import msgspec
 from msgspec import Struct
 
 from kosmolua.journal import runs
-from kosmolua.journal.journal import NO_DATA, OPEN, decoded, facts_of, shown
+from kosmolua.journal.arguments import NO_DATA, shown
+from kosmolua.journal.sqlite import decoded
 from kosmolua.replicate import catalogue
 from kosmolua.replicate.catalogue import Operation
 
@@ -47,17 +48,16 @@ class Undo(Struct, frozen=True):
 def plan(path: str) -> Undo:
     """Raises a `JournalError` for a file that is no journal."""
     found = _Reader()
-    with runs.readable(path) as file:
-        own = facts_of(file)["account"]
-        rows = "SELECT function, account, arguments, value FROM outcomes WHERE state = 'ok' AND sent ORDER BY number"
-        for function, account, arguments, value in file.execute(rows):
-            operation = catalogue.find(function)
-            if operation and value is not None:
-                found.take(operation, account or own, arguments, decoded(value))
-        for function, arguments in file.execute(f"SELECT function, arguments FROM intents i WHERE {OPEN}"):  # noqa: S608
-            found.left.append(
-                Left(f"{function} {shown(arguments)}", "its outcome is unknown; resume the run to find it")
-            )
+    with runs.readable(path) as store:
+        own = store.facts()["account"]
+        for call in store.sent():
+            operation = catalogue.find(call.function)
+            if operation and call.state == "ok" and call.value is not None:
+                found.take(operation, call.account or own, call.arguments, decoded(call.value))
+        for line in store.lines(answers=False):
+            if line.state == "open":
+                what = f"{line.began.function} {shown(line.began.arguments)}"
+                found.left.append(Left(what, "its outcome is unknown; resume the run to find it"))
     return found.undo()
 
 

@@ -11,12 +11,12 @@ import msgspec
 
 from kosmolua.errors import JournalError, KosmoError, UsageError
 from kosmolua.journal import runs
-from kosmolua.journal.journal import Head, Lookup, Recorded
+from kosmolua.journal.records import Head, Lookup, Recorded
 from kosmolua.terminal.safe import safe
 
 if TYPE_CHECKING:
     from kosmolua.gate.budget import Budget
-    from kosmolua.journal.journal import Ticket
+    from kosmolua.journal.ticket import Ticket
     from kosmolua.repl.calls import Calls
     from kosmolua.repl.options import Options
     from kosmolua.repl.screen import Screen

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any, Literal
 
-from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
+from httptools import HttpParserCallbackError, HttpParserError, HttpParserUpgrade, HttpResponseParser
 from msgspec import Struct
 
 from kosmolua.replicate.wire import WireError
@@ -70,6 +70,9 @@ class Chunks:
     def _feed(self, data: bytes) -> None:
         try:
             self._parser.feed_data(data)
+        except HttpParserCallbackError as error:
+            # A signal handler raised while a callback ran: the interrupt goes on, the callback itself cannot fail.
+            raise error.__context__ or error from None
         except (HttpParserUpgrade, HttpParserError) as error:
             text = str(error)
             if self._parser.get_status_code() == _SWITCHING_PROTOCOLS:

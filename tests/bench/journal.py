@@ -15,7 +15,8 @@ import msgspec
 from run import KOSMO, PREDICTION, SCRIPT, measure, medians, rounds
 
 from kosmolua.gate.functions import resolve
-from kosmolua.journal.journal import Head, Journal
+from kosmolua.journal.journal import Journal
+from kosmolua.journal.records import Head
 from kosmolua.runtime.tape import Asked
 
 HERE = Path(__file__).parent

@@ -71,7 +71,7 @@ def test_a_journal_that_holds_no_data(server, live, tmp_path, data):
     ran = live(*command, "--record", "run.jsonl")
 
     assert 0 != ran.status
-    assert "no data" in ran.err
+    assert "invalid data" in ran.err
     assert "Traceback" not in ran.err
     assert not (tmp_path / "run.jsonl").exists()
 

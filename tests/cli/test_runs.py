@@ -186,8 +186,8 @@ def test_the_accounts_do_not_mix(live):
     ran = live("lua", "-e", "time()", "--journal", "x")
 
     assert 1 == ran.status
-    assert "on the account work, and now it is default" in ran.err
-    assert "take --account work" in ran.err
+    assert "on account work; now the account is default" in ran.err
+    assert "use --account work" in ran.err
     assert 0 == live("runs", "resume", "x").status
     assert "work" in live("runs", "show", "x").out
 

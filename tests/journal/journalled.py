@@ -6,7 +6,8 @@ from kosmolua.emulator.faults import FaultBox
 from kosmolua.gate.budget import Budget
 from kosmolua.gate.policy import policy_of
 from kosmolua.gate.session import Session
-from kosmolua.journal.journal import Head, Journal, Lookup
+from kosmolua.journal.journal import Journal
+from kosmolua.journal.records import Head, Lookup
 from kosmolua.replicate import catalogue
 from kosmolua.replicate.client import Client
 from kosmolua.runtime.limits import Limits

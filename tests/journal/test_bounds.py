@@ -9,9 +9,10 @@ import pytest
 from recording_server import Answer
 
 from kosmolua.errors import JournalError, LimitError
+from kosmolua.journal.arguments import digested
 from kosmolua.journal.bounds import Bounds
 from kosmolua.journal.cassette import Cassette, write
-from kosmolua.journal.journal import Head, digested
+from kosmolua.journal.records import Head
 from kosmolua.runtime.rate import RATE, Rate
 
 BIG, MARK = "'Marked' .. 'Text'", "MarkedText"

@@ -16,8 +16,9 @@ from recording_server import Answer
 
 from kosmolua import cli
 from kosmolua.errors import JournalError, UsageError
-from kosmolua.journal.journal import Head, Journal
+from kosmolua.journal.journal import Journal
 from kosmolua.journal.lock import holder_of
+from kosmolua.journal.records import Head
 from kosmolua.replicate import catalogue
 
 CREATE = f"integrations.replicate.create_prediction{{ version = '{HELLO}', input = {{ text = 'a' }} }}"
@@ -159,7 +160,7 @@ def test_another_programs_database(flow):
     """It is no journal, and a newer version's is not this version's."""
     with sqlite3.connect(flow.path) as file:
         file.execute("CREATE TABLE theirs (a)")
-    with pytest.raises(JournalError, match="another program's"):
+    with pytest.raises(JournalError, match="database of another program"):
         flow("return 1")
     file.execute("DROP TABLE theirs")
     file.close()
@@ -191,19 +192,21 @@ SPOILT = {
         "CREATE TRIGGER more INSERT ON runs BEGIN DELETE FROM intents; END",
         *(f"DROP TABLE {table}" for table in TABLES),
     ],
-    "its facts": [
+    "invalid run metadata": [
         "DELETE FROM facts",
         *(f"DELETE FROM facts WHERE name = '{name}'" for name in FACTS if name not in {"account", "prompt"}),
         *(f"UPDATE facts SET value = {value} WHERE name = '{name}'" for name, value in FACTS.items()),
     ],
-    "row 1 of": [
+    "invalid row 1": [
         f"UPDATE {table} SET {column} = {value}"
         for table, columns in COLUMNS.items()
         for column, other in columns.items()
         for value in ([other] if column in {"model", "value"} else ["NULL", other])
     ],
-    "no data": [
+    "invalid data": [
         *(f"UPDATE outcomes SET value = {value}" for value in ("x'c1'", "x''", "x'91c4'")),
+    ],
+    "invalid": [
         *(f"UPDATE facts SET value = {value} WHERE name = 'args'" for value in ("x'c1'", "x''", TEXT)),
     ],
 }

@@ -1,6 +1,8 @@
 """Between sending and knowing: a write that was meant, and of which nobody knows how it ended, is looked for first."""
 
+import sqlite3
 import time
+from contextlib import closing
 
 import msgspec
 import pytest
@@ -8,7 +10,8 @@ from journalled import HELLO, Emulated
 from recording_server import Answer
 
 from kosmolua.errors import JournalError
-from kosmolua.journal.journal import Head, Journal, Lookup
+from kosmolua.journal.journal import Journal
+from kosmolua.journal.records import Head, Lookup
 
 CREATE = f"integrations.replicate.create_prediction{{ version = '{HELLO}', input = {{ text = 'a' }} }}"
 
@@ -131,9 +134,9 @@ def test_the_clock_is_set_back(emulated, cut_off):
     """The run that sent it believed in a time an hour ahead: it is found all the same, and sent once only."""
     flow = cut_off(f"return {CREATE}.id", "after")
     journal = Journal(flow.path, Head(script="flow.lua", source=b""))
-    with journal._told() as file:
-        file.execute("UPDATE intents SET at = at + 3600")
     journal.close()
+    with closing(sqlite3.connect(flow.path)) as file, file:
+        file.execute("UPDATE intents SET at = at + 3600")
     ran = flow(f"return {CREATE}.id")
 
     assert (None, emulated.made) == (ran.error, ran.results)

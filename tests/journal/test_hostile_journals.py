@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kosmolua.errors import KosmoError, ScriptError
-from kosmolua.journal.journal import Head, Journal
+from kosmolua.journal.journal import Journal
+from kosmolua.journal.records import Head
 from kosmolua.runtime.limits import Limits
 from kosmolua.runtime.port import Port
 

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from kosmolua.gate.policy import policy_of
 from kosmolua.gate.session import Session
-from kosmolua.journal.journal import Head, Journal, Lookup
+from kosmolua.journal.journal import Journal
+from kosmolua.journal.records import Head, Lookup
 from kosmolua.replicate.answers import Answer
 from kosmolua.runtime import marshal
 from kosmolua.runtime.tape import Asked

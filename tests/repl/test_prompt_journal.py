@@ -95,7 +95,7 @@ def test_an_input_that_goes_another_way_is_stopped(prompt, server):
     again = prompt()
     again(":journal s.journal", create("a"))
     shown = again(f"kept = 7 pcall(function() return {create('c')} end) kept = 8")
-    assert "the input goes another way than its journal" in shown
+    assert "the input differs from its journal" in shown
     assert 'the journal: create_prediction {"input":{"text":"b"},"version":"v"}' in shown.replace(
         " on account default", ""
     )
@@ -336,7 +336,7 @@ def test_the_emulator_is_elsewhere(prompt):
     session = prompt()
     session(":journal s.journal")
     assert "s.journal is closed: its calls went to another API; calls are no longer recorded" in session(":emulate on")
-    assert "s.journal is of a run against the API itself" in session(":journal s.journal")
+    assert "s.journal belongs to a run against the API itself" in session(":journal s.journal")
     assert "no journal is open" in session(":journal")
 
 
@@ -381,7 +381,7 @@ def test_a_journal_that_cannot_be_written(prompt, server):
     """Nothing is sent, and that is said for every input until there is another word; the state is kept."""
     session = prompt()
     session("kept = 7", ":journal s.journal", create("a"))
-    session.shell.journals.current._journal._file.execute("PRAGMA query_only = 1")
+    session.shell.journals.current._journal._store._do("PRAGMA query_only = 1")
     shown = session(create("b"))
     assert "cannot use the journal" in shown
     assert "nothing of this call was sent" in shown
@@ -406,7 +406,7 @@ def test_an_answer_that_cannot_be_written(prompt, server):
 
     def and_no_more(ticket):
         intend(ticket)
-        journal._file.execute("PRAGMA query_only = 1")
+        journal._store._do("PRAGMA query_only = 1")
 
     journal.intend = and_no_more
     assert "the answer to create_prediction is not in it" in session(create("a"))
@@ -451,7 +451,7 @@ def test_one_process_at_a_time(prompt, tmp_path):
         (":journal s.journal --adopt", "expected :journal FILE"),
         (":journal s.journal --adopt 'x", "expected :journal FILE"),
         (":journal no/such/place.journal", "cannot write"),
-        (":journal plain.txt", "it is no journal: name another file"),
+        (":journal plain.txt", "not a journal file; choose another path"),
         (":journal a\0b", "argument of :journal contains a NUL byte"),
         (":load a\0b", "argument of :load contains a NUL byte"),
         (":log \u00b2", "expected :log or :log COUNT"),
@@ -515,7 +515,7 @@ def test_scripts_and_prompts_do_not_mix(prompt, capsys):
     session(":journal s.journal", create())
     assert 0 == cli.main(["lua", "-e", "return time()", "--journal", "script.journal"])
     shown = session(":journal script.journal")
-    assert "is of a run of the script eval, and not of inputs at the prompt" in shown
+    assert "belongs to a run of the script eval, not to a session at the prompt" in shown
     assert "kosmo runs resume" in shown
     session.shell.journals._detach(session.shell.journals.current, None)
 

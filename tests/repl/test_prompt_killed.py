@@ -134,7 +134,7 @@ def test_a_prompt_that_cannot_keep_one(place, tmp_path):
     """Nothing begins, and what to do is said."""
     (tmp_path / "s.journal").write_text("some text, and no database\n" * 100)
     words = {
-        ("--journal", f"{tmp_path}/s.journal"): "hint: it is no journal: name another file\nended with 1",
+        ("--journal", f"{tmp_path}/s.journal"): "hint: not a journal file; choose another path\nended with 1",
         ("--record", "x.json"): "error: --record and --replay are for scripts, and not for the prompt\nended with 2",
         (
             "--journal",

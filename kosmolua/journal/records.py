@@ -1,0 +1,198 @@
+"""What a journal holds: the facts of its run, requests, attempts at writes, and answers."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, NotRequired, Protocol, TypedDict
+
+from msgspec import Meta, Struct
+
+from kosmolua.journal.arguments import shown
+from kosmolua.settings.config import DEFAULT_ACCOUNT
+
+SPAN = 1 << 32  # at a prompt each input has this many numbers for its tasks
+MOST_SECONDS = 1e11  # the largest time that calendars can show
+
+
+def uptime() -> tuple[str, float]:
+    """The id of this boot, and seconds since it began; an empty id if the system does not say."""
+    try:
+        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+            return file.read().strip(), time.clock_gettime(time.CLOCK_BOOTTIME)
+    except (OSError, AttributeError):
+        return "", 0.0
+
+
+class Lookup(Struct, frozen=True, kw_only=True):
+    """How to look for a write that was interrupted. ``settling`` is how many seconds such a request may still arrive;
+    ``adopt`` is the id that a person names as its result, ``again`` says that it never ran. ``uptime`` gives the boot
+    and seconds since it began, which do not change when the clock is set.
+    """
+
+    settling: float = 30.0
+    adopt: str | None = None
+    again: bool = False
+    sleep: Callable[[float], None] = time.sleep
+    uptime: Callable[[], tuple[str, float]] = uptime
+
+    def age(self, attempt: Intent) -> float:
+        """Seconds since the attempt."""
+        boot, now = self.uptime()
+        return max(0.0, now - attempt.uptime if boot and boot == attempt.boot else time.time() - attempt.at)
+
+
+class Head(Struct, frozen=True, kw_only=True):
+    """Which run a journal is for. ``source`` is kept so that a script without a file can be resumed; a ``prompt`` has
+    none. ``account`` is used by calls that name no other.
+    """
+
+    script: str
+    source: bytes
+    args: list[str] = []
+    account: str = DEFAULT_ACCOUNT
+    emulated: bool = False
+    prompt: bool = False
+
+
+class Facts(TypedDict):
+    """Facts about the run itself."""
+
+    id: str
+    script: str
+    source: bytes
+    args: list[str]
+    account: str
+    emulated: int
+    prompt: NotRequired[int]
+    directory: str
+    began: Annotated[float, Meta(ge=0, le=MOST_SECONDS)]
+    seed: int
+
+
+class Recorded(Struct, frozen=True):
+    """An answer, the ``order``-th that was given. ``value`` is None where it is not kept."""
+
+    order: int
+    ok: bool
+    value: bytes | None
+
+
+class Intent(Struct, frozen=True):
+    """An attempt at a write that has no answer. ``at`` is in Unix seconds, ``uptime`` in seconds of that ``boot``."""
+
+    number: int
+    at: float
+    essence: bytes
+    boot: str
+    uptime: float
+
+
+class Began(Struct, frozen=True):
+    """A request that is carried out, or an attempt at one. ``seen`` is the last row that the script had seen before."""
+
+    task: int
+    request: int
+    function: str
+    account: str
+    digest: bytes
+    arguments: bytes
+    at: float = 0.0
+    seen: int = 0
+
+    def asks_like(self, other: Began) -> bool:
+        return (self.function, self.account, self.digest) == (other.function, other.account, other.digest)
+
+    def __str__(self) -> str:
+        account = f" on account {self.account}" if self.account not in {"", "default"} else ""
+        return f"{self.function}{account} {shown(self.arguments)}"
+
+
+class Asked(Protocol):
+    """A request of the runtime, as the journal looks at it. At a prompt ``input`` is the number of the input."""
+
+    @property
+    def task(self) -> int: ...
+
+    @property
+    def number(self) -> int: ...
+
+    @property
+    def function(self) -> str: ...
+
+    @property
+    def account(self) -> str: ...
+
+    @property
+    def arguments(self) -> bytes: ...
+
+    @property
+    def input(self) -> int: ...
+
+
+class Row(Struct, frozen=True):
+    """An answer that the journal holds: its number in the file, its place in the order of answers, "ok", "error" or
+    "unsure", and the request.
+    """
+
+    number: int
+    order: int
+    state: str
+    began: Began
+
+
+class Loaded(Struct, frozen=True):
+    """What a resumed run needs of a journal: answers in order, attempts without an answer, and the function and value
+    of each answer that was sent.
+    """
+
+    rows: list[Row]
+    attempts: list[tuple[Began, Intent]]
+    answered: list[tuple[str, bytes]]
+
+
+class Counts(Struct, frozen=True):
+    """A run in numbers: how often it was started, answers, open attempts; ``end`` is when, whether well, and the error
+    of the last run, ``last`` when the last answer came.
+    """
+
+    runs: int
+    answers: int
+    open: int
+    end: tuple[float, bool, str | None] | None
+    last: float | None
+
+
+class Sent(Struct, frozen=True):
+    """A call that was sent, by any run of the journal; ``value`` is its answer if it succeeded and was kept."""
+
+    number: int
+    function: str
+    account: str
+    arguments: bytes
+    model: str | None
+    at: float
+    state: str
+    value: bytes | None
+    cut: bool
+
+
+class Line(Struct, frozen=True):
+    """One entry for people and cassettes: a request with its answer, or an attempt without one (state "open")."""
+
+    began: Began
+    model: str | None
+    state: str
+    value: bytes | None = None
+    ended: float | None = None
+
+
+def place_of(task: int, request: int, *, prompt: bool = False) -> str:
+    """Where a request was made: task and request, at a prompt also the input."""
+    number, task = divmod(task, SPAN)
+    words = [f"input {number + 1}"] * prompt + [f"task {task}"] * (task > 0) + [f"request {request}"]
+    return ", ".join(words)
+
+
+def is_of_a_prompt(facts: Mapping[str, Any]) -> bool:
+    return bool(facts.get("prompt"))

@@ -1,0 +1,73 @@
+"""What a journal needs of its storage. `kosmolua.journal.sqlite` implements it in a file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
+from typing import Protocol
+
+from kosmolua.journal.records import Began, Counts, Facts, Head, Line, Loaded, Sent
+
+
+class Store(Protocol):
+    """The storage of one journal. Everything but `hold` and `close` is called inside ``with hold():``.
+
+    Rows are added and marked as cut, never removed: what was spent stays spent.
+    """
+
+    def hold(self, what: str = "") -> AbstractContextManager[object]:
+        """Exclusive use by this thread. A failure is raised as a `JournalError` that ends with ``what``."""
+
+    def prepare(self, head: Head) -> Facts:
+        """The facts of the run; a new journal is given those of ``head``."""
+
+    def facts(self) -> Facts:
+        """The facts of the run."""
+
+    def begin_run(self, digest: str) -> int:
+        """A run starts, of a script with this digest. Returns its number."""
+
+    def end(self, run: int, error: str | None) -> None:
+        """A run has ended, well without an ``error``."""
+
+    def load(self) -> Loaded:
+        """What a resumed run needs."""
+
+    def intend(self, began: Began, model: str | None, essence: bytes, boot: tuple[str, float]) -> None:
+        """A write is about to be sent. It is on disk when this returns."""
+
+    def finish(self, began: Began, model: str | None, state: str, value: bytes | None, *, sent: bool) -> int:
+        """The next answer. Returns its number."""
+
+    def value(self, number: int) -> bytes | None:
+        """The answer of that number, None if it is not kept."""
+
+    def cut(self, first: int) -> None:
+        """Discard the answers from that number on, and attempts without an answer."""
+
+    def forget_last_error(self) -> None:
+        """Discard what failed last, unless the last run ended well after it."""
+
+    def last_digest(self) -> str | None:
+        """The digest of the script that was run last."""
+
+    def ended_after(self, at: float) -> float | None:
+        """The first end or start of a run after that moment, in Unix seconds."""
+
+    def newest(self) -> int:
+        """The number of the last answer, discarded ones included."""
+
+    def summaries(self) -> Counts:
+        """The run in numbers."""
+
+    def sent(self, after: int = 0) -> Iterator[Sent]:
+        """Calls that were sent, discarded ones included, with numbers after that one."""
+
+    def succeeded(self, functions: Sequence[str]) -> list[tuple[str, bytes]]:
+        """Account and answer of the kept calls of these functions that contain the word "succeeded"."""
+
+    def lines(self, *, answers: bool = True) -> Iterator[Line]:
+        """All entries in the order of their answers, then the open attempts."""
+
+    def close(self) -> None:
+        """Let go of it."""
