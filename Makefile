@@ -5,7 +5,14 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check bench clean
+# The tests that need no terminal, browser, keyring or other shell, and start few processes.
+QUICK := QUICKLIST
+
+# The tests that hold generated files against what generates them.
+GENERATED := tests/cli/test_types.py::test_the_committed_stubs_are_current \
+	tests/cli/test_reference_commands.py::test_the_committed_reference_is_current
+
+.PHONY: demo test quick check bench clean
 
 demo: $(VENV)/.installed
 	$(BIN)/kosmo lua --emulate examples/chain.lua -- "a fox in the snow"
@@ -13,23 +20,31 @@ demo: $(VENV)/.installed
 test: $(VENV)/.developing
 	$(BIN)/python -m pytest -n 3 --dist loadfile
 
+quick: $(VENV)/.testing
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(QUICK)
+
 check: $(VENV)/.developing
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	$(BIN)/python -m pytest --quiet $(GENERATED)
 
 bench: $(VENV)/.developing
 	$(BIN)/python tests/bench/run.py
 
 clean:
-	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-* build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 $(VENV)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --editable '.[emulator]'
 	touch $@
 
-$(VENV)/.developing: $(VENV)/.installed
+$(VENV)/.testing: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --group test
+	touch $@
+
+$(VENV)/.developing: $(VENV)/.testing
 	$(BIN)/python -m pip install --quiet --group dev
 	touch $@

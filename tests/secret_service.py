@@ -5,7 +5,8 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
+
+from waiting import wait_until
 
 PROGRAMS = ("dbus-daemon", "gnome-keyring-daemon")
 PASSWORD = b"a password of the tests"
@@ -66,11 +67,7 @@ class SecretService:
 
     def _wait(self):
         code = "import secretstorage as s; exit(not s.check_service_availability(s.dbus_init()))"
-        for _ in range(100):
-            if self._python(code) == 0:
-                return
-            time.sleep(0.05)
-        raise AssertionError("the Secret Service did not come up")
+        wait_until(lambda: self._python(code) == 0)
 
     def lock(self):
         assert 0 == self._python(_LOCK)

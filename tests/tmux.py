@@ -3,7 +3,8 @@
 import os
 import subprocess
 import sys
-import time
+
+from waiting import DEADLINE, wait_until
 
 
 class Screen:
@@ -49,12 +50,22 @@ class Screen:
     def text(self):
         return self._tmux("capture-pane", "-p", "-J")
 
-    def wait_for(self, text, *, times=1, seconds=15, without=None):
-        deadline = time.monotonic() + seconds
-        while (seen := self.text).count(text) < times or (without and without in seen):
-            assert time.monotonic() < deadline, f"{text!r} is not in\n{seen}"
-            time.sleep(0.03)
-        return seen
+    @property
+    def cursor(self):
+        """The column where it is."""
+        return int(self._tmux("display-message", "-p", "#{cursor_x}"))
+
+    def wait_for(self, text, *, times=1, without=None):
+        """What is on the screen, once the text is on it that many times, and nothing of what it is to be without."""
+
+        def seen():
+            shown = self.text
+            return shown if shown.count(text) >= times and not (without and without in shown) else None
+
+        try:
+            return wait_until(seen, interval=0.03)
+        except AssertionError:
+            raise AssertionError(f"{text!r} is not in\n{self.text}") from None
 
     @property
     def alive(self):
@@ -63,14 +74,15 @@ class Screen:
             == 0
         )
 
-    def ended(self, *keys, seconds=10):
-        """Whether it ends, when those keys are pressed; at a prompt that is not drawn yet they say nothing."""
-        deadline = time.monotonic() + seconds
-        while self.alive and time.monotonic() < deadline:
-            if keys:
+    def ended(self, *keys, seconds=DEADLINE):
+        """Wait until it ends, when those keys are pressed; at a prompt that is not drawn yet they say nothing."""
+
+        def gone():
+            if keys and self.alive:
                 subprocess.run(["tmux", "-S", self._socket, "send-keys", *keys], check=False, capture_output=True)
-            time.sleep(0.2)
-        return not self.alive
+            return not self.alive
+
+        return wait_until(gone, seconds, interval=0.2)
 
     def close(self):
         subprocess.run(["tmux", "-S", self._socket, "kill-server"], check=False, capture_output=True)

@@ -1,11 +1,11 @@
 """What a person sees while a script runs, on a real terminal, and what a pipe does not."""
 
 import re
-import time
 
 import pytest
 from test_terminal import Terminal
 from tmux import Screen
+from waiting import stays
 
 from kosmolua.cli.live import fitted, text_of
 from kosmolua.services.progress import Summary
@@ -53,9 +53,8 @@ def test_a_question_has_the_screen_for_itself(terminal):
     screen = terminal("--write", "ask", "--eval", ASK, prompt="[N]o: ")
     screen.type("o\n")
     screen.wait_for("1 starting")
-    seen = screen.wait_for("[N]o: ", times=2)
-    time.sleep(0.3)
-    assert "starting" not in seen + screen.text
+    screen.wait_for("[N]o: ", times=2, without="starting")
+    assert stays(lambda: "starting" in screen.text, 0.3)
     screen.type("n\n")
 
     screen.wait_for(Screen.ENDED)

@@ -4,10 +4,10 @@ import os
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 from recording_server import Answer
+from waiting import wait_until
 
 from kosmolua.replicate.catalogue import OPERATIONS
 
@@ -264,10 +264,7 @@ def test_an_interrupt_leaves_nothing_behind(tmp_path):
     _, err = process.communicate(timeout=10)
 
     assert (130, b"error: interrupted\n") == (process.returncode, err)
-    deadline = time.monotonic() + 5
-    while os.path.exists(f"/proc/{child}") and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert not os.path.exists(f"/proc/{child}")
+    wait_until(lambda: not os.path.exists(f"/proc/{child}"))
 
 
 def test_a_closed_pipe_ends_quietly():

@@ -9,6 +9,7 @@ import sys
 import time
 
 import pytest
+from waiting import DEADLINE
 
 LAUNCH = (
     "import fcntl, os, sys, termios; os.setsid(); fcntl.ioctl(0, termios.TIOCSCTTY, 0);"
@@ -36,8 +37,8 @@ class Terminal:
         )
         os.close(slave)
 
-    def wait_for(self, text, *, times=1, seconds=15):
-        deadline = time.monotonic() + seconds
+    def wait_for(self, text, *, times=1):
+        deadline = time.monotonic() + DEADLINE
         while self.screen.count(text) < times:
             assert time.monotonic() < deadline, self.screen
             self._read(0.1)
@@ -45,8 +46,8 @@ class Terminal:
     def type(self, text):
         os.write(self._master, text.encode())
 
-    def finish(self, seconds=20):
-        deadline = time.monotonic() + seconds
+    def finish(self):
+        deadline = time.monotonic() + DEADLINE
         while self.process.poll() is None:
             assert time.monotonic() < deadline, self.screen
             self._read(0.1)

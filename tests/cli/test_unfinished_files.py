@@ -5,11 +5,11 @@ import os
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 from recording_server import Answer
 from surroundings import clean_environment
+from waiting import wait_until
 
 STALLED = Answer(200, b"x" * 1000, {"Content-Length": "100000", "Content-Type": "text/plain"})
 
@@ -54,9 +54,7 @@ def test_a_signal(server, stalled, tmp_path, number, status):
     command = ["lua", "--json", "-e", script_of(stalled, several=True), "--allow-write", "out"]
     with subprocess.Popen([sys.executable, "-m", "kosmolua", *command], cwd=tmp_path, env=environment,
                           stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:  # fmt: skip
-        deadline = time.monotonic() + 20
-        while len(server.requests) < 3 and time.monotonic() < deadline:
-            time.sleep(0.01)
+        wait_until(lambda: len(server.requests) >= 3)
         process.send_signal(number)
         told, _ = process.communicate(timeout=30)
 

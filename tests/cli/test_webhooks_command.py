@@ -7,6 +7,7 @@ import time
 
 import pytest
 from recording_server import Answer
+from waiting import wait_until
 
 KEY = b"0123456789abcdefghijklmn"
 SECRET = "whsec_" + base64.b64encode(KEY).decode()
@@ -180,10 +181,7 @@ def test_what_the_emulator_sends(kosmo, server):
         what = {"version": "meta/meta-llama-3-8b-instruct", "input": {"prompt": "x", "max_tokens": 5}}
         hook = {"webhook": f"http://127.0.0.1:{server.port}/", "webhook_events_filter": ["completed"]}
         made = kosmo(*create, json.dumps({**what, **hook}), env=environment)
-        until = time.monotonic() + 10
-        while not server.requests and time.monotonic() < until:
-            time.sleep(0.02)
-        (request,) = server.requests
+        (request,) = wait_until(lambda: server.requests)
         flags = [word for name in ("id", "timestamp", "signature")
                  for word in (f"--{name}", request.headers[f"webhook-{name}"])]  # fmt: skip
         ran = kosmo("webhooks:verify", *flags, stdin=request.body, env=environment)

@@ -4,7 +4,6 @@ import hashlib
 import json
 
 import pytest
-from conftest import HELLO, connect
 
 from kosmolua.emulator import Emulator
 
@@ -117,11 +116,11 @@ def test_an_uploaded_picture_is_an_input(api, world):
     assert "succeeded" == api.post("/predictions", json=body, headers={"Prefer": "wait"}).json()["status"]
 
 
-def test_an_emulator_with_a_capacity_is_full_at_some_time(clock):
+def test_an_emulator_with_a_capacity_is_full_at_some_time(clock, world):
     """One that shares its process with a script's host takes no more than it was given, and reads go on."""
-    with connect(Emulator(clock=clock, capacity=20_000)) as api:
+    with world.connect(Emulator(clock=clock, capacity=20_000)) as api:
         taken = [upload(api, content=b"x" * 6_000).status_code for _ in range(5)]
-        small = api.post("/predictions", json={"version": HELLO, "input": {"text": "x"}})
+        small = api.post("/predictions", json={"version": world.hello_version, "input": {"text": "x"}})
 
         assert [201, 201, 201, 413, 413] == taken
         assert (413, "Request entity too large") == (small.status_code, small.json()["title"])

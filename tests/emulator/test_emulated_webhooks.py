@@ -12,6 +12,7 @@ from itertools import pairwise
 import httpx
 import pytest
 from recording_server import Answer
+from waiting import scaled, wait_until
 
 from kosmolua import verify_webhook
 from kosmolua.emulator import Emulator, ManualClock, running
@@ -34,20 +35,15 @@ def emulator(clock):
     made.close()
 
 
-def arrived(server, count, timeout=10.0):
-    """The requests that came, once there are as many, or time is up."""
-    until = time.monotonic() + timeout
-    while len(server.requests) < count and time.monotonic() < until:
-        time.sleep(0.01)
+def arrived(server, count):
+    """The requests that came, once there are as many."""
+    wait_until(lambda: len(server.requests) >= count)
     return list(server.requests)
 
 
-def ended(timeout=10.0):
-    """Whether no thread sends any more."""
-    until = time.monotonic() + timeout
-    while sending() and time.monotonic() < until:
-        time.sleep(0.01)
-    return not sending()
+def ended():
+    """Wait until no thread sends any more."""
+    return wait_until(lambda: not sending())
 
 
 def sending():
@@ -217,10 +213,7 @@ def test_the_end_is_told_again(server):
         with_token = {"Authorization": "Bearer x"}
         body = {"input": {"prompt": "x"}, "webhook": hook(server), "webhook_events_filter": ["start", "completed"]}
         httpx.post(f"{url}/models/{FLUX}/predictions", json=body, headers=with_token)
-        until = time.monotonic() + 10
-        while sending() and time.monotonic() < until:
-            clock.advance(0.5)
-            time.sleep(0.01)
+        wait_until(lambda: clock.advance(0.5) or not sending())
 
     ids = [request.headers["webhook-id"] for request in server.requests]
     assert (5, 2, []) == (len(ids), len(set(ids)), sending())
@@ -327,7 +320,7 @@ def test_closing_hangs_up(world, clock):
         emulator.close()
         connection.close()
 
-    assert time.monotonic() - began < GRACE + 2
+    assert time.monotonic() - began < GRACE + scaled(2)
     assert not sending()
 
 

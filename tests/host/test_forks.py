@@ -5,11 +5,11 @@ import os
 import pickle
 import signal
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from waiting import let_pass
 
 from kosmolua import Host
 
@@ -23,7 +23,7 @@ class Echo(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_GET(self):
-        time.sleep(0.001)
+        let_pass(0.001)
         body = b'{"id": "%s"}' % self.path.rpartition("/")[2].encode()
         self.send_response(200)
         self.send_header("Content-Type", "application/json")

@@ -10,6 +10,7 @@ from contextlib import suppress
 
 import pytest
 from recording_server import Answer
+from waiting import wait_until
 
 from kosmolua import (
     Caps,
@@ -32,13 +33,6 @@ CREATE = "return integrations.replicate.create_prediction{ version = 'v', input 
 @pytest.fixture(params=["standard", "none"])
 def isolation(request):
     return request.param
-
-
-def soon(condition, seconds=10.0):
-    until = time.monotonic() + seconds
-    while not condition() and time.monotonic() < until:
-        time.sleep(0.005)
-    return condition()
 
 
 def held():
@@ -149,8 +143,7 @@ def test_asyncio_goes_on_meanwhile():
     async def main(host):
         ticks = 0
         runs = [asyncio.create_task(asyncio.to_thread(host.run, f"sleep(0.2) return {n}")) for n in range(3)]
-        while not all(run.done() for run in runs):
-            await asyncio.sleep(0.01)
+        while (await asyncio.wait(runs, timeout=0.01))[1]:
             ticks += 1
         return [run.result().value for run in runs], ticks
 
@@ -438,7 +431,7 @@ def stopped(host, source, ready):
     run = host.script(source)
     with ThreadPoolExecutor(1) as pool:
         future = pool.submit(run.result)
-        assert soon(ready)
+        wait_until(ready)
         began = time.monotonic()
         run.stop()
         return future.result(timeout=20), time.monotonic() - began
@@ -487,7 +480,7 @@ def test_a_stopped_call_is_not_sent_again(server, live):
     host, stop = live(write="allow", isolation="none"), Stop()
     with ThreadPoolExecutor(1) as pool:
         future = pool.submit(host.request, "create_prediction", {"version": "v", "input": {}}, stop=stop)
-        assert soon(lambda: server.requests)
+        wait_until(lambda: server.requests)
         stop.set(ScriptError("enough", code="interrupted"))
         with pytest.raises(ScriptError, match="enough"):
             future.result(timeout=20)
@@ -538,7 +531,7 @@ def test_nothing_stays_behind(server, live):
     stopped(host, "sleep(60)", lambda: True)
     host.close()
 
-    assert soon(lambda: held() <= before)  # what an earlier test left may have gone meanwhile
+    wait_until(lambda: held() <= before)  # what an earlier test left may have gone meanwhile
 
 
 def test_closing_ends_what_runs():

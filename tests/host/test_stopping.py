@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from tmux import Screen
+from waiting import let_pass, scaled, wait_until
 
 from kosmolua import KosmoError, Limits, ScriptError
 from kosmolua.runtime.stop import Stop
@@ -40,18 +41,11 @@ def slow():
     made.go.set()
 
 
-def soon(condition, seconds=10.0):
-    until = time.monotonic() + seconds
-    while not condition() and time.monotonic() < until:
-        time.sleep(0.005)
-    return condition()
-
-
 def answer_late(slow):
     """Say yes now, and give what would be sent the time to arrive."""
     slow.go.set()
     assert slow.answered.wait(10)
-    soon(lambda: not [each for each in threading.enumerate() if each.name.startswith("kosmolua-question")])
+    wait_until(lambda: not [each for each in threading.enumerate() if each.name.startswith("kosmolua-question")])
 
 
 @pytest.mark.parametrize("isolation", ["standard", "none"])
@@ -70,7 +64,7 @@ def test_a_stop_withdraws_the_question(how, isolation, live, server, slow):
         result = pool.submit(run.result)
         assert slow.asked.wait(10)
         ends[how]()
-        error = result.result(timeout=SOON).error
+        error = result.result(timeout=scaled(SOON)).error
     answer_late(slow)
 
     assert "interrupted" == error.code
@@ -89,7 +83,7 @@ def test_a_limit_of_time_withdraws_the_question(isolation, live, server, slow):
     answer_late(slow)
 
     assert ("limit_reached", "time") == (result.error.code, result.error.detail["limit"])
-    assert took < SOON
+    assert took < scaled(SOON)
     assert [] == server.requests
     assert ["create_prediction"] == slow.withdrawn
 
@@ -120,7 +114,7 @@ def test_whatever_ends_a_run_withdraws_its_questions(rest, limits, code, live, s
     answer_late(slow)
 
     assert code == result.error.code
-    assert took < SOON
+    assert took < scaled(SOON)
     assert [] == server.requests
 
 
@@ -134,7 +128,7 @@ def test_a_direct_call_is_stopped_too(how, live, server, slow):
         assert slow.asked.wait(10)
         ends[how]()
         with pytest.raises(KosmoError) as raised:
-            future.result(timeout=SOON)
+            future.result(timeout=scaled(SOON))
     answer_late(slow)
 
     assert "interrupted" == raised.value.code
@@ -150,7 +144,7 @@ def test_a_stop_waits_for_what_is_leaving_and_for_nothing_else():
         while True:
             try:
                 with stop.sending:
-                    time.sleep(0.0001)
+                    let_pass(0.0001)
                     sent.append(time.perf_counter())
             except ScriptError:
                 return
@@ -159,7 +153,7 @@ def test_a_stop_waits_for_what_is_leaving_and_for_nothing_else():
     for thread in threads:
         thread.start()
     began.wait()
-    assert soon(lambda: len(sent) > 100)
+    wait_until(lambda: len(sent) > 100)
     stop.set(ScriptError("enough", code="interrupted"))
     returned = time.perf_counter()
     for thread in threads:
@@ -182,7 +176,7 @@ def test_many_calls_at_once_end_with_a_stop(live, server):
 
     with ThreadPoolExecutor(8) as pool:
         futures = [pool.submit(calls) for _ in range(8)]
-        assert soon(lambda: len(server.requests) > 50)
+        wait_until(lambda: len(server.requests) > 50)
         stop.set(ScriptError("enough", code="interrupted"))
         for future in futures:
             future.result(timeout=10)
@@ -213,7 +207,7 @@ def test_what_was_withdrawn_is_asked_again_from_the_journal(live, server, tmp_pa
         future = pool.submit(host.run, source, journal=str(tmp_path / "j"))
         assert first.asked.wait(10)
         host.close()
-        assert "interrupted" == future.result(timeout=SOON).error.code
+        assert "interrupted" == future.result(timeout=scaled(SOON)).error.code
     answer_late(first)
     result = live(prompter=second).run(source, journal=str(tmp_path / "j"))
 
@@ -229,7 +223,7 @@ def test_ctrl_c_at_the_question(tmp_path):
     try:
         screen.press("C-c")
 
-        assert screen.ended(seconds=SOON)
+        assert screen.ended(seconds=scaled(SOON))
     finally:
         screen.close()
 
@@ -258,9 +252,9 @@ def test_a_host_is_closed_in_its_own_callback(where, isolation, live, server):
     result = host.run("print(1) integrations.replicate.get_account{} print(2) sleep(60)")
 
     assert "interrupted" == result.error.code
-    assert soon(lambda: took)
-    assert took[0] < SOON
-    assert time.monotonic() - began < SOON
+    wait_until(lambda: took)
+    assert took[0] < scaled(SOON)
+    assert time.monotonic() - began < scaled(SOON)
 
 
 @pytest.mark.parametrize("isolation", ["standard", "none"])
@@ -286,5 +280,5 @@ def test_a_host_is_closed_in_a_signal_handler(source, isolation, live, slow):
         timer.cancel()
 
     assert ("interrupted", "the host was closed") == (result.error.code, result.error.message)
-    assert took[0] < SOON
-    assert time.monotonic() - began < SOON
+    assert took[0] < scaled(SOON)
+    assert time.monotonic() - began < scaled(SOON)

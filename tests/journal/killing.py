@@ -10,7 +10,6 @@ import json
 import os
 import random
 import signal
-import subprocess
 import sys
 import tempfile
 import time
@@ -19,6 +18,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from kosmolua.emulator import Emulator, running
+
+sys.path[:0] = [str(Path(__file__).parent.parent)]
+from flows import HurryingClock  # noqa: E402 - found by the line above
+from waiting import let_pass  # noqa: E402
+from warm import Warm  # noqa: E402
 
 HERE = Path(__file__).parent
 VERSION = "5c7d5dc6dd8bf75c1acaa8565735e7986bc5b66206b55cca93cb72c9bf15ccaa"
@@ -75,44 +79,6 @@ return text
 SCRIPTS = {"chain": CHAIN, "braid": BRAID, "workflow": WORKFLOW}
 
 
-class FastClock:
-    """Time as an emulator sees it, so many times as fast as it is."""
-
-    def __init__(self, speed=40.0):
-        self._speed = speed
-        self._began = time.time()
-
-    def time(self):
-        return self._began + (time.time() - self._began) * self._speed
-
-    def sleep(self, seconds):
-        time.sleep(seconds / self._speed)
-
-
-class Host:
-    """Starts runs, and tells how they ended."""
-
-    def __init__(self, directory, url):
-        environment = {**os.environ, "REPLICATE_URL": url, "REPLICATE_API_KEY": "r8_x", "KOSMO_STATE_DIR": directory}
-        self._process = subprocess.Popen(
-            [sys.executable, HERE / "host.py"],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment, cwd=directory,
-        )  # fmt: skip
-
-    def start(self, argv, file):
-        self._process.stdin.write(json.dumps([argv, str(file)]) + "\n")
-        self._process.stdin.flush()
-        return int(self._process.stdout.readline())
-
-    def wait(self):
-        return os.waitstatus_to_exitcode(int(self._process.stdout.readline()))
-
-    def close(self):
-        self._process.stdin.close()
-        self._process.stdout.close()
-        self._process.wait(10)
-
-
 class Server:
     """An emulator whose time flies, which can be exchanged for a fresh one."""
 
@@ -120,7 +86,7 @@ class Server:
         self.fresh()
 
     def fresh(self, faults=()):
-        self.emulator = Emulator(clock=FastClock(), faults=faults)
+        self.emulator = Emulator(clock=HurryingClock(40), faults=faults)
 
     def __call__(self, environ, start_response):
         return self.emulator(environ, start_response)
@@ -136,7 +102,8 @@ class Server:
 def set_up():
     server = Server()
     with tempfile.TemporaryDirectory() as directory, running(server) as url:
-        host = Host(directory, url)
+        environment = {**os.environ, "REPLICATE_URL": url, "REPLICATE_API_KEY": "r8_x", "KOSMO_STATE_DIR": directory}
+        host = Warm(environment, directory)
         try:
             yield Path(directory), host, server
         finally:
@@ -168,7 +135,7 @@ def one_round(directory, host, server, dice, name):
         pid = host.start(argv, file)
         killed = kills < most
         if killed:
-            time.sleep(dice.uniform(0.02, 0.3))
+            let_pass(dice.uniform(0.02, 0.3))
             kill(pid, dice.choice(["host", "child", "both"]))
             kills += 1
         if host.wait() == 0:

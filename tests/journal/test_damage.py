@@ -272,10 +272,10 @@ def test_answers_that_no_json_holds(spoilt, capfdbinary):
 def test_two_at_once(flow):
     """The second is refused, and told who holds it; when the first has gone, by whatever end, it may."""
     code = (
-        "import sys, time; sys.path[:0] = sys.argv[2].split(':')\n"
+        "import signal, sys; sys.path[:0] = sys.argv[2].split(':')\n"
         "from kosmolua.journal.journal import Head, Journal\n"
         "journal = Journal(sys.argv[1], Head(script='flow.lua', source=b''))\n"
-        "print('held', flush=True); time.sleep(60)"
+        "print('held', flush=True); signal.pause()"
     )
     holding = subprocess.Popen(
         [sys.executable, "-c", code, flow.path, ":".join(sys.path)], stdout=subprocess.PIPE, text=True

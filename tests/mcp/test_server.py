@@ -7,13 +7,13 @@ import os
 import re
 import signal
 import threading
-import time
 
 import pytest
 from jsonschema import Draft202012Validator
 from mcp.shared.exceptions import MCPError
 from mcp_types import ElicitResult
 from recording_server import Answer
+from waiting import stays, wait_until
 
 from kosmolua.gate import audit
 from kosmolua.mcp.docs import WORKFLOWS
@@ -394,27 +394,14 @@ def test_progress_is_told(connected, mode):
     assert ["get_account: ok"] * 3 == told
 
 
-def soon(condition, seconds=10.0):
-    until = time.monotonic() + seconds
-    while not condition() and time.monotonic() < until:
-        time.sleep(0.01)
-    return condition()
-
-
 def test_a_canceled_call_stops_the_script(wire, server):
     """Once the client cancels, the script calls nothing any more, there is no answer, and the server lives on."""
     source = "while true do integrations.replicate.get_account{} sleep(0.01) end"
     with wire("--code") as line:
         line.call(1, "execute_lua", {"source": source})
-        assert soon(lambda: len(server.requests) > 3)
+        wait_until(lambda: len(server.requests) > 3)
         line.send({"method": "notifications/cancelled", "params": {"requestId": 1}})
-
-        def still():
-            before = len(server.requests)
-            time.sleep(0.2)
-            return before == len(server.requests)
-
-        assert soon(still)
+        wait_until(lambda: stays(lambda: len(server.requests), 0.2))
         assert {"jsonrpc": "2.0", "id": 2, "result": {}} == line.ask({"id": 2, "method": "ping"})
 
 
@@ -423,12 +410,13 @@ def test_a_canceled_create_is_not_sent_again(wire, server):
     server.default = Answer(429, headers={"Retry-After": "1"})
     with wire("--write", "allow") as line:
         line.call(1, *CREATE)
-        assert soon(lambda: server.requests)
+        wait_until(lambda: server.requests)
         line.send({"method": "notifications/cancelled", "params": {"requestId": 1}})
         assert {} == line.ask({"id": 2, "method": "ping"})["result"]
-        time.sleep(1.5)
+        line.call(3, "get_account", {})  # it is sent again after the same time, begun later
+        wait_until(lambda: ["GET", "GET"] == [request.method for request in server.requests][-2:])
 
-    assert 1 == len(server.requests)
+    assert 1 == [request.method for request in server.requests].count("POST")
 
 
 def test_what_is_wrong_gets_an_error_of_the_protocol(wire):
@@ -464,7 +452,7 @@ def test_too_many_calls_at_once_are_refused(wire, server):
         answer = line.receive()
         assert (32, -32602) == (answer["id"], answer["error"]["code"])
         line.send({"method": "notifications/cancelled", "params": {"requestId": 0}})
-        assert soon(lambda: "result" in _again(line))
+        wait_until(lambda: "result" in _again(line))
 
 
 def _again(line):
@@ -482,7 +470,7 @@ def test_it_ends_with_its_client(wire):
         line.process.stdin.close()
         assert 0 == line.process.wait(20)
         assert child
-        assert soon(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in child))
+        wait_until(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in child))
 
 
 def test_what_was_asked_before_the_end_is_answered(wire, server):
@@ -560,7 +548,7 @@ def test_a_signal_ends_it(wire, number):
         child = _children(line.process.pid)
         line.process.send_signal(number)
         assert 128 + number == line.process.wait(20)
-        assert soon(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in child))
+        wait_until(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in child))
 
 
 def _children(pid):

@@ -1,10 +1,10 @@
 """A session at the prompt without a terminal, against a server that records."""
 
 import threading
-import time
 
 import pytest
 from recording_server import Answer
+from waiting import wait_until
 
 from kosmolua.cli import lua
 from kosmolua.cli import options as options_
@@ -26,14 +26,14 @@ class Prompt:
             self.shell.enter(text)
         return self._capsys.readouterr().out
 
-    def interrupted(self, text, when):
-        """An input that is interrupted once that holds."""
+    def interrupted(self, text, when, by=None):
+        """An input that is interrupted once that holds, as the interpreter is or by another means."""
 
         def wait():
-            deadline = time.monotonic() + 10
-            while not when() and time.monotonic() < deadline:
-                time.sleep(0.01)
-            self.shell.interpreter.interrupt()
+            try:
+                wait_until(when)
+            finally:
+                (by or self.shell.interpreter.interrupt)()
 
         waiting = threading.Thread(target=wait)
         waiting.start()

@@ -1,9 +1,9 @@
 """Canceling at the prompt what the session has begun."""
 
 import threading
-import time
 
 from recording_server import Answer
+from waiting import wait_until
 
 CREATE = "integrations.replicate.create_prediction{ version = 'v', input = {} }"
 
@@ -41,9 +41,7 @@ def test_an_interrupted_create_is_told_of(prompt, server):
     assert "create_prediction is still in flight and may cost; after the answer: :cancel" in shown
     assert "create_prediction is still in flight; try again after the answer" in shell(":cancel")
     go_on.set()
-    deadline = time.monotonic() + 10
-    while shell.shell.calls.creating() and time.monotonic() < deadline:
-        time.sleep(0.01)
+    wait_until(lambda: not shell.shell.calls.creating())
 
     assert "canceled prediction p" in shell(":cancel")
 

@@ -207,11 +207,11 @@ def test_a_keystroke_among_many_names():
     """Two thousand globals do not make it slow to type."""
     known = Known({f"global_{number}": "number" for number in range(2000)})
     complete("g", "", known)
-    began = time.perf_counter()
+    began = time.process_time()
     found = complete("x = { global_1", "", known)
 
     assert 1111 == len(found)
-    assert time.perf_counter() - began < 0.05
+    assert time.process_time() - began < 0.05
 
 
 # Models -----------------------------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from contextlib import closing
 import msgspec
 import pytest
 from recording_server import Answer
+from waiting import wait_until
 
 from kosmolua.gate import audit
 
@@ -230,9 +231,7 @@ def test_an_answer_that_comes_late_is_nobodys_again(prompt, server):
     first.interrupted(create("late"), held.is_set)
     first(create("between"))
     go_on.set()
-    deadline = time.monotonic() + 10
-    while first.shell.journals.current.answers < 3 and time.monotonic() < deadline:
-        time.sleep(0.01)
+    wait_until(lambda: first.shell.journals.current.answers >= 3)
     first(create("behind"))
     assert ["between", "late", "behind"] == creates(server)
 
@@ -280,14 +279,13 @@ def test_modules_are_read_again(prompt, tmp_path):
 
 def test_a_person_stops_what_is_loaded(prompt, server, tmp_path):
     """Ctrl-C ends the loading too, also at an input that had failed when it was saved."""
-    (tmp_path / "s.lua").write_text(f"-- in[1] failed\n--| while true do end\n-- in[2]\n{create()}\n")
-    session = prompt()
-    threading.Timer(0.3, os.kill, [os.getpid(), signal.SIGINT]).start()
-    shown = session(":load s.lua")
+    (tmp_path / "s.lua").write_text(f"-- in[1] failed\n--| {GET} while true do end\n-- in[2]\n{create()}\n")
+    ctrl_c = lambda: os.kill(os.getpid(), signal.SIGINT)  # noqa: E731 - said once
+    shown = prompt().interrupted(":load s.lua", lambda: server.requests, by=ctrl_c)
 
     assert "interrupted" in shown
     assert "1 later input in s.lua skipped" in shown
-    assert [] == server.requests
+    assert [] == creates(server)
 
 
 def test_a_state_that_begins_anew(prompt, server):
@@ -493,9 +491,7 @@ def test_an_account_that_would_draw(prompt):
     session = prompt()
     port = session.shell.interpreter._port
     port.submit(msgspec.msgpack.encode(["call", 1, True, "\x1b[2J", "get_account", {}]))
-    deadline = time.monotonic() + 10
-    while not port.take() and time.monotonic() < deadline:
-        time.sleep(0.01)
+    wait_until(port.take)
     shown = session(":log")
 
     assert "\\x1b[2J" in shown

@@ -6,11 +6,11 @@ import random
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 from tmux import Screen, environment_of
+from waiting import let_pass, wait_until
 
 from kosmolua.emulator import Emulator, running
 
@@ -59,13 +59,6 @@ def kill(screen):
     assert screen.ended()
 
 
-def wait_until(holds):
-    deadline = time.monotonic() + 15
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
 @pytest.mark.parametrize(
     ("place", "taken"),
     [((), True), (("slow:create_model_prediction:seconds=5",), False)],
@@ -94,7 +87,7 @@ def test_a_create_under_way(place, taken, tmp_path):
     again.enter("('%d %.6f'):format(rolled, at)", shown)
     again.type(HELD)
     again.press("Enter")
-    again.wait_for("in[5]>", seconds=40)
+    again.wait_for("in[5]>")
     again.enter("b.input.prompt, b.id == nil", '"two"\nfalse\n')
     again.enter(QUICK.replace("one", "three"), "in[7]>")
     again.enter(":journal", "s.journal: 4 calls; new calls are sent and recorded")
@@ -223,7 +216,7 @@ def test_killed_again_and_again(sessions):
         inputs = [f"round = {number}", *SESSION]
         for _ in range(4):
             process = begin.begin(f"./{number}.journal", inputs)
-            time.sleep(dice.uniform(0.0, 0.6))
+            let_pass(dice.uniform(0.0, 0.6))
             os.kill(process.pid, signal.SIGKILL)
             begin.end(process)
         shown = begin.end(begin.begin(f"./{number}.journal", inputs))
@@ -241,7 +234,7 @@ def test_interrupted_again_and_again(sessions):
         inputs += [*["sleep(0.4)"] * 4, "print('result', one, first, time())", f":save {number}.lua"]
         process = begin.begin(f"./{number}.journal", inputs)
         for _ in range(3):
-            time.sleep(dice.uniform(0.05, 0.3))
+            let_pass(dice.uniform(0.05, 0.3))
             process.send_signal(signal.SIGINT)
         shown = begin.end(process)
         count = made()

@@ -14,6 +14,7 @@ import time
 import pytest
 from sixel import decoded
 from tmux import environment_of
+from waiting import DEADLINE
 
 from kosmolua.terminal.png import Picture, write_png
 
@@ -45,8 +46,8 @@ class Terminal:
     def type(self, text):
         os.write(self._master, text.encode())
 
-    def wait_for(self, text, *, after=0, seconds=15):
-        deadline = time.monotonic() + seconds
+    def wait_for(self, text, *, after=0):
+        deadline = time.monotonic() + DEADLINE
         while text not in self.screen[after:]:
             assert time.monotonic() < deadline, self.screen
             if select.select([self._master], [], [], 0.1)[0]:

@@ -2,10 +2,10 @@
 
 import os
 import platform
-import time
 from pathlib import Path
 
 import pytest
+from waiting import wait_until
 
 from kosmolua.runtime import confine, marshal
 from kosmolua.runtime.isolate import Child
@@ -74,15 +74,14 @@ def memory_of(pid):
     return b"".join(pieces)
 
 
-def gone(pid, patience=2.0):
-    """Whether a process ends; one that nobody has waited for counts as ended."""
-    deadline = time.monotonic() + patience
-    while time.monotonic() < deadline:
-        try:
-            state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-        except OSError:
-            return True
-        if state in "ZX":
-            return True
-        time.sleep(0.01)
-    return False
+def gone(pid):
+    """Wait until a process has ended."""
+    return wait_until(lambda: not alive(pid))
+
+
+def alive(pid):
+    """Whether a process runs; one that nobody has waited for counts as ended."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False

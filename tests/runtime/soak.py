@@ -10,12 +10,17 @@ With ``--prepared`` each child is forked from a process that is kept ready; ``no
 import argparse
 import gc
 import os
+import sys
 import threading
 import time
+from pathlib import Path
 
 from kosmolua.runtime.limits import Limits
 from kosmolua.runtime.prepared import Prepared
 from kosmolua.runtime.run import Script, run
+
+sys.path[:0] = [str(Path(__file__).parent.parent)]
+from waiting import stays, wait_until  # noqa: E402 - found by the line above
 
 # One in twenty each: an error, a limit, a crash of the process. A limit of CPU time would make this a long wait.
 KINDS = [b"local t = {} for i = 1, 100 do t[i] = integrations.replicate.echo{ i = i } end print(#t) return t"] * 17
@@ -77,7 +82,7 @@ def main():
         took += time.perf_counter() - began
         if number in (0, SETTLED) or (number + 1) % 2000 == 0:
             gc.collect()
-            time.sleep(0.2)  # the last watchdog's thread ends by itself
+            wait_until(lambda: stays(threading.active_count, 0.2))  # the last watchdog's thread ends by itself
             print(number + 1, figures(), flush=True)
     if prepared:
         prepared.close()

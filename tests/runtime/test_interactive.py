@@ -6,6 +6,8 @@ import threading
 import time
 
 import pytest
+from confined import gone
+from waiting import let_pass, scaled, wait_until
 
 from kosmolua.errors import LimitError
 from kosmolua.runtime.interactive import Interpreter, start
@@ -45,12 +47,20 @@ def interrupted(state):
     """Evaluates an input that is interrupted once it runs."""
 
     def evaluate(source, after=0.2):
-        timer = threading.Timer(after, state.interrupt)
-        timer.start()
-        began = time.monotonic()
+        interrupts = []
+
+        def interrupt():
+            wait_until(lambda: state._busy)
+            let_pass(after)
+            interrupts.append(time.monotonic())
+            state.interrupt()
+
+        thread = threading.Thread(target=interrupt)
+        thread.start()
         found = state.evaluate(source)
-        timer.join()
-        return found, time.monotonic() - began - after
+        ended = time.monotonic()
+        thread.join()
+        return found, ended - interrupts[0]
 
     return evaluate
 
@@ -178,7 +188,7 @@ def test_an_interrupt_keeps_the_state(state, interrupted, source):
     found, took = interrupted(source)
 
     assert ("interrupted", False) == (found.error.code, found.lost)
-    assert took < 1.2
+    assert took < scaled(1.2)
     assert [b"here"] == values(state, "kept")
 
 
@@ -209,7 +219,7 @@ def test_an_interrupt_inside_of_c(state, interrupted):
     stopping.join()
 
     assert ("interrupted", True) == (found.error.code, found.lost)
-    assert 1.4 < took < 5
+    assert 1.4 < took < scaled(5)
     assert [None] == values(state, "kept")
 
 
@@ -217,7 +227,7 @@ def test_an_interrupt_between_inputs_is_nothing(state):
     """It is for the input that runs when it comes, and not for the next."""
     values(state, "x = 1")
     state.interrupt()
-    time.sleep(1.7)
+    wait_until(lambda: not any(isinstance(thread, threading.Timer) for thread in threading.enumerate()))
 
     assert [1] == values(state, "x")
 
@@ -252,7 +262,7 @@ def test_a_question_to_a_child_that_died_is_no_error(state):
     """Completion has nothing to say then; telling it is for the next input."""
     values(state, "x = 1")
     os.kill(state._child.pid, signal.SIGKILL)
-    time.sleep(0.05)
+    assert gone(state._child.pid)
 
     assert [] == state.names()
     assert state.evaluate("x").lost

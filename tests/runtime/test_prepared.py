@@ -13,6 +13,7 @@ import msgspec
 import pytest
 from confined import by_superuser, gone, layers, memory_of, needs
 from test_confine import ATTACKS
+from waiting import scaled, wait_until
 
 from kosmolua.errors import KosmoError, ScriptError
 from kosmolua.runtime import marshal
@@ -203,13 +204,10 @@ def test_nothing_stays_behind(host):
         Child(Limits(), prepared=prepared).close()
         pid = prepared._process._pid
         children = Path(f"/proc/{pid}/task/{pid}/children").read_text()
-    deadline = time.monotonic() + 5
-    while (left := begun_since(threads)) and time.monotonic() < deadline:
-        time.sleep(0.01)
 
+    wait_until(lambda: not begun_since(threads))
     assert "" == children
     assert before == set(os.listdir("/proc/self/fd"))
-    assert [] == left
     assert not Path(f"/proc/{pid}").exists()
 
 
@@ -271,8 +269,8 @@ def test_the_end_comes_in_time(prepared, host):
     cpu = run(script("while true do end"), host, host, limits=Limits(cpu=0.3), child=prepared)
 
     assert [{"limit": "time", "value": 0.3}, {"limit": "cpu", "value": 0.3}] == [wall.error.detail, cpu.error.detail]
-    assert 0.3 <= took < 0.8
-    assert 0.25 <= cpu.cpu < 0.8
+    assert 0.3 <= took < scaled(0.8)
+    assert 0.2 <= cpu.cpu < 0.8
 
 
 HOST = """

@@ -18,6 +18,7 @@ from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).parent.parent)]
 from flows import Flow  # noqa: E402 - found by the line above
+from waiting import let_pass  # noqa: E402
 
 SCRIPT = """
 local kinds, first, last = { "run", "stream", "download" }, tonumber(args[1]), tonumber(args[2])
@@ -63,7 +64,7 @@ class Chaos:
                 self._swallow(environ)
                 raise ConnectionResetError
             case "late":
-                time.sleep(part / 5)
+                let_pass(part / 5)
             case "429" | "500" | "503":
                 start_response(f"{trouble} Trouble", [("Retry-After", "0"), ("Content-Length", "0")])
                 return [b""]
