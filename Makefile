@@ -6,7 +6,9 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 
 # The tests that need no terminal, browser, keyring or other shell, and start few processes.
-QUICK := QUICKLIST
+QUICK := tests/check tests/gate tests/replicate tests/test_imports.py \
+	$(addprefix tests/repl/test_,$(addsuffix .py,budget_words history incomplete lexer render sixel)) \
+	$(addprefix --ignore=tests/gate/test_,$(addsuffix .py,ledger matrix ways))
 
 # The tests that hold generated files against what generates them.
 GENERATED := tests/cli/test_types.py::test_the_committed_stubs_are_current \

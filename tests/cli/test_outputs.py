@@ -10,6 +10,7 @@ import time
 from contextlib import contextmanager
 
 import pytest
+from flows import HurryingClock
 from surroundings import clean_environment
 from tmux import Screen
 
@@ -24,17 +25,15 @@ ENLARGE = f"local _, p = run('{ESRGAN}', {{ image = images[1], scale = 2 }}) "
 PICTURES = ".png"
 
 
-class Clock:
+class Clock(HurryingClock):
     """Ten times as fast as the machine's, and set forward by a test."""
 
     def __init__(self):
-        self._began, self._real, self.later = time.time(), time.monotonic(), 0.0
+        super().__init__(10)
+        self.later = 0.0
 
     def time(self):
-        return self._began + self.later + (time.monotonic() - self._real) * 10
-
-    def sleep(self, seconds):
-        time.sleep(seconds / 10)
+        return super().time() + self.later
 
 
 class Api:

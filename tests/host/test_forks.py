@@ -104,7 +104,7 @@ def test_scripts_after_a_fork(host):
 
     workers = [forked(lambda name=name: work(name)) for name in "ab"]
     with ThreadPoolExecutor(1) as pool:
-        running = pool.submit(host.run, f"sleep(1.5) {READ}", ["parent"])
+        running = pool.submit(host.run, f"sleep(0.5) {READ}", ["parent"])
         found = [result() for result in workers]
 
         assert [[f"{name}{n}" for n in range(5)] for name in "ab"] == found

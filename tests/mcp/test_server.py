@@ -413,7 +413,7 @@ def test_a_canceled_create_is_not_sent_again(wire, server):
         wait_until(lambda: server.requests)
         line.send({"method": "notifications/cancelled", "params": {"requestId": 1}})
         assert {} == line.ask({"id": 2, "method": "ping"})["result"]
-        line.call(3, "get_account", {})  # it is sent again after the same time, begun later
+        line.call(3, f"{FUNCTION}get_account", {})  # it is sent again after the same time, begun later
         wait_until(lambda: ["GET", "GET"] == [request.method for request in server.requests][-2:])
 
     assert 1 == [request.method for request in server.requests].count("POST")

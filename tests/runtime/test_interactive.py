@@ -37,7 +37,7 @@ def state(host, release):
             raise LimitError("the run reached its budget of 1 calls")
         return host(function, account, arguments)
 
-    made = Interpreter(handler, host, lambda: start(FUNCTIONS), grace=1.5)
+    made = Interpreter(handler, host, lambda: start(FUNCTIONS), grace=scaled(1.5))
     yield made
     made.close()
 

@@ -141,8 +141,8 @@ def test_waiting_takes_no_thread(flow):
 
     most = flow("""
       local n = 0
-      for i = 1, 1000 do spawn(function() sleep(0.5) n = n + 1 end) end
-      sleep(1)
+      for i = 1, 1000 do spawn(function() sleep(0.2) n = n + 1 end) end
+      while n < 1000 do sleep(0.01) end
       return n
     """)
 
