@@ -13,6 +13,7 @@ import pytest
 from flows import HurryingClock
 from surroundings import clean_environment
 from tmux import Screen
+from waiting import wait_until
 
 from kosmolua import Host
 from kosmolua.emulator import Emulator, running
@@ -230,10 +231,7 @@ def test_a_list_that_was_being_saved_keeps_its_names(api, run, tmp_path):
     command = [sys.executable, "-m", "kosmolua", "lua", "-e", source, "--journal", "x.journal", "--write", "allow",
                "--allow-write", "out", "--no-keep-outputs"]  # fmt: skip
     with subprocess.Popen(command, cwd=tmp_path, env=api.environment, stdout=subprocess.DEVNULL) as process:
-        deadline = time.monotonic() + 20
-        while not (tmp_path / "out" / "1-out-0.png").exists() or not api.asked.is_set():
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
+        wait_until(lambda: (tmp_path / "out" / "1-out-0.png").exists() and api.asked.is_set())
         process.send_signal(signal.SIGKILL)
     api.released.set()
     ran = run(source, "--no-keep-outputs")
