@@ -1,4 +1,4 @@
-"""The command line: one module per family of commands, each imported when its command is given."""
+"""The command line: one module per family of commands, imported when one of its commands runs."""
 
 from __future__ import annotations
 
@@ -21,48 +21,48 @@ TYPE_CHECKING = False  # as in kosmolua.errors
 if TYPE_CHECKING:
     from typing import NoReturn
 
-# command -> (module, what it is for)
+# command -> (module, summary in the help)
 COMMANDS = {
     "integrations:lua": ("lua", "run a Lua script against Replicate (short: lua)"),
     "check": ("check", "report what is certain to fail in a script, without running it"),
-    "repl": ("repl", "a prompt for Lua, with completion, help, real predictions and the permission gate"),
-    "integrations:call": ("call", "call one function: integrations:call replicate.get_account --json"),
-    "integrations:replicate": ("call", "the same without the prefix; alone it lists the functions"),
-    "integrations:configure": ("configure", "store a token, set permissions, manage accounts"),
-    "integrations:doctor": ("doctor", "check whether a call would work, and what to do where not"),
-    "integrations:status": ("status", "show each setting in force, and where it came from"),
-    "integrations:trust": ("status", "take what this project's .kosmo/config.toml loosens"),
-    "integrations:policy": ("policy", "explain which rule decides a call: policy explain FUNCTION"),
+    "repl": ("repl", "start an interactive prompt for Lua, with completion, help and the permission gate"),
+    "integrations:call": ("call", "call one function, such as replicate.get_account"),
+    "integrations:replicate": ("call", "call one function without the prefix; list the functions if none is given"),
+    "integrations:configure": ("configure", "store an API token, set permissions, manage accounts"),
+    "integrations:doctor": ("doctor", "check whether a call would work, and print what to run if not"),
+    "integrations:status": ("status", "show each setting in force and its source"),
+    "integrations:trust": ("status", "trust this project's config.toml, including settings that loosen policy"),
+    "integrations:policy": ("policy", "explain which rule decides a call, or list the rules"),
     "integrations:list": ("reference", "list the providers, or a provider's functions"),
-    "integrations:search": ("reference", "find functions by name or by what they do"),
-    "integrations:docs": ("reference", "read about a function, the provider, or a topic"),
+    "integrations:search": ("reference", "search functions by name or by what they do"),
+    "integrations:docs": ("reference", "show the documentation of a function, the provider or a topic"),
     "integrations:schema": ("reference", "print the JSON Schema of a function's arguments"),
-    "integrations:examples": ("reference", "show a worked example of a function for each door"),
-    "integrations:types": ("types", "write what an editor needs to complete and check scripts"),
-    "integrations:fields": ("reference", "list what a provider needs to be configured"),
-    "runs": ("runs", "list, show, resume, export and prune runs that keep a journal"),
-    "prices": ("prices", "list what models cost, or import a dated price file"),
-    "budget": ("budget", "set, show or remove a budget over all runs: per day, week or month"),
-    "model": ("model", "show what a model takes and gives: model owner/name"),
-    "webhooks:verify": ("webhooks", "check that a webhook was signed by Replicate"),
-    "audit": ("audit", "show the calls that were made, by whom, and what was decided"),
-    "mcp:serve": ("mcp", "serve an agent's client: each function as a tool, or Lua as one (--code)"),
-    "mcp:install": ("mcp", "enter the server into a client: claude-code, cursor, vscode or codex"),
-    "mcp:export": ("mcp", "print what mcp:install would enter"),
+    "integrations:examples": ("reference", "show an example of a function for each interface"),
+    "integrations:types": ("types", "write type stubs, so that an editor can complete and check scripts"),
+    "integrations:fields": ("reference", "list a provider's configuration fields"),
+    "runs": ("runs", "list, show, resume, export and prune runs that have a journal"),
+    "prices": ("prices", "list the prices of models, or import a price file"),
+    "budget": ("budget", "set, show or remove a budget for all runs in a day, week or month"),
+    "model": ("model", "show a model's inputs and output: model owner/name"),
+    "webhooks:verify": ("webhooks", "verify that a webhook was signed by Replicate"),
+    "audit": ("audit", "show the calls that were made or refused, and who decided"),
+    "mcp:serve": ("mcp", "expose each function as an MCP tool, or one execute_lua tool instead (--code)"),
+    "mcp:install": ("mcp", "register the server with an MCP client"),
+    "mcp:export": ("mcp", "print the configuration that mcp:install would write"),
     "completion": ("completion", "print a completion script: completion bash, zsh or fish"),
-    "emulator:serve": ("emulator", "serve Replicate offline on loopback, for any client"),
+    "emulator:serve": ("emulator", "serve an offline Replicate API on loopback, for any client"),
 }
 SHORT = {"lua": "integrations:lua"}
 
 
 def program() -> NoReturn:
-    """The console script. Ends the process at once: taking the interpreter apart costs a twentieth of a short run."""
+    """The console script. It skips the interpreter's shutdown, which takes a twentieth of a short run."""
     from kosmolua.cli import streams
 
     streams.prepare()
     try:
         status = main()
-    except SystemExit as ended:  # of argparse, after --help
+    except SystemExit as ended:  # argparse raises it after --help
         status = ended.code if isinstance(ended.code, int) else EXIT_FAILED if ended.code else 0
     try:
         sys.stdout.flush()
@@ -72,21 +72,21 @@ def program() -> NoReturn:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run one command. The exit status is 0 where it is done, else as `kosmolua.errors` says."""
+    """Run one command and return its exit status: 0 on success, else as in `kosmolua.errors`."""
     argv = sys.argv[1:] if argv is None else argv
     try:
         return _dispatch(argv)
     except KeyboardInterrupt as why:
         print("interrupted", file=sys.stderr)
         return EXIT_SIGNALED + why.number if isinstance(why, Interrupted) else EXIT_INTERRUPTED
-    except Exception as error:  # noqa: BLE001 - the last stop before the interpreter's own
+    except Exception as error:  # noqa: BLE001 - the outermost handler
         return _failed(error, as_json="--json" in argv, command=" ".join(["kosmo", *argv[:1]]))
 
 
 def _failed(error: BaseException, *, as_json: bool, command: str = "kosmo") -> int:
     from kosmolua.cli.output import show_error
 
-    while isinstance(error, BaseExceptionGroup):  # of tasks, by asyncio
+    while isinstance(error, BaseExceptionGroup):  # asyncio wraps what a task raises
         error = error.exceptions[0]
     return show_error(failure_of(error, command), as_json=as_json)
 
@@ -111,12 +111,12 @@ def _dispatch(argv: list[str]) -> int:
 
 
 def _prefer_typing() -> None:
-    """Let msgspec take from typing what it would take from typing_extensions, where that is installed.
+    """Keep msgspec from importing typing_extensions, which takes a tenth of a short run.
 
-    All three names have been in typing since Python 3.11, and the other import costs a tenth of a short run.
+    The three names that it needs have been in typing since Python 3.11.
     """
     if "typing_extensions" not in sys.modules:
-        sys.modules["typing_extensions"] = None  # type: ignore[assignment]  # which makes importing it fail
+        sys.modules["typing_extensions"] = None  # type: ignore[assignment]  # importing it now fails
         try:
             import_module("msgspec")
         finally:
@@ -130,8 +130,8 @@ def _unknown(command: str) -> UsageError:
     tails = {name.rpartition(":")[2]: name for name in COMMANDS}
     near = get_close_matches(command, names, n=1) or [tails[t] for t in get_close_matches(command, tails, n=1)]
     return UsageError(
-        f"no command is called {command!r}" + (f"; did you mean {near[0]}?" if near else ""),
-        hint="see them all: kosmo --help",
+        f"unknown command {command!r}" + (f"; did you mean {near[0]}?" if near else ""),
+        hint="list the commands: kosmo --help",
     )
 
 
@@ -143,5 +143,5 @@ LuaJIT workflows for the whole Replicate API, behind a permission gate.
 
 {rows}
 
-kosmo COMMAND --help tells more of each. Try one without an account:
+Run kosmo COMMAND --help for the options of a command. To try one without an account:
   kosmo lua --emulate --eval 'return integrations.replicate.get_account{{}}'"""

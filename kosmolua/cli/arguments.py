@@ -1,5 +1,5 @@
-"""A function's arguments as a shell gives them: a JSON object, ``--name value``, ``--name=value``,
-``--arg name=value``, and ``--input.text value`` for a field within an object.
+"""Parse a function's arguments on the command line: a JSON object, ``--name value``, ``--name=value``,
+``--arg name=value``, and ``--input.text value`` for a field of an object.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ _WORDS = {"true": True, "false": False, "null": None}
 
 
 def payload(text: str | bytes, source: str) -> dict[str, Any]:
-    """A JSON object. ``source`` names where it came from, for the error."""
+    """Parse a JSON object. ``source`` names its origin in errors."""
     try:
         found = msgspec.json.decode(text)
     except (msgspec.DecodeError, UnicodeError) as error:
-        reason = "it is not UTF-8" if _not_utf8(text) else str(error).removeprefix("JSON is malformed: ")
+        reason = "not UTF-8" if _not_utf8(text) else str(error).removeprefix("JSON is malformed: ")
         raise UsageError(
-            f"{source} is not JSON: {reason}",
-            hint="""write it as '{"name": "value"}', in single quotes for the shell, or use --name value""",
+            f"{source} is not valid JSON: {reason}",
+            hint="""write it as '{"name": "value"}', in single quotes, or use --name value""",
         ) from None
     if not isinstance(found, dict):
         raise UsageError(
@@ -37,7 +37,7 @@ def payload(text: str | bytes, source: str) -> dict[str, Any]:
 
 
 def put(arguments: dict[str, Any], operation: Operation, name: str, text: str) -> None:
-    """Set one argument from a flag. Its declared type decides what the text means."""
+    """Set one argument from a flag. The type of the parameter decides how the text is read."""
     first, _, rest = name.partition(".")
     key = first.replace("-", "_").lower()
     parameter = operation.parameter(key)
@@ -49,20 +49,23 @@ def put(arguments: dict[str, Any], operation: Operation, name: str, text: str) -
     for step in path:
         target = target.setdefault(step, {}) if isinstance(target, dict) else None
     if not isinstance(target, dict):
-        raise ArgumentError(f"--{name}: a value is set where this needs an object", function=operation.name)
+        raise ArgumentError(
+            f"--{name}: expected an object to set a field of, found a value that was set before",
+            function=operation.name,
+        )
     target[last] = untyped(text)
 
 
 def typed(operation: Operation, parameter: Parameter, text: str) -> Any:
-    """The text as the parameter's type. A string stays what it is, whatever it looks like."""
+    """Convert text to the parameter's type. A string stays a string, even if it looks like a number."""
     match parameter.kind:
         case "integer":
             if not _INTEGER.fullmatch(text):
-                raise _unfit(operation, parameter, "an integer", text)
+                raise _invalid(operation, parameter, "an integer", text)
             return int(text)
         case "boolean":
             if text not in {"true", "false"}:
-                raise _unfit(operation, parameter, "true or false", text)
+                raise _invalid(operation, parameter, "true or false", text)
             return text == "true"
         case "object":
             return payload(text, f"{operation.name}: `{parameter.name}`")
@@ -72,7 +75,7 @@ def typed(operation: Operation, parameter: Parameter, text: str) -> Any:
 
 
 def untyped(text: str) -> Any:
-    """true, false, null and numbers as JSON writes them; anything else is a string."""
+    """Convert JSON's true, false, null and numbers; anything else is a string."""
     if text in _WORDS:
         return _WORDS[text]
     match = _NUMBER.fullmatch(text)
@@ -81,7 +84,7 @@ def untyped(text: str) -> Any:
     if match[2] or match[3]:
         number = float(text)
         return number if math.isfinite(number) else text
-    return int(text) if len(text) < 19 else text  # noqa: PLR2004 - digits that 64 bits hold for certain
+    return int(text) if len(text) < 19 else text  # noqa: PLR2004 - any 18 digits fit into 64 bits
 
 
 def _list(operation: Operation, parameter: Parameter, text: str) -> list[Any]:
@@ -90,11 +93,11 @@ def _list(operation: Operation, parameter: Parameter, text: str) -> list[Any]:
     try:
         found: list[Any] = msgspec.json.decode(text, type=list[Any])
     except msgspec.MsgspecError:
-        raise _unfit(operation, parameter, "a JSON list, or values with commas between", text) from None
+        raise _invalid(operation, parameter, "a JSON list or comma-separated values", text) from None
     return found
 
 
-def _unfit(operation: Operation, parameter: Parameter, expected: str, text: str) -> ArgumentError:
+def _invalid(operation: Operation, parameter: Parameter, expected: str, text: str) -> ArgumentError:
     return ArgumentError(
         f"{operation.name}: expected {expected}, got {text[:100]!r} - at `{parameter.name}`", function=operation.name
     )

@@ -1,4 +1,4 @@
-"""``audit``: the calls that were decided, over all runs."""
+"""``audit``: the log of calls that were made or refused, of all runs."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from kosmolua.terminal.safe import visible
 from kosmolua.terminal.text import painted
 
 DEFAULT_LIMIT = 100
-_MOST_AGE = 10  # characters
+_MOST_AGE = 10  # characters of an age such as 30m
 _MOST_SHOWN = 60  # characters of a cell
-# Letters that look like a space.
+# Characters that look like a space.
 _BLANK = dict.fromkeys(map(ord, "\u115f\u1160\u2800\u3164\uffa0"), "\N{REPLACEMENT CHARACTER}")
 
 
 def run(command: str, argv: list[str]) -> int:
     parsed = _parser(command).parse_args(argv)
     path = audit.file_of(os.environ)
-    found = audit.merged((entry for entry in audit.read(path) if _wanted(entry, parsed)), parsed.limit)
+    found = audit.merged((entry for entry in audit.read(path) if _matches(entry, parsed)), parsed.limit)
     if parsed.json:
         output.show_json({"success": True, "path": path, "entries": found, "cost": audit.cost_of(found)})
     else:
@@ -36,19 +36,30 @@ def run(command: str, argv: list[str]) -> int:
 def _parser(command: str) -> options.Parser:
     made = options.parser(
         command,
-        "Shows the calls that were made or refused: when, what, on which account, who decided, and what came of it.",
+        "Show the calls that were made or refused: time, function, account, who decided, and the outcome.",
         f"kosmo {command} --since 1d --function 'create_*' --json",
     )
-    made.add_argument("--since", type=_since, metavar="TIME", help="30m, 12h, 1d, 2w, or a date such as 2026-01-31")
-    made.add_argument("--function", metavar="GLOB", help="only functions of that name, such as create_*")
-    made.add_argument("--run", metavar="ID", help="only the calls of that run")
-    made.add_argument("--limit", type=options.count, default=DEFAULT_LIMIT, metavar="N", help="the last N; 0: all")
-    made.add_argument("--json", action="store_true", help="answer with one JSON object")
+    made.add_argument(
+        "--since",
+        type=_since,
+        metavar="TIME",
+        help="show calls since TIME: an age (30m, 12h, 1d, 2w) or a date (2026-01-31)",
+    )
+    made.add_argument("--function", metavar="GLOB", help="show only functions whose name matches, such as create_*")
+    made.add_argument("--run", metavar="ID", help="show only the calls of this run")
+    made.add_argument(
+        "--limit",
+        type=options.count,
+        default=DEFAULT_LIMIT,
+        metavar="N",
+        help=f"show the last N calls, 0 for all (default: {DEFAULT_LIMIT})",
+    )
+    made.add_argument("--json", action="store_true", help="print one JSON object")
     return made
 
 
 def _since(text: str) -> float:
-    """A point in time, as Unix seconds."""
+    """Parse an age or a date; returns Unix seconds."""
     import datetime as dt
 
     age = ages.seconds_of(text) if len(text) <= _MOST_AGE else None
@@ -57,10 +68,12 @@ def _since(text: str) -> float:
     try:
         return dt.datetime.fromisoformat(text).timestamp()
     except (ValueError, OverflowError):
-        raise argparse.ArgumentTypeError(f"expected 30m, 12h, 1d, 2w or a date, got {text!r}") from None
+        raise argparse.ArgumentTypeError(
+            f"expected an age such as 30m, 12h, 1d or 2w, or a date, got {text!r}"
+        ) from None
 
 
-def _wanted(entry: dict[str, Any], parsed: argparse.Namespace) -> bool:
+def _matches(entry: dict[str, Any], parsed: argparse.Namespace) -> bool:
     return (
         (parsed.since is None or entry["at"] >= parsed.since)
         and (parsed.run is None or entry.get("run") == parsed.run)
@@ -74,19 +87,19 @@ def _short(glob: str) -> str:
 
 def _shown(entries: list[dict[str, Any]], path: str) -> str:
     if not entries:
-        return f"no calls in {path}"
+        return f"no calls found in {path}"
     rows: list[tuple[str, ...]] = [
-        ("when", "run", "function", "account", "decided", "outcome", "calls", "ms", "script")
+        ("time", "run", "function", "account", "decided", "outcome", "calls", "ms", "script")
     ]
     rows += map(_row, entries)
     sizes = [max(map(len, column)) for column in zip(*rows, strict=True)]
     cost = audit.cost_of(entries)
-    total = f"\nthese calls showed a cost of {cost:g}" if cost else ""
+    total = f"\ntotal cost of these calls: {cost:g}" if cost else ""
     return "\n".join(_line(row, sizes) for row in rows) + total
 
 
 def _line(row: tuple[str, ...], sizes: list[int]) -> str:
-    """A row on one line, however wide, so that a line is a call."""
+    """A row on one line, even if it is wider than the terminal: one line is one call."""
     first, *others = (cell.ljust(size) for cell, size in zip(row, sizes, strict=True))
     return "  ".join([painted(first, "bold"), *others]).rstrip()
 
@@ -102,7 +115,7 @@ def _row(entry: dict[str, Any]) -> tuple[str, ...]:
 def _when(entry: dict[str, Any]) -> str:
     try:
         return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(entry["at"]))
-    except (ValueError, OverflowError, OSError):  # no calendar has that time
+    except (ValueError, OverflowError, OSError):  # out of range
         return "unknown"
 
 
@@ -115,9 +128,9 @@ def _outcome(entry: dict[str, Any]) -> str:
 
 
 def _cell(word: Any) -> str:
-    """A value that stays in its column and in its row, whoever chose it."""
+    """A value made safe to print, on one line and at most `_MOST_SHOWN` characters."""
     text = str(word)[: 2 * _MOST_SHOWN]
     shown = visible(text).translate(_BLANK)
-    while "  " in shown:  # as between two columns
+    while "  " in shown:  # two spaces separate columns
         shown = shown.replace("  ", " \\x20")
     return shown if len(shown) <= _MOST_SHOWN else shown[: _MOST_SHOWN - 1] + "…"

@@ -1,4 +1,4 @@
-"""``budget``: the budgets that outlive a run."""
+"""``budget``: budgets that apply to all runs together."""
 
 from __future__ import annotations
 
@@ -29,32 +29,46 @@ def run(command: str, argv: list[str]) -> int:
         return _set(command, parsed)
     given = [flag for flag in _changes(parsed) if flag != "json"]
     if given:
-        raise UsageError(f"{parsed.action} takes no --{given[0]}", hint=f"kosmo {command} --help")
+        raise UsageError(f"{parsed.action} does not take --{given[0]}", hint=f"kosmo {command} --help")
     return _remove(parsed) if parsed.action == "remove" else _show(command, parsed)
 
 
 def _parser(command: str) -> options.Parser:
     made = options.parser(
         command,
-        "Budgets that outlive a run: what all runs together may spend in each day, week or month, on an account, by a "
-        "script or for a caller. A call that one has no room for is refused with exit status 5 before it is sent. "
-        "set adds or changes one in your config.toml, show prints how each stands, remove deletes it.",
+        "Set, show or remove a budget for all runs together: bound the cost or predictions of each day, week or month, "
+        "optionally for one account, script or caller. A call that would exceed a budget is not sent and exits "
+        "with status 5. Budgets are stored in your config.toml.",
         f"kosmo {command} set daily --cost 5 --per day",
     )
     made.add_argument("action", nargs="?", choices=ACTIONS, default=ACTIONS[0])
-    made.add_argument("name", nargs="?", metavar="NAME", help="the budget; show prints all of them without it")
-    made.add_argument("--cost", type=_bound(options.amount), metavar="N", help="the most it may cost, or none")
+    made.add_argument("name", nargs="?", metavar="NAME", help="the budget (default of show: all)")
     made.add_argument(
-        "--predictions", type=_bound(options.count), metavar="N", help="the most predictions and trainings, or none"
+        "--cost",
+        type=_bound(options.amount),
+        metavar="N",
+        help="limit the cost, in the currency of the price table; none removes the limit",
     )
-    made.add_argument("--per", "--period", dest="period", choices=_PERIODS, help="when it renews")
-    made.add_argument("--account", metavar="NAME", help="count calls on this account only, or any")
-    made.add_argument("--script", metavar="GLOB", help="count calls of scripts of this name or path only, or any")
-    made.add_argument("--caller", metavar="NAME", help="count calls for this caller only, such as mcp, or any")
     made.add_argument(
-        "--timezone", metavar="ZONE", help="whose midnight begins a period, such as Europe/Berlin; default: UTC"
+        "--predictions",
+        type=_bound(options.count),
+        metavar="N",
+        help="limit the number of predictions and trainings; none removes the limit",
     )
-    made.add_argument("--json", action="store_true", help="answer with one JSON object")
+    made.add_argument(
+        "--per", "--period", dest="period", choices=_PERIODS, help="set the period after which the budget renews"
+    )
+    made.add_argument("--account", metavar="NAME", help="count only calls on this account; any removes the condition")
+    made.add_argument(
+        "--script", metavar="GLOB", help="count only calls of scripts with this name or path; any removes the condition"
+    )
+    made.add_argument(
+        "--caller", metavar="NAME", help="count only calls for this caller, such as mcp; any removes the condition"
+    )
+    made.add_argument(
+        "--timezone", metavar="ZONE", help="begin a period at midnight in ZONE, such as Europe/Berlin (default: UTC)"
+    )
+    made.add_argument("--json", action="store_true", help="print one JSON object")
     return made
 
 
@@ -66,11 +80,11 @@ def _bound(kind: Any) -> Any:
 
 
 def _changes(parsed: argparse.Namespace) -> dict[str, Any]:
-    """What the flags said, None for what they take away."""
+    """The values that the flags set; None for those that they remove."""
     names = ("cost", "predictions", "period", *_CONDITIONS, "timezone")
-    said = {name: value for name in names if (value := getattr(parsed, name)) is not None}
+    given = {name: value for name in names if (value := getattr(parsed, name)) is not None}
     return {
-        name: None if value == ("any" if name in _CONDITIONS else "none") else value for name, value in said.items()
+        name: None if value == ("any" if name in _CONDITIONS else "none") else value for name, value in given.items()
     }
 
 
@@ -99,7 +113,7 @@ def _show(command: str, parsed: argparse.Namespace) -> int:
     known = config.load(os.environ).budgets
     found = [(origin, each) for origin, each in known if parsed.name in (None, each.name)]
     if not found and parsed.name is not None:
-        raise UsageError(f"no budget {parsed.name!r}", hint=f"see all of them: kosmo {command} show")
+        raise UsageError(f"unknown budget {parsed.name!r}", hint=f"list the budgets: kosmo {command} show")
     ledger = Ledger(file_of(os.environ))
     try:
         totals = ledger.totals([budget for _, budget in found]) if found else []

@@ -1,4 +1,4 @@
-"""``integrations:call`` and ``integrations:replicate``: one function, from a shell, as data."""
+"""``integrations:call`` and ``integrations:replicate``: call one function and print its answer."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from kosmolua.host.host import Host
 from kosmolua.replicate import catalogue
 from kosmolua.replicate.catalogue import Operation
 
-PATIENCE = 2.0  # seconds of silence on standard input before a person is told what is waited for
+PATIENCE = 2.0  # seconds without data on standard input before a notice says what the command waits for
 
-_SWITCHES = {"all": "all", "cancel-on-exit": "cancel_on_exit"}  # flags of this command alone, which take no value
+_SWITCHES = {"all": "all", "cancel-on-exit": "cancel_on_exit"}  # flags of this command only; they take no value
 
 
 class Request:
-    """A command line, understood."""
+    """A parsed command line."""
 
     def __init__(self, operation: Operation, options: Options) -> None:
         self.operation = operation
@@ -61,14 +61,14 @@ def run(command: str, argv: list[str]) -> int:
         _succeed(request, reply, began)
     except KosmoError as error:
         status = _fail(error, name, began, as_json=request.options.json and not isinstance(error, OutputError))
-        if not request.options.emulate:  # nothing of an emulated call is left
-            output.tell_created(_created(request, reply))
+        if not request.options.emulate:  # the emulator keeps nothing after the command
+            output.print_created(_created(request, reply))
         return status
     return 0
 
 
 def _created(request: Request, reply: Reply) -> list[tuple[str, str, str]]:
-    """What the call has created, as kind, id and account."""
+    """The objects that the call created, as (kind, id, account)."""
     kind = (request.operation.returns or "").lower()
     found = reply.data.get("id") if isinstance(reply.data, dict) else None
     is_new = request.operation.access == "write" and catalogue.find(f"get_{kind}") is not None
@@ -79,7 +79,7 @@ def _created(request: Request, reply: Reply) -> list[tuple[str, str, str]]:
 
 
 def _function(command: str, argv: list[str], options: Options) -> tuple[str, deque[str]]:
-    """The function's name, and the tokens behind it. Only shared flags may stand before it."""
+    """The name of the function and the tokens after it. Only shared flags may come before it."""
     rest = deque(argv)
     while rest:
         token = rest.popleft()
@@ -90,12 +90,12 @@ def _function(command: str, argv: list[str], options: Options) -> tuple[str, deq
             break
         _shared(options, name, value, rest)
     raise UsageError(
-        "name the function first", hint=f"""for example: kosmo {command} {_example_name(command)} '{{}}' --json"""
+        "missing function name", hint=f"""for example: kosmo {command} {_example_name(command)} '{{}}' --json"""
     )
 
 
 def read(operation: Operation, rest: deque[str], options: Options) -> Request:
-    """The rest of the command line. JSON first, flags over it, each in the order given."""
+    """Parse the rest of the command line. Flags override the JSON object, in the order given."""
     request = Request(operation, options)
     flags: list[tuple[str, str]] = []
     text: str | None = None
@@ -105,7 +105,7 @@ def read(operation: Operation, rest: deque[str], options: Options) -> Request:
         if not token.startswith("--"):
             if text is not None:
                 raise UsageError(
-                    f"two JSON payloads: {text[:40]!r} and {token[:40]!r}; one is taken",
+                    f"expected one JSON object, got two: {text[:40]!r} and {token[:40]!r}",
                     hint="merge them into one object, or use --name value",
                 )
             text = token
@@ -124,7 +124,7 @@ def read(operation: Operation, rest: deque[str], options: Options) -> Request:
     for name, value in flags:
         _put(request.arguments, operation, name, value)
     if request.all and not operation.paged:
-        raise UsageError(f"{operation.name} has no pages; --all goes with lists")
+        raise UsageError(f"--all: {operation.name} does not return pages", hint="leave out --all")
     return request
 
 
@@ -144,7 +144,7 @@ def _shared(options: Options, name: str, value: str | None, rest: deque[str]) ->
 
 def _next(rest: deque[str], flag: str) -> str:
     if not rest:
-        raise UsageError(f"{flag}: expected a value behind it")
+        raise UsageError(f"{flag}: missing value")
     return rest.popleft()
 
 
@@ -156,7 +156,7 @@ def _pair(text: str) -> tuple[str, str]:
 
 
 def _flag(operation: Operation, token: str, value: str | None, rest: deque[str]) -> tuple[str, str]:
-    """An argument by its name. The token behind it is its value, whatever it looks like; a boolean needs none."""
+    """The name and value of an argument. The next token is the value, whatever it is; a boolean needs none."""
     name = token.removeprefix("--").partition("=")[0]
     if value is not None:
         return name, value
@@ -185,10 +185,10 @@ def _piped() -> bool:
 
 
 def _from_stdin() -> dict[str, Any]:
-    """JSON from a pipe or a file; an empty one says nothing. A silent pipe is waited for, but not silently."""
+    """Read JSON from a pipe or file; empty input is no arguments. If a pipe is silent for long, a notice says so."""
     ready, _, _ = select.select([0], [], [], PATIENCE)
     if not ready:
-        print("kosmo: waiting for JSON on standard input; close it with </dev/null", file=sys.stderr)
+        print("kosmo: waiting for JSON on standard input; to pass none: </dev/null", file=sys.stderr)
     data = sys.stdin.buffer.read()
     if not data.strip():
         return {}
@@ -215,21 +215,21 @@ def _file(path: str) -> bytes:
 
 
 def _interruptible(host: Host, request: Request, signals: Signals) -> Reply:
-    """The answer. Raises an `InterruptError` if a signal came first; what the call began by then is named."""
+    """Make the call. On a signal, print what may still be running and raise an `InterruptError`."""
     try:
         return _all_pages(host, request) if request.all else host.request(request.operation.name, request.arguments)
     except KeyboardInterrupt as why:
         signals.hold()
         left = host.leave(cancel=request.cancel_on_exit)
         if not request.options.emulate:
-            from kosmolua.cli.left import tell_left
+            from kosmolua.cli.left import print_left
 
-            tell_left(left, canceled=request.cancel_on_exit)
+            print_left(left, canceled=request.cancel_on_exit)
         raise InterruptError(getattr(why, "number", signal.SIGINT)) from None
 
 
 def _all_pages(host: Host, request: Request) -> Reply:
-    """Every page from the one asked for, as one."""
+    """Fetch every page from the requested one on, and merge them into one."""
     replies = list(host.pages(request.operation.name, request.arguments))
     if request.options.dry_run:
         return replies[-1]
@@ -239,7 +239,7 @@ def _all_pages(host: Host, request: Request) -> Reply:
     return Reply({"next": None, "previous": None, "results": results}, replies[-1].entry)
 
 
-# Telling ----------------------------------------------------------------------------------------------------------
+# Output -----------------------------------------------------------------------------------------------------------
 
 
 def _succeed(request: Request, reply: Reply, began: float) -> None:
@@ -260,7 +260,10 @@ def _succeed(request: Request, reply: Reply, began: float) -> None:
 
 def _show_bytes(data: bytes) -> None:
     if sys.stdout.isatty():
-        raise UsageError(f"{len(data)} bytes of a file do not belong on a terminal", hint="write them: --output FILE")
+        raise UsageError(
+            f"the answer is a file of {len(data)} bytes, which is not printed on a terminal",
+            hint="save it: --output FILE",
+        )
     output.write_bytes(data)
 
 
@@ -302,7 +305,7 @@ def _envelope(function: str | None, began: float, meta: dict[str, Any], **fields
 
 def _fail(error: KosmoError, name: str | None, began: float, *, as_json: bool) -> int:
     if not as_json:
-        output.tell_error(error)
+        output.print_error(error)
         return error.exit_status
     operation = catalogue.find(name) if name else None
     fields = output.failure(error)
@@ -310,8 +313,8 @@ def _fail(error: KosmoError, name: str | None, began: float, *, as_json: bool) -
     try:
         output.show_json(_envelope(_qualified(operation) if operation else name, began, meta, **fields))
     except OutputError as lost:
-        output.tell_error(error)
-        output.tell_error(lost)
+        output.print_error(error)
+        output.print_error(lost)
     return error.exit_status
 
 
@@ -326,7 +329,7 @@ def _functions() -> str:
     rows = "\n".join(
         f"  {operation.name:<30}{operation.access:<7}{operation.summary}" for operation in catalogue.OPERATIONS
     )
-    return f"functions of replicate; the prefix replicate_ may stand before each name\n\n{rows}"
+    return f"functions of replicate (each name may start with replicate_)\n\n{rows}"
 
 
 def _function_help(command: str, name: str) -> str:
@@ -345,17 +348,17 @@ def _help(command: str) -> str:
     rows = "\n".join(_row(name, value, what) for name, (value, what) in FLAGS.items())
     return f"""usage: kosmo {command} {prefix}FUNCTION [JSON] [--NAME VALUE ...] [FLAGS]
 
-Calls one function of the Replicate API. Its arguments are a JSON object, here or on standard input, and flags, which
-win over it: --name value, --name=value, --arg name=value, --input.text value. A flag's text means what the
-parameter's type says.
+Call one function of the Replicate API. Pass arguments as a JSON object (an argument or standard input), as flags, or
+both; flags override the object: --name value, --name=value, --arg name=value, --input.text value. The type of the
+parameter decides how a flag's text is read.
 
 {rows}
-  --cancel-on-exit          cancel the prediction or training if the command is interrupted
-  --all                     follow the pages of a list to its end
-  --output FILE             write the answer to a file
-  --path FILE               for create_file: the content and the filename
+  --cancel-on-exit          cancel the prediction or training on a signal
+  --all                     fetch all pages of a list
+  --output FILE             write the answer to FILE
+  --path FILE               upload FILE, and set filename (create_file only)
 
 example:
   kosmo {command} {prefix}create_prediction --emulate --json \\
       --version meta/meta-llama-3-8b-instruct --input.prompt 'a poem about rain' --prefer wait
-  kosmo integrations:replicate    lists the functions"""
+  kosmo integrations:replicate    # list the functions"""

@@ -1,4 +1,4 @@
-"""``check``: what is certain to fail in a script, without running it. The same look is taken before each run."""
+"""``check``: report what is certain to fail in a script, without running it. Each run begins with the same check."""
 
 from __future__ import annotations
 
@@ -35,16 +35,20 @@ def run(command: str, argv: list[str]) -> int:
 def _parser(command: str) -> options_.Parser:
     made = options_.parser(
         command,
-        "Report what is certain to fail in a script, without running it: syntax, unknown names, parameters, options\n"
-        "and model inputs, files and calls that are not allowed. Exit status: 0 no errors, 1 errors, 2 usage.",
+        "Report what is certain to fail in a script, without running it: syntax errors, unknown names, parameters,\n"
+        "options and model inputs, files and calls that are not allowed. Exit status: 0 no errors, 1 errors, 2 usage.",
         f"kosmo {command} flow.lua --allow-write out",
     )
-    made.add_argument("files", nargs="+", metavar="FILE", help="the scripts; modules that they require are checked too")
+    made.add_argument(
+        "files", nargs="+", metavar="FILE", help="scripts to check, together with the modules that they require"
+    )
     options_.add_shared(made)
-    made.add_argument("--online", action="store_true", help="ask the API for the schemas of models: reads only")
+    made.add_argument(
+        "--online", action="store_true", help="fetch the schemas of models from the API; makes read calls only"
+    )
     directory: dict[str, Any] = {"action": "append", "metavar": "DIR"}
-    made.add_argument("--allow-read", **directory, help="a directory the run may read from; repeatable")
-    made.add_argument("--allow-write", **directory, help="a directory the run may write to; repeatable")
+    made.add_argument("--allow-read", **directory, help="assume that the script may read files below DIR; repeatable")
+    made.add_argument("--allow-write", **directory, help="assume that the script may write files below DIR; repeatable")
     return made
 
 
@@ -58,11 +62,11 @@ def _checked(
 
     text = source.read(file)
     program = program_of(file, text, beside(file))
-    wrong = []
+    malformed = []
     for one in program.sources:
         refusal = engine.refusal(one.name, text if one.name == file else one.text.encode())
         if refusal:
-            wrong.append(syntax.problem(one.name, one.text, *refusal))
+            malformed.append(syntax.problem(one.name, one.text, *refusal))
     needs, misdeclared = header(text, file)
     world = World(
         known=engine.names,
@@ -72,7 +76,7 @@ def _checked(
         refusal=Policy(options),
         needs=needs,
     )
-    return [*misdeclared, *wrong, *check(program, world)]
+    return [*misdeclared, *malformed, *check(program, world)]
 
 
 def program_of(file: str, text: bytes, find: Find | None) -> Program:

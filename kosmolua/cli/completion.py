@@ -1,6 +1,6 @@
-"""``completion``: a script that completes commands, functions and their parameters in bash, zsh or fish.
+"""``completion``: print a script that completes commands, functions and their parameters in bash, zsh or fish.
 
-The script holds everything it knows. Nothing is started when a person presses the tabulator.
+The script contains all tables, so that pressing Tab starts no process.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ _FILES = {"--output", "--path"}
 def run(command: str, argv: list[str]) -> int:
     """Print the script for one shell."""
     made = options.parser(
-        command, "Prints a script that completes commands, functions and --parameters.", _example(command)
+        command, "Print a script that completes commands, functions and --parameters in a shell.", _example(command)
     )
-    made.add_argument("shell", choices=SHELLS, help="the shell to complete in")
+    made.add_argument("shell", choices=SHELLS, help="the shell")
     parsed = made.parse_args(argv)
     write_text(SHELLS[parsed.shell](knowledge()))
     return 0
@@ -45,7 +45,7 @@ def _example(command: str) -> str:
 
 @cache
 def knowledge() -> shells.Knowledge:
-    """What a script has to know, from the tables of commands, flags and functions."""
+    """The tables of a script, from those of commands, flags and functions."""
     flags = {command: _flags(command) for command in COMMANDS}
     valued = {flag for found in flags.values() for flag, takes in found.items() if takes}
     valued |= {_flag(p) for operation in OPERATIONS for p in operation.parameters if p.kind != "boolean"}
@@ -69,7 +69,7 @@ def _short() -> dict[str, str]:
 
 
 def _flags(command: str) -> dict[str, bool]:
-    """The flags of a command, and whether a value follows: of calls from their table, else from the help text."""
+    """The flags of a command, and whether each takes a value: for calls from their table, else from the help text."""
     if command in CALLS:
         shared = {f"--{name.replace('_', '-')}": value is not None for name, (value, _) in options.FLAGS.items()}
         return {**shared, "--arg": True, "--output": True, "--help": False}
@@ -103,7 +103,7 @@ def _parameters(operation: Operation) -> tuple[str, ...]:
 
 
 def _values() -> dict[str, tuple[str, ...]]:
-    """``FUNCTION --flag`` -> the words it takes; a flag alone where every command takes the same."""
+    """``FUNCTION --flag`` -> the values it takes; only ``--flag`` if they are the same in every command."""
     words = {
         f"{operation.name} {_flag(parameter)}": parameter.enum
         for operation in OPERATIONS
@@ -114,7 +114,7 @@ def _values() -> dict[str, tuple[str, ...]]:
 
 
 def _arguments() -> Mapping[str, tuple[str, ...]]:
-    """What may follow a command, where it is no function: functions with the provider's prefix count as such."""
+    """The arguments of commands other than calls, such as function names with the provider's prefix."""
     functions = tuple(f"{PROVIDER}.{operation.name}" for operation in OPERATIONS)
     known = {
         "integrations:docs": (PROVIDER, *topics(), *functions),

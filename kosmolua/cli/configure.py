@@ -1,4 +1,4 @@
-"""``integrations:configure``: tokens, URL, permissions, accounts. From flags, JSON on standard input, or a person."""
+"""``integrations:configure``: set tokens, URL, permissions and accounts from flags, JSON input or a dialog."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 _MAX_INPUT = 1 << 20
 _ON_COMMAND_LINE = (
-    "a token on the command line can be seen by others on this machine and stays in the shell's history; "
-    "safer: --stdin-json, or no flags for a prompt"
+    "a token on the command line is visible to other users of this machine and stays in the shell history; "
+    "use --stdin-json, or no flags to be asked for it"
 )
 
 
@@ -38,46 +38,58 @@ def run(command: str, argv: list[str]) -> int:
     if parsed.json:
         output.show_json(_answer(done, change, warnings))
     else:
-        output.write_text(safe(_told(done)) + "\n")
+        output.write_text(safe(_summary(done)) + "\n")
     return 0
 
 
 def _parser(command: str) -> argparse.ArgumentParser:
     made = options.parser(
         command,
-        "Configures a provider. On a terminal, without flags, it asks; the token is not shown while typed.",
+        "Configure a provider. Without flags on a terminal the command asks; the token is not shown as you type.",
         f"""kosmo {command} {SECTION} --enable --read allow --write ask
   printf '{{"set": {{"api_key": "%s"}}}}' "$TOKEN" | kosmo {command} {SECTION} --stdin-json --json""",
     )
     made.add_argument("provider", nargs="?", default=SECTION, metavar="PROVIDER", help=f"default: {SECTION}")
     made.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE", help="api_key (the token) or url; repeatable"
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="set api_key (the token) or url; repeatable"
     )
-    made.add_argument("--unset", action="append", default=[], metavar="KEY", help="forget a value; repeatable")
-    made.add_argument("--stdin-json", action="store_true", help="take the change as a JSON object on standard input")
+    made.add_argument("--unset", action="append", default=[], metavar="KEY", help="remove a value; repeatable")
+    made.add_argument("--stdin-json", action="store_true", help="read the changes as a JSON object from standard input")
     enabling = made.add_mutually_exclusive_group()
-    enabling.add_argument("--enable", dest="enabled", action="store_true", default=None, help="let it be called")
-    enabling.add_argument("--disable", dest="enabled", action="store_false", help="let nothing be called")
-    made.add_argument("--read", choices=VERDICTS, help="policy for reads")
-    made.add_argument("--write", choices=VERDICTS, help="policy for writes")
-    made.add_argument("--permissions", metavar="LIST", help="both at once: read:allow,write:ask")
-    made.add_argument("--account", metavar="NAME", help=f"the account meant (default: {DEFAULT_ACCOUNT})")
-    made.add_argument("--remove", action="store_true", help="forget the account with its token")
-    made.add_argument("--storage", choices=("keyring", "file"), help="keep the token there; moves one that is stored")
-    scope = made.add_mutually_exclusive_group()
-    scope.add_argument("--global", dest="scope", action="store_const", const="global", help="for this user (default)")
-    scope.add_argument(
-        "--project", dest="scope", action="store_const", const="project", help="for this directory: .kosmo/config.toml"
+    enabling.add_argument("--enable", dest="enabled", action="store_true", default=None, help="allow calls")
+    enabling.add_argument("--disable", dest="enabled", action="store_false", help="refuse all calls")
+    made.add_argument("--read", choices=VERDICTS, help="set the policy for reads")
+    made.add_argument("--write", choices=VERDICTS, help="set the policy for writes")
+    made.add_argument("--permissions", metavar="LIST", help="set both policies, such as read:allow,write:ask")
+    made.add_argument("--account", metavar="NAME", help=f"configure this account (default: {DEFAULT_ACCOUNT})")
+    made.add_argument("--remove", action="store_true", help="remove the account and its token")
+    made.add_argument(
+        "--storage", choices=("keyring", "file"), help="choose where to store the token; moves a stored one"
     )
-    made.add_argument("--json", action="store_true", help="answer with one JSON object")
+    scope = made.add_mutually_exclusive_group()
+    scope.add_argument(
+        "--global",
+        dest="scope",
+        action="store_const",
+        const="global",
+        help="change the settings of this user (default)",
+    )
+    scope.add_argument(
+        "--project",
+        dest="scope",
+        action="store_const",
+        const="project",
+        help="change the settings of this directory: .kosmo/config.toml",
+    )
+    made.add_argument("--json", action="store_true", help="print one JSON object")
     return made
 
 
-# What is to be changed --------------------------------------------------------------------------------------------
+# Input ------------------------------------------------------------------------------------------------------------
 
 
 class _Input(Struct, forbid_unknown_fields=True):
-    """What standard input may say."""
+    """The JSON object on standard input."""
 
     account: str = DEFAULT_ACCOUNT
     set: dict[str, str] = {}
@@ -91,18 +103,18 @@ class _Input(Struct, forbid_unknown_fields=True):
 
 
 def _change(parsed: argparse.Namespace) -> Change:
-    """The change that flags, input or a person ask for; flags win over input."""
-    said = _from_stdin() if parsed.stdin_json else _Input()
+    """The change given by flags, JSON input or the dialog. Flags override the input."""
+    read = _from_stdin() if parsed.stdin_json else _Input()
     given = msgspec.structs.replace(
-        said,
-        account=parsed.account or said.account,
-        set={**said.credentials, **said.set, **_pairs(parsed.set)},
-        unset=[*said.unset, *parsed.unset],
-        enabled=said.enabled if parsed.enabled is None else parsed.enabled,
-        permissions={**_checked(said.permissions), **_permissions(parsed)},
-        scope=parsed.scope or said.scope,
-        storage=parsed.storage or said.storage,
-        remove=parsed.remove or said.remove,
+        read,
+        account=parsed.account or read.account,
+        set={**read.credentials, **read.set, **_pairs(parsed.set)},
+        unset=[*read.unset, *parsed.unset],
+        enabled=read.enabled if parsed.enabled is None else parsed.enabled,
+        permissions={**_checked(read.permissions), **_permissions(parsed)},
+        scope=parsed.scope or read.scope,
+        storage=parsed.storage or read.storage,
+        remove=parsed.remove or read.remove,
     )
     if _is_nothing(given):
         given = _ask(given)
@@ -129,10 +141,11 @@ def _pairs(texts: Iterable[str]) -> dict[str, str]:
     for text in texts:
         key, equals, value = text.partition("=")
         if not equals or not key:
-            raise UsageError("--set: expected KEY=VALUE; what was given is not shown, since it may be a token")
+            raise UsageError("--set: expected KEY=VALUE; the value is not shown, since it may be a token")
         if not value:
             raise UsageError(
-                f"--set: {key} is empty", hint=f"to forget it: --unset {key}; was a variable of the shell not set?"
+                f"--set: {key} is empty",
+                hint=f"check that the shell variable is set; to remove the value: --unset {key}",
             )
         found[key] = value
     return found
@@ -154,7 +167,7 @@ def _checked(permissions: dict[str, Verdict]) -> dict[str, Verdict]:
     for access, verdict in permissions.items():
         if access not in {"read", "write"} or verdict not in VERDICTS:
             raise UsageError(
-                f"permissions: expected read or write, each with allow, ask or deny, got {access}:{verdict}",
+                f"permissions: expected read or write with allow, ask or deny, got {access}:{verdict}",
                 hint="for example: --permissions read:allow,write:ask",
             )
     return permissions
@@ -166,24 +179,24 @@ def _from_stdin() -> _Input:
         return msgspec.json.decode(data, type=_Input)
     except msgspec.ValidationError as error:
         raise UsageError(f"standard input: {error}", hint=_INPUT_HINT) from None
-    except msgspec.DecodeError:  # its message could show a piece of a token
-        raise UsageError("standard input is not JSON", hint=_INPUT_HINT) from None
+    except msgspec.DecodeError:  # its message could contain part of a token
+        raise UsageError("standard input is not valid JSON", hint=_INPUT_HINT) from None
 
 
 _INPUT_HINT = (
     'for example: {"account": "work", "set": {"api_key": "…"}, "enabled": true, "permissions": {"write": "ask"}}; '
-    "besides these it may have unset, scope, storage, remove"
+    "other keys: unset, scope, storage, remove"
 )
 
 
-# Asking a person --------------------------------------------------------------------------------------------------
+# Dialog -----------------------------------------------------------------------------------------------------------
 
 
 def _ask(given: _Input) -> _Input:
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise UsageError(
-            "nothing to configure is given, and there is no terminal to ask on",
-            hint=f"give --set, --enable, --read or --write, or JSON: kosmo integrations:configure {SECTION} --help",
+            "nothing to configure, and no terminal to ask on",
+            hint=f"pass --set, --enable, --read or --write: kosmo integrations:configure {SECTION} --help",
         )
     from getpass import getpass
 
@@ -192,17 +205,16 @@ def _ask(given: _Input) -> _Input:
     found: dict[str, str] = {}
     try:
         for item in FIELDS:
-            default = "Enter keeps it as it is"
-            text = f"{item['label']} ({default}): "
+            text = f"{item['label']} (Enter to keep): "
             answer = getpass(text) if item["type"] == "secret" else _line(text)
             if answer.strip():
                 found[item["key"]] = answer.strip()
-        write = _choice("Writes, which may cost money: allow, ask or deny? (Enter keeps it as it is): ")
+        write = _choice("Policy for writes, which may cost money: allow, ask or deny (Enter to keep): ")
     except EOFError:
-        raise UsageError("nothing was answered; nothing was changed") from None
+        raise UsageError("no answers were given; nothing was changed") from None
     permissions: dict[str, Verdict] = {"write": write} if write else {}
     if not found and not permissions:
-        raise UsageError("nothing was answered; nothing was changed")
+        raise UsageError("no answers were given; nothing was changed")
     return msgspec.structs.replace(given, set=found, permissions=permissions, enabled=True)
 
 
@@ -222,10 +234,10 @@ def _choice(prompt: str) -> Verdict | None:
                 return verdict  # type: ignore[return-value]  # one of the three
         if not answer:
             return None
-        print("allow, ask or deny, please", file=sys.stderr)
+        print("expected allow, ask or deny", file=sys.stderr)
 
 
-# Telling ----------------------------------------------------------------------------------------------------------
+# Output -----------------------------------------------------------------------------------------------------------
 
 
 def _answer(done: ChangeResult, change: Change, warnings: list[str]) -> dict[str, Any]:
@@ -244,12 +256,12 @@ def _answer(done: ChangeResult, change: Change, warnings: list[str]) -> dict[str
     }
 
 
-_PLACES = {"keyring": "in the system's keyring", "file": "in a file that you alone can read"}
+_PLACES = {"keyring": "in the system keyring", "file": "in a file that only you can read"}
 
 
-def _told(done: ChangeResult) -> str:
+def _summary(done: ChangeResult) -> str:
     lines = [f"{SECTION}, account {done.account}: {', '.join(done.changed) or 'nothing'} changed in {done.path}"]
     if SECRET_KEY in done.changed and done.storage:
-        lines.append(f"the token is kept {_PLACES[done.storage]}")
-    lines.append(f"see that it works: kosmo integrations:doctor {SECTION}")
+        lines.append(f"the token is stored {_PLACES[done.storage]}")
+    lines.append(f"to check that it works: kosmo integrations:doctor {SECTION}")
     return "\n".join(lines)

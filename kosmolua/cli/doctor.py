@@ -1,4 +1,4 @@
-"""``integrations:doctor``: would a call work, and if not, what to run next."""
+"""``integrations:doctor``: check whether a call would work, and if not, print what to run."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class Check(Struct, frozen=True):
-    """One finding. ``ok`` is None where it was not looked at, or where nothing depends on it; ``next`` what to run."""
+    """One result. ``ok`` is None if the check was skipped or is not essential; ``next`` is what to run."""
 
     check: str
     ok: bool | None
@@ -49,11 +49,11 @@ def run(command: str, argv: list[str]) -> int:
 def _parser(command: str) -> argparse.ArgumentParser:
     made = options_.parser(
         command,
-        "Checks whether a call would work, and says what to run where not.",
+        "Check whether a call would work. For each failed check, print what to run.",
         f"kosmo {command} {SECTION} --json",
     )
     made.add_argument("provider", nargs="?", default=SECTION, metavar="PROVIDER", help=f"default: {SECTION}")
-    made.add_argument("--offline", action="store_true", help="ask neither the network nor the API")
+    made.add_argument("--offline", action="store_true", help="skip the checks that need the network")
     options_.add_shared(made)
     return made
 
@@ -62,7 +62,7 @@ def _parser(command: str) -> argparse.ArgumentParser:
 
 
 def _checks(options: Options, *, offline: bool) -> Iterator[Check]:
-    yield Check("provider", ok=True, message=f"{SECTION} is known")
+    yield Check("provider", ok=True, message=f"{SECTION} is supported")
     try:
         settings = config.load(os.environ, read=options.read, write=options.write)
         policy_of(settings)
@@ -84,7 +84,7 @@ def _failed(name: str, error: KosmoError) -> Check:
 
 
 def _tried(name: str, action: Callable[[], str]) -> Check:
-    """The action's words, or its failure."""
+    """Run the action; its text is the message if it succeeds."""
     try:
         return Check(name, ok=True, message=action())
     except KosmoError as error:
@@ -125,13 +125,13 @@ def _certificates() -> Check:
 
         certificates.context(os.environ)
         named = certificates.named(os.environ)
-        return f"those of {named[0]}: {named[1]}" if named else "the built-in ones"
+        return f"from {named[0]}: {named[1]}" if named else "built-in"
 
     return _tried("certificates", look)
 
 
 def _online(options: Options) -> Iterator[Check]:
-    """One call of the API tells both whether it can be reached and whether it takes the token."""
+    """One API call checks both: that the API can be reached, and that it accepts the token."""
     from kosmolua.cli.host import host_of
 
     options.read = "allow"
@@ -140,15 +140,15 @@ def _online(options: Options) -> Iterator[Check]:
             account = host.call("get_account")
     except TransportError as error:
         yield _failed("reachable", error)
-        yield Check("token", None, "not tried")
+        yield Check("token", None, "not checked")
     except KosmoError as error:
         answered = getattr(error, "status", None) is not None
         yield (
             Check("reachable", ok=True, message="the API answers")
             if answered
-            else Check("reachable", None, "not tried")
+            else Check("reachable", None, "not checked")
         )
-        yield _failed("token", error) if answered else Check("token", None, "not tried")
+        yield _failed("token", error) if answered else Check("token", None, "not checked")
     else:
         yield Check("reachable", ok=True, message="the API answers")
         who = account.get("username") if isinstance(account, dict) else None
@@ -156,8 +156,8 @@ def _online(options: Options) -> Iterator[Check]:
 
 
 def _skipped() -> Iterator[Check]:
-    yield Check("reachable", None, "not tried: --offline")
-    yield Check("token", None, "not tried: --offline")
+    yield Check("reachable", None, "skipped: --offline")
+    yield Check("token", None, "skipped: --offline")
 
 
 def _policy(settings: config.Settings) -> Check:
@@ -168,7 +168,7 @@ def _policy(settings: config.Settings) -> Check:
     if settings.read.value == "deny" and settings.write.value == "deny":
         return Check("policy", False, f"everything is denied: {words}", _allow("read"), 3)
     if settings.write.value == "ask":
-        return Check("policy", True, f"{words}; without a terminal to ask on, writes are refused", _allow("write"))
+        return Check("policy", True, f"{words}; writes are refused if there is no terminal to ask on", _allow("write"))
     return Check("policy", ok=True, message=words)
 
 
@@ -180,11 +180,11 @@ def _keyring() -> Check:
     found = credentials.keyring_backend()
     if found:
         return Check("keyring", ok=True, message=found)
-    return Check("keyring", None, "there is none; tokens are kept in a file that you alone can read")
+    return Check("keyring", None, "not available; tokens are stored in a file that only you can read")
 
 
 def _runtime() -> Iterator[Check]:
-    """Runs a script as any script is run: nothing else proves that one can be."""
+    """Run a script, in the way that every script is run."""
     from kosmolua.runtime.run import Script, run
 
     script = Script(source=b"return 6 * 7", name="doctor")
@@ -197,31 +197,31 @@ def _runtime() -> Iterator[Check]:
         yield _failed("luajit", result.error or ScriptError(f"6 * 7 gave {result.results}"))
         return
     engine = result.engine or "?"
-    slow = "" if engine.startswith("LuaJIT") else ": scripts run, slower; this lupa was built without LuaJIT"
+    slow = "" if engine.startswith("LuaJIT") else ": scripts run more slowly, since this lupa was built without LuaJIT"
     yield Check("luajit", None if slow else True, engine + slow)
     yield _isolation(result.isolation["missing"])
 
 
 def _isolation(missing: list[str]) -> Check:
-    """The layers that held just now, and of the others why this machine has them not."""
+    """The sandbox layers of the run, and why the others are not available."""
     from kosmolua.runtime import confine
 
-    held = [name for name in confine.LAYERS if name not in missing]
-    message = f"scripts run in a process of their own: {', '.join(held)}"
+    active = [name for name in confine.LAYERS if name not in missing]
+    message = f"scripts run in a separate process with {', '.join(active)}"
     if not missing:
         return Check("isolation", ok=True, message=message)
     why = confine.available()
     reasons = "; ".join(f"{name}: {_reason(why[name])}" for name in missing)
-    strict = "--isolation strict will not run here" if confine.REQUIRED.intersection(missing) else None
-    return Check("isolation", None, f"{message}; without {reasons}", strict)
+    strict = "--isolation strict fails on this machine" if confine.REQUIRED.intersection(missing) else None
+    return Check("isolation", None, f"{message}; not available: {reasons}", strict)
 
 
 def _reason(found: bool | str) -> str:
-    return found if isinstance(found, str) else "it could not be set up"
+    return found if isinstance(found, str) else "setup failed"
 
 
 def _no_calls(function: str, account: str, arguments: bytes, _: object = None) -> Any:
-    raise AssertionError(f"a script of no calls called {function} for {account} with {len(arguments)} bytes")
+    raise AssertionError(f"unexpected call of {function} on {account} with {len(arguments)} bytes of arguments")
 
 
 def _emulator() -> Check:
@@ -229,10 +229,10 @@ def _emulator() -> Check:
 
     if find_spec("werkzeug"):
         return Check("emulator", ok=True, message="installed")
-    return Check("emulator", None, "not installed", "to have it: pip install 'kosmolua[emulator]'")
+    return Check("emulator", None, "not installed", "to install it: pip install 'kosmolua[emulator]'")
 
 
-# Telling ----------------------------------------------------------------------------------------------------------
+# Output -----------------------------------------------------------------------------------------------------------
 
 
 def _answer(checks: list[Check], options: Options) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""``emulator:serve``: Replicate offline, on a loopback port, for any client."""
+"""``emulator:serve``: serve an offline Replicate API on a loopback port."""
 
 from __future__ import annotations
 
@@ -10,13 +10,22 @@ from kosmolua.errors import UsageError
 def run(command: str, argv: list[str]) -> int:
     made = options_.parser(
         command,
-        "Serve Replicate offline on loopback until interrupted. Any token is accepted but an empty one and `invalid`.",
+        "Serve an offline Replicate API on loopback until interrupted. It accepts every token except an empty one and "
+        "`invalid`.",
         "kosmo emulator:serve --port 8700 --fault 429:create:retry_after=2",
     )
-    made.add_argument("--port", type=int, default=0, metavar="N", help="port to listen on; default: a free one")
-    made.add_argument("--fault", action="append", default=[], metavar="SPEC", help="misbehave; repeatable")
-    made.add_argument("--cassette", metavar="FILE", help="serve a recorded run, and nothing else")
-    made.add_argument("--json", action="store_true", help="as it does anyway: the URL, as JSON, is the first line")
+    made.add_argument("--port", type=int, default=0, metavar="N", help="listen on this port (default: a free one)")
+    made.add_argument(
+        "--fault",
+        action="append",
+        default=[],
+        metavar="SPEC",
+        help="inject a fault, such as 429:create:retry_after=2; repeatable",
+    )
+    made.add_argument("--cassette", metavar="FILE", help="serve only the calls of a recorded run")
+    made.add_argument(
+        "--json", action="store_true", help="accepted for consistency; the first line is always the URL as JSON"
+    )
     parsed = made.parse_args(argv)
     if not 0 <= parsed.port < 1 << 16:
         raise UsageError(f"--port: expected 0 to 65535, got {parsed.port}")
@@ -27,12 +36,13 @@ def run(command: str, argv: list[str]) -> int:
     from kosmolua.emulator import Emulator, Player, serve
 
     if parsed.cassette and parsed.fault:
-        raise UsageError("--fault is for the emulator, and --cassette serves what was", hint="leave one of them out")
+        raise UsageError("--fault and --cassette cannot be combined", hint="leave one of them out")
     application = Player(parsed.cassette) if parsed.cassette else Emulator(faults=parsed.fault)
     try:
         serve(application, port=parsed.port, ready=ready)
     except OSError as error:
         raise UsageError(
-            f"cannot listen on port {parsed.port}: {error.strerror}", hint="take another, or --port 0 for a free one"
+            f"cannot listen on port {parsed.port}: {error.strerror}",
+            hint="choose another port, or --port 0 for a free one",
         ) from None
     return 0

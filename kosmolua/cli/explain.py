@@ -1,4 +1,4 @@
-"""``lua --explain``: what a script says it needs, and what it may do here. Nothing is run."""
+"""``lua --explain``: what a script declares and what the policy allows it, without running it."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def explain(options: Options, name: str, source: bytes) -> int:
 
 
 def _files(name: str, source: bytes) -> list[dict[str, Any]]:
-    """Where the script saves or reads a file, as far as that can be seen; its modules are left out."""
+    """Where the script reads or writes files, as far as its text shows; modules are not checked."""
     program = Program(Source(name, source.removeprefix(b"\xef\xbb\xbf").decode(errors="replace")))
     found = [problem for problem in check(program, World()) if problem.code == "needs_files"]
     return [{"line": one.line, "what": one.message, "hint": one.hint} for one in found]
@@ -70,14 +70,14 @@ def _why(decision: Decision, options: Options) -> str:
 
 
 def _shown(data: dict[str, Any], declared: needs.Needs) -> str:
-    said = [f"  {name}: {', '.join(v) if isinstance(v, list) else v}" for name, v in data["declares"].items()]
-    nothing = "  nothing: it may call whatever the policy allows"
+    declares = [f"  {name}: {', '.join(v) if isinstance(v, list) else v}" for name, v in data["declares"].items()]
+    nothing = "  nothing: it may call all that the policy allows"
     rows = [(item["function"], item["verdict"], item["rule"]) for item in data["functions"]]
     parts = [
         heading(f"{data['script']} declares"),
-        *(said or [nothing]),
+        *(declares or [nothing]),
         "",
-        heading("and may call" if declared.functions is not None else "and may call, as every script"),
+        heading("and may call" if declared.functions is not None else "and may call, like every script"),
         table(rows),
     ]
     if data["files"]:

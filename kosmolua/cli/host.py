@@ -1,4 +1,4 @@
-"""The host that a command's flags ask for."""
+"""Make the host that the flags of a command describe."""
 
 from __future__ import annotations
 
@@ -17,13 +17,15 @@ if TYPE_CHECKING:
 
 
 def host_of(options: Options, prompter: Prompter | None = None, **more: Any) -> Host:
-    """Notices go to standard error; a person is asked on a terminal, or by the prompter. ``more`` are other options."""
+    """A host that prints notices on standard error, and asks on a terminal unless given a prompter. ``more`` are other
+    options.
+    """
     check_settings()
     return Host.of(options_of(options, prompter, **more))
 
 
 def options_of(options: Options, prompter: Prompter | None = None, **more: Any) -> HostOptions:
-    """What the flags of a command say, as options of a host."""
+    """The host options that the flags of a command describe."""
     return HostOptions(
         account=options.account,
         read=options.read,
@@ -34,14 +36,14 @@ def options_of(options: Options, prompter: Prompter | None = None, **more: Any) 
         faults=options.fault,
         insecure_http=options.insecure_http,
         prompter=prompter or _Streams(),
-        on_retry=lambda reason, seconds: tell(f"{reason}; again in {seconds:.1f} s"),
-        on_notice=tell,
+        on_retry=lambda reason, seconds: print_notice(f"{reason}; retrying in {seconds:.1f} s"),
+        on_notice=print_notice,
         **more,
     )
 
 
 def check_settings() -> None:
-    """Raise a `ConfigurationError` for a file or a rule that is not understood, also where nothing would be called."""
+    """Raise a `ConfigurationError` for an invalid settings file or rule, even if no call is made."""
     settings = config.load(os.environ)
     if settings.rules:
         from kosmolua.gate.policy import policy_of
@@ -50,7 +52,7 @@ def check_settings() -> None:
 
 
 class _Streams:
-    """Asks on a terminal, where there is one; what that takes is imported with the first question."""
+    """Asks on the terminal, if there is one. The modules for that are imported with the first question."""
 
     _asks: Prompter | None = None
 
@@ -67,7 +69,8 @@ class _Streams:
             self._asks.withdraw(question)
 
 
-def tell(text: str) -> None:
+def print_notice(text: str) -> None:
+    """Print a line on standard error, above the progress line if there is one."""
     from kosmolua.terminal.screen import LINE, SCREEN
 
     with SCREEN:

@@ -1,4 +1,4 @@
-"""Prints what a command leaves at the API when it ends early."""
+"""Print what may still be running at the API when a command ends early."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from kosmolua.host import leftover
 from kosmolua.terminal.safe import safe
 
 
-def tell_left(left: leftover.Left, *, canceled: bool) -> None:
-    """Say it on standard error. What was ``canceled`` is named only if it could not be."""
+def print_left(left: leftover.Left, *, canceled: bool) -> None:
+    """Print it on standard error. With ``canceled``, only what could not be canceled is listed."""
     for line in leftover.lines(left, canceled=canceled):
         print(safe(f"kosmo: {line}"), file=sys.stderr)

@@ -1,4 +1,4 @@
-"""The line on standard error that says how a run stands, while it runs and a person looks on."""
+"""The progress line on standard error while a run is on a terminal."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from kosmolua.services.progress import Progress, Summary
 
-PATIENCE = 0.3  # seconds before anything is drawn: most runs are over by then
+PATIENCE = 0.3  # seconds before the first drawing: most runs end earlier
 TURN = 0.1  # seconds between two drawings
 
 
 class Watch:
-    """Makes a run's `Progress` when its first call asks for one, and shows it from then on where that is ``moving``."""
+    """Makes the `Progress` of a run with its first call, and draws it if ``moving``."""
 
     def __init__(self, *, moving: bool, keep: bool) -> None:
         self.progress: Progress | None = None
@@ -35,13 +35,13 @@ class Watch:
         return progress
 
     def close(self) -> None:
-        """Take the line off the screen. What was learnt stays."""
+        """Remove the line. ``progress`` stays available."""
         if self._drawing:
             self._drawing.close()
 
 
 class Drawing:
-    """Draws what ``text`` gives, in a thread of its own, until it is closed."""
+    """Draws the result of ``text`` in its own thread until closed."""
 
     def __init__(self, text: Callable[[], str]) -> None:
         self._text = text
@@ -67,7 +67,7 @@ class Drawing:
 
 
 def text_of(summary: Summary, elapsed: float) -> str:
-    """How the run stands in one line; empty where there is nothing to wait for."""
+    """The state of the run in one line; empty if it waits for nothing."""
     creating = [f"{summary.creating} being created"] if summary.creating else []
     states = [
         f"{count} {state}" + (f" ({summary.percent}%)" if state == "processing" and summary.percent is not None else "")
@@ -100,16 +100,16 @@ def clock(seconds: float) -> str:
 
 
 def amount(size: float) -> str:
-    """Bytes as people say them."""
+    """A size for people, such as 1.5 MB."""
     for unit in ("bytes", "kB", "MB"):
-        if size < 1000:  # noqa: PLR2004 - what the units say
+        if size < 1000:  # noqa: PLR2004 - decimal units
             return f"{size:.0f} {unit}" if unit == "bytes" else f"{size:.1f} {unit}"
         size /= 1000
     return f"{size:.1f} GB"
 
 
 def fitted(text: str, columns: int) -> str:
-    """The text without what would act on a terminal, in one line of it at most."""
+    """The text made safe for a terminal and cut to one line."""
     from unicodedata import east_asian_width
 
     from kosmolua.terminal.safe import visible

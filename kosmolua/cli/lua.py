@@ -30,12 +30,13 @@ if TYPE_CHECKING:
     from kosmolua.journal.journal import Journal
     from kosmolua.journal.records import Head
 
-# A script without any of these words calls nothing that costs or waits: Lua itself reports its mistakes soon enough.
+# A script without any of these words makes no call that costs or waits. It is not checked before it runs.
 _CHECKED = (
     *(b"replicate", b"integrations", b"app", b"run", b"create", b"wait", b"stream", b"each", b"download", b"file"),
     *(b"require", b"parallel", b"race", b"spawn", b"sleep", b"load", b"_G", b"_ENV", b"env", b"--@"),
 )
-_SETTLING = "look that long for a call that was cut off before it is sent again; default: 30"
+_KEYS = ("emacs", "vi")
+_SETTLING = 30.0  # seconds
 
 
 class Text(NamedTuple):
@@ -55,7 +56,8 @@ def run(command: str, argv: list[str]) -> int:
     try:
         limits = options_.limits(parsed)
         if parsed.report and (parsed.repl or parsed.explain):
-            raise UsageError(f"--report tells of a run, and goes without {'--repl' if parsed.repl else '--explain'}")
+            other = "--repl" if parsed.repl else "--explain"
+            raise UsageError(f"--report and {other} cannot be combined")
         if parsed.repl and sys.stdin.isatty() and sys.stdout.isatty():
             from kosmolua.cli.repl import start
 
@@ -67,7 +69,7 @@ def run(command: str, argv: list[str]) -> int:
 
             return explain(options, name, text)
         if parsed.isolation != "none":
-            child = Child(limits, parsed.isolation)  # it starts while this process imports the rest
+            child = Child(limits, parsed.isolation)  # it starts while this process imports other modules
         if not parsed.no_check and any(word in text for word in _CHECKED):
             from kosmolua.cli import precheck
 
@@ -80,7 +82,7 @@ def run(command: str, argv: list[str]) -> int:
 
         isolation = isolation_of(parsed.isolation, child)
         failed = Result(error=error, duration=time.perf_counter() - began, isolation=isolation)
-        return _tell(options, failed, script)
+        return _show(options, failed, script)
     finally:
         if child:
             child.close()
@@ -95,7 +97,7 @@ def _run(
     signals: Signals,
 ) -> int:
     from kosmolua.cli.host import host_of
-    from kosmolua.cli.output import ScriptOutput, tell_error
+    from kosmolua.cli.output import ScriptOutput, print_error
 
     if parsed.report:
         from kosmolua.cli import report
@@ -124,7 +126,7 @@ def _run(
             child=child,
             journal=journal,
             record=parsed.record,
-            on_call=_tell_call if parsed.verbose else None,
+            on_call=_print_call if parsed.verbose else None,
             watch=watch,
             own=_written(parsed),
             keep_outputs=bool(parsed.journal) and parsed.keep_outputs is not False,
@@ -138,28 +140,29 @@ def _run(
         unwritten = None
         if parsed.report and watch:
             try:
-                report.write(parsed.report, report.Ran(script.name, began, result, watch.progress), host, run.kept)
-            except Exception as error:  # noqa: BLE001 - what the run itself came to is told all the same
+                finished = report.FinishedRun(script.name, began, result, watch.progress)
+                report.write(parsed.report, finished, host, run.kept)
+            except Exception as error:  # noqa: BLE001 - the result of the run is printed too
                 unwritten = failure_of(error, "--report")
-    if (result.error or parsed.cancel_on_exit) and not options.emulate:  # nothing is left of what was emulated
-        from kosmolua.cli.left import tell_left
+    if (result.error or parsed.cancel_on_exit) and not options.emulate:  # the emulator keeps nothing
+        from kosmolua.cli.left import print_left
 
-        tell_left(result, canceled=parsed.cancel_on_exit)
-    status = _handed_over(options, result, script, shown)
+        print_left(result, canceled=parsed.cancel_on_exit)
+    status = _show_result(options, result, script, shown)
     if unwritten:
-        tell_error(unwritten)
+        print_error(unwritten)
         return status or unwritten.exit_status
     return status
 
 
 def _written(parsed: argparse.Namespace) -> list[tuple[str, str]]:
-    """The files that this command writes for the run, besides its journal and its cassette."""
+    """The files that this command writes for the run, besides a journal and a cassette."""
     report = [(parsed.report, "the report of this run")] if parsed.report else []
     return [*report, ("/dev/fd/1", "the output of this run"), ("/dev/fd/2", "the output of this run")]
 
 
 def _result(run: ScriptRun) -> Result:
-    """How the run ended, also where it was interrupted or something failed beside it."""
+    """The result of the run, also if it was interrupted or the host failed."""
     from msgspec.structs import replace
 
     try:
@@ -174,26 +177,26 @@ def _result(run: ScriptRun) -> Result:
         return replace(run.outcome, error=failure_of(error, "the run"))
 
 
-def _handed_over(options: Options, result: Result, script: Text, shown: ScriptOutput) -> int:
-    """Print the result. Where standard output does not take it, say what was created: its id is lost otherwise."""
-    from kosmolua.cli.output import tell_created, tell_error
+def _show_result(options: Options, result: Result, script: Text, shown: ScriptOutput) -> int:
+    """Print the result. If standard output cannot be written, print what was created, so that its id is not lost."""
+    from kosmolua.cli.output import print_created, print_error
 
     lost = isinstance(result.error, OutputError)
     try:
-        status = _tell(options, result, script, shown)
+        status = _show(options, result, script, shown)
     except OutputError as error:
         lost = True
         for each in (result.error, error):
             if each:
-                tell_error(each)
+                print_error(each)
         status = (result.error or error).exit_status
     if lost and not options.emulate:
-        tell_created(each for each in result.created if not (result.error and each in result.running))
+        print_created(each for each in result.created if not (result.error and each in result.running))
     return status
 
 
 def _watch(parsed: argparse.Namespace) -> Watch | None:
-    """What follows the run, where somebody looks: a person at a terminal, or the reader of a report."""
+    """The progress of the run, if it is shown on a terminal or in a report."""
     from kosmolua.terminal.plain import is_plain
 
     moving = sys.stderr.isatty() and not is_plain(os.environ)
@@ -204,23 +207,21 @@ def _watch(parsed: argparse.Namespace) -> Watch | None:
     return Watch(moving=moving, keep=bool(parsed.report))
 
 
-def _tell_call(entry: Entry) -> None:
-    from kosmolua.cli.host import tell
+def _print_call(entry: Entry) -> None:
+    from kosmolua.cli.host import print_notice
     from kosmolua.terminal.safe import visible
 
     how = f"{entry.decision or 'not decided'} ({entry.rule}, by {entry.by})" if entry.rule else "not decided"
-    came = entry.code or entry.status or entry.outcome
-    tell(f"{entry.function} on account {visible(entry.account)}: {came}, {entry.duration_ms:.0f} ms, {how}")
+    outcome = entry.code or entry.status or entry.outcome
+    print_notice(f"{entry.function} on account {visible(entry.account)}: {outcome}, {entry.duration_ms:.0f} ms, {how}")
 
 
 @contextmanager
 def _journal(parsed: argparse.Namespace, options: Options, script: Text) -> Iterator[Journal | Cassette | None]:
-    """What the run is answered from and kept in: a journal, one that is gone with the run where all that is wanted is a
-    recording, a cassette, or nothing.
-    """
+    """The journal or cassette of the run, if any. A run that is only recorded has a temporary journal."""
     for flag in ("fresh", "keep_outputs"):
         if getattr(parsed, flag) and not parsed.journal:
-            raise UsageError(f"--{flag.replace('_', '-')} needs a journal", hint="Add --journal NAME")
+            raise UsageError(f"--{flag.replace('_', '-')} needs --journal", hint="add --journal NAME")
     if not (parsed.journal or parsed.record or parsed.replay):
         yield None
         return
@@ -234,45 +235,43 @@ def _journal(parsed: argparse.Namespace, options: Options, script: Text) -> Iter
         emulated=options.emulate,
     )
     with ExitStack() as stack:
-        opened = _played(parsed, head) if parsed.replay else _kept(parsed, options, head, stack)
+        opened = _cassette(parsed, head) if parsed.replay else _opened_journal(parsed, options, head, stack)
         yield stack.enter_context(closing(opened))
 
 
-def _played(parsed: argparse.Namespace, head: Head) -> Cassette:
+def _cassette(parsed: argparse.Namespace, head: Head) -> Cassette:
     from kosmolua.journal.cassette import Cassette
 
     if parsed.journal or parsed.record:
         other = "--journal" if parsed.journal else "--record"
-        raise UsageError(f"--replay plays what was, and {other} keeps what is", hint="leave one of them out")
+        raise UsageError(f"--replay and {other} cannot be combined", hint="leave one of them out")
     return Cassette(parsed.replay, head)
 
 
-def _kept(parsed: argparse.Namespace, options: Options, head: Head, stack: ExitStack) -> Journal:
-    from kosmolua.cli.host import tell
+def _opened_journal(parsed: argparse.Namespace, options: Options, head: Head, stack: ExitStack) -> Journal:
+    from kosmolua.cli.host import print_notice
     from kosmolua.journal import runs
     from kosmolua.journal.journal import Journal
     from kosmolua.journal.records import Lookup
 
     if options.dry_run:
-        asked = "--journal" if parsed.journal else "--record"
+        other = "--journal" if parsed.journal else "--record"
         raise UsageError(
-            f"{asked} cannot be combined with --dry-run, which has nothing to record", hint="leave one of them out"
+            f"{other} cannot be combined with --dry-run, which has nothing to record", hint="leave one of them out"
         )
     if parsed.fresh and (parsed.from_here or parsed.adopt or parsed.send_again):
-        raise UsageError(
-            "--fresh starts a new run, and the other flags go on with the old one", hint="Leave out --fresh"
-        )
+        raise UsageError("--fresh cannot be combined with flags that resume a run", hint="leave out --fresh")
     if not parsed.journal:
         from tempfile import TemporaryDirectory
 
         return Journal(os.path.join(stack.enter_context(TemporaryDirectory()), "run.journal"), head)
     lookup = Lookup(settling=parsed.settling_time, adopt=parsed.adopt, again=parsed.send_again)
     anew = runs.Anew("--fresh", wanted=parsed.fresh)
-    return runs.begin(os.environ, parsed.journal, head, tell, anew, cut=parsed.from_here, lookup=lookup)
+    return runs.begin(os.environ, parsed.journal, head, print_notice, anew, cut=parsed.from_here, lookup=lookup)
 
 
 def _divided(argv: list[str]) -> tuple[list[str], list[str]]:
-    """What is ours, and what stands behind ``--`` for the script."""
+    """Split the arguments at ``--``: those of this command, and those of the script."""
     if "--" in argv:
         at = argv.index("--")
         return argv[:at], argv[at + 1 :]
@@ -282,84 +281,105 @@ def _divided(argv: list[str]) -> tuple[list[str], list[str]]:
 def _parser(command: str) -> options_.Parser:
     made = options_.parser(
         command,
-        "Run a Lua script against Replicate: in a process of its own, through the permission gate.",
+        "Run a Lua script against Replicate, in a separate process and through the permission gate.",
         "kosmo lua --emulate --eval 'return integrations.replicate.get_account{}'",
     )
-    made.add_argument("file", nargs="?", metavar="FILE", help="the script; - or none: standard input")
-    made.add_argument("--eval", "-e", metavar="CODE", help="run this text instead of a file")
+    made.add_argument("file", nargs="?", metavar="FILE", help="script to run (default, or -: standard input)")
+    made.add_argument("--eval", "-e", metavar="CODE", help="run CODE instead of a file")
     options_.add_shared(made)
-    made.add_argument("--repl", action="store_true", help="a prompt, after FILE or CODE; in a pipe it is a script")
-    made.add_argument("--keys", choices=("emacs", "vi"), default="emacs", help="of the prompt's line (default: emacs)")
+    made.add_argument("--repl", action="store_true", help="start the prompt after FILE or CODE, on a terminal")
+    made.add_argument(
+        "--keys", choices=_KEYS, default=_KEYS[0], help=f"set the prompt's key bindings (default: {_KEYS[0]})"
+    )
+    made.add_argument("--cancel-on-exit", action="store_true", help="cancel predictions and trainings that still run")
     made.add_argument(
         "--isolation",
-        choices=("standard", "strict", "none"),
-        default="standard",
-        help="strict: no compiler, and every layer of confinement or no run; none: in this process",
+        choices=(*options_.ISOLATION, "none"),
+        default=options_.ISOLATION[0],
+        help=f"{options_.STRICT}; none: run in this process (default: {options_.ISOLATION[0]})",
     )
     options_.add_limits(made)
     options_.add_gate(made)
     _add_journal(made)
-    made.add_argument("--cancel-on-exit", action="store_true", help="cancel what it has started and still runs")
-    made.add_argument("--report", metavar="FILE", help="write a page of what it did, as HTML, when it has ended")
-    made.add_argument("--verbose", "-v", action="store_true", help="tell each call on standard error as it ends")
-    made.add_argument("--no-check", action="store_true", help="run a script that is certain to fail, too")
-    made.add_argument("--explain", action="store_true", help="say what it needs and may do, and do not run it")
-    made.add_argument("args", nargs="*", metavar="-- ARGS", help="arguments for the script, in `args` and `...`")
+    made.add_argument("--record", metavar="FILE", help="write a cassette: the calls of the run, without secrets")
+    made.add_argument("--replay", metavar="FILE", help="run offline, with the answers of a cassette")
+    made.add_argument("--report", metavar="FILE", help="write an HTML page about the run when it ends")
+    made.add_argument("--verbose", "-v", action="store_true", help="print each call on standard error when it ends")
+    made.add_argument("--no-check", action="store_true", help="skip the check before the run; see kosmo check --help")
+    made.add_argument("--explain", action="store_true", help="show what the script declares and may call, and exit")
+    made.add_argument("args", nargs="*", metavar="-- ARGS", help="arguments of the script, in `args` and `...`")
+    if command == "repl":
+        from kosmolua.cli import repl
+
+        repl.adapt(made)
     return made
 
 
 def _add_journal(made: options_.Parser) -> None:
-    """How a run goes on that has ended early, and how it is played again."""
-    made.add_argument("--journal", metavar="FILE", help="keep all answers there, or under a name; go on from them")
-    made.add_argument("--fresh", action="store_true", help="start a new run in --journal; the old one is kept by date")
+    """Options for resuming a run that ended early."""
+    made.add_argument(
+        "--journal", metavar="FILE", help="record all answers in FILE or under a name, and resume from it"
+    )
+    made.add_argument("--fresh", action="store_true", help="start a new run; keep the old journal under its date")
     made.add_argument(
         "--keep-outputs",
         action=argparse.BooleanOptionalAction,
-        help="keep the files that predictions make next to --journal, since the API removes them after an hour "
-        "(default: yes)",
+        help="with --journal, keep copies of output files, which the API deletes after an hour (default: yes)",
     )
-    made.add_argument("--from-here", action="store_true", help="where script and journal differ, go on with the script")
-    made.add_argument("--settling-time", type=options_.seconds, default=30.0, metavar="SECONDS", help=_SETTLING)
-    made.add_argument("--adopt", metavar="ID", help="take that for what a cut off call became, where it is not clear")
-    made.add_argument("--send-again", action="store_true", help="where that is not clear, it was not done: do it now")
-    made.add_argument("--record", metavar="FILE", help="write a cassette of the run: its calls, without secrets")
-    made.add_argument("--replay", metavar="FILE", help="run offline, answered from a cassette and from nothing else")
+    made.add_argument(
+        "--from-here",
+        action="store_true",
+        help="if script and journal diverge, discard the rest of the journal and continue",
+    )
+    made.add_argument(
+        "--settling-time",
+        type=options_.seconds,
+        default=_SETTLING,
+        metavar="SECONDS",
+        help=f"how long to search for an interrupted call before resending it (default: {_SETTLING:g})",
+    )
+    made.add_argument(
+        "--adopt", metavar="ID", help="treat ID as the result of an interrupted call that cannot be identified"
+    )
+    made.add_argument(
+        "--send-again", action="store_true", help="assume an unidentified interrupted call never ran, and resend it"
+    )
 
 
 # The script -------------------------------------------------------------------------------------------------------
 
 
 def _source(parsed: argparse.Namespace) -> tuple[str, bytes]:
-    """The script's name in messages, and its text."""
+    """The name of the script in messages, and its text."""
     if parsed.args:
         raise UsageError(
             f"unexpected argument {parsed.args[0]!r}",
-            hint=f"arguments for the script go behind --: -- {parsed.args[0]}",
+            hint=f"put arguments of the script after --: -- {parsed.args[0]}",
         )
     if parsed.eval is not None:
         if parsed.file is not None:
-            raise UsageError(f"both --eval and the file {parsed.file!r} are given; one is run")
+            raise UsageError(f"--eval and the file {parsed.file!r} cannot be combined", hint="leave one of them out")
         return "eval", os.fsencode(parsed.eval)
     if parsed.file not in (None, "-"):
         return parsed.file, source.read(parsed.file)
     if sys.stdin.isatty():
         raise UsageError(
-            "no script: give a FILE, --eval CODE, or a script on standard input",
+            "no script given: expected FILE, --eval CODE or a script on standard input",
             hint="""for example: kosmo lua --emulate --eval 'print("hello")'""",
         )
     return "stdin", source.checked("standard input", sys.stdin.buffer.read(source.MAX_SOURCE + 1))
 
 
-# Telling ----------------------------------------------------------------------------------------------------------
+# Output -----------------------------------------------------------------------------------------------------------
 
 
-def _tell(options: Options, result: Result, script: Text | None = None, shown: ScriptOutput | None = None) -> int:
+def _show(options: Options, result: Result, script: Text | None = None, shown: ScriptOutput | None = None) -> int:
     from kosmolua.cli import output
 
     if options.json:
         output.show_json(_envelope(options, result, script, shown))
     elif result.error:
-        output.tell_error(result.error, _excerpt(script, result.error))
+        output.print_error(result.error, _excerpt(script, result.error))
     else:
         _show_results(result.results)
     return result.error.exit_status if result.error else 0
@@ -376,7 +396,7 @@ def _show_results(results: list[Any]) -> None:
 
 
 def _excerpt(script: Text | None, error: KosmoError) -> str | None:
-    """The line of the script that the error names, with its neighbours."""
+    """The line of the script that the error names, with the lines around it."""
     match = re.fullmatch(r"(.+):([0-9]{1,9})", getattr(error, "where", None) or "")
     if not script or not match or match[1] != script.name:
         return None
@@ -417,7 +437,7 @@ def _envelope(options: Options, result: Result, script: Text | None, shown: Scri
 
 
 def _about(result: Result) -> dict[str, Any]:
-    """What the gate has to say of the run, where there was a call."""
+    """What the gate reports about the run, if there was a call."""
     if result.run is None:
         return {}
     running = [{"kind": kind, "id": identifier, "account": account} for kind, identifier, account in result.running]

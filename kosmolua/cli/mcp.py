@@ -1,4 +1,4 @@
-"""``mcp:serve``, ``mcp:install``, ``mcp:export``: the functions and Lua for clients of the Model Context Protocol."""
+"""``mcp:serve``, ``mcp:install``, ``mcp:export``: an MCP server, and its registration with clients."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ def run(command: str, argv: list[str]) -> int:
         return _serve(_serving(command).parse_args(argv))
     if any(looks_like_token(word) for word in argv):
         raise UsageError(
-            "one of the words looks like a token, which belongs into no client's configuration",
-            hint="store it where the server finds it: kosmo integrations:configure replicate",
+            "an argument looks like a token; tokens must not be in a client's configuration",
+            hint="store it for the server: kosmo integrations:configure replicate",
         )
     own, served = _divided(argv)
-    _serving("mcp:serve").parse_args(served)  # what the client will start is understood
+    _serving("mcp:serve").parse_args(served)  # check the flags before they are written
     parsed = _installing(command).parse_args(own)
     return _export(parsed, served) if command == "mcp:export" else _install(parsed, served)
 
@@ -38,34 +38,44 @@ def run(command: str, argv: list[str]) -> int:
 def _serving(command: str) -> options_.Parser:
     made = options_.parser(
         command,
-        "Serve a client over standard input and output: each function as a tool, or Lua as the one that replaces all.",
+        "Serve an MCP client over standard input and output. Expose each function as a tool, or with --code one\n"
+        "execute_lua tool instead.",
         f"kosmo {command} --code --write ask --max-predictions 20",
     )
-    made.add_argument("--code", action="store_true", help="offer search_docs, read_docs and execute_lua")
+    made.add_argument(
+        "--code", action="store_true", help="expose execute_lua, search_docs and read_docs instead of functions"
+    )
     made.add_argument(
         "--tools",
         action="append",
         metavar="GLOB",
-        help="offer functions of that name, such as get_*; repeatable; default: all, with --code none",
+        help="expose the functions whose name matches, such as get_*; repeatable (default: all; with --code, none)",
     )
     verdicts: dict[str, Any] = {"choices": options_.VERDICTS, "metavar": "allow|ask|deny"}
-    made.add_argument("--read", **verdicts, help="policy for reads; default: as configured")
+    made.add_argument("--read", **verdicts, help="set the policy for reads (default: as configured)")
     made.add_argument(
         "--write",
         **verdicts,
         default="deny",
-        help="policy for writes; default: deny, which hides them; allow never allows more than is configured",
+        help="set the policy for writes; never allows more than configured (default: deny, which hides writes)",
     )
-    made.add_argument("--account", default="default", metavar="NAME", help="account to call as (default: default)")
-    made.add_argument("--emulate", action="store_true", help="answer from the built-in emulator")
+    made.add_argument(
+        "--account", default="default", metavar="NAME", help="use the credentials of this account (default: default)"
+    )
+    made.add_argument("--emulate", action="store_true", help="use the built-in emulator")
     made.add_argument(
         "--max-result-chars",
         type=options_.count,
         default=MAX_CHARS,
         metavar="N",
-        help=f"cut what is longer (default: {MAX_CHARS})",
+        help=f"truncate results after N characters (default: {MAX_CHARS})",
     )
-    made.add_argument("--isolation", choices=("standard", "strict"), default="standard", help="of scripts")
+    made.add_argument(
+        "--isolation",
+        choices=options_.ISOLATION,
+        default=options_.ISOLATION[0],
+        help=f"{options_.STRICT} (default: {options_.ISOLATION[0]})",
+    )
     options_.add_limits(made)
     options_.add_gate(made)
     return made
@@ -74,7 +84,7 @@ def _serving(command: str) -> options_.Parser:
 def _serve(parsed: argparse.Namespace) -> int:
     if find_spec("mcp") is None:
         raise ConfigurationError(
-            "serving the Model Context Protocol needs the extra `mcp`, which is not installed",
+            "mcp:serve needs the extra `mcp`, which is not installed",
             hint="install it: pip install 'kosmolua[mcp]'",
         )
     from kosmolua.cli.host import check_settings
@@ -119,7 +129,7 @@ def _warn(text: str) -> None:
 
 
 def _divided(argv: list[str]) -> tuple[list[str], list[str]]:
-    """What is ours, and what stands behind ``--`` for the server."""
+    """Split the arguments at ``--``: those of this command, and those of the server."""
     at = argv.index("--") if "--" in argv else len(argv)
     return argv[:at], argv[at + 1 :]
 
@@ -128,15 +138,15 @@ def _installing(command: str) -> options_.Parser:
     from kosmolua.mcp.install import CLIENTS
 
     what = {
-        "mcp:install": "Enter the server into a client's configuration; its other content stays. No token is in it.",
-        "mcp:export": "Print what mcp:install would enter.",
+        "mcp:install": "Register the server with an MCP client. The rest of the client's configuration is kept.",
+        "mcp:export": "Print the configuration that mcp:install would write.",
     }
     made = options_.parser(command, what[command], f"kosmo {command} claude-code --project -- --code --write ask")
-    made.add_argument("client", metavar="CLIENT", help=", ".join(CLIENTS))
-    made.add_argument("--project", action="store_true", help="for this directory, instead of for you everywhere")
-    made.add_argument("--name", default="kosmolua", metavar="NAME", help="what the client calls it (default: kosmolua)")
-    made.add_argument("--json", action="store_true", help="answer with one JSON object")
-    made.add_argument("flags", nargs="*", metavar="-- FLAGS", help="flags for mcp:serve")
+    made.add_argument("client", metavar="CLIENT", help=f"client to register with: {', '.join(CLIENTS)}")
+    made.add_argument("--project", action="store_true", help="register for this directory (default: for this user)")
+    made.add_argument("--name", default="kosmolua", metavar="NAME", help="name the server (default: kosmolua)")
+    made.add_argument("--json", action="store_true", help="print one JSON object")
+    made.add_argument("flags", nargs="*", metavar="-- FLAGS", help="flags of mcp:serve")
     return made
 
 
@@ -161,7 +171,7 @@ def _install(parsed: argparse.Namespace, served: list[str]) -> int:
     if parsed.json:
         output.show_json({"success": True, "client": client.name, "path": path, "name": parsed.name})
     else:
-        print(safe(f"entered {parsed.name} into {path}; start {client.title} anew to have it"))
+        print(safe(f"registered {parsed.name} in {path}; restart {client.title} to use it"))
     return 0
 
 
@@ -169,14 +179,16 @@ def _client(parsed: argparse.Namespace) -> Any:
     from kosmolua.mcp.install import CLIENTS
 
     if parsed.flags:
-        raise UsageError(f"unexpected argument {parsed.flags[0]!r}", hint="flags for mcp:serve go behind --")
+        raise UsageError(
+            f"unexpected argument {parsed.flags[0]!r}", hint=f"put flags of mcp:serve after --: -- {parsed.flags[0]}"
+        )
     if parsed.client not in CLIENTS:
         from difflib import get_close_matches
 
         near = get_close_matches(parsed.client, CLIENTS, n=1)
         raise UsageError(
-            f"no client is called {parsed.client!r}"
-            + (f"; did you mean {near[0]}?" if near else f"; there is {', '.join(CLIENTS)}"),
-            hint="for another, see what mcp:export prints",
+            f"unknown client {parsed.client!r}"
+            + (f"; did you mean {near[0]}?" if near else f"; expected one of {', '.join(CLIENTS)}"),
+            hint=f"to configure another client by hand: kosmo mcp:export {next(iter(CLIENTS))}",
         )
     return CLIENTS[parsed.client]

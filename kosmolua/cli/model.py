@@ -1,4 +1,4 @@
-"""``model``: what a model is, what it takes and what it gives, from the schema of its version."""
+"""``model``: show a model's inputs and output, from the schema of its version."""
 
 from __future__ import annotations
 
@@ -49,19 +49,19 @@ def run(command: str, argv: list[str]) -> int:
 def _parser(command: str) -> argparse.ArgumentParser:
     made = options_.parser(
         command,
-        "Shows what a model is, its inputs with their defaults and ranges, and what it gives.",
+        "Show a model: its inputs with defaults and ranges, its output, and an example.",
         f"kosmo {command} black-forest-labs/flux-schnell",
     )
-    made.add_argument("model", metavar="MODEL", help="as owner/name or owner/name:version")
+    made.add_argument("model", metavar="MODEL", help="owner/name or owner/name:version")
     options_.add_shared(made)
     return made
 
 
 def of_model(text: str) -> Reference:
-    """A reference that names a model. Raises a `UsageError`."""
+    """Parse a reference to a model. Raises a `UsageError` for any other."""
     reference = parse(text)
     if reference.deployment or not reference.name:
-        what = "a deployment" if reference.deployment else "a version id, which does not tell its model"
+        what = "a deployment" if reference.deployment else "a version id"
         raise UsageError(f"expected owner/name or owner/name:version, got {what}")
     return reference
 
@@ -91,7 +91,7 @@ def _text(value: Any) -> str | None:
 
 
 def _takes(field: Input) -> str:
-    """A range, or the words it is one of."""
+    """The range or the possible values of an input."""
     enum = field.shape.enum or (field.shape.items.enum if field.shape.items else ())
     return f"one of {', '.join(map(_word, enum))}" if enum else bounds(field.shape)
 
@@ -109,7 +109,7 @@ def _shown(data: Mapping[str, Any]) -> str:
         f"{heading(data['model'])}  {', '.join(_facts(data))}",
         wrapped(data["description"]) if data["description"] else "",
         _versions(data),
-        f"{heading('inputs')}\n{table(map(_row, data['inputs'])) or '  its schema tells of none'}" if version else "",
+        f"{heading('inputs')}\n{table(map(_row, data['inputs'])) or '  none in its schema'}" if version else "",
         f"{heading('output')}\n  {data['output']['type']}" if version else "",
         f"{heading('example')}\n  {data['example']}" if version else "",
     ]
@@ -123,7 +123,7 @@ def _facts(data: Mapping[str, Any]) -> list[str]:
 
 def _versions(data: Mapping[str, Any]) -> str:
     rows = [("version", data["version"])] if data["version"] != data["latest_version"] else []
-    return table([*rows, ("latest version", data["latest_version"] or "none: nothing has been pushed")], "")
+    return table([*rows, ("latest version", data["latest_version"] or "none")], "")
 
 
 def _row(item: Mapping[str, Any]) -> tuple[str, ...]:
@@ -142,7 +142,7 @@ def _presence(item: Mapping[str, Any]) -> str:
 
 
 def _clean(value: Any) -> Any:
-    """The data with every text on one line, and with nothing in it that draws: a stranger wrote it."""
+    """The data with every text on one line and safe to print, since the model's author wrote it."""
     match value:
         case str():
             return safe(" ".join(value.split()))
@@ -157,7 +157,7 @@ def _clean(value: Any) -> Any:
 
 
 def _example(reference: Reference, model: Mapping[str, Any], version: Version, options: Options) -> str:
-    """A command line that runs the model with no more than it needs."""
+    """A command line that runs the model with its required inputs."""
     given = mapping(mapping(model.get("default_example")).get("input"))
     work = {field.name: _value(field, given.get(field.name)) for field in version.inputs.fields if field.required}
     name = f"{reference.owner}/{reference.name}"
@@ -168,7 +168,7 @@ def _example(reference: Reference, model: Mapping[str, Any], version: Version, o
 
 
 def _value(field: Input, shown: Any) -> Any:
-    """What the model's own example has, if it fits on a line; else something of the type."""
+    """The value in the model's own example if it fits on a line, else a value of the type."""
     if isinstance(shown, bool | int | float):
         return shown
     if isinstance(shown, str) and shown.isprintable() and len(shown) <= _MAX_EXAMPLE:

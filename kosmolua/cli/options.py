@@ -1,4 +1,4 @@
-"""The flags that every command which calls functions has. Cheap to import: the child starts before anything else."""
+"""Flags shared by the commands that call functions. Cheap to import, since the child starts before other imports."""
 
 from __future__ import annotations
 
@@ -11,15 +11,19 @@ from kosmolua.errors import UsageError
 from kosmolua.runtime.limits import Limits
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from kosmolua.gate.budget import Caps
     from kosmolua.settings.config import Verdict
 
 VERDICTS = ("allow", "ask", "deny")
+ISOLATION = ("standard", "strict")
+STRICT = "strict: JIT off; fail unless every sandbox layer is available"
 _LIMITS = Limits()
 
 
 class Options:
-    """What the shared flags said."""
+    """The values of the shared flags."""
 
     def __init__(self) -> None:
         self.json = False
@@ -33,22 +37,22 @@ class Options:
         self.fault: list[str] = []
 
 
-# flag -> what it does; those that take a value name it.
+# flag -> (name of its value, help)
 FLAGS = {
-    "json": (None, "answer with one JSON envelope"),
-    "force": (None, "bypass the permission policy, and nothing else"),
-    "dry_run": (None, "do everything but send; show the request"),
-    "emulate": (None, "answer from the built-in emulator: no account, no network, no cost"),
-    "account": ("NAME", "account to call as (default: default)"),
-    "read": ("allow|ask|deny", "policy for reads in this run (default: allow)"),
-    "write": ("allow|ask|deny", "policy for writes in this run (default: ask)"),
-    "insecure_http": (None, "send the token over plain http beyond this machine"),
-    "fault": ("SPEC", "with --emulate: misbehave, such as 429:create:retry_after=2; repeatable"),
+    "json": (None, "print one JSON envelope"),
+    "force": (None, "bypass the permission policy; other checks still apply"),
+    "dry_run": (None, "print the request instead of sending it"),
+    "emulate": (None, "use the built-in emulator: no account, no network, no cost"),
+    "account": ("NAME", "use the credentials of this account (default: default)"),
+    "read": ("allow|ask|deny", "set the policy for reads (default: as configured)"),
+    "write": ("allow|ask|deny", "set the policy for writes (default: as configured)"),
+    "insecure_http": (None, "allow sending the token over plain HTTP to other machines"),
+    "fault": ("SPEC", "inject a fault into the emulator, such as 429:create:retry_after=2; repeatable"),
 }
 
 
 def assign(options: Options, name: str, value: str | None) -> None:
-    """Set one flag. Raises a `UsageError` for a value it does not take."""
+    """Set one flag. Raises a `UsageError` for an invalid value."""
     if name == "fault":
         options.fault = [*options.fault, value or ""]
     elif FLAGS[name][0] is None:
@@ -60,17 +64,23 @@ def assign(options: Options, name: str, value: str | None) -> None:
 
 
 def checked(options: Options) -> Options:
-    """The options, where they go together."""
+    """The options, if they can be combined. Raises a `UsageError` otherwise."""
     if options.fault and not options.emulate:
-        raise UsageError("--fault makes the emulator misbehave, and needs --emulate")
+        raise UsageError("--fault needs --emulate")
     return options
 
 
 class Parser(argparse.ArgumentParser):
-    """An ArgumentParser that raises a `UsageError` where argparse would end the process."""
+    """An ArgumentParser that raises a `UsageError` instead of exiting."""
 
     def error(self, message: str) -> NoReturn:
         raise UsageError(message + self._suggestion(message), hint=f"see {self.prog} --help")
+
+    def adapt(self, helps: Mapping[str, str], metavars: Mapping[str, str]) -> None:
+        """Change the help and the metavar of arguments, by name."""
+        for action in self._actions:
+            action.help = helps.get(action.dest, action.help)
+            action.metavar = metavars.get(action.dest, action.metavar)
 
     def _suggestion(self, message: str) -> str:
         from difflib import get_close_matches
@@ -85,7 +95,9 @@ def parser(command: str, description: str, example: str) -> Parser:
         prog=f"kosmo {command}",
         description=description,
         epilog=f"example:\n  {example}",
-        formatter_class=partial(argparse.RawDescriptionHelpFormatter, width=100),  # a width given spares shutil
+        formatter_class=partial(
+            argparse.RawDescriptionHelpFormatter, width=100
+        ),  # with a width argparse does not import shutil
         allow_abbrev=False,
     )
 
@@ -114,12 +126,23 @@ def shared(parsed: argparse.Namespace) -> Options:
 # Limits and budgets ------------------------------------------------------------------------------------------------
 
 
+_LIMIT_FLAGS: dict[str, tuple[str, str]] = {
+    "memory": ("BYTES", "limit the memory of Lua"),
+    "cpu": ("SECONDS", "limit the CPU time"),
+    "output": ("BYTES", "limit the printed output"),
+    "time": ("SECONDS", "limit the wall-clock time"),
+}
+
+
 def add_limits(made: Parser) -> None:
-    """What a script may use."""
-    made.add_argument("--memory-limit", type=size, metavar="BYTES", default=_LIMITS.memory, help="default: 128M")
-    made.add_argument("--cpu-limit", type=seconds, metavar="SECONDS", default=_LIMITS.cpu, help="default: 30")
-    made.add_argument("--output-limit", type=size, metavar="BYTES", default=_LIMITS.output, help="default: 10M")
-    made.add_argument("--time-limit", type=seconds, metavar="SECONDS", help="wall clock; default: none")
+    """Limits of a script's resources."""
+    for name, (unit, what) in _LIMIT_FLAGS.items():
+        default = getattr(_LIMITS, name)
+        shown = "none" if default is None else _size(default) if unit == "BYTES" else f"{default:g}"
+        kind = size if unit == "BYTES" else seconds
+        made.add_argument(
+            f"--{name}-limit", type=kind, metavar=unit, default=default, help=f"{what} (default: {shown})"
+        )
 
 
 def limits(parsed: argparse.Namespace) -> Limits:
@@ -127,19 +150,32 @@ def limits(parsed: argparse.Namespace) -> Limits:
 
 
 def add_gate(made: Parser) -> None:
-    """What a script may do at most."""
+    """Directories and budget of a script."""
     directory: dict[str, Any] = {"action": "append", "default": [], "metavar": "DIR"}
-    made.add_argument("--allow-read", **directory, help="let it read files in there; repeatable; default: none")
-    made.add_argument("--allow-write", **directory, help="let it write files in there; repeatable; default: none")
-    made.add_argument("--max-calls", type=count, metavar="N", help="end it before it calls more often")
-    made.add_argument("--max-writes", type=count, metavar="N", help="the same, of calls that change something")
-    made.add_argument("--max-predictions", type=count, metavar="N", help="the same, of predictions and trainings")
-    made.add_argument("--max-seconds-of-compute", type=amount, metavar="N", help="as the API counts them")
-    made.add_argument("--max-cost", type=amount, metavar="N", help="by the price table in config.toml")
+    made.add_argument(
+        "--allow-read", **directory, help="allow the script to read files below DIR; repeatable (default: none)"
+    )
+    made.add_argument(
+        "--allow-write", **directory, help="allow the script to write files below DIR; repeatable (default: none)"
+    )
+    made.add_argument("--max-calls", type=count, metavar="N", help="stop the run after N API calls")
+    made.add_argument("--max-writes", type=count, metavar="N", help="stop the run after N calls that change something")
+    made.add_argument(
+        "--max-predictions", type=count, metavar="N", help="stop the run after N predictions and trainings"
+    )
+    made.add_argument(
+        "--max-seconds-of-compute",
+        type=amount,
+        metavar="N",
+        help="stop the run after N seconds of compute, as the API counts them",
+    )
+    made.add_argument(
+        "--max-cost", type=amount, metavar="N", help="stop the run before it costs more than N, by the price table"
+    )
 
 
 def caps(parsed: argparse.Namespace) -> Caps | None:
-    """The budget, where a flag bounds it; a run that has none is spared its import."""
+    """The budget, or None without importing its module if no flag sets one."""
     names = ("calls", "writes", "predictions", "seconds_of_compute", "cost")
     given = {name: value for name in names if (value := getattr(parsed, f"max_{name}")) is not None}
     if not given:
@@ -153,16 +189,22 @@ _UNITS = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3}
 
 
 def size(text: str) -> int:
-    """Bytes, as a number or with K, M or G behind it (powers of 1024)."""
+    """Parse bytes: a number, or one followed by K, M or G (powers of 1024)."""
     match = re.fullmatch(r"([0-9]{1,15})([kmgKMG]?)(?:i?[bB])?", text)
     if not match or not int(match[1]):
         raise argparse.ArgumentTypeError(f"expected bytes, such as 134217728 or 128M, got {text!r}")
     return int(match[1]) * _UNITS[match[2].lower()]
 
 
+def _size(value: int) -> str:
+    """Bytes in the form that `size` reads."""
+    unit = next(unit for unit, factor in reversed(_UNITS.items()) if value % factor == 0)
+    return f"{value // _UNITS[unit]}{unit.upper()}"
+
+
 def count(text: str) -> int:
     if not re.fullmatch(r"[0-9]{1,15}", text):
-        raise argparse.ArgumentTypeError(f"expected a number of at least 0, got {text!r}")
+        raise argparse.ArgumentTypeError(f"expected a whole number of at least 0, got {text!r}")
     return int(text)
 
 
@@ -178,5 +220,5 @@ def seconds(text: str) -> float:
     except ValueError:
         value = 0.0
     if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"expected seconds, more than zero, got {text!r}")
+        raise argparse.ArgumentTypeError(f"expected a number of seconds above 0, got {text!r}")
     return value

@@ -1,6 +1,6 @@
-"""What goes to standard output and standard error, and in which form.
+"""Print results on standard output, and errors and notices on standard error.
 
-Standard output carries the result alone. With ``--json`` that is one envelope, indented where a person looks.
+Standard output contains only the result. With ``--json`` it is one envelope, indented on a terminal.
 """
 
 from __future__ import annotations
@@ -15,30 +15,30 @@ import msgspec
 from kosmolua.errors import KosmoError, OutputError
 from kosmolua.terminal.safe import safe
 
-MOST_TOLD = 20  # of what a run has created
+MOST_LISTED = 20  # of the objects that a run created
 
 
 def show_json(value: Any) -> None:
-    """One JSON text and a line's end: on a terminal indented and printable, in a pipe on one line."""
+    """Print a value as JSON: indented and escaped on a terminal, on one line in a pipe."""
     text = to_json(value, indent=sys.stdout.isatty())
     write_text((_printable(text) if sys.stdout.isatty() else text) + "\n")
 
 
 def _printable(text: str) -> str:
-    """The same JSON, with what would act on a terminal in JSON's own escapes."""
+    """The same JSON, with unprintable characters as JSON escapes."""
     import json
 
     return "".join(c if c == "\n" or c.isprintable() else json.dumps(c)[1:-1] for c in text)
 
 
 def to_json(value: Any, *, indent: bool = True, ordered: bool = False) -> str:
-    """JSON text. ``ordered`` puts names in order: Lua has none, and equal results should look equal."""
+    """JSON text. ``ordered`` sorts names, since the order of a Lua table is arbitrary."""
     encoded = msgspec.json.encode(value, order="sorted" if ordered else None)
     return (msgspec.json.format(encoded, indent=2) if indent else encoded).decode()
 
 
 def write_text(text: str) -> None:
-    """Text as UTF-8, whatever the locale says, at once."""
+    """Write text as UTF-8, whatever the locale, and flush."""
     sys.stdout.flush()
     write_bytes(text.encode("utf-8", "replace"))
 
@@ -49,7 +49,7 @@ def write_bytes(data: bytes) -> None:
 
 
 def plain(data: Any) -> Any:
-    """An answer as JSON can carry it: bytes become ``{"base64": …, "size": …}``."""
+    """An answer that JSON can represent: bytes become ``{"base64": …, "size": …}``."""
     if isinstance(data, bytes):
         import base64
 
@@ -58,23 +58,21 @@ def plain(data: Any) -> Any:
 
 
 def show_error(error: KosmoError, *, as_json: bool) -> int:
-    """The error in the form asked for, on standard error where there is no other place. Returns the exit status that
-    goes with it.
-    """
+    """Print the error as JSON or text, on standard error if standard output fails. Returns its exit status."""
     if not as_json or isinstance(error, OutputError):
-        tell_error(error)
+        print_error(error)
         return error.exit_status
     try:
         show_json({"success": False, **failure(error)})
     except OutputError as lost:
-        tell_error(error)
-        tell_error(lost)
+        print_error(error)
+        print_error(lost)
     return error.exit_status
 
 
-def tell_created(created: Iterable[tuple[str, str, str]]) -> None:
-    """How to get at what was created, as kind, id and account, where the result could not be handed over."""
-    for kind, identifier, account in islice(created, MOST_TOLD):
+def print_created(created: Iterable[tuple[str, str, str]]) -> None:
+    """Print how to read what was created, given as (kind, id, account), if the result itself could not be printed."""
+    for kind, identifier, account in islice(created, MOST_LISTED):
         where = "" if account == "default" else f" --account {account}"
         how = f"kosmo integrations:call replicate.get_{kind} --{kind}_id {identifier}{where}"
         print(safe(f"kosmo: {kind} {identifier} was created; read it: {how}"), file=sys.stderr)
@@ -86,8 +84,8 @@ def failure(error: KosmoError) -> dict[str, Any]:
     return {"error": rest.pop("message"), "code": rest.pop("code"), "meta": rest}
 
 
-def tell_error(error: KosmoError, excerpt: str | None = None) -> None:
-    """The error for a person: where, what, and what to do next. `kosmo … | head` is nothing to shout about."""
+def print_error(error: KosmoError, excerpt: str | None = None) -> None:
+    """Print the error for a person: where, what, and the hint. A closed pipe, as in `kosmo … | head`, is no error."""
     if isinstance(error, OutputError) and error.gone:
         return
     where = getattr(error, "where", None)
@@ -103,7 +101,7 @@ def tell_error(error: KosmoError, excerpt: str | None = None) -> None:
 
 
 class ScriptOutput:
-    """Takes what a script prints: shows it as it comes, or keeps it for an envelope. Logs go to standard error."""
+    """Receives what a script prints: writes it at once, or keeps it for an envelope. Logs go to standard error."""
 
     def __init__(self, *, keep: bool) -> None:
         self._keep = keep
@@ -123,7 +121,7 @@ class ScriptOutput:
     def _show(self, stream: Literal[1, 2], text: bytes) -> None:
         from kosmolua.terminal.screen import LINE, SCREEN
 
-        with SCREEN:  # never between a question and its answer
+        with SCREEN:  # held from a question to its answer
             LINE.wipe()
             if stream == 2:  # noqa: PLR2004 - as everywhere: 1 output, 2 errors
                 print(safe(text.decode(errors="replace")), end="", file=sys.stderr, flush=True)

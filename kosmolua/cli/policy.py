@@ -1,4 +1,4 @@
-"""``integrations:policy``: which rules are in force, and which of them decides a call."""
+"""``integrations:policy``: list the rules, and explain which one decides a call."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def run(command: str, argv: list[str]) -> int:
     elif action == "explain":
         data = _explained(command, words)
     else:
-        raise UsageError(f"no action is called {action!r}; there are explain and list", hint=f"kosmo {command} list")
+        raise UsageError(f"unknown action {action!r}; expected explain or list", hint=f"kosmo {command} list")
     if "--json" in argv:
         output.show_json({"success": True, **data})
     else:
@@ -41,9 +41,9 @@ def run(command: str, argv: list[str]) -> int:
 
 
 def _explained(command: str, words: deque[str]) -> dict[str, Any]:
-    """The decision for a call, as far as it is given: not every argument need be."""
+    """The decision for a call. Arguments may be missing."""
     if not words or words[0].startswith("-"):
-        raise UsageError("name the function first", hint=f"for example: kosmo {command} {_EXAMPLE}")
+        raise UsageError("missing function name", hint=f"for example: kosmo {command} {_EXAMPLE}")
     operation = resolve(words.popleft())
     facts = _derived(words)
     request = call.read(operation, words, options.Options())
@@ -63,7 +63,7 @@ def _explained(command: str, words: deque[str]) -> dict[str, Any]:
 
 
 def _derived(words: deque[str]) -> dict[str, str]:
-    """What conditions may ask for and no argument is called, taken out of the words."""
+    """Remove and return flags for conditions that are not arguments, such as --model."""
     found: dict[str, str] = {}
     for name in policy.DERIVED:
         for index, word in enumerate(words):
@@ -83,8 +83,8 @@ def _check_names(operation: Operation, given: Iterable[str]) -> None:
     for name in given:
         if name not in names:
             raise UsageError(
-                f"{operation.name} takes no argument {name[:100]!r}",
-                hint=f"it takes {', '.join(names) or 'none'}; conditions may also ask for {', '.join(policy.DERIVED)}",
+                f"{operation.name}: unknown argument {name[:100]!r}",
+                hint=f"use one of {', '.join([*names, *policy.DERIVED])}",
             )
 
 
@@ -105,19 +105,19 @@ def _listed(words: deque[str]) -> dict[str, Any]:
     return {"rules": [{"rule": rule.text, "verdict": rule.verdict} for rule in rules]}
 
 
-# Telling ----------------------------------------------------------------------------------------------------------
+# Output -----------------------------------------------------------------------------------------------------------
 
 
 def _show_decision(data: dict[str, Any]) -> str:
     account = "" if data["account"] == DEFAULT_ACCOUNT else f" on account {data['account']}"
     rows = [("", match["rule"], _doubts(match["cannot_tell"])) for match in data["matching"]]
-    head = f"{data['verdict']}: {data['function']}{account}\nbecause of {data['rule']}"
+    head = f"{data['verdict']}: {data['function']}{account}\nrule: {data['rule']}"
     matching = "\nrules that match, most specific first:\n" + table(rows, "", ("cyan",)) if rows else ""
     return safe(f"{head}{matching}\nwithout a rule: {data['otherwise']}")
 
 
 def _doubts(names: list[str]) -> str:
-    return f"if its {' and '.join(names)} fits, which the call does not tell" if names else ""
+    return f"if {' and '.join(names)} matches, which these arguments do not show" if names else ""
 
 
 def _show_rules(data: dict[str, Any]) -> str:
@@ -128,15 +128,15 @@ def _help(command: str) -> str:
     return f"""usage: kosmo {command} explain FUNCTION [JSON] [--NAME VALUE ...] [--account NAME] [--json]
        kosmo {command} list [--json]
 
-Says which rule decides a call, and why; nothing is called. Of the arguments those that rules look at are enough.
+Show which rule decides a call, without making it. Pass the arguments that rules depend on.
 
 options:
-  --model OWNER/NAME       whatever argument it would be named by
-  --deployment OWNER/NAME  the same
-  --account NAME           whose token the call would use; default: default
-  --read VERDICT           as the call's own flag
-  --write VERDICT          as the call's own flag
-  --json                   answer with one JSON object
+  --model OWNER/NAME       set the model, whichever argument names it
+  --deployment OWNER/NAME  set the deployment, whichever argument names it
+  --account NAME           use the credentials of this account (default: default)
+  --read VERDICT           set the policy for reads, as in a call
+  --write VERDICT          set the policy for writes, as in a call
+  --json                   print one JSON object
 
 example:
   kosmo {command} {_EXAMPLE}"""

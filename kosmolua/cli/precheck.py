@@ -1,4 +1,4 @@
-"""The look at a script before it runs, while its process starts. It asks nobody, and stops what is certain to fail."""
+"""Check a script before it runs, while its process starts. It makes no requests, and stops what is certain to fail."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ if TYPE_CHECKING:
     from kosmolua.check.world import World
     from kosmolua.cli.options import Options
 
-MAX_LOOK = 128 * 1024  # bytes of script and modules that are looked at before a run; a longer one is not delayed
+MAX_LOOK = 128 * 1024  # bytes of script and modules; longer ones are not checked before a run
 MAX_SHOWN = 5  # problems
 _PERMISSION = frozenset({"permission_denied", "approval_required"})
 _NAMES = frozenset({"unknown_name", "unknown_function", "not_available"})
 
 
 def run(parsed: argparse.Namespace, options: Options, file: str, text: bytes) -> None:
-    """Look at a script that is about to run. Raises a `UsageError` for what is certain to fail, and shows what is
-    doubtful, each once, on standard error.
+    """Check a script that is about to run. Raises a `UsageError` for what is certain to fail, and prints warnings on
+    standard error, each once.
     """
     found = _look(parsed, options, file, text)
     if any(one.writes for one in found) and not options.json:
-        found = _asked_for(found, parsed)
+        found = _allow_saves(found, parsed)
     errors = [problem for problem in found if problem.severity == "error"]
     if found and not options.json:
         _show({(one.code, one.message): one for one in found if one.severity == "warning"}.values())
@@ -39,8 +39,8 @@ def run(parsed: argparse.Namespace, options: Options, file: str, text: bytes) ->
         raise _refusal(errors)
 
 
-def _asked_for(found: list[Problem], parsed: argparse.Namespace) -> list[Problem]:
-    """Ask the person at the terminal for the directories that the script saves to. The problems that are left."""
+def _allow_saves(found: list[Problem], parsed: argparse.Namespace) -> list[Problem]:
+    """Ask for permission to write to the directories that the script saves to. Returns the remaining problems."""
     from kosmolua.cli.confirm import can_ask, confirmed
 
     if not can_ask():
@@ -63,18 +63,18 @@ def _make(directory: str) -> None:
         os.makedirs(os.path.expanduser(directory), exist_ok=True)
     except OSError as error:
         raise UsageError(
-            f"cannot make {directory!r}: {error.strerror}", hint="choose another with --allow-write"
+            f"cannot create {directory!r}: {error.strerror}", hint="choose another directory: --allow-write DIR"
         ) from None
 
 
 def _opened(parsed: argparse.Namespace) -> tuple[Sequence[str], Sequence[str]]:
-    """The directories that are open for reading and for writing."""
+    """The directories that the script may read from and write to."""
     from kosmolua.settings import config
 
     if parsed.allow_read or parsed.allow_write:
         return parsed.allow_read, parsed.allow_write
-    said = config.load(os.environ).directories
-    return said.read, said.write
+    configured = config.load(os.environ).directories
+    return configured.read, configured.write
 
 
 def _show(problems: Iterable[Problem]) -> None:
@@ -84,7 +84,7 @@ def _show(problems: Iterable[Problem]) -> None:
     for problem in listed[:MAX_SHOWN]:
         show(problem, sys.stderr)
     if len(listed) > MAX_SHOWN:
-        print(f"kosmo: and {len(listed) - MAX_SHOWN} more; see them all: kosmo check FILE", file=sys.stderr)
+        print(f"kosmo: and {len(listed) - MAX_SHOWN} more; to list all: kosmo check FILE", file=sys.stderr)
 
 
 def _look(parsed: argparse.Namespace, options: Options, file: str, text: bytes) -> list[Problem]:
@@ -94,7 +94,7 @@ def _look(parsed: argparse.Namespace, options: Options, file: str, text: bytes) 
         return []
     main = Source(file, text.removeprefix(b"\xef\xbb\xbf").decode(errors="replace"))
     if main.broken or not (main.tree.names or main.tree.operations or main.tree.loops or main.tree.calls):
-        return []  # LuaJIT says what is wrong with it; or there is nothing to look at
+        return []  # LuaJIT reports syntax errors; otherwise there is nothing to check
     from kosmolua.check.modules import beside
 
     requires = any(name.text == "require" for name in main.tree.names)
@@ -112,7 +112,7 @@ def _found(program: Program, parsed: argparse.Namespace, options: Options, text:
     if any(one.code in _NAMES for one in found):
         from kosmolua.check.engine import Engine
 
-        with Engine() as engine:  # a name is refused on the sandbox's own word
+        with Engine() as engine:  # only the sandbox itself knows all names
             found = check(program, replace(world, known=engine.names))
     return found
 
@@ -121,7 +121,7 @@ def _world(parsed: argparse.Namespace, options: Options, text: bytes) -> World:
     from kosmolua.check.world import World
     from kosmolua.settings import config
 
-    is_replayed = bool(parsed.replay) or _is_resumed(parsed)  # it may be answered from there, whatever is allowed
+    is_replayed = bool(parsed.replay) or _is_resumed(parsed)  # the journal may answer calls that the policy denies
     is_open = is_replayed or options.dry_run
     opened = _opened(parsed)
     return World(
@@ -135,7 +135,7 @@ def _world(parsed: argparse.Namespace, options: Options, text: bytes) -> World:
 
 
 def _is_resumed(parsed: argparse.Namespace) -> bool:
-    """Whether there is a journal that the run goes on with."""
+    """Whether the run resumes from a journal."""
     if not parsed.journal or parsed.fresh:
         return False
     from kosmolua.journal.runs import path_of
@@ -144,7 +144,7 @@ def _is_resumed(parsed: argparse.Namespace) -> bool:
 
 
 def _refusal(problems: Sequence[Problem]) -> KosmoError:
-    """The error of a run that was not begun. Its status is 3 if permission is all that is missing, else 2."""
+    """The error of a run that did not start. Its status is 3 if only permissions are missing, else 2."""
     first = problems[0]
     is_permission = all(one.code in _PERMISSION for one in problems)
     code = first.code if first.code in CODES and (is_permission or first.code not in _PERMISSION) else "invalid_script"

@@ -1,4 +1,4 @@
-"""``prices``: what models cost, where each price is from and how old it is."""
+"""``prices``: list the prices of models with their source and age, or import a price file."""
 
 from __future__ import annotations
 
@@ -21,26 +21,26 @@ def run(command: str, argv: list[str]) -> int:
     if parsed.action == "import":
         return _import(command, parsed.file, as_json=parsed.json)
     if parsed.file is not None:
-        raise UsageError("list takes no file", hint=f"kosmo {command} import FILE")
+        raise UsageError("list does not take a file", hint=f"kosmo {command} import FILE")
     return _list(command, as_json=parsed.json)
 
 
 def _parser(command: str) -> options.Parser:
     made = options.parser(
         command,
-        "Prices by which costs are estimated and counted. Replicate has no API for them: enter them in config.toml, or "
-        "import a TOML or JSON file with its source and date. list prints each with its age and source.",
+        "List the prices that costs are estimated and counted with, or import a price file. Replicate has no API for "
+        "prices: enter them in config.toml, or import a TOML or JSON file that names its source and date.",
         f"kosmo {command} import prices-2026-11.toml",
     )
     made.add_argument("action", nargs="?", choices=ACTIONS, default=ACTIONS[0])
-    made.add_argument("file", nargs="?", metavar="FILE", help="the price file to import")
-    made.add_argument("--json", action="store_true", help="answer with one JSON object")
+    made.add_argument("file", nargs="?", metavar="FILE", help="price file to import")
+    made.add_argument("--json", action="store_true", help="print one JSON object")
     return made
 
 
 def _import(command: str, path: str | None, *, as_json: bool) -> int:
     if path is None:
-        raise UsageError("name the price file to import", hint=f"kosmo {command} import FILE")
+        raise UsageError("missing price file", hint=f"kosmo {command} import FILE")
     found = pricelist.import_file(path, os.environ)
     target = pricelist.file_of(os.environ)
     if as_json:
@@ -63,7 +63,7 @@ def _list(command: str, *, as_json: bool) -> int:
     if as_json:
         output.show_json({"success": True, "prices": rows})
     elif not rows:
-        output.write_text(f"no prices; enter them in config.toml, or: kosmo {command} import FILE\n")
+        output.write_text(f"no prices; enter them in config.toml, or run: kosmo {command} import FILE\n")
     else:
         head = ("name", "age", "source", "price")
         output.write_text(table([head, *map(_row, rows)], "", ("bold",)) + "\n")
@@ -78,12 +78,12 @@ def _row(row: Row) -> tuple[str, ...]:
 
 
 def _words(price: dict[str, Any]) -> str:
-    """A price as it is written in a file, on one line."""
+    """A price in the form of a price file, on one line."""
     return ", ".join(f"{name} = {_amount(value)}" for name, value in price.items())
 
 
 def _amount(value: Any) -> str:
-    """A value as TOML writes it; small numbers without an exponent."""
+    """A value in TOML; small numbers have no exponent."""
     match value:
         case bool():
             return str(value).lower()

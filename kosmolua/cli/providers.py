@@ -1,4 +1,4 @@
-"""The one provider there is, and what is said to those who mean another."""
+"""The only provider, and the error for other names."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from kosmolua.replicate.catalogue import PROVIDER
 
 
 def check_provider(name: str) -> None:
-    """Raises a `UsageError` for a provider there is not."""
+    """Raise a `UsageError` for an unknown provider."""
     if name != PROVIDER:
         raise UsageError(
-            f"no provider is called {name[:100]!r}{near(name, [PROVIDER])}",
-            hint="see them all: kosmo integrations:list",
+            f"unknown provider {name[:100]!r}{near(name, [PROVIDER])}",
+            hint="list the providers: kosmo integrations:list",
         )
 
 
 def near(name: str, names: Iterable[str]) -> str:
-    """What the name may have meant, as the end of a sentence."""
+    """A suggestion of the nearest name, as the end of a sentence; empty if none is near."""
     from difflib import get_close_matches
 
     found = get_close_matches(name, list(names), n=1, cutoff=0.5)

@@ -1,4 +1,4 @@
-"""Finding out what can be called: list, search, docs, schema, examples, fields. Nothing here connects to anything."""
+"""Describe functions: list, search, docs, schema, examples, fields. These commands use no network."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _FUNCTION = f"{PROVIDER}.get_prediction"
 
 
 def run(command: str, argv: list[str]) -> int:
-    """Run one of the commands. With ``--json`` the answer is one object with ``success``, a schema excepted."""
+    """Run one of the commands. ``--json`` prints one object with ``success``, except for schema."""
     parse, answer, show = _COMMANDS[command]
     parsed = parse(command).parse_args(argv)
     data = answer(parsed)
@@ -43,7 +43,7 @@ def function_help(operation: Operation, command: str) -> str:
 
 
 def find(name: str) -> Operation:
-    """The operation of that name. Raises a `UsageError` that knows the nearest ones."""
+    """The operation of that name. Raises a `UsageError` that suggests the nearest ones."""
     operation = catalogue.find(name)
     if operation:
         return operation
@@ -56,8 +56,10 @@ def find(name: str) -> Operation:
 
 
 def _list_parser(command: str) -> argparse.ArgumentParser:
-    made = _parser(command, "Lists the providers, or the functions of one.", "--json")
-    made.add_argument("provider", nargs="?", metavar="PROVIDER", help=f"list its functions: {PROVIDER}")
+    made = _parser(command, "List the providers, or the functions of one.", "--json")
+    made.add_argument(
+        "provider", nargs="?", metavar="PROVIDER", help=f"list the functions of this provider: {PROVIDER}"
+    )
     return made
 
 
@@ -86,9 +88,13 @@ def _function_table(functions: list[dict[str, Any]], indent: str = "") -> str:
 
 
 def _search_parser(command: str) -> argparse.ArgumentParser:
-    made = _parser(command, "Finds functions by name or by what they do, best first.", '"cancel prediction" --json')
-    made.add_argument("query", nargs="+", metavar="QUERY", help="words to look for")
-    made.add_argument("--limit", type=_positive, metavar="N", help="show this many at most")
+    made = _parser(
+        command,
+        "Search functions by name or by what they do. Print the best match first.",
+        '"cancel prediction" --json',
+    )
+    made.add_argument("query", nargs="+", metavar="QUERY", help="words to search for")
+    made.add_argument("--limit", type=_positive, metavar="N", help="show at most N functions")
     return made
 
 
@@ -103,7 +109,7 @@ def _positive(text: str) -> int:
 def _search(parsed: argparse.Namespace) -> dict[str, Any]:
     from kosmolua.manual.search import search
 
-    query = " ".join(parsed.query).strip().encode(errors="replace").decode()  # a shell's words may be no UTF-8
+    query = " ".join(parsed.query).strip().encode(errors="replace").decode()  # arguments may be invalid UTF-8
     if not query:
         raise UsageError("the query is empty", hint='for example: kosmo integrations:search "cancel prediction"')
     hits = search(query)
@@ -115,7 +121,7 @@ def _search(parsed: argparse.Namespace) -> dict[str, Any]:
 
 def _show_search(data: dict[str, Any], _: argparse.Namespace) -> str:
     if not data["results"]:
-        return f"nothing is found for {data['query']!r}; see all functions: kosmo integrations:list {PROVIDER}"
+        return f"nothing found for {data['query']!r}; list all functions: kosmo integrations:list {PROVIDER}"
     return _function_table(data["results"])
 
 
@@ -123,11 +129,9 @@ def _show_search(data: dict[str, Any], _: argparse.Namespace) -> str:
 
 
 def _docs_parser(command: str) -> argparse.ArgumentParser:
-    made = _parser(
-        command, "Shows the documentation: of a function, of the provider, or a page.", f"{_FUNCTION} --json"
-    )
-    made.add_argument("page", nargs="?", metavar="PAGE", help=f"{PROVIDER}, {PROVIDER}.FUNCTION, or a page's name")
-    made.add_argument("--markdown", action="store_true", help="write it as Markdown")
+    made = _parser(command, "Show the documentation of a function, the provider or a topic.", f"{_FUNCTION} --json")
+    made.add_argument("page", nargs="?", metavar="PAGE", help=f"{PROVIDER}, {PROVIDER}.FUNCTION or the name of a topic")
+    made.add_argument("--markdown", action="store_true", help="print Markdown")
     return made
 
 
@@ -152,11 +156,11 @@ def _contents(pages: dict[str, str]) -> list[dict[str, str]]:
 
 
 def _documented(name: str, pages: dict[str, str]) -> Operation:
-    """The operation whose page is asked for; where there is none, what is near may be a page or the provider too."""
+    """The operation of that name. The error for an unknown name suggests pages too."""
     if catalogue.find(name) is None and "." not in name:
         meant = near(name, [PROVIDER, *pages])
         if meant:
-            raise UsageError(f"no page is called {name[:100]!r}{meant}", hint="see them all: kosmo integrations:docs")
+            raise UsageError(f"unknown page {name[:100]!r}{meant}", hint="list the pages: kosmo integrations:docs")
     return find(name)
 
 
@@ -177,7 +181,7 @@ def _show_docs(data: dict[str, Any], parsed: argparse.Namespace) -> str:
         return f"{heading('providers')}\n{table(rows)}\n\n{contents}\n\nShow one: kosmo integrations:docs NAME"
     functions = f"{heading('functions')}\n{_function_table(data['functions'], '  ')}"
     top = f"{heading(data['title'])}  {data['server']}\n{wrapped(data['summary'])}"
-    more = f"Of each function: kosmo integrations:docs {_FUNCTION}"
+    more = f"Show one function: kosmo integrations:docs {_FUNCTION}"
     return "\n\n".join([top, functions, f"{heading('credentials')}\n{_field_table(data['fields'])}", contents, more])
 
 
@@ -186,11 +190,11 @@ def _show_docs(data: dict[str, Any], parsed: argparse.Namespace) -> str:
 
 def _function_parser(command: str) -> argparse.ArgumentParser:
     what = {
-        "integrations:schema": "Prints the JSON Schema (2020-12) of a function's arguments.",
-        "integrations:examples": "Shows a worked example of a function for each door: command line, JSON, Lua.",
+        "integrations:schema": "Print the JSON Schema (2020-12) of a function's arguments.",
+        "integrations:examples": "Show an example of a function for each interface: command line, JSON, Lua.",
     }
     made = _parser(command, what[command], f"{_FUNCTION} --json")
-    made.add_argument("function", metavar="FUNCTION", help=f"such as {_FUNCTION}")
+    made.add_argument("function", metavar="FUNCTION", help=f"name of the function, such as {_FUNCTION}")
     return made
 
 
@@ -212,7 +216,7 @@ def _show_examples(data: dict[str, Any], _: argparse.Namespace) -> str:
 
 
 def _fields_parser(command: str) -> argparse.ArgumentParser:
-    made = _parser(command, "Lists what a provider needs to be configured.", f"{PROVIDER} --json")
+    made = _parser(command, "List a provider's configuration fields.", f"{PROVIDER} --json")
     made.add_argument("provider", nargs="?", default=PROVIDER, metavar="PROVIDER", help=f"default: {PROVIDER}")
     return made
 
@@ -241,7 +245,7 @@ def _field_text(field: dict[str, Any]) -> str:
 
 def _parser(command: str, what: str, example: str) -> argparse.ArgumentParser:
     made = options.parser(command, what, f"kosmo {command} {example}")
-    made.add_argument("--json", action="store_true", help="answer with one JSON object")
+    made.add_argument("--json", action="store_true", help="print one JSON object")
     return made
 
 

@@ -1,21 +1,22 @@
-"""``repl``: the prompt. It takes the flags of ``integrations:lua``, whose ``--repl`` it is."""
+"""``repl``: the prompt. On a terminal it is what ``integrations:lua --repl`` starts."""
 
 from __future__ import annotations
 
+import argparse
 import os
 import signal
 from typing import TYPE_CHECKING
 
+from kosmolua.cli.options import ISOLATION, STRICT
 from kosmolua.cli.signals import Signals
 from kosmolua.errors import Interrupted, UsageError
 from kosmolua.settings import paths
 from kosmolua.terminal.plain import is_dumb, is_plain
 
 if TYPE_CHECKING:
-    import argparse
     from collections.abc import Callable, Sequence
 
-    from kosmolua.cli.options import Options
+    from kosmolua.cli.options import Options, Parser
     from kosmolua.gate.files import Files
     from kosmolua.gate.prompt import Prompter
     from kosmolua.gate.session import Session
@@ -31,6 +32,27 @@ STARTUP = "repl.lua"
 HISTORY = "history"
 
 
+_SCRIPT_ONLY = (
+    *("json", "repl", "cpu_limit", "output_limit", "time_limit", "record", "replay", "report"),
+    *("verbose", "no_check", "explain"),
+)
+_HELPS = {
+    "file": "script to run before the prompt",
+    "eval": "run CODE before the prompt",
+    "isolation": f"{STRICT} (default: {ISOLATION[0]})",
+    "journal": "record all inputs and answers in FILE or under a name, and resume from it",
+    "args": "arguments, in `args` and `...`",
+    **dict.fromkeys(_SCRIPT_ONLY, argparse.SUPPRESS),
+}
+
+
+def adapt(made: Parser) -> None:
+    """Turn the parser of scripts into that of the prompt. Options for scripts still work in a pipe."""
+    made.description = "Start an interactive prompt for Lua. In a pipe, run standard input as a script."
+    made.epilog = "example:\n  kosmo repl --emulate\n  kosmo repl --write ask --journal notes"
+    made.adapt(_HELPS, {"isolation": f"{{{','.join(ISOLATION)}}}"})
+
+
 def run(command: str, argv: list[str]) -> int:
     from kosmolua.cli import lua
 
@@ -38,26 +60,26 @@ def run(command: str, argv: list[str]) -> int:
 
 
 def start(parsed: argparse.Namespace, options: Options, args: Sequence[str]) -> int:
-    """The prompt, on a terminal."""
+    """Run the prompt on a terminal."""
     if parsed.isolation == "none":
-        raise UsageError("the prompt runs Lua in a process of its own; --isolation none is for scripts")
+        raise UsageError("--isolation none works only for scripts, not at the prompt")
     if options.json or parsed.explain:
-        raise UsageError("--json and --explain are for scripts, and not for the prompt")
+        raise UsageError("--json and --explain work only for scripts, not at the prompt")
     if parsed.record or parsed.replay:
-        raise UsageError("--record and --replay are for scripts, and not for the prompt")
+        raise UsageError("--record and --replay work only for scripts, not at the prompt")
     from kosmolua.runtime.launch import LIMITS, launch
 
     limits = LIMITS._replace(memory=parsed.memory_limit)
-    child = launch(limits, parsed.isolation)  # starts while this process imports the rest
+    child = launch(limits, parsed.isolation)  # starts while this process imports other modules
     made: list[Shell] = []
 
     def shell() -> Shell:
-        """Built when it is first asked for, which is once the prompt can be seen."""
+        """Made on first use, after the prompt is visible."""
         if not made:
             made.append(_shell(parsed, options, args, limits, child))
         return made[0]
 
-    with Signals((signal.SIGTERM, signal.SIGHUP)) as signals:  # Ctrl-C is for the input alone
+    with Signals((signal.SIGTERM, signal.SIGHUP)) as signals:  # Ctrl-C interrupts only the input
         try:
             _serve(parsed, shell)
         except Interrupted:
@@ -97,7 +119,7 @@ def _shell(
 
 
 def _serve(parsed: argparse.Namespace, shell: Callable[[], Shell]) -> None:
-    """Run what stands in the startup file and on the command line, and then what is typed."""
+    """Run the startup file and the command line, then the prompt."""
     from kosmolua.repl.shell import FIRST, run
 
     startup = os.path.join(paths.config_directory(os.environ), STARTUP)
@@ -163,7 +185,7 @@ def _first(options: Options, args: Sequence[str]) -> Start:
 
 
 class _Hosts:
-    """The hosts of one prompt: `:emulate` and the like ask for another."""
+    """The hosts of one prompt: commands such as `:emulate` make another."""
 
     def __init__(self, parsed: argparse.Namespace, options: Options, prompter: Prompter) -> None:
         self._parsed = parsed
@@ -174,7 +196,7 @@ class _Hosts:
         self._files: Files | None = None
 
     def session(self) -> Session:
-        """A session of the options as they are now."""
+        """A session with the current options."""
         made = self._host()
         return made.session("the prompt", self.files())
 

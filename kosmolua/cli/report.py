@@ -1,7 +1,7 @@
-"""``--report``: one page of what a run did, whole in itself: no script, nothing loaded from anywhere.
+"""``--report``: one HTML page about a run. It contains no JavaScript and loads nothing.
 
-What models and scripts have said stands in it as text. Pictures are embedded as long as there is room, since the API
-deletes outputs after an hour.
+Text of models and scripts is escaped. Pictures are embedded up to a total size, since the API deletes outputs after an
+hour.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ if TYPE_CHECKING:
 
 MAX_IMAGES = 40
 MAX_IMAGE = 5_000_000  # bytes
-MAX_IMAGES_SIZE = 20_000_000  # bytes, of all
-MAX_FETCHING = 30.0  # seconds, for all
-MAX_ASKED_ABOUT = 20  # jobs that nobody has seen end
+MAX_IMAGES_SIZE = 20_000_000  # bytes in total
+MAX_FETCHING = 30.0  # seconds in total
+MAX_ASKED_ABOUT = 20  # jobs whose end is unknown
 _PICTURES = (".png", ".jpg", ".jpeg", ".gif", ".webp", ".avif")
 _TOKEN = re.compile(r"r8_\w{8,}")
 _TICKS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 14400)
@@ -55,8 +55,8 @@ _HEAD = """<!doctype html>
 """
 
 
-class Ran(Struct, frozen=True):
-    """A run that has ended: the script's name, when it began in Unix seconds, how it ended, what is known of it."""
+class FinishedRun(Struct, frozen=True):
+    """A run that ended. ``began`` is in Unix seconds; ``progress`` holds its calls and jobs, if there were any."""
 
     script: str
     began: float
@@ -65,27 +65,27 @@ class Ran(Struct, frozen=True):
 
 
 def check(path: str) -> None:
-    """Raises a `UsageError` where no report could be written: better said before the run than after it."""
+    """Raise a `UsageError` before the run if the report cannot be written."""
     directory = os.path.dirname(path) or "."
     if os.path.isdir(path) or not os.path.isdir(directory):
-        what = "it is a directory" if os.path.isdir(path) else f"there is no directory {directory!r}"
+        what = "it is a directory" if os.path.isdir(path) else f"directory {directory!r} not found"
     elif not os.access(path if os.path.exists(path) else directory, os.W_OK):
-        what = "it may not be written"
+        what = "permission denied"
     else:
         return
     raise UsageError(f"--report: cannot write {path!r}: {what}", hint="name a file, such as --report run.html")
 
 
-def write(path: str, ran: Ran, host: Host, kept: Kept | None = None) -> None:
-    """Write it. What is still to be learnt for it is asked through the host. Raises a `UsageError` where it cannot."""
-    jobs = ran.progress.jobs if ran.progress else []
+def write(path: str, run: FinishedRun, host: Host, kept: Kept | None = None) -> None:
+    """Write the page. Jobs and pictures are fetched through the host. Raises a `UsageError` if it cannot be written."""
+    jobs = run.progress.jobs if run.progress else []
     pictures: dict[str, Picture] = {}
-    if jobs and ran.progress:
+    if jobs and run.progress:
         with host.session("the report") as session:
             session.kept = kept
-            _ask_about_rest(session, ran.progress)
+            _ask_about_rest(session, run.progress)
             pictures = _pictures(session, jobs)
-    page = "".join(_page(ran, pictures))
+    page = "".join(_page(run, pictures))
     try:
         with open(path, "w", encoding="utf-8", errors="replace") as file:
             file.write(page)
@@ -98,7 +98,7 @@ def _ask_about_rest(session: Session, progress: Progress) -> None:
         try:
             reply = session.call(f"get_{job.kind}", {f"{job.kind}_id": job.id}, job.account)
         except KosmoError:
-            return  # the page then says what was known
+            return  # the page shows the last known state
         progress.update(job, reply.data)
 
 
@@ -106,14 +106,14 @@ def _ask_about_rest(session: Session, progress: Progress) -> None:
 
 
 class Picture(Struct, frozen=True):
-    """What stands for a file of an output: its content as a data URL, or why there is none."""
+    """A picture of an output: its content as a data URL, or why it is missing."""
 
     source: str = ""
     missing: str = ""
 
 
 def _pictures(session: Session, jobs: Iterable[Job]) -> dict[str, Picture]:
-    """The pictures among the outputs, by their URL."""
+    """The pictures among the outputs, by URL."""
     found: dict[str, Picture] = {}
     room, deadline = MAX_IMAGES_SIZE, time.monotonic() + MAX_FETCHING
     for job in jobs:
@@ -128,7 +128,7 @@ def _pictures(session: Session, jobs: Iterable[Job]) -> dict[str, Picture]:
                 room -= len(content)
             except KosmoError as error:
                 found[url] = Picture(missing=error.message)
-            except KeyboardInterrupt:  # somebody has seen enough
+            except KeyboardInterrupt:  # skip the rest
                 return found
     return found
 
@@ -148,19 +148,19 @@ def _content(session: Session, job: Job, url: str, most: int, deadline: float) -
         for piece in opened:
             content += piece
             if len(content) > most:
-                raise TransportError(f"it is larger than {amount(most)}")
+                raise TransportError(f"larger than {amount(most)}")
             if time.monotonic() > deadline:
-                raise TransportError("it took too long")
+                raise TransportError("timed out")
     finally:
         opened.close()
     return bytes(content)
 
 
 def _picture(content: bytes) -> Picture:
-    """By what it is, whatever it is called."""
+    """A picture by its content, whatever its name."""
     kind = kind_of(content)
     if kind is None:
-        return Picture(missing="it is no picture that browsers show")
+        return Picture(missing="not a picture that browsers show")
     return Picture(source=f"data:{kind};base64,{base64.b64encode(content).decode()}")
 
 
@@ -168,29 +168,29 @@ def _picture(content: bytes) -> Picture:
 
 
 def _text(text: str) -> str:
-    """Whatever it is, as text of the page."""
+    """Text escaped for the page."""
     return html.escape(_TOKEN.sub("r8_…", safe(text)))
 
 
-def _page(ran: Ran, pictures: dict[str, Picture]) -> Iterator[str]:
+def _page(run: FinishedRun, pictures: dict[str, Picture]) -> Iterator[str]:
     with open(os.path.join(os.path.dirname(__file__), "report.css"), encoding="utf-8") as file:
         style = file.read()
-    yield _HEAD.format(title=_text(f"{ran.script} · kosmolua"), style=style)
-    yield from _summary(ran)
-    progress = ran.progress
+    yield _HEAD.format(title=_text(f"{run.script} · kosmolua"), style=style)
+    yield from _summary(run)
+    progress = run.progress
     if progress and (progress.calls or progress.jobs):
-        yield from _timeline(ran, progress.calls, progress.jobs)
+        yield from _timeline(run, progress.calls, progress.jobs)
         yield from _jobs(progress.jobs, sum(progress.summary().states.values()), pictures)
-        yield from _calls(ran, progress.calls)
+        yield from _calls(run, progress.calls)
     else:
-        yield "<p>It called nothing.</p>\n"
+        yield "<p>The script made no calls.</p>\n"
     yield "</body>\n</html>\n"
 
 
-def _summary(ran: Ran) -> Iterator[str]:
-    result, error = ran.result, ran.result.error
-    when = datetime.fromtimestamp(ran.began).astimezone().isoformat(" ", "seconds")
-    yield f"<header>\n<h1>{_text(ran.script)} {_state('failed' if error else 'succeeded')}</h1>\n<p class=figures>"
+def _summary(run: FinishedRun) -> Iterator[str]:
+    result, error = run.result, run.result.error
+    when = datetime.fromtimestamp(run.began).astimezone().isoformat(" ", "seconds")
+    yield f"<header>\n<h1>{_text(run.script)} {_state('failed' if error else 'succeeded')}</h1>\n<p class=figures>"
     figures = [f"{when}", _span(result.duration)]
     spent = result.spent
     if spent:
@@ -206,9 +206,9 @@ def _summary(ran: Ran) -> Iterator[str]:
 
 
 def _costs(spent: Mapping[str, float], guessed: Mapping[str, float]) -> Iterator[str]:
-    """Seconds and cost, each with how much of it is no more than a guess."""
+    """Seconds and cost, each with the part of it that is estimated."""
     seconds, cost = guessed.get("seconds_of_compute"), guessed.get("cost")
-    yield f"{spent['seconds_of_compute']:g} s of compute" + (f", {seconds:g} of them guessed" if seconds else "")
+    yield f"{spent['seconds_of_compute']:g} s of compute" + (f", {seconds:g} of them estimated" if seconds else "")
     if spent["cost"]:
         yield f"cost {spent['cost']:g}" + (f", {cost:g} of it estimated" if cost else "")
     if guessed.get("unpriced"):
@@ -250,9 +250,9 @@ class _Scale:
             yield 100 * seconds / self.length, f"{seconds:g} s" if step < 60 else clock(seconds)  # noqa: PLR2004
 
 
-def _timeline(ran: Ran, calls: list[Call], jobs: list[Job]) -> Iterator[str]:
-    moments = [ran.began + ran.result.duration, *(job.ended for job in jobs if job.ended)]
-    began = min([ran.began, *(job.created for job in jobs if job.own)])
+def _timeline(run: FinishedRun, calls: list[Call], jobs: list[Job]) -> Iterator[str]:
+    moments = [run.began + run.result.duration, *(job.ended for job in jobs if job.ended)]
+    began = min([run.began, *(job.created for job in jobs if job.own)])
     scale = _Scale(began, max(moments))
     yield "<section class=timeline>\n<h2>Timeline</h2>\n<div class=rows>\n<div class='row axis'><span></span><div>"
     yield "".join(f"<u style='left:{at:.3f}%'>{text}</u>" for at, text in scale.ticks())
@@ -260,11 +260,11 @@ def _timeline(ran: Ran, calls: list[Call], jobs: list[Job]) -> Iterator[str]:
     for call in calls:
         entry = call.entry
         kind = "call" if entry.outcome in {"ok", "dry_run"} else "call bad"
-        sent = call.ended - entry.duration_ms / 1000  # it may have waited for a person before
+        sent = call.ended - entry.duration_ms / 1000  # before that it may have waited for an answer
         yield scale.bar(kind, sent, call.ended, f"{entry.function}: {_outcome(call)}, {entry.duration_ms:.0f} ms")
     yield "</div></div>\n"
     for number, job in enumerate(jobs, 1):
-        end = job.ended or ran.began + ran.result.duration
+        end = job.ended or run.began + run.result.duration
         yield f"<div class=row><a href='#job-{number}'>{_text(job.model or job.id)}</a><div class=lane>"
         start = job.started if job.started is not None else end
         yield scale.bar("wait", job.created, start, f"starting: {_span(max(0.0, start - job.created))}")
@@ -289,7 +289,7 @@ def _jobs(jobs: list[Job], count: int, pictures: dict[str, Picture]) -> Iterator
         if job.output is not None:
             yield f"<h4>output</h4>{_output(job, pictures)}"
         elif not job.error:
-            yield "<h4>output</h4><p class=note>none was seen</p>"
+            yield "<h4>output</h4><p class=note>none</p>"
         yield "</div>\n</div>\n</article>\n"
     yield f"<p class=note>and {count - len(jobs)} more</p>\n" if count > len(jobs) else ""
     yield "</section>\n"
@@ -314,7 +314,7 @@ def _times(job: Job) -> str:
 
 
 def _clock_of(seconds: float) -> str:
-    """The time of day here; empty for a time that no calendar here has: servers say what they like."""
+    """The local time of day; empty for a time that is out of range."""
     try:
         return f"{datetime.fromtimestamp(seconds).astimezone():%H:%M:%S}"
     except (ValueError, OverflowError, OSError):
@@ -330,7 +330,7 @@ def _output(job: Job, pictures: dict[str, Picture]) -> str:
 
 
 def _is_files_alone(job: Job) -> bool:
-    """Whether the output says nothing beside its files."""
+    """Whether the output contains only its files."""
     left = job.output or ""
     for url in job.files:
         left = left.replace(url, "")
@@ -346,25 +346,25 @@ def _file(url: str, picture: Picture | None) -> str:
     return f"<p>{link}{why}</p>"
 
 
-def _calls(ran: Ran, calls: list[Call]) -> Iterator[str]:
+def _calls(run: FinishedRun, calls: list[Call]) -> Iterator[str]:
     yield "<section>\n<h2>Calls</h2>\n<div class=wide><table>\n<tr><th>at<th>function<th>account<th>outcome<th>ms"
     yield "<th>cost<th>decision<th>about</tr>\n"
     for call in calls:
         entry = call.entry
         bad = "" if entry.outcome in {"ok", "dry_run"} else " class=bad"
         about = "<br>".join(_text(text) for text in (call.job, entry.note, call.error) if text)
-        cells = [f"{entry.at - ran.began:.2f} s", entry.function, entry.account, _outcome(call)]
+        cells = [f"{entry.at - run.began:.2f} s", entry.function, entry.account, _outcome(call)]
         cells += [f"{entry.duration_ms:.0f}", _cost(entry)]
         cells += [f"{entry.decision}: {entry.rule}" if entry.rule else entry.decision]
         yield f"<tr{bad}>" + "".join(f"<td>{_text(cell)}" for cell in cells) + f"<td>{about}</tr>\n"
     yield "</table></div>\n"
-    more = len(ran.result.log) + ran.result.unlogged - len(calls)
+    more = len(run.result.log) + run.result.unlogged - len(calls)
     yield f"<p class=note>and {more} more</p>\n" if more > 0 else ""
     yield "</section>\n"
 
 
 def _cost(entry: Entry) -> str:
-    """What the call was seen to cost, or what was reserved for it."""
+    """The cost of the call, or what was reserved for it."""
     if entry.cost is not None:
         return f"{entry.cost:g}"
     return "" if entry.estimate is None else f"about {entry.estimate:g}"

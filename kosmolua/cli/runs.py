@@ -1,4 +1,4 @@
-"""``runs``: the runs that keep a journal."""
+"""``runs``: list, show, resume, export and prune runs that have a journal."""
 
 from __future__ import annotations
 
@@ -47,18 +47,20 @@ def run(command: str, argv: list[str]) -> int:
 def _parser(command: str) -> options.Parser:
     made = options.parser(
         command,
-        "Runs that keep a journal: what they did, what they cost, where they stopped; and to go on with them. RUN is "
-        "the id, the name or the file. Flags after resume RUN are passed to kosmo lua. undo RUN cancels and deletes "
-        "what the run created, after asking. export writes JSON Lines. prune removes the journals named, or those that "
-        "have finished, with their kept outputs.",
+        "List, show, resume, undo, export or prune runs that have a journal. RUN is an id, a name or a file. resume RUN "
+        "passes further arguments to kosmo lua. undo RUN cancels and deletes what the run created, after asking. export "
+        "prints JSON Lines. prune deletes the named journals, or those of finished runs, with their kept outputs.",
         f"kosmo {command} {_EXAMPLE}",
     )
     made.add_argument("action", choices=ACTIONS)
     made.add_argument("run", nargs="*", metavar="RUN")
     made.add_argument(
-        "--older-than", type=_age, metavar="TIME", help="with prune: finished that long ago: 12h, 30d, 2w"
+        "--older-than",
+        type=_age,
+        metavar="TIME",
+        help="with prune: delete runs that finished longer ago than TIME (12h, 30d, 2w)",
     )
-    made.add_argument("--json", action="store_true", help="answer with one JSON object")
+    made.add_argument("--json", action="store_true", help="print one JSON object")
     return made
 
 
@@ -71,7 +73,7 @@ def _age(text: str) -> float:
 
 def _one(command: str, names: list[str]) -> str:
     if len(names) != 1:
-        raise UsageError(f"name one run, got {len(names)}", hint=f"see which there are: kosmo {command} list")
+        raise UsageError(f"expected one run, got {len(names)}", hint=f"list the runs: kosmo {command} list")
     return runs.find(os.environ, names[0])
 
 
@@ -87,7 +89,7 @@ def _summaries() -> Iterable[Summary]:
         try:
             yield runs.summary(path, prices, environment=os.environ)
         except JournalError as error:
-            output.tell_error(error)
+            output.print_error(error)
 
 
 def _list(*, as_json: bool) -> int:
@@ -95,7 +97,7 @@ def _list(*, as_json: bool) -> int:
     if as_json:
         output.show_json({"success": True, "runs": found})
     elif not found:
-        output.write_text("no runs; one is kept with kosmo lua --journal NAME, or at the prompt with :journal NAME\n")
+        output.write_text("no runs; to record one: kosmo lua --journal NAME, or :journal NAME at the prompt\n")
     else:
         rows = [("name", "id", "state", "began", "calls", "jobs", "cost", "script"), *map(_row, found)]
         output.write_text(table(rows, "", ("bold",)) + "\n")
@@ -135,15 +137,19 @@ def _show(path: str, *, as_json: bool) -> int:
         ("state", f"{one.state}{f': {one.error}' if one.error else ''}"),
         ("began", f"{_when(one.began)}, run {one.times} time{'s' * (one.times != 1)}"),
         ("spent", ", ".join(f"{name} {value:g}" for name, value in one.spent.items())),
-        *([("guessed", ", ".join(f"{name} {value:g}" for name, value in one.guessed.items()))] if one.guessed else []),
+        *(
+            [("estimated", ", ".join(f"{name} {value:g}" for name, value in one.guessed.items()))]
+            if one.guessed
+            else []
+        ),
     ]
-    told = [entry for entry in calls if not entry["function"].startswith("host.")]
-    rows = [("at", "task", "function", "account", "state", "model", "arguments"), *map(_call, told)]
+    listed = [entry for entry in calls if not entry["function"].startswith("host.")]
+    rows = [("at", "task", "function", "account", "state", "model", "arguments"), *map(_call, listed)]
     text = table([(name, safe(value)) for name, value in facts], "") + "\n\n" + table(rows, "", ("bold",))
-    if len(told) < len(calls):
-        text += f"\n\nand {len(calls) - len(told)} that concern the host alone, such as time: --json shows them"
+    if len(listed) < len(calls):
+        text += f"\n\nand {len(calls) - len(listed)} calls of host functions such as time; to list them: --json"
     how = f"kosmo repl --journal {one.path}" if one.prompt else f"kosmo runs resume {one.id}"
-    output.write_text(text + "\n" + (f"\nto go on: {safe(how)}\n" if one.state != "finished" else ""))
+    output.write_text(text + "\n" + (f"\nto resume: {safe(how)}\n" if one.state != "finished" else ""))
     return 0
 
 
@@ -157,11 +163,11 @@ def _line(path: str, entry: dict[str, Any]) -> str:
     try:
         return output.to_json(_plain(entry), indent=False) + "\n"
     except (TypeError, ValueError, RecursionError) as error:
-        raise JournalError(f"cannot export {path}: an answer in it is nothing that JSON holds: {error}") from None
+        raise JournalError(f"cannot export {path}: an answer cannot be written as JSON: {error}") from None
 
 
 def _plain(value: Any) -> Any:
-    """Bytes become Base64, wherever they are."""
+    """The value with bytes as Base64, at any depth."""
     match value:
         case dict():
             return {name: _plain(item) for name, item in value.items()}
@@ -172,7 +178,7 @@ def _plain(value: Any) -> Any:
 
 def _resume(command: str, argv: list[str]) -> int:
     if not argv or argv[0].startswith("-"):
-        raise UsageError("name the run to go on with", hint=f"for example: kosmo {command} {_EXAMPLE}")
+        raise UsageError("missing run to resume", hint=f"for example: kosmo {command} {_EXAMPLE}")
     from kosmolua.cli import lua
 
     path = runs.find(os.environ, argv[0])
@@ -189,7 +195,7 @@ def _resume(command: str, argv: list[str]) -> int:
 def _prune(command: str, parsed: argparse.Namespace) -> int:
     if not parsed.run and parsed.older_than is None:
         raise UsageError(
-            "name the runs to remove, or --older-than TIME", hint=f"for example: kosmo {command} prune --older-than 30d"
+            "expected runs to delete, or --older-than TIME", hint=f"for example: kosmo {command} prune --older-than 30d"
         )
     paths = [runs.find(os.environ, name) for name in parsed.run]
     if parsed.older_than is not None:

@@ -1,4 +1,4 @@
-"""Completion scripts for bash, zsh and fish. Each holds tables, and a few lines that look into them."""
+"""Completion scripts for bash, zsh and fish. Each contains tables and a few lines of code that read them."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from msgspec import Struct
 
 
 class Knowledge(Struct, frozen=True, kw_only=True):
-    """What completion knows. ``valued`` are the flags that a value follows; ``calls`` the commands that take a
-    function, of which only the first wants the provider's prefix.
+    """The tables for completion. ``valued`` are the flags that take a value; ``calls`` the commands that take a
+    function, the first of them with the provider's prefix.
     """
 
     programs: tuple[str, ...]
@@ -63,7 +63,7 @@ def _filled(script: str, known: Knowledge) -> str:
     return script.replace("PROVIDER", known.provider).replace("CALL", known.calls[0]).replace("DIRECT", known.calls[1])
 
 
-# bash and zsh share a language in which both are told the candidates -----------------------------------------------
+# Code for bash and zsh ---------------------------------------------------------------------------------------------
 
 
 def _common(known: Knowledge) -> str:
@@ -86,7 +86,7 @@ def _case(name: str, table: Mapping[str, Iterable[str]]) -> str:
 
 
 _CANDIDATES = r"""
-# Tells what may stand in the place of the last argument; the first is the command.
+# Print the candidates for the last argument; the first argument is the command.
 _kosmo_candidates() {
   [ -n "${ZSH_VERSION-}" ] && emulate -L sh
   local command="$1" previous="" name="" values="" skip="" prefix="" word=""
@@ -147,7 +147,7 @@ _kosmo_candidates() {
 """
 
 _BASH = r"""
-# bash takes words apart at colons and equals signs; here they are one again.
+# bash splits words at colons and equals signs; join them again.
 _kosmo() {
   local word="" current="" glue="" strip="" index=0
   local -a words=()

@@ -1,4 +1,4 @@
-"""Signals that ask a command to end: the first ends it in good order, the second at once."""
+"""Signals that end a command: the first ends it cleanly, the second at once."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _STREAMS = (1, 2)
 
 
 class Signals:
-    """Within its block the first of the signals raises `Interrupted` in the main thread. ``number`` is which it was."""
+    """Within its block the first signal raises `Interrupted` in the main thread; ``number`` is then set."""
 
     def __init__(self, numbers: tuple[signal.Signals, ...] = ENDING) -> None:
         self.number: int | None = None
@@ -27,7 +27,7 @@ class Signals:
     def __enter__(self) -> Self:
         for number in self._numbers:
             before = signal.getsignal(number)
-            if before is not signal.SIG_IGN:  # as nohup and shells want it that start something in the background
+            if before is not signal.SIG_IGN:  # set by nohup and for background jobs
                 self._before[number] = before
                 signal.signal(number, self._receive)
         return self
@@ -37,11 +37,11 @@ class Signals:
             signal.signal(number, before)
 
     def hold(self) -> None:
-        """The run is over: from here on the first signal is noted, and changes the exit status alone."""
+        """After the run: the first signal only changes the exit status."""
         self._raises = False
 
     def status(self, otherwise: int) -> int:
-        """The exit status: that of the signal which ended the command, where one did."""
+        """The exit status for the signal if there was one, else ``otherwise``."""
         return otherwise if self.number is None else EXIT_SIGNALED + self.number
 
     def _receive(self, number: int, _frame: FrameType | None) -> None:
@@ -54,12 +54,12 @@ class Signals:
 
 
 def _end_now(number: int) -> None:
-    """Nothing more is waited for, told or canceled. The script's process ends with this one."""
+    """Exit without cleaning up. The script's process ends with this one."""
     os._exit(EXIT_SIGNALED + number)
 
 
 def _forget_lost_terminal() -> None:
-    """Write to nowhere what a terminal that is gone would refuse: what is left to do is done all the same."""
+    """Redirect output from a closed terminal to the null device, so that cleaning up does not fail."""
     poll = select.poll()
     for descriptor in _STREAMS:
         poll.register(descriptor, 0)

@@ -1,4 +1,4 @@
-"""``integrations:status`` and ``integrations:trust``: what is in force here, where it came from, and what may be."""
+"""``integrations:status`` and ``integrations:trust``: the settings in force with their sources, and project trust."""
 
 from __future__ import annotations
 
@@ -32,18 +32,16 @@ def run(command: str, argv: list[str]) -> int:
 
 def _parser(command: str) -> argparse.ArgumentParser:
     if command == "integrations:status":
-        made = options.parser(
-            command, "Shows each setting in force here, and where it came from.", f"kosmo {command} --json"
-        )
+        made = options.parser(command, "Show each setting in force here and its source.", f"kosmo {command} --json")
         made.add_argument("provider", nargs="?", default=SECTION, metavar="PROVIDER", help=f"default: {SECTION}")
     else:
         made = options.parser(
             command,
-            "Trusts this project's .kosmo/config.toml, as it is now: what it loosens is taken from then on.",
+            "Trust this project's .kosmo/config.toml, including settings that loosen policy, until the file changes.",
             f"kosmo {command}",
         )
-        made.add_argument("--revoke", action="store_true", help="trust it no more")
-    made.add_argument("--json", action="store_true", help="answer with one JSON object")
+        made.add_argument("--revoke", action="store_true", help="stop trusting it")
+    made.add_argument("--json", action="store_true", help="print one JSON object")
     return made
 
 
@@ -78,7 +76,7 @@ def _value(value: Value[Any]) -> dict[str, Any]:
 
 
 def _account(settings: Settings, name: str) -> dict[str, Any]:
-    """Where the account's token is. The store is not opened: it might ask for a password."""
+    """Where the token of the account is stored. The keyring is not opened, since it might ask for a password."""
     found = credentials.from_environment(os.environ) if name == DEFAULT_ACCOUNT else None
     section = settings.accounts.get(name)
     storage = section.storage if section else None
@@ -115,13 +113,13 @@ def _show_status(data: dict[str, Any]) -> str:
         f"{heading(provider['provider'])}\n{_table(rows)}",
         f"{heading('accounts')}\n{_table(accounts)}",
         f"{heading('files')}\n{_table(_file_rows(data['files']))}",
-        *([f"{heading('not taken')}\n" + _listed(data["notices"])] if data["notices"] else []),
+        *([f"{heading('ignored')}\n" + _listed(data["notices"])] if data["notices"] else []),
     ]
     return "\n\n".join(parts)
 
 
 def _table(rows: list[tuple[str, str, str]]) -> str:
-    """The rows, whose words may come from files, with nothing in them that could draw on a terminal."""
+    """The rows made safe to print, since their text may come from files."""
     return table(tuple(safe(cell) for cell in row) for row in rows)
 
 
@@ -140,9 +138,9 @@ def _token(account: dict[str, Any]) -> str:
 
 def _file_rows(files: dict[str, Any]) -> list[tuple[str, str, str]]:
     own, project = files["global"], files["project"]
-    trusted = "trusted" if project["trusted"] else "not trusted: it may only tighten"
+    trusted = "trusted" if project["trusted"] else "not trusted: settings that loosen policy are ignored"
     return [
-        ("global", "there" if own["exists"] else "none", own["path"]),
+        ("global", "found" if own["exists"] else "none", own["path"]),
         ("project", trusted if project["exists"] else "none", project["path"] or ""),
     ]
 
@@ -155,8 +153,8 @@ def _trust(parsed: argparse.Namespace) -> dict[str, Any]:
     found = config.read_file(path) if path else None
     if found is None:
         raise UsageError(
-            f"there is no {paths.PROJECT_FILE} here or above, so there is nothing to trust",
-            hint=f"make one: kosmo integrations:configure {SECTION} --project --write ask",
+            f"no {paths.PROJECT_FILE} found here or in a parent directory",
+            hint=f"create one: kosmo integrations:configure {SECTION} --project --write ask",
         )
     before = trust.is_trusted(os.environ, found.path, found.content)
     if parsed.revoke:
@@ -174,9 +172,9 @@ def _trust(parsed: argparse.Namespace) -> dict[str, Any]:
 
 def _show_trust(data: dict[str, Any]) -> str:
     if not data["trusted"]:
-        return f"{data['path']} is not trusted any more: it may only tighten"
+        return f"{data['path']} is no longer trusted: settings that loosen policy are ignored"
     content = "\n".join(f"  | {safe(line)}" for line in data["content"].splitlines())
-    return f"{data['path']} is trusted, for as long as it says this:\n{content}"
+    return f"{data['path']} is trusted until it changes. It contains:\n{content}"
 
 
 _COMMANDS = {"integrations:status": (_status, _show_status), "integrations:trust": (_trust, _show_trust)}

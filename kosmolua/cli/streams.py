@@ -1,5 +1,5 @@
-"""The standard streams of a command. A closed one is replaced, so that no other file takes its descriptor. What cannot
-be written to standard output is an `OutputError`; what cannot be written to standard error is dropped.
+"""The standard streams of a command. A closed stream is replaced, so that no other file takes its descriptor. A failed
+write to standard output raises an `OutputError`; a failed write to standard error is ignored.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ TYPE_CHECKING = False  # as in kosmolua.errors
 if TYPE_CHECKING:
     from typing import TextIO
 
-_CLOSED, _GONE = 9, 32  # EBADF and EPIPE; importing errno is not worth it
+_CLOSED, _GONE = 9, 32  # EBADF and EPIPE, without importing errno
 
 
 def prepare() -> None:
-    """Make the three streams safe to use. To be called once, before anything else opens a file."""
+    """Make the three streams safe to use. Call it once, before any file is opened."""
     was_closed = not _is_open(0)
-    # Output goes to a descriptor that refuses to be written to, so that its loss is noticed.
+    # Closed output becomes a read-only descriptor, so that writing to it fails.
     for descriptor, flags in enumerate((os.O_RDONLY, os.O_RDONLY, os.O_WRONLY)):
         if not _is_open(descriptor):
-            os.open(os.devnull, flags)  # takes the lowest number that is free, which is this one
+            os.open(os.devnull, flags)  # takes the lowest free number, which is this one
     if was_closed or sys.stdin is None:
         sys.stdin = io.TextIOWrapper(io.BufferedReader(_Nothing(0, "r", closefd=False)), "utf-8")
     sys.stdout = _text(_Output(1, "w", closefd=False), sys.stdout)
@@ -57,7 +57,7 @@ class _Nothing(io.FileIO):
 
 
 class _Patient(io.FileIO):
-    """Waits where another process has made the descriptor non-blocking."""
+    """Waits if another process has made the descriptor non-blocking."""
 
     def write(self, data: bytes | memoryview) -> int:  # type: ignore[override]  # of typeshed's buffer type
         while (written := super().write(data)) is None:
@@ -82,4 +82,4 @@ class _Messages(_Patient):
         try:
             return super().write(data)
         except OSError:
-            return len(data)  # there is nowhere left to say so
+            return len(data)  # there is no stream left to report it on

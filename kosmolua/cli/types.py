@@ -1,4 +1,4 @@
-"""``integrations:types``: what an editor needs to know a script's world, for lua-language-server."""
+"""``integrations:types``: write type stubs of the script API for lua-language-server."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ MODELS = "models.lua"
 def run(command: str, argv: list[str]) -> int:
     made = options_.parser(
         command,
-        f"Writes {LIBRARY}/*.lua and {SETTINGS}, by which lua-language-server completes and checks scripts.",
+        f"Write {LIBRARY}/*.lua and {SETTINGS}, with which lua-language-server completes and checks scripts.",
         f"kosmo {command} --out . --model black-forest-labs/flux-schnell",
     )
-    made.add_argument("--out", metavar="DIR", default=".", help="where the scripts are (default: here)")
+    made.add_argument("--out", metavar="DIR", default=".", help="write to the directory of the scripts (default: .)")
     made.add_argument(
         "--model", metavar="MODEL", action="append", default=[],
-        help="write what this one takes and gives, too, as owner/name or owner/name:version; repeatable",
+        help="include the inputs and output of a model: owner/name or owner/name:version; repeatable",
     )  # fmt: skip
     options_.add_shared(made)
     parsed = made.parse_args(argv)
     options = options_.shared(parsed)
     if options.dry_run:
-        raise UsageError("nothing can be written in a dry run", hint="write elsewhere and look: --out DIR")
+        raise UsageError("--dry-run cannot be used with this command", hint="write to another directory: --out DIR")
     models = {MODELS: _models(parsed.model, options)} if parsed.model else {}
     files, kept = _written(parsed.out, models)
     if parsed.json:
@@ -38,12 +38,12 @@ def run(command: str, argv: list[str]) -> int:
     else:
         write_text("".join(f"{path}\n" for path in files))
     if kept:
-        print(f'kosmo: {kept[0]} is your own and stays; add "{LIBRARY}" to its workspace.library', file=sys.stderr)
+        print(f'kosmo: kept your {kept[0]}; add "{LIBRARY}" to its workspace.library', file=sys.stderr)
     return 0
 
 
 def _models(names: list[str], options: Options) -> str:
-    """The stubs of models, which are asked for as everything is: past the gate."""
+    """The stubs of models, whose schemas are fetched through the gate."""
     from kosmolua.cli.host import host_of
     from kosmolua.cli.model import of_model
     from kosmolua.manual.model_stubs import model_stubs
@@ -56,13 +56,15 @@ def _models(names: list[str], options: Options) -> str:
         for name in names:
             version = versions.find(name)
             if version is None:
-                raise UsageError(f"{name} has no version, and no input to know of", hint=f"see it: kosmo model {name}")
+                raise UsageError(
+                    f"{name} has no version, and therefore no known inputs", hint=f"show it: kosmo model {name}"
+                )
             found[name] = version
     return model_stubs(found)
 
 
 def _written(directory: str, models: dict[str, str]) -> tuple[list[str], list[str]]:
-    """The files that were written, and those that were there and are not ours to change."""
+    """Write the files. Returns those that were written, and existing ones of the user that were kept."""
     from kosmolua.manual import stubs
     from kosmolua.settings import config
 
@@ -80,7 +82,9 @@ def _written(directory: str, models: dict[str, str]) -> tuple[list[str], list[st
         if not own:
             _write(path, settings)
     except OSError as error:
-        raise UsageError(f"cannot write into {directory!r}: {error.strerror}", hint="give another --out DIR") from None
+        raise UsageError(
+            f"cannot write into {directory!r}: {error.strerror}", hint="choose another directory: --out DIR"
+        ) from None
     files = [os.path.join(directory, name) for name in texts]
     return (files, [path]) if own else ([*files, path], [])
 

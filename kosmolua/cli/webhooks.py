@@ -1,4 +1,4 @@
-"""``webhooks:verify``: whether a webhook that was received comes from Replicate."""
+"""``webhooks:verify``: verify that a received webhook was signed by Replicate."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _MAX_SECRET = 4096
 
 
 def run(command: str, argv: list[str]) -> int:
-    """Exit status 0 where it is signed and lately, 1 where not."""
+    """Verify a webhook. The exit status is 0 if its signature and age are valid, else 1."""
     _check_no_secret(argv)
     parsed = _parser(command).parse_args(argv)
     options = options_.shared(parsed)
@@ -34,32 +34,38 @@ def run(command: str, argv: list[str]) -> int:
 def _parser(command: str) -> options_.Parser:
     made = options_.parser(
         command,
-        "Checks a webhook's signature and age. The body is read from standard input, byte for byte as received.",
+        "Verify the signature and age of a webhook. Pass the body on standard input, byte for byte as received.",
         f"kosmo {command} --headers request.headers --secret-env WEBHOOK_SECRET < request.body",
     )
-    made.add_argument("--id", metavar="ID", help=f"the header {ID}")
-    made.add_argument("--timestamp", metavar="SECONDS", help=f"the header {TIMESTAMP}")
-    made.add_argument("--signature", metavar="TEXT", help=f"the header {SIGNATURE}")
-    made.add_argument("--headers", metavar="FILE", help="all headers, a line each as HTTP has them, instead")
-    made.add_argument("--secret-env", metavar="NAME", help="take the secret from this environment variable")
-    made.add_argument("--secret-file", metavar="FILE", help="take the secret from this file; without either: the API")
+    made.add_argument("--id", metavar="ID", help=f"value of the header {ID}")
+    made.add_argument("--timestamp", metavar="SECONDS", help=f"value of the header {TIMESTAMP}")
+    made.add_argument("--signature", metavar="TEXT", help=f"value of the header {SIGNATURE}")
+    made.add_argument("--headers", metavar="FILE", help="read all headers from FILE instead, one 'Name: value' a line")
     made.add_argument(
-        "--tolerance", type=options_.seconds, default=TOLERANCE, metavar="S", help=f"seconds (default: {TOLERANCE:.0f})"
+        "--secret-env", metavar="NAME", help="read the secret from this environment variable (default: ask the API)"
+    )
+    made.add_argument("--secret-file", metavar="FILE", help="read the secret from FILE (default: ask the API)")
+    made.add_argument(
+        "--tolerance",
+        type=options_.seconds,
+        default=TOLERANCE,
+        metavar="SECONDS",
+        help=f"accept an age of at most SECONDS (default: {TOLERANCE:.0f})",
     )
     options_.add_shared(made)
     return made
 
 
 def _check_no_secret(argv: list[str]) -> None:
-    """An argument stands in the list of processes and in the shell's history, and so does what is repeated of it."""
+    """Refuse a secret as an argument, where it is visible in the process list and the shell history."""
     if any("whsec_" in word or word.partition("=")[0] == "--secret" for word in argv):
         raise UsageError(
-            "a secret is not taken as an argument: everybody on this machine can read it there",
-            hint="name where it is: --secret-env NAME or --secret-file FILE, or leave both out to ask the API",
+            "a secret cannot be an argument: other users of this machine could read it",
+            hint="use --secret-env NAME or --secret-file FILE, or neither to ask the API",
         )
 
 
-# What is given ----------------------------------------------------------------------------------------------------
+# Input ------------------------------------------------------------------------------------------------------------
 
 
 def _headers(parsed: argparse.Namespace) -> dict[str, str]:
@@ -68,13 +74,13 @@ def _headers(parsed: argparse.Namespace) -> dict[str, str]:
     if parsed.headers is None:
         missing = [f"--{name.removeprefix('webhook-')}" for name in single if name not in given]
         if missing:
-            raise UsageError(f"missing {', '.join(missing)}", hint="give all three, or --headers FILE")
+            raise UsageError(f"missing {', '.join(missing)}", hint="pass all three, or --headers FILE")
         return given
     return {**_read_headers(parsed.headers), **given}
 
 
 def _read_headers(path: str) -> dict[str, str]:
-    """Lines of ``Name: value``; others, such as the request's first, say nothing."""
+    """Read lines of the form ``Name: value``; other lines, such as the request line, are skipped."""
     lines = _file(path).decode("latin-1").splitlines()
     pairs = (line.partition(":") for line in lines)
     return {name.strip().lower(): value.strip() for name, colon, value in pairs if colon}
@@ -82,11 +88,11 @@ def _read_headers(path: str) -> dict[str, str]:
 
 def _secret(parsed: argparse.Namespace, options: options_.Options) -> str:
     if parsed.secret_env is not None and parsed.secret_file is not None:
-        raise UsageError("--secret-env and --secret-file: one is taken")
+        raise UsageError("--secret-env and --secret-file cannot be combined", hint="leave one of them out")
     if parsed.secret_env is not None:
         if not os.environ.get(parsed.secret_env):
-            raise ConfigurationError(  # the name is not repeated: it may be the secret itself
-                "the environment variable that --secret-env names is not set", hint="export NAME=whsec_…"
+            raise ConfigurationError(  # the name is not shown: it may be the secret itself
+                "--secret-env: this environment variable is not set", hint="set it: export NAME=whsec_…"
             )
         return os.environ[parsed.secret_env]
     if parsed.secret_file is not None:
@@ -95,10 +101,10 @@ def _secret(parsed: argparse.Namespace, options: options_.Options) -> str:
 
 
 def _fetched(options: options_.Options) -> str:
-    """The account's own, from the API."""
+    """The secret of the account, from the API."""
     if options.dry_run:
         raise UsageError(
-            "--dry-run asks nobody for the secret", hint="name it: --secret-env NAME or --secret-file FILE"
+            "--dry-run cannot ask the API for the secret", hint="use --secret-env NAME or --secret-file FILE"
         )
     with host_of(options, isolation="none") as host:
         answer: Any = host.call("get_default_webhook_secret")
@@ -115,5 +121,5 @@ def _file(path: str, limit: int = -1) -> bytes:
 
 def _body() -> bytes:
     if sys.stdin is None or sys.stdin.isatty():
-        raise UsageError("the body is read from standard input", hint="… < request.body")
+        raise UsageError("missing body on standard input", hint="redirect it: < request.body")
     return sys.stdin.buffer.read()

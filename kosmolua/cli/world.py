@@ -1,4 +1,4 @@
-"""What is known about the run that a script is checked for: the policy, the header, and schemas of models."""
+"""What a check knows about the run: the policy, the header of the script, and schemas of models."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def header(text: bytes, file: str) -> tuple[Needs | None, list[Problem]]:
-    """What the header declares, or what is wrong with it."""
+    """The declarations of the header, or the problems in it."""
     from kosmolua.check.problem import Problem
     from kosmolua.gate import needs
 
@@ -38,7 +38,7 @@ def header(text: bytes, file: str) -> tuple[Needs | None, list[Problem]]:
 
 
 class Policy:
-    """Says why the policy denies a function, whatever its arguments are. What it asks about is the gate's."""
+    """Returns the error if the policy denies a function for all arguments. Questions are left to the gate."""
 
     def __init__(self, options: Options) -> None:
         self._options = options
@@ -70,7 +70,7 @@ class Policy:
 
 
 class Versions:
-    """Finds versions of models by asking, past the gate, or on this machine alone."""
+    """Finds versions of models: with ``online`` through the gate, else only on this machine."""
 
     def __init__(self, options: Options, *, online: bool) -> None:
         self._options = options
@@ -98,7 +98,7 @@ class Versions:
 
 
 def kept_version(options: Options) -> Callable[[str], Version | None]:
-    """Finds versions without a request: the emulator's, or those of the API that are on disk."""
+    """A function that finds versions without a request: those of the emulator, or those cached on disk."""
 
     def find(reference: str) -> Version | None:
         from kosmolua.replicate.versions import Version
@@ -115,7 +115,7 @@ def kept_version(options: Options) -> Callable[[str], Version | None]:
 
 
 def _on_disk(options: Options, reference: str) -> Version | None:
-    """By the version's id, if schemas on disk are those of this account's server."""
+    """The cached version of that id, if the account uses the server that the cache is for."""
     from kosmolua.replicate.catalogue import SERVER
     from kosmolua.replicate.versions import Version, parse
     from kosmolua.services.schemas import Cache
