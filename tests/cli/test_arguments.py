@@ -96,17 +96,17 @@ def test_no_parameter_is_shadowed_by_a_flag():
 @pytest.mark.parametrize(
     ("function", "tokens", "message"),
     [
-        ("get_account", ["{}", "{}"], "two JSON payloads: '{}' and '{}'; one is taken"),
+        ("get_account", ["{}", "{}"], "expected one JSON object, got two: '{}' and '{}'"),
         ("get_account", ["[1]"], "the payload: expected a JSON object of named arguments, got a list"),
-        ("get_account", ["{x"], "the payload is not JSON: object keys must be strings (byte 1)"),
-        ("get_account", ["--account"], "--account: expected a value behind it"),
+        ("get_account", ["{x"], "the payload is not valid JSON: object keys must be strings (byte 1)"),
+        ("get_account", ["--account"], "--account: missing value"),
         ("get_account", ["--json=1"], "--json takes no value"),
         ("get_account", ["--read", "maybe"], "--read: expected allow, ask or deny, got 'maybe'"),
         ("get_account", ["--arg", "x"], "--arg: expected name=value, got 'x'"),
-        ("get_account", ["--all"], "get_account has no pages; --all goes with lists"),
+        ("get_account", ["--all"], "--all: get_account does not return pages"),
         ("search", ["--limit", "many"], "search: expected an integer, got 'many' - at `limit`"),
         ("create_prediction", ["--stream=yes"], "create_prediction: expected true or false, got 'yes' - at `stream`"),
-        ("create_prediction", ["--input", "x"], "create_prediction: `input` is not JSON: invalid character (byte 0)"),
+        ("create_prediction", ["--input", "x"], "create_prediction: `input` is not valid JSON: invalid character (byte 0)"),
         ("create_prediction", ["--version.x", "1", "--version.x.y", "2"], "--version.x.y: a value is set"),
         ("create_file", ["--path", "/no/such"], "create_file: cannot read '/no/such': No such file or directory"),
     ],
@@ -121,7 +121,7 @@ def test_mistakes_are_sentences(function, tokens, message):
 
 def test_a_payload_that_is_not_utf8():
     """Bytes that are no text are told as such."""
-    with pytest.raises(UsageError, match="standard input is not JSON: it is not UTF-8"):
+    with pytest.raises(UsageError, match="standard input is not valid JSON: not UTF-8"):
         payload(b'{"a": "\xff"}', "standard input")
 
 
@@ -136,5 +136,5 @@ def test_a_path_becomes_content_and_filename(tmp_path):
 
 def test_put_on_a_value_that_is_none():
     """A dotted flag over a JSON value that is no object is refused by name."""
-    with pytest.raises(ArgumentError, match=r"--input\.x: a value is set where this needs an object"):
+    with pytest.raises(ArgumentError, match=r"--input\.x: expected an object to set a field of"):
         put({"input": 1}, resolve("create_prediction"), "input.x", "1")

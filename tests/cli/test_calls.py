@@ -233,17 +233,17 @@ def test_a_token_that_the_api_refuses(server, live):
 @pytest.mark.parametrize(
     ("argv", "stdin", "words"),
     [
-        (["integrations:call"], None, "name the function first"),
+        (["integrations:call"], None, "missing function name"),
         (["integrations:cal"], None, "did you mean integrations:call?"),
-        (["nonsense"], None, "no command is called 'nonsense'"),
-        ([CALL, "replicate.get_prediction"], b'{"a": "\xff"}', "standard input is not JSON: it is not UTF-8"),
+        (["nonsense"], None, "unknown command 'nonsense'"),
+        ([CALL, "replicate.get_prediction"], b'{"a": "\xff"}', "standard input is not valid JSON: not UTF-8"),
         ([CALL, "replicate.get_prediction", "-"], b"[]", "standard input: expected a JSON object"),
         (
             [CALL, "replicate.get_prediction"],
             b'{"prediction_id": ',
-            "standard input is not JSON: Input data was",
+            "standard input is not valid JSON: Input data was",
         ),
-        ([SHORT, "get_account", "--fault", "500"], None, "--fault makes the emulator misbehave, and needs --emulate"),
+        ([SHORT, "get_account", "--fault", "500"], None, "--fault needs --emulate"),
         ([SHORT, "get_account", "--emulate", "--fault", "nonsense"], None, "nonsense"),
         ([SHORT, "get_account", "--output", "/no/such/dir/x", "--emulate"], None, "cannot write '/no/such/dir/x'"),
     ],

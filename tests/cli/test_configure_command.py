@@ -72,14 +72,14 @@ WRONG = {
     "enabled and disabled": (["--enable", "--disable"], b"", "not allowed with"),
     "url": (["--set", "url=nonsense"], b"", "expected a URL"),
     "account": (["--account", "a/b", "--enable"], b"", "for an account name"),
-    "not JSON": (["--stdin-json"], TOKEN.encode(), "standard input is not JSON"),
+    "not JSON": (["--stdin-json"], TOKEN.encode(), "standard input is not valid JSON"),
     "not an object": (["--stdin-json"], b"[]", "Expected `object`, got `array`"),
     "field": (["--stdin-json"], b'{"acount": "x"}', "unknown field `acount`"),
     "type": (["--stdin-json"], b'{"enabled": "yes"}', "at `$.enabled`"),
     "input verdict": (["--stdin-json"], b'{"permissions": {"write": "alow"}}', "Invalid enum value 'alow'"),
     "input access": (["--stdin-json"], b'{"permissions": {"wirte": "ask"}}', "got wirte:ask"),
     "scope": (["--stdin-json"], b'{"scope": "universe"}', "universe"),
-    "empty input": (["--stdin-json"], b"", "standard input is not JSON"),
+    "empty input": (["--stdin-json"], b"", "standard input is not valid JSON"),
 }
 
 
@@ -107,7 +107,7 @@ def test_a_person_is_asked(server, tmp_path):
     terminal.type("\n")
     terminal.wait_for("allow, ask or deny?")
     terminal.type("maybe\n")
-    terminal.wait_for("allow, ask or deny, please")
+    terminal.wait_for("expected allow, ask or deny")
     terminal.type("deny\n")
     status = terminal.finish()
     terminal.close()

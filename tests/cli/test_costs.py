@@ -177,7 +177,7 @@ def test_what_a_run_and_its_calls_cost(server, run, live, own, tmp_path):
     assert (True, True) == ("cost 0.006" in page, "<td>0.006<td>" in page)
     audit = live("audit", "--json").json
     assert (0.006, 0.006) == (audit["cost"], audit["entries"][-1]["cost"])
-    assert "these calls showed a cost of 0.006" in live("audit").out
+    assert "total cost of these calls: 0.006" in live("audit").out
     assert 0.006 == live("runs", "list", "--json").json["runs"][0]["spent"]["cost"]
     assert "0.006" in live("runs").out
 
@@ -245,7 +245,7 @@ def test_a_budget_is_set_changed_shown_and_removed(kosmo, own):
         (["set", "a\nb", "--per", "day", "--cost", "1"], "expected a unique budget name"),
         (["remove", "daily"], "no budget 'daily'"),
         (["show", "daily"], "no budget 'daily'"),
-        (["show", "--cost", "1"], "takes no --cost"),
+        (["show", "--cost", "1"], "does not take --cost"),
     ],
 )
 def test_a_budget_that_cannot_be_set(kosmo, argv, problem):

@@ -95,18 +95,18 @@ def test_an_explanation_for_a_person(configured):
     """The verdict first, then why, and what else would match."""
     ran = configured("integrations:policy", "explain", "replicate.create_prediction", "--model", "expensive/x")
 
-    assert ran.out.startswith("ask: create_prediction\nbecause of ask create_prediction where model=expensive/* (")
+    assert ran.out.startswith("ask: create_prediction\nrule: ask create_prediction where model=expensive/* (")
     assert "without a rule: write=allow" in ran.out
 
 
 @pytest.mark.parametrize(
     ("argv", "needle"),
     [
-        (["explain"], "name the function first"),
+        (["explain"], "missing function name"),
         (["explain", "replicate.create_predicton"], "did you mean create_prediction"),
-        (["explian", "x"], "no action is called 'explian'"),
+        (["explian", "x"], "unknown action 'explian'"),
         (["list", "more"], "unexpected argument 'more'"),
-        (["explain", "get_account", "--nope", "1"], "takes no argument 'nope'"),
+        (["explain", "get_account", "--nope", "1"], "unknown argument 'nope'"),
     ],
 )
 def test_a_mistake_in_asking_is_told(configured, argv, needle):

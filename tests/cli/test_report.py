@@ -155,7 +155,7 @@ def test_pictures_come_past_the_gate(kosmo, tmp_path):
     ("url", "shown"),
     [
         ("data:image/png;base64,iVBORw0KGgpub3Q=", "<img src='data:image/png;base64,iVBORw0KGgpub3Q='"),
-        ("data:image/svg+xml,<svg onload=alert(1)>", "not embedded: it is no picture that browsers show"),
+        ("data:image/svg+xml,<svg onload=alert(1)>", "not embedded: not a picture that browsers show"),
         ("data:image/png;base64,!", "not embedded: download: invalid Base64 in the data URL"),
         ("https://elsewhere.test/a.png", "is not an address of Replicate; nothing is fetched from other hosts"),
         ("https://replicate.delivery/x.tar", "<a rel=noreferrer href='https://replicate.delivery/x.tar'>x.tar</a>"),
@@ -244,12 +244,12 @@ def test_a_run_that_is_interrupted(tmp_path):
 def test_a_run_that_calls_nothing(kosmo, tmp_path):
     """It has a page too."""
     assert (0, "1\n", "") == kosmo("lua", "--report", "run.html", "-e", "return 1").seen
-    assert "<p>It called nothing.</p>" in (tmp_path / "run.html").read_text()
+    assert "<p>The script made no calls.</p>" in (tmp_path / "run.html").read_text()
 
 
 @pytest.mark.parametrize(
     ("path", "words"),
-    [("nowhere/run.html", "there is no directory 'nowhere'"), (".", "it is a directory")],
+    [("nowhere/run.html", "directory 'nowhere' not found"), (".", "it is a directory")],
 )
 def test_a_place_that_cannot_be_written(kosmo, path, words):
     """It is said before the script runs."""
@@ -262,7 +262,7 @@ def test_a_place_that_cannot_be_written(kosmo, path, words):
 @pytest.mark.parametrize("flag", ["--repl", "--explain"])
 def test_what_is_no_run(kosmo, flag):
     """It has no report."""
-    expected = f"error: --report tells of a run, and goes without {flag}\n"
+    expected = f"error: --report and {flag} cannot be combined\n"
     assert (2, "", expected) == kosmo("lua", "--report", "run.html", flag, "-e", "return 1").seen
 
 

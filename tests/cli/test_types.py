@@ -241,7 +241,7 @@ def test_classes_of_versions_and_odd_names():
         (("--model", "emulator/my-sdxl"), 2, "emulator/my-sdxl has no version"),
         (("--model", "hello-world"), 2, "expected owner/name or owner/name:version, got 'hello-world'"),
         (("--model", HELLO, "--read", "deny"), 3, "get_model: the policy denies this read"),
-        (("--model", HELLO, "--dry-run"), 2, "nothing can be written in a dry run"),
+        (("--model", HELLO, "--dry-run"), 2, "--dry-run cannot be used with this command"),
     ],
 )
 def test_models_that_cannot_be_told(argv, status, message, kosmo, tmp_path):

@@ -124,7 +124,7 @@ def test_a_secret_as_an_argument(argv, kosmo, arguments):
     ran = kosmo("webhooks:verify", *arguments, *argv, stdin=BODY)
 
     assert (2, "") == (ran.status, ran.out)
-    assert "a secret is not taken as an argument: everybody on this machine can read it there" in ran.err
+    assert "a secret cannot be an argument: other users of this machine could read it" in ran.err
     assert "--secret-env NAME or --secret-file FILE" in ran.err
     assert SECRET[6:] not in ran.err
 
@@ -132,13 +132,13 @@ def test_a_secret_as_an_argument(argv, kosmo, arguments):
 @pytest.mark.parametrize(
     ("argv", "status", "message"),
     [
-        (["--secret-env", "NOT_SET"], 4, "the environment variable that --secret-env names is not set"),
+        (["--secret-env", "NOT_SET"], 4, "--secret-env: this environment variable is not set"),
         (["--secret-file", "nosuch"], 2, "cannot read 'nosuch'"),
         (["--secret-file", "odd"], 4, "(it is not shown here)"),
-        (["--secret-file", "odd", "--secret-env", "HOME"], 2, "one is taken"),
+        (["--secret-file", "odd", "--secret-env", "HOME"], 2, "cannot be combined"),
         (["--headers", "nosuch", "--secret-env", "HOME"], 2, "cannot read 'nosuch'"),
         (["--tolerance", "-1"], 2, "expected seconds, more than zero"),
-        (["--dry-run"], 2, "--dry-run asks nobody for the secret"),
+        (["--dry-run"], 2, "--dry-run cannot ask the API for the secret"),
         ([], 4, "no API token"),
     ],
 )
@@ -168,7 +168,7 @@ def test_a_terminal_is_no_body(arguments):
     os.close(theirs)
 
     assert 2 == ran.returncode
-    assert "the body is read from standard input" in ran.stderr
+    assert "missing body on standard input" in ran.stderr
 
 
 def test_what_the_emulator_sends(kosmo, server):

@@ -115,7 +115,7 @@ def test_it_is_printed(tmp_path, capfd, client):
         (["mcp:install", "claude"], "did you mean claude-code?"),
         (["mcp:export", "emacs"], "there is claude-code, cursor, vscode, codex"),
         (["mcp:install", "cursor", "--", "--nosuch"], "unrecognized arguments: --nosuch"),
-        (["mcp:install", "cursor", "more"], "flags for mcp:serve go behind --"),
+        (["mcp:install", "cursor", "more"], "put flags of mcp:serve after --"),
         (["mcp:serve", "--write", "yes"], "invalid choice: 'yes'"),
     ],
 )

@@ -128,7 +128,7 @@ def test_a_prompt_that_cannot_keep_one(place, tmp_path):
     (tmp_path / "s.journal").write_text("some text, and no database\n" * 100)
     words = {
         ("--journal", f"{tmp_path}/s.journal"): "hint: not a journal file; choose another path\nended with 1",
-        ("--record", "x.json"): "error: --record and --replay are for scripts, and not for the prompt\nended with 2",
+        ("--record", "x.json"): "error: --record and --replay work only for scripts, not at the prompt\nended with 2",
         (
             "--journal",
             "x",
