@@ -47,9 +47,9 @@ def run(command: str, argv: list[str]) -> int:
 def _parser(command: str) -> options.Parser:
     made = options.parser(
         command,
-        "List, show, resume, undo, export or prune runs that have a journal. RUN is an id, a name or a file. resume RUN "
-        "passes further arguments to kosmo lua. undo RUN cancels and deletes what the run created, after asking. export "
-        "prints JSON Lines. prune deletes the named journals, or those of finished runs, with their kept outputs.",
+        "List, show, resume, undo, export or prune runs that have a journal. RUN is an id, a name or a file. resume "
+        "RUN passes further arguments to kosmo lua. undo RUN cancels and deletes what the run created, after asking. "
+        "export prints JSON Lines. prune deletes the named journals, or those of finished runs, with their kept outputs.",
         f"kosmo {command} {_EXAMPLE}",
     )
     made.add_argument("action", choices=ACTIONS)
