@@ -1,7 +1,7 @@
 """LuaJIT scripts for the whole Replicate HTTP API, behind a permission gate.
 
-The names below are loaded when they are first used: the isolated child imports this package before
-anything else, and must not meet an HTTP client, a token or the gate on its way.
+The names below are loaded on first use: the sandbox process imports this package first, and must not import an
+HTTP client, the token or the gate.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ __all__ = [
     "verify_webhook",
 ]
 
-# where the names live that are no errors
+# modules of the names that are not errors
 _HOMES = {
     "Answer": "kosmolua.gate.prompt",
     "Caps": "kosmolua.gate.budget",
@@ -83,7 +83,7 @@ _HOMES = {
 }
 
 
-if not TYPE_CHECKING:  # a type checker would take any name for one that is here
+if not TYPE_CHECKING:  # otherwise a type checker would accept any name
 
     def __getattr__(name):  # noqa: ANN001, ANN202
         if name not in __all__:

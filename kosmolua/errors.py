@@ -1,20 +1,20 @@
-"""The error tree. Every error has a stable code, says what to do next, and decides the exit status.
+"""The error tree. Every error has a message, a stable code, an exit status and, if possible, a hint.
 
 KosmoError
-├── UsageError             the command line or the program's input is wrong            exit 2
-│   ├── ArgumentError      a function's arguments are wrong; nothing was sent          exit 2
-│   └── OptionError        an option of the Python API has a wrong type or value       exit 2
+├── UsageError             the command line or the input is invalid                    exit 2
+│   ├── ArgumentError      a function's arguments are invalid; nothing was sent        exit 2
+│   └── OptionError        an option of the Python API has an invalid type or value    exit 2
 ├── PermissionDeniedError  the policy denied the call, or nobody could be asked        exit 3
 │   └── AnswerError        a prompter returned something other than an answer          exit 3
-├── ConfigurationError     something is not set up                                     exit 4
-│   └── CredentialError    no token, or one that cannot be                             exit 4
-├── ApiError               the API answered with an error; 401 is                      exit 4, else 1
-├── TransportError         no complete answer came; nothing was changed                exit 1
-│   └── UncertainError     no complete answer came, and a write may have been done     exit 1
-├── WebhookError           a webhook is not what its signer sent, or not from now      exit 1
+├── ConfigurationError     a setting is missing or invalid                             exit 4
+│   └── CredentialError    the token is missing or malformed                           exit 4
+├── ApiError               the API returned an error; 401 is                           exit 4, else 1
+├── TransportError         no complete answer was received; nothing was changed        exit 1
+│   └── UncertainError     no complete answer was received; a write may have happened  exit 1
+├── WebhookError           a webhook's signature or timestamp is invalid               exit 1
 ├── ScriptError            the Lua script failed                                       exit 1
-├── JournalError           a run's journal does not fit, or cannot be written          exit 1
-├── SystemFailureError     the operating system refused something: disk, memory        exit 1
+├── JournalError           a journal does not match the run, or cannot be written      exit 1
+├── SystemFailureError     a system resource is missing: disk space, memory            exit 1
 ├── OutputError            standard output cannot be written                           exit 1
 ├── InternalError          a bug in kosmolua                                           exit 1
 └── LimitError             a limit or a budget was reached                             exit 5
@@ -22,16 +22,16 @@ KosmoError
 
 from __future__ import annotations
 
-TYPE_CHECKING = False  # typing itself costs the isolated child a quarter of its start
+TYPE_CHECKING = False  # importing typing takes a quarter of the sandbox process's start
 if TYPE_CHECKING:
     from typing import Any
 
 EXIT_FAILED, EXIT_USAGE, EXIT_PERMISSION, EXIT_CONFIGURATION, EXIT_LIMIT = 1, 2, 3, 4, 5
 EXIT_INTERRUPTED = 130
-EXIT_OUT_OF_MEMORY = 70  # how the isolated child says it, to its host alone
+EXIT_OUT_OF_MEMORY = 70  # exit status of the sandbox process, only seen by its host
 ISSUES_URL = "https://github.com/kosmolua/kosmolua/issues"
 
-# What a script, an agent or a shell may compare with, and how a run that ends with it exits.
+# Stable codes for scripts, agents and shells, with the exit status of a run that fails with them.
 CODES = {
     "usage": EXIT_USAGE,
     "invalid_arguments": EXIT_USAGE,
@@ -62,9 +62,9 @@ CODES = {
     "interrupted": EXIT_INTERRUPTED,
 }
 
-SIGINT = 2  # the same on every system of POSIX; importing signal takes longer than this module
+SIGINT = 2  # the same on all POSIX systems; importing signal takes longer than this module
 _SIGNALS = {1: "SIGHUP", 15: "SIGTERM"}
-EXIT_SIGNALED = 128  # and the number of the signal
+EXIT_SIGNALED = 128  # plus the number of the signal
 
 _FIELDS = (
     "code", "message", "function", "status", "title", "detail", "invalid_fields", "hint", "retry_after", "request_id",
@@ -73,14 +73,14 @@ _FIELDS = (
 
 
 class KosmoError(Exception):
-    """Any failure this package foresees.
+    """Base class of all expected failures.
 
-    ``code`` is one of `CODES`; ``hint`` is the next thing to do; ``detail`` holds plain data for machines
-    (for an API error its problem document); ``function`` is the short name of the function called.
+    ``code`` is one of `CODES`; ``hint`` says what to do next; ``detail`` is plain data (for an API error its problem
+    document); ``function`` is the short name of the called function.
     """
 
     code = "api_error"
-    note = ""  # what the call log says besides
+    note = ""  # an additional remark for the call log
 
     def __init__(
         self,
@@ -100,15 +100,15 @@ class KosmoError(Exception):
 
     @property
     def exit_status(self) -> int:
-        """How a command that fails with it exits."""
+        """The exit status of a command that fails with this error."""
         return CODES.get(self.code, EXIT_FAILED)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle and copy by the fields: the `__init__` of a subclass takes other arguments than `args` holds."""
+        """Pickle and copy by fields, since the `__init__` of a subclass takes other arguments than `args`."""
         return _restored, (type(self), self.args, dict(self.__dict__))
 
     def to_dict(self) -> dict[str, Any]:
-        """The error as plain data, without the fields that are not set."""
+        """The error as plain data, without unset fields."""
         found = {name: getattr(self, name, None) for name in _FIELDS}
         return {name: value for name, value in found.items() if value is not None}
 
@@ -120,23 +120,23 @@ def _restored(kind: type[KosmoError], args: tuple[Any, ...], fields: dict[str, A
 
 
 class UsageError(KosmoError):
-    """The command line or the program's input is wrong."""
+    """The command line or the input is invalid."""
 
     code = "usage"
 
 
 class ArgumentError(UsageError):
-    """A function's arguments are wrong; nothing was sent."""
+    """A function's arguments are invalid; nothing was sent."""
 
     code = "invalid_arguments"
 
 
 class OptionError(UsageError, TypeError, ValueError):
-    """An option of the Python API has the wrong type or value."""
+    """An option of the Python API has an invalid type or value."""
 
     @classmethod
     def of(cls, name: str, expected: str, found: object) -> OptionError:
-        """The error for an option that is not as expected. Secrets are not options of this kind: the value is shown."""
+        """The error for an invalid option. It shows the value, so that it must not be used for secrets."""
         shown = repr(found)[:200] if isinstance(found, str | int | float | None) else type(found).__name__
         return cls(f"{name}: expected {expected}, got {shown}")
 
@@ -148,26 +148,26 @@ class PermissionDeniedError(KosmoError):
 
 
 class AnswerError(PermissionDeniedError, TypeError):
-    """A prompter returned something other than an answer. The call is refused; the prompter needs a fix."""
+    """A prompter returned something other than an answer. The call is refused; fix the prompter."""
 
 
 class ConfigurationError(KosmoError):
-    """Something is not set up."""
+    """A setting is missing or invalid."""
 
     code = "not_configured"
 
 
 class CredentialError(ConfigurationError):
-    """There is no token, or one that cannot be."""
+    """The API token is missing or malformed."""
 
     code = "not_authenticated"
 
 
 class ApiError(KosmoError):
-    """The API answered with a status outside 200 to 299.
+    """The API returned a status outside 200 to 299.
 
-    ``detail`` is the text of the problem document, ``invalid_fields`` its list of
-    ``{field, description}`` where there is one; ``retry_after`` is in seconds.
+    ``detail`` is the text of the problem document, ``invalid_fields`` its list of ``{field, description}`` if it has
+    one; ``retry_after`` is in seconds.
     """
 
     def __init__(
@@ -193,19 +193,19 @@ class ApiError(KosmoError):
 
 
 class TransportError(KosmoError):
-    """No complete answer came; nothing was changed."""
+    """No complete answer was received; nothing was changed."""
 
     code = "unreachable"
 
 
 class UncertainError(TransportError):
-    """No complete answer came, and a write may have been done: it is not done again by itself."""
+    """No complete answer was received, and a write may have happened. It is not repeated automatically."""
 
     code = "uncertain"
 
 
 class WebhookError(KosmoError):
-    """A webhook must not be believed; ``reason`` is one word: missing, malformed, signature, old or future."""
+    """A webhook is not authentic or not recent; ``reason`` is missing, malformed, signature, old or future."""
 
     code = "webhook_refused"
 
@@ -215,10 +215,10 @@ class WebhookError(KosmoError):
 
 
 class ScriptError(KosmoError):
-    """A Lua script ended with an error.
+    """A Lua script failed.
 
-    ``where`` is the script's own line, as ``name:line``, ``traceback`` the lines of its frames. An error of a host
-    function that the script did not catch keeps that error's code, ``status`` and ``retry_after``.
+    ``where`` is the line of the script as ``name:line``, ``traceback`` the lines of its frames. An uncaught error of a
+    host function keeps its code, ``status`` and ``retry_after``.
     """
 
     code = "script_error"
@@ -241,7 +241,7 @@ class ScriptError(KosmoError):
 
 
 class InterruptError(ScriptError):
-    """A signal ended the run, or the person at the keyboard did; ``signal`` is its number."""
+    """A signal or the person at the keyboard ended the run; ``signal`` is the number."""
 
     code = "interrupted"
 
@@ -255,7 +255,7 @@ class InterruptError(ScriptError):
 
 
 class Interrupted(KeyboardInterrupt):
-    """A signal asks the process to end. Raised in the main thread, as Python does for SIGINT."""
+    """A signal ends the process. Raised in the main thread, as Python does for SIGINT."""
 
     def __init__(self, number: int) -> None:
         super().__init__()
@@ -263,65 +263,67 @@ class Interrupted(KeyboardInterrupt):
 
 
 class JournalError(KosmoError):
-    """A journal cannot be read or written, or holds something else than the script asks for. It ends the run, or
-    at a prompt the input.
+    """A journal cannot be read or written, or does not match the calls of the script. It ends the run, or the input at
+    a prompt.
     """
 
     code = "journal"
 
 
 class LimitError(KosmoError):
-    """A limit or a budget was reached; ``where`` is the script's own line, where that is known."""
+    """A limit or a budget was reached; ``where`` is the line of the script, if known."""
 
     code = "limit_reached"
     where: str | None = None
 
 
 class SystemFailureError(KosmoError):
-    """The operating system refused something that a call needed, such as room on the disk or memory."""
+    """The operating system could not provide what a call needed, such as disk space or memory."""
 
     code = "system_error"
 
 
 class OutputError(KosmoError):
-    """Standard output cannot be written: it is closed or full, or its reader is ``gone``, which nobody is told."""
+    """Standard output cannot be written: it is closed or full, or its reader is ``gone``, which is not reported."""
 
     code = "output_failed"
     gone = False
 
 
 class InternalError(KosmoError):
-    """A bug in kosmolua; ``detail`` holds the stack, one frame a line, innermost last."""
+    """A bug in kosmolua; ``detail`` is the stack, one frame per line, innermost last."""
 
     code = "internal_error"
 
 
 _MOST_FRAMES = 20
-_MOST_WORDS = 300  # characters of a foreign exception's own text
+_MOST_WORDS = 300  # characters of the text of another package's exception
 
 
 def emulated(error: KosmoError) -> KosmoError:
-    """The same error of an emulated call: without a hint that leads to the API itself, where nothing of it is."""
+    """The error of an emulated call, without a hint that refers to the real API."""
     if error.hint and any(word in error.hint for word in ("replicate.com", "integrations:call", "REPLICATE_")):
         error.hint = None
     return error
 
 
 def failure_of(error: BaseException, doing: str) -> KosmoError:
-    """The error itself if it is one of ours; otherwise the `KosmoError` that stands for it. ``doing`` is the function
-    or the command that was carried out.
+    """The error itself if it is a `KosmoError`, else one that wraps it. ``doing`` is the function or command that
+    failed.
     """
     if isinstance(error, KosmoError):
         return error
     if isinstance(error, MemoryError):
-        return SystemFailureError(f"{doing}: the host is out of memory", hint="ask for less at once")
+        return SystemFailureError(f"{doing}: the host is out of memory", hint="request less at once")
     if isinstance(error, FileNotFoundError) and not error.filename:  # of os.getcwd
-        return SystemFailureError(f"{doing}: the current directory no longer exists", hint="change to another: cd ~")
+        return SystemFailureError(
+            f"{doing}: the current directory no longer exists", hint="change to another directory: cd ~"
+        )
     if isinstance(error, OSError) and error.strerror:
         where = f": {error.filename!r}" if error.filename else ""
         return SystemFailureError(
             f"{doing}: {error.strerror}{where}",
-            hint="check the disk, the memory and the limits of this machine: df -h; ulimit -a",
+            hint="check disk space, memory and limits: df -h; ulimit -a",
         )
     if isinstance(error, RuntimeError) and "new thread" in str(error):  # of Thread.start; CPython has no type for it
         return SystemFailureError(
@@ -330,7 +332,7 @@ def failure_of(error: BaseException, doing: str) -> KosmoError:
         )
     return InternalError(
         f"{doing}: {words_of(error)}. This is a bug in kosmolua",
-        hint=f"report it with its stack and the output of kosmo --version at {ISSUES_URL}",
+        hint=f"report it with the stack and the output of kosmo --version at {ISSUES_URL}",
         detail=stack_of(error),
     )
 
@@ -347,13 +349,13 @@ def release(error: BaseException | None) -> None:
 
 
 def words_of(error: BaseException) -> str:
-    """The type of an exception, and its text, bounded."""
+    """The type of an exception and its text, truncated."""
     text = str(error)[:_MOST_WORDS]
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 def stack_of(error: BaseException) -> str:
-    """The frames that an exception passed, innermost last. They name no directory of this machine."""
+    """The frames of an exception, innermost last, without directories of this machine."""
     from traceback import walk_tb
 
     frames = [(frame.f_code, line) for frame, line in walk_tb(error.__traceback__)]

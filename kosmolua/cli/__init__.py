@@ -40,7 +40,7 @@ COMMANDS = {
     "integrations:examples": ("reference", "show an example of a function for each interface"),
     "integrations:types": ("types", "write type stubs, so that an editor can complete and check scripts"),
     "integrations:fields": ("reference", "list a provider's configuration fields"),
-    "runs": ("runs", "list, show, resume, export and prune runs that have a journal"),
+    "runs": ("runs", "list, show, resume, undo, export and prune runs that have a journal"),
     "prices": ("prices", "list the prices of models, or import a price file"),
     "budget": ("budget", "set, show or remove a budget for all runs in a day, week or month"),
     "model": ("model", "show a model's inputs and output: model owner/name"),

@@ -41,7 +41,9 @@ def _parser(command: str) -> options.Parser:
         "with status 5. Budgets are stored in your config.toml.",
         f"kosmo {command} set daily --cost 5 --per day",
     )
-    made.add_argument("action", nargs="?", choices=ACTIONS, default=ACTIONS[0])
+    made.add_argument(
+        "action", nargs="?", choices=ACTIONS, default=ACTIONS[0], help=f"what to do (default: {ACTIONS[0]})"
+    )
     made.add_argument("name", nargs="?", metavar="NAME", help="the budget (default of show: all)")
     made.add_argument(
         "--cost",
@@ -113,7 +115,7 @@ def _show(command: str, parsed: argparse.Namespace) -> int:
     known = config.load(os.environ).budgets
     found = [(origin, each) for origin, each in known if parsed.name in (None, each.name)]
     if not found and parsed.name is not None:
-        raise UsageError(f"unknown budget {parsed.name!r}", hint=f"list the budgets: kosmo {command} show")
+        raise UsageError(f"no budget {parsed.name!r}", hint=f"list the budgets: kosmo {command} show")
     ledger = Ledger(file_of(os.environ))
     try:
         totals = ledger.totals([budget for _, budget in found]) if found else []

@@ -35,7 +35,7 @@ def run(command: str, argv: list[str]) -> int:
 def _parser(command: str) -> options_.Parser:
     made = options_.parser(
         command,
-        "Report what is certain to fail in a script, without running it: syntax errors, unknown names, parameters,\n"
+        "Report what is certain to fail in a script, without running it: syntax errors, unknown names, parameters, "
         "options and model inputs, files and calls that are not allowed. Exit status: 0 no errors, 1 errors, 2 usage.",
         f"kosmo {command} flow.lua --allow-write out",
     )

@@ -49,7 +49,9 @@ def _parser(command: str) -> argparse.ArgumentParser:
         f"""kosmo {command} {SECTION} --enable --read allow --write ask
   printf '{{"set": {{"api_key": "%s"}}}}' "$TOKEN" | kosmo {command} {SECTION} --stdin-json --json""",
     )
-    made.add_argument("provider", nargs="?", default=SECTION, metavar="PROVIDER", help=f"default: {SECTION}")
+    made.add_argument(
+        "provider", nargs="?", default=SECTION, metavar="PROVIDER", help=f"provider to configure (default: {SECTION})"
+    )
     made.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="set api_key (the token) or url; repeatable"
     )

@@ -1,4 +1,4 @@
-"""A yes or no from the person at the terminal."""
+"""Ask a yes/no question on the terminal."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ def can_ask() -> bool:
 
 
 def confirmed(question: str) -> bool:
-    """Whether the person says yes. What was typed before the question is no answer to it."""
+    """Whether the answer is yes. Input that was typed before the question is discarded."""
     import termios
 
     sys.stdout.flush()

@@ -52,7 +52,9 @@ def _parser(command: str) -> argparse.ArgumentParser:
         "Check whether a call would work. For each failed check, print what to run.",
         f"kosmo {command} {SECTION} --json",
     )
-    made.add_argument("provider", nargs="?", default=SECTION, metavar="PROVIDER", help=f"default: {SECTION}")
+    made.add_argument(
+        "provider", nargs="?", default=SECTION, metavar="PROVIDER", help=f"provider to check (default: {SECTION})"
+    )
     made.add_argument("--offline", action="store_true", help="skip the checks that need the network")
     options_.add_shared(made)
     return made

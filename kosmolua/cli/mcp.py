@@ -38,7 +38,7 @@ def run(command: str, argv: list[str]) -> int:
 def _serving(command: str) -> options_.Parser:
     made = options_.parser(
         command,
-        "Serve an MCP client over standard input and output. Expose each function as a tool, or with --code one\n"
+        "Serve an MCP client over standard input and output. Expose each function as a tool, or with --code one "
         "execute_lua tool instead.",
         f"kosmo {command} --code --write ask --max-predictions 20",
     )

@@ -90,14 +90,19 @@ class Parser(argparse.ArgumentParser):
         return f"; did you mean {near[0]}?" if near and message.startswith("unrecognized") else ""
 
 
+class _Formatter(argparse.HelpFormatter):
+    """Wraps the description; keeps the lines of the examples."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        return text if text.startswith("example:") else super()._fill_text(text, width, indent)
+
+
 def parser(command: str, description: str, example: str) -> Parser:
     return Parser(
         prog=f"kosmo {command}",
         description=description,
         epilog=f"example:\n  {example}",
-        formatter_class=partial(
-            argparse.RawDescriptionHelpFormatter, width=100
-        ),  # with a width argparse does not import shutil
+        formatter_class=partial(_Formatter, width=100),  # with a width argparse does not import shutil
         allow_abbrev=False,
     )
 

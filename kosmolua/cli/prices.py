@@ -32,7 +32,9 @@ def _parser(command: str) -> options.Parser:
         "prices: enter them in config.toml, or import a TOML or JSON file that names its source and date.",
         f"kosmo {command} import prices-2026-11.toml",
     )
-    made.add_argument("action", nargs="?", choices=ACTIONS, default=ACTIONS[0])
+    made.add_argument(
+        "action", nargs="?", choices=ACTIONS, default=ACTIONS[0], help=f"what to do (default: {ACTIONS[0]})"
+    )
     made.add_argument("file", nargs="?", metavar="FILE", help="price file to import")
     made.add_argument("--json", action="store_true", help="print one JSON object")
     return made

@@ -210,14 +210,16 @@ def _examples(parsed: argparse.Namespace) -> dict[str, Any]:
 
 
 def _show_examples(data: dict[str, Any], _: argparse.Namespace) -> str:
-    from kosmolua.manual.page import DOORS
+    from kosmolua.manual.page import INTERFACES
 
-    return "\n\n".join(f"{heading(title)}\n{data['examples'][door]}" for door, title in DOORS.items())
+    return "\n\n".join(f"{heading(title)}\n{data['examples'][door]}" for door, title in INTERFACES.items())
 
 
 def _fields_parser(command: str) -> argparse.ArgumentParser:
     made = _parser(command, "List a provider's configuration fields.", f"{PROVIDER} --json")
-    made.add_argument("provider", nargs="?", default=PROVIDER, metavar="PROVIDER", help=f"default: {PROVIDER}")
+    made.add_argument(
+        "provider", nargs="?", default=PROVIDER, metavar="PROVIDER", help=f"provider to show (default: {PROVIDER})"
+    )
     return made
 
 

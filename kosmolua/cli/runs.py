@@ -47,18 +47,18 @@ def run(command: str, argv: list[str]) -> int:
 def _parser(command: str) -> options.Parser:
     made = options.parser(
         command,
-        "List, show, resume, undo, export or prune runs that have a journal. RUN is an id, a name or a file. resume "
-        "RUN passes further arguments to kosmo lua. undo RUN cancels and deletes what the run created, after asking. "
-        "export prints JSON Lines. prune deletes the named journals, or those of finished runs, with their kept outputs.",
+        "List, show, resume, undo, export or prune runs that have a journal. resume RUN "
+        "passes further arguments to kosmo lua. undo RUN cancels and deletes what the run created, after asking. "
+        "export prints JSON Lines. prune deletes journals and kept outputs of the named runs, or of finished ones.",
         f"kosmo {command} {_EXAMPLE}",
     )
-    made.add_argument("action", choices=ACTIONS)
-    made.add_argument("run", nargs="*", metavar="RUN")
+    made.add_argument("action", choices=ACTIONS, help=f"what to do (default: {ACTIONS[0]})")
+    made.add_argument("run", nargs="*", metavar="RUN", help="id, name or file of a run")
     made.add_argument(
         "--older-than",
         type=_age,
         metavar="TIME",
-        help="with prune: delete runs that finished longer ago than TIME (12h, 30d, 2w)",
+        help="prune: delete runs that finished at least TIME ago, such as 12h, 30d or 2w",
     )
     made.add_argument("--json", action="store_true", help="print one JSON object")
     return made

@@ -33,7 +33,9 @@ def run(command: str, argv: list[str]) -> int:
 def _parser(command: str) -> argparse.ArgumentParser:
     if command == "integrations:status":
         made = options.parser(command, "Show each setting in force here and its source.", f"kosmo {command} --json")
-        made.add_argument("provider", nargs="?", default=SECTION, metavar="PROVIDER", help=f"default: {SECTION}")
+        made.add_argument(
+            "provider", nargs="?", default=SECTION, metavar="PROVIDER", help=f"provider to show (default: {SECTION})"
+        )
     else:
         made = options.parser(
             command,

@@ -29,30 +29,32 @@ def run(command: str, argv: list[str]) -> int:
         raise UsageError(f"{parsed.run} is running", hint="stop it first, for example with Ctrl-C")
     if one.emulated and not options.emulate:
         raise UsageError(
-            f"{parsed.run} is a run of the emulator: nothing is left of it", hint="kosmo runs prune removes it"
+            f"{parsed.run} used the emulator, which keeps nothing after a run", hint="delete it: kosmo runs prune RUN"
         )
     plan = undo.plan(path)
     if not options.json:
         _show(plan)
     if options.dry_run or not plan.steps:
-        return _tell(options.json, one.id, plan, [], dry_run=options.dry_run)
+        return _report(options.json, one.id, plan, [], dry_run=options.dry_run)
     if not parsed.yes:
         _ask(len(plan.steps))
     with host_of(options) as host:
         results = [_result(host, step, quiet=options.json) for step in plan.steps]
-    return _tell(options.json, one.id, plan, results)
+    return _report(options.json, one.id, plan, results)
 
 
 def _parser(command: str) -> options_.Parser:
     made = options_.parser(
         f"{command} undo",
         "Cancel the predictions and trainings of a run that are still running, and delete the files, models, versions "
-        "and deployments that it created, newest first. Shows the list and asks before it starts. The policy decides "
-        "on each call.",
+        "and deployments that it created, newest first. Show the list and ask before the first call. The policy "
+        "decides each call.",
         f"kosmo {command} undo nightly --write allow",
     )
-    made.add_argument("run", metavar="RUN", help="the name, the id or the file of a run")
-    made.add_argument("--yes", "-y", action="store_true", help="do not ask before the whole list")
+    made.add_argument("run", metavar="RUN", help="id, name or file of a run")
+    made.add_argument(
+        "--yes", "-y", action="store_true", help="start without asking; the policy still decides each call"
+    )
     options_.add_shared(made)
     return made
 
@@ -78,10 +80,10 @@ def _ask(count: int) -> None:
 
 
 def _result(host: Host, step: Step, *, quiet: bool) -> dict[str, Any]:
-    """Carry one step out, and say what came of it."""
+    """Apply one step and print its outcome."""
     error: KosmoError | None = None
     try:
-        done = _carried_out(host, step)
+        done = _apply(host, step)
     except KosmoError as failure:
         gone = failure.code == "not_found"
         done, error = ("gone", None) if gone else ("failed", failure)
@@ -92,7 +94,7 @@ def _result(host: Host, step: Step, *, quiet: bool) -> dict[str, Any]:
     return {"kind": step.kind, "what": step.what, "account": step.account, "outcome": done, **failed}
 
 
-def _carried_out(host: Host, step: Step) -> str:
+def _apply(host: Host, step: Step) -> str:
     if not step.look:
         host.call(step.function, step.arguments, account=step.account)
         return "deleted"
@@ -108,14 +110,14 @@ def _carried_out(host: Host, step: Step) -> str:
 
 
 def _version(training: dict[str, Any]) -> dict[str, str] | None:
-    """The version that a training has made, as arguments."""
+    """The version that a training created, as arguments of a call."""
     made = training.get("output")
     name, _, version = str(made.get("version") or "").partition(":") if isinstance(made, dict) else ("", "", "")
     owner, _, model = name.partition("/")
     return {"model_owner": owner, "model_name": model, "version_id": version} if owner and model and version else None
 
 
-def _tell(as_json: bool, identifier: str, plan: Undo, results: list[dict[str, Any]], *, dry_run: bool = False) -> int:
+def _report(as_json: bool, identifier: str, plan: Undo, results: list[dict[str, Any]], *, dry_run: bool = False) -> int:
     failed = any(each["outcome"] == "failed" for each in results)
     if as_json:
         shown = {"run": identifier, "dry_run": dry_run, "steps": plan.steps, "results": results, "left": plan.left}

@@ -1,1 +1,1 @@
-"""Everything meant to be read: pages about functions, helpers and topics, and stubs for editors; calls nothing."""
+"""Documentation: pages about functions, helpers and topics, and stubs for editors. Makes no calls."""

@@ -1,4 +1,4 @@
-"""The shape of an operation's answer as a table, read from the types in `kosmolua.replicate.results`."""
+"""The fields of an operation's answer, from the types in `kosmolua.replicate.results`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from kosmolua.replicate.results import BY_NAME, Page, Release, result_type
 
 
 class Field(Struct, frozen=True):
-    """One field of a result. ``name`` is its path; ``[]`` in it stands for each element of a list."""
+    """One field of a result. ``name`` is its path, with ``[]`` for each element of a list."""
 
     name: str
     type: str
@@ -37,7 +37,7 @@ def describe(operation: Operation) -> str:
 
 
 def fields(operation: Operation) -> list[Field]:
-    """The fields of an operation's answer. Of another result within it stands the name alone."""
+    """The fields of an operation's answer. Nested results with a page of their own are only named."""
     kind = result_type(operation)
     if operation.answer != "json":
         return []
@@ -57,7 +57,7 @@ def _renamed(row: Field, name: str) -> Field:
 def _fields(kind: type[Struct], prefix: str) -> list[Field]:
     found: list[Field] = []
     for name, annotation in get_type_hints(kind, include_extras=True).items():
-        options, text = taken_apart(annotation)
+        options, text = alternatives(annotation)
         shown = " or ".join(_word(option) for option in options if option is not UnsetType)
         found.append(Field(prefix + name, shown, UnsetType in options, text))
         for inner, mark in (_part(option) for option in options):
@@ -66,24 +66,24 @@ def _fields(kind: type[Struct], prefix: str) -> list[Field]:
     return found
 
 
-def taken_apart(annotation: Any) -> tuple[list[Any], str]:
-    """The alternatives of a type, and the first description on the way to them."""
+def alternatives(annotation: Any) -> tuple[list[Any], str]:
+    """The alternatives of a type, and its first description."""
     if get_origin(annotation) is Annotated:
         inner, *notes = get_args(annotation)
-        options, text = taken_apart(inner)
+        options, text = alternatives(inner)
         return options, notes[0].description or text
     if get_origin(annotation) in {None, dict, list, Literal}:
         return [annotation], ""
     options, texts = [], []
     for part in get_args(annotation):
-        some, text = taken_apart(part)
+        some, text = alternatives(part)
         options += some
         texts.append(text)
     return options, next(filter(None, texts), "")
 
 
 def _part(kind: Any) -> tuple[type[Struct] | None, str]:
-    """The Struct of a field that is shown field by field, because no function answers with it alone."""
+    """The Struct of a field whose own fields are shown, because no function returns it."""
     mark = ""
     if get_origin(kind) is list:
         kind, mark = get_args(kind)[0], "[]"

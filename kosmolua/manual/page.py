@@ -1,6 +1,4 @@
-"""A function's page, for a terminal and as Markdown, from the data of `kosmolua.manual.reference.page`; and all of
-them as one.
-"""
+"""Render the data of `kosmolua.manual.reference.page` for a terminal and as Markdown, one function or all of them."""
 
 from __future__ import annotations
 
@@ -8,7 +6,7 @@ from typing import Any
 
 from kosmolua.terminal.text import heading, painted, table, wrapped
 
-DOORS = {
+INTERFACES = {
     "call": "Generic call",
     "shortcut": "Shortcut, with flags",
     "stdin": "JSON on standard input",
@@ -25,13 +23,13 @@ def shown(page: dict[str, Any]) -> str:
         f"{heading('parameters')}\n{_parameters(page)}",
         f"{heading('returns')}  {page['returns']['type'] or 'nothing'}\n{_returns(page['returns'])}",
         f"{heading('errors')}\n{_errors(page)}",
-        *(f"{heading(title)}\n{_indented(page['examples'][door])}" for door, title in DOORS.items()),
+        *(f"{heading(title)}\n{_indented(page['examples'][door])}" for door, title in INTERFACES.items()),
     ]
     return "\n\n".join(part for part in parts if part)
 
 
 def brief(page: dict[str, Any], command: str) -> str:
-    """What ``--help`` behind a function shows: how to call it, its parameters, an example."""
+    """The text of ``FUNCTION --help``: usage, parameters, an example."""
     prefix = "" if command == "integrations:replicate" else "replicate."
     example = page["examples"]["shortcut" if not prefix else "call"]
     parts = [
@@ -41,7 +39,7 @@ def brief(page: dict[str, Any], command: str) -> str:
         f"{heading('parameters')}\n{_parameters(page, 'flag')}",
         f"{heading('returns')}  {page['returns']['type'] or 'nothing'}: {page['returns']['description']}",
         f"{heading('example')}\n{_indented(example)}",
-        f"Flags of every call: kosmo {command} --help\nMore of it: kosmo integrations:docs replicate.{page['name']}",
+        f"Common flags: kosmo {command} --help\nFull documentation: kosmo integrations:docs replicate.{page['name']}",
     ]
     return "\n\n".join(part for part in parts if part)
 
@@ -52,9 +50,9 @@ def _access(access: str) -> str:
 
 def _facts(page: dict[str, Any]) -> str:
     facts = {
-        "blocking": "It can wait for the model: --prefer wait.",
-        "paged": "It answers page by page: --all follows them.",
-        "secret": "Its answer is a secret, and is in no log.",
+        "blocking": "To wait for the model: --prefer wait.",
+        "paged": "Returns one page; to fetch all: --all.",
+        "secret": "The answer is a secret and is not logged.",
     }
     return " ".join(text for fact, text in facts.items() if page[fact])
 
@@ -64,15 +62,15 @@ def _parameters(page: dict[str, Any], named: str = "name") -> str:
 
 
 def _parameter(item: dict[str, Any], named: str = "name") -> tuple[str, str, str]:
-    return item[named], _kind(item), _told(item)
+    return item[named], _kind(item), _about(item)
 
 
 def _kind(item: dict[str, Any]) -> str:
     return f"{item['type']}{', required' if item['required'] else ''}"
 
 
-def _told(item: dict[str, Any]) -> str:
-    """What a parameter is, and what it takes."""
+def _about(item: dict[str, Any]) -> str:
+    """The description of a parameter and its possible values."""
     bounds = [f"{word} {item[key]}" for key, word in (("minimum", "from"), ("maximum", "to")) if key in item]
     words = [
         item["description"],
@@ -91,7 +89,7 @@ def _returns(returns: dict[str, Any]) -> str:
 
 def _field(field: dict[str, Any]) -> tuple[str, str, str]:
     kind, rest = field["type"], field["description"]
-    if "|" in kind:  # words are too wide for a column
+    if "|" in kind:  # a list of values is too wide for a column
         kind, rest = "string", f"{kind}. {rest}"
     return field["name"], kind + (", optional" if field["optional"] else ""), rest
 
@@ -126,14 +124,14 @@ def markdown(page: dict[str, Any]) -> str:
         "## Errors",
         _grid(("code", "status", "when"), map(_error, page["errors"])),
         "## Examples",
-        *(_example(title, page["examples"][door], door) for door, title in DOORS.items()),
+        *(_example(title, page["examples"][door], door) for door, title in INTERFACES.items()),
     ]  # fmt: skip
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
 def reference_markdown(overview: dict[str, Any], pages: list[dict[str, Any]], helpers: dict[str, str]) -> str:
-    """Every function on one page, and each type of what they return once. ``helpers`` are lines about what else a
-    script finds.
+    """All functions on one page, and each result type once. ``helpers`` maps the helpers of scripts to a line about
+    each.
     """
     name = overview["provider"]
     rows = ((f"[{page['name']}](#{page['name']})", page["access"], page["summary"]) for page in pages)
@@ -145,13 +143,13 @@ def reference_markdown(overview: dict[str, Any], pages: list[dict[str, Any]], he
         f"{overview['summary']} A script calls `{name}.FUNCTION{{…}}`, a shell `kosmo integrations:{name} FUNCTION`.",
         _grid(("function", "access", "what it does"), rows),
         *map(_section, pages),
-        "## What they return",
-        "A field that is optional may be absent; one that is null is absent in Lua.",
+        "## Result types",
+        "Optional fields may be absent. In Lua, null fields are absent too.",
         *(f"### {kind}\n\n{_fields(fields)}" for kind, fields in sorted(kinds.items()) if fields),
-        "## How they fail",
+        "## Error codes",
         _grid(("code", "exit status"), codes.items()),
-        "## What else a script finds",
-        "[Writing workflows](workflows.md) shows each of these.",
+        "## Helpers for scripts",
+        "[Writing workflows](workflows.md) shows how to use them.",
         _grid(("name", "what it does"), helpers.items()),
     ]
     return "\n\n".join(parts) + "\n"
@@ -179,7 +177,7 @@ def _returned(returns: dict[str, Any]) -> str:
 
 
 def _element(returns: dict[str, Any]) -> str:
-    """The name of the type, or of a list's or page's elements."""
+    """The name of the type, or that of the elements of a list or page."""
     return (returns["type"] or "").removesuffix("[]").removeprefix("Page<").removesuffix(">")
 
 

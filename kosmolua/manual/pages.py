@@ -1,4 +1,4 @@
-"""The documentation by name, for scripts and agents: of each function, of what scripts find beside them, of topics."""
+"""The documentation by name, for scripts and agents: functions, helpers of scripts, and topics."""
 
 from __future__ import annotations
 
@@ -18,14 +18,12 @@ _SMALL = 3  # letters
 
 
 def entries() -> list[dict[str, str]]:
-    """Every page: its name, its kind ("read" or "write" for a function of the API, else "helper" or "page"), and what
-    it is about.
-    """
+    """All pages: name, summary, and kind ("read" or "write" for a function of the API, else "helper" or "page")."""
     return [*map(_function, OPERATIONS), *_helpers(), *_topics()]
 
 
 def search(query: str) -> list[dict[str, str]]:
-    """The pages that fit, best first: functions, then helpers and topics."""
+    """The matching pages, best first: functions, then helpers and topics."""
     words = query[:MAX_QUERY].lower().split()
     others = [(_fit(entry, words), entry) for entry in (*_helpers(), *_topics())]
     others = sorted((pair for pair in others if pair[0]), key=lambda pair: -pair[0])[: MAX_HITS // 2]
@@ -34,7 +32,7 @@ def search(query: str) -> list[dict[str, str]]:
 
 
 def read(name: str, more: Mapping[str, str] = {}) -> str:
-    """The page of that name, as Markdown; ``more`` are pages beside these. Raises a `UsageError` with the nearest."""
+    """The page of that name as Markdown; ``more`` are further pages. Raises a `UsageError` with the nearest names."""
     pages = {**more, **topics()}
     if name in pages:
         return pages[name]
@@ -48,17 +46,17 @@ def read(name: str, more: Mapping[str, str] = {}) -> str:
 
     near = get_close_matches(name[:100], [*more, *(entry["name"] for entry in entries())], n=3)
     raise UsageError(
-        f"no page is called {name[:100]!r}" + (f"; did you mean {' or '.join(near)}?" if near else ""),
+        f"unknown page {name[:100]!r}" + (f"; did you mean {' or '.join(near)}?" if near else ""),
         code="not_found",
-        hint=f"pages: {', '.join(pages)}; search for functions",
+        hint=f"search the pages, or read one of {', '.join(pages)}",
     )
 
 
 def _fit(entry: dict[str, str], words: list[str]) -> int:
-    """How well it fits; a word of three letters or less is a name, or fits everything."""
+    """How well an entry matches. Words of up to three letters match only names."""
     summary = entry["summary"].lower()
-    told = sum(word in summary for word in words if len(word) > _SMALL)
-    return told + len(words) * (entry["name"].lower() in words)
+    found = sum(word in summary for word in words if len(word) > _SMALL)
+    return found + len(words) * (entry["name"].lower() in words)
 
 
 def _entry(name: str, kind: str, summary: str) -> dict[str, str]:
@@ -78,13 +76,13 @@ def _topics() -> Iterator[dict[str, str]]:
 
 
 def function(operation: Operation) -> str:
-    """Everything a script needs to know of a function."""
+    """The page of a function for a script, as Markdown."""
     page = reference.page(operation)
     returns = page["returns"]
     facts = [
-        'It can hold the answer back until the model is done: prefer = "wait".' if page["blocking"] else "",
-        "It answers page by page." if page["paged"] else "",
-        "Its answer is a secret." if page["secret"] else "",
+        'To wait for the model: prefer = "wait".' if page["blocking"] else "",
+        "Returns one page; `each` iterates over all." if page["paged"] else "",
+        "The answer is a secret." if page["secret"] else "",
     ]
     parts = [
         f"# {operation.name} ({operation.access})",

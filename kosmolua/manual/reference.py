@@ -1,6 +1,6 @@
-"""What there is to know of each function, derived from the catalogue: schemas, pages, examples. Pure functions.
+"""Documentation of functions as data, derived from the catalogue: schemas, pages, examples. Pure functions.
 
-Searching is in `kosmolua.manual.search`, the shapes of answers in `kosmolua.replicate.results`.
+Search is in `kosmolua.manual.search`, the types of answers are in `kosmolua.replicate.results`.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ TITLE = "Replicate"
 SUMMARY = "Runs machine-learning models: predictions, trainings, deployments, models and files."
 FIELDS: tuple[dict[str, Any], ...] = (
     {"key": "api_key", "type": "secret", "required": True, "label": "API Token", "env": "REPLICATE_API_KEY",
-     "description": "A token of the account, from https://replicate.com/account/api-tokens"},
+     "description": "An API token; create one at https://replicate.com/account/api-tokens"},
     {"key": "url", "type": "url", "required": False, "label": "API Base URL", "env": "REPLICATE_URL",
-     "default": SERVER, "description": "Where the API is, without a slash at its end"},
+     "default": SERVER, "description": "The base URL of the API, without a trailing slash"},
 )  # fmt: skip
 
 
@@ -29,10 +29,7 @@ FIELDS: tuple[dict[str, Any], ...] = (
 
 
 def schema(operation: Operation) -> dict[str, Any]:
-    """JSON Schema 2020-12 of an operation's arguments.
-
-    It describes them as they are meant; beyond it a call takes null for an argument that is not given.
-    """
+    """JSON Schema 2020-12 of an operation's arguments. A call also accepts null for a missing argument."""
     required = [parameter.name for parameter in operation.parameters if parameter.required]
     return {
         "$schema": DIALECT,
@@ -80,7 +77,7 @@ def _type(parameter: Parameter) -> dict[str, Any]:
 
 
 def page(operation: Operation) -> dict[str, Any]:
-    """Everything about a function, as plain data with stable keys."""
+    """The documentation of a function, as plain data with stable keys."""
     return {
         "function": f"{PROVIDER}.{operation.full_name}",
         "name": operation.name,
@@ -128,7 +125,7 @@ def _returns(operation: Operation) -> dict[str, Any]:
 
 
 def errors(operation: Operation) -> list[dict[str, Any]]:
-    """The errors a call can end with: code, exit status of the command line, and when."""
+    """The errors of a call: code, exit status of the command line, and condition."""
     return [{"code": code, "exit_status": CODES[code], "when": when} for code, when in _errors(operation)]
 
 
@@ -137,18 +134,18 @@ def _errors(operation: Operation) -> list[tuple[str, str]]:
     named = any(parameter.place == "path" or parameter.name == "version" for parameter in operation.parameters)
     checked = any(parameter.place != "path" for parameter in operation.parameters)
     rows = [
-        ("invalid_arguments", "an argument is missing, unknown or of the wrong type; nothing was sent", True),
+        ("invalid_arguments", "an argument is missing, unknown or invalid; nothing was sent", True),
         ("permission_denied", f"the policy denies {operation.access}s", True),
-        ("approval_required", "the policy asks, and nobody is there to answer", True),
-        ("not_configured", "something is not set up, or not as it must be", True),
-        ("not_authenticated", "there is no token, or the API refuses it", True),
-        ("not_found", "the API knows no such object, or hides it from this account", named),
-        ("invalid_input", "the API refuses an argument", checked),
+        ("approval_required", "the policy asks, but nobody could be asked", True),
+        ("not_configured", "a setting is missing or invalid", True),
+        ("not_authenticated", "the token is missing, or the API rejects it", True),
+        ("not_found", "the object does not exist, or this account may not see it", named),
+        ("invalid_input", "the API rejects an argument", checked),
         ("rate_limited", f"too many requests; at most {600 if write else 3000} a minute", True),
-        ("server_error", "the API is in trouble", True),
-        ("api_error", "the API answered with another error", True),
-        ("unreachable", "no complete answer came, and nothing was changed", True),
-        ("uncertain", "no complete answer came, and it may have been done", not operation.safe),
+        ("server_error", "the API failed (status 5xx)", True),
+        ("api_error", "the API returned another error", True),
+        ("unreachable", "no complete answer was received; nothing was changed", True),
+        ("uncertain", "no complete answer was received; the call may have taken effect", not operation.safe),
     ]
     return [(code, when) for code, when, applies in rows if applies]
 
@@ -157,7 +154,7 @@ def _errors(operation: Operation) -> list[tuple[str, str]]:
 
 
 def examples(operation: Operation) -> dict[str, Any]:
-    """One worked example for each door: the arguments, two command lines, JSON on standard input, and Lua."""
+    """One example for each interface: the arguments, two command lines, JSON on standard input, and Lua."""
     payload = quoted(_json(operation.example))
     name = f"{PROVIDER}.{operation.full_name}"
     flags = "".join(f" {_flag(operation, *item)}" for item in operation.example.items())
@@ -171,7 +168,7 @@ def examples(operation: Operation) -> dict[str, Any]:
 
 
 def lua(operation: Operation) -> str:
-    """A chunk that calls the function and returns its answer."""
+    """A Lua chunk that calls the function and returns its answer."""
     call = f"return integrations.{PROVIDER}.{operation.name}"
     if not operation.example:
         return f"{call}{{}}"
@@ -184,12 +181,12 @@ def _json(value: Any) -> str:
 
 
 def quoted(text: str) -> str:
-    """The text as one word of a shell."""
+    """The text quoted for a shell."""
     return "'" + text.replace("'", "'\\''") + "'"
 
 
 def _flag(operation: Operation, name: str, value: Any) -> str:
-    """One argument for a shell; text with a line's end as it stands within the quotes."""
+    """One argument quoted for a shell."""
     text = value if isinstance(value, str) else _json(value)
     plain = text.replace("/", "").replace("-", "").replace(".", "").replace(":", "").replace("_", "").isalnum()
     parameter = operation.parameter(name)
@@ -198,7 +195,7 @@ def _flag(operation: Operation, name: str, value: Any) -> str:
 
 
 def literal(value: Any) -> str:
-    """Plain data as Lua writes it."""
+    """Plain data as a Lua literal."""
     match value:
         case str():
             escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
@@ -211,7 +208,7 @@ def literal(value: Any) -> str:
 
 
 def key(name: str) -> str:
-    """A field's name as a table constructor writes it."""
+    """The name of a field in a Lua table constructor."""
     return name if re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name) and name not in _WORDS else f"[{literal(name)}]"
 
 
@@ -225,7 +222,7 @@ _WORDS = frozenset(
 
 
 def overview() -> dict[str, Any]:
-    """The provider with its functions, a line each."""
+    """The provider and its functions, one line each."""
     return {**provider(), "functions": [summary(operation) for operation in OPERATIONS]}
 
 

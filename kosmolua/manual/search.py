@@ -1,4 +1,4 @@
-"""Which functions a person may mean: exact name first, then words of names, then words of the text."""
+"""Search functions: exact names first, then words of names, then words of the text."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ Match = Literal["name", "words", "text"]
 _WORD = re.compile(r"[a-z0-9]+")
 _SMALL = frozenset(_WORD.findall("a an and all by for from how i in is it me my of on or the to what which with"))
 _EXACT, _NAME, _START, _SUMMARY, _TEXT = 1000, 100, 60, 30, 10
-_TYPO = 0.8  # what a word is worth that had to be corrected
-_CUTOFF = 0.74  # how alike, of 1, a mistyped word must be
-_SURELY = 0.85  # how alike a word must be to stand for a whole name
-MAX_QUERY = 200  # characters that are looked at
+_TYPO = 0.8  # weight of a corrected word
+_CUTOFF = 0.74  # similarity, of 1, of a mistyped word
+_SURELY = 0.85  # similarity, of 1, of a mistyped name
+MAX_QUERY = 200  # characters
 _MAX_WORDS = 16
-_MIN_START = 3  # letters that make the start of a word
+_MIN_START = 3  # letters that match the start of a word
 
 
 class Hit(Struct, frozen=True):
-    """An operation that fits, how well, and by what."""
+    """A matching operation, its score, and what matched."""
 
     operation: Operation
     score: float
@@ -32,7 +32,7 @@ class Hit(Struct, frozen=True):
 
 
 def search(query: str) -> list[Hit]:
-    """The operations that fit, best first; equals in the catalogue's order. The provider's name fits them all."""
+    """The matching operations, best first, else in the catalogue's order. The provider's name matches all."""
     query = query[:MAX_QUERY]
     words = list(dict.fromkeys(_words(query)))[:_MAX_WORDS]
     if len(words) == 1 and _means_provider(words[0]):
@@ -47,7 +47,7 @@ def search(query: str) -> list[Hit]:
 
 
 def _named(query: str) -> list[Hit]:
-    """The operation whose name the query is, words apart or run together; else those it almost is."""
+    """The operation that the query names, with or without separators; else those with a similar name."""
     exact = [Hit(operation, _EXACT, "name") for operation in OPERATIONS if _squeezed(query) in _keys(operation)]
     return exact or _nearest(query, _SURELY)
 
@@ -73,7 +73,7 @@ def _keys(operation: Operation) -> frozenset[str]:
 
 @cache
 def _texts(operation: Operation) -> tuple[frozenset[str], frozenset[str], frozenset[str]]:
-    """The words of the names, of the summary, and of all the rest."""
+    """The words of the names, of the summary, and of all other texts."""
     names = _words(operation.name) + _words(operation.operation_id)
     rest = [operation.note, operation.returns or "", operation.method, operation.access]
     rest += [text for parameter in operation.parameters for text in (parameter.name, parameter.help, *parameter.enum)]
@@ -81,7 +81,7 @@ def _texts(operation: Operation) -> tuple[frozenset[str], frozenset[str], frozen
 
 
 def _hit(operation: Operation, near: Mapping[str, Sequence[str]]) -> Hit | None:
-    """How well it fits words, each given with what it may have been meant as."""
+    """Score an operation for words, each given with its corrections."""
     scores = [_score(operation, word, meant) for word, meant in near.items()]
     if not any(scores):
         return None
@@ -110,7 +110,7 @@ def _worth(operation: Operation, word: str) -> float:
 
 
 def _in(word: str, words: frozenset[str]) -> bool:
-    """Whether the word stands there, in singular or plural."""
+    """Whether the words contain this one, in singular or plural."""
     return word in words or f"{word}s" in words or word.removesuffix("s") in words
 
 
@@ -120,7 +120,7 @@ def _vocabulary() -> frozenset[str]:
 
 
 def _corrections(word: str) -> list[str]:
-    """What an unknown word may have been meant as."""
+    """Corrections of an unknown word."""
     from difflib import get_close_matches
 
     if word in _vocabulary() or any(known.startswith(word) for known in _vocabulary()):
@@ -130,13 +130,13 @@ def _corrections(word: str) -> list[str]:
 
 @cache
 def _headwords() -> list[str]:
-    """What a mistyped word may have been: a word of a name or a summary, not of the small print."""
+    """The words that a mistyped word is corrected to: those of names and summaries."""
     found = {word for operation in OPERATIONS for words in _texts(operation)[:2] for word in words}
     return sorted(word for word in found - _SMALL if len(word) >= _MIN_START)
 
 
 def _nearest(query: str, cutoff: float) -> list[Hit]:
-    """Operations by how alike their whole names are to the query."""
+    """Operations whose name is similar to the query."""
     from difflib import get_close_matches
 
     keys = {key: operation for operation in OPERATIONS for key in sorted(_keys(operation))}

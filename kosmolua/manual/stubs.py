@@ -1,6 +1,6 @@
-"""What an editor knows of a script's world: LuaLS stubs, generated from the catalogue and the types of the results.
+"""LuaLS stubs of the script API, generated from the catalogue and the result types.
 
-They are read by lua-language-server and by people, and loaded by nobody.
+lua-language-server reads them; scripts do not load them.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from msgspec import Struct, UnsetType
 
-from kosmolua.manual.fields import taken_apart
+from kosmolua.manual.fields import alternatives
 from kosmolua.manual.reference import key
 from kosmolua.replicate.catalogue import OPERATIONS, PROVIDER, Operation, Parameter
 from kosmolua.replicate.results import BY_NAME, Page, result_type
@@ -50,7 +50,7 @@ function log(...) end
 ---@return T ...
 function dump(...) end
 
----Seconds since 1970, with a fraction, by the host's clock.
+---The time in seconds since 1970, with a fraction, from the host's clock.
 ---@return number
 function time() end
 
@@ -286,7 +286,7 @@ docs = {}
 
 ---@class kosmolua.DocsPage
 ---@field name string
----@field kind "read"|"write"|"helper"|"page" The first two are functions of the API.
+---@field kind "read"|"write"|"helper"|"page" "read" and "write" are functions of the API.
 ---@field summary string
 
 ---All pages.
@@ -330,18 +330,18 @@ function json.object(t) end
 
 ---The error that a call raises. Converted to a string, it is its message.
 ---@class kosmolua.Error
----@field code string A word to compare with, such as "not_found".
+---@field code string A stable code, such as "not_found".
 ---@field message string
 ---@field function? string
----@field status? integer Of the API's answer.
+---@field status? integer The status of the API's answer.
 ---@field detail? string
 ---@field hint? string
 ---@field retry_after? number Seconds.
----@field where? string The script's line.
+---@field where? string The line of the script.
 """
 
 
-# Lua's own, whose second value is no text here.
+# Lua's own function; here its second result may be a table.
 _RAISING = """
 ---Call `f(...)`. Returns true and its results, or false and its error; errors of calls are a `kosmolua.Error`.
 ---@param f function
@@ -353,13 +353,13 @@ function pcall(f, ...) end
 """
 
 _ALIAS = re.compile(r"^\w+ = (workflows\.\w+)\n", re.MULTILINE)
-_TOLD = re.compile(r"^((?:---[^@].*\n)+)(?:---@.*\n)*(?:function (?:workflows\.)?(\w+)\(|(\w+) = )", re.MULTILINE)
+_HELPER = re.compile(r"^((?:---[^@].*\n)+)(?:---@.*\n)*(?:function (?:workflows\.)?(\w+)\(|(\w+) = )", re.MULTILINE)
 _SENTENCE = re.compile(r".*?\.(?= [A-Z]|$)")
 
 
 def summaries() -> dict[str, str]:
-    """The first sentence about each of the helpers, by its name."""
-    return {match[2] or match[3]: _first(match[1]) for match in _TOLD.finditer(HELPERS)}
+    """The first sentence about each helper, by name."""
+    return {match[2] or match[3]: _first(match[1]) for match in _HELPER.finditer(HELPERS)}
 
 
 def _first(comment: str) -> str:
@@ -369,20 +369,20 @@ def _first(comment: str) -> str:
 
 
 def helper(name: str) -> str | None:
-    """All that is declared of a helper, with the classes that it names; None where it is none."""
+    """All declarations of a helper and the classes that it names; None if it is unknown."""
     if name not in summaries():
         return None
     blocks = HELPERS.strip().split("\n\n")
     own = re.compile(rf"^(?:function (?:workflows\.)?{name}[.(]|{name} = \{{)", re.MULTILINE)
     found = [block for block in blocks if own.search(block)]
-    for block in found:  # which grows
+    for block in found:  # grows in the loop
         named = re.findall(r"kosmolua\.\w+", block)
         found += [each for each in blocks if each not in found and _classes(each) & set(named)]
     return "\n\n".join(found)
 
 
 class Option(Struct, frozen=True):
-    """A field of a helper's options; ``type`` is as LuaLS writes it."""
+    """A field of a helper's options; ``type`` is in LuaLS notation."""
 
     name: str
     type: str
@@ -391,14 +391,14 @@ class Option(Struct, frozen=True):
 
 @cache
 def options_of(name: str, position: int) -> tuple[Option, ...]:
-    """The options that a helper takes as that argument, counted from 0; none where it takes none there."""
+    """The options that a helper takes at an argument position, counted from 0."""
     declared = re.search(rf"((?:---.*\n)+)function (?:workflows\.)?{name}\(", HELPERS)
     parameters = re.findall(r"^---@param \w+\?? (\S+)", declared[1] if declared else "", re.MULTILINE)
     return _options(parameters[position]) if position < len(parameters) else ()
 
 
 def _options(kind: str) -> tuple[Option, ...]:
-    """The fields of an options class, and behind them those that it inherits."""
+    """The fields of an options class, followed by inherited ones."""
     found = re.search(rf"^---@class {re.escape(kind)}(?:: (\S+))?\n((?:---@field .*\n)+)", HELPERS, re.MULTILINE)
     if not found or not kind.endswith("Options"):
         return ()
@@ -411,21 +411,21 @@ def _classes(block: str) -> set[str]:
 
 
 def stubs(accounts: Iterable[str] = ()) -> dict[str, str]:
-    """The files by name, for a script that finds those named accounts."""
-    return {f"{PROVIDER}.lua": _provider(accounts), "kosmolua.lua": _HEAD + _ALIAS.sub(_told, HELPERS) + _RAISING}
+    """The stub files by name, with fields for the named accounts."""
+    return {f"{PROVIDER}.lua": _provider(accounts), "kosmolua.lua": _HEAD + _ALIAS.sub(_documented, HELPERS) + _RAISING}
 
 
-def _told(alias: re.Match[str]) -> str:
-    """The alias with what is said of the function, which some editors do not look for where it stands."""
+def _documented(alias: re.Match[str]) -> str:
+    """The alias with the comment of its function, which some editors do not look up."""
     declared = re.search(rf"^((?:---[^@].*\n)+)(?:---@.*\n)*function {re.escape(alias[1])}\(", HELPERS, re.MULTILINE)
     return f"{declared[1] if declared else ''}{alias[0]}"
 
 
 def settings(library: str) -> dict[str, Any]:
-    """The ``.luarc.json`` that finds the stubs in that directory, and knows what a script has not.
+    """The ``.luarc.json`` that loads the stubs and disables libraries that scripts do not have.
 
-    `jit.util` and the like, which one has to require, are not in it: for EmmyLua Analyzer a dot begins a level, and it
-    fails where `jit` is a word and a level.
+    It omits `jit.util` and other modules of `jit`: for EmmyLua Analyzer a dot starts a nested table, and it fails if
+    `jit` is both a value and a table.
     """
     absent = ("io", "package", "debug", "ffi", "jit")
     return {
@@ -448,7 +448,7 @@ def _provider(accounts: Iterable[str]) -> str:
     parts.append(
         f"---@class {PROVIDER}.Provider: {PROVIDER}.Functions\n---@field default {PROVIDER}.Functions\n{named}\n"
         f"---@class kosmolua.Integrations\n---@field {PROVIDER} {PROVIDER}.Provider\nintegrations = {{}}\n\n"
-        f"---The functions of the run's own account, and what workflows are written with.\n"
+        f"---The functions of the run's account, and the workflow functions.\n"
         f"---@type {PROVIDER}.Provider\n{PROVIDER} = {{}}\n\n"
         "---@class kosmolua.App\n---@field integrations kosmolua.Integrations\napp = {}\n"
     )
@@ -459,7 +459,7 @@ def _provider(accounts: Iterable[str]) -> str:
 
 
 def _structs() -> list[type[Struct]]:
-    """The types of all results, and of what is within them."""
+    """The types of all results, and those nested in them."""
     found: dict[type[Struct], None] = {}
     left = list(BY_NAME.values())
     while left:
@@ -479,7 +479,7 @@ def _within(hint: Any) -> Iterator[type[Struct]]:
 
 def _result(kind: type[Struct]) -> str:
     hints = get_type_hints(kind, include_extras=True)
-    rows = [_field(name, *taken_apart(annotation)) for name, annotation in hints.items()]
+    rows = [_field(name, *alternatives(annotation)) for name, annotation in hints.items()]
     return "\n".join([*_comment(kind.__doc__ or ""), f"---@class {_class(kind)}", *rows, ""])
 
 
@@ -509,7 +509,7 @@ def _paged() -> list[type[Struct]]:
 
 def _page(kind: type[Struct]) -> str:
     hints = get_type_hints(Page, include_extras=True)
-    rows = [_field(name, *taken_apart(hint)) for name, hint in hints.items() if name != "results"]
+    rows = [_field(name, *alternatives(hint)) for name, hint in hints.items() if name != "results"]
     head = [*_comment(Page.__doc__ or ""), f"---@class {PROVIDER}.{kind.__name__}Page"]
     return "\n".join([*head, f"---@field results {_class(kind)}[]", *rows, ""])
 
@@ -520,7 +520,7 @@ def _page(kind: type[Struct]) -> str:
 def _arguments(operation: Operation) -> str:
     rows = [_argument(parameter) for parameter in operation.parameters]
     if operation.name == "create_file":
-        rows.append("---@field path? string A file to send as content; it is read by the host, where that is allowed.")
+        rows.append("---@field path? string A local file to upload as content, if reading it is allowed.")
         rows = [row.replace("---@field content ", "---@field content? ") for row in rows]
     return "\n".join([f"---@class (exact) {_arguments_class(operation)}", *rows, ""])
 

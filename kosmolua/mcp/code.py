@@ -1,4 +1,4 @@
-"""Code mode: three tools in the place of many. One reads, one finds, one runs Lua that calls what it likes."""
+"""Code mode: three tools instead of one per function. They search and read documentation, and run Lua."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ EXECUTE, SEARCH, READ = "execute_lua", "search_docs", "read_docs"
 DEFINITIONS: dict[str, dict[str, Any]] = {
     SEARCH: {
         "title": "Search the documentation",
-        "description": "Find functions of the Replicate API, and pages, by name or purpose.",
+        "description": "Search functions of the Replicate API and pages by name or purpose.",
         "inputSchema": {
             "type": "object",
-            "properties": {"query": {"type": "string", "description": "Words, such as: cancel training"}},
+            "properties": {"query": {"type": "string", "description": "Words to search for, such as: cancel training"}},
             "required": ["query"],
             "additionalProperties": False,
         },
@@ -23,10 +23,10 @@ DEFINITIONS: dict[str, dict[str, Any]] = {
     },
     READ: {
         "title": "Read the documentation",
-        "description": "A function's parameters, answer and example, or a page such as lua, permissions or errors.",
+        "description": "Read about a function (parameters, result, example), or a page such as lua or errors.",
         "inputSchema": {
             "type": "object",
-            "properties": {"name": {"type": "string", "description": "As search_docs gives it"}},
+            "properties": {"name": {"type": "string", "description": "A name that search_docs returned"}},
             "required": ["name"],
             "additionalProperties": False,
         },
@@ -34,16 +34,20 @@ DEFINITIONS: dict[str, dict[str, Any]] = {
     },
     EXECUTE: {
         "title": "Run Lua",
-        "description": "Run a Lua script against Replicate, isolated and within a budget. "
-        "run(model, input) waits for the output; replicate.<function>{...} calls the API and returns its object; "
+        "description": "Run a Lua script against Replicate, in a sandbox and within a budget. "
+        "run(model, input) returns the output of a model; replicate.<function>{...} calls the API; also available: "
         "parallel(list, f), each(name), replicate.cancel_all(list), stream, wait, download(url, path), sleep(seconds), "
-        "json and print are there. "
-        "Return the values you need, and filter in Lua. Answers with result, output, and the log of calls.",
+        "json and print. "
+        "Filter in Lua and return only what you need. The answer contains result, output and the log of calls.",
         "inputSchema": {
             "type": "object",
             "properties": {
-                "source": {"type": "string", "description": "The Lua text"},
-                "args": {"type": "array", "items": {"type": "string"}, "description": "What it finds in `args`"},
+                "source": {"type": "string", "description": "The Lua script"},
+                "args": {
+                    "type": "array",
+                    "items": {"type": "string"},
+                    "description": "The arguments of the script, in `args`",
+                },
             },
             "required": ["source"],
             "additionalProperties": False,
@@ -59,7 +63,7 @@ DEFINITIONS: dict[str, dict[str, Any]] = {
 
 
 def definitions(*, writes: bool) -> list[dict[str, Any]]:
-    """The three; where no write gets through, running a script only reads."""
+    """The three tools. Without writes, running a script is read-only."""
     reads = {"readOnlyHint": True, "destructiveHint": False, "idempotentHint": True, "openWorldHint": True}
     return [
         {"name": name, **definition, **({"annotations": reads} if name == EXECUTE and not writes else {})}
@@ -68,18 +72,20 @@ def definitions(*, writes: bool) -> list[dict[str, Any]]:
 
 
 def check(name: str, arguments: Mapping[str, Any]) -> None:
-    """Raise an `ArgumentError` for arguments that the tool does not take."""
+    """Raise an `ArgumentError` for invalid arguments of a tool."""
     schema = DEFINITIONS[name]["inputSchema"]
     for key in (*arguments, *schema["required"]):
         if key not in schema["properties"]:
-            raise ArgumentError(f"{name}: unknown argument `{key[:100]}`; it takes {', '.join(schema['properties'])}")
+            raise ArgumentError(
+                f"{name}: unknown argument `{key[:100]}`; expected one of {', '.join(schema['properties'])}"
+            )
         if key not in arguments:
-            raise ArgumentError(f"{name}: missing `{key}`")
+            raise ArgumentError(f"{name}: missing argument `{key}`")
         value = arguments[key]
         if key == "args":
-            fits = isinstance(value, list) and all(isinstance(item, str) for item in value)
+            is_valid = isinstance(value, list) and all(isinstance(item, str) for item in value)
         else:
-            fits = isinstance(value, str)
-        if not fits:
+            is_valid = isinstance(value, str)
+        if not is_valid:
             expected = "a list of strings" if key == "args" else "a string"
             raise ArgumentError(f"{name}: expected {expected} - at `{key}`")

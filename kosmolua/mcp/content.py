@@ -1,4 +1,4 @@
-"""What comes back: data, a short text of the same, pictures as pictures, and nothing cut within a character."""
+"""Results of tools: data, the same as short text, and pictures. Text is never truncated within a character."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from kosmolua.host.result import Result
 
 MAX_PICTURES = 4
-MAX_ATTEMPTS = 8  # at fetching one
-MAX_PICTURE = 3 * 1024 * 1024  # bytes; clients take no larger ones
+MAX_ATTEMPTS = 8  # pictures to try to fetch
+MAX_PICTURE = 3 * 1024 * 1024  # bytes; clients refuse larger ones
 MAX_ENTRIES = 50  # of the log of calls
 _DATA_URL = re.compile(r"data:(image/(?:png|jpeg|gif|webp));base64,([A-Za-z0-9+/]+={0,2})")
-_NOT_TAKEN = "image/avif"  # by clients
+_UNSUPPORTED = "image/avif"  # by clients
 _JOINER = "\u200d"
 _MARKS = {"Mn", "Me", "Mc"}
 
@@ -32,11 +32,11 @@ _PICTURE_URL = re.compile(pictures_.URL, re.IGNORECASE)
 
 Pictures = list[dict[str, Any]]
 Fetch = Callable[[str, int], bytes]
-"""The bytes at a URL, at most so many; raises a `KosmoError`."""
+"""Fetches a URL, up to a number of bytes. Raises a `KosmoError`."""
 
 
-def answered(data: Any, limit: int, fetch: Fetch | None = None) -> dict[str, Any]:
-    """The result of a tool for what the API answered. ``fetch`` gives what lies at the URL of a picture."""
+def of_answer(data: Any, limit: int, fetch: Fetch | None = None) -> dict[str, Any]:
+    """The result of a tool for an answer of the API. ``fetch`` downloads pictures."""
     pictures: Pictures = []
     plain = _without_pictures(data, pictures)
     if fetch:
@@ -44,22 +44,22 @@ def answered(data: Any, limit: int, fetch: Fetch | None = None) -> dict[str, Any
     text = plain if isinstance(plain, str) else _json(plain)
     structured = {"success": True, "data": plain}
     if len(text) > limit:
-        structured = {"success": True, "data": None, "cut": _told(text, limit)}
+        structured = {"success": True, "data": None, "cut": _excerpt(text, limit)}
     return _result(structured, cut(text, limit), pictures)
 
 
-def failed(error: KosmoError, limit: int) -> dict[str, Any]:
-    """The result of a tool for what went wrong."""
+def of_error(error: KosmoError, limit: int) -> dict[str, Any]:
+    """The result of a tool that failed."""
     fields = error.to_dict()
     structured = {"success": False, "error": fields.pop("message"), **fields}
     text = f"{error.message}\nhint: {error.hint}" if error.hint else error.message
     return {**_result(_bounded(structured, limit), cut(text, limit), []), "isError": True}
 
 
-def ran(result: Result, limit: int, outputs: Pictures) -> dict[str, Any]:
-    """The result of a script: its values, what it printed, its calls, and why it failed if it did.
+def of_run(result: Result, limit: int, outputs: Pictures) -> dict[str, Any]:
+    """The result of a script: its values, printed output, calls, and the error if it failed.
 
-    ``outputs`` are the pictures that the run itself has fetched.
+    ``outputs`` are pictures that the run itself fetched.
     """
     pictures: Pictures = []
     values = _without_pictures(result.results, pictures)
@@ -80,7 +80,7 @@ def ran(result: Result, limit: int, outputs: Pictures) -> dict[str, Any]:
     }
     text = _json(values[0] if len(values) == 1 else values) if values else ""
     if len(text) > limit // 2:
-        structured |= {"result": None, "results": [], "cut": _told(text, limit // 2)}
+        structured |= {"result": None, "results": [], "cut": _excerpt(text, limit // 2)}
     parts = [
         cut(result.output.rstrip("\n"), limit // 2),
         f"result: {cut(text, limit // 2)}" if text else "",
@@ -91,16 +91,16 @@ def ran(result: Result, limit: int, outputs: Pictures) -> dict[str, Any]:
 
 
 def cut(text: str, limit: int) -> str:
-    """The text, or as much of it as fits and how much there was. No character is cut, nor parted from its accents."""
+    """The text, or as much as fits with a note. Characters are not separated from their combining marks."""
     if len(text) <= limit:
         return text
     at = limit
     while at > 0 and (unicodedata.category(text[at]) in _MARKS or _JOINER in text[at - 1 : at + 1]):
         at -= 1
-    return f"{text[:at]}… (cut: {at} of {len(text)} characters; ask for less, or filter in a script)"
+    return f"{text[:at]}… (cut: {at} of {len(text)} characters; request less, or filter in a script)"
 
 
-def _told(text: str, limit: int) -> dict[str, Any]:
+def _excerpt(text: str, limit: int) -> dict[str, Any]:
     return {"characters": len(text), "shown": limit, "text": cut(text, limit)}
 
 
@@ -123,20 +123,20 @@ def _words(error: KosmoError | None) -> str:
 
 
 def _summary(result: Result) -> str:
-    """The calls in one line, equal ones counted."""
+    """The calls in one line, with counts of equal ones."""
     counts: dict[str, int] = {}
     for entry in result.log:
         word = f"{entry.function} {entry.code or entry.outcome}"
         counts[word] = counts.get(word, 0) + 1
-    told = ", ".join(f"{count} x {word}" if count > 1 else word for word, count in counts.items())
-    return f"calls: {told}" if told else ""
+    calls = ", ".join(f"{count} x {word}" if count > 1 else word for word, count in counts.items())
+    return f"calls: {calls}" if calls else ""
 
 
 # Pictures ---------------------------------------------------------------------------------------------------------
 
 
 def _without_pictures(value: Any, pictures: Pictures) -> Any:
-    """The value as JSON can carry it, with a word in the place of each picture."""
+    """The value as plain JSON data, with a placeholder for each picture."""
     match value:
         case str():
             found = _DATA_URL.fullmatch(value)
@@ -151,7 +151,7 @@ def _without_pictures(value: Any, pictures: Pictures) -> Any:
 
 
 def add_outputs(pictures: Pictures, value: Any, fetch: Fetch) -> None:
-    """Add the pictures whose URLs are in an output; the URLs stay. What cannot be fetched is not shown."""
+    """Add the pictures whose URLs are in an output. The URLs stay; pictures that cannot be fetched are skipped."""
     for url in islice(dict.fromkeys(_urls(value)), MAX_ATTEMPTS):
         if len(pictures) >= MAX_PICTURES:
             return
@@ -168,7 +168,7 @@ def _urls(value: Any) -> Iterator[str]:
             yield value
         case Mapping():
             for name, item in value.items():
-                if name not in ("input", "urls"):  # what went in, and pages for people
+                if name not in ("input", "urls"):  # inputs, and web pages
                     yield from _urls(item)
         case list():
             for item in value:
@@ -177,7 +177,7 @@ def _urls(value: Any) -> Iterator[str]:
 
 def _kind(content: bytes) -> str | None:
     kind = pictures_.kind_of(content)
-    return kind if kind != _NOT_TAKEN else None
+    return kind if kind != _UNSUPPORTED else None
 
 
 def _bytes(content: bytes, pictures: Pictures) -> Any:
@@ -186,7 +186,7 @@ def _bytes(content: bytes, pictures: Pictures) -> Any:
 
 
 def _picture(kind: str, encoded: str, pictures: Pictures) -> str | None:
-    """The word for a picture that is shown; None where it is too large, one too many, or none."""
+    """The placeholder of a picture; None if it is invalid, too large or one too many."""
     if len(pictures) >= MAX_PICTURES or len(encoded) * 3 // 4 > MAX_PICTURE:
         return None
     try:

@@ -1,4 +1,4 @@
-"""Where clients keep their list of servers, and how this one is entered there."""
+"""Register the server in the configuration files of MCP clients."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from kosmolua.settings.atomic import rewrite
 
 
 class Client(Struct, frozen=True, kw_only=True):
-    """A client: its file for a user and for a project, in which ``section`` lists servers by name."""
+    """A client: its configuration files for a user and a project, and the ``section`` that lists servers by name."""
 
     name: str
     title: str
@@ -23,7 +23,7 @@ class Client(Struct, frozen=True, kw_only=True):
     project: str
     section: str
     form: Literal["json", "toml"] = "json"
-    typed: bool = False  # whether an entry says that it is one for standard input and output
+    typed: bool = False  # whether an entry names its transport, stdio
 
 
 _VSCODE = "~/Library/Application Support/Code/User" if sys.platform == "darwin" else "~/.config/Code/User"
@@ -62,28 +62,28 @@ def path_of(client: Client, *, project: bool) -> str:
 
 
 def entry(client: Client, flags: Sequence[str], *, project: bool) -> dict[str, Any]:
-    """The server, as the client starts it. A project's file is for others too, who have it elsewhere."""
+    """The entry that starts the server. In a project it runs `kosmo` from PATH, since paths differ per machine."""
     command = ["kosmo"] if project else [sys.executable, "-m", "kosmolua"]
     kind = {"type": "stdio"} if client.typed else {}
     return {**kind, "command": command[0], "args": [*command[1:], "mcp:serve", *flags]}
 
 
 def install(client: Client, name: str, flags: Sequence[str], *, project: bool) -> str:
-    """Enter the server, and return where. Raises a `ConfigurationError` for a file that cannot be understood."""
+    """Register the server and return the path of the file. Raises a `ConfigurationError` for an invalid file."""
     path = path_of(client, project=project)
     made = entry(client, flags, project=project)
     try:
         rewrite(path, lambda content: merged(client, content, name, made))
     except ValueError as error:
         raise ConfigurationError(
-            f"cannot understand {path}: {error}",
-            hint=f"enter it by hand; this prints what: kosmo mcp:export {client.name}; nothing was changed",
+            f"invalid configuration file {path}: {error}",
+            hint=f"fix the file, or add what this prints by hand: kosmo mcp:export {client.name}",
         ) from None
     return path
 
 
 def merged(client: Client, content: bytes, name: str, entry: dict[str, Any]) -> bytes:
-    """The file with the server in it. Raises a ValueError where it is none of the client's."""
+    """The file with the server added. Raises a ValueError for an invalid file."""
     return (_toml if client.form == "toml" else _json)(content, client.section, name, entry)
 
 

@@ -1,4 +1,4 @@
-"""What a client may attach: pages of the documentation, and the runs that were made lately."""
+"""Resources for clients: pages of the documentation, and recent runs."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ TEMPLATES = [
     {
         "name": "function",
         "uriTemplate": f"{SCHEME}functions/{{name}}",
-        "description": "A function of the Replicate API: parameters, answer, example",
+        "description": "A function of the Replicate API: parameters, result, example",
         "mimeType": "text/markdown",
     },
     {
         "name": "run",
         "uriTemplate": f"{RUNS}/{{id}}",
-        "description": "The calls of one run: what was decided, and what came of it",
+        "description": "The calls of one run, with decisions and outcomes",
         "mimeType": "application/json",
     },
 ]
@@ -47,7 +47,7 @@ def listed() -> list[dict[str, Any]]:
 
 
 def read(uri: str, environment: Mapping[str, str] = os.environ) -> dict[str, Any]:
-    """The content of a resource. Raises a `UsageError` where there is none."""
+    """The content of a resource. Raises a `UsageError` for an unknown one."""
     kind, _, name = uri.removeprefix(SCHEME).partition("/")
     if kind in {"docs", "functions"} and name:
         return _content(uri, "text/markdown", page(name))
@@ -57,16 +57,16 @@ def read(uri: str, environment: Mapping[str, str] = os.environ) -> dict[str, Any
         calls = [entry for entry in _entries(environment) if entry.get("run") == name]
         if calls:
             return _content(uri, "application/json", _json(calls))
-    raise UsageError(f"there is no resource {uri[:200]!r}", hint="list them: resources/list")
+    raise UsageError(f"unknown resource {uri[:200]!r}", hint="list them: resources/list")
 
 
 def page(name: str) -> str:
-    """A page of the documentation, that on workflows among them. Raises a `UsageError` with the nearest."""
+    """A page of the documentation or the workflow page. Raises a `UsageError` that suggests the nearest."""
     return pages.read(name, {"workflows": docs.WORKFLOWS})
 
 
 def runs(environment: Mapping[str, str]) -> list[dict[str, Any]]:
-    """The last runs of scripts and commands that called something, newest first."""
+    """The last runs that made calls, newest first."""
     found: dict[str, dict[str, Any]] = {}
     for entry in _entries(environment):
         name = str(entry.get("run"))

@@ -1,4 +1,4 @@
-"""The server: what the protocol asks, answered by the host. Standard output is the protocol's alone."""
+"""The MCP server: it answers requests with the host. Standard output carries only protocol messages."""
 
 from __future__ import annotations
 
@@ -49,23 +49,25 @@ if TYPE_CHECKING:
 
     Context = ServerRequestContext[Any, Any]
 
-HEARTBEAT = 5.0  # seconds after which a client that wants to know is told that a call goes on
+HEARTBEAT = 5.0  # seconds between progress notifications while a call runs
 MAX_AT_ONCE = 32  # calls
-PATIENCE = 2.0  # seconds in which calls that were stopped end
+PATIENCE = 2.0  # seconds for stopped calls to end
 MAX_ARGUMENTS = 16 * 1024 * 1024  # bytes
 INSTRUCTIONS = (
-    "Replicate through a permission gate. Creating predictions and trainings costs money. An error's `hint` says what "
-    "to do next; what the policy refuses, tell the person."
+    "Replicate, behind a permission gate. Creating predictions and trainings costs money. The `hint` of an error says "
+    "what to do next. If the policy refuses a call, report it to the person."
 )
-CODE_INSTRUCTIONS = f'{INSTRUCTIONS} Do a whole task in one script with execute_lua; read_docs "workflows" teaches it.'
+CODE_INSTRUCTIONS = (
+    f'{INSTRUCTIONS} Do a whole task in one script with execute_lua; read_docs "workflows" explains how.'
+)
 _CHOICE = {
     "type": "object",
     "properties": {
         "answer": {
             "type": "string",
-            "title": "Allow it?",
+            "title": "Allow this call?",
             "enum": ["no", "once", "run"],
-            "description": "once: this call; run: this function for the rest of the run, or of this server",
+            "description": "once: this call only; run: this function until the run, or this server, ends",
         }
     },
     "required": ["answer"],
@@ -73,7 +75,7 @@ _CHOICE = {
 
 
 class Options(Struct, frozen=True, kw_only=True):
-    """``tools`` are globs of functions to offer; ``code`` offers code mode; a result is cut at ``max_chars``."""
+    """``tools`` are globs of functions to expose; ``code`` enables code mode; ``max_chars`` truncates results."""
 
     tools: tuple[str, ...]
     code: bool
@@ -81,22 +83,22 @@ class Options(Struct, frozen=True, kw_only=True):
 
 
 class Service:
-    """Answers a client's requests. All but the work itself is for the event loop's thread."""
+    """Answers the requests of a client on the event loop's thread. Calls of tools run on their own threads."""
 
     def __init__(self, host: Host, current: Current, options: Options) -> None:
         self._host = host
         self._current = current
         self._options = options
         self._asked: dict[str, Work] = {}
-        self._under_way: set[Work] = set()
-        self._running: list[tuple[str, str, str]] = []  # what scripts started and nobody has seen end
+        self._active: set[Work] = set()
+        self._running: list[tuple[str, str, str]] = []  # jobs that scripts created and that may still run
 
     def left(self) -> Left:
-        """End everything, and give what may still run."""
+        """Stop everything, and return what may still run."""
         direct = self._host.leave()
         self._host.close()
         until = time.monotonic() + PATIENCE
-        for work in self._under_way:
+        for work in self._active:
             work.join(until)
         return msgspec.structs.replace(direct, running=[*dict.fromkeys([*direct.running, *self._running])])
 
@@ -130,91 +132,93 @@ class Service:
         if params.request_state is not None:
             work = self._asked.pop(params.request_state, None)
             if work is None:
-                raise _invalid("nothing waits for this answer any more; call the tool again")
+                raise _invalid("unknown or expired requestState; call the tool again")
             work.answer(_answer(params.input_responses))
         else:
             work = self._begin(params.name, params.arguments or {})
         return await self._follow(context, work)
 
     def _begin(self, name: str, arguments: dict[str, Any]) -> Work:
-        if len(self._under_way) >= MAX_AT_ONCE:
-            raise _invalid(f"{MAX_AT_ONCE} calls are under way; wait for one of them")
+        if len(self._active) >= MAX_AT_ONCE:
+            raise _invalid(f"too many calls at once: {MAX_AT_ONCE} are running; wait for one to end")
         work = Work()
-        work.start(self._action(work, name, arguments), partial(self._under_way.discard, work))
-        self._under_way.add(work)
+        work.start(self._action(work, name, arguments), partial(self._active.discard, work))
+        self._active.add(work)
         return work
 
     def _action(self, work: Work, name: str, arguments: dict[str, Any]) -> Callable[[], dict[str, Any]]:
-        """What the call of a tool does, on the thread of the work. Raises what the protocol calls invalid."""
+        """The action of a tool call, to run on its thread. Raises an `MCPError` for an invalid call."""
         size = len(msgspec.json.encode(arguments))
         if size > MAX_ARGUMENTS:
-            raise _invalid(f"{name[:100]}: the arguments are {size} bytes long; at most {MAX_ARGUMENTS} are taken")
+            raise _invalid(f"{name[:100]}: arguments too long: {size} bytes, at most {MAX_ARGUMENTS} are allowed")
         if self._options.code and name in code.DEFINITIONS:
             action = partial(self._code, work, name, arguments)
         else:
             action = partial(self._call, work, self._operation(name), arguments)
-        return partial(self._told, action)
+        return partial(self._guarded, action)
 
     def _operation(self, name: str) -> Operation:
         operation = tools.find(name)
         if operation is None or operation not in tools.named(self._options.tools):
-            raise _invalid(f"no tool is called {name[:100]!r}; list them with tools/list")
+            raise _invalid(f"unknown tool {name[:100]!r}; list the tools with tools/list")
         if operation.name not in self._host.callable():
-            raise _invalid(f"{name} is not offered: the policy denies this {operation.access}")
+            raise _invalid(f"{name} is not available: the policy denies this {operation.access}")
         return operation
 
-    def _told(self, action: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    def _guarded(self, action: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         try:
             return action()
-        except Exception as error:  # noqa: BLE001 - the last stop of every tool
-            return content.failed(failure_of(error, "the tool"), self._options.max_chars)
+        except Exception as error:  # noqa: BLE001 - every failure becomes a result
+            return content.of_error(failure_of(error, "the tool"), self._options.max_chars)
 
     def _call(self, work: Work, operation: Operation, arguments: Mapping[str, Any]) -> dict[str, Any]:
         self._current.work = work
         given = tools.arguments(operation, arguments)
         data = self._host.request(operation.name, given, stop=work.stop).data
-        # Of lists and models the covers would be shown, which nobody asked for.
+        # Lists and models contain cover images, which were not asked for.
         fetch = partial(self._host.fetch, stop=work.stop) if operation.job and not operation.paged else None
-        return content.answered(data, self._options.max_chars, fetch)
+        return content.of_answer(data, self._options.max_chars, fetch)
 
     def _code(self, work: Work, name: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
         code.check(name, arguments)
         limit = self._options.max_chars
         if name == code.SEARCH:
-            return content.answered({"results": pages.search(arguments["query"])}, limit)
+            return content.of_answer({"results": pages.search(arguments["query"])}, limit)
         if name == code.READ:
-            return content.answered(resources.page(arguments["name"]), limit)
+            return content.of_answer(resources.page(arguments["name"]), limit)
         run = self._host.script(
-            arguments["source"], arguments.get("args", []), prompter=work, on_call=work.tell, stop=work.stop
+            arguments["source"], arguments.get("args", []), prompter=work, on_call=work.report, stop=work.stop
         )
         shown: content.Pictures = []
         result = run.result(partial(content.add_outputs, shown))
         self._running += result.running
-        return content.ran(result, limit, shown)
+        return content.of_run(result, limit, shown)
 
-    # While it goes on ---------------------------------------------------------------------------------------------
+    # Progress -----------------------------------------------------------------------------------------------------
 
     async def _follow(self, context: Context, work: Work) -> CallToolResult | InputRequiredResult:
-        """Tell of the work and ask for it until it is done. It ends with the request, unless it waits for an answer."""
+        """Report progress and ask questions until the work is done. It ends with the request, unless it waits for an
+        answer.
+        """
         progress = 0
         try:
             while True:
-                news = await work.next(HEARTBEAT)
-                if isinstance(news, Done):
-                    return CallToolResult.model_validate(news.taken())
-                if isinstance(news, Question):
+                event = await work.next(HEARTBEAT)
+                if isinstance(event, Done):
+                    return CallToolResult.model_validate(event.unwrap())
+                if isinstance(event, Question):
                     if not _can_ask(context):
                         work.answer(None)
                     elif not context.session.can_send_request:
                         self._asked[work.id] = work
                         return InputRequiredResult.model_validate(
-                            {"requestState": work.id, "inputRequests": _asking(news)}
+                            {"requestState": work.id, "inputRequests": _asking(event)}
                         )
                     else:
-                        work.answer(await _elicited(context, news))
+                        work.answer(await _elicited(context, event))
                     continue
                 progress += 1
-                await context.session.report_progress(progress, None, news or "still at it")
+                await context.session.report_progress(progress, None, event or "still running")
         except BaseException:
             work.cancel()
             raise
@@ -236,21 +240,21 @@ class Service:
             raise _invalid(error.message) from None
 
     async def list_prompts(self, _context: Context, _params: PaginatedRequestParams | None) -> ListPromptsResult:
-        described = "How to write a Replicate workflow in Lua, and what to do"
-        argument = {"name": "task", "description": "What is to be done", "required": False}
+        described = "How to write a Replicate workflow in Lua"
+        argument = {"name": "task", "description": "The task to do", "required": False}
         prompt = {"name": resources.PROMPT, "description": described, "arguments": [argument]}
         return ListPromptsResult.model_validate({"prompts": [prompt]})
 
     async def get_prompt(self, _context: Context, params: GetPromptRequestParams) -> GetPromptResult:
         if params.name != resources.PROMPT:
-            raise _invalid(f"no prompt is called {params.name[:100]!r}; there is {resources.PROMPT}")
+            raise _invalid(f"unknown prompt {params.name[:100]!r}; expected {resources.PROMPT}")
         task = (params.arguments or {}).get("task")
         text = f"{docs.WORKFLOWS}\nThe task: {task}" if task else docs.WORKFLOWS
         message = {"role": "user", "content": {"type": "text", "text": text}}
         return GetPromptResult.model_validate({"messages": [message]})
 
 
-# Asking -----------------------------------------------------------------------------------------------------------
+# Questions --------------------------------------------------------------------------------------------------------
 
 
 def _can_ask(context: Context) -> bool:
@@ -259,7 +263,7 @@ def _can_ask(context: Context) -> bool:
 
 
 def _message(question: Question) -> str:
-    """The whole question; what a script had a hand in is escaped and cut."""
+    """The text of the question, with parts from the script escaped and truncated."""
     return render(question, columns=100, rows=30).rpartition("? ")[0] + "?"
 
 
@@ -272,7 +276,7 @@ async def _elicited(context: Context, question: Question) -> Answer | None:
     try:
         result = await context.session.elicit_form(_message(question), _CHOICE, context.request_id)
     except MCPError:
-        return None  # the client cannot, whatever it said
+        return None  # the client cannot ask, although it announced that it can
     return _chosen(result)
 
 

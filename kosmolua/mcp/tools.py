@@ -1,4 +1,4 @@
-"""The functions as tools: their definitions, as the protocol writes them, and their arguments."""
+"""Functions as MCP tools: their definitions and arguments."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _SCHEMA = ("type", "properties", "required", "additionalProperties")
 
 
 def named(globs: Sequence[str]) -> list[Operation]:
-    """The operations that one of the globs names, by the name of the function or of its tool."""
+    """The operations whose function name or tool name matches one of the globs."""
     return [operation for operation in OPERATIONS if any(_matches(operation, glob) for glob in globs)]
 
 
@@ -44,7 +44,7 @@ def definition(operation: Operation) -> dict[str, Any]:
 
 
 def hints(operation: Operation) -> dict[str, bool]:
-    """What a client may expect of a call: creating adds, every other write changes or ends something that is there."""
+    """The annotations of a tool. Creating only adds; every other write may change or end something."""
     reads, creates = operation.access == "read", operation.creates is not None
     return {
         "readOnlyHint": reads,
@@ -55,7 +55,7 @@ def hints(operation: Operation) -> dict[str, bool]:
 
 
 def arguments(operation: Operation, given: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments, with bytes where they came as base64."""
+    """The arguments, with base64 decoded to bytes."""
     found = dict(given)
     for parameter in operation.parameters:
         if parameter.kind == "bytes" and isinstance(found.get(parameter.name), str):
@@ -63,7 +63,7 @@ def arguments(operation: Operation, given: Mapping[str, Any]) -> dict[str, Any]:
                 found[parameter.name] = base64.b64decode(found[parameter.name], validate=True)
             except ValueError:
                 raise ArgumentError(
-                    f"{operation.name}: expected base64, got something else - at `{parameter.name}`",
+                    f"{operation.name}: expected base64 - at `{parameter.name}`",
                     function=operation.name,
                 ) from None
     return found

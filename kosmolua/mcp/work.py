@@ -1,4 +1,4 @@
-"""What takes long and blocks, carried out on a thread of its own, while the client is told, asked, and may cancel."""
+"""Blocking work on its own thread, while the client gets progress, answers questions and may cancel."""
 
 from __future__ import annotations
 
@@ -19,41 +19,41 @@ from kosmolua.gate.entry import Entry
 from kosmolua.gate.prompt import Answer, Question
 from kosmolua.runtime.stop import Stop
 
-PATIENCE = 600.0  # seconds in which a person may answer
+PATIENCE = 600.0  # seconds to wait for an answer
 
 
 class Done(Struct, frozen=True):
-    """The end: the tool's result, or what nobody had foreseen."""
+    """The end of the work: the result of the tool, or an unexpected exception."""
 
     result: dict[str, Any] | None = None
     error: BaseException | None = None
 
-    def taken(self) -> dict[str, Any] | None:
+    def unwrap(self) -> dict[str, Any] | None:
         if self.error:
             raise self.error
         return self.result
 
 
 class Work:
-    """One call of a tool: carries it out, is its prompter, and ends it."""
+    """One call of a tool: runs it, is its prompter, and cancels it."""
 
     def __init__(self) -> None:
         self.id = secrets.token_urlsafe(24)
         self.stop = Stop()
         self._loop = asyncio.get_running_loop()
-        self._news: asyncio.Queue[Question | str | Done] = asyncio.Queue()
+        self._events: asyncio.Queue[Question | str | Done] = asyncio.Queue()
         self._answer: queue.SimpleQueue[Answer | None] = queue.SimpleQueue()
 
     def start(self, action: Callable[[], dict[str, Any]], ended: Callable[[], None]) -> None:
-        """Carry the action out. The loop's thread is told when it has ended, whoever still waits for it."""
+        """Run the action. ``ended`` is called on the loop's thread at its end, even if no one waits for it."""
 
         def run() -> None:
             try:
                 done = Done(action())
-            except BaseException as error:  # noqa: BLE001 - raised where it is awaited
+            except BaseException as error:  # noqa: BLE001 - raised by `unwrap`
                 done = Done(error=error)
             self._call_soon(ended)
-            self._call_soon(self._news.put_nowait, done)
+            self._call_soon(self._events.put_nowait, done)
 
         self._thread = threading.Thread(target=run, name="kosmolua-mcp", daemon=True)
         self._thread.start()
@@ -63,9 +63,9 @@ class Work:
         self._thread.join(max(0.0, until - time.monotonic()))
 
     async def next(self, seconds: float) -> Question | str | Done | None:
-        """What comes next: a question, a word of progress, the end; None where that many seconds bring nothing."""
+        """The next event: a question, a progress message or the end; None after that many seconds without one."""
         try:
-            return await asyncio.wait_for(self._news.get(), seconds)
+            return await asyncio.wait_for(self._events.get(), seconds)
         except TimeoutError:
             return None
 
@@ -73,31 +73,31 @@ class Work:
         self._answer.put(answer)
 
     def cancel(self) -> None:
-        """End it, and answer with nobody what it may ask."""
+        """Stop the work. A pending question is answered with None: nobody could be asked."""
         self.stop.set(ScriptError("canceled by the client", code="interrupted"))
         self._answer.put(None)
 
     def ask(self, question: Question) -> Answer | None:
-        """Put the question to the client; on the thread that the call is made on."""
-        self._answer = queue.SimpleQueue()  # an answer that comes too late is an answer to nothing
+        """Ask the client; runs on the thread that makes the call."""
+        self._answer = queue.SimpleQueue()  # drops a late answer to an earlier question
         if self.stop.error:
             return None
-        self._call_soon(self._news.put_nowait, question)
+        self._call_soon(self._events.put_nowait, question)
         with suppress(queue.Empty):
             return self._answer.get(timeout=PATIENCE)
         return None
 
-    def tell(self, entry: Entry) -> None:
-        """Pass on that a call has ended."""
-        self._call_soon(self._news.put_nowait, f"{entry.function}: {entry.code or entry.outcome}")
+    def report(self, entry: Entry) -> None:
+        """Report that a call ended."""
+        self._call_soon(self._events.put_nowait, f"{entry.function}: {entry.code or entry.outcome}")
 
     def _call_soon(self, action: Callable[..., object], *arguments: object) -> None:
-        with suppress(RuntimeError):  # the loop has ended, and nobody listens
+        with suppress(RuntimeError):  # the loop has ended
             self._loop.call_soon_threadsafe(action, *arguments)
 
 
 class Current:
-    """Who asks: the work that this thread carries out, also on threads that are given its context."""
+    """The work of the current thread, or of the context that a thread was started with. It is the host's prompter."""
 
     def __init__(self) -> None:
         self._work: ContextVar[Work | None] = ContextVar("work", default=None)

@@ -1,4 +1,4 @@
-"""Images on a terminal: in a protocol of its own where it has one, else as half blocks of two pixels each."""
+"""Images on a terminal: in the terminal's image protocol if it has one, else as half blocks of two pixels each."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from kosmolua.terminal.query import Sixel
 
 Protocol = Literal["kitty", "iterm", "blocks", "none"]
 MAX_BYTES = 20 * 1024 * 1024
-_MOST_PIXELS = 800  # of a sixel image, in width and in height; some terminals take no more than 1000
-_CHUNK = 4096  # bytes of Base64 that kitty takes at once
-_FORMATS = ("PNG", "JPEG", "WEBP", "GIF")  # of what Pillow reads: what models make
-_MOST_READ = 40_000_000  # pixels of an image that Pillow is given
-_JPEG, _SCAN, _MOST_SCANS = b"\xff\xd8", b"\xff\xda", 100  # each, of some bytes, goes over all pixels; ten are usual
+_MOST_PIXELS = 800  # longest side of a sixel image; some terminals accept at most 1000
+_CHUNK = 4096  # bytes of Base64 in one command of the kitty protocol
+_FORMATS = ("PNG", "JPEG", "WEBP", "GIF")  # the formats that models produce
+_MOST_READ = 40_000_000  # pixels of an image to decode with Pillow
+_JPEG, _SCAN, _MOST_SCANS = b"\xff\xd8", b"\xff\xda", 100  # each scan decodes all pixels; ten are usual
 
 
 def protocol_of(environment: Mapping[str, str]) -> Protocol:
-    """What the terminal is known to understand, by its environment. A multiplexer lets none of these through. Where it
-    is blocks, the terminal may be asked whether it shows sixel images.
+    """The image protocol of the terminal, according to its environment. Multiplexers pass none through. For blocks,
+    the terminal can be asked for sixel support.
     """
     term, program = environment.get("TERM", ""), environment.get("TERM_PROGRAM", "")
     if is_plain(environment):
@@ -42,8 +42,8 @@ def is_png(data: bytes) -> bool:
 def shown(
     data: bytes, protocol: Protocol, columns: int = 60, rows: int = 20, *, sixel: Sixel | None = None
 ) -> str | None:
-    """What to write to show the image in at most so many cells; None where this terminal cannot show that kind.
-    ``sixel`` is for a terminal that shows blocks otherwise.
+    """The text that shows the image in at most ``columns`` and ``rows`` cells; None if it cannot be shown. ``sixel`` is
+    used instead of blocks if given.
     """
     if protocol == "kitty" and is_png(data):
         return _kitty(data, columns, rows)
@@ -59,14 +59,14 @@ def shown(
 
 
 def needs_pillow() -> bool:
-    """Whether Pillow, which reads what is no plain PNG, is not installed."""
+    """Whether Pillow is missing. Without it only plain PNG can be read."""
     from importlib.util import find_spec
 
     return find_spec("PIL") is None
 
 
 def _read(data: bytes) -> Picture | None:
-    """The pixels: by Pillow where it is installed, which is fast and reads all kinds, else those of a plain PNG."""
+    """The pixels of an image: with Pillow if it is installed, else only of a plain PNG."""
     if not needs_pillow():
         return _read_any(data)
     try:
@@ -86,11 +86,11 @@ def _read_any(data: bytes) -> Picture | None:
         with warnings.catch_warnings(action="ignore"), Image.open(BytesIO(data), formats=_FORMATS) as image:
             if image.width * image.height > _MOST_READ:
                 return None
-            image.draft("RGB", (_MOST_PIXELS, _MOST_PIXELS))  # a large JPEG need not be read in full
+            image.draft("RGB", (_MOST_PIXELS, _MOST_PIXELS))  # decode a large JPEG at reduced size
             image.thumbnail((_MOST_PIXELS, _MOST_PIXELS))
             pixels = image.convert("RGBA")
     except (OSError, ValueError, SyntaxError, EOFError, struct.error, Image.DecompressionBombError):
-        return None  # what is damaged, or no image
+        return None  # damaged, or not an image
     width, content = 4 * pixels.width, pixels.tobytes()
     rows = [content[at : at + width] for at in range(0, len(content), width)]
     return Picture(pixels.width, pixels.height, 4, rows)
@@ -121,25 +121,25 @@ def _sixel(picture: Picture, columns: int, rows: int, terminal: Sixel) -> str:
 
 
 def _fitting(width: int, height: int, columns: int, rows: int) -> tuple[int, int]:
-    """Columns, and half rows, that keep the proportions: a cell is about twice as high as it is wide."""
+    """Columns and half rows that keep the aspect ratio: a cell is about twice as high as it is wide."""
     scale = min(columns / width, 2 * rows / height, 1.0)
     return max(1, int(width * scale)), max(1, int(height * scale))
 
 
 def _blocks(picture: Picture, columns: int, rows: int) -> Iterator[str]:
-    """Each cell is an upper half block: its colour one pixel, its background the one below."""
+    """Each cell is an upper half block: the foreground is one pixel, the background the pixel below."""
     width, height = _fitting(picture.width, picture.height, columns, rows)
     for y in range(0, height, 2):
         for x in range(width):
             upper = _sample(picture, x, y, width, height)
             lower = _sample(picture, x, y + 1, width, height) if y + 1 < height else None
-            behind = f"\x1b[48;2;{lower[0]};{lower[1]};{lower[2]}m" if lower else "\x1b[49m"
-            yield f"\x1b[38;2;{upper[0]};{upper[1]};{upper[2]}m{behind}▀"
+            background = f"\x1b[48;2;{lower[0]};{lower[1]};{lower[2]}m" if lower else "\x1b[49m"
+            yield f"\x1b[38;2;{upper[0]};{upper[1]};{upper[2]}m{background}▀"
         yield "\x1b[0m\n"
 
 
 def _sample(picture: Picture, x: int, y: int, width: int, height: int) -> tuple[int, int, int]:
-    """The mean of at most four by four pixels from what the cell's half stands for."""
+    """The mean of up to four by four pixels in the area of half a cell."""
     xs = _between(x, width, picture.width)
     ys = _between(y, height, picture.height)
     found = [picture.rows[b][a * picture.channels : a * picture.channels + 3] for b in ys for a in xs]

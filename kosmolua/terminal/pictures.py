@@ -1,11 +1,11 @@
-"""Which URLs and which bytes are pictures."""
+"""Recognize pictures by URL and by content."""
 
 from __future__ import annotations
 
 import re
 
 URL = r"https?://[^\s?#]+\.(?:png|jpe?g|gif|webp)(?:[?#]\S*)?"
-"""The URL of a picture by its name, whatever the case of its letters."""
+"""A URL that ends like a picture; match it without regard to case."""
 
 _MAGIC = (
     (re.compile(rb"\x89PNG\r\n\x1a\n"), "image/png"),
@@ -17,5 +17,5 @@ _MAGIC = (
 
 
 def kind_of(content: bytes) -> str | None:
-    """The MIME type of a picture that browsers show, by what it is; None for anything else."""
+    """The MIME type of a picture that browsers show, by its content; None for anything else."""
     return next((kind for magic, kind in _MAGIC if magic.match(content)), None)

@@ -1,4 +1,4 @@
-"""PNG files, read and written without a library."""
+"""Read and write PNG files without a library."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _COLOUR_TYPES = {3: 2, 4: 6}
 
 
 class PictureError(ValueError):
-    """The bytes are not a picture of the kind that can be read here."""
+    """The bytes are not a PNG file of a supported kind."""
 
 
 @dataclass(frozen=True)
@@ -28,19 +28,19 @@ class Picture:
 
 
 def chunk(kind: bytes, data: bytes) -> bytes:
-    """One part of a file: its length, kind, content and checksum."""
+    """A chunk of a PNG file: length, kind, content and checksum."""
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
 def header(picture: Picture) -> bytes:
-    """The first chunk: size and kind of the samples."""
+    """The IHDR chunk: size and sample format."""
     colour_type = _COLOUR_TYPES[picture.channels]
     return chunk(b"IHDR", struct.pack(">IIBBBBB", picture.width, picture.height, 8, colour_type, 0, 0, 0))
 
 
 def packed(picture: Picture) -> bytes:
-    """The samples, compressed as a file holds them."""
-    # Filter 0 on every row: the samples as they are. Level 1 is where most of the time is saved.
+    """The compressed samples."""
+    # Filter 0 on every row: unfiltered samples. Compression level 1 saves most of the time.
     return zlib.compress(b"".join(b"\0" + row for row in picture.rows), 1)
 
 
@@ -56,17 +56,17 @@ def read_png(data: bytes, *, most_pixels: int = 4_000_000) -> Picture:
         chunks = list(_chunks(data))
         width, height, depth, colour, _, _, interlaced = struct.unpack(">IIBBBBB", chunks[0][1])
         if depth != 8 or colour not in _CHANNELS or interlaced:  # noqa: PLR2004 - bits of a sample
-            raise PictureError("only PNG with 8-bit RGB or RGBA samples, not interlaced, can be read")
+            raise PictureError("unsupported PNG: expected 8-bit RGB or RGBA samples, not interlaced")
         if not 0 < width * height <= most_pixels:
-            raise PictureError(f"a picture of {width} x {height} pixels is more than the {most_pixels} allowed")
+            raise PictureError(f"a picture of {width} x {height} pixels exceeds the limit of {most_pixels} pixels")
         size = (width * _CHANNELS[colour] + 1) * height
         packed = b"".join(body for kind, body in chunks if kind == b"IDAT")
-        # Bounded, so that a few kB cannot unpack to gigabytes.
+        # Bounded, so that a few kB cannot decompress to gigabytes.
         samples = zlib.decompressobj().decompress(packed, size)
     except (struct.error, zlib.error, IndexError) as error:
-        raise PictureError("the PNG file is damaged") from error
+        raise PictureError("damaged PNG file") from error
     if len(samples) != size:
-        raise PictureError("the PNG file ends too early")
+        raise PictureError("truncated PNG file")
     return Picture(width, height, _CHANNELS[colour], list(_unfiltered(samples, width, _CHANNELS[colour])))
 
 
@@ -92,15 +92,15 @@ def _unfilter(kind: int, row: bytes, above: bytes, step: int) -> bytes:
     if kind == 2:  # noqa: PLR2004 - Up
         return bytes([(a + b) & 255 for a, b in zip(row, above, strict=True)])
     if kind not in _PREDICTED:
-        raise PictureError("the PNG file is damaged")
+        raise PictureError("damaged PNG file")
     done = bytearray(len(row))
     for channel in range(step):
         done[channel::step] = bytes(_PREDICTED[kind](row[channel::step], above[channel::step]))
     return bytes(done)
 
 
-# The samples of one channel in one row, from what the file has in their place and from the row above. Written out for
-# speed: a picture of 1024 x 1024 has three million of them.
+# Unfilter one channel of a row, given the filtered row and the row above. Written out for speed: a picture of
+# 1024 x 1024 has three million samples.
 
 
 def _sub(row: bytes, _: bytes) -> Iterator[int]:

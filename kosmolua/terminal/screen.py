@@ -1,4 +1,4 @@
-"""The terminal that all threads write to: one at a time, and below what is written a line that comes and goes."""
+"""The terminal shared by all threads: a lock for writers, and a progress line below the output."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ import sys
 import threading
 
 SCREEN = threading.Lock()
-"""Held by whoever writes or asks: nothing that a script prints comes between a question and its answer."""
+"""Held while writing and asking, so that a script cannot print between a question and its answer."""
 
-if hasattr(os, "register_at_fork"):  # whoever held it is not in the forked process
+if hasattr(os, "register_at_fork"):  # its holder does not exist in the forked process
     os.register_at_fork(after_in_child=lambda: SCREEN.release() if SCREEN.locked() else None)
 
 _CLEAR = "\r\x1b[K"
 
 
 class LiveLine:
-    """The line below. Whoever has taken the screen wipes it away before anything is written.
+    """The progress line. Writers take `SCREEN` and wipe the line before they write.
 
-    ``at_start`` is whether the cursor is where a line begins: nothing is drawn over the beginning of another's.
+    ``at_start`` is whether the cursor is at the start of a line. If not, the line is not drawn.
     """
 
     def __init__(self) -> None:
@@ -26,7 +26,7 @@ class LiveLine:
         self._drawn = ""
 
     def draw(self, text: str) -> None:
-        """Show this in the place of the last, an empty text for none; not while somebody else has the screen."""
+        """Replace the line; an empty text removes it. Does nothing while another thread holds the screen."""
         if text == self._drawn or not SCREEN.acquire(blocking=False):
             return
         try:

@@ -1,4 +1,4 @@
-"""Sixel images: bands of six pixels in height, drawn one colour after another, as the VT340 took them."""
+"""Encode sixel images: bands six pixels high, drawn one colour after another, as on the VT340."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from typing import Any
 
 from kosmolua.terminal.png import Picture
 
-Colour = tuple[int, ...]  # red, green and blue in steps; nothing where nothing is drawn
-Shade = list[Colour]  # colours that are drawn as one
+Colour = tuple[int, ...]  # red, green and blue in steps; empty for a pixel that is not drawn
+Shade = list[Colour]  # colours that are drawn in the same colour
 
-MOST_COLOURS = 255  # a pixel is a byte, and one is for what is not drawn
+MOST_COLOURS = 255  # a pixel is a byte, and one value means not drawn
 _HOLE = 255
-_OPAQUE = 128  # alpha from which on a pixel is drawn
-_STEPS = 31  # of a channel, that are told apart when colours are counted
+_OPAQUE = 128  # pixels with at least this alpha are drawn
+_STEPS = 31  # per channel when colours are counted
 _BAND = 6
-_BLANK = 63  # the character that draws nothing; the bits of a column's six pixels are added to it
-_DITHER = 0.6  # of the distance between shades, were they spread evenly
+_BLANK = 63  # the character for no pixels; the bits of a column's six pixels are added to it
+_DITHER = 0.6  # of the distance between evenly spread shades
 _BAYER = ((0, 8, 2, 10), (12, 4, 14, 6), (3, 11, 1, 9), (15, 7, 13, 5))
 _RUN = re.compile(rb"(.)\1{3,}", re.DOTALL)
 
 
 def encode(picture: Picture, width: int, height: int, colours: int = MOST_COLOURS) -> str:
-    """The picture as a sixel image of that size. What is transparent is not drawn."""
+    """The picture as a sixel image of the given size. Transparent pixels are not drawn."""
     colours = min(colours, MOST_COLOURS)
     scaled = list(_scaled(picture, width, height))
     rows, counted = _counted(scaled, picture.channels, 0)
-    if len(counted) > colours:  # dithered, so that shades which are few do not show as steps
+    if len(counted) > colours:  # dither, so that few shades do not show as steps
         rows, counted = _counted(scaled, picture.channels, round(255 / colours ** (1 / 3) * _DITHER))
     shades = _shades(counted, colours)
     numbers = {pixel: number for number, shade in enumerate(shades) for pixel in shade}
@@ -47,7 +47,7 @@ def encode(picture: Picture, width: int, height: int, colours: int = MOST_COLOUR
 
 
 def _scaled(picture: Picture, width: int, height: int) -> Iterator[bytes]:
-    """Rows of that width, each pixel the mean of four that are spread over what it stands for."""
+    """Rows of that width. Each pixel is the mean of four samples in its area."""
     left, right = (_columns(picture, width, quarter) for quarter in (1, 3))
     for y in range(height):
         upper, lower = (picture.rows[(4 * y + quarter) * picture.height // (4 * height)] for quarter in (1, 3))
@@ -62,7 +62,7 @@ def _columns(picture: Picture, width: int, quarter: int) -> itemgetter[Any]:
 
 
 def _counted(scaled: Sequence[bytes], channels: int, spread: int) -> tuple[list[list[Colour]], Counter[Colour]]:
-    """The colours row by row, spread by a pattern over that much of a channel, and how many pixels have each."""
+    """The colours of each row, dithered by ``spread``, and the number of pixels of each colour."""
     patterns = [[_stepped(spread * (2 * at - 15) // 30) for at in row] for row in _BAYER]
     rows = [_pixels(row, channels, patterns[y % 4]) for y, row in enumerate(scaled)]
     counted = Counter(pixel for row in rows for pixel in row)
@@ -71,7 +71,7 @@ def _counted(scaled: Sequence[bytes], channels: int, spread: int) -> tuple[list[
 
 
 def _stepped(more: int) -> bytes:
-    """A table for `bytes.translate`: the step of each value with so much added."""
+    """A table for `bytes.translate`: the step of each value plus ``more``."""
     return bytes((min(max(value + more, 0), 255) * _STEPS + 127) // 255 for value in range(256))
 
 
@@ -90,7 +90,7 @@ def _pixels(row: bytes, channels: int, pattern: Sequence[bytes]) -> list[Colour]
 
 
 def _shades(counted: Mapping[Colour, int], most: int) -> list[Shade]:
-    """The colours in so many shades at most. What differs most, and is seen most, is cut in two until there are."""
+    """Group the colours into at most ``most`` shades by median cut, most varied and frequent first."""
     heap, made = [(0, 0, list(counted))] if counted else [], 0
     while 0 < len(heap) < most and len(heap[0][2]) > 1:
         for half in _halves(heappop(heap)[2], counted):
@@ -101,7 +101,7 @@ def _shades(counted: Mapping[Colour, int], most: int) -> list[Shade]:
 
 
 def _halves(shade: Shade, counted: Mapping[Colour, int]) -> tuple[Shade, Shade]:
-    """Two parts along the channel in which the colours differ most, that are about as many pixels."""
+    """Split a shade along its widest channel into parts with about equally many pixels."""
     shade.sort(key=itemgetter(_widest(shade)[1]))
     sums = list(accumulate(map(counted.__getitem__, shade)))
     middle = min(bisect_left(sums, sums[-1] / 2) + 1, len(shade) - 1)
@@ -109,12 +109,12 @@ def _halves(shade: Shade, counted: Mapping[Colour, int]) -> tuple[Shade, Shade]:
 
 
 def _widest(shade: Shade) -> tuple[int, int]:
-    """By how much the colours differ in the channel where they differ most, and which that is."""
+    """The range of the channel in which the colours differ most, and its index."""
     return max((max(values) - min(values), channel) for channel, values in enumerate(zip(*shade, strict=True)))
 
 
 def _mean(shade: Shade, counted: Mapping[Colour, int]) -> str:
-    """The colour that the pixels of a shade are drawn in: red, green and blue in percent."""
+    """The mean colour of a shade: red, green and blue in percent."""
     weights = [counted[colour] for colour in shade]
     whole = sum(weights) * _STEPS
     sums = (sum(map(mul, channel, weights)) for channel in zip(*shade, strict=True))
@@ -125,21 +125,21 @@ def _mean(shade: Shade, counted: Mapping[Colour, int]) -> str:
 
 
 def _band(lines: Sequence[bytes]) -> str:
-    """Six lines, or what is left of them: once along them with each shade that is in them."""
+    """A band of up to six lines, drawn once for each shade in it."""
     shades = sorted(set().union(*lines) - {_HOLE})
     return "$".join(f"#{shade}{_strokes(lines, shade)}" for shade in shades)
 
 
 def _strokes(lines: Sequence[bytes], shade: int) -> str:
-    """Where a shade is drawn: a character for each column, repeated ones with their number."""
+    """The pixels of a shade: a character for each column, with run lengths."""
     columns = int.from_bytes(bytes([_BLANK]) * len(lines[0]))
     for bit, line in enumerate(lines):
-        if shade in line:  # a byte for each column, of which none overflows into the next
+        if shade in line:  # one byte per column; no byte overflows into the next
             columns += int.from_bytes(line.translate(_only(shade, 1 << bit)))
     text = columns.to_bytes(len(lines[0])).rstrip(bytes([_BLANK]))
     return _RUN.sub(lambda run: b"!%d%b" % (len(run[0]), run[1]), text).decode()
 
 
 def _only(shade: int, value: int) -> bytes:
-    """A table for `bytes.translate`: that value for the shade, and none for all others."""
+    """A table for `bytes.translate`: ``value`` for the shade, 0 for all others."""
     return bytes(shade) + bytes([value]) + bytes(255 - shade)

@@ -1,4 +1,4 @@
-"""Text for a terminal: columns that line up, paragraphs that fit, and colour where a person looks."""
+"""Format text: aligned columns, wrapped paragraphs, and colour on a terminal."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _CODES = {"bold": "1", "dim": "2", "green": "32", "yellow": "33", "cyan": "36"}
 
 
 def width() -> int:
-    """Columns to write for: the terminal's, at most 120; in a pipe 100; ``COLUMNS`` decides over both."""
+    """Width of the output: that of the terminal, at most 120; 100 in a pipe; ``COLUMNS`` overrides both."""
     given = os.environ.get("COLUMNS", "")
     if given.isascii() and given.isdigit() and int(given):
         return min(int(given), MAX_WIDTH)
@@ -25,7 +25,7 @@ def width() -> int:
 
 
 def painted(text: str, style: str) -> str:
-    """The text in a style on a terminal; as it stands in a pipe, under ``NO_COLOR`` or on a dumb terminal."""
+    """The text in a style; unchanged in a pipe, with ``NO_COLOR`` or on a dumb terminal."""
     return text if is_plain(os.environ) or not sys.stdout.isatty() else f"\033[{_CODES[style]}m{text}\033[0m"
 
 
@@ -34,7 +34,7 @@ def heading(text: str) -> str:
 
 
 def wrapped(text: str, indent: str = "") -> str:
-    """Paragraphs, each filled to the width."""
+    """Paragraphs wrapped to the width."""
     import textwrap
 
     filler = textwrap.TextWrapper(
@@ -48,7 +48,7 @@ def wrapped(text: str, indent: str = "") -> str:
 
 
 def table(rows: Iterable[Sequence[str]], indent: str = "  ", styles: Sequence[str] = ("cyan",)) -> str:
-    """Rows as columns two spaces apart. The last column is filled to the width, or stands below where it is narrow."""
+    """Rows as columns two spaces apart. The last column is wrapped, or placed below if it would be too narrow."""
     listed = [tuple(row) for row in rows]
     if not listed:
         return ""
@@ -56,7 +56,7 @@ def table(rows: Iterable[Sequence[str]], indent: str = "  ", styles: Sequence[st
     return "\n".join(_row(row, sizes, indent, styles) for row in listed)
 
 
-_NARROW = 24  # columns that the last cell needs to stand beside the others
+_NARROW = 24  # columns that the last cell needs to be next to the others
 
 
 def _row(row: tuple[str, ...], sizes: list[int], indent: str, styles: Sequence[str]) -> str:

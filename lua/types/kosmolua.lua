@@ -19,7 +19,7 @@ function log(...) end
 ---@return T ...
 function dump(...) end
 
----Seconds since 1970, with a fraction, by the host's clock.
+---The time in seconds since 1970, with a fraction, from the host's clock.
 ---@return number
 function time() end
 
@@ -262,7 +262,7 @@ docs = {}
 
 ---@class kosmolua.DocsPage
 ---@field name string
----@field kind "read"|"write"|"helper"|"page" The first two are functions of the API.
+---@field kind "read"|"write"|"helper"|"page" "read" and "write" are functions of the API.
 ---@field summary string
 
 ---All pages.
@@ -306,14 +306,14 @@ function json.object(t) end
 
 ---The error that a call raises. Converted to a string, it is its message.
 ---@class kosmolua.Error
----@field code string A word to compare with, such as "not_found".
+---@field code string A stable code, such as "not_found".
 ---@field message string
 ---@field function? string
----@field status? integer Of the API's answer.
+---@field status? integer The status of the API's answer.
 ---@field detail? string
 ---@field hint? string
 ---@field retry_after? number Seconds.
----@field where? string The script's line.
+---@field where? string The line of the script.
 
 ---Call `f(...)`. Returns true and its results, or false and its error; errors of calls are a `kosmolua.Error`.
 ---@param f function

@@ -229,7 +229,7 @@
 ---@field filename? string Name of the file, at most 255 bytes of UTF-8.
 ---@field type? string MIME type; guessed from the filename if not given.
 ---@field metadata? table<string, any> Any object to keep with the file.
----@field path? string A file to send as content; it is read by the host, where that is allowed.
+---@field path? string A local file to upload as content, if reading it is allowed.
 
 ---@class (exact) replicate.create_model.Arguments
 ---@field owner string Account that owns the model: the account of the token.
@@ -609,7 +609,7 @@ functions.replicate_update_model = functions.update_model
 ---@field replicate replicate.Provider
 integrations = {}
 
----The functions of the run's own account, and what workflows are written with.
+---The functions of the run's account, and the workflow functions.
 ---@type replicate.Provider
 replicate = {}
 

@@ -106,8 +106,16 @@ def test_no_parameter_is_shadowed_by_a_flag():
         ("get_account", ["--all"], "--all: get_account does not return pages"),
         ("search", ["--limit", "many"], "search: expected an integer, got 'many' - at `limit`"),
         ("create_prediction", ["--stream=yes"], "create_prediction: expected true or false, got 'yes' - at `stream`"),
-        ("create_prediction", ["--input", "x"], "create_prediction: `input` is not valid JSON: invalid character (byte 0)"),
-        ("create_prediction", ["--version.x", "1", "--version.x.y", "2"], "--version.x.y: a value is set"),
+        (
+            "create_prediction",
+            ["--input", "x"],
+            "create_prediction: `input` is not valid JSON: invalid character (byte 0)",
+        ),
+        (
+            "create_prediction",
+            ["--version.x", "1", "--version.x.y", "2"],
+            "--version.x.y: expected an object to set a field of",
+        ),
         ("create_file", ["--path", "/no/such"], "create_file: cannot read '/no/such': No such file or directory"),
     ],
 )

@@ -47,7 +47,7 @@ def test_a_token_on_the_command_line_works_and_warns(kosmo):
     ran = kosmo(CONFIGURE, "replicate", "--set", f"api_key={TOKEN}", "--json")
 
     assert 0 == ran.status
-    assert 1 == ran.err.count("safer: --stdin-json")
+    assert 1 == ran.err.count("use --stdin-json")
     assert 1 == len(ran.json["warnings"])
     assert TOKEN not in ran.out + ran.err
 
@@ -61,7 +61,7 @@ def test_permissions_as_a_list(kosmo):
 
 
 WRONG = {
-    "nothing": ([], b"", "nothing to configure is given"),
+    "nothing": ([], b"", "nothing to configure"),
     "provider": (["replicat", "--enable"], b"", "did you mean replicate?"),
     "flag": (["--enabel"], b"", "did you mean --enable?"),
     "key": (["--set", "apikey=x"], b"", "no field 'apikey'"),
@@ -105,7 +105,7 @@ def test_a_person_is_asked(server, tmp_path):
     terminal.type(f"{TOKEN}\n")
     terminal.wait_for("API Base URL")
     terminal.type("\n")
-    terminal.wait_for("allow, ask or deny?")
+    terminal.wait_for("allow, ask or deny (")
     terminal.type("maybe\n")
     terminal.wait_for("expected allow, ask or deny")
     terminal.type("deny\n")
@@ -114,7 +114,7 @@ def test_a_person_is_asked(server, tmp_path):
 
     assert 0 == status, terminal.screen
     assert TOKEN not in terminal.screen
-    assert "the token is kept in a file that you alone can read" in terminal.screen
+    assert "the token is stored in a file that only you can read" in terminal.screen
     text = (tmp_path / ".config" / "kosmolua" / "config.toml").read_text()
     assert 'write = "deny"' in text
     assert "url" not in text
@@ -228,7 +228,7 @@ def test_doctor_finds_all_well(live, server):
     ] == [check["check"] for check in ran.json["checks"]]  # fmt: skip
     assert "accepted, as ada" == checks(ran)["token"]["message"]
     layers = live("lua", "--json", "-e", "").json["meta"]["isolation"]["layers"]
-    assert f"a process of their own: {', '.join(layers)}" in checks(ran)["isolation"]["message"]
+    assert f"a separate process with {', '.join(layers)}" in checks(ran)["isolation"]["message"]
     assert "ada" in live(DOCTOR).out
 
 
@@ -238,7 +238,7 @@ def test_doctor_tells_the_layers_that_are_missing():
 
     check = _isolation(["landlock"])
     assert check.ok is None
-    assert "process, rlimits, no_new_privs, seccomp; without landlock: " in check.message
+    assert "process, rlimits, no_new_privs, seccomp; not available: landlock: " in check.message
     assert "--isolation strict will not run here" == check.next
     assert _isolation([]).ok
 

@@ -153,8 +153,8 @@ def test_a_models_own_types(kosmo, tmp_path):
     text = (tmp_path / "types" / "models.lua").read_text()
     kind = "replicate.models.black_forest_labs.flux_schnell"
     assert f"---@class (exact) {kind}.Input\n---@field prompt string What to paint." in text
-    assert "---@field num_outputs? integer How many. From 1 to 4. By default 1.\n" in text
-    assert '---@field output_format? "png" File format. By default "png".\n' in text
+    assert "---@field num_outputs? integer How many. From 1 to 4. Default: 1.\n" in text
+    assert '---@field output_format? "png" File format. Default: "png".\n' in text
     assert f"---@alias {kind}.Output kosmolua.File[]\n" in text
     assert (
         f'---@param ref "{FLUX}"\n---@param input {kind}.Input\n---@param options? kosmolua.RunOptions\n'
@@ -223,7 +223,7 @@ def test_a_strangers_schema():
         )
     )
 
-    assert '---@field evil? string a os.exit() b[2J By default "\\nprint(1)".\n' in text
+    assert '---@field evil? string a os.exit() b[2J Default: "\\nprint(1)".\n' in text
     assert '---@field ["q\\"]"]? string\n' in text
     assert 'y"' not in text
     assert all(line[:2] in ("--", "lo", "fu", "") for line in text.split("\n"))

@@ -81,7 +81,7 @@ def test_helpers_and_topics_are_found(query, name, run):
 @pytest.mark.parametrize(
     ("call", "code", "message"),
     [
-        ('docs.read("get_predicton")', "not_found", "no page is called 'get_predicton'; did you mean get_prediction"),
+        ('docs.read("get_predicton")', "not_found", "unknown page 'get_predicton'; did you mean get_prediction"),
         ('docs.read("paralel")', "not_found", "did you mean parallel"),
         ("docs.read()", "invalid_arguments", "docs.read: expected the name of a page, got nothing (flow.lua:1)"),
         ("docs.search({})", "invalid_arguments", "docs.search: expected a query, got a table (flow.lua:1)"),

@@ -148,11 +148,11 @@ class Doors:
                 data = session.call(operation.name, operation.example).data
             except KosmoError as error:
                 self.took(error)
-                content.failed(error, 2000)
+                content.of_error(error, 2000)
                 return
             self.tally["ok"] += 1
             output.to_json(output.plain(data))
-            content.answered(data, 2000)
+            content.of_answer(data, 2000)
 
         self.timed(operation.name, act)
         self.check(session)
@@ -224,7 +224,7 @@ class Doors:
         )
         pictures = []
         self.timed("the pictures", lambda: content.add_outputs(pictures, ended.results, session.fetch))
-        self.timed("the tool's result", lambda: content.ran(result, 2000, pictures))
+        self.timed("the tool's result", lambda: content.of_run(result, 2000, pictures))
         page = report.FinishedRun("helpers", began, result, session.watcher)
         self.timed("the report", lambda: report.write(os.path.join(self._directory, "report.html"), page, self))
 

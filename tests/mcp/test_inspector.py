@@ -63,4 +63,4 @@ def test_it_cannot_call_a_denied_write(inspect):
     refused = inspect(["--emulate"], "tools/call", *arguments)
 
     assert 1 == refused.returncode
-    assert "cancel_prediction is not offered: the policy denies this write" in refused.stderr
+    assert "cancel_prediction is not available: the policy denies this write" in refused.stderr

@@ -94,7 +94,7 @@ def test_a_file_that_is_not_understood_stays(tmp_path, capfd, client, content):
     assert 4 == main(["mcp:install", client])
 
     assert content == path.read_text()
-    assert f"cannot understand {path}" in (told := capfd.readouterr().err)
+    assert f"invalid configuration file {path}" in (told := capfd.readouterr().err)
     assert f"kosmo mcp:export {client}" in told
 
 

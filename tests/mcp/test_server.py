@@ -176,7 +176,7 @@ def test_what_is_denied_is_neither_listed_nor_callable(connected, configured, se
         async with connected(*flags) as client:
             found = names(await client.list_tools()) & writes.keys()
             for name in writes.keys() - listed:
-                with pytest.raises(MCPError, match=r"the policy denies|no tool is called") as raised:
+                with pytest.raises(MCPError, match=r"the policy denies|unknown tool") as raised:
                     await client.call_tool(FUNCTION + name, writes[name])
                 assert -32602 == raised.value.error.code
             return found
@@ -340,10 +340,10 @@ def test_what_a_code_tool_does_not_take(connected):
     """A wrong argument is a result that says what was expected."""
     wrong = {
         "expected a string - at `source`": ("execute_lua", {"source": 1}),
-        "execute_lua: missing `source`": ("execute_lua", {}),
-        "execute_lua: unknown argument `code`; it takes source, args": ("execute_lua", {"code": "return 1"}),
+        "execute_lua: missing argument `source`": ("execute_lua", {}),
+        "execute_lua: unknown argument `code`; expected one of source, args": ("execute_lua", {"code": "return 1"}),
         "expected a list of strings - at `args`": ("execute_lua", {"source": "", "args": "a"}),
-        "unknown argument `nosuch`; it takes source, args": ("execute_lua", {"source": "", "nosuch": 1}),
+        "unknown argument `nosuch`; expected one of source, args": ("execute_lua", {"source": "", "nosuch": 1}),
         "did you mean get_account": ("read_docs", {"name": "get_acount"}),
     }
 

@@ -101,7 +101,7 @@ def test_what_a_terminal_answers(terminal, answers, expected):
     screen = terminal("-c", ASK, answers=answers)
     screen.type("typed é\n")
 
-    assert f"asked Asked({expected}, typed=b'typed \\xc3\\xa9\\n') over" in screen.wait_for("over")
+    assert f"asked Reply({expected}, typed=b'typed \\xc3\\xa9\\n') over" in screen.wait_for("over")
 
 
 def test_a_terminal_of_no_pixels(terminal):
@@ -125,7 +125,7 @@ def test_within_tmux(terminal, tmp_path, features, expected):
     environment = {"TMUX": "/tmp/tmux-0/default,1,0", "PATH": str(tmp_path)}
     screen = terminal("-c", ASK, answers={**XTERM, ATTRIBUTES: "\x1b[?1;2;4c"}, environment=environment)
 
-    assert f"Asked({expected}" in screen.wait_for("over")
+    assert f"Reply({expected}" in screen.wait_for("over")
 
 
 PICTURE = write_png(Picture(300, 200, 3, [b"\xff\0\0" * 300] * 200))

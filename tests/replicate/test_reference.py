@@ -14,7 +14,7 @@ from kosmolua.cli.options import Options
 from kosmolua.errors import CODES, ArgumentError
 from kosmolua.gate.functions import resolve
 from kosmolua.manual import fields
-from kosmolua.manual.page import DOORS, brief, markdown, shown
+from kosmolua.manual.page import INTERFACES, brief, markdown, shown
 from kosmolua.manual.reference import FIELDS, examples, overview, page, schema
 from kosmolua.manual.search import search
 from kosmolua.replicate import results
@@ -233,7 +233,7 @@ def plain(table):
 
 def test_an_example_for_every_door():
     """Each door the pages know has its example, of every function."""
-    assert all(set(DOORS) < set(examples(operation)) for operation in OPERATIONS)
+    assert all(set(INTERFACES) < set(examples(operation)) for operation in OPERATIONS)
 
 
 # Answers ----------------------------------------------------------------------------------------------------------
