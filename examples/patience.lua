@@ -15,6 +15,6 @@ print("from " .. steps[1] .. " to " .. steps[#steps] .. " %")
 local _, late = pcall(run, "minimax/video-01", { prompt = "a slow river" }, { timeout = 1, cancel_on_timeout = true })
 print(late.code .. ": " .. late.hint .. " (" .. late.prediction.status .. ")")
 
---> kosmo: the API answered 429; again in 1.0 s
+--> kosmo: the API answered 429; retrying in 1.0 s
 --> from starting to 100 %
 --> timed_out: it was canceled; use a larger timeout (canceled)

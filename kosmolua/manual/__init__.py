@@ -1,1 +1,1 @@
-"""Documentation: pages about functions, helpers and topics, and stubs for editors. Makes no calls."""
+"""Documentation: pages about functions, helpers and topics, and stubs for editors; it makes no calls."""

@@ -10,6 +10,7 @@ from recording_server import Answer
 from waiting import wait_until
 
 from kosmolua.replicate.catalogue import OPERATIONS
+from kosmolua.runtime.limits import Limits
 
 ENVELOPE = {
     "success", "output", "result", "results", "error", "code", "execution_time_ms", "memory_usage", "call_log", "meta",
@@ -288,3 +289,26 @@ def test_faults_reach_a_script(kosmo):
     ]
     limited = kosmo("lua", "--emulate", "--fault", "429:create:retry_after=3600", "-e", source, "--json")
     assert [False, "rate_limited"] == limited.json["results"]
+
+
+def test_the_help_of_the_prompt_is_its_own(kosmo):
+    """It names the options that the prompt takes, and none that only scripts take."""
+    shown = kosmo("repl", "--help").out
+
+    assert shown.startswith("usage: kosmo repl [-h]")
+    assert all(f"{flag} " in shown for flag in ("--keys", "--journal", "--memory-limit", "--write", "--isolation"))
+    assert not [
+        flag
+        for flag in ("--repl", "--json", "--explain", "--record", "--replay", "--report", "--cpu-limit", "--no-check")
+        if f"{flag} " in shown or f"{flag}]" in shown
+    ]
+
+
+def test_the_help_shows_the_limits_in_force(kosmo):
+    """Defaults are those of `Limits`."""
+    limits = Limits()
+    shown = " ".join(kosmo("lua", "--help").out.split())
+
+    assert f"limit the memory of Lua (default: {limits.memory // 1024**2}M)" in shown
+    assert f"limit the CPU time (default: {limits.cpu:g})" in shown
+    assert f"limit the printed output (default: {limits.output // 1024**2}M)" in shown

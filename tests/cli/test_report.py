@@ -219,7 +219,7 @@ def test_a_prediction_that_nobody_saw_end(kosmo, tmp_path):
     assert 0 == ran.status, ran.err
     assert re.search(r"<h3>meta/meta-llama-3-8b-instruct <b class='state succeeded'>", page)
     assert re.search(r"<h3>black-forest-labs/flux-schnell <b class='state starting'>", page)
-    assert 1 == page.count("none was seen")
+    assert 1 == page.count("<p class=note>none</p>")
 
 
 def test_a_run_that_is_interrupted(tmp_path):

@@ -63,9 +63,9 @@ def test_a_fresh_run_takes_no_place_by_force(live, tmp_path):
     assert (1, "mine") == (ran.status, (tmp_path / "notes.txt").read_text())
     assert 0 == live("lua", "-e", "time()", "--journal", "new", "--fresh").status
     ran = live("lua", "-e", "time()", "--fresh")
-    assert (2, True) == (ran.status, "--fresh needs a journal" in ran.err)
+    assert (2, True) == (ran.status, "--fresh needs --journal" in ran.err)
     ran = live("lua", "-e", "time()", "--journal", "new", "--fresh", "--from-here")
-    assert (2, True) == (ran.status, "Leave out --fresh" in ran.err)
+    assert (2, True) == (ran.status, "leave out --fresh" in ran.err)
 
 
 def test_an_interrupted_run_has_not_failed(server, live, prediction, tmp_path):
@@ -142,8 +142,8 @@ def test_a_script_that_is_no_file_is_resumed(live, prediction):
     ("argv", "words"),
     [
         (("runs", "show", "nothing"), "kosmo runs list"),
-        (("runs", "show"), "name one run"),
-        (("runs", "resume"), "name the run"),
+        (("runs", "show"), "expected one run"),
+        (("runs", "resume"), "missing run to resume"),
         (("runs", "frobnicate"), "invalid choice"),
         (("lua", "-e", "1", "--journal", "x", "--dry-run"), "--dry-run"),
         (("lua", "-e", "return 1", "--journal", "no/such/place.journal"), "cannot write"),
@@ -213,7 +213,7 @@ def test_what_concerns_the_host_alone_is_counted(live, prediction):
 
     assert "create_prediction" in shown.out
     assert "host.sleep" not in shown.out
-    assert "and 2 that concern the host alone" in shown.out
+    assert "and 2 calls of host functions" in shown.out
     assert 3 == len(live("runs", "show", "x", "--json").json["calls"])
 
 

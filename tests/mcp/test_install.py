@@ -52,7 +52,7 @@ def test_it_is_entered_where_the_client_looks(tmp_path, capfd, client):
         before = (base / name).read_bytes()
         assert 0 == main(command)
         assert before == (base / name).read_bytes()
-    assert f"entered kosmolua into {base / name}" in capfd.readouterr().out
+    assert f"registered kosmolua in {base / name}" in capfd.readouterr().out
 
 
 def test_what_is_there_stays(tmp_path):
@@ -113,7 +113,7 @@ def test_it_is_printed(tmp_path, capfd, client):
     ("argv", "words"),
     [
         (["mcp:install", "claude"], "did you mean claude-code?"),
-        (["mcp:export", "emacs"], "there is claude-code, cursor, vscode, codex"),
+        (["mcp:export", "emacs"], "expected one of claude-code, cursor, vscode, codex"),
         (["mcp:install", "cursor", "--", "--nosuch"], "unrecognized arguments: --nosuch"),
         (["mcp:install", "cursor", "more"], "put flags of mcp:serve after --"),
         (["mcp:serve", "--write", "yes"], "invalid choice: 'yes'"),
