@@ -239,7 +239,7 @@ def test_doctor_tells_the_layers_that_are_missing():
     check = _isolation(["landlock"])
     assert check.ok is None
     assert "process, rlimits, no_new_privs, seccomp; not available: landlock: " in check.message
-    assert "--isolation strict will not run here" == check.next
+    assert "--isolation strict fails on this machine" == check.next
     assert _isolation([]).ok
 
 

@@ -119,7 +119,7 @@ def test_search_without_a_result(capfd):
     _, out, _ = answer(capfd, "integrations:search", "zzzzzz")
 
     assert (0, True, 0, []) == (status, found["success"], found["count"], found["results"])
-    assert "nothing is found" in out
+    assert "nothing found" in out
 
 
 @pytest.mark.parametrize("query", ["\udcff\udcfe", "x" * 100_000, "\x1b[31mred", "a b " * 20_000, "日本"])
@@ -184,7 +184,7 @@ def test_pages(name, capfd):
         (["schema", "replicate_get_acount"], "did you mean get_account"),
         (["examples", "get_modl"], "did you mean get_model"),
         (["list", "replicat"], "did you mean replicate?"),
-        (["fields", "stripe"], "no provider is called 'stripe'"),
+        (["fields", "stripe"], "unknown provider 'stripe'"),
         (["search", " "], "the query is empty"),
         (["search"], "QUERY"),
         (["search", "x", "--limit", "0"], "expected a whole number of at least 1"),

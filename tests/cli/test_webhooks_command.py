@@ -137,7 +137,7 @@ def test_a_secret_as_an_argument(argv, kosmo, arguments):
         (["--secret-file", "odd"], 4, "(it is not shown here)"),
         (["--secret-file", "odd", "--secret-env", "HOME"], 2, "cannot be combined"),
         (["--headers", "nosuch", "--secret-env", "HOME"], 2, "cannot read 'nosuch'"),
-        (["--tolerance", "-1"], 2, "expected seconds, more than zero"),
+        (["--tolerance", "-1"], 2, "expected a number of seconds above 0"),
         (["--dry-run"], 2, "--dry-run cannot ask the API for the secret"),
         ([], 4, "no API token"),
     ],
