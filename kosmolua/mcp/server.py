@@ -301,8 +301,8 @@ def _invalid(message: str) -> MCPError:
 
 
 def serve(host: Host, current: Current, options: Options, tell: Callable[[Left], None]) -> None:
-    """Serve one client over standard input and output until it closes them. Ends the host; ``tell`` is given what it
-    leaves.
+    """Serve one client over standard input and output until it closes them, and close the host. ``tell`` gets what may
+    still run.
     """
     service = Service(host, current, options)
     asyncio.run(_serve(service, tell))
@@ -316,6 +316,6 @@ async def _serve(service: Service, tell: Callable[[Left], None]) -> None:
 
 
 def _end(service: Service, tell: Callable[[Left], None], number: int) -> NoReturn:
-    """End on a signal: reading standard input cannot be interrupted, and whatever runs has to end with this process."""
+    """Exit on a signal, since reading standard input cannot be interrupted."""
     tell(service.left())
     os._exit(EXIT_SIGNALED + number)

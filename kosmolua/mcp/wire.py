@@ -120,5 +120,5 @@ def _written_id(line: str) -> str | int | None:
 def _malformed(error: Exception) -> ErrorData:
     kinds = [found["type"] for found in error.errors()] if isinstance(error, ValidationError) else ["json_invalid"]
     if "json_invalid" in kinds:
-        return ErrorData(code=PARSE_ERROR, message="this line is no JSON")
-    return ErrorData(code=INVALID_REQUEST, message="this line is no JSON-RPC message")
+        return ErrorData(code=PARSE_ERROR, message="not valid JSON")
+    return ErrorData(code=INVALID_REQUEST, message="not a valid JSON-RPC message")
