@@ -10,7 +10,7 @@ from typing import Any
 
 from kosmolua.cli import options as options_
 from kosmolua.cli import output
-from kosmolua.cli.left import tell_left
+from kosmolua.cli.left import print_left
 from kosmolua.errors import ConfigurationError, UsageError
 from kosmolua.replicate.token import looks_like_token
 from kosmolua.terminal.safe import safe
@@ -113,7 +113,7 @@ def _serve(parsed: argparse.Namespace) -> int:
 
         tools = tuple(parsed.tools or (() if parsed.code else ("*",)))
         options = server.Options(tools=tools, code=parsed.code, max_chars=parsed.max_result_chars)
-        server.serve(host, current, options, _forget if parsed.emulate else partial(tell_left, canceled=False))
+        server.serve(host, current, options, _forget if parsed.emulate else partial(print_left, canceled=False))
     return 0
 
 
