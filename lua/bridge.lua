@@ -3,85 +3,23 @@
 -- frames. Everything that a script could replace is copied into a local before the script starts.
 
 local use = ...
-local values, msgpack, json, guard = use("values"), use("msgpack"), use("json"), use("guard")
+local values, msgpack, json, guard, failures = use("values"), use("msgpack"), use("json"), use("guard"), use("failures")
 local dump, task, file, workflows = use("dump"), use("task"), use("file"), use("workflow/workflow")
 
 local M = {}
 
-local error, getmetatable, next, pcall, rawequal, rawget, select = error, getmetatable, next, pcall, rawequal, rawget,
-  select
+local error, next, pcall, rawequal, rawget, select = error, next, pcall, rawequal, rawget, select
 local setmetatable, tostring, type, xpcall = setmetatable, tostring, type, xpcall
-local concat, sort, find, format, match, sub = table.concat, table.sort, string.find, string.format, string.match,
-  string.sub
-local huge, floor, randomseed = math.huge, math.floor, math.randomseed
-local getinfo, collectgarbage, load = debug.getinfo, collectgarbage, load
-local unpack = table.unpack or unpack
+local load, collectgarbage = load, collectgarbage
+local concat, sort = table.concat, table.sort
+local find, format, match, sub = string.find, string.format, string.match, string.sub
+local huge, floor, randomseed, unpack = math.huge, math.floor, math.randomseed, table.unpack or unpack
 
-local MAX_MESSAGE, MAX_FRAMES, MAX_NAME = 8192, 30, 100
-local NO_MEMORY = "not enough memory" -- as every engine says it
+local MAX_NAME, NO_MEMORY = 100, failures.NO_MEMORY
+local raise, mistake, describe, error_text = failures.raise, failures.mistake, failures.describe, failures.error_text
 local ENGINE = msgpack.encode(jit and jit.version or _VERSION)
 
 local port
-local chunk_names = {} -- of the script and its modules
-
--- Position in the script ---------------------------------------------------------------------------------------
-
--- Calls `visit(info)` for each frame of the script's own chunks, innermost first, until it returns a value.
-local function own_frames(level, visit)
-  while true do
-    local info = getinfo(level, "Sln")
-    if not info then return nil end
-    if chunk_names[info.source] then
-      local found = visit(info)
-      if found ~= nil then return found end
-    end
-    level = level + 1
-  end
-end
-
-local function place(info) return format("%s:%d", sub(info.source, 2), info.currentline) end
-
-local function where() return own_frames(3, place) end
-
-local function traceback()
-  local lines = {}
-  own_frames(3, function(info)
-    local name = info.name and format(" in '%s'", info.name) or ""
-    lines[#lines + 1] = place(info) .. (info.what == "main" and " in main chunk" or name)
-    return #lines == MAX_FRAMES or nil -- looking up a frame takes time in proportion to its depth
-  end)
-  return concat(lines, "\n")
-end
-
--- Errors -------------------------------------------------------------------------------------------------------
-
-local Error = { __metatable = "error" }
-local raised = setmetatable({}, { __mode = "k" }) -- error of the host -> its code, also if a script changes the table
-
-local function error_text(value)
-  if type(value) == "table" and type(rawget(value, "message")) == "string" then return rawget(value, "message") end
-  local ok, text = pcall(tostring, value)
-  if not ok and text == NO_MEMORY then return text end
-  return ok and type(text) == "string" and text or "(error object is a " .. type(value) .. " value)"
-end
-
-Error.__tostring = error_text
-function Error.__concat(left, right) return error_text(left) .. error_text(right) end
-
--- A mistake in a call is reported with its line. Other errors are not the fault of that line.
-local MISTAKES = { invalid_arguments = true, unknown_function = true }
-
-local function raise(fields)
-  local at = where()
-  if at and MISTAKES[fields.code] then fields.message = format("%s (%s)", fields.message, at) end
-  fields.where = at
-  raised[fields] = fields.code
-  error(setmetatable(fields, Error), 0)
-end
-
-local function mistake(name, message)
-  raise({ code = "invalid_arguments", message = name .. ": " .. message, ["function"] = name })
-end
 
 -- Calls --------------------------------------------------------------------------------------------------------
 
@@ -384,7 +322,7 @@ end
 -- Modules ------------------------------------------------------------------------------------------------------
 
 local function load_text(source, name, env)
-  chunk_names["@" .. name] = true
+  failures.chunk_names["@" .. name] = true
   return load(source, "@" .. name, "t", env)
 end
 
@@ -450,69 +388,6 @@ local function environment(start)
   return env
 end
 
--- The fields of an error besides its message, and their types.
-local FIELDS = {
-  code = { string = true },
-  ["function"] = { string = true },
-  status = { number = true },
-  detail = { string = true, number = true },
-  hint = { string = true },
-  retry_after = { number = true },
-  where = { string = true },
-}
--- Codes that describe how the run ended. A script cannot set them.
-local HOSTS_OWN = { limit_reached = true, interrupted = true, script_crashed = true, internal_error = true,
-  system_error = true, output_failed = true }
-
--- A field of an error, checked: the script may have assigned anything.
-local function plain_field(name, value)
-  if not FIELDS[name][type(value)] then return nil end
-  if type(value) == "string" then return values.scrub(sub(value, 1, MAX_MESSAGE)) end
-  if value > -huge and value < huge then return value end
-end
-
-local function code_of(value)
-  if raised[value] then return raised[value] end
-  local code = plain_field("code", rawget(value, "code"))
-  return code and not HOSTS_OWN[code] and code or "script_error"
-end
-
--- The text of an error. A table without a message is shown with its contents.
-local function text_of(value)
-  if type(value) == "table" and not getmetatable(value) and type(rawget(value, "message")) ~= "string" then
-    local ok, text = pcall(dump, value)
-    if ok then return text end
-  end
-  return error_text(value)
-end
-
--- Turn an error into plain data while its stack still exists.
-local function describe(value)
-  local text = values.scrub(sub(text_of(value), 1, MAX_MESSAGE))
-  local at, rest = match(text, "^(.-:%d+): (.*)$")
-  local source = at and match(at, "^(.*):%d+$")
-  local own = at and chunk_names["@" .. source]
-  if own or source == "bridge.lua" then text = rest end -- a script's tail call into C returns to the bridge
-  local report = { message = text, code = "script_error" }
-  if type(value) == "table" then
-    for name in next, FIELDS do
-      report[name] = plain_field(name, rawget(value, name))
-    end
-    report.code = code_of(value)
-  end
-  if type(value) == "string" and find(text, "a nil value", 1, true) then
-    report.hint = use("advice").on(text, use("sandbox"))
-  end
-  report.where = report.where or (own and at) or own_frames(3, place)
-  report.traceback = traceback()
-  return report
-end
-
-local function syntax_error(message)
-  local at, text = match(message, "^(.-:%d+): (.*)$")
-  return { code = "syntax_error", message = values.scrub(text or message), where = at and values.scrub(at) }
-end
-
 local function no_memory(report)
   return guard.reached() == "memory" or find(report.message, NO_MEMORY, 1, true) ~= nil
 end
@@ -549,7 +424,7 @@ end
 
 local function run(start)
   local chunk, message = load_text(start.source, start.name, environment(start))
-  if not chunk then return fail(syntax_error(message)) end
+  if not chunk then return fail(failures.syntax_error(message)) end
   task.connect(receive)
   return finish(xpcall(function() return task.finish(chunk(unpack(start.args))) end, describe))
 end
@@ -561,8 +436,8 @@ function M.serve(the_port)
   port = the_port
   local start = msgpack.decode(port.wait())
   if start.interactive then
-    local parts = { chunk_names = chunk_names, load_text = load_text, receive = receive_awaited, raise = raise }
-    parts.describe, parts.syntax_error, parts.error_text = describe, syntax_error, error_text
+    local parts = { chunk_names = failures.chunk_names, load_text = load_text, receive = receive_awaited, raise = raise }
+    parts.describe, parts.syntax_error, parts.error_text = describe, failures.syntax_error, error_text
     parts.done, parts.fail, parts.keep = done, fail, keep
     return use("interactive").serve(parts, environment(start), port)
   end

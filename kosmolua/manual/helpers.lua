@@ -1,0 +1,306 @@
+---The values after `--` on the command line.
+---@type string[]
+args = {}
+
+---Write values to standard output, separated by tabs.
+---@param ... any
+function print(...) end
+
+---Write a line to standard error.
+---@param ... any
+function log(...) end
+
+---Write values as Lua source, and return them.
+---@generic T
+---@param ... T
+---@return T ...
+function dump(...) end
+
+---The time in seconds since 1970, with a fraction, from the host's clock.
+---@return number
+function time() end
+
+---Wait the given number of seconds without using the CPU.
+---@param seconds number
+function sleep(seconds) end
+
+---Load a module from the script's directory.
+---@param name string
+---@return any
+function require(name) end
+
+---A task that runs concurrently with the script.
+---@class kosmolua.Task
+local Task = {}
+
+---Wait until the task has ended. Returns what its function returned, or raises its error.
+---@return any ...
+function Task:await() end
+
+---End the task and the tasks that it started, at their next wait. Returns whether anything was ended.
+---@return boolean
+function Task:cancel() end
+
+---@return "running"|"done"|"failed"|"canceled"
+function Task:status() end
+
+---Start a task that calls `f(...)`. It begins when the caller first waits.
+---@param f fun(...: any): any
+---@param ... any
+---@return kosmolua.Task
+function spawn(f, ...) end
+
+---@class kosmolua.ParallelOptions
+---@field limit? integer How many run at once; default: 8.
+---@field on_error? "raise"|"collect" Raise the first error, or collect all outcomes; default: "raise".
+
+---Call `f(item, index)` for each item, several at once. Returns the results in the order of the items.
+---@generic Item, Result
+---@param items Item[]
+---@param f fun(item: Item, index: integer): Result
+---@param options? kosmolua.ParallelOptions
+---@return Result[]
+function parallel(items, f, options) end
+
+---Call the functions concurrently. Returns the result of the first that succeeds, and ends the others.
+---@param functions (fun(): any)[]
+---@return any ...
+function race(functions) end
+
+---A local file, or an output of a prediction. Converted to a string, it is its path or its URL.
+---@class kosmolua.File
+---@field url? string
+---@field path? string
+---@operator concat(any): string
+local File = {}
+
+---Save the file to a path that the script may write to.
+---@param path string
+---@param options? kosmolua.DownloadOptions
+---@return kosmolua.Saved
+function File:save(path, options) end
+
+---@class kosmolua.Saved
+---@field path string
+---@field size integer Bytes.
+---@field sha256 string
+---@field content_type string
+
+---A local file for a model's input. The host reads it when it is sent.
+---@param path string
+---@return kosmolua.File
+function file(path) end
+
+---@class kosmolua.CreateOptions
+---@field validate? boolean Check the input against the model's schema first; default: true.
+---@field cancel_after? string Let the API end the prediction after this time, such as "5m".
+---@field webhook? string
+---@field webhook_events_filter? ("start"|"output"|"logs"|"completed")[]
+
+---@class kosmolua.Progress
+---@field percent integer
+---@field step integer
+---@field steps integer
+
+---@class kosmolua.RunOptions: kosmolua.CreateOptions
+---@field wait? integer|boolean Ask the API to hold its answer for 1 to 60 seconds; default: 10.
+---@field timeout? number Raise an error with code "timed_out" after this many seconds.
+---@field cancel_on_timeout? boolean Cancel on timeout; default: false.
+---@field on_progress? fun(prediction: replicate.Prediction, progress?: kosmolua.Progress)
+---@field interval? number Seconds between the first polls; default: 0.25.
+---@field max_interval? number Seconds between the last polls; default: 5.
+---@field cache? string Accept the result of an earlier identical prediction up to this age, such as "12h".
+
+---@class kosmolua.WaitOptions
+---@field timeout? number Raise an error with code "timed_out" after this many seconds.
+---@field deadline? number The timeout as a time on the clock of `time()`.
+---@field cancel_on_timeout? boolean Cancel on timeout; default: false.
+---@field on_update? fun(prediction: replicate.Prediction|replicate.Training) Called after each change.
+---@field kind? "prediction"|"training" What an id refers to.
+---@field interval? number Seconds between the first polls; default: 0.25.
+---@field max_interval? number Seconds between the last polls; default: 5.
+
+---@class kosmolua.Event
+---@field event "output"|"logs"|"done"
+---@field data string
+---@field id? string
+---@operator concat(any): string
+
+---A model's output while it is written: `for event in stream(ref, input) do`.
+---@class kosmolua.Stream
+---@field prediction replicate.Prediction
+---@overload fun(): kosmolua.Event?
+local Stream = {}
+
+---Wait for the end, and return the whole output.
+---@return string
+function Stream:text() end
+
+---Stop reading the stream. The prediction continues.
+function Stream:close() end
+
+---Helpers for workflows, for one account.
+---@class kosmolua.Workflows
+local workflows = {}
+
+---Run a model and return its output, converted by its schema, and the prediction.
+---`ref` is owner/name, owner/name:version, a version id, or deployments/owner/name. Raises an error with code
+---"prediction_failed" if the prediction does not succeed.
+---@param ref string
+---@param input? table<string, any>
+---@param options? kosmolua.RunOptions
+---@return any output
+---@return replicate.Prediction prediction
+function workflows.run(ref, input, options) end
+
+---Start a prediction and return it at once.
+---@param ref string
+---@param input? table<string, any>
+---@param options? kosmolua.CreateOptions
+---@return replicate.Prediction
+function workflows.create(ref, input, options) end
+
+---Wait until a prediction or training has ended, and return it, whether it succeeded or not.
+---@generic Job: replicate.Prediction|replicate.Training
+---@param job Job|string
+---@param options? kosmolua.WaitOptions
+---@return Job
+function workflows.wait(job, options) end
+
+---Start a prediction, or take an existing one, and read its output while it is written. Raises an error if it fails.
+---@param ref string|replicate.Prediction
+---@param input? table<string, any>
+---@param options? kosmolua.CreateOptions
+---@return kosmolua.Stream
+function workflows.stream(ref, input, options) end
+
+---@class kosmolua.EachOptions
+---@field limit? integer The maximum number of items.
+
+---Iterate over all items of a list, page by page: `for model in each("list_models") do`.
+---@param name string A function that returns pages.
+---@param arguments? table<string, any>
+---@param options? kosmolua.EachOptions
+---@return fun(): any
+function workflows.each(name, arguments, options) end
+
+---@class kosmolua.DownloadOptions
+---@field overwrite? boolean Replace a file that this run did not write.
+
+---Save an output to a path that the script may write to, or a list of outputs to a path that ends in "/".
+---@param what string|kosmolua.File|(string|kosmolua.File)[]
+---@param path string
+---@param options? kosmolua.DownloadOptions
+---@return kosmolua.Saved|kosmolua.Saved[]
+function workflows.download(what, path, options) end
+
+---Cancel predictions and trainings, given as objects or ids; without a list all that the script started and that may be
+---running.
+---@param list? (replicate.Prediction|replicate.Training|string)[]
+---@return (replicate.Prediction|replicate.Training)[]
+function workflows.cancel_all(list) end
+
+run = workflows.run
+
+wait = workflows.wait
+
+stream = workflows.stream
+
+each = workflows.each
+
+download = workflows.download
+
+---Regular expressions in linear time.
+---@class kosmolua.regex
+regex = {}
+
+---@class kosmolua.Match
+---@field text string
+---@field start integer The first byte, from 1.
+---@field stop integer The last byte.
+---@field groups (string|false)[]
+---@field named table<string, string|false>
+
+---The first match, or nil. Flags are "i", "m" and "s".
+---@param text string
+---@param pattern string
+---@param flags? string
+---@return kosmolua.Match?
+function regex.match(text, pattern, flags) end
+
+---All matches, at most `limit`.
+---@param text string
+---@param pattern string
+---@param flags? string
+---@param limit? integer
+---@return kosmolua.Match[]
+function regex.match_all(text, pattern, flags, limit) end
+
+---The text with each match replaced, and the number of matches. A replacement is a string with $1, ${name} and $0, or a
+---function.
+---@param text string
+---@param pattern string
+---@param replacement string|fun(match: kosmolua.Match): string?
+---@param flags? string
+---@return string
+---@return integer
+function regex.gsub(text, pattern, replacement, flags) end
+
+---The documentation: functions, helpers and topics.
+---@class kosmolua.docs
+docs = {}
+
+---@class kosmolua.DocsPage
+---@field name string
+---@field kind "read"|"write"|"helper"|"page" "read" and "write" are functions of the API.
+---@field summary string
+
+---All pages.
+---@return kosmolua.DocsPage[]
+function docs.list() end
+
+---The pages that match, best first.
+---@param query string
+---@return kosmolua.DocsPage[]
+function docs.search(query) end
+
+---One page as Markdown.
+---@param name string
+---@return string
+function docs.read(name) end
+
+---JSON that keeps nulls in lists, empty lists and large integers.
+---@class kosmolua.json
+---@field null userdata Represents null in a list.
+json = {}
+
+---@param value any
+---@return string
+function json.encode(value) end
+
+---@param text string
+---@return any
+function json.decode(text) end
+
+---Mark a table as a list, also if it is empty.
+---@generic T: table
+---@param t T
+---@return T
+function json.array(t) end
+
+---Mark a table as an object, also if it is empty.
+---@generic T: table
+---@param t T
+---@return T
+function json.object(t) end
+
+---The error that a call raises. Converted to a string, it is its message.
+---@class kosmolua.Error
+---@field code string A stable code, such as "not_found".
+---@field message string
+---@field function? string
+---@field status? integer The status of the API's answer.
+---@field detail? string
+---@field hint? string
+---@field retry_after? number Seconds.
+---@field where? string The line of the script.
