@@ -11,6 +11,7 @@ import fnmatch
 import math
 import re
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from itertools import islice
 from typing import Any
 
@@ -69,6 +70,16 @@ class Policy(Struct, frozen=True):
     classes: Mapping[Access, Rule] = {}
     rules: tuple[Rule, ...] = ()
     ceilings: frozenset[Access] = frozenset()
+    _naming: dict[str, tuple[Rule, ...]] = msgspec.field(default_factory=dict)
+
+    def naming(self, operation: Operation) -> tuple[Rule, ...]:
+        """The rules whose globs name the function, most specific first; they are sorted once."""
+        found = self._naming.get(operation.name)
+        if found is None:
+            named = [rule for rule in self.rules if any(_fits(operation, glob) for glob in rule.functions)]
+            found = tuple(sorted(named, key=lambda rule: _rank(rule, operation), reverse=True))
+            self._naming[operation.name] = found
+        return found
 
 
 class Call(Struct, frozen=True):
@@ -119,8 +130,8 @@ def decide(policy: Policy, call: Call) -> Decision:
 
 def matching(policy: Policy, call: Call) -> list[tuple[Rule, list[str]]]:
     """The rules that match a call, most specific first, each with the conditions that cannot be told."""
-    found = [(rule, doubts) for rule in policy.rules if (doubts := _doubts(rule, call)) is not None]
-    return sorted(found, key=lambda pair: _rank(pair[0], call.operation), reverse=True)
+    rules = policy.naming(call.operation)
+    return [(rule, doubts) for rule in rules if (doubts := _doubts(rule, call)) is not None]
 
 
 def may_be(policy: Policy, call: Call) -> bool:
@@ -174,9 +185,13 @@ def _stricter(one: Verdict, other: Verdict) -> bool:
 
 def _rank(rule: Rule, operation: Operation) -> tuple[int, int, int, int]:
     """How specific a rule is: by its conditions, by the function's name, by what the conditions spell out."""
-    name = max(_literal(glob) for glob in rule.functions if fnmatch.fnmatchcase(operation.name, glob))
+    name = max(_literal(glob) for glob in rule.functions if _fits(operation, glob))
     spelt = sum(_literal(condition.glob) for condition in rule.conditions)
     return len(rule.conditions), name, spelt, VERDICTS.index(rule.verdict)
+
+
+def _fits(operation: Operation, glob: str) -> bool:
+    return fnmatch.fnmatchcase(operation.name, glob)
 
 
 def _literal(glob: str) -> int:
@@ -198,9 +213,7 @@ class Told(Struct, frozen=True):
 
 
 def _doubts(rule: Rule, call: Call) -> list[str] | None:
-    """None if the rule does not match, else the names of the conditions that the call leaves open."""
-    if not any(fnmatch.fnmatchcase(call.operation.name, glob) for glob in rule.functions):
-        return None
+    """None if a condition does not hold, else the names of the conditions that the call leaves open."""
     doubts = []
     for condition in rule.conditions:
         holds = _holds(condition, call)
@@ -394,10 +407,11 @@ def _glob(glob: str, origin: str) -> str:
     return name
 
 
-def named(glob: str) -> list[Operation]:
+@lru_cache(maxsize=1024)
+def named(glob: str) -> tuple[Operation, ...]:
     """The operations that a glob names, the fetching of files and streams among them."""
     known = (*catalogue.OPERATIONS, *catalogue.TRANSFERS)
-    return [operation for operation in known if fnmatch.fnmatchcase(operation.name, glob)]
+    return tuple(operation for operation in known if _fits(operation, glob))
 
 
 def _check_conditions(functions: tuple[str, ...], conditions: Mapping[str, Any], origin: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 MAX_SIZE = 1024 * 1024  # bytes
 MAX_KEYS = 10_000  # keys, tables and inline tables
@@ -12,6 +13,7 @@ _TOKEN = re.compile(r'"""|\'\'\'|"(?:[^"\\\n]|\\.)*"?|\'[^\'\n]*\'?|#[^\n]*|[\[{
 _ESCAPED_OR_END = re.compile(r'\\.|"""', re.DOTALL)
 
 
+@lru_cache(maxsize=4)  # a host reads its files for each run; they seldom change
 def excess(content: bytes) -> str | None:
     """A description of the limit that a file exceeds; None if it exceeds none."""
     if len(content) > MAX_SIZE:

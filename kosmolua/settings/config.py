@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
 from itertools import islice
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
@@ -194,8 +195,7 @@ def parse(path: str, content: bytes) -> File:
     if beyond := excess(content):
         raise ConfigurationError(f"cannot read {path}: {beyond}", hint="make the file smaller, or move it away")
     try:
-        raw = tomllib.loads(content.decode())
-        document = _document(raw)
+        raw, document = _parsed(content)
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, msgspec.ValidationError, PriceError, RecursionError) as error:
         raise ConfigurationError(
             f"cannot parse {path}: {str(error)[:1000]}",
@@ -203,6 +203,14 @@ def parse(path: str, content: bytes) -> File:
         ) from None
     _check_keys(path, raw)
     return File(path, content, document.replicate, _absolute(document.files, path))
+
+
+@lru_cache(maxsize=4)  # a host reads its files for each run; they seldom change
+def _parsed(content: bytes) -> tuple[dict[str, Any], Document]:
+    import tomllib
+
+    raw = tomllib.loads(content.decode())
+    return raw, _document(raw)
 
 
 def _document(raw: dict[str, Any]) -> Document:

@@ -221,3 +221,20 @@ def test_what_a_call_leaves_out_is_left_out():
     hooked = msgspec.structs.replace(creating(version="v", webhook="https://evil.example/x"), complete=True)
 
     assert ["allow", "deny", "deny"] == [decide(policy, call).verdict for call in (made, hooked, creating())]
+
+
+def test_rules_that_name_another_function_are_not_looked_at():
+    """Rules are sorted once by function; a function that none names is decided by its class."""
+    said = tuple(
+        (
+            "config.toml",
+            config.Rule("deny", f"{verb}_*", arguments={"model": f"owner/m{n}"} if verb == "create" else {}),
+        )
+        for n in range(20)
+        for verb in ("create", "delete")
+    )
+    in_force = policy_of(config.Settings(rules=said))
+
+    assert () == in_force.naming(resolve("get_account"))
+    assert 20 == len(in_force.naming(resolve("create_prediction")))
+    assert in_force.naming(resolve("create_prediction")) is in_force.naming(resolve("create_prediction"))
