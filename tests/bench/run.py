@@ -7,6 +7,7 @@ PYTHON is an interpreter with the official client (replicate 1.0.7) installed; w
 """
 
 import argparse
+import compileall
 import os
 import resource
 import statistics
@@ -82,6 +83,8 @@ def main():
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--official", default=os.environ.get("KOSMOLUA_OFFICIAL_PYTHON"))
     chosen = parser.parse_args()
+    # An installed package has bytecode files; a checkout may lack them (PYTHONDONTWRITEBYTECODE): 25 ms a start.
+    compileall.compile_dir(HERE.parent.parent / "kosmolua", quiet=1)
     server = subprocess.Popen([sys.executable, HERE / "server.py"], stdout=subprocess.PIPE, text=True)
     try:
         url = server.stdout.readline().strip()
@@ -105,7 +108,7 @@ def run(url, official, count, environment):
     }
     if official:
         start["import replicate"] = [*official, "import replicate"]
-    show("Start", rounds(start, count, environment), "lua --eval 'return 1' (isolated)", {"import replicate": 0.45})
+    show("Start", rounds(start, count, environment), "lua --eval 'return 1' (isolated)", {"import replicate": 0.25})
 
     call = {
         "floor: httpx.Client.get": [sys.executable, "-c", BARE, url, "1"],
@@ -116,7 +119,7 @@ def run(url, official, count, environment):
     if official:
         call["official client, one get"] = [*official, OFFICIAL, url, "1"]
     show("One call", rounds(call, count, environment), "integrations:call get_prediction",
-         {"official client, one get": 0.75})  # fmt: skip
+         {"official client, one get": 0.33})  # fmt: skip
 
     loop = {
         "httpx.Client.get + msgspec": [sys.executable, "-c", BARE, url, str(LOOP)],
@@ -125,7 +128,7 @@ def run(url, official, count, environment):
     if official:
         loop["official client"] = [*official, OFFICIAL, url, str(LOOP)]
     show(f"{LOOP} calls", rounds(loop, max(3, count // 3), environment), "get_prediction, isolated script",
-         {"httpx.Client.get + msgspec": 0.9, "official client": 0.6})  # fmt: skip
+         {"httpx.Client.get + msgspec": 0.9, "official client": 0.2})  # fmt: skip
 
 
 if __name__ == "__main__":
