@@ -141,7 +141,7 @@ class _Quietly:
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Any:
         from kosmolua.emulator.webhooks import QUIET
 
-        if CALLER.stop:
+        if CALLER.meter:  # a script calls
             environ[QUIET] = True
         return self._emulator(environ, start_response)
 
