@@ -104,17 +104,10 @@ def _run(
 
         report.check(parsed.report)
     shown, began = ScriptOutput(keep=options.json), time.time()
+    files = {"allow_read": parsed.allow_read, "allow_write": parsed.allow_write}
+    own = {"isolation": parsed.isolation, "prepare": False, "caps": options_.caps(parsed), **files}
     with (
-        host_of(
-            options,
-            limits=limits,
-            isolation=parsed.isolation,
-            prepare=False,
-            caps=options_.caps(parsed),
-            allow_read=parsed.allow_read,
-            allow_write=parsed.allow_write,
-            cancel_on_exit=parsed.cancel_on_exit,
-        ) as host,
+        host_of(options, limits=limits, cancel_on_exit=parsed.cancel_on_exit, **own) as host,
         _journal(parsed, options, script) as journal,
     ):
         watch = _watch(parsed)
@@ -139,11 +132,8 @@ def _run(
                 watch.close()
         unwritten = None
         if parsed.report and watch:
-            try:
-                finished = report.FinishedRun(script.name, began, result, watch.progress)
-                report.write(parsed.report, finished, host, run.kept)
-            except Exception as error:  # noqa: BLE001 - the result of the run is printed too
-                unwritten = failure_of(error, "--report")
+            finished = report.FinishedRun(script.name, began, result, watch.progress)
+            unwritten = report.attempt(parsed.report, finished, host, run.kept)
     if (result.error or parsed.cancel_on_exit) and not options.emulate:  # the emulator keeps nothing
         from kosmolua.cli.left import print_left
 

@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 from msgspec import Struct
 
 from kosmolua.cli.live import amount, clock
-from kosmolua.errors import KosmoError, TransportError, UsageError
+from kosmolua.errors import KosmoError, TransportError, UsageError, failure_of
 from kosmolua.terminal.pictures import kind_of
 from kosmolua.terminal.safe import safe
 
@@ -74,6 +74,15 @@ def check(path: str) -> None:
     else:
         return
     raise UsageError(f"--report: cannot write {path!r}: {what}", hint="name a file, such as --report run.html")
+
+
+def attempt(path: str, run: FinishedRun, host: Host, kept: Kept | None = None) -> KosmoError | None:
+    """Write the page, or return why it could not be written: the result of the run is printed too."""
+    try:
+        write(path, run, host, kept)
+    except Exception as error:  # noqa: BLE001 - whatever it is, the run itself has ended
+        return failure_of(error, "--report")
+    return None
 
 
 def write(path: str, run: FinishedRun, host: Host, kept: Kept | None = None) -> None:

@@ -81,22 +81,16 @@ def run(  # noqa: PLR0913 - options of a run, each with a default
     Errors of the script and of its limits are in the result. Raises KeyboardInterrupt, and exceptions of the handler or
     the output other than `KosmoError`.
     """
-    own, prepared = (child, None) if isinstance(child, Child) else (None, child)
-    if own and own.mode != isolation:
-        raise ValueError(f"the child was made for {own.mode} isolation, not {isolation}")
+    own = _given(child, isolation)
     limits, stop, meter = limits or Limits(), stop or Stop(), meter or Meter()
-    began = time.perf_counter()
+    began, values = time.perf_counter(), list[Any]()
     port = Port(handler, output, clock, limits, lane, journal, meter)
-    values: list[Any] = []
     error: KosmoError | None = ScriptError("the run was interrupted", code="interrupted")
     try:
         start = _start(script)
         start.journal = journal.start() if journal else None
-        if isolation != "none" and not own:
-            with descriptors.explained():
-                own = Child(limits, isolation, prepared=prepared, python=python)
-        if isolation == "strict":
-            start.cpu = limits.cpu  # Lua checks the clock itself, and reports the line
+        start.cpu = limits.cpu if isolation == "strict" else None  # Lua checks the clock itself, and reports the line
+        own = own or _child(limits, isolation, child, python)
         watchdog = Watchdog(limits, port, own, stop=stop, meter=meter)
         with descriptors.explained(), meter.working(), stop.running(port, own), watchdog:
             _serve(start, port, limits, own)
@@ -112,17 +106,32 @@ def run(  # noqa: PLR0913 - options of a run, each with a default
             ending()
         port.close(waits)
         stop.set(ScriptError("the run is over", code="interrupted"))
-    done = port.done
     return Result(
         results=values,
         error=error,
-        memory=int(done.memory) if done else None,
+        memory=int(port.done.memory) if port.done else None,
         cpu=own.cpu_seconds if own else None,
         host_cpu=meter.seconds,
         duration=time.perf_counter() - began,
-        engine=done.engine if done else None,
+        engine=port.done.engine if port.done else None,
         isolation=isolation_of(isolation, own),
     )
+
+
+def _given(child: Child | Prepared | None, isolation: Isolation) -> Child | None:
+    """The child that was started already. Raises a ValueError if it is of another isolation."""
+    own = child if isinstance(child, Child) else None
+    if own and own.mode != isolation:
+        raise ValueError(f"the child was made for {own.mode} isolation, not {isolation}")
+    return own
+
+
+def _child(limits: Limits, isolation: Isolation, prepared: Child | Prepared | None, python: str | None) -> Child | None:
+    """A new child, None if the script runs in this process."""
+    if isolation == "none":
+        return None
+    with descriptors.explained():
+        return Child(limits, isolation, prepared=None if isinstance(prepared, Child) else prepared, python=python)
 
 
 def isolation_of(mode: Isolation, child: Child | None = None) -> dict[str, Any]:
