@@ -72,11 +72,10 @@ def run(  # noqa: PLR0913 - options of a run, each with a default
     meter: Meter | None = None,
     python: str | None = None,
 ) -> Result:
-    """Run a script to its end. ``child`` is a child that has been started already, for this run only, or a prepared
-    process that forks one. ``stop`` ends the run from another thread; ``lane`` is that of `Port`; ``ending`` is called
-    when the script has ended, before its remaining calls are waited for; ``waits`` is that of `Port.close`. Requests
-    recorded in the ``journal`` are answered from it. The ``meter`` counts this process's CPU time for the run, which
-    counts against the script's limit. ``python`` is that of `Child`.
+    """Run a script to its end. ``child`` is a child started for this run only, or a prepared process that forks
+    one. ``stop`` ends the run from another thread; ``lane`` is that of `Port`; ``ending`` is called when the script has
+    ended, before its remaining calls are waited for; ``waits`` is that of `Port.close`. Recorded requests are answered
+    from the ``journal``. The ``meter`` adds this process's CPU time to the script's. ``python`` is that of `Child`.
 
     Errors of the script and of its limits are in the result. Raises KeyboardInterrupt, and exceptions of the handler or
     the output other than `KosmoError`.
