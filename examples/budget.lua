@@ -17,8 +17,8 @@ attempt("second", run, "black-forest-labs/flux-schnell", { prompt = "two" })
 run("black-forest-labs/flux-schnell", { prompt = "one too many" }) -- ends the run with status 5
 
 --> first     done
---> other     permission_denied: create_model_prediction: the script declares `--@ models: black-forest-labs/*`, which leaves out meta/meta-llama-3-8b-instruct
---> account   permission_denied: get_account: the script declares `--@ needs: create_model_prediction, get_model, get_prediction`, which leaves out get_account
+--> other     permission_denied: create_model_prediction: the script's header `--@ models: black-forest-labs/*` does not include meta/meta-llama-3-8b-instruct
+--> account   permission_denied: get_account: the script's header `--@ needs: create_model_prediction, get_model, get_prediction` does not include get_account
 --> second    done
 --> error: the run reached its budget of 2 predictions and trainings
---> hint: whoever wrote the script can raise max_predictions in its header; nothing of this call was sent
+--> hint: the script's author can raise max_predictions in its header; this call was not sent

@@ -9,7 +9,7 @@ end
 
 --> dawn	succeeded
 --> error: the run reached its budget of 1 prediction or training
---> hint: raise it with --max-predictions; nothing of this call was sent
+--> hint: raise it with --max-predictions; this call was not sent
 --> …
 --> dawn	succeeded
 --> dusk	succeeded

@@ -1,5 +1,5 @@
-"""What only LuaJIT itself knows: whether a text is Lua, and the names of the sandbox. Both are asked in an
-isolated child, where nothing of the script runs.
+"""Questions that only LuaJIT can answer: whether a text is valid Lua, and the names in the sandbox. Both are asked in
+an isolated child process that does not run the script.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ return found
 
 
 class Engine:
-    """Asks a sandbox. The processes behind it are gone when it is closed."""
+    """Queries a sandbox. Closing it ends its processes."""
 
     def __init__(self) -> None:
         self._prepared = Prepared()
@@ -41,7 +41,7 @@ class Engine:
         self._prepared.close()
 
     def refusal(self, name: str, source: bytes) -> tuple[int, str] | None:
-        """Line and message of what LuaJIT refuses; None if the text is Lua. The text is compiled, after a return."""
+        """Line and message of a syntax error; None if the text is valid. Nothing runs."""
         text = _SHEBANG.sub(b"", source.removeprefix(b"\xef\xbb\xbf"), count=1) if source[:1] == b"#" else source
         error = self._run(name, b"do return end " + text.removeprefix(b"\xef\xbb\xbf")).error
         if error is None:
@@ -53,7 +53,7 @@ class Engine:
 
     @cached_property
     def names(self) -> Names:
-        """The globals that a script finds, with the fields of those that are tables."""
+        """The globals of a script, with the fields of tables."""
         ended = self._run("names", _NAMES)
         if ended.error:
             raise ended.error
@@ -66,7 +66,7 @@ class Engine:
 
 
 def _refuse(*_: object) -> Any:
-    raise ScriptError("a script that is checked calls nothing")
+    raise ScriptError("a script that is being checked cannot make calls")
 
 
 class _Silence:

@@ -13,10 +13,10 @@ KEYWORDS = {
 }  # fmt: skip
 NAME, STRING, NUMBER, END = "<name>", "<string>", "<number>", "<eof>"
 
-# Quantifiers are possessive: a script cannot make the search go back.
+# Quantifiers are possessive: a script cannot cause backtracking.
 _TOKEN = re.compile(
     r"(?:[ \t\r\n\f\v]++|--(?!\[=*+\[)[^\n]*+)*+(?:"
-    r"([^\x00-@\[-^`{-\x7f][^\x00-/:-@\[-^`{-\x7f]*+)"  # letters and what is beyond ASCII, as quick to compile
+    r"([^\x00-@\[-^`{-\x7f][^\x00-/:-@\[-^`{-\x7f]*+)"  # letters and non-ASCII characters, written to compile quickly
     r"|((?:--)?\[=*+\[)"
     r"|(\.\.\.|\.\.|[=~<>]=|::|(?!\.[0-9])[-+*/%^#<>=(){}\[\];:,.])"
     r"|(\"(?:[^\"\\\n]++|\\(?:z\s*+|\r\n|[\s\S]))*+\"|'(?:[^'\\\n]++|\\(?:z\s*+|\r\n|[\s\S]))*+')"
@@ -29,8 +29,8 @@ _SIMPLE = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v"
 _LAST_CODE_POINT = 0x10FFFF
 
 
-class SyntaxProblem(Exception):  # noqa: N818 - it is reported as a problem of the script, not of this program
-    """The text is not Lua as this reader knows it. ``at`` is the offset, ``near`` the token there."""
+class SyntaxProblem(Exception):  # noqa: N818 - a problem of the script, not of this program
+    """The text cannot be parsed as Lua. ``at`` is the offset, ``near`` the token there."""
 
     def __init__(self, message: str, at: int, near: str) -> None:
         super().__init__(message)
@@ -40,8 +40,8 @@ class SyntaxProblem(Exception):  # noqa: N818 - it is reported as a problem of t
 
 
 class Tokens:
-    """A script's tokens in three lists side by side. A kind is the keyword or operator itself, or one of the words in
-    angle brackets; ``texts`` are as written.
+    """A script's tokens in three parallel lists. A kind is the keyword or operator itself, or a word in angle brackets;
+    ``texts`` are as in the source.
     """
 
     __slots__ = ("kinds", "places", "texts")
@@ -53,7 +53,7 @@ class Tokens:
 
 
 def tokens(text: str) -> Tokens:
-    """Every token and one END. Raises a `SyntaxProblem` at the first character that begins none."""
+    """All tokens, then END. Raises a `SyntaxProblem` at the first invalid character."""
     found = Tokens()
     at = text.find("\n") if text.startswith("#") else 0
     while at >= 0:
@@ -64,7 +64,7 @@ def tokens(text: str) -> Tokens:
 
 
 def _some(text: str, start: int, found: Tokens) -> int:
-    """Read up to and with the next long bracket. Returns where to go on, -1 at the end."""
+    """Read tokens through the next long bracket. Returns the offset after it, -1 at the end."""
     kinds, texts, places = found.kinds.append, found.texts.append, found.places.append
     for match in _TOKEN.finditer(text, start):
         group = match.lastindex
@@ -108,7 +108,7 @@ def _add(found: Tokens, kind: str, text: str, at: int) -> None:
 
 
 def string_value(text: str) -> str:
-    """What a string token stands for. Bytes that are not UTF-8 come out as characters of the same number."""
+    """The value of a string token. Bytes that are not UTF-8 become characters with the same number."""
     if text[0] == "[":
         width = text.index("[", 1) + 1
         return text[width:-width].removeprefix("\r").removeprefix("\n")

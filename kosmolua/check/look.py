@@ -1,4 +1,4 @@
-"""The rules over a whole program, and what they share."""
+"""Applies the rules to a whole program, and has their common functions."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ from kosmolua.check.tree import Call, Constant, Function, Name, Node, Operation,
 from kosmolua.check.world import World
 
 MAX_PROBLEMS = 200
-MANY = 3  # unknown names, beyond which a script is a part of something else
+MANY = 3  # with more unknown names, a script is a part of another program
 _SPENDING = frozenset({"replicate", "integrations", "app", "run", "wait", "stream", "each", "download", "file"})
 _CALLING = _SPENDING | {"parallel", "race", "spawn", "sleep"}
 NOTHING = object()
 
 
 class Look:
-    """One look at a program: what the rules ask, and where they report."""
+    """One check of a program: answers the rules' questions, and collects their reports."""
 
     def __init__(self, program: Program, world: World) -> None:
         self.program = program
         self.world = world
         self.source = program.sources[0]
         strange = self._strange()
-        self.is_part = len(strange) > MANY  # of something that has names of its own
+        self.is_part = len(strange) > MANY  # of a program with its own names
         self.is_plain = not spends(program)
         self._found: dict[tuple[str, int, str], Problem] = {}
 
     def _strange(self) -> set[str]:
-        """The names that are read and that nobody knows."""
+        """The names that are read but unknown."""
         program = self.program
         known = {
             *self.world.known,
@@ -67,12 +67,12 @@ class Look:
         self._found.setdefault((self.source.name, at, code), problem)
 
     def _is_unreached(self, at: int) -> bool:
-        """Whether a branch holds the place that depends on a name which is not there, or on a local that is false."""
+        """Whether the place is in a branch that depends on a missing name, or on a false local."""
         branches = self.source.tree.branches
         return any(start <= at <= end and self._is_doubtful(condition) for condition, start, end in branches)
 
     def _is_doubtful(self, condition: Node | None, *, alone: bool = True) -> bool:
-        """Whether a condition reads a name that is not there; or, ``alone``, is a value that is never true."""
+        """Whether a condition reads a missing name, or, if ``alone``, is a value that is never true."""
         if isinstance(condition, Operation):
             alone = alone and condition.operator in {"and", "("}
             return any(self._is_doubtful(one, alone=alone) for one in (condition.left, condition.right))
@@ -86,20 +86,20 @@ class Look:
         return alone and isinstance(value, Constant) and value.text in {"false", "nil"}
 
     def certain(self, at: int, within: Function) -> Severity:
-        """How sure a refusal is that depends on how the script is run."""
+        """The severity of a refusal that depends on how the script is run."""
         return "error" if is_reached(self.program, self.source, at, within) else "warning"
 
     def literal(self, node: Node | None) -> object:
         return literal(self.program, node)
 
     def problems(self) -> list[Problem]:
-        """In the order of the text, the main script first."""
+        """All problems in source order, the main script first."""
         order = {source.name: place for place, source in enumerate(self.program.sources)}
         return sorted(self._found.values(), key=lambda one: (order[one.file], one.line, one.column))
 
 
 def check(program: Program, world: World) -> list[Problem]:
-    """All that is wrong with a program, as far as can be seen without running it."""
+    """All problems of a program that can be found without running it."""
     from kosmolua.check.rules import rules
 
     look = Look(program, world)
@@ -112,12 +112,12 @@ def check(program: Program, world: World) -> list[Problem]:
 
 
 def spends(program: Program) -> bool:
-    """Whether a program may reach the API: otherwise nothing can be paid for."""
+    """Whether a program may reach the API, and so cost money."""
     return _reads(program, _SPENDING)
 
 
 def _reads(program: Program, names: frozenset[str]) -> bool:
-    """Whether one of those globals is read, and is the sandbox's own."""
+    """Whether one of these globals is read and not assigned by the program."""
     found = {name.text for source in program.sources for name in source.tree.names}
     return not names.isdisjoint(found - program.assigned.keys())
 
@@ -126,7 +126,7 @@ def _reads(program: Program, names: frozenset[str]) -> bool:
 
 
 def literal(program: Program, node: Node | None) -> object:
-    """The value that an expression has whenever it is reached, as JSON has it; NOTHING where that cannot be told."""
+    """The constant value of an expression, as in JSON; NOTHING if unknown."""
     node = program.value(node)
     if isinstance(node, Constant):
         return _constant(node)
@@ -152,7 +152,7 @@ def _constant(node: Constant) -> object:
 
 
 def number(text: str) -> object:
-    """A number as Lua writes it. LuaJIT's 64-bit and complex ones are nothing that JSON has."""
+    """The value of a Lua number. NOTHING for LuaJIT's 64-bit and complex numbers, which JSON lacks."""
     try:
         value = float.fromhex(text) if text[:2] in {"0x", "0X"} else float(text)
     except (ValueError, OverflowError):
@@ -171,8 +171,8 @@ def _table(program: Program, node: Table) -> object:
 
 
 class Named:
-    """A table of named values, as calls take them. It is ``open`` where it may hold names that are not seen here, and
-    None stands for no table at all.
+    """A table of named values, as passed to calls. ``open``: it may have further names. A node of None means that no
+    table is passed.
     """
 
     def __init__(self, program: Program, node: Node | None) -> None:
@@ -187,25 +187,25 @@ class Named:
 
 
 def table_of(program: Program, node: Node | None) -> Table | None:
-    """The table constructor that an argument is, or that a local variable holds which nothing else uses."""
+    """The table constructor of an argument, given directly or through a local variable that nothing else uses."""
     if isinstance(node, Name) and node.local and node.local.reads == 1 and not node.local.fields:
         node = program.value(node)
     return node if isinstance(node, Table) else None
 
 
 def argument(call: Call, place: int) -> Node | None:
-    """The nth argument, counted from 0, if it is given."""
+    """The nth argument, counted from 0; None if missing."""
     return call.arguments[place] if place < len(call.arguments) else None
 
 
 def is_open(call: Call) -> bool:
-    """Whether there may be more arguments than can be seen."""
+    """Whether the number of arguments is unknown."""
     last = call.arguments[-1] if call.arguments else None
     return isinstance(last, Call) or (isinstance(last, Constant) and last.kind == "...")
 
 
 def kind(program: Program, node: Node | None) -> str | None:
-    """The type that an expression has for certain, by Lua's name."""
+    """The Lua type of an expression; None if not certain."""
     node = program.value(node)
     if isinstance(node, Constant):
         return None if node.kind == "..." else node.kind

@@ -11,7 +11,7 @@ MAX_TEXT = 8 * 1024 * 1024  # bytes of all modules together
 
 
 def beside(script: str, most: int = MAX_TEXT) -> Find:
-    """Finds modules next to that script, at most so many bytes of them."""
+    """Find modules next to a script, at most ``most`` bytes in total."""
     from kosmolua.gate.files import Files
 
     directory = os.path.dirname(script)

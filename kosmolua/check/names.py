@@ -1,4 +1,4 @@
-"""The names a script may use: those of the sandbox, and those that other Luas have and the sandbox may lack."""
+"""The names a script may use: those of the sandbox, and those of other Lua versions, which the sandbox may lack."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
 Names = Mapping[str, frozenset[str]]
-"""Each global, with the fields of those that are tables."""
+"""Each global, with its fields if it is a table."""
 
 
 def _names(rows: str) -> Names:
-    """Read ``global: field field`` a line; a line without a colon lists plain globals."""
+    """Parse lines ``global: field field``; a line without a colon lists plain globals."""
     found: dict[str, frozenset[str]] = {}
     for row in rows.strip().splitlines():
         name, colon, fields = row.partition(":")
@@ -18,7 +18,7 @@ def _names(rows: str) -> Names:
     return MappingProxyType(found)
 
 
-# What `engine.names` finds in a real sandbox, without the functions of a provider; a test compares the two.
+# The same as `engine.names` in a real sandbox, without a provider's functions; a test compares the two.
 KNOWN = _names("""
 _G _VERSION app args assert download dump each error file getmetatable integrations ipairs log next pairs parallel
 pcall print race rawequal rawget rawset replicate require run select setmetatable sleep spawn stream time tonumber
@@ -34,7 +34,7 @@ regex: gsub match match_all
 string: byte char find format gmatch gsub len lower match rep reverse sub upper
 table: concat insert maxn move remove sort unpack
 """)
-HELPERS = ("run", "create", "wait", "stream", "each", "download", "cancel_all")  # of the provider's table
+HELPERS = ("run", "create", "wait", "stream", "each", "download", "cancel_all")  # in the provider's table
 
 # Lua 5.1 to 5.4 and LuaJIT.
 STANDARD = _names("""
@@ -73,7 +73,7 @@ _SHORT, _MIN_BEGINNING = 3, 4  # letters
 
 
 def nearest(name: str, names: Iterable[str]) -> str | None:
-    """The name that is most like it, if one is: at most one letter in four is wrong, or it is the other's beginning."""
+    """The most similar name: at most one letter in four differs, or ``name`` is its first part."""
     if len(name) < _SHORT:
         return None
     found, least = None, max(1, len(name) // 4)
@@ -99,7 +99,7 @@ NAMESPACES = {
     "account": "replicate.get_account()",
 }  # the namespaces of the official clients
 
-# What texts have in other languages, and how Lua does it.
+# String methods of other languages, and the equivalent in Lua.
 BORROWED = {
     "split": 'for part in text:gmatch("[^,]+") do',
     "trim": 'text:match("^%s*(.-)%s*$")',
@@ -117,7 +117,7 @@ BORROWED = {
     "toLowerCase": "text:lower()",
 }
 
-# Globals that test runners and programs with Lua in them give to the scripts written for them.
+# Globals of test runners and of programs that embed Lua.
 HOSTS = frozenset(
     _names("""
 after_each before_each describe expose finally insulate it lazy_setup lazy_teardown mock pending randomize setup spy
@@ -127,7 +127,7 @@ strict_setup strict_teardown stub teardown test love ngx vim redis KEYS ARGV pan
 
 
 def _distance(one: str, other: str, bound: int) -> int:
-    """How many letters have to be changed, added, left out or exchanged with their neighbour; case counts as none."""
+    """The edit distance in letters, with swaps of neighbours, ignoring case; at most ``bound`` + 1."""
     one, other = one.lower(), other.lower()
     before: list[int] = []
     last = list(range(len(other) + 1))

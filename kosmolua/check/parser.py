@@ -1,9 +1,9 @@
-"""Reads Lua into a tree, and resolves each name to its local variable on the way.
+"""Parses Lua into a tree, and resolves each name to its local variable.
 
-Written by hand after measuring what there is (500 lines, CPU): tree-sitter with tree-sitter-lua parses them in 2 ms,
-but takes 15 ms to import and 2.3 MB, accepts Lua 5.4 where LuaJIT refuses, and knows no scopes; luaparser takes 39 ms
-to import, more than 100 to parse, and refuses `5LL`. A run of `kosmo lua` may be delayed by 3 ms in all. Whether a text
-is Lua at all is LuaJIT's to say: this parser is as lenient as is convenient, and gives up on what it does not know.
+Written by hand after measuring alternatives (500 lines, CPU): tree-sitter with tree-sitter-lua parses them in 2 ms, but
+takes 15 ms and 2.3 MB to import, accepts Lua 5.4 that LuaJIT rejects, and has no scopes; luaparser takes 39 ms to
+import, over 100 ms to parse, and rejects `5LL`. The limit for `kosmo lua` is a delay of 3 ms. LuaJIT decides whether a
+text is valid: this parser is lenient, and gives up on unknown syntax.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _DECIDING = frozenset({"and", "or", "==", "~=", "not"})
 
 
 class TooDeepError(Exception):
-    """The script is nested deeper than is read."""
+    """The script is nested too deeply."""
 
 
 def parse(text: str) -> Tree:
@@ -90,7 +90,7 @@ class _Parser:
             raise TooDeepError
 
     def _block(self, names: dict[str, Local] | None = None) -> None:
-        """A block in a scope of its own, which may hold names already."""
+        """A block in its own scope, which may already have names."""
         self._open(names)
         self._close()
 
@@ -127,7 +127,7 @@ class _Parser:
         self.at += 1
 
     def _goto(self) -> None:
-        """A jump; or, as LuaJIT has it, a variable of that name."""
+        """A jump, or a variable called `goto`, which LuaJIT allows."""
         if self.kinds[self.at + 1] == NAME:
             self.at += 2
         else:
@@ -179,7 +179,7 @@ class _Parser:
         self.at += 1
         self._open()
         self._take("until")
-        self._condition()  # which sees the block's locals
+        self._condition()  # can use the block's locals
         self._close()
 
     def _for(self) -> None:
@@ -273,7 +273,7 @@ class _Parser:
                 base.local.fields = True
         elif isinstance(target, Name) and target.local:
             target.local.writes += 1
-            target.local.reads -= 1  # it was counted as read before it was known to be a target
+            target.local.reads -= 1  # was counted as a read before the `=`
         elif isinstance(target, Name):
             self.tree.assigned.setdefault(target.text, []).append(value)
             if self.tree.names and self.tree.names[-1] is target:

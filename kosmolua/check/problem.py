@@ -1,4 +1,4 @@
-"""What is wrong with a place in a script."""
+"""A problem at a place in a script."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ Severity = Literal["error", "warning", "note"]
 
 
 class Problem(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """An ``error`` is certain to fail when its line runs, a ``warning`` is doubtful, a ``note`` says what the run
-    needs. ``code`` is one of `kosmolua.errors.CODES`, or the rule's own; ``line`` and ``column`` count from 1.
-    ``writes`` is a directory for saving that is not open: a person may be asked to open it.
+    """An ``error`` certainly fails when its line runs, a ``warning`` may fail, a ``note`` says what the run needs.
+    ``code`` is one of `kosmolua.errors.CODES`, or specific to the rule; ``line`` and ``column`` start at 1. ``writes``
+    is a directory that the script may not write yet; a person can be asked to allow it.
     """
 
     file: str

@@ -1,4 +1,4 @@
-"""A script with the modules it requires: their trees, and what is known about their names all together."""
+"""A script with the modules it requires: their trees, and what is known about their names."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from kosmolua.check.parser import TooDeepError, parse
 from kosmolua.check.tree import Call, Constant, Function, Index, Name, Node, Operation, Table, Tree
 
 MAX_MODULES = 200
-MAX_ALIASES = 10  # locals that are followed to what they stand for
+MAX_ALIASES = 10  # locals to follow to their value
 Path = tuple[str, ...]
 _CATCHING = frozenset({("pcall",), ("xpcall",), ("coroutine", "create"), ("race",)})
 _LOADING = frozenset({"load", "loadstring", "loadfile", "dofile", "setfenv", "getfenv", "module", "debug", "_ENV"})
@@ -20,7 +20,7 @@ _PROBING = frozenset({("type",), ("rawequal",), ("assert",)})
 
 
 class Module(NamedTuple):
-    """A file that `require` found; ``name`` stands for it in messages."""
+    """A file that `require` found; ``name`` is shown in messages."""
 
     name: str
     text: str
@@ -30,7 +30,7 @@ Find = Callable[[str], Module | None]
 
 
 class Source:
-    """One file and its tree; ``broken`` is why there is none."""
+    """One file and its tree; ``broken`` is the syntax error, if any."""
 
     def __init__(self, name: str, text: str) -> None:
         self.name = name
@@ -67,7 +67,7 @@ class Program:
         self.tested: set[Path] = set()
         self.members: set[str] = set()  # every field name that is assigned or written in a table
         self.opaque = False
-        self.loose: set[str] = set()  # global tables that are handed on, and may be given other fields there
+        self.loose: set[str] = set()  # global tables that are passed on, and may get other fields there
         self._load(find)
         self._collect()
         self._guard()
@@ -76,7 +76,7 @@ class Program:
 
     def _load(self, find: Find | None) -> None:
         known: dict[str, None] = {}
-        for source in self.sources:  # which grows
+        for source in self.sources:  # grows meanwhile
             self.opaque = self.opaque or source.broken is not None
             for call in source.tree.calls:
                 if isinstance(call.callee, Name) and call.callee.text == "require" and not call.callee.local:
@@ -160,18 +160,18 @@ class Program:
         return None
 
     def value(self, node: Node | None) -> Node | None:
-        """The expression itself, or that of the local variable it names, where that never changes."""
+        """The expression, or the value of the local variable it names if that never changes."""
         for _ in range(MAX_ALIASES):
             if not isinstance(node, Name) or not node.local or node.local.writes:
                 break
             node = node.local.value
         return node
 
-    # Errors that are caught ---------------------------------------------------------------------------------------
+    # Caught errors ------------------------------------------------------------------------------------------------
 
     def _guard(self) -> None:
         """Mark the functions in which an error may be caught."""
-        loose = bool(self.missing)  # what they do with a function is not known
+        loose = bool(self.missing)  # missing modules may call any function
         for source in self.sources:
             for call in source.tree.calls:
                 path = self.path(call.callee)
@@ -190,7 +190,7 @@ class Program:
         return on_error is not None and _word(on_error) != "raise"
 
     def _catch(self, arguments: list[Node]) -> bool:
-        """Guard the functions that are given. Returns whether one of them cannot be told."""
+        """Mark the given functions as guarded. Returns whether one of them is unknown."""
         unknown = False
         for argument in arguments:
             items = [value for _, value in argument.items] if isinstance(argument, Table) else [argument]
@@ -204,7 +204,7 @@ class Program:
         return unknown
 
     def _guard_values(self) -> None:
-        """Something that cannot be told is called with its errors caught: any function that is passed around may be."""
+        """An unknown function is called with its errors caught: it may be any function that is passed around."""
         for source in self.sources:
             called = {id(call.callee) for call in source.tree.calls}
             passed = {name.text for name in source.tree.names if id(name) not in called}
@@ -216,7 +216,7 @@ class Program:
                     value.guarded = True
 
     def guarded(self, within: Function) -> bool:
-        """Whether an error there may be caught."""
+        """Whether an error in the function may be caught."""
         place: Function | None = within
         while place:
             if place.guarded:

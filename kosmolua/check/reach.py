@@ -1,5 +1,5 @@
-"""Whether a place in a script is reached in every run. What depends on how it is run, such as permission, is certain
-there alone: `if args[1] then image:save(args[1]) end` needs no directory in a run without arguments.
+"""Whether a place in a script is reached in every run. Only there are problems certain that depend on the command, such
+as permissions: `if args[1] then image:save(args[1]) end` needs no directory in a run without arguments.
 """
 
 from __future__ import annotations
@@ -9,13 +9,13 @@ from collections.abc import Iterator
 from kosmolua.check.program import Program, Source
 from kosmolua.check.tree import Call, Function, Index, Name, Node, Operation
 
-MAX_CALLS = 5  # functions that call each other
+MAX_CALLS = 5  # depth of calls to follow
 _STARTING = frozenset({("parallel",), ("spawn",)})
 _LEAVING = frozenset({("exit",), ("os", "exit")})
 
 
 def is_reached(program: Program, source: Source, at: int, within: Function, depth: int = MAX_CALLS) -> bool:
-    """Whether nothing that is known only later decides if that place is reached."""
+    """Whether the place is reached whatever the run's arguments and answers are."""
     tree = source.tree
     if not depth or any(start <= at <= end for _, start, end in tree.branches):
         return False
@@ -31,7 +31,7 @@ def is_reached(program: Program, source: Source, at: int, within: Function, dept
 
 
 def _calls(program: Program, source: Source, function: Function) -> Iterator[Call]:
-    """The calls that run a function: its own, and those that start it at once."""
+    """The calls that run a function, directly or as a task that starts at once."""
     for call in source.tree.calls:
         is_started = function in call.arguments and program.path(call.callee) in _STARTING
         if is_started or (isinstance(call.callee, Name) and program.value(call.callee) is function):
@@ -39,7 +39,7 @@ def _calls(program: Program, source: Source, function: Function) -> Iterator[Cal
 
 
 def _reads_args(node: Node) -> bool:
-    """Whether the script's arguments decide how often a loop runs."""
+    """Whether an expression depends on the script's arguments."""
     match node:
         case Name():
             return node.local is None and node.text == "args"

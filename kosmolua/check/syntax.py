@@ -1,4 +1,4 @@
-"""What LuaJIT says about a text that is not Lua, with a hint for the usual mistakes."""
+"""LuaJIT's syntax errors, with hints for common mistakes."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from kosmolua.check.lexer import KEYWORDS
 from kosmolua.check.names import nearest
 from kosmolua.check.problem import Problem
 
-# The text of the line, and what LuaJIT says of it, -> what to do.
+# Other languages' keywords -> Lua's.
 _FOREIGN = {
     "elif": "elseif", "elsif": "elseif", "def": "function", "func": "function", "fn": "function", "var": "local",
     "let": "local", "const": "local", "foreach": "for", "import": "require(…)", "try": "pcall(function() … end)",
     "switch": "if … elseif … end", "continue": "goto continue, with ::continue:: before the end,",
 }  # fmt: skip
-_LONG = frozenset(word for word in KEYWORDS if len(word) > 3)  # noqa: PLR2004 - shorter ones are like anything
-_HINTS = (
+_LONG = frozenset(word for word in KEYWORDS if len(word) > 3)  # noqa: PLR2004 - shorter words are similar to too many
+_HINTS = (  # pattern of the line, pattern of LuaJIT's message, hint
     (r"^\s*#", r"near '#'", "Write -- before a comment."),
     (r"/\*|^\s*//", r"near '/'", "Write -- before a comment."),
     (r"\?.*:", r"near '\?'", "Write condition and a or b."),
@@ -49,7 +49,7 @@ _HINTS = (
 
 
 def problem(file: str, text: str, line: int, message: str) -> Problem:
-    """The problem, its column as far as the message tells it."""
+    """The problem, with the column if the message shows it."""
     lines = text.split("\n")
     written = lines[line - 1] if 0 < line <= len(lines) else ""
     near = re.search(r"near '(.+)'$", message)
@@ -61,7 +61,7 @@ def problem(file: str, text: str, line: int, message: str) -> Problem:
 
 
 def _hint(lines: list[str], line: int, message: str) -> str | None:
-    """What to do about a message of LuaJIT's for that line."""
+    """The hint for LuaJIT's message about a line."""
     here = lines[line - 1] if 0 < line <= len(lines) else ""
     misspelt = _misspelt(lines if "near 'end'" in message or "<eof>" in message else lines[max(line - 2, 0) : line])
     if misspelt:
@@ -72,7 +72,7 @@ def _hint(lines: list[str], line: int, message: str) -> str | None:
 
 
 def _misspelt(lines: list[str]) -> str | None:
-    """A word that is most likely meant for a keyword: one that stands where no name can, before another name."""
+    """The hint for a likely misspelt keyword: a word where no name is valid, followed by a name."""
     for line in lines:
         foreign = re.match(r"\s*(\w+)\b(?!\s*[=(.:\[,])", line)
         if foreign and foreign[1] in _FOREIGN:

@@ -1,4 +1,4 @@
-"""The nodes of a script's syntax tree, and what the parser collects about it. ``at`` is an offset into the text."""
+"""The nodes of a script's syntax tree, and what the parser collects. ``at`` is an offset into the text."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Constant(Node):
 
 
 class Name(Node):
-    """A variable; ``local`` is None where it is a global."""
+    """A variable; ``local`` is None for a global."""
 
     __slots__ = ("local", "text", "within")
 
@@ -99,7 +99,7 @@ class Function(Node):
 
 
 class Table(Node):
-    """A table constructor: keys and values, where an item of the list part has no key."""
+    """A table constructor: keys and values; an item of the list part has no key."""
 
     __slots__ = ("items",)
 
@@ -162,12 +162,12 @@ class Tree:
         self.locals: list[Local] = []
 
     def passed(self) -> list[Node | None]:
-        """The values of local variables that are used other than by calling them."""
+        """The values of local variables that are used in other ways than by calling them."""
         return [local.value for local in self.locals if local.reads > local.calls]
 
 
 def nth(values: list[Node], place: int, at: int) -> Node | None:
-    """What the nth name of an assignment gets, where one can say."""
+    """The value of the nth name of an assignment, if known."""
     if place < len(values) - 1 or (place == len(values) - 1 and not _is_open(values[place])):
         return values[place]
     if place == len(values) - 1:
@@ -178,5 +178,5 @@ def nth(values: list[Node], place: int, at: int) -> Node | None:
 
 
 def _is_open(value: Node) -> bool:
-    """Whether an expression may give several values."""
+    """Whether an expression may have several values."""
     return isinstance(value, Call) or (isinstance(value, Constant) and value.kind == "...")

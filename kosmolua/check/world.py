@@ -1,4 +1,4 @@
-"""What is known about the run that a script is checked for."""
+"""What is known about the run for which a script is checked."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ if TYPE_CHECKING:  # most scripts need none of them to be checked
 
 
 class World(Struct, frozen=True, kw_only=True):
-    """``known`` are the sandbox's names. ``accounts`` are the configured ones, and ``readable`` and ``writable`` the
-    directories that are open, each None where that is not known before the run. ``version`` finds a model's version
-    without a cost, ``refusal`` says why a call would be refused, and ``needs`` is what the script's header declares.
+    """``known`` are the sandbox's names. ``accounts`` are the configured accounts, ``readable`` and ``writable`` the
+    allowed directories; None if unknown before the run. ``version`` finds a model's version without a request that
+    costs money, ``refusal`` returns why a call would be refused, and ``needs`` is the script's header.
     """
 
     known: names.Names = names.KNOWN

@@ -25,7 +25,7 @@ from kosmolua.terminal.safe import safe
 
 if TYPE_CHECKING:
     from kosmolua.gate.entry import Entry
-    from kosmolua.gate.kept import Kept
+    from kosmolua.gate.kept import KeptOutputs
     from kosmolua.gate.session import Session
     from kosmolua.host.host import Host
     from kosmolua.host.result import Result
@@ -76,7 +76,7 @@ def check(path: str) -> None:
     raise UsageError(f"--report: cannot write {path!r}: {what}", hint="name a file, such as --report run.html")
 
 
-def attempt(path: str, run: FinishedRun, host: Host, kept: Kept | None = None) -> KosmoError | None:
+def attempt(path: str, run: FinishedRun, host: Host, kept: KeptOutputs | None = None) -> KosmoError | None:
     """Write the page, or return why it could not be written: the result of the run is printed too."""
     try:
         write(path, run, host, kept)
@@ -85,7 +85,7 @@ def attempt(path: str, run: FinishedRun, host: Host, kept: Kept | None = None) -
     return None
 
 
-def write(path: str, run: FinishedRun, host: Host, kept: Kept | None = None) -> None:
+def write(path: str, run: FinishedRun, host: Host, kept: KeptOutputs | None = None) -> None:
     """Write the page. Jobs and pictures are fetched through the host. Raises a `UsageError` if it cannot be written."""
     jobs = run.progress.jobs if run.progress else []
     pictures: dict[str, Picture] = {}

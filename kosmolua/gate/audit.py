@@ -1,10 +1,10 @@
-"""The record of every call that was decided, over all runs: ``audit.jsonl`` in the state directory.
+"""The record of every decided call, across all runs: ``audit.jsonl`` in the state directory.
 
-Who called what, on which account, what was decided by which rule, and what came of it; no inputs, no answers, no
-secrets. The file is its owner's alone. Full, it becomes ``audit.jsonl.1``, and the oldest of several goes.
+An entry has the caller, the function, the account, the decision, its rule and the outcome; no inputs, answers or
+secrets. Only the owner can read the file. A full file is renamed to ``audit.jsonl.1``, and the oldest is deleted.
 
-A run cannot push out the records of others: equal refusals are one entry with a ``count``, and every run has a share,
-beyond which its calls are only counted.
+A run cannot push out the records of others: equal refusals share one entry with a ``count``, and every run has a
+share. Calls beyond that share are only counted.
 """
 
 from __future__ import annotations
@@ -27,20 +27,20 @@ if TYPE_CHECKING:
 
 NAME = "audit.jsonl"
 MAX_SIZE = 10 * 1024 * 1024  # bytes
-KEPT = 5  # files beside the one that is written to
-LOOKS = 160  # how often its size is looked at while one process fills it
-SHARE = 2 * 1024 * 1024  # bytes of a run's entries, some 7,000 calls; all together are a tenth of what is kept
-WRITES = 2  # shares beside it for writes, so that polls do not use up the room for what cost something
-RENEWAL = 24 * 3600.0  # seconds after which a run that lasts has a new share
+KEPT = 5  # rotated files besides the current one
+LOOKS = 160  # size checks while one process fills the file
+SHARE = 2 * 1024 * 1024  # bytes of a run's entries, about 7,000 calls; with the share for writes a tenth of all files
+WRITES = 2  # extra shares for writes, so that polls do not use up the room for calls that cost money
+RENEWAL = 24 * 3600.0  # seconds after which a long run gets a new share
 UNRECORDED = "unrecorded"  # the outcome of an entry that counts calls beyond the share
-_MERGED = 2000  # bytes that the lines of one kind of refusal take at most
+_MERGED = 2000  # most bytes for the lines of one kind of refusal
 _MERGED_OUTCOMES = frozenset({"refused", UNRECORDED})
 _KIND = ("run", "function", "account", "decision", "rule", "by", "outcome", "code")  # what equal refusals share
 _BEYOND = "further calls of this run, beyond its share of this record"
 
 
 class Origin(Struct, frozen=True, omit_defaults=True):
-    """What all calls of a run have in common. ``digest`` is that of the script's text."""
+    """What all calls of a run share. ``digest`` is the digest of the script's text."""
 
     run: str
     script: str | None = None
@@ -49,10 +49,10 @@ class Origin(Struct, frozen=True, omit_defaults=True):
 
 
 class Audit:
-    """Appends entries to the file, whole lines with each write, so that those of many processes stay whole.
+    """Appends entries to the file. Each write has whole lines, so that processes do not mix their lines.
 
-    If it cannot, ``warn`` is told why, once, and the calls go on. ``share`` is how many bytes the run may fill in a
-    ``RENEWAL``.
+    If writing fails, ``warn`` gets the reason once, and calls continue. ``share`` is how many bytes the run may write
+    per ``RENEWAL``.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class Audit:
         self._warn = warn
         self._max_size = max_size
         self._file: int | None = None
-        self._unseen = max_size  # bytes that may have been written since its size was looked at
+        self._unseen = max_size  # bytes that may have been written since the last size check
         self._failed = False
         self._lock = threading.RLock()
         self._lines: deque[bytes] = deque()
@@ -71,7 +71,7 @@ class Audit:
         self._counting = threading.Lock()
 
     def write(self, entry: Entry) -> None:
-        """Append one call. For any number of threads: who comes while another writes leaves the line to that one."""
+        """Append one call. Thread-safe: if another thread is writing, it takes over this line."""
         line: bytes | None
         if entry.outcome == "refused":
             with self._counting:
@@ -107,11 +107,11 @@ class Audit:
             self._warn(f"calls are not recorded: cannot write {self._path}: {error.strerror}")
 
     def abandon(self) -> None:
-        """In a forked process, where the lock may be held by a thread that is not there."""
+        """Close the file in a forked process, where a thread that no longer exists may hold the lock."""
         self._close()
 
     def close(self) -> None:
-        """Write down what was only counted so far."""
+        """Write the counts that are not written yet."""
         with self._counting:
             left = self._share.counted()
         for line in left:
@@ -134,7 +134,7 @@ class Audit:
         return opened
 
     def _rotate(self, file: int) -> int:
-        """Make room, unless another process has done so meanwhile."""
+        """Rotate the files, unless another process has just done so."""
         with open(f"{self._path}.lock", "ab") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             if self._is_current(file):
@@ -143,17 +143,17 @@ class Audit:
                     newer = f"{self._path}.{number - 1}" if number > 1 else self._path
                     if os.path.exists(newer):
                         os.replace(newer, older)
-            return self._open()  # under the lock, so that whoever has it next finds the new file
+            return self._open()  # under the lock, so that its next holder finds the new file
 
     def _is_current(self, file: int) -> bool:
         try:
             return os.path.samestat(os.fstat(file), os.stat(self._path))
-        except FileNotFoundError:  # somebody took it away
+        except FileNotFoundError:  # another program deleted it
             return False
 
 
 class Share:
-    """What one run may still write, and the calls that are counted instead of written one by one."""
+    """How much one run may still write, and the calls that are counted instead."""
 
     def __init__(self, size: int) -> None:
         self._size = size
@@ -162,9 +162,7 @@ class Share:
         self._counts: dict[tuple[Any, ...], Count] = {}
 
     def takes(self, entry: Entry, size: int) -> bool:
-        """Whether an entry of that many bytes is written. What was sent and may have cost something has room of its
-        own.
-        """
+        """Whether there is room for an entry of this size. Calls that may have cost money have a separate share."""
         if entry.at >= self._until:
             self._used, self._used_by_writes, self._until = 0, 0, entry.at + RENEWAL
         if (entry.access == "write" and entry.status) or entry.cost is not None:
@@ -174,7 +172,7 @@ class Share:
         return self._used <= self._size
 
     def merged(self, entry: Entry) -> bytes | None:
-        """What is to be written for a call that was refused, if anything: equal ones are one entry."""
+        """The line to write for a refused call, if any: equal refusals share one entry."""
         key = (entry.function, entry.account, entry.decision, entry.rule, entry.by, entry.code)
         count = self._counts.get(key)
         if count is None:
@@ -184,7 +182,7 @@ class Share:
         return count.add(entry)
 
     def beyond(self, entry: Entry) -> bytes | None:
-        """What is to be written for a call that there is no room for: how many there were."""
+        """The line to write for a call beyond the share, if any: how many there were."""
         count = self._counts.get(())
         if count is None:
             summary = type(entry)("", "", "", entry.at, outcome=UNRECORDED, note=_BEYOND)
@@ -192,13 +190,13 @@ class Share:
         return count.add(entry)
 
     def counted(self) -> list[bytes]:
-        """What has been counted and not been written yet."""
+        """The lines of counts that are not written yet."""
         return [line for count in self._counts.values() if (line := count.line())]
 
 
 class Count:
-    """Calls that are one entry. A line has those since the last line: the first call, the tenth, the hundredth, and so
-    on have one at once, so that a process which is killed loses no more than that.
+    """Calls that share one entry. A line counts the calls since the previous line. The 1st, 10th, 100th, … call is
+    written at once, to limit what a killed process loses.
     """
 
     def __init__(self, entry: Entry, *, by_outcome: bool = False) -> None:
@@ -243,7 +241,7 @@ def file_of(environment: Mapping[str, str]) -> str:
 
 
 def read(path: str) -> Iterator[dict[str, Any]]:
-    """Every entry, oldest first. What is no entry, such as a line that was cut, is passed over."""
+    """Every entry, oldest first. Invalid lines, such as truncated ones, are skipped."""
     for file in (*(f"{path}.{number}" for number in range(KEPT, 0, -1)), path):
         try:
             with open(file, "rb") as opened:
@@ -253,8 +251,8 @@ def read(path: str) -> Iterator[dict[str, Any]]:
 
 
 def merged(entries: Iterable[dict[str, Any]], limit: int = 0) -> list[dict[str, Any]]:
-    """The last entries, each kind of refusal and the calls that were not recorded as one of each run, with how many
-    there were and when the first and the last.
+    """The last entries. Per run, each kind of refusal and all unrecorded calls become one entry with their number and
+    the times of the first and the last.
     """
     found: deque[dict[str, Any]] = deque(maxlen=limit or None)
     kinds: dict[tuple[Any, ...], dict[str, Any]] = {}
@@ -269,26 +267,26 @@ def merged(entries: Iterable[dict[str, Any]], limit: int = 0) -> list[dict[str, 
 
 
 def _add(first: dict[str, Any], entry: dict[str, Any]) -> None:
-    """Count an entry to an earlier one of its kind."""
+    """Add an entry's counts to an earlier entry of its kind."""
     first["count"] = _number(first.get("count", 1)) + _number(entry.get("count", 1))
     first["last"] = entry.get("last", entry["at"])
     if entry.get("cost"):
         first["cost"] = cost_of((first, entry))
-    told = entry.get("outcomes")
-    if isinstance(told, dict):
+    added = entry.get("outcomes")
+    if isinstance(added, dict):
         outcomes = first.setdefault("outcomes", {})
-        for name, count in told.items():
+        for name, count in added.items():
             outcomes[name] = _number(outcomes.get(name, 0)) + _number(count)
 
 
 def cost_of(entries: Iterable[dict[str, Any]]) -> float:
-    """What the calls cost together, as far as that is known."""
+    """The total known cost of the calls."""
     costs = (entry.get("cost") for entry in entries)
     return float(sum((Decimal(repr(cost)) for cost in costs if isinstance(cost, int | float)), Decimal(0)))
 
 
 def _number(value: Any) -> int:
-    """The file is its owner's, and may hold anything."""
+    """The owner can edit the file, so a value may have any type."""
     return value if isinstance(value, int) else 1
 
 

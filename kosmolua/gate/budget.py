@@ -1,5 +1,5 @@
-"""What a run may spend: calls, writes, predictions, seconds of compute, money. Reserved before a request is sent and
-settled when its cost is known, so that many at once spend no more than one after another would.
+"""The budget of a run: calls, writes, predictions, seconds of compute, cost. Spending is reserved before a request is
+sent and settled when its cost is known, so that concurrent calls cannot exceed the caps.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from kosmolua.replicate.ids import id_of
 from kosmolua.replicate.prices import Prices, exact
 
 TERMINAL = frozenset({"succeeded", "failed", "canceled", "aborted"})
-_SUBJECTS = (  # arguments that name what is run or changed
+_SUBJECTS = (  # arguments that identify what is run or changed
     "model_owner",
     "model_name",
     "deployment_owner",
@@ -35,10 +35,10 @@ _SUBJECTS = (  # arguments that name what is run or changed
     "hardware",
     "min_instances",
 )
-_LONGEST_CREATE = 60.0  # seconds that the API holds a create back for its result at most
-_MOST_SCHEMAS = 256  # whose defaults a run keeps
+_LONGEST_CREATE = 60.0  # most seconds that the API delays the answer to a create to include the result
+_MOST_SCHEMAS = 256  # schemas whose defaults a run remembers
 _MOST_DEFAULT = 4_000  # characters of a default
-_NAMES = {  # what a cap bounds, one of it and more
+_NAMES = {  # what a cap limits, singular and plural
     "calls": ("call", "calls"),
     "writes": ("write", "writes"),
     "predictions": ("prediction or training", "predictions and trainings"),
@@ -49,8 +49,8 @@ _MEASURED = frozenset({"seconds_of_compute", "cost"})  # the other caps are coun
 
 
 class Caps(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The most of each; None is no bound. ``cost`` is in the currency of the price table. Raises an `OptionError` for a
-    bound of the wrong type or value.
+    """Upper limits; None means unlimited. ``cost`` is in the currency of the price table. Raises an `OptionError` for
+    a limit of the wrong type or value.
     """
 
     calls: int | None = None
@@ -67,7 +67,7 @@ class Caps(Struct, frozen=True, kw_only=True, omit_defaults=True):
                 raise OptionError.of(name, f"{what} from 0, or None", value)
 
     def tightened(self, other: Caps) -> Caps:
-        """The lower of each."""
+        """The lower of both limits for each field."""
         pairs = zip(self.__struct_fields__, msgspec.structs.astuple(self), msgspec.structs.astuple(other), strict=True)
         return Caps(**{name: min((x for x in (a, b) if x is not None), default=None) for name, a, b in pairs})
 
@@ -85,8 +85,8 @@ class GuessedLimitError(LimitError):
 
 
 class Budget:
-    """What one run has spent. For any number of threads. ``declared`` are the caps of the script's own header, which
-    its operator's flags do not raise. ``prices`` may be given as a function, which is called when a price is needed.
+    """What one run has spent. Thread-safe. ``declared`` are the caps of the script's header; the operator's flags
+    cannot raise them. ``prices`` may be a function, which is called when a price is first needed.
     """
 
     def __init__(
@@ -101,22 +101,22 @@ class Budget:
         self.caps = (caps or Caps()).tightened(self._declared)
         self.calls = self.writes = 0
         self._prices = prices or Prices()
-        self._priced_models: bool | None = None  # whether there are any, None while the prices were not read
+        self._priced_models: bool | None = None  # whether there are any; None until prices are read
         self._clock = clock
         self._lock = threading.Lock()
         self._jobs: list[Job] = []
         self._by_id: dict[str, Job] = {}
-        self._seconds: dict[str, float] = {}  # by model, the longest that one has computed in this run
-        self._versions: dict[str, str] = {}  # by the id of a version, its model
-        self._defaults: dict[str, Mapping[str, Any]] = {}  # by model or version, its inputs by its schema
+        self._seconds: dict[str, float] = {}  # by model, the longest compute time in this run
+        self._versions: dict[str, str] = {}  # model by version id
+        self._defaults: dict[str, Mapping[str, Any]] = {}  # by model or version, the schema's input defaults
 
     def price(self, arguments: Mapping[str, Any]) -> Quote | None:
-        """What a prediction with such arguments costs, as far as the table tells: None is unknown, and never zero."""
+        """The price of a prediction with these arguments. None means unknown, not zero."""
         quote = self._quote(arguments)
         return quote if quote and quote.expected(quote.price.seconds) is not None else None
 
     def _quote(self, arguments: Mapping[str, Any]) -> Quote | None:
-        """The price of a call, also where its input does not tell how much of what is billed it will take."""
+        """The price of a call, even if its input does not determine the billed amounts."""
         prices = self._table()
         if not prices.models:
             return None
@@ -128,8 +128,8 @@ class Budget:
         return quote_of(entry, second, self._input(arguments, names))
 
     def _names_of(self, arguments: Mapping[str, Any]) -> list[str]:
-        """What the price of a call may be stated for, most specific first. The model of a bare version is known once
-        the run has looked at the model.
+        """The names that may have a price for this call, most specific first. The model of a bare version is known
+        once the run has read the model.
         """
         version = _version_of(arguments)
         deployment = [arguments.get(name) for name in ("deployment_owner", "deployment_name")]
@@ -138,20 +138,20 @@ class Budget:
         return [name.lower() for name in (called, version, model) if name]
 
     def appraised(self, data: Any, model: str | None) -> tuple[bool, Decimal | None]:
-        """Whether the prediction has ended, which need not be one of this run, and what it cost if that is known."""
+        """Whether a prediction of any run has ended, and its cost if known."""
         if not isinstance(data, dict) or str(data.get("status")) not in TERMINAL:
             return False, None
         arguments = {"model": data.get("model") or model, "version": data.get("version"), "input": data.get("input")}
         with self._lock:
             quote = self._quote(arguments) or self._quote({**arguments, "model": model})
         metrics = data.get("metrics")
-        told = seconds_of(data)
-        cost = quote.actual(metrics if isinstance(metrics, dict) else {}, told) if quote else None
+        seconds = seconds_of(data)
+        cost = quote.actual(metrics if isinstance(metrics, dict) else {}, seconds) if quote else None
         cost = Decimal(0) if never_started(data) else cost
         return True, cost
 
     def reserve(self, operation: Operation, arguments: Mapping[str, Any], account: str = "") -> Job | None:
-        """Take the call into account before it is sent. Raises a `LimitError` where there is no room for it."""
+        """Count the call before it is sent. Raises a `LimitError` if it would exceed a cap."""
         with self._lock:
             self._check("calls", self.calls + 1)
             if operation.access == "write":
@@ -164,7 +164,7 @@ class Budget:
             return job
 
     def settle(self, job: Job | None, data: Any, *, refused: bool = False) -> list[Job]:
-        """Learn from an answer. ``refused`` is a job that the API did not take. Returns the jobs that it ended."""
+        """Update the budget from an answer. ``refused`` means the API rejected the job. Returns the jobs that ended."""
         priced = self._priced_models if self._priced_models is not None else self._has_prices()
         if not self._jobs and not priced:
             return []
@@ -207,26 +207,26 @@ class Budget:
         self.settle(None, data)
 
     def running(self) -> list[tuple[str, str, str]]:
-        """What this run has started and nobody has seen end: pairs of kind, id and account."""
+        """Kind, id and account of each job that this run started and that has not been seen to end."""
         with self._lock:
             return [(job.kind, job.id, job.account) for job in self._jobs if job.id and job.seconds is None]
 
     def created(self) -> list[tuple[str, str, str]]:
-        """What this run has started, ended or not, as `running` gives it."""
+        """Kind, id and account of every job that this run started."""
         with self._lock:
             return [(job.kind, job.id, job.account) for job in self._jobs if job.id]
 
     def knows(self, identifier: str) -> bool:
-        """Whether a call of this run has answered with that id."""
+        """Whether an answer in this run had this id."""
         return identifier in self._by_id
 
     def unanswered(self) -> int:
-        """How many creations were sent and never answered: what they began, if anything, has no name here."""
+        """How many creations were sent and not answered, so that their ids are unknown."""
         with self._lock:
             return sum(job.id is None for job in self._jobs)
 
     def spent(self) -> dict[str, float]:
-        """What was spent so far, by the names of the caps; what is not known is guessed, as `guessed` tells."""
+        """What was spent so far, by cap. Unknown amounts are estimated; see `guessed`."""
         with self._lock:
             now = self._clock()
             return {
@@ -238,9 +238,9 @@ class Budget:
             }
 
     def guessed(self) -> dict[str, float]:
-        """How much of `spent` is not the API's own word but the clock's, or an estimate; empty if all of it is known.
+        """How much of `spent` is estimated or measured by the local clock; empty if the API reported all of it.
 
-        ``unpriced`` counts predictions and trainings of unknown price, which `spent` has no cost of.
+        ``unpriced`` counts predictions and trainings of unknown price, whose cost `spent` does not include.
         """
         with self._lock:
             now = self._clock()
@@ -262,8 +262,8 @@ class Budget:
         return job
 
     def _check_seconds(self, cap: float, job: Job, now: float) -> None:
-        """Raise where the cap is reached, or may be once what runs has ended: each holds what it is expected to take,
-        so that many at once do not begin before the first of them is known.
+        """Raise if the cap is reached, or may be once running jobs end. Each job reserves its expected time, so that
+        concurrent jobs cannot start before the first time is known.
         """
         running = [each for each in self._jobs if each.seconds is None]
         passed = sum(each.computed(now) for each in self._jobs)
@@ -283,7 +283,7 @@ class Budget:
             return
         unsure = [each for each, cost in costs if cost is not None and each.id and each.seconds is None]
         passed = sum((cost for each, cost in costs if cost is not None and each is not job), Decimal(0))
-        figures = f"{amount(passed)} is spent or held, and this call may cost {amount(job.cost(now) or Decimal(0))}"
+        figures = f"{amount(passed)} spent or reserved, and this call may cost {amount(job.cost(now) or Decimal(0))}"
         error = self._reached("cost", f": {figures}")
         raise GuessedLimitError(error, unsure) if unsure else error
 
@@ -306,10 +306,10 @@ class Budget:
         cap = getattr(self.caps, name)
         one, many = _NAMES[name]
         flag = f"raise it with --max-{name.replace('_', '-')}"
-        header = f"whoever wrote the script can raise max_{name} in its header"
+        header = f"the script's author can raise max_{name} in its header"
         return LimitError(
             f"the run reached its budget of {cap:g} {one if cap == 1 else many}{more}",
-            hint=f"{header if getattr(self._declared, name) == cap else flag}; nothing of this call was sent",
+            hint=f"{header if getattr(self._declared, name) == cap else flag}; this call was not sent",
             detail={"limit": name, "value": cap},
         )
 
@@ -321,7 +321,7 @@ class Budget:
         return found
 
     def _has_prices(self) -> bool:
-        """Whether there are any. A price list that cannot be read is an error of the call that needs a price."""
+        """Whether any prices exist. An unreadable price list is reported by the call that needs a price."""
         if self._priced_models is None:
             try:
                 self._table()
@@ -330,13 +330,13 @@ class Budget:
         return bool(self._priced_models)
 
     def _input(self, arguments: Mapping[str, Any], names: list[str]) -> Mapping[str, Any]:
-        """The input with the defaults of its schema, as far as that is known."""
+        """The input with the defaults of its schema, if known."""
         given = arguments.get("input")
         defaults = next((self._defaults[name] for name in names if name in self._defaults), {})
         return {**defaults, **given} if isinstance(given, Mapping) else defaults
 
     def _note_defaults(self, data: Mapping[str, Any]) -> None:
-        """Keep what a model's schema says of inputs that are left out."""
+        """Remember the input defaults in a model's schema."""
         version = data.get("latest_version", data)
         properties = _properties(version)
         if properties is None or len(self._defaults) >= _MOST_SCHEMAS:
@@ -352,38 +352,38 @@ class Budget:
         if identifier := id_of(data):
             job.id = identifier
             self._by_id[identifier] = job
-        if job.quote is None and isinstance(data.get("model"), str):  # which a bare version or a deployment left open
+        if job.quote is None and isinstance(data.get("model"), str):  # unknown for a bare version or a deployment
             job.quote = self._quote(
                 {"model": data["model"], "version": data.get("version"), "input": data.get("input")}
             )
 
     def _learn(self, data: Any) -> Job | None:
-        """Note what a job of this run has used, where an answer tells that it has ended."""
+        """Record what a job of this run used, if the answer shows that it ended."""
         identifier = data.get("id") if isinstance(data, dict) else None
         job = self._by_id.get(identifier) if isinstance(identifier, str) else None
         if job is None or job.seconds is not None or str(data.get("status")) not in TERMINAL:
             return None
-        told = seconds_of(data)
-        job.reported = told is not None
-        job.seconds = told if told is not None else clocked(data, self._clock() - job.began)
+        seconds = seconds_of(data)
+        job.reported = seconds is not None
+        job.seconds = seconds if seconds is not None else clocked(data, self._clock() - job.began)
         if job.reported and job.model:
             self._seconds[job.model] = max(job.seconds, self._seconds.get(job.model, 0.0))
         metrics = data.get("metrics")
         if job.quote:
-            job.paid = job.quote.actual(metrics if isinstance(metrics, dict) else {}, told)
+            job.paid = job.quote.actual(metrics if isinstance(metrics, dict) else {}, seconds)
         if never_started(data):
             job.paid = Decimal(0)
         return job
 
 
 def _figures(seconds: float, guessed: float) -> str:
-    """What is known and what is guessed, for an error."""
-    known = f": {max(0.0, seconds - guessed):.1f} s are known"
-    return f"{known}, {guessed:.1f} s are guessed by the clock" if guessed else known
+    """Reported and estimated seconds, for an error message."""
+    known = f": {max(0.0, seconds - guessed):.1f} s reported"
+    return f"{known}, {guessed:.1f} s estimated by the clock" if guessed else known
 
 
 def _version_of(arguments: Mapping[str, Any]) -> str | None:
-    """The id of the version, whether it is bare or after the name of its model."""
+    """The version id, given alone or after the model's name."""
     for name in ("version_id", "version"):
         given = arguments.get(name)
         if isinstance(given, str):
@@ -392,7 +392,7 @@ def _version_of(arguments: Mapping[str, Any]) -> str | None:
 
 
 def _properties(version: Any) -> Mapping[str, Any] | None:
-    """The inputs in the ``openapi_schema`` of a version."""
+    """The input properties in the ``openapi_schema`` of a version."""
     found = version
     for step in ("openapi_schema", "components", "schemas", "Input", "properties"):
         found = found.get(step) if isinstance(found, dict) else None
@@ -410,9 +410,9 @@ def starts_compute(operation: Operation) -> bool:
 
 
 def keeps_hardware(operation: Operation, given: Mapping[str, Any]) -> bool:
-    """Whether the call may leave instances of a deployment running, which cost money while nothing is asked of them.
+    """Whether the call may leave deployment instances running, which cost money even when idle.
 
-    An update that names hardware and no number of instances may move running ones to dearer hardware.
+    An update with hardware but no number of instances may move running instances to more expensive hardware.
     """
     if operation.parameter("min_instances") is None:
         return False
@@ -423,7 +423,7 @@ def keeps_hardware(operation: Operation, given: Mapping[str, Any]) -> bool:
 
 
 def subject_of(arguments: Mapping[str, Any]) -> str:
-    """What a call runs or changes: its model, else all that names it. A yes for one version is not one for another."""
+    """What a call runs or changes: its model, else all identifying arguments. Each version needs its own approval."""
     model = model_of(arguments)
     if model and arguments.get("min_instances") is None:
         return model

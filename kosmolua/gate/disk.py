@@ -1,4 +1,4 @@
-"""A kept output as what is fetched. Apart from `kosmolua.gate.kept`, since this loads httpx."""
+"""A kept output as a download. Separate from `kosmolua.gate.kept` because this loads the HTTP transport."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The end of a session, however it comes: find creations that got no answer, and cancel what runs if that is asked."""
+"""The end of a session: find creations that got no answer, and cancel running jobs on request."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from kosmolua.errors import KosmoError
 from kosmolua.gate.budget import TERMINAL
-from kosmolua.gate.lost import PAUSE, SETTLED, Found, Sent, look
+from kosmolua.gate.lost import PAUSE, SETTLED, Found, Sent, find_creations
 from kosmolua.replicate import catalogue
 from kosmolua.settings.config import DEFAULT_ACCOUNT
 
@@ -19,17 +19,17 @@ if TYPE_CHECKING:
     from kosmolua.gate.entry import Entry
     from kosmolua.gate.session import Session
 
-MOST_SECONDS = 8.0  # that looking takes at most: docker stop and systemd kill some seconds after they ask
+MOST_SECONDS = 8.0  # limit of the search: docker stop and systemd kill a few seconds after SIGTERM
 
-PATIENCE_FOR_WRITES, PATIENCE = 5.0, 1.0  # seconds in which calls may still be answered
-SILENCE = 0.3  # seconds of waiting before it is said what for
+PATIENCE_FOR_WRITES, PATIENCE = 5.0, 1.0  # seconds to wait for answers
+SILENCE = 0.3  # seconds of waiting before a message
 
 Tell = Callable[[str], None]
 
 
 class Waiting:
-    """Says whether to wait on for calls that are under way when their run has failed. A creation whose answer is held
-    back is found in the account; other writes are found nowhere, and are waited for longer.
+    """Decides how long to wait for open calls after their run failed. A creation without an answer can be found in
+    the account later; other writes cannot, so the wait for them is longer.
     """
 
     def __init__(self, tell: Tell) -> None:
@@ -37,7 +37,7 @@ class Waiting:
         self._told = False
 
     def __call__(self, seconds: float, writes: Sequence[Entry], *, busy: bool = False) -> bool:
-        """After so many seconds of waiting. ``busy`` is whether something else needs a moment."""
+        """Whether to keep waiting after this many seconds. ``busy``: other work, such as cleanup, is unfinished."""
         creations = all(catalogue.BY_NAME[entry.function].starts for entry in writes)
         patience = PATIENCE if creations else PATIENCE_FOR_WRITES
         if seconds >= patience or not (writes or busy):
@@ -50,9 +50,9 @@ class Waiting:
 
 
 class Left(Struct, frozen=True, kw_only=True):
-    """What a session leaves. ``running`` has kind, id and account of what nobody has seen end, ``not_canceled`` id and
-    reason, ``found`` the creations whose answer was lost with what the API shows of them; ``candidates`` may be such
-    creations, and ``unanswered`` counts those that were not found.
+    """What a session leaves behind. ``running`` has kind, id and account of jobs not known to have ended;
+    ``not_canceled`` has id and reason; ``found`` has creations whose answer was lost, with what the API shows for them.
+    ``candidates`` may be such creations; ``unanswered`` counts those that were not found.
     """
 
     running: list[tuple[str, str, str]] = []
@@ -63,13 +63,13 @@ class Left(Struct, frozen=True, kw_only=True):
 
 
 def end(session: Session, tell: Tell, *, cancel: bool = False, search: bool = True) -> Left:
-    """Cancel what is known to run first, since a second signal may follow; then look for the rest.
+    """Cancel known running jobs first, since a second signal may follow; then search for the rest.
 
-    Unless it is canceled, what was lost earlier is not looked for again: its error has said so.
+    Without ``cancel``, creations lost earlier are not searched for: their errors already reported them.
     """
     tried = session.budget.running() if cancel else []
     not_canceled = session.cancel_running() if cancel else []
-    lost = session.creations.unanswered() if cancel else session.creations.under_way()
+    lost = session.creations.unanswered() if cancel else session.creations.pending()
     found = _find_in_time(session, tell, lost) if search and lost else Found([], [])
     if cancel and found.own:
         not_canceled += session.cancel_running(besides=tried)
@@ -88,10 +88,10 @@ def kind_of(sent: Sent) -> str:
 
 
 def _find_in_time(session: Session, tell: Tell, lost: list[Sent]) -> Found:
-    """Look on a thread that is left to itself when the time is over: a server may hold any answer back."""
+    """Search on a thread that is abandoned when the time is over: the server may delay any answer."""
     found = Found([], [])
     names = " and ".join(dict.fromkeys(sent.operation.name for sent in lost))
-    tell(f"no answer to {names} yet; looking in the account for what it created")
+    tell(f"no answer to {names} yet; searching the account for what it created")
     thread = threading.Thread(target=_find, args=(session, tell, lost, found), name="kosmolua-ending", daemon=True)
     thread.start()
     thread.join(MOST_SECONDS)
@@ -99,7 +99,7 @@ def _find_in_time(session: Session, tell: Tell, lost: list[Sent]) -> Found:
 
 
 def _find(session: Session, tell: Tell, lost: list[Sent], found: Found) -> None:
-    """Look until everything is found, or has had its time to be listed. ``found`` grows meanwhile."""
+    """Search until everything is found or should be listed by now. Adds to ``found``."""
     asked = max(sent.ended or time.time() for sent in lost)
     over = time.monotonic() + max(0.0, SETTLED - (time.time() - asked))
     while lost := [sent for sent in session.creations.unanswered() if sent in lost]:
@@ -110,7 +110,7 @@ def _find(session: Session, tell: Tell, lost: list[Sent], found: Found) -> None:
             for sent, item in seen.own:
                 if session.adopt(sent, item):
                     found.own.append((sent, item))
-                    tell(_told(sent, item))
+                    tell(_report(sent, item))
         found.candidates[:] = candidates
         if time.monotonic() >= over:
             return
@@ -128,13 +128,14 @@ def _groups(lost: list[Sent]) -> list[list[Sent]]:
 def _look(session: Session, group: list[Sent], tell: Tell) -> Found:
     account = group[0].account
     try:
-        return look(session.reader(account, "looked for"), session.base_url(account), group, session.budget.knows)
+        read = session.reader(account, "looked for")
+        return find_creations(read, session.base_url(account), group, session.budget.knows)
     except KosmoError as error:
-        tell(f"cannot look for what was created: {error.message}")
+        tell(f"cannot search for created objects: {error.message}")
         return Found([], [])
 
 
-def _told(sent: Sent, item: dict[str, Any]) -> str:
+def _report(sent: Sent, item: dict[str, Any]) -> str:
     kind, identifier, status = kind_of(sent), item["id"], item.get("status")
     text = f"{sent.operation.name} created {kind} {identifier}"
     if str(status) not in TERMINAL:

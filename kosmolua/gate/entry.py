@@ -1,4 +1,4 @@
-"""One entry in the log of calls. A module of its own, so that a `Result` can name it without the gate."""
+"""One entry in the log of calls. A separate module, so that `Result` can use it without loading the gate."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from msgspec import Struct
 
 
 class Entry(Struct, omit_defaults=True, gc=False):
-    """One call in the log: what was decided, by which rule and by whom, and what came of it. No inputs, no answers.
+    """One call in the log: the decision, its rule, who decided, and the outcome. No inputs, no answers.
 
-    ``at`` is in Unix seconds, ``duration_ms`` covers sending and waiting. ``by`` is "policy", "person" or "force".
-    ``outcome`` is "ok", "error", "refused" or "dry_run"; ``code`` says which error or refusal. ``note`` is why a
-    helper made the call, where that is not plain. ``estimate`` is what was reserved for what it starts, ``cost`` what
-    a prediction cost that its answer shows to have ended; None where no price is known.
+    ``at`` is in Unix seconds; ``duration_ms`` covers sending and waiting. ``by`` is "policy", "person" or "force".
+    ``outcome`` is "ok", "error", "refused" or "dry_run"; ``code`` is the error code. ``note`` says why a helper made
+    the call, if that is not obvious. ``estimate`` is the cost reserved for the job it starts; ``cost`` is the cost of
+    jobs that its answer shows as ended; None if no price is known.
     """
 
     function: str

@@ -1,4 +1,4 @@
-"""How a failed call is recorded, and whether it may still have been done."""
+"""How a failed call is recorded, and whether the API may have executed it."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from kosmolua.gate.kept import GONE
 from kosmolua.replicate import catalogue
 from kosmolua.replicate.catalogue import Operation
 
-_SERVER_FAULT = 500  # from here on the fault is the server's, whatever it did before
+_SERVER_FAULT = 500  # from this status on, the server may have executed the call before it failed
 
 
 class Failures:
-    """Exceptions as errors of this package. ``reveals`` says whether a text contains a token."""
+    """Converts exceptions to errors of this package. ``reveals`` says whether a text contains a token."""
 
     def __init__(self, reveals: Callable[[str], bool]) -> None:
         self._reveals = reveals
 
     def of(self, error: BaseException, function: str) -> KosmoError:
-        """The error that an exception stands for. Its text is not ours, and is dropped if it contains a token."""
+        """The exception as a `KosmoError`. Its text comes from other code, and is dropped if it contains a token."""
         failure = failure_of(error, function)
         if failure is not error and self._reveals(f"{failure.message} {failure.detail}"):
-            hidden = f"{function}: {type(error).__name__}, whose text holds a token and is not shown"
+            hidden = f"{function}: {type(error).__name__} (message hidden because it contains a token)"
             return InternalError(hidden, hint=failure.hint)
         return failure
 
 
 def blamed(entry: Entry, error: KosmoError) -> KosmoError:
-    """The error, which names its function; the entry says how the call ended."""
+    """Note the error in the entry, and the function in the error. Returns the error."""
     entry.code = error.code
     entry.status = getattr(error, "status", None)
     entry.request_id = getattr(error, "request_id", None)
@@ -43,14 +43,14 @@ def blamed(entry: Entry, error: KosmoError) -> KosmoError:
 
 
 def not_taken(error: KosmoError) -> bool:
-    """Whether it is certain that the API did not do what was asked."""
+    """Whether the API certainly did not execute the call."""
     if isinstance(error, ApiError):
         return error.status < _SERVER_FAULT
     return not isinstance(error, UncertainError | InternalError | SystemFailureError)
 
 
 def explain_absence(error: KosmoError, operation: Operation, arguments: Struct, made: float | None = None) -> None:
-    """Say why something is most likely not there. ``made`` is when an output was made, in Unix seconds."""
+    """Explain a "not found" error. ``made`` is when an output was made, in Unix seconds."""
     if operation is catalogue.DOWNLOAD and getattr(error, "status", None) in GONE:
         when = f" (this one at {time.strftime('%Y-%m-%d %H:%M:%S UTC', time.gmtime(made))})" if made else ""
         error.message += f"; Replicate removes outputs an hour after they were made{when}, so it has probably expired"

@@ -1,7 +1,7 @@
-"""The directories that a script may read from or write to. Without one it has no files at all.
+"""The directories that a script may read from or write to. By default there are none.
 
-A path is resolved first and then walked without following a link, so that nothing which is swapped in between leads
-out of the directory. What was opened is then checked against the files that are never a script's.
+A path is resolved first and then walked without following links, so that swapping a directory meanwhile cannot lead
+outside. The opened file is then checked against the reserved files.
 """
 
 from __future__ import annotations
@@ -21,29 +21,27 @@ from kosmolua.gate.reserved import Reserved, kind_of
 from kosmolua.gate.written import Written
 
 MAX_READ = 100 * 1024 * 1024  # bytes; the API takes no larger file
-MAX_PATH = 4096  # characters; no system opens a longer one, and resolving it would take for ever
-MAX_NAMES = 10_000  # that are tried for one that is free
+MAX_PATH = 4096  # characters; no system opens a longer one, and resolving it is slow
+MAX_NAMES = 10_000  # names to try for a free one
 _WALK = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK  # opening a pipe does not wait for its other end
 
 
 Mode = Literal["new", "free", "replace"]
-"""What becomes of a file that is there already and that this run did not write: an error, another name is taken, or
-it is replaced.
-"""
+"""If a file exists that this run did not write: raise an error, use another name, or replace it."""
 
 
 class Target(Struct):
-    """A file to write to. ``path`` is where it is once it is finished."""
+    """A file to write to. ``path`` is its final path."""
 
     file: BinaryIO
     path: str
 
 
 class Files:
-    """Opens a script's files. ``readable`` and ``writable`` are directories; relative paths are seen from ``base``.
+    """Opens a script's files. ``readable`` and ``writable`` are directories; relative paths start at ``base``.
 
-    What `Reserved` knows is never among them. ``environment`` says where kosmolua keeps its own files.
+    Files that `Reserved` knows are always refused. ``environment`` determines where kosmolua keeps its own files.
     """
 
     def __init__(
@@ -62,8 +60,8 @@ class Files:
         self._written = Written()
 
     def of_run(self, own: Sequence[tuple[str, str]] = (), record: str | None = None) -> Files:
-        """The same for one run, which closes them; ``own`` are paths of files that are never its script's, with what
-        they are. What it writes is noted in the ``record``.
+        """A copy for one run, which the run closes. ``own`` are paths and descriptions of files that the host writes;
+        the script may not use them. Written files are noted in the ``record``.
         """
         made = copy(self)
         made._reserved = Reserved(self._environment, own, self._base)  # noqa: SLF001 - its own class
@@ -72,11 +70,11 @@ class Files:
         return made
 
     def close(self) -> None:
-        """Give up what is being written, and write nothing more."""
+        """Discard unfinished files, and refuse further writes."""
         self._parts.close()
 
     def read(self, path: str, *, limit: int = MAX_READ) -> bytes:
-        """A file's content. Raises a `PermissionDeniedError` outside of the directories, a `UsageError` otherwise."""
+        """A file's content. Raises a `PermissionDeniedError` outside the directories, else a `UsageError`."""
         with _refusing(path, "read"), self._parent(path, self._readable, "read from", "--allow-read") as found:
             directory, name = found
             _check_regular(path, os.stat(name, dir_fd=directory, follow_symlinks=False).st_mode)
@@ -87,10 +85,10 @@ class Files:
 
     @contextmanager
     def create(self, path: str, mode: Mode = "new", source: str = "") -> Iterator[Target]:
-        """A file to write to. It takes its name when the block ends well, and is gone when it does not. Directories on
-        the way are made.
+        """A file to write to. It appears under its name when the block succeeds, and is deleted otherwise. Missing
+        directories are created.
 
-        ``source`` is where its content is from: written from there by this run, a file keeps its name in any mode.
+        ``source`` identifies the content: a file that this run wrote from the same source is replaced in any mode.
         """
         with _refusing(path, "write"), self._parent(path, self._writable, "write to", "--allow-write", make=True) as at:
             directory, name = at
@@ -116,7 +114,7 @@ class Files:
                 yield target
 
     def check(self, path: str) -> None:
-        """Raise what `create` would for a path that is not open for writing. Nothing is made."""
+        """Raise what `create` would for a path that the script may not write. Creates nothing."""
         root, inside = self._resolved(path, self._writable, "write to", "--allow-write")
         self._reserved.check_name(path, os.path.join(root, inside))
 
@@ -139,7 +137,7 @@ class Files:
         def missing(directory: int, name: str) -> None:
             self._reserved.check_directory(path, directory)
             self._reserved.check_new(path, directory, name)
-            with suppress(FileExistsError):  # somebody else made it meanwhile
+            with suppress(FileExistsError):  # another process created it first
                 os.mkdir(name, dir_fd=directory)
 
         with _walked(root, inside, missing if make else None) as directory:
@@ -149,26 +147,26 @@ class Files:
     def _directory(self, path: str, flag: str) -> str:
         real = os.path.realpath(os.path.join(self._base, os.path.expanduser(path)))
         if not os.path.isdir(real):
-            raise UsageError(f"{flag}: {path!r} is no directory", hint="name one that exists")
+            raise UsageError(f"{flag}: not a directory: {path!r}", hint="name an existing directory")
         return real
 
     def _resolved(self, path: str, roots: list[str], what: str, flag: str) -> tuple[str, str]:
-        """The directory that the path is in, and the way from there to it."""
+        """The allowed directory that contains the path, and the path relative to it."""
         if not path or "\0" in path or len(path) > MAX_PATH:
-            raise UsageError(f"expected the path of a file, got {path[:100]!r}")
+            raise UsageError(f"expected a file path, got {path[:100]!r}")
         real = os.path.realpath(os.path.join(self._base, path))
         for root in roots:
             if real != root and os.path.commonpath([real, root]) == root:
                 return root, os.path.relpath(real, root)
         raise PermissionDeniedError(
-            f"{path!r} is in no directory that the script may {what}",
-            hint=f"open one for it: {flag} DIR" + (f"; open now: {', '.join(roots)}" if roots else ""),
+            f"{path!r} is not in a directory that the script may {what}",
+            hint=f"allow a directory: {flag} DIR" + (f"; allowed now: {', '.join(roots)}" if roots else ""),
         )
 
 
 @contextmanager
 def _walked(root: str, inside: str, missing: Callable[[int, str], None] | None = None) -> Iterator[int]:
-    """The directory that holds the file, opened from the root on, one name at a time. ``missing`` makes one."""
+    """The file's directory, opened one name at a time from the root. ``missing`` creates missing directories."""
     current = os.open(root, _WALK)
     try:
         for name in inside.split(os.sep)[:-1]:
@@ -198,14 +196,14 @@ def _status(name: str, directory: int) -> os.stat_result | None:
 
 
 def _names(name: str) -> Iterator[str]:
-    """The name, and those that are taken instead: a.png, a-2.png, a-3.png."""
+    """The name and its alternatives: a.png, a-2.png, a-3.png."""
     stem, suffix = os.path.splitext(name)
     yield name
     yield from (f"{stem}-{number}{suffix}" for number in range(2, MAX_NAMES))
 
 
 def _check_regular(path: str, mode: int) -> None:
-    """Before it is opened, since opening some devices does something, and of what was opened."""
+    """Called before opening, since opening a device can have effects, and again on the opened file."""
     if not stat.S_ISREG(mode):
         raise UsageError(f"{path!r} is {kind_of(mode)}, not a regular file")
 
@@ -213,5 +211,5 @@ def _check_regular(path: str, mode: int) -> None:
 def _content(path: str, file: BinaryIO, limit: int) -> bytes:
     content = file.read(limit + 1)
     if len(content) > limit:
-        raise UsageError(f"{path!r} is larger than {limit} bytes", hint="give the API an HTTPS URL of it instead")
+        raise UsageError(f"{path!r} is larger than {limit} bytes", hint="pass an HTTPS URL of the file instead")
     return content

@@ -1,4 +1,4 @@
-"""Functions by name, and their arguments as the gate looks at them."""
+"""Functions by name, and their arguments as the gate sees them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from kosmolua.replicate.token import looks_like_token
 
 
 def resolve(function: str) -> Operation:
-    """The operation of that name, under any of its names. Raises a `UsageError` with the nearest ones."""
+    """The operation with this name or alias. Raises a `UsageError` that suggests similar names."""
     if not isinstance(function, str):
         raise UsageError(f"expected the name of a function, got {type(function).__name__}", code="unknown_function")
     operation = catalogue.find(function)
@@ -28,11 +28,11 @@ def resolve(function: str) -> Operation:
 
     name = function.removeprefix("replicate.").removeprefix("replicate_")
     near = get_close_matches(name, [operation.name for operation in catalogue.OPERATIONS], n=3, cutoff=0.6)
-    called = "what looks like a token" if looks_like_token(function) else repr(function[:100])
+    called = "(hidden: it looks like a token)" if looks_like_token(function) else repr(function[:100])
     raise UsageError(
-        f"no function is called {called}" + (f"; did you mean {' or '.join(near)}?" if near else ""),
+        f"unknown function {called}" + (f"; did you mean {' or '.join(near)}?" if near else ""),
         code="unknown_function",
-        hint="see them all: kosmo integrations:replicate",
+        hint="list all functions: kosmo integrations:replicate",
     )
 
 
@@ -43,21 +43,21 @@ def given_of(arguments: Struct) -> dict[str, Any]:
 
 
 def with_content(arguments: Mapping[str, Any] | bytes, files: Files) -> Mapping[str, Any] | bytes:
-    """The arguments of create_file with the content of the file that a script names by its ``path``."""
+    """The arguments of create_file, with the content of the file at ``path`` instead of the path."""
     try:
         found = msgspec.msgpack.decode(arguments) if isinstance(arguments, bytes) else arguments
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return arguments  # what is wrong with them is told where they are checked
+        return arguments  # decode_arguments reports the error
     if not isinstance(found, Mapping) or not isinstance(found.get("path"), str):
         return arguments
     rest = {name: value for name, value in found.items() if name != "path"}
     if rest.get("content") is not None:
-        raise ArgumentError("create_file: both `path` and `content` are given; one is sent", function="create_file")
+        raise ArgumentError("create_file: expected either `path` or `content`, got both", function="create_file")
     return {"filename": os.path.basename(found["path"]), **rest, "content": files.read(found["path"])}
 
 
 def subject(operation: Operation, arguments: Struct) -> str:
-    """What the path of a request names, as one writes it: owner/name, or an id. What may be a token is not told."""
+    """What the request path identifies: owner/name, or an id. Empty if it may be a token."""
     names = re.findall(r"{(\w+)}", operation.path)
     subject = "/".join(str(getattr(arguments, name, "")) for name in names)
     return "" if looks_like_token(subject) else structs.short(subject)

@@ -1,4 +1,4 @@
-"""A prediction or training that a run started: how long it computed and what it cost, as far as that is known."""
+"""A prediction or training that a run started: its compute time and its cost, if known."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ _MOST_SECONDS = 2**53  # a server may say any number
 
 
 class Job(Struct, eq=False):
-    """A prediction or training of this run. ``quote`` is its price, None if nobody stated it; ``expected`` are the
-    seconds it is taken to run. ``in_flight`` while its creation is sent.
+    """A prediction or training of this run. ``quote`` is its price, None if unknown; ``expected`` is its assumed
+    compute time in seconds. ``in_flight`` is true while its creation is being sent.
 
-    Once it has ended, ``seconds`` is what it computed: ``reported`` by the API, else by the clock. ``paid`` is what it
-    cost, None if its metrics do not say.
+    Once it has ended, ``seconds`` is its compute time, ``reported`` by the API or else measured by the clock. ``paid``
+    is its cost, None if its metrics do not determine it.
     """
 
     began: float
@@ -41,18 +41,18 @@ class Job(Struct, eq=False):
         return None if cost is None else float(cost)
 
     def computed(self, now: float) -> float:
-        """Seconds of compute: as the API tells them, and until then the time that has passed."""
+        """Seconds of compute: as reported by the API, until then the elapsed time."""
         return self.seconds if self.seconds is not None else now - self.began
 
     def cost(self, now: float) -> Decimal | None:
-        """What it cost, or what is held for it; None if no price is known."""
+        """What it cost, or the amount reserved for it; None if no price is known."""
         if self.paid is not None or self.quote is None:
             return self.paid
         return self.quote.expected(self.seconds if self.seconds is not None else max(self.expected, now - self.began))
 
 
 def seconds_of(data: Mapping[str, Any]) -> float | None:
-    """The seconds of compute that an answer tells; None where it tells none that can be."""
+    """The seconds of compute in an answer; None if missing or invalid."""
     if never_started(data):
         return 0.0
     metrics = data.get("metrics")
@@ -66,7 +66,7 @@ def never_started(data: Mapping[str, Any]) -> bool:
 
 
 def clocked(data: Mapping[str, Any], passed: float) -> float:
-    """How long a job ran that ended without a word on it: by the API's own times, else as long as it was known."""
+    """How long a job without a reported time ran: from the API's timestamps, at most the elapsed time."""
     started, ended = (time_of(data.get(name)) for name in ("started_at", "completed_at"))
     if started is not None and ended is not None and started <= ended:
         return min(ended - started, max(0.0, passed))
@@ -83,17 +83,17 @@ def time_of(value: Any) -> float | None:
 
 
 def cost_of(jobs: Iterable[Job]) -> float | None:
-    """What jobs that have ended cost together; None if that is known of none of them."""
+    """The total cost of ended jobs; None if no cost is known."""
     paid = [job.paid for job in jobs if job.paid is not None]
     return total(paid) if paid else None
 
 
 def amount(cost: Decimal) -> str:
-    """An amount without an exponent and without zeros that say nothing."""
+    """An amount without an exponent or trailing zeros."""
     text = f"{cost:f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def total(costs: Iterable[Decimal | None]) -> float:
-    """A sum without the errors of adding fractions that binary numbers cannot hold."""
+    """A sum without binary rounding errors."""
     return float(sum((cost for cost in costs if cost is not None), Decimal(0)))

@@ -1,4 +1,4 @@
-"""Outputs that the host keeps: what the road takes instead of a URL that has expired."""
+"""Outputs that the host keeps, used instead of expired URLs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _PIECE = 1 << 20
 
 
 class KeptFile(LocalFile, frozen=True):
-    """An output as it is kept on disk, in the place of its URL inside an input. ``path`` is its name for a reader."""
+    """A kept output on disk, used in an input instead of its URL. ``path`` is the name to show."""
 
     place: str
     sha256: str
@@ -28,7 +28,7 @@ class KeptFile(LocalFile, frozen=True):
         return b"".join(self.pieces())
 
     def pieces(self) -> Iterator[bytes]:
-        """Raises a `TransportError` if it is not what was kept."""
+        """Raises a `TransportError` if the file is unreadable or changed."""
         import hashlib  # loads OpenSSL: 3 ms
 
         digest = hashlib.sha256()
@@ -40,33 +40,33 @@ class KeptFile(LocalFile, frozen=True):
         except OSError as error:
             raise TransportError(f"cannot read the kept output {self.place}: {error.strerror}") from None
         if digest.hexdigest() != self.sha256:
-            raise TransportError(f"the kept output {self.place} is damaged", hint="Run the prediction again")
+            raise TransportError(f"the kept output {self.place} is damaged", hint="run the prediction again")
 
 
-class Kept(Protocol):
-    """Knows the outputs of a run, and may keep them."""
+class KeptOutputs(Protocol):
+    """The outputs of a run, which may be kept."""
 
     @property
     def keeps(self) -> bool:
-        """Whether it keeps any."""
+        """Whether outputs are kept."""
 
     def note(self, operation: Operation, account: str, data: Any) -> None:
-        """A call was answered: outputs of predictions that this run made are kept."""
+        """Called for each answer; keeps outputs of predictions that this run created."""
 
     def find(self, url: str, check: Callable[[], None]) -> tuple[KeptFile, str] | None:
-        """The file that is kept of a URL and its content type; one that is being fetched is waited for. ``check`` is
-        called meanwhile and raises what ends the wait.
+        """The kept file of a URL and its content type. Waits for a file that is being fetched; ``check`` is called
+        meanwhile, and raises to end the wait.
         """
 
     def stand_in(self, url: str, account: str) -> KeptFile | None:
-        """The file that goes into an input instead of a URL, if that has expired."""
+        """The file to use in an input instead of the URL, if the URL has expired."""
 
     def made(self, url: str) -> float | None:
         """When the output at that URL was made, in Unix seconds."""
 
 
-def with_kept(arguments: Struct, account: str, kept: Kept) -> Struct:
-    """The arguments with a kept file in the place of each URL that has expired, inside objects."""
+def with_kept(arguments: Struct, account: str, kept: KeptOutputs) -> Struct:
+    """The arguments with kept files instead of expired URLs, inside objects."""
     changes = {}
     for name in arguments.__struct_fields__:
         value = getattr(arguments, name)
@@ -77,8 +77,8 @@ def with_kept(arguments: Struct, account: str, kept: Kept) -> Struct:
     return msgspec.structs.replace(arguments, **changes) if changes else arguments
 
 
-def _changed(value: Any, account: str, kept: Kept) -> Any:
-    """The same object if nothing in it changes."""
+def _changed(value: Any, account: str, kept: KeptOutputs) -> Any:
+    """Returns the same object if nothing in it changes."""
     match value:
         case str():
             return (kept.stand_in(value, account) or value) if value.startswith("http") else value

@@ -1,10 +1,10 @@
-"""What budgets that outlive a run have spent: ``ledger.sqlite`` in the state directory, for any number of processes.
+"""The spending of persistent budgets: ``ledger.sqlite`` in the state directory, shared by processes.
 
-Each prediction or training is a charge. It is reserved before it is sent and settled once its cost is known; of a
-process that was killed the reservation stays, until somebody looks at its prediction. A budget's total is kept for each
-period, so that a reservation reads a few rows. Amounts are whole billionths of the currency.
+Each prediction or training is a charge. It is reserved before it is sent and settled once its cost is known. The
+reservation of a killed process stays until another run reads its prediction. Each budget has a total per period, so
+that a reservation reads few rows. Amounts are whole billionths of the currency.
 
-No lock is held while a request is sent: each step is a transaction of its own.
+No lock is held while a request is sent: each step is its own transaction.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from kosmolua.settings.config import Allowance
 
 NAME = "ledger.sqlite"
 PATIENCE = 30.0  # seconds to wait for other processes
-KEPT = 100 * 86400.0  # seconds that settled charges are kept, longer than any period
-LOOKED_AT = 50  # open reservations before a refusal
+KEPT = 100 * 86400.0  # seconds to keep settled charges; longer than any period
+LOOKED_AT = 50  # open reservations to check before a refusal
 _VERSION = 1
 _UNIT = 1_000_000_000
 _SCHEMA = """
@@ -49,7 +49,7 @@ CREATE TABLE counted (
 
 
 class Origin(Struct, frozen=True):
-    """Whose calls a session makes: of a script, by its name as given, and for a caller that a program named."""
+    """Who makes the calls of a session: the script, by its name as given, and the caller that a program named."""
 
     run: str = ""
     script: str | None = None
@@ -57,8 +57,8 @@ class Origin(Struct, frozen=True):
 
 
 class Total(Struct, frozen=True):
-    """How a budget stands in a period that ends at ``renews``, in Unix seconds. ``unpriced`` counts predictions that
-    were allowed although nobody knew their price.
+    """The state of a budget in a period that ends at ``renews``, in Unix seconds. ``unpriced`` counts predictions that
+    were allowed although their price is unknown.
     """
 
     budget: Allowance
@@ -71,14 +71,14 @@ class Total(Struct, frozen=True):
 
     @property
     def share(self) -> Decimal:
-        """How much of the budget is spent or reserved, as a part of it; of the fuller of its two bounds."""
+        """The fraction of the budget that is spent or reserved; the higher of its two limits."""
         return max(
             _part(self.spent + self.reserved, self.budget.cost),
             _part(Decimal(self.predictions), self.budget.predictions),
         )
 
     def takes(self, amount: Decimal) -> bool:
-        """Whether there is room for a prediction that costs as much."""
+        """Whether there is room for a prediction of this cost."""
         cost, predictions = self.budget.cost, self.budget.predictions
         return (cost is None or self.spent + self.reserved + amount <= Decimal(repr(cost))) and (
             predictions is None or self.predictions < predictions
@@ -86,7 +86,7 @@ class Total(Struct, frozen=True):
 
 
 class OpenCharge(Struct, frozen=True):
-    """A reservation that nobody has settled, whose prediction is known."""
+    """An unsettled reservation whose prediction is known."""
 
     charge: int
     kind: str
@@ -96,7 +96,7 @@ class OpenCharge(Struct, frozen=True):
 
 
 class Reservation(Struct, frozen=True):
-    """A charge that was taken, or of ``refused`` budgets none; ``totals`` as they stand afterwards."""
+    """A charge, or None if budgets ``refused`` it; ``totals`` are those after the reservation."""
 
     charge: int | None
     totals: tuple[Total, ...]
@@ -104,8 +104,8 @@ class Reservation(Struct, frozen=True):
 
 
 class Ledger:
-    """The ledger in a file. It is opened by the first reservation. Raises a `ConfigurationError` where it cannot be
-    used: nothing is sent then.
+    """The ledger file, opened by the first reservation. Raises a `ConfigurationError` if it cannot be used; nothing is
+    sent then.
     """
 
     def __init__(self, path: str, clock: Callable[[], float] = time.time) -> None:
@@ -113,7 +113,7 @@ class Ledger:
         self._clock = clock
         self._lock = threading.Lock()
         self._file: sqlite3.Connection | None = None
-        self._owner = 0  # the process that opened it: SQLite's connections do not outlive a fork
+        self._owner = 0  # the process that opened it: SQLite connections do not survive a fork
 
     def reserve(
         self,
@@ -124,8 +124,8 @@ class Ledger:
         kind: str = "prediction",
         model: str | None = None,
     ) -> Reservation:
-        """Count a charge in all of these budgets, or in none where one of them has no room. ``amount`` is None for an
-        unknown price.
+        """Reserve a charge in all of these budgets, or in none if one has no room. ``amount`` is None for an unknown
+        price.
         """
         held, now = None if amount is None else _units(amount), self._clock()
         with self._transaction() as file:
@@ -142,12 +142,12 @@ class Ledger:
             return Reservation(charge, tuple(_total(file, each, now) for each in budgets))
 
     def name(self, charge: int, prediction: str) -> None:
-        """Note which prediction a charge became, so that anybody can look at it."""
+        """Note the prediction of a charge, so that other runs can settle it."""
         with self._transaction() as file:
             file.execute("UPDATE charges SET prediction = ? WHERE id = ?", (prediction, charge))
 
     def settle(self, charge: int, amount: Decimal | None, prediction: str | None = None) -> None:
-        """Replace a reservation by what was paid; None keeps what was reserved. A second time nothing changes."""
+        """Replace a reservation by the amount paid; None keeps the reserved amount. A second call has no effect."""
         with self._transaction() as file:
             row = file.execute("SELECT held FROM charges WHERE id = ? AND spent IS NULL", (charge,)).fetchone()
             if row is None:
@@ -163,7 +163,7 @@ class Ledger:
                 _add(file, scope, start, spent=spent, reserved=-held, unpriced=unpriced)
 
     def release(self, charge: int) -> None:
-        """Take a reservation back whose prediction was never made."""
+        """Delete a reservation whose prediction was never created."""
         with self._transaction() as file:
             row = file.execute("SELECT held FROM charges WHERE id = ? AND spent IS NULL", (charge,)).fetchone()
             if row is None:
@@ -174,7 +174,7 @@ class Ledger:
             file.execute("DELETE FROM charges WHERE id = ?", (charge,))
 
     def totals(self, budgets: Sequence[Allowance]) -> list[Total]:
-        """How the budgets stand now."""
+        """The current totals of the budgets."""
         with self._transaction() as file:
             return [_total(file, each, self._clock()) for each in budgets]
 
@@ -191,7 +191,7 @@ class Ledger:
         return list({each.charge: each for each in found}.values())[:limit]
 
     def charge_of(self, prediction: str) -> int | None:
-        """The open charge of a prediction that another run created."""
+        """The open charge of a prediction, which another run may have created."""
         with self._transaction() as file:
             row = file.execute(
                 "SELECT id FROM charges WHERE prediction = ? AND spent IS NULL", (prediction,)
@@ -241,7 +241,7 @@ def file_of(environment: Mapping[str, str]) -> str:
 
 
 def applies(budget: Allowance, account: str, origin: Origin) -> bool:
-    """Whether a budget counts such calls."""
+    """Whether a budget counts calls of this account and origin."""
     return (
         budget.account in (None, account)
         and budget.caller in (None, origin.caller)
@@ -250,7 +250,7 @@ def applies(budget: Allowance, account: str, origin: Origin) -> bool:
 
 
 def scope_of(budget: Allowance) -> str:
-    """What a total is kept by: budgets that count the same calls in the same periods share it, whatever their caps."""
+    """The key of a total: budgets that count the same calls in the same periods share it, whatever their caps."""
     parts = (budget.period, budget.timezone, budget.account, budget.script, budget.caller)
     return "|".join("" if part is None else part.replace("|", "||") for part in parts)
 
@@ -262,7 +262,7 @@ def _is_script(glob: str, script: str | None) -> bool:
 
 
 def _use_wal(file: sqlite3.Connection) -> None:
-    """Switch to write-ahead logging. Where many processes do so first, one may find it locked, whatever its timeout."""
+    """Switch to write-ahead logging. SQLite's timeout does not cover this, so concurrent processes have to retry."""
     deadline = time.monotonic() + PATIENCE
     while True:
         try:
@@ -276,7 +276,7 @@ def _use_wal(file: sqlite3.Connection) -> None:
 
 
 def _prepare(file: sqlite3.Connection, now: float) -> None:
-    """Make the tables, and forget what no period counts any more."""
+    """Create the tables, and delete charges older than any period."""
     file.execute("BEGIN IMMEDIATE")
     try:
         (version,) = file.execute("PRAGMA user_version").fetchone()
@@ -297,7 +297,7 @@ def _prepare(file: sqlite3.Connection, now: float) -> None:
 
 def _check_version(version: int) -> None:
     if version > _VERSION:
-        raise sqlite3.DatabaseError(f"it was written by a newer version of kosmolua (format {version})")
+        raise sqlite3.DatabaseError(f"written by a newer version of kosmolua (format {version})")
 
 
 def _total(file: sqlite3.Connection, budget: Allowance, now: float) -> Total:
@@ -312,7 +312,7 @@ def _total(file: sqlite3.Connection, budget: Allowance, now: float) -> Total:
 
 
 def _begin(file: sqlite3.Connection, budget: Allowance, start: float) -> None:
-    """Begin a total with what was charged in its period before there was such a budget."""
+    """Create a total from earlier charges in its period."""
     scope = scope_of(budget)
     file.execute("INSERT INTO totals VALUES (?, ?, 0, 0, 0, 0)", (scope, start))
     rows = file.execute(
@@ -347,7 +347,7 @@ def _counted(file: sqlite3.Connection, charge: int) -> list[tuple[str, float]]:
 
 
 def _units(amount: Decimal) -> int:
-    """In whole billionths, rounded up: nothing that costs is free."""
+    """In whole billionths, rounded up so that no cost becomes zero."""
     return int((amount * _UNIT).to_integral_value(ROUND_CEILING))
 
 
@@ -364,6 +364,6 @@ def _part(amount: Decimal, cap: float | None) -> Decimal:
 def _unusable(path: str, error: Exception) -> ConfigurationError:
     why = error.strerror if isinstance(error, OSError) else str(error)
     return ConfigurationError(
-        f"cannot use the ledger of budgets {path}: {why}; nothing of this call was sent",
-        hint="check that the file can be written and that the disk has room; a damaged file has to be moved away",
+        f"cannot use the budget ledger {path}: {why}; this call was not sent",
+        hint="check that the file is writable and the disk has space; if the file is damaged, move it away",
     )

@@ -1,4 +1,4 @@
-"""Compares what a call sent with a prediction, training or file as the API shows it."""
+"""Compare what a call sent with a prediction, training or file as the API shows it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ REDACTED = "[REDACTED]"  # how the API shows an input that the model's schema de
 _MAX_NUMBER = 400  # characters of a text that may be a number
 
 Likeness = Literal["same", "maybe", "other"]
-"""``maybe`` is what the API may have made of the value: it moves files, hides secrets and adds defaults."""
+"""``maybe``: the API may have changed the value, since it moves files, hides secrets and adds defaults."""
 
 
 def likeness(kind: str | None, given: Mapping[str, Any], item: Mapping[str, Any]) -> Likeness:
@@ -28,7 +28,7 @@ def likeness(kind: str | None, given: Mapping[str, Any], item: Mapping[str, Any]
 
 
 def alike(given: Any, shown: Any) -> Likeness:
-    """Compare an input with the one that the API shows. An input that is null is as good as absent."""
+    """Compare an input with the one that the API shows. A null input counts as absent."""
     match given, shown:
         case (dict(), dict()):
             return _objects(given, shown)
@@ -48,7 +48,7 @@ def _equal(given: Any, shown: Any) -> bool:
         case (bytes(), str()):
             return bool(given == shown.encode())
         case (dict() | list(), dict() | list()):
-            return not given and not shown  # an empty table of Lua is sent as the schema wants it
+            return not given and not shown  # an empty Lua table is sent as the type in the schema
     return bool(given == shown)
 
 
@@ -59,7 +59,7 @@ def _objects(given: Mapping[str, Any], shown: Mapping[str, Any]) -> Likeness:
 
 
 def _hidden(given: Any, shown: Any) -> Likeness:
-    """The same secret, as far as anybody can tell; or a file that was moved to an address of the API's."""
+    """Compare with a value that the API hides: a redacted secret, or a file moved to a URL of the API."""
     if not isinstance(shown, str):
         return "other"
     if shown == REDACTED and isinstance(given, str | bytes):
@@ -70,7 +70,7 @@ def _hidden(given: Any, shown: Any) -> Likeness:
 
 
 def _number(text: str) -> Any:
-    """The number that the whole text is, None for any other: a number given as text is sent as that number."""
+    """The number that the text spells, else None: numbers given as text are sent as numbers."""
     if len(text) > _MAX_NUMBER or not text.strip("-")[:1].isdigit():
         return None
     import json
@@ -90,7 +90,7 @@ def _file(content: Any, checksums: Any) -> Likeness:
 
 
 def _runs(kind: str | None, given: Mapping[str, Any], item: Mapping[str, Any]) -> Likeness:
-    """Whether it runs what the call asked for."""
+    """Whether the item runs what the call asked for."""
     if "deployment_name" in given:
         shown, slug = item.get("deployment"), f"{given['deployment_owner']}/{given['deployment_name']}"
         return "maybe" if not shown else "same" if shown == slug else "other"

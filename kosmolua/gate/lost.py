@@ -1,4 +1,4 @@
-"""Creations whose answer has not come: found again in the account's lists, by what was sent and when."""
+"""Creations without an answer, and the search for them in the account's lists by content and time."""
 
 from __future__ import annotations
 
@@ -21,26 +21,26 @@ from kosmolua.replicate.ids import id_of
 if TYPE_CHECKING:
     from kosmolua.replicate.answers import Answer
 
-SETTLED = 4.0  # seconds after which a prediction that was created is listed
-PAUSE = 1.0  # seconds between two looks
-MOST_PAGES = 10  # of a list, that are looked through
+SETTLED = 4.0  # seconds until a created prediction is listed
+PAUSE = 1.0  # seconds between two searches
+MOST_PAGES = 10  # of a list
 MOST_ITEMS = 1000
-SKEW = 120.0  # seconds by which the API's clock may differ from this machine's, where an answer does not show it
-SLACK = 2.0  # the same, where it does
+SKEW = 120.0  # seconds the API's clock may differ from this machine's if the answer has no date
+SLACK = 2.0  # the same if it has one
 
 Read = Callable[[str, Mapping[str, Any]], "Answer"]
 
 
 class Shown(Protocol):
-    """An answer, as far as lists are read from it."""
+    """The part of an answer needed to read lists."""
 
     @property
     def data(self) -> Any: ...
 
 
 class Sent(Struct, eq=False):
-    """A creation that was sent. ``at`` and ``ended`` (when nobody waited for its answer any more) are in Unix seconds;
-    ``job`` is its entry in the budget, ``ticket`` its place in a journal.
+    """A creation that was sent. ``at`` and ``ended`` (when the wait for its answer ended) are in Unix seconds; ``job``
+    is its entry in the budget, ``ticket`` its place in a journal.
     """
 
     operation: Operation
@@ -53,7 +53,7 @@ class Sent(Struct, eq=False):
 
     @property
     def essence(self) -> bytes:
-        """What two creations have in common that nobody can tell apart."""
+        """Equal for creations that cannot be distinguished in a list."""
         given = {name: value for name, value in self.given.items() if name in _MEANT}
         return msgspec.msgpack.encode((self.operation.name, self.account, given), order="sorted", enc_hook=repr)
 
@@ -70,14 +70,14 @@ _MEANT = frozenset(
 
 
 class Found(Struct, frozen=True, eq=False):
-    """What a look found: items that are certainly those creations, and for the others what each of them may be."""
+    """The result of a search: items that are certainly the creations, and candidates for the others."""
 
     own: list[tuple[Sent, dict[str, Any]]]
     candidates: list[tuple[Sent, dict[str, Any]]]
 
 
 class Creations:
-    """Those of one session that have no answer yet, or whose answer was lost. For any number of threads."""
+    """The creations of one session without an answer, or whose answer was lost. Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -88,11 +88,11 @@ class Creations:
         return sent
 
     def end(self, sent: Sent | None) -> bool:
-        """Forget one, since it is known what came of it. False if another thread was first."""
+        """Forget a creation whose outcome is known. False if another thread did so first."""
         return sent is not None and self._open.pop(id(sent), None) is not None
 
     def lose(self, sent: Sent | None, *, certain: bool) -> None:
-        """Its answer has come, or will not. Where it is not ``certain`` what came of it, it stays to be looked for."""
+        """The wait for its answer has ended. Unless its outcome is ``certain``, it stays to be searched for."""
         if sent and not certain:
             sent.ended = time.time()
         else:
@@ -101,12 +101,12 @@ class Creations:
     def unanswered(self) -> list[Sent]:
         return list(self._open.values())
 
-    def under_way(self) -> list[Sent]:
-        """Those whose answer is still waited for."""
+    def pending(self) -> list[Sent]:
+        """Those whose answer may still arrive."""
         return [sent for sent in self.unanswered() if sent.ended is None]
 
     def like(self, operation: Operation, given: Mapping[str, Any]) -> Sent | None:
-        """The oldest whose answer was lost and that asked for the same."""
+        """The oldest creation with the same request whose answer was lost."""
         lost = (sent for sent in self.unanswered() if sent.ended is not None and sent.operation is operation)
         return next((sent for sent in lost if _asks_for(sent, given)), None)
 
@@ -117,8 +117,8 @@ def _asks_for(sent: Sent, given: Mapping[str, Any]) -> bool:
     return all(mine.get(name) == given[name] for name in names) and len(mine.get("input") or {}) == len(given["input"])
 
 
-def look(read: Read, base_url: str, sents: Sequence[Sent], claimed: Callable[[str], bool]) -> Found:
-    """Look once for creations of one account and one kind. What is ``claimed`` is the answer to something else."""
+def find_creations(read: Read, base_url: str, sents: Sequence[Sent], claimed: Callable[[str], bool]) -> Found:
+    """Search once for creations of one account and one kind. ``claimed`` ids belong to other calls."""
     proof = sents[0].operation.proof
     if proof is None or not proof.list:
         return Found([], [])
@@ -132,7 +132,7 @@ def look(read: Read, base_url: str, sents: Sequence[Sent], claimed: Callable[[st
 
 
 def _divide(group: list[Sent], items: list[dict[str, Any]], ahead: float | None, found: Found) -> None:
-    """Give creations that are all alike what fits them. More than there are of them are candidates, all of them."""
+    """Match identical creations with items. If more items match than there are creations, all are candidates."""
     in_time = [item for item in items if any(_in_time(item, sent, ahead) for sent in group)]
     judged = [(likeness(group[0].operation.creates, group[0].given, item), item) for item in in_time]
     fitting = [item for word, item in judged if word == "same"] or [item for word, item in judged if word == "maybe"]
@@ -153,7 +153,7 @@ def _in_time(item: Mapping[str, Any], sent: Sent, ahead: float | None) -> bool:
 
 
 def _recent(read: Read, base_url: str, name: str, earliest: float) -> tuple[list[dict[str, Any]], float | None]:
-    """What was made since then, newest first, and by how much the API's clock is ahead of ours, if it says so."""
+    """Items created since then, newest first, and how far the API's clock is ahead, if known."""
     after = dt.datetime.fromtimestamp(earliest - SKEW, dt.UTC)
     arguments = (
         {"created_after": f"{after:%Y-%m-%dT%H:%M:%SZ}"} if catalogue.BY_NAME[name].parameter("created_after") else {}
@@ -190,7 +190,7 @@ def listed(
     arguments: Mapping[str, Any],
     most_pages: int | None = None,
 ) -> Iterator[dict[str, Any]]:
-    """The items of a list, over its pages. Raises an `ApiError` for a page that was there before, or is none."""
+    """The items of a list, across its pages. Raises an `ApiError` for a repeated or invalid page."""
     from kosmolua.replicate.urls import items_of, next_cursor
 
     cursor, seen = None, set[str]()
@@ -210,7 +210,7 @@ def circular(name: str) -> KosmoError:
 
 
 def time_of(text: Any) -> dt.datetime | None:
-    """An RFC 3339 time of the API, None for anything else."""
+    """Parse an RFC 3339 time of the API; None if invalid."""
     try:
         found = dt.datetime.fromisoformat(text)
     except (TypeError, ValueError):

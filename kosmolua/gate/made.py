@@ -1,4 +1,4 @@
-"""What the predictions of a run were made of, as it was sent: for a cache whose keys no script can choose."""
+"""The origins of a run's predictions, taken from what was sent, so that a script cannot choose cache keys."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from msgspec import Struct
 
 from kosmolua.replicate.catalogue import Operation
 
-MOST = 10_000  # predictions that are known at a time
+MOST = 10_000  # predictions to remember
 CREATES = frozenset({"create_prediction", "create_model_prediction", "create_deployment_prediction"})
 _ORIGIN = ("version", "model_owner", "model_name", "deployment_owner", "deployment_name")
 
 Described = Callable[[Any], tuple[Any, list[Any]]]
-"""Gives an input without its files, and the files by place and content."""
+"""Returns an input without its files, and the files by place and content."""
 
 
 class Origin(Struct, frozen=True):
-    """What a prediction is made of. ``digest`` is that of model, deployment or version and of the input; ``version`` is
-    whether the version is part of that.
+    """What a prediction is made from. ``digest`` covers the model, deployment or version, and the input; ``version``
+    says whether it includes the version.
     """
 
     digest: str
@@ -28,7 +28,7 @@ class Origin(Struct, frozen=True):
 
 
 class Made:
-    """The origins of predictions by account and id, from when they are first ``wanted``. For any number of threads."""
+    """The origins of predictions by account and id, recorded once they are ``wanted``. Thread-safe."""
 
     def __init__(self, described: Described) -> None:
         self.wanted = False
@@ -36,7 +36,7 @@ class Made:
         self._origins: dict[tuple[str, str], Origin] = {}
 
     def note(self, operation: Operation, sent: Struct, account: str, answer: Any) -> None:
-        """A call was answered; ``sent`` are the arguments as they went out."""
+        """Record an answered call; ``sent`` are the arguments as sent."""
         identifier = answer.get("id") if isinstance(answer, dict) else None
         if operation.name in CREATES and isinstance(identifier, str):
             self._origins[account, identifier] = self.origin(msgspec.structs.asdict(sent))
@@ -48,10 +48,10 @@ class Made:
         return self._origins.get((account, identifier))
 
     def origin(self, arguments: Mapping[str, Any]) -> Origin:
-        """What a create with these arguments makes a prediction of, before or after its files are replaced by URLs."""
+        """The origin of a prediction with these arguments; the same before and after files are replaced by URLs."""
         names = {name: arguments[name] for name in _ORIGIN if isinstance(arguments.get(name), str)}
-        told = [names, *self._described(arguments.get("input"))]
+        content = [names, *self._described(arguments.get("input"))]
         import hashlib  # loads OpenSSL: 3 ms
 
-        text = msgspec.json.encode(told, order="deterministic")
+        text = msgspec.json.encode(content, order="deterministic")
         return Origin(hashlib.sha256(text).hexdigest(), "version" in names)

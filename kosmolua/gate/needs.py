@@ -1,4 +1,4 @@
-"""What a script says it needs, in comments at its top. Its operator can read it, and the run is held to it.
+"""A script's header: comments at its top that declare what it needs. The gate enforces it.
 
 --@ needs: create_prediction, get_prediction
 --@ models: black-forest-labs/*
@@ -25,7 +25,7 @@ KEYS = ("needs", "models", *_CAPS)
 
 
 class Needs(Struct, frozen=True, kw_only=True):
-    """What the header declares: functions and models by glob, where it names any, and what the run spends at most."""
+    """What the header declares: globs of functions and models, None if not declared, and the caps of the run."""
 
     functions: tuple[str, ...] | None = None
     models: tuple[str, ...] | None = None
@@ -54,7 +54,7 @@ class Needs(Struct, frozen=True, kw_only=True):
 
 
 def read(source: bytes, script: str) -> Needs:
-    """What the header of a script declares. Raises a `UsageError` for what no header may say."""
+    """Parse the header of a script. Raises a `UsageError` if it is invalid."""
     said: dict[str, Any] = {}
     for number, line in _header(source):
         key, colon, value = line.partition(":")
@@ -62,14 +62,14 @@ def read(source: bytes, script: str) -> Needs:
         if not colon or key not in KEYS:
             raise _unknown(f"{script}:{number}", key)
         if key in said:
-            raise UsageError(f"{script}:{number}: {MARK} {key} is declared twice")
+            raise UsageError(f"{script}:{number}: duplicate header key {key}")
         said[key] = _value(key, value.strip(), f"{script}:{number}")
     caps = {_CAPS[key]: value for key, value in said.items() if key in _CAPS}
     return Needs(functions=said.get("needs"), models=said.get("models"), caps=Caps(**caps))
 
 
 def _header(source: bytes) -> Iterator[tuple[int, str]]:
-    """The declarations among the comments and empty lines that a script begins with, numbered."""
+    """The numbered declarations in the comments and empty lines at the top of a script."""
     if MARK.encode() not in source:
         return
     for number, line in enumerate(source.decode(errors="replace").split("\n"), 1):
@@ -109,9 +109,9 @@ def _list(key: str, text: str, where: str) -> tuple[str, ...]:
 
             near = get_close_matches(item, [operation.name for operation in OPERATIONS], n=1)
             raise UsageError(
-                f"{where}: {MARK} needs: no function is called {item[:100]!r}"
+                f"{where}: {MARK} needs: unknown function {item[:100]!r}"
                 + (f"; did you mean {near[0]}?" if near else ""),
-                hint="see them all: kosmo integrations:replicate",
+                hint="list all functions: kosmo integrations:replicate",
             )
     return short
 
@@ -122,8 +122,8 @@ def _any(name: str, globs: tuple[str, ...]) -> bool:
 
 def _undeclared(function: str, line: str, what: str) -> PermissionDeniedError:
     return PermissionDeniedError(
-        f"{function}: the script declares `{MARK} {line}`, which leaves out {what}",
-        hint="whoever wrote the script can add it to its header; --force does not",
+        f"{function}: the script's header `{MARK} {line}` does not include {what}",
+        hint="the script's author can add it to the header; --force cannot",
     )
 
 
@@ -131,5 +131,5 @@ def _unknown(where: str, key: str) -> UsageError:
     from difflib import get_close_matches
 
     near = get_close_matches(key, KEYS, n=1)
-    suggestion = f"; did you mean {near[0]}?" if near else f"; a header knows {', '.join(KEYS)}"
-    return UsageError(f"{where}: {MARK} {key[:100]!r} means nothing{suggestion}", hint=f"as in: {MARK} max_calls: 100")
+    suggestion = f"; did you mean {near[0]}?" if near else f"; expected one of {', '.join(KEYS)}"
+    return UsageError(f"{where}: unknown header key {key[:100]!r}{suggestion}", hint=f"example: {MARK} max_calls: 100")

@@ -1,7 +1,7 @@
-"""Files while they are being written: each takes its name whole when it is finished, and leaves nothing otherwise.
+"""Files while they are being written: a file appears under its name when complete, and is deleted otherwise.
 
-On Linux an unfinished file has no name at all, so that even a process which is killed leaves none. If the file system
-does not offer that, it is ``.NAME.HEX.part`` for as long as it is written.
+On Linux an unfinished file has no name, so that even a killed process leaves nothing. If the file system does not
+support that, the file is called ``.NAME.HEX.part`` until it is complete.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ _UNNAMED: int = getattr(os, "O_TMPFILE", 0)
 
 
 class Parts:
-    """The files that a run is writing. After `close` none takes its name any more. For any number of threads."""
+    """The files that a run is writing. After `close` no file appears. Thread-safe."""
 
     def __init__(self, *, unnamed: bool = True) -> None:
         self._unnamed = unnamed and bool(_UNNAMED)
         self._lock = threading.Lock()
-        self._open: dict[str, int] = {}  # the names of those that have one, with their directories
+        self._open: dict[str, int] = {}  # temporary name -> directory
         self._closed = False
 
     @contextmanager
@@ -36,10 +36,10 @@ class Parts:
         choose: Callable[[], Iterable[tuple[str, bool]]] | None = None,
         note: Callable[[os.stat_result, str], None] = lambda *_: None,
     ) -> Iterator[BinaryIO]:
-        """A file to write to, which becomes ``name`` in an open directory when the block ends well.
+        """A file to write to. It appears as ``name`` in an open directory when the block succeeds.
 
-        ``choose`` gives, at that time, the names to try instead, each with whether it may replace a file; ``note`` is
-        told each before it is tried. Raises a FileExistsError if none of them is free.
+        ``choose`` then yields the names to try instead, each with whether it may replace a file; ``note`` is called
+        before each attempt. Raises a FileExistsError if no name is free.
         """
         temporary = f".{name[:100]}.{os.urandom(6).hex()}.part"
         file = self._begin(directory, temporary)
@@ -59,7 +59,7 @@ class Parts:
             self._forget(temporary)
 
     def close(self) -> None:
-        """Give up what is unfinished, from any thread."""
+        """Delete unfinished files, from any thread."""
         with self._lock:
             self._closed = True
             left = list(self._open)
@@ -68,9 +68,9 @@ class Parts:
 
     def _begin(self, directory: int, temporary: str) -> BinaryIO:
         if self._unnamed:
-            with suppress(OSError):  # the file system has none
+            with suppress(OSError):  # the file system has no unnamed files
                 file = os.open(".", os.O_WRONLY | _UNNAMED | os.O_CLOEXEC, 0o666, dir_fd=directory)
-                if os.path.exists(f"/proc/self/fd/{file}"):  # by which it is given its name
+                if os.path.exists(f"/proc/self/fd/{file}"):  # needed to link it
                     return os.fdopen(file, "wb")
                 os.close(file)
         with self._lock:
@@ -80,13 +80,13 @@ class Parts:
         return os.fdopen(file, "wb")
 
     def _publish(self, file: BinaryIO, directory: int, temporary: str, name: str, *, replaces: bool) -> bool:
-        """Give a file its name. False if there is one of that name, which it may not replace."""
+        """Give a file its name. False if that name is taken and may not be replaced."""
         if not replaces:
             try:
                 self._link(file, directory, temporary, name)
             except FileExistsError:
                 return False
-            except OSError:  # the file system has no second names: an empty file holds the place
+            except OSError:  # the file system has no hard links: an empty file reserves the name
                 if not _claimed(directory, name):
                     return False
             else:
@@ -107,17 +107,17 @@ class Parts:
         with self._lock:
             directory = self._open.pop(temporary, None)
         if directory is not None:
-            with suppress(OSError):  # it has its name
+            with suppress(OSError):  # it was renamed
                 os.unlink(temporary, dir_fd=directory)
             os.close(directory)
 
     def _check_open(self) -> None:
         if self._closed:
-            raise UsageError("the run has ended; nothing more is written")
+            raise UsageError("the run has ended; no file is written after that")
 
 
 def _claimed(directory: int, name: str) -> bool:
-    """Whether the name was free, and is now taken by an empty file."""
+    """Create an empty file of that name. False if the name is taken."""
     try:
         os.close(os.open(name, _CREATE, 0o666, dir_fd=directory))
     except FileExistsError:

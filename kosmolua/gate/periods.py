@@ -1,4 +1,4 @@
-"""When a period of a budget begins and when the next one does: at midnight of its time zone, a week on Monday."""
+"""The bounds of budget periods: midnight in the budget's time zone; weeks start on Monday."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from kosmolua.settings.config import Period
 
 
 def bounds(period: Period, timezone: str, at: float) -> tuple[float, float]:
-    """The begin of the period that the time lies in, and its end, in Unix seconds."""
+    """Start and end, in Unix seconds, of the period that contains the time."""
     zone = zone_of(timezone)
     today = dt.datetime.fromtimestamp(at, zone).date()
     if period == "week":
@@ -23,7 +23,7 @@ def bounds(period: Period, timezone: str, at: float) -> tuple[float, float]:
 
 
 def shown(at: float, timezone: str) -> str:
-    """The time as a person in that zone reads it, with the zone."""
+    """The local time in that zone, with the zone's name."""
     return f"{dt.datetime.fromtimestamp(at, zone_of(timezone)):%Y-%m-%d %H:%M} {timezone}"
 
 

@@ -1,4 +1,4 @@
-"""Permission for a call: the script's header, the policy, and a person where the policy asks."""
+"""Permission for a call: the script's header, the policy, and a person if the policy says to ask."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from kosmolua.settings.config import Rule
 
 
 class Permission:
-    """Decides on each call of one run. For any number of threads; one question is open at a time.
+    """Decides on each call of one run. Thread-safe; one question is open at a time.
 
-    ``force`` bypasses the policy; a ``dry_run`` asks nobody. ``remember`` writes a rule for good. ``stop`` gives what
-    ends the run that this thread calls for. ``fault`` is the first thing that went wrong with the prompter.
+    ``force`` bypasses the policy; a ``dry_run`` asks nobody. ``remember`` saves a rule. ``stop`` returns the stop
+    signal of this thread's run. ``fault`` is the prompter's first error.
     """
 
     def __init__(
@@ -56,20 +56,20 @@ class Permission:
 
     @property
     def looks(self) -> bool:
-        """Whether deciding looks at arguments, which are taken apart only then."""
+        """Whether decisions depend on arguments; they are decoded only then."""
         return bool(self.policy.rules or self._run.needs)
 
     def ask_again(self) -> None:
-        """Forget what was refused: at a prompt, a no is for the input that asked."""
+        """Forget refusals: at a prompt, a "no" applies only to the input that asked."""
         with self._asking:
             self._answered = {key: allowed for key, allowed in self._answered.items() if allowed}
 
     def check(self, operation: Operation, arguments: Struct, given: Mapping[str, Any], entry: Entry) -> None:
-        """Note the decision in ``entry``. Raises a `PermissionDeniedError` if the call is refused."""
+        """Decide, and note the decision in ``entry``. Raises a `PermissionDeniedError` if the call is refused."""
         call = Call(operation, entry.account, given, self._run.script is not None, complete=True)
         entry.by = "policy"
         if self._run.needs:
-            self._hold_to(self._run.needs, call, entry)
+            self._check_header(self._run.needs, call, entry)
         decision = decide(self.policy, call)
         entry.decision, entry.rule = decision.verdict, decision.rule
         if decision.verdict == "ask" and not self._force:
@@ -84,7 +84,7 @@ class Permission:
             entry.decision, entry.rule = "ask", why
             self._ask(operation, arguments, entry, topic=f"price of {subject_of(given)}")
 
-    def _hold_to(self, needs: Needs, call: Call, entry: Entry) -> None:
+    def _check_header(self, needs: Needs, call: Call, entry: Entry) -> None:
         try:
             needs.check(call)
         except PermissionDeniedError:
@@ -120,7 +120,7 @@ class Permission:
         return answer != "no"
 
     def _asked(self, question: Question, entry: Entry) -> Answer | None:
-        """The prompter's answer. Its own faults refuse the call, and are kept for whoever wrote it."""
+        """The prompter's answer. An error in the prompter refuses the call, and is kept in ``fault``."""
         try:
             stop = self._stop()
             return put(self._prompter, question, stop) if stop else ask(self._prompter, question)

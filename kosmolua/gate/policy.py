@@ -1,8 +1,8 @@
-"""May this be called? A pure function of the rules and the call.
+"""Whether a call is allowed: a pure function of the rules and the call.
 
-A rule names functions by glob, and may look at the account and at arguments. Of the rules that match, the most
-specific decides, and the strictest of those that are equally specific. An access class, ``read`` or ``write``, has a
-verdict of its own for what no rule speaks of.
+A rule names functions by glob, and may have conditions on the account and on arguments. The most specific matching rule
+decides; of equally specific rules, the strictest. If no rule matches, the verdict of the access class, ``read`` or
+``write``, applies.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from kosmolua.replicate.catalogue import Access, Operation
 from kosmolua.settings import config
 from kosmolua.settings.config import VERDICTS, Settings, Value, Verdict
 
-DERIVED = ("model", "deployment")  # what a condition may ask for beside the arguments themselves
+DERIVED = ("model", "deployment")  # names in conditions that are derived from arguments
 _KNOWN: dict[str, Verdict] = {"allow": "allow", "ask": "ask", "deny": "deny"}
 _NAME = r"[A-Za-z0-9_][A-Za-z0-9_.-]*"
 _REFERENCE = re.compile(rf"({_NAME}/{_NAME})(?::({_NAME}))?")
@@ -35,8 +35,8 @@ _EXACT = 1000  # a whole name is more specific than any glob
 
 
 class Condition(Struct, frozen=True):
-    """What an argument must be: text that the glob matches, or, if the rule says a number or a boolean, that value in
-    any form in which the API reads it.
+    """What an argument must be: text that matches the glob, or, if the rule has a number or boolean, that value in any
+    form the API accepts.
     """
 
     name: str
@@ -51,9 +51,9 @@ class Condition(Struct, frozen=True):
 
 
 class Rule(Struct, frozen=True):
-    """A verdict for the functions that one of the globs names, where all conditions hold.
+    """A verdict for the functions that match one of the globs, if all conditions hold.
 
-    ``text`` is how people write it, with its origin.
+    ``text`` is the rule as people write it, with its origin.
     """
 
     verdict: Verdict
@@ -63,8 +63,8 @@ class Rule(Struct, frozen=True):
 
 
 class Policy(Struct, frozen=True):
-    """``classes`` has the rule of each access class, ``rules`` what is finer. A flag that tightens is a ``ceiling``:
-    no rule allows what it forbids.
+    """``classes`` has the rule of each access class, ``rules`` the more specific ones. A flag that restricts a class is
+    a ``ceiling``: no rule can allow what it forbids.
     """
 
     classes: Mapping[Access, Rule] = {}
@@ -83,8 +83,8 @@ class Policy(Struct, frozen=True):
 
 
 class Call(Struct, frozen=True):
-    """What is to be decided: the function, on which account, with which arguments. They are ``complete`` where it is a
-    call that is made, and what it leaves out is left out.
+    """The call to decide on: function, account and arguments. ``complete`` means that all arguments are known, so that
+    a missing one is absent.
     """
 
     operation: Operation
@@ -100,9 +100,9 @@ class Decision(Struct, frozen=True):
 
 
 def policy_of(settings: Settings) -> Policy:
-    """The policy that settings amount to. A verdict that is none of the three is the strictest.
+    """The policy in the settings. An unknown verdict counts as deny.
 
-    Raises a `ConfigurationError` for a rule that cannot mean anything: it may be one that forbids.
+    Raises a `ConfigurationError` for an invalid rule, since ignoring it could allow a forbidden call.
     """
     said: dict[Access, Value[str]] = {"read": settings.read, "write": settings.write}
     return Policy(
@@ -113,9 +113,9 @@ def policy_of(settings: Settings) -> Policy:
 
 
 def decide(policy: Policy, call: Call) -> Decision:
-    """The verdict for one call, and the rule that gives it. Where no rule speaks the answer is deny.
+    """The verdict for one call, and the rule behind it. Without any rule the verdict is deny.
 
-    A secret that the API answers with is handed to a script by a rule that names the function, and by no other.
+    A script gets an answer that contains a secret only if a rule allows that function by its full name.
     """
     by_class = policy.classes.get(call.operation.access)
     found = _deciding(policy, call) if policy.rules else by_class
@@ -129,13 +129,13 @@ def decide(policy: Policy, call: Call) -> Decision:
 
 
 def matching(policy: Policy, call: Call) -> list[tuple[Rule, list[str]]]:
-    """The rules that match a call, most specific first, each with the conditions that cannot be told."""
+    """The rules that match a call, most specific first, each with its undecidable conditions."""
     rules = policy.naming(call.operation)
     return [(rule, doubts) for rule in rules if (doubts := _doubts(rule, call)) is not None]
 
 
 def may_be(policy: Policy, call: Call) -> bool:
-    """Whether the function is allowed or asked for with some arguments, whatever those of this call are."""
+    """Whether the function is allowed, or asked about, for some arguments that include those of this call."""
     by_class = policy.classes.get(call.operation.access)
     if by_class and by_class.verdict == "deny" and call.operation.access in policy.ceilings:
         return False
@@ -151,21 +151,21 @@ def may_be(policy: Policy, call: Call) -> bool:
 
 
 def _covers(one: Rule, doubts: list[str], other: Rule) -> bool:
-    """Whether the one decides whatever the other matches: as far as globs tell, its open conditions hold then too."""
+    """Whether ``one`` decides every call that ``other`` matches: its undecidable conditions follow from the other's."""
     wanted = {condition.name: condition for condition in other.conditions}
     mine = {condition.name: condition for condition in one.conditions}
     return all(name in wanted and _within(wanted[name], mine[name]) for name in doubts)
 
 
 def _within(one: Condition, other: Condition) -> bool:
-    """Whether the other holds for all that the one does. A star takes in another's wildcards, and nothing else does."""
+    """Whether every value that ``one`` matches also matches ``other``. Only ``*`` covers another glob's wildcards."""
     if one.value is not None or other.value is not None:
         return one.value == other.value
     return one.glob == other.glob or (not {"?", "["} & set(other.glob) and fnmatch.fnmatchcase(one.glob, other.glob))
 
 
 def _deciding(policy: Policy, call: Call) -> Rule | None:
-    """The first rule that matches for certain, or the strictest of those above it that may match and are stricter."""
+    """The first rule that certainly matches, or the strictest rule above it that may match, if that is stricter."""
     certain, doubtful = policy.classes.get(call.operation.access), []
     for rule, doubts in matching(policy, call):
         if not doubts:
@@ -175,7 +175,9 @@ def _deciding(policy: Policy, call: Call) -> Rule | None:
     strictest = max(doubtful, key=lambda pair: VERDICTS.index(pair[0].verdict), default=None)
     if strictest and (certain is None or _stricter(strictest[0].verdict, certain.verdict)):
         rule, doubts = strictest
-        return msgspec.structs.replace(rule, text=f"{rule.text}; the call does not tell its {' and '.join(doubts)}")
+        return msgspec.structs.replace(
+            rule, text=f"{rule.text}; the call does not determine its {' and '.join(doubts)}"
+        )
     return certain
 
 
@@ -184,7 +186,7 @@ def _stricter(one: Verdict, other: Verdict) -> bool:
 
 
 def _rank(rule: Rule, operation: Operation) -> tuple[int, int, int, int]:
-    """How specific a rule is: by its conditions, by the function's name, by what the conditions spell out."""
+    """How specific a rule is: number of conditions, literal length of the function glob, then of the conditions."""
     name = max(_literal(glob) for glob in rule.functions if _fits(operation, glob))
     spelt = sum(_literal(condition.glob) for condition in rule.conditions)
     return len(rule.conditions), name, spelt, VERDICTS.index(rule.verdict)
@@ -205,15 +207,15 @@ def _names(rule: Rule, operation: Operation) -> bool:
 # Matching ---------------------------------------------------------------------------------------------------------
 
 
-class Told(Struct, frozen=True):
-    """What a call tells of a fact: the values, and whether part of it was given in a form that is not understood."""
+class Fact(Struct, frozen=True):
+    """What a call says about a condition's name: its values, and whether part of it could not be parsed."""
 
     values: tuple[Any, ...] = ()
     unclear: bool = False
 
 
 def _doubts(rule: Rule, call: Call) -> list[str] | None:
-    """None if a condition does not hold, else the names of the conditions that the call leaves open."""
+    """None if a condition does not hold, else the names of the undecidable conditions."""
     doubts = []
     for condition in rule.conditions:
         holds = _holds(condition, call)
@@ -225,33 +227,33 @@ def _doubts(rule: Rule, call: Call) -> list[str] | None:
 
 
 def _holds(condition: Condition, call: Call) -> bool | None:
-    """Whether a condition holds; None if the call does not tell."""
-    told = _told(call, condition.name)
-    found = {condition.holds(value) for value in told.values}
-    if len(found) == 1 and (not told.unclear or (condition.name == "version" and found == {True})):
-        return found.pop()  # a version is what its text is, whatever the API makes of it
-    if not told.values and not told.unclear and call.complete and call.operation.parameter(condition.name):
-        return False  # it is left out
+    """Whether a condition holds; None if undecidable."""
+    known = _fact_of(call, condition.name)
+    found = {condition.holds(value) for value in known.values}
+    if len(found) == 1 and (not known.unclear or (condition.name == "version" and found == {True})):
+        return found.pop()  # a version is compared as text, however the API parses it
+    if not known.values and not known.unclear and call.complete and call.operation.parameter(condition.name):
+        return False  # the argument is absent
     return None
 
 
 def fact(call: Call, name: str) -> str | None:
-    """What a condition looks at, as text; None if the call does not tell. Models are in lower case."""
-    told = _told(call, name)
-    if told.unclear or len(set(map(str, told.values))) != 1:
+    """The value for a condition as text; None if unknown. Models are in lower case."""
+    known = _fact_of(call, name)
+    if known.unclear or len(set(map(str, known.values))) != 1:
         return None
-    value = told.values[0]
+    value = known.values[0]
     return value if isinstance(value, str) else _as_text(value)
 
 
 def names(call: Call, name: str) -> bool:
-    """Whether the call says something about a fact, understood or not."""
-    return _told(call, name) != Told()
+    """Whether the call has a value for a condition's name, even one that cannot be parsed."""
+    return _fact_of(call, name) != Fact()
 
 
-def _told(call: Call, name: str) -> Told:
+def _fact_of(call: Call, name: str) -> Fact:
     if name == "account":
-        return Told((call.account,))
+        return Fact((call.account,))
     if name == "model":
         return _models(call.arguments)
     if name == "deployment":
@@ -261,11 +263,11 @@ def _told(call: Call, name: str) -> Told:
         value = value.get(step) if isinstance(value, Mapping) else None
     if name == "version":
         return _versions(value if value is not None else call.arguments.get("version_id"))
-    return Told() if value is None else Told((value,))
+    return Fact() if value is None else Fact((value,))
 
 
-def _models(arguments: Mapping[str, Any]) -> Told:
-    """Every model that the arguments name. A bare version names none, and is not unclear."""
+def _models(arguments: Mapping[str, Any]) -> Fact:
+    """All models that the arguments name. A bare version names none, and is not unclear."""
     pair = _paired(arguments, "model")
     values, unclear = list(pair.values), pair.unclear
     for name in ("model", "version"):
@@ -275,38 +277,38 @@ def _models(arguments: Mapping[str, Any]) -> Told:
             values.append(match[1].lower())
         elif given is not None:
             unclear |= not (name == "version" and isinstance(given, str) and _IDENTIFIER.fullmatch(given))
-    return Told(tuple(values), unclear)
+    return Fact(tuple(values), unclear)
 
 
-def _versions(given: Any) -> Told:
-    """The version's id, if it is told, else the text as it is, which is unclear unless a rule spells it out."""
+def _versions(given: Any) -> Fact:
+    """The version's id, else the unparsed text, which is unclear unless a rule matches it literally."""
     if given is None:
-        return Told()
+        return Fact()
     match = _REFERENCE.fullmatch(given) if isinstance(given, str) else None
     if match and match[2]:
-        return Told((match[2],))
-    return Told((given,), unclear=not (isinstance(given, str) and _IDENTIFIER.fullmatch(given)))
+        return Fact((match[2],))
+    return Fact((given,), unclear=not (isinstance(given, str) and _IDENTIFIER.fullmatch(given)))
 
 
-def _paired(arguments: Mapping[str, Any], kind: str) -> Told:
+def _paired(arguments: Mapping[str, Any], kind: str) -> Fact:
     given: list[Any] = [arguments.get(f"{kind}_{part}") for part in ("owner", "name")]
     if isinstance(whole := arguments.get(kind), str) and kind == "deployment":
-        given = list(whole.split("/")[:2])  # as a person writes it in a question about the policy
+        given = list(whole.split("/")[:2])  # as written in a policy query
     if all(isinstance(part, str) and _IDENTIFIER.fullmatch(part) for part in given):
         pair = f"{given[0]}/{given[1]}"
-        return Told((pair.lower() if kind == "model" else pair,))
-    return Told((), unclear=any(part is not None for part in given))
+        return Fact((pair.lower() if kind == "model" else pair,))
+    return Fact((), unclear=any(part is not None for part in given))
 
 
 def _as_text(value: Any) -> str:
-    """As JSON writes it; a whole number is the same text with a fraction of zero and without."""
+    """As JSON; 1.0 and 1 give the same text."""
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     return msgspec.json.encode(value, enc_hook=repr).decode()
 
 
 def _is_value(found: Any, wanted: float | bool) -> bool:
-    """Whether a value is that number or boolean, or text that the API would read as it: Python's own reading."""
+    """Whether a value is that number or boolean, or text that the API, which is written in Python, parses as it."""
     if isinstance(wanted, bool):
         text = str(int(found) if found in (0, 1) else found) if isinstance(found, int | float) else found
         return isinstance(text, str) and text.strip().lower() in (_TRUE if wanted else _FALSE)
@@ -326,7 +328,7 @@ def _reads_as(text: str, wanted: float) -> bool:
 
 
 def model_of(arguments: Mapping[str, Any]) -> str | None:
-    """``owner/name`` where the arguments name a model: a bare version, or a deployment, does not."""
+    """``owner/name`` if the arguments name a model; None for a bare version or a deployment."""
     for name in ("model", "version"):
         given = arguments.get(name)
         match = _REFERENCE.fullmatch(given) if isinstance(given, str) else None
@@ -338,22 +340,22 @@ def model_of(arguments: Mapping[str, Any]) -> str | None:
 
 
 def narrow_rule(operation: Operation, arguments: Mapping[str, Any], account: str) -> config.Rule | None:
-    """The rule that allows such a call for good: this function, on this account, with what it runs, word for word.
+    """The rule that always allows such a call: this function, on this account, with exactly what it runs.
 
-    None if it names a model in a form that is not understood.
+    None if the model's name cannot be parsed.
     """
     call = Call(operation, account, arguments)
-    told = {name: _told(call, name) for name in ("model", "deployment", "version")}
+    facts = {name: _fact_of(call, name) for name in ("model", "deployment", "version")}
     named = arguments.keys() & {"model", "model_owner", "model_name"}
-    if told["deployment"].unclear or (told["model"].unclear and named):
+    if facts["deployment"].unclear or (facts["model"].unclear and named):
         return None
-    values = ((name, told[name].values[0]) for name in told if told[name].values)
+    values = ((name, facts[name].values[0]) for name in facts if facts[name].values)
     conditions: dict[str, str | int | float | bool] = {name: literal(str(value)) for name, value in islice(values, 1)}
     return config.Rule("allow", operation.name, literal(account), conditions)
 
 
 def literal(text: str) -> str:
-    """A glob that matches this text alone."""
+    """A glob that matches only this text."""
     return _WILD.sub(lambda found: f"[{found[0]}]", text)
 
 
@@ -365,7 +367,7 @@ def _class_rule(access: Access, value: Value[str]) -> Rule:
 
 
 def _numbered(rules: Iterable[tuple[str, config.Rule]]) -> Iterable[tuple[int, tuple[str, config.Rule]]]:
-    """Each rule with its place among those of its file."""
+    """Each rule with its number in its file."""
     counts: dict[str, int] = {}
     for origin, rule in rules:
         counts[origin] = counts.get(origin, 0) + 1
@@ -375,9 +377,7 @@ def _numbered(rules: Iterable[tuple[str, config.Rule]]) -> Iterable[tuple[int, t
 def _rule(said: config.Rule, origin: str) -> Rule:
     functions = tuple(_glob(glob, origin) for glob in said.globs)
     if not functions:
-        raise ConfigurationError(
-            f"{origin}: it names no function", hint='leave `functions` out, or name some: ["create_*"]'
-        )
+        raise ConfigurationError(f"{origin}: `functions` is empty", hint='omit `functions`, or list some: ["create_*"]')
     _check_conditions(functions, said.arguments, origin)
     conditions = [Condition("account", said.account)] if said.account is not None else []
     conditions += [_condition(name, value) for name, value in said.arguments.items()]
@@ -393,7 +393,7 @@ def _condition(name: str, value: str | float | bool) -> Condition:
 
 
 def _glob(glob: str, origin: str) -> str:
-    """The glob, with short names. Raises a `ConfigurationError` where it names no function."""
+    """The glob for short names. Raises a `ConfigurationError` if it matches no function."""
     found = catalogue.find(glob)
     name = found.name if found else glob.removeprefix(f"{catalogue.PROVIDER}.").removeprefix(f"{catalogue.PROVIDER}_")
     if not named(name):
@@ -401,15 +401,15 @@ def _glob(glob: str, origin: str) -> str:
 
         near = get_close_matches(name, [operation.name for operation in catalogue.OPERATIONS], n=1)
         raise ConfigurationError(
-            f"{origin}: no function is called {glob[:100]!r}" + (f"; did you mean {near[0]}?" if near else ""),
-            hint="see them all: kosmo integrations:replicate",
+            f"{origin}: unknown function {glob[:100]!r}" + (f"; did you mean {near[0]}?" if near else ""),
+            hint="list all functions: kosmo integrations:replicate",
         )
     return name
 
 
 @lru_cache(maxsize=1024)
 def named(glob: str) -> tuple[Operation, ...]:
-    """The operations that a glob names, the fetching of files and streams among them."""
+    """The operations that a glob matches, including the transfers of files and streams."""
     known = (*catalogue.OPERATIONS, *catalogue.TRANSFERS)
     return tuple(operation for operation in known if _fits(operation, glob))
 
@@ -422,16 +422,16 @@ def _check_conditions(functions: tuple[str, ...], conditions: Mapping[str, Any],
         if name.partition(".")[0] not in names:
             raise ConfigurationError(
                 f"{origin}: none of its functions has an argument {name[:100]!r}",
-                hint=f"conditions may ask for {', '.join(sorted(names))}",
+                hint=f"conditions may use {', '.join(sorted(names))}",
             )
 
 
 def _check_value(name: str, value: str | float | bool, origin: str) -> None:
-    """Raise a `ConfigurationError` for a value that nothing can match: the rule would be without effect."""
+    """Raise a `ConfigurationError` for a value that nothing can match; such a rule has no effect."""
     if name in DERIVED and not (isinstance(value, str) and ("/" in value or _WILD.search(value))):
         raise ConfigurationError(
             f"{origin}: expected {name} = owner/name or a pattern, got {str(value)[:100]!r}",
-            hint=f'write it as in {name} = "meta/*"',
+            hint=f'example: {name} = "meta/*"',
         )
     if isinstance(value, float) and not math.isfinite(value):
         raise ConfigurationError(f"{origin}: expected a finite number, got {value} - at {name[:100]!r}")

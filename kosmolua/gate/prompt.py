@@ -1,4 +1,4 @@
-"""Asking a person. A prompter has one method; without a terminal the answer is no."""
+"""Prompters, which ask a person to allow a call. Without a terminal nobody is asked."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ from kosmolua.terminal.screen import LINE, SCREEN
 Answer = Literal["once", "run", "always", "no"]
 _WORDS = frozenset({"once", "run", "always", "no"})
 
-# A yes is the least of what it may mean.
+# "yes" means the narrowest option: once.
 _ANSWERS: dict[str, Answer] = {
     **dict.fromkeys(("o", "once", "y", "yes"), "once"),
     **dict.fromkeys(("r", "run"), "run"),
     **dict.fromkeys(("a", "always"), "always"),
 }
 _FREE_TEXT = frozenset({"input", "body", "description", "readme", "query", "metadata", "filename", "content"})
-_LOOK = 50  # milliseconds after which the terminal looks whether the question was withdrawn
+_LOOK = 50  # milliseconds between checks whether the question was withdrawn
 _BOLD, _PLAIN = "\x1b[1;7m", "\x1b[0m"  # a script's own control characters never reach the terminal
 
 
 class Question(Struct, frozen=True):
-    """What is asked: the function, on whose account, of which access class, with which arguments, by which script,
-    and why. ``always`` is the rule that would be written for good, where one can be.
+    """A question: function, account, access class, arguments, script and reason. ``always`` is the rule to save if the
+    answer is "always"; None if that answer is not possible.
     """
 
     function: str
@@ -50,38 +50,38 @@ class Prompter(Protocol):
     """Asks a person, one question at a time."""
 
     def ask(self, question: Question) -> Answer | None:
-        """The person's answer; None where nobody can be asked.
+        """The person's answer; None if nobody can be asked.
 
-        For a script it is called on a thread of its own. If the run ends first, the answer is ignored, and a prompter
-        that also has a method ``withdraw(question)`` is told so, on another thread.
+        For a script it is called on its own thread. If the run ends first, the answer is ignored, and the optional
+        method ``withdraw(question)`` is called on another thread.
         """
 
 
 def ask(prompter: Prompter, question: Question) -> Answer | None:
-    """The prompter's answer. Raises an `AnswerError` for anything but one of the words of an `Answer` or None: what is
-    not clearly a yes allows nothing.
+    """The prompter's answer. Raises an `AnswerError` unless it is a word of `Answer` or None, so that an unclear answer
+    allows nothing.
     """
     answer: Any = prompter.ask(question)
     if answer is None or (isinstance(answer, str) and answer in _WORDS):
         return answer  # type: ignore[return-value]  # one of the words
     shown = repr(answer)[:100] if isinstance(answer, str | bytes | int | float) else type(answer).__name__
     if isinstance(answer, CoroutineType | GeneratorType):
-        answer.close()  # a coroutine that nobody runs would warn that it was never awaited
+        answer.close()  # else Python warns that the coroutine was never awaited
     raise AnswerError(
         f"{question.function}: refused, because the prompter answered {shown}; expected once, run, always or no",
-        hint="return one of these words from `ask`, or None where nobody can be asked",
+        hint="return one of these words from `ask`, or None if nobody can be asked",
     )
 
 
 class Nobody:
     """Never asks: for pipes, CI and agents."""
 
-    def ask(self, question: Question) -> Answer | None:  # noqa: ARG002 - there is nobody to show it to
+    def ask(self, question: Question) -> Answer | None:  # noqa: ARG002 - the protocol's signature
         return None
 
 
 class Scripted:
-    """Answers from a list, then no: for tests. ``asked`` keeps the questions."""
+    """For tests: answers from a list, then "no". ``asked`` collects the questions."""
 
     def __init__(self, answers: Iterable[Answer] = ()) -> None:
         self.asked: list[Question] = []
@@ -93,7 +93,7 @@ class Scripted:
 
 
 class Terminal:
-    """Asks on the controlling terminal, with everything typed before the question thrown away."""
+    """Asks on the controlling terminal. Discards everything typed before the question."""
 
     _withdrawn: Question | None = None
 
@@ -116,7 +116,7 @@ class Terminal:
             columns, rows = _size(terminal.fileno())
             text = render(question, columns=columns, rows=rows, colour=not is_plain(os.environ))
             terminal.write(text[:-1].encode())
-            termios.tcflush(terminal, termios.TCIFLUSH)  # before the end can be seen, so that no answer to it is lost
+            termios.tcflush(terminal, termios.TCIFLUSH)  # before the last character, so that no answer is lost
             terminal.write(text[-1:].encode())
             answer = _ANSWERS.get(self._line(terminal, question).strip().lower(), "no")
         return "no" if answer == "always" and question.always is None else answer
@@ -140,19 +140,19 @@ def _size(terminal: int) -> tuple[int, int]:
 
 
 def for_streams() -> Prompter:
-    """A terminal where a person sees the question, which is where standard error is one; nobody elsewhere."""
+    """`Terminal` if standard error is a terminal, where a person sees the question, else `Nobody`."""
     return Terminal() if sys.stderr.isatty() else Nobody()
 
 
 def render(question: Question, *, columns: int = 80, rows: int = 24, colour: bool = False) -> str:
-    """The whole question, on one screen. What a script had a hand in is escaped, cut, and above the line that asks."""
+    """The question, on one screen. Text that the script controls is escaped, truncated, and above the last line."""
     what = f"{question.function} ({question.access}) on account {visible(question.account)}"
     script = f" from {_cut(question.script, columns)}" if question.script else ""
     lines = [f"kosmo: {question.function}{script}, with", *_arguments(question, columns, rows)]
     if question.why:
-        lines.append(f"  asked because of {_cut(question.why, 2 * columns)}")
+        lines.append(f"  reason: {_cut(question.why, 2 * columns)}")
     if question.always:
-        lines.append(f"  always would write a rule that allows {_rule(question.always, columns)}")
+        lines.append(f"  always saves a rule that allows {_rule(question.always, columns)}")
     head = f"kosmo: allow {what}?"
     choice = "[o]nce, for this [r]un, [a]lways, [N]o: " if question.always else "[o]nce, for this [r]un, [N]o: "
     lines.append(f"{_BOLD}{head}{_PLAIN} {choice}" if colour else f"{head} {choice}")
@@ -160,7 +160,7 @@ def render(question: Question, *, columns: int = 80, rows: int = 24, colour: boo
 
 
 def _arguments(question: Question, columns: int, rows: int) -> Iterator[str]:
-    """As much of the arguments as fits above the rest."""
+    """The arguments, truncated to fit on the screen."""
     room = max(1, rows - 8)
     shown = list(question.arguments.items())[:room]
     each = max(1, room // max(1, len(shown))) * columns
@@ -178,9 +178,9 @@ def _rule(rule: Rule, columns: int) -> str:
 
 
 def _cut(text: str, length: int, *, free: bool = True) -> str:
-    """What is visible of the text, so long at most. The rest, which may be long, is not looked at.
+    """The text with control characters shown, truncated to ``length``. Only that part is processed.
 
-    Names are not ``free`` to hold letters that look like others: in ASCII they cannot pretend to be another name.
+    Names are not ``free`` text: they are shown in ASCII, so that look-alike letters cannot imitate another name.
     """
     start = text[: length + 1]
     shown = visible(start) if free else visible(start).encode("ascii", "backslashreplace").decode()

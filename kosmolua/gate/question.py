@@ -1,4 +1,4 @@
-"""A question that can be withdrawn: the run that asks may end while nobody answers."""
+"""A question that can be withdrawn, because its run may end before anybody answers."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ if TYPE_CHECKING:
 
 
 class Stopping(Protocol):
-    """What ends a run from outside."""
+    """The stop signal of a run."""
 
     error: KosmoError | None
 
     def check(self) -> None:
-        """Raise why the run has ended, if it has."""
+        """Raise the reason if the run has ended."""
 
     def on_set(self, callback: Callable[[], None], /) -> AbstractContextManager[None]:
-        """Call it when the run ends meanwhile."""
+        """Within the context, call ``callback`` when the run ends."""
 
 
 def put(prompter: Prompter, question: Question, stop: Stopping) -> Answer | None:
-    """The prompter's answer, asked for on a thread of its own. Raises what `ask` raises, and why the run has ended as
-    soon as it has: an answer that comes later is for nobody.
+    """Ask the prompter on its own thread. Raises what `ask` raises, or the reason as soon as the run has ended; a later
+    answer is ignored.
     """
     stop.check()
     asking = _Asking(prompter, question)
@@ -58,7 +58,7 @@ class _Asking:
         self._over.wait()
 
     def withdraw(self) -> None:
-        """Nobody waits for an answer any more; a prompter that has a method `withdraw` is told."""
+        """Stop waiting, and call the prompter's `withdraw` if it has one."""
         if self._answered or self._over.is_set():
             return
         self._over.set()
@@ -66,7 +66,7 @@ class _Asking:
         if callable(withdraw):
             try:
                 withdraw(self._question)
-            except Exception as error:  # noqa: BLE001 - the run has ended, and must not end otherwise for this
+            except Exception as error:  # noqa: BLE001 - the run has ended; this must not change its result
                 _log(error)
 
     def result(self) -> Answer | None:
@@ -77,7 +77,7 @@ class _Asking:
     def _ask(self) -> None:
         try:
             self._answer = ask(self._prompter, self._question)
-        except BaseException as error:  # noqa: BLE001 - raised where the question was put
+        except BaseException as error:  # noqa: BLE001 - raised in `result`
             self._error = error
         self._answered = True
         self._over.set()

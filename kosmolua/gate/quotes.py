@@ -1,6 +1,6 @@
-"""What a prediction will cost, by its input, and what it did cost, by its metrics.
+"""The expected cost of a prediction, from its input, and the actual cost, from its metrics.
 
-Where a price depends on something that is not known, the dearest of what is possible counts.
+If a price depends on something unknown, the highest possible price counts.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from msgspec import Struct
 
 from kosmolua.replicate.prices import ALIASES, INPUT, MODIFIERS, Price, Range, Variant, Wanted, exact
 
-NANO = Decimal("0.000000001")  # what amounts are rounded up to
+NANO = Decimal("0.000000001")  # amounts are rounded up to this
 _MOST = 2**53  # a server may say any number
 _BYTES_PER_TOKEN = 2  # on the safe side for English, and enough for scripts of three bytes a character
-_TEMPLATE_TOKENS = 32  # which a chat model's template adds
+_TEMPLATE_TOKENS = 32  # added by a chat model's template
 _COUNTS = ("num_outputs", "num_images", "number_of_images", "number_of_outputs", "num_samples", "batch_size", "n")
 _VIDEOS = ("num_outputs", "num_videos", "number_of_videos")
 _SECONDS = ("duration", "duration_seconds", "seconds", "video_length", "audio_length", "length_seconds", "music_length")
 _RATES = ("fps", "frames_per_second", "frame_rate")
-# By metric: the inputs that say how much of it there will be at most, the first one given counts.
+# By metric: the inputs that limit its amount; the first one given counts.
 _INPUTS = {
     "image_output_count": (*_COUNTS, "max_images"),
     "video_output_count": _VIDEOS,
@@ -46,7 +46,7 @@ _CHOICES = {
 
 
 class Rates(Struct, frozen=True):
-    """What one of the possible variants costs."""
+    """The rates of one variant of a price."""
 
     run: float | None
     second: float | None
@@ -54,8 +54,8 @@ class Rates(Struct, frozen=True):
 
 
 class Quote(Struct, frozen=True):
-    """The price of a call. ``facts`` are what its input says of the variant, ``amounts`` how much of each metric it
-    asks for; the input itself, which may be large, is not kept. ``second`` is what its hardware costs.
+    """The price of a call. ``facts`` are input values that select the variant, ``amounts`` the requested amount of each
+    metric; the input, which may be large, is not kept. ``second`` is the hardware's price per second.
     """
 
     price: Price
@@ -64,15 +64,15 @@ class Quote(Struct, frozen=True):
     amounts: Mapping[str, Decimal] = {}
 
     def expected(self, seconds: float) -> Decimal | None:
-        """The most it is taken to cost if it computes that long; None where that cannot be told."""
+        """The highest expected cost for this compute time; None if unknown."""
         return self._dearest({**self.facts, **self.amounts}, self.amounts, None, seconds)
 
     def actual(self, metrics: Mapping[str, Any], seconds: float | None) -> Decimal | None:
-        """What it cost by the metrics of a finished prediction; None where they do not tell."""
+        """The cost by the metrics of a finished prediction; None if they do not determine it."""
         reported = reported_of(metrics)
-        told = {name: value for name, value in metrics.items() if name in MODIFIERS}
+        modifiers = {name: value for name, value in metrics.items() if name in MODIFIERS}
         amounts = {**self.amounts, **reported}
-        return self._dearest({**self.facts, **amounts, **told}, amounts, set(reported), seconds)
+        return self._dearest({**self.facts, **amounts, **modifiers}, amounts, set(reported), seconds)
 
     def _dearest(
         self,
@@ -86,7 +86,7 @@ class Quote(Struct, frozen=True):
         return max(known) if known and len(known) == len(costs) else None
 
     def _possible(self, facts: Mapping[str, Any]) -> list[Rates]:
-        """The rates of the variants with the most conditions that hold, and of those that may hold as well."""
+        """The rates of the matching variants with the most conditions, and of variants that may match."""
         certain: list[Variant] = []
         doubtful: list[Variant] = []
         for variant in self.price.variants:
@@ -124,7 +124,7 @@ def quote_of(price: Price, second: float | None, inputs: Mapping[str, Any]) -> Q
 
 
 def reported_of(metrics: Mapping[str, Any]) -> dict[str, Decimal]:
-    """The amounts that a server tells, under today's names; what cannot be an amount is left out."""
+    """The amounts that the API reports, under their current names; invalid ones are skipped."""
     found: dict[str, Decimal] = {}
     for name, value in metrics.items():
         if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < _MOST:
@@ -136,14 +136,14 @@ def reported_of(metrics: Mapping[str, Any]) -> dict[str, Decimal]:
 
 
 def rounded(amount: Decimal) -> Decimal:
-    """Up to a billionth, so that nothing that costs is free."""
+    """Rounded up to a billionth, so that no cost becomes zero."""
     return amount.quantize(NANO, ROUND_CEILING)
 
 
 def _cost(
     rates: Rates, amounts: Mapping[str, Decimal], reported: set[str] | None, seconds: float | None
 ) -> Decimal | None:
-    """By the run, else by what is billed of its output, else by its seconds."""
+    """The cost per run, else by billed metrics, else by compute time."""
     if rates.run is not None:
         return rounded(exact(rates.run))
     priced = rates.metrics.keys()
@@ -155,7 +155,7 @@ def _cost(
 
 
 def _holds(wanted: Wanted, value: Any) -> bool | None:
-    """Whether a condition holds; None where the value is not known."""
+    """Whether a condition holds; None if the value is unknown."""
     if value is None:
         return None
     if isinstance(wanted, Range):
@@ -175,7 +175,7 @@ def _holds(wanted: Wanted, value: Any) -> bool | None:
 
 
 def amount_of(metric: str, inputs: Mapping[str, Any], expect: Mapping[str, float]) -> Decimal | None:
-    """The most of a metric that comes of such an input; None where nobody says."""
+    """The highest amount of a metric for this input; None if unknown."""
     found = _asked_for(metric, inputs)
     if found is None and metric in expect:
         return exact(expect[metric])
@@ -222,7 +222,7 @@ def _first(inputs: Mapping[str, Any], names: tuple[str, ...]) -> Any:
 
 
 def _number(value: Any) -> Decimal | None:
-    """A number of at least zero, also as text such as "5" or "5s"."""
+    """A non-negative number, also given as text such as "5" or "5s"; None for anything else."""
     if isinstance(value, str):
         match = re.fullmatch(r"([0-9]{1,15}(?:\.[0-9]{1,15})?) ?s?", value)
         return Decimal(match[1]) if match else None
@@ -234,10 +234,10 @@ def _number(value: Any) -> Decimal | None:
 
 
 def _texts(value: Any, depth: int = 0) -> Iterator[str]:
-    """The texts within an input that a model reads as text: no files, no addresses."""
+    """The strings in an input that a model reads as text; URLs are skipped."""
     if isinstance(value, str):
         if not value.startswith(("http://", "https://", "data:")):
             yield value
-    elif isinstance(value, Mapping | list | tuple) and depth < 16:  # noqa: PLR2004 - deeper no model looks
+    elif isinstance(value, Mapping | list | tuple) and depth < 16:  # noqa: PLR2004 - deeper than any real input
         for item in value.values() if isinstance(value, Mapping) else value:
             yield from _texts(item, depth + 1)

@@ -1,4 +1,4 @@
-"""The record of a session's calls: a log in memory, and whoever is told of each call."""
+"""The record of a session's calls: a log in memory, and listeners."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Record:
         self._listeners = [listener for listener in listeners if listener]
 
     def add(self, entry: Entry) -> None:
-        """A call has ended."""
+        """Record an ended call."""
         if len(self.log) < MAX_LOG:
             self.log.append(entry)
         else:
@@ -29,8 +29,8 @@ class Record:
             self.afterwards(listener, entry)
 
     def afterwards(self, action: Callable[..., Any], *arguments: Any) -> Any:
-        """Do what follows an answer, or a call that failed. What it raises is kept and costs neither."""
+        """Run a follow-up of a call. Its exception is kept in ``raised``, and does not affect the call."""
         try:
             return action(*arguments)
-        except Exception as error:  # noqa: BLE001 - whoever opened the session raises it
+        except Exception as error:  # noqa: BLE001 - the owner of the session raises it
             self.raised = self.raised or error

@@ -1,4 +1,4 @@
-"""Refusals of the gate: each says by which rule, and how to allow the call."""
+"""Refusals of the gate: each names the rule and how to allow the call."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from kosmolua.replicate.catalogue import Operation
 
 
 def denied(operation: Operation, decision: Decision) -> PermissionDeniedError:
-    """The refusal of a call that the policy denies."""
+    """The policy denies the call."""
     return PermissionDeniedError(
         f"{operation.name}: the policy denies this {operation.access}: {decision.rule}",
         hint=f"{_how_to_allow(operation)}, or --force",
@@ -31,7 +31,7 @@ def unasked(operation: Operation, rule: str) -> PermissionDeniedError:
 
 def unpriced(operation: Operation, rule: str) -> PermissionDeniedError:
     error = unasked(operation, rule)
-    error.hint = "enter its price in config.toml, as kosmo integrations:docs budgets shows, or bound something else"
+    error.hint = "add its price to config.toml (see kosmo integrations:docs budgets), or limit something else"
     if not starts_compute(operation):
         error.hint = "set min_instances to 0, or run it on a terminal to be asked"
     return error
@@ -39,4 +39,4 @@ def unpriced(operation: Operation, rule: str) -> PermissionDeniedError:
 
 def _how_to_allow(operation: Operation) -> str:
     always = f"kosmo integrations:configure {catalogue.PROVIDER} --{operation.access} allow"
-    return f"allow it for this command: --{operation.access} allow, or for good: {always}"
+    return f"allow it for this command: --{operation.access} allow, or always: {always}"

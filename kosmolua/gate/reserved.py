@@ -1,8 +1,7 @@
-"""The files that are never a script's, however wide its directories are: kosmolua's own, those of the run, and the
-kernel's.
+"""The files that a script may never use, whatever its directories: kosmolua's own, those of the run, and the kernel's.
 
-A file is known by what was opened: by device and inode, its own and those of every directory above it, and by its file
-system. So links, bind mounts, ``..`` and another spelling of a name change nothing.
+The check is on the opened file: its file system, and device and inode of the file and of every directory above it. So
+links, bind mounts, ``..`` and other spellings of a name cannot bypass it.
 """
 
 from __future__ import annotations
@@ -16,11 +15,11 @@ from kosmolua.errors import PermissionDeniedError
 from kosmolua.settings import paths
 
 PROJECT = os.path.dirname(paths.PROJECT_FILE)  # .kosmo
-_IN_PROJECT = f"it is in a {PROJECT} directory, which holds a project's settings"
+_IN_PROJECT = f"it is in a {PROJECT} directory, which contains a project's settings"
 _JOURNAL_SUFFIXES = ("", "-wal", "-shm", "-journal", "-lock")
 _KINDS = {stat.S_IFIFO: "a FIFO", stat.S_IFSOCK: "a socket", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device",
           stat.S_IFDIR: "a directory", stat.S_IFLNK: "a link"}  # fmt: skip
-# File systems of Linux that hold no files, but the state of the kernel and of processes; linux/magic.h.
+# Linux file systems that expose the state of the kernel and of processes; linux/magic.h.
 _KERNEL = {
     0x9FA0: "proc", 0x62656572: "sysfs", 0x0027E0EB: "cgroup", 0x63677270: "cgroup2", 0x64626720: "debugfs",
     0x74726163: "tracefs", 0x73636673: "securityfs", 0xF97CFF8C: "selinuxfs", 0x43415D53: "smackfs",
@@ -33,8 +32,8 @@ Identity = tuple[int, int]
 
 
 class Reserved:
-    """Knows what is reserved. ``own`` are files that the host writes for this run, each with what it is; SQLite keeps
-    others next to a "journal". Raises a `PermissionDeniedError` for what is reserved, an OSError if it cannot look.
+    """The reserved files. ``own`` are paths and descriptions of files that the host writes for this run; SQLite keeps
+    more files next to a "journal". Raises a `PermissionDeniedError` for a reserved file, an OSError if a check fails.
     """
 
     def __init__(self, environment: Mapping[str, str], own: Sequence[tuple[str, str]] = (), base: str = "") -> None:
@@ -42,7 +41,7 @@ class Reserved:
         self._given = own
 
     def check_directory(self, path: str, directory: int) -> None:
-        """Refuse a path whose directory, which is open, is reserved or is below one that is."""
+        """Refuse a path whose open directory is reserved or below a reserved one."""
         _check_file_system(path, directory)
         known, below = self._known(deep=False), None
         for here, place in _above(directory):
@@ -53,30 +52,30 @@ class Reserved:
             below = here
 
     def check_name(self, path: str, real: str) -> None:
-        """Refuse a path that leads through ``.kosmo`` by any spelling of it, whether that exists or not."""
+        """Refuse a path through ``.kosmo`` in any capitalisation, whether it exists or not."""
         if PROJECT in map(str.casefold, real.split(os.sep)):
             raise refusal(path, _IN_PROJECT)
 
     def check_file(self, path: str, file: int, directory: int) -> None:
-        """Refuse an open file that is reserved. Its directory has passed."""
+        """Refuse a reserved open file. Its directory has been checked."""
         _check_file_system(path, file)
         found = os.fstat(file)
-        # A file with one name, and no mount of its own, is where it was found and nowhere else.
+        # A file with one link, on the mount of its directory, has no other path.
         elsewhere = found.st_nlink > 1 or _mount(file) != _mount(directory)
         known = {**self._known(deep=elsewhere), **self._own_files()}
         if why := known.get(_identity(found)):
             raise refusal(path, why)
 
     def check_new(self, path: str, directory: int, name: str) -> None:
-        """Refuse a name in an open directory, which has passed, that is reserved even if there is no such file."""
+        """Refuse a reserved name in an open, checked directory, even if the file does not exist."""
         parent = _identity(os.fstat(directory))
-        for file, what in (*self._own, *self._all_directories):  # whether they exist or not
+        for file, what in (*self._own, *self._all_directories):
             same_name = os.path.basename(file).casefold() == name.casefold()
             if same_name and _identity_at(os.path.dirname(file)) == parent:
                 raise refusal(path, what)
 
     def check_target(self, path: str, directory: int, name: str) -> None:
-        """Refuse a name that is to be written in an open directory, which has passed."""
+        """Refuse a reserved name for writing in an open, checked directory."""
         self.check_new(path, directory, name)
         try:
             found = os.stat(name, dir_fd=directory, follow_symlinks=False)
@@ -90,7 +89,7 @@ class Reserved:
 
     @property
     def _own(self) -> Iterator[tuple[str, str]]:
-        """As it is now: at a prompt a journal may be named at any time."""
+        """Computed on each use: at a prompt, a journal can be started at any time."""
         for path, what in self._given:
             for suffix in _JOURNAL_SUFFIXES if "journal" in what else ("",):
                 yield os.path.abspath(path + suffix), f"it is {what}"
@@ -107,7 +106,7 @@ class Reserved:
         return {identity: what for identity, what in found if identity}
 
     def _known(self, *, deep: bool) -> dict[Identity, str]:
-        """The directories and what is in them; ``deep`` also what is in the directories within."""
+        """The reserved directories and their entries; with ``deep``, also those of subdirectories."""
         known: dict[Identity, str] = {}
         for path, what in self._all_directories:
             here = _identity_at(path)
@@ -118,19 +117,19 @@ class Reserved:
 
 
 def kind_of(mode: int) -> str:
-    """What a file is that is not a regular one."""
-    return _KINDS.get(stat.S_IFMT(mode), "something else")
+    """The kind of a file that is not regular."""
+    return _KINDS.get(stat.S_IFMT(mode), "a file of unknown kind")
 
 
 def refusal(path: str, why: str) -> PermissionDeniedError:
     return PermissionDeniedError(
-        f"{path!r} is never among a script's files: {why}",
-        hint="choose another file; copy what the script needs into a directory of its own",
+        f"{path!r} is not available to scripts: {why}",
+        hint="choose another file, or copy what the script needs into another directory",
     )
 
 
 def _directories(environment: Mapping[str, str], base: str) -> list[tuple[str, str]]:
-    """Those in force, those that would be without a variable, and ``.kosmo`` of the projects around."""
+    """The configured and the default directories, and ``.kosmo`` of the surrounding projects."""
     defaults = {name: value for name, value in environment.items() if not name.startswith("KOSMO_")}
     plain = {name: value for name, value in defaults.items() if not name.startswith("XDG_")}
     kinds = {
@@ -148,7 +147,7 @@ def _directories(environment: Mapping[str, str], base: str) -> list[tuple[str, s
 
 
 def _inside(directory: str, what: str, *, deep: bool) -> Iterator[tuple[Identity, str]]:
-    """What is in a directory. A link stands for the file that it leads to, as where settings are kept elsewhere."""
+    """The entries of a directory. Links are followed, since settings may be links to files elsewhere."""
     with suppress(FileNotFoundError, NotADirectoryError, PermissionError), os.scandir(directory) as entries:
         device = os.stat(directory).st_dev
         for entry in entries:
@@ -159,7 +158,7 @@ def _inside(directory: str, what: str, *, deep: bool) -> Iterator[tuple[Identity
 
 
 def _above(directory: int) -> Iterator[tuple[Identity, str]]:
-    """An open directory and all above it, as paths from it."""
+    """An open directory and its parents, as paths relative to it."""
     place, before = ".", None
     while (here := _identity(os.stat(place, dir_fd=directory))) != before:
         yield here, place
@@ -178,7 +177,7 @@ def _identity_at(path: str, directory: int | None = None) -> Identity | None:
 
 
 def _mount(descriptor: int) -> bytes:
-    """The mount that an open file is on, where the system tells."""
+    """The mount of an open file; empty if unknown."""
     try:
         with open(f"/proc/self/fdinfo/{descriptor}", "rb") as file:
             return next((line for line in file if line.startswith(b"mnt_id:")), b"")
@@ -192,7 +191,7 @@ def _check_file_system(path: str, descriptor: int) -> None:
 
 
 def _file_system(descriptor: int) -> int:
-    """Its type, as Linux numbers them; 0 elsewhere, where no such file system exists."""
+    """The type number of its file system on Linux; 0 on other systems."""
     import ctypes
     import sys
 

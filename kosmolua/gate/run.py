@@ -1,4 +1,4 @@
-"""What a session is opened with and speaks to: the run that calls, who watches it, and its place in a journal."""
+"""The interfaces of a session: the run that makes its calls, its watcher, and the place of a call in a journal."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 
 class Reply(Struct, frozen=True):
-    """What a call gave: the API's answer unchanged, or in a dry run the request that was not sent."""
+    """The result of a call: the API's answer unchanged, or in a dry run the request that was not sent."""
 
     data: Any
     entry: Entry
 
 
 class Watcher(Protocol):
-    """Is told what a session does, by whichever thread does it. It is shown no secret."""
+    """Observes a session, on the thread of each call. It never sees a secret."""
 
     def begins(self, entry: Entry, operation: Operation) -> None:
         """A request is about to be sent."""
@@ -34,18 +34,18 @@ class Watcher(Protocol):
     def ended(
         self, entry: Entry, operation: Operation, given: Mapping[str, Any], data: Any, error: KosmoError | None
     ) -> None:
-        """A call has ended, with an answer or with an error. ``given`` is empty where its arguments were wrong."""
+        """A call has ended, with an answer or with an error. ``given`` is empty if its arguments were invalid."""
 
     def followed(self, url: str, event: str, data: str) -> None:
-        """An event of the stream at that URL has come."""
+        """An event of the stream at that URL has arrived."""
 
     def downloading(self, path: str, received: int, total: int | None) -> None:
-        """So many bytes of a file have come, of ``total`` where that is known; -1 once that is over."""
+        """``received`` bytes of a file have arrived, of ``total`` if known; -1 when the download has ended."""
 
 
 class Ticket(Protocol):
-    """The place of one call in the journal of its run. ``sent``: it was handed to the client, and not found to be
-    invalid there; ``unsure``: it failed, and may still have been done.
+    """The place of one call in the journal of its run. ``sent``: the client accepted and sent it; ``unsure``: it
+    failed, but the API may have executed it.
     """
 
     sent: bool
@@ -56,19 +56,19 @@ class Ticket(Protocol):
         """Earlier attempts at this call that were interrupted."""
 
     def send(self, operation: Operation, arguments: Mapping[str, Any]) -> None:
-        """The call is about to be sent. A write is on disk when this returns; raises a `JournalError` if it is not."""
+        """The call is about to be sent. Returns once a write is on disk; raises a `JournalError` if that fails."""
 
     def adopt(self, operation: Operation, arguments: Mapping[str, Any]) -> None:
         """The call was sent, now or by an earlier attempt."""
 
     def turn(self) -> AbstractContextManager[object]:
-        """While there is something to look for, writes are sent one at a time."""
+        """Send writes one at a time while interrupted calls are unresolved."""
 
     def claim(self, identifier: str) -> None:
-        """That object of the API is the answer to this call, and to no other."""
+        """Note that this API object belongs to this call only."""
 
     def settle(self, value: bytes) -> None:
-        """Take down what came of the call, as MessagePack, when its answer was not waited for."""
+        """Record the outcome, as MessagePack, of a call whose answer was not received."""
 
     def find(
         self,
@@ -77,19 +77,19 @@ class Ticket(Protocol):
         operation: Operation,
         given: Mapping[str, Any],
     ) -> Found | None:
-        """What an interrupted attempt at this call did, found by reads; None if it was not done and may be sent."""
+        """Find by reads what an interrupted attempt at this call created; None if nothing, so that it may be sent."""
 
 
 class Found(Struct, frozen=True):
-    """An interrupted write was done, and ``data`` is what the API shows of it."""
+    """An interrupted write succeeded; ``data`` is what the API shows."""
 
     data: Any
 
 
 class Run(Struct, frozen=True):
-    """Who calls: a command, or the script of that name, with what its header declares and the files it may read.
+    """The caller: a command, or a script with its name, its header and its files.
 
-    ``id`` is what the record of calls knows it by.
+    ``id`` identifies the run in the record of calls.
     """
 
     id: str = ""

@@ -1,4 +1,4 @@
-"""Sends an allowed call: reserves budget, writes the journal, sends, and settles by what came of it."""
+"""Sends an allowed call: reserves budget, writes the journal, sends, and settles."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from kosmolua.errors import ArgumentError
 from kosmolua.gate.entry import Entry
 from kosmolua.gate.failures import Failures, explain_absence, not_taken
 from kosmolua.gate.jobs import Job, cost_of
-from kosmolua.gate.kept import Kept
+from kosmolua.gate.kept import KeptOutputs
 from kosmolua.gate.lost import Creations, Sent
 from kosmolua.gate.question import Stopping
 from kosmolua.gate.record import Record
@@ -28,14 +28,14 @@ if TYPE_CHECKING:
     from kosmolua.replicate.client import Client
 
 Reader = Callable[[str, Mapping[str, Any]], "Answer"]
-"""Calls a function of the API for the host's own purposes."""
+"""Calls a function of the API for the host itself."""
 
 
 class Sender:
-    """For any number of threads. ``writing`` are the writes that were sent and are not answered yet.
+    """Sends calls. Thread-safe. ``writing`` are the sent writes without an answer.
 
-    ``kept`` are the outputs of a run that keeps them. ``reader(account, by)`` gives reads that look for what an
-    interrupted call did.
+    ``kept`` are the kept outputs of the run, if any. ``reader(account, by)`` returns a function for reads that search
+    for the results of interrupted calls.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class Sender:
         stop: Callable[[], Stopping | None],
     ) -> None:
         self.writing: dict[int, Entry] = {}
-        self.kept: Kept | None = None
+        self.kept: KeptOutputs | None = None
         self._spending = spending
         self._creations = creations
         self._record = record
@@ -119,7 +119,7 @@ class Sender:
         return answer.data
 
     def _answer(self, client: Client, operation: Operation, arguments: Any, entry: Entry, *, free: bool) -> Any:
-        """Send it, or begin to fetch: from disk what the run keeps of outputs."""
+        """Send the call, or open a transfer; a kept output is read from disk."""
         if operation not in catalogue.TRANSFERS:
             return client.send(operation, arguments)
         if operation is catalogue.DOWNLOAD and self.kept and not free:
@@ -127,14 +127,14 @@ class Sender:
             if found:
                 from kosmolua.gate.disk import FromDisk
 
-                entry.note = "taken from the outputs kept with the journal"
+                entry.note = "read from the outputs kept with the journal"
                 return FromDisk(*found)
         return client.open(operation, arguments)
 
     def _note_write(
         self, operation: Operation, arguments: Struct, entry: Entry, job: Job | None, ticket: Ticket | None
     ) -> Sent | None:
-        """Keep in mind what is about to be sent, until it is known what came of it."""
+        """Remember a write before it is sent, until its outcome is known."""
         self.writing[id(entry)] = entry
         if job is None:
             return None
@@ -146,7 +146,7 @@ class Sender:
             entry.cost = cost_of(ended)
 
     def _check_running(self, *, free: bool) -> None:
-        """Raise why the run that calls has ended, if it has: a question may have been open for long."""
+        """Raise the reason if the run has ended, since a question may have been open for long."""
         stop = None if free else self._stop()
         if stop:
             stop.check()
@@ -160,12 +160,12 @@ class Sender:
         entry: Entry,
         ticket: Ticket,
     ) -> Answer:
-        """Write the journal, and send. What an earlier run may have sent already is looked for first."""
+        """Write the journal, and send. First search for the result of an interrupted attempt."""
         if operation.access == "read":
             ticket.send(operation, given)
             return client.send(operation, arguments)
         with ticket.turn():
-            found = self._done_before(client, operation, given, entry, ticket) if ticket.open else None
+            found = self._find_earlier(client, operation, given, entry, ticket) if ticket.open else None
             if found:
                 return found
             ticket.send(operation, given)
@@ -175,10 +175,10 @@ class Sender:
                 ticket.claim(identifier)
             return answer
 
-    def _done_before(
+    def _find_earlier(
         self, client: Client, operation: Operation, given: Mapping[str, Any], entry: Entry, ticket: Ticket
     ) -> Answer | None:
-        """What an earlier attempt gave, where there was one that the API took."""
+        """The result of an earlier attempt that the API executed."""
         from kosmolua.replicate.answers import Answer
 
         read = self._reader(entry.account, "journal")
@@ -186,13 +186,13 @@ class Sender:
         if found is None:
             return None
         ticket.adopt(operation, given)
-        entry.rule = f"{entry.rule}; it was done before the run ended"
+        entry.rule = f"{entry.rule}; done by an interrupted attempt"
         if identifier := id_of(found.data):
             ticket.claim(identifier)
         return Answer(200, found.data, "", None)
 
     def _note_token(self, entry: Entry) -> None:
-        """Say that the token was in what came; the record of the call was written before that."""
+        """Record that the transferred data contained the token; the call's entry was written before."""
         if not entry.note:
             entry.note = redact.NOTE
             if self._audit:

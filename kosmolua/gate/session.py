@@ -1,5 +1,5 @@
-"""The one road to the network. Lua, the command line and every other door call `Session.call`, and nothing else
-reaches the HTTP client.
+"""The only path to the network. Lua, the command line and all other callers use `Session`; nothing else reaches the
+HTTP client.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from kosmolua.gate.budget import Budget
 from kosmolua.gate.entry import Entry
 from kosmolua.gate.failures import Failures, blamed
 from kosmolua.gate.functions import given_of, resolve, with_content
-from kosmolua.gate.kept import Kept, with_kept
+from kosmolua.gate.kept import KeptOutputs, with_kept
 from kosmolua.gate.lost import Creations, Sent
 from kosmolua.gate.made import Made
 from kosmolua.gate.permission import Permission
@@ -39,31 +39,30 @@ if TYPE_CHECKING:
     from kosmolua.replicate.client import Client
     from kosmolua.replicate.transfer import Opened
 
-FETCH_SECONDS = 60.0  # that a picture may take to come
+FETCH_SECONDS = 60.0  # most seconds to fetch a picture
 
 
 class NothingFetchedError(UsageError):
-    """A dry run fetches nothing. ``request`` is what would have been sent, as plain data."""
+    """A dry run fetches nothing. ``request`` is the request that was not sent, as plain data."""
 
     def __init__(self, request: dict[str, Any]) -> None:
-        super().__init__("nothing is fetched in a dry run", hint="leave out --dry-run")
+        super().__init__("nothing is fetched in a dry run", hint="omit --dry-run")
         self.request = request
 
 
 class Session:
-    """Calls functions of the API, each of them past the gate. For any number of threads.
+    """Calls functions of the API, each through the gate. Thread-safe.
 
-    ``connect`` gives the client of an account; it is asked once for each and raises a `ConfigurationError` where
-    the account is not set up; clients that are ``lent`` are left open. ``force`` bypasses the policy and nothing else.
-    ``standing`` are the budgets that outlive the run. ``remember`` writes a rule for good, when a person wants that.
-    ``on_call`` is told of each call that has ended, a ``watcher`` also what went in and came out. ``stop``
-    gives what ends the run that this thread calls for.
+    ``connect`` returns the client of an account; it is called once per account and raises a `ConfigurationError` if
+    the account is not configured. ``lent`` clients are not closed. ``force`` bypasses only the policy. ``standing`` are
+    the persistent budgets. ``remember`` saves a rule if a person answers "always". ``on_call`` gets the entry of each
+    ended call; a ``watcher`` also sees arguments and answers. ``stop`` returns the stop signal of this thread's run.
 
-    Whatever goes wrong while a call is carried out is raised as a `KosmoError`. What fails once its answer is there,
-    such as a callback, does not cost the answer: the first such exception is kept in ``raised``.
+    All errors of a call are raised as `KosmoError`. An exception after the answer arrived, as in a callback, does not
+    lose the answer: the first one is kept in ``raised``.
     """
 
-    def __init__(  # noqa: PLR0913 - the road's parts, each of which a door may leave out
+    def __init__(  # noqa: PLR0913 - independent parts; most callers need few of them
         self,
         connect: Callable[[str], Client],
         policy: Policy,
@@ -129,19 +128,19 @@ class Session:
         note: Callable[[Any], str] | None = None,
         ticket: Ticket | None = None,
     ) -> Reply:
-        """Resolve, validate, check the account, ask the policy, charge the budget, write the journal, send, record: in
-        that order.
+        """Resolve, validate, check the account, apply the policy, reserve budget, write the journal, send, record: in
+        this order.
 
         ``arguments`` is a mapping, or MessagePack of one. Local files in it are inlined or uploaded once the call is
-        allowed; ``note`` makes of the answer a word for the log; ``ticket`` is its place in the journal of the run.
+        allowed. ``note`` makes a note for the log from the answer; ``ticket`` is the call's place in the journal.
         Raises a `KosmoError` that names the function.
         """
         return self._carry_out(resolve(function), arguments, account, note, ticket)
 
     def open(self, operation: Operation, arguments: Mapping[str, Any], account: str = "") -> Opened:
-        """Begin to fetch what is at a URL, on the same road. ``operation`` is one of `catalogue.TRANSFERS`.
+        """Open a transfer from a URL, through the gate. ``operation`` is one of `catalogue.TRANSFERS`.
 
-        A dry run decides and records it, and raises `NothingFetchedError`.
+        A dry run decides and records, then raises `NothingFetchedError`.
         """
         found = self._carry_out(operation, arguments, account, None).data
         if self._dry_run:
@@ -198,27 +197,27 @@ class Session:
         return validated
 
     def _take_note(self, operation: Operation, sent: Struct, account: str, data: Any) -> None:
-        """Tell those who remember what an answer shows."""
+        """Pass an answer to the output keeper and to the origins."""
         if self.kept:
             self.record.afterwards(self.kept.note, operation, account, data)
         if self.made.wanted:
             self.record.afterwards(self.made.note, operation, sent, account, data)
 
     def reveals(self, text: str) -> bool:
-        """Whether a token of this session stands in the text."""
+        """Whether the text contains a token of this session."""
         return any(client.reveals(text) for client in self._clients.values())
 
     def fetch(self, url: str, limit: int, account: str = "") -> bytes:
-        """The bytes of an output. Raises as `open` does, and a `UsageError` for more than ``limit`` of them."""
+        """The bytes of an output. Raises what `open` raises, and a `UsageError` for more than ``limit`` bytes."""
         opened, content = self.open(catalogue.DOWNLOAD, {"url": url}, account), bytearray()
         until = time.monotonic() + FETCH_SECONDS
         try:
             for piece in opened:
                 content += piece
                 if len(content) > limit:
-                    raise UsageError(f"the output has more than {limit} bytes; it is not taken")
+                    raise UsageError(f"the output is larger than {limit} bytes")
                 if time.monotonic() > until:
-                    raise UsageError(f"the output takes more than {FETCH_SECONDS:.0f} s to come; it is not taken")
+                    raise UsageError(f"fetching the output took more than {FETCH_SECONDS:.0f} s")
         finally:
             opened.close()
         return bytes(content)
@@ -239,7 +238,7 @@ class Session:
 
     @property
     def raised(self) -> Exception | None:
-        """The first exception of a callback; whoever opened the session raises it and sets it to None."""
+        """The first exception of a callback; the owner of the session raises it and resets this to None."""
         return self.record.raised
 
     @raised.setter
@@ -247,22 +246,22 @@ class Session:
         self.record.raised = raised
 
     @property
-    def kept(self) -> Kept | None:
-        """The outputs of a run that keeps them."""
+    def kept(self) -> KeptOutputs | None:
+        """The kept outputs of the run, if any."""
         return self._sender.kept
 
     @kept.setter
-    def kept(self, kept: Kept | None) -> None:
+    def kept(self, kept: KeptOutputs | None) -> None:
         self._sender.kept = kept
 
     @property
     def fault(self) -> Exception | None:
-        """What is wrong with the prompter."""
+        """The first error of the prompter."""
         return self._permission.fault
 
     @property
     def budget(self) -> Budget:
-        """What the run may spend, and has spent."""
+        """The caps and the spending of the run."""
         return self.spending.budget
 
     @budget.setter
@@ -279,30 +278,30 @@ class Session:
         return self._dry_run
 
     def base_url(self, account: str = "") -> str:
-        """Where the account's API is; page links must lie there."""
+        """The base URL of the account's API; page links must be below it."""
         return self._client(account or self._account).base_url
 
     def account_of(self, account: str) -> str:
-        """The account that is meant: the one named, or the session's own."""
+        """The given account, or the session's default."""
         return account or self._account
 
     def lets_through(self, function: str, arguments: Mapping[str, Any], account: str = "") -> bool:
-        """Whether the call would be sent with no question asked, and off nobody's budget: fit for a look ahead."""
+        """Whether the call would be sent without a question and without a calls cap: suitable for prefetching."""
         call = Call(resolve(function), account or self._account, arguments, self.run.script is not None)
         free = self.budget.caps.calls is None and not self._dry_run and self.run.needs is None
         return free and decide(self.policy, call).verdict == "allow"
 
     def ask_again(self) -> None:
-        """Forget what was refused: at a prompt, a no is for the input that asked."""
+        """Forget refusals: at a prompt, a "no" applies only to the input that asked."""
         self._permission.ask_again()
 
-    def under_way(self) -> list[Entry]:
-        """The writes that were sent and are not answered yet."""
+    def unanswered_writes(self) -> list[Entry]:
+        """The sent writes that have no answer yet."""
         return list(self._sender.writing.values())
 
     def adopt(self, sent: Sent, data: Mapping[str, Any]) -> bool:
-        """Take what a list shows for the answer to a creation; False where its answer came meanwhile, or where it
-        answers another.
+        """Accept an item of a list as the answer to a creation. False if the answer arrived meanwhile, or if the item
+        belongs to another call.
         """
         if self.budget.knows(data["id"]) or not self.creations.end(sent):
             return False
@@ -310,8 +309,8 @@ class Session:
         return True
 
     def reclaim(self, function: str, given: Mapping[str, Any], data: Mapping[str, Any]) -> bool:
-        """Take what a list shows for the answer to a creation that was lost, in this run or an earlier one. False
-        where it answers another.
+        """Accept an item of a list as the answer to a lost creation of this run or an earlier one. False if it belongs
+        to another call.
         """
         identifier = id_of(data)
         if identifier is None or self.budget.knows(identifier):
@@ -320,10 +319,10 @@ class Session:
         return self.adopt(sent, data) if sent else True
 
     def cancel_running(self, *, besides: Collection[tuple[str, str, str]] = ()) -> list[tuple[str, str]]:
-        """Cancel what this session has started and nobody has seen end, ``besides`` these. What could not be, with the
-        reason.
+        """Cancel this session's jobs that are not known to have ended, except ``besides``. Returns id and reason of
+        those that could not be canceled.
 
-        These calls are the operator's own: neither policy nor budget stands in their way, and the log has them.
+        The operator makes these calls: policy and budget do not apply, but the log has them.
         """
         left = []
         for kind, identifier, account in (each for each in self.budget.running() if each not in besides):
@@ -333,7 +332,7 @@ class Session:
             try:
                 arguments = structs.decode_arguments(operation, {f"{kind}_id": identifier})
                 data = self._sender.send(self._client(account), operation, arguments, {}, entry, free=True)
-            except Exception as error:  # noqa: BLE001 - the others are canceled all the same
+            except Exception as error:  # noqa: BLE001 - the others are still canceled
                 failure = blamed(entry, self._failures.of(error, operation.name))
                 left.append((identifier, failure.message))
             finally:
@@ -343,13 +342,13 @@ class Session:
         return left
 
     def may_keep(self, url: str, account: str) -> bool:
-        """Whether the policy allows to fetch an output without a question."""
+        """Whether the policy allows fetching an output without a question."""
         call = Call(catalogue.DOWNLOAD, account, {"url": url}, self.run.script is not None, complete=True)
         return self._force or decide(self.policy, call).verdict == "allow"
 
     def open_to_keep(self, url: str, account: str, part: Mapping[str, str]) -> Opened:
-        """Begin to fetch an output for the journal. The call is the host's own: it is in the log, and neither the
-        script's header nor a budget counts it.
+        """Open the transfer of an output for the journal. The host makes this call: it is logged, but header and budget
+        do not apply.
         """
         operation = catalogue.DOWNLOAD
         entry = Entry(operation.name, account, operation.access, time.time(), "allow", "kept for the run", "journal")
@@ -367,7 +366,7 @@ class Session:
         return opened
 
     def failed(self, function: str, account: str, error: BaseException) -> KosmoError:
-        """Record what went wrong beside the calls, in a service for example; gives it as a `KosmoError`."""
+        """Record an error outside of a call, such as in a service. Returns it as a `KosmoError`."""
         failure = self._failures.of(error, function)
         entry = Entry(function, account or self._account, "read", time.time())
         blamed(entry, failure)
@@ -375,7 +374,7 @@ class Session:
         return failure
 
     def abandon(self) -> None:
-        """In a forked process: let go of what is the parent's. Not for use again."""
+        """Release the parent's resources in a forked process. The session cannot be used afterwards."""
         if self._audit:
             self._audit.abandon()
 
@@ -403,7 +402,7 @@ class Session:
         return client
 
     def _look_at(self, kind: str, identifier: str, account: str) -> Any:
-        """Get a prediction or training for the budget's sake, before a call is refused for what is not known of it."""
+        """Read a prediction or training to replace an estimate in the budget, before a call is refused."""
         operation = resolve(f"get_{kind}")
         entry = Entry(
             operation.name, account, operation.access, time.time(), "allow", "looked before refusing", "budget"
@@ -427,7 +426,7 @@ class Session:
         self._client(account).pause(seconds)
 
     def reader(self, account: str, by: str) -> Callable[[str, Mapping[str, Any]], Answer]:
-        """Reads for the host's own purposes, past policy and budget: they look for what a call of this session did."""
+        """A function for reads by the host, without policy and budget, to find results of this session's calls."""
         client = self._client(account)
 
         def read(function: str, arguments: Mapping[str, Any]) -> Answer:

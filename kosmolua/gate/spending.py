@@ -1,5 +1,5 @@
-"""What a session spends: reserved in the budget of its run and in those that outlive it before a call is sent, and
-settled after. Before a call is refused on a guess, what the guess is about is looked at.
+"""What a session spends: reserved in the budget of its run and in persistent budgets before a call is sent, and
+settled after. Before a call is refused because of an estimate, the estimated jobs are read from the API.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ if TYPE_CHECKING:
     from kosmolua.settings.config import Allowance
 
 WARNED_AT = Decimal("0.8")  # of a budget
-_PAUSES = (0.25, 0.5, 1.0, 2.0, 5.0)  # seconds between looks, the last one from then on
-_MOST_LOOKS = 100  # at once
+_PAUSES = (0.25, 0.5, 1.0, 2.0, 5.0)  # seconds between reads; the last one repeats
+_MOST_LOOKS = 100  # jobs to read per round
 
 Look = Callable[[str, str, str], Any]
-"""Gets a prediction or training by kind, id and account; raises a `KosmoError` where it cannot."""
+"""Reads a prediction or training by kind, id and account; raises a `KosmoError` on failure."""
 
 
 class Standing:
-    """The budgets that outlive a run, for one session: those that apply, in their ledger. ``tell`` is told once when
-    four fifths of one are spent.
+    """The persistent budgets that apply to one session, in their ledger. ``tell`` gets one warning per budget when 80 %
+    of it is used.
     """
 
     def __init__(
@@ -56,12 +56,12 @@ class Standing:
             name = total.budget.name
             if total.share >= WARNED_AT and name not in self._warned:
                 self._warned.add(name)
-                self._tell(f"{described(total)}: {total.share:.0%} is spent or reserved; {renewal(total)}")
+                self._tell(f"{described(total)}: {total.share:.0%} spent or reserved; {renewal(total)}")
 
 
 class Spending:
-    """The budget of a run and those that outlive it. For any number of threads. ``pause`` waits so many seconds, and
-    raises what ends the run meanwhile.
+    """The budget of a run and the persistent budgets. Thread-safe. ``pause(account, seconds)`` waits, and raises if the
+    run ends meanwhile.
     """
 
     def __init__(
@@ -77,35 +77,35 @@ class Spending:
         self._look = look
         self._pause = pause
         self._looking = threading.Lock()
-        self._looked = 0.0  # when, by the monotonic clock
+        self._looked = 0.0  # time of the last read, by the monotonic clock
 
     def close(self) -> None:
-        """Close the ledger. It opens again for whoever goes on."""
+        """Close the ledger. It reopens on the next use."""
         if self.standing:
             self.standing.ledger.close()
 
     def described(self, account: str) -> list[str]:
-        """How the budgets that outlive the run stand for calls on the account, a line for each."""
+        """One line for each persistent budget that counts calls on the account."""
         budgets = self.standing.of(account) if self.standing else []
         totals = self.standing.ledger.totals(budgets) if self.standing and budgets else []
         return [f"{described(total)}: {standing_of(total)}; {renewal(total)}" for total in totals]
 
     def objection(self, operation: Operation, given: Mapping[str, Any], account: str) -> str:
-        """Why a person has to agree, although the policy allows the call; empty if nobody has to."""
+        """Why a person has to approve a call that the policy allows; empty if not needed."""
         bound = "--max-cost is given" if self.budget.caps.cost is not None else self._bound_by(account)
         if not bound:
             return ""
         if keeps_hardware(operation, given):
-            return f"it keeps hardware running, which costs money until it is changed, and {bound}"
+            return f"it keeps hardware running, which costs money until changed, and {bound}"
         unpriced = starts_compute(operation) and self.budget.price(given) is None
         return f"no price is known for it, and {bound}" if unpriced else ""
 
     def _bound_by(self, account: str) -> str:
         budgets = self.standing.of(account) if self.standing else []
-        return next((f"budget {each.name!r} bounds the cost" for each in budgets if each.cost is not None), "")
+        return next((f"budget {each.name!r} limits the cost" for each in budgets if each.cost is not None), "")
 
     def reserve(self, operation: Operation, given: Mapping[str, Any], account: str) -> Job | None:
-        """Take a call into account before it is sent. Raises a `LimitError` where there is no room for it."""
+        """Reserve a call in all budgets before it is sent. Raises a `LimitError` if one has no room."""
         try:
             job = self.budget.reserve(operation, given, account)
         except GuessedLimitError as limit:
@@ -119,7 +119,7 @@ class Spending:
         return job
 
     def settle(self, job: Job | None, data: Any, refused: bool = False) -> list[Job]:
-        """Learn from an answer, or that the API ``refused`` the job. Returns the jobs that the answer ended."""
+        """Update the budgets from an answer, or after the API ``refused`` the job. Returns the jobs that ended."""
         ended = self.budget.settle(job, data, refused=True) if refused else self.budget.settle(job, data)
         standing = self.standing
         if standing and (job or ended):
@@ -136,12 +136,12 @@ class Spending:
         if charge is not None:
             standing.ledger.settle(charge, job.paid if job.paid is not None else job.cost(job.began), job.id)
 
-    # Looking before refusing ------------------------------------------------------------------------------------
+    # Reading jobs before a refusal ------------------------------------------------------------------------------
 
     def _reserve_after_a_look(
         self, limit: GuessedLimitError, operation: Operation, given: Mapping[str, Any], account: str
     ) -> Job | None:
-        """Look at what is guessed, one thread for all that want to know; wait while that may make room."""
+        """Read the estimated jobs, on one thread for all waiting calls; wait while that may make room."""
         began = since = time.monotonic()
         patience, turn = limit.patience, 0
         while True:
@@ -168,9 +168,9 @@ class Spending:
             try:
                 self.settle(None, self._look(job.kind, job.id or "", job.account))
             except KosmoError:
-                continue  # then the guess stands
+                continue  # keep the estimate
 
-    # Budgets that outlive the run ---------------------------------------------------------------------------------
+    # Persistent budgets -------------------------------------------------------------------------------------------
 
     def _charge(self, standing: Standing, job: Job, account: str, given: Mapping[str, Any]) -> None:
         budgets = standing.of(account)
@@ -187,7 +187,7 @@ class Spending:
         standing.warn(reserved.totals)
 
     def _look_at_others(self, standing: Standing, budgets: Sequence[Allowance]) -> bool:
-        """Settle reservations of runs that did not: killed ones, and those that did not wait. Whether any was."""
+        """Settle reservations of other runs that were killed or did not wait. Returns whether any was settled."""
         settled = False
         with self._looking:
             for one in standing.ledger.unsettled(budgets):
@@ -203,7 +203,7 @@ class Spending:
 
 
 def exceeded(total: Total, cost: Decimal | None) -> LimitError:
-    """A budget has no room for a call that would cost as much."""
+    """The error for a call that a budget has no room for."""
     from shlex import quote
 
     budget = total.budget
@@ -212,7 +212,7 @@ def exceeded(total: Total, cost: Decimal | None) -> LimitError:
     raised = f"kosmo budget set {quote(budget.name)} {'--predictions' if full else '--cost'} N"
     return LimitError(
         f"{described(total)} has no room for this call: {standing_of(total)}{wanted}; {renewal(total)}",
-        hint=f"wait until then, or raise it: {raised}; nothing of this call was sent",
+        hint=f"wait until then, or raise it: {raised}; this call was not sent",
         detail={"limit": "budget", "budget": budget.name, "renews": total.renews},
     )
 
@@ -226,11 +226,9 @@ def described(total: Total) -> str:
 
 def standing_of(total: Total) -> str:
     words = (
-        [f"{amount(total.spent)} is spent and {amount(total.reserved)} reserved"]
-        if total.budget.cost is not None
-        else []
+        [f"{amount(total.spent)} spent and {amount(total.reserved)} reserved"] if total.budget.cost is not None else []
     )
-    words += [f"{total.predictions} predictions were made"] if total.budget.predictions is not None else []
+    words += [f"{total.predictions} predictions made"] if total.budget.predictions is not None else []
     words += [f"{total.unpriced} of unknown price"] if total.unpriced and total.budget.cost is not None else []
     return ", ".join(words)
 

@@ -1,4 +1,4 @@
-"""Local files in the inputs of models: small ones travel in the request, larger ones are uploaded, each once."""
+"""Local files in model inputs: small ones are inlined in the request, larger ones are uploaded once."""
 
 from __future__ import annotations
 
@@ -21,28 +21,28 @@ MAX_INLINE = 256 * 1000  # bytes; https://replicate.com/docs/topics/predictions/
 MAX_FILES, MAX_BYTES = 100, 256 * 1024 * 1024  # in the arguments of one call
 
 
-class Counted:
-    """Counts the files of one call: each is read and hashed, or held until the call is sent."""
+class FileLimit:
+    """Limits the number and size of local files in one call, since they are read into memory."""
 
     def __init__(self) -> None:
         self._count = self._size = 0
 
     def add(self, content: bytes) -> bytes:
-        """The content itself, while there is not too much of it."""
+        """Count a file. Returns its content; raises an `ArgumentError` above the limit."""
         self._count += 1
         self._size += len(content)
         if self._count > MAX_FILES or self._size > MAX_BYTES:
             raise ArgumentError(
-                f"the input holds more than {MAX_FILES} local files, or {MAX_BYTES} bytes of them",
-                hint="upload them first and pass their URLs: replicate.create_file",
+                f"the input has more than {MAX_FILES} local files, or more than {MAX_BYTES} bytes of them",
+                hint="upload them first with replicate.create_file, and pass their URLs",
             )
         return content
 
 
 class Uploads:
-    """Replaces local files by URLs. ``create`` uploads one: takes the arguments of create_file and an account.
+    """Replaces local files by URLs. ``create`` uploads a file, from the arguments of create_file and an account.
 
-    For any number of threads. The same content is uploaded once to an account.
+    Thread-safe. The same content is uploaded once per account.
     """
 
     def __init__(self, files: Files | None, create: Callable[[Mapping[str, Any], str], Any]) -> None:
@@ -53,8 +53,8 @@ class Uploads:
         self._contents: dict[str, str] = {}  # URL -> SHA-256 of what was uploaded
 
     def replaced(self, arguments: Struct, account: str, *, dry_run: bool = False) -> Struct:
-        """The arguments with a URL in the place of each file; in a dry run with the file's path."""
-        files = Counted()
+        """The arguments with a URL instead of each file; in a dry run, with the file's path."""
+        files = FileLimit()
         changes = {
             name: self._value(value, account, files, dry_run=dry_run)
             for name in arguments.__struct_fields__
@@ -63,13 +63,13 @@ class Uploads:
         return msgspec.structs.replace(arguments, **changes) if changes else arguments
 
     def described(self, value: Any) -> tuple[Any, list[Any]]:
-        """An input without its large files, and those files: each with its place and the SHA-256 of its content. It is
-        the same before they are replaced by URLs and after.
+        """An input without its large files, and the place and SHA-256 of each of those files. The result is the same
+        before and after files are replaced by URLs.
         """
         files: list[Any] = []
-        return self._without_files(value, (), files, Counted()), files
+        return self._without_files(value, (), files, FileLimit()), files
 
-    def _without_files(self, value: Any, place: tuple[Any, ...], files: list[Any], read: Counted) -> Any:
+    def _without_files(self, value: Any, place: tuple[Any, ...], files: list[Any], read: FileLimit) -> Any:
         match value:
             case LocalFile():
                 content = read.add(self._content(value))
@@ -86,7 +86,7 @@ class Uploads:
                 return [self._without_files(item, (*place, number), files, read) for number, item in enumerate(value)]
         return value
 
-    def _value(self, value: Any, account: str, files: Counted, *, dry_run: bool) -> Any:
+    def _value(self, value: Any, account: str, files: FileLimit, *, dry_run: bool) -> Any:
         match value:
             case LocalFile():
                 return f"file:{value.path}" if dry_run else self._url(value, account, files)
@@ -96,13 +96,13 @@ class Uploads:
                 return [self._value(item, account, files, dry_run=dry_run) for item in value]
         return value
 
-    def _url(self, file: LocalFile, account: str, files: Counted) -> str:
+    def _url(self, file: LocalFile, account: str, files: FileLimit) -> str:
         content = files.add(self._content(file))
         if len(content) <= MAX_INLINE:
             return _inlined(file, content)
         name = os.path.basename(file.path)
         key = (account, _digest(content))
-        with self._lock:  # so that tasks which send the same do not upload it side by side
+        with self._lock:  # so that tasks do not upload the same file twice
             if key not in self._urls:
                 self._urls[key] = self._create({"content": content, "filename": name}, account)["urls"]["get"]
                 self._contents[self._urls[key]] = key[1]
@@ -113,7 +113,7 @@ class Uploads:
             return file.content()
         if self._files is None:
             raise PermissionDeniedError(
-                f"{file.path!r} cannot be read: this run has no files", hint="open a directory for it: --allow-read DIR"
+                f"cannot read {file.path!r}: this run may not read files", hint="allow a directory: --allow-read DIR"
             )
         return self._files.read(file.path)
 

@@ -1,7 +1,7 @@
-"""The files that a run has written: only those may it write again without being told to.
+"""The files that a run has written, which it may overwrite by default.
 
-A file is known by its path, device and inode, which are noted before it takes its name. With a record, a file of JSON
-lines next to the journal, a resumed run also knows what it wrote before it was killed.
+A file is identified by path, device and inode, noted before it gets its name. With a record, a file of JSON lines next
+to the journal, a resumed run also knows the files that it wrote before it was killed.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class _Note(Struct, frozen=True):
 
 
 class Written:
-    """What was written, each with a digest of where its content came from. For any number of threads."""
+    """The written files, each with a digest of its source. Thread-safe."""
 
     def __init__(self, record: str | None = None) -> None:
         self._record = record
@@ -38,7 +38,7 @@ class Written:
             self._load(record)
 
     def note(self, path: str, found: os.stat_result, source: str) -> None:
-        """The file at hand is about to take that name. Raises an OSError if the record cannot be written."""
+        """Note a file before it gets its name. Raises an OSError if the record cannot be written."""
         note = _Note(path, found.st_dev, found.st_ino, digest_of(source))
         with self._lock:
             self._sources[note.key] = note.source
@@ -47,14 +47,14 @@ class Written:
                 _append(self._record, msgspec.json.encode(note) + b"\n")
 
     def has(self, path: str, found: os.stat_result, source: str | None = None) -> bool:
-        """Whether this run wrote that file; with a ``source``, whether it wrote it from there."""
+        """Whether this run wrote the file; with a ``source``, whether it wrote it from that source."""
         known = self._sources.get((path, found.st_dev, found.st_ino))
         return known is not None and (source is None or known == digest_of(source))
 
     def _load(self, record: str) -> None:
         with suppress(OSError), open(record, "rb") as file:
             for line in file.read(MAX_RECORD).splitlines():
-                with suppress(msgspec.MsgspecError, UnicodeDecodeError):  # a line that was cut off
+                with suppress(msgspec.MsgspecError, UnicodeDecodeError):  # a truncated line
                     note = msgspec.json.decode(line, type=_Note)
                     self._sources[note.key] = note.source
 

@@ -14,7 +14,7 @@ _HOMES = {
     "Entry": "kosmolua.gate.entry.Entry",
     "Files": "kosmolua.gate.files.Files",
     "Journal": "kosmolua.journal.journal.Journal",
-    "KeptOutputs": "kosmolua.gate.kept.Kept",
+    "KeptOutputs": "kosmolua.gate.kept.KeptOutputs",
     "Left": "kosmolua.gate.ending.Left",
     "Output": "kosmolua.runtime.port.Output",
     "Prepared": "kosmolua.runtime.prepared.Prepared",

@@ -37,7 +37,7 @@ from kosmolua.settings.paths import record_of
 if TYPE_CHECKING:
     from kosmolua.gate.ending import Waiting
     from kosmolua.gate.files import Files
-    from kosmolua.gate.kept import Kept as KeptOutputs
+    from kosmolua.gate.kept import KeptOutputs
     from kosmolua.gate.needs import Needs
     from kosmolua.gate.prompt import Prompter
     from kosmolua.gate.run import Watcher
@@ -259,7 +259,9 @@ class ScriptRun:
 
         if self._waiting is None:
             self._waiting = Waiting(self._plan.sessions().tell)
-        return self._waiting(seconds, self._session.under_way() if self._session else [], busy=self._handler.busy)
+        return self._waiting(
+            seconds, self._session.unanswered_writes() if self._session else [], busy=self._handler.busy
+        )
 
     def _noted(self, ended: Result) -> Result:
         """Let the journal know how it ended, and write the cassette that was asked for."""

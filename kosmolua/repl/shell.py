@@ -235,7 +235,7 @@ class Shell:
         from kosmolua.gate.ending import Waiting
 
         waiting, session = Waiting(self.warn), self.calls.opened
-        self.interpreter.close(lambda seconds: waiting(seconds, session.under_way() if session else []))
+        self.interpreter.close(lambda seconds: waiting(seconds, session.unanswered_writes() if session else []))
         self.known.close()
         self.journals.close()
         if session:

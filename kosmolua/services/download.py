@@ -1,4 +1,4 @@
-"""Fetching one file to disk: piece by piece, gone on with after a lost connection, checked before it takes its name."""
+"""Download of one file: resumed after a lost connection, and checked before the file gets its name."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from kosmolua.errors import TransportError
 if TYPE_CHECKING:
     from kosmolua.replicate.transfer import Opened
 
-ATTEMPTS = 5  # in a row that bring not a byte
-PER_ATTEMPT = 256 * 1024  # bytes that buy an attempt more: a server that hangs up after each byte is given up
-GRACE, LEAST_RATE = 60.0, 1024  # seconds, and bytes that come in each second beyond them
-FIRST_DELAY = 0.25  # seconds; doubled with each
+ATTEMPTS = 5  # consecutive attempts without a byte
+PER_ATTEMPT = 256 * 1024  # bytes that earn one more attempt, to give up on a server that closes after each byte
+GRACE, LEAST_RATE = 60.0, 1024  # seconds, and the least bytes per second after them
+FIRST_DELAY = 0.25  # seconds; doubled after each attempt
 _PARTIAL = 206
 _LENGTH = re.compile(r"[0-9]{1,18}")
 
 Open = Callable[[Mapping[str, str]], "Opened"]
-"""Begins to fetch, with arguments beside the URL: `range` and `if_range`."""
+"""Opens the transfer, with arguments besides the URL: `range` and `if_range`."""
 
 
 class Fetched(Struct, frozen=True):
-    """What has been written. ``size`` is in bytes."""
+    """A finished download. ``size`` is in bytes."""
 
     size: int
     sha256: str
@@ -37,7 +37,7 @@ class Fetched(Struct, frozen=True):
 
 
 class Download:
-    """One download into ``file``, from its start. ``progress`` is told bytes received and bytes in all, where known."""
+    """One download into ``file``, from its start. ``progress`` gets bytes received, and total bytes if known."""
 
     def __init__(
         self,
@@ -54,11 +54,11 @@ class Download:
         self._sleep = sleep
         self._received = 0
         self._total: int | None = None
-        self._mark: str | None = None  # what the file must still be for a part of it to be asked for
+        self._mark: str | None = None  # the ETag that a range request requires
         self._hashes = hashlib.sha256(), hashlib.md5(usedforsecurity=False)
 
     def fetch(self, begin: Open, sha256: str | None = None) -> Fetched:
-        """Take it all. Raises what ``begin`` raises, and a `TransportError` where it does not come whole."""
+        """Download everything. Raises what ``begin`` raises, and a `TransportError` for an incomplete download."""
         fruitless = attempts = 0
         while True:
             before, attempts = self._received, attempts + 1
@@ -75,7 +75,7 @@ class Download:
         return Fetched(self._received, self._hashes[0].hexdigest(), opened.headers.get("content-type", ""))
 
     def _rest(self) -> dict[str, str]:
-        """The arguments that ask for what is missing, where a part can be asked for."""
+        """The arguments that request the missing part, if the server supports ranges."""
         if not self._received or not self._mark:
             return {}
         return {"range": f"bytes={self._received}-", "if_range": self._mark}
@@ -87,26 +87,26 @@ class Download:
             length = opened.headers.get("content-length", "")
             self._total = self._received + int(length) if _LENGTH.fullmatch(length) else None
             etag = opened.headers.get("etag", "")
-            self._mark = etag if etag.startswith('"') else None  # a weak one says nothing of bytes
+            self._mark = etag if etag.startswith('"') else None  # a weak ETag does not guarantee equal bytes
         began, before = self._now(), self._received
         for piece in opened:
             self._file.write(piece)
             self._received += len(piece)
             if self._now() - began > GRACE + (self._received - before) / LEAST_RATE:
                 opened.close()
-                raise TransportError(f"download: fewer than {LEAST_RATE} bytes come in a second")
+                raise TransportError(f"download: the server sent fewer than {LEAST_RATE} bytes per second")
             for each in self._hashes:
                 each.update(piece)
             self._progress(self._received, self._total)
         if self._total is not None and self._received != self._total:
-            raise TransportError(f"download: {self._received} bytes of {self._total} came")
+            raise TransportError(f"download: received {self._received} of {self._total} bytes")
 
     def _continues(self, opened: Opened) -> bool:
         if opened.headers.get("content-range", "").startswith(f"bytes {self._received}-"):
             return True
         opened.close()
         self._mark = None
-        raise TransportError("download: the server answered with another part than was asked for")
+        raise TransportError("download: the server sent a different range than requested")
 
     def _start_over(self) -> None:
         self._file.seek(0)
@@ -115,18 +115,19 @@ class Download:
         self._hashes = hashlib.sha256(), hashlib.md5(usedforsecurity=False)
 
     def _check(self, headers: Mapping[str, str], sha256: str | None) -> None:
-        """Hold what was written against every checksum that is known."""
+        """Compare what was written with every known checksum."""
         found = {"sha256": self._hashes[0].hexdigest(), "md5": self._hashes[1].hexdigest()}
-        told = {"sha256": sha256 and sha256.lower(), "md5": None if "content-encoding" in headers else _md5(headers)}
-        for name, expected in told.items():
+        known = {"sha256": sha256 and sha256.lower(), "md5": None if "content-encoding" in headers else _md5(headers)}
+        for name, expected in known.items():
             if expected and expected != found[name]:
                 raise TransportError(
-                    f"download: its {name} is {found[name]}, expected {expected}; nothing was kept", hint="try again"
+                    f"download: expected {name} {expected}, got {found[name]}; the file was discarded",
+                    hint="try again",
                 )
 
 
 def _md5(headers: Mapping[str, str]) -> str | None:
-    """The checksum that an answer tells, in hexadecimal."""
+    """The MD5 checksum in an answer's headers, in hexadecimal."""
     values = (item.strip().removeprefix("md5=") for item in headers.get("x-goog-hash", "").split(",") if "md5=" in item)
     text = next(values, headers.get("content-md5", ""))
     try:

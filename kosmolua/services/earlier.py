@@ -1,4 +1,4 @@
-"""Predictions that were made before, by what they were made of: for runs that may take an earlier answer."""
+"""Earlier predictions by their origin, for runs that may reuse an earlier output."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from kosmolua.replicate.structs import LocalFile
 from kosmolua.settings import ages
 from kosmolua.settings.atomic import replace
 
-MOST = 10_000  # that are remembered; those longest ago go first
+MOST = 10_000  # predictions to remember; the oldest are deleted first
 _MOST_AGE = 7  # characters
-_MOST_SECONDS = 100 * 366 * 24 * 3600.0  # beyond which there is no date
-_VERSION = re.compile("[0-9a-f]{64}")  # of others the API tells no version, or "hidden"
+_MOST_SECONDS = 100 * 366 * 24 * 3600.0  # keeps dates in range
+_VERSION = re.compile("[0-9a-f]{64}")  # for other models the API shows no version, or "hidden"
 
 
 def is_whole(prediction: Any) -> bool:
-    """Whether it succeeded, and the API still has what it made. An answer may be anything."""
+    """Whether it succeeded, and the API still has its output. An answer may be of any type."""
     return (
         isinstance(prediction, Mapping)
         and prediction.get("status") == "succeeded"
@@ -37,8 +37,8 @@ def is_whole(prediction: Any) -> bool:
 def is_made_of(
     prediction: Any, origin: Mapping[str, Any], given: Mapping[str, Any], version: str | None = None
 ) -> bool:
-    """Whether a prediction, as the API shows it, ran this with this input, and its answer is still there. ``origin``
-    are the arguments of the function that would create it, ``version`` the one of the model that is known.
+    """Whether a prediction, as the API shows it, has this origin and input, and still has its output. ``origin`` are
+    the arguments of the function that would create it, ``version`` the model's version if known.
     """
     if not is_whole(prediction):
         return False
@@ -50,7 +50,7 @@ def is_made_of(
 
 
 def _as_sent(given: Any, shown: Any) -> Any:
-    """An input with the URL that is shown in the place of each file: what the file was is compared elsewhere."""
+    """An input with the shown URL instead of each file. File contents are compared elsewhere."""
     match given:
         case LocalFile() if isinstance(shown, str) and shown.startswith(("data:", "https://", "http://")):
             return shown
@@ -62,7 +62,7 @@ def _as_sent(given: Any, shown: Any) -> Any:
 
 
 def age_of(text: str) -> float:
-    """Seconds of an age such as 90s, 30m, 12h, 7d or 2w. Raises an `ArgumentError` for anything else."""
+    """Parse an age such as 90s, 30m, 12h, 7d or 2w, in seconds. Raises an `ArgumentError` if invalid."""
     seconds = ages.seconds_of(text) if len(text) <= _MOST_AGE else None
     if seconds is None or seconds > _MOST_SECONDS:
         raise ArgumentError(f"run: expected an age such as 30m, 12h or 7d as `cache`, got {text[:60]!r}")
@@ -70,12 +70,12 @@ def age_of(text: str) -> float:
 
 
 def key_of(url: str, account: str, digest: str, version: str | None) -> str:
-    """What a prediction is known by: where it is made, and of what."""
+    """The key of a prediction: a hash of its API, account, origin and version."""
     return hashlib.sha256(msgspec.json.encode([url, account, digest, version])).hexdigest()
 
 
 class Earlier:
-    """Ids of predictions by their keys, on disk, a file for each. What cannot be read or written is not there."""
+    """Ids of predictions by key, one file each. Unreadable files count as missing; write errors are ignored."""
 
     def __init__(self, directory: str) -> None:
         self._directory = directory

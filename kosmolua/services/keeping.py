@@ -1,4 +1,4 @@
-"""Keeps the outputs of a run that has a journal: fetches each in the background when its prediction is seen to end."""
+"""Keeps the outputs of a run with a journal: fetches each in the background once its prediction has ended."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ if TYPE_CHECKING:
 THREADS = 4
 MOST = 100_000  # predictions and URLs of a run that are remembered
 MAX_URLS = 1000  # in the output of one prediction
-SAFE_AGE = 50 * 60.0  # seconds for which an output is certain to be at its URL; the API removes it after 60 minutes
-LONGEST, LONGEST_AFTER_FAILURE = 60.0, 3.0  # seconds that the end of a run waits for outputs; docker stop gives it ten
-SILENCE = 5.0  # seconds without a byte after which it waits no more
-QUIETLY = 1.0  # seconds after which it is said what is waited for
+SAFE_AGE = 50 * 60.0  # seconds in which an output is certainly available; the API removes it after 60 minutes
+LONGEST, LONGEST_AFTER_FAILURE = 60.0, 3.0  # most seconds to wait for outputs at the end; docker stop allows ten
+SILENCE = 5.0  # seconds without a byte until the wait ends
+QUIETLY = 1.0  # seconds of waiting before a message
 MAX_INPUT = 100 * 1024 * 1024  # bytes; the API takes no larger file
 _TICK = 0.05
 
 
 class Store(Protocol):
-    """Where the files are."""
+    """The storage of kept files."""
 
     @property
     def room(self) -> int: ...
@@ -62,9 +62,9 @@ class _Wanted:
 
 
 class Keeping:
-    """Is a `kosmolua.gate.kept.Kept` for a session. Without a ``store`` it only knows when outputs were made.
+    """A `kosmolua.gate.kept.KeptOutputs` for a session. Without a ``store`` it only knows when outputs were made.
 
-    ``tell`` is told once what is not kept.
+    ``tell`` gets one message if an output cannot be kept.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class Keeping:
         self._session = session
         self._store = store
         self._tell = tell
-        self._told = False
+        self._warned = False
         self._seen: set[str] = set()
         self._made: dict[str, float | None] = {}
         self._live: set[str] = set()
@@ -98,7 +98,7 @@ class Keeping:
                 self._note(account, item, live=True)
 
     def restore(self, answers: Iterable[tuple[str, Any]]) -> None:
-        """Take what earlier runs of the journal were answered, each with its account."""
+        """Add the answers of earlier runs of the journal, each with its account."""
         for account, data in answers:
             self._note(account, data, live=False)
 
@@ -124,7 +124,7 @@ class Keeping:
         return self._made.get(url)
 
     def finish(self, *, failed: bool) -> None:
-        """Wait until all is kept that is to be, for a while, and keep nothing after that."""
+        """Wait a limited time for pending outputs. Nothing is kept after that."""
         self._wait(LONGEST_AFTER_FAILURE if failed else LONGEST)
         with self._lock:
             left = len(self._queue) + self._threads
@@ -135,17 +135,17 @@ class Keeping:
         for opened in list(self._opened):
             opened.close()
         if left:
-            self._say(f"{left} outputs" if left > 1 else "1 output", "the run ended before they had come")
+            self._say(f"{left} outputs" if left > 1 else "1 output", "the run ended before the download finished")
 
     def _wait(self, longest: float) -> None:
         began = quiet = time.monotonic()
-        before, told = -1, False
+        before, announced = -1, False
         while self._threads and (now := time.monotonic()) < min(began + longest, quiet + SILENCE):
             if self._received != before:
                 before, quiet = self._received, now
-            if now > began + QUIETLY and not told:
-                told = True
-                self._tell("waiting for outputs that are kept with the journal")
+            if now > began + QUIETLY and not announced:
+                announced = True
+                self._tell("waiting for outputs to keep with the journal")
             with self._lock:
                 self._lock.wait(_TICK)
 
@@ -189,7 +189,7 @@ class Keeping:
             except KosmoError as error:
                 if not (self._over or (isinstance(error, ApiError) and error.status in GONE)):
                     self._say("an output", error.message)
-            except Exception as error:  # noqa: BLE001 - the run goes on without
+            except Exception as error:  # noqa: BLE001 - the run continues without the output
                 self._say("an output", f"{type(error).__name__}: {error}")
             finally:
                 wanted.done.set()
@@ -203,7 +203,7 @@ class Keeping:
 
         def begin(part: Mapping[str, str]) -> Opened:
             if self._over:
-                raise UsageError("the run is over", code="interrupted")
+                raise UsageError("the run has ended", code="interrupted")
             opened.append(self._session().open_to_keep(wanted.url, wanted.account, part))
             self._opened.add(opened[-1])
             return opened[-1]
@@ -211,7 +211,7 @@ class Keeping:
         def progress(received: int, total: int | None) -> None:
             self._received += 1
             if max(received, total or 0) > room:
-                raise _TooLargeError(f"it has more than {room} bytes, which is what there is room for")
+                raise _TooLargeError(f"it is larger than the remaining {room} bytes")
 
         try:
             with store.begin() as (file, part):
@@ -228,7 +228,7 @@ class Keeping:
             self._opened.difference_update(opened)
 
     def _is_gone(self, url: str, account: str) -> bool:
-        """Whether there is nothing at the URL any more; what cannot be told is taken for there."""
+        """Whether the URL has expired. False if that cannot be determined."""
         try:
             self._session().open_to_keep(url, account, {}).close()
         except ApiError as error:
@@ -245,14 +245,14 @@ class Keeping:
 
     def _say(self, what: str, why: str) -> None:
         with self._lock:
-            told, self._told = self._told, True
-        if not told:
+            warned, self._warned = self._warned, True
+        if not warned:
             with suppress(Exception):
-                self._tell(f"{what} of this run could not be kept: {why}")
+                self._tell(f"could not keep {what} of this run: {why}")
 
 
 def urls_in(output: Any) -> Iterator[str]:
-    """The URLs in an output, the first of them."""
+    """The first `MAX_URLS` URLs in an output."""
     left, count = [output], 0
     while left and count < MAX_URLS:
         value = left.pop()

@@ -1,4 +1,4 @@
-"""The names of models that were seen, on disk: suggestions for whoever types one, the ones seen last."""
+"""The names of recently seen models, on disk, for completion."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from kosmolua.replicate.versions import parse
 from kosmolua.settings.atomic import rewrite
 
 MAX_NAMES = 1000
-MAX_RANKED = 200  # that fit a word
+MAX_RANKED = 200  # suggestions for a word
 MAX_ABOUT = 200  # characters
 MAX_FILE = 1024 * 1024
 
 
 class Names:
-    """What stands for models, with a word about each; for one thread. Without a path nothing is read or kept."""
+    """Model names with short descriptions. Not thread-safe. Without a path nothing is read or saved."""
 
     def __init__(self, path: str | None) -> None:
         self._path = path
@@ -30,27 +30,29 @@ class Names:
 
     def add(self, found: Iterable[tuple[str, str]]) -> None:
         for name, about in found:
-            told = one_line(about[: 4 * MAX_ABOUT])[:MAX_ABOUT] or self._found.get(name, "")
-            _put(self._found, name, told)
-            _put(self._new, name, told)
+            short = one_line(about[: 4 * MAX_ABOUT])[:MAX_ABOUT] or self._found.get(name, "")
+            _put(self._found, name, short)
+            _put(self._new, name, short)
 
     def ranked(self, word: str, more: Sequence[str] = ()) -> list[tuple[str, str]]:
-        """Those that begin with the word, that hold it, and that tell of it; then ``more``. Of equals the last seen."""
+        """Names that start with the word, contain it, or have it in their description; then ``more``. In each group
+        the last seen come first.
+        """
         low = word.lower()
-        begin, hold, tell = [], [], []
+        start, contain, describe = [], [], []
         for item in reversed(self._found.items()):
             name = item[0].lower()
             if name.startswith(low):
-                begin.append(item)
+                start.append(item)
             elif low in name:
-                hold.append(item)
+                contain.append(item)
             elif low in item[1].lower():
-                tell.append(item)
+                describe.append(item)
         rest = [(name, self._found.get(name, "")) for name in more]
-        return list(dict.fromkeys([*begin, *hold, *tell, *rest]))[:MAX_RANKED]
+        return list(dict.fromkeys([*start, *contain, *describe, *rest]))[:MAX_RANKED]
 
     def keep(self) -> None:
-        """Add what is new to the file. Where it cannot be written nothing is kept."""
+        """Add new names to the file. Write errors are ignored."""
         if self._path and self._new:
             with suppress(KosmoError):
                 rewrite(self._path, lambda old: msgspec.json.encode(_merged(_decoded(old), self._new)))
@@ -58,7 +60,7 @@ class Names:
 
 
 def models_in(answer: Any) -> Iterator[tuple[str, str]]:
-    """The models and deployments that an answer of the API tells of, with their descriptions, as `run` takes them."""
+    """The models and deployments in an answer of the API, named as in `run`, with their descriptions."""
     whole = mapping(answer)
     for part in (whole, *_list(whole.get("results")), *_list(whole.get("models"))):
         item = mapping(part)
@@ -82,7 +84,7 @@ def _list(value: Any) -> list[Any]:
 
 
 def _put(names: dict[str, str], name: str, about: str) -> None:
-    """Add one as the last seen; what was seen longest ago makes room."""
+    """Add a name as the last seen. Above the limit, the oldest is removed."""
     names.pop(name, None)
     names[name] = about
     if len(names) > MAX_NAMES:

@@ -1,5 +1,5 @@
-"""How a model is run: by which function, with which arguments, and what its output will be. Looked up before anything
-is paid for, and only as far as the script may look.
+"""How to run a model: function, arguments and kind of output. Looked up before anything costs money, with reads that
+the script is allowed to make.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from kosmolua.settings import paths
 
 
 class Plans:
-    """Plans of one account's runs. What a name means is looked up once. For any number of threads."""
+    """Plans for one account. Each name is looked up once. Thread-safe."""
 
     def __init__(self, session: Session, account: str) -> None:
         self._versions = versions_through(session, account, note=_why)
@@ -26,11 +26,11 @@ class Plans:
     def plan(
         self, reference: str, given: Mapping[str, Any], *, validate: bool = True, resolve: bool = False
     ) -> dict[str, Any]:
-        """``{function, arguments, output: {kind, files}, version, unsure}``: ``version`` is the one that is meant, as
-        far as is known, ``unsure`` whether the model may be no official one after all. ``resolve`` is for one that
-        turned out to be none: its latest version is run.
+        """``{function, arguments, output: {kind, files}, version, unsure}``: ``version`` is the version to run, if
+        known; ``unsure`` means that the model may not be official. ``resolve`` is for a model that is not official: its
+        latest version is run.
 
-        Raises an `ArgumentError` for an input that the model's schema refuses, where ``validate``.
+        With ``validate``, raises an `ArgumentError` for an input that does not match the model's schema.
         """
         meant = parse(reference)
         found = self._versions.find(reference) if resolve else self._versions.known(reference) if validate else None
@@ -47,23 +47,21 @@ class Plans:
 
 
 def versions_through(session: Session, account: str, *, note: Callable[[Any], str] | None = None) -> Versions:
-    """What finds versions with the calls of a session."""
+    """A `Versions` that uses the calls of a session."""
     cache = schemas_of(session, account)
     return Versions(lambda function, arguments: session.call(function, arguments, account, note=note).data, cache)
 
 
 def schemas_of(session: Session, account: str) -> Cache | None:
-    """The schemas that are kept on disk, which are those of the API itself: other servers, such as an emulator, use the
-    same ids for models of their own.
-    """
+    """The schemas on disk, used only for Replicate's own API: an emulator may use the same ids for other models."""
     kept = session.base_url(account) == SERVER
     return Cache(os.path.join(paths.cache_directory(os.environ), "versions")) if kept else None
 
 
 def _why(found: Any) -> str:
-    """For the log: why the script's host looks something up."""
+    """The note for the log: why the host looks up a model."""
     if isinstance(found, Mapping) and found.get("is_official") is False:
-        return f"{found.get('owner')}/{found.get('name')} is no official model; its latest version is run"
+        return f"{found.get('owner')}/{found.get('name')} is not an official model; its latest version is run"
     return "looked up to run it"
 
 

@@ -1,5 +1,5 @@
-"""What is known of a run while it goes on, from the answers that its session sees: how its predictions and trainings
-stand, and where it is kept, its calls with what went in and came out.
+"""The progress of a run, from the answers that its session sees: the state of its predictions and trainings, and for
+a report also its calls with inputs and outputs.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 STATES = ("starting", "processing", "succeeded", "failed", "canceled", "aborted")
 MAX_CALLS = 2_000  # kept with their errors
-MAX_JOBS = 500  # kept with what went in and came out
+MAX_JOBS = 500  # kept with inputs and outputs
 MAX_TEXT = 6_000  # characters of an input, an output, an error
 MAX_STRING = 1_500  # characters of one string in an input or output
 MAX_FILES = 16  # of one output
@@ -38,10 +38,10 @@ _LOGS_LOOKED_AT = 4_000  # characters, from the end
 
 
 class Job(Struct, kw_only=True):
-    """A prediction or a training. ``own`` was created by this run.
+    """A prediction or a training. ``own``: created by this run.
 
-    Times are in Unix seconds by this machine's clock, None where not reached or not known; ``seconds`` are of compute,
-    once the API has told. What went in and came out is kept as text, cut; ``files`` are the URLs in its output.
+    Times are in Unix seconds by this machine's clock, None if not reached or unknown; ``seconds`` is the compute time
+    reported by the API. Input and output are kept as truncated text; ``files`` are the URLs in its output.
     """
 
     id: str
@@ -55,8 +55,8 @@ class Job(Struct, kw_only=True):
     started: float | None = None
     ended: float | None = None
     seconds: float | None = None
-    seen: float = 0.0  # when an answer last told of it
-    told: bool = False  # whether the API itself has told how it ended
+    seen: float = 0.0  # time of the last answer about it
+    told: bool = False  # whether the API reported its end
     input: str | None = None
     output: str | None = None
     files: list[str] = []
@@ -66,7 +66,7 @@ class Job(Struct, kw_only=True):
 
 
 class Call(Struct, frozen=True):
-    """A call, when it ended in Unix seconds, the id of the job that it was about, and why it failed."""
+    """A call: when it ended in Unix seconds, the id of its job, and its error."""
 
     entry: Entry
     ended: float
@@ -75,9 +75,8 @@ class Call(Struct, frozen=True):
 
 
 class Summary(Struct, frozen=True):
-    """How things stand: requests that create something and are under way, jobs by state, the mean percent of those
-    that tell it, seconds of compute as far as answers have told, and downloads as path, bytes received, and bytes in
-    all where known.
+    """The state of a run: open create requests, jobs by state, the mean percentage of jobs that report one, reported
+    seconds of compute, and downloads as path, bytes received, and total bytes if known.
     """
 
     creating: int
@@ -88,9 +87,9 @@ class Summary(Struct, frozen=True):
 
 
 class Progress:
-    """The watcher of a session that keeps it all. For any number of threads.
+    """A watcher that collects the progress of a session. Thread-safe.
 
-    ``keep`` is for a report: calls and details are kept, the first of each. Without it no text of any is.
+    With ``keep``, for a report, the first calls and jobs are kept with details; without it no texts are kept.
     """
 
     def __init__(self, *, keep: bool = False, clock: Callable[[], float] = time.time) -> None:
@@ -123,7 +122,7 @@ class Progress:
                 self.calls.append(Call(entry, self._clock(), job.id if job else None, why))
 
     def followed(self, url: str, event: str, data: str) -> None:
-        """An event of a prediction's stream. Its end is one of the prediction too."""
+        """An event of a prediction's stream. When the stream ends, the prediction has ended too."""
         if event not in {"done", "error"}:
             return
         with self._lock:
@@ -134,7 +133,7 @@ class Progress:
                 job.ended = self._clock()
 
     def downloading(self, path: str, received: int, total: int | None) -> None:
-        """So much of a file has come. ``received`` is negative once it is over."""
+        """``received`` bytes of a file have arrived; negative when the download has ended."""
         with self._lock:
             if received < 0:
                 self._downloads.pop(path, None)
@@ -154,12 +153,12 @@ class Progress:
             )
 
     def untold(self) -> list[Job]:
-        """The jobs of this run of which the API has not told how they ended."""
+        """The jobs of this run whose end the API has not reported."""
         with self._lock:
             return [job for job in self.jobs if job.own and not job.told]
 
     def update(self, job: Job, data: Any) -> None:
-        """What else was learnt of it."""
+        """Update a job from further data."""
         with self._lock:
             if isinstance(data, dict):
                 self._update(job, data)
@@ -178,7 +177,7 @@ class Progress:
         page = data.get("results")
         for item in page if isinstance(page, list) else ():
             known = self._known.get((kind, _text(item, "id"))) if isinstance(item, dict) else None
-            if known:  # what somebody else started is no news of this run
+            if known:  # jobs of others are not part of this run
                 self._update(known, item)
         return None
 
@@ -189,14 +188,14 @@ class Progress:
         if not identifier:
             return None
         own = starts_compute(operation)
-        told = _time(data, "created_at")
+        reported = _time(data, "created_at")
         sent = self._clock() - entry.duration_ms / 1000
         made = Job(
             id=identifier,
             kind=kind,
             account=entry.account,
             own=own,
-            created=sent if own or told is None else min(told, sent),
+            created=sent if own or reported is None else min(reported, sent),
             model=_text(data, "model") or model_of(given) or _text(data, "version"),
             status="",
         )
@@ -239,7 +238,7 @@ class Progress:
             self._streams.pop(job.stream or "", None)
 
     def _times(self, job: Job, data: Mapping[str, Any]) -> None:
-        """The API's times, by this machine's clock: an own job was created when its request was sent."""
+        """Convert the API's times to this machine's clock: an own job was created when its request was sent."""
         now = job.seen = self._clock()
         created = _time(data, "created_at")
         shift = job.created - created if created is not None else 0.0
@@ -252,7 +251,7 @@ class Progress:
             job.ended = min(max(ended + shift, job.started or job.created), now) if ended is not None else now
 
 
-# What answers hold, whatever is in them -----------------------------------------------------------------------------
+# Reading answers, which may have any content ------------------------------------------------------------------------
 
 
 def _text(data: Mapping[str, Any], name: str, most: int = 200) -> str:
@@ -268,7 +267,7 @@ def _time(data: Mapping[str, Any], name: str) -> float | None:
 
 
 def _percent(logs: Any) -> int | None:
-    """What the last progress bar in the logs says."""
+    """The percentage of the last progress bar in the logs."""
     for line in reversed(logs[-_LOGS_LOOKED_AT:].split("\n")) if isinstance(logs, str) else ():
         found = _BAR.findall(line) if "%" in line else []
         if found:
@@ -307,7 +306,7 @@ def _is_url(text: str) -> bool:
 
 
 def told_as_text(value: Any) -> str | None:
-    """A value for a person: text as it stands, the parts of a text joined, the rest as JSON; cut where it is long."""
+    """A value for a person: text unchanged, lists of texts joined, other values as JSON; truncated if long."""
     if value is None:
         return None
     if isinstance(value, str):

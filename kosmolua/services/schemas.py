@@ -49,7 +49,7 @@ class Cache:
         return os.path.join(self._directory, f"{version}.json") if _ID.fullmatch(version) else None
 
     def _prune(self) -> None:
-        """Take away what was used longest ago, as much as is too much."""
+        """Delete the least recently used files above the limits."""
         size = 0
         for number, (path, found) in enumerate(self._newest()):
             size += found.st_size

@@ -1,5 +1,5 @@
-"""What a script asks of its host beside the API: its own modules, the documentation, event streams, downloads, how a
-model is run. Named ``host.<service>`` on the port. What of it goes to the network goes through the session.
+"""Host services for scripts besides the API: modules, documentation, event streams, downloads, how to run a model.
+Named ``host.<service>`` on the port. Network access goes through the session.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 PREFIX = "host."
 MAX_MODULE = 8 * 1024 * 1024  # bytes
-MOST_PAGES = 10  # of predictions, that are looked through for an earlier one
+MOST_PAGES = 10  # of predictions, to search for an earlier one
 _MODULE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*){0,20}")
 
 
@@ -46,7 +46,7 @@ _Url = Annotated[str, Meta(max_length=MAX_URL)]
 
 
 class _Asked(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The arguments of a service. The account is the run's own where none is named."""
+    """The arguments of a service. Without an account, the run's default is used."""
 
     account: _Name = ""
 
@@ -89,8 +89,8 @@ class Plan(_Asked, frozen=True):
 
 
 class Recall(_Asked, frozen=True, kw_only=True):
-    """What a prediction would be made of: the arguments of the function that creates it, the version where it is known,
-    and the input.
+    """What a prediction would be made from: the arguments of the function that creates it, the version if known, and
+    the input.
     """
 
     made_of: dict[str, Any]
@@ -100,13 +100,15 @@ class Recall(_Asked, frozen=True, kw_only=True):
 
 
 class Keep(_Asked, frozen=True, kw_only=True):
-    """A prediction that this run created. What it was made of is known from what was sent."""
+    """A prediction that this run created. Its origin is known from what was sent."""
 
     id: _Name
 
 
 class Reclaim(_Asked, frozen=True, kw_only=True):
-    """A creation whose answer was lost: its function, what names what it runs, its input, and when it was sent."""
+    """A creation whose answer was lost: its function, the arguments that name the model, its input, and when it was
+    sent.
+    """
 
     function: str
     made_of: dict[str, Any]
@@ -115,10 +117,10 @@ class Reclaim(_Asked, frozen=True, kw_only=True):
 
 
 class Services:
-    """Carries them out, for a script in ``directory``, with the files that are open to it.
+    """Executes services for a script in ``directory``, with the files that it may use.
 
-    ``session`` opens the road to the network when it is first needed; its watcher is told of streams and downloads.
-    ``check`` raises what has ended the run, and is called by what takes long.
+    ``session`` opens the session when it is first needed; its watcher sees streams and downloads. ``check`` raises if
+    the run has ended; long services call it.
     """
 
     def __init__(
@@ -147,13 +149,13 @@ class Services:
         self._fetching: set[Opened] = set()
         self._over = False
         self._plans: dict[str, Plans] = {}
-        self._asked_for: dict[str, str | None] = {}  # what was recalled, with the version that was known of its model
+        self._asked_for: dict[str, str | None] = {}  # recalled digests, with the version of the model if known
         self._lock = threading.Lock()
 
     def __call__(self, service: str, arguments: bytes) -> Any:
         name = service.removeprefix(PREFIX)
         if name not in self._carry_out:
-            raise UsageError(f"no service is called {service[:100]!r}", code="unknown_function")
+            raise UsageError(f"unknown service {service[:100]!r}", code="unknown_function")
         kind, action = self._carry_out[name]
         try:
             asked = _decoded(name, kind, arguments)
@@ -164,7 +166,7 @@ class Services:
             raise self._session().failed(name, "", error) from error
 
     def end(self) -> None:
-        """Wake whoever waits for an event, and end downloads. No stream is followed from here on."""
+        """End waits for events and downloads. No stream can be followed afterwards."""
         self._over = True
         if "_streams" in self.__dict__:
             self._streams.close()
@@ -173,18 +175,18 @@ class Services:
 
     @property
     def busy(self) -> bool:
-        """Whether a file is being saved: what was written of one that is not whole is still to be removed."""
+        """Whether a file is being saved, so that an incomplete file may still have to be removed."""
         return bool(self._fetching)
 
     # Modules --------------------------------------------------------------------------------------------------------
 
     def _require(self, asked: Require) -> dict[str, Any]:
-        """A module beside the script, as its text and its file's name."""
+        """A module next to the script, as its text and file name."""
         name = asked.name
         if not _MODULE.fullmatch(name):
             raise ArgumentError(
-                f"require: expected a module's name, such as util or lib.text, got {name[:100]!r}",
-                hint="a name stands for a file beside the script: lib.text is lib/text.lua",
+                f"require: expected a module name such as util or lib.text, got {name[:100]!r}",
+                hint="names are paths from the script's directory: lib.text is lib/text.lua",
             )
         path = os.path.join(*name.split("."))
         places = [os.path.join(self._directory, place) for place in (f"{path}.lua", os.path.join(path, "init.lua"))]
@@ -204,7 +206,7 @@ class Services:
     def _streams(self) -> Streams:
         def begin(url: str, account: str, after: str | None) -> Opened:
             arguments = {"url": url}
-            if after is not None and after.isascii() and after.isprintable():  # else the stream begins anew
+            if after is not None and after.isascii() and after.isprintable():  # else the stream starts over
                 arguments["last_event_id"] = after
             return self._session().open(catalogue.STREAM, arguments, account)
 
@@ -225,11 +227,11 @@ class Services:
         self._streams.close(asked.stream)
 
     def _download(self, asked: Download) -> dict[str, Any]:
-        """Save what lies at a URL under a path that is open for it."""
+        """Save the content of a URL to a path that the script may write."""
 
         def begin(part: Mapping[str, str]) -> Opened:
             if self._over:
-                raise UsageError("download: the run is over", code="interrupted")
+                raise UsageError("download: the run has ended", code="interrupted")
             opened = self._session().open(catalogue.DOWNLOAD, {"url": asked.url, **part}, asked.account)
             fetching.append(opened)
             self._fetching.add(opened)
@@ -245,7 +247,7 @@ class Services:
         fetching: list[Opened] = []
         try:
             if self._session().dry_run:
-                self._files.check(asked.path)  # and no directory is made
+                self._files.check(asked.path)  # creates no directory
                 begin({})
             with self._files.create(asked.path, asked.mode, asked.url) as target:
                 try:
@@ -259,7 +261,7 @@ class Services:
         return {"path": target.path, **msgspec.structs.asdict(fetched)}
 
     def _cursor(self, asked: Cursor) -> str | None:
-        """Where a list goes on."""
+        """The cursor of a list's next page."""
         from kosmolua.replicate.urls import next_cursor
 
         return next_cursor({"next": asked.next}, self._session().base_url(asked.account))
@@ -279,9 +281,7 @@ class Services:
         return Earlier(os.path.join(paths.cache_directory(os.environ), "predictions"))
 
     def _recall(self, asked: Recall) -> dict[str, Any] | None:
-        """An earlier prediction of the account that was made of the same: one that is remembered, or one that the API
-        lists.
-        """
+        """An earlier prediction of the account with the same origin, remembered on disk or listed by the API."""
         age, session = age_of(asked.age), self._session()
         origin = session.made.origin(_as_sent(asked))
         session.made.wanted = True
@@ -294,7 +294,7 @@ class Services:
                     "get_prediction", {"prediction_id": identifier}, asked.account, note=_taken
                 )
             except KosmoError:
-                found = None  # it is not there any more
+                found = None  # deleted, or not readable
             if found and is_made_of(found.data, asked.made_of, asked.input, asked.version):
                 return dict(found.data)
         since = datetime.now(UTC) - timedelta(seconds=age)
@@ -316,7 +316,7 @@ class Services:
         return None
 
     def _reclaim(self, asked: Reclaim) -> dict[str, Any] | None:
-        """The prediction that a creation without an answer has made after all; each is found once."""
+        """The prediction that a creation without an answer has made; each is returned once."""
         from kosmolua.gate.lost import MOST_ITEMS, SKEW, listed
 
         session, given = self._session(), {**asked.made_of, "input": asked.input}
@@ -353,7 +353,7 @@ class Services:
 
 
 def _as_sent(asked: Recall) -> dict[str, Any]:
-    """The arguments of the call that would create it, checked as those are."""
+    """The arguments of the call that would create it, after validation."""
     kinds = {"version": "create_prediction", "deployment_name": "create_deployment_prediction"}
     name = next((kinds[each] for each in kinds if each in asked.made_of), "create_model_prediction")
     arguments = structs.decode_arguments(resolve(name), {**asked.made_of, "input": asked.input})
@@ -362,15 +362,15 @@ def _as_sent(asked: Recall) -> dict[str, Any]:
 
 def _taken(prediction: Any) -> str:
     whole = is_whole(prediction)
-    return "its answer is taken" if whole else "its answer is gone, or was none"
+    return "reused its output" if whole else "its output was removed, or it did not succeed"
 
 
 def _lost(_: Any) -> str:
-    return "looked for a prediction whose creation was not answered"
+    return "searched for a prediction whose creation had no answer"
 
 
 def _looked(_: Any) -> str:
-    return "looked for an earlier prediction of the same"
+    return "searched for an earlier equal prediction"
 
 
 def _module(place: str, source: bytes) -> dict[str, Any]:

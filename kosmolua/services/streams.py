@@ -1,4 +1,4 @@
-"""Event streams that are being followed: their connections, and what came over them and was not asked for yet."""
+"""Followed event streams: their connections, and received events that were not read yet."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from kosmolua.replicate.events import Decoder
 if TYPE_CHECKING:
     from kosmolua.replicate.transfer import Opened
 
-IDLE = 2.0  # seconds in which nobody asks for more, after which a connection is closed; asked again, it is resumed
+IDLE = 2.0  # seconds without a read until a connection is closed; the next read resumes the stream
 MAX_OPEN = 64
-LARGE, MAX_HELD = 1 << 20, 64 << 20  # bytes of incomplete events: when all are added up, and how many are held
+LARGE, MAX_HELD = 1 << 20, 64 << 20  # bytes of incomplete events: per stream before a check, and for all streams
 
 Open = Callable[[str, str, str | None], "Opened"]
-"""Begins to follow: URL, account, and the last event that was had."""
+"""Opens a stream: URL, account, and the id of the last received event."""
 
 
 class Streams:
-    """The connections of one run. For any number of threads, one at a time for each stream."""
+    """The connections of one run. Thread-safe, with one thread at a time per stream."""
 
     def __init__(self, begin: Open) -> None:
         self._begin = begin
@@ -35,7 +35,7 @@ class Streams:
     def more(self, number: int, url: str, account: str, after: str | None) -> dict[str, Any]:
         """The next events of a stream, and whether its connection ended: ``{events: [{event, data, id}], over, why}``.
 
-        Where there is no connection, one is made that goes on after the event with the id ``after``; ``begun`` says so.
+        Without a connection, one is opened that continues after the event with the id ``after``; ``begun`` is then set.
         """
         taken = self._taken(number, url)
         connection = taken or self._connected(number, url, account, after)
@@ -49,7 +49,7 @@ class Streams:
         return {"events": events, "over": over, **begun, **({"why": why} if why else {})}
 
     def close(self, number: int | None = None) -> None:
-        """Close one, or all and for good."""
+        """Close one stream, or all permanently."""
         if number is None:
             self._closed.set()
         with self._lock:
@@ -59,25 +59,25 @@ class Streams:
             connection.close()
 
     def _check_room(self) -> None:
-        """Raise a `TransportError` when events that are not complete take more memory than all streams may."""
+        """Raise a `TransportError` if incomplete events of all streams use too much memory."""
         with self._lock:
             held = sum(each.held for each in self._open.values())
         if held > MAX_HELD:
-            raise TransportError(f"events of {held} bytes are held for all streams; at most {MAX_HELD} are taken")
+            raise TransportError(f"incomplete events of all streams use {held} bytes; the limit is {MAX_HELD}")
 
     def _taken(self, number: int, url: str) -> _Connection | None:
         with self._lock:
             found = self._open.get(number)
             if found and found.url == url:
-                found.since = math.inf  # somebody waits for it
+                found.since = math.inf  # a thread waits for it
                 return found
-        self.close(number)  # at a prompt numbers begin anew with a journal
+        self.close(number)  # at a prompt, numbers restart with each journal
         return None
 
     def _connected(self, number: int, url: str, account: str, after: str | None) -> _Connection:
         if len(self._open) >= MAX_OPEN:
             raise UsageError(
-                f"stream: {MAX_OPEN} streams are open at once, and no more are taken", hint="follow fewer at once"
+                f"stream: {MAX_OPEN} streams are open, which is the limit", hint="follow fewer streams at once"
             )
         connection = _Connection(url, self._begin(url, account, after))
         with self._lock:
@@ -95,7 +95,7 @@ class Streams:
                 self._janitor.start()
 
     def _tidy(self) -> None:
-        """Close what nobody asks for any more: a loop over a stream may have been left."""
+        """Close idle connections: a loop over a stream may have been left."""
         while not self._closed.wait(IDLE / 4):
             with self._lock:
                 late = time.monotonic() - IDLE
@@ -111,7 +111,7 @@ class Streams:
 class _Connection:
     def __init__(self, url: str, opened: Opened) -> None:
         self.url = url
-        self.since = math.inf  # since when nobody waits for it, in seconds
+        self.since = math.inf  # when the last read ended, by the monotonic clock; infinite during a read
         self._opened = opened
         self._pieces: Iterator[bytes] = iter(opened)
         self._decoder = Decoder()
@@ -121,7 +121,7 @@ class _Connection:
         return self._decoder.held
 
     def read(self, check_room: Callable[[], None]) -> tuple[list[dict[str, str]], bool, str | None]:
-        """What the next piece brings; whether the connection ended, and why."""
+        """The next events; whether the connection ended, and why."""
         while True:
             try:
                 piece = next(self._pieces, None)

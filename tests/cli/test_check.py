@@ -141,8 +141,8 @@ def test_a_refused_run_for_machines(live, server):
 @pytest.mark.parametrize(
     ("source", "status", "words"),
     [
-        ('replicate.get_account() run("a/b", {}):save("x.png")', 3, "saves 'x.png', but no directory is open"),
-        ('replicate.get_account() run("a/b", { image = file("x.png") })', 3, "reads 'x.png', but no directory is open"),
+        ('replicate.get_account() run("a/b", {}):save("x.png")', 3, "saves 'x.png', but no directory is allowed"),
+        ('replicate.get_account() run("a/b", { image = file("x.png") })', 3, "reads 'x.png', but no directory"),
         ('replicate.get_account() prnt(run("a/b", {}):save("x.png"))', 2, "did you mean print?"),
     ],
 )
@@ -181,7 +181,7 @@ def test_what_is_denied_is_known_before(live, server):
     ran = live("lua", "-e", f"--@ needs: create_*, get_*\n{source}", "--write", "allow")
 
     assert 3 == ran.status
-    assert "delete_model: the script declares `--@ needs: create_*, get_*`" in ran.err
+    assert "delete_model: the script's header `--@ needs: create_*, get_*`" in ran.err
     assert [] == server.requests
 
 
@@ -210,7 +210,7 @@ def test_a_module_that_may_not_be_read(live, server, script):
     ran = live("lua", script('replicate.get_account()\nrequire("lib.names")'))
 
     assert 3 == ran.status
-    assert "flow.lua:2: reads 'lib/names.lua', but no directory is open for reading" in ran.err
+    assert "flow.lua:2: reads 'lib/names.lua', but no directory is allowed for reading" in ran.err
     assert [] == server.requests
 
 
@@ -244,11 +244,11 @@ def test_saves_are_refused_before_anything_is_paid(kosmo):
     """Without a terminal, also for a new journal; the directory is named, though the path is put together."""
     for flags in ((), ("--journal", "new"), ("--journal", "new", "--fresh")):
         ran = kosmo("lua", "--emulate", "-e", FAN_OUT, *flags)
-        assert (3, True) == (ran.status, "saves a file, but no directory is open for writing" in ran.err)
+        assert (3, True) == (ran.status, "saves a file, but no directory is allowed for writing" in ran.err)
         assert "Add --allow-write out to the command." in ran.err
 
 
-@pytest.mark.parametrize(("answer", "expected"), [("y", "\n3\n"), ("n", "no directory is open for writing")])
+@pytest.mark.parametrize(("answer", "expected"), [("y", "\n3\n"), ("n", "no directory is allowed for writing")])
 def test_a_person_is_asked_to_open_a_directory(tmp_path, answer, expected):
     """Before the run; a yes opens it for this run, and makes it."""
     script = FAN_OUT.replace('"out/"', f'"{tmp_path}/out/"')

@@ -268,9 +268,9 @@ def test_runs_share_a_budget(server, run, live, own):
 
     assert [0, 0, 5] == [each.status for each in ran]
     assert "" == ran[0].err
-    assert "budget 'daily' (cost 0.015 a day): 80% is spent or reserved; it renews at " in ran[1].err
+    assert "budget 'daily' (cost 0.015 a day): 80% spent or reserved; it renews at " in ran[1].err
     assert (
-        "budget 'daily' (cost 0.015 a day) has no room for this call: 0.012 is spent and 0 reserved"
+        "budget 'daily' (cost 0.015 a day) has no room for this call: 0.012 spent and 0 reserved"
         in ran[2].json["error"]
     )
     assert "it renews at " in ran[2].json["error"]

@@ -116,7 +116,7 @@ def test_a_create_that_the_server_never_took(holding, started, flags):
     status, _, err = ended(process)
 
     assert 143 == status
-    assert "looking in the account for what it created" in err
+    assert "searching the account for what it created" in err
     assert "a prediction or training may have been created without an answer; look: kosmo" in err
     assert "list_predictions --created_after=" in err
     assert [] == server.canceled()

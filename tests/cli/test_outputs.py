@@ -117,7 +117,7 @@ def test_a_resumed_run_has_its_outputs(api, run, tmp_path):
     assert sha256 in kept(tmp_path)
     assert "data:image/png;base64," == image
     downloads = [entry for entry in ran.json["call_log"] if entry["function"] == "download" and "note" in entry]
-    assert ["taken from the outputs kept with the journal"] == [entry["note"] for entry in downloads]
+    assert ["read from the outputs kept with the journal"] == [entry["note"] for entry in downloads]
 
 
 def test_without_them_it_is_said_that_they_are_gone(api, run, tmp_path):

@@ -224,7 +224,7 @@ def test_a_script_cannot_reach_its_journal(live, server):
             ran = live("lua", "-e", f"time() {attempt}", "--journal", "x.journal", "--from-here",
                        "--allow-read", ".", "--allow-write", ".", "--write", "allow")  # fmt: skip
             assert 3 == ran.status
-            assert f"'{name}' is never among a script's files: it is the journal" in ran.err
+            assert f"'{name}' is not available to scripts: it is the journal" in ran.err
 
     assert [] == server.requests
     assert 0 == live("runs", "show", "x.journal").status

@@ -137,7 +137,7 @@ def test_a_yes_for_good(terminal, server, tmp_path, monkeypatch, command):
     monkeypatch.setenv("KOSMO_CONFIG_DIR", str(tmp_path / "config"))
     screen = terminal(*command)
     screen.wait_for(QUESTION)
-    assert "always would write a rule that allows create_prediction on account default" in screen.screen
+    assert "always saves a rule that allows create_prediction on account default" in screen.screen
     screen.type("a\n")
     assert 0 == screen.finish()
     sent = len(server.requests)

@@ -94,8 +94,8 @@ def test_a_budget_of_the_header_is_raised_there():
         hints.append(caught.value.hint)
 
     assert [
-        "whoever wrote the script can raise max_predictions in its header; nothing of this call was sent",
-        "raise it with --max-predictions; nothing of this call was sent",
+        "the script's author can raise max_predictions in its header; this call was not sent",
+        "raise it with --max-predictions; this call was not sent",
     ] == hints
 
 
@@ -230,7 +230,7 @@ def test_an_unknown_price_asks(server, session, version, force):
 
     with pytest.raises(PermissionDeniedError) as caught:
         session(caps=Caps(cost=100), prices=PRICES, force=force).call("create_prediction", arguments)
-    assert "enter its price in config.toml" in caught.value.hint
+    assert "add its price to config.toml" in caught.value.hint
     assert 1 == len(server.requests)
 
 

@@ -37,7 +37,7 @@ def test_without_a_directory_there_are_no_files(tree):
 
     with pytest.raises(PermissionDeniedError) as caught:
         nothing.read("open/deep/a.txt")
-    assert "open one for it: --allow-read DIR" == caught.value.hint
+    assert "allow a directory: --allow-read DIR" == caught.value.hint
     with pytest.raises(PermissionDeniedError, match="may write to"):
         write(nothing, "open/x")
 
@@ -73,7 +73,7 @@ def test_what_is_outside_is_refused(files, path):
 @pytest.mark.parametrize("path", ["", "\0", "open/a\0b", "open/" * 1_000_000], ids=["empty", "NUL", "a NUL", "endless"])
 def test_what_is_no_path(files, path):
     """A sentence, not a ValueError of the system's."""
-    with pytest.raises(UsageError, match="expected the path"):
+    with pytest.raises(UsageError, match="expected a file path"):
         files.read(path)
 
 
@@ -157,7 +157,7 @@ def test_a_write_that_fails_leaves_nothing(files, tree):
 
 def test_a_directory_that_is_none(tree):
     """Told when the run begins, not when the script comes to it."""
-    with pytest.raises(UsageError, match="--allow-read: 'nowhere' is no directory"):
+    with pytest.raises(UsageError, match="--allow-read: not a directory: 'nowhere'"):
         Files(["nowhere"], base=str(tree))
 
 

@@ -124,7 +124,7 @@ def test_what_a_call_does_not_tell_is_held_against_it(verdict, version):
     found = decide(ruled(rule, write="ask"), creating(**({"version": version} if version else {})))
 
     assert {"allow": "ask", "ask": "ask", "deny": "deny"}[verdict] == found.verdict
-    assert (verdict == "deny") == ("does not tell its model" in found.rule)
+    assert (verdict == "deny") == ("does not determine its model" in found.rule)
 
 
 def test_a_flag_that_tightens_is_a_ceiling():
@@ -152,10 +152,10 @@ def test_a_secret_needs_a_rule_with_its_name():
 @pytest.mark.parametrize(
     ("rule", "needle", "hint"),
     [
-        ({"functions": "create_predicton"}, ("config.toml, rule 1: no function is called 'create_predicton'; did you "
+        ({"functions": "create_predicton"}, ("config.toml, rule 1: unknown function 'create_predicton'; did you "
          "mean create_prediction?"), "kosmo integrations:replicate"),
         ({"functions": "get_account", "arguments": {"modle": "x"}}, "has an argument 'modle'", "model"),
-        ({"functions": []}, "names no function", "functions"),
+        ({"functions": []}, "`functions` is empty", "functions"),
     ],
 )  # fmt: skip
 def test_a_rule_that_means_nothing_is_an_error(rule, needle, hint):

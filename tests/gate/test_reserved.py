@@ -61,9 +61,9 @@ PRODUCT = [
 def test_the_products_directories(home, file):
     """Configuration, state and cache, whether the file exists or not."""
     if not (home / file).exists():
-        with pytest.raises(PermissionDeniedError, match="never among a script's files"):
+        with pytest.raises(PermissionDeniedError, match="not available to scripts"):
             opened(home).read(str(home / file))
-        with pytest.raises(PermissionDeniedError, match="never among a script's files"):
+        with pytest.raises(PermissionDeniedError, match="not available to scripts"):
             write(opened(home), home / file)
         return
     refused(opened(home), home / file, "kosmolua's")

@@ -273,7 +273,7 @@ def test_three_runs_share_a_budget(server, session):
     with pytest.raises(LimitError) as caught:
         third.call("create_prediction", arguments)
 
-    assert "budget 'daily' (cost 1 a day) has no room for this call: 1 is spent and 0 reserved" in caught.value.message
+    assert "budget 'daily' (cost 1 a day) has no room for this call: 1 spent and 0 reserved" in caught.value.message
     assert "it renews at " in caught.value.message
     assert " 00:00 UTC" in caught.value.message
     assert ("limit_reached", "daily") == (caught.value.code, caught.value.detail["budget"])
@@ -319,7 +319,7 @@ def test_a_warning_at_four_fifths_is_given_once(server, session):
         made.call(*CREATE)
 
     assert 1 == len(told)
-    assert told[0].startswith("budget 'big' (cost 1.25 a month): 80% is spent or reserved; it renews at ")
+    assert told[0].startswith("budget 'big' (cost 1.25 a month): 80% spent or reserved; it renews at ")
     assert told[0].endswith(" 00:00 Europe/Berlin")
 
 
@@ -353,7 +353,7 @@ def test_an_unknown_price_asks_under_a_budget_of_cost(server, session):
     """With nobody to ask it is refused, under --force too; a budget of predictions needs no price."""
     unknown = {"version": "not/listed", "input": {}}
     for force in (False, True):
-        with pytest.raises(PermissionDeniedError, match="budget 'daily' bounds the cost"):
+        with pytest.raises(PermissionDeniedError, match="budget 'daily' limits the cost"):
             session(budgets=[DAY], force=force).call("create_prediction", unknown)
     session(budgets=[Allowance(name="few", period="day", predictions=5)]).call("create_prediction", unknown)
     session(Scripted(["once"]), budgets=[DAY]).call("create_prediction", unknown)
@@ -375,7 +375,7 @@ def test_how_the_budgets_stand_is_told(server, session):
     made.call(*CREATE)
     (line,) = made.spending.described("default")
 
-    assert line.startswith("budget 'daily' (cost 1 a day): 0.25 is spent and 0 reserved; it renews at ")
+    assert line.startswith("budget 'daily' (cost 1 a day): 0.25 spent and 0 reserved; it renews at ")
     assert [] == session().spending.described("default")
 
 

@@ -189,7 +189,7 @@ def test_a_download_that_trickles(tmp_path):
     ticks = iter(range(0, 10_000_000, 40))
     _, error = fetched([b"x"] * 100, tmp_path, lambda: next(ticks))
 
-    assert "bytes come in a second" in error.message
+    assert "bytes per second" in error.message
 
 
 def test_attempts_are_bought_by_what_comes(tmp_path):

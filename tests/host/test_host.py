@@ -255,7 +255,7 @@ def test_without_a_token_there_is_none(server):
         ({"read": "alow"}, "read: expected allow, ask or deny, got 'alow'"),
         ({"write": "yes"}, "write: expected allow, ask or deny, got 'yes'"),
         ({"isolation": "full"}, "isolation: expected standard, strict or none, got 'full'"),
-        ({"allow_read": ["nosuch"]}, "'nosuch' is no directory"),
+        ({"allow_read": ["nosuch"]}, "not a directory: 'nosuch'"),
     ],
 )
 def test_what_a_host_cannot_be(options, words):
@@ -573,7 +573,7 @@ def test_a_script_cannot_reach_files_of_the_host(live, server, tmp_path, isolati
     own = [("page.html", "the page of this run")]
     result = host.script("download('data:,x', 'page.html')", own=own).result()
 
-    assert "'page.html' is never among a script's files: it is the page of this run" in result.error.message
+    assert "'page.html' is not available to scripts: it is the page of this run" in result.error.message
     assert [] == server.requests
 
 

@@ -543,7 +543,7 @@ def test_no_input_reaches_the_sessions_own_files(prompt, server, tmp_path):
         for attempt in (f"download('data:,x', '{path}')",
                         f"integrations.replicate.create_file{{ path = '{path}' }}"):  # fmt: skip
             shown = session(attempt)
-            assert f"'{path}' is never among a script's files: it " in shown
+            assert f"'{path}' is not available to scripts: it " in shown
             assert why in shown
 
     assert "r8_OfTheOwner" == (tmp_path / "config" / "credentials.json").read_text()

@@ -96,7 +96,7 @@ def test_a_create_under_way(place, taken, tmp_path):
     assert again.ended("C-d")
 
     calls = [json.loads(line) for line in (tmp_path / "state" / "audit.jsonl").read_text().splitlines()]
-    assert 1 == sum("it was done before the run ended" in call.get("rule", "") for call in calls)
+    assert 1 == sum("done by an interrupted attempt" in call.get("rule", "") for call in calls)
 
 
 @pytest.mark.parametrize("place", [()], indirect=True)

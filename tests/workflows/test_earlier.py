@@ -29,7 +29,7 @@ def test_the_same_again_is_not_paid_again(flow):
 
     assert (first, first, "hello Ada") == (second, later, output)
     assert 1 == creates(flow)
-    assert ["its answer is taken"] == [entry.note for entry in flow.log if entry.function == "get_prediction"]
+    assert ["reused its output"] == [entry.note for entry in flow.log if entry.function == "get_prediction"]
 
 
 def test_another_input_is_another_prediction(flow):

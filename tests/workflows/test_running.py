@@ -137,7 +137,7 @@ def test_a_model_that_is_not_official_after_all(flow):
     posts = [(path, status) for method, path, status in flow.server.requests if method == "POST"]
     assert [("/v1/models/replicate/hello-world/predictions", 404), ("/v1/predictions", 201)] == posts
     notes = [entry.note for entry in flow.log if entry.function == "get_model"]
-    assert ["replicate/hello-world is no official model; its latest version is run"] == notes
+    assert ["replicate/hello-world is not an official model; its latest version is run"] == notes
 
 
 def test_what_a_name_means_is_asked_once(flow):

@@ -1,4 +1,4 @@
-"""The rules, each a function of the look and one source. A rule reports what is certain as an error, and leaves alone
+"""The rules, each a function of the check and one source. A rule reports what is certain as an error, and leaves alone
 what it cannot tell.
 """
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def rules(*, plain: bool) -> Iterable[Rule]:
-    """Those for a program; for a ``plain`` one, which calls nothing of the host's, the rules of the language alone."""
+    """The rules for a program; for a ``plain`` one, which calls no host function, only the rules of the language."""
     from kosmolua.check.rules import modules, names, values
 
     language = (

@@ -1,4 +1,4 @@
-"""Calls of the catalogue's functions: the form of the call, names of parameters, and values that are written there."""
+"""Calls of the catalogue's functions: the form of the call, names of parameters, and literal values."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ class Target(NamedTuple):
 
 
 def target(path: Path | None) -> Target | None:
-    """What a path into the provider's table names."""
+    """The function that a path into the provider's table names."""
     if path is None or path[:1] != (PROVIDER,) or len(path) not in {2, 3}:
         return None
     if path[2:] and path[1] in NAMESPACES:
-        return None  # of the official clients, and reported as such
+        return None  # a namespace of the official clients, reported elsewhere
     return Target(path[-1], path[1] if path[2:] else DEFAULT)
 
 
@@ -84,7 +84,7 @@ def _example(operation: Operation) -> str:
 
 
 def check_arguments(look: Look, call: Call, operation: Operation, given: Node | None, *, paged: bool = False) -> None:
-    """Check the named arguments of a function; ``paged`` are those that `each` is given."""
+    """Check the named arguments of a function; ``paged`` are those passed through `each`."""
     named = Named(look.program, given)
     parameters = {parameter.name: parameter for parameter in operation.parameters}
     for name, (at, value) in named.items.items():
@@ -94,7 +94,7 @@ def check_arguments(look: Look, call: Call, operation: Operation, given: Node | 
             _unknown(look, call, operation, name, at, paged=paged)
     missing = [name for name, one in parameters.items() if one.required and name not in named.items]
     if not named.items.keys() <= parameters.keys():
-        missing = []  # the unknown one may be meant, or it is the path of a file
+        missing = []  # the unknown name may be meant for it, or a file path replaces it
     if missing and not named.open and not is_open_call(call, given):
         message = f"{operation.name}: missing {', '.join(f'`{name}`' for name in missing)}"
         look.report(call.at, "error", "invalid_arguments", message, _see(operation), call.within)
@@ -165,7 +165,7 @@ def _fits(parameter: Parameter, value: object) -> bool:
 
 
 def _word(parameter: Parameter, value: object) -> str | None:
-    """What is wrong with a text that has to be one of some words, or of some form."""
+    """The error for a text that does not match its enum or pattern."""
     if not isinstance(value, str):
         return None
     if parameter.enum and value not in parameter.enum:

@@ -1,4 +1,4 @@
-"""Files that a script saves or reads, and the directories that are open to it."""
+"""Files that a script saves or reads, and the directories that it may use."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def saves(look: Look, source: Source) -> None:
 
 
 def _directory(look: Look, node: Node | None) -> str | None:
-    """The directory of a path of which at least the beginning can be seen."""
+    """The directory of a path whose first part is known."""
     found, certain = look.program.value(node), True
     while isinstance(found, Operation) and found.operator == "..":
         found, certain = look.program.value(found.left), False
@@ -40,14 +40,14 @@ def _saves(look: Look, source: Source) -> Iterator[tuple[int, Function, Node | N
         if use.name == "download" and (len(use.call.arguments) > 1 or not is_open(use.call)):
             yield use.call.at, use.call.within, argument(use.call, 1), True
     if "save" in look.program.members:
-        return  # a method of the script's own
+        return  # the script has its own method
     for call in source.tree.calls:
         if call.method == "save":
             yield call.at, call.within, argument(call, 0), _is_output(look, look.program, call.callee)
 
 
 def _is_output(look: Look, program: Program, node: Node) -> bool:
-    """Whether an expression is what a model gave, or an item of it."""
+    """Whether an expression is a model's output, or an item of it."""
     found = program.value(node)
     while isinstance(found, Index):
         found = program.value(found.base)
@@ -66,21 +66,21 @@ def reads(look: Look, source: Source) -> None:
 
 
 def modules(look: Look, source: Source) -> None:
-    """Modules are read as files are."""
+    """Modules need a readable directory, like files."""
     for where, call, file in look.program.required:
         if where is source:
             _check(look, call.at, call.within, file, "read", certain=True)
 
 
 def _sends(look: Look, call: Call) -> bool:
-    """Whether a call sends what it is given: a file is read then, and not before."""
+    """Whether a call sends its arguments: a file is read only then."""
     helper = helper_of(look, call)
     found = target(look.program.path(call.callee)) if call.method is None else None
     return (helper is not None and helper[0] in TAKE_A_MODEL) or (found is not None and found.name in BY_NAME)
 
 
 def _within(call: Call) -> Iterator[Node]:
-    """What is written in the tables of its arguments."""
+    """The expressions in the call's arguments and their tables."""
     left: list[Node] = [*call.arguments]
     while left:
         node = left.pop()
@@ -107,7 +107,7 @@ def _check(
         )
     elif not opened:
         severity = look.certain(at, within) if certain else "warning"
-        message = f"{what}, but no directory is open for {'writing' if how == 'write' else 'reading'}"
+        message = f"{what}, but no directory is allowed for {'writing' if how == 'write' else 'reading'}"
         look.report(
             at, severity, "permission_denied", message, f"Add {flag} {directory} to the command.", within, writes
         )

@@ -34,7 +34,7 @@ def uses(look: Look, source: Source) -> list[Use]:
 
 
 def helper_of(look: Look, call: Call) -> tuple[str, str] | None:
-    """The helper that a call calls, and for which account."""
+    """The helper of a call, and its account."""
     path: Path | None = look.program.path(call.callee) if call.method is None else None
     if path is None or path in look.program.fields:
         return None
@@ -68,7 +68,7 @@ def _check_options(look: Look, use: Use, place: int, given: Named) -> None:
 
 
 def _check_type(look: Look, use: Use, name: str, expected: str, node: Node) -> None:
-    """Numbers, functions and words alone: the other kinds are taken as they come."""
+    """Check options of type number, function or enum; others are not checked."""
     found, words = kind(look.program, node), re.findall(r'"(\w+)"', expected)
     value = look.literal(node)
     if words and isinstance(value, str) and "[]" not in expected and value not in words:
@@ -83,7 +83,7 @@ def _check_type(look: Look, use: Use, name: str, expected: str, node: Node) -> N
 
 
 def _wanted(expected: str) -> str | None:
-    """The one kind that an option of that type may be, if it matters."""
+    """The only Lua type that an option accepts; None if not checked."""
     if expected.endswith("[]"):
         return "table"
     if set(expected.split("|")) <= {"number", "integer"}:
@@ -92,7 +92,7 @@ def _wanted(expected: str) -> str | None:
 
 
 def option_types(name: str, place: int) -> dict[str, str]:
-    """The options of a helper and their types, from the one table that the stubs and the prompt have as well."""
+    """The options of a helper and their types, from the table that stubs and prompt also use."""
     from kosmolua.manual.stubs import options_of
 
     return {option.name: option.type for option in options_of(name, place)}
@@ -106,7 +106,7 @@ def _see(name: str) -> str:
 
 
 def shapes(look: Look, source: Source) -> None:
-    """Arguments of a kind that the helper refuses."""
+    """Arguments of a type that the helper rejects."""
     for use in uses(look, source):
         if use.name in TAKE_A_MODEL:
             _model(look, use)
@@ -115,7 +115,7 @@ def shapes(look: Look, source: Source) -> None:
 
 
 def _expect(look: Look, use: Use, place: int, what: str, *kinds: str, hint: str | None = None) -> bool:
-    """Report an argument whose kind is known and none of those. Returns whether it may be right."""
+    """Report an argument whose type is known and not accepted. Returns whether it may be valid."""
     node = argument(use.call, place)
     found = kind(look.program, node) if node else None if is_open(use.call) else "nothing"
     if found is None or found in kinds:
@@ -146,7 +146,7 @@ def _model(look: Look, use: Use) -> None:
 
 
 def called_too_early(look: Look, source: Source) -> None:
-    """The result of a call where the function itself is expected: what it does is paid for, and then it fails."""
+    """The result of a call instead of a function: the call costs money, then the helper fails."""
     for call in source.tree.calls:
         path = look.program.path(call.callee) if call.method is None else None
         for node in _expected_functions(path, call):

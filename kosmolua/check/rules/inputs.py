@@ -1,4 +1,4 @@
-"""Inputs of models that are written in the script, against the model's schema where that is known."""
+"""Literal inputs of models, checked against the model's schema if known."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _FILE_WORD = re.compile(
 
 
 class Given(NamedTuple):
-    """The input of a model at a call."""
+    """The input of a model in a call."""
 
     call: Call
     reference: str
@@ -43,7 +43,7 @@ def inputs(look: Look, source: Source) -> None:
 
 
 def _given(look: Look, source: Source) -> list[Given]:
-    """Every input that is a table in the script, with the model where that is known."""
+    """Every input that is a table in the script, with its model if known."""
     found = []
     for use in uses(look, source):
         node, options = table_of(look.program, argument(use.call, 1)), argument(use.call, 2)
@@ -123,7 +123,7 @@ def _report(look: Look, given: Given, at: int, message: str) -> None:
 
 
 def _guess(look: Look, given: Given, named: Named) -> None:
-    """What is likely to be wrong with any model's input."""
+    """Common mistakes in any model's input."""
     for name, (_, node) in named.items.items():
         value = look.literal(node)
         if isinstance(value, str) and _FILE_WORD.search(name) and _FILE_NAME.fullmatch(value):

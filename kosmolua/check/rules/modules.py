@@ -1,4 +1,4 @@
-"""Modules that are not there."""
+"""Missing modules."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Global names and fields of the sandbox's tables that are not there."""
+"""Missing global names and fields of the sandbox's tables."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from kosmolua.check.program import Path, Source, operands
 from kosmolua.check.tree import Index, Name, Table, Tree
 from kosmolua.replicate.catalogue import BY_NAME, PROVIDER
 
-_MIN_LETTERS = 4  # of a name that is taken for a misspelt one where it is only read
+_MIN_LETTERS = 4  # of a name that counts as misspelt if it is only read
 _DEEP = 3
 _ABSENT = "not available in scripts"
 
 
 def _uses(tree: Tree) -> dict[int, str]:
-    """How the value of each node is used, where using nil like that is an error."""
+    """How the value of each node is used, if that use of nil is an error."""
     found = {id(call.callee): "call" for call in tree.calls}
     found |= {id(index.base): "index" for index in (*tree.indexes, *tree.fields)}
     found |= {id(one): "use" for operation in tree.operations for one in operands(operation)}
@@ -25,7 +25,7 @@ def _uses(tree: Tree) -> dict[int, str]:
 
 
 def globals_(look: Look, source: Source) -> None:
-    """Globals that nothing assigns."""
+    """Globals that are never assigned."""
     program, known = look.program, look.world.known
     unknown = [
         name
@@ -75,7 +75,7 @@ def _hint(near: str | None) -> str:
 
 
 def _instead(name: str) -> str | None:
-    """A way to do the same in a script."""
+    """The replacement in a script."""
     ways = {
         "io": "Use print, file(path) and output:save(path).",
         "utf8": 'Use string functions, or regex with the pattern "." for characters.',
@@ -134,7 +134,7 @@ def _library(look: Look, index: Index, path: Path, how: str | None) -> None:
 
 
 def _string_methods(look: Look, source: Source) -> None:
-    """Methods of text that is written right there: `("x"):fromat()`."""
+    """Methods of string literals: `("x"):fromat()`."""
     _borrowed(look, source)
     known = look.world.known["string"]
     if "string" in look.program.loose or any(name.text == "getmetatable" for name in source.tree.names):
@@ -150,17 +150,17 @@ def _string_methods(look: Look, source: Source) -> None:
 
 
 def _borrowed(look: Look, source: Source) -> None:
-    """Methods that texts have in other languages, where nothing in the program has one of that name."""
+    """String methods of other languages, if the program defines no method of that name."""
     for call in source.tree.calls:
         way = BORROWED.get(call.method or "")
         is_text = not isinstance(look.program.value(call.callee), Table)
         if way and is_text and call.method not in look.program.members and not look.program.opaque:
-            message = f"texts have no method {call.method} in Lua"
+            message = f"strings have no method {call.method} in Lua"
             look.report(call.at, "warning", "unknown_name", message, f"Write {way}.", call.within)
 
 
 def _provider(look: Look, index: Index, path: Path) -> None:
-    """A name that is read from a provider's table, or from an account's: it raises where it is not there."""
+    """A name read from the table of a provider or account; reading a missing name raises an error."""
     if path[0] == "integrations":
         message = f"unknown integration {path[1]}; there is {PROVIDER}"
         look.report(index.at, "error", "unknown_function", message, f"Write {PROVIDER}.", index.within)
@@ -182,7 +182,7 @@ def _unknown_function(look: Look, index: Index, name: str) -> None:
         return
     near = nearest(name, [*_own_names(), *HELPERS])
     message = f"unknown function {PROVIDER}.{name}" + (f"; did you mean {near}?" if near else "")
-    doubtful = not near and look.world.accounts is None  # an account of the machine where it will run
+    doubtful = not near and look.world.accounts is None  # may be an account on the machine that runs it
     hint = None if near else "See all functions: kosmo integrations:list replicate"
     look.report(index.at, "warning" if doubtful else "error", "unknown_function", message, hint, index.within)
 

@@ -20,7 +20,7 @@ from kosmolua.replicate.versions import parse
 
 
 class Wanted(NamedTuple):
-    """A call that the script makes: one of those operations, with the arguments that can be seen."""
+    """A call that the script makes: one of ``operations``, with the known arguments."""
 
     call: Call
     operations: tuple[Operation, ...]
@@ -53,7 +53,7 @@ def _wanted(look: Look, source: Source) -> Iterator[Wanted]:
     for call in source.tree.calls:
         found = target(look.program.path(call.callee)) if call.method is None else None
         operation = BY_NAME.get(found.name) if found else None
-        if found and operation and len(call.arguments) < 2:  # noqa: PLR2004 - more are a mistake of another kind
+        if found and operation and len(call.arguments) < 2:  # noqa: PLR2004 - more arguments are reported elsewhere
             yield Wanted(call, (operation,), found.account, _literals(look, argument(call, 0)))
     for use in uses(look, source):
         first = look.literal(argument(use.call, 0))
@@ -66,7 +66,7 @@ def _wanted(look: Look, source: Source) -> Iterator[Wanted]:
 
 
 def _runs(call: Call, reference: str, account: str) -> Iterator[Wanted]:
-    """By which functions a model may be run."""
+    """The functions that may run a model."""
     try:
         meant = parse(reference)
     except UsageError:

@@ -1,4 +1,4 @@
-"""Values that are nil, or of the wrong kind, wherever the line is reached."""
+"""Values that are always nil, or always of the wrong type."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ def _operand(look: Look, operation: Operation, node: Node) -> None:
     other = operation.right if node is operation.left else operation.left
     if operation.operator in _ARITHMETIC and _is_words(node):
         severity = "error" if other is None or _is_plain(other) else "warning"
-        message = "cannot do arithmetic on text that is no number"
+        message = "cannot do arithmetic on text that is not a number"
         hint = "Write .. to join texts." if operation.operator == "+" else None
         look.report(node.at, severity, "wrong_value", message, hint, operation.within)  # type: ignore[arg-type]
         return
     if other and not _is_plain(other):
-        return  # it may have a metatable that knows what to do with nil
+        return  # it may have a metatable that handles nil
     if isinstance(node, Constant) and node.kind in {"nil", "boolean"}:
         hint = "Write tostring(…) around it." if operation.operator == ".." else None
         look.report(node.at, "error", "wrong_value", f"cannot {verb} a {node.kind} value", hint, operation.within)
@@ -55,14 +55,14 @@ def _is_words(node: Node) -> bool:
 
 
 def _is_plain(node: Node) -> bool:
-    """Whether an operand is a text or a number, or what an operator makes of those."""
+    """Whether an operand is a text or number, or an expression of those."""
     if isinstance(node, Operation):
         return _is_plain(node.left) and (node.right is None or _is_plain(node.right))
     return isinstance(node, Constant) and node.kind in {"string", "number", "nil", "boolean"}
 
 
 def _use(look: Look, node: Node, verb: str, within: Function) -> None:
-    """Report a use that fails with nil, where the value is nil for certain."""
+    """Report a use that fails if the value is certainly nil."""
     local = _never_assigned(node)
     if local:
         message = f"cannot {verb} {local.name}, which is nil: nothing is assigned to it"
@@ -90,7 +90,7 @@ def _never_assigned(node: Node) -> Local | None:
 
 
 def _without_result(look: Look, node: Node | None) -> str | None:
-    """The name of the function that is called, if it is one that never returns a value."""
+    """The name of the called function if it never returns a value."""
     if not isinstance(node, Call) or node.method or not isinstance(node.callee, Name):
         return None
     if look.program.path(node.callee) in _SILENT:
@@ -140,7 +140,7 @@ def lengths(look: Look, source: Source) -> None:
 
 
 def _is_list(look: Look, node: Node) -> bool:
-    """Whether a variable holds the list that a helper gave, or one that is written out, and nothing else."""
+    """Whether a variable only ever holds a list, from a helper or a constructor."""
     if isinstance(node, Name) and node.local and node.local.fields:
         return False
     value = look.program.value(node)
