@@ -1,4 +1,4 @@
-"""Answers of the API as data or as errors, and what an error says of a write that may have been done."""
+"""Answers of the API as data or errors, and errors for writes whose outcome is unknown."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ _SERVER_FAULT = 500
 
 
 class Answer(Struct, frozen=True):
-    """A successful answer. ``data`` is the JSON as it came, text, bytes, or None where there is no body; ``date`` the
-    server's clock, as it writes it; ``note`` says what was changed in it.
+    """A successful answer. ``data`` is the unchanged JSON, text, bytes, or None without a body; ``date`` is the
+    server's Date header; ``note`` says what was changed in the data.
     """
 
     status: int
@@ -50,7 +50,7 @@ def read(operation: Operation, response: Response, most: int, room: Room, redact
         failure = problem.error(operation, status, headers, body)
         failure.note = "" if body is content else redact.NOTE
         if status >= _SERVER_FAULT and not operation.safe:
-            failure.hint = f"it may have been done all the same; {_how_to_look(operation)}"
+            failure.hint = f"the API may have executed it; {_how_to_look(operation)}"
         raise failure
     content_type = headers.get("content-type", "")
     data, note = _data(operation, status, content_type, body, room)
@@ -62,7 +62,7 @@ def read(operation: Operation, response: Response, most: int, room: Room, redact
 def content_of(
     operation: Operation, response: Response, headers: Mapping[str, str], most: int, room: Room | None = None
 ) -> bytes:
-    """The body, decoded. Of an answer that says what went wrong, as much as is looked at."""
+    """The decoded body. The body of an error is truncated."""
     if isinstance(response, Whole) and "content-encoding" not in headers and len(response.body) <= min(most, LARGE):
         return response.body
     try:
@@ -73,7 +73,7 @@ def content_of(
 
 
 def unread(operation: Operation, error: Exception, status: int = 0) -> KosmoError:
-    """The error for an answer that is not read; without a status it was given up before that was looked at."""
+    """The error for an answer that was not read; without a status if reading stopped before it was known."""
     if not operation.safe:
         return uncertain(operation, str(error))
     if status:
@@ -82,7 +82,7 @@ def unread(operation: Operation, error: Exception, status: int = 0) -> KosmoErro
 
 
 def _data(operation: Operation, status: int, content_type: str, body: bytes, room: Room) -> tuple[Any, str]:
-    """What an answer holds, and a note of what had to be changed in it."""
+    """The data of an answer, and a note about changes to it."""
     match operation.answer:
         case "bytes":
             return body, ""
@@ -102,19 +102,19 @@ def _data(operation: Operation, status: int, content_type: str, body: bytes, roo
     except ValueError:
         if operation.answer == "none":
             return None, ""
-        kind = (problem.clean(content_type) or "of no type").partition(";")[0]
-        raise _unreadable(operation, status, f"is not JSON but {kind}, {len(body)} bytes") from None
+        kind = (problem.clean(content_type) or "no content type").partition(";")[0]
+        raise _unreadable(operation, status, f"is not JSON ({kind}, {len(body)} bytes)") from None
 
 
 def _unreadable(operation: Operation, status: int, what: str) -> KosmoError:
     if operation.safe:
         return ApiError(
-            f"{operation.name}: the API said {status}, but its answer {what}",
+            f"{operation.name}: the API answered {status}, but the body {what}",
             status=status,
             function=operation.name,
-            hint="something on the way may have answered instead: check REPLICATE_URL and proxies",
+            hint="check REPLICATE_URL and proxies: another server may have answered",
         )
-    return uncertain(operation, f"the API said {status}, but its answer {what}")
+    return uncertain(operation, f"the API answered {status}, but the body {what}")
 
 
 def redirected(operation: Operation, status: int, headers: Mapping[str, str]) -> ApiError:
@@ -126,15 +126,15 @@ def redirected(operation: Operation, status: int, headers: Mapping[str, str]) ->
         f"{operation.name}: {status}: the API redirects to {where}; the token is not sent there",
         status=status,
         function=operation.name,
-        hint="set REPLICATE_URL to where the API is",
+        hint="set REPLICATE_URL to the API's address",
     )
 
 
 def uncertain(operation: Operation, why: str) -> UncertainError:
-    """A write may have been done; say so, and how to look, and never do it again unasked."""
-    text = f"{operation.name}: {why}. It may have been done all the same"
+    """The error for a write that may have been executed, with how to check. It is never repeated automatically."""
+    text = f"{operation.name}: {why}. The API may have executed the call"
     if operation.creates:
-        made = f"The {operation.creates} may have been created; it is not created again by itself"
+        made = f"The {operation.creates} may have been created; the call is not repeated automatically"
         text = f"{operation.name}: {why}. {made}"
     return UncertainError(text, function=operation.name, hint=_how_to_look(operation))
 
@@ -142,7 +142,7 @@ def uncertain(operation: Operation, why: str) -> UncertainError:
 def _how_to_look(operation: Operation) -> str:
     proof = operation.proof
     if not operation.creates or proof is None:
-        return "read back what it changes before you call it again"
+        return "check whether the change was made before you repeat the call"
     look = proof.list or " ".join([proof.read, *(f"--{name}=…" for name in proof.place)])
     listing = catalogue.find(proof.list)
     if listing and listing.parameter("created_after"):

@@ -11,29 +11,29 @@ import time
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 
-MAX_ANSWER = 64 * 1024 * 1024  # bytes; no more crosses to a script at once either
+MAX_ANSWER = 64 * 1024 * 1024  # bytes; also the limit of one value passed to a script
 MAX_FILE = 256 * 1024 * 1024  # bytes of an answer that is a file's content
-MAX_PROBLEM = 256 * 1024  # bytes that are read of an answer that says what went wrong
+MAX_PROBLEM = 256 * 1024  # bytes to read of an error answer
 MAX_CONTAINERS = 250_000  # objects and lists in an answer; one takes up to 230 bytes
 MAX_VALUES = 1_000_000  # and values, of up to 100 bytes each
-LARGE = 1024 * 1024  # bytes, as they are held in the end; of answers beyond it one is held at a time
+LARGE = 1024 * 1024  # bytes in memory; larger answers are held one at a time
 ROOM_PATIENCE = 60.0  # seconds to wait for that
-GRACE, LEAST_RATE = 60.0, 16 * 1024  # seconds for an answer, and bytes that it brings in each second beyond them
-_CONTAINER, _VALUE = 64, 32  # bytes that they take at least
-_FEW = 16 * 1024  # bytes that hold too little to be looked at
-_PIECES, _PIECE = 100_000, 64  # an answer may come in so many pieces, and more where they are this long on average
+GRACE, LEAST_RATE = 60.0, 16 * 1024  # seconds for an answer, and the least bytes per second after them
+_CONTAINER, _VALUE = 64, 32  # least bytes in memory of each
+_FEW = 16 * 1024  # bytes; smaller answers are not counted
+_PIECES, _PIECE = 100_000, 64  # most pieces of an answer, unless their average size is at least this many bytes
 _STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
 _DECODED = 256 * 1024  # bytes that are decoded at once
 _MAX_MEMBERS = 1000  # of a gzip file
 _GZIP = b"\x1f\x8b"
 
 
-class TooMuch(Exception):  # noqa: N818 - said as it is, behind the name of the function
-    """An answer is beyond a bound; the text says which."""
+class TooMuch(Exception):  # noqa: N818 - its text is shown after the function's name
+    """An answer exceeds a limit; the text says which."""
 
 
 class Garbled(Exception):  # noqa: N818 - as above
-    """An answer is not compressed as it says, or in a way that nobody asked for."""
+    """An answer has an invalid or unsupported Content-Encoding."""
 
 
 class Room:
@@ -87,29 +87,29 @@ def gathered(pieces: Iterable[bytes], most: int, room: Room | None = None, *, cu
             found = bytearray(found) if isinstance(found, bytes) else found
             found += piece
         if count > 1 and time.monotonic() - began > GRACE + len(found) / LEAST_RATE:
-            raise TimeoutError("the answer comes too slowly")
+            raise TimeoutError("the answer arrives too slowly")
         if len(found) > most:
             if cut:
                 return bytes(found[:most])
             raise TooMuch(f"the answer is longer than {most} bytes")
         if count > _PIECES and len(found) < count * _PIECE:
-            raise TooMuch(f"the answer comes in more than {_PIECES} tiny pieces")
+            raise TooMuch(f"the answer has more than {_PIECES} tiny pieces")
         if room and len(found) > LARGE:
             room.take()
     return bytes(found)
 
 
 def check_values(body: bytes, room: Room | None = None) -> None:
-    """Raise `TooMuch` for JSON that holds more values than are taken, before any of them is made."""
+    """Raise `TooMuch` for JSON with too many values, before it is decoded."""
     if len(body) <= _FEW:
         return
     containers, values = _counts(body)
     if containers > MAX_CONTAINERS or values > MAX_VALUES:
-        containers, values = _counts(_STRING.sub(b"", body))  # commas and brackets within text do not count
+        containers, values = _counts(_STRING.sub(b"", body))  # commas and brackets in strings do not count
         if containers > MAX_CONTAINERS:
-            raise TooMuch(f"the answer holds more than {MAX_CONTAINERS} objects and lists")
+            raise TooMuch(f"the answer has more than {MAX_CONTAINERS} objects and lists")
         if values > MAX_VALUES:
-            raise TooMuch(f"the answer holds more than {MAX_VALUES} values")
+            raise TooMuch(f"the answer has more than {MAX_VALUES} values")
     if room and len(body) + _CONTAINER * containers + _VALUE * values > LARGE:
         room.take()
 
@@ -123,7 +123,7 @@ def _counts(body: bytes) -> tuple[int, int]:
 
 
 def decoded(pieces: Iterable[bytes], headers: Mapping[str, str]) -> Iterator[bytes]:
-    """The content, with the one coding undone that is taken: gzip or deflate. Raises `Garbled` for any other."""
+    """The content, decoded from gzip or deflate. Raises `Garbled` for other codings."""
     coding = headers.get("content-encoding", "").strip()
     match coding.lower():
         case "" | "identity":
@@ -132,7 +132,7 @@ def decoded(pieces: Iterable[bytes], headers: Mapping[str, str]) -> Iterator[byt
             return _inflated(pieces, _Gzip())
         case "deflate":
             return _inflated(pieces, _Deflate())
-    raise Garbled(f"the answer has the Content-Encoding {coding[:60]!a}, which was not asked for")
+    raise Garbled(f"unsupported Content-Encoding {coding[:60]!a}")
 
 
 def _inflated(pieces: Iterable[bytes], decoder: _Gzip | _Deflate) -> Iterator[bytes]:
@@ -141,13 +141,13 @@ def _inflated(pieces: Iterable[bytes], decoder: _Gzip | _Deflate) -> Iterator[by
             for start in range(0, len(piece), _DECODED):  # zlib copies what it leaves of each
                 yield from decoder.feed(piece[start : start + _DECODED])
     except zlib.error as error:
-        raise Garbled(f"the answer is not compressed as it says: {error}") from None
+        raise Garbled(f"cannot decompress the answer: {error}") from None
     if not decoder.complete:
         raise Garbled("the compressed answer breaks off")
 
 
 class _Gzip:
-    """A gzip file of one member or several; what follows the last is passed over, as gzip does."""
+    """A gzip file with one or more members; data after the last member is ignored, as gzip does."""
 
     def __init__(self) -> None:
         self._member = zlib.decompressobj(zlib.MAX_WBITS | 16)
@@ -180,7 +180,7 @@ class _Gzip:
 
 
 class _Deflate:
-    """zlib's format, as the standard says, or without its header, as some servers send it."""
+    """The zlib format of the standard, or raw deflate, which some servers send."""
 
     def __init__(self) -> None:
         self._stream: zlib._Decompress | None = None
@@ -200,7 +200,7 @@ class _Deflate:
 
 
 def _pieces(stream: zlib._Decompress, piece: bytes) -> Iterator[bytes]:
-    """What a piece decompresses to, never more at once than is good to hold."""
+    """The decompressed content of a piece, in bounded parts."""
     while piece and not stream.eof:
         found = stream.decompress(piece, _DECODED)
         if found:

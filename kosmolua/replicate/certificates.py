@@ -1,4 +1,4 @@
-"""Which certificates a server of the API is verified against."""
+"""The certificates to verify the API's server against."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ _HASHED = re.compile(r"[0-9a-f]{8}\.[0-9]+")  # how OpenSSL finds a certificate 
 
 
 def named(environment: Mapping[str, str]) -> tuple[str, str] | None:
-    """The variable that names the certificates, and what it says; None where the built-in ones are used."""
+    """The environment variable that names the certificates, with its value; None if the built-in ones are used."""
     return next(((name, environment[name]) for name in VARIABLES if environment.get(name)), None)
 
 
 def context(environment: Mapping[str, str]) -> ssl.SSLContext | None:
-    """The context of the certificates that the environment names, None where it names none. Raises a
-    `ConfigurationError` that names the variable.
+    """The context for the certificates in the environment; None if not set. Raises a `ConfigurationError` that names
+    the variable.
     """
     found = named(environment)
     if found is None:
@@ -59,7 +59,7 @@ def built_in() -> ssl.SSLContext:
 
 
 def hint(environment: Mapping[str, str]) -> str:
-    """What to do where a server's certificate is not trusted."""
+    """What to do if a server's certificate is not trusted."""
     found = named(environment)
     now = f" (now {found[0]} is {found[1][:200]!r})" if found else ""
     return (
@@ -70,12 +70,12 @@ def hint(environment: Mapping[str, str]) -> str:
 
 def _of_file(path: str) -> ssl.SSLContext:
     if os.path.isdir(path):
-        raise IsADirectoryError(21, "it is a directory, for which there is SSL_CERT_DIR")
+        raise IsADirectoryError(21, "it is a directory; use SSL_CERT_DIR")
     import ssl
 
     made = ssl.create_default_context(cafile=path)
     if not made.cert_store_stats()["x509"]:
-        raise ValueError("it holds no certificate in PEM form")
+        raise ValueError("it contains no PEM certificate")
     return made
 
 

@@ -1,6 +1,6 @@
-"""Speaks HTTP with the API: one connection pool, one token, one origin.
+"""The HTTP client for the API: one connection pool, one token, one origin.
 
-Redirects, cookies and auth flows are not wanted here, so no HTTP client stands above the transport.
+It uses the transport directly, since redirects, cookies and auth flows are not wanted here.
 """
 
 from __future__ import annotations
@@ -34,17 +34,16 @@ if TYPE_CHECKING:
 
     from kosmolua.replicate.transfer import Opened
 
-_PATH = "/%:@!$&'()*+,;=-._~"  # what a path may hold as it is
-PIECE_TIMEOUT = 45.0  # seconds between two pieces of what is fetched; the API ends a stream after 30
+_PATH = "/%:@!$&'()*+,;=-._~"  # characters of a path that need no escape
+PIECE_TIMEOUT = 45.0  # seconds between two pieces of a transfer; the API ends a stream after 30
 
 
 class Client:
-    """A connection to the API for one account, for any number of threads; `close` it when done.
+    """A client of the API for one account. Thread-safe; `close` it when done.
 
-    ``base_url`` is that of the API's first version; plain http is for loopback alone unless ``insecure_http``.
-    Requests leave inside ``with sending()``, which raises where nothing may be sent any more.
-    ``on_retry`` is told why something is sent again, and in how many seconds. Clients may share a ``room`` for large
-    answers.
+    ``base_url`` is the URL of API version 1; plain http is allowed only for loopback, unless ``insecure_http``.
+    Requests are sent inside ``with sending()``, which raises if sending is no longer allowed. ``on_retry`` gets the
+    reason and the seconds until each retry. Clients may share a ``room`` for large answers.
     """
 
     def __init__(
@@ -68,7 +67,7 @@ class Client:
         self._path = f"/{quote(self._path, safe=_PATH)}" if self._path else ""
         self._room = room or Room()
         self._inner = _adapted(transport, sending) if transport else transport_for(self.base_url, sending)
-        self._transport = RetryTransport(self._inner, clock=clock, on_retry=self._told(on_retry), room=self._room)
+        self._transport = RetryTransport(self._inner, clock=clock, on_retry=self._cleaned(on_retry), room=self._room)
         self._fields = lru_cache(maxsize=64)(self._all_fields)
 
     def send(self, operation: Operation, arguments: Struct) -> Answer:
@@ -89,9 +88,9 @@ class Client:
             self._room.leave()
 
     def open(self, operation: Operation, arguments: Any) -> Opened:
-        """Begin to fetch what lies at ``arguments.url``. The token goes to where it belongs, and across no redirect.
+        """Open the transfer of ``arguments.url``. The token is sent only to its own origins, never after a redirect.
 
-        Raises as `send` does, and a `UsageError` for an address that is not Replicate's.
+        Raises what `send` raises, and a `UsageError` for a URL that does not belong to Replicate.
         """
         from kosmolua.replicate.transfer import MAX_REDIRECTS
 
@@ -110,7 +109,7 @@ class Client:
         raise self._redacted(answers.redirected(operation, response.status, response.headers))
 
     def check_place(self, operation: Operation, arguments: Any) -> None:
-        """Raise a `UsageError` for what `open` would not fetch; nothing is sent."""
+        """Raise a `UsageError` for a URL that `open` would refuse. Sends nothing."""
         if not _is_inline(operation, arguments):
             self._placed(operation, arguments.url)
 
@@ -119,12 +118,12 @@ class Client:
 
         try:
             return place(url, self._base, function=operation.name)
-        except KosmoError as error:  # where a server redirects to may hold the token
+        except KosmoError as error:  # a redirect's target may contain the token
             raise self._redacted(error) from None
 
     @cached_property
     def _base(self) -> httpx.URL:
-        import httpx  # loaded for addresses of files and streams alone
+        import httpx  # loaded only for URLs of files and streams
 
         return httpx.URL(self.base_url)
 
@@ -179,18 +178,18 @@ class Client:
         return {"method": parts.method, "url": self.base_url + parts.target, "headers": headers, "body": body}
 
     def reveals(self, text: str) -> bool:
-        """Whether the token stands in the text."""
+        """Whether the text contains the token."""
         return self._redactor.reveals(text)
 
     def pause(self, seconds: float) -> None:
-        """Wait before the next look at something. Raises what ends the run meanwhile."""
+        """Wait between two reads. Raises if the run ends meanwhile."""
         self._transport.pause(seconds)
 
     def close(self) -> None:
         self._transport.close()
 
     def abandon(self) -> None:
-        """In a forked process: close what is idle here, where the parent goes on with it. Not for use again."""
+        """Close the copies of idle connections in a forked process. The client cannot be used afterwards."""
         if isinstance(self._inner, SocketTransport):
             self._inner.close()
 
@@ -208,8 +207,8 @@ class Client:
     def _all_fields(self, headers: Headers) -> Fields:
         return (("Host", self._host), *headers, self._authorization)
 
-    def _told(self, on_retry: Callable[[str, float], None] | None) -> Callable[[str, float], None] | None:
-        """The same callback, given words that a terminal may show."""
+    def _cleaned(self, on_retry: Callable[[str, float], None] | None) -> Callable[[str, float], None] | None:
+        """The callback, with reasons that are safe to print."""
         if on_retry is None:
             return None
         return lambda reason, seconds: on_retry(self._redactor.without(problem.clean(reason)), seconds)
@@ -219,7 +218,7 @@ class Client:
         reason = problem.clean(str(error)) or type(error).__name__
         if operation.safe or (isinstance(error, WireError) and not error.sent):
             untrusted = isinstance(error, WireError) and error.untrusted
-            hint = "check the network and REPLICATE_URL; nothing was changed"
+            hint = "check the network and REPLICATE_URL; the call had no effect"
             return TransportError(
                 f"{operation.name}: no answer from {origin}: {reason}",
                 function=operation.name,

@@ -43,7 +43,7 @@ class Connection:
             sock.settimeout(None)
 
     def is_quiet(self) -> bool:
-        """Whether nothing waits to be read: neither the end of the connection nor bytes that belong to no answer."""
+        """Whether there is nothing to read: neither the end of the connection nor unexpected bytes."""
         return not self._buffer and not self._poll.poll(0)
 
     def send(self, head: bytes, request: Request) -> None:
@@ -100,7 +100,7 @@ class Connection:
         self._sock.close()
 
     def abort(self) -> None:
-        """Close it, also while another thread reads, which then meets the end."""
+        """Close it, even while another thread reads; that read then ends."""
         with suppress(OSError):
             self._sock.shutdown(socket.SHUT_RDWR)
         self._sock.close()
@@ -118,12 +118,12 @@ class Connection:
                 raise invalid(f"its head has more than {MAX_HEAD} bytes")
             if data.startswith(b"\n") or b"\n\n" in data or not data.startswith(b"HTTP/"[: len(data)]):
                 parse(data + _END)  # says what is wrong with it
-                raise invalid("lines end with LF alone")
+                raise invalid("lines end with a bare LF")
             piece = self._receive(_HEAD_PIECE)
             if not piece:
                 raise _cut_off()
             if time.monotonic() > until:
-                raise WireError("the answer comes too slowly", sent=True)
+                raise WireError("the answer arrives too slowly", sent=True)
             searched = max(0, len(data) - len(_END))
             data += piece
         end += len(_END)
@@ -161,7 +161,7 @@ class Connection:
             yield piece
 
     def _taken(self, most: int) -> bytes:
-        """Up to so many bytes that came together with the head."""
+        """Up to ``most`` bytes that arrived with the head."""
         taken, self._buffer = self._buffer[:most], self._buffer[most:]
         return taken
 
@@ -228,7 +228,7 @@ def words(error: BaseException) -> str:
 
 
 def _unconnected(error: BaseException) -> BaseException:
-    """A failure of the TLS handshake, before a byte of the request was sent; anything else is what it is."""
+    """Convert a TLS handshake failure, before any byte of the request was sent; other errors are unchanged."""
     if isinstance(error, TimeoutError):
         return WireError("connecting took too long", sent=False)
     if not isinstance(error, OSError | ValueError):

@@ -1,4 +1,4 @@
-"""JSON as servers send it. What is not Unicode in an answer does not cost the rest of it."""
+"""Decodes JSON from servers. Invalid Unicode is replaced, so that the rest of the answer is not lost."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 NOTE = "the answer held text that is not Unicode; it is read as U+FFFD"
-MAX_DEPTH = 200  # levels; a script can neither take nor give more
+MAX_DEPTH = 200  # levels; also the limit for values of a script
 _REPLACEMENT = b"\\ufffd"
 _BOM = b"\xef\xbb\xbf"
 _ENCODED, _LOST = re.compile(rb"\xed[\xa0-\xbf][\x80-\xbf]"), b"\xef\xbf\xbd"
@@ -18,12 +18,12 @@ _SURROGATE = re.compile(rb"(?<!\\)((?:\\\\)*)(?:(%b%b)|%b|%b)" % (_HIGH, _LOW, _
 
 
 class TooDeepError(ValueError):
-    """JSON is nested more deeply than anything that handles it is made for."""
+    """JSON is nested too deeply."""
 
 
 def decode(body: bytes) -> tuple[Any, str]:
-    """The value, and a note where something in it had to be replaced. Raises a `ValueError` for what is not JSON, and a
-    `TooDeepError` for more than `MAX_DEPTH` levels.
+    """The value, and a note if something was replaced. Raises a `ValueError` for invalid JSON, and a `TooDeepError` for
+    more than `MAX_DEPTH` levels.
     """
     try:
         return _decoded(body), ""
@@ -45,7 +45,7 @@ def _decoded(body: bytes) -> Any:
 
 
 def _is_deep(value: Any) -> bool:
-    """Whether it has too many levels. Looks at one level after another: a recursion would be the fault it looks for."""
+    """Whether it has too many levels. Iterates level by level, since recursion could overflow the stack."""
     level = [value] if isinstance(value, dict | list) else []
     for _ in range(MAX_DEPTH):
         level = [
@@ -60,7 +60,7 @@ def _is_deep(value: Any) -> bool:
 
 
 def _mended(body: bytes) -> bytes:
-    """The same without a byte order mark, and without surrogates that are no pair, escaped or encoded."""
+    """The text without a byte order mark and without lone surrogates, escaped or encoded."""
     text = _ENCODED.sub(_LOST, body.removeprefix(_BOM))
     pieces = _SURROGATE.split(text)
     if len(pieces) == 1:

@@ -12,13 +12,13 @@ from msgspec import Struct
 from kosmolua.errors import TransportError
 
 MAX_EVENT = 16 * 1024 * 1024  # bytes
-MAX_NAME = 256  # bytes of an id or of an event's type; longer ones are ignored, as if they were not there
+MAX_NAME = 256  # bytes of an id or of an event's type; longer ones are ignored
 _LINE_END = re.compile(rb"\r\n|\n|\r")
 _BOM = b"\xef\xbb\xbf"
 
 
 class Event(Struct, frozen=True):
-    """One event. ``id`` is the last that the stream has told, and what it is resumed after."""
+    """One event. ``id`` is the last id of the stream, after which it can be resumed."""
 
     event: str
     data: str
@@ -39,7 +39,7 @@ class Decoder:
 
     @property
     def held(self) -> int:
-        """Bytes of the event that is not complete."""
+        """Bytes of the incomplete event."""
         return len(self._data) + len(self._rest)
 
     def feed(self, piece: bytes) -> list[Event]:
@@ -59,7 +59,7 @@ class Decoder:
         return events
 
     def _lines(self, piece: bytes) -> list[bytes]:
-        """The lines that the piece completes. Only the piece is looked through: the rest before it ends no line."""
+        """The lines that the piece completes. Only the piece is searched, since the rest has no line end."""
         if not self._begun:
             piece = bytes(self._rest) + piece
             self._begun = len(piece) >= len(_BOM)

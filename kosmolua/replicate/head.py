@@ -22,7 +22,7 @@ Framing = Literal["none", "length", "chunked", "close"]
 
 
 class Head(Struct):
-    """``length`` is in bytes where ``framing`` is "length". A connection is kept only if ``keep``."""
+    """``length`` is in bytes if ``framing`` is "length". A connection is reused only if ``keep``."""
 
     status: int
     headers: dict[str, str]
@@ -61,7 +61,7 @@ class Chunks:
         return self._parser.get_status_code(), self._parser.get_http_version()
 
     def decoded(self, data: bytes) -> bytes:
-        """The part of the body that these bytes hold. Raises a `WireError` for an invalid chunk."""
+        """The part of the body in these bytes. Raises a `WireError` for an invalid chunk."""
         self._feed(data)
         piece = b"".join(self._pieces)
         self._pieces.clear()
@@ -104,7 +104,7 @@ def parse(raw: bytes) -> Head | None:
 
 
 def invalid(what: str, *, final: bool = False) -> WireError:
-    """``final`` is a framing that the server would send again."""
+    """``final``: a retry would get the same framing."""
     return WireError(f"the answer is not valid HTTP: {what}", sent=True, final=final)
 
 

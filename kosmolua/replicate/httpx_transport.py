@@ -1,4 +1,4 @@
-"""Requests through httpx: behind a proxy, and with any transport that a caller brings."""
+"""Requests through httpx: for proxies, and for a caller's own transport."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ class HttpxAnswer:
 
 
 def proxied(proxy: str, context: Callable[[], ssl.SSLContext] | None, sending: Sending = nullcontext) -> HttpxTransport:
-    """Through a proxy. Raises a ValueError, or an ImportError where SOCKS lacks its package."""
+    """A transport through a proxy. Raises a ValueError, or an ImportError if SOCKS support is not installed."""
     verify = context() if context else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     try:
         return HttpxTransport(httpx.HTTPTransport(verify=verify, proxy=proxy), sending=sending)
@@ -107,7 +107,7 @@ def _translated() -> Iterator[None]:
         raise WireError(
             reason,
             sent=not isinstance(error, _NOT_SENT),
-            final=isinstance(error, httpx.ProxyError),  # one that refuses goes on refusing
+            final=isinstance(error, httpx.ProxyError),  # a proxy that refuses will refuse again
             untrusted=_is_untrusted(error),
         ) from error
 

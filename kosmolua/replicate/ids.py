@@ -11,6 +11,6 @@ _ID = re.compile(r"(?!\.+\Z)[A-Za-z0-9_.~:-]{1,200}")
 
 
 def id_of(data: Any) -> str | None:
-    """The id that an answer names; None if there is none, or none that a later call can use."""
+    """The id in an answer; None if missing or unusable in later calls."""
     found = data.get("id") if isinstance(data, Mapping) else None
     return found if isinstance(found, str) and _ID.fullmatch(found) else None

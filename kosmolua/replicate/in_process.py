@@ -37,7 +37,7 @@ class InProcessTransport:
 
 
 class InProcessAnswer:
-    """What the application answered; its body comes as the application makes it."""
+    """The application's answer; its body is streamed."""
 
     def __init__(self, application: Application, environment: dict[str, Any]) -> None:
         self.status = 0

@@ -13,7 +13,7 @@ MAX_INLINE = 16 * 1024 * 1024  # characters of a data URL
 _SCHEME = "data:"
 _MAX_ENCODED = 1_000_000  # percent-encoded bytes, each of which takes 0.2 us
 _MAX_HEAD = 1000  # characters of its MIME type and parameters
-_PIECE = 1 << 16  # characters that are decoded at once: unquote_to_bytes takes 60 bytes for each percent sign
+_PIECE = 1 << 16  # characters to decode at once: unquote_to_bytes takes 60 bytes for each percent sign
 _CUT = re.compile("%[^%]?$")
 
 
@@ -25,7 +25,7 @@ def content_of(url: str, *, function: str) -> tuple[str, bytes]:
     """The MIME type and the content of a data URL. Raises a `UsageError` if it is malformed."""
     if len(url) > MAX_INLINE:
         raise UsageError(
-            f"{function}: the data URL has {len(url)} characters; at most {MAX_INLINE} are taken",
+            f"{function}: expected a data URL of at most {MAX_INLINE} characters, got {len(url)}",
             hint="upload the file and use its URL: replicate.create_file",
         )
     if url.count("%") > _MAX_ENCODED:
@@ -36,14 +36,14 @@ def content_of(url: str, *, function: str) -> tuple[str, bytes]:
     head, body = url[len(_SCHEME) : comma], url[comma + 1 :]
     kind, *options = head.split(";")
     if comma < 0:
-        raise UsageError(f"{function}: the data URL has no comma, so no content", hint="check that it was not cut")
+        raise UsageError(f"{function}: the data URL has no comma and so no content", hint="check that it is complete")
     content = _unquoted(body)
     if "base64" not in options:
         return kind, content
     try:
         return kind, base64.b64decode(content, validate=True)
     except binascii.Error:
-        raise UsageError(f"{function}: invalid Base64 in the data URL", hint="check that it was not cut") from None
+        raise UsageError(f"{function}: invalid Base64 in the data URL", hint="check that it is complete") from None
 
 
 def _unquoted(text: str) -> bytes:

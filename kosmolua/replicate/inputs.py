@@ -1,4 +1,4 @@
-"""What a model takes, by its version's schema: the inputs for a reader, and what is wrong with a given input."""
+"""The inputs of a model, from its version's schema: descriptions for a reader, and checks of a given input."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MAX_STEPS = 300_000  # of one check, each up to 2 us: more than 100,000 values i
 _MAX_WORDS = 8
 _MAX_DEPTH = 32
 _MAX_EXPECTED = 300  # characters
-_MAX_NEAR, _MAX_NEAR_WORD = 300, 100  # words, and characters of each, that one may have meant
+_MAX_NEAR, _MAX_NEAR_WORD = 300, 100  # words to compare for suggestions, and characters of each
 _PYTHON: dict[str, tuple[type, ...]] = {
     "string": (str,),
     "integer": (int,),
@@ -31,7 +31,7 @@ _PLURALS = {"any": "anything", "boolean": "booleans", "file": "files", "integer"
 
 
 class Input(Struct, frozen=True):
-    """One input of a model. It is required where a prediction cannot be made without it."""
+    """One input of a model."""
 
     name: str
     shape: Shape
@@ -42,7 +42,7 @@ class Input(Struct, frozen=True):
         return type_words(self.shape)
 
     def to_dict(self) -> dict[str, Any]:
-        """The input as plain data, without the facts that nobody stated."""
+        """The input as plain data, without unset facts."""
         bounds = {
             "minimum": self.shape.minimum,
             "maximum": self.shape.maximum,
@@ -64,7 +64,7 @@ class Input(Struct, frozen=True):
 
 
 class Inputs(Struct, frozen=True):
-    """The inputs of a version, in its own order. ``open`` where others than those may be given."""
+    """The inputs of a version, in the schema's order. ``open``: further inputs are allowed."""
 
     fields: tuple[Input, ...] = ()
     open: bool = True
@@ -78,7 +78,7 @@ class Inputs(Struct, frozen=True):
         return list(islice(self._problems(given, _Steps()), MAX_PROBLEMS + 1))
 
     def _problems(self, given: Any, steps: _Steps) -> Iterator[str]:
-        given = {} if given == [] else given  # Lua knows one empty table
+        given = {} if given == [] else given  # an empty Lua table may be either
         if not isinstance(given, Mapping):
             yield f"expected named inputs, got {_found(Shape(), given)}"
             return
@@ -93,7 +93,7 @@ class Inputs(Struct, frozen=True):
 
 
 class _Steps:
-    """What a check has left of its budget: model and script can make it as long as they like."""
+    """The remaining steps of a check, which model and script could otherwise make arbitrarily long."""
 
     def __init__(self) -> None:
         self._left = MAX_STEPS
@@ -108,7 +108,7 @@ class _Steps:
 
 
 def inputs_of(document: Any) -> Inputs:
-    """The inputs that a version's ``openapi_schema`` states. Where there is none to read nothing is ever wrong."""
+    """The inputs in a version's ``openapi_schema``. Without a readable schema, every input is valid."""
     shape = shape_of(document, "Input")
     if shape is None or not shape.members:
         return Inputs()
@@ -132,7 +132,7 @@ def refuse(problems: list[str], reference: str) -> None:
     more = ["and more"] if len(problems) > MAX_PROBLEMS else []
     raise ArgumentError(
         f"{short(reference)}: {'; '.join([*shown, *more])}",
-        hint=f"see what it takes: kosmo model {short(reference)}, or send it as it is: validate = false",
+        hint=f"see its inputs: kosmo model {short(reference)}, or send it unchecked: validate = false",
         detail={"problems": shown},
     )
 
@@ -145,7 +145,7 @@ def _unknown(name: str, names: list[str]) -> str:
 
 
 def _wrong(shape: Shape, value: Any, path: str, steps: _Steps, depth: int = 0) -> Iterator[str]:
-    """Without a path, where only whether anything is wrong is asked for, the sentences are empty."""
+    """The problems of a value. Without a path the sentences are empty, for a caller that only counts them."""
     steps.take()
     if (value is None and shape.nullable) or depth > _MAX_DEPTH:
         return
@@ -172,7 +172,7 @@ def _is_needed(shape: Shape, name: str) -> bool:
 
 
 def _fits(shape: Shape, value: Any, steps: _Steps, depth: int) -> bool:
-    """Whether the value itself may stand there, whatever is in it."""
+    """Whether the value itself is valid, regardless of its items."""
     if shape.kinds and not any(_is(kind, value, shape) for kind in shape.kinds):
         return False
     if shape.enum and not _is_one_of(shape, value, steps):
@@ -187,7 +187,7 @@ def _is(kind: str, value: Any, shape: Shape) -> bool:
         return kind == "boolean"
     if kind == "integer" and isinstance(value, float):
         return value.is_integer()
-    if kind in {"array", "object"} and value in ([], {}):  # Lua knows one empty table
+    if kind in {"array", "object"} and value in ([], {}):  # an empty Lua table may be either
         return True
     return isinstance(value, _PYTHON[kind]) or (shape.is_file and isinstance(value, bytes | LocalFile))
 
@@ -209,7 +209,7 @@ def _within(shape: Shape, value: Any) -> bool:
             return True
         case int() | float():
             return _between(shape.minimum, value, shape.maximum)
-        case str() if not shape.is_file:  # a file's text is not what is sent of it in the end
+        case str() if not shape.is_file:  # the text of a file input is replaced before sending
             return _between(shape.shortest, len(value), shape.longest)
         case list() | tuple():
             return _between(shape.fewest, len(value), shape.most)
@@ -224,7 +224,7 @@ def _between(low: float | None, value: float, high: float | None) -> bool:
 
 
 def type_words(shape: Shape) -> str:
-    """The type as a reader knows it: string, integer, file, list of files, …"""
+    """The type for a reader: string, integer, file, list of files, …"""
     if shape.either:
         return " or ".join(dict.fromkeys(type_words(one) for one in shape.either))
     return " or ".join(_word(kind, shape) for kind in shape.kinds) or _of_enum(shape) or "any"
@@ -250,7 +250,7 @@ def _of_enum(shape: Shape) -> str:
 
 
 def expected(shape: Shape) -> str:
-    """What may stand there, in words: integer from 1 to 4."""
+    """The accepted values in words: integer from 1 to 4."""
     words = _expected(shape)
     return words if len(words) <= _MAX_EXPECTED else words[:_MAX_EXPECTED] + "…"
 
@@ -266,7 +266,7 @@ def _expected(shape: Shape) -> str:
 
 
 def bounds(shape: Shape) -> str:
-    """From where to where a number may go, and how long a text or a list may be."""
+    """The range of a number, or the length of a text or list, in words."""
     parts = [
         _range("", shape.minimum, shape.maximum),
         _range("characters", shape.shortest, shape.longest),

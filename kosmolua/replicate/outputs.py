@@ -1,4 +1,4 @@
-"""What a model gives, by its version's schema: how an output is to be shown, and where files are in it."""
+"""The output of a model, from its version's schema: how to show it, and where it has files."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def output_kind(document: Any) -> dict[str, Any]:
 
 
 def output_words(document: Any) -> str:
-    """What a version gives, for a reader."""
+    """The output of a version, for a reader."""
     shape = shape_of(document, "Output")
     joined = shape and output_kind(document)["kind"] == "concatenate"
     return "text" if joined else type_words(shape or Shape())
@@ -45,7 +45,7 @@ def _joined(shape: Shape) -> bool:
 
 
 def _files(shape: Shape, place: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
-    """The places of files in a value, each once."""
+    """The distinct places of files in a value."""
     found: dict[tuple[str, ...], None] = {}
     if shape.is_file:
         found[place] = None

@@ -1,4 +1,4 @@
-"""How fast the API may be asked, learnt from its refusals and shared by all who ask at once.
+"""The request rate that the API accepts, learnt from its refusals and shared by all threads.
 
 Nothing is held back until the API has refused something for being too much. From then on requests leave one by one, at
 a distance that doubles with each refusal and shrinks with each request that is taken, so that an account which may
@@ -17,14 +17,14 @@ SHORTEST, LONGEST = 0.005, 60.0  # seconds; below the one it is forgotten
 
 
 class Turn(NamedTuple):
-    """When one may send, in seconds from now, and how many refusals were known then."""
+    """The wait until sending, in seconds, and the number of refusals known at that time."""
 
     wait: float
     epoch: int
 
 
 class Pace:
-    """For any number of threads. ``clock`` tells seconds from any moment on."""
+    """Thread-safe. ``clock`` returns seconds from any starting point."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -34,7 +34,7 @@ class Pace:
         self._epoch = 0
 
     def turn(self) -> Turn:
-        """Take a place in the row. Whoever waits for it may send then without asking again."""
+        """Take a place in the queue. After its wait the request may be sent."""
         if not self._distance and self._free_at <= self._clock():
             return Turn(0.0, self._epoch)  # nobody was refused lately: there is no row
         with self._lock:
@@ -44,14 +44,14 @@ class Pace:
             return Turn(at - now, self._epoch)
 
     def taken(self) -> None:
-        """The API took a request."""
+        """The API accepted a request."""
         if self._distance:
             with self._lock:
                 self._distance = self._distance * SHRINKS if self._distance > SHORTEST else 0.0
 
     def refused(self, turn: Turn, asked: float) -> None:
-        """The API refused a request as too much, and asked for so many seconds. Refusals of what was sent before an
-        earlier refusal was known say nothing new of the distance.
+        """The API refused a request, and asked to wait that many seconds. Requests sent before an earlier refusal was
+        known do not change the distance again.
         """
         with self._lock:
             self._free_at = max(self._free_at, self._clock() + asked)

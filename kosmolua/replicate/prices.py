@@ -1,4 +1,4 @@
-"""What models cost, as whoever pays states it: per run, per second, by hardware, or by the metrics that are billed.
+"""Prices of models, as configured by the operator: per run, per second, by hardware, or by billed metrics.
 
 The API tells no prices. It tells in ``metrics`` of a finished prediction what is billed, and by which variant.
 """
@@ -31,7 +31,7 @@ METRICS = (
     "video_output_total_pixel_count",
 )
 MODIFIERS = ("model_variant", "motion_mode", "resolution_target", "resolution_upscale_target", "with_audio")
-ALIASES = {  # older names of the same
+ALIASES = {  # old name -> current name
     "input_token_count": "token_input_count",
     "output_token_count": "token_output_count",
     "image_count": "image_output_count",
@@ -54,7 +54,7 @@ Wanted = str | bool | float | Range
 
 
 class Variant(Struct, frozen=True, omit_defaults=True):
-    """Prices that replace those of the model ``when`` all conditions hold, each on a metric or on ``input.NAME``."""
+    """Prices that replace the model's ``when`` all conditions hold, each on a metric or on ``input.NAME``."""
 
     when: dict[str, Wanted]
     run: float | None = None
@@ -91,16 +91,16 @@ class Prices(Struct, frozen=True, omit_defaults=True):
 
 
 class PriceError(ValueError):
-    """A price table that cannot be understood; the message says what was found, and at which key."""
+    """An invalid price table; the message has what was found, and the key."""
 
 
 def exact(number: float) -> Decimal:
-    """The number as it was written: 0.003 is three thousandths, and not the nearest binary fraction."""
+    """The exact decimal number: 0.003 is three thousandths, not the nearest binary fraction."""
     return Decimal(repr(number))
 
 
 def prices_of(said: Any, path: str = "prices") -> Prices:
-    """Read a price table, all of it or nothing. Raises a `PriceError`."""
+    """Parse a price table. Raises a `PriceError` if any part is invalid."""
     table = _table(said, path)
     models = {**{key: value for key, value in table.items() if "/" in key}, **_table(table.get("models", {}), path)}
     for key in table:
@@ -116,7 +116,7 @@ def prices_of(said: Any, path: str = "prices") -> Prices:
 
 
 def price_of(said: Any, path: str) -> Price:
-    """Read the price of one model. Raises a `PriceError`."""
+    """Parse the price of one model. Raises a `PriceError`."""
     table = _table(said, path)
     seconds = _optional(table, "seconds", path)
     return Price(
@@ -131,7 +131,7 @@ def price_of(said: Any, path: str) -> Price:
 
 
 def plain(price: Price) -> dict[str, Any]:
-    """The price as one writes it: what `price_of` reads."""
+    """The price in the form that `price_of` parses."""
     shown: dict[str, Any] = msgspec.to_builtins(price)
     metrics, variants = shown.pop("metrics", {}), shown.pop("variants", [])
     told = [{"when": each.pop("when"), **each.pop("metrics", {}), **each} for each in variants]
@@ -159,7 +159,7 @@ def _variants(said: Any, path: str) -> Iterator[Variant]:
 
 
 def _wanted(name: str, value: Any, path: str) -> Wanted:
-    """What a condition compares with. A name close to a known modifier is a mistake, and would never hold."""
+    """The value of a condition. A name similar to a known modifier is refused, since it would never match."""
     known = (*MODIFIERS, *METRICS)
     if not name.startswith(INPUT) and name not in known and (near := _near(name, known)):
         raise PriceError(f"unknown metric `{name}`{near} - at `{path}`")

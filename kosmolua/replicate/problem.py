@@ -1,4 +1,4 @@
-"""Answers that are errors, whatever their form, as one `ApiError`."""
+"""Converts error answers of any form to `ApiError`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _MAX_DETAIL = 2000
 _REQUEST_IDS = ("x-request-id", "replicate-request-id", "cf-ray")
 _SECONDS = re.compile(r"~?\b(\d+(?:\.\d+)?)\s?(?:s|sec|seconds?)\b")
 _TITLE = re.compile(rb"<title[^<>]{0,200}>([^<]{0,500})", re.IGNORECASE)
-_MAX_PAGE = 64 * 1024  # a title stands at the beginning
+_MAX_PAGE = 64 * 1024  # bytes to search for a title
 _MAX_SECONDS = 366 * 24 * 3600
 _CODES = {400: "invalid_input", 401: "not_authenticated", 404: "not_found", 409: "invalid_input", 413: "invalid_input",
           422: "invalid_input", 429: "rate_limited"}  # fmt: skip
@@ -25,14 +25,14 @@ _HINTS = {
     402: "the account needs credit: https://replicate.com/account/billing",
     403: "the token's account may not do this",
     404: "check the spelling, and that the account may see it",
-    413: "give the model an HTTPS URL of the file instead of its content",
-    429: "wait, then go on; an account with little credit may create 6 predictions a minute",
+    413: "pass an HTTPS URL of the file instead of its content",
+    429: "wait, then try again; an account with little credit may create 6 predictions a minute",
 }
 _SERVER_FAULT = 500
 
 
 def error(operation: Operation, status: int, headers: Mapping[str, str], body: bytes) -> ApiError:
-    """The error an answer stands for: problem document, other JSON, HTML of a proxy, or nothing at all."""
+    """The error in an answer: a problem document, other JSON, a proxy's HTML page, or an empty body."""
     fields = _fields(headers.get("content-type", ""), body)
     phrase = _phrase(status)
     title = fields.get("title") or phrase
@@ -47,7 +47,7 @@ def error(operation: Operation, status: int, headers: Mapping[str, str], body: b
         invalid_fields=fields.get("invalid_fields"),
         retry_after=retry_after(headers, body),
         request_id=request_id(headers),
-        hint=_HINTS.get(status) or ("the API is in trouble; try again later" if status >= _SERVER_FAULT else None),
+        hint=_HINTS.get(status) or ("the API failed; try again later" if status >= _SERVER_FAULT else None),
         function=operation.name,
     )
 
@@ -57,7 +57,7 @@ def request_id(headers: Mapping[str, str]) -> str | None:
 
 
 def retry_after(headers: Mapping[str, str], body: bytes) -> float | None:
-    """Seconds to wait: the header, in seconds or as a date; else the document's field; else the words of its detail."""
+    """Seconds to wait: from the header, in seconds or as a date; else from the document's field, else its detail."""
     seconds = _from_header(headers.get("retry-after"))
     if seconds is not None:
         return seconds
@@ -117,7 +117,7 @@ def _from_document(document: dict[str, Any]) -> dict[str, Any]:
 def _from_html(body: bytes) -> str:
     match = _TITLE.search(body[:_MAX_PAGE])
     found = match[1].decode(errors="replace").strip() if match else ""
-    return f"an HTML page{f' titled {found!r}' if found else ''}, likely of a proxy on the way"
+    return f"an HTML page{f' titled {found!r}' if found else ''}, probably from a proxy"
 
 
 def _json(body: bytes) -> Any:
@@ -134,7 +134,7 @@ def _text(value: Any) -> str | None:
 
 
 def clean(text: str | None) -> str | None:
-    """One line, bounded, with nothing in it that could draw on a terminal."""
+    """One line of limited length without control characters."""
     if not text:
         return None
     shown = "".join(c if c.isprintable() else " " for c in text[: _MAX_DETAIL + 1])

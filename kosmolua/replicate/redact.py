@@ -10,13 +10,13 @@ from typing import Any
 NOTE = "the answer held the API token; it was removed"
 _HIDDEN = "[hidden]"
 _SHORTEST_SECRET = 8  # any text may contain a shorter one
-_SHORTEST_TRACE = 4  # as much of a token as its kind shows anyway, and one character
+_SHORTEST_TRACE = 4  # the public prefix of a token, and one more character
 # Bytes of an answer in which every character of the token may be escaped: a server that echoes requests is brief.
 _MAX_ENCODED = 2048
 
 
 class Redactor:
-    """Removes one token, also when it is escaped as JSON does or percent-encoded."""
+    """Removes one token, also if it is JSON-escaped or percent-encoded."""
 
     def __init__(self, token: str) -> None:
         self._token = token if len(token) >= _SHORTEST_SECRET else ""
@@ -29,7 +29,7 @@ class Redactor:
         return bool(self._token) and self._token in text
 
     def without(self, value: Any) -> Any:
-        """Plain data without the token, for what is short: messages and the details of errors."""
+        """Plain data without the token; for short data such as messages and error details."""
         if not self._token:
             return value
         match value:
@@ -42,7 +42,7 @@ class Redactor:
         return value
 
     def body(self, body: bytes) -> bytes:
-        """An answer's body; the same object unless the token is in it."""
+        """An answer's body without the token; the same object if unchanged."""
         if not self._plain or not (self._core in body or self._may_be_encoded(body)):
             return body
         if len(body) > _MAX_ENCODED:
@@ -77,7 +77,7 @@ class Redactor:
         return reduce(lambda shown, trace: shown.replace(trace, f"{_HIDDEN}…"), traces, whole)
 
     def _begun(self, text: bytes) -> int:
-        """How many bytes at the end may be the beginning of the token."""
+        """The number of bytes at the end that may be the start of the token."""
         at = text.find(self._plain[:1], max(0, len(text) - len(self._plain) + 1)) if self._plain else -1
         while at >= 0:
             if self._plain.startswith(text[at:]):
@@ -93,13 +93,13 @@ class Redactor:
 
     @cached_property
     def _percent(self) -> re.Pattern[bytes]:
-        """What an encoded token has and few other texts: its first character or its marks, percent-encoded."""
+        """A quick test for an encoded token: its first character or its punctuation, percent-encoded."""
         likely = {self._token[0], *(c for c in self._token if not c.isalnum())}
         return re.compile(f"%(?:{'|'.join(sorted(f'{ord(c):02x}' for c in likely))})".encode(), re.IGNORECASE)
 
     @cached_property
     def _pattern(self) -> re.Pattern[bytes]:
-        """The token with each character as it is, as an escape of JSON, or percent-encoded."""
+        """The token with each character plain, JSON-escaped or percent-encoded."""
         return re.compile(b"".join(map(_forms, self._token)))
 
 

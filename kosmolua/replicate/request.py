@@ -1,4 +1,4 @@
-"""An operation and its arguments as the parts of an HTTP request. Nothing is sent here."""
+"""Builds the parts of an HTTP request from an operation and its arguments. Sends nothing."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ USER_AGENT = f"kosmolua/{__version__}"
 MAX_FILE = 100 * 1024 * 1024  # https://replicate.com/docs/reference/http#files.create
 MAX_FILENAME = 255
 MAX_URL = 8192  # characters
-MAX_TARGET = 8000  # characters of a path with its query: what RFC 9110 asks servers to take at least
+MAX_TARGET = 8000  # characters of a path with its query: the least that RFC 9110 recommends to support
 _ACCEPT = {"json": "application/json", "text": "text/plain, */*;q=0.1", "bytes": "*/*", "none": "application/json"}
 
 Headers = tuple[tuple[str, str], ...]
@@ -40,7 +40,7 @@ def _placed(operation: Operation, place: str) -> tuple[Parameter, ...]:
 
 
 def build(operation: Operation, arguments: Struct) -> Parts:
-    """The request for arguments that `structs.decode_arguments` has let through."""
+    """The request for arguments validated by `structs.decode_arguments`."""
     headers = headers_of(operation, arguments)
     body, content_type = _body(operation, arguments)
     if content_type:
@@ -50,7 +50,7 @@ def build(operation: Operation, arguments: Struct) -> Parts:
 
 
 def headers_of(operation: Operation, arguments: Struct) -> Headers:
-    """Those that every request has, and those that its arguments make."""
+    """The common headers, and those from arguments."""
     given = ((p.header or p.name, getattr(arguments, p.name)) for p in _placed(operation, "header"))
     said = tuple((name, value) for name, value in given if value is not UNSET)
     return (*_always(operation), *said) if said else _always(operation)
@@ -76,7 +76,7 @@ def _target(operation: Operation, arguments: Struct) -> str:
     if len(target) > MAX_TARGET:
         named = " and ".join(f"`{p.name}`" for p in operation.parameters if p.place in {"path", "query"})
         raise ArgumentError(
-            f"{operation.name}: expected an address of at most {MAX_TARGET} characters, got {len(target)} - at {named}",
+            f"{operation.name}: expected a path of at most {MAX_TARGET} characters, got {len(target)} - at {named}",
             function=operation.name,
         )
     return target
@@ -102,7 +102,7 @@ def _body(operation: Operation, arguments: Struct) -> tuple[bytes | None, str | 
 
 
 def _patience(operation: Operation, arguments: Struct) -> float:
-    """Seconds without a byte after which an answer is given up: a blocking create is quiet while the model runs."""
+    """The read timeout in seconds: a blocking create sends nothing while the model runs."""
     prefer = getattr(arguments, "prefer", UNSET)
     if operation.blocking and prefer is not UNSET:
         return float(prefer.partition("=")[2] or 60) + 30.0
@@ -119,13 +119,13 @@ def _multipart(
     type: str | None = None,  # noqa: A002 - the parameter's name
     metadata: dict[str, Any] | None = None,
 ) -> tuple[bytes, str]:
-    """The form: a part ``content`` that carries name and MIME type, and a part ``metadata`` of JSON."""
+    """The multipart form: ``content`` with name and MIME type, and ``metadata`` as JSON."""
     content = content.encode() if isinstance(content, str) else content
     if len(content) > MAX_FILE:
         raise ArgumentError(
-            f"{operation.name}: the file has {len(content)} bytes; the API takes at most {MAX_FILE}",
+            f"{operation.name}: the file has {len(content)} bytes; the API accepts at most {MAX_FILE}",
             function=operation.name,
-            hint="give the model an HTTPS URL of the file instead",
+            hint="pass an HTTPS URL of the file instead",
         )
     if len(filename.encode()) > MAX_FILENAME:
         raise ArgumentError(
@@ -146,7 +146,7 @@ def _part(boundary: str, name: str, content: bytes, mime: str, filename: str | N
 
 
 def _escaped(filename: str) -> str:
-    """As the HTML standard has it for forms: quotes and line ends cannot leave the header."""
+    """Escaped as in the HTML standard for forms, so that quotes and line ends cannot leave the header."""
     return filename.replace('"', "%22").replace("\r", "%0D").replace("\n", "%0A")
 
 

@@ -1,4 +1,4 @@
-"""What the API answers with, as types. A fact of the API's documentation beside each field that needs one.
+"""The API's answers as types, with facts from the API's documentation next to fields that need them.
 
 The client hands answers on as they came; these types describe them, for the reference and for typed readers. They
 take fields they do not know, because the API grows.

@@ -1,8 +1,8 @@
-"""Which failure may be sent again, and when: one transport around another.
+"""Retries: a transport around another one.
 
-429 is sent again for every method, since the server says that it did nothing; what it asks to wait is waited by all
-who ask the same of it (`kosmolua.replicate.pace`). Other failures are sent again where the method changes nothing (GET,
-QUERY), and else only where not a byte of the request had left.
+After 429 every method is retried, since the server did not execute the request; all requests of the same kind share the
+wait that it asks for (`kosmolua.replicate.pace`). Other failures are retried for safe methods (GET, QUERY), and for
+others only if no byte of the request was sent.
 """
 
 from __future__ import annotations
@@ -23,22 +23,22 @@ TOO_MANY = 429
 TRANSIENT = frozenset({500, 502, 503, 504})
 SUCCESS = range(200, 300)
 ATTEMPTS = 5
-FIRST_DELAY, LONGEST_DELAY = 0.5, 8.0  # seconds; doubled with each attempt, then taken between half and whole
-LONGEST_WAIT = 60.0  # a server that asks for more is not waited for; the error says how long it asked
+FIRST_DELAY, LONGEST_DELAY = 0.5, 8.0  # seconds; doubled with each attempt, times a random factor of 0.5 to 1
+LONGEST_WAIT = 60.0  # seconds; if the server asks for more, the error is raised with the requested time
 
 
 class Clock(Protocol):
     def time(self) -> float:
-        """Seconds from any moment on."""
+        """Seconds from any starting point."""
 
     def sleep(self, seconds: float) -> None:
-        """Return when that time has passed."""
+        """Wait that many seconds."""
 
 
 class RetryTransport:
-    """Sends through ``inner``, again if that is safe, and reads what is not piecewise. Raises the last `WireError`.
+    """Sends through ``inner``, retries if safe, and reads bodies that are not piecewise. Raises the last `WireError`.
 
-    ``room`` is where large answers wait for each other.
+    ``room`` limits large answers to one at a time.
     """
 
     def __init__(
@@ -79,12 +79,12 @@ class RetryTransport:
         raise AssertionError("the last attempt returns or raises")
 
     def pause(self, seconds: float) -> None:
-        """Wait as long, unless the run that asked ends meanwhile."""
+        """Wait, unless the run ends meanwhile."""
         self._sleep(seconds)
         self._check_open()
 
     def close(self) -> None:
-        """Close what is open. Whoever waits to send does so no more."""
+        """Close connections. Waiting requests are not sent."""
         self._closed.set()
         self._inner.close()
 
@@ -97,10 +97,10 @@ class RetryTransport:
 
     def _check_open(self) -> None:
         if self._closed.is_set():
-            raise WireError("the run that asked is over", sent=False, final=True)
+            raise WireError("the run has ended", sent=False, final=True)
 
     def _again(self, response: Response, attempt: int, pace: Pace, turn: Turn, *, safe: bool, last: bool) -> bool:
-        """Whether to send again, after having waited for it, or having taken note how long to."""
+        """Whether to retry. Waits first, or for 429 notes the wait in ``pace``."""
         status = response.status
         if status != TOO_MANY:
             pace.taken()
@@ -134,12 +134,12 @@ def _jitter() -> float:
 
 
 def _creates(request: Request) -> bool:
-    """Whether the request starts a prediction or a training: those are counted apart."""
+    """Whether the request starts a prediction or a training: those have a separate rate limit."""
     return request.method == "POST" and request.target.partition("?")[0].endswith(("/predictions", "/trainings"))
 
 
 def _asked(response: Response) -> float | None:
-    """How many seconds the server asks to wait."""
+    """The seconds that the server asks to wait."""
     body = b""
     if response.status == TOO_MANY:
         with suppress(WireError, TimeoutError, Garbled, TooMuch):
@@ -148,7 +148,7 @@ def _asked(response: Response) -> float | None:
 
 
 def _read_whole(response: Response, most: int, room: Room | None) -> Whole:
-    """Read the body now: an answer that breaks off in its middle is a lost connection like any other."""
+    """Read the whole body, so that a truncated answer counts as a lost connection."""
     most = most if response.status in SUCCESS else MAX_PROBLEM
     if isinstance(response, Whole) and len(response.body) <= min(most, LARGE):
         return response

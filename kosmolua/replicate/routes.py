@@ -1,4 +1,4 @@
-"""Which operation of the API a URL names, however it is written. Such a URL is not fetched: the operation is called."""
+"""Recognizes URLs of API operations, however they are written, since they must not be fetched as files."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from kosmolua.errors import UsageError
 from kosmolua.replicate.catalogue import OPERATIONS, PROVIDER, SERVER, Operation
 
 _PORTS = {"http": 80, "https": 443}
-_API = httpx.URL(SERVER)  # no output is on this host, below any path
-_MOST_CODINGS = 5  # of percent-encoding, one around the other
+_API = httpx.URL(SERVER)  # this host has no outputs
+_MOST_CODINGS = 5  # nested percent-encodings
 _SEPARATORS = re.compile(r"[/\\]+")
 
 
@@ -31,11 +31,13 @@ def check_no_operation(url: httpx.URL, base: httpx.URL, *, function: str) -> Non
     if whole or any(path[: len(prefix)] == prefix for path in readings):
         raise _refusal(function, next(filter(None, (_operation_at(path, prefix) for path in readings)), None))
     if any(segment in {".", ".."} for path in readings for segment in path):
-        raise UsageError(f"{function}: the URL's path has dot segments", hint="give the URL as the API wrote it")
+        raise UsageError(
+            f"{function}: the URL's path has dot segments", hint="use the URL exactly as the API returned it"
+        )
 
 
 def _is_at(url: httpx.URL, base: httpx.URL) -> bool:
-    """Whether both name one server. http and https on their own ports do: one usually redirects to the other."""
+    """Whether both have the same server. http and https on default ports count as the same, because of redirects."""
     ports = {_port(url), _port(base)}
     return url.host.rstrip(".") == base.host.rstrip(".") and (len(ports) == 1 or ports == set(_PORTS.values()))
 
@@ -45,7 +47,7 @@ def _port(url: httpx.URL) -> int | None:
 
 
 def _readings(path: str, function: str) -> list[list[str]]:
-    """The segments of a path: as it is and with percent-encodings undone, with dot segments and without."""
+    """The segments of a path, raw and percent-decoded, with and without dot segments."""
     found = [_segments(path)]
     while (decoded := unquote(path, errors="replace")) != path:
         if len(found) > _MOST_CODINGS:
@@ -56,7 +58,7 @@ def _readings(path: str, function: str) -> list[list[str]]:
 
 
 def _segments(path: str) -> list[str]:
-    """In lower case, without parameters, without empty ones."""
+    """The segments in lower case, without parameters and empty segments."""
     parts = (part.partition(";")[0].strip().lower() for part in _SEPARATORS.split(path))
     return [part for part in parts if part]
 
@@ -72,7 +74,7 @@ def _without_dots(segments: list[str]) -> list[str]:
 
 
 def _operation_at(segments: list[str], prefix: list[str]) -> Operation | None:
-    """What a GET of that path would be, else another operation at the same path."""
+    """The GET operation of that path, else another operation of the same path."""
     start = len(prefix) if segments[: len(prefix)] == prefix else 0
     path = "/" + "/".join(segments[start:])
     found = [operation for pattern, operation in _routes() if pattern.fullmatch(path)]
@@ -81,7 +83,7 @@ def _operation_at(segments: list[str], prefix: list[str]) -> Operation | None:
 
 @cache
 def _routes() -> list[tuple[re.Pattern[str], Operation]]:
-    """Fixed paths before those with names in them."""
+    """The operations, fixed paths before paths with parameters."""
     ordered = sorted(OPERATIONS, key=lambda operation: operation.path.count("{"))
     return [(re.compile(re.sub(r"\{\w+\}", "[^/]+", operation.path)), operation) for operation in ordered]
 
@@ -89,8 +91,8 @@ def _routes() -> list[tuple[re.Pattern[str], Operation]]:
 def _refusal(function: str, operation: Operation | None) -> UsageError:
     if operation is None:
         return UsageError(
-            f"{function}: the URL is an address of the API, which has no file there",
-            hint=f"call the function that gives it: kosmo integrations:{PROVIDER}",
+            f"{function}: the URL is below the API's base URL, which has no files",
+            hint=f"call a function of the API instead: kosmo integrations:{PROVIDER}",
         )
     return UsageError(
         f"{function}: the URL is the API operation {operation.name}; it is not fetched as a file",

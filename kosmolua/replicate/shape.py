@@ -1,4 +1,4 @@
-"""What a version's ``openapi_schema`` says of a value, in one small form.
+"""The part of a version's ``openapi_schema`` that describes a value, in a compact form.
 
 Schemas are written by whoever published the model. What in one is not understood leaves the value open, and one that
 goes round in circles, or grows without end, is read up to a bound.
@@ -15,8 +15,8 @@ from msgspec import UNSET, Struct
 _KINDS = frozenset({"string", "integer", "number", "boolean", "object", "array"})
 _MAX_DEPTH = 32
 _MAX_PARTS = 5_000
-_ITEMS = 100  # in lists and objects, that are as much work as a part
-_UNREAD: Mapping[str, Any] = {"additionalProperties": True}  # it may say anything, and have members of any name
+_ITEMS = 100  # items of lists and objects that count as one part
+_UNREAD: Mapping[str, Any] = {"additionalProperties": True}  # allows everything
 _HERE = "#/components/schemas/"
 
 
@@ -53,7 +53,7 @@ class Shape(Struct, frozen=True, kw_only=True, dict=True):
 
     @cached_property
     def words(self) -> frozenset[tuple[bool, Any]]:
-        """The texts and numbers of the enum; true and 1 are equal to Python, and not here."""
+        """The texts and numbers of the enum, with whether each is a boolean: in Python, true equals 1."""
         return frozenset((isinstance(one, bool), one) for one in self.enum if not isinstance(one, list | dict))
 
     @cached_property
@@ -63,13 +63,13 @@ class Shape(Struct, frozen=True, kw_only=True, dict=True):
 
 
 def shape_of(document: Any, name: str) -> Shape | None:
-    """The shape that an ``openapi_schema`` gives that name, such as Input; None where it has none to read."""
+    """The shape of that name, such as Input, in an ``openapi_schema``; None if missing or unreadable."""
     schemas = mapping(mapping(mapping(document).get("components")).get("schemas"))
     return _Reader(schemas).shape(schemas[name]) if isinstance(schemas.get(name), Mapping) else None
 
 
 class _Reader:
-    """Reads shapes, as many as one schema may reasonably have; beyond that every value is open."""
+    """Reads shapes up to the limit of one schema; beyond it, shapes allow everything."""
 
     def __init__(self, schemas: Mapping[str, Any]) -> None:
         self._schemas = schemas
@@ -106,7 +106,7 @@ class _Reader:
         )
 
     def _flat(self, schema: Any, depth: int) -> Mapping[str, Any]:
-        """The schema with what it refers to and what it is all of; what stands in it itself goes before."""
+        """The schema merged with its references and its ``allOf`` parts; its own keys take precedence."""
         self._left -= 1
         if not isinstance(schema, Mapping) or depth > _MAX_DEPTH or self._left < 0:
             return _UNREAD
@@ -140,14 +140,14 @@ _ALTERNATIVES = ("anyOf", "oneOf")
 
 
 def _own(schema: Mapping[str, Any]) -> dict[str, Any]:
-    """What a schema says beside its parts."""
+    """A schema's own keys, without its parts."""
     parts = {"$ref", "allOf", *(_ALTERNATIVES if len(_options(schema)) == 1 else ())}
     null = {"nullable": True} if _has_null(schema) else {}
     return {**{name: fact for name, fact in schema.items() if name not in parts}, **null}
 
 
 def _options(schema: Mapping[str, Any]) -> list[Any]:
-    """What it may be any of; null is told by itself."""
+    """The alternatives of a schema, without null."""
     return [one for name in _ALTERNATIVES for one in _list(schema.get(name)) if not _is_null(one)]
 
 
@@ -160,19 +160,19 @@ def _is_null(schema: Any) -> bool:
 
 
 def _kinds(given: Any) -> tuple[tuple[str, ...], bool]:
-    """The types that are known, and whether null is one; a type that is not known may be anything."""
+    """The known types, and whether null is one; an unknown type allows everything."""
     names = [name for name in (given if isinstance(given, list) else [given]) if isinstance(name, str)]
     kinds = tuple(dict.fromkeys(name for name in names if name != "null"))
     return (kinds if set(kinds) <= _KINDS else ()), "null" in names
 
 
 def mapping(value: Any) -> Mapping[str, Any]:
-    """The value where it is an object; an empty one for anything else."""
+    """The value if it is an object, else an empty one."""
     return value if isinstance(value, Mapping) else {}
 
 
 def one_line(text: str) -> str:
-    """What a stranger wrote, on one line and with nothing in it that draws."""
+    """Untrusted text on one line, without control characters."""
     return "".join(character for character in " ".join(text.split()) if character.isprintable()).strip()
 
 

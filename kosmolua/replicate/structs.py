@@ -1,4 +1,4 @@
-"""A function's arguments as a msgspec Struct, derived from its catalogue entry; and why given arguments do not fit."""
+"""A function's arguments as a msgspec Struct, derived from its catalogue entry, and errors for invalid arguments."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from kosmolua.replicate.catalogue import Operation, Parameter
 _MAX_SHOWN = 60
 _MAX_DEPTH = 200
 _MAX_NAMES = 20
-_MAX_NEAR = 300  # names that are looked through for the nearest
+_MAX_NEAR = 300  # names to compare for suggestions
 _CARRIED = frozenset({str, int, float, bool, type(None), dict, list})
 _NAMES = {
     str: "a string",
@@ -32,17 +32,17 @@ _NAMES = {
 
 
 class LocalFile(Struct, frozen=True):
-    """A file of this machine in the place of a URL, inside an object. Whoever sends the arguments replaces it."""
+    """A local file instead of a URL, inside an object. It is replaced before the arguments are sent."""
 
     path: str
 
 
 LOCAL_FILE = 1
-"""Its type among MessagePack's extensions."""
+"""Its MessagePack extension type."""
 
 
 def extension(code: int, data: memoryview) -> Any:
-    """What a MessagePack extension stands for: the hook of a decoder."""
+    """Decode a MessagePack extension: the hook of a decoder."""
     return LocalFile(bytes(data).decode()) if code == LOCAL_FILE else msgspec.msgpack.Ext(code, bytes(data))
 
 
@@ -108,7 +108,7 @@ def _unpacked(operation: Operation, data: bytes) -> Any:
 
 
 def _carefully(operation: Operation, data: Any) -> Struct:
-    """The slow way, which finds the first thing wrong and says it."""
+    """The slow path, which finds and reports the first error."""
     if not isinstance(data, Mapping):
         raise _error(operation, f"expected named arguments, got {_found(data)}")
     given = {name: _as_list(operation, name, value) for name, value in data.items() if value is not None}
@@ -136,7 +136,7 @@ def _check_names(operation: Operation, given: Mapping[str, Any]) -> None:
 
 
 def suggestion(name: str, names: list[str]) -> str:
-    """What stands behind an unknown name: the nearest one there is, or else what there is."""
+    """The suggestion after an unknown name: the nearest known name, or else all names."""
     from difflib import get_close_matches
 
     near = get_close_matches(name[:100], [one[:100] for one in names[:_MAX_NEAR]], n=1, cutoff=0.5)
@@ -159,7 +159,7 @@ def _check_objects(operation: Operation, arguments: Struct) -> None:
 
 
 def _plain(value: dict[str, Any]) -> bool:
-    """Whether JSON carries all of it as it is: type by type and level by level, which costs a tenth of every path."""
+    """Whether JSON can represent the value exactly. Goes level by level: a tenth of the cost of checking paths."""
     level: list[Any] = [value]
     for _ in range(_MAX_DEPTH):
         names = chain.from_iterable(item for item in level if type(item) is dict)
@@ -183,7 +183,7 @@ def _check_values(operation: Operation, given: Mapping[str, Any]) -> None:
 
 
 def _check_value(operation: Operation, value: Any, path: str, depth: int = 0) -> None:
-    """Refuse what JSON would change or not carry, wherever it stands."""
+    """Refuse values at any depth that JSON would change or cannot represent."""
     if depth > _MAX_DEPTH:
         raise _error(operation, f"more than {_MAX_DEPTH} levels - at `{short(path)}`")
     match value:
@@ -231,7 +231,7 @@ def _broken(text: str) -> bool:
 
 
 def _check_places(operation: Operation, arguments: Struct) -> None:
-    """What no type says: a path segment that is empty or dots would name another place; content is bytes or text."""
+    """Checks beyond types: empty or dot path segments would change the path; content must be bytes or text."""
     for parameter in operation.parameters:
         value = getattr(arguments, parameter.name)
         if parameter.place == "path" and value in {"", ".", ".."}:
@@ -241,7 +241,7 @@ def _check_places(operation: Operation, arguments: Struct) -> None:
 
 
 def _unfit(operation: Operation, given: Mapping[str, Any], message: str) -> ArgumentError:
-    """The sentence for a value that its parameter does not take; msgspec's message tells which."""
+    """The error for an invalid value; msgspec's message has its path."""
     path = message.rpartition("`$")[2].removesuffix("`").removeprefix(".")
     name = path.partition("[")[0].partition(".")[0]
     parameter = operation.parameter(name)
@@ -251,7 +251,7 @@ def _unfit(operation: Operation, given: Mapping[str, Any], message: str) -> Argu
 
 
 def expected(parameter: Parameter) -> str:
-    """What a parameter takes, in words."""
+    """The accepted values of a parameter, in words."""
     words = ", ".join(f'"{word}"' for word in parameter.enum)
     match parameter.kind:
         case "string" if parameter.enum:
@@ -282,7 +282,7 @@ def _found(value: Any) -> str:
 
 
 def short(text: str) -> str:
-    """The text as a message may hold it: on one line, its beginning, and nothing that draws."""
+    """The start of the text, on one line, without control characters."""
     text = "".join(c if c.isprintable() else "?" for c in text[: _MAX_SHOWN + 1])
     return text if len(text) <= _MAX_SHOWN else text[:_MAX_SHOWN] + "…"
 

@@ -1,6 +1,4 @@
-"""What is fetched by its URL, the files that predictions make and their event streams: where the token may go, and an
-answer whose body comes piece by piece.
-"""
+"""Transfers by URL: where the token may be sent, and answers with a streamed body."""
 
 from __future__ import annotations
 
@@ -34,8 +32,8 @@ def place(url: str, base: httpx.URL, *, function: str) -> tuple[httpx.URL, bool]
     """
     if len(url) > MAX_URL:
         raise UsageError(
-            f"{function}: the URL has {len(url)} characters; at most {MAX_URL} are taken",
-            hint="give the URL as the API wrote it",
+            f"{function}: expected a URL of at most {MAX_URL} characters, got {len(url)}",
+            hint="use the URL exactly as the API returned it",
         )
     try:
         found = httpx.URL(url)
@@ -66,7 +64,7 @@ def _origin(url: httpx.URL) -> tuple[str, str, int | None]:
 def _foreign(function: str, url: str) -> UsageError:
     return UsageError(
         f"{function}: {_shown(url)} is not an address of Replicate; nothing is fetched from other hosts",
-        hint="outputs are at https://replicate.delivery, streams where the prediction's urls.stream says",
+        hint="use an output URL (https://replicate.delivery/…) or the prediction's urls.stream",
     )
 
 

@@ -25,7 +25,7 @@ IDLE_SECONDS = 5.0  # a server that closes idle connections would otherwise meet
 
 
 class SocketAnswer:
-    """An answer whose body is read from its connection. Read to its end the connection is kept, else it is closed."""
+    """An answer whose body is read from its connection. The connection is reused only after a complete read."""
 
     def __init__(self, transport: SocketTransport, origin: Origin, connection: Connection, head: Head) -> None:
         self.status = head.status
@@ -60,8 +60,8 @@ class SocketAnswer:
 
 
 class SocketTransport:
-    """For any number of threads; each request has a connection of its own. ``context`` gives the certificates that
-    servers of https are verified with; it is called with the first such connection. ``sending`` may refuse to send.
+    """Thread-safe; each request has its own connection. ``context`` returns the TLS context, and is called for the
+    first https connection. ``sending`` may refuse to send.
     """
 
     def __init__(self, context: Callable[[], ssl.SSLContext], sending: Sending = nullcontext) -> None:
@@ -94,12 +94,12 @@ class SocketTransport:
                 waiting.pop().close()
 
     def keep(self, origin: Origin, connection: Connection) -> None:
-        """Take back a connection whose answer has been read to its end."""
+        """Keep a connection whose answer was read completely."""
         connection.since = time.monotonic()
         self._idle.setdefault(origin, deque()).append(connection)
 
     def _take(self, origin: Origin) -> Connection | None:
-        """The connection used last, if it is not old and the server has not closed it."""
+        """The last used connection, unless it is too old or closed by the server."""
         waiting = self._idle.get(origin)
         while waiting:
             try:
@@ -115,7 +115,7 @@ class SocketTransport:
         return connected(origin, CONNECT_TIMEOUT, self._context() if origin.scheme == "https" else None)
 
     def _prepared(self, request: Request) -> bytes:
-        """The head as bytes. All but the target and the length is the same for each call of an operation."""
+        """The head as bytes. For one operation only the target and the length change."""
         before, after = self._head(request.method, request.fields)
         return before + request.target.encode("ascii") + after + _length(request)
 

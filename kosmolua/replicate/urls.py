@@ -25,7 +25,7 @@ _HOST = re.compile(r"[0-9A-Za-z._~:%\[\]-]+")
 
 
 def checked_url(url: str, *, insecure_http: bool = False, origin: str = "REPLICATE_URL") -> str:
-    """The API's base URL without a slash at its end, and with /v1 where it has no path. ``origin`` is who said it."""
+    """The API's base URL without a trailing slash, and with /v1 if it has no path. ``origin`` is where it was set."""
     try:
         parts = urlsplit(url.strip())
         _ = parts.port
@@ -40,20 +40,20 @@ def checked_url(url: str, *, insecure_http: bool = False, origin: str = "REPLICA
         raise _bad_url(origin, "…", "it holds more than scheme, host, port and path")
     if parts.scheme == "http" and not insecure_http and not is_loopback(parts.hostname):
         raise ConfigurationError(
-            f"{origin}: {url} is plain http, which would send the token unprotected",
+            f"{origin}: {url} is plain http, which would send the token unencrypted",
             hint="use https, or --insecure-http if you mean it",
         )
     return f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/') or '/v1'}"
 
 
 def _encoded(host: str) -> str:
-    """The host as DNS has it. Raises a UnicodeError. Codec idna takes 1 ms to load, and changes no ASCII name."""
+    """The host in ASCII. Raises a UnicodeError. Loading the idna codec takes 1 ms, and ASCII names do not need it."""
     plain = host.isascii() and all(0 < len(label) < _LABEL for label in host.split("."))
     return host if plain else host.encode("idna").decode()
 
 
 def _bad_url(origin: str, url: str, why: str) -> ConfigurationError:
-    shown = re.sub("//.*@", "//…@", url)[:200]  # what stands before the @ is a secret
+    shown = re.sub("//.*@", "//…@", url)[:200]  # the part before the @ is a secret
     return ConfigurationError(
         f"{origin}: expected a URL such as {SERVER}, got {shown!r}: {why}", hint="correct it, or unset it"
     )
@@ -71,20 +71,20 @@ def is_loopback(host: str) -> bool:
 
 
 def origin_of(base_url: str) -> Origin:
-    """Where connections for a base URL go."""
+    """The origin of a base URL."""
     parts = urlsplit(base_url)
     host = _encoded(parts.hostname or "")
     return Origin(parts.scheme, host, parts.port or _PORTS[parts.scheme])
 
 
 def authority(origin: Origin) -> str:
-    """The value of the Host header: the port only where it is not the scheme's own."""
+    """The value of the Host header; without the scheme's default port."""
     host = f"[{origin.host}]" if ":" in origin.host else origin.host
     return host if origin.port == _PORTS.get(origin.scheme) else f"{host}:{origin.port}"
 
 
 def transport_for(base_url: str, sending: Sending = nullcontext) -> Transport:
-    """Straight to the API, or through the proxy that the environment names for it."""
+    """A direct transport, or one through the proxy in the environment."""
     proxy = _proxy(base_url)
     if proxy is None:
         return SocketTransport(_context, sending)
@@ -94,21 +94,21 @@ def transport_for(base_url: str, sending: Sending = nullcontext) -> Transport:
         return proxied(proxy, _context if base_url.startswith("https:") else None, sending)
     except (ImportError, ValueError):  # ImportError: SOCKS needs one more package
         raise ConfigurationError(
-            "the proxy that the environment names cannot be used: expected an http or https URL, got one of "
+            "cannot use the proxy in the environment: expected an http or https URL, got one of "
             f"{proxy.partition(':')[0][:20]!a}",
             hint="correct HTTPS_PROXY, HTTP_PROXY or ALL_PROXY, or name the API's host in NO_PROXY",
         ) from None
 
 
 def _context() -> ssl.SSLContext:
-    """The certificates that the environment names, else those of certifi, as httpx has them."""
+    """The certificates in the environment, else those of certifi, as in httpx."""
     from kosmolua.replicate import certificates
 
     return certificates.context(os.environ) or certificates.built_in()
 
 
 def _proxy(base_url: str) -> str | None:
-    """The proxy that the environment names for this URL; httpx leaves that to its Client, which is not used here."""
+    """The proxy in the environment for this URL; httpx does this in its Client, which is not used here."""
     if sys.platform == "linux" and not any(name.lower().endswith("_proxy") for name in os.environ):
         return None  # spares the import below: 7 ms
     from urllib.request import getproxies, proxy_bypass
@@ -124,7 +124,7 @@ def _proxy(base_url: str) -> str | None:
 
 
 def results_of(page: Any) -> list[Any]:
-    """What a page of a list holds. Raises an `ApiError` for what is not a page."""
+    """The results of a page of a list. Raises an `ApiError` if it is not a page."""
     results = page.get("results") if isinstance(page, Mapping) else None
     if not isinstance(results, list):
         raise ApiError(f"expected a page with a list of results, got {type(page).__name__}", status=200)
@@ -132,7 +132,7 @@ def results_of(page: Any) -> list[Any]:
 
 
 def items_of(page: Any) -> list[dict[str, Any]]:
-    """The objects that a page of a list holds. Raises as `results_of` does."""
+    """The objects in a page of a list. Raises what `results_of` raises."""
     return [item for item in results_of(page) if isinstance(item, dict)]
 
 
@@ -148,13 +148,13 @@ def next_cursor(page: Any, base_url: str) -> str | None:
     if link in (None, "", "null"):
         return None
     if not isinstance(link, str) or len(link) > MAX_URL:
-        raise ApiError(f"the link to the next page is no URL of at most {MAX_URL} characters", status=200)
+        raise ApiError(f"the link to the next page is not a URL of at most {MAX_URL} characters", status=200)
     parts, base = split(link), urlsplit(base_url)
     if parts is None:
-        raise ApiError("the link to the next page is no URL", status=200)
+        raise ApiError("the link to the next page is not a URL", status=200)
     if parts.hostname != base.hostname:
         raise ApiError(
-            f"the next page lies on another host, {parts.hostname!r} instead of {base.hostname!r}; it is not asked for",
+            f"the next page is on another host, {parts.hostname!r} instead of {base.hostname!r}; it is not requested",
             status=200,
         )
     cursor = parse_qs(parts.query).get("cursor")
@@ -164,7 +164,7 @@ def next_cursor(page: Any, base_url: str) -> str | None:
 
 
 def joined(base: str, link: str) -> str:
-    """Where a link leads; the link itself where that is no URL, for which it is refused."""
+    """The target of a link; the link itself if it is not a URL, which is then refused."""
     try:
         return urljoin(base, link)
     except ValueError:

@@ -1,4 +1,4 @@
-"""The version that a reference means, with its schema: asked of the API once, and kept by whoever keeps schemas."""
+"""Resolves a reference to a version with its schema. The API is asked once; schemas are cached."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from kosmolua.replicate.outputs import output_kind
 from kosmolua.replicate.shape import mapping
 from kosmolua.replicate.token import looks_like_token
 
-MAX_SCHEMA = 4 * 1024 * 1024  # bytes; a larger one is not read, and any input fits it
+MAX_SCHEMA = 4 * 1024 * 1024  # bytes; larger schemas are not read, so that every input is accepted
 MAX_KEPT, MAX_KEPT_BYTES = 256, 16 * 1024 * 1024  # versions, and bytes of their schemas, in memory
 _LONGEST_ID = 64
 _NAME = r"[A-Za-z0-9_][A-Za-z0-9._-]{0,200}"
@@ -27,11 +27,11 @@ _REFERENCE = re.compile(
 )
 
 Call = Callable[[str, dict[str, Any]], Any]
-"""Calls a function of the API, as `Session.call` does, and gives its data."""
+"""Calls a function of the API, like `Session.call`, and returns its data."""
 
 
 class Reference(Struct, frozen=True):
-    """What runs: a model, one version of it, or a deployment. Of a bare version id the model is not known."""
+    """A model, one of its versions, or a deployment. For a bare version id the model is unknown."""
 
     owner: str = ""
     name: str = ""
@@ -40,8 +40,8 @@ class Reference(Struct, frozen=True):
 
 
 class Version(Struct, frozen=True, dict=True):
-    """A version, and the ``openapi_schema`` it carries, as it came; None where the API gives none. ``official`` is
-    whether its model is one of those that run without a version; None where nobody has told.
+    """A version and its unchanged ``openapi_schema``, None if the API has none. ``official`` is whether its model runs
+    without a version; None if unknown.
     """
 
     id: str
@@ -55,12 +55,12 @@ class Version(Struct, frozen=True, dict=True):
 
     @cached_property
     def output(self) -> dict[str, Any]:
-        """How the output is to be shown, as `output_kind` has it."""
+        """How to show the output; see `output_kind`."""
         return output_kind(self.schema)
 
 
 def parse(text: str) -> Reference:
-    """Read owner/name, owner/name:version, deployments/owner/name or a bare version id. Raises a `UsageError`."""
+    """Parse owner/name, owner/name:version, deployments/owner/name or a bare version id. Raises a `UsageError`."""
     if _ID.fullmatch(text):
         return Reference(version=text)
     match = _REFERENCE.fullmatch(text)
@@ -77,14 +77,14 @@ class Schemas(Protocol):
     """Keeps the schemas of versions, by id. A version's schema never changes."""
 
     def get(self, version: str) -> dict[str, Any] | None:
-        """The schema, or None if it is not kept."""
+        """The schema; None if it is not cached."""
 
     def put(self, version: str, schema: dict[str, Any]) -> None:
-        """Keep a schema. A failure is not an error: it is asked for again."""
+        """Cache a schema. A failure is ignored: the schema is requested again."""
 
 
 class _Slot:
-    """What a reference means, once that is found."""
+    """The version of a reference, once found."""
 
     def __init__(self, reference: Reference) -> None:
         self.lock = Lock()
@@ -95,8 +95,8 @@ class _Slot:
 
 
 class Versions:
-    """Finds versions, for any number of threads. What a name means is asked once in the life of this object, since the
-    latest version may change. At most `MAX_KEPT` are kept, of `MAX_KEPT_BYTES` together.
+    """Finds versions. Thread-safe. Each name is resolved once per object, since the latest version may change. Keeps at
+    most `MAX_KEPT` versions of `MAX_KEPT_BYTES` in total.
     """
 
     def __init__(self, call: Call, cache: Schemas | None = None) -> None:
@@ -106,16 +106,16 @@ class Versions:
         self._found: dict[str, _Slot] = {}  # by reference, the oldest first
 
     def known(self, reference: str) -> Version | None:
-        """The same as `find`; None too where it cannot be found out. For a look ahead, which stops nobody."""
+        """Like `find`, but None on failure: for prefetching, which must not fail."""
         try:
             return self.find(reference)
         except KosmoError:
             return None
 
     def find(self, reference: str) -> Version | None:
-        """The version; None where a model has none, or where a bare id is not on disk. Raises what the calls raise."""
+        """The version; None if a model has none, or if a bare id is not on disk. Raises what the calls raise."""
         slot = self._found.get(reference) or self._begun(reference)
-        with slot.lock:  # of many who ask at once, one asks the API
+        with slot.lock:  # of concurrent threads, one asks the API
             if not slot.is_found:
                 slot.version = self._find(slot.reference)
                 slot.size = slot.version.size if slot.version else 0
@@ -129,7 +129,7 @@ class Versions:
             return self._found.setdefault(reference, _Slot(meant))
 
     def _trim(self, newest: str) -> None:
-        """Let go what was found longest ago, as much as is too much."""
+        """Remove the oldest entries above the limits."""
         with self._lock:
             size = sum(slot.size for slot in self._found.values())
             for reference in list(self._found):
@@ -148,7 +148,7 @@ class Versions:
         return self.keep(mapping(self._call("get_model", {"model_owner": owner, "model_name": name})))
 
     def keep(self, model: Mapping[str, Any]) -> Version | None:
-        """The latest version of a model, as get_model gave it."""
+        """The latest version in an answer of get_model."""
         found, official = self._read(model.get("latest_version")), model.get("is_official")
         return msgspec.structs.replace(found, official=official) if found and isinstance(official, bool) else found
 

@@ -1,4 +1,4 @@
-"""Whether a webhook comes from Replicate: the signature over its id, its time and its body, and how old it is."""
+"""Verifies webhooks from Replicate: the signature of id, time and body, and the age."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from kosmolua.errors import ArgumentError, CredentialError, WebhookError
 ID, TIMESTAMP, SIGNATURE = "webhook-id", "webhook-timestamp", "webhook-signature"
 TOLERANCE = 300.0
 """Seconds that a webhook may be older or newer than the clock of its receiver."""
-_SECRET = "whsec_"  # noqa: S105 - how every secret begins
+_SECRET = "whsec_"  # noqa: S105 - the prefix of every secret
 _VERSION = "v1,"
 _SECONDS = re.compile(r"[0-9]{1,12}")
 
@@ -69,8 +69,8 @@ def _key(secret: str | bytes) -> bytes:
         key = b""
     if not key:
         raise CredentialError(
-            f"the signing secret is not {_SECRET} and Base64 behind it (it is not shown here)",
-            hint="see it: kosmo integrations:replicate get_default_webhook_secret",
+            f"the signing secret is not {_SECRET} followed by Base64 (it is not shown here)",
+            hint="show it: kosmo integrations:replicate get_default_webhook_secret",
         )
     return key
 
@@ -108,16 +108,16 @@ def _text(value: Any) -> str:
 
 
 def _check_signature(given: str, expected: bytes) -> None:
-    """Compare each signature, in a time that tells nothing of where they differ."""
+    """Compare each signature in constant time."""
     candidates = [one.removeprefix(_VERSION) for one in given.split() if one.startswith(_VERSION)]
     if not candidates:
-        raise WebhookError(f"the header {SIGNATURE} holds no signature of version v1", reason="malformed")
+        raise WebhookError(f"the header {SIGNATURE} has no signature of version v1", reason="malformed")
     matches = [hmac.compare_digest(one.encode("utf-8", "replace"), expected) for one in candidates]
     if not any(matches):
         raise WebhookError(
-            f"no signature matches ({len(candidates)} of version v1): another secret, or a body that was changed",
+            f"no signature matches ({len(candidates)} of version v1): wrong secret, or changed body",
             reason="signature",
-            hint="the body must be the bytes as received, the secret that of the account which made the prediction",
+            hint="pass the body as received, and the secret of the account that created the prediction",
         )
 
 

@@ -1,4 +1,4 @@
-"""One HTTP request and its answer, as the client and its transports exchange them. Nothing is sent here."""
+"""The HTTP request and answer that client and transports exchange. Sends nothing."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ Fields = tuple[tuple[str, str], ...]
 
 
 Sending = Callable[[], AbstractContextManager[object]]
-"""The bytes of a request leave inside ``with sending()``, which raises if nothing may be sent any more."""
+"""A request is sent inside ``with sending()``, which raises if sending is no longer allowed."""
 
 
 class Origin(NamedTuple):
-    """Where a connection goes. ``host`` is as the URL writes it, an IPv6 address without brackets."""
+    """The target of a connection. ``host`` is as in the URL, an IPv6 address without brackets."""
 
     scheme: str
     host: str
@@ -25,12 +25,12 @@ class Origin(NamedTuple):
 
 
 class Upload(Protocol):
-    """A body that is read while it is sent, and again if the request is sent again."""
+    """A body that is read while it is sent, and again for a retry."""
 
     size: int
 
     def pieces(self) -> Iterator[bytes]:
-        """The bytes, ``size`` in all."""
+        """The bytes, ``size`` in total."""
 
 
 class Request(Struct, frozen=True):
@@ -62,10 +62,10 @@ class Response(Protocol):
         """The header fields."""
 
     def pieces(self) -> Iterator[bytes]:
-        """The body as it comes, still encoded; once. Raises a `WireError` if it breaks off."""
+        """The streamed body, still encoded; only once. Raises a `WireError` if it breaks off."""
 
     def close(self) -> None:
-        """Drop the rest. May be called from another thread while `pieces` waits, which then ends."""
+        """Discard the rest. Another thread may call it to end `pieces`."""
 
 
 class Whole:
@@ -80,22 +80,22 @@ class Whole:
         return iter((self.body,))
 
     def close(self) -> None:
-        """Nothing is open."""
+        """No effect."""
 
 
 class Transport(Protocol):
-    """Sends requests, for any number of threads."""
+    """Sends requests. Thread-safe."""
 
     def send(self, request: Request) -> Response:
-        """Raises a `WireError` if no answer begins to come."""
+        """Raises a `WireError` if no answer starts to arrive."""
 
     def close(self) -> None:
         """Close idle connections."""
 
 
 class WireError(Exception):
-    """No complete answer came. ``sent`` is whether a byte of the request may have left; ``final`` is whether another
-    attempt would fail the same way; ``untrusted`` is whether the server's certificate was not accepted.
+    """No complete answer arrived. ``sent``: a byte of the request may have been sent; ``final``: a retry would fail the
+    same way; ``untrusted``: the server's certificate was not accepted.
     """
 
     def __init__(self, reason: str, *, sent: bool, final: bool = False, untrusted: bool = False) -> None:

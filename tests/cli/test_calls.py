@@ -126,7 +126,7 @@ def test_all_pages(server, live):
 def test_pages_that_lead_away_or_in_circles(server, live):
     """A next page on another host, or one that was there already, ends with an error."""
     server.default = Answer(body=b'{"next": "https://evil.example/?cursor=x", "results": []}')
-    assert "lies on another host" in live(SHORT, "list_files", "--all").err
+    assert "is on another host" in live(SHORT, "list_files", "--all").err
 
     server.default = Answer(body=f'{{"next": "{server.url}/files?cursor=x", "results": []}}'.encode())
     ran = live(SHORT, "list_files", "--all")

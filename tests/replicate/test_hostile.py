@@ -101,7 +101,7 @@ def test_a_redirect_to_no_url(server, fail, location):
 
 def test_a_page_link_that_is_no_url():
     """Is refused like one to another host."""
-    with pytest.raises(ApiError, match="is no URL"):
+    with pytest.raises(ApiError, match="is not a URL"):
         next_cursor({"next": "http://["}, "https://api.replicate.com/v1")
 
 
@@ -115,7 +115,7 @@ def test_a_server_fault_on_a_create_says_to_look_first(server, fail, status):
     error = fail("create_prediction")
 
     assert (1, "server_error") == (len(server.requests), error.code)
-    assert error.hint.startswith("it may have been done all the same; look for it first: kosmo integrations:call")
+    assert error.hint.startswith("the API may have executed it; look for it first: kosmo integrations:call")
     assert "try again later" in fail("get_account").hint
 
 

@@ -145,7 +145,7 @@ def test_the_refusal():
     )
     assert f"owner/name: {first}; {second}" == caught.value.message
     assert {"problems": [first, second]} == caught.value.detail
-    assert "see what it takes: kosmo model owner/name, or send it as it is: validate = false" == caught.value.hint
+    assert "see its inputs: kosmo model owner/name, or send it unchecked: validate = false" == caught.value.hint
     assert 2 == caught.value.exit_status
 
 

@@ -193,7 +193,7 @@ def test_a_proxy_that_is_not_there(monkeypatch):
         send(client, *CREATE)
 
     assert not isinstance(caught.value, UncertainError)
-    assert "nothing was changed" in caught.value.hint
+    assert "the call had no effect" in caught.value.hint
 
 
 # Silence ------------------------------------------------------------------------------------------------------------

@@ -38,7 +38,7 @@ def test_a_problem_document():
         (400, "just text", "get_prediction: 400 Bad Request: just text"),
         (500, b"", "get_prediction: 500 Internal Server Error"),
         (502, b"<html><head><title>502 Bad\nGateway</title>",
-         "get_prediction: 502 Bad Gateway: an HTML page titled '502 Bad\\nGateway', likely of a proxy on the way"),
+         "get_prediction: 502 Bad Gateway: an HTML page titled '502 Bad\\nGateway', probably from a proxy"),
         (503, b"upstream down", "get_prediction: 503 Service Unavailable: upstream down"),
         (418, {"title": "Teapot"}, "get_prediction: 418 Teapot"),
         (599, b"", "get_prediction: 599 Error"),

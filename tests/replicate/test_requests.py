@@ -218,7 +218,7 @@ def test_chunked_answers(client, server):
 )
 def test_an_address_has_a_length(client, server, name, arguments):
     """What no server takes is refused before sending, as it counts once it is encoded."""
-    with pytest.raises(ArgumentError, match="an address of at most 8000 characters"):
+    with pytest.raises(ArgumentError, match="a path of at most 8000 characters"):
         send(client, name, arguments)
 
     assert [] == server.requests
@@ -285,7 +285,7 @@ def test_a_filename_cannot_leave_its_header(client, server):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"content": b"x" * (MAX_FILE + 1)}, "the API takes at most 104857600"),
+        ({"content": b"x" * (MAX_FILE + 1)}, "the API accepts at most 104857600"),
         ({"content": b"x", "filename": "é" * 128}, "expected at most 255 bytes, got 256 - at `filename`"),
         ({"content": b"x", "type": "text/plain\r\nX: 1"}, "expected a MIME type such as image/png"),
         ({"content": 5}, "expected bytes or text, got integer 5 - at `content`"),

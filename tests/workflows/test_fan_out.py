@@ -106,7 +106,7 @@ def test_links_that_lead_nowhere(flow):
     source = 'local n = 0 for _ in each("list_models") do n = n + 1 end return n'
     assert flow.serve("next-null:list_models")(source) >= 7
     flow.close()
-    with pytest.raises(ScriptError, match=r"lies on another host, 'api.replicate.invalid'"):
+    with pytest.raises(ScriptError, match=r"is on another host, 'api.replicate.invalid'"):
         flow.serve("http-next:list_models")(source)
 
 
