@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from werkzeug import Response
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
+from werkzeug.http import http_date
 from werkzeug.routing import Map, Rule
 
 from kosmolua._version import __version__
@@ -171,6 +172,7 @@ class Emulator:
 
     def _stamp(self, response: Response, request: ApiRequest) -> Response:
         response.headers["Server"] = f"kosmolua-emulator/{__version__}"
+        response.headers["Date"] = http_date(self.clock.time())
         with self._lock:
             response.headers["X-Request-Id"] = self._ids.request()
             response.headers.update(self._rates.count(request.method == "POST", self.clock.time()))

@@ -167,10 +167,12 @@ class _Answer:
     def _send_head(self) -> bool:
         connection = self._connection
         connection.send_response_only(self._status)
-        connection.send_header("Date", connection.date_time_string())
+        names = {name.lower() for name, _ in self._headers}
+        if "date" not in names:  # the emulator sends the time of its own clock
+            connection.send_header("Date", connection.date_time_string())
         for name, value in self._headers:
             connection.send_header(name, value)
-        known = any(name.lower() == "content-length" for name, _ in self._headers)
+        known = "content-length" in names
         bodiless = self._status in {204, 304}
         if not known and not bodiless:
             connection.send_header("Transfer-Encoding", "chunked")
