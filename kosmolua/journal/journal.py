@@ -136,7 +136,9 @@ class Journal:
             began = msgspec.structs.replace(began, arguments=unsent(began.digest))
         operation = catalogue.find(began.function)
         secret = began.function in AGAIN or (operation is not None and operation.secret)
-        state, kept = "ok" if ok else "unsure" if ticket.unsure else "error", None if secret else value
+        # A call that failed before an earlier attempt at it was looked for leaves that attempt open.
+        unsure = ticket.unsure or (bool(ticket.open) and not ticket.sent)
+        state, kept = "ok" if ok else "unsure" if unsure else "error", None if secret else value
         store = self._opened()
         with store.hold(f"the answer to {began.function} is not in it; a resumed run looks for it"):
             if ticket.finished:

@@ -12,6 +12,8 @@ from recording_server import Answer
 from kosmolua.errors import JournalError
 from kosmolua.journal.journal import Journal
 from kosmolua.journal.records import Head, Lookup
+from kosmolua.replicate import catalogue
+from kosmolua.runtime.tape import Asked
 
 CREATE = f"integrations.replicate.create_prediction{{ version = '{HELLO}', input = {{ text = 'a' }} }}"
 
@@ -141,6 +143,21 @@ def test_the_clock_is_set_back(emulated, cut_off):
 
     assert (None, emulated.made) == (ran.error, ran.results)
     assert 1 == len(emulated.made)
+
+
+def test_a_resumed_run_that_fails_before_it_has_looked(tmp_path):
+    """Its end, a refusal for example, says nothing of the attempt before: the next run still looks for it."""
+    path, head = str(tmp_path / "x.journal"), Head(script="flow.lua", source=b"")
+    create = catalogue.find("create_prediction")
+    arguments = {"version": "v", "input": {}}
+    asked = Asked(0, 1, create.name, arguments=msgspec.msgpack.encode(arguments))
+    with closing(Journal(path, head)) as journal:
+        journal.begin(asked, 0).send(create, arguments)
+    with closing(Journal(path, head)) as journal:
+        journal.finish(journal.begin(asked, 0), msgspec.msgpack.encode({"code": "permission_denied"}), ok=False)
+        journal.end(JournalError("refused"))
+    with closing(Journal(path, head)) as journal:
+        assert 1 == len(journal.begin(asked, 0).open)
 
 
 # Other writes -----------------------------------------------------------------------------------------------------
