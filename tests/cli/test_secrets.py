@@ -101,7 +101,7 @@ def test_the_token_is_in_no_notice_of_a_retry(server, kosmo):
         "integrations:call", "replicate.get_account", env={"REPLICATE_API_KEY": MARK, "REPLICATE_URL": server.url}
     )
 
-    assert "again in" in ran.err
+    assert "retrying in" in ran.err
     assert MARK not in ran.out + ran.err
 
 

@@ -92,7 +92,7 @@ def test_random_and_damaged_frames(journal):
 
 def test_no_place_at_all(journal):
     """A child that keeps its place to itself, in a run that keeps a journal."""
-    with pytest.raises(ScriptError, match="where its request stands"):
+    with pytest.raises(ScriptError, match="without its position"):
         Port(fuzz_frames.Host(), fuzz_frames.Host(), journal=journal).submit(msgspec.msgpack.encode(["time", 1, True]))
 
 
