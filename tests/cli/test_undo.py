@@ -77,4 +77,4 @@ def test_a_run_of_the_emulator_leaves_nothing(kosmo):
     kosmo("lua", "-e", "run('replicate/hello-world', { text = 'x' })", "--emulate", "--journal", "x")
     ran = kosmo("runs", "undo", "x", "--yes")
 
-    assert (2, True) == (ran.status, "a run of the emulator: nothing is left" in ran.err)
+    assert (2, True) == (ran.status, "used the emulator, which keeps nothing after a run" in ran.err)
