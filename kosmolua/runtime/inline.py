@@ -6,15 +6,19 @@ loop; the hook checks limits, `stop` and signals.
 
 from __future__ import annotations
 
+import contextlib
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Generator
 from typing import Any
 
+from kosmolua.errors import ConfigurationError
 from kosmolua.runtime import marshal
 from kosmolua.runtime.limits import Limits, reached
 from kosmolua.runtime.port import Port, Start
-from kosmolua.runtime.state import State
+from kosmolua.runtime.state import ENGINES, State, load_engine
+from kosmolua.runtime.threads import started
 
 # Lua stops itself this far below lupa's hard limit, which bypasses Lua's error handling.
 MARGIN = 16 * 1024 * 1024
@@ -95,6 +99,7 @@ class _Callbacks:
 def run(start: Start, port: Port, limits: Limits) -> None:
     """Run a script to its end; the result is in ``port.done``. Raises what the port raised, or a `LimitError`."""
     start.cpu, start.memory = limits.cpu, limits.memory
+    _import_lupa()
     state = State(memory_limit=limits.memory + MARGIN if limits.memory else None)
     callbacks = _Callbacks(state, port, marshal.encode(start))
     try:
@@ -112,3 +117,17 @@ def run(start: Start, port: Port, limits: Limits) -> None:
         state.close()
     if callbacks.failure and not port.done:
         raise callbacks.failure
+
+
+def _import_lupa() -> None:
+    """Import lupa in a thread of its own: lupa 2.8 drops a KeyboardInterrupt that is raised while it is imported.
+
+    Its extension tries `import __builtin__` under a bare `except`. An interrupt is raised in the main thread only.
+    """
+    if not any(f"lupa.{name}" in sys.modules for name in ENGINES):
+        started(threading.Thread(target=_try_import, daemon=True)).join()
+
+
+def _try_import() -> None:
+    with contextlib.suppress(ConfigurationError):  # raised again by `State`
+        load_engine(None)

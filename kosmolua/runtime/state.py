@@ -22,6 +22,7 @@ MODULES = (
         "options", "sequence", "output", "place", "create", "wait", "run", "stream", "pages", "files", "workflow",
     )),
 )  # fmt: skip
+ENGINES = ("luajit21", "lua54")  # modules of lupa, the best first
 
 # `use` is the only loader in the state. It loads each module once, from text or from the bytecode that `compiled` made
 # of it in this program.
@@ -136,7 +137,7 @@ class State:
     def __init__(
         self, memory_limit: int | None = None, engine: str | None = None, modules: Modules | None = None
     ) -> None:
-        runtime, self.error, self.memory_error = _engine(engine)
+        runtime, self.error, self.memory_error = load_engine(engine)
         options = {"max_memory": memory_limit} if memory_limit else {}
         self._lua = runtime(
             encoding=None,
@@ -220,9 +221,9 @@ class State:
         return self._lua.execute(source, self._use)
 
 
-def _engine(name: str | None) -> tuple[Any, type[Exception], type[Exception]]:
+def load_engine(name: str | None) -> tuple[Any, type[Exception], type[Exception]]:
     """The engine of that name, or the best one in lupa's wheel for this platform."""
-    for candidate in (name,) if name else ("luajit21", "lua54"):
+    for candidate in (name,) if name else ENGINES:
         try:
             module = __import__(f"lupa.{candidate}", fromlist=["LuaRuntime"])  # importlib imports warnings
         except ImportError:
