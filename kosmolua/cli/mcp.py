@@ -16,6 +16,7 @@ from kosmolua.replicate.token import looks_like_token
 from kosmolua.terminal.safe import safe
 
 MAX_CHARS = 20_000
+DIALECTS = ("any", "openai", "anthropic", "gemini")  # as kosmolua.mcp.schemas, whose import takes time
 
 
 def run(command: str, argv: list[str]) -> int:
@@ -50,6 +51,21 @@ def _serving(command: str) -> options_.Parser:
         action="append",
         metavar="GLOB",
         help="expose the functions whose name matches, such as get_*; repeatable (default: all; with --code, none)",
+    )
+    made.add_argument(
+        "--tool-names",
+        choices=("short", "seed"),
+        default="short",
+        metavar="short|seed",
+        help="name tools replicate_get_model or integration__replicate__get_model (default: short, since clients "
+        "accept at most 60 characters with their own prefix)",
+    )
+    made.add_argument(
+        "--client",
+        choices=DIALECTS,
+        default=DIALECTS[0],
+        metavar="|".join(DIALECTS),
+        help="write the tools' schemas for the models of this maker (default: any)",
     )
     verdicts: dict[str, Any] = {"choices": options_.VERDICTS, "metavar": "allow|ask|deny"}
     made.add_argument("--read", **verdicts, help="set the policy for reads (default: as configured)")
@@ -112,7 +128,13 @@ def _serve(parsed: argparse.Namespace) -> int:
         from kosmolua.mcp import server
 
         tools = tuple(parsed.tools or (() if parsed.code else ("*",)))
-        options = server.Options(tools=tools, code=parsed.code, max_chars=parsed.max_result_chars)
+        options = server.Options(
+            tools=tools,
+            code=parsed.code,
+            max_chars=parsed.max_result_chars,
+            names=parsed.tool_names,
+            dialect=parsed.client,
+        )
         server.serve(host, current, options, _forget if parsed.emulate else partial(print_left, canceled=False))
     return 0
 

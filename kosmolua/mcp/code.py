@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from kosmolua.errors import ArgumentError
+from kosmolua.mcp import schemas
+from kosmolua.mcp.schemas import Dialect
+from kosmolua.mcp.tools import json_of
 
 EXECUTE, SEARCH, READ = "execute_lua", "search_docs", "read_docs"
 
@@ -17,8 +20,8 @@ DEFINITIONS: dict[str, dict[str, Any]] = {
             "type": "object",
             "properties": {"query": {"type": "string", "description": "Words to search for, such as: cancel training"}},
             "required": ["query"],
-            "additionalProperties": False,
         },
+        "outputSchema": schemas.ENVELOPE,
         "annotations": {"readOnlyHint": True, "idempotentHint": True, "openWorldHint": False},
     },
     READ: {
@@ -28,8 +31,8 @@ DEFINITIONS: dict[str, dict[str, Any]] = {
             "type": "object",
             "properties": {"name": {"type": "string", "description": "A name that search_docs returned"}},
             "required": ["name"],
-            "additionalProperties": False,
         },
+        "outputSchema": schemas.ENVELOPE,
         "annotations": {"readOnlyHint": True, "idempotentHint": True, "openWorldHint": False},
     },
     EXECUTE: {
@@ -50,7 +53,19 @@ DEFINITIONS: dict[str, dict[str, Any]] = {
                 },
             },
             "required": ["source"],
-            "additionalProperties": False,
+        },
+        "outputSchema": {
+            "type": "object",
+            "properties": {
+                "success": {"type": "boolean"},
+                "result": {},
+                "output": {"type": "string"},
+                "error": {},
+                "call_log": {"type": "array"},
+                "spent": {"type": "object"},
+                "running": {"type": "array"},
+            },
+            "required": ["success"],
         },
         "annotations": {
             "readOnlyHint": False,
@@ -62,30 +77,45 @@ DEFINITIONS: dict[str, dict[str, Any]] = {
 }
 
 
-def definitions(*, writes: bool) -> list[dict[str, Any]]:
+def definitions(*, writes: bool, dialect: Dialect = "any") -> list[dict[str, Any]]:
     """The three tools. Without writes, running a script is read-only."""
-    reads = {"readOnlyHint": True, "destructiveHint": False, "idempotentHint": True, "openWorldHint": True}
-    return [
-        {"name": name, **definition, **({"annotations": reads} if name == EXECUTE and not writes else {})}
-        for name, definition in DEFINITIONS.items()
-    ]
+    return [_definition(name, writes=writes, dialect=dialect) for name in DEFINITIONS]
 
 
-def check(name: str, arguments: Mapping[str, Any]) -> None:
-    """Raise an `ArgumentError` for invalid arguments of a tool."""
+def _definition(name: str, *, writes: bool, dialect: Dialect) -> dict[str, Any]:
+    found = DEFINITIONS[name]
+    input_ = schemas.closed(found["inputSchema"], dialect)
+    hints = _READS if name == EXECUTE and not writes else found["annotations"]
+    return {"name": name, **found, "inputSchema": input_, "annotations": hints}
+
+
+_READS = {"readOnlyHint": True, "destructiveHint": False, "idempotentHint": True, "openWorldHint": True}
+
+
+def checked(name: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of a tool without nulls, ``args`` as a list. Raises an `ArgumentError` for invalid ones."""
     schema = DEFINITIONS[name]["inputSchema"]
-    for key in (*arguments, *schema["required"]):
+    given = {key: value for key, value in arguments.items() if value is not None}
+    for key in (*given, *schema["required"]):
         if key not in schema["properties"]:
-            raise ArgumentError(
-                f"{name}: unknown argument `{key[:100]}`; expected one of {', '.join(schema['properties'])}"
-            )
-        if key not in arguments:
-            raise ArgumentError(f"{name}: missing argument `{key}`")
-        value = arguments[key]
+            raise _error(name, f"unknown argument `{key[:100]}`; expected one of {', '.join(schema['properties'])}")
+        if key not in given:
+            raise _error(name, f"missing argument `{key}`")
         if key == "args":
-            is_valid = isinstance(value, list) and all(isinstance(item, str) for item in value)
-        else:
-            is_valid = isinstance(value, str)
-        if not is_valid:
-            expected = "a list of strings" if key == "args" else "a string"
-            raise ArgumentError(f"{name}: expected {expected} - at `{key}`")
+            given[key] = _strings(name, given[key])
+        elif not isinstance(given[key], str):
+            raise _error(name, f"expected a string - at `{key}`")
+    return given
+
+
+def _strings(name: str, value: Any) -> list[str]:
+    """A list of strings, also given as JSON text."""
+    found = json_of(value) if isinstance(value, str) else value
+    if not isinstance(found, list) or not all(isinstance(item, str) for item in found):
+        raise _error(name, "expected a list of strings - at `args`")
+    return found
+
+
+def _error(name: str, message: str) -> ArgumentError:
+    example = ", ".join(f'"{key}": "..."' for key in DEFINITIONS[name]["inputSchema"]["required"])
+    return ArgumentError(f"{name}: {message}", hint=f"call it with {{{example}}}")

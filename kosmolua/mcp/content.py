@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from kosmolua.errors import KosmoError
+from kosmolua.mcp.hints import fields_of
 from kosmolua.terminal import pictures as pictures_
 
 if TYPE_CHECKING:
@@ -48,11 +49,12 @@ def of_answer(data: Any, limit: int, fetch: Fetch | None = None) -> dict[str, An
     return _result(structured, cut(text, limit), pictures)
 
 
-def of_error(error: KosmoError, limit: int) -> dict[str, Any]:
-    """The result of a tool that failed."""
-    fields = error.to_dict()
-    structured = {"success": False, "error": fields.pop("message"), **fields}
-    text = f"{error.message}\nhint: {error.hint}" if error.hint else error.message
+def of_error(error: KosmoError, limit: int, *, code: bool) -> dict[str, Any]:
+    """The result of a tool that failed, worded for an agent in ``code`` mode or with single tools."""
+    fields = fields_of(error, code=code)
+    message, hint = fields.pop("message"), fields.get("hint")
+    structured = {"success": False, "error": message, **fields}
+    text = f"{message}\nhint: {hint}" if hint else message
     return {**_result(_bounded(structured, limit), cut(text, limit), []), "isError": True}
 
 
@@ -64,7 +66,7 @@ def of_run(result: Result, limit: int, outputs: Pictures) -> dict[str, Any]:
     pictures: Pictures = []
     values = _without_pictures(result.results, pictures)
     pictures += outputs[: MAX_PICTURES - len(pictures)]
-    error = result.error.to_dict() if result.error else None
+    error = fields_of(result.error, code=True) if result.error else None
     structured = {
         "success": error is None,
         "result": values[0] if values else None,
@@ -84,7 +86,7 @@ def of_run(result: Result, limit: int, outputs: Pictures) -> dict[str, Any]:
     parts = [
         cut(result.output.rstrip("\n"), limit // 2),
         f"result: {cut(text, limit // 2)}" if text else "",
-        cut(f"error: {_words(result.error)}", limit // 2) if result.error else "",
+        cut(f"error: {_words(error)}", limit // 2) if error else "",
         _summary(result),
     ]
     return {**_result(structured, "\n".join(filter(None, parts)), pictures), "isError": error is not None}
@@ -116,10 +118,9 @@ def _json(value: Any) -> str:
     return msgspec.json.encode(value).decode()
 
 
-def _words(error: KosmoError | None) -> str:
-    where = getattr(error, "where", None)
-    hint = f"\nhint: {error.hint}" if error and error.hint else ""
-    return f"{f'{where}: ' if where else ''}{error}{hint}"
+def _words(error: Mapping[str, Any]) -> str:
+    where, hint = error.get("where"), error.get("hint")
+    return f"{f'{where}: ' if where else ''}{error['message']}{f'{chr(10)}hint: {hint}' if hint else ''}"
 
 
 def _summary(result: Result) -> str:

@@ -31,6 +31,8 @@ from kosmolua.errors import EXIT_SIGNALED, KosmoError, failure_of
 from kosmolua.gate.prompt import Answer, Question, render
 from kosmolua.manual import pages
 from kosmolua.mcp import code, content, docs, resources, tools, wire
+from kosmolua.mcp.schemas import Dialect
+from kosmolua.mcp.tools import Names
 from kosmolua.mcp.work import Current, Done, Work
 from kosmolua.replicate.catalogue import OPERATIONS
 
@@ -75,11 +77,15 @@ _CHOICE = {
 
 
 class Options(Struct, frozen=True, kw_only=True):
-    """``tools`` are globs of functions to expose; ``code`` enables code mode; ``max_chars`` truncates results."""
+    """``tools`` are globs of functions to expose; ``code`` enables code mode; ``max_chars`` truncates results.
+    ``names`` and ``dialect`` are how tools and their schemas are written.
+    """
 
     tools: tuple[str, ...]
     code: bool
     max_chars: int
+    names: Names = "short"
+    dialect: Dialect = "any"
 
 
 class Service:
@@ -122,10 +128,11 @@ class Service:
     async def list_tools(self, _context: Context, _params: PaginatedRequestParams | None) -> ListToolsResult:
         allowed = self._host.callable()
         chosen = tools.named(self._options.tools)
-        offered = [tools.definition(operation) for operation in chosen if operation.name in allowed]
+        names, dialect = self._options.names, self._options.dialect
+        offered = [tools.definition(operation, names, dialect) for operation in chosen if operation.name in allowed]
         if self._options.code:
             writes = any(operation.access == "write" and operation.name in allowed for operation in OPERATIONS)
-            offered = [*code.definitions(writes=writes), *offered]
+            offered = [*code.definitions(writes=writes, dialect=dialect), *offered]
         return ListToolsResult.model_validate({"tools": offered})
 
     async def call_tool(self, context: Context, params: CallToolRequestParams) -> CallToolResult | InputRequiredResult:
@@ -169,7 +176,7 @@ class Service:
         try:
             return action()
         except Exception as error:  # noqa: BLE001 - every failure becomes a result
-            return content.of_error(failure_of(error, "the tool"), self._options.max_chars)
+            return content.of_error(failure_of(error, "the tool"), self._options.max_chars, code=self._options.code)
 
     def _call(self, work: Work, operation: Operation, arguments: Mapping[str, Any]) -> dict[str, Any]:
         self._current.work = work
@@ -180,14 +187,14 @@ class Service:
         return content.of_answer(data, self._options.max_chars, fetch)
 
     def _code(self, work: Work, name: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
-        code.check(name, arguments)
+        given = code.checked(name, arguments)
         limit = self._options.max_chars
         if name == code.SEARCH:
-            return content.of_answer({"results": pages.search(arguments["query"])}, limit)
+            return content.of_answer({"results": pages.search(given["query"])}, limit)
         if name == code.READ:
-            return content.of_answer(resources.page(arguments["name"]), limit)
+            return content.of_answer(resources.page(given["name"]), limit)
         run = self._host.script(
-            arguments["source"], arguments.get("args", []), prompter=work, on_call=work.report, stop=work.stop
+            given["source"], given.get("args", []), prompter=work, on_call=work.report, stop=work.stop
         )
         shown: content.Pictures = []
         result = run.result(partial(content.add_outputs, shown))

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import base64
 import fnmatch
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal
+
+import msgspec
 
 from kosmolua.errors import ArgumentError
-from kosmolua.manual import reference
-from kosmolua.replicate.catalogue import OPERATIONS, PROVIDER, Operation
+from kosmolua.mcp import schemas
+from kosmolua.mcp.schemas import Dialect
+from kosmolua.replicate.catalogue import OPERATIONS, PROVIDER, Operation, Parameter
 
-PREFIX = f"integration__{PROVIDER}__"
-_SCHEMA = ("type", "properties", "required", "additionalProperties")
+SEED_PREFIX = f"integration__{PROVIDER}__"
+Names = Literal["short", "seed"]
+"""How tools are named. Short names leave room for a client's prefix: clients accept 60 to 64 characters in all."""
+
+_CLI_NOTE = "The command line takes"
 
 
 def named(globs: Sequence[str]) -> list[Operation]:
@@ -21,26 +27,42 @@ def named(globs: Sequence[str]) -> list[Operation]:
 
 
 def _matches(operation: Operation, glob: str) -> bool:
-    return any(fnmatch.fnmatchcase(name, glob) for name in (*operation.names, PREFIX + operation.name))
+    return any(fnmatch.fnmatchcase(name, glob) for name in (*operation.names, SEED_PREFIX + operation.name))
+
+
+def name_of(operation: Operation, names: Names) -> str:
+    """The name of a tool: `replicate_get_model`, or `integration__replicate__get_model`."""
+    return SEED_PREFIX + operation.name if names == "seed" else operation.full_name
 
 
 def find(tool: str) -> Operation | None:
-    name = tool.removeprefix(PREFIX)
-    return next((operation for operation in OPERATIONS if PREFIX in tool and operation.name == name), None)
+    """The operation of a tool, under its short or its long name."""
+    return _BY_TOOL.get(tool)
 
 
-def definition(operation: Operation) -> dict[str, Any]:
-    schema = reference.schema(operation)
-    for parameter in operation.parameters:
-        if parameter.kind == "bytes":
-            schema["properties"][parameter.name]["contentEncoding"] = "base64"
+_BY_TOOL = {name: operation for operation in OPERATIONS for name in (operation.full_name, SEED_PREFIX + operation.name)}
+
+
+def definition(operation: Operation, names: Names = "short", dialect: Dialect = "any") -> dict[str, Any]:
     return {
-        "name": PREFIX + operation.name,
+        "name": name_of(operation, names),
         "title": operation.name.replace("_", " ").capitalize(),
-        "description": schema["description"],
-        "inputSchema": {name: schema[name] for name in _SCHEMA if name in schema},
+        "description": _description(operation),
+        "inputSchema": schemas.of_input(operation, dialect),
+        "outputSchema": schemas.of_output(operation),
         "annotations": hints(operation),
     }
+
+
+def _description(operation: Operation) -> str:
+    """What it does, what it costs, and what to call next."""
+    parts = [
+        operation.summary,
+        operation.note if not operation.note.startswith(_CLI_NOTE) else "",
+        f"Costs money. Then poll get_{operation.starts} until it ends." if operation.starts else "",
+        "Returns one page; `next` holds the cursor of the following one." if operation.paged else "",
+    ]
+    return " ".join(filter(None, parts))
 
 
 def hints(operation: Operation) -> dict[str, bool]:
@@ -55,15 +77,38 @@ def hints(operation: Operation) -> dict[str, bool]:
 
 
 def arguments(operation: Operation, given: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments, with base64 decoded to bytes."""
+    """The arguments, with base64 decoded to bytes, and objects and lists that were given as JSON text."""
     found = dict(given)
     for parameter in operation.parameters:
-        if parameter.kind == "bytes" and isinstance(found.get(parameter.name), str):
-            try:
-                found[parameter.name] = base64.b64decode(found[parameter.name], validate=True)
-            except ValueError:
-                raise ArgumentError(
-                    f"{operation.name}: expected base64 - at `{parameter.name}`",
-                    function=operation.name,
-                ) from None
+        value = found.get(parameter.name)
+        if isinstance(value, str) and parameter.kind in _READ:
+            found[parameter.name] = _READ[parameter.kind](operation, parameter, value)
     return found
+
+
+def _bytes(operation: Operation, parameter: Parameter, text: str) -> bytes:
+    try:
+        return base64.b64decode(text, validate=True)
+    except ValueError:
+        raise ArgumentError(
+            f"{operation.name}: expected base64 - at `{parameter.name}`",
+            function=operation.name,
+            hint="encode the bytes as standard base64, with padding",
+        ) from None
+
+
+def _plain(_operation: Operation, parameter: Parameter, text: str) -> Any:
+    """The object or list of JSON text, else the text, which the call refuses."""
+    value = json_of(text)
+    return value if isinstance(value, dict if parameter.kind == "object" else list) else text
+
+
+def json_of(text: str) -> Any:
+    """The value of JSON text; None if it is invalid."""
+    try:
+        return msgspec.json.decode(text)
+    except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
+        return None
+
+
+_READ: dict[str, Callable[[Operation, Parameter, str], Any]] = {"bytes": _bytes, "object": _plain, "array": _plain}

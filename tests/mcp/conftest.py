@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager, contextmanager
 import pytest
 from mcp import Client, StdioServerParameters
 
-FUNCTION = "integration__replicate__"
+FUNCTION = "replicate_"
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import pytest
 from official import from_npm
 
 INSPECTOR = "@modelcontextprotocol/inspector-cli@0.15.0"
-FUNCTION = "integration__replicate__"
+FUNCTION = "replicate_"
 
 
 @pytest.fixture

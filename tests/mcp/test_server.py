@@ -19,7 +19,7 @@ from kosmolua.gate import audit
 from kosmolua.mcp.docs import WORKFLOWS
 from kosmolua.replicate.catalogue import OPERATIONS
 
-FUNCTION = "integration__replicate__"
+FUNCTION = "replicate_"
 CREATE = (f"{FUNCTION}create_prediction", {"version": "v", "input": {}})
 LUA_CREATE = "return integrations.replicate.create_prediction{ version = 'v', input = {} }.id"
 BOTH_ERAS = pytest.mark.parametrize("mode", ["legacy", "auto"])

@@ -1,0 +1,67 @@
+"""Errors in words that an agent can act on: it has tools and a person to report to, but no terminal."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+from kosmolua.errors import KosmoError
+
+_Replace = str | Callable[[re.Match[str]], str]
+
+_MESSAGES: tuple[tuple[str, str], ...] = (
+    ("there is no terminal to ask on", "this client cannot ask a person"),
+    ("you refused it", "the person refused it"),
+)
+_REPORT = "report this to the person and do not work around it; they can "
+_NOT_AGAIN = "do not repeat the call unless the person asks for it"
+_BY_THEM = "or ask the person to create it"
+_ALLOW = re.compile(r"allow it for this command: --(read|write) allow.*", re.DOTALL)
+_HINTS: tuple[tuple[re.Pattern[str], _Replace, _Replace], ...] = (  # in code mode, and with single tools
+    (
+        re.compile(r"see what it takes: kosmo integrations:replicate (\w+) --help"),
+        r'read what it takes: read_docs {"name": "\1"}',
+        r"see what it takes: the inputSchema of this tool",
+    ),
+    (
+        re.compile(r"list all functions: kosmo integrations:replicate"),
+        "find functions: search_docs",
+        "list the tools: tools/list",
+    ),
+    (
+        re.compile(r"kosmo integrations:docs (?:replicate\.)?(\w+)"),
+        r'read_docs {"name": "\1"}',
+        r"the resource kosmolua://docs/\1",
+    ),
+    (
+        re.compile(r"see its inputs: kosmo model ([^ ,]+)"),
+        r"see its inputs: latest_version.openapi_schema of get_model for \1",
+        r"see its inputs: latest_version.openapi_schema of get_model for \1",
+    ),
+    (_ALLOW, lambda found: _allowing(found[1]), lambda found: _allowing(found[1])),
+    (re.compile("run it again to be asked again"), _NOT_AGAIN, _NOT_AGAIN),
+    (re.compile("or run it on a terminal to be asked"), _BY_THEM, _BY_THEM),
+)
+
+
+def fields_of(error: KosmoError, *, code: bool) -> dict[str, Any]:
+    """The fields of an error, worded for an agent in ``code`` mode or with single tools."""
+    fields = error.to_dict()
+    for old, new in _MESSAGES:
+        fields["message"] = fields["message"].replace(old, new)
+    if fields.get("hint"):
+        fields["hint"] = reworded(fields["hint"], code=code)
+    return fields
+
+
+def reworded(hint: str, *, code: bool) -> str:
+    """A hint for an agent. What only a person can do is put as something to report."""
+    for pattern, in_code, with_tools in _HINTS:
+        hint = pattern.sub(in_code if code else with_tools, hint)
+    return hint if "kosmo " not in hint or hint.startswith(_REPORT) else f"report it to the person, who can {hint}"
+
+
+def _allowing(access: str) -> str:
+    always = f"kosmo integrations:configure replicate --{access} allow"
+    return f"{_REPORT}start the server with --{access} allow, or, if their configuration denies it, run {always}"

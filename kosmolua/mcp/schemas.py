@@ -1,0 +1,93 @@
+"""Schemas of tools in the words that clients accept. What a schema cannot say is still checked by the call."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from kosmolua.manual import reference
+from kosmolua.replicate.catalogue import Operation, Parameter
+
+Dialect = Literal["any", "openai", "anthropic", "gemini"]
+DIALECTS: tuple[Dialect, ...] = ("any", "openai", "anthropic", "gemini")
+"""Whose rules the schemas follow. "any" keeps to what all take that accept JSON Schema; "openai" is strict mode, which
+requires each property and allows no open objects; "gemini" accepts neither `additionalProperties` nor open objects.
+"""
+
+_LOOKAROUND = re.compile(r"\(\?<?[=!]")
+_NO_NEWLINE = r"(?!\n)"  # after a final $, which means the end of text in JSON Schema already
+_FORMATS = {"date-time"}
+_KEPT = ("type", "enum", "items", "minimum", "maximum")
+
+ENVELOPE: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "success": {"type": "boolean"},
+        "data": {},
+        "error": {"type": "string"},
+        "code": {"type": "string"},
+        "hint": {"type": "string"},
+    },
+    "required": ["success"],
+}
+"""The structured content of a tool. ``data`` has no type: a client would drop a paid answer for a surprising field."""
+
+
+def of_input(operation: Operation, dialect: Dialect) -> dict[str, Any]:
+    """The schema of a tool's arguments."""
+    found = reference.schema(operation)
+    properties = {
+        parameter.name: _property(parameter, found["properties"][parameter.name], dialect)
+        for parameter in operation.parameters
+    }
+    return closed({"type": "object", "properties": properties, "required": found.get("required", [])}, dialect)
+
+
+def of_output(operation: Operation) -> dict[str, Any]:
+    """The schema of a tool's structured content."""
+    data = {"description": operation.returns or "null"}
+    return {**ENVELOPE, "properties": {**ENVELOPE["properties"], "data": data}}
+
+
+def closed(schema: Mapping[str, Any], dialect: Dialect) -> dict[str, Any]:
+    """An object's schema that allows no other properties, as the dialect says it."""
+    properties, required = dict(schema["properties"]), list(schema["required"])
+    if dialect == "openai":
+        properties = {name: part if name in required else _nullable(part) for name, part in properties.items()}
+        required = list(properties)
+    return {
+        "type": "object",
+        "properties": properties,
+        **({"required": required} if required or dialect == "openai" else {}),
+        **({"additionalProperties": False} if dialect != "gemini" else {}),
+    }
+
+
+def _property(parameter: Parameter, schema: Mapping[str, Any], dialect: Dialect) -> dict[str, Any]:
+    found = {"description": _described(parameter, dialect), **{name: schema[name] for name in _KEPT if name in schema}}
+    if parameter.kind == "object" and dialect in {"openai", "gemini"}:
+        found["type"] = "string"
+    pattern = (parameter.pattern or "").removesuffix(_NO_NEWLINE)
+    if pattern and not _LOOKAROUND.search(pattern):
+        found["pattern"] = pattern
+    if parameter.format in _FORMATS:
+        found["format"] = parameter.format
+    return found
+
+
+def _described(parameter: Parameter, dialect: Dialect) -> str:
+    default = isinstance(parameter.default, str | int)
+    parts = [
+        parameter.help,
+        f"Default: {parameter.default}." if default else "",
+        "Base64." if parameter.kind == "bytes" else "",
+        "JSON text of an object." if parameter.kind == "object" and dialect in {"openai", "gemini"} else "",
+    ]
+    return " ".join(filter(None, parts))
+
+
+def _nullable(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """Strict mode has no optional properties: null stands for one that is not given."""
+    kinds = {"type": [schema["type"], "null"]}
+    return {**schema, **kinds, **({"enum": [*schema["enum"], None]} if "enum" in schema else {})}
