@@ -48,6 +48,7 @@ COMMANDS = {
     "audit": ("audit", "show the calls that were made or refused, and who decided"),
     "mcp:serve": ("mcp", "expose each function as an MCP tool, or one execute_lua tool instead (--code)"),
     "mcp:install": ("mcp", "register the server with an MCP client"),
+    "mcp:uninstall": ("mcp", "remove the server from an MCP client"),
     "mcp:export": ("mcp", "print the configuration that mcp:install would write"),
     "completion": ("completion", "print a completion script: completion bash, zsh or fish"),
     "emulator:serve": ("emulator", "serve an offline Replicate API on loopback, for any client"),

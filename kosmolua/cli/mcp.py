@@ -1,4 +1,4 @@
-"""``mcp:serve``, ``mcp:install``, ``mcp:export``: an MCP server, and its registration with clients."""
+"""``mcp:serve``, and ``mcp:install``, ``mcp:uninstall`` and ``mcp:export``: the MCP server and its registration."""
 
 from __future__ import annotations
 
@@ -27,6 +27,8 @@ def run(command: str, argv: list[str]) -> int:
             "an argument looks like a token; tokens must not be in a client's configuration",
             hint="store it for the server: kosmo integrations:configure replicate",
         )
+    if command == "mcp:uninstall":
+        return _uninstall(_uninstalling(command).parse_args(argv))
     own, served = _divided(argv)
     _serving("mcp:serve").parse_args(served)  # check the flags before they are written
     parsed = _installing(command).parse_args(own)
@@ -157,28 +159,41 @@ def _divided(argv: list[str]) -> tuple[list[str], list[str]]:
 
 
 def _installing(command: str) -> options_.Parser:
-    from kosmolua.mcp.install import CLIENTS
-
     what = {
         "mcp:install": "Register the server with an MCP client. The rest of the client's configuration is kept.",
         "mcp:export": "Print the configuration that mcp:install would write.",
     }
     made = options_.parser(command, what[command], f"kosmo {command} claude-code --project -- --code --write ask")
-    made.add_argument("client", metavar="CLIENT", help=f"client to register with: {', '.join(CLIENTS)}")
-    made.add_argument("--project", action="store_true", help="register for this directory (default: for this user)")
-    made.add_argument("--name", default="kosmolua", metavar="NAME", help="name the server (default: kosmolua)")
-    made.add_argument("--json", action="store_true", help="print one JSON object")
+    _add_target(made, "register with", "register")
     made.add_argument("flags", nargs="*", metavar="-- FLAGS", help="flags of mcp:serve")
     return made
 
 
+def _uninstalling(command: str) -> options_.Parser:
+    what = "Remove the server from the configuration of an MCP client. The rest of the configuration is kept."
+    made = options_.parser(command, what, f"kosmo {command} claude-code --project")
+    _add_target(made, "remove it from", "remove it")
+    made.set_defaults(flags=[])
+    return made
+
+
+def _add_target(made: options_.Parser, to: str, verb: str) -> None:
+    from kosmolua.mcp.clients import CLIENTS
+
+    made.add_argument("client", metavar="CLIENT", help=f"client to {to}: {', '.join(CLIENTS)}")
+    made.add_argument("--project", action="store_true", help=f"{verb} for this directory (default: for this user)")
+    made.add_argument("--name", default="kosmolua", metavar="NAME", help="name the server (default: kosmolua)")
+    made.add_argument("--json", action="store_true", help="print one JSON object")
+
+
 def _export(parsed: argparse.Namespace, served: list[str]) -> int:
     from kosmolua.mcp import install
+    from kosmolua.mcp.clients import path_of
 
     client = _client(parsed)
-    entry = install.entry(client, served, project=parsed.project)
+    entry = install.entry(client, parsed.name, served, project=parsed.project)
     if parsed.json:
-        path = install.path_of(client, project=parsed.project)
+        path = path_of(client, project=parsed.project)
         output.show_json({"success": True, "path": path, "name": parsed.name, "server": entry})
     else:
         output.write_bytes(install.merged(client, b"", parsed.name, entry))
@@ -197,8 +212,23 @@ def _install(parsed: argparse.Namespace, served: list[str]) -> int:
     return 0
 
 
+def _uninstall(parsed: argparse.Namespace) -> int:
+    from kosmolua.mcp import install
+
+    client = _client(parsed)
+    path, removed = install.uninstall(client, parsed.name, project=parsed.project)
+    if parsed.json:
+        given = {"client": client.name, "path": path, "name": parsed.name, "removed": removed}
+        output.show_json({"success": True, **given})
+    elif removed:
+        print(safe(f"removed {parsed.name} from {path}; restart {client.title}"))
+    else:
+        print(safe(f"{parsed.name} is not registered in {path}; nothing to remove"))
+    return 0
+
+
 def _client(parsed: argparse.Namespace) -> Any:
-    from kosmolua.mcp.install import CLIENTS
+    from kosmolua.mcp.clients import CLIENTS
 
     if parsed.flags:
         raise UsageError(

@@ -1,102 +1,89 @@
-"""Register the server in the configuration files of MCP clients."""
+"""Register the server in the configuration files of MCP clients, and remove it from them."""
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
-from typing import Any, Literal
+from collections.abc import Callable, Sequence
+from typing import Any
 
-import msgspec
-from msgspec import Struct
-
-from kosmolua.errors import ConfigurationError
+from kosmolua.errors import ConfigurationError, UsageError
+from kosmolua.mcp import blocks, jsonc
+from kosmolua.mcp.clients import Client, path_of
 from kosmolua.settings.atomic import rewrite
 
 
-class Client(Struct, frozen=True, kw_only=True):
-    """A client: its configuration files for a user and a project, and the ``section`` that lists servers by name."""
-
-    name: str
-    title: str
-    user: str
-    project: str
-    section: str
-    form: Literal["json", "toml"] = "json"
-    typed: bool = False  # whether an entry names its transport, stdio
-
-
-_VSCODE = "~/Library/Application Support/Code/User" if sys.platform == "darwin" else "~/.config/Code/User"
-_KNOWN = (
-    Client(
-        name="claude-code",
-        title="Claude Code",
-        user="~/.claude.json",
-        project=".mcp.json",
-        section="mcpServers",
-        typed=True,
-    ),
-    Client(name="cursor", title="Cursor", user="~/.cursor/mcp.json", project=".cursor/mcp.json", section="mcpServers"),
-    Client(
-        name="vscode",
-        title="VS Code",
-        user=f"{_VSCODE}/mcp.json",
-        project=".vscode/mcp.json",
-        section="servers",
-        typed=True,
-    ),
-    Client(
-        name="codex",
-        title="Codex",
-        user="~/.codex/config.toml",
-        project=".codex/config.toml",
-        section="mcp_servers",
-        form="toml",
-    ),
-)
-CLIENTS = {client.name: client for client in _KNOWN}
-
-
-def path_of(client: Client, *, project: bool) -> str:
-    return os.path.abspath(client.project if project else os.path.expanduser(client.user))
-
-
-def entry(client: Client, flags: Sequence[str], *, project: bool) -> dict[str, Any]:
+def entry(client: Client, name: str, flags: Sequence[str], *, project: bool) -> dict[str, Any]:
     """The entry that starts the server. In a project it runs `kosmo` from PATH, since paths differ per machine."""
     command = ["kosmo"] if project else [sys.executable, "-m", "kosmolua"]
-    kind = {"type": "stdio"} if client.typed else {}
-    return {**kind, "command": command[0], "args": [*command[1:], "mcp:serve", *flags]}
+    needed = () if any(flag.split("=")[0] in client.flags for flag in flags) else client.flags
+    return client.entry(name, [*command, "mcp:serve", *needed, *flags])
 
 
 def install(client: Client, name: str, flags: Sequence[str], *, project: bool) -> str:
     """Register the server and return the path of the file. Raises a `ConfigurationError` for an invalid file."""
-    path = path_of(client, project=project)
-    made = entry(client, flags, project=project)
-    try:
-        rewrite(path, lambda content: merged(client, content, name, made))
-    except ValueError as error:
-        raise ConfigurationError(
-            f"invalid configuration file {path}: {error}",
-            hint=f"fix the file, or add what this prints by hand: kosmo mcp:export {client.name}",
-        ) from None
-    return path
+    made = entry(client, name, flags, project=project)
+    return _change(client, lambda content: merged(client, content, name, made), project=project)
+
+
+def uninstall(client: Client, name: str, *, project: bool) -> tuple[str, bool]:
+    """Remove the server; the path of the file, and whether it was there. Raises a `ConfigurationError`."""
+    path, removed = _path(client, project=project), False
+    if not os.path.exists(path):
+        return path, False
+
+    def change(content: bytes) -> bytes:
+        nonlocal removed
+        left = without(client, content, name)
+        removed = left != content
+        return left
+
+    _change(client, change, project=project)
+    return path, removed
 
 
 def merged(client: Client, content: bytes, name: str, entry: dict[str, Any]) -> bytes:
     """The file with the server added. Raises a ValueError for an invalid file."""
-    return (_toml if client.form == "toml" else _json)(content, client.section, name, entry)
+    match client.form:
+        case "toml":
+            return _toml(content, client.section, name, entry)
+        case "yaml":
+            return blocks.with_entry(content.decode(), client.section, name, entry).encode()
+    return jsonc.with_entry(content.decode(), client.section, name, entry).encode()
 
 
-def _json(content: bytes, section: str, name: str, entry: dict[str, Any]) -> bytes:
-    found = msgspec.json.decode(content) if content.strip() else {}
-    servers = found.setdefault(section, {}) if isinstance(found, dict) else None
-    if not isinstance(servers, dict):
-        raise ValueError(f"expected an object with servers by name in `{section}`")  # noqa: TRY004 - of the file
-    servers[name] = entry
-    return msgspec.json.format(msgspec.json.encode(found), indent=2) + b"\n"
+def without(client: Client, content: bytes, name: str) -> bytes:
+    """The file without the server. Raises a ValueError for an invalid file."""
+    match client.form:
+        case "toml":
+            return _toml(content, client.section, name, None)
+        case "yaml":
+            return blocks.without_entry(content.decode(), client.section, name).encode()
+    return jsonc.without_entry(content.decode(), client.section, name).encode()
 
 
-def _toml(content: bytes, section: str, name: str, entry: dict[str, Any]) -> bytes:
+def _path(client: Client, *, project: bool) -> str:
+    if project and client.project is None:
+        raise UsageError(
+            f"{client.title} has no configuration file for a project",
+            hint=f"register it for this user: kosmo mcp:install {client.name}",
+        )
+    return path_of(client, project=project)
+
+
+def _change(client: Client, change: Callable[[bytes], bytes], *, project: bool) -> str:
+    path = _path(client, project=project)
+    try:
+        rewrite(path, change)
+    except ValueError as error:  # also of a file that is not UTF-8
+        raise ConfigurationError(
+            f"invalid configuration file {path}: {error}",
+            hint=f"fix the file, or edit it by hand as this prints it: kosmo mcp:export {client.name}",
+        ) from None
+    return path
+
+
+def _toml(content: bytes, section: str, name: str, entry: dict[str, Any] | None) -> bytes:
     import tomlkit
     from tomlkit.exceptions import TOMLKitError
 
@@ -104,8 +91,15 @@ def _toml(content: bytes, section: str, name: str, entry: dict[str, Any]) -> byt
         found = tomlkit.parse(content)
     except TOMLKitError as error:
         raise ValueError(str(error)) from None
+    if entry is None and section not in found:
+        return content
     servers = found.setdefault(section, tomlkit.table(is_super_table=True))
     if not isinstance(servers, dict):
         raise ValueError(f"expected a table with servers by name in `{section}`")  # noqa: TRY004 - of the file
-    servers[name] = entry
+    if entry is not None:
+        servers[name] = entry
+    elif name not in servers:
+        return content
+    else:
+        del servers[name]
     return tomlkit.dumps(found).encode()

@@ -64,6 +64,7 @@ RUNS = {
     "budget": [[], ["show", "--json"], ["set", "daily", "--cost", "5", "--per", "day"], ["set", "x", "--cost", "none"]],
     "mcp:serve": [["--code"], ["--account", MARK]],
     "mcp:install": [["cursor"], ["codex", "--project", "--json"], ["cursor", "--", "--account", MARK], [MARK]],
+    "mcp:uninstall": [["cursor"], ["codex", "--json"], ["zed", "--name", MARK], [MARK]],
     "mcp:export": [["vscode"], ["claude-code", "--json"], ["cursor", "--name", MARK]],
     "completion": [["bash"]],
 }  # fmt: skip

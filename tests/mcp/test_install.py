@@ -7,18 +7,32 @@ import pytest
 
 from kosmolua.cli import main
 
+CODE = ".config/Code/User"
 USER = {
     "claude-code": (".claude.json", "mcpServers"),
+    "claude-desktop": (".config/Claude/claude_desktop_config.json", "mcpServers"),
     "cursor": (".cursor/mcp.json", "mcpServers"),
-    "vscode": (".config/Code/User/mcp.json", "servers"),
+    "vscode": (f"{CODE}/mcp.json", "servers"),
     "codex": (".codex/config.toml", "mcp_servers"),
+    "gemini-cli": (".gemini/settings.json", "mcpServers"),
+    "windsurf": (".codeium/windsurf/mcp_config.json", "mcpServers"),
+    "zed": (".config/zed/settings.json", "context_servers"),
+    "opencode": (".config/opencode/opencode.json", "mcp"),
+    "cline": (f"{CODE}/globalStorage/saoudrizwan.claude-dev/settings/cline_mcp_settings.json", "mcpServers"),
+    "goose": (".config/goose/config.yaml", "extensions"),
+    "copilot-cli": (".copilot/mcp-config.json", "mcpServers"),
 }
 PROJECT = {
     "claude-code": (".mcp.json", "mcpServers"),
     "cursor": (".cursor/mcp.json", "mcpServers"),
     "vscode": (".vscode/mcp.json", "servers"),
     "codex": (".codex/config.toml", "mcp_servers"),
+    "gemini-cli": (".gemini/settings.json", "mcpServers"),
+    "zed": (".zed/settings.json", "context_servers"),
+    "opencode": ("opencode.json", "mcp"),
+    "copilot-cli": (".github/mcp.json", "mcpServers"),
 }
+VARIABLES = ("CLAUDE_CONFIG_DIR", "CODEX_HOME", "COPILOT_HOME", "XDG_CONFIG_HOME")
 
 
 @pytest.fixture(autouse=True)
@@ -27,6 +41,8 @@ def _elsewhere(tmp_path, monkeypatch):
     for name in ("home", "project"):
         (tmp_path / name).mkdir()
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    for name in VARIABLES:
+        monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("REPLICATE_API_KEY", "r8_marked_token")
     monkeypatch.chdir(tmp_path / "project")
 
@@ -34,25 +50,116 @@ def _elsewhere(tmp_path, monkeypatch):
 def loaded(path):
     text = path.read_text()
     assert "marked" not in text
+    if path.suffix == ".yaml":
+        section, _, entries = text.partition(":\n")
+        return {
+            section: {line.split(":")[0].strip(): json.loads(line.partition(":")[2]) for line in entries.splitlines()}
+        }
     return tomllib.loads(text) if path.suffix == ".toml" else json.loads(text)
 
 
-@pytest.mark.parametrize("client", USER)
-def test_it_is_entered_where_the_client_looks(tmp_path, capfd, client):
+def command_of(entry):
+    """The command line of an entry, however the client writes it."""
+    if isinstance(entry["command" if "command" in entry else "cmd"], list):
+        return entry["command"]
+    return [entry.get("command") or entry["cmd"], *entry["args"]]
+
+
+@pytest.mark.parametrize(("client", "project"), [(name, False) for name in USER] + [(name, True) for name in PROJECT])
+def test_it_is_entered_where_the_client_looks(tmp_path, capfd, client, project):
     """For the user and for a project, with the flags that were given; a second time changes nothing."""
-    for flags, base, (name, section) in (
-        ([], tmp_path / "home", USER[client]),
-        (["--project"], tmp_path / "project", PROJECT[client]),
-    ):
-        command = ["mcp:install", client, *flags, "--", "--code", "--write", "ask"]
-        assert 0 == main(command)
-        entry = loaded(base / name)[section]["kosmolua"]
-        assert ["mcp:serve", "--code", "--write", "ask"] == entry["args"][-4:]
-        assert ("kosmo" == entry["command"]) == bool(flags)
-        before = (base / name).read_bytes()
-        assert 0 == main(command)
-        assert before == (base / name).read_bytes()
+    base, (name, section) = (tmp_path / "project", PROJECT[client]) if project else (tmp_path / "home", USER[client])
+    command = ["mcp:install", client, *(["--project"] if project else []), "--", "--code", "--write", "ask"]
+
+    assert 0 == main(command)
+    started = command_of(loaded(base / name)[section]["kosmolua"])
+    before = (base / name).read_bytes()
+    assert 0 == main(command)
+
+    assert "mcp:serve" in started
+    assert ["--code", "--write", "ask"] == started[-3:]
+    assert ("kosmo" == started[0]) == project
+    assert before == (base / name).read_bytes()
     assert f"registered kosmolua in {base / name}" in capfd.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("client", "entry"),
+    [
+        ("claude-code", {"type": "stdio", "command": "kosmo", "args": ["mcp:serve"]}),
+        ("cursor", {"command": "kosmo", "args": ["mcp:serve"]}),
+        ("gemini-cli", {"command": "kosmo", "args": ["mcp:serve", "--client", "gemini"]}),
+        ("zed", {"source": "custom", "command": "kosmo", "args": ["mcp:serve"], "env": {}}),
+        ("opencode", {"type": "local", "command": ["kosmo", "mcp:serve"], "enabled": True}),
+        ("copilot-cli", {"type": "local", "command": "kosmo", "args": ["mcp:serve"], "tools": ["*"]}),
+    ],
+)
+def test_an_entry_has_the_form_of_the_client(tmp_path, client, entry):
+    """Each client has its own words for the same thing."""
+    assert 0 == main(["mcp:install", client, "--project"])
+
+    name, section = PROJECT[client]
+    assert entry == loaded(tmp_path / "project" / name)[section]["kosmolua"]
+
+
+@pytest.mark.parametrize(
+    ("client", "variable", "file"),
+    [
+        ("claude-code", "CLAUDE_CONFIG_DIR", ".claude.json"),
+        ("codex", "CODEX_HOME", "config.toml"),
+        ("copilot-cli", "COPILOT_HOME", "mcp-config.json"),
+        ("zed", "XDG_CONFIG_HOME", "zed/settings.json"),
+        ("opencode", "XDG_CONFIG_HOME", "opencode/opencode.json"),
+        ("goose", "XDG_CONFIG_HOME", "goose/config.yaml"),
+    ],
+)
+def test_the_directory_that_the_client_is_told_is_honoured(tmp_path, monkeypatch, capfd, client, variable, file):
+    """Clients move their files by a variable; an empty one counts as unset."""
+    monkeypatch.setenv(variable, str(tmp_path / "moved"))
+    assert 0 == main(["mcp:install", client])
+    assert (tmp_path / "moved" / file).is_file()
+    assert str(tmp_path / "moved" / file) in capfd.readouterr().out
+
+    monkeypatch.setenv(variable, "")
+    assert 0 == main(["mcp:install", client])
+    assert (tmp_path / "home" / USER[client][0]).is_file()
+
+
+def test_the_file_that_exists_is_used(tmp_path):
+    """opencode reads opencode.json and opencode.jsonc."""
+    (tmp_path / "project" / "opencode.jsonc").write_text("{ /* mine */ }")
+
+    assert 0 == main(["mcp:install", "opencode", "--project"])
+
+    assert "/* mine */" in (tmp_path / "project" / "opencode.jsonc").read_text()
+    assert not (tmp_path / "project" / "opencode.json").exists()
+
+
+@pytest.mark.parametrize("client", USER)
+def test_it_is_removed(tmp_path, capfd, client):
+    """Other servers stay; a second time there is nothing to remove, and no file is made."""
+    path = tmp_path / "home" / USER[client][0]
+    assert 0 == main(["mcp:uninstall", client])
+    assert not path.exists()
+    assert 0 == main(["mcp:install", client, "--name", "other"])
+    before = path.read_bytes()
+    assert 0 == main(["mcp:install", client])
+    capfd.readouterr()
+
+    assert 0 == main(["mcp:uninstall", client])
+    assert f"removed kosmolua from {path}" in capfd.readouterr().out
+    assert before.rstrip() == path.read_bytes().rstrip()
+    assert 0 == main(["mcp:uninstall", client, "--json"])
+    assert {
+        "success": True, "client": client, "path": str(path), "name": "kosmolua", "removed": False,
+    } == json.loads(capfd.readouterr().out)  # fmt: skip
+
+
+def test_a_client_without_files_for_projects_is_told(capfd):
+    """Claude Desktop has one file."""
+    assert 2 == main(["mcp:install", "claude-desktop", "--project"])
+
+    assert "Claude Desktop has no configuration file for a project" in capfd.readouterr().err
 
 
 def test_what_is_there_stays(tmp_path):
@@ -79,7 +186,12 @@ def test_what_is_there_stays(tmp_path):
     [
         ("claude-code", "{"),
         ("claude-code", "[]"),
-        ("vscode", '{ "servers": {} // mine\n}'),
+        ("vscode", '{ "servers": {} /* mine }'),
+        ("vscode", '{ "servers": {} "a": 1 }'),
+        ("zed", "\xff"),
+        ("goose", "extensions: [a]\n"),
+        ("goose", "extensions:\n- name: a\n"),
+        ("goose", "{}"),
         ("cursor", '{"mcpServers": []}'),
         ("codex", "= 1"),
         ("codex", "mcp_servers = 1"),
@@ -89,16 +201,16 @@ def test_a_file_that_is_not_understood_stays(tmp_path, capfd, client, content):
     """It is told, with the command that prints what to enter by hand."""
     path = tmp_path / "home" / USER[client][0]
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(content)
+    path.write_bytes(content.encode("latin-1"))
 
     assert 4 == main(["mcp:install", client])
 
-    assert content == path.read_text()
+    assert content.encode("latin-1") == path.read_bytes()
     assert f"invalid configuration file {path}" in (told := capfd.readouterr().err)
     assert f"kosmo mcp:export {client}" in told
 
 
-@pytest.mark.parametrize("client", USER)
+@pytest.mark.parametrize("client", PROJECT)
 def test_it_is_printed(tmp_path, capfd, client):
     """The export is what an empty file would become; nothing is written."""
     assert 0 == main(["mcp:export", client, "--project", "--", "--emulate"])
@@ -113,7 +225,7 @@ def test_it_is_printed(tmp_path, capfd, client):
     ("argv", "words"),
     [
         (["mcp:install", "claude"], "did you mean claude-code?"),
-        (["mcp:export", "emacs"], "expected one of claude-code, cursor, vscode, codex"),
+        (["mcp:export", "emacs"], "expected one of claude-code, claude-desktop, cursor, vscode, codex"),
         (["mcp:install", "cursor", "--", "--nosuch"], "unrecognized arguments: --nosuch"),
         (["mcp:install", "cursor", "more"], "put flags of mcp:serve after --"),
         (["mcp:serve", "--write", "yes"], "invalid choice: 'yes'"),
