@@ -41,6 +41,7 @@ def put(arguments: dict[str, Any], operation: Operation, name: str, text: str) -
     first, _, rest = name.partition(".")
     key = first.replace("-", "_").lower()
     parameter = operation.parameter(key)
+    key = parameter.name if parameter else key
     if not rest:
         arguments[key] = typed(operation, parameter, text) if parameter else untyped(text)
         return

@@ -36,7 +36,8 @@ class Parameter(Struct, frozen=True, kw_only=True):
     """One argument of an operation.
 
     ``enum`` lists the values of a string, or of the items of an array. ``pattern`` is a regular expression a
-    string must match, and ``expected`` says the same in words. ``header`` is the HTTP name of a header.
+    string must match, and ``expected`` says the same in words. ``header`` is the HTTP name of a header. ``alias`` is
+    another name that callers may use.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Parameter(Struct, frozen=True, kw_only=True):
     expected: str | None = None
     format: str | None = None
     header: str | None = None
+    alias: str = ""
     deprecated: bool = False
     default: str | int | UnsetType = UNSET
 
@@ -140,7 +142,8 @@ class Operation(Struct, frozen=True, kw_only=True, eq=False):
         return self.name, self.full_name, self.operation_id
 
     def parameter(self, name: str) -> Parameter | None:
-        return next((parameter for parameter in self.parameters if parameter.name == name), None)
+        """The parameter of that name or alias."""
+        return next((each for each in self.parameters if name and name in (each.name, each.alias)), None)
 
 
 def _path(name: str, help: str) -> Parameter:  # noqa: A002 - the field's name
@@ -213,7 +216,8 @@ RUN = (
         name="cancel_after",
         place="header",
         header="Cancel-After",
-        help="Let the API cancel this long after creation: 30, 30s, 5m, 1h30m45s. At least 5 seconds.",
+        alias="lifetime",
+        help="Let the API cancel this long after creation: 30, 30s, 5m, 1h30m45s. At least 5 seconds. Alias: lifetime.",
         # Below 5 seconds stand 0 to 4, bare or with an s, however many zeros lead, and no other part but zeros.
         pattern=r"^(?!(0+h)?(0+m)?0*[0-4]?s?$)([0-9]{1,9}|(?=[0-9])([0-9]{1,9}h)?([0-9]{1,9}m)?([0-9]{1,9}s)?)$(?!\n)",
         expected="a duration of at least 5 seconds, such as 30, 30s, 5m or 1h30m45s",

@@ -111,13 +111,30 @@ def _carefully(operation: Operation, data: Any) -> Struct:
     """The slow path, which finds and reports the first error."""
     if not isinstance(data, Mapping):
         raise _error(operation, f"expected named arguments, got {_found(data)}")
-    given = {name: _as_list(operation, name, value) for name, value in data.items() if value is not None}
+    given = {
+        name: _as_list(operation, name, value)
+        for name, value in _unaliased(operation, data).items()
+        if value is not None
+    }
     _check_names(operation, given)
     _check_values(operation, given)
     try:
         return msgspec.convert(given, arguments_type(operation))
     except msgspec.ValidationError as error:
         raise _unfit(operation, given, str(error)) from None
+
+
+def _unaliased(operation: Operation, data: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The arguments by the names of their parameters. Raises an `ArgumentError` for one that is given by both names."""
+    renamed = {
+        each.alias: each.name for each in operation.parameters if each.alias and data.get(each.alias) is not None
+    }
+    for alias, name in renamed.items():
+        if data.get(name) is not None:
+            raise _error(operation, f"`{alias}` is another name of `{name}`; give one of them")
+    if not renamed:
+        return data
+    return {renamed.get(name, name): value for name, value in data.items() if value is not None}
 
 
 def _as_list(operation: Operation, name: str, value: Any) -> Any:

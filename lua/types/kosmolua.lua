@@ -97,6 +97,7 @@ function file(path) end
 ---@class kosmolua.CreateOptions
 ---@field validate? boolean Check the input against the model's schema first; default: true.
 ---@field cancel_after? string Let the API end the prediction after this time, such as "5m".
+---@field lifetime? string The same as `cancel_after`.
 ---@field webhook? string
 ---@field webhook_events_filter? ("start"|"output"|"logs"|"completed")[]
 

@@ -222,7 +222,7 @@
 ---@field webhook_events_filter? ("start"|"output"|"logs"|"completed")[] Which events call the webhook. `output` and `logs` come at most every 500 ms.
 ---@field stream? boolean Deprecated. Ask for a stream URL. The API has deprecated it: models that stream always give one.
 ---@field prefer? string Hold the answer until the model is done: "wait", or "wait=n" for at most n seconds, 1 to 60.
----@field cancel_after? string Let the API cancel this long after creation: 30, 30s, 5m, 1h30m45s. At least 5 seconds.
+---@field cancel_after? string Let the API cancel this long after creation: 30, 30s, 5m, 1h30m45s. At least 5 seconds. Alias: lifetime.
 
 ---@class (exact) replicate.create_file.Arguments
 ---@field content? string The bytes of the file.
@@ -250,7 +250,7 @@
 ---@field webhook_events_filter? ("start"|"output"|"logs"|"completed")[] Which events call the webhook. `output` and `logs` come at most every 500 ms.
 ---@field stream? boolean Deprecated. Ask for a stream URL. The API has deprecated it: models that stream always give one.
 ---@field prefer? string Hold the answer until the model is done: "wait", or "wait=n" for at most n seconds, 1 to 60.
----@field cancel_after? string Let the API cancel this long after creation: 30, 30s, 5m, 1h30m45s. At least 5 seconds.
+---@field cancel_after? string Let the API cancel this long after creation: 30, 30s, 5m, 1h30m45s. At least 5 seconds. Alias: lifetime.
 
 ---@class (exact) replicate.create_prediction.Arguments
 ---@field version string What to run: owner/name of an official model, owner/name:version_id, or a version id.
@@ -259,7 +259,7 @@
 ---@field webhook_events_filter? ("start"|"output"|"logs"|"completed")[] Which events call the webhook. `output` and `logs` come at most every 500 ms.
 ---@field stream? boolean Deprecated. Ask for a stream URL. The API has deprecated it: models that stream always give one.
 ---@field prefer? string Hold the answer until the model is done: "wait", or "wait=n" for at most n seconds, 1 to 60.
----@field cancel_after? string Let the API cancel this long after creation: 30, 30s, 5m, 1h30m45s. At least 5 seconds.
+---@field cancel_after? string Let the API cancel this long after creation: 30, 30s, 5m, 1h30m45s. At least 5 seconds. Alias: lifetime.
 
 ---@class (exact) replicate.create_training.Arguments
 ---@field model_owner string User or organization that owns the model.

@@ -10,7 +10,7 @@ local format, floor, pcall = string.format, math.floor, guard.pcall
 local WAIT = 10 -- seconds for which the API is asked to hold the answer to a create
 local CROWD = 64 -- with more requests in flight the API does not hold answers: each holds a connection
 local SETTLED = 4 -- seconds after which a new prediction is listed
-local SENT = { "cancel_after", "webhook", "webhook_events_filter" } -- sent as they are
+local SENT = { "cancel_after", "lifetime", "webhook", "webhook_events_filter" } -- sent as they are
 -- Failures of a create that may still have been done.
 local UNKNOWN = { uncertain = true, server_error = true, internal_error = true, system_error = true }
 

@@ -16,9 +16,9 @@ local function words(text)
 end
 
 local M = {
-  create = words("cancel_after webhook webhook_events_filter validate"),
-  stream = words("cancel_after webhook webhook_events_filter validate"),
-  run = words("cache cancel_after cancel_on_timeout interval max_interval on_progress timeout validate wait "
+  create = words("cancel_after lifetime webhook webhook_events_filter validate"),
+  stream = words("cancel_after lifetime webhook webhook_events_filter validate"),
+  run = words("cache cancel_after cancel_on_timeout interval lifetime max_interval on_progress timeout validate wait "
     .. "webhook webhook_events_filter"),
   wait = words("timeout deadline cancel_on_timeout on_update interval max_interval kind"),
   each = words("limit"),

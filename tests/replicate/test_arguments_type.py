@@ -38,9 +38,22 @@ def test_every_example_fits(operation, decode):
     assert isinstance(decoded, arguments_type(operation))
 
 
+def test_an_alias_is_its_parameter(decode):
+    """`lifetime`, which Replicate's own guides use, is the header Cancel-After; null counts as not given."""
+    for each in (
+        {"lifetime": "5m"},
+        {"lifetime": "5m", "cancel_after": None},
+        {"cancel_after": "5m", "lifetime": None},
+    ):
+        assert "5m" == decode("create_prediction", {**RUN, **each}).cancel_after
+
+
 @pytest.mark.parametrize(
     ("function", "given", "says"),
     [
+        ("create_prediction", {**RUN, "lifetime": "5m", "cancel_after": "5m"},
+         "`lifetime` is another name of `cancel_after`; give one of them"),
+        ("create_prediction", {**RUN, "lifetime": "4s"}, f'{DURATION}, got string "4s" - at `cancel_after`'),
         ("get_prediction", {"predicton_id": "x"}, "unknown parameter `predicton_id`; did you mean `prediction_id`?"),
         ("get_account", {"zzz": 1}, "unknown parameter `zzz`; it takes none"),
         ("create_deployment", {"hardware": "cpu"},

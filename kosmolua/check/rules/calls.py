@@ -87,9 +87,10 @@ def check_arguments(look: Look, call: Call, operation: Operation, given: Node | 
     """Check the named arguments of a function; ``paged`` are those passed through `each`."""
     named = Named(look.program, given)
     parameters = {parameter.name: parameter for parameter in operation.parameters}
+    aliases = {parameter.alias: parameter for parameter in operation.parameters if parameter.alias}
     for name, (at, value) in named.items.items():
-        if name in parameters:
-            _check_value(look, call, parameters[name], operation, value)
+        if known := parameters.get(name) or aliases.get(name):
+            _check_value(look, call, known, operation, value)
         elif not (operation.name == "create_file" and name == "path"):
             _unknown(look, call, operation, name, at, paged=paged)
     missing = [name for name, one in parameters.items() if one.required and name not in named.items]
