@@ -46,6 +46,7 @@ CODES = {
     "not_found": EXIT_FAILED,
     "invalid_input": EXIT_FAILED,
     "rate_limited": EXIT_FAILED,
+    "insufficient_credit": EXIT_FAILED,
     "server_error": EXIT_FAILED,
     "unreachable": EXIT_FAILED,
     "uncertain": EXIT_FAILED,

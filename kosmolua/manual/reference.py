@@ -142,6 +142,7 @@ def _errors(operation: Operation) -> list[tuple[str, str]]:
         ("not_found", "the object does not exist, or this account may not see it", named),
         ("invalid_input", "the API rejects an argument", checked),
         ("rate_limited", f"too many requests; at most {600 if write else 3000} a minute", True),
+        ("insufficient_credit", "the account has too little credit (status 402, or 429 that says so)", write),
         ("server_error", "the API failed (status 5xx)", True),
         ("api_error", "the API returned another error", True),
         ("unreachable", "no complete answer was received; nothing was changed", True),

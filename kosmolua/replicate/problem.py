@@ -18,16 +18,21 @@ _SECONDS = re.compile(r"~?\b(\d+(?:\.\d+)?)\s?(?:s|sec|seconds?)\b")
 _TITLE = re.compile(rb"<title[^<>]{0,200}>([^<]{0,500})", re.IGNORECASE)
 _MAX_PAGE = 64 * 1024  # bytes to search for a title
 _MAX_SECONDS = 366 * 24 * 3600
-_CODES = {400: "invalid_input", 401: "not_authenticated", 404: "not_found", 409: "invalid_input", 413: "invalid_input",
-          422: "invalid_input", 429: "rate_limited"}  # fmt: skip
+_CREDIT = "insufficient_credit"
+_CODES = {400: "invalid_input", 401: "not_authenticated", 402: _CREDIT, 404: "not_found", 409: "invalid_input",
+          413: "invalid_input", 422: "invalid_input", 429: "rate_limited"}  # fmt: skip
+_LOW_CREDIT = re.compile(r"\bcredits?\b", re.IGNORECASE)  # in an answer with status 429
+_BILLING = "add credit: https://replicate.com/account/billing"
 _HINTS = {
     401: "check the token: https://replicate.com/account/api-tokens, then export REPLICATE_API_KEY=…",
-    402: "the account needs credit: https://replicate.com/account/billing",
+    402: _BILLING,
     403: "the token's account may not do this",
     404: "check the spelling, and that the account may see it",
+    407: "a proxy asks for a user name and a password: export HTTPS_PROXY=http://USER:PASSWORD@HOST:PORT",
     413: "pass an HTTPS URL of the file instead of its content",
     429: "wait, then try again; an account with little credit may create 6 predictions a minute",
 }
+_LIMITED = 429
 _SERVER_FAULT = 500
 
 
@@ -38,16 +43,20 @@ def error(operation: Operation, status: int, headers: Mapping[str, str], body: b
     title = fields.get("title") or phrase
     detail = clean(fields.get("detail"))
     text = f"{operation.name}: {status} {clean(title) or phrase}"
+    code = "server_error" if status >= _SERVER_FAULT else _CODES.get(status, "api_error")
+    hint = _HINTS.get(status) or ("the API failed; try again later" if status >= _SERVER_FAULT else None)
+    if status == _LIMITED and _LOW_CREDIT.search(f"{title} {detail}"):
+        code, hint = _CREDIT, f"{_BILLING}; until then an account with little credit may create 6 predictions a minute"
     return ApiError(
         f"{text}: {detail}" if detail and detail != title else text,
         status=status,
-        code="server_error" if status >= _SERVER_FAULT else _CODES.get(status, "api_error"),
+        code=code,
         title=clean(title),
         detail=detail,
         invalid_fields=fields.get("invalid_fields"),
         retry_after=retry_after(headers, body),
         request_id=request_id(headers),
-        hint=_HINTS.get(status) or ("the API failed; try again later" if status >= _SERVER_FAULT else None),
+        hint=hint,
         function=operation.name,
     )
 

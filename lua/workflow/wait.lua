@@ -11,7 +11,8 @@ local TERMINAL = output.TERMINAL
 local FIRST, LONGEST, FACTOR = 0.25, 5, 1.5 -- seconds between two polls, and how they grow
 local JITTER = 0.2 -- the largest random extension of a pause
 local PATIENCE = 5 -- failed polls in a row, each already retried, before a wait gives up
-local PASSING = { unreachable = true, server_error = true, rate_limited = true } -- failures of a poll
+-- Failures of a poll.
+local PASSING = { unreachable = true, server_error = true, rate_limited = true, insufficient_credit = true }
 
 local M = {}
 

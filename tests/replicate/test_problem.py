@@ -57,7 +57,7 @@ def test_long_details_are_cut():
 
 @pytest.mark.parametrize(
     ("status", "code", "exit_status"),
-    [(400, "invalid_input", 1), (401, "not_authenticated", 4), (402, "api_error", 1), (403, "api_error", 1),
+    [(400, "invalid_input", 1), (401, "not_authenticated", 4), (402, "insufficient_credit", 1), (403, "api_error", 1),
      (404, "not_found", 1), (409, "invalid_input", 1), (422, "invalid_input", 1), (429, "rate_limited", 1),
      (500, "server_error", 1), (503, "server_error", 1)],
 )  # fmt: skip
@@ -66,6 +66,29 @@ def test_codes(status, code, exit_status):
     found = error(status)
 
     assert (code, exit_status) == (found.code, found.exit_status)
+
+
+@pytest.mark.parametrize(
+    ("status", "document", "code"),
+    [
+        (402, {"title": "Payment required"}, "insufficient_credit"),
+        (402, None, "insufficient_credit"),
+        (
+            429,
+            {"detail": "Reduced to 6 a minute while you have less than $5.0 in credit."},
+            "insufficient_credit",
+        ),
+        (429, {"title": "Low credits", "retry_after": 5}, "insufficient_credit"),
+        (429, {"detail": "Request was throttled. Expected available in 1 second."}, "rate_limited"),
+        (429, {"detail": "accredited users only"}, "rate_limited"),
+    ],
+)
+def test_low_credit(status, document, code):
+    """It has a code of its own, with the page where credit is added; plain throttling keeps its code."""
+    found = error(status, document or b"")
+
+    assert code == found.code
+    assert (code == "insufficient_credit") == ("https://replicate.com/account/billing" in found.hint)
 
 
 @pytest.mark.parametrize(
