@@ -14,7 +14,7 @@ from kosmolua.cli import options, output
 from kosmolua.cli.providers import check_provider
 from kosmolua.errors import UsageError
 from kosmolua.settings.config import DEFAULT_ACCOUNT, VERDICTS, Storage, Verdict
-from kosmolua.settings.edit import SECRET_KEY, SECTION, URL_KEY, Change, ChangeResult, Scope, apply
+from kosmolua.settings.edit import HEADER_KEY, SECRET_KEY, SECTION, URL_KEY, Change, ChangeResult, Scope, apply
 from kosmolua.terminal.safe import safe
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _MAX_INPUT = 1 << 20
 _ON_COMMAND_LINE = (
-    "a token on the command line is visible to other users of this machine and stays in the shell history; "
+    "a token or header on the command line is visible to other users of this machine and stays in the shell history; "
     "use --stdin-json, or no flags to be asked for it"
 )
 
@@ -31,7 +31,8 @@ def run(command: str, argv: list[str]) -> int:
     parsed = _parser(command).parse_args(argv)
     check_provider(parsed.provider)
     change = _change(parsed)
-    warnings = [_ON_COMMAND_LINE] if any(text.startswith(f"{SECRET_KEY}=") for text in parsed.set) else []
+    secret = (f"{SECRET_KEY}=", HEADER_KEY)
+    warnings = [_ON_COMMAND_LINE] if any(text.startswith(secret) for text in parsed.set) else []
     for warning in warnings:
         print(f"kosmo: {warning}", file=sys.stderr)
     done = apply(change, os.environ)
@@ -53,7 +54,11 @@ def _parser(command: str) -> argparse.ArgumentParser:
         "provider", nargs="?", default=SECTION, metavar="PROVIDER", help=f"provider to configure (default: {SECTION})"
     )
     made.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE", help="set api_key (the token) or url; repeatable"
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="set api_key (the token), url, or header.NAME (sent with each request to the API); repeatable",
     )
     made.add_argument("--unset", action="append", default=[], metavar="KEY", help="remove a value; repeatable")
     made.add_argument("--stdin-json", action="store_true", help="read the changes as a JSON object from standard input")

@@ -75,6 +75,7 @@ def _checks(options: Options, *, offline: bool) -> Iterator[Check]:
     yield _enabled(settings)
     yield _credential(settings, options.account)
     yield _url(settings, options)
+    yield from _headers(settings, options.account)
     yield _certificates()
     yield from _online(options) if not offline else _skipped()
     yield _policy(settings)
@@ -119,6 +120,15 @@ def _url(settings: config.Settings, options: Options) -> Check:
         return f"{checked_url(url.value, insecure_http=options.insecure_http, origin=url.origin)} ({url.origin})"
 
     return _tried("url", look)
+
+
+def _headers(settings: config.Settings, account: str) -> Iterator[Check]:
+    section = settings.accounts.get(account)
+    if section and section.headers:
+        yield _tried(
+            "headers",
+            lambda: ", ".join(each.name for each in credentials.headers_of(os.environ, settings.accounts, account)),
+        )
 
 
 def _certificates() -> Check:

@@ -19,7 +19,7 @@ def check(options: Mapping[str, Any]) -> None:
     for name, value in options.items():
         test, expected = _EXPECTED[name]
         if not test(value):
-            raise OptionError.of(name, expected, "a secret" if name == "token" else value)
+            raise OptionError.of(name, expected, "a secret" if name in _SECRET else value)
     if is_deferred(getattr(options.get("prompter"), "ask", None)):
         raise OptionError(
             "prompter: `ask` is async or a generator, and its result would be an answer to nothing",
@@ -70,6 +70,16 @@ def _word(*words: str | None) -> tuple[Callable[[object], bool], str]:
     return lambda value: any(value == word for word in words), f"{', '.join(named[:-1])} or {named[-1]}"
 
 
+def _are_headers(value: object) -> bool:
+    from kosmolua.settings.headers import name_problem, value_problem
+
+    return isinstance(value, Mapping) and all(
+        isinstance(name, str) and isinstance(text, str) and not name_problem(name) and not value_problem(text)
+        for name, text in value.items()
+    )
+
+
+_SECRET = frozenset({"token", "headers"})
 _TEXT = (_one_of(str, None), "text or None")
 _FLAG = (_one_of(bool), "True or False")
 _CALLBACK = (_is_callback, "a function that is not async, or None")
@@ -78,6 +88,10 @@ _EXPECTED: dict[str, tuple[Callable[[Any], bool], str]] = {
     "account": (lambda value: isinstance(value, str) and bool(value), "the name of an account"),
     "token": _TEXT,
     "url": _TEXT,
+    "headers": (
+        lambda value: value is None or _are_headers(value),
+        "a dictionary of extra HTTP headers that kosmolua does not set itself, or None",
+    ),
     "caller": _TEXT,
     "python": (
         lambda value: value is None or (bool(value) and isinstance(value, str | os.PathLike)),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ from kosmolua.settings import config
 if TYPE_CHECKING:
     from kosmolua.emulator import Emulator
     from kosmolua.replicate.client import Client
+    from kosmolua.replicate.wire import ExtraHeader
     from kosmolua.runtime.meter import Meter
     from kosmolua.runtime.stop import Stop
 
@@ -104,7 +105,18 @@ class Clients:
             insecure_http=options.insecure_http,
             on_retry=self._on_retry,
             sending=_sending,
+            headers=self._headers(account, settings),
         )
+
+    def _headers(self, account: str, settings: config.Settings) -> Sequence[ExtraHeader]:
+        """The extra headers of the options, which are those of their one account, else of the settings."""
+        from kosmolua.replicate.wire import ExtraHeader
+        from kosmolua.settings import credentials
+
+        given = self._options.headers
+        if given is not None and account == self._options.account:
+            return [ExtraHeader(name, value) for name, value in given.items()]
+        return credentials.headers_of(os.environ, settings.accounts, account)
 
     def _emulated(self, account: str, _: config.Settings) -> Client:
         from kosmolua.emulator import Emulator

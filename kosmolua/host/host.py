@@ -66,7 +66,8 @@ class Host:
     record, and a secret is handed to it as to a script, by a rule that names the function or by a person's yes.
 
     The token is looked for where the command line looks, unless ``token`` gives the one of ``account``. ``emulate``
-    answers from the built-in emulator, with ``faults``; ``url`` is where else the API is.
+    answers from the built-in emulator, with ``faults``; ``url`` is where else the API is, and ``headers`` are extra
+    ones, secret, for the gateway there: with both, they go where the token does, and stay at that host.
 
     ``isolation`` is that of scripts: "standard", "strict" or "none", which is for trusted scripts alone. ``limits``
     bound each run, ``caps`` what each may spend, and what all direct calls together may. ``allow_read`` and

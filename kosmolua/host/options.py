@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Concatenate, Literal, ParamSpec, TypeVar
 
 from msgspec import Struct
@@ -34,6 +34,7 @@ class HostOptions(Struct, frozen=True, kw_only=True):
     account: str = DEFAULT_ACCOUNT
     token: str | None = None
     url: str | None = None
+    headers: Mapping[str, str] | None = None
     insecure_http: bool = False
     read: Verdict | None = None
     write: Verdict | None = None

@@ -14,7 +14,7 @@ from kosmolua.replicate import catalogue, problem, redact
 from kosmolua.replicate.body import LARGE, MAX_PROBLEM, Room, TooMuch
 from kosmolua.replicate.catalogue import Operation
 from kosmolua.replicate.decode import MAX_DEPTH, TooDeepError, decode
-from kosmolua.replicate.redact import Redactor
+from kosmolua.replicate.redact import AnyRedactor
 from kosmolua.replicate.request import MAX_URL
 from kosmolua.replicate.urls import split
 from kosmolua.replicate.wire import Response, Whole, WireError
@@ -37,7 +37,7 @@ class Answer(Struct, frozen=True):
     note: str = ""
 
 
-def read(operation: Operation, response: Response, most: int, room: Room, redactor: Redactor) -> Answer:
+def read(operation: Operation, response: Response, most: int, room: Room, redactor: AnyRedactor) -> Answer:
     status = response.status
     headers = response.headers
     if status in REDIRECTS:

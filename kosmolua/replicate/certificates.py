@@ -14,12 +14,14 @@ if TYPE_CHECKING:
     import ssl
 
 VARIABLES = ("SSL_CERT_FILE", "SSL_CERT_DIR")  # the first that is set counts
+SYSTEM = ("KOSMO_CERTIFICATES", "system")  # else this one, for the store of the operating system
 _HASHED = re.compile(r"[0-9a-f]{8}\.[0-9]+")  # how OpenSSL finds a certificate in a directory
 
 
 def named(environment: Mapping[str, str]) -> tuple[str, str] | None:
     """The environment variable that names the certificates, with its value; None if the built-in ones are used."""
-    return next(((name, environment[name]) for name in VARIABLES if environment.get(name)), None)
+    names = (*VARIABLES, SYSTEM[0])
+    return next(((name, environment[name]) for name in names if environment.get(name)), None)
 
 
 def context(environment: Mapping[str, str]) -> ssl.SSLContext | None:
@@ -29,9 +31,11 @@ def context(environment: Mapping[str, str]) -> ssl.SSLContext | None:
     found = named(environment)
     if found is None:
         return None
+    variable, place = found
+    if variable == SYSTEM[0]:
+        return _system(place)
     import ssl  # 3 ms, which plain http on this machine does without
 
-    variable, place = found
     try:
         return _of_file(place) if variable == VARIABLES[0] else _of_directories(place)
     except (OSError, ValueError) as error:  # an SSLError is an OSError
@@ -64,8 +68,29 @@ def hint(environment: Mapping[str, str]) -> str:
     now = f" (now {found[0]} is {found[1][:200]!r})" if found else ""
     return (
         "if a proxy or a private authority signed it, name that authority's certificate: "
-        f"export SSL_CERT_FILE=/path/to/authority.pem{now}"
+        f"export SSL_CERT_FILE=/path/to/authority.pem{now}; if this machine trusts it already: "
+        f"export {SYSTEM[0]}={SYSTEM[1]}"
     )
+
+
+def _system(value: str) -> ssl.SSLContext:
+    """The certificates that the operating system trusts: its administrator may have added a company's authority."""
+    import ssl
+    from importlib import import_module
+
+    variable, expected = SYSTEM
+    if value != expected:
+        raise ConfigurationError(
+            f"{variable}: expected {expected}, got {value[:100]!r}", hint=f"correct it, or unset it: unset {variable}"
+        )
+    try:
+        found: ssl.SSLContext = import_module("truststore").SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    except ImportError:
+        raise ConfigurationError(
+            f"{variable}: the package truststore is not installed",
+            hint="install it: pip install 'kosmolua[truststore]'",
+        ) from None
+    return found
 
 
 def _of_file(path: str) -> ssl.SSLContext:

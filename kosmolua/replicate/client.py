@@ -6,7 +6,7 @@ It uses the transport directly, since redirects, cookies and auth flows are not 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any, Self
@@ -21,13 +21,13 @@ from kosmolua.replicate.answers import REDIRECTS, SUCCESS, Answer
 from kosmolua.replicate.body import MAX_ANSWER, MAX_FILE, MAX_PROBLEM, Garbled, Room, TooMuch
 from kosmolua.replicate.catalogue import DOWNLOAD, SERVER, TRANSFERS, Operation
 from kosmolua.replicate.inline import content_of, is_inline
-from kosmolua.replicate.redact import Redactor
+from kosmolua.replicate.redact import redactor_of
 from kosmolua.replicate.request import MAX_URL, Headers, Parts, build, headers_of
 from kosmolua.replicate.retry import Clock, RetryTransport
 from kosmolua.replicate.token import checked_token
 from kosmolua.replicate.transport import SocketTransport
 from kosmolua.replicate.urls import authority, checked_url, joined, origin_of, transport_for
-from kosmolua.replicate.wire import Fields, Origin, Request, Response, Sending, Transport, Whole, WireError
+from kosmolua.replicate.wire import ExtraHeader, Fields, Origin, Request, Response, Sending, Transport, Whole, WireError
 
 if TYPE_CHECKING:
     import httpx
@@ -43,7 +43,8 @@ class Client:
 
     ``base_url`` is the URL of API version 1; plain http is allowed only for loopback, unless ``insecure_http``.
     Requests are sent inside ``with sending()``, which raises if sending is no longer allowed. ``on_retry`` gets the
-    reason and the seconds until each retry. Clients may share a ``room`` for large answers.
+    reason and the seconds until each retry. Clients may share a ``room`` for large answers. The extra ``headers`` go
+    with requests to the origin of ``base_url`` alone.
     """
 
     def __init__(
@@ -57,9 +58,11 @@ class Client:
         on_retry: Callable[[str, float], None] | None = None,
         sending: Sending = nullcontext,
         room: Room | None = None,
+        headers: Sequence[ExtraHeader] = (),
     ) -> None:
         self.base_url = checked_url(base_url, insecure_http=insecure_http)
-        self._redactor = Redactor(checked_token(token))
+        self._redactor = redactor_of(checked_token(token), [each.value for each in headers if each.secret])
+        self._extra: Headers = tuple((each.name, each.value) for each in headers)
         self._authorization = ("Authorization", f"Bearer {checked_token(token)}")
         self._origin = origin_of(self.base_url)
         self._host = authority(self._origin)
@@ -136,7 +139,9 @@ class Client:
 
     def _opened(self, operation: Operation, url: httpx.URL, headers: Headers, *, with_token: bool) -> Response:
         origin = Origin(url.scheme, url.raw_host.decode("ascii"), url.port or (443 if url.scheme == "https" else 80))
-        fields = (("Host", authority(origin)), *headers, *([self._authorization] if with_token else []))
+        fields: Fields = (("Host", authority(origin)), *headers)
+        if with_token:
+            fields += (self._authorization, *(self._extra if origin == self._origin else ()))
         target = url.raw_path.decode("ascii")
         request = Request("GET", origin, target, fields, None, PIECE_TIMEOUT, piecewise=True)
         try:
@@ -170,6 +175,7 @@ class Client:
             return {"method": operation.method, "url": getattr(arguments, "url", "")}
         parts = build(operation, arguments)
         headers = {**dict(parts.headers), "Authorization": "Bearer [hidden]"}
+        headers |= {name: "[hidden]" for name, _ in self._extra}
         body: Any = None
         if parts.body is not None:
             kind = (operation.content_type or "").partition("/")[2]
@@ -178,7 +184,7 @@ class Client:
         return {"method": parts.method, "url": self.base_url + parts.target, "headers": headers, "body": body}
 
     def reveals(self, text: str) -> bool:
-        """Whether the text contains the token."""
+        """Whether the text contains the token, or a secret header."""
         return self._redactor.reveals(text)
 
     def pause(self, seconds: float) -> None:
@@ -205,7 +211,7 @@ class Client:
         return Request(parts.method, self._origin, target, fields, parts.body, parts.read_timeout, most=most)
 
     def _all_fields(self, headers: Headers) -> Fields:
-        return (("Host", self._host), *headers, self._authorization)
+        return (("Host", self._host), *headers, self._authorization, *self._extra)
 
     def _cleaned(self, on_retry: Callable[[str, float], None] | None) -> Callable[[str, float], None] | None:
         """The callback, with reasons that are safe to print."""
@@ -217,12 +223,14 @@ class Client:
         origin = f"{self._origin.scheme}://{self._host}"
         reason = problem.clean(str(error)) or type(error).__name__
         if operation.safe or (isinstance(error, WireError) and not error.sent):
-            untrusted = isinstance(error, WireError) and error.untrusted
-            hint = "check the network and REPLICATE_URL; the call had no effect"
+            known = error.hint if isinstance(error, WireError) else ""
+            hint = f"{known or 'check the network and REPLICATE_URL'}; the call had no effect"
+            if isinstance(error, WireError) and error.untrusted:
+                hint = certificates.hint(os.environ)
             return TransportError(
                 f"{operation.name}: no answer from {origin}: {reason}",
                 function=operation.name,
-                hint=certificates.hint(os.environ) if untrusted else hint,
+                hint=hint,
             )
         return answers.uncertain(
             operation, f"the connection to {origin} ended before the answer was complete: {reason}"

@@ -29,17 +29,25 @@ _REASONS = {
 
 
 class HttpxTransport:
-    """Sends through ``inner``. ``connect_timeout`` is in seconds; ``sending`` may refuse to send."""
+    """Sends through ``inner``. ``connect_timeout`` is in seconds; ``sending`` may refuse to send. ``proxy`` is the host
+    and port of the proxy, if ``inner`` goes through one.
+    """
 
     def __init__(
-        self, inner: httpx.BaseTransport, *, connect_timeout: float = 5.0, sending: Sending = nullcontext
+        self,
+        inner: httpx.BaseTransport,
+        *,
+        connect_timeout: float = 5.0,
+        sending: Sending = nullcontext,
+        proxy: str = "",
     ) -> None:
         self._inner = inner
+        self._proxy = proxy
         self._sending = sending
         self._connect_timeout = connect_timeout
 
     def send(self, request: Request) -> HttpxAnswer:
-        with self._sending(), _translated():
+        with self._sending(), _translated(self._proxy, request.origin.host):
             return HttpxAnswer(self._inner.handle_request(self._made(request)))
 
     def close(self) -> None:
@@ -93,28 +101,44 @@ def proxied(proxy: str, context: Callable[[], ssl.SSLContext] | None, sending: S
     """A transport through a proxy. Raises a ValueError, or an ImportError if SOCKS support is not installed."""
     verify = context() if context else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     try:
-        return HttpxTransport(httpx.HTTPTransport(verify=verify, proxy=proxy), sending=sending)
+        place = httpx.URL(proxy).netloc.decode("ascii")  # without the name and the password
+        return HttpxTransport(httpx.HTTPTransport(verify=verify, proxy=proxy), sending=sending, proxy=place)
     except httpx.InvalidURL as error:
         raise ValueError(str(error)) from None
 
 
 @contextmanager
-def _translated() -> Iterator[None]:
+def _translated(proxy: str = "", host: str = "") -> Iterator[None]:
     try:
         yield
     except (httpx.HTTPError, OSError) as error:
         reason = _REASONS.get(type(error).__name__) or str(error) or type(error).__name__
+        untrusted = _has(error, ssl.SSLCertVerificationError)
+        hint = "" if untrusted or not proxy else _proxy_hint(error, host)
         raise WireError(
-            reason,
+            f"proxy {proxy}: {reason}" if hint else reason,
             sent=not isinstance(error, _NOT_SENT),
             final=isinstance(error, httpx.ProxyError),  # a proxy that refuses will refuse again
-            untrusted=_is_untrusted(error),
+            untrusted=untrusted,
+            hint=hint,
         ) from error
 
 
-def _is_untrusted(error: BaseException | None) -> bool:
+def _proxy_hint(error: Exception, host: str) -> str:
+    """What to do if the proxy cannot be used; empty if it is not the proxy's doing."""
+    if isinstance(error, httpx.ProxyError):
+        if str(error).startswith("407"):
+            return "give the proxy your user name and password: export HTTPS_PROXY=http://USER:PASSWORD@HOST:PORT"
+        return f"ask who runs the proxy to allow {host}, or go around it: export NO_PROXY={host}"
+    if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout) and not _has(error, ssl.SSLError):
+        return f"check HTTPS_PROXY, HTTP_PROXY and ALL_PROXY, or go around the proxy: export NO_PROXY={host}"
+    return ""
+
+
+def _has(error: BaseException | None, kind: type[BaseException]) -> bool:
+    """Whether the error, or one that it comes from, is of that kind."""
     while error is not None:
-        if isinstance(error, ssl.SSLCertVerificationError):
+        if isinstance(error, kind):
             return True
         error = error.__cause__ or error.__context__
     return False

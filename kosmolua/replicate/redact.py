@@ -7,12 +7,13 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property, reduce
 from typing import Any
 
-NOTE = "the answer held the API token; it was removed"
+NOTE = "the answer held the API token or a secret header; it was removed"
 _HIDDEN = "[hidden]"
 _SHORTEST_SECRET = 8  # any text may contain a shorter one
 _SHORTEST_TRACE = 4  # the public prefix of a token, and one more character
 # Bytes of an answer in which every character of the token may be escaped: a server that echoes requests is brief.
 _MAX_ENCODED = 2048
+_SCHEME = re.compile(r"^(?:Bearer|Basic|Token) +", re.IGNORECASE)  # before a secret in a header
 
 
 class Redactor:
@@ -101,6 +102,36 @@ class Redactor:
     def _pattern(self) -> re.Pattern[bytes]:
         """The token with each character plain, JSON-escaped or percent-encoded."""
         return re.compile(b"".join(map(_forms, self._token)))
+
+
+class Redactors:
+    """Removes several secrets. Its methods are those of a `Redactor`."""
+
+    def __init__(self, secrets: Iterable[str]) -> None:
+        self._each = [Redactor(secret) for secret in secrets]
+
+    def reveals(self, text: str) -> bool:
+        return any(each.reveals(text) for each in self._each)
+
+    def without(self, value: Any) -> Any:
+        return reduce(lambda found, each: each.without(found), self._each, value)
+
+    def body(self, body: bytes) -> bytes:
+        return reduce(lambda found, each: each.body(found), self._each, body)
+
+    def pieces(self, pieces: Iterable[bytes], found: Callable[[], None]) -> Iterator[bytes]:
+        for each in self._each:
+            pieces = each.pieces(pieces, found)
+        return iter(pieces)
+
+
+AnyRedactor = Redactor | Redactors
+
+
+def redactor_of(token: str, values: Iterable[str] = ()) -> AnyRedactor:
+    """Removes the token, and these values of headers with or without their scheme."""
+    secrets = [_SCHEME.sub("", value) for value in values]
+    return Redactors([token, *secrets]) if secrets else Redactor(token)
 
 
 def _forms(character: str) -> bytes:

@@ -9,9 +9,10 @@ import httpx
 
 from kosmolua.errors import KosmoError, UsageError, failure_of
 from kosmolua.replicate.body import Garbled, decoded
-from kosmolua.replicate.redact import Redactor
+from kosmolua.replicate.redact import AnyRedactor
 from kosmolua.replicate.request import MAX_URL
 from kosmolua.replicate.routes import check_no_operation
+from kosmolua.replicate.urls import is_loopback
 from kosmolua.replicate.wire import Response, WireError
 
 MAX_REDIRECTS = 5
@@ -43,7 +44,7 @@ def place(url: str, base: httpx.URL, *, function: str) -> tuple[httpx.URL, bool]
     check_no_operation(found, base, function=function)
     if found.userinfo:
         raise _foreign(function, url)
-    if _origin(found) == _origin(base):
+    if _origin(found) == _origin(base) and _is_ours(found, base):
         return found, True
     if found.scheme != "https" or found.port not in {None, 443}:
         raise _foreign(function, url)
@@ -54,6 +55,16 @@ def place(url: str, base: httpx.URL, *, function: str) -> tuple[httpx.URL, bool]
     if any(host == name or host.endswith(f".{name}") for name in _WITHOUT_TOKEN):
         return found, False
     raise _foreign(function, url)
+
+
+def _is_ours(url: httpx.URL, base: httpx.URL) -> bool:
+    """Whether an address at the API's origin is the account's own.
+
+    A base URL with a path before its /v1, or without one, is that of a gateway, where other paths may belong to others:
+    they would be sent the token. On this machine all of them are the user's.
+    """
+    root = base.path.rstrip("/").removesuffix("/v1")
+    return not root or is_loopback(base.host) or url.path.startswith(f"{root}/")
 
 
 def _origin(url: httpx.URL) -> tuple[str, str, int | None]:
@@ -84,7 +95,7 @@ class Opened:
         response: Response,
         headers: Mapping[str, str],
         explain: Callable[[Exception], KosmoError],
-        redactor: Redactor,
+        redactor: AnyRedactor,
     ) -> None:
         self.status = response.status
         self.headers = headers

@@ -139,8 +139,8 @@ def items_of(page: Any) -> list[dict[str, Any]]:
 def next_cursor(page: Any, base_url: str) -> str | None:
     """Where a list goes on. Its ``next`` URL is never followed: its cursor is taken and sent to our own origin.
 
-    None where the list ends, which some answers say with the string "null". Raises an `ApiError` for a link to
-    another host, or without a cursor.
+    None where the list ends, which some answers say with the string "null". Raises an `ApiError` for a link to a host
+    that is neither ours nor Replicate's, or without a cursor.
     """
     if not isinstance(page, Mapping):
         raise ApiError(f"expected a page of a list, got {type(page).__name__}", status=200)
@@ -152,7 +152,8 @@ def next_cursor(page: Any, base_url: str) -> str | None:
     parts, base = split(link), urlsplit(base_url)
     if parts is None:
         raise ApiError("the link to the next page is not a URL", status=200)
-    if parts.hostname != base.hostname:
+    # A gateway in front of the API passes on the API's own links.
+    if parts.hostname not in (base.hostname, urlsplit(SERVER).hostname):
         raise ApiError(
             f"the next page is on another host, {parts.hostname!r} instead of {base.hostname!r}; it is not requested",
             status=200,

@@ -16,6 +16,16 @@ Sending = Callable[[], AbstractContextManager[object]]
 """A request is sent inside ``with sending()``, which raises if sending is no longer allowed."""
 
 
+class ExtraHeader(NamedTuple):
+    """A header that goes with every request to the API's origin, for a gateway in front of it. A ``secret`` value is
+    removed from answers, as the token is.
+    """
+
+    name: str
+    value: str
+    secret: bool = True
+
+
 class Origin(NamedTuple):
     """The target of a connection. ``host`` is as in the URL, an IPv6 address without brackets."""
 
@@ -95,11 +105,14 @@ class Transport(Protocol):
 
 class WireError(Exception):
     """No complete answer arrived. ``sent``: a byte of the request may have been sent; ``final``: a retry would fail the
-    same way; ``untrusted``: the server's certificate was not accepted.
+    same way; ``untrusted``: the server's certificate was not accepted; ``hint``: what to do, if that is known.
     """
 
-    def __init__(self, reason: str, *, sent: bool, final: bool = False, untrusted: bool = False) -> None:
+    def __init__(
+        self, reason: str, *, sent: bool, final: bool = False, untrusted: bool = False, hint: str = ""
+    ) -> None:
         super().__init__(reason)
+        self.hint = hint
         self.reason = reason
         self.sent = sent
         self.final = final or untrusted

@@ -18,8 +18,9 @@ from msgspec import Meta, Struct, field
 from kosmolua.errors import ConfigurationError
 from kosmolua.replicate.catalogue import SERVER
 from kosmolua.replicate.prices import MOST, Price, PriceError, Prices, prices_of  # noqa: F401 - Price is part of Prices
-from kosmolua.settings import paths
+from kosmolua.settings import headers, paths
 from kosmolua.settings.bounds import MAX_SIZE, excess
+from kosmolua.settings.headers import Headers
 
 Verdict = Literal["allow", "ask", "deny"]
 Storage = Literal["keyring", "file"]
@@ -41,7 +42,7 @@ class Value(Struct, Generic[T], frozen=True):
 
 
 class Account(Struct, frozen=True):
-    """Where an account's token is stored (None if not stored), and its own URL, if any.
+    """Where an account's token is stored (None if not stored), its own URL and its extra headers, if any.
 
     ``backend`` is the class of the keyring backend with the token; storing it avoids a search.
     """
@@ -49,6 +50,7 @@ class Account(Struct, frozen=True):
     storage: Storage | None = None
     backend: str | None = None
     url: str | None = None
+    headers: Headers = {}
 
 
 class Rule(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -224,6 +226,9 @@ def _document(raw: dict[str, Any]) -> Document:
         prices = prices_of(provider["prices"], "replicate.prices")
         found = msgspec.structs.replace(found, replicate=msgspec.structs.replace(found.replicate, prices=prices))
     check_budgets(found.replicate.budgets)
+    for name, account in found.replicate.accounts.items():
+        if account.headers:
+            headers.check(account.headers, f"$.replicate.accounts.{name}.headers")
     return found
 
 

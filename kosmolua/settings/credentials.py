@@ -14,7 +14,8 @@ import msgspec
 
 from kosmolua.errors import ConfigurationError, CredentialError
 from kosmolua.replicate.token import checked_token
-from kosmolua.settings import paths
+from kosmolua.replicate.wire import ExtraHeader
+from kosmolua.settings import headers, paths
 from kosmolua.settings.atomic import rewrite
 from kosmolua.settings.config import DEFAULT_ACCOUNT, Account, Storage
 
@@ -87,6 +88,38 @@ def from_environment(environment: Mapping[str, str]) -> Secret | None:
         if value:
             return Secret(value, variable)
     return None
+
+
+def headers_of(
+    environment: Mapping[str, str], accounts: Mapping[str, Account], account: str
+) -> tuple[ExtraHeader, ...]:
+    """The extra headers of an account. Raises a `ConfigurationError` for one whose value is missing or invalid."""
+    section = accounts.get(account)
+    if section is None or not section.headers:
+        return ()
+    return tuple(_header(environment, section, account, name) for name in section.headers)
+
+
+def _header(environment: Mapping[str, str], section: Account, account: str, name: str) -> ExtraHeader:
+    source = section.headers[name]
+    if isinstance(source, str):
+        return ExtraHeader(name, source, secret=headers.is_telling(name))
+    if source.env:
+        value = environment.get(source.env, "").strip()
+        place, hint = source.env, f"set it: export {source.env}=…"
+    else:
+        value = open_store(environment, source.stored, section.backend).get(header_entry(account, name)) or ""
+        place = f"the {source.stored} store"
+        hint = f"store it: kosmo integrations:configure replicate --account {_shell_word(account)} --stdin-json"
+    problem = headers.value_problem(value) if value else f"no value in {place}"
+    if problem:
+        raise ConfigurationError(f"account {account}, header {name}: {problem}", hint=hint)
+    return ExtraHeader(name, value)
+
+
+def header_entry(account: str, name: str) -> str:
+    """The name in a store for a header's value. It is the name of no account, since those have no colon."""
+    return f"{account}:header:{name.lower()}"
 
 
 def unknown_account(account: str, known: Mapping[str, Account]) -> ConfigurationError:

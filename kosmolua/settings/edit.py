@@ -10,12 +10,13 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
+import msgspec
 from msgspec import Struct
 
 from kosmolua.errors import ConfigurationError, UsageError
 from kosmolua.replicate import catalogue
 from kosmolua.replicate.token import checked_token, looks_like_token
-from kosmolua.settings import config, credentials, paths, trust
+from kosmolua.settings import config, credentials, headers, paths, trust
 from kosmolua.settings.atomic import rewrite
 from kosmolua.settings.config import DEFAULT_ACCOUNT, Account, Rule, Storage, Verdict
 
@@ -24,6 +25,7 @@ Keys = tuple[str, ...]
 
 SECRET_KEY, URL_KEY = "api_key", "url"
 KEYS = (SECRET_KEY, URL_KEY)
+HEADER_KEY = "header."  # before the name of an extra header, whose value is stored as the token is
 SECTION = catalogue.PROVIDER
 _ACCOUNT_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
 
@@ -63,12 +65,13 @@ def apply(change: Change, environment: Mapping[str, str], directory: str | None 
     path = own_path if change.scope == "global" else _project_path(directory)
     own = config.read_file(own_path)
     known = own.provider.accounts if own else {}
-    if (change.remove or change.storage) and change.account not in known and token is None:
+    if (change.remove or change.storage) and change.account not in known and token is None and not _has_headers(change):
         raise _not_stored(change, known)
     account, moved = _store(change, known.get(change.account, Account()), token, environment)
 
     edits: list[tuple[Keys, Any]] = [
         *_account_edits(change, account, moved=moved),
+        *_header_edits(change, known.get(change.account, Account()), environment),
     ]
     rest: list[tuple[Keys, Any]] = [
         *([(_url_keys(change), url)] if url is not None or URL_KEY in change.unset else []),
@@ -94,10 +97,12 @@ def apply(change: Change, environment: Mapping[str, str], directory: str | None 
 
 def _check(change: Change) -> None:
     for key in (*change.set, *change.unset):
-        if key not in KEYS:
+        if key.startswith(HEADER_KEY):
+            _check_header(key, change.set.get(key))
+        elif key not in KEYS:
             shown = "(not shown: looks like a token)" if looks_like_token(key) else repr(key)
             raise UsageError(
-                f"{SECTION} has no field {shown}; expected {' or '.join(KEYS)}",
+                f"{SECTION} has no field {shown}; expected {', '.join(KEYS)} or {HEADER_KEY}NAME",
                 hint=f"list the fields: kosmo integrations:fields {SECTION}",
             )
     both = set(change.set) & set(change.unset)
@@ -106,6 +111,13 @@ def _check(change: Change) -> None:
     if change.remove and (change.set or change.storage):
         raise UsageError("cannot remove and change an account in one command")
     check_account(change.account)
+
+
+def _check_header(key: str, value: str | None) -> None:
+    name = key.removeprefix(HEADER_KEY)
+    problem = headers.name_problem(name) or (headers.value_problem(value) if value is not None else None)
+    if problem:
+        raise UsageError(f"{HEADER_KEY}{name[:100]}: {problem}", hint="for example: header.cf-aig-authorization")
 
 
 def check_account(name: str) -> None:
@@ -152,10 +164,10 @@ def _store(change: Change, account: Account, token: str | None, environment: Map
     if change.remove or SECRET_KEY in change.unset:
         if old:
             old.remove(change.account)
-        return Account(url=account.url), old is not None
+        return msgspec.structs.replace(account, storage=None, backend=None), old is not None
     if token is None and change.storage not in (None, account.storage):
         token = old.get(change.account) if old else None
-        if token is None:
+        if token is None and not _has_headers(change):
             raise UsageError(
                 "no stored token to move", hint="enter one: run the command without flags, or with --stdin-json"
             )
@@ -165,7 +177,7 @@ def _store(change: Change, account: Account, token: str | None, environment: Map
     new.set(change.account, token)
     if old and old.name != new.name:
         old.remove(change.account)
-    return Account(new.name, new.backend, account.url), True
+    return msgspec.structs.replace(account, storage=new.name, backend=new.backend), True
 
 
 def _account_edits(change: Change, account: Account, *, moved: bool) -> list[tuple[Keys, Any]]:
@@ -175,6 +187,30 @@ def _account_edits(change: Change, account: Account, *, moved: bool) -> list[tup
     if moved:
         return [((*keys, "storage"), account.storage), ((*keys, "backend"), account.backend)]
     return []
+
+
+def _has_headers(change: Change) -> bool:
+    return any(key.startswith(HEADER_KEY) for key in change.set)
+
+
+def _header_edits(change: Change, account: Account, environment: Mapping[str, str]) -> list[tuple[Keys, Any]]:
+    """Store the values of extra headers, or remove them. Returns what the file says of them."""
+    given = {
+        key.removeprefix(HEADER_KEY).lower(): value for key, value in change.set.items() if key.startswith(HEADER_KEY)
+    }
+    gone = {key.removeprefix(HEADER_KEY).lower() for key in change.unset if key.startswith(HEADER_KEY)}
+    edits: list[tuple[Keys, Any]] = []
+    for name, source in account.headers.items():
+        if change.remove or name.lower() in {*gone, *given}:
+            if isinstance(source, headers.Source) and source.stored:
+                store = credentials.open_store(environment, source.stored, account.backend)
+                store.remove(credentials.header_entry(change.account, name))
+            edits.append(((SECTION, "accounts", change.account, "headers", name), None))
+    for name, value in given.items():
+        store = credentials.open_store(environment, change.storage or account.storage, account.backend)
+        store.set(credentials.header_entry(change.account, name), value)
+        edits.append(((SECTION, "accounts", change.account, "headers", name, "stored"), store.name))
+    return [] if change.remove else edits
 
 
 def _url_keys(change: Change) -> Keys:
@@ -188,6 +224,7 @@ def _changed_names(change: Change, *, moved: bool) -> tuple[str, ...]:
         *(("account",) if change.remove else ()),
         *((SECRET_KEY,) if moved and not change.remove else ()),
         *((URL_KEY,) if URL_KEY in (*change.set, *change.unset) else ()),
+        *(key for key in (*change.set, *change.unset) if key.startswith(HEADER_KEY)),
         *(("enabled",) if change.enabled is not None else ()),
         *(f"permissions.{access}" for access in change.permissions),
     )
@@ -202,7 +239,6 @@ def add_rule(rule: Rule, environment: Mapping[str, str]) -> str:
 
 def with_rule(path: str, content: bytes, rule: Rule) -> bytes:
     """The TOML with the rule appended. Raises a `ConfigurationError` if anything else would change."""
-    import msgspec
     import tomlkit
 
     before = config.parse(path, content).provider

@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+import sys
 
 import pytest
 from recording_server import Answer
@@ -15,6 +16,7 @@ from kosmolua.replicate import catalogue, certificates
 from kosmolua.replicate.client import Client
 from kosmolua.replicate.retry import ATTEMPTS
 from kosmolua.replicate.structs import decode_arguments
+from kosmolua.replicate.transport import SocketTransport
 
 TOKEN = "r8_marked_token_of_these_tests"
 CREATE = ("create_prediction", {"version": "v", "input": {}})
@@ -164,3 +166,41 @@ def test_a_directory_of_certificates(certificate, monkeypatch, tmp_path):
     with Client(token=TOKEN, base_url=server.url) as client:
         assert {} == send(client, *GET)
     server.close()
+
+
+def test_the_store_of_the_system(secure, monkeypatch):
+    """What OpenSSL trusts by default, which SSL_CERT_FILE stands for here, is trusted through truststore."""
+    context = certificates.context({"KOSMO_CERTIFICATES": "system"})
+    with Client(token=TOKEN, base_url=secure.url, transport=SocketTransport(lambda: context)) as client:
+        assert {} == send(client, *GET)
+
+    monkeypatch.delenv("SSL_CERT_FILE")
+    distrusting = certificates.context({"KOSMO_CERTIFICATES": "system"})
+    with Client(
+        token=TOKEN, base_url=secure.url, transport=SocketTransport(lambda: distrusting), clock=SleepRecorder()
+    ) as client:
+        with pytest.raises(TransportError, match="certificate verify failed") as caught:
+            send(client, *GET)
+    assert "export KOSMO_CERTIFICATES=system" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("value", "before", "words"),
+    [
+        ("system", "import sys; sys.modules['truststore'] = None", "pip install 'kosmolua[truststore]'"),
+        ("windows", "pass", "KOSMO_CERTIFICATES: expected system, got 'windows'"),
+    ],
+    ids=["not installed", "another value"],
+)
+def test_the_store_of_the_system_cannot_be_used(value, before, words):
+    """The error names the package to install, or the value that is expected."""
+    program = f"""{before}
+from kosmolua.replicate import certificates
+try:
+    certificates.context({{"KOSMO_CERTIFICATES": {value!r}}})
+except Exception as error:
+    print(error.message, error.hint)
+"""
+    ran = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
+
+    assert words in ran.stdout

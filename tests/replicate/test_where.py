@@ -1,5 +1,6 @@
 """Where requests go, and where the token never goes."""
 
+import socket
 import subprocess
 
 import httpx
@@ -140,9 +141,39 @@ def test_proxies_of_the_environment(monkeypatch, server):
     assert 1 == len(server.requests)
 
 
+@pytest.mark.parametrize(
+    ("status", "hint"),
+    [(407, "export HTTPS_PROXY=http://USER:PASSWORD@HOST:PORT"), (403, "export NO_PROXY=api.invalid")],
+)
+def test_a_proxy_that_refuses(monkeypatch, status, hint):
+    """The message names the proxy without its password and is not repeated; the hint says what to set."""
+    proxy = RecordingServer()
+    proxy.default = Answer(status, keep=False)
+    monkeypatch.setenv("HTTPS_PROXY", f"http://name:marked-password@127.0.0.1:{proxy.port}")
+    with Client(token=TOKEN, base_url="https://api.invalid/v1", clock=SleepRecorder()) as client:
+        with pytest.raises(TransportError) as caught:
+            get_account(client)
+    assert f"proxy 127.0.0.1:{proxy.port}: {status}" in caught.value.message
+    assert hint in caught.value.hint
+    assert "marked-password" not in str(caught.value.to_dict())
+    assert 1 == len(proxy.requests)
+    proxy.close()
+
+
+def test_a_proxy_that_is_not_there(monkeypatch):
+    """A refused connection is the proxy's, not the API's."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{port}")
+    with Client(token=TOKEN, base_url="https://api.invalid/v1", clock=SleepRecorder()) as client:
+        with pytest.raises(TransportError, match=f"proxy 127.0.0.1:{port}: ") as caught:
+            get_account(client)
+
+    assert "check HTTPS_PROXY" in caught.value.hint
+
+
 def test_a_certificate_that_nobody_signed(tmp_path):
     """An https server that cannot prove who it is gets nothing, and the message says why."""
-    import socket
     import ssl
     import threading
 
@@ -231,3 +262,31 @@ def test_hosts_of_outputs(host):
     base = httpx.URL("https://api.replicate.com/v1")
 
     assert place(f"https://{host}/x.png", base, function="download")[1]
+
+
+def test_links_that_a_gateway_passes_on():
+    """The API's own links name the API's host, not the gateway's; only their cursor is used."""
+    link = {"next": "https://api.replicate.com/v1/predictions?cursor=x"}
+
+    assert "x" == next_cursor(link, "https://gateway.example/v1/account/name/replicate")
+
+
+@pytest.mark.parametrize(
+    ("base", "url", "with_token"),
+    [
+        ("https://gateway.example/v1/ours/replicate", "https://gateway.example/v1/theirs/replicate/x", None),
+        ("https://gateway.example/v1/ours/replicate", "https://gateway.example/v1/oursandmore/x", None),
+        ("https://gateway.example/ours/v1", "https://gateway.example/x", None),
+        ("https://gateway.example/ours/v1", "https://gateway.example/ours/stream/x", True),
+        ("https://gateway.example/v1", "https://gateway.example/stream/x", True),
+        ("http://127.0.0.1:1/v1/ours/replicate", "http://127.0.0.1:1/stream/x", True),
+        ("https://gateway.example/v1/ours/replicate", "https://replicate.delivery/x", True),
+    ],
+)
+def test_paths_of_a_gateway(base, url, with_token):
+    """Other paths of a gateway may be other people's: nothing is fetched from there, and they never see the token."""
+    if with_token is None:
+        with pytest.raises(UsageError, match="is not an address of Replicate"):
+            place(url, httpx.URL(base), function="download")
+    else:
+        assert (httpx.URL(url), with_token) == place(url, httpx.URL(base), function="download")

@@ -135,6 +135,14 @@ BROKEN = {
     "type": ("[replicate]\nenabled = 'yes'\n", "got `str` - at `$.replicate.enabled`"),
     "verdict": ("[replicate.permissions]\nwrite = 'alow'\n", "Invalid enum value 'alow'"),
     "misspelt permission": ("[replicate.permissions]\nwirte = 'deny'\n", "unknown field `wirte`"),
+    "header of our own": ("replicate.accounts.work.headers.Host = 'x'", "set by kosmolua"),
+    "header of the catalogue": ("replicate.accounts.work.headers.prefer = 'wait'", "accounts.work.headers.prefer`"),
+    "no header": ("replicate.accounts.work.headers.'a b' = 'x'", "expected the name of a header"),
+    "header twice": ("[replicate.accounts.work.headers]\nA = 'x'\na = 'x'", "the header is there twice"),
+    "header with two lines": ('replicate.accounts.work.headers.a = "x\\r\\nB: y"', "printable ASCII on one line"),
+    "header of two sources": ("replicate.accounts.work.headers.a = {env = 'A', stored = 'file'}", "expected text, {"),
+    "header of no source": ("replicate.accounts.work.headers.a = {}", "expected text, {"),
+    "header of no variable": ("replicate.accounts.work.headers.a = {env = 'A=1'}", "matching regex"),
     "no table": ("replicate = 3\n", "Expected `object`, got `int`"),
 }
 

@@ -111,6 +111,46 @@ def test_the_environment_comes_first(environment):
     assert "r8_stored" == credentials.find({**environment, "REPLICATE_API_KEY": " "}, accounts).reveal()
 
 
+def test_a_header_is_stored_as_the_token_is(environment, own, stored):
+    """Its value is in the store alone; the file says where. Either is replaced and removed, in whatever case."""
+    own.parent.mkdir()
+    own.write_text('[replicate.accounts.work.headers]\nX-Gateway = "plain"\nX-Team = "media"\n')
+    apply(Change(account="work", set={"header.x-gateway": "marked"}), environment)
+    accounts = config.load(environment).accounts
+
+    assert "marked" not in own.read_text()
+    assert "marked" in stored.read_text()
+    found = credentials.headers_of(environment, accounts, "work")
+    assert [("X-Team", "media", False), ("x-gateway", "marked", True)] == [tuple(each) for each in found]
+
+    apply(Change(account="work", unset=("header.X-GATEWAY",)), environment)
+    assert "marked" not in stored.read_text()
+    assert ["X-Team"] == list(config.load(environment).accounts["work"].headers)
+
+
+def test_an_account_takes_its_headers_with_it(environment, own, stored):
+    """Nothing of it is left in the store."""
+    apply(Change(account="work", set={"api_key": "r8_x", "header.x-gateway": "marked"}), environment)
+    apply(Change(account="work", remove=True), environment)
+
+    assert "marked" not in stored.read_text()
+    assert "work" not in own.read_text()
+
+
+def test_a_header_without_a_value(environment, own):
+    """A call says which variable is missing, and what to do."""
+    own.parent.mkdir()
+    own.write_text('[replicate.accounts.work.headers]\nx-gateway = { env = "GATEWAY" }\n')
+    accounts = config.load(environment).accounts
+
+    with pytest.raises(ConfigurationError, match="account work, header x-gateway: no value in GATEWAY") as caught:
+        credentials.headers_of(environment, accounts, "work")
+    assert "set it: export GATEWAY=…" == caught.value.hint
+    with pytest.raises(ConfigurationError, match="printable ASCII") as caught:
+        credentials.headers_of({**environment, "GATEWAY": "marked\nvalue"}, accounts, "work")
+    assert "marked" not in caught.value.message
+
+
 def test_an_account_is_forgotten(environment, own, stored):
     """With its token, and others stay."""
     apply(Change(account="work", set={"api_key": "r8_work", "url": "https://w.example/v1"}), environment)
