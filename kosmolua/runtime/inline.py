@@ -120,9 +120,9 @@ def run(start: Start, port: Port, limits: Limits) -> None:
 
 
 def _import_lupa() -> None:
-    """Import lupa in a thread of its own: lupa 2.8 drops a KeyboardInterrupt that is raised while it is imported.
+    """Import lupa in a thread of its own, where no KeyboardInterrupt is raised.
 
-    Its extension tries `import __builtin__` under a bare `except`. An interrupt is raised in the main thread only.
+    lupa 2.8 turns one that is raised while its extension is imported into an ImportError.
     """
     if not any(f"lupa.{name}" in sys.modules for name in ENGINES):
         started(threading.Thread(target=_try_import, daemon=True)).join()

@@ -226,8 +226,13 @@ def load_engine(name: str | None) -> tuple[Any, type[Exception], type[Exception]
     for candidate in (name,) if name else ENGINES:
         try:
             module = __import__(f"lupa.{candidate}", fromlist=["LuaRuntime"])  # importlib imports warnings
-        except ImportError:
+        except ModuleNotFoundError:
             continue
+        except ImportError as error:  # an engine that is there but does not load is never replaced by another
+            raise ConfigurationError(
+                f"lupa.{candidate} cannot be loaded: {error}",
+                hint="reinstall it: pip install --force-reinstall lupa",
+            ) from None
         return module.LuaRuntime, module.LuaError, module.LuaMemoryError
     raise ConfigurationError(
         "lupa has neither LuaJIT nor Lua 5.4", hint="reinstall it: pip install --force-reinstall lupa"

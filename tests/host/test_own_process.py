@@ -115,6 +115,24 @@ print(seen)
     assert (0, "set()\n", "") == (ran.returncode, ran.stdout, ran.stderr)
 
 
+def test_a_broken_engine_is_never_replaced():
+    """An ImportError of lupa's extension ends the run; another engine would run the script differently."""
+    code = """
+import sys
+from kosmolua import Host
+class Broken:
+    def find_spec(self, name, *_):
+        if name == "lupa.luajit21":
+            raise ImportError("wrong ELF class")
+sys.meta_path.insert(0, Broken())
+with Host(emulate=True, isolation="none") as host:
+    print(host.run("return 1").error)
+"""
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
+
+    assert (0, "lupa.luajit21 cannot be loaded: wrong ELF class\n", "") == (ran.returncode, ran.stdout, ran.stderr)
+
+
 def test_a_stop_in_a_signal_handler():
     """SIGTERM in the main thread that runs a loop: the handler stops the run."""
     with Host(emulate=True, isolation="none") as host:

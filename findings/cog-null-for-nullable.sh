@@ -1,0 +1,54 @@
+#!/usr/bin/env bash
+# Packages: cog 0.16.12 and cog 0.23.1 (PyPI), the server inside Replicate's models.
+# Expected: an input whose schema says `nullable: true` takes null, whichever cog built the model.
+# Found: 0.16.12 takes it. 0.23.1 refuses it with status 422, with the very same schema.
+# For users: kosmolua leaves an optional input out where a script gives null.
+set -euo pipefail
+folder=$(mktemp -d); server=; trap '[ -z "$server" ] || kill "$server" 2>/dev/null; rm -rf "$folder"' EXIT; cd "$folder"
+export COG_PREDICT_TYPE_STUB=predict.py:Predictor COG_NO_UPDATE_CHECK=1
+cat >predict.py <<'PYTHON'
+from typing import Optional
+
+from cog import BasePredictor, Input
+
+
+class Predictor(BasePredictor):
+    def predict(self, style: Optional[str] = Input(default=None)) -> str:
+        return f"style {style}"
+PYTHON
+printf 'predict: "predict.py:Predictor"\nbuild:\n  python_version: "3.11"\n' >cog.yaml
+cat >ask.py <<'PYTHON'
+import json, sys, urllib.error, urllib.request
+
+def post(body):
+    request = urllib.request.Request(
+        f"{sys.argv[1]}/predictions", json.dumps(body).encode(), {"Content-Type": "application/json"})
+    try:
+        return json.load(urllib.request.urlopen(request))
+    except urllib.error.HTTPError as error:
+        return json.load(error)
+
+schema = json.load(urllib.request.urlopen(f"{sys.argv[1]}/openapi.json"))
+style = schema["components"]["schemas"]["Input"]["properties"]["style"]
+answer = post({"input": {"style": None}})
+print(f"nullable {style['nullable']},", answer.get("output") or answer["detail"][0]["msg"])
+PYTHON
+
+# ask VERSION: starts the server of that version, asks it, and stops it. 0.23 reads the schema that 0.16 has written.
+ask() {
+  python3 -m venv "$1" && "$1/bin/python" -m pip install --quiet --disable-pip-version-check "cog==$1" 2>/dev/null
+  port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+  PATH="$PWD/$1/bin:$PATH" PORT=$port "$1/bin/python" -m cog.server.http --host 127.0.0.1 >"$1.log" 2>&1 &
+  server=$!
+  for _ in $(seq 100); do
+    curl --silent "http://127.0.0.1:$port/health-check" | grep -q READY && break; sleep 0.2
+  done
+  mkdir -p .cog && curl --silent "http://127.0.0.1:$port/openapi.json" >.cog/openapi_schema.json
+  echo "cog $1: $(python3 ask.py "http://127.0.0.1:$port")"
+  kill "$server"; wait "$server" 2>/dev/null || true; server=
+}
+
+seen=$(ask 0.16.12; ask 0.23.1)
+echo "$seen"
+[ "$seen" = "cog 0.16.12: nullable True, style None
+cog 0.23.1: nullable True, null is not of type \"string\"" ]
