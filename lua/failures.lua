@@ -88,7 +88,7 @@ local FIELDS = {
 }
 -- Codes that describe how the run ended. A script cannot set them.
 local HOSTS_OWN = { limit_reached = true, interrupted = true, script_crashed = true, internal_error = true,
-  system_error = true, output_failed = true }
+  system_error = true, output_failed = true, dry_run = true }
 
 -- A field of an error, checked: the script may have assigned anything.
 local function plain_field(name, value)

@@ -341,16 +341,19 @@ function M.parallel(items, f, options)
   end
   local collect, count = options.on_error == "collect", #items
   local results, goal, taken, left = {}, handle(), 0, count
+  local stopped -- the first item at which a dry run stops; the other items go on to their own requests
   local function take_one(index, ok, value)
     left = left - 1
     if collect then
       results[index] = ok and { ok = true, value = value } or { ok = false, error = value }
     elseif ok then
       results[index] = value
+    elseif type(value) == "table" and rawget(value, "code") == "dry_run" then
+      stopped = stopped or value
     elseif goal.state == "running" then
       settle(goal, false, value)
     end
-    if left == 0 and goal.state == "running" then settle(goal, true, results) end
+    if left == 0 and goal.state == "running" then settle(goal, not stopped, stopped or results) end
   end
   local function work()
     while taken < count and goal.state == "running" do

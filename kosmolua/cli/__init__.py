@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 # command -> (module, summary in the help)
 COMMANDS = {
+    "run": ("run", "run a model and print its output: run owner/name prompt=..."),
     "integrations:lua": ("lua", "run a Lua script against Replicate (short: lua)"),
     "check": ("check", "report what is certain to fail in a script, without running it"),
     "repl": ("repl", "start an interactive prompt for Lua, with completion, help and the permission gate"),

@@ -10,19 +10,22 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from kosmolua.services.progress import Progress, Summary
+    from kosmolua.services.progress import Job, Progress, Summary
 
 PATIENCE = 0.3  # seconds before the first drawing: most runs end earlier
 TURN = 0.1  # seconds between two drawings
 
 
 class Watch:
-    """Makes the `Progress` of a run with its first call, and draws it if ``moving``."""
+    """Makes the `Progress` of a run with its first call, and draws it if ``moving``. ``name`` is the model that the run
+    is known to create predictions of.
+    """
 
-    def __init__(self, *, moving: bool, keep: bool) -> None:
+    def __init__(self, *, moving: bool, keep: bool, name: str = "") -> None:
         self.progress: Progress | None = None
         self._moving = moving
         self._keep = keep
+        self._name = name
         self._drawing: Drawing | None = None
 
     def __call__(self) -> Progress:
@@ -31,13 +34,35 @@ class Watch:
         progress = self.progress = Progress(keep=self._keep)
         if self._moving:
             began = time.monotonic()
-            self._drawing = Drawing(lambda: text_of(progress.summary(), time.monotonic() - began))
+            self._drawing = Drawing(lambda: text_of(progress.summary(), time.monotonic() - began, self._name))
         return progress
 
     def close(self) -> None:
         """Remove the line. ``progress`` stays available."""
         if self._drawing:
             self._drawing.close()
+
+
+class Lines:
+    """Makes the `Progress` of a run of one model, and prints each state of its prediction but the last as a line."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __call__(self) -> Progress:
+        from kosmolua.services.progress import Progress
+
+        return Progress(on_state=self._print)
+
+    def close(self) -> None:
+        """There is nothing to remove from the terminal."""
+
+    def _print(self, job: Job) -> None:
+        from kosmolua.cli.host import print_notice
+        from kosmolua.gate.budget import TERMINAL
+
+        if job.status not in TERMINAL:
+            print_notice(f"{self._name} {job.status}: prediction {job.id}")
 
 
 class Drawing:
@@ -66,19 +91,29 @@ class Drawing:
             LINE.draw(fitted(self._text(), _columns()))
 
 
-def text_of(summary: Summary, elapsed: float) -> str:
-    """The state of the run in one line; empty if it waits for nothing."""
-    creating = [f"{summary.creating} being created"] if summary.creating else []
-    states = [
-        f"{count} {state}" + (f" ({summary.percent}%)" if state == "processing" and summary.percent is not None else "")
-        for state, count in _ordered(summary.states)
-    ]
+def text_of(summary: Summary, elapsed: float, name: str = "") -> str:
+    """The state of the run in one line; empty if it waits for nothing. ``name`` is the model, if known."""
+    states = _states(summary)
+    if states:
+        model = summary.model or name
+        states[0] = f"{model}: {states[0]}" if model else states[0]
     downloads = [_download(*each) for each in summary.downloads[:1]]
     if len(summary.downloads) > 1:
         downloads.append(f"{len(summary.downloads) - 1} more downloads")
     compute = [f"{summary.seconds:.1f} s of compute"] if summary.seconds else []
-    parts = [*creating, *states, *compute, *downloads]
+    parts = [*states, *compute, *downloads]
     return ", ".join([clock(elapsed), *parts]) if parts else ""
+
+
+def _states(summary: Summary) -> list[str]:
+    """The predictions by state; one alone is not counted."""
+    single = summary.creating + sum(summary.states.values()) == 1
+    creating = ["being created" if single else f"{summary.creating} being created"] if summary.creating else []
+    percent = "" if summary.percent is None else f" ({summary.percent}%)"
+    return creating + [
+        ("" if single else f"{count} ") + state + (percent if state == "processing" else "")
+        for state, count in _ordered(summary.states)
+    ]
 
 
 def _ordered(states: dict[str, int]) -> list[tuple[str, int]]:

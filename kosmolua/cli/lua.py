@@ -4,28 +4,28 @@ from __future__ import annotations
 
 import argparse
 import os
-import re
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING
 
 from kosmolua.cli import options as options_
+from kosmolua.cli import results
 from kosmolua.cli.options import Options
+from kosmolua.cli.results import Text
 from kosmolua.cli.signals import Signals
-from kosmolua.errors import KosmoError, OutputError, UsageError, failure_of
+from kosmolua.errors import KosmoError, UsageError, failure_of
 from kosmolua.host import source
 from kosmolua.runtime.isolate import Child
 from kosmolua.runtime.limits import Limits
-from kosmolua.terminal.safe import safe
 
 if TYPE_CHECKING:
     from kosmolua.cli.live import Watch
-    from kosmolua.cli.output import ScriptOutput
+    from kosmolua.cli.requests import Requests
     from kosmolua.gate.entry import Entry
     from kosmolua.host.result import Result
-    from kosmolua.host.script import ScriptRun
+    from kosmolua.host.script import Attach, ScriptRun
     from kosmolua.journal.cassette import Cassette
     from kosmolua.journal.journal import Journal
     from kosmolua.journal.records import Head
@@ -37,14 +37,6 @@ _CHECKED = (
 )
 _KEYS = ("emacs", "vi")
 _SETTLING = 30.0  # seconds
-
-
-class Text(NamedTuple):
-    """The script: its name in messages, its text, and its arguments."""
-
-    name: str
-    source: bytes
-    args: list[str]
 
 
 def run(command: str, argv: list[str]) -> int:
@@ -82,7 +74,7 @@ def run(command: str, argv: list[str]) -> int:
 
         isolation = isolation_of(parsed.isolation, child)
         failed = Result(error=error, duration=time.perf_counter() - began, isolation=isolation)
-        return _show(options, failed, script)
+        return results.show_one(options, failed, script)
     finally:
         if child:
             child.close()
@@ -101,6 +93,7 @@ def _run(
 
     if parsed.report:
         from kosmolua.cli import report
+        from kosmolua.cli.live import Watch
 
         report.check(parsed.report)
     shown, began = ScriptOutput(keep=options.json), time.time()
@@ -110,7 +103,7 @@ def _run(
         host_of(options, limits=limits, cancel_on_exit=parsed.cancel_on_exit, **own) as host,
         _journal(parsed, options, script) as journal,
     ):
-        watch = _watch(parsed)
+        watch = _watch(parsed, options)
         run = host.script(
             script.source,
             script.args,
@@ -125,20 +118,26 @@ def _run(
             keep_outputs=bool(parsed.journal) and parsed.keep_outputs is not False,
         )
         try:
-            result = _result(run)
+            result = result_of(run)
         finally:
             signals.hold()
             if watch:
                 watch.close()
         unwritten = None
-        if parsed.report and watch:
+        if parsed.report and isinstance(watch, Watch):
             finished = report.FinishedRun(script.name, began, result, watch.progress)
             unwritten = report.attempt(parsed.report, finished, host, run.kept)
     if (result.error or parsed.cancel_on_exit) and not options.emulate:  # the emulator keeps nothing
         from kosmolua.cli.left import print_left
 
         print_left(result, canceled=parsed.cancel_on_exit)
-    status = _show_result(options, result, script, shown)
+    requests = None
+    if options.dry_run:
+        from kosmolua.cli.requests import Requests, stopped
+
+        result = stopped(result, quiet=options.json)
+        requests = watch.requests if isinstance(watch, Requests) else None
+    status = results.show(options, result, script, shown, requests)
     if unwritten:
         print_error(unwritten)
         return status or unwritten.exit_status
@@ -151,12 +150,12 @@ def _written(parsed: argparse.Namespace) -> list[tuple[str, str]]:
     return [*report, ("/dev/fd/1", "the output of this run"), ("/dev/fd/2", "the output of this run")]
 
 
-def _result(run: ScriptRun) -> Result:
+def result_of(run: ScriptRun, attach: Attach | None = None) -> Result:
     """The result of the run, also if it was interrupted or the host failed."""
     from msgspec.structs import replace
 
     try:
-        return run.result()
+        return run.result(attach)
     except KeyboardInterrupt:
         if run.outcome is None:
             raise
@@ -167,28 +166,14 @@ def _result(run: ScriptRun) -> Result:
         return replace(run.outcome, error=failure_of(error, "the run"))
 
 
-def _show_result(options: Options, result: Result, script: Text, shown: ScriptOutput) -> int:
-    """Print the result. If standard output cannot be written, print what was created, so that its id is not lost."""
-    from kosmolua.cli.output import print_created, print_error
-
-    lost = isinstance(result.error, OutputError)
-    try:
-        status = _show(options, result, script, shown)
-    except OutputError as error:
-        lost = True
-        for each in (result.error, error):
-            if each:
-                print_error(each)
-        status = (result.error or error).exit_status
-    if lost and not options.emulate:
-        print_created(each for each in result.created if not (result.error and each in result.running))
-    return status
-
-
-def _watch(parsed: argparse.Namespace) -> Watch | None:
-    """The progress of the run, if it is shown on a terminal or in a report."""
+def _watch(parsed: argparse.Namespace, options: Options) -> Watch | Requests | None:
+    """The progress of the run, if it is shown on a terminal or in a report; in a dry run its requests."""
     from kosmolua.terminal.plain import is_plain
 
+    if options.dry_run and not parsed.report:
+        from kosmolua.cli.requests import Requests
+
+        return Requests(quiet=options.json)
     moving = sys.stderr.isatty() and not is_plain(os.environ)
     if not moving and not parsed.report:
         return None
@@ -358,84 +343,3 @@ def _source(parsed: argparse.Namespace) -> tuple[str, bytes]:
             hint="""for example: kosmo lua --emulate --eval 'print("hello")'""",
         )
     return "stdin", source.checked("standard input", sys.stdin.buffer.read(source.MAX_SOURCE + 1))
-
-
-# Output -----------------------------------------------------------------------------------------------------------
-
-
-def _show(options: Options, result: Result, script: Text | None = None, shown: ScriptOutput | None = None) -> int:
-    from kosmolua.cli import output
-
-    if options.json:
-        output.show_json(_envelope(options, result, script, shown))
-    elif result.error:
-        output.print_error(result.error, _excerpt(script, result.error))
-    else:
-        _show_results(result.results)
-    return result.error.exit_status if result.error else 0
-
-
-def _show_results(results: list[Any]) -> None:
-    from kosmolua.cli import output
-
-    while results and results[-1] is None:
-        results = results[:-1]
-    for value in results:
-        text = value if isinstance(value, str) else output.to_json(value, ordered=True)
-        output.write_text((safe(text) if sys.stdout.isatty() else text) + "\n")
-
-
-def _excerpt(script: Text | None, error: KosmoError) -> str | None:
-    """The line of the script that the error names, with the lines around it."""
-    match = re.fullmatch(r"(.+):([0-9]{1,9})", getattr(error, "where", None) or "")
-    if not script or not match or match[1] != script.name:
-        return None
-    lines = script.source.decode(errors="replace").split("\n")
-    at = int(match[2])
-    around = range(max(1, at - 1), min(len(lines), at + 1) + 1)
-    return "\n".join(f"  {'>' if number == at else ' '} {number:>4} | {lines[number - 1][:160]}" for number in around)
-
-
-def _envelope(options: Options, result: Result, script: Text | None, shown: ScriptOutput | None) -> dict[str, Any]:
-    import msgspec
-
-    from kosmolua.cli import output
-
-    first = result.results[0] if result.results else None
-    failed = output.failure(result.error) if result.error else {"error": None, "code": None, "meta": {}}
-    return {
-        "success": result.error is None,
-        "output": shown.text if shown else "",
-        "result": msgspec.Raw(output.to_json(first, indent=False, ordered=True).encode()),
-        "results": msgspec.Raw(output.to_json(result.results, indent=False, ordered=True).encode()),
-        "error": failed["error"],
-        "code": failed["code"],
-        "execution_time_ms": round(result.duration * 1000, 3),
-        "memory_usage": result.memory,
-        "call_log": result.log,
-        "meta": {
-            **failed["meta"],
-            "script": script.name if script else None,
-            "account": options.account,
-            "emulated": options.emulate,
-            "engine": result.engine,
-            "isolation": result.isolation,
-            "cpu_time_ms": round(result.cpu * 1000, 3) if result.cpu is not None else None,
-            **_about(result),
-        },
-    }
-
-
-def _about(result: Result) -> dict[str, Any]:
-    """What the gate reports about the run, if there was a call."""
-    if result.run is None:
-        return {}
-    running = [{"kind": kind, "id": identifier, "account": account} for kind, identifier, account in result.running]
-    return {
-        "run": result.run,
-        "spent": result.spent,
-        **({"guessed": result.guessed} if result.guessed else {}),
-        **({"budget": result.caps} if result.caps else {}),
-        **({"running": running} if running else {}),
-        **({"calls_not_logged": result.unlogged} if result.unlogged else {}),
-    }

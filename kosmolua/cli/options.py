@@ -163,6 +163,11 @@ def add_gate(made: Parser) -> None:
     made.add_argument(
         "--allow-write", **directory, help="allow the script to write files below DIR; repeatable (default: none)"
     )
+    add_caps(made)
+
+
+def add_caps(made: Parser) -> None:
+    """Budget of a script."""
     made.add_argument("--max-calls", type=count, metavar="N", help="stop the run after N API calls")
     made.add_argument("--max-writes", type=count, metavar="N", help="stop the run after N calls that change something")
     made.add_argument(

@@ -76,7 +76,8 @@ class Call(Struct, frozen=True):
 
 class Summary(Struct, frozen=True):
     """The state of a run: open create requests, jobs by state, the mean percentage of jobs that report one, reported
-    seconds of compute, and downloads as path, bytes received, and total bytes if known.
+    seconds of compute, and downloads as path, bytes received, and total bytes if known. ``model`` is the model of all
+    jobs, if it is the same.
     """
 
     creating: int
@@ -84,25 +85,35 @@ class Summary(Struct, frozen=True):
     percent: int | None
     seconds: float
     downloads: list[tuple[str, int, int | None]]
+    model: str = ""
 
 
 class Progress:
     """A watcher that collects the progress of a session. Thread-safe.
 
     With ``keep``, for a report, the first calls and jobs are kept with details; without it no texts are kept.
+    ``on_state`` is called with a job when its state has changed.
     """
 
-    def __init__(self, *, keep: bool = False, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        *,
+        keep: bool = False,
+        clock: Callable[[], float] = time.time,
+        on_state: Callable[[Job], None] | None = None,
+    ) -> None:
         self.calls: list[Call] = []
         self.jobs: list[Job] = []
         self._keep = keep
         self._clock = clock
+        self._on_state = on_state
         self._lock = threading.Lock()
         self._creating: set[int] = set()
         self._known: dict[tuple[str, str], Job] = {}
         self._running: dict[tuple[str, str], Job] = {}
         self._streams: dict[str, Job] = {}
         self._states: dict[str, int] = {}
+        self._models: set[str] = set()  # at most two are kept
         self._spent = 0.0
         self._downloads: dict[str, tuple[int, int | None]] = {}
 
@@ -150,6 +161,7 @@ class Progress:
                 percent=round(sum(percents) / len(percents)) if percents else None,
                 seconds=self._spent + sum(job.seen - (job.started or job.seen) for job in running if job.own),
                 downloads=[(path, *rest) for path, rest in self._downloads.items()],
+                model=next(iter(self._models)) if len(self._models) == 1 else "",
             )
 
     def untold(self) -> list[Job]:
@@ -200,6 +212,8 @@ class Progress:
             status="",
         )
         self._known[kind, identifier] = self._running[kind, identifier] = made
+        if len(self._models) < 2:  # noqa: PLR2004 - one, or more than one
+            self._models.add(made.model)
         urls = data["urls"] if isinstance(data.get("urls"), dict) else {}
         made.stream = _text(urls, "stream", MAX_STRING) or None
         if made.stream:
@@ -233,6 +247,8 @@ class Progress:
                 self._states[job.status] -= 1
             self._states[status] = self._states.get(status, 0) + 1
             job.status = status
+            if self._on_state:
+                self._on_state(job)
         if status in TERMINAL:
             self._running.pop((job.kind, job.id), None)
             self._streams.pop(job.stream or "", None)

@@ -74,6 +74,12 @@ function M.is_prediction(value)
   return is_table(value) and M.is_id(value.id) and type(value.status) == "string"
 end
 
+--- Whether it is a request that a dry run returns instead of an answer.
+function M.is_request(value)
+  if not is_table(value) or type(value.method) ~= "string" or type(value.url) ~= "string" then return false end
+  return is_table(value.headers) and value.headers.Authorization == "Bearer [hidden]"
+end
+
 --- "prediction" or "training", by the link that the API gave it.
 function M.kind_of(prediction)
   local urls = prediction.urls

@@ -1,9 +1,9 @@
 -- The helpers for workflows: run, create, wait, stream, each, download, cancel_all.
 
 local use = ...
-local sequence = use("workflow/sequence")
+local output, sequence = use("workflow/output"), use("workflow/sequence")
 
-local next = next
+local format, next, setmetatable = string.format, next, setmetatable
 
 -- What each adds is a method of a workflow `w`. Between them they use: `w.api`, the functions of the account;
 -- `w.service(name, arguments)`, `w.raise(fields)`, `w.mistake(function, message)`, `w.now()`, `w.sleep(seconds)`;
@@ -15,12 +15,29 @@ local PARTS = {
 }
 local HELPERS = { "create", "wait", "run", "cancel_all", "stream", "each", "download" }
 
+-- The functions of the account, for helpers: in a dry run a helper has to stop at its first request.
+local function answering(api, raise)
+  local function wrapped(name, call)
+    return function(arguments)
+      local answer = call(arguments)
+      if output.is_request(answer) then
+        raise({
+          code = "dry_run", ["function"] = name,
+          message = format("the script needs the answer to %s, which a dry run does not send", name),
+        })
+      end
+      return answer
+    end
+  end
+  return setmetatable({}, { __index = function(_, name) return wrapped(name, api[name]) end })
+end
+
 --- The helpers of one account. `api` has its functions; `host` gives `service(name, arguments)`, `raise(fields)`,
 --- `mistake(function, message)`, `time()` and `sleep(seconds)`, and is given `begin_anew(seed)`.
 return function(host, api, account)
   host.begin_anew = sequence.begin_anew
   local w = {
-    api = api, helpers = {}, started = {}, creating = {}, begun = 0, watchers = {}, polls = {}, trainings = {},
+    api = answering(api, host.raise), helpers = {}, started = {}, creating = {}, begun = 0, watchers = {}, polls = {}, trainings = {},
     raise = host.raise, mistake = host.mistake, now = host.time, sleep = host.sleep,
   }
 

@@ -40,7 +40,7 @@ def terminal(tmp_path):
 def test_a_line_that_lives(terminal):
     """It says how the predictions stand, below what the script prints, and is gone when the script has ended."""
     screen = terminal("--eval", PAINT + "log('over')", prompt=" processing (")
-    assert re.search(r"^0:0\d, 1 processing \(\d+%\), \d\.\d s of compute$", screen.text, re.MULTILINE)
+    assert re.search(r"^0:0\d, black-forest-labs/flux-schnell: processing \(\d+%\), \d\.\d s of compute$", screen.text, re.MULTILINE)
 
     screen.wait_for(Screen.ENDED)
     lines = [line for line in screen.text.split("\n") if line]
@@ -52,7 +52,7 @@ def test_a_question_has_the_screen_for_itself(terminal):
     """The line goes before it is asked, and comes again behind the answer."""
     screen = terminal("--write", "ask", "--eval", ASK, prompt="[N]o: ")
     screen.type("o\n")
-    screen.wait_for("1 starting")
+    screen.wait_for(": starting")
     screen.wait_for("[N]o: ", times=2, without="starting")
     assert stays(lambda: "starting" in screen.text, 0.3)
     screen.type("n\n")
@@ -63,16 +63,16 @@ def test_a_question_has_the_screen_for_itself(terminal):
 
 def test_each_call_as_it_ends(terminal):
     """With -v it is a line above the one that lives."""
-    screen = terminal("-v", "--eval", PAINT + "sleep(0.6)", prompt="1 succeeded")
+    screen = terminal("-v", "--eval", PAINT + "sleep(0.6)", prompt=": succeeded")
     lines = [line for line in screen.text.split("\n") if line]
     assert re.fullmatch(
         r"kosmo: create_model_prediction on account default: 201, \d+ ms, allow \(write=allow \(.*\), by policy\)",
         lines[1],
     )
-    assert "1 succeeded" in lines[-1]
+    assert ": succeeded" in lines[-1]
 
     screen.wait_for(Screen.ENDED)
-    assert "1 succeeded" not in screen.text
+    assert ": succeeded" not in screen.text
 
 
 @pytest.mark.parametrize("environment", [{"TERM": "dumb"}, {"TERM": "xterm", "NO_COLOR": "1"}])
@@ -109,6 +109,9 @@ def test_a_pipe(kosmo):
     [
         (Summary(0, {}, None, 0.0, []), ""),
         (Summary(2, {}, None, 0.0, []), "1:02:03, 2 being created"),
+        (Summary(1, {}, None, 0.0, []), "1:02:03, being created"),
+        (Summary(0, {"processing": 1}, 40, 0.0, [], "o/m"), "1:02:03, o/m: processing (40%)"),
+        (Summary(1, {"processing": 1}, None, 0.0, [], "o/m"), "1:02:03, o/m: 1 being created, 1 processing"),
         (
             Summary(0, {"failed": 1, "starting": 2, "processing": 3}, 40, 12.34, []),
             "1:02:03, 2 starting, 3 processing (40%), 1 failed, 12.3 s of compute",

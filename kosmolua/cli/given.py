@@ -1,0 +1,168 @@
+"""The inputs of `kosmo run`, given as ``name=value``, ``name=@file`` and ``name=@-``, read by the model's schema."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct, field
+
+from kosmolua.cli import arguments, values
+from kosmolua.errors import ArgumentError, UsageError
+
+if TYPE_CHECKING:
+    from kosmolua.replicate.inputs import Inputs
+    from kosmolua.replicate.shape import Shape
+
+STDIN = "-"
+_SUFFIXES = {"image/png": ".png", "image/jpeg": ".jpg", "image/gif": ".gif", "image/webp": ".webp"}
+
+
+class Given(Struct):
+    """The inputs, and where in them files go: the place as a list of names and numbers, and the path."""
+
+    input: dict[str, Any] = field(default_factory=dict)
+    files: list[tuple[list[str | int], str]] = field(default_factory=list)
+
+    @property
+    def directories(self) -> list[str]:
+        """The directories of the files, which the run has to read."""
+        return sorted({os.path.dirname(os.path.realpath(path)) for _, path in self.files})
+
+
+class Words(Struct):
+    """The words of the command line: whole objects of inputs, then texts by name in the order given."""
+
+    objects: list[dict[str, Any]]
+    texts: dict[str, list[str]]
+
+
+def divided(words: Sequence[str]) -> Words:
+    """Divide the words into JSON objects and named texts. Raises a `UsageError` for any other word."""
+    found = Words([], {})
+    for word in words:
+        name, equals, text = word.partition("=")
+        if word == STDIN:
+            found.objects.append(arguments.payload(_stdin("the inputs"), "standard input"))
+        elif word.lstrip().startswith("{"):
+            found.objects.append(arguments.payload(word, "the inputs"))
+        elif not equals or not name:
+            raise UsageError(
+                f"expected an input as name=value, got {word[:80]!r}",
+                hint=f"name the input: prompt={_quoted(word[:40])}; list a model's inputs: kosmo model OWNER/NAME",
+            )
+        else:
+            found.texts.setdefault(name, []).append(text)
+    if sum(text == f"@{STDIN}" for texts in found.texts.values() for text in texts) + (STDIN in words) > 1:
+        raise UsageError("standard input can be used once", hint="use a file for the other inputs: name=@FILE")
+    return found
+
+
+def collect(words: Words, inputs: Inputs | None, stack: ExitStack) -> Given:
+    """The inputs that the words give. Standard input for a file input is kept in a file until ``stack`` closes."""
+    shapes: Mapping[str, Shape] = {one.name: one.shape for one in inputs.fields} if inputs else {}
+    given = Given()
+    for one in words.objects:
+        given.input.update(one)
+    for name, texts in words.texts.items():
+        shape = shapes.get(name)
+        many = len(texts) > 1
+        item = values.items_of(shape) if many else shape
+        found = [_value(given, [name, *([number] if many else [])], item, text, stack)
+                 for number, text in enumerate(texts)]  # fmt: skip
+        given.input[name] = found if many else found[0]
+        if not many and values.items_of(shape) and given.files and given.files[-1][0] == [name]:
+            given.files[-1] = ([name, 0], given.files[-1][1])
+            given.input[name] = [None]
+    return given
+
+
+def _value(given: Given, place: list[str | int], shape: Shape | None, text: str, stack: ExitStack) -> Any:
+    if text.startswith("@@"):
+        text = text[1:]
+    elif text.startswith("@") and text != "@":
+        return _from_file(given, place, shape, text[1:], stack)
+    _check_utf8(str(place[0]), text)
+    return values.read(shape, text)
+
+
+def _from_file(given: Given, place: list[str | int], shape: Shape | None, path: str, stack: ExitStack) -> Any:
+    """The content of a file, or a place for the file itself if the input takes files."""
+    name = str(place[0])
+    if values.wants_file(shape):
+        given.files.append((place, _kept(_stdin(name), stack) if path == STDIN else _readable(name, path)))
+        return ""
+    content = _stdin(name) if path == STDIN else _content(name, path)
+    try:
+        text = content.decode()
+    except UnicodeDecodeError:
+        where = "standard input" if path == STDIN else repr(path)
+        raise ArgumentError(
+            f"input `{name}` takes text, and {where} is not UTF-8 text", hint="list the inputs: kosmo model OWNER/NAME"
+        ) from None
+    return values.read(shape, text if shape and "string" in shape.kinds and not shape.enum else text.strip())
+
+
+def _stdin(name: str) -> bytes:
+    if sys.stdin.isatty():
+        print(f"kosmo: reading {name} from standard input; end with Ctrl-D", file=sys.stderr)
+    return sys.stdin.buffer.read()
+
+
+def _readable(name: str, path: str) -> str:
+    path = os.path.expanduser(path)
+    if not os.path.isfile(path) or not os.access(path, os.R_OK):
+        raise _unreadable(name, path, "not a file that can be read")
+    return path
+
+
+def _content(name: str, path: str) -> bytes:
+    try:
+        with open(os.path.expanduser(path), "rb") as file:
+            return file.read()
+    except OSError as error:
+        raise _unreadable(name, path, error.strerror or "it cannot be read") from None
+
+
+def _unreadable(name: str, path: str, why: str) -> ArgumentError:
+    return ArgumentError(
+        f"input `{name}`: cannot read {path!r}: {why}",
+        hint=f"check the path; for text that starts with @, write {name}=@@{path[:40]}",
+    )
+
+
+def _kept(content: bytes, stack: ExitStack) -> str:
+    """A temporary file with the content, named after its type, by which the API reads it."""
+    from kosmolua.terminal.pictures import kind_of
+
+    directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="kosmo-run-"))
+    path = os.path.join(directory, "stdin" + _SUFFIXES.get(kind_of(content) or "", ".bin"))
+    with open(path, "wb") as file:
+        file.write(content)
+    return path
+
+
+def _check_utf8(name: str, text: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ArgumentError(f"input `{name}` is not UTF-8 text", hint=f"read it from a file: {name}=@FILE") from None
+
+
+def _quoted(text: str) -> str:
+    from kosmolua.manual.reference import quoted
+
+    return quoted(text)
+
+
+def named(pairs: Mapping[str, Any]) -> Iterator[str]:
+    """Inputs as words of a command line."""
+    import msgspec
+
+    for name, value in pairs.items():
+        text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
+        yield f"{name}={_quoted(text)}"

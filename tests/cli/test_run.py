@@ -1,0 +1,326 @@
+"""`kosmo run`: from a model and its inputs to the output, against the emulator and against servers of the test."""
+
+import json
+import signal
+import subprocess
+import sys
+
+import pytest
+from holding_server import HoldingServer
+from surroundings import clean_environment
+from test_terminal import Terminal
+
+LLAMA, FLUX, UPSCALER = "meta/meta-llama-3-8b-instruct", "black-forest-labs/flux-schnell", "nightmareai/real-esrgan"
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+@pytest.fixture
+def run(kosmo):
+    """`kosmo run` with the emulator."""
+
+    def start(*argv, **options):
+        return kosmo("run", "--emulate", *argv, **options)
+
+    return start
+
+
+@pytest.fixture
+def sent(run):
+    """The input that a command line would send, from its dry run."""
+
+    def read(*argv, **options):
+        ran = run(*argv, "--dry-run", "--json", **options)
+        return ran.json["meta"]["requests"][-1]["body"]["input"]
+
+    return read
+
+
+def test_text_is_printed(run):
+    """The output is on standard output, and how it went on standard error."""
+    ran = run(LLAMA, "prompt=rain", "max_tokens=8", "seed=1")
+
+    assert 0 == ran.status
+    assert ran.out.endswith("\n")
+    assert 8 <= len(ran.out.split()) + 1
+    assert f"kosmo: {LLAMA} succeeded: prediction " in ran.err
+    assert "emulated" in ran.err
+
+
+def test_text_is_the_same_however_it_comes(run):
+    """A streamed output has the same text as one that was waited for, and as the one in the envelope."""
+    given = [LLAMA, "prompt=rain", "seed=1", "temperature=0"]
+    waited, streamed = run(*given), run(*given, "--stream")
+
+    assert waited.out == streamed.out
+    assert waited.out == run(*given, "--json").json["data"]["output"] + "\n"
+
+
+def test_the_envelope(run):
+    """It has the fields of every call, with output, files and prediction as data."""
+    found = run(FLUX, "prompt=fox", "--save", "out/", "--json").json
+
+    assert ("run", True, None, None) == (found["function"], found["success"], found["error"], found["code"])
+    assert {"output", "files", "prediction"} == set(found["data"])
+    assert ["out/out-0.png"] == [one["path"] for one in found["data"]["files"]]
+    assert "succeeded" == found["data"]["prediction"]["status"]
+    assert (FLUX, True, False) == tuple(found["meta"][name] for name in ("model", "emulated", "dry_run"))
+    assert "create_model_prediction" in {call["function"] for call in found["meta"]["call_log"]}
+
+
+def test_files_are_saved_and_named(run, tmp_path):
+    """In a directory under their own names, which do not replace others; as one file under the given name."""
+    assert "out/out-0.png\nout/out-1.png\n" == run(FLUX, "prompt=fox", "num_outputs=2", "--save", "out/").out
+    assert "out/out-0-2.png\n" == run(FLUX, "prompt=fox", "--save", "out").out
+    assert "fox.png\n" == run(FLUX, "prompt=fox", "--save", "fox.png").out
+    assert "many-1.png\nmany-2.png\n" == run(FLUX, "prompt=fox", "num_outputs=2", "--save", "many.png").out
+    for name in ("out/out-0.png", "out/out-0-2.png", "fox.png", "many-2.png"):
+        assert PNG == (tmp_path / name).read_bytes()[:8]
+
+
+def test_an_existing_file_is_kept(run, tmp_path):
+    """It is refused before anything is sent, and replaced if that is asked for."""
+    (tmp_path / "fox.png").write_bytes(b"mine")
+
+    ran = run(FLUX, "prompt=fox", "--save", "fox.png", "--json")
+    assert (2, "invalid_arguments") == (ran.status, ran.json["code"])
+    assert "--overwrite" in ran.json["meta"]["hint"]
+    assert b"mine" == (tmp_path / "fox.png").read_bytes()
+
+    assert 0 == run(FLUX, "prompt=fox", "--save", "fox.png", "--overwrite").status
+    assert PNG == (tmp_path / "fox.png").read_bytes()[:8]
+
+
+def test_text_is_saved(run, tmp_path):
+    """A text output goes into the file, or into output.txt of a directory."""
+    given = [LLAMA, "prompt=rain", "seed=1", "temperature=0"]
+    text = run(*given).out.removesuffix("\n")
+
+    assert "rain.txt\n" == run(*given, "--save", "rain.txt").out
+    assert "texts/output.txt\n" == run(*given, "--save", "texts/").out
+    assert {text} == {(tmp_path / name).read_text() for name in ("rain.txt", "texts/output.txt")}
+
+
+def test_values_are_read_by_the_schema(sent):
+    """A prompt is a string, whatever it looks like; numbers are numbers."""
+    assert {"prompt": "1984", "max_tokens": 20, "temperature": 0.5} == sent(
+        LLAMA, "prompt=1984", "max_tokens=20", "temperature=0.5"
+    )
+    assert {"prompt": "null"} == sent(LLAMA, "prompt=null")
+    assert {"prompt": '["a"]'} == sent(LLAMA, 'prompt=["a"]')
+    assert {"prompt": "a=b"} == sent(LLAMA, "prompt=a=b")
+    assert {"prompt": "@me"} == sent(LLAMA, "prompt=@@me")
+
+
+def test_inputs_as_json(sent):
+    """An object gives several inputs, on the command line or on standard input; a named value goes over it."""
+    assert {"prompt": "b", "seed": 1} == sent(LLAMA, '{"prompt": "a", "seed": 1}', "prompt=b")
+    assert {"prompt": "a"} == sent(LLAMA, "-", stdin=b'{"prompt": "a"}')
+    assert {"prompt": "a"} == sent(LLAMA, "-i", "prompt=a")
+
+
+def test_text_of_a_file_and_of_standard_input(sent, tmp_path):
+    """It is the value of an input that takes text, and is read as a number for one that takes numbers."""
+    (tmp_path / "notes.txt").write_text("two\nlines\n")
+    (tmp_path / "seed").write_text("7\n")
+
+    assert {"prompt": "two\nlines\n", "seed": 7} == sent(LLAMA, "prompt=@notes.txt", "seed=@seed")
+    assert {"prompt": "piped"} == sent(LLAMA, "prompt=@-", stdin=b"piped")
+
+
+def test_a_file_input(run, tmp_path):
+    """A file, and standard input, go where the schema has a file."""
+    assert 0 == run(FLUX, "prompt=fox", "--save", "fox.png").status
+
+    assert "big.png\n" == run(UPSCALER, "image=@fox.png", "scale=2", "--save", "big.png").out
+    piped = run(UPSCALER, "image=@-", "--save", "piped.png", stdin=(tmp_path / "fox.png").read_bytes())
+    assert (0, "piped.png\n") == (piped.status, piped.out)
+
+
+@pytest.mark.parametrize(
+    ("argv", "status", "words"),
+    [
+        (["prompts=x"], 2, "did you mean `prompt`?"),
+        (["prompt=x", "seed=seven"], 2, 'expected integer, got "seven"'),
+        (["rain"], 2, "expected an input as name=value, got 'rain'"),
+        (["--prompt", "rain"], 2, "inputs are written without dashes: prompt=VALUE"),
+        (["--prompt=rain"], 2, "inputs are written without dashes: prompt=rain"),
+        (["prompt=x", "--sav", "a"], 2, "did you mean --save?"),
+        (["prompt=@missing.txt"], 2, "input `prompt`: cannot read 'missing.txt'"),
+        (["prompt=x", "--stream", "--json"], 2, "--stream and --json cannot be combined"),
+        (["prompt=x", "--no-wait", "--save", "a"], 2, "--no-wait and --save cannot be combined"),
+        (["prompt=x", "--write", "deny"], 3, "create_model_prediction"),
+        (["{broken"], 2, "the inputs is not valid JSON"),
+        (["prompt=@-", "system_prompt=@-"], 2, "standard input can be used once"),
+    ],
+)
+def test_a_mistake_sends_nothing(run, argv, status, words):
+    """It says what was found and what to do, with a status that tells what kind it is, and no traceback."""
+    ran = run(LLAMA, *argv)
+
+    assert status == ran.status
+    assert words in ran.err + ran.out
+    assert "Traceback" not in ran.err
+    assert "run.lua" not in ran.err
+    assert "kosmo run:" not in ran.err
+
+
+def test_a_model_that_does_not_exist(run):
+    """It is named, and nothing is created."""
+    ran = run("no/such", "prompt=x", "--json")
+
+    assert (1, "not_found") == (ran.status, ran.json["code"])
+
+
+def test_a_model_that_fails(run):
+    """The error has the prediction's own words, and names no line of a script."""
+    ran = run("kosmolua/always-fails", "--json")
+
+    assert (1, "prediction_failed", None) == (ran.status, ran.json["code"], ran.json["data"])
+    assert "where" not in ran.json["meta"]
+
+
+def test_no_wait(run):
+    """The id is all that is printed; the envelope has the prediction, and no output yet."""
+    ran = run("minimax/video-01", "prompt=sea", "--no-wait")
+    assert (0, 26) == (ran.status, len(ran.out.strip()))
+    assert f"kosmo predictions show {ran.out.strip()}" in ran.err
+
+    found = run("minimax/video-01", "prompt=sea", "--no-wait", "--json").json
+    assert (None, "starting") == (found["data"]["output"], found["data"]["prediction"]["status"])
+
+
+def test_the_cost_before_a_run(live, server, kosmo, tmp_path):
+    """It is the highest expected cost by the price table, and nothing is created."""
+    unknown = kosmo("run", "--emulate", LLAMA, "prompt=x", "--cost")
+    assert (0, f"no price is known for {LLAMA}; import prices: kosmo prices import FILE\n") == (
+        unknown.status,
+        unknown.out,
+    )
+
+    table = {"source": "test", "date": "2026-01-01", "models": {"o/m": {"run": 0.003}}}
+    (tmp_path / "prices.json").write_text(json.dumps(table))
+    assert 0 == kosmo("prices", "import", "prices.json").status
+    ran = live("run", "o/m", "prompt=x", "--cost", "--json")
+    assert (0, 0.003) == (ran.status, ran.json["data"]["estimate"])
+    assert "at most 0.003\n" == live("run", "o/m", "prompt=x", "--cost").out
+    assert {"GET"} == {request.method for request in server.requests}
+
+
+def test_without_a_model(kosmo):
+    """It explains itself, and lists the models that were run last without asking anybody."""
+    assert "none yet" in kosmo("run").out
+    kosmo("run", "--emulate", LLAMA, "prompt=x", "max_tokens=2")
+    kosmo("run", "--emulate", FLUX, "prompt=x", "--no-wait")
+    ran = kosmo("run")
+
+    assert 0 == ran.status
+    assert ran.out.startswith("usage: kosmo run MODEL [NAME=VALUE ...]")
+    assert f"recent models\n  {FLUX}\n  {LLAMA}\n" in ran.out
+    assert [FLUX, LLAMA] == kosmo("run", "--json").json["models"]
+    assert LLAMA in kosmo("run", "--emulate").out
+
+
+def test_a_dry_run(run):
+    """It shows the request, and says that it stops there."""
+    ran = run(LLAMA, "prompt=x", "--dry-run")
+
+    assert 0 == ran.status
+    assert "create_model_prediction would send: POST http://emulator.localhost/v1/models/meta/" in ran.err
+    assert '"prompt":"x"' in ran.err
+    assert "the dry run stops here" in ran.err
+
+
+@pytest.fixture
+def holding():
+    made = []
+
+    def make(*hold):
+        made.append(HoldingServer(*hold))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.close()
+
+
+@pytest.mark.parametrize("flags", [[], ["--cancel-on-exit"]], ids=["", "cancel"])
+def test_a_signal_while_it_runs(holding, tmp_path, flags):
+    """The prediction is named with what cancels it, or it is canceled."""
+    server = holding("get")
+    environment = {**clean_environment(tmp_path), "REPLICATE_URL": server.url, "REPLICATE_API_KEY": "r8_marked_token"}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "kosmolua", "run", "o/m", "prompt=x", "--write", "allow", "--no-check", *flags],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment,
+        cwd=tmp_path,
+    )
+    try:
+        server.saw("GET", "/predictions/p1")
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=30)
+    finally:
+        process.kill()
+        process.wait()
+
+    assert 130 == process.returncode
+    assert (["p1"] if flags else []) == server.canceled()
+    named = b"prediction p1 may still run; cancel it: kosmo "
+    assert (named in err) is not bool(flags)
+    assert err.endswith(b"error: interrupted\n")
+
+
+@pytest.fixture
+def terminal(tmp_path):
+    opened = []
+
+    def start(*argv, **environment):
+        given = {**clean_environment(tmp_path), "TERM": "xterm-256color", **environment}
+        opened.append(Terminal("run", "--emulate", *argv, environment=given, cwd=tmp_path))
+        return opened[-1]
+
+    yield start
+    for each in opened:
+        each.close()
+
+
+def test_on_a_terminal(terminal):
+    """Text streams, the state is named with the model meanwhile, and a picture is drawn."""
+    screen = terminal(LLAMA, "prompt=rain", "max_tokens=5")
+    assert 0 == screen.finish()
+    assert f"{LLAMA} succeeded" in screen.screen
+
+    screen = terminal(FLUX, "prompt=fox")
+    assert 0 == screen.finish()
+    assert f"{FLUX}: " in screen.screen
+    assert "\x1b[38;2;" in screen.screen
+    assert "--save DIR/" in screen.screen
+
+
+@pytest.mark.parametrize("environment", [{"TERM": ""}, {"TERM": "dumb"}, {"NO_COLOR": "1"}])
+def test_on_a_plain_terminal(terminal, environment):
+    """Nothing moves and nothing is drawn."""
+    screen = terminal(FLUX, "prompt=fox", **environment)
+    assert 0 == screen.finish()
+
+    assert "\x1b" not in screen.screen
+
+
+def test_ctrl_c_at_the_question_ends_at_once(terminal):
+    """No second one is needed, and nothing was created."""
+    screen = terminal(FLUX, "prompt=fox", "--write", "ask")
+    screen.wait_for("[N]o: ")
+    screen.type("\x03")
+
+    assert 130 == screen.finish()
+    assert "error: interrupted" in screen.screen
+
+
+def test_json_is_one_line_in_a_pipe(run):
+    """Nothing else is on standard output, nor on standard error."""
+    ran = run(LLAMA, "prompt=x", "max_tokens=2", "--json")
+
+    assert 1 == len(ran.out.splitlines())
+    assert "" == ran.err
+    assert json.loads(ran.out)["success"] is True
