@@ -40,7 +40,8 @@ def terminal(tmp_path):
 def test_a_line_that_lives(terminal):
     """It says how the predictions stand, below what the script prints, and is gone when the script has ended."""
     screen = terminal("--eval", PAINT + "log('over')", prompt=" processing (")
-    assert re.search(r"^0:0\d, black-forest-labs/flux-schnell: processing \(\d+%\), \d\.\d s of compute$", screen.text, re.MULTILINE)
+    line = r"^0:0\d, black-forest-labs/flux-schnell: processing \(\d+%\), \d\.\d s of compute$"
+    assert re.search(line, screen.text, re.MULTILINE)
 
     screen.wait_for(Screen.ENDED)
     lines = [line for line in screen.text.split("\n") if line]
