@@ -19,6 +19,7 @@ from kosmolua.errors import KosmoError, UsageError, failure_of
 from kosmolua.host import source
 from kosmolua.runtime.isolate import Child
 from kosmolua.runtime.limits import Limits
+from kosmolua.settings import paths
 
 if TYPE_CHECKING:
     from kosmolua.cli.live import Watch
@@ -61,7 +62,8 @@ def run(command: str, argv: list[str]) -> int:
 
             return explain(options, name, text)
         if parsed.isolation != "none":
-            child = Child(limits, parsed.isolation)  # it starts while this process imports other modules
+            # It starts while this process imports other modules.
+            child = Child(limits, parsed.isolation, cache=paths.cache_directory(os.environ))
         if not parsed.no_check and any(word in text for word in _CHECKED):
             from kosmolua.cli import precheck
 

@@ -70,7 +70,8 @@ def start(parsed: argparse.Namespace, options: Options, args: Sequence[str]) -> 
     from kosmolua.runtime.launch import LIMITS, launch
 
     limits = LIMITS._replace(memory=parsed.memory_limit)
-    child = launch(limits, parsed.isolation)  # starts while this process imports other modules
+    # It starts while this process imports other modules.
+    child = launch(limits, parsed.isolation, paths.cache_directory(os.environ))
     made: list[Shell] = []
 
     def shell() -> Shell:

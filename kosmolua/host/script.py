@@ -32,7 +32,7 @@ from kosmolua.runtime import marshal
 from kosmolua.runtime.meter import Meter
 from kosmolua.runtime.run import Script, isolation_of, run
 from kosmolua.runtime.stop import Stop
-from kosmolua.settings.paths import record_of
+from kosmolua.settings.paths import cache_directory, record_of
 
 if TYPE_CHECKING:
     from kosmolua.gate.ending import Waiting
@@ -192,6 +192,7 @@ class ScriptRun:
             journal=self._journal,
             meter=self._meter,
             python=options.interpreter,
+            cache=cache_directory(os.environ),
         )
         return Result(**msgspec.structs.asdict(ended))
 

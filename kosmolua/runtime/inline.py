@@ -11,13 +11,14 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Generator
+from functools import cache
 from typing import Any
 
 from kosmolua.errors import ConfigurationError
 from kosmolua.runtime import marshal
 from kosmolua.runtime.limits import Limits, reached
 from kosmolua.runtime.port import Port, Start
-from kosmolua.runtime.state import ENGINES, State, load_engine
+from kosmolua.runtime.state import ENGINES, Modules, State, load_engine
 from kosmolua.runtime.threads import started
 
 # Lua stops itself this far below lupa's hard limit, which bypasses Lua's error handling.
@@ -100,7 +101,7 @@ def run(start: Start, port: Port, limits: Limits) -> None:
     """Run a script to its end; the result is in ``port.done``. Raises what the port raised, or a `LimitError`."""
     start.cpu, start.memory = limits.cpu, limits.memory
     _import_lupa()
-    state = State(memory_limit=limits.memory + MARGIN if limits.memory else None)
+    state = State(memory_limit=limits.memory + MARGIN if limits.memory else None, modules=_modules())
     callbacks = _Callbacks(state, port, marshal.encode(start))
     try:
         shielded = callbacks.shielded
@@ -117,6 +118,13 @@ def run(start: Start, port: Port, limits: Limits) -> None:
         state.close()
     if callbacks.failure and not port.done:
         raise callbacks.failure
+
+
+@cache
+def _modules() -> Modules:
+    """The modules of all runs of this process, compiled once: parsing them would take most of a short run."""
+    text = Modules.read()
+    return State(modules=text).compiled(text)
 
 
 def _import_lupa() -> None:

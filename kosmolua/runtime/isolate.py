@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from kosmolua.errors import EXIT_OUT_OF_MEMORY, ConfigurationError, KosmoError, ScriptError
 from kosmolua.runtime import confine
 from kosmolua.runtime.bell import Bell
+from kosmolua.runtime.bytecode_file import MADE, MAKE, NONE, BytecodeFile
 from kosmolua.runtime.limits import MAX_FRAME, Limits, fixed, reached
 from kosmolua.runtime.process import LOST, Spawned, program, resident_bytes
 
@@ -49,7 +50,7 @@ class Child:
     so that the child can start while the host imports the rest. ``layers`` are the sandbox layers, known once it runs;
     ``boot`` is the source of its main program, which gets the descriptors ``beside`` from 3 on. A child forked from a
     ``prepared`` process starts faster, and ends with that process. ``python`` is the interpreter, by default the
-    current one.
+    current one. Below the directory ``cache`` the child's Lua modules are kept as bytecode.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class Child:
         prepared: Prepared | None = None,
         beside: Sequence[int] = (),
         python: str | None = None,
+        cache: str | None = None,
     ) -> None:
         self.limits = limits
         self.mode = mode
@@ -83,10 +85,11 @@ class Child:
         self._bell: Bell | None = None  # rung when there is an answer
         (child_in, self._to_child), (self._from_child, child_out), (self._stderr, child_err) = _pipes(3)
         streams, words = (child_in, child_out, child_err), (str(limits.memory or 0), str(limits.cpu or 0), mode)
+        self._bytecode: BytecodeFile | None = None
         self._process: Spawned | Forked
         try:
-            self._process = (prepared and prepared.fork(streams, words)) or Spawned(
-                boot, (*streams, *beside), words, python
+            self._process = (prepared and prepared.fork(streams, words)) or self._spawned(
+                boot, (*streams, *beside), words, python, cache
             )
         except BaseException:
             self._close_pipes()
@@ -100,6 +103,21 @@ class Child:
             poll.register(self._from_child, select.POLLIN)
         os.set_blocking(self._to_child, False)
         os.set_blocking(self._stderr, False)
+
+    def _spawned(
+        self, boot: str, streams: Sequence[int], words: Sequence[str], python: str | None, cache: str | None
+    ) -> Spawned:
+        """A new process, given the file with bytecode after its other descriptors if there is one."""
+        if cache is None:
+            return Spawned(boot, streams, (NONE, *words), python)
+        self._bytecode = BytecodeFile(cache)
+        file = self._bytecode.open()
+        if file is None:
+            return Spawned(boot, streams, (MAKE, *words), python)
+        try:
+            return Spawned(boot, (*streams, file), (str(len(streams)), *words), python)
+        finally:
+            os.close(file)
 
     def run(self, first: bytes, port: Port) -> None:
         """Run a script, given as its first frame; the result is in ``port.done``. Raises an error if the child died."""
@@ -162,6 +180,9 @@ class Child:
         """Whether it has started."""
         self._send(first)
         greeting = self._receive()
+        if self._bytecode and greeting and greeting.startswith(MADE):  # sent before the child reads a script
+            self._bytecode.store(greeting.removeprefix(MADE))
+            greeting = self._receive()
         if greeting is None:
             return False
         self._greet(greeting)

@@ -20,14 +20,14 @@ LIMITS = Limits(cpu=None, output=None)
 """A person can interrupt the run; memory is limited anyway."""
 
 
-def launch(limits: Limits = LIMITS, isolation: Mode = "standard") -> InteractiveChild:
-    """Start a child, with the flag that interrupts it."""
+def launch(limits: Limits = LIMITS, isolation: Mode = "standard", cache: str | None = None) -> InteractiveChild:
+    """Start a child, with the flag that interrupts it. ``cache`` is that of `Child`."""
     flag = InterruptFlag()
-    return flag, start_child(flag, limits, isolation)
+    return flag, start_child(flag, limits, isolation, cache)
 
 
-def start_child(flag: InterruptFlag, limits: Limits, isolation: Mode) -> Child:
-    return Child(limits, isolation, boot=BOOT, beside=(flag.descriptor,))
+def start_child(flag: InterruptFlag, limits: Limits, isolation: Mode, cache: str | None = None) -> Child:
+    return Child(limits, isolation, boot=BOOT, beside=(flag.descriptor,), cache=cache)
 
 
 class InterruptFlag:

@@ -71,14 +71,13 @@ def run(  # noqa: PLR0913 - options of a run, each with a default
     journal: Journal[Any] | None = None,
     meter: Meter | None = None,
     python: str | None = None,
+    cache: str | None = None,
 ) -> Result:
     """Run a script to its end. ``child`` is a child started for this run only, or a prepared process that forks
-    one. ``stop`` ends the run from another thread; ``lane`` is that of `Port`; ``ending`` is called when the script has
-    ended, before its remaining calls are waited for; ``waits`` is that of `Port.close`. Recorded requests are answered
-    from the ``journal``. The ``meter`` adds this process's CPU time to the script's. ``python`` is that of `Child`.
-
-    Errors of the script and of its limits are in the result. Raises KeyboardInterrupt, and exceptions of the handler or
-    the output other than `KosmoError`.
+    one; ``python`` and ``cache`` are those of `Child`. ``stop`` ends the run from another thread; ``lane`` is that of
+    `Port`; ``ending`` is called when the script has ended, before its remaining calls are waited for; ``waits`` is that
+    of `Port.close`. Recorded requests are answered from the ``journal``. The ``meter`` adds this process's CPU time to
+    the script's. Raises KeyboardInterrupt, and exceptions of handler and output other than `KosmoError`.
     """
     own = _given(child, isolation)
     limits, stop, meter = limits or Limits(), stop or Stop(), meter or Meter()
@@ -89,7 +88,7 @@ def run(  # noqa: PLR0913 - options of a run, each with a default
         start = _start(script)
         start.journal = journal.start() if journal else None
         start.cpu = limits.cpu if isolation == "strict" else None  # Lua checks the clock itself, and reports the line
-        own = own or _child(limits, isolation, child, python)
+        own = own or _child(limits, isolation, child, python, cache)
         watchdog = Watchdog(limits, port, own, stop=stop, meter=meter)
         with descriptors.explained(), meter.working(), stop.running(port, own), watchdog:
             _serve(start, port, limits, own)
@@ -125,12 +124,15 @@ def _given(child: Child | Prepared | None, isolation: Isolation) -> Child | None
     return own
 
 
-def _child(limits: Limits, isolation: Isolation, prepared: Child | Prepared | None, python: str | None) -> Child | None:
+def _child(
+    limits: Limits, isolation: Isolation, prepared: Child | Prepared | None, python: str | None, cache: str | None
+) -> Child | None:
     """A new child, None if the script runs in this process."""
     if isolation == "none":
         return None
     with descriptors.explained():
-        return Child(limits, isolation, prepared=None if isinstance(prepared, Child) else prepared, python=python)
+        forking = None if isinstance(prepared, Child) else prepared
+        return Child(limits, isolation, prepared=forking, python=python, cache=cache)
 
 
 def isolation_of(mode: Isolation, child: Child | None = None) -> dict[str, Any]:

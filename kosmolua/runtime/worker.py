@@ -1,7 +1,8 @@
 """Main program of the isolated child: one Lua state that exchanges frames over two pipes.
 
-Started with two descriptors (0 in, 1 out) and four arguments: bytes of memory for Lua, seconds of CPU, the isolation
-mode, and the process id of its parent (the host or a prepared process). It imports no HTTP client, no keyring and no
+Started with two descriptors (0 in, 1 out) and five arguments: what the host has of `kosmolua.runtime.bytecode`, bytes
+of memory for Lua, seconds of CPU, the isolation mode, and the process id of its parent (the host or a prepared
+process). It imports no HTTP client, no keyring and no
 gate, so a script that escapes Lua finds an empty process. Its first frame is plain text: the sandbox layers applied.
 """
 
@@ -12,7 +13,8 @@ import sys
 
 from kosmolua.errors import EXIT_FAILED, EXIT_OUT_OF_MEMORY
 from kosmolua.runtime import confine
-from kosmolua.runtime.state import Modules, State
+from kosmolua.runtime.bytecode import MADE, Cached
+from kosmolua.runtime.state import Modules, State, import_alone
 
 TYPE_CHECKING = False  # as in kosmolua.errors
 if TYPE_CHECKING:
@@ -64,9 +66,10 @@ def _write(descriptor: int, frame: bytes) -> None:
 
 def main(run: Callable[[State, int, int], None] = serve) -> None:
     """Main program of a process that was started for one run."""
-    os.closerange(3, os.sysconf("SC_OPEN_MAX"))  # descriptors that the host inherited
+    cached = Cached(_keep(3))
     os.chdir("/")
-    begin(sys.argv[-4:], run)
+    import_alone()
+    begin(sys.argv[-4:], run, cached=cached)
 
 
 def interactive() -> None:
@@ -74,7 +77,7 @@ def interactive() -> None:
 
     The JIT is off: compiled code cannot be interrupted.
     """
-    os.closerange(4, os.sysconf("SC_OPEN_MAX"))
+    cached = Cached(_keep(4))
     os.chdir("/")
 
     def prepare(state: State) -> None:
@@ -83,7 +86,15 @@ def interactive() -> None:
             state.watch(3)
         os.close(3)
 
-    begin(sys.argv[-4:], prepare=prepare)
+    import_alone()
+    begin(sys.argv[-4:], prepare=prepare, cached=cached)
+
+
+def _keep(first: int) -> str:
+    """The first argument. Closes the descriptors from this one on, which the host inherited, but not one it names."""
+    source = sys.argv[-5]
+    os.closerange(first + source.isdecimal(), os.sysconf("SC_OPEN_MAX"))
+    return source
 
 
 def begin(
@@ -91,11 +102,17 @@ def begin(
     run: Callable[[State, int, int], None] = serve,
     prepare: Callable[[State], None] | None = None,
     modules: Modules | None = None,
+    cached: Cached | None = None,
 ) -> NoReturn:
-    """Apply the sandbox, report its layers, run what the host sends, and exit. ``words`` are the arguments above."""
+    """Apply the sandbox, report its layers, run what the host sends, and exit. ``words`` are the four last arguments.
+    The modules are given, or cached.
+    """
     memory, cpu = (float(text) or None for text in words[:2])
     strict, host = words[2] == "strict", int(words[3])
-    state = State(memory_limit=int(memory) if memory else None, modules=modules)
+    state = State(memory_limit=int(memory) if memory else None, modules=cached.modules if cached else modules)
+    made = cached and cached.made()
+    if made:
+        _send(1, MADE + made)
     if strict:
         state.disable_compiler()
     if prepare:

@@ -8,9 +8,10 @@ from functools import lru_cache
 MAX_SIZE = 1024 * 1024  # bytes
 MAX_KEYS = 10_000  # keys, tables and inline tables
 MAX_DEPTH = 32  # nested brackets and dotted keys
-# One alternative for each token that is not a key. Skips quoted text and comments. Each runs in linear time.
-_TOKEN = re.compile(r'"""|\'\'\'|"(?:[^"\\\n]|\\.)*"?|\'[^\'\n]*\'?|#[^\n]*|[\[{\]}=.,\n]')
-_ESCAPED_OR_END = re.compile(r'\\.|"""', re.DOTALL)
+# One alternative for each token that is not a key. Skips quoted text and comments. Each runs in linear time. Compiled
+# when there is a file.
+_PIECE = r'"""|\'\'\'|"(?:[^"\\\n]|\\.)*"?|\'[^\'\n]*\'?|#[^\n]*|[\[{\]}=.,\n]'
+_ESCAPED_OR_END = r'(?s:\\.|""")'
 
 
 @lru_cache(maxsize=4)  # a host reads its files for each run; they seldom change
@@ -29,7 +30,8 @@ def excess(content: bytes) -> str | None:
 def _measured(text: str) -> tuple[int, int]:
     """The maximum number of keys in a text, and its nesting depth."""
     keys = open_brackets = dots = deepest = at = 0
-    while token := _TOKEN.search(text, at):
+    search = re.compile(_PIECE).search
+    while token := search(text, at):
         word, at = token[0], token.end()
         match word[0]:
             case '"' | "'" if len(word) == 3 and word in {'"""', "'''"}:  # noqa: PLR2004 - quotes
@@ -58,7 +60,7 @@ def _end_of(text: str, quotes: str, at: int) -> int:
     if quotes == "'''":
         end = text.find(quotes, at)
         return end + len(quotes) if end >= 0 else len(text)
-    for found in _ESCAPED_OR_END.finditer(text, at):
+    for found in re.compile(_ESCAPED_OR_END).finditer(text, at):
         if found[0] == quotes:
             return found.end()
     return len(text)

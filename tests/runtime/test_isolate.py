@@ -38,7 +38,9 @@ def test_the_child_holds_no_client_no_keyring_no_gate():
         "kosmolua",
         "kosmolua.errors",
         "kosmolua.runtime",
+        "kosmolua.runtime.bytecode",
         "kosmolua.runtime.confine",
+        "kosmolua.runtime.standins",
         "kosmolua.runtime.state",
         "kosmolua.runtime.worker",
     }

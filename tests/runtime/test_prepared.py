@@ -360,8 +360,8 @@ def test_what_a_forked_child_has_imported(host):
     }
     assert not forbidden & loaded
     assert {
-        "kosmolua", "kosmolua.errors", "kosmolua.runtime", "kosmolua.runtime.confine", "kosmolua.runtime.state",
-        "kosmolua.runtime.worker", "kosmolua.runtime.zygote",
+        "kosmolua", "kosmolua.errors", "kosmolua.runtime", "kosmolua.runtime.bytecode", "kosmolua.runtime.confine",
+        "kosmolua.runtime.standins", "kosmolua.runtime.state", "kosmolua.runtime.worker", "kosmolua.runtime.zygote",
     } == {name for name in loaded if name.startswith("kosmolua")}  # fmt: skip
 
 
