@@ -34,6 +34,7 @@ local function encode_for(name, value)
 end
 
 local journalled = false -- whether the host keeps a journal: it then gets the place of each request, and each wait
+local awaiting = false -- whether a wait is one request in it
 local WAIT, DROPPED = msgpack.head(1) .. encode("wait"), msgpack.head(2) .. encode("wait") .. encode(true)
 
 local function receive(alone)
@@ -113,6 +114,8 @@ end
 function host.time() return ask(TIME, "") end
 
 function host.sleep(seconds) ask(SLEEP, encode(seconds)) end
+
+function host.awaits() return awaiting end
 
 local function account_table(functions, account)
   local api = {}
@@ -307,9 +310,11 @@ end
 local exchange -- installs a journal's clock and order
 local seed -- of the current journal
 
--- Continue with a journal, `{ seed = …, began = … }`, or without one. A new journal restarts the random numbers.
+-- Continue with a journal, `{ seed = …, began = …, awaits = 1 }`, or without one. A new journal restarts the random
+-- numbers. Journals of earlier versions have no `awaits`: their waits are polls.
 local function keep(journal)
   journalled = journal ~= nil
+  awaiting = journalled and journal.awaits == 1
   if seed == (journal and journal.seed) then return end
   seed = journal and journal.seed
   exchange(journal)

@@ -58,8 +58,8 @@ class Session:
     the persistent budgets. ``remember`` saves a rule if a person answers "always". ``on_call`` gets the entry of each
     ended call; a ``watcher`` also sees arguments and answers. ``stop`` returns the stop signal of this thread's run.
 
-    All errors of a call are raised as `KosmoError`. An exception after the answer arrived, as in a callback, does not
-    lose the answer: the first one is kept in ``raised``.
+    Errors of a call are raised as `KosmoError`. An exception after the answer, as in a callback, does not lose the
+    answer: the first one is kept in ``raised``.
     """
 
     def __init__(  # noqa: PLR0913 - independent parts; most callers need few of them
@@ -290,6 +290,11 @@ class Session:
         call = Call(resolve(function), account or self._account, arguments, self.run.script is not None)
         free = self.budget.caps.calls is None and not self._dry_run and self.run.needs is None
         return free and decide(self.policy, call).verdict == "allow"
+
+    def may_read(self, function: str, arguments: Mapping[str, Any], account: str = "") -> bool:
+        """Whether the policy allows a read without a question."""
+        call = Call(resolve(function), account or self._account, arguments, self.run.script is not None)
+        return not self._dry_run and (self._force or decide(self.policy, call).verdict == "allow")
 
     def ask_again(self) -> None:
         """Forget refusals: at a prompt, a "no" applies only to the input that asked."""

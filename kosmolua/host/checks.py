@@ -44,6 +44,11 @@ def _is_callback(value: object) -> bool:
     return value is None or (callable(value) and not is_deferred(value))
 
 
+def _is_time(value: object) -> bool:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return value is None or (number and 0 <= value < float("inf"))  # type: ignore[operator]
+
+
 def _is_caps(value: object) -> bool:
     from kosmolua.gate.budget import Caps
 
@@ -107,6 +112,7 @@ _EXPECTED: dict[str, tuple[Callable[[Any], bool], str]] = {
     "emulate": _FLAG,
     "cancel_on_exit": _FLAG,
     "prepare": _FLAG,
+    "park_after": (_is_time, "seconds from 0, or None"),
     "prompter": (_is_prompter, "an object with a method `ask(question)`, or None"),
     "limits": (_one_of(Limits, None), "kosmolua.Limits(…) or None"),
     "caps": (lambda value: value is None or _is_caps(value), "kosmolua.Caps(…) or None"),

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from kosmolua.gate.run import Ticket
     from kosmolua.gate.session import Session
     from kosmolua.replicate.body import Room
+    from kosmolua.services.poller import Pollers
     from kosmolua.services.services import Services
 
 SERVICE = "host."  # what the names of services begin with
@@ -28,6 +29,7 @@ class ScriptHandler:
     ``session`` and ``files`` are opened by the first request that needs them: many a script makes none. ``during`` is
     entered around each request, given its function. Services find modules in ``directory`` and call ``check`` in what
     takes long. A large answer holds the ``room`` until it is encoded; ``seen`` is told of every answer of the API.
+    ``pollers`` wait for jobs.
     """
 
     def __init__(
@@ -40,6 +42,7 @@ class ScriptHandler:
         check: Callable[[], None] = lambda: None,
         room: Callable[[], Room | None] = lambda: None,
         seen: Callable[[Session, Any], None] | None = None,
+        pollers: Callable[[], Pollers] | None = None,
     ) -> None:
         self._session = session
         self._files = files
@@ -48,6 +51,7 @@ class ScriptHandler:
         self._check = check
         self._room = room
         self._seen = seen
+        self._pollers = pollers
         self._lock = threading.Lock()
         self._services: Services | None = None
 
@@ -55,12 +59,19 @@ class ScriptHandler:
         try:
             with self._during(function):
                 if function.startswith(SERVICE):
-                    return self._served()(function, arguments)
+                    return self._served()(function, arguments, ticket)
                 return self._called(function, account, arguments, ticket)
         except KosmoError:
             raise
         except Exception as error:  # from opening the session: calls and services raise none
             raise failure_of(error, function) from error
+
+    def watch(self, function: str, arguments: bytes, ready: Callable[[], None]) -> Callable[[], None] | None:
+        """The `kosmolua.runtime.parking.Watch` of runs."""
+        if not function.startswith(SERVICE):
+            return None
+        with self._during(function):
+            return self._served().watch(function, arguments, ready)
 
     @property
     def busy(self) -> bool:
@@ -92,5 +103,6 @@ class ScriptHandler:
 
         with self._lock:
             if self._services is None:
-                self._services = Services(self._files(), self._directory, self._session, self._check)
+                pollers = self._pollers() if self._pollers else None
+                self._services = Services(self._files(), self._directory, self._session, self._check, pollers)
             return self._services

@@ -73,7 +73,9 @@ class Host:
     bound each run, ``caps`` what each may spend, and what all direct calls together may. ``allow_read`` and
     ``allow_write`` are directories that are open to scripts. ``cancel_on_exit`` cancels what a run started and left
     running. Unless ``prepare`` is False a process is kept ready that forks itself for each run. ``python`` is the path
-    of an interpreter for these processes, needed if this program is not one: a frozen application, uWSGI.
+    of an interpreter for these processes, needed if this program is not one: a frozen application, uWSGI. A run with a
+    journal that only waits for ``park_after`` seconds ends its process, and continues when what it waits for is there;
+    None keeps the process.
 
     Of what happens is told, by whichever thread it happens on: ``on_output("stdout" or "stderr", text)`` what scripts
     print and log, which is then not kept for the result, ``on_call(entry)`` each call that ended, ``on_retry(reason,
@@ -388,11 +390,14 @@ class Host:
         self._calls_begun = True
         from kosmolua.host.clients import Clients
         from kosmolua.host.sessions import Sessions
+        from kosmolua.services.poller import Pollers
 
         with self._lock:
             if self._made is None:
-                clients = Clients(self._options, self._on_notice)
-                self._made = Sessions(options=self._options, clients=clients, given=self._given, tell=self._tell)
+                clients, pollers = Clients(self._options, self._on_notice), Pollers()
+                self._made = Sessions(
+                    options=self._options, clients=clients, pollers=pollers, given=self._given, tell=self._tell
+                )
             return self._made
 
     def _tell(self, notice: str) -> None:

@@ -11,6 +11,7 @@ from msgspec import Struct
 from kosmolua.host import checks
 from kosmolua.host.hints import resolvable
 from kosmolua.runtime.limits import Limits
+from kosmolua.runtime.parking import AFTER
 from kosmolua.runtime.run import Isolation
 from kosmolua.settings.config import DEFAULT_ACCOUNT, Verdict
 
@@ -51,6 +52,7 @@ class HostOptions(Struct, frozen=True, kw_only=True):
     allow_read: Sequence[str] = ()
     allow_write: Sequence[str] = ()
     cancel_on_exit: bool = False
+    park_after: float | None = AFTER
     prepare: bool = True
     python: str | os.PathLike[str] | None = None
     on_output: Callable[[Stream, str], None] | None = None

@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from kosmolua.journal.journal import Journal
     from kosmolua.replicate.body import Room
     from kosmolua.runtime.isolate import Child
+    from kosmolua.runtime.parking import Parking
     from kosmolua.runtime.port import Output
     from kosmolua.runtime.prepared import Prepared
     from kosmolua.services.keeping import Keeping
@@ -120,6 +121,7 @@ class ScriptRun:
             directory=os.path.dirname(script.name),
             check=self._stop.check,
             room=lambda: self._room,
+            pollers=lambda: plan.sessions().pollers,
         )
 
     def result(self, attach: Attach | None = None) -> Result:
@@ -193,6 +195,8 @@ class ScriptRun:
             meter=self._meter,
             python=options.interpreter,
             cache=cache_directory(os.environ),
+            watch=self._handler.watch,
+            parking=_parking(self._journal, options.park_after),
         )
         return Result(**msgspec.structs.asdict(ended))
 
@@ -356,6 +360,16 @@ class ScriptRun:
                 record = record_of(self._journal.path) if self._journal else None
                 self._files = self._plan.sessions().files(self._own, record)
             return self._files
+
+
+def _parking(journal: Journal | Cassette | None, after: float | None) -> Parking | None:
+    """How a run waits without a process, if it keeps a journal that it can continue from."""
+    if journal is None or after is None:
+        return None
+    from kosmolua.journal.journal import Journal
+    from kosmolua.runtime.parking import Parking
+
+    return Parking(journal, after) if isinstance(journal, Journal) else None
 
 
 def _written(journal: Journal | Cassette | None, record: str | None) -> Iterator[tuple[str, str]]:

@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from kosmolua.host.clients import CALLER, EMULATOR_URL, Clients
 from kosmolua.host.options import HostOptions
+from kosmolua.services.poller import Pollers
 from kosmolua.settings import config
 from kosmolua.settings.config import Verdict
 
@@ -33,6 +34,7 @@ class Sessions(Struct, frozen=True, kw_only=True):
 
     options: HostOptions
     clients: Clients
+    pollers: Pollers
     given: Files | None
     tell: Callable[[str], None]
 

@@ -45,6 +45,7 @@ class _Head(Struct, forbid_unknown_fields=True):
     args: list[str]
     seed: float
     began: float
+    awaits: int = 0
 
 
 class Call(Struct, omit_defaults=True, forbid_unknown_fields=True):
@@ -102,7 +103,9 @@ def _lines(journal: str) -> Iterator[bytes]:
 
 def _head(facts: Mapping[str, Any]) -> bytes:
     script = os.path.basename(facts["script"])
-    head = _Head(FORMAT, script, digest_of(facts["source"]), facts["args"], facts["seed"], facts["began"])
+    head = _Head(
+        FORMAT, script, digest_of(facts["source"]), facts["args"], facts["seed"], facts["began"], facts.get("awaits", 0)
+    )
     return msgspec.json.encode(head)
 
 
@@ -185,7 +188,8 @@ class Cassette:
             )
 
     def start(self) -> dict[str, float]:
-        return {"seed": self._head.seed, "began": self._head.began}
+        awaits = {"awaits": 1.0} if self._head.awaits else {}
+        return {"seed": self._head.seed, "began": self._head.began, **awaits}
 
     def recall(self, asked: Any, turn: int) -> Recorded | None:  # noqa: ARG002 - a journal's signature
         order = self._orders.get((asked.task, asked.number))

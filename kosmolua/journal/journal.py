@@ -15,7 +15,20 @@ from kosmolua.journal import fit
 from kosmolua.journal.arguments import digest_of, digested
 from kosmolua.journal.bounds import Bounds, Room, unsent
 from kosmolua.journal.lock import Holder
-from kosmolua.journal.records import SPAN, Asked, Began, Facts, Head, Intent, Lookup, Recorded, Row, place_of
+from kosmolua.journal.records import (
+    AWAIT,
+    SPAN,
+    Asked,
+    Began,
+    Facts,
+    Head,
+    Intent,
+    Lookup,
+    Recorded,
+    Row,
+    operation_of,
+    place_of,
+)
 from kosmolua.journal.sqlite import SqliteStore, decoded
 from kosmolua.journal.store import Store
 from kosmolua.journal.ticket import Ticket
@@ -107,7 +120,14 @@ class Journal:
     # For the runtime --------------------------------------------------------------------------------------------
 
     def start(self) -> dict[str, float]:
-        return {"seed": self.facts["seed"], "began": self.facts["began"]}
+        awaits = {"awaits": 1.0} if self.facts.get("awaits") else {}
+        return {"seed": self.facts["seed"], "began": self.facts["began"], **awaits}
+
+    def rewind(self) -> None:
+        """Take what this run has recorded as recorded by an earlier one: its script starts again."""
+        store = self._opened()
+        with store.hold():
+            self._load(store)
 
     def recall(self, asked: Asked, turn: int) -> Recorded | None:
         """The answer to this request, while that of order ``turn`` is the next. Raises a `JournalError` if the journal
@@ -194,9 +214,10 @@ class Journal:
     def predictions(self) -> Iterator[tuple[str, Any]]:
         """The answers of earlier runs that show predictions which succeeded, each with its account."""
         shown = [each for each in catalogue.OPERATIONS if each.job == "prediction" and not each.paged]
+        names = [AWAIT, *(name for each in shown for name in each.names)]
         store = self._opened()
         with store.hold():
-            found = store.succeeded([name for each in shown for name in each.names])
+            found = store.succeeded(names)
             own = self.facts["account"]
             return iter([(account or own, decoded(value)) for account, value in found])
 
@@ -261,7 +282,7 @@ def spent(store: Store, budget: Budget, after: int = 0, now: float | None = None
     now = time.time() if now is None else now
     own = store.facts()["account"]
     for call in store.sent(after):
-        operation = catalogue.find(call.function)
+        operation = operation_of(call.function)
         if operation and not (call.cut and call.state == "unsure"):
             data = decoded(call.value) if call.state == "ok" and call.value is not None else None
             age = now - call.at

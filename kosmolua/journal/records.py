@@ -9,8 +9,11 @@ from typing import Annotated, Any, NotRequired, Protocol, TypedDict
 from msgspec import Meta, Struct
 
 from kosmolua.journal.arguments import shown
+from kosmolua.replicate import catalogue
+from kosmolua.replicate.catalogue import Operation
 from kosmolua.settings.config import DEFAULT_ACCOUNT
 
+AWAIT = "host.await"  # the request that waits for a job; its answer is that of the read `get_…`
 SPAN = 1 << 32  # at a prompt each input has this many numbers for its tasks
 MOST_SECONDS = 1e11  # the largest time that calendars can show
 
@@ -56,7 +59,7 @@ class Head(Struct, frozen=True, kw_only=True):
 
 
 class Facts(TypedDict):
-    """Facts about the run itself."""
+    """Facts about the run itself. With ``awaits`` a wait is one request; earlier versions recorded its polls."""
 
     id: str
     script: str
@@ -68,6 +71,7 @@ class Facts(TypedDict):
     directory: str
     began: Annotated[float, Meta(ge=0, le=MOST_SECONDS)]
     seed: int
+    awaits: NotRequired[int]
 
 
 class Recorded(Struct, frozen=True):
@@ -192,6 +196,11 @@ def place_of(task: int, request: int, *, prompt: bool = False) -> str:
     number, task = divmod(task, SPAN)
     words = [f"input {number + 1}"] * prompt + [f"task {task}"] * (task > 0) + [f"request {request}"]
     return ", ".join(words)
+
+
+def operation_of(function: str) -> Operation | None:
+    """The API function whose answer an entry holds, if any."""
+    return catalogue.BY_NAME["get_prediction"] if function == AWAIT else catalogue.find(function)
 
 
 def is_of_a_prompt(facts: Mapping[str, Any]) -> bool:

@@ -290,6 +290,7 @@ def _new_facts(head: Head) -> dict[str, Any]:
         "account": head.account,
         "emulated": int(head.emulated),
         "prompt": int(head.prompt),
+        "awaits": int(not head.prompt),
         "directory": os.getcwd(),
         "began": time.time(),
         "seed": random.SystemRandom().randrange(1 << 52),

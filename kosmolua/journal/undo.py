@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from kosmolua.journal import runs
 from kosmolua.journal.arguments import NO_DATA, shown
+from kosmolua.journal.records import operation_of
 from kosmolua.journal.sqlite import decoded
 from kosmolua.replicate import catalogue
 from kosmolua.replicate.catalogue import Operation
@@ -51,7 +52,7 @@ def plan(path: str) -> Undo:
     with runs.readable(path) as store:
         own = store.facts()["account"]
         for call in store.sent():
-            operation = catalogue.find(call.function)
+            operation = operation_of(call.function)
             if operation and call.state == "ok" and call.value is not None:
                 found.take(operation, call.account or own, call.arguments, decoded(call.value))
         for line in store.lines(answers=False):

@@ -27,6 +27,16 @@ PATIENCE = 5.0  # seconds that running calls may take after their run has failed
 _LOOK = 0.05  # seconds between checks whether to wait longer
 
 
+class _Waiting:
+    """A call that starts once what it waits for is there. ``leave`` ends the watch for that."""
+
+    def __init__(self, action: Callable[[], tuple[bytes, Note]], size: int, lane: str) -> None:
+        self.action = action
+        self.size = size
+        self.lane = lane
+        self.leave: Callable[[], None] = nothing
+
+
 class Pending:
     """What is under way, and the answers that have come. All but the calls themselves is for one thread.
 
@@ -46,6 +56,8 @@ class Pending:
         self._sleeps: list[tuple[float, int, bytes, Note]] = []
         self._order = itertools.count()
         self._lanes: dict[str, Lane] = {}
+        self._waiting: set[_Waiting] = set()
+        self._ready: deque[_Waiting] = deque()
 
     def call(self, action: Callable[[], tuple[bytes, Note]], size: int, lane: str = "") -> None:
         """Run the action in a thread. It returns an answer; `take` raises its exception.
@@ -54,6 +66,21 @@ class Pending:
         """
         self._begin(size)
         (self._lanes.get(lane) or self._opened(lane)).submit(lambda: self._carry_out(action, size))
+
+    def call_later(
+        self,
+        watch: Callable[[Callable[[], None]], Callable[[], None]],
+        action: Callable[[], tuple[bytes, Note]],
+        size: int,
+        lane: str = "",
+    ) -> None:
+        """Run the action in a thread once ``watch`` has called what it is given, from any thread. Until then no thread
+        waits. ``watch`` returns what ends it.
+        """
+        self._begin(size)
+        waiting = _Waiting(action, size, lane)
+        self._waiting.add(waiting)
+        waiting.leave = watch(lambda: self._has_come(waiting))
 
     def sleep(self, seconds: float, answer: bytes, note: Note | None = None) -> None:
         self._begin(0)
@@ -70,6 +97,8 @@ class Pending:
         self._woken = False  # the next answer wakes again
         if self._failures:
             raise self._failures.popleft()
+        while self._ready:
+            self._start(self._ready.popleft())
         while self._sleeps and self._sleeps[0][0] <= self._now():
             _, _, answer, note = heapq.heappop(self._sleeps)
             self._arrive(answer, 0, note)
@@ -79,6 +108,18 @@ class Pending:
             answers.append(answer)
         self.open -= len(answers)
         return answers
+
+    def is_idle(self, seconds: float) -> bool:
+        """Whether all that is open only waits, with no sleep that ends within so many seconds."""
+        waits = self.open == len(self._sleeps) + len(self._waiting)
+        return waits and not self._ready and (not self._sleeps or self._sleeps[0][0] - self._now() > seconds)
+
+    def drop(self) -> None:
+        """Forget everything that only waits."""
+        while self._waiting:
+            self._waiting.pop().leave()
+        self._ready.clear()
+        self._sleeps.clear()
 
     def timeout(self) -> float | None:
         """Seconds until the next sleep ends; None if there is no sleep to wait for.
@@ -103,12 +144,25 @@ class Pending:
     def close(self, waits: Callable[[float], bool]) -> None:
         """Start no further call. Wait for running ones while ``waits``, given the seconds so far, returns true."""
         began = time.monotonic()
+        self.drop()
         lanes = list(self._lanes.values())
         for lane in lanes:
             lane.close()
         while not all(lane.join(time.monotonic() + _LOOK) for lane in lanes):
             if not waits(time.monotonic() - began):
                 return
+
+    def _has_come(self, waiting: _Waiting) -> None:
+        """Called by the watch, from any thread."""
+        self._ready.append(waiting)
+        self.wake()
+
+    def _start(self, waiting: _Waiting) -> None:
+        if waiting in self._waiting:
+            self._waiting.remove(waiting)
+            waiting.leave()
+            lane = self._lanes.get(waiting.lane) or self._opened(waiting.lane)
+            lane.submit(lambda: self._carry_out(waiting.action, waiting.size))
 
     def _opened(self, lane: str) -> Lane:
         from kosmolua.runtime.lane import Lane

@@ -22,6 +22,7 @@ from kosmolua.runtime.pending import PATIENCE, Pending, nothing
 
 if TYPE_CHECKING:
     from kosmolua.runtime.meter import Meter
+    from kosmolua.runtime.parking import Parking, Waiting, Watch
     from kosmolua.runtime.tape import Journal, Tape
 
 MAX_SLEEP = 366 * 24 * 3600.0
@@ -151,12 +152,17 @@ class Handler(Protocol):
         """
 
 
+class Parked(Exception):  # noqa: N818 - not an error: only waits are open, so that the child has nothing to do
+    """Raised where a run is served, to end its child."""
+
+
 class Port:
     """The host side of one run: handles a state's frames, returns the answers, stores the result.
 
     Requests that are not alone run in other threads; `take` returns their answers. After `stop` no further call starts,
     sleeps end at once, and further frames raise ``failure``. ``lane`` returns the lane of a function. The ``meter``
-    counts the CPU time of the threads that carry out calls.
+    counts the CPU time of the threads that carry out calls. ``watch`` watches for what calls wait for; with
+    ``parking``, `take` raises `Parked` when only waits are open for long enough.
     """
 
     def __init__(
@@ -168,6 +174,8 @@ class Port:
         lane: Callable[[str], str] | None = None,
         journal: Journal[Any] | None = None,
         meter: Meter | None = None,
+        watch: Watch | None = None,
+        parking: Parking | None = None,
     ) -> None:
         self.done: Done | None = None
         self.failure: KosmoError | None = None
@@ -177,14 +185,20 @@ class Port:
         self._lane = lane or (lambda _: "")
         self._stopped = threading.Event()
         self._limits = limits or Limits()
-        self._printed = self._lines = 0
+        self._printed = self.lines = 0
+        self._parking = parking
+        self._blocked = False  # the script waits for an answer
+        self._quiet = 0.0  # since when, by time.monotonic
         self.pending = Pending(clock, meter)
         self._tape: Tape[Any] | None = None  # replays and records the journal
         if journal:
             from kosmolua.runtime.tape import Tape
 
             limited = self._limits.time is not None
-            self._tape = Tape(journal, self.pending, self._carry_out, self._lane, limited=limited)
+            dues = parking.dues if parking else None
+            self._tape = Tape(
+                journal, self.pending, self._carry_out, self._lane, limited=limited, watch=watch, dues=dues
+            )
 
     def submit(self, frame: bytes) -> bytes | None:
         """Handle one frame. Returns the answer to the state; None if there is none, or if it comes later."""
@@ -196,10 +210,9 @@ class Port:
                     self._tape.end(ok=done.ok)
                 self._end(done)
             case Wait(dropped):
-                if self._tape:
-                    self._tape.wait(dropped=dropped)
+                self._wait(dropped=dropped)
             case request if self._tape:
-                return self._tape.request(request)
+                return self._recorded(self._tape, request)
             case Call() as call if call.alone and self._limits.time is None:  # with a time limit no call blocks
                 return answer(call, *self._carry_out(call))
             case Call() as call:
@@ -214,7 +227,39 @@ class Port:
     def take(self) -> list[bytes]:
         """The answers since the last call. Raises the error that ended the run, if any."""
         self.check()
-        return self.pending.take()
+        answers = self.pending.take()
+        if answers:
+            self._blocked = False
+        elif self._blocked and self._parking:
+            self._park(self._parking)
+        return answers
+
+    def waiting(self) -> list[Waiting]:
+        """The requests that wait, in a run with a journal."""
+        return self._tape.waiting() if self._tape else []
+
+    def _wait(self, *, dropped: bool) -> None:
+        if self._tape:
+            self._tape.wait(dropped=dropped)
+            self._block()
+
+    def _recorded(self, tape: Tape[Any], request: Request) -> bytes | None:
+        """The answer to a request of a run with a journal, if it is there at once."""
+        self._blocked = False
+        found = tape.request(request)
+        if found is None and request.alone:
+            self._block()
+        return found
+
+    def _block(self) -> None:
+        self._blocked, self._quiet = True, time.monotonic()
+
+    def _park(self, parking: Parking) -> None:
+        if time.monotonic() - self._quiet >= parking.after:
+            from kosmolua.runtime.parking import SOON
+
+            if self.pending.is_idle(min(SOON, parking.after)):
+                raise Parked
 
     def check(self) -> None:
         """Raise the error that ended the run, if any."""
@@ -269,8 +314,8 @@ class Port:
             return False, marshal.encode(error.to_dict())
 
     def _print(self, stream: Literal[1, 2], text: bytes) -> None:
-        self._lines += 1
-        if self._lines > MAX_LINES:
+        self.lines += 1
+        if self.lines > MAX_LINES:
             raise fixed(
                 "lines",
                 f"the script printed {MAX_LINES} times, the maximum",
@@ -278,6 +323,9 @@ class Port:
                 MAX_LINES,
             )
         limit = self._limits.output
+        if self._parking and self.lines <= self._parking.printed:
+            self._count(len(text))
+            return
         self._output.write(stream, text if limit is None else text[: max(0, limit - self._printed)])
         self._count(len(text))
 

@@ -16,11 +16,12 @@ from kosmolua.runtime.confine import LAYERS
 from kosmolua.runtime.isolate import Child
 from kosmolua.runtime.limits import Limits, reached
 from kosmolua.runtime.meter import Meter
-from kosmolua.runtime.port import Clock, Handler, Output, Port, Start
+from kosmolua.runtime.port import Clock, Handler, Output, Parked, Port, Start
 from kosmolua.runtime.stop import Stop
 from kosmolua.runtime.watchdog import Watchdog
 
 if TYPE_CHECKING:
+    from kosmolua.runtime.parking import Parking, Watch
     from kosmolua.runtime.prepared import Prepared
     from kosmolua.runtime.tape import Journal
 
@@ -72,48 +73,99 @@ def run(  # noqa: PLR0913 - options of a run, each with a default
     meter: Meter | None = None,
     python: str | None = None,
     cache: str | None = None,
+    watch: Watch | None = None,
+    parking: Parking | None = None,
 ) -> Result:
     """Run a script to its end. ``child`` is a child started for this run only, or a prepared process that forks
     one; ``python`` and ``cache`` are those of `Child`. ``stop`` ends the run from another thread; ``lane`` is that of
     `Port`; ``ending`` is called when the script has ended, before its remaining calls are waited for; ``waits`` is that
     of `Port.close`. Recorded requests are answered from the ``journal``. The ``meter`` adds this process's CPU time to
-    the script's. Raises KeyboardInterrupt, and exceptions of handler and output other than `KosmoError`.
+    the script's. With ``watch`` and ``parking`` (`kosmolua.runtime.parking`) a run with a journal waits without a
+    child. Raises KeyboardInterrupt, and exceptions of handler and output other than `KosmoError`.
     """
-    own = _given(child, isolation)
     limits, stop, meter = limits or Limits(), stop or Stop(), meter or Meter()
     began, values = time.perf_counter(), list[Any]()
-    port = Port(handler, output, clock, limits, lane, journal, meter)
+    parking = parking if journal and limits.time is None and isolation != "none" else None
+    parts = (handler, output, clock, limits, lane, journal, meter, watch if journal else None, parking)
+    parted = _Parts(
+        lambda: Port(*parts), lambda: _child(limits, isolation, child, python, cache), _given(child, isolation)
+    )
     error: KosmoError | None = ScriptError("the run was interrupted", code="interrupted")
     try:
-        start = _start(script)
-        start.journal = journal.start() if journal else None
+        start = _start(script, journal)
         start.cpu = limits.cpu if isolation == "strict" else None  # Lua checks the clock itself, and reports the line
-        own = own or _child(limits, isolation, child, python, cache)
-        watchdog = Watchdog(limits, port, own, stop=stop, meter=meter)
-        with descriptors.explained(), meter.working(), stop.running(port, own), watchdog:
-            _serve(start, port, limits, own)
-        values, error = _outcome(port, limits)
+        while not parted.serve(start, limits, stop, meter):
+            if not parking or not parking.waits(parted.port, stop):
+                raise ScriptError("the run is parked", code="interrupted")
+            parted.renew(waits)
+        values, error = _outcome(parted.port, limits)
     except KosmoError as failure:
         error = failure
     finally:
-        if own:
-            own.close()
+        parted.close()
         if error:
             stop.set(error)  # cancels requests that wait to be sent
         if ending:
             ending()
-        port.close(waits)
+        parted.port.close(waits)
         stop.set(ScriptError("the run is over", code="interrupted"))
+    return _result(parted, values, error, meter, time.perf_counter() - began, isolation)
+
+
+def _result(
+    parted: _Parts, values: list[Any], error: KosmoError | None, meter: Meter, duration: float, isolation: Isolation
+) -> Result:
+    done = parted.port.done
     return Result(
         results=values,
         error=error,
-        memory=int(port.done.memory) if port.done else None,
-        cpu=own.cpu_seconds if own else None,
+        memory=int(done.memory) if done else None,
+        cpu=parted.cpu,
         host_cpu=meter.seconds,
-        duration=time.perf_counter() - began,
-        engine=port.done.engine if port.done else None,
-        isolation=isolation_of(isolation, own),
+        duration=duration,
+        engine=done.engine if done else None,
+        isolation=isolation_of(isolation, parted.child),
     )
+
+
+class _Parts:
+    """The port and the child of a run: new ones for each part between the times when it waits without a child."""
+
+    def __init__(self, port: Callable[[], Port], child: Callable[[], Child | None], given: Child | None) -> None:
+        self.port = port()
+        self.child = given
+        self._earlier = 0.0  # CPU seconds of the children before
+        self._new_port = port
+        self._new_child = child
+
+    def serve(self, start: Start, limits: Limits, stop: Stop, meter: Meter) -> bool:
+        """Whether the script has ended, rather than parked."""
+        port = self.port
+        child = self.child = self.child or self._new_child()
+        watchdog = Watchdog(limits, port, child, stop=stop, meter=meter)
+        try:
+            with descriptors.explained(), meter.working(), stop.running(port, child), watchdog:
+                _serve(start, port, limits, child)
+        except Parked:
+            return False
+        finally:
+            self.close()
+        return True
+
+    def renew(self, waits: Callable[[float], bool] | None) -> None:
+        """Begin the next part."""
+        self.port.close(waits)
+        self._earlier = self.cpu or 0.0
+        self.port, self.child = self._new_port(), None
+
+    def close(self) -> None:
+        if self.child:
+            self.child.close()
+
+    @property
+    def cpu(self) -> float | None:
+        """CPU seconds of all children that have ended."""
+        return self._earlier + self.child.cpu_seconds if self.child else self._earlier or None
 
 
 def _given(child: Child | Prepared | None, isolation: Isolation) -> Child | None:
@@ -156,7 +208,7 @@ def _serve(start: Start, port: Port, limits: Limits, child: Child | None) -> Non
         inline.run(start, port, limits)
 
 
-def _start(script: Script) -> Start:
+def _start(script: Script, journal: Journal[Any] | None) -> Start:
     source = script.source.removeprefix(b"\xef\xbb\xbf")
     if source.startswith(b"#"):
         source = b"--" + source  # a shebang line; line numbers are kept
@@ -171,6 +223,7 @@ def _start(script: Script) -> Start:
         provider=script.provider,
         functions=list(script.functions),
         accounts=script.accounts,
+        journal=journal.start() if journal else None,
     )
 
 

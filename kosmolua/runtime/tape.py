@@ -7,6 +7,7 @@ from its journal is detected before anything is sent.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
@@ -16,12 +17,14 @@ from msgspec import Struct
 
 from kosmolua.errors import JournalError, ScriptError
 from kosmolua.runtime import marshal
+from kosmolua.runtime.parking import LONG, Handoff, Waiting
 from kosmolua.runtime.pending import MAX_OPEN, Pending
 from kosmolua.runtime.port import NOTHING, Call, Request, Sleep, answer, checked
 from kosmolua.runtime.rate import Rate
 
 if TYPE_CHECKING:
     from kosmolua.errors import KosmoError
+    from kosmolua.runtime.parking import Watch
 
 
 T = TypeVar("T")  # the ticket that a journal makes for a request which is carried out now
@@ -82,8 +85,9 @@ class Journal(Protocol[T]):
 
 
 class Tape(Generic[T]):
-    """Answers the requests of one run. ``carry_out`` returns ``(ok, answer)``; ``lane`` is that of `Port`. If the
-    run's time is ``limited``, calls never block the loop.
+    """Answers the requests of one run. ``carry_out`` returns ``(ok, answer)``; ``lane`` and ``watch`` are those of
+    `Port`. If the run's time is ``limited``, calls never block the loop. ``dues`` are the ends of sleeps that began
+    before, by their place.
     """
 
     def __init__(
@@ -94,7 +98,12 @@ class Tape(Generic[T]):
         lane: Callable[[str], str],
         *,
         limited: bool = False,
+        watch: Watch | None = None,
+        dues: dict[tuple[int, int], float] | None = None,
     ) -> None:
+        self._watch = watch
+        self._dues = {} if dues is None else dues
+        self._waiting: dict[tuple[int, int], Asked] = {}
         self._journal = journal
         self._pending = pending
         self._carry_out = carry_out
@@ -184,12 +193,62 @@ class Tape(Generic[T]):
         ticket = self._journal.begin(asked, self._seen())
         self._alone += frame.alone
         self._given += not frame.alone
+        if isinstance(frame, Sleep) and self._parks(frame):
+            self._sleep(frame, asked, ticket)
+            return None
+        if isinstance(frame, Call) and self._begin_waiting(frame, asked, ticket):
+            return None
         if not frame.alone or (self._limited and isinstance(frame, Call)):
             self._begin_threaded(frame, ticket)
             return None
         ok, value = self._carry_out(frame, ticket)
         self._journal.finish(ticket, value, ok=ok)
         return answer(frame, ok, value)
+
+    def waiting(self) -> list[Waiting]:
+        """What waits now: sleeps, and calls that wait for something."""
+        waiting = list(self._waiting.items())
+        return [Waiting(*at, asked.function, asked.arguments, self._dues.get(at)) for at, asked in waiting]
+
+    def _parks(self, sleep: Sleep) -> bool:
+        """Whether the sleep may outlast the child."""
+        return self._watch is not None and (not sleep.alone or sleep.seconds > LONG)
+
+    def _sleep(self, frame: Sleep, asked: Asked, ticket: T) -> None:
+        at, seconds = (asked.task, asked.number), checked(frame)
+        self._waiting[at] = asked
+        due = self._dues.setdefault(at, time.monotonic() + seconds)
+        note = partial(self._end_wait, at, ticket, NOTHING, ok=True)
+        self._pending.sleep(max(0.0, min(seconds, due - time.monotonic())), answer(frame, True, NOTHING), note)
+
+    def _begin_waiting(self, frame: Call, asked: Asked, ticket: T) -> bool:
+        """Whether the call waits for something, for which the watch has begun."""
+        if not self._watch:
+            return False
+        came = Handoff()
+        leave = self._watch(frame.function, asked.arguments, came.come)
+        if leave is None:
+            return False
+        at = (asked.task, asked.number)
+        self._waiting[at] = asked
+
+        def watch(ready: Callable[[], None]) -> Callable[[], None]:
+            came.give(ready)
+            return leave
+
+        self._pending.call_later(
+            watch, lambda: self._ended(frame, at, ticket), len(frame.arguments), self._lane(frame.function)
+        )
+        return True
+
+    def _ended(self, frame: Call, at: tuple[int, int], ticket: T) -> tuple[bytes, Callable[[], None]]:
+        ok, value = self._carry_out(frame, ticket)
+        return answer(frame, ok, value), partial(self._end_wait, at, ticket, value, ok=ok)
+
+    def _end_wait(self, at: tuple[int, int], ticket: T, value: bytes, *, ok: bool) -> None:
+        self._journal.finish(ticket, value, ok=ok)
+        self._waiting.pop(at, None)
+        self._dues.pop(at, None)
 
     def _begin_threaded(self, frame: Request, ticket: T) -> None:
         def call() -> tuple[bytes, Callable[[], None]]:

@@ -14,21 +14,24 @@ from itertools import islice
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import Meta
 
 from kosmolua.errors import ArgumentError, KosmoError, UsageError
 from kosmolua.gate.files import Files, Mode
 from kosmolua.gate.functions import resolve
 from kosmolua.gate.likeness import likeness
 from kosmolua.gate.made import Origin
-from kosmolua.gate.run import Reply
+from kosmolua.gate.run import Reply, Ticket
 from kosmolua.gate.session import NothingFetchedError, Session
 from kosmolua.replicate import catalogue, structs
 from kosmolua.replicate.inline import MAX_INLINE
 from kosmolua.replicate.request import MAX_URL
+from kosmolua.services.asked import AnyAsked, Asked, Name
 from kosmolua.services.download import Download as DownloadTo
 from kosmolua.services.earlier import MOST, Earlier, age_of, is_made_of, is_whole, key_of
+from kosmolua.services.jobs import Await, Jobs
 from kosmolua.services.plan import Plans
+from kosmolua.services.poller import Pollers
 from kosmolua.services.streams import Streams
 from kosmolua.settings import paths
 
@@ -41,71 +44,64 @@ MOST_PAGES = 10  # of predictions, to search for an earlier one
 _MODULE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*){0,20}")
 
 
-_Name = Annotated[str, Meta(max_length=600)]
 _Url = Annotated[str, Meta(max_length=MAX_URL)]
 
 
-class _Asked(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The arguments of a service. Without an account, the run's default is used."""
-
-    account: _Name = ""
+class Require(Asked, frozen=True):
+    name: Name
 
 
-class Require(_Asked, frozen=True):
-    name: _Name
-
-
-class Follow(_Asked, frozen=True):
+class Follow(Asked, frozen=True):
     stream: int
     url: _Url
     after: _Url | None = None
 
 
-class Leave(_Asked, frozen=True):
+class Leave(Asked, frozen=True):
     stream: int
 
 
-class Download(_Asked, frozen=True):
+class Download(Asked, frozen=True):
     url: Annotated[str, Meta(max_length=MAX_INLINE)]
     path: _Url
     mode: Mode = "new"
-    sha256: _Name | None = None
+    sha256: Name | None = None
 
 
-class Cursor(_Asked, frozen=True):
+class Cursor(Asked, frozen=True):
     next: _Url
 
 
-class Docs(_Asked, frozen=True):
+class Docs(Asked, frozen=True):
     action: Literal["list", "search", "read"]
     text: Annotated[str, Meta(max_length=1000)] = ""
 
 
-class Plan(_Asked, frozen=True):
-    ref: _Name
+class Plan(Asked, frozen=True):
+    ref: Name
     input: dict[str, Any]
     validate: bool = True
     resolve: bool = False
 
 
-class Recall(_Asked, frozen=True, kw_only=True):
+class Recall(Asked, frozen=True, kw_only=True):
     """What a prediction would be made from: the arguments of the function that creates it, the version if known, and
     the input.
     """
 
     made_of: dict[str, Any]
     input: dict[str, Any]
-    age: _Name
-    version: _Name | None = None
+    age: Name
+    version: Name | None = None
 
 
-class Keep(_Asked, frozen=True, kw_only=True):
+class Keep(Asked, frozen=True, kw_only=True):
     """A prediction that this run created. Its origin is known from what was sent."""
 
-    id: _Name
+    id: Name
 
 
-class Reclaim(_Asked, frozen=True, kw_only=True):
+class Reclaim(Asked, frozen=True, kw_only=True):
     """A creation whose answer was lost: its function, the arguments that name the model, its input, and when it was
     sent.
     """
@@ -120,7 +116,7 @@ class Services:
     """Executes services for a script in ``directory``, with the files that it may use.
 
     ``session`` opens the session when it is first needed; its watcher sees streams and downloads. ``check`` raises if
-    the run has ended; long services call it.
+    the run has ended; long services call it. ``pollers`` wait for jobs.
     """
 
     def __init__(
@@ -129,12 +125,14 @@ class Services:
         directory: str,
         session: Callable[[], Session],
         check: Callable[[], None] = lambda: None,
+        pollers: Pollers | None = None,
     ) -> None:
         self._check = check
+        self._jobs = Jobs(session, pollers or Pollers())
         self._files = files
         self._directory = directory
         self._session = session
-        self._carry_out: dict[str, tuple[type[_Asked], Callable[[Any], Any]]] = {
+        self._carry_out: dict[str, tuple[type[Asked], Callable[[Any], Any]]] = {
             "require": (Require, self._require),
             "follow": (Follow, self._follow),
             "leave": (Leave, self._leave),
@@ -152,8 +150,10 @@ class Services:
         self._asked_for: dict[str, str | None] = {}  # recalled digests, with the version of the model if known
         self._lock = threading.Lock()
 
-    def __call__(self, service: str, arguments: bytes) -> Any:
+    def __call__(self, service: str, arguments: bytes, ticket: Ticket | None = None) -> Any:
         name = service.removeprefix(PREFIX)
+        if name == "await":
+            return self._jobs.read(_decoded(name, Await, arguments), ticket)
         if name not in self._carry_out:
             raise UsageError(f"unknown service {service[:100]!r}", code="unknown_function")
         kind, action = self._carry_out[name]
@@ -164,6 +164,19 @@ class Services:
             raise
         except Exception as error:
             raise self._session().failed(name, "", error) from error
+
+    def watch(self, service: str, arguments: bytes, ready: Callable[[], None]) -> Callable[[], None] | None:
+        """Call ``ready`` when the job that an ``await`` waits for has ended; returns what stops that. None for other
+        services, and for an ``await`` that is carried out at once.
+        """
+        if service != f"{PREFIX}await":
+            return None
+        try:
+            return self._jobs.watch(_decoded("await", Await, arguments), ready)
+        except KosmoError as error:
+            if error.code == "interrupted":
+                raise
+            return None  # carried out at once, it fails with the same error
 
     def end(self) -> None:
         """End waits for events and downloads. No stream can be followed afterwards."""
@@ -389,7 +402,7 @@ def _docs(asked: Docs) -> Any:
     return pages.search(asked.text) if asked.action == "search" else pages.entries()
 
 
-def _decoded(name: str, kind: type[_Asked], arguments: bytes) -> _Asked:
+def _decoded(name: str, kind: type[AnyAsked], arguments: bytes) -> AnyAsked:
     try:
         return msgspec.msgpack.decode(arguments, type=kind, ext_hook=structs.extension)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:

@@ -1,4 +1,5 @@
--- Waits for predictions and trainings by polling; a single failed poll does not end the wait for paid work.
+-- Waits for predictions and trainings: by polls, or in a run with a journal as one request, for which the host polls. A
+-- single failure does not end the wait for paid work.
 
 local use = ...
 local values, task, guard = use("values"), use("task"), use("guard")
@@ -96,9 +97,10 @@ local function give_up(w, name, kind, prediction, failure)
   })
 end
 
---- Polls once. Returns the prediction and how many polls in a row have failed; raises when there are too many.
-function M.patient_poll(w, name, kind, prediction, failures)
-  local ok, found = pcall(poll, w, kind, prediction.id)
+--- Polls once, with `look` if given. Returns the prediction and how many polls in a row have failed; raises when there
+--- are too many.
+function M.patient_poll(w, name, kind, prediction, failures, look)
+  local ok, found = pcall(look or poll, w, kind, prediction.id)
   if ok and output.is_prediction(found) then return found, 0 end
   if ok then
     found = { code = "api_error", status = 200, message = "the answer is not a " .. kind }
@@ -109,8 +111,42 @@ function M.patient_poll(w, name, kind, prediction, failures)
   return prediction, failures + 1
 end
 
+-- Ask the host for the job once it has ended, or at the deadline. Like `call_about`, search it among trainings too.
+local function await(w, kind, id, deadline)
+  if w.trainings[id] then kind = "training" end
+  local ok, found = pcall(w.service, "await", { id = id, kind = kind, deadline = deadline })
+  if not ok and kind == "prediction" and type(found) == "table" and rawget(found, "status") == 404 then
+    local is_training, training = pcall(w.service, "await", { id = id, kind = "training", deadline = deadline })
+    if is_training then
+      w.trainings[id] = true
+      return w:note("training", training)
+    end
+  end
+  if not ok then error(found, 0) end
+  return w:note(kind, found)
+end
+
+local function await_end(w, name, kind, prediction, options, deadline)
+  local failures, pause = 0, FIRST
+  local function look(_, its_kind, id) return await(w, its_kind, id, deadline) end
+  while true do
+    prediction, failures = w:patient_poll(name, kind, prediction, failures, look)
+    if TERMINAL[prediction.status] then return prediction end
+    if deadline and w.now() >= deadline then timed_out(w, name, kind, prediction, options) end
+    w.sleep(pause)
+    pause = min(pause * FACTOR, LONGEST)
+  end
+end
+
+-- Whether the host may wait for the job: it reports no changes, and polls at its own pace.
+local function is_awaited(w, options, on_update)
+  return w.awaits() and not on_update and options.interval == nil and options.max_interval == nil
+end
+
 --- Poll until the job has ended. `pause` is the first pause, in seconds.
 function M.watch(w, name, kind, prediction, options, deadline, pause, on_update)
+  if TERMINAL[prediction.status] then return prediction end
+  if is_awaited(w, options, on_update) then return await_end(w, name, kind, prediction, options, deadline) end
   local first = options_.seconds(name, "interval", options.interval, w.mistake) or FIRST
   local longest = options_.seconds(name, "max_interval", options.max_interval, w.mistake) or LONGEST
   local key = kind .. prediction.id

@@ -7,6 +7,7 @@ local format, next, setmetatable = string.format, next, setmetatable
 
 -- What each adds is a method of a workflow `w`. Between them they use: `w.api`, the functions of the account;
 -- `w.service(name, arguments)`, `w.raise(fields)`, `w.mistake(function, message)`, `w.now()`, `w.sleep(seconds)`;
+-- `w.awaits()`, whether the host waits for a job as one request;
 -- `w.started`, id -> kind of what was created and not seen to end; `w.creating`, creates in flight by number, `w.begun`
 -- of them so far; `w.watchers`, `w.polls` by kind and id; `w.trainings`, ids that turned out to be trainings.
 local PARTS = {
@@ -33,12 +34,12 @@ local function answering(api, raise)
 end
 
 --- The helpers of one account. `api` has its functions; `host` gives `service(name, arguments)`, `raise(fields)`,
---- `mistake(function, message)`, `time()` and `sleep(seconds)`, and is given `begin_anew(seed)`.
+--- `mistake(function, message)`, `time()`, `sleep(seconds)` and `awaits()`, and is given `begin_anew(seed)`.
 return function(host, api, account)
   host.begin_anew = sequence.begin_anew
   local w = {
     api = answering(api, host.raise), helpers = {}, started = {}, creating = {}, begun = 0, watchers = {}, polls = {}, trainings = {},
-    raise = host.raise, mistake = host.mistake, now = host.time, sleep = host.sleep,
+    raise = host.raise, mistake = host.mistake, now = host.time, sleep = host.sleep, awaits = host.awaits,
   }
 
   function w.service(name, arguments)

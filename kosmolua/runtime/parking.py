@@ -1,0 +1,118 @@
+"""Runs that wait without a process: when only waits are open for a while, the child ends. The run continues from its
+journal when one of them is over.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Protocol
+
+from msgspec import Struct
+
+if TYPE_CHECKING:
+    from kosmolua.runtime.port import Port
+    from kosmolua.runtime.stop import Stop
+
+AFTER = 15.0  # seconds; keeping a child costs less CPU than starting it again and replaying a short journal
+SOON = 5.0  # a sleep that ends within so many seconds keeps the child
+LONG = 5.0  # a longer sleep does not block the loop, so that its child can end
+_LOOK = 1.0  # seconds between checks whether the run was stopped
+
+Watch = Callable[[str, bytes, Callable[[], None]], Callable[[], None] | None]
+"""Given a function, its arguments as MessagePack and ``ready``: watch for what the call waits for, call ``ready`` when
+it is there, and return what ends the watch. None for a call that waits for nothing.
+"""
+
+
+class Rewinding(Protocol):
+    """A journal that can be replayed again after it has grown."""
+
+    def rewind(self) -> None:
+        """Take what was recorded since as recorded by an earlier run."""
+
+
+class Handoff:
+    """Passes on one event that may come before there is someone to pass it on to. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._has_come = False
+        self._then: Callable[[], None] | None = None
+
+    def come(self) -> None:
+        with self._lock:
+            self._has_come, then = True, self._then
+        if then:
+            then()
+
+    def give(self, then: Callable[[], None]) -> None:
+        with self._lock:
+            self._then, has_come = then, self._has_come
+        if has_come:
+            then()
+
+
+class Waiting(Struct, frozen=True):
+    """A request that waits: where the script made it, and when it ends at the latest, in `time.monotonic`."""
+
+    task: int
+    number: int
+    function: str
+    arguments: bytes
+    due: float | None = None
+
+
+class Parking:
+    """How one run parks: ``after`` so many seconds. ``leave`` may take over what waits: then the run ends as ``left``,
+    and someone else continues it.
+
+    ``dues`` has the ends of sleeps by the place of their request, so that a replayed script does not sleep again;
+    ``printed`` counts what the script printed before, which is not printed again.
+    """
+
+    def __init__(
+        self,
+        journal: Rewinding,
+        after: float = AFTER,
+        *,
+        leave: Callable[[list[Waiting], int], None] | None = None,
+        dues: dict[tuple[int, int], float] | None = None,
+        printed: int = 0,
+    ) -> None:
+        self.after = after
+        self._journal = journal
+        self.dues = dues or {}
+        self.printed = printed
+        self.left = False
+        self.times = 0
+        self._leave = leave
+
+    def waits(self, port: Port, stop: Stop) -> bool:
+        """Wait without a child until one of the open waits has ended and is recorded. False if the run was left.
+        Raises if it was stopped.
+        """
+        self.times += 1
+        self.printed = max(self.printed, port.lines)
+        if self._leave:
+            self._leave(port.waiting(), self.printed)
+            self.left = True
+            return False
+        came = threading.Event()
+        port.pending.wake = came.set
+        with stop.on_set(came.set):
+            self._await(port, came, stop)
+        port.pending.drop()
+        self._journal.rewind()
+        return True
+
+    def _await(self, port: Port, came: threading.Event, stop: Stop) -> None:
+        got: list[Any] = []
+        while not got or not port.pending.is_idle(0.0):
+            stop.check()
+            came.clear()
+            answers = port.pending.take()
+            got += answers
+            if not answers:
+                left = port.pending.timeout()
+                came.wait(_LOOK if left is None else min(left, _LOOK))

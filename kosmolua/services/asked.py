@@ -1,0 +1,18 @@
+"""What the arguments of all services have in common."""
+
+from __future__ import annotations
+
+from typing import Annotated, TypeVar
+
+from msgspec import Meta, Struct
+
+Name = Annotated[str, Meta(max_length=600)]
+
+
+class Asked(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The arguments of a service. Without an account, the run's default is used."""
+
+    account: Name = ""
+
+
+AnyAsked = TypeVar("AnyAsked", bound=Asked)

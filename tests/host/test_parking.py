@@ -1,0 +1,168 @@
+"""Runs with a journal wait as one request, and without a process."""
+
+import sqlite3
+import threading
+import time
+from collections import Counter
+
+import pytest
+from flows import HurryingClock
+from waiting import let_pass, scaled, wait_until
+
+from kosmolua import Host
+from kosmolua.emulator import Emulator, running
+
+SLOW = "integrations.replicate.create('minimax/video-01', { prompt = 'x' })"
+WAIT = f"print('begun') local p = integrations.replicate.wait({SLOW}) print('over') return p.status"
+
+
+class Place:
+    def __init__(self, emulator, url, path):
+        self.emulator = emulator
+        self.url = url
+        self.path = str(path)
+        self.calls = Counter()
+        self._lock = threading.Lock()
+
+    def note(self, entry):
+        with self._lock:
+            self.calls[entry.function] += 1
+
+    def host(self, **options):
+        given = {"read": "allow", "write": "allow", "park_after": 0.2, **options}
+        return Host(url=self.url, token="r8_park", on_call=self.note, **given)
+
+    def run(self, source, **options):
+        with self.host(**options) as host:
+            return host.run(source, journal=self.path)
+
+    def rows(self):
+        with sqlite3.connect(self.path) as file:
+            return [name for (name,) in file.execute("SELECT function FROM outcomes ORDER BY number")]
+
+    @property
+    def made(self):
+        return len(self.emulator._world.predictions)
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    monkeypatch.setenv("KOSMO_STATE_DIR", str(tmp_path / "state"))
+    emulator = Emulator(clock=HurryingClock(60))
+    with running(emulator) as url:
+        yield Place(emulator, url, tmp_path / "run.journal")
+
+
+def test_a_wait_is_one_request(place):
+    """However long it takes: the polls are the host's, and are not in the journal. What was printed is printed once."""
+    result = place.run(WAIT)
+
+    assert (["succeeded"], "begun\nover\n", None) == (result.results, result.output, result.error)
+    assert ["host.plan", "host.time", "create_model_prediction", "host.await"] == place.rows()
+    assert 1 == place.made
+
+
+def test_a_finished_wait_is_replayed(place):
+    """Run again it sends nothing, and ends with the same."""
+    place.run(WAIT)
+    place.calls.clear()
+
+    assert ["succeeded"] == place.run(WAIT).results
+    assert not place.calls
+
+
+def test_a_parked_run_has_no_process(place):
+    """Neither a child nor a watchdog is there while only a wait is open."""
+    seen = []
+    with place.host(prepare=False) as host:
+        thread = threading.Thread(target=lambda: seen.append(host.run(WAIT, journal=place.path)))
+        thread.start()
+        wait_until(lambda: place.made)
+        wait_until(lambda: not any(each.name == "kosmolua-watchdog" for each in threading.enumerate()))
+        assert not seen
+        thread.join()
+
+    assert ["succeeded"] == seen[0].results
+
+
+def test_without_parking_the_process_stays(place):
+    """With park_after=None the same comes out."""
+    assert ["succeeded"] == place.run(WAIT, park_after=None).results
+
+
+def test_a_parked_run_can_be_stopped(place):
+    """It ends at once, and its journal goes on with the same prediction."""
+    with place.host() as host:
+        threading.Thread(target=lambda: (wait_until(lambda: place.made), let_pass(0.5), host.close())).start()
+        stopped = host.run(WAIT, journal=place.path)
+
+    assert "interrupted" == stopped.error.code
+    assert ["succeeded"] == place.run(WAIT).results
+    assert 1 == place.made
+
+
+def test_a_sleep_goes_on_while_the_run_is_parked(place):
+    """What wakes the run in between does not begin its sleeps anew."""
+    source = f"""
+      local r = integrations.replicate
+      local slept, status = unpack(parallel({{ 1, 2 }}, function(i)
+        if i == 1 then sleep(2) return "slept" end
+        return r.wait({SLOW}).status
+      end))
+      return slept, status
+    """
+    began = time.monotonic()
+
+    assert ["slept", "succeeded"] == place.run(source).results
+    assert 2 <= time.monotonic() - began < 2 + scaled(1.5)
+
+
+def test_a_timeout_ends_a_parked_wait(place):
+    """With the error that a polled wait ends with."""
+    result = place.run(WAIT.replace(f"wait({SLOW}", f"wait({SLOW}, {{ timeout = 0.7 }}"))
+
+    assert "timed_out" == result.error.code
+    assert "host.await" in place.rows()
+
+
+def test_many_waits_share_the_reads(place):
+    """Twenty waits are read as pages of the list, and then once each."""
+    source = f"""
+      local function wait() return integrations.replicate.wait({SLOW}).status end
+      return #parallel({{ {"1, " * 20} }}, wait, {{ limit = 20 }})
+    """
+    result = place.run(source)
+
+    assert [20] == result.results
+    assert place.calls["list_predictions"] > 0
+    assert place.calls["get_prediction"] < 20 + 12  # the first few are read one by one
+
+
+def test_a_training_is_found_by_its_id(place):
+    """What is not among the predictions is searched among the trainings, as polls do."""
+    source = """
+      local r = integrations.replicate
+      local training = r.create_training {
+        model_owner = "stability-ai", model_name = "sdxl",
+        version_id = "da77bc59ee60423279fd632efb4795ab731d9e3ca9705ef3341091fb989b7eaf",
+        destination = "emulator/my-sdxl", input = { input_images = "data:application/zip;base64,UEsFBg==" },
+      }
+      return r.wait(training.id).status
+    """
+
+    assert ["succeeded"] == place.run(source).results
+
+
+def test_polls_of_an_earlier_version_are_replayed(place):
+    """A journal without the mark has polls, and its run polls on."""
+    place.run("return 1")
+    with sqlite3.connect(place.path) as file:
+        file.execute("DELETE FROM facts WHERE name = 'awaits'")
+    first = place.run(WAIT)
+    place.calls.clear()
+
+    assert ["succeeded"] == first.results
+    assert place.rows().count("get_prediction") > 1
+    assert "host.await" not in place.rows()
+    assert ["succeeded"] == place.run(WAIT).results
+    assert not place.calls
