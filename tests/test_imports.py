@@ -39,6 +39,7 @@ ONLY_IN = {
     "httptools": {"replicate/head.py"},
     "http.client": {"emulator/webhooks.py"},
     "PIL": {"terminal/images.py"},
+    "jq": {"cli/listing.py"},
     "keyring": {"settings/credentials.py"},
     "tomlkit": {"settings/allowances.py", "settings/edit.py", "mcp/install.py"},
     "mcp": {"mcp/server.py", "mcp/wire.py"},

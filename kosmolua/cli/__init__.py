@@ -46,6 +46,8 @@ COMMANDS = {
     "runs": ("runs", "list, show, resume, undo, export and prune runs that have a journal"),
     "prices": ("prices", "list the prices of models, or import a price file"),
     "budget": ("budget", "set, show or remove a budget for all runs in a day, week or month"),
+    "models": ("models", "search models, list them, or show one: models search upscale"),
+    "predictions": ("predictions", "list predictions, show, cancel or open one: predictions show ID"),
     "model": ("model", "show a model's inputs and output: model owner/name"),
     "webhooks:verify": ("webhooks", "verify that a webhook was signed by Replicate"),
     "audit": ("audit", "show the calls that were made or refused, and who decided"),

@@ -1,6 +1,7 @@
 """``completion``: print a script that completes commands, functions and their parameters in bash, zsh or fish.
 
-The script contains all tables, so that pressing Tab starts no process.
+The script contains all tables, so that pressing Tab starts no process. Only models and inputs after `kosmo run` are
+looked up, on this machine.
 """
 
 from __future__ import annotations
@@ -23,7 +24,11 @@ _FILES = {"--output", "--path"}
 
 
 def run(command: str, argv: list[str]) -> int:
-    """Print the script for one shell."""
+    """Print the script for one shell, or the candidates that such a script asks for."""
+    if argv[:1] == ["run"]:
+        from kosmolua.cli import candidates
+
+        return candidates.run(argv[1:], [flag for flag, takes in _flags("run").items() if takes])
     made = options.parser(
         command, "Print a script that completes commands, functions and --parameters in a shell.", _example(command)
     )

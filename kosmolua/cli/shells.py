@@ -86,6 +86,15 @@ def _case(name: str, table: Mapping[str, Iterable[str]]) -> str:
 
 
 _CANDIDATES = r"""
+# Print the models or inputs for the last argument; fails if the tables know what belongs there.
+_kosmo_run() {
+  local last=""
+  for last in "$@"; do :; done
+  case $last in
+    -*) return 1 ;;
+  esac
+  command kosmo completion run "$@" 2>/dev/null
+}
 # Print the candidates for the last argument; the first argument is the command.
 _kosmo_candidates() {
   [ -n "${ZSH_VERSION-}" ] && emulate -L sh
@@ -97,6 +106,7 @@ _kosmo_candidates() {
   values=$(_kosmo_short "$command")
   command=${values:-$command}
   shift
+  [ "$command" = run ] && _kosmo_run "$@" && return
   while [ $# -gt 1 ]; do
     if [ -n "$skip" ]; then
       skip=""
@@ -169,11 +179,16 @@ _kosmo() {
   done
   current=${words[${#words[@]}-1]}
   case $COMP_WORDBREAKS in
+    *:*=*|*=*:*) strip=${current%"${current##*[:=]}"} ;;
     *:*) strip=${current%"${current##*:}"} ;;
+    *=*) strip=${current%"${current##*=}"} ;;
   esac
   for word in $(compgen -W "$(_kosmo_candidates "${words[@]}")" -- "$current"); do
     COMPREPLY+=("${word#"$strip"}")
   done
+  if [[ ${COMPREPLY[0]-} == *= ]]; then
+    compopt -o nospace 2>/dev/null
+  fi
 }
 """
 
@@ -182,7 +197,7 @@ _kosmo() {
   local -a found
   found=(${=$(_kosmo_candidates "${(@Q)words[2,CURRENT]}")})
   if (( ${#found} )); then
-    compadd -a found
+    [[ $found[1] == *= ]] && compadd -S '' -a found || compadd -a found
   else
     _files
   fi
@@ -230,6 +245,9 @@ function __kosmo_candidates
     set -l command $words[1]
     set -l long (__kosmo_short $command)
     test -n "$long"; and set command $long
+    if test $command = run; and not string match -q -- '-*' $current
+        command kosmo completion run $words[2..-1] $current 2>/dev/null; and return
+    end
     set -l name ''
     set -l skip ''
     for word in $words[2..-1]

@@ -1,0 +1,78 @@
+"""What commands that list objects of the API share: their flags, a number of items, and a jq expression."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING, Any
+
+from kosmolua.cli import options as options_
+from kosmolua.cli import output
+from kosmolua.errors import UsageError
+from kosmolua.replicate.shape import mapping
+from kosmolua.replicate.urls import items_of
+from kosmolua.terminal.safe import safe
+from kosmolua.terminal.text import table
+
+if TYPE_CHECKING:
+    from kosmolua.cli.options import Options
+    from kosmolua.host.host import Host
+
+DEFAULT_LIMIT = 20
+
+
+def add_flags(made: options_.Parser) -> None:
+    made.add_argument(
+        "--limit",
+        type=options_.count,
+        default=DEFAULT_LIMIT,
+        metavar="N",
+        help=f"list: show at most N, 0 for all (default: {DEFAULT_LIMIT})",
+    )
+    made.add_argument("--jq", metavar="EXPR", help="print the results of a jq expression over the JSON object")
+    options_.add_shared(made)
+
+
+def show(parsed: argparse.Namespace, options: Options, data: dict[str, Any], text: str) -> int:
+    """Print the data as JSON or by the jq expression if that is wanted, else the text."""
+    if parsed.jq is not None:
+        for found in filtered(parsed.jq, {"success": True, **data}):
+            output.write_text((found if isinstance(found, str) else output.to_json(found)) + "\n")
+    elif options.json or options.dry_run:
+        output.show_json({"success": True, **data})
+    else:
+        output.write_text(safe(text) + "\n")
+    return 0
+
+
+def filtered(expression: str, data: Any) -> list[Any]:
+    """All results of a jq expression. Raises a `UsageError` for an invalid one, or without the jq package."""
+    try:
+        import jq
+    except ImportError:
+        raise UsageError(
+            "--jq needs the Python package jq, which is not installed",
+            hint="install it: pip install 'kosmolua[jq]', or use the program: ... --json | jq EXPR",
+        ) from None
+    try:
+        found: list[Any] = jq.compile(expression).input_text(output.to_json(data, indent=False)).all()
+    except ValueError as error:
+        raise UsageError(f"--jq: {str(error).splitlines()[0]}", hint="see the manual of jq: man jq") from None
+    return found
+
+
+def items(host: Host, function: str, arguments: dict[str, Any], limit: int) -> list[dict[str, Any]]:
+    """The first items of a list that has pages; all of them for a limit of 0."""
+    found: list[dict[str, Any]] = []
+    for reply in host.pages(function, arguments):
+        found += [dict(mapping(item)) for item in items_of(reply.data)]
+        if limit and len(found) >= limit:
+            return found[:limit]
+    return found
+
+
+def rows(head: tuple[str, ...], cells: list[tuple[str, ...]], nothing: str) -> str:
+    return table([head, *cells], "", ("bold",)) if cells else nothing
+
+
+def text_of(value: Any) -> str:
+    return value if isinstance(value, str) else ""

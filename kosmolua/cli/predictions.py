@@ -1,0 +1,122 @@
+"""``predictions``: list predictions, show, cancel or open one."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from kosmolua.cli import listing, output
+from kosmolua.cli import options as options_
+from kosmolua.cli.host import host_of
+from kosmolua.cli.options import Options
+from kosmolua.errors import UsageError
+from kosmolua.host.host import Host
+from kosmolua.replicate.shape import mapping
+from kosmolua.services.progress import told_as_text
+from kosmolua.terminal.text import heading, table
+
+ACTIONS = ("list", "show", "cancel", "open")
+
+
+def run(command: str, argv: list[str]) -> int:
+    parsed = _parser(command).parse_intermixed_args(argv or ["list"])
+    options = options_.shared(parsed)
+    _check(command, parsed)
+    with host_of(options, isolation="none") as host:
+        if parsed.action == "list":
+            return _list(parsed, options, host)
+        function = "cancel_prediction" if parsed.action == "cancel" else "get_prediction"
+        found = [host.call(function, {"prediction_id": each}) for each in parsed.id]
+    if options.dry_run:
+        return listing.show(parsed, options, {"requests": found}, "")
+    if parsed.action == "open":
+        return _open(parsed, options, mapping(found[0]))
+    text = "\n\n".join(map(_shown, found)) if parsed.action == "show" else "\n".join(map(_line, found))
+    data = {"prediction": found[0]} if len(found) == 1 else {"predictions": found}
+    return listing.show(parsed, options, data, text)
+
+
+def _parser(command: str) -> options_.Parser:
+    made = options_.parser(
+        command,
+        "List the account's predictions, newest first; show or cancel some; or open the page of one in a browser.",
+        f"kosmo {command} list --limit 5\n  kosmo {command} cancel gm3qorzdhgbfurvjtvhg6dckhu",
+    )
+    made.add_argument("action", choices=ACTIONS, help=f"what to do (default: {ACTIONS[0]})")
+    made.add_argument("id", nargs="*", metavar="ID", help="show, cancel, open: id of a prediction")
+    listing.add_flags(made)
+    return made
+
+
+def _check(command: str, parsed: argparse.Namespace) -> None:
+    if parsed.action == "list" and parsed.id:
+        raise UsageError(f"list takes no id, got {parsed.id[0]!r}", hint=f"kosmo {command} show {parsed.id[0]}")
+    if parsed.action != "list" and not parsed.id:
+        raise UsageError("missing the id of a prediction", hint=f"list them: kosmo {command} list")
+    if parsed.action == "open" and len(parsed.id) > 1:
+        raise UsageError(f"expected one id, got {len(parsed.id)}", hint=f"kosmo {command} open {parsed.id[0]}")
+
+
+def _list(parsed: argparse.Namespace, options: Options, host: Host) -> int:
+    if options.dry_run:
+        return listing.show(parsed, options, {"requests": [host.call("list_predictions")]}, "")
+    found = listing.items(host, "list_predictions", {}, parsed.limit)
+    head = ("id", "status", "created", "seconds", "model")
+    nothing = "no predictions; create one: kosmo run MODEL NAME=VALUE"
+    return listing.show(parsed, options, {"predictions": found}, listing.rows(head, [*map(_row, found)], nothing))
+
+
+def _row(one: Mapping[str, Any]) -> tuple[str, ...]:
+    text = listing.text_of
+    return text(one.get("id")), text(one.get("status")), _time(one, "created_at"), _seconds(one), text(one.get("model"))
+
+
+def _time(one: Mapping[str, Any], name: str) -> str:
+    return listing.text_of(one.get(name))[:19].replace("T", " ")
+
+
+def _seconds(one: Mapping[str, Any]) -> str:
+    seconds = mapping(one.get("metrics")).get("predict_time")
+    return f"{seconds:.1f}" if isinstance(seconds, int | float) else ""
+
+
+def _line(found: Any) -> str:
+    one = mapping(found)
+    return f"{listing.text_of(one.get('id'))} {listing.text_of(one.get('status'))}"
+
+
+def _shown(found: Any) -> str:
+    """A prediction for a reader: facts, then input and output."""
+    one = mapping(found)
+    facts = [
+        ("status", listing.text_of(one.get("status"))),
+        ("model", listing.text_of(one.get("model"))),
+        ("created", _time(one, "created_at")),
+        ("seconds", _seconds(one)),
+        ("page", listing.text_of(mapping(one.get("urls")).get("web"))),
+    ]
+    parts = [f"{heading(listing.text_of(one.get('id')))}\n{table([row for row in facts if row[1]])}"]
+    for name in ("input", "output", "error", "logs"):
+        text = told_as_text(one.get(name) or None)
+        if text:
+            parts.append(f"{heading(name)}\n" + "\n".join(f"  {line}" for line in text.rstrip().split("\n")))
+    return "\n\n".join(parts)
+
+
+def _open(parsed: argparse.Namespace, options: Options, one: Mapping[str, Any]) -> int:
+    """Print the address of the prediction's page, and open it if this is a terminal."""
+    address = listing.text_of(mapping(one.get("urls")).get("web"))
+    if not address.startswith(("https://", "http://")):
+        raise UsageError(
+            "the API names no page of this prediction", hint=f"show it: kosmo predictions show {parsed.id[0]}"
+        )
+    if sys.stdout.isatty() and not options.emulate and not options.json:
+        import webbrowser
+
+        webbrowser.open(address)
+    if options.json or parsed.jq is not None:
+        return listing.show(parsed, options, {"url": address}, address)
+    output.write_text(address + "\n")
+    return 0

@@ -1,0 +1,119 @@
+"""`kosmo models` and `kosmo predictions`: the API's own functions, as tables for people."""
+
+import importlib.util
+import json
+
+import pytest
+from recording_server import Answer
+
+LLAMA = "meta/meta-llama-3-8b-instruct"
+PREDICTION = {
+    "id": "p1",
+    "model": "o/m",
+    "status": "succeeded",
+    "created_at": "2026-01-02T03:04:05.678Z",
+    "metrics": {"predict_time": 1.25},
+    "input": {"prompt": "rain"},
+    "output": ["It ", "rains."],
+    "error": None,
+    "logs": "",
+    "urls": {"web": "https://replicate.com/p/p1", "get": "", "cancel": ""},
+}
+
+
+@pytest.fixture
+def api(server, live):
+    """A server with one prediction, and the command line for it."""
+    page = {"next": None, "previous": None, "results": [PREDICTION, {**PREDICTION, "id": "p2", "model": "\x1b[2J"}]}
+    server.routes = {
+        "/v1/predictions": Answer(body=json.dumps(page).encode()),
+        "/v1/predictions/p1": Answer(body=json.dumps(PREDICTION).encode()),
+        "/v1/predictions/p1/cancel": Answer(body=json.dumps({**PREDICTION, "status": "canceled"}).encode()),
+    }
+    return live
+
+
+def test_models_are_found_by_words(kosmo):
+    """One row a model: its name, how often it was run, its description."""
+    ran = kosmo("models", "search", "upscaler", "--emulate")
+
+    assert 0 == ran.status
+    assert ["model", "runs", "description"] == ran.out.splitlines()[0].split()
+    assert ran.out.splitlines()[1].startswith("nightmareai/real-esrgan  0 ")
+    assert ["real-esrgan"] == [
+        one["name"] for one in kosmo("models", "search", "upscaler", "--emulate", "--json").json["models"]
+    ]
+
+
+def test_models_are_listed_up_to_a_limit(kosmo):
+    """So many rows, below the names of the columns."""
+    assert 3 == len(kosmo("models", "list", "--limit", "2", "--emulate").out.splitlines())
+    assert 2 == len(kosmo("models", "list", "--limit", "2", "--emulate", "--json").json["models"])
+
+
+def test_a_model_is_shown(kosmo):
+    """As `kosmo model` shows it."""
+    assert kosmo("model", LLAMA, "--emulate").out == kosmo("models", "show", LLAMA, "--emulate").out
+
+
+def test_predictions_are_listed(api):
+    """One row a prediction, without control characters of the server."""
+    ran = api("predictions")
+
+    assert 0 == ran.status
+    assert ["id", "status", "created", "seconds", "model"] == ran.out.splitlines()[0].split()
+    assert ["p1", "succeeded", "2026-01-02", "03:04:05", "1.2", "o/m"] == ran.out.splitlines()[1].split()
+    assert "\x1b" not in ran.out
+    assert ["p1"] == [one["id"] for one in api("predictions", "list", "--limit", "1", "--json").json["predictions"]]
+
+
+def test_a_prediction_is_shown(api):
+    """Facts, then what went in and what came out."""
+    ran = api("predictions", "show", "p1")
+
+    assert 0 == ran.status
+    for part in ("status   succeeded", "page     https://replicate.com/p/p1", '"prompt": "rain"', "  It rains."):
+        assert part in ran.out
+    assert PREDICTION == api("predictions", "show", "p1", "--json").json["prediction"]
+
+
+def test_a_prediction_is_canceled_if_the_policy_allows(api):
+    """It is a write; without permission nothing is sent."""
+    assert (3, "") == api("predictions", "cancel", "p1").seen[:2]
+    assert (0, "p1 canceled\n", "") == api("predictions", "cancel", "p1", "--write", "allow").seen
+
+
+def test_the_page_of_a_prediction(api):
+    """Its address is printed; a browser is opened on a terminal only."""
+    assert (0, "https://replicate.com/p/p1\n", "") == api("predictions", "open", "p1").seen
+    assert "https://replicate.com/p/p1" == api("predictions", "open", "p1", "--json").json["url"]
+
+
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        (["predictions", "show"], "missing the id of a prediction"),
+        (["predictions", "list", "p1"], "list takes no id, got 'p1'"),
+        (["predictions", "open", "a", "b"], "expected one id, got 2"),
+        (["models", "search"], "missing words to search for"),
+        (["models", "list", "upscale"], "list takes no words, got 'upscale'"),
+    ],
+)
+def test_a_mistake(kosmo, argv, words):
+    """It is found before anything is sent, with a command that works as the hint."""
+    ran = kosmo(*argv, "--emulate")
+
+    assert 2 == ran.status
+    assert words in ran.err
+    assert "hint: " in ran.err
+
+
+def test_a_jq_expression(api):
+    """With the package jq its results are printed, one a line; without it the hint says how to get it."""
+    ran = api("predictions", "list", "--jq", ".predictions[] | .id, .metrics")
+    if importlib.util.find_spec("jq"):
+        metrics = '{\n  "predict_time": 1.25\n}\n'
+        assert (0, f"p1\n{metrics}p2\n{metrics}") == (ran.status, ran.out)
+        assert 2 == api("predictions", "list", "--jq", ".[").status
+    else:
+        assert (2, True) == (ran.status, "pip install 'kosmolua[jq]'" in ran.err)
