@@ -42,10 +42,8 @@ ONLY_IN = {
     "jq": {"cli/listing.py"},
     "keyring": {"settings/credentials.py"},
     "tomlkit": {"settings/allowances.py", "settings/edit.py", "mcp/install.py"},
-    "mcp": {"mcp/server.py", "mcp/wire.py"},
-    "mcp_types": {"mcp/server.py", "mcp/wire.py"},
-    "pydantic": {"mcp/wire.py"},
-    "anyio": {"mcp/wire.py"},
+    "mcp": {"mcp/http.py"},
+    "mcp_types": {"mcp/http.py"},
     "prompt_toolkit": {"repl/line.py", "repl/shell.py"},
     "werkzeug": {path.relative_to(PACKAGE).as_posix() for path in (PACKAGE / "emulator").rglob("*.py")},
 }
@@ -140,6 +138,10 @@ def test_the_emulator_shares_no_code_with_the_client():
         ("import kosmolua.cli.webhooks", {"httpx", "lupa", "ssl", "subprocess", "keyring", "tomlkit"}),
         ("import kosmolua.cli.model", {"httpx", "lupa", "ssl", "subprocess", "keyring", "tomlkit"}),
         ("import kosmolua.cli.live", {"msgspec", "unicodedata", "kosmolua.gate"}),
+        (
+            "import kosmolua.cli.mcp, kosmolua.mcp.server, kosmolua.host.host",
+            {"mcp", "pydantic", "anyio", "asyncio", "json", "httpx", "lupa", "ssl", "tomlkit"},
+        ),
         ("import kosmolua.emulator", {"werkzeug", "msgspec"}),
         ("import kosmolua.cli.repl, kosmolua.runtime.launch", {"msgspec", "prompt_toolkit"}),
         ("import kosmolua.repl.line", {"msgspec", "httpx", "kosmolua.settings.config", "kosmolua.replicate.catalogue"}),

@@ -5,13 +5,12 @@ from __future__ import annotations
 import argparse
 import sys
 from functools import partial
-from importlib.util import find_spec
 from typing import Any
 
 from kosmolua.cli import options as options_
 from kosmolua.cli import output
 from kosmolua.cli.left import print_left
-from kosmolua.errors import ConfigurationError, UsageError
+from kosmolua.errors import UsageError
 from kosmolua.replicate.token import looks_like_token
 from kosmolua.terminal.safe import safe
 
@@ -100,11 +99,6 @@ def _serving(command: str) -> options_.Parser:
 
 
 def _serve(parsed: argparse.Namespace) -> int:
-    if find_spec("mcp") is None:
-        raise ConfigurationError(
-            "mcp:serve needs the extra `mcp`, which is not installed",
-            hint="install it: pip install 'kosmolua[mcp]'",
-        )
     from kosmolua.cli.host import check_settings
     from kosmolua.host.host import Host
     from kosmolua.mcp.work import Current
@@ -128,9 +122,10 @@ def _serve(parsed: argparse.Namespace) -> int:
         on_notice=_warn,
     ) as host:
         from kosmolua.mcp import server
+        from kosmolua.mcp.service import Options
 
         tools = tuple(parsed.tools or (() if parsed.code else ("*",)))
-        options = server.Options(
+        options = Options(
             tools=tools,
             code=parsed.code,
             max_chars=parsed.max_result_chars,

@@ -1,1 +1,4 @@
-"""The catalogue and Lua as tools of the Model Context Protocol, whose SDK only `server` imports."""
+"""The catalogue and Lua as tools of the Model Context Protocol.
+
+Standard input and output are served without the SDK, whose import takes most of a second.
+"""

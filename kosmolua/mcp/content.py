@@ -111,7 +111,8 @@ def _bounded(structured: dict[str, Any], limit: int) -> dict[str, Any]:
 
 
 def _result(structured: Mapping[str, Any], text: str, pictures: Pictures) -> dict[str, Any]:
-    return {"content": [{"type": "text", "text": text or "done"}, *pictures], "structuredContent": structured}
+    shown = [{"type": "text", "text": text or "done"}, *pictures]
+    return {"content": shown, "structuredContent": structured, "isError": False}
 
 
 def _json(value: Any) -> str:

@@ -1,19 +1,28 @@
-"""Standard input and output as the protocol's lines: what the SDK does not answer is answered here."""
+"""JSON-RPC, one message a line, over a pair of streams. Each request is answered by its id, whatever is wrong with it.
+
+The SDK is not used here: its import takes most of a second, while these are few methods.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Hashable
-from typing import Any
+import sys
+import threading
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import IO, Any
 
-import anyio
-from mcp.server.lowlevel import Server
-from mcp.server.stdio import stdio_server
-from mcp.shared.message import SessionMessage
-from mcp_types import INVALID_REQUEST, PARSE_ERROR, ErrorData, JSONRPCError
-from pydantic import ValidationError
+import msgspec
+
+from kosmolua.errors import failure_of
+from kosmolua.gate.prompt import Question
+from kosmolua.mcp import protocol, questions
+from kosmolua.mcp.protocol import ProtocolError
+from kosmolua.mcp.service import CAPABILITIES, INFO, MAX_ARGUMENTS, Service
+from kosmolua.mcp.work import Work
 
 LINGER = 10.0  # seconds after the end of standard input in which what was asked is still answered
+MAX_LINE = 2 * MAX_ARGUMENTS + 65_536  # bytes; longer ones are refused unread
 _MOST_DIGITS, _MOST_ID = 18, 200  # of a number, and characters of an id, that an answer repeats
 _ID = rf'"id"\s*:\s*(-?[0-9]{{1,{_MOST_DIGITS}}}|"[^"\\]{{1,{_MOST_ID}}}")'
 # Where the ids of requests are: before the parameters, or after everything else.
@@ -21,92 +30,252 @@ _FIRST = re.compile(rf'\s*\{{(?:\s*"(?:jsonrpc|method)"\s*:\s*"[^"\\]{{1,99}}"\s
 _LAST = re.compile(rf",\s*{_ID}\s*\}}\s*\Z")
 _TAIL = 2 * _MOST_ID
 
-
-class Pending:
-    """The requests that are not answered yet."""
-
-    def __init__(self) -> None:
-        self._open: set[Hashable] = set()
-        self._changed = anyio.Event()
-
-    def asked(self, message: Any) -> None:
-        """Note a request. One that its client cancels gets no answer."""
-        method, identifier = getattr(message, "method", None), getattr(message, "id", None)
-        if method and identifier is not None:
-            self._open.add(identifier)
-        elif method == "notifications/cancelled":
-            self._end((getattr(message, "params", None) or {}).get("requestId"))
-
-    def answered(self, message: Any) -> None:
-        if getattr(message, "method", None) is None:
-            self._end(getattr(message, "id", None))
-
-    async def none(self) -> None:
-        """Wait until all are answered."""
-        while self._open:
-            self._changed = anyio.Event()
-            await self._changed.wait()
-
-    def _end(self, identifier: Any) -> None:
-        if isinstance(identifier, Hashable):
-            self._open.discard(identifier)
-        self._changed.set()
+Id = str | int | None
 
 
-async def serve(server: Server[Any]) -> None:
-    """Serve until standard input ends and what was asked on it is answered."""
-    pending = Pending()
-    async with stdio_server() as (read, write), write, anyio.create_task_group() as tasks:
-        passing, passed = anyio.create_memory_object_stream[SessionMessage | Exception](0)
-        answering, answers = anyio.create_memory_object_stream[SessionMessage](0)
-        tasks.start_soon(_pass_back, answers, write.clone(), pending)
-        async with anyio.create_task_group() as reading:
-            reading.start_soon(_pass_on, read, passing, write.clone(), pending)
-            await server.run(passed, answering, server.create_initialization_options())
-            reading.cancel_scope.cancel()
-        await answering.aclose()
+class Connection:
+    """One client on a pair of streams."""
 
+    def __init__(self, service: Service, reading: IO[bytes], writing: IO[bytes]) -> None:
+        self._service = service
+        self._reading = reading
+        self._writing = writing
+        self._lock = threading.Condition()
+        self._open: dict[Id, Work | None] = {}  # requests that are not answered yet
+        self._asked: dict[str, Work] = {}  # elicitations that are not answered yet
+        self._count = 0
+        self.version: str | None = None  # of the handshake
+        self.capabilities: Any = None
 
-async def _pass_on(read: Any, passing: Any, write: Any, pending: Pending) -> None:
-    """Pass on what is understood; the rest is answered here, as JSON-RPC wants it and the SDK does not do."""
-    async with passing, write:
-        async for message in read:
-            if isinstance(message, Exception):
-                error = JSONRPCError(jsonrpc="2.0", id=id_of(message), error=_malformed(message))
-                await write.send(SessionMessage(error))
-            else:
-                pending.asked(message.message)
-                await passing.send(message)
-        with anyio.move_on_after(LINGER):
-            await pending.none()
+    def serve(self) -> None:
+        """Answer requests until the stream ends and what was asked on it is answered."""
+        while line := self._reading.readline(MAX_LINE + 1):
+            if len(line) > MAX_LINE:
+                self._skip(line)
+            elif line.strip():
+                self._take(line)
+        with self._lock:
+            self._lock.wait_for(lambda: not self._open, LINGER)
 
+    def _skip(self, line: bytes) -> None:
+        while line and not line.endswith(b"\n"):
+            line = self._reading.readline(MAX_LINE)
+        self.send({"id": None, "error": _error(protocol.INVALID_REQUEST, f"a message of more than {MAX_LINE} bytes")})
 
-async def _pass_back(answers: Any, write: Any, pending: Pending) -> None:
-    async with answers, write:
-        async for message in answers:
-            await write.send(message)
-            pending.answered(message.message)
-
-
-def id_of(error: Exception) -> str | int | None:
-    """The id of a request that the SDK cannot read, such as one with half a surrogate pair: its client waits for it."""
-    found: Any = error.errors()[0].get("input") if isinstance(error, ValidationError) else None
-    if isinstance(found, str):
-        import json
-
+    def _take(self, line: bytes) -> None:
         try:
-            found = json.loads(
-                found, strict=False, parse_int=lambda digits: int(digits) if len(digits) <= _MOST_DIGITS else None
-            )
-        except (ValueError, RecursionError):
-            return _written_id(found)
-    identifier = found.get("id") if isinstance(found, dict) else None
+            message = msgspec.json.decode(line)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            text = line.decode(errors="replace")
+            self.send({"id": id_of(text), "error": _error(protocol.PARSE_ERROR, "not valid JSON")})
+            return
+        if not isinstance(message, dict):
+            self._refuse(None, "not a JSON-RPC message")
+        elif isinstance(message.get("method"), str) and message.get("jsonrpc") == "2.0":
+            self._receive(message)
+        elif "result" in message or "error" in message:
+            self._deliver(message)
+        else:
+            self._refuse(_known(message.get("id")), "not a valid JSON-RPC message")
+
+    def _receive(self, message: dict[str, Any]) -> None:
+        """A request or a notification."""
+        params = message.get("params")
+        given = {} if params is None else params
+        if "id" not in message:
+            self._notice(message["method"], given)
+        elif not isinstance(message["id"], str | int) or isinstance(message["id"], bool):
+            self._refuse(None, "expected a string or an integer - at `id`")
+        elif not isinstance(given, dict):
+            self._refuse(message["id"], "expected an object - at `params`")
+        elif message["id"] in self._open:
+            self._refuse(message["id"], "a request with this id is not answered yet")
+        else:
+            self._request(message["id"], message["method"], given)
+
+    def _refuse(self, identifier: Id, message: str) -> None:
+        self.send({"id": identifier, "error": _error(protocol.INVALID_REQUEST, message)})
+
+    def _request(self, identifier: str | int, method: str, params: dict[str, Any]) -> None:
+        request = Request(self, identifier, method, params)
+        try:
+            self._carry_out(request, identifier, method, params)
+        except ProtocolError as error:
+            request.error(error)
+        except Exception as error:  # noqa: BLE001 - the client waits for an answer
+            request.error(ProtocolError(protocol.INTERNAL_ERROR, failure_of(error, method[:100]).message))
+
+    def _carry_out(self, request: Request, identifier: str | int, method: str, params: dict[str, Any]) -> None:
+        request.check()
+        match method:
+            case "tools/call":
+                self._begin(request, identifier, params)
+            case "initialize":
+                request.result(self._initialize(params))
+            case "ping" if not request.modern:
+                request.result({})
+            case "server/discover" if request.modern:
+                found = {"supportedVersions": [*protocol.MODERN], "capabilities": CAPABILITIES}
+                request.result({**found, "instructions": self._service.instructions})
+            case _:
+                request.result(self._service.answer(method, params))
+
+    def _begin(self, request: Request, identifier: str | int, params: dict[str, Any]) -> None:
+        with self._lock:
+            self._open[identifier] = None
+        work = self._service.call(params, request)
+        with self._lock:
+            if identifier in self._open:  # else it is answered already
+                self._open[identifier] = work
+
+    def _initialize(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        wanted = params.get("protocolVersion")
+        if not isinstance(wanted, str):
+            raise protocol.invalid("params: expected a string - at `protocolVersion`")
+        self.version, self.capabilities = protocol.negotiated(wanted), params.get("capabilities")
+        return {
+            "protocolVersion": self.version,
+            "capabilities": CAPABILITIES,
+            "serverInfo": INFO,
+            "instructions": self._service.instructions,
+        }
+
+    def _notice(self, method: str, params: Any) -> None:
+        if method == "notifications/cancelled" and isinstance(params, dict):
+            identifier = _known(params.get("requestId"))
+            with self._lock:
+                work = self._open.pop(identifier, None)  # a canceled request gets no answer
+                self._lock.notify_all()
+            if work:
+                work.cancel()
+
+    # Elicitations -------------------------------------------------------------------------------------------------
+
+    def elicit(self, work: Work, question: Question) -> None:
+        with self._lock:
+            self._count += 1
+            identifier = f"kosmolua-{self._count}"
+            self._asked[identifier] = work
+        params = questions.elicitation(question, self.version or protocol.HANDSHAKE[-1])
+        self.send({"id": identifier, "method": "elicitation/create", "params": params})
+
+    def _deliver(self, message: dict[str, Any]) -> None:
+        """The answer to an elicitation."""
+        with self._lock:
+            work = self._asked.pop(str(message.get("id")), None)
+        if work:
+            work.answer(questions.answer_of(message.get("result")))
+
+    # Writing ------------------------------------------------------------------------------------------------------
+
+    def finish(self, identifier: Id, message: dict[str, Any]) -> None:
+        """Answer a call, unless the client has canceled it."""
+        line = _line(message)
+        with self._lock:
+            if identifier in self._open:
+                del self._open[identifier]
+                self._write(line)
+                self._lock.notify_all()
+
+    def is_open(self, identifier: Id) -> bool:
+        return identifier in self._open
+
+    def send(self, message: dict[str, Any]) -> None:
+        line = _line(message)
+        with self._lock:
+            self._write(line)
+
+    def _write(self, line: bytes) -> None:
+        with suppress(OSError, ValueError):  # the client has left
+            self._writing.write(line)
+            self._writing.flush()
+
+
+class Request:
+    """One request: the `kosmolua.mcp.work.Peer` of a call."""
+
+    def __init__(self, connection: Connection, identifier: str | int, method: str, params: Mapping[str, Any]) -> None:
+        self._connection = connection
+        self._id = identifier
+        self._method = method
+        self._meta = protocol.meta_of(params)
+        self._count = 0
+        self._refused = True
+        self.modern = protocol.VERSION in self._meta and method != "initialize"
+        self.parks = self.modern
+        capabilities = self._meta.get(protocol.CAPABILITIES) if self.modern else connection.capabilities
+        self.can_ask = protocol.can_elicit(capabilities)
+
+    def check(self) -> None:
+        """Raise a `ProtocolError` unless a handshake was made, or the request carries its envelope."""
+        if self.modern:
+            protocol.check_envelope(self._meta)
+        elif self._connection.version is None and self._method not in {"initialize", "ping"}:
+            raise protocol.invalid("not initialized: send initialize first")
+        self._refused = False
+
+    def progress(self, message: str) -> None:
+        token = self._meta.get("progressToken")
+        if not isinstance(token, str | int) or isinstance(token, bool) or not self._connection.is_open(self._id):
+            return
+        self._count += 1
+        params = {"progressToken": token, "progress": self._count, "message": message}
+        self._connection.send({"method": "notifications/progress", "params": params})
+
+    def ask(self, work: Work, question: Question) -> None:
+        if self.parks:
+            self.result(questions.input_required(question, work.id))
+        else:
+            self._connection.elicit(work, question)
+
+    def result(self, result: dict[str, Any]) -> None:
+        shown = protocol.marked(self._method, result, INFO) if self.modern else result
+        self._answer({"id": self._id, "result": shown})
+
+    def error(self, error: ProtocolError) -> None:
+        self._answer({"id": self._id, "error": error.to_dict()})
+
+    def _answer(self, message: dict[str, Any]) -> None:
+        if self._method == "tools/call" and not self._refused:
+            self._connection.finish(self._id, message)
+        else:
+            self._connection.send(message)
+
+
+def _line(message: dict[str, Any]) -> bytes:
+    return msgspec.json.encode({"jsonrpc": "2.0", **message}) + b"\n"
+
+
+def _error(code: int, message: str) -> dict[str, Any]:
+    return ProtocolError(code, message).to_dict()
+
+
+# Ids --------------------------------------------------------------------------------------------------------------
+
+
+def id_of(line: str) -> Id:
+    """The id of a request that cannot be read, such as one with half a surrogate pair: its client waits for it."""
+    import json
+
+    try:
+        found = json.loads(line, strict=False, parse_int=_short)
+    except (ValueError, RecursionError):
+        return _written_id(line)
+    return _known(found.get("id")) if isinstance(found, dict) else None
+
+
+def _short(digits: str) -> int | None:
+    return int(digits) if len(digits) <= _MOST_DIGITS else None
+
+
+def _known(identifier: Any) -> Id:
+    """The id if an answer may repeat it."""
     if isinstance(identifier, str):
         return identifier if identifier.isprintable() and len(identifier) <= _MOST_ID else None
     return identifier if isinstance(identifier, int) and not isinstance(identifier, bool) else None
 
 
-def _written_id(line: str) -> str | int | None:
+def _written_id(line: str) -> Id:
     """The id in a line that is not JSON, or nested too deep to be read."""
     found = _FIRST.match(line) or _LAST.search(line, max(0, len(line) - _TAIL))
     if found is None:
@@ -117,8 +286,5 @@ def _written_id(line: str) -> str | int | None:
     return text[1:-1] if text.isprintable() else None
 
 
-def _malformed(error: Exception) -> ErrorData:
-    kinds = [found["type"] for found in error.errors()] if isinstance(error, ValidationError) else ["json_invalid"]
-    if "json_invalid" in kinds:
-        return ErrorData(code=PARSE_ERROR, message="not valid JSON")
-    return ErrorData(code=INVALID_REQUEST, message="not a valid JSON-RPC message")
+def standard_streams() -> tuple[IO[bytes], IO[bytes]]:
+    return sys.stdin.buffer, sys.stdout.buffer

@@ -1,8 +1,7 @@
-"""Blocking work on its own thread, while the client gets progress, answers questions and may cancel."""
+"""Calls of tools, each on its own thread, while the client gets progress, answers questions and may cancel."""
 
 from __future__ import annotations
 
-import asyncio
 import queue
 import secrets
 import threading
@@ -10,50 +9,56 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, Protocol
 
-from msgspec import Struct
-
-from kosmolua.errors import ScriptError
+from kosmolua.errors import ScriptError, failure_of
 from kosmolua.gate.entry import Entry
 from kosmolua.gate.prompt import Answer, Question
+from kosmolua.mcp.protocol import INTERNAL_ERROR, ProtocolError
 from kosmolua.runtime.stop import Stop
 
 PATIENCE = 600.0  # seconds to wait for an answer
+HEARTBEAT = 5.0  # seconds between messages while a call runs
 
 
-class Done(Struct, frozen=True):
-    """The end of the work: the result of the tool, or an unexpected exception."""
+class Peer(Protocol):
+    """A request for a call, and the client that sent it. All methods may be called from any thread.
 
-    result: dict[str, Any] | None = None
-    error: BaseException | None = None
+    ``can_ask`` says whether the client can ask a person. A peer that ``parks`` answers its request with the question;
+    the client then sends another request for the same call.
+    """
 
-    def unwrap(self) -> dict[str, Any] | None:
-        if self.error:
-            raise self.error
-        return self.result
+    can_ask: bool
+    parks: bool
+
+    def progress(self, message: str) -> None: ...
+    def ask(self, work: Work, question: Question) -> None: ...
+    def result(self, result: dict[str, Any]) -> None: ...
+    def error(self, error: ProtocolError) -> None: ...
 
 
 class Work:
-    """One call of a tool: runs it, is its prompter, and cancels it."""
+    """One call of a tool: runs it, is its prompter, and cancels it. ``parked`` has the calls whose client was asked."""
 
-    def __init__(self) -> None:
+    def __init__(self, peer: Peer, parked: dict[str, Work]) -> None:
         self.id = secrets.token_urlsafe(24)
         self.stop = Stop()
-        self._loop = asyncio.get_running_loop()
-        self._events: asyncio.Queue[Question | str | Done] = asyncio.Queue()
+        self._peer = peer
+        self._parked = parked
+        self._told = time.monotonic()
         self._answer: queue.SimpleQueue[Answer | None] = queue.SimpleQueue()
 
     def start(self, action: Callable[[], dict[str, Any]], ended: Callable[[], None]) -> None:
-        """Run the action. ``ended`` is called on the loop's thread at its end, even if no one waits for it."""
+        """Run the action and answer the request. ``ended`` is called before the client can know the answer."""
 
         def run() -> None:
             try:
-                done = Done(action())
-            except BaseException as error:  # noqa: BLE001 - raised by `unwrap`
-                done = Done(error=error)
-            self._call_soon(ended)
-            self._call_soon(self._events.put_nowait, done)
+                result = action()
+                ended()
+                self._peer.result(result)
+            except BaseException as error:  # noqa: BLE001 - the client waits for an answer
+                ended()
+                self._peer.error(ProtocolError(INTERNAL_ERROR, failure_of(error, "the tool").message))
 
         self._thread = threading.Thread(target=run, name="kosmolua-mcp", daemon=True)
         self._thread.start()
@@ -62,12 +67,10 @@ class Work:
         """Wait for its thread, until ``time.monotonic()`` says so at most."""
         self._thread.join(max(0.0, until - time.monotonic()))
 
-    async def next(self, seconds: float) -> Question | str | Done | None:
-        """The next event: a question, a progress message or the end; None after that many seconds without one."""
-        try:
-            return await asyncio.wait_for(self._events.get(), seconds)
-        except TimeoutError:
-            return None
+    def resume(self, peer: Peer, answer: Answer | None) -> None:
+        """Go on for another request, which brings the answer."""
+        self._peer = peer
+        self._answer.put(answer)
 
     def answer(self, answer: Answer | None) -> None:
         self._answer.put(answer)
@@ -80,20 +83,68 @@ class Work:
     def ask(self, question: Question) -> Answer | None:
         """Ask the client; runs on the thread that makes the call."""
         self._answer = queue.SimpleQueue()  # drops a late answer to an earlier question
-        if self.stop.error:
+        if self.stop.error or not self._peer.can_ask:
             return None
-        self._call_soon(self._events.put_nowait, question)
-        with suppress(queue.Empty):
-            return self._answer.get(timeout=PATIENCE)
-        return None
+        if self._peer.parks:
+            self._parked[self.id] = self
+        try:
+            self._peer.ask(self, question)
+            with suppress(queue.Empty):
+                return self._answer.get(timeout=PATIENCE)
+            return None
+        finally:
+            self._parked.pop(self.id, None)
 
     def report(self, entry: Entry) -> None:
         """Report that a call ended."""
-        self._call_soon(self._events.put_nowait, f"{entry.function}: {entry.code or entry.outcome}")
+        self._tell(f"{entry.function}: {entry.code or entry.outcome}")
 
-    def _call_soon(self, action: Callable[..., object], *arguments: object) -> None:
-        with suppress(RuntimeError):  # the loop has ended
-            self._loop.call_soon_threadsafe(action, *arguments)
+    def beat(self) -> None:
+        """Say that it still runs, if nothing was said for a while."""
+        if time.monotonic() - self._told >= HEARTBEAT:
+            self._tell("still running")
+
+    def _tell(self, message: str) -> None:
+        self._told = time.monotonic()
+        self._peer.progress(message)
+
+
+class Crew:
+    """The calls that run. While there are some, a thread lets them beat."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._active: set[Work] = set()
+        self._beating = False
+
+    def __len__(self) -> int:
+        return len(self._active)
+
+    def __iter__(self) -> Any:
+        with self._lock:
+            return iter([*self._active])
+
+    def add(self, work: Work) -> None:
+        with self._lock:
+            self._active.add(work)
+            if not self._beating:
+                self._beating = True
+                threading.Thread(target=self._beat, name="kosmolua-beat", daemon=True).start()
+
+    def remove(self, work: Work) -> None:
+        with self._lock:
+            self._active.discard(work)
+
+    def _beat(self) -> None:
+        while True:
+            time.sleep(HEARTBEAT / 5)
+            with self._lock:
+                works = [*self._active]
+                if not works:
+                    self._beating = False
+                    return
+            for work in works:
+                work.beat()
 
 
 class Current:

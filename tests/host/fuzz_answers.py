@@ -148,7 +148,7 @@ class Doors:
                 data = session.call(operation.name, operation.example).data
             except KosmoError as error:
                 self.took(error)
-                content.of_error(error, 2000)
+                content.of_error(error, 2000, code=False)
                 return
             self.tally["ok"] += 1
             output.to_json(output.plain(data))

@@ -6,6 +6,8 @@ import json
 import os
 import re
 import signal
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -17,6 +19,7 @@ from waiting import stays, wait_until
 
 from kosmolua.gate import audit
 from kosmolua.mcp.docs import WORKFLOWS
+from kosmolua.mcp.wire import MAX_LINE
 from kosmolua.replicate.catalogue import OPERATIONS
 
 FUNCTION = "replicate_"
@@ -679,3 +682,84 @@ def test_a_request_that_cannot_be_read_is_answered_by_its_id(wire, odd):
         server.send((line % odd).encode())
 
         assert 7 == server.receive()["id"]
+
+
+@pytest.mark.parametrize("arguments", ['{"query": "cancel"}', {"query": "cancel"}])
+def test_arguments_are_taken_as_json_text(wire, arguments):
+    """Some models write the text of the object instead of the object."""
+    with wire("--code") as line:
+        line.call(1, "search_docs", arguments)
+        found = line.receive()["result"]["structuredContent"]["data"]["results"]
+        line.call(2, "search_docs", "cancel")
+        refused = line.receive()
+
+    assert "cancel_prediction" in {entry["name"] for entry in found}
+    assert (2, -32602) == (refused["id"], refused["error"]["code"])
+    assert "expected an object, got text that is not JSON of one - at `arguments`" in refused["error"]["message"]
+
+
+ENVELOPE = {
+    "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+    "io.modelcontextprotocol/clientCapabilities": {},
+}
+
+
+def test_each_request_of_2026_carries_its_envelope(wire):
+    """A missing part and another version are named; there is no ping."""
+    other = {**ENVELOPE, "io.modelcontextprotocol/protocolVersion": "2031-01-01"}
+    half = {"io.modelcontextprotocol/protocolVersion": "2026-07-28"}
+    with wire() as line:
+        good = line.ask({"id": 1, "method": "prompts/list", "params": {"_meta": ENVELOPE}})["result"]
+        answers = [
+            line.ask({"id": 2, "method": method, "params": {"_meta": meta}})["error"]
+            for method, meta in (("tools/list", half), ("tools/list", other), ("ping", ENVELOPE))
+        ]
+
+    assert ("complete", 0, "private") == (good["resultType"], good["ttlMs"], good["cacheScope"])
+    assert "kosmolua" == good["_meta"]["io.modelcontextprotocol/serverInfo"]["name"]
+    assert [-32602, -32022, -32601] == [error["code"] for error in answers]
+    assert {"supported": ["2026-07-28"], "requested": "2031-01-01"} == answers[1]["data"]
+
+
+def test_a_handshake_comes_first(environment, tmp_path):
+    """Without one only ping is answered; an unknown version gets the latest that has a handshake."""
+    command = [sys.executable, "-m", "kosmolua", "mcp:serve"]
+    lines = [
+        {"id": 1, "method": "ping"},
+        {"id": 2, "method": "tools/list"},
+        {"id": 3, "method": "initialize", "params": {"capabilities": {}}},
+        {"id": 4, "method": "initialize", "params": {"protocolVersion": "1999-01-01", "capabilities": {}}},
+        {"id": 5, "method": "prompts/list"},
+    ]
+    sent = "".join(json.dumps({"jsonrpc": "2.0", **line}) + "\n" for line in lines)
+    ran = subprocess.run(
+        command, input=sent, env=environment, cwd=tmp_path, capture_output=True, text=True, check=True, timeout=60
+    )
+    answers = {answer["id"]: answer for answer in map(json.loads, ran.stdout.splitlines())}
+
+    assert {} == answers[1]["result"]
+    assert "send initialize first" in answers[2]["error"]["message"]
+    assert "expected a string - at `protocolVersion`" in answers[3]["error"]["message"]
+    assert "2025-11-25" == answers[4]["result"]["protocolVersion"]
+    assert "prompts" in answers[5]["result"]
+
+
+def test_a_line_that_is_too_long_is_passed_over(wire):
+    """It is refused without being kept, and the next one is answered."""
+    with wire() as line:
+        line.send(b'{"jsonrpc": "2.0", "id": 1, "method": "' + b"x" * MAX_LINE + b'"}')
+        refused = line.receive()
+        assert {} == line.ask({"id": 2, "method": "ping"})["result"]
+
+    assert f"a message of more than {MAX_LINE} bytes" in refused["error"]["message"]
+
+
+def test_an_id_is_used_once_at_a_time(wire, server):
+    """A second request with the id of one that runs is refused, and the first is answered."""
+    with wire("--code") as line:
+        line.call(1, "execute_lua", {"source": "sleep(0.5) return 1"})
+        line.call(1, "execute_lua", {"source": "return 2"})
+        answers = [line.receive(), line.receive()]
+
+    assert -32600 == answers[0]["error"]["code"]
+    assert 1 == answers[1]["result"]["structuredContent"]["result"]

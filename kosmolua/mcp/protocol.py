@@ -1,0 +1,81 @@
+"""Facts of the protocol that both transports share: its versions, its error codes, and what a result is marked with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+PARSE_ERROR, INVALID_REQUEST, METHOD_NOT_FOUND, INVALID_PARAMS, INTERNAL_ERROR = -32700, -32600, -32601, -32602, -32603
+UNSUPPORTED_VERSION = -32022
+
+HANDSHAKE = ("2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25")
+"""The versions that begin with `initialize`, oldest first."""
+MODERN = ("2026-07-28",)
+"""The versions in which each request carries what a handshake would agree on."""
+
+PREFIX = "io.modelcontextprotocol/"
+VERSION, CAPABILITIES, SERVER_INFO = (
+    f"{PREFIX}{name}" for name in ("protocolVersion", "clientCapabilities", "serverInfo")
+)
+_CACHEABLE = frozenset(
+    ("tools/list", "resources/list", "resources/templates/list", "resources/read", "prompts/list", "server/discover")
+)
+
+
+class ProtocolError(Exception):
+    """An answer that is an error of the protocol: its code, message and data."""
+
+    def __init__(self, code: int, message: str, data: Any = None) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.data = data
+
+    def to_dict(self) -> dict[str, Any]:
+        data = {} if self.data is None else {"data": self.data}
+        return {"code": self.code, "message": self.message, **data}
+
+
+def invalid(message: str) -> ProtocolError:
+    return ProtocolError(INVALID_PARAMS, message)
+
+
+def unknown_method(method: str) -> ProtocolError:
+    return ProtocolError(METHOD_NOT_FOUND, "Method not found", method[:200])
+
+
+def meta_of(params: Mapping[str, Any]) -> Mapping[str, Any]:
+    found = params.get("_meta")
+    return found if isinstance(found, Mapping) else {}
+
+
+def check_envelope(meta: Mapping[str, Any]) -> None:
+    """Raise a `ProtocolError` if a modern request lacks a part of its envelope, or wants another version."""
+    missing = [key for key in (VERSION, CAPABILITIES) if key not in meta]
+    if missing:
+        raise invalid(f"params._meta is missing {', '.join(missing)}")
+    version = meta[VERSION]
+    if not isinstance(version, str):
+        raise invalid(f"params._meta: expected a string - at `{VERSION}`")
+    if version not in MODERN:
+        raise unsupported(version)
+
+
+def unsupported(version: str) -> ProtocolError:
+    data = {"supported": [*MODERN], "requested": version[:100]}
+    return ProtocolError(UNSUPPORTED_VERSION, "Unsupported protocol version", data)
+
+
+def negotiated(wanted: str) -> str:
+    """The version of a handshake: the wanted one if it is known, else the latest."""
+    return wanted if wanted in HANDSHAKE else HANDSHAKE[-1]
+
+
+def marked(method: str, result: Mapping[str, Any], server_info: Mapping[str, Any]) -> dict[str, Any]:
+    """A result as the modern versions want it: with its type, its server, and how long it may be kept."""
+    cached = {"ttlMs": 0, "cacheScope": "private"} if method in _CACHEABLE else {}
+    return {"resultType": "complete", **cached, **result, "_meta": {SERVER_INFO: server_info}}
+
+
+def can_elicit(capabilities: Any) -> bool:
+    return isinstance(capabilities, Mapping) and capabilities.get("elicitation") is not None

@@ -1,0 +1,235 @@
+"""Answers the requests of clients with the host, whatever the transport. Calls of tools run on their own threads."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from msgspec import Struct
+
+from kosmolua._version import __version__
+from kosmolua.errors import KosmoError, failure_of
+from kosmolua.manual import pages
+from kosmolua.mcp import code, content, docs, resources, tools
+from kosmolua.mcp.protocol import INTERNAL_ERROR, ProtocolError, invalid, unknown_method
+from kosmolua.mcp.questions import answer_of
+from kosmolua.mcp.schemas import Dialect
+from kosmolua.mcp.tools import Names
+from kosmolua.mcp.work import Crew, Current, Peer, Work
+from kosmolua.replicate.catalogue import OPERATIONS
+
+if TYPE_CHECKING:
+    from kosmolua.gate.ending import Left
+    from kosmolua.host.host import Host
+    from kosmolua.replicate.catalogue import Operation
+
+MAX_AT_ONCE = 32  # calls
+PATIENCE = 2.0  # seconds for stopped calls to end
+MAX_ARGUMENTS = 16 * 1024 * 1024  # bytes
+INSTRUCTIONS = (
+    "Replicate, behind a permission gate. Creating predictions and trainings costs money. The `hint` of an error says "
+    "what to do next. If the policy refuses a call, report it to the person."
+)
+CODE_INSTRUCTIONS = (
+    f'{INSTRUCTIONS} Do a whole task in one script with execute_lua; read_docs "workflows" explains how.'
+)
+INFO = {"name": "kosmolua", "title": "Replicate, by kosmolua", "version": __version__}
+CAPABILITIES = {
+    "tools": {"listChanged": False},
+    "resources": {"listChanged": False, "subscribe": False},
+    "prompts": {"listChanged": False},
+}
+
+
+class Options(Struct, frozen=True, kw_only=True):
+    """``tools`` are globs of functions to expose; ``code`` enables code mode; ``max_chars`` truncates results.
+    ``names`` and ``dialect`` are how tools and their schemas are written.
+    """
+
+    tools: tuple[str, ...]
+    code: bool
+    max_chars: int
+    names: Names = "short"
+    dialect: Dialect = "any"
+
+
+class Service:
+    """Serves one client. ``current`` is the prompter of the host."""
+
+    def __init__(self, host: Host, current: Current, options: Options) -> None:
+        self._host = host
+        self._current = current
+        self._options = options
+        self._parked: dict[str, Work] = {}
+        self._crew = Crew()
+        self._running: list[tuple[str, str, str]] = []  # jobs that scripts created and that may still run
+        self._methods: dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
+            "tools/list": self._list_tools,
+            "resources/list": lambda _: {"resources": resources.listed()},
+            "resources/templates/list": lambda _: {"resourceTemplates": resources.TEMPLATES},
+            "resources/read": self._read_resource,
+            "prompts/list": self._list_prompts,
+            "prompts/get": self._get_prompt,
+        }
+
+    @property
+    def instructions(self) -> str:
+        return CODE_INSTRUCTIONS if self._options.code else INSTRUCTIONS
+
+    def left(self) -> Left:
+        """Stop everything, and return what may still run."""
+        direct = self._host.leave()
+        self._host.close()
+        until = time.monotonic() + PATIENCE
+        for work in self._crew:
+            work.join(until)
+        return msgspec.structs.replace(direct, running=[*dict.fromkeys([*direct.running, *self._running])])
+
+    def answer(self, method: str, params: Mapping[str, Any]) -> dict[str, Any]:
+        """The result of a request other than a call of a tool. Raises a `ProtocolError`."""
+        action = self._methods.get(method)
+        if action is None:
+            raise unknown_method(method)
+        try:
+            return action(params)
+        except ProtocolError:
+            raise
+        except Exception as error:  # noqa: BLE001 - the client waits for an answer
+            raise ProtocolError(INTERNAL_ERROR, failure_of(error, method).message) from None
+
+    # Calls of tools -----------------------------------------------------------------------------------------------
+
+    def call(self, params: Mapping[str, Any], peer: Peer) -> Work:
+        """Begin a call of a tool, or go on with one whose client was asked. Raises a `ProtocolError`."""
+        state = params.get("requestState")
+        if state is None:
+            return self._begin(_text(params, "name"), _arguments(params), peer)
+        work = self._parked.pop(state, None) if isinstance(state, str) else None
+        if work is None:
+            raise invalid("unknown or expired requestState; call the tool again")
+        responses = params.get("inputResponses")
+        work.resume(peer, answer_of(responses.get("approval")) if isinstance(responses, Mapping) else None)
+        return work
+
+    def _begin(self, name: str, arguments: dict[str, Any], peer: Peer) -> Work:
+        if len(self._crew) >= MAX_AT_ONCE:
+            raise invalid(f"too many calls at once: {MAX_AT_ONCE} are running; wait for one to end")
+        work = Work(peer, self._parked)
+        action = self._action(work, name, arguments)
+        self._crew.add(work)
+        try:
+            work.start(action, partial(self._crew.remove, work))
+        except RuntimeError:  # no more threads
+            self._crew.remove(work)
+            raise
+        return work
+
+    def _action(self, work: Work, name: str, arguments: dict[str, Any]) -> Callable[[], dict[str, Any]]:
+        """The action of a tool call, to run on its thread. Raises a `ProtocolError` for an invalid call."""
+        size = len(msgspec.json.encode(arguments))
+        if size > MAX_ARGUMENTS:
+            raise invalid(f"{name[:100]}: arguments too long: {size} bytes, at most {MAX_ARGUMENTS} are allowed")
+        if self._options.code and name in code.DEFINITIONS:
+            action = partial(self._code, work, name, arguments)
+        else:
+            action = partial(self._call, work, self._operation(name), arguments)
+        return partial(self._guarded, action)
+
+    def _operation(self, name: str) -> Operation:
+        operation = tools.find(name)
+        if operation is None or operation not in tools.named(self._options.tools):
+            raise invalid(f"unknown tool {name[:100]!r}; list the tools with tools/list")
+        if operation.name not in self._callable():
+            raise invalid(f"{name} is not available: the policy denies this {operation.access}")
+        return operation
+
+    def _callable(self) -> frozenset[str]:
+        try:
+            return self._host.callable()
+        except KosmoError as error:
+            raise ProtocolError(INTERNAL_ERROR, error.message) from None
+
+    def _guarded(self, action: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        try:
+            return action()
+        except Exception as error:  # noqa: BLE001 - every failure becomes a result
+            return content.of_error(failure_of(error, "the tool"), self._options.max_chars, code=self._options.code)
+
+    def _call(self, work: Work, operation: Operation, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        self._current.work = work
+        given = tools.arguments(operation, arguments)
+        data = self._host.request(operation.name, given, stop=work.stop).data
+        # Lists and models contain cover images, which were not asked for.
+        fetch = partial(self._host.fetch, stop=work.stop) if operation.job and not operation.paged else None
+        return content.of_answer(data, self._options.max_chars, fetch)
+
+    def _code(self, work: Work, name: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        given = code.checked(name, arguments)
+        limit = self._options.max_chars
+        if name == code.SEARCH:
+            return content.of_answer({"results": pages.search(given["query"])}, limit)
+        if name == code.READ:
+            return content.of_answer(resources.page(given["name"]), limit)
+        run = self._host.script(
+            given["source"], given.get("args", []), prompter=work, on_call=work.report, stop=work.stop
+        )
+        shown: content.Pictures = []
+        result = run.result(partial(content.add_outputs, shown))
+        self._running += result.running
+        return content.of_run(result, limit, shown)
+
+    # Lists, resources and prompts ---------------------------------------------------------------------------------
+
+    def _list_tools(self, _params: Mapping[str, Any]) -> dict[str, Any]:
+        allowed = self._callable()
+        names, dialect = self._options.names, self._options.dialect
+        chosen = [operation for operation in tools.named(self._options.tools) if operation.name in allowed]
+        offered = [tools.definition(operation, names, dialect) for operation in chosen]
+        if self._options.code:
+            writes = any(operation.access == "write" and operation.name in allowed for operation in OPERATIONS)
+            offered = [*code.definitions(writes=writes, dialect=dialect), *offered]
+        return {"tools": offered}
+
+    def _read_resource(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        try:
+            return resources.read(_text(params, "uri"))
+        except KosmoError as error:
+            raise invalid(error.message) from None
+
+    def _list_prompts(self, _params: Mapping[str, Any]) -> dict[str, Any]:
+        described = "How to write a Replicate workflow in Lua"
+        argument = {"name": "task", "description": "The task to do", "required": False}
+        return {"prompts": [{"name": resources.PROMPT, "description": described, "arguments": [argument]}]}
+
+    def _get_prompt(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        name = _text(params, "name")
+        if name != resources.PROMPT:
+            raise invalid(f"unknown prompt {name[:100]!r}; expected {resources.PROMPT}")
+        task = _arguments(params).get("task")
+        text = f"{docs.WORKFLOWS}\nThe task: {task}" if isinstance(task, str) and task else docs.WORKFLOWS
+        return {"messages": [{"role": "user", "content": {"type": "text", "text": text}}]}
+
+
+def _text(params: Mapping[str, Any], name: str) -> str:
+    value = params.get(name)
+    if not isinstance(value, str):
+        raise invalid(f"params: expected a string - at `{name}`")
+    return value
+
+
+def _arguments(params: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments, also given as JSON text, as some models write them."""
+    given = params.get("arguments")
+    found = tools.json_of(given or "{}") if isinstance(given, str) else given
+    if found is None and not isinstance(given, str):
+        return {}
+    if not isinstance(found, dict):
+        raise invalid(f"params: expected an object, got {_kind(given)} - at `arguments`")
+    return found
+
+
+def _kind(value: Any) -> str:
+    return "text that is not JSON of one" if isinstance(value, str) else type(value).__name__
