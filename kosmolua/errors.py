@@ -13,6 +13,7 @@ KosmoError
 │   └── UncertainError     no complete answer was received; a write may have happened  exit 1
 ├── WebhookError           a webhook's signature or timestamp is invalid               exit 1
 ├── ScriptError            the Lua script failed                                       exit 1
+│   └── ExitError          the script called exit with a status above 0                that status
 ├── JournalError           a journal does not match the run, or cannot be written      exit 1
 ├── SystemFailureError     a system resource is missing: disk space, memory            exit 1
 ├── OutputError            standard output cannot be written                           exit 1
@@ -59,6 +60,7 @@ CODES = {
     "internal_error": EXIT_FAILED,
     "script_error": EXIT_FAILED,
     "script_crashed": EXIT_FAILED,
+    "exited": EXIT_FAILED,
     "journal": EXIT_FAILED,
     "limit_reached": EXIT_LIMIT,
     "interrupted": EXIT_INTERRUPTED,
@@ -240,6 +242,20 @@ class ScriptError(KosmoError):
         self.traceback = traceback
         self.status = status
         self.retry_after = retry_after
+
+
+class ExitError(ScriptError):
+    """The script called ``exit`` with a ``status`` from 1 to 255; exit status 0 is no error."""
+
+    code = "exited"
+
+    def __init__(self, status: int) -> None:
+        super().__init__(f"the script ended with exit({status})", status=None)
+        self.exit_code = status
+
+    @property
+    def exit_status(self) -> int:
+        return self.exit_code
 
 
 class InterruptError(ScriptError):

@@ -1,36 +1,69 @@
--- Hints for Lua's own errors about nil values: a name that scripts do not have, a misspelled name, an output that does
--- not exist yet.
+-- Hints for Lua's own errors: a name that scripts do not have or that is misspelled, an output that does not exist yet,
+-- habits of other languages and of the official clients.
 
 local M = {}
 
 local min, next, type = math.min, next, type
-local byte, format, gmatch, match = string.byte, string.format, string.gmatch, string.match
+local byte, find, format, gmatch, match = string.byte, string.find, string.format, string.gmatch, string.match
 
 local MOST_NAMES = 1000 -- globals that are compared
 local MOST_LETTERS = 40 -- in a name that is compared
 local NEAR = 3 -- one wrong letter is accepted per this many
 
-local CONFINED = "scripts cannot use processes, the environment or files of the machine; pass values after "
-  .. "--, which are in `args`, and use file(path) and output:save(path) for files"
-local HOST = "scripts cannot access the interpreter; require(name) loads a module from the script's directory"
+local PROCESSES = "scripts cannot use processes, and files only by file(path):read(), write_file(path, text) and "
+  .. "append_file(path, text)"
+local HOST = "scripts cannot access the interpreter; require(name) loads a module and load(text) compiles text"
+local WAIT = "predictions have no methods: use p = wait(prediction), or run, which waits"
+local CANCEL = "use replicate.cancel_prediction { prediction_id = prediction.id }"
 
 local ADVICE = {
-  global = { io = CONFINED },
+  global = {
+    utf8 = "LuaJIT has no utf8; regex.match_all(text, '.', 's') finds the characters",
+    arg = "the arguments are in args and in ...",
+  },
   field = {
     output = "a prediction has no output until it has succeeded; use wait(prediction), or run, which waits",
+    pack = "LuaJIT has no pack; use { n = select('#', ...), ... }",
+    tointeger = "use math.floor(n)",
+    loadlib = HOST,
+    path = "name a file with file(path)",
   },
   method = {
     save = "only a file has :save(path), and many models return a list of files; use images[1]:save(path) or "
       .. "download(images, './')",
+    url = "url is a field: write output.url",
+    read = "only file(path) has :read(); save an output first: output:save(path)",
   },
 }
-for name in gmatch("collectgarbage debug dofile ffi getfenv jit load loadfile loadstring module newproxy package python "
-  .. "setfenv", "%a+") do
+for name in gmatch("debug dofile ffi getfenv jit loadfile module newproxy python setfenv", "%a+") do
   ADVICE.global[name] = HOST
 end
-for name in gmatch("execute exit getenv remove rename setlocale tmpname", "%a+") do
-  ADVICE.field[name] = CONFINED
+for name in gmatch("execute open output input popen remove rename setlocale tmpfile tmpname", "%a+") do
+  ADVICE.field[name] = ADVICE.field[name] or PROCESSES
 end
+for name in gmatch("wait reload refresh poll", "%a+") do
+  ADVICE.field[name], ADVICE.method[name] = WAIT, WAIT
+end
+ADVICE.field.cancel, ADVICE.method.cancel = CANCEL, CANCEL
+for name in gmatch("None null undefined NULL", "%a+") do
+  ADVICE.global[name] = "write nil, or json.null within a list"
+end
+
+-- Pattern of the message, pattern of the line, hint.
+local MISTAKES = {
+  { "attempt to index", "%[0%]", "lists begin at 1: the first item is [1]" },
+  { "attempt to call a table value", "for.-in", "write for _, item in ipairs(list) do, or pairs(t)" },
+  { "attempt to index %w+ 'self'", "", "call the method with a colon: object:method(…)" },
+  { "attempt to concatenate.*table value", "", "convert the table: json.encode(value)" },
+  { "attempt to concatenate.*nil value", "", "assign the value first, or give a default: (value or '')" },
+  { "attempt to concatenate", "", "convert the value: tostring(value)" },
+  { "attempt to get length of.*nil value", "", "assign the list first; a function returns nil without return" },
+  { "attempt to perform arithmetic on.*string value", "+", "write .. to join texts, and tonumber(text) for numbers" },
+  { "attempt to perform arithmetic on.*nil value", "", "assign the value first, or give a default: (value or 0)" },
+  { "attempt to compare", "", "compare values of one type: tonumber(text) makes a number of text" },
+  { "bad argument #1 to 'i?pairs' %(table expected, got nil%)", "", "the list is nil: look at what returned it" },
+  { "bad argument #1 to 'for iterator'", "", "write for _, item in ipairs(list) do, or pairs(t)" },
+}
 
 -- The number of letters that must be changed, added, removed or swapped with a neighbor.
 local function distance(one, other)
@@ -67,13 +100,23 @@ function M.nearest(name, names)
   return found
 end
 
---- The hint for an error message, or nil. `names` is a table of the globals.
-function M.on(message, names)
+local function of_mistake(message, line)
+  for i = 1, #MISTAKES do
+    local said, written, hint = MISTAKES[i][1], MISTAKES[i][2], MISTAKES[i][3]
+    if find(message, said) and find(line, written) then return hint end
+  end
+end
+
+--- The hint for an error message, or nil. `names` is a table of the globals, `line` the text of the line.
+function M.on(message, names, line)
   local kind, name = match(message, "attempt to .-(%l+) '([%w_]+)'")
-  local known = kind and ADVICE[kind] and ADVICE[kind][name]
-  if known or kind ~= "global" then return known or nil end
-  local other = M.nearest(name, names)
-  return other and format("unknown name %s; did you mean %s?", name, other)
+  local is_nil = find(message, "a nil value", 1, true)
+  local known = is_nil and kind and ADVICE[kind] and ADVICE[kind][name]
+  if known then return known end
+  local other = is_nil and kind == "global" and M.nearest(name, names)
+  if other then return format("unknown name %s; did you mean %s?", name, other) end
+  if name == "url" and find(message, "string value", 1, true) then return ADVICE.method.url end
+  return of_mistake(message, line)
 end
 
 return M

@@ -5,12 +5,13 @@
 local use = ...
 local values, msgpack, json, guard, failures = use("values"), use("msgpack"), use("json"), use("guard"), use("failures")
 local dump, task, file, workflows = use("dump"), use("task"), use("file"), use("workflow/workflow")
+local code, system = use("code"), use("system")
 
 local M = {}
 
 local error, next, pcall, rawequal, rawget, select = error, next, pcall, rawequal, rawget, select
 local setmetatable, tostring, type, xpcall = setmetatable, tostring, type, xpcall
-local load, collectgarbage = load, collectgarbage
+local collectgarbage = collectgarbage
 local concat, sort = table.concat, table.sort
 local find, format, match, sub = string.find, string.format, string.match, string.sub
 local huge, floor, randomseed, unpack = math.huge, math.floor, math.randomseed, table.unpack or unpack
@@ -324,34 +325,6 @@ local function keep(journal)
   end
 end
 
--- Modules ------------------------------------------------------------------------------------------------------
-
-local function load_text(source, name, env)
-  failures.chunk_names["@" .. name] = true
-  return load(source, "@" .. name, "t", env)
-end
-
-local function add_require(env)
-  local loaded, begun = {}, {}
-  local target = encode("") .. encode("host.require")
-
-  --- Load a module from the script's directory. Returns what its chunk returned, or true.
-  function env.require(name)
-    if type(name) ~= "string" then mistake("require", "expected the name of a module, got " .. values.kind(name)) end
-    if loaded[name] ~= nil then return loaded[name] end
-    if begun[name] then
-      mistake("require", format("module %q is already being loaded, or failed before", values.scrub(name)))
-    end
-    local module = ask(CALL, target .. encode_for("require", { name = name }))
-    local chunk, message = load_text(module.source, module.file, env)
-    if not chunk then raise({ code = "syntax_error", message = values.scrub(message) }) end
-    begun[name] = true
-    local value = chunk(name)
-    loaded[name] = value == nil or value
-    return loaded[name]
-  end
-end
-
 -- Workflows ----------------------------------------------------------------------------------------------------
 
 local HELPERS = { "run", "wait", "stream", "each", "download" } -- also globals
@@ -372,6 +345,26 @@ end
 
 -- One run ------------------------------------------------------------------------------------------------------
 
+local ended = false -- by the script: `exit`
+
+local function done(ok, frame, status)
+  port.submit(msgpack.head(6) .. encode("done") .. encode(ok) .. frame .. encode(collectgarbage("count") * 1024) .. ENGINE
+    .. encode(status or 0))
+end
+
+-- End the run. Its process waits until the host ends it; in a shared process an error that nothing catches goes up.
+local function leave(status)
+  done(true, encode(values.array({})), status)
+  ended = true
+  if port.alive then guard.die("the script has ended") end
+  while true do
+    port.wait()
+  end
+end
+
+-- The same at a prompt, whose state is kept.
+local function stay() mistake("exit", "a prompt is left with :quit or Ctrl-D") end
+
 local function environment(start)
   local env = use("sandbox")
   env.spawn, env.parallel, env.race = task.spawn, task.parallel, task.race
@@ -386,8 +379,9 @@ local function environment(start)
   add_output(env)
   add_time(env)
   add_docs(env)
-  add_require(env)
   add_workflows(env)
+  system.add(env, put, host.service, start.interactive and stay or leave, start.env or {})
+  code.add(env, host.service)
   exchange = exchanger(env)
   keep(start.journal)
   return env
@@ -397,12 +391,8 @@ local function no_memory(report)
   return guard.reached() == "memory" or find(report.message, NO_MEMORY, 1, true) ~= nil
 end
 
-local function done(ok, frame)
-  port.submit(msgpack.head(5) .. encode("done") .. encode(ok) .. frame .. encode(collectgarbage("count") * 1024) .. ENGINE)
-end
-
 local function fail(report)
-  if type(report) ~= "table" then report = { code = "script_error", message = error_text(report) } end
+  if ended then return end
   if guard.reached() or no_memory(report) then
     report = { code = "limit_reached", message = guard.reached() or "memory", where = report.where }
   end
@@ -410,8 +400,10 @@ local function fail(report)
 end
 
 local function finish(ok, ...)
+  if ended then return end
+  local report = not ok and describe((...)) -- under the guard: it may call the script's code
   guard.stop()
-  if not ok then return fail((...)) end
+  if not ok then return fail(report) end
   local results = { ... }
   for i = 1, select("#", ...) do
     if results[i] == nil then results[i] = values.null end
@@ -428,10 +420,10 @@ local function finish(ok, ...)
 end
 
 local function run(start)
-  local chunk, message = load_text(start.source, start.name, environment(start))
-  if not chunk then return fail(failures.syntax_error(message)) end
+  local main_chunk, message = code.compile(start.source, start.name, environment(start))
+  if not main_chunk then return fail(failures.syntax_error(message)) end
   task.connect(receive)
-  return finish(xpcall(function() return task.finish(chunk(unpack(start.args))) end, describe))
+  return finish(xpcall(function() return task.finish(main_chunk(unpack(start.args))) end, failures.handler))
 end
 
 --- Run one script. The first frame from the port is a map of `source`, `name`, `args`, `provider`, `functions` (a list
@@ -441,8 +433,8 @@ function M.serve(the_port)
   port = the_port
   local start = msgpack.decode(port.wait())
   if start.interactive then
-    local parts = { chunk_names = failures.chunk_names, load_text = load_text, receive = receive_awaited, raise = raise }
-    parts.describe, parts.syntax_error, parts.error_text = describe, failures.syntax_error, error_text
+    local parts = { is_own = failures.is_own, load_text = code.compile, receive = receive_awaited, raise = raise }
+    parts.describe, parts.handler, parts.syntax_error, parts.error_text = describe, failures.handler, failures.syntax_error, error_text
     parts.done, parts.fail, parts.keep = done, fail, keep
     return use("interactive").serve(parts, environment(start), port)
   end

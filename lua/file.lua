@@ -6,7 +6,7 @@ local values = use("values")
 
 local M = {}
 
-local setmetatable, type, tostring, rawequal = setmetatable, type, tostring, rawequal
+local error, select, setmetatable, type, tostring, rawequal = error, select, setmetatable, type, tostring, rawequal
 local format = string.format
 
 local File = { __metatable = "file" }
@@ -19,6 +19,11 @@ local function made(fields)
   known[value] = fields
   return value
 end
+
+local read -- path -> its text
+
+--- What reads local files for their methods.
+function M.read_with(reader) read = reader end
 
 --- The value for a local file; it is read when it is sent.
 function M.of_path(path) return made({ path = path }) end
@@ -43,6 +48,26 @@ function File.__eq(one, other) return rawequal(one, other) or text(one) == text(
 
 local function piece(value) return known[value] and text(value) or tostring(value) end
 function File.__concat(left, right) return piece(left) .. piece(right) end
+
+-- The text of a local file, as Lua's own inputs are read.
+local function input(value, method)
+  local file = known[value]
+  if not file then error(format("file:%s: expected a file, got a %s", method, type(value)), 3) end
+  if not file.path then
+    error(format("file:%s: %s is not a local file; save it first: output:save(path)", method, file.url), 3)
+  end
+  return use("stdio").of_text(read(file.path))
+end
+
+--- The text of a local file, or the part that a format of Lua's `read` names.
+function methods.read(value, ...)
+  local made = input(value, "read")
+  if select("#", ...) == 0 then return made.read("a") end
+  return made.read(...)
+end
+
+--- Iterates over the lines of a local file, without their ends.
+function methods.lines(value, ...) return input(value, "lines").lines(...) end
 
 --- Saves the file under a path that the script may write to, and returns what was saved.
 function methods.save(value, path, options)

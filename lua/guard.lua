@@ -11,13 +11,15 @@ local M = {
   wrap = coroutine.wrap,
 }
 
-local error, clock, collectgarbage = error, os.clock, collectgarbage
+local error, select, type, clock, collectgarbage = error, select, type, os.clock, collectgarbage
+local find, gsub, sub, getinfo = string.find, string.gsub, string.sub, debug.getinfo
 local raw_pcall, raw_xpcall, raw_resume, create = pcall, xpcall, coroutine.resume, coroutine.create
 local debug, jit, format = debug, jit, string.format
 
 local INSTRUCTIONS = 1000 -- between two checks; fewer cost more time, more are less exact
 -- Seconds of CPU between two questions to the host: each may have to wait 5 ms for Python's interpreter lock.
 local ASKS = 0.02
+local DEEP = 4000 -- frames; a stack that overflows has more
 
 local dead, reached -- the message and the limit that was reached: "cpu", "memory" or "host"
 
@@ -31,6 +33,23 @@ local function finish(ok, ...)
   return ...
 end
 
+-- What a protected call gave. An error of a C function that it called is placed in its caller, as without a guard.
+local function placed(ok, message, ...)
+  if not ok and type(message) == "string" and find(message, "^guard%.lua:%d+: ") then
+    local info = getinfo(3, "Sl")
+    local at = info and info.currentline > 0 and sub(info.source, 2) .. ":" .. info.currentline .. ": " or ""
+    message = at .. gsub(message, "^guard%.lua:%d+: ", "")
+  end
+  return ok, message, ...
+end
+
+local function check(name, count, f)
+  if count == 0 then error("bad argument #1 to '" .. name .. "' (value expected)", 3) end
+  if name == "xpcall" and type(f) ~= "function" then
+    error("bad argument #2 to 'xpcall' (function expected, got " .. (count < 2 and "no value" or type(f)) .. ")", 3)
+  end
+end
+
 local function guarded(hook)
   -- LuaJIT's hook applies to every coroutine; PUC Lua needs it set on each.
   M.create = jit and create or function(f)
@@ -38,9 +57,14 @@ local function guarded(hook)
     debug.sethook(co, hook, "", INSTRUCTIONS)
     return co
   end
-  M.pcall = function(f, ...) return alive(raw_pcall(f, ...)) end
-  M.xpcall = function(f, handler, ...)
-    return alive(raw_xpcall(f, function(...) return handler(alive(...)) end, ...))
+  M.pcall = function(...)
+    check("pcall", select("#", ...))
+    return alive(placed(raw_pcall(...)))
+  end
+  M.xpcall = function(...)
+    local f, handler = ...
+    check("xpcall", select("#", ...), handler)
+    return alive(raw_xpcall(f, function(...) return handler(alive(...)) end, select(3, ...)))
   end
   M.resume = function(co, ...) return alive(raw_resume(co, ...)) end
   M.wrap = function(f)
@@ -48,6 +72,17 @@ local function guarded(hook)
     return function(...) return finish(alive(raw_resume(co, ...))) end
   end
 end
+
+local deep -- the last place of a deep stack
+
+-- An error handler has no room in a stack that overflowed while the compiler is off: its place is noted before.
+local function note_place()
+  local info = getinfo(3, "Sl")
+  if info and sub(info.source, 1, 1) == "@" then deep = sub(info.source, 2) .. ":" .. info.currentline end
+end
+
+--- Where the stack was last deep: "file:line", or nil.
+function M.deep() return deep end
 
 --- Limit this state: `cpu` in seconds from now, `memory` in bytes. Each may be nil. `alive`, if given, returns 0 once
 --- the run was ended.
@@ -57,6 +92,7 @@ function M.limit(cpu, memory, alive)
   local asked = clock()
   local ends, kilobytes = cpu and clock() + cpu, memory and memory / 1024
   local function hook()
+    if getinfo(DEEP, "l") then note_place() end
     if ends and clock() > ends then
       dead, reached = format("cpu limit of %g s reached", cpu), "cpu"
     elseif kilobytes and collectgarbage("count") > kilobytes then
@@ -74,6 +110,12 @@ function M.limit(cpu, memory, alive)
   end
   guarded(hook)
   debug.sethook(hook, "", INSTRUCTIONS)
+end
+
+--- End the run with an error that is not caught.
+function M.die(message)
+  dead = message
+  error(message, 0)
 end
 
 --- What ended the run: "cpu", "memory", "host" or nil.

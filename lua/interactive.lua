@@ -179,7 +179,7 @@ local function look()
   if not interrupted() then return end
   sethook(look, "", 1)
   local info = getinfo(2, "S")
-  if info and bridge.chunk_names[info.source] then bridge.raise({ code = "interrupted", message = "interrupted" }) end
+  if info and bridge.is_own(info.source) then bridge.raise({ code = "interrupted", message = "interrupted" }) end
 end
 
 -- The next answer. An input that was interrupted does not continue with it.
@@ -200,12 +200,14 @@ end
 
 local function finish(number, ok, ...)
   if not ok then
+    local report = bridge.describe((...))
     sethook()
-    return bridge.fail((...))
+    return bridge.fail(report)
   end
   local results, count = { ... }, select("#", ...)
   remember(number, results[1])
-  local shown, frame = xpcall(function() return preview(results, count) end, bridge.describe)
+  local shown, frame = xpcall(function() return preview(results, count) end, bridge.handler)
+  if not shown then frame = bridge.describe(frame) end
   sethook()
   if not shown then return bridge.fail(frame) end
   bridge.done(true, frame)
@@ -216,11 +218,11 @@ local commands = {}
 --- Evaluate an input and answer with previews of its values. If there is a journal, its requests are recorded.
 function commands.evaluate(source, name, number, journal)
   bridge.keep(journal)
-  local input, message = compile(source, name)
-  if not input then return bridge.fail(bridge.syntax_error(message)) end
+  local main_chunk, message = compile(source, name)
+  if not main_chunk then return bridge.fail(bridge.syntax_error(message)) end
   task.connect(receive)
   sethook(look, "", INSTRUCTIONS)
-  finish(number, xpcall(function() return task.finish(input()) end, bridge.describe))
+  finish(number, xpcall(function() return task.finish(main_chunk()) end, bridge.handler))
 end
 
 --- The parser's messages for the source as an expression and as a chunk; nothing if it is valid.

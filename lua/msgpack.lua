@@ -9,6 +9,7 @@ local M = {}
 local byte, char, sub, format = string.byte, string.char, string.sub, string.format
 local concat, floor, next, type, error, rawequal, setmetatable = table.concat, math.floor, next, type, error, rawequal,
   setmetatable
+local rawget = rawget
 local huge, MAX_EXACT, MAX_DEPTH = math.huge, values.MAX_EXACT, values.MAX_DEPTH
 local null, array, shape, is_utf8, files = values.null, values.array, values.shape, values.is_utf8, values.files
 local LOCAL_FILE = char(1) -- the extension's type
@@ -132,10 +133,17 @@ local readers = {
   [0xcf] = u64,
   [0xd0] = function()
     at = at + 1
-    return byte(text, at - 1) - 256
+    local found = byte(text, at - 1)
+    return found < 128 and found or found - 256
   end,
-  [0xd1] = function() return u16() - 65536 end,
-  [0xd2] = function() return u32() - 4294967296 end,
+  [0xd1] = function()
+    local found = u16()
+    return found < 32768 and found or found - 65536
+  end,
+  [0xd2] = function()
+    local found = u32()
+    return found < 2147483648 and found or found - 4294967296
+  end,
   [0xd3] = i64,
   [0xd9] = function()
     at = at + 1
@@ -251,8 +259,11 @@ local function write_map(map, depth)
   end
   put(header(length, 0x80, 16, "\222", nil, 0xde, 0xdf))
   for key, value in next, map do
-    if type(key) == "number" then key = format("%.14g", key) end
     keys[depth] = key
+    if type(key) == "number" then
+      key = values.number_name(key)
+      if rawget(map, key) ~= nil then refuse("a number and a string are the same name", depth) end
+    end
     if not is_utf8(key) then refuse("name is not UTF-8", depth) end
     put_text(key)
     write(value, depth)

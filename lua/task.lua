@@ -190,6 +190,7 @@ end
 
 --- `coroutine.wrap` for scripts.
 function M.wrap(f)
+  expect("coroutine.wrap", "a function", "function", f)
   local co = guard.create(f)
   return function(...) return unwrapped(M.resume(co, ...)) end
 end

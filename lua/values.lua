@@ -3,7 +3,7 @@
 
 local M = {}
 
-local next, type, rawequal, setmetatable, tostring = next, type, rawequal, setmetatable, tostring
+local next, type, rawequal, setmetatable, tonumber, tostring = next, type, rawequal, setmetatable, tonumber, tostring
 local byte, char, find, format, gsub = string.byte, string.char, string.find, string.format, string.gsub
 local floor, concat = math.floor, table.concat
 local rawlen = rawlen or function(t) return #t end -- LuaJIT: `#` on a table calls no metamethod
@@ -79,6 +79,15 @@ end
 function M.scrub(text)
   if M.is_utf8(text) then return text end
   return (gsub(text, "[\128-\255]", "?"))
+end
+
+--- A number as the name of a field, exactly.
+function M.number_name(number)
+  if floor(number) == number and number >= -M.MAX_EXACT and number <= M.MAX_EXACT then return format("%.0f", number) end
+  for digits = 14, 17 do
+    local name = format("%." .. digits .. "g", number)
+    if tonumber(name) == number or digits == 17 then return name end
+  end
 end
 
 --- The kind of a value, for a message about a wrong type.

@@ -99,7 +99,7 @@ def _run(
 
         report.check(parsed.report)
     shown, began = ScriptOutput(keep=options.json), time.time()
-    files = {"allow_read": parsed.allow_read, "allow_write": parsed.allow_write}
+    files = {"allow_read": parsed.allow_read, "allow_write": parsed.allow_write, "allow_env": parsed.allow_env}
     own = {"isolation": parsed.isolation, "prepare": False, "caps": options_.caps(parsed), **files}
     with (
         host_of(options, limits=limits, cancel_on_exit=parsed.cancel_on_exit, **own) as host,
@@ -118,6 +118,7 @@ def _run(
             watch=watch,
             own=_written(parsed),
             keep_outputs=bool(parsed.journal) and parsed.keep_outputs is not False,
+            stdin=sys.stdin.buffer if sys.stdin and script.name != "stdin" else None,
         )
         try:
             result = result_of(run)

@@ -118,6 +118,7 @@ def _serve(parsed: argparse.Namespace) -> int:
         caps=options_.caps(parsed),
         allow_read=parsed.allow_read,
         allow_write=parsed.allow_write,
+        allow_env=parsed.allow_env,
         prepare=parsed.code,
         on_notice=_warn,
     ) as host:

@@ -163,6 +163,13 @@ def add_gate(made: Parser) -> None:
     made.add_argument(
         "--allow-write", **directory, help="allow the script to write files below DIR; repeatable (default: none)"
     )
+    made.add_argument(
+        "--allow-env",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="allow the script to read the environment variable NAME; repeatable (default: none)",
+    )
     add_caps(made)
 
 

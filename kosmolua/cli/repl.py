@@ -14,7 +14,7 @@ from kosmolua.settings import paths
 from kosmolua.terminal.plain import is_dumb, is_plain
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from kosmolua.cli.options import Options, Parser
     from kosmolua.gate.files import Files
@@ -97,6 +97,7 @@ def start(parsed: argparse.Namespace, options: Options, args: Sequence[str]) -> 
 def _shell(
     parsed: argparse.Namespace, options: Options, args: Sequence[str], limits: Limits, child: InteractiveChild
 ) -> Shell:
+    from kosmolua.host.variables import variables
     from kosmolua.repl.calls import Calls
     from kosmolua.repl.inline import Inline
     from kosmolua.repl.models import Models
@@ -105,12 +106,13 @@ def _shell(
     from kosmolua.repl.snapshot import Snapshot
     from kosmolua.runtime.interactive import Interpreter
 
+    env = variables(parsed.allow_env, os.environ)
     screen = Screen(plain=is_plain(os.environ))
     prompter = Inline(screen)
     hosts = _Hosts(parsed, options, prompter)
     calls = Calls(options, hosts)
     interpreter = Interpreter(
-        calls, screen, lambda: _first(options, args), limits=limits, isolation=parsed.isolation, child=child,
+        calls, screen, lambda: _first(options, args, env), limits=limits, isolation=parsed.isolation, child=child,
         lane=calls.lane,
     )  # fmt: skip
     models = Models(calls)
@@ -175,14 +177,14 @@ def _history() -> Callable[[], History]:
     return history
 
 
-def _first(options: Options, args: Sequence[str]) -> Start:
+def _first(options: Options, args: Sequence[str], env: Mapping[str, str]) -> Start:
     from kosmolua.replicate import catalogue
     from kosmolua.runtime.interactive import start as first
     from kosmolua.settings import config
 
     accounts = [] if options.emulate else config.accounts(os.environ)
     functions = [operation.names for operation in catalogue.OPERATIONS]
-    return first(functions, provider=catalogue.PROVIDER, accounts=accounts, args=args)
+    return first(functions, provider=catalogue.PROVIDER, accounts=accounts, args=args, env=env)
 
 
 class _Hosts:
@@ -227,6 +229,7 @@ class _Hosts:
             caps=caps(parsed),
             allow_read=parsed.allow_read,
             allow_write=parsed.allow_write,
+            allow_env=parsed.allow_env,
         )
         self._made.append(made)
         return made

@@ -6,7 +6,7 @@ import re
 import sys
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from kosmolua.errors import KosmoError, OutputError
+from kosmolua.errors import ExitError, KosmoError, OutputError
 from kosmolua.terminal.safe import safe
 
 if TYPE_CHECKING:
@@ -56,6 +56,8 @@ def show_one(
         if requests is not None:
             envelope["meta"]["requests"] = requests
         output.show_json(envelope)
+    elif isinstance(result.error, ExitError):
+        pass  # the script says itself why it ended
     elif result.error:
         output.print_error(result.error, _excerpt(script, result.error))
     else:

@@ -113,6 +113,22 @@ class Files:
                 target = Target(file, path)
                 yield target
 
+    def append(self, path: str, content: bytes) -> None:
+        """Add to the end of a file, which is created if it is missing."""
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+        with _refusing(path, "write"), self._parent(path, self._writable, "write to", "--allow-write", make=True) as at:
+            directory, name = at
+            self._reserved.check_target(path, directory, name)
+            self._parts.check_open()
+            is_new = _status(name, directory) is None
+            with os.fdopen(os.open(name, flags, 0o666, dir_fd=directory), "ab") as file:
+                found = os.fstat(file.fileno())
+                _check_regular(path, found.st_mode)
+                self._reserved.check_file(path, file.fileno(), directory)
+                if is_new:
+                    self._written.note(os.path.realpath(os.path.join(self._base, path)), found, "")
+                file.write(content)
+
     def check(self, path: str) -> None:
         """Raise what `create` would for a path that the script may not write. Creates nothing."""
         root, inside = self._resolved(path, self._writable, "write to", "--allow-write")
@@ -122,8 +138,8 @@ class Files:
         found = _status(os.path.basename(real), directory)
         if found is not None and not self._written.has(real, found):
             raise UsageError(
-                f"{path!r} exists, and this run did not write it; nothing was downloaded",
-                hint="choose another path, or replace it: download(file, path, { overwrite = true })",
+                f"{path!r} exists, and this run did not write it; nothing was written",
+                hint="choose another path, or replace it with the option { overwrite = true }",
             )
 
     @contextmanager

@@ -49,7 +49,7 @@ class Parts:
                 file.flush()
                 os.fsync(file.fileno())
                 with self._lock:
-                    self._check_open()
+                    self.check_open()
                     for chosen, replaces in choose() if choose else [(name, True)]:
                         note(os.fstat(file.fileno()), chosen)
                         if self._publish(file, directory, temporary, chosen, replaces=replaces):
@@ -74,7 +74,7 @@ class Parts:
                     return os.fdopen(file, "wb")
                 os.close(file)
         with self._lock:
-            self._check_open()
+            self.check_open()
             file = os.open(temporary, _CREATE, 0o666, dir_fd=directory)
             self._open[temporary] = os.dup(directory)
         return os.fdopen(file, "wb")
@@ -111,7 +111,8 @@ class Parts:
                 os.unlink(temporary, dir_fd=directory)
             os.close(directory)
 
-    def _check_open(self) -> None:
+    def check_open(self) -> None:
+        """Raise a `UsageError` after `close`."""
         if self._closed:
             raise UsageError("the run has ended; no file is written after that")
 

@@ -119,6 +119,7 @@ _EXPECTED: dict[str, tuple[Callable[[Any], bool], str]] = {
     "faults": (_items(str), "a list of faults"),
     "allow_read": _DIRECTORIES,
     "allow_write": _DIRECTORIES,
+    "allow_env": (_items(str), "a list of names of environment variables"),
     "on_output": _CALLBACK,
     "on_call": _CALLBACK,
     "on_retry": _CALLBACK,

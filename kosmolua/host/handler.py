@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import msgspec
 
@@ -27,9 +27,9 @@ class ScriptHandler:
     """The `kosmolua.runtime.port.Handler` of runs and of the prompt.
 
     ``session`` and ``files`` are opened by the first request that needs them: many a script makes none. ``during`` is
-    entered around each request, given its function. Services find modules in ``directory`` and call ``check`` in what
-    takes long. A large answer holds the ``room`` until it is encoded; ``seen`` is told of every answer of the API.
-    ``pollers`` wait for jobs.
+    entered around each request, given its function. Services find modules in ``directory``, read ``stdin``, and call
+    ``check`` in what takes long. A large answer holds the ``room`` until it is encoded; ``seen`` gets every answer of
+    the API. ``pollers`` wait for jobs.
     """
 
     def __init__(
@@ -39,6 +39,7 @@ class ScriptHandler:
         during: Callable[[str], AbstractContextManager[None]],
         *,
         directory: str = "",
+        stdin: IO[bytes] | None = None,
         check: Callable[[], None] = lambda: None,
         room: Callable[[], Room | None] = lambda: None,
         seen: Callable[[Session, Any], None] | None = None,
@@ -48,6 +49,7 @@ class ScriptHandler:
         self._files = files
         self._during = during
         self._directory = directory
+        self._stdin = stdin
         self._check = check
         self._room = room
         self._seen = seen
@@ -104,5 +106,7 @@ class ScriptHandler:
         with self._lock:
             if self._services is None:
                 pollers = self._pollers() if self._pollers else None
-                self._services = Services(self._files(), self._directory, self._session, self._check, pollers)
+                self._services = Services(
+                    self._files(), self._directory, self._session, self._check, pollers, self._stdin
+                )
             return self._services

@@ -6,7 +6,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
-from typing import TYPE_CHECKING, Any, Self
+from typing import IO, TYPE_CHECKING, Any, Self
 
 from kosmolua.errors import ApiError, KosmoError, OptionError, UsageError, emulated, failure_of, words_of
 from kosmolua.host import checks
@@ -17,6 +17,7 @@ from kosmolua.host.options import HostOptions, Signature, taking
 from kosmolua.host.result import Result
 from kosmolua.host.runs import Runs
 from kosmolua.host.script import Plan, ScriptRun
+from kosmolua.host.variables import variables
 from kosmolua.replicate import catalogue
 from kosmolua.runtime import descriptors, forks
 from kosmolua.runtime.run import Script
@@ -71,11 +72,11 @@ class Host:
 
     ``isolation`` is that of scripts: "standard", "strict" or "none", which is for trusted scripts alone. ``limits``
     bound each run, ``caps`` what each may spend, and what all direct calls together may. ``allow_read`` and
-    ``allow_write`` are directories that are open to scripts. ``cancel_on_exit`` cancels what a run started and left
-    running. Unless ``prepare`` is False a process is kept ready that forks itself for each run. ``python`` is the path
-    of an interpreter for these processes, needed if this program is not one: a frozen application, uWSGI. A run with a
-    journal that only waits for ``park_after`` seconds ends its process, and continues when what it waits for is there;
-    None keeps the process.
+    ``allow_write`` are directories that are open to scripts, ``allow_env`` names of environment variables.
+    ``cancel_on_exit`` cancels what a run started and left running. Unless ``prepare`` is False a process is kept ready
+    that forks itself for each run. ``python`` is the path of an interpreter for these processes, needed if this program
+    is not one: a frozen application, uWSGI. A run with a journal that only waits for ``park_after`` seconds ends its
+    process, and continues when what it waits for is there; None keeps the process.
 
     Of what happens is told, by whichever thread it happens on: ``on_output("stdout" or "stderr", text)`` what scripts
     print and log, which is then not kept for the result, ``on_call(entry)`` each call that ended, ``on_retry(reason,
@@ -280,6 +281,7 @@ class Host:
         watch: Callable[[], Watcher] | None = None,
         own: Sequence[tuple[str, str]] = (),
         keep_outputs: bool = True,
+        stdin: IO[bytes] | None = None,
     ) -> ScriptRun:
         """A run that has not begun: its `result` runs it, and another thread may `stop` it.
 
@@ -290,7 +292,8 @@ class Host:
         gives, when the run first calls something, who is told of its calls as they begin and with what went in and
         came out. ``own`` are other files that the caller writes for the run, each with what it is, such as "the report
         of this run"; the script can neither read nor write them. With a journal the files that its predictions make
-        are kept next to it, unless ``keep_outputs`` is False.
+        are kept next to it, unless ``keep_outputs`` is False. ``stdin`` is an open file with a descriptor that the
+        script may read; without it, its standard input is empty.
         """
         if isinstance(args, str) or not all(isinstance(argument, str) for argument in args):
             raise UsageError(f"args: expected a list of strings, got {args!r}"[:200], hint="convert each with str()")
@@ -307,6 +310,7 @@ class Host:
             provider=catalogue.PROVIDER,
             functions=[operation.names for operation in catalogue.OPERATIONS],
             accounts=[] if self._options.emulate else config.accounts(os.environ),
+            env=variables(self._options.allow_env, os.environ),
         )
         return ScriptRun(
             self._plan,
@@ -322,6 +326,7 @@ class Host:
             watch=watch,
             own=own,
             keep_outputs=keep_outputs,
+            stdin=stdin,
         )
 
     def session(self, script: str, files: Files | None = None) -> Session:

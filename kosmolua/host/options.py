@@ -51,6 +51,7 @@ class HostOptions(Struct, frozen=True, kw_only=True):
     caps: Caps | None = None
     allow_read: Sequence[str] = ()
     allow_write: Sequence[str] = ()
+    allow_env: Sequence[str] = ()
     cancel_on_exit: bool = False
     park_after: float | None = AFTER
     prepare: bool = True

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import msgspec
 from msgspec import Struct
@@ -88,6 +88,7 @@ class ScriptRun:
         watch: Callable[[], Watcher] | None = None,
         own: Sequence[tuple[str, str]] = (),
         keep_outputs: bool = True,
+        stdin: IO[bytes] | None = None,
     ) -> None:
         self.outcome: Result | None = None
         self._plan = plan
@@ -119,6 +120,7 @@ class ScriptRun:
             self._opened_files,
             self._calling,
             directory=os.path.dirname(script.name),
+            stdin=stdin,
             check=self._stop.check,
             room=lambda: self._room,
             pollers=lambda: plan.sessions().pollers,

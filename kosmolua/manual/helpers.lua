@@ -6,6 +6,10 @@ args = {}
 ---@param ... any
 function print(...) end
 
+---Write values to standard output, with nothing between or after them.
+---@param ... any
+function write(...) end
+
 ---Write a line to standard error.
 ---@param ... any
 function log(...) end
@@ -28,6 +32,59 @@ function sleep(seconds) end
 ---@param name string
 ---@return any
 function require(name) end
+
+---Standard input.
+---@class kosmolua.Input
+stdin = {}
+
+---Read a line, or what the formats "l", "L", "n", "a" or a number of bytes name. Returns nil at the end.
+---@param ... "l"|"L"|"n"|"a"|integer
+---@return any ...
+function stdin:read(...) end
+
+---Iterate over the lines.
+---@return fun(): string?
+function stdin:lines() end
+
+---Standard output or standard error.
+---@class kosmolua.Output
+local Output = {}
+
+---Write values, with nothing between or after them.
+---@param ... any
+---@return kosmolua.Output
+function Output:write(...) end
+
+---Input and output by the names of Lua's own library. Files are opened with `file(path)` and `write_file`.
+---@class kosmolua.io
+---@field stdin kosmolua.Input
+---@field stdout kosmolua.Output
+---@field stderr kosmolua.Output
+io = {}
+
+---@param ... any
+---@return kosmolua.Output
+function io.write(...) end
+
+---@param ... "l"|"L"|"n"|"a"|"*l"|"*L"|"*n"|"*a"|integer
+---@return any ...
+function io.read(...) end
+
+---Iterate over the lines of standard input, or of a file.
+---@param path? string
+---@return fun(): string?
+function io.lines(path) end
+
+---Where `require` finds modules: `path` has templates, relative to the script.
+---@class kosmolua.package
+---@field path string
+---@field loaded table<string, any>
+---@field preload table<string, fun(name: string): any>
+package = {}
+
+---End the run with an exit status from 0 to 255.
+---@param status? integer|boolean
+function exit(status) end
 
 ---A task that runs concurrently with the script.
 ---@class kosmolua.Task
@@ -80,6 +137,15 @@ local File = {}
 ---@return kosmolua.Saved
 function File:save(path, options) end
 
+---Read the text of a local file.
+---@param format? "l"|"L"|"n"|"a"|integer Default: "a", the whole text.
+---@return any
+function File:read(format) end
+
+---Iterate over the lines of a local file, without their ends.
+---@return fun(): string?
+function File:lines() end
+
 ---@class kosmolua.Saved
 ---@field path string
 ---@field size integer Bytes.
@@ -90,6 +156,26 @@ function File:save(path, options) end
 ---@param path string
 ---@return kosmolua.File
 function file(path) end
+
+---@class kosmolua.WriteOptions
+---@field overwrite? boolean Replace a file that this run did not write.
+
+---@class kosmolua.WrittenFile
+---@field path string
+---@field size integer Bytes that were written.
+
+---Write text to a file that the script may write to.
+---@param path string
+---@param text string
+---@param options? kosmolua.WriteOptions
+---@return kosmolua.WrittenFile
+function write_file(path, text, options) end
+
+---Add text to the end of a file, which is created if it is missing.
+---@param path string
+---@param text string
+---@return kosmolua.WrittenFile
+function append_file(path, text) end
 
 ---@class kosmolua.CreateOptions
 ---@field validate? boolean Check the input against the model's schema first; default: true.

@@ -22,7 +22,7 @@ from kosmolua.runtime.port import Call, Frame, Port, Request, Sleep, Start, Time
 from kosmolua.runtime.watchdog import Watchdog
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from kosmolua.runtime.isolate import Mode
     from kosmolua.runtime.launch import InteractiveChild
@@ -40,6 +40,7 @@ def start(
     provider: str = "replicate",
     accounts: Sequence[str] = (),
     args: Sequence[str] = (),
+    env: Mapping[str, str] | None = None,
 ) -> Start:
     """The first frame, which defines what inputs can use."""
     return Start(
@@ -49,6 +50,7 @@ def start(
         functions=list(functions),
         accounts=list(accounts),
         args=[os.fsencode(argument) for argument in args],
+        env={name: os.fsencode(value) for name, value in (env or {}).items()},
         interactive=True,
     )
 

@@ -29,7 +29,7 @@ MAX_SLEEP = 366 * 24 * 3600.0
 NOTHING = marshal.encode(None)
 MAX_TEXT = 1 << 16  # characters of an error's text; the Lua side truncates much earlier
 MAX_STATUS = 1000
-HOSTS_OWN = frozenset({"interrupted", "script_crashed"})  # error codes that scripts cannot use
+HOSTS_OWN = frozenset({"interrupted", "script_crashed", "exited"})  # error codes that scripts cannot use
 MAX_LINES = 1_000_000  # print calls of a script
 MAX_ARGUMENTS, MAX_RESULTS = 100_000, 1_000_000  # values; one byte may become a Python object of 80
 
@@ -48,6 +48,7 @@ class Start(Struct, kw_only=True):
     provider: str
     functions: list[tuple[str, ...]]
     accounts: list[str] = []
+    env: dict[str, bytes] = {}
     cpu: float | None = None
     memory: int | None = None
     journal: dict[str, float] | None = None
@@ -100,12 +101,15 @@ class Wait(_Frame, tag="wait", frozen=True):
 
 
 class Done(_Frame, tag="done", frozen=True):
-    """The last frame: the returned values or a `Report`, Lua's memory in bytes, and the engine."""
+    """The last frame: the returned values or a `Report`, Lua's memory in bytes, the engine, and the status that the
+    script gave to `exit`.
+    """
 
     ok: bool
     value: Raw
     memory: Annotated[float, Meta(ge=0, le=2**53)]
     engine: Annotated[str, Meta(max_length=100)]
+    status: Annotated[int, Meta(ge=0, le=255)] = 0
 
 
 class Report(Struct, frozen=True):

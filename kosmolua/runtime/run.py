@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from msgspec import Struct
 
-from kosmolua.errors import KosmoError, LimitError, ScriptError, UsageError
+from kosmolua.errors import ExitError, KosmoError, LimitError, ScriptError, UsageError
 from kosmolua.runtime import descriptors, marshal
 from kosmolua.runtime import port as port_
 from kosmolua.runtime.confine import LAYERS
@@ -38,6 +38,7 @@ class Script(Struct, frozen=True, kw_only=True):
     provider: str = "replicate"
     functions: Sequence[tuple[str, ...]] = ()
     accounts: list[str] = []
+    env: dict[str, str] = {}
 
 
 class Result(Struct, frozen=True, kw_only=True):
@@ -224,12 +225,15 @@ def _start(script: Script, journal: Journal[Any] | None) -> Start:
         functions=list(script.functions),
         accounts=script.accounts,
         journal=journal.start() if journal else None,
+        env={name: os.fsencode(value) for name, value in script.env.items()},
     )
 
 
 def _outcome(port: Port, limits: Limits) -> tuple[list[Any], KosmoError | None]:
     if port.done is None:
         raise ScriptError("the script process ended without a result", code="script_crashed")
+    if port.done.ok and port.done.status:
+        return [], ExitError(port.done.status)
     if port.done.ok:
         return port_.results(port.done), None
     return [], _with_limit(port_.error(port.done), limits)

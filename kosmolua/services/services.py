@@ -5,18 +5,17 @@ Named ``host.<service>`` on the port. Network access goes through the session.
 from __future__ import annotations
 
 import os
-import re
 import threading
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from itertools import islice
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import IO, TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
 
-from kosmolua.errors import ArgumentError, KosmoError, UsageError
+from kosmolua.errors import ArgumentError, KosmoError, PermissionDeniedError, UsageError
 from kosmolua.gate.files import Files, Mode
 from kosmolua.gate.functions import resolve
 from kosmolua.gate.likeness import likeness
@@ -26,6 +25,7 @@ from kosmolua.gate.session import NothingFetchedError, Session
 from kosmolua.replicate import catalogue, structs
 from kosmolua.replicate.inline import MAX_INLINE
 from kosmolua.replicate.request import MAX_URL
+from kosmolua.services import modules
 from kosmolua.services.asked import AnyAsked, Asked, Name
 from kosmolua.services.download import Download as DownloadTo
 from kosmolua.services.earlier import MOST, Earlier, age_of, is_made_of, is_whole, key_of
@@ -33,22 +33,24 @@ from kosmolua.services.jobs import Await, Jobs
 from kosmolua.services.plan import Plans
 from kosmolua.services.poller import Pollers
 from kosmolua.services.streams import Streams
+from kosmolua.services.texts import ReadText, Stdin, Texts, WriteText
 from kosmolua.settings import paths
 
 if TYPE_CHECKING:
     from kosmolua.replicate.transfer import Opened
 
 PREFIX = "host."
-MAX_MODULE = 8 * 1024 * 1024  # bytes
 MOST_PAGES = 10  # of predictions, to search for an earlier one
-_MODULE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*){0,20}")
 
 
 _Url = Annotated[str, Meta(max_length=MAX_URL)]
 
 
 class Require(Asked, frozen=True):
+    """``path`` is ``package.path``, if the script changed it."""
+
     name: Name
+    path: Annotated[str, Meta(max_length=4000)] | None = None
 
 
 class Follow(Asked, frozen=True):
@@ -116,7 +118,7 @@ class Services:
     """Executes services for a script in ``directory``, with the files that it may use.
 
     ``session`` opens the session when it is first needed; its watcher sees streams and downloads. ``check`` raises if
-    the run has ended; long services call it. ``pollers`` wait for jobs.
+    the run has ended; long services call it. ``pollers`` wait for jobs. ``stdin`` is a file with a descriptor, or None.
     """
 
     def __init__(
@@ -126,14 +128,19 @@ class Services:
         session: Callable[[], Session],
         check: Callable[[], None] = lambda: None,
         pollers: Pollers | None = None,
+        stdin: IO[bytes] | None = None,
     ) -> None:
         self._check = check
+        self._texts = Texts(files, session, check, stdin)
         self._jobs = Jobs(session, pollers or Pollers())
         self._files = files
         self._directory = directory
         self._session = session
         self._carry_out: dict[str, tuple[type[Asked], Callable[[Any], Any]]] = {
             "require": (Require, self._require),
+            "read": (ReadText, self._texts.read),
+            "write": (WriteText, self._texts.write),
+            "stdin": (Stdin, self._texts.stdin),
             "follow": (Follow, self._follow),
             "leave": (Leave, self._leave),
             "download": (Download, self._download),
@@ -195,23 +202,18 @@ class Services:
 
     def _require(self, asked: Require) -> dict[str, Any]:
         """A module next to the script, as its text and file name."""
-        name = asked.name
-        if not _MODULE.fullmatch(name):
-            raise ArgumentError(
-                f"require: expected a module name such as util or lib.text, got {name[:100]!r}",
-                hint="names are paths from the script's directory: lib.text is lib/text.lua",
-            )
-        path = os.path.join(*name.split("."))
-        places = [os.path.join(self._directory, place) for place in (f"{path}.lua", os.path.join(path, "init.lua"))]
-        reasons = []
-        for place in places:
+        failures: list[KosmoError] = []
+        for place in modules.places(asked.name, asked.path, self._directory):
             try:
-                source = self._files.read(place, limit=MAX_MODULE)
-            except UsageError as error:
-                reasons.append(error.message)
+                source = self._files.read(place, limit=modules.MAX_MODULE)
+            except (UsageError, PermissionDeniedError) as error:
+                failures.append(error)
             else:
-                return _module(place, source)
-        raise UsageError(f"require: no module {name!r}: {'; '.join(reasons)}")
+                return modules.module(place, source)
+        denied = next((each for each in failures if isinstance(each, PermissionDeniedError)), None)
+        if denied:
+            raise denied
+        raise UsageError(f"require: no module {asked.name!r}: {'; '.join(each.message for each in failures)}")
 
     # Streams and files ----------------------------------------------------------------------------------------------
 
@@ -386,12 +388,6 @@ def _lost(_: Any) -> str:
 
 def _looked(_: Any) -> str:
     return "searched for an earlier equal prediction"
-
-
-def _module(place: str, source: bytes) -> dict[str, Any]:
-    if source.startswith(b"\x1b"):
-        raise UsageError(f"require: {place} is bytecode, not Lua text")
-    return {"source": source.removeprefix(b"\xef\xbb\xbf"), "file": place}
 
 
 def _docs(asked: Docs) -> Any:

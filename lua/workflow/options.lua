@@ -23,6 +23,7 @@ local M = {
   wait = words("timeout deadline cancel_on_timeout on_update interval max_interval kind"),
   each = words("limit"),
   download = words("overwrite"),
+  write_file = words("overwrite"),
 }
 
 local function listed(set)

@@ -3,24 +3,28 @@
 import pytest
 
 ENVIRONMENT = (
-    "_G _VERSION app args assert bit coroutine docs download dump each error file getmetatable integrations ipairs "
-    "json log math next os pairs parallel pcall print race rawequal rawget rawset regex replicate require run select "
-    "setmetatable sleep spawn stream string table time wait "
-    "tonumber tostring type unpack xpcall"
+    "_G _VERSION app append_file args assert bit collectgarbage coroutine docs download dump each error exit file "
+    "getmetatable integrations io ipairs json load loadstring log math next os package pairs parallel pcall print race "
+    "rawequal rawget rawset regex replicate require run select setmetatable sleep spawn stdin stream string table time "
+    "tonumber tostring type unpack wait write write_file xpcall"
 )
 LIBRARIES = {
     "coroutine": "create isyieldable resume running status wrap yield",
     "string": "byte char find format gmatch gsub len lower match rep reverse sub upper",
     "table": "concat insert maxn move remove sort unpack",
-    "os": "clock date difftime time",
+    "os": "clock date difftime exit getenv time",
+    "io": "lines read stderr stdin stdout write",
+    "package": "config cpath loaded path preload",
+    "package.loaded": "_G bit coroutine docs integrations io json math os package regex replicate string table",
+    "stdin": "close lines read",
     "docs": "list read search",
     "json": "array decode encode null object",
     "regex": "gsub match match_all",
     "bit": "arshift band bnot bor bswap bxor lshift rol ror rshift tobit tohex",
 }
 REFUSED = (
-    "collectgarbage debug dofile ffi gcinfo getfenv io jit load loadfile loadstring module newproxy package python "
-    "setfenv"
+    "debug dofile ffi gcinfo getfenv io.open io.popen jit loadfile module newproxy package.loaders package.loadlib "
+    "package.searchers python setfenv string.dump"
 )
 
 

@@ -248,7 +248,7 @@ def test_a_saved_file_is_not_replaced(flow):
     )
     message, hint, path, size = flow(script)
 
-    assert "'a.png' exists, and this run did not write it; nothing was downloaded" == message
+    assert "'a.png' exists, and this run did not write it; nothing was written" == message
     assert "overwrite = true" in hint
     assert ("a.png", (flow.directory / "a.png").stat().st_size) == (path, size)
     assert 2 == flow.server.count("GET", ".png")

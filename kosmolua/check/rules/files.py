@@ -13,6 +13,7 @@ from kosmolua.check.tree import Call, Function, Index, Node, Operation, Table
 from kosmolua.replicate.catalogue import BY_NAME
 
 _MODEL_OUTPUT = frozenset({"run"})
+_WRITES = frozenset({"write_file", "append_file"})
 
 
 def saves(look: Look, source: Source) -> None:
@@ -39,6 +40,8 @@ def _saves(look: Look, source: Source) -> Iterator[tuple[int, Function, Node | N
     for use in uses(look, source):
         if use.name == "download" and (len(use.call.arguments) > 1 or not is_open(use.call)):
             yield use.call.at, use.call.within, argument(use.call, 1), True
+        elif use.name in _WRITES and use.call.arguments:
+            yield use.call.at, use.call.within, argument(use.call, 0), True
     if "save" in look.program.members:
         return  # the script has its own method
     for call in source.tree.calls:

@@ -13,9 +13,14 @@ from kosmolua.check.tree import Call, Node, Table
 from kosmolua.errors import UsageError
 from kosmolua.replicate.catalogue import BY_NAME, OPERATIONS
 
-_GLOBAL = frozenset({"run", "wait", "stream", "each", "download", "parallel", "race", "spawn", "file", "sleep"})
+_GLOBAL = frozenset(
+    {
+        *("run", "wait", "stream", "each", "download", "parallel", "race", "spawn", "file", "sleep"),
+        *("write_file", "append_file"),
+    }
+)
 # helper -> where its options stand, counted from 0
-_OPTIONS = {"run": 2, "create": 2, "stream": 2, "wait": 1, "each": 2, "parallel": 2}
+_OPTIONS = {"run": 2, "create": 2, "stream": 2, "wait": 1, "each": 2, "parallel": 2, "write_file": 2}
 TAKE_A_MODEL = frozenset({"run", "create", "stream"})
 
 

@@ -77,14 +77,15 @@ def _hint(near: str | None) -> str:
 def _instead(name: str) -> str | None:
     """The replacement in a script."""
     ways = {
-        "io": "Use print, file(path) and output:save(path).",
+        "io": "Use file(path):read(), write_file(path, text) and append_file(path, text).",
+        "os": "Use write_file(path, text) for files, and kosmo in a shell script for processes.",
+        "getfenv": 'Use load(text, name, "t", env) to run code with globals of its own.',
+        "setfenv": 'Use load(text, name, "t", env) to run code with globals of its own.',
         "utf8": 'Use string functions, or regex with the pattern "." for characters.',
         "debug": "Use log(…) and error(message).",
         "arg": "Use args.",
-        "load": "Move the code to a module and require it.",
-        "loadstring": "Move the code to a module and require it.",
-        "dofile": "Use require(name).",
-        "loadfile": "Use require(name).",
+        "dofile": "Use require(name), or load(file(path):read())().",
+        "loadfile": "Use require(name), or load(file(path):read()).",
     }
     return ways.get(name)
 

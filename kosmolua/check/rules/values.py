@@ -15,7 +15,19 @@ _SILENT = frozenset({("print",), ("log",), ("sleep",)})  # return nothing
 _FUNCTIONS = frozenset(
     {
         *("print", "log", "dump", "run", "wait", "stream", "each", "download", "parallel", "race", "spawn", "sleep"),
-        *("time", "require", "type", "tostring", "tonumber", "pairs", "ipairs"),
+        *(
+            "write",
+            "write_file",
+            "append_file",
+            "load",
+            "time",
+            "require",
+            "type",
+            "tostring",
+            "tonumber",
+            "pairs",
+            "ipairs",
+        ),
     }
 )
 

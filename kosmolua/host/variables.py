@@ -1,0 +1,30 @@
+"""The environment variables that are open to scripts: those that were named, and never one with a token."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from kosmolua.errors import UsageError
+from kosmolua.replicate.token import looks_like_token
+from kosmolua.settings.credentials import VARIABLES
+
+
+def variables(names: Iterable[str], environment: Mapping[str, str]) -> dict[str, str]:
+    """The named variables that are set. Raises a `UsageError` for a name that cannot be opened."""
+    tokens = [token for name in VARIABLES if (token := environment.get(name, "").strip())]
+    found = {}
+    for name in names:
+        if not name or "=" in name or "\0" in name:
+            raise UsageError(
+                f"--allow-env: expected the name of an environment variable, got {name!r}",
+                hint="name it without its value: --allow-env LANG",
+            )
+        value = environment.get(name)
+        if name in VARIABLES or (value and (looks_like_token(value) or any(token in value for token in tokens))):
+            raise UsageError(
+                f"--allow-env {name}: scripts never get an API token",
+                hint="leave it out: calls of a script are sent with the token, without showing it to the script",
+            )
+        if value is not None:
+            found[name] = value
+    return found

@@ -1,0 +1,35 @@
+"""Where `require` looks for a module, and what it takes as one."""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import Any
+
+from kosmolua.errors import ArgumentError, UsageError
+
+MAX_MODULE = 8 * 1024 * 1024  # bytes
+PATH = "./?.lua;./?/init.lua"  # as in lua/code.lua
+MAX_PLACES = 20  # templates of a path
+_MAX_PARTS = 20  # of a name
+
+
+def places(name: str, path: str | None, directory: str) -> list[str]:
+    """The files that may hold a module. Dots in its name separate directories, as in Lua; ``path`` has templates."""
+    parts = re.split(r"[./]", name)
+    if not all(parts) or len(parts) > _MAX_PARTS or not name.isprintable():
+        raise ArgumentError(
+            f"require: expected a module name such as util or lib.text, got {name[:100]!r}",
+            hint="names are paths from the script's directory, without .lua: lib.text is lib/text.lua",
+        )
+    file = os.path.join(*parts)
+    templates = [each.removeprefix("./") for each in (path or PATH).split(";") if "?" in each]
+    return [os.path.join(directory, each.replace("?", file)) for each in templates[:MAX_PLACES]]
+
+
+def module(place: str, source: bytes) -> dict[str, Any]:
+    """The text of a module, without a byte order mark; a first line with ``#`` becomes a comment."""
+    if source.startswith(b"\x1b"):
+        raise UsageError(f"require: {place} is bytecode, not Lua text")
+    source = source.removeprefix(b"\xef\xbb\xbf")
+    return {"source": b"--" + source if source.startswith(b"#") else source, "file": place}

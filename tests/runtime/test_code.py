@@ -1,0 +1,132 @@
+"""Text that a script loads: load, loadstring, require and package."""
+
+import pytest
+
+from kosmolua.errors import UsageError
+
+
+@pytest.mark.parametrize(
+    ("source", "results"),
+    [
+        ("return load('return 1 + 1')()", [2]),
+        ("return load('return ...', 'n')(1, 2)", [1, 2]),
+        ("local i = 0 return load(function() i = i + 1 return ({ 'ret', 'urn 3' })[i] end)()", [3]),
+        ("return load('x = 5') and loadstring('y = 6; return y')()", [6]),
+        ("return load('return x', 'n', 't', { x = 7 })()", [7]),
+        ("load('x = 8')() return x", [8]),
+        ("return load('return 1', 'n', 'bt')()", [1]),
+        ("return load(5)", [None, '[string "5"]:1: unexpected symbol near \'5\'']),
+        ("return load('x = = 1', '=config')", [None, "config:1: unexpected symbol near '='"]),
+        ("return load('x =\\n= 1', '@my.lua')", [None, "my.lua:2: unexpected symbol near '='"]),
+        ("return load('x =\\n= 1')", [None, "[string \"x =...\"]:2: unexpected symbol near '='"]),
+        ("return pcall(load('error(\"e\")', '=c'))", [False, "c:1: e"]),
+        ("return load(function() return {} end)", [None, "reader function must return a string"]),
+        ("return (select(2, pcall(load)))", ["bad argument #1 to 'load' (string or function expected, got no value)"]),
+        ("return (select(2, pcall(loadstring, {})))", ["bad argument #1 to 'loadstring' (string expected, got table)"]),
+        (("local c = coroutine.wrap(function() return load(function() return coroutine.yield() end) end) c() "
+         "c('return 9') return c(nil)()"), [9]),
+    ],
+)  # fmt: skip
+def test_load_compiles_text_as_stock_lua_does(lua, source, results):
+    """Chunks as text or from a reader, with a name, a mode and an environment."""
+    found = lua(source)
+
+    assert results == [each.removeprefix("flow.lua:1: ") if isinstance(each, str) else each for each in found.results]
+
+
+def test_an_error_in_a_loaded_chunk_names_its_line(lua):
+    """The chunk's own name and line, as those of a file."""
+    error = lua("local f = load('local a = 1\\nerror(\"oops\")', '@part.lua')\nf()").error
+
+    assert ("oops", "part.lua:2") == (error.message, error.where)
+    assert "part.lua:2 in 'f'\nflow.lua:2 in main chunk" == error.traceback
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["string", "table", "math", "os", "io", "coroutine", "bit", "package", "json", "regex", "docs", "replicate", "_G"],
+)
+def test_require_gives_the_libraries(lua, name):
+    """What stock Lua has in package.loaded, and this product's own tables."""
+    assert [True] == lua(f"return rawequal(require('{name}'), _G['{name}'])").results
+
+
+@pytest.mark.parametrize(
+    ("module", "value"),
+    [(b"count = (count or 0) + 1 return count", 1), (b"", True), (b"package.loaded[...] = 'own'", "own")],
+)
+def test_a_module_is_loaded_once(lua, host, module, value):
+    """Its value is in package.loaded; a chunk that returns nothing gives true, or what it put there itself."""
+    host.answers["host.require"] = {"source": module, "file": "m.lua"}
+
+    assert [value, value, value] == lua("return require('m'), require('m'), package.loaded.m").results
+    assert 1 == len(host.calls)
+
+
+def test_a_module_of_its_own_making(lua):
+    """package.preload has functions that make modules."""
+    assert ["made x"] == lua(
+        "package.preload.x = function(name) return 'made ' .. name end return require('x')"
+    ).results
+
+
+def test_a_syntax_error_in_a_module_is_placed_there(lua, host):
+    """File and line are those of the fault, not of the call."""
+    host.answers["host.require"] = {"source": b"local a = 1\nlocal b = = 2", "file": "lib/bad.lua"}
+    error = lua("local ok = 1\nrequire('lib.bad')").error
+
+    assert ("syntax_error", "unexpected symbol near '='", "lib/bad.lua:2") == (error.code, error.message, error.where)
+
+
+@pytest.mark.parametrize("name", ["debug", "ffi", "jit"])
+def test_what_scripts_do_not_have_is_said_plainly(lua, name):
+    """No search for a file of that name."""
+    assert f"require: scripts have no library {name}" == lua(f"require('{name}')").error.message
+
+
+def test_the_path_is_sent_if_the_script_changed_it(lua, host):
+    """Templates as in stock Lua; the host looks there within its rules."""
+    host.answers["host.require"] = UsageError("no")
+    lua("pcall(require, 'x') package.path = 'lib/?.lua;' .. package.path require('y')")
+
+    asked = [arguments for _, _, arguments in host.calls]
+    assert [{"name": "x"}, {"name": "y", "path": "lib/?.lua;./?.lua;./?/init.lua"}] == asked
+
+
+@pytest.mark.parametrize(("code", "status"), [("", 0), ("0", 0), ("true", 0), ("3", 3), ("false", 1), ("255", 255)])
+def test_exit_ends_the_run(lua, host, code, status):
+    """At once, whatever catches errors around it."""
+    for name in ("exit", "os.exit"):
+        result = lua(f"print('a') pcall(function() {name}({code}) end) print('b')")
+
+        assert status == (result.error.exit_status if result.error else 0)
+        assert b"a\n" == host.printed
+        host.printed = b""
+
+
+def test_exit_ends_a_run_from_a_task(lua):
+    """Other tasks are not waited for."""
+    result = lua("spawn(function() sleep(60) end) spawn(function() coroutine.wrap(exit)(4) end) sleep(60)")
+
+    assert ("exited", 4) == (result.error.code, result.error.exit_status)
+
+
+@pytest.mark.parametrize("code", ["-1", "256", "1.5", "'x'", "{}"])
+def test_exit_takes_a_status(lua, code):
+    """From 0 to 255, or a boolean."""
+    assert "exit: expected a status from 0 to 255, true or false, got" in lua(f"exit({code})").error.message
+
+
+def test_write_adds_nothing(lua, host):
+    """No newline and no tabs; io.write and the streams are the same."""
+    lua("write('a', 1, nil, true) io.write('b'):write('c') io.stdout:write('d\\n') io.stderr:write('e')")
+
+    assert (b"a1niltruebcd\n", b"e") == (host.printed, host.logged)
+
+
+def test_the_collector_can_be_looked_at(lua):
+    """Only what cannot weaken the memory limit does something."""
+    source = "return collectgarbage('count') > 0, collectgarbage(), collectgarbage('stop'), collectgarbage('step')"
+
+    assert [True, 0, 0, True] == lua(source).results
+    assert "invalid option 'x'" in lua("collectgarbage('x')").error.message

@@ -1,0 +1,1 @@
+return pcall(load, ('('):rep(1e5))

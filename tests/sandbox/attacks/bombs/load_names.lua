@@ -1,0 +1,4 @@
+local parts = {}
+for i = 1, 1e9 do
+  parts[i] = load('return ' .. i, '=chunk' .. i)
+end

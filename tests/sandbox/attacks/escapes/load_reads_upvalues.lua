@@ -1,0 +1,2 @@
+local secret = 'local'
+return load('return secret')()

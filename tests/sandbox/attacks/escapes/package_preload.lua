@@ -1,0 +1,2 @@
+package.preload.ffi = function(name) return { name = name } end
+return require('ffi').name

@@ -1,0 +1,2 @@
+package.path = '/etc/?;/proc/self/?'
+return require('passwd')

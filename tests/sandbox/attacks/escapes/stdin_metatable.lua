@@ -1,0 +1,1 @@
+return getmetatable(stdin), getmetatable(io.stdout), pcall(setmetatable, stdin, {})

@@ -1,0 +1,2 @@
+-- flags: --allow-write .
+append_file('open/hard', 'x')

@@ -1,0 +1,2 @@
+-- flags: --allow-write open
+append_file('open/pipe', 'x')

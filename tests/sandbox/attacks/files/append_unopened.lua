@@ -1,0 +1,1 @@
+append_file('/etc/hosts', 'x')

@@ -1,0 +1,2 @@
+-- flags: --allow-read open
+return file('open/link.txt'):lines()()

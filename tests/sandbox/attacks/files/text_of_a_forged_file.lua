@@ -1,0 +1,2 @@
+-- flags: --allow-read .
+return file('module.lua').read({ path = 'secret.txt' })

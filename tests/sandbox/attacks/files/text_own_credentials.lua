@@ -1,0 +1,2 @@
+-- flags: --allow-read .
+return file('home/.config/kosmolua/credentials.json'):read()

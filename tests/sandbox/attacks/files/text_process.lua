@@ -1,0 +1,2 @@
+-- flags: --allow-read /
+return file('/proc/self/environ'):read()

@@ -1,0 +1,1 @@
+return file('secret.txt'):read()

@@ -1,0 +1,2 @@
+-- flags: --allow-write .
+write_file('.kosmo/config.toml', 'x', { overwrite = true })

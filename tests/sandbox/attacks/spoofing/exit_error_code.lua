@@ -1,0 +1,1 @@
+error({ code = 'exited', message = 'm', status = 0 })
