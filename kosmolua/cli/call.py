@@ -203,10 +203,11 @@ def _put(arguments: dict[str, Any], operation: Operation, name: str, value: str)
         arguments_.put(arguments, operation, name, value)
 
 
-def _file(path: str) -> bytes:
+def _file(path: str) -> Any:
+    from kosmolua.gate.files import content_of
+
     try:
-        with open(path, "rb") as file:
-            return file.read()
+        return content_of(path)
     except OSError as error:
         raise ArgumentError(f"create_file: cannot read {path!r}: {error.strerror}", function="create_file") from None
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from copy import copy
 from typing import BinaryIO, Literal
 
@@ -19,9 +19,11 @@ from kosmolua.errors import PermissionDeniedError, UsageError
 from kosmolua.gate.parts import Parts
 from kosmolua.gate.reserved import Reserved, kind_of
 from kosmolua.gate.written import Written
+from kosmolua.replicate.structs import FileContent
 
 MAX_READ = 100 * 1024 * 1024  # bytes; the API takes no larger file
 MAX_PATH = 4096  # characters; no system opens a longer one, and resolving it is slow
+_PIECE = 256 * 1024  # bytes to read at once
 MAX_NAMES = 10_000  # names to try for a free one
 _WALK = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK  # opening a pipe does not wait for its other end
@@ -75,13 +77,26 @@ class Files:
 
     def read(self, path: str, *, limit: int = MAX_READ) -> bytes:
         """A file's content. Raises a `PermissionDeniedError` outside the directories, else a `UsageError`."""
+        with self._opened(path) as file:
+            return _content(path, file, limit)
+
+    def content(self, path: str, *, limit: int = MAX_READ) -> FileContent:
+        """A file's content, to be read later. Raises what `read` raises, now and then."""
+        with self._opened(path) as file:
+            size = os.fstat(file.fileno()).st_size
+        if size > limit:
+            raise _too_large(path, limit)
+        return _OpenedContent(path, size, lambda: self._opened(path))
+
+    @contextmanager
+    def _opened(self, path: str) -> Iterator[BinaryIO]:
         with _refusing(path, "read"), self._parent(path, self._readable, "read from", "--allow-read") as found:
             directory, name = found
             _check_regular(path, os.stat(name, dir_fd=directory, follow_symlinks=False).st_mode)
             with os.fdopen(os.open(name, _READ, dir_fd=directory), "rb") as file:
                 _check_regular(path, os.fstat(file.fileno()).st_mode)
                 self._reserved.check_file(path, file.fileno(), directory)
-                return _content(path, file, limit)
+                yield file
 
     @contextmanager
     def create(self, path: str, mode: Mode = "new", source: str = "") -> Iterator[Target]:
@@ -227,5 +242,35 @@ def _check_regular(path: str, mode: int) -> None:
 def _content(path: str, file: BinaryIO, limit: int) -> bytes:
     content = file.read(limit + 1)
     if len(content) > limit:
-        raise UsageError(f"{path!r} is larger than {limit} bytes", hint="pass an HTTPS URL of the file instead")
+        raise _too_large(path, limit)
     return content
+
+
+def _too_large(path: str, limit: int) -> UsageError:
+    return UsageError(f"{path!r} is larger than {limit} bytes", hint="pass an HTTPS URL of the file instead")
+
+
+def content_of(path: str) -> FileContent | bytes:
+    """The content of a file that a person named; of anything else, such as a pipe, what can be read now. Raises an
+    OSError.
+    """
+    with open(path, "rb") as file:
+        found = os.fstat(file.fileno())
+        if not stat.S_ISREG(found.st_mode):
+            return file.read(MAX_READ + 1)
+    return _OpenedContent(path, found.st_size, lambda: open(path, "rb"))
+
+
+class _OpenedContent(FileContent, frozen=True):
+    """A file that is opened again, with all checks, each time it is read."""
+
+    opened: Callable[[], AbstractContextManager[BinaryIO]]
+
+    def pieces(self) -> Iterator[bytes]:
+        left = self.size
+        with self.opened() as file:
+            while left and (piece := file.read(min(left, _PIECE))):
+                left -= len(piece)
+                yield piece
+            if left or file.read(1):
+                raise UsageError(f"{self.path!r} changed while it was read", hint="try again when it is complete")

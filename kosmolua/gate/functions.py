@@ -10,10 +10,11 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from kosmolua.errors import ArgumentError, UsageError
+from kosmolua.errors import ArgumentError, PermissionDeniedError, UsageError
 from kosmolua.gate.files import Files
 from kosmolua.replicate import catalogue, structs
 from kosmolua.replicate.catalogue import Operation
+from kosmolua.replicate.structs import FileContent, LocalFile
 from kosmolua.replicate.token import looks_like_token
 
 
@@ -42,18 +43,29 @@ def given_of(arguments: Struct) -> dict[str, Any]:
     return {name: value for name, value in shown.items() if value is not msgspec.UNSET}
 
 
-def with_content(arguments: Mapping[str, Any] | bytes, files: Files) -> Mapping[str, Any] | bytes:
-    """The arguments of create_file, with the content of the file at ``path`` instead of the path."""
+def with_content(arguments: Mapping[str, Any] | bytes, files: Files | None) -> Mapping[str, Any] | bytes:
+    """The arguments of create_file, with a file's content instead of its ``path``, or of a file as ``content``."""
     try:
-        found = msgspec.msgpack.decode(arguments) if isinstance(arguments, bytes) else arguments
+        decode, hook = msgspec.msgpack.decode, structs.extension
+        found = decode(arguments, ext_hook=hook) if isinstance(arguments, bytes) else arguments
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return arguments  # decode_arguments reports the error
-    if not isinstance(found, Mapping) or not isinstance(found.get("path"), str):
+    if not isinstance(found, Mapping):
         return arguments
-    rest = {name: value for name, value in found.items() if name != "path"}
-    if rest.get("content") is not None:
-        raise ArgumentError("create_file: expected either `path` or `content`, got both", function="create_file")
-    return {"filename": os.path.basename(found["path"]), **rest, "content": files.read(found["path"])}
+    path, content = found.get("path") if files else None, found.get("content")
+    rest = {name: value for name, value in found.items() if name not in ("path", "content")}
+    if isinstance(path, str):
+        if content is not None:
+            raise ArgumentError("create_file: expected either `path` or `content`, got both", function="create_file")
+    elif isinstance(content, LocalFile) and not isinstance(content, FileContent):
+        path = content.path
+    else:
+        return found
+    if files is None:
+        raise PermissionDeniedError(
+            f"cannot read {path!r}: this run may not read files", hint="allow a directory: --allow-read DIR"
+        )
+    return {"filename": os.path.basename(path), **rest, "content": files.content(path)}
 
 
 def subject(operation: Operation, arguments: Struct) -> str:

@@ -10,22 +10,21 @@ from msgspec import Struct
 
 from kosmolua.errors import TransportError
 from kosmolua.replicate.catalogue import Operation
-from kosmolua.replicate.structs import LocalFile
+from kosmolua.replicate.structs import FileContent
 
 GONE = frozenset({403, 404, 410})
 """Statuses of an output that was removed; https://replicate.com/docs/topics/predictions/output-files"""
 _PIECE = 1 << 20
 
 
-class KeptFile(LocalFile, frozen=True):
+class KeptFile(FileContent, frozen=True):
     """A kept output on disk, used in an input instead of its URL. ``path`` is the name to show."""
 
     place: str
     sha256: str
-    size: int
 
-    def content(self) -> bytes:
-        return b"".join(self.pieces())
+    def digest(self) -> str:
+        return self.sha256
 
     def pieces(self) -> Iterator[bytes]:
         """Raises a `TransportError` if the file is unreadable or changed."""

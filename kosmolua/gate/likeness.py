@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from kosmolua.gate.policy import model_of
-from kosmolua.replicate.structs import LocalFile
+from kosmolua.replicate.structs import FileContent, LocalFile
 
 REDACTED = "[REDACTED]"  # how the API shows an input that the model's schema declares as secret
 _MAX_NUMBER = 400  # characters of a text that may be a number
@@ -82,11 +82,16 @@ def _number(text: str) -> Any:
 
 
 def _file(content: Any, checksums: Any) -> Likeness:
+    found = checksums.get("sha256") if isinstance(checksums, dict) else None
+    return "maybe" if found is None else "same" if found == _digest(content) else "other"
+
+
+def _digest(content: Any) -> str:
+    if isinstance(content, FileContent):
+        return content.digest()
     import hashlib  # loads OpenSSL: 3 ms
 
-    sent = content.encode() if isinstance(content, str) else bytes(content)
-    found = checksums.get("sha256") if isinstance(checksums, dict) else None
-    return "maybe" if found is None else "same" if found == hashlib.sha256(sent).hexdigest() else "other"
+    return hashlib.sha256(content.encode() if isinstance(content, str) else bytes(content)).hexdigest()
 
 
 def _runs(kind: str | None, given: Mapping[str, Any], item: Mapping[str, Any]) -> Likeness:

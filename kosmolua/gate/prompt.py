@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from kosmolua.errors import AnswerError
+from kosmolua.replicate.structs import FileContent
 from kosmolua.settings.config import Rule
 from kosmolua.terminal.plain import is_plain
 from kosmolua.terminal.safe import visible
@@ -166,7 +167,8 @@ def _arguments(question: Question, columns: int, rows: int) -> Iterator[str]:
     each = max(1, room // max(1, len(shown))) * columns
     for name, value in shown:
         head = f"    {_cut(name, columns // 2)}: "
-        text = msgspec.json.encode(value, enc_hook=repr).decode()
+        plain = f"file:{value.path}, {value.size} bytes" if isinstance(value, FileContent) else value
+        text = msgspec.json.encode(plain, enc_hook=repr).decode()
         yield head + _cut(text, max(8, each - len(head) - 24), free=name in _FREE_TEXT)
     if len(question.arguments) > room:
         yield f"    … and {len(question.arguments) - room} more"

@@ -189,7 +189,7 @@ class Session:
             failure = None  # its traceback holds this frame: a cycle would keep the whole run
 
     def _validated(self, operation: Operation, arguments: Mapping[str, Any] | bytes, account: str) -> Struct:
-        if self.run.files and operation.name == "create_file":
+        if operation.name == "create_file":
             arguments = with_content(arguments, self.run.files)
         validated = structs.decode_arguments(operation, arguments)
         if self.kept and self.kept.keeps and operation.creates:

@@ -12,8 +12,7 @@ from msgspec import Struct
 
 from kosmolua.errors import ArgumentError, PermissionDeniedError
 from kosmolua.gate.files import Files
-from kosmolua.gate.kept import KeptFile
-from kosmolua.replicate.structs import LocalFile
+from kosmolua.replicate.structs import FileContent, LocalFile
 
 MAX_INLINE = 256 * 1000  # bytes; https://replicate.com/docs/topics/predictions/input-files
 
@@ -22,15 +21,15 @@ MAX_FILES, MAX_BYTES = 100, 256 * 1024 * 1024  # in the arguments of one call
 
 
 class FileLimit:
-    """Limits the number and size of local files in one call, since they are read into memory."""
+    """Limits the number and size of local files in one call."""
 
     def __init__(self) -> None:
         self._count = self._size = 0
 
-    def add(self, content: bytes) -> bytes:
-        """Count a file. Returns its content; raises an `ArgumentError` above the limit."""
+    def add(self, content: FileContent) -> FileContent:
+        """Count a file. Returns it; raises an `ArgumentError` above the limit."""
         self._count += 1
-        self._size += len(content)
+        self._size += content.size
         if self._count > MAX_FILES or self._size > MAX_BYTES:
             raise ArgumentError(
                 f"the input has more than {MAX_FILES} local files, or more than {MAX_BYTES} bytes of them",
@@ -73,9 +72,9 @@ class Uploads:
         match value:
             case LocalFile():
                 content = read.add(self._content(value))
-                if len(content) <= MAX_INLINE:
-                    return _inlined(value, content)
-                files.append((place, _digest(content)))
+                if content.size <= MAX_INLINE:
+                    return _inlined(content)
+                files.append((place, content.digest()))
                 return None
             case str() if value in self._contents:
                 files.append((place, self._contents[value]))
@@ -98,36 +97,31 @@ class Uploads:
 
     def _url(self, file: LocalFile, account: str, files: FileLimit) -> str:
         content = files.add(self._content(file))
-        if len(content) <= MAX_INLINE:
-            return _inlined(file, content)
+        if content.size <= MAX_INLINE:
+            return _inlined(content)
         name = os.path.basename(file.path)
-        key = (account, _digest(content))
+        key = (account, content.digest())
         with self._lock:  # so that tasks do not upload the same file twice
             if key not in self._urls:
                 self._urls[key] = self._create({"content": content, "filename": name}, account)["urls"]["get"]
                 self._contents[self._urls[key]] = key[1]
             return self._urls[key]
 
-    def _content(self, file: LocalFile) -> bytes:
-        if isinstance(file, KeptFile):
-            return file.content()
+    def _content(self, file: LocalFile) -> FileContent:
+        if isinstance(file, FileContent):
+            return file
         if self._files is None:
             raise PermissionDeniedError(
                 f"cannot read {file.path!r}: this run may not read files", hint="allow a directory: --allow-read DIR"
             )
-        return self._files.read(file.path)
+        return self._files.content(file.path)
 
 
-def _digest(content: bytes) -> str:
-    import hashlib  # loads OpenSSL: 3 ms
-
-    return hashlib.sha256(content).hexdigest()
-
-
-def _inlined(file: LocalFile, content: bytes) -> str:
+def _inlined(content: FileContent) -> str:
     import base64
 
-    return f"data:{_mime(os.path.basename(file.path))};base64,{base64.b64encode(content).decode()}"
+    whole = b"".join(content.pieces())
+    return f"data:{_mime(os.path.basename(content.path))};base64,{base64.b64encode(whole).decode()}"
 
 
 def _holds_file(value: Any) -> bool:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from kosmolua.replicate.structs import LocalFile, extension
+from kosmolua.replicate.structs import FileContent, LocalFile, extension
 
 if TYPE_CHECKING:
     from kosmolua.replicate.catalogue import Operation
@@ -24,7 +24,11 @@ _encode = msgspec.msgpack.encode
 def essence_of(operation: Operation, arguments: Mapping[str, Any]) -> bytes:
     """A digest of what a call asks for, without how its answer is awaited and reported."""
     apart = {each.name for each in operation.parameters if each.place == "header"}
-    asked = {name: value for name, value in arguments.items() if name not in apart | _HOW_ANSWERED}
+    asked = {
+        name: value.digest() if isinstance(value, FileContent) else value
+        for name, value in arguments.items()
+        if name not in apart | _HOW_ANSWERED
+    }
     return hashlib.sha256(_sorted((operation.name, asked))).digest()
 
 

@@ -179,8 +179,10 @@ class Client:
         body: Any = None
         if parts.body is not None:
             kind = (operation.content_type or "").partition("/")[2]
-            body = msgspec.json.decode(parts.body) if kind == "json" else f"{len(parts.body)} bytes"
-            body = parts.body.decode() if kind == "plain" else body
+            sent = parts.body
+            body = f"{len(sent) if isinstance(sent, bytes) else sent.size} bytes"
+            if isinstance(sent, bytes):
+                body = msgspec.json.decode(sent) if kind == "json" else sent.decode() if kind == "plain" else body
         return {"method": parts.method, "url": self.base_url + parts.target, "headers": headers, "body": body}
 
     def reveals(self, text: str) -> bool:

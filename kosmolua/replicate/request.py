@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from functools import cache
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -13,6 +14,8 @@ from msgspec import UNSET, Struct
 from kosmolua._version import __version__
 from kosmolua.errors import ArgumentError
 from kosmolua.replicate.catalogue import Operation, Parameter
+from kosmolua.replicate.structs import FileContent
+from kosmolua.replicate.wire import Upload
 
 USER_AGENT = f"kosmolua/{__version__}"
 MAX_FILE = 100 * 1024 * 1024  # https://replicate.com/docs/reference/http#files.create
@@ -30,7 +33,7 @@ class Parts(Struct, frozen=True):
     method: str
     target: str
     headers: Headers
-    body: bytes | None
+    body: bytes | Upload | None
     read_timeout: float
 
 
@@ -87,7 +90,7 @@ def _given(parameters: tuple[Parameter, ...], arguments: Struct) -> dict[str, An
     return {name: value for name, value in values if value is not UNSET}
 
 
-def _body(operation: Operation, arguments: Struct) -> tuple[bytes | None, str | None]:
+def _body(operation: Operation, arguments: Struct) -> tuple[bytes | Upload | None, str | None]:
     if operation.content_type is None:
         return None, None
     given = _given(_placed(operation, "body"), arguments)
@@ -114,16 +117,17 @@ def _patience(operation: Operation, arguments: Struct) -> float:
 
 def _multipart(
     operation: Operation,
-    content: bytes | str,
+    content: bytes | str | FileContent,
     filename: str = "file",
     type: str | None = None,  # noqa: A002 - the parameter's name
     metadata: dict[str, Any] | None = None,
-) -> tuple[bytes, str]:
+) -> tuple[bytes | Upload, str]:
     """The multipart form: ``content`` with name and MIME type, and ``metadata`` as JSON."""
     content = content.encode() if isinstance(content, str) else content
-    if len(content) > MAX_FILE:
+    size = len(content) if isinstance(content, bytes) else content.size
+    if size > MAX_FILE:
         raise ArgumentError(
-            f"{operation.name}: the file has {len(content)} bytes; the API accepts at most {MAX_FILE}",
+            f"{operation.name}: the file has {size} bytes; the API accepts at most {MAX_FILE}",
             function=operation.name,
             hint="pass an HTTPS URL of the file instead",
         )
@@ -133,16 +137,33 @@ def _multipart(
             function=operation.name,
         )
     boundary = os.urandom(16).hex()
-    parts = [_part(boundary, "content", content, _mime(operation, type, filename), filename)]
+    before = _part_head(boundary, "content", _mime(operation, type, filename), filename)
+    after = b"\r\n"
     if metadata is not None:
-        parts.append(_part(boundary, "metadata", msgspec.json.encode(metadata), "application/json"))
-    return b"".join([*parts, f"--{boundary}--\r\n".encode()]), f"multipart/form-data; boundary={boundary}"
+        after += _part_head(boundary, "metadata", "application/json") + msgspec.json.encode(metadata) + b"\r\n"
+    after += f"--{boundary}--\r\n".encode()
+    whole = b"".join((before, content, after)) if isinstance(content, bytes) else Form(before, content, after)
+    return whole, f"multipart/form-data; boundary={boundary}"
 
 
-def _part(boundary: str, name: str, content: bytes, mime: str, filename: str | None = None) -> bytes:
+class Form:
+    """A multipart form around a file, which is read while the form is sent."""
+
+    def __init__(self, before: bytes, content: FileContent, after: bytes) -> None:
+        self.size = len(before) + content.size + len(after)
+        self._before = before
+        self._content = content
+        self._after = after
+
+    def pieces(self) -> Iterator[bytes]:
+        yield self._before
+        yield from self._content.pieces()
+        yield self._after
+
+
+def _part_head(boundary: str, name: str, mime: str, filename: str | None = None) -> bytes:
     disposition = f'form-data; name="{name}"' + (f'; filename="{_escaped(filename)}"' if filename else "")
-    head = f"--{boundary}\r\nContent-Disposition: {disposition}\r\nContent-Type: {mime}\r\n\r\n"
-    return head.encode() + content + b"\r\n"
+    return f"--{boundary}\r\nContent-Disposition: {disposition}\r\nContent-Type: {mime}\r\n\r\n".encode()
 
 
 def _escaped(filename: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from itertools import chain
 from typing import Annotated, Any, Literal
@@ -35,6 +35,25 @@ class LocalFile(Struct, frozen=True):
     """A local file instead of a URL, inside an object. It is replaced before the arguments are sent."""
 
     path: str
+
+
+class FileContent(LocalFile, frozen=True):
+    """A file whose content is read while it is sent, as an `kosmolua.replicate.wire.Upload`. ``size`` is in bytes."""
+
+    size: int
+
+    def pieces(self) -> Iterator[bytes]:
+        """The content. Raises a `KosmoError` if it cannot be read, or has another size now."""
+        raise NotImplementedError
+
+    def digest(self) -> str:
+        """Its SHA-256, in hexadecimal."""
+        import hashlib  # loads OpenSSL: 3 ms
+
+        found = hashlib.sha256()
+        for piece in self.pieces():
+            found.update(piece)
+        return found.hexdigest()
 
 
 LOCAL_FILE = 1
@@ -195,7 +214,7 @@ def _plain(value: dict[str, Any]) -> bool:
 def _check_values(operation: Operation, given: Mapping[str, Any]) -> None:
     for name, value in given.items():
         parameter = operation.parameter(name)
-        if not (isinstance(value, bytes) and parameter and parameter.kind == "bytes"):
+        if not (isinstance(value, bytes | FileContent) and parameter and parameter.kind == "bytes"):
             _check_value(operation, value, name)
 
 
@@ -253,7 +272,7 @@ def _check_places(operation: Operation, arguments: Struct) -> None:
         value = getattr(arguments, parameter.name)
         if parameter.place == "path" and value in {"", ".", ".."}:
             raise _error(operation, f"expected a name or an id, got {value!r} - at `{parameter.name}`")
-        if parameter.kind == "bytes" and not isinstance(value, bytes | str):
+        if parameter.kind == "bytes" and not isinstance(value, bytes | str | FileContent):
             raise _error(operation, f"expected bytes or text, got {_found(value)} - at `{parameter.name}`")
 
 

@@ -2,12 +2,15 @@
 
 import base64
 import hashlib
+import json
 import socket
 import threading
+import tracemalloc
 
 import pytest
 
-from kosmolua.errors import ScriptError
+from kosmolua.errors import ScriptError, UsageError
+from kosmolua.gate.files import Files
 from kosmolua.gate.uploads import MAX_INLINE
 
 UPSCALE = "nightmareai/real-esrgan"
@@ -48,6 +51,74 @@ def test_a_large_file_is_uploaded_once(flow):
     assert inputs[0].startswith(flow.url)
     assert 1 == flow.server.count("POST", "/files")
     assert ["create_file"] == [entry.function for entry in flow.log if "file" in entry.function]
+
+
+@pytest.mark.parametrize("form", ["content = file('a.bin')", "path = 'a.bin'"])
+def test_an_upload_is_read_while_it_is_sent(flow, form):
+    """A file of 40 MB takes no memory to speak of, arrives as it is, and is named as on disk."""
+    content = bytes(range(256)) * 160_000
+    (flow.directory / "a.bin").write_bytes(content)
+    seen = Taking()
+    flow.visit(seen)
+    tracemalloc.start()
+    try:
+        size = flow(f"return replicate.create_file{{ {form} }}.size")
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+    assert len(content) == size
+    assert most < 8 << 20
+    assert hashlib.sha256(content).hexdigest() == seen.digest.hexdigest()
+    assert b'filename="a.bin"' in seen.before
+
+
+class Taking:
+    """Reads an upload piece by piece, and keeps the digest of its file."""
+
+    def __call__(self, environ, start_response):
+        left, size = int(environ["CONTENT_LENGTH"]), 0
+        stream, self.digest, rest = environ["wsgi.input"], hashlib.sha256(), b""
+        while left and b"\r\n\r\n" not in rest:
+            rest += stream.read(min(left, 1000))
+            left = int(environ["CONTENT_LENGTH"]) - len(rest)
+        self.before, _, rest = rest.partition(b"\r\n\r\n")
+        end = len(b"\r\n" + self.before.partition(b"\r\n")[0] + b"--\r\n")
+        while left or len(rest) > end:
+            self.digest.update(rest[:-end])
+            size += len(rest[:-end])
+            rest = rest[-end:]
+            piece = stream.read(min(left, 65536))
+            left -= len(piece)
+            rest += piece
+        start_response("201 Created", [("Content-Type", "application/json")])
+        return [json.dumps({"id": "f", "size": size, "urls": {"get": "x"}}).encode()]
+
+    def close(self):
+        pass
+
+
+def test_a_file_that_is_not_open_is_not_uploaded(flow):
+    """By either form, as for inputs."""
+    (flow.directory.parent / "secret.txt").write_text("hello")
+    for form in ("content = file('../secret.txt')", "path = '../secret.txt'"):
+        with pytest.raises(ScriptError, match="is not in a directory that the script may read from"):
+            flow(f"return replicate.create_file{{ {form} }}")
+    assert 0 == flow.server.count("POST", "/files")
+
+
+def test_a_file_that_changes_while_it_is_sent(tmp_path):
+    """It would be neither the old file nor the new one."""
+    (tmp_path / "a.bin").write_bytes(b"x" * 1_000_000)
+    for changed in (b"x" * 999_999, b"x" * 1_000_001):
+        (tmp_path / "a.bin").write_bytes(b"x" * 1_000_000)
+        content = Files([str(tmp_path)], base=str(tmp_path)).content("a.bin")
+        pieces = content.pieces()
+        next(pieces)
+        (tmp_path / "a.bin").write_bytes(changed)
+
+        with pytest.raises(UsageError, match="changed while it was read"):
+            list(pieces)
 
 
 def test_a_file_goes_with_any_function(flow):
