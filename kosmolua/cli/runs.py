@@ -13,6 +13,7 @@ from kosmolua.errors import JournalError, UsageError
 from kosmolua.journal import runs
 from kosmolua.journal.fit import of_a_prompt
 from kosmolua.journal.runs import Summary
+from kosmolua.journal.summaries import summaries
 from kosmolua.replicate.prices import Prices
 from kosmolua.settings import ages, config, paths
 from kosmolua.terminal.safe import safe
@@ -84,12 +85,11 @@ def _prices() -> Prices:
 
 
 def _summaries() -> Iterable[Summary]:
-    prices = _prices()
-    for path in runs.found(os.environ):
-        try:
-            yield runs.summary(path, prices, environment=os.environ)
-        except JournalError as error:
-            output.print_error(error)
+    for each in summaries(os.environ, _prices()):
+        if isinstance(each, JournalError):
+            output.print_error(each)
+        else:
+            yield each
 
 
 def _list(*, as_json: bool) -> int:

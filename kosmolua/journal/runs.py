@@ -269,8 +269,8 @@ def find(environment: Mapping[str, str], given: str) -> str:
     if os.path.isfile(path):
         return path
     for known in found(environment):
-        with suppress(JournalError):
-            if summary(known).id == given:
+        with suppress(JournalError), readable(known) as store:
+            if store.facts()["id"] == given:
                 return known
     called = "what looks like a token" if looks_like_token(given) else repr(given[:200])
     raise UsageError(f"no run is called {called}", hint="see which there are: kosmo runs list")

@@ -12,13 +12,15 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
+from functools import cache
 from typing import Any
 
 import msgspec
 
 from kosmolua.errors import JournalError
 from kosmolua.journal.arguments import NO_DATA
+from kosmolua.journal.lock import holder_of
 from kosmolua.journal.records import MOST_SECONDS, Began, Counts, Facts, Head, Intent, Line, Loaded, Row, Sent
 from kosmolua.settings.config import DEFAULT_ACCOUNT
 
@@ -237,8 +239,10 @@ def _readable(path: str) -> sqlite3.Connection:
     try:
         if not os.path.isfile(path):
             raise JournalError(f"no journal at {path}", hint="list the runs: kosmo runs list")
-        address = os.path.abspath(path).replace("?", "%3f").replace("#", "%23")
-        file = sqlite3.connect(f"file:{address}?mode=ro", uri=True)
+        address = os.path.abspath(path).replace("%", "%25").replace("?", "%3f").replace("#", "%23")
+        # SQLite would make files next to a journal that nobody writes, and leave them there.
+        how = "mode=ro" if os.path.exists(f"{path}-wal") or holder_of(path) is not None else "immutable=1"
+        file = sqlite3.connect(f"file:{address}?{how}", uri=True)
         _has_content(path, file)
     except sqlite3.Error as error:
         raise unusable(path, error) from None
@@ -267,11 +271,22 @@ def _check_content(file: sqlite3.Connection) -> None:
     }
     if made != {text.strip() for text in _TABLES.split(";") if text.strip()}:
         raise DamagedError("its tables are not those of a journal")
-    for table in ("runs", "ends", "intents", "outcomes"):
-        columns = file.execute("SELECT name, lower(type) FROM pragma_table_info(?)", (table,)).fetchall()
-        wrong = " OR ".join(_is_wrong(name, kind) for name, kind in columns)
-        if found := file.execute(f"SELECT rowid FROM {table} WHERE {wrong} LIMIT 1").fetchone():  # noqa: S608
+    for table, invalid in _searches():
+        if found := file.execute(invalid).fetchone():
             raise DamagedError(f"invalid row {found[0]} in table {table}")
+
+
+@cache
+def _searches() -> list[tuple[str, str]]:
+    """The tables, each with SQL that finds an invalid row."""
+    made = []
+    with closing(sqlite3.connect(":memory:")) as file:
+        file.executescript(_TABLES)
+        for table in ("runs", "ends", "intents", "outcomes"):
+            columns = file.execute("SELECT name, lower(type) FROM pragma_table_info(?)", (table,)).fetchall()
+            wrong = " OR ".join(_is_wrong(name, kind) for name, kind in columns)
+            made.append((table, f"SELECT rowid FROM {table} WHERE {wrong} LIMIT 1"))  # noqa: S608
+    return made
 
 
 def _is_wrong(column: str, kind: str) -> str:
