@@ -51,6 +51,24 @@ def calling_for(stop: Stop | None) -> Iterator[None]:
         CALLER.stop = before
 
 
+class CallingFor:
+    """What this thread calls inside this context is for that run, and charged to its meter. A class, since a generator
+    costs a script's call three times as much.
+    """
+
+    __slots__ = ("_before", "_run")
+
+    def __init__(self, stop: Stop, meter: Meter) -> None:
+        self._run = stop, meter
+
+    def __enter__(self) -> None:
+        self._before = CALLER.stop, CALLER.meter
+        CALLER.stop, CALLER.meter = self._run
+
+    def __exit__(self, *_: object) -> None:
+        CALLER.stop, CALLER.meter = self._before
+
+
 class Clients:
     """Makes the clients and keeps them, for any number of threads.
 

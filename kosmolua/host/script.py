@@ -6,7 +6,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from typing import IO, TYPE_CHECKING, Any
 
 import msgspec
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from kosmolua.gate.prompt import Prompter
     from kosmolua.gate.run import Watcher
     from kosmolua.gate.session import Session
+    from kosmolua.host.clients import CallingFor
     from kosmolua.host.sessions import Sessions
     from kosmolua.journal.cassette import Cassette
     from kosmolua.journal.journal import Journal
@@ -287,19 +288,14 @@ class ScriptRun:
     def _reveals(self, text: str) -> bool:
         return self._session is not None and self._session.reveals(text)
 
-    @contextmanager
-    def _calling(self, _: str) -> Iterator[None]:
+    def _calling(self, _: str) -> CallingFor:
         """While this thread carries out what the script asks for."""
+        from kosmolua.host.clients import CallingFor
+
         if self._stop.error:
             raise self._stop.error
-        from kosmolua.host.clients import CALLER
-
-        before, CALLER.stop, CALLER.meter = (CALLER.stop, CALLER.meter), self._stop, self._meter
-        try:
-            self._check_callbacks()
-            yield
-        finally:
-            CALLER.stop, CALLER.meter = before
+        self._check_callbacks()
+        return CallingFor(self._stop, self._meter)
 
     def _check_callbacks(self) -> None:
         """Nothing more is sent once a callback has failed: it may be what watches over the run."""

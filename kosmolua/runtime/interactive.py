@@ -330,13 +330,13 @@ class _Port(Port):
             return msgspec.structs.replace(found, alone=False)
         return found
 
-    def _carry_out(self, request: Request, ticket: Any = None) -> tuple[bool, bytes]:
+    def _outcome(self, request: Request, ticket: Any = None) -> tuple[bool, Any]:
         if isinstance(request, Call) and (self.interrupted or request.id not in self._waiting):
-            return False, marshal.encode(_INTERRUPTED)
+            return False, _INTERRUPTED
         try:
-            return super()._carry_out(request, ticket)
+            return super()._outcome(request, ticket)
         except LimitError as limit:  # of a budget: ends the input, not the state
-            return False, marshal.encode(limit.to_dict())
+            return False, limit.to_dict()
 
     def fail(self, error: JournalError) -> None:
         """End the input with this error."""

@@ -206,7 +206,14 @@ class Port:
 
     def submit(self, frame: bytes) -> bytes | None:
         """Handle one frame. Returns the answer to the state; None if there is none, or if it comes later."""
-        match self._checked(frame):
+        found = self._checked(frame)
+        # The usual case first; with a time limit no call blocks.
+        if type(found) is Call and found.alone and self._tape is None and self._limits.time is None:
+            return self._reply(found)
+        return self._handle(found)
+
+    def _handle(self, frame: Frame) -> bytes | None:
+        match frame:
             case Print(stream, text):
                 self._print(stream, text)
             case Done() as done:
@@ -217,16 +224,18 @@ class Port:
                 self._wait(dropped=dropped)
             case request if self._tape:
                 return self._recorded(self._tape, request)
-            case Call() as call if call.alone and self._limits.time is None:  # with a time limit no call blocks
-                return answer(call, *self._carry_out(call))
             case Call() as call:
-                lane = self._lane(call.function)
-                self.pending.call(lambda: (answer(call, *self._carry_out(call)), nothing), len(call.arguments), lane)
+                self.pending.call(lambda: (self._reply(call), nothing), len(call.arguments), self._lane(call.function))
             case Sleep() as sleep if not sleep.alone:
                 self.pending.sleep(checked(sleep), answer(sleep, True, NOTHING))
             case request:
-                return answer(request, *self._carry_out(request))
+                return self._reply(request)
         return None
+
+    def _reply(self, request: Request) -> bytes:
+        """Carry out a request. Returns the frame that answers it."""
+        ok, data = self._outcome(request)
+        return marshal.encode(("ok" if ok else "error", request.id, data))
 
     def take(self) -> list[bytes]:
         """The answers since the last call. Raises the error that ended the run, if any."""
@@ -297,25 +306,30 @@ class Port:
         return _decoded(_decode, frame)
 
     def _carry_out(self, request: Request, ticket: Any = None) -> tuple[bool, bytes]:
-        """``(ok, answer or error)``, the latter as MessagePack."""
-        match request:
-            case Time():
-                return True, marshal.encode(self._clock.time() if self._clock else time.time())
-            case Sleep() as sleep:
-                self._pause(checked(sleep))
-                return True, NOTHING
+        """As `_outcome`, with the answer or error as MessagePack."""
+        ok, data = self._outcome(request, ticket)
+        return ok, marshal.encode(data)
+
+    def _outcome(self, request: Request, ticket: Any = None) -> tuple[bool, Any]:
+        """Carry out a request: ``(True, answer)`` or ``(False, error)``."""
+        if isinstance(request, Time):
+            return True, self._clock.time() if self._clock else time.time()
+        if isinstance(request, Sleep):
+            self._pause(checked(request))
+            return True, None
         try:
-            if marshal.holds_more(request.arguments, MAX_ARGUMENTS):
+            given = bytes(request.arguments)
+            if len(given) > MAX_ARGUMENTS and marshal.holds_more(given, MAX_ARGUMENTS):
                 raise ArgumentError(f"{request.function}: the arguments hold more than {MAX_ARGUMENTS} values")
-            asked = request.function, request.account, bytes(request.arguments)
-            data = self._handler(*asked) if ticket is None else self._handler(*asked, ticket)
-            return True, marshal.encode(data)
+            if ticket is None:
+                return True, self._handler(request.function, request.account, given)
+            return True, self._handler(request.function, request.account, given, ticket)
         except (LimitError, JournalError):
             raise
         except KosmoError as error:
             if error.code == "interrupted":  # the run was ended: its script gets no further answers
                 raise
-            return False, marshal.encode(error.to_dict())
+            return False, error.to_dict()
 
     def _print(self, stream: Literal[1, 2], text: bytes) -> None:
         self.lines += 1
