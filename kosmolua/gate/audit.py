@@ -85,14 +85,14 @@ class Audit:
             self._append(line)
 
     def _append(self, line: bytes) -> None:
-        self._lines.append(self._head + line[1:] + b"\n")
+        self._lines.append(b"".join((self._head, line[1:], b"\n")))
         while self._lines and self._lock.acquire(blocking=False):
             try:
-                self._put([self._lines.popleft() for _ in range(len(self._lines))])
+                self._put(b"".join([self._lines.popleft() for _ in range(len(self._lines))]))
             finally:
                 self._lock.release()
 
-    def _put(self, lines: list[bytes]) -> None:
+    def _put(self, lines: bytes) -> None:
         if self._failed:
             return
         try:
@@ -101,7 +101,7 @@ class Audit:
                 self._unseen = 0
                 if os.fstat(file).st_size >= self._max_size:
                     file = self._rotate(file)
-            self._unseen += os.write(file, b"".join(lines))
+            self._unseen += os.write(file, lines)
         except OSError as error:
             self._failed = True
             self._warn(f"calls are not recorded: cannot write {self._path}: {error.strerror}")
@@ -214,7 +214,8 @@ class Count:
         self._last = entry.at
         self._new += 1
         self._all += 1
-        self._cost += Decimal(repr(entry.cost or 0))
+        if entry.cost:
+            self._cost += Decimal(repr(entry.cost))
         if self._by_outcome:
             self._outcomes[entry.outcome] = self._outcomes.get(entry.outcome, 0) + 1
         if self._all < self._due:

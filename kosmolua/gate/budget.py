@@ -153,21 +153,29 @@ class Budget:
     def reserve(self, operation: Operation, arguments: Mapping[str, Any], account: str = "") -> Job | None:
         """Count the call before it is sent. Raises a `LimitError` if it would exceed a cap."""
         with self._lock:
-            self._check("calls", self.calls + 1)
-            if operation.access == "write":
-                self._check("writes", self.writes + 1)
+            if self.caps.calls is not None:
+                self._check("calls", self.calls + 1)
+            if operation.access == "read":
+                self.calls += 1
+                return None
+            self._check("writes", self.writes + 1)
             job = self._job(operation, arguments, account) if starts_compute(operation) else None
             self.calls += 1
-            self.writes += operation.access == "write"
+            self.writes += 1
             if job:
                 self._jobs.append(job)
             return job
 
+    @property
+    def follows(self) -> bool:
+        """Whether answers matter to the budget: there are jobs or prices."""
+        return bool(self._jobs) or (self._has_prices() if self._priced_models is None else self._priced_models)
+
     def settle(self, job: Job | None, data: Any, *, refused: bool = False) -> list[Job]:
         """Update the budget from an answer. ``refused`` means the API rejected the job. Returns the jobs that ended."""
-        priced = self._priced_models if self._priced_models is not None else self._has_prices()
-        if not self._jobs and not priced:
+        if not self.follows:
             return []
+        priced = self._has_prices()
         with self._lock:
             if job:
                 job.in_flight = False

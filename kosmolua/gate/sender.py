@@ -141,6 +141,8 @@ class Sender:
         return self._creations.begin(Sent(operation, arguments, entry.account, time.time(), job, ticket))
 
     def _settle(self, entry: Entry, job: Job | None, data: Any, *, refused: bool = False) -> None:
+        if job is None and not self._spending.budget.follows:
+            return
         ended = self._record.afterwards(self._spending.settle, job, data, refused)
         if ended:
             entry.cost = cost_of(ended)

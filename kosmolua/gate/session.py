@@ -192,14 +192,15 @@ class Session:
         if operation.name == "create_file":
             arguments = with_content(arguments, self.run.files)
         validated = structs.decode_arguments(operation, arguments)
-        if self.kept and self.kept.keeps and operation.creates:
+        if operation.creates and self.kept and self.kept.keeps:
             return with_kept(validated, account, self.kept)
         return validated
 
     def _take_note(self, operation: Operation, sent: Struct, account: str, data: Any) -> None:
         """Pass an answer to the output keeper and to the origins."""
-        if self.kept:
-            self.record.afterwards(self.kept.note, operation, account, data)
+        kept = self._sender.kept
+        if kept:
+            self.record.afterwards(kept.note, operation, account, data)
         if self.made.wanted:
             self.record.afterwards(self.made.note, operation, sent, account, data)
 

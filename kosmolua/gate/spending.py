@@ -92,6 +92,8 @@ class Spending:
 
     def objection(self, operation: Operation, given: Mapping[str, Any], account: str) -> str:
         """Why a person has to approve a call that the policy allows; empty if not needed."""
+        if self.standing is None and self.budget.caps.cost is None:
+            return ""
         bound = "--max-cost is given" if self.budget.caps.cost is not None else self._bound_by(account)
         if not bound:
             return ""

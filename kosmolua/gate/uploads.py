@@ -53,13 +53,13 @@ class Uploads:
 
     def replaced(self, arguments: Struct, account: str, *, dry_run: bool = False) -> Struct:
         """The arguments with a URL instead of each file; in a dry run, with the file's path."""
+        given = {name: value for name in arguments.__struct_fields__ if type(value := getattr(arguments, name)) is dict}
+        holding = {name: value for name, value in given.items() if _holds_file(value)} if given else given
+        if not holding:
+            return arguments
         files = FileLimit()
-        changes = {
-            name: self._value(value, account, files, dry_run=dry_run)
-            for name in arguments.__struct_fields__
-            if isinstance(value := getattr(arguments, name), dict) and _holds_file(value)
-        }
-        return msgspec.structs.replace(arguments, **changes) if changes else arguments
+        changes = {name: self._value(value, account, files, dry_run=dry_run) for name, value in holding.items()}
+        return msgspec.structs.replace(arguments, **changes)
 
     def described(self, value: Any) -> tuple[Any, list[Any]]:
         """An input without its large files, and the place and SHA-256 of each of those files. The result is the same

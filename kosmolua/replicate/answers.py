@@ -40,13 +40,14 @@ class Answer(Struct, frozen=True):
 def read(operation: Operation, response: Response, most: int, room: Room, redactor: AnyRedactor) -> Answer:
     status = response.status
     headers = response.headers
+    is_success = status in SUCCESS
     if status in REDIRECTS:
         raise redirected(operation, status, headers)
     if status < SUCCESS.start:
         raise WireError(f"unexpected informational status {status}", sent=True)
-    content = content_of(operation, response, headers, most if status in SUCCESS else MAX_PROBLEM, room)
+    content = content_of(operation, response, headers, most if is_success else MAX_PROBLEM, room)
     body = redactor.body(content)
-    if status not in SUCCESS:
+    if not is_success:
         failure = problem.error(operation, status, headers, body)
         failure.note = "" if body is content else redact.NOTE
         if status >= _SERVER_FAULT and not operation.safe:
@@ -54,17 +55,22 @@ def read(operation: Operation, response: Response, most: int, room: Room, redact
         raise failure
     content_type = headers.get("content-type", "")
     data, note = _data(operation, status, content_type, body, room)
-    request_id = redactor.without(problem.request_id(headers))
-    notes = "; ".join(filter(None, (note, "" if body is content else redact.NOTE)))
-    return Answer(status, data, content_type, request_id, headers.get("date", ""), note=notes)
+    request_id = problem.request_id(headers)
+    if request_id:
+        request_id = redactor.without(request_id)
+    if body is not content:
+        note = f"{note}; {redact.NOTE}" if note else redact.NOTE
+    return Answer(status, data, content_type, request_id, headers.get("date", ""), note)
 
 
 def content_of(
     operation: Operation, response: Response, headers: Mapping[str, str], most: int, room: Room | None = None
 ) -> bytes:
     """The decoded body. The body of an error is truncated."""
-    if isinstance(response, Whole) and "content-encoding" not in headers and len(response.body) <= min(most, LARGE):
-        return response.body
+    if type(response) is Whole and "content-encoding" not in headers:
+        found = response.body
+        if len(found) <= LARGE and len(found) <= most:
+            return found
     try:
         pieces = body_.decoded(response.pieces(), headers)
         return body_.gathered(pieces, most, room, cut=response.status not in SUCCESS)
@@ -83,12 +89,12 @@ def unread(operation: Operation, error: Exception, status: int = 0) -> KosmoErro
 
 def _data(operation: Operation, status: int, content_type: str, body: bytes, room: Room) -> tuple[Any, str]:
     """The data of an answer, and a note about changes to it."""
-    match operation.answer:
-        case "bytes":
-            return body, ""
-        case "text":
-            return body.decode("utf-8", "replace"), ""
-    if not body.strip():
+    answer = operation.answer
+    if answer == "bytes":
+        return body, ""
+    if answer == "text":
+        return body.decode("utf-8", "replace"), ""
+    if not body or body.isspace():
         if operation.answer == "none":
             return None, ""
         raise _unreadable(operation, status, "is empty")

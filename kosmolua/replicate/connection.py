@@ -53,15 +53,16 @@ class Connection:
         # A server that refuses an upload may answer and hang up before it has read everything; if there is no answer,
         # reading it fails. The connection is not used again, since it polls as readable.
         try:
-            with suppress(BrokenPipeError, ConnectionResetError):
-                if body is None:
-                    self._sock.sendall(head)
-                elif isinstance(body, bytes):
-                    self._send_bytes(head, body)
-                else:
-                    self._sock.sendall(head)
-                    for piece in body.pieces():
-                        self._sock.sendall(piece)
+            if body is None:
+                self._sock.sendall(head)
+            elif isinstance(body, bytes):
+                self._send_bytes(head, body)
+            else:
+                self._sock.sendall(head)
+                for piece in body.pieces():
+                    self._sock.sendall(piece)
+        except (BrokenPipeError, ConnectionResetError):
+            pass
         except (BlockingIOError, TimeoutError):
             raise WireError("sending took too long", sent=True) from None
         except OSError as error:
@@ -83,7 +84,8 @@ class Connection:
         """The body, if it has come with the head and nothing after it; else it is to be read."""
         if head.framing != "length" or len(self._buffer) != head.length:
             return None
-        return self._taken(head.length)
+        body, self._buffer = self._buffer, b""
+        return body
 
     def read_body(self, head: Head) -> Iterator[bytes]:
         """The body, still encoded. Raises a `WireError` if it breaks off."""
@@ -108,11 +110,21 @@ class Connection:
     # Reading --------------------------------------------------------------------------------------------------------
 
     def _raw_head(self) -> bytes:
-        until = time.monotonic() + GRACE
         data = self._buffer or self._receive(_HEAD_PIECE)
         if not data:
             raise WireError("the server closed the connection without an answer", sent=True)
-        searched = 0
+        end = data.find(_END)
+        if end < 0:
+            data, end = self._rest_of_head(data)
+        end += len(_END)
+        if end > MAX_HEAD:
+            raise invalid(f"its head has more than {MAX_HEAD} bytes")
+        self._buffer = data[end:]
+        return data[:end]
+
+    def _rest_of_head(self, data: bytes) -> tuple[bytes, int]:
+        """A head that did not arrive at once, and its length without the empty line."""
+        until, searched = time.monotonic() + GRACE, 0
         while (end := data.find(_END, searched)) < 0:
             if len(data) > MAX_HEAD:
                 raise invalid(f"its head has more than {MAX_HEAD} bytes")
@@ -126,11 +138,7 @@ class Connection:
                 raise WireError("the answer arrives too slowly", sent=True)
             searched = max(0, len(data) - len(_END))
             data += piece
-        end += len(_END)
-        if end > MAX_HEAD:
-            raise invalid(f"its head has more than {MAX_HEAD} bytes")
-        self._buffer = data[end:]
-        return data[:end]
+        return data, end
 
     def _by_length(self, left: int) -> Iterator[bytes]:
         while left:

@@ -39,7 +39,7 @@ def _decoded(body: bytes) -> Any:
         value = msgspec.json.decode(body)
     except RecursionError:
         raise TooDeepError(f"more than {MAX_DEPTH} levels") from None
-    if body.count(b"[") + body.count(b"{") > MAX_DEPTH and _is_deep(value):
+    if len(body) > 2 * MAX_DEPTH and body.count(b"[") + body.count(b"{") > MAX_DEPTH and _is_deep(value):
         raise TooDeepError(f"more than {MAX_DEPTH} levels")
     return value
 

@@ -86,10 +86,11 @@ def parse(raw: bytes) -> Head | None:
     status, version = parser.begin(_unfolded(raw))
     if version not in ("1.0", "1.1"):
         raise invalid(f"HTTP version {version}")
-    if status == _SWITCHING_PROTOCOLS:
-        raise _switched()
-    if status in _INFORMATIONAL:
-        return None
+    if status < _INFORMATIONAL.stop:
+        if status == _SWITCHING_PROTOCOLS:
+            raise _switched()
+        if status in _INFORMATIONAL:
+            return None
     headers = _headers(parser.fields)
     parser.fields = []
     framing, length = _framing(status, headers)

@@ -35,7 +35,7 @@ class Pace:
 
     def turn(self) -> Turn:
         """Take a place in the queue. After its wait the request may be sent."""
-        if not self._distance and self._free_at <= self._clock():
+        if not self._distance and (not self._free_at or self._free_at <= self._clock()):
             return Turn(0.0, self._epoch)  # nobody was refused lately: there is no row
         with self._lock:
             now = self._clock()

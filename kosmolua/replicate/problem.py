@@ -62,7 +62,10 @@ def error(operation: Operation, status: int, headers: Mapping[str, str], body: b
 
 
 def request_id(headers: Mapping[str, str]) -> str | None:
-    return next((clean(headers[name]) for name in _REQUEST_IDS if headers.get(name)), None)
+    for name in _REQUEST_IDS:
+        if found := headers.get(name):
+            return clean(found)
+    return None
 
 
 def retry_after(headers: Mapping[str, str], body: bytes) -> float | None:

@@ -21,6 +21,7 @@ USER_AGENT = f"kosmolua/{__version__}"
 MAX_FILE = 100 * 1024 * 1024  # https://replicate.com/docs/reference/http#files.create
 MAX_FILENAME = 255
 MAX_URL = 8192  # characters
+READ_TIMEOUT = 30.0  # seconds
 MAX_TARGET = 8000  # characters of a path with its query: the least that RFC 9110 recommends to support
 _ACCEPT = {"json": "application/json", "text": "text/plain, */*;q=0.1", "bytes": "*/*", "none": "application/json"}
 
@@ -42,13 +43,37 @@ def _placed(operation: Operation, place: str) -> tuple[Parameter, ...]:
     return tuple(parameter for parameter in operation.parameters if parameter.place == place)
 
 
+class _Form(Struct, frozen=True):
+    """What all requests of an operation share. ``path`` is the literal text before the first argument; ``places`` are
+    the arguments in the path, each with the text after it.
+    """
+
+    path: str
+    places: tuple[tuple[str, str], ...]
+    query: tuple[Parameter, ...]
+    is_plain: bool  # a request without a body and headers of its own
+
+
+@cache
+def _form(operation: Operation) -> _Form:
+    path, *rest = operation.path.split("{")
+    return _Form(
+        path=path,
+        places=tuple((name, after) for name, _, after in (part.partition("}") for part in rest)),
+        query=_placed(operation, "query"),
+        is_plain=operation.content_type is None and not operation.blocking and not _placed(operation, "header"),
+    )
+
+
 def build(operation: Operation, arguments: Struct) -> Parts:
     """The request for arguments validated by `structs.decode_arguments`."""
+    target = _target(operation, arguments)
+    if _form(operation).is_plain:
+        return Parts(operation.method, target, _always(operation), None, READ_TIMEOUT)
     headers = headers_of(operation, arguments)
     body, content_type = _body(operation, arguments)
     if content_type:
         headers = (*headers, ("Content-Type", content_type))
-    target = _target(operation, arguments)
     return Parts(operation.method, target, headers, body, _patience(operation, arguments))
 
 
@@ -70,12 +95,13 @@ def segment(text: str) -> str:
 
 
 def _target(operation: Operation, arguments: Struct) -> str:
-    path = operation.path
-    for parameter in _placed(operation, "path"):
-        path = path.replace(f"{{{parameter.name}}}", segment(getattr(arguments, parameter.name)))
-    placed = _placed(operation, "query")
-    query = _given(placed, arguments) if placed else None
-    target = f"{path}?{urlencode(query, quote_via=quote, safe='')}" if query else path
+    form = _form(operation)
+    target = form.path
+    for name, after in form.places:
+        target += segment(getattr(arguments, name)) + after
+    query = _given(form.query, arguments) if form.query else None
+    if query:
+        target = f"{target}?{urlencode(query, quote_via=quote, safe='')}"
     if len(target) > MAX_TARGET:
         named = " and ".join(f"`{p.name}`" for p in operation.parameters if p.place in {"path", "query"})
         raise ArgumentError(
@@ -109,7 +135,7 @@ def _patience(operation: Operation, arguments: Struct) -> float:
     prefer = getattr(arguments, "prefer", UNSET)
     if operation.blocking and prefer is not UNSET:
         return float(prefer.partition("=")[2] or 60) + 30.0
-    return 120.0 if operation.content_type == "multipart/form-data" else 30.0
+    return 120.0 if operation.content_type == "multipart/form-data" else READ_TIMEOUT
 
 
 # Files ------------------------------------------------------------------------------------------------------------

@@ -24,6 +24,7 @@ TRANSIENT = frozenset({500, 502, 503, 504})
 SUCCESS = range(200, 300)
 ATTEMPTS = 5
 FIRST_DELAY, LONGEST_DELAY = 0.5, 8.0  # seconds; doubled with each attempt, times a random factor of 0.5 to 1
+_SMALL = min(LARGE, MAX_PROBLEM)  # bytes of a body that any answer may have
 LONGEST_WAIT = 60.0  # seconds; if the server asks for more, the error is raised with the requested time
 
 
@@ -67,13 +68,16 @@ class RetryTransport:
             turn = self._await_turn(pace)
             try:
                 response = self._inner.send(request)
-                if not request.piecewise:
+                if not (request.piecewise or (type(response) is Whole and _SMALL >= len(response.body) < request.most)):
                     response = _read_whole(response, request.most + 1, self._room)
             except WireError as error:
                 if last or (error.sent and not safe) or error.final:
                     raise
                 self._wait(self._delay(attempt), error.reason)
                 continue
+            if response.status in SUCCESS:
+                pace.taken()
+                return response
             if not self._again(response, attempt, pace, turn, safe=safe, last=last):
                 return response
         raise AssertionError("the last attempt returns or raises")
@@ -92,7 +96,8 @@ class RetryTransport:
         turn = pace.turn()
         if turn.wait:
             self._sleep(turn.wait)
-        self._check_open()
+        if self._closed.is_set():
+            self._check_open()
         return turn
 
     def _check_open(self) -> None:

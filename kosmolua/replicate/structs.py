@@ -15,6 +15,7 @@ from kosmolua.errors import ArgumentError
 from kosmolua.replicate.catalogue import Operation, Parameter
 
 _MAX_SHOWN = 60
+_NO_SEGMENT = frozenset({"", ".", ".."})
 _MAX_DEPTH = 200
 _MAX_NAMES = 20
 _MAX_NEAR = 300  # names to compare for suggestions
@@ -268,12 +269,24 @@ def _broken(text: str) -> bool:
 
 def _check_places(operation: Operation, arguments: Struct) -> None:
     """Checks beyond types: empty or dot path segments would change the path; content must be bytes or text."""
-    for parameter in operation.parameters:
-        value = getattr(arguments, parameter.name)
-        if parameter.place == "path" and value in {"", ".", ".."}:
-            raise _error(operation, f"expected a name or an id, got {value!r} - at `{parameter.name}`")
-        if parameter.kind == "bytes" and not isinstance(value, bytes | str | FileContent):
-            raise _error(operation, f"expected bytes or text, got {_found(value)} - at `{parameter.name}`")
+    paths, contents = _places(operation)
+    for name in paths:
+        value = getattr(arguments, name)
+        if value in _NO_SEGMENT:
+            raise _error(operation, f"expected a name or an id, got {value!r} - at `{name}`")
+    for name in contents:
+        value = getattr(arguments, name)
+        if not isinstance(value, bytes | str | FileContent):
+            raise _error(operation, f"expected bytes or text, got {_found(value)} - at `{name}`")
+
+
+@cache
+def _places(operation: Operation) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The parameters in the path, and those that hold content."""
+    parameters = operation.parameters
+    return tuple(p.name for p in parameters if p.place == "path"), tuple(
+        p.name for p in parameters if p.kind == "bytes"
+    )
 
 
 def _unfit(operation: Operation, given: Mapping[str, Any], message: str) -> ArgumentError:

@@ -68,13 +68,15 @@ class SocketTransport:
         self._context = context
         self._sending = sending
         self._idle: dict[Origin, deque[Connection]] = {}
-        self._head = lru_cache(maxsize=64)(_head)
+        self._head = lru_cache(maxsize=64)(_head)  # for one operation only the target and the length change
 
     def send(self, request: Request) -> SocketAnswer | Whole:
         connection = self._take(request.origin) or self._connect(request.origin)
         try:
+            before, after = self._head(request.method, request.fields)
+            prepared = b"".join((before, request.target.encode("ascii"), after, _length(request)))
             with self._sending():
-                connection.send(self._prepared(request), request)
+                connection.send(prepared, request)
             head = connection.read_head()
             body = None if request.piecewise else connection.whole_body(head)
             if body is None:
@@ -96,7 +98,10 @@ class SocketTransport:
     def keep(self, origin: Origin, connection: Connection) -> None:
         """Keep a connection whose answer was read completely."""
         connection.since = time.monotonic()
-        self._idle.setdefault(origin, deque()).append(connection)
+        waiting = self._idle.get(origin)
+        if waiting is None:
+            waiting = self._idle.setdefault(origin, deque())
+        waiting.append(connection)
 
     def _take(self, origin: Origin) -> Connection | None:
         """The last used connection, unless it is too old or closed by the server."""
@@ -114,11 +119,6 @@ class SocketTransport:
     def _connect(self, origin: Origin) -> Connection:
         return connected(origin, CONNECT_TIMEOUT, self._context() if origin.scheme == "https" else None)
 
-    def _prepared(self, request: Request) -> bytes:
-        """The head as bytes. For one operation only the target and the length change."""
-        before, after = self._head(request.method, request.fields)
-        return before + request.target.encode("ascii") + after + _length(request)
-
 
 def _head(method: str, fields: Fields) -> tuple[bytes, bytes]:
     for name, value in fields:
@@ -130,6 +130,8 @@ def _head(method: str, fields: Fields) -> tuple[bytes, bytes]:
 
 def _length(request: Request) -> bytes:
     body = request.body
+    if body is None and request.method == "GET":
+        return b"\r\n"
     if body is None:
         return b"Content-Length: 0\r\n\r\n" if request.method in ("POST", "PATCH", "PUT") else b"\r\n"
     size = len(body) if isinstance(body, bytes) else body.size

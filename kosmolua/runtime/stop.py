@@ -34,7 +34,7 @@ class Stop:
         self._lock = threading.RLock()
         self._changed = threading.Condition(self._lock)
         self._senders: list[int] = []  # thread ids
-        self.sending = _Sending(self, self._lock, self._senders)
+        self.sending = _Sending(self, self._senders)
         self._callbacks: list[Callable[[], None]] = []
         self._run: tuple[Port, Child | None] | None = None
 
@@ -100,7 +100,7 @@ class Stop:
     def _await_senders(self) -> None:
         own, until = threading.get_ident(), time.monotonic() + PATIENCE
         with self._changed:
-            while any(sender != own for sender in self._senders) and (left := until - time.monotonic()) > 0:
+            while any(sender != own for sender in tuple(self._senders)) and (left := until - time.monotonic()) > 0:
                 self._changed.wait(left)
 
     def _end(self) -> None:
@@ -112,21 +112,24 @@ class Stop:
 
 
 class _Sending:
-    """Entered while a request is being sent. Thread-safe."""
+    """Entered while a request is being sent. Thread-safe without a lock: a sender enters its name, then looks for the
+    error; `Stop.set` sets the error, then looks for names.
+    """
 
-    def __init__(self, stop: Stop, lock: threading.RLock, senders: list[int]) -> None:
+    def __init__(self, stop: Stop, senders: list[int]) -> None:
         self._stop = stop
-        self._lock = lock
         self._senders = senders
 
     def __enter__(self) -> None:
-        with self._lock:
-            if self._stop.error:
-                self._stop.check()
-            self._senders.append(threading.get_ident())
+        self._senders.append(threading.get_ident())
+        if self._stop.error:
+            self._leave()
+            self._stop.check()
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        with self._lock:
-            self._senders.remove(threading.get_ident())
+        self._leave()
+
+    def _leave(self) -> None:
+        self._senders.remove(threading.get_ident())
         if self._stop.error:
             self._stop.notify()
