@@ -9,6 +9,7 @@ import stat
 import sys
 import time
 from collections import deque
+from collections.abc import Iterator
 from typing import Any
 
 from kosmolua.cli import arguments as arguments_
@@ -231,13 +232,21 @@ def _interruptible(host: Host, request: Request, signals: Signals) -> Reply:
 
 def _all_pages(host: Host, request: Request) -> Reply:
     """Fetch every page from the requested one on, and merge them into one."""
-    replies = list(host.pages(request.operation.name, request.arguments))
-    if request.options.dry_run:
-        return replies[-1]
+    from kosmolua.cli.merged import Merged
     from kosmolua.replicate.urls import results_of
 
-    results = [item for reply in replies for item in results_of(reply.data)]
-    return Reply({"next": None, "previous": None, "results": results}, replies[-1].entry)
+    replies = host.pages(request.operation.name, request.arguments)
+    if request.options.dry_run:
+        return deque(replies, maxlen=1)[-1]
+    last: list[Entry] = []
+
+    def results() -> Iterator[list[Any]]:
+        for reply in replies:
+            last[:] = [reply.entry]
+            yield results_of(reply.data)
+
+    merged = Merged(results())
+    return Reply(merged, last[0])
 
 
 # Output -----------------------------------------------------------------------------------------------------------
@@ -247,7 +256,10 @@ def _succeed(request: Request, reply: Reply, began: float) -> None:
     data = output.plain(reply.data)
     if request.output is not None:
         data = _save(request.output, reply.data)
-    if request.options.json:
+    if _is_merged(data):
+        around = _envelope(_qualified(request.operation), began, _meta(reply.entry, request))
+        output.write_pieces(data.encoded(around if request.options.json else None, indent=_indented(request)))
+    elif request.options.json:
         output.show_json(_envelope(_qualified(request.operation), began, _meta(reply.entry, request), data=data))
     elif request.output is not None:
         print(f"wrote {data['size']} bytes to {data['path']}", file=sys.stderr)
@@ -257,6 +269,14 @@ def _succeed(request: Request, reply: Reply, began: float) -> None:
         output.write_text(reply.data if reply.data.endswith("\n") else reply.data + "\n")
     elif reply.data is not None:
         output.write_text(output.to_json(reply.data) + "\n")
+
+
+def _is_merged(data: Any) -> bool:
+    return hasattr(data, "encoded")
+
+
+def _indented(request: Request) -> bool:
+    return not request.options.json or sys.stdout.isatty()
 
 
 def _show_bytes(data: bytes) -> None:
@@ -269,13 +289,17 @@ def _show_bytes(data: bytes) -> None:
 
 
 def _save(path: str, data: Any) -> dict[str, Any]:
-    content = data if isinstance(data, bytes) else (data if isinstance(data, str) else output.to_json(data)).encode()
+    pieces = data.encoded(indent=True) if _is_merged(data) else [data if isinstance(data, bytes) else _text(data)]
     try:
         with open(path, "wb") as file:
-            file.write(content)
+            size = sum(map(file.write, pieces))
     except OSError as error:
         raise UsageError(f"cannot write {path!r}: {error.strerror}") from None
-    return {"path": path, "size": len(content)}
+    return {"path": path, "size": size}
+
+
+def _text(data: Any) -> bytes:
+    return (data if isinstance(data, str) else output.to_json(data)).encode()
 
 
 def _meta(entry: Entry, request: Request) -> dict[str, Any]:

@@ -31,6 +31,13 @@ def _printable(text: str) -> str:
     return "".join(c if c == "\n" or c.isprintable() else json.dumps(c)[1:-1] for c in text)
 
 
+def write_pieces(pieces: Iterable[bytes]) -> None:
+    """Print JSON that comes in pieces, cut between characters."""
+    for piece in pieces:
+        write_bytes(_printable(piece.decode()).encode() if sys.stdout.isatty() else piece)
+    write_text("\n")
+
+
 def to_json(value: Any, *, indent: bool = True, ordered: bool = False) -> str:
     """JSON text. ``ordered`` sorts names, since the order of a Lua table is arbitrary."""
     encoded = msgspec.json.encode(value, order="sorted" if ordered else None)

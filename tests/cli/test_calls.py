@@ -2,6 +2,9 @@
 
 import base64
 import json
+import os
+import subprocess
+import sys
 
 import pytest
 from recording_server import Answer
@@ -281,3 +284,69 @@ def test_help(kosmo):
     assert "--prediction-id" in kosmo(CALL, "replicate.get_prediction", "--help").out
     assert 37 == kosmo(SHORT).out.count("\n  ")
     assert kosmo("--version").out.startswith("kosmolua ")
+
+
+class Pages:
+    """A list of so many pages, each with the given results."""
+
+    keep, cut = True, None
+
+    def __init__(self, count, results):
+        self._left, self._results = count, results
+
+    def encode(self):
+        self._left -= 1
+        link = f"https://api.replicate.com/v1/predictions?cursor=c{self._left}" if self._left > 0 else None
+        return Answer(body=json.dumps({"next": link, "previous": None, "results": self._results}).encode()).encode()
+
+
+ITEM = {"id": "p\u00e9", "a": [], "b": {}, "c": [1, {"d": "e\nf"}], "f": "the pages"}
+
+
+@pytest.mark.parametrize("results", [[], [ITEM], [ITEM, ITEM, 3]], ids=len)
+def test_pages_are_printed_as_one(server, live, tmp_path, results):
+    """The same text as of one page with all results, in each form."""
+    whole = {"next": None, "previous": None, "results": results * 3}
+    text = json.dumps(whole, indent=2, ensure_ascii=False)
+    forms = {"text": (), "json": ("--json",), "file": ("--output", "a.json")}
+    ran = {}
+    for name, flags in forms.items():
+        server.default = Pages(3, results)
+        ran[name] = live(SHORT, "list_predictions", "--all", *flags)
+
+    assert f"{text}\n" == ran["text"].out
+    assert whole == ran["json"].json["data"]
+    assert ["function", "success", "data", "error", "code", "meta", "duration_ms"] == list(ran["json"].json)
+    assert 1 == ran["json"].out.count("\n")
+    assert text == (tmp_path / "a.json").read_text()
+
+
+def test_a_page_that_fails_leaves_one_object(server, live):
+    """Nothing of the pages before it is printed."""
+    server.answers.append(Pages(2, [ITEM]))
+    server.default = Answer(404, b'{"detail": "gone"}')
+    ran = live(SHORT, "list_predictions", "--all", "--json")
+
+    assert (1, False, None) == (ran.status, ran.json["success"], ran.json["data"])
+
+
+def test_many_pages_take_little_memory(server):
+    """They wait on disk: 60 MB of results in 300 pages, in a process that holds a fraction of that."""
+    program = """
+import resource, sys
+from kosmolua.cli import main
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+assert 0 == main(["integrations:replicate", "list_predictions", "--all", "--json"])
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024, file=sys.stderr)
+"""
+    server.default = Pages(300, [{"id": "p", "output": "x" * 1000}] * 200)
+    ran = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, "REPLICATE_URL": server.url, "REPLICATE_API_KEY": "r8_x"},
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+
+    assert 60_000 == len(json.loads(ran.stdout)["data"]["results"])
+    assert int(ran.stderr) < 45
