@@ -14,7 +14,7 @@ from werkzeug.routing import Map, Rule
 
 from kosmolua._version import __version__
 from kosmolua.emulator import extras, misbehaviour, parameters, problem, stream
-from kosmolua.emulator.call import Answer, ApiCall, ApiRequest, Handler, Hold
+from kosmolua.emulator.call import Answer, ApiCall, ApiRequest, Delivery, Handler, Hold
 from kosmolua.emulator.clock import Clock, SystemClock
 from kosmolua.emulator.faults import Fault, FaultBox
 from kosmolua.emulator.genesis import seed_world
@@ -144,6 +144,8 @@ class Emulator:
         status = call.operation.success[0]
         if isinstance(answer, Response):
             return answer
+        if isinstance(answer, Delivery):  # not under the lock: painting takes long
+            return Response(answer.content.read(), content_type=answer.content_type)
         if isinstance(answer, Hold):
             return self._hold(answer, waits=call.arguments.get("wait") is not None)
         return Response(status=status) if call.operation.answer == "none" else json_response(answer, status)

@@ -1,4 +1,4 @@
-"""A request as handlers get it, and the two kinds of answers that are not plain JSON."""
+"""A request as handlers get it, and the kinds of answers that are not plain JSON."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 from werkzeug import Request, Response
 
 from kosmolua.emulator.jobs import Job
+from kosmolua.emulator.models import Content
 from kosmolua.emulator.world import World
 from kosmolua.replicate.catalogue import Operation
 
@@ -45,5 +46,13 @@ class Hold:
     half_done: bool = False
 
 
-Answer = Response | Hold | dict[str, Any] | list[Any] | None
+@dataclass
+class Delivery:
+    """A file as an answer."""
+
+    content_type: str
+    content: Content
+
+
+Answer = Response | Hold | Delivery | dict[str, Any] | list[Any] | None
 Handler = Callable[[ApiCall], Answer]

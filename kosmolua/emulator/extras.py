@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from werkzeug import Response
 
 from kosmolua.emulator import problem, sources
+from kosmolua.emulator.call import Delivery, Handler
 from kosmolua.emulator.jobs import show_prediction
 from kosmolua.replicate.catalogue import Operation
 
@@ -29,12 +30,12 @@ EXTRAS = (STREAM, DELIVERY, PREDICTION_PAGE, MODEL_PAGE)
 OPEN = frozenset({STREAM.name, PREDICTION_PAGE.name, MODEL_PAGE.name})
 
 
-def deliver(call: ApiCall) -> Response:
+def deliver(call: ApiCall) -> Delivery:
     given = call.arguments
     found = sources.delivered(call.world, given["prediction_id"], given["file_name"], call.now)
     if found is None:
         raise problem.not_found()
-    return Response(found[1], content_type=found[0])
+    return Delivery(*found)
 
 
 def show_prediction_page(call: ApiCall) -> Response:
@@ -53,7 +54,7 @@ def show_model_page(call: ApiCall) -> Response:
     return Response(model.readme or f"# {model.slug}\n", mimetype="text/plain")
 
 
-HANDLERS = {
+HANDLERS: dict[str, Handler] = {
     DELIVERY.name: deliver,
     PREDICTION_PAGE.name: show_prediction_page,
     MODEL_PAGE.name: show_model_page,

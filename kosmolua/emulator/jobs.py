@@ -54,6 +54,8 @@ class Job:
     aborted: float | None = None
     kept: bool = False
     settled: bool = False
+    place: int = 0  # in the order of creation
+    billed: dict[str, float] | None = None
     _outcome: Outcome | None = field(default=None, repr=False)
 
     @property
@@ -106,6 +108,15 @@ class Job:
     def removed(self, now: float) -> bool:
         return not self.kept and now >= self.finish() + RETENTION
 
+    def free(self) -> None:
+        """Drop what is no longer shown: input, output and files."""
+        moment = self.at(self.finish())
+        self.billed = _billed(self, moment)
+        error = self.outcome().error if moment.status == "failed" else None
+        self._outcome = Outcome(None, error=error)
+        self.given = {}
+        self.work = Work({}, self.work.seed)
+
     def logs(self, moment: Moment) -> list[str]:
         if moment.started is None:
             return []
@@ -139,12 +150,14 @@ def _metrics(job: Job, moment: Moment) -> dict[str, float]:
     total = {"total_time": round(moment.completed - job.created, 6)}
     if moment.started is None:
         return total
-    billed = _billed(job) if moment.status == "succeeded" and job.version == OFFICIAL else {}
+    billed = _billed(job, moment) if job.billed is None else job.billed
     return {"predict_time": round(moment.completed - moment.started, 6), **total, **billed}
 
 
-def _billed(job: Job) -> dict[str, float]:
-    """The billing metrics of an official model: tokens, images, or seconds of video."""
+def _billed(job: Job, moment: Moment) -> dict[str, float]:
+    """The billing metrics of an official model that succeeded: tokens, images, or seconds of video."""
+    if moment.status != "succeeded" or job.version != OFFICIAL:
+        return {}
     output = job.outcome().output
     if job.behaviour.streams:
         return {"token_input_count": len(str(job.given.get("prompt", "")).split()), "token_output_count": len(output)}

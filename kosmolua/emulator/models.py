@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
+from threading import Lock
 from typing import Any
 
 from kosmolua.emulator import text
@@ -35,12 +37,27 @@ class Work:
     sources: Mapping[str, bytes | str] = field(default_factory=dict)
 
 
+class Content:
+    """The bytes of a file, made when they are first wanted. Thread-safe."""
+
+    def __init__(self, make: Callable[[], bytes]) -> None:
+        self._make = make
+        self._lock = Lock()
+        self._made: bytes | None = None
+
+    def read(self) -> bytes:
+        with self._lock:
+            if self._made is None:
+                self._made = self._make()
+            return self._made
+
+
 @dataclass(frozen=True)
 class Outcome:
-    """The result of a run: its output, and files by name as (content type, bytes)."""
+    """The result of a run: its output, and files by name as (content type, content)."""
 
     output: Any
-    files: Mapping[str, tuple[str, bytes]] = field(default_factory=dict)
+    files: Mapping[str, tuple[str, Content]] = field(default_factory=dict)
     error: str | None = None
 
 
@@ -117,13 +134,13 @@ WRITER_SCHEMA = describe(
 
 
 def _paint(work: Work) -> Outcome:
-    given, kind = work.input, "png"
+    given = work.input
+
+    def picture(index: int) -> bytes:
+        return write_png(paint(compose(given["prompt"], work.seed + index), given["width"], given["height"]))
+
     files = {
-        f"out-{index}.{kind}": (
-            "image/png",
-            write_png(paint(compose(given["prompt"], work.seed + index), given["width"], given["height"])),
-        )
-        for index in range(given["num_outputs"])
+        f"out-{index}.png": ("image/png", Content(partial(picture, index))) for index in range(given["num_outputs"])
     }
     return Outcome([FileRef(name) for name in files], files)
 
@@ -164,7 +181,8 @@ TRAINABLE_SCHEMA = describe(_painter_fields(256), ("prompt",), PICTURES, Trainin
 
 def _weigh(work: Work) -> Outcome:
     weights = repr(sorted(work.input.items())).encode()
-    return Outcome({"weights": FileRef("trained_model.tar")}, {"trained_model.tar": ("application/x-tar", weights)})
+    content = Content(lambda: weights)
+    return Outcome({"weights": FileRef("trained_model.tar")}, {"trained_model.tar": ("application/x-tar", content)})
 
 
 TRAINER = Behaviour(_weigh, starts=0.5, runs=lambda _: 2.0, steps=5)
@@ -179,7 +197,8 @@ def _upscale(work: Work) -> Outcome:
         picture = read_png(source, most_pixels=MOST_PIXELS_OUT // scale**2)
     except PictureError as error:
         raise ModelError(f"cannot read the image: {error}") from error
-    return Outcome(FileRef("out.png"), {"out.png": ("image/png", write_png(enlarge(picture, scale)))})
+    content = Content(lambda: write_png(enlarge(picture, scale)))
+    return Outcome(FileRef("out.png"), {"out.png": ("image/png", content)})
 
 
 UPSCALER = Behaviour(_upscale, runs=lambda _: 0.8, steps=4, reads=("image",))
@@ -197,9 +216,12 @@ _FRAMES, _FRAME_MILLISECONDS = 16, 80
 
 
 def _film(work: Work) -> Outcome:
-    scene = compose(work.input["prompt"], work.seed)
-    frames = [paint(scene, 192, 108, index / _FRAMES) for index in range(_FRAMES)]
-    return Outcome(FileRef("out.png"), {"out.png": ("image/png", write_animation(frames, _FRAME_MILLISECONDS))})
+    def film() -> bytes:
+        scene = compose(work.input["prompt"], work.seed)
+        frames = [paint(scene, 192, 108, index / _FRAMES) for index in range(_FRAMES)]
+        return write_animation(frames, _FRAME_MILLISECONDS)
+
+    return Outcome(FileRef("out.png"), {"out.png": ("image/png", Content(film))})
 
 
 FILMER = Behaviour(_film, starts=8.0, runs=lambda _: 70.0, steps=20, seconds=_FRAMES * _FRAME_MILLISECONDS / 1000)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 from typing import Any, TypeVar
 from urllib.parse import urlencode
 
 from kosmolua.emulator import problem
 from kosmolua.emulator.call import ApiCall
+from kosmolua.emulator.jobs import Job
+from kosmolua.emulator.world import World
 
 Item = TypeVar("Item")
 SIZES = {"list_predictions": 100, "list_trainings": 100}
@@ -23,23 +26,57 @@ def page(
     size = SIZES.get(call.operation.name, USUAL_SIZE)
     start = _start([key(item) for item in items], call.arguments.get("cursor"), size)
     shown = items[start : start + size]
-    after, before = start + size < len(items), start > 0
     return {
-        "next": _url(call, f"n={key(shown[-1])}") if shown and after else None,
-        "previous": _url(call, f"p={key(shown[0])}") if shown and before else None,
+        "next": _url(call, f"n={key(shown[-1])}") if shown and start + size < len(items) else None,
+        "previous": _url(call, f"p={key(shown[0])}") if shown and start > 0 else None,
         "results": [show(item) for item in shown],
     }
 
 
+def newest(
+    call: ApiCall, world: World, fits: Callable[[Job], bool], show: Callable[[Job], dict[str, Any]]
+) -> dict[str, Any]:
+    """The requested page of predictions, newest first. Looks at no others than it shows, if all fit."""
+    size, order = SIZES[call.operation.name], world.order
+
+    def before(place: int) -> Iterator[Job]:
+        return filter(fits, (order[at] for at in range(place - 1, -1, -1)))
+
+    def after(place: int) -> Iterator[Job]:
+        return filter(fits, (order[at] for at in range(place + 1, len(order))))
+
+    direction, key = _parsed(call.arguments.get("cursor"))
+    if key and key not in world.predictions:
+        raise problem.not_found("Invalid cursor")
+    shown = list(islice(after(world.predictions[key].place), size))[::-1] if direction == "p" else []
+    if len(shown) < size:
+        shown = list(islice(before(world.predictions[key].place if direction == "n" else len(order)), size))
+    return {
+        "next": _url(call, f"n={shown[-1].id}") if shown and any(before(shown[-1].place)) else None,
+        "previous": _url(call, f"p={shown[0].id}") if shown and any(after(shown[0].place)) else None,
+        "results": [show(job) for job in shown],
+    }
+
+
 def _start(keys: list[str], cursor: str | None, size: int) -> int:
-    if not cursor:
+    direction, key = _parsed(cursor)
+    if not direction:
         return 0
+    if key not in keys:
+        raise problem.not_found("Invalid cursor")
+    at = keys.index(key)
+    return at + 1 if direction == "n" else max(0, at - size)
+
+
+def _parsed(cursor: str | None) -> tuple[str, str]:
+    """The direction of a cursor, and the item that it names; both empty without a cursor."""
+    if not cursor:
+        return "", ""
     try:
         direction, _, key = base64.urlsafe_b64decode(cursor).decode().partition("=")
-        at = keys.index(key)
     except (ValueError, binascii.Error) as error:
         raise problem.not_found("Invalid cursor") from error
-    return at + 1 if direction == "n" else max(0, at - size)
+    return "n" if direction == "n" else "p", key
 
 
 def _url(call: ApiCall, cursor: str) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote_to_bytes
 
 if TYPE_CHECKING:
+    from kosmolua.emulator.models import Content
     from kosmolua.emulator.world import World
 
 
@@ -25,15 +26,15 @@ def _read_own(world: World, path: list[str], now: float) -> bytes | None:
     match path:
         case ["delivery", job_id, name]:
             output = delivered(world, job_id, name, now)
-            return output[1] if output else None
+            return output[1].read() if output else None
         case ["v1", "files", file_id] | ["v1", "files", file_id, "download"]:
             file = world.files.get(file_id)
             return file.content if file else None
     return None
 
 
-def delivered(world: World, job_id: str, name: str, now: float) -> tuple[str, bytes] | None:
-    """A file of a job's output as (content type, bytes), until it is removed."""
+def delivered(world: World, job_id: str, name: str, now: float) -> tuple[str, Content] | None:
+    """A file of a job's output as (content type, content), until it is removed."""
     job = world.find_job(job_id)
     if job is None or job.removed(now) or job.at(now).status != "succeeded":
         return None

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from heapq import heappop, heappush
+from itertools import count
 from typing import Any
 
 from kosmolua.emulator.clock import rfc3339
 from kosmolua.emulator.identifiers import IdSource
-from kosmolua.emulator.jobs import Job, show_prediction
+from kosmolua.emulator.jobs import RETENTION, Job, show_prediction
 from kosmolua.emulator.models import Behaviour
 from kosmolua.emulator.webhooks import Feed
 
@@ -149,9 +152,12 @@ class World:
     models: dict[str, Model]
     deployments: dict[str, Deployment] = field(default_factory=dict)
     predictions: dict[str, Job] = field(default_factory=dict)
+    order: list[Job] = field(default_factory=list)  # the predictions by their place
     trainings: dict[str, Job] = field(default_factory=dict)
     files: dict[str, File] = field(default_factory=dict)
     feeds: list[Feed] = field(default_factory=list)
+    _ending: list[tuple[float, int, Job]] = field(default_factory=list)  # a heap, by when their data are removed
+    _serial: Iterator[int] = field(default_factory=count)
 
     @property
     def username(self) -> str:
@@ -176,14 +182,33 @@ class World:
         examples = (job for model in self.models.values() for job in model.examples)
         return next((job for job in examples if job.id == job_id), None)
 
+    def add(self, job: Job) -> None:
+        """Add a prediction, or the training that it is."""
+        if job.destination:
+            self.trainings[job.id] = job
+        else:
+            self.predictions[job.id] = job
+            job.place = len(self.order)
+            self.order.append(job)
+        heappush(self._ending, (job.finish() + RETENTION, next(self._serial), job))
+
+    def forget(self, version: str) -> None:
+        """Remove the predictions of a version."""
+        self.order = [job for job in self.order if job.version != version]
+        self.predictions = {job.id: job for job in self.order}
+        for place, job in enumerate(self.order):
+            job.place = place
+
     def settle(self, now: float) -> None:
-        """Apply changes due by now: publish trained versions, remove expired files."""
+        """Apply changes due by now: publish trained versions, remove expired files and the data of old jobs."""
         for training in self.trainings.values():
             if not training.settled and training.at(now).terminal:
                 training.settled = True
                 self._publish(training, now)
-        for file_id in [one.id for one in self.files.values() if now >= one.created + FILE_LIFE]:
-            del self.files[file_id]
+        while self.files and now >= (oldest := next(iter(self.files.values()))).created + FILE_LIFE:
+            del self.files[oldest.id]
+        while self._ending and now >= self._ending[0][0]:
+            heappop(self._ending)[2].free()
 
     def _publish(self, training: Job, now: float) -> None:
         model = self.models.get(training.destination or "")

@@ -140,9 +140,7 @@ def delete_model_version(call: ApiCall) -> None:
     if users:
         raise problem.conflict(f"The version is deployed as {users[0]}")
     model.versions.remove(version)
-    runs = call.world.predictions
-    for job_id in [job.id for job in runs.values() if job.version == version.id]:
-        del runs[job_id]
+    call.world.forget(version.id)
 
 
 HANDLERS: dict[str, Handler] = {

@@ -12,7 +12,7 @@ from kosmolua.emulator.clock import parse_time
 from kosmolua.emulator.handlers.models import find_model
 from kosmolua.emulator.jobs import OFFICIAL, Job, show_prediction
 from kosmolua.emulator.models import Behaviour, Work, seed_of
-from kosmolua.emulator.pages import page
+from kosmolua.emulator.pages import newest
 from kosmolua.emulator.schema import check_object, resolve, with_defaults
 from kosmolua.emulator.world import Model, Version
 
@@ -45,7 +45,7 @@ def start(call: ApiCall, model: Model, version: Version, *, named: bool, deploym
         job.version = OFFICIAL
     if (after := call.arguments.get("cancel_after")) is not None:
         job.deadline = call.now + after
-    call.world.predictions[job.id] = job
+    call.world.add(job)
     model.run_count += 1
     until = call.now + (call.arguments.get("wait") or 0.0)
     origin = call.origin
@@ -120,12 +120,11 @@ def _time(call: ApiCall, name: str, otherwise: float) -> float:
 def list_predictions(call: ApiCall) -> dict[str, Any]:
     after, before = _time(call, "created_after", 0.0), _time(call, "created_before", FOREVER * 1000)
     wanted = call.arguments.get("source")
-    jobs = [
-        job
-        for job in reversed(call.world.predictions.values())
-        if after <= job.created < before and wanted in {None, job.source}
-    ]
-    return page(call, jobs, lambda job: job.id, lambda job: show_prediction(job, call.now, call.origin))
+
+    def fits(job: Job) -> bool:
+        return after <= job.created < before and wanted in {None, job.source}
+
+    return newest(call, call.world, fits, lambda job: show_prediction(job, call.now, call.origin))
 
 
 HANDLERS: dict[str, Handler] = {

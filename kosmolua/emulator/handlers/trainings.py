@@ -21,7 +21,7 @@ def create_training(call: ApiCall) -> dict[str, Any]:
     job = make_job(call, model, version, version.trainer, "TrainingInput")
     job.destination = call.arguments["destination"]
     job.version_used = version_id("training", job.id)
-    call.world.trainings[job.id] = job
+    call.world.add(job)
     origin = call.origin
     feed(call, job, lambda now: show_training(job, now, origin))
     return show_training(job, call.now, call.origin)

@@ -1,0 +1,71 @@
+"""What the emulator's cost grows with: a page with the page, a request with itself; and what it keeps."""
+
+import gc
+import time
+
+FLUX = "black-forest-labs/flux-schnell"
+
+
+def cpu(action):
+    began = time.process_time()
+    action()
+    return time.process_time() - began
+
+
+def test_a_page_costs_the_same_among_many(api, world):
+    """The first page and one in the middle, among 3,000 predictions as among 200."""
+
+    def pages():
+        first = api.get("/predictions").json()
+        return api.get(first["next"]).json()
+
+    def cost():
+        return min(cpu(pages) for _ in range(5))
+
+    for _ in range(200):
+        world.hello(api)
+    few = cost()
+    for _ in range(2800):
+        world.hello(api)
+
+    assert cost() < 2 * few
+
+
+def test_all_pages_hold_each_prediction_once(api, world, clock):
+    """Newest first, forth and back, also while others are made."""
+    made = [world.hello(api).json()["id"] for _ in range(250)][::-1]
+    first = api.get("/predictions").json()
+    world.hello(api)
+    second = api.get(first["next"]).json()
+    third = api.get(second["next"]).json()
+
+    assert made == [each["id"] for page in (first, second, third) for each in page["results"]]
+    assert third["next"] is None
+    assert second["results"] == api.get(third["previous"]).json()["results"]
+    assert made[:100] == [each["id"] for each in api.get(second["previous"]).json()["results"]]
+
+
+def test_a_picture_is_painted_when_it_is_fetched(api, world, clock):
+    """A list of a hundred finished pictures paints none of them."""
+    for _ in range(100):
+        world.run(api, FLUX, {"prompt": "dusk", "width": 1024, "height": 1024})
+    clock.advance(60)
+
+    assert cpu(lambda: api.get("/predictions").json()["results"][0]["output"]) < 1
+    url = api.get("/predictions").json()["results"][0]["output"][0]
+    assert api.get(url).content.startswith(b"\x89PNG")
+
+
+def test_what_is_removed_is_freed(api, world, clock):
+    """An hour after its end a prediction keeps its state and its metrics; files and inputs are gone from memory."""
+    long = "marked" * 10_000
+    made = world.run(api, FLUX, {"prompt": long, "width": 16, "height": 16}).json()
+    clock.advance(60)
+    ended = api.get(f"/predictions/{made['id']}").json()
+    assert api.get(ended["output"][0]).content.startswith(b"\x89PNG")
+    clock.advance(3600)
+    removed = api.get(f"/predictions/{made['id']}").json()
+
+    assert {**ended, "input": {}, "output": None, "logs": "", "data_removed": True} == removed
+    gc.collect()
+    assert [] == [each for each in gc.get_objects() if isinstance(each, dict) and each.get("prompt") == long]
