@@ -43,7 +43,8 @@ ONLY_IN = {
     "keyring": {"settings/credentials.py"},
     "tomlkit": {"settings/allowances.py", "settings/edit.py", "mcp/install.py"},
     "mcp": {"mcp/http.py"},
-    "mcp_types": {"mcp/http.py"},
+    "mcp_types": set(),
+    "uvicorn": {"mcp/http.py"},
     "prompt_toolkit": {"repl/line.py", "repl/shell.py"},
     "werkzeug": {path.relative_to(PACKAGE).as_posix() for path in (PACKAGE / "emulator").rglob("*.py")},
 }

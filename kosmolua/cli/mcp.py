@@ -3,18 +3,31 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
+from collections.abc import Callable
 from functools import partial
-from typing import Any
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
 
 from kosmolua.cli import options as options_
 from kosmolua.cli import output
 from kosmolua.cli.left import print_left
-from kosmolua.errors import UsageError
+from kosmolua.errors import ConfigurationError, UsageError
 from kosmolua.replicate.token import looks_like_token
 from kosmolua.terminal.safe import safe
 
+if TYPE_CHECKING:
+    from kosmolua.gate.ending import Left
+    from kosmolua.host.host import Host
+    from kosmolua.mcp import http
+    from kosmolua.mcp.service import Options
+    from kosmolua.mcp.work import Current
+
 MAX_CHARS = 20_000
+MAX_PORT = 65_535
+ADDRESS = "127.0.0.1:8808"
+TOKEN = "KOSMO_MCP_TOKEN"  # noqa: S105 - the name of a variable
 DIALECTS = ("any", "openai", "anthropic", "gemini")  # as kosmolua.mcp.schemas, whose import takes time
 
 
@@ -29,7 +42,11 @@ def run(command: str, argv: list[str]) -> int:
     if command == "mcp:uninstall":
         return _uninstall(_uninstalling(command).parse_args(argv))
     own, served = _divided(argv)
-    _serving("mcp:serve").parse_args(served)  # check the flags before they are written
+    if _serving("mcp:serve").parse_args(served).http:  # check the flags before they are written
+        raise UsageError(
+            "--http is for a server that you start; a registered client starts its own",
+            hint="leave out --http, or give the client the URL",
+        )
     parsed = _installing(command).parse_args(own)
     return _export(parsed, served) if command == "mcp:export" else _install(parsed, served)
 
@@ -40,8 +57,8 @@ def run(command: str, argv: list[str]) -> int:
 def _serving(command: str) -> options_.Parser:
     made = options_.parser(
         command,
-        "Serve an MCP client over standard input and output. Expose each function as a tool, or with --code one "
-        "execute_lua tool instead.",
+        "Serve an MCP client over standard input and output, or clients over HTTP. Expose each function as a tool, or "
+        "with --code one execute_lua tool instead.",
         f"kosmo {command} --code --write ask --max-predictions 20",
     )
     made.add_argument(
@@ -52,6 +69,26 @@ def _serving(command: str) -> options_.Parser:
         action="append",
         metavar="GLOB",
         help="expose the functions whose name matches, such as get_*; repeatable (default: all; with --code, none)",
+    )
+    made.add_argument(
+        "--http",
+        nargs="?",
+        const=ADDRESS,
+        metavar="HOST:PORT",
+        help=f"serve streamable HTTP instead of standard input and output (default: {ADDRESS}); clients send the "
+        f"bearer token in {TOKEN}, or the one that is printed at the start",
+    )
+    made.add_argument(
+        "--allow-host", action="append", metavar="HOST", help="with --http, accept requests to this host; repeatable"
+    )
+    made.add_argument(
+        "--allow-origin",
+        action="append",
+        metavar="ORIGIN",
+        help="with --http, accept requests from pages of this origin; repeatable",
+    )
+    made.add_argument(
+        "--no-token", action="store_true", help="with --http on loopback, answer every program of this machine"
     )
     made.add_argument(
         "--tool-names",
@@ -100,12 +137,87 @@ def _serving(command: str) -> options_.Parser:
 
 def _serve(parsed: argparse.Namespace) -> int:
     from kosmolua.cli.host import check_settings
-    from kosmolua.host.host import Host
+    from kosmolua.mcp.service import Options
+
+    if parsed.http is None and (parsed.allow_host or parsed.allow_origin or parsed.no_token):
+        raise UsageError(
+            "--allow-host, --allow-origin and --no-token are for --http", hint="add --http, or leave them out"
+        )
+    check_settings()
+    options = Options(
+        tools=tuple(parsed.tools or (() if parsed.code else ("*",))),
+        code=parsed.code,
+        max_chars=parsed.max_result_chars,
+        names=parsed.tool_names,
+        dialect=parsed.client,
+    )
+    tell = _forget if parsed.emulate else partial(print_left, canceled=False)
+    return _serve_streams(parsed, options, tell) if parsed.http is None else _serve_http(parsed, options, tell)
+
+
+def _serve_streams(parsed: argparse.Namespace, options: Options, tell: Callable[[Left], None]) -> int:
+    from kosmolua.mcp import server
     from kosmolua.mcp.work import Current
 
-    check_settings()
     current = Current()
-    with Host(
+    with _host(parsed, current) as host:
+        server.serve(host, current, options, tell)
+    return 0
+
+
+def _serve_http(parsed: argparse.Namespace, options: Options, tell: Callable[[Left], None]) -> int:
+    if find_spec("mcp") is None or find_spec("uvicorn") is None:
+        raise ConfigurationError(
+            "mcp:serve --http needs the extra `mcp`, which is not installed",
+            hint="install it: pip install 'kosmolua[mcp]'",
+        )
+    from kosmolua.errors import EXIT_SIGNALED
+    from kosmolua.mcp import http
+    from kosmolua.mcp.service import Service
+    from kosmolua.mcp.work import Current
+
+    endpoint, is_made = _endpoint(parsed)
+
+    def make() -> Service:
+        current = Current()
+        return Service(_host(parsed, current), current, options)
+
+    def announce(url: str) -> None:
+        _warn(f"serving {url}; stop it with Ctrl-C")
+        if is_made:
+            _warn(f"clients send the header Authorization: Bearer {endpoint.token}")
+
+    number = http.serve(http.Sessions(make, tell), endpoint, options.instructions, announce)
+    return EXIT_SIGNALED + number if number else 0
+
+
+def _endpoint(parsed: argparse.Namespace) -> tuple[http.Endpoint, bool]:
+    """Where to serve, and whether the token was made here. Raises a `UsageError`."""
+    from kosmolua.mcp.http import LOOPBACK, Endpoint
+
+    host, _, port = parsed.http.rpartition(":")
+    if not host or not port.isdecimal() or int(port) > MAX_PORT:
+        raise UsageError(f"--http: expected HOST:PORT, got {parsed.http!r}", hint="example: --http 127.0.0.1:8808")
+    is_loopback = host in LOOPBACK
+    if not is_loopback and (parsed.no_token or not parsed.allow_host):
+        raise UsageError(
+            f"--http: {host} is not loopback; it needs a token, and the names that clients use for it",
+            hint="name them: --allow-host mcp.example.com, and put a proxy with TLS in front",
+        )
+    given = None if parsed.no_token else os.environ.get(TOKEN) or None
+    is_made = given is None and not parsed.no_token
+    if is_made:
+        from secrets import token_urlsafe
+
+        given = token_urlsafe(32)
+    hosts, origins = tuple(parsed.allow_host or ()), tuple(parsed.allow_origin or ())
+    return Endpoint(host=host.strip("[]"), port=int(port), token=given, hosts=hosts, origins=origins), is_made
+
+
+def _host(parsed: argparse.Namespace, current: Current) -> Host:
+    from kosmolua.host.host import Host
+
+    return Host(
         account=parsed.account,
         read=parsed.read,
         write=parsed.write,
@@ -121,20 +233,7 @@ def _serve(parsed: argparse.Namespace) -> int:
         allow_env=parsed.allow_env,
         prepare=parsed.code,
         on_notice=_warn,
-    ) as host:
-        from kosmolua.mcp import server
-        from kosmolua.mcp.service import Options
-
-        tools = tuple(parsed.tools or (() if parsed.code else ("*",)))
-        options = Options(
-            tools=tools,
-            code=parsed.code,
-            max_chars=parsed.max_result_chars,
-            names=parsed.tool_names,
-            dialect=parsed.client,
-        )
-        server.serve(host, current, options, _forget if parsed.emulate else partial(print_left, canceled=False))
-    return 0
+    )
 
 
 def _forget(_left: object) -> None:

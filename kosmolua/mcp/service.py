@@ -55,6 +55,10 @@ class Options(Struct, frozen=True, kw_only=True):
     names: Names = "short"
     dialect: Dialect = "any"
 
+    @property
+    def instructions(self) -> str:
+        return CODE_INSTRUCTIONS if self.code else INSTRUCTIONS
+
 
 class Service:
     """Serves one client. ``current`` is the prompter of the host."""
@@ -63,6 +67,7 @@ class Service:
         self._host = host
         self._current = current
         self._options = options
+        self.instructions = options.instructions
         self._parked: dict[str, Work] = {}
         self._crew = Crew()
         self._running: list[tuple[str, str, str]] = []  # jobs that scripts created and that may still run
@@ -76,8 +81,8 @@ class Service:
         }
 
     @property
-    def instructions(self) -> str:
-        return CODE_INSTRUCTIONS if self._options.code else INSTRUCTIONS
+    def busy(self) -> bool:
+        return len(self._crew) > 0
 
     def left(self) -> Left:
         """Stop everything, and return what may still run."""

@@ -1,0 +1,264 @@
+"""Streamable HTTP, as the official client and single requests meet it: who is answered, and what sessions share."""
+
+import asyncio
+import http.client
+import json
+import os
+import signal
+import subprocess
+import sys
+from contextlib import asynccontextmanager, closing, contextmanager
+
+import httpx2
+import pytest
+from mcp import Client
+from mcp.client.streamable_http import streamable_http_client
+from mcp_types import ElicitResult
+from recording_server import Answer
+from waiting import wait_until
+
+from kosmolua.cli import main
+
+TOKEN = "a-token-of-the-test"
+BOTH_ERAS = pytest.mark.parametrize("mode", ["legacy", "auto"])
+CREATE = ("replicate_create_prediction", {"version": "v", "input": {}})
+HELLO = {
+    "jsonrpc": "2.0",
+    "id": 1,
+    "method": "initialize",
+    "params": {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}},
+}
+PLAIN = {"Content-Type": "application/json", "Accept": "application/json, text/event-stream"}
+
+
+class Served:
+    """A server in a process of its own."""
+
+    def __init__(self, process):
+        self.process = process
+        self.errors = []
+        self.url = self._said("serving ").partition(";")[0]
+        self.port = int(self.url.rpartition(":")[2].partition("/")[0])
+
+    def _said(self, words):
+        while words not in (line := self.process.stderr.readline()):
+            assert line, self.errors
+            self.errors.append(line)
+        return line.partition(words)[2].strip()
+
+    def token(self):
+        return self._said("Bearer ")
+
+    def post(self, message, **headers):
+        """Status, headers and body of one request."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        given = {**PLAIN, "Authorization": f"Bearer {TOKEN}", **{k.replace("_", "-"): v for k, v in headers.items()}}
+        connection.request("POST", "/mcp", json.dumps(message), {k: v for k, v in given.items() if v is not None})
+        answer = connection.getresponse()
+        found = answer.status, answer.headers, answer.read().decode()
+        connection.close()
+        return found
+
+    def request(self, method, body, session):
+        """The connection of a request in a session, whose answer was not read."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        headers = {**PLAIN, "Authorization": f"Bearer {TOKEN}", "mcp-session-id": session}
+        connection.request(method, "/mcp", body, headers)
+        return closing(connection)
+
+    @asynccontextmanager
+    async def client(self, **options):
+        async with httpx2.AsyncClient(headers={"Authorization": f"Bearer {TOKEN}"}, timeout=60) as inner:
+            async with Client(streamable_http_client(self.url, http_client=inner), **options) as made:
+                yield made
+
+
+@pytest.fixture
+def serving(environment, tmp_path):
+    @contextmanager
+    def start(*flags, token=TOKEN):
+        command = [sys.executable, "-m", "kosmolua", "mcp:serve", "--http", "127.0.0.1:0", *flags]
+        given = {**environment, **({"KOSMO_MCP_TOKEN": token} if token else {})}
+        with subprocess.Popen(command, env=given, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
+            try:
+                yield Served(process)
+            finally:
+                process.kill()
+
+    return start
+
+
+@BOTH_ERAS
+def test_the_official_client_lists_and_calls(serving, server, mode):
+    """Tools, scripts, resources and the prompt are those of standard input and output."""
+    server.default = Answer(body=b'{"id": "p1", "username": "a"}')
+
+    async def main(served):
+        async with served.client(mode=mode) as client:
+            tools = {tool.name for tool in (await client.list_tools()).tools}
+            single = await client.call_tool("replicate_get_prediction", {"prediction_id": "p1"})
+            script = await client.call_tool("execute_lua", {"source": "return replicate.get_account{}.username"})
+            page = await client.read_resource("kosmolua://docs/errors")
+            prompt = await client.get_prompt("replicate_workflow", {"task": "a fox"})
+            return tools, single.structured_content, script.structured_content, page, prompt
+
+    with serving("--code", "--tools", "get_*") as served:
+        tools, single, script, page, prompt = asyncio.run(main(served))
+
+    assert {"execute_lua", "replicate_get_model"} <= tools
+    assert ({"id": "p1", "username": "a"}, "a") == (single["data"], script["result"])
+    assert page.contents[0].text.startswith("# Errors")
+    assert "The task: a fox" in prompt.messages[0].content.text
+
+
+@BOTH_ERAS
+@pytest.mark.parametrize(("answer", "code"), [("once", None), ("no", "permission_denied")])
+def test_a_person_is_asked(serving, server, mode, answer, code):
+    """The question reaches the client that called, and nothing is sent without a yes."""
+    server.default = Answer(201, b'{"id": "p1"}')
+
+    async def elicit(_context, _params):
+        return ElicitResult(action="accept", content={"answer": answer})
+
+    async def main(served):
+        async with served.client(mode=mode, elicitation_callback=elicit) as client:
+            return (await client.call_tool(*CREATE)).structured_content
+
+    with serving("--write", "ask") as served:
+        result = asyncio.run(main(served))
+
+    assert (code, 0 if code else 1) == (result.get("code"), len(server.requests))
+
+
+def test_each_session_has_its_own_budget(serving, server):
+    """What one session has spent does not count for another."""
+    server.default = Answer(201, b'{"id": "p1", "status": "succeeded"}')
+
+    async def spend(served):
+        async with served.client(mode="legacy") as client:
+            made = [await client.call_tool(*CREATE) for _ in range(2)]
+            return [result.structured_content.get("code") for result in made]
+
+    async def main(served):
+        return await asyncio.gather(spend(served), spend(served))
+
+    with serving("--write", "allow", "--max-predictions", "1") as served:
+        codes = asyncio.run(main(served))
+
+    assert [[None, "limit_reached"]] * 2 == codes
+    assert 2 == len(server.requests)
+
+
+def test_progress_is_reported(serving, server):
+    """Each call of a script that ends is a notification."""
+    told = []
+
+    async def progress(_progress, _total, message):
+        told.append(message)
+
+    async def main(served):
+        source = "for _ = 1, 2 do replicate.get_account{} end"
+        async with served.client(mode="legacy") as client:
+            await client.call_tool("execute_lua", {"source": source}, progress_callback=progress)
+
+    with serving("--code") as served:
+        asyncio.run(main(served))
+
+    assert ["get_account: ok"] * 2 == told
+
+
+ANSWERED = [
+    ({}, 200),
+    ({"Authorization": None}, 401),
+    ({"Authorization": "Bearer wrong"}, 401),
+    ({"Authorization": f"Basic {TOKEN}"}, 401),
+    ({"Host": "evil.example"}, 421),
+    ({"Host": "127.0.0.1.evil.example:80"}, 421),
+    ({"Host": "mcp.example"}, 200),
+    ({"Origin": "http://evil.example"}, 403),
+    ({"Origin": "null"}, 403),
+    ({"Origin": "http://localhost:3000"}, 200),
+    ({"Origin": "https://app.example"}, 200),
+    ({"Content_Type": "text/plain"}, 400),
+]
+
+
+def test_who_is_answered(serving):
+    """Only requests with the token, to a known host, from no foreign page (DNS rebinding)."""
+    with serving("--allow-host", "mcp.example", "--allow-origin", "https://app.example") as served:
+        answers = [served.post(HELLO, **headers) for headers, _ in ANSWERED]
+
+    assert [status for _, status in ANSWERED] == [status for status, _, _ in answers]
+    assert {"Bearer"} == {headers["WWW-Authenticate"] for status, headers, _ in answers if status == 401}
+
+
+def test_a_token_is_made_unless_one_is_given(serving):
+    """It is printed once; with --no-token every program of the machine is answered."""
+    with serving(token=None) as served:
+        made = served.token()
+        assert 401 == served.post(HELLO)[0]
+        assert 200 == served.post(HELLO, Authorization=f"Bearer {made}")[0]
+    with serving("--no-token", token=None) as served:
+        assert 200 == served.post(HELLO, Authorization=None)[0]
+
+    assert len(made) > 30
+
+
+def test_a_session_that_is_deleted_leaves_nothing(serving):
+    """Its process ends with it, and its id is unknown from then on."""
+    source = {"name": "execute_lua", "arguments": '{"source": "return 1"}'}
+    with serving("--code") as served:
+        session = served.post(HELLO)[1]["mcp-session-id"]
+        call = {"jsonrpc": "2.0", "id": 2, "method": "tools/call", "params": source}
+        assert '"result":1' in served.post(call, mcp_session_id=session)[2].replace(" ", "")
+        assert children(served.process.pid)
+        with served.request("DELETE", None, session) as connection:
+            assert 200 == connection.getresponse().status
+
+        wait_until(lambda: not children(served.process.pid))
+        assert 404 == served.post(call, mcp_session_id=session)[0]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_it(serving, number):
+    """It does not wait for a script that runs, and leaves no child."""
+    source = {"name": "execute_lua", "arguments": {"source": "while true do end"}}
+    with serving("--code") as served:
+        session = served.post(HELLO)[1]["mcp-session-id"]
+        call = {"jsonrpc": "2.0", "id": 2, "method": "tools/call", "params": source}
+        with served.request("POST", json.dumps(call), session):
+            started = wait_until(lambda: children(served.process.pid))
+            served.process.send_signal(number)
+            assert 128 + number == served.process.wait(20)
+        wait_until(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in started))
+
+
+def children(pid):
+    found = set()
+    for thread in os.listdir(f"/proc/{pid}/task"):
+        with open(f"/proc/{pid}/task/{thread}/children") as file:
+            found.update(file.read().split())
+    return found
+
+
+@pytest.mark.parametrize(
+    ("argv", "code", "words"),
+    [
+        (["mcp:serve", "--http", "nonsense"], 2, "expected HOST:PORT, got 'nonsense'"),
+        (["mcp:serve", "--http", "127.0.0.1:99999"], 2, "expected HOST:PORT"),
+        (["mcp:serve", "--http", "0.0.0.0:0"], 2, "0.0.0.0 is not loopback"),
+        (["mcp:serve", "--http", "0.0.0.0:0", "--no-token", "--allow-host", "a"], 2, "it needs a token"),
+        (["mcp:serve", "--no-token"], 2, "are for --http"),
+        (["mcp:install", "cursor", "--", "--http"], 2, "a registered client starts its own"),
+    ],
+)
+def test_what_cannot_be_served(capfd, argv, code, words):
+    """Told before anything is served or written."""
+    assert code == main(argv)
+    assert words in capfd.readouterr().err
+
+
+def test_an_address_in_use_is_named(capfd, server):
+    """With how to choose another."""
+    assert 4 == main(["mcp:serve", "--http", f"127.0.0.1:{server.port}"])
+    assert f"cannot listen on 127.0.0.1:{server.port}: Address already in use" in capfd.readouterr().err
