@@ -110,13 +110,29 @@ def _dispatch(argv: list[str]) -> int:
 
             print(f"kosmolua {__version__}")
             return 0
+    argv = _flags_last(argv) if argv[0].startswith("-") else argv
     command = SHORT.get(argv[0], argv[0])
     if command not in COMMANDS:
-        raise _unknown(argv[0])
+        raise _unknown(argv)
     _import_libraries()
     module = import_module(f"kosmolua.cli.{COMMANDS[command][0]}")
     status: int = module.run(command, argv[1:])
     return status
+
+
+def _flags_last(argv: list[str]) -> list[str]:
+    """The command line with the shared flags behind the command, if they were given before it."""
+    from kosmolua.cli.options import FLAGS
+
+    flags: list[str] = []
+    rest = argv
+    while rest and rest[0].startswith("--"):
+        name, equals, _ = rest[0].removeprefix("--").partition("=")
+        if name.replace("-", "_") not in FLAGS:
+            return argv
+        takes = FLAGS[name.replace("-", "_")][0] is not None and not equals
+        flags, rest = flags + rest[: 1 + takes], rest[1 + takes :]
+    return [rest[0], *flags, *rest[1:]] if rest else argv
 
 
 def _import_libraries() -> None:
@@ -142,14 +158,44 @@ def _import_libraries() -> None:
             del sys.modules["typing_extensions"]
 
 
-def _unknown(command: str) -> UsageError:
-    from difflib import get_close_matches
+# What other programs call a command.
+_MEANT = {
+    **dict.fromkeys(("auth", "init", "login", "setup", "token"), "integrations:configure"),
+    **dict.fromkeys(("console", "interactive", "prompt", "shell"), "repl"),
+    **dict.fromkeys(("eval", "exec", "script"), "lua"),
+    **dict.fromkeys(("lint", "test", "validate"), "check"),
+    **dict.fromkeys(("cancel", "ps", "jobs", "open"), "predictions"),
+    **dict.fromkeys(("history", "resume", "journal"), "runs"),
+    **dict.fromkeys(("predict", "create"), "run"),
+    **dict.fromkeys(("call", "api", "invoke"), "integrations:call"),
+    **dict.fromkeys(("version", "v", "-v", "--v"), "--version"),
+    "functions": "integrations:replicate",
+    "find": "integrations:search",
+    "log": "audit",
+    "logs": "audit",
+    "serve": "mcp:serve",
+    "cost": "prices",
+    "stubs": "integrations:types",
+    "whoami": "integrations:replicate get_account",
+}
 
-    names = [*COMMANDS, *SHORT]
-    tails = {name.rpartition(":")[2]: name for name in COMMANDS}
-    near = get_close_matches(command, names, n=1) or [tails[t] for t in get_close_matches(command, tails, n=1)]
+
+def _unknown(argv: list[str]) -> UsageError:
+    """The error for an unknown command, which may have been typed in two words."""
+    from kosmolua.replicate.nearest import nearest
+
+    command, names = argv[0], [*COMMANDS, *SHORT]
+    joined = f"{command}:{argv[1]}" if argv[1:] else ""
+    group, colon, tail = command.partition(":")
+    if joined in COMMANDS or command in _MEANT:
+        near = [joined if joined in COMMANDS else _MEANT[command]]
+    elif colon and group == "integrations":  # another provider, unless it is a typing mistake
+        tails = {name.partition(":")[2]: name for name in COMMANDS if name.startswith("integrations:")}
+        near = [tails[one] for one in nearest(tail, tails, least=0.7)] or ["integrations:replicate"]
+    else:
+        near = nearest(command, names)
     return UsageError(
-        f"unknown command {command!r}" + (f"; did you mean {near[0]}?" if near else ""),
+        f"unknown command {command[:100]!r}" + (f"; did you mean {near[0]}?" if near else ""),
         hint="list the commands: kosmo --help",
     )
 

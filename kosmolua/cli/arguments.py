@@ -4,18 +4,16 @@
 
 from __future__ import annotations
 
-import math
 import re
 from typing import Any
 
 import msgspec
 
+from kosmolua.cli import values
 from kosmolua.errors import ArgumentError, UsageError
 from kosmolua.replicate.catalogue import Operation, Parameter
 
-_NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 _INTEGER = re.compile(r"[+-]?[0-9]+")
-_WORDS = {"true": True, "false": False, "null": None}
 
 
 def payload(text: str | bytes, source: str) -> dict[str, Any]:
@@ -37,13 +35,16 @@ def payload(text: str | bytes, source: str) -> dict[str, Any]:
 
 
 def put(arguments: dict[str, Any], operation: Operation, name: str, text: str) -> None:
-    """Set one argument from a flag. The type of the parameter decides how the text is read."""
+    """Set one argument from a flag. The type of the parameter decides how the text is read.
+
+    A field of an object is read as JSON if it is JSON, else as text.
+    """
     first, _, rest = name.partition(".")
     key = first.replace("-", "_").lower()
     parameter = operation.parameter(key)
     key = parameter.name if parameter else key
     if not rest:
-        arguments[key] = typed(operation, parameter, text) if parameter else untyped(text)
+        arguments[key] = typed(operation, parameter, text) if parameter else values.anything(text)
         return
     target = arguments.setdefault(key, {})
     *path, last = rest.split(".")
@@ -54,7 +55,7 @@ def put(arguments: dict[str, Any], operation: Operation, name: str, text: str) -
             f"--{name}: expected an object to set a field of, found a value that was set before",
             function=operation.name,
         )
-    target[last] = untyped(text)
+    target[last] = values.anything(text)
 
 
 def typed(operation: Operation, parameter: Parameter, text: str) -> Any:
@@ -73,19 +74,6 @@ def typed(operation: Operation, parameter: Parameter, text: str) -> Any:
         case "array":
             return _list(operation, parameter, text)
     return text
-
-
-def untyped(text: str) -> Any:
-    """Convert JSON's true, false, null and numbers; anything else is a string."""
-    if text in _WORDS:
-        return _WORDS[text]
-    match = _NUMBER.fullmatch(text)
-    if not match:
-        return text
-    if match[2] or match[3]:
-        number = float(text)
-        return number if math.isfinite(number) else text
-    return int(text) if len(text) < 19 else text  # noqa: PLR2004 - any 18 digits fit into 64 bits
 
 
 def _list(operation: Operation, parameter: Parameter, text: str) -> list[Any]:

@@ -9,11 +9,11 @@ import stat
 import sys
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from kosmolua.cli import arguments as arguments_
-from kosmolua.cli import output
+from kosmolua.cli import output, saving, values
 from kosmolua.cli.host import host_of
 from kosmolua.cli.options import FLAGS, Options, assign, checked
 from kosmolua.cli.signals import Signals
@@ -37,28 +37,39 @@ class Request:
         self.operation = operation
         self.options = options
         self.arguments: dict[str, Any] = {}
+        self.texts: list[tuple[str, str]] = []  # fields of a model's input as they were written, by name
         self.all = False
         self.cancel_on_exit = False
         self.output: str | None = None
+        self.contents: list[Iterable[bytes]] = []  # what goes into that file, or into several
 
 
 def run(command: str, argv: list[str]) -> int:
     if any(token in {"--help", "-h"} for token in argv[:2]):
         print(_help(command) if argv[0].startswith("-") else _function_help(command, argv[0]))
         return 0
-    if not argv and command == "integrations:replicate":
-        print(_functions())
-        return 0
+    if command == "integrations:replicate" and not [word for word in argv if word != "--json"]:
+        if not argv:
+            print(_functions())
+            return 0
+        from kosmolua.cli import reference
+
+        return reference.run("integrations:list", [catalogue.PROVIDER, "--json"])
     began = time.perf_counter()
     options, name = Options(), None
     try:
         name, rest = _function(command, argv, options)
         request = read(resolve(name), rest, options)
         with Signals() as signals, host_of(request.options, isolation="none") as host:
+            if request.output is not None:
+                saving.check_target(request.output)
             reply = _interruptible(host, request, signals)
+            failure = _prepare_output(host, request, reply)
     except KosmoError as error:
         return _fail(error, name, began, as_json="--json" in argv)
     try:
+        if failure:
+            raise failure
         _succeed(request, reply, began)
     except KosmoError as error:
         status = _fail(error, name, began, as_json=request.options.json and not isinstance(error, OutputError))
@@ -98,6 +109,21 @@ def _function(command: str, argv: list[str], options: Options) -> tuple[str, deq
 def read(operation: Operation, rest: deque[str], options: Options) -> Request:
     """Parse the rest of the command line. Flags override the JSON object, in the order given."""
     request = Request(operation, options)
+    text, flags = _tokens(request, rest)
+    checked(options)
+    request.arguments = _base(operation, text)
+    for name, value in flags:
+        _put(request.arguments, operation, name, value)
+        if name.startswith("input.") and not values.is_plain(value):
+            request.texts.append((name.removeprefix("input."), value))
+    if request.all and not operation.paged:
+        raise UsageError(f"--all: {operation.name} does not return pages", hint="leave out --all")
+    return request
+
+
+def _tokens(request: Request, rest: deque[str]) -> tuple[str | None, list[tuple[str, str]]]:
+    """The JSON object as text, and the arguments that are flags."""
+    operation, options = request.operation, request.options
     flags: list[tuple[str, str]] = []
     text: str | None = None
     while rest:
@@ -120,13 +146,7 @@ def read(operation: Operation, rest: deque[str], options: Options) -> Request:
             flags.append(_pair(value if value is not None else _next(rest, token)))
         else:
             flags.append(_flag(operation, token, value, rest))
-    checked(options)
-    request.arguments = _base(operation, text)
-    for name, value in flags:
-        _put(request.arguments, operation, name, value)
-    if request.all and not operation.paged:
-        raise UsageError(f"--all: {operation.name} does not return pages", hint="leave out --all")
-    return request
+    return text, flags
 
 
 def _split(token: str) -> tuple[str, str | None]:
@@ -219,6 +239,7 @@ def _file(path: str) -> Any:
 def _interruptible(host: Host, request: Request, signals: Signals) -> Reply:
     """Make the call. On a signal, print what may still be running and raise an `InterruptError`."""
     try:
+        _read_by_schema(host, request)
         return _all_pages(host, request) if request.all else host.request(request.operation.name, request.arguments)
     except KeyboardInterrupt as why:
         signals.hold()
@@ -228,6 +249,44 @@ def _interruptible(host: Host, request: Request, signals: Signals) -> Reply:
 
             print_left(left, canceled=request.cancel_on_exit)
         raise InterruptError(getattr(why, "number", signal.SIGINT)) from None
+
+
+def _prepare_output(host: Host, request: Request, reply: Reply) -> KosmoError | None:
+    """Fetch what is to be saved. Returns the error if that fails, because the call itself has been made."""
+    if request.output is None:
+        return None
+    try:
+        operation = None if request.options.dry_run else request.operation
+        merged = [reply.data.encoded(indent=True)] if _is_merged(reply.data) else None
+        request.contents = merged or saving.contents(host, operation, reply.data, request.output)
+    except KosmoError as error:
+        return error
+    return None
+
+
+def _read_by_schema(host: Host, request: Request) -> None:
+    """Read fields of the input again by the schema of the model, if the text alone does not tell the type."""
+    reference = model_named(request.arguments)
+    if not request.texts or not reference or request.operation.creates != "prediction":
+        return
+    from kosmolua.cli.world import version_of
+
+    version = version_of(host, reference, request.options)
+    shapes = {one.name: one.shape for one in version.inputs.fields} if version else {}
+    given = request.arguments.get("input")
+    for name, text in request.texts:
+        if name in shapes and isinstance(given, dict) and name in given:
+            given[name] = values.read(shapes[name], text)
+
+
+def model_named(arguments: Mapping[str, Any]) -> str | None:
+    """The reference to the model or deployment that the arguments of a call name."""
+    for prefix, kind in (("deployments/", "deployment"), ("", "model")):
+        owner, name = arguments.get(f"{kind}_owner"), arguments.get(f"{kind}_name")
+        if isinstance(owner, str) and isinstance(name, str):
+            return f"{prefix}{owner}/{name}"
+    version = arguments.get("version")
+    return version if isinstance(version, str) else None
 
 
 def _all_pages(host: Host, request: Request) -> Reply:
@@ -255,14 +314,15 @@ def _all_pages(host: Host, request: Request) -> Reply:
 def _succeed(request: Request, reply: Reply, began: float) -> None:
     data = output.plain(reply.data)
     if request.output is not None:
-        data = _save(request.output, reply.data)
+        data = saving.write(request.output, request.contents)
     if _is_merged(data):
         around = _envelope(_qualified(request.operation), began, _meta(reply.entry, request))
         output.write_pieces(data.encoded(around if request.options.json else None, indent=_indented(request)))
     elif request.options.json:
         output.show_json(_envelope(_qualified(request.operation), began, _meta(reply.entry, request), data=data))
     elif request.output is not None:
-        print(f"wrote {data['size']} bytes to {data['path']}", file=sys.stderr)
+        for each in data.get("files", [data]):
+            print(f"wrote {each['size']} bytes to {each['path']}", file=sys.stderr)
     elif isinstance(reply.data, bytes):
         _show_bytes(reply.data)
     elif isinstance(reply.data, str):
@@ -286,20 +346,6 @@ def _show_bytes(data: bytes) -> None:
             hint="save it: --output FILE",
         )
     output.write_bytes(data)
-
-
-def _save(path: str, data: Any) -> dict[str, Any]:
-    pieces = data.encoded(indent=True) if _is_merged(data) else [data if isinstance(data, bytes) else _text(data)]
-    try:
-        with open(path, "wb") as file:
-            size = sum(map(file.write, pieces))
-    except OSError as error:
-        raise UsageError(f"cannot write {path!r}: {error.strerror}") from None
-    return {"path": path, "size": size}
-
-
-def _text(data: Any) -> bytes:
-    return (data if isinstance(data, str) else output.to_json(data)).encode()
 
 
 def _meta(entry: Entry, request: Request) -> dict[str, Any]:
@@ -380,7 +426,7 @@ parameter decides how a flag's text is read.
 {rows}
   --cancel-on-exit          cancel the prediction or training on a signal
   --all                     fetch all pages of a list
-  --output FILE             write the answer to FILE
+  --output FILE             write the answer to FILE; of a prediction its output (its JSON if FILE ends in .json)
   --path FILE               upload FILE, and set filename (create_file only)
 
 example:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from kosmolua.cli import options as options_
 from kosmolua.cli import results
+from kosmolua.cli.division import divided
 from kosmolua.cli.options import Options
 from kosmolua.cli.results import Text
 from kosmolua.cli.signals import Signals
@@ -42,8 +43,9 @@ _SETTLING = 30.0  # seconds
 
 def run(command: str, argv: list[str]) -> int:
     began = time.perf_counter()
-    own, script_args = _divided(argv)
-    parsed = _parser(command).parse_args(own)
+    parser = _parser(command)
+    own, script_args = divided(argv, parser.takes)
+    parsed = parser.parse_args(own)
     options = options_.shared(parsed)
     child, script, signals = None, None, Signals()
     try:
@@ -248,14 +250,6 @@ def _opened_journal(parsed: argparse.Namespace, options: Options, head: Head, st
     return runs.begin(os.environ, parsed.journal, head, print_notice, anew, cut=parsed.from_here, lookup=lookup)
 
 
-def _divided(argv: list[str]) -> tuple[list[str], list[str]]:
-    """Split the arguments at ``--``: those of this command, and those of the script."""
-    if "--" in argv:
-        at = argv.index("--")
-        return argv[:at], argv[at + 1 :]
-    return argv, []
-
-
 def _parser(command: str) -> options_.Parser:
     made = options_.parser(
         command,
@@ -285,7 +279,7 @@ def _parser(command: str) -> options_.Parser:
     made.add_argument("--verbose", "-v", action="store_true", help="print each call on standard error when it ends")
     made.add_argument("--no-check", action="store_true", help="skip the check before the run; see kosmo check --help")
     made.add_argument("--explain", action="store_true", help="show what the script declares and may call, and exit")
-    made.add_argument("args", nargs="*", metavar="-- ARGS", help="arguments of the script, in `args` and `...`")
+    made.add_argument("args", nargs="*", metavar="ARGS", help="arguments of the script, in `args` and `...`")
     if command == "repl":
         from kosmolua.cli import repl
 
@@ -329,11 +323,6 @@ def _add_journal(made: options_.Parser) -> None:
 
 def _source(parsed: argparse.Namespace) -> tuple[str, bytes]:
     """The name of the script in messages, and its text."""
-    if parsed.args:
-        raise UsageError(
-            f"unexpected argument {parsed.args[0]!r}",
-            hint=f"put arguments of the script after --: -- {parsed.args[0]}",
-        )
     if parsed.eval is not None:
         if parsed.file is not None:
             raise UsageError(f"--eval and the file {parsed.file!r} cannot be combined", hint="leave one of them out")

@@ -330,9 +330,9 @@ def _client(parsed: argparse.Namespace) -> Any:
             f"unexpected argument {parsed.flags[0]!r}", hint=f"put flags of mcp:serve after --: -- {parsed.flags[0]}"
         )
     if parsed.client not in CLIENTS:
-        from difflib import get_close_matches
+        from kosmolua.replicate.nearest import nearest
 
-        near = get_close_matches(parsed.client, CLIENTS, n=1)
+        near = nearest(parsed.client, CLIENTS)
         raise UsageError(
             f"unknown client {parsed.client!r}"
             + (f"; did you mean {near[0]}?" if near else f"; expected one of {', '.join(CLIENTS)}"),

@@ -82,12 +82,20 @@ class Parser(argparse.ArgumentParser):
             action.help = helps.get(action.dest, action.help)
             action.metavar = metavars.get(action.dest, action.metavar)
 
+    @property
+    def takes(self) -> dict[str, bool]:
+        """All options, and whether each takes a value."""
+        return {name: action.nargs != 0 for name, action in self._option_string_actions.items()}
+
     def _suggestion(self, message: str) -> str:
-        from difflib import get_close_matches
+        from kosmolua.replicate.nearest import did_you_mean, nearest
 
         unknown = message.removeprefix("unrecognized arguments: ").split(" ")[0].partition("=")[0]
-        near = get_close_matches(unknown, list(self._option_string_actions), n=1)
-        return f"; did you mean {near[0]}?" if near and message.startswith("unrecognized") else ""
+        if message.startswith("unrecognized arguments: -"):
+            return did_you_mean(unknown, self._option_string_actions)
+        choice = re.fullmatch(r"argument .*: invalid choice: '(.*)' \(choose from (.*)\)", message, re.DOTALL)
+        near = nearest(choice[1], [one.strip("' ") for one in choice[2].split(",")]) if choice else []
+        return f"; did you mean {near[0]}?" if near else ""
 
 
 class _Formatter(argparse.HelpFormatter):

@@ -19,7 +19,6 @@ def check_provider(name: str) -> None:
 
 def near(name: str, names: Iterable[str]) -> str:
     """A suggestion of the nearest name, as the end of a sentence; empty if none is near."""
-    from difflib import get_close_matches
+    from kosmolua.replicate.nearest import did_you_mean
 
-    found = get_close_matches(name, list(names), n=1, cutoff=0.5)
-    return f"; did you mean {found[0]}?" if found else ""
+    return did_you_mean(name, names)

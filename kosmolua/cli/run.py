@@ -17,6 +17,7 @@ from kosmolua.cli.host import host_of
 from kosmolua.cli.options import Options
 from kosmolua.cli.outcome import Job
 from kosmolua.cli.signals import Signals
+from kosmolua.cli.world import version_of
 from kosmolua.errors import ArgumentError, KosmoError, UsageError
 from kosmolua.replicate.versions import parse
 from kosmolua.settings import recent
@@ -108,25 +109,13 @@ def _version(reference: str, options: Options, *, check: bool) -> Version | None
     run would fail with too, unless its inputs are not to be checked.
     """
     parse(reference)
-    if options.dry_run:
-        from kosmolua.cli.world import kept_version
-
-        return kept_version(options)(reference) or _remembered(reference, options)
     try:
         with host_of(options, isolation="none") as host:
-            return host.versions().find(reference)
+            return version_of(host, reference, options) if options.dry_run else host.versions().find(reference)
     except KosmoError as error:
         if check and error.code in _DECISIVE:
             raise
         return None
-
-
-def _remembered(reference: str, options: Options) -> Version | None:
-    """The version that was run last, if its schema is on this machine."""
-    from kosmolua.cli.world import kept_version
-
-    found = next((one.version for one in recent.read(os.environ) if one.model == reference), "")
-    return kept_version(options)(f"{reference.partition(':')[0]}:{found}") if found else None
 
 
 def _host(parsed: argparse.Namespace, options: Options, given: Given) -> Host:
@@ -213,15 +202,15 @@ def _parsed(command: str, argv: list[str]) -> argparse.Namespace:
 
 def _unknown(command: str, word: str) -> UsageError:
     """Most unknown options are inputs, as other programs write them."""
-    from kosmolua.cli.suggest import nearest
+    from kosmolua.replicate.nearest import nearest
 
     name, _, text = word.lstrip("-").partition("=")
     known = [flag for action in _parser(command)._actions for flag in action.option_strings]  # noqa: SLF001
-    near = nearest(word.partition("=")[0], known)
+    near = nearest(word.partition("=")[0], known, least=0.75)
     hint = f"list the options: kosmo {command} --help"
     if name and not near:
         hint = f"inputs are written without dashes: {name}={text or 'VALUE'}"
-    return UsageError(f"unknown option {word!r}" + (f"; did you mean {near}?" if near else ""), hint=hint)
+    return UsageError(f"unknown option {word!r}" + (f"; did you mean {near[0]}?" if near else ""), hint=hint)
 
 
 def _check(parsed: argparse.Namespace, options: Options) -> None:

@@ -6,14 +6,17 @@ can name it.
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
-from kosmolua.cli.arguments import untyped
 from kosmolua.replicate.shape import Shape
 
+_JSON_NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
+_WORDS = {"true": True, "false": False, "null": None}
 _ANY = Shape()
 _BOOLEANS = {"true": True, "false": False}
 _MISSING = object()
@@ -47,6 +50,19 @@ def anything(text: str) -> Any:
     """A value of unknown type: a JSON list or object, true, false, null, or a number; else text."""
     value = _document(text, (list, dict))
     return untyped(text) if value is _MISSING else value
+
+
+def untyped(text: str) -> Any:
+    """Convert JSON's true, false, null and numbers; anything else is a string."""
+    if text in _WORDS:
+        return _WORDS[text]
+    match = _JSON_NUMBER.fullmatch(text)
+    if not match:
+        return text
+    if match[2] or match[3]:
+        number = float(text)
+        return number if math.isfinite(number) else text
+    return int(text) if len(text) < 19 else text  # noqa: PLR2004 - any 18 digits fit into 64 bits
 
 
 def is_plain(text: str) -> bool:

@@ -114,6 +114,20 @@ def kept_version(options: Options) -> Callable[[str], Version | None]:
     return find
 
 
+def version_of(host: Host, reference: str, options: Options) -> Version | None:
+    """The version of a model: in a dry run from this machine, else through the gate. None if it cannot be found."""
+    from kosmolua.settings import recent
+
+    if not options.dry_run:
+        try:
+            return host.versions().known(reference)
+        except KosmoError:  # of a reference that cannot be parsed
+            return None
+    find = kept_version(options)
+    last = next((one.version for one in recent.read(os.environ) if one.model == reference), "")
+    return find(reference) or (find(f"{reference.partition(':')[0]}:{last}") if last else None)
+
+
 def _on_disk(options: Options, reference: str) -> Version | None:
     """The cached version of that id, if the account uses the server that the cache is for."""
     from kosmolua.replicate.catalogue import SERVER

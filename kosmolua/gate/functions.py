@@ -25,10 +25,10 @@ def resolve(function: str) -> Operation:
     operation = catalogue.find(function)
     if operation:
         return operation
-    from difflib import get_close_matches
+    from kosmolua.replicate.nearest import nearest
 
     name = function.removeprefix("replicate.").removeprefix("replicate_")
-    near = get_close_matches(name, [operation.name for operation in catalogue.OPERATIONS], n=3, cutoff=0.6)
+    near = nearest(name, [operation.name for operation in catalogue.OPERATIONS], most=3)
     called = "(hidden: it looks like a token)" if looks_like_token(function) else repr(function[:100])
     raise UsageError(
         f"unknown function {called}" + (f"; did you mean {' or '.join(near)}?" if near else ""),

@@ -105,9 +105,9 @@ def _list(key: str, text: str, where: str) -> tuple[str, ...]:
     short = tuple(item.removeprefix("replicate.").removeprefix("replicate_") for item in items)
     for item in short:
         if not named(item):
-            from difflib import get_close_matches
+            from kosmolua.replicate.nearest import nearest
 
-            near = get_close_matches(item, [operation.name for operation in OPERATIONS], n=1)
+            near = nearest(item, [operation.name for operation in OPERATIONS])
             raise UsageError(
                 f"{where}: {MARK} needs: unknown function {item[:100]!r}"
                 + (f"; did you mean {near[0]}?" if near else ""),
@@ -128,8 +128,8 @@ def _undeclared(function: str, line: str, what: str) -> PermissionDeniedError:
 
 
 def _unknown(where: str, key: str) -> UsageError:
-    from difflib import get_close_matches
+    from kosmolua.replicate.nearest import nearest
 
-    near = get_close_matches(key, KEYS, n=1)
+    near = nearest(key, KEYS)
     suggestion = f"; did you mean {near[0]}?" if near else f"; expected one of {', '.join(KEYS)}"
     return UsageError(f"{where}: unknown header key {key[:100]!r}{suggestion}", hint=f"example: {MARK} max_calls: 100")

@@ -397,9 +397,9 @@ def _glob(glob: str, origin: str) -> str:
     found = catalogue.find(glob)
     name = found.name if found else glob.removeprefix(f"{catalogue.PROVIDER}.").removeprefix(f"{catalogue.PROVIDER}_")
     if not named(name):
-        from difflib import get_close_matches
+        from kosmolua.replicate.nearest import nearest
 
-        near = get_close_matches(name, [operation.name for operation in catalogue.OPERATIONS], n=1)
+        near = nearest(name, [operation.name for operation in catalogue.OPERATIONS])
         raise ConfigurationError(
             f"{origin}: unknown function {glob[:100]!r}" + (f"; did you mean {near[0]}?" if near else ""),
             hint="list all functions: kosmo integrations:replicate",

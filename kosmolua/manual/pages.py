@@ -42,9 +42,9 @@ def read(name: str, more: Mapping[str, str] = {}) -> str:
     helper = stubs.helper(name)
     if helper:
         return f"# {name}\n\n```lua\n{helper}\n```\n"
-    from difflib import get_close_matches
+    from kosmolua.replicate.nearest import nearest
 
-    near = get_close_matches(name[:100], [*more, *(entry["name"] for entry in entries())], n=3)
+    near = nearest(name, [*more, *(entry["name"] for entry in entries())], most=3)
     raise UsageError(
         f"unknown page {name[:100]!r}" + (f"; did you mean {' or '.join(near)}?" if near else ""),
         code="not_found",

@@ -34,9 +34,9 @@ def parsed(line: str) -> tuple[Command, str]:
         raise UsageError(f"argument of :{name[:20]} contains a NUL byte")
     if name in _BY_NAME:
         return _BY_NAME[name], rest.strip()
-    from difflib import get_close_matches
+    from kosmolua.replicate.nearest import nearest
 
-    near = get_close_matches(name, _BY_NAME, n=1, cutoff=0.5) or [each for each in _BY_NAME if each.startswith(name)]
+    near = nearest(name, _BY_NAME, least=0.5) or [each for each in _BY_NAME if each.startswith(name)]
     suggestion = f"; did you mean :{near[0]}?" if name and near else ""
     raise UsageError(f"unknown command :{name}{suggestion}", hint="List them: :help")
 

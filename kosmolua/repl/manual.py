@@ -60,10 +60,10 @@ def page(name: str) -> str:
     command = next((each for each in COMMANDS if each.name == name.removeprefix(":")), None)
     if command:
         return f"{heading(f':{command.name} {command.usage}'.rstrip())}  {command.about}"
-    from difflib import get_close_matches
+    from kosmolua.replicate.nearest import nearest
 
     known = [operation.name for operation in OPERATIONS] + [*topics(), *HELPERS, *(each.name for each in COMMANDS)]
-    near = get_close_matches(short, known, n=3, cutoff=0.5)
+    near = nearest(short, known, most=3, least=0.5)
     suggestion = f"; did you mean {' or '.join(near)}?" if near else ""
     hint = f"show the inputs of a model: kosmo model {name}" if "/" in name else "list the topics: :help"
     raise UsageError(f"no page about {name!r}{suggestion}", hint=hint)

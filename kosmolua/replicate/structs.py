@@ -18,7 +18,7 @@ _MAX_SHOWN = 60
 _NO_SEGMENT = frozenset({"", ".", ".."})
 _MAX_DEPTH = 200
 _MAX_NAMES = 20
-_MAX_NEAR = 300  # names to compare for suggestions
+_NEAR = 0.5  # similarity, of 1, of a name that is suggested
 _CARRIED = frozenset({str, int, float, bool, type(None), dict, list})
 _NAMES = {
     str: "a string",
@@ -174,9 +174,9 @@ def _check_names(operation: Operation, given: Mapping[str, Any]) -> None:
 
 def suggestion(name: str, names: list[str]) -> str:
     """The suggestion after an unknown name: the nearest known name, or else all names."""
-    from difflib import get_close_matches
+    from kosmolua.replicate.nearest import nearest
 
-    near = get_close_matches(name[:100], [one[:100] for one in names[:_MAX_NEAR]], n=1, cutoff=0.5)
+    near = nearest(name, names, least=_NEAR)
     if near:
         return f"; did you mean `{near[0]}`?"
     more = f" and {len(names) - _MAX_NAMES} more" if len(names) > _MAX_NAMES else ""

@@ -285,10 +285,10 @@ def _unknown(raw: Mapping[str, Any]) -> Iterator[tuple[str, str, Iterable[str]]]
 
 
 def _near(found: tuple[str, str, Iterable[str]]) -> str:
-    from difflib import get_close_matches
+    from kosmolua.replicate.nearest import nearest
 
     prefix, name, known = found
-    near = get_close_matches(name[:100], known, n=1)
+    near = nearest(name, known)
     return f"key {prefix}{name}"[:200] + (f" (did you mean {near[0]}?)" if near else "")
 
 

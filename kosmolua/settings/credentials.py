@@ -123,10 +123,10 @@ def header_entry(account: str, name: str) -> str:
 
 
 def unknown_account(account: str, known: Mapping[str, Account]) -> ConfigurationError:
-    from difflib import get_close_matches
+    from kosmolua.replicate.nearest import nearest
 
     names = sorted({DEFAULT_ACCOUNT, *known})
-    near = get_close_matches(account, names, n=1)
+    near = nearest(account, names)
     return ConfigurationError(
         f"unknown account {account!r}; " + (f"did you mean {near[0]}?" if near else f"found {', '.join(names)}"),
         hint=f"configure it: kosmo integrations:configure replicate --account {_shell_word(account)}",

@@ -4,9 +4,10 @@ from collections import deque
 
 import pytest
 
-from kosmolua.cli.arguments import payload, put, untyped
+from kosmolua.cli.arguments import payload, put
 from kosmolua.cli.call import read
 from kosmolua.cli.options import Options
+from kosmolua.cli.values import untyped
 from kosmolua.errors import ArgumentError, UsageError
 from kosmolua.gate.functions import resolve
 

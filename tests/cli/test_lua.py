@@ -206,7 +206,6 @@ def test_errors_for_people(kosmo, script):
         (["lua", "/no/such.lua"], None, "cannot read the script '/no/such.lua': No such file or directory"),
         (["lua", "/"], None, "cannot read the script '/': Is a directory"),
         (["lua", "a.lua", "--eval", "x"], None, "--eval and the file 'a.lua' cannot be combined"),
-        (["lua", "a.lua", "b"], None, "unexpected argument 'b'"),
         (["lua"], b"return '\xff'", "standard input is not UTF-8: byte 0xff in line 1"),
         (["lua"], b"\x1bLJ\x02", "stdin is bytecode, not Lua text"),
         (["lua", "--emulat"], b"", "unrecognized arguments: --emulat; did you mean --emulate?"),

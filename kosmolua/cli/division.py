@@ -1,0 +1,58 @@
+"""Divide the words of `kosmo lua`: those of the command, and those of the script."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from kosmolua.errors import UsageError
+
+# After the arguments of a script they are probably meant for the run, which would go on without them.
+_PROTECTING = frozenset({"--emulate", "--dry-run", "--read", "--write", "--account", "--replay", "--isolation"})
+_LIMITS = ("--max-", "--allow-")
+_LEAST = 0.75  # similarity, of 1, of a mistyped option
+
+
+def divided(argv: Sequence[str], options: Mapping[str, bool]) -> tuple[list[str], list[str]]:
+    """Both lists. Of the script is what follows ``--``, or its first argument after FILE or ``--eval CODE``: a word, or
+    an option that the command does not have. ``options`` says of each whether it takes a value.
+    """
+    at, has_script = 0, False
+    while at < len(argv):
+        word = argv[at]
+        name = word.partition("=")[0]
+        if word == "--":
+            return [*argv[:at]], [*argv[at + 1 :]]
+        if word == "-" or not word.startswith("-"):
+            if has_script:
+                return _at(argv, at)
+            has_script = True
+        elif name in options:
+            has_script = has_script or name in {"-e", "--eval"}
+            at += options[name] and "=" not in word
+        elif word[:2] in options and not word.startswith("--"):
+            has_script = has_script or word.startswith("-e")
+        elif has_script and not _is_mistyped(name, options):
+            return _at(argv, at)
+        at += 1
+    return [*argv], []
+
+
+def _at(argv: Sequence[str], at: int) -> tuple[list[str], list[str]]:
+    """Divide at the first argument of the script. Raises a `UsageError` if an option follows that protects the run."""
+    own, rest = [*argv[:at]], [*argv[at:]]
+    if "--" in rest and not any(word.startswith("-") for word in rest[: rest.index("--")]):
+        raise UsageError(f"unexpected argument {rest[0]!r} before --", hint=f"put it after --: -- {rest[0]}")
+    for word in rest:
+        name = word.partition("=")[0]
+        if name in _PROTECTING or name.startswith(_LIMITS):
+            raise UsageError(
+                f"{name} after the script's argument {rest[0]!r} would go to the script, not to the run",
+                hint=f"put {name} before the script, or all arguments of the script after --",
+            )
+    return own, rest
+
+
+def _is_mistyped(name: str, options: Mapping[str, bool]) -> bool:
+    from kosmolua.replicate.nearest import nearest
+
+    return bool(nearest(name, options, least=_LEAST))

@@ -1,0 +1,110 @@
+"""Fields of a model's input as flags of a call, and its outputs as files."""
+
+import json
+
+import pytest
+from recording_server import Answer
+
+LLAMA = ("--model-owner", "meta", "--model-name", "meta-llama-3-8b-instruct")
+FLUX = ("--model-owner", "black-forest-labs", "--model-name", "flux-schnell")
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+@pytest.fixture
+def create(kosmo):
+    """`create_model_prediction` with the emulator."""
+
+    def call(*argv):
+        return kosmo("integrations:replicate", "create_model_prediction", "--emulate", *argv)
+
+    return call
+
+
+@pytest.mark.parametrize("dry", [True, False])
+def test_the_schema_decides_how_a_field_is_read(create, dry):
+    """A prompt is a string, whatever it looks like; a number is a number."""
+    flags = ("--input.prompt", "1984", "--input.max_tokens", "5", "--input.system_prompt=null", "--json")
+    data = create(*LLAMA, *flags, *(["--dry-run"] if dry else [])).json["data"]
+
+    assert {"prompt": "1984", "max_tokens": 5, "system_prompt": "null"} == (data["body"] if dry else data)["input"]
+
+
+def test_without_a_schema_json_is_json(kosmo):
+    """A list and an object are no text."""
+    flags = ("--input.list", '["a", "b"]', "--input.o", '{"a": 1}', "--input.text", "[a]", "--input.n", "7")
+    ran = kosmo("integrations:replicate", "create_prediction", "--version", "o/m:1", *flags, "--emulate", "--dry-run")
+
+    assert {"list": ["a", "b"], "o": {"a": 1}, "text": "[a]", "n": 7} == ran.json["body"]["input"]
+
+
+def test_plain_text_needs_no_schema(live, server):
+    """No request is made for it."""
+    live("integrations:replicate", "create_prediction", "--version", "o/m:1", "--input.text", "Ada", "--write", "allow")
+
+    assert ["POST"] == [request.method for request in server.requests]
+
+
+def test_the_output_is_a_file(create, tmp_path):
+    """The picture is in the file, and the prediction in the envelope is not."""
+    ran = create(*FLUX, "--input.prompt", "fox", "--prefer", "wait", "--output", "out.png")
+    assert (0, "") == (ran.status, ran.out)
+    assert PNG == (tmp_path / "out.png").read_bytes()[:8]
+    assert f"wrote {(tmp_path / 'out.png').stat().st_size} bytes to out.png\n" == ran.err
+
+
+def test_several_outputs_are_several_files(create, tmp_path):
+    """They get numbers."""
+    ran = create(
+        *FLUX, "--input.prompt", "fox", "--input.num_outputs", "2", "--prefer", "wait", "--output", "o.png", "--json"
+    )
+
+    assert ["o-1.png", "o-2.png"] == [one["path"] for one in ran.json["data"]["files"]]
+    assert PNG == (tmp_path / "o-2.png").read_bytes()[:8]
+
+
+def test_text_and_json(create, tmp_path):
+    """A text is joined; a name that ends in .json asks for the prediction itself."""
+    create(*LLAMA, "--input.prompt", "x", "--prefer", "wait", "--output", "o.txt")
+    create(*LLAMA, "--input.prompt", "x", "--prefer", "wait", "--output", "o.json")
+
+    assert " x" in (tmp_path / "o.txt").read_text()
+    assert "succeeded" == json.loads((tmp_path / "o.json").read_text())["status"]
+
+
+def test_an_output_that_is_not_there_yet(create, tmp_path):
+    """It is an error that names the prediction and how to save it later."""
+    ran = create(*LLAMA, "--input.prompt", "x", "--output", "o.txt")
+
+    assert 1 == ran.status
+    assert "still starting; there is no output to save yet" in ran.err
+    assert "get_prediction --prediction-id" in ran.err
+    assert not (tmp_path / "o.txt").exists()
+
+
+def test_a_path_that_cannot_be_written(live, server):
+    """It is found before anything is paid for."""
+    ran = live(
+        "integrations:replicate", "create_prediction", "--version", "v", "--write", "allow", "--output", "no/o.png"
+    )
+
+    assert (2, []) == (ran.status, server.requests)
+    assert "cannot write 'no/o.png': No such directory" in ran.err
+
+
+def test_shared_flags_before_the_command(kosmo):
+    """They mean the same there."""
+    assert kosmo("--json", "integrations:list").json == kosmo("integrations:list", "--json").json
+    assert "emulated" in kosmo("--emulate", "--json", "integrations:replicate", "get_account").out
+    assert 37 == kosmo("integrations:replicate", "--json").json["count"]
+    ran = kosmo("--account", "work", "--json", "integrations:call", "replicate.get_account")
+    assert "work" in ran.json["error"]
+
+
+def test_a_failed_prediction_has_no_output(live, server):
+    """Its own error is what is reported."""
+    failed = {"id": "p1", "status": "failed", "error": "out of paint", "output": None}
+    server.routes = {"/v1/predictions/p1": Answer(body=json.dumps(failed).encode())}
+    ran = live("integrations:replicate", "get_prediction", "--prediction-id", "p1", "--output", "o.png", "--json")
+
+    assert (1, "prediction_failed") == (ran.status, ran.json["code"])
+    assert "out of paint" in ran.json["error"]
