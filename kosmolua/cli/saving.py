@@ -24,7 +24,7 @@ def contents(host: Host, operation: Operation | None, data: Any, path: str) -> l
     return [[(data if isinstance(data, str) else output.to_json(data)).encode()]]
 
 
-def _outputs(host: Host, prediction: Mapping[str, Any], path: str) -> list[Iterable[bytes]]:
+def _outputs(host: Host, prediction: Mapping[str, Any], path: str) -> list[bytes]:
     _check_ended(prediction, path)
     value = prediction.get("output")
     parts: list[Any] = value if isinstance(value, list) else [value]
