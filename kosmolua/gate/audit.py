@@ -36,6 +36,7 @@ UNRECORDED = "unrecorded"  # the outcome of an entry that counts calls beyond th
 _MERGED = 2000  # most bytes for the lines of one kind of refusal
 _MERGED_OUTCOMES = frozenset({"refused", UNRECORDED})
 _KIND = ("run", "function", "account", "decision", "rule", "by", "outcome", "code")  # what equal refusals share
+_encode = msgspec.json.Encoder().encode
 _BEYOND = "further calls of this run, beyond its share of this record"
 
 
@@ -72,20 +73,25 @@ class Audit:
 
     def write(self, entry: Entry) -> None:
         """Append one call. Thread-safe: if another thread is writing, it takes over this line."""
-        line: bytes | None
-        if entry.outcome == "refused":
-            with self._counting:
-                line = self._share.merged(entry)
-        else:
-            line = msgspec.json.encode(entry)
-            if not self._share.takes(entry, len(self._head) + len(line)):
-                with self._counting:
-                    line = self._share.beyond(entry)
-        if line:
-            self._append(line)
+        if entry.outcome != "refused":
+            line = _encode(entry)
+            if self._share.takes(entry, len(self._head) + len(line)):
+                self._append(line)
+                return
+        with self._counting:
+            counted = self._share.merged(entry) if entry.outcome == "refused" else self._share.beyond(entry)
+        if counted:
+            self._append(counted)
 
     def _append(self, line: bytes) -> None:
-        self._lines.append(b"".join((self._head, line[1:], b"\n")))
+        line = b"".join((self._head, line[1:], b"\n"))
+        if self._lock.acquire(blocking=False):
+            try:
+                self._put(line)
+            finally:
+                self._lock.release()
+        else:
+            self._lines.append(line)
         while self._lines and self._lock.acquire(blocking=False):
             try:
                 self._put(b"".join([self._lines.popleft() for _ in range(len(self._lines))]))

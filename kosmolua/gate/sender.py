@@ -105,7 +105,7 @@ class Sender:
             raise error from raised
         finally:
             self.writing.pop(id(entry), None)
-            entry.duration_ms = round((time.perf_counter() - began) * 1000, 3)
+            entry.duration_ms = round((time.perf_counter() - began) * 1_000_000) / 1000
             if job:
                 job.in_flight = False
             error = None  # its traceback holds this frame: a cycle would keep the whole run

@@ -148,7 +148,7 @@ class Host:
     @contextmanager
     def _calling(self, stop: Stop | None = None) -> Iterator[None]:
         """Direct calls end with the host, and where there is a ``stop`` with that."""
-        from kosmolua.host.clients import calling_for
+        from kosmolua.host.caller import calling_for
 
         if stop is None:
             with calling_for(self._closing):

@@ -23,6 +23,7 @@ from kosmolua.errors import (
     words_of,
 )
 from kosmolua.gate.entry import Entry
+from kosmolua.host.caller import CALLER, CallingFor
 from kosmolua.host.handler import ScriptHandler
 from kosmolua.host.hints import resolvable
 from kosmolua.host.options import HostOptions
@@ -42,7 +43,6 @@ if TYPE_CHECKING:
     from kosmolua.gate.prompt import Prompter
     from kosmolua.gate.run import Watcher
     from kosmolua.gate.session import Session
-    from kosmolua.host.clients import CallingFor
     from kosmolua.host.sessions import Sessions
     from kosmolua.journal.cassette import Cassette
     from kosmolua.journal.journal import Journal
@@ -168,8 +168,6 @@ class ScriptRun:
 
     def is_called_here(self) -> bool:
         """Whether this thread carries out one of its calls."""
-        from kosmolua.host.clients import CALLER
-
         return CALLER.stop is self._stop
 
     def _follow(self) -> None:
@@ -234,8 +232,6 @@ class ScriptRun:
         return self.outcome
 
     def _attached(self, attach: Attach, ended: Result) -> None:
-        from kosmolua.host.clients import CALLER
-
         # The run's own stop is set by now; whoever may end it may also end this.
         CALLER.stop = self._outer or Stop()
         try:
@@ -290,8 +286,6 @@ class ScriptRun:
 
     def _calling(self, _: str) -> CallingFor:
         """While this thread carries out what the script asks for."""
-        from kosmolua.host.clients import CallingFor
-
         if self._stop.error:
             raise self._stop.error
         self._check_callbacks()

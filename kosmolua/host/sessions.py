@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from kosmolua.host.clients import CALLER, EMULATOR_URL, Clients
+from kosmolua.host.caller import CALLER
+from kosmolua.host.clients import EMULATOR_URL, Clients
 from kosmolua.host.options import HostOptions
 from kosmolua.services.poller import Pollers
 from kosmolua.settings import config

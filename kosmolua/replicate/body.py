@@ -20,7 +20,7 @@ LARGE = 1024 * 1024  # bytes in memory; larger answers are held one at a time
 ROOM_PATIENCE = 60.0  # seconds to wait for that
 GRACE, LEAST_RATE = 60.0, 16 * 1024  # seconds for an answer, and the least bytes per second after them
 _CONTAINER, _VALUE = 64, 32  # least bytes in memory of each
-_FEW = 16 * 1024  # bytes; smaller answers are not counted
+FEW = 16 * 1024  # bytes; smaller answers are not counted
 _PIECES, _PIECE = 100_000, 64  # most pieces of an answer, unless their average size is at least this many bytes
 _STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
 _DECODED = 256 * 1024  # bytes that are decoded at once
@@ -101,7 +101,7 @@ def gathered(pieces: Iterable[bytes], most: int, room: Room | None = None, *, cu
 
 def check_values(body: bytes, room: Room | None = None) -> None:
     """Raise `TooMuch` for JSON with too many values, before it is decoded."""
-    if len(body) <= _FEW:
+    if len(body) <= FEW:
         return
     containers, values = _counts(body)
     if containers > MAX_CONTAINERS or values > MAX_VALUES:

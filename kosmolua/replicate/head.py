@@ -54,11 +54,17 @@ class Chunks:
     def on_message_complete(self) -> None:
         self.over = True
 
-    def begin(self, head: bytes) -> tuple[int, str]:
-        """The status and the HTTP version of a head. Raises a `WireError` for an invalid one."""
+    def begin(self, head: bytes) -> int:
+        """The status of a head. Raises a `WireError` for an invalid one."""
         self._feed(head)
         self.over = False
-        return self._parser.get_status_code(), self._parser.get_http_version()
+        status: int = self._parser.get_status_code()
+        return status
+
+    @property
+    def version(self) -> str:
+        found: str = self._parser.get_http_version()
+        return found
 
     def decoded(self, data: bytes) -> bytes:
         """The part of the body in these bytes. Raises a `WireError` for an invalid chunk."""
@@ -83,7 +89,8 @@ class Chunks:
 def parse(raw: bytes) -> Head | None:
     """A head, from its status line to the empty line; None for an informational one, which precedes the answer."""
     parser = Chunks()
-    status, version = parser.begin(_unfolded(raw))
+    status = parser.begin(_unfolded(raw))
+    version = "1.1" if raw.startswith(b"HTTP/1.1 ") else parser.version
     if version not in ("1.0", "1.1"):
         raise invalid(f"HTTP version {version}")
     if status < _INFORMATIONAL.stop:
@@ -99,7 +106,7 @@ def parse(raw: bytes) -> Head | None:
         headers=headers,
         framing=framing,
         length=length,
-        keep=framing != "close" and _is_kept(headers.get("connection", ""), version),
+        keep=framing != "close" and _is_kept(headers.get("connection", ""), is_current=version == "1.1"),
         chunks=parser if framing == "chunked" else None,
     )
 
@@ -126,9 +133,12 @@ def _unfolded(raw: bytes) -> bytes:
 def _headers(fields: list[tuple[bytes, bytes]]) -> dict[str, str]:
     if len(fields) > MAX_FIELDS:
         raise invalid(f"more than {MAX_FIELDS} headers")
-    found: dict[str, str] = {}
-    for raw_name, raw_value in fields:
-        name, value = raw_name.decode("latin-1").lower(), raw_value.decode("latin-1").strip(" \t")
+    pairs = [(name.decode("latin-1").lower(), value.decode("latin-1").strip(" \t")) for name, value in fields]
+    found = dict(pairs)
+    if len(found) == len(pairs):
+        return found
+    found = {}
+    for name, value in pairs:
         found[name] = f"{found[name]}, {value}" if name in found else value
     return found
 
@@ -150,8 +160,9 @@ def _framing(status: int, headers: dict[str, str]) -> tuple[Framing, int]:
     return "length", int(length)
 
 
-def _is_kept(connection: str, version: str) -> bool:
+def _is_kept(connection: str, *, is_current: bool) -> bool:
+    """``is_current``: HTTP/1.1, which keeps connections unless told otherwise."""
     if not connection or connection == "keep-alive":
-        return version == "1.1" or bool(connection)
+        return is_current or bool(connection)
     options: Any = {option.strip().lower() for option in connection.split(",")}
-    return "close" not in options if version == "1.1" else "keep-alive" in options
+    return "close" not in options if is_current else "keep-alive" in options

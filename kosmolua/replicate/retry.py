@@ -62,10 +62,14 @@ class RetryTransport:
 
     def send(self, request: Request) -> Response:
         safe = request.method in SAFE_METHODS
-        pace = self._creates if _creates(request) else self._others
+        pace = self._creates if request.method == "POST" and _creates(request) else self._others
         for attempt in range(1, ATTEMPTS + 1):
             last = attempt == ATTEMPTS
-            turn = self._await_turn(pace)
+            turn = pace.turn()
+            if turn.wait:
+                self._sleep(turn.wait)
+            if self._closed.is_set():
+                self._check_open()
             try:
                 response = self._inner.send(request)
                 if not (request.piecewise or (type(response) is Whole and _SMALL >= len(response.body) < request.most)):
@@ -91,14 +95,6 @@ class RetryTransport:
         """Close connections. Waiting requests are not sent."""
         self._closed.set()
         self._inner.close()
-
-    def _await_turn(self, pace: Pace) -> Turn:
-        turn = pace.turn()
-        if turn.wait:
-            self._sleep(turn.wait)
-        if self._closed.is_set():
-            self._check_open()
-        return turn
 
     def _check_open(self) -> None:
         if self._closed.is_set():
@@ -139,8 +135,8 @@ def _jitter() -> float:
 
 
 def _creates(request: Request) -> bool:
-    """Whether the request starts a prediction or a training: those have a separate rate limit."""
-    return request.method == "POST" and request.target.partition("?")[0].endswith(("/predictions", "/trainings"))
+    """Whether a POST starts a prediction or a training: those have a separate rate limit."""
+    return request.target.partition("?")[0].endswith(("/predictions", "/trainings"))
 
 
 def _asked(response: Response) -> float | None:

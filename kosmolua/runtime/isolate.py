@@ -244,20 +244,18 @@ class Child:
     def _piece(self, size: int) -> bytes:
         """The next bytes; empty at the end."""
         pending = self._port.pending if self._port else None
+        most = _READ
         if self._unsent or (pending and pending.open):
             self._await()
-        else:
-            self._await_alone()
-        return b"" if self._killed else os.read(self._from_child, max(_CROWD_READ if self._crowded() else _READ, size))
-
-    def _await_alone(self) -> None:
-        """Wait for the child when nothing but the child can bring anything."""
-        poll = self._readable.poll
-        self.has_turn = True
-        while not self._killed and not poll(_LOOK_UP):
-            pass
-        self.has_turn = False
-        self.turns += 1
+            most = _CROWD_READ if self._crowded() else _READ
+        else:  # nothing but the child can bring anything
+            poll = self._readable.poll
+            self.has_turn = True
+            while not self._killed and not poll(_LOOK_UP):
+                pass
+            self.has_turn = False
+            self.turns += 1
+        return b"" if self._killed else os.read(self._from_child, max(most, size))
 
     def _await(self) -> None:
         """Wait for the child, under the watchdog's eyes, and give it meanwhile the answers that come.

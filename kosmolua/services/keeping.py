@@ -93,8 +93,12 @@ class Keeping:
         return self._store is not None
 
     def note(self, operation: Operation, account: str, data: Any) -> None:
-        if operation.job == "prediction":
-            for item in data.get("results") or () if operation.paged and isinstance(data, dict) else (data,):
+        if operation.job != "prediction":
+            return
+        if not operation.paged:
+            self._note(account, data, live=True)
+        elif isinstance(data, dict):
+            for item in data.get("results") or ():
                 self._note(account, item, live=True)
 
     def restore(self, answers: Iterable[tuple[str, Any]]) -> None:

@@ -78,7 +78,7 @@ class BrokenBudget(Budget):
 class BrokenFiles(Files):
     """A disk that cannot be read."""
 
-    def read(self, path, *, limit=0):
+    def content(self, path, *, limit=0):
         raise OSError(5, "Input/output error", path)
 
 

@@ -185,7 +185,7 @@ def test_names_have_a_length(host, place):
 def test_a_flood_of_nothing(host):
     """Printing nothing is counted too."""
     port = Port(host, host)
-    port._lines = port_.MAX_LINES
+    port.lines = port_.MAX_LINES
     with pytest.raises(LimitError, match="printed 1000000 times"):
         port.submit(msgspec.msgpack.encode(["print", 1, b""]))
 
