@@ -70,41 +70,7 @@ def _serving(command: str) -> options_.Parser:
         metavar="GLOB",
         help="expose the functions whose name matches, such as get_*; repeatable (default: all; with --code, none)",
     )
-    made.add_argument(
-        "--http",
-        nargs="?",
-        const=ADDRESS,
-        metavar="HOST:PORT",
-        help=f"serve streamable HTTP instead of standard input and output (default: {ADDRESS}); clients send the "
-        f"bearer token in {TOKEN}, or the one that is printed at the start",
-    )
-    made.add_argument(
-        "--allow-host", action="append", metavar="HOST", help="with --http, accept requests to this host; repeatable"
-    )
-    made.add_argument(
-        "--allow-origin",
-        action="append",
-        metavar="ORIGIN",
-        help="with --http, accept requests from pages of this origin; repeatable",
-    )
-    made.add_argument(
-        "--no-token", action="store_true", help="with --http on loopback, answer every program of this machine"
-    )
-    made.add_argument(
-        "--tool-names",
-        choices=("short", "seed"),
-        default="short",
-        metavar="short|seed",
-        help="name tools replicate_get_model or integration__replicate__get_model (default: short, since clients "
-        "accept at most 60 characters with their own prefix)",
-    )
-    made.add_argument(
-        "--client",
-        choices=DIALECTS,
-        default=DIALECTS[0],
-        metavar="|".join(DIALECTS),
-        help="write the tools' schemas for the models of this maker (default: any)",
-    )
+    _add_tools(made)
     verdicts: dict[str, Any] = {"choices": options_.VERDICTS, "metavar": "allow|ask|deny"}
     made.add_argument("--read", **verdicts, help="set the policy for reads (default: as configured)")
     made.add_argument(
@@ -132,7 +98,49 @@ def _serving(command: str) -> options_.Parser:
     )
     options_.add_limits(made)
     options_.add_gate(made)
+    _add_http(made)
     return made
+
+
+def _add_tools(made: options_.Parser) -> None:
+    made.add_argument(
+        "--tool-names",
+        choices=("short", "seed"),
+        default="short",
+        metavar="short|seed",
+        help="name tools replicate_get_model or integration__replicate__get_model (default: short, since clients "
+        "accept at most 60 characters with their own prefix)",
+    )
+    made.add_argument(
+        "--client",
+        choices=DIALECTS,
+        default=DIALECTS[0],
+        metavar="|".join(DIALECTS),
+        help="write the tools' schemas for the models of this maker (default: any)",
+    )
+
+
+def _add_http(made: options_.Parser) -> None:
+    made.add_argument(
+        "--http",
+        nargs="?",
+        const=ADDRESS,
+        metavar="HOST:PORT",
+        help=f"serve streamable HTTP instead of standard input and output (default: {ADDRESS}); clients send the "
+        f"bearer token in {TOKEN}, or the one that is printed at the start",
+    )
+    made.add_argument(
+        "--allow-host", action="append", metavar="HOST", help="with --http, accept requests to this host; repeatable"
+    )
+    made.add_argument(
+        "--allow-origin",
+        action="append",
+        metavar="ORIGIN",
+        help="with --http, accept requests from pages of this origin; repeatable",
+    )
+    made.add_argument(
+        "--no-token", action="store_true", help="with --http on loopback, answer every program of this machine"
+    )
 
 
 def _serve(parsed: argparse.Namespace) -> int:

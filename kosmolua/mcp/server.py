@@ -27,16 +27,18 @@ def serve(host: Host, current: Current, options: Options, tell: Callable[[Left],
     still run.
     """
     service = Service(host, current, options)
+    connection = Connection(service, *standard_streams())
     done = threading.Event()
 
     def end(number: int, _frame: FrameType | None) -> None:
         """Exit on a signal: reading standard input cannot be interrupted."""
+        connection.mute()  # whoever sent the signal reads no more; some SDKs fail on a late answer
         tell(service.left())
         os._exit(EXIT_SIGNALED + number)
 
     def read() -> None:
         try:
-            Connection(service, *standard_streams()).serve()
+            connection.serve()
         finally:
             done.set()
 

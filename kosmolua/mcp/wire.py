@@ -44,6 +44,7 @@ class Connection:
         self._open: dict[Id, Work | None] = {}  # requests that are not answered yet
         self._asked: dict[str, Work] = {}  # elicitations that are not answered yet
         self._count = 0
+        self._muted = False
         self.version: str | None = None  # of the handshake
         self.capabilities: Any = None
 
@@ -185,7 +186,13 @@ class Connection:
         with self._lock:
             self._write(line)
 
+    def mute(self) -> None:
+        """Write nothing more. Takes no lock: for signal handlers."""
+        self._muted = True
+
     def _write(self, line: bytes) -> None:
+        if self._muted:
+            return
         with suppress(OSError, ValueError):  # the client has left
             self._writing.write(line)
             self._writing.flush()
