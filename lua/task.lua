@@ -12,6 +12,7 @@ local error, ipairs, next, select, setmetatable, tostring, type = error, ipairs,
   type
 local status, yield, isyieldable = coroutine.status, coroutine.yield, coroutine.isyieldable
 local format, floor, min = string.format, math.floor, math.min
+local metatable_of, rawget = debug.getmetatable, rawget
 local unpack = table.unpack or unpack
 
 local DEFAULT_LIMIT = 8
@@ -197,11 +198,29 @@ end
 
 -- Tasks --------------------------------------------------------------------------------------------------------
 
-local Task = {}
+local methods = {}
+local TASK = {} -- the key in the metatable of a script's handle under which its task is
 
-local function handle() return { state = "running", waiters = {}, children = {} } end
+local function handle() return { state = "running", waiters = {}, children = {}, room = 16 } end
 
-local handles = setmetatable({}, { __mode = "k" }) -- a script's handle -> its task
+-- Not in a table with weak keys: its values survive one collection more, and a collection begins when memory has
+-- doubled, so that a loop which starts tasks would take ever more.
+local function shown_of(task) return setmetatable({}, { __index = methods, __metatable = false, [TASK] = task }) end
+
+-- Forgets children that have ended, each time that their list has doubled.
+local function add_child(parent, child)
+  local children = parent.children
+  if #children >= parent.room then
+    local running = {}
+    for _, each in ipairs(children) do
+      if each.state == "running" then running[#running + 1] = each end
+    end
+    parent.room = 16 + 2 * #running
+    children = running
+    parent.children = children
+  end
+  children[#children + 1] = child
+end
 
 local function start(f, ...)
   local task = handle()
@@ -209,18 +228,16 @@ local function start(f, ...)
   task.number, task.asked = spawned, 0
   task.co = guard.create(f)
   held[task.co] = true
-  if current then current.children[#current.children + 1] = task end
+  if current then add_child(current, task) end
   living = living + 1
   enqueue(task, ...)
-  local shown = setmetatable({}, Task)
-  handles[shown] = task
-  return shown, task
+  return task
 end
 
 --- Start a task that calls `f(...)`, and return its handle. It begins when the caller first waits.
 function M.spawn(f, ...)
   expect("spawn", "a function", "function", f)
-  return (start(f, ...))
+  return shown_of(start(f, ...))
 end
 
 local function cancel(task)
@@ -241,12 +258,9 @@ local function outcome(task)
   return unpack(task.values, 1, task.count)
 end
 
-local methods = {}
-Task.__index = methods
-Task.__metatable = false
-
 local function task_of(shown, method)
-  local task = handles[shown]
+  local meta = type(shown) == "table" and metatable_of(shown)
+  local task = meta and rawget(meta, TASK)
   if not task then error(format("task:%s: expected a task, as spawn returns it, got %s", method, values.kind(shown)), 0) end
   return task
 end
@@ -274,7 +288,7 @@ function M.busy() return outstanding end
 function M.shared(f)
   local before = current
   current = nil
-  local _, task = start(f)
+  local task = start(f)
   current, task.watched = before, true
   return function()
     wait_for(task)
@@ -298,8 +312,7 @@ end
 local function spawn_all(count, f)
   local tasks = {}
   for i = 1, count do
-    local _, task = start(f, i)
-    tasks[i] = task
+    tasks[i] = start(f, i)
   end
   return tasks
 end

@@ -30,7 +30,9 @@ if TYPE_CHECKING:
 
 BOOT = program("kosmolua.runtime.worker")
 _LOOK_UP = 250  # milliseconds between checks whether the run was ended
-_MAX_UNSENT, _MAX_UNSENT_BYTES = 10_000, 4 * MAX_FRAME  # maximum of unread answers
+# Maximum of unread answers. A script that starts many tasks reads only once it waits; before it has started so many,
+# it reaches its memory limit.
+_MAX_UNSENT, _MAX_UNSENT_BYTES = 200_000, 4 * MAX_FRAME
 _WHOLE = select.PIPE_BUF - 4  # bytes of a frame that a pipe accepts atomically
 _AT_ONCE = 64  # answers written with one system call
 _FULL = 0.8  # share of the memory limit: a crash above it counts as out of memory

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from kosmolua.replicate.transfer import Opened
 
 IDLE = 2.0  # seconds without a read until a connection is closed; the next read resumes the stream
+SILENCE = 45.0  # seconds without an event until a connection counts as ended; the API ends a silent one after 30
 MAX_OPEN = 64
 LARGE, MAX_HELD = 1 << 20, 64 << 20  # bytes of incomplete events: per stream before a check, and for all streams
 
@@ -23,10 +24,13 @@ Open = Callable[[str, str, str | None], "Opened"]
 
 
 class Streams:
-    """The connections of one run. Thread-safe, with one thread at a time per stream."""
+    """The connections of one run. Thread-safe, with one thread at a time per stream. ``patience`` is in seconds without
+    an event.
+    """
 
-    def __init__(self, begin: Open) -> None:
+    def __init__(self, begin: Open, patience: float = SILENCE) -> None:
         self._begin = begin
+        self._patience = patience
         self._lock = threading.Lock()
         self._open: dict[int, _Connection] = {}
         self._janitor: threading.Thread | None = None
@@ -79,7 +83,7 @@ class Streams:
             raise UsageError(
                 f"stream: {MAX_OPEN} streams are open, which is the limit", hint="follow fewer streams at once"
             )
-        connection = _Connection(url, self._begin(url, account, after))
+        connection = _Connection(url, self._begin(url, account, after), self._patience)
         with self._lock:
             self._open[number] = connection
         return connection
@@ -109,7 +113,8 @@ class Streams:
 
 
 class _Connection:
-    def __init__(self, url: str, opened: Opened) -> None:
+    def __init__(self, url: str, opened: Opened, patience: float) -> None:
+        self._patience = patience
         self.url = url
         self.since = math.inf  # when the last read ended, by the monotonic clock; infinite during a read
         self._opened = opened
@@ -121,7 +126,8 @@ class _Connection:
         return self._decoder.held
 
     def read(self, check_room: Callable[[], None]) -> tuple[list[dict[str, str]], bool, str | None]:
-        """The next events; whether the connection ended, and why."""
+        """The next events; whether the connection ended, and why. Comments alone count as silence."""
+        until = time.monotonic() + self._patience
         while True:
             try:
                 piece = next(self._pieces, None)
@@ -129,12 +135,18 @@ class _Connection:
                 return [], True, error.message
             if piece is None:
                 return [], True, None
+            before = self.held
             events = self._decoder.feed(piece)
             if self.held > LARGE:
                 check_room()
+            if self.held > before:  # a large event is on its way
+                until = time.monotonic() + self._patience
             if events:
                 over = any(each.event == "done" for each in events)
                 return [{"event": each.event, "data": each.data, "id": each.id} for each in events], over, None
+
+            if time.monotonic() > until:
+                return [], True, f"no event for {self._patience:g} s"
 
     def close(self) -> None:
         self._opened.close()

@@ -424,6 +424,33 @@ tests["of several failures the first task's is raised"] = function(use)
   end
 end
 
+-- What a loop that starts tasks holds at most, in kilobytes, after so many rounds of each kind.
+local function most_held(round)
+  local most = 0
+  for i = 1, 60000 do
+    round(i)
+    if i % 1000 == 0 then most = math.max(most, collectgarbage("count")) end
+  end
+  return most
+end
+
+tests["a loop of tasks holds a few of them"] = function(use)
+  local task = fresh(use)
+  local rounds = {
+    await = function(i) task.spawn(function() return i end):await() end,
+    error = function() pcall(function() task.spawn(function() error("x") end):await() end) end,
+    race = function(i) task.race({ function() return i end, function() return 2 end }) end,
+    parallel = function() task.parallel({ 1, 2 }, function(x) return x end) end,
+  }
+  for name, round in pairs(rounds) do
+    collectgarbage()
+    local before = collectgarbage("count")
+    eq(name .. " true", name .. " " .. tostring(most_held(round) < before + 8000))
+    local inside = task.spawn(function() return most_held(round) end):await()
+    eq(name .. " true", name .. " " .. tostring(inside < before + 8000))
+  end
+end
+
 tests["ten thousand tasks"] = function(use)
   local task, ask, host = fresh(use)
   newest(host)

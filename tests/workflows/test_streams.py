@@ -12,6 +12,10 @@ import pytest
 from waiting import scaled
 
 from kosmolua.errors import ScriptError
+from kosmolua.replicate import catalogue
+from kosmolua.replicate.client import Client
+from kosmolua.replicate.structs import decode_arguments
+from kosmolua.services.streams import Streams
 
 WRITE = '"meta/meta-llama-3-8b-instruct", { prompt = "the sea", max_tokens = 40, seed = 1 }'
 
@@ -401,3 +405,42 @@ class _bytewise:  # noqa: N801 - used as a function
                 with other:
                     other.recv(65536)
                     other.sendall(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+
+
+@pytest.fixture
+def chatter():
+    """Serves a stream that holds nothing but comments, for as long as somebody reads."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve():
+            with suppress(OSError):
+                while True:
+                    threading.Thread(target=talk, args=(listener.accept()[0],), daemon=True).start()
+
+        def talk(connection):
+            with connection, suppress(OSError):
+                connection.recv(65536)
+                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n")
+                while True:
+                    connection.sendall(b": still here\n\n")
+                    time.sleep(0.01)
+
+        threading.Thread(target=serve, daemon=True).start()
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        listener.shutdown(socket.SHUT_RDWR)
+
+
+def test_comments_are_silence(chatter):
+    """A connection that brings comments alone ends as one that brings nothing: the script then asks how it stands."""
+
+    def begin(url, account, after):
+        return client.open(catalogue.STREAM, decode_arguments(catalogue.STREAM, {"url": url}))
+
+    with Client(token="r8_x", base_url=f"{chatter}/v1") as client:
+        streams = Streams(begin, patience=0.2)
+        began = time.monotonic()
+        found = streams.more(1, f"{chatter}/stream/p", "", None)
+        streams.close()
+
+    assert {"events": [], "over": True, "begun": True, "why": "no event for 0.2 s"} == found
+    assert 0.2 <= time.monotonic() - began < scaled(2)
