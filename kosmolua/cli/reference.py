@@ -17,6 +17,8 @@ from kosmolua.terminal.text import heading, table, wrapped
 if TYPE_CHECKING:
     import argparse
 
+    from kosmolua.manual.index import Found
+
 _FUNCTION = f"{PROVIDER}.get_prediction"
 
 
@@ -90,11 +92,12 @@ def _function_table(functions: list[dict[str, Any]], indent: str = "") -> str:
 def _search_parser(command: str) -> argparse.ArgumentParser:
     made = _parser(
         command,
-        "Search functions by name or by what they do. Print the best match first.",
+        "Search functions of the API, helpers of scripts, and topics, by name or by what they do. Print the best match "
+        "first.",
         '"cancel prediction" --json',
     )
     made.add_argument("query", nargs="+", metavar="QUERY", help="words to search for")
-    made.add_argument("--limit", type=_positive, metavar="N", help="show at most N functions")
+    made.add_argument("--limit", type=_positive, metavar="N", help="show at most N results")
     return made
 
 
@@ -107,16 +110,29 @@ def _positive(text: str) -> int:
 
 
 def _search(parsed: argparse.Namespace) -> dict[str, Any]:
-    from kosmolua.manual.search import search
+    from kosmolua.manual import index
 
     query = " ".join(parsed.query).strip().encode(errors="replace").decode()  # arguments may be invalid UTF-8
     if not query:
         raise UsageError("the query is empty", hint='for example: kosmo integrations:search "cancel prediction"')
-    hits = search(query)
-    results = [
-        {**reference.summary(hit.operation), "match": hit.match, "score": hit.score} for hit in hits[: parsed.limit]
-    ]
-    return {"success": True, "query": query, "count": len(hits), "results": results}
+    found = index.find(query)
+    return {
+        "success": True,
+        "query": query,
+        "count": len(found),
+        "results": [_result(each) for each in found[: parsed.limit]],
+    }
+
+
+def _result(found: Found) -> dict[str, Any]:
+    """A function as in the list of functions; a helper or topic as a page of that kind."""
+    about = {"match": found.match, "score": found.score}
+    if found.hit:
+        return {**reference.summary(found.hit.operation), **about}
+    page = found.page
+    return (
+        {"page": page.name, "name": page.name, "access": page.kind, "summary": page.summary, **about} if page else about
+    )
 
 
 def _show_search(data: dict[str, Any], _: argparse.Namespace) -> str:
@@ -129,8 +145,14 @@ def _show_search(data: dict[str, Any], _: argparse.Namespace) -> str:
 
 
 def _docs_parser(command: str) -> argparse.ArgumentParser:
-    made = _parser(command, "Show the documentation of a function, the provider or a topic.", f"{_FUNCTION} --json")
-    made.add_argument("page", nargs="?", metavar="PAGE", help=f"{PROVIDER}, {PROVIDER}.FUNCTION or the name of a topic")
+    made = _parser(
+        command,
+        "Show the documentation of a function, a helper of scripts, the provider or a topic.",
+        f"{_FUNCTION} --json",
+    )
+    made.add_argument(
+        "page", nargs="?", metavar="PAGE", help=f"{PROVIDER}, {PROVIDER}.FUNCTION, or the name of a helper or topic"
+    )
     made.add_argument("--markdown", action="store_true", help="print Markdown")
     return made
 
@@ -146,7 +168,32 @@ def _docs(parsed: argparse.Namespace) -> dict[str, Any]:
         return {"success": True, **reference.overview(), "fields": list(reference.FIELDS), "pages": _contents(pages)}
     if name in pages:
         return {"success": True, "page": name, "title": title(pages[name]), "text": pages[name]}
-    return {"success": True, **reference.page(_documented(name, pages))}
+    if catalogue.find(name) is None and (helper := _helper(name)):
+        return {"success": True, "page": helper, **_helper_page(helper, plain=parsed.json or parsed.markdown)}
+    page = reference.page(_documented(name, pages))
+    statuses = page.pop("success")
+    return {"success": True, **page, "statuses": statuses}
+
+
+def _helper(name: str) -> str | None:
+    """The name of a helper, with or without what scripts write before it."""
+    from kosmolua.manual import stubs
+
+    short = name.removeprefix("integrations.").removeprefix(f"{PROVIDER}.")
+    return short if short in stubs.summaries() else None
+
+
+def _helper_page(name: str, *, plain: bool) -> dict[str, str]:
+    from kosmolua.manual import helper_page, pages, stubs
+
+    text = pages.read(name) if plain else helper_page.page(name)
+    return {"title": stubs.summaries()[name], "text": text or ""}
+
+
+def _helper_names() -> list[str]:
+    from kosmolua.manual import stubs
+
+    return sorted(stubs.summaries())
 
 
 def _contents(pages: dict[str, str]) -> list[dict[str, str]]:
@@ -158,7 +205,9 @@ def _contents(pages: dict[str, str]) -> list[dict[str, str]]:
 def _documented(name: str, pages: dict[str, str]) -> Operation:
     """The operation of that name. The error for an unknown name suggests pages too."""
     if catalogue.find(name) is None and "." not in name:
-        meant = near(name, [PROVIDER, *pages])
+        from kosmolua.manual import stubs
+
+        meant = near(name, [PROVIDER, *pages, *stubs.summaries()])
         if meant:
             raise UsageError(f"unknown page {name[:100]!r}{meant}", hint="list the pages: kosmo integrations:docs")
     return find(name)
@@ -176,6 +225,7 @@ def _show_docs(data: dict[str, Any], parsed: argparse.Namespace) -> str:
 
         return reference_markdown(data, [reference.page(each) for each in catalogue.OPERATIONS], summaries())
     contents = f"{heading('pages')}\n{table((page['page'], page['title']) for page in data['pages'])}"
+    contents += f"\n\n{heading('helpers of scripts')}\n{wrapped(', '.join(_helper_names()), '  ')}"
     if "functions" not in data:
         rows = ((item["provider"], item["summary"]) for item in data["providers"])
         return f"{heading('providers')}\n{table(rows)}\n\n{contents}\n\nShow one: kosmo integrations:docs NAME"

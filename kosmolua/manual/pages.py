@@ -6,15 +6,12 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from kosmolua.errors import UsageError
-from kosmolua.manual import reference, stubs
-from kosmolua.manual.search import MAX_QUERY
-from kosmolua.manual.search import search as search_functions
+from kosmolua.manual import index, reference, stubs
 from kosmolua.manual.topics import title, topics
 from kosmolua.replicate import catalogue
 from kosmolua.replicate.catalogue import OPERATIONS, Operation
 
 MAX_HITS = 10
-_SMALL = 3  # letters
 
 
 def entries() -> list[dict[str, str]]:
@@ -23,12 +20,15 @@ def entries() -> list[dict[str, str]]:
 
 
 def search(query: str) -> list[dict[str, str]]:
-    """The matching pages, best first: functions, then helpers and topics."""
-    words = query[:MAX_QUERY].lower().split()
-    others = [(_fit(entry, words), entry) for entry in (*_helpers(), *_topics())]
-    others = sorted((pair for pair in others if pair[0]), key=lambda pair: -pair[0])[: MAX_HITS // 2]
-    functions = [_function(hit.operation) for hit in search_functions(query)]
-    return [*functions[: MAX_HITS - len(others)], *(entry for _, entry in others)]
+    """The matching pages, best first."""
+    return [_found(each) for each in index.find(query)[:MAX_HITS]]
+
+
+def _found(found: index.Found) -> dict[str, str]:
+    if found.hit:
+        return _function(found.hit.operation)
+    page = found.page
+    return _entry(page.name, "helper" if page.kind == "helper" else "page", page.summary) if page else {}
 
 
 def read(name: str, more: Mapping[str, str] = {}) -> str:
@@ -50,13 +50,6 @@ def read(name: str, more: Mapping[str, str] = {}) -> str:
         code="not_found",
         hint=f"search the pages, or read one of {', '.join(pages)}",
     )
-
-
-def _fit(entry: dict[str, str], words: list[str]) -> int:
-    """How well an entry matches. Words of up to three letters match only names."""
-    summary = entry["summary"].lower()
-    found = sum(word in summary for word in words if len(word) > _SMALL)
-    return found + len(words) * (entry["name"].lower() in words)
 
 
 def _entry(name: str, kind: str, summary: str) -> dict[str, str]:

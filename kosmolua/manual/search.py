@@ -62,6 +62,11 @@ def _words(text: str) -> list[str]:
     return _WORD.findall(text.lower())
 
 
+def words_of(text: str) -> list[str]:
+    """The words of a text in lower case that say something, and of a query."""
+    return [word for word in _words(text) if word not in _SMALL]
+
+
 def _squeezed(text: str) -> str:
     return "".join(_words(text))
 

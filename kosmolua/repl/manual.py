@@ -53,10 +53,9 @@ def page(name: str) -> str:
     if name in topics():
         return topics()[name].rstrip()
     if short in HELPERS:
-        from kosmolua.manual import stubs
+        from kosmolua.manual import helper_page
 
-        declared = stubs.helper(short)
-        return f"{heading(short)}\n\n{declared}" if declared else f"{heading(short)}  {HELPERS[short]}"
+        return helper_page.page(short) or f"{heading(short)}  {HELPERS[short]}"
     command = next((each for each in COMMANDS if each.name == name.removeprefix(":")), None)
     if command:
         return f"{heading(f':{command.name} {command.usage}'.rstrip())}  {command.about}"

@@ -279,3 +279,44 @@ def test_nothing_slow_is_loaded():
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
     assert not {"httpx", "ssl", "keyring", "lupa", "werkzeug", "tomlkit", "subprocess"} & set(run.stderr.split())
+
+
+@pytest.mark.parametrize(
+    ("query", "name"),
+    [
+        ("run a model", "run"),
+        ("save a file", "files"),
+        ("stream text", "stream"),
+        ("wait for a prediction", "wait"),
+        ("upload a file", "create_file"),
+        ("cancel prediction", "cancel_prediction"),
+        ("run", "run"),
+        ("regular expression", "regex"),
+        ("budget", "budgets"),
+    ],
+)
+def test_one_index_for_functions_helpers_and_topics(query, name, capfd):
+    """The search finds what is meant first, whatever kind it is."""
+    _, found = as_json(capfd, "integrations:search", query, "--json")
+
+    assert name == found["results"][0]["name"]
+
+
+@pytest.mark.parametrize(
+    "name", ["run", "wait", "stream", "each", "download", "parallel", "json", "file", "replicate.run"]
+)
+def test_the_page_of_a_helper(name, capfd):
+    """It is text for a reader, without annotations of an editor; as JSON it has its declarations."""
+    _, out, _ = answer(capfd, "integrations:docs", name)
+    _, found = as_json(capfd, "integrations:docs", name, "--json")
+
+    assert "---@" not in out
+    assert (True, name.removeprefix("replicate.")) == (found["success"], found["page"])
+    assert "```lua" in found["text"]
+
+
+def test_success_is_a_boolean_in_every_page(capfd):
+    """The statuses of a function that mean success have a name of their own."""
+    _, found = as_json(capfd, "integrations:docs", "replicate.get_prediction", "--json")
+
+    assert (True, [200]) == (found["success"], found["statuses"])
