@@ -108,8 +108,9 @@ local function unknown_function(name) function_for(values.scrub(sub(name, 1, MAX
 
 local host = { raise = raise, mistake = mistake } -- passed to the helpers
 
-function host.service(name, arguments)
-  return ask(CALL, encode("") .. encode("host." .. name) .. encode_for(name, arguments))
+-- Errors name the helper that the script called.
+function host.service(name, arguments, helper)
+  return ask(CALL, encode("") .. encode("host." .. name) .. encode_for(helper or name, arguments))
 end
 
 function host.time() return ask(TIME, "") end

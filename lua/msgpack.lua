@@ -1,5 +1,6 @@
--- The part of MessagePack (msgpack.org) that a state and its host use, with one extension type: local files, from the
--- state to the host. Nulls, empty lists and 64-bit integers are read as `values.lua` defines.
+-- The part of MessagePack (msgpack.org) that a state and its host use, with two extension types from the state to the
+-- host: local files, and integers that no double holds. Nulls, empty lists and 64-bit integers are read as `values.lua`
+-- defines.
 
 local use = ...
 local values = use("values")
@@ -12,19 +13,31 @@ local concat, floor, next, type, error, rawequal, setmetatable = table.concat, m
 local rawget = rawget
 local huge, MAX_EXACT, MAX_DEPTH = math.huge, values.MAX_EXACT, values.MAX_DEPTH
 local null, array, shape, is_utf8, files = values.null, values.array, values.shape, values.is_utf8, values.files
-local LOCAL_FILE = char(1) -- the extension's type
+local digits_of = values.digits
+local LOCAL_FILE, DIGITS = char(1), char(2) -- types of extensions
 
 -- Doubles -------------------------------------------------------------------------------------------------------
 
 local pack_double, read_double
+local integer64 -- the bytes of a 64-bit integer; nil for any other value
 
 if string.pack then -- PUC Lua 5.3 and later
-  local pack, unpack = string.pack, string.unpack
+  local pack, unpack, kind_of = string.pack, string.unpack, math.type
+  integer64 = function(value) return kind_of(value) == "integer" and "\211" .. pack(">i8", value) or nil end
   pack_double = function(number) return pack(">d", number) end
   read_double = function(text, at) return (unpack(">d", text, at)) end
 else
   local ffi = require("ffi")
-  local cell = ffi.new("union { double number; uint8_t bytes[8]; }")
+  local cell = ffi.new("union { double number; uint64_t integer; uint8_t bytes[8]; }")
+  local istype, int64, uint64 = ffi.istype, ffi.typeof("int64_t"), ffi.typeof("uint64_t")
+  integer64 = function(value)
+    local signed = istype(int64, value)
+    if not signed and not istype(uint64, value) then return nil end
+    cell.integer = value
+    local b = cell.bytes
+    local tag = signed and value < 0 and 0xd3 or 0xcf
+    return char(tag, b[7], b[6], b[5], b[4], b[3], b[2], b[1], b[0])
+  end
   pack_double = function(number)
     cell.number = number
     local b = cell.bytes
@@ -277,9 +290,12 @@ local function write_file(file, depth)
   put("\201" .. big(#file.path, 4) .. LOCAL_FILE .. file.path)
 end
 
+local function put_digits(text) put("\201" .. big(#text, 4) .. DIGITS .. text) end
+
 local function write_table(value, depth)
   if rawequal(value, null) then return put("\192") end
   if files[value] then return write_file(files[value], depth) end
+  if digits_of[value] then return put_digits(digits_of[value]) end
   if depth == MAX_DEPTH then refuse(values.too_deep(tables)) end
   local is_list, count = shape(value)
   if is_list == nil then refuse(count, depth) end
@@ -298,11 +314,13 @@ function write(value, depth)
   elseif kind == "number" then
     if value ~= value or value == huge or value == -huge then refuse(format("number is %s", value), depth) end
     if floor(value) == value and value >= -MAX_EXACT and value <= MAX_EXACT then return put(integer(value)) end
-    return put("\203" .. pack_double(value))
+    return put(integer64(value) or "\203" .. pack_double(value))
   elseif kind == "boolean" then
     return put(value and "\195" or "\194")
   elseif kind == "nil" then
     return put("\192")
+  elseif kind == "cdata" and integer64(value) then
+    return put(integer64(value))
   elseif kind == "table" then
     return write_table(value, depth)
   end

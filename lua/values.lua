@@ -17,6 +17,16 @@ local objects = setmetatable({}, { __mode = "k" })
 --- Files, which look like tables: value -> its fields (file.lua).
 M.files = setmetatable({}, { __mode = "k" })
 
+--- Integers that no double holds, which look like tables: value -> its digits.
+M.digits = setmetatable({}, { __mode = "k" })
+
+--- An integer by its decimal digits, as part of what is sent.
+function M.integer(text)
+  local value = {}
+  M.digits[value] = text
+  return value
+end
+
 M.null = setmetatable({}, {
   __tostring = function() return "null" end,
   __newindex = function() error("json.null cannot be changed", 2) end,
@@ -31,6 +41,16 @@ end
 function M.object(t)
   arrays[t], objects[t] = nil, true
   return t
+end
+
+--- A copy of a table, without its metatable. It remains a list or an object.
+function M.copy(t)
+  local made = {}
+  for key, value in next, t do
+    made[key] = value
+  end
+  arrays[made], objects[made] = arrays[t], objects[t]
+  return made
 end
 
 -- Valid sequences, by length and lead byte: Unicode 15, table 3-7. Each is replaced by a letter, not

@@ -12,8 +12,9 @@ from kosmolua.cli.options import Options
 from kosmolua.errors import UsageError
 from kosmolua.manual.reference import literal, quoted
 from kosmolua.replicate.catalogue import PROVIDER
-from kosmolua.replicate.inputs import Input, bounds
+from kosmolua.replicate.inputs import Input
 from kosmolua.replicate.outputs import output_words
+from kosmolua.replicate.ranges import bounds
 from kosmolua.replicate.shape import mapping
 from kosmolua.replicate.versions import Reference, Version, parse
 from kosmolua.settings.config import DEFAULT_ACCOUNT

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from kosmolua.errors import KosmoError, UsageError
 from kosmolua.gate.budget import Budget
+from kosmolua.gate.conversions import Conversions
 from kosmolua.gate.entry import Entry
 from kosmolua.gate.failures import Failures, blamed
 from kosmolua.gate.functions import given_of, resolve, with_content
@@ -86,6 +87,7 @@ class Session:
         self.record = Record((audit.write if audit else None, on_call))
         self.spending = Spending(budget or Budget(), standing, look=self._look_at, pause=self._pause)
         self.creations = Creations()
+        self.conversions = Conversions()
         self._connect = connect
         self._account = account
         self._force = force
@@ -181,6 +183,7 @@ class Session:
             entry.code = "interrupted"
             raise
         finally:
+            self.conversions.add_note(entry, validated)
             self.record.add(entry)
             if self.watcher:
                 given = given_of(validated) if validated else {}

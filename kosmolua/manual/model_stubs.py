@@ -11,8 +11,9 @@ from msgspec import UNSET
 
 from kosmolua.manual.reference import key, literal
 from kosmolua.replicate.catalogue import PROVIDER
-from kosmolua.replicate.inputs import Input, bounds
+from kosmolua.replicate.inputs import Input
 from kosmolua.replicate.outputs import output_kind
+from kosmolua.replicate.ranges import bounds
 from kosmolua.replicate.shape import Shape, one_line, shape_of
 from kosmolua.replicate.versions import Version, parse
 

@@ -99,7 +99,7 @@ class Calls:
             return
         after = self.session()
         after.budget.caps = before.budget.caps
-        after.kept = before.kept
+        after.kept, after.conversions = before.kept, before.conversions
         if not fresh:
             after.budget, after.log = before.budget, before.log
         if not self._in_flight:

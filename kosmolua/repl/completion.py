@@ -177,7 +177,7 @@ def _of_option(option: Option) -> Argument:
 def _of_input(field: Input) -> Argument:
     """An input of a model. Its text comes from the model's owner, so it is untrusted."""
     from kosmolua.manual.reference import key, literal
-    from kosmolua.replicate.inputs import bounds
+    from kosmolua.replicate.ranges import bounds
     from kosmolua.replicate.shape import one_line
 
     shape, values = field.shape, field.shape.enum

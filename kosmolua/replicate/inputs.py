@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
+from functools import cached_property
 from itertools import islice
 from typing import Any
 
 from msgspec import UNSET, Struct
 
 from kosmolua.errors import ArgumentError
+from kosmolua.replicate.conversion import Change, Converter, note_of
+from kosmolua.replicate.ranges import bounds, has_right_length, within
 from kosmolua.replicate.shape import Shape, shape_of
+from kosmolua.replicate.spelling import spells
 from kosmolua.replicate.structs import LocalFile, short, suggestion
 
 MAX_PROBLEMS = 10
@@ -18,6 +23,8 @@ _MAX_WORDS = 8
 _MAX_DEPTH = 32
 _MAX_EXPECTED = 300  # characters
 _MAX_NEAR, _MAX_NEAR_WORD = 300, 100  # words to compare for suggestions, and characters of each
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")
+_PATH = re.compile(r"[^\n:]{0,190}([/\\\\][^\n:]{0,190}|\.[A-Za-z0-9]{1,8})")
 _PYTHON: dict[str, tuple[type, ...]] = {
     "string": (str,),
     "integer": (int,),
@@ -48,13 +55,19 @@ class Input(Struct, frozen=True):
             "maximum": self.shape.maximum,
             "min_length": self.shape.shortest,
             "max_length": self.shape.longest,
+            "exclusive_minimum": self.shape.above,
+            "exclusive_maximum": self.shape.below,
+            "multiple_of": self.shape.step,
+            "pattern": self.shape.pattern or None,
             "min_items": self.shape.fewest,
             "max_items": self.shape.most,
+            "unique_items": self.shape.distinct or None,
         }
         facts = {
             "enum": list(self.shape.enum) or None,
             **bounds,
             "nullable": self.shape.nullable or None,
+            "deprecated": self.shape.deprecated or None,
             "file": "file" in self.type or None,
             "description": self.shape.description or None,
         }
@@ -63,21 +76,61 @@ class Input(Struct, frozen=True):
         return {**head, **given, **{name: fact for name, fact in facts.items() if fact is not None}}
 
 
-class Inputs(Struct, frozen=True):
-    """The inputs of a version, in the schema's order. ``open``: further inputs are allowed."""
+class Fitted(Struct, frozen=True):
+    """An input as it is sent, the conversions that it needed, and what is wrong with it, each as one sentence."""
+
+    input: Any
+    changes: list[Change]
+    problems: list[str]
+
+    @property
+    def note(self) -> str:
+        """The conversions in words, for the call log: width to integer. Empty if there are none."""
+        return note_of(self.changes)
+
+
+class Inputs(Struct, frozen=True, dict=True):
+    """The inputs of a version, in the schema's order. ``open``: further inputs are allowed; ``others`` is their shape,
+    if the schema has one.
+    """
 
     fields: tuple[Input, ...] = ()
     open: bool = True
+    others: Shape | None = None
+
+    def fitted(self, given: Any) -> Fitted:
+        """The input with the conversions that lose nothing, checked. Raises what `wrong` raises."""
+        steps = Steps()
+
+        def fits(shape: Shape, value: Any) -> bool:
+            return next(_wrong(shape, value, "", steps), None) is None
+
+        converter = Converter(fits, steps.take)
+        new = converter.members(self, given) if isinstance(given, Mapping) else given
+        return Fitted(new, converter.changes, self.wrong(new))
+
+    @cached_property
+    def members(self) -> Mapping[str, Shape]:
+        return {one.name: one.shape for one in self.fields}
+
+    @cached_property
+    def required(self) -> frozenset[str]:
+        return frozenset(one.name for one in self.fields if one.required)
 
     def check(self, given: Any) -> list[str]:
-        """What is wrong with an input, each as one sentence; `MAX_PROBLEMS` of them, and one more if there are more.
+        """What is wrong with an input after the conversions that lose nothing."""
+        return self.fitted(given).problems
+
+    def wrong(self, given: Any) -> list[str]:
+        """What is wrong with an input as it is, each as one sentence; `MAX_PROBLEMS` of them, and one more if there are
+        more.
 
         What the schema does not say, or says in a way that is not understood, is right. Raises an `ArgumentError` for
         an input that takes too long to check.
         """
-        return list(islice(self._problems(given, _Steps()), MAX_PROBLEMS + 1))
+        return list(islice(self._problems(given, Steps()), MAX_PROBLEMS + 1))
 
-    def _problems(self, given: Any, steps: _Steps) -> Iterator[str]:
+    def _problems(self, given: Any, steps: Steps) -> Iterator[str]:
         given = {} if given == [] else given  # an empty Lua table may be either
         if not isinstance(given, Mapping):
             yield f"expected named inputs, got {_found(Shape(), given)}"
@@ -89,10 +142,15 @@ class Inputs(Struct, frozen=True):
         for one in self.fields:
             value = given.get(one.name)
             if value is not None or (one.required and one.name in given):
-                yield from _wrong(one.shape, value, f"input.{short(one.name)}", steps)
+                path = f"input.{short(one.name)}"
+                unset = _unset(one, value, path)
+                yield from [unset] if unset else _wrong(one.shape, value, path, steps)
+        for name in given if self.others else ():
+            if self.others and name not in names and given[name] is not None:
+                yield from _wrong(self.others, given[name], f"input.{short(str(name))}", steps)
 
 
-class _Steps:
+class Steps:
     """The remaining steps of a check, which model and script could otherwise make arbitrarily long."""
 
     def __init__(self) -> None:
@@ -117,7 +175,7 @@ def inputs_of(document: Any) -> Inputs:
         Input(name, one, name in shape.required and one.default is UNSET)
         for name, one in ((name, shape.members[name]) for name in order)
     )
-    return Inputs(fields, open=shape.others is not None or bool(shape.either))
+    return Inputs(fields, open=shape.others is not None or bool(shape.either), others=shape.others)
 
 
 def _rank(order: float | None) -> float:
@@ -140,27 +198,54 @@ def refuse(problems: list[str], reference: str) -> None:
 # What is wrong with a value ---------------------------------------------------------------------------------------
 
 
-def _unknown(name: str, names: list[str]) -> str:
-    return f"unknown input `{short(name)}`{suggestion(name, [short(one) for one in names])}"
+def _unknown(name: str, names: list[str], what: str = "input") -> str:
+    return f"unknown {what} `{short(name)}`{suggestion(name, [short(one) for one in names])}"
 
 
-def _wrong(shape: Shape, value: Any, path: str, steps: _Steps, depth: int = 0) -> Iterator[str]:
+def placeholder(name: str) -> str:
+    """The value in an example that a reader has to replace. It is refused before it is sent."""
+    return f"<{name}>"
+
+
+def _unset(one: Input, value: Any, path: str) -> str:
+    """The problem of an input that still has the placeholder of an example."""
+    given = value if isinstance(value, list) else [value]
+    if placeholder(one.name) in given and placeholder(one.name) not in one.shape.enum:
+        return f'replace the placeholder "{short(placeholder(one.name))}" with a value - at `{path}`'
+    return ""
+
+
+def _wrong(shape: Shape, value: Any, path: str, steps: Steps, depth: int = 0) -> Iterator[str]:
     """The problems of a value. Without a path the sentences are empty, for a caller that only counts them."""
     steps.take()
     if (value is None and shape.nullable) or depth > _MAX_DEPTH:
         return
     if not _fits(shape, value, steps, depth):
         yield path and _unfit(shape, value, path)
-    elif isinstance(value, list | tuple) and shape.items:
+    elif isinstance(value, list | tuple):
         for index, item in enumerate(value):
-            yield from _wrong(shape.items, item, path and f"{path}[{index}]", steps, depth + 1)
-    elif isinstance(value, Mapping) and shape.members:
-        steps.take((len(shape.members) + len(shape.required)) // 8)  # to look for a name is an eighth of a step
-        missing = sorted(name for name in shape.required if name not in value and _is_needed(shape, name))
-        yield from (f"missing `{short(name)}` - at `{path}`" for name in missing)
-        for name, member in shape.members.items():
-            if value.get(name) is not None:
-                yield from _wrong(member, value[name], path and f"{path}.{short(name)}", steps, depth + 1)
+            one = shape.prefix[index] if index < len(shape.prefix) else shape.items
+            if one:
+                yield from _wrong(one, item, path and f"{path}[{index}]", steps, depth + 1)
+    elif isinstance(value, Mapping):
+        yield from _wrong_members(shape, value, path, steps, depth)
+
+
+def _wrong_members(shape: Shape, value: Mapping[Any, Any], path: str, steps: Steps, depth: int) -> Iterator[str]:
+    steps.take((len(shape.members) + len(shape.required)) // 8)  # to look for a name is an eighth of a step
+    missing = sorted(name for name in shape.required if name not in value and _is_needed(shape, name))
+    yield from (f"missing `{short(name)}` - at `{path}`" for name in missing)
+    for name, member in shape.members.items():
+        if value.get(name) is not None:
+            yield from _wrong(member, value[name], path and f"{path}.{short(name)}", steps, depth + 1)
+    if not shape.closed and not shape.others:
+        return
+    steps.take(len(value))
+    for name in (name for name in value if name not in shape.members):
+        if shape.closed:
+            yield path and f"{_unknown(str(name), list(shape.members), 'member')} - at `{path}`"
+        elif shape.others and value[name] is not None:
+            yield from _wrong(shape.others, value[name], path and f"{path}.{short(str(name))}", steps, depth + 1)
 
 
 def _unfit(shape: Shape, value: Any, path: str) -> str:
@@ -171,15 +256,48 @@ def _is_needed(shape: Shape, name: str) -> bool:
     return name not in shape.members or shape.members[name].default is UNSET
 
 
-def _fits(shape: Shape, value: Any, steps: _Steps, depth: int) -> bool:
+def _fits(shape: Shape, value: Any, steps: Steps, depth: int) -> bool:
     """Whether the value itself is valid, regardless of its items."""
+    if shape.mixed:
+        return _is_one_of(shape, value, steps) or _is_counterpart(shape, value)
     if shape.kinds and not any(_is(kind, value, shape) for kind in shape.kinds):
+        return False
+    if shape.is_file and isinstance(value, str) and not _URL.match(value):
         return False
     if shape.enum and not _is_one_of(shape, value, steps):
         return False
     if shape.either and not any(next(_wrong(one, value, "", steps, depth + 1), None) is None for one in shape.either):
         return False
-    return _within(shape, value)
+    return within(shape, value) and (not shape.distinct or _is_distinct(value, steps))
+
+
+def _is_counterpart(shape: Shape, value: Any) -> bool:
+    """Whether the enum has the text of a number or boolean, or the other way round."""
+    if isinstance(value, str):
+        return any(spells(value, one) for one in shape.enum)
+    return any(isinstance(one, str) and spells(one, value) for one in shape.enum)
+
+
+def _is_distinct(value: Any, steps: Steps) -> bool:
+    if not isinstance(value, list | tuple):
+        return True
+    seen = set()
+    for item in value:
+        steps.take()
+        seen.add(_key(item, steps))
+    return len(seen) == len(value)
+
+
+def _key(value: Any, steps: Steps) -> Any:
+    """What two equal JSON values have in common: in Python, true equals 1."""
+    match value:
+        case dict():
+            steps.take(len(value))
+            return "{}", frozenset((name, _key(item, steps)) for name, item in value.items())
+        case list() | tuple():
+            steps.take(len(value))
+            return "[]", tuple(_key(item, steps) for item in value)
+    return isinstance(value, bool), value
 
 
 def _is(kind: str, value: Any, shape: Shape) -> bool:
@@ -192,7 +310,7 @@ def _is(kind: str, value: Any, shape: Shape) -> bool:
     return isinstance(value, _PYTHON[kind]) or (shape.is_file and isinstance(value, bytes | LocalFile))
 
 
-def _is_one_of(shape: Shape, value: Any, steps: _Steps) -> bool:
+def _is_one_of(shape: Shape, value: Any, steps: Steps) -> bool:
     if isinstance(value, str | int | float | None):
         return (isinstance(value, bool), value) in shape.words
     steps.take(sum(1 + len(one) for one in shape.values))
@@ -201,23 +319,6 @@ def _is_one_of(shape: Shape, value: Any, steps: _Steps) -> bool:
 
 def _equal(one: Any, value: Any) -> bool:
     return isinstance(one, bool) == isinstance(value, bool) and bool(one == value)
-
-
-def _within(shape: Shape, value: Any) -> bool:
-    match value:
-        case bool():
-            return True
-        case int() | float():
-            return _between(shape.minimum, value, shape.maximum)
-        case str() if not shape.is_file:  # the text of a file input is replaced before sending
-            return _between(shape.shortest, len(value), shape.longest)
-        case list() | tuple():
-            return _between(shape.fewest, len(value), shape.most)
-    return True
-
-
-def _between(low: float | None, value: float, high: float | None) -> bool:
-    return (low is None or value >= low) and (high is None or value <= high)
 
 
 # Words ------------------------------------------------------------------------------------------------------------
@@ -265,28 +366,9 @@ def _expected(shape: Shape) -> str:
     return "file or URL" if shape.is_file else " ".join(filter(None, [type_words(shape), bounds(shape)]))
 
 
-def bounds(shape: Shape) -> str:
-    """The range of a number, or the length of a text or list, in words."""
-    parts = [
-        _range("", shape.minimum, shape.maximum),
-        _range("characters", shape.shortest, shape.longest),
-        _range("items", shape.fewest, shape.most),
-    ]
-    return ", ".join(filter(None, parts))
-
-
-def _range(unit: str, low: float | None, high: float | None) -> str:
-    what = f" {unit}" if unit else ""
-    if low is not None and high is not None:
-        return f"{'of ' if unit else 'from '}{low} to {high}{what}"
-    if low is not None:
-        return f"of at least {low}{what}"
-    return "" if high is None else f"of at most {high}{what}"
-
-
 def _found(shape: Shape, value: Any) -> str:
     kind = next((kind for kind, types in _PYTHON.items() if isinstance(value, types)), type(value).__name__)
-    if isinstance(value, str | list | tuple) and not _within(shape, value):
+    if isinstance(value, str | list | tuple) and not shape.is_file and not has_right_length(shape, value):
         return f"{_name(kind)} of {len(value)}"
     if _is_secret(shape) or not isinstance(value, str | int | float | None):
         return _name(kind)
@@ -313,6 +395,8 @@ def _shown(value: Any) -> str:
 def _near(shape: Shape, value: Any) -> str:
     from difflib import get_close_matches
 
+    if shape.is_file and isinstance(value, str):
+        return f'; did you mean file("{short(value)}")?' if _PATH.fullmatch(value) else ""
     words = [one for one in shape.enum[:_MAX_NEAR] if isinstance(one, str) and len(one) <= _MAX_NEAR_WORD]
     near = get_close_matches(value[:100], words, n=1) if isinstance(value, str) else []
     return f"; did you mean {_shown(near[0])}?" if near else ""

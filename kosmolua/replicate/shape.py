@@ -12,6 +12,8 @@ from typing import Any
 
 from msgspec import UNSET, Struct
 
+from kosmolua.replicate.spelling import value_of
+
 _KINDS = frozenset({"string", "integer", "number", "boolean", "object", "array"})
 _MAX_DEPTH = 32
 _MAX_PARTS = 5_000
@@ -24,7 +26,9 @@ class Shape(Struct, frozen=True, kw_only=True, dict=True):
     """What a value may be. ``kinds`` are JSON's types, none of them meaning any; ``either`` are alternatives.
 
     ``format`` is "uri" for files, "password" for secrets; ``joined`` says that the strings of a list are one text.
-    ``required`` names members, and ``others`` is the shape of members that have no name here.
+    ``required`` names members, and ``others`` is the shape of members that have no name here; ``closed`` refuses them.
+    ``prefix`` are the shapes of a list's first items, ``items`` is that of the rest. ``above`` and ``below`` are
+    exclusive bounds.
     """
 
     kinds: tuple[str, ...] = ()
@@ -34,22 +38,51 @@ class Shape(Struct, frozen=True, kw_only=True, dict=True):
     joined: bool = False
     minimum: float | None = None
     maximum: float | None = None
+    above: float | None = None
+    below: float | None = None
+    step: float | None = None
     shortest: int | None = None
     longest: int | None = None
+    pattern: str = ""
     fewest: int | None = None
     most: int | None = None
+    distinct: bool = False
+    prefix: tuple[Shape, ...] = ()
     items: Shape | None = None
     members: Mapping[str, Shape] = {}
     others: Shape | None = None
+    closed: bool = False
     required: frozenset[str] = frozenset()
     either: tuple[Shape, ...] = ()
     default: Any = UNSET
     description: str = ""
+    deprecated: bool = False
     order: float | None = None
 
     @property
     def is_file(self) -> bool:
         return self.kinds == ("string",) and self.format == "uri"
+
+    @cached_property
+    def mixed(self) -> bool:
+        """Whether the enum has values of none of the types, as in schemas of old models: the enum is right."""
+        return bool(self.kinds and self.enum) and not any(_is_of(kind, one) for one in self.enum for kind in self.kinds)
+
+    @cached_property
+    def types(self) -> frozenset[str]:
+        """The types of valid values; empty for any."""
+        return frozenset(self.kinds or (kind for one in self.enum for kind in _TYPES if _is_of(kind, one)))
+
+    @cached_property
+    def spelled(self) -> Mapping[tuple[bool, Any], str]:
+        """The texts of the enum that are the only one to spell a number or boolean, as in `words`."""
+        found: dict[tuple[bool, Any], str | None] = {}
+        for one in self.enum:
+            value = value_of(one) if isinstance(one, str) else None
+            if value is not None:
+                key = (isinstance(value, bool), value)
+                found[key] = None if key in found else one
+        return {key: one for key, one in found.items() if one is not None}
 
     @cached_property
     def words(self) -> frozenset[tuple[bool, Any]]:
@@ -79,29 +112,35 @@ class _Reader:
         flat = self._flat(schema, depth)
         kinds, null = _kinds(flat.get("type"))
         enum = flat["enum"] if isinstance(flat.get("enum"), list) else [flat["const"]] if "const" in flat else []
+        prefix, rest = _items(flat)
         return Shape(
             kinds=kinds,
             nullable=null or flat.get("nullable") is True or None in enum,
             enum=tuple(one for one in enum if one is not None),
             format=_text(flat.get("format")),
             joined=flat.get("x-cog-array-display") == "concatenate",
-            minimum=_number(flat.get("minimum")),
-            maximum=_number(flat.get("maximum")),
+            **_bounds(flat),
+            step=_number(flat.get("multipleOf")) or None,
             shortest=_count(flat.get("minLength")),
             longest=_count(flat.get("maxLength")),
+            pattern=_text(flat.get("pattern")),
             fewest=_count(flat.get("minItems")),
             most=_count(flat.get("maxItems")),
-            items=self.shape(flat["items"], depth + 1) if "items" in flat else None,
+            distinct=flat.get("uniqueItems") is True,
+            prefix=tuple(self.shape(one, depth + 1) for one in prefix),
+            items=None if rest is UNSET else self.shape(rest, depth + 1),
             members={
                 name: self.shape(member, depth + 1)
                 for name, member in mapping(flat.get("properties")).items()
                 if isinstance(name, str)
             },
             others=self._others(flat, depth),
+            closed=flat.get("additionalProperties") is False and "patternProperties" not in flat,
             required=frozenset(name for name in _list(flat.get("required")) if isinstance(name, str)),
             either=tuple(self.shape(one, depth + 1) for one in _options(flat)),
             default=flat.get("default", UNSET),
-            description=_text(flat.get("description")),
+            description=_description(flat.get("description")),
+            deprecated=flat.get("deprecated") is True,
             order=_number(flat.get("x-order")),
         )
 
@@ -136,6 +175,24 @@ class _Reader:
         return Shape() if others is True or "patternProperties" in flat else None
 
 
+_TYPES: dict[str, type | tuple[type, ...]] = {
+    "string": str,
+    "integer": int,
+    "number": (int, float),
+    "boolean": bool,
+    "object": dict,
+    "array": list,
+}
+
+
+def _is_of(kind: str, value: Any) -> bool:
+    if isinstance(value, bool) or kind == "boolean":
+        return kind == "boolean" and isinstance(value, bool)
+    if kind == "integer" and isinstance(value, float):
+        return value.is_integer()
+    return isinstance(value, _TYPES[kind])
+
+
 _ALTERNATIVES = ("anyOf", "oneOf")
 
 
@@ -157,6 +214,31 @@ def _has_null(schema: Mapping[str, Any]) -> bool:
 
 def _is_null(schema: Any) -> bool:
     return isinstance(schema, Mapping) and (schema.get("type") == "null" or schema.get("enum") == [None])
+
+
+def _items(flat: Mapping[str, Any]) -> tuple[list[Any], Any]:
+    """The schemas of the first items of a list, and of the rest; in older drafts the first ones are under "items"."""
+    rest = flat.get("items", UNSET)
+    if isinstance(rest, list):
+        return rest, flat.get("additionalItems", UNSET)
+    return _list(flat.get("prefixItems")), rest
+
+
+def _bounds(flat: Mapping[str, Any]) -> dict[str, float | None]:
+    """The bounds of a number. In older drafts, `true` makes the other bound exclusive."""
+    low, high = _number(flat.get("minimum")), _number(flat.get("maximum"))
+    above, below = _number(flat.get("exclusiveMinimum")), _number(flat.get("exclusiveMaximum"))
+    if flat.get("exclusiveMinimum") is True:
+        low, above = None, low
+    if flat.get("exclusiveMaximum") is True:
+        high, below = None, high
+    return {"minimum": low, "maximum": high, "above": above, "below": below}
+
+
+def _description(given: Any) -> str:
+    """The description, without the text that pydantic gives every enum."""
+    text = _text(given)
+    return "" if text.strip() == "An enumeration." else text
 
 
 def _kinds(given: Any) -> tuple[tuple[str, ...], bool]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from itertools import chain
@@ -57,13 +58,18 @@ class FileContent(LocalFile, frozen=True):
         return found.hexdigest()
 
 
-LOCAL_FILE = 1
-"""Its MessagePack extension type."""
+LOCAL_FILE, DIGITS = 1, 2
+"""MessagePack extension types: a local file by its path, and an integer by its decimal digits."""
+_WHOLE = re.compile(rb"-?[0-9]{1,400}")
 
 
 def extension(code: int, data: memoryview) -> Any:
     """Decode a MessagePack extension: the hook of a decoder."""
-    return LocalFile(bytes(data).decode()) if code == LOCAL_FILE else msgspec.msgpack.Ext(code, bytes(data))
+    if code == LOCAL_FILE:
+        return LocalFile(bytes(data).decode())
+    if code == DIGITS and _WHOLE.fullmatch(text := bytes(data)):
+        return int(text)
+    return msgspec.msgpack.Ext(code, bytes(data))
 
 
 @cache

@@ -8,34 +8,49 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from msgspec import UNSET
+
 from kosmolua.gate.session import Session
 from kosmolua.replicate.catalogue import SERVER
+from kosmolua.replicate.conversion import Change
 from kosmolua.replicate.inputs import refuse
 from kosmolua.replicate.outputs import output_kind
 from kosmolua.replicate.versions import Reference, Version, Versions, parse
 from kosmolua.services.schemas import Cache
 from kosmolua.settings import paths
 
+MAX_EXACT = 2**53  # beyond it a double does not distinguish neighbouring integers
+
 
 class Plans:
     """Plans for one account. Each name is looked up once. Thread-safe."""
 
     def __init__(self, session: Session, account: str) -> None:
+        self._conversions = session.conversions
         self._versions = versions_through(session, account, note=_why)
 
     def plan(
-        self, reference: str, given: Mapping[str, Any], *, validate: bool = True, resolve: bool = False
+        self,
+        reference: str,
+        given: Mapping[str, Any],
+        *,
+        validate: bool = True,
+        describe: bool = False,
+        resolve: bool = False,
     ) -> dict[str, Any]:
         """``{function, arguments, output: {kind, files}, version, unsure}``: ``version`` is the version to run, if
         known; ``unsure`` means that the model may not be official. ``resolve`` is for a model that is not official: its
-        latest version is run.
+        latest version is run. ``describe`` asks for the form of the output.
 
-        With ``validate``, raises an `ArgumentError` for an input that does not match the model's schema.
+        With ``validate``, raises an `ArgumentError` for an input that does not match the model's schema, and adds
+        ``changes``, the conversions of the input, if there are any.
         """
-        meant = parse(reference)
-        found = self._versions.find(reference) if resolve else self._versions.known(reference) if validate else None
-        if validate and found:
-            refuse(found.inputs.check(given), reference)
+        meant, found = parse(reference), None
+        if resolve:
+            found = self._versions.find(reference)
+        elif validate or describe:
+            found = self._versions.known(reference)
+        changes = self._fitted(reference, found, given) if validate and found else []
         official = None if found is None else found.official
         if resolve:
             official = False
@@ -43,7 +58,27 @@ class Plans:
             **_how(meant, found, official=official),
             "output": found.output if found else output_kind(None),
             "version": found.id if found else meant.version or None,
+            **({"changes": changes} if changes else {}),
         }
+
+    def _fitted(self, reference: str, found: Version, given: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """The changes that the input needs, as plain data for Lua. Raises an `ArgumentError` for what is wrong."""
+        fitted = found.inputs.fitted(given)
+        refuse(fitted.problems, reference)
+        if fitted.changes:
+            self._conversions.keep(fitted.input, fitted.note)
+        return [*map(_change, fitted.changes)]
+
+
+def _change(change: Change) -> dict[str, Any]:
+    """One change as Lua applies it: indexes count from 1, and large integers are text, which doubles cannot hold."""
+    path = [step + 1 if isinstance(step, int) else step for step in change.path]
+    value = change.value
+    if value is UNSET:
+        return {"path": path}
+    if isinstance(value, int) and abs(value) > MAX_EXACT:
+        return {"path": path, "digits": str(value)}
+    return {"path": path, "value": value}
 
 
 def versions_through(session: Session, account: str, *, note: Callable[[Any], str] | None = None) -> Versions:

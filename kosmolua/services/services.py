@@ -80,9 +80,14 @@ class Docs(Asked, frozen=True):
 
 
 class Plan(Asked, frozen=True):
+    """``validate`` converts and checks the input. Without it, the schema is only looked up if ``describe`` asks for the
+    form of the output.
+    """
+
     ref: Name
     input: dict[str, Any]
     validate: bool = True
+    describe: bool = False
     resolve: bool = False
 
 
@@ -287,7 +292,9 @@ class Services:
         with self._lock:
             plans = self._plans.get(asked.account) or Plans(self._session(), asked.account)
             self._plans[asked.account] = plans
-        return plans.plan(asked.ref, asked.input, validate=asked.validate, resolve=asked.resolve)
+        return plans.plan(
+            asked.ref, asked.input, validate=asked.validate, describe=asked.describe, resolve=asked.resolve
+        )
 
     # Earlier predictions -------------------------------------------------------------------------------------------
 
@@ -378,6 +385,8 @@ def _as_sent(asked: Recall) -> dict[str, Any]:
 
 
 def _taken(prediction: Any) -> str:
+    if prediction is None:
+        return ""
     whole = is_whole(prediction)
     return "reused its output" if whole else "its output was removed, or it did not succeed"
 

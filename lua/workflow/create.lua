@@ -4,9 +4,10 @@ local use = ...
 local values, task, guard = use("values"), use("task"), use("guard")
 local options_, output = use("workflow/options"), use("workflow/output")
 
-local error, next, type = error, next, type
+local error, next, rawget, type = error, next, rawget, type
 local format, floor, pcall = string.format, math.floor, guard.pcall
 
+local MAX_REF = 600 -- bytes of a reference to a model
 local WAIT = 10 -- seconds for which the API is asked to hold the answer to a create
 local CROWD = 64 -- with more requests in flight the API does not hold answers: each holds a connection
 local SETTLED = 4 -- seconds after which a new prediction is listed
@@ -32,6 +33,30 @@ function M.prefer(w, name, wait)
     w.mistake(name, format("expected 1 to 60 seconds, true or false as `wait`, got %s", values.amount(wait)))
   end
   return format("wait=%d", floor(wait))
+end
+
+-- The input with the changes of a plan. What the script has remains as it was.
+local function changed(input, changes)
+  local copied = {}
+  local function own(holder, key)
+    local item = rawget(holder, key)
+    if not copied[item] then
+      item = values.copy(item)
+      copied[item] = true
+      holder[key] = item
+    end
+    return item
+  end
+  local top = values.copy(input)
+  for i = 1, #changes do
+    local change = changes[i]
+    local path, holder = change.path, top
+    for j = 1, #path - 1 do
+      holder = own(holder, path[j])
+    end
+    holder[path[#path]] = change.digits and values.integer(change.digits) or change.value
+  end
+  return top
 end
 
 local function send(w, plan, options, prefer)
@@ -83,9 +108,9 @@ local function reclaim(w, plan, input, since)
   end
 end
 
-local function planned(w, ref, question)
-  local plan = w.service("plan", question)
-  plan.ref, plan.input = ref, question.input
+local function planned(w, name, ref, question)
+  local plan = w.service("plan", question, name)
+  plan.ref, plan.input = ref, plan.changes and changed(question.input, plan.changes) or question.input
   return plan
 end
 
@@ -94,7 +119,23 @@ function M.prepare(w, name, ref, input, options)
   if type(ref) ~= "string" then w.mistake(name, "expected a model such as owner/name, got " .. values.kind(ref)) end
   if input == nil then input = {} end
   if type(input) ~= "table" then w.mistake(name, "expected a table as input, got " .. values.kind(input)) end
-  return planned(w, ref, { ref = ref, input = input, validate = options.validate ~= false })
+  local is_list, count = values.shape(input)
+  if is_list and count > 0 then w.mistake(name, "expected a table of named inputs, got a list") end
+  if #ref > MAX_REF then w.mistake(name, format("expected a model such as owner/name, got a text of %d bytes", #ref)) end
+  local validate = options.validate ~= false
+  local plan = planned(w, name, ref, { ref = ref, input = input, validate = validate })
+  plan.unread = not validate
+  return plan
+end
+
+--- How the schema describes an output. Without a check of the input, the schema is read when an output needs it.
+function M.described(w, plan, value)
+  if plan.unread and (output.is_table(value) or output.is_url(value)) then
+    plan.unread = false
+    local ok, found = pcall(w.service, "plan", { ref = plan.ref, input = {}, validate = false, describe = true })
+    if ok then plan.output = found.output end
+  end
+  return plan.output
 end
 
 local function is_no_official_model(failure)
@@ -106,7 +147,7 @@ function M.begin(w, plan, options, prefer)
   local since, input = w.now(), plan.input
   local ok, prediction = sent(w, plan, options, prefer)
   if not ok and plan.unsure and is_no_official_model(prediction) then
-    plan = planned(w, plan.ref, { ref = plan.ref, input = input, validate = false, resolve = true })
+    plan = planned(w, "run", plan.ref, { ref = plan.ref, input = input, validate = false, resolve = true })
     ok, prediction = sent(w, plan, options, prefer)
   end
   if not ok then

@@ -28,9 +28,17 @@ local function copy(value)
   return (next(made) == nil and values.shape(value)) and values.array(made) or made
 end
 
--- Changes the strings at a place, a list of names in which "*" is every item.
+-- Whether it is the URL of a file: models also give other text where their schema has a file.
+local function is_url(value)
+  if type(value) ~= "string" then return false end
+  return find(value, "^[hH][tT][tT][pP][sS]?://") ~= nil or find(value, "^[dD][aA][tT][aA]:") ~= nil
+end
+
+M.is_url = is_url
+
+-- Changes the URLs at a place, a list of names in which "*" is every item.
 local function change_at(value, place, at, change)
-  if at > #place then return type(value) == "string" and change(value) or value end
+  if at > #place then return is_url(value) and change(value) or value end
   if not is_table(value) then return value end
   local step = place[at]
   if step == "*" then

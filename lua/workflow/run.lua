@@ -34,8 +34,8 @@ local function recall(w, plan, age)
   return w.service("recall", { made_of = plan.arguments, input = plan.input, version = plan.version, age = age })
 end
 
-local function as_file(w)
-  return function(url) return file.of_url(url, w.helpers.download) end
+local function shown(w, plan, value)
+  return output.shown(value, w:described(plan, value), function(url) return file.of_url(url, w.helpers.download) end)
 end
 
 local function progress_reporter(report)
@@ -54,7 +54,7 @@ function M.run(w, ref, input, options)
   local prefer = w:prefer("run", wait)
   local plan = w:prepare("run", ref, input, options)
   local earlier = recall(w, plan, options.cache)
-  if earlier then return output.shown(earlier.output, plan.output, as_file(w)), earlier end
+  if earlier then return shown(w, plan, earlier.output), earlier end
   local prediction
   prediction, plan = w:begin(plan, options, prefer)
   local on_update = progress_reporter(options.on_progress)
@@ -63,7 +63,7 @@ function M.run(w, ref, input, options)
   prediction = w:watch("run", "prediction", prediction, options, deadline, prefer and 0 or nil, on_update)
   if prediction.status ~= "succeeded" then w:ended_badly("run", prediction) end
   if options.cache then w.service("keep", { id = prediction.id }) end
-  return output.shown(prediction.output, plan.output, as_file(w)), prediction
+  return shown(w, plan, prediction.output), prediction
 end
 
 -- What was started here and may be running, including creates in flight.

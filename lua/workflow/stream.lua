@@ -1,7 +1,7 @@
 -- Follows a prediction's output while it is written, over broken connections and servers that repeat or withhold text.
 
 local use = ...
-local guard, json = use("guard"), use("json")
+local guard, json, values = use("guard"), use("json"), use("values")
 local options_, output, sequence = use("workflow/options"), use("workflow/output"), use("workflow/sequence")
 local place_ = use("workflow/place")
 
@@ -18,12 +18,13 @@ local Event = { __metatable = "event" }
 function Event.__tostring(event) return event.event == "output" and event.data or "" end
 function Event.__concat(left, right) return tostring(left) .. tostring(right) end
 
--- One stream: `queue` from `from` holds events to give, `barren` counts connections in a row that brought nothing new,
+-- One stream of a prediction, with its plan if it was started here: `queue` from `from` holds events to give, `barren` counts connections in a row that brought nothing new,
 -- the current one began at `began` and was `fruitful` or not.
-local function new(prediction)
+local function new(prediction, plan)
+  local url = type(prediction.urls) == "table" and prediction.urls.stream
   return {
-    prediction = prediction,
-    url = type(prediction.urls) == "table" and prediction.urls.stream,
+    prediction = prediction, plan = plan,
+    url = url, streams = url and true or false,
     number = sequence.next_stream(),
     place = place_.start(),
     queue = {}, from = 1, over = false,
@@ -48,14 +49,15 @@ end
 
 local M = {}
 
--- The part of the prediction's text that the stream did not give.
-local function missing(w, s)
-  local value = s.prediction.output
-  local whole = output.is_table(value) and output.joined(value) or value
-  if type(whole) ~= "string" then
-    return (value == nil or s.place.size > 0) and "" or json.encode(value)
-  end
-  return place_.rest(s.place, whole) or w.raise({
+-- Whether the items of a list are one text: as the schema says, or as the server streams them.
+local function is_one_text(w, s, list)
+  local described = s.plan and w:described(s.plan, list)
+  if described and (described.kind == "concatenate" or described.files[1]) then return described.kind == "concatenate" end
+  return s.streams
+end
+
+local function lost(w, s)
+  w.raise({
     code = "unreachable",
     message = format("stream: the stream of %s was lost, and the text so far is not the start of its output",
       output.about(s.prediction)),
@@ -64,13 +66,46 @@ local function missing(w, s)
   })
 end
 
+-- The items that the stream did not give: all of them, unless they are texts and some were given.
+local function missing_items(w, s, list)
+  local items, size, whole = {}, 0, output.joined(list)
+  if s.place.size > 0 and not whole then return items end
+  if whole and not place_.rest(s.place, whole) then lost(w, s) end
+  for i = 1, #list do
+    local item = type(list[i]) == "string" and list[i] or json.encode(list[i])
+    if size >= s.place.size then items[#items + 1] = item end
+    size = size + #item
+  end
+  return items
+end
+
+-- The texts of the prediction's output that the stream did not give, each for one event.
+local function missing(w, s)
+  local value = s.prediction.output
+  if value == nil then return {} end
+  if output.is_table(value) and #value > 0 then
+    local whole = output.joined(value)
+    if not whole or not is_one_text(w, s, value) then return missing_items(w, s, value) end
+    value = whole
+  end
+  if output.is_table(value) and values.shape(value) then return {} end
+  if type(value) ~= "string" then return s.place.size > 0 and {} or { json.encode(value) } end
+  local rest = place_.rest(s.place, value) or lost(w, s)
+  return rest ~= "" and { rest } or {}
+end
+
+local function put_all(s, texts)
+  for i = 1, #texts do
+    put(s, "output", texts[i])
+  end
+end
+
 local function watched(w, s) return w:watch("stream", "prediction", s.prediction, {}, nil, 0) end
 
 local function finish_by_polling(w, s)
   s.url = nil
   s.prediction = watched(w, s)
-  local rest = missing(w, s)
-  if rest ~= "" then put(s, "output", rest) end
+  put_all(s, missing(w, s))
   local ending = { succeeded = "{}", failed = '{"reason":"error"}' }
   put(s, "done", ending[s.prediction.status] or '{"reason":"canceled"}')
 end
@@ -129,10 +164,10 @@ local function conclude(w, s, event)
     w:ended_badly("stream", prediction)
   end
   local matches, rest = pcall(missing, w, s)
-  if not (s.resumed and ok and matches) or rest == "" or s.concluded then return event end
-  s.over, s.concluded, s.queue, s.from = false, true, {}, 1
-  put(s, "output", rest)
-  s.queue[2], s.from = event, 2
+  if not (s.resumed and ok and matches) or #rest == 0 or s.concluded then return event end
+  s.over, s.concluded, s.queue, s.from = false, true, {}, 2
+  put_all(s, rest)
+  s.queue[#s.queue + 1] = event
   return s.queue[1]
 end
 
@@ -178,7 +213,12 @@ end
 --- `:text()` waits for the whole text, `:close()` stops reading, `.prediction` is the prediction.
 function M.stream(w, ref, input, options)
   options = options_.checked("stream", options, w.mistake)
-  local s = new(type(ref) == "table" and ref or w:begin(w:prepare("stream", ref, input, options), options))
+  local s
+  if type(ref) == "table" then
+    s = new(ref)
+  else
+    s = new(w:begin(w:prepare("stream", ref, input, options), options))
+  end
   local methods = {
     text = function() return all_text(w, s) end,
     close = function() leave(w, s) end,

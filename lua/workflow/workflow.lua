@@ -42,9 +42,9 @@ return function(host, api, account)
     raise = host.raise, mistake = host.mistake, now = host.time, sleep = host.sleep, awaits = host.awaits,
   }
 
-  function w.service(name, arguments)
+  function w.service(name, arguments, helper)
     arguments.account = account
-    return host.service(name, arguments)
+    return host.service(name, arguments, helper)
   end
 
   for i = 1, #PARTS do

@@ -12,10 +12,8 @@ from kosmolua.check.rules.calls import target
 from kosmolua.check.rules.helpers import TAKE_A_MODEL, uses
 from kosmolua.check.tree import Call, Node, Table
 from kosmolua.replicate.catalogue import BY_NAME
-from kosmolua.replicate.inputs import Input, Inputs, type_words
-from kosmolua.replicate.shape import Shape
+from kosmolua.replicate.inputs import Input, Inputs
 
-_URL = re.compile(r"(?i)(https?|data):")
 _FILE_NAME = re.compile(
     r"(?i)[^\s:]{1,200}\.(png|jpe?g|gif|webp|bmp|tiff?|svg|mp3|wav|flac|ogg|m4a|mp4|mov|webm|avi|mkv|pdf|zip|csv)"
 )
@@ -25,11 +23,12 @@ _FILE_WORD = re.compile(
 
 
 class Given(NamedTuple):
-    """The input of a model in a call."""
+    """The input of a model in a call. ``exact``: it is sent as it is, without conversions."""
 
     call: Call
     reference: str
     node: Node
+    exact: bool = False
 
 
 def inputs(look: Look, source: Source) -> None:
@@ -55,7 +54,7 @@ def _given(look: Look, source: Source) -> list[Given]:
             arguments = Named(look.program, argument(call, 0))
             item = arguments.items.get("input")
             if item and isinstance(item[1], Table):
-                found.append(Given(call, _reference(look, arguments), item[1]))
+                found.append(Given(call, _reference(look, arguments), item[1], exact=True))
     return found
 
 
@@ -102,16 +101,9 @@ def _check_value(look: Look, given: Given, field: Input, node: Node) -> None:
     value = look.literal(node)
     if value is NOTHING or value is None:
         return
-    if isinstance(value, str) and _takes_files(field.shape) and not _URL.match(value):
-        message = f'expected a file or URL, got the text "{value[:60]}" - at `input.{field.name}`'
-        _report(look, given, node.at, f'{message}; did you mean file("{value[:60]}")?')
-        return
-    for problem in Inputs((field,), open=True).check({field.name: value})[:1]:
+    one = Inputs((field,), open=True)
+    for problem in (one.wrong if given.exact else one.check)({field.name: value})[:1]:
         _report(look, given, node.at, problem)
-
-
-def _takes_files(shape: Shape) -> bool:
-    return type_words(shape) == "file"
 
 
 def _report(look: Look, given: Given, at: int, message: str) -> None:
