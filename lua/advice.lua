@@ -29,8 +29,8 @@ local ADVICE = {
     path = "name a file with file(path)",
   },
   method = {
-    save = "only a file has :save(path), and many models return a list of files; use images[1]:save(path) or "
-      .. "download(images, './')",
+    save = "only a file has :save(path): many models return a list of files, so use images[1]:save(path); the output "
+      .. "of a prediction is URLs, so use download(prediction.output, './')",
     url = "url is a field: write output.url",
     read = "only file(path) has :read(); save an output first: output:save(path)",
   },

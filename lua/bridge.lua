@@ -5,12 +5,12 @@
 local use = ...
 local values, msgpack, json, guard, failures = use("values"), use("msgpack"), use("json"), use("guard"), use("failures")
 local dump, task, file, workflows = use("dump"), use("task"), use("file"), use("workflow/workflow")
-local code, system = use("code"), use("system")
+local code, system, output = use("code"), use("system"), use("workflow/output")
 
 local M = {}
 
 local error, next, pcall, rawequal, rawget, select = error, next, pcall, rawequal, rawget, select
-local setmetatable, tostring, type, xpcall = setmetatable, tostring, type, xpcall
+local setmetatable, tostring, type = setmetatable, tostring, type
 local collectgarbage = collectgarbage
 local concat, sort = table.concat, table.sort
 local find, format, match, sub = string.find, string.format, string.match, string.sub
@@ -91,7 +91,7 @@ end
 
 local function function_for(name, account)
   local target = encode(account) .. encode(name)
-  return function(...) return ask(CALL, target .. arguments_frame(name, ...)) end
+  return function(...) return output.named(ask(CALL, target .. arguments_frame(name, ...))) end
 end
 
 -- Raise an error for an unknown field: a misspelled name that is nil would fail later, with a worse message.
@@ -143,7 +143,8 @@ local function unknown_member(accounts, provider)
   return function(name)
     local ok, failure = pcall(unknown_function, name)
     if ok then return end -- a name that the script removed from the table
-    if type(failure) == "table" and failure.hint and not find(failure.message, "did you mean", 1, true) then
+    local is_plain = type(failure) == "table" and failure.hint and not find(failure.message, "did you mean", 1, true)
+    if is_plain and not find(failure.message, "namespaces", 1, true) then
       local known = #accounts > 0 and "accounts: " .. concat(accounts, ", ")
       failure.hint = format("%s; %s", failure.hint, known
         or format("add an account: kosmo integrations:configure %s --account NAME", provider))
@@ -369,7 +370,8 @@ local function stay() mistake("exit", "a prompt is left with :quit or Ctrl-D") e
 local function environment(start)
   local env = use("sandbox")
   env.spawn, env.parallel, env.race = task.spawn, task.parallel, task.race
-  env.coroutine.resume, env.coroutine.wrap = task.resume, task.wrap
+  env.coroutine.resume, env.coroutine.wrap, env.coroutine.yield = task.resume, task.wrap, task.yield
+  env.coroutine.running, env.coroutine.isyieldable = task.running, task.isyieldable
   env.json = { encode = json.encode, decode = json.decode, null = json.null, array = json.array, object = json.object }
   env.regex = {
     match = regex_function("match"), match_all = regex_function("match_all"), gsub = regex_function("gsub"),
@@ -402,9 +404,8 @@ end
 
 local function finish(ok, ...)
   if ended then return end
-  local report = not ok and describe((...)) -- under the guard: it may call the script's code
   guard.stop()
-  if not ok then return fail(report) end
+  if not ok then return fail((...)) end
   local results = { ... }
   for i = 1, select("#", ...) do
     if results[i] == nil then results[i] = values.null end
@@ -424,7 +425,7 @@ local function run(start)
   local main_chunk, message = code.compile(start.source, start.name, environment(start))
   if not main_chunk then return fail(failures.syntax_error(message)) end
   task.connect(receive)
-  return finish(xpcall(function() return task.finish(main_chunk(unpack(start.args))) end, failures.handler))
+  return finish(failures.run(function() return task.finish(main_chunk(unpack(start.args))) end))
 end
 
 --- Run one script. The first frame from the port is a map of `source`, `name`, `args`, `provider`, `functions` (a list
@@ -435,7 +436,7 @@ function M.serve(the_port)
   local start = msgpack.decode(port.wait())
   if start.interactive then
     local parts = { is_own = failures.is_own, load_text = code.compile, receive = receive_awaited, raise = raise }
-    parts.describe, parts.handler, parts.syntax_error, parts.error_text = describe, failures.handler, failures.syntax_error, error_text
+    parts.protected, parts.syntax_error, parts.error_text = failures.run, failures.syntax_error, error_text
     parts.done, parts.fail, parts.keep = done, fail, keep
     return use("interactive").serve(parts, environment(start), port)
   end

@@ -1,15 +1,16 @@
 -- Errors of a script: where they were raised, what a helper raises, and how an uncaught error becomes plain data.
 
 local use = ...
-local values, dump, guard = use("values"), use("dump"), use("guard")
+local values, dump = use("values"), use("dump")
 
 local error, getmetatable, next, pcall, rawget = error, getmetatable, next, pcall, rawget
 local setmetatable, tonumber, tostring, type = setmetatable, tonumber, tostring, type
 local byte, concat, find, format = string.byte, table.concat, string.find, string.format
 local gmatch, gsub, match, sub = string.gmatch, string.gsub, string.match, string.sub
-local huge, getinfo, full_traceback = math.huge, debug.getinfo, debug.traceback
+local huge, getinfo, create, resume, status = math.huge, debug.getinfo, coroutine.create, coroutine.resume,
+  coroutine.status
 
-local MAX_MESSAGE, MAX_LINE = 8192, 500
+local MAX_MESSAGE, MAX_LINE, MAX_FRAMES, MAX_LEVELS = 8192, 500, 30, 200
 
 local M = {
   NO_MEMORY = "not enough memory", -- as every engine says it
@@ -38,22 +39,39 @@ local function whole_name(shown) return whole[shown] or shown end
 local function is_own(source) return byte(source) == 64 end -- "@"
 M.is_own = is_own
 
--- Calls `visit(info)` for each frame of the script's own chunks, innermost first, until it returns a value.
-local function own_frames(level, visit)
+local function place(info) return format("%s:%d", sub(info.source, 2), info.currentline) end
+
+-- The line of the innermost frame of the script's own.
+local function where()
+  local level = 3
   while true do
-    local info = getinfo(level, "Sln")
+    local info = getinfo(level, "Sl")
     if not info then return nil end
-    if is_own(info.source) then
-      local found = visit(info)
-      if found ~= nil then return found end
-    end
+    if is_own(info.source) then return place(info) end
     level = level + 1
   end
 end
 
-local function place(info) return format("%s:%d", sub(info.source, 2), info.currentline) end
+-- The script's own frames in a coroutine: the line of the innermost, and the lines of all.
+local function frames_of(co)
+  local first, lines = nil, {}
+  for level = 0, MAX_LEVELS do
+    local info = getinfo(co, level, "Sln")
+    if not info or #lines == MAX_FRAMES then break end
+    if is_own(info.source) and info.currentline > 0 then
+      local name = info.what == "main" and " in main chunk" or info.name and format(" in '%s'", info.name) or ""
+      lines[#lines + 1] = place(info) .. name
+      first = first or place(info)
+    end
+  end
+  return first, concat(lines, "\n")
+end
 
-local function where() return own_frames(3, place) end
+--- The error that ended a coroutine. Lua places no overflow that the interpreter finds.
+function M.placed(value, co)
+  local at = value == "stack overflow" and frames_of(co)
+  return at and at .. ": " .. value or value
+end
 
 -- Errors -------------------------------------------------------------------------------------------------------
 
@@ -80,6 +98,9 @@ local function raise(fields)
   raised[fields] = fields.code
   error(setmetatable(fields, Error), 0)
 end
+
+--- An error that is a value, with its text.
+function M.made(fields) return setmetatable(fields, Error) end
 
 function M.mistake(name, message)
   raise({ code = "invalid_arguments", message = name .. ": " .. message, ["function"] = name })
@@ -121,30 +142,6 @@ local function text_of(value)
   return error_text(value)
 end
 
-local trace -- the frames of the last error
-
---- The handler for a protected call whose error `M.describe` then reports. A stack that overflowed has room for a
---- handler this small, and for no larger one.
-function M.handler(value)
-  trace = full_traceback("")
-  return value
-end
-
--- The script's own frames in a traceback: "file:line" of the first, and the lines of all.
-local function frames_in(text)
-  local first, lines = nil, {}
-  for name, number, rest in gmatch(text, "\n\t([^\n]+):(%d+): in ([^\n]*)") do
-    if chunk_names["@" .. whole_name(name)] then
-      local at = whole_name(name) .. ":" .. number
-      local called = match(rest, "'([^']*)'$")
-      first = first or at
-      local is_main = rest == "main chunk" or called == "main_chunk" -- as this directory calls it
-      lines[#lines + 1] = at .. (is_main and " in main chunk" or called and " in '" .. called .. "'" or "")
-    end
-  end
-  return first, concat(lines, "\n")
-end
-
 -- The place that a message begins with, if it is the script's own, and the rest of the message.
 local function placed(text)
   local name, number, rest = match(text, "^(.-):(%d+): (.*)$")
@@ -152,6 +149,12 @@ local function placed(text)
   local own = chunk_names["@" .. whole_name(name)]
   if own or name == "bridge.lua" then text = rest end -- a script's tail call into C returns to the bridge
   return own and whole_name(name) .. ":" .. number, text
+end
+
+-- A mistake's message ends with its place, for a script that prints it. A report has the place in front.
+local function without_place(text, at)
+  local tail = at and " (" .. at .. ")"
+  return tail and sub(text, -#tail) == tail and sub(text, 1, -#tail - 1) or text
 end
 
 local function hint_of(value, text, at)
@@ -163,8 +166,8 @@ local function hint_of(value, text, at)
   end
 end
 
---- What a protected call with `M.handler` raised, as plain data.
-function M.describe(value)
+--- An error as plain data, with the frames of the coroutine that it ended, if given.
+function M.describe(value, co)
   local at, text = placed(values.scrub(sub(text_of(value), 1, MAX_MESSAGE)))
   local report = { message = text, code = "script_error" }
   if type(value) == "table" then
@@ -173,13 +176,33 @@ function M.describe(value)
     end
     report.code = code_of(value)
   end
-  local first, lines = frames_in(type(trace) == "string" and trace or "")
-  report.where = report.where or at or first or (find(text, "^stack overflow") and guard.deep() or nil)
-  report.traceback = values.scrub(lines)
+  local first, lines
+  if co then first, lines = frames_of(co) end
+  report.where = report.where or at or first
+  report.message = without_place(text, report.where)
+  report.traceback = values.scrub(lines or "")
   report.hint = report.hint or hint_of(value, text, report.where)
-  trace = nil
   return report
 end
+
+local main -- the coroutine of the main chunk
+
+local function finished(co, ok, ...)
+  main = nil
+  if not ok then return false, M.describe((...), co) end
+  if status(co) == "suspended" then return false, M.describe("the main chunk yielded", co) end
+  return true, ...
+end
+
+--- Run the main chunk: true and what it returned, or false and the report of its error. It is a coroutine, so that its
+--- frames can be looked at afterwards: an error handler has no room in a stack that overflowed.
+function M.run(f)
+  main = create(f)
+  return finished(main, resume(main))
+end
+
+--- The coroutine of the main chunk, which is none for scripts.
+function M.main() return main end
 
 --- The text of a line, named as "file:line", if its source is known.
 function M.line_at(where)

@@ -19,7 +19,6 @@ local debug, jit, format = debug, jit, string.format
 local INSTRUCTIONS = 1000 -- between two checks; fewer cost more time, more are less exact
 -- Seconds of CPU between two questions to the host: each may have to wait 5 ms for Python's interpreter lock.
 local ASKS = 0.02
-local DEEP = 4000 -- frames; a stack that overflows has more
 
 local dead, reached -- the message and the limit that was reached: "cpu", "memory" or "host"
 
@@ -73,17 +72,6 @@ local function guarded(hook)
   end
 end
 
-local deep -- the last place of a deep stack
-
--- An error handler has no room in a stack that overflowed while the compiler is off: its place is noted before.
-local function note_place()
-  local info = getinfo(3, "Sl")
-  if info and sub(info.source, 1, 1) == "@" then deep = sub(info.source, 2) .. ":" .. info.currentline end
-end
-
---- Where the stack was last deep: "file:line", or nil.
-function M.deep() return deep end
-
 --- Limit this state: `cpu` in seconds from now, `memory` in bytes. Each may be nil. `alive`, if given, returns 0 once
 --- the run was ended.
 function M.limit(cpu, memory, alive)
@@ -92,7 +80,6 @@ function M.limit(cpu, memory, alive)
   local asked = clock()
   local ends, kilobytes = cpu and clock() + cpu, memory and memory / 1024
   local function hook()
-    if getinfo(DEEP, "l") then note_place() end
     if ends and clock() > ends then
       dead, reached = format("cpu limit of %g s reached", cpu), "cpu"
     elseif kilobytes and collectgarbage("count") > kilobytes then

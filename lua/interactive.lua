@@ -6,7 +6,7 @@ local msgpack, preview, task = use("msgpack"), use("preview"), use("task")
 
 local M = {}
 
-local load, next, pcall, rawget, rawset, select, type, xpcall = load, next, pcall, rawget, rawset, select, type, xpcall
+local load, next, pcall, rawget, rawset, select, type = load, next, pcall, rawget, rawset, select, type
 local concat, find, format, gmatch, match, sub = table.concat, string.find, string.format, string.gmatch,
   string.match, string.sub
 local getinfo, getupvalue, sethook, upvaluejoin = debug.getinfo, debug.getupvalue, debug.sethook, debug.upvaluejoin
@@ -200,14 +200,12 @@ end
 
 local function finish(number, ok, ...)
   if not ok then
-    local report = bridge.describe((...))
     sethook()
-    return bridge.fail(report)
+    return bridge.fail((...))
   end
   local results, count = { ... }, select("#", ...)
   remember(number, results[1])
-  local shown, frame = xpcall(function() return preview(results, count) end, bridge.handler)
-  if not shown then frame = bridge.describe(frame) end
+  local shown, frame = bridge.protected(function() return preview(results, count) end)
   sethook()
   if not shown then return bridge.fail(frame) end
   bridge.done(true, frame)
@@ -222,7 +220,7 @@ function commands.evaluate(source, name, number, journal)
   if not main_chunk then return bridge.fail(bridge.syntax_error(message)) end
   task.connect(receive)
   sethook(look, "", INSTRUCTIONS)
-  finish(number, xpcall(function() return task.finish(main_chunk()) end, bridge.handler))
+  finish(number, bridge.protected(function() return task.finish(main_chunk()) end))
 end
 
 --- The parser's messages for the source as an expression and as a chunk; nothing if it is valid.

@@ -5,7 +5,8 @@ local values = use("values")
 
 local M = { null = values.null }
 
-local byte, sub, find, format, gsub, rep = string.byte, string.sub, string.find, string.format, string.gsub, string.rep
+local byte, sub, find, format, gsub = string.byte, string.sub, string.find, string.format, string.gsub
+local match, rep = string.match, string.rep
 local concat, sort, floor, next, type, error, rawget = table.concat, table.sort, math.floor, next, type, error, rawget
 local tonumber, rawequal, huge, MAX_EXACT, MAX_DEPTH = tonumber, rawequal, math.huge, values.MAX_EXACT, values.MAX_DEPTH
 
@@ -69,17 +70,23 @@ local function write_list(list, length, depth)
 end
 
 local function sorted_names(map)
-  local names, count = {}, 0
+  local names, count, numbers = {}, 0, nil
   for key in next, map do
     count = count + 1
-    names[count] = type(key) == "number" and format("%.14g", key) or key
+    local name = key
+    if type(key) == "number" then
+      name = values.number_name(key)
+      numbers = numbers or {}
+      numbers[name] = key
+    end
+    names[count] = name
   end
   sort(names)
-  return names, count
+  return names, count, numbers
 end
 
 local function write_map(map, depth)
-  local names, count = sorted_names(map)
+  local names, count, numbers = sorted_names(map)
   put("{")
   for i = 1, count do
     local name = names[i]
@@ -89,9 +96,9 @@ local function write_map(map, depth)
     if not values.is_utf8(name) then refuse("name is not UTF-8", depth) end
     put(quote(name))
     put(indent and ": " or ":")
-    local value = rawget(map, name)
-    if value == nil then value = rawget(map, tonumber(name)) end
-    write(value, depth)
+    if names[i + 1] == name then refuse("a number and a string are the same name", depth) end
+    local key = numbers and numbers[name]
+    write(rawget(map, key == nil and name or key), depth)
   end
   if count > 0 then break_line(depth - 1) end
   put("}")
@@ -206,6 +213,13 @@ local function read_string()
   end
 end
 
+-- A number whose exponent Lua does not read: zero or infinity, as for a smaller one.
+local function beyond(digits)
+  local sign, mantissa, exponent = match(digits, "^(-?)([%d.]+)[eE]([+-]?%d+)$")
+  local value = (find(mantissa, "[1-9]") and sub(exponent, 1, 1) ~= "-") and huge or 0
+  return sign == "-" and -value or value
+end
+
 local function read_number()
   local _, stop = find(text, "^-?%d+", at)
   if not stop or find(text, "^-?0%d", at) then fail("a value") end
@@ -216,7 +230,7 @@ local function read_number()
   if exponent then stop, whole = exponent, false end
   local digits = sub(text, at, stop)
   at = stop + 1
-  local number = tonumber(digits)
+  local number = tonumber(digits) or beyond(digits)
   local large = number >= MAX_EXACT or number <= -MAX_EXACT
   if whole and large and format("%.0f", number) ~= digits then return digits end
   return number

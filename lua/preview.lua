@@ -105,6 +105,7 @@ end
 -- A value as text. This runs a script's __tostring, as print would.
 local function own_text(value)
   local meta = getmetatable(value)
+  if meta == values.Job then return nil end -- shown with its fields
   local say = type(meta) == "table" and rawget(meta, "__tostring")
   if not say then return nil end
   local ok, text = pcall(say, value)

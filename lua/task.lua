@@ -3,14 +3,14 @@
 -- answers in any order.
 
 local use = ...
-local values = use("values")
+local values, failures = use("values"), use("failures")
 local guard = use("guard") -- in a shared process it guards every coroutine and every pcall
 
 local M = {}
 
 local error, ipairs, next, select, setmetatable, tostring, type = error, ipairs, next, select, setmetatable, tostring,
   type
-local status, yield, isyieldable = coroutine.status, coroutine.yield, coroutine.isyieldable
+local running, status, yield, isyieldable = coroutine.running, coroutine.status, coroutine.yield, coroutine.isyieldable
 local format, floor, min = string.format, math.floor, math.min
 local metatable_of, rawget = debug.getmetatable, rawget
 local unpack = table.unpack or unpack
@@ -66,7 +66,7 @@ end
 local function turn_over(before, task, ok, ...)
   current = before
   if task.state ~= "running" then return end -- canceled in its own turn
-  if not ok then return finish_task(task, false, (...)) end
+  if not ok then return finish_task(task, false, failures.placed((...), task.co)) end
   if status(task.co) == "dead" then return finish_task(task, true, ...) end
   if (...) ~= SUSPEND then
     finish_task(task, false, "coroutine.yield in a task, outside any coroutine of the script")
@@ -173,8 +173,8 @@ local function restored(task, ...)
   return ...
 end
 
-local function unwrapped(ok, ...)
-  if not ok then error((...), 0) end
+local function unwrapped(co, ok, ...)
+  if not ok then error(failures.placed((...), co), 0) end
   return ...
 end
 
@@ -189,11 +189,28 @@ function M.resume(co, ...)
   return restored(task, guard.resume(co, ...))
 end
 
+-- The main chunk is a coroutine of the host's: for the script it is none.
+
+--- `coroutine.yield` for scripts.
+function M.yield(...)
+  if running() == failures.main() then error("attempt to yield across C-call boundary", 2) end
+  return yield(...)
+end
+
+--- `coroutine.running` for scripts.
+function M.running()
+  local co = running()
+  if co ~= failures.main() then return co end
+end
+
+--- `coroutine.isyieldable` for scripts.
+function M.isyieldable() return running() ~= failures.main() and isyieldable() end
+
 --- `coroutine.wrap` for scripts.
 function M.wrap(f)
   expect("coroutine.wrap", "a function", "function", f)
   local co = guard.create(f)
-  return function(...) return unwrapped(M.resume(co, ...)) end
+  return function(...) return unwrapped(co, M.resume(co, ...)) end
 end
 
 -- Tasks --------------------------------------------------------------------------------------------------------
@@ -242,7 +259,7 @@ end
 
 local function cancel(task)
   if task.state ~= "running" then return false end
-  settle(task, false, { code = "canceled", message = "the task was canceled" })
+  settle(task, false, failures.made({ code = "canceled", message = "the task was canceled" }))
   task.state = "canceled"
   living = living - 1
   for _, child in ipairs(task.children) do

@@ -27,6 +27,9 @@ function M.integer(text)
   return value
 end
 
+--- The metatable of predictions and trainings as the API describes them; output.lua gives them their text.
+M.Job = {}
+
 M.null = setmetatable({}, {
   __tostring = function() return "null" end,
   __newindex = function() error("json.null cannot be changed", 2) end,

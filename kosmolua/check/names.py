@@ -90,18 +90,6 @@ def nearest(name: str, names: Iterable[str]) -> str | None:
     return found or next((one for one in others if len(name) >= _MIN_BEGINNING and one.startswith(f"{name}_")), None)
 
 
-NAMESPACES = {
-    "predictions": "replicate.create(model, input), replicate.get_prediction { prediction_id = id }",
-    "models": "replicate.get_model { model_owner = owner, model_name = name }",
-    "deployments": 'run("deployments/owner/name", input)',
-    "trainings": "replicate.create_training { … }",
-    "files": "replicate.create_file { … }, or file(path) as an input",
-    "collections": "replicate.get_collection { … }",
-    "hardware": "replicate.list_hardware()",
-    "accounts": "replicate.get_account()",
-    "account": "replicate.get_account()",
-}  # the namespaces of the official clients
-
 # String methods of other languages, and the equivalent in Lua.
 BORROWED = {
     "split": 'for part in text:gmatch("[^,]+") do',

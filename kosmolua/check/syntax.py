@@ -7,6 +7,7 @@ import re
 from kosmolua.check.lexer import KEYWORDS
 from kosmolua.check.names import nearest
 from kosmolua.check.problem import Problem
+from kosmolua.errors import KosmoError
 
 # Other languages' keywords -> Lua's.
 _FOREIGN = {
@@ -14,6 +15,7 @@ _FOREIGN = {
     "let": "local", "const": "local", "foreach": "for", "import": "require(…)", "try": "pcall(function() … end)",
     "switch": "if … elseif … end", "continue": "goto continue, with ::continue:: before the end,",
 }  # fmt: skip
+_MAX_LINE = 1  # empty lines before the one line that is known of a module
 _LONG = frozenset(word for word in KEYWORDS if len(word) > 3)  # noqa: PLR2004 - shorter words are similar to too many
 _HINTS = (  # pattern of the line, pattern of LuaJIT's message, hint
     (r"^\s*#", r"near '#'", "Write -- before a comment."),
@@ -58,6 +60,18 @@ def problem(file: str, text: str, line: int, message: str) -> Problem:
         file=file, line=line, column=max(at, 0) + 1, severity="error", code="syntax_error", message=message,
         hint=_hint(lines, line, message),
     )  # fmt: skip
+
+
+def explain(error: KosmoError, name: str, source: bytes) -> None:
+    """Give the syntax error of a script, or of a module whose line is its detail, a hint."""
+    where = re.fullmatch(r"(.+):([0-9]{1,9})", getattr(error, "where", None) or "", re.DOTALL)
+    if error.code != "syntax_error" or error.hint or not where:
+        return
+    line = int(where[2])
+    if where[1] == name:
+        error.hint = _hint(source.decode(errors="replace").split("\n"), line, error.message)
+    elif isinstance(error.detail, str):
+        error.hint = _hint([*[""] * min(line - 1, _MAX_LINE), error.detail], min(line, _MAX_LINE + 1), error.message)
 
 
 def _hint(lines: list[str], line: int, message: str) -> str | None:

@@ -96,7 +96,7 @@ def print_error(error: KosmoError, excerpt: str | None = None) -> None:
     if isinstance(error, OutputError) and error.gone:
         return
     where = getattr(error, "where", None)
-    prefix = f"{where}: " if where and not error.message.endswith(f"({where})") else ""
+    prefix = f"{where}: " if where else ""
     print(safe(f"error: {prefix}{error.message}"), file=sys.stderr)
     if excerpt:
         print(safe(excerpt), file=sys.stderr)

@@ -51,6 +51,10 @@ def show_one(
     """Print the result. ``requests`` are those of a dry run."""
     from kosmolua.cli import output
 
+    if result.error and result.error.code == "syntax_error" and script:
+        from kosmolua.check.syntax import explain
+
+        explain(result.error, script.name, script.source)
     if options.json:
         envelope = _envelope(options, result, script, shown)
         if requests is not None:
@@ -78,12 +82,19 @@ def _show_results(results: list[Any]) -> None:
 def _excerpt(script: Text | None, error: KosmoError) -> str | None:
     """The line of the script that the error names, with the lines around it."""
     match = re.fullmatch(r"(.+):([0-9]{1,9})", getattr(error, "where", None) or "")
+    if script and match and match[1] != script.name and error.code == "syntax_error" and isinstance(error.detail, str):
+        return f"  > {match[2]:>4} | {error.detail[:160]}"
     if not script or not match or match[1] != script.name:
         return None
-    lines = script.source.decode(errors="replace").split("\n")
+    lines = _lines(script.source)
     at = int(match[2])
     around = range(max(1, at - 1), min(len(lines), at + 1) + 1)
     return "\n".join(f"  {'>' if number == at else ' '} {number:>4} | {lines[number - 1][:160]}" for number in around)
+
+
+def _lines(source: bytes) -> list[str]:
+    """Without a byte order mark and carriage returns."""
+    return [line.removesuffix("\r") for line in source.decode("utf-8-sig", errors="replace").split("\n")]
 
 
 def _envelope(options: Options, result: Result, script: Text | None, shown: ScriptOutput | None) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from kosmolua.errors import ArgumentError, PermissionDeniedError, UsageError
 from kosmolua.gate.files import Files
 from kosmolua.replicate import catalogue, structs
 from kosmolua.replicate.catalogue import Operation
+from kosmolua.replicate.namespaces import NAMESPACES
 from kosmolua.replicate.structs import FileContent, LocalFile
 from kosmolua.replicate.token import looks_like_token
 
@@ -27,6 +28,13 @@ def resolve(function: str) -> Operation:
         return operation
     from kosmolua.replicate.nearest import nearest
 
+    space = function.removeprefix("replicate.").partition(".")[0]
+    if space in NAMESPACES:
+        raise UsageError(
+            f"{catalogue.PROVIDER}.{space}: functions have no namespaces here",
+            code="unknown_function",
+            hint=f"Use {NAMESPACES[space]}.",
+        )
     name = function.removeprefix("replicate.").removeprefix("replicate_")
     near = nearest(name, [operation.name for operation in catalogue.OPERATIONS], most=3)
     called = "(hidden: it looks like a token)" if looks_like_token(function) else repr(function[:100])

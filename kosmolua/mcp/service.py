@@ -183,6 +183,10 @@ class Service:
         )
         shown: content.Pictures = []
         result = run.result(partial(content.add_outputs, shown))
+        if result.error and result.error.code == "syntax_error":
+            from kosmolua.check.syntax import explain
+
+            explain(result.error, "script", given["source"].encode(errors="surrogateescape"))
         self._running += result.running
         return content.of_run(result, limit, shown)
 

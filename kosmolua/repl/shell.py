@@ -192,7 +192,12 @@ class Shell:
         from kosmolua.terminal.safe import safe
 
         where = getattr(error, "where", None)
-        prefix = f"{where}: " if where and not error.message.endswith(f"({where})") else ""
+        if error.code == "syntax_error":
+            from kosmolua.check.syntax import explain
+
+            name = (where or "").rpartition(":")[0]
+            explain(error, name, self._texts.get(name, "").encode())
+        prefix = f"{where}: " if where else ""
         lines = [f"error: {prefix}{error.message}", *self._excerpt(where)]
         trace = getattr(error, "traceback", None) or ""
         if "\n" in trace:

@@ -137,7 +137,8 @@ class Inputs(Struct, frozen=True, dict=True):
             return
         names = {one.name: None for one in self.fields}
         if not self.open:
-            yield from (_unknown(str(name), list(names)) for name in given if name not in names)
+            unknown = ((str(name), value) for name, value in given.items() if name not in names)
+            yield from (_unknown(name, list(names), value=value) for name, value in unknown)
         yield from (f"missing `{short(one.name)}`" for one in self.fields if one.required and one.name not in given)
         for one in self.fields:
             value = given.get(one.name)
@@ -198,7 +199,9 @@ def refuse(problems: list[str], reference: str) -> None:
 # What is wrong with a value ---------------------------------------------------------------------------------------
 
 
-def _unknown(name: str, names: list[str], what: str = "input") -> str:
+def _unknown(name: str, names: list[str], what: str = "input", value: Any = None) -> str:
+    if name == "input" and isinstance(value, Mapping) and names:
+        return f"unknown input `input`; pass its fields directly: {{ {short(names[0])} = … }}"
     return f"unknown {what} `{short(name)}`{suggestion(name, [short(one) for one in names])}"
 
 

@@ -18,9 +18,8 @@ function write(...) end
 function log(...) end
 
 ---Write values as Lua source, and return them.
----@generic T
----@param ... T
----@return T ...
+---@param ... any
+---@return any ...
 function dump(...) end
 
 ---The time in seconds since 1970, with a fraction, from the host's clock.
@@ -252,9 +251,10 @@ function workflows.create(ref, input, options) end
 
 ---Wait until a prediction or training has ended, and return it, whether it succeeded or not.
 ---@generic Job: replicate.Prediction|replicate.Training
----@param job Job|string
+---@param job Job
 ---@param options? kosmolua.WaitOptions
 ---@return Job
+---@overload fun(id: string, options?: kosmolua.WaitOptions): replicate.Prediction|replicate.Training
 function workflows.wait(job, options) end
 
 ---Start a prediction, or take an existing one, and read its output while it is written. Raises an error if it fails.
@@ -371,9 +371,13 @@ function docs.read(name) end
 ---@field null userdata Represents null in a list.
 json = {}
 
+---@class kosmolua.JsonOptions
+---@field indent? integer Spaces per level, from 0 to 16; default: 0, one line.
+
 ---@param value any
+---@param options? kosmolua.JsonOptions
 ---@return string
-function json.encode(value) end
+function json.encode(value, options) end
 
 ---@param text string
 ---@return any

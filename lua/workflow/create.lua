@@ -18,6 +18,7 @@ local UNKNOWN = { uncertain = true, server_error = true, internal_error = true, 
 local M = { WAIT = WAIT }
 
 function M.note(w, kind, prediction)
+  output.named(prediction)
   if output.is_prediction(prediction) then
     w.started[prediction.id] = not output.TERMINAL[prediction.status] and kind or nil
   end

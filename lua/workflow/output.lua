@@ -3,12 +3,14 @@
 local use = ...
 local values = use("values")
 
-local next, rawequal, rawget, tonumber, type = next, rawequal, rawget, tonumber, type
+local getmetatable, next, rawequal, rawget, setmetatable, tonumber, type = getmetatable, next, rawequal, rawget,
+  setmetatable, tonumber, type
 local byte, find, format, gmatch, sub, concat = string.byte, string.find, string.format, string.gmatch, string.sub,
   table.concat
 local null = values.null
 
 local MAX_ID = 200 -- characters
+local MAX_SHOWN = 300 -- bytes of a field in a prediction's text
 local LOGS_READ = 4000 -- bytes from the end, for the last progress bar
 
 local M = {
@@ -88,6 +90,21 @@ function M.is_request(value)
   return is_table(value.headers) and value.headers.Authorization == "Bearer [hidden]"
 end
 
+--- Gives predictions and trainings in an answer a text of one line. Returns the answer.
+function M.named(answer)
+  if not is_table(answer) then return answer end
+  if type(rawget(answer, "status")) == "string" and type(rawget(answer, "id")) == "string" and not getmetatable(answer) then
+    return setmetatable(answer, values.Job)
+  end
+  local items = rawget(answer, "results")
+  if is_table(items) then
+    for i = 1, #items do
+      M.named(items[i])
+    end
+  end
+  return answer
+end
+
 --- "prediction" or "training", by the link that the API gave it.
 function M.kind_of(prediction)
   local urls = prediction.urls
@@ -100,6 +117,17 @@ function M.about(prediction)
   local urls = prediction.urls
   local web = type(urls) == "table" and urls.web
   return prediction.id .. (web and format(" (%s)", web) or ""), web
+end
+
+local function text_field(job, name)
+  local value = rawget(job, name)
+  return type(value) == "string" and value ~= "" and values.scrub(sub(value, 1, MAX_SHOWN)) or nil
+end
+
+function values.Job.__tostring(job)
+  local model, failure = text_field(job, "model"), text_field(job, "error")
+  return format("%s %s%s: %s%s", M.kind_of(job), text_field(job, "id") or "?", model and " of " .. model or "",
+    text_field(job, "status") or "?", failure and ": " .. failure or "")
 end
 
 --- The last progress bar in the logs: percent, step, steps.

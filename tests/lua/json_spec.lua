@@ -83,6 +83,21 @@ T["takes number keys as names where a table is marked as an object"] = function(
   refuses(function() json.array(1) end, "json.array: expected a table, got number")
 end
 
+T["names fields by exact numbers, and never two the same"] = function(use)
+  local json = use("json")
+  local names = json.object({ [1732968000123456] = "x", [0.1 + 0.2] = "y", [-5] = "z", [0.5] = "h" })
+  assert(json.encode(names) == '{"-5":"z","0.30000000000000004":"y","0.5":"h","1732968000123456":"x"}')
+  refuses(function() json.encode(json.object({ [7] = 1, ["7"] = 2 })) end, "a number and a string are the same name")
+end
+
+T["reads numbers with any exponent"] = function(use)
+  local json = use("json")
+  for text, value in pairs({ ["1e400"] = 1 / 0, ["1e1048576"] = 1 / 0, ["-1E99999999999"] = -1 / 0, ["1e-99999999"] = 0,
+    ["0e99999999"] = 0, ["0.0e1048577"] = 0, ["12.5e0000001"] = 125 }) do
+    assert(json.decode(text) == value, text)
+  end
+end
+
 T["knows valid UTF-8 from what merely has the look of it"] = function(use)
   local values = use("values")
   for _, good in ipairs({ "", "a", "é", "€", "😀", "\239\191\191", "\244\143\191\191" }) do

@@ -80,6 +80,22 @@ T["names where a cycle closes, and where nesting goes too deep"] = function(use)
   assert(refusal.reason == "more than 200 levels")
 end
 
+T["reads signed integers of every size, also those that need no sign"] = function(use)
+  local msgpack = use("msgpack")
+  for frame, value in pairs({ ["\208\127"] = 127, ["\208\128"] = -128, ["\209\127\255"] = 32767, ["\209\128\0"] = -32768,
+    ["\210\127\255\255\255"] = 2147483647, ["\210\128\0\0\0"] = -2147483648, ["\211\0\0\0\0\0\0\0\7"] = 7 }) do
+    assert(msgpack.decode(frame) == value, value)
+  end
+end
+
+T["names fields by exact numbers, and never two the same"] = function(use)
+  local values, msgpack = use("values"), use("msgpack")
+  local back = msgpack.decode(msgpack.encode(values.object({ [1732968000123456] = "x", [0.5] = "h" })))
+  assert(back["1732968000123456"] == "x" and back["0.5"] == "h")
+  local _, refusal = pcall(msgpack.encode, values.object({ [7] = 1, ["7"] = 2 }))
+  assert(refusal.reason == "a number and a string are the same name", refusal.reason)
+end
+
 T["takes the same table twice, which is no cycle"] = function(use)
   local shared = { 1 }
   local back = round_trip(use, { shared, shared })

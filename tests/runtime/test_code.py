@@ -39,7 +39,7 @@ def test_an_error_in_a_loaded_chunk_names_its_line(lua):
     error = lua("local f = load('local a = 1\\nerror(\"oops\")', '@part.lua')\nf()").error
 
     assert ("oops", "part.lua:2") == (error.message, error.where)
-    assert "part.lua:2 in 'f'\nflow.lua:2 in main chunk" == error.traceback
+    assert "part.lua:2 in main chunk\nflow.lua:2 in main chunk" == error.traceback
 
 
 @pytest.mark.parametrize(
@@ -130,3 +130,40 @@ def test_the_collector_can_be_looked_at(lua):
 
     assert [True, 0, 0, True] == lua(source).results
     assert "invalid option 'x'" in lua("collectgarbage('x')").error.message
+
+
+@pytest.mark.parametrize("source", ["f()", "pcall(f) f()", "local co = coroutine.wrap(f) co()", "spawn(f) sleep(0)"])
+def test_a_stack_overflow_names_a_line(lua, source):
+    """Whatever room is left in the stack, and with a way on."""
+    error = lua(f"function f(n)\n  return 1 + f(n)\nend\n{source}").error
+
+    assert ("stack overflow", "flow.lua:2") == (error.message, error.where)
+    assert "a function calls itself without an end: look at the condition that ends it" == error.hint
+
+
+@pytest.mark.parametrize("length", [10, 55, 59, 60, 61, 120])
+def test_errors_in_scripts_with_long_names_are_placed(lua, length):
+    """Lua shortens names from 60 characters on."""
+    name = "x" * (length - 4) + ".lua"
+    raised = lua("\nlocal function f() error('oops') end f()", name=name).error
+    syntax = lua("\nx x", name=name).error
+
+    assert ("oops", f"{name}:2") == (raised.message, raised.where)
+    assert f"{name}:2 in 'f'" in raised.traceback
+    assert ("syntax_error", f"{name}:2", "x x") == (syntax.code, syntax.where, syntax.detail)
+
+
+@pytest.mark.parametrize(
+    ("source", "text"),
+    [
+        ("return pcall(coroutine.wrap, nil)", "coroutine.wrap: expected a function, got nothing"),
+        ("local ok, e = pcall(error, 'a', 2) return ok, e", "flow.lua:1: a"),
+        ("return pcall(string.rep)", "bad argument #1 to '?' (string expected, got no value)"),
+        ("return false, select(2, pcall(pcall)):gsub('%?', 'pcall')", "bad argument #1 to 'pcall' (value expected)"),
+        ("local t = spawn(sleep, 1) t:cancel() local ok, e = pcall(t.await, t) return ok, tostring(e)",
+         "the task was canceled"),
+    ],
+)  # fmt: skip
+def test_errors_name_no_file_of_the_host(lua, source, text):
+    """Places are the script's, and every error has its text."""
+    assert [False, text] == lua(source).results[:2]

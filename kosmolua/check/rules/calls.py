@@ -6,10 +6,11 @@ import re
 from typing import NamedTuple
 
 from kosmolua.check.look import NOTHING, Look, Named, argument, is_open, kind
-from kosmolua.check.names import NAMESPACES, nearest
+from kosmolua.check.names import nearest
 from kosmolua.check.program import Path, Source
 from kosmolua.check.tree import Call, Name, Node, Table
 from kosmolua.replicate.catalogue import BY_NAME, OPERATIONS, PROVIDER, Operation, Parameter
+from kosmolua.replicate.namespaces import NAMESPACES
 
 DEFAULT = "default"
 _KINDS = {"integer": int, "boolean": bool, "object": dict, "array": list, "string": str}

@@ -91,6 +91,8 @@ def _check(look: Look, given: Given, named: Named, known: Inputs) -> None:
         elif not known.open:
             near = nearest(name, fields)
             suggestion = f"; did you mean `{near}`?" if near else f"; it takes {', '.join(list(fields)[:20])}"
+            if name == "input" and isinstance(look.program.value(node), Table) and fields:
+                suggestion = f"; pass its fields directly: {{ {next(iter(fields))} = … }}"
             _report(look, given, at, f"unknown input `{name}`{suggestion}")
     missing = [field.name for field in known.fields if field.required and field.name not in named.items]
     if missing and not named.open and named.items.keys() <= fields.keys():

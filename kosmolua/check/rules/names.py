@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from kosmolua.check.look import Look
-from kosmolua.check.names import BORROWED, FOREIGN, HELPERS, HOSTS, NAMESPACES, STANDARD, nearest
+from kosmolua.check.names import BORROWED, FOREIGN, HELPERS, HOSTS, STANDARD, nearest
 from kosmolua.check.program import Path, Source, operands
 from kosmolua.check.tree import Index, Name, Table, Tree
 from kosmolua.replicate.catalogue import BY_NAME, PROVIDER
+from kosmolua.replicate.namespaces import NAMESPACES
 
 _MIN_LETTERS = 4  # of a name that counts as misspelt if it is only read
 _DEEP = 3
