@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from kosmolua.services.progress import Job, Progress, Summary
+    from kosmolua.services.progress import Job, Progress
 
 PATIENCE = 0.3  # seconds before the first drawing: most runs end earlier
 TURN = 0.1  # seconds between two drawings
@@ -33,6 +33,8 @@ class Watch:
 
         progress = self.progress = Progress(keep=self._keep)
         if self._moving:
+            from kosmolua.services.progress_line import text_of
+
             began = time.monotonic()
             self._drawing = Drawing(lambda: text_of(progress.summary(), time.monotonic() - began, self._name))
         return progress
@@ -89,58 +91,6 @@ class Drawing:
         while not self._over.wait(pause):
             pause = TURN
             LINE.draw(fitted(self._text(), _columns()))
-
-
-def text_of(summary: Summary, elapsed: float, name: str = "") -> str:
-    """The state of the run in one line; empty if it waits for nothing. ``name`` is the model, if known."""
-    states = _states(summary)
-    if states:
-        model = summary.model or name
-        states[0] = f"{model}: {states[0]}" if model else states[0]
-    downloads = [_download(*each) for each in summary.downloads[:1]]
-    if len(summary.downloads) > 1:
-        downloads.append(f"{len(summary.downloads) - 1} more downloads")
-    compute = [f"{summary.seconds:.1f} s of compute"] if summary.seconds else []
-    parts = [*states, *compute, *downloads]
-    return ", ".join([clock(elapsed), *parts]) if parts else ""
-
-
-def _states(summary: Summary) -> list[str]:
-    """The predictions by state; one alone is not counted."""
-    single = summary.creating + sum(summary.states.values()) == 1
-    creating = ["being created" if single else f"{summary.creating} being created"] if summary.creating else []
-    percent = "" if summary.percent is None else f" ({summary.percent}%)"
-    return creating + [
-        ("" if single else f"{count} ") + state + (percent if state == "processing" else "")
-        for state, count in _ordered(summary.states)
-    ]
-
-
-def _ordered(states: dict[str, int]) -> list[tuple[str, int]]:
-    from kosmolua.services.progress import STATES
-
-    return [(state, states[state]) for state in STATES if state in states]
-
-
-def _download(path: str, received: int, total: int | None) -> str:
-    if total:
-        return f"{path} {100 * received // total}% of {amount(total)}"
-    return f"{path} {amount(received)}"
-
-
-def clock(seconds: float) -> str:
-    minutes, rest = divmod(int(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
-
-
-def amount(size: float) -> str:
-    """A size for people, such as 1.5 MB."""
-    for unit in ("bytes", "kB", "MB"):
-        if size < 1000:  # noqa: PLR2004 - decimal units
-            return f"{size:.0f} {unit}" if unit == "bytes" else f"{size:.1f} {unit}"
-        size /= 1000
-    return f"{size:.1f} GB"
 
 
 def fitted(text: str, columns: int) -> str:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from kosmolua.cli.options import Options, Parser
     from kosmolua.gate.files import Files
     from kosmolua.gate.prompt import Prompter
+    from kosmolua.gate.run import Watcher
     from kosmolua.gate.session import Session
     from kosmolua.host.host import Host
     from kosmolua.repl.history import History
@@ -128,6 +129,7 @@ def _serve(parsed: argparse.Namespace, shell: Callable[[], Shell]) -> None:
     startup = os.path.join(paths.config_directory(os.environ), STARTUP)
     files = [path for path in (startup, parsed.file) if path and (path != startup or os.path.isfile(path))]
     inputs = [f":load {path}" for path in files] + ([parsed.eval] if parsed.eval is not None else [])
+    print(_banner(emulate=parsed.emulate))
     reader = _reader(parsed, shell)
     if startup in files:
         shell().enter(inputs.pop(0), reader)
@@ -136,6 +138,14 @@ def _serve(parsed: argparse.Namespace, shell: Callable[[], Shell]) -> None:
     for text in inputs:
         shell().enter(text, reader)
     run(shell, reader, shell().prompt if startup in files or inputs else FIRST)
+
+
+def _banner(*, emulate: bool) -> str:
+    """Two lines that fit on a narrow terminal."""
+    from kosmolua._version import __version__
+
+    where = "the emulator" if emulate else "Replicate"
+    return f"kosmolua {__version__}: Lua for {where}\nhelp: all commands. run?: a page about run. Ctrl-D: leave."
 
 
 def _reader(parsed: argparse.Namespace, shell: Callable[[], Shell]) -> Reader:
@@ -198,10 +208,10 @@ class _Hosts:
         self._own: list[tuple[str, str]] = []
         self._files: Files | None = None
 
-    def session(self) -> Session:
+    def session(self, watcher: Watcher) -> Session:
         """A session with the current options."""
         made = self._host()
-        return made.session("the prompt", self.files())
+        return made.session("the prompt", self.files(), watcher)
 
     def files(self) -> Files:
         if self._files is None:

@@ -18,8 +18,8 @@ from urllib.parse import urlsplit
 
 from msgspec import Struct
 
-from kosmolua.cli.live import amount, clock
 from kosmolua.errors import KosmoError, TransportError, UsageError, failure_of
+from kosmolua.services.progress_line import amount, clock
 from kosmolua.terminal.pictures import kind_of
 from kosmolua.terminal.safe import safe
 

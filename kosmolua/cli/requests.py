@@ -24,7 +24,7 @@ class Requests:
     def close(self) -> None:
         """There is nothing to remove from the terminal."""
 
-    def begins(self, entry: Entry, operation: Operation) -> None:
+    def begins(self, entry: Entry, operation: Operation, given: Mapping[str, Any]) -> None:
         """A dry run sends nothing."""
 
     def ended(self, entry: Entry, operation: Operation, given: Mapping[str, Any], data: Any, _: object) -> None:

@@ -28,8 +28,8 @@ class Reply(Struct, frozen=True):
 class Watcher(Protocol):
     """Observes a session, on the thread of each call. It never sees a secret."""
 
-    def begins(self, entry: Entry, operation: Operation) -> None:
-        """A request is about to be sent."""
+    def begins(self, entry: Entry, operation: Operation, given: Mapping[str, Any]) -> None:
+        """A request is about to be sent. ``given`` are its arguments if it is a write."""
 
     def ended(
         self, entry: Entry, operation: Operation, given: Mapping[str, Any], data: Any, error: KosmoError | None

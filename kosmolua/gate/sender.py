@@ -82,7 +82,7 @@ class Sender:
         entry.estimate = job.estimate if job else None
         sent = self._note_write(operation, arguments, entry, job, ticket) if operation.access == "write" else None
         if self._watcher:
-            self._record.afterwards(self._watcher.begins, entry, operation)
+            self._record.afterwards(self._watcher.begins, entry, operation, given)
         began, error = time.perf_counter(), None
         try:
             answer: Any

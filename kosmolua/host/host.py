@@ -329,10 +329,10 @@ class Host:
             stdin=stdin,
         )
 
-    def session(self, script: str, files: Files | None = None) -> Session:
+    def session(self, script: str, files: Files | None = None, watcher: Watcher | None = None) -> Session:
         """For a front end that evaluates Lua itself: the road of a script of that name, which the caller closes."""
         self._runs.check_open()
-        return self._sessions().open(Script(source=b"", name=script), files=files)
+        return self._sessions().open(Script(source=b"", name=script), files=files, watcher=watcher)
 
     def files(self, own: Sequence[tuple[str, str]] = ()) -> Files:
         """The directories that are open to a script, without the files of its run that are its ``own``."""

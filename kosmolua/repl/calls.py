@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -12,22 +12,51 @@ from kosmolua.errors import failure_of
 from kosmolua.host.handler import SERVICE, ScriptHandler
 
 if TYPE_CHECKING:
+    from kosmolua.errors import KosmoError
+    from kosmolua.gate.entry import Entry
     from kosmolua.gate.files import Files
-    from kosmolua.gate.run import Ticket
+    from kosmolua.gate.run import Ticket, Watcher
     from kosmolua.gate.session import Session
     from kosmolua.repl.options import Options
+    from kosmolua.replicate.catalogue import Operation
 
 
 class Hosts(Protocol):
     """Opens sessions with the current options."""
 
-    def session(self) -> Session: ...
+    def session(self, watcher: Watcher) -> Session: ...
 
     def files(self) -> Files: ...
 
     def reserve(self, path: str, what: str) -> None: ...
 
     def close(self) -> None: ...
+
+
+class Watching:
+    """Passes what the session does on to the progress of the current input."""
+
+    def __init__(self) -> None:
+        self.begin()
+
+    def begin(self) -> None:
+        from kosmolua.services.progress import Progress
+
+        self.progress = Progress()
+
+    def begins(self, entry: Entry, operation: Operation, given: Mapping[str, Any]) -> None:
+        self.progress.begins(entry, operation, given)
+
+    def ended(
+        self, entry: Entry, operation: Operation, given: Mapping[str, Any], data: Any, error: KosmoError | None
+    ) -> None:
+        self.progress.ended(entry, operation, given, data, error)
+
+    def followed(self, url: str, event: str, data: str) -> None:
+        self.progress.followed(url, event, data)
+
+    def downloading(self, path: str, received: int, total: int | None) -> None:
+        self.progress.downloading(path, received, total)
 
 
 class Calls:
@@ -38,6 +67,7 @@ class Calls:
         self.seen: Callable[[Any], None] = lambda _: None  # called with every answer
         self._hosts = hosts
         self._session: Session | None = None
+        self._watching: Watching | None = None
         self._handler = ScriptHandler(self.session, self._files, self._tracking, seen=self._look)
         self._lock = threading.Lock()
         self._in_flight: dict[int, tuple[str, float]] = {}
@@ -72,8 +102,20 @@ class Calls:
     def session(self) -> Session:
         with self._lock:
             if self._session is None:
-                self._session = self._hosts.session()
+                self._watching = self._watching or Watching()
+                self._session = self._hosts.session(self._watching)
             return self._session
+
+    def begin(self) -> None:
+        """A new input begins: forget the progress of the last one."""
+        if self._watching:
+            self._watching.begin()
+
+    def running(self) -> str:
+        """The predictions of this input that have not ended, in words; empty if there are none."""
+        from kosmolua.services.progress_line import running
+
+        return running(self._watching.progress.summary()) if self._watching else ""
 
     @property
     def opened(self) -> Session | None:

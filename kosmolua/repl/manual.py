@@ -34,7 +34,7 @@ def overview() -> str:
             "",
             table(KEYS),
             "",
-            "?create_prediction shows a function; ?permissions, ?errors and others show a topic.",
+            "run? or ?run shows a page: of a function, a helper, or a topic such as permissions and errors.",
         ]
     )
 

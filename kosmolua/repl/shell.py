@@ -24,9 +24,16 @@ if TYPE_CHECKING:
     from kosmolua.runtime.interactive import Evaluation, Interpreter
     from kosmolua.terminal.query import Sixel
 
+_MOST_LEFT = 3  # predictions that an interrupt left, by id
 SLOW = 1.0  # an input that takes more seconds has its duration shown
 FIRST = "in[1]> "
 _NUMBER = re.compile(r"[0-9]{1,9}")
+_ASKED = re.compile(r"[A-Za-z_][\w.:]*\?\??")  # name?
+# Words of other prompts, which are commands here unless an input has given them a value.
+_WORDS = {
+    **dict.fromkeys(("help", "help()"), ":help"),
+    **dict.fromkeys(("exit", "exit()", "quit", "quit()", "os.exit()"), ":quit"),
+}
 
 
 class Reader(Protocol):
@@ -107,8 +114,11 @@ class Shell:
             if stripped.startswith(":"):
                 command, rest = commands.parsed(stripped)
                 command.action(self, rest)
-            elif stripped.startswith("?"):
-                command, rest = commands.parsed(f":help {stripped[1:]}")
+            elif stripped.startswith("?") or _ASKED.fullmatch(stripped):
+                command, rest = commands.parsed(f":help {stripped.strip('?')}")
+                command.action(self, rest)
+            elif stripped in _WORDS and not self._is_own(stripped.partition("(")[0]):
+                command, rest = commands.parsed(_WORDS[stripped])
                 command.action(self, rest)
             elif stripped:
                 self.evaluate(text)
@@ -122,6 +132,8 @@ class Shell:
     ) -> KosmoError | None:
         """Evaluate an input, which may be part of a file, and show its result. Returns its error."""
         began = time.perf_counter()
+        before = self._running_jobs()
+        self.calls.begin()
         with self._interruptible(), self.screen.progress(self._running_call):
             found = self.interpreter.evaluate(text.removeprefix("="), name)
         seconds = time.perf_counter() - began
@@ -131,15 +143,37 @@ class Shell:
         self.screen.end_line()
         if found.error and found.error.code == "interrupted":
             self.screen.forget_echo()
-            if self.calls.creating():
-                in_flight = commands.creates_in_flight(self.calls.creating())
-                found.error.hint = f"{in_flight} and may cost; after the answer: :cancel"
+            found.error.hint = self._left(before) or found.error.hint
         self._texts[name or f"in[{self.interpreter.number}]"] = file or text
         self._show(found)
         if timed or seconds >= SLOW:
             self.screen.show(self.screen.painted(f"took {_duration(seconds)}", "dim"))
         self._note(text, found)
         return found.error
+
+    def _running_jobs(self) -> list[str]:
+        """The predictions and trainings that this session started and that nobody has seen end."""
+        return (
+            [f"{kind} {identifier}" for kind, identifier, _ in self.calls.opened.budget.running()]
+            if (self.calls.opened and not self.calls.options.dry_run)
+            else []
+        )
+
+    def _left(self, before: Sequence[str]) -> str | None:
+        """What an interrupted input leaves at the API, and how to end it."""
+        if self.calls.creating():
+            return f"{commands.creates_in_flight(self.calls.creating())} and may cost; after the answer: :cancel"
+        left = [job for job in self._running_jobs() if job not in before]
+        if not left:
+            return None
+        more = f" and {len(left) - _MOST_LEFT} more" if len(left) > _MOST_LEFT else ""
+        verb = "still runs and may cost" if len(left) == 1 else "still run and may cost"
+        return f"{', '.join(left[:_MOST_LEFT])}{more} {verb}; to cancel: :cancel"
+
+    def _is_own(self, name: str) -> bool:
+        """Whether an earlier input has defined that name."""
+        defined = re.compile(rf"\b{name}\s*(?:=|\()|\blocal\s[^=\n]*\b{name}\b")
+        return any(defined.search(each.text) for each in self.inputs)
 
     def _note(self, text: str, found: Evaluation) -> None:
         """Remember the input for `:save`; with a journal also a failed one, since a replay needs it."""
@@ -169,7 +203,7 @@ class Shell:
 
     def _running_call(self) -> str:
         call = self.calls.longest_call()
-        return call[0] if call else "running"
+        return self.calls.running() or (call[0] if call else "running")
 
     def _show(self, found: Evaluation) -> None:
         if found.error:
@@ -275,7 +309,17 @@ class Shell:
         ]
         if self.journals.current:
             parts.append(f"journal {os.path.basename(self.journals.current.path)}")
-        return "  ·  ".join(parts)
+        return _fitting(parts, self.width())
+
+
+def _fitting(parts: Sequence[str], width: int) -> str:
+    """The parts on one line; on a narrow terminal closer together, and without the last ones."""
+    text = "  ·  ".join(parts)
+    if len(text) <= width:
+        return text
+    while parts and len(" · ".join(parts)) > width:
+        parts = parts[:-1]
+    return " · ".join(parts)
 
 
 def _duration(seconds: float) -> str:

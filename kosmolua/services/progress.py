@@ -108,7 +108,7 @@ class Progress:
         self._clock = clock
         self._on_state = on_state
         self._lock = threading.Lock()
-        self._creating: set[int] = set()
+        self._creating: dict[int, str] = {}  # entry -> model
         self._known: dict[tuple[str, str], Job] = {}
         self._running: dict[tuple[str, str], Job] = {}
         self._streams: dict[str, Job] = {}
@@ -117,16 +117,16 @@ class Progress:
         self._spent = 0.0
         self._downloads: dict[str, tuple[int, int | None]] = {}
 
-    def begins(self, entry: Entry, operation: Operation) -> None:
+    def begins(self, entry: Entry, operation: Operation, given: Mapping[str, Any]) -> None:
         if starts_compute(operation):
             with self._lock:
-                self._creating.add(id(entry))
+                self._creating[id(entry)] = model_of(given) or ""
 
     def ended(
         self, entry: Entry, operation: Operation, given: Mapping[str, Any], data: Any, error: KosmoError | None
     ) -> None:
         with self._lock:
-            self._creating.discard(id(entry))
+            self._creating.pop(id(entry), None)
             job = self._learn(entry, operation, given, data) if entry.outcome == "ok" else None
             if self._keep and len(self.calls) < MAX_CALLS:
                 why = cut(error.message) if error else None
@@ -161,8 +161,12 @@ class Progress:
                 percent=round(sum(percents) / len(percents)) if percents else None,
                 seconds=self._spent + sum(job.seen - (job.started or job.seen) for job in running if job.own),
                 downloads=[(path, *rest) for path, rest in self._downloads.items()],
-                model=next(iter(self._models)) if len(self._models) == 1 else "",
+                model=self._model(),
             )
+
+    def _model(self) -> str:
+        models = (self._models | set(self._creating.values())) - {""}
+        return models.pop() if len(models) == 1 else ""
 
     def untold(self) -> list[Job]:
         """The jobs of this run whose end the API has not reported."""

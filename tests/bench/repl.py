@@ -97,8 +97,8 @@ class Hosts:
         self._host = Host(emulate=True, prepare=False)
         self.files, self.close = self._host.files, self._host.close
 
-    def session(self):
-        return self._host.session("bench")
+    def session(self, watcher):
+        return self._host.session("bench", watcher=watcher)
 
 
 def interactive():

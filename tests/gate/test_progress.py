@@ -40,7 +40,7 @@ class Told:
     def __call__(self, function, data, given=None, **fields):
         operation = resolve(function)
         entry = Entry(operation.name, "default", operation.access, self.clock.now, outcome="ok", **fields)
-        self.progress.begins(entry, operation)
+        self.progress.begins(entry, operation, {})
         self.progress.ended(entry, operation, given or {}, data, None)
 
 
@@ -75,7 +75,7 @@ def test_a_create_that_is_under_way(told):
     """It counts before there is an answer, and no more when there is none."""
     operation = resolve("create_prediction")
     entry = Entry("create_prediction", "default", "write", NOW)
-    told.progress.begins(entry, operation)
+    told.progress.begins(entry, operation, {})
     assert 1 == told.progress.summary().creating
 
     told.progress.ended(entry, operation, {}, None, KosmoError("the connection was lost"))

@@ -308,7 +308,7 @@ def test_a_prompt_whose_session_cannot_be_opened(error):
     session = type(
         "Opened", (), {"raised": None, "call": lambda *_, **__: Reply({"ok": 1}, Entry("f", "a", "read", 0.0))}
     )()
-    hosts = type("Hosts", (), {"session": Once(error, lambda: session)})()
+    hosts = type("Hosts", (), {"session": Once(error, lambda *_: session)})()
     calls = Calls(Options(), hosts)
     with pytest.raises(KosmoError):
         calls("get_account", "", b"\x80")
@@ -319,7 +319,7 @@ def test_a_prompt_whose_session_cannot_be_opened(error):
 def test_what_a_prompt_learns_costs_no_answer(road):
     """What fails after an answer is told at the next call, and once."""
     session = road()
-    calls = Calls(Options(), type("Hosts", (), {"session": lambda _: session})())
+    calls = Calls(Options(), type("Hosts", (), {"session": lambda *_: session})())
     calls.seen = Once(ValueError("odd"))
 
     assert "p1" == calls("get_account", "", b"\x80")["id"]

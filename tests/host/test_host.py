@@ -302,7 +302,7 @@ class Witness:
     def __init__(self):
         self.told = []
 
-    def begins(self, entry, operation):
+    def begins(self, entry, operation, given):
         self.told.append(("begins", operation.name))
 
     def ended(self, entry, operation, given, data, error):

@@ -25,8 +25,8 @@ class Hosts:
     def __init__(self, host):
         self.host = host
 
-    def session(self):
-        return self.host.session("the prompt")
+    def session(self, watcher):
+        return self.host.session("the prompt", watcher=watcher)
 
     def files(self):
         return self.host.files()

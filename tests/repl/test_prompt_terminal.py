@@ -216,7 +216,7 @@ def test_commands(terminal, tmp_path):
     screen.enter(":emulate off", "calls go to Replicate")
     screen.wait_for("live")
     screen.enter(":account nobody", "unknown account 'nobody'; known: default")
-    screen.enter(":help", "?create_prediction shows a function")
+    screen.enter(":help", "run? or ?run shows a page")
     screen.type(":quit")
     screen.press("Enter")
     assert screen.ended()
@@ -263,3 +263,31 @@ def test_vi_keys(terminal):
     screen.type("0lxx")
     screen.press("Enter")
     screen.wait_for('"cd"')
+
+
+def test_the_banner_and_words_of_other_prompts(terminal):
+    """Two lines say what to type; `help`, `name?` and `exit` do what they do elsewhere."""
+    screen = terminal()
+    assert "kosmolua " in screen.text
+    assert "help: all commands" in screen.text
+
+    screen.enter("help", ":policy")
+    screen.enter("wait?", "cancel_on_timeout")
+    assert "---@" not in screen.text
+    screen.enter("help = 5", "in[2]>")
+    screen.enter("help", "5")
+    screen.type("exit")
+    screen.press("Enter")
+    screen.ended()
+
+
+def test_progress_names_the_model_and_an_interrupt_what_goes_on(terminal):
+    """The prediction that an interrupt leaves is named with what cancels it."""
+    screen = terminal()
+    screen.type('run("minimax/video-01", { prompt = "sea" }, { wait = false })')
+    screen.press("Enter")
+    screen.wait_for("minimax/video-01: ")
+    screen.press("C-c")
+    shown = screen.wait_for("still runs and may cost; to cancel: :cancel")
+    assert "hint: prediction " in shown
+    screen.enter(":cancel", "canceled prediction")
