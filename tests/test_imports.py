@@ -15,7 +15,7 @@ PACKAGE = Path(__file__).parent.parent / "kosmolua"
 ROOMS = (
     ("__main__",),
     ("cli",),
-    ("mcp", "repl", "__init__"),
+    ("mcp", "repl", "worker", "__init__"),
     ("check", "host"),
     ("services",),
     ("journal",),
@@ -26,11 +26,12 @@ ROOMS = (
 )
 # room -> the only rooms that may import from it
 KNOWN_TO = {
-    "runtime": {"check", "cli", "host", "manual", "mcp", "repl", "__init__"},
+    "runtime": {"check", "cli", "host", "manual", "mcp", "repl", "worker", "__init__"},
     "emulator": {"cli", "host"},
     "cli": {"__main__"},
     "mcp": {"cli"},
     "repl": {"cli"},
+    "worker": {"cli"},
 }
 # library -> the only modules that may import it
 ONLY_IN = {
@@ -46,6 +47,9 @@ ONLY_IN = {
     "mcp_types": set(),
     "uvicorn": {"mcp/http.py"},
     "prompt_toolkit": {"repl/line.py", "repl/shell.py"},
+    "psycopg": {path.relative_to(PACKAGE).as_posix() for path in (PACKAGE / "worker").rglob("*.py")},
+    "psycopg_pool": {"worker/database.py"},
+    "procrastinate": {"worker/work.py"},
     "werkzeug": {path.relative_to(PACKAGE).as_posix() for path in (PACKAGE / "emulator").rglob("*.py")},
 }
 

@@ -25,6 +25,11 @@ _EXAMPLE = "resume nightly --write allow"
 
 def run(command: str, argv: list[str]) -> int:
     action, *rest = argv or ["list"]
+    given = argv[: argv.index("--")] if "--" in argv else argv
+    if action in {"logs", "cancel"} or any(word.partition("=")[0] == "--database" for word in given):
+        from kosmolua.cli import submitted
+
+        return submitted.run(command, argv)
     if action == "resume":
         return _resume(command, rest)
     if action == "undo":
@@ -50,7 +55,8 @@ def _parser(command: str) -> options.Parser:
         command,
         "List, show, resume, undo, export or prune runs that have a journal. resume RUN "
         "passes further arguments to kosmo lua. undo RUN cancels and deletes what the run created, after asking. "
-        "export prints JSON Lines. prune deletes journals and kept outputs of the named runs, or of finished ones.",
+        "export prints JSON Lines. prune deletes journals and kept outputs of the named runs, or of finished ones. "
+        "logs, cancel, and with --database list, show and resume, are about submitted runs.",
         f"kosmo {command} {_EXAMPLE}",
     )
     made.add_argument("action", choices=ACTIONS, help=f"what to do (default: {ACTIONS[0]})")

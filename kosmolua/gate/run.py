@@ -64,8 +64,8 @@ class Ticket(Protocol):
     def turn(self) -> AbstractContextManager[object]:
         """Send writes one at a time while interrupted calls are unresolved."""
 
-    def claim(self, identifier: str) -> None:
-        """Note that this API object belongs to this call only."""
+    def claim(self, identifier: str) -> bool:
+        """Note that this API object belongs to this call only. False if another run has taken it meanwhile."""
 
     def settle(self, value: bytes) -> None:
         """Record the outcome, as MessagePack, of a call whose answer was not received."""

@@ -184,13 +184,15 @@ class Sender:
         from kosmolua.replicate.answers import Answer
 
         read = self._reader(entry.account, "journal")
-        found = ticket.find(read, client.base_url, operation, given)
-        if found is None:
-            return None
+        while True:
+            found = ticket.find(read, client.base_url, operation, given)
+            if found is None:
+                return None
+            identifier = id_of(found.data)
+            if identifier is None or ticket.claim(identifier):
+                break
         ticket.adopt(operation, given)
         entry.rule = f"{entry.rule}; done by an interrupted attempt"
-        if identifier := id_of(found.data):
-            ticket.claim(identifier)
         return Answer(200, found.data, "", None)
 
     def _note_token(self, entry: Entry) -> None:

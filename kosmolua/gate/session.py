@@ -335,20 +335,25 @@ class Session:
         """
         left = []
         for kind, identifier, account in (each for each in self.budget.running() if each not in besides):
-            operation = resolve(f"cancel_{kind}")
-            entry = Entry(operation.name, account, operation.access, time.time(), "allow", "--cancel-on-exit", "flag")
-            data = failure = None
-            try:
-                arguments = structs.decode_arguments(operation, {f"{kind}_id": identifier})
-                data = self._sender.send(self._client(account), operation, arguments, {}, entry, free=True)
-            except Exception as error:  # noqa: BLE001 - the others are still canceled
-                failure = blamed(entry, self._failures.of(error, operation.name))
-                left.append((identifier, failure.message))
-            finally:
-                self.record.add(entry)
-                if self.watcher:
-                    self.record.afterwards(self.watcher.ended, entry, operation, {}, data, failure)
+            failure = self.cancel(kind, identifier, account)
+            left += [(identifier, failure.message)] if failure else []
         return left
+
+    def cancel(self, kind: str, identifier: str, account: str, rule: str = "--cancel-on-exit") -> KosmoError | None:
+        """Cancel a prediction or training for the operator. Returns why it could not be canceled, if so."""
+        operation = resolve(f"cancel_{kind}")
+        entry = Entry(operation.name, account, operation.access, time.time(), "allow", rule, "flag")
+        data = failure = None
+        try:
+            arguments = structs.decode_arguments(operation, {f"{kind}_id": identifier})
+            data = self._sender.send(self._client(account), operation, arguments, {}, entry, free=True)
+        except Exception as error:  # noqa: BLE001 - returned
+            failure = blamed(entry, self._failures.of(error, operation.name))
+        finally:
+            self.record.add(entry)
+            if self.watcher:
+                self.record.afterwards(self.watcher.ended, entry, operation, {}, data, failure)
+        return failure
 
     def may_keep(self, url: str, account: str) -> bool:
         """Whether the policy allows fetching an output without a question."""

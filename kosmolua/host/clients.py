@@ -13,6 +13,7 @@ from kosmolua.errors import ConfigurationError
 from kosmolua.host.callbacks import quiet
 from kosmolua.host.caller import CALLER
 from kosmolua.host.options import HostOptions
+from kosmolua.host.shared import Shared
 from kosmolua.replicate.body import Room
 from kosmolua.replicate.catalogue import PROVIDER
 from kosmolua.settings import config
@@ -33,7 +34,8 @@ class Clients:
     is told if a callback raises.
     """
 
-    def __init__(self, options: HostOptions, tell: Callable[[str], None]) -> None:
+    def __init__(self, options: HostOptions, tell: Callable[[str], None], shared: Shared | None = None) -> None:
+        self._shared = shared
         self._options = options
         self._on_retry = quiet(options.on_retry, "on_retry", tell) if options.on_retry else None
         self._emulator: Emulator | None = None
@@ -81,6 +83,7 @@ class Clients:
             on_retry=self._on_retry,
             sending=_sending,
             headers=self._headers(account, settings),
+            paces=self._shared.paces(account) if self._shared else None,
         )
 
     def _headers(self, account: str, settings: config.Settings) -> Sequence[ExtraHeader]:

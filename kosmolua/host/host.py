@@ -6,7 +6,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
-from typing import IO, TYPE_CHECKING, Any, Self
+from typing import IO, TYPE_CHECKING, Any, Literal, Self
 
 from kosmolua.errors import ApiError, KosmoError, OptionError, UsageError, emulated, failure_of, words_of
 from kosmolua.host import checks
@@ -17,6 +17,7 @@ from kosmolua.host.options import HostOptions, Signature, taking
 from kosmolua.host.result import Result
 from kosmolua.host.runs import Runs
 from kosmolua.host.script import Plan, ScriptRun
+from kosmolua.host.shared import Shared
 from kosmolua.host.variables import variables
 from kosmolua.replicate import catalogue
 from kosmolua.runtime import descriptors, forks
@@ -25,6 +26,7 @@ from kosmolua.runtime.stop import Stop
 from kosmolua.settings import config
 
 if TYPE_CHECKING:
+    from kosmolua.gate.budget import Caps
     from kosmolua.gate.ending import Left
     from kosmolua.gate.entry import Entry
     from kosmolua.gate.files import Files
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     from kosmolua.journal.journal import Journal
     from kosmolua.replicate.versions import Versions
     from kosmolua.runtime.isolate import Child
+    from kosmolua.runtime.parking import Parking
     from kosmolua.runtime.port import Output
     from kosmolua.runtime.prepared import Prepared
 
@@ -90,14 +93,15 @@ class Host:
         self._begin(options)
 
     @classmethod
-    def of(cls, options: HostOptions) -> Self:
-        """A host of options that were made before."""
+    def of(cls, options: HostOptions, shared: Shared | None = None) -> Self:
+        """A host of options that were made before, which may share budgets and rates with others."""
         made = cls.__new__(cls)
-        cls._begin(made, options)
+        cls._begin(made, options, shared)
         return made
 
-    def _begin(self, options: HostOptions) -> None:
+    def _begin(self, options: HostOptions, shared: Shared | None = None) -> None:
         self._options = options
+        self._shared = shared
         self._told: set[str] = set()
         self._on_notice = quiet(options.on_notice, "on_notice", log) if options.on_notice else log
         self._runs = Runs()
@@ -216,6 +220,29 @@ class Host:
 
         return versions_through(self._session(), account or self._options.account)
 
+    def watch(
+        self,
+        kind: Literal["prediction", "training"],
+        identifier: str,
+        ready: Callable[[], None],
+        *,
+        account: str | None = None,
+        deadline: float | None = None,
+    ) -> Callable[[], None]:
+        """Call ``ready`` from another thread when a prediction or training has ended, cannot be read, or the
+        ``deadline`` in Unix seconds is over. Returns what stops that. Any number of watches share their requests.
+        """
+        from kosmolua.services.poller import Wait
+
+        session, account = self._session(), account or self._options.account
+        url = session.base_url(account)
+        wait, poller = (
+            Wait(kind, identifier, session.reader(account, "wait"), url, ready, deadline),
+            self._sessions().pollers.of(url, account),
+        )
+        poller.add(wait)
+        return lambda: poller.remove(wait)
+
     # Running ------------------------------------------------------------------------------------------------------
 
     def run(
@@ -282,6 +309,9 @@ class Host:
         own: Sequence[tuple[str, str]] = (),
         keep_outputs: bool = True,
         stdin: IO[bytes] | None = None,
+        account: str | None = None,
+        caps: Caps | None = None,
+        parking: Parking | None = None,
     ) -> ScriptRun:
         """A run that has not begun: its `result` runs it, and another thread may `stop` it.
 
@@ -294,6 +324,7 @@ class Host:
         of this run"; the script can neither read nor write them. With a journal the files that its predictions make
         are kept next to it, unless ``keep_outputs`` is False. ``stdin`` is an open file with a descriptor that the
         script may read; without it, its standard input is empty.
+        ``account`` and ``caps`` take the place of the host's; ``parking`` says what becomes of a run that only waits.
         """
         if isinstance(args, str) or not all(isinstance(argument, str) for argument in args):
             raise UsageError(f"args: expected a list of strings, got {args!r}"[:200], hint="convert each with str()")
@@ -327,6 +358,9 @@ class Host:
             own=own,
             keep_outputs=keep_outputs,
             stdin=stdin,
+            account=account,
+            caps=caps,
+            parking=parking,
         )
 
     def session(self, script: str, files: Files | None = None, watcher: Watcher | None = None) -> Session:
@@ -399,9 +433,14 @@ class Host:
 
         with self._lock:
             if self._made is None:
-                clients, pollers = Clients(self._options, self._on_notice), Pollers()
+                clients = Clients(self._options, self._on_notice, self._shared)
                 self._made = Sessions(
-                    options=self._options, clients=clients, pollers=pollers, given=self._given, tell=self._tell
+                    options=self._options,
+                    clients=clients,
+                    pollers=Pollers(),
+                    given=self._given,
+                    shared=self._shared,
+                    tell=self._tell,
                 )
             return self._made
 

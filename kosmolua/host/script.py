@@ -36,6 +36,7 @@ from kosmolua.runtime.stop import Stop
 from kosmolua.settings.paths import cache_directory, record_of
 
 if TYPE_CHECKING:
+    from kosmolua.gate.budget import Caps
     from kosmolua.gate.ending import Waiting
     from kosmolua.gate.files import Files
     from kosmolua.gate.kept import KeptOutputs
@@ -90,6 +91,9 @@ class ScriptRun:
         own: Sequence[tuple[str, str]] = (),
         keep_outputs: bool = True,
         stdin: IO[bytes] | None = None,
+        account: str | None = None,
+        caps: Caps | None = None,
+        parking: Parking | None = None,
     ) -> None:
         self.outcome: Result | None = None
         self._plan = plan
@@ -103,6 +107,10 @@ class ScriptRun:
         self._watch = watch
         self._own = [*own, *_written(journal, record)]
         self._keep_outputs = keep_outputs
+        self._account = account
+        self._caps = caps
+        self._parking = parking or _parking(journal, plan.options.park_after)
+        self._continues = parking is not None  # elsewhere, where interrupted calls are looked for
         self._keeping: Keeping | None = None
         self._files: Files | None = None
         self._printed = Printed(plan.options.on_output)
@@ -197,7 +205,7 @@ class ScriptRun:
             python=options.interpreter,
             cache=cache_directory(os.environ),
             watch=self._handler.watch,
-            parking=_parking(self._journal, options.park_after),
+            parking=self._parking,
         )
         return Result(**msgspec.structs.asdict(ended))
 
@@ -250,7 +258,9 @@ class ScriptRun:
 
         options, tell = self._plan.options, self._plan.sessions().tell
         cancel = options.cancel_on_exit
-        search = (failed or cancel) and not options.emulate  # nothing is left of what was emulated
+        search = (
+            (failed or cancel) and not options.emulate and not self._continues
+        )  # nothing is left of what was emulated
         left = ending.end(session, tell, cancel=cancel, search=search)
         for sent, data in left.found:
             if sent.ticket and not cancel:
@@ -305,7 +315,14 @@ class ScriptRun:
                 if self._session is None:
                     watcher = self._watch() if self._watch else None
                     session = self._plan.sessions().open(
-                        self._script, self._needs, self._prompter, self._on_call, watcher, self._opened_files()
+                        self._script,
+                        self._needs,
+                        self._prompter,
+                        self._on_call,
+                        watcher,
+                        self._opened_files(),
+                        account=self._account,
+                        caps=self._caps,
                     )
                     if self._journal:
                         self._journal.restore(session.budget)

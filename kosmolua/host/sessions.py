@@ -11,11 +11,13 @@ from msgspec import Struct
 from kosmolua.host.caller import CALLER
 from kosmolua.host.clients import EMULATOR_URL, Clients
 from kosmolua.host.options import HostOptions
+from kosmolua.host.shared import Shared
 from kosmolua.services.poller import Pollers
 from kosmolua.settings import config
 from kosmolua.settings.config import Verdict
 
 if TYPE_CHECKING:
+    from kosmolua.gate.budget import Caps
     from kosmolua.gate.entry import Entry
     from kosmolua.gate.files import Files
     from kosmolua.gate.needs import Needs
@@ -37,6 +39,7 @@ class Sessions(Struct, frozen=True, kw_only=True):
     clients: Clients
     pollers: Pollers
     given: Files | None
+    shared: Shared | None
     tell: Callable[[str], None]
 
     def open(
@@ -47,9 +50,12 @@ class Sessions(Struct, frozen=True, kw_only=True):
         on_call: Callable[[Entry], None] | None = None,
         watcher: Watcher | None = None,
         files: Files | None = None,
+        *,
+        account: str | None = None,
+        caps: Caps | None = None,
     ) -> Session:
-        """No token is looked up, and no client imported, before its first call. A run may have its own prompter, and
-        has its own ``files``.
+        """No token is looked up, and no client imported, before its first call. A run may have its own prompter,
+        ``files``, ``account`` and ``caps``.
         """
         from kosmolua.gate import audit, policy
         from kosmolua.gate.budget import Budget
@@ -57,7 +63,7 @@ class Sessions(Struct, frozen=True, kw_only=True):
         from kosmolua.gate.session import Session
 
         options, settings = self.options, self.settings()
-        budget = Budget(options.caps, self._prices(settings), declared=needs.caps if needs else None)
+        budget = Budget(caps or options.caps, self._prices(settings), declared=needs.caps if needs else None)
         identifier = os.urandom(6).hex()
         run = Run(identifier, script.name, needs, files or self.files()) if script else Run(identifier, options.caller)
         origin = audit.Origin(run.id, run.script, _digest(script) if script else None, options.emulate)
@@ -65,7 +71,7 @@ class Sessions(Struct, frozen=True, kw_only=True):
             lambda account: self.clients.get(account, settings),
             policy.policy_of(settings),
             prompter or options.prompter,
-            account=options.account,
+            account=account or options.account,
             force=options.force,
             dry_run=options.dry_run,
             run=run,
@@ -93,7 +99,8 @@ class Sessions(Struct, frozen=True, kw_only=True):
         from kosmolua.gate.spending import Standing
 
         budgets = [budget for _, budget in settings.budgets]
-        return Standing(budgets, Ledger(file_of(os.environ)), Origin(run, script, self.options.caller), self.tell)
+        ledger = self.shared.ledger() if self.shared else Ledger(file_of(os.environ))
+        return Standing(budgets, ledger, Origin(run, script, self.options.caller), self.tell)
 
     def files(self, own: Sequence[tuple[str, str]] = (), record: str | None = None) -> Files:
         """The directories that are open to a script: those given, or else those of the settings. ``own`` are files of

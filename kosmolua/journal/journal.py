@@ -48,25 +48,33 @@ class Journal:
     """The journal of one run, or of one session at a prompt, for the one process that may write it and any number of
     its threads.
 
-    With ``cut`` the rest is discarded where the script asks for something else than the journal holds. Raises a
-    `JournalError` for a file that cannot be used, or that another process holds.
+    With ``cut`` the rest is discarded where the script asks for something else than the journal holds. It is in a file
+    unless given a ``store``; ``path`` then only names it. Raises a `JournalError` for a file that cannot be used, or
+    that another process holds.
     """
 
     facts: Facts
 
     def __init__(
-        self, path: str, head: Head, *, cut: bool = False, lookup: Lookup | None = None, bounds: Bounds | None = None
+        self,
+        path: str,
+        head: Head,
+        *,
+        cut: bool = False,
+        lookup: Lookup | None = None,
+        bounds: Bounds | None = None,
+        store: Store | None = None,
     ) -> None:
         self.path = path
         self.lookup = lookup or Lookup()
-        self.claimed: set[str] = set()
+        self._claimed: set[str] = set()
         self.cuts = 0
         self._cut = cut
         self._room = Room(path, bounds or Bounds(), prompt=head.prompt)
         self._prompt = head.prompt
         self._turn = threading.Lock()
-        self._store: Store | None = None
-        self._held = Holder(path)
+        self._store: Store | None = store
+        self._held = None if store else Holder(path)
         try:
             self._begin(head)
         except BaseException:
@@ -74,7 +82,7 @@ class Journal:
             raise
 
     def _begin(self, head: Head) -> None:
-        store = self._store = SqliteStore(self.path)
+        store = self._store = self._store or SqliteStore(self.path)
         with store.hold():
             self.facts = store.prepare(head)
             fit.check(self.path, self.facts, head)
@@ -109,7 +117,8 @@ class Journal:
     def close(self) -> None:
         if self._store:
             self._store.close()
-        self._held.close()
+        if self._held:
+            self._held.close()
 
     def end(self, error: KosmoError | None) -> None:
         """The run has ended, well without an ``error``. A failure to write that is ignored."""
@@ -169,8 +178,8 @@ class Journal:
             place = (began.task, began.request)
             self._open.pop(place, None)
             self._attempts.pop(place, None)
-            if ok and operation:
-                self._claim(operation, value)
+            if ok and operation and (identifier := self._claim(operation, value)):
+                store.take(identifier)
 
     def differs(self, order: int, asked: Asked | None) -> JournalError | None:
         """Why the answer of that order does not fit: the script asks for this instead, or for nothing. None if the
@@ -201,9 +210,32 @@ class Journal:
             found = store.ended_after(at)
         return time.time() if found is None else found
 
-    def alike(self, essence: bytes) -> int:
-        with self._opened().hold():
-            return sum(each[0].essence == essence for each in self._attempts.values())
+    def alike(self, essence: bytes) -> tuple[int, int]:
+        """How many interrupted requests have results that nobody can tell apart, in all journals of the store; and how
+        many such requests other runs are sending now.
+        """
+        store = self._opened()
+        with store.hold():
+            interrupted, in_flight = store.elsewhere(essence)
+            return interrupted + sum(each[0].essence == essence for each in self._attempts.values()), in_flight
+
+    def is_claimed(self, identifier: str) -> bool:
+        """Whether that is the answer to another entry of this journal, or of another one in the store."""
+        store = self._opened()
+        if identifier in self._claimed:
+            return True
+        with store.hold():
+            return store.is_taken(identifier)
+
+    def claim(self, identifier: str, *, interrupted: bool) -> bool:
+        """Note whose answer that is. False if another run was faster, which only happens to ``interrupted`` calls."""
+        store = self._opened()
+        if interrupted:
+            with store.hold():
+                if not store.take(identifier):
+                    return False
+        self._claimed.add(identifier)
+        return True
 
     def restore(self, budget: Budget, after: int = 0) -> None:
         """Count what earlier runs have spent, in the rows after that one."""
@@ -253,9 +285,12 @@ class Journal:
             self._load(store)
         self.cuts += 1
 
-    def _claim(self, operation: Operation, value: bytes) -> None:
+    def _claim(self, operation: Operation, value: bytes) -> str | None:
+        """The id that an answer names, if it is the only proof of its call."""
         if operation.proof and operation.proof.how == "listed" and (identifier := id_of(decoded(value))):
-            self.claimed.add(identifier)
+            self._claimed.add(identifier)
+            return identifier
+        return None
 
     def _load(self, store: Store) -> None:
         loaded = store.load()

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from kosmolua.replicate.answers import Answer
 
 _END_OF_TIME = 2.5e11  # seconds; a little less than what datetime can tell
+_IN_FLIGHT = 0.5  # seconds between looks while another run sends an equal request
 _ON_ITS_WAY = 10.0  # seconds after the end of a run in which the API may still take what it sent
 SKEW = 60.0  # seconds by which clocks may differ beyond what the API's answers tell
 _MOST_WRONG = 10 * 366 * 24 * 3600.0  # seconds by which no clock is wrong; a date beyond is not one
@@ -86,7 +87,11 @@ def _among(
     while True:
         left = how.settling - max(how.uptime()[1] - began, min(map(how.age, ticket.open)))
         same, maybe = _candidates(read, base_url, operation, proof.list, given, ticket, window)
-        if same and not maybe and len(same) <= ticket.alike():
+        alike, in_flight = ticket.alike()
+        if (same or maybe) and in_flight:
+            how.sleep(_IN_FLIGHT)  # one of these may be theirs; they end, or are interrupted too
+            continue
+        if same and not maybe and len(same) <= alike:
             return Found(read(proof.read, {key: same[-1]["id"]}).data)
         if (same or maybe) and how.adopt and not ticket.claimed(how.adopt):
             return Found(read(proof.read, {key: how.adopt}).data)

@@ -243,10 +243,10 @@ def entries(path: str, *, answers: bool = True) -> Iterator[dict[str, Any]]:
     with readable(path) as store:
         prompt = is_of_a_prompt(store.facts())
         for line in store.lines(answers=answers):
-            yield _entry(line, prompt=prompt)
+            yield entry(line, prompt=prompt)
 
 
-def _entry(line: Line, *, prompt: bool) -> dict[str, Any]:
+def entry(line: Line, *, prompt: bool = False) -> dict[str, Any]:
     number, task = divmod(line.began.task, SPAN)
     return {
         **({"input": number + 1} if prompt else {}),

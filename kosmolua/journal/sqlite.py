@@ -173,6 +173,17 @@ class SqliteStore:
         )
         return [(account, bytes(value)) for account, value in self._do(rows, *functions)]
 
+    # Other runs have files of their own ---------------------------------------------------------------------------
+
+    def take(self, identifier: str) -> bool:  # noqa: ARG002 - of the protocol
+        return True
+
+    def is_taken(self, identifier: str) -> bool:  # noqa: ARG002 - of the protocol
+        return False
+
+    def elsewhere(self, essence: bytes) -> tuple[int, int]:  # noqa: ARG002 - of the protocol
+        return 0, 0
+
     # For people ---------------------------------------------------------------------------------------------------
 
     def summaries(self) -> Counts:

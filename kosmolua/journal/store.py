@@ -69,5 +69,16 @@ class Store(Protocol):
     def lines(self, *, answers: bool = True) -> Iterator[Line]:
         """All entries in the order of their answers, then the open attempts."""
 
+    def take(self, identifier: str) -> bool:
+        """Note that an object of the API is the answer to a call of this run; False if it is one of another run's."""
+
+    def is_taken(self, identifier: str) -> bool:
+        """Whether an object of the API is the answer to a call of another run in the same storage."""
+
+    def elsewhere(self, essence: bytes) -> tuple[int, int]:
+        """How many attempts of other runs in the same storage have this essence and no answer: interrupted ones, and
+        those in flight.
+        """
+
     def close(self) -> None:
         """Let go of it."""

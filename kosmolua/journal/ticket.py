@@ -72,16 +72,19 @@ class Ticket:
         return self._journal.how
 
     def claimed(self, identifier: str) -> bool:
-        """Whether that is the answer to another entry of this journal."""
-        return identifier in self._journal.claimed
+        """Whether that is the answer to another entry."""
+        return self._journal.is_claimed(identifier)
 
-    def claim(self, identifier: str) -> None:
-        self._journal.claimed.add(identifier)
+    def claim(self, identifier: str) -> bool:
+        """Note that this is the answer; False if another run has taken it meanwhile."""
+        return self._journal.claim(identifier, interrupted=bool(self.open))
 
     def ended(self, attempt: Intent) -> float:
         """When the run that made an attempt had ended at the latest, in Unix seconds of this machine then."""
         return self._journal.ended(attempt.at)
 
-    def alike(self) -> int:
-        """How many requests are open whose results nobody can tell apart, this one included."""
+    def alike(self) -> tuple[int, int]:
+        """How many interrupted requests have results that nobody can tell apart, this one included; and how many such
+        requests other runs are sending now.
+        """
         return self._journal.alike(self.open[0].essence)

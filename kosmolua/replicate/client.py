@@ -32,6 +32,7 @@ from kosmolua.replicate.wire import ExtraHeader, Fields, Origin, Request, Respon
 if TYPE_CHECKING:
     import httpx
 
+    from kosmolua.replicate.pace import Paced
     from kosmolua.replicate.transfer import Opened
 
 _PATH = "/%:@!$&'()*+,;=-._~"  # characters of a path that need no escape
@@ -59,6 +60,7 @@ class Client:
         sending: Sending = nullcontext,
         room: Room | None = None,
         headers: Sequence[ExtraHeader] = (),
+        paces: Callable[[str], Paced] | None = None,
     ) -> None:
         self.base_url = checked_url(base_url, insecure_http=insecure_http)
         self._redactor = redactor_of(checked_token(token), [each.value for each in headers if each.secret])
@@ -70,7 +72,9 @@ class Client:
         self._path = f"/{quote(self._path, safe=_PATH)}" if self._path else ""
         self._room = room or Room()
         self._inner = _adapted(transport, sending) if transport else transport_for(self.base_url, sending)
-        self._transport = RetryTransport(self._inner, clock=clock, on_retry=self._cleaned(on_retry), room=self._room)
+        self._transport = RetryTransport(
+            self._inner, clock=clock, on_retry=self._cleaned(on_retry), room=self._room, paces=paces
+        )
         self._fields = lru_cache(maxsize=64)(self._all_fields)
 
     def send(self, operation: Operation, arguments: Struct) -> Answer:

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     import ssl
 
 PIECE = 256 * 1024  # bytes of one read of a body
+# Milliseconds for which the kernel sends again what is not acknowledged. Later nothing of a request can arrive, which
+# those rely on who look for what an interrupted call did.
+UNACKNOWLEDGED = 20_000
 _HEAD_PIECE = 64 * 1024
 _SMALL = 32 * 1024  # a body up to this size leaves together with its head
 _END = b"\r\n\r\n"
@@ -218,6 +221,8 @@ def connected(origin: Origin, seconds: float, context: ssl.SSLContext | None) ->
         raise WireError(f"{origin.host[:100]!a} is not a valid host name", sent=False, final=True) from None
     try:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNACKNOWLEDGED)
         if context is None:
             return Connection(sock, secure=False)
         sock.settimeout(max(0.01, deadline - time.monotonic()))

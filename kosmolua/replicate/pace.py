@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 SHRINKS = 0.9  # per request that is taken
 SHORTEST, LONGEST = 0.005, 60.0  # seconds; below the one it is forgotten
@@ -21,6 +21,19 @@ class Turn(NamedTuple):
 
     wait: float
     epoch: int
+
+
+class Paced(Protocol):
+    """The rate of one lane."""
+
+    def turn(self) -> Turn:
+        """Take a place in the queue. After its wait the request may be sent."""
+
+    def taken(self) -> None:
+        """The API accepted a request."""
+
+    def refused(self, turn: Turn, asked: float) -> None:
+        """The API refused a request, and asked to wait that many seconds."""
 
 
 class Pace:

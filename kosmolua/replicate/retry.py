@@ -15,7 +15,7 @@ from typing import Protocol
 
 from kosmolua.replicate import problem
 from kosmolua.replicate.body import LARGE, MAX_PROBLEM, Garbled, Room, TooMuch, decoded, gathered
-from kosmolua.replicate.pace import Pace, Turn
+from kosmolua.replicate.pace import Pace, Paced, Turn
 from kosmolua.replicate.wire import Request, Response, Transport, Whole, WireError
 
 SAFE_METHODS = frozenset({"GET", "QUERY"})
@@ -39,7 +39,7 @@ class Clock(Protocol):
 class RetryTransport:
     """Sends through ``inner``, retries if safe, and reads bodies that are not piecewise. Raises the last `WireError`.
 
-    ``room`` limits large answers to one at a time.
+    ``room`` limits large answers to one at a time; ``paces`` returns the rate of a lane, "create" or "other".
     """
 
     def __init__(
@@ -50,6 +50,7 @@ class RetryTransport:
         jitter: Callable[[], float] | None = None,
         on_retry: Callable[[str, float], None] | None = None,
         room: Room | None = None,
+        paces: Callable[[str], Paced] | None = None,
     ) -> None:
         self._inner = inner
         self._room = room
@@ -58,7 +59,8 @@ class RetryTransport:
         self._jitter = jitter or _jitter
         self._on_retry = on_retry or (lambda _reason, _seconds: None)
         now = clock.time if clock else time.monotonic
-        self._creates, self._others = Pace(now), Pace(now)
+        paces = paces or (lambda _: Pace(now))
+        self._creates, self._others = paces("create"), paces("other")
 
     def send(self, request: Request) -> Response:
         safe = request.method in SAFE_METHODS
@@ -100,7 +102,7 @@ class RetryTransport:
         if self._closed.is_set():
             raise WireError("the run has ended", sent=False, final=True)
 
-    def _again(self, response: Response, attempt: int, pace: Pace, turn: Turn, *, safe: bool, last: bool) -> bool:
+    def _again(self, response: Response, attempt: int, pace: Paced, turn: Turn, *, safe: bool, last: bool) -> bool:
         """Whether to retry. Waits first, or for 429 notes the wait in ``pace``."""
         status = response.status
         if status != TOO_MANY:

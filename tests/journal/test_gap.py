@@ -86,7 +86,7 @@ def test_what_another_entry_has_is_not_taken(emulated, cut_off):
     source = f"local a = {CREATE}.id return a"
     first = flow(source).results
     journal = Journal(flow.path, Head(script="flow.lua", source=b""))
-    assert set(first) == journal.claimed
+    assert set(first) == journal._claimed
     journal.close()
     flow = cut_off(f"local a = {CREATE}.id return {CREATE}.id", "after")
     ran = flow(f"local a = {CREATE}.id return {CREATE}.id")

@@ -1,0 +1,81 @@
+"""``submit``: add a run for a worker to carry out."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import time
+from datetime import datetime
+
+from kosmolua.cli import options as options_
+from kosmolua.cli import output
+from kosmolua.cli.worker import add_database, opened
+from kosmolua.errors import UsageError
+from kosmolua.host import source
+from kosmolua.settings import ages
+
+
+def run(command: str, argv: list[str]) -> int:
+    argv, args = (argv[: argv.index("--")], argv[argv.index("--") + 1 :]) if "--" in argv else (argv, [])
+    parsed = _parser(command).parse_args(argv)
+    name, text = _source(parsed)
+    from kosmolua.journal.records import Head
+
+    head = Head(script=name, source=text, args=args, account=parsed.account)
+    with opened(parsed.database) as database:
+        from kosmolua.worker import runs
+
+        identifier, new = runs.submit(database, head, key=parsed.key, caps=options_.caps(parsed), at=parsed.at)
+    if parsed.json:
+        output.show_json({"success": True, "run": identifier, "new": new})
+    else:
+        output.write_text(f"{identifier}\n")
+    return 0
+
+
+def _source(parsed: argparse.Namespace) -> tuple[str, bytes]:
+    if (parsed.file is None) == (parsed.eval is None):
+        raise UsageError(
+            "expected either FILE or --eval CODE", hint="for example: kosmo submit flow.lua --key order-4711"
+        )
+    if parsed.eval is not None:
+        return "eval", os.fsencode(parsed.eval)
+    text = source.read(parsed.file)
+    if text.startswith(b"\x1b"):
+        raise UsageError(f"{parsed.file} is bytecode, not Lua text", hint="submit the source it was compiled from")
+    if len(text) > source.MAX_SOURCE:
+        raise UsageError(f"{parsed.file} is longer than {source.MAX_SOURCE} bytes")
+    return os.path.abspath(parsed.file), text
+
+
+def _parser(command: str) -> options_.Parser:
+    made = options_.parser(
+        command,
+        "Add a run of a script, and print its id. A worker carries it out, with the policy and the tokens of its "
+        "machine. The same --key gives the same run.",
+        f"kosmo {command} flow.lua --key order-4711 --max-predictions 5 -- 4711",
+    )
+    made.add_argument("file", nargs="?", metavar="FILE", help="script to run; it cannot `require` other files")
+    made.add_argument("--eval", "-e", metavar="CODE", help="run CODE instead of a file")
+    add_database(made)
+    made.add_argument("--key", metavar="KEY", help="a name of your own; a second run with it is not added")
+    made.add_argument(
+        "--account", default="default", metavar="NAME", help="use the credentials of this account (default: default)"
+    )
+    made.add_argument("--at", type=_time, metavar="TIME", help="begin at 2026-12-24T18:00, or in 90s, 30m, 12h, 7d")
+    options_.add_caps(made)
+    made.add_argument("--json", action="store_true", help="print one JSON object")
+    made.add_argument("args", nargs="*", metavar="-- ARGS", help="arguments of the script, in `args` and `...`")
+    return made
+
+
+def _time(text: str) -> float:
+    seconds = ages.seconds_of(text)
+    if seconds is not None:
+        return time.time() + seconds
+    try:
+        return datetime.fromisoformat(text).timestamp()
+    except (ValueError, OverflowError, OSError):
+        raise argparse.ArgumentTypeError(
+            f"expected a time such as 2026-12-24T18:00, or 90s, 30m, 12h, 7d, got {text!r}"
+        ) from None

@@ -1,0 +1,151 @@
+"""``runs`` for submitted runs: list, show, logs, cancel and resume those in a database."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+from kosmolua.cli import options, output
+from kosmolua.cli.worker import add_database, opened
+from kosmolua.errors import UsageError
+from kosmolua.terminal.safe import safe
+from kosmolua.terminal.text import table
+
+if TYPE_CHECKING:
+    from kosmolua.worker.database import Database
+    from kosmolua.worker.runs import Shown
+
+ACTIONS = ("list", "show", "logs", "cancel", "resume")
+_PAUSE = 0.5  # seconds between looks for new output
+
+
+def run(command: str, argv: list[str]) -> int:
+    parsed = _parser(command).parse_intermixed_args(argv)
+    if parsed.action == "list" and parsed.run:
+        raise UsageError(f"list takes no run, got {parsed.run[0]!r}", hint=f"kosmo {command} show RUN --database")
+    if parsed.action != "list" and len(parsed.run) != 1:
+        raise UsageError(f"expected one run, got {len(parsed.run)}", hint=f"list them: kosmo {command} list --database")
+    with opened(parsed.database) as database:
+        from kosmolua.worker import runs
+
+        if parsed.action == "list":
+            return _list(runs.listed(database), as_json=parsed.json)
+        one = runs.find(database, parsed.run[0])
+        match parsed.action:
+            case "show":
+                return _show(database, one, as_json=parsed.json)
+            case "logs":
+                return _logs(database, one, follow=parsed.follow)
+            case "cancel":
+                return _report(one, runs.cancel(database, one.id), as_json=parsed.json)
+        if not runs.resume(database, one.id):
+            raise UsageError(
+                f"run {one.id} is {one.state}; only a failed or canceled run can be resumed",
+                hint=f"see it: kosmo {command} show {one.id} --database",
+            )
+        return _report(one, "ready", as_json=parsed.json)
+
+
+def _parser(command: str) -> options.Parser:
+    made = options.parser(
+        command,
+        "List submitted runs, show one with its calls, print what it printed, cancel it, or continue one that failed.",
+        f"kosmo {command} logs -f 1f2e3d4c5b6a",
+    )
+    made.add_argument("action", choices=ACTIONS, help="what to do")
+    made.add_argument("run", nargs="*", metavar="RUN", help="id or key of a run")
+    add_database(made)
+    made.add_argument("--follow", "-f", action="store_true", help="logs: go on until the run has ended")
+    made.add_argument("--json", action="store_true", help="print one JSON object")
+    return made
+
+
+def _report(one: Shown, state: str, *, as_json: bool) -> int:
+    if as_json:
+        output.show_json({"success": True, "run": one.id, "state": state})
+    else:
+        what = "it ends within seconds" if state == "running" else f"it is {state}"
+        output.write_text(f"{one.id}: {what}\n")
+    return 0
+
+
+def _list(found: list[Shown], *, as_json: bool) -> int:
+    if as_json:
+        output.show_json({"success": True, "runs": found})
+    elif not found:
+        output.write_text("no runs; to add one: kosmo submit flow.lua\n")
+    else:
+        rows = [
+            (
+                one.id,
+                one.state,
+                _when(one.began),
+                f"{one.calls}",
+                safe(one.account),
+                safe(one.key or ""),
+                safe(one.script),
+            )
+            for one in found
+        ]
+        heads = ("id", "state", "began", "calls", "account", "key", "script")
+        output.write_text(table([heads, *rows], "", ("bold",)) + "\n")
+    return 0
+
+
+def _when(at: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at))
+
+
+def _show(database: Database, one: Shown, *, as_json: bool) -> int:
+    from kosmolua.journal.runs import entry
+    from kosmolua.worker.store import PostgresStore
+
+    store = PostgresStore(database, one.id)
+    with store.hold():
+        calls = [entry(line) for line in store.lines(answers=False)]
+    if as_json:
+        output.show_json({"success": True, "run": one, "calls": calls})
+        return 0
+    facts = [
+        ("run", one.id),
+        *([("key", one.key)] if one.key else []),
+        ("script", " ".join([one.script, *(["--", *one.args] if one.args else [])])),
+        ("account", one.account),
+        ("state", f"{one.state}{f' on {one.worker}' if one.worker else ''}{f': {one.error}' if one.error else ''}"),
+        ("began", _when(one.began)),
+        *([("ended", _when(one.ended))] if one.ended else []),
+        *([("waits for", f"{one.waits} jobs")] if one.waits else []),
+        *([("wakes at", _when(one.wakes))] if one.wakes else []),
+        *([("results", output.to_json(one.results, indent=False))] if one.results is not None else []),
+    ]
+    rows = [("at", "task", "function", "state", "model", "arguments"), *map(_call, calls)]
+    output.write_text(table([(name, safe(value)) for name, value in facts], "") + "\n\n")
+    output.write_text(table(rows, "", ("bold",)) + "\n")
+    return 0
+
+
+def _call(entry: dict[str, Any]) -> tuple[str, ...]:
+    words = (entry["function"], entry["state"], entry["model"] or "", entry["arguments"][:80])
+    return (_when(entry["at"]), f"{entry['task']}.{entry['request']}", *(safe(word) for word in words))
+
+
+def _logs(database: Database, one: Shown, *, follow: bool) -> int:
+    """Print what the run printed; standard error for what it logged."""
+    from kosmolua.worker import runs
+
+    after = 0
+    while True:
+        ended = runs.find(database, one.id).state in runs.ENDED
+        found = runs.prints(database, one.id, after)
+        for number, stream, text in found:
+            after = number
+            shown = text.decode(errors="replace")
+            if stream == 1:
+                output.write_text(safe(shown) if sys.stdout.isatty() else shown)
+            else:
+                print(safe(shown), end="", file=sys.stderr)
+        if not found:
+            if ended or not follow:
+                return 0
+            time.sleep(_PAUSE)

@@ -1,0 +1,211 @@
+"""``worker``: work on submitted runs; ``workers``: list the workers."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from kosmolua.cli import options as options_
+from kosmolua.cli import output
+from kosmolua.errors import UsageError
+from kosmolua.terminal.safe import safe
+from kosmolua.terminal.text import table
+
+if TYPE_CHECKING:
+    from kosmolua.worker.database import Database
+    from kosmolua.worker.work import Options
+
+VARIABLE = "KOSMO_DATABASE"
+LEASES = (2.0, 300.0)
+
+
+def run(command: str, argv: list[str]) -> int:
+    if command == "workers":
+        return _list(command, argv)
+    parsed = _parser(command).parse_args(argv)
+    options = options_.shared(parsed)
+    own = _own(parsed)
+    from kosmolua.cli.host import check_settings, options_of, print_notice
+
+    check_settings()
+    limits = options_.limits(parsed)
+    files = {"allow_read": parsed.allow_read, "allow_write": parsed.allow_write}
+    host = options_of(
+        options, _Nobody(), limits=limits, isolation=parsed.isolation, caps=options_.caps(parsed), **files
+    )
+    with _place(parsed.database, start=True) as url:
+        from kosmolua.worker.work import Worker
+
+        Worker(url, own, host, print_notice).run()
+    return 0
+
+
+class _Nobody:
+    """Answers no question: calls that the policy would ask about are refused."""
+
+    def ask(self, _: object) -> None:
+        return None
+
+    def withdraw(self, _: object) -> None:
+        """No question is open."""
+
+
+def _own(parsed: argparse.Namespace) -> Options:
+    from_, to = LEASES
+    if not from_ <= parsed.lease <= to:
+        raise UsageError(f"--lease: expected {from_:g} to {to:g} seconds, got {parsed.lease:g}")
+    if parsed.slots < 1:
+        raise UsageError("--slots: expected at least 1")
+    from kosmolua.worker.rates import OTHERS, Rate
+    from kosmolua.worker.work import Options
+
+    names = parsed.accounts.split(",") if parsed.accounts else None
+    return Options(
+        slots=parsed.slots,
+        accounts=names,
+        lease=parsed.lease,
+        settling=parsed.settling_time,
+        park_after=parsed.park_after,
+        creates=Rate(parsed.creates_per_second, parsed.burst),
+        others=OTHERS,
+    )
+
+
+def _parser(command: str) -> options_.Parser:
+    made = options_.parser(
+        command,
+        "Work on submitted runs until stopped. Without --database it keeps them in a PostgreSQL of its own, which it "
+        "starts; with it, any number of workers on any machines share the work. SIGTERM ends the worker; its runs go "
+        "on with the next one.",
+        f"kosmo {command} --database postgresql://kosmo@db.internal/kosmo --slots 16",
+    )
+    add_database(made)
+    made.add_argument("--slots", type=options_.count, default=8, metavar="N", help="run N scripts at once (default: 8)")
+    made.add_argument("--accounts", metavar="NAMES", help="take only runs of these accounts, such as default,work")
+    made.add_argument(
+        "--lease",
+        type=options_.seconds,
+        default=15.0,
+        metavar="SECONDS",
+        help="continue the runs of a dead worker elsewhere after this time (default: 15)",
+    )
+    made.add_argument(
+        "--settling-time",
+        type=options_.seconds,
+        default=30.0,
+        metavar="SECONDS",
+        help="how long to search for an interrupted call, after that, before resending it (default: 30)",
+    )
+    made.add_argument(
+        "--park-after",
+        type=options_.amount,
+        default=15.0,
+        metavar="SECONDS",
+        help="end the process of a run that only waits after this time (default: 15)",
+    )
+    made.add_argument(
+        "--creates-per-second",
+        type=options_.seconds,
+        default=10.0,
+        metavar="N",
+        help="start at most N predictions a second on each account, all workers together (default: 10)",
+    )
+    made.add_argument(
+        "--burst", type=options_.seconds, default=5.0, metavar="N", help="of these, start up to N at once (default: 5)"
+    )
+    options_.add_shared(made)
+    made.add_argument(
+        "--isolation",
+        choices=options_.ISOLATION,
+        default=options_.ISOLATION[0],
+        help=f"{options_.STRICT} (default: {options_.ISOLATION[0]})",
+    )
+    options_.add_limits(made)
+    options_.add_gate(made)
+    return made
+
+
+def add_database(made: options_.Parser) -> None:
+    made.add_argument(
+        "--database",
+        nargs="?",
+        const="",
+        metavar="URL",
+        help=f"the PostgreSQL with the runs, postgresql://… (default: {VARIABLE}, else the one of kosmo worker)",
+    )
+
+
+@contextmanager
+def _place(given: str | None, *, start: bool = False) -> Iterator[str]:
+    """The URL of the database: the one given, in the environment, or that of this user."""
+    url = given or os.environ.get(VARIABLE)
+    if url:
+        if not url.startswith(("postgresql://", "postgres://")):
+            raise UsageError(
+                "--database: expected a URL that begins with postgresql://", hint="postgresql://USER@HOST/DATABASE"
+            )
+        yield url
+        return
+    from kosmolua.worker import embedded
+
+    where = embedded.directory(os.environ)
+    if not start:
+        yield embedded.url_of(where)
+        return
+    with embedded.running(where) as url:
+        yield url
+
+
+@contextmanager
+def opened(given: str | None) -> Iterator[Database]:
+    """The database that a command means."""
+    from kosmolua.worker.database import Database
+
+    with _place(given) as url:
+        database = Database(url, size=2)
+        try:
+            yield database
+        finally:
+            database.close()
+
+
+def _list(command: str, argv: list[str]) -> int:
+    made = options_.parser(command, "List the workers of a database.", f"kosmo {command} list")
+    made.add_argument("action", nargs="?", choices=("list",), default="list", help="what to do (default: list)")
+    add_database(made)
+    made.add_argument("--json", action="store_true", help="print one JSON object")
+    parsed = made.parse_args(argv)
+    with opened(parsed.database) as database:
+        rows = database.rows(
+            "SELECT id::text, host, pid, version, slots, extract(epoch FROM began)::float8, "
+            "extract(epoch FROM lease_until - clock_timestamp())::float8, "
+            "(SELECT count(*) FROM runs WHERE worker = w.id) FROM workers w ORDER BY began"
+        )
+    names = ("id", "host", "pid", "version", "slots", "began", "lease", "runs")
+    found: list[dict[str, Any]] = [
+        {**dict(zip(names, row, strict=True)), "state": "alive" if row[6] > 0 else "dead"} for row in rows
+    ]
+    if parsed.json:
+        output.show_json({"success": True, "workers": found})
+    elif not found:
+        output.write_text("no workers; to start one: kosmo worker\n")
+    else:
+        shown = [
+            (
+                safe(f"{one['host']}:{one['pid']}"),
+                one["state"],
+                f"{one['runs']} of {one['slots']}",
+                f"{one['lease']:.0f} s",
+                time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(one["began"])),
+                safe(one["version"]),
+            )
+            for one in found
+        ]
+        output.write_text(
+            table([("worker", "state", "runs", "lease", "began", "version"), *shown], "", ("bold",)) + "\n"
+        )
+    return 0

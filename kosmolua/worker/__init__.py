@@ -1,0 +1,1 @@
+"""Many machines: workers that share runs, journals, budgets and rates in one PostgreSQL (extra ``worker``)."""

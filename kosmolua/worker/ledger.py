@@ -1,0 +1,69 @@
+"""The persistent budgets of workers: the ledger of `kosmolua.gate.ledger` in PostgreSQL, shared by all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from kosmolua.gate.ledger import Ledger
+from kosmolua.worker.database import Database, unreachable
+
+if TYPE_CHECKING:
+    from psycopg import Connection, Cursor
+
+_ONE_AT_A_TIME = 0x6C656467  # a lock: the checks of two reservations would not see each other
+
+
+class _Rows:
+    """A connection that takes SQLite's form of placeholders."""
+
+    def __init__(self, connection: Connection[Any]) -> None:
+        self._connection = connection
+
+    def execute(self, text: str, values: Sequence[Any] = ()) -> _Row:
+        adds = text.startswith("INSERT INTO charges")
+        text = text.replace("?", "%s") + (" RETURNING id" if adds else "")
+        cursor = self._connection.execute(text, values)
+        return _Row(cursor, adds=adds)
+
+
+class _Row:
+    """A cursor with the id of the row that was added."""
+
+    def __init__(self, cursor: Cursor[Any], *, adds: bool) -> None:
+        row = cursor.fetchone() if adds else None
+        self.lastrowid = row[0] if row else None
+        self._cursor = cursor
+
+    def fetchone(self) -> Any:
+        return self._cursor.fetchone()
+
+    def fetchall(self) -> list[Any]:
+        return self._cursor.fetchall()
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._cursor)
+
+
+class SharedLedger(Ledger):
+    """Reservations are on disk before anything is sent. Raises a `ConfigurationError` if the database is away."""
+
+    def __init__(self, database: Database) -> None:
+        super().__init__("the database", database.now)
+        self._database = database
+
+    def close(self) -> None:
+        """Nothing of its own is open."""
+
+    @contextmanager
+    def _transaction(self) -> Iterator[Any]:
+        import psycopg
+
+        try:
+            with self._database.transaction() as connection:
+                connection.execute("SET LOCAL synchronous_commit = on")
+                connection.execute("SELECT pg_advisory_xact_lock(%s)", (_ONE_AT_A_TIME,))
+                yield _Rows(connection)
+        except psycopg.Error as error:
+            raise unreachable(error) from None

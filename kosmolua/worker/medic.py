@@ -1,0 +1,48 @@
+"""Brings runs back whose worker died, and jobs of the queue that nobody works on.
+
+The rows of runs say what is to be done; the jobs of Procrastinate only say that somebody should look. So a job of a
+dead worker is removed, rather than retried: retrying fails with a unique violation when its successor is queued
+already, and the lock of the run would never be freed.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from kosmolua.worker.runs import TASK, enqueue
+
+if TYPE_CHECKING:
+    from psycopg import Connection
+
+_MOST = 500  # rows of one round
+_STALLED = """
+DELETE FROM procrastinate_jobs WHERE id IN (
+  SELECT j.id FROM procrastinate_jobs j LEFT JOIN procrastinate_workers w ON w.id = j.worker_id
+  WHERE j.status = 'doing' AND j.task_name = %s
+  AND (w.id IS NULL OR w.last_heartbeat < clock_timestamp() - make_interval(secs => %s)) LIMIT %s)
+"""
+_FORGOTTEN = """
+SELECT r.id, r.account FROM runs r LEFT JOIN workers w ON w.id = r.worker
+WHERE (r.state = 'ready' OR (r.state = 'running' AND (w.id IS NULL OR w.lease_until < clock_timestamp())))
+AND NOT r.cancel
+AND NOT EXISTS (SELECT 1 FROM procrastinate_jobs j WHERE j.lock = r.id AND j.status IN ('todo', 'doing')) LIMIT %s
+"""
+_CANCELED = """
+UPDATE runs r SET state = 'canceled', worker = NULL, ended = clock_timestamp() WHERE r.state = 'running' AND r.cancel
+AND NOT EXISTS (SELECT 1 FROM workers w WHERE w.id = r.worker AND w.lease_until > clock_timestamp())
+"""
+
+
+def round_of(connection: Connection[Any], lease: float) -> None:
+    """One round. ``connection`` is in autocommit mode. Raises a ``psycopg.Error``."""
+    connection.execute(_STALLED, (TASK, lease, _MOST))
+    with connection.transaction():
+        enqueue(connection, connection.execute(_FORGOTTEN, (_MOST,)).fetchall())
+    connection.execute(_CANCELED)
+    connection.execute("DELETE FROM workers WHERE lease_until < clock_timestamp() - interval '1 hour'")
+
+
+def canceled(connection: Connection[Any], runs: list[str]) -> list[str]:
+    """Those of the runs that are to be canceled."""
+    found = connection.execute("SELECT id FROM runs WHERE cancel AND id = ANY(%s)", (runs,)).fetchall()
+    return [run for (run,) in found]

@@ -1,0 +1,167 @@
+"""The rows of runs: adding, listing, waking, canceling them. Anyone with the database's URL may do that."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from msgspec import Struct
+
+from kosmolua.errors import JournalError, UsageError
+from kosmolua.gate.budget import Caps
+from kosmolua.journal.records import Head
+from kosmolua.worker.database import Database
+from kosmolua.worker.store import add_run, new_id
+
+if TYPE_CHECKING:
+    from psycopg import Connection
+
+TASK = "kosmo.segment"
+ENDED = ("done", "failed", "canceled")
+
+
+class Shown(Struct, frozen=True, kw_only=True):
+    """A run and its state: "scheduled", "ready", "running", "waiting", "done", "failed" or "canceled". Times are in
+    Unix seconds; ``wakes`` is when a sleep or the schedule wakes it, ``waits`` how many jobs it waits for.
+    """
+
+    id: str
+    key: str | None
+    script: str
+    args: list[str]
+    account: str
+    state: str
+    began: float
+    ended: float | None
+    wakes: float | None
+    waits: int
+    worker: str | None
+    error: str | None
+    results: list[Any] | None
+    calls: int
+
+
+_SHOWN = """
+SELECT r.id, r.key, r.script, r.args, r.account, r.state, r.began, extract(epoch FROM r.ended)::float8,
+  extract(epoch FROM coalesce(
+    r.wake_at, (SELECT min(until) FROM waits WHERE run = r.id AND r.state = 'waiting')))::float8,
+  (SELECT count(*) FROM waits WHERE run = r.id AND job IS NOT NULL AND r.state = 'waiting'),
+  (SELECT host || ':' || pid FROM workers w WHERE w.id = r.worker), r.error, r.results,
+  (SELECT count(*) FROM outcomes WHERE run = r.id AND sent)
+FROM runs r
+"""
+
+
+def submit(
+    database: Database, head: Head, *, key: str | None = None, caps: Caps | None = None, at: float | None = None
+) -> tuple[str, bool]:
+    """Add a run, ready now or ``at`` a time in Unix seconds. Returns its id, and whether it is new: with the ``key`` of
+    an earlier run it is that one. Raises a `UsageError` if that was another script, or had other arguments.
+    """
+    packed = msgspec.msgpack.encode(caps or Caps())
+    asked = (head.source, head.args, head.account, packed)
+    digest = hashlib.sha256(msgspec.msgpack.encode(asked)).digest()
+    run, state = new_id(), "ready" if at is None else "scheduled"
+    with database.explained(), database.transaction() as connection:
+        connection.execute("SET LOCAL synchronous_commit = on")
+        if key is not None:
+            connection.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 1))", (key,))
+            row = connection.execute("SELECT id, digest FROM runs WHERE key = %s", (key,)).fetchone()
+            if row and row[1] != digest:
+                raise UsageError(
+                    f"key {key!r} is that of run {row[0]}, which has another script, arguments, account or budget",
+                    hint=f"see it: kosmo runs show {row[0]}; or use another --key",
+                )
+            if row:
+                return row[0], False
+        wake_at = None if at is None else datetime.fromtimestamp(at).astimezone()
+        add_run(connection, run, head, key=key, digest=digest, caps=packed, state=state, wake_at=wake_at)
+        if at is None:
+            enqueue(connection, [(run, head.account)])
+    return run, True
+
+
+def enqueue(connection: Connection[Any], runs: Sequence[tuple[str, str]]) -> None:
+    """Let a worker of its account continue each run. One that is queued already is queued once."""
+    for run, account in runs:
+        connection.execute(
+            "INSERT INTO procrastinate_jobs (queue_name, task_name, lock, queueing_lock, args) "
+            "VALUES (%s, %s, %s, %s, jsonb_build_object('run', %s::text)) ON CONFLICT DO NOTHING",
+            (account, TASK, run, run, run),
+        )
+
+
+def wake(connection: Connection[Any], run: str) -> bool:
+    """Continue a run that waits."""
+    row = connection.execute(
+        "UPDATE runs SET state = 'ready', wake_at = NULL WHERE id = %s AND state IN ('waiting', 'scheduled') "
+        "RETURNING account",
+        (run,),
+    ).fetchone()
+    if row:
+        enqueue(connection, [(run, row[0])])
+    return row is not None
+
+
+def listed(database: Database, limit: int = 1000) -> list[Shown]:
+    """The newest runs, oldest first."""
+    return [_shown(row) for row in reversed(database.rows(_SHOWN + "ORDER BY r.began DESC LIMIT %s", (limit,)))]
+
+
+def find(database: Database, name: str) -> Shown:
+    """The run of that id or key. Raises a `JournalError`."""
+    rows = database.rows(_SHOWN + "WHERE r.id = %s OR r.key = %s LIMIT 1", (name, name))
+    if not rows:
+        raise JournalError(
+            f"no run {name[:100]!r} in the database", hint="list the runs: kosmo runs list --database URL"
+        )
+    return _shown(rows[0])
+
+
+def cancel(database: Database, run: str) -> str:
+    """End a run: one that waits at once, one that runs within seconds. Returns its state."""
+    with database.explained(), database.transaction() as connection:
+        connection.execute("SET LOCAL synchronous_commit = on")
+        row = connection.execute(
+            "UPDATE runs SET cancel = true, "
+            "state = CASE WHEN state IN ('scheduled', 'ready', 'waiting') THEN 'canceled' ELSE state END, "
+            "ended = CASE WHEN state IN ('scheduled', 'ready', 'waiting') THEN clock_timestamp() ELSE ended END "
+            "WHERE id = %s RETURNING state",
+            (run,),
+        ).fetchone()
+    return row[0] if row else "unknown"
+
+
+def resume(database: Database, run: str) -> bool:
+    """Continue a run that failed or was canceled, from its journal. False if it is in another state."""
+    with database.explained(), database.transaction() as connection:
+        connection.execute("SET LOCAL synchronous_commit = on")
+        row = connection.execute(
+            "UPDATE runs SET state = 'ready', cancel = false, takeovers = 0, error = NULL, ended = NULL "
+            "WHERE id = %s AND state IN ('failed', 'canceled') RETURNING account",
+            (run,),
+        ).fetchone()
+        if row:
+            enqueue(connection, [(run, row[0])])
+    return row is not None
+
+
+def prints(database: Database, run: str, after: int = 0) -> list[tuple[int, int, bytes]]:
+    """What the run printed: number, stream (1 or 2) and text."""
+    text = "SELECT number, stream, text FROM prints WHERE run = %s AND number > %s ORDER BY number LIMIT 1000"
+    return [(number, stream, text) for number, stream, text in database.rows(text, (run, after))]
+
+
+def _shown(row: Sequence[Any]) -> Shown:
+    fields = dict(zip(Shown.__struct_fields__, row, strict=True))
+    results = fields["results"]
+    return Shown(
+        **{
+            **fields,
+            "args": msgspec.msgpack.decode(fields["args"]),
+            "results": None if results is None else msgspec.msgpack.decode(results),
+        }
+    )

@@ -1,0 +1,110 @@
+"""The tables of workers, in the PostgreSQL schema ``kosmo``, and how an older version of them is brought up to date."""
+
+from __future__ import annotations
+
+from importlib import resources
+from typing import TYPE_CHECKING, Any
+
+from kosmolua.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from psycopg import Connection
+
+VERSION = 1
+_LOCK = 0x6B6F736D  # of the session that migrates
+_TABLES = """
+CREATE TABLE workers (
+  id uuid PRIMARY KEY, lease_until timestamptz NOT NULL, host text NOT NULL, pid bigint NOT NULL,
+  version text NOT NULL, slots integer NOT NULL, began timestamptz NOT NULL DEFAULT clock_timestamp());
+CREATE TABLE runs (
+  id text PRIMARY KEY, key text UNIQUE, digest bytea NOT NULL, script text NOT NULL, source bytea NOT NULL,
+  args bytea NOT NULL, account text NOT NULL, emulated boolean NOT NULL, caps bytea NOT NULL,
+  began double precision NOT NULL, seed bigint NOT NULL, state text NOT NULL, wake_at timestamptz,
+  worker uuid, epoch bigint NOT NULL DEFAULT 0, cancel boolean NOT NULL DEFAULT false,
+  takeovers integer NOT NULL DEFAULT 0, progress bigint NOT NULL DEFAULT 0,
+  ended timestamptz, error text, results bytea);
+CREATE INDEX runs_state ON runs (state) WHERE state IN ('ready', 'running', 'waiting', 'scheduled');
+CREATE TABLE starts (
+  run text NOT NULL REFERENCES runs ON DELETE CASCADE, number bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  at double precision NOT NULL, digest text NOT NULL, ended double precision, ok boolean, error text);
+CREATE INDEX starts_run ON starts (run, number);
+CREATE TABLE intents (
+  number bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, run text NOT NULL REFERENCES runs ON DELETE CASCADE,
+  task bigint NOT NULL, request bigint NOT NULL, function text NOT NULL, account text NOT NULL, digest bytea NOT NULL,
+  arguments bytea NOT NULL, at double precision NOT NULL, seen bigint NOT NULL, model text, essence bytea NOT NULL,
+  epoch bigint NOT NULL, cut boolean NOT NULL DEFAULT false, open boolean NOT NULL DEFAULT true);
+CREATE INDEX intents_run ON intents (run, number);
+CREATE INDEX intents_open ON intents (essence) WHERE open;
+CREATE TABLE outcomes (
+  number bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, run text NOT NULL REFERENCES runs ON DELETE CASCADE,
+  task bigint NOT NULL, request bigint NOT NULL, function text NOT NULL, account text NOT NULL, digest bytea NOT NULL,
+  arguments bytea NOT NULL, at double precision NOT NULL, seen bigint NOT NULL, model text, state text NOT NULL,
+  value bytea, ended double precision NOT NULL, sent boolean NOT NULL, cut boolean NOT NULL DEFAULT false);
+CREATE INDEX outcomes_run ON outcomes (run, number);
+CREATE UNIQUE INDEX outcomes_place ON outcomes (run, task, request) WHERE NOT cut;
+CREATE TABLE taken (id text PRIMARY KEY, run text NOT NULL REFERENCES runs ON DELETE CASCADE);
+CREATE TABLE waits (
+  number bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, run text NOT NULL REFERENCES runs ON DELETE CASCADE,
+  task bigint NOT NULL, request bigint NOT NULL, kind text NOT NULL, job text, account text NOT NULL, until timestamptz,
+  UNIQUE (run, task, request));
+CREATE INDEX waits_until ON waits (until) WHERE until IS NOT NULL;
+CREATE TABLE prints (
+  run text NOT NULL REFERENCES runs ON DELETE CASCADE, number bigint NOT NULL, stream smallint NOT NULL,
+  text bytea NOT NULL, PRIMARY KEY (run, number));
+CREATE TABLE charges (
+  id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, at double precision NOT NULL, account text NOT NULL, script text,
+  caller text, run text NOT NULL, kind text NOT NULL, model text, prediction text, held bigint, spent bigint);
+CREATE INDEX charges_at ON charges (at);
+CREATE INDEX charges_open ON charges (prediction) WHERE spent IS NULL;
+CREATE TABLE totals (
+  scope text NOT NULL, start double precision NOT NULL, spent bigint NOT NULL, reserved bigint NOT NULL,
+  predictions bigint NOT NULL, unpriced bigint NOT NULL, PRIMARY KEY (scope, start));
+CREATE TABLE counted (
+  charge bigint NOT NULL, scope text NOT NULL, start double precision NOT NULL, PRIMARY KEY (charge, scope, start));
+CREATE TABLE rates (
+  account text NOT NULL, lane text NOT NULL, tat timestamptz NOT NULL, gap double precision NOT NULL,
+  least double precision NOT NULL, burst double precision NOT NULL, epoch bigint NOT NULL DEFAULT 0,
+  PRIMARY KEY (account, lane));
+"""
+# version -> the statements that lead to it from the one before
+_STEPS: dict[int, str] = {1: _TABLES}
+
+
+def prepare(connection: Connection[Any]) -> None:
+    """Create the tables, or bring older ones up to date. Raises a `ConfigurationError` for newer ones."""
+    with connection.transaction():
+        connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
+        connection.execute("CREATE SCHEMA IF NOT EXISTS kosmo")
+        connection.execute("CREATE TABLE IF NOT EXISTS kosmo.facts (version integer NOT NULL)")
+        row = connection.execute("SELECT version FROM kosmo.facts").fetchone()
+        found = row[0] if row else 0
+        check(found)
+        for version in range(found + 1, VERSION + 1):
+            if version == 1:
+                connection.execute(_queue_tables())
+            connection.execute(_STEPS[version])
+        if found < VERSION:
+            connection.execute("DELETE FROM kosmo.facts")
+            connection.execute("INSERT INTO kosmo.facts VALUES (%s)", (VERSION,))
+
+
+def version_of(connection: Connection[Any]) -> int:
+    """The version of the tables, 0 if there are none."""
+    row = connection.execute("SELECT to_regclass('kosmo.facts') IS NOT NULL").fetchone()
+    if not (row and row[0]):
+        return 0
+    found = connection.execute("SELECT version FROM kosmo.facts").fetchone()
+    return found[0] if found else 0
+
+
+def check(found: int) -> None:
+    if found > VERSION:
+        raise ConfigurationError(
+            f"the database has tables of version {found}, written by a newer kosmolua; this one knows {VERSION}",
+            hint="upgrade kosmolua on this machine: pip install --upgrade 'kosmolua[worker]'",
+        )
+
+
+def _queue_tables() -> bytes:
+    """The tables of Procrastinate; they go to the first schema of the search path, which is ours."""
+    return resources.files("procrastinate").joinpath("sql", "schema.sql").read_bytes()

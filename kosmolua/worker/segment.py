@@ -1,0 +1,323 @@
+"""One segment of a run: from its claim by this worker until it ends, or waits without a process."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable
+from contextlib import closing, suppress
+from typing import TYPE_CHECKING, Any, Literal
+
+import msgspec
+from msgspec import Struct
+
+from kosmolua.errors import KosmoError, ScriptError
+from kosmolua.gate.budget import Caps
+from kosmolua.host.host import Host
+from kosmolua.journal.journal import Journal
+from kosmolua.journal.records import Head, Lookup
+from kosmolua.replicate import catalogue
+from kosmolua.replicate.ids import id_of
+from kosmolua.runtime.parking import Parking, Waiting
+from kosmolua.settings import paths
+from kosmolua.worker.database import Database
+from kosmolua.worker.lease import Lease
+from kosmolua.worker.store import BOOT, Fence, FencedError, PostgresStore
+
+if TYPE_CHECKING:
+    from kosmolua.host.result import Result
+    from kosmolua.host.script import ScriptRun
+    from kosmolua.journal.ticket import Ticket
+
+TAKEOVERS = 3  # times that a run may lose its worker without getting further
+_CLAIM = """
+UPDATE runs r SET worker = %(me)s, epoch = epoch + 1, state = 'running', wake_at = NULL,
+  takeovers = CASE WHEN worker IS NULL THEN 0 WHEN n.newest > progress THEN 1 ELSE takeovers + 1 END,
+  progress = n.newest
+FROM (SELECT coalesce(max(number), 0) AS newest FROM outcomes WHERE run = %(run)s) n
+WHERE r.id = %(run)s AND NOT cancel AND state IN ('ready', 'running') AND (worker IS NULL OR NOT EXISTS
+  (SELECT 1 FROM workers w WHERE w.id = r.worker AND w.lease_until > clock_timestamp()))
+RETURNING script, source, args, account, emulated, caps, epoch, takeovers
+"""
+_HELD = "WHERE id = %s AND worker = %s AND epoch = %s RETURNING 1"
+
+
+class Claimed(Struct, frozen=True):
+    """A run that this worker holds."""
+
+    id: str
+    head: Head
+    caps: Caps
+    fence: Fence
+    takeovers: int
+
+
+class Segments:
+    """Runs segments, each in the thread that calls it. Thread-safe. ``point`` is called with the name of each step that
+    another worker may have to continue from.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        host: Host,
+        lease: Lease,
+        *,
+        settling: float,
+        after: float,
+        point: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self._point = point
+        self._database = database
+        self._host = host
+        self._lease = lease
+        self._settling = settling
+        self._after = after
+        self._lock = threading.Lock()
+        self._running: dict[str, ScriptRun] = {}
+        self._draining = False
+
+    def __len__(self) -> int:
+        return len(self._running)
+
+    def run(self, run: str) -> None:
+        """Continue a run, unless somebody else holds it."""
+        if self._draining:
+            return
+        claimed = self._claim(run)
+        if claimed is None:
+            return
+        if claimed.takeovers > TAKEOVERS:
+            self._end(claimed, "failed", f"script_crashed: its worker died {claimed.takeovers} times, with no progress")
+            return
+        try:
+            self._carry_out(claimed)
+        except KosmoError as error:
+            self._settle(claimed, error, None)
+
+    def drain(self) -> None:
+        """End what runs; it goes on elsewhere."""
+        with self._lock:
+            self._draining = True
+            running = list(self._running.values())
+        for each in running:
+            each.stop("the worker is being stopped")
+
+    def cancel(self, runs: list[str]) -> None:
+        with self._lock:
+            found = [self._running[run] for run in runs if run in self._running]
+        for each in found:
+            each.stop("the run was canceled")
+
+    def held(self) -> list[str]:
+        with self._lock:
+            return list(self._running)
+
+    def _claim(self, run: str) -> Claimed | None:
+        with self._database.explained(), self._database.transaction() as connection:
+            connection.execute("SET LOCAL synchronous_commit = on")
+            row = connection.execute(_CLAIM, {"me": self._lease.id, "run": run}).fetchone()
+        if row is None:
+            return None
+        self._point("claimed")
+        script, source, args, account, emulated, caps, epoch, takeovers = row
+        arguments = msgspec.msgpack.decode(args, type=list[str])
+        head = Head(script=script, source=source, args=arguments, account=account, emulated=emulated)
+        packed = msgspec.msgpack.decode(caps, type=Caps) if caps else Caps()
+        return Claimed(run, head, packed, Fence(self._lease.id, epoch), takeovers)
+
+    def _carry_out(self, claimed: Claimed) -> None:
+        store = PostgresStore(self._database, claimed.id, claimed.fence)
+        lookup = Lookup(settling=self._settling, uptime=lambda: (BOOT, self._database.now()))
+        place = os.path.join(paths.state_directory(os.environ), "worker", claimed.id)
+        os.makedirs(os.path.dirname(place), mode=0o700, exist_ok=True)
+        with closing(_RunJournal(place, claimed.head, lookup=lookup, store=store)) as journal:
+            journal.cancel, journal.point = self._cancel_fenced, self._point
+            dues, printed = self._earlier(claimed)
+            parking = Parking(
+                journal, self._after, leave=lambda waiting, _: self._leave(claimed, output, waiting), dues=dues,
+                printed=printed,
+            )  # fmt: skip
+            output = _Prints(self._database, claimed, printed)
+            script = self._host.script(
+                claimed.head.source,
+                claimed.head.args,
+                name=claimed.head.script,
+                output=output,
+                journal=journal,
+                account=claimed.head.account,
+                caps=claimed.caps,
+                parking=parking,
+                keep_outputs=False,
+            )
+            result = self._result(claimed.id, script)
+        if not parking.left:
+            output.flush()
+            self._settle(claimed, result.error, result)
+
+    def _result(self, run: str, script: ScriptRun) -> Result:
+        with self._lock:
+            self._running[run] = script
+            if self._draining:
+                script.stop("the worker is being stopped")
+        try:
+            return script.result()
+        finally:
+            with self._lock:
+                self._running.pop(run, None)
+
+    def _earlier(self, claimed: Claimed) -> tuple[dict[tuple[int, int], float], int]:
+        """When the sleeps of the run end, and how many prints it made before."""
+        rows = self._database.rows(
+            "SELECT task, request, extract(epoch FROM until - clock_timestamp())::float8 FROM waits "
+            "WHERE run = %s AND kind = 'sleep'",
+            (claimed.id,),
+        )
+        dues = {(task, request): time.monotonic() + left for task, request, left in rows}
+        ((printed,),) = self._database.rows("SELECT coalesce(max(number), 0) FROM prints WHERE run = %s", (claimed.id,))
+        return dues, printed
+
+    def _leave(self, claimed: Claimed, output: _Prints, waiting: list[Waiting]) -> None:
+        """Park the run: from here on its rows are all there is of it."""
+        output.flush()
+        self._point("before_park")
+        with self._database.explained(), self._database.transaction() as connection:
+            connection.execute("SET LOCAL synchronous_commit = on")
+            text = f"UPDATE runs SET state = 'waiting', worker = NULL {_HELD}"  # noqa: S608 - a constant
+            if not connection.execute(text, _of(claimed)).fetchone():
+                raise FencedError(f"this worker no longer holds run {claimed.id}")
+            connection.execute("DELETE FROM waits WHERE run = %s", (claimed.id,))
+            for each in waiting:
+                connection.execute(
+                    "INSERT INTO waits (run, task, request, kind, job, account, until) "
+                    "VALUES (%s, %s, %s, %s, %s, %s, clock_timestamp() + make_interval(secs => %s))",
+                    (claimed.id, each.task, each.number, *_wait_of(each, claimed)),
+                )
+        self._point("parked")
+
+    def _settle(self, claimed: Claimed, error: KosmoError | None, result: Result | None) -> None:
+        """Record how a segment ended. One that was interrupted goes on elsewhere, or later."""
+        if isinstance(error, FencedError):
+            return
+        if error is None and result:
+            self._end(claimed, "done", None, result)
+        elif error and error.code == "interrupted":
+            self._give_back(claimed)
+        elif error:
+            self._end(claimed, "failed", f"{error.code}: {error.message}")
+
+    def _give_back(self, claimed: Claimed) -> None:
+        """To the next worker, or to nobody if the run was canceled."""
+        with suppress(KosmoError):
+            self._database.rows(
+                "UPDATE runs SET worker = NULL, state = CASE WHEN cancel THEN 'canceled' ELSE 'ready' END, "  # noqa: S608
+                f"ended = CASE WHEN cancel THEN clock_timestamp() END {_HELD}",
+                _of(claimed),
+            )
+
+    def _end(self, claimed: Claimed, state: str, error: str | None, result: Result | None = None) -> None:
+        results = None if result is None else msgspec.msgpack.encode(result.results)
+        error = None if error is None else error.encode(errors="replace").decode().replace("\0", "\ufffd")[:4000]
+        with self._database.explained(), self._database.transaction() as connection:
+            connection.execute("SET LOCAL synchronous_commit = on")
+            connection.execute(
+                "UPDATE runs SET worker = NULL, state = %s, error = %s, results = %s, "  # noqa: S608 - a constant
+                f"ended = clock_timestamp() {_HELD}",
+                (state, error, results, *_of(claimed)),
+            )
+
+    def _cancel_fenced(self, kind: str, identifier: str, account: str) -> None:
+        """Cancel what was created after another worker took the run over."""
+        with closing(self._host.session("kosmo worker")) as session:
+            session.cancel(kind, identifier, account, "fenced")
+
+
+class _RunJournal(Journal):
+    """A journal that notices when its run was taken over."""
+
+    cancel: Callable[[str, str, str], None]
+    point: Callable[[str], None]
+
+    def end(self, error: KosmoError | None) -> None:
+        """A run that is interrupted goes on: what failed last in it is not tried again."""
+        super().end(None if error and error.code == "interrupted" else error)
+
+    def intend(self, ticket: Ticket) -> None:
+        self.point("before_intent")
+        super().intend(ticket)
+        self.point("after_intent")
+
+    def finish(self, ticket: Ticket, value: bytes, *, ok: bool) -> None:
+        write = ticket.sent and ticket.began.function.startswith("create")
+        if write:
+            self.point("answered")
+        try:
+            super().finish(ticket, value, ok=ok)
+        except FencedError:
+            self._undo(ticket, value, ok=ok)
+            raise
+        if write:
+            self.point("recorded")
+
+    def _undo(self, ticket: Ticket, value: bytes, *, ok: bool) -> None:
+        operation = catalogue.find(ticket.began.function)
+        identifier = id_of(msgspec.msgpack.decode(value)) if ok and operation and operation.starts else None
+        if identifier and operation and operation.starts and not self.is_claimed(identifier):
+            self.cancel(operation.starts, identifier, ticket.began.account or self.facts["account"])
+
+
+class _Prints:
+    """What the script prints, added to the database in bundles."""
+
+    SECONDS, BYTES = 0.5, 64 * 1024
+
+    def __init__(self, database: Database, claimed: Claimed, printed: int) -> None:
+        self._database = database
+        self._claimed = claimed
+        self._number = printed
+        self._kept: list[tuple[int, int, bytes]] = []
+        self._size = 0
+        self._since = 0.0
+
+    def write(self, stream: Literal[1, 2], text: bytes) -> None:
+        self._since = self._since if self._kept else time.monotonic()
+        self._number += 1
+        self._kept.append((self._number, stream, text))
+        self._size += len(text)
+        if self._size > self.BYTES or time.monotonic() - self._since > self.SECONDS:
+            self.flush()
+
+    def flush(self) -> None:
+        """Raises a `ScriptError` if the run was taken over, a `ConfigurationError` if the database is away."""
+        kept, self._kept, self._size = self._kept, [], 0
+        if not kept:
+            return
+        with self._database.explained(), self._database.transaction() as connection:
+            text = "SELECT 1 FROM runs WHERE id = %s AND worker = %s AND epoch = %s FOR SHARE"
+            if not connection.execute(text, _of(self._claimed)).fetchone():
+                raise ScriptError("another worker holds the run", code="interrupted")
+            connection.cursor().executemany(
+                "INSERT INTO prints VALUES (%s, %s, %s, %s) ON CONFLICT DO NOTHING",
+                [(self._claimed.id, *row) for row in kept],
+            )
+
+
+def _of(claimed: Claimed) -> tuple[Any, ...]:
+    return claimed.id, claimed.fence.worker, claimed.fence.epoch
+
+
+class _Awaited(Struct):
+    id: str
+    kind: str = "prediction"
+    account: str = ""
+    deadline: float | None = None
+
+
+def _wait_of(waiting: Waiting, claimed: Claimed) -> tuple[str, str | None, str, float | None]:
+    """Kind, job, account, and the seconds until it ends at the latest."""
+    if waiting.due is not None:
+        return "sleep", None, claimed.head.account, waiting.due - time.monotonic()
+    asked = msgspec.msgpack.decode(waiting.arguments, type=_Awaited)
+    left = None if asked.deadline is None else asked.deadline - time.time()
+    return asked.kind, asked.id, asked.account or claimed.head.account, left

@@ -1,0 +1,119 @@
+"""Wakes runs that wait: for jobs, which one worker for each account polls, and for times."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+from kosmolua.errors import KosmoError
+from kosmolua.host.host import Host
+from kosmolua.worker.database import Database
+from kosmolua.worker.runs import wake
+
+if TYPE_CHECKING:
+    from psycopg import Connection
+
+TICK = 1.0  # seconds between looks for new and due waits
+WHOLE = 15.0  # seconds between comparisons with all waits
+REFUSED = 60.0  # seconds until an account without a token is tried again
+_LOCK = 2  # class of the locks, one for each account
+_DUE = """
+SELECT DISTINCT r.id FROM waits w JOIN runs r ON r.id = w.run
+WHERE w.until <= clock_timestamp() AND r.state = 'waiting'
+UNION SELECT id FROM runs WHERE state = 'scheduled' AND wake_at <= clock_timestamp() LIMIT 500
+"""
+_NEW = """
+SELECT w.number, w.run, w.kind, w.job FROM waits w JOIN runs r ON r.id = w.run
+WHERE w.account = %s AND w.job IS NOT NULL AND w.number > %s AND r.state = 'waiting' ORDER BY w.number
+"""
+
+
+class Waker:
+    """One round of work for each `tick`, on one connection, whose locks say which accounts this worker polls for."""
+
+    def __init__(self, database: Database, host: Host, accounts: list[str] | None) -> None:
+        self._database = database
+        self._host = host
+        self._accounts = accounts
+        self._led: dict[str, _Led] = {}
+        self._refused: dict[str, float] = {}
+        self._ready: deque[str] = deque()
+
+    def tick(self, connection: Connection[Any]) -> None:
+        """``connection`` is in autocommit mode, and the same each time. Raises a ``psycopg.Error``."""
+        due = {run for (run,) in connection.execute(_DUE)}
+        while self._ready:
+            due.add(self._ready.popleft())
+        for run in due:
+            with connection.transaction():
+                connection.execute("SET LOCAL synchronous_commit = on")
+                wake(connection, run)
+        self._lead(connection)
+        for account, led in list(self._led.items()):
+            self._watch(connection, account, led)
+
+    def close(self) -> None:
+        for led in self._led.values():
+            led.close()
+        self._led.clear()
+
+    def _lead(self, connection: Connection[Any]) -> None:
+        """Take the accounts that have waits and that nobody polls for."""
+        for (account,) in connection.execute("SELECT DISTINCT account FROM waits WHERE job IS NOT NULL"):
+            mine = self._accounts is None or account in self._accounts
+            if not mine or account in self._led or self._refused.get(account, 0.0) > time.monotonic():
+                continue
+            text = "SELECT pg_try_advisory_lock(%s, hashtext(%s))"
+            row = connection.execute(text, (_LOCK, account)).fetchone()
+            if row and row[0]:
+                self._led[account] = _Led()
+
+    def _watch(self, connection: Connection[Any], account: str, led: _Led) -> None:
+        rows = connection.execute(_NEW, (account, led.after())).fetchall()
+        try:
+            led.update(rows, lambda run, kind, job: self._begin(account, run, kind, job))
+        except KosmoError:
+            led.close()
+            del self._led[account]
+            self._refused[account] = time.monotonic() + REFUSED
+            connection.execute("SELECT pg_advisory_unlock(%s, hashtext(%s))", (_LOCK, account))
+
+    def _begin(self, account: str, run: str, kind: str, job: str) -> Callable[[], None]:
+        named = cast("Literal['prediction', 'training']", kind)
+        return self._host.watch(named, job, lambda: self._ready.append(run), account=account)
+
+
+class _Led:
+    """The waits of one account that are watched here."""
+
+    def __init__(self) -> None:
+        self._watched: dict[int, Callable[[], None]] = {}
+        self._newest = 0
+        self._compared = time.monotonic()
+        self._whole = True
+        self._lock = threading.Lock()
+
+    def after(self) -> int:
+        """The number after which waits are read: all of them at times, to forget those that are gone."""
+        self._whole = time.monotonic() - self._compared > WHOLE
+        return 0 if self._whole else self._newest
+
+    def update(
+        self, rows: list[tuple[int, str, str, str]], begin: Callable[[str, str, str], Callable[[], None]]
+    ) -> None:
+        if self._whole:
+            self._compared = time.monotonic()
+            for gone in self._watched.keys() - {number for number, *_ in rows}:
+                self._watched.pop(gone)()
+        for number, run, kind, job in rows:
+            if number not in self._watched:
+                self._watched[number] = begin(run, kind, job)
+                self._newest = max(self._newest, number)
+
+    def close(self) -> None:
+        for leave in self._watched.values():
+            leave()
+        self._watched.clear()

@@ -1,0 +1,232 @@
+"""A journal in SQLite and one in PostgreSQL behave the same."""
+
+import uuid
+from contextlib import closing
+
+import msgspec
+import psycopg
+import pytest
+
+from kosmolua.errors import ConfigurationError, JournalError
+from kosmolua.journal.records import Began, Head
+from kosmolua.journal.sqlite import SqliteStore
+from kosmolua.worker import schema
+from kosmolua.worker.database import Database
+from kosmolua.worker.store import Fence, FencedError, PostgresStore
+
+HEAD = Head(script="s.lua", source=b"return 1", args=["a", "ä"])
+PLACES = {"create": 1, "get": 2, "more": 3}
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def store(request, tmp_path):
+    if request.param == "sqlite":
+        made = SqliteStore(str(tmp_path / "j"))
+    else:
+        made = PostgresStore(request.getfixturevalue("database"), "r1")
+    with closing(made), made.hold():
+        made.prepare(HEAD)
+        made.begin_run("d1")
+        yield made
+
+
+def asked(name, *, seen=0, task=0):
+    return Began(task, PLACES[name], name, "", name.encode(), msgspec.msgpack.encode({"n": name}), 5.0, seen)
+
+
+def answered(store, name, state="ok", value=b"\x01", *, sent=True, seen=0):
+    return store.finish(asked(name, seen=seen), "o/m", state, value, sent=sent)
+
+
+def test_facts(store):
+    """The facts are those of the head, with a seed and a time."""
+    facts = store.facts()
+
+    assert ("s.lua", b"return 1", ["a", "ä"], "default") == (
+        facts["script"],
+        facts["source"],
+        facts["args"],
+        facts["account"],
+    )
+    assert 1 == facts["awaits"]
+    assert facts == store.prepare(HEAD)
+
+
+def test_answers_in_their_order(store):
+    """They are loaded in the order in which they came."""
+    store.intend(asked("create"), "o/m", b"essence", ("boot", 1.0))
+    answered(store, "get")
+    answered(store, "create", value=b"\x02")
+    loaded = store.load()
+
+    assert [(1, "get", "ok"), (2, "create", "ok")] == [(r.order, r.began.function, r.state) for r in loaded.rows]
+    assert [] == loaded.attempts
+    assert [("get", b"\x01"), ("create", b"\x02")] == loaded.answered
+    assert b"\x02" == store.value(loaded.rows[1].number)
+    assert loaded.rows[1].number == store.newest()
+
+
+def test_an_attempt_without_an_answer(store):
+    """It is loaded until it is answered."""
+    store.intend(asked("create"), "o/m", b"essence", ("boot", 1.0))
+    ((began, intent),) = store.load().attempts
+
+    assert ("create", b"essence") == (began.function, intent.essence)
+    assert ["open"] == [line.state for line in store.lines()]
+    answered(store, "create")
+    assert [] == store.load().attempts
+
+
+def test_a_failure_at_the_end_is_forgotten(store):
+    """After a run that failed, what failed last is tried again; an unsure attempt is open again."""
+    first = answered(store, "get")
+    store.intend(asked("create"), "o/m", b"essence", ("boot", 1.0))
+    answered(store, "create", "unsure", b"\xc0", seen=first)
+    store.end(1, "failed")
+    with_run = store.begin_run  # the end belongs to the last run
+    store.forget_last_error()
+    loaded = store.load()
+    with_run("d1")
+
+    assert ["get"] == [row.began.function for row in loaded.rows]
+    assert ["create"] == [began.function for began, _ in loaded.attempts]
+
+
+def test_a_failure_that_was_seen_is_kept(store):
+    """The script has gone on after it."""
+    failed = answered(store, "get", "error")
+    answered(store, "more", seen=failed)
+    store.end(1, "failed")
+    store.forget_last_error()
+
+    assert ["get", "more"] == [row.began.function for row in store.load().rows]
+
+
+def test_what_is_cut_is_still_spent(store):
+    """Cut answers are not loaded; calls that were sent stay listed."""
+    answered(store, "get")
+    second = answered(store, "create")
+    store.intend(asked("more"), None, b"e", ("b", 1.0))
+    store.cut(second)
+
+    assert ["get"] == [row.began.function for row in store.load().rows]
+    assert [] == store.load().attempts
+    assert [("get", False), ("create", True)] == [(each.function, each.cut) for each in store.sent()]
+    assert second == next(each.number for each in store.sent(after=second - 1))
+
+
+def test_counts(store):
+    """Runs, answers, open attempts and the end."""
+    answered(store, "get")
+    store.intend(asked("create"), None, b"e", ("b", 1.0))
+    counts = store.summaries()
+
+    assert (1, 1, 1, None) == (counts.runs, counts.answers, counts.open, counts.end)
+    store.end(1, None)
+    assert store.summaries().end[1]
+    assert "d1" == store.last_digest()
+    assert store.ended_after(0.0) is not None
+    assert store.ended_after(9e9) is None
+
+
+def test_succeeded(store):
+    """The answers that hold the word, of these functions."""
+    answered(store, "get", value=b"..succeeded..")
+    answered(store, "more", value=b"succeeded")
+
+    assert [("", b"..succeeded..")] == store.succeeded(["get", "create"])
+
+
+def test_taken_ids_belong_to_one_run(database):
+    """Two runs cannot have the same prediction for their answer."""
+    one, two = PostgresStore(database, "r1"), PostgresStore(database, "r2")
+    for store in (one, two):
+        with store.hold():
+            store.prepare(HEAD)
+    with one.hold():
+        assert one.take("p")
+        assert one.take("p")
+    with two.hold():
+        assert not two.take("p")
+        assert two.is_taken("p")
+    with one.hold():
+        assert not one.is_taken("p")
+
+
+def test_a_fenced_store_writes_nothing(database):
+    """Without the lease and the epoch nothing is written, and nothing may be sent."""
+    me, other = uuid.uuid4(), uuid.uuid4()
+    free = PostgresStore(database, "r1")
+    with free.hold():
+        free.prepare(HEAD)
+    with database.transaction() as connection:
+        for worker, left in ((me, 60), (other, -1)):
+            connection.execute(
+                "INSERT INTO workers VALUES (%s, clock_timestamp() + make_interval(secs => %s), 'h', 1, 'v', 1)",
+                (worker, left),
+            )
+        connection.execute("UPDATE runs SET worker = %s, epoch = 3", (me,))
+    held = PostgresStore(database, "r1", Fence(me, 3))
+    with held.hold():
+        held.intend(asked("create"), None, b"e", ("b", 1.0))
+    for fence in (Fence(me, 2), Fence(other, 3)):
+        store = PostgresStore(database, "r1", fence)
+        with pytest.raises(FencedError), store.hold("nothing was sent"):
+            store.intend(asked("create"), None, b"e", ("b", 1.0))
+    with database.transaction() as connection:
+        connection.execute("UPDATE workers SET lease_until = clock_timestamp() - interval '1 s'")
+    with pytest.raises(FencedError), held.hold():
+        answered(held, "create")
+
+    assert [(1,)] == database.rows("SELECT count(*) FROM intents")
+    assert [(0,)] == database.rows("SELECT count(*) FROM outcomes")
+
+
+def test_text_that_postgresql_cannot_hold(store):
+    """A NUL in a name costs no answer."""
+    began = Began(0, 9, "odd\0", "", b"d", b"\x80", 1.0, 0)
+    store.finish(began, "m\0", "ok", b"\0", sent=True)
+
+    assert 1 == len(store.load().rows)
+
+
+def test_a_newer_schema_is_refused(url):
+    """An older worker does not touch it."""
+    Database(url, prepare=True).close()
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("UPDATE kosmo.facts SET version = 99")
+    with pytest.raises(ConfigurationError, match="newer kosmolua"):
+        Database(url, prepare=True)
+    with pytest.raises(ConfigurationError, match="newer kosmolua"):
+        Database(url)
+
+
+def test_an_older_schema_is_brought_up_to_date(url, monkeypatch):
+    """Each missing step is made, once, and the data stay."""
+    Database(url, prepare=True).close()
+    steps = {**schema._STEPS, 2: "ALTER TABLE kosmo.runs ADD COLUMN note text"}
+    monkeypatch.setattr(schema, "VERSION", 2)
+    monkeypatch.setattr(schema, "_STEPS", steps)
+    with pytest.raises(ConfigurationError, match="no tables of kosmo, or older ones"):
+        Database(url)
+    database = Database(url, prepare=True)
+    Database(url, prepare=True).close()
+
+    assert [] == database.rows("SELECT note FROM runs")
+    database.close()
+
+
+def test_a_database_that_is_not_there(tmp_path):
+    """The error names what to check, and not the URL, which may hold a password."""
+    with pytest.raises(ConfigurationError) as raised:
+        Database(f"postgresql://me:secret@/x?host={tmp_path}")
+
+    assert "secret" not in f"{raised.value.message} {raised.value.hint}"
+
+
+def test_a_closed_store(database):
+    """It says so."""
+    store = PostgresStore(database, "r1")
+    store.close()
+    with pytest.raises(JournalError, match="closed"), store.hold():
+        pass
