@@ -57,9 +57,11 @@ class _Nobody:
 def _own(parsed: argparse.Namespace) -> Options:
     from_, to = LEASES
     if not from_ <= parsed.lease <= to:
-        raise UsageError(f"--lease: expected {from_:g} to {to:g} seconds, got {parsed.lease:g}")
+        raise UsageError(
+            f"--lease: expected {from_:g} to {to:g} seconds, got {parsed.lease:g}", hint="omit it for 15 seconds"
+        )
     if parsed.slots < 1:
-        raise UsageError("--slots: expected at least 1")
+        raise UsageError("--slots: expected at least 1, got 0", hint="omit it for 8 slots")
     from kosmolua.worker.rates import OTHERS, Rate
     from kosmolua.worker.work import Options
 

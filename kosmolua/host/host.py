@@ -232,16 +232,10 @@ class Host:
         """Call ``ready`` from another thread when a prediction or training has ended, cannot be read, or the
         ``deadline`` in Unix seconds is over. Returns what stops that. Any number of watches share their requests.
         """
-        from kosmolua.services.poller import Wait
+        from kosmolua.services.jobs import watch
 
-        session, account = self._session(), account or self._options.account
-        url = session.base_url(account)
-        wait, poller = (
-            Wait(kind, identifier, session.reader(account, "wait"), url, ready, deadline),
-            self._sessions().pollers.of(url, account),
-        )
-        poller.add(wait)
-        return lambda: poller.remove(wait)
+        account = account or self._options.account
+        return watch(self._session(), self._sessions().pollers, account, (kind, identifier), ready, deadline)
 
     # Running ------------------------------------------------------------------------------------------------------
 

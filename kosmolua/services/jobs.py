@@ -29,6 +29,21 @@ class Await(Asked, frozen=True, kw_only=True):
         return f"get_{self.kind}", {f"{self.kind}_id": self.id}
 
 
+def watch(
+    session: Session,
+    pollers: Pollers,
+    account: str,
+    job: tuple[str, str],
+    ready: Callable[[], None],
+    deadline: float | None,
+) -> Callable[[], None]:
+    """Call ``ready`` when the job, given as kind and id, has ended; returns what stops that."""
+    base_url = session.base_url(account)
+    wait, poller = Wait(*job, session.reader(account, "wait"), base_url, ready, deadline), pollers.of(base_url, account)
+    poller.add(wait)
+    return lambda: poller.remove(wait)
+
+
 class Jobs:
     """The waits of one run. ``session`` opens its session, ``pollers`` are shared by all runs of a host."""
 
@@ -44,13 +59,7 @@ class Jobs:
         if not session.may_read(*asked.read, asked.account):
             return None
         account = session.account_of(asked.account)
-        read, base_url = session.reader(account, "wait"), session.base_url(account)
-        wait, poller = (
-            Wait(asked.kind, asked.id, read, base_url, ready, asked.deadline),
-            self._pollers.of(base_url, account),
-        )
-        poller.add(wait)
-        return lambda: poller.remove(wait)
+        return watch(session, self._pollers, account, (asked.kind, asked.id), ready, asked.deadline)
 
     def read(self, asked: Await, ticket: Ticket | None) -> Any:
         """The prediction or training as it is now."""

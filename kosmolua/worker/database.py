@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from psycopg import Connection
 
 CONNECT = 5  # seconds
-# An unanswered connection ends within ten seconds, and no statement waits longer than a lease for a lock.
+# An unanswered connection ends within ten seconds, and a transaction of a process that is stopped holds no lock longer.
 OPTIONS = {
     "connect_timeout": CONNECT,
     "keepalives_idle": 5,
@@ -23,7 +23,10 @@ OPTIONS = {
     "tcp_user_timeout": 10_000,
     "application_name": "kosmo",
 }
-_SETTINGS = "-c search_path=kosmo,public -c synchronous_commit=off -c lock_timeout=20s"
+_SETTINGS = (
+    "-c search_path=kosmo,public -c synchronous_commit=off -c lock_timeout=20s "
+    "-c idle_in_transaction_session_timeout=10s"
+)
 
 
 class Database:

@@ -40,7 +40,7 @@ class _Row:
         return self._cursor.fetchone()
 
     def fetchall(self) -> list[Any]:
-        return self._cursor.fetchall()
+        return list(self._cursor)
 
     def __iter__(self) -> Iterator[Any]:
         return iter(self._cursor)

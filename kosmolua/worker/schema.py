@@ -61,6 +61,7 @@ CREATE TABLE totals (
   predictions bigint NOT NULL, unpriced bigint NOT NULL, PRIMARY KEY (scope, start));
 CREATE TABLE counted (
   charge bigint NOT NULL, scope text NOT NULL, start double precision NOT NULL, PRIMARY KEY (charge, scope, start));
+CREATE TABLE polled (account text PRIMARY KEY, worker uuid NOT NULL);
 CREATE TABLE rates (
   account text NOT NULL, lane text NOT NULL, tat timestamptz NOT NULL, gap double precision NOT NULL,
   least double precision NOT NULL, burst double precision NOT NULL, epoch bigint NOT NULL DEFAULT 0,

@@ -221,7 +221,7 @@ class PostgresStore:
             "SELECT account, value FROM outcomes WHERE run = %s AND state = 'ok' AND sent AND NOT cut "
             "AND value IS NOT NULL AND position('succeeded'::bytea in value) > 0 AND function = ANY(%s)"
         )
-        return self._do(text, self._run, list(functions)).fetchall()
+        return [(account, value) for account, value in self._do(text, self._run, list(functions))]
 
     # What other runs did --------------------------------------------------------------------------------------------
 

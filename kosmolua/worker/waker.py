@@ -7,10 +7,10 @@ import time
 from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal, cast
+from uuid import UUID
 
 from kosmolua.errors import KosmoError
 from kosmolua.host.host import Host
-from kosmolua.worker.database import Database
 from kosmolua.worker.runs import wake
 
 if TYPE_CHECKING:
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 TICK = 1.0  # seconds between looks for new and due waits
 WHOLE = 15.0  # seconds between comparisons with all waits
 REFUSED = 60.0  # seconds until an account without a token is tried again
-_LOCK = 2  # class of the locks, one for each account
 _DUE = """
 SELECT DISTINCT r.id FROM waits w JOIN runs r ON r.id = w.run
 WHERE w.until <= clock_timestamp() AND r.state = 'waiting'
@@ -29,13 +28,20 @@ _NEW = """
 SELECT w.number, w.run, w.kind, w.job FROM waits w JOIN runs r ON r.id = w.run
 WHERE w.account = %s AND w.job IS NOT NULL AND w.number > %s AND r.state = 'waiting' ORDER BY w.number
 """
+_TAKE = """
+INSERT INTO polled AS p VALUES (%(account)s, %(worker)s) ON CONFLICT (account) DO UPDATE SET worker = excluded.worker
+WHERE p.worker = excluded.worker
+OR NOT EXISTS (SELECT 1 FROM workers w WHERE w.id = p.worker AND w.lease_until > clock_timestamp()) RETURNING 1
+"""
 
 
 class Waker:
-    """One round of work for each `tick`, on one connection, whose locks say which accounts this worker polls for."""
+    """One round of work for each `tick`. An account is polled for by the one worker whose row says so, while its lease
+    lasts: a lock of a connection would stay with a process that is stopped.
+    """
 
-    def __init__(self, database: Database, host: Host, accounts: list[str] | None) -> None:
-        self._database = database
+    def __init__(self, worker: UUID, host: Host, accounts: list[str] | None) -> None:
+        self._worker = worker
         self._host = host
         self._accounts = accounts
         self._led: dict[str, _Led] = {}
@@ -66,10 +72,11 @@ class Waker:
             mine = self._accounts is None or account in self._accounts
             if not mine or account in self._led or self._refused.get(account, 0.0) > time.monotonic():
                 continue
-            text = "SELECT pg_try_advisory_lock(%s, hashtext(%s))"
-            row = connection.execute(text, (_LOCK, account)).fetchone()
-            if row and row[0]:
+            if connection.execute(_TAKE, {"account": account, "worker": self._worker}).fetchone():
                 self._led[account] = _Led()
+        rows = connection.execute("SELECT account FROM polled WHERE worker = %s", (self._worker,)).fetchall()
+        for account in self._led.keys() - {account for (account,) in rows}:
+            self._led.pop(account).close()
 
     def _watch(self, connection: Connection[Any], account: str, led: _Led) -> None:
         rows = connection.execute(_NEW, (account, led.after())).fetchall()
@@ -79,7 +86,7 @@ class Waker:
             led.close()
             del self._led[account]
             self._refused[account] = time.monotonic() + REFUSED
-            connection.execute("SELECT pg_advisory_unlock(%s, hashtext(%s))", (_LOCK, account))
+            connection.execute("DELETE FROM polled WHERE account = %s AND worker = %s", (account, self._worker))
 
     def _begin(self, account: str, run: str, kind: str, job: str) -> Callable[[], None]:
         named = cast("Literal['prediction', 'training']", kind)

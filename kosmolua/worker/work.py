@@ -203,7 +203,7 @@ class Worker:
         import psycopg
 
         while not self._draining.is_set():
-            waker = Waker(self._database, self._host, self._options.accounts)
+            waker = Waker(self._lease.id, self._host, self._options.accounts)
             with suppress(psycopg.Error, KosmoError), closing(waker):
                 self._keep_on(waker)
             self._draining.wait(PAUSE)

@@ -1,0 +1,128 @@
+"""Workers in processes of their own, an emulator, and a PostgreSQL, for tests that break some of that."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from contextlib import contextmanager
+from pathlib import Path
+
+from flows import HurryingClock, Recording
+from waiting import let_pass, wait_until
+
+from kosmolua.emulator import Emulator, running
+from kosmolua.errors import KosmoError
+from kosmolua.journal.records import Head
+from kosmolua.worker import runs
+from kosmolua.worker.database import Database
+
+# Three predictions: one that no other run asks for, one that all ask for, and one to wait for without a process.
+SCRIPT = """
+local r = integrations.replicate
+local hello = "5c7d5dc6dd8bf75c1acaa8565735e7986bc5b66206b55cca93cb72c9bf15ccaa"
+print("begun " .. args[1])
+local own = r.create_prediction{ version = hello, input = { text = args[1] } }
+local same = r.create_prediction{ version = hello, input = { text = "same" } }
+local video = r.wait(r.create("minimax/video-01", { prompt = args[1] }))
+print("waited")
+return own.id, same.id, video.id, video.status
+"""
+PLACES = 3
+
+
+class Fleet:
+    def __init__(self, url, directory, *faults, speed=150):
+        self.url = url
+        self.directory = Path(directory)
+        self.emulator = Emulator(clock=HurryingClock(speed), faults=faults)
+        self.server = Recording(self.emulator)
+        self.workers = []
+        self.api = None
+        self.database = None
+
+    @contextmanager
+    def serving(self):
+        with running(self.server) as self.api:
+            self.database = Database(self.url, prepare=True)
+            try:
+                yield self
+            finally:
+                for worker in self.workers:
+                    if worker.poll() is None:
+                        worker.send_signal(signal.SIGCONT)
+                        worker.kill()
+                    worker.wait()
+                self.database.close()
+
+    def start(self, fault="", **options):
+        """One more worker, which may meet a fault."""
+        environment = {**os.environ, "KOSMO_STATE_DIR": str(self.directory / "state")}
+        command = [sys.executable, str(Path(__file__).with_name("serve.py")), self.url, self.api, json.dumps(options)]
+        command += [fault, str(self.directory / f"fault{len(self.workers)}")] if fault else []
+        with (self.directory / "log").open("ab") as log:
+            worker = subprocess.Popen(command, env=environment, stderr=log, stdout=log)
+        self.workers.append(worker)
+        return worker
+
+    def replace(self, **options):
+        """Start a worker for each that has died, as a supervisor does."""
+        for worker in list(self.workers):
+            if worker.poll() is not None:
+                self.workers.remove(worker)
+                self.start(**options)
+
+    def submit(self, count, script=SCRIPT, *, name="run"):
+        return [
+            runs.submit(self.database, Head(script="fleet.lua", source=script.encode(), args=[f"{name}{n}"]))[0]
+            for n in range(count)
+        ]
+
+    def states(self):
+        try:
+            return Counter(one.state for one in runs.listed(self.database))
+        except KosmoError:  # it is being restarted
+            return Counter({"unknown": 1})
+
+    def finish(self, seconds=60.0, **options):
+        """Wait until all runs have ended, and replace workers that die meanwhile."""
+
+        def ended():
+            self.replace(**options)
+            return set(self.states()) <= set(runs.ENDED)
+
+        try:
+            wait_until(ended, seconds, 0.1)
+        except AssertionError:
+            raise AssertionError(f"{self.states()}\n{self.log()}") from None
+
+    def check(self, count):
+        """One prediction for each place of each run, and each run got its own."""
+        found = runs.listed(self.database)
+        assert {"done": count} == Counter(one.state for one in found), [(one.state, one.error) for one in found]
+        made = {job.id: job for job in self.emulator._world.predictions.values()}
+        given = Counter(job.given.get("text") or job.given.get("prompt") for job in made.values())
+        own = [one.args[0] for one in found]
+        assert {**dict.fromkeys(own, 2), "same": count} == dict(given), given
+        ids = [identifier for one in found for identifier in one.results[:PLACES]]
+        assert sorted(ids) == sorted(made)
+        for one in found:
+            prints = b"".join(text for _, _, text in runs.prints(self.database, one.id))
+            assert f"begun {one.args[0]}\nwaited\n".encode() == prints
+
+    def log(self):
+        return (self.directory / "log").read_text()[-3000:]
+
+
+def stopped_for(worker, seconds):
+    """Stop a process, and let it go on."""
+    worker.send_signal(signal.SIGSTOP)
+    let_pass(seconds)
+    if worker.poll() is None:
+        worker.send_signal(signal.SIGCONT)
+
+
+def now():
+    return time.monotonic()

@@ -1,0 +1,44 @@
+"""A worker as a process, which a test can have killed or stopped at a step:
+
+    python tests/worker/serve.py URL API OPTIONS [STEP:SIGNAL FILE]
+
+The first process that reaches the step creates the file, and takes the signal.
+"""
+
+import json
+import os
+import signal
+import sys
+
+from kosmolua.host.options import HostOptions
+from kosmolua.worker.rates import Rate
+from kosmolua.worker.work import Options, Worker
+
+
+def pointing(fault, file):
+    """What a worker calls at each step."""
+    step, _, name = fault.partition(":")
+
+    def point(reached):
+        if reached != step:
+            return
+        try:
+            os.close(os.open(file, os.O_CREAT | os.O_EXCL, 0o600))
+        except FileExistsError:
+            return
+        os.kill(os.getpid(), getattr(signal, name))
+
+    return point
+
+
+def main(url, api, given, fault="", file=""):
+    chosen = json.loads(given)
+    rate = chosen.pop("rate", None)
+    rates = {"creates": Rate(*rate)} if rate else {"creates": Rate(1000.0, 100.0), "others": Rate(1000.0, 100.0)}
+    options = Options(**{"lease": 3.0, "settling": 2.0, "park_after": 0.5, "slots": 4, **rates, **chosen})
+    host = HostOptions(url=api, token="r8_fleet", read="allow", write="allow")
+    Worker(url, options, host, lambda text: sys.stderr.write(f"{text}\n"), pointing(fault, file)).run()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
