@@ -19,7 +19,7 @@ from kosmolua.replicate.request import MAX_URL
 from kosmolua.replicate.urls import split
 from kosmolua.replicate.wire import Response, Whole, WireError
 
-REDIRECTS = range(300, 400)
+REDIRECTS = frozenset(range(300, 400)) - {304}
 SUCCESS = range(200, 300)
 _SERVER_FAULT = 500
 

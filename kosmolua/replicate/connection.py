@@ -131,7 +131,12 @@ class Connection:
         while (end := data.find(_END, searched)) < 0:
             if len(data) > MAX_HEAD:
                 raise invalid(f"its head has more than {MAX_HEAD} bytes")
-            if data.startswith(b"\n") or b"\n\n" in data or not data.startswith(b"HTTP/"[: len(data)]):
+            if (
+                data.startswith(b"\n")
+                or b"\n\n" in data
+                or b"\n\r\n" in data
+                or not data.startswith(b"HTTP/"[: len(data)])
+            ):
                 parse(data + _END)  # says what is wrong with it
                 raise invalid("lines end with a bare LF")
             piece = self._receive(_HEAD_PIECE)

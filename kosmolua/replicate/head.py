@@ -80,6 +80,9 @@ class Chunks:
             # A signal handler raised while a callback ran: the interrupt goes on, the callback itself cannot fail.
             raise error.__context__ or error from None
         except (HttpParserUpgrade, HttpParserError) as error:
+            if self.over:  # the answer is whole, and what follows is none
+                self.surplus = True
+                return
             text = str(error)
             if self._parser.get_status_code() == _SWITCHING_PROTOCOLS:
                 raise _switched() from None
@@ -93,6 +96,10 @@ def parse(raw: bytes) -> Head | None:
     version = "1.1" if raw.startswith(b"HTTP/1.1 ") else parser.version
     if version not in ("1.0", "1.1"):
         raise invalid(f"HTTP version {version}")
+    if not raw.startswith(b"HTTP/"):  # llhttp reads RTSP and ICE as well, and skips a line end
+        raise invalid("it does not begin with HTTP/")
+    if b"\0" in raw:
+        raise invalid("its head holds a NUL")
     if status < _INFORMATIONAL.stop:
         if status == _SWITCHING_PROTOCOLS:
             raise _switched()

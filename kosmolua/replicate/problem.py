@@ -25,6 +25,7 @@ _LOW_CREDIT = re.compile(r"\bcredits?\b", re.IGNORECASE)  # in an answer with st
 _BILLING = "add credit: https://replicate.com/account/billing"
 _HINTS = {
     401: "check the token: https://replicate.com/account/api-tokens, then export REPLICATE_API_KEY=…",
+    304: "a cache answered, though no condition was sent; check proxies and REPLICATE_URL",
     402: _BILLING,
     403: "the token's account may not do this",
     404: "check the spelling, and that the account may see it",

@@ -89,6 +89,19 @@ def test_another_protocol_leaves_a_create_in_doubt(server, client):
     assert 1 == len(server.requests)
 
 
+def test_a_304_is_no_redirect(server, client):
+    """It leads nowhere: nothing here is asked conditionally, so a cache on the way answered."""
+    server.default = Raw(b"HTTP/1.1 304 Same\r\nContent-Length: 40\r\n\r\n")
+    server.default.keep = True
+
+    for call in (GET, CREATE):
+        with pytest.raises(ApiError, match="304 Not Modified") as caught:
+            send(client, *call)
+        assert "redirects" not in caught.value.message
+        assert "a cache answered" in caught.value.hint
+    assert 2 == len(server.requests)
+
+
 @pytest.mark.parametrize("early", [b"100 Continue\r\n", b"102 Processing\r\n", b"103 Early Hints\r\nLink: </x>\r\n"])
 def test_an_answer_before_the_answer_is_passed_over(server, client, early):
     """Servers and proxies may send them unasked, and several."""
