@@ -16,11 +16,11 @@ class Screen:
 
     ENDED = "ended with "
 
-    def __init__(self, directory, *argv, environment=None, prompt="in[1]>", stay=False):
+    def __init__(self, directory, *argv, environment=None, prompt="in[1]>", stay=False, program=("-m", "kosmolua")):
         self._socket = str(directory / "tmux")
         given = {**environment_of(directory), **(environment or {})}
         words = ["env", "-i", *(f"{name}={value}" for name, value in given.items())]
-        command = [*words, sys.executable, "-m", "kosmolua", *argv]
+        command = [*words, sys.executable, *program, *argv]
         if stay:
             command = ["sh", "-c", f'"$@"; echo "{self.ENDED}$?"; read _', "sh", *command]
         self._tmux("new-session", "-d", "-x", "110", "-y", "44", *command)
@@ -49,6 +49,11 @@ class Screen:
     @property
     def text(self):
         return self._tmux("capture-pane", "-p", "-J")
+
+    @property
+    def pid(self):
+        """The process in it, unless it is to ``stay``."""
+        return int(self._tmux("display-message", "-p", "#{pane_pid}"))
 
     @property
     def cursor(self):

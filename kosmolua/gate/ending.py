@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
-from kosmolua.errors import KosmoError
+from kosmolua.errors import KosmoError, failure_of
 from kosmolua.gate.budget import TERMINAL
 from kosmolua.gate.lost import PAUSE, SETTLED, Found, Sent, find_creations
 from kosmolua.replicate import catalogue
@@ -100,6 +100,13 @@ def _find_in_time(session: Session, tell: Tell, lost: list[Sent]) -> Found:
 
 def _find(session: Session, tell: Tell, lost: list[Sent], found: Found) -> None:
     """Search until everything is found or should be listed by now. Adds to ``found``."""
+    try:
+        _find_all(session, tell, lost, found)
+    except Exception as error:  # noqa: BLE001 - reported; what was found so far counts
+        tell(f"cannot search for created objects: {failure_of(error, 'searching').message}")
+
+
+def _find_all(session: Session, tell: Tell, lost: list[Sent], found: Found) -> None:
     asked = max(sent.ended or time.time() for sent in lost)
     over = time.monotonic() + max(0.0, SETTLED - (time.time() - asked))
     while lost := [sent for sent in session.creations.unanswered() if sent in lost]:

@@ -11,12 +11,15 @@ MAX_LOG = 10_000
 
 
 class Record:
-    """``log`` holds the first entries, ``unlogged`` counts the rest. ``raised`` is a listener's first exception."""
+    """``log`` holds the first entries, ``unlogged`` counts the rest. ``raised`` is the first exception of a listener or
+    another follow-up of a call; ``broken`` says that it came from this package, not from a callback of its user.
+    """
 
     def __init__(self, listeners: Iterable[Callable[[Entry], None] | None]) -> None:
         self.log: list[Entry] = []
         self.unlogged = 0
         self.raised: Exception | None = None
+        self.broken = False
         self._listeners = [listener for listener in listeners if listener]
 
     def add(self, entry: Entry) -> None:
@@ -33,4 +36,6 @@ class Record:
         try:
             return action(*arguments)
         except Exception as error:  # noqa: BLE001 - the owner of the session raises it
-            self.raised = self.raised or error
+            if self.raised is None:
+                self.raised = error
+                self.broken = str(getattr(action, "__module__", "")).startswith("kosmolua.")

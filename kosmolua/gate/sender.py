@@ -92,7 +92,7 @@ class Sender:
                 answer = self._answer(client, operation, arguments, entry, free=free)
         except Exception as raised:
             error = self._failures.of(raised, operation.name)
-            self._settle(entry, job, None, refused=not_taken(error))
+            self._record.afterwards(self._settle, entry, job, None, not_taken(error))
             entry.estimate = None if not_taken(error) else entry.estimate
             self._creations.lose(sent, certain=not_taken(error))
             if ticket:
@@ -109,12 +109,13 @@ class Sender:
             if job:
                 job.in_flight = False
             error = None  # its traceback holds this frame: a cycle would keep the whole run
-        self._creations.lose(sent, certain=sent is None or id_of(answer.data) is not None)
         entry.outcome, entry.status = "ok", answer.status
+        if sent:
+            self._record.afterwards(self._note_creation, sent, answer.data)
         if operation in catalogue.TRANSFERS:
             answer.on_token = lambda: self._note_token(entry)
             return answer
-        self._settle(entry, job, answer.data)
+        self._record.afterwards(self._settle, entry, job, answer.data)
         entry.request_id, entry.note = answer.request_id, answer.note
         return answer.data
 
@@ -140,10 +141,14 @@ class Sender:
             return None
         return self._creations.begin(Sent(operation, arguments, entry.account, time.time(), job, ticket))
 
-    def _settle(self, entry: Entry, job: Job | None, data: Any, *, refused: bool = False) -> None:
+    def _note_creation(self, sent: Sent, data: Any) -> None:
+        """A created object whose id is unknown stays to be searched for."""
+        self._creations.lose(sent, certain=id_of(data) is not None)
+
+    def _settle(self, entry: Entry, job: Job | None, data: Any, refused: bool = False) -> None:
         if job is None and not self._spending.budget.follows:
             return
-        ended = self._record.afterwards(self._spending.settle, job, data, refused)
+        ended = self._spending.settle(job, data, refused)
         if ended:
             entry.cost = cost_of(ended)
 

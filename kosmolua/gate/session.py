@@ -7,6 +7,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Self
 
 from kosmolua.errors import KosmoError, UsageError
@@ -169,7 +170,7 @@ class Session:
             self._permission.check(operation, validated, given, entry)
             sent = self._uploads.replaced(validated, entry.account, dry_run=self._dry_run)
             data = self._sender.send(client, operation, sent, given, entry, ticket=ticket)
-            self._take_note(operation, sent, entry.account, data)
+            self.record.afterwards(self._take_note, operation, sent, entry.account, data)
             if note:
                 entry.note = "; ".join(filter(None, (entry.note, self.record.afterwards(note, data))))
             return Reply(data, entry)
@@ -205,7 +206,7 @@ class Session:
         if kept:
             self.record.afterwards(kept.note, operation, account, data)
         if self.made.wanted:
-            self.record.afterwards(self.made.note, operation, sent, account, data)
+            self.made.note(operation, sent, account, data)
 
     def reveals(self, text: str) -> bool:
         """Whether the text contains a token of this session."""
@@ -372,9 +373,11 @@ class Session:
             client = self._client(account)
             client.check_place(operation, arguments)
             opened = self._sender.send(client, operation, arguments, {}, entry, free=True)
-        except KosmoError as error:
-            blamed(entry, error)
-            raise
+        except Exception as error:
+            failure = blamed(entry, self._failures.of(error, operation.name))
+            if failure is error:
+                raise
+            raise failure from error
         finally:
             self.record.add(entry)
         return opened
@@ -393,12 +396,13 @@ class Session:
             self._audit.abandon()
 
     def close(self) -> None:
-        for client in self._clients.values() if not self._lent else ():
-            client.close()
+        with ExitStack() as closing:  # all are closed, also if one fails
+            if self._audit:
+                closing.callback(self._audit.close)
+            closing.callback(self.spending.close)
+            for client in self._clients.values() if not self._lent else ():
+                closing.callback(client.close)
         self._clients.clear()
-        self.spending.close()
-        if self._audit:
-            self._audit.close()
 
     def __enter__(self) -> Self:
         return self

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from kosmolua.errors import words_of
+from kosmolua.errors import KosmoError, ScriptError, failure_of, words_of
 
 
 def quiet(callback: Callable[..., object], name: str, tell: Callable[[str], None]) -> Callable[..., None]:
@@ -18,6 +18,13 @@ def quiet(callback: Callable[..., object], name: str, tell: Callable[[str], None
             tell(f"{name} raised {words_of(error)}")
 
     return call
+
+
+def of_callback(raised: Exception, *, broken: bool) -> KosmoError:
+    """The error for what was raised after an answer: by a callback, or by a bug if it is ``broken``."""
+    if broken:
+        return failure_of(raised, "after the answer of a call")
+    return ScriptError(f"a callback raised {words_of(raised)}", code="interrupted")
 
 
 def log(text: str) -> None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import IO, TYPE_CHECKING, Any, Literal, Self
 
-from kosmolua.errors import ApiError, KosmoError, OptionError, UsageError, emulated, failure_of, words_of
+from kosmolua.errors import ApiError, KosmoError, OptionError, UsageError, emulated, failure_of
 from kosmolua.host import checks
 from kosmolua.host import source as source_
-from kosmolua.host.callbacks import log, quiet
+from kosmolua.host.callbacks import log, of_callback, quiet
+from kosmolua.host.explained import explained
 from kosmolua.host.hints import resolvable
 from kosmolua.host.options import HostOptions, Signature, taking
 from kosmolua.host.result import Result
@@ -138,16 +139,19 @@ class Host:
 
         What waits to be sent again is not sent, once ``stop`` is set from another thread.
         """
-        session = self._session()
         try:
-            with self._calling(stop):
-                return session.call(function, arguments or {}, account or self._options.account)
+            session = self._session()
+            try:
+                with self._calling(stop):
+                    return session.call(function, arguments or {}, account or self._options.account)
+            finally:
+                self._tell_raised(session)
         except KosmoError as error:
             if self._options.emulate:
                 emulated(error)
             raise
-        finally:
-            self._tell_raised(session)
+        except Exception as error:
+            raise failure_of(error, str(function)) from error
 
     @contextmanager
     def _calling(self, stop: Stop | None = None) -> Iterator[None]:
@@ -165,7 +169,7 @@ class Host:
         """What a callback raised after a direct call: the answer is returned all the same."""
         raised, session.raised = session.raised, None
         if raised:
-            self._on_notice(f"a callback raised {words_of(raised)}")
+            self._on_notice(str(of_callback(raised, broken=session.record.broken)))
 
     def leave(self, *, cancel: bool = False) -> Left:
         """End the direct calls of this host early: find what was created without an answer, and ``cancel`` what runs.
@@ -178,15 +182,17 @@ class Host:
             session = self._calls
         if session is None:
             return ending.Left()
-        return ending.end(session, self._tell, cancel=cancel, search=not self._options.emulate)
+        with explained("ending the calls"):
+            return ending.end(session, self._tell, cancel=cancel, search=not self._options.emulate)
 
     def callable(self, *, account: str | None = None) -> frozenset[str]:
         """The functions that the policy in force now would allow, or ask for, with some arguments at least."""
         from kosmolua.gate import policy
 
-        in_force = policy.policy_of(self._sessions().settings())
-        calls = (policy.Call(operation, account or self._options.account) for operation in catalogue.OPERATIONS)
-        return frozenset(call.operation.name for call in calls if policy.may_be(in_force, call))
+        with explained("reading the policy"):
+            in_force = policy.policy_of(self._sessions().settings())
+            calls = (policy.Call(operation, account or self._options.account) for operation in catalogue.OPERATIONS)
+            return frozenset(call.operation.name for call in calls if policy.may_be(in_force, call))
 
     def pages(
         self, function: str, arguments: Mapping[str, Any] | None = None, *, account: str | None = None
@@ -200,7 +206,8 @@ class Host:
             yield reply
             cursor = None
             if not self._options.dry_run:
-                cursor = next_cursor(reply.data, self._session().base_url(account or self._options.account))
+                with explained(reply.entry.function):
+                    cursor = next_cursor(reply.data, self._session().base_url(account or self._options.account))
             if cursor is None:
                 return
             if cursor in seen or len(seen) >= MAX_PAGES:
@@ -210,15 +217,15 @@ class Host:
 
     def fetch(self, url: str, limit: int, *, account: str | None = None, stop: Stop | None = None) -> bytes:
         """The bytes of a file that a prediction made, at most so many; from Replicate's own addresses alone."""
-        session = self._session()
-        with self._calling(stop):
-            return session.fetch(url, limit, account or self._options.account)
+        with explained("fetching an output"), self._calling(stop):
+            return self._session().fetch(url, limit, account or self._options.account)
 
     def versions(self, *, account: str | None = None) -> Versions:
         """Finds versions of models, and what they take, with calls of this host."""
         from kosmolua.services.plan import versions_through
 
-        return versions_through(self._session(), account or self._options.account)
+        with explained("finding versions"):
+            return versions_through(self._session(), account or self._options.account)
 
     def watch(
         self,
@@ -235,7 +242,8 @@ class Host:
         from kosmolua.services.jobs import watch
 
         account = account or self._options.account
-        return watch(self._session(), self._sessions().pollers, account, (kind, identifier), ready, deadline)
+        with explained("watching a job"):
+            return watch(self._session(), self._sessions().pollers, account, (kind, identifier), ready, deadline)
 
     # Running ------------------------------------------------------------------------------------------------------
 
@@ -257,10 +265,13 @@ class Host:
         files are kept next to the journal unless ``keep_outputs`` is False. What goes wrong with the script is in the
         result, as its ``error``.
         """
+        _check_text(source, name)
         if fresh and journal is None:
             raise UsageError("fresh=True is for a run with a journal", hint="pass journal=NAME too")
         if journal is None:
             return self.script(source, args, name=name).result()
+        if not isinstance(journal, str):
+            raise OptionError.of("journal", "a name or a path as a string", journal)
         from kosmolua.journal import runs
         from kosmolua.journal.records import Head
 
@@ -269,8 +280,11 @@ class Host:
             script=name, source=text, args=[*args], account=self._options.account, emulated=self._options.emulate
         )
         anew = runs.Anew("fresh=True", wanted=fresh)
-        with self._runs.expecting() as runs_, descriptors.explained(runs_), ExitStack() as stack:
-            opened = stack.enter_context(closing(runs.begin(os.environ, journal, head, self._on_notice, anew)))
+        with ExitStack() as stack:
+            with explained("opening the journal"):
+                stack.enter_context(descriptors.explained(stack.enter_context(self._runs.expecting())))
+                opened = runs.begin(os.environ, journal, head, self._on_notice, anew)
+                stack.callback(_close, opened)
             return self.script(text, args, name=name, journal=opened, keep_outputs=keep_outputs).result()
 
     def run_file(
@@ -286,6 +300,7 @@ class Host:
         text, name = source_.read(os.fspath(file)), os.fspath(file)
         return self.run(text, args, name=name, journal=journal, fresh=fresh, keep_outputs=keep_outputs)
 
+    @explained("making a run")
     def script(  # noqa: PLR0913 - every one but the first has a default
         self,
         source: str | bytes,
@@ -320,6 +335,7 @@ class Host:
         script may read; without it, its standard input is empty.
         ``account`` and ``caps`` take the place of the host's; ``parking`` says what becomes of a run that only waits.
         """
+        _check_text(source, name)
         if isinstance(args, str) or not all(isinstance(argument, str) for argument in args):
             raise UsageError(f"args: expected a list of strings, got {args!r}"[:200], hint="convert each with str()")
         if isinstance(journal, str | os.PathLike):
@@ -357,11 +373,13 @@ class Host:
             parking=parking,
         )
 
+    @explained("opening a session")
     def session(self, script: str, files: Files | None = None, watcher: Watcher | None = None) -> Session:
         """For a front end that evaluates Lua itself: the road of a script of that name, which the caller closes."""
         self._runs.check_open()
         return self._sessions().open(Script(source=b"", name=script), files=files, watcher=watcher)
 
+    @explained("opening the directories")
     def files(self, own: Sequence[tuple[str, str]] = ()) -> Files:
         """The directories that are open to a script, without the files of its run that are its ``own``."""
         return self._sessions().files(own)
@@ -379,7 +397,11 @@ class Host:
             self._plan.prepared.close()
 
     def before_fork(self) -> None:
-        """Load what calls need, unless none was made yet."""
+        """Load what calls need, unless none was made yet, and what scripts in this process need."""
+        if self._options.isolation == "none":
+            from kosmolua.runtime import inline
+
+            inline.load()
         if self._calls_begun:
             from importlib import import_module
 
@@ -447,6 +469,18 @@ class Host:
 
 def _closed() -> UsageError:
     return UsageError("the host is closed", code="interrupted", hint="use it inside its `with` block, or make another")
+
+
+@explained("closing the journal")
+def _close(journal: Journal) -> None:
+    journal.close()
+
+
+def _check_text(source: object, name: object) -> None:
+    if not isinstance(source, str | bytes):
+        raise OptionError.of("source", "Lua text as a string or bytes", source)
+    if not isinstance(name, str):
+        raise OptionError.of("name", "a string", name)
 
 
 def _files(options: HostOptions) -> Files:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import codecs
 from collections.abc import Callable
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from msgspec import Struct
 
 from kosmolua.errors import KosmoError
 from kosmolua.gate.entry import Entry
 from kosmolua.host.options import Stream
+
+if TYPE_CHECKING:
+    from kosmolua.runtime.port import Output
 
 
 class Result(Struct, frozen=True, kw_only=True):
@@ -59,6 +62,21 @@ class Result(Struct, frozen=True, kw_only=True):
         if self.error:
             raise self.error
         return self
+
+
+class Forwarded:
+    """Passes output on, and remembers what its receiver raised."""
+
+    def __init__(self, output: Output) -> None:
+        self.raised: BaseException | None = None
+        self._output = output
+
+    def write(self, stream: Literal[1, 2], text: bytes) -> None:
+        try:
+            self._output.write(stream, text)
+        except BaseException as error:
+            self.raised = error
+            raise
 
 
 class Printed:

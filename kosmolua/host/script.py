@@ -6,7 +6,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from typing import IO, TYPE_CHECKING, Any
 
 import msgspec
@@ -15,19 +15,21 @@ from msgspec import Struct
 from kosmolua.errors import (
     Interrupted,
     InterruptError,
+    KosmoError,
     ScriptError,
     UsageError,
     emulated,
     failure_of,
     release,
-    words_of,
 )
 from kosmolua.gate.entry import Entry
+from kosmolua.host.callbacks import of_callback
 from kosmolua.host.caller import CALLER, CallingFor
+from kosmolua.host.explained import explained
 from kosmolua.host.handler import ScriptHandler
 from kosmolua.host.hints import resolvable
 from kosmolua.host.options import HostOptions
-from kosmolua.host.result import Printed, Result
+from kosmolua.host.result import Forwarded, Printed, Result
 from kosmolua.host.runs import Runs
 from kosmolua.runtime import marshal
 from kosmolua.runtime.meter import Meter
@@ -114,7 +116,7 @@ class ScriptRun:
         self._keeping: Keeping | None = None
         self._files: Files | None = None
         self._printed = Printed(plan.options.on_output)
-        self._output = output or self._printed
+        self._output = Forwarded(output or self._printed)
         self._needs = _needs(script)
         self._stop = Stop()
         self._outer = stop
@@ -147,20 +149,32 @@ class ScriptRun:
             if self._begun is not None:
                 raise UsageError("the run has begun already", hint="make a new one for each run")
             self._begun = time.perf_counter()
-        with self._runs.holding(self):
+        with ExitStack() as stack:
+            with explained("beginning the run"):
+                stack.enter_context(self._runs.holding(self))
             try:
                 with self._outer.on_set(self._follow) if self._outer else nullcontext():
                     ended = self._run()
             except BaseException as error:
-                self._finish(self._broken(error, time.perf_counter() - self._begun))
-                raise
+                ended = self._broken(error, time.perf_counter() - self._begun)
+                if not isinstance(error, Exception) or error is self._output.raised:
+                    self._finish(ended)
+                    raise
             if attach and ended.error is None:
-                self._attached(attach, ended)
+                ended = self._attached(attach, ended)
             result = self._finish(ended)
-            raised = self._session and (self._session.fault or self._session.raised)
-            if raised:
-                raise raised
-            return result
+            return self._checked(result)
+
+    def _checked(self, result: Result) -> Result:
+        """The result. Raises what the prompter or a callback raised."""
+        session = self._session
+        if session and session.fault:
+            raise session.fault
+        if session and session.raised:
+            if not session.record.broken:
+                raise session.raised
+            self._add(error=result.error or of_callback(session.raised, broken=True))
+        return self.outcome or result
 
     @property
     def kept(self) -> KeptOutputs | None:
@@ -210,11 +224,13 @@ class ScriptRun:
         return Result(**msgspec.structs.asdict(ended))
 
     def _broken(self, why: BaseException, duration: float) -> Result:
-        error: ScriptError
+        error: KosmoError
         if isinstance(why, KeyboardInterrupt):
             error = InterruptError(why.number) if isinstance(why, Interrupted) else InterruptError()
-        else:
+        elif why is self._output.raised or not isinstance(why, Exception):
             error = ScriptError(f"the run was broken off: {type(why).__name__}: {why}")
+        else:
+            error = failure_of(why, "running the script")
         return Result(error=error, duration=duration, isolation=isolation_of(self._plan.options.isolation, self._child))
 
     def _finish(self, ended: Result) -> Result:
@@ -223,29 +239,58 @@ class ScriptRun:
         """
         release(ended.error)  # or the error keeps the output of the run, as would a handler that knows this object
         del self._handler
-        self.outcome = msgspec.structs.replace(self._noted(ended), output=self._printed.text)
-        session = self._session
-        if self._files:
-            self._files.close()
-        if session:
-            if ended.error and self._plan.options.emulate:
-                emulated(ended.error)
+        self.outcome = ended
+        for step in (self._end_journal, self._take_output, self._close_files, self._note_session, self._leave_session):
             try:
-                left = self._leave(session, failed=ended.error is not None)
-                if self._keeping:
-                    self._keeping.finish(failed=ended.error is not None)
-                self.outcome = msgspec.structs.replace(self.outcome, **left, **_told(session))
-            finally:
-                session.close()
+                step()
+            except Exception as error:  # noqa: BLE001 - the other steps follow, and the result is not lost
+                self._add(error=self._error or failure_of(error, "ending the run"))
         return self.outcome
 
-    def _attached(self, attach: Attach, ended: Result) -> None:
+    @property
+    def _error(self) -> KosmoError | None:
+        return self.outcome.error if self.outcome else None
+
+    def _add(self, **fields: Any) -> None:
+        if self.outcome:
+            self.outcome = msgspec.structs.replace(self.outcome, **fields)
+
+    def _take_output(self) -> None:
+        self._add(output=self._printed.text)
+
+    def _close_files(self) -> None:
+        if self._files:
+            self._files.close()
+
+    def _note_session(self) -> None:
+        if self._session:
+            self._add(**_told(self._session))
+
+    def _leave_session(self) -> None:
+        session = self._session
+        if session is None:
+            return
+        error = self._error
+        if error and self._plan.options.emulate:
+            emulated(error)
+        try:
+            left = self._leave(session, failed=error is not None)
+            if self._keeping:
+                self._keeping.finish(failed=error is not None)
+            self._add(**left, **_told(session))
+        finally:
+            session.close()
+
+    def _attached(self, attach: Attach, ended: Result) -> Result:
         # The run's own stop is set by now; whoever may end it may also end this.
         CALLER.stop = self._outer or Stop()
         try:
             attach(ended.results, self._fetched)
+        except Exception as error:  # noqa: BLE001 - the result is not lost
+            return msgspec.structs.replace(ended, error=failure_of(error, "reading the outputs"))
         finally:
             CALLER.stop = None
+        return ended
 
     def _fetched(self, url: str, limit: int) -> bytes:
         if self._outer:
@@ -277,19 +322,14 @@ class ScriptRun:
             seconds, self._session.unanswered_writes() if self._session else [], busy=self._handler.busy
         )
 
-    def _noted(self, ended: Result) -> Result:
-        """Let the journal know how it ended, and write the cassette that was asked for."""
-        if not self._journal:
-            return ended
-        try:
-            self._journal.end(ended.error)
+    def _end_journal(self) -> None:
+        """Write how the run ended to the journal, and write the cassette if there is one."""
+        if self._journal:
+            self._journal.end(self._error)
             if self._record:
                 from kosmolua.journal import cassette
 
                 cassette.write(self._journal.path, self._record, self._reveals)
-        except Exception as error:  # noqa: BLE001 - the result is not lost for it
-            return msgspec.structs.replace(ended, error=ended.error or failure_of(error, "journal"))
-        return ended
 
     def _reveals(self, text: str) -> bool:
         return self._session is not None and self._session.reveals(text)
@@ -303,9 +343,9 @@ class ScriptRun:
 
     def _check_callbacks(self) -> None:
         """Nothing more is sent once a callback has failed: it may be what watches over the run."""
-        raised = self._session and self._session.raised
-        if raised:
-            self._stop.set(ScriptError(f"a callback raised {words_of(raised)}", code="interrupted"))
+        session = self._session
+        if session and session.raised:
+            self._stop.set(of_callback(session.raised, broken=session.record.broken))
         if self._stop.error:
             raise self._stop.error
 

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from kosmolua.errors import KosmoError
 from kosmolua.mcp.hints import fields_of
 from kosmolua.terminal import pictures as pictures_
 
 if TYPE_CHECKING:
+    from kosmolua.errors import KosmoError
     from kosmolua.host.result import Result
 
 MAX_PICTURES = 4
@@ -157,7 +157,7 @@ def add_outputs(pictures: Pictures, value: Any, fetch: Fetch) -> None:
     for url in islice(dict.fromkeys(_urls(value)), MAX_ATTEMPTS):
         if len(pictures) >= MAX_PICTURES:
             return
-        with suppress(KosmoError):
+        with suppress(Exception):  # a picture does not cost the answer
             content = fetch(url, MAX_PICTURE)
             kind = _kind(content)
             if kind:

@@ -193,6 +193,8 @@ class Answers:
             work = self._service(context).call(context.params or {}, exchange)
         except ProtocolError as error:
             raise _raised(error) from None
+        except Exception as error:  # noqa: BLE001 - the client waits for an answer
+            raise _raised(failed(error, "the tool")) from None
         try:
             return _shown(context, await exchange.answered)
         except asyncio.CancelledError:

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from kosmolua.errors import failure_of
+
 PARSE_ERROR, INVALID_REQUEST, METHOD_NOT_FOUND, INVALID_PARAMS, INTERNAL_ERROR = -32700, -32600, -32601, -32602, -32603
 UNSUPPORTED_VERSION = -32022
+MAX_MESSAGE = 2000  # characters
 
 HANDSHAKE = ("2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25")
 """The versions that begin with `initialize`, oldest first."""
@@ -38,6 +41,13 @@ class ProtocolError(Exception):
 
 def invalid(message: str) -> ProtocolError:
     return ProtocolError(INVALID_PARAMS, message)
+
+
+def failed(error: BaseException, doing: str) -> ProtocolError:
+    """The error of a request that failed here; its data has the code and the hint."""
+    failure = failure_of(error, doing)
+    text = f"{failure.message}; {failure.hint}" if failure.hint else failure.message
+    return ProtocolError(INTERNAL_ERROR, text[:MAX_MESSAGE], {"code": failure.code})
 
 
 def unknown_method(method: str) -> ProtocolError:

@@ -14,7 +14,7 @@ from kosmolua._version import __version__
 from kosmolua.errors import KosmoError, failure_of
 from kosmolua.manual import pages
 from kosmolua.mcp import code, content, docs, resources, tools
-from kosmolua.mcp.protocol import INTERNAL_ERROR, ProtocolError, invalid, unknown_method
+from kosmolua.mcp.protocol import ProtocolError, failed, invalid, unknown_method
 from kosmolua.mcp.questions import answer_of
 from kosmolua.mcp.schemas import Dialect
 from kosmolua.mcp.tools import Names
@@ -103,7 +103,7 @@ class Service:
         except ProtocolError:
             raise
         except Exception as error:  # noqa: BLE001 - the client waits for an answer
-            raise ProtocolError(INTERNAL_ERROR, failure_of(error, method).message) from None
+            raise failed(error, method) from None
 
     # Calls of tools -----------------------------------------------------------------------------------------------
 
@@ -155,7 +155,7 @@ class Service:
         try:
             return self._host.callable()
         except KosmoError as error:
-            raise ProtocolError(INTERNAL_ERROR, error.message) from None
+            raise failed(error, "the policy") from None
 
     def _guarded(self, action: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         try:

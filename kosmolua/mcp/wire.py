@@ -14,7 +14,6 @@ from typing import IO, Any
 
 import msgspec
 
-from kosmolua.errors import failure_of
 from kosmolua.gate.prompt import Question
 from kosmolua.mcp import protocol, questions
 from kosmolua.mcp.protocol import ProtocolError
@@ -104,7 +103,7 @@ class Connection:
         except ProtocolError as error:
             request.error(error)
         except Exception as error:  # noqa: BLE001 - the client waits for an answer
-            request.error(ProtocolError(protocol.INTERNAL_ERROR, failure_of(error, method[:100]).message))
+            request.error(protocol.failed(error, method[:100]))
 
     def _carry_out(self, request: Request, identifier: str | int, method: str, params: dict[str, Any]) -> None:
         request.check()

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from kosmolua.errors import ScriptError, failure_of
 from kosmolua.gate.entry import Entry
 from kosmolua.gate.prompt import Answer, Question
-from kosmolua.mcp.protocol import INTERNAL_ERROR, ProtocolError
+from kosmolua.mcp.protocol import ProtocolError, failed
 from kosmolua.runtime.stop import Stop
 
 PATIENCE = 600.0  # seconds to wait for an answer
@@ -58,7 +58,7 @@ class Work:
                 self._peer.result(result)
             except BaseException as error:  # noqa: BLE001 - the client waits for an answer
                 ended()
-                self._peer.error(ProtocolError(INTERNAL_ERROR, failure_of(error, "the tool").message))
+                self._peer.error(failed(error, "the tool"))
 
         self._thread = threading.Thread(target=run, name="kosmolua-mcp", daemon=True)
         self._thread.start()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
@@ -28,12 +29,12 @@ from prompt_toolkit.layout.utils import explode_text_fragments
 from prompt_toolkit.lexers import Lexer
 from prompt_toolkit.styles import Style
 
-from kosmolua.errors import ConfigurationError, KosmoError
+from kosmolua.errors import ConfigurationError, failure_of
 from kosmolua.repl import incomplete
 from kosmolua.repl.lexer import tokens
 
 if TYPE_CHECKING:
-    from kosmolua.repl.completion import Argument, Signature
+    from kosmolua.repl.completion import Argument, Candidate, Signature
     from kosmolua.repl.history import History
     from kosmolua.repl.snapshot import Snapshot
     from kosmolua.terminal.query import Sixel
@@ -97,12 +98,31 @@ class Line:
             style=_STYLE,
             editing_mode=EditingMode.VI if keys == "vi" else EditingMode.EMACS,
         )
+        self._left = ""  # the text of an input that could not be read to its end
         self._warm: Callable[[], None] | None = warm
         self._session.app.after_render += self._rendered
 
     def read(self, prompt: str) -> str:
         """The next input. Raises EOFError at the end, KeyboardInterrupt on Ctrl-C."""
-        return self._session.prompt([("class:prompt", prompt)])
+        left, self._left = self._left, ""
+        try:
+            return self._session.prompt(
+                [("class:prompt", prompt)], default=left, pre_run=self._begin, set_exception_handler=False
+            )
+        except EOFError:
+            raise
+        except Exception:
+            self._left = self._session.default_buffer.text
+            raise
+
+    def _begin(self) -> None:
+        """Let `read` raise what fails while a key is processed; the toolkit would print a traceback."""
+        asyncio.get_running_loop().set_exception_handler(self._failed)
+
+    def _failed(self, _loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        app, error = self._session.app, context.get("exception")
+        if error and app.is_running and not app.is_done:
+            app.exit(exception=error)
 
     def sixel(self) -> Sixel | None:
         """The terminal's sixel support, or None. Queries the terminal; keys typed meanwhile are kept."""
@@ -159,7 +179,7 @@ class Line:
     def _rendered(self, app: Application[Any]) -> None:
         warm, self._warm = self._warm, None
         if warm:
-            with suppress(KosmoError):  # the bottom line shows the error
+            with suppress(Exception):  # the bottom line shows the error
                 warm()
                 self._known().watch(self._changed)
             app.invalidate()
@@ -183,16 +203,18 @@ class Line:
     def _toolbar(self) -> StyleAndTextTuples:
         if self._warm:
             return []
+        try:
+            return self._shown_signature() or [("", self._status())]
+        except Exception as error:  # noqa: BLE001 - the input being typed is not lost
+            return [("class:lua.error", failure_of(error, "the bottom line").message)]
+
+    def _shown_signature(self) -> StyleAndTextTuples:
+        """The signature of the call that is being typed, if any."""
         from kosmolua.repl import completion
 
         text = get_app().current_buffer.document.text_before_cursor
         found = completion.signature(text, self._known()) if "{" in text or "(" in text else None
-        if found:
-            return _signature(found, get_app().output.get_size().columns)
-        try:
-            return [("", self._status())]
-        except KosmoError as error:
-            return [("class:lua.error", error.message)]
+        return _signature(found, get_app().output.get_size().columns) if found else []
 
 
 def _break(buffer: Buffer) -> None:
@@ -244,19 +266,29 @@ def _rest(argument: Argument) -> str:
 class _Lexer(Lexer):
     def lex_document(self, document: Document) -> Callable[[int], StyleAndTextTuples]:
         text = document.text
+        try:
+            lines = list(split_lines(self._fragments(text)))
+        except Exception:  # noqa: BLE001 - colours are not worth an input
+            lines = list(split_lines([("", text)]))
+        return lambda number: lines[number] if number < len(lines) else []
+
+    def _fragments(self, text: str) -> StyleAndTextTuples:
         if text.startswith((":", "?")):
             name, space, rest = text.partition(" ")
-            fragments: StyleAndTextTuples = [("class:lua.command", name), ("", space + rest)]
-        else:
-            fragments = [(f"class:lua.{token.kind}", token.text) for token in tokens(text)]
-        lines = list(split_lines(fragments))
-        return lambda number: lines[number] if number < len(lines) else []
+            return [("class:lua.command", name), ("", space + rest)]
+        return [(f"class:lua.{token.kind}", token.text) for token in tokens(text)]
 
 
 class _Brackets(Processor):
     """Marks the pair of brackets at the cursor."""
 
     def apply_transformation(self, transformation_input: TransformationInput) -> Transformation:
+        try:
+            return self._marked(transformation_input)
+        except Exception:  # noqa: BLE001 - the mark is not worth an input
+            return Transformation(transformation_input.fragments)
+
+    def _marked(self, transformation_input: TransformationInput) -> Transformation:
         document = transformation_input.document
         pair = incomplete.matching(document.text, document.cursor_position)
         if not pair:
@@ -277,12 +309,18 @@ class _Completer(Completer):
         self.asked: Document | None = None  # the document of the last completion
 
     def get_completions(self, document: Document, complete_event: CompleteEvent) -> Iterator[Completion]:
-        from kosmolua.repl import completion
-
         self.asked = document
-        found = completion.complete(document.text_before_cursor, document.text_after_cursor, self._known())
+        try:
+            found = self._found(document)
+        except Exception:  # noqa: BLE001 - typing continues without completion
+            return
         for item in found if complete_event.completion_requested else found[:MAX_SHOWN]:
             yield Completion(item.text, item.start, display_meta=item.about)
+
+    def _found(self, document: Document) -> list[Candidate]:
+        from kosmolua.repl import completion
+
+        return completion.complete(document.text_before_cursor, document.text_after_cursor, self._known())
 
 
 MAX_SHOWN = 200  # while typing; Tab shows all

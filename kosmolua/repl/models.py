@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from kosmolua.errors import KosmoError, PermissionDeniedError
+from kosmolua.errors import PermissionDeniedError
 from kosmolua.settings import paths
 
 if TYPE_CHECKING:
@@ -103,11 +103,8 @@ class Models:
         while query := self._next_query():
             try:
                 self._ask(query, self._calls.session())
-            except KosmoError:
+            except Exception:  # noqa: BLE001 - without an answer there is nothing to complete
                 self._store(query, None, [])
-            except Exception:
-                if not self._closed:  # else the session was closed meanwhile
-                    raise
             if not self._closed:
                 self.changed()
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Protocol
 
-from kosmolua.errors import Interrupted, KosmoError, UsageError, emulated
+from kosmolua.errors import Interrupted, KosmoError, UsageError, emulated, failure_of
 from kosmolua.repl import commands, incomplete, saved
 from kosmolua.repl.pictures import Pictures
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 _MOST_LEFT = 3  # predictions that an interrupt left, by id
 SLOW = 1.0  # an input that takes more seconds has its duration shown
 FIRST = "in[1]> "
+MAX_FAILURES = 3  # of reading an input, in a row
 _NUMBER = re.compile(r"[0-9]{1,9}")
 _ASKED = re.compile(r"[A-Za-z_][\w.:]*\?\??")  # name?
 # Words of other prompts, which are commands here unless an input has given them a value.
@@ -48,19 +49,25 @@ class Reader(Protocol):
 
 def run(shell: Callable[[], Shell], reader: Reader, prompt: str = FIRST) -> None:
     """Process inputs until the end of input or `:quit`. The shell may be created while the first input is typed."""
+    failures = 0  # in a row
     while True:
         try:
             text = reader.read(prompt)
             shell().enter(text, reader)
+            if shell().over:
+                return
+            prompt, failures = shell().prompt, 0
         except Interrupted:
             raise
         except KeyboardInterrupt:
             continue
         except EOFError:
             return
-        if shell().over:
-            return
-        prompt = shell().prompt
+        except Exception as error:
+            failures += 1
+            if failures >= MAX_FAILURES:
+                raise
+            shell().warn(failure_of(error, "reading the input").message)
 
 
 class Shell:
@@ -107,23 +114,26 @@ class Shell:
     def enter(self, text: str, reader: Reader | None = None) -> None:
         """Run a command or evaluate an input from that reader."""
         self.reader = reader
-        stripped = text.strip()
         try:
-            if not incomplete.is_text(text):
-                raise UsageError("the input is not UTF-8")
-            if stripped.startswith(":"):
-                command, rest = commands.parsed(stripped)
-                command.action(self, rest)
-            elif stripped.startswith("?") or _ASKED.fullmatch(stripped):
-                command, rest = commands.parsed(f":help {stripped.strip('?')}")
-                command.action(self, rest)
-            elif stripped in _WORDS and not self._is_own(stripped.partition("(")[0]):
-                command, rest = commands.parsed(_WORDS[stripped])
-                command.action(self, rest)
-            elif stripped:
-                self.evaluate(text)
-        except KosmoError as error:
-            self._show_error(error)
+            self._process(text)
+        except Exception as error:  # noqa: BLE001 - the prompt continues, and keeps the Lua state
+            self._show_error(failure_of(error, "the prompt"))
+
+    def _process(self, text: str) -> None:
+        stripped = text.strip()
+        if not incomplete.is_text(text):
+            raise UsageError("the input is not UTF-8")
+        if stripped.startswith(":"):
+            command, rest = commands.parsed(stripped)
+            command.action(self, rest)
+        elif stripped.startswith("?") or _ASKED.fullmatch(stripped):
+            command, rest = commands.parsed(f":help {stripped.strip('?')}")
+            command.action(self, rest)
+        elif stripped in _WORDS and not self._is_own(stripped.partition("(")[0]):
+            command, rest = commands.parsed(_WORDS[stripped])
+            command.action(self, rest)
+        elif stripped:
+            self.evaluate(text)
 
     # Evaluating ---------------------------------------------------------------------------------------------------
 

@@ -81,14 +81,15 @@ class SocketTransport:
             body = None if request.piecewise else connection.whole_body(head)
             if body is None:
                 return SocketAnswer(self, request.origin, connection, head)
+            answer = Whole(head.status, head.headers, body)
             if head.keep:
                 self.keep(request.origin, connection)
             else:
                 connection.close()
-            return Whole(head.status, head.headers, body)
         except BaseException:
             connection.abort()
             raise
+        return answer
 
     def close(self) -> None:
         for waiting in self._idle.values():
@@ -111,8 +112,12 @@ class SocketTransport:
                 connection = waiting.pop()
             except IndexError:  # another thread took it
                 return None
-            if time.monotonic() - connection.since < IDLE_SECONDS and connection.is_quiet():
-                return connection
+            try:
+                if time.monotonic() - connection.since < IDLE_SECONDS and connection.is_quiet():
+                    return connection
+            except BaseException:
+                connection.abort()
+                raise
             connection.close()
         return None
 

@@ -100,7 +100,8 @@ class _Callbacks:
 def run(start: Start, port: Port, limits: Limits) -> None:
     """Run a script to its end; the result is in ``port.done``. Raises what the port raised, or a `LimitError`."""
     start.cpu, start.memory = limits.cpu, limits.memory
-    _import_lupa()
+    if not any(f"lupa.{name}" in sys.modules for name in ENGINES):
+        load()
     state = State(memory_limit=limits.memory + MARGIN if limits.memory else None, modules=_modules())
     callbacks = _Callbacks(state, port, marshal.encode(start))
     try:
@@ -127,13 +128,13 @@ def _modules() -> Modules:
     return State(modules=text).compiled(text)
 
 
-def _import_lupa() -> None:
-    """Import lupa in a thread of its own, where no KeyboardInterrupt is raised.
+def load() -> None:
+    """Import lupa, or wait until another thread has done so.
 
-    lupa 2.8 turns one that is raised while its extension is imported into an ImportError.
+    It happens in a thread of its own, where no KeyboardInterrupt is raised: lupa 2.8 turns one that is raised while its
+    extension is imported into an ImportError.
     """
-    if not any(f"lupa.{name}" in sys.modules for name in ENGINES):
-        started(threading.Thread(target=_try_import, daemon=True)).join()
+    started(threading.Thread(target=_try_import, daemon=True)).join()
 
 
 def _try_import() -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from msgspec import Struct
 
-from kosmolua.errors import JournalError, KosmoError, LimitError, ScriptError
+from kosmolua.errors import JournalError, KosmoError, LimitError, ScriptError, failure_of
 from kosmolua.runtime import marshal
 from kosmolua.runtime.launch import LIMITS, launch, start_child
 from kosmolua.runtime.limits import Limits, reached
@@ -226,6 +226,20 @@ class Interpreter:
     def _exchange(self, *command: Any) -> Done:
         if self._broken:
             raise self._broken
+        try:
+            self._converse(marshal.encode(command))
+        except KosmoError:
+            raise
+        except Exception as error:
+            raise failure_of(error, "the input") from error
+        except BaseException:  # the process was closed: it must not be used again
+            self._broken = ScriptError("interrupted", code="interrupted")
+            raise
+        if self._port.done is None:
+            raise ScriptError("the Lua process ended without a result", code="script_crashed")
+        return self._port.done
+
+    def _converse(self, frame: bytes) -> None:
         if not self._open:
             self._child.open(marshal.encode(self._start()), self._port)
             self._open = True
@@ -234,13 +248,10 @@ class Interpreter:
         self._busy = True
         try:
             with Watchdog(self.limits, self._port, self._child):
-                self._child.exchange(marshal.encode(command), self._port)
+                self._child.exchange(frame, self._port)
         finally:
             self._busy = False
             self._cancel_kill()
-        if self._port.done is None:
-            raise ScriptError("the Lua process ended without a result", code="script_crashed")
-        return self._port.done
 
     def _cancel_kill(self) -> None:
         if self._killer:

@@ -15,7 +15,6 @@ import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING, Self
 
-from kosmolua.errors import ConfigurationError
 from kosmolua.runtime import pidfd
 from kosmolua.runtime.process import program, start_python
 from kosmolua.runtime.threads import started
@@ -117,16 +116,31 @@ class _Process:
 
     def fork(self, streams: Sequence[int], words: Sequence[str]) -> Forked | None:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        ours.settimeout(PATIENCE)
+        forked = None
         try:
             with theirs:
-                self._ask(words, (theirs.fileno(), *streams))
+                ours.settimeout(PATIENCE)
+                forked = self._forked(ours, theirs, streams, words)
+        finally:
+            if forked is None:
+                ours.close()
+        return forked
+
+    def _forked(
+        self, ours: socket.socket, theirs: socket.socket, streams: Sequence[int], words: Sequence[str]
+    ) -> Forked | None:
+        try:
+            self._ask(words, (theirs.fileno(), *streams))
+            theirs.close()
             answer, descriptors, _, _ = socket.recv_fds(ours, 64, 1, socket.MSG_CMSG_CLOEXEC)
         except OSError:
             answer, descriptors = b"", []
         if descriptors:
-            return Forked(int(answer), descriptors[0], ours)
-        ours.close()
+            try:
+                return Forked(int(answer), descriptors[0], ours)
+            except BaseException:
+                os.close(descriptors[0])
+                raise
         if not answer:
             raise _LostError
         return None
@@ -153,8 +167,8 @@ class _Process:
                 moves = [*nowhere, (os.POSIX_SPAWN_DUP2, far.fileno(), HOST)]
                 pid = self._pid = start_python(boot, (), moves, python)
                 descriptor = self._descriptor = pidfd.opened(pid)
-        except (OSError, ConfigurationError):
-            return  # `fork` then fails
+        except Exception:  # noqa: BLE001 - `fork` then fails
+            return
         if descriptor is None:
             return  # it ended, and other code of this program waited for it
         while not pidfd.is_dead(descriptor, 3600):

@@ -9,6 +9,7 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
+from kosmolua.errors import failure_of
 from kosmolua.runtime.confine import HEADROOM
 from kosmolua.runtime.limits import Limits, reached, silent
 from kosmolua.runtime.meter import Meter
@@ -18,7 +19,7 @@ from kosmolua.runtime.threads import started
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from kosmolua.errors import LimitError
+    from kosmolua.errors import KosmoError, LimitError
     from kosmolua.runtime.isolate import Child
     from kosmolua.runtime.port import Port
     from kosmolua.runtime.stop import Stop
@@ -62,15 +63,24 @@ class Watchdog:
         self._over.set()
 
     def _watch(self) -> None:
+        try:
+            error = self._awaited()
+        except Exception as fault:  # noqa: BLE001 - a run without limits must not continue
+            error = failure_of(fault, "checking the limits of the run")
+        if error:
+            self._port.stop(error)
+            if self._child:
+                self._child.kill()
+            if self._stop:
+                self._stop.set(error)  # nothing more is sent for the run
+
+    def _awaited(self) -> KosmoError | None:
+        """The limit that was reached; None if the run ended before."""
         while not self._over.wait(self._pause()):
             error = self._finding()
             if error:
-                self._port.stop(error)
-                if self._child:
-                    self._child.kill()
-                if self._stop:
-                    self._stop.set(error)  # nothing more is sent for the run
-                return
+                return error
+        return None
 
     def _pause(self) -> float:
         left = self._deadline - time.monotonic() if self._deadline else TICK

@@ -6,6 +6,7 @@ import math
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from kosmolua.errors import TransportError, UsageError
@@ -107,7 +108,8 @@ class Streams:
                 if not self._open:
                     self._janitor = None
             for connection in old:
-                connection.close()
+                with suppress(Exception):  # the others are closed too
+                    connection.close()
             if self._janitor is None:
                 return
 

@@ -1,0 +1,105 @@
+"""Raises an exception at a step of the program: as a function of the package begins, by way of the interpreter's trace.
+
+``python faults.py FILE ARGUMENTS`` is ``kosmo ARGUMENTS`` with a fault to come: SIGUSR2 arms what FILE says, and
+removes it; once it was raised there is FILE.raised. FILE has one line: a function such as
+``gate/session.py:Session._validated``, and a key of KINDS. What FILE says at the start is armed at once.
+"""
+
+import os
+import signal
+import sys
+import threading
+from contextlib import contextmanager
+from pathlib import Path
+
+PACKAGE = f"{os.sep}kosmolua{os.sep}"
+KINDS = {
+    "ValueError": lambda: ValueError("injected"),
+    "RecursionError": lambda: RecursionError("injected"),
+    "MemoryError": MemoryError,
+    "OSError": lambda: OSError(28, "No space left on device"),
+}
+
+
+def step_of(code):
+    """A function of the package, as its file and its name; None for any other."""
+    _, package, file = code.co_filename.rpartition(PACKAGE)
+    return f"{file}:{code.co_qualname}" if package else None
+
+
+class Faults:
+    """Raises one exception, in any thread, the next time that an armed step begins."""
+
+    def __init__(self, noted=lambda: None):
+        self.raised = False
+        self._noted = noted
+        self._step = self._kind = None
+        self._lock = threading.Lock()
+
+    def arm(self, step, kind="ValueError"):
+        self._step, self._kind, self.raised = step, kind, False
+
+    def _trace(self, frame, event, _):
+        if event == "call" and self._step and step_of(frame.f_code) == self._step:
+            with self._lock:
+                step, self._step = self._step, None
+            if step:
+                self.raised = True
+                self._noted()
+                raise KINDS[self._kind]()  # noqa: RSE102 - they are functions
+
+    def _profile(self, *_):
+        """The interpreter drops a trace that raised."""
+        if sys.gettrace() is None:
+            sys.settrace(self._trace)
+
+    @contextmanager
+    def installed(self):
+        """In this thread and in those that it starts."""
+        threading.setprofile(self._profile)
+        sys.setprofile(self._profile)
+        try:
+            yield self
+        finally:
+            sys.setprofile(None)
+            sys.settrace(None)
+            threading.setprofile(None)
+
+
+@contextmanager
+def steps():
+    """Which functions of the package begin meanwhile, in the order of their first time."""
+    found = {}
+
+    def note(frame, event, _):
+        if event == "call" and (step := step_of(frame.f_code)):
+            found.setdefault(step)
+
+    threading.setprofile(note)
+    sys.setprofile(note)
+    try:
+        yield found
+    finally:
+        sys.setprofile(None)
+        threading.setprofile(None)
+
+
+def main():
+    file = sys.argv.pop(1)
+    faults = Faults(Path(f"{file}.raised").touch)
+
+    def arm(*_):
+        faults.arm(*Path(file).read_text().split())
+        os.remove(file)
+
+    signal.signal(signal.SIGUSR2, arm)
+    if os.path.exists(file):
+        arm()
+    with faults.installed():
+        from kosmolua.cli import program
+
+        program()
+
+
+if __name__ == "__main__":
+    main()
