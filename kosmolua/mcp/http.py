@@ -21,7 +21,7 @@ from msgspec import Struct
 from kosmolua._version import __version__
 from kosmolua.errors import ConfigurationError
 from kosmolua.mcp import questions, tools
-from kosmolua.mcp.protocol import MODERN, ProtocolError, marked
+from kosmolua.mcp.protocol import MODERN, ProtocolError, failed, marked
 from kosmolua.mcp.service import INFO, MAX_ARGUMENTS, Service
 
 if TYPE_CHECKING:

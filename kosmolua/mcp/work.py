@@ -11,7 +11,7 @@ from contextlib import suppress
 from contextvars import ContextVar
 from typing import Any, Protocol
 
-from kosmolua.errors import ScriptError, failure_of
+from kosmolua.errors import ScriptError
 from kosmolua.gate.entry import Entry
 from kosmolua.gate.prompt import Answer, Question
 from kosmolua.mcp.protocol import ProtocolError, failed

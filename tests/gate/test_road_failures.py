@@ -81,6 +81,8 @@ class BrokenFiles(Files):
     def content(self, path, *, limit=0):
         raise OSError(5, "Input/output error", path)
 
+    read = content
+
 
 class BrokenTicket:
     """A place in a journal that fails where it is told to."""

@@ -90,7 +90,7 @@ def test_a_page_that_is_a_list_is_an_error(server, kosmo):
     told = json.loads(kosmo("integrations:call", "replicate.list_predictions", "--all", "--json").stdout)
 
     assert (False, "api_error") == (told["success"], told["code"])
-    assert "expected a page of a list" in told["error"]
+    assert "expected a page with a list of results, got list" in told["error"]
 
 
 def test_the_prompt_goes_on(server, kosmo):

@@ -191,7 +191,7 @@ def environment_of(home, url):
         ("gate/sender.py:Sender.send", TEXT),
         ("replicate/answers.py:read", LUA),
         ("gate/session.py:Session.close", TEXT),
-        ("cli/lua.py:_envelope", LUA),
+        ("cli/results.py:_envelope", LUA),
         ("host/sessions.py:Sessions.open", [*CALL, "--json"]),
         ("gate/policy.py:decide", [*CALL, "--json"]),
         ("replicate/connection.py:Connection.read_head", [*CALL, "--json"]),
@@ -282,7 +282,7 @@ def serving(directory, url, *flags):
 
 ROAD = [
     "host/sessions.py:Sessions.open",
-    "mcp/server.py:Service._call", "host/host.py:Host.request", "host/host.py:Host._session",
+    "mcp/service.py:Service._call", "host/host.py:Host.request", "host/host.py:Host._session",
     "host/host.py:Host._calling", "gate/session.py:Session._validated",
     "replicate/structs.py:decode_arguments", "gate/permission.py:Permission.check", "gate/policy.py:decide",
     "gate/uploads.py:Uploads.replaced", "gate/sender.py:Sender.send", "gate/budget.py:Budget.reserve",
@@ -291,16 +291,16 @@ ROAD = [
     "replicate/answers.py:read", "gate/record.py:Record.add", "mcp/content.py:of_answer",
 ]  # fmt: skip
 CODE = [
-    "mcp/server.py:Service._code", "mcp/code.py:check", "host/host.py:Host.script", "host/script.py:ScriptRun._run",
+    "mcp/service.py:Service._code", "mcp/code.py:checked", "host/host.py:Host.script", "host/script.py:ScriptRun._run",
     "runtime/isolate.py:Child._serve", "host/handler.py:ScriptHandler._called", "gate/policy.py:decide",
     "gate/sender.py:Sender.send", "host/script.py:ScriptRun._leave", "mcp/content.py:of_run",
 ]  # fmt: skip
 
 
 LISTS = {
-    "tools/list": "mcp/server.py:Service.list_tools",
+    "tools/list": "mcp/service.py:Service._list_tools",
     "resources/list": "mcp/resources.py:listed",
-    "prompts/list": "mcp/server.py:Service.list_prompts",
+    "prompts/list": "mcp/service.py:Service._list_prompts",
 }
 
 
@@ -314,7 +314,7 @@ def test_a_tool(api, tmp_path, recorded):
     arguments = CREATE[1]
     with serving(tmp_path, api.url) as (server, armed):
         offered = [each["name"] for each in server.ask("tools/list")["result"]["tools"]]
-        (tool,) = [name for name in offered if name.endswith("__create_prediction")]
+        (tool,) = [name for name in offered if name.endswith("create_prediction")]
         for step in ROAD:
             recorded()
             armed.arm(step)
