@@ -17,6 +17,7 @@ _HOMES = {
     "KeptOutputs": "kosmolua.gate.kept.KeptOutputs",
     "Left": "kosmolua.gate.ending.Left",
     "Output": "kosmolua.runtime.port.Output",
+    "Parking": "kosmolua.runtime.parking.Parking",
     "Prepared": "kosmolua.runtime.prepared.Prepared",
     "Prompter": "kosmolua.gate.prompt.Prompter",
     "Reply": "kosmolua.gate.run.Reply",
