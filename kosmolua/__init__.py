@@ -15,6 +15,7 @@ if TYPE_CHECKING:
         ArgumentError,
         ConfigurationError,
         CredentialError,
+        FunctionError,
         JournalError,
         KosmoError,
         LimitError,
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
         WebhookError,
     )
     from kosmolua.gate.budget import Caps
+    from kosmolua.gate.custom import Function
     from kosmolua.gate.entry import Entry
     from kosmolua.gate.prompt import Answer, Prompter, Question
     from kosmolua.gate.run import Reply
@@ -45,6 +47,8 @@ __all__ = [
     "ConfigurationError",
     "CredentialError",
     "Entry",
+    "Function",
+    "FunctionError",
     "Host",
     "JournalError",
     "KosmoError",
@@ -71,6 +75,7 @@ _HOMES = {
     "Answer": "kosmolua.gate.prompt",
     "Caps": "kosmolua.gate.budget",
     "Entry": "kosmolua.gate.entry",
+    "Function": "kosmolua.gate.custom",
     "Host": "kosmolua.host.host",
     "Limits": "kosmolua.runtime.limits",
     "Prompter": "kosmolua.gate.prompt",

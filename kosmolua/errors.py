@@ -12,6 +12,7 @@ KosmoError
 ├── TransportError         no complete answer was received; nothing was changed        exit 1
 │   └── UncertainError     no complete answer was received; a write may have happened  exit 1
 ├── WebhookError           a webhook's signature or timestamp is invalid               exit 1
+├── FunctionError          a function of the host's own failed                         exit 1
 ├── ScriptError            the Lua script failed                                       exit 1
 │   └── ExitError          the script called exit with a status above 0                that status
 ├── JournalError           a journal does not match the run, or cannot be written      exit 1
@@ -58,6 +59,7 @@ CODES = {
     "system_error": EXIT_FAILED,
     "output_failed": EXIT_FAILED,
     "internal_error": EXIT_FAILED,
+    "function_failed": EXIT_FAILED,
     "script_error": EXIT_FAILED,
     "script_crashed": EXIT_FAILED,
     "exited": EXIT_FAILED,
@@ -216,6 +218,12 @@ class WebhookError(KosmoError):
     def __init__(self, message: str, *, reason: str, hint: str | None = None) -> None:
         super().__init__(message, hint=hint, detail={"reason": reason})
         self.reason = reason
+
+
+class FunctionError(KosmoError):
+    """A function that the host was given for its scripts failed. Its exception is the ``__cause__``."""
+
+    code = "function_failed"
 
 
 class ScriptError(KosmoError):

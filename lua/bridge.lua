@@ -163,6 +163,15 @@ local function provider_table(start)
   return strict(api, unknown_member(start.accounts, start.provider))
 end
 
+-- The host's own functions, by the names after "custom.".
+local function custom_table(start)
+  local own, known = {}, start.custom or {}
+  for i = 1, #known do
+    own[match(known[i], "%.(.*)")] = function_for(known[i], "")
+  end
+  return strict(own, function(name) unknown_function("custom." .. name) end)
+end
+
 local function integrations_table(start)
   return strict({ [start.provider] = provider_table(start) }, function(name)
     raise({
@@ -379,6 +388,7 @@ local function environment(start)
   env.integrations = integrations_table(start)
   env.app = { integrations = env.integrations }
   env.args = start.args
+  if #(start.custom or {}) > 0 then env.custom = custom_table(start) end
   add_output(env)
   add_time(env)
   add_docs(env)

@@ -66,6 +66,7 @@ def run(command: str, argv: list[str]) -> int:
         if parsed.isolation != "none":
             # It starts while this process imports other modules.
             child = Child(limits, parsed.isolation, cache=paths.cache_directory(os.environ))
+        parsed.functions = _functions(parsed)
         if not parsed.no_check and any(word in text for word in _CHECKED):
             from kosmolua.cli import precheck
 
@@ -82,6 +83,14 @@ def run(command: str, argv: list[str]) -> int:
     finally:
         if child:
             child.close()
+
+
+def _functions(parsed: argparse.Namespace) -> dict[str, object]:
+    if not parsed.functions:
+        return {}
+    from kosmolua.cli import functions
+
+    return functions.load(parsed.functions)
 
 
 def _run(
@@ -103,6 +112,7 @@ def _run(
     shown, began = ScriptOutput(keep=options.json), time.time()
     files = {"allow_read": parsed.allow_read, "allow_write": parsed.allow_write, "allow_env": parsed.allow_env}
     own = {"isolation": parsed.isolation, "prepare": False, "caps": options_.caps(parsed), **files}
+    own["functions"] = parsed.functions
     with (
         host_of(options, limits=limits, cancel_on_exit=parsed.cancel_on_exit, **own) as host,
         _journal(parsed, options, script) as journal,
@@ -272,6 +282,7 @@ def _parser(command: str) -> options_.Parser:
     )
     options_.add_limits(made)
     options_.add_gate(made)
+    options_.add_functions(made)
     _add_journal(made)
     made.add_argument("--record", metavar="FILE", help="write a cassette: the calls of the run, without secrets")
     made.add_argument("--replay", metavar="FILE", help="run offline, with the answers of a cassette")

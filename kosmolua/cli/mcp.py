@@ -98,6 +98,7 @@ def _serving(command: str) -> options_.Parser:
     )
     options_.add_limits(made)
     options_.add_gate(made)
+    options_.add_functions(made)
     _add_http(made)
     return made
 
@@ -151,7 +152,10 @@ def _serve(parsed: argparse.Namespace) -> int:
         raise UsageError(
             "--allow-host, --allow-origin and --no-token are for --http", hint="add --http, or leave them out"
         )
+    from kosmolua.cli import functions
+
     check_settings()
+    parsed.functions = functions.load(parsed.functions)
     options = Options(
         tools=tuple(parsed.tools or (() if parsed.code else ("*",))),
         code=parsed.code,
@@ -240,6 +244,7 @@ def _host(parsed: argparse.Namespace, current: Current) -> Host:
         allow_write=parsed.allow_write,
         allow_env=parsed.allow_env,
         prepare=parsed.code,
+        functions=parsed.functions,
         on_notice=_warn,
     )
 

@@ -181,6 +181,16 @@ def add_gate(made: Parser) -> None:
     add_caps(made)
 
 
+def add_functions(made: Parser) -> None:
+    """Python functions of the user's own."""
+    made.add_argument(
+        "--functions",
+        metavar="MODULE:NAME",
+        help="let scripts call the Python functions in NAME of MODULE, a dictionary or one function, as "
+        "custom.NAME{...}; the policy applies to them",
+    )
+
+
 def add_caps(made: Parser) -> None:
     """Budget of a script."""
     made.add_argument("--max-calls", type=count, metavar="N", help="stop the run after N API calls")

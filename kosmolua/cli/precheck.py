@@ -108,12 +108,14 @@ def _found(program: Program, parsed: argparse.Namespace, options: Options, text:
     from kosmolua.check.world import World
 
     world = _world(parsed, options, text) if spends(program) else World()
+    custom = {"custom": frozenset(parsed.functions)} if parsed.functions else {}
+    world = replace(world, known={**world.known, **custom}) if custom else world
     found = check(program, world)
     if any(one.code in _NAMES for one in found):
         from kosmolua.check.engine import Engine
 
         with Engine() as engine:  # only the sandbox itself knows all names
-            found = check(program, replace(world, known=engine.names))
+            found = check(program, replace(world, known={**engine.names, **custom}))
     return found
 
 

@@ -38,7 +38,8 @@ class Waiting:
 
     def __call__(self, seconds: float, writes: Sequence[Entry], *, busy: bool = False) -> bool:
         """Whether to keep waiting after this many seconds. ``busy``: other work, such as cleanup, is unfinished."""
-        creations = all(catalogue.BY_NAME[entry.function].starts for entry in writes)
+        operations = [catalogue.find(entry.function) for entry in writes]
+        creations = all(operation is not None and operation.starts for operation in operations)
         patience = PATIENCE if creations else PATIENCE_FOR_WRITES
         if seconds >= patience or not (writes or busy):
             return False

@@ -16,7 +16,7 @@ from msgspec import Struct
 from kosmolua.errors import PermissionDeniedError, UsageError
 from kosmolua.gate.budget import Caps, starts_compute
 from kosmolua.gate.policy import Call, fact, named, names
-from kosmolua.replicate.catalogue import OPERATIONS
+from kosmolua.replicate.catalogue import CUSTOM, OPERATIONS
 
 MARK = "--@"
 MAX_ITEMS, MAX_ITEM = 200, 200  # names of a declaration, and characters of each
@@ -104,7 +104,7 @@ def _list(key: str, text: str, where: str) -> tuple[str, ...]:
         return tuple(item.lower() for item in items)
     short = tuple(item.removeprefix("replicate.").removeprefix("replicate_") for item in items)
     for item in short:
-        if not named(item):
+        if not named(item) and not item.startswith(CUSTOM):
             from kosmolua.replicate.nearest import nearest
 
             near = nearest(item, [operation.name for operation in OPERATIONS])

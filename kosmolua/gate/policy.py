@@ -20,7 +20,7 @@ from msgspec import Struct
 
 from kosmolua.errors import ConfigurationError
 from kosmolua.replicate import catalogue
-from kosmolua.replicate.catalogue import Access, Operation
+from kosmolua.replicate.catalogue import CUSTOM, Access, Operation
 from kosmolua.settings import config
 from kosmolua.settings.config import VERDICTS, Settings, Value, Verdict
 
@@ -394,6 +394,8 @@ def _condition(name: str, value: str | float | bool) -> Condition:
 
 def _glob(glob: str, origin: str) -> str:
     """The glob for short names. Raises a `ConfigurationError` if it matches no function."""
+    if glob.startswith(CUSTOM):
+        return glob  # which functions a host has is not known to the settings
     found = catalogue.find(glob)
     name = found.name if found else glob.removeprefix(f"{catalogue.PROVIDER}.").removeprefix(f"{catalogue.PROVIDER}_")
     if not named(name):
@@ -419,7 +421,7 @@ def _check_conditions(functions: tuple[str, ...], conditions: Mapping[str, Any],
     names = {*DERIVED, *(parameter.name for operation in operations for parameter in operation.parameters)}
     for name, value in conditions.items():
         _check_value(name, value, origin)
-        if name.partition(".")[0] not in names:
+        if name.partition(".")[0] not in names and not any(glob.startswith(CUSTOM) for glob in functions):
             raise ConfigurationError(
                 f"{origin}: none of its functions has an argument {name[:100]!r}",
                 hint=f"conditions may use {', '.join(sorted(names))}",

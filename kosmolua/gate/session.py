@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Collection, Mapping
 from contextlib import ExitStack
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Self
 
 from kosmolua.errors import KosmoError, UsageError
@@ -29,7 +30,7 @@ from kosmolua.gate.sender import Sender
 from kosmolua.gate.spending import Spending, Standing
 from kosmolua.gate.uploads import Uploads
 from kosmolua.replicate import catalogue, structs
-from kosmolua.replicate.catalogue import Operation
+from kosmolua.replicate.catalogue import CUSTOM, Operation
 from kosmolua.replicate.ids import id_of
 from kosmolua.settings.config import DEFAULT_ACCOUNT, Rule
 
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from msgspec import Struct
 
     from kosmolua.gate.audit import Audit
+    from kosmolua.gate.custom import Custom
     from kosmolua.replicate.answers import Answer
     from kosmolua.replicate.client import Client
     from kosmolua.replicate.transfer import Opened
@@ -61,7 +63,7 @@ class Session:
     ended call; a ``watcher`` also sees arguments and answers. ``stop`` returns the stop signal of this thread's run.
 
     Errors of a call are raised as `KosmoError`. An exception after the answer, as in a callback, does not lose the
-    answer: the first one is kept in ``raised``.
+    answer: the first one is kept in ``raised``. ``customs`` are the host's own functions by name.
     """
 
     def __init__(  # noqa: PLR0913 - independent parts; most callers need few of them
@@ -82,7 +84,9 @@ class Session:
         watcher: Watcher | None = None,
         standing: Standing | None = None,
         stop: Callable[[], Stopping | None] = lambda: None,
+        customs: Mapping[str, Custom] = MappingProxyType({}),
     ) -> None:
+        self.customs = customs
         self.run = run or Run()
         self.watcher = watcher
         self.record = Record((audit.write if audit else None, on_call))
@@ -138,7 +142,20 @@ class Session:
         allowed. ``note`` makes a note for the log from the answer; ``ticket`` is the call's place in the journal.
         Raises a `KosmoError` that names the function.
         """
-        return self._carry_out(resolve(function), arguments, account, note, ticket)
+        custom = self.custom(function)
+        operation = custom.operation if custom else resolve(function)
+        return self._carry_out(operation, arguments, account, note, ticket, custom=custom)
+
+    def custom(self, function: str) -> Custom | None:
+        """The host's own function of that name. Raises a `UsageError` for one that is named so and does not exist."""
+        if not isinstance(function, str) or not function.startswith(CUSTOM):
+            return None
+        found = self.customs.get(function)
+        if found is None:
+            from kosmolua.gate.custom import unknown
+
+            raise unknown(function, self.customs)
+        return found
 
     def open(self, operation: Operation, arguments: Mapping[str, Any], account: str = "") -> Opened:
         """Open a transfer from a URL, through the gate. ``operation`` is one of `catalogue.TRANSFERS`.
@@ -158,19 +175,24 @@ class Session:
         account: str,
         note: Callable[[Any], str] | None,
         ticket: Ticket | None = None,
+        *,
+        custom: Custom | None = None,
     ) -> Reply:
         entry = Entry(operation.name, account or self._account, operation.access, time.time())
         validated = data = failure = None
         try:
-            validated = self._validated(operation, arguments, entry.account)
-            client = self._client(entry.account)
+            validated = custom.decoded(arguments) if custom else self._validated(operation, arguments, entry.account)
+            client: Any = custom.client if custom else self._client(entry.account)
             if operation in catalogue.TRANSFERS:
                 client.check_place(operation, validated)
             given = given_of(validated) if self._permission.looks or ticket or operation.access == "write" else {}
             self._permission.check(operation, validated, given, entry)
-            sent = self._uploads.replaced(validated, entry.account, dry_run=self._dry_run)
+            sent = validated
+            if custom is None:
+                sent = self._uploads.replaced(validated, entry.account, dry_run=self._dry_run)
             data = self._sender.send(client, operation, sent, given, entry, ticket=ticket)
-            self.record.afterwards(self._take_note, operation, sent, entry.account, data)
+            if custom is None:
+                self.record.afterwards(self._take_note, operation, sent, entry.account, data)
             if note:
                 entry.note = "; ".join(filter(None, (entry.note, self.record.afterwards(note, data))))
             return Reply(data, entry)

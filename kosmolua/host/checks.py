@@ -120,6 +120,7 @@ _EXPECTED: dict[str, tuple[Callable[[Any], bool], str]] = {
     "allow_read": _DIRECTORIES,
     "allow_write": _DIRECTORIES,
     "allow_env": (_items(str), "a list of names of environment variables"),
+    "functions": (lambda value: isinstance(value, Mapping), "a dictionary of functions by name"),
     "on_output": _CALLBACK,
     "on_call": _CALLBACK,
     "on_retry": _CALLBACK,

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
+from types import MappingProxyType
 from typing import IO, TYPE_CHECKING, Any
 
 import msgspec
@@ -13,6 +14,7 @@ from kosmolua.errors import KosmoError, failure_of
 from kosmolua.runtime import marshal
 
 if TYPE_CHECKING:
+    from kosmolua.gate.custom import Custom
     from kosmolua.gate.files import Files
     from kosmolua.gate.run import Ticket
     from kosmolua.gate.session import Session
@@ -44,6 +46,7 @@ class ScriptHandler:
         room: Callable[[], Room | None] = lambda: None,
         seen: Callable[[Session, Any], None] | None = None,
         pollers: Callable[[], Pollers] | None = None,
+        customs: Mapping[str, Custom] = MappingProxyType({}),
     ) -> None:
         self._session = session
         self._files = files
@@ -54,6 +57,7 @@ class ScriptHandler:
         self._room = room
         self._seen = seen
         self._pollers = pollers
+        self._customs = customs
         self._lock = threading.Lock()
         self._services: Services | None = None
 
@@ -107,6 +111,6 @@ class ScriptHandler:
             if self._services is None:
                 pollers = self._pollers() if self._pollers else None
                 self._services = Services(
-                    self._files(), self._directory, self._session, self._check, pollers, self._stdin
+                    self._files(), self._directory, self._session, self._check, pollers, self._stdin, self._customs
                 )
             return self._services

@@ -28,6 +28,7 @@ from kosmolua.settings import config
 
 if TYPE_CHECKING:
     from kosmolua.gate.budget import Caps
+    from kosmolua.gate.custom import Custom
     from kosmolua.gate.ending import Left
     from kosmolua.gate.entry import Entry
     from kosmolua.gate.files import Files
@@ -82,6 +83,9 @@ class Host:
     is not one: a frozen application, uWSGI. A run with a journal that only waits for ``park_after`` seconds ends its
     process, and continues when what it waits for is there; None keeps the process.
 
+    ``functions`` are functions of this program that scripts may call as `custom.NAME{...}`: plain ones, which count as
+    writes, or `kosmolua.Function`. They pass the same policy, budget, journal and log as the API's.
+
     Of what happens is told, by whichever thread it happens on: ``on_output("stdout" or "stderr", text)`` what scripts
     print and log, which is then not kept for the result, ``on_call(entry)`` each call that ended, ``on_retry(reason,
     seconds)`` what is sent again, ``on_notice(text)`` what its owner should know; without it that is logged.
@@ -113,13 +117,19 @@ class Host:
         self._made: Sessions | None = None
         self._calls_begun = False
         self._given = _files(options) if options.allow_read or options.allow_write else None
+        self._customs = _customs(options.functions)
         prepared = _prepared(options.interpreter) if options.prepare and options.isolation != "none" else None
-        self._plan = Plan(options=options, sessions=self._sessions, prepared=prepared)
+        self._plan = Plan(options=options, sessions=self._sessions, prepared=prepared, customs=self._customs)
 
     def __repr__(self) -> str:
         where = "emulated" if self._options.emulate else "of the API"
         account, isolation = self._options.account, self._options.isolation
         return f"<Host account={account!r} {where}, isolation={isolation!r}, {len(self._runs)} runs>"
+
+    @property
+    def functions(self) -> Mapping[str, Custom]:
+        """The host's own functions, by their full names."""
+        return self._customs
 
     # Calling ------------------------------------------------------------------------------------------------------
 
@@ -190,8 +200,9 @@ class Host:
         from kosmolua.gate import policy
 
         with explained("reading the policy"):
+            known = (*catalogue.OPERATIONS, *(custom.operation for custom in self._customs.values()))
             in_force = policy.policy_of(self._sessions().settings())
-            calls = (policy.Call(operation, account or self._options.account) for operation in catalogue.OPERATIONS)
+            calls = (policy.Call(operation, account or self._options.account) for operation in known)
             return frozenset(call.operation.name for call in calls if policy.may_be(in_force, call))
 
     def pages(
@@ -350,6 +361,7 @@ class Host:
             args=args,
             provider=catalogue.PROVIDER,
             functions=[operation.names for operation in catalogue.OPERATIONS],
+            custom=[*self._customs],
             accounts=[] if self._options.emulate else config.accounts(os.environ),
             env=variables(self._options.allow_env, os.environ),
         )
@@ -457,6 +469,7 @@ class Host:
                     given=self._given,
                     shared=self._shared,
                     tell=self._tell,
+                    customs=self._customs,
                 )
             return self._made
 
@@ -487,6 +500,14 @@ def _files(options: HostOptions) -> Files:
     from kosmolua.gate.files import Files
 
     return Files(options.allow_read, options.allow_write)
+
+
+def _customs(functions: Mapping[str, Any]) -> dict[str, Custom]:
+    if not functions:
+        return {}
+    from kosmolua.gate.custom import customs_of
+
+    return customs_of(functions)
 
 
 def _prepared(python: str | None) -> Prepared:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Concatenate, Literal, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, TypeVar
 
 from msgspec import Struct
 
@@ -17,6 +17,7 @@ from kosmolua.settings.config import DEFAULT_ACCOUNT, Verdict
 
 if TYPE_CHECKING:
     from kosmolua.gate.budget import Caps
+    from kosmolua.gate.custom import Function
     from kosmolua.gate.entry import Entry
     from kosmolua.gate.prompt import Prompter
 
@@ -51,6 +52,7 @@ class HostOptions(Struct, frozen=True, kw_only=True):
     caps: Caps | None = None
     allow_read: Sequence[str] = ()
     allow_write: Sequence[str] = ()
+    functions: Mapping[str, Callable[..., Any] | Function] = {}
     allow_env: Sequence[str] = ()
     cancel_on_exit: bool = False
     park_after: float | None = AFTER

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, nullcontext
 from typing import IO, TYPE_CHECKING, Any
 
@@ -39,6 +39,7 @@ from kosmolua.settings.paths import cache_directory, record_of
 
 if TYPE_CHECKING:
     from kosmolua.gate.budget import Caps
+    from kosmolua.gate.custom import Custom
     from kosmolua.gate.ending import Waiting
     from kosmolua.gate.files import Files
     from kosmolua.gate.kept import KeptOutputs
@@ -63,6 +64,7 @@ class Plan(Struct, frozen=True, kw_only=True):
     options: HostOptions
     sessions: Callable[[], Sessions]
     prepared: Prepared | None
+    customs: Mapping[str, Custom]
 
 
 Attach = Callable[[list[Any], Callable[[str, int], bytes]], None]
@@ -135,6 +137,7 @@ class ScriptRun:
             check=self._stop.check,
             room=lambda: self._room,
             pollers=lambda: plan.sessions().pollers,
+            customs=plan.customs,
         )
 
     def result(self, attach: Attach | None = None) -> Result:

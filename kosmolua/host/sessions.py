@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -18,6 +18,7 @@ from kosmolua.settings.config import Verdict
 
 if TYPE_CHECKING:
     from kosmolua.gate.budget import Caps
+    from kosmolua.gate.custom import Custom
     from kosmolua.gate.entry import Entry
     from kosmolua.gate.files import Files
     from kosmolua.gate.needs import Needs
@@ -41,6 +42,7 @@ class Sessions(Struct, frozen=True, kw_only=True):
     given: Files | None
     shared: Shared | None
     tell: Callable[[str], None]
+    customs: Mapping[str, Custom]
 
     def open(
         self,
@@ -83,6 +85,7 @@ class Sessions(Struct, frozen=True, kw_only=True):
             on_call=on_call or options.on_call,
             watcher=watcher,
             stop=lambda: CALLER.stop,
+            customs=self.customs,
         )
 
     def _prices(self, settings: config.Settings) -> Callable[[], Prices]:

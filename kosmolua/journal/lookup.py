@@ -46,6 +46,9 @@ def find(read: Read, base_url: str, operation: Operation, given: Mapping[str, An
     match proof.how:
         case "repeat":
             return None
+        case "unknown":
+            _check_told(operation, ticket)
+            return None
         case "gone":
             return None if _shown(read, proof.read, _place(proof, given)) else Found(None)
         case "named":
@@ -57,6 +60,15 @@ def find(read: Read, base_url: str, operation: Operation, given: Mapping[str, An
             return Found(found) if found and _is_released(found, given) else None
         case "listed":
             return _among(read, base_url, operation, proof, given, ticket)
+
+
+def _check_told(operation: Operation, ticket: Ticket) -> None:
+    """Raise a `JournalError` unless a person said what to do: nothing tells whether the function was carried out."""
+    if not ticket.lookup.again:
+        raise JournalError(
+            f"{operation.name}: a run ended while it was called; nothing tells whether it was done",
+            hint=f"{ticket.how} --send-again to call it again",
+        )
 
 
 def _place(proof: Proof, given: Mapping[str, Any]) -> dict[str, Any]:

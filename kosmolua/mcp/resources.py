@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -60,9 +61,9 @@ def read(uri: str, environment: Mapping[str, str] = os.environ) -> dict[str, Any
     raise UsageError(f"unknown resource {uri[:200]!r}", hint="list them: resources/list")
 
 
-def page(name: str) -> str:
-    """A page of the documentation or the workflow page. Raises a `UsageError` that suggests the nearest."""
-    return pages.read(name, {"workflows": docs.WORKFLOWS})
+def page(name: str, more: Mapping[str, str] = MappingProxyType({})) -> str:
+    """A page of the documentation, the workflow page, or one of ``more``. Raises a `UsageError` with the nearest."""
+    return pages.read(name, {"workflows": docs.WORKFLOWS, **more})
 
 
 def runs(environment: Mapping[str, str]) -> list[dict[str, Any]]:

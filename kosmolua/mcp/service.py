@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from kosmolua._version import __version__
 from kosmolua.errors import KosmoError, failure_of
+from kosmolua.gate.custom import entries, texts
 from kosmolua.manual import pages
 from kosmolua.mcp import code, content, docs, resources, tools
 from kosmolua.mcp.protocol import ProtocolError, failed, invalid, unknown_method
@@ -144,12 +145,16 @@ class Service:
         return partial(self._guarded, action)
 
     def _operation(self, name: str) -> Operation:
-        operation = tools.find(name)
-        if operation is None or operation not in tools.named(self._options.tools):
+        operation = tools.find(name) or self._customs().get(name)
+        if operation is None or not tools.is_named(operation, self._options.tools):
             raise invalid(f"unknown tool {name[:100]!r}; list the tools with tools/list")
         if operation.name not in self._callable():
             raise invalid(f"{name} is not available: the policy denies this {operation.access}")
         return operation
+
+    def _customs(self) -> dict[str, Operation]:
+        """The host's own functions by the names of their tools."""
+        return {tools.name_of(each.operation, "short"): each.operation for each in self._host.functions.values()}
 
     def _callable(self) -> frozenset[str]:
         try:
@@ -175,9 +180,11 @@ class Service:
         given = code.checked(name, arguments)
         limit = self._options.max_chars
         if name == code.SEARCH:
-            return content.of_answer({"results": pages.search(given["query"])}, limit)
+            own = entries(self._host.functions, given["query"]) if self._host.functions else []
+            return content.of_answer({"results": [*own, *pages.search(given["query"])]}, limit)
         if name == code.READ:
-            return content.of_answer(resources.page(given["name"]), limit)
+            more = texts(self._host.functions) if self._host.functions else {}
+            return content.of_answer(resources.page(given["name"], more), limit)
         run = self._host.script(
             given["source"], given.get("args", []), prompter=work, on_call=work.report, stop=work.stop
         )
@@ -197,6 +204,11 @@ class Service:
         names, dialect = self._options.names, self._options.dialect
         chosen = [operation for operation in tools.named(self._options.tools) if operation.name in allowed]
         offered = [tools.definition(operation, names, dialect) for operation in chosen]
+        offered += [
+            tools.custom(custom, dialect)
+            for custom in self._host.functions.values()
+            if custom.operation.name in allowed and tools.is_named(custom.operation, self._options.tools)
+        ]
         if self._options.code:
             writes = any(operation.access == "write" and operation.name in allowed for operation in OPERATIONS)
             offered = [*code.definitions(writes=writes, dialect=dialect), *offered]

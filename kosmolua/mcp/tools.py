@@ -10,9 +10,10 @@ from typing import Any, Literal
 import msgspec
 
 from kosmolua.errors import ArgumentError
+from kosmolua.gate.custom import Custom
 from kosmolua.mcp import schemas
 from kosmolua.mcp.schemas import Dialect
-from kosmolua.replicate.catalogue import OPERATIONS, PROVIDER, Operation, Parameter
+from kosmolua.replicate.catalogue import CUSTOM, OPERATIONS, PROVIDER, Operation, Parameter
 
 SEED_PREFIX = f"integration__{PROVIDER}__"
 Names = Literal["short", "seed"]
@@ -26,12 +27,18 @@ def named(globs: Sequence[str]) -> list[Operation]:
     return [operation for operation in OPERATIONS if any(_matches(operation, glob) for glob in globs)]
 
 
+def is_named(operation: Operation, globs: Sequence[str]) -> bool:
+    return any(_matches(operation, glob) for glob in globs)
+
+
 def _matches(operation: Operation, glob: str) -> bool:
     return any(fnmatch.fnmatchcase(name, glob) for name in (*operation.names, SEED_PREFIX + operation.name))
 
 
 def name_of(operation: Operation, names: Names) -> str:
     """The name of a tool: `replicate_get_model`, or `integration__replicate__get_model`."""
+    if operation.name.startswith(CUSTOM):
+        return operation.name.replace(".", "_")
     return SEED_PREFIX + operation.name if names == "seed" else operation.full_name
 
 
@@ -51,6 +58,18 @@ def definition(operation: Operation, names: Names = "short", dialect: Dialect = 
         "inputSchema": schemas.of_input(operation, dialect),
         "outputSchema": schemas.of_output(operation),
         "annotations": hints(operation),
+    }
+
+
+def custom(function: Custom, dialect: Dialect = "any") -> dict[str, Any]:
+    """The definition of a function of the host's own."""
+    return {
+        "name": name_of(function.operation, "short"),
+        "title": function.operation.name.removeprefix(CUSTOM).replace("_", " ").capitalize(),
+        "description": function.operation.summary,
+        "inputSchema": {**function.schema, **schemas.closed(function.schema, dialect)},
+        "outputSchema": schemas.of_output(function.operation),
+        "annotations": hints(function.operation),
     }
 
 

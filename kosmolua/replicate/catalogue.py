@@ -13,6 +13,8 @@ from msgspec import UNSET, Struct, UnsetType
 
 PROVIDER = "replicate"
 SERVER = "https://api.replicate.com/v1"
+CUSTOM = "custom."
+"""What the names of functions begin with that are not the API's but the host's own."""
 
 Access = Literal["read", "write"]
 Place = Literal["path", "query", "header", "body"]
@@ -70,11 +72,12 @@ class Proof(Struct, frozen=True):
 
     ``how`` is "repeat": sending it again changes nothing more; "gone": ``read`` answers 404; "listed": ``list`` shows
     what was made, recognised by its request, and ``read`` gives it whole; "named": ``read`` shows an object with the
-    fields that were sent; "released": ``read`` or ``list`` shows a deployment whose current release is the one sent.
+    fields that were sent; "released": ``read`` or ``list`` shows a deployment whose current release is the one sent;
+    "unknown": nothing tells.
     ``place`` maps parameters of ``read`` to those of the write where their names differ.
     """
 
-    how: Literal["repeat", "gone", "listed", "named", "released"]
+    how: Literal["repeat", "gone", "listed", "named", "released", "unknown"]
     read: str = ""
     list: str = ""
     place: dict[str, str] = {}

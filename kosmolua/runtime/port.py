@@ -49,6 +49,7 @@ class Start(Struct, kw_only=True):
     functions: list[tuple[str, ...]]
     accounts: list[str] = []
     env: dict[str, bytes] = {}
+    custom: list[str] = []
     cpu: float | None = None
     memory: int | None = None
     journal: dict[str, float] | None = None

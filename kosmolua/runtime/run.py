@@ -30,7 +30,10 @@ MAX_SOURCE = 8 * 1024 * 1024
 
 
 class Script(Struct, frozen=True, kw_only=True):
-    """What to run: Lua source, its name in error messages, its arguments, and the functions it can name."""
+    """What to run: Lua source, its name in error messages, its arguments, and the functions it can name.
+
+    ``custom`` are the full names of the host's own functions, such as "custom.notify".
+    """
 
     source: bytes
     name: str
@@ -39,6 +42,7 @@ class Script(Struct, frozen=True, kw_only=True):
     functions: Sequence[tuple[str, ...]] = ()
     accounts: list[str] = []
     env: dict[str, str] = {}
+    custom: Sequence[str] = ()
 
 
 class Result(Struct, frozen=True, kw_only=True):
@@ -224,6 +228,7 @@ def _start(script: Script, journal: Journal[Any] | None) -> Start:
         provider=script.provider,
         functions=list(script.functions),
         accounts=script.accounts,
+        custom=list(script.custom),
         journal=journal.start() if journal else None,
         env={name: os.fsencode(value) for name, value in script.env.items()},
     )

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from kosmolua.replicate import catalogue
+from kosmolua.replicate.catalogue import CUSTOM
 
 FOLLOW = "host.follow"  # waits for the next event of a stream
 STDIN = "host.stdin"  # waits for input
 
 
 def lane_of(function: str) -> str:
-    """The lane of an API function or service, by name. The default lane is ""."""
+    """The lane of an API function or service, by name. The default lane is "". The host's own functions may block for
+    as long as they like, so they have one of theirs.
+    """
     if function == STDIN:
         return STDIN
+    if function.startswith(CUSTOM):
+        return CUSTOM
     operation = catalogue.STREAM if function == FOLLOW else catalogue.find(function)
     return operation.lane if operation else ""

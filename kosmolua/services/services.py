@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from itertools import islice
+from types import MappingProxyType
 from typing import IO, TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
@@ -37,6 +38,7 @@ from kosmolua.services.texts import ReadText, Stdin, Texts, WriteText
 from kosmolua.settings import paths
 
 if TYPE_CHECKING:
+    from kosmolua.gate.custom import Custom
     from kosmolua.replicate.transfer import Opened
 
 PREFIX = "host."
@@ -134,8 +136,10 @@ class Services:
         check: Callable[[], None] = lambda: None,
         pollers: Pollers | None = None,
         stdin: IO[bytes] | None = None,
+        customs: Mapping[str, Custom] = MappingProxyType({}),
     ) -> None:
         self._check = check
+        self._customs = customs
         self._texts = Texts(files, session, check, stdin)
         self._jobs = Jobs(session, pollers or Pollers())
         self._files = files
@@ -154,7 +158,7 @@ class Services:
             "recall": (Recall, self._recall),
             "reclaim": (Reclaim, self._reclaim),
             "keep": (Keep, self._keep),
-            "docs": (Docs, _docs),
+            "docs": (Docs, self._docs),
         }
         self._fetching: set[Opened] = set()
         self._over = False
@@ -280,6 +284,17 @@ class Services:
             self._fetching.difference_update(fetching)
         return {"path": target.path, **msgspec.structs.asdict(fetched)}
 
+    def _docs(self, asked: Docs) -> Any:
+        from kosmolua.gate import custom
+        from kosmolua.manual import pages
+
+        customs = self._customs
+        if asked.action == "read":
+            return pages.read(asked.text, custom.texts(customs))
+        if asked.action == "search":
+            return [*custom.entries(customs, asked.text), *pages.search(asked.text)]
+        return [*custom.entries(customs), *pages.entries()]
+
     def _cursor(self, asked: Cursor) -> str | None:
         """The cursor of a list's next page."""
         from kosmolua.replicate.urls import next_cursor
@@ -397,14 +412,6 @@ def _lost(_: Any) -> str:
 
 def _looked(_: Any) -> str:
     return "searched for an earlier equal prediction"
-
-
-def _docs(asked: Docs) -> Any:
-    from kosmolua.manual import pages
-
-    if asked.action == "read":
-        return pages.read(asked.text)
-    return pages.search(asked.text) if asked.action == "search" else pages.entries()
 
 
 def _decoded(name: str, kind: type[AnyAsked], arguments: bytes) -> AnyAsked:

@@ -763,3 +763,28 @@ def test_an_id_is_used_once_at_a_time(wire, server):
 
     assert -32600 == answers[0]["error"]["code"]
     assert 1 == answers[1]["result"]["structuredContent"]["result"]
+
+
+def test_functions_of_the_users_own_are_tools(connected, tmp_path):
+    """Each is a tool with its schema, is found in the documentation, and can be called by scripts."""
+    (tmp_path / "mine.py").write_text('def notify(text: str):\n    "Tell the operator."\n    return text.upper()\n')
+
+    async def main():
+        flags = ["--code", "--tools", "custom*", "--write", "allow", "--emulate", "--functions", "mine:notify"]
+        async with connected(*flags) as client:
+            tools = {tool["name"]: tool for tool in wire_format((await client.list_tools()).tools)}
+            called = await client.call_tool("custom_notify", {"text": "a"})
+            ran = await client.call_tool("execute_lua", {"source": "return custom.notify{ text = 'b' }"})
+            found = await client.call_tool("search_docs", {"query": "operator"})
+            page = await client.call_tool("read_docs", {"name": "custom.notify"})
+            return tools, [each.structured_content for each in (called, ran, found, page)]
+
+    tools, (called, ran, found, page) = asyncio.run(main())
+
+    assert ["text"] == [*tools["custom_notify"]["inputSchema"]["properties"]]
+    assert ("Tell the operator.", False) == (
+        tools["custom_notify"]["description"], tools["custom_notify"]["annotations"]["readOnlyHint"],
+    )  # fmt: skip
+    assert ("A", "B") == (called["data"], ran["result"])
+    assert "custom.notify" == found["data"]["results"][0]["name"]
+    assert page["data"].startswith("# custom.notify (write)")

@@ -1,0 +1,270 @@
+"""Functions of the host's own: Python functions that scripts call like those of the API, through the same gate."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+from msgspec import UNSET, Struct, UnsetType
+
+from kosmolua.errors import ArgumentError, FunctionError, KosmoError, OptionError, UsageError, words_of
+from kosmolua.replicate import structs
+from kosmolua.replicate.answers import Answer
+from kosmolua.replicate.catalogue import CUSTOM, Access, Kind, Operation, Parameter, Proof
+
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
+_KINDS: dict[str, Kind] = {"string": "string", "integer": "integer", "boolean": "boolean", "array": "array"}
+_REPEATABLE, _UNKNOWN = Proof("repeat"), Proof("unknown")
+
+
+class Function(Struct, frozen=True, kw_only=True):
+    """A function that scripts may call as `custom.NAME{...}`.
+
+    ``access`` is "read" or "write": the policy decides by it. ``arguments`` is the Struct that the function is given;
+    without it the arguments are those of the function's signature. ``summary`` defaults to the first line of its
+    docstring. Calling an ``idempotent`` function twice has the same effect; a run that was interrupted calls it again.
+    """
+
+    call: Callable[..., Any]
+    access: Access = "write"
+    arguments: type[Struct] | None = None
+    summary: str | None = None
+    idempotent: bool = False
+
+
+class Custom:
+    """One function under its name. ``operation`` is how the gate, the journal and the documentation see it."""
+
+    def __init__(self, name: str, function: Function) -> None:
+        self._function = function
+        self._type = function.arguments or _type_of(name, function.call)
+        self.schema = _schema(self._type)
+        self.operation = _operation(name, function, self.schema)
+        self.client = CustomClient(self)
+        self._lists = [name for name, part in self.schema["properties"].items() if part.get("type") == "array"]
+
+    def decoded(self, arguments: Mapping[str, Any] | bytes) -> Struct:
+        """The checked arguments. Raises an `ArgumentError`."""
+        given = self._given(arguments)
+        for name in given:
+            if name not in self.schema["properties"]:
+                raise self._wrong(f"unknown parameter `{structs.short(name)}`", names=[*self.schema["properties"]])
+        for name in self._lists:
+            if given.get(name) == {}:
+                given[name] = []
+        try:
+            return msgspec.convert(given, self._type)
+        except msgspec.ValidationError as error:
+            raise self._wrong(str(error).replace("`$.", "`")) from None
+
+    def _given(self, arguments: Mapping[str, Any] | bytes) -> dict[str, Any]:
+        try:
+            found = (
+                msgspec.msgpack.decode(arguments, ext_hook=structs.extension)
+                if isinstance(arguments, bytes)
+                else arguments
+            )
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise self._wrong(str(error)) from None
+        if not isinstance(found, Mapping) or not all(isinstance(name, str) for name in found):
+            raise self._wrong("expected named arguments")
+        return {name: value for name, value in found.items() if value is not None}
+
+    def _wrong(self, message: str, names: list[str] | None = None) -> ArgumentError:
+        name = self.operation.name
+        suggestion = "" if names is None else structs.suggestion(message.split("`")[1], names)
+        return ArgumentError(
+            f"{name}: {message}{suggestion}", function=name, hint=f'see what it takes: docs.read("{name}")'
+        )
+
+    def carry_out(self, arguments: Struct) -> Any:
+        """Call the function; its result as plain data. Raises a `FunctionError`, or what of this package it raised."""
+        try:
+            found = self._function.call(*self._positional(arguments), **self._named(arguments))
+        except KosmoError:
+            raise
+        except Exception as error:
+            raise FunctionError(f"{self.operation.name}: {words_of(error)}", function=self.operation.name) from error
+        try:
+            return msgspec.to_builtins(found, builtin_types=(bytes,), str_keys=True)
+        except (TypeError, RecursionError) as error:
+            raise FunctionError(
+                f"{self.operation.name}: the function returned what is not plain data: {error}",
+                function=self.operation.name,
+                hint="return text, numbers, booleans, None, lists, or dictionaries of them",
+            ) from None
+
+    def _positional(self, arguments: Struct) -> tuple[Struct, ...]:
+        return (arguments,) if self._function.arguments else ()
+
+    def _named(self, arguments: Struct) -> dict[str, Any]:
+        return {} if self._function.arguments else given_of(arguments)
+
+
+def given_of(arguments: Struct) -> dict[str, Any]:
+    """The arguments that are set."""
+    found = ((name, getattr(arguments, name)) for name in arguments.__struct_fields__)
+    return {name: value for name, value in found if value is not UNSET}
+
+
+class CustomClient:
+    """Stands where the client of the API stands for other calls: `send` calls the function."""
+
+    base_url = ""
+
+    def __init__(self, custom: Custom) -> None:
+        self._custom = custom
+
+    def send(self, _operation: Operation, arguments: Struct) -> Answer:
+        return Answer(200, self._custom.carry_out(arguments), "", None)
+
+    def describe(self, operation: Operation, arguments: Struct) -> dict[str, Any]:
+        """A dry run shows what would be called."""
+        return {
+            "function": operation.name,
+            "arguments": msgspec.to_builtins(given_of(arguments), builtin_types=(bytes,)),
+        }
+
+
+def entries(customs: Mapping[str, Custom], query: str | None = None) -> list[dict[str, str]]:
+    """The functions as entries of the documentation: all, or those that match a query."""
+    words = None if query is None else query.lower().split()
+    found = ((name, custom.operation) for name, custom in customs.items())
+    return [
+        {"name": name, "kind": operation.access, "summary": operation.summary}
+        for name, operation in found
+        if words is None or any(word in f"{name} {operation.summary}".lower() for word in words)
+    ]
+
+
+def texts(customs: Mapping[str, Custom]) -> dict[str, str]:
+    """The pages of all functions by name."""
+    return {name: page(custom) for name, custom in customs.items()}
+
+
+def page(custom: Custom) -> str:
+    """The documentation of a function, as Markdown."""
+    operation, properties = custom.operation, custom.schema["properties"]
+    rows = [
+        f"- {each.name} ({properties[each.name].get('type', 'any')}{', required' if each.required else ''})"
+        f"{': ' if each.help else ''}{each.help}"
+        for each in operation.parameters
+    ]
+    example = ", ".join(f"{each.name} = ..." for each in operation.parameters if each.required)
+    parts = [
+        f"# {operation.name} ({operation.access})",
+        operation.summary,
+        "## Parameters",
+        "\n".join(rows) or "None: call it with {}.",
+        "## Example",
+        f"```lua\nreturn {operation.name}{{ {example} }}\n```"
+        if example
+        else f"```lua\nreturn {operation.name}{{}}\n```",
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def customs_of(functions: Mapping[str, Any]) -> dict[str, Custom]:
+    """The functions of a host by their full names. Raises an `OptionError` for one that cannot be called."""
+    found = {}
+    for name, given in functions.items():
+        function = given if isinstance(given, Function) else Function(call=given)
+        _check(name, function)
+        custom = Custom(name, function)
+        found[custom.operation.name] = custom
+    return found
+
+
+def unknown(function: str, customs: Mapping[str, Custom]) -> UsageError:
+    """The error for a name that no function of the host has."""
+    from kosmolua.replicate.nearest import nearest
+
+    near = nearest(function, [*customs], most=3)
+    known = f"; did you mean {' or '.join(near)}?" if near else f"; known: {', '.join(customs) or 'none'}"
+    return UsageError(
+        f"unknown function {function[:100]!r}{known}",
+        code="unknown_function",
+        hint="give the host such a function: Host(functions={...})",
+    )
+
+
+def _check(name: object, function: Function) -> None:
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise OptionError(
+            f"functions: expected names such as send_mail, got {name!r}"[:200],
+            hint="use lower-case letters, digits and underscores; at most 40 characters",
+        )
+    if not callable(function.call) or isinstance(function.call, type):
+        raise OptionError.of(f"functions[{name!r}]", "a function, or kosmolua.Function(call=…)", function.call)
+    if function.access not in {"read", "write"}:
+        raise OptionError.of(f"functions[{name!r}].access", "read or write", function.access)
+
+
+def _type_of(name: str, call: Callable[..., Any]) -> type[Struct]:
+    """A Struct of the parameters of a function."""
+    import inspect
+    from typing import get_type_hints
+
+    try:
+        parameters = inspect.signature(call).parameters.values()
+        hints = get_type_hints(call, include_extras=True) if hasattr(call, "__annotations__") else {}
+    except (TypeError, ValueError, NameError) as error:
+        raise OptionError(
+            f"functions[{name!r}]: the signature cannot be read: {error}",
+            hint="give its arguments as a msgspec Struct: kosmolua.Function(call=f, arguments=MyArguments)",
+        ) from None
+    for each in parameters:
+        if each.kind not in {each.POSITIONAL_OR_KEYWORD, each.KEYWORD_ONLY}:
+            raise OptionError(
+                f"functions[{name!r}]: parameter {each.name} cannot be given by name",
+                hint="give each argument a name of its own, without *args, **kwargs and /",
+            )
+    fields: list[Any] = [
+        (each.name, hints.get(each.name, Any))
+        if each.default is each.empty
+        else (each.name, hints.get(each.name, Any) | UnsetType, UNSET)  # the function knows its default
+        for each in parameters
+    ]
+    try:
+        return msgspec.defstruct(f"{name}_arguments", fields, kw_only=True, frozen=True)
+    except TypeError as error:
+        raise OptionError(f"functions[{name!r}]: {error}", hint="annotate it with types of plain data") from None
+
+
+def _schema(kind: type[Struct]) -> dict[str, Any]:
+    """JSON Schema of the arguments, as one object."""
+    try:
+        (found,), parts = msgspec.json.schema_components([kind], ref_template="#/$defs/{name}")
+    except TypeError as error:
+        raise OptionError(f"functions: {error}", hint="use types of plain data for arguments") from None
+    name = found["$ref"].rpartition("/")[2]
+    schema: dict[str, Any] = {"properties": {}, "required": [], **parts.pop(name)}
+    return {**schema, "additionalProperties": False, **({"$defs": parts} if parts else {})}
+
+
+def _operation(name: str, function: Function, schema: Mapping[str, Any]) -> Operation:
+    summary = function.summary or (function.call.__doc__ or "").strip().partition("\n")[0]
+    parameters = (
+        Parameter(
+            name=each,
+            place="body",
+            kind=_KINDS.get(str(part.get("type")), "object"),
+            required=each in schema["required"],
+            help=str(part.get("description", "")),
+        )
+        for each, part in schema["properties"].items()
+    )
+    return Operation(
+        name=f"{CUSTOM}{name}",
+        operation_id=f"{CUSTOM}{name}",
+        access=function.access,
+        method="CALL",
+        path="",
+        summary=summary or f"The host's function {name}.",
+        returns=None,
+        parameters=tuple(parameters),
+        idempotent=function.idempotent,
+        proof=None if function.access == "read" else _REPEATABLE if function.idempotent else _UNKNOWN,
+    )

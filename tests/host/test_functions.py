@@ -1,0 +1,300 @@
+"""Functions of the host's own, which scripts call through the same gate as those of the API."""
+
+import dataclasses
+import json
+import os
+import threading
+import time
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from kosmolua import Caps, Function, FunctionError, Host, OptionError
+from kosmolua.cli import main
+
+
+class Mail(msgspec.Struct):
+    to: str
+    tags: list[str] = []
+
+
+@dataclasses.dataclass
+class Sent:
+    to: str
+    count: int
+
+
+def notify(text: str, times: int = 1):
+    """Tell the operator."""
+    return {"said": text * times}
+
+
+def send(mail):
+    return Sent(mail.to, len(mail.tags))
+
+
+def fail():
+    raise ValueError("the printer is on fire")
+
+
+@pytest.fixture
+def host():
+    """A host with these functions, which allows what is asked of it."""
+    functions = {"notify": notify, "send": Function(call=send, arguments=Mail, access="read"), "fail": fail}
+    with Host(emulate=True, functions=functions) as made:
+        yield made
+
+
+def test_a_script_calls_a_function(host):
+    """By its signature or by a Struct; results are plain data, and the log has the calls."""
+    result = host.run('return custom.notify{ text = "a", times = 2 }, custom.send{ to = "b", tags = {} }')
+
+    assert [{"said": "aa"}, {"to": "b", "count": 0}] == result.results
+    assert [("custom.notify", "write", "ok"), ("custom.send", "read", "ok")] == [
+        (entry.function, entry.access, entry.outcome) for entry in result.log
+    ]
+    assert {"said": "x"} == host.call("custom.notify", {"text": "x"})
+
+
+@pytest.mark.parametrize(
+    ("call", "code", "words"),
+    [
+        ("custom.fail{}", "function_failed", "custom.fail: ValueError: the printer is on fire"),
+        ("custom.notify{}", "invalid_arguments", "custom.notify: Object missing required field `text`"),
+        ('custom.notify{ txt = "a" }', "invalid_arguments", "unknown parameter `txt`; did you mean `text`?"),
+        ("custom.notify{ text = 1 }", "invalid_arguments", "Expected `str`, got `int` - at `text`"),
+        ("custom.notify{ 'a' }", "invalid_arguments", "expected named arguments"),
+        ('custom.send{ to = "a", tags = { 1 } }', "invalid_arguments", "at `tags[0]`"),
+        ("custom.notfy{}", "unknown_function", "did you mean custom.notify"),
+    ],
+)
+def test_what_goes_wrong_is_an_error_table(host, call, code, words):
+    """A script can catch it, and is told what was expected."""
+    result = host.run(f"local ok, e = pcall(function() return {call} end) return ok, e.code, e.message")
+
+    assert [False, code] == result.results[:2]
+    assert words in result.results[2]
+
+
+def test_the_exception_of_a_function_is_the_cause(host):
+    """The host's program finds its own exception; a script sees only its text."""
+    with pytest.raises(FunctionError) as raised:
+        host.call("custom.fail")
+
+    assert isinstance(raised.value.__cause__, ValueError)
+    assert "custom.fail" == raised.value.function
+
+
+@pytest.mark.parametrize("value", [object(), {1, "a"}, {"a": object()}, float])
+def test_a_result_that_is_not_plain_data_is_refused(value):
+    """Only values cross to Lua."""
+    with Host(emulate=True, functions={"odd": lambda: value}) as host:
+        result = host.run("return custom.odd{}")
+
+    if isinstance(value, set):
+        assert {1, "a"} == set(result.results[0])
+    else:
+        assert "function_failed" == result.error.code
+        assert "not plain data" in str(result.error)
+
+
+def test_ten_megabytes_and_ten_thousand_calls():
+    """Results and calls are bounded as those of the API are: by the script's memory and budget."""
+    with Host(emulate=True, functions={"big": lambda: "x" * 10_000_000, "small": lambda: 1}) as host:
+        result = host.run("local sum = #custom.big{} for _ = 1, 10000 do sum = sum + custom.small{} end return sum")
+
+    assert (None, [10_010_000]) == (result.error, result.results)
+    with Host(emulate=True, functions={"small": lambda: 1}, caps=Caps(calls=3)) as host:
+        assert "limit_reached" == host.run("for _ = 1, 9 do custom.small{} end").error.code
+
+
+def test_a_function_may_call_the_host():
+    """A run within a run has its own budget and log."""
+    with Host(emulate=True, functions={"inner": lambda: host.run("return 7").results}) as host:
+        assert [7] == host.run("return custom.inner{}[1]").results
+
+
+def test_a_function_that_blocks_holds_up_nothing_else():
+    """Calls of the API go on, and a stop ends the run."""
+    released = threading.Event()
+    with Host(emulate=True, functions={"block": Function(call=lambda: released.wait(60), access="read")}) as host:
+        source = """
+          spawn(function() custom.block{} end)
+          integrations.replicate.get_account{}
+          log("called")
+          sleep(60)
+        """
+        said = []
+        output = Output(said)
+        run = host.script(source, output=output)
+        output.then = run.stop
+        began = time.monotonic()
+        result = run.result()
+        released.set()
+
+    assert ("interrupted", True) == (result.error.code, time.monotonic() - began < 30)
+    assert [b"called\n"] == said
+
+
+class Output:
+    """Keeps what is printed, and says when something was."""
+
+    then = None
+
+    def __init__(self, said):
+        self.said = said
+
+    def write(self, _stream, text):
+        self.said.append(text)
+        self.then()
+
+
+def test_the_policy_decides(tmp_path, monkeypatch):
+    """A plain function is a write, which is asked about; a rule names it with its prefix."""
+    monkeypatch.setenv("KOSMO_CONFIG_DIR", str(tmp_path))
+    monkeypatch.setenv("KOSMO_STATE_DIR", str(tmp_path))
+    source = "return custom.notify{ text = 'a' }.said, custom.look{}"
+    functions = {"notify": notify, "look": Function(call=lambda: 1, access="read")}
+    with Host(functions=functions, token="r8_none") as host:
+        assert "approval_required" == host.run(source).error.code
+    rule = '[[replicate.rules]]\nverdict = "{}"\nfunctions = ["custom.{}"]\n'
+    for verdict, glob, code in (
+        ("allow", "notify", None),
+        ("allow", "*", None),
+        ("deny", "look", "approval_required"),
+        ("deny", "no*", "permission_denied"),
+    ):
+        (tmp_path / "config.toml").write_text(rule.format(verdict, glob))
+        with Host(functions=functions, token="r8_none") as host:
+            error = host.run(source).error
+            assert code == (error and error.code), (verdict, glob)
+
+
+def test_a_header_limits_functions_too(host):
+    """What the script does not declare it cannot call."""
+    declared = "--@ needs: custom.send\nreturn custom.send{ to = 'a' }.to"
+
+    assert ["a"] == host.run(declared).results
+    assert "permission_denied" == host.run("--@ needs: get_account\ncustom.notify{ text = 'a' }").error.code
+
+
+def test_a_journal_replays_calls(tmp_path):
+    """A resumed run does not call again what was answered."""
+    calls = []
+
+    def count():
+        calls.append(1)
+        return len(calls)
+
+    source = "local n = custom.count{} if n < 0 then return end error(args[1])"
+    with Host(emulate=True, functions={"count": count}) as host:
+        for _ in range(2):
+            result = host.run(source, ["stop"], journal=str(tmp_path / "j"))
+            assert "stop" in str(result.error)
+
+    assert [1] == calls
+
+
+@pytest.mark.parametrize(("idempotent", "code"), [(True, None), (False, "journal")])
+def test_an_interrupted_write_is_repeated_only_if_it_may_be(tmp_path, idempotent, code):
+    """Nothing tells whether a function was carried out when its process died: a person has to."""
+    marker, journal = tmp_path / "marker", str(tmp_path / "j")
+
+    def mark():
+        if not marker.exists():
+            marker.write_text("")
+            os._exit(9)
+        return "again"
+
+    functions = {"mark": Function(call=mark, idempotent=idempotent)}
+    pid = os.fork()
+    if pid == 0:
+        with Host(emulate=True, functions=functions, isolation="none") as host:
+            host.run("return custom.mark{}", journal=journal)
+        os._exit(1)
+    assert 9 == os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+    with Host(emulate=True, functions=functions) as host:
+        result = host.run("return custom.mark{}", journal=journal)
+
+    assert code == (result.error and result.error.code)
+    if code:
+        assert "nothing tells whether it was done" in str(result.error)
+        assert "--send-again" in result.error.hint
+    else:
+        assert ["again"] == result.results
+
+
+def test_functions_are_documented_for_scripts(host):
+    """They are listed, found and read as those of the API are."""
+    source = """
+      local found = docs.search("operator")
+      return docs.list()[1].name, found[1].name, docs.read("custom.notify")
+    """
+    listed, found, page = host.run(source).results
+
+    assert ("custom.notify", "custom.notify") == (listed, found)
+    assert "# custom.notify (write)\n\nTell the operator.\n" in page
+    assert "- text (string, required)\n- times (integer)" in page
+
+
+@pytest.mark.parametrize(
+    ("functions", "words"),
+    [
+        ({"Bad": notify}, "expected names such as send_mail, got 'Bad'"),
+        ({"": notify}, "expected names such as"),
+        ({"n": 3}, "expected a function"),
+        ({"n": lambda *a: a}, "parameter a cannot be given by name"),
+        ({"n": Function(call=notify, access="append")}, "expected read or write"),
+        ([notify], "expected a dictionary of functions by name"),
+    ],
+)
+def test_what_cannot_be_a_function_is_refused_when_the_host_is_made(functions, words):
+    """Not when a script first calls it."""
+    with pytest.raises(OptionError, match=words):
+        Host(functions=functions)
+
+
+def test_a_dry_run_calls_nothing():
+    """It shows what would be called."""
+    called = []
+    with Host(emulate=True, dry_run=True, functions={"go": lambda n=1: called.append(n)}) as host:
+        assert {"function": "custom.go", "arguments": {"n": 2}} == host.call("custom.go", {"n": 2})
+
+    assert [] == called
+
+
+MODULE = """
+def notify(text: str):
+    "Tell the operator."
+    return text.upper()
+
+FUNCTIONS = {"notify": notify}
+"""
+
+
+@pytest.mark.parametrize("name", ["FUNCTIONS", "notify"])
+def test_the_command_line_takes_functions(tmp_path, monkeypatch, capfd, name):
+    """From a module of the current directory; the check knows them too."""
+    monkeypatch.chdir(tmp_path)
+    Path(f"my_{name.lower()}.py").write_text(MODULE)
+    flags = ["--emulate", "--functions", f"my_{name.lower()}:{name}", "--json"]
+
+    assert 0 == main(["lua", *flags, "--eval", "return custom.notify{ text = 'a' }"])
+    assert "A" == json.loads(capfd.readouterr().out)["result"]
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ("nosuch", "expected MODULE:NAME"),
+        ("no_such_module:x", "cannot import no_such_module"),
+        ("os:sep", "sep of os is a str"),
+        ("os:nosuch", "nosuch of os is missing"),
+    ],
+)
+def test_functions_that_are_not_there_are_told(capfd, given, words):
+    """With an example."""
+    assert 2 == main(["lua", "--emulate", "--functions", given, "--eval", "return 1"])
+    assert words in capfd.readouterr().err
