@@ -8,24 +8,22 @@ from typing import TYPE_CHECKING, Any
 from kosmolua.cli import options as options_
 from kosmolua.cli import output
 from kosmolua.cli.host import host_of
+from kosmolua.cli.model_example import example
 from kosmolua.cli.options import Options
 from kosmolua.errors import UsageError
-from kosmolua.manual.reference import literal, quoted
-from kosmolua.replicate.catalogue import PROVIDER
 from kosmolua.replicate.inputs import Input
 from kosmolua.replicate.outputs import output_words
 from kosmolua.replicate.ranges import bounds
 from kosmolua.replicate.shape import mapping
 from kosmolua.replicate.versions import Reference, Version, parse
-from kosmolua.settings.config import DEFAULT_ACCOUNT
 from kosmolua.terminal.safe import safe
 from kosmolua.terminal.text import heading, table, wrapped
 
 if TYPE_CHECKING:
     import argparse
 
-_MAX_SHOWN = 60
-_MAX_EXAMPLE = 100
+_MAX_DEFAULT = 30  # characters of a default
+_MAX_WORDS = 12  # of an enum
 
 
 def run(command: str, argv: list[str]) -> int:
@@ -39,11 +37,11 @@ def run(command: str, argv: list[str]) -> int:
             return 0
         versions = host.versions()
         version = versions.find(parsed.model) if reference.version else versions.keep(model)
-    data = _described(reference, model, version, options)
+    data = described(reference, model, version, options, whole=parsed.all)
     if options.json:
         output.show_json({"success": True, **data})
     else:
-        output.write_text(_shown(_clean(data)) + "\n")
+        output.write_text(shown(data, whole=parsed.all) + "\n")
     return 0
 
 
@@ -54,6 +52,9 @@ def _parser(command: str) -> argparse.ArgumentParser:
         f"kosmo {command} black-forest-labs/flux-schnell",
     )
     made.add_argument("model", metavar="MODEL", help="owner/name or owner/name:version")
+    made.add_argument(
+        "--all", action="store_true", help=f"show whole defaults, and enums of more than {_MAX_WORDS} values"
+    )
     options_.add_shared(made)
     return made
 
@@ -67,9 +68,10 @@ def of_model(text: str) -> Reference:
     return reference
 
 
-def _described(
-    reference: Reference, model: Mapping[str, Any], found: Version | None, options: Options
+def described(
+    reference: Reference, model: Mapping[str, Any], found: Version | None, options: Options, *, whole: bool = False
 ) -> dict[str, Any]:
+    """The page as data. ``model`` is an answer of get_model, of any form; ``whole`` lists long enums whole."""
     version = found or Version("", None)
     count = model.get("run_count")
     return {
@@ -81,9 +83,9 @@ def _described(
         "url": _text(model.get("url")),
         "latest_version": _text(mapping(model.get("latest_version")).get("id")),
         "version": version.id or None,
-        "inputs": [{**field.to_dict(), "takes": _takes(field)} for field in version.inputs.fields],
+        "inputs": [{**field.to_dict(), "takes": _takes(field, whole=whole)} for field in version.inputs.fields],
         "output": {"type": output_words(version.schema), **version.output},
-        "example": _example(reference, model, version, options) if found else None,
+        "example": example(reference, model, version, options) if found else None,
     }
 
 
@@ -91,93 +93,64 @@ def _text(value: Any) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def _takes(field: Input) -> str:
-    """The range or the possible values of an input."""
-    enum = field.shape.enum or (field.shape.items.enum if field.shape.items else ())
-    return f"one of {', '.join(map(_word, enum))}" if enum else bounds(field.shape)
-
-
-def _word(value: Any) -> str:
-    return value if isinstance(value, str) else output.to_json(value, indent=False)
-
-
 # Text -------------------------------------------------------------------------------------------------------------
 
 
-def _shown(data: Mapping[str, Any]) -> str:
+def shown(data: Mapping[str, Any], *, whole: bool = False) -> str:
+    """The page as text."""
     version = data["version"]
+    rows = [_row(item, whole=whole) for item in data["inputs"]]
     parts = [
-        f"{heading(data['model'])}  {', '.join(_facts(data))}",
-        wrapped(data["description"]) if data["description"] else "",
+        f"{heading(_line(data['model']))}  {', '.join(_facts(data))}",
+        wrapped(_line(data["description"])) if data["description"] else "",
         _versions(data),
-        f"{heading('inputs')}\n{table(map(_row, data['inputs'])) or '  none in its schema'}" if version else "",
-        f"{heading('output')}\n  {data['output']['type']}" if version else "",
-        f"{heading('example')}\n  {data['example']}" if version else "",
+        f"{heading('inputs')}\n{table(rows) or '  none in its schema'}" if version else "",
+        f"{heading('output')}\n  {_line(data['output']['type'])}" if version else "",
+        f"{heading('example')}\n  {safe(data['example'])}" if version else "",
     ]
     return "\n\n".join(filter(None, parts))
 
 
 def _facts(data: Mapping[str, Any]) -> list[str]:
     count = "" if data["run_count"] is None else f"run {data['run_count']:,} times"
-    return [*filter(None, [data["visibility"], "official" if data["official"] else "not official", count])]
+    return [*filter(None, [_line(data["visibility"]), "official" if data["official"] else "not official", count])]
 
 
 def _versions(data: Mapping[str, Any]) -> str:
     rows = [("version", data["version"])] if data["version"] != data["latest_version"] else []
-    return table([*rows, ("latest version", data["latest_version"] or "none")], "")
+    rows.append(("latest version", data["latest_version"] or "none"))
+    return table([(name, _line(value)) for name, value in rows], "")
 
 
-def _row(item: Mapping[str, Any]) -> tuple[str, ...]:
+def _row(item: Mapping[str, Any], *, whole: bool) -> tuple[str, ...]:
     takes = item["takes"]
-    text = f"{takes[:1].upper()}{takes[1:]}. " if takes else ""
-    return item["name"], item["type"], _presence(item), text + item.get("description", "")
+    facts = ["Deprecated." if item.get("deprecated") else "", f"{takes[:1].upper()}{takes[1:]}." if takes else ""]
+    text = " ".join(filter(None, [*facts, _line(item.get("description"))]))
+    return _line(item["name"]), item["type"], _presence(item, whole=whole), text
 
 
-def _presence(item: Mapping[str, Any]) -> str:
+def _takes(field: Input, *, whole: bool) -> str:
+    """The range or the possible values of an input; of a long enum the first values and the count."""
+    enum = field.shape.enum or (field.shape.items.enum if field.shape.items else ())
+    words = [_literal(one) for one in (enum if whole else enum[:_MAX_WORDS])]
+    more = f" and {len(enum) - len(words):,} more: see --all" if len(words) < len(enum) else ""
+    return safe(", ".join(filter(None, [bounds(field.shape), f"one of {', '.join(words)}{more}" if words else ""])))
+
+
+def _presence(item: Mapping[str, Any], *, whole: bool) -> str:
     if item["required"]:
         return "required"
     if item.get("default") is None:
         return "optional"
-    text = output.to_json(item["default"], indent=False)
-    return text if len(text) <= _MAX_SHOWN // 2 else text[: _MAX_SHOWN // 2] + "…"
+    text = safe(_literal(item["default"]))
+    return text if whole or len(text) <= _MAX_DEFAULT else text[:_MAX_DEFAULT] + "…"
 
 
-def _clean(value: Any) -> Any:
-    """The data with every text on one line and safe to print, since the model's author wrote it."""
-    match value:
-        case str():
-            return safe(" ".join(value.split()))
-        case list():
-            return [_clean(item) for item in value]
-        case dict():
-            return {_clean(name): _clean(item) for name, item in value.items()}
-    return value
+def _literal(value: Any) -> str:
+    """The value as JSON writes it: blanks and line breaks in a text can be seen."""
+    return output.to_json(value, indent=False)
 
 
-# The example ------------------------------------------------------------------------------------------------------
-
-
-def _example(reference: Reference, model: Mapping[str, Any], version: Version, options: Options) -> str:
-    """A command line that runs the model with its required inputs."""
-    given = mapping(mapping(model.get("default_example")).get("input"))
-    work = {field.name: _value(field, given.get(field.name)) for field in version.inputs.fields if field.required}
-    name = f"{reference.owner}/{reference.name}"
-    call = f"{PROVIDER}.run({literal(f'{name}:{version.id}' if reference.version else name)}, {literal(work)})"
-    flags = " --emulate" if options.emulate else " --write allow"
-    account = f" --account {options.account}" if options.account != DEFAULT_ACCOUNT else ""
-    return f"kosmo lua{flags}{account} --eval {quoted(f'return ({call})')}"
-
-
-def _value(field: Input, shown: Any) -> Any:
-    """The value in the model's own example if it fits on a line, else a value of the type."""
-    if isinstance(shown, bool | int | float):
-        return shown
-    if isinstance(shown, str) and shown.isprintable() and len(shown) <= _MAX_EXAMPLE:
-        return shown
-    shape = field.shape
-    if shape.enum:
-        return shape.enum[0]
-    kind = shape.kinds[0] if shape.kinds else "string"
-    number = shape.minimum if shape.minimum is not None else shape.maximum if shape.maximum is not None else 1
-    text = "https://example.com/file" if shape.is_file else "…"
-    return {"string": text, "boolean": True, "array": [], "object": {}}.get(kind, number)
+def _line(text: str | None) -> str:
+    """The words of a text on one line and safe to print, since the model's author wrote them."""
+    return safe(" ".join((text or "").split()))

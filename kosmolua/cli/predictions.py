@@ -79,7 +79,7 @@ def _time(one: Mapping[str, Any], name: str) -> str:
 
 def _seconds(one: Mapping[str, Any]) -> str:
     seconds = mapping(one.get("metrics")).get("predict_time")
-    return f"{seconds:.1f}" if isinstance(seconds, int | float) else ""
+    return f"{seconds:.1f}" if isinstance(seconds, int | float) and seconds >= 0 else ""  # the API may err
 
 
 def _line(found: Any) -> str:

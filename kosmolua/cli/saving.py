@@ -41,7 +41,7 @@ def _check_ended(prediction: Mapping[str, Any], path: str) -> None:
     if status == "succeeded":
         return
     if status in _TERMINAL:
-        why = f": {prediction['error']}" if isinstance(prediction.get("error"), str) else ""
+        why = f": {prediction['error']}" if isinstance(prediction.get("error"), str) and prediction["error"] else ""
         raise KosmoError(
             f"prediction {name} {status}{why}; there is no output to save",
             code="prediction_failed",

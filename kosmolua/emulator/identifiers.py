@@ -10,7 +10,7 @@ from itertools import count
 
 
 class IdSource:
-    """New ids of 26 letters and digits, like the API's, and named secrets."""
+    """New ids of 26 letters and digits, as the API makes them, and named secrets."""
 
     def __init__(self, seed: int | str | None = None) -> None:
         self._key = secrets.token_bytes(32) if seed is None else f"kosmolua emulator {seed}".encode()
@@ -28,8 +28,14 @@ class IdSource:
         return hmac.new(self._key, name.encode(), "sha256").digest()
 
 
+_LETTERS = "0123456789abcdefghjkmnpqrstvwxyz"
+
+
 def _letters(random: bytes) -> str:
-    return base64.b32encode(random).decode().lower()[:26]
+    """26 letters and digits, of which four are as in the API's ids."""
+    made = [_LETTERS[byte % 32] for byte in random[:26]]
+    made[10], made[11], made[13:15] = "r", "mgj"[random[26] % 3], "0c"
+    return "".join(made)
 
 
 def example_id(slug: str) -> str:

@@ -6,6 +6,7 @@ import os
 import select
 import sys
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 from types import CoroutineType, GeneratorType
 from typing import IO, Any, Literal, Protocol
 
@@ -30,6 +31,7 @@ _ANSWERS: dict[str, Answer] = {
 }
 _FREE_TEXT = frozenset({"input", "body", "description", "readme", "query", "metadata", "filename", "content"})
 _LOOK = 50  # milliseconds between checks whether the question was withdrawn
+_ROOM_TO_ANSWER, _ROOM_TO_COUNT, _LEAST = " " * 8, 24, 8  # columns: for the answer, "… (12345 characters)", a value
 _BOLD, _PLAIN = "\x1b[1;7m", "\x1b[0m"  # a script's own control characters never reach the terminal
 
 
@@ -149,29 +151,70 @@ def render(question: Question, *, columns: int = 80, rows: int = 24, colour: boo
     """The question, on one screen. Text that the script controls is escaped, truncated, and above the last line."""
     what = f"{question.function} ({question.access}) on account {visible(question.account)}"
     script = f" from {_cut(question.script, columns)}" if question.script else ""
-    lines = [f"kosmo: {question.function}{script}, with", *_arguments(question, columns, rows)]
+    first, after = f"kosmo: {question.function}{script}, with", []
     if question.why:
-        lines.append(f"  reason: {_cut(question.why, 2 * columns)}")
+        after.append(f"  reason: {_cut(question.why, 2 * columns)}")
     if question.always:
-        lines.append(f"  always saves a rule that allows {_rule(question.always, columns)}")
+        after.append(f"  always saves a rule that allows {_rule(question.always, columns)}")
     head = f"kosmo: allow {what}?"
     choice = "[o]nce, for this [r]un, [a]lways, [N]o: " if question.always else "[o]nce, for this [r]un, [N]o: "
-    lines.append(f"{_BOLD}{head}{_PLAIN} {choice}" if colour else f"{head} {choice}")
-    return "\n".join(lines)
+    taken = sum(_lines(line, columns) for line in (first, *after, f"{head} {choice}{_ROOM_TO_ANSWER}"))
+    after.append(f"{_BOLD}{head}{_PLAIN} {choice}" if colour else f"{head} {choice}")
+    return "\n".join([first, *_arguments(question, columns, max(1, rows - taken)), *after])
 
 
-def _arguments(question: Question, columns: int, rows: int) -> Iterator[str]:
-    """The arguments, truncated to fit on the screen."""
-    room = max(1, rows - 8)
-    shown = list(question.arguments.items())[:room]
-    each = max(1, room // max(1, len(shown))) * columns
-    for name, value in shown:
-        head = f"    {_cut(name, columns // 2)}: "
+def _arguments(question: Question, columns: int, room: int) -> Iterator[str]:
+    """The arguments, in so many lines of the screen. A short one leaves its lines to the others. If they do not fit, a
+    quarter stays free, for what was printed before.
+    """
+    given = question.arguments.items()
+    count = len(given) if len(given) <= room else max(1, room - 1)
+    shown = [_Argument(name, value, columns, room) for name, value in islice(given, count)]
+    fits = count == len(given) and sum(one.lines for one in shown) <= room
+    left = room if fits else max(count, room * 3 // 4)
+    for waiting, one in zip(range(count, 0, -1), sorted(shown, key=lambda one: one.lines), strict=True):
+        one.lines = min(one.lines, max(1, left // waiting))
+        left -= one.lines
+    yield from (one.within(columns) for one in shown)
+    if count < len(given):
+        yield f"    … and {len(given) - count} more"
+
+
+class _Argument:
+    """One argument as text; ``lines`` is how many it takes, or may take."""
+
+    def __init__(self, name: str, value: Any, columns: int, room: int) -> None:
         plain = f"file:{value.path}, {value.size} bytes" if isinstance(value, FileContent) else value
-        text = msgspec.json.encode(plain, enc_hook=repr).decode()
-        yield head + _cut(text, max(8, each - len(head) - 24), free=name in _FREE_TEXT)
-    if len(question.arguments) > room:
-        yield f"    … and {len(question.arguments) - room} more"
+        self._head = f"    {_cut(name, columns // 2)}: "
+        self._text = msgspec.json.encode(plain, enc_hook=repr).decode()
+        self._free = name in _FREE_TEXT
+        self._shown = self._head + _cut(self._text, columns * room, free=self._free)
+        self.lines = _lines(self._shown, columns)
+
+    def within(self, columns: int) -> str:
+        if _lines(self._shown, columns) <= self.lines:
+            return self._shown
+        most = self.lines * columns - len(self._head) - _ROOM_TO_COUNT
+        while most > _LEAST and _lines(self._head + self._cut(most), columns) > self.lines:
+            most -= columns // 4  # wide characters take two columns
+        return self._head + self._cut(max(_LEAST, most))
+
+    def _cut(self, length: int) -> str:
+        return _cut(self._text, length, free=self._free)
+
+
+def _lines(text: str, columns: int) -> int:
+    """How many lines of the screen a text takes."""
+    return max(1, -(-_width(text) // columns))
+
+
+def _width(text: str) -> int:
+    """How many columns a text takes."""
+    if text.isascii():
+        return len(text)
+    from unicodedata import east_asian_width
+
+    return sum(2 if east_asian_width(character) in "WF" else 1 for character in text)
 
 
 def _rule(rule: Rule, columns: int) -> str:

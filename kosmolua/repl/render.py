@@ -179,7 +179,7 @@ def _job(kind: str, job: Table, width: int) -> str:
     rows = [head.rstrip()]
     for name in ("error", "output", "input"):
         value = next((value for key, value in job.items if key == name.encode()), None)
-        if value is not None and not (isinstance(value, Table) and not value.total):
+        if value not in (None, b"") and not (isinstance(value, Table) and not value.total):
             rows.append(f"  {name} = {_written(value, width, 2, len(name) + 3)}")
     return "\n".join(rows)
 
@@ -187,7 +187,7 @@ def _job(kind: str, job: Table, width: int) -> str:
 def _took(job: Table) -> str:
     metrics = job.get("metrics")
     seconds = metrics.get("predict_time") if isinstance(metrics, Table) else None
-    return f" in {seconds:.2f} s" if isinstance(seconds, int | float) else ""
+    return f" in {seconds:.2f} s" if isinstance(seconds, int | float) and seconds >= 0 else ""  # the API may err
 
 
 def _model(kind: str, model: Table, width: int) -> str:

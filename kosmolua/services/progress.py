@@ -33,8 +33,9 @@ MAX_FILES = 16  # of one output
 MAX_DATA_URL = 8_000_000  # characters
 _DEEPEST = 12
 _MOST_ITEMS = 100
-_BAR = re.compile(r"(\d{1,3})%\s*\|[^\n|]*\|\s*\d+/\d+")
-_LOGS_LOOKED_AT = 4_000  # characters, from the end
+# output.lua has the same; tests/workflows/progress.json has the cases for both.
+_BAR = re.compile(r"(?<![0-9])([0-9]{1,3})%[ \t]*\|[^\r\n|]*\|[ \t]*[0-9]{1,15}/[0-9]{1,15}(?![0-9])")
+_LOGS_LOOKED_AT = 4_000  # bytes, from the end
 
 
 class Job(Struct, kw_only=True):
@@ -234,7 +235,7 @@ class Progress:
         status = _text(data, "status")
         self._move(job, status if status in STATES else job.status or "starting")
         self._times(job, data)
-        job.percent = _percent(data.get("logs")) if job.status == "processing" else None
+        job.percent = percent_of(data.get("logs")) if job.status == "processing" else None
         if status in TERMINAL:
             job.told = True
             job.seconds = seconds_of(data)
@@ -286,13 +287,13 @@ def _time(data: Mapping[str, Any], name: str) -> float | None:
         return None
 
 
-def _percent(logs: Any) -> int | None:
+def percent_of(logs: Any) -> int | None:
     """The percentage of the last progress bar in the logs."""
-    for line in reversed(logs[-_LOGS_LOOKED_AT:].split("\n")) if isinstance(logs, str) else ():
-        found = _BAR.findall(line) if "%" in line else []
-        if found:
-            return min(100, int(found[-1]))
-    return None
+    if not isinstance(logs, str) or "%" not in logs[-_LOGS_LOOKED_AT:]:
+        return None
+    end = logs[-_LOGS_LOOKED_AT:].encode(errors="replace")[-_LOGS_LOOKED_AT:].decode(errors="replace")
+    found = _BAR.findall(end)
+    return min(100, int(found[-1])) if found else None
 
 
 def _files(value: Any, depth: int = 0) -> Iterator[str]:

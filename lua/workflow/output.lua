@@ -7,11 +7,14 @@ local getmetatable, next, rawequal, rawget, setmetatable, tonumber, type = getme
   setmetatable, tonumber, type
 local byte, find, format, gmatch, sub, concat = string.byte, string.find, string.format, string.gmatch, string.sub,
   table.concat
+local min = math.min
 local null = values.null
 
 local MAX_ID = 200 -- characters
 local MAX_SHOWN = 300 -- bytes of a field in a prediction's text
 local LOGS_READ = 4000 -- bytes from the end, for the last progress bar
+local BAR = "%f[%d](%d%d?%d?)%%[ \t]*|[^\r\n|]*|[ \t]*(%d+)/(%d+)"
+local MAX_DIGITS = 15 -- of the steps: doubles hold them exactly
 
 local M = {
   TERMINAL = { succeeded = true, failed = true, canceled = true, aborted = true },
@@ -130,11 +133,14 @@ function values.Job.__tostring(job)
     text_field(job, "status") or "?", failure and ": " .. failure or "")
 end
 
---- The last progress bar in the logs: percent, step, steps.
+--- The last progress bar in the logs: percent, step, steps. kosmolua/services/progress.py has the same rule.
 function M.progress(logs)
   local found
-  for percent, step, steps in gmatch(sub(logs or "", -LOGS_READ), "(%d+)%%%s*|[^\n|]*|%s*(%d+)/(%d+)") do
-    found = { percent = tonumber(percent), step = tonumber(step), steps = tonumber(steps) }
+  if type(logs) ~= "string" then return nil end
+  for percent, step, steps in gmatch(sub(logs, -LOGS_READ), BAR) do
+    if #step <= MAX_DIGITS and #steps <= MAX_DIGITS then
+      found = { percent = min(100, tonumber(percent)), step = tonumber(step), steps = tonumber(steps) }
+    end
   end
   return found
 end

@@ -177,7 +177,7 @@ local function fail(w, s, event)
   local seen, found = pcall(w.get, w, "prediction", s.prediction.id)
   if seen and output.is_prediction(found) then s.prediction = found end
   local prediction = s.prediction
-  if prediction.error == nil then
+  if prediction.error == nil or prediction.error == "" then
     prediction.error = ok and type(fields) == "table" and fields.detail or event.data
   end
   if prediction.status ~= "failed" then prediction.status = "failed" end

@@ -49,7 +49,7 @@ def test_a_model_for_a_person(kosmo):
     assert f"{FLUX}  public, official, run 0 times" == lines[0]
     assert "  prompt         string   required  What to paint. Colours and times of day in it are heeded." in lines
     assert "  num_outputs    integer  1         From 1 to 4. How many." in lines
-    assert '  output_format  string   "png"     One of png. File format.' in lines
+    assert '  output_format  string   "png"     One of "png". File format.' in lines
     assert "output\n  list of files\n" in ran.out
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import base64
+import re
 import threading
 
 import pytest
@@ -337,3 +338,13 @@ def test_pages_for_people(api, world):
 
     assert "status: starting" in api.get(job["urls"]["web"]).text
     assert "hello-world" in api.get(api.get("/models/replicate/hello-world").json()["url"]).text
+
+
+def test_ids_have_the_form_of_the_api(api, world):
+    """26 letters and digits, of which four are the same in every id, as the API makes them."""
+    ids = [world.hello(api).json()["id"] for _ in range(3)]
+
+    assert all(
+        re.fullmatch(r"[0-9a-hjkmnp-tv-z]{10}r[mgj][0-9a-hjkmnp-tv-z]0c[0-9a-hjkmnp-tv-z]{11}", one) for one in ids
+    )
+    assert 3 == len(set(ids))

@@ -137,6 +137,18 @@ def test_a_question_fits_a_narrow_terminal():
     assert len(render(question, columns=40, rows=12)) < 500
 
 
+@pytest.mark.parametrize(("length", "whole"), [(1_400, True), (5_000, False)])
+@pytest.mark.parametrize("letter", ["x", "界"])
+def test_a_question_uses_the_screen(length, whole, letter):
+    """An input that fits on the screen is shown whole; a longer one leaves the answer on it."""
+    given = {"model_owner": "a", "model_name": "b", "input": {"prompt": letter * (length // (1 + (letter > "x")))}}
+    lines = render(Question("create_model_prediction", "default", "write", given, "f.lua")).split("\n")
+    columns = [sum(2 if one == "界" else 1 for one in line) for line in lines]
+
+    assert whole == ("characters)" not in "".join(lines))
+    assert sum(-(-count // 80) for count in columns) <= 24
+
+
 def test_accounts_have_their_own_client(server):
     """The account named in a call is the one whose client is used, and each is connected once."""
     connected = []

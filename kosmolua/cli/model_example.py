@@ -1,0 +1,78 @@
+"""The example of ``model``: a command line that runs the model with its required inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import msgspec
+
+from kosmolua.cli.options import Options
+from kosmolua.manual.reference import literal, quoted
+from kosmolua.replicate.catalogue import PROVIDER
+from kosmolua.replicate.inputs import Input, Inputs, placeholder
+from kosmolua.replicate.shape import mapping
+from kosmolua.replicate.versions import Reference, Version
+from kosmolua.settings.config import DEFAULT_ACCOUNT
+
+_MAX_VALUE = 100  # characters
+_HIDDEN = "[REDACTED]"  # what the API shows instead of a secret
+
+
+def example(reference: Reference, model: Mapping[str, Any], version: Version, options: Options) -> str:
+    """The command line. Where the model's own example has no value that fits, a placeholder is shown, such as
+    ``"<prompt>"``, which is refused before it is sent.
+    """
+    given = mapping(mapping(model.get("default_example")).get("input"))
+    work = {field.name: _value(field, given.get(field.name)) for field in version.inputs.fields if field.required}
+    name = f"{reference.owner}/{reference.name}"
+    call = f"{PROVIDER}.run({literal(f'{name}:{version.id}' if reference.version else name)}, {literal(work)})"
+    flags = " --emulate" if options.emulate else " --write allow"
+    account = f" --account {options.account}" if options.account != DEFAULT_ACCOUNT else ""
+    return f"kosmo lua{flags}{account} --eval {quoted(f'return ({call})')}"
+
+
+def _value(field: Input, shown: Any) -> Any:
+    """The value in the model's own example if it fits, else one of the type, else a placeholder."""
+    values = (value for value in (shown, *_guesses(field)) if value is not None and _is_short(value))
+    fitting = (value for value in values if not Inputs((field,)).wrong({field.name: value}))
+    return next(fitting, _placeholder(field))
+
+
+def _guesses(field: Input) -> Iterator[Any]:
+    """Values of the type that say enough: of an enum, a range or a boolean."""
+    shape = field.shape
+    if shape.enum:
+        yield shape.enum[0]
+    elif "boolean" in shape.kinds:
+        yield True
+    elif {"integer", "number"} & {*shape.kinds}:
+        yield from (shape.minimum, shape.maximum, shape.step, 1, 0)
+
+
+def _placeholder(field: Input) -> Any:
+    word = placeholder(field.name)
+    return [word] if "array" in field.shape.kinds else word
+
+
+def _is_short(value: Any) -> bool:
+    """Whether the value fits on the line: no nulls, no secret, no control characters, and not long."""
+    text = msgspec.json.encode(value).decode()
+    return len(text) <= _MAX_VALUE and _HIDDEN not in text and all(map(_is_plain, _leaves(value)))
+
+
+def _is_plain(value: Any) -> bool:
+    return value is not None and (not isinstance(value, str) or (value.isprintable() and value != ""))
+
+
+def _leaves(value: Any) -> Iterator[Any]:
+    match value:
+        case list():
+            for item in value:
+                yield from _leaves(item)
+        case dict():
+            for name, item in value.items():
+                yield name
+                yield from _leaves(item)
+        case _:
+            yield value

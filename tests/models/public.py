@@ -1,0 +1,92 @@
+"""All public models, as Replicate's own npm package all-the-public-replicate-models 1.352.0 has them: inputs that
+succeeded pass the check, stubs are Lua that loads, pages can be printed, and examples are commands.
+
+    npm pack all-the-public-replicate-models@1.352.0 && tar xzf all-the-public-replicate-models-*.tgz
+    python tests/models/public.py package/models.json [owner/name …]
+
+Names print the pages of these models. Exits with 1 if a figure is not as expected.
+"""
+
+import json
+import shlex
+import sys
+from collections import Counter
+
+from lupa.luajit21 import LuaRuntime
+
+from kosmolua.cli.model import described, shown
+from kosmolua.cli.options import Options
+from kosmolua.manual.model_stubs import model_stubs
+from kosmolua.replicate.versions import Version, parse
+
+EXPECTED = {
+    "documents": 3808,
+    "examples": 2822,  # that succeeded, of the version shown
+    "pass": 2814,  # the others lack a required input, or have one that the schema does not know
+    "converted": 95,
+    "stubs that load": 3808,
+    "pages": 3808,
+    "examples that are commands": 3808,
+}
+
+
+def main(path, *names):
+    with open(path, encoding="utf-8") as file:
+        models = json.load(file)
+    if names:
+        for model in models:
+            if f"{model['owner']}/{model['name']}" in names:
+                print(page(model), end="\n\n")
+        return 0
+    found = Counter(documents=len(models))
+    loads = LuaRuntime().eval("function(text) return load(text, '=stub', 't') ~= nil end")
+    for model in models:
+        found.update(checked(model))
+        found["stubs that load"] += loads(stub(model))
+        found["pages"] += all(c.isprintable() or c == "\n" for c in page(model))
+        found["examples that are commands"] += is_command(model, loads)
+    for name, count in EXPECTED.items():
+        print(f"{name:28} {found[name]:5}" + ("" if found[name] == count else f"  expected {count}"))
+    return int(any(found[name] != count for name, count in EXPECTED.items()))
+
+
+def version_of(model):
+    latest = model.get("latest_version") or {}
+    return Version(latest.get("id", ""), latest.get("openapi_schema"))
+
+
+def checked(model):
+    """The input of an example that succeeded, against the schema of its version."""
+    example, version = model.get("default_example") or {}, version_of(model)
+    if example.get("status") != "succeeded" or example.get("version") != version.id or not version.schema:
+        return {}
+    fitted = version.inputs.fitted(example["input"])
+    if fitted.problems:
+        print(f"{model['owner']}/{model['name']}: {'; '.join(fitted.problems)}")
+    return {"examples": 1, "pass": not fitted.problems, "converted": bool(fitted.changes)}
+
+
+def reference(model):
+    return f"{model['owner']}/{model['name']}"
+
+
+def stub(model):
+    return model_stubs({reference(model): version_of(model)})
+
+
+def data(model, **options):
+    return described(parse(reference(model)), model, version_of(model), Options(), **options)
+
+
+def page(model):
+    return shown(data(model))
+
+
+def is_command(model, loads):
+    """Whether the example is a line for a shell that gives Lua to run."""
+    words = shlex.split(data(model)["example"])
+    return words[:2] == ["kosmo", "lua"] and words[-2] == "--eval" and loads(words[-1])
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

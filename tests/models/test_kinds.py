@@ -1,0 +1,116 @@
+"""Models of each kind that `public.py` meets, written by hand: their inputs, stubs and pages."""
+
+import public
+import pytest
+from lupa.luajit21 import LuaRuntime
+
+
+def model(properties, *, required=(), given=None, output=None, **facts):
+    schemas = {
+        "Input": {"type": "object", "title": "Input", "properties": properties, "required": list(required)},
+        "Output": output or {"type": "string", "title": "Output"},
+        "size": {"title": "size", "type": "integer", "enum": [256, 512, 768], "description": "An enumeration."},
+        "word": {"title": "word", "type": "string", "enum": [f"w{n}, of a list" for n in range(1001)]},
+    }
+    version = {"id": "a" * 64, "openapi_schema": {"components": {"schemas": schemas}}}
+    example = {"version": "a" * 64, "status": "succeeded", "input": given or {}, "error": "", "output": "x"}
+    made = {"owner": "a", "name": "b", "description": None, "visibility": "public", "run_count": 1}
+    return {**made, "latest_version": version, "default_example": example, **facts}
+
+
+SIZE = {"allOf": [{"$ref": "#/components/schemas/size"}], "default": 512, "x-order": 0}
+WORD = {"allOf": [{"$ref": "#/components/schemas/word"}], "default": "w1, of a list"}
+URI = {"type": "string", "format": "uri"}
+SECRET = {"type": "string", "format": "password", "writeOnly": True, "x-cog-secret": True}
+NUMBER, TEXT = {"type": "number"}, {"type": "string"}
+KINDS = {
+    "numbers as text": model({"w": SIZE, "n": NUMBER}, given={"w": "512", "n": "7.5"}),
+    "null": model({"n": NUMBER, "image": {"anyOf": [URI, {"type": "null"}]}}, given={"n": None, "image": None}),
+    "another type": model({"flag": {"type": "boolean", "enum": ["True", "False"]}}, given={"flag": True}),
+    "one of two types": model({"text": {"anyOf": [TEXT, {"type": "array", "items": TEXT}]}}, given={"text": ["a"]}),
+    "a secret": model({"key": SECRET}, required=["key"], given={"key": "[REDACTED]"}),
+    "removed": model({"text": TEXT}, data_removed=True),
+    "a long enum": model({"word": WORD}, given={"word": "w900, of a list"}),
+    "any": model({"x": {}}, required=["x"], given={"x": {"a": [1, None]}}),
+    "no inputs": model({}),
+    "odd names": model({"end": TEXT, "a b": TEXT, "7": TEXT, '"]]': TEXT}, given={"end": "x"}),
+    "a large seed": model({"seed": {"type": "integer", "maximum": 18446744073709552000}}, given={"seed": 2**64 - 1}),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_kind_of_model(kind):
+    """Its input passes the check, its stubs load, its page can be printed, and its example is a command."""
+    loads = LuaRuntime().eval("function(text) return load(text, '=stub', 't') ~= nil end")
+
+    assert public.checked(KINDS[kind])["pass"]
+    assert loads(public.stub(KINDS[kind]))
+    assert all(c.isprintable() or c == "\n" for c in public.page(KINDS[kind]))
+    assert public.is_command(KINDS[kind], loads)
+
+
+def inputs(properties, **options):
+    """The rows of the inputs on the page, and the example."""
+    table = public.page(model(properties, **options)).partition("inputs\n")[2]
+    return [" ".join(line.split()) for line in table.partition("\n\n")[0].splitlines()]
+
+
+@pytest.mark.parametrize(
+    ("schema", "row"),
+    [
+        ({**TEXT, "default": "\n\n"}, r'x string "\n\n"'),
+        ({**TEXT, "default": " "}, 'x string " "'),
+        ({**TEXT, "default": ""}, 'x string ""'),
+        ({**TEXT, "default": "\x1b[2J"}, r'x string "\u001b[2J"'),
+        ({**TEXT, "default": "a" * 40}, f'x string "{"a" * 29}…'),
+        ({"type": "integer", "minimum": 1.0, "maximum": 4.0}, "x integer optional From 1 to 4."),
+        ({**NUMBER, "exclusiveMinimum": 0, "maximum": 1.5}, "x number optional Of at most 1.5, above 0."),
+        ({"type": "integer", "multipleOf": 8}, "x integer optional In multiples of 8."),
+        ({**TEXT, "pattern": "^[a-z]+$"}, 'x string optional Matching "^[a-z]+$".'),
+        ({**TEXT, "deprecated": True, "description": "Old."}, "x string optional Deprecated. Old."),
+        ({**TEXT, "enum": ["a, b", "c"]}, 'x string optional One of "a, b", "c".'),
+        ({**TEXT, "enum": ["\n", ""]}, r'x string optional One of "\n", "".'),
+        ({"type": "array", "items": {"enum": [1, 2]}}, "x list optional One of 1, 2."),
+        ({"allOf": [{"$ref": "#/components/schemas/size"}]}, "x integer optional One of 256, 512, 768."),
+    ],
+)
+def test_what_an_input_takes(schema, row):
+    """Values are as JSON writes them, bounds are in words."""
+    assert [row] == inputs({"x": schema})
+
+
+def test_a_long_enum():
+    """Shows the first dozen and the count; --all shows the rest."""
+    short, whole = (public.shown(public.data(KINDS["a long enum"], whole=each), whole=each) for each in (False, True))
+
+    assert '"w11, of a list" and 989 more: see --all.' in " ".join(short.split())
+    assert "w12, of a list" not in short
+    assert '"w1000, of a list".' in " ".join(whole.split())
+
+
+@pytest.mark.parametrize(
+    ("schema", "given", "value"),
+    [
+        (TEXT, None, '"<x>"'),
+        (TEXT, "two  blanks", '"two  blanks"'),
+        (TEXT, "two\nlines", '"<x>"'),
+        (SECRET, "[REDACTED]", '"<x>"'),
+        (URI, "cat.png", '"<x>"'),
+        (URI, "https://replicate.delivery/cat.png", '"https://replicate.delivery/cat.png"'),
+        ({"type": "array", "items": URI}, None, '{ "<x>" }'),
+        ({"type": "array", "items": TEXT}, ["a", "b"], '{ "a", "b" }'),
+        ({"type": "object"}, None, '"<x>"'),
+        ({"type": "integer", "minimum": 3}, "12", "3"),
+        ({"type": "integer", "exclusiveMinimum": 0, "multipleOf": 8}, None, "8"),
+        ({"type": "boolean"}, None, "true"),
+        (SIZE | {"default": None}, 5, "256"),
+    ],
+)
+def test_the_value_in_an_example(schema, given, value):
+    """Is the model's own if it fits; a placeholder is refused by the check before it is sent."""
+    made = model({"x": {name: fact for name, fact in schema.items() if name != "default"}}, required=["x"],
+                 given={"x": given})  # fmt: skip
+    problems = public.version_of(made).inputs.check({"x": ["<x>"] if value.startswith("{") else "<x>"})
+
+    assert f"{{ x = {value} }})" in public.data(made)["example"]
+    assert "<x>" not in value or problems
