@@ -13,6 +13,7 @@ from kosmolua.repl.incomplete import is_text
 
 MAX_ENTRIES = 5000
 MAX_LENGTH = 100_000  # characters of an entry
+MAX_BYTES = 16 * 1024 * 1024  # at the end of the file, that are read
 # Replicate's tokens and signing keys, configure commands, and fields or headers with a secret.
 _SECRET = re.compile(
     r"\br8_[A-Za-z0-9]|\bwhsec_|\bBearer\s+\S|configure\b"
@@ -31,8 +32,8 @@ class History:
 
     def __init__(self, path: str) -> None:
         self.path = path
-        self.entries = _read(path)
-        if len(self.entries) > 2 * MAX_ENTRIES:
+        self.entries, cut = _read(path)
+        if cut or len(self.entries) > 2 * MAX_ENTRIES:
             self.entries = self.entries[-MAX_ENTRIES:]
             self._replace()
 
@@ -71,14 +72,17 @@ def _opened(path: str, flag: int):  # type: ignore[no-untyped-def] # noqa: ANN20
     return os.fdopen(descriptor, "wb")
 
 
-def _read(path: str) -> list[str]:
+def _read(path: str) -> tuple[list[str], bool]:
+    """The last entries of the file, and whether there are bytes before them."""
     try:
         with open(path, "rb") as file:
-            lines = file.read().splitlines()
+            start = max(0, file.seek(0, os.SEEK_END) - MAX_BYTES)
+            file.seek(start)
+            lines = file.read(MAX_BYTES).splitlines()
     except OSError:
-        return []
+        return [], False
     found = []
-    for line in lines:
+    for line in lines[1:] if start else lines:
         with suppress(msgspec.MsgspecError, UnicodeDecodeError):
             found.append(msgspec.json.decode(line, type=str))
-    return found
+    return found, start > 0

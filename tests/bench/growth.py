@@ -5,13 +5,32 @@ python tests/bench/growth.py [ROW ...]
 
 import math
 import os
+import subprocess
 import sys
+import tempfile
 import time
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import msgspec
 
 from kosmolua import Host, Limits
+from kosmolua.emulator import Emulator
+from kosmolua.emulator.server import running
 from kosmolua.gate.functions import resolve
 from kosmolua.gate.policy import Call, decide, policy_of
+from kosmolua.journal.journal import Journal
+from kosmolua.journal.records import Head
+from kosmolua.journal.summaries import summaries
+from kosmolua.replicate.events import Decoder
+from kosmolua.replicate.prices import Prices
+from kosmolua.runtime.tape import Asked
 from kosmolua.settings import config
+
+HERE = Path(__file__).parent
+HEAD = Head(script="flow.lua", source=b"")
+CREATE = {"version": "v" * 64, "input": {"prompt": "dusk"}}
+KOSMO = [sys.executable, "-m", "kosmolua"]
 
 
 def resident():
@@ -24,6 +43,28 @@ def cpu(action):
     began = time.process_time()
     action()
     return time.process_time() - began
+
+
+# Linux counts for a process what its parent held when it was started, so a small one starts it.
+MEASURED = """
+import os, sys
+process = os.posix_spawn(sys.argv[1], sys.argv[1:], os.environ, file_actions=[
+    (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0), (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0)])
+_, status, usage = os.wait4(process, 0)
+print(usage.ru_maxrss / 1024)
+sys.exit(os.waitstatus_to_exitcode(status))
+"""
+
+
+def most_held(command, environment):
+    """The most MiB that a process held."""
+    ran = subprocess.run(
+        [sys.executable, "-S", "-c", MEASURED, *command],
+        env={**os.environ, **environment},
+        stdout=subprocess.PIPE,
+        check=True,
+    )
+    return float(ran.stdout)
 
 
 def a_call_that_no_rule_names(rules):
@@ -53,21 +94,154 @@ def calls_of_one_run(calls):
         return cpu(lambda: host.run(source, [str(calls)])) * 1000
 
 
+def tasks_of_a_loop(tasks):
+    """MiB of Lua at the end."""
+    source = "for i = 1, tonumber(args[1]) do spawn(function() return i end):await() end return collectgarbage('count')"
+    with Host(emulate=True) as host:
+        result = host.run(source, [str(tasks)])
+        return max(1.0, result.results[0] / 1024)
+
+
+def tasks_that_sleep(tasks):
+    """Milliseconds of CPU of this process."""
+    source = """local all = {}
+    for i = 1, tonumber(args[1]) do all[i] = spawn(function() sleep(0.001) end) end
+    for i = 1, #all do all[i]:await() end"""
+    with Host(emulate=True, limits=Limits(cpu=60)) as host:
+
+        def run():
+            result = host.run(source, [str(tasks)])
+            assert result.error is None, result.error
+
+        return cpu(run) * 1000
+
+
+def one_large_event(size):
+    """Milliseconds to decode an event of so many kB that comes in pieces of 16 kB."""
+    decoder, pieces = Decoder(), [b"data: ", *[b"x" * 16_000] * (size // 16), b"\n\n"]
+    return cpu(lambda: [decoder.feed(piece) for piece in pieces]) * 1000
+
+
+def written(path, creates):
+    """A journal with so many finished creates."""
+    journal, arguments, answer = (
+        Journal(path, HEAD),
+        msgspec.msgpack.encode(CREATE),
+        msgspec.msgpack.encode({"id": "p"}),
+    )
+    for number in range(creates):
+        ticket = journal.begin(Asked(0, number, "create_prediction", "", arguments), 0)
+        ticket.send(resolve("create_prediction"), CREATE)
+        journal.finish(ticket, answer, ok=True)
+    journal.end(None)
+    journal.close()
+
+
+def resume(creates):
+    """Milliseconds of CPU to take every answer of a journal."""
+    with tempfile.TemporaryDirectory() as directory:
+        path, arguments = f"{directory}/a.journal", msgspec.msgpack.encode(CREATE)
+        written(path, creates)
+
+        def replay():
+            journal = Journal(path, HEAD)
+            for number in range(creates):
+                journal.recall(Asked(0, number, "create_prediction", "", arguments), 1)
+            journal.close()
+
+        return cpu(replay) * 1000
+
+
+def list_of_journals(journals):
+    """Milliseconds of CPU of a second `kosmo runs list`."""
+    with tempfile.TemporaryDirectory() as directory:
+        environment = {"KOSMO_STATE_DIR": directory, "KOSMO_CACHE_DIR": directory}
+        os.mkdir(f"{directory}/runs")
+        for number in range(journals):
+            written(f"{directory}/runs/j{number}.journal", 1)
+        list(summaries(environment, Prices()))
+        return cpu(lambda: list(summaries(environment, Prices()))) * 1000
+
+
+@contextmanager
+def files():
+    """A server of files, and the environment for it."""
+    server = subprocess.Popen([sys.executable, HERE / "file_server.py"], stdout=subprocess.PIPE, text=True)
+    try:
+        with tempfile.TemporaryDirectory() as directory:
+            url = server.stdout.readline().strip()
+            state = {"KOSMO_STATE_DIR": f"{directory}/state", "KOSMO_CACHE_DIR": f"{directory}/cache"}
+            yield directory, {"REPLICATE_URL": url, "REPLICATE_API_KEY": "x", **state}
+    finally:
+        server.kill()
+        server.wait()
+        server.stdout.close()
+
+
+def an_upload(size):
+    """MiB that the process holds, for a file of so many MB."""
+    with files() as (directory, environment):
+        Path(directory, "up.bin").write_bytes(bytes(size * 10**6))
+        command = ["integrations:call", "replicate.create_file", "--path", f"{directory}/up.bin", "--write", "allow"]
+        return most_held([*KOSMO, *command], environment)
+
+
+def a_download(size):
+    """MiB that the process holds, for a file of so many MB."""
+    with files() as (directory, environment):
+        url = environment["REPLICATE_URL"].removesuffix("/v1") + f"/files/{size * 10**6}"
+        script = ["lua", "--allow-write", directory, "--eval", f"download(args[1], '{directory}/a.bin')", "--", url]
+        return most_held([*KOSMO, *script], environment)
+
+
+def all_pages(pages):
+    """MiB that the process holds, for so many pages of 100 predictions of 2 kB."""
+    text = "x" * 2000
+    with running(Emulator()) as url, tempfile.TemporaryDirectory() as directory:
+        environment = {"REPLICATE_URL": url, "REPLICATE_API_KEY": "x", "KOSMO_STATE_DIR": directory}
+        with Host(token="x", url=url, write="allow") as host:
+            for _ in range(pages * 100):
+                host.call("create_prediction", {"version": HELLO, "input": {"text": text}})
+        return most_held([*KOSMO, "integrations:replicate", "list_predictions", "--all", "--json"], environment)
+
+
+HELLO = "5c7d5dc6dd8bf75c1acaa8565735e7986bc5b66206b55cca93cb72c9bf15ccaa"
+
+
+def a_page_of_the_emulator(predictions):
+    """Milliseconds for the first page among so many predictions."""
+    with Host(emulate=True) as host:
+        for _ in range(predictions):
+            host.call("create_prediction", {"version": HELLO, "input": {"text": "x"}})
+        host.call("list_predictions")
+        return cpu(lambda: [host.call("list_predictions") for _ in range(10)]) * 100
+
+
 ROWS = {
-    "rules": (a_call_that_no_rule_names, (20, 200, 2000), "us"),
-    "limits": (memory_after_runs_that_hit_limits, (5, 20, 80), "MiB"),
-    "calls": (calls_of_one_run, (500, 2000, 8000), "ms"),
+    "rules": (a_call_that_no_rule_names, (20, 200, 2000), "us", 0.1),
+    "limits": (memory_after_runs_that_hit_limits, (5, 20, 80), "MiB", 0.1),
+    "calls": (calls_of_one_run, (500, 2000, 8000), "ms", 1.1),
+    "tasks": (tasks_of_a_loop, (20_000, 80_000, 320_000), "MiB", 0.1),
+    "sleepers": (tasks_that_sleep, (1000, 4000, 16_000), "ms", 1.1),
+    "event": (one_large_event, (500, 2000, 8000), "ms", 1.1),
+    "resume": (resume, (500, 2000, 8000), "ms", 1.1),
+    "journals": (list_of_journals, (60, 250, 1000), "ms", 1.1),
+    "upload": (an_upload, (6, 25, 99), "MiB", 0.1),
+    "download": (a_download, (30, 125, 500), "MiB", 0.1),
+    "pages": (all_pages, (20, 80, 320), "MiB", 0.1),
+    "emulator": (a_page_of_the_emulator, (200, 800, 3200), "ms", 0.1),
 }
 
 
 def main():
     for name in sys.argv[1:] or ROWS:
-        measure, sizes, unit = ROWS[name]
+        measure, sizes, unit, most = ROWS[name]
         found = [measure(size) for size in sizes]
         order = math.log(found[-1] / found[0]) / math.log(sizes[-1] / sizes[0])
         figures = "   ".join(f"{size}: {figure:.1f} {unit}" for size, figure in zip(sizes, found, strict=True))
-        print(f"{name:<8}{figures}   order {order:.2f}")
+        print(f"{name:<9}{figures}   order {order:.2f}, at most {most}", flush=True)
 
 
 if __name__ == "__main__":
-    main()
+    with suppress(KeyboardInterrupt):
+        main()

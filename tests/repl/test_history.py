@@ -2,6 +2,7 @@
 
 import os
 import stat
+import tracemalloc
 
 import pytest
 
@@ -104,3 +105,22 @@ def test_a_file_that_cannot_be(tmp_path):
     with pytest.raises(ConfigurationError, match="cannot write the history to"):
         kept.add("x")
     assert ["x"] == kept.entries
+
+
+def test_a_file_without_end_is_read_from_its_end(path):
+    """The last entries, in bounded memory; the rest of the file is dropped."""
+    History(path).add("x")
+    with open(path, "ab") as file:
+        file.truncate(20 * history.MAX_BYTES)  # takes no disk
+        file.seek(0, os.SEEK_END)
+        file.write(b'\n"the last"\n')
+    tracemalloc.start()
+    try:
+        found = History(path).entries
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+    assert ["the last"] == found
+    assert most < 4 * history.MAX_BYTES
+    assert os.path.getsize(path) < history.MAX_BYTES

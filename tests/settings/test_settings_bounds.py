@@ -11,11 +11,11 @@ from kosmolua.settings.bounds import MAX_DEPTH, MAX_KEYS, MAX_SIZE, excess
 SIZE, KEYS, DEPTH = f"larger than {MAX_SIZE} bytes", f"more than {MAX_KEYS} keys", f"more than {MAX_DEPTH} levels deep"
 BEYOND = {
     "bytes": (b"#" * (MAX_SIZE + 1), SIZE),
-    "unknown keys": (b"".join(b"key%d = 1\n" % n for n in range(20_000)), KEYS),
-    "keys in a line": (b"a = { " + b", ".join(b"k%d=1" % n for n in range(20_000)) + b" }", KEYS),
-    "tables": (b"".join(b"[t%d]\n" % n for n in range(20_000)), KEYS),
+    "unknown keys": (b"".join(b"key%d = 1\n" % n for n in range(30_000)), KEYS),
+    "keys in a line": (b"a = { " + b", ".join(b"k%d=1" % n for n in range(30_000)) + b" }", KEYS),
+    "tables": (b"".join(b"[t%d]\n" % n for n in range(30_000)), KEYS),
     "rules": (b"[[replicate.rules]]\n" * 20_000, KEYS),
-    "accounts": (b"".join(b"[replicate.accounts.a%d]\nx = 1\n" % n for n in range(9_000)), KEYS),
+    "accounts": (b"".join(b"[replicate.accounts.a%d]\nx = 1\n" % n for n in range(30_000)), KEYS),
     "brackets": (b"a = " + b"[" * 1000 + b"]" * 1000, DEPTH),
     "open brackets": (b"a = " + b"[" * 5_000, DEPTH),
     "inline tables": (b"a = " + b"{a=" * 1000, DEPTH),
