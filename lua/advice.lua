@@ -23,9 +23,13 @@ local ADVICE = {
   },
   field = {
     output = "a prediction has no output until it has succeeded; use wait(prediction), or run, which waits",
-    pack = "LuaJIT has no pack; use { n = select('#', ...), ... }",
     tointeger = "use math.floor(n)",
     loadlib = HOST,
+    gethook = HOST,
+    sethook = HOST,
+    getupvalue = HOST,
+    getlocal = HOST,
+    getregistry = HOST,
     path = "name a file with file(path)",
   },
   method = {
@@ -35,10 +39,10 @@ local ADVICE = {
     read = "only file(path) has :read(); save an output first: output:save(path)",
   },
 }
-for name in gmatch("debug dofile ffi getfenv jit loadfile module newproxy python setfenv", "%a+") do
+for name in gmatch("ffi getfenv module newproxy python setfenv", "%a+") do
   ADVICE.global[name] = HOST
 end
-for name in gmatch("execute open output input popen remove rename setlocale tmpfile tmpname", "%a+") do
+for name in gmatch("execute output input popen remove rename setlocale tmpfile tmpname", "%a+") do
   ADVICE.field[name] = ADVICE.field[name] or PROCESSES
 end
 for name in gmatch("wait reload refresh poll", "%a+") do

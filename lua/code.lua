@@ -1,20 +1,21 @@
 -- Lua text that a script loads: load, loadstring, require and package. Only text: LuaJIT does not verify bytecode.
 
 local use = ...
-local values, failures = use("values"), use("failures")
+local values, failures, guard = use("values"), use("failures"), use("guard")
 
 local M = {}
 
 local error, next, rawget, select, type = error, next, rawget, select, type
-local raw_load, byte, concat, find, format, match, sub = load, string.byte, table.concat, string.find, string.format,
-  string.match, string.sub
+local raw_load, byte, concat, find, format, gsub = load, string.byte, table.concat, string.find, string.format,
+  string.gsub
+local match, sub = string.match, string.sub
 
 local SHOWN = 40 -- bytes of a chunk's text that name it
 local KNOWN = 1000 -- names of loaded chunks that are recognized in messages
 local PATH = "./?.lua;./?/init.lua"
-local LIBRARIES = { "_G", "string", "table", "math", "os", "coroutine", "io", "bit", "package", "json", "regex", "docs",
+local LIBRARIES = { "_G", "string", "table", "math", "os", "coroutine", "io", "bit", "debug", "jit", "package", "json", "regex", "docs",
   "replicate", "integrations" }
-local CLOSED = { debug = true, ffi = true, jit = true }
+local CLOSED = { ffi = true }
 
 local known = 0
 
@@ -127,6 +128,30 @@ end
 function M.add(env, service)
   function env.load(chunk, name, mode, ...) return loaded_text(env, "load", chunk, name, mode, (...)) end
   function env.loadstring(text, name) return loaded_text(env, "loadstring", text, name) end
+
+  --- Compile the text of a local file.
+  local function loadfile(path, mode, ...)
+    if path == nil then return nil, "loadfile: scripts have no standard input to load; name a file" end
+    local ok, text = guard.pcall(service, "read", { path = path })
+    if not ok then return nil, failures.error_text(text) end
+    text = gsub(gsub(text, "^\239\187\191", ""), "^#", "--")
+    return loaded_text(env, "loadfile", text, "@" .. path, mode, (...))
+  end
+
+  env.loadfile = loadfile
+
+  --- Run a local file.
+  function env.dofile(path)
+    local main_chunk, message = loadfile(path)
+    if not main_chunk then error(message, 0) end
+    return main_chunk()
+  end
+
+  env.debug = {
+    getinfo = function(...) return use("inspection").getinfo(...) end, -- a tail call, which is no level of its own
+    getmetatable = env.getmetatable,
+    traceback = function(...) return use("inspection").traceback(...) end,
+  }
   add_require(env, service)
 end
 

@@ -43,6 +43,7 @@ env.string = pick(string, "byte char find format gmatch gsub len lower match rep
 -- 5.5 Table manipulation
 env.table = pick(table, "concat insert maxn move remove sort")
 env.table.unpack = unpack
+env.table.pack = function(...) return { n = select("#", ...), ... } end
 -- foreach, foreachi, getn, setn: gone from later versions of Lua; pairs, ipairs and # do the same
 
 -- 5.6 Mathematical functions
@@ -62,7 +63,8 @@ env.os = pick(os, "clock date difftime time")
 -- LuaJIT
 env.bit = bit and pick(bit, "arshift band bnot bor bswap bxor lshift rol ror rshift tobit tohex")
 -- ffi                      calls into the C library
--- jit                      switches the compiler, and with it the hook that limits inline runs
+env.jit = jit and pick(jit, "arch os version version_num") -- libraries recognize LuaJIT by them
+-- jit.on, off, flush, opt  switch the compiler, and with it the hook that limits inline runs
 
 -- lupa
 -- python                   Python itself

@@ -2,11 +2,12 @@
 -- Loaded by the first function that needs it.
 
 local use = ...
-local values = use("values")
+local values, failures = use("values"), use("failures")
 
 local M = {}
 
-local error, select, tonumber, type = error, select, tonumber, type
+local error, select, setmetatable, tonumber, type = error, select, setmetatable, tonumber, type
+local pcall = use("guard").pcall
 local concat, find, format, gsub, match, sub = table.concat, string.find, string.format, string.gsub, string.match,
   string.sub
 local unpack = table.unpack or unpack
@@ -100,6 +101,13 @@ local function read(r, ...)
   return unpack(found, 1, count)
 end
 
+local function lines_of(r)
+  return function(...)
+    local formats, count = { ... }, select("#", ...)
+    return function() return read(r, unpack(formats, 1, count)) end
+  end
+end
+
 --- The functions of an input: `read(...)` and `lines(...)`. `service("stdin", …)` gives its pieces.
 function M.input(service)
   local taken = 0
@@ -110,34 +118,45 @@ function M.input(service)
   end)
   return {
     read = function(...) return read(r, ...) end,
-    lines = function(...)
-      local formats, count = { ... }, select("#", ...)
-      return function() return read(r, unpack(formats, 1, count)) end
-    end,
+    lines = lines_of(r),
   }
 end
 
 --- The same for text that is there already.
 function M.of_text(text)
-  local rest = text
-  local r = reader(function()
-    local piece = rest
-    rest = nil
-    return piece
-  end)
+  local r = reader(function() return nil end)
+  r.buffer = text
   return {
+    seek = function(whence, offset)
+      local from = whence == "set" and 0 or whence == "end" and #r.buffer or r.at - 1
+      r.at = from + offset < 0 and 1 or from + offset + 1
+      return r.at - 1
+    end,
     read = function(...) return read(r, ...) end,
+    raw_lines = lines_of(r),
     lines = function(...)
-      if select("#", ...) == 0 then
-        return function()
-          local line = r.line()
-          return line and (gsub(line, "\r$", ""))
-        end
+      if select("#", ...) > 0 then return lines_of(r)(...) end
+      return function()
+        local line = r.line()
+        return line and (gsub(line, "\r$", ""))
       end
-      local formats, count = { ... }, select("#", ...)
-      return function() return read(r, unpack(formats, 1, count)) end
     end,
   }
+end
+
+--- `io.open` for reading: the text of a local file with `read`, `lines` and `close`, or nil and the reason.
+function M.open(file, mode)
+  if not find(mode, "^rb?$") then
+    return nil, format("%s: io.open only reads; use write_file(path, text) or append_file(path, text)", file.path)
+  end
+  local ok, text = pcall(file.read, file)
+  if not ok then return nil, format("%s: %s", file.path, failures.error_text(text)) end
+  local input, opened = M.of_text(text), {}
+  function opened.read(_, ...) return input.read(...) end
+  function opened.lines(_, ...) return input.raw_lines(...) end
+  function opened.seek(_, whence, offset) return input.seek(whence or "cur", offset or 0) end
+  function opened.close() return true end
+  return setmetatable(opened, { __tostring = function() return "file (" .. file.path .. ")" end, __metatable = "stream" })
 end
 
 return M

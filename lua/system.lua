@@ -7,7 +7,7 @@ local values, failures, file = use("values"), use("failures"), use("file")
 local M = {}
 
 local error, next, select, setmetatable, tostring, type = error, next, select, setmetatable, tostring, type
-local raw_collect, concat, floor, format, match = collectgarbage, table.concat, math.floor, string.format, string.match
+local raw_collect, concat, floor, format = collectgarbage, table.concat, math.floor, string.format
 local mistake = failures.mistake
 
 local MAX_STATUS = 255
@@ -63,6 +63,7 @@ local function add_streams(env, put, service)
       if path == nil then return lines(...) end
       return env.file(path):lines(...)
     end,
+    open = function(path, mode) return use("stdio").open(env.file(path), mode or "r") end,
     stdin = stdin,
     stdout = stdout,
     stderr = stderr,
@@ -131,13 +132,10 @@ function M.add(env, put, service, leave, variables)
 
   env.os.exit = env.exit
 
-  --- The value of an environment variable that `--allow-env` opened, or nil and the reason.
+  --- The value of an environment variable that `--allow-env` opened, or nil.
   function env.os.getenv(name)
     if type(name) ~= "string" then mistake("os.getenv", "expected a name, got " .. values.kind(name)) end
-    local value = variables[name]
-    if value ~= nil then return value end
-    return nil, format("%s is not open to the script, or not set; allow it: --allow-env %s", values.scrub(name),
-      match(name, "^[%w_]+$") or "NAME")
+    return variables[name]
   end
 end
 

@@ -20,13 +20,15 @@ def _names(rows: str) -> Names:
 
 # The same as `engine.names` in a real sandbox, without a provider's functions; a test compares the two.
 KNOWN = _names("""
-_G _VERSION app append_file args assert collectgarbage download dump each error exit file getmetatable integrations
-ipairs load loadstring log next pairs parallel pcall print race rawequal rawget rawset replicate require run select
-setmetatable sleep spawn stream time tonumber tostring type unpack wait write write_file xpcall
+_G _VERSION app append_file args assert collectgarbage dofile download dump each error exit file getmetatable
+integrations ipairs load loadfile loadstring log next pairs parallel pcall print race rawequal rawget rawset replicate
+require run select setmetatable sleep spawn stream time tonumber tostring type unpack wait write write_file xpcall
 bit: arshift band bnot bor bswap bxor lshift rol ror rshift tobit tohex
 coroutine: create isyieldable resume running status wrap yield
+debug: getinfo getmetatable traceback
 docs: list read search
-io: lines read stderr stdin stdout write
+io: lines open read stderr stdin stdout write
+jit: arch os version version_num
 json: array decode encode null object
 math: abs acos asin atan atan2 ceil cos cosh deg exp floor fmod frexp huge ldexp log log10 max min modf pi pow rad \
 random randomseed sin sinh sqrt tan tanh
@@ -35,7 +37,7 @@ package: config cpath loaded path preload
 regex: gsub match match_all
 stdin: close lines read
 string: byte char find format gmatch gsub len lower match rep reverse sub upper
-table: concat insert maxn move remove sort unpack
+table: concat insert maxn move pack remove sort unpack
 """)
 HELPERS = ("run", "create", "wait", "stream", "each", "download", "cancel_all")  # in the provider's table
 

@@ -74,12 +74,55 @@ function io.read(...) end
 ---@return fun(): string?
 function io.lines(path) end
 
+---Open a local file for reading. Returns nil and the reason if it cannot be read.
+---@param path string
+---@param mode? "r"|"rb"
+---@return kosmolua.Input?
+---@return string? reason
+function io.open(path, mode) end
+
 ---Where `require` finds modules: `path` has templates, relative to the script.
 ---@class kosmolua.package
 ---@field path string
 ---@field loaded table<string, any>
 ---@field preload table<string, fun(name: string): any>
 package = {}
+
+---What scripts have of Lua's library for debugging: where functions are.
+---@class kosmolua.debug
+debug = {}
+
+---@class kosmolua.FunctionInfo
+---@field source string
+---@field short_src string
+---@field what "Lua"|"C"|"main"
+---@field currentline integer
+---@field linedefined integer
+---@field lastlinedefined integer
+---@field name? string
+---@field namewhat string
+---@field nups integer
+
+---@param of integer|function A level of the stack, from 1, or a function.
+---@return kosmolua.FunctionInfo?
+function debug.getinfo(of) end
+
+---@param value any
+---@return any
+function debug.getmetatable(value) end
+
+---@param message? string
+---@param level? integer
+---@return string
+function debug.traceback(message, level) end
+
+---The engine that runs the script.
+---@class kosmolua.jit
+---@field version string
+---@field version_num integer
+---@field os string
+---@field arch string
+jit = {}
 
 ---End the run with an exit status from 0 to 255.
 ---@param status? integer|boolean

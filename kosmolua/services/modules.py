@@ -16,7 +16,7 @@ _MAX_PARTS = 20  # of a name
 
 def places(name: str, path: str | None, directory: str) -> list[str]:
     """The files that may hold a module. Dots in its name separate directories, as in Lua; ``path`` has templates."""
-    parts = re.split(r"[./]", name)
+    parts = re.split(r"[./]", name.removeprefix("./"))
     if not all(parts) or len(parts) > _MAX_PARTS or not name.isprintable():
         raise ArgumentError(
             f"require: expected a module name such as util or lib.text, got {name[:100]!r}",

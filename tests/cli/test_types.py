@@ -15,8 +15,8 @@ from kosmolua.runtime.state import State
 
 COMMITTED = Path(__file__).parent.parent.parent / "lua"
 STANDARD = {
-    "_G", "_VERSION", "assert", "bit", "collectgarbage", "coroutine", "error", "getmetatable", "ipairs", "load",
-    "loadstring", "math", "next", "os", "pairs",
+    "_G", "_VERSION", "assert", "bit", "collectgarbage", "coroutine", "dofile", "error", "getmetatable", "ipairs",
+    "load", "loadfile", "loadstring", "math", "next", "os", "pairs",
     "rawequal", "rawget", "rawset", "select", "setmetatable", "string", "table", "tonumber", "tostring",
     "type", "unpack", "xpcall",
 }  # fmt: skip

@@ -78,7 +78,7 @@ def test_a_syntax_error_in_a_module_is_placed_there(lua, host):
     assert ("syntax_error", "unexpected symbol near '='", "lib/bad.lua:2") == (error.code, error.message, error.where)
 
 
-@pytest.mark.parametrize("name", ["debug", "ffi", "jit"])
+@pytest.mark.parametrize("name", ["ffi"])
 def test_what_scripts_do_not_have_is_said_plainly(lua, name):
     """No search for a file of that name."""
     assert f"require: scripts have no library {name}" == lua(f"require('{name}')").error.message

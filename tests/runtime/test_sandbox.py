@@ -3,19 +3,24 @@
 import pytest
 
 ENVIRONMENT = (
-    "_G _VERSION app append_file args assert bit collectgarbage coroutine docs download dump each error exit file "
-    "getmetatable integrations io ipairs json load loadstring log math next os package pairs parallel pcall print race "
-    "rawequal rawget rawset regex replicate require run select setmetatable sleep spawn stdin stream string table time "
+    "_G _VERSION app append_file args assert bit collectgarbage coroutine debug docs dofile download dump each "
+    "error exit file getmetatable integrations io ipairs jit json load loadfile loadstring log math next os "
+    "package pairs parallel pcall print race rawequal rawget rawset regex replicate require run select "
+    "setmetatable sleep spawn stdin stream string table time "
     "tonumber tostring type unpack wait write write_file xpcall"
 )
 LIBRARIES = {
     "coroutine": "create isyieldable resume running status wrap yield",
     "string": "byte char find format gmatch gsub len lower match rep reverse sub upper",
-    "table": "concat insert maxn move remove sort unpack",
+    "table": "concat insert maxn move pack remove sort unpack",
     "os": "clock date difftime exit getenv time",
-    "io": "lines read stderr stdin stdout write",
+    "io": "lines open read stderr stdin stdout write",
     "package": "config cpath loaded path preload",
-    "package.loaded": "_G bit coroutine docs integrations io json math os package regex replicate string table",
+    "package.loaded": (
+        "_G bit coroutine debug docs integrations io jit json math os package regex replicate string table"
+    ),
+    "jit": "arch os version version_num",
+    "debug": "getinfo getmetatable traceback",
     "stdin": "close lines read",
     "docs": "list read search",
     "json": "array decode encode null object",
@@ -23,7 +28,8 @@ LIBRARIES = {
     "bit": "arshift band bnot bor bswap bxor lshift rol ror rshift tobit tohex",
 }
 REFUSED = (
-    "debug dofile ffi gcinfo getfenv io.open io.popen jit loadfile module newproxy package.loaders package.loadlib "
+    "debug.getlocal debug.getregistry debug.getupvalue debug.sethook debug.setmetatable ffi gcinfo getfenv io.popen "
+    "jit.off jit.on jit.opt module newproxy package.loaders package.loadlib "
     "package.searchers python setfenv string.dump"
 )
 

@@ -58,7 +58,9 @@ def ground(tmp_path):
         (tmp_path / name).write_text(f"return '{SECRET}'")
     (tmp_path / "module.lua").write_text("return 1")
     (tmp_path / "open" / "note.txt").write_text("note")
-    (tmp_path / "open" / "escape.lua").write_text("return tostring(io.open) .. tostring(getfenv) .. tostring(debug)")
+    (tmp_path / "open" / "escape.lua").write_text(
+        "return tostring(io.popen) .. tostring(getfenv) .. tostring(debug.sethook)"
+    )
     (tmp_path / "open" / "bytecode.lua").write_bytes(b"\x1bLJ\x02")
     (tmp_path / "open" / "link.txt").symlink_to("../secret.txt")
     (tmp_path / "open" / "linked.lua").symlink_to("../secret.lua")

@@ -83,10 +83,7 @@ def _instead(name: str) -> str | None:
         "getfenv": 'Use load(text, name, "t", env) to run code with globals of its own.',
         "setfenv": 'Use load(text, name, "t", env) to run code with globals of its own.',
         "utf8": 'Use string functions, or regex with the pattern "." for characters.',
-        "debug": "Use log(…) and error(message).",
         "arg": "Use args.",
-        "dofile": "Use require(name), or load(file(path):read())().",
-        "loadfile": "Use require(name), or load(file(path):read()).",
     }
     return ways.get(name)
 

@@ -1,1 +1,1 @@
-return load('return io.open or os.execute or debug or ffi or python or 1')()
+return load('return io.popen or os.execute or debug.sethook or ffi or python or 1')()

@@ -1,1 +1,1 @@
-return package.searchers or package.loaders or package.loaded.debug or package.loaded.ffi or 1
+return package.searchers or package.loaders or package.loaded.ffi or 1

@@ -1,0 +1,1 @@
+return debug.getmetatable(''), debug.getmetatable(json.null), pcall(debug.getmetatable)

@@ -1,0 +1,2 @@
+-- flags: --allow-write .
+return io.open('secret.txt', 'w')

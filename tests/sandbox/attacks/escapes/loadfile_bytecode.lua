@@ -1,0 +1,2 @@
+-- flags: --allow-read .
+return loadfile('open/bytecode.lua')
