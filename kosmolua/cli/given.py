@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import sys
 import tempfile
@@ -13,6 +14,7 @@ from msgspec import Struct, field
 
 from kosmolua.cli import arguments, values
 from kosmolua.errors import ArgumentError, UsageError
+from kosmolua.replicate.structs import LocalFile
 
 if TYPE_CHECKING:
     from kosmolua.replicate.inputs import Inputs
@@ -32,6 +34,17 @@ class Given(Struct):
     def directories(self) -> list[str]:
         """The directories of the files, which the run has to read."""
         return sorted({os.path.dirname(os.path.realpath(path)) for _, path in self.files})
+
+    @property
+    def with_files(self) -> dict[str, Any]:
+        """The inputs with the files in their places."""
+        made = copy.deepcopy(self.input)
+        for place, path in self.files:
+            holder: Any = made
+            for step in place[:-1]:
+                holder = holder[step]
+            holder[place[-1]] = LocalFile(path)
+        return made
 
 
 class Words(Struct):

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 NAME = "kosmo run"
 MAX_RECENT = 10
+_FILE = re.compile(r'did you mean file\("([^"]*)"\)\?( - at `input\.(\w+))')
 _AT = re.compile(rf" \({NAME}:\d+\)$")
 _TEXT = ("text", "concatenate")
 # What the run would fail with too, if the model cannot be looked up.
@@ -169,7 +170,7 @@ def _cost(host: Host, reference: str, version: Version | None, given: Given) -> 
     if version:
         from kosmolua.replicate.inputs import refuse
 
-        refuse(version.inputs.check({**given.input, **{str(place[0]): "file" for place, _ in given.files}}), reference)
+        refuse(version.inputs.check(given.with_files), reference)
     session = host.session(NAME)
     try:
         quote = session.budget.price(arguments)
@@ -181,7 +182,7 @@ def _cost(host: Host, reference: str, version: Version | None, given: Given) -> 
 
 def _plain(error: KosmoError, model: str) -> KosmoError:
     """The error without lines of run.lua, and with a hint for the command line."""
-    error.message = _AT.sub("", error.message)
+    error.message = _FILE.sub(r"did you mean \3=@\1?\2", _AT.sub("", error.message))
     for name in ("where", "traceback"):
         if getattr(error, name, None):
             setattr(error, name, None)

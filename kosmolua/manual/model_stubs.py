@@ -86,6 +86,7 @@ def _class(ref: str) -> str:
 def _input(field: Input) -> str:
     default = "" if field.shape.default in (UNSET, None) else literal(field.shape.default)
     about = [
+        "Deprecated." if field.shape.deprecated else "",
         one_line(field.shape.description),
         f"{bounds(field.shape).capitalize()}." if bounds(field.shape) else "",
         f"Default: {one_line(default)}." if 0 < len(default) <= _MAX_DEFAULT else "",

@@ -324,3 +324,13 @@ def test_json_is_one_line_in_a_pipe(run):
     assert 1 == len(ran.out.splitlines())
     assert "" == ran.err
     assert json.loads(ran.out)["success"] is True
+
+
+def test_a_file_given_as_text(kosmo, tmp_path):
+    """Is refused with the word that gives the file; the file itself passes the check before the price."""
+    (tmp_path / "cat.png").write_bytes(b"x")
+    text = kosmo("run", "--emulate", "nightmareai/real-esrgan", "image=cat.png", cwd=tmp_path)
+    file = kosmo("run", "--emulate", "nightmareai/real-esrgan", f"image=@{tmp_path}/cat.png", "--cost")
+
+    assert (2, True) == (text.status, "did you mean image=@cat.png?" in text.err)
+    assert "no price is known" in file.err + file.out

@@ -117,6 +117,48 @@ def test_what_may_work(more):
     assert [] == check(more)
 
 
+@pytest.mark.parametrize(
+    ("schema", "good", "bad", "expected"),
+    [
+        ({"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1}, [0.5], [0, 1, -1], "above 0, below 1"),
+        ({"type": "integer", "minimum": 0, "exclusiveMinimum": True}, [1], [0], "above 0"),
+        ({"type": "integer", "multipleOf": 8}, [0, 8, -16, 8.0], [7, 9], "in multiples of 8"),
+        ({"type": "number", "multipleOf": 0.1}, [0.3, 1, 2.7, 1e300], [0.35], "in multiples of 0.1"),
+        ({"type": "string", "pattern": "^[a-z]{2,3}$"}, ["ab", "abc"], ["a", "abcd", "AB"], 'matching "^[a-z]{2,3}$"'),
+        ({"type": "string", "pattern": "b+"}, ["abc", "b"], ["ac", ""], 'matching "b+"'),
+        ({"type": "string", "pattern": "(?=x)y"}, ["z"], [], ""),
+        ({"type": "string", "pattern": r"(a)\1"}, ["z"], [], ""),
+        ({"type": "array", "uniqueItems": True}, [[1, "1", True, 1.5], [{"a": 1}, {"a": 2}], [[1], [True]]],
+         [[1, 1.0], [{"a": [1]}, {"a": [1]}], ["x", "x"]], "without repeated items"),
+        ({"type": "array", "prefixItems": [{"type": "string"}], "items": {"type": "integer"}},
+         [["x", 2, 3], ["x"], []], [[1], ["x", "y"]], ""),
+        ({"type": "array", "items": [{"type": "string"}], "additionalItems": {"type": "integer"}},
+         [["x", 2], ["x"]], [[2], ["x", "y"]], ""),
+        ({"type": "object", "properties": {"a": {}}, "additionalProperties": False}, [{"a": 1}, {}],
+         [{"b": 1}], "unknown member `b`; it takes a"),
+        ({"type": "object", "properties": {"a": {}}, "additionalProperties": {"type": "integer"}},
+         [{"a": "x", "b": 1}], [{"b": "x"}], "expected integer"),
+        ({"type": "object", "properties": {"a": {}}}, [{"b": 1}], [], ""),
+        ({"type": "object", "additionalProperties": False, "patternProperties": {"^x": {}}}, [{"b": 1}], [], ""),
+    ],
+)  # fmt: skip
+def test_more_of_the_schema(schema, good, bad, expected):
+    """Bounds, patterns, repeated items, tuples and members without a name; what is not understood is open."""
+    inputs = inputs_of(document({"it": schema}, required=()))
+
+    assert [[]] * len(good) == [inputs.wrong({"it": value}) for value in good]
+    assert [1] * len(bad) == [len(inputs.wrong({"it": value})) for value in bad]
+    assert all(expected in inputs.wrong({"it": value})[0] for value in bad)
+
+
+def test_other_inputs_have_a_shape():
+    """Inputs without a name in the schema are checked where it says what they are."""
+    inputs = inputs_of(document(required=(), additionalProperties={"type": "integer"}))
+
+    assert [] == inputs.check({"other": 1})
+    assert ['expected integer, got "x" - at `input.other`'] == inputs.check({"other": "x"})
+
+
 def test_missing_inputs():
     """What is required and has no default has to be there."""
     assert ["missing `prompt`"] == inputs_of(document()).check({})
@@ -296,6 +338,8 @@ SIMPLE = st.one_of(
     st.fixed_dictionaries({"enum": st.lists(st.one_of(WORDS, st.integers(0, 2), st.booleans()), min_size=1)}),
     st.fixed_dictionaries({"type": st.just("boolean")}),
     st.fixed_dictionaries({"type": st.just(["string", "null"])}),
+    st.fixed_dictionaries({"exclusiveMinimum": SMALL, "multipleOf": st.sampled_from([1, 2, 0.5, 0.1])}),
+    st.fixed_dictionaries({"pattern": st.sampled_from(["^a", "a|b", "^[a-z]*$", "u.o", "^$"])}),
     st.just({}),
     st.just({"$ref": "#/components/schemas/scheduler"}),
 )  # fmt: skip
@@ -303,6 +347,10 @@ SCHEMAS = st.recursive(
     SIMPLE,
     lambda inner: st.one_of(
         st.fixed_dictionaries({"type": st.just("array"), "items": inner}, optional={"maxItems": st.integers(0, 2)}),
+        st.fixed_dictionaries({"prefixItems": st.lists(inner, min_size=1, max_size=2)},
+                              optional={"items": inner, "uniqueItems": st.booleans()}),
+        st.fixed_dictionaries({"properties": st.dictionaries(WORDS, inner, max_size=2),
+                               "additionalProperties": st.one_of(st.booleans(), inner)}),
         st.fixed_dictionaries({"anyOf": st.lists(inner, min_size=1, max_size=3)}),
         st.fixed_dictionaries({"allOf": st.lists(inner, min_size=1, max_size=2)}),
         st.fixed_dictionaries({"type": st.just("object"), "properties": st.dictionaries(WORDS, inner, max_size=2),

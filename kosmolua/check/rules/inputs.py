@@ -88,6 +88,9 @@ def _check(look: Look, given: Given, named: Named, known: Inputs) -> None:
     for name, (at, node) in named.items.items():
         if name in fields:
             _check_value(look, given, fields[name], node)
+            if fields[name].shape.deprecated:
+                message = f"{given.reference}: input `{name}` is deprecated"
+                look.report(at, "warning", "deprecated", message, _see(given), given.call.within)
         elif not known.open:
             near = nearest(name, fields)
             suggestion = f"; did you mean `{near}`?" if near else f"; it takes {', '.join(list(fields)[:20])}"
@@ -109,8 +112,11 @@ def _check_value(look: Look, given: Given, field: Input, node: Node) -> None:
 
 
 def _report(look: Look, given: Given, at: int, message: str) -> None:
-    hint = f"See its inputs: kosmo model {given.reference}"
-    look.report(at, "error", "invalid_arguments", f"{given.reference}: {message}", hint, given.call.within)
+    look.report(at, "error", "invalid_arguments", f"{given.reference}: {message}", _see(given), given.call.within)
+
+
+def _see(given: Given) -> str:
+    return f"See its inputs: kosmo model {given.reference}"
 
 
 # Without one ------------------------------------------------------------------------------------------------------
