@@ -323,14 +323,18 @@ class Child:
 
     def _owe(self, frame: bytes) -> None:
         if len(frame) > MAX_FRAME:
-            raise ScriptError(f"an answer has {len(frame)} bytes; the maximum is {MAX_FRAME}")
+            raise fixed(
+                "answer", f"an answer has {len(frame)} bytes; the maximum is {MAX_FRAME}", "request less", MAX_FRAME
+            )
         self._unsent.append(len(frame).to_bytes(4) + frame)
         self._unsent_bytes += 4 + len(frame)
         if len(self._unsent) > _MAX_UNSENT or self._unsent_bytes > _MAX_UNSENT_BYTES:
-            raise ScriptError(
-                f"the script does not read its answers: {len(self._unsent)} answers with {self._unsent_bytes} bytes "
-                "are unread",
-                code="script_crashed",
+            raise fixed(
+                "answers",
+                f"the script has {len(self._unsent)} unread answers with {self._unsent_bytes} bytes; "
+                f"the maximum is {_MAX_UNSENT} with {_MAX_UNSENT_BYTES} bytes",
+                "use parallel, which limits concurrent requests",
+                _MAX_UNSENT,
             )
 
     def _flush(self) -> None:
