@@ -59,10 +59,17 @@ class Kernel:
         known = sys.platform == "linux" and sys.maxsize > 1 << 32
         self.numbers = _NUMBERS.get(os.uname().machine, {}) if known else {}
         self._call, self._install = call, install
+        self._filters: dict[bool, bytes] = {}
 
     def __call__(self, name: str, *words: int | bytes) -> int:
         number = self.numbers and (self.numbers.get(name) or _ANYWHERE[name])
         return int(self._call(number, *words)) if self._call and number else -errno.ENOSYS
+
+    def filter(self, *, strict: bool) -> bytes:
+        """The seccomp filter, made once."""
+        if strict not in self._filters:
+            self._filters[strict] = program(self.numbers, strict=strict)
+        return self._filters[strict]
 
     def install(self, code: bytes) -> int:
         return int(self._install(self.numbers["seccomp"], code)) if self._install and self.numbers else -errno.ENOSYS
@@ -75,7 +82,7 @@ def confine(kernel: Kernel, memory: int | None, cpu: float | None, *, strict: bo
         "no_new_privs": lambda: kernel("prctl", PR_SET_NO_NEW_PRIVS, 1) == 0,
         "landlock": lambda: leave_files(kernel),  # needs a descriptor; rlimits allows none
         "rlimits": lambda: limit_resources(memory, cpu),
-        "seccomp": lambda: bool(kernel.numbers) and kernel.install(program(kernel.numbers, strict=strict)) == 0,
+        "seccomp": lambda: bool(kernel.numbers) and kernel.install(kernel.filter(strict=strict)) == 0,
     }
     held = {name for name, step in steps.items() if step()}
     return [name for name in LAYERS if name in held]

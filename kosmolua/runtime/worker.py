@@ -14,7 +14,7 @@ import sys
 from kosmolua.errors import EXIT_FAILED, EXIT_OUT_OF_MEMORY
 from kosmolua.runtime import confine
 from kosmolua.runtime.bytecode import MADE, Cached
-from kosmolua.runtime.state import Modules, State, import_alone
+from kosmolua.runtime.state import State, import_alone
 
 TYPE_CHECKING = False  # as in kosmolua.errors
 if TYPE_CHECKING:
@@ -97,19 +97,30 @@ def _keep(first: int) -> str:
     return source
 
 
+class Ready:
+    """A state for a run, and what confines its process."""
+
+    def __init__(self, state: State) -> None:
+        self.state = state
+        self.kernel = confine.Kernel(*state.kernel()) if state.has_ffi else confine.Kernel()
+
+
 def begin(
     words: Sequence[str],
     run: Callable[[State, int, int], None] = serve,
     prepare: Callable[[State], None] | None = None,
-    modules: Modules | None = None,
+    ready: Ready | None = None,
     cached: Cached | None = None,
 ) -> NoReturn:
     """Apply the sandbox, report its layers, run what the host sends, and exit. ``words`` are the four last arguments.
-    The modules are given, or cached.
+    A state is ready, or made with modules that may be cached.
     """
     memory, cpu = (float(text) or None for text in words[:2])
     strict, host = words[2] == "strict", int(words[3])
-    state = State(memory_limit=int(memory) if memory else None, modules=cached.modules if cached else modules)
+    ready = ready or Ready(
+        State(memory_limit=int(memory) if memory else None, modules=cached.modules if cached else None)
+    )
+    state = ready.state
     made = cached and cached.made()
     if made:
         _send(1, MADE + made)
@@ -119,15 +130,11 @@ def begin(
         prepare(state)
     limits = int(memory) if memory else None, cpu and cpu + (GRACE if strict else 0)
     below = [f"{name}={value}" for name, value in confine.lowered(*limits).items()]
-    layers = confine.confine(kernel_of(state), *limits, strict=strict, host=host)
+    layers = confine.confine(ready.kernel, *limits, strict=strict, host=host)
     _send(1, " ".join(("ready", *layers, *below)).encode())
     if strict and confine.REQUIRED.difference(layers):
         os._exit(0)  # the host reports the reason
     os._exit(_status(run, state))  # no cleanup is needed
-
-
-def kernel_of(state: State) -> confine.Kernel:
-    return confine.Kernel(*state.kernel()) if state.has_ffi else confine.Kernel()
 
 
 def _status(run: Callable[[State, int, int], None], state: State) -> int:

@@ -31,6 +31,8 @@ HOST = 3  # descriptor of the socket to the host
 MAX_WORDS = 256  # bytes
 SIZE = 4  # bytes of a descriptor in a control message
 CHANNEL_AND_STREAMS = 4
+MAX_STATES = 4
+_LOAD = b"local use = ... use('bridge') if jit then use('pipe') end collectgarbage() collectgarbage()"
 REFUSAL = b"0"  # sent instead of a process id if the fork failed
 
 
@@ -51,7 +53,7 @@ def main(run: Callable[[State, int, int], None] = worker.serve) -> None:
 
 def restrict(state: State, host: int) -> None:
     """Apply the layers that every fork needs, through a temporary Lua state: each child creates its own."""
-    kernel = worker.kernel_of(state)
+    kernel = worker.Ready(state).kernel
     confine.hide(kernel, host)
     kernel("prctl", confine.PR_SET_NO_NEW_PRIVS, 1)
     confine.leave_files(kernel)
@@ -61,6 +63,7 @@ class Zygote:
     def __init__(self, run: Callable[[State, int, int], None], modules: Modules) -> None:
         self._run = run
         self._modules = modules
+        self._ready: dict[str, worker.Ready] = {}  # memory limit -> what every child with this limit gets a copy of
         self._pid = os.getpid()
         self._host = _socket.socket(fileno=HOST)
         self._children: dict[int, int] = {}  # channel -> process id
@@ -88,26 +91,47 @@ class Zygote:
 
     def _begin(self, words: Sequence[str], channel: int, *streams: int) -> None:
         try:
+            ready = self._prepared(words[0], strict=words[2] == "strict")
             pid = os.fork()
         except OSError:
             _write(channel, REFUSAL)
             _close((channel, *streams))
             return
         if pid == 0:
-            self._become(words, channel, streams)
+            self._become(words, ready, channel, streams)
         _close(streams)
         self._children[channel] = pid
         self._poll.register(channel, select.POLLIN)
         _announce(channel, pid)
 
-    def _become(self, words: Sequence[str], channel: int, streams: Sequence[int]) -> NoReturn:
+    def _prepared(self, memory: str, *, strict: bool) -> worker.Ready | None:
+        """What a child with this memory limit needs, ready to use; None if it cannot be made in so much memory."""
+        ready = self._ready.get(memory)
+        if ready is None:
+            while len(self._ready) >= MAX_STATES:
+                del self._ready[next(iter(self._ready))]
+            with suppress(Exception):
+                ready = self._made(memory)
+                ready.state.run_module_text(_LOAD)
+                self._ready[memory] = ready
+        if ready and ready.kernel.numbers:
+            ready.kernel.filter(strict=strict)
+        gc.freeze()
+        return ready if memory in self._ready else None
+
+    def _made(self, memory: str) -> worker.Ready:
+        return worker.Ready(State(memory_limit=int(memory) or None, modules=self._modules))
+
+    def _become(
+        self, words: Sequence[str], ready: worker.Ready | None, channel: int, streams: Sequence[int]
+    ) -> NoReturn:
         """In the forked process: keep only the three streams, and run."""
         try:
             for target, descriptor in enumerate(streams):
                 os.dup2(descriptor, target)
             _close((self._host.detach(), channel, *streams, *self._children))
             os.setpgid(0, 0)
-            worker.begin((*words, str(self._pid)), self._run, modules=self._modules)
+            worker.begin((*words, str(self._pid)), self._run, ready=ready or self._made(words[0]))
         except BaseException as error:  # noqa: BLE001 - reported to the host
             worker.complain(error)
         os._exit(EXIT_FAILED)

@@ -108,6 +108,22 @@ SCRIPTS = {
 }
 
 
+def test_each_memory_limit_has_a_state_of_its_own(prepared, host):
+    """Runs with many limits, some too small to start in, follow each other; no run sees what another one left."""
+    code = "local before = rawget(_G, 'left') rawset(_G, 'left', true) string.left = true return before"
+
+    def told(memory):
+        limits = Limits(memory=memory)
+        result = run(script(code), host, host, limits=limits, child=Child(limits, prepared=prepared))
+        return result.results if result.error is None else result.error.code
+
+    sizes = [64 << 20, 1000, 65 << 20, 200_000, 66 << 20, 67 << 20, None, 68 << 20, 64 << 20, 1000, 64 << 20]
+
+    assert [
+        "limit_reached" if size and size < 1 << 20 else [None] for size in sizes
+    ] == [told(size) for size in sizes]  # fmt: skip
+
+
 @pytest.mark.parametrize("mode", ["standard", "strict"])
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_a_forked_child_runs_as_a_spawned_one(prepared, host, name, mode):
