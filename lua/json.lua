@@ -8,7 +8,8 @@ local M = { null = values.null }
 local byte, sub, find, format, gsub = string.byte, string.sub, string.find, string.format, string.gsub
 local match, rep = string.match, string.rep
 local concat, sort, floor, next, type, error, rawget = table.concat, table.sort, math.floor, next, type, error, rawget
-local tonumber, rawequal, huge, MAX_EXACT, MAX_DEPTH = tonumber, rawequal, math.huge, values.MAX_EXACT, values.MAX_DEPTH
+local tonumber, tostring, rawequal = tonumber, tostring, rawequal
+local huge, MAX_EXACT, MAX_DEPTH = math.huge, values.MAX_EXACT, values.MAX_DEPTH
 
 local function argument_table(name, t)
   if type(t) ~= "table" then error(format("json.%s: expected a table, got %s", name, type(t)), 3) end
@@ -133,7 +134,9 @@ function write(value, depth)
   elseif kind == "table" then
     write_table(value, depth)
   else
-    refuse("a " .. kind .. " has no JSON form", depth)
+    local integer = kind == "cdata" and match(tostring(value), "^(-?%d+)U?LL$")
+    if not integer then refuse("a " .. kind .. " has no JSON form", depth) end
+    put(integer)
   end
 end
 

@@ -102,4 +102,28 @@ T["takes the same table twice, which is no cycle"] = function(use)
   assert(back[1][1] == 1 and back[2][1] == 1)
 end
 
+T["writes integers beyond 2^53 exactly, as the engine has them or by their digits"] = function(use)
+  local values, msgpack, json = use("values"), use("msgpack"), use("json")
+  local source = jit and "return 9007199254740993LL, -9007199254740993LL, 18446744073709551615ULL, 5LL"
+    or "return 9007199254740993, -9007199254740993, 9223372036854775807, 5"
+  local large, negative, most, small = load(source)()
+  assert(msgpack.decode(msgpack.encode(large)) == "9007199254740993")
+  assert(msgpack.decode(msgpack.encode(negative)) == "-9007199254740993")
+  assert(msgpack.decode(msgpack.encode(most)) == (jit and "18446744073709551615" or "9223372036854775807"))
+  assert(msgpack.decode(msgpack.encode(small)) == 5)
+  assert(msgpack.encode({ values.integer("123") }) == "\145\201\0\0\0\3\002123")
+  if jit then
+    assert(json.encode({ large, negative, most }) == "[9007199254740993,-9007199254740993,18446744073709551615]")
+  end
+end
+
+T["refuses cdata that is no integer"] = function(use)
+  if not jit then return end
+  local msgpack, json = use("msgpack"), use("json")
+  local complex = load("return 5i")()
+  local _, refusal = pcall(msgpack.encode, complex)
+  assert(refusal.reason == "a cdata cannot leave the script", refusal.reason)
+  assert(not pcall(json.encode, complex))
+end
+
 return T

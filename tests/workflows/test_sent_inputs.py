@@ -21,6 +21,7 @@ class Models:
         self.result = result
         self.sent = []
         self.prediction = {}
+        self.facts = {}
 
     def __call__(self, environ, start_response):
         size = int(environ.get("CONTENT_LENGTH") or 0)
@@ -36,7 +37,7 @@ class Models:
             self.sent.append(body)
             self.prediction = {
                 "id": f"p{len(self.sent)}", "status": "succeeded", "output": self.result, "urls": {},
-                "input": json.loads(body)["input"], "model": OWN,
+                "input": json.loads(body)["input"], "model": OWN, **self.facts,
             }  # fmt: skip
             return self.prediction
         if path.endswith("/models/a/model"):
@@ -218,3 +219,40 @@ def test_a_stream_of_what_does_not_stream(flow, output, result, expected, option
     texts = [one if isinstance(one, str) else json.dumps(one, separators=(",", ":")) for one in items]
 
     assert (texts if expected or not texts else ["".join(texts)]) == found
+
+
+@pytest.mark.parametrize("seconds", [-0.5, 1e300, None])
+def test_an_empty_error_and_odd_times(flow, seconds):
+    """The API gives "" instead of null, negative seconds, and times out of order; neither is shown or counted."""
+    models = Models(PROPERTIES, None, "x")
+    flow.visit(models)
+    models.facts = {
+        "error": "", "metrics": {"predict_time": seconds, "total_time": -1.0},
+        "started_at": "2026-01-01T00:00:02Z", "completed_at": "2026-01-01T00:00:01Z",
+    }  # fmt: skip
+    output, error = flow(f'local out, p = run("{OWN}", {{ prompt = "x" }}) return out, p.error')
+
+    assert ("x", "") == (output, error)
+    assert 0 <= flow.session.budget.spent()["seconds_of_compute"] < 60
+
+
+def test_a_failure_without_a_reason(flow):
+    """Ends after the status: there is nothing to add."""
+    models = Models(PROPERTIES)
+    flow.visit(models)
+    models.facts = {"status": "failed", "error": "", "output": None}
+    with pytest.raises(ScriptError, match=r"p1 ended as failed(?!:)"):
+        flow(f'run("{OWN}", {{ prompt = "x" }})')
+
+
+def test_removed_data(flow):
+    """A prediction whose data was removed keeps its status; its empty input is no conversion, and its output is nil."""
+    flow.visit(Models(PROPERTIES))
+    removed = '{ id = "p", status = "succeeded", data_removed = true, input = {}, urls = { get = "/predictions/p" } }'
+    found = flow(f"""
+      local texts = {{}}
+      for event in stream({removed}) do texts[#texts + 1] = event.event end
+      return texts, wait({removed}).status
+    """)
+
+    assert (["done"], "succeeded") == tuple(found)
