@@ -109,7 +109,7 @@ def _run(
         from kosmolua.cli.live import Watch
 
         report.check(parsed.report)
-    shown, began = ScriptOutput(keep=options.json), time.time()
+    shown, began = ScriptOutput(keep=options.json, copy=bool(parsed.report)), time.time()
     files = {"allow_read": parsed.allow_read, "allow_write": parsed.allow_write, "allow_env": parsed.allow_env}
     own = {"isolation": parsed.isolation, "prepare": False, "caps": options_.caps(parsed), **files}
     own["functions"] = parsed.functions
@@ -140,7 +140,7 @@ def _run(
                 watch.close()
         unwritten = None
         if parsed.report and isinstance(watch, Watch):
-            finished = report.FinishedRun(script.name, began, result, watch.progress)
+            finished = report.FinishedRun(script.name, began, time.time(), result, watch.progress, shown.copied)
             unwritten = report.attempt(parsed.report, finished, host, run.kept)
     if (result.error or parsed.cancel_on_exit) and not options.emulate:  # the emulator keeps nothing
         from kosmolua.cli.left import print_left

@@ -15,6 +15,7 @@ import msgspec
 from kosmolua.errors import KosmoError, OutputError
 from kosmolua.terminal.safe import safe
 
+MAX_COPY = 64 * 1024  # bytes of output in a report
 MOST_LISTED = 20  # of the objects that a run created
 
 
@@ -108,10 +109,13 @@ def print_error(error: KosmoError, excerpt: str | None = None) -> None:
 
 
 class ScriptOutput:
-    """Receives what a script prints: writes it at once, or keeps it for an envelope. Logs go to standard error."""
+    """Receives what a script prints: writes it at once, or keeps it for an envelope. Logs go to standard error. With
+    ``copy`` the end of both is kept as well.
+    """
 
-    def __init__(self, *, keep: bool) -> None:
+    def __init__(self, *, keep: bool, copy: bool = False) -> None:
         self._keep = keep
+        self._copy: bytearray | None = bytearray() if copy else None
         self._kept = bytearray()
         self._escape = not keep and sys.stdout.isatty()
 
@@ -119,7 +123,16 @@ class ScriptOutput:
     def text(self) -> str:
         return self._kept.decode(errors="replace")
 
+    @property
+    def copied(self) -> str:
+        """The end of what was printed and logged."""
+        return (self._copy or b"")[-MAX_COPY:].decode(errors="replace")
+
     def write(self, stream: Literal[1, 2], text: bytes) -> None:
+        if self._copy is not None:
+            self._copy += text
+            if len(self._copy) > 2 * MAX_COPY:
+                del self._copy[:-MAX_COPY]
         if stream == 1 and self._keep:
             self._kept += text
         else:

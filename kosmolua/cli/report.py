@@ -56,12 +56,17 @@ _HEAD = """<!doctype html>
 
 
 class FinishedRun(Struct, frozen=True):
-    """A run that ended. ``began`` is in Unix seconds; ``progress`` holds its calls and jobs, if there were any."""
+    """A run that ended. ``began`` and ``ended`` are in Unix seconds, by the same clock as its calls and jobs.
+
+    ``progress`` holds these, if there were any; ``output`` is the end of what it printed and logged.
+    """
 
     script: str
     began: float
+    ended: float
     result: Result
     progress: Progress | None
+    output: str = ""
 
 
 def check(path: str) -> None:
@@ -193,6 +198,8 @@ def _page(run: FinishedRun, pictures: dict[str, Picture]) -> Iterator[str]:
         yield from _calls(run, progress.calls)
     else:
         yield "<p>The script made no calls.</p>\n"
+    if run.output:
+        yield f"<section>\n<h2>Output</h2>\n<pre>{_text(run.output)}</pre>\n</section>\n"
     yield "</body>\n</html>\n"
 
 
@@ -200,7 +207,7 @@ def _summary(run: FinishedRun) -> Iterator[str]:
     result, error = run.result, run.result.error
     when = datetime.fromtimestamp(run.began).astimezone().isoformat(" ", "seconds")
     yield f"<header>\n<h1>{_text(run.script)} {_state('failed' if error else 'succeeded')}</h1>\n<p class=figures>"
-    figures = [f"{when}", _span(result.duration)]
+    figures = [f"{when}", _span(run.ended - run.began)]
     spent = result.spent
     if spent:
         figures += [_count(spent["calls"], "call"), _count(spent["predictions"], "prediction")]
@@ -260,7 +267,7 @@ class _Scale:
 
 
 def _timeline(run: FinishedRun, calls: list[Call], jobs: list[Job]) -> Iterator[str]:
-    moments = [run.began + run.result.duration, *(job.ended for job in jobs if job.ended)]
+    moments = [run.ended, *(job.ended for job in jobs if job.ended)]
     began = min([run.began, *(job.created for job in jobs if job.own)])
     scale = _Scale(began, max(moments))
     yield "<section class=timeline>\n<h2>Timeline</h2>\n<div class=rows>\n<div class='row axis'><span></span><div>"
@@ -273,7 +280,7 @@ def _timeline(run: FinishedRun, calls: list[Call], jobs: list[Job]) -> Iterator[
         yield scale.bar(kind, sent, call.ended, f"{entry.function}: {_outcome(call)}, {entry.duration_ms:.0f} ms")
     yield "</div></div>\n"
     for number, job in enumerate(jobs, 1):
-        end = job.ended or run.began + run.result.duration
+        end = job.ended or run.ended
         yield f"<div class=row><a href='#job-{number}'>{_text(job.model or job.id)}</a><div class=lane>"
         start = job.started if job.started is not None else end
         yield scale.bar("wait", job.created, start, f"starting: {_span(max(0.0, start - job.created))}")

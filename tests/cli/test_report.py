@@ -134,7 +134,7 @@ def test_nothing_acts_in_the_page(kosmo, browser):
         elements.attributes
     )
     assert 1 == dom.count("<h1")
-    assert 4 == sum(MARKUP in text.replace('\\"', '"') for text in texts(dom, "pre"))  # two inputs, two errors
+    assert 5 == sum(MARKUP in text.replace('\\"', '"') for text in texts(dom, "pre"))  # two inputs, two errors, output
     assert any("\\u001b[2J\\u202e" in text or "\\u001b[2J\\\\u202e" in text for text in texts(dom, "pre"))
     assert not {"\x1b", "\u202e"} & {*dom}
     assert "eval failed" == texts(dom, "h1")[0]
@@ -229,7 +229,7 @@ def test_a_run_that_is_interrupted(tmp_path):
         "lua", "--emulate", "--report", "run.html", "-e", source, environment={"TERM": "xterm"}, cwd=tmp_path
     )
     try:
-        screen.wait_for("1 starting")
+        screen.wait_for(": starting")
         screen.type("\x03")
         assert 130 == screen.finish()
     finally:
@@ -272,3 +272,24 @@ def test_a_disk_that_is_full(kosmo):
 
     assert (2, "1\n") == (ran.status, ran.out)
     assert "error: --report: cannot write '/dev/full': No space left on device" in ran.err
+
+
+def test_what_was_printed_is_in_the_report(kosmo, tmp_path):
+    """Output and logs are in it, also of a run that failed, escaped and without a token."""
+    source = 'print("<b>first</b>", "r8_abcdefghijklmnop") log("logged") error("last")'
+    kosmo("lua", "--emulate", "--report", "run.html", "-e", source)
+    page = (tmp_path / "run.html").read_text()
+
+    assert "<h2>Output</h2>\n<pre>&lt;b&gt;first&lt;/b&gt;\tr8_…\nlogged\n</pre>" in page
+
+
+def test_the_report_has_one_clock(kosmo, tmp_path):
+    """No call is later than the whole run took."""
+    source = "replicate.get_account() replicate.get_prediction { prediction_id = 'no' }"
+    kosmo("lua", "--emulate", "--report", "run.html", "-e", source)
+    page = (tmp_path / "run.html").read_text()
+    total = float(re.search(r"<span>([\d.]+) s</span>", page)[1])
+    calls = [float(each) for each in re.findall(r"<td>([\d.]+) s<", page)]
+
+    assert len(calls) == 2
+    assert max(calls) <= total

@@ -225,7 +225,7 @@ class Doors:
         pictures = []
         self.timed("the pictures", lambda: content.add_outputs(pictures, ended.results, session.fetch))
         self.timed("the tool's result", lambda: content.of_run(result, 2000, pictures))
-        page = report.FinishedRun("helpers", began, result, session.watcher)
+        page = report.FinishedRun("helpers", began, began + result.duration, result, session.watcher)
         self.timed("the report", lambda: report.write(os.path.join(self._directory, "report.html"), page, self))
 
 
