@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -12,7 +12,11 @@ from msgspec import Struct
 
 from kosmolua.cli import options, output
 from kosmolua.cli.providers import check_provider
-from kosmolua.errors import UsageError
+from kosmolua.errors import KosmoError, UsageError
+from kosmolua.replicate.catalogue import SERVER
+from kosmolua.replicate.shape import mapping
+from kosmolua.replicate.token import TOKENS_PAGE
+from kosmolua.settings import config, credentials
 from kosmolua.settings.config import DEFAULT_ACCOUNT, VERDICTS, Storage, Verdict
 from kosmolua.settings.edit import HEADER_KEY, SECRET_KEY, SECTION, URL_KEY, Change, ChangeResult, Scope, apply
 from kosmolua.terminal.safe import safe
@@ -38,8 +42,10 @@ def run(command: str, argv: list[str]) -> int:
     done = apply(change, os.environ)
     if parsed.json:
         output.show_json(_answer(done, change, warnings))
-    else:
-        output.write_text(safe(_summary(done)) + "\n")
+        return 0
+    output.write_text(safe(_summary(done)) + "\n")
+    if SECRET_KEY in change.set and sys.stdin.isatty() and sys.stderr.isatty():
+        output.write_text(safe(_checked_online(done.account)) + "\n")
     return 0
 
 
@@ -210,9 +216,12 @@ def _ask(given: _Input) -> _Input:
     from kosmolua.manual.reference import FIELDS
 
     found: dict[str, str] = {}
+    is_first = _is_first(given.account)
+    if is_first:
+        print(f"Get an API token: {TOKENS_PAGE}", file=sys.stderr)
     try:
         for item in FIELDS:
-            text = f"{item['label']} (Enter to keep): "
+            text = f"{item['label']}{_without_answer(item, is_first=is_first)}: "
             answer = getpass(text) if item["type"] == "secret" else _line(text)
             if answer.strip():
                 found[item["key"]] = answer.strip()
@@ -223,6 +232,37 @@ def _ask(given: _Input) -> _Input:
     if not found and not permissions:
         raise UsageError("no answers were given; nothing was changed")
     return msgspec.structs.replace(given, set=found, permissions=permissions, enabled=True)
+
+
+def _is_first(account: str) -> bool:
+    """Whether the account has no token yet."""
+    try:
+        credentials.find(os.environ, config.load(os.environ).accounts, account)
+    except KosmoError:
+        return True
+    return False
+
+
+def _without_answer(item: Mapping[str, Any], *, is_first: bool) -> str:
+    """What Enter alone means."""
+    if not is_first:
+        return " (Enter to keep)"
+    return "" if item["required"] else f" (Enter for {SERVER})" if item["key"] == URL_KEY else " (Enter for none)"
+
+
+def _checked_online(account: str) -> str:
+    """Whether the API accepts the token that was given, in one line."""
+    from kosmolua.cli.host import host_of
+
+    named = options.Options()
+    named.account = account
+    try:
+        with host_of(named, isolation="none") as host:
+            found = mapping(host.call("get_account"))
+    except KosmoError as error:
+        refused = error.code == "not_authenticated"
+        return f"the API refused the token: {error.message}" if refused else f"not checked: {error.message}"
+    return f"checked: it is the token of {found.get('username')}"
 
 
 def _line(prompt: str) -> str:

@@ -6,7 +6,7 @@ import copy
 import os
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from msgspec import Struct, field
 from kosmolua.cli import arguments, values
 from kosmolua.errors import ArgumentError, UsageError
 from kosmolua.replicate.structs import LocalFile
+from kosmolua.replicate.token import quoted
 
 if TYPE_CHECKING:
     from kosmolua.replicate.inputs import Inputs
@@ -65,8 +66,8 @@ def divided(words: Sequence[str]) -> Words:
             found.objects.append(arguments.payload(word, "the inputs"))
         elif not equals or not name:
             raise UsageError(
-                f"expected an input as name=value, got {word[:80]!r}",
-                hint=f"name the input: prompt={_quoted(word[:40])}; list a model's inputs: kosmo model OWNER/NAME",
+                f"expected an input as name=value, got {quoted(word, 80)}",
+                hint="name the input, such as prompt='a fox'; list a model's inputs: kosmo model OWNER/NAME",
             )
         else:
             found.texts.setdefault(name, []).append(text)
@@ -143,8 +144,8 @@ def _content(name: str, path: str) -> bytes:
 
 def _unreadable(name: str, path: str, why: str) -> ArgumentError:
     return ArgumentError(
-        f"input `{name}`: cannot read {path!r}: {why}",
-        hint=f"check the path; for text that starts with @, write {name}=@@{path[:40]}",
+        f"input `{name}`: cannot read {quoted(path)}: {why}",
+        hint=f"check the path; for text that starts with @, write {name}=@@TEXT",
     )
 
 
@@ -164,18 +165,3 @@ def _check_utf8(name: str, text: str) -> None:
         text.encode()
     except UnicodeEncodeError:
         raise ArgumentError(f"input `{name}` is not UTF-8 text", hint=f"read it from a file: {name}=@FILE") from None
-
-
-def _quoted(text: str) -> str:
-    from kosmolua.manual.reference import quoted
-
-    return quoted(text)
-
-
-def named(pairs: Mapping[str, Any]) -> Iterator[str]:
-    """Inputs as words of a command line."""
-    import msgspec
-
-    for name, value in pairs.items():
-        text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
-        yield f"{name}={_quoted(text)}"

@@ -10,6 +10,7 @@ from kosmolua.cli import options as options_
 from kosmolua.cli.host import host_of
 from kosmolua.errors import UsageError
 from kosmolua.replicate.shape import mapping
+from kosmolua.replicate.token import quoted
 
 ACTIONS = ("search", "list", "show")
 
@@ -24,7 +25,7 @@ def run(command: str, argv: list[str]) -> int:
     if parsed.action == "search" and not parsed.words:
         raise UsageError("missing words to search for", hint=f"kosmo {command} search upscale")
     if parsed.action != "search" and parsed.words:
-        raise UsageError(f"list takes no words, got {parsed.words[0]!r}", hint=f"kosmo {command} search WORDS")
+        raise UsageError(f"list takes no words, got {quoted(parsed.words[0])}", hint=f"kosmo {command} search WORDS")
     with host_of(options, isolation="none") as host:
         if options.dry_run:
             call = ("list_models", {}) if parsed.action == "list" else ("search", {"query": " ".join(parsed.words)})

@@ -14,6 +14,7 @@ from kosmolua.cli.options import Options
 from kosmolua.errors import UsageError
 from kosmolua.host.host import Host
 from kosmolua.replicate.shape import mapping
+from kosmolua.replicate.token import quoted
 from kosmolua.services.progress import told_as_text
 from kosmolua.terminal.text import heading, table
 
@@ -52,7 +53,7 @@ def _parser(command: str) -> options_.Parser:
 
 def _check(command: str, parsed: argparse.Namespace) -> None:
     if parsed.action == "list" and parsed.id:
-        raise UsageError(f"list takes no id, got {parsed.id[0]!r}", hint=f"kosmo {command} show {parsed.id[0]}")
+        raise UsageError(f"list takes no id, got {quoted(parsed.id[0])}", hint=f"kosmo {command} show ID")
     if parsed.action != "list" and not parsed.id:
         raise UsageError("missing the id of a prediction", hint=f"list them: kosmo {command} list")
     if parsed.action == "open" and len(parsed.id) > 1:

@@ -210,8 +210,10 @@ def _unknown(command: str, word: str) -> UsageError:
     near = nearest(word.partition("=")[0], known, least=0.75)
     hint = f"list the options: kosmo {command} --help"
     if name and not near:
-        hint = f"inputs are written without dashes: {name}={text or 'VALUE'}"
-    return UsageError(f"unknown option {word!r}" + (f"; did you mean {near[0]}?" if near else ""), hint=hint)
+        hint = f"inputs are written without dashes: {name}={text if text and 'r8_' not in text else 'VALUE'}"
+    return UsageError(
+        f"unknown option {word.partition('=')[0]!r}" + (f"; did you mean {near[0]}?" if near else ""), hint=hint
+    )
 
 
 def _check(parsed: argparse.Namespace, options: Options) -> None:

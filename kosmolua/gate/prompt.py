@@ -31,7 +31,7 @@ _ANSWERS: dict[str, Answer] = {
 }
 _FREE_TEXT = frozenset({"input", "body", "description", "readme", "query", "metadata", "filename", "content"})
 _LOOK = 50  # milliseconds between checks whether the question was withdrawn
-_ROOM_TO_ANSWER, _ROOM_TO_COUNT, _LEAST = " " * 8, 24, 8  # columns: for the answer, "… (12345 characters)", a value
+_ROOM_TO_ANSWER, _ROOM_TO_COUNT, _LEAST = " " * 8, 24, 32  # columns: for the answer, "… (12345 characters)", a value
 _BOLD, _PLAIN = "\x1b[1;7m", "\x1b[0m"  # a script's own control characters never reach the terminal
 
 
@@ -139,7 +139,7 @@ def _size(terminal: int) -> tuple[int, int]:
         found = os.get_terminal_size(terminal)
     except OSError:
         return 80, 24
-    return max(40, found.columns), max(12, found.lines)
+    return max(40, found.columns or 80), max(12, found.lines or 24)  # zero if the terminal does not know its size
 
 
 def for_streams() -> Prompter:

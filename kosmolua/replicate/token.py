@@ -4,16 +4,29 @@ from __future__ import annotations
 
 from kosmolua.errors import CredentialError
 
+TOKENS_PAGE = "https://replicate.com/account/api-tokens"
+_QUOTES = frozenset("\"'`\u201c\u201d\u2018\u2019")
+
 
 def checked_token(token: str) -> str:
     """The token without surrounding space. Raises a `CredentialError`, which does not show the token."""
     token = token.strip()
+    if token[:1] in _QUOTES or token[-1:] in _QUOTES:
+        raise CredentialError(
+            "the API token has quotes around it (it is not shown here)",
+            hint="remove the quotes; in a file for docker --env-file they are part of the value",
+        )
     if not token or not token.isascii() or not token.isprintable() or " " in token:
         raise CredentialError(
             "the API token is empty or has invalid characters (it is not shown here)",
-            hint="copy it again from https://replicate.com/account/api-tokens",
+            hint=f"copy it again from {TOKENS_PAGE}",
         )
     return token
+
+
+def quoted(text: str, most: int = 100) -> str:
+    """A word of the command line for a message, unless it holds what may be a token."""
+    return "(hidden: it looks like a token)" if "r8_" in text else repr(text[:most])
 
 
 def looks_like_token(text: str) -> bool:

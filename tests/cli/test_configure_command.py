@@ -99,7 +99,12 @@ def test_a_person_is_asked(server, tmp_path):
     """On a terminal, with the token hidden; what is left empty stays as it is."""
     terminal = Terminal(
         CONFIGURE,
-        environment={"HOME": str(tmp_path), "DBUS_SESSION_BUS_ADDRESS": "unix:path=/nowhere", "NO_COLOR": "1"},
+        environment={
+            "HOME": str(tmp_path),
+            "DBUS_SESSION_BUS_ADDRESS": "unix:path=/nowhere",
+            "NO_COLOR": "1",
+            "REPLICATE_URL": server.url,
+        },
     )
     terminal.wait_for("API Token")
     terminal.type(f"{TOKEN}\n")
@@ -287,3 +292,36 @@ def test_help_shows_an_example(kosmo, command):
 
     assert (0, "") == (ran.status, ran.err)
     assert f"example:\n  kosmo {command}" in ran.out
+
+
+def test_the_first_dialog(server, tmp_path):
+    """It says where to get a token, offers nothing to keep, and checks what was given."""
+    server.default = Answer(body=b'{"type": "user", "username": "ada"}')
+    environment = {"REPLICATE_URL": server.url, "KOSMO_CONFIG_DIR": str(tmp_path / "first"), "TERM": "xterm"}
+    terminal = Terminal(
+        CONFIGURE, environment={**environment, "DBUS_SESSION_BUS_ADDRESS": "unix:path=/nowhere"}, cwd=tmp_path
+    )
+    terminal.wait_for("API Token: ")
+    assert "Get an API token: https://replicate.com/account/api-tokens" in terminal.screen
+    terminal.type(f"{TOKEN}\n")
+    terminal.wait_for("API Base URL (Enter for https://api.replicate.com): ")
+    assert "to keep" not in terminal.screen
+    terminal.type("\n")
+    terminal.wait_for("allow, ask or deny (")
+    terminal.type("\n")
+    status = terminal.finish()
+    terminal.close()
+
+    assert 0 == status, terminal.screen
+    assert "checked: it is the token of ada" in terminal.screen
+
+
+@pytest.mark.parametrize("token", ['"r8_quoted"', "'r8_quoted'", "“r8_quoted”"])
+def test_a_token_in_quotes(kosmo, token):
+    """It is an error that says so, and does not show the token."""
+    ran = kosmo("integrations:replicate", "get_account", env={"REPLICATE_API_KEY": token})
+
+    assert 4 == ran.status
+    assert "the API token has quotes around it" in ran.err
+    assert "docker --env-file" in ran.err
+    assert "r8_quoted" not in ran.err

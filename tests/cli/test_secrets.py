@@ -30,6 +30,12 @@ RUNS = {
         ["--storage", "file", "--json"], ["--project", "--write", "deny"],
         ["--set", f"api_key={MARK}", "--project", "--json"], ["--unset", "api_key"], ["--remove", "--json"],
     ],
+    "run": [
+        ["a/b", "x=y"], ["a/b", f"x={MARK}", "--json"], ["a/b", MARK], ["a/b", f"--api_key={MARK}"], [MARK, "x=y"],
+        ["a/b", "x=y", "--cost"], ["a/b", "x=y", "--dry-run", "--json"], ["a/b", f"x=@{MARK}"], [],
+    ],
+    "models": [["search", "x"], ["list", "--json"], ["show", "a/b"], ["list", MARK]],
+    "predictions": [["list"], ["show", "x", "--json"], ["show", MARK], ["cancel", "x"], ["open", "x"], ["list", MARK]],
     "integrations:doctor": [["--json"], [], ["--offline", "--json"]],
     "integrations:status": [["--json"], []],
     "integrations:trust": [["--json"], []],
