@@ -31,7 +31,7 @@ _ANSWERS: dict[str, Answer] = {
 }
 _FREE_TEXT = frozenset({"input", "body", "description", "readme", "query", "metadata", "filename", "content"})
 _LOOK = 50  # milliseconds between checks whether the question was withdrawn
-_ROOM_TO_ANSWER, _ROOM_TO_COUNT, _LEAST = " " * 8, 24, 32  # columns: for the answer, "… (12345 characters)", a value
+_ROOM_TO_ANSWER, _ROOM_TO_COUNT, _LEAST = " " * 8, 24, 8  # columns: for the answer, "… (12345 characters)", a value
 _BOLD, _PLAIN = "\x1b[1;7m", "\x1b[0m"  # a script's own control characters never reach the terminal
 
 

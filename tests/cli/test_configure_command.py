@@ -304,7 +304,7 @@ def test_the_first_dialog(server, tmp_path):
     terminal.wait_for("API Token: ")
     assert "Get an API token: https://replicate.com/account/api-tokens" in terminal.screen
     terminal.type(f"{TOKEN}\n")
-    terminal.wait_for("API Base URL (Enter for https://api.replicate.com): ")
+    terminal.wait_for("API Base URL (Enter for https://api.replicate.com/v1): ")
     assert "to keep" not in terminal.screen
     terminal.type("\n")
     terminal.wait_for("allow, ask or deny (")
