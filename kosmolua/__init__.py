@@ -32,10 +32,13 @@ if TYPE_CHECKING:
     from kosmolua.gate.entry import Entry
     from kosmolua.gate.prompt import Answer, Prompter, Question
     from kosmolua.gate.run import Reply
+    from kosmolua.host.aio import AsyncHost
+    from kosmolua.host.events import Event
+    from kosmolua.host.handle import Handle
     from kosmolua.host.host import Host
     from kosmolua.host.result import Result
     from kosmolua.host.script import ScriptRun
-    from kosmolua.replicate.webhook import verify_webhook
+    from kosmolua.replicate.webhook import SeenWebhooks, verify_webhook
     from kosmolua.runtime.limits import Limits
 
 __all__ = [
@@ -43,12 +46,15 @@ __all__ = [
     "AnswerError",
     "ApiError",
     "ArgumentError",
+    "AsyncHost",
     "Caps",
     "ConfigurationError",
     "CredentialError",
     "Entry",
+    "Event",
     "Function",
     "FunctionError",
+    "Handle",
     "Host",
     "JournalError",
     "KosmoError",
@@ -62,6 +68,7 @@ __all__ = [
     "Result",
     "ScriptError",
     "ScriptRun",
+    "SeenWebhooks",
     "TransportError",
     "UncertainError",
     "UsageError",
@@ -74,8 +81,11 @@ __all__ = [
 _HOMES = {
     "Answer": "kosmolua.gate.prompt",
     "Caps": "kosmolua.gate.budget",
+    "AsyncHost": "kosmolua.host.aio",
     "Entry": "kosmolua.gate.entry",
+    "Event": "kosmolua.host.events",
     "Function": "kosmolua.gate.custom",
+    "Handle": "kosmolua.host.handle",
     "Host": "kosmolua.host.host",
     "Limits": "kosmolua.runtime.limits",
     "Prompter": "kosmolua.gate.prompt",
@@ -83,6 +93,7 @@ _HOMES = {
     "Reply": "kosmolua.gate.session",
     "Result": "kosmolua.host.result",
     "ScriptRun": "kosmolua.host.script",
+    "SeenWebhooks": "kosmolua.replicate.webhook",
     "__version__": "kosmolua._version",
     "verify_webhook": "kosmolua.replicate.webhook",
 }

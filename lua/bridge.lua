@@ -387,7 +387,7 @@ local function environment(start)
   }
   env.integrations = integrations_table(start)
   env.app = { integrations = env.integrations }
-  env.args = start.args
+  env.args = start.named or start.args
   if #(start.custom or {}) > 0 then env.custom = custom_table(start) end
   add_output(env)
   add_time(env)

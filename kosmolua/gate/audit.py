@@ -233,6 +233,7 @@ class Count:
         if not self._new:
             return None
         entry: dict[str, Any] = {**msgspec.to_builtins(self._entry), "at": self._first}
+        entry.pop("run", None)  # the head of the line has it
         if self._new > 1 or self._by_outcome:
             entry |= {"count": self._new, "last": self._last}
         if self._outcomes:

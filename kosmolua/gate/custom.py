@@ -198,8 +198,19 @@ def _check(name: object, function: Function) -> None:
         )
     if not callable(function.call) or isinstance(function.call, type):
         raise OptionError.of(f"functions[{name!r}]", "a function, or kosmolua.Function(call=…)", function.call)
+    if is_deferred(function.call):
+        raise OptionError(
+            f"functions[{name!r}] is async or a generator, which a Host does not run",
+            hint="use kosmolua.AsyncHost, or write a plain function",
+        )
     if function.access not in {"read", "write"}:
         raise OptionError.of(f"functions[{name!r}].access", "read or write", function.access)
+
+
+def is_deferred(call: Callable[..., Any]) -> bool:
+    import inspect
+
+    return any(is_kind(call) for is_kind in (inspect.iscoroutinefunction, inspect.isgeneratorfunction))
 
 
 def _type_of(name: str, call: Callable[..., Any]) -> type[Struct]:

@@ -11,7 +11,7 @@ class Entry(Struct, omit_defaults=True, gc=False):
     ``at`` is in Unix seconds; ``duration_ms`` covers sending and waiting. ``by`` is "policy", "person" or "force".
     ``outcome`` is "ok", "error", "refused" or "dry_run"; ``code`` is the error code. ``note`` says why a helper made
     the call, if that is not obvious. ``estimate`` is the cost reserved for the job it starts; ``cost`` is the cost of
-    jobs that its answer shows as ended; None if no price is known.
+    jobs that its answer shows as ended; None if no price is known. ``run`` is the id of the run, for callbacks.
     """
 
     function: str
@@ -29,3 +29,4 @@ class Entry(Struct, omit_defaults=True, gc=False):
     note: str = ""
     estimate: float | None = None
     cost: float | None = None
+    run: str = ""

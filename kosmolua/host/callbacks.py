@@ -20,6 +20,16 @@ def quiet(callback: Callable[..., object], name: str, tell: Callable[[str], None
     return call
 
 
+def both(one: Callable[..., object], other: Callable[..., object]) -> Callable[..., None]:
+    """A callback that calls one, then the other."""
+
+    def call(*arguments: Any) -> None:
+        one(*arguments)
+        other(*arguments)
+
+    return call
+
+
 def of_callback(raised: Exception, *, broken: bool) -> KosmoError:
     """The error for what was raised after an answer: by a callback, or by a bug if it is ``broken``."""
     if broken:

@@ -123,6 +123,7 @@ _EXPECTED: dict[str, tuple[Callable[[Any], bool], str]] = {
     "functions": (lambda value: isinstance(value, Mapping), "a dictionary of functions by name"),
     "on_output": _CALLBACK,
     "on_call": _CALLBACK,
+    "on_event": _CALLBACK,
     "on_retry": _CALLBACK,
     "on_notice": _CALLBACK,
 }

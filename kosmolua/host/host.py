@@ -6,42 +6,36 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import IO, TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self, Unpack
 
 from kosmolua.errors import ApiError, KosmoError, OptionError, UsageError, emulated, failure_of
-from kosmolua.host import checks
+from kosmolua.host import journals
 from kosmolua.host import source as source_
-from kosmolua.host.callbacks import log, of_callback, quiet
+from kosmolua.host.callbacks import both, log, of_callback, quiet
 from kosmolua.host.explained import explained
 from kosmolua.host.hints import resolvable
 from kosmolua.host.options import HostOptions, Signature, taking
 from kosmolua.host.result import Result
+from kosmolua.host.run_options import RunOptions, ScriptOptions, StartOptions, named_of
 from kosmolua.host.runs import Runs
 from kosmolua.host.script import Plan, ScriptRun
 from kosmolua.host.shared import Shared
 from kosmolua.host.variables import variables
 from kosmolua.replicate import catalogue
-from kosmolua.runtime import descriptors, forks
+from kosmolua.runtime import forks
 from kosmolua.runtime.run import Script
 from kosmolua.runtime.stop import Stop
 from kosmolua.settings import config
 
 if TYPE_CHECKING:
-    from kosmolua.gate.budget import Caps
     from kosmolua.gate.custom import Custom
     from kosmolua.gate.ending import Left
-    from kosmolua.gate.entry import Entry
     from kosmolua.gate.files import Files
-    from kosmolua.gate.prompt import Prompter
     from kosmolua.gate.run import Reply, Watcher
     from kosmolua.gate.session import Session
+    from kosmolua.host.handle import Handle
     from kosmolua.host.sessions import Sessions
-    from kosmolua.journal.cassette import Cassette
-    from kosmolua.journal.journal import Journal
     from kosmolua.replicate.versions import Versions
-    from kosmolua.runtime.isolate import Child
-    from kosmolua.runtime.parking import Parking
-    from kosmolua.runtime.port import Output
     from kosmolua.runtime.prepared import Prepared
 
 # Imported with the first call: a fork in the midst of that would leave the child without.
@@ -261,77 +255,89 @@ class Host:
     def run(
         self,
         source: str | bytes,
-        args: Sequence[str] = (),
+        args: Sequence[str] | Mapping[str, Any] = (),
         *,
         name: str = "script",
         journal: str | None = None,
         fresh: bool = False,
-        keep_outputs: bool = True,
+        **options: Unpack[StartOptions],
     ) -> Result:
-        """Run Lua text to its end. ``name`` stands for it in errors; ``args`` is what the script finds under that name.
+        """Run Lua text to its end. ``name`` stands for it in errors; ``args`` is what the script finds under that name:
+        a list of strings, or a dictionary of plain data.
 
         With a ``journal``, which is a name or a file, a run that ended early goes on where it stopped; raises a
         `JournalError` where that cannot be. A run that ended well sends nothing more and gives the same results again,
         and a notice says so; ``fresh`` starts a new run and keeps the old journal under a name with its date. Output
         files are kept next to the journal unless ``keep_outputs`` is False. What goes wrong with the script is in the
         result, as its ``error``.
-        """
-        _check_text(source, name)
-        if fresh and journal is None:
-            raise UsageError("fresh=True is for a run with a journal", hint="pass journal=NAME too")
-        if journal is None:
-            return self.script(source, args, name=name).result()
-        if not isinstance(journal, str):
-            raise OptionError.of("journal", "a name or a path as a string", journal)
-        from kosmolua.journal import runs
-        from kosmolua.journal.records import Head
 
-        text = source.encode("utf-8", "surrogateescape") if isinstance(source, str) else source
-        head = Head(
-            script=name, source=text, args=[*args], account=self._options.account, emulated=self._options.emulate
-        )
-        anew = runs.Anew("fresh=True", wanted=fresh)
-        with ExitStack() as stack:
-            with explained("opening the journal"):
-                stack.enter_context(descriptors.explained(stack.enter_context(self._runs.expecting())))
-                opened = runs.begin(os.environ, journal, head, self._on_notice, anew)
-                stack.callback(_close, opened)
-            return self.script(text, args, name=name, journal=opened, keep_outputs=keep_outputs).result()
+        ``account``, ``limits``, ``caps``, ``prompter`` and ``on_call`` take the place of the host's for this run;
+        ``on_event`` is told of its events, which carry its ``tags``.
+        """
+        with self._ready(source, args, name, journal, fresh=fresh, options=options) as run:
+            return run.result()
 
     def run_file(
         self,
         file: str | os.PathLike[str],
-        args: Sequence[str] = (),
+        args: Sequence[str] | Mapping[str, Any] = (),
         *,
         journal: str | None = None,
         fresh: bool = False,
-        keep_outputs: bool = True,
+        **options: Unpack[StartOptions],
     ) -> Result:
         """Run the script in a file, as `run` does. Raises a `UsageError` where it cannot be read."""
         text, name = source_.read(os.fspath(file)), os.fspath(file)
-        return self.run(text, args, name=name, journal=journal, fresh=fresh, keep_outputs=keep_outputs)
+        return self.run(text, args, name=name, journal=journal, fresh=fresh, **options)
 
-    @explained("making a run")
-    def script(  # noqa: PLR0913 - every one but the first has a default
+    def start(
         self,
         source: str | bytes,
-        args: Sequence[str] = (),
+        args: Sequence[str] | Mapping[str, Any] = (),
         *,
         name: str = "script",
-        output: Output | None = None,
-        child: Child | None = None,
-        journal: Journal | Cassette | None = None,
-        record: str | None = None,
-        prompter: Prompter | None = None,
-        on_call: Callable[[Entry], None] | None = None,
-        stop: Stop | None = None,
-        watch: Callable[[], Watcher] | None = None,
-        own: Sequence[tuple[str, str]] = (),
-        keep_outputs: bool = True,
-        stdin: IO[bytes] | None = None,
-        account: str | None = None,
-        caps: Caps | None = None,
-        parking: Parking | None = None,
+        journal: str | None = None,
+        fresh: bool = False,
+        **options: Unpack[StartOptions],
+    ) -> Handle:
+        """Start a run in a thread of its own, and return its handle at once. It takes what `run` takes."""
+        from kosmolua.host.handle import Handle
+
+        handle, told = Handle(options.get("tags") or {}), options.get("on_event")
+        options["on_event"] = both(handle.note, told) if told else handle.note
+        stack = ExitStack()
+        handle.begin(stack.enter_context(self._ready(source, args, name, journal, fresh=fresh, options=options)), stack)
+        return handle
+
+    @contextmanager
+    def _ready(
+        self,
+        source: str | bytes,
+        args: Sequence[str] | Mapping[str, Any],
+        name: str,
+        journal: str | None,
+        *,
+        fresh: bool,
+        options: StartOptions,
+    ) -> Iterator[ScriptRun]:
+        """A run that has not begun, with its journal open."""
+        _check_text(source, name)
+        text = source.encode("utf-8", "surrogateescape") if isinstance(source, str) else source
+        tell, account = self._on_notice, options.get("account")
+        script = (name, text, args)
+        with journals.opened(
+            self._options, self._runs, tell, journal, fresh=fresh, script=script, account=account
+        ) as opened:
+            yield self.script(text, args, name=name, journal=opened, **options)
+
+    @explained("making a run")
+    def script(
+        self,
+        source: str | bytes,
+        args: Sequence[str] | Mapping[str, Any] = (),
+        *,
+        name: str = "script",
+        **options: Unpack[ScriptOptions],
     ) -> ScriptRun:
         """A run that has not begun: its `result` runs it, and another thread may `stop` it.
 
@@ -343,47 +349,32 @@ class Host:
         came out. ``own`` are other files that the caller writes for the run, each with what it is, such as "the report
         of this run"; the script can neither read nor write them. With a journal the files that its predictions make
         are kept next to it, unless ``keep_outputs`` is False. ``stdin`` is an open file with a descriptor that the
-        script may read; without it, its standard input is empty.
-        ``account`` and ``caps`` take the place of the host's; ``parking`` says what becomes of a run that only waits.
+        script may read; without it, its standard input is empty. ``parking`` says what becomes of a run that only
+        waits. The other options are those of `run`.
         """
         _check_text(source, name)
-        if isinstance(args, str) or not all(isinstance(argument, str) for argument in args):
-            raise UsageError(f"args: expected a list of strings, got {args!r}"[:200], hint="convert each with str()")
-        if isinstance(journal, str | os.PathLike):
+        is_listed = isinstance(args, Sequence) and not isinstance(args, str | bytes)
+        if not isinstance(args, Mapping) and not (is_listed and all(isinstance(each, str) for each in args)):
+            raise UsageError(
+                f"args: expected a list of strings, or a dictionary, got {args!r}"[:200], hint="convert each with str()"
+            )
+        if isinstance(journal := options.get("journal"), str | os.PathLike):
             raise OptionError(
                 f"journal: expected an open journal, got {journal!r}"[:200], hint="use run(source, journal=PATH)"
             )
-        checks.check({"prompter": prompter, "on_call": on_call})
         text = source.encode("utf-8", "surrogateescape") if isinstance(source, str) else source
         script = Script(
             source=text,
             name=name,
-            args=args,
+            args=() if isinstance(args, Mapping) else args,
+            named=named_of(args) if isinstance(args, Mapping) else None,
             provider=catalogue.PROVIDER,
             functions=[operation.names for operation in catalogue.OPERATIONS],
             custom=[*self._customs],
             accounts=[] if self._options.emulate else config.accounts(os.environ),
             env=variables(self._options.allow_env, os.environ),
         )
-        return ScriptRun(
-            self._plan,
-            self._runs,
-            script,
-            output=output,
-            child=child,
-            journal=journal,
-            record=record,
-            prompter=prompter,
-            on_call=on_call,
-            stop=stop,
-            watch=watch,
-            own=own,
-            keep_outputs=keep_outputs,
-            stdin=stdin,
-            account=account,
-            caps=caps,
-            parking=parking,
-        )
+        return ScriptRun(self._plan, self._runs, script, RunOptions(**options))
 
     @explained("opening a session")
     def session(self, script: str, files: Files | None = None, watcher: Watcher | None = None) -> Session:
@@ -485,10 +476,6 @@ def _closed() -> UsageError:
 
 
 @explained("closing the journal")
-def _close(journal: Journal) -> None:
-    journal.close()
-
-
 def _check_text(source: object, name: object) -> None:
     if not isinstance(source, str | bytes):
         raise OptionError.of("source", "Lua text as a string or bytes", source)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from kosmolua.gate.custom import Function
     from kosmolua.gate.entry import Entry
     from kosmolua.gate.prompt import Prompter
+    from kosmolua.host.events import Event
 
 Stream = Literal["stdout", "stderr"]
 _Options = ParamSpec("_Options")
@@ -60,6 +61,7 @@ class HostOptions(Struct, frozen=True, kw_only=True):
     python: str | os.PathLike[str] | None = None
     on_output: Callable[[Stream, str], None] | None = None
     on_call: Callable[[Entry], None] | None = None
+    on_event: Callable[[Event], None] | None = None
     on_retry: Callable[[str, float], None] | None = None
     on_notice: Callable[[str], None] | None = None
 

@@ -57,6 +57,15 @@ class Result(Struct, frozen=True, kw_only=True):
         """The first value that was returned, None where there is none."""
         return self.results[0] if self.results else None
 
+    def to_dict(self) -> dict[str, Any]:
+        """The result as plain data, which JSON can hold: bytes are Base64, an error is its fields."""
+        import msgspec
+
+        fields = {name: getattr(self, name) for name in self.__struct_fields__ if name != "error"}
+        error = self.error.to_dict() if self.error else None
+        found: dict[str, Any] = msgspec.to_builtins({"success": error is None, "error": error, **fields}, str_keys=True)
+        return found
+
     def raise_for_error(self) -> Self:
         """The result itself where the run ended well; raises its error otherwise."""
         if self.error:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, nullcontext
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from msgspec import Struct
@@ -22,14 +22,15 @@ from kosmolua.errors import (
     failure_of,
     release,
 )
-from kosmolua.gate.entry import Entry
-from kosmolua.host.callbacks import of_callback
+from kosmolua.host.callbacks import of_callback, quiet
 from kosmolua.host.caller import CALLER, CallingFor
+from kosmolua.host.events import Event, Events
 from kosmolua.host.explained import explained
 from kosmolua.host.handler import ScriptHandler
 from kosmolua.host.hints import resolvable
 from kosmolua.host.options import HostOptions
 from kosmolua.host.result import Forwarded, Printed, Result
+from kosmolua.host.run_options import RunOptions
 from kosmolua.host.runs import Runs
 from kosmolua.runtime import marshal
 from kosmolua.runtime.meter import Meter
@@ -38,22 +39,17 @@ from kosmolua.runtime.stop import Stop
 from kosmolua.settings.paths import cache_directory, record_of
 
 if TYPE_CHECKING:
-    from kosmolua.gate.budget import Caps
     from kosmolua.gate.custom import Custom
     from kosmolua.gate.ending import Waiting
     from kosmolua.gate.files import Files
     from kosmolua.gate.kept import KeptOutputs
     from kosmolua.gate.needs import Needs
-    from kosmolua.gate.prompt import Prompter
-    from kosmolua.gate.run import Watcher
     from kosmolua.gate.session import Session
     from kosmolua.host.sessions import Sessions
     from kosmolua.journal.cassette import Cassette
     from kosmolua.journal.journal import Journal
     from kosmolua.replicate.body import Room
-    from kosmolua.runtime.isolate import Child
     from kosmolua.runtime.parking import Parking
-    from kosmolua.runtime.port import Output
     from kosmolua.runtime.prepared import Prepared
     from kosmolua.services.keeping import Keeping
 
@@ -75,53 +71,28 @@ Attach = Callable[[list[Any], Callable[[str, int], bytes]], None]
 class ScriptRun:
     """A script that is to be run, once. `kosmolua.Host.script` makes them.
 
-    ``outcome`` is how it ended, also where `result` raised what is no error of the script, such as KeyboardInterrupt.
+    ``id`` is what events, the log and the record of calls know it by. ``outcome`` is how it ended, also where `result`
+    raised what is no error of the script, such as KeyboardInterrupt.
     """
 
-    def __init__(  # noqa: PLR0913 - what `Host.script` takes
-        self,
-        plan: Plan,
-        runs: Runs,
-        script: Script,
-        *,
-        output: Output | None = None,
-        child: Child | None = None,
-        journal: Journal | Cassette | None = None,
-        record: str | None = None,
-        prompter: Prompter | None = None,
-        on_call: Callable[[Entry], None] | None = None,
-        stop: Stop | None = None,
-        watch: Callable[[], Watcher] | None = None,
-        own: Sequence[tuple[str, str]] = (),
-        keep_outputs: bool = True,
-        stdin: IO[bytes] | None = None,
-        account: str | None = None,
-        caps: Caps | None = None,
-        parking: Parking | None = None,
-    ) -> None:
+    def __init__(self, plan: Plan, runs: Runs, script: Script, given: RunOptions) -> None:
+        self.id = os.urandom(6).hex()
         self.outcome: Result | None = None
         self._plan = plan
         self._runs = runs
         self._script = script
-        self._child = child
-        self._journal = journal
-        self._record = record
-        self._prompter = prompter
-        self._on_call = on_call
-        self._watch = watch
-        self._own = [*own, *_written(journal, record)]
-        self._keep_outputs = keep_outputs
-        self._account = account
-        self._caps = caps
-        self._parking = parking or _parking(journal, plan.options.park_after)
-        self._continues = parking is not None  # elsewhere, where interrupted calls are looked for
+        self._given = given
+        self._journal = given.journal
+        self._events = Events(self.id, given.tags, _listeners(plan, given))
+        self._own = [*given.own, *_written(given.journal, given.record)]
+        self._parking = given.parking or _parking(given.journal, plan.options.park_after)
         self._keeping: Keeping | None = None
         self._files: Files | None = None
         self._printed = Printed(plan.options.on_output)
-        self._output = Forwarded(output or self._printed)
+        self._output = Forwarded(self._events.observing(given.output or self._printed))
         self._needs = _needs(script)
         self._stop = Stop()
-        self._outer = stop
+        self._outer = given.stop
         self._meter = Meter()
         self._lock, self._opening = threading.Lock(), threading.Lock()
         self._begun: float | None = None
@@ -133,7 +104,7 @@ class ScriptRun:
             self._opened_files,
             self._calling,
             directory=os.path.dirname(script.name),
-            stdin=stdin,
+            stdin=given.stdin,
             check=self._stop.check,
             room=lambda: self._room,
             pollers=lambda: plan.sessions().pollers,
@@ -155,6 +126,7 @@ class ScriptRun:
         with ExitStack() as stack:
             with explained("beginning the run"):
                 stack.enter_context(self._runs.holding(self))
+            self._events.tell("begun")
             try:
                 with self._outer.on_set(self._follow) if self._outer else nullcontext():
                     ended = self._run()
@@ -204,15 +176,15 @@ class ScriptRun:
         from kosmolua.services.lanes import lane_of
 
         plan, options = self._plan, self._plan.options
-        if self._keep_outputs and self._journal and self._lacks_outputs(self._journal):
+        if self._given.keep_outputs and self._journal and self._lacks_outputs(self._journal):
             self._opened()
         ended = run(
             self._script,
             self._handler,
             self._output,
-            limits=options.limits,
+            limits=self._given.limits or options.limits,
             isolation=options.isolation,
-            child=self._child or plan.prepared,
+            child=self._given.child or plan.prepared,
             stop=self._stop,
             lane=lane_of,
             ending=self._handler.end,
@@ -234,7 +206,9 @@ class ScriptRun:
             error = ScriptError(f"the run was broken off: {type(why).__name__}: {why}")
         else:
             error = failure_of(why, "running the script")
-        return Result(error=error, duration=duration, isolation=isolation_of(self._plan.options.isolation, self._child))
+        return Result(
+            error=error, duration=duration, isolation=isolation_of(self._plan.options.isolation, self._given.child)
+        )
 
     def _finish(self, ended: Result) -> Result:
         """Add what the gate has to say, find what was created without an answer, cancel what still runs, where that is
@@ -248,6 +222,7 @@ class ScriptRun:
                 step()
             except Exception as error:  # noqa: BLE001 - the other steps follow, and the result is not lost
                 self._add(error=self._error or failure_of(error, "ending the run"))
+        self._events.tell("ended", result=self.outcome)
         return self.outcome
 
     @property
@@ -307,7 +282,7 @@ class ScriptRun:
         options, tell = self._plan.options, self._plan.sessions().tell
         cancel = options.cancel_on_exit
         search = (
-            (failed or cancel) and not options.emulate and not self._continues
+            (failed or cancel) and not options.emulate and not self._given.parking
         )  # nothing is left of what was emulated
         left = ending.end(session, tell, cancel=cancel, search=search)
         for sent, data in left.found:
@@ -329,10 +304,10 @@ class ScriptRun:
         """Write how the run ended to the journal, and write the cassette if there is one."""
         if self._journal:
             self._journal.end(self._error)
-            if self._record:
+            if self._given.record:
                 from kosmolua.journal import cassette
 
-                cassette.write(self._journal.path, self._record, self._reveals)
+                cassette.write(self._journal.path, self._given.record, self._reveals)
 
     def _reveals(self, text: str) -> bool:
         return self._session is not None and self._session.reveals(text)
@@ -356,16 +331,17 @@ class ScriptRun:
         if self._session is None:
             with self._lock, self._meter.exempt():
                 if self._session is None:
-                    watcher = self._watch() if self._watch else None
+                    watcher = self._given.watch() if self._given.watch else None
                     session = self._plan.sessions().open(
                         self._script,
                         self._needs,
-                        self._prompter,
-                        self._on_call,
+                        self._given.prompter,
+                        self._events.calls(self._given.on_call or self._plan.options.on_call),
                         watcher,
                         self._opened_files(),
-                        account=self._account,
-                        caps=self._caps,
+                        account=self._given.account,
+                        caps=self._given.caps,
+                        identifier=self.id,
                     )
                     if self._journal:
                         self._journal.restore(session.budget)
@@ -387,7 +363,7 @@ class ScriptRun:
             from kosmolua.journal.outputs import Outputs
 
             if isinstance(journal, Journal):
-                store = Outputs(journal.path) if self._keep_outputs else None
+                store = Outputs(journal.path) if self._given.keep_outputs else None
                 answers = journal.predictions()
         session.kept = self._keeping = Keeping(lambda: session, store, self._plan.sessions().tell)
         self._keeping.restore(answers)
@@ -412,6 +388,12 @@ class ScriptRun:
                 record = record_of(self._journal.path) if self._journal else None
                 self._files = self._plan.sessions().files(self._own, record)
             return self._files
+
+
+def _listeners(plan: Plan, given: RunOptions) -> list[Callable[[Event], None]]:
+    """Who is told of the events of a run: what they raise becomes a notice."""
+    told = (plan.options.on_event, given.on_event)
+    return [quiet(each, "on_event", lambda text: plan.sessions().tell(text)) for each in told if each]
 
 
 def _parking(journal: Journal | Cassette | None, after: float | None) -> Parking | None:

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from kosmolua.host.callbacks import quiet
 from kosmolua.host.caller import CALLER
 from kosmolua.host.clients import EMULATOR_URL, Clients
+from kosmolua.host.events import Events
 from kosmolua.host.options import HostOptions
 from kosmolua.host.shared import Shared
 from kosmolua.services.poller import Pollers
@@ -55,6 +57,7 @@ class Sessions(Struct, frozen=True, kw_only=True):
         *,
         account: str | None = None,
         caps: Caps | None = None,
+        identifier: str | None = None,
     ) -> Session:
         """No token is looked up, and no client imported, before its first call. A run may have its own prompter,
         ``files``, ``account`` and ``caps``.
@@ -66,7 +69,7 @@ class Sessions(Struct, frozen=True, kw_only=True):
 
         options, settings = self.options, self.settings()
         budget = Budget(caps or options.caps, self._prices(settings), declared=needs.caps if needs else None)
-        identifier = os.urandom(6).hex()
+        identifier = identifier or os.urandom(6).hex()
         run = Run(identifier, script.name, needs, files or self.files()) if script else Run(identifier, options.caller)
         origin = audit.Origin(run.id, run.script, _digest(script) if script else None, options.emulate)
         return Session(
@@ -82,11 +85,16 @@ class Sessions(Struct, frozen=True, kw_only=True):
             audit=audit.Audit(audit.file_of(os.environ), origin, self.tell),
             remember=None if options.emulate else self._remember,
             lent=True,
-            on_call=on_call or options.on_call,
+            on_call=on_call or self._events(run.id).calls(options.on_call),
             watcher=watcher,
             stop=lambda: CALLER.stop,
             customs=self.customs,
         )
+
+    def _events(self, run: str) -> Events:
+        """Those of direct calls; a run tells of its own."""
+        told = self.options.on_event
+        return Events(run, {}, [quiet(told, "on_event", self.tell)] if told else [])
 
     def _prices(self, settings: config.Settings) -> Callable[[], Prices]:
         """The prices in force, read when the first one is needed."""

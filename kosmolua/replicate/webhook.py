@@ -6,6 +6,7 @@ import base64
 import binascii
 import hmac
 import re
+import threading
 import time
 from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
@@ -30,14 +31,50 @@ Headers = HasItems | Iterable[tuple[Any, Any]]
 """Also pairs, as ASGI has them, and the names of WSGI: HTTP_WEBHOOK_ID."""
 
 
+class Seen(Protocol):
+    """Remembers the ids of webhooks, for all processes that receive them."""
+
+    def remember(self, identifier: str, until: float) -> bool:
+        """Remember an id up to that Unix time. False if it is remembered already. Must be atomic."""
+
+
+class SeenWebhooks:
+    """A `Seen` in the memory of one process."""
+
+    def __init__(self) -> None:
+        self._until: dict[str, float] = {}
+        self._lock = threading.Lock()
+
+    def remember(self, identifier: str, until: float) -> bool:
+        """Remember an id up to that Unix time. False if it is remembered already."""
+        with self._lock:
+            now = time.time()
+            self._until = {each: end for each, end in self._until.items() if end > now}
+            is_new = identifier not in self._until
+            self._until.setdefault(identifier, until)
+            return is_new
+
+    def forget(self, identifier: str) -> None:
+        """Take the next delivery of this id again: handling this one has failed."""
+        with self._lock:
+            self._until.pop(identifier, None)
+
+
 def verify_webhook(
-    headers: Headers, body: bytes, secret: str | bytes, *, tolerance: float = TOLERANCE, now: float | None = None
+    headers: Headers,
+    body: bytes,
+    secret: str | bytes,
+    *,
+    tolerance: float = TOLERANCE,
+    now: float | None = None,
+    seen: Seen | None = None,
 ) -> str:
     """Check that a request was signed with the secret, and lately. Returns its id.
 
     ``body`` are the bytes as they were received: JSON that was read and written again has another signature. A
-    delivery that is tried again has the same id, so whoever must not act twice remembers it. ``tolerance`` is in
-    seconds, before and after ``now``, which is in Unix seconds. Raises a `WebhookError` that says what is wrong, a
+    delivery that is tried again has the same id: with ``seen`` a second one is refused, with the reason "replay". The
+    ids are remembered for twice the tolerance, after which the age refuses them. ``tolerance`` is in seconds, before
+    and after ``now``, which is in Unix seconds. Raises a `WebhookError` that says what is wrong, a
     `CredentialError` for a secret that is none, an `ArgumentError` for a body that is not bytes.
     """
     if not isinstance(body, bytes | bytearray | memoryview):
@@ -51,7 +88,12 @@ def verify_webhook(
     if not _SECONDS.fullmatch(stamp):
         raise WebhookError(f"expected Unix seconds in the header {TIMESTAMP}", reason="malformed")
     _check_signature(signatures, _sign(key, identifier, stamp, body))
-    _check_age(int(stamp), time.time() if now is None else now, tolerance)
+    now = time.time() if now is None else now
+    _check_age(int(stamp), now, tolerance)
+    if seen is not None and not seen.remember(identifier, now + 2 * tolerance):
+        raise WebhookError(
+            "it was received before", reason="replay", hint="answer with status 200, and do nothing for it"
+        )
     return identifier
 
 

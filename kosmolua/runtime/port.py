@@ -50,6 +50,7 @@ class Start(Struct, kw_only=True):
     accounts: list[str] = []
     env: dict[str, bytes] = {}
     custom: list[str] = []
+    named: dict[str, Any] | None = None
     cpu: float | None = None
     memory: int | None = None
     journal: dict[str, float] | None = None

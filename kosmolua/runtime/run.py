@@ -32,7 +32,8 @@ MAX_SOURCE = 8 * 1024 * 1024
 class Script(Struct, frozen=True, kw_only=True):
     """What to run: Lua source, its name in error messages, its arguments, and the functions it can name.
 
-    ``custom`` are the full names of the host's own functions, such as "custom.notify".
+    ``named`` are arguments by name instead of ``args``. ``custom`` are the full names of the host's own functions, such
+    as "custom.notify".
     """
 
     source: bytes
@@ -43,6 +44,7 @@ class Script(Struct, frozen=True, kw_only=True):
     accounts: list[str] = []
     env: dict[str, str] = {}
     custom: Sequence[str] = ()
+    named: dict[str, Any] | None = None
 
 
 class Result(Struct, frozen=True, kw_only=True):
@@ -229,6 +231,7 @@ def _start(script: Script, journal: Journal[Any] | None) -> Start:
         functions=list(script.functions),
         accounts=script.accounts,
         custom=list(script.custom),
+        named=script.named,
         journal=journal.start() if journal else None,
         env={name: os.fsencode(value) for name, value in script.env.items()},
     )

@@ -2,6 +2,7 @@
 
 import base64
 import hmac
+import time
 
 import httpx
 import pytest
@@ -160,3 +161,37 @@ def test_a_secret_that_is_none(secret):
 def test_space_around_a_secret():
     """What a file or a variable adds at its end is no part of it."""
     assert "msg_1" == verify(headers(), secret=f" {SECRET}\n")
+
+
+def test_a_webhook_is_taken_once():
+    """With a store of ids a second delivery is refused, unless the first was forgotten because it failed."""
+    seen = kosmolua.SeenWebhooks()
+    now = int(time.time())
+    given = {
+        "webhook-id": "msg_1",
+        "webhook-timestamp": str(now),
+        "webhook-signature": signature(stamp=now),
+    }
+
+    assert "msg_1" == kosmolua.verify_webhook(given, BODY, SECRET, seen=seen)
+    with pytest.raises(WebhookError, match="it was received before") as caught:
+        kosmolua.verify_webhook(given, BODY, SECRET, seen=seen)
+    seen.forget("msg_1")
+    assert "msg_1" == kosmolua.verify_webhook(given, BODY, SECRET, seen=seen)
+    assert "replay" == caught.value.reason
+
+
+def test_a_forged_webhook_is_not_remembered():
+    """Else anybody could have a real one refused."""
+    kept = []
+
+    class Store:
+        def remember(self, identifier, until):
+            kept.append((identifier, until))
+            return True
+
+    with pytest.raises(WebhookError):
+        verify(headers(signature="v1,AAAA"), seen=Store())
+    assert "msg_1" == verify(headers(), seen=Store(), tolerance=100)
+
+    assert [("msg_1", NOW + 200)] == kept

@@ -1,0 +1,236 @@
+"""`AsyncHost`: the host for asyncio. Canceling a task stops what it waits for."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack
+
+from msgspec.structs import replace
+
+from kosmolua.errors import ScriptError
+from kosmolua.host.checks import is_deferred
+from kosmolua.host.handle import Handle
+from kosmolua.host.host import Host
+from kosmolua.host.options import HostOptions
+from kosmolua.host.run_options import StartOptions
+from kosmolua.runtime.stop import Stop
+
+if TYPE_CHECKING:
+    from kosmolua.gate.prompt import Answer, Question
+    from kosmolua.gate.run import Reply
+    from kosmolua.host.events import Event
+    from kosmolua.host.result import Result
+
+MAX_CALLS = 64  # direct calls at once
+_T = TypeVar("_T")
+
+
+class AsyncHost:
+    """A `kosmolua.Host` whose methods are awaited. It takes the same options; use it in an ``async with``.
+
+    Its prompter's `ask` and its functions may be async: they then run on the loop that made the host. A run takes a
+    thread of its own while it goes on, not one of the loop's.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        self._loop: asyncio.AbstractEventLoop | None = None
+        functions = {name: self._function(each) for name, each in (options.pop("functions", None) or {}).items()}
+        prompter = options.pop("prompter", None)
+        asks = _AsyncPrompter(prompter, self._submit) if is_deferred(getattr(prompter, "ask", None)) else prompter
+        self._host = Host.of(HostOptions(**options, functions=functions, prompter=asks))
+        self._threads = ThreadPoolExecutor(MAX_CALLS, thread_name_prefix="kosmolua-call")
+
+    # Calling ------------------------------------------------------------------------------------------------------
+
+    async def call(
+        self, function: str, arguments: Mapping[str, Any] | None = None, *, account: str | None = None
+    ) -> Any:
+        """Call one function, and return what it answered. Raises a `KosmoError`."""
+        return (await self.request(function, arguments, account=account)).data
+
+    async def request(
+        self, function: str, arguments: Mapping[str, Any] | None = None, *, account: str | None = None
+    ) -> Reply:
+        """The same with the call's entry in the log. Canceled, it is not sent again."""
+        stop = Stop()
+        action = partial(self._host.request, function, arguments, account=account, stop=stop)
+        return await self._in_thread(action, lambda: stop.set(_canceled()))
+
+    async def pages(
+        self, function: str, arguments: Mapping[str, Any] | None = None, *, account: str | None = None
+    ) -> AsyncIterator[Reply]:
+        """The pages of a list, from the one asked for to the last."""
+        found = self._host.pages(function, arguments, account=account)
+        while (page := await self._in_thread(partial(next, found, None))) is not None:
+            yield page
+
+    # Running ------------------------------------------------------------------------------------------------------
+
+    async def run(
+        self,
+        source: str | bytes,
+        args: Sequence[str] | Mapping[str, Any] = (),
+        *,
+        name: str = "script",
+        journal: str | None = None,
+        fresh: bool = False,
+        **options: Unpack[StartOptions],
+    ) -> Result:
+        """Run Lua text to its end, as `Host.run` does. Canceled, the run is stopped, and waited for."""
+        handle = await self.start(source, args, name=name, journal=journal, fresh=fresh, **options)
+        return await handle.result()
+
+    async def start(
+        self,
+        source: str | bytes,
+        args: Sequence[str] | Mapping[str, Any] = (),
+        *,
+        name: str = "script",
+        journal: str | None = None,
+        fresh: bool = False,
+        **options: Unpack[StartOptions],
+    ) -> AsyncHandle:
+        """Start a run, and return its handle."""
+        begin = partial(self._host.start, source, args, name=name, journal=journal, fresh=fresh, **options)
+        return AsyncHandle(await self._in_thread(begin))
+
+    async def close(self) -> None:
+        """Stop what runs, and leave no process, thread, connection or descriptor behind."""
+        await self._in_thread(self._host.close)
+        self._threads.shutdown(wait=False)
+
+    async def __aenter__(self) -> Self:
+        self._loop = asyncio.get_running_loop()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    # ------------------------------------------------------------------------------------------------------------
+
+    async def _in_thread(self, action: Callable[[], _T], cancel: Callable[[], None] | None = None) -> _T:
+        """The result of an action. If this task is canceled, ``cancel`` it and wait for its end."""
+        self._loop = self._loop or asyncio.get_running_loop()
+        future = asyncio.get_running_loop().run_in_executor(self._threads, action)
+        try:
+            return await asyncio.shield(future)
+        except asyncio.CancelledError:
+            if cancel:
+                cancel()
+                await asyncio.wait([future])
+                future.exception()
+            raise
+
+    def _submit(self, made: Coroutine[Any, Any, _T]) -> Future[_T]:
+        """Run a coroutine on the loop, from another thread."""
+        if self._loop is None:
+            made.close()
+            raise RuntimeError("use AsyncHost in an `async with`")
+        return asyncio.run_coroutine_threadsafe(made, self._loop)
+
+    def _function(self, given: Any) -> Any:
+        from kosmolua.gate.custom import Function
+
+        function = given if isinstance(given, Function) else None
+        call = function.call if function else given
+        if not is_deferred(call):
+            return given
+        made = _Waited(call, self._submit)
+        return replace(function, call=made) if function else made
+
+
+class AsyncHandle:
+    """A started run, awaited."""
+
+    def __init__(self, handle: Handle) -> None:
+        self._handle = handle
+        self.id = handle.id
+        self.tags = handle.tags
+
+    def __repr__(self) -> str:
+        return f"<AsyncHandle {self.id} {self.state}>"
+
+    @property
+    def state(self) -> str:
+        return self._handle.state
+
+    def stop(self, reason: str = "the run was stopped") -> None:
+        self._handle.stop(reason)
+
+    async def result(self, timeout: float | None = None) -> Result:  # noqa: ASYNC109 - as Handle has it
+        """Wait for the end. Raises a TimeoutError after that many seconds, and the run goes on. Canceled, the run is
+        stopped, and waited for.
+        """
+        try:
+            async with asyncio.timeout(timeout):
+                await self._ended()
+        except asyncio.CancelledError:
+            self._handle.stop("canceled")
+            await self._ended()
+            raise
+        return self._handle.result()
+
+    async def events(self) -> AsyncIterator[Event]:
+        """The events from the first one on, as they come, until the run has ended."""
+        loop = asyncio.get_running_loop()
+        found = self._handle.events()
+        with ThreadPoolExecutor(1, thread_name_prefix="kosmolua-events") as thread:
+            while (event := await loop.run_in_executor(thread, next, found, None)) is not None:
+                yield event
+
+    async def _ended(self) -> None:
+        loop = asyncio.get_running_loop()
+        done = asyncio.Event()
+
+        def tell() -> None:
+            loop.call_soon_threadsafe(done.set)
+
+        self._handle.when_done(tell)
+        await done.wait()
+
+
+class _AsyncPrompter:
+    """Asks an async prompter, from the thread of a call."""
+
+    def __init__(self, prompter: Any, submit: Callable[[Any], Future[Any]]) -> None:
+        self._prompter = prompter
+        self._submit = submit
+        self._asking: dict[int, Future[Any]] = {}
+
+    def ask(self, question: Question) -> Answer | None:
+        future = self._asking[id(question)] = self._submit(self._prompter.ask(question))
+        try:
+            found: Answer | None = future.result()
+            return found
+        finally:
+            self._asking.pop(id(question), None)
+
+    def withdraw(self, question: Question) -> None:
+        """Cancel the question, and tell the prompter if it wants to know."""
+        future = self._asking.get(id(question))
+        if future:
+            future.cancel()
+        withdraw = getattr(self._prompter, "withdraw", None)
+        if callable(withdraw):
+            withdraw(question)
+
+
+class _Waited:
+    """An async function as one that waits. Its signature is that of the function."""
+
+    def __init__(self, function: Callable[..., Awaitable[Any]], submit: Callable[[Any], Future[Any]]) -> None:
+        self._function = function
+        self._submit = submit
+        self.__wrapped__ = function
+        self.__doc__ = function.__doc__
+        self.__annotations__ = getattr(function, "__annotations__", {})
+
+    def __call__(self, *args: Any, **given: Any) -> Any:
+        return self._submit(self._function(*args, **given)).result()
+
+
+def _canceled() -> ScriptError:
+    return ScriptError("canceled", code="interrupted")

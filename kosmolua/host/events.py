@@ -1,0 +1,100 @@
+"""What happens in a run, as events that carry its id, and as records of the logging module."""
+
+from __future__ import annotations
+
+import codecs
+import sys
+import time
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Literal
+
+from msgspec import Struct
+
+from kosmolua.gate.entry import Entry
+from kosmolua.host.hints import resolvable
+from kosmolua.host.options import Stream
+
+if TYPE_CHECKING:
+    from kosmolua.host.result import Result
+    from kosmolua.runtime.port import Output
+
+Kind = Literal["begun", "output", "call", "ended"]
+LOGGER = "kosmolua.calls"
+
+
+@resolvable(globals())
+class Event(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Something that happened in the run of that id: it began, printed, ended a call, or ended itself.
+
+    ``at`` is in Unix seconds. ``stream`` and ``text`` are of "output", ``entry`` of "call", ``result`` of "ended".
+    """
+
+    run: str
+    kind: Kind
+    at: float
+    tags: Mapping[str, str] = {}
+    stream: Stream | None = None
+    text: str = ""
+    entry: Entry | None = None
+    result: Result | None = None
+
+
+class Events:
+    """Tells of one run. Its listeners do not raise."""
+
+    def __init__(self, run: str, tags: Mapping[str, str], listeners: list[Callable[[Event], None]]) -> None:
+        self.wanted = bool(listeners)
+        self._run = run
+        self._tags = tags
+        self._listeners = listeners
+
+    def tell(self, kind: Kind, **facts: Any) -> None:
+        if self.wanted:
+            event = Event(run=self._run, kind=kind, at=time.time(), tags=self._tags, **facts)
+            for listener in self._listeners:
+                listener(event)
+
+    def observing(self, output: Output) -> Output:
+        """The output, of which events tell too."""
+        return _Observed(output, self) if self.wanted else output
+
+    def calls(self, on_call: Callable[[Entry], None] | None) -> Callable[[Entry], None] | None:
+        """What is told of each call: the callback, the events, and the log if the program uses one."""
+        logging = sys.modules.get("logging")  # importing it costs a start more than all else here
+        if on_call is None and not self.wanted and logging is None:
+            return None
+        logger = logging.getLogger(LOGGER) if logging else None
+
+        def told(entry: Entry) -> None:
+            entry.run = self._run
+            if logger and logger.isEnabledFor(20):  # INFO
+                _log(logger, entry, self._tags)
+            self.tell("call", entry=entry)
+            if on_call:
+                on_call(entry)
+
+        if on_call:
+            told.__module__ = str(getattr(on_call, "__module__", ""))  # whose exceptions its exceptions are
+        return told
+
+
+def _log(logger: Any, entry: Entry, tags: Mapping[str, str]) -> None:
+    fields = {name: getattr(entry, name) for name in entry.__struct_fields__}
+    outcome = entry.code or entry.outcome
+    logger.info(
+        "%s %s", entry.function, outcome, extra={"kosmolua": {**fields, **({"tags": dict(tags)} if tags else {})}}
+    )
+
+
+class _Observed:
+    """Passes output on, and tells of it as text."""
+
+    def __init__(self, output: Output, events: Events) -> None:
+        self._output = output
+        self._events = events
+        self._decoders = [codecs.getincrementaldecoder("utf-8")("replace") for _ in range(2)]
+
+    def write(self, stream: Literal[1, 2], text: bytes) -> None:
+        whole = self._decoders[stream - 1].decode(text)  # a character may come in two parts
+        self._events.tell("output", stream="stdout" if stream == 1 else "stderr", text=whole)
+        self._output.write(stream, text)

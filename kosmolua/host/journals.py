@@ -1,0 +1,60 @@
+"""The journal of a run, opened for it and closed after it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, Any
+
+from kosmolua.errors import OptionError, UsageError
+from kosmolua.host.explained import explained
+from kosmolua.host.options import HostOptions
+from kosmolua.host.runs import Runs
+from kosmolua.runtime import descriptors
+
+if TYPE_CHECKING:
+    from kosmolua.journal.journal import Journal
+
+
+@contextmanager
+def opened(
+    options: HostOptions,
+    runs: Runs,
+    tell: Callable[[str], None],
+    journal: Any,
+    *,
+    fresh: bool,
+    script: tuple[str, bytes, Sequence[str] | Mapping[str, Any]],
+    account: str | None,
+) -> Iterator[Journal | None]:
+    """The journal of that name, None without a name. ``script`` has the name, the text and the arguments of the run."""
+    if fresh and journal is None:
+        raise UsageError("fresh=True is for a run with a journal", hint="pass journal=NAME too")
+    if journal is None:
+        yield None
+        return
+    if not isinstance(journal, str):
+        raise OptionError.of("journal", "a name or a path as a string", journal)
+    name, text, args = script
+    if isinstance(args, Mapping):
+        raise UsageError(
+            "a run with a journal takes its arguments as a list of strings",
+            hint="pass JSON text, and decode it in the script: json.decode(args[1])",
+        )
+    from kosmolua.journal import runs as runs_
+    from kosmolua.journal.records import Head
+
+    head = Head(script=name, source=text, args=[*args], account=account or options.account, emulated=options.emulate)
+    anew = runs_.Anew("fresh=True", wanted=fresh)
+    with ExitStack() as stack:
+        with explained("opening the journal"):
+            stack.enter_context(descriptors.explained(stack.enter_context(runs.expecting())))
+            found = runs_.begin(os.environ, journal, head, tell, anew)
+            stack.callback(_close, found)
+        yield found
+
+
+def _close(journal: Journal) -> None:
+    with explained("closing the journal"):
+        journal.close()

@@ -1,0 +1,98 @@
+"""What a single run takes, besides its script: one frozen object. `kosmolua.Host.script` says what the fields mean."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import IO, TYPE_CHECKING, Any, TypedDict
+
+from msgspec import Struct
+
+from kosmolua.errors import OptionError, UsageError
+from kosmolua.host import checks
+
+if TYPE_CHECKING:
+    from kosmolua.gate.budget import Caps
+    from kosmolua.gate.entry import Entry
+    from kosmolua.gate.prompt import Prompter
+    from kosmolua.gate.run import Watcher
+    from kosmolua.host.events import Event
+    from kosmolua.journal.cassette import Cassette
+    from kosmolua.journal.journal import Journal
+    from kosmolua.runtime.isolate import Child
+    from kosmolua.runtime.limits import Limits
+    from kosmolua.runtime.parking import Parking
+    from kosmolua.runtime.port import Output
+    from kosmolua.runtime.stop import Stop
+
+
+class StartOptions(TypedDict, total=False):
+    """What `kosmolua.Host.run` and `kosmolua.Host.start` take for one run."""
+
+    keep_outputs: bool
+    prompter: Prompter | None
+    on_call: Callable[[Entry], None] | None
+    on_event: Callable[[Event], None] | None
+    account: str | None
+    limits: Limits | None
+    caps: Caps | None
+    tags: Mapping[str, str]
+
+
+class ScriptOptions(StartOptions, total=False):
+    """What `kosmolua.Host.script` takes besides."""
+
+    output: Output | None
+    child: Child | None
+    journal: Journal | Cassette | None
+    record: str | None
+    stop: Stop | None
+    watch: Callable[[], Watcher] | None
+    own: Sequence[tuple[str, str]]
+    stdin: IO[bytes] | None
+    parking: Parking | None
+
+
+class RunOptions(Struct, frozen=True, kw_only=True):
+    """What takes the place of the host's options for one run, and who is told of it."""
+
+    output: Output | None = None
+    child: Child | None = None
+    journal: Journal | Cassette | None = None
+    record: str | None = None
+    prompter: Prompter | None = None
+    on_call: Callable[[Entry], None] | None = None
+    on_event: Callable[[Event], None] | None = None
+    stop: Stop | None = None
+    watch: Callable[[], Watcher] | None = None
+    own: Sequence[tuple[str, str]] = ()
+    keep_outputs: bool = True
+    stdin: IO[bytes] | None = None
+    account: str | None = None
+    limits: Limits | None = None
+    caps: Caps | None = None
+    tags: Mapping[str, str] = {}
+    parking: Parking | None = None
+
+    def __post_init__(self) -> None:
+        checks.check({name: getattr(self, name) for name in ("prompter", "on_call", "on_event", "limits", "caps")})
+        if self.account is not None:
+            checks.check({"account": self.account})
+        if not isinstance(self.tags, Mapping) or not all(_is_text(*pair) for pair in self.tags.items()):
+            raise OptionError.of("tags", "a dictionary of text", self.tags)
+
+
+def named_of(args: Mapping[str, Any]) -> dict[str, Any]:
+    """Arguments by name, as plain data. Raises a `UsageError`."""
+    import msgspec
+
+    try:
+        found: dict[str, Any] = msgspec.to_builtins(args, builtin_types=(bytes,), str_keys=True)
+    except (TypeError, RecursionError) as error:
+        raise UsageError(
+            f"args: expected plain data: {error}", hint="pass text, numbers, lists or dictionaries"
+        ) from None
+    return found
+
+
+def _is_text(name: Any, value: Any) -> bool:
+    return isinstance(name, str) and isinstance(value, str)

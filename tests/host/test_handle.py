@@ -1,0 +1,168 @@
+"""Started runs, what each takes for itself, and what is told of them."""
+
+import json
+import logging
+import threading
+import time
+
+import pytest
+
+from kosmolua import Caps, Host, Limits, OptionError, UsageError
+
+CALL = "return integrations.replicate.get_account{}.username"
+
+
+@pytest.fixture
+def host():
+    with Host(emulate=True) as made:
+        yield made
+
+
+def test_a_started_run_has_id_state_and_result(host):
+    """While it goes on and after; the id is that of the record of calls."""
+    handle = host.start(CALL)
+    result = handle.result(60)
+
+    assert ("succeeded", "emulator", handle.id) == (handle.state, result.value, result.run)
+    assert "failed" == ended(host.start("error('no')")).state
+    assert handle.id in repr(handle)
+
+
+def ended(handle):
+    handle.result(60)
+    return handle
+
+
+def test_a_run_that_takes_long_can_be_waited_for_and_stopped(host):
+    """A time-out leaves it running; a stop ends it."""
+    handle = host.start("while true do end")
+    with pytest.raises(TimeoutError, match=f"{handle.id} has not ended within 0.05 s"):
+        handle.result(0.05)
+    assert "running" == handle.state
+    handle.stop("enough")
+
+    assert ("interrupted", "stopped") == (handle.result(60).error.code, handle.state)
+
+
+def test_events_carry_the_run_and_its_tags(host):
+    """From the first to the last, for whoever looks, and for callbacks of the host and of the run."""
+    told = []
+    handle = host.start(f"print('é') {CALL}", tags={"job": "7"}, on_event=told.append)
+    events = [*handle.events()]
+
+    assert ["begun", "output", "call", "ended"] == [event.kind for event in events]
+    assert {(handle.id, "7")} == {(event.run, event.tags["job"]) for event in events}
+    assert ("stdout", "é\n") == (events[1].stream, events[1].text)
+    assert ("get_account", handle.id) == (events[2].entry.function, events[2].entry.run)
+    assert "emulator" == events[3].result.value
+    assert events == told == [*handle.events()]
+
+
+def test_two_runs_at_once_are_told_apart():
+    """Callbacks of a host get the events of all runs."""
+    told, lock = [], threading.Lock()
+
+    def note(event):
+        with lock:
+            told.append((event.run, event.kind))
+
+    called = []
+    with Host(emulate=True, on_event=note, on_call=lambda entry: called.append(entry.run)) as host:
+        handles = [host.start(CALL) for _ in range(3)]
+        for handle in handles:
+            handle.result(60)
+        host.call("get_account")
+
+    for handle in handles:
+        assert ["begun", "call", "ended"] == [kind for run, kind in told if run == handle.id]
+        assert handle.id in called
+    assert 1 == len({run for run, kind in told if kind == "call"} - {handle.id for handle in handles})
+
+
+def test_a_listener_that_raises_ends_nothing():
+    """It becomes a notice."""
+    notices = []
+
+    def fail(_event):
+        raise ValueError("no")
+
+    with Host(emulate=True, on_notice=notices.append) as host:
+        assert "emulator" == host.run(CALL, on_event=fail).value
+
+    assert any("on_event raised ValueError: no" in notice for notice in notices)
+
+
+def test_a_run_has_limits_caps_account_and_prompter_of_its_own():
+    """They take the place of the host's."""
+    with Host(emulate=True, caps=Caps(calls=9), limits=Limits(cpu=60.0)) as host:
+        calls = "for _ = 1, 3 do integrations.replicate.get_account{} end"
+        assert host.run(calls).error is None
+        assert "limit_reached" == host.run(calls, caps=Caps(calls=2)).error.code
+        assert "limit_reached" == host.run("while true do end", limits=Limits(cpu=0.3)).error.code
+        assert "work" == host.run(calls, account="work").log[0].account
+
+
+@pytest.mark.parametrize(
+    "options", [{"limits": 3}, {"caps": {}}, {"tags": {"a": 1}}, {"tags": "x"}, {"account": ""}, {"on_event": 3}]
+)
+def test_options_of_a_run_are_checked(host, options):
+    """When the run is made."""
+    with pytest.raises(OptionError):
+        host.run("return 1", **options)
+
+
+def test_arguments_may_have_names(host):
+    """Any plain data, in the script's `args`."""
+    given = {"prompt": "a fox", "sizes": [1, 2.5], "deep": {"yes": True, "none": None}}
+    source = "return args.prompt, args.sizes[2], args.deep.yes, args.deep.none, #{...}"
+
+    assert ["a fox", 2.5, True, None, 0] == host.run(source, given).results
+    with pytest.raises(UsageError, match="expected plain data"):
+        host.run("return 1", {"a": object()})
+    with pytest.raises(UsageError, match="takes its arguments as a list of strings"):
+        host.run("return 1", {"a": 1}, journal="named")
+
+
+def test_a_result_is_plain_data(host):
+    """With the error as its fields."""
+    good = host.run(f"print('x') {CALL}").to_dict()
+    bad = host.run("error('no')").to_dict()
+
+    assert (True, None, "x\n") == (good["success"], good["error"], good["output"])
+    assert "get_account" == good["log"][0]["function"]
+    assert (False, "script_error", "no") == (bad["success"], bad["error"]["code"], bad["error"]["message"])
+    assert json.loads(json.dumps(good)) == good
+
+
+def test_each_call_is_a_record_of_the_log(host, caplog):
+    """With its fields, for whoever listens to the logger."""
+    with caplog.at_level(logging.INFO, logger="kosmolua.calls"):
+        handle = ended(host.start(CALL, tags={"job": "7"}))
+
+    (record,) = [each for each in caplog.records if each.name == "kosmolua.calls"]
+    assert "get_account ok" == record.getMessage()
+    assert (handle.id, "read", "allow", {"job": "7"}) == tuple(
+        record.kosmolua[name] for name in ("run", "access", "decision", "tags")
+    )
+
+
+def test_a_journal_is_opened_at_the_start_and_closed_at_the_end(host, tmp_path):
+    """What is wrong with it is raised by `start`."""
+    path = str(tmp_path / "j")
+    first = host.start("sleep(0.2) " + CALL, journal=path)
+    with pytest.raises(Exception, match="journal"):
+        host.start(CALL, journal=path)
+    first.result(60)
+
+    assert "emulator" == host.start("sleep(0.2) " + CALL, journal=path).result(60).value
+
+
+def test_closing_the_host_stops_started_runs():
+    """No thread or process is left."""
+    host = Host(emulate=True)
+    handles = [host.start("while true do end") for _ in range(2)]
+    began = time.monotonic()
+    host.close()
+
+    assert ["stopped", "stopped"] == [ended(handle).state for handle in handles]
+    assert time.monotonic() - began < 10
