@@ -56,13 +56,9 @@ def _placeholder(field: Input) -> Any:
 
 
 def _is_short(value: Any) -> bool:
-    """Whether the value fits on the line: no nulls, no secret, no control characters, and not long."""
+    """Whether the value fits on the line and says something: no null, no empty text, no secret, and not long."""
     text = msgspec.json.encode(value).decode()
-    return len(text) <= _MAX_VALUE and _HIDDEN not in text and all(map(_is_plain, _leaves(value)))
-
-
-def _is_plain(value: Any) -> bool:
-    return value is not None and (not isinstance(value, str) or (value.isprintable() and value != ""))
+    return len(text) <= _MAX_VALUE and _HIDDEN not in text and not any(one in (None, "") for one in _leaves(value))
 
 
 def _leaves(value: Any) -> Iterator[Any]:

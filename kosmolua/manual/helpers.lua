@@ -220,7 +220,7 @@ function write_file(path, text, options) end
 function append_file(path, text) end
 
 ---@class kosmolua.CreateOptions
----@field validate? boolean Check the input against the model's schema first; default: true.
+---@field validate? boolean Convert and check the input by the model's schema first; default: true.
 ---@field cancel_after? string Let the API end the prediction after this time, such as "5m".
 ---@field lifetime? string The same as `cancel_after`.
 ---@field webhook? string

@@ -89,7 +89,7 @@ def _input(field: Input) -> str:
         "Deprecated." if field.shape.deprecated else "",
         one_line(field.shape.description),
         f"{bounds(field.shape).capitalize()}." if bounds(field.shape) else "",
-        f"Default: {one_line(default)}." if 0 < len(default) <= _MAX_DEFAULT else "",
+        f"Default: {default}." if 0 < len(default) <= _MAX_DEFAULT else "",
     ]
     name = key(field.name)
     optional = "" if field.required else "?"

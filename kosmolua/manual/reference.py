@@ -196,16 +196,23 @@ def _flag(operation: Operation, name: str, value: Any) -> str:
 
 
 def literal(value: Any) -> str:
-    """Plain data as a Lua literal."""
+    """Plain data as a Lua literal on one line, in characters that can be printed."""
     match value:
         case str():
             escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
-            return f'"{escaped}"'
+            return f'"{"".join(c if c.isprintable() else _escaped(c) for c in escaped)}"'
+        case None:
+            return "nil"
         case bool() | int() | float():
             return str(value).lower()
         case list():
             return "{ " + ", ".join(literal(item) for item in value) + " }"
     return "{ " + ", ".join(f"{key(name)} = {literal(item)}" for name, item in value.items()) + " }" if value else "{}"
+
+
+def _escaped(character: str) -> str:
+    """The bytes of a character, by their numbers."""
+    return "".join(f"\\{byte:03}" for byte in character.encode(errors="replace"))
 
 
 def key(name: str) -> str:

@@ -192,7 +192,7 @@ def _of_input(field: Input) -> Argument:
         one_line(shape.description),
         (True, False) if field.type == "boolean" else values,
         many,
-        None if given is UNSET else one_line(literal(given)),
+        None if given is UNSET else literal(given),
     )
 
 

@@ -93,7 +93,9 @@ def test_a_long_enum():
     [
         (TEXT, None, '"<x>"'),
         (TEXT, "two  blanks", '"two  blanks"'),
-        (TEXT, "two\nlines", '"<x>"'),
+        (TEXT, "two\nlines\t\x1b\u202e", r'"two\nlines\009\027\226\128\174"'),
+        (TEXT, "long " * 30, '"<x>"'),
+        (TEXT, "", '"<x>"'),
         (SECRET, "[REDACTED]", '"<x>"'),
         (URI, "cat.png", '"<x>"'),
         (URI, "https://replicate.delivery/cat.png", '"https://replicate.delivery/cat.png"'),
