@@ -4,6 +4,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+PEERS ?= .venv-peers
 
 # The tests that need no terminal, browser, keyring or other shell, and start few processes.
 QUICK := tests/check tests/gate tests/replicate tests/test_imports.py \
@@ -31,8 +32,11 @@ check: $(VENV)/.developing
 	$(BIN)/mypy
 	$(BIN)/python -m pytest --quiet $(GENERATED)
 
-bench: $(VENV)/.developing
-	$(BIN)/python tests/bench/run.py
+# With the official clients beside it: that of Python, and where npm is there that of JavaScript in Deno and Bun.
+bench: $(VENV)/.developing $(PEERS)/.installed
+	$(BIN)/python tests/bench/run.py --peers $(PEERS)
+	$(BIN)/python tests/bench/transfers.py
+	$(BIN)/python tests/bench/growth.py
 
 clean:
 	rm -rf $(VENV) .venv-* build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
@@ -45,6 +49,12 @@ $(VENV)/.installed: pyproject.toml
 $(VENV)/.testing: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet --group test
+	touch $@
+
+$(PEERS)/.installed:
+	$(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/python -m pip install --quiet replicate==1.0.7
+	-npm install --silent --no-audit --no-fund --prefix $(PEERS) replicate@1.4.0 deno@2 bun@1
 	touch $@
 
 $(VENV)/.developing: $(VENV)/.testing

@@ -1,9 +1,11 @@
 """Measures what the README states: start-up, one call, a loop of calls. CPU and wall time of whole processes, all
 children included; medians of interleaved rounds; ratios within each round.
 
-    python tests/bench/run.py [--rounds N] [--official PYTHON]
+    python tests/bench/run.py [--rounds N] [--peers DIR] [--official PYTHON]
 
-PYTHON is an interpreter with the official client (replicate 1.0.7) installed; without it those rows are left out.
+DIR is what `make bench` installs: the official Python client (replicate 1.0.7), and where npm is there Deno, Bun and
+the official JavaScript client (replicate 1.4.0). PYTHON is another interpreter with the Python client. The rows of what
+is missing are left out.
 """
 
 import argparse
@@ -27,11 +29,24 @@ with httpx.Client(headers={{"Authorization": "Bearer x"}}) as client:
     for _ in range(int(sys.argv[2])):
         msgspec.json.decode(client.get(sys.argv[1] + "/v1/predictions/{PREDICTION}").content)
 """
+PLAIN = f"""
+import http.client, json, sys
+connection = http.client.HTTPConnection(sys.argv[1].partition("//")[2])
+for _ in range(int(sys.argv[2])):
+    connection.request("GET", "/v1/predictions/{PREDICTION}", headers={{"Authorization": "Bearer x"}})
+    json.loads(connection.getresponse().read())
+"""
 OFFICIAL = f"""
 import sys, replicate
 client = replicate.Client(api_token="x", base_url=sys.argv[1])
 for _ in range(int(sys.argv[2])):
     client.predictions.get("{PREDICTION}")
+"""
+JAVASCRIPT = f"""
+import Replicate from "replicate";
+const [url, count] = process.argv.slice(-2);
+const client = new Replicate({{ auth: "x", baseUrl: `${{url}}/v1` }});
+for (let i = 0; i < Number(count); i++) await client.predictions.get("{PREDICTION}");
 """
 SCRIPT = f"""
 local get = integrations.replicate.get_prediction
@@ -78,11 +93,27 @@ def show(title, found, ours, targets):
             print(f"  ratio to {name:<25}{cpu:9.2f} CPU    {wall:9.2f} wall     at most {target}")
 
 
+def javascript(peers):
+    """The JavaScript runtimes that are there, by name, with the command that makes calls."""
+    packages = peers / "node_modules"
+    if not (packages / "replicate").exists():
+        return {}
+    program = peers / "client.mjs"
+    program.write_text(JAVASCRIPT)
+    found = {"Deno": next(packages.glob("@deno/*/deno"), None), "Bun": next(packages.glob("@oven/*/bin/bun"), None)}
+    flags = {"Deno": ["run", "--allow-all", "--node-modules-dir=manual"], "Bun": []}
+    return {name: [binary, *flags[name], program] for name, binary in found.items() if binary}
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--peers", type=Path)
     parser.add_argument("--official", default=os.environ.get("KOSMOLUA_OFFICIAL_PYTHON"))
     chosen = parser.parse_args()
+    peers = chosen.peers.resolve() if chosen.peers else None
+    if peers and not chosen.official and (peers / "bin" / "python").exists():
+        chosen.official = peers / "bin" / "python"
     # An installed package has bytecode files; a checkout may lack them (PYTHONDONTWRITEBYTECODE): 25 ms a start.
     compileall.compile_dir(HERE.parent.parent / "kosmolua", quiet=1)
     server = subprocess.Popen([sys.executable, HERE / "server.py"], stdout=subprocess.PIPE, text=True)
@@ -94,14 +125,14 @@ def main():
             "REPLICATE_API_KEY": "x",
         }
         official = [chosen.official, "-c"] if chosen.official else None
-        run(url, official, chosen.rounds, environment)
+        run(url, official, javascript(peers) if peers else {}, chosen.rounds, environment)
     finally:
         server.kill()
         server.wait()
         server.stdout.close()
 
 
-def run(url, official, count, environment):
+def run(url, official, scripted, count, environment):
     start = {
         "floor: python -c pass": [sys.executable, "-c", "pass"],
         "lua --eval 'return 1' (isolated)": [*KOSMO, "lua", "--eval", "return 1"],
@@ -118,8 +149,13 @@ def run(url, official, count, environment):
     }  # fmt: skip
     if official:
         call["official client, one get"] = [*official, OFFICIAL, url, "1"]
-    show("One call", rounds(call, count, environment), "integrations:call get_prediction",
-         {"official client, one get": 0.33})  # fmt: skip
+    call |= {f"{name}, official client": [*command, url, "1"] for name, command in scripted.items()}
+    show(
+        "One call",
+        rounds(call, count, environment),
+        "integrations:call get_prediction",
+        {"official client, one get": 0.33, **dict.fromkeys((f"{name}, official client" for name in scripted), "-")},
+    )
 
     loop = {
         "httpx.Client.get + msgspec": [sys.executable, "-c", BARE, url, str(LOOP)],
@@ -127,8 +163,11 @@ def run(url, official, count, environment):
     }
     if official:
         loop["official client"] = [*official, OFFICIAL, url, str(LOOP)]
-    show(f"{LOOP} calls", rounds(loop, max(3, count // 3), environment), "get_prediction, isolated script",
-         {"httpx.Client.get + msgspec": 0.9, "official client": 0.2})  # fmt: skip
+    loop["http.client + json"] = [sys.executable, "-c", PLAIN, url, str(LOOP)]
+    loop |= {f"{name}, official client": [*command, url, str(LOOP)] for name, command in scripted.items()}
+    targets = {"httpx.Client.get + msgspec": 0.9, "official client": 0.2, "http.client + json": 1.15,
+               "Deno, official client": 1.0, "Bun, official client": "-"}  # fmt: skip
+    show(f"{LOOP} calls", rounds(loop, max(3, count // 3), environment), "get_prediction, isolated script", targets)
 
 
 if __name__ == "__main__":
