@@ -1,14 +1,13 @@
 -- Errors of a script: where they were raised, what a helper raises, and how an uncaught error becomes plain data.
 
 local use = ...
-local values, dump = use("values"), use("dump")
+local values, dump, guard = use("values"), use("dump"), use("guard")
 
 local error, getmetatable, next, pcall, rawget = error, getmetatable, next, pcall, rawget
 local setmetatable, tonumber, tostring, type = setmetatable, tonumber, tostring, type
 local byte, concat, find, format = string.byte, table.concat, string.find, string.format
 local gmatch, gsub, match, sub = string.gmatch, string.gsub, string.match, string.sub
-local huge, getinfo, create, resume, status = math.huge, debug.getinfo, coroutine.create, coroutine.resume,
-  coroutine.status
+local huge, getinfo, resume, status = math.huge, debug.getinfo, coroutine.resume, coroutine.status
 
 local MAX_MESSAGE, MAX_LINE, MAX_FRAMES, MAX_LEVELS = 8192, 500, 30, 200
 
@@ -197,7 +196,7 @@ end
 --- Run the main chunk: true and what it returned, or false and the report of its error. It is a coroutine, so that its
 --- frames can be looked at afterwards: an error handler has no room in a stack that overflowed.
 function M.run(f)
-  main = create(f)
+  main = guard.create(f)
   return finished(main, resume(main))
 end
 

@@ -70,6 +70,9 @@ _NAMES = {
 }
 
 
+_LINE = "; --isolation strict names the line"  # compiled code has no hook that could see it
+
+
 def shown(name: str, limits: Limits | None = None) -> str:
     """A limit for people, such as "128 MiB"; of the defaults unless given others."""
     value = getattr(limits or Limits(), name)
@@ -80,7 +83,7 @@ def reached(name: str, limits: Limits, where: str | None = None) -> LimitError:
     """The error for reaching a limit: its name and value, how to raise it, and the line in the script."""
     error = LimitError(
         f"the script reached its {_NAMES[name][0]} limit of {shown(name, limits)}",
-        hint=f"raise it with {_NAMES[name][1]}",
+        hint=f"raise it with {_NAMES[name][1]}{_LINE if name == 'cpu' and where is None else ''}",
         detail={"limit": name, "value": getattr(limits, name)},
     )
     error.where = where

@@ -197,7 +197,8 @@ def test_errors_for_people(kosmo, script):
         "       1 | local x = 1\n  >    2 | local y = nil .. x\n       3 | return y\n"
     ) == ran.err
 
-    assert "hint: raise it with --cpu-limit SECONDS\n" in kosmo("lua", "-e", "while true do end", "--cpu-limit=0.1").err
+    told = kosmo("lua", "-e", "while true do end", "--cpu-limit=0.1").err
+    assert "hint: raise it with --cpu-limit SECONDS; --isolation strict names the line\n" in told
 
 
 @pytest.mark.parametrize(
