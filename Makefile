@@ -18,7 +18,11 @@ GENERATED := tests/cli/test_types.py::test_the_committed_stubs_are_current \
 .PHONY: demo test quick check bench clean
 
 demo: $(VENV)/.installed
-	$(BIN)/kosmo lua --emulate examples/chain.lua -- "a fox in the snow"
+	mkdir -p demo
+	$(BIN)/kosmo lua --emulate --allow-write demo --report demo/run.html examples/demo.lua "a fox in the snow"
+	@echo
+	@echo "Open demo/picture.png, the picture, and demo/run.html, the page of the run."
+	@echo "Put kosmo on your PATH: . $(BIN)/activate"
 
 test: $(VENV)/.developing
 	$(BIN)/python -m pytest -n 3 --dist loadfile
@@ -39,7 +43,7 @@ bench: $(VENV)/.developing $(PEERS)/.installed
 	$(BIN)/python tests/bench/growth.py
 
 clean:
-	rm -rf $(VENV) .venv-* build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf demo $(VENV) .venv-* build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 $(VENV)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
