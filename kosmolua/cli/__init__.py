@@ -21,7 +21,8 @@ from kosmolua.runtime.standins import StandIn, StandingIn
 
 TYPE_CHECKING = False  # as in kosmolua.errors
 if TYPE_CHECKING:
-    from typing import NoReturn
+    from collections.abc import Callable
+    from typing import Any, NoReturn
 
 # command -> (module, summary in the help)
 COMMANDS = {
@@ -138,6 +139,15 @@ def _flags_last(argv: list[str]) -> list[str]:
     return [rest[0], *flags, *rest[1:]] if rest else argv
 
 
+def _late(name: str) -> Callable[..., Any]:
+    """A function of msgspec that makes JSON Schemas, for which it imports a third of itself."""
+
+    def call(*given: Any, **named: Any) -> Any:
+        return getattr(import_module("msgspec._json_schema"), name)(*given, **named)
+
+    return call
+
+
 def _import_libraries() -> None:
     """Import msgspec and argparse without what they load but no command needs: a seventh of a short run."""
     import _datetime  # type: ignore[import-not-found]  # not in typeshed
@@ -147,6 +157,8 @@ def _import_libraries() -> None:
         StandIn("platform", system=lambda: os.uname().sysname),
         StandIn("textwrap"),
         StandIn("gettext", gettext=str, ngettext=lambda one, more, count: one if count == 1 else more),
+        StandIn("msgspec.inspect"),
+        StandIn("msgspec._json_schema", schema=_late("schema"), schema_components=_late("schema_components")),
         datetime=_datetime,
     )
     typed = sys.modules.get("typing_extensions")

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found] # as in kosmolua.runtime.confine
 import os
 import select
-import signal
 import stat
 from types import FrameType, TracebackType
 from typing import Any, Self
 
 from kosmolua.errors import EXIT_SIGNALED, Interrupted
 
-ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+ENDING = (int(_signal.SIGINT), int(_signal.SIGTERM), int(_signal.SIGHUP))
 _STREAMS = (1, 2)
 
 
 class Signals:
     """Within its block the first signal raises `Interrupted` in the main thread; ``number`` is then set."""
 
-    def __init__(self, numbers: tuple[signal.Signals, ...] = ENDING) -> None:
+    def __init__(self, numbers: tuple[int, ...] = ENDING) -> None:
         self.number: int | None = None
         self._numbers = numbers
         self._raises = True
@@ -26,15 +26,15 @@ class Signals:
 
     def __enter__(self) -> Self:
         for number in self._numbers:
-            before = signal.getsignal(number)
-            if before is not signal.SIG_IGN:  # set by nohup and for background jobs
+            before = _signal.getsignal(number)
+            if before != _signal.SIG_IGN:  # set by nohup and for background jobs
                 self._before[number] = before
-                signal.signal(number, self._receive)
+                _signal.signal(number, self._receive)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         for number, before in self._before.items():
-            signal.signal(number, before)
+            _signal.signal(number, before)
 
     def hold(self) -> None:
         """After the run: the first signal only changes the exit status."""

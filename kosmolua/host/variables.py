@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 
 from kosmolua.errors import UsageError
 from kosmolua.replicate.token import looks_like_token
-from kosmolua.settings.credentials import VARIABLES
 
 
-def variables(names: Iterable[str], environment: Mapping[str, str]) -> dict[str, str]:
+def variables(names: Collection[str], environment: Mapping[str, str]) -> dict[str, str]:
     """The named variables that are set. Raises a `UsageError` for a name that cannot be opened."""
+    if not names:
+        return {}
+    from kosmolua.settings.credentials import VARIABLES
+
     tokens = [token for name in VARIABLES if (token := environment.get(name, "").strip())]
     found = {}
     for name in names:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import select
-import signal
 import threading
 import time
 from collections import deque
@@ -371,6 +370,8 @@ class Child:
                 code="script_crashed",
                 hint="wait for your own children only, or use Host(prepare=True)",
             )
+        import signal  # creates enums, which few runs need
+
         exit_code = os.waitstatus_to_exitcode(self._status or 0)  # a signal's number, negative, where one ended it
         limits, words = self.limits, self._last_words
         share = 0.75 if "cpu" in self.lowered else 1.0  # where the kernel ends it, which counts in ticks
@@ -382,7 +383,7 @@ class Child:
         if exit_code == -signal.SIGSEGV and self._was_full():
             return reached("memory", limits)
         if exit_code < 0:
-            return _explain_signal(signal.Signals(-exit_code))
+            return _explain_signal(-exit_code)
         line = words.decode(errors="replace").strip().rpartition("\n")[2][:500]
         text = f"the script process ended with status {exit_code}{': ' if line else ''}{line}"
         return ScriptError(text, code="script_crashed")
@@ -413,13 +414,15 @@ def _drain(descriptor: int) -> bytes:
         return b""
 
 
-def _explain_signal(number: signal.Signals) -> ScriptError:
+def _explain_signal(number: int) -> ScriptError:
+    import signal
+
     if number == signal.SIGKILL:
         text, hint = "the script process was killed from outside", "check whether the machine ran out of memory"
     elif number == signal.SIGSYS:
         text = "the script process was killed for a forbidden system call"
         hint = "review the script before running it again: it may have attacked the interpreter"
     else:
-        text = f"the script crashed the Lua interpreter ({number.name})"
+        text = f"the script crashed the Lua interpreter ({signal.Signals(number).name})"
         hint = "run the script in smaller parts to find the cause"
     return ScriptError(text, code="script_crashed", hint=hint)

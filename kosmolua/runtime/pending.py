@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import heapq
 import itertools
 import threading
 import time
@@ -84,7 +83,9 @@ class Pending:
 
     def sleep(self, seconds: float, answer: bytes, note: Note | None = None) -> None:
         self._begin(0)
-        heapq.heappush(self._sleeps, (self._now() + seconds, next(self._order), answer, note or nothing))
+        from heapq import heappush  # few runs sleep
+
+        heappush(self._sleeps, (self._now() + seconds, next(self._order), answer, note or nothing))
 
     def put(self, answer: bytes, note: Note | None = None) -> None:
         """Add an available answer."""
@@ -99,9 +100,8 @@ class Pending:
             raise self._failures.popleft()
         while self._ready:
             self._start(self._ready.popleft())
-        while self._sleeps and self._sleeps[0][0] <= self._now():
-            _, _, answer, note = heapq.heappop(self._sleeps)
-            self._arrive(answer, 0, note)
+        if self._sleeps:
+            self._end_sleeps()
         while self._came:
             answer, size = self._came.popleft()
             self._held -= size
@@ -120,6 +120,13 @@ class Pending:
             self._waiting.pop().leave()
         self._ready.clear()
         self._sleeps.clear()
+
+    def _end_sleeps(self) -> None:
+        from heapq import heappop
+
+        while self._sleeps and self._sleeps[0][0] <= self._now():
+            _, _, answer, note = heappop(self._sleeps)
+            self._arrive(answer, 0, note)
 
     def timeout(self) -> float | None:
         """Seconds until the next sleep ends; None if there is no sleep to wait for.

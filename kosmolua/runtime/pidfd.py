@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found] # as in kosmolua.runtime.confine
 import os
 import select
-import signal
 from contextlib import suppress
 
 
@@ -25,4 +25,4 @@ def is_dead(descriptor: int, seconds: float = 0.0) -> bool:
 
 def kill(descriptor: int) -> None:
     with suppress(ProcessLookupError):
-        signal.pidfd_send_signal(descriptor, signal.SIGKILL)
+        _signal.pidfd_send_signal(descriptor, _signal.SIGKILL)

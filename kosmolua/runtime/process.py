@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found] # as in kosmolua.runtime.confine
 import errno
 import os
-import signal
 import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -49,12 +49,12 @@ class Spawned:
         if self._descriptor is not None and pidfd.is_dead(self._descriptor):
             return
         with suppress(ProcessLookupError, PermissionError):  # it left its group, or is gone
-            os.killpg(self.pid, signal.SIGKILL)
+            os.killpg(self.pid, _signal.SIGKILL)
         if self._descriptor is not None:
             pidfd.kill(self._descriptor)
         elif not hasattr(os, "pidfd_open"):
             with suppress(ProcessLookupError):
-                os.kill(self.pid, signal.SIGKILL)
+                os.kill(self.pid, _signal.SIGKILL)
 
     def wait(self) -> tuple[int, float, int]:
         """The wait status, seconds of CPU, and peak memory in bytes."""
