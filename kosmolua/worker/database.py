@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from kosmolua.errors import ConfigurationError
+from kosmolua.errors import ConfigurationError, JournalError
 from kosmolua.worker import schema
 
 if TYPE_CHECKING:
@@ -110,10 +110,26 @@ def missing() -> ConfigurationError:
     )
 
 
-def unreachable(error: Exception) -> ConfigurationError:
+class DatabaseError(ConfigurationError):
+    """The database cannot be reached, or refuses."""
+
+
+class AwayError(JournalError):
+    """The database was away when a run needed it. The run ends here, and is continued."""
+
+
+def away(error: Exception, what: str = "") -> AwayError:
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return AwayError(
+        f"cannot use the database: {lines[0][:300]}" + (f"; {what}" if what else ""),
+        hint="check the database; what a journal holds stays valid, and its run is continued",
+    )
+
+
+def unreachable(error: Exception) -> DatabaseError:
     """The error without the URL, which may hold a password."""
     lines = str(error).strip().splitlines() or [type(error).__name__]
-    return ConfigurationError(
+    return DatabaseError(
         f"cannot use the database: {lines[0][:300]}",
         hint="check --database, or KOSMO_DATABASE, and that PostgreSQL accepts connections",
     )

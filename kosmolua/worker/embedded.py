@@ -86,7 +86,9 @@ class Server:
         self._user = _unprivileged(self._where)
         os.makedirs(self._where, mode=0o700, exist_ok=True)
         self._give(self._where)
-        file = self._lock = os.open(os.path.join(self._where, "lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        if self._lock is None:
+            self._lock = os.open(os.path.join(self._where, "lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        file = self._lock
         fcntl.flock(file, fcntl.LOCK_EX)
         if not os.path.exists(os.path.join(self._data, "PG_VERSION")):
             shutil.rmtree(self._data, ignore_errors=True)

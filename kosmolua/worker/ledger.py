@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from kosmolua.gate.ledger import Ledger
-from kosmolua.worker.database import Database, unreachable
+from kosmolua.worker.database import Database, away
 
 if TYPE_CHECKING:
     from psycopg import Connection, Cursor
@@ -47,7 +47,7 @@ class _Row:
 
 
 class SharedLedger(Ledger):
-    """Reservations are on disk before anything is sent. Raises a `ConfigurationError` if the database is away."""
+    """Reservations are on disk before anything is sent. Raises an `AwayError` if the database is away."""
 
     def __init__(self, database: Database) -> None:
         super().__init__("the database", database.now)
@@ -66,4 +66,4 @@ class SharedLedger(Ledger):
                 connection.execute("SELECT pg_advisory_xact_lock(%s)", (_ONE_AT_A_TIME,))
                 yield _Rows(connection)
         except psycopg.Error as error:
-            raise unreachable(error) from None
+            raise away(error, "nothing of this call was sent") from None

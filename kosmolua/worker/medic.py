@@ -8,6 +8,7 @@ already, and the lock of the run would never be freed.
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 from kosmolua.worker.runs import TASK, enqueue
 
@@ -40,6 +41,21 @@ def round_of(connection: Connection[Any], lease: float) -> None:
         enqueue(connection, connection.execute(_FORGOTTEN, (_MOST,)).fetchall())
     connection.execute(_CANCELED)
     connection.execute("DELETE FROM workers WHERE lease_until < clock_timestamp() - interval '1 hour'")
+
+
+def left(connection: Connection[Any], worker: UUID, busy: list[str]) -> set[tuple[str, int]]:
+    """The runs, with their epochs, that this worker holds and did not work on a moment ago."""
+    text = "SELECT id, epoch FROM runs WHERE worker = %s AND state = 'running' AND id <> ALL(%s)"
+    return {(run, epoch) for run, epoch in connection.execute(text, (worker, busy))}
+
+
+def give_back(connection: Connection[Any], worker: UUID, runs: set[tuple[str, int]]) -> None:
+    """Let others take runs that this worker still holds: it could not say so when their segments ended."""
+    for run, epoch in runs:
+        connection.execute(
+            "UPDATE runs SET worker = NULL, state = 'ready' WHERE id = %s AND epoch = %s AND worker = %s",
+            (run, epoch, worker),
+        )
 
 
 def canceled(connection: Connection[Any], runs: list[str]) -> list[str]:

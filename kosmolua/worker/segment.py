@@ -21,7 +21,7 @@ from kosmolua.replicate import catalogue
 from kosmolua.replicate.ids import id_of
 from kosmolua.runtime.parking import Parking, Waiting
 from kosmolua.settings import paths
-from kosmolua.worker.database import Database
+from kosmolua.worker.database import AwayError, Database, DatabaseError
 from kosmolua.worker.lease import Lease
 from kosmolua.worker.store import BOOT, Fence, FencedError, PostgresStore
 
@@ -76,15 +76,25 @@ class Segments:
         self._after = after
         self._lock = threading.Lock()
         self._running: dict[str, ScriptRun] = {}
+        self._busy: set[str] = set()  # runs that a thread works on
         self._draining = False
 
     def __len__(self) -> int:
-        return len(self._running)
+        return len(self._busy)
 
     def run(self, run: str) -> None:
         """Continue a run, unless somebody else holds it."""
-        if self._draining:
-            return
+        with self._lock:
+            if self._draining or run in self._busy:
+                return
+            self._busy.add(run)
+        try:
+            self._continue(run)
+        finally:
+            with self._lock:
+                self._busy.discard(run)
+
+    def _continue(self, run: str) -> None:
         claimed = self._claim(run)
         if claimed is None:
             return
@@ -112,7 +122,7 @@ class Segments:
 
     def held(self) -> list[str]:
         with self._lock:
-            return list(self._running)
+            return list(self._busy)
 
     def _claim(self, run: str) -> Claimed | None:
         with self._database.explained(), self._database.transaction() as connection:
@@ -202,7 +212,7 @@ class Segments:
             return
         if error is None and result:
             self._end(claimed, "done", None, result)
-        elif error and error.code == "interrupted":
+        elif error and (error.code == "interrupted" or isinstance(error, AwayError | DatabaseError)):
             self._give_back(claimed)
         elif error:
             self._end(claimed, "failed", f"{error.code}: {error.message}")

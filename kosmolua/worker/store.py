@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from kosmolua.errors import JournalError
 from kosmolua.journal.records import Began, Counts, Facts, Head, Intent, Line, Loaded, Row, Sent
+from kosmolua.worker.database import away
 
 if TYPE_CHECKING:
     from psycopg import Connection, Cursor
@@ -75,7 +76,7 @@ class PostgresStore:
             except FencedError as error:
                 raise FencedError(error.message + (f"; {what}" if what else ""), hint=error.hint) from None
             except (psycopg.Error, UnicodeError, OSError) as error:
-                raise unusable(self._run, error, what) from None
+                raise away(error, what) from None
             finally:
                 self._connection = None
 
@@ -318,14 +319,6 @@ def add_run(connection: Connection[Any], run: str, head: Head, **more: Any) -> N
 
 def new_id() -> str:
     return os.urandom(6).hex()
-
-
-def unusable(run: str, error: Exception, what: str = "") -> JournalError:
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    return JournalError(
-        f"cannot use the journal of run {run}: {lines[0][:300]}" + (f"; {what}" if what else ""),
-        hint="check the database; what the journal holds stays valid, and the run continues from it",
-    )
 
 
 def _fields(began: Began) -> tuple[Any, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import signal
 import threading
 import time
@@ -95,6 +96,9 @@ class Worker:
 
     def run(self) -> None:
         """Returns after `drain`, or after SIGTERM or SIGINT. For the main thread."""
+        for name in ("psycopg.pool", "procrastinate"):  # what matters is told in our words
+            logging.getLogger(name).propagate = False
+            logging.getLogger(name).addHandler(logging.NullHandler())
         self._lease.begin()
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, lambda *_: self.drain())
@@ -211,11 +215,14 @@ class Worker:
     def _keep_on(self, waker: Waker) -> None:
         import psycopg
 
-        due = 0.0
+        due, left = 0.0, set[tuple[str, int]]()
         with psycopg.connect(self._database.url, autocommit=True, **self._database.options) as connection:
             while not self._draining.wait(TICK):
                 waker.tick(connection)
                 self._segments.cancel(medic.canceled(connection, self._segments.held()))
                 if time.monotonic() >= due:
+                    found = medic.left(connection, self._lease.id, self._segments.held())
+                    medic.give_back(connection, self._lease.id, found & left)
+                    left = found
                     medic.round_of(connection, self._options.lease)
                     due = time.monotonic() + min(3.0, self._options.lease / 5)

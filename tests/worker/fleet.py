@@ -33,13 +33,28 @@ return own.id, same.id, video.id, video.status
 PLACES = 3
 
 
+class Timed(Recording):
+    """Also keeps when each create arrived."""
+
+    def __init__(self, application):
+        super().__init__(application)
+        self.creates = []
+
+    def __call__(self, environ, start_response):
+        if environ["REQUEST_METHOD"] == "POST":
+            self.creates.append(time.monotonic())
+        return super().__call__(environ, start_response)
+
+
 class Fleet:
     def __init__(self, url, directory, *faults, speed=150):
         self.url = url
         self.directory = Path(directory)
         self.emulator = Emulator(clock=HurryingClock(speed), faults=faults)
-        self.server = Recording(self.emulator)
+        self.server = Timed(self.emulator)
         self.workers = []
+        self._started = 0
+        self._speed = speed
         self.api = None
         self.database = None
 
@@ -57,11 +72,19 @@ class Fleet:
                     worker.wait()
                 self.database.close()
 
-    def start(self, fault="", **options):
-        """One more worker, which may meet a fault."""
-        environment = {**os.environ, "KOSMO_STATE_DIR": str(self.directory / "state")}
-        command = [sys.executable, str(Path(__file__).with_name("serve.py")), self.url, self.api, json.dumps(options)]
-        command += [fault, str(self.directory / f"fault{len(self.workers)}")] if fault else []
+    def fresh(self, *faults):
+        """Another emulator, and no runs."""
+        self.emulator = Emulator(clock=HurryingClock(self._speed), faults=faults)
+        self.server._application = self.emulator
+        self.database.rows("DELETE FROM runs")
+
+    def start(self, fault="", url="", api="", **options):
+        """One more worker, which may meet a fault, and may reach the others by other addresses."""
+        own = {"KOSMO_STATE_DIR": str(self.directory / "state"), "KOSMO_CONFIG_DIR": str(self.directory / "config")}
+        environment = {**os.environ, **own}
+        program, self._started = str(Path(__file__).with_name("serve.py")), self._started + 1
+        command = [sys.executable, program, url or self.url, api or self.api, json.dumps(options)]
+        command += [fault, str(self.directory / f"fault{self._started - 1}")] if fault else []
         with (self.directory / "log").open("ab") as log:
             worker = subprocess.Popen(command, env=environment, stderr=log, stdout=log)
         self.workers.append(worker)
@@ -122,7 +145,3 @@ def stopped_for(worker, seconds):
     let_pass(seconds)
     if worker.poll() is None:
         worker.send_signal(signal.SIGCONT)
-
-
-def now():
-    return time.monotonic()

@@ -57,6 +57,20 @@ def test_a_worker_that_was_stopped_cannot_go_on(fleet):
     fleet.check(4)
 
 
+def test_the_database_restarts(fleet, server):
+    """It is stopped in the midst of everything, and started again: the workers go on, and so do the runs."""
+    fleet.start()
+    fleet.start()
+    fleet.submit(4)
+    wait_until(lambda: fleet.emulator._world.predictions)
+    server.stop("immediate")
+    server.start()
+    fleet.finish()
+
+    fleet.check(4)
+    assert [None, None] == [worker.poll() for worker in fleet.workers]
+
+
 def test_a_worker_drains(fleet):
     """SIGTERM ends it with status 0, and the next worker continues at once."""
     worker = fleet.start(park_after=60)

@@ -1,0 +1,144 @@
+"""What workers cost: CPU for each run that waits, short runs a second, parked runs, and how soon others take over.
+
+python tests/bench/fleet.py [waiting] [short] [parked] [takeover] [--count N]
+"""
+
+import argparse
+import os
+import signal
+import sys
+import tempfile
+import time
+from functools import partial
+from pathlib import Path
+
+HERE = Path(__file__).parent.parent
+sys.path[:0] = [str(HERE), str(HERE / "worker")]
+from fleet import Fleet  # noqa: E402 - found by the line above
+from postgres import serving  # noqa: E402
+from waiting import wait_until  # noqa: E402
+
+WAIT = """
+local p = integrations.replicate.create("minimax/video-01", { prompt = args[1] })
+return integrations.replicate.wait(p).status
+"""
+TICKS = os.sysconf("SC_CLK_TCK")
+
+
+def family(pid):
+    found = [pid]
+    for task in Path(f"/proc/{pid}/task").glob("*/children"):
+        for child in task.read_text().split():
+            found += family(int(child))
+    return found
+
+
+def cpu_of(workers):
+    """CPU seconds of the workers and of all their children, those that have ended too."""
+    total = 0
+    for worker in workers:
+        for pid in family(worker.pid):
+            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+            total += sum(int(fields[n]) for n in (11, 12, 13, 14))
+    return total / TICKS
+
+
+def rss_of(workers):
+    """Resident megabytes, shared pages counted in each process."""
+    pages = sum(int(Path(f"/proc/{pid}/statm").read_text().split()[1]) for one in workers for pid in family(one.pid))
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+def started(fleet, count=2, **options):
+    given = {"lease": 15.0, "settling": 30.0, "park_after": 15.0, "slots": 8, **options}
+    for _ in range(count):
+        fleet.start(**given)
+    wait_until(lambda: fleet.log().count("is ready") == count)
+
+
+def waiting(fleet, count):
+    started(fleet, park_after=1.0)
+    before, own = cpu_of(fleet.workers), time.process_time()
+    fleet.submit(count, WAIT)
+    own = time.process_time() - own
+    wait_until(lambda: fleet.states()["done"] == count, 600, 0.5)
+    used = cpu_of(fleet.workers) - before
+    ((size,),) = fleet.database.rows(
+        "SELECT sum(pg_total_relation_size(c.oid)) FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace "
+        "WHERE nspname = 'kosmo' AND relkind = 'r'"
+    )
+    print(f"waiting: {used / count * 1000:.1f} ms CPU a run in workers, {own / count * 1000:.1f} ms to submit it")
+    print(
+        f"  {size / count / 1000:.1f} kB a run in the database; {len(fleet.server.requests) / count:.1f} requests a run"
+    )
+
+
+def short(fleet, count):
+    started(fleet)
+    before, began = cpu_of(fleet.workers), time.monotonic()
+    fleet.submit(count, "return 1")
+    wait_until(lambda: fleet.states()["done"] == min(count, 1000), 600, 0.2)
+    took = time.monotonic() - began
+    print(
+        f"short: {count / took:.1f} runs a second, {(cpu_of(fleet.workers) - before) / count * 1000:.1f} ms CPU a run"
+    )
+
+
+def parked(fleet, count):
+    """Runs that sleep or wait, entered as rows: what matters is what workers do while nothing happens."""
+    started(fleet, park_after=0.5, rate=[1000.0, 100.0])
+    fleet.submit(1, WAIT)
+    wait_until(lambda: fleet.states()["waiting"], 60)
+    job = next(iter(fleet.emulator._world.predictions))
+    with fleet.database.transaction() as connection:
+        connection.execute(
+            "INSERT INTO runs SELECT id || n, NULL, digest, script, source, args, account, emulated, caps, began, "
+            "seed, 'waiting', NULL, NULL, 0, false, 0, 0, NULL, NULL, NULL FROM runs, generate_series(1, %s) n",
+            (count,),
+        )
+        connection.execute(
+            "INSERT INTO waits (run, task, request, kind, job, account) "
+            "SELECT id, 0, 1, 'prediction', %s || id, account FROM runs WHERE length(id) > 12",
+            (job,),
+        )
+    time.sleep(20)
+    before, at, requests = cpu_of(fleet.workers), time.monotonic(), len(fleet.server.requests)
+    time.sleep(60)
+    took = (time.monotonic() - at) / 60
+    lists = sum(path.endswith("/predictions") for _, path, _ in fleet.server.requests[requests:])
+    reads = len(fleet.server.requests) - requests - lists
+    print(f"parked: {count} runs, {rss_of(fleet.workers):.0f} MB resident in 2 workers")
+    print(f"  {lists / took:.0f} list requests and {reads / took:.0f} reads a minute, "
+          f"{(cpu_of(fleet.workers) - before) / took / 60 * 100:.1f} % CPU")  # fmt: skip
+
+
+def takeover(fleet, _):
+    for lease in (15.0, 6.0):
+        fleet.fresh()
+        victim = fleet.start(lease=lease, settling=30.0)
+        fleet.submit(1, "print('a') while true do sleep(0.2) end")
+        wait_until(lambda: fleet.states()["running"], 60)
+        other = fleet.start(lease=lease, settling=30.0)
+        time.sleep(3)
+        began = time.monotonic()
+        victim.send_signal(signal.SIGKILL)
+        text = "SELECT 1 FROM runs r JOIN workers w ON w.id = r.worker WHERE w.pid = %s"
+        wait_until(partial(fleet.database.rows, text, (other.pid,)), 60, 0.1)
+        print(f"takeover: {time.monotonic() - began:.1f} s with a lease of {lease:g} s")
+        other.kill()
+        other.wait()
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("what", nargs="*", default=["waiting", "short", "parked", "takeover"])
+    parser.add_argument("--count", type=int, default=100)
+    chosen = parser.parse_args()
+    for name in chosen.what:
+        with serving() as server, tempfile.TemporaryDirectory() as directory:
+            with Fleet(server.url, directory, speed=4 if name in {"waiting", "parked"} else 40).serving() as fleet:
+                globals()[name](fleet, chosen.count)
+
+
+if __name__ == "__main__":
+    main()

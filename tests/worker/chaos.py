@@ -1,0 +1,170 @@
+"""Breaks workers, their connections and their database at random moments, and counts what was created.
+
+    python tests/worker/chaos.py [--rounds N] [--seed N]
+
+Each round has three workers, three runs of three predictions, and up to three events. Afterwards there is exactly one
+prediction for each place of each run.
+"""
+
+# ruff: noqa: T201 - figures are printed
+import argparse
+import os
+import random
+import select
+import signal
+import socket
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from contextlib import suppress
+from pathlib import Path
+from urllib.parse import urlsplit
+
+HERE = Path(__file__).parent
+sys.path[:0] = [str(HERE), str(HERE.parent)]
+from fleet import Fleet  # noqa: E402 - found by the line above
+from postgres import serving  # noqa: E402
+from waiting import let_pass  # noqa: E402
+
+STEPS = ["claimed", "before_intent", "after_intent", "answered", "recorded", "before_park", "parked"]
+WORKERS, RUNS = 3, 3
+LATE = [0.0, 0.1, 0.4]  # seconds by which the API answers creates late
+
+
+class Proxy:
+    """Passes connections on to an address, unless it is cut: then bytes neither arrive nor are refused."""
+
+    def __init__(self, family, address):
+        self._target = family, address
+        self._listening = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listening.getsockname()[1]
+        self.open = threading.Event()
+        self.open.set()
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def cut(self, seconds):
+        self.open.clear()
+        let_pass(seconds)
+        self.open.set()
+
+    def _accept(self):
+        while True:
+            near, _ = self._listening.accept()
+            threading.Thread(target=self._serve, args=(near,), daemon=True).start()
+
+    def _serve(self, near):
+        far = socket.socket(self._target[0])
+        with near, far, suppress(OSError):
+            self.open.wait()
+            far.connect(self._target[1])
+            while True:
+                ready, _, _ = select.select([near, far], [], [])
+                self.open.wait()
+                for one in ready:
+                    data = one.recv(65536)
+                    if not data:
+                        return
+                    (far if one is near else near).sendall(data)
+
+
+class Chaos:
+    def __init__(self, fleet, server, dice):
+        self.fleet = fleet
+        self.server = server
+        self.dice = dice
+        self.events = Counter()
+        self.places = {}  # worker -> its proxies
+
+    def replace(self):
+        """Start workers until there are enough: some meet a fault, some have a clock that is wrong."""
+        fleet = self.fleet
+        for worker in [each for each in fleet.workers if each.poll() is not None]:
+            fleet.workers.remove(worker)
+            self.places.pop(worker, None)
+        while len(fleet.workers) < WORKERS:
+            fault = ""
+            if self.dice.random() < 0.4:
+                fault = f"{self.dice.choice(STEPS)}:{self.dice.choice(['SIGKILL', 'SIGSTOP'])}"
+            self._start(fault, self.dice.choice([0.0, 0.0, 3600.0, -3600.0]))
+
+    def _start(self, fault, ahead):
+        unix = os.path.join(self.server._where, ".s.PGSQL.5432")
+        database, api = Proxy(socket.AF_UNIX, unix), Proxy(socket.AF_INET, ("127.0.0.1", urlsplit(self.fleet.api).port))
+        url = self.fleet.url.partition("?")[0].replace("@/", f"@127.0.0.1:{database.port}/")
+        worker = self.fleet.start(fault, url, f"http://127.0.0.1:{api.port}/v1", ahead=ahead)
+        self.places[worker] = database, api
+        self.events.update([fault.partition(":")[2] or "no fault", f"clock {ahead:+g}"])
+
+    def event(self):
+        kind = self.dice.choice(["kill", "stop", "restart", "cut database", "cut API", "terminate"])
+        worker = self.dice.choice(self.fleet.workers)
+        self.events[kind] += 1
+        match kind:
+            case "kill":
+                worker.kill()
+            case "terminate":
+                worker.terminate()
+            case "stop":
+                worker.send_signal(signal.SIGSTOP)
+                let_pass(self.dice.uniform(0.5, 6))
+                with suppress(ProcessLookupError):
+                    worker.send_signal(signal.SIGCONT)
+            case "restart":
+                self.server.stop("immediate")
+                let_pass(self.dice.uniform(0, 2))
+                self.server.start()
+            case "cut database":
+                self.places[worker][0].cut(self.dice.uniform(0.5, 6))
+            case "cut API":
+                self.places[worker][1].cut(self.dice.uniform(0.5, 4))
+
+    def round(self, number):
+        fleet = self.fleet
+        fleet.fresh(f"slow:create_prediction:seconds={self.dice.choice(LATE)}:times=*")
+        self.replace()
+        fleet.submit(RUNS, name=f"round {number} run ")
+        for _ in range(self.dice.randrange(4)):
+            let_pass(self.dice.uniform(0, 1.5))
+            self.event()
+            self.replace()
+        self._finish()
+        fleet.check(RUNS)
+
+    def _finish(self):
+        until = time.monotonic() + 120
+        while not set(self.fleet.states()) <= {"done", "failed"}:
+            assert time.monotonic() < until, (self.fleet.states(), self.fleet.log())
+            self.replace()
+            self._continue()
+            let_pass(0.1)
+
+    def _continue(self):
+        """Let those go on that stopped themselves, once others had the time to take their runs over."""
+        for worker in self.fleet.workers:
+            with suppress(OSError, ValueError, IndexError):
+                state = Path(f"/proc/{worker.pid}/stat").read_text().rpartition(")")[2].split()[0]
+                if state == "T" and self.dice.random() < 0.02:
+                    worker.send_signal(signal.SIGCONT)
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--rounds", type=int, default=1000)
+    parser.add_argument("--seed", type=int, default=time.time_ns())
+    chosen = parser.parse_args()
+    print(f"seed {chosen.seed}", flush=True)
+    began = time.monotonic()
+    with serving() as server, tempfile.TemporaryDirectory() as directory:
+        with Fleet(server.url, directory).serving() as fleet:
+            chaos = Chaos(fleet, server, random.Random(chosen.seed))
+            for number in range(chosen.rounds):
+                chaos.round(number)
+                if chosen.rounds < 50 or number % 10 == 9:
+                    print(f"{number + 1} rounds, {time.monotonic() - began:.0f} s", dict(chaos.events), flush=True)
+    print(f"{chosen.rounds} rounds: one prediction for each place of each run", dict(chaos.events))
+
+
+if __name__ == "__main__":
+    main()

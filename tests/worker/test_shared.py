@@ -1,0 +1,105 @@
+"""What all workers share: persistent budgets, and the request rate of an account."""
+
+import time
+from collections import Counter
+
+import pytest
+from fleet import Fleet
+from waiting import scaled, wait_until
+
+from kosmolua.journal.records import Head
+from kosmolua.replicate.pace import Turn
+from kosmolua.worker import medic, runs
+from kosmolua.worker.rates import Rate, SharedPace
+
+HELLO = "5c7d5dc6dd8bf75c1acaa8565735e7986bc5b66206b55cca93cb72c9bf15ccaa"
+ONE = f'return integrations.replicate.create_prediction{{ version = "{HELLO}", input = {{ text = args[1] }} }}.id'
+
+
+@pytest.fixture
+def fleet(url, tmp_path):
+    with Fleet(url, tmp_path).serving() as fleet:
+        yield fleet
+
+
+def test_a_budget_is_never_passed(fleet):
+    """Four workers with a budget of ten predictions make ten, however many runs ask at once."""
+    (fleet.directory / "config").mkdir()
+    budget = '[[replicate.budgets]]\nname = "day"\npredictions = 10\nperiod = "day"\n'
+    (fleet.directory / "config" / "config.toml").write_text(budget)
+    for _ in range(4):
+        fleet.start()
+    fleet.submit(30, ONE)
+    fleet.finish()
+    found = runs.listed(fleet.database)
+
+    assert Counter(done=10, failed=20) == Counter(one.state for one in found), fleet.log()
+    assert 10 == len(fleet.emulator._world.predictions)
+    assert all("budget 'day'" in one.error for one in found if one.state == "failed")
+
+
+def test_a_rate_is_shared(fleet):
+    """Four workers that may start ten a second, five at once, start no more in any period."""
+    for _ in range(4):
+        fleet.start(rate=[10.0, 5.0])
+    fleet.submit(40, ONE)
+    fleet.finish()
+    times = sorted(fleet.server.creates)
+    late = scaled(0.1)  # by which a request that has its turn may arrive later
+
+    assert 40 == len(times)
+    for first in range(40):
+        for last in range(first, 40):
+            assert last - first + 1 <= 5 + 10 * (times[last] - times[first] + late)
+
+
+def test_turns_of_a_rate(database):
+    """A burst at once, then one each gap, for all who share the row."""
+    paces = [SharedPace(database, "default", "create", Rate(2.0, 3.0)) for _ in range(2)]
+    waits = [paces[n % 2].turn().wait for n in range(6)]
+
+    assert [0, 0, 0] == waits[:3]
+    assert waits[3:] == pytest.approx([0.5, 1.0, 1.5], abs=0.3)
+
+
+def test_a_refusal_slows_all_down(database):
+    """After a 429 everyone waits, at twice the distance; each request that is taken shortens it again."""
+    one, two = (SharedPace(database, "default", "create", Rate(10.0, 1.0)) for _ in range(2))
+    turn = one.turn()
+    one.refused(turn, 2.0)
+    one.refused(turn, 2.0)  # sent before the first refusal was known
+    waited = two.turn()
+
+    assert 1.8 < waited.wait < 2.5
+    assert Turn(waited.wait, 1) == waited
+    assert [(0.2,)] == database.rows("SELECT gap FROM rates")
+    for _ in range(10):
+        one.taken()
+    assert [(0.1,)] == database.rows("SELECT gap FROM rates")
+
+
+def test_the_medic_frees_a_lock(database):
+    """A job of a dead worker, whose successor is queued already, does not hold its run up, nor others behind it."""
+    run, _ = runs.submit(database, Head(script="s", source=b"return 1"))
+    with database.transaction() as connection:
+        connection.execute("UPDATE procrastinate_jobs SET status = 'doing'")
+        runs.enqueue(connection, [(run, "default")])
+    other, _ = runs.submit(database, Head(script="s", source=b"return 2"))
+    with database.transaction() as connection:
+        connection.execute("DELETE FROM procrastinate_jobs WHERE lock = %s", (other,))
+    with database.transaction() as connection:
+        medic.round_of(connection, 15.0)
+
+    jobs = database.rows("SELECT lock, status::text FROM procrastinate_jobs ORDER BY lock")
+    assert sorted([(run, "todo"), (other, "todo")]) == jobs
+
+
+def test_many_wakes_are_one(database):
+    """A run that is woken three times is queued once."""
+    run, _ = runs.submit(database, Head(script="s", source=b"return 1"), at=time.time() + 1000)
+    with database.transaction() as connection:
+        assert [True, False, False] == [runs.wake(connection, run) for _ in range(3)]
+        runs.enqueue(connection, [(run, "default")] * 3)
+
+    assert [(1,)] == database.rows("SELECT count(*) FROM procrastinate_jobs")
+    wait_until(lambda: runs.find(database, run).state == "ready")
