@@ -23,7 +23,7 @@ _MAX_WORDS = 8
 _MAX_DEPTH = 32
 _MAX_EXPECTED = 300  # characters
 _MAX_NEAR, _MAX_NEAR_WORD = 300, 100  # words to compare for suggestions, and characters of each
-_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")
+_URL = re.compile(r"(?i)[a-z][a-z0-9+.-]+://|data:")
 _PATH = re.compile(r"[^\n:]{0,190}([/\\\\][^\n:]{0,190}|\.[A-Za-z0-9]{1,8})")
 _PYTHON: dict[str, tuple[type, ...]] = {
     "string": (str,),

@@ -105,6 +105,18 @@ def test_schemas_are_asked_for_when_told_to(server, live, script):
     assert [] == server.requests
 
 
+def test_a_deprecated_input(live, server, script):
+    """Is a warning: it still works."""
+    fields = {"size": {"type": "integer", "deprecated": True}, "width": {"type": "integer"}}
+    schemas = {"Input": {"type": "object", "properties": fields}}
+    version = {"id": "a" * 64, "openapi_schema": {"components": {"schemas": schemas}}}
+    server.default = Answer(body=json.dumps({"owner": "a", "name": "b", "latest_version": version}).encode())
+    ran = live("check", script('run("a/b", { size = "64", width = 3.0 })'), "--online")
+
+    assert (0, 1) == (ran.status, ran.out.count("warning"))
+    assert "a/b: input `size` is deprecated" in ran.out
+
+
 # Before a run -----------------------------------------------------------------------------------------------------
 
 

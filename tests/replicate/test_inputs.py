@@ -71,6 +71,7 @@ def check(more, document=document()):  # noqa: B008 - it is not changed
         ({"seed": "1.5"}, 'expected integer, got "1.5" - at `input.seed`'),
         ({"image": "cat.png"}, 'expected file or URL, got "cat.png"; did you mean file("cat.png")? - at `input.image`'),
         ({"image": "a cat"}, 'expected file or URL, got "a cat" - at `input.image`'),
+        ({"image": "localhost:80/a.png"}, 'expected file or URL, got "localhost:80/a.png" - at `input.image`'),
         ({"image": ""}, 'expected file or URL, got "" - at `input.image`'),
         ({"frames": ["https://x/1", "out/2.png"]},
          'expected file or URL, got "out/2.png"; did you mean file("out/2.png")? - at `input.frames[1]`'),
