@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from kosmolua import Host
+from kosmolua.cli import main
 from kosmolua.emulator import Emulator
 from kosmolua.emulator.server import running
 from kosmolua.replicate.catalogue import BY_NAME
@@ -116,3 +117,27 @@ def test_headers_that_cannot_be(headers):
         Host(token="r8_x", headers=headers)
 
     assert "a secret" in str(caught.value)
+
+
+def test_doctor_looks_for_the_values(configured, monkeypatch, capsys):
+    """Before a call is made, by name and without the value."""
+    assert 0 == main(["integrations:doctor", "--offline", "--json"])
+    shown = capsys.readouterr().out
+    assert {"check": "headers", "ok": True, "message": HEADER, "next": None} in json.loads(shown)["checks"]
+    assert SECRET not in shown
+
+    monkeypatch.delenv("GATEWAY")
+    assert 4 == main(["integrations:doctor", "--offline", "--json"])
+    found = {each["check"]: each for each in json.loads(capsys.readouterr().out)["checks"]}["headers"]
+    assert (False, "set it: export GATEWAY=…") == (found["ok"], found["next"])
+
+
+def test_a_value_on_the_command_line_is_warned_about(configured, monkeypatch, capsys):
+    """Others could read it there; it is stored all the same, and not printed."""
+    monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.null.Keyring")
+    assert 0 == main(["integrations:configure", "--set", f"header.x-gateway={SECRET}", "--storage", "file", "--json"])
+    out, err = capsys.readouterr()
+
+    assert ["header.x-gateway"] == json.loads(out)["changed"]
+    assert "visible to other users" in err
+    assert SECRET not in out + err
