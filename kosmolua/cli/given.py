@@ -32,11 +32,6 @@ class Given(Struct):
     files: list[tuple[list[str | int], str]] = field(default_factory=list)
 
     @property
-    def directories(self) -> list[str]:
-        """The directories of the files, which the run has to read."""
-        return sorted({os.path.dirname(os.path.realpath(path)) for _, path in self.files})
-
-    @property
     def with_files(self) -> dict[str, Any]:
         """The inputs with the files in their places."""
         made = copy.deepcopy(self.input)
@@ -53,6 +48,12 @@ class Words(Struct):
 
     objects: list[dict[str, Any]]
     texts: dict[str, list[str]]
+
+    @property
+    def paths(self) -> list[str]:
+        """The files that are named, and ``-`` for standard input."""
+        named = [text[1:] for texts in self.texts.values() for text in texts if text[:1] == "@" and text[:2] != "@@"]
+        return [path for path in named if path]
 
 
 def divided(words: Sequence[str]) -> Words:
@@ -76,8 +77,14 @@ def divided(words: Sequence[str]) -> Words:
     return found
 
 
-def collect(words: Words, inputs: Inputs | None, stack: ExitStack) -> Given:
-    """The inputs that the words give. Standard input for a file input is kept in a file until ``stack`` closes."""
+def directories(words: Words, stack: ExitStack) -> list[str]:
+    """The directories that the run has to read; the first is for standard input, and is removed with ``stack``."""
+    own = [stack.enter_context(tempfile.TemporaryDirectory(prefix="kosmo-run-"))] if STDIN in words.paths else []
+    return [*own, *sorted({os.path.dirname(os.path.realpath(os.path.expanduser(path))) for path in words.paths})]
+
+
+def collect(words: Words, inputs: Inputs | None, directory: str) -> Given:
+    """The inputs that the words give. Standard input for a file input is kept in a file in ``directory``."""
     shapes: Mapping[str, Shape] = {one.name: one.shape for one in inputs.fields} if inputs else {}
     given = Given()
     for one in words.objects:
@@ -86,7 +93,7 @@ def collect(words: Words, inputs: Inputs | None, stack: ExitStack) -> Given:
         shape = shapes.get(name)
         many = len(texts) > 1
         item = values.items_of(shape) if many else shape
-        found = [_value(given, [name, *([number] if many else [])], item, text, stack)
+        found = [_value(given, [name, *([number] if many else [])], item, text, directory)
                  for number, text in enumerate(texts)]  # fmt: skip
         given.input[name] = found if many else found[0]
         if not many and values.items_of(shape) and given.files and given.files[-1][0] == [name]:
@@ -95,20 +102,20 @@ def collect(words: Words, inputs: Inputs | None, stack: ExitStack) -> Given:
     return given
 
 
-def _value(given: Given, place: list[str | int], shape: Shape | None, text: str, stack: ExitStack) -> Any:
+def _value(given: Given, place: list[str | int], shape: Shape | None, text: str, directory: str) -> Any:
     if text.startswith("@@"):
         text = text[1:]
     elif text.startswith("@") and text != "@":
-        return _from_file(given, place, shape, text[1:], stack)
+        return _from_file(given, place, shape, text[1:], directory)
     _check_utf8(str(place[0]), text)
     return values.read(shape, text)
 
 
-def _from_file(given: Given, place: list[str | int], shape: Shape | None, path: str, stack: ExitStack) -> Any:
+def _from_file(given: Given, place: list[str | int], shape: Shape | None, path: str, directory: str) -> Any:
     """The content of a file, or a place for the file itself if the input takes files."""
     name = str(place[0])
     if values.wants_file(shape):
-        given.files.append((place, _kept(_stdin(name), stack) if path == STDIN else _readable(name, path)))
+        given.files.append((place, _kept(_stdin(name), directory) if path == STDIN else _readable(name, path)))
         return ""
     content = _stdin(name) if path == STDIN else _content(name, path)
     try:
@@ -149,11 +156,10 @@ def _unreadable(name: str, path: str, why: str) -> ArgumentError:
     )
 
 
-def _kept(content: bytes, stack: ExitStack) -> str:
+def _kept(content: bytes, directory: str) -> str:
     """A temporary file with the content, named after its type, by which the API reads it."""
     from kosmolua.terminal.pictures import kind_of
 
-    directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="kosmo-run-"))
     path = os.path.join(directory, "stdin" + _SUFFIXES.get(kind_of(content) or "", ".bin"))
     with open(path, "wb") as file:
         file.write(content)

@@ -6,6 +6,7 @@ import os
 import re
 import sys
 import time
+from collections.abc import Sequence
 from contextlib import ExitStack
 from importlib.resources import files as resources
 from typing import TYPE_CHECKING, Any
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from kosmolua.cli.given import Given
     from kosmolua.host.host import Host
     from kosmolua.host.result import Result
-    from kosmolua.replicate.versions import Version
+    from kosmolua.replicate.versions import Version, Versions
 
 NAME = "kosmo run"
 MAX_RECENT = 10
@@ -57,17 +58,28 @@ def run(command: str, argv: list[str]) -> int:
 
 def _carry_out(parsed: argparse.Namespace, job: Job, signals: Signals, stack: ExitStack) -> int:
     words = given_.divided([*parsed.inputs, *parsed.input])
-    version = _version(parsed.model, job.options, check=not parsed.no_check)
-    given = given_.collect(words, version.inputs if version and version.inputs.fields else None, stack)
-    host = stack.enter_context(_host(parsed, job.options, given))
+    parse(parsed.model)
+    readable = given_.directories(words, stack)
+    host = stack.enter_context(_host(parsed, job.options, readable))
+    versions = host.versions()
+    version = _version(host, versions, parsed.model, job.options, check=not parsed.no_check)
+    inputs = version.inputs if version and version.inputs.fields else None
+    given = given_.collect(words, inputs, readable[0] if readable else "")
     if parsed.cost:
         return outcome.show_cost(job, _cost(host, parsed.model, version, given))
     recent.note(os.environ, parsed.model, version.id if version else "")
-    return _run(parsed, job, host, version, given, signals)
+    known = versions if version and not job.options.dry_run else None
+    return _run(parsed, job, host, version, given, signals, known)
 
 
 def _run(
-    parsed: argparse.Namespace, job: Job, host: Host, version: Version | None, given: Given, signals: Signals
+    parsed: argparse.Namespace,
+    job: Job,
+    host: Host,
+    version: Version | None,
+    given: Given,
+    signals: Signals,
+    known: Versions | None,
 ) -> int:
     from kosmolua.cli.left import print_left
     from kosmolua.cli.lua import result_of
@@ -78,7 +90,7 @@ def _run(
     shown = outcome.Pieces(output.ScriptOutput(keep=False))
     watch = outcome.watch_of(job)
     source = (resources("kosmolua.cli") / "run.lua").read_bytes()
-    script = host.script(source, [text], name=NAME, output=shown, watch=watch)
+    script = host.script(source, [text], name=NAME, output=shown, watch=watch, versions=known)
     pictures = outcome.Pictures(wanted=not job.options.json)
     try:
         result = result_of(script, pictures.collect)
@@ -105,21 +117,19 @@ def _finish(parsed: argparse.Namespace, job: Job, result: Result, pictures: outc
 # The job ----------------------------------------------------------------------------------------------------------
 
 
-def _version(reference: str, options: Options, *, check: bool) -> Version | None:
+def _version(host: Host, versions: Versions, reference: str, options: Options, *, check: bool) -> Version | None:
     """The version to run with its schema, None if there is none or the account may not read it. Raises for what the
     run would fail with too, unless its inputs are not to be checked.
     """
-    parse(reference)
     try:
-        with host_of(options, isolation="none") as host:
-            return version_of(host, reference, options) if options.dry_run else host.versions().find(reference)
+        return version_of(host, reference, options) if options.dry_run else versions.find(reference)
     except KosmoError as error:
         if check and error.code in _DECISIVE:
             raise
         return None
 
 
-def _host(parsed: argparse.Namespace, options: Options, given: Given) -> Host:
+def _host(parsed: argparse.Namespace, options: Options, readable: Sequence[str]) -> Host:
     """The host of the run. It may read the given files, and write where the output is saved."""
     save = os.path.dirname(parsed.save) or "." if parsed.save else None
     return host_of(
@@ -127,7 +137,7 @@ def _host(parsed: argparse.Namespace, options: Options, given: Given) -> Host:
         isolation="none",
         prepare=False,
         caps=options_.caps(parsed),
-        allow_read=given.directories or (),
+        allow_read=readable,
         allow_write=[save] if save else (),
         cancel_on_exit=parsed.cancel_on_exit,
     )

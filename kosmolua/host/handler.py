@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from kosmolua.gate.run import Ticket
     from kosmolua.gate.session import Session
     from kosmolua.replicate.body import Room
+    from kosmolua.replicate.versions import Versions
     from kosmolua.services.poller import Pollers
     from kosmolua.services.services import Services
 
@@ -34,7 +35,7 @@ class ScriptHandler:
     the API. ``pollers`` wait for jobs.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - all but three have a default
         self,
         session: Callable[[], Session],
         files: Callable[[], Files],
@@ -42,6 +43,7 @@ class ScriptHandler:
         *,
         directory: str = "",
         stdin: IO[bytes] | None = None,
+        versions: Versions | None = None,
         check: Callable[[], None] = lambda: None,
         room: Callable[[], Room | None] = lambda: None,
         seen: Callable[[Session, Any], None] | None = None,
@@ -53,6 +55,7 @@ class ScriptHandler:
         self._during = during
         self._directory = directory
         self._stdin = stdin
+        self._versions = versions
         self._check = check
         self._room = room
         self._seen = seen
@@ -111,6 +114,13 @@ class ScriptHandler:
             if self._services is None:
                 pollers = self._pollers() if self._pollers else None
                 self._services = Services(
-                    self._files(), self._directory, self._session, self._check, pollers, self._stdin, self._customs
+                    self._files(),
+                    self._directory,
+                    self._session,
+                    self._check,
+                    pollers,
+                    self._stdin,
+                    self._customs,
+                    self._versions,
                 )
             return self._services

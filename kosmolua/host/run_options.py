@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from kosmolua.host.events import Event
     from kosmolua.journal.cassette import Cassette
     from kosmolua.journal.journal import Journal
+    from kosmolua.replicate.versions import Versions
     from kosmolua.runtime.isolate import Child
     from kosmolua.runtime.limits import Limits
     from kosmolua.runtime.parking import Parking
@@ -49,6 +50,7 @@ class ScriptOptions(StartOptions, total=False):
     watch: Callable[[], Watcher] | None
     own: Sequence[tuple[str, str]]
     stdin: IO[bytes] | None
+    versions: Versions | None
     parking: Parking | None
 
 
@@ -67,6 +69,7 @@ class RunOptions(Struct, frozen=True, kw_only=True):
     own: Sequence[tuple[str, str]] = ()
     keep_outputs: bool = True
     stdin: IO[bytes] | None = None
+    versions: Versions | None = None
     account: str | None = None
     limits: Limits | None = None
     caps: Caps | None = None

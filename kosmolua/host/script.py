@@ -105,6 +105,7 @@ class ScriptRun:
             self._calling,
             directory=os.path.dirname(script.name),
             stdin=given.stdin,
+            versions=given.versions,
             check=self._stop.check,
             room=lambda: self._room,
             pollers=lambda: plan.sessions().pollers,

@@ -23,11 +23,11 @@ MAX_EXACT = 2**53  # beyond it a double does not distinguish neighbouring intege
 
 
 class Plans:
-    """Plans for one account. Each name is looked up once. Thread-safe."""
+    """Plans for one account. Each name is looked up once, or not at all if ``versions`` knows it. Thread-safe."""
 
-    def __init__(self, session: Session, account: str) -> None:
+    def __init__(self, session: Session, account: str, versions: Versions | None = None) -> None:
         self._conversions = session.conversions
-        self._versions = versions_through(session, account, note=_why)
+        self._versions = versions or versions_through(session, account, note=_why)
 
     def plan(
         self,

@@ -40,6 +40,7 @@ from kosmolua.settings import paths
 if TYPE_CHECKING:
     from kosmolua.gate.custom import Custom
     from kosmolua.replicate.transfer import Opened
+    from kosmolua.replicate.versions import Versions
 
 PREFIX = "host."
 MOST_PAGES = 10  # of predictions, to search for an earlier one
@@ -137,7 +138,9 @@ class Services:
         pollers: Pollers | None = None,
         stdin: IO[bytes] | None = None,
         customs: Mapping[str, Custom] = MappingProxyType({}),
+        versions: Versions | None = None,
     ) -> None:
+        self._versions = versions
         self._check = check
         self._customs = customs
         self._texts = Texts(files, session, check, stdin)
@@ -305,7 +308,9 @@ class Services:
 
     def _plan(self, asked: Plan) -> dict[str, Any]:
         with self._lock:
-            plans = self._plans.get(asked.account) or Plans(self._session(), asked.account)
+            plans = self._plans.get(asked.account) or Plans(
+                self._session(), asked.account, self._versions if not asked.account else None
+            )
             self._plans[asked.account] = plans
         return plans.plan(
             asked.ref, asked.input, validate=asked.validate, describe=asked.describe, resolve=asked.resolve

@@ -7,6 +7,7 @@ import sys
 
 import pytest
 from holding_server import HoldingServer
+from recording_server import Answer
 from surroundings import clean_environment
 from test_terminal import Terminal
 
@@ -334,3 +335,19 @@ def test_a_file_given_as_text(kosmo, tmp_path):
 
     assert (2, True) == (text.status, "did you mean image=@cat.png?" in text.err)
     assert "no price is known" in file.err + file.out
+
+
+def test_a_model_is_looked_up_once(live, server):
+    """One request finds the schema, and one creates the prediction."""
+    version = {"id": "a" * 64, "openapi_schema": {"components": {"schemas": {"Output": {"type": "string"}}}}}
+    model = {"owner": "o", "name": "m", "is_official": True, "latest_version": version}
+    done = {"id": "p1", "status": "succeeded", "output": "fine", "urls": {}}
+    server.routes = {
+        "/v1/models/o/m": Answer(body=json.dumps(model).encode()),
+        "/v1/models/o/m/predictions": Answer(201, body=json.dumps(done).encode()),
+    }
+    ran = live("run", "o/m", "prompt=x", "--write", "allow")
+
+    assert (0, "fine\n") == (ran.status, ran.out)
+    assert ["GET", "POST"] == [request.method for request in server.requests]
+    assert 1 == server.connections
