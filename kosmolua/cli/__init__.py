@@ -44,6 +44,8 @@ COMMANDS = {
     "integrations:examples": ("reference", "show an example of a function for each interface"),
     "integrations:types": ("types", "write type stubs, so that an editor can complete and check scripts"),
     "integrations:fields": ("reference", "list a provider's configuration fields"),
+    "scripts": ("scripts", "keep Lua scripts by name, and run them: scripts run draw prompt=..."),
+    "skill": ("skill", "print or install a skill that teaches agents this version of kosmo"),
     "runs": ("runs", "list, show, resume, undo, export and prune runs that have a journal"),
     "worker": ("worker", "work on submitted runs, on this machine or on many with one PostgreSQL"),
     "workers": ("worker", "list the workers"),

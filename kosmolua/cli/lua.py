@@ -41,7 +41,8 @@ _KEYS = ("emacs", "vi")
 _SETTLING = 30.0  # seconds
 
 
-def run(command: str, argv: list[str]) -> int:
+def run(command: str, argv: list[str], named: dict[str, object] | None = None) -> int:
+    """``named`` are the arguments of a kept script."""
     began = time.perf_counter()
     parser = _parser(command)
     own, script_args = divided(argv, parser.takes)
@@ -58,7 +59,12 @@ def run(command: str, argv: list[str]) -> int:
 
             return start(parsed, options, script_args)
         name, text = _source(parsed)
-        script = Text(name, text, script_args)
+        script = Text(name, text, script_args, named)
+        if named is not None and (parsed.journal or parsed.record or parsed.replay):
+            raise UsageError(
+                "a kept script is run without a journal or cassette, since its arguments have names",
+                hint="run its file with a list of arguments: kosmo lua FILE",
+            )
         if parsed.explain:
             from kosmolua.cli.explain import explain
 
@@ -120,7 +126,7 @@ def _run(
         watch = _watch(parsed, options)
         run = host.script(
             script.source,
-            script.args,
+            script.args if script.named is None else script.named,
             name=script.name,
             output=shown,
             child=child,

@@ -99,6 +99,7 @@ def _serving(command: str) -> options_.Parser:
     options_.add_limits(made)
     options_.add_gate(made)
     options_.add_functions(made)
+    _add_scripts(made)
     _add_http(made)
     return made
 
@@ -118,6 +119,15 @@ def _add_tools(made: options_.Parser) -> None:
         default=DIALECTS[0],
         metavar="|".join(DIALECTS),
         help="write the tools' schemas for the models of this maker (default: any)",
+    )
+
+
+def _add_scripts(made: options_.Parser) -> None:
+    made.add_argument(
+        "--scripts",
+        action="store_true",
+        help="expose each script of `kosmo scripts list` as a tool with its arguments ; search_docs finds "
+        "them in any case",
     )
 
 
@@ -162,6 +172,7 @@ def _serve(parsed: argparse.Namespace) -> int:
         max_chars=parsed.max_result_chars,
         names=parsed.tool_names,
         dialect=parsed.client,
+        scripts=parsed.scripts,
     )
     tell = _forget if parsed.emulate else partial(print_left, canceled=False)
     return _serve_streams(parsed, options, tell) if parsed.http is None else _serve_http(parsed, options, tell)

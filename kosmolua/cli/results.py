@@ -16,11 +16,12 @@ if TYPE_CHECKING:
 
 
 class Text(NamedTuple):
-    """The script: its name in messages, its text, and its arguments."""
+    """The script: its name in messages, its text, and its arguments, as a list or by name."""
 
     name: str
     source: bytes
     args: list[str]
+    named: dict[str, object] | None = None
 
 
 def show(options: Options, result: Result, script: Text, shown: ScriptOutput, requests: list[Any] | None = None) -> int:

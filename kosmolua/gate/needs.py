@@ -22,6 +22,7 @@ MARK = "--@"
 MAX_ITEMS, MAX_ITEM = 200, 200  # names of a declaration, and characters of each
 _CAPS = {f"max_{name}": name for name in Caps.__struct_fields__}
 KEYS = ("needs", "models", *_CAPS)
+DESCRIBING = ("describe", "arg")  # say what a script is; kosmolua.gate.described reads them
 
 
 class Needs(Struct, frozen=True, kw_only=True):
@@ -56,9 +57,11 @@ class Needs(Struct, frozen=True, kw_only=True):
 def read(source: bytes, script: str) -> Needs:
     """Parse the header of a script. Raises a `UsageError` if it is invalid."""
     said: dict[str, Any] = {}
-    for number, line in _header(source):
+    for number, line in header(source):
         key, colon, value = line.partition(":")
         key = key.strip()
+        if key.partition(" ")[0] in DESCRIBING:
+            continue
         if not colon or key not in KEYS:
             raise _unknown(f"{script}:{number}", key)
         if key in said:
@@ -68,7 +71,7 @@ def read(source: bytes, script: str) -> Needs:
     return Needs(functions=said.get("needs"), models=said.get("models"), caps=Caps(**caps))
 
 
-def _header(source: bytes) -> Iterator[tuple[int, str]]:
+def header(source: bytes) -> Iterator[tuple[int, str]]:
     """The numbered declarations in the comments and empty lines at the top of a script."""
     if MARK.encode() not in source:
         return

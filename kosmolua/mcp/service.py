@@ -14,7 +14,7 @@ from kosmolua._version import __version__
 from kosmolua.errors import KosmoError, failure_of
 from kosmolua.gate.custom import entries, texts
 from kosmolua.manual import pages
-from kosmolua.mcp import code, content, docs, resources, tools
+from kosmolua.mcp import code, content, docs, kept, resources, tools
 from kosmolua.mcp.protocol import ProtocolError, failed, invalid, unknown_method
 from kosmolua.mcp.questions import answer_of
 from kosmolua.mcp.schemas import Dialect
@@ -47,7 +47,7 @@ CAPABILITIES = {
 
 class Options(Struct, frozen=True, kw_only=True):
     """``tools`` are globs of functions to expose; ``code`` enables code mode; ``max_chars`` truncates results.
-    ``names`` and ``dialect`` are how tools and their schemas are written.
+    ``names`` and ``dialect`` are how tools and their schemas are written; ``scripts`` exposes the user's kept scripts.
     """
 
     tools: tuple[str, ...]
@@ -55,6 +55,7 @@ class Options(Struct, frozen=True, kw_only=True):
     max_chars: int
     names: Names = "short"
     dialect: Dialect = "any"
+    scripts: bool = False
 
     @property
     def instructions(self) -> str:
@@ -138,7 +139,9 @@ class Service:
         size = len(msgspec.json.encode(arguments))
         if size > MAX_ARGUMENTS:
             raise invalid(f"{name[:100]}: arguments too long: {size} bytes, at most {MAX_ARGUMENTS} are allowed")
-        if self._options.code and name in code.DEFINITIONS:
+        if self._options.scripts and name.startswith(kept.TOOL):
+            action = partial(self._script, work, name, arguments)
+        elif self._options.code and name in code.DEFINITIONS:
             action = partial(self._code, work, name, arguments)
         else:
             action = partial(self._call, work, self._operation(name), arguments)
@@ -181,19 +184,30 @@ class Service:
         limit = self._options.max_chars
         if name == code.SEARCH:
             own = entries(self._host.functions, given["query"]) if self._host.functions else []
-            return content.of_answer({"results": [*own, *pages.search(given["query"])]}, limit)
+            found = [*own, *kept.entries(given["query"]), *pages.search(given["query"])]
+            return content.of_answer({"results": found}, limit)
         if name == code.READ:
+            if given["name"].startswith(kept.PREFIX):
+                return content.of_answer(kept.page(given["name"]), limit)
             more = texts(self._host.functions) if self._host.functions else {}
             return content.of_answer(resources.page(given["name"], more), limit)
-        run = self._host.script(
-            given["source"], given.get("args", []), prompter=work, on_call=work.report, stop=work.stop
-        )
+        return self._ran(work, given["source"], given.get("args", []))
+
+    def _script(self, work: Work, name: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """Run a kept script."""
+        file, text, values = kept.prepared(name, arguments)
+        return self._ran(work, text, values, file)
+
+    def _ran(self, work: Work, source: str | bytes, args: Any, name: str = "script") -> dict[str, Any]:
+        limit = self._options.max_chars
+        run = self._host.script(source, args, name=name, prompter=work, on_call=work.report, stop=work.stop)
         shown: content.Pictures = []
         result = run.result(partial(content.add_outputs, shown))
         if result.error and result.error.code == "syntax_error":
             from kosmolua.check.syntax import explain
 
-            explain(result.error, "script", given["source"].encode(errors="surrogateescape"))
+            text = source.encode(errors="surrogateescape") if isinstance(source, str) else source
+            explain(result.error, name, text)
         self._running += result.running
         return content.of_run(result, limit, shown)
 
@@ -212,7 +226,7 @@ class Service:
         if self._options.code:
             writes = any(operation.access == "write" and operation.name in allowed for operation in OPERATIONS)
             offered = [*code.definitions(writes=writes, dialect=dialect), *offered]
-        return {"tools": offered}
+        return {"tools": [*offered, *(kept.tools(dialect) if self._options.scripts else ())]}
 
     def _read_resource(self, params: Mapping[str, Any]) -> dict[str, Any]:
         try:

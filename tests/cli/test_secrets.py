@@ -68,6 +68,8 @@ RUNS = {
     "runs": [[], ["list", "--json"], ["show", MARK]],
     "prices": [[], ["list", "--json"], ["import", "/dev/null"]],
     "budget": [[], ["show", "--json"], ["set", "daily", "--cost", "5", "--per", "day"], ["set", "x", "--cost", "none"]],
+    "scripts": [["list"], ["add", "/dev/null", "--name", "a"], ["show", "a"], ["run", "a"], ["show", MARK]],
+    "skill": [[], ["--install"], ["--check", "--json"]],
     "mcp:serve": [["--code"], ["--account", MARK]],
     "mcp:install": [["cursor"], ["codex", "--project", "--json"], ["cursor", "--", "--account", MARK], [MARK]],
     "mcp:uninstall": [["cursor"], ["codex", "--json"], ["zed", "--name", MARK], [MARK]],

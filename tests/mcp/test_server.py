@@ -788,3 +788,30 @@ def test_functions_of_the_users_own_are_tools(connected, tmp_path):
     assert ("A", "B") == (called["data"], ran["result"])
     assert "custom.notify" == found["data"]["results"][0]["name"]
     assert page["data"].startswith("# custom.notify (write)")
+
+
+def test_kept_scripts_are_found_and_are_tools(connected, tmp_path):
+    """Their headers say what they do and take; a tool runs one with checked arguments."""
+    directory = tmp_path / "config" / "scripts"
+    directory.mkdir(parents=True)
+    header = "--@ describe: Draw a lighthouse\n--@ arg count integer = 2: how many\n"
+    (directory / "draw.lua").write_text(f"{header}return args.count\n")
+    (directory / "broken.lua").write_text("--@ arg\n")
+
+    async def main():
+        async with connected("--code", "--scripts", "--emulate") as client:
+            tools = {tool["name"]: tool for tool in wire_format((await client.list_tools()).tools)}
+            calls = (
+                ("script_draw", {"count": 3}), ("script_draw", {}), ("script_draw", {"count": "x"}), ("script_no", {}),
+                ("search_docs", {"query": "lighthouse"}), ("read_docs", {"name": "scripts.draw"}),
+            )  # fmt: skip
+            return tools, [(await client.call_tool(*call)).structured_content for call in calls]
+
+    tools, (three, default, wrong, missing, found, page) = asyncio.run(main())
+
+    assert {"script_draw", "execute_lua", "search_docs", "read_docs"} == tools.keys()
+    assert "integer" == tools["script_draw"]["inputSchema"]["properties"]["count"]["type"]
+    assert (3, 2) == (three["result"], default["result"])
+    assert ("invalid_arguments", "usage") == (wrong["code"], missing["code"])
+    assert {"name": "scripts.draw", "kind": "script", "summary": "Draw a lighthouse"} == found["data"]["results"][0]
+    assert "return args.count" in page["data"]

@@ -1,0 +1,127 @@
+"""``scripts``: scripts that are kept by name, with what their headers say of them."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from typing import Any
+
+from kosmolua.cli import options as options_
+from kosmolua.cli import output
+from kosmolua.errors import UsageError
+from kosmolua.settings import library
+from kosmolua.terminal.safe import safe
+
+ACTIONS = ("add", "list", "show", "run")
+
+
+def run(command: str, argv: list[str]) -> int:
+    action = argv[0] if argv else ""
+    if action == "run":
+        return _run(command, argv[1:])
+    parsed = _parser(command).parse_args(argv)
+    if parsed.action == "add":
+        return _add(parsed)
+    return _list(parsed) if parsed.action == "list" else _show(parsed)
+
+
+def _parser(command: str) -> options_.Parser:
+    made = options_.parser(
+        command,
+        "Keep Lua scripts by name, list them, show one, or run one with arguments by name. The header of a script says "
+        "what it does and takes: --@ describe: TEXT, and --@ arg NAME TYPE: TEXT.",
+        f"kosmo {command} run draw prompt='a fox' -- --max-cost 0.1",
+    )
+    made.add_argument("action", choices=ACTIONS, metavar="|".join(ACTIONS), help="what to do")
+    made.add_argument("script", nargs="?", metavar="FILE|NAME", help="file to add, or name of a kept script")
+    made.add_argument("--name", metavar="NAME", help="keep the script under this name (default: that of the file)")
+    made.add_argument("--overwrite", action="store_true", help="replace a script of that name")
+    made.add_argument("--json", action="store_true", help="print one JSON object")
+    return made
+
+
+def _add(parsed: argparse.Namespace) -> int:
+    from kosmolua.gate import needs
+    from kosmolua.gate.described import describe
+    from kosmolua.host import source
+
+    file = _named(parsed, "FILE")
+    text = source.read(file)
+    name = parsed.name or os.path.basename(file).removesuffix(".lua").replace("-", "_")
+    needs.read(text, file)
+    found = describe(text, file)
+    path = library.add(os.environ, name, text, overwrite=parsed.overwrite)
+    if parsed.json:
+        output.show_json({"success": True, "name": name, "path": path, "describe": found.summary})
+    else:
+        print(safe(f"kept {name} in {path}; run it: kosmo scripts run {name}"))
+        if not found.summary:
+            print("kosmo: say what it does in its first line: --@ describe: TEXT", file=sys.stderr)
+    return 0
+
+
+def _list(parsed: argparse.Namespace) -> int:
+    from kosmolua.gate.described import describe
+
+    names = library.names(os.environ)
+    rows = [(name, describe(library.read(os.environ, name), f"{name}.lua").summary) for name in names]
+    if parsed.json:
+        output.show_json({"success": True, "scripts": [{"name": name, "describe": about} for name, about in rows]})
+        return 0
+    for name, about in rows:
+        print(safe(f"{name:<24}{about}".rstrip()))
+    if not rows:
+        print("no scripts are kept; add one: kosmo scripts add FILE")
+    return 0
+
+
+def _show(parsed: argparse.Namespace) -> int:
+    from kosmolua.gate.described import describe
+
+    name = _named(parsed, "NAME")
+    text = library.read(os.environ, name)
+    found = describe(text, f"{name}.lua")
+    if parsed.json:
+        given = {"name": name, "path": library.path_of(os.environ, name), "describe": found.summary}
+        output.show_json({"success": True, **given, "schema": found.schema(), "source": text.decode(errors="replace")})
+    else:
+        output.write_text(text.decode(errors="replace"))
+    return 0
+
+
+def _run(command: str, argv: list[str]) -> int:
+    """``run NAME key=value… [-- flags of lua]``."""
+    from kosmolua.cli import lua
+    from kosmolua.gate.described import describe
+
+    at = argv.index("--") if "--" in argv else len(argv)
+    own, flags = argv[:at], argv[at + 1 :]
+    if not own or own[0].startswith("-"):
+        _parser(command).parse_args(["run", *own])
+        raise UsageError("scripts run: missing the name of a script", hint="list them: kosmo scripts list")
+    name, given = own[0], _given(own[1:])
+    text = library.read(os.environ, name)
+    values = describe(text, f"{name}.lua").values(given, f"{name}.lua")
+    return lua.run("integrations:lua", [*flags, library.path_of(os.environ, name)], named=values)
+
+
+def _given(words: list[str]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for word in words:
+        name, equals, value = word.partition("=")
+        if not equals:
+            raise UsageError(
+                f"scripts run: expected key=value, got {word[:100]!r}",
+                hint="put flags of kosmo lua after --: -- --json",
+            )
+        found[name] = value
+    return found
+
+
+def _named(parsed: argparse.Namespace, what: str) -> str:
+    if not parsed.script:
+        raise UsageError(
+            f"scripts {parsed.action}: missing {what}", hint=f"example: kosmo scripts {parsed.action} draw"
+        )
+    return str(parsed.script)

@@ -1,0 +1,148 @@
+"""What a script's header says for people and agents: what the script does, and which arguments it takes.
+
+--@ describe: Draw a picture and enlarge it
+--@ arg prompt string: what to draw
+--@ arg scale integer = 2: how many times larger
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from msgspec import Struct
+
+from kosmolua.errors import ArgumentError, UsageError
+from kosmolua.gate.needs import header
+
+Type = Literal["string", "number", "integer", "boolean", "list"]
+_TYPES = ("string", "number", "integer", "boolean", "list")
+_ARGUMENT = re.compile(r"arg[:\s]\s*(?P<name>[A-Za-z_]\w{0,39})\s+(?P<type>\w+)(?P<optional>\?)?"
+                       r"(?:\s*=\s*(?P<default>\"[^\"]*\"|[^\s:]+))?(?:\s*:\s*|\s+|$)(?P<about>.*)")  # fmt: skip
+_DESCRIBE = re.compile(r"describe(?:\s*:\s*|\s+)(?P<text>.+)")
+_WORDS: dict[str, bool] = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+
+
+class Argument(Struct, frozen=True, kw_only=True):
+    """An argument of a script. ``default`` is None unless the header states one."""
+
+    name: str
+    type: Type
+    about: str = ""
+    required: bool = True
+    default: Any = None
+
+
+class Description(Struct, frozen=True):
+    """What a header says of its script."""
+
+    summary: str = ""
+    arguments: tuple[Argument, ...] = ()
+
+    def schema(self) -> dict[str, Any]:
+        """JSON Schema of the arguments."""
+        return {
+            "type": "object",
+            "properties": {each.name: _property(each) for each in self.arguments},
+            "required": [each.name for each in self.arguments if each.required],
+            "additionalProperties": False,
+        }
+
+    def values(self, given: Mapping[str, Any], script: str) -> dict[str, Any]:
+        """The arguments by type, with defaults; text is converted. Raises an `ArgumentError`."""
+        known = {each.name: each for each in self.arguments}
+        for name in given:
+            if name not in known:
+                from kosmolua.replicate.structs import suggestion
+
+                raise ArgumentError(
+                    f"{script}: unknown argument `{name[:100]}`{suggestion(name, [*known])}", hint=_hint(script)
+                )
+        found = {each.name: each.default for each in self.arguments if each.default is not None}
+        found |= {name: _value(known[name], value, script) for name, value in given.items() if value is not None}
+        missing = [f"`{each.name}`" for each in self.arguments if each.required and each.name not in found]
+        if missing:
+            raise ArgumentError(f"{script}: missing {', '.join(missing)}", hint=_hint(script))
+        return found
+
+
+def describe(source: bytes, script: str) -> Description:
+    """The description in the header of a script. Raises a `UsageError` if it is invalid."""
+    summary, arguments = "", []
+    for number, line in header(source):
+        text = line.strip()
+        if found := _DESCRIBE.fullmatch(text):
+            summary = found["text"].strip()
+        elif re.match(r"arg\b", text):
+            arguments.append(_argument(text, f"{script}:{number}"))
+    names = [each.name for each in arguments]
+    for name in names:
+        if names.count(name) > 1:
+            raise UsageError(f"{script}: argument {name} is declared twice")
+    return Description(summary, tuple(arguments))
+
+
+def _argument(text: str, where: str) -> Argument:
+    found = _ARGUMENT.fullmatch(text)
+    if found is None or found["type"] not in _TYPES:
+        raise UsageError(
+            f"{where}: expected --@ arg NAME TYPE: WHAT, got {text[:100]!r}",
+            hint=f"example: --@ arg prompt string: what to draw; types are {', '.join(_TYPES)}",
+        )
+    default = found["default"]
+    bare = Argument(name=found["name"], type=found["type"], about=found["about"].strip())  # type: ignore[arg-type]
+    value = None if default is None else _value(bare, default.strip('"'), where)
+    return Argument(
+        name=bare.name,
+        type=bare.type,
+        about=bare.about,
+        required=default is None and not found["optional"],
+        default=value,
+    )
+
+
+def _property(argument: Argument) -> dict[str, Any]:
+    kind = {"type": "array", "items": {"type": "string"}} if argument.type == "list" else {"type": argument.type}
+    default = "" if argument.default is None else f"Default: {argument.default}."
+    about = " ".join(filter(None, [argument.about, default]))
+    return {**kind, **({"description": about} if about else {})}
+
+
+def _value(argument: Argument, given: Any, script: str) -> Any:
+    """A value of the argument's type, from data or from text."""
+    converted = _converted(argument.type, given)
+    if converted is None:
+        raise ArgumentError(
+            f"{script}: expected {'an' if argument.type == 'integer' else 'a'} {argument.type}, got {given!r} - at "
+            f"`{argument.name}`"[:300],
+            hint=_hint(script),
+        )
+    return converted
+
+
+def _converted(kind: Type, given: Any) -> Any:
+    if kind == "boolean":
+        return given if isinstance(given, bool) else _WORDS.get(given.lower()) if isinstance(given, str) else None
+    if kind == "list":
+        parts = [part.strip() for part in given.split(",")] if isinstance(given, str) else given
+        return parts if isinstance(parts, list) and all(isinstance(part, str) for part in parts) else None
+    if kind == "string":
+        return given if isinstance(given, str) else None
+    return _number(kind, given)
+
+
+def _number(kind: Type, given: Any) -> int | float | None:
+    try:
+        number = float(given) if isinstance(given, str | int | float) and not isinstance(given, bool) else None
+    except ValueError:
+        return None
+    if number is None or number != number or abs(number) == float("inf"):  # noqa: PLR0124 - not a number
+        return None
+    if number.is_integer():
+        return int(given) if isinstance(given, str) and given.lstrip("+-").isdecimal() else int(number)
+    return number if kind == "number" else None
+
+
+def _hint(script: str) -> str:
+    return f"see what it takes: kosmo scripts show {script.removesuffix('.lua')}"

@@ -1,0 +1,71 @@
+"""Scripts that the user keeps, as pages of the documentation and as tools with typed arguments."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from kosmolua.errors import UsageError
+from kosmolua.gate.described import Description, describe
+from kosmolua.mcp import schemas
+from kosmolua.mcp.schemas import Dialect
+from kosmolua.settings import library
+
+PREFIX, TOOL = "scripts.", "script_"
+_OUTPUT = {"type": "object", "properties": {"success": {"type": "boolean"}, "result": {}}, "required": ["success"]}
+_HINTS = {"readOnlyHint": False, "destructiveHint": True, "idempotentHint": False, "openWorldHint": True}
+
+
+def described(environment: Mapping[str, str] = os.environ) -> dict[str, Description]:
+    """All scripts by name, without those whose header is invalid."""
+    found = {}
+    for name in library.names(environment):
+        try:
+            found[name] = describe(library.read(environment, name), f"{name}.lua")
+        except UsageError:
+            continue
+    return found
+
+
+def entries(query: str) -> list[dict[str, str]]:
+    """The scripts whose name or summary has a word of the query, as entries of a search."""
+    words = query.lower().split()
+    return [
+        {"name": PREFIX + name, "kind": "script", "summary": each.summary}
+        for name, each in described().items()
+        if any(word in f"{name} {each.summary}".lower() for word in words)
+    ]
+
+
+def page(name: str) -> str:
+    """What a script does and takes, and its text. Raises a `UsageError` for an unknown one."""
+    text = library.read(os.environ, name.removeprefix(PREFIX)).decode(errors="replace")
+    found = describe(text.encode(), name)
+    rows = [
+        f"- {each.name} ({each.type}{', required' if each.required else ''}): {each.about}" for each in found.arguments
+    ]
+    about = "\n".join(rows) or "None."
+    return f"# {name}\n\n{found.summary}\n\n## Arguments, in `args`\n\n{about}\n\n## Text\n\n```lua\n{text}\n```\n"
+
+
+def tools(dialect: Dialect) -> list[dict[str, Any]]:
+    """A tool for each script."""
+    return [
+        {
+            "name": TOOL + name,
+            "title": name.replace("_", " ").capitalize(),
+            "description": each.summary or f"Run the kept script {name}.",
+            "inputSchema": schemas.closed(each.schema(), dialect),
+            "outputSchema": _OUTPUT,
+            "annotations": _HINTS,
+        }
+        for name, each in described().items()
+    ]
+
+
+def prepared(tool: str, arguments: Mapping[str, Any]) -> tuple[str, bytes, dict[str, Any]]:
+    """The name, text and arguments of a tool's script. Raises a `UsageError` for what is invalid."""
+    name = tool.removeprefix(TOOL)
+    text = library.read(os.environ, name)
+    return f"{name}.lua", text, describe(text, f"{name}.lua").values(arguments, name)

@@ -1,0 +1,144 @@
+"""Scripts that are kept by name, with typed arguments, and the skill for agents."""
+
+import json
+
+import pytest
+
+from kosmolua._version import __version__
+from kosmolua.cli import main
+from kosmolua.errors import ArgumentError, UsageError
+from kosmolua.gate.described import Argument, describe
+
+DRAW = """--@ describe: Draw a picture
+--@ arg prompt string: what to draw
+--@ arg count integer = 2: how many
+--@ arg large boolean?: whether to enlarge it
+--@ max_calls: 5
+return args.prompt, args.count, args.large, integrations.replicate.get_account{}.username
+"""
+
+
+@pytest.fixture(autouse=True)
+def _own_directory(tmp_path, monkeypatch):
+    monkeypatch.setenv("KOSMO_CONFIG_DIR", str(tmp_path / "config"))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("CLAUDE_CONFIG_DIR", raising=False)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "draw-it.lua").write_text(DRAW)
+
+
+def test_a_script_is_kept_listed_shown_and_run(capfd):
+    """Its name is that of the file; its arguments have names and types."""
+    assert 0 == main(["scripts", "add", "draw-it.lua"])
+    assert "run it: kosmo scripts run draw_it" in capfd.readouterr().out
+    assert 0 == main(["scripts", "list"])
+    assert "draw_it                 Draw a picture\n" == capfd.readouterr().out
+    assert 0 == main(["scripts", "show", "draw_it"])
+    assert DRAW == capfd.readouterr().out
+
+    assert 0 == main(["scripts", "run", "draw_it", "prompt=a fox", "large=yes", "--", "--emulate", "--json"])
+    assert ["a fox", 2, True, "emulator"] == json.loads(capfd.readouterr().out)["results"]
+
+
+def test_it_is_data_for_programs(capfd):
+    """The schema of the arguments is JSON Schema."""
+    main(["scripts", "add", "draw-it.lua", "--json"])
+    assert {"name": "draw_it", "describe": "Draw a picture"}.items() <= json.loads(capfd.readouterr().out).items()
+    main(["scripts", "show", "draw_it", "--json"])
+
+    assert {
+        "type": "object",
+        "properties": {
+            "prompt": {"type": "string", "description": "what to draw"},
+            "count": {"type": "integer", "description": "how many Default: 2."},
+            "large": {"type": "boolean", "description": "whether to enlarge it"},
+        },
+        "required": ["prompt"],
+        "additionalProperties": False,
+    } == json.loads(capfd.readouterr().out)["schema"]
+
+
+@pytest.mark.parametrize(
+    ("argv", "code", "words"),
+    [
+        (["run", "draw"], 2, "draw.lua: missing `prompt`"),
+        (["run", "draw", "prompt=a", "cuont=1"], 2, "unknown argument `cuont`; did you mean `count`?"),
+        (["run", "draw", "prompt=a", "count=two"], 2, "expected an integer, got 'two' - at `count`"),
+        (["run", "draw", "prompt"], 2, "expected key=value"),
+        (["run", "drwa", "prompt=a"], 2, "unknown script 'drwa'; did you mean draw?"),
+        (["run"], 2, "missing the name of a script"),
+        (["run", "draw", "prompt=a", "--", "--emulate", "--journal", "j"], 2, "without a journal"),
+        (["show", "../../etc/passwd"], 2, "unknown script"),
+        (["add", "draw-it.lua", "--name", "../x"], 2, "invalid name"),
+        (["add", "draw-it.lua", "--name", "draw"], 2, "a script draw exists"),
+        (["add", "nosuch.lua"], 2, "nosuch.lua"),
+        (["add"], 2, "missing FILE"),
+    ],
+)
+def test_what_is_wrong_is_told(capfd, argv, code, words):
+    """Before anything runs or is written."""
+    assert 0 == main(["scripts", "add", "draw-it.lua", "--name", "draw"])
+    capfd.readouterr()
+
+    assert code == main(["scripts", *argv])
+    assert words in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("line", "argument"),
+    [
+        ("arg prompt string what to draw", Argument(name="prompt", type="string", about="what to draw")),
+        ("arg: n number = 1.5: size", Argument(name="n", type="number", about="size", required=False, default=1.5)),
+        ('arg s string = "a b": text', Argument(name="s", type="string", about="text", required=False, default="a b")),
+        ("arg l list?: names", Argument(name="l", type="list", about="names", required=False)),
+        ("arg b boolean", Argument(name="b", type="boolean")),
+    ],
+)
+def test_an_argument_is_declared(line, argument):
+    """With or without colons."""
+    assert (argument,) == describe(f"--@ {line}\nreturn 1".encode(), "s").arguments
+
+
+@pytest.mark.parametrize(
+    "header", ["--@ arg", "--@ arg n", "--@ arg n int: x", "--@ arg n integer = x", "--@ arg a list\n--@ arg a list"]
+)
+def test_a_wrong_declaration_is_refused(header):
+    """When the script is added."""
+    with pytest.raises((UsageError, ArgumentError)):
+        describe(f"{header}\n".encode(), "s")
+
+
+def test_values_are_converted_by_type():
+    """Text of the command line, and data of a tool."""
+    found = describe(b"--@ arg n number\n--@ arg i integer\n--@ arg b boolean\n--@ arg l list\n", "s")
+
+    assert {"n": 1.5, "i": 3, "b": False, "l": ["a", "b"]} == found.values(
+        {"n": "1.5", "i": "3", "b": "no", "l": "a, b"}, "s"
+    )
+    assert {"n": 1, "i": 3, "b": True, "l": []} == found.values({"n": 1.0, "i": 3.0, "b": True, "l": []}, "s")
+    for wrong in ({"n": "nan"}, {"i": 1.5}, {"b": "maybe"}, {"l": [1]}, {"n": True}):
+        with pytest.raises(ArgumentError):
+            found.values({"n": 1, "i": 1, "b": True, "l": [], **wrong}, "s")
+
+
+def test_the_skill_is_of_this_version(tmp_path, capfd):
+    """It is installed where agents look, and says when it is out of date."""
+    assert 0 == main(["skill"])
+    text = capfd.readouterr().out
+    assert text.startswith("---\nname: kosmolua\n")
+    assert f"belongs to kosmo {__version__}." in text
+    assert 1 == main(["skill", "--check"])
+    assert "is not there" in capfd.readouterr().out
+
+    assert 0 == main(["skill", "--install"])
+    path = tmp_path / ".claude" / "skills" / "kosmolua" / "SKILL.md"
+    assert text == path.read_text()
+    assert 0 == main(["skill", "--check"])
+    path.write_text(text.replace(__version__, "0.0.1"))
+    capfd.readouterr()
+    assert 1 == main(["skill", "--check", "--json"])
+    assert {"installed": "0.0.1", "version": __version__, "success": False}.items() <= json.loads(
+        capfd.readouterr().out
+    ).items()
+    assert 0 == main(["skill", "--install", "--project"])
+    assert "`kosmo skill --install --project`" in path.read_text()
