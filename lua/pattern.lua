@@ -8,6 +8,7 @@ local M = {}
 
 local byte, sub, find, format, gmatch, gsub, lower = string.byte, string.sub, string.find, string.format,
   string.gmatch, string.gsub, string.lower
+local match = string.match
 local sort, min, max, huge, ipairs, tonumber = table.sort, math.min, math.max, math.huge, ipairs, tonumber
 local utf8_code = values.utf8_code
 
@@ -121,12 +122,13 @@ local function set_node(ranges, negated)
   return { kind = "set", size = 1, ranges = negated and complement(ranges) or normal(ranges) }
 end
 
-local CONTROL = { f = 12, n = 10, r = 13, t = 9, v = 11 }
+local CONTROL = { a = 7, f = 12, n = 10, r = 13, t = 9, v = 11 }
 
 local BACK_REFERENCE = "back-references are not supported: they can take exponential time"
 
 local NO_ESCAPE = {
   { "^[1-9kg]", BACK_REFERENCE },
+  { "^C", "`\\C` is not supported: `(?s:.)` is any character" },
   { "^[pP]", "Unicode properties are not supported: name the characters, as in `[a-zé]`" },
   { "^Z", "`\\Z` is not supported: `\\z` is the end of the text" },
 }
@@ -152,6 +154,8 @@ local function escape()
     local code = tonumber(digits, 16)
     if #digits > 8 or code > MAX_CODE then fail("expected a character up to 10FFFF after `\\x`", start) end
     return nil, code
+  elseif find(pattern, "^[0-7]", at) and (letter == "0" or find(pattern, "^[0-7]", at + 1)) then
+    return nil, tonumber(take_match("^([0-7][0-7]?[0-7]?)"), 8)
   elseif find(letter, "[^%w\128-\255]") then
     at = at + 1
     return nil, byte(letter)
@@ -184,11 +188,11 @@ local function class()
     local from = at
     local set, first = class_item()
     local last = first
-    if find(pattern, "^%-[^%]]", at) then
+    if not set and find(pattern, "^%-[^%]]", at) then -- after a set a hyphen is itself
       at = at + 1
       local set_behind
       set_behind, last = class_item()
-      if set or set_behind then fail("a range needs a character on each side", from) end
+      if set_behind then fail("a range needs a character on each side", from) end
       if last < first then fail("the range is out of order", from) end
     end
     include(ranges, set or { first, last })
@@ -206,7 +210,7 @@ local NO_GROUP = {
 }
 
 local function set_flags(on, off)
-  local changed = { i = flags.i, m = flags.m, s = flags.s }
+  local changed = { i = flags.i, m = flags.m, s = flags.s, U = flags.U }
   for letter in gmatch(on, ".") do
     changed[letter] = true
   end
@@ -232,7 +236,7 @@ end
 local function extension(start)
   local name = take_match("^P?<([%a_][%w_]*)>")
   if name then return true, capture(name, start) end
-  local on, off = take_match("^([ims]*)"), take_match("^%-([ims]+)") or ""
+  local on, off = take_match("^([imsU]*)"), take_match("^%-([imsU]+)") or ""
   local stop = take_match("^([:)])")
   if not stop or on .. off .. stop == ")" then
     fail("expected `(?:`, `(?<name>` or flags, as in `(?i)`, for this `(?`", start)
@@ -254,7 +258,7 @@ local function group(depth)
   else
     node = capture(nil, start)
   end
-  if not opens then return { kind = "cat", size = 1 } end -- flags that apply to the end of the enclosing group
+  if not opens then return { kind = "cat", size = 1, only_flags = true } end -- flags that apply to the end of the enclosing group
   local inner = alternation(depth + 1)
   if not take(")") then fail("expected `)` for this `(`, got the end of the pattern", start) end
   flags = outer
@@ -269,7 +273,8 @@ local function atom(depth)
   local c = sub(pattern, at, at)
   if c == "(" then return group(depth) end
   if c == "[" then return class() end
-  if find(c, "[*+?]") then fail(format("nothing to repeat before `%s`", c)) end
+  local repetition = find(c, "[*+?]") and c or match(pattern, "^{%d+,?%d*}", at)
+  if repetition then fail(format("nothing to repeat before `%s`", repetition)) end
   if c == "." or c == "^" or c == "$" then
     at = at + 1
     if c == "." then return set_node(flags.s and {} or { 10, 10 }, true) end
@@ -305,13 +310,14 @@ local function repeated(node)
   local start = at
   local least, most = counts()
   if not most then return node end
-  if node.kind == "assert" then fail("nothing to repeat before this", start) end
+  if node.kind == "assert" or node.only_flags then fail("nothing to repeat before this", start) end
   if not least then fail("expected a number before the comma, as in `{0,3}`", start) end
   if least > MAX_REPEAT or (most > MAX_REPEAT and most < huge) then
     fail(format("repeats more than %d times", MAX_REPEAT), start)
   end
   if most < least then fail("the maximum is below the minimum", start) end
   local lazy = take("?")
+  if flags.U then lazy = not lazy end
   if take("+") then
     fail("possessive repetition is not supported and not needed, because nothing is tried twice", start)
   end
@@ -323,12 +329,26 @@ local function repeated(node)
     start)
 end
 
+-- The next item, in text between `\Q` and `\E` or outside, and whether such text goes on. A repetition behind it
+-- applies to its last character.
+local function next_item(depth, is_quoted)
+  if not is_quoted then return repeated(atom(depth)), false end
+  local code = next_code()
+  local item = set_node({ code, code })
+  if take("\\E") then return repeated(item), false end
+  return item, true
+end
+
 local function sequence(depth)
-  local items, size = { kind = "cat" }, 1
-  while at <= #pattern and not find(pattern, "^[|)]", at) do
-    local item = repeated(atom(depth))
-    items[#items + 1] = item
-    size = sized(items, size + item.size).size
+  local items, size, is_quoted, item = { kind = "cat" }, 1, false, nil
+  while at <= #pattern and (is_quoted or not find(pattern, "^[|)]", at)) do
+    if not is_quoted and take("\\Q") then
+      is_quoted = not take("\\E")
+    else
+      item, is_quoted = next_item(depth, is_quoted)
+      items[#items + 1] = item
+      size = sized(items, size + item.size).size
+    end
   end
   return sized(items, size)
 end

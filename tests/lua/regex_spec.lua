@@ -94,6 +94,22 @@ T["takes flags beside the pattern and within it"] = function(use)
   finds(regex, "xi", "(?<n>)i", "i|")
 end
 
+T["takes the rest of RE2's syntax"] = function(use)
+  local regex = use("regex")
+  finds(regex, "xa.b*y", [[\Qa.b*\E]], "a.b*")
+  finds(regex, "abbb", [[\Qab\E+]], "abbb")
+  finds(regex, "|)(", [[^\Q|)(]], "|)(")
+  finds(regex, "x)", [[(\Q)\E)$]], ")|)")
+  finds(regex, "x", [[\Q\E]], "")
+  finds(regex, "a\a", [[\a]], "\a")
+  finds(regex, "aaa", "(?U)a+", "a")
+  finds(regex, "aaa", "(?U)a+?", "aaa")
+  finds(regex, "aaa", "(?U:a{1,3})a*", "aaa")
+  finds(regex, "1-z", [=[[\d-z]+]=], "1-z")
+  finds(regex, "A\n\0", [[\101\012\0]], "A\n\0")
+  finds(regex, "x{,}", "x{,}", "x{,}")
+end
+
 T["counts whole characters where all is UTF-8, and bytes where it is not"] = function(use)
   local regex = use("regex")
   finds(regex, "é😀x", "^..x$", "é😀x")
@@ -180,6 +196,12 @@ T["refuses what it does not understand, by the place in the pattern"] = function
     { "*a", "nothing to repeat before `*` - at character 1" },
     { "a|+", "nothing to repeat before `+` - at character 3" },
     { "^*", "nothing to repeat before this - at character 2" },
+    { "(?i)*", "nothing to repeat before this - at character 5" },
+    { "{1}", "nothing to repeat before `{1}` - at character 1" },
+    { "a|{2,}", "nothing to repeat before `{2,}` - at character 3" },
+    { [[\Qa]] .. [[\E\E]], [[unknown escape `\E`]] },
+    { [[\C]], [[`\C` is not supported: `(?s:.)` is any character]] },
+    { [[\1]], "back-references are not supported" },
     { "a**", "repeated repetition; put `(?:…)` around the first - at character 3" },
     { "a{2}{3}", "repeated repetition" },
     { "a{,3}", "expected a number before the comma, as in `{0,3}` - at character 2" },
