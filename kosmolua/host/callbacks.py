@@ -1,4 +1,4 @@
-"""Callbacks of a host's owner, called in the midst of other work."""
+"""Callbacks of a host's owner, which are called during other work."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from kosmolua.errors import KosmoError, ScriptError, failure_of, words_of
 
 
 def quiet(callback: Callable[..., object], name: str, tell: Callable[[str], None]) -> Callable[..., None]:
-    """The callback, whose exceptions become notices: it must not break the request that it is called in."""
+    """The callback, with its exceptions turned into notices: it must not break the request that calls it."""
 
     def call(*arguments: Any) -> None:
         try:
             callback(*arguments)
-        except Exception as error:  # noqa: BLE001 - told
+        except Exception as error:  # noqa: BLE001 - reported
             tell(f"{name} raised {words_of(error)}")
 
     return call
@@ -31,14 +31,14 @@ def both(one: Callable[..., object], other: Callable[..., object]) -> Callable[.
 
 
 def of_callback(raised: Exception, *, broken: bool) -> KosmoError:
-    """The error for what was raised after an answer: by a callback, or by a bug if it is ``broken``."""
+    """The error for an exception after an answer: of a callback, or of a bug in this package if ``broken``."""
     if broken:
         return failure_of(raised, "after the answer of a call")
     return ScriptError(f"a callback raised {words_of(raised)}", code="interrupted")
 
 
 def log(text: str) -> None:
-    """Where notices go that nobody takes."""
+    """Log a notice: the host has no ``on_notice``."""
     import logging
 
     logging.getLogger("kosmolua").warning(text)

@@ -13,13 +13,13 @@ if TYPE_CHECKING:
 
 
 class _Caller(threading.local):
-    """The run that this thread makes a call for, where it makes it for one."""
+    """The run for which this thread makes a call, if any."""
 
     stop: Stop | None = None
     meter: Meter | None = None
 
     def exempt(self) -> AbstractContextManager[None]:
-        """Charge nobody for what this thread does meanwhile."""
+        """Inside this context, do not charge the thread's CPU time to a run."""
         return self.meter.exempt() if self.meter else nullcontext()
 
 
@@ -28,7 +28,7 @@ CALLER = _Caller()
 
 @contextmanager
 def calling_for(stop: Stop | None) -> Iterator[None]:
-    """What this thread calls meanwhile is for that run."""
+    """Inside this context, this thread's calls are made for that run."""
     before, CALLER.stop = CALLER.stop, stop
     try:
         yield
@@ -37,8 +37,8 @@ def calling_for(stop: Stop | None) -> Iterator[None]:
 
 
 class CallingFor:
-    """What this thread calls inside this context is for that run, and charged to its meter. A class, since a generator
-    costs a script's call three times as much.
+    """Inside this context, this thread's calls are made for that run and charged to its meter. A class, since a
+    generator takes three times as long per call (measured).
     """
 
     __slots__ = ("_before", "_run")

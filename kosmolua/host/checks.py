@@ -1,4 +1,4 @@
-"""The options of a `Host`, checked when it is made: a wrong one would otherwise be found by a run, or never."""
+"""Checks the options of a `Host` when it is made, not later in a run."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from kosmolua.errors import OptionError
 from kosmolua.runtime.limits import Limits
 from kosmolua.settings.config import VERDICTS
 
-# CO_GENERATOR, CO_COROUTINE and CO_ASYNC_GENERATOR of the inspect module, whose import costs a start 10 ms.
+# CO_GENERATOR, CO_COROUTINE and CO_ASYNC_GENERATOR of inspect, whose import takes 10 ms.
 _DEFERRED = 0x20 | 0x80 | 0x200
 
 
@@ -22,13 +22,13 @@ def check(options: Mapping[str, Any]) -> None:
             raise OptionError.of(name, expected, "a secret" if name in _SECRET else value)
     if is_deferred(getattr(options.get("prompter"), "ask", None)):
         raise OptionError(
-            "prompter: `ask` is async or a generator, and its result would be an answer to nothing",
-            hint="write `def ask(self, question)`, and wait for the answer inside",
+            "prompter: expected a plain function `ask`, got an async function or a generator",
+            hint="write `def ask(self, question)`, and wait for the answer in it",
         )
 
 
 def is_deferred(function: object) -> bool:
-    """Whether calling it only makes a coroutine or a generator, which nobody here runs."""
+    """Whether calling it returns a coroutine or a generator, which would not be run."""
     while callable(inner := getattr(function, "func", None)):  # functools.partial
         function = inner
     code = getattr(getattr(function, "__func__", function), "__code__", None)
@@ -70,7 +70,7 @@ def _one_of(*kinds: type | None) -> Callable[[object], bool]:
 
 
 def _word(*words: str | None) -> tuple[Callable[[object], bool], str]:
-    """One of these words, or None if that is among them."""
+    """A test for one of these words, or None if it is among them."""
     named = [word for word in words if word]
     return lambda value: any(value == word for word in words), f"{', '.join(named[:-1])} or {named[-1]}"
 

@@ -1,4 +1,4 @@
-"""A host's connections to the API: one client for each account, made when it is first called on."""
+"""A host's connections to the API: one client per account, made for its first call."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
     from kosmolua.replicate.wire import ExtraHeader
 
 EMULATOR_URL = "http://emulator.localhost/v1"
-EMULATED_BYTES = 512 * 1024 * 1024  # that the runs of a host may leave with the emulator, which is in its process
+EMULATED_BYTES = 512 * 1024 * 1024  # maximum size of uploads in the emulator, which is in the host's process
 
 
 class Clients:
-    """Makes the clients and keeps them, for any number of threads.
+    """Makes and keeps the clients. Thread-safe.
 
-    The token of the options is that of their one account. Emulated clients share an emulator in this process. ``tell``
-    is told if a callback raises.
+    The token of the options belongs to their account. Emulated clients share an emulator in this process. ``tell`` gets
+    notices, as when a callback raises.
     """
 
     def __init__(self, options: HostOptions, tell: Callable[[str], None], shared: Shared | None = None) -> None:
@@ -44,7 +44,7 @@ class Clients:
         self.room = Room()
 
     def get(self, account: str, settings: config.Settings) -> Client:
-        """The client of an account, by the settings that hold when it is first asked for."""
+        """The client of an account, with the settings at its first use."""
         check_enabled(settings)
         with self._lock, CALLER.exempt():
             if account not in self._made:
@@ -59,7 +59,7 @@ class Clients:
             self._made.clear()
 
     def abandon(self) -> None:
-        """In a forked process: let go of the connections, which are the parent's. The emulator's state is, too."""
+        """In a forked process: release the connections and the emulator's state, which belong to the parent."""
         for client in self._made.values():
             client.abandon()
 
@@ -87,7 +87,7 @@ class Clients:
         )
 
     def _headers(self, account: str, settings: config.Settings) -> Sequence[ExtraHeader]:
-        """The extra headers of the options, which are those of their one account, else of the settings."""
+        """The extra headers: of the options if they are for this account, else of the settings."""
         from kosmolua.replicate.wire import ExtraHeader
         from kosmolua.settings import credentials
 
@@ -114,7 +114,7 @@ class Clients:
 
 
 def _sending() -> AbstractContextManager[object]:
-    """While a request of this thread leaves; it raises where the run that it is for has been stopped."""
+    """Entered while this thread sends a request. Raises an error if its run was stopped."""
     stop = CALLER.stop
     return stop.sending if stop else _FREELY
 
@@ -123,7 +123,7 @@ _FREELY = nullcontext()
 
 
 class _Quietly:
-    """An emulator that sends no webhooks for scripts: they have no network, not even this machine's."""
+    """An emulator that sends no webhooks for scripts, which have no network, not even loopback."""
 
     def __init__(self, emulator: Emulator) -> None:
         self._emulator = emulator
@@ -140,7 +140,7 @@ class _Quietly:
 
 
 class _Clock:
-    """Waits before something is sent again, which it is not for a run that was stopped meanwhile."""
+    """Waits before a retry. Raises an error if the run is stopped meanwhile."""
 
     def time(self) -> float:
         return time.monotonic()
@@ -153,7 +153,7 @@ class _Clock:
 
 
 def check_enabled(settings: config.Settings) -> None:
-    """Raise a `ConfigurationError` where the provider is switched off."""
+    """Raise a `ConfigurationError` if the provider is disabled."""
     if not settings.enabled.value:
         raise ConfigurationError(
             f"{PROVIDER} is disabled by {settings.enabled.origin}",

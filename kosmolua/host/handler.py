@@ -1,4 +1,4 @@
-"""Carries out what a script asks of its host: calls of the API, past the gate, and services."""
+"""Carries out the requests of a script: calls of the API, through the gate, and services."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ if TYPE_CHECKING:
     from kosmolua.services.poller import Pollers
     from kosmolua.services.services import Services
 
-SERVICE = "host."  # what the names of services begin with
+SERVICE = "host."  # prefix of the names of services
 
 
 class ScriptHandler:
     """The `kosmolua.runtime.port.Handler` of runs and of the prompt.
 
-    ``session`` and ``files`` are opened by the first request that needs them: many a script makes none. ``during`` is
-    entered around each request, given its function. Services find modules in ``directory``, read ``stdin``, and call
-    ``check`` in what takes long. A large answer holds the ``room`` until it is encoded; ``seen`` gets every answer of
-    the API. ``pollers`` wait for jobs.
+    ``session`` and ``files`` are opened by the first request that needs them. ``during`` is entered for each request,
+    with its function. Services find modules in ``directory``, read ``stdin``, and call ``check`` during long work. A
+    large answer holds the ``room`` until it is encoded; ``seen`` gets every answer of the API. ``pollers`` wait for
+    jobs.
     """
 
     def __init__(  # noqa: PLR0913 - all but three have a default
@@ -72,7 +72,7 @@ class ScriptHandler:
                 return self._called(function, account, arguments, ticket)
         except KosmoError:
             raise
-        except Exception as error:  # from opening the session: calls and services raise none
+        except Exception as error:  # from opening the session; calls and services raise only KosmoError
             raise failure_of(error, function) from error
 
     def watch(self, function: str, arguments: bytes, ready: Callable[[], None]) -> Callable[[], None] | None:
@@ -84,16 +84,16 @@ class ScriptHandler:
 
     @property
     def busy(self) -> bool:
-        """Whether a service needs a moment to end."""
+        """Whether a service is still working."""
         return self._services is not None and self._services.busy
 
     def end(self) -> None:
-        """End the services: the script is over."""
+        """End the services after the script."""
         if self._services:
             self._services.end()
 
     def _called(self, function: str, account: str, arguments: bytes, ticket: Ticket | None) -> Any:
-        """The answer. A large one is encoded here, before another thread is given one."""
+        """Make a call. A large answer is encoded before another thread gets one."""
         session = self._session()
         room = self._room()
         if room:

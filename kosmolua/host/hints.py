@@ -1,4 +1,4 @@
-"""Type hints of the public classes, resolved when somebody asks: what they name takes too long to import before."""
+"""Type hints of the public classes, resolved on demand: importing their types earlier takes too long."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable, ItemsView, Iterator, KeysView, ValuesView
 from types import FunctionType
 from typing import Any, TypeVar
 
-# name -> where it lives, for names that annotations use and their modules import for type checkers alone
+# name -> full name, for types that their modules import only for type checkers
 _HOMES = {
     "Caps": "kosmolua.gate.budget.Caps",
     "Cassette": "kosmolua.journal.cassette.Cassette",
@@ -35,14 +35,14 @@ _Class = TypeVar("_Class", bound=type)
 
 
 class Hints(dict[str, Any]):
-    """The annotations of a function or class in a module with these globals: text until they are first looked at."""
+    """The annotations of a function or class in a module with these globals, as text until they are read."""
 
     def __init__(self, annotations: dict[str, Any], names: dict[str, Any]) -> None:
         super().__init__(annotations)
         self._names: dict[str, Any] | None = names
 
     def resolved(self) -> dict[str, Any]:
-        """The same as a plain dict of types."""
+        """The annotations as a plain dict of types."""
         names, self._names = self._names, None
         if names is not None:
             from importlib import import_module
@@ -74,7 +74,7 @@ class Hints(dict[str, Any]):
 
 
 def resolvable(names: dict[str, Any]) -> Callable[[_Class], _Class]:
-    """A decorator of classes whose methods' hints, and own, `typing.get_type_hints` can resolve."""
+    """A class decorator: `typing.get_type_hints` can resolve the hints of the class and its methods."""
 
     def decorate(made: _Class) -> _Class:
         for member in vars(made).values():

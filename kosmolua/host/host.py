@@ -1,17 +1,18 @@
-"""`Host`: runs scripts and calls functions, each call past the gate."""
+"""`Host` runs scripts and calls functions. Every call passes the gate."""
 
 from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING, Any, Literal, Self, Unpack
+from typing import TYPE_CHECKING, Any, Self, Unpack
 
-from kosmolua.errors import ApiError, KosmoError, OptionError, UsageError, emulated, failure_of
+from kosmolua.errors import OptionError, UsageError
 from kosmolua.host import journals
 from kosmolua.host import source as source_
-from kosmolua.host.callbacks import both, log, of_callback, quiet
+from kosmolua.host.callbacks import both, log, quiet
+from kosmolua.host.calls import DirectCalls, closed
 from kosmolua.host.explained import explained
 from kosmolua.host.hints import resolvable
 from kosmolua.host.options import HostOptions, Signature, taking
@@ -29,16 +30,14 @@ from kosmolua.settings import config
 
 if TYPE_CHECKING:
     from kosmolua.gate.custom import Custom
-    from kosmolua.gate.ending import Left
     from kosmolua.gate.files import Files
-    from kosmolua.gate.run import Reply, Watcher
+    from kosmolua.gate.run import Watcher
     from kosmolua.gate.session import Session
     from kosmolua.host.handle import Handle
     from kosmolua.host.sessions import Sessions
-    from kosmolua.replicate.versions import Versions
     from kosmolua.runtime.prepared import Prepared
 
-# Imported with the first call: a fork in the midst of that would leave the child without.
+# Imported with the first call. A fork during such an import would leave the child without the module.
 _NEEDED = (
     "kosmolua.replicate.client",
     "kosmolua.settings.credentials",
@@ -51,38 +50,37 @@ _NEEDED = (
     *("encodings.idna", "email.utils", "hashlib", "random", "http"),
 )
 _EMULATED = ("kosmolua.emulator.app", "kosmolua.emulator.webhooks", "kosmolua.replicate.in_process")
-MAX_PAGES = 10_000
 
 
 @resolvable(globals())
-class Host:
-    """Runs Lua scripts and calls functions of the API. For any number of threads; `close` it, or use it in a ``with``.
+class Host(DirectCalls):
+    """Runs Lua scripts and calls functions of the API. Thread-safe. `close` it, or use it in a ``with`` block.
 
-    What may be called is what the command line may call here: the settings of config.toml and of the project are in
-    force; they are read anew for each run, and once for all direct calls. ``read`` and ``write`` say "allow", "ask" or
-    "deny" over them; where that is ``yielding``, an "allow" counts only for what the settings say nothing of. To ask is
-    refused unless there is a ``prompter``. ``force`` bypasses the policy and nothing else; with ``dry_run`` nothing is
-    sent, and a call gives the request. Direct calls may be made for a ``caller``, an agent for example: it is in the
-    record, and a secret is handed to it as to a script, by a rule that names the function or by a person's yes.
+    The settings of config.toml and of the project apply, as on the command line. They are read for each run, and once
+    for all direct calls. ``read`` and ``write`` ("allow", "ask" or "deny") override them; if ``yielding``, an "allow"
+    applies only if the settings say nothing. "ask" refuses the call unless there is a ``prompter``. ``force`` bypasses
+    only the policy. With ``dry_run`` nothing is sent, and a call returns its request. ``caller`` names the program for
+    which direct calls are made, such as an agent: the audit log shows it, and it gets secrets only as a script does, by
+    a rule that names the function or by a person's consent.
 
-    The token is looked for where the command line looks, unless ``token`` gives the one of ``account``. ``emulate``
-    answers from the built-in emulator, with ``faults``; ``url`` is where else the API is, and ``headers`` are extra
-    ones, secret, for the gateway there: with both, they go where the token does, and stay at that host.
+    ``token`` is the token of ``account``; by default it is looked up as on the command line. ``emulate`` answers from
+    the built-in emulator, with ``faults``. ``url`` is another address of the API, and ``headers`` are extra, secret
+    headers for the gateway there; they are sent only where the token is sent.
 
-    ``isolation`` is that of scripts: "standard", "strict" or "none", which is for trusted scripts alone. ``limits``
-    bound each run, ``caps`` what each may spend, and what all direct calls together may. ``allow_read`` and
-    ``allow_write`` are directories that are open to scripts, ``allow_env`` names of environment variables.
-    ``cancel_on_exit`` cancels what a run started and left running. Unless ``prepare`` is False a process is kept ready
-    that forks itself for each run. ``python`` is the path of an interpreter for these processes, needed if this program
-    is not one: a frozen application, uWSGI. A run with a journal that only waits for ``park_after`` seconds ends its
-    process, and continues when what it waits for is there; None keeps the process.
+    ``isolation`` of scripts is "standard", "strict" or, for trusted scripts only, "none". ``limits`` apply to each run;
+    ``caps`` limit what each run may spend, and what all direct calls may spend together. Scripts may use the
+    directories ``allow_read`` and ``allow_write`` and the environment variables ``allow_env``. ``cancel_on_exit``
+    cancels the running jobs of a run that ends. Unless ``prepare`` is False, a process is kept ready that forks for
+    each run. ``python`` is the interpreter for these processes, needed if this program is not one: a frozen
+    application, uWSGI. A run with a journal that only waits for ``park_after`` seconds ends its process, and continues
+    when it can; None keeps the process.
 
     ``functions`` are functions of this program that scripts may call as `custom.NAME{...}`: plain ones, which count as
     writes, or `kosmolua.Function`. They pass the same policy, budget, journal and log as the API's.
 
-    Of what happens is told, by whichever thread it happens on: ``on_output("stdout" or "stderr", text)`` what scripts
-    print and log, which is then not kept for the result, ``on_call(entry)`` each call that ended, ``on_retry(reason,
-    seconds)`` what is sent again, ``on_notice(text)`` what its owner should know; without it that is logged.
+    Callbacks run on the thread of the event: ``on_output("stdout" or "stderr", text)`` for printed text, which is then
+    not in the result; ``on_call(entry)`` after each call; ``on_retry(reason, seconds)`` before a retry; and
+    ``on_notice(text)`` for notices, which are logged otherwise.
     """
 
     __signature__ = Signature()
@@ -93,7 +91,7 @@ class Host:
 
     @classmethod
     def of(cls, options: HostOptions, shared: Shared | None = None) -> Self:
-        """A host of options that were made before, which may share budgets and rates with others."""
+        """A host with these options. It may share budgets and request rates with other hosts."""
         made = cls.__new__(cls)
         cls._begin(made, options, shared)
         return made
@@ -125,131 +123,6 @@ class Host:
         """The host's own functions, by their full names."""
         return self._customs
 
-    # Calling ------------------------------------------------------------------------------------------------------
-
-    def call(self, function: str, arguments: Mapping[str, Any] | None = None, *, account: str | None = None) -> Any:
-        """Call one function, under any of its names, and return what the API answered. Raises a `KosmoError`."""
-        return self.request(function, arguments, account=account).data
-
-    def request(
-        self,
-        function: str,
-        arguments: Mapping[str, Any] | None = None,
-        *,
-        account: str | None = None,
-        stop: Stop | None = None,
-    ) -> Reply:
-        """The same with the call's entry in the log: what was decided, by which rule, and what came of it.
-
-        What waits to be sent again is not sent, once ``stop`` is set from another thread.
-        """
-        try:
-            session = self._session()
-            try:
-                with self._calling(stop):
-                    return session.call(function, arguments or {}, account or self._options.account)
-            finally:
-                self._tell_raised(session)
-        except KosmoError as error:
-            if self._options.emulate:
-                emulated(error)
-            raise
-        except Exception as error:
-            raise failure_of(error, str(function)) from error
-
-    @contextmanager
-    def _calling(self, stop: Stop | None = None) -> Iterator[None]:
-        """Direct calls end with the host, and where there is a ``stop`` with that."""
-        from kosmolua.host.caller import calling_for
-
-        if stop is None:
-            with calling_for(self._closing):
-                yield
-            return
-        with self._closing.on_set(lambda: stop.set(_closed())), calling_for(stop):
-            yield
-
-    def _tell_raised(self, session: Session) -> None:
-        """What a callback raised after a direct call: the answer is returned all the same."""
-        raised, session.raised = session.raised, None
-        if raised:
-            self._on_notice(str(of_callback(raised, broken=session.record.broken)))
-
-    def leave(self, *, cancel: bool = False) -> Left:
-        """End the direct calls of this host early: find what was created without an answer, and ``cancel`` what runs.
-
-        Says what is looked for by ``on_notice``.
-        """
-        from kosmolua.gate import ending
-
-        with self._lock:
-            session = self._calls
-        if session is None:
-            return ending.Left()
-        with explained("ending the calls"):
-            return ending.end(session, self._tell, cancel=cancel, search=not self._options.emulate)
-
-    def callable(self, *, account: str | None = None) -> frozenset[str]:
-        """The functions that the policy in force now would allow, or ask for, with some arguments at least."""
-        from kosmolua.gate import policy
-
-        with explained("reading the policy"):
-            known = (*catalogue.OPERATIONS, *(custom.operation for custom in self._customs.values()))
-            in_force = policy.policy_of(self._sessions().settings())
-            calls = (policy.Call(operation, account or self._options.account) for operation in known)
-            return frozenset(call.operation.name for call in calls if policy.may_be(in_force, call))
-
-    def pages(
-        self, function: str, arguments: Mapping[str, Any] | None = None, *, account: str | None = None
-    ) -> Iterator[Reply]:
-        """The pages of a list, from the one asked for to the last. Each is a call: past the gate, and in the log."""
-        from kosmolua.replicate.urls import next_cursor
-
-        arguments, seen = dict(arguments or {}), set[str]()
-        while True:
-            reply = self.request(function, arguments, account=account)
-            yield reply
-            cursor = None
-            if not self._options.dry_run:
-                with explained(reply.entry.function):
-                    cursor = next_cursor(reply.data, self._session().base_url(account or self._options.account))
-            if cursor is None:
-                return
-            if cursor in seen or len(seen) >= MAX_PAGES:
-                raise ApiError(f"{reply.entry.function}: the pages form a cycle", status=200)
-            seen.add(cursor)
-            arguments["cursor"] = cursor
-
-    def fetch(self, url: str, limit: int, *, account: str | None = None, stop: Stop | None = None) -> bytes:
-        """The bytes of a file that a prediction made, at most so many; from Replicate's own addresses alone."""
-        with explained("fetching an output"), self._calling(stop):
-            return self._session().fetch(url, limit, account or self._options.account)
-
-    def versions(self, *, account: str | None = None) -> Versions:
-        """Finds versions of models, and what they take, with calls of this host."""
-        from kosmolua.services.plan import versions_through
-
-        with explained("finding versions"):
-            return versions_through(self._session(), account or self._options.account)
-
-    def watch(
-        self,
-        kind: Literal["prediction", "training"],
-        identifier: str,
-        ready: Callable[[], None],
-        *,
-        account: str | None = None,
-        deadline: float | None = None,
-    ) -> Callable[[], None]:
-        """Call ``ready`` from another thread when a prediction or training has ended, cannot be read, or the
-        ``deadline`` in Unix seconds is over. Returns what stops that. Any number of watches share their requests.
-        """
-        from kosmolua.services.jobs import watch
-
-        account = account or self._options.account
-        with explained("watching a job"):
-            return watch(self._session(), self._sessions().pollers, account, (kind, identifier), ready, deadline)
-
     # Running ------------------------------------------------------------------------------------------------------
 
     def run(
@@ -262,17 +135,16 @@ class Host:
         fresh: bool = False,
         **options: Unpack[StartOptions],
     ) -> Result:
-        """Run Lua text to its end. ``name`` stands for it in errors; ``args`` is what the script finds under that name:
-        a list of strings, or a dictionary of plain data.
+        """Run Lua text to its end. ``name`` names it in errors. The script finds ``args`` in its global `args`: a list of
+        strings, or a dictionary of plain data.
 
-        With a ``journal``, which is a name or a file, a run that ended early goes on where it stopped; raises a
-        `JournalError` where that cannot be. A run that ended well sends nothing more and gives the same results again,
-        and a notice says so; ``fresh`` starts a new run and keeps the old journal under a name with its date. Output
-        files are kept next to the journal unless ``keep_outputs`` is False. What goes wrong with the script is in the
-        result, as its ``error``.
+        With a ``journal``, a name or a file, a run that ended early is resumed. Raises a `JournalError` if that is not
+        possible. A finished run is not repeated: the same results are returned, with a notice. ``fresh`` starts a new
+        run and keeps the old journal under its date. Output files are kept next to the journal unless ``keep_outputs``
+        is False. Errors of the script are in the ``error`` of the result.
 
-        ``account``, ``limits``, ``caps``, ``prompter`` and ``on_call`` take the place of the host's for this run;
-        ``on_event`` is told of its events, which carry its ``tags``.
+        ``account``, ``limits``, ``caps``, ``prompter`` and ``on_call`` override the host's for this run. ``on_event``
+        gets its events, which carry its ``tags``.
         """
         with self._ready(source, args, name, journal, fresh=fresh, options=options) as run:
             return run.result()
@@ -286,7 +158,7 @@ class Host:
         fresh: bool = False,
         **options: Unpack[StartOptions],
     ) -> Result:
-        """Run the script in a file, as `run` does. Raises a `UsageError` where it cannot be read."""
+        """Like `run`, for the script in a file. Raises a `UsageError` if it cannot be read."""
         text, name = source_.read(os.fspath(file)), os.fspath(file)
         return self.run(text, args, name=name, journal=journal, fresh=fresh, **options)
 
@@ -379,18 +251,18 @@ class Host:
 
     @explained("opening a session")
     def session(self, script: str, files: Files | None = None, watcher: Watcher | None = None) -> Session:
-        """For a front end that evaluates Lua itself: the road of a script of that name, which the caller closes."""
+        """A session for a front end that evaluates Lua itself, for a script of that name. The caller closes it."""
         self._runs.check_open()
         return self._sessions().open(Script(source=b"", name=script), files=files, watcher=watcher)
 
     @explained("opening the directories")
     def files(self, own: Sequence[tuple[str, str]] = ()) -> Files:
-        """The directories that are open to a script, without the files of its run that are its ``own``."""
+        """The directories that scripts may use, without the run's ``own`` files."""
         return self._sessions().files(own)
 
     def close(self) -> None:
-        """Stop what runs, and leave no process, thread, connection or descriptor behind."""
-        self._closing.set(_closed())
+        """Stop all runs, and release all processes, threads, connections and descriptors."""
+        self._closing.set(closed())
         self._runs.close()
         with self._lock:
             if self._calls:
@@ -401,7 +273,7 @@ class Host:
             self._plan.prepared.close()
 
     def before_fork(self) -> None:
-        """Load what calls need, unless none was made yet, and what scripts in this process need."""
+        """Load the modules that calls need, if there were calls, and those that scripts in this process need."""
         if self._options.isolation == "none":
             from kosmolua.runtime import inline
 
@@ -413,7 +285,7 @@ class Host:
                 import_module(name)
 
     def renew(self) -> None:
-        """In a forked process: begin with connections, processes, locks and a record of its own."""
+        """In a forked process: use new connections, processes, locks and a new audit log."""
         self._lock, self._closing = threading.RLock(), Stop()
         calls, made, self._calls, self._made = self._calls, self._made, None, None
         if calls:
@@ -433,19 +305,8 @@ class Host:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _session(self) -> Session:
-        """The one of all direct calls."""
-        with self._lock:
-            self._runs.check_open()
-            if self._calls is None:
-                try:
-                    self._calls = self._sessions().open()
-                except Exception as error:
-                    raise failure_of(error, "opening the host's session") from error
-            return self._calls
-
     def _sessions(self) -> Sessions:
-        """What opens sessions; imported with the first, since many a script calls nothing."""
+        """Opens sessions. Imported when the first is opened, since many scripts call nothing."""
         self._calls_begun = True
         from kosmolua.host.clients import Clients
         from kosmolua.host.sessions import Sessions
@@ -466,17 +327,12 @@ class Host:
             return self._made
 
     def _tell(self, notice: str) -> None:
-        """Settings are read for each run, but what they have to say is said once."""
+        """Report a notice once, although settings are read for each run."""
         if notice not in self._told:
             self._told.add(notice)
             self._on_notice(notice)
 
 
-def _closed() -> UsageError:
-    return UsageError("the host is closed", code="interrupted", hint="use it inside its `with` block, or make another")
-
-
-@explained("closing the journal")
 def _check_text(source: object, name: object) -> None:
     if not isinstance(source, str | bytes):
         raise OptionError.of("source", "Lua text as a string or bytes", source)

@@ -1,4 +1,4 @@
-"""What a run or a command leaves at the API when it ends early, in words: what may still run, or was created unseen."""
+"""Describes what an ended run or command leaves at the API: running jobs, and creations without an answer."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import Protocol
 from kosmolua.settings.config import DEFAULT_ACCOUNT
 
 MOST_TOLD = 20  # of each kind
-WINDOW = 600  # seconds before now that the list which is named begins
+WINDOW = 600  # seconds before now at which the suggested list begins
 
 Job = tuple[str, str, str]
 """Kind, id and account."""
 
 
 class Left(Protocol):
-    """The part of a `kosmolua.host.result.Result` that says so; a `kosmolua.gate.ending.Left` has it too."""
+    """What may be left: a part of `kosmolua.host.result.Result` and of `kosmolua.gate.ending.Left`."""
 
     @property
     def running(self) -> list[Job]: ...
@@ -32,7 +32,7 @@ class Left(Protocol):
 
 
 def lines(left: Left, *, canceled: bool) -> Iterator[str]:
-    """What to print. What was ``canceled`` is named only if it could not be. Ids are as the API gave them."""
+    """The lines to print. With ``canceled``, only jobs that could not be canceled are named."""
     running = [] if canceled else left.running
     for job in running[:MOST_TOLD]:
         yield _cancel(job, "may still run")

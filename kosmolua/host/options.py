@@ -1,4 +1,4 @@
-"""The options of a host: one frozen object, checked when it is made, for all that is opened and run."""
+"""The options of a host, as one frozen object that is checked when it is made."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _Maker = TypeVar("_Maker")
 
 @resolvable(globals())
 class HostOptions(Struct, frozen=True, kw_only=True):
-    """What a `kosmolua.Host` takes, by the same names; its docstring says what they mean.
+    """The options of a `kosmolua.Host`, whose docstring explains them.
 
     Raises an `OptionError` for a wrong type or value.
     """
@@ -69,7 +69,7 @@ class HostOptions(Struct, frozen=True, kw_only=True):
         checks.check({name: getattr(self, name) for name in self.__struct_fields__})
 
     def __repr__(self) -> str:
-        """Without the token."""
+        """The options without the token."""
         return f"HostOptions(account={self.account!r}, emulate={self.emulate!r}, isolation={self.isolation!r})"
 
     @property
@@ -81,7 +81,7 @@ class HostOptions(Struct, frozen=True, kw_only=True):
 def taking(
     options: Callable[_Options, HostOptions],
 ) -> Callable[[Callable[[_Maker, HostOptions], None]], Callable[Concatenate[_Maker, _Options], None]]:
-    """Let an ``__init__`` that is written for an object of options take them as keywords, with the same types."""
+    """Let an ``__init__`` that takes an options object accept the options as keywords, with their types."""
 
     def decorate(function: Callable[[_Maker, HostOptions], None]) -> Callable[Concatenate[_Maker, _Options], None]:
         def init(self: _Maker, /, *args: _Options.args, **given: _Options.kwargs) -> None:
@@ -94,7 +94,7 @@ def taking(
 
 
 class Signature:
-    """The signature of a class whose ``__init__`` takes options, made when it is asked for: inspect is slow to load."""
+    """The signature of a class whose ``__init__`` takes options. Made on demand, since inspect is slow to import."""
 
     def __get__(self, instance: object, owner: type) -> object:
         import inspect

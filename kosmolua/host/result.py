@@ -1,4 +1,4 @@
-"""How a run ended, and what it printed."""
+"""The result of a run, and its printed output."""
 
 from __future__ import annotations
 
@@ -17,18 +17,17 @@ if TYPE_CHECKING:
 
 
 class Result(Struct, frozen=True, kw_only=True):
-    """How a run ended, and what it did.
+    """The result of a run.
 
-    ``results`` are the returned values and ``output`` what was printed, where nobody else took it; ``error`` is why it
-    failed. ``duration``, ``cpu`` (of a child) and ``host_cpu`` (of this process, on the run's behalf) are in
-    seconds, ``memory`` is what Lua held at the end, in bytes; ``isolation`` is ``{mode, layers, missing}``.
+    ``results`` are the returned values, ``output`` the printed text unless a callback got it, and ``error`` the reason
+    of a failure. ``duration``, ``cpu`` (of a child) and ``host_cpu`` (of this process, for the run) are in seconds.
+    ``memory`` is Lua's memory at the end, in bytes. ``isolation`` is ``{mode, layers, missing}``.
 
-    ``log`` has its calls, the first 10,000, and ``unlogged`` counts the others. ``spent`` and ``caps`` go by the names
-    of `kosmolua.Caps`. ``created`` are the predictions and trainings that it started, as kind, id and account, and
-    ``running`` those that nobody has seen end; ``unanswered`` counts creations whose answer was lost, also to a look in
-    the account, and ``candidates`` may be what came of them, where more fits than was sent; ``not_canceled`` has id and
-    reason of what could not be canceled. ``guessed`` is how much of ``spent`` nobody knows for certain. ``run`` is what
-    the record of calls knows it by, None where it called nothing.
+    ``log`` has the first 10,000 calls; ``unlogged`` counts the others. ``spent`` and ``caps`` have the names of
+    `kosmolua.Caps`; ``guessed`` is the uncertain part of ``spent``. ``created`` are the predictions and trainings that
+    the run started, as kind, id and account; ``running`` are those not known to have ended. ``unanswered`` counts
+    creations whose result was not found, and ``candidates`` are possible results of them. ``not_canceled`` has id and
+    reason of jobs that could not be canceled. ``run`` is its id in the audit log, None if it made no call.
     """
 
     results: list[Any] = []
@@ -54,7 +53,7 @@ class Result(Struct, frozen=True, kw_only=True):
 
     @property
     def value(self) -> Any:
-        """The first value that was returned, None where there is none."""
+        """The first returned value, or None."""
         return self.results[0] if self.results else None
 
     def to_dict(self) -> dict[str, Any]:
@@ -67,7 +66,7 @@ class Result(Struct, frozen=True, kw_only=True):
         return found
 
     def raise_for_error(self) -> Self:
-        """The result itself where the run ended well; raises its error otherwise."""
+        """The result itself if the run succeeded; raises its error otherwise."""
         if self.error:
             raise self.error
         return self
@@ -89,7 +88,7 @@ class Forwarded:
 
 
 class Printed:
-    """Takes what a script prints: passes it on as it comes, or keeps it where there is nobody to pass it to."""
+    """Receives printed output: passes it on, or keeps it if there is no receiver."""
 
     def __init__(self, tell: Callable[[Stream, str], None] | None) -> None:
         self._tell = tell
@@ -102,7 +101,7 @@ class Printed:
 
     def write(self, stream: Literal[1, 2], text: bytes) -> None:
         if self._tell:
-            whole = self._decoders[stream - 1].decode(text)  # a character may come in two parts
+            whole = self._decoders[stream - 1].decode(text)  # a character may be split between two writes
             self._tell("stdout" if stream == 1 else "stderr", whole)
         elif stream == 1:
             self._kept.append(text)

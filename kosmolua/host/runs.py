@@ -1,4 +1,4 @@
-"""The runs of a host that are under way."""
+"""The active runs of a host."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from kosmolua.runtime import descriptors
 if TYPE_CHECKING:
     from kosmolua.host.script import ScriptRun
 
-PATIENCE = 10.0  # seconds in which runs that were stopped may end, when their host closes
+PATIENCE = 10.0  # seconds for stopped runs to end when their host closes
 
 
 class Runs:
-    """The runs that are under way."""
+    """The active runs. Thread-safe."""
 
     def __init__(self) -> None:
-        self._under_way: dict[ScriptRun, int] = {}  # and the threads that run them
+        self._under_way: dict[ScriptRun, int] = {}  # run -> the id of its thread
         self._expected = 0
         self._changed = threading.Condition()
         self._closed = False
@@ -29,12 +29,12 @@ class Runs:
         return len(self._under_way)
 
     def renew(self) -> None:
-        """In a forked process none of them is there."""
+        """In a forked process: there are no active runs."""
         self._under_way, self._expected, self._changed = {}, 0, threading.Condition()
 
     @contextmanager
     def expecting(self) -> Iterator[int]:
-        """Another run is being prepared, which opens files before it begins. How many there are."""
+        """Inside this context another run is prepared, which opens files. Gives the number of runs."""
         with self._changed:
             self._expected += 1
             count = max(self._expected, len(self._under_way)) + 1
@@ -63,8 +63,8 @@ class Runs:
                 self._changed.notify_all()
 
     def close(self) -> None:
-        """Let none begin, stop those that have, and wait a while for their end: not for the run that closes the host,
-        in a callback or a signal handler, which ends once that returns.
+        """Allow no new run, stop the active ones, and wait for their end. The run that closes the host itself, in a
+        callback or a signal handler, ends later.
         """
         with self._changed:
             self._closed = True
@@ -75,5 +75,5 @@ class Runs:
             self._changed.wait_for(lambda: all(map(self._is_own, self._under_way)), PATIENCE)
 
     def _is_own(self, run: ScriptRun) -> bool:
-        """Whether this thread works for the run."""
+        """Whether this thread belongs to the run."""
         return self._under_way[run] == threading.get_ident() or run.is_called_here()

@@ -1,4 +1,4 @@
-"""One run of a script: its calls go past the gate, its output to whoever takes it, and it can be stopped."""
+"""One run of a script, with its calls, its output and its end."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ if TYPE_CHECKING:
 
 
 class Plan(Struct, frozen=True, kw_only=True):
-    """What a host's runs have in common. ``sessions`` are made when they are first needed."""
+    """What all runs of a host share. ``sessions`` are made on first use."""
 
     options: HostOptions
     sessions: Callable[[], Sessions]
@@ -64,7 +64,7 @@ class Plan(Struct, frozen=True, kw_only=True):
 
 
 Attach = Callable[[list[Any], Callable[[str, int], bytes]], None]
-"""Is given the values that a script returned, and what fetches the bytes at a URL, at most so many."""
+"""Gets the returned values, and a function that fetches a URL of at most that many bytes."""
 
 
 @resolvable(globals())
@@ -113,16 +113,16 @@ class ScriptRun:
         )
 
     def result(self, attach: Attach | None = None) -> Result:
-        """Run it, in this thread, to its end. What goes wrong with the script is in the result.
+        """Run it to its end, in this thread. Errors of the script are in the result.
 
-        ``attach`` is given the values returned and a function that fetches outputs as a call of this run.
+        ``attach`` gets the returned values, and a function that fetches outputs as calls of this run.
 
-        Raises what a callback raised, and KeyboardInterrupt; ``outcome`` then holds the result. A callback that is
-        told of a call and raises costs no answer: the script goes on up to its next call.
+        Raises KeyboardInterrupt, and exceptions of callbacks; ``outcome`` then holds the result. After an exception of
+        ``on_call`` the script gets its answer, and ends at its next call.
         """
         with self._lock:
             if self._begun is not None:
-                raise UsageError("the run has begun already", hint="make a new one for each run")
+                raise UsageError("the run has already begun", hint="make a new one for each run")
             self._begun = time.perf_counter()
         with ExitStack() as stack:
             with explained("beginning the run"):
@@ -158,18 +158,18 @@ class ScriptRun:
         return self._keeping
 
     def stop(self, reason: str = "the run was stopped") -> None:
-        """End it, from any thread, whatever the script does; a run that has not begun ends as it begins.
+        """End the run, from any thread. A run that has not begun ends when it begins.
 
-        A request that is under way is waited for, since it may cost money; none is sent after it.
+        Waits for a request that is being sent, since it may cost money; no further request is sent.
         """
         self._stop.set(ScriptError(reason, code="interrupted"))
 
     def is_called_here(self) -> bool:
-        """Whether this thread carries out one of its calls."""
+        """Whether this thread makes one of its calls."""
         return CALLER.stop is self._stop
 
     def _follow(self) -> None:
-        """What was handed in to end the run has been set."""
+        """End the run: the stop signal of its owner was set."""
         if self._outer and self._outer.error:
             self._stop.set(self._outer.error)
 
@@ -204,7 +204,7 @@ class ScriptRun:
         if isinstance(why, KeyboardInterrupt):
             error = InterruptError(why.number) if isinstance(why, Interrupted) else InterruptError()
         elif why is self._output.raised or not isinstance(why, Exception):
-            error = ScriptError(f"the run was broken off: {type(why).__name__}: {why}")
+            error = ScriptError(f"the run was aborted: {type(why).__name__}: {why}")
         else:
             error = failure_of(why, "running the script")
         return Result(
@@ -212,10 +212,10 @@ class ScriptRun:
         )
 
     def _finish(self, ended: Result) -> Result:
-        """Add what the gate has to say, find what was created without an answer, cancel what still runs, where that is
-        wanted; and close.
+        """Complete the result: end the journal, add the session's facts, search for creations without an answer, cancel
+        jobs if asked to, and close.
         """
-        release(ended.error)  # or the error keeps the output of the run, as would a handler that knows this object
+        release(ended.error)  # else the error, and the handler, would keep the run's memory
         del self._handler
         self.outcome = ended
         for step in (self._end_journal, self._take_output, self._close_files, self._note_session, self._leave_session):
@@ -277,7 +277,7 @@ class ScriptRun:
         return self._opened().fetch(url, limit)
 
     def _leave(self, session: Session, *, failed: bool) -> dict[str, Any]:
-        """What the result says of what is left at the API."""
+        """The fields of the result about what is left at the API."""
         from kosmolua.gate import ending
 
         options, tell = self._plan.options, self._plan.sessions().tell
@@ -292,7 +292,7 @@ class ScriptRun:
         return {name: getattr(left, name) for name in ("running", "unanswered", "not_canceled", "candidates")}
 
     def _waits(self, seconds: float) -> bool:
-        """Whether to wait on for what is under way when the run has failed."""
+        """Whether to keep waiting for active requests after the run failed."""
         from kosmolua.gate.ending import Waiting
 
         if self._waiting is None:
@@ -314,14 +314,14 @@ class ScriptRun:
         return self._session is not None and self._session.reveals(text)
 
     def _calling(self, _: str) -> CallingFor:
-        """While this thread carries out what the script asks for."""
+        """Entered while this thread carries out a request of the script."""
         if self._stop.error:
             raise self._stop.error
         self._check_callbacks()
         return CallingFor(self._stop, self._meter)
 
     def _check_callbacks(self) -> None:
-        """Nothing more is sent once a callback has failed: it may be what watches over the run."""
+        """Send nothing more once a callback has failed, since it may supervise the run."""
         session = self._session
         if session and session.raised:
             self._stop.set(of_callback(session.raised, broken=session.record.broken))
@@ -352,8 +352,8 @@ class ScriptRun:
         return self._session
 
     def _keep(self, session: Session, journal: Journal | Cassette | None) -> None:
-        """Keep the outputs of a run that has a journal, those too that an earlier run had no time for. Of any run it is
-        remembered when they were made.
+        """Keep the outputs of a run with a journal, including those that an earlier run did not fetch. For every run,
+        remember when outputs were made.
         """
         from kosmolua.services.keeping import Keeping
 
@@ -370,7 +370,7 @@ class ScriptRun:
         self._keeping.restore(answers)
 
     def _lacks_outputs(self, journal: Journal | Cassette) -> bool:
-        """Whether an earlier run was broken off before it had fetched what its predictions made."""
+        """Whether an earlier run ended before it had fetched all outputs."""
         from kosmolua.journal.journal import Journal
 
         if not isinstance(journal, Journal) or not journal.last or journal.finished is not None:
@@ -383,7 +383,7 @@ class ScriptRun:
         return any(store.find(url) is None for output in found for url in urls_in(output))
 
     def _opened_files(self) -> Files:
-        """Those of this run."""
+        """The directories of this run."""
         with self._opening:
             if self._files is None:
                 record = record_of(self._journal.path) if self._journal else None
@@ -398,7 +398,7 @@ def _listeners(plan: Plan, given: RunOptions) -> list[Callable[[Event], None]]:
 
 
 def _parking(journal: Journal | Cassette | None, after: float | None) -> Parking | None:
-    """How a run waits without a process, if it keeps a journal that it can continue from."""
+    """How a run waits without a process; None without a journal to continue from."""
     if journal is None or after is None:
         return None
     from kosmolua.journal.journal import Journal
@@ -408,7 +408,7 @@ def _parking(journal: Journal | Cassette | None, after: float | None) -> Parking
 
 
 def _written(journal: Journal | Cassette | None, record: str | None) -> Iterator[tuple[str, str]]:
-    """The files that the run is kept in, which are never its script's."""
+    """The files in which the run is recorded, which its script may not use."""
     if journal:
         yield journal.path, "the journal or cassette of this run"
     if record:
@@ -416,7 +416,7 @@ def _written(journal: Journal | Cassette | None, record: str | None) -> Iterator
 
 
 def _needs(script: Script) -> Needs | None:
-    """What the script's header declares, if there is one."""
+    """The declarations of the script's header, if it has one."""
     if b"--@" not in script.source:
         return None
     from kosmolua.gate import needs
@@ -425,7 +425,7 @@ def _needs(script: Script) -> Needs | None:
 
 
 def _told(session: Session) -> dict[str, Any]:
-    """What the gate has to say of a run."""
+    """The fields of the result that come from the session."""
     budget = session.budget
     return {
         "run": session.run.id,

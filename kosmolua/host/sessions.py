@@ -1,4 +1,4 @@
-"""The sessions that a host opens: one for all its direct calls, and one for each script that calls something."""
+"""Opens the sessions of a host: one for all direct calls, and one for each script that makes calls."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 class Sessions(Struct, frozen=True, kw_only=True):
-    """Opens them, with shared clients, each with the settings that are in force by then.
+    """Opens sessions with shared clients and the current settings.
 
     ``given`` are the files that the options open to scripts, if they name any; `Host` tells what is to be told.
     """
@@ -59,8 +59,8 @@ class Sessions(Struct, frozen=True, kw_only=True):
         caps: Caps | None = None,
         identifier: str | None = None,
     ) -> Session:
-        """No token is looked up, and no client imported, before its first call. A run may have its own prompter,
-        ``files``, ``account`` and ``caps``.
+        """Open a session. The token is looked up and the client imported by its first call. A run may have its own
+        prompter, ``files``, ``account`` and ``caps``.
         """
         from kosmolua.gate import audit, policy
         from kosmolua.gate.budget import Budget
@@ -97,13 +97,13 @@ class Sessions(Struct, frozen=True, kw_only=True):
         return Events(run, {}, [quiet(told, "on_event", self.tell)] if told else [])
 
     def _prices(self, settings: config.Settings) -> Callable[[], Prices]:
-        """The prices in force, read when the first one is needed."""
+        """A function that reads the current prices."""
         from kosmolua.settings import pricelist
 
         return lambda: settings.prices if self.options.emulate else pricelist.in_force(settings, os.environ)
 
     def _standing(self, settings: config.Settings, run: str, script: str | None) -> Standing | None:
-        """The budgets that outlive the run; a run that has none is spared the import of SQLite."""
+        """The persistent budgets, if there are any. Imports SQLite only if needed."""
         if not settings.budgets or self.options.dry_run:
             return None
         from kosmolua.gate.ledger import Ledger, Origin, file_of
@@ -114,8 +114,8 @@ class Sessions(Struct, frozen=True, kw_only=True):
         return Standing(budgets, ledger, Origin(run, script, self.options.caller), self.tell)
 
     def files(self, own: Sequence[tuple[str, str]] = (), record: str | None = None) -> Files:
-        """The directories that are open to a script: those given, or else those of the settings. ``own`` are files of
-        its run that are never among them, each with what it is; what it writes is noted in the ``record``.
+        """The directories that a script may use: those of the options, else those of the settings. ``own`` are files of
+        the run that it may not use, each with a description. What it writes is noted in the file ``record``.
         """
         from kosmolua.gate.files import Files
 
@@ -125,7 +125,7 @@ class Sessions(Struct, frozen=True, kw_only=True):
         return Files(said.read, said.write).of_run(own, record)
 
     def settings(self) -> config.Settings:
-        """What is in force now, with what was said over it."""
+        """The current settings, with the options applied."""
         if self.options.emulate:
             return self._emulated()
         settings = config.load(os.environ, **self._said())
@@ -134,7 +134,7 @@ class Sessions(Struct, frozen=True, kw_only=True):
         return settings
 
     def _said(self) -> dict[str, Verdict | None]:
-        """The verdicts that were given; where they yield, an "allow" does so to whatever the settings say."""
+        """The verdicts of the options. If they yield, an "allow" applies only if the settings say nothing."""
         said = {"read": self.options.read, "write": self.options.write}
         if not self.options.yielding or "allow" not in said.values():
             return said
@@ -145,7 +145,7 @@ class Sessions(Struct, frozen=True, kw_only=True):
         }
 
     def _emulated(self) -> config.Settings:
-        """The emulator costs nothing: all is allowed that nobody forbids."""
+        """The settings of the emulator, which costs nothing: everything is allowed unless denied."""
         return config.Settings(
             url=config.Value(EMULATOR_URL, "--emulate"),
             read=config.Value(self.options.read or "allow", "--read" if self.options.read else "emulator"),

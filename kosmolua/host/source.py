@@ -1,4 +1,4 @@
-"""The text of a script, from a file. Cheap to import: a child starts before anything else."""
+"""Reads the text of a script. Imports little: a child starts before anything else."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ MAX_SOURCE = 8 * 1024 * 1024  # bytes
 
 
 def read(file: str) -> bytes:
-    """The file's text. Raises a `UsageError` where it cannot be read, or is no UTF-8."""
+    """The text of a file. Raises a `UsageError` if it cannot be read or is not UTF-8."""
     try:
         with open(file, "rb") as opened:
             return checked(file, opened.read(MAX_SOURCE + 1))
@@ -20,7 +20,7 @@ def read(file: str) -> bytes:
 
 
 def checked(name: str, source: bytes) -> bytes:
-    """Source in another encoding than UTF-8 would go to the API as broken text; better said here."""
+    """The source. Raises a `UsageError` if it is too long or is not UTF-8, which would reach the API as broken text."""
     try:
         if not source.startswith(b"\x1b"):
             source.decode()

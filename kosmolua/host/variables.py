@@ -1,4 +1,4 @@
-"""The environment variables that are open to scripts: those that were named, and never one with a token."""
+"""The environment variables that scripts may read: those that were named, unless one contains a token."""
 
 from __future__ import annotations
 

@@ -109,8 +109,8 @@ class Journal:
         began = self._ordered[order - 1].began
         return began.task // SPAN, began.function, began.arguments
 
-    def told(self, order: int) -> str:
-        """The request that the answer of that order belongs to, for people."""
+    def description(self, order: int) -> str:
+        """A description of the request that got the answer of that order."""
         began = self._ordered[order - 1].began
         return f"{place_of(began.task, began.request, prompt=self._prompt)}: {began}"
 

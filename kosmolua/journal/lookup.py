@@ -1,7 +1,7 @@
-"""Was it done? Looks for a write that was sent, or was about to be, and of which nobody knows how it ended.
+"""Finds out whether an interrupted write was executed.
 
-What tells is data: for what the API names itself, a list in which the same request can be found again; for what has a
-name, reading it back; and some calls may just be made again.
+The catalogue says how: search a list for an object made by the same request, read a named object back, or just repeat
+the call.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ Read = Callable[[str, Mapping[str, Any]], "Answer"]
 
 
 def find(read: Read, base_url: str, operation: Operation, given: Mapping[str, Any], ticket: Ticket) -> Found | None:
-    """What came of the call, or None where it was not done and may be sent. Raises a `JournalError` where that is not
-    to be told.
+    """The result of the call, or None if it was not executed and may be sent. Raises a `JournalError` if that cannot be
+    determined.
     """
     proof = operation.proof
     if proof is None:
@@ -63,16 +63,16 @@ def find(read: Read, base_url: str, operation: Operation, given: Mapping[str, An
 
 
 def _check_told(operation: Operation, ticket: Ticket) -> None:
-    """Raise a `JournalError` unless a person said what to do: nothing tells whether the function was carried out."""
+    """Raise a `JournalError` unless a person decided: whether the function was executed is unknown."""
     if not ticket.lookup.again:
         raise JournalError(
-            f"{operation.name}: a run ended while it was called; nothing tells whether it was done",
+            f"{operation.name}: a run ended during the call, and whether it was executed is unknown",
             hint=f"{ticket.how} --send-again to call it again",
         )
 
 
 def _place(proof: Proof, given: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments with which the proof's read finds what the write was about."""
+    """The arguments with which the proof's read finds the object of the write."""
     shows = catalogue.BY_NAME[proof.read]
     return {one.name: given[proof.place.get(one.name, one.name)] for one in shows.parameters if one.required}
 
@@ -81,8 +81,8 @@ def _place(proof: Proof, given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 class _Window(Struct, frozen=True):
-    """When the API can have taken an attempt, by its own clock. What is made after ``until`` is somebody else's where
-    that is ``certain``; else it is a candidate where there is no other.
+    """When the API can have received an attempt, by its own clock. An object made after ``until`` belongs to another
+    call if that is ``certain``; else it is a candidate if there is no other.
     """
 
     since: dt.datetime
@@ -115,7 +115,7 @@ def _among(
 
 
 def _window(read: Read, ticket: Ticket) -> _Window:
-    """From the first attempt to the end of the run that made the last, whatever our own clock says or said."""
+    """From the first attempt to the end of the run that made the last one, corrected by the API's clock."""
     first, last = (choose(ticket.open, key=lambda attempt: attempt.number) for choose in (min, max))
     now, how = time.time(), ticket.lookup
     date = read("get_account", {}).date
@@ -146,7 +146,7 @@ def _candidates(
     ticket: Ticket,
     window: _Window,
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """What may be this call's, newest first: what is the same, and what cannot be told from it."""
+    """Possible results of this call, newest first: objects of the same request, and indistinguishable ones."""
     found: dict[tuple[bool, str], list[dict[str, Any]]] = {}  # by whether it was made too late, and its likeness
     dated = catalogue.BY_NAME[name].parameter("created_after")
     asked = {"created_after": window.since.strftime("%Y-%m-%dT%H:%M:%S.%fZ")} if dated else {}
@@ -185,7 +185,7 @@ def _shown(read: Read, name: str, arguments: Mapping[str, Any]) -> Any:
 
 
 def _named(read: Read, name: str, given: Mapping[str, Any], place: Mapping[str, Any]) -> Found | None:
-    """What is there under that name, if it is what was to be made. Sending again would not make a second one."""
+    """The object of that name, if it is as requested. Sending again would not create a second one."""
     found = mapping(_shown(read, name, place))
     fits = found and all(found.get(field) == value for field, value in given.items() if field in found)
     return Found(found) if fits else None
@@ -198,7 +198,7 @@ def _deployment(listed: Iterator[dict[str, Any]], given: Mapping[str, Any]) -> F
 
 
 def _is_released(shown: Mapping[str, Any], given: Mapping[str, Any]) -> bool:
-    """Whether what a deployment runs now is what was given."""
+    """Whether the deployment's current release is as requested."""
     release = mapping(shown.get("current_release"))
     facts = {**release, **mapping(release.get("configuration"))}
     return all(facts.get(name) == given[name] for name in _RELEASED if name in given)

@@ -75,7 +75,7 @@ class Facts(TypedDict):
 
 
 class Recorded(Struct, frozen=True):
-    """An answer, the ``order``-th that was given. ``value`` is None where it is not kept."""
+    """The ``order``-th answer. ``value`` is None if it is not stored."""
 
     order: int
     ok: bool
@@ -113,7 +113,7 @@ class Began(Struct, frozen=True):
 
 
 class Asked(Protocol):
-    """A request of the runtime, as the journal looks at it. At a prompt ``input`` is the number of the input."""
+    """A request of the runtime, as the journal sees it. At a prompt ``input`` is the number of the input."""
 
     @property
     def task(self) -> int: ...

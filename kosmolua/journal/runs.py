@@ -1,4 +1,4 @@
-"""Where journals are: by name in ``runs`` in the state directory, or anywhere, with a note of it in that directory."""
+"""Finds journals: named ones in ``runs`` of the state directory, and others by a note in that directory."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ def directory(environment: Mapping[str, str]) -> str:
 
 
 def path_of(environment: Mapping[str, str], given: str) -> str:
-    """The journal that is meant: a word without a dot or a slash is a name, everything else a path."""
+    """The path of a journal: a word without a dot or a slash is a name, anything else a path."""
     if _NAME.fullmatch(given):
         return os.path.join(directory(environment), given + SUFFIX)
     return os.path.abspath(given)
 
 
 class Anew(Struct, frozen=True):
-    """Whether a new run is ``wanted`` in the place of the one that is there, and how a person says so at this door."""
+    """Whether a new run is ``wanted`` instead of the existing one, and ``how`` a person asks for that."""
 
     how: str
     wanted: bool = False
@@ -51,7 +51,7 @@ class Anew(Struct, frozen=True):
 def begin(
     environment: Mapping[str, str], given: str, head: Head, tell: Callable[[str], None], anew: Anew, **how: Any
 ) -> Journal:
-    """The journal of that name or file, for a run to be kept in; ``tell`` is told how much of it is there already."""
+    """Open the journal of that name or file for a run. ``tell`` gets a notice about its existing content."""
     if anew.wanted:
         retire(environment, path_of(environment, given), tell)
     journal = opened(environment, given, head, tell, **how)
@@ -69,7 +69,7 @@ def begin(
 
 
 def opened(environment: Mapping[str, str], given: str, head: Head, tell: Callable[[str], None], **how: Any) -> Journal:
-    """The journal of that name or file, which `found` gives from now on; ``tell`` is told where that cannot be."""
+    """Open the journal of that name or file, and list it in `found`. ``tell`` gets a notice if that fails."""
     path = path_of(environment, given)
     try:
         note(environment, path)
@@ -79,8 +79,8 @@ def opened(environment: Mapping[str, str], given: str, head: Head, tell: Callabl
 
 
 def retire(environment: Mapping[str, str], path: str, tell: Callable[[str], None]) -> str | None:
-    """Give a journal, and what is kept next to it, a name with its date, so that a new run may take its own. Gives the
-    new path, None if there is no journal. Raises a `JournalError` for a file that is none, or that is in use.
+    """Rename a journal and its outputs to a name with its date, to free its name for a new run. Returns the new path,
+    None if there is no journal. Raises a `JournalError` for a file that is not a journal or is in use.
     """
     if not os.path.exists(path) or not os.path.getsize(path):
         return None
@@ -100,14 +100,14 @@ def retire(environment: Mapping[str, str], path: str, tell: Callable[[str], None
 
 
 def name_of(environment: Mapping[str, str], path: str) -> str:
-    """How a person names that journal: its name, or its path."""
+    """The name of the journal for people, or else its path."""
     where, base = os.path.split(path)
     name = base.removesuffix(SUFFIX)
     return name if where == directory(environment) and name != base and _NAME.fullmatch(name) else path
 
 
 def _free(path: str, date: str) -> str:
-    """A path for a journal that was begun at that date."""
+    """An unused path for a journal of that date."""
     stem = path.removesuffix(SUFFIX)
     suffix = path[len(stem) :]
     for number in range(1, 10_000):
@@ -122,7 +122,7 @@ def _time(at: float) -> str:
 
 
 def note(environment: Mapping[str, str], path: str) -> None:
-    """Make the journal one that `found` gives. Raises an OSError where the directory cannot be written to."""
+    """List the journal in `found`. Raises an OSError if the directory cannot be written."""
     where = directory(environment)
     os.makedirs(where, mode=0o700, exist_ok=True)
     if os.path.dirname(path) != where:
@@ -131,7 +131,7 @@ def note(environment: Mapping[str, str], path: str) -> None:
 
 
 def remove(environment: Mapping[str, str], path: str) -> None:
-    """Remove a journal. Raises a `JournalError` while somebody runs on it, or where it cannot be."""
+    """Remove a journal. Raises a `JournalError` if it is in use or cannot be removed."""
     where = directory(environment)
     with closing(Holder(path)):
         try:
@@ -144,7 +144,7 @@ def remove(environment: Mapping[str, str], path: str) -> None:
 
 
 def found(environment: Mapping[str, str]) -> list[str]:
-    """The paths of all journals that were begun and are still there."""
+    """The paths of all known journals that still exist."""
     where = directory(environment)
     names = sorted(os.listdir(where)) if os.path.isdir(where) else []
     noted = [_noted(os.path.join(where, name)) for name in names if name.endswith(NOTE)]
@@ -165,11 +165,11 @@ def _noted(file: str) -> str:
 
 
 class Summary(Struct, frozen=True, kw_only=True):
-    """A run and how it stands: "running", "finished", "failed", or "cut off" where nobody could say how it ended.
+    """A run and its state: "running", "finished", "failed", or "cut off" if its end is unknown.
 
-    ``name`` is what a person names it by, ``outputs`` how many output files are kept next to it.
-    ``answers`` is how many calls are finished, ``open`` how many writes of which nobody knows how they ended; ``spent``
-    is by the names of the caps, ``guessed`` how much of it nobody knows for certain. ``times`` is how often it was run.
+    ``name`` is its name for people; ``outputs`` is the number of kept output files.
+    ``answers`` counts the finished calls, ``open`` the writes whose outcome is unknown. ``spent`` has the names of the
+    caps, ``guessed`` is its uncertain part. ``times`` is how often it was run.
     A session at the ``prompt`` is no script's run.
     """
 
@@ -200,7 +200,7 @@ def _ended(error: str | None) -> str:
 def summary(
     path: str, prices: Prices | None = None, *, environment: Mapping[str, str] | None = None, held: bool = False
 ) -> Summary:
-    """Raises a `JournalError` for a file that is no journal. With ``held`` it is the caller who holds it."""
+    """Raises a `JournalError` for a file that is not a journal. ``held`` says that the caller holds its lock."""
     with readable(path) as store:
         facts, counts = store.facts(), store.summaries()
         end = counts.end
@@ -232,14 +232,14 @@ def summary(
 
 
 def source_of(path: str) -> tuple[str, bytes]:
-    """The script that it is a journal of, as it was when the journal began: its name, and its text."""
+    """The name and the text of the journal's script when the journal began."""
     with readable(path) as store:
         facts = store.facts()
     return facts["script"], facts["source"]
 
 
 def entries(path: str, *, answers: bool = True) -> Iterator[dict[str, Any]]:
-    """All that was asked, in the order in which it was answered; then the writes whose end nobody knows."""
+    """All requests, in the order of their answers; then the writes whose outcome is unknown."""
     with readable(path) as store:
         prompt = is_of_a_prompt(store.facts())
         for line in store.lines(answers=answers):
@@ -264,7 +264,7 @@ def entry(line: Line, *, prompt: bool = False) -> dict[str, Any]:
 
 
 def find(environment: Mapping[str, str], given: str) -> str:
-    """The journal of that id, name or path. Raises a `UsageError` with what there is."""
+    """The journal of that id, name or path. Raises a `UsageError` that lists the known ones."""
     path = path_of(environment, given)
     if os.path.isfile(path):
         return path
@@ -278,6 +278,6 @@ def find(environment: Mapping[str, str], given: str) -> str:
 
 @contextmanager
 def readable(path: str) -> Iterator[Store]:
-    """A journal, open for reading, whoever writes it. Raises a `JournalError`."""
+    """A journal opened for reading, also while it is written. Raises a `JournalError`."""
     with closing(SqliteStore(path, read_only=True)) as store, store.hold():
         yield store

@@ -1,4 +1,4 @@
-"""The place of one call in a journal, while the call is carried out."""
+"""The entry of a call in a journal while the call is made."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Ticket:
-    """A request that is carried out now. ``open`` are earlier attempts at it, of which nobody knows how they ended."""
+    """A request that is being made. ``open`` are earlier attempts at it whose outcome is unknown."""
 
     def __init__(self, journal: Journal, began: Began, found: Sequence[Intent]) -> None:
         self.open: Sequence[Intent] = found
@@ -33,7 +33,7 @@ class Ticket:
         self._journal = journal
 
     def send(self, operation: Operation, arguments: Mapping[str, Any]) -> None:
-        """It is about to be sent. A write is on disk when this returns; raises a `JournalError` where it is not."""
+        """Note that the call will be sent. A write is on disk when this returns. Raises a `JournalError`."""
         self.adopt(operation, arguments)
         if operation.access == "write":
             self._journal.intend(self)
@@ -45,46 +45,44 @@ class Ticket:
         operation: Operation,
         given: Mapping[str, Any],
     ) -> Found | None:
-        """What an interrupted attempt at this call did, found by reads; None if it was not done and may be sent."""
+        """The result of an interrupted attempt, found by reads; None if it was not executed and may be sent."""
         from kosmolua.journal import lookup
 
         return lookup.find(read, base_url, operation, given, self)
 
     def adopt(self, operation: Operation, arguments: Mapping[str, Any]) -> None:
-        """It was sent, now or earlier."""
+        """Note that the call was sent, now or earlier."""
         self.sent, self.model = True, model_of(arguments)
         self.essence = essence_of(operation, arguments)
 
     def settle(self, value: bytes) -> None:
-        """Take down what came of it, where its answer was not waited for. That it cannot be written is no reason to
-        fail once more: resumed, the run looks for it.
-        """
+        """Record the outcome of a call whose answer was not received. If that fails, a resumed run searches for it."""
         with suppress(JournalError):
             self._journal.finish(self, value, ok=True)
 
     def turn(self) -> AbstractContextManager[object]:
-        """While there is something to look for, writes are sent one at a time, so that none is taken for another."""
+        """During the search for an interrupted call, send writes one at a time: none must be mistaken for another."""
         return self._journal.turn()
 
     @property
     def how(self) -> str:
-        """What a person says to go on with the journal, before what is to become of this."""
+        """The command that resumes the journal, to which a flag is added."""
         return self._journal.how
 
     def claimed(self, identifier: str) -> bool:
-        """Whether that is the answer to another entry."""
+        """Whether this id is the answer to another entry."""
         return self._journal.is_claimed(identifier)
 
     def claim(self, identifier: str) -> bool:
-        """Note that this is the answer; False if another run has taken it meanwhile."""
+        """Record this id as the answer; False if another run has taken it meanwhile."""
         return self._journal.claim(identifier, interrupted=bool(self.open))
 
     def ended(self, attempt: Intent) -> float:
-        """When the run that made an attempt had ended at the latest, in Unix seconds of this machine then."""
+        """The latest end of the run that made an attempt, in Unix seconds of this machine at that time."""
         return self._journal.ended(attempt.at)
 
     def alike(self) -> tuple[int, int]:
-        """How many interrupted requests have results that nobody can tell apart, this one included; and how many such
-        requests other runs are sending now.
+        """The number of interrupted requests with indistinguishable results, including this one, and the number of such
+        requests that other runs are sending now.
         """
         return self._journal.alike(self.open[0].essence)

@@ -148,7 +148,9 @@ class PromptJournal:
             return f"{self.path}: {count}; {stopped}\nhint: {self.failure.hint}"
         if upcoming:
             given = f", {upcoming - 1} of them replayed" if upcoming > 1 else ""
-            return f"{self.path}: {count}{given}; the next recorded answer is for\n  {self._journal.told(upcoming)}"
+            return (
+                f"{self.path}: {count}{given}; the next recorded answer is for\n  {self._journal.description(upcoming)}"
+            )
         return f"{self.path}: {count}; new calls are sent and recorded"
 
     def charge(self, budget: Budget, after: int) -> None:

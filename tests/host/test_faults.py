@@ -41,7 +41,8 @@ return seen
 SEEN = ["ok", "permission_denied", "ok"]
 # What begins outside of the boundary, or is the boundary.
 OUTSIDE = {
-    "host/host.py:Host.call", "host/host.py:Host.request", "host/host.py:Host.run", "host/host.py:_check_text",
+    "host/calls.py:DirectCalls.call", "host/calls.py:DirectCalls.request", "host/host.py:Host.run",
+    "host/host.py:_check_text",
     "host/explained.py:explained", "host/host.py:_close",
     "host/script.py:ScriptRun.result", "host/script.py:ScriptRun._finish", "host/script.py:ScriptRun._checked",
     "errors.py:release", "gate/session.py:Session.raised", "gate/session.py:Session.fault",
@@ -282,8 +283,8 @@ def serving(directory, url, *flags):
 
 ROAD = [
     "host/sessions.py:Sessions.open",
-    "mcp/service.py:Service._call", "host/host.py:Host.request", "host/host.py:Host._session",
-    "host/host.py:Host._calling", "gate/session.py:Session._validated",
+    "mcp/service.py:Service._call", "host/calls.py:DirectCalls.request", "host/calls.py:DirectCalls._session",
+    "host/calls.py:DirectCalls._calling", "gate/session.py:Session._validated",
     "replicate/structs.py:decode_arguments", "gate/permission.py:Permission.check", "gate/policy.py:decide",
     "gate/uploads.py:Uploads.replaced", "gate/sender.py:Sender.send", "gate/budget.py:Budget.reserve",
     "replicate/client.py:Client.send", "replicate/request.py:build", "replicate/retry.py:RetryTransport.send",

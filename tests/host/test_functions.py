@@ -220,7 +220,7 @@ def test_an_interrupted_write_is_repeated_only_if_it_may_be(tmp_path, idempotent
 
     assert code == (result.error and result.error.code)
     if code:
-        assert "nothing tells whether it was done" in str(result.error)
+        assert "whether it was executed is unknown" in str(result.error)
         assert "--send-again" in result.error.hint
     else:
         assert ["again"] == result.results

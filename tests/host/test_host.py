@@ -382,7 +382,7 @@ def test_a_callback_that_fails_ends_the_run():
         with pytest.raises(ValueError, match="mine"):
             run.result()
 
-    assert "the run was broken off: ValueError: mine" == run.outcome.error.message
+    assert "the run was aborted: ValueError: mine" == run.outcome.error.message
 
 
 def raising(*_):
@@ -494,7 +494,7 @@ def test_a_run_that_was_stopped_before_it_began(isolation):
         run = host.script("integrations.replicate.get_account{}")
         run.stop("no longer wanted")
         result = run.result()
-        with pytest.raises(UsageError, match="has begun already"):
+        with pytest.raises(UsageError, match="has already begun"):
             run.result()
 
     assert ("no longer wanted", []) == (result.error.message, result.log)

@@ -160,7 +160,7 @@ def holding(function):
 )
 def test_an_async_prompter_is_refused_at_once(prompter):
     """A host, and a run with a prompter of its own, say so when they are made."""
-    with pytest.raises(OptionError, match="prompter: `ask` is async or a generator"):
+    with pytest.raises(OptionError, match="prompter: expected a plain function `ask`"):
         Host(emulate=True, isolation="none", prompter=prompter)
     with Host(emulate=True, isolation="none") as host, pytest.raises(TypeError, match="prompter"):
         host.script("return 1", prompter=prompter)
