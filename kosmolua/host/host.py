@@ -135,8 +135,8 @@ class Host(DirectCalls):
         fresh: bool = False,
         **options: Unpack[StartOptions],
     ) -> Result:
-        """Run Lua text to its end. ``name`` names it in errors. The script finds ``args`` in its global `args`: a list of
-        strings, or a dictionary of plain data.
+        """Run Lua text to its end. ``name`` names it in errors. The script finds ``args``, a list of strings or a
+        dictionary of plain data, in its global `args`.
 
         With a ``journal``, a name or a file, a run that ended early is resumed. Raises a `JournalError` if that is not
         possible. A finished run is not repeated: the same results are returned, with a notice. ``fresh`` starts a new
@@ -211,10 +211,10 @@ class Host(DirectCalls):
         name: str = "script",
         **options: Unpack[ScriptOptions],
     ) -> ScriptRun:
-        """A run that has not begun: its `result` runs it, and another thread may `stop` it.
+        """A run that has not begun. Its `result` runs it; another thread may `stop` it.
 
-        ``output`` takes what it prints as bytes, in the place of ``on_output``. A ``child`` that is starting already
-        may be handed in; it is used up by the run. What a ``journal`` holds is answered from there, and what it does
+        ``output`` gets the printed bytes instead of ``on_output``. ``child`` is a process that was started for this run
+        only. What a ``journal`` holds is answered from there, and what it does
         not hold is taken down; it is its opener's to close. ``record`` is the file of a cassette to be written from it.
         ``prompter`` and ``on_call`` take the place of the host's; ``stop`` ends it as its own `stop` does. ``watch``
         gives, when the run first calls something, who is told of its calls as they begin and with what went in and

@@ -127,8 +127,8 @@ class ScriptRun:
         with ExitStack() as stack:
             with explained("beginning the run"):
                 stack.enter_context(self._runs.holding(self))
-            self._events.tell("begun")
             try:
+                self._events.tell("begun")
                 with self._outer.on_set(self._follow) if self._outer else nullcontext():
                     ended = self._run()
             except BaseException as error:
@@ -218,13 +218,22 @@ class ScriptRun:
         release(ended.error)  # else the error, and the handler, would keep the run's memory
         del self._handler
         self.outcome = ended
-        for step in (self._end_journal, self._take_output, self._close_files, self._note_session, self._leave_session):
+        for step in (
+            self._end_journal,
+            self._take_output,
+            self._close_files,
+            self._note_session,
+            self._leave_session,
+            self._tell_end,
+        ):
             try:
                 step()
             except Exception as error:  # noqa: BLE001 - the other steps follow, and the result is not lost
                 self._add(error=self._error or failure_of(error, "ending the run"))
-        self._events.tell("ended", result=self.outcome)
         return self.outcome
+
+    def _tell_end(self) -> None:
+        self._events.tell("ended", result=self.outcome)
 
     @property
     def _error(self) -> KosmoError | None:

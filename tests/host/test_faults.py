@@ -47,6 +47,9 @@ OUTSIDE = {
     "host/script.py:ScriptRun.result", "host/script.py:ScriptRun._finish", "host/script.py:ScriptRun._checked",
     "errors.py:release", "gate/session.py:Session.raised", "gate/session.py:Session.fault",
     "runtime/watchdog.py:Watchdog._watch", "runtime/lane.py:Lane._serve",
+    "host/host.py:Host._ready",
+    "host/journals.py:opened",
+    "host/journals.py:_close",
 }  # fmt: skip
 
 
