@@ -140,12 +140,9 @@ def _unfolded(raw: bytes) -> bytes:
 def _headers(fields: list[tuple[bytes, bytes]]) -> dict[str, str]:
     if len(fields) > MAX_FIELDS:
         raise invalid(f"more than {MAX_FIELDS} headers")
-    pairs = [(name.decode("latin-1").lower(), value.decode("latin-1").strip(" \t")) for name, value in fields]
-    found = dict(pairs)
-    if len(found) == len(pairs):
-        return found
-    found = {}
-    for name, value in pairs:
+    found: dict[str, str] = {}
+    for raw_name, raw_value in fields:
+        name, value = raw_name.decode("latin-1").lower(), raw_value.decode("latin-1").strip(" \t")
         found[name] = f"{found[name]}, {value}" if name in found else value
     return found
 
