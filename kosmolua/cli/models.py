@@ -16,7 +16,8 @@ ACTIONS = ("search", "list", "show")
 
 
 def run(command: str, argv: list[str]) -> int:
-    if argv[:1] == ["show"]:
+    argv = _with_action(argv)
+    if argv[0] == "show":
         from kosmolua.cli import model
 
         return model.run(f"{command} show", argv[1:])
@@ -42,13 +43,21 @@ def run(command: str, argv: list[str]) -> int:
     return listing.show(parsed, options, {"models": found}, listing.rows(head, [*map(_row, found)], nothing))
 
 
+def _with_action(argv: list[str]) -> list[str]:
+    """The words with the action that they mean: a reference is shown, and no words are a list."""
+    first = next((word for word in argv if not word.startswith("-")), None)
+    if first is None:
+        return argv if {"-h", "--help"} & set(argv) else ["list", *argv]
+    return ["show", *argv] if "/" in first else argv
+
+
 def _parser(command: str) -> options_.Parser:
     made = options_.parser(
         command,
         "Search public models, list them, or show the inputs and output of one.",
         f"kosmo {command} search upscale image\n  kosmo {command} show black-forest-labs/flux-schnell",
     )
-    made.add_argument("action", choices=ACTIONS, help="what to do")
+    made.add_argument("action", nargs="?", choices=ACTIONS, default="list", help="what to do (default: list)")
     made.add_argument("words", nargs="*", metavar="WORDS", help="search: words; show: owner/name")
     listing.add_flags(made)
     return made

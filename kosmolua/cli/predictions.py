@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from collections.abc import Mapping
 from typing import Any
@@ -18,11 +19,12 @@ from kosmolua.replicate.token import quoted
 from kosmolua.services.progress import told_as_text
 from kosmolua.terminal.text import heading, table
 
+_ID = re.compile(r"[a-z0-9]{24,}")
 ACTIONS = ("list", "show", "cancel", "open")
 
 
 def run(command: str, argv: list[str]) -> int:
-    parsed = _parser(command).parse_intermixed_args(argv or ["list"])
+    parsed = _parser(command).parse_intermixed_args(_with_action(argv))
     options = options_.shared(parsed)
     _check(command, parsed)
     with host_of(options, isolation="none") as host:
@@ -39,13 +41,23 @@ def run(command: str, argv: list[str]) -> int:
     return listing.show(parsed, options, data, text)
 
 
+def _with_action(argv: list[str]) -> list[str]:
+    """The words with the action that they mean: an id is shown, and no words are a list."""
+    first = next((word for word in argv if not word.startswith("-")), None)
+    if first is None:
+        return argv if {"-h", "--help"} & set(argv) else ["list", *argv]
+    return ["show", *argv] if _ID.fullmatch(first) else argv
+
+
 def _parser(command: str) -> options_.Parser:
     made = options_.parser(
         command,
         "List the account's predictions, newest first; show or cancel some; or open the page of one in a browser.",
         f"kosmo {command} list --limit 5\n  kosmo {command} cancel gm3qorzdhgbfurvjtvhg6dckhu",
     )
-    made.add_argument("action", choices=ACTIONS, help=f"what to do (default: {ACTIONS[0]})")
+    made.add_argument(
+        "action", nargs="?", choices=ACTIONS, default=ACTIONS[0], help=f"what to do (default: {ACTIONS[0]})"
+    )
     made.add_argument("id", nargs="*", metavar="ID", help="show, cancel, open: id of a prediction")
     listing.add_flags(made)
     return made

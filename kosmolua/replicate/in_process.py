@@ -27,10 +27,11 @@ class InProcessTransport:
     def send(self, request: Request) -> InProcessAnswer:
         environment = _environment(request)
         with self._sending():
-            try:
-                return InProcessAnswer(self._application, environment)
-            except OSError as error:
-                raise lost(error) from None
+            pass  # it is sent at once; the application may hold its answer for long, which nobody should wait for
+        try:
+            return InProcessAnswer(self._application, environment)
+        except OSError as error:
+            raise lost(error) from None
 
     def close(self) -> None:
         self._application.close()

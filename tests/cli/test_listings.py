@@ -67,6 +67,15 @@ def test_predictions_are_listed(api):
     assert ["p1"] == [one["id"] for one in api("predictions", "list", "--limit", "1", "--json").json["predictions"]]
 
 
+def test_words_without_an_action(kosmo):
+    """A reference or an id is shown; no words are a list."""
+    assert kosmo("models", "list", "--emulate").out == kosmo("models", "--emulate").out
+    assert kosmo("models", "show", LLAMA, "--emulate").out == kosmo("models", LLAMA, "--emulate").out
+    shown = [kosmo("predictions", *words, "--emulate", "--json").json for words in (["a" * 26], ["show", "a" * 26])]
+    assert ["not_found", "not_found"] == [one["code"] for one in shown]
+    assert "did you mean show?" in kosmo("predictions", "get", "x", "--emulate").err
+
+
 def test_a_prediction_is_shown(api):
     """Facts, then what went in and what came out."""
     ran = api("predictions", "show", "p1")
