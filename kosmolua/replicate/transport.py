@@ -66,6 +66,7 @@ class SocketTransport:
 
     def __init__(self, context: Callable[[], ssl.SSLContext], sending: Sending = nullcontext) -> None:
         self._context = context
+        self._made_context: ssl.SSLContext | None = None
         self._sending = sending
         self._idle: dict[Origin, deque[Connection]] = {}
         self._head = lru_cache(maxsize=64)(_head)  # for one operation only the target and the length change
@@ -122,7 +123,11 @@ class SocketTransport:
         return None
 
     def _connect(self, origin: Origin) -> Connection:
-        return connected(origin, CONNECT_TIMEOUT, self._context() if origin.scheme == "https" else None)
+        if origin.scheme != "https":
+            return connected(origin, CONNECT_TIMEOUT, None)
+        if self._made_context is None:  # takes 20 ms, for a list of all authorities
+            self._made_context = self._context()
+        return connected(origin, CONNECT_TIMEOUT, self._made_context)
 
 
 def _head(method: str, fields: Fields) -> tuple[bytes, bytes]:

@@ -1,6 +1,7 @@
 """The API over TLS, as it is: connections kept, answers whole, a create in doubt where one breaks off."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -84,6 +85,23 @@ def test_what_is_fetched_comes_in_pieces(secure, client):
     opened = client.open(catalogue.DOWNLOAD, decode_arguments(catalogue.DOWNLOAD, {"url": url}))
 
     assert content == b"".join(opened)
+
+
+def test_the_certificates_are_read_once(secure):
+    """Not for each connection: a list of all authorities takes 20 ms."""
+    read = []
+
+    def context():
+        read.append(1)
+        return certificates.context(os.environ)
+
+    with Client(token=TOKEN, base_url=secure.url, transport=SocketTransport(context)) as client:
+        for _ in range(3):
+            send(client, *GET)
+            secure.hang_up()
+
+    assert 3 == secure.connections
+    assert [1] == read
 
 
 def test_idle_connections_that_the_server_has_closed_are_not_used(secure, client):
