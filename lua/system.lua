@@ -50,14 +50,11 @@ local function add_streams(env, put, service)
   }, { __tostring = function() return "file (stdin)" end, __metatable = "stream" })
 
   --- Write values to standard output, with nothing between or after them.
-  function env.write(...)
-    put(1, joined(...))
-    return stdout
-  end
+  function env.write(...) put(1, joined(...)) end -- returns nothing, for a prompt
 
   env.stdin = stdin
   env.io = {
-    write = env.write,
+    write = function(...) return stdout:write(...) end,
     read = read,
     lines = function(path, ...)
       if path == nil then return lines(...) end
