@@ -7,6 +7,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 from kosmolua.errors import ApiError, KosmoError, TransportError, failure_of
@@ -65,6 +66,7 @@ class Poller:
         self._seen: set[Wait] | None = None  # the waits that this walk has shown; None between two walks
         self._at_top = False
         self._failures = 0
+        self._sleeps_until = inf
 
     def add(self, wait: Wait) -> None:
         with self._changed:
@@ -76,22 +78,24 @@ class Poller:
                 except RuntimeError as error:
                     self._thread = None
                     raise failure_of(error, "cannot start a thread") from None
-            self._changed.notify_all()
+            if self._next(wait) < self._sleeps_until:  # adding many must not wake the thread for each
+                self._changed.notify_all()
 
     def remove(self, wait: Wait) -> None:
         with self._changed:
             self._waits.discard(wait)
-            self._changed.notify_all()
 
     def _run(self) -> None:
         while True:
             with self._changed:
                 if not self._waits:
+                    self._sleeps_until = inf
                     self._changed.wait(LINGER)
                 if not self._waits:
                     self._thread = None
                     return
-                left = min(map(self._next, self._waits)) - time.monotonic()
+                self._sleeps_until = min(map(self._next, self._waits))
+                left = self._sleeps_until - time.monotonic()
                 if left > 0:
                     self._changed.wait(left)
                     continue
@@ -113,7 +117,8 @@ class Poller:
                 self._end(wait)
         waits = [wait for wait in waits if wait in self._waits]
         many = [wait for wait in waits if wait.kind == "prediction" and wait.listed]
-        single = waits if len(many) <= FEW else [wait for wait in waits if wait not in set(many)]
+        apart = set() if len(many) <= FEW else set(many)
+        single = [wait for wait in waits if wait not in apart]
         for wait in [wait for wait in single if wait.due <= now][:MOST_READS]:
             self._read(wait)
         if len(many) > FEW and any(wait.due <= now for wait in many):

@@ -4,6 +4,8 @@ python tests/bench/fleet.py [waiting] [short] [parked] [takeover] [--count N]
 """
 
 import argparse
+import http.client
+import json
 import os
 import signal
 import sys
@@ -11,6 +13,7 @@ import tempfile
 import time
 from functools import partial
 from pathlib import Path
+from urllib.parse import urlsplit
 
 HERE = Path(__file__).parent.parent
 sys.path[:0] = [str(HERE), str(HERE / "worker")]
@@ -22,6 +25,7 @@ WAIT = """
 local p = integrations.replicate.create("minimax/video-01", { prompt = args[1] })
 return integrations.replicate.wait(p).status
 """
+SPEEDS = {"waiting": 4, "parked": 0.001}
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -84,12 +88,24 @@ def short(fleet, count):
     )
 
 
+def created(fleet, count):
+    """The ids of so many predictions that do not end."""
+    connection = http.client.HTTPConnection(urlsplit(fleet.api).netloc)
+    body = json.dumps({"input": {"prompt": "x"}})
+    heads = {"Authorization": "Bearer r8_fleet", "Content-Type": "application/json"}
+    jobs = []
+    for _ in range(count):
+        connection.request("POST", "/v1/models/minimax/video-01/predictions", body, heads)
+        jobs.append(json.loads(connection.getresponse().read())["id"])
+    return jobs
+
+
 def parked(fleet, count):
     """Runs that sleep or wait, entered as rows: what matters is what workers do while nothing happens."""
     started(fleet, park_after=0.5, rate=[1000.0, 100.0])
     fleet.submit(1, WAIT)
     wait_until(lambda: fleet.states()["waiting"], 60)
-    job = next(iter(fleet.emulator._world.predictions))
+    jobs = created(fleet, count)
     with fleet.database.transaction() as connection:
         connection.execute(
             "INSERT INTO runs SELECT id || n, NULL, digest, script, source, args, account, emulated, caps, began, "
@@ -97,9 +113,10 @@ def parked(fleet, count):
             (count,),
         )
         connection.execute(
-            "INSERT INTO waits (run, task, request, kind, job, account) "
-            "SELECT id, 0, 1, 'prediction', %s || id, account FROM runs WHERE length(id) > 12",
-            (job,),
+            "INSERT INTO waits (run, task, request, kind, job, account) SELECT r.id, 0, 1, 'prediction', j.id, account "
+            "FROM unnest(%s::text[]) WITH ORDINALITY j(id, n), (SELECT id, account, row_number() OVER () AS n FROM runs "
+            "WHERE length(id) > 12) r WHERE j.n = r.n",
+            (jobs,),
         )
     time.sleep(20)
     before, at, requests = cpu_of(fleet.workers), time.monotonic(), len(fleet.server.requests)
@@ -136,7 +153,7 @@ def main():
     chosen = parser.parse_args()
     for name in chosen.what:
         with serving() as server, tempfile.TemporaryDirectory() as directory:
-            with Fleet(server.url, directory, speed=4 if name in {"waiting", "parked"} else 40).serving() as fleet:
+            with Fleet(server.url, directory, speed=SPEEDS.get(name, 40)).serving() as fleet:
                 globals()[name](fleet, chosen.count)
 
 

@@ -135,10 +135,28 @@ class Chaos:
     def _finish(self):
         until = time.monotonic() + 120
         while not set(self.fleet.states()) <= {"done", "failed"}:
-            assert time.monotonic() < until, (self.fleet.states(), self.fleet.log())
+            if time.monotonic() > until:
+                raise AssertionError(self._report())
             self.replace()
             self._continue()
             let_pass(0.1)
+
+    def _report(self):
+        """What there is to be known of a round that does not end."""
+        tables = {
+            "runs": "SELECT id, state, worker, epoch, takeovers FROM runs",
+            "workers": "SELECT id, pid, lease_until - clock_timestamp() FROM workers",
+            "jobs": "SELECT id, status, lock, worker_id FROM procrastinate_jobs",
+            "queue": "SELECT id, last_heartbeat - now() FROM procrastinate_workers",
+        }
+        lines = [f"{name}: {self.fleet.database.rows(text)}" for name, text in tables.items()]
+        lines += [f"{each.pid} {each.poll()} {each.args[5:]}" for each in self.fleet.workers]
+        for worker in self.fleet.workers:
+            with suppress(ProcessLookupError):
+                worker.send_signal(signal.SIGUSR1)
+                worker.send_signal(signal.SIGCONT)
+        let_pass(2)
+        return "\n".join([*lines, (self.fleet.directory / "log").read_text()[-20000:]])
 
     def _continue(self):
         """Let those go on that stopped themselves, once others had the time to take their runs over."""

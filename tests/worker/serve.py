@@ -5,6 +5,7 @@
 The first process that reaches the step creates the file, and takes the signal.
 """
 
+import faulthandler
 import json
 import os
 import signal
@@ -39,6 +40,7 @@ def set_clock(ahead):
 
 
 def main(url, api, given, fault="", file=""):
+    faulthandler.register(signal.SIGUSR1)  # shows what each thread does
     chosen = json.loads(given)
     set_clock(chosen.pop("ahead", 0.0))
     rate = chosen.pop("rate", None)

@@ -35,7 +35,8 @@ def test_runs_are_carried_out(fleet):
 def test_workers_are_killed_at_each_step(fleet):
     """Others continue their runs."""
     for step in STEPS:
-        fleet.start(f"{step}:SIGKILL")
+        fleet.start(f"{step}:SIGKILL", slots=1)
+    wait_until(lambda: fleet.log().count("is ready") == 4)
     fleet.submit(4)
     fleet.finish()
 
