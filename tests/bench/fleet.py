@@ -114,8 +114,8 @@ def parked(fleet, count):
         )
         connection.execute(
             "INSERT INTO waits (run, task, request, kind, job, account) SELECT r.id, 0, 1, 'prediction', j.id, account "
-            "FROM unnest(%s::text[]) WITH ORDINALITY j(id, n), (SELECT id, account, row_number() OVER () AS n FROM runs "
-            "WHERE length(id) > 12) r WHERE j.n = r.n",
+            "FROM unnest(%s::text[]) WITH ORDINALITY j(id, n), "
+            "(SELECT id, account, row_number() OVER () AS n FROM runs WHERE length(id) > 12) r WHERE j.n = r.n",
             (jobs,),
         )
     time.sleep(20)
