@@ -16,7 +16,7 @@ from kosmolua.gate.needs import Needs
 from kosmolua.gate.policy import Call, Policy, decide, narrow_rule
 from kosmolua.gate.prompt import Answer, Prompter, Question, ask
 from kosmolua.gate.question import Stopping, put
-from kosmolua.gate.refusals import denied, refused, unasked, unpriced
+from kosmolua.gate.refusals import NO_TERMINAL, denied, refused, unasked, unpriced
 from kosmolua.gate.run import Run
 from kosmolua.gate.spending import Spending
 from kosmolua.replicate.catalogue import Operation
@@ -112,7 +112,8 @@ class Permission:
         answer = self._asked(question, entry)
         if answer is None:
             entry.outcome = "refused"
-            raise unpriced(operation, entry.rule) if topic else unasked(operation, entry.rule)
+            absent = getattr(self._prompter, "absent", NO_TERMINAL)
+            raise unpriced(operation, entry.rule, absent) if topic else unasked(operation, entry.rule, absent)
         if answer == "always" and rule and self._remember:
             self._remember(rule)
         if answer != "once":

@@ -55,6 +55,7 @@ class Prompter(Protocol):
     def ask(self, question: Question) -> Answer | None:
         """The person's answer; None if nobody can be asked.
 
+        An optional attribute ``absent`` says why, for the error of the call.
         For a script it is called on its own thread. If the run ends first, the answer is ignored, and the optional
         method ``withdraw(question)`` is called on another thread.
         """

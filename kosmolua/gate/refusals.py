@@ -8,6 +8,8 @@ from kosmolua.gate.policy import Decision
 from kosmolua.replicate import catalogue
 from kosmolua.replicate.catalogue import Operation
 
+NO_TERMINAL = "there is no terminal to ask on"
+
 
 def denied(operation: Operation, decision: Decision) -> PermissionDeniedError:
     """The policy denies the call."""
@@ -21,16 +23,17 @@ def refused(operation: Operation) -> PermissionDeniedError:
     return PermissionDeniedError(f"{operation.name}: you refused it", hint="run it again to be asked again")
 
 
-def unasked(operation: Operation, rule: str) -> PermissionDeniedError:
+def unasked(operation: Operation, rule: str, absent: str = NO_TERMINAL) -> PermissionDeniedError:
+    """``absent`` says why nobody could be asked."""
     return PermissionDeniedError(
-        f"{operation.name}: this {operation.access} needs approval, and there is no terminal to ask on: {rule}",
+        f"{operation.name}: this {operation.access} needs approval, and {absent}: {rule}",
         code="approval_required",
         hint=f"{_how_to_allow(operation)}, or bypass the policy: --force",
     )
 
 
-def unpriced(operation: Operation, rule: str) -> PermissionDeniedError:
-    error = unasked(operation, rule)
+def unpriced(operation: Operation, rule: str, absent: str = NO_TERMINAL) -> PermissionDeniedError:
+    error = unasked(operation, rule, absent)
     error.hint = "add its price to config.toml (see kosmo integrations:docs budgets), or limit something else"
     if not starts_compute(operation):
         error.hint = "set min_instances to 0, or run it on a terminal to be asked"

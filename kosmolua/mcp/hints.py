@@ -10,10 +10,7 @@ from kosmolua.errors import KosmoError
 
 _Replace = str | Callable[[re.Match[str]], str]
 
-_MESSAGES: tuple[tuple[str, str], ...] = (
-    ("there is no terminal to ask on", "this client cannot ask a person"),
-    ("you refused it", "the person refused it"),
-)
+_MESSAGES: tuple[tuple[str, str], ...] = (("you refused it", "the person refused it"),)
 _REPORT = "report this to the person and do not work around it; they can "
 _NOT_AGAIN = "do not repeat the call unless the person asks for it"
 _BY_THEM = "or ask the person to create it"

@@ -21,6 +21,9 @@ PATIENCE = 600.0  # seconds to wait for an answer
 HEARTBEAT = 5.0  # seconds between messages while a call runs
 
 
+ABSENT = "this client cannot ask a person"
+
+
 class Peer(Protocol):
     """A request for a call, and the client that sent it. All methods may be called from any thread.
 
@@ -39,6 +42,8 @@ class Peer(Protocol):
 
 class Work:
     """One call of a tool: runs it, is its prompter, and cancels it. ``parked`` has the calls whose client was asked."""
+
+    absent = ABSENT
 
     def __init__(self, peer: Peer, parked: dict[str, Work]) -> None:
         self.id = secrets.token_urlsafe(24)
@@ -149,6 +154,8 @@ class Crew:
 
 class Current:
     """The work of the current thread, or of the context that a thread was started with. It is the host's prompter."""
+
+    absent = ABSENT
 
     def __init__(self) -> None:
         self._work: ContextVar[Work | None] = ContextVar("work", default=None)

@@ -136,10 +136,15 @@ def test_objects_and_lists_are_taken_as_json_text(connected, server):
 def test_a_refusal_says_what_to_report(connected):
     """An agent has no terminal and starts no commands: the hint is for the person."""
     script = {"source": "return replicate.create_prediction{ version = 'v', input = {} }"}
+    caught = {
+        "source": "local ok, e = pcall(replicate.create_prediction, { version = 'v', input = {} }) return e.message"
+    }
 
     async def main(*flags, **options):
         async with connected("--code", "--tools", "*", *flags, **options) as client:
             tool = await client.call_tool("replicate_create_prediction", {"version": "v", "input": {}})
+            seen = (await client.call_tool("execute_lua", caught)).structured_content["result"]
+            assert "terminal" not in seen
             return tool.content[0].text, (await client.call_tool("execute_lua", script)).structured_content["error"]
 
     async def refuse(*_):
