@@ -310,12 +310,11 @@ def test_a_script_requires_its_modules(project, live):
         ("'loop'", "is already being loaded"),
         ("'code'", "is bytecode"),
         ("nil", "expected the name of a module, got nothing"),
-        ("'replicate'", "no module 'replicate'"),
     ],
 )
 def test_what_is_no_module_is_told(project, live, name, needle):
     """And nothing outside of the directory is read."""
-    ran = run_in(project, live, f"return select(2, pcall(require, {name})).message", "--allow-read", ".")
+    ran = run_in(project, live, f"return tostring(select(2, pcall(require, {name})))", "--allow-read", ".")
 
     assert needle in ran.json["result"]
 
