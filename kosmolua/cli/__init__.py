@@ -108,6 +108,8 @@ def _failed(error: BaseException, *, as_json: bool, command: str = "kosmo") -> i
 
 def _dispatch(argv: list[str]) -> int:
     match argv:
+        case ["help", command, *_] if SHORT.get(command, command) in COMMANDS:
+            return _dispatch([command, "--help"])
         case [] | ["--help" | "-h" | "help", *_]:
             print(_help(), file=sys.stdout if argv else sys.stderr)
             return 0 if argv else EXIT_USAGE
@@ -181,7 +183,9 @@ _MEANT = {
     **dict.fromkeys(("console", "interactive", "prompt", "shell"), "repl"),
     **dict.fromkeys(("eval", "exec", "script"), "lua"),
     **dict.fromkeys(("lint", "test", "validate"), "check"),
-    **dict.fromkeys(("cancel", "ps", "jobs", "open"), "predictions"),
+    **dict.fromkeys(("ps", "jobs"), "predictions"),
+    "cancel": "predictions cancel",
+    "open": "predictions open",
     **dict.fromkeys(("history", "resume", "journal"), "runs"),
     **dict.fromkeys(("predict", "create"), "run"),
     **dict.fromkeys(("call", "api", "invoke"), "integrations:call"),

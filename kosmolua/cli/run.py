@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 NAME = "kosmo run"
 MAX_RECENT = 10
 _FILE = re.compile(r'did you mean file\("([^"]*)"\)\?( - at `input\.(\w+))')
+_SAVE = frozenset({"o", "out", "output", "output-directory", "output-file", "download"})  # as other programs say it
 _AT = re.compile(rf" \({NAME}:\d+\)$")
 _TEXT = ("text", "concatenate")
 # What the run would fail with too, if the model cannot be looked up.
@@ -217,7 +218,7 @@ def _unknown(command: str, word: str) -> UsageError:
 
     name, _, text = word.lstrip("-").partition("=")
     known = [flag for action in _parser(command)._actions for flag in action.option_strings]  # noqa: SLF001
-    near = nearest(word.partition("=")[0], known, least=0.75)
+    near = ["--save"] if name in _SAVE else nearest(word.partition("=")[0], known, least=0.75)
     hint = f"list the options: kosmo {command} --help"
     if name and not near:
         hint = f"inputs are written without dashes: {name}={text if text and 'r8_' not in text else 'VALUE'}"

@@ -68,7 +68,7 @@ def parse(text: str) -> Reference:
         found = "what looks like a token" if looks_like_token(text) else repr(text[:100])
         raise UsageError(
             f"expected owner/name or owner/name:version, got {found}",
-            hint='find a model: kosmo integrations:replicate search --query "upscale"',
+            hint="find a model: kosmo models search WORDS",
         )
     return Reference(match["owner"], match["name"], match["version"] or "", bool(match["deployment"]))
 

@@ -143,6 +143,7 @@ def test_a_file_input(run, tmp_path):
         (["prompts=x"], 2, "did you mean `prompt`?"),
         (["prompt=x", "seed=seven"], 2, 'expected integer, got "seven"'),
         (["rain"], 2, "expected an input as name=value, got 'rain'"),
+        (["prompt=x", "--output", "f"], 2, "did you mean --save?"),
         (["--prompt", "rain"], 2, "inputs are written without dashes: prompt=VALUE"),
         (["--prompt=rain"], 2, "inputs are written without dashes: prompt=rain"),
         (["prompt=x", "--sav", "a"], 2, "did you mean --save?"),

@@ -138,3 +138,10 @@ def test_several_functions_are_near():
     """The nearest comes first."""
     with pytest.raises(UsageError, match=r"did you mean get_model or "):
         resolve("get_modl")
+
+
+def test_help_for_a_command(kosmo):
+    """`kosmo help COMMAND` is `kosmo COMMAND --help`."""
+    assert kosmo("run", "--help").seen == kosmo("help", "run").seen
+    assert kosmo("lua", "--help").seen == kosmo("help", "lua").seen
+    assert kosmo("--help").seen == kosmo("help", "nosuch").seen
