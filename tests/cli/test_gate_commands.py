@@ -314,7 +314,8 @@ def test_a_script_requires_its_modules(project, live):
 )
 def test_what_is_no_module_is_told(project, live, name, needle):
     """And nothing outside of the directory is read."""
-    ran = run_in(project, live, f"return tostring(select(2, pcall(require, {name})))", "--allow-read", ".")
+    source = f"local _, e = pcall(require, {name}) return (e.where or '') .. ': ' .. e.message"
+    ran = run_in(project, live, source, "--allow-read", ".")
 
     assert needle in ran.json["result"]
 
