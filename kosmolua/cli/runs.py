@@ -12,6 +12,7 @@ from kosmolua.cli import options, output
 from kosmolua.errors import JournalError, UsageError
 from kosmolua.journal import runs
 from kosmolua.journal.fit import of_a_prompt
+from kosmolua.journal.records import is_of_the_api
 from kosmolua.journal.runs import Summary
 from kosmolua.journal.summaries import summaries
 from kosmolua.replicate.prices import Prices
@@ -149,7 +150,7 @@ def _show(path: str, *, as_json: bool) -> int:
             else []
         ),
     ]
-    listed = [entry for entry in calls if not entry["function"].startswith("host.")]
+    listed = [entry for entry in calls if is_of_the_api(entry["function"])]
     rows = [("at", "task", "function", "account", "state", "model", "arguments"), *map(_call, listed)]
     text = table([(name, safe(value)) for name, value in facts], "") + "\n\n" + table(rows, "", ("bold",))
     if len(listed) < len(calls):

@@ -203,5 +203,10 @@ def operation_of(function: str) -> Operation | None:
     return catalogue.BY_NAME["get_prediction"] if function == AWAIT else catalogue.find(function)
 
 
+def is_of_the_api(function: str) -> bool:
+    """Whether an entry is a call of the API, rather than one of a host function such as time."""
+    return function == AWAIT or not function.startswith("host.")
+
+
 def is_of_a_prompt(facts: Mapping[str, Any]) -> bool:
     return bool(facts.get("prompt"))

@@ -2,7 +2,8 @@
 
 The rows of runs say what is to be done; the jobs of Procrastinate only say that somebody should look. So a job of a
 dead worker is removed, rather than retried: retrying fails with a unique violation when its successor is queued
-already, and the lock of the run would never be freed.
+already, and the lock of the run would never be freed. A job that a living worker has finished stays, too, if the
+database was away just then.
 """
 
 from __future__ import annotations
@@ -20,7 +21,10 @@ _STALLED = """
 DELETE FROM procrastinate_jobs WHERE id IN (
   SELECT j.id FROM procrastinate_jobs j LEFT JOIN procrastinate_workers w ON w.id = j.worker_id
   WHERE j.status = 'doing' AND j.task_name = %s
-  AND (w.id IS NULL OR w.last_heartbeat < clock_timestamp() - make_interval(secs => %s)) LIMIT %s)
+  AND (w.id IS NULL OR w.last_heartbeat < clock_timestamp() - make_interval(secs => %s) OR (
+    NOT EXISTS (SELECT 1 FROM runs r WHERE r.id = j.lock AND r.state = 'running')
+    AND NOT EXISTS (SELECT 1 FROM procrastinate_events e WHERE e.job_id = j.id AND e.type = 'started'
+      AND e.at > clock_timestamp() - make_interval(secs => %s)))) LIMIT %s)
 """
 _FORGOTTEN = """
 SELECT r.id, r.account FROM runs r LEFT JOIN workers w ON w.id = r.worker
@@ -36,7 +40,7 @@ AND NOT EXISTS (SELECT 1 FROM workers w WHERE w.id = r.worker AND w.lease_until 
 
 def round_of(connection: Connection[Any], lease: float) -> None:
     """One round. ``connection`` is in autocommit mode. Raises a ``psycopg.Error``."""
-    connection.execute(_STALLED, (TASK, lease, _MOST))
+    connection.execute(_STALLED, (TASK, lease, lease, _MOST))
     with connection.transaction():
         enqueue(connection, connection.execute(_FORGOTTEN, (_MOST,)).fetchall())
     connection.execute(_CANCELED)

@@ -94,6 +94,26 @@ def test_the_medic_frees_a_lock(database):
     assert sorted([(run, "todo"), (other, "todo")]) == jobs
 
 
+def test_the_medic_frees_a_finished_job(database):
+    """A job whose end was not recorded, though its worker lives, does not hold its run up."""
+    run, _ = runs.submit(database, Head(script="s", source=b"return 1"))
+    with database.transaction() as connection:
+        connection.execute("INSERT INTO procrastinate_workers DEFAULT VALUES")
+        connection.execute(
+            "UPDATE procrastinate_jobs SET status = 'doing', worker_id = (SELECT id FROM procrastinate_workers)"
+        )
+    text = "SELECT status::text FROM procrastinate_jobs"
+    with database.transaction() as connection:
+        medic.round_of(connection, 15.0)
+    assert [("doing",)] == database.rows(text)  # it may be about to be claimed
+    with database.transaction() as connection:
+        connection.execute("UPDATE procrastinate_events SET at = at - interval '20 s'")
+        medic.round_of(connection, 15.0)
+
+    assert [("todo",)] == database.rows(text)
+    assert run == runs.find(database, run).id
+
+
 def test_many_wakes_are_one(database):
     """A run that is woken three times is queued once."""
     run, _ = runs.submit(database, Head(script="s", source=b"return 1"), at=time.time() + 1000)
