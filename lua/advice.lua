@@ -20,6 +20,7 @@ local ADVICE = {
   global = {
     utf8 = "LuaJIT has no utf8; regex.match_all(text, '.', 's') finds the characters",
     arg = "the arguments are in args and in ...",
+    custom = "give the run functions of its own: kosmo lua --functions MODULE:NAME, or Host(functions={...})",
   },
   field = {
     output = "a prediction has no output until it has succeeded; use wait(prediction), or run, which waits",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Annotated, Any, NotRequired, Protocol, TypedDict
 
 from msgspec import Meta, Struct
@@ -198,8 +199,15 @@ def place_of(task: int, request: int, *, prompt: bool = False) -> str:
     return ", ".join(words)
 
 
+@lru_cache(maxsize=64)
+def _custom(name: str) -> Operation:
+    return Operation(name=name, operation_id=name, access="write", method="CALL", path="", summary="", returns=None)
+
+
 def operation_of(function: str) -> Operation | None:
-    """The API function whose answer an entry holds, if any."""
+    """The API function whose answer an entry holds, if any. One of the host's own counts as a write."""
+    if function.startswith(catalogue.CUSTOM):
+        return _custom(function)
     return catalogue.BY_NAME["get_prediction"] if function == AWAIT else catalogue.find(function)
 
 

@@ -76,6 +76,10 @@ class _Reader:
             self._created(operation, operation.creates, account, answer)
         elif operation.name in catalogue.UNDO.values():
             self._removed(operation, arguments)
+        elif operation.name.startswith(catalogue.CUSTOM):
+            self.left.append(
+                Left(f"{operation.name} {shown(arguments)}", "what a function of the host did is not known")
+            )
         elif operation.access == "write":
             self.left.append(Left(f"{operation.name} {shown(arguments)}", "what was there before is not known"))
         if operation.job and isinstance(answer.get("status"), str):

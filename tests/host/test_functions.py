@@ -298,3 +298,23 @@ def test_functions_that_are_not_there_are_told(capfd, given, words):
     """With an example."""
     assert 2 == main(["lua", "--emulate", "--functions", given, "--eval", "return 1"])
     assert words in capfd.readouterr().err
+
+
+def test_a_resumed_run_counts_what_was_called_before(tmp_path):
+    """Its budget does not begin anew."""
+    path, ticks = str(tmp_path / "j"), []
+    with Host(emulate=True, functions={"tick": lambda: ticks.append(1)}) as host:
+        codes = [
+            host.run("for _ = 1, 5 do custom.tick{} end", journal=path, caps=Caps(writes=most)).error.code
+            for most in (2, 4)
+        ]
+
+    assert (["limit_reached"] * 2, 4) == (codes, len(ticks))
+
+
+def test_a_run_without_functions_is_told_how_to_get_them():
+    """The name may be meant for another host."""
+    with Host(emulate=True) as host:
+        error = host.run("return custom.notify{}").error
+
+    assert "kosmo lua --functions MODULE:NAME" in error.hint

@@ -60,18 +60,20 @@ def _unknown(look: Look, source: Source, name: Name, how: str | None) -> None:
     if how:
         severity = "warning" if look.is_plain and not (near and len(text) >= _MIN_LETTERS) else "error"
         message = f"unknown name {text}, which is nil: cannot {how} it{suggestion}"
-        look.report(name.at, severity, "unknown_name", message, _hint(near), name.within)  # type: ignore[arg-type]
+        look.report(name.at, severity, "unknown_name", message, _hint(near, text), name.within)  # type: ignore[arg-type]
     else:
         severity = "error" if near and len(text) >= _MIN_LETTERS and not look.is_plain else "warning"
         message = f"{text} is never assigned, so it is nil{suggestion}"
-        look.report(name.at, severity, "unknown_name", message, _hint(near), name.within)  # type: ignore[arg-type]
+        look.report(name.at, severity, "unknown_name", message, _hint(near, text), name.within)  # type: ignore[arg-type]
 
 
 def _near(look: Look, source: Source, name: str) -> str | None:
     return nearest(name, [*look.world.known, *look.program.assigned, *(local.name for local in source.tree.locals)])
 
 
-def _hint(near: str | None) -> str:
+def _hint(near: str | None, name: str = "") -> str:
+    if name == "custom":
+        return "Give the run functions of its own: kosmo lua --functions MODULE:NAME."
     return "Correct the name." if near else "Assign it first, or define the function."
 
 
