@@ -24,6 +24,7 @@ from kosmolua.settings import paths
 
 if TYPE_CHECKING:
     from kosmolua.cli.live import Watch
+    from kosmolua.cli.output import ScriptOutput
     from kosmolua.cli.requests import Requests
     from kosmolua.gate.entry import Entry
     from kosmolua.host.result import Result
@@ -152,17 +153,21 @@ def _run(
         from kosmolua.cli.left import print_left
 
         print_left(result, canceled=parsed.cancel_on_exit)
-    requests = None
-    if options.dry_run:
-        from kosmolua.cli.requests import Requests, stopped
-
-        result = stopped(result, quiet=options.json)
-        requests = watch.requests if isinstance(watch, Requests) else None
-    status = results.show(options, result, script, shown, requests)
+    status = _show(options, result, script, shown, watch)
     if unwritten:
         print_error(unwritten)
         return status or unwritten.exit_status
     return status
+
+
+def _show(options: Options, result: Result, script: Text, shown: ScriptOutput, watch: Watch | Requests | None) -> int:
+    """Print the result; of a dry run also its requests, if an envelope is wanted."""
+    if not options.dry_run:
+        return results.show(options, result, script, shown)
+    from kosmolua.cli.requests import Requests, stopped
+
+    requests = watch.requests if isinstance(watch, Requests) else None
+    return results.show(options, stopped(result, quiet=options.json), script, shown, requests)
 
 
 def _written(parsed: argparse.Namespace) -> list[tuple[str, str]]:
