@@ -13,8 +13,11 @@ def read(file: str) -> bytes:
         with open(file, "rb") as opened:
             return checked(file, opened.read(MAX_SOURCE + 1))
     except OSError as error:
+        from kosmolua.replicate.token import looks_like_token
+
+        shown = "(hidden: it looks like a token)" if looks_like_token(file) else repr(file)
         raise UsageError(
-            f"cannot read the script {file!r}: {error.strerror}",
+            f"cannot read the script {shown}: {error.strerror}",
             hint="give the path of a Lua file, or --eval CODE",
         ) from None
 

@@ -195,6 +195,7 @@ def test_errors_for_people(kosmo, script):
     assert (
         "error: flow.lua:2: attempt to concatenate a nil value\n"
         "       1 | local x = 1\n  >    2 | local y = nil .. x\n       3 | return y\n"
+        "hint: assign the value first, or give a default: (value or '')\n"
     ) == ran.err
 
     told = kosmo("lua", "-e", "while true do end", "--cpu-limit=0.1").err
