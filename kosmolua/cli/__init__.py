@@ -172,6 +172,9 @@ def _import_libraries() -> None:
         with standing_in:
             import_module("msgspec")
             import_module("argparse")
+    except (AttributeError, ImportError):  # of a version that needs more: the command imports it as usual
+        for name in [name for name in sys.modules if name.partition(".")[0] in ("argparse", "msgspec")]:
+            del sys.modules[name]
     finally:
         if typed is None:
             del sys.modules["typing_extensions"]

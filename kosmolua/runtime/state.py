@@ -230,7 +230,8 @@ class State:
 
 def import_alone() -> None:
     """Import the engine without its package, which loads contextlib, and without collections and functools, which lupa
-    needs for decorators and old names only: together a fifth of a child's start. For a process that has one thread.
+    needs for decorators and old names only: together a fifth of a child's start. For a process that has one thread. A
+    lupa that needs more of them is imported as usual, by the first state.
     """
     found = filter(None, (finder.find_spec("lupa", None) for finder in sys.meta_path))
     package: Any = next(found, None)
@@ -243,8 +244,11 @@ def import_alone() -> None:
         StandIn("functools", wraps=_unwrapped),
         **{"collections.abc": abstract},
     )
-    with standing_in:
-        load_engine(None)
+    try:
+        with standing_in:
+            load_engine(None)
+    except (AttributeError, ConfigurationError, ImportError):
+        sys.modules.pop("lupa", None)
 
 
 def _unwrapped(_: Any) -> Callable[[Any], Any]:
