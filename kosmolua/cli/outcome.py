@@ -239,6 +239,12 @@ def fail(job: Job, error: KosmoError, result: Result | None = None) -> int:
     return error.exit_status
 
 
+def name_created(job: Job, result: Result, error: KosmoError) -> None:
+    """Print how to read the prediction if its output could not be printed; the emulator keeps none."""
+    if isinstance(error, OutputError) and not job.options.emulate:
+        output.print_created(each for each in result.created if each not in result.running)
+
+
 def envelope(job: Job, result: Result | None, more: Mapping[str, Any] | None = None, **fields: Any) -> dict[str, Any]:
     base = {"function": "run", "success": "error" not in fields, "data": None, "error": None, "code": None}
     meta = {

@@ -100,19 +100,26 @@ def _run(
         if watch:
             watch.close()
         shown.finish()
+    if result.error:
+        _plain(result.error, parsed.model)
     if isinstance(watch, Requests):
         return outcome.show_requests(job, stopped(result, quiet=job.options.json), watch.requests)
     if (result.error or parsed.cancel_on_exit) and not job.options.emulate:  # the emulator keeps nothing
         print_left(result, canceled=parsed.cancel_on_exit)
     if result.error:
-        return outcome.fail(job, _plain(result.error, parsed.model), result)
+        outcome.name_created(job, result, result.error)
+        return outcome.fail(job, result.error, result)
     return _finish(parsed, job, result, pictures)
 
 
 def _finish(parsed: argparse.Namespace, job: Job, result: Result, pictures: outcome.Pictures) -> int:
     if parsed.save:
         outcome.save_text(result.results[0], parsed.save, overwrite=parsed.overwrite)
-    return outcome.show(job, result, pictures)
+    try:
+        return outcome.show(job, result, pictures)
+    except KosmoError as error:
+        outcome.name_created(job, result, error)
+        raise
 
 
 # The job ----------------------------------------------------------------------------------------------------------

@@ -24,7 +24,7 @@ local function answering(api, raise)
       if output.is_request(answer) then
         raise({
           code = "dry_run", ["function"] = name,
-          message = format("the script needs the answer to %s, which a dry run does not send", name),
+          message = format("what follows needs the answer to %s, which a dry run does not send", name),
         })
       end
       return answer

@@ -352,3 +352,23 @@ def test_a_model_is_looked_up_once(live, server):
     assert (0, "fine\n") == (ran.status, ran.out)
     assert ["GET", "POST"] == [request.method for request in server.requests]
     assert 1 == server.connections
+
+
+def test_output_that_cannot_be_printed(server, tmp_path):
+    """The prediction that was paid for is named."""
+    done = {"id": "p1", "status": "succeeded", "output": "fine", "urls": {}}
+    server.routes = {"/v1/models/o/m/predictions": Answer(201, body=json.dumps(done).encode())}
+    environment = {**clean_environment(tmp_path), "REPLICATE_URL": server.url, "REPLICATE_API_KEY": "r8_marked"}
+    with open("/dev/full", "wb") as full:
+        ran = subprocess.run(
+            [sys.executable, "-m", "kosmolua", "run", "o/m", "prompt=x", "--write", "allow", "--no-check"],
+            check=False,
+            stdin=subprocess.DEVNULL,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            env=environment,
+            timeout=60,
+        )
+
+    assert 1 == ran.returncode
+    assert b"prediction p1 was created; read it: kosmo integrations:call replicate.get_prediction" in ran.stderr
