@@ -98,10 +98,11 @@ def _among(
     window = _window(read, ticket)
     while True:
         left = how.settling - max(how.uptime()[1] - began, min(map(how.age, ticket.open)))
+        before = ticket.alike()
         same, maybe = _candidates(read, base_url, operation, proof.list, given, ticket, window)
-        alike, in_flight = ticket.alike()
-        if (same or maybe) and in_flight:
-            how.sleep(_IN_FLIGHT)  # one of these may be theirs; they end, or are interrupted too
+        (alike, in_flight), changed = before, ticket.alike() != before
+        if (same or maybe) and (in_flight or changed):
+            how.sleep(_IN_FLIGHT)  # one of these may be that of another run; it ends, or is interrupted too
             continue
         if same and not maybe and len(same) <= alike:
             return Found(read(proof.read, {key: same[-1]["id"]}).data)

@@ -143,7 +143,7 @@ class Segments:
         place = os.path.join(paths.state_directory(os.environ), "worker", claimed.id)
         os.makedirs(os.path.dirname(place), mode=0o700, exist_ok=True)
         with closing(_RunJournal(place, claimed.head, lookup=lookup, store=store)) as journal:
-            journal.cancel, journal.point = self._cancel_fenced, self._point
+            journal.cancel, journal.point, journal.is_taken = self._cancel_fenced, self._point, self._is_taken
             dues, printed = self._earlier(claimed)
             parking = Parking(
                 journal, self._after, leave=lambda waiting, _: self._leave(claimed, output, waiting), dues=dues,
@@ -237,6 +237,10 @@ class Segments:
                 (state, error, results, *_of(claimed)),
             )
 
+    def _is_taken(self, identifier: str) -> bool:
+        """Whether a run has that prediction, this one too: who took it over may have found it."""
+        return bool(self._database.rows("SELECT 1 FROM taken WHERE id = %s", (identifier,)))
+
     def _cancel_fenced(self, kind: str, identifier: str, account: str) -> None:
         """Cancel what was created after another worker took the run over."""
         with closing(self._host.session("kosmo worker")) as session:
@@ -248,6 +252,7 @@ class _RunJournal(Journal):
 
     cancel: Callable[[str, str, str], None]
     point: Callable[[str], None]
+    is_taken: Callable[[str], bool]
 
     def end(self, error: KosmoError | None) -> None:
         """A run that is interrupted goes on: what failed last in it is not tried again."""
@@ -273,7 +278,7 @@ class _RunJournal(Journal):
     def _undo(self, ticket: Ticket, value: bytes, *, ok: bool) -> None:
         operation = catalogue.find(ticket.began.function)
         identifier = id_of(msgspec.msgpack.decode(value)) if ok and operation and operation.starts else None
-        if identifier and operation and operation.starts and not self.is_claimed(identifier):
+        if identifier and operation and operation.starts and not self.is_taken(identifier):
             self.cancel(operation.starts, identifier, ticket.began.account or self.facts["account"])
 
 

@@ -12,6 +12,10 @@ from kosmolua.gate.budget import Caps
 from kosmolua.journal.records import Head
 from kosmolua.worker import runs
 
+SLOW = "integrations.replicate.create('minimax/video-01', { prompt = 'x' })"
+SLEEP = (
+    b"local t = time() spawn(function() sleep(3) end):await() return time() - t"  # alone it would be too short to park
+)
 STEPS = ["claimed", "after_intent", "answered", "parked"]  # chaos.py has them all
 
 
@@ -56,6 +60,16 @@ def test_a_worker_that_was_stopped_cannot_go_on(fleet):
 
     assert [-signal.SIGALRM] * 2 == [worker.wait(20) for worker in stopped]
     fleet.check(4)
+
+
+def test_what_was_created_for_a_run_that_others_hold_is_canceled(fleet):
+    """A worker learns after the answer that it does not hold the run any more: nobody would wait for the prediction."""
+    worker = fleet.start("answered:TAKE")
+    (run,) = fleet.submit(1, f"{SLOW} {SLOW}")
+    wait_until(lambda: fleet.server.count("POST", "/cancel") == 1)
+
+    assert "failed" == runs.find(fleet.database, run).state
+    assert worker.poll() is None
 
 
 def test_the_database_restarts(fleet, server):
@@ -120,7 +134,7 @@ def test_a_run_begins_at_its_time_and_sleeps_on(fleet):
     """A schedule and a sleep are times of the database; who wakes a sleeping run does not matter."""
     fleet.start()
     at = fleet.database.now() + 1.5
-    run, _ = runs.submit(fleet.database, Head(script="s", source=b"local t = time() sleep(6) return time() - t"), at=at)
+    run, _ = runs.submit(fleet.database, Head(script="s", source=SLEEP), at=at)
     assert "scheduled" == runs.find(fleet.database, run).state
     wait_until(lambda: runs.find(fleet.database, run).state == "waiting")
     fleet.workers[0].kill()
@@ -129,7 +143,7 @@ def test_a_run_begins_at_its_time_and_sleeps_on(fleet):
     fleet.finish()
 
     (slept,) = runs.find(fleet.database, run).results
-    assert 6 <= slept < 6 + scaled(4)
+    assert 3 <= slept < 3 + scaled(4)
 
 
 def test_a_runs_own_budget(fleet):
