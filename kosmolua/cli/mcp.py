@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 MAX_CHARS = 20_000
 MAX_PORT = 65_535
+MAX_NAME = 64  # characters
 ADDRESS = "127.0.0.1:8808"
 TOKEN = "KOSMO_MCP_TOKEN"  # noqa: S105 - the name of a variable
 DIALECTS = ("any", "openai", "anthropic", "gemini")  # as kosmolua.mcp.schemas, whose import takes time
@@ -301,8 +302,19 @@ def _add_target(made: options_.Parser, to: str, verb: str) -> None:
 
     made.add_argument("client", metavar="CLIENT", help=f"client to {to}: {', '.join(CLIENTS)}")
     made.add_argument("--project", action="store_true", help=f"{verb} for this directory (default: for this user)")
-    made.add_argument("--name", default="kosmolua", metavar="NAME", help="name the server (default: kosmolua)")
+    made.add_argument(
+        "--name", type=_name, default="kosmolua", metavar="NAME", help="name the server (default: kosmolua)"
+    )
     made.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def _name(text: str) -> str:
+    """The name of a server: clients make it a part of the names of tools."""
+    if not text.isascii() or not text.replace("-", "").replace("_", "").isalnum() or len(text) > MAX_NAME:
+        raise argparse.ArgumentTypeError(
+            f"expected letters, digits, - and _, at most {MAX_NAME} of them, got {text[:100]!r}"
+        )
+    return text
 
 
 def _export(parsed: argparse.Namespace, served: list[str]) -> int:

@@ -21,7 +21,7 @@ from msgspec import Struct
 from kosmolua._version import __version__
 from kosmolua.errors import ConfigurationError
 from kosmolua.mcp import questions, tools
-from kosmolua.mcp.protocol import MODERN, ProtocolError, failed, marked
+from kosmolua.mcp.protocol import MODERN, ProtocolError, can_elicit, failed, marked
 from kosmolua.mcp.service import INFO, MAX_ARGUMENTS, Service
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ class Exchange:
         self._count = 0
         self.answered: asyncio.Future[dict[str, Any]] = self._loop.create_future()
         capabilities = context.session.client_capabilities
-        self.can_ask = capabilities is not None and capabilities.elicitation is not None
+        self.can_ask = can_elicit(capabilities.model_dump(exclude_none=True) if capabilities is not None else None)
         self.parks = not context.session.can_send_request
 
     def progress(self, message: str) -> None:

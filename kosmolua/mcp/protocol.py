@@ -88,4 +88,6 @@ def marked(method: str, result: Mapping[str, Any], server_info: Mapping[str, Any
 
 
 def can_elicit(capabilities: Any) -> bool:
-    return isinstance(capabilities, Mapping) and capabilities.get("elicitation") is not None
+    """Whether a client shows forms: one that names only other modes does not."""
+    modes = capabilities.get("elicitation") if isinstance(capabilities, Mapping) else None
+    return isinstance(modes, Mapping) and (not modes or modes.get("form") is not None)

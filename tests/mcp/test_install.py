@@ -228,6 +228,7 @@ def test_it_is_printed(tmp_path, capfd, client):
         (["mcp:export", "emacs"], "expected one of claude-code, claude-desktop, cursor, vscode, codex"),
         (["mcp:install", "cursor", "--", "--nosuch"], "unrecognized arguments: --nosuch"),
         (["mcp:install", "cursor", "more"], "put flags of mcp:serve after --"),
+        (["mcp:install", "cursor", "--name", "a b"], "expected letters, digits, - and _"),
         (["mcp:serve", "--write", "yes"], "invalid choice: 'yes'"),
     ],
 )

@@ -19,6 +19,7 @@ from waiting import stays, wait_until
 
 from kosmolua.gate import audit
 from kosmolua.mcp.docs import WORKFLOWS
+from kosmolua.mcp.protocol import can_elicit
 from kosmolua.mcp.wire import MAX_LINE
 from kosmolua.replicate.catalogue import OPERATIONS
 
@@ -815,3 +816,13 @@ def test_kept_scripts_are_found_and_are_tools(connected, tmp_path):
     assert ("invalid_arguments", "usage") == (wrong["code"], missing["code"])
     assert {"name": "scripts.draw", "kind": "script", "summary": "Draw a lighthouse"} == found["data"]["results"][0]
     assert "return args.count" in page["data"]
+
+
+@pytest.mark.parametrize(
+    ("modes", "can_ask"), [({}, True), ({"form": {}}, True), ({"form": {}, "url": {}}, True), ({"url": {}}, False)]
+)
+def test_a_client_is_asked_if_it_shows_forms(modes, can_ask):
+    """An empty object means forms, as before there were modes."""
+    assert can_ask == can_elicit({"elicitation": modes})
+    assert not can_elicit({})
+    assert not can_elicit(None)
