@@ -197,3 +197,13 @@ def test_an_error_keeps_its_other_fields():
         "hint": "do not repeat the call unless the person asks for it",
     } == hints.fields_of(error, code=True)
     assert {"code": "usage", "message": "no"} == hints.fields_of(UsageError("no"), code=False)
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_definitions_are_short(dialect):
+    """About 4.3 bytes are a token: code mode takes under 600 tokens of a model's context, all tools under 9,000."""
+    size = len(json.dumps(code.definitions(writes=True, dialect=dialect), separators=(",", ":")))
+    every = [tools.definition(operation, dialect=dialect) for operation in OPERATIONS]
+
+    assert size < 600 * 4
+    assert len(json.dumps(every, separators=(",", ":"))) < 9_000 * 4
