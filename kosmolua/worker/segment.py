@@ -23,6 +23,7 @@ from kosmolua.runtime.parking import Parking, Waiting
 from kosmolua.settings import paths
 from kosmolua.worker.database import AwayError, Database, DatabaseError
 from kosmolua.worker.lease import Lease
+from kosmolua.worker.runs import enqueue
 from kosmolua.worker.store import BOOT, Fence, FencedError, PostgresStore
 
 if TYPE_CHECKING:
@@ -219,12 +220,15 @@ class Segments:
 
     def _give_back(self, claimed: Claimed) -> None:
         """To the next worker, or to nobody if the run was canceled."""
-        with suppress(KosmoError):
-            self._database.rows(
-                "UPDATE runs SET worker = NULL, state = CASE WHEN cancel THEN 'canceled' ELSE 'ready' END, "  # noqa: S608
-                f"ended = CASE WHEN cancel THEN clock_timestamp() END {_HELD}",
-                _of(claimed),
-            )
+        text = (
+            "UPDATE runs SET worker = NULL, state = CASE WHEN cancel THEN 'canceled' ELSE 'ready' END, "
+            "ended = CASE WHEN cancel THEN clock_timestamp() END "
+            "WHERE id = %s AND worker = %s AND epoch = %s RETURNING state, account"
+        )
+        with suppress(KosmoError), self._database.explained(), self._database.transaction() as connection:
+            row = connection.execute(text, _of(claimed)).fetchone()
+            if row and row[0] == "ready":
+                enqueue(connection, [(claimed.id, row[1])])
 
     def _end(self, claimed: Claimed, state: str, error: str | None, result: Result | None = None) -> None:
         results = None if result is None else msgspec.msgpack.encode(result.results)
