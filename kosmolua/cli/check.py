@@ -46,6 +46,7 @@ def _parser(command: str) -> options_.Parser:
     made.add_argument(
         "--online", action="store_true", help="fetch the schemas of models from the API; makes read calls only"
     )
+    options_.add_functions(made)
     directory: dict[str, Any] = {"action": "append", "metavar": "DIR"}
     made.add_argument("--allow-read", **directory, help="assume that the script may read files below DIR; repeatable")
     made.add_argument("--allow-write", **directory, help="assume that the script may write files below DIR; repeatable")
@@ -69,7 +70,7 @@ def _checked(
             malformed.append(syntax.problem(one.name, one.text, *refusal))
     needs, misdeclared = header(text, file)
     world = World(
-        known=engine.names,
+        known={**engine.names, **_custom(parsed)},
         readable=_directories(parsed.allow_read),
         writable=_directories(parsed.allow_write),
         version=online.version,
@@ -77,6 +78,15 @@ def _checked(
         needs=needs,
     )
     return [*misdeclared, *malformed, *check(program, world)]
+
+
+def _custom(parsed: argparse.Namespace) -> dict[str, frozenset[str]]:
+    """The names of the user's own functions, as a table of the script."""
+    if not parsed.functions:
+        return {}
+    from kosmolua.cli import functions
+
+    return {"custom": frozenset(functions.load(parsed.functions))}
 
 
 def program_of(file: str, text: bytes, find: Find | None) -> Program:

@@ -285,6 +285,21 @@ def test_the_command_line_takes_functions(tmp_path, monkeypatch, capfd, name):
     assert "A" == json.loads(capfd.readouterr().out)["result"]
 
 
+def test_the_check_knows_functions(tmp_path, monkeypatch, capfd):
+    """A misspelled one is found before the run, and one that is not given too."""
+    monkeypatch.chdir(tmp_path)
+    Path("checked_functions.py").write_text(MODULE)
+    Path("good.lua").write_text("return custom.notify{ text = 'a' }")
+    Path("wrong.lua").write_text("return custom.notfy{ text = 'a' }")
+    flags = ["--functions", "checked_functions:FUNCTIONS"]
+
+    assert 0 == main(["check", "good.lua", *flags])
+    assert 1 == main(["check", "wrong.lua", *flags])
+    assert "custom.notfy" in capfd.readouterr().out
+    main(["check", "good.lua"])
+    assert "--functions MODULE:NAME" in capfd.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("given", "words"),
     [
