@@ -166,3 +166,18 @@ def test_polls_of_an_earlier_version_are_replayed(place):
     assert "host.await" not in place.rows()
     assert ["succeeded"] == place.run(WAIT).results
     assert not place.calls
+
+
+def test_a_wait_that_the_policy_refuses(place):
+    """The host polls for nothing that the script may not read, and the script is told at once."""
+    result = place.run("return integrations.replicate.wait({ id = 'x', status = 'starting' }).status", read="deny")
+
+    assert "permission_denied" == result.error.code
+    assert ["get_prediction"] == list(place.calls)
+
+
+def test_a_wait_for_what_is_not_there(place):
+    """It ends with the API's answer, as a poll does."""
+    result = place.run("return integrations.replicate.wait({ id = 'x', status = 'starting' }).status")
+
+    assert 404 == result.error.status
