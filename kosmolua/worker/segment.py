@@ -77,6 +77,7 @@ class Segments:
         self._after = after
         self._lock = threading.Lock()
         self._running: dict[str, ScriptRun] = {}
+        self._outputs: dict[str, _Prints] = {}
         self._busy: set[str] = set()  # runs that a thread works on
         self._draining = False
 
@@ -94,6 +95,7 @@ class Segments:
         finally:
             with self._lock:
                 self._busy.discard(run)
+                self._outputs.pop(run, None)
 
     def _continue(self, run: str) -> None:
         claimed = self._claim(run)
@@ -120,6 +122,14 @@ class Segments:
             found = [self._running[run] for run in runs if run in self._running]
         for each in found:
             each.stop("the run was canceled")
+
+    def flush(self) -> None:
+        """Let others read what the scripts have printed so far. One that cannot be written is tried again later."""
+        with self._lock:
+            outputs = list(self._outputs.values())
+        for each in outputs:
+            with suppress(KosmoError):
+                each.flush()
 
     def held(self) -> list[str]:
         with self._lock:
@@ -150,7 +160,7 @@ class Segments:
                 journal, self._after, leave=lambda waiting, _: self._leave(claimed, output, waiting), dues=dues,
                 printed=printed,
             )  # fmt: skip
-            output = _Prints(self._database, claimed, printed)
+            output = self._outputs[claimed.id] = _Prints(self._database, claimed, printed)
             script = self._host.script(
                 claimed.head.source,
                 claimed.head.args,
@@ -298,20 +308,26 @@ class _Prints:
         self._kept: list[tuple[int, int, bytes]] = []
         self._size = 0
         self._since = 0.0
+        self._lock = threading.Lock()
 
     def write(self, stream: Literal[1, 2], text: bytes) -> None:
-        self._since = self._since if self._kept else time.monotonic()
-        self._number += 1
-        self._kept.append((self._number, stream, text))
-        self._size += len(text)
+        with self._lock:
+            self._since = self._since if self._kept else time.monotonic()
+            self._number += 1
+            self._kept.append((self._number, stream, text))
+            self._size += len(text)
         if self._size > self.BYTES or time.monotonic() - self._since > self.SECONDS:
             self.flush()
 
     def flush(self) -> None:
         """Raises a `ScriptError` if the run was taken over, a `ConfigurationError` if the database is away."""
-        kept, self._kept, self._size = self._kept, [], 0
-        if not kept:
-            return
+        with self._lock:
+            kept = self._kept
+            if kept:
+                self._add(kept)
+                self._kept, self._size = [], 0
+
+    def _add(self, kept: list[tuple[int, int, bytes]]) -> None:
         with self._database.explained(), self._database.transaction() as connection:
             text = "SELECT 1 FROM runs WHERE id = %s AND worker = %s AND epoch = %s FOR SHARE"
             if not connection.execute(text, _of(self._claimed)).fetchone():

@@ -219,6 +219,7 @@ class Worker:
         with psycopg.connect(self._database.url, autocommit=True, **self._database.options) as connection:
             while not self._draining.wait(TICK):
                 waker.tick(connection)
+                self._segments.flush()
                 self._segments.cancel(medic.canceled(connection, self._segments.held()))
                 if time.monotonic() >= due:
                     found = medic.left(connection, self._lease.id, self._segments.held())

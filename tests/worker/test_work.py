@@ -121,8 +121,9 @@ def test_a_run_fails_is_resumed_and_canceled(fleet):
     assert "no luck" in runs.find(fleet.database, failing).error
     assert runs.resume(fleet.database, failing)
     wait_until(lambda: runs.find(fleet.database, failing).state == "failed")
-    (sleeping, looping) = fleet.submit(1, "sleep(3600)") + fleet.submit(1, "while true do sleep(0.2) end")
+    (sleeping, looping) = fleet.submit(1, "sleep(3600)") + fleet.submit(1, "print('on') while true do sleep(0.2) end")
     wait_until(lambda: runs.find(fleet.database, sleeping).state == "waiting")
+    wait_until(lambda: runs.prints(fleet.database, looping) == [(1, 1, b"on\n")])
     runs.cancel(fleet.database, sleeping)
     runs.cancel(fleet.database, looping)
 
