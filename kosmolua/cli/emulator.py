@@ -22,6 +22,9 @@ def run(command: str, argv: list[str]) -> int:
         metavar="SPEC",
         help="inject a fault, such as 429:create:retry_after=2; repeatable",
     )
+    made.add_argument(
+        "--models", metavar="PATH", help="add the public models of a file or directory; save them: kosmo models pull"
+    )
     made.add_argument("--cassette", metavar="FILE", help="serve only the calls of a recorded run")
     made.add_argument(
         "--json", action="store_true", help="accepted for consistency; the first line is always the URL as JSON"
@@ -35,9 +38,10 @@ def run(command: str, argv: list[str]) -> int:
 
     from kosmolua.emulator import Emulator, Player, serve
 
-    if parsed.cassette and parsed.fault:
-        raise UsageError("--fault and --cassette cannot be combined", hint="leave one of them out")
-    application = Player(parsed.cassette) if parsed.cassette else Emulator(faults=parsed.fault)
+    if parsed.cassette and (parsed.fault or parsed.models):
+        other = "--fault" if parsed.fault else "--models"
+        raise UsageError(f"{other} and --cassette cannot be combined", hint="leave one of them out")
+    application = Player(parsed.cassette) if parsed.cassette else Emulator(faults=parsed.fault, models=parsed.models)
     try:
         serve(application, port=parsed.port, ready=ready)
     except OSError as error:

@@ -1,18 +1,25 @@
-"""``models``: search models, list them, or show one."""
+"""``models``: search models, list them, show one, or save their documents."""
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from kosmolua.cli import listing
+from kosmolua.cli import listing, output
 from kosmolua.cli import options as options_
 from kosmolua.cli.host import host_of
 from kosmolua.errors import UsageError
 from kosmolua.replicate.shape import mapping
 from kosmolua.replicate.token import quoted
 
-ACTIONS = ("search", "list", "show")
+if TYPE_CHECKING:
+    import argparse
+
+    from kosmolua.cli.options import Options
+
+ACTIONS = ("search", "list", "show", "pull")
 
 
 def run(command: str, argv: list[str]) -> int:
@@ -23,9 +30,11 @@ def run(command: str, argv: list[str]) -> int:
         return model.run(f"{command} show", argv[1:])
     parsed = _parser(command).parse_intermixed_args(argv)
     options = options_.shared(parsed)
+    if parsed.action == "pull":
+        return _pull(command, parsed, options)
     if parsed.action == "search" and not parsed.words:
         raise UsageError("missing words to search for", hint=f"kosmo {command} search upscale")
-    if parsed.action != "search" and parsed.words:
+    if parsed.action == "list" and parsed.words:
         raise UsageError(f"list takes no words, got {quoted(parsed.words[0])}", hint=f"kosmo {command} search WORDS")
     with host_of(options, isolation="none") as host:
         if options.dry_run:
@@ -54,13 +63,51 @@ def _with_action(argv: list[str]) -> list[str]:
 def _parser(command: str) -> options_.Parser:
     made = options_.parser(
         command,
-        "Search public models, list them, or show the inputs and output of one.",
-        f"kosmo {command} search upscale image\n  kosmo {command} show black-forest-labs/flux-schnell",
+        "Search public models, list them, show the inputs and output of one, or save documents for the emulator.",
+        f"kosmo {command} search upscale image\n  kosmo {command} show black-forest-labs/flux-schnell\n"
+        f"  kosmo {command} pull black-forest-labs/flux-schnell --output models",
     )
     made.add_argument("action", nargs="?", choices=ACTIONS, default="list", help="what to do (default: list)")
-    made.add_argument("words", nargs="*", metavar="WORDS", help="search: words; show: owner/name")
+    made.add_argument("words", nargs="*", metavar="WORDS", help="search: words; show, pull: owner/name")
+    made.add_argument(
+        "--output", metavar="DIR", default="models", help="pull: save DIR/owner/name.json (default: models)"
+    )
     listing.add_flags(made)
     return made
+
+
+def _pull(command: str, parsed: argparse.Namespace, options: Options) -> int:
+    """Save the documents of models, as the emulator's ``--models`` takes them."""
+    if not parsed.words:
+        raise UsageError("missing models to save", hint=f"kosmo {command} pull owner/name")
+    calls = [_call(command, word) for word in parsed.words]
+    saved = []
+    with host_of(options, isolation="none") as host:
+        if options.dry_run:
+            return listing.show(parsed, options, {"requests": [host.call("get_model", call) for call in calls]}, "")
+        for call in calls:
+            document = host.call("get_model", call)
+            path = os.path.join(parsed.output, call["model_owner"], f"{call['model_name']}.json")
+            _save(path, output.to_json(document).encode() + b"\n")
+            saved.append(path)
+    return listing.show(parsed, options, {"saved": saved}, "\n".join(saved))
+
+
+def _call(command: str, word: str) -> dict[str, str]:
+    found = re.fullmatch(r"([A-Za-z0-9][\w.-]*)/([A-Za-z0-9][\w.-]*)", word)
+    if not found:
+        raise UsageError(f"expected owner/name, got {quoted(word)}", hint=f"find models: kosmo {command} search WORDS")
+    return {"model_owner": found[1], "model_name": found[2]}
+
+
+def _save(path: str, content: bytes) -> None:
+    from kosmolua.settings.atomic import replace
+
+    try:
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        replace(path, content, 0o644)
+    except OSError as error:
+        raise UsageError(f"cannot write {path}: {error.strerror}", hint="choose another --output directory") from None
 
 
 def _row(model: Mapping[str, Any]) -> tuple[str, ...]:

@@ -35,6 +35,7 @@ class Options:
         self.write: Verdict | None = None
         self.insecure_http = False
         self.fault: list[str] = []
+        self.models: str | None = None
 
 
 # flag -> (name of its value, help)
@@ -48,6 +49,7 @@ FLAGS = {
     "write": ("allow|ask|deny", "set the policy for writes (default: as configured)"),
     "insecure_http": (None, "allow sending the token over plain HTTP to other machines"),
     "fault": ("SPEC", "inject a fault into the emulator, such as 429:create:retry_after=2; repeatable"),
+    "models": ("PATH", "add the public models of a file or directory to the emulator"),
 }
 
 
@@ -67,6 +69,8 @@ def checked(options: Options) -> Options:
     """The options, if they can be combined. Raises a `UsageError` otherwise."""
     if options.fault and not options.emulate:
         raise UsageError("--fault needs --emulate")
+    if options.models and not options.emulate:
+        raise UsageError("--models needs --emulate")
     return options
 
 

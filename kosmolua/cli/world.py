@@ -107,6 +107,8 @@ def kept_version(options: Options) -> Callable[[str], Version | None]:
             from kosmolua.emulator.genesis import MODELS
 
             name, _, version = reference.partition(":")
+            if options.models and (public := _published(options.models, name)):
+                return public if version in {"", public.id} else None
             found = next((one for one in MODELS if one.slug == name), None)
             return Version(version, found.schema) if found and version in {"", found.version} else None
         return _on_disk(options, reference)
@@ -126,6 +128,16 @@ def version_of(host: Host, reference: str, options: Options) -> Version | None:
     find = kept_version(options)
     last = next((one.version for one in recent.read(os.environ) if one.model == reference), "")
     return find(reference) or (find(f"{reference.partition(':')[0]}:{last}") if last else None)
+
+
+def _published(path: str, name: str) -> Version | None:
+    """The version of a public model that was added to the emulator."""
+    from kosmolua.emulator.documents import Documents
+    from kosmolua.replicate.versions import Version
+
+    documents = Documents(path)
+    found = documents.document(name).get("latest_version") if name in documents.places else None
+    return Version(str(found.get("id")), found.get("openapi_schema")) if isinstance(found, dict) else None
 
 
 def _on_disk(options: Options, reference: str) -> Version | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from threading import RLock
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ from kosmolua._version import __version__
 from kosmolua.emulator import extras, misbehaviour, parameters, problem, stream
 from kosmolua.emulator.call import Answer, ApiCall, ApiRequest, Delivery, Handler, Hold
 from kosmolua.emulator.clock import Clock, SystemClock
+from kosmolua.emulator.documents import Documents
 from kosmolua.emulator.faults import Fault, FaultBox
 from kosmolua.emulator.genesis import seed_world
 from kosmolua.emulator.handlers import HANDLERS
@@ -58,6 +60,9 @@ class Emulator:
     secrets. ``capacity`` limits the total bytes of all POST requests, for an emulator that shares a process. Raises a
     UsageError for an unknown fault.
 
+    ``models`` is a file or directory with documents of public models, as ``get_model`` and ``list_models`` return
+    them.
+
     A thread sends webhooks while predictions with a webhook on this machine are running; `close` ends it.
     """
 
@@ -68,11 +73,12 @@ class Emulator:
         faults: Iterable[str] = (),
         seed: int | str | None = None,
         capacity: int | None = None,
+        models: str | os.PathLike[str] | None = None,
     ) -> None:
         self.clock: Clock = clock or SystemClock()
         self._faults = FaultBox(faults, self.clock.time())
         self._ids = IdSource(seed)
-        self._world = seed_world(self._ids, self.clock.time())
+        self._world = seed_world(self._ids, self.clock.time(), Documents(models) if models else None)
         self._lock = RLock()
         self._rates = RateMeter()
         self._courier = Courier(self._world, self.clock, self._lock)

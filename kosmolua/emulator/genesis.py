@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from kosmolua.emulator import models as kinds
+from kosmolua.emulator.documents import Documents
 from kosmolua.emulator.identifiers import IdSource, example_id, version_id
 from kosmolua.emulator.jobs import OFFICIAL, Job
 from kosmolua.emulator.models import Behaviour, Work, seed_of
+from kosmolua.emulator.published import Models
 from kosmolua.emulator.schema import resolve, with_defaults
 from kosmolua.emulator.world import ACCOUNT, DAY, Deployment, Model, Version, World
 
@@ -114,6 +116,7 @@ def _model(listing: Listing, created: float) -> Model:
         listing.version or version_id(listing.slug), created, listing.behaviour, listing.schema, listing.trainer
     )
     model = Model(owner, name, created, {"description": listing.description}, official=listing.official)
+    model.hides_versions = listing.official
     model.readme = f"# {listing.slug}\n\n{listing.description}.\n\nThis model runs inside the kosmolua emulator.\n"
     model.versions.append(version)
     if listing.example is not None:
@@ -142,8 +145,11 @@ def _example(model: Model, version: Version, given: dict[str, Any]) -> Job:
     )
 
 
-def seed_world(ids: IdSource, now: float) -> World:
-    """The initial data: models, collections, hardware, one deployment, one model to train; no predictions."""
+def seed_world(ids: IdSource, now: float, documents: Documents | None = None) -> World:
+    """The initial data: models, collections, hardware, one deployment, one model to train; no predictions.
+
+    ``documents`` are of public models that are added.
+    """
     age = len(MODELS) + 1
     models = {listing.slug: _model(listing, now - (age - at) * DAY) for at, listing in enumerate(MODELS)}
     own = Model(
@@ -166,6 +172,6 @@ def seed_world(ids: IdSource, now: float) -> World:
             slug: {"name": name, "slug": slug, "description": about, "models": members}
             for name, slug, about, members in COLLECTIONS
         },
-        models={**models, own.slug: own},
+        models=Models({**models, own.slug: own}, documents),
         deployments={deployment.slug: deployment},
     )

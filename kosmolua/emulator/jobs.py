@@ -158,7 +158,9 @@ def _billed(job: Job, moment: Moment) -> dict[str, float]:
     """The billing metrics of an official model that succeeded: tokens, images, or seconds of video."""
     if moment.status != "succeeded" or job.version != OFFICIAL:
         return {}
-    output = job.outcome().output
+    output, units = job.outcome().output, job.outcome().units
+    if units is not None:
+        return dict(units)
     if job.behaviour.streams:
         return {"token_input_count": len(str(job.given.get("prompt", "")).split()), "token_output_count": len(output)}
     if job.behaviour.seconds:

@@ -54,11 +54,12 @@ class Content:
 
 @dataclass(frozen=True)
 class Outcome:
-    """The result of a run: its output, and files by name as (content type, content)."""
+    """The result of a run: its output, files by name as (content type, content), and what is billed for it."""
 
     output: Any
     files: Mapping[str, tuple[str, Content]] = field(default_factory=dict)
     error: str | None = None
+    units: Mapping[str, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -255,7 +256,7 @@ def run(behaviour: Behaviour, work: Work) -> Outcome:
 
 def seed_of(given: Mapping[str, Any], job_id: str) -> int:
     chosen = given.get("seed")
-    return int(chosen) if chosen is not None else number(job_id)
+    return int(chosen) if isinstance(chosen, int | float) else number(job_id)
 
 
 def log_lines(behaviour: Behaviour, seed: int) -> list[str]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from types import MappingProxyType
 from typing import Any
 
 Problem = tuple[str, str, str]
@@ -22,31 +23,90 @@ def resolve(schema: Mapping[str, Any], name: str) -> dict[str, Any]:
     return found
 
 
-def check_object(shape: Mapping[str, Any], value: Mapping[str, Any], path: str) -> list[Problem]:
-    """Errors in the members of an object, as (type, field, description)."""
+_REFERENCE = "#/components/schemas/"
+_DEEP = 8  # references in a row; more are a circle
+
+
+def plain(shape: Any, schema: Mapping[str, Any], depth: int = 0) -> dict[str, Any]:
+    """The schema without references at its top: those of ``$ref`` and ``allOf``, and the first kind of ``anyOf``."""
+    if not isinstance(shape, Mapping) or depth > _DEEP:
+        return {}
+    found = dict(shape)
+    parts = [*found.pop("allOf", ())]
+    if isinstance(name := found.pop("$ref", None), str):
+        parts.append(resolve(schema, name.removeprefix(_REFERENCE)))
+    kinds = [one for key in ("anyOf", "oneOf") for one in found.get(key, ()) if one != {"type": "null"}]
+    if kinds:
+        found = {name: value for name, value in found.items() if name not in {"anyOf", "oneOf"}}
+        parts.append(kinds[0])
+    for part in parts:
+        found = {**plain(part, schema, depth + 1), **found}
+    return found
+
+
+def check_object(
+    shape: Mapping[str, Any], value: Mapping[str, Any], path: str, schema: Mapping[str, Any] = MappingProxyType({})
+) -> list[Problem]:
+    """Errors in the members of an object, as (type, field, description). References are to ``schema``."""
     missing = [
         ("required", path or name, f"{name} is required") for name in shape.get("required", ()) if name not in value
     ]
     wrong = (
         fault
-        for name, schema in shape.get("properties", {}).items()
+        for name, one in shape.get("properties", {}).items()
         if name in value
-        for fault in check(schema, value[name], f"{path}.{name}" if path else name)
+        for fault in check(one, value[name], f"{path}.{name}" if path else name, schema)
     )
     return [*missing, *wrong]
 
 
-def check(schema: Mapping[str, Any], value: Any, path: str) -> Iterator[Problem]:
-    kind = schema.get("type")
-    if kind and not _is(value, kind):
-        yield "invalid_type", path, f"Invalid type. Expected: {kind}, given: {type_name(value)}"
-    elif "enum" in schema and value not in schema["enum"]:
-        yield "enum", path, "Must be one of the following: " + ", ".join(f'"{one}"' for one in schema["enum"])
-    elif kind in {"integer", "number"}:
-        yield from _check_bounds(schema, value, path)
-    elif kind == "array":
+def check(shape: Mapping[str, Any], value: Any, path: str, schema: Mapping[str, Any]) -> Iterator[Problem]:
+    kinds = _kinds(shape, schema)
+    if kinds and not any(_fits(one, value) for one in kinds):
+        expected = " or ".join(dict.fromkeys(str(one["type"]) for one in kinds))
+        yield "invalid_type", path, f"Invalid type. Expected: {expected}, given: {type_name(value)}"
+        return
+    shape = next((one for one in kinds if _fits(one, value)), plain(shape, schema))
+    kind = shape.get("type")
+    if "enum" in shape and value is not None and not _listed(value, shape["enum"]):
+        yield "enum", path, "Must be one of the following: " + ", ".join(f'"{one}"' for one in shape["enum"])
+    elif kind in {"integer", "number"} and isinstance(value, int | float):
+        yield from _check_bounds(shape, value, path)
+    elif kind == "string" and isinstance(value, str):
+        yield from _check_length(shape, value, path)
+    elif kind == "array" and isinstance(value, list):
         for index, item in enumerate(value):
-            yield from check(schema.get("items", {}), item, f"{path}.{index}")
+            yield from check(shape.get("items", {}), item, f"{path}.{index}", schema)
+
+
+def _kinds(shape: Mapping[str, Any], schema: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The schemas of which the value has to fit one; none, if any type is right."""
+    unions = [*shape.get("anyOf", ()), *shape.get("oneOf", ())]
+    kinds = [{**plain(shape, schema), **plain(one, schema)} for one in unions] or [plain(shape, schema)]
+    return kinds if all(kind.get("type") for kind in kinds) else []
+
+
+def _fits(shape: Mapping[str, Any], value: Any) -> bool:
+    kinds = shape["type"] if isinstance(shape["type"], list) else [shape["type"]]
+    # An enum of other values than its type, as cog 0.0 wrote it, says more than the type.
+    return (
+        any(_is(value, kind) for kind in kinds)
+        or (value is None and shape.get("nullable") is True)
+        or _listed(value, shape.get("enum", ()))
+    )
+
+
+def _listed(value: Any, words: Iterable[Any]) -> bool:
+    """Whether the value is one of those; true is not 1."""
+    return any(value == one and isinstance(value, bool) == isinstance(one, bool) for one in words)
+
+
+def _check_length(shape: Mapping[str, Any], value: str, path: str) -> Iterator[Problem]:
+    low, high = shape.get("minLength"), shape.get("maxLength")
+    if low is not None and len(value) < low:
+        yield "string_gte", path, f"String length must be greater than or equal to {low}"
+    if high is not None and len(value) > high:
+        yield "string_lte", path, f"String length must be less than or equal to {high}"
 
 
 def _check_bounds(schema: Mapping[str, Any], value: float, path: str) -> Iterator[Problem]:
@@ -62,7 +122,9 @@ def _is(value: Any, kind: str) -> bool:
         return kind == "boolean"
     if kind == "integer" and isinstance(value, float):
         return value.is_integer()
-    return isinstance(value, _TYPES[kind])
+    if kind == "null":
+        return value is None
+    return isinstance(value, _TYPES.get(kind, object))
 
 
 def type_name(value: Any) -> str:
@@ -79,4 +141,4 @@ def with_defaults(shape: Mapping[str, Any], value: Mapping[str, Any]) -> dict[st
 
 
 def _whole(schema: Mapping[str, Any], value: Any) -> Any:
-    return int(value) if schema.get("type") == "integer" else value
+    return int(value) if schema.get("type") == "integer" and isinstance(value, float) else value

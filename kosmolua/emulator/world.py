@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from itertools import count
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kosmolua.emulator.clock import rfc3339
 from kosmolua.emulator.identifiers import IdSource
 from kosmolua.emulator.jobs import RETENTION, Job, show_prediction
 from kosmolua.emulator.models import Behaviour
 from kosmolua.emulator.webhooks import Feed
+
+if TYPE_CHECKING:
+    from kosmolua.emulator.published import Models
 
 ACCOUNT = "emulator"
 FILE_LIFE = 24 * 3600.0
@@ -29,6 +32,7 @@ class Version:
     behaviour: Behaviour
     schema: dict[str, Any]
     trainer: Behaviour | None = None
+    accepts: Mapping[str, Any] | None = None  # an input that the API took, whatever the schema says
 
     def show(self) -> dict[str, Any]:
         return {
@@ -49,6 +53,7 @@ class Model:
     about: dict[str, Any]
     visibility: str = "public"
     official: bool = False
+    hides_versions: bool = False
     run_count: int = 0
     readme: str = ""
     versions: list[Version] = field(default_factory=list)
@@ -61,6 +66,16 @@ class Model:
     @property
     def latest(self) -> Version | None:
         return self.versions[-1] if self.versions else None
+
+    @property
+    def updated(self) -> float:
+        """When its latest version was made, or the model itself."""
+        return self.latest.created if self.latest else self.created
+
+    @property
+    def listed(self) -> list[Version]:
+        """The versions, newest first."""
+        return self.versions[::-1]
 
     def version(self, version_id: str) -> Version | None:
         return next((version for version in self.versions if version.id == version_id), None)
@@ -149,7 +164,7 @@ class World:
     account: dict[str, Any]
     hardware: list[dict[str, str]]
     collections: dict[str, dict[str, Any]]
-    models: dict[str, Model]
+    models: Models
     deployments: dict[str, Deployment] = field(default_factory=dict)
     predictions: dict[str, Job] = field(default_factory=dict)
     order: list[Job] = field(default_factory=list)  # the predictions by their place
@@ -172,15 +187,10 @@ class World:
         return self.ids.secret("webhooks")[:24]
 
     def find_version(self, version_id: str) -> tuple[Model, Version] | None:
-        pairs = ((model, model.version(version_id)) for model in self.models.values())
-        return next(((model, version) for model, version in pairs if version), None)
+        return self.models.find_version(version_id)
 
     def find_job(self, job_id: str) -> Job | None:
-        return self.predictions.get(job_id) or self.trainings.get(job_id) or self._find_example(job_id)
-
-    def _find_example(self, job_id: str) -> Job | None:
-        examples = (job for model in self.models.values() for job in model.examples)
-        return next((job for job in examples if job.id == job_id), None)
+        return self.predictions.get(job_id) or self.trainings.get(job_id) or self.models.find_example(job_id)
 
     def add(self, job: Job) -> None:
         """Add a prediction, or the training that it is."""

@@ -101,7 +101,9 @@ class Clients:
         from kosmolua.replicate.client import Client
         from kosmolua.replicate.in_process import InProcessTransport
 
-        self._emulator = self._emulator or Emulator(faults=self._options.faults, capacity=EMULATED_BYTES)
+        self._emulator = self._emulator or Emulator(
+            faults=self._options.faults, capacity=EMULATED_BYTES, models=self._options.models
+        )
         return Client(
             token=f"emulated-{account}",
             base_url=EMULATOR_URL,

@@ -48,6 +48,7 @@ class HostOptions(Struct, frozen=True, kw_only=True):
     dry_run: bool = False
     emulate: bool = False
     faults: Sequence[str] = ()
+    models: str | os.PathLike[str] | None = None
     isolation: Isolation = "standard"
     limits: Limits | None = None
     caps: Caps | None = None

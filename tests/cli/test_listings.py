@@ -126,3 +126,39 @@ def test_a_jq_expression(api):
         assert 2 == api("predictions", "list", "--jq", ".[").status
     else:
         assert (2, True) == (ran.status, "pip install 'kosmolua[jq]'" in ran.err)
+
+
+def test_saved_documents_serve_offline(kosmo, tmp_path):
+    """`models pull` saves what `--models` takes; the emulator then serves and runs that model."""
+    saved = kosmo("models", "pull", LLAMA, "--output", "kept", "--emulate")
+    document = json.loads((tmp_path / "kept" / f"{LLAMA}.json").read_text())
+    given = document["default_example"]["input"]
+    source = f"return integrations.replicate.run('{LLAMA}', {{ prompt = '{given['prompt']}', seed = {given['seed']} }})"
+    shown = kosmo("models", "show", LLAMA, "--emulate", "--models", "kept", "--json").json
+    ran = kosmo("lua", "--emulate", "--models", "kept", "-e", source, "--json").json
+
+    assert [f"kept/{LLAMA}.json"] == saved.out.split()
+    assert document["latest_version"]["id"] == shown["version"]
+    assert "".join(document["default_example"]["output"]) == ran["result"]
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        (["models", "pull"], "missing models to save"),
+        (["models", "pull", "llama", "--emulate"], "expected owner/name, got 'llama'"),
+        (["models", "pull", "../x/y", "--emulate"], "expected owner/name, got '../x/y'"),
+        (["models", "pull", LLAMA, "--emulate", "--output", "/dev/null"], "cannot write /dev/null/"),
+        (["models", "list", "--models", "x"], "--models needs --emulate"),
+        (["models", "list", "--emulate", "--models", "none.json"], "cannot read none.json"),
+        (["emulator:serve", "--models", "none.json"], "cannot read none.json"),
+        (["emulator:serve", "--models", "x", "--cassette", "y"], "--models and --cassette cannot be combined"),
+    ],
+)
+def test_documents_that_cannot_be_saved_or_read(kosmo, command, message):
+    """A wrong name, a wrong path and flags that do not fit are said in a line."""
+    ran = kosmo(*command)
+
+    assert 2 == ran.status
+    assert message in ran.err
+    assert "Traceback" not in ran.err

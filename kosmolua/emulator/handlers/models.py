@@ -12,6 +12,7 @@ from kosmolua.emulator.call import ApiCall, Handler
 from kosmolua.emulator.handlers.library import matching_models
 from kosmolua.emulator.jobs import show_prediction
 from kosmolua.emulator.pages import page
+from kosmolua.emulator.published import PublishedModel
 from kosmolua.emulator.world import Model, Version
 
 NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]*[a-z0-9])?")
@@ -88,9 +89,9 @@ def delete_model(call: ApiCall) -> None:
 
 
 def _sort_key(call: ApiCall, model: Model) -> float:
-    if call.arguments.get("sort_by") == "model_created_at" or not model.latest:
+    if call.arguments.get("sort_by") == "model_created_at":
         return model.created
-    return model.latest.created
+    return model.updated
 
 
 def list_models(call: ApiCall) -> dict[str, Any]:
@@ -117,7 +118,10 @@ def get_model_readme(call: ApiCall) -> Response:
 
 
 def list_model_examples(call: ApiCall) -> dict[str, Any]:
-    examples = find_model(call).examples
+    model = find_model(call)
+    if isinstance(model, PublishedModel):
+        return page(call, model.show_examples(), lambda example: str(example["id"]), dict)
+    examples = model.examples
     return page(call, examples, lambda job: job.id, lambda job: show_prediction(job, call.now, call.origin))
 
 
@@ -127,9 +131,9 @@ def get_model_version(call: ApiCall) -> dict[str, Any]:
 
 def list_model_versions(call: ApiCall) -> dict[str, Any]:
     model = find_model(call)
-    if model.official:
+    if model.hides_versions:
         raise problem.not_found("Official models have no list of versions; run them by name.")
-    return page(call, model.versions[::-1], lambda version: version.id, Version.show)
+    return page(call, model.listed, lambda version: version.id, lambda version: version.show())
 
 
 def delete_model_version(call: ApiCall) -> None:

@@ -23,8 +23,8 @@ _REFERENCE = re.compile(r"(?:([^/:]+/[^/:]+):)?([0-9a-f]{64})")
 def make_job(call: ApiCall, model: Model, version: Version, behaviour: Behaviour, schema: str) -> Job:
     """A new job with the request's input, checked against the named schema."""
     given, shape, job_id = call.arguments["input"], resolve(version.schema, schema), call.world.ids.new()
-    faults = check_object(shape, given, "input")
-    if faults:
+    faults = check_object(shape, given, "input", version.schema)
+    if faults and given != version.accepts:
         raise problem.invalid(faults)
     full = with_defaults(shape, given)
     read = {name: sources.read(call.world, full[name], call.now, call.origin) for name in behaviour.reads}
@@ -93,6 +93,9 @@ def find_prediction(call: ApiCall) -> Job:
 
 
 def get_prediction(call: ApiCall) -> dict[str, Any]:
+    job_id = call.arguments["prediction_id"]
+    if not call.world.find_job(job_id) and (example := call.world.models.published_example(job_id)):
+        return example
     return show_prediction(find_prediction(call), call.now, call.origin)
 
 
