@@ -1,8 +1,9 @@
 """Run every public model of a file of documents in the emulator, outside CI.
 
-Usage: ``python tests/emulator/public.py PATH [owner/name …]``. PATH is the models.json of the npm package ``all-the-public-replicate-models``, or a list of documents like it. For each
-model, or those named: its document is served unchanged; the input of its default example is accepted and gives the
-example's output, with files of the same kinds; another input gives an output that fits its schema.
+Usage: ``python tests/emulator/public.py PATH [owner/name …]``. PATH is the models.json of the npm package
+``all-the-public-replicate-models``, or a list of documents like it. For each model, or those named: its document is
+served unchanged; the input of its default example is accepted and gives the example's output, with files of the same
+kinds; another input gives an output that fits its schema.
 """
 
 from __future__ import annotations
