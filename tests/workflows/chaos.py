@@ -129,7 +129,7 @@ def check(ended, made, directory, operations, now):
         elif kind == "stream":
             assert "".join(job.outcome().output) == value, number
         else:
-            content = job.outcome().files["out-0.png"][1]
+            content = job.outcome().files["out-0.png"][1].read()
             assert content == (directory / f"{number}.png").read_bytes(), number
 
 
