@@ -13,83 +13,83 @@ local concat, find, format, gsub, match, sub = table.concat, string.find, string
 local unpack = table.unpack or unpack
 
 -- A reader of text that `more()` gives in pieces, and nil at its end. `buffer` from `at` is not read yet.
-local function reader(more)
-  local r = { buffer = "", at = 1, over = false }
+local Reader = {}
+Reader.__index = Reader
 
-  local function fill()
-    local piece = not r.over and more()
-    if not piece or piece == "" then
-      r.over = true
-      return false
+local function reader(more) return setmetatable({ more = more, buffer = "", at = 1, over = false }, Reader) end
+
+-- Append the next piece to the buffer. False at the end of the text.
+function Reader.fill(r)
+  local piece = not r.over and r.more()
+  if not piece or piece == "" then
+    r.over = true
+    return false
+  end
+  r.buffer, r.at = sub(r.buffer, r.at) .. piece, 1
+  return true
+end
+
+function Reader.take(r, count)
+  local from = r.at
+  r.at = from + count
+  return sub(r.buffer, from, from + count - 1)
+end
+
+function Reader.line(r, keep)
+  while true do
+    local stop = find(r.buffer, "\n", r.at, true)
+    if stop then
+      local line = r:take(stop - r.at + 1)
+      return keep and line or sub(line, 1, -2)
     end
-    r.buffer, r.at = sub(r.buffer, r.at) .. piece, 1
-    return true
+    if not r:fill() then return r.at <= #r.buffer and r:take(#r.buffer) or nil end
   end
+end
 
-  local function take(count)
-    local from = r.at
-    r.at = from + count
-    return sub(r.buffer, from, from + count - 1)
+function Reader.all(r)
+  local parts = {}
+  repeat
+    parts[#parts + 1] = r:take(#r.buffer)
+  until not r:fill()
+  return concat(parts)
+end
+
+function Reader.bytes(r, count)
+  while #r.buffer - r.at + 1 < count and r:fill() do
   end
+  if count == 0 and r.at > #r.buffer then r:fill() end
+  return r.at <= #r.buffer and r:take(count) or nil
+end
 
-  function r.line(keep)
-    while true do
-      local stop = find(r.buffer, "\n", r.at, true)
-      if stop then
-        local line = take(stop - r.at + 1)
-        return keep and line or sub(line, 1, -2)
-      end
-      if not fill() then return r.at <= #r.buffer and take(#r.buffer) or nil end
-    end
+function Reader.number(r)
+  repeat
+    r.at = find(r.buffer, "%S", r.at) or #r.buffer + 1
+  until r.at <= #r.buffer or not r:fill()
+  while not find(r.buffer, "[^%w.+-]", r.at) and r:fill() do
   end
-
-  function r.all()
-    local parts = {}
-    repeat
-      parts[#parts + 1] = take(#r.buffer)
-    until not fill()
-    return concat(parts)
+  local text = match(r.buffer, "^[+-]?0[xX]%x+", r.at)
+  if not text then
+    local whole = match(r.buffer, "^[+-]?%d*%.?%d*", r.at)
+    text = whole .. (match(r.buffer, "^[eE][+-]?%d+", r.at + #whole) or "")
   end
-
-  function r.bytes(count)
-    while #r.buffer - r.at + 1 < count and fill() do
-    end
-    if count == 0 and r.at > #r.buffer then fill() end
-    return r.at <= #r.buffer and take(count) or nil
-  end
-
-  function r.number()
-    repeat
-      r.at = find(r.buffer, "%S", r.at) or #r.buffer + 1
-    until r.at <= #r.buffer or not fill()
-    while not find(r.buffer, "[^%w.+-]", r.at) and fill() do
-    end
-    local text = match(r.buffer, "^[+-]?0[xX]%x+", r.at)
-    if not text then
-      local whole = match(r.buffer, "^[+-]?%d*%.?%d*", r.at)
-      text = whole .. (match(r.buffer, "^[eE][+-]?%d+", r.at + #whole) or "")
-    end
-    take(#text)
-    return tonumber(text)
-  end
-
-  return r
+  r:take(#text)
+  return tonumber(text)
 end
 
 local function read_one(r, wanted)
-  if type(wanted) == "number" then return r.bytes(wanted) end
+  if type(wanted) == "number" then return r:bytes(wanted) end
   local letter = type(wanted) == "string" and match(wanted, "^%*?(.)")
-  if letter == "l" then return r.line() end
-  if letter == "L" then return r.line(true) end
-  if letter == "a" then return r.all() end
-  if letter == "n" then return r.number() end
+  if letter == "l" then return r:line() end
+  if letter == "L" then return r:line(true) end
+  if letter == "a" then return r:all() end
+  if letter == "n" then return r:number() end
   error(format("read: expected a format l, L, a, n or a number of bytes, got %s",
     type(wanted) == "string" and format("%q", values.scrub(wanted)) or values.kind(wanted)), 4)
 end
 
 local function read(r, ...)
   local count = select("#", ...)
-  if count == 0 then return r.line() end
+  if count == 0 then return r:line() end
   local found = { ... }
   for i = 1, count do
     found[i] = read_one(r, found[i])
@@ -137,7 +137,7 @@ function M.of_text(text)
     lines = function(...)
       if select("#", ...) > 0 then return lines_of(r)(...) end
       return function()
-        local line = r.line()
+        local line = r:line()
         return line and (gsub(line, "\r$", ""))
       end
     end,

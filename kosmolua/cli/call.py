@@ -245,9 +245,9 @@ def _interruptible(host: Host, request: Request, signals: Signals) -> Reply:
         signals.hold()
         left = host.leave(cancel=request.cancel_on_exit)
         if not request.options.emulate:
-            from kosmolua.cli.left import print_left
+            from kosmolua.cli.unfinished import print_unfinished
 
-            print_left(left, canceled=request.cancel_on_exit)
+            print_unfinished(left, canceled=request.cancel_on_exit)
         raise InterruptError(getattr(why, "number", signal.SIGINT)) from None
 
 

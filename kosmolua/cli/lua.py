@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from kosmolua.cli import options as options_
 from kosmolua.cli import results
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from kosmolua.cli.output import ScriptOutput
     from kosmolua.cli.requests import Requests
     from kosmolua.gate.entry import Entry
+    from kosmolua.host.host import Host
     from kosmolua.host.result import Result
     from kosmolua.host.script import Attach, ScriptRun
     from kosmolua.journal.cassette import Cassette
@@ -117,28 +118,12 @@ def _run(
 
         report.check(parsed.report)
     shown, began = ScriptOutput(keep=options.json, copy=bool(parsed.report)), time.time()
-    files = {"allow_read": parsed.allow_read, "allow_write": parsed.allow_write, "allow_env": parsed.allow_env}
-    own = {"isolation": parsed.isolation, "prepare": False, "caps": options_.caps(parsed), **files}
-    own["functions"] = parsed.functions
     with (
-        host_of(options, limits=limits, cancel_on_exit=parsed.cancel_on_exit, **own) as host,
+        host_of(options, limits=limits, cancel_on_exit=parsed.cancel_on_exit, **_access(parsed)) as host,
         _journal(parsed, options, script) as journal,
     ):
         watch = _watch(parsed, options)
-        run = host.script(
-            script.source,
-            script.args if script.named is None else script.named,
-            name=script.name,
-            output=shown,
-            child=child,
-            journal=journal,
-            record=parsed.record,
-            on_call=_print_call if parsed.verbose else None,
-            watch=watch,
-            own=_written(parsed),
-            keep_outputs=bool(parsed.journal) and parsed.keep_outputs is not False,
-            stdin=sys.stdin.buffer if sys.stdin and script.name != "stdin" else None,
-        )
+        run = _start(parsed, host, script, output=shown, child=child, journal=journal, watch=watch)
         try:
             result = result_of(run)
         finally:
@@ -150,14 +135,41 @@ def _run(
             finished = report.FinishedRun(script.name, began, time.time(), result, watch.progress, shown.copied)
             unwritten = report.attempt(parsed.report, finished, host, run.kept)
     if (result.error or parsed.cancel_on_exit) and not options.emulate:  # the emulator keeps nothing
-        from kosmolua.cli.left import print_left
+        from kosmolua.cli.unfinished import print_unfinished
 
-        print_left(result, canceled=parsed.cancel_on_exit)
+        print_unfinished(result, canceled=parsed.cancel_on_exit)
     status = _show(options, result, script, shown, watch)
     if unwritten:
         print_error(unwritten)
         return status or unwritten.exit_status
     return status
+
+
+def _access(parsed: argparse.Namespace) -> dict[str, Any]:
+    """The options of the host that say what the script may use."""
+    return {
+        "isolation": parsed.isolation,
+        "prepare": False,
+        "caps": options_.caps(parsed),
+        "allow_read": parsed.allow_read,
+        "allow_write": parsed.allow_write,
+        "allow_env": parsed.allow_env,
+        "functions": parsed.functions,
+    }
+
+
+def _start(parsed: argparse.Namespace, host: Host, script: Text, **parts: Any) -> ScriptRun:
+    return host.script(
+        script.source,
+        script.args if script.named is None else script.named,
+        name=script.name,
+        record=parsed.record,
+        on_call=_print_call if parsed.verbose else None,
+        own=_written(parsed),
+        keep_outputs=bool(parsed.journal) and parsed.keep_outputs is not False,
+        stdin=sys.stdin.buffer if sys.stdin and script.name != "stdin" else None,
+        **parts,
+    )
 
 
 def _show(options: Options, result: Result, script: Text, shown: ScriptOutput, watch: Watch | Requests | None) -> int:

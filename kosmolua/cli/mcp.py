@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 from kosmolua.cli import options as options_
 from kosmolua.cli import output
-from kosmolua.cli.left import print_left
+from kosmolua.cli.unfinished import print_unfinished
 from kosmolua.errors import ConfigurationError, UsageError
 from kosmolua.replicate.token import looks_like_token
 from kosmolua.terminal.safe import safe
 
 if TYPE_CHECKING:
-    from kosmolua.gate.ending import Left
+    from kosmolua.gate.ending import Unfinished
     from kosmolua.host.host import Host
     from kosmolua.mcp import http
     from kosmolua.mcp.service import Options
@@ -175,11 +175,11 @@ def _serve(parsed: argparse.Namespace) -> int:
         dialect=parsed.client,
         scripts=parsed.scripts,
     )
-    tell = _forget if parsed.emulate else partial(print_left, canceled=False)
+    tell = _forget if parsed.emulate else partial(print_unfinished, canceled=False)
     return _serve_streams(parsed, options, tell) if parsed.http is None else _serve_http(parsed, options, tell)
 
 
-def _serve_streams(parsed: argparse.Namespace, options: Options, tell: Callable[[Left], None]) -> int:
+def _serve_streams(parsed: argparse.Namespace, options: Options, tell: Callable[[Unfinished], None]) -> int:
     from kosmolua.mcp import server
     from kosmolua.mcp.work import Current
 
@@ -189,7 +189,7 @@ def _serve_streams(parsed: argparse.Namespace, options: Options, tell: Callable[
     return 0
 
 
-def _serve_http(parsed: argparse.Namespace, options: Options, tell: Callable[[Left], None]) -> int:
+def _serve_http(parsed: argparse.Namespace, options: Options, tell: Callable[[Unfinished], None]) -> int:
     if find_spec("mcp") is None or find_spec("uvicorn") is None:
         raise ConfigurationError(
             "mcp:serve --http needs the extra `mcp`, which is not installed",

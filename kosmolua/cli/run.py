@@ -82,9 +82,9 @@ def _run(
     signals: Signals,
     known: Versions | None,
 ) -> int:
-    from kosmolua.cli.left import print_left
     from kosmolua.cli.lua import result_of
     from kosmolua.cli.requests import Requests, stopped
+    from kosmolua.cli.unfinished import print_unfinished
 
     mode = _mode(parsed, job, version)
     text = output.to_json(_job(parsed, given, mode), indent=False)
@@ -105,7 +105,7 @@ def _run(
     if isinstance(watch, Requests):
         return outcome.show_requests(job, stopped(result, quiet=job.options.json), watch.requests)
     if (result.error or parsed.cancel_on_exit) and not job.options.emulate:  # the emulator keeps nothing
-        print_left(result, canceled=parsed.cancel_on_exit)
+        print_unfinished(result, canceled=parsed.cancel_on_exit)
     if result.error:
         outcome.name_created(job, result, result.error)
         return outcome.fail(job, result.error, result)

@@ -50,7 +50,7 @@ class Waiting:
         return True
 
 
-class Left(Struct, frozen=True, kw_only=True):
+class Unfinished(Struct, frozen=True, kw_only=True):
     """What a session leaves behind. ``running`` has kind, id and account of jobs not known to have ended;
     ``not_canceled`` has id and reason; ``found`` has creations whose answer was lost, with what the API shows for them.
     ``candidates`` may be such creations; ``unanswered`` counts those that were not found.
@@ -63,7 +63,7 @@ class Left(Struct, frozen=True, kw_only=True):
     candidates: list[tuple[str, str, str]] = []
 
 
-def end(session: Session, tell: Tell, *, cancel: bool = False, search: bool = True) -> Left:
+def end(session: Session, tell: Tell, *, cancel: bool = False, search: bool = True) -> Unfinished:
     """Cancel known running jobs first, since a second signal may follow; then search for the rest.
 
     Without ``cancel``, creations lost earlier are not searched for: their errors already reported them.
@@ -75,7 +75,7 @@ def end(session: Session, tell: Tell, *, cancel: bool = False, search: bool = Tr
     if cancel and found.own:
         not_canceled += session.cancel_running(besides=tried)
     candidates = {(kind_of(sent), str(item["id"]), sent.account): None for sent, item in found.candidates}
-    return Left(
+    return Unfinished(
         running=session.budget.running(),
         unanswered=session.budget.unanswered(),
         not_canceled=not_canceled,
@@ -136,7 +136,7 @@ def _groups(lost: list[Sent]) -> list[list[Sent]]:
 def _look(session: Session, group: list[Sent], tell: Tell) -> Found:
     account = group[0].account
     try:
-        read = session.reader(account, "looked for")
+        read = session.host_calls.reader(account, "looked for")
         return find_creations(read, session.base_url(account), group, session.budget.knows)
     except KosmoError as error:
         tell(f"cannot search for created objects: {error.message}")

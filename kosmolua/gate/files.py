@@ -18,7 +18,7 @@ from msgspec import Struct
 from kosmolua.errors import PermissionDeniedError, UsageError
 from kosmolua.gate.parts import Parts
 from kosmolua.gate.reserved import Reserved, kind_of
-from kosmolua.gate.written import Written
+from kosmolua.gate.written_files import WrittenFiles
 from kosmolua.replicate.structs import FileContent
 
 MAX_READ = 100 * 1024 * 1024  # bytes; the API takes no larger file
@@ -59,7 +59,7 @@ class Files:
         self._writable = [self._directory(path, "--allow-write") for path in writable]
         self._reserved = Reserved(self._environment, base=self._base)
         self._parts = Parts()
-        self._written = Written()
+        self._written = WrittenFiles()
 
     def of_run(self, own: Sequence[tuple[str, str]] = (), record: str | None = None) -> Files:
         """A copy for one run, which the run closes. ``own`` are paths and descriptions of files that the host writes;
@@ -68,7 +68,7 @@ class Files:
         made = copy(self)
         made._reserved = Reserved(self._environment, own, self._base)  # noqa: SLF001 - its own class
         made._parts = Parts()  # noqa: SLF001
-        made._written = Written(record)  # noqa: SLF001
+        made._written = WrittenFiles(record)  # noqa: SLF001
         return made
 
     def close(self) -> None:

@@ -17,9 +17,10 @@ from kosmolua.gate.conversions import Conversions
 from kosmolua.gate.entry import Entry
 from kosmolua.gate.failures import Failures, blamed
 from kosmolua.gate.functions import given_of, resolve, with_content
+from kosmolua.gate.host_calls import HostCalls
 from kosmolua.gate.kept import KeptOutputs, with_kept
 from kosmolua.gate.lost import Creations, Sent
-from kosmolua.gate.made import Made
+from kosmolua.gate.origins import Origins
 from kosmolua.gate.permission import Permission
 from kosmolua.gate.policy import Call, Policy, decide
 from kosmolua.gate.prompt import Nobody, Prompter
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
 
     from kosmolua.gate.audit import Audit
     from kosmolua.gate.custom import Custom
-    from kosmolua.replicate.answers import Answer
     from kosmolua.replicate.client import Client
     from kosmolua.replicate.transfer import Opened
 
@@ -102,7 +102,7 @@ class Session:
         self._lock = threading.Lock()
         self._clients: dict[str, Client] = {}
         self._uploads = Uploads(self.run.files, lambda given, account: self.call("create_file", given, account).data)
-        self.made = Made(self._uploads.described)
+        self.origins = Origins(self._uploads.described)
         self._failures = Failures(self.reveals)
         self._permission = Permission(
             policy,
@@ -114,12 +114,13 @@ class Session:
             remember=remember,
             stop=stop,
         )
+        self.host_calls = HostCalls(self._client, lambda: self._sender, self.record, self._failures, watcher)
         self._sender = Sender(
             self.spending,
             self.creations,
             self.record,
             self._failures,
-            reader=self.reader,
+            reader=self.host_calls.reader,
             audit=audit,
             watcher=watcher,
             dry_run=dry_run,
@@ -227,8 +228,8 @@ class Session:
         kept = self._sender.kept
         if kept:
             self.record.afterwards(kept.note, operation, account, data)
-        if self.made.wanted:
-            self.made.note(operation, sent, account, data)
+        if self.origins.wanted:
+            self.origins.note(operation, sent, account, data)
 
     def reveals(self, text: str) -> bool:
         """Whether the text contains a token of this session."""
@@ -358,51 +359,14 @@ class Session:
         """
         left = []
         for kind, identifier, account in (each for each in self.budget.running() if each not in besides):
-            failure = self.cancel(kind, identifier, account)
+            failure = self.host_calls.cancel(kind, identifier, account)
             left += [(identifier, failure.message)] if failure else []
         return left
-
-    def cancel(self, kind: str, identifier: str, account: str, rule: str = "--cancel-on-exit") -> KosmoError | None:
-        """Cancel a prediction or training for the operator. Returns why it could not be canceled, if so."""
-        operation = resolve(f"cancel_{kind}")
-        entry = Entry(operation.name, account, operation.access, time.time(), "allow", rule, "flag")
-        data = failure = None
-        try:
-            arguments = structs.decode_arguments(operation, {f"{kind}_id": identifier})
-            data = self._sender.send(self._client(account), operation, arguments, {}, entry, free=True)
-        except Exception as error:  # noqa: BLE001 - returned
-            failure = blamed(entry, self._failures.of(error, operation.name))
-        finally:
-            self.record.add(entry)
-            if self.watcher:
-                self.record.afterwards(self.watcher.ended, entry, operation, {}, data, failure)
-        return failure
 
     def may_keep(self, url: str, account: str) -> bool:
         """Whether the policy allows fetching an output without a question."""
         call = Call(catalogue.DOWNLOAD, account, {"url": url}, self.run.script is not None, complete=True)
         return self._force or decide(self.policy, call).verdict == "allow"
-
-    def open_to_keep(self, url: str, account: str, part: Mapping[str, str]) -> Opened:
-        """Open the transfer of an output for the journal. The host makes this call: it is logged, but header and budget
-        do not apply.
-        """
-        operation = catalogue.DOWNLOAD
-        entry = Entry(operation.name, account, operation.access, time.time(), "allow", "kept for the run", "journal")
-        opened: Opened
-        try:
-            arguments = structs.decode_arguments(operation, {"url": url, **part})
-            client = self._client(account)
-            client.check_place(operation, arguments)
-            opened = self._sender.send(client, operation, arguments, {}, entry, free=True)
-        except Exception as error:
-            failure = blamed(entry, self._failures.of(error, operation.name))
-            if failure is error:
-                raise
-            raise failure from error
-        finally:
-            self.record.add(entry)
-        return opened
 
     def failed(self, function: str, account: str, error: BaseException) -> KosmoError:
         """Record an error outside of a call, such as in a service. Returns it as a `KosmoError`."""
@@ -442,45 +406,7 @@ class Session:
         return client
 
     def _look_at(self, kind: str, identifier: str, account: str) -> Any:
-        """Read a prediction or training to replace an estimate in the budget, before a call is refused."""
-        operation = resolve(f"get_{kind}")
-        entry = Entry(
-            operation.name, account, operation.access, time.time(), "allow", "looked before refusing", "budget"
-        )
-        began = time.perf_counter()
-        try:
-            client = self._client(account)
-            answer = client.send(operation, structs.decode_arguments(operation, {f"{kind}_id": identifier}))
-            entry.outcome, entry.status, entry.request_id = "ok", answer.status, answer.request_id
-        except Exception as error:
-            blamed(entry, self._failures.of(error, operation.name))
-            raise
-        finally:
-            entry.duration_ms = round((time.perf_counter() - began) * 1000, 3)
-            self.record.add(entry)
-        if self.watcher:
-            self.record.afterwards(self.watcher.ended, entry, operation, {}, answer.data, None)
-        return answer.data
+        return self.host_calls.look_at(kind, identifier, account)
 
     def _pause(self, account: str, seconds: float) -> None:
         self._client(account).pause(seconds)
-
-    def reader(self, account: str, by: str) -> Callable[[str, Mapping[str, Any]], Answer]:
-        """A function for reads by the host, without policy and budget, to find results of this session's calls."""
-        client = self._client(account)
-
-        def read(function: str, arguments: Mapping[str, Any]) -> Answer:
-            looked = resolve(function)
-            entry = Entry(looked.name, account, looked.access, time.time(), "allow", "looked for", by)
-            try:
-                answer = client.send(looked, structs.decode_arguments(looked, arguments))
-                entry.outcome, entry.status, entry.request_id = "ok", answer.status, answer.request_id
-                entry.note = answer.note
-            except Exception as error:
-                blamed(entry, self._failures.of(error, looked.name))
-                raise
-            finally:
-                self.record.add(entry)
-            return answer
-
-        return read

@@ -18,7 +18,7 @@ from kosmolua.runtime.stop import Stop
 
 if TYPE_CHECKING:
     from kosmolua.gate.custom import Custom
-    from kosmolua.gate.ending import Left
+    from kosmolua.gate.ending import Unfinished
     from kosmolua.gate.run import Reply
     from kosmolua.gate.session import Session
     from kosmolua.host.sessions import Sessions
@@ -93,7 +93,7 @@ class DirectCalls:
         if raised:
             self._on_notice(str(of_callback(raised, broken=session.record.broken)))
 
-    def leave(self, *, cancel: bool = False) -> Left:
+    def leave(self, *, cancel: bool = False) -> Unfinished:
         """End the direct calls early: search for creations without an answer, and ``cancel`` running jobs.
 
         Reports the search through ``on_notice``.
@@ -103,7 +103,7 @@ class DirectCalls:
         with self._lock:
             session = self._calls
         if session is None:
-            return ending.Left()
+            return ending.Unfinished()
         with explained("ending the calls"):
             return ending.end(session, self._tell, cancel=cancel, search=not self._options.emulate)
 

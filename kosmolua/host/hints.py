@@ -19,7 +19,7 @@ _HOMES = {
     "Handle": "kosmolua.host.handle.Handle",
     "Journal": "kosmolua.journal.journal.Journal",
     "KeptOutputs": "kosmolua.gate.kept.KeptOutputs",
-    "Left": "kosmolua.gate.ending.Left",
+    "Unfinished": "kosmolua.gate.ending.Unfinished",
     "Output": "kosmolua.runtime.port.Output",
     "Parking": "kosmolua.runtime.parking.Parking",
     "Prepared": "kosmolua.runtime.prepared.Prepared",

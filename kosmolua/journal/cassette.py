@@ -21,7 +21,7 @@ from kosmolua.journal import runs
 from kosmolua.journal.arguments import NO_DATA, digest_of, digested
 from kosmolua.journal.bounds import digest_of_unsent
 from kosmolua.journal.journal import AGAIN
-from kosmolua.journal.records import Head, Line, Recorded
+from kosmolua.journal.records import Head, Line, RecordedAnswer
 from kosmolua.replicate import catalogue
 from kosmolua.replicate.structs import LocalFile, extension
 
@@ -191,7 +191,7 @@ class Cassette:
         awaits = {"awaits": 1.0} if self._head.awaits else {}
         return {"seed": self._head.seed, "began": self._head.began, **awaits}
 
-    def recall(self, asked: Any, turn: int) -> Recorded | None:  # noqa: ARG002 - a journal's signature
+    def recall(self, asked: Any, turn: int) -> RecordedAnswer | None:  # noqa: ARG002 - a journal's signature
         order = self._orders.get((asked.task, asked.number))
         if order is None:
             return None
@@ -200,8 +200,8 @@ class Cassette:
             raise self._differs(call, asked)
         ok = call.error is None
         if call.function in AGAIN:
-            return Recorded(order, ok, None)
-        return Recorded(order, ok, msgspec.msgpack.encode(_with_bytes(call.answer if ok else call.error)))
+            return RecordedAnswer(order, ok, None)
+        return RecordedAnswer(order, ok, msgspec.msgpack.encode(_with_bytes(call.answer if ok else call.error)))
 
     def begin(self, asked: Any, seen: int) -> Any:  # noqa: ARG002 - a journal's signature
         raise JournalError(

@@ -18,13 +18,13 @@ from kosmolua.journal.lock import Holder
 from kosmolua.journal.records import (
     AWAIT,
     SPAN,
-    Asked,
     Began,
     Facts,
     Head,
     Intent,
     Lookup,
-    Recorded,
+    RecordedAnswer,
+    Request,
     Row,
     operation_of,
     place_of,
@@ -138,7 +138,7 @@ class Journal:
         with store.hold():
             self._load(store)
 
-    def recall(self, asked: Asked, turn: int) -> Recorded | None:
+    def recall(self, asked: Request, turn: int) -> RecordedAnswer | None:
         """The answer to this request, while that of order ``turn`` is the next. Raises a `JournalError` if the journal
         holds another request in its place.
         """
@@ -153,7 +153,7 @@ class Journal:
             return None
         return self._recorded(row) if row else None
 
-    def begin(self, asked: Asked, seen: int) -> Ticket:
+    def begin(self, asked: Request, seen: int) -> Ticket:
         self._room.check()
         began = self._began(asked, time.time(), self._numbers[seen - 1] if 0 < seen <= len(self._numbers) else 0)
         return Ticket(self, began, self._attempts.get((began.task, began.request), ()))
@@ -181,7 +181,7 @@ class Journal:
             if ok and operation and (identifier := self._claim(operation, value)):
                 store.take(identifier)
 
-    def differs(self, order: int, asked: Asked | None) -> JournalError | None:
+    def differs(self, order: int, asked: Request | None) -> JournalError | None:
         """Why the answer of that order does not fit: the script asks for this instead, or for nothing. None if the
         rest was discarded there.
         """
@@ -266,14 +266,14 @@ class Journal:
             raise JournalError(f"the journal {self.path} is closed")
         return self._store
 
-    def _began(self, asked: Asked, at: float = 0.0, seen: int = 0) -> Began:
+    def _began(self, asked: Request, at: float = 0.0, seen: int = 0) -> Began:
         digest, arguments = digested(asked.arguments)
         return Began(_task_of(asked), asked.number, asked.function, asked.account, digest, arguments, at, seen)
 
-    def _recorded(self, row: Row) -> Recorded:
+    def _recorded(self, row: Row) -> RecordedAnswer:
         store = self._opened()
         with store.hold():
-            return Recorded(row.order, row.state == "ok", store.value(row.number))
+            return RecordedAnswer(row.order, row.state == "ok", store.value(row.number))
 
     def _diverge(self, turn: int, was: Began, now: Began | None) -> None:
         """Script and journal diverge: discard the rest of the journal, or raise."""
@@ -324,5 +324,5 @@ def spent(store: Store, budget: Budget, after: int = 0, now: float | None = None
             budget.restore(operation, call.model, call.account or own, age, data, taken=call.state != "error")
 
 
-def _task_of(asked: Asked) -> int:
+def _task_of(asked: Request) -> int:
     return int(asked.input * SPAN + asked.task)

@@ -75,7 +75,7 @@ class Facts(TypedDict):
     awaits: NotRequired[int]
 
 
-class Recorded(Struct, frozen=True):
+class RecordedAnswer(Struct, frozen=True):
     """The ``order``-th answer. ``value`` is None if it is not stored."""
 
     order: int
@@ -113,7 +113,7 @@ class Began(Struct, frozen=True):
         return f"{self.function}{account} {shown(self.arguments)}"
 
 
-class Asked(Protocol):
+class Request(Protocol):
     """A request of the runtime, as the journal sees it. At a prompt ``input`` is the number of the input."""
 
     @property

@@ -32,7 +32,7 @@ class Step(Struct, frozen=True, kw_only=True):
         return f"{'cancel' if self.look else 'delete'} {self.kind} {self.what}{', if it still runs' * bool(self.look)}"
 
 
-class Left(Struct, frozen=True):
+class NotUndone(Struct, frozen=True):
     """Something that the run did and that cannot be undone, with the reason."""
 
     what: str
@@ -43,7 +43,7 @@ class Undo(Struct, frozen=True):
     """``steps`` are the newest first."""
 
     steps: list[Step]
-    left: list[Left]
+    left: list[NotUndone]
 
 
 def plan(path: str) -> Undo:
@@ -58,7 +58,7 @@ def plan(path: str) -> Undo:
         for line in store.lines(answers=False):
             if line.state == "open":
                 what = f"{line.began.function} {shown(line.began.arguments)}"
-                found.left.append(Left(what, "its outcome is unknown; resume the run to find it"))
+                found.left.append(NotUndone(what, "its outcome is unknown; resume the run to find it"))
     return found.undo()
 
 
@@ -66,7 +66,7 @@ class _Reader:
     """Goes through the calls of a run in their order."""
 
     def __init__(self) -> None:
-        self.left: list[Left] = []
+        self.left: list[NotUndone] = []
         self._steps: dict[tuple[str, str], Step] = {}
         self._status: dict[tuple[str, str], str] = {}
 
@@ -78,10 +78,10 @@ class _Reader:
             self._removed(operation, arguments)
         elif operation.name.startswith(catalogue.CUSTOM):
             self.left.append(
-                Left(f"{operation.name} {shown(arguments)}", "what a function of the host did is not known")
+                NotUndone(f"{operation.name} {shown(arguments)}", "what a function of the host did is not known")
             )
         elif operation.access == "write":
-            self.left.append(Left(f"{operation.name} {shown(arguments)}", "what was there before is not known"))
+            self.left.append(NotUndone(f"{operation.name} {shown(arguments)}", "what was there before is not known"))
         if operation.job and isinstance(answer.get("status"), str):
             self._status[operation.job, str(answer.get("id"))] = answer["status"]
 
@@ -90,7 +90,7 @@ class _Reader:
         for (kind, what), step in reversed(self._steps.items()):
             status = self._status.get((kind, what), "")
             if kind == "prediction" and status in TERMINAL:
-                left.append(Left(f"prediction {what}", f"it has ended ({status}), and what it cost is spent"))
+                left.append(NotUndone(f"prediction {what}", f"it has ended ({status}), and what it cost is spent"))
             else:
                 steps.append(step)
         return Undo(steps, left)
@@ -99,7 +99,7 @@ class _Reader:
         by = catalogue.BY_NAME[catalogue.UNDO[operation.creates]] if operation.creates else operation
         fields = {each.name: answer.get(each.name.removeprefix(f"{kind}_")) for each in by.parameters if each.required}
         if not all(isinstance(value, str) for value in fields.values()):
-            self.left.append(Left(f"{operation.name}", "its answer does not say what was created"))
+            self.left.append(NotUndone(f"{operation.name}", "its answer does not say what was created"))
             return
         arguments = {name: str(value) for name, value in fields.items()}
         what = "/".join(arguments.values())
@@ -117,4 +117,4 @@ class _Reader:
         except (*NO_DATA, KeyError):
             return
         if operation.job is None and self._steps.pop((kind, what), None) is None:
-            self.left.append(Left(f"{operation.name} {what}", "what was deleted does not come back"))
+            self.left.append(NotUndone(f"{operation.name} {what}", "what was deleted does not come back"))

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from mcp.server.context import ServerRequestContext
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-    from kosmolua.gate.ending import Left
+    from kosmolua.gate.ending import Unfinished
     from kosmolua.gate.prompt import Question
     from kosmolua.mcp.work import Work
 
@@ -59,7 +59,7 @@ class Endpoint(Struct, frozen=True, kw_only=True):
 class Sessions:
     """The services of all sessions. ``make`` makes one; ``tell`` gets what may still run when one has ended."""
 
-    def __init__(self, make: Callable[[], Service], tell: Callable[[Left], None]) -> None:
+    def __init__(self, make: Callable[[], Service], tell: Callable[[Unfinished], None]) -> None:
         self._make = make
         self._tell = tell
         self._services: dict[str, Service] = {}
@@ -81,7 +81,7 @@ class Sessions:
         self._used.pop(key, None)
         service = self._services.pop(key, None)
         if service:
-            self._tell(service.left())
+            self._tell(service.stop())
 
     def end_all(self) -> None:
         for key in [*self._services]:

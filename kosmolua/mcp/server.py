@@ -16,13 +16,13 @@ from kosmolua.mcp.work import Current
 if TYPE_CHECKING:
     from types import FrameType
 
-    from kosmolua.gate.ending import Left
+    from kosmolua.gate.ending import Unfinished
     from kosmolua.host.host import Host
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-def serve(host: Host, current: Current, options: Options, tell: Callable[[Left], None]) -> None:
+def serve(host: Host, current: Current, options: Options, tell: Callable[[Unfinished], None]) -> None:
     """Serve one client over standard input and output until it closes them, and close the host. ``tell`` gets what may
     still run.
     """
@@ -33,7 +33,7 @@ def serve(host: Host, current: Current, options: Options, tell: Callable[[Left],
     def end(number: int, _frame: FrameType | None) -> None:
         """Exit on a signal: reading standard input cannot be interrupted."""
         connection.mute()  # whoever sent the signal reads no more; some SDKs fail on a late answer
-        tell(service.left())
+        tell(service.stop())
         os._exit(EXIT_SIGNALED + number)
 
     def read() -> None:
@@ -46,4 +46,4 @@ def serve(host: Host, current: Current, options: Options, tell: Callable[[Left],
         signal.signal(number, end)
     threading.Thread(target=read, name="kosmolua-stdio", daemon=True).start()
     done.wait()  # on the main thread, which holds no lock when a signal comes
-    tell(service.left())
+    tell(service.stop())

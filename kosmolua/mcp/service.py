@@ -23,7 +23,7 @@ from kosmolua.mcp.work import Crew, Current, Peer, Work
 from kosmolua.replicate.catalogue import OPERATIONS
 
 if TYPE_CHECKING:
-    from kosmolua.gate.ending import Left
+    from kosmolua.gate.ending import Unfinished
     from kosmolua.host.host import Host
     from kosmolua.replicate.catalogue import Operation
 
@@ -86,7 +86,7 @@ class Service:
     def busy(self) -> bool:
         return len(self._crew) > 0
 
-    def left(self) -> Left:
+    def stop(self) -> Unfinished:
         """Stop everything, and return what may still run."""
         direct = self._host.leave()
         self._host.close()

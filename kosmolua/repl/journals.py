@@ -11,7 +11,7 @@ import msgspec
 
 from kosmolua.errors import JournalError, KosmoError, UsageError
 from kosmolua.journal import runs
-from kosmolua.journal.records import Head, Lookup, Recorded
+from kosmolua.journal.records import Head, Lookup, RecordedAnswer
 from kosmolua.terminal.safe import safe
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from kosmolua.repl.options import Options
     from kosmolua.repl.screen import Screen
     from kosmolua.runtime.interactive import Interpreter
-    from kosmolua.runtime.tape import Asked
+    from kosmolua.runtime.tape import JournalRequest
 
 USAGE = ":journal FILE [--from-here | --adopt ID | --send-again | --fresh], or :journal off"
 OFF = "off"
@@ -123,10 +123,10 @@ class PromptJournal:
     def at(self, order: int) -> tuple[int, str, bytes]:
         return self._journal.at(order)
 
-    def recall(self, asked: Asked, turn: int) -> Recorded | None:
+    def recall(self, asked: JournalRequest, turn: int) -> RecordedAnswer | None:
         return self._journal.recall(self._with_account(asked), turn)
 
-    def begin(self, asked: Asked, seen: int) -> Ticket:
+    def begin(self, asked: JournalRequest, seen: int) -> Ticket:
         return self._journal.begin(self._with_account(asked), seen)
 
     def finish(self, ticket: Ticket, value: bytes, *, ok: bool) -> None:
@@ -137,7 +137,7 @@ class PromptJournal:
                 self.failure = error
             raise
 
-    def differs(self, order: int, asked: Asked | None) -> JournalError | None:
+    def differs(self, order: int, asked: JournalRequest | None) -> JournalError | None:
         return self._journal.differs(order, asked and self._with_account(asked))
 
     def summary(self, upcoming: int) -> str:
@@ -174,7 +174,7 @@ class PromptJournal:
         finally:
             self._journal.close()
 
-    def _with_account(self, asked: Asked) -> Any:
+    def _with_account(self, asked: JournalRequest) -> Any:
         """The request with its account, which `:account` may change."""
         if asked.account or asked.function.startswith("host."):
             return asked

@@ -293,12 +293,12 @@ class Shell:
 
     def _leave(self, session: Session, *, cancel: bool) -> None:
         from kosmolua.gate import ending
-        from kosmolua.host import leftover
+        from kosmolua.host import unfinished
         from kosmolua.terminal.safe import safe
 
         real = not self.calls.options.emulate
         left = ending.end(session, self.warn, cancel=cancel, search=real)
-        for line in leftover.lines(left, canceled=cancel) if real else ():
+        for line in unfinished.lines(left, canceled=cancel) if real else ():
             sys.stderr.write(safe(f"kosmo: {line}\n"))
 
     # The bottom line ----------------------------------------------------------------------------------------------

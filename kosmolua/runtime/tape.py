@@ -32,7 +32,7 @@ CarryOut = Callable[[Request, T | None], tuple[bool, bytes]]
 """Whether it was done, and the answer or the error, as MessagePack."""
 
 
-class Asked(Struct, frozen=True):
+class JournalRequest(Struct, frozen=True):
     """A request as the journal identifies it: its position and content. ``input`` is the number of a prompt's input."""
 
     task: int
@@ -43,7 +43,7 @@ class Asked(Struct, frozen=True):
     input: int = 0
 
 
-class Recorded(Protocol):
+class RecordedAnswer(Protocol):
     """A recorded answer; ``order`` is its position among all answers. ``value`` is None for an answer that is not
     stored, such as a secret: the request is carried out again.
     """
@@ -67,18 +67,18 @@ class Journal(Protocol[T]):
     def start(self) -> dict[str, float]:
         """Values for the start of the script: the ``seed`` of its random numbers, and when the first run ``began``."""
 
-    def recall(self, asked: Asked, turn: int) -> Recorded | None:
+    def recall(self, asked: JournalRequest, turn: int) -> RecordedAnswer | None:
         """The recorded answer to this request; ``turn`` is the order of the next answer. Raises a `JournalError` if the
         journal has a different request at this position.
         """
 
-    def begin(self, asked: Asked, seen: int) -> T:
+    def begin(self, asked: JournalRequest, seen: int) -> T:
         """A ticket for a request that starts now, when the script has got ``seen`` answers."""
 
     def finish(self, ticket: T, value: bytes, *, ok: bool) -> None:
         """Record the next answer. Raises a `JournalError` on failure."""
 
-    def differs(self, order: int, asked: Asked | None) -> KosmoError | None:
+    def differs(self, order: int, asked: JournalRequest | None) -> KosmoError | None:
         """The error for a script that diverges at that answer: it requests ``asked`` instead, or nothing. None if the
         journal was truncated there, so that the run continues without it.
         """
@@ -103,15 +103,15 @@ class Tape(Generic[T]):
     ) -> None:
         self._watch = watch
         self._dues = {} if dues is None else dues
-        self._waiting: dict[tuple[int, int], Asked] = {}
+        self._waiting: dict[tuple[int, int], JournalRequest] = {}
         self._journal = journal
         self._pending = pending
         self._carry_out = carry_out
         self._lane = lane
         self._limited = limited
         self._next = 1  # order of the next answer
-        self._held: dict[int, tuple[Request, Asked, Recorded]] = {}
-        self._later: list[tuple[Request, Asked]] = []
+        self._held: dict[int, tuple[Request, JournalRequest, RecordedAnswer]] = {}
+        self._later: list[tuple[Request, JournalRequest]] = []
         self._given = self._waits = 0  # answers to requests that were not alone; how often the script waited for one
         self._alone = 0
         self._rate = Rate()
@@ -148,7 +148,7 @@ class Tape(Generic[T]):
         if ok and self._next <= self._journal.last:
             self._stop(None)
 
-    def _hold(self, frame: Request, asked: Asked, recorded: Recorded | None) -> None:
+    def _hold(self, frame: Request, asked: JournalRequest, recorded: RecordedAnswer | None) -> None:
         if len(self._held) + len(self._later) >= MAX_OPEN:
             raise ScriptError(f"the script has more than {MAX_OPEN} open requests")
         if recorded:
@@ -182,12 +182,12 @@ class Tape(Generic[T]):
         for frame, asked in sorted(begun, key=lambda item: item[0].id):
             self._begin(frame, asked)
 
-    def _replayed(self, frame: Request, recorded: Recorded) -> bytes:
+    def _replayed(self, frame: Request, recorded: RecordedAnswer) -> bytes:
         if recorded.value is None:
             return answer(frame, *self._carry_out(frame, None))
         return answer(frame, recorded.ok, recorded.value)
 
-    def _begin(self, frame: Request, asked: Asked) -> bytes | None:
+    def _begin(self, frame: Request, asked: JournalRequest) -> bytes | None:
         if not isinstance(frame, Call):
             self._rate.wait()
         ticket = self._journal.begin(asked, self._seen())
@@ -214,14 +214,14 @@ class Tape(Generic[T]):
         """Whether the sleep may outlast the child."""
         return self._watch is not None and (not sleep.alone or sleep.seconds > LONG)
 
-    def _sleep(self, frame: Sleep, asked: Asked, ticket: T) -> None:
+    def _sleep(self, frame: Sleep, asked: JournalRequest, ticket: T) -> None:
         at, seconds = (asked.task, asked.number), checked(frame)
         self._waiting[at] = asked
         due = self._dues.setdefault(at, time.monotonic() + seconds)
         note = partial(self._end_wait, at, ticket, NOTHING, ok=True)
         self._pending.sleep(max(0.0, min(seconds, due - time.monotonic())), answer(frame, True, NOTHING), note)
 
-    def _begin_waiting(self, frame: Call, asked: Asked, ticket: T) -> bool:
+    def _begin_waiting(self, frame: Call, asked: JournalRequest, ticket: T) -> bool:
         """Whether the call waits for something, for which the watch has begun."""
         if not self._watch:
             return False
@@ -268,10 +268,10 @@ class Tape(Generic[T]):
         """How many answers the script has got so far."""
         return self._alone + self._waits
 
-    def _asked(self, frame: Request) -> Asked:
+    def _asked(self, frame: Request) -> JournalRequest:
         return _asked(frame)
 
-    def _stop(self, asked: Asked | None) -> None:
+    def _stop(self, asked: JournalRequest | None) -> None:
         error = self._journal.differs(self._next, asked)
         if error:
             raise error
@@ -384,7 +384,7 @@ class Inputs(Tape[T]):
         if not self.live:
             return False
         arguments = marshal.encode({"answers": min(sent, self._waits)})  # it waits before it gets one
-        ticket = self._journal.begin(Asked(0, 0, INTERRUPT, "", arguments, self.input), self._seen())
+        ticket = self._journal.begin(JournalRequest(0, 0, INTERRUPT, "", arguments, self.input), self._seen())
         self._journal.finish(ticket, marshal.encode({"code": "interrupted", "message": "interrupted"}), ok=False)
         return True
 
@@ -409,7 +409,7 @@ class Inputs(Tape[T]):
     def _seen(self) -> int:
         return self._journal.answers
 
-    def _asked(self, frame: Request) -> Asked:
+    def _asked(self, frame: Request) -> JournalRequest:
         return msgspec.structs.replace(super()._asked(frame), input=self.input)
 
 
@@ -425,12 +425,12 @@ class _Interrupt(Struct):
     answers: int
 
 
-def _asked(frame: Request) -> Asked:
+def _asked(frame: Request) -> JournalRequest:
     if frame.at is None:
         raise ScriptError("the script process sent a request without its position", code="script_crashed")
     match frame:
         case Call():
-            return Asked(*frame.at, frame.function, frame.account, bytes(frame.arguments))
+            return JournalRequest(*frame.at, frame.function, frame.account, bytes(frame.arguments))
         case Sleep():
-            return Asked(*frame.at, "host.sleep", arguments=marshal.encode({"seconds": frame.seconds}))
-    return Asked(*frame.at, "host.time")
+            return JournalRequest(*frame.at, "host.sleep", arguments=marshal.encode({"seconds": frame.seconds}))
+    return JournalRequest(*frame.at, "host.time")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from msgspec import Meta
 
 from kosmolua.errors import ApiError
-from kosmolua.services.asked import Asked, Name
+from kosmolua.services.arguments import Arguments, Name
 from kosmolua.services.poller import Pollers, Wait
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from kosmolua.gate.session import Session
 
 
-class Await(Asked, frozen=True, kw_only=True):
+class Await(Arguments, frozen=True, kw_only=True):
     """A prediction or training to wait for, until ``deadline`` in Unix seconds."""
 
     id: Name
@@ -39,7 +39,10 @@ def watch(
 ) -> Callable[[], None]:
     """Call ``ready`` when the job, given as kind and id, has ended; returns what stops that."""
     base_url = session.base_url(account)
-    wait, poller = Wait(*job, session.reader(account, "wait"), base_url, ready, deadline), pollers.of(base_url, account)
+    wait, poller = (
+        Wait(*job, session.host_calls.reader(account, "wait"), base_url, ready, deadline),
+        pollers.of(base_url, account),
+    )
     poller.add(wait)
     return lambda: poller.remove(wait)
 

@@ -208,7 +208,7 @@ class Keeping:
         def begin(part: Mapping[str, str]) -> Opened:
             if self._over:
                 raise UsageError("the run has ended", code="interrupted")
-            opened.append(self._session().open_to_keep(wanted.url, wanted.account, part))
+            opened.append(self._session().host_calls.open_to_keep(wanted.url, wanted.account, part))
             self._opened.add(opened[-1])
             return opened[-1]
 
@@ -234,7 +234,7 @@ class Keeping:
     def _is_gone(self, url: str, account: str) -> bool:
         """Whether the URL has expired. False if that cannot be determined."""
         try:
-            self._session().open_to_keep(url, account, {}).close()
+            self._session().host_calls.open_to_keep(url, account, {}).close()
         except ApiError as error:
             return error.status in GONE
         except KosmoError:

@@ -57,7 +57,7 @@ class Job(Struct, kw_only=True):
     ended: float | None = None
     seconds: float | None = None
     seen: float = 0.0  # time of the last answer about it
-    told: bool = False  # whether the API reported its end
+    end_reported: bool = False  # whether the API reported its end
     input: str | None = None
     output: str | None = None
     files: list[str] = []
@@ -172,7 +172,7 @@ class Progress:
     def untold(self) -> list[Job]:
         """The jobs of this run whose end the API has not reported."""
         with self._lock:
-            return [job for job in self.jobs if job.own and not job.told]
+            return [job for job in self.jobs if job.own and not job.end_reported]
 
     def update(self, job: Job, data: Any) -> None:
         """Update a job from further data."""
@@ -230,14 +230,14 @@ class Progress:
         return made
 
     def _update(self, job: Job, data: Mapping[str, Any]) -> Job:
-        if job.told:
+        if job.end_reported:
             return job
         status = _text(data, "status")
         self._move(job, status if status in STATES else job.status or "starting")
         self._times(job, data)
         job.percent = percent_of(data.get("logs")) if job.status == "processing" else None
         if status in TERMINAL:
-            job.told = True
+            job.end_reported = True
             job.seconds = seconds_of(data)
             self._spent += job.seconds or 0.0 if job.own else 0.0
             if self._keep:

@@ -20,14 +20,14 @@ from kosmolua.errors import ArgumentError, KosmoError, PermissionDeniedError, Us
 from kosmolua.gate.files import Files, Mode
 from kosmolua.gate.functions import resolve
 from kosmolua.gate.likeness import likeness
-from kosmolua.gate.made import Origin
+from kosmolua.gate.origins import Origin
 from kosmolua.gate.run import Reply, Ticket
 from kosmolua.gate.session import NothingFetchedError, Session
 from kosmolua.replicate import catalogue, structs
 from kosmolua.replicate.inline import MAX_INLINE
 from kosmolua.replicate.request import MAX_URL
 from kosmolua.services import modules
-from kosmolua.services.asked import AnyAsked, Asked, Name
+from kosmolua.services.arguments import AnyArguments, Arguments, Name
 from kosmolua.services.download import Download as DownloadTo
 from kosmolua.services.earlier import MOST, Earlier, age_of, is_made_of, is_whole, key_of
 from kosmolua.services.jobs import Await, Jobs
@@ -49,40 +49,40 @@ MOST_PAGES = 10  # of predictions, to search for an earlier one
 _Url = Annotated[str, Meta(max_length=MAX_URL)]
 
 
-class Require(Asked, frozen=True):
+class Require(Arguments, frozen=True):
     """``path`` is ``package.path``, if the script changed it."""
 
     name: Name
     path: Annotated[str, Meta(max_length=4000)] | None = None
 
 
-class Follow(Asked, frozen=True):
+class Follow(Arguments, frozen=True):
     stream: int
     url: _Url
     after: _Url | None = None
 
 
-class Leave(Asked, frozen=True):
+class Leave(Arguments, frozen=True):
     stream: int
 
 
-class Download(Asked, frozen=True):
+class Download(Arguments, frozen=True):
     url: Annotated[str, Meta(max_length=MAX_INLINE)]
     path: _Url
     mode: Mode = "new"
     sha256: Name | None = None
 
 
-class Cursor(Asked, frozen=True):
+class Cursor(Arguments, frozen=True):
     next: _Url
 
 
-class Docs(Asked, frozen=True):
+class Docs(Arguments, frozen=True):
     action: Literal["list", "search", "read"]
     text: Annotated[str, Meta(max_length=1000)] = ""
 
 
-class Plan(Asked, frozen=True):
+class Plan(Arguments, frozen=True):
     """``validate`` converts and checks the input. Without it, the schema is only looked up if ``describe`` asks for the
     form of the output.
     """
@@ -94,7 +94,7 @@ class Plan(Asked, frozen=True):
     resolve: bool = False
 
 
-class Recall(Asked, frozen=True, kw_only=True):
+class Recall(Arguments, frozen=True, kw_only=True):
     """What a prediction would be made from: the arguments of the function that creates it, the version if known, and
     the input.
     """
@@ -105,13 +105,13 @@ class Recall(Asked, frozen=True, kw_only=True):
     version: Name | None = None
 
 
-class Keep(Asked, frozen=True, kw_only=True):
+class Keep(Arguments, frozen=True, kw_only=True):
     """A prediction that this run created. Its origin is known from what was sent."""
 
     id: Name
 
 
-class Reclaim(Asked, frozen=True, kw_only=True):
+class Reclaim(Arguments, frozen=True, kw_only=True):
     """A creation whose answer was lost: its function, the arguments that name the model, its input, and when it was
     sent.
     """
@@ -148,7 +148,7 @@ class Services:
         self._files = files
         self._directory = directory
         self._session = session
-        self._carry_out: dict[str, tuple[type[Asked], Callable[[Any], Any]]] = {
+        self._carry_out: dict[str, tuple[type[Arguments], Callable[[Any], Any]]] = {
             "require": (Require, self._require),
             "read": (ReadText, self._texts.read),
             "write": (WriteText, self._texts.write),
@@ -325,8 +325,8 @@ class Services:
     def _recall(self, asked: Recall) -> dict[str, Any] | None:
         """An earlier prediction of the account with the same origin, remembered on disk or listed by the API."""
         age, session = age_of(asked.age), self._session()
-        origin = session.made.origin(_as_sent(asked))
-        session.made.wanted = True
+        origin = session.origins.origin(_as_sent(asked))
+        session.origins.wanted = True
         if len(self._asked_for) < MOST:
             self._asked_for[origin.digest] = asked.version
         identifier = self._earlier.find(self._key(asked.account, origin, asked.version), age)
@@ -385,7 +385,7 @@ class Services:
         create, or did not ask for before, is not remembered.
         """
         session = self._session()
-        origin = session.made.of(session.account_of(asked.account), asked.id)
+        origin = session.origins.of(session.account_of(asked.account), asked.id)
         if origin and (origin.version or origin.digest in self._asked_for):
             version = self._asked_for.get(origin.digest)
             self._earlier.keep(self._key(asked.account, origin, version), asked.id)
@@ -419,7 +419,7 @@ def _looked(_: Any) -> str:
     return "searched for an earlier equal prediction"
 
 
-def _decoded(name: str, kind: type[AnyAsked], arguments: bytes) -> AnyAsked:
+def _decoded(name: str, kind: type[AnyArguments], arguments: bytes) -> AnyArguments:
     try:
         return msgspec.msgpack.decode(arguments, type=kind, ext_hook=structs.extension)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:

@@ -16,7 +16,7 @@ from kosmolua.errors import ArgumentError, KosmoError, UsageError
 from kosmolua.gate.entry import Entry
 from kosmolua.gate.failures import blamed
 from kosmolua.replicate.request import MAX_URL
-from kosmolua.services.asked import Asked
+from kosmolua.services.arguments import Arguments
 
 if TYPE_CHECKING:
     from kosmolua.gate.files import Files
@@ -31,11 +31,11 @@ Access = Literal["read", "write"]
 Path = Annotated[str, Meta(max_length=MAX_URL)]
 
 
-class ReadText(Asked, frozen=True):
+class ReadText(Arguments, frozen=True):
     path: Path
 
 
-class WriteText(Asked, frozen=True):
+class WriteText(Arguments, frozen=True):
     """``text`` is a string of MessagePack, or bytes if it is not UTF-8."""
 
     path: Path
@@ -43,7 +43,7 @@ class WriteText(Asked, frozen=True):
     mode: Literal["new", "replace", "append"]
 
 
-class Stdin(Asked, frozen=True, kw_only=True):
+class Stdin(Arguments, frozen=True, kw_only=True):
     """``start`` is how much of it the script has read."""
 
     start: Annotated[int, Meta(ge=0)] = msgspec.field(name="from")

@@ -258,7 +258,7 @@ class Segments:
     def _cancel_fenced(self, kind: str, identifier: str, account: str) -> None:
         """Cancel what was created after another worker took the run over."""
         with closing(self._host.session("kosmo worker")) as session:
-            session.cancel(kind, identifier, account, "fenced")
+            session.host_calls.cancel(kind, identifier, account, "fenced")
 
 
 class _RunJournal(Journal):

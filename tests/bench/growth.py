@@ -24,7 +24,7 @@ from kosmolua.journal.records import Head
 from kosmolua.journal.summaries import summaries
 from kosmolua.replicate.events import Decoder
 from kosmolua.replicate.prices import Prices
-from kosmolua.runtime.tape import Asked
+from kosmolua.runtime.tape import JournalRequest
 from kosmolua.settings import config
 
 HERE = Path(__file__).parent
@@ -130,7 +130,7 @@ def written(path, creates):
         msgspec.msgpack.encode({"id": "p"}),
     )
     for number in range(creates):
-        ticket = journal.begin(Asked(0, number, "create_prediction", "", arguments), 0)
+        ticket = journal.begin(JournalRequest(0, number, "create_prediction", "", arguments), 0)
         ticket.send(resolve("create_prediction"), CREATE)
         journal.finish(ticket, answer, ok=True)
     journal.end(None)
@@ -146,7 +146,7 @@ def resume(creates):
         def replay():
             journal = Journal(path, HEAD)
             for number in range(creates):
-                journal.recall(Asked(0, number, "create_prediction", "", arguments), 1)
+                journal.recall(JournalRequest(0, number, "create_prediction", "", arguments), 1)
             journal.close()
 
         return cpu(replay) * 1000

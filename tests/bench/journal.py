@@ -17,7 +17,7 @@ from run import KOSMO, PREDICTION, SCRIPT, measure, medians, rounds
 from kosmolua.gate.functions import resolve
 from kosmolua.journal.journal import Journal
 from kosmolua.journal.records import Head
-from kosmolua.runtime.tape import Asked
+from kosmolua.runtime.tape import JournalRequest
 
 HERE = Path(__file__).parent
 HEAD = Head(script="flow.lua", source=b"")
@@ -36,7 +36,7 @@ def per_call(function, count):
 
 def read(journal, task):
     def one(number):
-        asked = Asked(task, number, "get_prediction", "", READ)
+        asked = JournalRequest(task, number, "get_prediction", "", READ)
         journal.recall(asked, 1)
         journal.finish(journal.begin(asked, 0), ANSWER, ok=True)
 
@@ -47,7 +47,7 @@ def write(journal, task):
     packed, operation = msgspec.msgpack.encode(WRITE), resolve("create_prediction")
 
     def one(number):
-        asked = Asked(task, number, "create_prediction", "", packed)
+        asked = JournalRequest(task, number, "create_prediction", "", packed)
         journal.recall(asked, 1)
         ticket = journal.begin(asked, 0)
         ticket.send(operation, WRITE)

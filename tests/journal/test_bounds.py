@@ -78,12 +78,12 @@ def test_a_cassette_holds_the_digest(server, flow, tmp_path):
     assert MARK not in (tmp_path / "x.jsonl").read_text()
     cassette = Cassette(str(tmp_path / "x.jsonl"), Head(script="flow.lua", source=source.encode()))
 
-    class Asked:
+    class Request:
         task, number, function, account, arguments = 0, 1, "get_model", "", b"\x80"
 
     assert all(call.digest for call in cassette._calls)
     with pytest.raises(JournalError):
-        cassette.recall(Asked, 1)
+        cassette.recall(Request, 1)
     assert digested(b"\x80")[0].hex() not in {call.digest for call in cassette._calls}
 
 

@@ -45,7 +45,7 @@ def test_no_room_for_an_intent(server, flow, room):
 
     def fill():
         for _ in range(1000):
-            journal.intend(journal.begin(Asked(), 0))
+            journal.intend(journal.begin(Request(), 0))
 
     with closing(Journal(flow.path, HEAD)) as journal:
         room(size)
@@ -56,7 +56,7 @@ def test_no_room_for_an_intent(server, flow, room):
     assert ["p1"] == flow(source, cut=True).results
 
 
-class Asked:
+class Request:
     task, number, function, account, arguments, input = 7, 1, "create_prediction", "", b"\x80", 0
 
 
@@ -114,7 +114,7 @@ def test_a_torn_end(server, flow):
     source = "\n".join([GET] * 5) + " return 1"
     journal = Journal(flow.path, HEAD)
     for number in range(1, 6):
-        asked = type("Asked", (), {**vars(Asked), "task": 0, "number": number, "function": "get_prediction"})
+        asked = type("Request", (), {**vars(Request), "task": 0, "number": number, "function": "get_prediction"})
         asked.arguments = b"\x81\xadprediction_id\xa1p"
         journal.finish(journal.begin(asked, number - 1), b"\x81\xa2id\xa1p", ok=True)
     with open(f"{flow.path}-wal", "rb") as file:
@@ -219,7 +219,7 @@ def spoilt(tmp_path_factory):
     base, path = directory / "base.journal", directory / "x.journal"
     with closing(Journal(str(base), HEAD)) as journal:
         for number, ok in ((1, True), (2, False), (3, None)):
-            ticket = journal.begin(type("Asked", (Asked,), {"number": number})(), number - 1)
+            ticket = journal.begin(type("Request", (Request,), {"number": number})(), number - 1)
             ticket.adopt(catalogue.find("create_prediction"), {"version": "v", "input": {}})
             journal.intend(ticket)
             if ok is not None:
@@ -313,7 +313,7 @@ def test_what_it_costs(tmp_path):
     """To keep a call that only reads: less than 40 µs of CPU, with its arguments and an answer of half a kilobyte."""
     import msgspec
 
-    from kosmolua.runtime.tape import Asked as Request
+    from kosmolua.runtime.tape import JournalRequest
 
     journal = Journal(str(tmp_path / "x.journal"), HEAD)
     arguments, answer = msgspec.msgpack.encode({"prediction_id": "p" * 26}), msgspec.msgpack.encode({"a": "x" * 500})
@@ -321,7 +321,7 @@ def test_what_it_costs(tmp_path):
     for each in range(7):
         began = time.process_time()
         for number in range(500):
-            asked = Request(each, number, "get_prediction", "", arguments)
+            asked = JournalRequest(each, number, "get_prediction", "", arguments)
             assert journal.recall(asked, 1) is None
             journal.finish(journal.begin(asked, 0), answer, ok=True)
         taken.append((time.process_time() - began) / 500)

@@ -13,7 +13,7 @@ from kosmolua.errors import JournalError
 from kosmolua.journal.journal import Journal
 from kosmolua.journal.records import Head, Lookup
 from kosmolua.replicate import catalogue
-from kosmolua.runtime.tape import Asked
+from kosmolua.runtime.tape import JournalRequest
 
 CREATE = f"integrations.replicate.create_prediction{{ version = '{HELLO}', input = {{ text = 'a' }} }}"
 
@@ -150,7 +150,7 @@ def test_a_resumed_run_that_fails_before_it_has_looked(tmp_path):
     path, head = str(tmp_path / "x.journal"), Head(script="flow.lua", source=b"")
     create = catalogue.find("create_prediction")
     arguments = {"version": "v", "input": {}}
-    asked = Asked(0, 1, create.name, arguments=msgspec.msgpack.encode(arguments))
+    asked = JournalRequest(0, 1, create.name, arguments=msgspec.msgpack.encode(arguments))
     with closing(Journal(path, head)) as journal:
         journal.begin(asked, 0).send(create, arguments)
     with closing(Journal(path, head)) as journal:

@@ -20,7 +20,7 @@ from kosmolua.journal.journal import Journal
 from kosmolua.journal.records import Head, Lookup
 from kosmolua.replicate.answers import Answer
 from kosmolua.runtime import marshal
-from kosmolua.runtime.tape import Asked
+from kosmolua.runtime.tape import JournalRequest
 from kosmolua.settings import config
 
 BASE = "https://api.replicate.com/v1"
@@ -108,7 +108,7 @@ def attempt(path, api, clock, inputs, end_at=0, end="well"):
 
 def create(journal, session, number, text, api, end):
     arguments = marshal.encode({"version": "v" * 64, "input": {"text": text}})
-    asked = Asked(0, number, "create_prediction", "", arguments)
+    asked = JournalRequest(0, number, "create_prediction", "", arguments)
     recorded = journal.recall(asked, number)
     if recorded:
         return recorded.value

@@ -11,7 +11,7 @@ from kosmolua.journal import runs
 from kosmolua.journal.records import Head
 from kosmolua.journal.summaries import summaries
 from kosmolua.replicate.prices import Price, Prices
-from kosmolua.runtime.tape import Asked
+from kosmolua.runtime.tape import JournalRequest
 
 CREATE = {"version": "acme/dusk", "input": {"prompt": "dusk"}}
 HEAD = Head(script="flow.lua", source=b"return 1")
@@ -28,7 +28,7 @@ def begin(environment, name, creates=1):
     journal = runs.opened(environment, name, HEAD, print)
     arguments = msgspec.msgpack.encode(CREATE)
     for number in range(journal.last, journal.last + creates):
-        asked = Asked(0, number, "create_prediction", "", arguments)
+        asked = JournalRequest(0, number, "create_prediction", "", arguments)
         journal.recall(asked, 1)
         ticket = journal.begin(asked, 0)
         ticket.send(resolve("create_prediction"), CREATE)

@@ -42,11 +42,17 @@ def _saves(look: Look, source: Source) -> Iterator[tuple[int, Function, Node | N
             yield use.call.at, use.call.within, argument(use.call, 1), True
         elif use.name in _WRITES and use.call.arguments:
             yield use.call.at, use.call.within, argument(use.call, 0), True
+    for call, certain in method_saves(look, source):
+        yield call.at, call.within, argument(call, 0), certain
+
+
+def method_saves(look: Look, source: Source) -> Iterator[tuple[Call, bool]]:
+    """The calls of `:save`, each with whether it is certainly that of an output."""
     if "save" in look.program.members:
         return  # the script has its own method
     for call in source.tree.calls:
         if call.method == "save":
-            yield call.at, call.within, argument(call, 0), _is_output(look, look.program, call.callee)
+            yield call, _is_output(look, look.program, call.callee)
 
 
 def _is_output(look: Look, program: Program, node: Node) -> bool:

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from kosmolua.check.look import NOTHING, Look, Named, argument
 from kosmolua.check.program import Source
 from kosmolua.check.rules.calls import target
+from kosmolua.check.rules.files import method_saves
 from kosmolua.check.rules.helpers import TAKE_A_MODEL, uses
 from kosmolua.check.tree import Call, Table
 from kosmolua.errors import KosmoError, UsageError
@@ -63,6 +64,8 @@ def _wanted(look: Look, source: Source) -> Iterator[Wanted]:
             yield Wanted(use.call, (catalogue.DOWNLOAD,), use.account, {})
         elif use.name == "each" and isinstance(first, str) and first in BY_NAME:
             yield Wanted(use.call, (BY_NAME[first],), use.account, _literals(look, argument(use.call, 1)))
+    for call in (call for call, certain in method_saves(look, source) if certain):
+        yield Wanted(call, (catalogue.DOWNLOAD,), "", {})
 
 
 def _runs(call: Call, reference: str, account: str) -> Iterator[Wanted]:

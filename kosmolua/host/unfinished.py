@@ -15,8 +15,8 @@ Job = tuple[str, str, str]
 """Kind, id and account."""
 
 
-class Left(Protocol):
-    """What may be left: a part of `kosmolua.host.result.Result` and of `kosmolua.gate.ending.Left`."""
+class Unfinished(Protocol):
+    """What may be left: a part of `kosmolua.host.result.Result` and of `kosmolua.gate.ending.Unfinished`."""
 
     @property
     def running(self) -> list[Job]: ...
@@ -31,7 +31,7 @@ class Left(Protocol):
     def unanswered(self) -> int: ...
 
 
-def lines(left: Left, *, canceled: bool) -> Iterator[str]:
+def lines(left: Unfinished, *, canceled: bool) -> Iterator[str]:
     """The lines to print. With ``canceled``, only jobs that could not be canceled are named."""
     running = [] if canceled else left.running
     for job in running[:MOST_TOLD]:

@@ -9,10 +9,10 @@ from msgspec import Meta, Struct
 Name = Annotated[str, Meta(max_length=600)]
 
 
-class Asked(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class Arguments(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The arguments of a service. Without an account, the run's default is used."""
 
     account: Name = ""
 
 
-AnyAsked = TypeVar("AnyAsked", bound=Asked)
+AnyArguments = TypeVar("AnyArguments", bound=Arguments)

@@ -27,7 +27,7 @@ class _Note(Struct, frozen=True):
         return self.path, self.device, self.inode
 
 
-class Written:
+class WrittenFiles:
     """The written files, each with a digest of its source. Thread-safe."""
 
     def __init__(self, record: str | None = None) -> None:

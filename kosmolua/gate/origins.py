@@ -27,7 +27,7 @@ class Origin(Struct, frozen=True):
     version: bool
 
 
-class Made:
+class Origins:
     """The origins of predictions by account and id, recorded once they are ``wanted``. Thread-safe."""
 
     def __init__(self, described: Described) -> None:

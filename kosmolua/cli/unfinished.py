@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import sys
 
-from kosmolua.host import leftover
+from kosmolua.host import unfinished
 from kosmolua.terminal.safe import safe
 
 
-def print_left(left: leftover.Left, *, canceled: bool) -> None:
+def print_unfinished(left: unfinished.Unfinished, *, canceled: bool) -> None:
     """Print it on standard error. With ``canceled``, only what could not be canceled is listed."""
-    for line in leftover.lines(left, canceled=canceled):
+    for line in unfinished.lines(left, canceled=canceled):
         print(safe(f"kosmo: {line}"), file=sys.stderr)
