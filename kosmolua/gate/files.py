@@ -7,6 +7,7 @@ outside. The opened file is then checked against the reserved files.
 from __future__ import annotations
 
 import os
+import shlex
 import stat
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -178,7 +179,7 @@ class Files:
     def _directory(self, path: str, flag: str) -> str:
         real = os.path.realpath(os.path.join(self._base, os.path.expanduser(path)))
         if not os.path.isdir(real):
-            raise UsageError(f"{flag}: not a directory: {path!r}", hint="name an existing directory")
+            raise UsageError(f"{flag}: not a directory: {path!r}", hint=f"create it: mkdir -p {shlex.quote(path)}")
         return real
 
     def _resolved(self, path: str, roots: list[str], what: str, flag: str) -> tuple[str, str]:

@@ -24,9 +24,9 @@ LOGGER = "kosmolua.calls"
 
 @resolvable(globals())
 class Event(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Something that happened in the run of that id: it began, printed, ended a call, or ended itself.
+    """Something that happened in the run with that id: it began, printed, ended a call, or ended itself.
 
-    ``at`` is in Unix seconds. ``stream`` and ``text`` are of "output", ``entry`` of "call", ``result`` of "ended".
+    ``at`` is in Unix seconds. ``stream`` and ``text`` belong to "output", ``entry`` to "call", ``result`` to "ended".
     """
 
     run: str
@@ -40,7 +40,7 @@ class Event(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Events:
-    """Tells of one run. Its listeners do not raise."""
+    """Reports the events of one run. Its listeners do not raise."""
 
     def __init__(self, run: str, tags: Mapping[str, str], listeners: list[Callable[[Event], None]]) -> None:
         self.wanted = bool(listeners)
@@ -55,17 +55,17 @@ class Events:
                 listener(event)
 
     def observing(self, output: Output) -> Output:
-        """The output, of which events tell too."""
+        """The output, also reported as events."""
         return _Observed(output, self) if self.wanted else output
 
     def calls(self, on_call: Callable[[Entry], None] | None) -> Callable[[Entry], None] | None:
-        """What is told of each call: the callback, the events, and the log if the program uses one."""
-        logging = sys.modules.get("logging")  # importing it costs a start more than all else here
+        """Reports each ended call: to the callback, as an event, and to the log if the program uses one."""
+        logging = sys.modules.get("logging")  # importing it takes longer than the rest of this module
         if on_call is None and not self.wanted and logging is None:
             return None
         logger = logging.getLogger(LOGGER) if logging else None
 
-        def told(entry: Entry) -> None:
+        def report(entry: Entry) -> None:
             entry.run = self._run
             if logger and logger.isEnabledFor(20):  # INFO
                 _log(logger, entry, self._tags)
@@ -74,8 +74,8 @@ class Events:
                 on_call(entry)
 
         if on_call:
-            told.__module__ = str(getattr(on_call, "__module__", ""))  # whose exceptions its exceptions are
-        return told
+            report.__module__ = str(getattr(on_call, "__module__", ""))  # its exceptions come from there
+        return report
 
 
 def _log(logger: Any, entry: Entry, tags: Mapping[str, str]) -> None:
@@ -87,7 +87,7 @@ def _log(logger: Any, entry: Entry, tags: Mapping[str, str]) -> None:
 
 
 class _Observed:
-    """Passes output on, and tells of it as text."""
+    """Passes output on, and reports it as text."""
 
     def __init__(self, output: Output, events: Events) -> None:
         self._output = output

@@ -1,4 +1,4 @@
-"""A run that goes on in a thread of its own: its state, its events, its result, and how to stop it."""
+"""A run in its own thread: its state, events and result, and how to stop it."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from kosmolua.host.script import ScriptRun
 
 State = Literal["running", "succeeded", "failed", "stopped"]
-MAX_EVENTS = 10_000  # kept for `events`; of more the oldest are dropped
+MAX_EVENTS = 10_000  # kept for `events`; the oldest are dropped first
 
 
 class Handle:
-    """A started run. `kosmolua.Host.start` makes them; any thread may use it."""
+    """A started run, made by `kosmolua.Host.start`. Thread-safe."""
 
     def __init__(self, tags: Mapping[str, str]) -> None:
         self.tags = tags
@@ -36,12 +36,12 @@ class Handle:
 
     @property
     def id(self) -> str:
-        """What events, the log and the record of calls know the run by."""
+        """The id of the run in events, the log and the record of calls."""
         return self._run.id
 
     @property
     def state(self) -> State:
-        """Whether it goes on, or how it ended."""
+        """Whether it is running, or how it ended."""
         if not self._is_done:
             return "running"
         if self._result is None:
@@ -51,7 +51,7 @@ class Handle:
         return "stopped" if self._result.error.code == "interrupted" else "failed"
 
     def result(self, timeout: float | None = None) -> Result:
-        """Wait for the end, at most that many seconds. Raises a TimeoutError, or what a callback of the run raised."""
+        """Wait for the end, at most ``timeout`` seconds. Raises a TimeoutError, or the exception of a callback."""
         with self._changed:
             if not self._changed.wait_for(lambda: self._is_done, timeout):
                 raise TimeoutError(f"the run {self.id} has not ended within {timeout:g} s")
@@ -61,11 +61,11 @@ class Handle:
         return self._result
 
     def stop(self, reason: str = "the run was stopped") -> None:
-        """End the run, whatever its script does. A request that is under way is waited for."""
+        """End the run, whatever its script does. Waits for a request in flight."""
         self._run.stop(reason)
 
     def events(self) -> Iterator[Event]:
-        """The events from the first one on, as they come, until the run has ended."""
+        """All events from the first one, as they happen, until the run has ended."""
         seen = 0
         while True:
             with self._changed:
@@ -78,7 +78,7 @@ class Handle:
                 return
 
     def when_done(self, action: Callable[[], None]) -> None:
-        """Call this once the run has ended, from its thread; at once if it has."""
+        """Call ``action`` in the thread of the run when it ends, or now if it has ended."""
         with self._changed:
             if not self._is_done:
                 self._waiting.append(action)
@@ -88,14 +88,14 @@ class Handle:
     # For the host -------------------------------------------------------------------------------------------------
 
     def note(self, event: Event) -> None:
-        """Take an event of the run."""
+        """Add an event of the run."""
         with self._changed:
             self._events.append(event)
             self._count += 1
             self._changed.notify_all()
 
     def begin(self, run: ScriptRun, until: AbstractContextManager[object]) -> None:
-        """Run it in a thread, inside a context that was entered before."""
+        """Start the thread. ``until`` is an entered context that ends with the run."""
         self._run = run
         threading.Thread(target=self._work, args=(until,), name=f"kosmolua-{run.id}", daemon=True).start()
 

@@ -1,4 +1,4 @@
-"""What a single run takes, besides its script: one frozen object. `kosmolua.Host.script` says what the fields mean."""
+"""The options of a single run. `kosmolua.Host.script` documents the fields."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class StartOptions(TypedDict, total=False):
-    """What `kosmolua.Host.run` and `kosmolua.Host.start` take for one run."""
+    """The options of `kosmolua.Host.run` and `kosmolua.Host.start`."""
 
     keep_outputs: bool
     prompter: Prompter | None
@@ -40,7 +40,7 @@ class StartOptions(TypedDict, total=False):
 
 
 class ScriptOptions(StartOptions, total=False):
-    """What `kosmolua.Host.script` takes besides."""
+    """The further options of `kosmolua.Host.script`."""
 
     output: Output | None
     child: Child | None
@@ -55,7 +55,7 @@ class ScriptOptions(StartOptions, total=False):
 
 
 class RunOptions(Struct, frozen=True, kw_only=True):
-    """What takes the place of the host's options for one run, and who is told of it."""
+    """Overrides the host's options for one run, and adds its listeners."""
 
     output: Output | None = None
     child: Child | None = None

@@ -72,7 +72,7 @@ def _indent_of(lines: list[str], at: int) -> str:
 
 
 def _entry(lines: list[str], at: int, indent: str, name: str) -> tuple[int, int]:
-    """The first line of an entry and the one after its last; twice the place for it if there is none."""
+    """The first line of an entry and the one after its last; twice the place to insert it if there is none."""
     key = re.compile(rf"{indent}(?:{re.escape(name)}|\"{re.escape(name)}\"|'{re.escape(name)}')\s*:(?:\s|$)")
     for first in range(at + 1, at + 1 + _within(lines[at + 1 :])):
         if key.match(lines[first]):

@@ -45,8 +45,8 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Endpoint(Struct, frozen=True, kw_only=True):
-    """Where to listen, and whom to answer. ``hosts`` and ``origins`` are accepted besides those of loopback; without a
-    ``token`` every program of this machine is answered.
+    """The address to listen on, and the accepted clients. ``hosts`` and ``origins`` are accepted besides loopback ones.
+    Without a ``token`` every program on this machine is served.
     """
 
     host: str
@@ -261,7 +261,7 @@ class _Uvicorn(uvicorn.Server):
 
 
 def security_of(endpoint: Endpoint) -> TransportSecuritySettings:
-    """Whom to believe: pages of other sites reach loopback with a host or an origin of their own (DNS rebinding)."""
+    """Checks of Host and Origin: a page of another site can reach loopback by DNS rebinding."""
     hosts = [*LOOPBACK, *endpoint.hosts]
     return TransportSecuritySettings(
         enable_dns_rebinding_protection=True,

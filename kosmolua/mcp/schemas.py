@@ -1,4 +1,4 @@
-"""Schemas of tools in the words that clients accept. What a schema cannot say is still checked by the call."""
+"""Schemas of tools in the dialects that clients accept. The call checks what a schema cannot express."""
 
 from __future__ import annotations
 

@@ -110,7 +110,7 @@ class Service:
     # Calls of tools -----------------------------------------------------------------------------------------------
 
     def call(self, params: Mapping[str, Any], peer: Peer) -> Work:
-        """Begin a call of a tool, or go on with one whose client was asked. Raises a `ProtocolError`."""
+        """Begin a call of a tool, or continue one whose client was asked. Raises a `ProtocolError`."""
         state = params.get("requestState")
         if state is None:
             return self._begin(_text(params, "name"), _arguments(params), peer)

@@ -62,7 +62,7 @@ def definition(operation: Operation, names: Names = "short", dialect: Dialect = 
 
 
 def custom(function: Custom, dialect: Dialect = "any") -> dict[str, Any]:
-    """The definition of a function of the host's own."""
+    """The definition of a custom function."""
     return {
         "name": name_of(function.operation, "short"),
         "title": function.operation.name.removeprefix(CUSTOM).replace("_", " ").capitalize(),

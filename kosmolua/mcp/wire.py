@@ -48,7 +48,7 @@ class Connection:
         self.capabilities: Any = None
 
     def serve(self) -> None:
-        """Answer requests until the stream ends and what was asked on it is answered."""
+        """Answer requests until the stream has ended and all its requests are answered."""
         while line := self._reading.readline(MAX_LINE + 1):
             if len(line) > MAX_LINE:
                 self._skip(line)

@@ -69,11 +69,11 @@ class Work:
         self._thread.start()
 
     def join(self, until: float) -> None:
-        """Wait for its thread, until ``time.monotonic()`` says so at most."""
+        """Wait for its thread, at most until that time of ``time.monotonic()``."""
         self._thread.join(max(0.0, until - time.monotonic()))
 
     def resume(self, peer: Peer, answer: Answer | None) -> None:
-        """Go on for another request, which brings the answer."""
+        """Continue for another request, which has the answer."""
         self._peer = peer
         self._answer.put(answer)
 
@@ -81,7 +81,7 @@ class Work:
         self._answer.put(answer)
 
     def cancel(self) -> None:
-        """Stop the work. A pending question is answered with None: nobody could be asked."""
+        """Stop the work. A pending question is answered with None, which refuses."""
         self.stop.set(ScriptError("canceled by the client", code="interrupted"))
         self._answer.put(None)
 
@@ -105,7 +105,7 @@ class Work:
         self._tell(f"{entry.function}: {entry.code or entry.outcome}")
 
     def beat(self) -> None:
-        """Say that it still runs, if nothing was said for a while."""
+        """Report that it still runs, unless something was reported recently."""
         if time.monotonic() - self._told >= HEARTBEAT:
             self._tell("still running")
 
@@ -115,7 +115,7 @@ class Work:
 
 
 class Crew:
-    """The calls that run. While there are some, a thread lets them beat."""
+    """The calls that run. A thread reports to clients that they still run."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

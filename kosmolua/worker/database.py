@@ -111,11 +111,11 @@ def missing() -> ConfigurationError:
 
 
 class DatabaseError(ConfigurationError):
-    """The database cannot be reached, or refuses."""
+    """The database is unreachable, or refuses the connection."""
 
 
 class AwayError(JournalError):
-    """The database was away when a run needed it. The run ends here, and is continued."""
+    """The database was unavailable when a run needed it. The run ends here and is continued later."""
 
 
 def away(error: Exception, what: str = "") -> AwayError:

@@ -40,7 +40,7 @@ def directory(environment: Mapping[str, str]) -> str:
 
 @contextmanager
 def running(where: str) -> Iterator[str]:
-    """The URL of the server in that directory, which is made and started if needed. Raises a `ConfigurationError`."""
+    """The URL of the server in that directory; creates and starts it if needed. Raises a `ConfigurationError`."""
     server = Server(where)
     server.start()
     try:
@@ -50,7 +50,7 @@ def running(where: str) -> Iterator[str]:
 
 
 def url_of(where: str) -> str:
-    """The URL of a server in that directory that is running. Raises a `ConfigurationError` if none is."""
+    """The URL of the running server in that directory. Raises a `ConfigurationError` if none runs."""
     server = Server(where)
     if not server.is_running():
         raise ConfigurationError(
@@ -61,7 +61,7 @@ def url_of(where: str) -> str:
 
 
 class Server:
-    """The server in one directory. Each process that uses it holds a shared lock; who leaves last stops it."""
+    """The server in one directory. Each process that uses it holds a shared lock; the last one stops it."""
 
     def __init__(self, where: str) -> None:
         self._where = where
@@ -121,7 +121,7 @@ class Server:
         return subprocess.run(command, capture_output=True, check=False, user=self._user).returncode == 0  # noqa: S603
 
     def _run(self, command: list[str]) -> None:
-        """Run a program of the server; in a session of its own, so that Ctrl-C does not reach it."""
+        """Run a program of the server in its own session, so that Ctrl-C does not reach it."""
         log = os.path.join(self._where, "command.log")
         with open(log, "w+b") as output:
             ended = subprocess.run(  # noqa: S603 - our own command
@@ -170,7 +170,7 @@ def _programs() -> str:
 
 
 def _unprivileged(where: str) -> str | None:
-    """The user to run as instead of root, who exists and can reach the directory. Raises a `ConfigurationError`."""
+    """An existing user instead of root who can reach the directory. Raises a `ConfigurationError`."""
     if os.geteuid() != 0:
         return None
     for name in _USERS:

@@ -13,12 +13,12 @@ from kosmolua._version import __version__
 from kosmolua.errors import ConfigurationError, KosmoError
 from kosmolua.worker.database import Database
 
-MARGIN = 0.2  # of the lease: the process is dead so long before it ends
+MARGIN = 0.2  # of the lease: the process is killed this long before it ends
 RENEWALS = 5  # in one lease
 
 
 class Lease:
-    """Renews itself in a thread. While it lasts, nobody else takes the runs of this worker over.
+    """Renews itself in a thread. While it lasts, no other worker takes over the runs of this one.
 
     A process that is stopped, swapped out or cut off from the database cannot notice that its lease ends. So each
     renewal sets ITIMER_REAL, whose SIGALRM ends the process by its default action, also one that is stopped.
@@ -46,14 +46,14 @@ class Lease:
         self._thread.start()
 
     def end(self) -> None:
-        """Give the lease back. Runs of this worker have to have ended."""
+        """Give the lease back, after all runs of this worker have ended."""
         self._over.set()
         self._thread.join()
         signal.setitimer(signal.ITIMER_REAL, 0)
         try:
             self._database.rows("DELETE FROM workers WHERE id = %s RETURNING 1", (self.id,))
         except KosmoError:
-            return  # it ends by itself
+            return  # it expires
 
     def _run(self) -> None:
         while not self._over.wait(self.seconds / RENEWALS):

@@ -47,14 +47,14 @@ class _Row:
 
 
 class SharedLedger(Ledger):
-    """Reservations are on disk before anything is sent. Raises an `AwayError` if the database is away."""
+    """Reservations are on disk before anything is sent. Raises an `AwayError` if the database is unavailable."""
 
     def __init__(self, database: Database) -> None:
         super().__init__("the database", database.now)
         self._database = database
 
     def close(self) -> None:
-        """Nothing of its own is open."""
+        """Nothing to close: the connections belong to the database."""
 
     @contextmanager
     def _transaction(self) -> Iterator[Any]:

@@ -1,4 +1,4 @@
-"""Brings runs back whose worker died, and jobs of the queue that nobody works on.
+"""Requeues runs whose worker died, and jobs of the queue that no worker holds.
 
 The rows of runs say what is to be done; the jobs of Procrastinate only say that somebody should look. So a job of a
 dead worker is removed, rather than retried: retrying fails with a unique violation when its successor is queued
@@ -48,7 +48,7 @@ def round_of(connection: Connection[Any], lease: float) -> None:
 
 
 def left(connection: Connection[Any], worker: UUID, busy: list[str]) -> set[tuple[str, int]]:
-    """The runs, with their epochs, that this worker holds and did not work on a moment ago."""
+    """The runs, with their epochs, that this worker holds without working on them."""
     text = "SELECT id, epoch FROM runs WHERE worker = %s AND state = 'running' AND id <> ALL(%s)"
     return {(run, epoch) for run, epoch in connection.execute(text, (worker, busy))}
 
@@ -63,6 +63,6 @@ def give_back(connection: Connection[Any], worker: UUID, runs: set[tuple[str, in
 
 
 def canceled(connection: Connection[Any], runs: list[str]) -> list[str]:
-    """Those of the runs that are to be canceled."""
+    """The runs among these that are to be canceled."""
     found = connection.execute("SELECT id FROM runs WHERE cancel AND id = ANY(%s)", (runs,)).fetchall()
     return [run for (run,) in found]

@@ -22,7 +22,7 @@ RETURNING greatest(0, extract(epoch FROM tat - clock_timestamp()) - gap * burst)
 
 
 class Rate(Struct, frozen=True):
-    """So many requests a second, and how many may leave at once."""
+    """Requests per second, and how many may be sent at once."""
 
     per_second: float
     burst: float = 5.0
@@ -42,7 +42,7 @@ class SharedPace:
         self._slowed = False
 
     def turn(self) -> Turn:
-        """Take the next place. Raises an `AwayError` if the database is away: nothing is sent then."""
+        """Take the next place. Raises an `AwayError` if the database is unavailable: nothing is sent then."""
         gap = 1 / self._rate.per_second
         ((wait, epoch),) = self._rows(_TURN, *self._key, gap, gap, gap, self._rate.burst)
         return Turn(wait, epoch)

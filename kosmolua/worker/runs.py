@@ -85,7 +85,7 @@ def submit(
 
 
 def enqueue(connection: Connection[Any], runs: Sequence[tuple[str, str]]) -> None:
-    """Let a worker of its account continue each run. One that is queued already is queued once."""
+    """Let a worker of its account continue each run. A run that is already queued is not queued twice."""
     for run, account in runs:
         connection.execute(
             "INSERT INTO procrastinate_jobs (queue_name, task_name, lock, queueing_lock, args) "
@@ -95,7 +95,7 @@ def enqueue(connection: Connection[Any], runs: Sequence[tuple[str, str]]) -> Non
 
 
 def wake(connection: Connection[Any], run: str) -> bool:
-    """Continue a run that waits."""
+    """Continue a waiting run."""
     row = connection.execute(
         "UPDATE runs SET state = 'ready', wake_at = NULL WHERE id = %s AND state IN ('waiting', 'scheduled') "
         "RETURNING account",
@@ -112,7 +112,7 @@ def listed(database: Database, limit: int = 1000) -> list[Shown]:
 
 
 def find(database: Database, name: str) -> Shown:
-    """The run of that id or key. Raises a `JournalError`."""
+    """The run with that id or key. Raises a `JournalError`."""
     rows = database.rows(_SHOWN + "WHERE r.id = %s OR r.key = %s LIMIT 1", (name, name))
     if not rows:
         raise JournalError(
@@ -122,7 +122,7 @@ def find(database: Database, name: str) -> Shown:
 
 
 def cancel(database: Database, run: str) -> str:
-    """End a run: one that waits at once, one that runs within seconds. Returns its state."""
+    """Cancel a run: at once if it waits, within seconds if it runs. Returns its state."""
     with database.explained(), database.transaction() as connection:
         connection.execute("SET LOCAL synchronous_commit = on")
         row = connection.execute(

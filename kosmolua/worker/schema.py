@@ -1,4 +1,4 @@
-"""The tables of workers, in the PostgreSQL schema ``kosmo``, and how an older version of them is brought up to date."""
+"""The tables of workers, in the PostgreSQL schema ``kosmo``, and their migrations."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ _STEPS: dict[int, str] = {1: _TABLES}
 
 
 def prepare(connection: Connection[Any]) -> None:
-    """Create the tables, or bring older ones up to date. Raises a `ConfigurationError` for newer ones."""
+    """Create or migrate the tables. Raises a `ConfigurationError` for tables of a newer version."""
     with connection.transaction():
         connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
         connection.execute("CREATE SCHEMA IF NOT EXISTS kosmo")

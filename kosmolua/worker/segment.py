@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from kosmolua.host.script import ScriptRun
     from kosmolua.journal.ticket import Ticket
 
-TAKEOVERS = 3  # times that a run may lose its worker without getting further
+TAKEOVERS = 3  # times that a run may lose its worker without progress
 _CLAIM = """
 UPDATE runs r SET worker = %(me)s, epoch = epoch + 1, state = 'running', wake_at = NULL,
   takeovers = CASE WHEN worker IS NULL THEN 0 WHEN n.newest > progress THEN 1 ELSE takeovers + 1 END,
@@ -85,7 +85,7 @@ class Segments:
         return len(self._busy)
 
     def run(self, run: str) -> None:
-        """Continue a run, unless somebody else holds it."""
+        """Continue a run, unless another worker holds it."""
         with self._lock:
             if self._draining or run in self._busy:
                 return
@@ -110,7 +110,7 @@ class Segments:
             self._settle(claimed, error, None)
 
     def drain(self) -> None:
-        """End what runs; it goes on elsewhere."""
+        """End the running segments; another worker continues the runs."""
         with self._lock:
             self._draining = True
             running = list(self._running.values())
@@ -124,7 +124,7 @@ class Segments:
             each.stop("the run was canceled")
 
     def flush(self) -> None:
-        """Let others read what the scripts have printed so far. One that cannot be written is tried again later."""
+        """Write what the scripts have printed so far. What cannot be written is tried again later."""
         with self._lock:
             outputs = list(self._outputs.values())
         for each in outputs:
@@ -200,7 +200,7 @@ class Segments:
         return dues, printed
 
     def _leave(self, claimed: Claimed, output: _Prints, waiting: list[Waiting]) -> None:
-        """Park the run: from here on its rows are all there is of it."""
+        """Park the run: from now on it exists only as rows."""
         output.flush()
         self._point("before_park")
         with self._database.explained(), self._database.transaction() as connection:
@@ -218,7 +218,7 @@ class Segments:
         self._point("parked")
 
     def _settle(self, claimed: Claimed, error: KosmoError | None, result: Result | None) -> None:
-        """Record how a segment ended. One that was interrupted goes on elsewhere, or later."""
+        """Record how a segment ended. An interrupted run is continued later, perhaps elsewhere."""
         if isinstance(error, FencedError):
             return
         if error is None and result:
@@ -229,7 +229,7 @@ class Segments:
             self._end(claimed, "failed", f"{error.code}: {error.message}")
 
     def _give_back(self, claimed: Claimed) -> None:
-        """To the next worker, or to nobody if the run was canceled."""
+        """Hand the run to the next worker, or to none if it was canceled."""
         text = (
             "UPDATE runs SET worker = NULL, state = CASE WHEN cancel THEN 'canceled' ELSE 'ready' END, "
             "ended = CASE WHEN cancel THEN clock_timestamp() END "
@@ -252,7 +252,7 @@ class Segments:
             )
 
     def _is_taken(self, identifier: str) -> bool:
-        """Whether a run has that prediction, this one too: who took it over may have found it."""
+        """Whether any run has that prediction, including this one: its new worker may have found it."""
         return bool(self._database.rows("SELECT 1 FROM taken WHERE id = %s", (identifier,)))
 
     def _cancel_fenced(self, kind: str, identifier: str, account: str) -> None:
@@ -269,7 +269,7 @@ class _RunJournal(Journal):
     is_taken: Callable[[str], bool]
 
     def end(self, error: KosmoError | None) -> None:
-        """A run that is interrupted goes on: what failed last in it is not tried again."""
+        """An interrupted run continues: its last failure is not tried again."""
         super().end(None if error and error.code == "interrupted" else error)
 
     def intend(self, ticket: Ticket) -> None:
@@ -297,7 +297,7 @@ class _RunJournal(Journal):
 
 
 class _Prints:
-    """What the script prints, added to the database in bundles."""
+    """The output of the script, added to the database in batches."""
 
     SECONDS, BYTES = 0.5, 64 * 1024
 
@@ -320,7 +320,7 @@ class _Prints:
             self.flush()
 
     def flush(self) -> None:
-        """Raises a `ScriptError` if the run was taken over, a `ConfigurationError` if the database is away."""
+        """Raises a `ScriptError` if the run was taken over, a `ConfigurationError` if the database is unavailable."""
         with self._lock:
             kept = self._kept
             if kept:

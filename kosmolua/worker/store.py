@@ -1,4 +1,4 @@
-"""A journal in PostgreSQL. Each `hold` is a transaction; what a run adds is added only by the worker that holds it."""
+"""A journal in PostgreSQL. Each `hold` is a transaction; only the worker that holds a run adds to its journal."""
 
 from __future__ import annotations
 
@@ -39,11 +39,11 @@ _FINISH = (
 
 
 class FencedError(JournalError):
-    """Another worker holds the run now, or the lease is over. Nothing was written."""
+    """Another worker holds the run, or the lease has expired. Nothing was written."""
 
 
 class Fence(Struct, frozen=True):
-    """Who may write: this worker, while its lease lasts, and while the run has this epoch."""
+    """Lets only this worker write, while its lease lasts and the run has this epoch."""
 
     worker: UUID
     epoch: int
@@ -165,7 +165,7 @@ class PostgresStore:
     def forget_last_error(self) -> None:
         last = self._do("SELECT ok FROM starts WHERE run = %s ORDER BY number DESC LIMIT 1", self._run).fetchone()
         if last is None or last[0] is not False:
-            return  # it was parked, or its worker died: it goes on with the answers that it has
+            return  # it was parked, or its worker died: it continues with its recorded answers
         seen = (
             "SELECT coalesce(max(seen), 0) FROM (SELECT seen FROM outcomes WHERE run = %s AND NOT cut "
             "UNION ALL SELECT seen FROM intents WHERE run = %s AND open AND NOT cut) s"

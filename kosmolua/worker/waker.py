@@ -1,4 +1,4 @@
-"""Wakes runs that wait: for jobs, which one worker for each account polls, and for times."""
+"""Wakes waiting runs: when a job has ended (one worker polls for each account), or at a time."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class Waker:
         self._led.clear()
 
     def _lead(self, connection: Connection[Any]) -> None:
-        """Take the accounts that have waits and that nobody polls for."""
+        """Take the accounts that have waits and that no worker polls."""
         for (account,) in connection.execute("SELECT DISTINCT account FROM waits WHERE job IS NOT NULL"):
             mine = self._accounts is None or account in self._accounts
             if not mine or account in self._led or self._refused.get(account, 0.0) > time.monotonic():
@@ -104,7 +104,7 @@ class _Led:
         self._lock = threading.Lock()
 
     def after(self) -> int:
-        """The number after which waits are read: all of them at times, to forget those that are gone."""
+        """The number after which waits are read: sometimes all of them, to forget those that are gone."""
         self._whole = time.monotonic() - self._compared > WHOLE
         return 0 if self._whole else self._newest
 

@@ -1,4 +1,4 @@
-"""A worker: takes runs from the queue of Procrastinate, and does not end when the database does."""
+"""A worker: takes runs from the queue of Procrastinate, and survives failures of the database."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ if TYPE_CHECKING:
     from kosmolua.replicate.pace import Paced
 
 PAUSE = 1.0  # seconds before the queue is read again after a failure
-DRAIN = 60.0  # seconds in which runs end when the worker is stopped: a request that may cost money is waited for
+DRAIN = 60.0  # seconds for runs to end when the worker stops: requests that may cost money are waited for
 
 
 class Options(Struct, frozen=True, kw_only=True):
-    """``slots`` runs at once, of these ``accounts`` or of all. A dead worker's runs go on after ``lease`` seconds;
+    """``slots`` runs at once, of these ``accounts`` or of all. A dead worker's runs continue after ``lease`` seconds;
     what it sent counts as not done if it is not found in ``settling`` seconds more. Runs that wait for ``park_after``
     seconds need no process from then on. ``creates`` and ``others`` are the request rates of an account.
     """
@@ -67,7 +67,7 @@ class _Shared:
 
 
 class Worker:
-    """Works until `drain`. ``tell`` is told what its operator should know; ``point`` is that of `Segments`."""
+    """Works until `drain`. ``tell`` gets messages for the operator; ``point`` is that of `Segments`."""
 
     def __init__(
         self,
@@ -96,7 +96,7 @@ class Worker:
 
     def run(self) -> None:
         """Returns after `drain`, or after SIGTERM or SIGINT. For the main thread."""
-        for name in ("psycopg.pool", "procrastinate"):  # what matters is told in our words
+        for name in ("psycopg.pool", "procrastinate"):  # the worker reports failures itself
             logging.getLogger(name).propagate = False
             logging.getLogger(name).addHandler(logging.NullHandler())
         self._lease.begin()
@@ -117,7 +117,7 @@ class Worker:
         self._tell("worker stopped; its runs go on with the next worker")
 
     def drain(self) -> None:
-        """Take no more runs, and end those that run. From any thread or signal handler."""
+        """Take no more runs, and end the running ones. For any thread or signal handler."""
         self._draining.set()
         if self._loop and self._queue:
             self._loop.call_soon_threadsafe(self._queue.cancel)
@@ -145,7 +145,7 @@ class Worker:
                 await asyncio.sleep(PAUSE)
 
     async def _serve(self, threads: ThreadPoolExecutor) -> None:
-        """Work on jobs until that fails. Procrastinate returns after a restart of the database, or goes deaf."""
+        """Work on jobs until that fails. Procrastinate returns after a restart of the database, or stops listening."""
         app = self._app(threads)
         lease, queues = self._options.lease, self._options.accounts
         async with app.open_async():
@@ -173,7 +173,7 @@ class Worker:
                     raise error
 
     async def _listen(self, app: procrastinate.App) -> None:
-        """Returns with an error once the database is away."""
+        """Returns with an error once the database is unavailable."""
         while True:
             await asyncio.sleep(TICK)
             await app.connector.execute_query_one_async("SELECT 1 AS one")
