@@ -173,6 +173,7 @@ def main():
     parser.add_argument("--seed", type=int, default=time.time_ns())
     chosen = parser.parse_args()
     print(f"seed {chosen.seed}", flush=True)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))  # and what was started is ended
     began = time.monotonic()
     with serving() as server, tempfile.TemporaryDirectory() as directory:
         with Fleet(server.url, directory).serving() as fleet:
