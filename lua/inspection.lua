@@ -13,6 +13,7 @@ local PLAIN = { "source", "short_src", "what", "currentline", "linedefined", "la
 local FOREIGN = { source = "=[C]", short_src = "[C]", what = "C", currentline = -1, linedefined = -1, lastlinedefined = -1 }
 local WANTED = "Slnu" -- never "f", which gives the function, nor "L"
 local MAX_LEVELS = 30
+local MAX_LEVEL = 1000000 -- beyond any stack; at 2^53, adding one changes nothing
 
 local function plain(info)
   if not info then return nil end
@@ -55,6 +56,7 @@ function M.traceback(first, second, third)
   if message ~= nil and type(message) ~= "string" and type(message) ~= "number" then return message end
   local lines = { message and tostring(message) .. "\nstack traceback:" or "stack traceback:" }
   level = (type(level) == "number" and level or 1) + (co and 0 or 1)
+  if not (level >= 0 and level < MAX_LEVEL) then level = MAX_LEVEL end
   for at = level, level + MAX_LEVELS do
     local info
     if co then

@@ -86,7 +86,8 @@ def _show(parsed: argparse.Namespace) -> int:
         given = {"name": name, "path": library.path_of(os.environ, name), "describe": found.summary}
         output.show_json({"success": True, **given, "schema": found.schema(), "source": text.decode(errors="replace")})
     else:
-        output.write_text(text.decode(errors="replace"))
+        source = text.decode(errors="replace")
+        output.write_text(safe(source) if sys.stdout.isatty() else source)
     return 0
 
 

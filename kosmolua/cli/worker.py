@@ -65,7 +65,11 @@ def _own(parsed: argparse.Namespace) -> Options:
     from kosmolua.worker.rates import OTHERS, Rate
     from kosmolua.worker.work import Options
 
-    names = parsed.accounts.split(",") if parsed.accounts else None
+    names = None if parsed.accounts is None else parsed.accounts.split(",")
+    if names and not all(names):
+        raise UsageError(
+            f"--accounts: expected names separated by commas, got {parsed.accounts!r}", hint="omit it for all accounts"
+        )
     return Options(
         slots=parsed.slots,
         accounts=names,

@@ -61,16 +61,24 @@ class Custom:
 
     def _given(self, arguments: Mapping[str, Any] | bytes) -> dict[str, Any]:
         try:
-            found = (
-                msgspec.msgpack.decode(arguments, ext_hook=structs.extension)
-                if isinstance(arguments, bytes)
-                else arguments
-            )
+            found: Any = arguments
+            if isinstance(arguments, bytes):
+                found = msgspec.msgpack.decode(arguments, ext_hook=self._extension)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise self._wrong(str(error)) from None
         if not isinstance(found, Mapping) or not all(isinstance(name, str) for name in found):
             raise self._wrong("expected named arguments")
         return {name: value for name, value in found.items() if value is not None}
+
+    def _extension(self, code: int, data: memoryview) -> Any:
+        """Decode a MessagePack extension. Files are refused: the function might open what the script may not read."""
+        found = structs.extension(code, data)
+        if not isinstance(found, int):
+            name = self.operation.name
+            raise ArgumentError(
+                f"{name}: expected plain data, got a file", function=name, hint="pass its text: file(path):read()"
+            )
+        return found
 
     def _wrong(self, message: str, names: list[str] | None = None) -> ArgumentError:
         name = self.operation.name

@@ -10,6 +10,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 import uvicorn
@@ -21,7 +22,7 @@ from msgspec import Struct
 from kosmolua._version import __version__
 from kosmolua.errors import ConfigurationError
 from kosmolua.mcp import questions, tools
-from kosmolua.mcp.protocol import MODERN, ProtocolError, can_elicit, failed, marked
+from kosmolua.mcp.protocol import HANDSHAKE, MODERN, ProtocolError, can_elicit, failed, marked
 from kosmolua.mcp.service import INFO, MAX_ARGUMENTS, Service
 
 if TYPE_CHECKING:
@@ -178,8 +179,9 @@ class Answers:
         return made
 
     def _service(self, context: Context) -> Service:
-        request = context.request
-        return self._sessions.of(request.headers.get(SESSION, "") if request is not None else "")
+        """That of the request's session. Newer protocols have none: the header is then anything a client made up."""
+        request, has_session = context.request, context.protocol_version in HANDSHAKE
+        return self._sessions.of(request.headers.get(SESSION, "") if request is not None and has_session else "")
 
     async def _answer(self, context: Context, _params: Any) -> Any:
         try:
@@ -237,8 +239,15 @@ class Guard:
             return
         for key in self._sessions.idle():
             await asyncio.to_thread(self._sessions.end, key)
-        await self._app(scope, receive, send)
-        if scope["method"] == "DELETE":
+        status = 0
+
+        async def observe(message: Message) -> None:
+            nonlocal status
+            status = message.get("status", status)
+            await send(message)
+
+        await self._app(scope, receive, observe)
+        if scope["method"] == "DELETE" and status == HTTPStatus.OK:
             await asyncio.to_thread(self._sessions.end, headers.get(SESSION.encode(), b"").decode("latin-1"))
 
 

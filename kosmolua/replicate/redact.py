@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property, reduce
 from typing import Any
+from urllib.parse import quote
 
 NOTE = "the answer held the API token or a secret header; it was removed"
 _HIDDEN = "[hidden]"
@@ -47,7 +48,7 @@ class Redactor:
         if not self._plain or not (self._core in body or self._may_be_encoded(body)):
             return body
         if len(body) > _MAX_ENCODED:
-            return body.replace(self._plain, _HIDDEN.encode())
+            return reduce(lambda text, form: text.replace(form, _HIDDEN.encode()), self._usual, body)
         found, count = self._pattern.subn(_HIDDEN.encode(), body)
         return found if count else body
 
@@ -97,6 +98,15 @@ class Redactor:
         """A quick test for an encoded token: its first character or its punctuation, percent-encoded."""
         likely = {self._token[0], *(c for c in self._token if not c.isalnum())}
         return re.compile(f"%(?:{'|'.join(sorted(f'{ord(c):02x}' for c in likely))})".encode(), re.IGNORECASE)
+
+    @cached_property
+    def _usual(self) -> set[bytes]:
+        """The token as it is, in JSON with and without escaped slashes, and in a URL."""
+        import json  # rarely needed
+
+        text = json.dumps(self._token)[1:-1]
+        forms = (self._token, text, text.replace("/", "\\/"), quote(self._token, safe=""), quote(self._token))
+        return {form.encode() for form in forms}
 
     @cached_property
     def _pattern(self) -> re.Pattern[bytes]:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 AFTER = 15.0  # seconds; keeping a child costs less CPU than starting it again and replaying a short journal
 SOON = 5.0  # a sleep that ends within so many seconds keeps the child
 LONG = 5.0  # a longer sleep does not block the loop, so that its child can end
+REPLAY = 1.0  # seconds of CPU; a child that used more is kept, since each continuation would use as much again
 _LOOK = 1.0  # seconds between checks whether the run was stopped
 
 Watch = Callable[[str, bytes, Callable[[], None]], Callable[[], None] | None]

@@ -193,6 +193,7 @@ class Port:
         self._limits = limits or Limits()
         self._printed = self.lines = 0
         self._parking = parking
+        self.spent: Callable[[], float] = float  # CPU seconds of the child
         self._blocked = False  # the script waits for an answer
         self._quiet = 0.0  # since when, by time.monotonic
         self.pending = Pending(clock, meter)
@@ -271,9 +272,9 @@ class Port:
 
     def _park(self, parking: Parking) -> None:
         if time.monotonic() - self._quiet >= parking.after:
-            from kosmolua.runtime.parking import SOON
+            from kosmolua.runtime.parking import REPLAY, SOON
 
-            if self.pending.is_idle(min(SOON, parking.after)):
+            if self.pending.is_idle(min(SOON, parking.after)) and self.spent() < REPLAY:
                 raise Parked
 
     def check(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from msgspec import Struct
@@ -18,7 +19,7 @@ from kosmolua.runtime.limits import Limits, reached
 from kosmolua.runtime.meter import Meter
 from kosmolua.runtime.port import Clock, Handler, Output, Parked, Port, Start
 from kosmolua.runtime.stop import Stop
-from kosmolua.runtime.watchdog import Watchdog
+from kosmolua.runtime.watchdog import Watchdog, processor_seconds
 
 if TYPE_CHECKING:
     from kosmolua.runtime.parking import Parking, Watch
@@ -149,6 +150,8 @@ class _Parts:
         """Whether the script has ended, rather than parked."""
         port = self.port
         child = self.child = self.child or self._new_child()
+        if child:
+            port.spent = partial(processor_seconds, child.pid)
         watchdog = Watchdog(limits, port, child, stop=stop, meter=meter)
         try:
             with descriptors.explained(), meter.working(), stop.running(port, child), watchdog:

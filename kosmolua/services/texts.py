@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import select
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -60,6 +61,7 @@ class Texts:
         self._check = check
         self._stdin = stdin
         self._given = 0  # bytes of standard input that were read
+        self._reading = threading.Lock()  # two tasks may find the same bytes ready, and the second would wait for more
         self._written = 0
 
     def read(self, asked: ReadText) -> bytes:
@@ -93,7 +95,21 @@ class Texts:
         """The next bytes of standard input, None at its end. A resumed run has read the first bytes before."""
         if self._stdin is None:
             return None
-        while self._given < asked.start and not self._stdin.isatty():
+        with self._turn():
+            return self._next(asked)
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """One task reads at a time. The end of the run ends the wait for it."""
+        while not self._reading.acquire(timeout=LOOK):
+            self._check()
+        try:
+            yield
+        finally:
+            self._reading.release()
+
+    def _next(self, asked: Stdin) -> bytes | None:
+        while self._stdin and self._given < asked.start and not self._stdin.isatty():
             if not self._piece(asked.start - self._given):
                 return None
         return self._piece(PIECE) or None

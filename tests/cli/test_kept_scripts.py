@@ -1,6 +1,10 @@
 """Scripts that are kept by name, with typed arguments, and the skill for agents."""
 
 import json
+import os
+import pty
+import subprocess
+import sys
 
 import pytest
 
@@ -142,3 +146,19 @@ def test_the_skill_is_of_this_version(tmp_path, capfd):
     ).items()
     assert 0 == main(["skill", "--install", "--project"])
     assert "`kosmo skill --install --project`" in path.read_text()
+
+
+def test_a_terminal_is_shown_no_control_characters(tmp_path):
+    """A script of someone else cannot move the cursor; a file gets its bytes."""
+    (tmp_path / "sly.lua").write_text("-- \x1b[2J\n")
+    main(["scripts", "add", "sly.lua"])
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "kosmolua", "scripts", "show", "sly"]
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=theirs) as process:
+        os.close(theirs)
+        shown = os.read(ours, 1000)
+        assert 0 == process.wait(30)
+    os.close(ours)
+
+    assert b"-- \\x1b[2J\r\n" == shown
+    assert b"-- \x1b[2J\n" == subprocess.run(command, check=True, capture_output=True).stdout

@@ -1,8 +1,11 @@
 """What a script has of its surroundings on the command line: input, text files, variables, an exit status."""
 
 import json
+import subprocess
+import sys
 
 import pytest
+from surroundings import clean_environment
 
 READ = ["lua", "--no-check", "--emulate"]
 
@@ -157,3 +160,14 @@ def test_a_script_finds_modules_on_its_own_path(kosmo, tmp_path):
     source = "package.path = '/usr/share/lua/5.1/?.lua;./src/?.lua;' .. package.path print(require('m'))"
 
     assert (0, "found\n", "") == kosmo(*READ, "--allow-read", ".", "-e", source).seen
+
+
+def test_two_tasks_read_standard_input_in_turn(tmp_path):
+    """The second waits for its turn and not in a read that nothing ends, so that the run ends with its script."""
+    source = "spawn(io.read) spawn(io.read) sleep(0.2) error('stop')"
+    command = [sys.executable, "-m", "kosmolua", *READ, "-e", source]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, env=clean_environment(tmp_path), cwd=tmp_path) as process:
+        process.stdin.write(b"one\n")
+        process.stdin.flush()
+
+        assert 1 == process.wait(30)

@@ -333,3 +333,19 @@ def test_a_run_without_functions_is_told_how_to_get_them():
         error = host.run("return custom.notify{}").error
 
     assert "kosmo lua --functions MODULE:NAME" in error.hint
+
+
+def test_a_function_is_given_no_file(tmp_path):
+    """A file of a script is a path: the function would read it where the script may not."""
+    source = f"return custom.keep{{ value = {{ file('{tmp_path}/secret.txt') }} }}"
+    kept = []
+
+    def keep(value):
+        kept.append(value)
+
+    with Host(emulate=True, functions={"keep": keep}) as host:
+        error = host.run(source).error
+
+    assert ("invalid_arguments", "custom.keep: expected plain data, got a file") == (error.code, error.message)
+    assert "pass its text: file(path):read()" == error.hint
+    assert [] == kept

@@ -4,6 +4,7 @@ import json
 import os
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
@@ -12,6 +13,7 @@ from kosmolua.cli import main
 from kosmolua.emulator import Emulator
 from kosmolua.emulator.server import running
 from kosmolua.replicate.catalogue import BY_NAME
+from kosmolua.replicate.redact import redactor_of
 
 PREFIX = "/v1/account/gateway/replicate"
 SECRET = "marked-gateway-secret"
@@ -141,3 +143,13 @@ def test_a_value_on_the_command_line_is_warned_about(configured, monkeypatch, ca
     assert ["header.x-gateway"] == json.loads(out)["changed"]
     assert "visible to other users" in err
     assert SECRET not in out + err
+
+
+@pytest.mark.parametrize("size", [0, 5000])
+def test_a_header_is_found_in_its_usual_forms(size):
+    """As it is, in JSON with and without escaped slashes, and in a URL, in short and in long answers."""
+    secret = 'marked/secret+of "a" gateway=='
+    forms = [secret, json.dumps(secret)[1:-1], json.dumps(secret)[1:-1].replace("/", "\\/"), quote(secret, safe="")]
+    body = "".join(f"[{form}]" for form in forms) + "x" * size
+
+    assert "[[hidden]]" * 4 + "x" * size == redactor_of("", [f"Bearer {secret}"]).body(body.encode()).decode()

@@ -181,3 +181,12 @@ def test_a_wait_for_what_is_not_there(place):
     result = place.run("return integrations.replicate.wait({ id = 'x', status = 'starting' }).status")
 
     assert 404 == result.error.status
+
+
+def test_an_expensive_run_keeps_its_process(place):
+    """A run that parks computes everything again, outside of its CPU limit: the process of one with much stays."""
+    source = "local n = 0 for i = 1, 8e8 do n = n + i % 7 end sleep(1) return 1"
+    usual, parking = place.run(source, park_after=None), place.run(source.replace("return 1", "return 2"))
+
+    assert [[1], [2]] == [usual.results, parking.results]
+    assert parking.cpu < 1.5 * usual.cpu

@@ -59,10 +59,10 @@ class Served:
         connection.close()
         return found
 
-    def request(self, method, body, session):
+    def request(self, method, body, session, **given):
         """The connection of a request in a session, whose answer was not read."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
-        headers = {**PLAIN, "Authorization": f"Bearer {TOKEN}", "mcp-session-id": session}
+        headers = {**PLAIN, "Authorization": f"Bearer {TOKEN}", "mcp-session-id": session, **given}
         connection.request(method, "/mcp", body, headers)
         return closing(connection)
 
@@ -217,6 +217,26 @@ def test_a_session_that_is_deleted_leaves_nothing(serving):
 
         wait_until(lambda: not children(served.process.pid))
         assert 404 == served.post(call, mcp_session_id=session)[0]
+
+
+def test_a_budget_cannot_be_left(serving, server):
+    """Requests without a session share one, whatever session they name, and what is refused deletes nothing."""
+    server.default = Answer(201, b'{"id": "p1", "status": "succeeded"}')
+    named = {"MCP_Protocol_Version": "2026-07-28", "Mcp_Method": "tools/call", "Mcp_Name": CREATE[0]}
+    meta = {"protocolVersion": "2026-07-28", "clientInfo": {"name": "t", "version": "1"}, "clientCapabilities": {}}
+    params = {"_meta": {f"io.modelcontextprotocol/{name}": value for name, value in meta.items()}}
+    call = {"jsonrpc": "2.0", "id": 2, "method": "tools/call", "params": params}
+    params |= {"name": CREATE[0], "arguments": CREATE[1]}
+    with serving("--write", "allow", "--max-predictions", "1") as served:
+        answers = [served.post(call, mcp_session_id=session, **named) for session in (None, "a", "b")]
+        for headers in ({"Host": "evil.example"}, {"MCP-Protocol-Version": "2026-07-28"}, {}):
+            with served.request("DELETE", None, "", **headers) as connection:
+                assert 400 <= connection.getresponse().status
+            answers.append(served.post(call, **named))
+
+    assert [200] * 6 == [status for status, _, _ in answers]
+    assert [False, *[True] * 5] == ["reached its budget" in body for _, _, body in answers]
+    assert 1 == len(server.requests)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
