@@ -1,4 +1,4 @@
-"""Signals that end a command: the first ends it cleanly, the second at once."""
+"""Signals that end a command: the first ends it cleanly, a later one at once."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import _signal  # type: ignore[import-not-found] # as in kosmolua.runtime.confin
 import os
 import select
 import stat
+import time
+from contextlib import suppress
 from types import FrameType, TracebackType
 from typing import Any, Self
 
@@ -13,6 +15,8 @@ from kosmolua.errors import EXIT_SIGNALED, Interrupted
 
 ENDING = (int(_signal.SIGINT), int(_signal.SIGTERM), int(_signal.SIGHUP))
 _STREAMS = (1, 2)
+_SAME = 0.1  # seconds; timeout(1) signals the process, and then its group
+_AT_ONCE = b"kosmo: ended at once; predictions may still be running: kosmo predictions list\n"
 
 
 class Signals:
@@ -22,6 +26,7 @@ class Signals:
         self.number: int | None = None
         self._numbers = numbers
         self._raises = True
+        self._at = 0.0
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Self:
@@ -46,8 +51,10 @@ class Signals:
 
     def _receive(self, number: int, _frame: FrameType | None) -> None:
         if self.number is not None:
-            _end_now(number)
-        self.number = number
+            if number != self.number or time.monotonic() - self._at >= _SAME:
+                _end_now(number)
+            return
+        self.number, self._at = number, time.monotonic()
         _forget_lost_terminal()
         if self._raises:
             raise Interrupted(number)
@@ -55,6 +62,11 @@ class Signals:
 
 def _end_now(number: int) -> None:
     """Exit without cleaning up. The script's process ends with this one."""
+    poll = select.poll()
+    poll.register(2, select.POLLOUT)
+    if any(events & select.POLLOUT for _, events in poll.poll(0)):  # a full pipe must not delay the end
+        with suppress(OSError):
+            os.write(2, _AT_ONCE)
     os._exit(EXIT_SIGNALED + number)
 
 

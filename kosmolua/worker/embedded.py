@@ -7,6 +7,7 @@ with the last.
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import os
 import pwd
 import shutil
@@ -32,10 +33,15 @@ logging_collector = off
 log_min_messages = warning
 """
 _USERS = ("postgres", "nobody")  # PostgreSQL does not run as root
+_SHARED = "/var/lib/kosmolua"  # a directory that they can reach
 
 
-def directory(environment: Mapping[str, str]) -> str:
-    return os.path.join(paths.state_directory(environment), NAME)
+def directory(environment: Mapping[str, str], shared: str = _SHARED) -> str:
+    """``pg`` in the state directory. For root, if no other user can reach that: in a directory below ``shared``."""
+    where = os.path.join(paths.state_directory(environment), NAME)
+    if os.geteuid() != 0 or os.path.isdir(os.path.join(where, "data")) or _reached_by(where):
+        return where
+    return os.path.join(shared, hashlib.sha256(os.fsencode(where)).hexdigest()[:12], NAME)
 
 
 @contextmanager
@@ -84,8 +90,7 @@ class Server:
                 f"the path {self._where} is too long for a Unix socket", hint="set KOSMO_STATE_DIR to a shorter one"
             )
         self._user = _unprivileged(self._where)
-        os.makedirs(self._where, mode=0o700, exist_ok=True)
-        self._give(self._where)
+        self._make()
         if self._lock is None:
             self._lock = os.open(os.path.join(self._where, "lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         file = self._lock
@@ -144,9 +149,17 @@ class Server:
                 hint=f"see {self._where}/log and {log}, or use a server: --database postgresql://…",
             )
 
-    def _give(self, path: str) -> None:
-        if self._user:
-            shutil.chown(path, self._user)
+    def _make(self) -> None:
+        try:
+            os.makedirs(os.path.dirname(self._where), mode=0o755, exist_ok=True)
+            os.makedirs(self._where, mode=0o700, exist_ok=True)
+            if self._user:
+                shutil.chown(self._where, self._user)
+        except OSError as error:
+            raise ConfigurationError(
+                f"cannot make the directory {self._where}: {error.strerror}",
+                hint="set KOSMO_STATE_DIR to a directory that you can write to",
+            ) from None
 
 
 def _me() -> str:
@@ -173,14 +186,22 @@ def _unprivileged(where: str) -> str | None:
     """An existing user instead of root who can reach the directory. Raises a `ConfigurationError`."""
     if os.geteuid() != 0:
         return None
+    name = _reached_by(where)
+    if name:
+        return name
+    raise ConfigurationError(
+        f"PostgreSQL does not run as root, and neither postgres nor nobody can reach {where}",
+        hint=f"allow it: chmod a+x {os.path.dirname(where)}, and its parents; or use a server: --database postgresql://…",
+    )
+
+
+def _reached_by(where: str) -> str | None:
+    """The first user for PostgreSQL who exists and can reach the directory."""
     for name in _USERS:
         with suppress(KeyError):
             if _reaches(pwd.getpwnam(name).pw_uid, where):
                 return name
-    raise ConfigurationError(
-        f"PostgreSQL does not run as root, and no other user can reach {where}",
-        hint="run kosmo worker as another user, set KOSMO_STATE_DIR, or use a server: --database postgresql://…",
-    )
+    return None
 
 
 def _reaches(uid: int, where: str) -> bool:

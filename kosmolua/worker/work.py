@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
+import socket
 import threading
 import time
 from collections.abc import Callable
@@ -105,7 +107,8 @@ class Worker:
         keeper = threading.Thread(target=self._keep, name="kosmo-keeper", daemon=True)
         keeper.start()
         self._tell(
-            f"worker {self._lease.id} is ready: {self._options.slots} slots, a lease of {self._lease.seconds:g} s"
+            f"worker {socket.gethostname()}:{os.getpid()} is ready: {self._options.slots} slots, "
+            f"a lease of {self._lease.seconds:g} s; to add a run: kosmo submit FILE"
         )
         with ThreadPoolExecutor(self._options.slots, "kosmo-segment") as threads:
             asyncio.run(self._serve_on(threads))

@@ -213,8 +213,23 @@ def test_the_second_signal_ends_at_once(holding, started):
     process.send_signal(signal.SIGTERM)
     server.saw("GET", "/predictions")
     process.send_signal(signal.SIGINT)
+    status, _, err = ended(process)
 
-    assert 130 == ended(process)[0]
+    assert 130 == status
+    assert err.endswith("kosmo: ended at once; predictions may still be running: kosmo predictions list\n")
+
+
+def test_a_signal_that_is_sent_twice(holding, started):
+    """timeout(1) signals the process and its group: that is one wish to end, which is carried out cleanly."""
+    server = holding("create")
+    process = started(server, *lua(RUN))
+    server.saw("POST", "/predictions")
+    process.send_signal(signal.SIGTERM)
+    process.send_signal(signal.SIGTERM)
+    status, _, err = ended(process)
+
+    assert 143 == status
+    assert "prediction p1 may still run; cancel it: kosmo" in err
 
 
 def test_what_is_ignored_stays_ignored(holding, started):

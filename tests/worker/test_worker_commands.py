@@ -13,6 +13,7 @@ import pytest
 from waiting import wait_until
 
 from kosmolua.cli import main
+from kosmolua.worker import embedded
 
 SCRIPT = 'print("hello " .. args[1]) log("noted") return run("replicate/hello-world", { text = args[1] })'
 
@@ -36,6 +37,19 @@ def kosmo(capsys):
         return status, printed.out, printed.err
 
     return kosmo
+
+
+def test_where_the_database_is(tmp_path):
+    """In the state directory, or for root where the user who runs PostgreSQL can reach it; it never moves."""
+    state = tmp_path / "state"
+    state.mkdir(mode=0o700)
+    environment = {"KOSMO_STATE_DIR": str(state)}
+    place = embedded.directory(environment, "/var/shared")
+    assert (os.geteuid() == 0) == place.startswith("/var/shared/")
+    assert "/var/kosmo/pg" == embedded.directory({"KOSMO_STATE_DIR": "/var/kosmo"}, "/var/shared")
+
+    (state / "pg" / "data").mkdir(parents=True)
+    assert str(state / "pg") == embedded.directory(environment, "/var/shared")
 
 
 def test_without_a_worker(place, kosmo):
