@@ -10,11 +10,15 @@ local MOST_NAMES = 1000 -- globals that are compared
 local MOST_LETTERS = 40 -- in a name that is compared
 local NEAR = 3 -- one wrong letter is accepted per this many
 
-local PROCESSES = "scripts cannot use processes, and files only by file(path):read(), write_file(path, text) and "
-  .. "append_file(path, text)"
+local PROCESSES = "scripts cannot start processes, or remove or rename files; file(path):read(), write_file(path, text) "
+  .. "and append_file(path, text) read and write"
 local HOST = "scripts cannot access the interpreter; require(name) loads a module and load(text) compiles text"
 local WAIT = "predictions have no methods: use p = wait(prediction), or run, which waits"
 local CANCEL = "use replicate.cancel_prediction { prediction_id = prediction.id }"
+
+local OPEN = "io.open returned nil: write assert(io.open(path)) to see the reason; reading needs --allow-read DIR, and "
+  .. "write_file(path, text) writes"
+local INSERT = "write table.insert(list, value)"
 
 local ADVICE = {
   global = {
@@ -46,6 +50,12 @@ end
 for name in gmatch("execute output input popen remove rename setlocale tmpfile tmpname", "%a+") do
   ADVICE.field[name] = ADVICE.field[name] or PROCESSES
 end
+for name in gmatch("push append add insert", "%a+") do
+  ADVICE.field[name], ADVICE.method[name] = INSERT, INSERT
+end
+for name in gmatch("join concat", "%a+") do
+  ADVICE.field[name], ADVICE.method[name] = "write table.concat(list, ', ')", "write table.concat(list, ', ')"
+end
 for name in gmatch("wait reload refresh poll", "%a+") do
   ADVICE.field[name], ADVICE.method[name] = WAIT, WAIT
 end
@@ -57,6 +67,10 @@ end
 -- Pattern of the message, pattern of the line, hint.
 local MISTAKES = {
   { "attempt to index", "%[0%]", "lists begin at 1: the first item is [1]" },
+  { "attempt to index.*nil value", "io%.open", OPEN },
+  { "attempt to index.*nil value", ":read%(", OPEN },
+  { "attempt to index.*nil value", ":write%(", OPEN },
+  { "attempt to index.*nil value", ":lines%(", OPEN },
   { "attempt to call a table value", "for.-in", "write for _, item in ipairs(list) do, or pairs(t)" },
   { "attempt to index %w+ 'self'", "", "call the method with a colon: object:method(…)" },
   { "attempt to concatenate.*table value", "", "convert the table: json.encode(value)" },

@@ -129,20 +129,23 @@ function M.add(env, service)
   function env.load(chunk, name, mode, ...) return loaded_text(env, "load", chunk, name, mode, (...)) end
   function env.loadstring(text, name) return loaded_text(env, "loadstring", text, name) end
 
-  --- Compile the text of a local file.
-  local function loadfile(path, mode, ...)
-    if path == nil then return nil, "loadfile: scripts have no standard input to load; name a file" end
-    local ok, text = guard.pcall(service, "read", { path = path })
-    if not ok then return nil, failures.error_text(text) end
+  local function file_text(path, text, mode, ...)
     text = gsub(gsub(text, "^\239\187\191", ""), "^#", "--")
     return loaded_text(env, "loadfile", text, "@" .. path, mode, (...))
   end
 
-  env.loadfile = loadfile
+  --- Compile the text of a local file.
+  function env.loadfile(path, mode, ...)
+    if path == nil then return nil, "loadfile: scripts have no standard input to load; name a file" end
+    local ok, text = guard.pcall(service, "read", { path = path })
+    if not ok then return nil, failures.error_text(text) end
+    return file_text(path, text, mode, ...)
+  end
 
   --- Run a local file.
   function env.dofile(path)
-    local main_chunk, message = loadfile(path)
+    if path == nil then error("dofile: scripts have no standard input to load; name a file", 0) end
+    local main_chunk, message = file_text(path, service("read", { path = path }))
     if not main_chunk then error(message, 0) end
     return main_chunk()
   end

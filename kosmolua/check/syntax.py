@@ -31,6 +31,8 @@ _HINTS = (  # pattern of the line, pattern of LuaJIT's message, hint
     (r"\+\+", r"near '\+'", "Write n = n + 1."),
     (r"[-+*/]=", r"near '='|'=' expected near '[-+*/]'", "Write n = n + 1: Lua has no assignment with an operator."),
     (r":=", r"near '='", "Write = to assign."),
+    (r"\bcontinue\b", r"'=' expected near", f"Write {_FOREIGN['continue']} instead of continue."),
+    (r"<\s*(?:const|close)\s*>", r"near '<'", "Write local name = value: LuaJIT has no attributes such as <const>."),
     (r"\b(?:if|while|until)\b.*[^=~<>]=[^=]", r"expected near '='", "Write == to compare."),
     (r"\belse\s+if\b", r"'end' expected", "Write elseif, or add an end."),
     (r"\{", r"near '\{'", "Write then, do and end around a block: Lua has no braces."),

@@ -12,6 +12,22 @@ MAX_MODULE = 8 * 1024 * 1024  # bytes
 PATH = "./?.lua;./?/init.lua"  # as in lua/code.lua
 MAX_PLACES = 20  # templates of a path
 _MAX_PARTS = 20  # of a name
+_JSON = "json needs no require: json.encode(value), json.decode(text)"
+_NETWORK = "scripts have no network access: call models with run, and fetch outputs with download"
+_DUMP = "dump(value) prints a value, and needs no require"
+_INSTEAD = {  # of usual libraries
+    "cjson": _JSON, "cjson.safe": _JSON, "dkjson": _JSON, "lunajson": _JSON, "rapidjson": _JSON, "rxi.json": _JSON,
+    "socket": _NETWORK, "socket.http": _NETWORK, "ssl": _NETWORK, "ssl.https": _NETWORK, "http.request": _NETWORK,
+    "resty.http": _NETWORK, "requests": _NETWORK, "cURL": _NETWORK, "replicate": "replicate needs no require",
+    "inspect": _DUMP, "serpent": _DUMP, "pl.pretty": _DUMP,
+    "lfs": "scripts cannot list directories: pass the paths as arguments, and read them from args",
+    "lpeg": "use regex.match, regex.match_all and regex.gsub", "rex_pcre": "use regex.match and regex.gsub",
+}  # fmt: skip
+
+
+def instead(name: str) -> str | None:
+    """What scripts have instead of a usual library that is not there."""
+    return _INSTEAD.get(name)
 
 
 def places(name: str, path: str | None, directory: str) -> list[str]:

@@ -223,9 +223,11 @@ class Services:
             else:
                 return modules.module(place, source)
         denied = next((each for each in failures if isinstance(each, PermissionDeniedError)), None)
-        if denied:
-            raise denied
-        raise UsageError(f"require: no module {asked.name!r}: {'; '.join(each.message for each in failures)}")
+        failure = denied or UsageError(
+            f"require: no module {asked.name!r}: {'; '.join(each.message for each in failures)}"
+        )
+        failure.hint = modules.instead(asked.name) or failure.hint
+        raise failure
 
     # Streams and files ----------------------------------------------------------------------------------------------
 

@@ -12,6 +12,11 @@ LUA = ["lua", "--emulate"]
         ("local t = { a = 1 b = 2 }", "Separate the items with a comma."),
         ("print(7 // 2)", "Write math.floor(a / b); a comment begins with --."),
         ("local n = 1 n += 1", "Write n = n + 1: Lua has no assignment with an operator."),
+        (
+            "for i = 1, 3 do if i == 2 then continue end end",
+            "Write goto continue, with ::continue:: before the end, instead of continue.",
+        ),
+        ("local a <const> = 1", "Write local name = value: LuaJIT has no attributes such as <const>."),
         ("if a != b then end", "Write ~= for not equal."),
         ("functoin f() end", "Did you mean function instead of functoin?"),
     ],
@@ -93,3 +98,22 @@ def test_a_prediction_prints_as_a_line(kosmo):
     shown = f"{line}starting\n" + f"{line}succeeded\n" * 3 + "own\n"
 
     assert (0, shown, "") == kosmo(*LUA, "-e", source).seen
+
+
+@pytest.mark.parametrize(
+    ("source", "hint"),
+    [
+        ("require('cjson')", "json needs no require: json.encode(value), json.decode(text)"),
+        (
+            "require('socket.http')",
+            "scripts have no network access: call models with run, and fetch outputs with download",
+        ),
+        ("dofile('other.lua')", "allow a directory: --allow-read DIR"),
+    ],
+)
+def test_what_there_is_instead_of_a_library(kosmo, source, hint):
+    """Also of a file that the script may not read."""
+    status, _, told = kosmo(*LUA, "-e", source).seen
+
+    assert 3 == status
+    assert told.endswith(f"hint: {hint}\n")

@@ -57,7 +57,10 @@ def _job(look: Look, call: Call) -> None:
     if local is None or found is None or found.name not in _JOBS:
         return
     name, method = local.name, call.method
-    ways = {"wait": f"Write {name} = wait({name}).", "cancel": f"Write replicate.cancel_all {{ {name} }}."}
+    ways = {
+        "wait": f"Write {name} = wait({name}).",
+        "cancel": f"Write replicate.cancel_prediction {{ prediction_id = {name}.id }}.",
+    }
     message = f"predictions have no method {method}"
     look.report(call.at, "warning", "unknown_name", message, ways.get(str(method)), call.within)
 
