@@ -53,6 +53,12 @@ end
 for name in gmatch("push append add insert", "%a+") do
   ADVICE.field[name], ADVICE.method[name] = INSERT, INSERT
 end
+for name in gmatch("parse loads", "%a+") do
+  ADVICE.field[name] = "write json.decode(text)"
+end
+for name in gmatch("stringify dumps", "%a+") do
+  ADVICE.field[name] = "write json.encode(value)"
+end
 for name in gmatch("join concat", "%a+") do
   ADVICE.field[name], ADVICE.method[name] = "write table.concat(list, ', ')", "write table.concat(list, ', ')"
 end

@@ -93,7 +93,7 @@ def _misspelt(lines: list[str]) -> str | None:
         foreign = re.match(r"\s*(\w+)\b(?!\s*[=(.:\[,])", line)
         if foreign and foreign[1] in _FOREIGN:
             return f"Write {_FOREIGN[foreign[1]]} instead of {foreign[1]}."
-        for word in re.findall(r"\b([A-Za-z_]{3,})(?=[ \t]+[A-Za-z_])", line.partition("--")[0]):
+        for word in re.findall(r"\b([A-Za-z_]{3,})(?=[ \t]+[\w\"'{])", line.partition("--")[0]):
             near = nearest(word, _LONG) if word not in KEYWORDS else None
             if near and len(word) >= len(near) - 1:
                 return f"Did you mean {near} instead of {word}?"

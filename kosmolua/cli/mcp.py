@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -43,6 +44,11 @@ def run(command: str, argv: list[str]) -> int:
     if command == "mcp:uninstall":
         return _uninstall(_uninstalling(command).parse_args(argv))
     own, served = _divided(argv)
+    if not own and not served:
+        from kosmolua.mcp.clients import CLIENTS
+
+        raise UsageError(f"missing client; expected one of {', '.join(CLIENTS)}", hint=f"kosmo {command} claude-code")
+    _check_place(command, own, served)
     if _serving("mcp:serve").parse_args(served).http:  # check the flags before they are written
         raise UsageError(
             "--http is for a server that you start; a registered client starts its own",
@@ -127,7 +133,7 @@ def _add_scripts(made: options_.Parser) -> None:
     made.add_argument(
         "--scripts",
         action="store_true",
-        help="expose each script of `kosmo scripts list` as a tool with its arguments ; search_docs finds "
+        help="expose each script of `kosmo scripts list` as a tool with its arguments; search_docs finds "
         "them in any case",
     )
 
@@ -287,6 +293,24 @@ def _installing(command: str) -> options_.Parser:
     _add_target(made, "register with", "register")
     made.add_argument("flags", nargs="*", metavar="-- FLAGS", help="flags of mcp:serve")
     return made
+
+
+def _check_place(command: str, own: list[str], served: list[str]) -> None:
+    """Refuse flags of the server before ``--``, with the command that passes them to it."""
+    known = _installing(command).takes
+    of_server = _serving("mcp:serve").takes
+    wrong = [at for at, word in enumerate(own) if _flag(word) in of_server and _flag(word) not in known]
+    if wrong:
+        flags = shlex.join([*own[wrong[0] :], *served])
+        before = shlex.join(own[: wrong[0]]) or "CLIENT"
+        raise UsageError(
+            f"{_flag(own[wrong[0]])} is a flag of mcp:serve; write those after --",
+            hint=f"write kosmo {command} {before} -- {flags}",
+        )
+
+
+def _flag(word: str) -> str:
+    return word.partition("=")[0]
 
 
 def _uninstalling(command: str) -> options_.Parser:

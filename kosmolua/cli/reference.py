@@ -89,6 +89,9 @@ def _function_table(functions: list[dict[str, Any]], indent: str = "") -> str:
 # Search -----------------------------------------------------------------------------------------------------------
 
 
+_MODELS = "To search models: kosmo models search WORDS"
+
+
 def _search_parser(command: str) -> argparse.ArgumentParser:
     made = _parser(
         command,
@@ -137,8 +140,9 @@ def _result(found: Found) -> dict[str, Any]:
 
 def _show_search(data: dict[str, Any], _: argparse.Namespace) -> str:
     if not data["results"]:
-        return f"nothing found for {data['query']!r}; list all functions: kosmo integrations:list {PROVIDER}"
-    return _function_table(data["results"])
+        return f"nothing found for {data['query']!r}; list all functions: kosmo integrations:list {PROVIDER}\n{_MODELS}"
+    is_topic = all(each["access"] == "topic" for each in data["results"])
+    return _function_table(data["results"]) + (f"\n{_MODELS}" if is_topic else "")
 
 
 # Docs -------------------------------------------------------------------------------------------------------------

@@ -33,7 +33,14 @@ def _parser(command: str) -> options_.Parser:
         "what it does and takes: --@ describe: TEXT, and --@ arg NAME TYPE: TEXT.",
         f"kosmo {command} run draw prompt='a fox' -- --max-cost 0.1",
     )
-    made.add_argument("action", choices=ACTIONS, metavar="|".join(ACTIONS), help="what to do")
+    made.add_argument(
+        "action",
+        nargs="?",
+        default="list",
+        choices=ACTIONS,
+        metavar="|".join(ACTIONS),
+        help="what to do (default: list)",
+    )
     made.add_argument("script", nargs="?", metavar="FILE|NAME", help="file to add, or name of a kept script")
     made.add_argument("--name", metavar="NAME", help="keep the script under this name (default: that of the file)")
     made.add_argument("--overwrite", action="store_true", help="replace a script of that name")

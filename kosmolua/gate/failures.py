@@ -14,6 +14,7 @@ from kosmolua.gate.kept import GONE
 from kosmolua.replicate import catalogue
 from kosmolua.replicate.catalogue import Operation
 
+_NO_VERSION = "Invalid version or not permitted"  # the title of a 422
 _SERVER_FAULT = 500  # from this status on, the server may have executed the call before it failed
 
 
@@ -58,6 +59,10 @@ def explain_absence(error: KosmoError, operation: Operation, arguments: Struct, 
         error.hint = (
             "save outputs in the script that makes them, with download(output, path), or keep them with a journal: "
             "kosmo lua --journal NAME; run the model again"
+        )
+    elif getattr(error, "title", None) == _NO_VERSION:
+        error.hint = (
+            error.hint or "give the id of a version, latest_version.id of get_model, or use run, which finds it"
         )
     elif error.code == "not_found" and (name := subject(operation, arguments)):
         error.hint = f"check the spelling of {name}, and that the account may see it"

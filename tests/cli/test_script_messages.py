@@ -18,6 +18,7 @@ LUA = ["lua", "--emulate"]
         ),
         ("local a <const> = 1", "Write local name = value: LuaJIT has no attributes such as <const>."),
         ("if a != b then end", "Write ~= for not equal."),
+        ("retrun 1", "Did you mean return instead of retrun?"),
         ("functoin f() end", "Did you mean function instead of functoin?"),
     ],
 )

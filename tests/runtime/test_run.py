@@ -247,6 +247,7 @@ def test_an_account_that_is_none(lua, accounts, hint):
         ("local function f() end print(#f())", "assign the list first; a function returns nil without return"),
         ("print(utf8.char(65))", "LuaJIT has no utf8"),
         ("local f = io.open('x', 'w') f:write('a')", "io.open returned nil: write assert(io.open(path))"),
+        ("json.parse('1')", "write json.decode(text)"),
         ("local list = {} list.push(1)", "write table.insert(list, value)"),
         ("local list = {} print(list:join(','))", "write table.concat(list, ', ')"),
         ("print('a' + 'b')", "write .. to join texts"),
