@@ -33,14 +33,14 @@ def add_flags(made: options_.Parser) -> None:
 
 
 def show(parsed: argparse.Namespace, options: Options, data: dict[str, Any], text: str) -> int:
-    """Print the data as JSON or by the jq expression if that is wanted, else the text."""
+    """Print the data as JSON or by the jq expression if that is wanted, else the text, which is safe to print."""
     if parsed.jq is not None:
         for found in filtered(parsed.jq, {"success": True, **data}):
             output.write_text((found if isinstance(found, str) else output.to_json(found)) + "\n")
     elif options.json or options.dry_run:
         output.show_json({"success": True, **data})
     else:
-        output.write_text(safe(text) + "\n")
+        output.write_text(text + "\n")
     return 0
 
 
@@ -75,4 +75,5 @@ def rows(head: tuple[str, ...], cells: list[tuple[str, ...]], nothing: str) -> s
 
 
 def text_of(value: Any) -> str:
-    return value if isinstance(value, str) else ""
+    """The value if it is text, made safe to print."""
+    return safe(value) if isinstance(value, str) else ""

@@ -13,6 +13,7 @@ from kosmolua.cli.host import host_of
 from kosmolua.errors import UsageError
 from kosmolua.replicate.shape import mapping
 from kosmolua.replicate.token import quoted
+from kosmolua.terminal.safe import safe
 
 if TYPE_CHECKING:
     import argparse
@@ -90,7 +91,7 @@ def _pull(command: str, parsed: argparse.Namespace, options: Options) -> int:
             path = os.path.join(parsed.output, call["model_owner"], f"{call['model_name']}.json")
             _save(path, output.to_json(document).encode() + b"\n")
             saved.append(path)
-    return listing.show(parsed, options, {"saved": saved}, "\n".join(saved))
+    return listing.show(parsed, options, {"saved": saved}, safe("\n".join(saved)))
 
 
 def _call(command: str, word: str) -> dict[str, str]:

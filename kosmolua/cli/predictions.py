@@ -17,6 +17,7 @@ from kosmolua.host.host import Host
 from kosmolua.replicate.shape import mapping
 from kosmolua.replicate.token import quoted
 from kosmolua.services.progress import told_as_text
+from kosmolua.terminal.safe import safe
 from kosmolua.terminal.text import heading, table
 
 _ID = re.compile(r"[a-z0-9]{24,}")
@@ -112,7 +113,7 @@ def _shown(found: Any) -> str:
     ]
     parts = [f"{heading(listing.text_of(one.get('id')))}\n{table([row for row in facts if row[1]])}"]
     for name in ("input", "output", "error", "logs"):
-        text = told_as_text(one.get(name) or None)
+        text = safe(told_as_text(one.get(name) or None) or "")
         if text:
             parts.append(f"{heading(name)}\n" + "\n".join(f"  {line}" for line in text.rstrip().split("\n")))
     return "\n\n".join(parts)

@@ -141,7 +141,7 @@ def _show(path: str, *, as_json: bool) -> int:
         *([] if one.prompt else [("account", one.account)]),
         ("journal", one.path),
         *([("outputs", f"{one.outputs} kept in {paths.outputs_of(one.path)}")] if one.outputs else []),
-        ("state", f"{one.state}{f': {one.error}' if one.error else ''}"),
+        ("state", f"{one.state}: {one.error.removeprefix(f'{one.state}: ')}" if one.error else one.state),
         ("began", f"{_when(one.began)}, run {one.times} time{'s' * (one.times != 1)}"),
         ("spent", ", ".join(f"{name} {value:g}" for name, value in one.spent.items())),
         *(

@@ -72,8 +72,9 @@ class Terminal:
 def terminal(server):
     opened = []
 
-    def run(*argv):
-        made = Terminal(*argv, environment={"REPLICATE_URL": server.url, "REPLICATE_API_KEY": "r8_marked"})
+    def run(*argv, **environment):
+        given = {"REPLICATE_URL": server.url, "REPLICATE_API_KEY": "r8_marked", **environment}
+        made = Terminal(*argv, environment=given)
         opened.append(made)
         return made
 
@@ -188,3 +189,13 @@ def test_an_envelope_cannot_draw_on_the_terminal(terminal):
 
     assert screen.screen.replace("\r\n", "").isprintable()
     assert ("\x1b[2J\x9b\x7f\u202e\n", "\x85") == (envelope["output"], envelope["result"])
+
+
+@pytest.mark.parametrize("command", [["models", "list"], ["models", "show", "replicate/hello-world"], ["runs", "list"]])
+def test_styles_reach_the_terminal(terminal, command):
+    """They are written as control characters, not escaped like those of other people's text."""
+    screen = terminal(*command, *([] if command[0] == "runs" else ["--emulate"]), TERM="xterm", NO_COLOR="")
+
+    assert 0 == screen.finish()
+    assert "\\x1b" not in screen.screen
+    assert ("\x1b[1m" in screen.screen) == (command[0] == "models")
