@@ -10,8 +10,8 @@ local MOST_NAMES = 1000 -- globals that are compared
 local MOST_LETTERS = 40 -- in a name that is compared
 local NEAR = 3 -- one wrong letter is accepted per this many
 
-local PROCESSES = "scripts cannot start processes, or remove or rename files; file(path):read(), write_file(path, text) "
-  .. "and append_file(path, text) read and write"
+local PROCESSES = "scripts cannot use processes, and files only by file(path):read(), write_file(path, text), "
+  .. "append_file(path, text), and io.open for reading"
 local HOST = "scripts cannot access the interpreter; require(name) loads a module and load(text) compiles text"
 local WAIT = "predictions have no methods: use p = wait(prediction), or run, which waits"
 local CANCEL = "use replicate.cancel_prediction { prediction_id = prediction.id }"

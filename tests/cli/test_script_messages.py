@@ -118,3 +118,20 @@ def test_what_there_is_instead_of_a_library(kosmo, source, hint):
 
     assert 3 == status
     assert told.endswith(f"hint: {hint}\n")
+
+
+@pytest.mark.parametrize(
+    ("source", "hint"),
+    [
+        ("local f = io.open('x', 'w') f:write('a')", "io.open returned nil: write assert(io.open(path))"),
+        ("json.parse('1')", "write json.decode(text)"),
+        ("local list = {} list.push(1)", "write table.insert(list, value)"),
+        ("local list = {} print(list:join(','))", "write table.concat(list, ', ')"),
+    ],
+)
+def test_what_other_languages_have(kosmo, source, hint):
+    """The hint names what Lua has."""
+    status, _, told = kosmo(*LUA, "-e", source).seen
+
+    assert 1 == status
+    assert f"hint: {hint}" in told
