@@ -3,6 +3,8 @@ import os
 import pytest
 from recording_server import RecordingServer
 
+pytest_plugins = ["kosmolua.testing"]
+
 
 @pytest.fixture(autouse=True)
 def _clean_environment(monkeypatch, tmp_path):

@@ -16,7 +16,7 @@ ROOMS = (
     ("__main__",),
     ("cli",),
     ("mcp", "repl", "worker", "__init__"),
-    ("check", "host"),
+    ("check", "host", "testing"),
     ("services",),
     ("journal",),
     ("gate",),
@@ -27,7 +27,7 @@ ROOMS = (
 # room -> the only rooms that may import from it
 KNOWN_TO = {
     "runtime": {"check", "cli", "host", "manual", "mcp", "repl", "worker", "__init__"},
-    "emulator": {"cli", "host"},
+    "emulator": {"cli", "host", "testing"},
     "cli": {"__main__"},
     "mcp": {"cli"},
     "repl": {"cli"},
@@ -39,6 +39,7 @@ ONLY_IN = {
     "httpx": {f"replicate/{name}.py" for name in ("httpx_transport", "client", "routes", "transfer")},
     "httptools": {"replicate/head.py"},
     "http.client": {"emulator/webhooks.py"},
+    "pytest": {"testing.py"},
     "PIL": {"terminal/images.py"},
     "jq": {"cli/listing.py"},
     "keyring": {"settings/credentials.py"},

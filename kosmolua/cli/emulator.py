@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
+from typing import TYPE_CHECKING
+
 from kosmolua.cli import options as options_
 from kosmolua.cli import output
 from kosmolua.errors import UsageError
+
+if TYPE_CHECKING:
+    from kosmolua.emulator import Emulator, Player
 
 
 def run(command: str, argv: list[str]) -> int:
@@ -25,6 +31,28 @@ def run(command: str, argv: list[str]) -> int:
     made.add_argument(
         "--models", metavar="PATH", help="add the public models of a file or directory; save them: kosmo models pull"
     )
+    made.add_argument(
+        "--https", action="store_true", help="serve HTTPS with a new certificate; the first line names it"
+    )
+    made.add_argument(
+        "--outputs", choices=("url", "data"), default="url", help="give files as URLs or as data URLs (default: url)"
+    )
+    made.add_argument(
+        "--streams",
+        choices=("guide", "ids"),
+        default="guide",
+        help="end streams without an id, as the API's guide does, or with one (default: guide)",
+    )
+    made.add_argument(
+        "--latency", type=options_.amount, default=0.0, metavar="SECONDS", help="delay every answer (default: 0)"
+    )
+    made.add_argument(
+        "--speed",
+        type=options_.seconds,
+        default=1.0,
+        metavar="FACTOR",
+        help="run models FACTOR times faster (default: 1)",
+    )
     made.add_argument("--cassette", metavar="FILE", help="serve only the calls of a recorded run")
     made.add_argument(
         "--json", action="store_true", help="accepted for consistency; the first line is always the URL as JSON"
@@ -33,20 +61,47 @@ def run(command: str, argv: list[str]) -> int:
     if not 0 <= parsed.port < 1 << 16:
         raise UsageError(f"--port: expected 0 to 65535, got {parsed.port}")
 
-    def ready(url: str) -> None:
-        output.write_text(output.to_json({"url": url}, indent=False) + "\n")
+    from kosmolua.emulator import Emulator, Player
 
-    from kosmolua.emulator import Emulator, Player, serve
-
-    if parsed.cassette and (parsed.fault or parsed.models):
-        other = "--fault" if parsed.fault else "--models"
-        raise UsageError(f"{other} and --cassette cannot be combined", hint="leave one of them out")
-    application = Player(parsed.cassette) if parsed.cassette else Emulator(faults=parsed.fault, models=parsed.models)
+    for flag in ("fault", "models"):
+        if parsed.cassette and getattr(parsed, flag):
+            raise UsageError(f"--{flag} and --cassette cannot be combined", hint="leave one of them out")
+    application = (
+        Player(parsed.cassette)
+        if parsed.cassette
+        else Emulator(
+            faults=parsed.fault,
+            models=parsed.models,
+            outputs=parsed.outputs,
+            streams=parsed.streams,
+            latency=parsed.latency,
+            speed=parsed.speed,
+        )
+    )
     try:
-        serve(application, port=parsed.port, ready=ready)
+        _serve(application, parsed.port, secure=parsed.https)
     except OSError as error:
         raise UsageError(
             f"cannot listen on port {parsed.port}: {error.strerror}",
             hint="choose another port, or --port 0 for a free one",
         ) from None
     return 0
+
+
+def _serve(application: Emulator | Player, port: int, *, secure: bool) -> None:
+    from kosmolua.emulator import serve
+
+    def ready(url: str, **more: str) -> None:
+        output.write_text(output.to_json({"url": url, **more}, indent=False) + "\n")
+
+    if not secure:
+        serve(application, port=port, ready=ready)
+        return
+    from tempfile import TemporaryDirectory
+
+    from kosmolua.emulator.certificate import make_certificate, server_context
+
+    with TemporaryDirectory(prefix="kosmolua-emulator-") as directory:
+        certificate, key = make_certificate(directory)
+        context = server_context(certificate, key)
+        serve(application, port=port, ready=partial(ready, certificate=certificate), secure=context)

@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from kosmolua.emulator.app import Emulator
     from kosmolua.emulator.cassette import Player
-    from kosmolua.emulator.clock import Clock, ManualClock, SystemClock
+    from kosmolua.emulator.clock import AdjustableClock, Clock, ManualClock, SystemClock
     from kosmolua.emulator.faults import KINDS, Fault, parse_fault
     from kosmolua.emulator.server import running, serve
 
 __all__ = [
     "KINDS",
+    "AdjustableClock",
     "Clock",
     "Emulator",
     "Fault",
@@ -32,6 +33,7 @@ __all__ = [
 _HOMES = {
     "Emulator": "app",
     "Player": "cassette",
+    "AdjustableClock": "clock",
     "Clock": "clock",
     "ManualClock": "clock",
     "SystemClock": "clock",

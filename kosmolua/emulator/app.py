@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from threading import RLock
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 from werkzeug import Response
@@ -61,7 +61,9 @@ class Emulator:
     UsageError for an unknown fault.
 
     ``models`` is a file or directory with documents of public models, as ``get_model`` and ``list_models`` return
-    them.
+    them. With ``outputs="data"`` files are in the outputs themselves, as data URLs. The last events of a stream have no
+    id, as in the API's guide; with ``streams="ids"`` they have one. Every answer is later by ``latency`` seconds, and
+    models run ``speed`` times faster.
 
     A thread sends webhooks while predictions with a webhook on this machine are running; `close` ends it.
     """
@@ -74,6 +76,10 @@ class Emulator:
         seed: int | str | None = None,
         capacity: int | None = None,
         models: str | os.PathLike[str] | None = None,
+        outputs: Literal["url", "data"] = "url",
+        streams: Literal["guide", "ids"] = "guide",
+        latency: float = 0.0,
+        speed: float = 1.0,
     ) -> None:
         self.clock: Clock = clock or SystemClock()
         self._faults = FaultBox(faults, self.clock.time())
@@ -82,6 +88,8 @@ class Emulator:
         self._lock = RLock()
         self._rates = RateMeter()
         self._courier = Courier(self._world, self.clock, self._lock)
+        self._world.inline, self._world.speed = outputs == "data", speed
+        self._latency, self._all_ids = latency, streams == "ids"
         self._capacity = capacity
         self._taken = 0
 
@@ -95,6 +103,10 @@ class Emulator:
     def close(self) -> None:
         """Send due webhooks, within a second, and stop the thread."""
         self._courier.close()
+
+    def add_faults(self, faults: Iterable[str]) -> None:
+        """Add faults while it runs. Raises a UsageError for an unknown one."""
+        self._faults.add(faults, self.clock.time())
 
     def sign_download(self, file_id: str, expiry: int) -> dict[str, str]:
         """The query of a valid download link: owner, expiry (Unix seconds) and signature."""
@@ -112,6 +124,8 @@ class Emulator:
     def _perform(self, request: ApiRequest) -> Response:
         operation, path = match(request)
         faults = self._pick(operation, request)
+        if self._latency:
+            self.clock.sleep(self._latency)
         if "slow" in faults:
             self.clock.sleep(faults["slow"].number("seconds"))
         if (response := misbehaviour.instead(faults)) is not None:
@@ -175,7 +189,7 @@ class Emulator:
             if job is None or not job.behaviour.streams or job.removed(call.now):
                 raise problem.not_found()
         last = call.request.headers.get("Last-Event-ID")
-        events = stream.follow(job, self.clock, self._lock, last, cut="stream-cut" in call.faults)
+        events = stream.follow(job, self.clock, self._lock, last, cut="stream-cut" in call.faults, ids=self._all_ids)
         return Response(events, mimetype="text/event-stream", headers={"Cache-Control": "no-store"})
 
     def _stamp(self, response: Response, request: ApiRequest) -> Response:

@@ -28,6 +28,29 @@ class SystemClock:
         time.sleep(seconds)
 
 
+class AdjustableClock:
+    """The system clock, which `advance` sets ahead for all who read it or sleep by it."""
+
+    def __init__(self) -> None:
+        self._ahead = 0.0
+        self._moved = Condition()
+
+    def time(self) -> float:
+        with self._moved:
+            return time.time() + self._ahead
+
+    def sleep(self, seconds: float) -> None:
+        until = self.time() + seconds
+        with self._moved:
+            while (left := until - time.time() - self._ahead) > 0:
+                self._moved.wait(left)
+
+    def advance(self, seconds: float) -> None:
+        with self._moved:
+            self._ahead += max(seconds, 0.0)
+            self._moved.notify_all()
+
+
 class ManualClock:
     """A clock for tests that takes no real time.
 

@@ -26,8 +26,8 @@ DELIVERY = _extra("delivery", "/delivery/{prediction_id}/{file_name}")
 PREDICTION_PAGE = _extra("prediction_page", "/p/{prediction_id}")
 MODEL_PAGE = _extra("model_page", "/{model_owner}/{model_name}")
 EXTRAS = (STREAM, DELIVERY, PREDICTION_PAGE, MODEL_PAGE)
-# Without a token: stream URLs are unguessable, and pages are for browsers.
-OPEN = frozenset({STREAM.name, PREDICTION_PAGE.name, MODEL_PAGE.name})
+# Without a token: stream and output URLs are unguessable, and pages are for browsers.
+OPEN = frozenset({STREAM.name, DELIVERY.name, PREDICTION_PAGE.name, MODEL_PAGE.name})
 
 
 def deliver(call: ApiCall) -> Delivery:

@@ -62,6 +62,8 @@ KINDS: dict[str, Kind] = {
         "too many requests beyond per_minute, after a burst",
         {"per_minute": "6", "burst": "1"},
     ),
+    "402": Kind("the account has no credit"),
+    "low-credit": Kind("too many requests for an account with little credit", {"retry_after": "10"}),
     "500": Kind("a problem document with status 500"),
     "502-html": Kind("the HTML page of a proxy, status 502"),
     "503": Kind("a problem document with status 503; retry_after is in seconds", {"retry_after": "1"}),
@@ -180,10 +182,19 @@ class FaultBox:
     """The faults of an emulator, and how often each may still fire."""
 
     def __init__(self, specs: Iterable[str], now: float = 0.0) -> None:
-        self._faults = [parse_fault(spec) for spec in specs]
-        self._left = [fault.times for fault in self._faults]
-        self._buckets = [_Bucket(fault, now) if fault.kind == "throttle" else None for fault in self._faults]
+        self._faults: list[Fault] = []
+        self._left: list[int | None] = []
+        self._buckets: list[_Bucket | None] = []
         self._lock = Lock()
+        self.add(specs, now)
+
+    def add(self, specs: Iterable[str], now: float) -> None:
+        """Add faults. Raises a UsageError for an unknown one, and then adds none."""
+        faults = [parse_fault(spec) for spec in specs]
+        with self._lock:
+            self._faults += faults
+            self._left += [fault.times for fault in faults]
+            self._buckets += [_Bucket(fault, now) if fault.kind == "throttle" else None for fault in faults]
 
     def pick(self, operation: Operation, request: Request, now: float = 0.0) -> dict[str, Fault]:
         """The faults that fire for this request, by kind; those in its header always fire."""

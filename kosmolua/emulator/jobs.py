@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import base64
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from kosmolua.emulator.clock import rfc3339
@@ -54,6 +56,7 @@ class Job:
     aborted: float | None = None
     kept: bool = False
     settled: bool = False
+    inline: bool = False  # its files are in the output, as data URLs
     place: int = 0  # in the order of creation
     billed: dict[str, float] | None = None
     _outcome: Outcome | None = field(default=None, repr=False)
@@ -133,15 +136,22 @@ class Job:
         return tokens[: int(moment.fraction * len(tokens))]
 
 
-def with_urls(output: Any, base: str) -> Any:
-    """The output with the URLs of its files, below ``base``."""
+def with_urls(output: Any, url: Callable[[str], str]) -> Any:
+    """The output with the URLs of its files, by their names."""
     if isinstance(output, FileRef):
-        return f"{base}/{output.name}"
+        return url(output.name)
     if isinstance(output, list):
-        return [with_urls(item, base) for item in output]
+        return [with_urls(item, url) for item in output]
     if isinstance(output, dict):
-        return {name: with_urls(item, base) for name, item in output.items()}
+        return {name: with_urls(item, url) for name, item in output.items()}
     return output
+
+
+def _url(job: Job, origin: str, name: str) -> str:
+    if not job.inline:
+        return f"{origin}/delivery/{job.id}/{name}"
+    content_type, content = job.outcome().files[name]
+    return f"data:{content_type};base64,{base64.b64encode(content.read()).decode()}"
 
 
 def _metrics(job: Job, moment: Moment) -> dict[str, float]:
@@ -175,7 +185,7 @@ def _time(seconds: float | None) -> str | None:
 def _common(job: Job, now: float, origin: str) -> dict[str, Any]:
     moment, removed = job.at(now), job.removed(now)
     finished = moment.status in {"succeeded", "failed"}
-    output = None if removed else with_urls(job.output(moment), f"{origin}/delivery/{job.id}")
+    output = None if removed else with_urls(job.output(moment), partial(_url, job, origin))
     return {
         "id": job.id,
         "model": job.model,

@@ -34,6 +34,10 @@ def instead(faults: Faults) -> Response | None:
         raise problem.unauthenticated()
     if "429" in faults:
         raise problem.throttled(round(faults["429"].number("retry_after")))
+    if "402" in faults:
+        raise problem.no_credit()
+    if "low-credit" in faults:
+        raise problem.low_credit(round(faults["low-credit"].number("retry_after")))
     if "500" in faults:
         raise problem.ProblemError(500, "Internal server error", "Simulated error.")
     if "503" in faults:

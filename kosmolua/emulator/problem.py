@@ -50,6 +50,22 @@ def throttled(seconds: int) -> ProblemError:
     return ProblemError(429, "Too many requests", detail, headers=headers, retry_after=seconds)
 
 
+def low_credit(seconds: int) -> ProblemError:
+    detail = (
+        "Request was throttled. Your rate limit for creating predictions is reduced to 6 requests per minute with a "
+        f"burst of 1 requests while you have less than $5.0 in credit. Your rate limit resets in ~{seconds}s."
+    )
+    headers = {"Retry-After": str(seconds)}
+    return ProblemError(429, "Too many requests", detail, headers=headers, retry_after=seconds)
+
+
+def no_credit() -> ProblemError:
+    detail = (
+        "You have insufficient credit to run this model. Go to https://replicate.com/account/billing to add credit."
+    )
+    return ProblemError(402, "Insufficient credit", detail)
+
+
 def invalid(fields: list[tuple[str, str, str]]) -> ProblemError:
     """422 for fields given as (type, field, description)."""
     found = [{"type": kind, "field": field, "description": text} for kind, field, text in fields]

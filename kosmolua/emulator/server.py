@@ -14,6 +14,7 @@ import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler
 from socketserver import TCPServer, ThreadingMixIn
+from ssl import SSLError
 from typing import IO, TYPE_CHECKING, Any, cast
 from urllib.parse import unquote_to_bytes
 
@@ -22,6 +23,8 @@ from werkzeug.serving import DechunkedInput
 from werkzeug.wsgi import LimitedStream
 
 if TYPE_CHECKING:
+    from ssl import SSLContext
+
     from _typeshed.wsgi import WSGIApplication, WSGIEnvironment
 
     from kosmolua.emulator.app import Emulator
@@ -39,19 +42,25 @@ class _Server(ThreadingMixIn, TCPServer):
     # A thread may block in a delayed answer for a minute; closing does not wait for it.
     block_on_close = False
 
-    def __init__(self, address: tuple[str, int], application: WSGIApplication) -> None:
+    def __init__(
+        self, address: tuple[str, int], application: WSGIApplication, secure: SSLContext | None = None
+    ) -> None:
         super().__init__(address, _Connection)
         self.application = application
+        self.scheme = "https" if secure else "http"
+        if secure:
+            # The handshake is done by the connection's own thread, with its first read.
+            self.socket = secure.wrap_socket(self.socket, server_side=True, do_handshake_on_connect=False)
 
     @property
     def url(self) -> str:
         host, port = self.server_address[:2]
         name = host.decode() if isinstance(host, bytes) else host
-        return f"http://{f'[{name}]' if ':' in name else name}:{port}/v1"
+        return f"{self.scheme}://{f'[{name}]' if ':' in name else name}:{port}/v1"
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         # Lost clients are not errors.
-        if not isinstance(sys.exception(), ConnectionError):
+        if not isinstance(sys.exception(), ConnectionError | SSLError):
             super().handle_error(request, client_address)
 
 
@@ -70,7 +79,7 @@ class _Connection(BaseHTTPRequestHandler):
 
     def finish(self) -> None:
         # Close the socket even if the client is gone and data is unsent.
-        with contextlib.suppress(ConnectionError):
+        with contextlib.suppress(ConnectionError, SSLError):
             super().finish()
         self.rfile.close()
 
@@ -124,7 +133,7 @@ class _Connection(BaseHTTPRequestHandler):
             "SERVER_PROTOCOL": self.request_version,
             "REMOTE_ADDR": self.client_address[0],
             "wsgi.version": (1, 0),
-            "wsgi.url_scheme": "http",
+            "wsgi.url_scheme": cast("_Server", self.server).scheme,
             "wsgi.input": body,
             "wsgi.input_terminated": True,
             "wsgi.errors": sys.stderr,
@@ -181,9 +190,14 @@ class _Answer:
 
 
 @contextlib.contextmanager
-def running(application: Emulator | Player, host: str = "127.0.0.1", port: int = 0) -> Iterator[str]:
-    """Serve the application in a thread inside this context, then close it. Yields its URL, ending in /v1."""
-    with _Server((host, port), application) as server:
+def running(
+    application: Emulator | Player, host: str = "127.0.0.1", port: int = 0, secure: SSLContext | None = None
+) -> Iterator[str]:
+    """Serve the application in a thread inside this context, then close it. Yields its URL, ending in /v1.
+
+    With ``secure`` it speaks HTTPS.
+    """
+    with _Server((host, port), application, secure) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
         thread.start()
         try:
@@ -195,13 +209,18 @@ def running(application: Emulator | Player, host: str = "127.0.0.1", port: int =
 
 
 def serve(
-    application: Emulator | Player, host: str = "127.0.0.1", port: int = 0, ready: Callable[[str], object] | None = None
+    application: Emulator | Player,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    ready: Callable[[str], object] | None = None,
+    secure: SSLContext | None = None,
 ) -> None:
     """Serve until interrupted (Ctrl-C or SIGTERM). ``ready`` is called once with the URL, ending in /v1.
 
     Raises an OSError if the port is not available.
     """
-    with contextlib.suppress(KeyboardInterrupt), _interrupted_by_sigterm(), running(application, host, port) as url:
+    served = running(application, host, port, secure)
+    with contextlib.suppress(KeyboardInterrupt), _interrupted_by_sigterm(), served as url:
         if ready:
             ready(url)
         threading.Event().wait()

@@ -28,9 +28,11 @@ class Event:
     name: str
     data: str
 
-    def encode(self, number: int) -> bytes:
+    def encode(self, number: int, *, ids: bool = False) -> bytes:
         lines = "".join(f"data: {line}\n" for line in self.data.split("\n"))
-        return f"event: {self.name}\nid: {self.id(number)}\n{lines}\n".encode()
+        # The events at the end have no id in the guide of the API, but were seen with one.
+        name = f"id: {self.id(number)}\n" if ids or self.name in {"output", "logs"} else ""
+        return f"event: {self.name}\n{name}{lines}\n".encode()
 
     def id(self, number: int) -> str:
         return f"{int(self.time)}:{number}"
@@ -71,9 +73,15 @@ def resume_at(job: Job, last_event_id: str | None) -> int:
 
 
 def follow(
-    job: Job, clock: Clock, lock: AbstractContextManager[bool], last_event_id: str | None, *, cut: bool = False
+    job: Job,
+    clock: Clock,
+    lock: AbstractContextManager[bool],
+    last_event_id: str | None,
+    *,
+    cut: bool = False,
+    ids: bool = False,
 ) -> Iterator[bytes]:
-    """The bytes of the stream. ``cut`` breaks the connection halfway."""
+    """The bytes of the stream. ``cut`` breaks the connection halfway; with ``ids`` the last events have one too."""
     with lock:
         sent = resume_at(job, last_event_id)
     until = clock.time() + LONGEST_CONNECTION
@@ -87,7 +95,7 @@ def follow(
         while sent < len(events) and events[sent].time <= now:
             if cut and sent >= len(events) // 2:
                 raise dropped()
-            yield events[sent].encode(sent)
+            yield events[sent].encode(sent, ids=ids)
             sent += 1
         if sent >= len(events):
             return

@@ -171,6 +171,8 @@ class World:
     trainings: dict[str, Job] = field(default_factory=dict)
     files: dict[str, File] = field(default_factory=dict)
     feeds: list[Feed] = field(default_factory=list)
+    inline: bool = False  # files are in the outputs, as data URLs
+    speed: float = 1.0  # of models
     _ending: list[tuple[float, int, Job]] = field(default_factory=list)  # a heap, by when their data are removed
     _serial: Iterator[int] = field(default_factory=count)
 

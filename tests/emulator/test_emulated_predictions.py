@@ -287,11 +287,37 @@ def test_whole_numbers_with_a_point_are_integers(api, world):
     assert "succeeded" == world.run(api, FLUX, given, Prefer="wait").json()["status"]
 
 
-def test_delivery_wants_the_token(api, world, emulator):
-    """An output is for those who have a token."""
+def test_an_output_needs_no_token_and_expires(api, world, clock):
+    """Whoever knows the URL can read the file, until it is removed an hour after the end."""
     url = world.run(api, FLUX, {"prompt": "x"}, Prefer="wait").json()["output"][0]
-    with world.connect(emulator, "invalid") as stranger:
-        assert 401 == stranger.get(url).status_code
+    del api.headers["Authorization"]
+    clock.advance(3590)
+    kept = api.get(url).status_code
+    clock.advance(20)
+
+    assert (200, 404) == (kept, api.get(url).status_code)
+
+
+def test_outputs_as_data_urls(world, clock):
+    """On request the files are in the output itself, and can be an input."""
+    with world.connect(Emulator(clock=clock, outputs="data")) as api:
+        output = world.run(api, FLUX, {"prompt": "x", "num_outputs": 2}, Prefer="wait").json()["output"]
+
+    assert 2 == len(set(output))
+    assert all(base64.b64decode(one.removeprefix("data:image/png;base64,")).startswith(b"\x89PNG") for one in output)
+
+
+def test_latency_and_speed(world, clock):
+    """Answers are later by that time, and models run so many times faster."""
+    with world.connect(Emulator(clock=clock, latency=0.5, speed=10)) as api:
+        job = world.run(api, VIDEO, {"prompt": "x"}).json()
+        later = clock.time()
+        clock.advance(7)
+        early = api.get(job["urls"]["get"]).json()
+        clock.advance(1)
+
+        assert (0.5, "processing") == (later - 1767225600, early["status"])
+        assert 7.0 == api.get(job["urls"]["get"]).json()["metrics"]["predict_time"]
 
 
 def test_pages_of_predictions(api, world):

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import pytest
 
+from kosmolua.emulator import Emulator
+
 LLAMA = "meta/meta-llama-3-8b-instruct"
 
 
@@ -16,7 +18,7 @@ def parse(text):
         if fields:
             data = "\n".join(value for name, _, value in fields if name == "data")
             kinds = {name: value for name, _, value in fields}
-            yield kinds["event"], kinds["id"], data
+            yield kinds["event"], kinds.get("id", ""), data
 
 
 def test_a_stream_carries_the_output(api, world):
@@ -30,7 +32,7 @@ def test_a_stream_carries_the_output(api, world):
     assert ["logs", *["output"] * 6, "done"] == [name for name, _, _ in events]
     assert "{}" == events[-1][2]
     assert done["output"] == [data for name, _, data in events if name == "output"]
-    assert [f"1767225600:{n}" for n in range(8)] == [number for _, number, _ in events]
+    assert [*(f"1767225600:{n}" for n in range(7)), ""] == [number for _, number, _ in events]
 
 
 def test_a_stream_resumes_after_the_last_event(api, world):
@@ -109,3 +111,11 @@ def test_a_stream_that_is_cut(api, world):
 
     assert "done" not in [name for name, _, _ in had]
     assert list(parse(api.get(url).text)) == had + rest
+
+
+def test_ids_at_the_end_on_request(api, world, clock):
+    """The last events have an id too where that is wanted."""
+    with world.connect(Emulator(clock=clock, streams="ids")) as other:
+        events = list(parse(other.get(start(other, world)["urls"]["stream"]).text))
+
+    assert ["done", f"1767225600:{len(events) - 1}"] == [*events[-1][:2]]

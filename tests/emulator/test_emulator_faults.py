@@ -166,3 +166,16 @@ def test_faults_may_meet(api):
     answer = api.get("/collections", headers={"X-Emulator-Fault": "slow:seconds=1, next-null"})
 
     assert "null" == answer.json()["next"]
+
+
+@pytest.mark.parametrize(
+    ("spec", "status", "said"),
+    [("402", 402, "insufficient credit"), ("low-credit:create:retry_after=7", 429, "less than $5.0 in credit")],
+)
+def test_accounts_without_credit(world, spec, status, said):
+    """A create of an account with no or little credit is refused in the API's words."""
+    with world.misbehaving(spec) as api:
+        refused = world.run(api, FLUX, {"prompt": "x"})
+
+    assert (status, True) == (refused.status_code, said in refused.json()["detail"])
+    assert ("7" if status == 429 else None) == refused.headers.get("Retry-After")

@@ -3,8 +3,10 @@ from __future__ import annotations
 import json
 import signal
 import socket
+import ssl
 import subprocess
 import sys
+from pathlib import Path
 
 import httpx
 import pytest
@@ -96,3 +98,25 @@ def test_serving_ends_when_asked_to(name):
 
     assert 200 == status
     assert (0, "", "") == (host.returncode, out, err)
+
+
+def test_https_with_a_new_certificate(tmp_path):
+    """`--https` prints the path of its certificate; only clients that trust it are served, with https URLs of files."""
+    command = [sys.executable, "-m", "kosmolua", "emulator:serve", "--https", "--speed", "10"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=tmp_path) as process:
+        first = json.loads(process.stdout.readline())
+        trusting = ssl.create_default_context(cafile=first["certificate"])
+        with httpx.Client(base_url=first["url"], headers={"Authorization": "Bearer x"}, verify=trusting) as client:
+            body = {"input": {"prompt": "x", "width": 16, "height": 16}}
+            made = client.post(
+                "/models/black-forest-labs/flux-schnell/predictions", json=body, headers={"Prefer": "wait"}
+            ).json()
+            picture = httpx.get(made["output"][0], verify=trusting).content
+        with pytest.raises(httpx.ConnectError):
+            httpx.get(first["url"])
+        process.send_signal(signal.SIGTERM)
+
+    assert 0 == process.returncode
+    assert (True, "https://") == (first["url"].startswith("https://127.0.0.1:"), made["output"][0][:8])
+    assert picture.startswith(b"\x89PNG")
+    assert not Path(first["certificate"]).exists()

@@ -29,8 +29,10 @@ def make_job(call: ApiCall, model: Model, version: Version, behaviour: Behaviour
     full = with_defaults(shape, given)
     read = {name: sources.read(call.world, full[name], call.now, call.origin) for name in behaviour.reads}
     work = Work(full, seed_of(full, job_id), read)
-    runs = FOREVER if "stuck" in call.faults else behaviour.runs(work)
-    job = Job(job_id, model.slug, version.id, behaviour, work, given, call.now, behaviour.starts, runs)
+    runs = FOREVER if "stuck" in call.faults else behaviour.runs(work) / call.world.speed
+    starts = behaviour.starts / call.world.speed
+    job = Job(job_id, model.slug, version.id, behaviour, work, given, call.now, starts, runs)
+    job.inline = call.world.inline
     if "aborted" in call.faults:
         job.aborted = job.created + job.starts / 2
     return job
