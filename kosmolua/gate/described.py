@@ -18,6 +18,7 @@ from kosmolua.gate.needs import header
 
 Type = Literal["string", "number", "integer", "boolean", "list"]
 _TYPES = ("string", "number", "integer", "boolean", "list")
+MAX_ARGUMENTS = 100  # of a script
 _ARGUMENT = re.compile(r"arg[:\s]\s*(?P<name>[A-Za-z_]\w{0,39})\s+(?P<type>\w+)(?P<optional>\?)?"
                        r"(?:\s*=\s*(?P<default>\"[^\"]*\"|[^\s:]+))?(?:\s*:\s*|\s+|$)(?P<about>.*)")  # fmt: skip
 _DESCRIBE = re.compile(r"describe(?:\s*:\s*|\s+)(?P<text>.+)")
@@ -69,17 +70,20 @@ class Description(Struct, frozen=True):
 
 def describe(source: bytes, script: str) -> Description:
     """The description in the header of a script. Raises a `UsageError` if it is invalid."""
-    summary, arguments = "", []
+    summary, arguments = "", list[Argument]()
     for number, line in header(source):
         text = line.strip()
         if found := _DESCRIBE.fullmatch(text):
             summary = found["text"].strip()
         elif re.match(r"arg\b", text):
-            arguments.append(_argument(text, f"{script}:{number}"))
-    names = [each.name for each in arguments]
-    for name in names:
-        if names.count(name) > 1:
-            raise UsageError(f"{script}: argument {name} is declared twice")
+            made = _argument(text, f"{script}:{number}")
+            if any(each.name == made.name for each in arguments):
+                raise UsageError(f"{script}: argument {made.name} is declared twice")
+            if len(arguments) == MAX_ARGUMENTS:
+                raise UsageError(
+                    f"{script}:{number}: more than {MAX_ARGUMENTS} arguments", hint="take a list, or read a file"
+                )
+            arguments.append(made)
     return Description(summary, tuple(arguments))
 
 

@@ -7,6 +7,8 @@ from collections.abc import Collection, Mapping
 from kosmolua.errors import UsageError
 from kosmolua.replicate.token import looks_like_token
 
+_SECRETS = ("KOSMO_DATABASE", "KOSMO_MCP_TOKEN")  # a URL with a password, and what clients of mcp:serve send
+
 
 def variables(names: Collection[str], environment: Mapping[str, str]) -> dict[str, str]:
     """The named variables that are set. Raises a `UsageError` for a name that cannot be opened."""
@@ -21,6 +23,10 @@ def variables(names: Collection[str], environment: Mapping[str, str]) -> dict[st
             raise UsageError(
                 f"--allow-env: expected the name of an environment variable, got {name!r}",
                 hint="name it without its value: --allow-env LANG",
+            )
+        if name in _SECRETS:
+            raise UsageError(
+                f"--allow-env {name}: scripts never get a secret of kosmolua", hint="copy what is needed into another"
             )
         value = environment.get(name)
         if name in VARIABLES or (value and (looks_like_token(value) or any(token in value for token in tokens))):

@@ -162,3 +162,11 @@ def test_a_terminal_is_shown_no_control_characters(tmp_path):
 
     assert b"-- \\x1b[2J\r\n" == shown
     assert b"-- \x1b[2J\n" == subprocess.run(command, check=True, capture_output=True).stdout
+
+
+def test_a_header_declares_a_bounded_number_of_arguments():
+    """A long header of a script that someone else wrote is refused without comparing all of its names."""
+    header = "".join(f"--@ arg a{number} string: x\n" for number in range(200_000))
+
+    with pytest.raises(UsageError, match=r"s\.lua:101: more than 100 arguments"):
+        describe(header.encode(), "s.lua")

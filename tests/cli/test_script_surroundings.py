@@ -134,6 +134,16 @@ def test_no_variable_with_a_token_is_open(kosmo, name):
     assert "secret-token-value" not in told
 
 
+@pytest.mark.parametrize("name", ["KOSMO_DATABASE", "KOSMO_MCP_TOKEN"])
+def test_no_secret_of_the_program_is_open(kosmo, name):
+    """The password of a worker's database and the token of an MCP server are for neither."""
+    ran = kosmo(*READ, "--allow-env", name, "-e", f"print(os.getenv('{name}'))", env={name: "postgresql://u:marked@h"})
+
+    assert (2, "") == ran.seen[:2]
+    assert f"error: --allow-env {name}: scripts never get a secret of kosmolua" in ran.seen[2]
+    assert "marked" not in ran.seen[2]
+
+
 def test_the_exit_status_is_the_scripts(kosmo):
     """Nothing is printed about it; with --json it is an error with a code of its own."""
     assert (7, "a", "") == kosmo(*READ, "-e", "write('a') exit(7) print('b')").seen
