@@ -18,11 +18,12 @@ from kosmolua.errors import ConfigurationError, LimitError, OptionError
 from kosmolua.gate.jobs import Job, amount, clocked, never_started, seconds_of, total
 from kosmolua.gate.policy import model_of
 from kosmolua.gate.quotes import Quote, quote_of
+from kosmolua.replicate import results
 from kosmolua.replicate.catalogue import Operation
 from kosmolua.replicate.ids import id_of
 from kosmolua.replicate.prices import Prices, exact
 
-TERMINAL = frozenset({"succeeded", "failed", "canceled", "aborted"})
+TERMINAL = results.TERMINAL
 _SUBJECTS = (  # arguments that identify what is run or changed
     "model_owner",
     "model_name",

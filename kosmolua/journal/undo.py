@@ -14,8 +14,7 @@ from kosmolua.journal.records import operation_of
 from kosmolua.journal.sqlite import decoded
 from kosmolua.replicate import catalogue
 from kosmolua.replicate.catalogue import Operation
-
-TERMINAL = frozenset({"succeeded", "failed", "canceled", "aborted"})
+from kosmolua.replicate.results import TERMINAL
 
 
 class Step(Struct, frozen=True, kw_only=True):
