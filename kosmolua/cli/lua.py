@@ -297,12 +297,7 @@ def _parser(command: str) -> options_.Parser:
         "--keys", choices=_KEYS, default=_KEYS[0], help=f"set the prompt's key bindings (default: {_KEYS[0]})"
     )
     made.add_argument("--cancel-on-exit", action="store_true", help="cancel predictions and trainings that still run")
-    made.add_argument(
-        "--isolation",
-        choices=(*options_.ISOLATION, "none"),
-        default=options_.ISOLATION[0],
-        help=f"{options_.STRICT}; none: run in this process (default: {options_.ISOLATION[0]})",
-    )
+    options_.add_isolation(made, none="none: run in this process")
     options_.add_limits(made)
     options_.add_gate(made)
     options_.add_functions(made)

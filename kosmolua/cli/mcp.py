@@ -97,12 +97,7 @@ def _serving(command: str) -> options_.Parser:
         metavar="N",
         help=f"truncate results after N characters (default: {MAX_CHARS})",
     )
-    made.add_argument(
-        "--isolation",
-        choices=options_.ISOLATION,
-        default=options_.ISOLATION[0],
-        help=f"{options_.STRICT} (default: {options_.ISOLATION[0]})",
-    )
+    options_.add_isolation(made)
     options_.add_limits(made)
     options_.add_gate(made)
     options_.add_functions(made)

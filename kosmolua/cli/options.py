@@ -151,6 +151,13 @@ _LIMIT_FLAGS: dict[str, tuple[str, str]] = {
 }
 
 
+def add_isolation(made: Parser, *, none: str = "") -> None:
+    """``none`` is the help for ``--isolation none``, where a command allows it."""
+    choices = (*ISOLATION, "none") if none else ISOLATION
+    text = "; ".join(filter(None, (STRICT, none)))
+    made.add_argument("--isolation", choices=choices, default=ISOLATION[0], help=f"{text} (default: {ISOLATION[0]})")
+
+
 def add_limits(made: Parser) -> None:
     """Limits of a script's resources."""
     for name, (unit, what) in _LIMIT_FLAGS.items():

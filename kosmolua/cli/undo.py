@@ -11,7 +11,8 @@ from kosmolua.cli.confirm import can_ask, confirmed
 from kosmolua.cli.host import host_of
 from kosmolua.errors import KosmoError, PermissionDeniedError, UsageError
 from kosmolua.journal import runs, undo
-from kosmolua.journal.undo import TERMINAL, Step, Undo
+from kosmolua.journal.undo import Step, Undo
+from kosmolua.replicate.results import TERMINAL
 from kosmolua.terminal.safe import safe
 
 if TYPE_CHECKING:

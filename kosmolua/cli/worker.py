@@ -124,12 +124,7 @@ def _parser(command: str) -> options_.Parser:
         "--burst", type=options_.seconds, default=5.0, metavar="N", help="of these, start up to N at once (default: 5)"
     )
     options_.add_shared(made)
-    made.add_argument(
-        "--isolation",
-        choices=options_.ISOLATION,
-        default=options_.ISOLATION[0],
-        help=f"{options_.STRICT} (default: {options_.ISOLATION[0]})",
-    )
+    options_.add_isolation(made)
     options_.add_limits(made)
     options_.add_gate(made)
     return made

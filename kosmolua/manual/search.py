@@ -14,12 +14,12 @@ from kosmolua.replicate.catalogue import OPERATIONS, PROVIDER, Operation
 Match = Literal["name", "words", "text"]
 _WORD = re.compile(r"[a-z0-9]+")
 _SMALL = frozenset(_WORD.findall("a an and all by for from how i in is it me my of on or the to what which with"))
-_EXACT, _NAME, _START, _SUMMARY, _TEXT = 1000, 100, 60, 30, 10
+EXACT, _NAME, START, _SUMMARY, TEXT = 1000, 100, 60, 30, 10
 _TYPO = 0.8  # weight of a corrected word
 _CUTOFF = 0.74  # similarity, of 1, of a mistyped word
 _SURELY = 0.85  # similarity, of 1, of a mistyped name
 MAX_QUERY = 200  # characters
-_MAX_WORDS = 16
+MAX_WORDS = 16
 _MIN_START = 3  # letters that match the start of a word
 
 
@@ -34,7 +34,7 @@ class Hit(Struct, frozen=True):
 def search(query: str) -> list[Hit]:
     """The matching operations, best first, else in the catalogue's order. The provider's name matches all."""
     query = query[:MAX_QUERY]
-    words = list(dict.fromkeys(_words(query)))[:_MAX_WORDS]
+    words = list(dict.fromkeys(_words(query)))[:MAX_WORDS]
     if len(words) == 1 and _means_provider(words[0]):
         return [Hit(operation, 1, "text") for operation in OPERATIONS]
     named = _named(query)
@@ -48,7 +48,7 @@ def search(query: str) -> list[Hit]:
 
 def _named(query: str) -> list[Hit]:
     """The operation that the query names, with or without separators; else those with a similar name."""
-    exact = [Hit(operation, _EXACT, "name") for operation in OPERATIONS if _squeezed(query) in _keys(operation)]
+    exact = [Hit(operation, EXACT, "name") for operation in OPERATIONS if _squeezed(query) in _keys(operation)]
     return exact or _nearest(query, _SURELY)
 
 
@@ -91,7 +91,7 @@ def _hit(operation: Operation, near: Mapping[str, Sequence[str]]) -> Hit | None:
     if not any(scores):
         return None
     share = sum(1 for score in scores if score) / len(scores)
-    match: Match = "words" if max(scores) >= _START * _TYPO else "text"
+    match: Match = "words" if max(scores) >= START * _TYPO else "text"
     return Hit(operation, round(sum(scores) * share, 2), match)
 
 
@@ -104,14 +104,18 @@ def _score(operation: Operation, word: str, near: Sequence[str]) -> float:
 
 
 def _worth(operation: Operation, word: str) -> float:
-    names, summary, rest = _texts(operation)
+    return worth(word, *_texts(operation))
+
+
+def worth(word: str, names: frozenset[str], summary: frozenset[str], rest: frozenset[str]) -> float:
+    """The score of one word of a query for the words of a page."""
     if _in(word, names):
         return _NAME
     if len(word) >= _MIN_START and any(name.startswith(word) for name in names):
-        return _START
+        return START
     if _in(word, summary):
         return _SUMMARY
-    return _TEXT if _in(word, rest) else 0
+    return TEXT if _in(word, rest) else 0
 
 
 def _in(word: str, words: frozenset[str]) -> bool:
@@ -146,5 +150,5 @@ def _nearest(query: str, cutoff: float) -> list[Hit]:
 
     keys = {key: operation for operation in OPERATIONS for key in sorted(_keys(operation))}
     found = [keys[key] for key in get_close_matches(_squeezed(query), keys, n=5, cutoff=cutoff)]
-    score = _EXACT * _TYPO if cutoff == _SURELY else _NAME * _TYPO
+    score = EXACT * _TYPO if cutoff == _SURELY else _NAME * _TYPO
     return [Hit(operation, score, "name") for operation in dict.fromkeys(found)]
