@@ -8,8 +8,7 @@ from typing import Any
 import msgspec
 
 from kosmolua.cli.options import Options
-from kosmolua.manual.reference import literal, quoted
-from kosmolua.replicate.catalogue import PROVIDER
+from kosmolua.manual.reference import quoted
 from kosmolua.replicate.inputs import Input, Inputs, placeholder
 from kosmolua.replicate.shape import mapping
 from kosmolua.replicate.versions import Reference, Version
@@ -26,10 +25,26 @@ def example(reference: Reference, model: Mapping[str, Any], version: Version, op
     given = mapping(mapping(model.get("default_example")).get("input"))
     work = {field.name: _value(field, given.get(field.name)) for field in version.inputs.fields if field.required}
     name = f"{reference.owner}/{reference.name}"
-    call = f"{PROVIDER}.run({literal(f'{name}:{version.id}' if reference.version else name)}, {literal(work)})"
+    model_name = f"{name}:{version.id}" if reference.version else name
     flags = " --emulate" if options.emulate else " --write allow"
     account = f" --account {options.account}" if options.account != DEFAULT_ACCOUNT else ""
-    return f"kosmo lua{flags}{account} --eval {quoted(f'return ({call})')}"
+    return " ".join([f"kosmo run{flags}{account} {model_name}", *_words(work)])
+
+
+def _words(work: Mapping[str, Any]) -> list[str]:
+    """Inputs as name=value; as one JSON object if `kosmo run` could read one of them differently."""
+    if all(_is_plain(name, value) for name, value in work.items()):
+        return [f"{name}={quoted(value) if isinstance(value, str) else _json(value)}" for name, value in work.items()]
+    return [quoted(_json(work))]
+
+
+def _is_plain(name: str, value: Any) -> bool:
+    is_scalar = isinstance(value, str | int | float)
+    return is_scalar and name.isascii() and name.isidentifier() and not str(value).startswith("@")
+
+
+def _json(value: Any) -> str:
+    return msgspec.json.encode(value).decode()
 
 
 def _value(field: Input, shown: Any) -> Any:
