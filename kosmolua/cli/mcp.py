@@ -90,6 +90,7 @@ def _serving(command: str) -> options_.Parser:
         "--account", default="default", metavar="NAME", help="use the credentials of this account (default: default)"
     )
     made.add_argument("--emulate", action="store_true", help="use the built-in emulator")
+    made.add_argument("--models", metavar="PATH", help=options_.FLAGS["models"][1])
     made.add_argument(
         "--max-result-chars",
         type=options_.count,
@@ -164,6 +165,8 @@ def _serve(parsed: argparse.Namespace) -> int:
         raise UsageError(
             "--allow-host, --allow-origin and --no-token are for --http", hint="add --http, or leave them out"
         )
+    if parsed.models and not parsed.emulate:
+        raise UsageError("--models needs --emulate")
     from kosmolua.cli import functions
 
     check_settings()
@@ -250,6 +253,7 @@ def _host(parsed: argparse.Namespace, current: Current) -> Host:
         caller="mcp",
         prompter=current,
         emulate=parsed.emulate,
+        models=parsed.models,
         isolation=parsed.isolation,
         limits=options_.limits(parsed),
         caps=options_.caps(parsed),

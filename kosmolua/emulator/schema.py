@@ -140,5 +140,11 @@ def with_defaults(shape: Mapping[str, Any], value: Mapping[str, Any]) -> dict[st
     return {**assumed, **{name: _whole(properties.get(name, {}), one) for name, one in value.items()}}
 
 
+def redacted(shape: Mapping[str, Any], value: Mapping[str, Any]) -> dict[str, Any]:
+    """The value as the API shows it: secret members are hidden."""
+    secret = {name for name, one in shape.get("properties", {}).items() if one.get("x-cog-secret") is True}
+    return {name: "[REDACTED]" if name in secret else one for name, one in value.items()}
+
+
 def _whole(schema: Mapping[str, Any], value: Any) -> Any:
     return int(value) if schema.get("type") == "integer" and isinstance(value, float) else value

@@ -150,6 +150,7 @@ def test_saved_documents_serve_offline(kosmo, tmp_path):
         (["models", "pull", "../x/y", "--emulate"], "expected owner/name, got '../x/y'"),
         (["models", "pull", LLAMA, "--emulate", "--output", "/dev/null"], "cannot write /dev/null/"),
         (["models", "list", "--models", "x"], "--models needs --emulate"),
+        (["mcp:serve", "--models", "x"], "--models needs --emulate"),
         (["models", "list", "--emulate", "--models", "none.json"], "cannot read none.json"),
         (["emulator:serve", "--models", "none.json"], "cannot read none.json"),
         (["emulator:serve", "--models", "x", "--cassette", "y"], "--models and --cassette cannot be combined"),

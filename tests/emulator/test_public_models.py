@@ -230,6 +230,20 @@ def test_the_example_is_accepted_whatever_the_schema_says(clock, tmp_path, world
         assert "seven" == api.get(job["urls"]["get"]).json()["output"]
 
 
+def test_secrets_are_hidden(clock, tmp_path, world):
+    """A secret input is shown as the API shows it, and any secret gives the example's output."""
+    fields = {**PROMPT, "key": {"type": "string", "format": "password", "writeOnly": True, "x-cog-secret": True}}
+    path = tmp_path / "secret.json"
+    recorded = {"prompt": "x", "key": "[REDACTED]"}
+    path.write_text(json.dumps(document("secret", STRING, "opened", fields, recorded)))
+    with world.connect(Emulator(clock=clock, models=path)) as api:
+        job = world.run(api, "acme/secret", {"prompt": "x", "key": "sk-mine"}).json()
+        clock.advance(60)
+        done = api.get(job["urls"]["get"]).json()
+
+    assert (recorded, recorded, "opened") == (job["input"], done["input"], done["output"])
+
+
 @pytest.mark.parametrize(
     "write",
     [

@@ -13,7 +13,7 @@ from kosmolua.emulator.handlers.models import find_model
 from kosmolua.emulator.jobs import OFFICIAL, Job, show_prediction
 from kosmolua.emulator.models import Behaviour, Work, seed_of
 from kosmolua.emulator.pages import newest
-from kosmolua.emulator.schema import check_object, resolve, with_defaults
+from kosmolua.emulator.schema import check_object, redacted, resolve, with_defaults
 from kosmolua.emulator.world import Model, Version
 
 FOREVER = 10 * 365 * 86_400.0
@@ -23,15 +23,15 @@ _REFERENCE = re.compile(r"(?:([^/:]+/[^/:]+):)?([0-9a-f]{64})")
 def make_job(call: ApiCall, model: Model, version: Version, behaviour: Behaviour, schema: str) -> Job:
     """A new job with the request's input, checked against the named schema."""
     given, shape, job_id = call.arguments["input"], resolve(version.schema, schema), call.world.ids.new()
-    faults = check_object(shape, given, "input", version.schema)
-    if faults and given != version.accepts:
+    faults, shown = check_object(shape, given, "input", version.schema), redacted(shape, given)
+    if faults and shown != version.accepts:
         raise problem.invalid(faults)
     full = with_defaults(shape, given)
     read = {name: sources.read(call.world, full[name], call.now, call.origin) for name in behaviour.reads}
     work = Work(full, seed_of(full, job_id), read)
     runs = FOREVER if "stuck" in call.faults else behaviour.runs(work) / call.world.speed
     starts = behaviour.starts / call.world.speed
-    job = Job(job_id, model.slug, version.id, behaviour, work, given, call.now, starts, runs)
+    job = Job(job_id, model.slug, version.id, behaviour, work, shown, call.now, starts, runs)
     job.inline = call.world.inline
     if "aborted" in call.faults:
         job.aborted = job.created + job.starts / 2
