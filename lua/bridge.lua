@@ -407,7 +407,8 @@ end
 local function fail(report)
   if ended then return end
   if guard.reached() or no_memory(report) then
-    report = { code = "limit_reached", message = guard.reached() or "memory", where = report.where }
+    local where = report.where or guard.place()
+    report = { code = "limit_reached", message = guard.reached() or "memory", where = where }
   end
   done(false, encode(report))
 end

@@ -20,7 +20,9 @@ local INSTRUCTIONS = 1000 -- between two checks; fewer cost more time, more are 
 -- Seconds of CPU between two questions to the host: each may have to wait 5 ms for Python's interpreter lock.
 local ASKS = 0.02
 
-local dead, reached -- the message and the limit that was reached: "cpu", "memory" or "host"
+-- The message, the limit that was reached ("cpu", "memory" or "host"), and the script's line at that moment. LuaJIT
+-- forgets the line of a coroutine that an error in a hook has ended.
+local dead, reached, place
 
 local function alive(...)
   if dead then error(dead, 0) end
@@ -72,6 +74,17 @@ local function guarded(hook)
   end
 end
 
+-- The line of the innermost frame of the script, seen from a function that the hook calls.
+local function script_line()
+  local level = 3
+  while true do
+    local info = getinfo(level, "Sl")
+    if not info then return nil end
+    if sub(info.source, 1, 1) == "@" then return format("%s:%d", sub(info.source, 2), info.currentline) end
+    level = level + 1
+  end
+end
+
 --- Limit this state: `cpu` in seconds from now, `memory` in bytes. Each may be nil. `alive`, if given, returns 0 once
 --- the run was ended.
 function M.limit(cpu, memory, alive)
@@ -93,7 +106,10 @@ function M.limit(cpu, memory, alive)
       end
       asked = clock()
     end
-    if dead then error(dead, 0) end
+    if dead then
+      place = place or script_line()
+      error(dead, 0)
+    end
   end
   guarded(hook)
   debug.sethook(hook, "", INSTRUCTIONS)
@@ -107,6 +123,9 @@ end
 
 --- What ended the run: "cpu", "memory", "host" or nil.
 function M.reached() return reached end
+
+--- The script's line at which the run was ended: "file:line" or nil.
+function M.place() return place end
 
 function M.stop() debug.sethook() end
 

@@ -267,13 +267,16 @@ local function group(depth)
   return sized(node, inner.size + 2)
 end
 
+-- Counts in braces, as in `{2}` and `{2,3}`. One form with `,?` would take quadratic time for many digits.
+local function braces() return match(pattern, "^{%d+}", at) or match(pattern, "^{%d+,%d*}", at) end
+
 local ASSERTIONS = { A = "text start", z = "text end", b = "word edge", B = "no word edge" }
 
 local function atom(depth)
   local c = sub(pattern, at, at)
   if c == "(" then return group(depth) end
   if c == "[" then return class() end
-  local repetition = find(c, "[*+?]") and c or match(pattern, "^{%d+,?%d*}", at)
+  local repetition = find(c, "[*+?]") and c or braces()
   if repetition then fail(format("nothing to repeat before `%s`", repetition)) end
   if c == "." or c == "^" or c == "$" then
     at = at + 1
@@ -321,7 +324,7 @@ local function repeated(node)
   if take("+") then
     fail("possessive repetition is not supported and not needed, because nothing is tried twice", start)
   end
-  if find(pattern, "^[*+?]", at) or find(pattern, "^{%d+,?%d*}", at) then
+  if find(pattern, "^[*+?]", at) or braces() then
     fail("repeated repetition; put `(?:…)` around the first")
   end
   local times = most < huge and max(most, 1) or least + 1
