@@ -15,6 +15,8 @@ import pytest
 from official import CACHE, build, from_npm
 
 from kosmolua.emulator import Emulator, running
+from kosmolua.emulator.certificate import make_certificate, server_context
+from kosmolua.testing import emulating
 
 FLOWS = Path(__file__).parent / "clients"
 PYTHON_CLIENT = "replicate==1.0.7"
@@ -64,3 +66,21 @@ def test_javascript_client(official_javascript):
         done = flow(["node", FLOWS / "javascript_flows.mjs", url, official_javascript])
 
     assert {"run", "stream", "wait", "cancel", "files", "trainings", "pages"} <= set(done)
+
+
+@pytest.mark.parametrize("scheme", ["https", "data"])
+def test_the_clients_make_files_of_outputs(official_python, official_javascript, tmp_path, scheme):
+    """Over HTTPS and as data URLs, outputs are file objects in both clients, and can be read."""
+    certificate, key = make_certificate(str(tmp_path))
+    options = {"secure": server_context(certificate, key)} if scheme == "https" else {"outputs": "data"}
+    with emulating(**options) as emulator:
+        environment = {
+            **emulator.environment,
+            "SSL_CERT_FILE": certificate,
+            "NODE_EXTRA_CA_CERTS": certificate,
+            "NODE_MODULES_HOME": str(official_javascript),
+        }
+        python = flow([official_python, FLOWS / "python_files.py"], **environment)
+        javascript = flow(["node", FLOWS / "javascript_files.mjs"], **environment)
+
+    assert ["FileOutput", scheme, "PNG"] == python == javascript
