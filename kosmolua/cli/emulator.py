@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from kosmolua.cli import options as options_
 from kosmolua.cli import output
@@ -13,7 +13,43 @@ if TYPE_CHECKING:
     from kosmolua.emulator import Emulator, Player
 
 
+# Options of the emulator and their defaults; a cassette takes none.
+_DEFAULTS: dict[str, Any] = {
+    "faults": [],
+    "models": None,
+    "outputs": "url",
+    "streams": "guide",
+    "latency": 0.0,
+    "speed": 1.0,
+}
+
+
 def run(command: str, argv: list[str]) -> int:
+    parsed = _parser(command).parse_args(argv)
+    if not 0 <= parsed.port < 1 << 16:
+        raise UsageError(f"--port: expected 0 to 65535, got {parsed.port}")
+    if not parsed.speed > 0:
+        raise UsageError(f"--speed: expected a number above 0, such as 10, got {parsed.speed:g}")
+
+    from kosmolua.emulator import Emulator, Player
+
+    options = {name: getattr(parsed, name) for name in _DEFAULTS}
+    changed = [name for name, value in options.items() if value != _DEFAULTS[name]]
+    if parsed.cassette and changed:
+        flag = "fault" if changed[0] == "faults" else changed[0]
+        raise UsageError(f"--{flag} and --cassette cannot be combined", hint="leave one of them out")
+    application = Player(parsed.cassette) if parsed.cassette else Emulator(**options)
+    try:
+        _serve(application, parsed.port, secure=parsed.https)
+    except OSError as error:
+        raise UsageError(
+            f"cannot listen on port {parsed.port}: {error.strerror}",
+            hint="choose another port, or --port 0 for a free one",
+        ) from None
+    return 0
+
+
+def _parser(command: str) -> options_.Parser:
     made = options_.parser(
         command,
         "Serve an offline Replicate API on loopback until interrupted. It accepts every token except an empty one and "
@@ -23,6 +59,7 @@ def run(command: str, argv: list[str]) -> int:
     made.add_argument("--port", type=int, default=0, metavar="N", help="listen on this port (default: a free one)")
     made.add_argument(
         "--fault",
+        dest="faults",
         action="append",
         default=[],
         metavar="SPEC",
@@ -48,7 +85,7 @@ def run(command: str, argv: list[str]) -> int:
     )
     made.add_argument(
         "--speed",
-        type=options_.seconds,
+        type=options_.amount,
         default=1.0,
         metavar="FACTOR",
         help="run models FACTOR times faster (default: 1)",
@@ -57,35 +94,7 @@ def run(command: str, argv: list[str]) -> int:
     made.add_argument(
         "--json", action="store_true", help="accepted for consistency; the first line is always the URL as JSON"
     )
-    parsed = made.parse_args(argv)
-    if not 0 <= parsed.port < 1 << 16:
-        raise UsageError(f"--port: expected 0 to 65535, got {parsed.port}")
-
-    from kosmolua.emulator import Emulator, Player
-
-    for flag in ("fault", "models"):
-        if parsed.cassette and getattr(parsed, flag):
-            raise UsageError(f"--{flag} and --cassette cannot be combined", hint="leave one of them out")
-    application = (
-        Player(parsed.cassette)
-        if parsed.cassette
-        else Emulator(
-            faults=parsed.fault,
-            models=parsed.models,
-            outputs=parsed.outputs,
-            streams=parsed.streams,
-            latency=parsed.latency,
-            speed=parsed.speed,
-        )
-    )
-    try:
-        _serve(application, parsed.port, secure=parsed.https)
-    except OSError as error:
-        raise UsageError(
-            f"cannot listen on port {parsed.port}: {error.strerror}",
-            hint="choose another port, or --port 0 for a free one",
-        ) from None
-    return 0
+    return made
 
 
 def _serve(application: Emulator | Player, port: int, *, secure: bool) -> None:

@@ -154,6 +154,10 @@ def test_saved_documents_serve_offline(kosmo, tmp_path):
         (["models", "list", "--emulate", "--models", "none.json"], "cannot read none.json"),
         (["emulator:serve", "--models", "none.json"], "cannot read none.json"),
         (["emulator:serve", "--models", "x", "--cassette", "y"], "--models and --cassette cannot be combined"),
+        (["emulator:serve", "--fault", "500", "--cassette", "y"], "--fault and --cassette cannot be combined"),
+        (["emulator:serve", "--speed", "2", "--cassette", "y"], "--speed and --cassette cannot be combined"),
+        (["emulator:serve", "--speed", "0"], "--speed: expected a number above 0"),
+        (["emulator:serve", "--outputs", "date"], "did you mean data?"),
     ],
 )
 def test_documents_that_cannot_be_saved_or_read(kosmo, command, message):
