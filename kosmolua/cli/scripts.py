@@ -108,20 +108,21 @@ def _run(command: str, argv: list[str]) -> int:
     if not own or own[0].startswith("-"):
         _parser(command).parse_args(["run", *own])
         raise UsageError("scripts run: missing the name of a script", hint="list them: kosmo scripts list")
-    name, given = own[0], _given(own[1:])
+    name, given = own[0], _given(own[0], own[1:])
     text = library.read(os.environ, name)
     values = describe(text, f"{name}.lua").values(given, f"{name}.lua")
     return lua.run("integrations:lua", [*flags, library.path_of(os.environ, name)], named=values)
 
 
-def _given(words: list[str]) -> dict[str, Any]:
+def _given(script: str, words: list[str]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for word in words:
         name, equals, value = word.partition("=")
         if not equals:
+            flag = word[:100] if word.startswith("-") else "--json"
             raise UsageError(
                 f"scripts run: expected key=value, got {word[:100]!r}",
-                hint="put flags of kosmo lua after --: -- --json",
+                hint=f"write flags of kosmo lua after --: kosmo scripts run {script} -- {flag}",
             )
         found[name] = value
     return found

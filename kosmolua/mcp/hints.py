@@ -14,6 +14,7 @@ _MESSAGES: tuple[tuple[str, str], ...] = (("you refused it", "the person refused
 _REPORT = "report this to the person and do not work around it; they can "
 _NOT_AGAIN = "do not repeat the call unless the person asks for it"
 _BY_THEM = "or ask the person to create it"
+_OPENED = _REPORT + r"start the server with \1"
 _ALLOW = re.compile(r"allow it for this command: --(read|write) allow.*", re.DOTALL)
 _HINTS: tuple[tuple[re.Pattern[str], _Replace, _Replace], ...] = (  # in code mode, and with single tools
     (
@@ -36,6 +37,7 @@ _HINTS: tuple[tuple[re.Pattern[str], _Replace, _Replace], ...] = (  # in code mo
         r"see its inputs: latest_version.openapi_schema of get_model for \1",
         r"see its inputs: latest_version.openapi_schema of get_model for \1",
     ),
+    (re.compile(r"^allow a directory: (--allow-(?:read|write) DIR)"), _OPENED, _OPENED),
     (_ALLOW, lambda found: _allowing(found[1]), lambda found: _allowing(found[1])),
     (re.compile("run it again to be asked again"), _NOT_AGAIN, _NOT_AGAIN),
     (re.compile("or run it on a terminal to be asked"), _BY_THEM, _BY_THEM),

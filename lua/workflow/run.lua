@@ -5,7 +5,7 @@ local values, task, file, json = use("values"), use("task"), use("file"), use("j
 local options_, output = use("workflow/options"), use("workflow/output")
 
 local next, rawget, tostring, type = next, rawget, tostring, type
-local format, sub, sort = string.format, string.sub, table.sort
+local find, format, sub, sort = string.find, string.format, string.sub, table.sort
 
 local MAX_LOGS = 1000 -- bytes of a failed prediction's logs in its error
 
@@ -23,7 +23,7 @@ function M.ended_badly(w, name, prediction)
     message = format("%s: %s ended as %s%s", name, id, prediction.status, why),
     ["function"] = name,
     detail = logs ~= "" and logs or nil,
-    hint = web and "see " .. web or nil,
+    hint = web and not find(web, "^http://emulator%.localhost/") and "see " .. web or nil,
     prediction = prediction,
   })
 end

@@ -69,6 +69,7 @@ def test_it_is_data_for_programs(capfd):
         (["run", "draw", "prompt=a", "cuont=1"], 2, "unknown argument `cuont`; did you mean `count`?"),
         (["run", "draw", "prompt=a", "count=two"], 2, "expected an integer, got 'two' - at `count`"),
         (["run", "draw", "prompt"], 2, "expected key=value"),
+        (["run", "draw", "--emulate"], 2, "kosmo scripts run draw -- --emulate"),
         (["run", "drwa", "prompt=a"], 2, "unknown script 'drwa'; did you mean draw?"),
         (["run"], 2, "missing the name of a script"),
         (["run", "draw", "prompt=a", "--", "--emulate", "--journal", "j"], 2, "without a journal"),

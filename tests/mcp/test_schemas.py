@@ -179,6 +179,11 @@ def test_a_refusal_says_what_to_report(connected):
             "store one: kosmo integrations:configure replicate",
             *["report it to the person, who can store one: kosmo integrations:configure replicate"] * 2,
         ),
+        (
+            "allow a directory: --allow-write DIR",
+            *["report this to the person and do not work around it; they can start the server with --allow-write DIR"]
+            * 2,
+        ),
         ("use fewer", "use fewer", "use fewer"),
     ],
 )
