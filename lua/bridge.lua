@@ -6,15 +6,16 @@ local use = ...
 local values, msgpack, json, guard, failures = use("values"), use("msgpack"), use("json"), use("guard"), use("failures")
 local dump, task, file, workflows = use("dump"), use("task"), use("file"), use("workflow/workflow")
 local code, system, output = use("code"), use("system"), use("workflow/output")
+local determinism = use("determinism")
 
 local M = {}
 
-local error, next, pcall, rawequal, rawget, select = error, next, pcall, rawequal, rawget, select
+local error, next, pcall, rawequal, select = error, next, pcall, rawequal, select
 local setmetatable, tostring, type = setmetatable, tostring, type
 local collectgarbage = collectgarbage
-local concat, sort = table.concat, table.sort
+local concat = table.concat
 local find, format, match, sub = string.find, string.format, string.match, string.sub
-local huge, floor, randomseed, unpack = math.huge, math.floor, math.randomseed, table.unpack or unpack
+local huge, randomseed, unpack = math.huge, math.randomseed, table.unpack or unpack
 
 local MAX_NAME, NO_MEMORY = 100, failures.NO_MEMORY
 local raise, mistake, describe, error_text = failures.raise, failures.mistake, failures.describe, failures.error_text
@@ -254,71 +255,6 @@ end
 
 -- A journal --------------------------------------------------------------------------------------------------
 
-local RANK = { number = 1, string = 2, boolean = 3 }
-
--- Numbers, then strings, then the rest in its present order: no order of it would be the same in another process.
-local function before(a, b)
-  local x, y = RANK[type(a.key)] or 4, RANK[type(b.key)] or 4
-  if x ~= y then return x < y end
-  if x < 3 and a.key ~= b.key then return a.key < b.key end
-  if x == 3 and a.key ~= b.key then return b.key end
-  return a.index < b.index
-end
-
--- Iterate over the present keys in order. Entries that are removed during the iteration are skipped.
-local function walk(t)
-  local keys = {}
-  for key in next, t do
-    keys[#keys + 1] = { key = key, index = #keys }
-  end
-  sort(keys, before)
-  local at = 0
-  return function()
-    while true do
-      at = at + 1
-      local item = keys[at]
-      if not item then return nil end
-      local value = rawget(t, item.key)
-      if value ~= nil then return item.key, value end
-    end
-  end
-end
-
--- What differs between processes and would make a resumed script diverge: the clock, random numbers, and the order of a
--- table's keys. Returns a function that installs the journal's versions, or the usual ones without a journal.
-local function exchanger(env)
-  local pairs, now, clock_time, date = env.pairs, env.time, env.os.time, env.os.date
-  local began
-  local function ordered(t)
-    if type(t) ~= "table" then return pairs(t) end
-    return walk(t)
-  end
-  local function time(...)
-    if (...) ~= nil then return clock_time(...) end
-    return floor(now())
-  end
-  local places = {
-    { env, "pairs", ordered },
-    { env.os, "time", time },
-    { env.os, "date", function(form, at) return date(form or "%c", at or floor(now())) end },
-    { env.os, "clock", function() return now() - began end },
-  }
-  for i = 1, #places do
-    places[i].usual = places[i][1][places[i][2]]
-  end
-  return function(journal)
-    began = journal and journal.began
-    for i = 1, #places do
-      local place, name, kept = unpack(places[i])
-      local before, after = kept, places[i].usual
-      if journal then
-        before, after = after, before
-      end
-      if rawequal(rawget(place, name), before) then place[name] = after end -- keep what the user assigned
-    end
-  end
-end
-
 local exchange -- installs a journal's clock and order
 local seed -- of the current journal
 
@@ -395,7 +331,7 @@ local function environment(start)
   add_workflows(env)
   system.add(env, put, host.service, start.interactive and stay or leave, start.env or {})
   code.add(env, host.service)
-  exchange = exchanger(env)
+  exchange = determinism.exchanger(env)
   keep(start.journal)
   return env
 end

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 MODULES = (
     "values", "msgpack", "json", "dump", "file", "guard", "sandbox", "pattern", "program", "regex", "pipe", "task",
-    "preview", "interactive", "advice", "failures", "inspection", "code", "stdio", "system", "bridge",
+    "preview", "interactive", "advice", "failures", "inspection", "code", "stdio", "system", "determinism", "bridge",
     *(f"workflow/{name}" for name in (
         "options", "sequence", "output", "place", "create", "wait", "run", "stream", "pages", "files", "workflow",
     )),
