@@ -71,9 +71,17 @@ def _placeholder(field: Input) -> Any:
 
 
 def _is_short(value: Any) -> bool:
-    """Whether the value fits on the line and says something: no null, no empty text, no secret, and not long."""
+    """Whether the value fits on the line and says something: no null, no empty text, no secret, nothing that a
+    terminal would not print, and not long.
+    """
     text = msgspec.json.encode(value).decode()
-    return len(text) <= _MAX_VALUE and _HIDDEN not in text and not any(one in (None, "") for one in _leaves(value))
+    return len(text) <= _MAX_VALUE and _HIDDEN not in text and all(_says_something(one) for one in _leaves(value))
+
+
+def _says_something(leaf: Any) -> bool:
+    if isinstance(leaf, str):
+        return bool(leaf) and leaf.replace("\n", "").isprintable()
+    return leaf is not None
 
 
 def _leaves(value: Any) -> Iterator[Any]:

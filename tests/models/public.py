@@ -11,9 +11,11 @@ import json
 import shlex
 import sys
 from collections import Counter
+from contextlib import ExitStack
 
 from lupa.luajit21 import LuaRuntime
 
+from kosmolua.cli.given import collect, divided
 from kosmolua.cli.model import described, shown
 from kosmolua.cli.options import Options
 from kosmolua.manual.model_stubs import model_stubs
@@ -44,7 +46,7 @@ def main(path, *names):
         found.update(checked(model))
         found["stubs that load"] += loads(stub(model))
         found["pages"] += all(c.isprintable() or c == "\n" for c in page(model))
-        found["examples that are commands"] += is_command(model, loads)
+        found["examples that are commands"] += is_command(model)
     for name, count in EXPECTED.items():
         print(f"{name:28} {found[name]:5}" + ("" if found[name] == count else f"  expected {count}"))
     return int(any(found[name] != count for name, count in EXPECTED.items()))
@@ -82,10 +84,15 @@ def page(model):
     return shown(data(model))
 
 
-def is_command(model, loads):
-    """Whether the example is a line for a shell that gives Lua to run."""
+def is_command(model):
+    """Whether the example is a line for a shell that gives `kosmo run` each required input."""
     words = shlex.split(data(model)["example"])
-    return words[:2] == ["kosmo", "lua"] and words[-2] == "--eval" and loads(words[-1])
+    inputs = version_of(model).inputs
+    with ExitStack() as stack:
+        given = collect(divided(words[5:]), inputs, stack).input
+    return words[:5] == ["kosmo", "run", "--write", "allow", reference(model)] and set(given) == {
+        field.name for field in inputs.fields if field.required
+    }
 
 
 if __name__ == "__main__":
