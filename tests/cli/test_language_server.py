@@ -126,6 +126,16 @@ def test_the_stubs_themselves(program, directory, tmp_path):
         found = {name: server.diagnostics(name) for name in (*stubs(), "models.lua")}
         wrong = server.diagnostics("wrong.lua", "---@type replicate.Nothing\nlocal _\n---@type replicate.File[\n")
 
+    # The server has tables of these names itself, and takes their functions for fields that its own lack.
+    lines = {name: (tmp_path / name).read_text().splitlines() for name in found}
+    unexpected = {
+        (name, line, code)
+        for name, items in found.items()
+        for line, code, _ in items
+        if code not in OF_DECLARATIONS
+        and not (code == "undefined-field" and lines[name][line - 1].startswith(("function io.", "function debug.")))
+    }
+
     assert all(found.values())
-    assert set() == {code for items in found.values() for _, code, _ in items} - OF_DECLARATIONS
+    assert set() == unexpected
     assert {"type-not-found", "syntax-error"} <= {code for _, code, _ in wrong}
