@@ -17,15 +17,18 @@ NEXT = b"HTTP/1.1 200 Fine\r\nContent-Length: 4\r\n\r\nnext"
 @contextmanager
 def serving(case, piece):
     """Answers the first request with the case, in pieces of that size, and each later one with another answer."""
-    connections = []
+    connections, sent = [], threading.Event()
 
     def talk(connection, first):
         with connection, suppress(OSError):
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             while connection.recv(65536):
                 raw = case.raw if first else NEXT
-                for at in range(0, len(raw), piece):
-                    connection.sendall(raw[at : at + piece])
+                try:
+                    for at in range(0, len(raw), piece):
+                        connection.sendall(raw[at : at + piece])
+                finally:
+                    sent.set()
                 if first and case.closes:
                     return
                 first = False
@@ -38,7 +41,7 @@ def serving(case, piece):
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
         threading.Thread(target=serve, daemon=True).start()
-        yield listener.getsockname()[1], connections
+        yield listener.getsockname()[1], connections, sent
         listener.shutdown(socket.SHUT_RDWR)
 
 
@@ -51,8 +54,8 @@ def no_certificates():
 def test_an_answer(case, piece):
     """It is read as it is meant, or refused; a connection is used again only if both sides agree where it ended."""
     piece = piece if len(case.raw) < 60_000 else 1 << 20
-    with serving(case, piece) as (port, connections):
-        request = Request("GET", Origin("http", "127.0.0.1", port), "/", (("Host", "x"),), timeout=5.0, most=1 << 20)
+    with serving(case, piece) as (port, connections, sent):
+        request = Request("GET", Origin("http", "127.0.0.1", port), "/", (("Host", "x"),), timeout=30.0, most=1 << 20)
         transport = SocketTransport(no_certificates)
         if case.refused:
             with pytest.raises(WireError, match=case.refused):
@@ -61,6 +64,7 @@ def test_an_answer(case, piece):
             answer = transport.send(request)
             found = (answer.status, b"".join(answer.pieces()), {name: answer.headers[name] for name in case.headers})
             assert (case.status, case.body, case.headers) == found
+        assert sent.wait(30)  # what the server sends after the answer is there before the next request
         assert b"next" == b"".join(transport.send(request).pieces())
         transport.close()
 
