@@ -5,7 +5,7 @@ local values, dump, guard = use("values"), use("dump"), use("guard")
 
 local error, getmetatable, next, pcall, rawget = error, getmetatable, next, pcall, rawget
 local setmetatable, tonumber, tostring, type = setmetatable, tonumber, tostring, type
-local byte, concat, find, format = string.byte, table.concat, string.find, string.format
+local concat, find, format = table.concat, string.find, string.format
 local gmatch, gsub, match, sub = string.gmatch, string.gsub, string.match, string.sub
 local huge, getinfo, resume, status = math.huge, debug.getinfo, coroutine.resume, coroutine.status
 
@@ -34,22 +34,8 @@ local function whole_name(shown) return whole[shown] or shown end
 
 -- Position in the script ---------------------------------------------------------------------------------------
 
--- Whether a function's source is the script's: what this directory holds is loaded under names with "=".
-local function is_own(source) return byte(source) == 64 end -- "@"
+local is_own, place, where = guard.is_own, guard.line_of, guard.script_line
 M.is_own = is_own
-
-local function place(info) return format("%s:%d", sub(info.source, 2), info.currentline) end
-
--- The line of the innermost frame of the script's own.
-local function where()
-  local level = 3
-  while true do
-    local info = getinfo(level, "Sl")
-    if not info then return nil end
-    if is_own(info.source) then return place(info) end
-    level = level + 1
-  end
-end
 
 -- The script's own frames in a coroutine: the line of the innermost, and the lines of all.
 local function frames_of(co)

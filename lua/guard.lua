@@ -12,7 +12,7 @@ local M = {
 }
 
 local error, select, type, clock, collectgarbage = error, select, type, os.clock, collectgarbage
-local find, gsub, sub, getinfo = string.find, string.gsub, string.sub, debug.getinfo
+local byte, find, gsub, sub, getinfo = string.byte, string.find, string.gsub, string.sub, debug.getinfo
 local raw_pcall, raw_xpcall, raw_resume, create = pcall, xpcall, coroutine.resume, coroutine.create
 local debug, jit, format = debug, jit, string.format
 
@@ -74,16 +74,24 @@ local function guarded(hook)
   end
 end
 
--- The line of the innermost frame of the script, seen from a function that the hook calls.
-local function script_line()
+--- Whether a function's source is the script's: what this directory holds is loaded under names with "=".
+function M.is_own(source) return byte(source) == 64 end -- "@"
+
+--- The line of an own function: "file:line".
+function M.line_of(info) return format("%s:%d", sub(info.source, 2), info.currentline) end
+
+--- The line of the innermost frame of the script, above the caller of the function that asks; nil if it has none.
+function M.script_line()
   local level = 3
   while true do
     local info = getinfo(level, "Sl")
     if not info then return nil end
-    if sub(info.source, 1, 1) == "@" then return format("%s:%d", sub(info.source, 2), info.currentline) end
+    if M.is_own(info.source) then return M.line_of(info) end
     level = level + 1
   end
 end
+
+local script_line = M.script_line
 
 --- Limit this state: `cpu` in seconds from now, `memory` in bytes. Each may be nil. `alive`, if given, returns 0 once
 --- the run was ended.

@@ -114,7 +114,7 @@ def _row(entry: dict[str, Any]) -> tuple[str, ...]:
 
 def _when(entry: dict[str, Any]) -> str:
     try:
-        return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(entry["at"]))
+        return ages.local_time(entry["at"])
     except (ValueError, OverflowError, OSError):  # out of range
         return "unknown"
 

@@ -118,14 +118,10 @@ def _row(one: Summary) -> tuple[str, ...]:
         safe(one.name),
         safe(one.id),
         one.state,
-        _when(one.began),
+        ages.local_time(one.began),
         *counts,
         safe(os.path.basename(one.script)),
     )
-
-
-def _when(at: float) -> str:
-    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at))
 
 
 def _show(path: str, *, as_json: bool) -> int:
@@ -142,7 +138,7 @@ def _show(path: str, *, as_json: bool) -> int:
         ("journal", one.path),
         *([("outputs", f"{one.outputs} kept in {paths.outputs_of(one.path)}")] if one.outputs else []),
         ("state", f"{one.state}: {one.error.removeprefix(f'{one.state}: ')}" if one.error else one.state),
-        ("began", f"{_when(one.began)}, run {one.times} time{'s' * (one.times != 1)}"),
+        ("began", f"{ages.local_time(one.began)}, run {one.times} time{'s' * (one.times != 1)}"),
         ("spent", ", ".join(f"{name} {value:g}" for name, value in one.spent.items())),
         *(
             [("estimated", ", ".join(f"{name} {value:g}" for name, value in one.guessed.items()))]
@@ -163,7 +159,11 @@ def _show(path: str, *, as_json: bool) -> int:
 def _call(entry: dict[str, Any]) -> tuple[str, ...]:
     words = (entry["function"], entry["account"], entry["state"], entry["model"] or "", entry["arguments"][:80])
     input_ = f"{entry['input']}:" if "input" in entry else ""
-    return (_when(entry["at"]), f"{input_}{entry['task']}.{entry['request']}", *(safe(word) for word in words))
+    return (
+        ages.local_time(entry["at"]),
+        f"{input_}{entry['task']}.{entry['request']}",
+        *(safe(word) for word in words),
+    )
 
 
 def _line(path: str, entry: dict[str, Any]) -> str:

@@ -10,9 +10,9 @@ from kosmolua.cli import output
 from kosmolua.errors import KosmoError, UsageError
 from kosmolua.host.host import Host
 from kosmolua.replicate.catalogue import Operation
+from kosmolua.replicate.results import TERMINAL
 
 MAX_OUTPUT = 1024 * 1024 * 1024  # bytes of one output
-_TERMINAL = frozenset({"succeeded", "failed", "canceled", "aborted"})
 
 
 def contents(host: Host, operation: Operation | None, data: Any, path: str) -> list[Iterable[bytes]]:
@@ -40,7 +40,7 @@ def _check_ended(prediction: Mapping[str, Any], path: str) -> None:
     name, status = prediction.get("id"), prediction.get("status")
     if status == "succeeded":
         return
-    if status in _TERMINAL:
+    if status in TERMINAL:
         why = f": {prediction['error']}" if isinstance(prediction.get("error"), str) and prediction["error"] else ""
         raise KosmoError(
             f"prediction {name} {status}{why}; there is no output to save",

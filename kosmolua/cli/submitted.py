@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from kosmolua.cli import options, output
 from kosmolua.cli.worker import add_database, opened
 from kosmolua.errors import UsageError
+from kosmolua.settings import ages
 from kosmolua.terminal.safe import safe
 from kosmolua.terminal.text import table
 
@@ -80,7 +81,7 @@ def _list(found: list[Shown], *, as_json: bool) -> int:
             (
                 one.id,
                 one.state,
-                _when(one.began),
+                ages.local_time(one.began),
                 f"{one.calls}",
                 safe(one.account),
                 safe(one.key or ""),
@@ -91,10 +92,6 @@ def _list(found: list[Shown], *, as_json: bool) -> int:
         heads = ("id", "state", "began", "calls", "account", "key", "script")
         output.write_text(table([heads, *rows], "", ("bold",)) + "\n")
     return 0
-
-
-def _when(at: float) -> str:
-    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at))
 
 
 def _show(database: Database, one: Shown, *, as_json: bool) -> int:
@@ -113,10 +110,10 @@ def _show(database: Database, one: Shown, *, as_json: bool) -> int:
         ("script", " ".join([one.script, *(["--", *one.args] if one.args else [])])),
         ("account", one.account),
         ("state", f"{one.state}{f' on {one.worker}' if one.worker else ''}{f': {one.error}' if one.error else ''}"),
-        ("began", _when(one.began)),
-        *([("ended", _when(one.ended))] if one.ended else []),
+        ("began", ages.local_time(one.began)),
+        *([("ended", ages.local_time(one.ended))] if one.ended else []),
         *([("waits for", f"{one.waits} jobs")] if one.waits else []),
-        *([("wakes at", _when(one.wakes))] if one.wakes else []),
+        *([("wakes at", ages.local_time(one.wakes))] if one.wakes else []),
         *([("results", output.to_json(one.results, indent=False))] if one.results is not None else []),
     ]
     rows = [("at", "task", "function", "state", "model", "arguments"), *map(_call, calls)]
@@ -127,7 +124,7 @@ def _show(database: Database, one: Shown, *, as_json: bool) -> int:
 
 def _call(entry: dict[str, Any]) -> tuple[str, ...]:
     words = (entry["function"], entry["state"], entry["model"] or "", entry["arguments"][:80])
-    return (_when(entry["at"]), f"{entry['task']}.{entry['request']}", *(safe(word) for word in words))
+    return (ages.local_time(entry["at"]), f"{entry['task']}.{entry['request']}", *(safe(word) for word in words))
 
 
 def _logs(database: Database, one: Shown, *, follow: bool) -> int:

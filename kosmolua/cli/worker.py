@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from kosmolua.cli import options as options_
 from kosmolua.cli import output
 from kosmolua.errors import UsageError
+from kosmolua.settings import ages
 from kosmolua.terminal.safe import safe
 from kosmolua.terminal.text import table
 
@@ -201,7 +201,7 @@ def _list(command: str, argv: list[str]) -> int:
                 one["state"],
                 f"{one['runs']} of {one['slots']}",
                 f"{one['lease']:.0f} s",
-                time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(one["began"])),
+                ages.local_time(one["began"]),
                 safe(one["version"]),
             )
             for one in found

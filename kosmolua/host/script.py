@@ -72,7 +72,7 @@ class ScriptRun:
     """A script that is to be run, once. `kosmolua.Host.script` makes them.
 
     ``id`` is what events, the log and the record of calls know it by. ``outcome`` is how it ended, also where `result`
-    raised what is no error of the script, such as KeyboardInterrupt.
+    raised an exception of its own, such as KeyboardInterrupt.
     """
 
     def __init__(self, plan: Plan, runs: Runs, script: Script, given: RunOptions) -> None:

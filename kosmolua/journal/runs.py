@@ -23,7 +23,7 @@ from kosmolua.journal.sqlite import SqliteStore, decoded, unusable
 from kosmolua.journal.store import Store
 from kosmolua.replicate.prices import Prices
 from kosmolua.replicate.token import looks_like_token
-from kosmolua.settings import paths
+from kosmolua.settings import ages, paths
 from kosmolua.settings.paths import outputs_of
 
 SUFFIX, NOTE = ".journal", ".path"
@@ -58,8 +58,8 @@ def begin(
     path = journal.path
     if journal.finished is not None and not journal.script_changed:
         tell(
-            f"this run finished at {_time(journal.finished)}; nothing is sent, and its results are given again from "
-            f"{path}. To start a new run: {anew.how}"
+            f"this run finished at {ages.local_time(journal.finished)}; nothing is sent, and its results are given "
+            f"again from {path}. To start a new run: {anew.how}"
         )
     elif journal.last:
         changed = "; the script has changed since" if journal.script_changed else ""
@@ -115,10 +115,6 @@ def _free(path: str, date: str) -> str:
         if not (os.path.lexists(to) or os.path.lexists(outputs_of(to))):
             return to
     raise JournalError(f"no free name for the earlier run of {path}", hint="remove some: kosmo runs prune")
-
-
-def _time(at: float) -> str:
-    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at))
 
 
 def note(environment: Mapping[str, str], path: str) -> None:

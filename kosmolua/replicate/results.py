@@ -22,8 +22,8 @@ def _says(text: str) -> Meta:
 Time = Annotated[str, _says("RFC 3339.")]
 MaybeTime = Annotated[str | None, _says("RFC 3339; null until then.")]
 Status = Literal["starting", "processing", "succeeded", "failed", "canceled", "aborted"]
-TERMINAL: frozenset[str] = frozenset({"succeeded", "failed", "canceled", "aborted"})
 FINAL = ("succeeded", "failed", "canceled", "aborted")
+TERMINAL: frozenset[str] = frozenset(FINAL)
 StatusField = Annotated[Status, _says(f"Final are {', '.join(FINAL)}; `aborted` ended before it started.")]
 Metrics = Annotated[dict[str, Any], _says("Seconds in `predict_time` and `total_time`, and counts of the model's own.")]
 MaybeLink = Annotated[str | UnsetType | None, _says("URL.")]

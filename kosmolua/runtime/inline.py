@@ -7,7 +7,6 @@ loop; the hook checks limits, `stop` and signals.
 from __future__ import annotations
 
 import contextlib
-import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Generator
@@ -18,7 +17,7 @@ from kosmolua.errors import ConfigurationError
 from kosmolua.runtime import marshal
 from kosmolua.runtime.limits import Limits, reached
 from kosmolua.runtime.port import Port, Start
-from kosmolua.runtime.state import ENGINES, Modules, State, load_engine
+from kosmolua.runtime.state import Modules, State, engine_is_loaded, load_engine
 from kosmolua.runtime.threads import started
 
 # Lua stops itself this far below lupa's hard limit, which bypasses Lua's error handling.
@@ -100,7 +99,7 @@ class _Callbacks:
 def run(start: Start, port: Port, limits: Limits) -> None:
     """Run a script to its end; the result is in ``port.done``. Raises what the port raised, or a `LimitError`."""
     start.cpu, start.memory = limits.cpu, limits.memory
-    if not any(f"lupa.{name}" in sys.modules for name in ENGINES):
+    if not engine_is_loaded():
         load()
     state = State(memory_limit=limits.memory + MARGIN if limits.memory else None, modules=_modules())
     callbacks = _Callbacks(state, port, marshal.encode(start))

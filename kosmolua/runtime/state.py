@@ -235,7 +235,7 @@ def import_alone() -> None:
     """
     found = filter(None, (finder.find_spec("lupa", None) for finder in sys.meta_path))
     package: Any = next(found, None)
-    if not package or any(f"lupa.{name}" in sys.modules for name in ENGINES):
+    if not package or engine_is_loaded():
         return
     abstract = sys.modules["_collections_abc"]  # loaded with os
     standing_in = StandingIn(
@@ -249,6 +249,11 @@ def import_alone() -> None:
             load_engine(None)
     except (AttributeError, ConfigurationError, ImportError):
         sys.modules.pop("lupa", None)
+
+
+def engine_is_loaded() -> bool:
+    """Whether lupa has loaded an engine in this process."""
+    return any(f"lupa.{name}" in sys.modules for name in ENGINES)
 
 
 def _unwrapped(_: Any) -> Callable[[Any], Any]:
