@@ -24,6 +24,8 @@ KosmoError
 
 from __future__ import annotations
 
+import errno
+
 TYPE_CHECKING = False  # importing typing takes a quarter of the sandbox process's start
 if TYPE_CHECKING:
     from typing import Any
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
 EXIT_FAILED, EXIT_USAGE, EXIT_PERMISSION, EXIT_CONFIGURATION, EXIT_LIMIT = 1, 2, 3, 4, 5
 EXIT_INTERRUPTED = 130
 EXIT_OUT_OF_MEMORY = 70  # exit status of the sandbox process, only seen by its host
+NONE_LEFT = frozenset({errno.EMFILE, errno.ENFILE})  # of an OSError: no file descriptors
+RAISE_LIMIT = "raise the limit before the program starts (ulimit -n 8192), or run fewer scripts at once"
 ISSUES_URL = "https://github.com/kosmolua/kosmolua/issues"
 
 # Stable codes for scripts, agents and shells, with the exit status of a run that fails with them.
@@ -345,6 +349,8 @@ def failure_of(error: BaseException, doing: str) -> KosmoError:
         return SystemFailureError(
             f"{doing}: the current directory no longer exists", hint="change to another directory: cd ~"
         )
+    if isinstance(error, OSError) and error.errno in NONE_LEFT:
+        return ConfigurationError(f"{doing}: no file descriptors left", hint=RAISE_LIMIT)
     if isinstance(error, OSError) and error.strerror:
         where = f": {error.filename!r}" if error.filename else ""
         return SystemFailureError(

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from msgspec import Struct
 
+from kosmolua.errors import NONE_LEFT
 from kosmolua.settings import paths
 
 if TYPE_CHECKING:
@@ -71,6 +72,17 @@ class Audit:
         self._share = Share(share)
         self._counting = threading.Lock()
 
+    def open(self) -> None:
+        """Open the file before the first call. Raises an OSError if no file descriptor is left for it: then the calls
+        are not made, as more descriptors can be had. Any other failure is a warning.
+        """
+        try:
+            self._open()
+        except OSError as error:
+            if error.errno in NONE_LEFT:
+                raise
+            self._fail(error)
+
     def write(self, entry: Entry) -> None:
         """Append one call. Thread-safe: if another thread is writing, it takes over this line."""
         if entry.outcome != "refused":
@@ -109,8 +121,11 @@ class Audit:
                     file = self._rotate(file)
             self._unseen += os.write(file, lines)
         except OSError as error:
-            self._failed = True
-            self._warn(f"calls are not recorded: cannot write {self._path}: {error.strerror}")
+            self._fail(error)
+
+    def _fail(self, error: OSError) -> None:
+        self._failed = True
+        self._warn(f"calls are not recorded: cannot write {self._path}: {error.strerror}")
 
     def abandon(self) -> None:
         """Close the file in a forked process, where a thread that no longer exists may hold the lock."""

@@ -60,10 +60,11 @@ class Events:
 
     def calls(self, on_call: Callable[[Entry], None] | None) -> Callable[[Entry], None] | None:
         """Reports each ended call: to the callback, as an event, and to the log if the program uses one."""
-        logging = sys.modules.get("logging")  # importing it takes longer than the rest of this module
-        if on_call is None and not self.wanted and logging is None:
+        # Importing logging takes longer than the rest of this module. Another thread may be importing it just now.
+        get_logger = getattr(sys.modules.get("logging"), "getLogger", None)
+        if on_call is None and not self.wanted and get_logger is None:
             return None
-        logger = logging.getLogger(LOGGER) if logging else None
+        logger = get_logger(LOGGER) if get_logger else None
 
         def report(entry: Entry) -> None:
             entry.run = self._run

@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from kosmolua.errors import OptionError, UsageError
-from kosmolua.host import journals
+from kosmolua.host import journals, needed
 from kosmolua.host import source as source_
 from kosmolua.host.callbacks import both, log, quiet
 from kosmolua.host.calls import DirectCalls, closed
@@ -37,21 +37,8 @@ if TYPE_CHECKING:
     from kosmolua.host.sessions import Sessions
     from kosmolua.runtime.prepared import Prepared
 
+
 # Imported with the first call. A fork during such an import would leave the child without the module.
-_NEEDED = (
-    "kosmolua.replicate.client",
-    "kosmolua.settings.credentials",
-    "kosmolua.gate.session",
-    "kosmolua.gate.audit",
-    "kosmolua.services.services",
-    "kosmolua.services.lanes",
-    "kosmolua.runtime.lane",
-    "kosmolua.runtime.inline",
-    *("encodings.idna", "email.utils", "hashlib", "random", "http"),
-)
-_EMULATED = ("kosmolua.emulator.app", "kosmolua.emulator.webhooks", "kosmolua.replicate.in_process")
-
-
 @resolvable(globals())
 class Host(DirectCalls):
     """Runs Lua scripts and calls functions of the API. Thread-safe. `close` it, or use it in a ``with`` block.
@@ -280,10 +267,7 @@ class Host(DirectCalls):
 
             inline.load()
         if self._calls_begun:
-            from importlib import import_module
-
-            for name in (*_NEEDED, *(_EMULATED if self._options.emulate else ())):
-                import_module(name)
+            needed.load(emulate=self._options.emulate)
 
     def renew(self) -> None:
         """In a forked process: use new connections, processes, locks and a new audit log."""

@@ -8,6 +8,7 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from kosmolua.errors import OptionError, UsageError
+from kosmolua.host import needed
 from kosmolua.host.explained import explained
 from kosmolua.host.options import HostOptions
 from kosmolua.host.runs import Runs
@@ -49,6 +50,7 @@ def opened(
     anew = runs_.Anew("fresh=True", wanted=fresh)
     with ExitStack() as stack:
         with explained("opening the journal"):
+            needed.load_in_thread(emulate=options.emulate)
             stack.enter_context(descriptors.explained(stack.enter_context(runs.expecting())))
             found = runs_.begin(os.environ, journal, head, tell, anew)
             stack.callback(_close, found)

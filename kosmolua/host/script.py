@@ -22,6 +22,7 @@ from kosmolua.errors import (
     failure_of,
     release,
 )
+from kosmolua.host import needed
 from kosmolua.host.callbacks import of_callback, quiet
 from kosmolua.host.caller import CALLER, CallingFor
 from kosmolua.host.events import Event, Events
@@ -33,6 +34,7 @@ from kosmolua.host.result import Forwarded, Printed, Result
 from kosmolua.host.run_options import RunOptions
 from kosmolua.host.runs import Runs
 from kosmolua.runtime import marshal
+from kosmolua.runtime.descriptors import explanation_of
 from kosmolua.runtime.meter import Meter
 from kosmolua.runtime.run import Script, isolation_of, run
 from kosmolua.runtime.stop import Stop
@@ -126,6 +128,7 @@ class ScriptRun:
             self._begun = time.perf_counter()
         with ExitStack() as stack:
             with explained("beginning the run"):
+                needed.load_in_thread(emulate=self._plan.options.emulate)
                 stack.enter_context(self._runs.holding(self))
             try:
                 self._events.tell("begun")
@@ -218,6 +221,8 @@ class ScriptRun:
         release(ended.error)  # else the error, and the handler, would keep the run's memory
         del self._handler
         self.outcome = ended
+        if explanation := ended.error and explanation_of(ended.error):
+            self._add(error=explanation)
         for step in (
             self._end_journal,
             self._take_output,

@@ -72,6 +72,8 @@ class Sessions(Struct, frozen=True, kw_only=True):
         identifier = identifier or os.urandom(6).hex()
         run = Run(identifier, script.name, needs, files or self.files()) if script else Run(identifier, options.caller)
         origin = audit.Origin(run.id, run.script, _digest(script) if script else None, options.emulate)
+        log = audit.Audit(audit.file_of(os.environ), origin, self.tell)
+        log.open()
         return Session(
             lambda account: self.clients.get(account, settings),
             policy.policy_of(settings),
@@ -82,7 +84,7 @@ class Sessions(Struct, frozen=True, kw_only=True):
             run=run,
             budget=budget,
             standing=self._standing(settings, identifier, script.name if script else None),
-            audit=audit.Audit(audit.file_of(os.environ), origin, self.tell),
+            audit=log,
             remember=None if options.emulate else self._remember,
             lent=True,
             on_call=on_call or self._events(run.id).calls(options.on_call),

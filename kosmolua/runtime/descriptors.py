@@ -8,13 +8,12 @@ import resource
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from kosmolua.errors import ConfigurationError, KosmoError
+from kosmolua.errors import NONE_LEFT, RAISE_LIMIT, ConfigurationError, KosmoError, UncertainError
 
 FOR_A_RUN = 24  # pipes, process, journal, connections
 SPARE = 128  # for the program itself
 _MOST = 65_536
 _SQLITE = ("unable to open database file", "disk I/O error")  # its messages when no descriptor was left
-_NONE_LEFT = frozenset({errno.EMFILE, errno.ENFILE})
 
 
 def make_room(runs: int) -> None:
@@ -34,17 +33,25 @@ def explained(runs: int = 1) -> Iterator[None]:
     try:
         yield
     except (OSError, KosmoError) as error:
-        if not _is_exhaustion(error, runs):
+        explanation = explanation_of(error, runs)
+        if explanation is None:
             raise
-        soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-        raise ConfigurationError(
-            f"no file descriptors left: the limit of this process is {soft}, and each run needs up to {FOR_A_RUN}",
-            hint="raise the limit before the program starts (ulimit -n 8192), or run fewer scripts at once",
-        ) from error
+        raise explanation from error
+
+
+def explanation_of(error: OSError | KosmoError, runs: int = 1) -> ConfigurationError | None:
+    """As `explained`; None for an error with another cause, or one that tells more: that a write may have happened."""
+    if isinstance(error, UncertainError) or not _is_exhaustion(error, runs):
+        return None
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return ConfigurationError(
+        f"no file descriptors left: the limit of this process is {soft}, and each run needs up to {FOR_A_RUN}",
+        hint=RAISE_LIMIT,
+    )
 
 
 def _is_exhaustion(error: OSError | KosmoError, runs: int) -> bool:
-    if getattr(error, "errno", None) in _NONE_LEFT or os.strerror(errno.EMFILE) in str(error):
+    if getattr(error, "errno", None) in NONE_LEFT or os.strerror(errno.EMFILE) in str(error):
         return True
     return any(words in str(error) for words in _SQLITE) and _are_few_left(runs)
 
@@ -54,6 +61,6 @@ def _are_few_left(runs: int) -> bool:
     try:
         lowest = os.open("/", os.O_RDONLY)
     except OSError as error:
-        return error.errno in _NONE_LEFT
+        return error.errno in NONE_LEFT
     os.close(lowest)
     return max(lowest, runs * FOR_A_RUN) + FOR_A_RUN > resource.getrlimit(resource.RLIMIT_NOFILE)[0]

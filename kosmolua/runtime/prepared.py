@@ -6,6 +6,7 @@ runs in it, describes the protocol. Systems other than Linux start each child af
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 import signal
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING, Self
 from kosmolua.runtime import pidfd
 from kosmolua.runtime.process import program, start_python
 from kosmolua.runtime.threads import started
-from kosmolua.runtime.zygote import HOST
+from kosmolua.runtime.zygote import HOST, REFUSAL
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -143,6 +144,8 @@ class _Process:
                 raise
         if not answer:
             raise _LostError
+        if answer != REFUSAL:  # a child has the pipes already: no other may be given them
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
         return None
 
     def abandon(self) -> None:

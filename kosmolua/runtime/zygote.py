@@ -33,7 +33,7 @@ SIZE = 4  # bytes of a descriptor in a control message
 CHANNEL_AND_STREAMS = 4
 MAX_STATES = 4
 _LOAD = b"local use = ... use('bridge') if jit then use('pipe') end collectgarbage() collectgarbage()"
-REFUSAL = b"0"  # sent instead of a process id if the fork failed
+REFUSAL = b"0"  # sent instead of a process id if no child was forked
 
 
 def main(run: Callable[[State, int, int], None] = worker.serve) -> None:
@@ -149,11 +149,11 @@ class Zygote:
 
 
 def _announce(channel: int, pid: int) -> None:
-    """Send a child's process id and pidfd to the host."""
+    """Send a child's process id and pidfd to the host; the id alone if there is no descriptor left for the other."""
     try:
         descriptor = os.pidfd_open(pid)
     except OSError:
-        _write(channel, REFUSAL)
+        _write(channel, str(pid).encode())
         return
     connection = _socket.socket(fileno=channel)
     data = descriptor.to_bytes(SIZE, sys.byteorder)

@@ -15,7 +15,7 @@ from confined import by_superuser, gone, layers, memory_of, needs
 from test_confine import ATTACKS
 from waiting import scaled, wait_until
 
-from kosmolua.errors import KosmoError, ScriptError
+from kosmolua.errors import RAISE_LIMIT, KosmoError, ScriptError
 from kosmolua.runtime import marshal
 from kosmolua.runtime.isolate import Child
 from kosmolua.runtime.limits import Limits
@@ -52,6 +52,17 @@ def run(*_):
     frame = bytes.fromhex('93a57072696e7401c5') + len(names).to_bytes(2) + names
     os.write(1, len(frame).to_bytes(4) + frame)
 zygote.main(run)
+"""
+
+
+# Answers each request with a process id and no descriptor, as when the host cannot receive one.
+WITHOUT_DESCRIPTOR = """
+import socket
+host = socket.socket(fileno=3)
+while True:
+    words, descriptors, _, _ = socket.recv_fds(host, 256, 4)
+    if not words: raise SystemExit
+    socket.socket(fileno=descriptors[0]).send(b"4321")
 """
 
 
@@ -259,6 +270,14 @@ def test_a_process_that_never_starts(host):
         result = run(script("return 1"), host, host, child=prepared)
 
     assert [1] == result.results
+
+
+def test_no_descriptor_is_left_to_receive_the_child(host):
+    """No second child gets the same pipes: the frames of both would reach the host as those of one script."""
+    with Prepared(boot=WITHOUT_DESCRIPTOR) as prepared:
+        error = run(script("return 1"), host, host, child=prepared).error
+
+    assert ("not_configured", RAISE_LIMIT) == (error.code, error.hint)
 
 
 def test_closing_ends_runs_that_are_under_way(host):
