@@ -12,10 +12,11 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib import import_module
 
-from kosmolua.cli import COMMANDS, SHORT, options, shells
+from kosmolua.cli import COMMANDS, SHORT, options
 from kosmolua.cli.output import write_text
 from kosmolua.manual.topics import topics
 from kosmolua.replicate.catalogue import OPERATIONS, PROVIDER, Operation, Parameter
+from kosmolua.terminal import shells
 
 PROGRAMS = ("kosmo", "kosmokrator", "kosmolua")
 SHELLS = {"bash": shells.bash, "zsh": shells.zsh, "fish": shells.fish}

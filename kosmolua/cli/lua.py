@@ -113,8 +113,8 @@ def _run(
     from kosmolua.cli.output import ScriptOutput, print_error
 
     if parsed.report:
-        from kosmolua.cli import report
         from kosmolua.cli.live import Watch
+        from kosmolua.host import report
 
         report.check(parsed.report)
     shown, began = ScriptOutput(keep=options.json, copy=bool(parsed.report)), time.time()

@@ -14,7 +14,7 @@ import pytest
 from recording_server import Answer
 from test_terminal import Terminal
 
-from kosmolua.cli.report import MAX_IMAGES
+from kosmolua.host.report import MAX_IMAGES
 from kosmolua.terminal.png import SIGNATURE, read_png
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")

@@ -209,8 +209,8 @@ def environment_of(home, url):
         ("replicate/connection.py:Connection.read_head", [*CALL, "--json"]),
         ("cli/call.py:read", CALL),
         ("replicate/request.py:build", CALL),
-        ("cli/report.py:write", REPORT),
-        ("cli/report.py:_page", REPORT),
+        ("host/report.py:write", REPORT),
+        ("host/report.py:_page", REPORT),
         ("services/progress.py:Progress.ended", REPORT),
     ],
 )

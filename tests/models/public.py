@@ -16,8 +16,7 @@ from contextlib import ExitStack
 from lupa.luajit21 import LuaRuntime
 
 from kosmolua.cli.given import collect, divided
-from kosmolua.cli.model import described, shown
-from kosmolua.cli.options import Options
+from kosmolua.manual.model_page import described, shown
 from kosmolua.manual.model_stubs import model_stubs
 from kosmolua.replicate.versions import Version, parse
 
@@ -77,7 +76,7 @@ def stub(model):
 
 
 def data(model, **options):
-    return described(parse(reference(model)), model, version_of(model), Options(), **options)
+    return described(parse(reference(model)), model, version_of(model), "--write allow", **options)
 
 
 def page(model):

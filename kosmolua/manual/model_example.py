@@ -7,28 +7,24 @@ from typing import Any
 
 import msgspec
 
-from kosmolua.cli.options import Options
 from kosmolua.manual.reference import quoted
 from kosmolua.replicate.inputs import Input, Inputs, placeholder
 from kosmolua.replicate.shape import mapping
 from kosmolua.replicate.versions import Reference, Version
-from kosmolua.settings.config import DEFAULT_ACCOUNT
 
 _MAX_VALUE = 100  # characters
 _HIDDEN = "[REDACTED]"  # what the API shows instead of a secret
 
 
-def example(reference: Reference, model: Mapping[str, Any], version: Version, options: Options) -> str:
-    """The command line. Where the model's own example has no value that fits, a placeholder is shown, such as
-    ``"<prompt>"``, which is refused before it is sent.
+def example(reference: Reference, model: Mapping[str, Any], version: Version, flags: str) -> str:
+    """The command line with these flags. If the model's own example has no value that fits, it has a placeholder such
+    as ``"<prompt>"``, which is refused before it is sent.
     """
     given = mapping(mapping(model.get("default_example")).get("input"))
     work = {field.name: _value(field, given.get(field.name)) for field in version.inputs.fields if field.required}
     name = f"{reference.owner}/{reference.name}"
     model_name = f"{name}:{version.id}" if reference.version else name
-    flags = " --emulate" if options.emulate else " --write allow"
-    account = f" --account {options.account}" if options.account != DEFAULT_ACCOUNT else ""
-    return " ".join([f"kosmo run{flags}{account} {model_name}", *_words(work)])
+    return " ".join(["kosmo run", flags, model_name, *_words(work)])
 
 
 def _words(work: Mapping[str, Any]) -> list[str]:
