@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
-
-from msgspec import Struct
 
 from kosmolua.cli import options as options_
 from kosmolua.cli import output
+from kosmolua.cli.host import options_of
 from kosmolua.cli.options import Options
 from kosmolua.cli.providers import check_provider
-from kosmolua.errors import EXIT_FAILED, KosmoError, ScriptError, TransportError
-from kosmolua.gate.policy import policy_of
-from kosmolua.settings import config, credentials
+from kosmolua.errors import EXIT_FAILED
+from kosmolua.host import doctor
+from kosmolua.host.doctor import Check
 from kosmolua.settings.edit import SECTION
 from kosmolua.terminal.safe import safe
 from kosmolua.terminal.text import table
@@ -23,21 +21,11 @@ if TYPE_CHECKING:
     import argparse
 
 
-class Check(Struct, frozen=True):
-    """One result. ``ok`` is None if the check was skipped or is not essential; ``next`` is what to run."""
-
-    check: str
-    ok: bool | None
-    message: str
-    next: str | None = None
-    exit_status: int = 0
-
-
 def run(command: str, argv: list[str]) -> int:
     parsed = _parser(command).parse_args(argv)
     options = options_.shared(parsed)
     check_provider(parsed.provider)
-    checks = list(_checks(options, offline=parsed.offline))
+    checks = list(doctor.checks(options_of(options), offline=parsed.offline))
     failed = next((check for check in checks if check.ok is False), None)
     if options.json:
         output.show_json(_answer(checks, options))
@@ -58,190 +46,6 @@ def _parser(command: str) -> argparse.ArgumentParser:
     made.add_argument("--offline", action="store_true", help="skip the checks that need the network")
     options_.add_shared(made)
     return made
-
-
-# Checks -----------------------------------------------------------------------------------------------------------
-
-
-def _checks(options: Options, *, offline: bool) -> Iterator[Check]:
-    yield Check("provider", ok=True, message=f"{SECTION} is supported")
-    try:
-        settings = config.load(os.environ, read=options.read, write=options.write)
-        policy_of(settings)
-    except KosmoError as error:
-        yield _failed("configuration", error)
-        return
-    yield from (Check("configuration", None, notice) for notice in settings.notices)
-    yield _enabled(settings)
-    yield _credential(settings, options.account)
-    yield _url(settings, options)
-    yield from _headers(settings, options.account)
-    yield _certificates()
-    yield from _online(options) if not offline else _skipped()
-    yield _policy(settings)
-    yield from (_keyring(), *_runtime(), _emulator())
-
-
-def _failed(name: str, error: KosmoError) -> Check:
-    return Check(name, ok=False, message=error.message, next=error.hint, exit_status=error.exit_status)
-
-
-def _tried(name: str, action: Callable[[], str]) -> Check:
-    """Run the action; its text is the message if it succeeds."""
-    try:
-        return Check(name, ok=True, message=action())
-    except KosmoError as error:
-        return _failed(name, error)
-
-
-def _enabled(settings: config.Settings) -> Check:
-    from kosmolua.host.clients import check_enabled
-
-    def look() -> str:
-        check_enabled(settings)
-        return f"enabled ({settings.enabled.origin})"
-
-    return _tried("enabled", look)
-
-
-def _credential(settings: config.Settings, account: str) -> Check:
-    def look() -> str:
-        secret = credentials.find(os.environ, settings.accounts, account)
-        return f"account {account} has a token (from {secret.origin})"
-
-    return _tried("credential", look)
-
-
-def _url(settings: config.Settings, options: Options) -> Check:
-    def look() -> str:
-        from kosmolua.replicate.urls import checked_url
-
-        url = settings.url_of(options.account)
-        return f"{checked_url(url.value, insecure_http=options.insecure_http, origin=url.origin)} ({url.origin})"
-
-    return _tried("url", look)
-
-
-def _headers(settings: config.Settings, account: str) -> Iterator[Check]:
-    section = settings.accounts.get(account)
-    if section and section.headers:
-        yield _tried(
-            "headers",
-            lambda: ", ".join(each.name for each in credentials.headers_of(os.environ, settings.accounts, account)),
-        )
-
-
-def _certificates() -> Check:
-    def look() -> str:
-        from kosmolua.replicate import certificates
-
-        certificates.context(os.environ)
-        named = certificates.named(os.environ)
-        return f"from {named[0]}: {named[1]}" if named else "built-in"
-
-    return _tried("certificates", look)
-
-
-def _online(options: Options) -> Iterator[Check]:
-    """One API call checks both: that the API can be reached, and that it accepts the token."""
-    from kosmolua.cli.host import host_of
-
-    options.read = "allow"
-    try:
-        with host_of(options, isolation="none") as host:
-            account = host.call("get_account")
-    except TransportError as error:
-        yield _failed("reachable", error)
-        yield Check("token", None, "not checked")
-    except KosmoError as error:
-        answered = getattr(error, "status", None) is not None
-        yield (
-            Check("reachable", ok=True, message="the API answers")
-            if answered
-            else Check("reachable", None, "not checked")
-        )
-        yield _failed("token", error) if answered else Check("token", None, "not checked")
-    else:
-        yield Check("reachable", ok=True, message="the API answers")
-        who = account.get("username") if isinstance(account, dict) else None
-        yield Check("token", ok=True, message=f"accepted, as {who}" if who else "accepted")
-
-
-def _skipped() -> Iterator[Check]:
-    yield Check("reachable", None, "skipped: --offline")
-    yield Check("token", None, "skipped: --offline")
-
-
-def _policy(settings: config.Settings) -> Check:
-    words = "; ".join(
-        f"{access}={value.value} ({value.origin})"
-        for access, value in (("read", settings.read), ("write", settings.write))
-    )
-    if settings.read.value == "deny" and settings.write.value == "deny":
-        return Check("policy", False, f"everything is denied: {words}", _allow("read"), 3)
-    if settings.write.value == "ask":
-        return Check("policy", True, f"{words}; writes are refused if there is no terminal to ask on", _allow("write"))
-    return Check("policy", ok=True, message=words)
-
-
-def _allow(access: str) -> str:
-    return f"to allow {access}s: kosmo integrations:configure {SECTION} --{access} allow"
-
-
-def _keyring() -> Check:
-    found = credentials.keyring_backend()
-    if found:
-        return Check("keyring", ok=True, message=found)
-    return Check("keyring", None, "not available; tokens are stored in a file that only you can read")
-
-
-def _runtime() -> Iterator[Check]:
-    """Run a script, in the way that every script is run."""
-    from kosmolua.runtime.run import Script, run
-
-    script = Script(source=b"return 6 * 7", name="doctor")
-    try:
-        result = run(script, _no_calls, output.ScriptOutput(keep=True))
-    except KosmoError as error:
-        yield _failed("luajit", error)
-        return
-    if result.error or result.results != [42]:
-        yield _failed("luajit", result.error or ScriptError(f"6 * 7 gave {result.results}"))
-        return
-    engine = result.engine or "?"
-    slow = "" if engine.startswith("LuaJIT") else ": scripts run more slowly, since this lupa was built without LuaJIT"
-    yield Check("luajit", None if slow else True, engine + slow)
-    yield _isolation(result.isolation["missing"])
-
-
-def _isolation(missing: list[str]) -> Check:
-    """The sandbox layers of the run, and why the others are not available."""
-    from kosmolua.runtime import confine
-
-    active = [name for name in confine.LAYERS if name not in missing]
-    message = f"scripts run in a separate process with {', '.join(active)}"
-    if not missing:
-        return Check("isolation", ok=True, message=message)
-    why = confine.available()
-    reasons = "; ".join(f"{name}: {_reason(why[name])}" for name in missing)
-    strict = "--isolation strict fails on this machine" if confine.REQUIRED.intersection(missing) else None
-    return Check("isolation", None, f"{message}; not available: {reasons}", strict)
-
-
-def _reason(found: bool | str) -> str:
-    return found if isinstance(found, str) else "setup failed"
-
-
-def _no_calls(function: str, account: str, arguments: bytes, _: object = None) -> Any:
-    raise AssertionError(f"unexpected call of {function} on {account} with {len(arguments)} bytes of arguments")
-
-
-def _emulator() -> Check:
-    from importlib.util import find_spec
-
-    if find_spec("werkzeug"):
-        return Check("emulator", ok=True, message="installed")
-    return Check("emulator", None, "not installed", "to install it: pip install 'kosmolua[emulator]'")
 
 
 # Output -----------------------------------------------------------------------------------------------------------

@@ -239,7 +239,7 @@ def test_doctor_finds_all_well(live, server):
 
 def test_doctor_tells_the_layers_that_are_missing():
     """With what would not run without them."""
-    from kosmolua.cli.doctor import _isolation
+    from kosmolua.host.doctor import _isolation
 
     check = _isolation(["landlock"])
     assert check.ok is None

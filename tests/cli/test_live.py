@@ -7,9 +7,9 @@ from test_terminal import Terminal
 from tmux import Screen
 from waiting import stays
 
-from kosmolua.cli.live import fitted
 from kosmolua.services.progress import Summary
 from kosmolua.services.progress_line import text_of
+from kosmolua.terminal.drawing import fitted
 
 PAINT = """
   local p = replicate.create("black-forest-labs/flux-schnell", { prompt = "a fox", num_outputs = 2 })
