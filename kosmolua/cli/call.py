@@ -269,7 +269,7 @@ def _read_by_schema(host: Host, request: Request) -> None:
     reference = model_named(request.arguments)
     if not request.texts or not reference or request.operation.creates != "prediction":
         return
-    from kosmolua.cli.world import version_of
+    from kosmolua.cli.versions import version_of
 
     version = version_of(host, reference, request.options)
     shapes = {one.name: one.shape for one in version.inputs.fields} if version else {}

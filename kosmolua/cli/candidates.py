@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from kosmolua.cli.options import Options
 from kosmolua.cli.output import to_json, write_text
-from kosmolua.cli.world import kept_version
+from kosmolua.cli.versions import kept
 from kosmolua.replicate.inputs import Input
 from kosmolua.replicate.shape import Shape
 from kosmolua.settings import recent
@@ -64,7 +64,7 @@ def _fields(model: str, *, emulate: bool) -> tuple[Input, ...]:
     options.emulate = emulate
     version = next((one.version for one in recent.read(os.environ) if one.model == model), "")
     reference = model if emulate or ":" in model else f"{model}:{version}"
-    found = kept_version(options)(reference) if emulate or ":" in model or version else None
+    found = kept(options)(reference) if emulate or ":" in model or version else None
     return found.inputs.fields if found else ()
 
 

@@ -6,8 +6,9 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from kosmolua.check.gate import Policy, header
 from kosmolua.cli import options as options_
-from kosmolua.cli.world import Policy, Versions, header
+from kosmolua.cli.versions import Versions
 from kosmolua.errors import EXIT_FAILED
 from kosmolua.host import source
 
@@ -74,7 +75,7 @@ def _checked(
         readable=_directories(parsed.allow_read),
         writable=_directories(parsed.allow_write),
         version=online.version,
-        refusal=Policy(options),
+        refusal=Policy(options.read, options.write, force=options.force, emulate=options.emulate),
         needs=needs,
     )
     return [*misdeclared, *malformed, *check(program, world)]

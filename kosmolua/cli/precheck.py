@@ -7,7 +7,8 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from kosmolua.cli.world import Policy, header, kept_version
+from kosmolua.check.gate import Policy, header
+from kosmolua.cli.versions import kept
 from kosmolua.errors import CODES, KosmoError, UsageError
 
 if TYPE_CHECKING:
@@ -125,13 +126,16 @@ def _world(parsed: argparse.Namespace, options: Options, text: bytes) -> World:
 
     is_replayed = bool(parsed.replay) or _is_resumed(parsed)  # the journal may answer calls that the policy denies
     is_open = is_replayed or options.dry_run
+    policy = Policy(options.read, options.write, force=options.force, emulate=options.emulate)
     opened = _opened(parsed)
     return World(
         accounts=frozenset(() if options.emulate else config.accounts(os.environ)),
         readable=None if is_open else tuple(opened[0]),
         writable=None if is_open else tuple(opened[1]),
-        version=kept_version(options),
-        refusal=(lambda *_: None) if is_replayed else Policy(options),
+        version=kept(options),
+        refusal=(lambda *_: None)
+        if is_replayed
+        else Policy(options.read, options.write, force=options.force, emulate=options.emulate),
         needs=header(text, "script")[0],
     )
 

@@ -18,7 +18,7 @@ from kosmolua.cli.host import host_of
 from kosmolua.cli.options import Options
 from kosmolua.cli.outcome import Job
 from kosmolua.cli.signals import Signals
-from kosmolua.cli.world import version_of
+from kosmolua.cli.versions import version_of
 from kosmolua.errors import ArgumentError, KosmoError, UsageError
 from kosmolua.replicate.versions import parse
 from kosmolua.settings import recent
