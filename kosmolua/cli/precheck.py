@@ -133,9 +133,7 @@ def _world(parsed: argparse.Namespace, options: Options, text: bytes) -> World:
         readable=None if is_open else tuple(opened[0]),
         writable=None if is_open else tuple(opened[1]),
         version=kept(options),
-        refusal=(lambda *_: None)
-        if is_replayed
-        else Policy(options.read, options.write, force=options.force, emulate=options.emulate),
+        refusal=(lambda *_: None) if is_replayed else policy,
         needs=header(text, "script")[0],
     )
 

@@ -22,7 +22,7 @@ from kosmolua.errors import (
     failure_of,
     release,
 )
-from kosmolua.host import needed
+from kosmolua.host import needed, outputs
 from kosmolua.host.callbacks import of_callback, quiet
 from kosmolua.host.caller import CALLER, CallingFor
 from kosmolua.host.events import Event, Events
@@ -180,7 +180,7 @@ class ScriptRun:
         from kosmolua.services.lanes import lane_of
 
         plan, options = self._plan, self._plan.options
-        if self._given.keep_outputs and self._journal and self._lacks_outputs(self._journal):
+        if self._given.keep_outputs and self._journal and outputs.are_missing(self._journal):
             self._opened()
         ended = run(
             self._script,
@@ -360,41 +360,11 @@ class ScriptRun:
                     )
                     if self._journal:
                         self._journal.restore(session.budget)
-                    self._keep(session, self._journal)
+                    tell = self._plan.sessions().tell
+                    self._keeping = outputs.keep(session, self._journal, tell, copies=self._given.keep_outputs)
                     self._room = self._plan.sessions().clients.room
                     self._session = session
         return self._session
-
-    def _keep(self, session: Session, journal: Journal | Cassette | None) -> None:
-        """Keep the outputs of a run with a journal, including those that an earlier run did not fetch. For every run,
-        remember when outputs were made.
-        """
-        from kosmolua.services.keeping import Keeping
-
-        store: Outputs | None = None
-        answers: Iterator[tuple[str, Any]] = iter(())
-        if journal is not None:
-            from kosmolua.journal.journal import Journal
-            from kosmolua.journal.outputs import Outputs
-
-            if isinstance(journal, Journal):
-                store = Outputs(journal.path) if self._given.keep_outputs else None
-                answers = journal.predictions()
-        session.kept = self._keeping = Keeping(lambda: session, store, self._plan.sessions().tell)
-        self._keeping.restore(answers)
-
-    def _lacks_outputs(self, journal: Journal | Cassette) -> bool:
-        """Whether an earlier run ended before it had fetched all outputs."""
-        from kosmolua.journal.journal import Journal
-
-        if not isinstance(journal, Journal) or not journal.last or journal.finished is not None:
-            return False
-        from kosmolua.journal.outputs import Outputs
-        from kosmolua.services.keeping import urls_in
-
-        store = Outputs(journal.path)
-        found = (data.get("output") for _, data in journal.predictions() if isinstance(data, dict))
-        return any(store.find(url) is None for output in found for url in urls_in(output))
 
     def _opened_files(self) -> Files:
         """The directories of this run."""
