@@ -1,4 +1,4 @@
-"""The outputs of a run with a journal, which are kept beside it."""
+"""The outputs of a run with a journal, and the copies that are kept next to it."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 
 def keep(session: Session, journal: Journal | Cassette | None, tell: Callable[[str], None], *, copies: bool) -> Keeping:
-    """Let the session remember when outputs were made, and, with ``copies`` and a journal, keep copies of them, including those
-    that an earlier run did not fetch.
+    """Let the session remember when outputs were made. With ``copies`` and a journal, keep copies of them, including
+    those that an earlier run did not fetch.
     """
     from kosmolua.services.keeping import Keeping
 
