@@ -17,6 +17,7 @@ ROOMS = (
     ("cli",),
     ("mcp", "repl", "worker", "__init__"),
     ("check", "host", "testing"),
+    ("page",),
     ("services",),
     ("journal",),
     ("gate",),

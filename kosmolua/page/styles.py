@@ -1,0 +1,12 @@
+"""The style sheet of the parts."""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+
+
+@cache
+def stylesheet() -> str:
+    with open(os.path.join(os.path.dirname(__file__), "parts.css"), encoding="utf-8") as file:
+        return file.read()
