@@ -12,7 +12,7 @@ from kosmolua.cli import output
 from kosmolua.cli.worker import add_database, opened
 from kosmolua.errors import UsageError
 from kosmolua.host import source
-from kosmolua.settings import ages
+from kosmolua.settings import ages, approvers
 
 
 def run(command: str, argv: list[str]) -> int:
@@ -25,7 +25,9 @@ def run(command: str, argv: list[str]) -> int:
     with opened(parsed.database) as database:
         from kosmolua.worker import runs
 
-        identifier, new = runs.submit(database, head, key=parsed.key, caps=options_.caps(parsed), at=parsed.at)
+        identifier, new = runs.submit(
+            database, head, key=parsed.key, caps=options_.caps(parsed), at=parsed.at, by=approvers.current()
+        )
     if parsed.json:
         output.show_json({"success": True, "run": identifier, "new": new})
     else:

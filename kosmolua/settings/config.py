@@ -90,6 +90,18 @@ class Directories(Struct, frozen=True, forbid_unknown_fields=True):
     write: list[str] = []
 
 
+class Approving(Struct, frozen=True, forbid_unknown_fields=True):
+    """Who decides approvals, and who is told of them. ``approvers`` are names of users, or "group:NAME"; None for
+    anybody. ``own`` says whether whoever submitted a run may approve it; ``act_as`` are those who may decide in another
+    name. ``notify`` is a URL, or a command with its arguments.
+    """
+
+    own: bool | None = None
+    approvers: list[str] | None = None
+    act_as: list[str] = []
+    notify: str | list[str] = []
+
+
 class Settings(Struct, frozen=True, kw_only=True):
     """The effective settings. ``accounts`` are the configured ones; ``notices`` list what was ignored in the files."""
 
@@ -103,6 +115,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     priced_in: str = ""  # the file that defines the prices
     budgets: tuple[tuple[str, Allowance], ...] = ()  # each with its origin
     directories: Directories = Directories()
+    approvals: Approving = Approving()
     notices: tuple[str, ...] = ()
 
     def url_of(self, account: str) -> Value[str]:
@@ -167,6 +180,7 @@ class Provider(Struct, frozen=True):
 class Document(Struct, frozen=True):
     replicate: Provider = Provider()
     files: Directories = Directories()
+    approvals: Approving = Approving()
 
 
 class File(Struct, frozen=True):
@@ -176,6 +190,7 @@ class File(Struct, frozen=True):
     content: bytes
     provider: Provider
     directories: Directories = Directories()
+    approvals: Approving = Approving()
 
 
 def read_file(path: str, containing: bytes = b"") -> File | None:
@@ -204,7 +219,7 @@ def parse(path: str, content: bytes) -> File:
             hint="correct it by hand, or move it away; nothing was changed",
         ) from None
     _check_keys(path, raw)
-    return File(path, content, document.replicate, _absolute(document.files, path))
+    return File(path, content, document.replicate, _absolute(document.files, path), document.approvals)
 
 
 @lru_cache(maxsize=4)  # a host reads its files for each run; they seldom change
@@ -314,7 +329,8 @@ def _merged(settings: Settings, files: tuple[File | None, File | None], environm
     if trust.is_trusted(environment, project.path, project.content):
         return _overridden(settings, project, project.provider)
     tight, dropped = tightened(settings, project)
-    settings = _overridden(settings, msgspec.structs.replace(project, directories=Directories()), tight)
+    kept = msgspec.structs.replace(project, directories=Directories(), approvals=Approving())
+    settings = _overridden(settings, kept, tight)
     notices = tuple(f"{project.path}: ignored {what}: the file is not trusted" for what in dropped)
     hint = ("to trust it: kosmo integrations:trust",) if notices else ()
     return msgspec.structs.replace(settings, notices=settings.notices + notices + hint)
@@ -338,6 +354,7 @@ def _overridden(settings: Settings, file: File, provider: Provider) -> Settings:
         priced_in=file.path if provider.prices != Prices() else settings.priced_in,
         budgets=settings.budgets + tuple((file.path, each) for each in provider.budgets),
         directories=file.directories if file.directories != Directories() else settings.directories,
+        approvals=file.approvals if file.approvals != Approving() else settings.approvals,
     )
 
 
@@ -349,6 +366,8 @@ def tightened(settings: Settings, project: File) -> tuple[Provider, list[str]]:
         dropped.append("replicate.prices")
     if project.directories != Directories():
         dropped.append("files")
+    if project.approvals != Approving():
+        dropped.append("approvals")
     if given.enabled and not settings.enabled.value:
         dropped.append("replicate.enabled = true")
     strict: dict[str, Any] = {}

@@ -25,7 +25,8 @@ ENDED = ("done", "failed", "canceled")
 
 class Shown(Struct, frozen=True, kw_only=True):
     """A run and its state: "scheduled", "ready", "running", "waiting", "done", "failed" or "canceled". Times are in
-    Unix seconds; ``wakes`` is when a sleep or the schedule wakes it, ``waits`` how many jobs it waits for.
+    Unix seconds; ``wakes`` is when a sleep or the schedule wakes it, ``waits`` how many jobs it waits for,
+    ``approvals`` how many questions of it are open.
     """
 
     id: str
@@ -42,6 +43,8 @@ class Shown(Struct, frozen=True, kw_only=True):
     error: str | None
     results: list[Any] | None
     calls: int
+    submitted_by: str | None = None
+    approvals: int = 0
 
 
 _SHOWN = """
@@ -50,16 +53,24 @@ SELECT r.id, r.key, r.script, r.args, r.account, r.state, r.began, extract(epoch
     r.wake_at, (SELECT min(until) FROM waits WHERE run = r.id AND r.state = 'waiting')))::float8,
   (SELECT count(*) FROM waits WHERE run = r.id AND job IS NOT NULL AND r.state = 'waiting'),
   (SELECT host || ':' || pid FROM workers w WHERE w.id = r.worker), r.error, r.results,
-  (SELECT count(*) FROM outcomes WHERE run = r.id AND sent)
+  (SELECT count(*) FROM outcomes WHERE run = r.id AND sent), r.submitted_by,
+  (SELECT count(*) FROM approvals WHERE run = r.id AND decision IS NULL AND r.state IN ('running', 'ready', 'waiting'))
 FROM runs r
 """
 
 
 def submit(
-    database: Database, head: Head, *, key: str | None = None, caps: Caps | None = None, at: float | None = None
+    database: Database,
+    head: Head,
+    *,
+    key: str | None = None,
+    caps: Caps | None = None,
+    at: float | None = None,
+    by: str | None = None,
 ) -> tuple[str, bool]:
-    """Add a run, ready now or ``at`` a time in Unix seconds. Returns its id, and whether it is new: with the ``key`` of
-    an earlier run it is that one. Raises a `UsageError` if that was another script, or had other arguments.
+    """Add a run, ready now or ``at`` a time in Unix seconds, submitted ``by`` a person. Returns its id, and whether it
+    is new: with the ``key`` of an earlier run it is that one. Raises a `UsageError` if that was another script, or had
+    other arguments.
     """
     packed = msgspec.msgpack.encode(caps or Caps())
     asked = (head.source, head.args, head.account, packed)
@@ -78,7 +89,8 @@ def submit(
             if row:
                 return row[0], False
         wake_at = None if at is None else datetime.fromtimestamp(at).astimezone()
-        add_run(connection, run, head, key=key, digest=digest, caps=packed, state=state, wake_at=wake_at)
+        more = {"key": key, "digest": digest, "caps": packed, "state": state, "wake_at": wake_at, "submitted_by": by}
+        add_run(connection, run, head, **more)
         if at is None:
             enqueue(connection, [(run, head.account)])
     return run, True

@@ -10,7 +10,7 @@ from kosmolua.errors import ConfigurationError
 if TYPE_CHECKING:
     from psycopg import Connection
 
-VERSION = 1
+VERSION = 2
 _LOCK = 0x6B6F736D  # of the session that migrates
 _TABLES = """
 CREATE TABLE workers (
@@ -67,8 +67,21 @@ CREATE TABLE rates (
   least double precision NOT NULL, burst double precision NOT NULL, epoch bigint NOT NULL DEFAULT 0,
   PRIMARY KEY (account, lane));
 """
+_APPROVALS = """
+ALTER TABLE runs ADD COLUMN submitted_by text;
+CREATE TABLE approvals (
+  id text PRIMARY KEY, run text NOT NULL REFERENCES runs ON DELETE CASCADE, task bigint NOT NULL,
+  request bigint NOT NULL, function text NOT NULL, account text NOT NULL, access text NOT NULL, arguments text NOT NULL,
+  digest bytea NOT NULL, estimate double precision, why text NOT NULL, rule text,
+  asked_at timestamptz NOT NULL DEFAULT clock_timestamp(), expires_at timestamptz NOT NULL, decision text,
+  decided_by text, acting text, decided_at timestamptz, reason text, used_at timestamptz, notify_at timestamptz,
+  notified integer NOT NULL DEFAULT 0);
+CREATE UNIQUE INDEX approvals_place ON approvals (run, task, request, digest) WHERE used_at IS NULL;
+CREATE INDEX approvals_asked ON approvals (asked_at);
+CREATE INDEX approvals_notify ON approvals (notify_at) WHERE notify_at IS NOT NULL;
+"""
 # version -> the statements that lead to it from the one before
-_STEPS: dict[int, str] = {1: _TABLES}
+_STEPS: dict[int, str] = {1: _TABLES, 2: _APPROVALS}
 
 
 def prepare(connection: Connection[Any]) -> None:

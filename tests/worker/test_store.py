@@ -204,8 +204,9 @@ def test_a_newer_schema_is_refused(url):
 def test_an_older_schema_is_brought_up_to_date(url, monkeypatch):
     """Each missing step is made, once, and the data stay."""
     Database(url, prepare=True).close()
-    steps = {**schema._STEPS, 2: "ALTER TABLE kosmo.runs ADD COLUMN note text"}
-    monkeypatch.setattr(schema, "VERSION", 2)
+    newest = schema.VERSION + 1
+    steps = {**schema._STEPS, newest: "ALTER TABLE kosmo.runs ADD COLUMN note text"}
+    monkeypatch.setattr(schema, "VERSION", newest)
     monkeypatch.setattr(schema, "_STEPS", steps)
     with pytest.raises(ConfigurationError, match="no tables of kosmo, or older ones"):
         Database(url)

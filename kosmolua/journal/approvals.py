@@ -1,0 +1,81 @@
+"""Approvals: questions of runs that wait for a person without a process, and what was decided."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from msgspec import Struct
+
+from kosmolua.errors import UsageError
+
+Verdict = Literal["approved", "denied"]
+DAYS = 7.0  # after which an unanswered question counts as denied
+TIMEOUT = DAYS * 86_400
+
+
+class Approval(Struct, frozen=True, kw_only=True):
+    """One question. Times are in Unix seconds. ``task`` and ``request`` are its place in the journal of the run;
+    ``arguments`` are JSON for people, without secrets and file contents; ``digest`` is that of the exact arguments,
+    function and account, which a decision is bound to; ``estimate`` is the expected cost, None if unknown; ``why``
+    is the rule that asks; ``rule`` is the policy rule that ``--rule`` saves, as JSON.
+
+    ``decision`` is None while it is open, then "approved", "denied", "expired", or "superseded" if the script was
+    changed to ask for something else; ``acting`` is who decided in the name of ``decided_by``; ``used_at`` is when the
+    call was sent, or its script was told. ``state`` is that of the run.
+    """
+
+    id: str
+    run: str
+    script: str
+    state: str
+    task: int
+    request: int
+    function: str
+    account: str
+    access: str
+    arguments: str
+    digest: str
+    estimate: float | None
+    why: str
+    rule: str | None
+    submitted_by: str | None
+    asked_at: float
+    expires_at: float
+    decision: str | None
+    decided_by: str | None
+    acting: str | None
+    decided_at: float | None
+    reason: str | None
+    used_at: float | None
+
+    @property
+    def status(self) -> str:
+        """Its decision, else "open", or "run ended" if nobody needs to decide it any more."""
+        if self.decision:
+            return self.decision
+        return "run ended" if self.state in ("done", "failed", "canceled") else "open"
+
+
+def of_row(row: Sequence[Any]) -> Approval:
+    """The approval whose fields a row has, in their order."""
+    return Approval(**dict(zip(Approval.__struct_fields__, row, strict=True)))
+
+
+def new_id() -> str:
+    return os.urandom(5).hex()
+
+
+def unknown(identifier: str) -> UsageError:
+    return UsageError(f"no approval {identifier[:100]!r}", hint="list them: kosmo approvals list")
+
+
+def undecidable(found: Approval) -> UsageError | None:
+    """The error for an approval that is not open; None for one that is."""
+    status = found.status
+    if status == "open":
+        return None
+    by = f" by {found.decided_by}" if found.decided_by else ""
+    what = f"belongs to run {found.run}, which has ended" if status == "run ended" else f"is already {status}{by}"
+    return UsageError(f"approval {found.id} {what}", hint=f"see it: kosmo approvals show {found.id}")
