@@ -42,6 +42,13 @@ WHERE r.id = %(run)s AND NOT cancel AND state IN ('ready', 'running') AND (worke
 RETURNING script, source, args, account, emulated, caps, epoch, takeovers
 """
 _HELD = "WHERE id = %s AND worker = %s AND epoch = %s RETURNING 1"
+# What the database lost when it ended without warning is not missing from a run that has ended.
+_ENDED = """
+UPDATE runs r SET worker = NULL, state = %s, error = %s, results = %s, ended = clock_timestamp()
+WHERE id = %s AND worker = %s AND epoch = %s
+AND (%s::bigint[] IS NULL OR (SELECT coalesce(max(number), 0) FROM outcomes WHERE run = r.id) = ANY(%s))
+AND (SELECT coalesce(max(number), 0) FROM prints WHERE run = r.id) >= %s RETURNING 1
+"""
 
 
 class Claimed(Struct, frozen=True):
@@ -52,6 +59,13 @@ class Claimed(Struct, frozen=True):
     caps: Caps
     fence: Fence
     takeovers: int
+
+
+class _Written(Struct, frozen=True):
+    """What a segment wrote: the number of its last answer, and of its last print."""
+
+    newest: list[int]
+    printed: int
 
 
 class Segments:
@@ -175,7 +189,8 @@ class Segments:
             result = self._result(claimed.id, script)
         if not parking.left:
             output.flush()
-            self._settle(claimed, result.error, result)
+            written = _Written(store.newest_numbers, output.number)
+            self._settle(claimed, result.error, result, written)
 
     def _result(self, run: str, script: ScriptRun) -> Result:
         with self._lock:
@@ -217,16 +232,18 @@ class Segments:
                 )
         self._point("parked")
 
-    def _settle(self, claimed: Claimed, error: KosmoError | None, result: Result | None) -> None:
+    def _settle(
+        self, claimed: Claimed, error: KosmoError | None, result: Result | None, written: _Written | None = None
+    ) -> None:
         """Record how a segment ended. An interrupted run is continued later, perhaps elsewhere."""
         if isinstance(error, FencedError):
             return
-        if error is None and result:
-            self._end(claimed, "done", None, result)
-        elif error and (error.code == "interrupted" or isinstance(error, AwayError | DatabaseError)):
+        if error and (error.code == "interrupted" or isinstance(error, AwayError | DatabaseError)):
             self._give_back(claimed)
         elif error:
-            self._end(claimed, "failed", f"{error.code}: {error.message}")
+            self._end(claimed, "failed", f"{error.code}: {error.message}", None, written)
+        elif result:
+            self._end(claimed, "done", None, result, written)
 
     def _give_back(self, claimed: Claimed) -> None:
         """Hand the run to the next worker, or to none if it was canceled."""
@@ -240,16 +257,23 @@ class Segments:
             if row and row[0] == "ready":
                 enqueue(connection, [(claimed.id, row[1])])
 
-    def _end(self, claimed: Claimed, state: str, error: str | None, result: Result | None = None) -> None:
+    def _end(
+        self,
+        claimed: Claimed,
+        state: str,
+        error: str | None,
+        result: Result | None = None,
+        written: _Written | None = None,
+    ) -> None:
         results = None if result is None else msgspec.msgpack.encode(result.results)
         error = None if error is None else error.encode(errors="replace").decode().replace("\0", "\ufffd")[:4000]
+        newest, printed = (written.newest, written.printed) if written else (None, 0)
         with self._database.explained(), self._database.transaction() as connection:
             connection.execute("SET LOCAL synchronous_commit = on")
-            connection.execute(
-                "UPDATE runs SET worker = NULL, state = %s, error = %s, results = %s, "  # noqa: S608 - a constant
-                f"ended = clock_timestamp() {_HELD}",
-                (state, error, results, *_of(claimed)),
-            )
+            values = state, error, results, *_of(claimed), newest, newest, printed
+            ended = connection.execute(_ENDED, values).fetchone()
+        if not ended:
+            self._give_back(claimed)
 
     def _is_taken(self, identifier: str) -> bool:
         """Whether any run has that prediction, including this one: its new worker may have found it."""
@@ -304,7 +328,7 @@ class _Prints:
     def __init__(self, database: Database, claimed: Claimed, printed: int) -> None:
         self._database = database
         self._claimed = claimed
-        self._number = printed
+        self.number = printed
         self._kept: list[tuple[int, int, bytes]] = []
         self._size = 0
         self._since = 0.0
@@ -313,14 +337,16 @@ class _Prints:
     def write(self, stream: Literal[1, 2], text: bytes) -> None:
         with self._lock:
             self._since = self._since if self._kept else time.monotonic()
-            self._number += 1
-            self._kept.append((self._number, stream, text))
+            self.number += 1
+            self._kept.append((self.number, stream, text))
             self._size += len(text)
         if self._size > self.BYTES or time.monotonic() - self._since > self.SECONDS:
             self.flush()
 
     def flush(self) -> None:
-        """Raises a `ScriptError` if the run was taken over, a `ConfigurationError` if the database is unavailable."""
+        """Raises a `ScriptError` if the run was taken over, or if earlier prints were lost, and a `ConfigurationError`
+        if the database is unavailable.
+        """
         with self._lock:
             kept = self._kept
             if kept:
@@ -329,9 +355,15 @@ class _Prints:
 
     def _add(self, kept: list[tuple[int, int, bytes]]) -> None:
         with self._database.explained(), self._database.transaction() as connection:
-            text = "SELECT 1 FROM runs WHERE id = %s AND worker = %s AND epoch = %s FOR SHARE"
-            if not connection.execute(text, _of(self._claimed)).fetchone():
+            text = (
+                "SELECT (SELECT coalesce(max(number), 0) FROM prints WHERE run = r.id) FROM runs r "
+                "WHERE id = %s AND worker = %s AND epoch = %s FOR SHARE"
+            )
+            row = connection.execute(text, _of(self._claimed)).fetchone()
+            if row is None:
                 raise ScriptError("another worker holds the run", code="interrupted")
+            if row[0] < kept[0][0] - 1:
+                raise ScriptError("the database lost what the run had printed", code="interrupted")
             connection.cursor().executemany(
                 "INSERT INTO prints VALUES (%s, %s, %s, %s) ON CONFLICT DO NOTHING",
                 [(self._claimed.id, *row) for row in kept],

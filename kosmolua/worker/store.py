@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from kosmolua.errors import JournalError
 from kosmolua.journal.records import Began, Counts, Facts, Head, Intent, Line, Loaded, Row, Sent
-from kosmolua.worker.database import away
+from kosmolua.worker.database import AwayError, away
 
 if TYPE_CHECKING:
     from psycopg import Connection, Cursor
@@ -26,7 +26,10 @@ BOOT = "postgresql"  # ages of attempts are counted by its clock
 _NOW = "extract(epoch FROM clock_timestamp())::float8"
 _REQUEST = "task, request, function, account, digest, arguments, at, seen"
 _HELD = """WITH held AS (SELECT r.id, r.epoch FROM runs r JOIN workers w ON w.id = r.worker
-  WHERE r.id = %s AND r.epoch = %s AND r.worker = %s AND w.lease_until > clock_timestamp() FOR SHARE OF r) """
+  WHERE r.id = %s AND r.epoch = %s AND r.worker = %s AND w.lease_until > clock_timestamp() AND {} FOR SHARE OF r) """
+# A database that ends without warning may lose the latest commits. What follows an answer that is lost is not written.
+_INTACT = "(SELECT coalesce(max(o.number), 0) FROM outcomes o WHERE o.run = r.id) = ANY(%s)"
+_ONE = "SELECT 1 FROM held"
 _FREE = "WITH held AS (SELECT id, epoch FROM runs WHERE id = %s) "
 _INTEND = (
     f"INSERT INTO intents (run, {_REQUEST}, model, essence, epoch) "  # noqa: S608 - a constant
@@ -59,6 +62,7 @@ class PostgresStore:
         self._lock = threading.RLock()
         self._connection: Connection[Any] | None = None
         self._closed = False
+        self.newest_numbers: list[int] = []  # of the last answer; two if the last commit may have failed
 
     @contextmanager
     def hold(self, what: str = "") -> Iterator[None]:
@@ -70,15 +74,19 @@ class PostgresStore:
             if self._connection:
                 yield
                 return
+            before, committed = self.newest_numbers, False
             try:
                 with self._database.transaction() as self._connection:
                     yield
-            except FencedError as error:
-                raise FencedError(error.message + (f"; {what}" if what else ""), hint=error.hint) from None
+                committed = True
+            except (FencedError, AwayError) as error:
+                raise type(error)(error.message + (f"; {what}" if what else ""), hint=error.hint) from None
             except (psycopg.Error, UnicodeError, OSError) as error:
                 raise away(error, what) from None
             finally:
                 self._connection = None
+                if not committed:
+                    self.newest_numbers = [*before, *self.newest_numbers]
 
     def close(self) -> None:
         self._closed = True
@@ -144,13 +152,17 @@ class PostgresStore:
         self._write(_INTEND, *fields, _text(model), essence)
 
     def finish(self, began: Began, model: str | None, state: str, value: bytes | None, *, sent: bool) -> int:
+        """The outcome of a write is on disk when this is committed."""
         number = self._write(_FINISH, *_fields(began), _text(model), state, value, sent)
-        self._do(
+        changed = self._do(
             "UPDATE intents SET open = false WHERE run = %s AND task = %s AND request = %s AND open",
             self._run,
             began.task,
             began.request,
         )
+        if changed.rowcount:
+            self._do("SET LOCAL synchronous_commit = on")
+        self.newest_numbers = [number]
         return number
 
     def value(self, number: int) -> bytes | None:
@@ -158,7 +170,7 @@ class PostgresStore:
         return row[0] if row else None
 
     def cut(self, first: int) -> None:
-        self._write("SELECT 1 FROM held")
+        self._write(_ONE)
         self._do("UPDATE outcomes SET cut = true WHERE run = %s AND number >= %s", self._run, first)
         self._do("UPDATE intents SET cut = true, open = false WHERE run = %s AND open", self._run)
 
@@ -205,6 +217,7 @@ class PostgresStore:
             "SELECT function, value FROM outcomes WHERE run = %s AND state = 'ok' AND sent AND value IS NOT NULL",
             self._run,
         ).fetchall()
+        self.newest_numbers = [self.newest()]
         return Loaded(rows, attempts, answered)
 
     def newest(self) -> int:
@@ -281,10 +294,18 @@ class PostgresStore:
     # ------------------------------------------------------------------------------------------------------------
 
     def _write(self, text: str, *values: Any) -> int:
-        """Carry it out if the run is held. Returns a number; raises a `FencedError` otherwise."""
+        """Carry it out if the run is held, and its latest answer is still there. Returns a number; raises a
+        `FencedError` or an `AwayError` otherwise.
+        """
         fence = self._fence
-        held = (self._run, fence.epoch, fence.worker) if fence else (self._run,)
-        row = self._do((_HELD if fence else _FREE) + text, *held, *values).fetchone()
+        if fence is None:
+            row = self._do(_FREE + text, self._run, *values).fetchone()
+        else:
+            held = self._run, fence.epoch, fence.worker
+            chained, newest = (_INTACT, [self.newest_numbers]) if self.newest_numbers else ("true", [])
+            row = self._do(_HELD.format(chained) + text, *held, *newest, *values).fetchone()
+            if row is None and self._do(_HELD.format("true") + _ONE, *held).fetchone():
+                raise away(JournalError(f"it lost answers of run {self._run} when it ended"))
         if row is None:
             raise FencedError(f"this worker no longer holds run {self._run}", hint="see kosmo workers list")
         return int(row[0])

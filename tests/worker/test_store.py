@@ -6,15 +6,19 @@ from contextlib import closing
 import msgspec
 import psycopg
 import pytest
+from waiting import wait_until
 
 from kosmolua.errors import ConfigurationError, JournalError
 from kosmolua.journal.records import Began, Head
 from kosmolua.journal.sqlite import SqliteStore
 from kosmolua.worker import schema
-from kosmolua.worker.database import Database
+from kosmolua.worker.database import AwayError, Database
 from kosmolua.worker.store import Fence, FencedError, PostgresStore
 
 HEAD = Head(script="s.lua", source=b"return 1", args=["a", "ä"])
+NAMES = "run, task, function, account, digest, arguments, at, seen, state, ended, sent"
+RESTORE = f"""INSERT INTO outcomes (number, request, {NAMES}) OVERRIDING SYSTEM VALUE
+  SELECT %s, 3, {NAMES} FROM outcomes RETURNING 1"""
 PLACES = {"create": 1, "get": 2, "more": 3}
 
 
@@ -153,19 +157,24 @@ def test_taken_ids_belong_to_one_run(database):
         assert not one.is_taken("p")
 
 
-def test_a_fenced_store_writes_nothing(database):
-    """Without the lease and the epoch nothing is written, and nothing may be sent."""
-    me, other = uuid.uuid4(), uuid.uuid4()
+def let_hold(database, *workers):
+    """A run, and workers with the seconds their leases last; the first one holds the run at epoch 3."""
     free = PostgresStore(database, "r1")
     with free.hold():
         free.prepare(HEAD)
     with database.transaction() as connection:
-        for worker, left in ((me, 60), (other, -1)):
+        for worker, left in workers:
             connection.execute(
                 "INSERT INTO workers VALUES (%s, clock_timestamp() + make_interval(secs => %s), 'h', 1, 'v', 1)",
                 (worker, left),
             )
-        connection.execute("UPDATE runs SET worker = %s, epoch = 3", (me,))
+        connection.execute("UPDATE runs SET worker = %s, epoch = 3", (workers[0][0],))
+
+
+def test_a_fenced_store_writes_nothing(database):
+    """Without the lease and the epoch nothing is written, and nothing may be sent."""
+    me, other = uuid.uuid4(), uuid.uuid4()
+    let_hold(database, (me, 60), (other, -1))
     held = PostgresStore(database, "r1", Fence(me, 3))
     with held.hold():
         held.intend(asked("create"), None, b"e", ("b", 1.0))
@@ -180,6 +189,50 @@ def test_a_fenced_store_writes_nothing(database):
 
     assert [(1,)] == database.rows("SELECT count(*) FROM intents")
     assert [(0,)] == database.rows("SELECT count(*) FROM outcomes")
+
+
+def test_nothing_follows_an_answer_that_the_database_lost(database):
+    """A journal with a gap would not fit its script: neither answers nor intents are added."""
+    me = uuid.uuid4()
+    let_hold(database, (me, 60))
+    store = PostgresStore(database, "r1", Fence(me, 3))
+    with store.hold():
+        store.load()
+    with store.hold():
+        answered(store, "get")
+    with database.transaction() as connection:
+        connection.execute("DELETE FROM outcomes")  # as after an end without warning
+    with pytest.raises(AwayError, match="lost answers"), store.hold():
+        answered(store, "more")
+    with pytest.raises(AwayError, match="nothing was sent"), store.hold("nothing was sent"):
+        store.intend(asked("create"), None, b"e", ("b", 1.0))
+
+    assert [(0, 0)] == database.rows("SELECT (SELECT count(*) FROM intents), (SELECT count(*) FROM outcomes)")
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_a_commit_whose_end_is_unknown(database, kept):
+    """Whether the last answer was kept or not, the next one may follow."""
+    me = uuid.uuid4()
+    let_hold(database, (me, 60))
+    store = PostgresStore(database, "r1", Fence(me, 3))
+    with store.hold():
+        store.load()
+        answered(store, "get")
+
+    def interrupted():
+        with store.hold():
+            number = answered(store, "more")
+            database.rows("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE state = 'idle in transaction'")
+            if kept:  # as if only the answer to the commit had been lost
+                wait_until(lambda: database.rows(RESTORE, (number,)))
+
+    with pytest.raises(AwayError):
+        interrupted()
+    with store.hold():
+        answered(store, "create")
+
+    assert 2 + kept == len(database.rows("SELECT 1 FROM outcomes"))
 
 
 def test_text_that_postgresql_cannot_hold(store):

@@ -86,6 +86,20 @@ def test_the_database_restarts(fleet, server):
     assert [None, None] == [worker.poll() for worker in fleet.workers]
 
 
+def test_the_database_loses_its_latest_commits(fleet):
+    """A run with a gap in its journal or its output begins again from what is left, and ends as ever."""
+    fleet.start(park_after=60)
+    script = "local r = integrations.replicate print(1) r.get_account() print(2) sleep(3) r.get_account() print(3)"
+    (run,) = fleet.submit(1, script)
+    wait_until(lambda: len(runs.prints(fleet.database, run)) == 2)
+    fleet.database.rows("DELETE FROM outcomes")
+    fleet.database.rows("DELETE FROM prints WHERE number = 2")
+    fleet.finish()
+
+    assert ("done", None) == (runs.find(fleet.database, run).state, runs.find(fleet.database, run).error)
+    assert [b"1\n", b"2\n", b"3\n"] == [text for _, _, text in runs.prints(fleet.database, run)]
+
+
 def test_a_worker_drains(fleet):
     """SIGTERM ends it with status 0, and the next worker continues at once."""
     worker = fleet.start(park_after=60)
