@@ -7,7 +7,7 @@ from collections import Counter
 
 import pytest
 from flows import HurryingClock
-from waiting import let_pass, scaled, wait_until
+from waiting import scaled, wait_until
 
 from kosmolua import Host
 from kosmolua.emulator import Emulator, running
@@ -45,6 +45,11 @@ class Place:
         return len(self.emulator._world.predictions)
 
 
+def watched(others):
+    """Whether a script's process has a watchdog, besides those of other threads."""
+    return "kosmolua-watchdog" in {each.name for each in {*threading.enumerate()} - others}
+
+
 @pytest.fixture
 def place(tmp_path, monkeypatch):
     monkeypatch.setenv("KOSMO_STATE_DIR", str(tmp_path / "state"))
@@ -78,7 +83,7 @@ def test_a_parked_run_has_no_process(place):
         thread = threading.Thread(target=lambda: seen.append(host.run(WAIT, journal=place.path)))
         thread.start()
         wait_until(lambda: place.made)
-        wait_until(lambda: "kosmolua-watchdog" not in {each.name for each in {*threading.enumerate()} - others})
+        wait_until(lambda: not watched(others))
         assert not seen
         thread.join()
 
@@ -92,8 +97,15 @@ def test_without_parking_the_process_stays(place):
 
 def test_a_parked_run_can_be_stopped(place):
     """It ends at once, and its journal goes on with the same prediction."""
-    with place.host() as host:
-        threading.Thread(target=lambda: (wait_until(lambda: place.made), let_pass(0.5), host.close())).start()
+    others = {*threading.enumerate()}
+
+    def close(host):
+        wait_until(lambda: place.made)
+        wait_until(lambda: not watched(others))
+        host.close()
+
+    with place.host(prepare=False) as host:
+        threading.Thread(target=close, args=(host,)).start()
         stopped = host.run(WAIT, journal=place.path)
 
     assert "interrupted" == stopped.error.code

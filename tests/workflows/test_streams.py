@@ -9,7 +9,7 @@ from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
-from waiting import scaled
+from waiting import let_pass, scaled
 
 from kosmolua.errors import ScriptError
 from kosmolua.replicate import catalogue
@@ -423,7 +423,7 @@ def chatter():
                 connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n")
                 while True:
                     connection.sendall(b": still here\n\n")
-                    time.sleep(0.01)
+                    let_pass(0.01)
 
         threading.Thread(target=serve, daemon=True).start()
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"
