@@ -50,6 +50,7 @@ COMMANDS = {
     "worker": ("worker", "work on submitted runs, on this machine or on many with one PostgreSQL"),
     "workers": ("worker", "list the workers"),
     "submit": ("submit", "add a run for a worker to carry out"),
+    "schedule": ("schedule", "run a script on workers at recurring times: schedule add nightly '0 3 * * *' FILE"),
     "prices": ("prices", "list the prices of models, or import a price file"),
     "budget": ("budget", "set, show or remove a budget for all runs in a day, week or month"),
     "models": ("models", "search models, list them, or show one: models search upscale"),

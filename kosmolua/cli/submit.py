@@ -42,12 +42,19 @@ def _source(parsed: argparse.Namespace) -> tuple[str, bytes]:
         )
     if parsed.eval is not None:
         return "eval", os.fsencode(parsed.eval)
-    text = source.read(parsed.file)
+    return source_of(parsed.file)
+
+
+def source_of(file: str) -> tuple[str, bytes]:
+    """The full path and the text of a script. Raises a `UsageError`."""
+    text = source.read(file)
     if text.startswith(b"\x1b"):
-        raise UsageError(f"{parsed.file} is bytecode, not Lua text", hint="submit the source it was compiled from")
+        raise UsageError(f"{file} is bytecode, not Lua text", hint="give the source it was compiled from")
     if len(text) > source.MAX_SOURCE:
-        raise UsageError(f"{parsed.file} is longer than {source.MAX_SOURCE} bytes")
-    return os.path.abspath(parsed.file), text
+        raise UsageError(
+            f"{file} is longer than {source.MAX_SOURCE} bytes", hint="put its data elsewhere, such as into arguments"
+        )
+    return os.path.abspath(file), text
 
 
 def _parser(command: str) -> options_.Parser:

@@ -3,6 +3,7 @@
 --@ needs: create_prediction, get_prediction
 --@ models: black-forest-labs/*
 --@ max_predictions: 10
+--@ schedule: 0 3 * * 1-5 Europe/Berlin
 """
 
 from __future__ import annotations
@@ -21,16 +22,20 @@ from kosmolua.replicate.catalogue import CUSTOM, OPERATIONS
 MARK = "--@"
 MAX_ITEMS, MAX_ITEM = 200, 200  # names of a declaration, and characters of each
 _CAPS = {f"max_{name}": name for name in Caps.__struct_fields__}
-KEYS = ("needs", "models", *_CAPS)
+SCHEDULE = "schedule"  # when workers run it: five fields, and a time zone if it is not UTC
+KEYS = ("needs", "models", *_CAPS, SCHEDULE)
 DESCRIBING = ("describe", "arg")  # say what a script is; kosmolua.gate.described reads them
 
 
 class Needs(Struct, frozen=True, kw_only=True):
-    """What the header declares: globs of functions and models, None if not declared, and the caps of the run."""
+    """What the header declares: globs of functions and models, None if not declared, the caps of the run, and its
+    schedule: the expression and the time zone.
+    """
 
     functions: tuple[str, ...] | None = None
     models: tuple[str, ...] | None = None
     caps: Caps = Caps()
+    schedule: tuple[str, str] | None = None
 
     def check(self, call: Call) -> None:
         """Raise a `PermissionDeniedError` for a call that the header does not declare."""
@@ -51,6 +56,7 @@ class Needs(Struct, frozen=True, kw_only=True):
             **({"needs": list(self.functions)} if self.functions is not None else {}),
             **({"models": list(self.models)} if self.models is not None else {}),
             **caps,
+            **({"schedule": " ".join(self.schedule)} if self.schedule else {}),
         }
 
 
@@ -68,7 +74,9 @@ def read(source: bytes, script: str) -> Needs:
             raise UsageError(f"{script}:{number}: duplicate header key {key}")
         said[key] = _value(key, value.strip(), f"{script}:{number}")
     caps = {_CAPS[key]: value for key, value in said.items() if key in _CAPS}
-    return Needs(functions=said.get("needs"), models=said.get("models"), caps=Caps(**caps))
+    return Needs(
+        functions=said.get("needs"), models=said.get("models"), caps=Caps(**caps), schedule=said.get("schedule")
+    )
 
 
 def header(source: bytes) -> Iterator[tuple[int, str]]:
@@ -88,6 +96,8 @@ def _is_comment(text: str) -> bool:
 
 
 def _value(key: str, text: str, where: str) -> Any:
+    if key == SCHEDULE:
+        return _schedule(text, where)
     if key not in _CAPS:
         return _list(key, text, where)
     try:
@@ -97,6 +107,23 @@ def _value(key: str, text: str, where: str) -> Any:
     if not 0 <= number < float("inf") or (key not in {"max_cost", "max_seconds_of_compute"} and number % 1):
         raise UsageError(f"{where}: {MARK} {key}: expected a number of at least 0, got {text[:100]!r}")
     return number if number % 1 else int(number)
+
+
+def _schedule(text: str, where: str) -> tuple[str, str]:
+    from kosmolua.settings import cron
+
+    words = text.split()
+    expression, zone = " ".join(words[: cron.FIELDS]), words[cron.FIELDS :]
+    if text.startswith("@"):
+        expression, zone = words[0], words[1:]
+    try:
+        if len(zone) > 1:
+            cron.parse(text)  # which says how many fields it expects
+        cron.parse(expression)
+        cron.zone_of(zone[0] if zone else "UTC")
+    except UsageError as error:
+        raise UsageError(f"{where}: {MARK} {error.message}", hint=error.hint) from None
+    return expression, zone[0] if zone else "UTC"
 
 
 def _list(key: str, text: str, where: str) -> tuple[str, ...]:

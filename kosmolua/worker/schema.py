@@ -10,7 +10,7 @@ from kosmolua.errors import ConfigurationError
 if TYPE_CHECKING:
     from psycopg import Connection
 
-VERSION = 2
+VERSION = 3
 _LOCK = 0x6B6F736D  # of the session that migrates
 _TABLES = """
 CREATE TABLE workers (
@@ -80,8 +80,27 @@ CREATE UNIQUE INDEX approvals_place ON approvals (run, task, request, digest) WH
 CREATE INDEX approvals_asked ON approvals (asked_at);
 CREATE INDEX approvals_notify ON approvals (notify_at) WHERE notify_at IS NOT NULL;
 """
+_STARTED = """
+ALTER TABLE runs ADD COLUMN started_by text;
+CREATE INDEX runs_started_by ON runs (started_by, began) WHERE started_by IS NOT NULL;
+CREATE TABLE schedules (
+  name text PRIMARY KEY, cron text NOT NULL, zone text NOT NULL, script text NOT NULL, source bytea NOT NULL,
+  args bytea NOT NULL, account text NOT NULL, caps bytea NOT NULL, overlap text NOT NULL,
+  paused boolean NOT NULL DEFAULT false, next_at timestamptz NOT NULL, added timestamptz NOT NULL DEFAULT now(),
+  added_by text, last_slot timestamptz, last_run text, skipped bigint NOT NULL DEFAULT 0, error text);
+CREATE INDEX schedules_next ON schedules (next_at) WHERE NOT paused;
+CREATE TABLE triggers (
+  name text PRIMARY KEY, script text NOT NULL, source bytea NOT NULL, account text NOT NULL, caps bytea NOT NULL,
+  secret bytea NOT NULL, signing text, added timestamptz NOT NULL DEFAULT now(), added_by text,
+  last_run text, runs bigint NOT NULL DEFAULT 0);
+CREATE TABLE events (
+  id text PRIMARY KEY, account text NOT NULL, kind text NOT NULL, job text NOT NULL, status text NOT NULL,
+  at timestamptz NOT NULL DEFAULT clock_timestamp());
+CREATE INDEX events_job ON events (job);
+CREATE INDEX events_at ON events (at);
+"""
 # version -> the statements that lead to it from the one before
-_STEPS: dict[int, str] = {1: _TABLES, 2: _APPROVALS}
+_STEPS: dict[int, str] = {1: _TABLES, 2: _APPROVALS, 3: _STARTED}
 
 
 def prepare(connection: Connection[Any]) -> None:

@@ -21,7 +21,7 @@ from kosmolua.gate.ledger import Ledger
 from kosmolua.host.host import Host
 from kosmolua.host.options import HostOptions
 from kosmolua.runtime.parking import AFTER
-from kosmolua.worker import medic
+from kosmolua.worker import medic, schedules
 from kosmolua.worker.database import Database
 from kosmolua.worker.lease import Lease
 from kosmolua.worker.ledger import SharedLedger
@@ -221,6 +221,7 @@ class Worker:
         due, left = 0.0, set[tuple[str, int]]()
         with psycopg.connect(self._database.url, autocommit=True, **self._database.options) as connection:
             while not self._draining.wait(TICK):
+                schedules.fire(connection)
                 waker.tick(connection)
                 self._segments.flush()
                 self._segments.cancel(medic.canceled(connection, self._segments.held()))

@@ -18,6 +18,7 @@ from surroundings import clean_environment
 ROOT = Path(__file__).parent.parent.parent
 GENERATED = "reference.md"  # its examples name what is not there
 PAGES = [ROOT / "README.md", *sorted(path for path in (ROOT / "docs").glob("*.md") if path.name != GENERATED)]
+WITH_WORKERS = [ROOT / "docs" / name for name in ("schedules.md",)]  # test_worker_pages.py runs their sessions
 # Console examples find the command that is beside the interpreter.
 PATH = f"{os.path.dirname(sys.executable)}:{os.environ.get('PATH', '')}"
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
@@ -27,6 +28,8 @@ FILE = re.compile(r"(?:--|#) ([\w./]+\.(?:lua|toml))\n")
 def examples(language):
     found = []
     for path in PAGES:
+        if language == "console" and path in WITH_WORKERS:
+            continue
         text, files = path.read_text(), {}
         for block in BLOCK.finditer(text):
             named = FILE.match(block[2])

@@ -1,0 +1,69 @@
+"""The pages about what workers do by themselves, run as a session from top to bottom, with what they start."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import tempfile
+from pathlib import Path
+
+import pytest
+from shown import printed_as_expected
+from surroundings import clean_environment
+from test_examples import BLOCK, FILE, PATH, WITH_WORKERS, written
+from waiting import wait_until
+
+SERVES = ("kosmo worker", "kosmo webhooks:serve")  # until they are stopped
+
+
+@pytest.fixture
+def directory():
+    """One that PostgreSQL's user can reach."""
+    made = tempfile.mkdtemp(prefix="kosmo-page-")
+    os.chmod(made, 0o755)
+    yield Path(made)
+    shutil.rmtree(made, ignore_errors=True)
+
+
+@pytest.mark.parametrize("page", WITH_WORKERS, ids=lambda page: page.name)
+def test_a_page_is_a_session(page, directory):
+    """Servers run until its end; each other command prints what is shown below it."""
+    environment = {**clean_environment(directory), "PATH": PATH, "KOSMO_STATE_DIR": str(directory / "state")}
+    environment.pop("KOSMO_DATABASE", None)
+    blocks = [(block[1], block[2]) for block in BLOCK.finditer(page.read_text())]
+    files = {found[1]: text for _, text in blocks if (found := FILE.match(text))}
+    written(directory, files)
+    servers = []
+    try:
+        for command, lines in commands(blocks):
+            if command.startswith(SERVES):
+                servers.append(started(command, directory, environment, len(servers)))
+                continue
+            ran = subprocess.run(
+                command, shell=True, cwd=directory, env=environment, stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=120, check=False,
+            )  # fmt: skip
+            assert printed_as_expected(lines.splitlines(), ran.stdout), command
+    finally:
+        for server in reversed(servers):
+            server.send_signal(signal.SIGTERM)
+            server.wait(60)
+
+
+def commands(blocks):
+    for language, text in blocks:
+        if language == "console":
+            yield from re.findall(r"^\$ (.*)\n((?:[^$].*\n)*)", text, re.MULTILINE)
+
+
+def started(command, directory, environment, number):
+    """A server that is ready."""
+    log = directory / f"log{number}"
+    with log.open("wb") as file:
+        server = subprocess.Popen(
+            f"exec {command}", shell=True, cwd=directory, env=environment, stderr=file, stdout=file
+        )
+    wait_until(lambda: server.poll() is not None or re.search(r"is ready|serving", log.read_text()), 60)
+    assert server.poll() is None, log.read_text()
+    return server
