@@ -294,10 +294,12 @@ end
 
 local ended = false -- by the script: `exit`
 
-local function done(ok, frame, status)
-  port.submit(msgpack.head(6) .. encode("done") .. encode(ok) .. frame .. encode(collectgarbage("count") * 1024) .. ENGINE
-    .. encode(status or 0))
+local function outcome(ok, frame, status)
+  return msgpack.head(6) .. encode("done") .. encode(ok) .. frame .. encode(collectgarbage("count") * 1024) .. ENGINE
+    .. encode(status or 0)
 end
+
+local function done(ok, frame, status) port.submit(outcome(ok, frame, status)) end
 
 -- End the run. Its process waits until the host ends it; in a shared process an error that nothing catches goes up.
 local function leave(status)
@@ -340,13 +342,14 @@ local function no_memory(report)
   return guard.reached() == "memory" or find(report.message, NO_MEMORY, 1, true) ~= nil
 end
 
+local function limit_report(where)
+  return encode({ code = "limit_reached", message = guard.reached() or "memory", where = where })
+end
+
 local function fail(report)
   if ended then return end
-  if guard.reached() or no_memory(report) then
-    local where = report.where or guard.place()
-    report = { code = "limit_reached", message = guard.reached() or "memory", where = where }
-  end
-  done(false, encode(report))
+  local limited = guard.reached() or no_memory(report)
+  done(false, limited and limit_report(guard.place() or report.where) or encode(report))
 end
 
 local function finish(ok, ...)
@@ -386,6 +389,9 @@ function M.serve(the_port)
     parts.protected, parts.syntax_error, parts.error_text = failures.run, failures.syntax_error, error_text
     parts.done, parts.fail, parts.keep = done, fail, keep
     return use("interactive").serve(parts, environment(start), port)
+  end
+  if port.leave_with then
+    guard.report_with(function() port.leave_with(outcome(false, limit_report(guard.place()))) end)
   end
   guard.limit(start.cpu, start.memory, port.alive)
   local ok, failure = pcall(run, start)

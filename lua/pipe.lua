@@ -43,6 +43,7 @@ end
 function M.open(input, output)
   local buffer = ffi.new("uint8_t[?]", CAPACITY)
   local from, to = 0, 0 -- the part of the buffer that was read and not taken yet
+  local writing, last = false, nil
   local port = {}
 
   -- Read until the buffer holds at least `count` bytes after `from`. Most frames take one read.
@@ -75,7 +76,27 @@ function M.open(input, output)
     return ffi.string(whole, count)
   end
 
-  function port.submit(frame) write_all(output, length_of(#frame) .. frame) end
+  function port.submit(frame)
+    local text = length_of(#frame) .. frame
+    writing = true
+    write_all(output, text)
+    writing = false
+    if last then last() end
+  end
+
+  --- Send a last frame and exit: at once, or after the frame that is being written.
+  function port.leave_with(frame)
+    local function leave()
+      last = nil
+      port.submit(frame)
+      os.exit(0)
+    end
+    if writing then
+      last = leave
+    else
+      leave()
+    end
+  end
 
   function port.wait()
     fill(4)

@@ -21,6 +21,8 @@ LAYERS = ("process", "rlimits", "no_new_privs", "landlock", "seccomp")
 REQUIRED = frozenset({"landlock", "seccomp"})  # strict isolation fails without them
 # Address space for the interpreter, JIT machine code and buffers, which Lua's memory limit does not count.
 HEADROOM = 512 * 1024 * 1024
+# Seconds that Lua has to report the line at which the CPU limit was reached, before the kernel ends the process.
+GRACE = 0.25
 
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_NO_NEW_PRIVS = 1, 4, 38
 LANDLOCK_VERSION = 1
@@ -114,12 +116,13 @@ def lowered(memory: int | None, cpu: float | None) -> dict[str, int]:
 
 
 def limit_resources(memory: int | None, cpu: float | None) -> bool:
-    """Set the resource limits. The timer ends the process at the exact CPU time; RLIMIT_CPU ends it a little later.
-    Lower inherited limits are kept.
+    """Set the resource limits. SIGPROF comes at the exact CPU time and ends the process, unless Lua answers it;
+    SIGVTALRM and RLIMIT_CPU end it a little later. Lower inherited limits are kept.
     """
     below = lowered(memory, cpu)
     if cpu is not None:
         _signal.setitimer(_signal.ITIMER_PROF, min(cpu, below.get("cpu", cpu)))
+        _signal.setitimer(_signal.ITIMER_VIRTUAL, min(cpu, below.get("cpu", cpu)) + GRACE)
         most = below.get("cpu", int(cpu) + 3)
         resource.setrlimit(resource.RLIMIT_CPU, (min(int(cpu) + 2, most), most))
     if memory is not None:

@@ -376,7 +376,8 @@ class Child:
         limits, words = self.limits, self._last_words
         share = 0.75 if "cpu" in self.lowered else 1.0  # where the kernel ends it, which counts in ticks
         used_up = limits.cpu is not None and self.cpu_seconds >= limits.cpu * share
-        if exit_code in (-signal.SIGPROF, -signal.SIGXCPU) or (exit_code == -signal.SIGKILL and used_up):
+        timers = -signal.SIGPROF, -signal.SIGVTALRM, -signal.SIGXCPU
+        if exit_code in timers or (exit_code == -signal.SIGKILL and used_up):
             return reached("cpu", limits)
         if exit_code == EXIT_OUT_OF_MEMORY or b"not enough memory" in words or b"MemoryError" in words:
             return reached("memory", limits)

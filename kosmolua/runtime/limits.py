@@ -70,7 +70,8 @@ _NAMES = {
 }
 
 
-_LINE = "; --isolation strict names the line"  # compiled code has no hook that could see it
+# What C code does in one call, Lua cannot see.
+_LINE = "; the line is unknown because one call, such as string.rep or string.find, used up the time"
 
 
 def shown(name: str, limits: Limits | None = None) -> str:

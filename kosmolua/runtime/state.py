@@ -70,6 +70,10 @@ _PIPE_PORT = b"""
 local use, input, output = ...
 use("bridge").serve(use("pipe").open(input, output))
 """
+_WATCH_CPU = b"""
+local use, cpu = ...
+use("guard").watch(cpu)
+"""
 _WATCH = b"""
 local use, descriptor = ...
 use("interactive").watch(descriptor)
@@ -194,6 +198,12 @@ class State:
     def disable_compiler(self) -> None:
         """Turn the JIT off, to reduce the attack surface: no compiler and no memory with machine code."""
         self._lua.execute(b"if jit then jit.off() jit.flush() end")
+
+    def watch_cpu(self, seconds: float) -> None:
+        """Let Lua report the script's line when SIGPROF says that this process has used so much CPU time. Needs
+        LuaJIT, and to be called before seccomp applies.
+        """
+        self._lua.execute(_WATCH_CPU, self._use, seconds)
 
     @property
     def memory_used(self) -> int:

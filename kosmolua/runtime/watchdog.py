@@ -92,7 +92,8 @@ class Watchdog:
             return reached("time", limits)
         cpu = processor_seconds(child.pid) if child else 0.0
         host = self._meter.seconds
-        if limits.cpu is not None and (host > limits.cpu or cpu + host > limits.cpu + GRACE):
+        most = None if limits.cpu is None else limits.cpu + GRACE
+        if most is not None and (cpu + host > most or (child and host > most - GRACE)):
             return reached("cpu", limits)
         if not child:
             return None

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
 MARGIN = 1024 * 1024  # bytes of Lua's memory that must stay free when an answer is passed
-# Seconds added to the CPU limit when Lua checks the clock itself: Lua reports the line, so its check should come first.
-GRACE = 0.25
 
 
 def serve(state: State, descriptor_in: int, descriptor_out: int) -> None:
@@ -128,7 +126,9 @@ def begin(
         state.disable_compiler()
     if prepare:
         prepare(state)
-    limits = int(memory) if memory else None, cpu and cpu + (GRACE if strict else 0)
+    elif cpu and state.has_ffi and not strict:
+        state.watch_cpu(cpu)
+    limits = int(memory) if memory else None, cpu and cpu + (confine.GRACE if strict else 0)
     below = [f"{name}={value}" for name, value in confine.lowered(*limits).items()]
     layers = confine.confine(ready.kernel, *limits, strict=strict, host=host)
     _send(1, " ".join(("ready", *layers, *below)).encode())

@@ -326,8 +326,38 @@ def test_a_cpu_limit_ends_the_run(lua):
 
     assert isinstance(error, LimitError)
     assert "the script reached its CPU time limit of 0.2 s" == error.message
-    advice = "" if error.where else "; --isolation strict names the line"
-    assert f"raise it with --cpu-limit SECONDS{advice}" == error.hint
+    assert ("flow.lua:1", "raise it with --cpu-limit SECONDS") == (error.where, error.hint)
+
+
+@pytest.mark.parametrize(
+    ("source", "line"),
+    [
+        ("local n = 0\nfor i = 1, 1e12 do\nend", 2),
+        ("local n = 0\nwhile true do\n  n = n + 1\n  n = n % 7\nend", None),
+        ("local function f(n)\n  return f(n + 1)\nend\nf(1)", 2),
+        ("local c = coroutine.wrap(function()\n  while true do end\nend)\nc()", 2),
+        ("local t = spawn(function()\n  while true do end\nend)\nt:await()", 2),
+        ("while true do\n  pcall(function() while true do end end)\nend", 2),
+        ("local t = {}\nwhile true do\n  json.encode(t)\nend", None),
+        ("local s = ('a'):rep(1000)\nwhile true do\n  s:gsub('a', 'b')\nend", 3),
+    ],
+    ids=["loop", "lines", "tail call", "coroutine", "task", "pcall", "library", "C function"],
+)
+def test_a_cpu_limit_names_the_line(lua, source, line):
+    """In compiled code, in a coroutine or a task, and in a call of a library; as its caller where that is not Lua's."""
+    where = lua(source, limits=Limits(cpu=0.2)).error.where
+    lines = [line] if line else range(2, 6)
+
+    assert where in [f"flow.lua:{each}" for each in lines]
+
+
+@pytest.mark.parametrize("isolation", ["standard"])
+def test_a_cpu_limit_inside_one_long_call(lua):
+    """No line is known there, and the hint says why."""
+    error = lua("local s = ('a'):rep(1e6)\ns:find(('a*'):rep(20) .. 'b')", limits=Limits(cpu=0.2)).error
+
+    assert error.where is None
+    assert "the line is unknown because one call" in error.hint
 
 
 def test_a_cpu_limit_is_not_caught(lua):
