@@ -4,6 +4,7 @@ import ast
 import re
 import subprocess
 import sys
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -99,6 +100,28 @@ def test_imports_flow_one_way(path):
         for library, allowed in ONLY_IN.items():
             if f"{name}.".startswith(f"{library}."):
                 assert path.relative_to(PACKAGE).as_posix() in allowed, name
+
+
+def loaded(path):
+    """What a module imports when it is loaded or used, without the imports for annotations alone."""
+    tree = ast.parse(path.read_text())
+    typing = {
+        id(inner)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and getattr(node.test, "id", "") == "TYPE_CHECKING"
+        for inner in ast.walk(node)
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and id(node) not in typing:
+            yield from ({node.module, f"{node.module}.{alias.name}"} for alias in node.names)
+
+
+def test_no_module_imports_itself_through_others():
+    """Modules can be sorted so that each imports only earlier ones, inside a room too."""
+    names = {".".join(("kosmolua", *path.relative_to(PACKAGE).with_suffix("").parts)): path for path in modules()}
+    graph = {name: set().union(*loaded(path)) & names.keys() - {name} for name, path in names.items()}
+
+    assert graph.keys() == set(TopologicalSorter(graph).static_order())
 
 
 @pytest.mark.parametrize("path", sorted(PACKAGE.glob("*/__init__.py")), ids=lambda path: path.parent.name)

@@ -1,4 +1,4 @@
-"""Applies the rules to a whole program, and has their common functions."""
+"""What the rules ask about a program, and where they report."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from kosmolua.check.world import World
 MAX_PROBLEMS = 200
 MANY = 3  # with more unknown names, a script is a part of another program
 _SPENDING = frozenset({"replicate", "integrations", "app", "run", "wait", "stream", "each", "download", "file"})
-_CALLING = _SPENDING | {"parallel", "race", "spawn", "sleep"}
+CALLING = _SPENDING | {"parallel", "race", "spawn", "sleep"}
 NOTHING = object()
 
 
@@ -98,25 +98,12 @@ class Look:
         return sorted(self._found.values(), key=lambda one: (order[one.file], one.line, one.column))
 
 
-def check(program: Program, world: World) -> list[Problem]:
-    """All problems of a program that can be found without running it."""
-    from kosmolua.check.rules import rules
-
-    look = Look(program, world)
-    chosen = rules(plain=not _reads(program, _CALLING))
-    for source in program.sources:
-        look.source = source
-        for rule in chosen:
-            rule(look, source)
-    return look.problems()
-
-
 def spends(program: Program) -> bool:
     """Whether a program may reach the API, and so cost money."""
-    return _reads(program, _SPENDING)
+    return reads(program, _SPENDING)
 
 
-def _reads(program: Program, names: frozenset[str]) -> bool:
+def reads(program: Program, names: frozenset[str]) -> bool:
     """Whether one of these globals is read and not assigned by the program."""
     found = {name.text for source in program.sources for name in source.tree.names}
     return not names.isdisjoint(found - program.assigned.keys())

@@ -29,7 +29,7 @@ COMMANDS = {
     "run": ("run", "run a model and print its output: run owner/name prompt=..."),
     "integrations:lua": ("lua", "run a Lua script against Replicate (short: lua)"),
     "check": ("check", "report what is certain to fail in a script, without running it"),
-    "repl": ("repl", "start an interactive prompt for Lua, with completion, help and the permission gate"),
+    "repl": ("lua", "start an interactive prompt for Lua, with completion, help and the permission gate"),
     "integrations:call": ("call", "call one function, such as replicate.get_account"),
     "integrations:replicate": ("call", "call one function without the prefix; list the functions if none is given"),
     "integrations:configure": ("configure", "store an API token, set permissions, manage accounts"),

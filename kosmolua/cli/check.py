@@ -58,7 +58,7 @@ def _checked(
     engine: Engine, online: Versions, parsed: argparse.Namespace, options: Options, file: str
 ) -> Sequence[Problem]:
     from kosmolua.check import syntax
-    from kosmolua.check.look import check
+    from kosmolua.check.checker import check
     from kosmolua.check.modules import beside
     from kosmolua.check.world import World
 

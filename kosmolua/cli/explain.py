@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from kosmolua.check.look import check
+from kosmolua.check.checker import check
 from kosmolua.check.program import Program, Source
 from kosmolua.check.world import World
 from kosmolua.cli import output

@@ -1,4 +1,4 @@
-"""``integrations:lua``: run a script, from a file, the command line or standard input."""
+"""``integrations:lua``: run a script, from a file, the command line or standard input. ``repl`` starts the prompt."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def run(command: str, argv: list[str], named: dict[str, object] | None = None) -
     """``named`` are the arguments of a kept script."""
     began = time.perf_counter()
     parser = _parser(command)
-    own, script_args = divided(argv, parser.takes)
+    own, script_args = divided(["--repl", *argv] if command == "repl" else argv, parser.takes)
     parsed = parser.parse_args(own)
     options = options_.shared(parsed)
     child, script, signals = None, None, Signals()

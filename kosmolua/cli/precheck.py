@@ -105,7 +105,8 @@ def _look(parsed: argparse.Namespace, options: Options, file: str, text: bytes) 
 def _found(program: Program, parsed: argparse.Namespace, options: Options, text: bytes) -> list[Problem]:
     from msgspec.structs import replace
 
-    from kosmolua.check.look import check, spends
+    from kosmolua.check.checker import check
+    from kosmolua.check.look import spends
     from kosmolua.check.world import World
 
     world = _world(parsed, options, text) if spends(program) else World()

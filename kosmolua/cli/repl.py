@@ -1,4 +1,4 @@
-"""``repl``: the prompt. On a terminal it is what ``integrations:lua --repl`` starts."""
+"""The prompt, which `kosmo repl` and `kosmo lua --repl` start on a terminal."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from kosmolua.repl.history import History
     from kosmolua.repl.journals import JournalOptions
     from kosmolua.repl.shell import Reader, Shell
+    from kosmolua.runtime.frames import Start
     from kosmolua.runtime.launch import InteractiveChild
     from kosmolua.runtime.limits import Limits
-    from kosmolua.runtime.port import Start
 
 STARTUP = "repl.lua"
 HISTORY = "history"
@@ -52,12 +52,6 @@ def adapt(made: Parser) -> None:
     made.description = "Start an interactive prompt for Lua. In a pipe, run standard input as a script."
     made.epilog = "example:\n  kosmo repl --emulate\n  kosmo repl --write ask --journal notes"
     made.adapt(_HELPS, {"isolation": f"{{{','.join(ISOLATION)}}}"})
-
-
-def run(command: str, argv: list[str]) -> int:
-    from kosmolua.cli import lua
-
-    return lua.run(command, ["--repl", *argv])
 
 
 def start(parsed: argparse.Namespace, options: Options, args: Sequence[str]) -> int:

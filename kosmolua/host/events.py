@@ -16,7 +16,7 @@ from kosmolua.host.options import Stream
 
 if TYPE_CHECKING:
     from kosmolua.host.result import Result
-    from kosmolua.runtime.port import Output
+    from kosmolua.runtime.frames import Output
 
 Kind = Literal["begun", "output", "call", "ended"]
 LOGGER = "kosmolua.calls"

@@ -13,7 +13,7 @@ from kosmolua.gate.entry import Entry
 from kosmolua.host.options import Stream
 
 if TYPE_CHECKING:
-    from kosmolua.runtime.port import Output
+    from kosmolua.runtime.frames import Output
 
 
 class Result(Struct, frozen=True, kw_only=True):

@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from kosmolua.journal.cassette import Cassette
     from kosmolua.journal.journal import Journal
     from kosmolua.replicate.versions import Versions
+    from kosmolua.runtime.frames import Output
     from kosmolua.runtime.isolate import Child
     from kosmolua.runtime.limits import Limits
     from kosmolua.runtime.parking import Parking
-    from kosmolua.runtime.port import Output
     from kosmolua.runtime.stop import Stop
 
 

@@ -52,7 +52,7 @@ def creates_in_flight(functions: Sequence[str]) -> str:
 def _help(shell: Shell, name: str) -> None:
     from kosmolua.repl import manual
 
-    shell.screen.show(manual.page(name) if name else manual.overview())
+    shell.screen.show(manual.page(name, COMMANDS) if name else manual.overview(COMMANDS))
 
 
 def _load(shell: Shell, path: str) -> None:

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from msgspec import UNSET, Struct
 
-from kosmolua.manual.stubs import Option, options_of, summaries
+from kosmolua.manual.stubs import Option, options_of
 from kosmolua.repl.commands import COMMANDS
 from kosmolua.repl.context import Context, OpenCall, context
+from kosmolua.repl.helpers import HELPERS
 from kosmolua.repl.lexer import KEYWORDS
 from kosmolua.replicate.catalogue import OPERATIONS, PROVIDER, Operation, Parameter, find
 
@@ -19,12 +20,6 @@ if TYPE_CHECKING:
     from kosmolua.replicate.inputs import Input
     from kosmolua.replicate.versions import Version
 
-HELPERS = {
-    **summaries(),
-    "integrations": "The functions of each provider.",
-    "app": "An alias of integrations.",
-    "replicate": "The functions of the run's account, and the workflow helpers.",
-}
 MAX_FILES = 200
 _TAKE_A_MODEL = ("run", "stream", "create")  # the first argument is a model, the second its input
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from kosmolua.errors import UsageError
 from kosmolua.gate.entry import Entry
-from kosmolua.repl.commands import COMMANDS
-from kosmolua.repl.completion import HELPERS
+from kosmolua.repl.helpers import HELPERS
 from kosmolua.replicate.catalogue import OPERATIONS, find
 from kosmolua.terminal.safe import safe
 from kosmolua.terminal.text import heading, table
+
+if TYPE_CHECKING:
+    from kosmolua.repl.commands import Command
 
 KEYS = (
     ("Enter", "run the input, or begin a new line if it is incomplete; Alt-Enter always begins a new line"),
@@ -23,14 +26,14 @@ KEYS = (
 )
 
 
-def overview() -> str:
+def overview(commands: Sequence[Command]) -> str:
     """The overview of the prompt."""
     return "\n".join(
         [
             "Enter Lua: the value of an expression is shown, and locals are kept like globals.",
             "`_` is the last value, `_1`, `_2`, … those of in[1], in[2], …; dump(value) shows a value in full.",
             "",
-            table((f":{command.name} {command.usage}".rstrip(), command.about) for command in COMMANDS),
+            table((f":{command.name} {command.usage}".rstrip(), command.about) for command in commands),
             "",
             table(KEYS),
             "",
@@ -39,7 +42,7 @@ def overview() -> str:
     )
 
 
-def page(name: str) -> str:
+def page(name: str, commands: Sequence[Command]) -> str:
     """The page of a function, helper, topic or command. Raises a `UsageError` if there is none."""
     from kosmolua.manual.topics import topics
 
@@ -56,12 +59,12 @@ def page(name: str) -> str:
         from kosmolua.manual import helper_page
 
         return helper_page.page(short) or f"{heading(short)}  {HELPERS[short]}"
-    command = next((each for each in COMMANDS if each.name == name.removeprefix(":")), None)
+    command = next((each for each in commands if each.name == name.removeprefix(":")), None)
     if command:
         return f"{heading(f':{command.name} {command.usage}'.rstrip())}  {command.about}"
     from kosmolua.replicate.nearest import nearest
 
-    known = [operation.name for operation in OPERATIONS] + [*topics(), *HELPERS, *(each.name for each in COMMANDS)]
+    known = [operation.name for operation in OPERATIONS] + [*topics(), *HELPERS, *(each.name for each in commands)]
     near = nearest(short, known, most=3, least=0.5)
     suggestion = f"; did you mean {' or '.join(near)}?" if near else ""
     hint = f"show the inputs of a model: kosmo model {name}" if "/" in name else "list the topics: :help"

@@ -15,8 +15,9 @@ from typing import Any
 
 from kosmolua.errors import ConfigurationError
 from kosmolua.runtime import marshal
+from kosmolua.runtime.frames import Start
 from kosmolua.runtime.limits import Limits, reached
-from kosmolua.runtime.port import Port, Start
+from kosmolua.runtime.port import Port
 from kosmolua.runtime.state import Modules, State, engine_is_loaded, load_engine
 from kosmolua.runtime.threads import started
 

@@ -16,17 +16,18 @@ from msgspec import Struct
 
 from kosmolua.errors import JournalError, KosmoError, LimitError, ScriptError, failure_of
 from kosmolua.runtime import marshal
+from kosmolua.runtime.frames import Call, Frame, Request, Sleep, Start, Time, error
 from kosmolua.runtime.launch import LIMITS, launch, start_child
 from kosmolua.runtime.limits import Limits, reached
-from kosmolua.runtime.port import Call, Frame, Port, Request, Sleep, Start, Time, error
+from kosmolua.runtime.port import Port
 from kosmolua.runtime.watchdog import Watchdog
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from kosmolua.runtime.frames import Clock, Done, Handler, Output
     from kosmolua.runtime.isolate import Mode
     from kosmolua.runtime.launch import InteractiveChild
-    from kosmolua.runtime.port import Clock, Done, Handler, Output
     from kosmolua.runtime.tape import InputJournal, Inputs
 
 GRACE = 2.0  # seconds that an interrupted input has to end before its child is killed

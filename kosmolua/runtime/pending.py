@@ -13,8 +13,8 @@ from kosmolua.runtime.limits import MAX_FRAME, fixed
 from kosmolua.runtime.meter import Meter
 
 if TYPE_CHECKING:
+    from kosmolua.runtime.frames import Clock
     from kosmolua.runtime.lane import Lane
-    from kosmolua.runtime.port import Clock
 
 # Concurrent calls: in a named lane, for calls that may block for long, and in the common lane, where more would only
 # contend (at 100 ms each, 16 are three times what the API allows). Others wait.

@@ -1,22 +1,32 @@
-"""The frames between a Lua state and its host, and the host side.
-
-Frames are MessagePack. The state sends the structs below; the host answers ``["ok", id, value]`` or
-``["error", id, fields]``. The host trusts no frame before it is decoded into its type.
-"""
+"""The host side of the frames between a Lua state and its host."""
 
 from __future__ import annotations
 
 import threading
 import time
 from collections.abc import Callable
-from math import isfinite
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Literal
 
-import msgspec
-from msgspec import Meta, Raw, Struct
-
-from kosmolua.errors import CODES, ArgumentError, JournalError, KosmoError, LimitError, ScriptError
+from kosmolua.errors import ArgumentError, JournalError, KosmoError, LimitError, ScriptError
 from kosmolua.runtime import marshal
+from kosmolua.runtime.frames import (
+    FRAME,
+    NOTHING,
+    Call,
+    Clock,
+    Done,
+    Frame,
+    Handler,
+    Output,
+    Print,
+    Request,
+    Sleep,
+    Time,
+    Wait,
+    answer,
+    checked,
+    decoded,
+)
 from kosmolua.runtime.limits import Limits, fixed, reached
 from kosmolua.runtime.pending import PATIENCE, Pending, nothing
 
@@ -25,137 +35,8 @@ if TYPE_CHECKING:
     from kosmolua.runtime.parking import Parking, Waiting, Watch
     from kosmolua.runtime.tape import Journal, Tape
 
-MAX_SLEEP = 366 * 24 * 3600.0
-NOTHING = marshal.encode(None)
-MAX_TEXT = 1 << 16  # characters of an error's text; the Lua side truncates much earlier
-MAX_STATUS = 1000
-HOSTS_OWN = frozenset({"interrupted", "script_crashed", "exited"})  # error codes that scripts cannot use
 MAX_LINES = 1_000_000  # print calls of a script
 MAX_ARGUMENTS, MAX_RESULTS = 100_000, 1_000_000  # values; one byte may become a Python object of 80
-
-_Name = Annotated[str, Meta(max_length=200)]
-
-
-class Start(Struct, kw_only=True):
-    """The first frame, from the host: what to run, and what the script can use. ``functions`` has groups of names.
-
-    An ``interactive`` run has no source; `kosmolua.runtime.interactive` sends inputs.
-    """
-
-    source: bytes
-    name: bytes
-    args: list[bytes] = []
-    provider: str
-    functions: list[tuple[str, ...]]
-    accounts: list[str] = []
-    env: dict[str, bytes] = {}
-    custom: list[str] = []
-    named: dict[str, Any] | None = None
-    cpu: float | None = None
-    memory: int | None = None
-    journal: dict[str, float] | None = None
-    interactive: bool = False
-
-
-class _Frame(Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
-    """A frame from a state. Untrusted: an attacker may have sent it.
-
-    A request that is ``alone`` is the only one its script waits for: it is carried out and answered at once. ``at`` is
-    its position in a run with a journal: the number of its task, 0 for the main chunk, and its number in the task, from
-    1.
-    """
-
-
-Count = Annotated[int, Meta(ge=0, lt=2**53)]
-
-
-class Call(_Frame, tag="call", frozen=True):
-    id: int
-    alone: bool
-    account: _Name
-    function: _Name
-    arguments: Raw
-    at: tuple[Count, Count] | None = None
-
-
-class Print(_Frame, tag="print", frozen=True):
-    stream: Literal[1, 2]
-    text: bytes
-
-
-class Sleep(_Frame, tag="sleep", frozen=True):
-    id: int
-    alone: bool
-    seconds: float
-    at: tuple[Count, Count] | None = None
-
-
-class Time(_Frame, tag="time", frozen=True):
-    id: int
-    alone: bool
-    at: tuple[Count, Count] | None = None
-
-
-class Wait(_Frame, tag="wait", frozen=True):
-    """In a run with a journal: the script waits for the next answer, or was interrupted and ``dropped`` that wait."""
-
-    dropped: bool = False
-
-
-class Done(_Frame, tag="done", frozen=True):
-    """The last frame: the returned values or a `Report`, Lua's memory in bytes, the engine, and the status that the
-    script gave to `exit`.
-    """
-
-    ok: bool
-    value: Raw
-    memory: Annotated[float, Meta(ge=0, le=2**53)]
-    engine: Annotated[str, Meta(max_length=100)]
-    status: Annotated[int, Meta(ge=0, le=255)] = 0
-
-
-class Report(Struct, frozen=True):
-    """How a script failed, as reported by the script side."""
-
-    message: str
-    code: str = "script_error"
-    function: str | None = None
-    status: float | str | None = None
-    detail: float | str | None = None
-    hint: str | None = None
-    retry_after: float | str | None = None
-    where: str | None = None
-    traceback: str = ""
-
-
-Request = Call | Sleep | Time
-Frame = Request | Print | Wait | Done
-_decode: Callable[[bytes], Frame] = msgspec.msgpack.Decoder(Frame).decode
-_decode_report = msgspec.msgpack.Decoder(Report).decode
-_decode_values = msgspec.msgpack.Decoder(list[Any]).decode
-_T = TypeVar("_T")
-
-
-class Clock(Protocol):
-    def time(self) -> float:
-        """Seconds since 1970."""
-
-    def sleep(self, seconds: float) -> None:
-        """Return after that time."""
-
-
-class Output(Protocol):
-    def write(self, stream: Literal[1, 2], text: bytes) -> None:
-        """Write what a script printed (1) or logged (2), up to its limit."""
-
-
-class Handler(Protocol):
-    """The seam between a Lua state and its host."""
-
-    def __call__(self, function: str, account: str, arguments: bytes, ticket: Any = ..., /) -> Any:
-        """Carry out a request, whose ``arguments`` are MessagePack: plain data, or a `KosmoError` raised. In a run that
-        keeps a journal it is given the ``ticket`` that the journal has made for the call.
-        """
 
 
 class Parked(Exception):  # noqa: N818 - not an error: only waits are open, so that the child has nothing to do
@@ -306,7 +187,7 @@ class Port:
             raise self.failure or ScriptError(
                 "the script process continued after the end of its script", code="script_crashed"
             )
-        return _decoded(_decode, frame)
+        return decoded(FRAME, frame)
 
     def _carry_out(self, request: Request, ticket: Any = None) -> tuple[bool, bytes]:
         """As `_outcome`, with the answer or error as MessagePack."""
@@ -367,59 +248,3 @@ class Port:
             self._clock.sleep(seconds)
         elif self._stopped.wait(seconds) and self.failure:
             raise self.failure
-
-
-def checked(sleep: Sleep) -> float:
-    """The seconds of a sleep. Raises a `ScriptError` if they are out of range."""
-    if not 0 <= sleep.seconds <= MAX_SLEEP:
-        raise ScriptError(f"sleep: expected 0 to {MAX_SLEEP:.0f} seconds, got {sleep.seconds}")
-    return sleep.seconds
-
-
-def answer(request: Request, ok: bool, value: bytes) -> bytes:
-    """The frame that answers a request."""
-    return marshal.encode(("ok" if ok else "error", request.id, Raw(value)))
-
-
-def _decoded(decode: Callable[[Any], _T], frame: bytes | Raw) -> _T:
-    try:
-        return decode(frame)
-    except (msgspec.MsgspecError, ValueError, RecursionError) as error:  # msgspec lets some of Python's own through
-        raise ScriptError(f"the script process sent an invalid frame: {error}", code="script_crashed") from None
-
-
-def results(done: Done) -> list[Any]:
-    """The values a script returned: JSON data and bytes."""
-    values = _decoded(_decode_values, done.value)
-    try:
-        msgspec.json.encode(values, order="sorted")
-    except (TypeError, ValueError, RecursionError) as error:
-        raise ScriptError(
-            f"the script process returned values that are not plain data: {error}", code="script_crashed"
-        ) from None
-    return values
-
-
-def error(done: Done) -> KosmoError:
-    """The error of a script. Codes that only the host may set are replaced."""
-    report = _decoded(_decode_report, done.value)
-    code = report.code if report.code in CODES and report.code not in HOSTS_OWN else "script_error"
-    return ScriptError(
-        report.message[:MAX_TEXT],
-        code=code,
-        function=_cut(report.function),
-        hint=_cut(report.hint),
-        detail=_cut(report.detail),
-        status=int(status) if 0 < (status := _number(report.status) or 0) < MAX_STATUS else None,
-        retry_after=_number(report.retry_after),
-        where=_cut(report.where),
-        traceback=report.traceback[:MAX_TEXT] or None,
-    )
-
-
-def _number(value: float | str | None) -> float | None:
-    return value if isinstance(value, float) and isfinite(value) else None
-
-
-def _cut(value: Any) -> Any:
-    return value[:MAX_TEXT] if isinstance(value, str) else value

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any, Literal
 from msgspec import Struct
 
 from kosmolua.errors import ExitError, KosmoError, LimitError, ScriptError, UsageError
-from kosmolua.runtime import descriptors, marshal
-from kosmolua.runtime import port as port_
+from kosmolua.runtime import descriptors, frames, marshal
 from kosmolua.runtime.confine import LAYERS
+from kosmolua.runtime.frames import Clock, Handler, Output, Start
 from kosmolua.runtime.isolate import Child
 from kosmolua.runtime.limits import Limits, reached
 from kosmolua.runtime.meter import Meter
-from kosmolua.runtime.port import Clock, Handler, Output, Parked, Port, Start
+from kosmolua.runtime.port import Parked, Port
 from kosmolua.runtime.stop import Stop
 from kosmolua.runtime.watchdog import Watchdog, processor_seconds
 
@@ -246,8 +246,8 @@ def _outcome(port: Port, limits: Limits) -> tuple[list[Any], KosmoError | None]:
     if port.done.ok and port.done.status:
         return [], ExitError(port.done.status)
     if port.done.ok:
-        return port_.results(port.done), None
-    return [], _with_limit(port_.error(port.done), limits)
+        return frames.results(port.done), None
+    return [], _with_limit(frames.error(port.done), limits)
 
 
 def _with_limit(error: KosmoError, limits: Limits) -> KosmoError:

@@ -17,9 +17,9 @@ from msgspec import Struct
 
 from kosmolua.errors import JournalError, ScriptError
 from kosmolua.runtime import marshal
+from kosmolua.runtime.frames import NOTHING, Call, Request, Sleep, answer, checked
 from kosmolua.runtime.parking import LONG, Handoff, Waiting
 from kosmolua.runtime.pending import MAX_OPEN, Pending
-from kosmolua.runtime.port import NOTHING, Call, Request, Sleep, answer, checked
 from kosmolua.runtime.rate import Rate
 
 if TYPE_CHECKING:

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kosmolua.check.checker import check
 from kosmolua.check.engine import Engine
 from kosmolua.check.lexer import SyntaxProblem, string_value
-from kosmolua.check.look import check
 from kosmolua.check.parser import TooDeepError, parse
 from kosmolua.check.program import Program, Source
 from kosmolua.check.world import World

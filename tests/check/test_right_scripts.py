@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from kosmolua.check.look import check
+from kosmolua.check.checker import check
 from kosmolua.check.program import Module, Program, Source
 from kosmolua.check.world import World
 

@@ -7,6 +7,7 @@ import time
 import pytest
 
 from kosmolua.repl import manual
+from kosmolua.repl.commands import COMMANDS
 from kosmolua.repl.completion import complete, files, signature
 from kosmolua.replicate.versions import Version
 
@@ -333,8 +334,8 @@ def test_the_documentation_is_no_function_of_the_api(before):
 
 def test_the_page_of_a_helper():
     """How it is declared, with the options that it takes."""
-    page = manual.page("replicate.wait")
+    page = manual.page("replicate.wait", COMMANDS)
 
     assert page.startswith("wait(job, options)\n")
     assert re.search(r"^  deadline +number ", page, re.MULTILINE)
-    assert "app  An alias of integrations." == manual.page("app")
+    assert "app  An alias of integrations." == manual.page("app", COMMANDS)

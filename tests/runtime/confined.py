@@ -8,9 +8,10 @@ import pytest
 from waiting import wait_until
 
 from kosmolua.runtime import confine, marshal
+from kosmolua.runtime.frames import Start
 from kosmolua.runtime.isolate import Child
 from kosmolua.runtime.limits import Limits
-from kosmolua.runtime.port import Port, Start
+from kosmolua.runtime.port import Port
 from kosmolua.runtime.watchdog import Watchdog
 
 START = marshal.encode(Start(source=b"", name=b"x", provider="replicate", functions=[("echo",)]))

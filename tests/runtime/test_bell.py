@@ -8,9 +8,10 @@ import pytest
 
 from kosmolua.runtime import marshal
 from kosmolua.runtime.bell import Bell
+from kosmolua.runtime.frames import Start
 from kosmolua.runtime.isolate import Child
 from kosmolua.runtime.limits import Limits
-from kosmolua.runtime.port import Port, Start
+from kosmolua.runtime.port import Port
 
 SEVERAL = b"parallel({ 1, 2, 3 }, function() return integrations.replicate.echo{} end)"
 

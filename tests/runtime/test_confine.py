@@ -11,9 +11,10 @@ from confined import by_superuser, child_for, gone, layers, memory_of, needs, on
 
 from kosmolua.errors import ConfigurationError, ScriptError
 from kosmolua.runtime import confine, marshal
+from kosmolua.runtime.frames import Start
 from kosmolua.runtime.isolate import Child
 from kosmolua.runtime.limits import Limits
-from kosmolua.runtime.port import Port, Start
+from kosmolua.runtime.port import Port
 from kosmolua.runtime.run import Script, run
 
 PTRACE_SEIZE = 0x4206

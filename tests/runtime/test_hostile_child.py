@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from waiting import scaled
 
 from kosmolua.errors import KosmoError, LimitError, ScriptError
-from kosmolua.runtime import marshal
+from kosmolua.runtime import frames, marshal
 from kosmolua.runtime import port as port_
 from kosmolua.runtime.isolate import Child
 from kosmolua.runtime.limits import MAX_FRAME, Limits
@@ -98,9 +98,9 @@ def test_endless_texts_are_cut(host):
     port = Port(host, host)
     report = {"message": "m" * 10_000_000, "hint": "h" * 10_000_000, "traceback": "t" * 10_000_000}
     port.submit(msgspec.msgpack.encode(["done", False, report, 1.0, "LuaJIT"]))
-    error = port_.error(port.done)
+    error = frames.error(port.done)
 
-    assert [port_.MAX_TEXT] * 3 == [len(error.message), len(error.hint), len(error.traceback)]
+    assert [frames.MAX_TEXT] * 3 == [len(error.message), len(error.hint), len(error.traceback)]
 
 
 # Whole children --------------------------------------------------------------------------------------------------

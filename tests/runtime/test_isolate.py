@@ -11,9 +11,10 @@ from confined import by_superuser
 
 from kosmolua.errors import ScriptError
 from kosmolua.runtime import marshal
+from kosmolua.runtime.frames import Start
 from kosmolua.runtime.isolate import Child
 from kosmolua.runtime.limits import Limits
-from kosmolua.runtime.port import Port, Start
+from kosmolua.runtime.port import Port
 from kosmolua.runtime.run import Script, run
 
 

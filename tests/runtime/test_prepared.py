@@ -17,9 +17,10 @@ from waiting import scaled, wait_until
 
 from kosmolua.errors import RAISE_LIMIT, KosmoError, ScriptError
 from kosmolua.runtime import marshal
+from kosmolua.runtime.frames import Start
 from kosmolua.runtime.isolate import Child
 from kosmolua.runtime.limits import Limits
-from kosmolua.runtime.port import Port, Start
+from kosmolua.runtime.port import Port
 from kosmolua.runtime.prepared import Forked, Prepared
 from kosmolua.runtime.run import Script, run
 from kosmolua.runtime.watchdog import Watchdog

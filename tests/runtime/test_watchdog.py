@@ -13,10 +13,11 @@ from waiting import let_pass, scaled, wait_until
 from kosmolua.errors import LimitError, ScriptError
 from kosmolua.runtime import marshal
 from kosmolua.runtime.confine import GRACE
+from kosmolua.runtime.frames import Start
 from kosmolua.runtime.isolate import Child
 from kosmolua.runtime.limits import Limits
 from kosmolua.runtime.pending import PATIENCE
-from kosmolua.runtime.port import Port, Start
+from kosmolua.runtime.port import Port
 from kosmolua.runtime.run import Script, run
 from kosmolua.runtime.watchdog import Watchdog
 
