@@ -15,6 +15,7 @@ KosmoError
 ├── FunctionError          a function of the host's own failed                         exit 1
 ├── ScriptError            the Lua script failed                                       exit 1
 │   └── ExitError          the script called exit with a status above 0                that status
+├── WaitingError           the run waits for the decision of a person                  exit 6
 ├── JournalError           a journal does not match the run, or cannot be written      exit 1
 ├── SystemFailureError     a system resource is missing: disk space, memory            exit 1
 ├── OutputError            standard output cannot be written                           exit 1
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 EXIT_FAILED, EXIT_USAGE, EXIT_PERMISSION, EXIT_CONFIGURATION, EXIT_LIMIT = 1, 2, 3, 4, 5
+EXIT_WAITING = 6
 EXIT_INTERRUPTED = 130
 EXIT_OUT_OF_MEMORY = 70  # exit status of the sandbox process, only seen by its host
 NONE_LEFT = frozenset({errno.EMFILE, errno.ENFILE})  # of an OSError: no file descriptors
@@ -70,6 +72,7 @@ CODES = {
     "journal": EXIT_FAILED,
     "limit_reached": EXIT_LIMIT,
     "interrupted": EXIT_INTERRUPTED,
+    "waiting": EXIT_WAITING,
 }
 
 SIGINT = 2  # the same on all POSIX systems; importing signal takes longer than this module
@@ -290,6 +293,12 @@ class Interrupted(KeyboardInterrupt):
     def __init__(self, number: int) -> None:
         super().__init__()
         self.number = number
+
+
+class WaitingError(KosmoError):
+    """The run waits for the decision of a person: run it again with its journal when that has been made."""
+
+    code = "waiting"
 
 
 class JournalError(KosmoError):

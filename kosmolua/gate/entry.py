@@ -9,9 +9,10 @@ class Entry(Struct, omit_defaults=True, gc=False):
     """One call in the log: the decision, its rule, who decided, and the outcome. No inputs, no answers.
 
     ``at`` is in Unix seconds; ``duration_ms`` covers sending and waiting. ``by`` is "policy", "person" or "force".
-    ``outcome`` is "ok", "error", "refused" or "dry_run"; ``code`` is the error code. ``note`` says why a helper made
-    the call, if that is not obvious. ``estimate`` is the cost reserved for the job it starts; ``cost`` is the cost of
-    jobs that its answer shows as ended; None if no price is known. ``run`` is the id of the run, for callbacks.
+    ``outcome`` is "ok", "error", "refused", "dry_run", or "asked" if it waits for an approval; ``code`` is the error
+    code. ``note`` says why a helper made the call, if that is not obvious. ``estimate`` is the cost reserved for the
+    job it starts; ``cost`` is the cost of jobs that its answer shows as ended; None if no price is known. ``run`` is
+    the id of the run, for callbacks.
     """
 
     function: str

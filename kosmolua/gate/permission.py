@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import msgspec
 from msgspec import Struct
 
 from kosmolua.errors import AnswerError, KosmoError, PermissionDeniedError
-from kosmolua.gate.budget import subject_of
+from kosmolua.gate.budget import starts_compute, subject_of
 from kosmolua.gate.entry import Entry
 from kosmolua.gate.functions import given_of
 from kosmolua.gate.needs import Needs
@@ -22,12 +23,16 @@ from kosmolua.gate.spending import Spending
 from kosmolua.replicate.catalogue import Operation
 from kosmolua.settings.config import Rule
 
+if TYPE_CHECKING:
+    from kosmolua.gate.approval import Asking
+
 
 class Permission:
     """Decides on each call of one run. Thread-safe; one question is open at a time.
 
     ``force`` bypasses the policy; a ``dry_run`` asks nobody. ``remember`` saves a rule. ``stop`` returns the stop
-    signal of this thread's run. ``fault`` is the prompter's first error.
+    signal of this thread's run. ``fault`` is the prompter's first error. With ``asking``, questions wait for an
+    approval instead; ``masked`` removes secrets from what people are shown.
     """
 
     def __init__(
@@ -41,6 +46,8 @@ class Permission:
         dry_run: bool,
         remember: Callable[[Rule], None] | None,
         stop: Callable[[], Stopping | None],
+        asking: Asking | None = None,
+        masked: Callable[[Any], Any] = lambda value: value,
     ) -> None:
         self.policy = policy
         self.fault: Exception | None = None
@@ -51,6 +58,8 @@ class Permission:
         self._dry_run = dry_run
         self._remember = remember
         self._stop = stop
+        self._approvals = asking
+        self._masked = masked
         self._asking = threading.Lock()
         self._answered: dict[str, bool] = {}
 
@@ -94,6 +103,9 @@ class Permission:
     def _ask(self, operation: Operation, arguments: Struct, entry: Entry, topic: str = "") -> None:
         if self._dry_run:
             return
+        if self._approvals and self._approvals.can_ask:
+            self._wait_for_approval(self._approvals, operation, given_of(arguments), entry, topic)
+            return
         key = f"{entry.account} {operation.name} {topic}"
         with self._asking:
             allowed = self._answered.get(key)
@@ -104,6 +116,32 @@ class Permission:
         if not allowed:
             entry.outcome = "refused"
             raise refused(operation)
+
+    def _wait_for_approval(
+        self, approvals: Asking, operation: Operation, given: Mapping[str, Any], entry: Entry, topic: str
+    ) -> None:
+        from kosmolua.gate import approval
+
+        rule = None if topic else narrow_rule(operation, given, entry.account)
+        ask = approval.Ask(
+            function=operation.name,
+            account=entry.account,
+            access=operation.access,
+            arguments=approval.shown(given, self._masked),
+            digest=approval.digest_of(operation.name, entry.account, given, self._run.files),
+            estimate=self._spending.estimate(given) if starts_compute(operation) else None,
+            why=entry.rule,
+            rule=msgspec.json.encode(rule).decode() if rule else None,
+        )
+        entry.by = "person"
+        try:
+            entry.rule, entry.decision = approvals.check(ask), "allow"
+        except approval.AskedError:
+            entry.decision, entry.outcome, entry.by = "ask", "asked", "policy"
+            raise
+        except PermissionDeniedError:
+            entry.decision, entry.outcome = "deny", "refused"
+            raise
 
     def _put_question(self, operation: Operation, arguments: Struct, entry: Entry, key: str, topic: str) -> bool:
         given = given_of(arguments)

@@ -45,11 +45,16 @@ class Watcher(Protocol):
 
 class Ticket(Protocol):
     """The place of one call in the journal of its run. ``sent``: the client accepted and sent it; ``unsure``: it
-    failed, but the API may have executed it.
+    failed, but the API may have executed it. ``approvals`` are the ids of the decisions about it.
     """
 
     sent: bool
     unsure: bool
+    approvals: list[str]
+
+    @property
+    def place(self) -> tuple[int, int]:
+        """The number of the task, and of the request in it."""
 
     @property
     def open(self) -> Sequence[object]:

@@ -38,6 +38,7 @@ from kosmolua.settings.config import DEFAULT_ACCOUNT, Rule
 if TYPE_CHECKING:
     from msgspec import Struct
 
+    from kosmolua.gate.approval import Asking
     from kosmolua.gate.audit import Audit
     from kosmolua.gate.custom import Custom
     from kosmolua.replicate.client import Client
@@ -63,7 +64,8 @@ class Session:
     ended call; a ``watcher`` also sees arguments and answers. ``stop`` returns the stop signal of this thread's run.
 
     Errors of a call are raised as `KosmoError`. An exception after the answer, as in a callback, does not lose the
-    answer: the first one is kept in ``raised``. ``customs`` are the host's own functions by name.
+    answer: the first one is kept in ``raised``. ``customs`` are the host's own functions by name. With ``asking``, a
+    call that needs approval waits for it.
     """
 
     def __init__(  # noqa: PLR0913 - independent parts; most callers need few of them
@@ -85,6 +87,7 @@ class Session:
         standing: Standing | None = None,
         stop: Callable[[], Stopping | None] = lambda: None,
         customs: Mapping[str, Custom] = MappingProxyType({}),
+        asking: Asking | None = None,
     ) -> None:
         self.customs = customs
         self.run = run or Run()
@@ -113,6 +116,8 @@ class Session:
             dry_run=dry_run,
             remember=remember,
             stop=stop,
+            asking=asking,
+            masked=self._masked,
         )
         self.host_calls = HostCalls(self._client, lambda: self._sender, self.record, self._failures, watcher)
         self._sender = Sender(
@@ -230,6 +235,12 @@ class Session:
             self.record.afterwards(kept.note, operation, account, data)
         if self.origins.wanted:
             self.origins.note(operation, sent, account, data)
+
+    def _masked(self, value: Any) -> Any:
+        """Plain data without the tokens and secret headers of this session."""
+        for client in list(self._clients.values()):
+            value = client.masked(value)
+        return value
 
     def reveals(self, text: str) -> bool:
         """Whether the text contains a token of this session."""

@@ -102,6 +102,12 @@ class Spending:
         unpriced = starts_compute(operation) and self.budget.price(given) is None
         return f"no price is known for it, and {bound}" if unpriced else ""
 
+    def estimate(self, given: Mapping[str, Any]) -> float | None:
+        """The expected cost of a call that starts compute; None if no price is known."""
+        quote = self.budget.price(given)
+        cost = quote.expected(quote.price.seconds) if quote else None
+        return None if cost is None else float(cost)
+
     def _bound_by(self, account: str) -> str:
         budgets = self.standing.of(account) if self.standing else []
         return next((f"budget {each.name!r} limits the cost" for each in budgets if each.cost is not None), "")

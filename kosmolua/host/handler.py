@@ -12,8 +12,10 @@ import msgspec
 
 from kosmolua.errors import KosmoError, failure_of
 from kosmolua.runtime import marshal
+from kosmolua.runtime.pending import Waits
 
 if TYPE_CHECKING:
+    from kosmolua.gate.approval import Asking
     from kosmolua.gate.custom import Custom
     from kosmolua.gate.files import Files
     from kosmolua.gate.run import Ticket
@@ -32,7 +34,7 @@ class ScriptHandler:
     ``session`` and ``files`` are opened by the first request that needs them. ``during`` is entered for each request,
     with its function. Services find modules in ``directory``, read ``stdin``, and call ``check`` during long work. A
     large answer holds the ``room`` until it is encoded; ``seen`` gets every answer of the API. ``pollers`` wait for
-    jobs.
+    jobs. With ``asking``, a request that needs approval waits for it.
     """
 
     def __init__(  # noqa: PLR0913 - all but three have a default
@@ -49,7 +51,9 @@ class ScriptHandler:
         seen: Callable[[Session, Any], None] | None = None,
         pollers: Callable[[], Pollers] | None = None,
         customs: Mapping[str, Custom] = MappingProxyType({}),
+        asking: Asking | None = None,
     ) -> None:
+        self._asking = asking
         self._session = session
         self._files = files
         self._during = during
@@ -67,13 +71,28 @@ class ScriptHandler:
     def __call__(self, function: str, account: str, arguments: bytes, ticket: Ticket | None = None) -> Any:
         try:
             with self._during(function):
+                if self._asking:
+                    return self._asked(self._asking, function, account, arguments, ticket)
                 if function.startswith(SERVICE):
                     return self._served()(function, arguments, ticket)
                 return self._called(function, account, arguments, ticket)
-        except KosmoError:
+        except (KosmoError, Waits):
             raise
         except Exception as error:  # from opening the session; calls and services raise only KosmoError
             raise failure_of(error, function) from error
+
+    def _asked(self, asking: Asking, function: str, account: str, arguments: bytes, ticket: Ticket | None) -> Any:
+        """Carry out a request that may have to wait for a person, which raises `Waits`."""
+        from kosmolua.gate.approval import AskedError
+
+        try:
+            with asking.at(ticket):
+                if function.startswith(SERVICE):
+                    return self._served()(function, arguments, ticket)
+                return self._called(function, account, arguments, ticket)
+        except AskedError as asked:
+            identifier = asked.identifier
+            raise Waits(identifier, asked.left, lambda ready: asking.approvals.watch(identifier, ready)) from None
 
     def watch(self, function: str, arguments: bytes, ready: Callable[[], None]) -> Callable[[], None] | None:
         """The `kosmolua.runtime.parking.Watch` of runs."""

@@ -11,6 +11,7 @@ from kosmolua.errors import OptionError, UsageError
 from kosmolua.host import checks
 
 if TYPE_CHECKING:
+    from kosmolua.gate.approval import Asking
     from kosmolua.gate.budget import Caps
     from kosmolua.gate.entry import Entry
     from kosmolua.gate.prompt import Prompter
@@ -52,6 +53,7 @@ class ScriptOptions(StartOptions, total=False):
     stdin: IO[bytes] | None
     versions: Versions | None
     parking: Parking | None
+    asking: Asking | None
 
 
 class RunOptions(Struct, frozen=True, kw_only=True):
@@ -75,6 +77,7 @@ class RunOptions(Struct, frozen=True, kw_only=True):
     caps: Caps | None = None
     tags: Mapping[str, str] = {}
     parking: Parking | None = None
+    asking: Asking | None = None
 
     def __post_init__(self) -> None:
         checks.check({name: getattr(self, name) for name in ("prompter", "on_call", "on_event", "limits", "caps")})

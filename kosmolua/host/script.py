@@ -112,6 +112,7 @@ class ScriptRun:
             room=lambda: self._room,
             pollers=lambda: plan.sessions().pollers,
             customs=plan.customs,
+            asking=given.asking,
         )
 
     def result(self, attach: Attach | None = None) -> Result:
@@ -357,6 +358,7 @@ class ScriptRun:
                         account=self._given.account,
                         caps=self._given.caps,
                         identifier=self.id,
+                        asking=self._given.asking,
                     )
                     if self._journal:
                         self._journal.restore(session.budget)

@@ -19,6 +19,7 @@ from kosmolua.settings import config
 from kosmolua.settings.config import Verdict
 
 if TYPE_CHECKING:
+    from kosmolua.gate.approval import Asking
     from kosmolua.gate.budget import Caps
     from kosmolua.gate.custom import Custom
     from kosmolua.gate.entry import Entry
@@ -58,9 +59,10 @@ class Sessions(Struct, frozen=True, kw_only=True):
         account: str | None = None,
         caps: Caps | None = None,
         identifier: str | None = None,
+        asking: Asking | None = None,
     ) -> Session:
         """Open a session. The token is looked up and the client imported by its first call. A run may have its own
-        prompter, ``files``, ``account`` and ``caps``.
+        prompter, ``files``, ``account`` and ``caps``, and wait for approvals if it is ``asking``.
         """
         from kosmolua.gate import audit, policy
         from kosmolua.gate.budget import Budget
@@ -91,6 +93,7 @@ class Sessions(Struct, frozen=True, kw_only=True):
             watcher=watcher,
             stop=lambda: CALLER.stop,
             customs=self.customs,
+            asking=asking,
         )
 
     def _events(self, run: str) -> Events:

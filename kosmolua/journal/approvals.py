@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any, Literal
 
 from msgspec import Struct
 
-from kosmolua.errors import UsageError
+from kosmolua.errors import KosmoError, UsageError
 
 Verdict = Literal["approved", "denied"]
 DAYS = 7.0  # after which an unanswered question counts as denied
@@ -79,3 +81,45 @@ def undecidable(found: Approval) -> UsageError | None:
     by = f" by {found.decided_by}" if found.decided_by else ""
     what = f"belongs to run {found.run}, which has ended" if status == "run ended" else f"is already {status}{by}"
     return UsageError(f"approval {found.id} {what}", hint=f"see it: kosmo approvals show {found.id}")
+
+
+class Watches:
+    """Watches for decisions while the process of a run lasts, in a thread that begins with the first watch. ``decided``
+    returns those of the ids that are decided.
+    """
+
+    PAUSE = 1.0  # seconds between looks
+
+    def __init__(self, decided: Callable[[list[str]], list[str]]) -> None:
+        self._decided = decided
+        self._ready: dict[str, Callable[[], None]] = {}
+        self._over = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._lock = threading.Lock()
+
+    def add(self, identifier: str, ready: Callable[[], None]) -> Callable[[], None]:
+        """Returns what ends the watch."""
+        with self._lock:
+            self._ready[identifier] = ready
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="kosmolua-approvals", daemon=True)
+                self._thread.start()
+        return lambda: self._leave(identifier)
+
+    def close(self) -> None:
+        self._over.set()
+
+    def _leave(self, identifier: str) -> None:
+        with self._lock:
+            self._ready.pop(identifier, None)
+
+    def _run(self) -> None:
+        while not self._over.wait(self.PAUSE):
+            with self._lock:
+                asked = list(self._ready)
+            with suppress(KosmoError):  # the database may be back soon
+                for identifier in self._decided(asked) if asked else ():
+                    with self._lock:
+                        ready = self._ready.pop(identifier, None)
+                    if ready:
+                        ready()

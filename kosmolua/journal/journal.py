@@ -174,6 +174,8 @@ class Journal:
                 return
             ticket.finished = True
             self._numbers.append(store.finish(began, ticket.model, state, kept, sent=ticket.sent))
+            if ticket.approvals:
+                store.use(ticket.approvals)
             self._room.take(began.arguments, kept)
             place = (began.task, began.request)
             self._open.pop(place, None)
@@ -197,7 +199,7 @@ class Journal:
         """A write is about to be sent. It is on disk when this returns."""
         store = self._opened()
         with store.hold("nothing of this call was sent"):
-            store.intend(ticket.began, ticket.model, ticket.essence, self.lookup.uptime())
+            store.intend(ticket.began, ticket.model, ticket.essence, self.lookup.uptime(), ticket.approvals)
             self._room.take(ticket.began.arguments)
 
     def turn(self) -> AbstractContextManager[object]:

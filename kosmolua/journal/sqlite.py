@@ -37,6 +37,7 @@ CREATE TABLE outcomes (number INTEGER PRIMARY KEY, task INTEGER, request INTEGER
   digest BLOB, arguments BLOB, at REAL, seen INTEGER, model TEXT, state TEXT, value BLOB, ended REAL, sent INTEGER,
   cut INTEGER DEFAULT 0);
 """
+_APPROVAL = "approval "  # before the id in the name of a fact
 _MAY_BE_NULL = frozenset({"error", "model", "value"})
 _REQUEST = "task, request, function, account, digest, arguments, at, seen"
 _INTEND = "INSERT INTO intents VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0)"
@@ -115,10 +116,37 @@ class SqliteStore:
 
     # Its calls ----------------------------------------------------------------------------------------------------
 
-    def intend(self, began: Began, model: str | None, essence: bytes, boot: tuple[str, float]) -> None:
+    def intend(
+        self, began: Began, model: str | None, essence: bytes, boot: tuple[str, float], approvals: Sequence[str] = ()
+    ) -> None:
         self._do("PRAGMA synchronous = FULL")
-        self._do(_INTEND, *msgspec.structs.astuple(began), model, essence, *boot)
+        intent = (*msgspec.structs.astuple(began), model, essence, *boot)
+        if approvals:
+            self._intend_once(intent, approvals)
+        else:
+            self._do(_INTEND, *intent)
         self._do("PRAGMA synchronous = NORMAL")
+
+    def _intend_once(self, intent: tuple[Any, ...], approvals: Sequence[str]) -> None:
+        left = f"SELECT 1 FROM intents WHERE task = ? AND request = ? AND {_OPEN}"  # noqa: S608 - a constant
+        if not self._do(left, *intent[:2]).fetchone() and any(map(self.is_used, approvals)):
+            raise JournalError("an approval of this call was used for something else; nothing was sent")
+        self._do("BEGIN IMMEDIATE")
+        try:
+            self.use(approvals)
+            self._do(_INTEND, *intent)
+        except BaseException:
+            self._do("ROLLBACK")
+            raise
+        self._do("COMMIT")
+
+    def use(self, approvals: Sequence[str]) -> None:
+        for each in approvals:
+            self._do("INSERT OR IGNORE INTO facts VALUES (?, 1)", f"{_APPROVAL}{each}")
+
+    def is_used(self, approval: str) -> bool:
+        """Whether a call of this run has used that approval."""
+        return self._do("SELECT 1 FROM facts WHERE name = ?", f"{_APPROVAL}{approval}").fetchone() is not None
 
     def finish(self, began: Began, model: str | None, state: str, value: bytes | None, *, sent: bool) -> int:
         fields = (*msgspec.structs.astuple(began), model, state, value, time.time(), sent)

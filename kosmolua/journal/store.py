@@ -33,8 +33,15 @@ class Store(Protocol):
     def load(self) -> Loaded:
         """What a resumed run needs."""
 
-    def intend(self, began: Began, model: str | None, essence: bytes, boot: tuple[str, float]) -> None:
-        """A write is about to be sent. It is on disk when this returns."""
+    def intend(
+        self, began: Began, model: str | None, essence: bytes, boot: tuple[str, float], approvals: Sequence[str] = ()
+    ) -> None:
+        """A write is about to be sent. It is on disk when this returns, and these approvals are used by it: both or
+        neither. Raises a `JournalError` if one was used for something else.
+        """
+
+    def use(self, approvals: Sequence[str]) -> None:
+        """Note that these decisions have been told to the script."""
 
     def finish(self, began: Began, model: str | None, state: str, value: bytes | None, *, sent: bool) -> int:
         """The next answer. Returns its number."""

@@ -25,12 +25,18 @@ class Ticket:
         self.open: Sequence[Intent] = found
         self.sent = False
         self.finished = False
+        self.approvals: list[str] = []
         self.unsure = False  # whether it failed, and may have been done all the same
         self.model: str | None = None
         self.essence = b""
         self.began = began
         self.lookup = journal.lookup
         self._journal = journal
+
+    @property
+    def place(self) -> tuple[int, int]:
+        """The number of the task, and of the request in it."""
+        return self.began.task, self.began.request
 
     def send(self, operation: Operation, arguments: Mapping[str, Any]) -> None:
         """Note that the call will be sent. A write is on disk when this returns. Raises a `JournalError`."""

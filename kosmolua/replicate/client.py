@@ -189,6 +189,10 @@ class Client:
                 body = msgspec.json.decode(sent) if kind == "json" else sent.decode() if kind == "plain" else body
         return {"method": parts.method, "url": self.base_url + parts.target, "headers": headers, "body": body}
 
+    def masked(self, value: Any) -> Any:
+        """Plain data without the token and secret headers."""
+        return self._redactor.without(value)
+
     def reveals(self, text: str) -> bool:
         """Whether the text contains the token, or a secret header."""
         return self._redactor.reveals(text)

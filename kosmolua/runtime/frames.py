@@ -20,7 +20,7 @@ MAX_SLEEP = 366 * 24 * 3600.0
 NOTHING = marshal.encode(None)
 MAX_TEXT = 1 << 16  # characters of an error's text; the Lua side truncates much earlier
 MAX_STATUS = 1000
-HOSTS_OWN = frozenset({"interrupted", "script_crashed", "exited"})  # error codes that scripts cannot use
+HOSTS_OWN = frozenset({"interrupted", "script_crashed", "exited", "waiting"})  # error codes that scripts cannot use
 
 _Name = Annotated[str, Meta(max_length=200)]
 

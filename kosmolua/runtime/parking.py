@@ -55,18 +55,23 @@ class Handoff:
 
 
 class Waiting(Struct, frozen=True):
-    """A request that waits: where the script made it, and when it ends at the latest, in `time.monotonic`."""
+    """A request that waits: where the script made it, and when a sleep ends, in `time.monotonic`. A person has to
+    decide about one with a ``decision``, its id, within ``left`` seconds.
+    """
 
     task: int
     number: int
     function: str
     arguments: bytes
     due: float | None = None
+    decision: str | None = None
+    left: float = 0.0
 
 
 class Parking:
-    """How one run parks: ``after`` so many seconds. ``leave`` may take over what waits: then the run ends as ``left``,
-    and someone else continues it.
+    """How one run parks: ``after`` so many seconds, or at once if only persons are waited for. ``leave`` may take over
+    what waits: if it returns true, the run ends as ``left``, and someone else continues it. A run that has to keep its
+    process while it waits for anything else parks for persons only: it ``only_asks``.
 
     ``dues`` has the ends of sleeps by the place of their request, so that a replayed script does not sleep again;
     ``printed`` counts what the script printed before, which is not printed again.
@@ -77,10 +82,11 @@ class Parking:
         journal: Rewinding,
         after: float = AFTER,
         *,
-        leave: Callable[[list[Waiting], int], None] | None = None,
+        leave: Callable[[list[Waiting], int], bool] | None = None,
         dues: dict[tuple[int, int], float] | None = None,
         printed: int = 0,
     ) -> None:
+        self.only_asks = False
         self.after = after
         self._journal = journal
         self.dues = dues or {}
@@ -89,14 +95,17 @@ class Parking:
         self.times = 0
         self._leave = leave
 
+    @property
+    def can_leave(self) -> bool:
+        return self._leave is not None
+
     def waits(self, port: Port, stop: Stop) -> bool:
         """Wait without a child until one of the open waits has ended and is recorded. False if the run was left.
         Raises if it was stopped.
         """
         self.times += 1
         self.printed = max(self.printed, port.lines)
-        if self._leave:
-            self._leave(port.waiting(), self.printed)
+        if self._leave and self._leave(port.waiting(), self.printed):
             self.left = True
             return False
         came = threading.Event()

@@ -21,9 +21,22 @@ if TYPE_CHECKING:
 THREADS, FEW_THREADS = 64, 16
 MAX_OPEN = 10_000  # open requests of a script
 MAX_HELD = 4 * MAX_FRAME  # bytes of their arguments
+Watch = Callable[[Callable[[], None]], Callable[[], None]]
 Note = Callable[[], None]  # records an answer; called in the order of answers
 PATIENCE = 5.0  # seconds that running calls may take after their run has failed
 _LOOK = 0.05  # seconds between checks whether to wait longer
+
+
+class Waits(Exception):  # noqa: N818 - not an error
+    """Raised while a request is carried out: a person has to decide first. It is carried out again once ``watch`` has
+    called what it is given, which any thread may do. The decision ``identifier`` comes within ``left`` seconds.
+    """
+
+    def __init__(self, identifier: str, left: float, watch: Watch) -> None:
+        super().__init__(identifier)
+        self.identifier = identifier
+        self.left = left
+        self.watch = watch
 
 
 class _Waiting:
@@ -64,11 +77,11 @@ class Pending:
         Calls wait only for other calls of their lane.
         """
         self._begin(size)
-        (self._lanes.get(lane) or self._opened(lane)).submit(lambda: self._carry_out(action, size))
+        (self._lanes.get(lane) or self._opened(lane)).submit(lambda: self._carry_out(action, size, lane))
 
     def call_later(
         self,
-        watch: Callable[[Callable[[], None]], Callable[[], None]],
+        watch: Watch,
         action: Callable[[], tuple[bytes, Note]],
         size: int,
         lane: str = "",
@@ -77,9 +90,7 @@ class Pending:
         waits. ``watch`` returns what ends it.
         """
         self._begin(size)
-        waiting = _Waiting(action, size, lane)
-        self._waiting.add(waiting)
-        waiting.leave = watch(lambda: self._has_come(waiting))
+        self._watch(watch, _Waiting(action, size, lane))
 
     def sleep(self, seconds: float, answer: bytes, note: Note | None = None) -> None:
         self._begin(0)
@@ -159,6 +170,10 @@ class Pending:
             if not waits(time.monotonic() - began):
                 return
 
+    def _watch(self, watch: Watch, waiting: _Waiting) -> None:
+        self._waiting.add(waiting)
+        waiting.leave = watch(lambda: self._has_come(waiting))
+
     def _has_come(self, waiting: _Waiting) -> None:
         """Called by the watch, from any thread."""
         self._ready.append(waiting)
@@ -169,7 +184,7 @@ class Pending:
             self._waiting.remove(waiting)
             waiting.leave()
             lane = self._lanes.get(waiting.lane) or self._opened(waiting.lane)
-            lane.submit(lambda: self._carry_out(waiting.action, waiting.size))
+            lane.submit(lambda: self._carry_out(waiting.action, waiting.size, waiting.lane))
 
     def _opened(self, lane: str) -> Lane:
         from kosmolua.runtime.lane import Lane
@@ -189,10 +204,12 @@ class Pending:
                 MAX_OPEN,
             )
 
-    def _carry_out(self, action: Callable[[], tuple[bytes, Note]], size: int) -> None:
+    def _carry_out(self, action: Callable[[], tuple[bytes, Note]], size: int, lane: str) -> None:
         try:
             answer, note = action()
             self._arrive(answer, size, note)
+        except Waits as waits:
+            self._watch(waits.watch, _Waiting(action, size, lane))
         except BaseException as error:  # noqa: BLE001 - raised where the run is served
             self._failures.append(error)
         if self._woken:

@@ -152,7 +152,12 @@ class Port:
         self._blocked, self._quiet = True, time.monotonic()
 
     def _park(self, parking: Parking) -> None:
-        if time.monotonic() - self._quiet >= parking.after:
+        if self._tape and self._tape.only_asks and parking.can_leave:
+            if self.pending.is_idle(0.0):
+                raise Parked
+        elif parking.only_asks:
+            return
+        elif time.monotonic() - self._quiet >= parking.after:
             from kosmolua.runtime.parking import REPLAY, SOON
 
             if self.pending.is_idle(min(SOON, parking.after)) and self.spent() < REPLAY:

@@ -93,7 +93,7 @@ def run(  # noqa: PLR0913 - options of a run, each with a default
     """
     limits, stop, meter = limits or Limits(), stop or Stop(), meter or Meter()
     began, values = time.perf_counter(), list[Any]()
-    parking = parking if journal and limits.time is None and isolation != "none" else None
+    parking = _parking(parking, journal, keeps=limits.time is not None or isolation == "none")
     parts = (handler, output, clock, limits, lane, journal, meter, watch if journal else None, parking)
     parted = _Parts(
         lambda: Port(*parts), lambda: _child(limits, isolation, child, python, cache), _given(child, isolation)
@@ -118,6 +118,16 @@ def run(  # noqa: PLR0913 - options of a run, each with a default
         parted.port.close(waits)
         stop.set(ScriptError("the run is over", code="interrupted"))
     return _result(parted, values, error, meter, time.perf_counter() - began, isolation)
+
+
+def _parking(parking: Parking | None, journal: Journal[Any] | None, *, keeps: bool) -> Parking | None:
+    """How the run parks. One that ``keeps`` its process while it waits parks only if someone else continues it once a
+    person has decided.
+    """
+    if parking is None or journal is None or (keeps and not parking.can_leave):
+        return None
+    parking.only_asks = keeps
+    return parking
 
 
 def _result(

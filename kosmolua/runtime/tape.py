@@ -19,7 +19,7 @@ from kosmolua.errors import JournalError, ScriptError
 from kosmolua.runtime import marshal
 from kosmolua.runtime.frames import NOTHING, Call, Request, Sleep, answer, checked
 from kosmolua.runtime.parking import LONG, Handoff, Waiting
-from kosmolua.runtime.pending import MAX_OPEN, Pending
+from kosmolua.runtime.pending import MAX_OPEN, Pending, Waits
 from kosmolua.runtime.rate import Rate
 
 if TYPE_CHECKING:
@@ -104,6 +104,7 @@ class Tape(Generic[T]):
         self._watch = watch
         self._dues = {} if dues is None else dues
         self._waiting: dict[tuple[int, int], JournalRequest] = {}
+        self._decisions: dict[tuple[int, int], Waits] = {}  # what a person has to decide, by the place of the request
         self._journal = journal
         self._pending = pending
         self._carry_out = carry_out
@@ -199,16 +200,37 @@ class Tape(Generic[T]):
         if isinstance(frame, Call) and self._begin_waiting(frame, asked, ticket):
             return None
         if not frame.alone or (self._limited and isinstance(frame, Call)):
-            self._begin_threaded(frame, ticket)
+            self._begin_threaded(frame, asked, ticket)
             return None
-        ok, value = self._carry_out(frame, ticket)
+        try:
+            ok, value = self._tried(frame, asked, ticket)
+        except Waits as waits:
+            self._pending.call_later(waits.watch, self._action(frame, asked, ticket), len(asked.arguments))
+            return None
         self._journal.finish(ticket, value, ok=ok)
         return answer(frame, ok, value)
 
     def waiting(self) -> list[Waiting]:
         """What waits now: sleeps, and calls that wait for something."""
-        waiting = list(self._waiting.items())
-        return [Waiting(*at, asked.function, asked.arguments, self._dues.get(at)) for at, asked in waiting]
+        found = []
+        for at, asked in list(self._waiting.items()):
+            waits = self._decisions.get(at)
+            found.append(
+                Waiting(
+                    *at,
+                    asked.function,
+                    asked.arguments,
+                    self._dues.get(at),
+                    waits.identifier if waits else None,
+                    waits.left if waits else 0.0,
+                )
+            )
+        return found
+
+    @property
+    def only_asks(self) -> bool:
+        """Whether everything that waits waits for a person."""
+        return bool(self._decisions) and len(self._decisions) == len(self._waiting)
 
     def _parks(self, sleep: Sleep) -> bool:
         """Whether the sleep may outlast the child."""
@@ -237,24 +259,40 @@ class Tape(Generic[T]):
             return leave
 
         self._pending.call_later(
-            watch, lambda: self._ended(frame, at, ticket), len(frame.arguments), self._lane(frame.function)
+            watch, self._action(frame, asked, ticket), len(frame.arguments), self._lane(frame.function)
         )
         return True
 
-    def _ended(self, frame: Call, at: tuple[int, int], ticket: T) -> tuple[bytes, Callable[[], None]]:
-        ok, value = self._carry_out(frame, ticket)
-        return answer(frame, ok, value), partial(self._end_wait, at, ticket, value, ok=ok)
+    def _action(
+        self, frame: Request, asked: JournalRequest, ticket: T
+    ) -> Callable[[], tuple[bytes, Callable[[], None]]]:
+        """Carries out a request that may wait, and notes its answer."""
+        at = (asked.task, asked.number)
+
+        def action() -> tuple[bytes, Callable[[], None]]:
+            ok, value = self._tried(frame, asked, ticket)
+            return answer(frame, ok, value), partial(self._end_wait, at, ticket, value, ok=ok)
+
+        return action
+
+    def _tried(self, frame: Request, asked: JournalRequest, ticket: T) -> tuple[bool, bytes]:
+        """Carry out a request. One that a person has to decide about first waits from then on: raises `Waits`."""
+        try:
+            return self._carry_out(frame, ticket)
+        except Waits as waits:
+            at = (asked.task, asked.number)
+            self._decisions[at] = waits
+            self._waiting[at] = asked
+            raise
 
     def _end_wait(self, at: tuple[int, int], ticket: T, value: bytes, *, ok: bool) -> None:
         self._journal.finish(ticket, value, ok=ok)
         self._waiting.pop(at, None)
         self._dues.pop(at, None)
+        self._decisions.pop(at, None)
 
-    def _begin_threaded(self, frame: Request, ticket: T) -> None:
-        def call() -> tuple[bytes, Callable[[], None]]:
-            ok, value = self._carry_out(frame, ticket)
-            return answer(frame, ok, value), partial(self._journal.finish, ticket, value, ok=ok)
-
+    def _begin_threaded(self, frame: Request, asked: JournalRequest, ticket: T) -> None:
+        call = self._action(frame, asked, ticket)
         match frame:
             case Call():
                 self._pending.call(call, len(frame.arguments), self._lane(frame.function))

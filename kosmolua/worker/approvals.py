@@ -1,15 +1,29 @@
-"""The approvals of submitted runs: listing and deciding them. Anyone with the database's URL may do that."""
+"""The approvals of submitted runs: asking for them, listing and deciding them. Anyone with the database's URL may
+decide; a worker accepts the decisions of those whom its own configuration allows.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
-from kosmolua.journal.approvals import Approval, Verdict, of_row, undecidable, unknown
+from msgspec import Struct
+
+from kosmolua.gate.approval import Decision
+from kosmolua.journal.approvals import TIMEOUT, Approval, Verdict, Watches, new_id, of_row, undecidable, unknown
+from kosmolua.settings import approvers
+from kosmolua.settings.config import Approving
+from kosmolua.worker.database import away
 from kosmolua.worker.runs import wake
+from kosmolua.worker.store import FencedError
 
 if TYPE_CHECKING:
+    from psycopg import Connection
+
+    from kosmolua.gate.approval import Ask
+    from kosmolua.gate.run import Ticket
     from kosmolua.worker.database import Database
+    from kosmolua.worker.store import Fence
 
 _SHOWN = """
 SELECT a.id, a.run, r.script, r.state, a.task, a.request, a.function, a.account, a.access, a.arguments,
@@ -81,3 +95,119 @@ def decide(
 def _text(value: str | None) -> str | None:
     """Text that PostgreSQL can hold, at most 1,000 characters of it."""
     return None if value is None else value.encode(errors="replace").decode().replace("\0", "\ufffd")[:1000]
+
+
+# Asking -----------------------------------------------------------------------------------------------------------
+
+_HELD = """
+SELECT r.submitted_by FROM runs r JOIN workers w ON w.id = r.worker
+WHERE r.id = %s AND r.epoch = %s AND r.worker = %s AND w.lease_until > clock_timestamp() FOR SHARE OF r
+"""
+_STATE = """
+SELECT id, CASE WHEN decision IS NULL AND expires_at <= clock_timestamp() THEN 'expired' ELSE decision END, decided_by,
+  reason, extract(epoch FROM expires_at - clock_timestamp())::float8 FROM approvals
+WHERE run = %s AND task = %s AND request = %s AND digest = %s AND
+"""
+_SUPERSEDE = """
+UPDATE approvals SET decision = 'superseded', used_at = clock_timestamp()
+WHERE run = %s AND task = %s AND request = %s AND function = %s AND digest <> %s AND decision IS NULL
+"""
+_ASK = """
+INSERT INTO approvals (id, run, task, request, function, account, access, arguments, digest, estimate, why, rule,
+  expires_at, notify_at)
+VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, clock_timestamp() + make_interval(secs => %s),
+  CASE WHEN %s THEN clock_timestamp() END)
+"""
+
+
+class Asks(Struct, frozen=True, kw_only=True):
+    """How a worker asks: an open question expires after ``timeout`` seconds. ``settings`` reads who may decide, and who
+    is told; ``point`` is that of `kosmolua.worker.segment.Segments`.
+    """
+
+    timeout: float = TIMEOUT
+    settings: Callable[[], Approving] = Approving
+    point: Callable[[str], None] = lambda _: None
+
+
+class Questions:
+    """The `kosmolua.gate.approval.Approvals` of one run that this worker holds."""
+
+    def __init__(self, database: Database, run: str, fence: Fence, asks: Asks) -> None:
+        self._database = database
+        self._run = run
+        self._fence = fence
+        self._asks = asks
+        self._watches = Watches(self._decided)
+
+    def close(self) -> None:
+        self._watches.close()
+
+    def watch(self, identifier: str, ready: Callable[[], None]) -> Callable[[], None]:
+        return self._watches.add(identifier, ready)
+
+    def decision(self, ask: Ask, ticket: Ticket) -> Decision:
+        import psycopg
+
+        try:
+            with self._database.transaction() as connection:
+                connection.execute("SET LOCAL synchronous_commit = on")
+                row = connection.execute(_HELD, (self._run, self._fence.epoch, self._fence.worker)).fetchone()
+                if row is None:
+                    raise FencedError(f"this worker no longer holds run {self._run}")
+                found = self._found(connection, ask, ticket)
+                if found is None:
+                    self._asks.point("before_question")
+                    found = self._put(connection, ask, ticket)
+        except psycopg.Error as error:
+            raise away(error, "nothing of this call was sent") from None
+        if found.state == "open":
+            self._asks.point("asked")
+        return self._checked(found, row[0])
+
+    def _found(self, connection: Connection[Any], ask: Ask, ticket: Ticket) -> Decision | None:
+        """The decision at this place that is not used yet, or was used by an interrupted attempt."""
+        place = (self._run, *ticket.place, ask.digest)
+        row = connection.execute(_STATE + "used_at IS NULL FOR UPDATE", place).fetchone()
+        if row is None and ticket.open:
+            text = _STATE + "decision = 'approved' ORDER BY used_at DESC LIMIT 1"
+            row = connection.execute(text, place).fetchone()
+        if row is None:
+            return None
+        identifier, state, by, reason, left = row
+        if state == "expired":
+            text = (
+                "UPDATE approvals SET decision = 'expired', decided_at = expires_at WHERE id = %s AND decision IS NULL"
+            )
+            connection.execute(text, (identifier,))
+        return Decision(id=identifier, state=state or "open", by=by, reason=reason, left=max(left, 0.0))
+
+    def _put(self, connection: Connection[Any], ask: Ask, ticket: Ticket) -> Decision:
+        """Ask. What the script asked here before it was changed need not be decided any more."""
+        connection.execute(_SUPERSEDE, (self._run, *ticket.place, ask.function, ask.digest))
+        identifier, tells = new_id(), bool(self._asks.settings().notify)
+        texts = (_text(ask.function), _text(ask.account), ask.access, ask.arguments)
+        more = (ask.digest, ask.estimate, _text(ask.why), ask.rule, self._asks.timeout, tells)
+        connection.execute(_ASK, (identifier, self._run, *ticket.place, *texts, *more))
+        return Decision(id=identifier, state="open", left=self._asks.timeout)
+
+    def _checked(self, found: Decision, submitted_by: str | None) -> Decision:
+        """The decision, unless this worker's configuration does not allow that person to approve."""
+        if found.state != "approved":
+            return found
+        error = approvers.objection(self._asks.settings(), found.by or "", submitted_by)
+        if error is None:
+            return found
+        return Decision(
+            id=found.id, state="denied", by="this worker", reason=f"{found.by} may not approve it: {error[0]}"
+        )
+
+    def _decided(self, identifiers: list[str]) -> list[str]:
+        with self._database.explained(), self._database.transaction() as connection:
+            return any_decided(connection, identifiers)
+
+
+def any_decided(connection: Connection[Any], identifiers: Sequence[str]) -> list[str]:
+    """Those of the questions that are decided or expired."""
+    text = "SELECT id FROM approvals WHERE id = ANY(%s) AND (decision IS NOT NULL OR expires_at <= clock_timestamp())"
+    return [identifier for (identifier,) in connection.execute(text, (list(identifiers),))]

@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from kosmolua.errors import KosmoError, ScriptError
+from kosmolua.gate.approval import Asking
 from kosmolua.gate.budget import Caps
 from kosmolua.host.host import Host
 from kosmolua.journal.journal import Journal
@@ -21,9 +22,10 @@ from kosmolua.replicate import catalogue
 from kosmolua.replicate.ids import id_of
 from kosmolua.runtime.parking import Parking, Waiting
 from kosmolua.settings import paths
+from kosmolua.worker import approvals
 from kosmolua.worker.database import AwayError, Database, DatabaseError
 from kosmolua.worker.lease import Lease
-from kosmolua.worker.runs import enqueue
+from kosmolua.worker.runs import enqueue, wake
 from kosmolua.worker.store import BOOT, Fence, FencedError, PostgresStore
 
 if TYPE_CHECKING:
@@ -81,6 +83,7 @@ class Segments:
         *,
         settling: float,
         after: float,
+        asks: approvals.Asks,
         point: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._point = point
@@ -89,6 +92,7 @@ class Segments:
         self._lease = lease
         self._settling = settling
         self._after = after
+        self._asks = asks
         self._lock = threading.Lock()
         self._running: dict[str, ScriptRun] = {}
         self._outputs: dict[str, _Prints] = {}
@@ -167,7 +171,9 @@ class Segments:
         lookup = Lookup(settling=self._settling, uptime=lambda: (BOOT, self._database.now()))
         place = os.path.join(paths.state_directory(os.environ), "worker", claimed.id)
         os.makedirs(os.path.dirname(place), mode=0o700, exist_ok=True)
-        with closing(_RunJournal(place, claimed.head, lookup=lookup, store=store)) as journal:
+        questions = approvals.Questions(self._database, claimed.id, claimed.fence, self._asks)
+        journaled = _RunJournal(place, claimed.head, lookup=lookup, store=store)
+        with closing(journaled) as journal, closing(questions):
             journal.cancel, journal.point, journal.is_taken = self._cancel_fenced, self._point, self._is_taken
             dues, printed = self._earlier(claimed)
             parking = Parking(
@@ -185,6 +191,7 @@ class Segments:
                 caps=claimed.caps,
                 parking=parking,
                 keep_outputs=False,
+                asking=Asking(questions),
             )
             result = self._result(claimed.id, script)
         if not parking.left:
@@ -214,7 +221,7 @@ class Segments:
         ((printed,),) = self._database.rows("SELECT coalesce(max(number), 0) FROM prints WHERE run = %s", (claimed.id,))
         return dues, printed
 
-    def _leave(self, claimed: Claimed, output: _Prints, waiting: list[Waiting]) -> None:
+    def _leave(self, claimed: Claimed, output: _Prints, waiting: list[Waiting]) -> bool:
         """Park the run: from now on it exists only as rows."""
         output.flush()
         self._point("before_park")
@@ -230,7 +237,11 @@ class Segments:
                     "VALUES (%s, %s, %s, %s, %s, %s, clock_timestamp() + make_interval(secs => %s))",
                     (claimed.id, each.task, each.number, *_wait_of(each, claimed)),
                 )
+            questions = [each.decision for each in waiting if each.decision]
+            if questions and approvals.any_decided(connection, questions):
+                wake(connection, claimed.id)
         self._point("parked")
+        return True
 
     def _settle(
         self, claimed: Claimed, error: KosmoError | None, result: Result | None, written: _Written | None = None
@@ -383,6 +394,8 @@ class _Awaited(Struct):
 
 def _wait_of(waiting: Waiting, claimed: Claimed) -> tuple[str, str | None, str, float | None]:
     """Kind, job, account, and the seconds until it ends at the latest."""
+    if waiting.decision is not None:
+        return "approval", None, claimed.head.account, waiting.left
     if waiting.due is not None:
         return "sleep", None, claimed.head.account, waiting.due - time.monotonic()
     asked = msgspec.msgpack.decode(waiting.arguments, type=_Awaited)

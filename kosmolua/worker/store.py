@@ -40,6 +40,11 @@ _FINISH = (
     f"SELECT id, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, {_NOW}, %s FROM held RETURNING number"
 )
 
+_CONSUME = """WITH u AS (UPDATE approvals a SET used_at = coalesce(used_at, clock_timestamp())
+  WHERE id = ANY(%s) AND run = %s AND decision = 'approved' AND task = %s AND request = %s AND (used_at IS NULL
+    OR EXISTS (SELECT 1 FROM intents i WHERE i.run = a.run AND i.open AND i.task = %s AND i.request = %s))
+  RETURNING 1) SELECT count(*) FROM u"""
+
 
 class FencedError(JournalError):
     """Another worker holds the run, or the lease has expired. Nothing was written."""
@@ -144,9 +149,18 @@ class PostgresStore:
 
     # Its calls ----------------------------------------------------------------------------------------------------
 
-    def intend(self, began: Began, model: str | None, essence: bytes, boot: tuple[str, float]) -> None:  # noqa: ARG002
+    def intend(
+        self,
+        began: Began,
+        model: str | None,
+        essence: bytes,
+        boot: tuple[str, float],  # noqa: ARG002 - the clock of the database counts
+        approvals: Sequence[str] = (),
+    ) -> None:
         """On disk when this returns; its time is the database's."""
         self._do("SET LOCAL synchronous_commit = on")
+        if approvals:
+            self._consume(began, approvals)
         fields = list(_fields(began))
         del fields[6]
         self._write(_INTEND, *fields, _text(model), essence)
@@ -164,6 +178,20 @@ class PostgresStore:
             self._do("SET LOCAL synchronous_commit = on")
         self.newest_numbers = [number]
         return number
+
+    def _consume(self, began: Began, approvals: Sequence[str]) -> None:
+        """Use approvals for a write, once. An interrupted attempt at the same call has used them already."""
+        given = list(approvals)
+        row = self._do(_CONSUME, given, self._run, began.task, began.request, began.task, began.request).fetchone()
+        if row is None or row[0] != len(given):
+            raise JournalError(f"{began.function}: an approval of it was used for something else; nothing was sent")
+
+    def use(self, approvals: Sequence[str]) -> None:
+        self._do(
+            "UPDATE approvals SET used_at = coalesce(used_at, clock_timestamp()) WHERE id = ANY(%s) AND run = %s",
+            list(approvals),
+            self._run,
+        )
 
     def value(self, number: int) -> bytes | None:
         row = self._do("SELECT value FROM outcomes WHERE number = %s AND run = %s", number, self._run).fetchone()

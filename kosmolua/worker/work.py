@@ -20,8 +20,12 @@ from kosmolua.errors import KosmoError
 from kosmolua.gate.ledger import Ledger
 from kosmolua.host.host import Host
 from kosmolua.host.options import HostOptions
+from kosmolua.journal.approvals import TIMEOUT
 from kosmolua.runtime.parking import AFTER
+from kosmolua.settings import config
+from kosmolua.settings.config import Approving
 from kosmolua.worker import medic, schedules
+from kosmolua.worker.approvals import Asks
 from kosmolua.worker.database import Database
 from kosmolua.worker.lease import Lease
 from kosmolua.worker.ledger import SharedLedger
@@ -42,7 +46,8 @@ DRAIN = 60.0  # seconds for runs to end when the worker stops: requests that may
 class Options(Struct, frozen=True, kw_only=True):
     """``slots`` runs at once, of these ``accounts`` or of all. A dead worker's runs continue after ``lease`` seconds;
     what it sent counts as not done if it is not found in ``settling`` seconds more. Runs that wait for ``park_after``
-    seconds need no process from then on. ``creates`` and ``others`` are the request rates of an account.
+    seconds need no process from then on. A question that nobody has answered after ``approval_timeout`` seconds counts
+    as denied. ``creates`` and ``others`` are the request rates of an account.
     """
 
     slots: int = 8
@@ -50,8 +55,14 @@ class Options(Struct, frozen=True, kw_only=True):
     lease: float = 15.0
     settling: float = 30.0
     park_after: float = AFTER
+    approval_timeout: float = TIMEOUT
     creates: Rate = CREATES
     others: Rate = OTHERS
+
+
+def _approving() -> Approving:
+    """Who may decide approvals, by the current configuration of this machine."""
+    return config.load(os.environ).approvals
 
 
 class _Shared:
@@ -90,6 +101,7 @@ class Worker:
             self._lease,
             settling=options.settling,
             after=options.park_after,
+            asks=Asks(timeout=options.approval_timeout, settings=_approving, point=point),
             point=point,
         )
         self._draining = threading.Event()

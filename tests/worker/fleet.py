@@ -97,9 +97,9 @@ class Fleet:
                 self.workers.remove(worker)
                 self.start(**options)
 
-    def submit(self, count, script=SCRIPT, *, name="run"):
+    def submit(self, count, script=SCRIPT, *, name="run", **more):
         return [
-            runs.submit(self.database, Head(script="fleet.lua", source=script.encode(), args=[f"{name}{n}"]))[0]
+            runs.submit(self.database, Head(script="fleet.lua", source=script.encode(), args=[f"{name}{n}"]), **more)[0]
             for n in range(count)
         ]
 

@@ -49,10 +49,10 @@ def main(url, api, given, fault="", file=""):
     faulthandler.register(signal.SIGUSR1)  # shows what each thread does
     chosen = json.loads(given)
     set_clock(chosen.pop("ahead", 0.0))
-    rate = chosen.pop("rate", None)
+    rate, write = chosen.pop("rate", None), chosen.pop("write", "allow")
     rates = {"creates": Rate(*rate)} if rate else {"creates": Rate(1000.0, 100.0), "others": Rate(1000.0, 100.0)}
     options = Options(**{"lease": 3.0, "settling": 2.0, "park_after": 0.5, "slots": 4, **rates, **chosen})
-    host = HostOptions(url=api, token="r8_fleet", read="allow", write="allow")
+    host = HostOptions(url=api, token="r8_fleet", read="allow", write=write)
     Worker(url, options, host, lambda text: sys.stderr.write(f"{text}\n"), pointing(fault, file, url)).run()
 
 

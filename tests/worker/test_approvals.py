@@ -1,6 +1,10 @@
 """Approvals of submitted runs."""
 
+import json
+
 import pytest
+from fleet import Fleet
+from waiting import wait_until
 
 from kosmolua.errors import UsageError
 from kosmolua.journal.records import Head
@@ -67,3 +71,64 @@ def test_only_an_open_approval_is_decided(database):
         "ended": f"approval ended belongs to run {approvals.find(database, 'ended').run}, which has ended",
     }
     assert ["open"] == [each.id for each in approvals.listed(database)]
+
+
+HELLO = "5c7d5dc6dd8bf75c1acaa8565735e7986bc5b66206b55cca93cb72c9bf15ccaa"
+CREATE = f'integrations.replicate.create_prediction{{ version = "{HELLO}", input = {{ text = %s }} }}'
+THREE = f"""
+local made = parallel({{ "a", "b", "c" }}, function(text)
+  local ok, found = pcall(function() return {CREATE % "text"} end)
+  return ok and "made" or {{ code = found.code, message = found.message }}
+end)
+print("decided")
+return made[1], made[2], made[3]
+"""
+
+
+@pytest.fixture
+def fleet(url, tmp_path):
+    with Fleet(url, tmp_path).serving() as fleet:
+        yield fleet
+
+
+def open_ones(fleet, count):
+    """Wait until so many questions are open and their runs wait without a process."""
+
+    def found():
+        shown = approvals.listed(fleet.database)
+        return shown if len(shown) == count and {"waiting"} == {each.state for each in shown} else None
+
+    return wait_until(found)
+
+
+def test_the_calls_of_a_parallel_are_asked_at_once_and_decided_one_by_one(fleet):
+    """Each approved call is sent once; a denied one raises an error with the reason. Meanwhile there is no process."""
+    fleet.start(write="ask")
+    (run,) = fleet.submit(1, THREE, by="ana")
+    first, second, third = open_ones(fleet, 3)
+    assert ({"version": HELLO, "input": {"text": "a"}}, "ana") == (json.loads(first.arguments), first.submitted_by)
+    approvals.decide(fleet.database, [second.id], "denied", "bob", reason="too dear")
+    wait_until(lambda: approvals.find(fleet.database, second.id).used_at)
+    open_ones(fleet, 2)
+    approvals.decide(fleet.database, [first.id, third.id], "approved", "bob")
+    fleet.finish()
+
+    refused = {
+        "code": "permission_denied",
+        "message": f"create_prediction: bob denied approval {second.id}: too dear",
+    }
+    assert ["made", refused, "made"] == runs.find(fleet.database, run).results
+    assert 2 == fleet.server.count("POST", "/predictions")
+    assert [(1, 1, b"decided\n")] == runs.prints(fleet.database, run)
+
+
+def test_an_unanswered_question_expires(fleet):
+    """After its time it is a denial, which the script is told."""
+    fleet.start(write="ask", approval_timeout=1.0)
+    (run,) = fleet.submit(1, CREATE % "'a'")
+    fleet.finish()
+
+    (one,) = approvals.listed(fleet.database, decided=True)
+    assert ("failed", "expired") == (runs.find(fleet.database, run).state, one.status)
+    assert f"approval {one.id} expired" in runs.find(fleet.database, run).error
+    assert 0 == fleet.server.count("POST", "/predictions")
