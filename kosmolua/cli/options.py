@@ -11,7 +11,7 @@ from kosmolua.errors import UsageError
 from kosmolua.runtime.limits import Limits
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from kosmolua.gate.budget import Caps
     from kosmolua.settings.config import Verdict
@@ -204,26 +204,13 @@ def add_functions(made: Parser) -> None:
 
 def add_caps(made: Parser) -> None:
     """Budget of a script."""
-    made.add_argument("--max-calls", type=count, metavar="N", help="stop the run after N API calls")
-    made.add_argument("--max-writes", type=count, metavar="N", help="stop the run after N calls that change something")
-    made.add_argument(
-        "--max-predictions", type=count, metavar="N", help="stop the run after N predictions and trainings"
-    )
-    made.add_argument(
-        "--max-seconds-of-compute",
-        type=amount,
-        metavar="N",
-        help="stop the run after N seconds of compute, as the API counts them",
-    )
-    made.add_argument(
-        "--max-cost", type=amount, metavar="N", help="stop the run before it costs more than N, by the price table"
-    )
+    for name, (kind, what) in CAPS.items():
+        made.add_argument(f"--max-{name.replace('_', '-')}", type=kind, metavar="N", help=what)
 
 
 def caps(parsed: argparse.Namespace) -> Caps | None:
     """The budget, or None without importing its module if no flag sets one."""
-    names = ("calls", "writes", "predictions", "seconds_of_compute", "cost")
-    given = {name: value for name in names if (value := getattr(parsed, f"max_{name}")) is not None}
+    given = {name: value for name in CAPS if (value := getattr(parsed, f"max_{name}")) is not None}
     if not given:
         return None
     from kosmolua.gate.budget import Caps
@@ -268,3 +255,13 @@ def seconds(text: str) -> float:
     if not 0 < value < float("inf"):
         raise argparse.ArgumentTypeError(f"expected a number of seconds above 0, got {text!r}")
     return value
+
+
+# budget of a run -> (how its flag is parsed, help)
+CAPS: Mapping[str, tuple[Callable[[str], float], str]] = {
+    "calls": (count, "stop the run after N API calls"),
+    "writes": (count, "stop the run after N calls that change something"),
+    "predictions": (count, "stop the run after N predictions and trainings"),
+    "seconds_of_compute": (amount, "stop the run after N seconds of compute, as the API counts them"),
+    "cost": (amount, "stop the run before it costs more than N, by the price table"),
+}

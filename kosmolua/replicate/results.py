@@ -6,7 +6,7 @@ take fields they do not know, because the API grows.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Generic, Literal, TypeVar
+from typing import Annotated, Any, Generic, Literal, TypeVar, get_args
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
@@ -22,7 +22,8 @@ def _says(text: str) -> Meta:
 Time = Annotated[str, _says("RFC 3339.")]
 MaybeTime = Annotated[str | None, _says("RFC 3339; null until then.")]
 Status = Literal["starting", "processing", "succeeded", "failed", "canceled", "aborted"]
-FINAL = ("succeeded", "failed", "canceled", "aborted")
+STATUSES: tuple[str, ...] = get_args(Status)
+FINAL = tuple(status for status in STATUSES if status not in {"starting", "processing"})
 TERMINAL: frozenset[str] = frozenset(FINAL)
 StatusField = Annotated[Status, _says(f"Final are {', '.join(FINAL)}; `aborted` ended before it started.")]
 Metrics = Annotated[dict[str, Any], _says("Seconds in `predict_time` and `total_time`, and counts of the model's own.")]

@@ -19,12 +19,12 @@ from kosmolua.gate.budget import TERMINAL, starts_compute
 from kosmolua.gate.jobs import seconds_of
 from kosmolua.gate.policy import model_of
 from kosmolua.replicate.catalogue import STREAM, Operation
+from kosmolua.replicate.results import STATUSES
 
 if TYPE_CHECKING:
     from kosmolua.errors import KosmoError
     from kosmolua.gate.entry import Entry
 
-STATES = ("starting", "processing", "succeeded", "failed", "canceled", "aborted")
 MAX_CALLS = 2_000  # kept with their errors
 MAX_JOBS = 500  # kept with inputs and outputs
 MAX_TEXT = 6_000  # characters of an input, an output, an error
@@ -233,7 +233,7 @@ class Progress:
         if job.end_reported:
             return job
         status = _text(data, "status")
-        self._move(job, status if status in STATES else job.status or "starting")
+        self._move(job, status if status in STATUSES else job.status or "starting")
         self._times(job, data)
         job.percent = percent_of(data.get("logs")) if job.status == "processing" else None
         if status in TERMINAL:

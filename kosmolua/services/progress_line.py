@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from kosmolua.services.progress import STATES, Summary
+from kosmolua.replicate.results import STATUSES
+from kosmolua.services.progress import Summary
 
 _RUNNING = ("starting", "processing")
 
@@ -35,7 +36,7 @@ def _states(summary: Summary) -> list[str]:
 
 
 def _ordered(states: dict[str, int]) -> list[tuple[str, int]]:
-    return [(state, states[state]) for state in STATES if state in states]
+    return [(state, states[state]) for state in STATUSES if state in states]
 
 
 def _download(path: str, received: int, total: int | None) -> str:

@@ -5,10 +5,16 @@ from pathlib import Path
 
 import pytest
 
+from kosmolua.cli.options import CAPS
+from kosmolua.emulator import jobs
 from kosmolua.errors import CODES, EXIT_FAILED
+from kosmolua.gate.budget import Caps
 from kosmolua.manual.topics import facts, topics
+from kosmolua.mcp.clients import CLIENTS
 from kosmolua.repl.commands import COMMANDS
 from kosmolua.replicate.catalogue import OPERATIONS
+from kosmolua.replicate.results import TERMINAL
+from kosmolua.services import poller
 
 ROOT = Path(__file__).parent.parent.parent
 DOCS = ROOT / "docs"
@@ -81,6 +87,40 @@ def test_counts_of_tools():
     assert f"{reads} reads; {len(OPERATIONS)} with writes" == tools["tools"]
     assert str(reads) == tools["`kosmo mcp:serve`"]
     assert str(len(OPERATIONS)) == tools["`kosmo mcp:serve --write allow`"]
+
+
+def test_final_statuses_are_the_same_everywhere():
+    """The workflow helpers and the emulator end a job with the statuses that the API's types call final."""
+    table = re.search(r"TERMINAL = \{(.*?)\}", (ROOT / "lua" / "workflow" / "output.lua").read_text())[1]
+
+    assert TERMINAL == set(re.findall(r"(\w+) = true", table))
+    assert TERMINAL == jobs.TERMINAL
+
+
+def test_scripts_poll_like_the_host():
+    """A wait with options of the script begins and grows its pauses like the poller of the host."""
+    line = re.search(r"FIRST, LONGEST, FACTOR = (.*?) --", (ROOT / "lua" / "workflow" / "wait.lua").read_text())[1]
+
+    assert [poller.FIRST, poller.LONGEST, poller.FACTOR] == [float(number) for number in line.split(", ")]
+
+
+def test_final_statuses_have_a_colour():
+    """The page of a run colours the bar of a job by how it ended."""
+    drawn = re.findall(r"i\.(\w+)", (ROOT / "kosmolua" / "page" / "parts.css").read_text())
+
+    assert set(drawn) >= TERMINAL
+
+
+def test_every_budget_has_a_flag():
+    """A limit of `Caps` can be set on the command line."""
+    assert Caps.__struct_fields__ == tuple(CAPS)
+
+
+def test_the_page_about_agents_lists_every_client():
+    """Each client that the server can be registered with is named."""
+    text = (DOCS / "mcp.md").read_text().partition("Known clients are")[2].partition(". `--project`")[0]
+
+    assert list(CLIENTS) == re.findall(r"`([\w-]+)`", text)
 
 
 def test_topics_leave_no_placeholder():
