@@ -29,13 +29,14 @@ NAME = "ledger.sqlite"
 PATIENCE = 30.0  # seconds to wait for other processes
 KEPT = 100 * 86400.0  # seconds to keep settled charges; longer than any period
 LOOKED_AT = 50  # open reservations to check before a refusal
-_VERSION = 1
+_VERSION = 2
 _UNIT = 1_000_000_000
 _SCHEMA = """
 CREATE TABLE charges (
     id INTEGER PRIMARY KEY, at REAL NOT NULL, account TEXT NOT NULL, script TEXT, caller TEXT, run TEXT NOT NULL,
-    kind TEXT NOT NULL, model TEXT, prediction TEXT, held INTEGER, spent INTEGER
+    kind TEXT NOT NULL, model TEXT, prediction TEXT, held INTEGER, spent INTEGER, place TEXT
 );
+CREATE INDEX charges_place ON charges (place) WHERE place IS NOT NULL;
 CREATE INDEX charges_at ON charges (at);
 CREATE INDEX charges_open ON charges (prediction) WHERE spent IS NULL;
 CREATE TABLE totals (
@@ -54,6 +55,19 @@ class Origin(Struct, frozen=True):
     run: str = ""
     script: str | None = None
     caller: str | None = None
+
+
+class Charge(Struct, frozen=True):
+    """What is reserved. ``place`` is that of the call in a journal; ``again`` says that an earlier attempt at this call
+    was interrupted, whose reservation counts for it.
+    """
+
+    origin: Origin
+    account: str
+    kind: str = "prediction"
+    model: str | None = None
+    place: str | None = None
+    again: bool = False
 
 
 class Total(Struct, frozen=True):
@@ -108,6 +122,8 @@ class Ledger:
     sent then.
     """
 
+    joins = False  # whether reservations are made in the transaction of the thread's journal
+
     def __init__(self, path: str, clock: Callable[[], float] = time.time) -> None:
         self.path = path
         self._clock = clock
@@ -115,31 +131,24 @@ class Ledger:
         self._file: sqlite3.Connection | None = None
         self._owner = 0  # the process that opened it: SQLite connections do not survive a fork
 
-    def reserve(
-        self,
-        budgets: Sequence[Allowance],
-        amount: Decimal | None,
-        origin: Origin,
-        account: str,
-        kind: str = "prediction",
-        model: str | None = None,
-    ) -> Reservation:
+    def reserve(self, budgets: Sequence[Allowance], amount: Decimal | None, charge: Charge) -> Reservation:
         """Reserve a charge in all of these budgets, or in none if one has no room. ``amount`` is None for an unknown
         price.
         """
         held, now = None if amount is None else _units(amount), self._clock()
         with self._transaction() as file:
             totals = [_total(file, each, now) for each in budgets]
+            found = _earlier(file, charge)
+            if found is not None:
+                return Reservation(found, tuple(totals))
             refused = [total for total in totals if not total.takes(amount or Decimal(0))]
             if refused:
                 return Reservation(None, tuple(totals), tuple(refused))
-            names = "at, account, script, caller, run, kind, model, held"
-            values = (now, account, origin.script, origin.caller, origin.run, kind, model, held)
-            charge = file.execute(f"INSERT INTO charges ({names}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)", values).lastrowid  # noqa: S608
+            number = _insert(file, charge, now, held)
             for scope, start in {(scope_of(total.budget), total.start) for total in totals}:
-                file.execute("INSERT INTO counted VALUES (?, ?, ?)", (charge, scope, start))
+                file.execute("INSERT INTO counted VALUES (?, ?, ?)", (number, scope, start))
                 _add(file, scope, start, reserved=held or 0, predictions=1, unpriced=int(held is None))
-            return Reservation(charge, tuple(_total(file, each, now) for each in budgets))
+            return Reservation(number, tuple(_total(file, each, now) for each in budgets))
 
     def name(self, charge: int, prediction: str) -> None:
         """Note the prediction of a charge, so that other runs can settle it."""
@@ -281,9 +290,13 @@ def _prepare(file: sqlite3.Connection, now: float) -> None:
     try:
         (version,) = file.execute("PRAGMA user_version").fetchone()
         _check_version(version)
-        if version < _VERSION:
+        if version == 1:
+            file.execute("ALTER TABLE charges ADD COLUMN place TEXT")
+            file.execute("CREATE INDEX charges_place ON charges (place) WHERE place IS NOT NULL")
+        if version == 0:
             for statement in _SCHEMA.split(";"):
                 file.execute(statement)
+        if version < _VERSION:
             file.execute(f"PRAGMA user_version = {_VERSION}")
         old = "SELECT id FROM charges WHERE at < ?"
         file.execute(f"DELETE FROM counted WHERE charge IN ({old})", (now - KEPT,))  # noqa: S608
@@ -298,6 +311,24 @@ def _prepare(file: sqlite3.Connection, now: float) -> None:
 def _check_version(version: int) -> None:
     if version > _VERSION:
         raise sqlite3.DatabaseError(f"written by a newer version of kosmolua (format {version})")
+
+
+def _earlier(file: sqlite3.Connection, charge: Charge) -> int | None:
+    """The charge of an interrupted attempt at the same call."""
+    if not charge.again or charge.place is None:
+        return None
+    row = file.execute("SELECT id FROM charges WHERE place = ? ORDER BY id DESC LIMIT 1", (charge.place,)).fetchone()
+    return row and int(row[0])
+
+
+def _insert(file: sqlite3.Connection, charge: Charge, now: float, held: int | None) -> int | None:
+    origin = charge.origin
+    names = "at, account, script, caller, run, kind, model, held, place"
+    values = (
+        now, charge.account, origin.script, origin.caller, origin.run, charge.kind, charge.model, held, charge.place,
+    )  # fmt: skip
+    text = f"INSERT INTO charges ({names}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608 - a constant
+    return file.execute(text, values).lastrowid
 
 
 def _total(file: sqlite3.Connection, budget: Allowance, now: float) -> Total:

@@ -45,7 +45,8 @@ class Watcher(Protocol):
 
 class Ticket(Protocol):
     """The place of one call in the journal of its run. ``sent``: the client accepted and sent it; ``unsure``: it
-    failed, but the API may have executed it. ``approvals`` are the ids of the decisions about it.
+    failed, but the API may have executed it. ``approvals`` are the ids of the decisions about it. ``afterwards`` are
+    called when the outcome is recorded, in its transaction.
     """
 
     sent: bool
@@ -56,12 +57,22 @@ class Ticket(Protocol):
     def place(self) -> tuple[int, int]:
         """The number of the task, and of the request in it."""
 
+    afterwards: list[Callable[[], None]]
+
+    @property
+    def identity(self) -> str:
+        """What tells this call from all others, in all runs; a resumed run has the same."""
+
     @property
     def open(self) -> Sequence[object]:
         """Earlier attempts at this call that were interrupted."""
 
-    def send(self, operation: Operation, arguments: Mapping[str, Any]) -> None:
-        """The call is about to be sent. Returns once a write is on disk; raises a `JournalError` if that fails."""
+    def send(
+        self, operation: Operation, arguments: Mapping[str, Any], reserve: Callable[[], None] = lambda: None
+    ) -> None:
+        """The call is about to be sent. Returns once a write is on disk; raises a `JournalError` if that fails.
+        ``reserve`` is called in the transaction of a write, which does not happen if it raises.
+        """
 
     def adopt(self, operation: Operation, arguments: Mapping[str, Any]) -> None:
         """The call was sent, now or by an earlier attempt."""

@@ -78,7 +78,8 @@ class Sender:
             entry.outcome = "dry_run"
             return client.describe(operation, arguments)
         self._check_running(free=free)
-        job = None if free else self._spending.reserve(operation, given, entry.account)
+        later = ticket is not None and not ticket.open  # reserved in the transaction of its intent
+        job = None if free else self._spending.reserve(operation, given, entry.account, ticket, later=later)
         entry.estimate = job.estimate if job else None
         sent = self._note_write(operation, arguments, entry, job, ticket) if operation.access == "write" else None
         if self._watcher:
@@ -87,12 +88,12 @@ class Sender:
         try:
             answer: Any
             if ticket:
-                answer = self._send_noted(client, operation, arguments, given, entry, ticket)
+                answer = self._send_noted(client, operation, arguments, given, entry, ticket, job if later else None)
             else:
                 answer = self._answer(client, operation, arguments, entry, free=free)
         except Exception as raised:
             error = self._failures.of(raised, operation.name)
-            self._record.afterwards(self._settle, entry, job, None, not_taken(error))
+            self._record.afterwards(self._settle, entry, job, None, ticket, not_taken(error))
             entry.estimate = None if not_taken(error) else entry.estimate
             self._creations.lose(sent, certain=not_taken(error))
             if ticket:
@@ -115,7 +116,7 @@ class Sender:
         if operation in catalogue.TRANSFERS:
             answer.on_token = lambda: self._note_token(entry)
             return answer
-        self._record.afterwards(self._settle, entry, job, answer.data)
+        self._record.afterwards(self._settle, entry, job, answer.data, ticket)
         entry.request_id, entry.note = answer.request_id, answer.note
         return answer.data
 
@@ -145,10 +146,10 @@ class Sender:
         """A created object whose id is unknown stays to be searched for."""
         self._creations.lose(sent, certain=id_of(data) is not None)
 
-    def _settle(self, entry: Entry, job: Job | None, data: Any, refused: bool = False) -> None:
+    def _settle(self, entry: Entry, job: Job | None, data: Any, ticket: Ticket | None, refused: bool = False) -> None:
         if job is None and not self._spending.budget.follows:
             return
-        ended = self._spending.settle(job, data, refused)
+        ended = self._spending.settle(job, data, refused, ticket)
         if ended:
             entry.cost = cost_of(ended)
 
@@ -166,8 +167,11 @@ class Sender:
         given: Mapping[str, Any],
         entry: Entry,
         ticket: Ticket,
+        job: Job | None,
     ) -> Answer:
-        """Write the journal, and send. First search for the result of an interrupted attempt."""
+        """Write the journal, and send. First search for the result of an interrupted attempt. ``job`` is not reserved
+        in persistent budgets yet.
+        """
         if operation.access == "read":
             ticket.send(operation, given)
             return client.send(operation, arguments)
@@ -175,7 +179,7 @@ class Sender:
             found = self._find_earlier(client, operation, given, entry, ticket) if ticket.open else None
             if found:
                 return found
-            ticket.send(operation, given)
+            self._spending.send(operation, given, entry.account, ticket, job)
             answer = client.send(operation, arguments)
             identifier = id_of(answer.data)
             if operation.proof and operation.proof.how == "listed" and identifier:

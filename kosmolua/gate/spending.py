@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from kosmolua.errors import KosmoError, LimitError
@@ -16,7 +17,8 @@ from kosmolua.gate.jobs import Job, amount
 from kosmolua.gate.policy import model_of
 
 if TYPE_CHECKING:
-    from kosmolua.gate.ledger import Ledger, Origin, Total
+    from kosmolua.gate.ledger import Charge, Ledger, Origin, Reservation, Total
+    from kosmolua.gate.run import Ticket
     from kosmolua.replicate.catalogue import Operation
     from kosmolua.settings.config import Allowance
 
@@ -112,32 +114,62 @@ class Spending:
         budgets = self.standing.of(account) if self.standing else []
         return next((f"budget {each.name!r} limits the cost" for each in budgets if each.cost is not None), "")
 
-    def reserve(self, operation: Operation, given: Mapping[str, Any], account: str) -> Job | None:
-        """Reserve a call in all budgets before it is sent. Raises a `LimitError` if one has no room."""
+    def reserve(
+        self,
+        operation: Operation,
+        given: Mapping[str, Any],
+        account: str,
+        ticket: Ticket | None = None,
+        *,
+        later: bool = False,
+    ) -> Job | None:
+        """Reserve a call in all budgets before it is sent. Raises a `LimitError` if one has no room. With ``later`` the
+        persistent budgets are left to `send`; a ``ticket`` with open attempts has the reservation of these.
+        """
         try:
             job = self.budget.reserve(operation, given, account)
         except GuessedLimitError as limit:
             job = self._reserve_after_a_look(limit, operation, given, account)
-        if job and self.standing:
+        if job and self.standing and not later:
             try:
-                self._charge(self.standing, job, account, given)
+                self._charge(self.standing, job, account, given, ticket)
             except BaseException:
                 self.budget.give_back(operation, job)
                 raise
         return job
 
-    def settle(self, job: Job | None, data: Any, refused: bool = False) -> list[Job]:
-        """Update the budgets from an answer, or after the API ``refused`` the job. Returns the jobs that ended."""
+    def send(
+        self, operation: Operation, given: Mapping[str, Any], account: str, ticket: Ticket, job: Job | None
+    ) -> None:
+        """Note in the journal that a write is about to be sent, and reserve the ``job`` in the persistent budgets: in
+        one transaction if they share a database, else both or none.
+        """
+        if job and self.standing and self.standing.of(account):
+            write = partial(ticket.send, operation, given)
+            self._charge(self.standing, job, account, given, ticket, write)
+        else:
+            ticket.send(operation, given)
+
+    def settle(self, job: Job | None, data: Any, refused: bool = False, ticket: Ticket | None = None) -> list[Job]:
+        """Update the budgets from an answer, or after the API ``refused`` the job. Returns the jobs that ended. The
+        persistent budgets are updated with the journal, if there is a ``ticket`` and they share a database.
+        """
         ended = self.budget.settle(job, data, refused=True) if refused else self.budget.settle(job, data)
         standing = self.standing
         if standing and (job or ended):
-            if job and job.charge is not None and refused:
-                standing.ledger.release(job.charge)
-            elif job and job.charge is not None and job.id and job not in ended:
-                standing.ledger.name(job.charge, job.id)
-            for each in ended:
-                self._settle(standing, each)
+            if ticket and standing.ledger.joins:
+                ticket.afterwards.append(lambda: self._note(standing, job, ended, refused=refused))
+            else:
+                self._note(standing, job, ended, refused=refused)
         return ended
+
+    def _note(self, standing: Standing, job: Job | None, ended: list[Job], *, refused: bool) -> None:
+        if job and job.charge is not None and refused:
+            standing.ledger.release(job.charge)
+        elif job and job.charge is not None and job.id and job not in ended:
+            standing.ledger.name(job.charge, job.id)
+        for each in ended:
+            self._settle(standing, each)
 
     def _settle(self, standing: Standing, job: Job) -> None:
         charge = job.charge if job.charge is not None or job.id is None else standing.ledger.charge_of(job.id)
@@ -180,15 +212,30 @@ class Spending:
 
     # Persistent budgets -------------------------------------------------------------------------------------------
 
-    def _charge(self, standing: Standing, job: Job, account: str, given: Mapping[str, Any]) -> None:
+    def _charge(
+        self,
+        standing: Standing,
+        job: Job,
+        account: str,
+        given: Mapping[str, Any],
+        ticket: Ticket | None,
+        write: Callable[[Callable[[], None]], None] = lambda reserve: reserve(),
+    ) -> None:
+        """Reserve the job, inside of ``write``: nothing is reserved if that raises."""
         budgets = standing.of(account)
         if not budgets:
             return
+        from kosmolua.gate.ledger import Charge
+
         cost = job.cost(job.began)
-        details = standing.origin, account, job.kind, model_of(given)
-        reserved = standing.ledger.reserve(budgets, cost, *details)
+        charge = Charge(
+            standing.origin, account, job.kind, model_of(given), ticket.identity if ticket else None,
+            again=bool(ticket and ticket.open),
+        )  # fmt: skip
+        attempt = _Attempt(standing.ledger, budgets, cost, charge)
+        reserved = attempt.carry_out(write)
         if reserved.refused and self._look_at_others(standing, [total.budget for total in reserved.refused]):
-            reserved = standing.ledger.reserve(budgets, cost, *details)
+            reserved = attempt.carry_out(write)
         if reserved.refused:
             raise exceeded(reserved.refused[0], cost)
         job.charge = reserved.charge
@@ -208,6 +255,43 @@ class Spending:
                     standing.ledger.settle(one.charge, cost)
                     settled = True
         return settled
+
+
+class _RefusedError(Exception):
+    """Ends a transaction whose reservation was refused."""
+
+    def __init__(self, reservation: Reservation) -> None:
+        super().__init__()
+        self.reservation = reservation
+
+
+class _Attempt:
+    """Reserves a charge inside of a transaction, as often as needed."""
+
+    def __init__(self, ledger: Ledger, budgets: Sequence[Allowance], cost: Decimal | None, charge: Charge) -> None:
+        self._ledger = ledger
+        self._asked = budgets, cost, charge
+        self._made: Reservation | None = None
+
+    def carry_out(self, write: Callable[[Callable[[], None]], None]) -> Reservation:
+        """The result; after a refusal ``write`` has changed nothing."""
+        from kosmolua.gate.ledger import Reservation
+
+        self._made = None
+        try:
+            write(self._reserve)
+        except _RefusedError as error:
+            return error.reservation
+        except BaseException:
+            if self._made and self._made.charge is not None and not self._ledger.joins:
+                self._ledger.release(self._made.charge)
+            raise
+        return self._made or Reservation(None, ())
+
+    def _reserve(self) -> None:
+        self._made = self._ledger.reserve(*self._asked)
+        if self._made.refused:
+            raise _RefusedError(self._made)
 
 
 def exceeded(total: Total, cost: Decimal | None) -> LimitError:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import TYPE_CHECKING, Any
 
@@ -182,6 +182,8 @@ class Journal:
             self._attempts.pop(place, None)
             if ok and operation and (identifier := self._claim(operation, value)):
                 store.take(identifier)
+            for action in ticket.afterwards:
+                action()
 
     def differs(self, order: int, asked: Request | None) -> JournalError | None:
         """Why the answer of that order does not fit: the script asks for this instead, or for nothing. None if the
@@ -195,10 +197,11 @@ class Journal:
 
     # For the gate -----------------------------------------------------------------------------------------------
 
-    def intend(self, ticket: Ticket) -> None:
-        """A write is about to be sent. It is on disk when this returns."""
+    def intend(self, ticket: Ticket, reserve: Callable[[], None] = lambda: None) -> None:
+        """A write is about to be sent. It is on disk when this returns. ``reserve`` is called in its transaction."""
         store = self._opened()
         with store.hold("nothing of this call was sent"):
+            reserve()
             store.intend(ticket.began, ticket.model, ticket.essence, self.lookup.uptime(), ticket.approvals)
             self._room.take(ticket.began.arguments)
 

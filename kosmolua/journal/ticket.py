@@ -23,6 +23,7 @@ class Ticket:
 
     def __init__(self, journal: Journal, began: Began, found: Sequence[Intent]) -> None:
         self.open: Sequence[Intent] = found
+        self.afterwards: list[Callable[[], None]] = []
         self.sent = False
         self.finished = False
         self.approvals: list[str] = []
@@ -38,11 +39,24 @@ class Ticket:
         """The number of the task, and of the request in it."""
         return self.began.task, self.began.request
 
-    def send(self, operation: Operation, arguments: Mapping[str, Any]) -> None:
-        """Note that the call will be sent. A write is on disk when this returns. Raises a `JournalError`."""
+    @property
+    def identity(self) -> str:
+        """The run, and the place of the request in it."""
+        return f"{self._journal.facts['id']}/{self.began.task}/{self.began.request}"
+
+    def send(
+        self, operation: Operation, arguments: Mapping[str, Any], reserve: Callable[[], None] = lambda: None
+    ) -> None:
+        """Note that the call will be sent. A write is on disk when this returns. Raises a `JournalError`, or what
+        ``reserve`` raises, which is called in the same transaction: then nothing is noted.
+        """
         self.adopt(operation, arguments)
         if operation.access == "write":
-            self._journal.intend(self)
+            try:
+                self._journal.intend(self, reserve)
+            except BaseException:
+                self.sent = False
+                raise
 
     def find(
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -38,6 +39,7 @@ class Database:
 
     def __init__(self, url: str, *, prepare: bool = False, size: int = 4) -> None:
         self.url = url
+        self._current = threading.local()  # the connection of this thread's transaction
         self._ahead = 0.0  # of the database's clock over time.monotonic
         with self.explained():
             import psycopg
@@ -58,10 +60,20 @@ class Database:
         return {**OPTIONS, "options": _SETTINGS}
 
     @contextmanager
-    def transaction(self) -> Iterator[Connection[Any]]:
-        """A connection in a transaction, committed at the end. Raises a ``psycopg.Error``."""
+    def transaction(self, *, joins: bool = False) -> Iterator[Connection[Any]]:
+        """A connection in a transaction, committed at the end. With ``joins`` it is the transaction that this thread is
+        in, if it is in one. Raises a ``psycopg.Error``.
+        """
+        outer = getattr(self._current, "connection", None)
+        if joins and outer:
+            yield outer
+            return
         with self._pool.connection() as connection:
-            yield connection
+            self._current.connection = connection
+            try:
+                yield connection
+            finally:
+                self._current.connection = outer
 
     def rows(self, text: str, values: Sequence[Any] | Mapping[str, Any] = ()) -> list[tuple[Any, ...]]:
         """The result of one statement. Raises a `ConfigurationError`."""

@@ -47,7 +47,11 @@ class _Row:
 
 
 class SharedLedger(Ledger):
-    """Reservations are on disk before anything is sent. Raises an `AwayError` if the database is unavailable."""
+    """Reservations are on disk before anything is sent. A thread that is in a transaction of the database, as of its
+    journal, reserves and settles in that. Raises an `AwayError` if the database is unavailable.
+    """
+
+    joins = True
 
     def __init__(self, database: Database) -> None:
         super().__init__("the database", database.now)
@@ -61,9 +65,9 @@ class SharedLedger(Ledger):
         import psycopg
 
         try:
-            with self._database.transaction() as connection:
+            with self._database.transaction(joins=True) as connection:
                 connection.execute("SET LOCAL synchronous_commit = on")
                 connection.execute("SELECT pg_advisory_xact_lock(%s)", (_ONE_AT_A_TIME,))
                 yield _Rows(connection)
         except psycopg.Error as error:
-            raise away(error, "nothing of this call was sent") from None
+            raise away(error) from None

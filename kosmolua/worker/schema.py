@@ -10,7 +10,7 @@ from kosmolua.errors import ConfigurationError
 if TYPE_CHECKING:
     from psycopg import Connection
 
-VERSION = 3
+VERSION = 4
 _LOCK = 0x6B6F736D  # of the session that migrates
 _TABLES = """
 CREATE TABLE workers (
@@ -99,8 +99,13 @@ CREATE TABLE events (
 CREATE INDEX events_job ON events (job);
 CREATE INDEX events_at ON events (at);
 """
+# The call in a journal that a charge is for, so that its next attempt is not charged again.
+_PLACES = """
+ALTER TABLE charges ADD COLUMN place text;
+CREATE INDEX charges_place ON charges (place) WHERE place IS NOT NULL;
+"""
 # version -> the statements that lead to it from the one before
-_STEPS: dict[int, str] = {1: _TABLES, 2: _APPROVALS, 3: _STARTED}
+_STEPS: dict[int, str] = {1: _TABLES, 2: _APPROVALS, 3: _STARTED, 4: _PLACES}
 
 
 def prepare(connection: Connection[Any]) -> None:

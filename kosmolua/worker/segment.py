@@ -307,15 +307,20 @@ class _RunJournal(Journal):
         """An interrupted run continues: its last failure is not tried again."""
         super().end(None if error and error.code == "interrupted" else error)
 
-    def intend(self, ticket: Ticket) -> None:
+    def intend(self, ticket: Ticket, reserve: Callable[[], None] = lambda: None) -> None:
+        def reserve_here() -> None:
+            reserve()
+            self.point("reserved")
+
         self.point("before_intent")
-        super().intend(ticket)
+        super().intend(ticket, reserve_here)
         self.point("after_intent")
 
     def finish(self, ticket: Ticket, value: bytes, *, ok: bool) -> None:
         write = ticket.sent and ticket.began.function.startswith("create")
         if write:
             self.point("answered")
+            ticket.afterwards.append(lambda: self.point("settled"))
         try:
             super().finish(ticket, value, ok=ok)
         except FencedError:

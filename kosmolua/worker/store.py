@@ -91,7 +91,7 @@ class PostgresStore:
             finally:
                 self._connection = None
                 if not committed:
-                    self.newest_numbers = [*before, *self.newest_numbers]
+                    self.newest_numbers = sorted({*before, *self.newest_numbers})
 
     def close(self) -> None:
         self._closed = True

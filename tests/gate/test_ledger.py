@@ -13,13 +13,14 @@ from decimal import Decimal
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+import msgspec
 import pytest
 from counting_server import CountingServer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kosmolua.errors import ConfigurationError
-from kosmolua.gate.ledger import Ledger, Origin, file_of
+from kosmolua.gate.ledger import Charge, Ledger, Origin, file_of
 from kosmolua.gate.periods import bounds, shown
 from kosmolua.settings.config import Allowance
 
@@ -80,7 +81,7 @@ def test_spent_and_reserved_never_pass_a_cap(tmp_path_factory, steps):
         mine = [each for each in budgets if each.account in (None, account)]
         charge = list(held)[index % len(held)] if held else None
         if step in ("reserve", "unpriced"):
-            found = ledger.reserve(mine, amount if step == "reserve" else None, Origin("r"), account)
+            found = ledger.reserve(mine, amount if step == "reserve" else None, Charge(Origin("r"), account))
             if found.charge:
                 held[found.charge] = amount if step == "reserve" else Decimal(0)
         elif charge and step == "settle":
@@ -106,9 +107,9 @@ def test_the_last_cent_can_be_spent_and_no_more(ledger):
     """Ten tenths are one, in whole billionths."""
     made = ledger()
     for _ in range(10):
-        assert made.reserve([DAY], Decimal("0.1"), Origin(), "default").charge
+        assert made.reserve([DAY], Decimal("0.1"), Charge(Origin(), "default")).charge
 
-    refused = made.reserve([DAY], Decimal("0.000000001"), Origin(), "default")
+    refused = made.reserve([DAY], Decimal("0.000000001"), Charge(Origin(), "default"))
     assert (None, ["daily"]) == (refused.charge, [each.budget.name for each in refused.refused])
     assert Decimal(1) == total(made).reserved
 
@@ -116,7 +117,7 @@ def test_the_last_cent_can_be_spent_and_no_more(ledger):
 def test_one_budget_without_room_takes_nothing_of_the_others(ledger):
     """All of them, or none."""
     made, small = ledger(), Allowance(name="small", period="week", cost=0.05)
-    refused = made.reserve([DAY, small], Decimal("0.1"), Origin(), "default")
+    refused = made.reserve([DAY, small], Decimal("0.1"), Charge(Origin(), "default"))
 
     assert ["small"] == [each.budget.name for each in refused.refused]
     assert (Decimal(0), Decimal(0)) == (total(made).reserved, total(made, small).reserved)
@@ -125,11 +126,11 @@ def test_one_budget_without_room_takes_nothing_of_the_others(ledger):
 def test_what_it_cost_replaces_what_was_reserved_once(ledger):
     """A second word on the same prediction changes nothing, nor does one on a charge that was given back."""
     made = ledger()
-    charge = made.reserve([DAY], Decimal("0.3"), Origin(), "default").charge
+    charge = made.reserve([DAY], Decimal("0.3"), Charge(Origin(), "default")).charge
     made.settle(charge, Decimal("0.1"))
     made.settle(charge, Decimal("0.2"))
     made.release(charge)
-    other = made.reserve([DAY], Decimal("0.3"), Origin(), "default").charge
+    other = made.reserve([DAY], Decimal("0.3"), Charge(Origin(), "default")).charge
     made.release(other)
     made.settle(other, Decimal("0.3"))
 
@@ -140,9 +141,9 @@ def test_a_budget_begins_with_what_was_charged_before_it(ledger):
     """By account, script and caller; settled later in the same total."""
     made = ledger()
     charges = [
-        made.reserve([DAY], Decimal("0.1"), Origin("", "/jobs/nightly.lua"), "work").charge,
-        made.reserve([DAY], Decimal("0.2"), Origin("", None, "mcp"), "work").charge,
-        made.reserve([DAY], Decimal("0.4"), Origin("", "other.lua"), "default").charge,
+        made.reserve([DAY], Decimal("0.1"), Charge(Origin("", "/jobs/nightly.lua"), "work")).charge,
+        made.reserve([DAY], Decimal("0.2"), Charge(Origin("", None, "mcp"), "work")).charge,
+        made.reserve([DAY], Decimal("0.4"), Charge(Origin("", "other.lua"), "default")).charge,
     ]
     made.settle(charges[1], Decimal("0.15"))
     work = Allowance(name="w", period="month", cost=9, account="work")
@@ -159,9 +160,9 @@ def test_a_budget_begins_with_what_was_charged_before_it(ledger):
 def test_a_budget_of_predictions_needs_no_price(ledger):
     """Unknown prices are counted apart, until somebody learns what it was."""
     made, two = ledger(), Allowance(name="two", period="day", predictions=2)
-    assert all(made.reserve([two], None, Origin(), "default").charge for _ in range(2))
+    assert all(made.reserve([two], None, Charge(Origin(), "default")).charge for _ in range(2))
 
-    assert made.reserve([two], None, Origin(), "default").refused
+    assert made.reserve([two], None, Charge(Origin(), "default")).refused
     assert (2, 2) == (total(made, two).predictions, total(made, two).unpriced)
     made.settle(1, Decimal("0.5"))
     assert (Decimal("0.5"), 2, 1) == (total(made, two).spent, total(made, two).predictions, total(made, two).unpriced)
@@ -171,10 +172,10 @@ def test_a_new_period_begins_with_nothing(ledger):
     """What is settled after midnight counts for the day on which it was reserved."""
     clock = Clock()
     made = ledger(clock)
-    charge = made.reserve([DAY], Decimal(1), Origin(), "default").charge
+    charge = made.reserve([DAY], Decimal(1), Charge(Origin(), "default")).charge
     before = total(made).start
     clock.now += 86400
-    assert made.reserve([DAY], Decimal(1), Origin(), "default").charge
+    assert made.reserve([DAY], Decimal(1), Charge(Origin(), "default")).charge
     made.settle(charge, Decimal("0.5"))
 
     assert (Decimal(0), Decimal(1)) == (total(made).spent, total(made).reserved)
@@ -202,9 +203,34 @@ def test_periods_begin_at_midnight_of_their_zone(period, zone, at, start, end):
     assert (start, end) == tuple(shown(each, zone) for each in found)
 
 
+def test_an_interrupted_call_is_charged_once(ledger):
+    """Its next attempt has the reservation of the first, also in a full budget; another call at its place has not."""
+    made, first = ledger(), Charge(Origin(), "default", place="run/0/1")
+    charge = made.reserve([DAY], Decimal("0.8"), first).charge
+    again = made.reserve([DAY], Decimal("0.8"), msgspec.structs.replace(first, again=True))
+
+    assert (charge, Decimal("0.8"), 1) == (again.charge, again.totals[0].reserved, again.totals[0].predictions)
+    assert made.reserve([DAY], Decimal("0.8"), first).refused
+    other = msgspec.structs.replace(first, again=True, place="run/0/2")
+    assert charge < made.reserve([DAY], Decimal("0.1"), other).charge
+
+
+def test_a_ledger_of_the_version_before(ledger, tmp_path):
+    """What it holds stays."""
+    made = ledger()
+    made.reserve([DAY], Decimal("0.1"), Charge(Origin(), "default"))
+    made.close()
+    with sqlite3.connect(tmp_path / "state" / "ledger.sqlite") as file:
+        for text in ("DROP INDEX charges_place", "ALTER TABLE charges DROP COLUMN place", "PRAGMA user_version = 1"):
+            file.execute(text)
+    made.reserve([DAY], Decimal("0.2"), Charge(Origin(), "default", place="run/0/1"))
+
+    assert Decimal("0.3") == total(made).reserved
+
+
 def test_the_file_is_its_owners_alone(ledger, tmp_path):
     """With what SQLite puts next to it."""
-    ledger().reserve([DAY], Decimal("0.1"), Origin(), "default")
+    ledger().reserve([DAY], Decimal("0.1"), Charge(Origin(), "default"))
     modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "state").iterdir()}
 
     assert {0o600} == set(modes.values())
@@ -214,10 +240,10 @@ def test_the_file_is_its_owners_alone(ledger, tmp_path):
 def test_a_forked_process_opens_the_ledger_anew(ledger):
     """What it reserves is there for its parent, too."""
     made = ledger()
-    made.reserve([DAY], Decimal("0.1"), Origin(), "default")
+    made.reserve([DAY], Decimal("0.1"), Charge(Origin(), "default"))
     child = os.fork()
     if not child:
-        made.reserve([DAY], Decimal("0.2"), Origin(), "default")
+        made.reserve([DAY], Decimal("0.2"), Charge(Origin(), "default"))
         os._exit(0)
     assert 0 == os.waitpid(child, 0)[1]
 
@@ -235,7 +261,7 @@ def test_a_ledger_that_cannot_be_read_lets_nothing_through(ledger, tmp_path, dam
     else:
         path.write_text(damage * 50)
     with pytest.raises(ConfigurationError, match="this call was not sent"):
-        ledger().reserve([DAY], Decimal("0.1"), Origin(), "default")
+        ledger().reserve([DAY], Decimal("0.1"), Charge(Origin(), "default"))
 
 
 # Many processes ---------------------------------------------------------------------------------------------------

@@ -28,7 +28,17 @@ from fleet import Fleet  # noqa: E402 - found by the line above
 from postgres import serving  # noqa: E402
 from waiting import let_pass  # noqa: E402
 
-STEPS = ["claimed", "before_intent", "after_intent", "answered", "recorded", "before_park", "parked"]
+STEPS = [
+    "claimed",
+    "before_intent",
+    "reserved",
+    "after_intent",
+    "answered",
+    "settled",
+    "recorded",
+    "before_park",
+    "parked",
+]
 WORKERS, RUNS = 3, 3
 LATE = [0.0, 0.1, 0.4]  # seconds by which the API answers creates late
 

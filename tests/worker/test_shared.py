@@ -15,6 +15,9 @@ from kosmolua.worker.rates import Rate, SharedPace
 HELLO = "5c7d5dc6dd8bf75c1acaa8565735e7986bc5b66206b55cca93cb72c9bf15ccaa"
 ONE = f'return integrations.replicate.create_prediction{{ version = "{HELLO}", input = {{ text = args[1] }} }}.id'
 
+WAITED = "local r = integrations.replicate return r.wait(r.create('minimax/video-01', { prompt = args[1] })).id"
+MONEY = ["before_intent", "reserved", "after_intent", "answered", "settled", "recorded"]
+
 
 @pytest.fixture
 def fleet(url, tmp_path):
@@ -36,6 +39,25 @@ def test_a_budget_is_never_passed(fleet):
     assert Counter(done=10, failed=20) == Counter(one.state for one in found), fleet.log()
     assert 10 == len(fleet.emulator._world.predictions)
     assert all("budget 'day'" in one.error for one in found if one.state == "failed")
+
+
+def test_a_worker_dies_and_nothing_is_charged_twice(fleet):
+    """Whatever the step, also within a transaction: one charge for each prediction, and no reservation is left."""
+    (fleet.directory / "config").mkdir()
+    budget = f'[[replicate.budgets]]\nname = "day"\npredictions = {len(MONEY)}\nperiod = "day"\n'
+    (fleet.directory / "config" / "config.toml").write_text(budget)
+    for step in MONEY:
+        fleet.start(f"{step}:SIGKILL", slots=1)
+    wait_until(lambda: fleet.log().count("is ready") == len(MONEY))
+    fleet.submit(len(MONEY), WAITED)
+    fleet.finish()
+
+    assert len(MONEY) == len(list(fleet.directory.glob("fault*")))
+    assert Counter(done=len(MONEY)) == fleet.states(), [one.error for one in runs.listed(fleet.database)]
+    charged = fleet.database.rows("SELECT prediction FROM charges WHERE spent IS NOT NULL ORDER BY 1")
+    assert sorted(fleet.emulator._world.predictions) == [prediction for (prediction,) in charged]
+    assert [(0, len(MONEY))] == fleet.database.rows("SELECT reserved, predictions FROM totals")
+    assert [(len(MONEY),)] == fleet.database.rows("SELECT count(*) FROM charges")
 
 
 def test_a_rate_is_shared(fleet):
