@@ -52,12 +52,11 @@ class Ticket(Protocol):
     sent: bool
     unsure: bool
     approvals: list[str]
+    afterwards: list[Callable[[], None]]
 
     @property
     def place(self) -> tuple[int, int]:
         """The number of the task, and of the request in it."""
-
-    afterwards: list[Callable[[], None]]
 
     @property
     def identity(self) -> str:
