@@ -16,6 +16,7 @@ PACKAGE = Path(__file__).parent.parent / "kosmolua"
 ROOMS = (
     ("__main__",),
     ("cli",),
+    ("console",),
     ("mcp", "repl", "worker", "__init__"),
     ("check", "host", "testing"),
     ("page",),
@@ -33,7 +34,8 @@ KNOWN_TO = {
     "cli": {"__main__"},
     "mcp": {"cli"},
     "repl": {"cli"},
-    "worker": {"cli"},
+    "worker": {"cli", "console"},
+    "console": {"cli"},
 }
 # library -> the only modules that may import it
 ONLY_IN = {
@@ -48,7 +50,8 @@ ONLY_IN = {
     "tomlkit": {"settings/allowances.py", "settings/edit.py", "mcp/install.py"},
     "mcp": {"mcp/http.py"},
     "mcp_types": set(),
-    "uvicorn": {"mcp/http.py"},
+    "uvicorn": {"mcp/http.py", "console/server.py"},
+    "starlette": {"mcp/http.py", "console/app.py", "console/requests.py"},
     "prompt_toolkit": {"repl/line.py", "repl/shell.py"},
     "psycopg": {path.relative_to(PACKAGE).as_posix() for path in (PACKAGE / "worker").rglob("*.py")},
     "psycopg_pool": {"worker/database.py"},

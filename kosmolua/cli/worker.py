@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from msgspec.structs import asdict
+
 from kosmolua.cli import options as options_
 from kosmolua.cli import output
 from kosmolua.errors import UsageError
@@ -181,15 +183,10 @@ def _list(command: str, argv: list[str]) -> int:
     made.add_argument("--json", action="store_true", help="print one JSON object")
     parsed = made.parse_args(argv)
     with opened(parsed.database) as database:
-        rows = database.rows(
-            "SELECT id::text, host, pid, version, slots, extract(epoch FROM began)::float8, "
-            "extract(epoch FROM lease_until - clock_timestamp())::float8, "
-            "(SELECT count(*) FROM runs WHERE worker = w.id) FROM workers w ORDER BY began"
-        )
-    names = ("id", "host", "pid", "version", "slots", "began", "lease", "runs")
-    found: list[dict[str, Any]] = [
-        {**dict(zip(names, row, strict=True)), "state": "alive" if row[6] > 0 else "dead"} for row in rows
-    ]
+        from kosmolua.worker import overview
+
+        workers = overview.workers(database)
+    found: list[dict[str, Any]] = [{**asdict(one), "state": one.state} for one in workers]
     if parsed.json:
         output.show_json({"success": True, "workers": found})
     elif not found:

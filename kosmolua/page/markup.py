@@ -44,6 +44,11 @@ def text(value: str | float) -> Html:
     return Html(html.escape(safe(masked(value))))
 
 
+def exact(value: str) -> Html:
+    """A value of a form or a link, which comes back as it is: escaped only."""
+    return Html(html.escape(value))
+
+
 def escaped(value: Value) -> Html:
     if isinstance(value, Html):
         return value

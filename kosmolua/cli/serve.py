@@ -1,0 +1,126 @@
+"""``serve``: the console, pages about the runs of a database."""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+import os
+import sys
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from kosmolua.cli import options as options_
+from kosmolua.cli.worker import add_database, opened
+from kosmolua.errors import EXIT_SIGNALED, ConfigurationError, UsageError
+
+if TYPE_CHECKING:
+    from kosmolua.console.access import Secret
+    from kosmolua.console.views import Settings
+    from kosmolua.replicate.prices import Prices
+    from kosmolua.settings.config import Allowance
+
+HOST, PORT = "127.0.0.1", 8789
+MAX_PORT = 65_535
+
+
+def run(command: str, argv: list[str]) -> int:
+    parsed = _parser(command).parse_args(argv)
+    if parsed.port > MAX_PORT:
+        raise UsageError(f"--port: expected 0 to {MAX_PORT}, got {parsed.port}", hint="--port 0 picks a free port")
+    public = _public(parsed.public_url)
+    with opened(parsed.database) as database:
+        try:
+            from kosmolua.console import server
+        except ImportError:
+            raise ConfigurationError(
+                "the packages for the console are not installed", hint="install them: pip install 'kosmolua[serve]'"
+            ) from None
+        secrets = _secrets(parsed, public)
+        socket = server.listening(parsed.host, parsed.port)
+        host = f"[{parsed.host}]" if ":" in parsed.host else parsed.host
+        url = public or f"http://{host}:{socket.getsockname()[1]}"
+        number = server.serve(database, _settings(secrets, public), socket, lambda: _announce(parsed, url, secrets))
+    return EXIT_SIGNALED + number if number else 0
+
+
+def _parser(command: str) -> options_.Parser:
+    made = options_.parser(
+        command,
+        "Serve pages that show runs, approvals, schedules, budgets and workers of a database. On this machine alone "
+        "nobody needs to sign in; at any other address, or with --login, --secret-file or --public-url, a secret for "
+        "the role read or approve is needed.",
+        f"kosmo {command} --port {PORT}",
+    )
+    made.add_argument("--host", default=HOST, metavar="ADDRESS", help=f"listen on this address (default: {HOST})")
+    made.add_argument(
+        "--port", type=options_.count, default=PORT, metavar="PORT", help=f"listen on this port (default: {PORT})"
+    )
+    add_database(made)
+    made.add_argument("--login", action="store_true", help="ask for a secret on this machine too")
+    made.add_argument(
+        "--secret-file",
+        metavar="FILE",
+        help="read secrets from FILE, one 'ROLE NAME SECRET' a line (default: new ones)",
+    )
+    made.add_argument(
+        "--public-url", metavar="URL", help="the address that browsers use, if a proxy on this machine serves it"
+    )
+    return made
+
+
+def _public(given: str | None) -> str:
+    """The origin of that URL."""
+    if given is None:
+        return ""
+    parts = urlsplit(given)
+    if parts.scheme not in {"http", "https"} or not parts.netloc or parts.path.strip("/") or parts.query:
+        raise UsageError(
+            f"--public-url: expected an address such as https://kosmo.example.com, got {given[:100]!r}",
+            hint="the console needs a host name of its own",
+        )
+    return f"{parts.scheme}://{parts.netloc.lower()}"
+
+
+def _secrets(parsed: argparse.Namespace, public: str) -> tuple[Secret, ...]:
+    """The secrets to sign in with; none if only this machine is served."""
+    from kosmolua.console import access
+    from kosmolua.console.requests import is_loopback
+
+    if parsed.secret_file is not None:
+        return tuple(access.read(parsed.secret_file))
+    return tuple(access.made()) if parsed.login or public or not is_loopback(parsed.host) else ()
+
+
+def _settings(secrets: tuple[Secret, ...], public: str) -> Settings:
+    from kosmolua.console.views import Settings
+
+    try:
+        name = getpass.getuser()
+    except (KeyError, OSError):  # this user has no name
+        name = f"user {os.getuid()}"
+    return Settings(prices=_prices, budgets=_budgets, secrets=secrets, public_url=public, name=name)
+
+
+def _prices() -> Prices:
+    from kosmolua.settings import config, pricelist
+
+    return pricelist.in_force(config.load(os.environ), os.environ)
+
+
+def _budgets() -> list[Allowance]:
+    from kosmolua.settings import config
+
+    return [budget for _, budget in config.load(os.environ).budgets]
+
+
+def _announce(parsed: argparse.Namespace, url: str, secrets: tuple[Secret, ...]) -> None:
+    from kosmolua.console.requests import is_loopback
+
+    lines = [f"the console is at {url}"]
+    if secrets and parsed.secret_file is None:
+        lines += [f"secret for the role {each.role}: {each.value}" for each in secrets]
+    elif not secrets:
+        lines.append("every user of this machine can use it; to ask for a secret: kosmo serve --login")
+    if not is_loopback(parsed.host) and not url.startswith("https://"):
+        lines.append("secrets and pages are sent without encryption: use it in a private network, or behind a proxy")
+    print("\n".join(lines), file=sys.stderr, flush=True)

@@ -1,0 +1,33 @@
+"""The workers of the database."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from kosmolua.console.layout import empty, table, when
+from kosmolua.page.details import badge
+from kosmolua.page.markup import Html, fill
+from kosmolua.worker.overview import Working
+
+_HEADS = ("Worker", "State", "Runs", "Lease", "Began", "Version")
+
+
+def content(found: Sequence[Working], now: float) -> list[Html]:
+    head = Html(
+        '<div class="head"><h1>Workers</h1></div>\n<p class="note">Each carries out runs in its slots. When '
+        "its lease ends without a renewal, others take its runs over.</p>\n"
+    )
+    if not found:
+        return [head, empty("No workers", "Runs wait until one starts:", "kosmo worker")]
+    rows = [
+        (
+            fill("<code>{}:{}</code>", each.host, each.pid),
+            badge(each.state),
+            f"{each.runs} of {each.slots}",
+            f"{each.lease:.0f} s left" if each.lease > 0 else "ended",
+            when(each.began, now),
+            each.version,
+        )
+        for each in found
+    ]
+    return [head, table("workers", "Workers, oldest first", _HEADS, rows)]

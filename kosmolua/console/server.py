@@ -1,0 +1,76 @@
+"""Serves the console with uvicorn, until a signal."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import uvicorn
+
+from kosmolua.console.app import HEADERS, app_of
+from kosmolua.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from kosmolua.console.views import Settings
+    from kosmolua.worker.database import Database
+
+GRACE = 2  # seconds for open requests at the end
+MAX_REQUESTS = 200  # at once
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_HSTS = ("strict-transport-security", "max-age=31536000")
+
+
+def listening(host: str, port: int) -> socket.socket:
+    """The socket. Raises a `ConfigurationError` if the address cannot be used."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family)
+    except (OSError, OverflowError) as error:
+        why = getattr(error, "strerror", None) or str(error)
+        raise ConfigurationError(
+            f"cannot listen on {host}:{port}: {why}", hint="choose another port: kosmo serve --port 0"
+        ) from None
+
+
+def serve(database: Database, settings: Settings, opened: socket.socket, ready: Callable[[], None]) -> int:
+    """Serve until a signal; return its number. ``ready`` is called before the first answer."""
+    return asyncio.run(_serve(database, settings, opened, ready))
+
+
+async def _serve(database: Database, settings: Settings, opened: socket.socket, ready: Callable[[], None]) -> int:
+    is_public = bool(settings.public_url)
+    headers = HEADERS + ([_HSTS] if settings.public_url.startswith("https://") else [])
+    config = uvicorn.Config(
+        app_of(database, settings),
+        headers=headers,
+        server_header=False,
+        access_log=False,
+        log_level="warning",
+        lifespan="off",
+        ws="none",
+        proxy_headers=is_public,  # of a proxy on this machine
+        limit_concurrency=MAX_REQUESTS,
+        timeout_graceful_shutdown=GRACE,
+    )
+    server, number = _Uvicorn(config), 0
+
+    def stop(which: int) -> None:
+        nonlocal number
+        number, server.should_exit = which, True
+
+    for each in SIGNALS:
+        asyncio.get_running_loop().add_signal_handler(each, stop, each)
+    ready()
+    await server.serve(sockets=[opened])
+    return number
+
+
+class _Uvicorn(uvicorn.Server):
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Signals are handled by `serve`."""
+        yield

@@ -1,0 +1,124 @@
+"""What each page shows and each form does: from a checked request to HTML, or to the page to continue at."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
+
+from kosmolua.console import assets, story
+from kosmolua.console.access import Secret, Visitor
+from kosmolua.console.layout import Frame, basename, cut, page
+from kosmolua.console.pages import budgets, run, runs, workers
+from kosmolua.console.requests import Asked, Refusal
+from kosmolua.page.markup import Html
+from kosmolua.worker import overview
+from kosmolua.worker import runs as database_runs
+from kosmolua.worker.ledger import SharedLedger
+
+if TYPE_CHECKING:
+    from kosmolua.replicate.prices import Prices
+    from kosmolua.settings.config import Allowance
+    from kosmolua.worker.database import Database
+
+VERSION = hashlib.sha256((assets.console_stylesheet() + assets.script()).encode()).hexdigest()[:12]
+SAID = {
+    "canceled": "The run is canceled.",
+    "canceling": "The run ends within seconds.",
+    "resumed": "The run continues as soon as a worker has a free slot.",
+    "unchanged": "Nothing was changed: the run has another state by now.",
+}
+
+
+class Settings(Struct, frozen=True, kw_only=True):
+    """Without ``secrets`` nobody signs in, and the visitor has this ``name`` and may do everything. ``public_url`` is
+    the address under which browsers reach the console, if not this machine's.
+    """
+
+    prices: Callable[[], Prices]
+    budgets: Callable[[], Sequence[Allowance]]
+    secrets: tuple[Secret, ...] = ()
+    public_url: str = ""
+    name: str = "console"
+
+
+class Moved(Struct, frozen=True):
+    """Continue at that path."""
+
+    path: str
+
+
+class Views:
+    """The views, each called in a thread of its own."""
+
+    def __init__(self, database: Database, settings: Settings) -> None:
+        self._database = database
+        self._settings = settings
+
+    # Pages --------------------------------------------------------------------------------------------------------
+
+    def runs(self, asked: Asked) -> Html:
+        wanted = runs.wanted_of(asked.query)
+        listed = overview.page(self._database, wanted, runs.LIMIT)
+        counts = overview.counts(self._database, wanted)
+        content = runs.content(listed, wanted, counts, self._now())
+        is_live = any(row.state in overview.LIVE for row in listed.rows)
+        return self._page(asked, "Runs", "runs", content, live=True, refresh=is_live)
+
+    def run(self, asked: Asked) -> Html:
+        detail = overview.detail(self._database, asked.place["run"], story.MAX_VALUE, story.MAX_RESULTS)
+        if detail is None:
+            raise Refusal(404, "There is no such run.", "kosmo runs list --database")
+        shown = story.shown(self._database, detail, self._settings.prices(), self._now())
+        content = run.content(shown, asked.visitor, self._now())
+        is_live = detail.state in overview.LIVE
+        return self._page(asked, cut(basename(detail.script), 80), "runs", content, live=True, refresh=is_live)
+
+    def workers(self, asked: Asked) -> Html:
+        content = workers.content(overview.workers(self._database), self._now())
+        return self._page(asked, "Workers", "workers", content, live=True)
+
+    def budgets(self, asked: Asked) -> Html:
+        totals = SharedLedger(self._database).totals(self._settings.budgets())
+        content = budgets.content(totals, overview.spending(self._database, budgets.DAYS), self._now())
+        return self._page(asked, "Budgets", "budgets", content, live=True)
+
+    # Forms --------------------------------------------------------------------------------------------------------
+
+    def cancel(self, asked: Asked) -> Moved:
+        found = asked.place["run"]
+        state = database_runs.cancel(self._database, found)
+        self._note(asked.visitor, f"canceled run {found}")
+        said = {"canceled": "canceled", "running": "canceling"}.get(state, "unchanged")
+        return Moved(f"/runs/{found}?said={said}")
+
+    def resume(self, asked: Asked) -> Moved:
+        found = asked.place["run"]
+        resumed = database_runs.resume(self._database, found)
+        self._note(asked.visitor, f"resumed run {found}")
+        return Moved(f"/runs/{found}?said={'resumed' if resumed else 'unchanged'}")
+
+    # ----------------------------------------------------------------------------------------------------------------
+
+    def _page(self, asked: Asked, title: str, active: str, content: list[Html], **more: Any) -> Html:
+        frame = Frame(
+            title=title,
+            active=active,
+            visitor=asked.visitor,
+            now=self._now(),
+            version=VERSION,
+            said=SAID.get(asked.query.get("said", ""), ""),
+            has_login=bool(self._settings.secrets),
+            **more,
+        )
+        return page(frame, content)
+
+    def _now(self) -> float:
+        return self._database.now()
+
+    def _note(self, visitor: Visitor, what: str) -> None:
+        """Report who changed something, on standard error."""
+        print(f"kosmo serve: {visitor.name} {what}", file=sys.stderr, flush=True)  # noqa: T201 - the operator's log

@@ -1,0 +1,254 @@
+"""What the console shows of many runs: pages of the list, counts by state, spending by day, and the workers."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from msgspec import Struct
+
+from kosmolua.worker.database import Database
+
+STATES = ("running", "waiting", "ready", "scheduled", "done", "failed", "canceled")
+LIVE = STATES[:4]
+_UNIT = 1_000_000_000
+_ERROR = 300  # characters
+
+# The rows are chosen first, so that the subqueries run for one page only. The list never reads sources or results.
+_PAGE = """
+SELECT r.id, r.key, r.script, r.account, r.state, r.began, extract(epoch FROM r.ended)::float8, left(r.error, {error}),
+  (SELECT count(*) FROM outcomes WHERE run = r.id AND sent),
+  CASE WHEN r.state IN ('waiting', 'scheduled') THEN extract(epoch FROM coalesce(
+    r.wake_at, (SELECT min(until) FROM waits WHERE run = r.id)))::float8 END,
+  CASE WHEN r.state = 'waiting' THEN (SELECT count(*) FROM waits WHERE run = r.id AND job IS NOT NULL) ELSE 0 END
+FROM (SELECT * FROM runs WHERE {where} ORDER BY began {order}, id {order} LIMIT %s) r
+ORDER BY r.began DESC, r.id DESC
+"""
+
+
+class Wanted(Struct, frozen=True, kw_only=True):
+    """Which runs: their ``states`` (empty for all), and a part of the script's name or key. With ``before`` those that
+    began before that run, with ``after`` those after it, as begin and id.
+    """
+
+    states: tuple[str, ...] = ()
+    part: str = ""
+    before: tuple[float, str] | None = None
+    after: tuple[float, str] | None = None
+
+
+class Row(Struct, frozen=True, kw_only=True):
+    """A run in the list. Times are in Unix seconds; ``wakes`` is when a sleep or the schedule wakes it, ``waits`` how
+    many jobs it waits for, ``cost`` what is charged to budgets for it, None if nothing is.
+    """
+
+    id: str
+    key: str | None
+    script: str
+    account: str
+    state: str
+    began: float
+    ended: float | None
+    error: str | None
+    calls: int
+    wakes: float | None
+    waits: int
+    cost: Decimal | None = None
+
+
+class Listed(Struct, frozen=True):
+    """A page of runs, newest first, and whether there are ``newer`` and ``older`` ones."""
+
+    rows: list[Row]
+    newer: bool
+    older: bool
+
+
+class Spending(Struct, frozen=True):
+    """The charges of an account on a day: in the currency of the price table, and how many have no known price."""
+
+    day: str
+    account: str
+    spent: Decimal
+    reserved: Decimal
+    predictions: int
+    unpriced: int
+
+
+class Working(Struct, frozen=True):
+    """A worker. ``lease`` is the time in seconds that is left of its lease."""
+
+    id: str
+    host: str
+    pid: int
+    version: str
+    slots: int
+    began: float
+    lease: float
+    runs: int
+
+    @property
+    def state(self) -> str:
+        return "alive" if self.lease > 0 else "dead"
+
+
+def page(database: Database, wanted: Wanted, limit: int) -> Listed:
+    """One page of the list."""
+    where, values = _conditions(wanted)
+    forward = wanted.after is not None and wanted.before is None
+    text = _PAGE.format(error=_ERROR, where=where, order="ASC" if forward else "DESC")
+    rows = [
+        Row(**dict(zip(Row.__struct_fields__, row, strict=False))) for row in database.rows(text, (*values, limit + 1))
+    ]
+    more = len(rows) > limit
+    kept = rows[-limit:] if forward else rows[:limit]
+    newer, older = (more, True) if forward else (wanted.before is not None, more)
+    return Listed(_with_costs(database, kept), newer, older)
+
+
+def counts(database: Database, wanted: Wanted) -> dict[str, int]:
+    """How many runs are in each state, of those with that part in their names."""
+    where, values = _conditions(Wanted(part=wanted.part))
+    text = f"SELECT state, count(*) FROM runs r WHERE {where} GROUP BY state"  # noqa: S608 - constants
+    return dict(database.rows(text, values))
+
+
+def _conditions(wanted: Wanted) -> tuple[str, list[object]]:
+    parts, values = ["true"], list[object]()
+    if wanted.states:
+        parts.append("state = ANY(%s)")
+        values.append(list(wanted.states))
+    if wanted.part:
+        like = "%" + wanted.part.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
+        parts.append("(script ILIKE %s OR key ILIKE %s OR id = %s)")
+        values += [like, like, wanted.part]
+    for name, place in (("<", wanted.before), (">", wanted.after)):
+        if place:
+            parts.append(f"(began, id) {name} (%s, %s)")
+            values += place
+    return " AND ".join(parts), values
+
+
+def _with_costs(database: Database, rows: list[Row]) -> list[Row]:
+    if not rows:
+        return rows
+    charged = dict(
+        database.rows(
+            "SELECT run, sum(coalesce(spent, held)) FROM charges WHERE at >= %s AND run = ANY(%s) GROUP BY run",
+            (min(row.began for row in rows), [row.id for row in rows]),
+        )
+    )
+    return [_costing(row, charged[row.id]) if charged.get(row.id) is not None else row for row in rows]
+
+
+def _costing(row: Row, units: Decimal) -> Row:
+    from msgspec.structs import replace
+
+    return replace(row, cost=units / _UNIT)
+
+
+def spending(database: Database, days: int) -> list[Spending]:
+    """Charges by day (in UTC) and account, newest first."""
+    rows = database.rows(
+        "SELECT to_char(to_timestamp(at) AT TIME ZONE 'UTC', 'YYYY-MM-DD') AS day, account, coalesce(sum(spent), 0), "
+        "coalesce(sum(held) FILTER (WHERE spent IS NULL), 0), count(*), count(*) FILTER (WHERE held IS NULL AND "
+        "coalesce(spent, 0) = 0) FROM charges WHERE at >= extract(epoch FROM clock_timestamp()) - 86400 * %s "
+        "GROUP BY day, account ORDER BY day DESC, account",
+        (days,),
+    )
+    return [Spending(day, account, spent / _UNIT, held / _UNIT, *rest) for day, account, spent, held, *rest in rows]
+
+
+def workers(database: Database) -> list[Working]:
+    """The workers, in the order of their beginning."""
+    rows = database.rows(
+        "SELECT id::text, host, pid, version, slots, extract(epoch FROM began)::float8, "
+        "extract(epoch FROM lease_until - clock_timestamp())::float8, "
+        "(SELECT count(*) FROM runs WHERE worker = w.id) FROM workers w ORDER BY began"
+    )
+    return [Working(*row) for row in rows]
+
+
+class Detail(Struct, frozen=True, kw_only=True):
+    """One run. ``args`` and ``results`` are MessagePack, None if longer than the bound; ``sent`` counts its API calls,
+    ``newest`` is the number of its newest answer.
+    """
+
+    id: str
+    key: str | None
+    script: str
+    args: bytes | None
+    account: str
+    emulated: bool
+    caps: bytes
+    state: str
+    began: float
+    ended: float | None
+    wakes: float | None
+    waits: int
+    worker: str | None
+    error: str | None
+    results: bytes | None
+    results_size: int | None
+    sent: int
+    newest: int
+
+
+def detail(database: Database, run: str, longest: int, largest: int) -> Detail | None:
+    """The run with that id; arguments up to ``longest``, results up to ``largest`` bytes."""
+    rows = database.rows(
+        "SELECT r.id, r.key, r.script, CASE WHEN octet_length(r.args) <= %s THEN r.args END, r.account, r.emulated, "
+        "r.caps, r.state, r.began, extract(epoch FROM r.ended)::float8, CASE WHEN r.state IN ('waiting', 'scheduled') "
+        "THEN extract(epoch FROM coalesce(r.wake_at, (SELECT min(until) FROM waits WHERE run = r.id)))::float8 END, "
+        "(SELECT count(*) FROM waits WHERE run = r.id AND job IS NOT NULL AND r.state = 'waiting'), "
+        "(SELECT host || ':' || pid FROM workers w WHERE w.id = r.worker), r.error, "
+        "CASE WHEN octet_length(r.results) <= %s THEN r.results END, octet_length(r.results), o.sent, o.newest "
+        "FROM runs r, LATERAL (SELECT count(*) FILTER (WHERE sent) AS sent, coalesce(max(number), 0) AS newest "
+        "FROM outcomes WHERE run = r.id) o WHERE r.id = %s",
+        (longest, largest, run),
+    )
+    return Detail(**dict(zip(Detail.__struct_fields__, rows[0], strict=True))) if rows else None
+
+
+class Asked(Struct, frozen=True):
+    """An API call of a run: "ok", "error", "unsure", or "open" without an end. Long arguments and answers are None."""
+
+    function: str
+    account: str
+    arguments: bytes | None
+    model: str | None
+    at: float
+    ended: float | None
+    state: str
+    answer: bytes | None
+
+
+def asked(database: Database, run: str, limit: int, largest: int) -> list[Asked]:
+    """The newest API calls of a run, oldest first, without answers of more than ``largest`` bytes; then open ones."""
+    rows = database.rows(
+        "SELECT * FROM (SELECT function, account, CASE WHEN octet_length(arguments) <= %s THEN arguments END, model, "
+        "at, ended, state, CASE WHEN octet_length(value) <= %s THEN value END FROM outcomes WHERE run = %s AND NOT cut "
+        "AND (function NOT LIKE 'host.%%' OR function = 'host.await') ORDER BY number DESC LIMIT %s) c "
+        "UNION ALL SELECT function, account, CASE WHEN octet_length(arguments) <= %s THEN arguments END, model, at, "
+        "NULL, 'open', NULL FROM intents WHERE run = %s AND open AND NOT cut ORDER BY 5, 6",
+        (largest, largest, run, limit, largest, run),
+    )
+    return [Asked(*row) for row in rows]
+
+
+def count_of_calls(database: Database, run: str) -> int:
+    """How many API calls have an answer."""
+    ((count,),) = database.rows(
+        "SELECT count(*) FROM outcomes WHERE run = %s AND NOT cut AND (function NOT LIKE 'host.%%' OR "
+        "function = 'host.await')",
+        (run,),
+    )
+    return int(count)
+
+
+def printed(database: Database, run: str, limit: int, largest: int) -> list[tuple[int, bytes]]:
+    """The newest prints of a run, oldest first: stream (1 or 2), and up to ``largest`` bytes of the text."""
+    rows = database.rows(
+        "SELECT stream, substring(text from 1 for %s) FROM prints WHERE run = %s ORDER BY number DESC LIMIT %s",
+        (largest, run, limit),
+    )
+    return [(stream, piece) for stream, piece in reversed(rows)]
