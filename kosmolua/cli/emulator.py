@@ -21,7 +21,9 @@ _DEFAULTS: dict[str, Any] = {
     "streams": "guide",
     "latency": 0.0,
     "speed": 1.0,
+    "cogs": [],
 }
+_FLAGS = {"faults": "fault", "cogs": "cog"}
 
 
 def run(command: str, argv: list[str]) -> int:
@@ -36,7 +38,7 @@ def run(command: str, argv: list[str]) -> int:
     options = {name: getattr(parsed, name) for name in _DEFAULTS}
     changed = [name for name, value in options.items() if value != _DEFAULTS[name]]
     if parsed.cassette and changed:
-        flag = "fault" if changed[0] == "faults" else changed[0]
+        flag = _FLAGS.get(changed[0], changed[0])
         raise UsageError(f"--{flag} and --cassette cannot be combined", hint="leave one of them out")
     application = Player(parsed.cassette) if parsed.cassette else Emulator(**options)
     try:
@@ -89,6 +91,14 @@ def _parser(command: str) -> options_.Parser:
         default=1.0,
         metavar="FACTOR",
         help="run models FACTOR times faster (default: 1)",
+    )
+    made.add_argument(
+        "--cog",
+        dest="cogs",
+        action="append",
+        default=[],
+        metavar="OWNER/NAME=URL",
+        help="add a model that runs on a cog server, such as me/model=http://127.0.0.1:5000; repeatable",
     )
     made.add_argument("--cassette", metavar="FILE", help="serve only the calls of a recorded run")
     made.add_argument(

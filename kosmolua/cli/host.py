@@ -35,6 +35,7 @@ def options_of(options: Options, prompter: Prompter | None = None, **more: Any) 
         emulate=options.emulate,
         faults=options.fault,
         models=options.models,
+        cogs=options.cog,
         insecure_http=options.insecure_http,
         prompter=prompter or _Streams(),
         on_retry=lambda reason, seconds: print_notice(f"{reason}; retrying in {seconds:.1f} s"),

@@ -36,6 +36,7 @@ class Options:
         self.insecure_http = False
         self.fault: list[str] = []
         self.models: str | None = None
+        self.cog: list[str] = []
 
 
 # flag -> (name of its value, help)
@@ -50,13 +51,14 @@ FLAGS = {
     "insecure_http": (None, "allow sending the token over plain HTTP to other machines"),
     "fault": ("SPEC", "inject a fault into the emulator, such as 429:create:retry_after=2; repeatable"),
     "models": ("PATH", "add the public models of a file or directory to the emulator"),
+    "cog": ("OWNER/NAME=URL", "add a model that runs on a cog server to the emulator; repeatable"),
 }
 
 
 def assign(options: Options, name: str, value: str | None) -> None:
     """Set one flag. Raises a `UsageError` for an invalid value."""
-    if name == "fault":
-        options.fault = [*options.fault, value or ""]
+    if name in {"fault", "cog"}:
+        setattr(options, name, [*getattr(options, name), value or ""])
     elif FLAGS[name][0] is None:
         setattr(options, name, True)
     else:
@@ -71,6 +73,8 @@ def checked(options: Options) -> Options:
         raise UsageError("--fault needs --emulate")
     if options.models and not options.emulate:
         raise UsageError("--models needs --emulate")
+    if options.cog and not options.emulate:
+        raise UsageError("--cog needs --emulate")
     return options
 
 

@@ -17,6 +17,7 @@ from kosmolua._version import __version__
 from kosmolua.emulator import extras, misbehaviour, parameters, problem, stream
 from kosmolua.emulator.call import Answer, ApiCall, ApiRequest, Delivery, Handler, Hold
 from kosmolua.emulator.clock import Clock, SystemClock
+from kosmolua.emulator.cog.model import add_cogs
 from kosmolua.emulator.documents import Documents
 from kosmolua.emulator.faults import Fault, FaultBox
 from kosmolua.emulator.genesis import seed_world
@@ -65,6 +66,9 @@ class Emulator:
     id, as in the API's guide; with ``streams="ids"`` they have one. Every answer is later by ``latency`` seconds, and
     models run ``speed`` times faster.
 
+    ``cogs`` are models that run on cog servers of this machine, as ``owner/name=http://127.0.0.1:5000``. They need a
+    clock that goes by itself.
+
     A thread sends webhooks while predictions with a webhook on this machine are running; `close` ends it.
     """
 
@@ -80,6 +84,7 @@ class Emulator:
         streams: Literal["guide", "ids"] = "guide",
         latency: float = 0.0,
         speed: float = 1.0,
+        cogs: Iterable[str] = (),
     ) -> None:
         self.clock: Clock = clock or SystemClock()
         self._faults = FaultBox(faults, self.clock.time())
@@ -91,6 +96,7 @@ class Emulator:
         self._world.inline, self._world.speed = outputs == "data", speed
         self._latency, self._all_ids = latency, streams == "ids"
         self._capacity = capacity
+        add_cogs(self._world, cogs, self._lock, self.clock)
         self._taken = 0
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -101,7 +107,9 @@ class Emulator:
         return response(environ, start_response)
 
     def close(self) -> None:
-        """Send due webhooks, within a second, and stop the thread."""
+        """Send due webhooks, within a second, stop the thread, and cancel what runs on cog servers."""
+        for model in self._world.cogs.values():
+            model.server.close()
         self._courier.close()
 
     def add_faults(self, faults: Iterable[str]) -> None:
@@ -147,6 +155,9 @@ class Emulator:
             raise problem.bad_request(f"{error} ({error.hint})" if error.hint else str(error)) from error
 
     def _handle(self, call: ApiCall) -> Answer:
+        for model in self._world.cogs.values():
+            if model.is_meant(call.arguments):
+                model.refresh(self._lock, call.now)
         with self._lock:
             if call.operation.method == "POST":
                 self._weigh(call.request.content_length or 0)

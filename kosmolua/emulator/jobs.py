@@ -103,6 +103,15 @@ class Job:
     def _fraction(self, now: float) -> float:
         return min(1.0, max(0.0, (now - self.start) / (self.end - self.start)))
 
+    def cancel(self, now: float) -> None:
+        """Cancel it, unless it has ended."""
+        if not self.at(now).terminal:
+            self.canceled = now
+
+    def stamp(self) -> object:
+        """A value that changes whenever its events do: only a cancel changes them, and it changes the end."""
+        return self.finish()
+
     def finish(self) -> float:
         """When it ends, stopped or not."""
         stop = self._stop()

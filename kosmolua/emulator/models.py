@@ -30,11 +30,11 @@ class FileRef:
 
 @dataclass(frozen=True)
 class Work:
-    """One run: the input with defaults, a seed, and the bytes of the input's URLs (or the error for each)."""
+    """One run: the input with defaults, a seed, and what the input's URLs lead to (or the error for each)."""
 
     input: Mapping[str, Any]
     seed: int
-    sources: Mapping[str, bytes | str] = field(default_factory=dict)
+    sources: Mapping[str, Content | str] = field(default_factory=dict)
 
 
 class Content:
@@ -50,6 +50,11 @@ class Content:
             if self._made is None:
                 self._made = self._make()
             return self._made
+
+
+def given(content: bytes) -> Content:
+    """The content of a file that is there already."""
+    return Content(lambda: content)
 
 
 @dataclass(frozen=True)
@@ -195,7 +200,7 @@ def _upscale(work: Work) -> Outcome:
     if isinstance(source, str):
         raise ModelError(source)
     try:
-        picture = read_png(source, most_pixels=MOST_PIXELS_OUT // scale**2)
+        picture = read_png(source.read(), most_pixels=MOST_PIXELS_OUT // scale**2)
     except PictureError as error:
         raise ModelError(f"cannot read the image: {error}") from error
     content = Content(lambda: write_png(enlarge(picture, scale)))

@@ -95,7 +95,7 @@ class Models(MutableMapping[str, Model]):
     """The emulator's own models and the public ones, by ``owner/name``. A public one replaces one of its own."""
 
     def __init__(self, own: Mapping[str, Model], documents: Documents | None = None) -> None:
-        self._places = documents.places if documents else {}
+        self._places = dict(documents.places) if documents else {}
         self._documents = documents
         self._own = {slug: model for slug, model in own.items() if slug not in self._places}
         self._opened: dict[str, PublishedModel] = {}
@@ -109,6 +109,11 @@ class Models(MutableMapping[str, Model]):
 
     def __setitem__(self, slug: str, model: Model) -> None:
         self._own[slug] = model
+
+    def put(self, model: Model) -> None:
+        """Add a model in place of a public one of its name."""
+        self._places.pop(model.slug, None)
+        self._own[model.slug] = model
 
     def __delitem__(self, slug: str) -> None:
         del self._own[slug]
@@ -148,7 +153,7 @@ class Models(MutableMapping[str, Model]):
         """The names of all public models by the ids of their versions."""
         if self._documents and len(self._opened) < len(self._places):
             for facts in self._documents.facts():
-                if facts.slug not in self._opened:
+                if facts.slug in self._places and facts.slug not in self._opened:
                     self._open(self._documents, facts)
         return self._versions
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from dataclasses import dataclass
 import msgspec
 
 from kosmolua.emulator.clock import Clock
+from kosmolua.emulator.cog.job import CogJob
 from kosmolua.emulator.jobs import LONGEST, Job
 from kosmolua.emulator.misbehaviour import dropped
 from kosmolua.emulator.models import log_lines
@@ -39,8 +41,11 @@ class Event:
 
 
 def timeline(job: Job) -> list[Event]:
-    """All events of a job's stream in order, unless the job is stopped."""
+    """All events of a job's stream in order, unless the job is stopped. Of one on a cog server, those until now."""
     finish = job.finish()
+    if isinstance(job, CogJob):
+        events = [Event(*piece) for piece in job.pieces]
+        return [*events, *_ending(job, finish)] if finish < math.inf else events
     spread = [*_spread(job, "logs", log_lines(job.behaviour, job.work.seed)), *_spread(job, "output", _tokens(job))]
     events = [event for event in sorted(spread, key=lambda event: event.time) if event.time <= finish]
     return [*events, *_ending(job, finish)]
@@ -85,21 +90,22 @@ def follow(
     with lock:
         sent = resume_at(job, last_event_id)
     until = clock.time() + LONGEST_CONNECTION
-    finish, events = None, list[Event]()
+    stamp, events = None, list[Event]()
     while True:
         with lock:
-            # Only a cancel changes the events, and it changes the end.
-            if finish != job.finish():
-                finish, events = job.finish(), timeline(job)
+            if stamp != job.stamp():
+                stamp, events = job.stamp(), timeline(job)
+            ended = job.finish() < math.inf
         now = clock.time()
         while sent < len(events) and events[sent].time <= now:
             if cut and sent >= len(events) // 2:
                 raise dropped()
             yield events[sent].encode(sent, ids=ids)
             sent += 1
-        if sent >= len(events):
+        if sent >= len(events) and ended:
             return
         if now >= until:
             yield TIMEOUT
             return
-        clock.sleep(max(0.001, min(LOOK, events[sent].time - now, until - now)))
+        following = events[sent].time - now if sent < len(events) else LOOK
+        clock.sleep(max(0.001, min(LOOK, following, until - now)))

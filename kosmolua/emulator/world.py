@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
@@ -16,6 +17,7 @@ from kosmolua.emulator.models import Behaviour
 from kosmolua.emulator.webhooks import Feed
 
 if TYPE_CHECKING:
+    from kosmolua.emulator.cog.model import CogModel
     from kosmolua.emulator.published import Models
 
 ACCOUNT = "emulator"
@@ -171,6 +173,7 @@ class World:
     trainings: dict[str, Job] = field(default_factory=dict)
     files: dict[str, File] = field(default_factory=dict)
     feeds: list[Feed] = field(default_factory=list)
+    cogs: dict[str, CogModel] = field(default_factory=dict)
     inline: bool = False  # files are in the outputs, as data URLs
     speed: float = 1.0  # of models
     _ending: list[tuple[float, int, Job]] = field(default_factory=list)  # a heap, by when their data are removed
@@ -202,7 +205,12 @@ class World:
             self.predictions[job.id] = job
             job.place = len(self.order)
             self.order.append(job)
-        heappush(self._ending, (job.finish() + RETENTION, next(self._serial), job))
+        self.expire(job)
+
+    def expire(self, job: Job) -> None:
+        """Have its data removed in time. A job whose end is not known yet is given again when it has ended."""
+        if (end := job.finish()) < math.inf:
+            heappush(self._ending, (end + RETENTION, next(self._serial), job))
 
     def forget(self, version: str) -> None:
         """Remove the predictions of a version."""

@@ -118,6 +118,7 @@ _EXPECTED: dict[str, tuple[Callable[[Any], bool], str]] = {
     "caps": (lambda value: value is None or _is_caps(value), "kosmolua.Caps(…) or None"),
     "faults": (_items(str), "a list of faults"),
     "models": (_one_of(str, os.PathLike, None), "the path of a file or directory, or None"),
+    "cogs": (_items(str), "a list of owner/name=URL"),
     "allow_read": _DIRECTORIES,
     "allow_write": _DIRECTORIES,
     "allow_env": (_items(str), "a list of names of environment variables"),

@@ -102,7 +102,10 @@ class Clients:
         from kosmolua.replicate.in_process import InProcessTransport
 
         self._emulator = self._emulator or Emulator(
-            faults=self._options.faults, capacity=EMULATED_BYTES, models=self._options.models
+            faults=self._options.faults,
+            capacity=EMULATED_BYTES,
+            models=self._options.models,
+            cogs=self._options.cogs,
         )
         return Client(
             token=f"emulated-{account}",

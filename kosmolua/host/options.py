@@ -49,6 +49,7 @@ class HostOptions(Struct, frozen=True, kw_only=True):
     emulate: bool = False
     faults: Sequence[str] = ()
     models: str | os.PathLike[str] | None = None
+    cogs: Sequence[str] = ()
     isolation: Isolation = "standard"
     limits: Limits | None = None
     caps: Caps | None = None

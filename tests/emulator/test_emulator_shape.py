@@ -34,8 +34,8 @@ def test_every_operation_has_a_handler():
 
 @pytest.mark.parametrize("path", sorted(ROOM.rglob("*.py")), ids=lambda path: path.name)
 def test_knows_no_client(path):
-    """Of kosmolua the emulator imports the catalogue, errors, version and PNG files; only its webhooks connect."""
-    names = set(imported(path)) - ({"http.client"} if path.name == "webhooks.py" else set())
+    """Of kosmolua the emulator imports the catalogue, errors, version and PNG files. Only webhooks and cog connect."""
+    names = set(imported(path)) - ({"http.client"} if path.name in {"webhooks.py", "wire.py"} else set())
 
     assert not [name for name in names if name.startswith("kosmolua") and not name.startswith(ALLOWED)]
     assert not names & {"httpx", "requests", "urllib.request", "http.client"}

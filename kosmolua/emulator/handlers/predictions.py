@@ -9,6 +9,7 @@ from typing import Any
 from kosmolua.emulator import problem, sources, webhooks
 from kosmolua.emulator.call import ApiCall, Handler, Hold
 from kosmolua.emulator.clock import parse_time
+from kosmolua.emulator.cog.model import CogVersion, make_cog_job
 from kosmolua.emulator.handlers.models import find_model
 from kosmolua.emulator.jobs import OFFICIAL, Job, show_prediction
 from kosmolua.emulator.models import Behaviour, Work, seed_of
@@ -16,6 +17,7 @@ from kosmolua.emulator.pages import newest
 from kosmolua.emulator.schema import check_object, redacted, resolve, with_defaults
 from kosmolua.emulator.world import Model, Version
 
+SIMULATED = frozenset({"stuck", "aborted"})  # faults of a prediction that no cog server is given
 FOREVER = 10 * 365 * 86_400.0
 _REFERENCE = re.compile(r"(?:([^/:]+/[^/:]+):)?([0-9a-f]{64})")
 
@@ -26,6 +28,8 @@ def make_job(call: ApiCall, model: Model, version: Version, behaviour: Behaviour
     faults, shown = check_object(shape, given, "input", version.schema), redacted(shape, given)
     if faults and shown != version.accepts:
         raise problem.invalid(faults)
+    if isinstance(version, CogVersion) and not call.faults & SIMULATED:
+        return _cog_job(call, model, version, given, shown, job_id)
     full = with_defaults(shape, given)
     read = {name: sources.read(call.world, full[name], call.now, call.origin) for name in behaviour.reads}
     work = Work(full, seed_of(full, job_id), read)
@@ -38,11 +42,22 @@ def make_job(call: ApiCall, model: Model, version: Version, behaviour: Behaviour
     return job
 
 
+def _cog_job(
+    call: ApiCall, model: Model, version: CogVersion, given: dict[str, Any], shown: dict[str, Any], job_id: str
+) -> Job:
+    if version.server.is_full:
+        raise problem.throttled(1)
+    job = make_cog_job(call.world, version, job_id, model.slug, shown, call.now)
+    job.inline = call.world.inline
+    version.server.submit(job, given, sources.own(call.world, given, call.now, call.origin))
+    return job
+
+
 def start(call: ApiCall, model: Model, version: Version, *, named: bool, deployment: str | None = None) -> Hold:
     """Create a prediction of that version. Returns the answer to the request."""
     job = make_job(call, model, version, version.behaviour, "Input")
     job.deployment = deployment
-    if named:
+    if named and not isinstance(version, CogVersion):
         # The API hides the version of an official model.
         job.version = OFFICIAL
     if (after := call.arguments.get("cancel_after")) is not None:
@@ -103,14 +118,8 @@ def get_prediction(call: ApiCall) -> dict[str, Any]:
 
 def cancel_prediction(call: ApiCall) -> dict[str, Any]:
     job = find_prediction(call)
-    cancel(job, call.now)
+    job.cancel(call.now)
     return show_prediction(job, call.now, call.origin)
-
-
-def cancel(job: Job, now: float) -> None:
-    """Cancel a job, unless it has ended."""
-    if not job.at(now).terminal:
-        job.canceled = now
 
 
 def _time(call: ApiCall, name: str, otherwise: float) -> float:

@@ -7,7 +7,7 @@ from typing import Any
 from kosmolua.emulator import problem
 from kosmolua.emulator.call import ApiCall, Handler
 from kosmolua.emulator.handlers.models import find_version
-from kosmolua.emulator.handlers.predictions import cancel, feed, make_job
+from kosmolua.emulator.handlers.predictions import feed, make_job
 from kosmolua.emulator.identifiers import version_id
 from kosmolua.emulator.jobs import Job, show_training
 from kosmolua.emulator.pages import page
@@ -45,7 +45,7 @@ def get_training(call: ApiCall) -> dict[str, Any]:
 
 def cancel_training(call: ApiCall) -> dict[str, Any]:
     job = _find(call)
-    cancel(job, call.now)
+    job.cancel(call.now)
     return show_training(job, call.now, call.origin)
 
 

@@ -1,0 +1,141 @@
+"""The models and versions that cog servers stand for."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import threading
+import time
+from collections.abc import Iterable, Mapping
+from functools import partial
+from typing import Any
+
+import msgspec
+
+from kosmolua.emulator.clock import Clock, rfc3339
+from kosmolua.emulator.cog.job import CogJob
+from kosmolua.emulator.cog.server import CogServer, Facts
+from kosmolua.emulator.cog.values import streamed
+from kosmolua.emulator.cog.wire import CogError
+from kosmolua.emulator.models import Behaviour, ModelError, Outcome, Work
+from kosmolua.emulator.world import Model, Version, World
+from kosmolua.errors import UsageError
+
+STARTING = 5.0
+"""Seconds to wait for a server that does not give its schema yet."""
+FRESH = 1.0  # seconds until a server is asked for its schema again
+_NAME = re.compile(r"([a-z0-9][a-z0-9._-]*)/([a-z0-9][a-z0-9._-]*)=(.+)", re.DOTALL)
+_sorted = msgspec.json.Encoder(order="sorted").encode
+
+
+class CogVersion(Version):
+    """What a server was when it was looked at. It runs on what the server is when the prediction starts."""
+
+    server: CogServer
+    cog_version: str
+    grows: bool
+
+    def show(self) -> dict[str, Any]:
+        return {
+            "id": self.id,
+            "created_at": rfc3339(self.created),
+            "cog_version": self.cog_version,
+            "openapi_schema": self.schema,
+        }
+
+
+class CogModel(Model):
+    """A model with a version for each schema that its server has had. It runs by name and by version."""
+
+    server: CogServer
+    looked: float = 0.0
+
+    def show(self, now: float, origin: str) -> dict[str, Any]:
+        return {**super().show(now, origin), "is_official": False}
+
+    def is_meant(self, arguments: Mapping[str, Any]) -> bool:
+        """Whether a request with these arguments is about this model, as far as its name or version says."""
+        named = (arguments.get("model_owner"), arguments.get("model_name")) == (self.owner, self.name)
+        version = str(arguments.get("version", ""))
+        return named or version.startswith(self.slug) or self.version(version) is not None
+
+    def refresh(self, lock: threading.RLock, now: float) -> None:
+        """Look whether the server is another since the last time. Not under the lock; at most once a second."""
+        if time.monotonic() - self.looked < FRESH or not self.server.is_idle:
+            return
+        self.looked = time.monotonic()
+        try:
+            version = _version(self.server, self.server.look(FRESH), now)
+        except CogError:
+            return  # what it was is still true of the model; a prediction says that it is gone
+        with lock:
+            if not self.latest or self.latest.id != version.id:
+                self.versions.append(version)
+
+
+def add_cogs(world: World, cogs: Iterable[str], lock: threading.RLock, clock: Clock) -> None:
+    """Add a model for each ``owner/name=URL``. Raises a UsageError for one that is wrong, or where there is no cog."""
+    for spec in cogs:
+        match = _NAME.fullmatch(spec)
+        if not match:
+            raise UsageError(
+                f"--cog: expected owner/name=URL, got {spec}", hint="such as me/model=http://127.0.0.1:5000"
+            )
+        owner, name, url = match.groups()
+        server = _connected(url, lock, clock)
+        about = {"description": f"A cog server at {server.wire.url}"}
+        model = CogModel(owner, name, clock.time(), about, official=True)
+        model.server, model.looked = server, time.monotonic()
+        model.versions.append(_version(server, server.facts, clock.time()))
+        model.readme = f"# {owner}/{name}\n\nRuns on the cog server at {server.wire.url}.\n"
+        world.models.put(model)
+        world.cogs[model.slug] = model
+
+
+def _connected(url: str, lock: threading.RLock, clock: Clock) -> CogServer:
+    until = time.monotonic() + STARTING
+    while True:
+        try:
+            return CogServer(url, lock, clock)
+        except CogError as error:
+            if time.monotonic() > until:
+                raise UsageError(f"--cog: {error}", hint="start it first: cog serve -p 5000") from None
+            time.sleep(0.1)
+
+
+def _version(server: CogServer, facts: Facts, now: float) -> CogVersion:
+    grows, streams = streamed(facts.schema)
+    behaviour = Behaviour(_unused, runs=lambda _: 1.0, streams=streams)
+    name = hashlib.sha256(_sorted([server.wire.url, facts.version, facts.schema])).hexdigest()
+    version = CogVersion(name, now, behaviour, facts.schema)
+    version.server, version.cog_version, version.grows = server, facts.version, grows
+    return version
+
+
+def _unused(_: Work) -> Outcome:
+    raise ModelError("the prediction never reached the cog server (simulated fault)")
+
+
+def make_cog_job(
+    world: World, version: CogVersion, job_id: str, model: str, shown: Mapping[str, Any], now: float
+) -> CogJob:
+    job = CogJob(
+        job_id,
+        model,
+        version.id,
+        version.behaviour,
+        Work({}, 0),
+        shown,
+        now,
+        0.0,
+        0.0,
+        schema=version.schema,
+        grows=version.grows,
+    )
+    job.on_end = partial(_ended, world, version.server)
+    return job
+
+
+def _ended(world: World, server: CogServer, job: CogJob) -> None:
+    world.expire(job)
+    server.keep(job)

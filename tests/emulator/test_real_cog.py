@@ -1,0 +1,202 @@
+"""A real cog server behind a model of the emulator. Its environment is made once; KOSMOLUA_COGS names others."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from contextlib import contextmanager
+
+import httpx
+import pytest
+import real_cog
+from real_cog import PREDICTORS, TESTED, Api, Cog, slug
+
+from kosmolua.emulator import Emulator, running
+from kosmolua.errors import UsageError
+
+
+@contextmanager
+def serving(predictor, **options):
+    cog = Cog(TESTED, predictor).wait()
+    try:
+        with running(Emulator(cogs=[f"{slug(predictor)}={cog.url}"], **options)) as url:
+            with Api(url) as api:
+                yield cog, api
+    finally:
+        cog.close()
+
+
+@pytest.mark.parametrize("predictor", PREDICTORS)
+def test_a_cog_server_behind_a_model(predictor):
+    """What its predictions become is what the API would say of them; `real_cog` has what that is."""
+    with serving(predictor) as (_, api):
+        real_cog.check(api, TESTED, predictor)
+
+
+def test_a_server_that_goes_away_and_comes_back():
+    """A prediction that it ran and one that it never got fail and say so. A new one has a version of its own."""
+    with serving("Slow") as (cog, api):
+        before = api.client.get(f"models/{slug('Slow')}").json()["latest_version"]["id"]
+        job = api.create("Slow", {"seconds": 60})
+        api.until(job, "processing")
+        cog.kill()
+        lost = api.until(job, "failed")
+        never = api.run("Slow", {"seconds": 60})
+
+        port = int(cog.url.rpartition(":")[2])
+        another = Cog(TESTED, "Text", port=port).wait()
+        try:
+            time.sleep(1.1)  # a server is asked for its schema at most once a second
+            after = api.client.get(f"models/{slug('Slow')}").json()["latest_version"]["id"]
+            versions = api.client.get(f"models/{slug('Slow')}/versions").json()["results"]
+            answer = api.client.post("predictions", json={"version": after, "input": {"text": "Bob"}})
+            done = api.until(answer.json(), "succeeded")
+        finally:
+            another.close()
+
+    assert lost["error"].startswith(f"cog at {cog.url} does not answer: ")
+    assert never["error"] == f"cog at {cog.url} does not answer: Connection refused"
+    assert before != after
+    assert [version["id"] for version in versions] == [after, before]
+    assert done["output"] == "hello Bob"
+
+
+def test_a_prediction_waits_while_another_program_uses_the_server():
+    """The server's refusal of a second prediction is not seen: the prediction is starting until there is room."""
+    with serving("Slow") as (cog, api):
+        direct = threading.Thread(
+            target=httpx.post, args=(f"{cog.url}/predictions",), kwargs={"json": {"input": {"seconds": 1.5}}}
+        )
+        direct.start()
+        while httpx.get(f"{cog.url}/health-check").json()["status"] != "BUSY":
+            time.sleep(0.02)
+        job = api.create("Slow", {"seconds": 0})
+        time.sleep(0.5)
+        waiting = api.client.get(job["urls"]["get"]).json()["status"]
+        done = api.until(job, "succeeded")
+        direct.join()
+
+    assert (waiting, done["output"]) == ("starting", "slept")
+
+
+def test_data_urls_webhooks_and_the_command_line(tmp_path):
+    """With ``--outputs data`` files of cog are data URLs, and the emulator's webhooks show the prediction."""
+    received = []
+
+    class Receiver(http.server.BaseHTTPRequestHandler):
+        def do_POST(self):
+            received.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_):
+            pass
+
+    receiver = http.server.HTTPServer(("127.0.0.1", 0), Receiver)
+    threading.Thread(target=receiver.serve_forever, daemon=True).start()
+    with serving("Files", outputs="data") as (cog, api):
+        body = {"input": {"count": 1}, "webhook": f"http://127.0.0.1:{receiver.server_port}/"}
+        api.client.post(f"models/{slug('Files')}/predictions", json=body)
+        until = time.monotonic() + 20
+        while not any(one["status"] == "succeeded" for one in received) and time.monotonic() < until:
+            time.sleep(0.05)
+        command = [sys.executable, "-m", "kosmolua", "run", "acme/files", "count=1", "--emulate"]
+        command += ["--cog", f"acme/files={cog.url}", "--json"]
+        run = subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=tmp_path,
+            env={**os.environ, "HOME": str(tmp_path)},
+        )
+    receiver.shutdown()
+    receiver.server_close()
+
+    assert received[-1]["output"] == ["data:image/png;base64,iVBORw0KGgow"]
+    assert (run.returncode, json.loads(run.stdout)["success"]) == (0, True), run.stdout + run.stderr
+
+
+@contextmanager
+def pretending(answers):
+    """A server that is no cog, or a broken one: a status and a body by path."""
+
+    class Pretender(http.server.BaseHTTPRequestHandler):
+        def answer(self):
+            self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            status, body = answers.get(self.path.partition("?")[0].rstrip("/") or "/", answers["*"])
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        do_GET = do_POST = do_PUT = answer  # noqa: N815 - the names that http.server looks for
+
+        def log_message(self, *_):
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Pretender)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+SCHEMA = {"components": {"schemas": {"Input": {"type": "object", "properties": {}}, "Output": {"type": "string"}}}}
+KNOWN = {"/openapi.json": (200, json.dumps(SCHEMA).encode()), "/": (200, b'{"cog_version": "0.16.12"}')}
+BROKEN = json.dumps({"status": "SETUP_FAILED", "setup": {"logs": "no weights\n"}}).encode()
+
+
+@pytest.mark.parametrize(
+    ("answers", "error"),
+    [
+        ({"*": (422, b'{"detail": [{"loc": ["body", "input", "n"], "msg": "too small"}]}')}, "input.n: too small"),
+        ({"*": (422, b'{"detail": "bad input"}')}, "bad input"),
+        ({"*": (500, b'{"detail": "output is wrong"}')}, "cog answered 500: output is wrong"),
+        ({"*": (200, b"<html>")}, "the server at URL is not cog: status 200, not JSON"),
+        ({"*": (200, b"[]")}, "cog ended the prediction with the status None"),
+        ({"*": (200, b'{"status": "failed"}')}, "the model failed without a message"),
+        ({"*": (409, b"{}"), "/health-check": (200, BROKEN)}, "Model setup failed"),
+        ({"*": (503, b"{}"), "/health-check": (503, BROKEN)}, "Model setup failed"),
+    ],
+)
+def test_what_a_prediction_says_when_the_server_fails(answers, error):
+    """The error of the prediction names what the server said."""
+    with pretending(KNOWN | answers) as url, running(Emulator(cogs=[f"acme/broken={url}"])) as base, Api(base) as api:
+        done = api.run("Broken", {})
+
+    assert (done["status"], done["error"]) == ("failed", error.replace("URL", url))
+    assert done["logs"] == ("no weights\n" if "setup" in error else "")
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ("model=http://127.0.0.1:5000", "--cog: expected owner/name=URL, got model=http://127.0.0.1:5000"),
+        ("a/b=https://127.0.0.1:5000", "--cog: expected http:// and a loopback address, got https://127.0.0.1:5000"),
+        ("a/b=http://example.com", "--cog: expected http:// and a loopback address, got http://example.com"),
+        ("a/b=http://127.0.0.1:x", "--cog: expected http:// and a loopback address, got http://127.0.0.1:x"),
+        ("a/b=http://127.0.0.1:1", "--cog: cog at http://127.0.0.1:1 does not answer: Connection refused"),
+    ],
+)
+def test_what_cannot_be_a_cog(spec, message):
+    """A wrong specification, a place elsewhere, and a port where nothing answers are refused at the start."""
+    with pytest.raises(UsageError) as refused:
+        Emulator(cogs=[spec])
+
+    assert str(refused.value) == message
+
+
+def test_a_server_without_a_schema():
+    """A server that is not cog is refused at the start."""
+    with pretending({"*": (404, b"{}")}) as url, pytest.raises(UsageError) as refused:
+        Emulator(cogs=[f"a/b={url}"])
+
+    assert str(refused.value) == f"--cog: cog at {url} gives no schema: status 404"
