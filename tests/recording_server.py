@@ -22,7 +22,7 @@ class Answer:
     """What to send back. ``cut`` sends so many bytes of the answer and closes; ``keep`` leaves the connection open."""
 
     status: int = 200
-    body: bytes = b"{}"
+    body: bytes = b'{"id": "made"}'
     headers: dict[str, str] = field(default_factory=dict)
     cut: int | None = None
     keep: bool = True

@@ -14,6 +14,7 @@ from kosmolua.replicate import catalogue, problem, redact
 from kosmolua.replicate.body import LARGE, MAX_PROBLEM, Room, TooMuch
 from kosmolua.replicate.catalogue import Operation
 from kosmolua.replicate.decode import MAX_DEPTH, TooDeepError, decode
+from kosmolua.replicate.ids import id_of
 from kosmolua.replicate.redact import AnyRedactor
 from kosmolua.replicate.request import MAX_URL
 from kosmolua.replicate.urls import split
@@ -55,6 +56,8 @@ def read(operation: Operation, response: Response, most: int, room: Room, redact
         raise failure
     content_type = headers.get("content-type", "")
     data, note = _data(operation, status, content_type, body, room)
+    if operation.starts and id_of(data) is None:
+        raise uncertain(operation, f"the API answered {status} with JSON that has no usable id")
     request_id = problem.request_id(headers)
     if request_id:
         request_id = redactor.without(request_id)

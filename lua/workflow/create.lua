@@ -68,17 +68,7 @@ local function send(w, plan, options, prefer)
   for i = 1, #SENT do
     arguments[SENT[i]] = options[SENT[i]]
   end
-  local prediction = w.api[plan["function"]](arguments)
-  if not output.is_prediction(prediction) then
-    w.raise({
-      code = "uncertain",
-      message = format("%s: the API's answer names no prediction. The prediction may have been created; it is not "
-        .. "created again automatically", plan["function"]),
-      ["function"] = plan["function"],
-      hint = "search for it first: list_predictions",
-    })
-  end
-  return w:note("prediction", prediction)
+  return w:note("prediction", w.api[plan["function"]](arguments))
 end
 
 -- Send it in a separate task: if the waiting task is canceled, the created prediction is still known.

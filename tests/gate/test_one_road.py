@@ -158,7 +158,7 @@ def test_a_base_with_a_longer_path_is_held_as_a_whole(server, session):
 
     with pytest.raises(UsageError, match="get_account"):
         made.fetch(f"http://127.0.0.1:{server.port}/replicate/v1/account", 100)
-    assert b"{}" == made.fetch(f"http://127.0.0.1:{server.port}/v1/account", 100)
+    assert b'{"id": "made"}' == made.fetch(f"http://127.0.0.1:{server.port}/v1/account", 100)
 
 
 # Data URLs ---------------------------------------------------------------------------------------------------------

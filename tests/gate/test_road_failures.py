@@ -8,7 +8,15 @@ import pytest
 from recording_server import Answer
 
 from kosmolua.cli.options import Options
-from kosmolua.errors import ApiError, InternalError, KosmoError, PermissionDeniedError, SystemFailureError, failure_of
+from kosmolua.errors import (
+    ApiError,
+    InternalError,
+    KosmoError,
+    PermissionDeniedError,
+    SystemFailureError,
+    UncertainError,
+    failure_of,
+)
 from kosmolua.gate.audit import Audit, Origin, read
 from kosmolua.gate.budget import Budget
 from kosmolua.gate.entry import Entry
@@ -274,12 +282,16 @@ def test_an_interrupt_stays_one(road, server):
     assert [("create_prediction", "interrupted")] == road.audit()
 
 
-def test_an_id_that_is_no_text(road, server):
-    """An answer to a create with a list as its id breaks no journal."""
-    server.default = Answer(201, b'{"id": [1], "status": {}}')
-    reply = road().call(*CREATE, ticket=BrokenTicket("", None))
+@pytest.mark.parametrize(
+    "answer", [b"{}", b'{"id": null}', b'{"id": ""}', b'{"id": [1], "status": {}}', b'{"id": ".."}', b"[]"]
+)
+def test_a_create_that_is_answered_without_an_id(road, server, answer):
+    """The prediction may exist and nobody could name it: the call is in doubt, and is not sent again."""
+    server.default = Answer(201, answer)
+    with pytest.raises(UncertainError, match="the API answered 201 with JSON that has no usable id"):
+        road().call(*CREATE)
 
-    assert [1] == reply.data["id"]
+    assert ["POST"] == [request.method for request in server.requests if request.method == "POST"]
 
 
 def test_an_error_of_the_api_stays_one(road, server):

@@ -250,7 +250,7 @@ def test_a_retry_is_told_in_clean_words(server):
         on_retry=lambda reason, seconds: told.append((reason, seconds)),
     )
     with client:
-        assert {} == send(client, *GET)
+        assert {"id": "made"} == send(client, *GET)
 
     ((reason, seconds),) = told
     assert reason.isprintable()

@@ -105,9 +105,10 @@ def test_a_304_is_no_redirect(server, client):
 @pytest.mark.parametrize("early", [b"100 Continue\r\n", b"102 Processing\r\n", b"103 Early Hints\r\nLink: </x>\r\n"])
 def test_an_answer_before_the_answer_is_passed_over(server, client, early):
     """Servers and proxies may send them unasked, and several."""
-    server.default = Raw(2 * (b"HTTP/1.1 " + early + b"\r\n") + OK + b"Content-Length: 2\r\n\r\n{}")
+    made = b'{"id": "made"}'
+    server.default = Raw(2 * (b"HTTP/1.1 " + early + b"\r\n") + OK + b"Content-Length: 14\r\n\r\n" + made)
 
-    assert {} == send(client, *CREATE)
+    assert {"id": "made"} == send(client, *CREATE)
     assert 1 == len(server.requests)
 
 
@@ -117,7 +118,7 @@ def test_bytes_after_an_answer_are_no_answer(server, client):
     extra.keep = True
     server.default = extra
 
-    assert [1, 1] == [send(client, *CREATE), send(client, *CREATE)]
+    assert [1, 1] == [send(client, *GET), send(client, *GET)]
     assert 2 == len(server.requests)
 
 

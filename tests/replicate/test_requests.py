@@ -161,6 +161,7 @@ def check_body(name, request, body):
 def test_answers_come_back_unchanged(client, server, name):
     """Nulls, empty lists and objects, large integers and unicode are what the server sent."""
     value = {
+        "id": "made",
         "next": None, "results": [], "map": {}, "n": 2**53 + 1, "big": 2**70, "f": 0.1, "t": "\u2028é😀\u0000",
         "list": [None, [], {}],
     }  # fmt: skip
@@ -192,7 +193,7 @@ def test_text_and_bytes(client, server):
 
 def test_a_large_page(client, server):
     """Two megabytes of list arrive whole, over a connection that is used again."""
-    page = {"next": None, "results": [{"id": str(i), "text": "é" * 100} for i in range(10_000)]}
+    page = {"id": "made", "next": None, "results": [{"id": str(i), "text": "é" * 100} for i in range(10_000)]}
     server.answers.append(Answer(body=json.dumps(page, ensure_ascii=False).encode()))
 
     assert page == send(client, "list_predictions", {}).data

@@ -84,7 +84,7 @@ def test_a_create_that_names_nothing(visit, server, body):
 def test_a_create_that_names_nothing_and_made_nothing(visit, server):
     """Its code is "uncertain"."""
     server.default = answer({"results": [], "next": None})
-    with pytest.raises(ScriptError, match="names no prediction") as caught:
+    with pytest.raises(ScriptError, match="has no usable id") as caught:
         visit(RUN, Answer(201, b"{}"))
 
     assert "uncertain" == caught.value.code
