@@ -52,6 +52,7 @@ COMMANDS = {
     "serve": ("serve", "serve pages about runs, approvals, schedules, budgets and workers"),
     "submit": ("submit", "add a run for a worker to carry out"),
     "schedule": ("schedule", "run a script on workers at recurring times: schedule add nightly '0 3 * * *' FILE"),
+    "approvals": ("approvals", "list the calls that wait for approval, approve or deny them"),
     "prices": ("prices", "list the prices of models, or import a price file"),
     "budget": ("budget", "set, show or remove a budget for all runs in a day, week or month"),
     "models": ("models", "search models, list them, or show one: models search upscale"),

@@ -7,7 +7,7 @@ import os
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from kosmolua.cli import options as options_
@@ -121,9 +121,11 @@ def _run(
     with (
         host_of(options, limits=limits, cancel_on_exit=parsed.cancel_on_exit, **_access(parsed)) as host,
         _journal(parsed, options, script) as journal,
+        ExitStack() as stack,
     ):
         watch = _watch(parsed, options)
-        run = _start(parsed, host, script, output=shown, child=child, journal=journal, watch=watch)
+        waiting = stack.enter_context(waiting_for_approval(parsed, options, journal))
+        run = _start(parsed, host, script, output=shown, child=child, journal=journal, watch=watch, **waiting)
         try:
             result = result_of(run)
         finally:
@@ -143,6 +145,17 @@ def _run(
         print_error(unwritten)
         return status or unwritten.exit_status
     return status
+
+
+def waiting_for_approval(
+    parsed: argparse.Namespace, options: Options, journal: Journal | Cassette | None
+) -> AbstractContextManager[dict[str, Any]]:
+    """The options of a run that waits for approvals, if it was asked for and there is no terminal."""
+    if not parsed.wait_for_approval or sys.stderr.isatty():
+        return nullcontext({})
+    from kosmolua.cli.asking import asking
+
+    return asking(options, journal, parsed.approval_timeout)
 
 
 def _access(parsed: argparse.Namespace) -> dict[str, Any]:
@@ -232,7 +245,7 @@ def _print_call(entry: Entry) -> None:
 @contextmanager
 def _journal(parsed: argparse.Namespace, options: Options, script: Text) -> Iterator[Journal | Cassette | None]:
     """The journal or cassette of the run, if any. A run that is only recorded has a temporary journal."""
-    for flag in ("fresh", "keep_outputs"):
+    for flag in ("fresh", "keep_outputs", "wait_for_approval"):
         if getattr(parsed, flag) and not parsed.journal:
             raise UsageError(f"--{flag.replace('_', '-')} needs --journal", hint="add --journal NAME")
     if not (parsed.journal or parsed.record or parsed.replay):
@@ -339,6 +352,12 @@ def _add_journal(made: options_.Parser) -> None:
         metavar="SECONDS",
         help=f"how long to search for an interrupted call before resending it (default: {_SETTLING:g})",
     )
+    made.add_argument(
+        "--wait-for-approval",
+        action="store_true",
+        help="without a terminal to ask on, end the run with status 6 until a person decides: kosmo approvals",
+    )
+    options_.add_approval_timeout(made)
     made.add_argument(
         "--adopt", metavar="ID", help="treat ID as the result of an interrupted call that cannot be identified"
     )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from kosmolua.errors import UsageError
 from kosmolua.runtime.limits import Limits
+from kosmolua.settings import ages
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from kosmolua.settings.config import Verdict
 
 VERDICTS = ("allow", "ask", "deny")
+TIMEOUT = 7 * 86_400.0  # seconds; as kosmolua.journal.approvals.TIMEOUT, which takes longer to import
 ISOLATION = ("standard", "strict")
 STRICT = "strict: JIT off; fail unless every sandbox layer is available"
 _LIMITS = Limits()
@@ -132,6 +134,24 @@ def add_shared(made: Parser) -> None:
             made.add_argument(flag, action="append", default=[], metavar=value, help=what)
         else:
             made.add_argument(flag, metavar=value, help=what)
+
+
+def add_approval_timeout(made: Parser) -> None:
+    made.add_argument(
+        "--approval-timeout",
+        type=age,
+        default=TIMEOUT,
+        metavar="TIME",
+        help="count an approval that nobody has given after TIME, such as 12h or 7d, as denied (default: 7d)",
+    )
+
+
+def age(text: str) -> float:
+    """Seconds, from a time such as 12h."""
+    seconds = ages.seconds_of(text)
+    if not seconds:
+        raise argparse.ArgumentTypeError(f"expected a time such as 90s, 30m, 12h or 7d, got {text!r}")
+    return seconds
 
 
 def shared(parsed: argparse.Namespace) -> Options:

@@ -195,6 +195,7 @@ def _resume(command: str, argv: list[str]) -> int:
     script, source = runs.source_of(path)
     what = [script] if os.path.isfile(script) else ["--eval", os.fsdecode(source)]
     flags = ["--account", one.account]
+    flags += ["--wait-for-approval"] if one.state == "waiting" and "--wait-for-approval" not in argv else []
     flags += ["--emulate"] if one.emulated and "--emulate" not in argv else []
     return lua.run("integrations:lua", [*what, "--journal", path, *flags, *argv[1:], "--", *one.args])
 

@@ -13,7 +13,7 @@ from msgspec.structs import asdict
 from kosmolua.cli import options as options_
 from kosmolua.cli import output
 from kosmolua.errors import UsageError
-from kosmolua.settings import ages
+from kosmolua.settings import ages, config
 from kosmolua.terminal.safe import safe
 from kosmolua.terminal.text import table
 
@@ -32,8 +32,10 @@ def run(command: str, argv: list[str]) -> int:
     options = options_.shared(parsed)
     own = _own(parsed)
     from kosmolua.cli.host import check_settings, options_of, print_notice
+    from kosmolua.services import notices
 
     check_settings()
+    notices.check(config.load(os.environ).approvals.notify)
     limits = options_.limits(parsed)
     files = {"allow_read": parsed.allow_read, "allow_write": parsed.allow_write}
     host = options_of(
@@ -47,7 +49,7 @@ def run(command: str, argv: list[str]) -> int:
 
 
 class _Nobody:
-    """Answers no question: calls that the policy would ask about are refused."""
+    """Answers no question. Calls that the policy asks about wait for an approval; the host's own are refused."""
 
     def ask(self, _: object) -> None:
         return None
@@ -78,6 +80,7 @@ def _own(parsed: argparse.Namespace) -> Options:
         lease=parsed.lease,
         settling=parsed.settling_time,
         park_after=parsed.park_after,
+        approval_timeout=parsed.approval_timeout,
         creates=Rate(parsed.creates_per_second, parsed.burst),
         others=OTHERS,
     )
@@ -125,6 +128,7 @@ def _parser(command: str) -> options_.Parser:
     made.add_argument(
         "--burst", type=options_.seconds, default=5.0, metavar="N", help="of these, start up to N at once (default: 5)"
     )
+    options_.add_approval_timeout(made)
     options_.add_shared(made)
     options_.add_isolation(made)
     options_.add_limits(made)

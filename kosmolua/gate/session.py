@@ -96,12 +96,8 @@ class Session:
         self.spending = Spending(budget or Budget(), standing, look=self._look_at, pause=self._pause)
         self.creations = Creations()
         self.conversions = Conversions()
-        self._connect = connect
-        self._account = account
-        self._force = force
-        self._dry_run = dry_run
-        self._audit = audit
-        self._lent = lent
+        self._connect, self._account, self._audit = connect, account, audit
+        self._force, self._dry_run, self._lent = force, dry_run, lent
         self._lock = threading.Lock()
         self._clients: dict[str, Client] = {}
         self._uploads = Uploads(self.run.files, lambda given, account: self.call("create_file", given, account).data)

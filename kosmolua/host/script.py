@@ -298,7 +298,7 @@ class ScriptRun:
         options, tell = self._plan.options, self._plan.sessions().tell
         cancel = options.cancel_on_exit
         search = (
-            (failed or cancel) and not options.emulate and not self._given.parking
+            (failed or cancel) and not options.emulate and not (self._parking and self._parking.elsewhere)
         )  # nothing is left of what was emulated
         left = ending.end(session, tell, cancel=cancel, search=search)
         for sent, data in left.found:

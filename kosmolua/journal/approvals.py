@@ -8,9 +8,11 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, Literal
 
+import msgspec
 from msgspec import Struct
 
 from kosmolua.errors import KosmoError, UsageError
+from kosmolua.replicate.token import quoted
 
 Verdict = Literal["approved", "denied"]
 DAYS = 7.0  # after which an unanswered question counts as denied
@@ -65,12 +67,21 @@ def of_row(row: Sequence[Any]) -> Approval:
     return Approval(**dict(zip(Approval.__struct_fields__, row, strict=True)))
 
 
+def fields_of(one: Approval) -> dict[str, Any]:
+    """An approval for machines: its fields, its status, and its arguments and rule as data."""
+    fields: dict[str, Any] = msgspec.to_builtins(one)
+    for name in ("arguments", "rule"):
+        with suppress(msgspec.DecodeError, TypeError):
+            fields[name] = msgspec.json.decode(fields[name])
+    return {**fields, "status": one.status}
+
+
 def new_id() -> str:
     return os.urandom(5).hex()
 
 
 def unknown(identifier: str) -> UsageError:
-    return UsageError(f"no approval {identifier[:100]!r}", hint="list them: kosmo approvals list")
+    return UsageError(f"no approval {quoted(identifier)}", hint="list them: kosmo approvals list")
 
 
 def undecidable(found: Approval) -> UsageError | None:

@@ -205,6 +205,12 @@ class Journal:
             store.intend(ticket.began, ticket.model, ticket.essence, self.lookup.uptime(), ticket.approvals)
             self._room.take(ticket.began.arguments)
 
+    def is_used(self, approval: str) -> bool:
+        """Whether a call of this run has used that approval."""
+        store = self._opened()
+        with store.hold():
+            return store.is_used(approval)
+
     def turn(self) -> AbstractContextManager[object]:
         return self._turn if self._open else nullcontext()
 

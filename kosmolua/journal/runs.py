@@ -161,7 +161,8 @@ def _noted(file: str) -> str:
 
 
 class Summary(Struct, frozen=True, kw_only=True):
-    """A run and its state: "running", "finished", "failed", or "cut off" if its end is unknown.
+    """A run and its state: "running", "finished", "failed", "waiting" for an approval, "interrupted", or "cut off" if
+    its end is unknown.
 
     ``name`` is its name for people; ``outputs`` is the number of kept output files.
     ``answers`` counts the finished calls, ``open`` the writes whose outcome is unknown. ``spent`` has the names of the
@@ -190,7 +191,8 @@ class Summary(Struct, frozen=True, kw_only=True):
 
 
 def _ended(error: str | None) -> str:
-    return "interrupted" if (error or "").startswith("interrupted:") else "failed"
+    code = (error or "").partition(":")[0]
+    return code if code in ("interrupted", "waiting") else "failed"
 
 
 def summary(

@@ -161,8 +161,8 @@ class SqliteStore:
         self._do(f"UPDATE intents SET cut = 1 WHERE NOT {_ANSWERED}")  # noqa: S608 - a constant
 
     def forget_last_error(self) -> None:
-        last = self._do("SELECT ok FROM ends WHERE run = (SELECT max(number) FROM runs)").fetchone()
-        if last and last[0]:
+        last = self._do("SELECT ok, error FROM ends WHERE run = (SELECT max(number) FROM runs)").fetchone()
+        if last and (last[0] or (last[1] or "").startswith("waiting:")):
             return
         seen = f"SELECT seen FROM outcomes WHERE NOT cut UNION ALL SELECT seen FROM intents WHERE {_OPEN}"  # noqa: S608
         failed = f"NOT cut AND state IN ('error', 'unsure') AND number > (SELECT coalesce(max(seen), 0) FROM ({seen}))"  # noqa: S608

@@ -43,6 +43,9 @@ class Store(Protocol):
     def use(self, approvals: Sequence[str]) -> None:
         """Note that these decisions have been told to the script."""
 
+    def is_used(self, approval: str) -> bool:
+        """Whether a call of this run has used that approval."""
+
     def finish(self, began: Began, model: str | None, state: str, value: bytes | None, *, sent: bool) -> int:
         """The next answer. Returns its number."""
 

@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from kosmolua.runtime.frames import Clock, Done, Handler, Output
+    from kosmolua.runtime.inputs import InputJournal, Inputs
     from kosmolua.runtime.isolate import Mode
     from kosmolua.runtime.launch import InteractiveChild
-    from kosmolua.runtime.tape import InputJournal, Inputs
 
 GRACE = 2.0  # seconds that an interrupted input has to end before its child is killed
 _INTERRUPTED = {"code": "interrupted", "message": "interrupted"}
@@ -283,7 +283,7 @@ class _Port(Port):
     def use_journal(self, journal: InputJournal[Any] | None) -> None:
         self._tape = self.inputs = None
         if journal:
-            from kosmolua.runtime.tape import Inputs
+            from kosmolua.runtime.inputs import Inputs
 
             self._tape = self.inputs = Inputs(journal, self.pending, self._carry_out, self._lane)
 
@@ -304,7 +304,7 @@ class _Port(Port):
     def submit(self, frame: bytes) -> bytes | None:
         if self.inputs is None:
             return super().submit(frame)
-        from kosmolua.runtime.tape import CutOff
+        from kosmolua.runtime.inputs import CutOff
 
         try:
             answer = super().submit(frame)

@@ -71,7 +71,8 @@ class Waiting(Struct, frozen=True):
 class Parking:
     """How one run parks: ``after`` so many seconds, or at once if only persons are waited for. ``leave`` may take over
     what waits: if it returns true, the run ends as ``left``, and someone else continues it. A run that has to keep its
-    process while it waits for anything else parks for persons only: it ``only_asks``.
+    process while it waits for anything else parks for persons only: it ``only_asks``. One that another process
+    continues, also after a failure, is continued ``elsewhere``.
 
     ``dues`` has the ends of sleeps by the place of their request, so that a replayed script does not sleep again;
     ``printed`` counts what the script printed before, which is not printed again.
@@ -85,7 +86,9 @@ class Parking:
         leave: Callable[[list[Waiting], int], bool] | None = None,
         dues: dict[tuple[int, int], float] | None = None,
         printed: int = 0,
+        elsewhere: bool = False,
     ) -> None:
+        self.elsewhere = elsewhere
         self.only_asks = False
         self.after = after
         self._journal = journal

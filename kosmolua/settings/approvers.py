@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from functools import cache
 
 from kosmolua.errors import PermissionDeniedError
+from kosmolua.replicate.token import quoted
 from kosmolua.settings.config import Approving
 
 GROUP = "group:"
@@ -29,7 +30,7 @@ def identity(settings: Approving, named: str | None) -> tuple[str, str | None]:
         return caller, None
     if not _is_among(caller, settings.act_as):
         raise PermissionDeniedError(
-            f"--as {named}: {caller} may not decide in another name",
+            f"--as {quoted(named)}: {caller} may not decide in another name",
             hint=f'allow it in config.toml: approvals.act_as = ["{caller}"], or omit --as',
         )
     return named, caller

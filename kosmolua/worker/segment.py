@@ -178,7 +178,7 @@ class Segments:
             dues, printed = self._earlier(claimed)
             parking = Parking(
                 journal, self._after, leave=lambda waiting, _: self._leave(claimed, output, waiting), dues=dues,
-                printed=printed,
+                printed=printed, elsewhere=True,
             )  # fmt: skip
             output = self._outputs[claimed.id] = _Prints(self._database, claimed, printed)
             script = self._host.script(

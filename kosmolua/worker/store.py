@@ -193,6 +193,10 @@ class PostgresStore:
             self._run,
         )
 
+    def is_used(self, approval: str) -> bool:
+        text = "SELECT 1 FROM approvals WHERE id = %s AND used_at IS NOT NULL"
+        return self._do(text, approval).fetchone() is not None
+
     def value(self, number: int) -> bytes | None:
         row = self._do("SELECT value FROM outcomes WHERE number = %s AND run = %s", number, self._run).fetchone()
         return row[0] if row else None

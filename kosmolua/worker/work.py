@@ -29,6 +29,7 @@ from kosmolua.worker.approvals import Asks
 from kosmolua.worker.database import Database
 from kosmolua.worker.lease import Lease
 from kosmolua.worker.ledger import SharedLedger
+from kosmolua.worker.notices import Notifier
 from kosmolua.worker.rates import CREATES, OTHERS, Rate, SharedPace
 from kosmolua.worker.runs import TASK
 from kosmolua.worker.segment import Segments
@@ -104,6 +105,7 @@ class Worker:
             asks=Asks(timeout=options.approval_timeout, settings=_approving, point=point),
             point=point,
         )
+        self._notifier = Notifier(self._database, _approving, tell)
         self._draining = threading.Event()
         self._queue: asyncio.Task[None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -126,6 +128,7 @@ class Worker:
             asyncio.run(self._serve_on(threads))
             self._end_runs()
         keeper.join()
+        self._notifier.close()
         self._host.close()
         self._lease.end()
         self._database.close()
@@ -235,6 +238,7 @@ class Worker:
             while not self._draining.wait(TICK):
                 schedules.fire(connection)
                 waker.tick(connection)
+                self._notifier.tick(connection)
                 self._segments.flush()
                 self._segments.cancel(medic.canceled(connection, self._segments.held()))
                 if time.monotonic() >= due:

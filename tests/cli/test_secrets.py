@@ -66,6 +66,7 @@ RUNS = {
     ],
     "audit": [[], ["--json"], ["--function", MARK]],
     "runs": [[], ["list", "--json"], ["show", MARK]],
+    "approvals": [[], ["list", "--json"], ["approve", MARK], ["show", "x"], ["deny", "x", "--as", MARK]],
     "prices": [[], ["list", "--json"], ["import", "/dev/null"]],
     "budget": [[], ["show", "--json"], ["set", "daily", "--cost", "5", "--per", "day"], ["set", "x", "--cost", "none"]],
     "scripts": [["list"], ["add", "/dev/null", "--name", "a"], ["show", "a"], ["run", "a"], ["show", MARK]],

@@ -105,7 +105,8 @@ def test_the_calls_of_a_parallel_are_asked_at_once_and_decided_one_by_one(fleet)
     """Each approved call is sent once; a denied one raises an error with the reason. Meanwhile there is no process."""
     fleet.start(write="ask")
     (run,) = fleet.submit(1, THREE, by="ana")
-    first, second, third = open_ones(fleet, 3)
+    asked = {json.loads(each.arguments)["input"]["text"]: each for each in open_ones(fleet, 3)}
+    first, second, third = (asked[text] for text in "abc")
     assert ({"version": HELLO, "input": {"text": "a"}}, "ana") == (json.loads(first.arguments), first.submitted_by)
     approvals.decide(fleet.database, [second.id], "denied", "bob", reason="too dear")
     wait_until(lambda: approvals.find(fleet.database, second.id).used_at)

@@ -1,0 +1,271 @@
+"""The approvals of runs without a database: a SQLite file in the state directory, which scripts cannot reach."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from typing import TYPE_CHECKING, Any, Protocol
+
+from kosmolua.errors import ConfigurationError, JournalError, WaitingError
+from kosmolua.gate.approval import Decision
+from kosmolua.journal import runs
+from kosmolua.journal.approvals import TIMEOUT, Approval, Verdict, Watches, new_id, of_row, undecidable, unknown
+from kosmolua.journal.lock import holder_of
+from kosmolua.settings import paths
+
+if TYPE_CHECKING:
+    from kosmolua.gate.approval import Ask
+    from kosmolua.gate.run import Ticket
+    from kosmolua.journal.journal import Journal
+
+NAME = "approvals.sqlite"
+_TABLE = """
+CREATE TABLE IF NOT EXISTS approvals (
+  id TEXT PRIMARY KEY, run TEXT NOT NULL, script TEXT NOT NULL, journal TEXT NOT NULL, task INTEGER NOT NULL,
+  request INTEGER NOT NULL, function TEXT NOT NULL, account TEXT NOT NULL, access TEXT NOT NULL,
+  arguments TEXT NOT NULL, digest TEXT NOT NULL, estimate REAL, why TEXT NOT NULL, rule TEXT, submitted_by TEXT,
+  asked_at REAL NOT NULL, expires_at REAL NOT NULL, decision TEXT, decided_by TEXT, acting TEXT, decided_at REAL,
+  reason TEXT, used_at REAL);
+CREATE INDEX IF NOT EXISTS approvals_place ON approvals (run, task, request, digest);
+"""
+_SHOWN = """
+SELECT id, run, script, journal, task, request, function, account, access, arguments, digest, estimate, why, rule,
+  submitted_by, asked_at, expires_at,
+  CASE WHEN decision IS NULL AND expires_at <= :now THEN 'expired' ELSE decision END,
+  decided_by, acting, decided_at, reason, used_at FROM approvals
+"""
+_JOURNAL = 3  # the column whose place the state of the run takes
+
+
+class ApprovalFile:
+    """The file of one user. Each method opens it anew. Raises a `ConfigurationError`."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self.path = os.path.join(paths.state_directory(environment), NAME)
+
+    @contextmanager
+    def opened(self) -> Iterator[sqlite3.Connection]:
+        """The file, in a transaction."""
+        try:
+            os.makedirs(os.path.dirname(self.path), mode=0o700, exist_ok=True)
+            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600))
+            with closing(sqlite3.connect(self.path, isolation_level=None, timeout=10.0)) as file:
+                file.executescript(_TABLE)
+                file.execute("BEGIN IMMEDIATE")
+                try:
+                    yield file
+                except BaseException:
+                    file.execute("ROLLBACK")
+                    raise
+                file.execute("COMMIT")
+        except (sqlite3.Error, OSError) as error:
+            why = error.strerror if isinstance(error, OSError) else str(error)
+            raise ConfigurationError(
+                f"cannot use {self.path}: {why}", hint="check that the disk has room and that the file may be written"
+            ) from None
+
+    def listed(self, *, decided: bool = False, run: str | None = None, limit: int = 1000) -> list[Approval]:
+        """The newest open approvals, oldest first; those that are ``decided``, too; of all runs or of one."""
+        where = "" if run is None else "WHERE run = :run"
+        text = f"SELECT * FROM ({_SHOWN} {where}) ORDER BY asked_at DESC, id LIMIT :limit"  # noqa: S608 - constants
+        found = self._found(text, {"run": run, "limit": limit if decided else -1})
+        return [each for each in reversed(found) if decided or each.status == "open"][-limit:]
+
+    def find(self, identifier: str) -> Approval:
+        """Raises a `UsageError`."""
+        found = self._found(_SHOWN + "WHERE id = :id", {"id": identifier})
+        if not found:
+            raise unknown(identifier)
+        return found[0]
+
+    def decide(
+        self,
+        identifiers: Sequence[str],
+        verdict: Verdict,
+        by: str,
+        *,
+        acting: str | None = None,
+        reason: str | None = None,
+    ) -> list[Approval]:
+        """Decide these approvals, all or none of them. Raises a `UsageError` if one is not open."""
+        wanted = list(dict.fromkeys(identifiers))
+        for identifier in wanted:
+            if error := undecidable(self.find(identifier)):
+                raise error
+        text = "UPDATE approvals SET decision = ?, decided_by = ?, acting = ?, reason = ?, decided_at = ? WHERE id = ?"
+        with self.opened() as file:
+            for identifier in wanted:
+                values = (verdict, by, acting, None if reason is None else reason[:1000], time.time(), identifier)
+                if not file.execute(f"{text} AND decision IS NULL", values).rowcount:
+                    raise JournalError(f"approval {identifier} was decided meanwhile; nothing was changed")
+        return [self.find(identifier) for identifier in wanted]
+
+    def decided(self, identifiers: list[str]) -> list[str]:
+        """Those of the questions that are decided or expired."""
+        text = "SELECT 1 FROM approvals WHERE id = ? AND (decision IS NOT NULL OR expires_at <= ?)"
+        with self.opened() as file:
+            return [each for each in identifiers if file.execute(text, (each, time.time())).fetchone()]
+
+    def _found(self, text: str, values: dict[str, Any]) -> list[Approval]:
+        if not os.path.exists(self.path):
+            return []
+        with self.opened() as file:
+            rows = file.execute(text, {**values, "now": time.time()}).fetchall()
+        states: dict[tuple[str, str], str] = {}
+        found = []
+        for row in rows:
+            place = (row[_JOURNAL], row[1])
+            if place not in states:
+                states[place] = _state_of(*place)
+            found.append(of_row([*row[:_JOURNAL], states[place], *row[_JOURNAL + 1 :]]))
+        return found
+
+
+def _state_of(journal: str, run: str) -> str:
+    """The state of the run with that id, in the words of submitted runs."""
+    try:
+        with runs.readable(journal) as store:
+            if store.facts()["id"] != run:
+                return "canceled"  # another run has taken its place
+            end = store.summaries().end
+    except JournalError:
+        return "canceled"
+    if holder_of(journal) is not None:
+        return "running"
+    if end is None or (end[2] or "").startswith("waiting:"):
+        return "waiting"
+    return "done" if end[1] else "failed"
+
+
+class Waiting(Protocol):
+    """A request that waits, for this ``decision`` if that is not None."""
+
+    @property
+    def decision(self) -> str | None: ...
+
+
+class LocalQuestions:
+    """The `kosmolua.gate.approval.Approvals` of one run of this machine. ``tell`` gets each new question."""
+
+    def __init__(
+        self,
+        file: ApprovalFile,
+        journal: Journal,
+        *,
+        submitted_by: str,
+        timeout: float = TIMEOUT,
+        tell: Callable[[Approval], None] = lambda _: None,
+        objection: Callable[[str], str] = lambda _: "",
+    ) -> None:
+        self._file = file
+        self._journal = journal
+        self._submitted_by = submitted_by
+        self._timeout = timeout
+        self._tell = tell
+        self._objection = objection
+        self._given: set[str] = set()
+        self._watches = Watches(file.decided)
+        self._lock = threading.Lock()
+
+    def watch(self, identifier: str, ready: Callable[[], None]) -> Callable[[], None]:
+        return self._watches.add(identifier, ready)
+
+    def close(self) -> None:
+        """Note which decisions the run has used: in its journal that is on disk already."""
+        self._watches.close()
+        used = [each for each in self._given if self._journal.is_used(each)]
+        if used:
+            with self._file.opened() as file:
+                text = "UPDATE approvals SET used_at = coalesce(used_at, ?) WHERE id = ?"
+                file.executemany(text, [(time.time(), each) for each in used])
+
+    def decision(self, ask: Ask, ticket: Ticket) -> Decision:
+        with self._lock, self._file.opened() as file:
+            found = self._found(file, ask, ticket)
+            new = None if found else self._put(file, ask, ticket)
+        if new:
+            self._tell(self._file.find(new))
+            return Decision(id=new, state="open", left=self._timeout)
+        return self._checked(found) if found else Decision(id="", state="open")
+
+    def leave(self, waiting: Sequence[Waiting], _: int) -> bool:
+        """The `kosmolua.runtime.parking.Parking` of the run ends it if it waits for persons only."""
+        ids = [each.decision for each in waiting if each.decision]
+        if len(ids) < len(waiting):
+            return False
+        raise waits_for([self._file.find(each) for each in ids])
+
+    def _found(self, file: sqlite3.Connection, ask: Ask, ticket: Ticket) -> Decision | None:
+        """The decision at this place that is not used yet, or was used by an interrupted attempt."""
+        now = time.time()
+        values = {"run": self._journal.facts["id"], "digest": ask.digest.hex(), "now": now}
+        place = dict(zip(("task", "request"), ticket.place, strict=True))
+        text = _SHOWN + "WHERE run = :run AND task = :task AND request = :request AND digest = :digest "
+        for row in file.execute(text + "ORDER BY asked_at DESC, rowid DESC", {**values, **place}).fetchall():
+            one = of_row(row)
+            used = one.used_at is not None or self._journal.is_used(one.id)
+            if one.decision == "superseded" or (used and not (ticket.open and one.decision == "approved")):
+                continue
+            left = max(0.0, one.expires_at - now)
+            return Decision(id=one.id, state=one.decision or "open", by=one.decided_by, reason=one.reason, left=left)
+        return None
+
+    def _put(self, file: sqlite3.Connection, ask: Ask, ticket: Ticket) -> str:
+        facts, now, new = self._journal.facts, time.time(), new_id()
+        file.execute(
+            "UPDATE approvals SET decision = 'superseded', used_at = ? WHERE run = ? AND task = ? AND request = ? "
+            "AND function = ? AND digest <> ? AND decision IS NULL",
+            (now, facts["id"], *ticket.place, ask.function, ask.digest.hex()),
+        )
+        where = (new, facts["id"], facts["script"], os.path.abspath(self._journal.path), *ticket.place)
+        what = (ask.function, ask.account, ask.access, ask.arguments, ask.digest.hex(), ask.estimate, ask.why, ask.rule)
+        when = (self._submitted_by, now, now + self._timeout)
+        marks = ", ".join("?" * len(where + what + when))
+        text = f"INSERT INTO approvals VALUES ({marks}, NULL, NULL, NULL, NULL, NULL, NULL)"  # noqa: S608 - marks only
+        file.execute(text, (*where, *what, *when))
+        return new
+
+    def _checked(self, found: Decision) -> Decision:
+        """The decision, unless the configuration does not allow that person to approve."""
+        if found.state != "open":
+            self._given.add(found.id)
+        why = self._objection(found.by or "") if found.state == "approved" else ""
+        if not why:
+            return found
+        return Decision(
+            id=found.id, state="denied", by="the configuration", reason=f"{found.by} may not approve: {why}"
+        )
+
+
+def waits_for(asked: Sequence[Approval]) -> WaitingError:
+    """The end of a run that only waits for these questions."""
+    first, one = asked[0], len(asked) == 1
+    costs = [each.estimate for each in asked if each.estimate is not None]
+    cost = f", estimated cost {sum(costs):g}" if costs else ""
+    names = " and ".join(dict.fromkeys(each.function for each in asked))
+    what = f"approval {first.id}" if one else f"{len(asked)} approvals"
+    see = f"kosmo approvals show {first.id}" if one else "kosmo approvals list"
+    return WaitingError(
+        f"{names}: waiting for {what}{cost}",
+        hint=f"look at it: {see}; decide: kosmo approvals approve {first.id if one else 'ID …'}; "
+        f"then run it again: kosmo runs resume {first.run}",
+        detail={"run": first.run, "approvals": [summary_of(each) for each in asked]},
+    )
+
+
+def summary_of(one: Approval) -> dict[str, Any]:
+    """What a machine is told of a question."""
+    return {
+        "id": one.id,
+        "function": one.function,
+        "account": one.account,
+        "arguments": one.arguments,
+        "digest": one.digest,
+        "estimate": one.estimate,
+        "expires_at": one.expires_at,
+        "approve": f"kosmo approvals approve {one.id}",
+    }

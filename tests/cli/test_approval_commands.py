@@ -1,0 +1,252 @@
+"""`kosmo lua --wait-for-approval` and `kosmo approvals`, without a database."""
+
+import getpass
+import json
+import os
+import sys
+from pathlib import Path
+
+import pytest
+from recording_server import Answer
+from waiting import wait_until
+
+from kosmolua.settings import paths
+
+SCRIPT = """
+print("begun")
+local ok, found = pcall(replicate.create_prediction, { version = args[1], input = { text = args[2] } })
+return ok and found.id or found
+"""
+MADE = b'{"id": "p1", "status": "succeeded", "output": "x"}'
+WAITS = 6
+
+
+@pytest.fixture
+def flow(server, live, tmp_path):
+    """Runs the script with a journal, so that it waits for approval; its arguments follow."""
+    server.default = Answer(201, MADE)
+    (tmp_path / "flow.lua").write_text(SCRIPT)
+
+    def run(*words, flags=()):
+        words = words or ("v" * 64, "hello")
+        return live("lua", "--journal", "J", "--wait-for-approval", *flags, "--json", "flow.lua", "--", *words)
+
+    return run
+
+
+@pytest.fixture
+def configured(tmp_path):
+    """Writes the section [approvals] of the configuration."""
+
+    def write(*lines):
+        place = tmp_path / ".config" / "kosmolua"
+        place.mkdir(parents=True, exist_ok=True)
+        (place / "config.toml").write_text("\n".join(["[approvals]", *lines]))
+
+    return write
+
+
+def stored():
+    """The file with the approvals."""
+    return Path(paths.state_directory(os.environ)) / "approvals.sqlite"
+
+
+def asked(live):
+    """The open approvals."""
+    return live("approvals", "list", "--json").json["approvals"]
+
+
+def test_a_run_ends_until_it_is_approved_and_sends_once(flow, live, server):
+    """Status 6 says that it waits. After the decision the same command sends the call, and only then."""
+    first = flow()
+    (one,) = asked(live)
+    again = flow()
+
+    assert (WAITS, "waiting", WAITS) == (first.status, first.json["code"], again.status)
+    assert f"kosmo approvals approve {one['id']}" in first.json["meta"]["hint"]
+    assert [one] == asked(live)
+    assert [] == server.requests
+    assert ("waiting", one["run"]) == (one["state"], live("runs", "list", "--json").json["runs"][0]["id"])
+
+    assert 0 == live("approvals", "approve", one["id"], "--reason", "fine").status
+    done = flow()
+
+    assert ("p1", "begun\n") == (done.json["result"], done.json["output"])
+    assert ["POST"] == [each.method for each in server.requests]
+    assert "p1" == flow().json["result"]
+    assert 1 == len(server.requests)
+    shown = live("approvals", "show", one["id"], "--json").json["approval"]
+    assert ("approved", getpass.getuser(), "fine") == (shown["status"], shown["decided_by"], shown["reason"])
+    assert shown["used_at"]
+
+
+def test_resume_waits_for_the_decision_too(flow, live, server):
+    """`kosmo runs resume` is what the hint names."""
+    flow()
+    (one,) = asked(live)
+    live("approvals", "approve", one["id"])
+
+    assert "p1" == live("runs", "resume", one["run"], "--json").json["result"]
+
+
+def test_a_denial_is_an_error_with_its_reason(flow, live, server):
+    """The script gets the code, who denied it and why; nothing is sent."""
+    flow()
+    (one,) = asked(live)
+    live("approvals", "deny", one["id"], "--reason", "too dear")
+    found = flow().json["result"]
+
+    denial = f"create_prediction: {getpass.getuser()} denied approval {one['id']}: too dear"
+    assert ("permission_denied", denial) == (found["code"], found["message"])
+    assert [] == server.requests
+
+
+def test_a_decision_holds_for_exactly_one_call(flow, live, server, tmp_path):
+    """A script that was edited to ask for something else needs another yes, and so does the same call a second time."""
+    flow()
+    (one,) = asked(live)
+    live("approvals", "approve", one["id"])
+    (tmp_path / "flow.lua").write_text(SCRIPT.replace("text = args[2]", "text = args[2] .. '!'"))
+    edited = flow()
+    (other,) = asked(live)
+
+    assert WAITS == edited.status
+    assert other["digest"] != one["digest"]
+    live("approvals", "approve", other["id"])
+    twice = SCRIPT.replace("text = args[2]", "text = args[2] .. '!'").replace("return ok", "CALL return ok")
+    call = "replicate.create_prediction{ version = args[1], input = { text = args[2] .. '!' } }"
+    (tmp_path / "flow.lua").write_text(twice.replace("CALL", call))
+    second = flow()
+
+    assert (WAITS, 1, 1) == (second.status, len(server.requests), len(asked(live)))
+
+
+def test_an_approval_expires(flow, live, server):
+    """After its time it counts as a denial, and cannot be given any more."""
+    flow(flags=("--approval-timeout", "1s"))
+    (one,) = live("approvals", "list", "--all", "--json").json["approvals"]
+    wait_until(lambda: not asked(live))
+    late = live("approvals", "approve", one["id"])
+
+    assert (2, f"error: approval {one['id']} is already expired\n") == (late.status, late.err.splitlines(True)[0])
+    assert f"create_prediction: approval {one['id']} expired" == flow().json["result"]["message"]
+
+
+def test_a_rule_is_saved_on_request(flow, live, tmp_path):
+    """`--rule` allows such calls from then on."""
+    flow()
+    (one,) = asked(live)
+    approved = live("approvals", "approve", one["id"], "--rule", "--json")
+
+    assert approved.json["rules_in"] == str(tmp_path / ".config" / "kosmolua" / "config.toml")
+    assert "v" * 64 in (tmp_path / ".config" / "kosmolua" / "config.toml").read_text()
+    explained = live("integrations:policy", "explain", "replicate.create_prediction", "--version", "v" * 64)
+    assert "allow: create_prediction" == explained.out.splitlines()[0]
+
+
+def test_who_may_decide(flow, live, configured):
+    """The configuration names approvers, says whether one may approve one's own run, and who may use another name."""
+    user = getpass.getuser()
+    flow()
+    (one,) = asked(live)
+    refusals = {}
+    for line in ('approvers = ["somebody-else"]', "own = false", 'approvers = ["group:no-such-group"]', "own = true"):
+        configured(line)
+        words = ("--as", "ana") if line == "own = true" else ()
+        ran = live("approvals", "approve", one["id"], *words)
+        refusals[line] = (ran.status, ran.err.splitlines()[0])
+
+    assert refusals == {
+        'approvers = ["somebody-else"]': (
+            3,
+            f"error: {user} may not decide this: not among approvals.approvers (somebody-else)",
+        ),
+        "own = false": (3, f"error: {user} may not decide this: whoever submitted a run does not approve it"),
+        'approvers = ["group:no-such-group"]': (
+            3,
+            f"error: {user} may not decide this: not among approvals.approvers (group:no-such-group)",
+        ),
+        "own = true": (3, f"error: --as 'ana': {user} may not decide in another name"),
+    }
+    configured("own = false", f'act_as = ["{user}"]')
+    decided = live("approvals", "approve", one["id"], "--as", "ana", "--json").json["approvals"][0]
+    assert ("ana", user) == (decided["decided_by"], decided["acting"])
+
+
+def test_a_project_cannot_name_approvers(flow, live, tmp_path):
+    """The file of a project that is not trusted says nothing about approvals."""
+    (tmp_path / ".kosmo").mkdir()
+    (tmp_path / ".kosmo" / "config.toml").write_text("[approvals]\nact_as = ['*']\nnotify = ['touch', 'told']\n")
+    ran = flow()
+
+    assert "ignored approvals: the file is not trusted" in ran.err
+    assert not (tmp_path / "told").exists()
+
+
+def test_somebody_is_told(flow, live, configured, tmp_path):
+    """A command gets the question as JSON, with neither a shell nor the token; a failure is a notice."""
+    told = tmp_path / "told"
+    program = f"import sys, os; open({str(told)!r}, 'w').write(sys.stdin.read() + ' '.join(os.environ))"
+    configured(f"notify = [{sys.executable!r}, '-c', {json.dumps(program)}]")
+    ran = flow()
+    (one,) = asked(live)
+
+    assert WAITS == ran.status
+    message, names = told.read_text().rsplit("}", 1)
+    found = json.loads(message + "}")
+    assert ("approval.asked", one["id"]) == (found["event"], found["approval"]["id"])
+    assert "REPLICATE_API_KEY" not in names
+
+
+def test_somebody_is_told_by_a_request(flow, live, configured, server):
+    """A URL gets it by POST; a redirect is not followed."""
+    configured(f'notify = "{server.url}/told"')
+    server.routes["/v1/told"] = Answer(200)
+    flow()
+    (one,) = asked(live)
+
+    (sent,) = server.requests
+    assert ("POST", "/v1/told", one["id"]) == (sent.method, sent.target, json.loads(sent.body)["approval"]["id"])
+
+
+def test_secrets_are_not_shown(live, server, tmp_path):
+    """What is stored for people has neither the token nor what looks like one."""
+    text = 'replicate.create_prediction{ version = ("v"):rep(64), input = { key = "r8_other", own = "is r8_marked" } }'
+    live("lua", "--journal", "J", "--wait-for-approval", "--eval", text)
+    (one,) = asked(live)
+
+    assert {"key": "[hidden]", "own": "is [hidden]"} == one["arguments"]["input"]
+    state = stored()
+    assert 0o600 == state.stat().st_mode & 0o777
+    assert b"r8_marked" not in state.read_bytes()
+
+
+def test_a_script_cannot_reach_its_approvals(flow, live, tmp_path):
+    """Also if the whole home directory is open to it."""
+    flow()
+    state = stored()
+    path = json.dumps(str(state))
+    text = f"print(pcall(function() return file({path}):read() end)) print(pcall(append_file, {path}, 'x'))"
+    home = str(tmp_path)
+    ran = live("lua", "--allow-read", home, "--allow-write", home, "--eval", text)
+
+    assert 2 == ran.out.count("false"), (ran.out, ran.err)
+    assert 2 == ran.out.count("kosmolua"), ran.out
+    assert 1 == len(asked(live))
+
+
+def test_it_needs_a_journal(live):
+    """Without one nothing could be continued."""
+    ran = live("lua", "--wait-for-approval", "--eval", "return 1")
+
+    assert (2, "error: --wait-for-approval needs --journal") == (ran.status, ran.err.splitlines()[0])
+
+
+def test_unclear_commands(live):
+    """Each says what is missing."""
+    failures = [
+        (words, live("approvals", *words).status)
+        for words in (["show"], ["approve"], ["list", "x"], ["show", "x"], ["deny", "x", "--rule"], ["undo", "x"])
+    ]
+
+    assert {2} == {status for _, status in failures}, failures
