@@ -203,10 +203,11 @@ def _free(directory: str, name: str) -> str:
 
 
 def show_cost(job: Job, amount: float | None) -> int:
+    if amount is None:
+        message = f"no price is known for {safe(job.model)}"
+        return fail(job, KosmoError(message, code="unknown_price", hint="import prices: kosmo prices import FILE"))
     if job.options.json:
         output.show_json(envelope(job, None, data={"estimate": amount}))
-    elif amount is None:
-        output.write_text(f"no price is known for {safe(job.model)}; import prices: kosmo prices import FILE\n")
     else:
         output.write_text(f"at most {amount:.9f}".rstrip("0").rstrip(".") + "\n")
     return 0

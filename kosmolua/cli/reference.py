@@ -142,7 +142,8 @@ def _show_search(data: dict[str, Any], _: argparse.Namespace) -> str:
     if not data["results"]:
         return f"nothing found for {data['query']!r}; list all functions: kosmo integrations:list {PROVIDER}\n{_MODELS}"
     is_topic = all(each["access"] == "topic" for each in data["results"])
-    return _function_table(data["results"]) + (f"\n{_MODELS}" if is_topic else "")
+    is_weak = data["results"][0]["match"] == "text"  # the words may say what a model does
+    return _function_table(data["results"]) + (f"\n{_MODELS}" if is_topic or is_weak else "")
 
 
 # Docs -------------------------------------------------------------------------------------------------------------

@@ -119,6 +119,7 @@ _EXPECTED: dict[str, tuple[Callable[[Any], bool], str]] = {
     "faults": (_items(str), "a list of faults"),
     "models": (_one_of(str, os.PathLike, None), "the path of a file or directory, or None"),
     "cogs": (_items(str), "a list of owner/name=URL"),
+    "speed": (lambda value: bool(value) and _is_time(value), "a number above 0"),
     "allow_read": _DIRECTORIES,
     "allow_write": _DIRECTORIES,
     "allow_env": (_items(str), "a list of names of environment variables"),

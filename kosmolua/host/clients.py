@@ -106,6 +106,7 @@ class Clients:
             capacity=EMULATED_BYTES,
             models=self._options.models,
             cogs=self._options.cogs,
+            speed=self._options.speed,
         )
         return Client(
             token=f"emulated-{account}",

@@ -52,8 +52,8 @@ class Host(DirectCalls):
 
     ``token`` is the token of ``account``; by default it is looked up as on the command line. ``emulate`` answers from
     the built-in emulator, with ``faults``, the public ``models`` of a file or directory, and ``cogs``, models that run
-    on cog servers, as ``owner/name=URL``. ``url`` is another address of the API, and ``headers`` are extra, secret
-    headers for the gateway there; they are sent only where the token is sent.
+    on cog servers, as ``owner/name=URL``; its own models run ``speed`` times faster. ``url`` is another address of the
+    API, and ``headers`` are extra, secret headers for the gateway there; they are sent only where the token is sent.
 
     ``isolation`` of scripts is "standard", "strict" or, for trusted scripts only, "none". ``limits`` apply to each run;
     ``caps`` limit what each run may spend, and what all direct calls may spend together. Scripts may use the

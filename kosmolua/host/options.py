@@ -50,6 +50,7 @@ class HostOptions(Struct, frozen=True, kw_only=True):
     faults: Sequence[str] = ()
     models: str | os.PathLike[str] | None = None
     cogs: Sequence[str] = ()
+    speed: float = 1.0
     isolation: Isolation = "standard"
     limits: Limits | None = None
     caps: Caps | None = None

@@ -24,10 +24,11 @@ class Page(Struct, frozen=True):
 
 
 class Found(Struct, frozen=True):
-    """A match: a function of the API as a hit, or a page."""
+    """A match: a function of the API as a hit, or a page. ``share`` is that of the query's words that match."""
 
     score: float
     match: Match
+    share: float = 1.0
     hit: Hit | None = None
     page: Page | None = None
 
@@ -45,11 +46,20 @@ def pages() -> tuple[Page, ...]:
 def find(query: str) -> list[Found]:
     """The matches, best first; a helper or topic before a function that matches as well."""
     words = list(dict.fromkeys(words_of(query[:MAX_QUERY])))[:MAX_WORDS]
-    functions = [Found(hit.score, hit.match, hit=hit) for hit in search(query)]
+    functions = [Found(hit.score, hit.match, hit.share, hit) for hit in search(query)]
     if len(words) == 1 and functions and len(functions) > 1 and functions[0].score == 1:
         return functions  # the provider's name matches them all
     others = [found for page in pages() if (found := _scored(page, words))]
-    return sorted([*others, *functions], key=lambda found: -found.score)
+    ordered = sorted([*others, *functions], key=lambda found: -found.score)
+    is_weak = bool(ordered) and ordered[0].match == "text" and ordered[0].share < 1
+    return _with_models(ordered) if is_weak else ordered
+
+
+def _with_models(found: list[Found]) -> list[Found]:
+    """These weak matches after the search for models: the words may say what a model does, such as upscale an image."""
+    hit = search("search models")[0]
+    others = [one for one in found if one.hit is None or one.hit.operation != hit.operation]
+    return [Found(found[0].score, "text", found[0].share, hit), *others]
 
 
 def _scored(page: Page, words: list[str]) -> Found | None:
@@ -62,7 +72,7 @@ def _scored(page: Page, words: list[str]) -> Found | None:
     share = sum(1 for score in scores if score) / len(scores)
     if max(scores) <= TEXT and share < 1:
         return None  # a few common words of a long text
-    return Found(round(sum(scores) * share, 2), "words" if max(scores) >= START else "text", page=page)
+    return Found(round(sum(scores) * share, 2), "words" if max(scores) >= START else "text", share, page=page)
 
 
 def _worth(page: Page, word: str) -> float:

@@ -14,11 +14,19 @@ from kosmolua.replicate.versions import Reference, Version
 
 _MAX_VALUE = 100  # characters
 _HIDDEN = "[REDACTED]"  # what the API shows instead of a secret
+_FILES = {"audio": "sound.mp3", "song": "sound.mp3", "speech": "sound.mp3", "voice": "sound.mp3", "video": "film.mp4"}
+_PICTURE = "photo.png"
+
+
+class _File(str):
+    """The path of a file that a reader has to replace."""
+
+    __slots__ = ()
 
 
 def example(reference: Reference, model: Mapping[str, Any], version: Version, flags: str) -> str:
     """The command line with these flags. If the model's own example has no value that fits, it has a placeholder such
-    as ``"<prompt>"``, which is refused before it is sent.
+    as ``"<prompt>"``, which is refused before it is sent, or a file such as ``@photo.png``.
     """
     given = mapping(mapping(model.get("default_example")).get("input"))
     work = {field.name: _value(field, given.get(field.name)) for field in version.inputs.fields if field.required}
@@ -28,15 +36,25 @@ def example(reference: Reference, model: Mapping[str, Any], version: Version, fl
 
 
 def _words(work: Mapping[str, Any]) -> list[str]:
-    """Inputs as name=value; as one JSON object if `kosmo run` could read one of them differently."""
-    if all(_is_plain(name, value) for name, value in work.items()):
-        return [f"{name}={quoted(value) if isinstance(value, str) else _json(value)}" for name, value in work.items()]
-    return [quoted(_json(work))]
+    """Inputs as name=value; those that are no files as one JSON object if `kosmo run` could read one differently."""
+    rest = {name: value for name, value in work.items() if not isinstance(value, _File)}
+    if all(_is_plain(name, value) for name, value in rest.items()):
+        return [f"{name}={_word(value)}" for name, value in work.items()]
+    return [quoted(_json(rest)), *(f"{name}={_word(value)}" for name, value in work.items() if name not in rest)]
+
+
+def _word(value: Any) -> str:
+    if isinstance(value, _File):
+        return f"@{value}"
+    return quoted(value) if isinstance(value, str) else _json(value)
 
 
 def _is_plain(name: str, value: Any) -> bool:
-    is_scalar = isinstance(value, str | int | float)
-    return is_scalar and name.isascii() and name.isidentifier() and not str(value).startswith("@")
+    return isinstance(value, str | int | float) and _is_word(name) and not str(value).startswith("@")
+
+
+def _is_word(name: str) -> bool:
+    return name.isascii() and name.isidentifier()
 
 
 def _json(value: Any) -> str:
@@ -62,8 +80,11 @@ def _guesses(field: Input) -> Iterator[Any]:
 
 
 def _placeholder(field: Input) -> Any:
-    word = placeholder(field.name)
-    return [word] if "array" in field.shape.kinds else word
+    word, of_list = placeholder(field.name), "array" in field.shape.kinds
+    shape = (of_list and field.shape.items) or field.shape
+    if shape.is_file and _is_word(field.name):
+        return _File(next((path for part, path in _FILES.items() if part in field.name.lower()), _PICTURE))
+    return [word] if of_list else word
 
 
 def _is_short(value: Any) -> bool:

@@ -24,11 +24,12 @@ _MIN_START = 3  # letters that match the start of a word
 
 
 class Hit(Struct, frozen=True):
-    """A matching operation, its score, and what matched."""
+    """A matching operation, its score, what matched, and the share of the query's words that did."""
 
     operation: Operation
     score: float
     match: Match
+    share: float = 1.0
 
 
 def search(query: str) -> list[Hit]:
@@ -92,7 +93,7 @@ def _hit(operation: Operation, near: Mapping[str, Sequence[str]]) -> Hit | None:
         return None
     share = sum(1 for score in scores if score) / len(scores)
     match: Match = "words" if max(scores) >= START * _TYPO else "text"
-    return Hit(operation, round(sum(scores) * share, 2), match)
+    return Hit(operation, round(sum(scores) * share, 2), match, share)
 
 
 def _order(hit: Hit) -> tuple[float, int, int]:

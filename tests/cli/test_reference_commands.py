@@ -113,6 +113,16 @@ def test_search_for_the_provider_finds_its_functions(capfd):
     assert 37 == found["count"] == len(found["results"])
 
 
+@pytest.mark.parametrize("query", ["upscale image", "remove background", "text to speech"])
+def test_search_for_what_a_model_does(query, capfd):
+    """The search for models comes first, and its command is shown."""
+    _, found = as_json(capfd, "integrations:search", query, "--json")
+    _, out, _ = answer(capfd, "integrations:search", query)
+
+    assert ("search_models", "text") == (found["results"][0]["name"], found["results"][0]["match"])
+    assert "kosmo models search WORDS" in out
+
+
 def test_search_without_a_result(capfd):
     """Nothing found is an answer, not a failure."""
     status, found = as_json(capfd, "integrations:search", "zzzzzz", "--json")

@@ -192,12 +192,14 @@ def test_no_wait(run):
 
 
 def test_the_cost_before_a_run(live, server, kosmo, tmp_path):
-    """It is the highest expected cost by the price table, and nothing is created."""
+    """It is the highest expected cost by the price table, and nothing is created. An unknown price is a failure."""
     unknown = kosmo("run", "--emulate", LLAMA, "prompt=x", "--cost")
-    assert (0, f"no price is known for {LLAMA}; import prices: kosmo prices import FILE\n") == (
+    assert (1, "", f"error: no price is known for {LLAMA}\nhint: import prices: kosmo prices import FILE\n") == (
         unknown.status,
         unknown.out,
+        unknown.err,
     )
+    assert "unknown_price" == kosmo("run", "--emulate", LLAMA, "prompt=x", "--cost", "--json").json["code"]
 
     table = {"source": "test", "date": "2026-01-01", "models": {"o/m": {"run": 0.003}}}
     (tmp_path / "prices.json").write_text(json.dumps(table))

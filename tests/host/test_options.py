@@ -70,6 +70,8 @@ def test_right_limits_and_caps():
         ({"allow_write": [1]}, "allow_write: expected a list of directories, got list"),
         ({"on_output": "x"}, "on_output: expected a function that is not async, or None, got 'x'"),
         ({"read": True}, "read: expected allow, ask or deny, got True"),
+        ({"speed": 0}, "speed: expected a number above 0, got 0"),
+        ({"speed": None}, "speed: expected a number above 0, got None"),
         ({"isolation": None}, "isolation: expected standard, strict or none, got None"),
     ],
     ids=repr,
@@ -165,3 +167,10 @@ def test_a_path_is_no_open_journal():
         host.script("return 1", journal="nightly")
 
     assert "run(source, journal=PATH)" in caught.value.hint
+
+
+def test_emulated_models_run_faster():
+    """The slow video model takes 78 s at the usual speed."""
+    source = 'local _, made = run("minimax/video-01", { prompt = "sea" }) return made.metrics.total_time'
+    with Host(emulate=True, speed=200, prepare=False) as host:
+        assert 1 > host.run(source).value

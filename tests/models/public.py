@@ -85,7 +85,7 @@ def page(model):
 
 def is_command(model):
     """Whether the example is a line for a shell that gives `kosmo run` each required input."""
-    words = shlex.split(data(model)["example"])
+    words = shlex.split(data(model)["example"].replace("=@", "=https://example.com/"))  # without reading a file
     inputs = version_of(model).inputs
     with ExitStack() as stack:
         given = collect(divided(words[5:]), inputs, stack).input

@@ -98,9 +98,10 @@ def test_a_long_enum():
         (TEXT, "long " * 30, "x='<x>'"),
         (TEXT, "", "x='<x>'"),
         (SECRET, "[REDACTED]", "x='<x>'"),
-        (URI, "cat.png", "x='<x>'"),
+        (URI, "cat.png", "x=@photo.png"),
         (URI, "https://replicate.delivery/cat.png", "x='https://replicate.delivery/cat.png'"),
-        ({"type": "array", "items": URI}, None, """'{"x":["<x>"]}'"""),
+        ({"type": "array", "items": URI}, None, "x=@photo.png"),
+        ({"type": "array", "items": TEXT}, None, """'{"x":["<x>"]}'"""),
         ({"type": "array", "items": TEXT}, ["a", "b"], """'{"x":["a","b"]}'"""),
         ({"type": "object"}, None, "x='<x>'"),
         ({"type": "integer", "minimum": 3}, "12", "x=3"),
@@ -117,3 +118,14 @@ def test_the_value_in_an_example(schema, given, value):
 
     assert f"kosmo run --write allow a/b {value}" == public.data(made)["example"]
     assert "<x>" not in value or problems
+
+
+def test_files_in_an_example():
+    """Are paths that tell the kind of file, next to a JSON object of what cannot be written as a word."""
+    fields = {"style": {"type": "object"}, "image": URI, "voice_audio": URI, "source_video": URI}
+    made = model(fields | {"tags": {"type": "array", "items": TEXT}}, required=[*fields, "tags"])
+
+    assert (
+        """kosmo run --write allow a/b '{"style":"<style>","tags":["<tags>"]}' """
+        "image=@photo.png voice_audio=@sound.mp3 source_video=@film.mp4"
+    ) == public.data(made)["example"]
