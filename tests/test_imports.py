@@ -16,7 +16,7 @@ PACKAGE = Path(__file__).parent.parent / "kosmolua"
 ROOMS = (
     ("__main__",),
     ("cli",),
-    ("console",),
+    ("console", "serve"),
     ("mcp", "repl", "worker", "__init__"),
     ("check", "host", "testing"),
     ("page",),
@@ -34,8 +34,9 @@ KNOWN_TO = {
     "cli": {"__main__"},
     "mcp": {"cli"},
     "repl": {"cli"},
-    "worker": {"cli", "console"},
+    "worker": {"cli", "console", "serve"},
     "console": {"cli"},
+    "serve": {"cli"},
 }
 # library -> the only modules that may import it
 ONLY_IN = {
@@ -50,8 +51,11 @@ ONLY_IN = {
     "tomlkit": {"settings/allowances.py", "settings/edit.py", "mcp/install.py"},
     "mcp": {"mcp/http.py"},
     "mcp_types": set(),
-    "uvicorn": {"mcp/http.py", "console/server.py"},
-    "starlette": {"mcp/http.py", "console/app.py", "console/requests.py"},
+    "uvicorn": {"mcp/http.py", "console/server.py", "serve/server.py"},
+    "starlette": {
+        *{"mcp/http.py", "console/app.py", "console/requests.py"},
+        *(f"serve/{name}.py" for name in ("app", "bounds", "replicate", "triggers")),
+    },
     "prompt_toolkit": {"repl/line.py", "repl/shell.py"},
     "psycopg": {path.relative_to(PACKAGE).as_posix() for path in (PACKAGE / "worker").rglob("*.py")},
     "psycopg_pool": {"worker/database.py"},

@@ -58,6 +58,8 @@ COMMANDS = {
     "models": ("models", "search models, list them, or show one: models search upscale"),
     "predictions": ("predictions", "list predictions, show, cancel or open one: predictions show ID"),
     "model": ("model", "show a model's inputs and output: model owner/name"),
+    "triggers": ("triggers", "start a script on workers by a request over HTTP"),
+    "webhooks:serve": ("hooks", "receive webhooks and requests that start runs"),
     "webhooks:verify": ("webhooks", "verify that a webhook was signed by Replicate"),
     "audit": ("audit", "show the calls that were made or refused, and who decided"),
     "mcp:serve": ("mcp", "expose each function as an MCP tool, or one execute_lua tool instead (--code)"),

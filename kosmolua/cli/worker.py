@@ -66,6 +66,7 @@ def _own(parsed: argparse.Namespace) -> Options:
         )
     if parsed.slots < 1:
         raise UsageError("--slots: expected at least 1, got 0", hint="omit it for 8 slots")
+    from kosmolua.settings import config
     from kosmolua.worker.rates import OTHERS, Rate
     from kosmolua.worker.work import Options
 
@@ -83,6 +84,7 @@ def _own(parsed: argparse.Namespace) -> Options:
         approval_timeout=parsed.approval_timeout,
         creates=Rate(parsed.creates_per_second, parsed.burst),
         others=OTHERS,
+        webhooks=None if parsed.emulate else config.load(os.environ).webhooks.url,
     )
 
 
@@ -168,12 +170,12 @@ def _place(given: str | None, *, start: bool = False) -> Iterator[str]:
 
 
 @contextmanager
-def opened(given: str | None) -> Iterator[Database]:
+def opened(given: str | None, *, size: int = 2) -> Iterator[Database]:
     """The database that a command means."""
     from kosmolua.worker.database import Database
 
     with _place(given) as url:
-        database = Database(url, size=2)
+        database = Database(url, size=size)
         try:
             yield database
         finally:

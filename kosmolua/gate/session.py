@@ -30,6 +30,7 @@ from kosmolua.gate.run import Reply, Run, Ticket, Watcher
 from kosmolua.gate.sender import Sender
 from kosmolua.gate.spending import Spending, Standing
 from kosmolua.gate.uploads import Uploads
+from kosmolua.gate.webhooks import with_webhook
 from kosmolua.replicate import catalogue, structs
 from kosmolua.replicate.catalogue import CUSTOM, Operation
 from kosmolua.replicate.ids import id_of
@@ -65,7 +66,8 @@ class Session:
 
     Errors of a call are raised as `KosmoError`. An exception after the answer, as in a callback, does not lose the
     answer: the first one is kept in ``raised``. ``customs`` are the host's own functions by name. With ``asking``, a
-    call that needs approval waits for it.
+    call that needs approval waits for it. ``webhook`` gives the URL that the API calls when something that was created
+    for an account has ended.
     """
 
     def __init__(  # noqa: PLR0913 - independent parts; most callers need few of them
@@ -88,7 +90,9 @@ class Session:
         stop: Callable[[], Stopping | None] = lambda: None,
         customs: Mapping[str, Custom] = MappingProxyType({}),
         asking: Asking | None = None,
+        webhook: Callable[[str], str | None] = lambda _: None,
     ) -> None:
+        self._webhook = webhook
         self.customs = customs
         self.run = run or Run()
         self.watcher = watcher
@@ -192,6 +196,7 @@ class Session:
             sent = validated
             if custom is None:
                 sent = self._uploads.replaced(validated, entry.account, dry_run=self._dry_run)
+                sent = with_webhook(operation, sent, self._webhook(entry.account))
             data = self._sender.send(client, operation, sent, given, entry, ticket=ticket)
             if custom is None:
                 self.record.afterwards(self._take_note, operation, sent, entry.account, data)

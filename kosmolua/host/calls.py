@@ -168,6 +168,10 @@ class DirectCalls:
         with explained("watching a job"):
             return watch(self._session(), self._sessions().pollers, account, (kind, identifier), ready, deadline)
 
+    def note_end(self, job: str, *, account: str | None = None) -> None:
+        """Let waits for a prediction or training end at once: a webhook says that it has ended."""
+        self._sessions().pollers.ended(account or self._options.account, job)
+
     def _session(self) -> Session:
         """The session of all direct calls."""
         with self._lock:

@@ -94,6 +94,7 @@ class Sessions(Struct, frozen=True, kw_only=True):
             stop=lambda: CALLER.stop,
             customs=self.customs,
             asking=asking,
+            webhook=self.shared.webhook if self.shared else lambda _: None,
         )
 
     def _events(self, run: str) -> Events:

@@ -1,4 +1,4 @@
-"""What several hosts on several machines share: persistent budgets, and the request rate of each account."""
+"""What several hosts on several machines share: persistent budgets, request rates, and who is told what has ended."""
 
 from __future__ import annotations
 
@@ -16,3 +16,6 @@ class Shared(Protocol):
 
     def paces(self, account: str) -> Callable[[str], Paced]:
         """The request rates of an account, by lane."""
+
+    def webhook(self, account: str) -> str | None:
+        """The URL that is told when something ends that was created for this account."""

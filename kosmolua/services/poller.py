@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from math import inf
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,7 @@ UNLISTED = 60.0  # seconds between reads of a job that the list does not show
 MOST_READS = 20  # of those at once
 PATIENCE = 6  # failed reads in a row
 LINGER = 5.0  # seconds for which the thread stays without waits
+REMEMBERED = 10_000  # jobs that are known to have ended before anyone waits for them
 
 
 class Wait:
@@ -44,6 +46,7 @@ class Wait:
         self.pause = FIRST
         self.due = time.monotonic() + FIRST
         self.listed = True  # as far as is known
+        self.ended = False  # by another source than a poll
 
     def rest(self) -> None:
         """It was seen, and has not ended."""
@@ -56,7 +59,8 @@ class Poller:
     wait serve them all.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, known: Callable[[str], bool] = lambda _: False) -> None:
+        self._known = known  # whether a job has ended
         self._changed = threading.Condition()
         self._waits: set[Wait] = set()
         self._thread: threading.Thread | None = None
@@ -71,6 +75,8 @@ class Poller:
     def add(self, wait: Wait) -> None:
         with self._changed:
             self._waits.add(wait)
+            if self._known(wait.id):
+                wait.ended, wait.due = True, 0.0
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="kosmolua-poller", daemon=True)
                 try:
@@ -84,6 +90,15 @@ class Poller:
     def remove(self, wait: Wait) -> None:
         with self._changed:
             self._waits.discard(wait)
+
+    def look_at(self, job: str) -> bool:
+        """End the waits for a job that has ended. False if nobody waits for it."""
+        with self._changed:
+            found = [wait for wait in self._waits if wait.id == job]
+            for wait in found:
+                wait.ended, wait.due = True, 0.0
+            self._changed.notify_all()
+        return bool(found)
 
     def _run(self) -> None:
         while True:
@@ -113,7 +128,7 @@ class Poller:
     def _look(self, waits: list[Wait]) -> None:
         now = time.monotonic()
         for wait in waits:
-            if wait.until is not None and wait.until <= now:
+            if wait.ended or (wait.until is not None and wait.until <= now):
                 self._end(wait)
         waits = [wait for wait in waits if wait in self._waits]
         many = [wait for wait in waits if wait.kind == "prediction" and wait.listed]
@@ -212,7 +227,27 @@ class Pollers:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._made: dict[tuple[str, str], Poller] = {}
+        self._ended: OrderedDict[tuple[str, str], None] = OrderedDict()
 
     def of(self, base_url: str, account: str) -> Poller:
         with self._lock:
-            return self._made.setdefault((base_url, account), Poller())
+            made = self._made.get((base_url, account))
+            if made is None:
+                made = self._made[base_url, account] = Poller(lambda job: self._take(account, job))
+            return made
+
+    def ended(self, account: str, job: str) -> None:
+        """Someone else has seen a job end. Waits for it end at once, also one that begins later."""
+        with self._lock:
+            pollers = [poller for (_, name), poller in self._made.items() if name == account]
+            self._ended[account, job] = None
+            while len(self._ended) > REMEMBERED:
+                self._ended.popitem(last=False)
+        found = [poller.look_at(job) for poller in pollers]
+        if any(found):
+            self._take(account, job)
+
+    def _take(self, account: str, job: str) -> bool:
+        """Whether the job is known to have ended; forgets it, so that a wait for a wrong message is polled for."""
+        with self._lock:
+            return self._ended.pop((account, job), job) is None

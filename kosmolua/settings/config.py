@@ -102,6 +102,18 @@ class Approving(Struct, frozen=True, forbid_unknown_fields=True):
     notify: str | list[str] = []
 
 
+class Webhooks(Struct, frozen=True, forbid_unknown_fields=True):
+    """``url`` is the public address of `kosmo webhooks:serve`: what workers create tells it when it has ended."""
+
+    url: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.url is not None and not _is_public(self.url):
+            raise ValueError(
+                f"expected an https URL without query, such as https://hooks.example.com, got {self.url!r}"
+            )
+
+
 class Settings(Struct, frozen=True, kw_only=True):
     """The effective settings. ``accounts`` are the configured ones; ``notices`` list what was ignored in the files."""
 
@@ -116,6 +128,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     budgets: tuple[tuple[str, Allowance], ...] = ()  # each with its origin
     directories: Directories = Directories()
     approvals: Approving = Approving()
+    webhooks: Webhooks = Webhooks()
     notices: tuple[str, ...] = ()
 
     def url_of(self, account: str) -> Value[str]:
@@ -181,6 +194,7 @@ class Document(Struct, frozen=True):
     replicate: Provider = Provider()
     files: Directories = Directories()
     approvals: Approving = Approving()
+    webhooks: Webhooks = Webhooks()
 
 
 class File(Struct, frozen=True):
@@ -191,6 +205,7 @@ class File(Struct, frozen=True):
     provider: Provider
     directories: Directories = Directories()
     approvals: Approving = Approving()
+    webhooks: Webhooks = Webhooks()
 
 
 def read_file(path: str, containing: bytes = b"") -> File | None:
@@ -219,7 +234,8 @@ def parse(path: str, content: bytes) -> File:
             hint="correct it by hand, or move it away; nothing was changed",
         ) from None
     _check_keys(path, raw)
-    return File(path, content, document.replicate, _absolute(document.files, path), document.approvals)
+    files = _absolute(document.files, path)
+    return File(path, content, document.replicate, files, document.approvals, document.webhooks)
 
 
 @lru_cache(maxsize=4)  # a host reads its files for each run; they seldom change
@@ -270,6 +286,19 @@ def check_timezone(name: str, where: str) -> None:
     except (OSError, ValueError, KeyError):
         hint = "use UTC, or a name such as Europe/Berlin"
         raise msgspec.ValidationError(f"unknown time zone {name!r}; {hint} - {where}") from None
+
+
+def _is_public(url: str) -> bool:
+    """Whether it is an address that the API calls; over plain HTTP only on this machine, for an emulator."""
+    from urllib.parse import urlsplit
+
+    try:
+        parts = urlsplit(url)
+        plain = url.isascii() and url.isprintable() and " " not in url and not (parts.query or parts.fragment)
+        local = parts.scheme == "http" and parts.hostname in {"127.0.0.1", "localhost", "::1"}
+        return bool(plain and parts.hostname and (local or parts.scheme == "https") and parts.port != 0)
+    except ValueError:
+        return False
 
 
 def _absolute(directories: Directories, path: str) -> Directories:
@@ -329,7 +358,7 @@ def _merged(settings: Settings, files: tuple[File | None, File | None], environm
     if trust.is_trusted(environment, project.path, project.content):
         return _overridden(settings, project, project.provider)
     tight, dropped = tightened(settings, project)
-    kept = msgspec.structs.replace(project, directories=Directories(), approvals=Approving())
+    kept = msgspec.structs.replace(project, directories=Directories(), approvals=Approving(), webhooks=Webhooks())
     settings = _overridden(settings, kept, tight)
     notices = tuple(f"{project.path}: ignored {what}: the file is not trusted" for what in dropped)
     hint = ("to trust it: kosmo integrations:trust",) if notices else ()
@@ -355,6 +384,7 @@ def _overridden(settings: Settings, file: File, provider: Provider) -> Settings:
         budgets=settings.budgets + tuple((file.path, each) for each in provider.budgets),
         directories=file.directories if file.directories != Directories() else settings.directories,
         approvals=file.approvals if file.approvals != Approving() else settings.approvals,
+        webhooks=file.webhooks if file.webhooks != Webhooks() else settings.webhooks,
     )
 
 
@@ -368,6 +398,8 @@ def tightened(settings: Settings, project: File) -> tuple[Provider, list[str]]:
         dropped.append("files")
     if project.approvals != Approving():
         dropped.append("approvals")
+    if project.webhooks != Webhooks():
+        dropped.append("webhooks")
     if given.enabled and not settings.enabled.value:
         dropped.append("replicate.enabled = true")
     strict: dict[str, Any] = {}

@@ -22,7 +22,7 @@ from kosmolua.replicate import catalogue
 from kosmolua.replicate.ids import id_of
 from kosmolua.runtime.parking import Parking, Waiting
 from kosmolua.settings import paths
-from kosmolua.worker import approvals
+from kosmolua.worker import approvals, events, triggers
 from kosmolua.worker.database import AwayError, Database, DatabaseError
 from kosmolua.worker.lease import Lease
 from kosmolua.worker.runs import enqueue, wake
@@ -41,7 +41,7 @@ UPDATE runs r SET worker = %(me)s, epoch = epoch + 1, state = 'running', wake_at
 FROM (SELECT coalesce(max(number), 0) AS newest FROM outcomes WHERE run = %(run)s) n
 WHERE r.id = %(run)s AND NOT cancel AND state IN ('ready', 'running') AND (worker IS NULL OR NOT EXISTS
   (SELECT 1 FROM workers w WHERE w.id = r.worker AND w.lease_until > clock_timestamp()))
-RETURNING script, source, args, account, emulated, caps, epoch, takeovers
+RETURNING script, source, args, account, emulated, caps, epoch, takeovers, started_by
 """
 _HELD = "WHERE id = %s AND worker = %s AND epoch = %s RETURNING 1"
 # What the database lost when it ended without warning is not missing from a run that has ended.
@@ -61,6 +61,7 @@ class Claimed(Struct, frozen=True):
     caps: Caps
     fence: Fence
     takeovers: int
+    named: dict[str, Any] | None = None  # the arguments by name, of a run that a trigger has started
 
 
 class _Written(Struct, frozen=True):
@@ -160,11 +161,12 @@ class Segments:
         if row is None:
             return None
         self._point("claimed")
-        script, source, args, account, emulated, caps, epoch, takeovers = row
+        script, source, args, account, emulated, caps, epoch, takeovers, started_by = row
         arguments = msgspec.msgpack.decode(args, type=list[str])
         head = Head(script=script, source=source, args=arguments, account=account, emulated=emulated)
         packed = msgspec.msgpack.decode(caps, type=Caps) if caps else Caps()
-        return Claimed(run, head, packed, Fence(self._lease.id, epoch), takeovers)
+        named = triggers.named_of(arguments) if triggers.started(started_by) else None
+        return Claimed(run, head, packed, Fence(self._lease.id, epoch), takeovers, named)
 
     def _carry_out(self, claimed: Claimed) -> None:
         store = PostgresStore(self._database, claimed.id, claimed.fence)
@@ -183,7 +185,7 @@ class Segments:
             output = self._outputs[claimed.id] = _Prints(self._database, claimed, printed)
             script = self._host.script(
                 claimed.head.source,
-                claimed.head.args,
+                claimed.head.args if claimed.named is None else claimed.named,
                 name=claimed.head.script,
                 output=output,
                 journal=journal,
@@ -211,13 +213,17 @@ class Segments:
                 self._running.pop(run, None)
 
     def _earlier(self, claimed: Claimed) -> tuple[dict[tuple[int, int], float], int]:
-        """When the sleeps of the run end, and how many prints it made before."""
+        """When the sleeps of the run end, and how many prints it made before. Jobs that have ended are not polled."""
         rows = self._database.rows(
-            "SELECT task, request, extract(epoch FROM until - clock_timestamp())::float8 FROM waits "
-            "WHERE run = %s AND kind = 'sleep'",
+            "SELECT task, request, kind, extract(epoch FROM until - clock_timestamp())::float8, account, "
+            "CASE WHEN EXISTS (SELECT 1 FROM events e WHERE e.job = w.job AND e.account = w.account) THEN job END "
+            "FROM waits w WHERE run = %s",
             (claimed.id,),
         )
-        dues = {(task, request): time.monotonic() + left for task, request, left in rows}
+        dues = {(task, request): time.monotonic() + left for task, request, kind, left, *_ in rows if kind == "sleep"}
+        for *_, account, ended in rows:
+            if ended:
+                self._host.note_end(ended, account=account)
         ((printed,),) = self._database.rows("SELECT coalesce(max(number), 0) FROM prints WHERE run = %s", (claimed.id,))
         return dues, printed
 
@@ -240,6 +246,8 @@ class Segments:
             questions = [each.decision for each in waiting if each.decision]
             if questions and approvals.any_decided(connection, questions):
                 wake(connection, claimed.id)
+        with suppress(KosmoError), self._database.explained(), self._database.transaction() as connection:
+            events.wake_if_ended(connection, claimed.id)
         self._point("parked")
         return True
 

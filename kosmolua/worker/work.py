@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from msgspec import Struct
 
@@ -24,7 +24,7 @@ from kosmolua.journal.approvals import TIMEOUT
 from kosmolua.runtime.parking import AFTER
 from kosmolua.settings import config
 from kosmolua.settings.config import Approving
-from kosmolua.worker import medic, schedules
+from kosmolua.worker import events, medic, schedules
 from kosmolua.worker.approvals import Asks
 from kosmolua.worker.database import Database
 from kosmolua.worker.lease import Lease
@@ -37,6 +37,7 @@ from kosmolua.worker.waker import TICK, Waker
 
 if TYPE_CHECKING:
     import procrastinate
+    from psycopg import Connection
 
     from kosmolua.replicate.pace import Paced
 
@@ -48,7 +49,8 @@ class Options(Struct, frozen=True, kw_only=True):
     """``slots`` runs at once, of these ``accounts`` or of all. A dead worker's runs continue after ``lease`` seconds;
     what it sent counts as not done if it is not found in ``settling`` seconds more. Runs that wait for ``park_after``
     seconds need no process from then on. A question that nobody has answered after ``approval_timeout`` seconds counts
-    as denied. ``creates`` and ``others`` are the request rates of an account.
+    as denied. ``creates`` and ``others`` are the request rates of an account, ``webhooks`` is the public URL of the
+    server that receives them.
     """
 
     slots: int = 8
@@ -59,6 +61,7 @@ class Options(Struct, frozen=True, kw_only=True):
     approval_timeout: float = TIMEOUT
     creates: Rate = CREATES
     others: Rate = OTHERS
+    webhooks: str | None = None
 
 
 def _approving() -> Approving:
@@ -72,12 +75,16 @@ class _Shared:
     def __init__(self, database: Database, options: Options) -> None:
         self._database = database
         self._rates = {"create": options.creates, "other": options.others}
+        self._webhooks = options.webhooks
 
     def ledger(self) -> Ledger:
         return SharedLedger(self._database)
 
     def paces(self, account: str) -> Callable[[str], Paced]:
         return lambda lane: SharedPace(self._database, account, lane, self._rates[lane])
+
+    def webhook(self, account: str) -> str | None:
+        return self._webhooks and events.address(self._webhooks, account)
 
 
 class Worker:
@@ -235,7 +242,9 @@ class Worker:
 
         due, left = 0.0, set[tuple[str, int]]()
         with psycopg.connect(self._database.url, autocommit=True, **self._database.options) as connection:
-            while not self._draining.wait(TICK):
+            events.listen(connection)
+            while not self._draining.is_set():
+                self._hear(connection)
                 schedules.fire(connection)
                 waker.tick(connection)
                 self._notifier.tick(connection)
@@ -246,4 +255,11 @@ class Worker:
                     medic.give_back(connection, self._lease.id, found & left)
                     left = found
                     medic.round_of(connection, self._options.lease)
+                    events.forget_old(connection)
                     due = time.monotonic() + min(3.0, self._options.lease / 5)
+
+    def _hear(self, connection: Connection[Any]) -> None:
+        """Spend a tick, and end the waits for jobs that webhooks say have ended."""
+        for each in connection.notifies(timeout=TICK):
+            account, _, job = each.payload.partition("\n")
+            self._host.note_end(job, account=account)

@@ -1,0 +1,78 @@
+"""The application: which path is answered by what, and how a refusal looks."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from math import ceil
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from kosmolua.serve.bounds import Refusal, Slots
+
+if TYPE_CHECKING:
+    from kosmolua.serve.replicate import Receiver
+    from kosmolua.serve.triggers import Starter
+
+Answering = Callable[[Request], Awaitable[dict[str, Any]]]
+_HEADERS = {
+    "cache-control": "no-store",
+    "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
+    "referrer-policy": "no-referrer",
+    "x-content-type-options": "nosniff",
+}
+_ACCEPTED = 202
+
+
+def app_of(receiver: Receiver, starter: Starter) -> Starlette:
+    """Webhooks of Replicate at ``/replicate/ACCOUNT``, triggers at ``/trigger/NAME``."""
+    slots = Slots()
+
+    async def healthy(_: Request) -> dict[str, Any]:
+        return {"ok": True}
+
+    return Starlette(
+        routes=[
+            Route("/replicate/{account}", _endpoint(receiver.receive, slots), methods=["POST"]),
+            Route("/trigger/{name}", _endpoint(starter.start, slots, _ACCEPTED), methods=["POST"]),
+            Route("/healthz", _endpoint(healthy, slots), methods=["GET"]),
+        ],
+        exception_handlers={404: _not_found, 405: _not_allowed},
+    )
+
+
+def _endpoint(answer: Answering, slots: Slots, status: int = 200) -> Callable[[Request], Awaitable[Response]]:
+    async def endpoint(request: Request) -> Response:
+        try:
+            async with slots.one():
+                found = await answer(request)
+        except Refusal as refusal:
+            return _refused(refusal)
+        return _json(found, 200 if found.get("new") is False else status)
+
+    return endpoint
+
+
+def _refused(refusal: Refusal) -> Response:
+    more = {} if refusal.retry is None else {"retry-after": f"{max(1, ceil(refusal.retry))}"}
+    if refusal.status == 401:  # noqa: PLR2004 - HTTP
+        more["www-authenticate"] = "Bearer"
+    return _json({"error": str(refusal)}, refusal.status, more)
+
+
+def _json(found: dict[str, Any], status: int, more: dict[str, str] | None = None) -> Response:
+    return Response(
+        msgspec.json.encode(found), status, headers={**_HEADERS, **(more or {})}, media_type="application/json"
+    )
+
+
+async def _not_found(_: Request, __: Exception) -> Response:
+    return _json({"error": "not found"}, 404)
+
+
+async def _not_allowed(_: Request, __: Exception) -> Response:
+    return _json({"error": "method not allowed"}, 405)

@@ -1,0 +1,135 @@
+"""Bounds of what strangers may send: how much, how often, and how many at once."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from ipaddress import IPv6Address, ip_address
+
+from msgspec import Struct
+from starlette.requests import ClientDisconnect, Request
+
+AT_ONCE = 64  # requests that are worked on
+BODY_SECONDS = 15.0  # for a body to arrive
+DRAINED = 32 * 1024 * 1024  # bytes of a refused body that are read, so that its sender sees the answer
+DRAIN_SECONDS = 5.0
+_MOST_KEYS = 10_000
+
+
+class Refusal(Exception):  # noqa: N818 - not only errors
+    """A request is refused with this status. ``retry`` is after how many seconds it may be sent again."""
+
+    def __init__(self, status: int, what: str, retry: float | None = None) -> None:
+        super().__init__(what)
+        self.status = status
+        self.retry = retry
+
+
+class Rate(Struct, frozen=True):
+    """So many at once, and one more after each ``seconds``."""
+
+    burst: int
+    seconds: float
+
+
+class Buckets:
+    """How often each key, such as an address, may do something. Thread-safe, and bounded in the number of keys."""
+
+    def __init__(self, rate: Rate, clock: Callable[[], float] = time.monotonic) -> None:
+        self._rate = rate
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._full: OrderedDict[str, float] = OrderedDict()  # when the bucket of a key is full again
+
+    def wait(self, key: str) -> float:
+        """Seconds until the key may do it again; 0 if it may now."""
+        now = self._clock()
+        with self._lock:
+            return self._left(self._full.get(key, now), now)
+
+    def take(self, key: str) -> float:
+        """Count one, if it may. Returns the seconds until it may, 0 if it was counted."""
+        now = self._clock()
+        with self._lock:
+            full = max(now, self._full.get(key, now))
+            left = self._left(full, now)
+            if left > 0:
+                return left
+            self._full[key] = full + self._rate.seconds
+            self._full.move_to_end(key)
+            while len(self._full) > _MOST_KEYS:
+                self._full.popitem(last=False)
+        return 0.0
+
+    def _left(self, full: float, now: float) -> float:
+        return max(0.0, full + self._rate.seconds - now - self._rate.burst * self._rate.seconds)
+
+
+class Slots:
+    """So many requests at once; more are refused, not queued."""
+
+    def __init__(self, most: int = AT_ONCE) -> None:
+        self._free = most
+
+    @asynccontextmanager
+    async def one(self) -> AsyncIterator[None]:
+        if self._free == 0:
+            raise Refusal(429, "too many requests at once", 1.0)
+        self._free -= 1
+        try:
+            yield
+        finally:
+            self._free += 1
+
+
+def address_of(request: Request) -> str:
+    """The sender's address; of an IPv6 address the /64 network, which one machine may have."""
+    host = request.client.host if request.client else ""
+    try:
+        found = ip_address(host)
+    except ValueError:
+        return host[:64]
+    if isinstance(found, IPv6Address) and found.ipv4_mapped is None:
+        return f"{int(found) >> 64:x}"
+    return str(found)
+
+
+async def body_of(request: Request, most: int) -> bytes:
+    """The body of a request. Raises a `Refusal` if it is longer, or does not arrive in time."""
+    length = request.headers.get("content-length", "0")
+    pieces, size = list[bytes](), int(length) if length.isascii() and length.isdigit() and len(length) < 16 else 0  # noqa: PLR2004
+    stream = request.stream()
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            if size <= most:
+                size = 0
+                async for piece in stream:
+                    size += len(piece)
+                    if size > most:
+                        break
+                    pieces.append(piece)
+    except TimeoutError:
+        raise Refusal(408, f"the body did not arrive in {BODY_SECONDS:g} s") from None
+    except ClientDisconnect:
+        raise Refusal(400, "the body is cut short") from None
+    if size > most:
+        await _drain(stream)
+        raise Refusal(413, f"the body is longer than {most} bytes")
+    return b"".join(pieces)
+
+
+async def _drain(stream: AsyncIterator[bytes]) -> None:
+    """Read on for a while: who is still sending would see a reset instead of the answer."""
+    left = DRAINED
+    try:
+        async with asyncio.timeout(DRAIN_SECONDS):
+            async for piece in stream:
+                left -= len(piece)
+                if left < 0:
+                    return
+    except (TimeoutError, ClientDisconnect):
+        return

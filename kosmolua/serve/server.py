@@ -1,0 +1,73 @@
+"""Serves an application on a socket until a signal."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import uvicorn
+
+from kosmolua.errors import ConfigurationError
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+CONNECTIONS = 1000  # more are answered with 503
+KEPT_ALIVE = 5  # seconds of a connection without requests
+GRACE = 5  # seconds for open requests at the end
+
+
+class _Uvicorn(uvicorn.Server):
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """`serve` handles the signals."""
+        yield
+
+
+def listening(host: str, port: int) -> socket.socket:
+    """The socket. Raises a `ConfigurationError` if the address cannot be used."""
+    try:
+        return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+    except (OSError, OverflowError) as error:
+        raise ConfigurationError(
+            f"cannot listen on {host}:{port}: {getattr(error, 'strerror', None) or error}",
+            hint="choose another port; --port 0 picks a free one",
+        ) from None
+
+
+def url_of(opened: socket.socket) -> str:
+    host, port = opened.getsockname()[:2]
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+
+
+def serve(app: Any, opened: socket.socket, ready: Callable[[], None]) -> None:
+    """Serve until SIGINT, SIGTERM or SIGHUP. ``ready`` is called once it answers. A proxy on this machine may say from
+    where a request comes.
+    """
+    asyncio.run(_serve(app, opened, ready))
+
+
+async def _serve(app: Any, opened: socket.socket, ready: Callable[[], None]) -> None:
+    server = _Uvicorn(
+        uvicorn.Config(
+            app,
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            limit_concurrency=CONNECTIONS,
+            timeout_keep_alive=KEPT_ALIVE,
+            timeout_graceful_shutdown=GRACE,
+            forwarded_allow_ips="127.0.0.1",
+            lifespan="off",
+        )
+    )
+
+    def stop() -> None:
+        server.should_exit = True
+
+    for each in SIGNALS:
+        asyncio.get_running_loop().add_signal_handler(each, stop)
+    ready()
+    await server.serve(sockets=[opened])

@@ -1,0 +1,128 @@
+"""Starts runs by requests: ``POST /trigger/NAME`` with the trigger's secret, or signed with it."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import re
+from collections.abc import Callable
+from typing import Any
+
+from starlette.requests import Request
+
+from kosmolua.errors import KosmoError, WebhookError
+from kosmolua.replicate.webhook import ID, SIGNATURE, verify_webhook
+from kosmolua.serve.bounds import Buckets, Rate, Refusal, address_of, body_of
+from kosmolua.worker import triggers
+from kosmolua.worker.database import Database
+
+MAX_BODY = 1024 * 1024  # bytes
+MAX_HEADERS, MAX_HEADER = 100, 8192  # headers that a script gets, and bytes of each
+ATTEMPTS = Rate(10, 6.0)  # with a wrong secret, of one address
+ATTEMPTS_OF_ALL = Rate(200, 0.1)
+RUNS = Rate(100, 0.02)  # of one trigger
+DELIVERY = (ID, "x-github-delivery", "x-gitlab-event-uuid", "idempotency-key", "x-delivery-id")
+GITHUB = "x-hub-signature-256"
+_SECRET = re.compile(r"auth|cookie|secret|token|signature|passw|credential|api-?key|session|csrf|client-cert")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_DELIVERY = re.compile(r"[!-~]{1,200}")
+
+
+class Starter:
+    """Answers requests that start runs. ``count`` is called with the outcome of each."""
+
+    def __init__(
+        self, database: Database, queue: int = triggers.QUEUE, count: Callable[[str], None] = lambda _: None
+    ) -> None:
+        self._database = database
+        self._queue = queue
+        self._count = count
+        self._attempts = Buckets(ATTEMPTS)
+        self._attempts_of_all = Buckets(ATTEMPTS_OF_ALL)
+        self._runs = Buckets(RUNS)
+
+    async def start(self, request: Request) -> dict[str, Any]:
+        """Start the run of a request; what is returned is the answer. Raises a `Refusal`."""
+        name, address = request.path_params["name"], address_of(request)
+        wait = max(self._attempts.wait(address), self._attempts_of_all.wait(""))
+        if wait:
+            self._count("limited")
+            raise Refusal(429, "too many requests with a wrong secret", wait)
+        door = await asyncio.to_thread(self._door, name)
+        bearer = _bearer(request)
+        if bearer is not None or not any(header in request.headers for header in (GITHUB, SIGNATURE)):
+            self._check(address, ok=door.opens(bearer or "") and door.signing is None)
+            body = await body_of(request, MAX_BODY)
+        else:
+            body = await body_of(request, MAX_BODY)
+            self._check(address, ok=_is_signed(request, body, door.signing))
+        wait = self._runs.take(name)
+        if wait:
+            self._count("limited")
+            raise Refusal(429, "too many requests for this trigger", wait)
+        run, new = await asyncio.to_thread(self._submit, _asked(request, name, body, bearer or door.signing or ""))
+        self._count("started" if new else "duplicate")
+        return {"run": run, "new": new}
+
+    def _door(self, name: str) -> triggers.Door:
+        try:
+            return triggers.door(self._database, name) if _NAME.fullmatch(name) else triggers.Door()
+        except KosmoError as error:
+            raise Refusal(503, f"not started: {error.code}", 5.0) from None
+
+    def _check(self, address: str, *, ok: bool) -> None:
+        if not ok:
+            self._attempts.take(address)
+            self._attempts_of_all.take("")
+            self._count("unauthorized")
+            raise Refusal(401, "unknown trigger, or wrong secret or signature")
+
+    def _submit(self, asked: triggers.Request) -> tuple[str, bool]:
+        try:
+            return triggers.submit(self._database, asked, self._queue)
+        except triggers.FullError as error:
+            self._count("full")
+            raise Refusal(429, error.message, 30.0) from None
+        except KosmoError as error:
+            raise Refusal(503, f"not started: {error.code}", 5.0) from None
+
+
+def _bearer(request: Request) -> str | None:
+    kind, _, given = request.headers.get("authorization", "").partition(" ")
+    return given.strip() if kind.lower() == "bearer" else None
+
+
+def _is_signed(request: Request, body: bytes, secret: str | None) -> bool:
+    """Whether it is signed as Standard Webhooks say, recently, or as GitHub signs."""
+    key = secret or "whsec_AAAA"
+    if SIGNATURE in request.headers:
+        try:
+            verify_webhook(list(request.headers.items()), body, key)
+        except WebhookError:
+            return False
+        return secret is not None
+    expected = f"sha256={hmac.new(key.encode(), body, 'sha256').hexdigest()}"
+    given = request.headers.get(GITHUB, "")
+    return hmac.compare_digest(given.encode(), expected.encode()) and secret is not None
+
+
+def _asked(request: Request, name: str, body: bytes, secret: str) -> triggers.Request:
+    """What the script gets: no headers that are secret by their name, and nothing that holds the trigger's secret."""
+    try:
+        text = body.decode()
+    except UnicodeDecodeError:
+        raise Refusal(415, "the body is not UTF-8 text") from None
+    headers = dict[str, str]()
+    for given, value in list(request.headers.items())[:MAX_HEADERS]:
+        if not _SECRET.search(given) and not (secret and secret in value):
+            headers[given] = value[:MAX_HEADER]
+    query = {key: value for key, value in list(request.query_params.items())[:MAX_HEADERS] if secret not in value}
+    return triggers.Request(trigger=name, body=text, headers=headers, query=query, id=_delivery(request))
+
+
+def _delivery(request: Request) -> str | None:
+    """The id of the delivery, which its sender repeats when it tries again."""
+    given = next((request.headers[header] for header in DELIVERY if request.headers.get(header)), None)
+    if given is not None and not _DELIVERY.fullmatch(given):
+        raise Refusal(400, "expected a delivery id of 1 to 200 visible ASCII characters")
+    return given

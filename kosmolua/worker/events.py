@@ -1,0 +1,79 @@
+"""What webhooks say: which predictions and trainings have ended. The runs that wait for them continue at once.
+
+An event is stored first, and the runs that wait are looked up in a second transaction; a run that parks stores its
+waits first, and looks for events then. So one of both sees the other, however they interleave. An event that is lost
+costs nothing but time: the poller finds the end as well.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from msgspec import Struct
+
+from kosmolua.worker.database import Database
+from kosmolua.worker.runs import wake
+
+if TYPE_CHECKING:
+    from psycopg import Connection
+
+CHANNEL = "kosmo_events"  # on which workers listen
+PATH = "/replicate/"  # of the server that receives them; the account follows
+KEPT = "2 days"  # a delivery is refused once it is older than minutes
+_WAITING = """
+SELECT DISTINCT w.run FROM waits w JOIN runs r ON r.id = w.run
+WHERE w.job = %s AND w.account = %s AND r.state = 'waiting'
+"""
+
+
+class Ended(Struct, frozen=True, kw_only=True):
+    """A delivery, by its ``id``: a job of an account has ended with this status."""
+
+    id: str
+    account: str
+    kind: str
+    job: str
+    status: str
+
+
+def address(public: str, account: str) -> str:
+    """Where the API is to send the webhooks of an account."""
+    return f"{public.rstrip('/')}{PATH}{quote(account, safe='')}"
+
+
+def record(database: Database, ended: Ended) -> bool:
+    """Store a delivery and wake the runs that wait for its job. False if it was stored before."""
+    with database.explained(), database.transaction() as connection:
+        connection.execute("SET LOCAL synchronous_commit = on")
+        row = connection.execute(
+            "INSERT INTO events (id, account, kind, job, status) VALUES (%s, %s, %s, %s, %s) "
+            "ON CONFLICT (id) DO NOTHING RETURNING 1",
+            (ended.id, ended.account, ended.kind, ended.job, ended.status),
+        ).fetchone()
+    if row is None:
+        return False
+    with database.explained(), database.transaction() as connection:
+        connection.execute("SET LOCAL synchronous_commit = on")
+        connection.execute("SELECT pg_notify(%s, %s)", (CHANNEL, f"{ended.account}\n{ended.job}"))
+        for (run,) in connection.execute(_WAITING, (ended.job, ended.account)).fetchall():
+            wake(connection, run)
+    return True
+
+
+def wake_if_ended(connection: Connection[Any], run: str) -> None:
+    """Continue a run that has just parked, if a job that it waits for has ended by then."""
+    found = connection.execute(
+        "SELECT 1 FROM waits w JOIN events e ON e.job = w.job AND e.account = w.account WHERE w.run = %s LIMIT 1",
+        (run,),
+    ).fetchone()
+    if found:
+        wake(connection, run)
+
+
+def listen(connection: Connection[Any]) -> None:
+    connection.execute(f"LISTEN {CHANNEL}")
+
+
+def forget_old(connection: Connection[Any]) -> None:
+    connection.execute(f"DELETE FROM events WHERE at < clock_timestamp() - interval '{KEPT}'")  # noqa: S608 - a constant
