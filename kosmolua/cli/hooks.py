@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from kosmolua.cli import options as options_
@@ -32,8 +33,11 @@ def run(command: str, argv: list[str]) -> int:
 
     check_settings()
     accounts = _accounts(parsed)
-    listening = server.listening(parsed.host, parsed.port)
-    with opened(parsed.database, size=8) as database, host_of(options, isolation="none") as host:
+    with (
+        closing(server.listening(parsed.host, parsed.port)) as listening,
+        opened(parsed.database, size=8) as database,
+        host_of(options, isolation="none") as host,
+    ):
         receiver = Receiver(database, Secrets(_fetching(host)), accounts)
         app = app_of(receiver, Starter(database, parsed.queue))
         server.serve(app, listening, lambda: print_notice(_greeting(server.url_of(listening), accounts)))

@@ -66,7 +66,7 @@ def _refused(refusal: Refusal) -> Response:
 
 def _json(found: dict[str, Any], status: int, more: dict[str, str] | None = None) -> Response:
     return Response(
-        msgspec.json.encode(found), status, headers={**_HEADERS, **(more or {})}, media_type="application/json"
+        msgspec.json.encode(found) + b"\n", status, headers={**_HEADERS, **(more or {})}, media_type="application/json"
     )
 
 

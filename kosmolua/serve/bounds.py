@@ -14,7 +14,7 @@ from msgspec import Struct
 from starlette.requests import ClientDisconnect, Request
 
 AT_ONCE = 64  # requests that are worked on
-BODY_SECONDS = 15.0  # for a body to arrive
+BODY_SECONDS = 10.0  # for a body to arrive
 DRAINED = 32 * 1024 * 1024  # bytes of a refused body that are read, so that its sender sees the answer
 DRAIN_SECONDS = 5.0
 _MOST_KEYS = 10_000

@@ -18,7 +18,9 @@ from surroundings import clean_environment
 ROOT = Path(__file__).parent.parent.parent
 GENERATED = "reference.md"  # its examples name what is not there
 PAGES = [ROOT / "README.md", *sorted(path for path in (ROOT / "docs").glob("*.md") if path.name != GENERATED)]
-WITH_WORKERS = [ROOT / "docs" / name for name in ("schedules.md",)]  # test_worker_pages.py runs their sessions
+WITH_WORKERS = [
+    ROOT / "docs" / name for name in ("schedules.md", "webhooks.md")
+]  # test_worker_pages.py runs their sessions
 # Console examples find the command that is beside the interpreter.
 PATH = f"{os.path.dirname(sys.executable)}:{os.environ.get('PATH', '')}"
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)

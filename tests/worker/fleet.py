@@ -47,10 +47,10 @@ class Timed(Recording):
 
 
 class Fleet:
-    def __init__(self, url, directory, *faults, speed=150):
+    def __init__(self, url, directory, *faults, speed=150, clock=None):
         self.url = url
         self.directory = Path(directory)
-        self.emulator = Emulator(clock=HurryingClock(speed), faults=faults)
+        self.emulator = Emulator(clock=clock or HurryingClock(speed), faults=faults)
         self.server = Timed(self.emulator)
         self.workers = []
         self._started = 0

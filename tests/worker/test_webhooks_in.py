@@ -1,0 +1,235 @@
+"""Webhooks of Replicate wake the runs that wait: early, late, twice, never, forged, and replayed after a day."""
+
+import httpx
+import pytest
+from fleet import SCRIPT, Fleet
+from receiving import Receiving, secret_of, signed
+from waiting import stays, wait_until
+
+from kosmolua.emulator.clock import AdjustableClock
+from kosmolua.worker import events, runs
+
+WAITING = """
+local r = integrations.replicate
+local p = r.create("minimax/video-01", { prompt = "x" })
+print(p.id)
+local done = r.wait(p)
+print("on")
+return done.status
+"""
+DAY = 86_400.0
+
+
+@pytest.fixture
+def fleet(url, tmp_path):
+    """Its emulator's predictions take long, unless the clock is advanced."""
+    with Fleet(url, tmp_path, clock=AdjustableClock()).serving() as fleet:
+        yield fleet
+
+
+@pytest.fixture
+def receiving(fleet):
+    with Receiving(fleet.database, fleet.emulator).serving() as receiving:
+        yield receiving
+
+
+def parked(fleet):
+    """A run that waits without a process for the prediction whose id is returned."""
+    (run,) = fleet.submit(1, WAITING)
+    wait_until(lambda: runs.find(fleet.database, run).state == "waiting")
+    ((job,),) = fleet.database.rows("SELECT job FROM waits WHERE run = %s AND job IS NOT NULL", (run,))
+    return run, job
+
+
+def state_of(fleet, run):
+    return runs.find(fleet.database, run).state
+
+
+def feeds(fleet):
+    """What the emulator was asked to send: about which prediction, to which URL, and the events."""
+    return [(feed.job.id, feed.url, feed.wanted) for feed in fleet.emulator._world.feeds]
+
+
+def reads(fleet):
+    return sum(method == "GET" for method, *_ in fleet.server.requests)
+
+
+def test_the_end_of_a_prediction_wakes_its_run(fleet, receiving):
+    """The worker asks for a webhook, the emulator sends it, and the run goes on without a poll."""
+    fleet.start(webhooks=receiving.url)
+    run, job = parked(fleet)
+    assert [(job, f"{receiving.url}/replicate/default", {"completed"})] == feeds(fleet)
+    before = reads(fleet)
+    fleet.emulator.clock.advance(3600)
+    wait_until(lambda: state_of(fleet, run) == "done")
+
+    assert ["succeeded"] == runs.find(fleet.database, run).results
+    assert {"stored": 1} == receiving.counted
+    assert reads(fleet) - before < 3  # a run that a poll has woken takes three
+
+
+def test_a_script_that_names_its_own_webhook_keeps_it(fleet, receiving):
+    """Its run is woken by polls."""
+    fleet.start(webhooks=receiving.url)
+    own = 'prompt = "x" }, { webhook = "https://example.com/own" }'
+    (run,) = fleet.submit(1, WAITING.replace('prompt = "x" }', own))
+    wait_until(lambda: state_of(fleet, run) == "waiting")
+    fleet.emulator.clock.advance(3600)
+    wait_until(lambda: state_of(fleet, run) == "done")
+
+    assert {} == receiving.counted
+    assert [] == feeds(fleet)  # the emulator sends to this machine only
+
+
+def test_never(fleet):
+    """Without a public URL nothing asks for webhooks; the poller is enough."""
+    fleet.start()
+    run, _ = parked(fleet)
+    assert [] == feeds(fleet)
+    fleet.emulator.clock.advance(3600)
+    wait_until(lambda: state_of(fleet, run) == "done")
+
+    assert [] == feeds(fleet)
+
+
+def test_early(fleet, receiving):
+    """A webhook that comes before its run has parked, and before any worker knows of the prediction, is not lost."""
+    fleet.start("answered:SIGSTOP", lease=30)
+    (run,) = fleet.submit(1, WAITING)
+    wait_until((fleet.directory / "fault0").exists)
+    (job,) = fleet.emulator._world.predictions
+    fleet.emulator.clock.advance(3600)
+    assert 200 == receiving.deliver(job).status_code
+    assert "running" == state_of(fleet, run)
+    before = reads(fleet)
+    fleet.workers[0].send_signal(18)  # SIGCONT
+    wait_until(lambda: state_of(fleet, run) == "done", 30)
+
+    assert {"stored": 1} == receiving.counted
+    assert reads(fleet) - before == 1
+
+
+def test_before_it_is_parked(fleet, receiving):
+    """The event is found when the run parks."""
+    fleet.start("before_park:SIGSTOP", lease=30)
+    (run,) = fleet.submit(1, WAITING)
+    wait_until((fleet.directory / "fault0").exists)
+    (job,) = fleet.emulator._world.predictions
+    fleet.emulator.clock.advance(3600)
+    receiving.deliver(job)
+    fleet.workers[0].send_signal(18)  # SIGCONT
+    wait_until(lambda: state_of(fleet, run) == "done", 30)
+
+    assert ["succeeded"] == runs.find(fleet.database, run).results
+
+
+def test_twice(fleet, receiving):
+    """The second delivery is answered like the first, and changes nothing."""
+    fleet.start()
+    run, job = parked(fleet)
+    fleet.emulator.clock.advance(3600)
+    answers = [receiving.deliver(job) for _ in range(3)]
+    wait_until(lambda: state_of(fleet, run) == "done")
+
+    assert [200, 200, 200] == [each.status_code for each in answers]
+    assert ["stored", "duplicate", "duplicate"] == [each.json()["outcome"] for each in answers]
+    assert 1 == len(fleet.database.rows("SELECT 1 FROM events"))
+
+
+def test_late(fleet, receiving):
+    """After the run has ended it is stored, and nothing happens."""
+    fleet.start()
+    run, job = parked(fleet)
+    fleet.emulator.clock.advance(3600)
+    wait_until(lambda: state_of(fleet, run) == "done")
+    assert 200 == receiving.deliver(job).status_code
+    assert 200 == receiving.deliver("unknown", identifier="msg_2").status_code
+
+    assert stays(lambda: state_of(fleet, run), 1)
+    assert fleet.emulator._world.predictions.keys() == {job}
+
+
+def test_forged_and_replayed(fleet, receiving):
+    """A wrong key, a changed body, another account, an old or a coming time: refused, and the run waits on."""
+    fleet.start()
+    run, job = parked(fleet)
+    wrong = "whsec_" + "A" * 32
+    refused = [
+        receiving.deliver(job, secret=wrong),
+        receiving.deliver(job, age=DAY),
+        receiving.deliver(job, age=-DAY),
+        httpx.post(f"{receiving.url}/replicate/default", content=b"{}"),
+        receiving.deliver(job, account="other"),
+    ]
+
+    assert [401, 401, 401, 401, 404] == [each.status_code for each in refused]
+    assert {"signature": 1, "old": 1, "future": 1, "missing": 1} == receiving.counted
+    assert stays(lambda: state_of(fleet, run), 1)
+    assert [] == fleet.database.rows("SELECT 1 FROM events")
+    assert receiving.fetched == ["default"]  # a forged one causes no further request
+
+
+def test_a_signed_lie(fleet, receiving):
+    """A webhook that says too early that a prediction has ended: the run looks, and waits on."""
+    fleet.start()
+    run, job = parked(fleet)
+    receiving.deliver(job)
+    assert stays(lambda: state_of(fleet, run) == "done", 2)
+    fleet.emulator.clock.advance(3600)
+    wait_until(lambda: state_of(fleet, run) == "done")
+
+    assert ["succeeded"] == runs.find(fleet.database, run).results
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "outcome"),
+    [
+        (b'{"id":"x","status":"processing"}', 200, "not_ended"),
+        (b'{"id":"x","status":"aborted"}', 200, "stored"),
+        (b'{"id":1,"status":"succeeded"}', 400, None),
+        (b"[1]", 400, None),
+        (b"[" * 100_000, 400, None),
+        (b"\xff", 400, None),
+        (b"x" * (5 * 1024 * 1024), 413, None),
+    ],
+)
+def test_bodies(body, status, outcome, fleet, receiving):
+    """What is not a prediction that has ended is not stored."""
+    headers = signed(secret_of(fleet.emulator), body, "msg_1", fleet.emulator.clock.time())
+    answer = httpx.post(f"{receiving.url}/replicate/default", content=body, headers=headers)
+
+    assert (status, outcome) == (answer.status_code, answer.json().get("outcome"))
+    assert (outcome == "stored") == bool(fleet.database.rows("SELECT 1 FROM events"))
+
+
+def test_forgeries_are_limited(fleet, receiving):
+    """After twenty of them an address has to wait."""
+    answers = [receiving.deliver("x", secret="whsec_" + "A" * 32) for _ in range(25)]
+
+    assert [401] * 20 + [429] * 5 == [each.status_code for each in answers]
+    assert 1 <= int(answers[-1].headers["retry-after"]) <= 3
+
+
+def test_workers_die_while_webhooks_come(url, tmp_path):
+    """With webhooks each prediction is created once, too, and what was cut off is found in the account."""
+    fleet = Fleet(url, tmp_path)
+    with fleet.serving(), Receiving(fleet.database, fleet.emulator).serving() as receiving:
+        for step in ("claimed", "after_intent", "answered", "parked"):
+            fleet.start(f"{step}:SIGKILL", slots=1, webhooks=receiving.url)
+        wait_until(lambda: fleet.log().count("is ready") == 4)
+        fleet.submit(4, SCRIPT)
+        fleet.finish(webhooks=receiving.url)
+
+        fleet.check(4)
+        assert receiving.counted["stored"]
+
+
+def test_old_events_are_forgotten(database):
+    """After days; a delivery that old is refused anyway."""
+    for number, age in enumerate(("0 s", "1 day", "3 days")):
+        events.record(database, events.Ended(id=f"m{number}", account="a", kind="prediction", job="j", status="failed"))
+        database.rows(f"UPDATE events SET at = at - interval '{age}' WHERE id = 'm{number}'")
+    with database.transaction() as connection:
+        events.forget_old(connection)
+
+    assert [("m0",), ("m1",)] == database.rows("SELECT id FROM events ORDER BY id")
