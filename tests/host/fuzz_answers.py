@@ -19,12 +19,13 @@ from collections import Counter
 
 from hostile_server import HostileServer
 
-from kosmolua.cli import output, report
+from kosmolua.cli import output
 from kosmolua.errors import KosmoError
 from kosmolua.gate.files import Files
 from kosmolua.gate.policy import policy_of
 from kosmolua.gate.run import Run
 from kosmolua.gate.session import Session
+from kosmolua.host import report
 from kosmolua.host.result import Result
 from kosmolua.mcp import content
 from kosmolua.replicate import catalogue
