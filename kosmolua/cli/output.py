@@ -103,7 +103,9 @@ def print_error(error: KosmoError, excerpt: str | None = None) -> None:
         print(safe(excerpt), file=sys.stderr)
     traceback = error.detail if error.code == "internal_error" else getattr(error, "traceback", None)
     if isinstance(traceback, str) and "\n" in traceback:
-        print(safe("\n".join(f"    {line}" for line in ["stack:", *traceback.splitlines()])), file=sys.stderr)
+        from kosmolua.terminal.text import stack
+
+        print(safe("\n".join(stack(traceback))), file=sys.stderr)
     if error.hint:
         print(safe(f"hint: {error.hint}"), file=sys.stderr)
 

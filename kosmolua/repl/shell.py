@@ -234,6 +234,7 @@ class Shell:
 
     def _show_error(self, error: KosmoError) -> None:
         from kosmolua.terminal.safe import safe
+        from kosmolua.terminal.text import stack
 
         where = getattr(error, "where", None)
         if error.code == "syntax_error":
@@ -245,7 +246,7 @@ class Shell:
         lines = [f"error: {prefix}{error.message}", *self._excerpt(where)]
         trace = getattr(error, "traceback", None) or ""
         if "\n" in trace:
-            lines += [f"    {line}" for line in ("stack:", *trace.splitlines())]
+            lines += stack(trace)
         if error.hint:
             lines.append(f"hint: {error.hint}")
         self.screen.show_error(safe("\n".join(lines)))

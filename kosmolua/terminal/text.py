@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable, Sequence
+from itertools import groupby
 
 from kosmolua.terminal.plain import is_plain
 
 MAX_WIDTH = 120
 _PIPE_WIDTH = 100
+_MANY = 4  # equal frames in a row
 _CODES = {"bold": "1", "dim": "2", "green": "32", "yellow": "33", "cyan": "36"}
 
 
@@ -27,6 +29,15 @@ def width() -> int:
 def painted(text: str, style: str) -> str:
     """The text in a style; unchanged in a pipe, with ``NO_COLOR`` or on a dumb terminal."""
     return text if is_plain(os.environ) or not sys.stdout.isatty() else f"\033[{_CODES[style]}m{text}\033[0m"
+
+
+def stack(traceback: str) -> list[str]:
+    """The lines of a traceback, indented; a recursion's equal frames are counted."""
+    lines = ["stack:"]
+    for frame, group in groupby(traceback.splitlines()):
+        count = len(list(group))
+        lines += [frame] * count if count < _MANY else [frame, f"… {count - 1} more of the same"]
+    return [f"    {line}" for line in lines]
 
 
 def heading(text: str) -> str:

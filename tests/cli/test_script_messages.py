@@ -135,3 +135,10 @@ def test_what_other_languages_have(kosmo, source, hint):
 
     assert 1 == status
     assert f"hint: {hint}" in told
+
+
+def test_the_stack_of_a_recursion(kosmo):
+    """Equal frames are counted, not shown one by one."""
+    _, _, told = kosmo(*LUA, "-e", "local function f(n) return f(n) .. 1 end f(1)").seen
+
+    assert "    stack:\n    eval:1 in 'f'\n    … 29 more of the same\n" in told
