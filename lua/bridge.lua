@@ -25,8 +25,8 @@ local port
 
 -- Calls --------------------------------------------------------------------------------------------------------
 
-local encode = msgpack.encode
-local PLACE = msgpack.head(2)
+local encode, integer = msgpack.encode, msgpack.integer
+local PLACE, YES, NO, NIL = msgpack.head(2), encode(true), encode(false), encode(nil)
 
 local function encode_for(name, value)
   local ok, frame = pcall(encode, value, true)
@@ -59,12 +59,15 @@ local function receive_awaited(interrupted)
   end
 end
 
+local function send(head, tail, id, alone, number, request)
+  local frame = head[journalled] .. integer(id) .. (alone and YES or NO) .. tail
+  if journalled then frame = frame .. PLACE .. integer(number) .. integer(request) end
+  port.submit(frame)
+end
+
 -- Send a request frame, whose head and tail are already encoded, and wait for the answer.
 local function ask(head, tail)
-  local answer = task.ask(function(id, alone, number, request)
-    local at = journalled and PLACE .. encode(number) .. encode(request) or ""
-    port.submit(head[journalled] .. encode(id) .. encode(alone) .. tail .. at)
-  end)
+  local answer = task.ask(send, head, tail)
   local value = answer[3]
   if answer[1] == "error" then raise(value) end
   if not rawequal(value, values.null) then return value end -- nil is null as an item of a frame
@@ -76,6 +79,11 @@ local function head_of(name, count)
 end
 
 local CALL, SLEEP, TIME = head_of("call", 6), head_of("sleep", 4), head_of("time", 3)
+local DELAYED, CANCEL = head_of("call", 8), head_of("cancel", 2)[false] -- never in a run with a journal
+
+local function cancel(id)
+  if not journalled then port.submit(CANCEL .. integer(id)) end
+end
 
 local NO_ARGUMENTS = encode({})
 
@@ -93,6 +101,19 @@ end
 local function function_for(name, account)
   local target = encode(account) .. encode(name)
   return function(...) return output.named(ask(CALL, target .. arguments_frame(name, ...))) end
+end
+
+-- The same for helpers, which may call it after some seconds: as one request, for which the host waits. A journal has
+-- two, as before.
+local function helpers_function(name, account)
+  local target = encode(account) .. encode(name)
+  return function(arguments, seconds)
+    local tail = target .. arguments_frame(name, arguments)
+    if not seconds then return output.named(ask(CALL, tail)) end
+    if not journalled then return output.named(ask(DELAYED, tail .. NIL .. encode(seconds))) end
+    ask(SLEEP, encode(seconds))
+    return output.named(ask(CALL, tail))
+  end
 end
 
 -- Raise an error for an unknown field: a misspelled name that is nil would fail later, with a worse message.
@@ -130,8 +151,8 @@ local function account_table(functions, account)
     end
   end
   local own = {} -- the helpers' own functions, also if a script changes its table
-  for name, wrapped in next, api do
-    own[name] = wrapped
+  for name in next, api do
+    own[name] = helpers_function(name, account)
   end
   for name, helper in next, workflows(host, strict(own, unknown_function), account) do
     api[name] = helper
@@ -374,7 +395,7 @@ end
 local function run(start)
   local main_chunk, message = code.compile(start.source, start.name, environment(start))
   if not main_chunk then return fail(failures.syntax_error(message)) end
-  task.connect(receive)
+  task.connect(receive, cancel)
   return finish(failures.run(function() return task.finish(main_chunk(unpack(start.args))) end))
 end
 
@@ -385,7 +406,7 @@ function M.serve(the_port)
   port = the_port
   local start = msgpack.decode(port.wait())
   if start.interactive then
-    local parts = { is_own = failures.is_own, load_text = code.compile, receive = receive_awaited, raise = raise }
+    local parts = { is_own = failures.is_own, load_text = code.compile, receive = receive_awaited, raise = raise, cancel = cancel }
     parts.protected, parts.syntax_error, parts.error_text = failures.run, failures.syntax_error, error_text
     parts.done, parts.fail, parts.keep = done, fail, keep
     return use("interactive").serve(parts, environment(start), port)

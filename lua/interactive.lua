@@ -218,7 +218,7 @@ function commands.evaluate(source, name, number, journal)
   bridge.keep(journal)
   local main_chunk, message = compile(source, name)
   if not main_chunk then return bridge.fail(bridge.syntax_error(message)) end
-  task.connect(receive)
+  task.connect(receive, bridge.cancel)
   sethook(look, "", INSTRUCTIONS)
   finish(number, bridge.protected(function() return task.finish(main_chunk()) end))
 end

@@ -109,8 +109,12 @@ end
 
 local read
 
+-- LuaJIT's `table.new(items, fields)`, which makes a table of the right size at once.
+local has_new, new = pcall(require, "table.new")
+if not has_new then new = function() return {} end end
+
 local function read_list(length)
-  local list = {}
+  local list = new(length, 0)
   if length == 0 then return array(list) end
   for i = 1, length do
     local value = read()
@@ -120,7 +124,7 @@ local function read_list(length)
 end
 
 local function read_map(length)
-  local map = {}
+  local map = new(0, length)
   for _ = 1, length do
     local key = read()
     map[key] = read() -- a null field is an absent field
@@ -191,12 +195,23 @@ end
 
 -- Writing -------------------------------------------------------------------------------------------------------
 
-local parts, size, keys, tables -- the pieces of the frame, and the way down to the value being written
+local parts, size = {}, 0 -- the pieces of the frame
+local keys, tables = {}, {} -- the way down to the value being written
 local bytes_depth -- how deep a string that is not text may be
+local KEPT = 4096 -- bytes of a frame whose tables are used for the next one
 
 local function put(piece)
   size = size + 1
   parts[size] = piece
+end
+
+-- The frame. What it is made of is freed, unless it is small.
+local function whole()
+  local frame = concat(parts, "", 1, size)
+  if #frame > KEPT then
+    parts, keys, tables = {}, {}, {}
+  end
+  return frame
 end
 
 local function big(number, bytes)
@@ -250,7 +265,9 @@ local Refusal = {}
 Refusal.__index = Refusal
 
 local function refuse(reason, depth)
-  error(setmetatable({ reason = reason, path = values.path(keys, depth) }, Refusal), 0)
+  local path = values.path(keys, depth)
+  parts, keys, tables = {}, {}, {}
+  error(setmetatable({ reason = reason, path = path }, Refusal), 0)
 end
 
 function M.is_refusal(value) return type(value) == "table" and getmetatable(value) == Refusal end
@@ -331,18 +348,21 @@ end
 -- Raises a refusal `{reason, path}` for a value without a JSON form. Strings that are not UTF-8 are refused, except in
 -- the fields of `value` itself with `with_bytes`. Local files are refused without it.
 function M.encode(value, with_bytes)
-  parts, size, keys, tables, bytes_depth = {}, 0, {}, {}, with_bytes and 1 or -1
+  size, bytes_depth = 0, with_bytes and 1 or -1
   write(value, 0)
-  return concat(parts)
+  return whole()
 end
+
+--- MessagePack of an integer that a double holds exactly.
+M.integer = integer
 
 -- The head of a list of fewer than 16 items.
 function M.head(count) return char(0x90 + count) end
 
 function M.bytes(value)
-  parts, size = {}, 0
+  size = 0
   put_bytes(value)
-  return concat(parts)
+  return whole()
 end
 
 return M

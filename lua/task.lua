@@ -18,24 +18,27 @@ local unpack = table.unpack or unpack
 local DEFAULT_LIMIT = 8
 local PARALLEL = { limit = true, on_error = true } -- its options
 local SUSPEND = {} -- what a coroutine yields when it waits, unlike a yield of the script
+local BLOCKED, NOTHING = {}, { count = 0 } -- a caller that cannot yield; no arguments
 
 local receive -- returns the next answer: id, answer; its argument says whether the request was alone
+local forsake -- called with the request of a canceled task, which needs no answer any more
 local current -- the task that runs; nil in the main chunk
 local living -- how many tasks have not ended
 local unseen -- failed tasks whose error nobody has awaited
 local last_id, outstanding = 0, 0 -- an id is never used twice
 local was_alone
 local main, spawned -- the main chunk's counters; the number of tasks so far
-local waiting -- id -> handler of its answer
+local waiting -- id -> the task that waits for its answer, or BLOCKED
+local found -- id -> the answer to a request that blocks its caller
 local ready, first, last -- tasks to resume, in order
 local held = setmetatable({}, { __mode = "k" }) -- coroutines that wait for an answer; scripts cannot resume them
 
 --- Connect to the host and reset: `source(alone)` blocks until there is an answer, and returns the request's id and the
---- answer.
-function M.connect(source)
-  receive, current, living, unseen, outstanding = source, nil, 0, {}, 0
+--- answer; `cancel(id)` is called for a request whose task was canceled.
+function M.connect(source, cancel)
+  receive, forsake, current, living, unseen, outstanding = source, cancel, nil, 0, {}, 0
   main, spawned = { number = 0, asked = 0 }, 0
-  waiting, ready, first, last = {}, {}, 1, 0
+  waiting, found, ready, first, last = {}, {}, {}, 1, 0
 end
 
 --- Whether something still waits for the answer to that request.
@@ -43,9 +46,12 @@ function M.awaits(id) return waiting[id] ~= nil end
 
 -- Turns --------------------------------------------------------------------------------------------------------
 
-local function enqueue(task, ...)
+-- No closures and no tables here and in `ask`: LuaJIT compiles no code that makes closures, and with thousands of tasks
+-- what they allocate is half of the cost.
+local function enqueue(task, answer)
+  task.answer = answer
   last = last + 1
-  ready[last] = { task, select("#", ...), ... }
+  ready[last] = task
 end
 
 -- Settle a task, or anything else that can be awaited, with its result.
@@ -73,20 +79,30 @@ local function turn_over(before, task, ok, ...)
   end
 end
 
-local function continue(task, ...)
+local function continue(task)
   if task.state ~= "running" then return end
-  local before = current
+  local before, answer, given = current, task.answer, task.given
   current = task
-  return turn_over(before, task, guard.resume(task.co, ...))
+  if given then
+    task.given = nil
+    return turn_over(before, task, guard.resume(task.co, unpack(given, 1, given.count)))
+  end
+  task.answer = nil
+  return turn_over(before, task, guard.resume(task.co, answer))
 end
 
 local function take_answer()
   local id, answer = receive(was_alone)
-  local take = waiting[id]
-  if not take then error("the host answered an unknown request", 0) end
+  local task = waiting[id]
+  if not task then error("the host answered an unknown request", 0) end
   waiting[id] = nil
   outstanding = outstanding - 1
-  take(answer)
+  if task == BLOCKED then
+    found[id] = answer
+  else
+    task.request = nil
+    enqueue(task, answer)
+  end
 end
 
 -- Resume one task, or wait for one answer. Returns false if there is nothing to wait for.
@@ -96,20 +112,18 @@ local function step()
     take_answer()
     return true
   end
-  local item = ready[first]
+  local task = ready[first]
   ready[first] = nil
   first = first + 1
   if first > last then
     first, last = 1, 0
   end
-  continue(item[1], unpack(item, 3, item[2] + 2))
+  continue(task)
   return true
 end
 
-local function run_until(is_over)
-  while not is_over() do
-    if not step() then error("deadlock: the tasks wait only for each other", 0) end
-  end
+local function step_on()
+  if not step() then error("deadlock: the tasks wait only for each other", 0) end
 end
 
 -- Waiting ------------------------------------------------------------------------------------------------------
@@ -117,24 +131,27 @@ end
 -- Whether the running code can yield: it is in a task, with no C function in between.
 local function can_suspend() return current ~= nil and isyieldable() end
 
---- Make a request and wait for its answer. `send(id, alone, task, number)` sends it. `alone` means that nothing else
---- can run in the meantime, so the host may use a faster path. `task` (0 for the main chunk) and `number` (of the
---- request in it) are the same in every run that gets the same answers in the same order.
-function M.ask(send)
+--- Make a request and wait for its answer. `send(head, tail, id, alone, task, number)` sends it. `alone` means that
+--- nothing else can run in the meantime, so the host may use a faster path. `task` (0 for the main chunk) and `number`
+--- (of the request in it) are the same in every run that gets the same answers in the same order.
+function M.ask(send, head, tail)
   last_id = last_id + 1
-  local id, task, found = last_id, current, nil
-  local asking = current or main
+  local id, asking = last_id, current or main
   asking.asked = asking.asked + 1
   was_alone = living == 0 and outstanding == 0
-  send(id, was_alone, asking.number, asking.asked)
+  send(head, tail, id, was_alone, asking.number, asking.asked)
   outstanding = outstanding + 1
   if can_suspend() then
-    waiting[id] = function(answer) enqueue(task, answer) end
+    waiting[id], asking.request = current, id
     return yield(SUSPEND)
   end
-  waiting[id] = function(answer) found = answer end
-  run_until(function() return found ~= nil end)
-  return found
+  waiting[id] = BLOCKED
+  while found[id] == nil do
+    step_on()
+  end
+  local answer = found[id]
+  found[id] = nil
+  return answer
 end
 
 local function wait_for(task)
@@ -144,7 +161,9 @@ local function wait_for(task)
     yield(SUSPEND)
   else
     task.watched = true
-    run_until(function() return task.state ~= "running" end)
+    while task.state == "running" do
+      step_on()
+    end
   end
 end
 
@@ -247,7 +266,9 @@ local function start(f, ...)
   held[task.co] = true
   if current then add_child(current, task) end
   living = living + 1
-  enqueue(task, ...)
+  local count = select("#", ...)
+  task.given = count == 0 and NOTHING or { count = count, ... }
+  enqueue(task)
   return task
 end
 
@@ -262,6 +283,7 @@ local function cancel(task)
   settle(task, false, failures.made({ code = "canceled", message = "the task was canceled" }))
   task.state = "canceled"
   living = living - 1
+  if task.request then forsake(task.request) end
   for _, child in ipairs(task.children) do
     cancel(child)
   end
@@ -315,7 +337,9 @@ end
 
 --- Wait until all tasks have ended, and return the arguments. Raises the error of a failed task that nobody awaited.
 function M.finish(...)
-  run_until(function() return living == 0 end)
+  while living > 0 do
+    step_on()
+  end
   local first_failed
   for task in next, unseen do
     if not first_failed or task.number < first_failed.number then first_failed = task end

@@ -59,12 +59,21 @@ Count = Annotated[int, Meta(ge=0, lt=2**53)]
 
 
 class Call(_Frame, tag="call", frozen=True):
+    """It is carried out ``after`` so many seconds, but at once in a run with a journal."""
+
     id: int
     alone: bool
     account: _Name
     function: _Name
     arguments: Raw
     at: tuple[Count, Count] | None = None
+    after: Annotated[float, Meta(ge=0, le=MAX_SLEEP)] = 0.0
+
+
+class Cancel(_Frame, tag="cancel", frozen=True):
+    """The task that made a request was canceled: a call that has not begun is answered instead of carried out."""
+
+    id: int
 
 
 class Print(_Frame, tag="print", frozen=True):
@@ -118,7 +127,7 @@ class Report(Struct, frozen=True):
 
 
 Request = Call | Sleep | Time
-Frame = Request | Print | Wait | Done
+Frame = Request | Cancel | Print | Wait | Done
 FRAME: Callable[[bytes], Frame] = msgspec.msgpack.Decoder(Frame).decode
 _decode_report = msgspec.msgpack.Decoder(Report).decode
 _decode_values = msgspec.msgpack.Decoder(list[Any]).decode

@@ -65,8 +65,10 @@ class Pending:
         self._woken = False
         self._came: deque[tuple[bytes, int]] = deque()
         self._failures: deque[BaseException] = deque()
-        self._sleeps: list[tuple[float, int, bytes, Note]] = []
+        self._sleeps: list[tuple[float, int, Callable[[], None]]] = []  # when each ends, and what it does then
         self._order = itertools.count()
+        self._delayed: dict[int, tuple[Callable[[], tuple[bytes, Note]], int, str]] = {}  # calls that have not begun
+        self._canceled = 0  # sleeps of delayed calls that are not to begin
         self._lanes: dict[str, Lane] = {}
         self._waiting: set[_Waiting] = set()
         self._ready: deque[_Waiting] = deque()
@@ -77,7 +79,7 @@ class Pending:
         Calls wait only for other calls of their lane.
         """
         self._begin(size)
-        (self._lanes.get(lane) or self._opened(lane)).submit(lambda: self._carry_out(action, size, lane))
+        self._submit(action, size, lane)
 
     def call_later(
         self,
@@ -92,11 +94,29 @@ class Pending:
         self._begin(size)
         self._watch(watch, _Waiting(action, size, lane))
 
+    def call_after(
+        self, seconds: float, identifier: int, action: Callable[[], tuple[bytes, Note]], size: int, lane: str = ""
+    ) -> None:
+        """Run the action in a thread after that time, unless it is canceled before."""
+        self._begin(size)
+        self._delayed[identifier] = action, size, lane
+        self._rest(seconds, lambda: self._begin_delayed(identifier))
+
+    def cancel(self, identifier: int, answer: bytes) -> None:
+        """Give this answer to a delayed call that has not begun. Others are not canceled."""
+        found = self._delayed.pop(identifier, None)
+        if found:
+            self._canceled += 1
+            self._arrive(answer, found[1], nothing)
+
     def sleep(self, seconds: float, answer: bytes, note: Note | None = None) -> None:
         self._begin(0)
+        self._rest(seconds, lambda: self._arrive(answer, 0, note or nothing))
+
+    def _rest(self, seconds: float, then: Callable[[], None]) -> None:
         from heapq import heappush  # few runs sleep
 
-        heappush(self._sleeps, (self._now() + seconds, next(self._order), answer, note or nothing))
+        heappush(self._sleeps, (self._now() + seconds, next(self._order), then))
 
     def put(self, answer: bytes, note: Note | None = None) -> None:
         """Add an available answer."""
@@ -122,7 +142,7 @@ class Pending:
 
     def is_idle(self, seconds: float) -> bool:
         """Whether all that is open only waits, with no sleep that ends within so many seconds."""
-        waits = self.open == len(self._sleeps) + len(self._waiting)
+        waits = self.open == self._asleep + len(self._waiting)
         return waits and not self._ready and (not self._sleeps or self._sleeps[0][0] - self._now() > seconds)
 
     def drop(self) -> None:
@@ -130,14 +150,24 @@ class Pending:
         while self._waiting:
             self._waiting.pop().leave()
         self._ready.clear()
-        self._sleeps.clear()
+        self._forget()
 
     def _end_sleeps(self) -> None:
         from heapq import heappop
 
-        while self._sleeps and self._sleeps[0][0] <= self._now():
-            _, _, answer, note = heappop(self._sleeps)
-            self._arrive(answer, 0, note)
+        now = self._now()
+        while self._sleeps and self._sleeps[0][0] <= now:
+            heappop(self._sleeps)[2]()
+
+    @property
+    def _asleep(self) -> int:
+        """How many requests sleep."""
+        return len(self._sleeps) - self._canceled
+
+    def _forget(self) -> None:
+        self._sleeps.clear()
+        self._delayed.clear()
+        self._canceled = 0
 
     def timeout(self) -> float | None:
         """Seconds until the next sleep ends; None if there is no sleep to wait for.
@@ -149,15 +179,16 @@ class Pending:
         left = max(0.0, self._sleeps[0][0] - self._now())
         if self._clock is None:
             return left
-        if self.open == len(self._sleeps):
+        if self.open == self._asleep:
             self._clock.sleep(left)
             return 0.0
         return None
 
     def forget_sleeps(self) -> None:
-        """Discard all open sleeps."""
-        self.open -= len(self._sleeps)
-        self._sleeps.clear()
+        """Discard all open sleeps, and delayed calls."""
+        self.open -= self._asleep
+        self._held -= sum(size for _, size, _ in self._delayed.values())
+        self._forget()
 
     def close(self, waits: Callable[[float], bool]) -> None:
         """Start no further call. Wait for running ones while ``waits``, given the seconds so far, returns true."""
@@ -183,8 +214,17 @@ class Pending:
         if waiting in self._waiting:
             self._waiting.remove(waiting)
             waiting.leave()
-            lane = self._lanes.get(waiting.lane) or self._opened(waiting.lane)
-            lane.submit(lambda: self._carry_out(waiting.action, waiting.size, waiting.lane))
+            self._submit(waiting.action, waiting.size, waiting.lane)
+
+    def _begin_delayed(self, identifier: int) -> None:
+        found = self._delayed.pop(identifier, None)
+        if found is None:
+            self._canceled -= 1
+        else:
+            self._submit(*found)
+
+    def _submit(self, action: Callable[[], tuple[bytes, Note]], size: int, lane: str) -> None:
+        (self._lanes.get(lane) or self._opened(lane)).submit(lambda: self._carry_out(action, size, lane))
 
     def _opened(self, lane: str) -> Lane:
         from kosmolua.runtime.lane import Lane

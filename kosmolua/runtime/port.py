@@ -13,6 +13,7 @@ from kosmolua.runtime.frames import (
     FRAME,
     NOTHING,
     Call,
+    Cancel,
     Clock,
     Done,
     Frame,
@@ -28,7 +29,7 @@ from kosmolua.runtime.frames import (
     decoded,
 )
 from kosmolua.runtime.limits import Limits, fixed, reached
-from kosmolua.runtime.pending import PATIENCE, Pending, nothing
+from kosmolua.runtime.pending import PATIENCE, Note, Pending, nothing
 
 if TYPE_CHECKING:
     from kosmolua.runtime.meter import Meter
@@ -93,6 +94,8 @@ class Port:
         found = self._checked(frame)
         # The usual case first; with a time limit no call blocks.
         if type(found) is Call and found.alone and self._tape is None and self._limits.time is None:
+            if found.after:
+                self._pause(found.after)
             return self._reply(found)
         return self._handle(found)
 
@@ -106,15 +109,27 @@ class Port:
                 self._end(done)
             case Wait(dropped):
                 self._wait(dropped=dropped)
+            case Cancel(identifier):
+                self.pending.cancel(identifier, marshal.encode(("ok", identifier, None)))
             case request if self._tape:
                 return self._recorded(self._tape, request)
             case Call() as call:
-                self.pending.call(lambda: (self._reply(call), nothing), len(call.arguments), self._lane(call.function))
+                self._begin(call)
             case Sleep() as sleep if not sleep.alone:
                 self.pending.sleep(checked(sleep), answer(sleep, True, NOTHING))
             case request:
                 return self._reply(request)
         return None
+
+    def _begin(self, call: Call) -> None:
+        def action() -> tuple[bytes, Note]:
+            return self._reply(call), nothing
+
+        size, lane = len(call.arguments), self._lane(call.function)
+        if call.after:
+            self.pending.call_after(call.after, call.id, action, size, lane)
+        else:
+            self.pending.call(action, size, lane)
 
     def _reply(self, request: Request) -> bytes:
         """Carry out a request. Returns the frame that answers it."""

@@ -17,11 +17,11 @@ local PASSING = { unreachable = true, server_error = true, rate_limited = true, 
 
 local M = {}
 
---- Get or cancel a job. A created training's own links call it a prediction, so an id that is not found among
+--- Get or cancel a job, after so many seconds if given. A created training's own links call it a prediction, so an id that is not found among
 --- predictions is searched among trainings.
-function M.call_about(w, verb, kind, id)
+function M.call_about(w, verb, kind, id, seconds)
   if w.trainings[id] then kind = "training" end
-  local ok, answer = pcall(w.api[format("%s_%s", verb, kind)], { [kind .. "_id"] = id })
+  local ok, answer = pcall(w.api[format("%s_%s", verb, kind)], { [kind .. "_id"] = id }, seconds)
   if not ok and kind == "prediction" and type(answer) == "table" and answer.status == 404 then
     local found, training = pcall(w.api[verb .. "_training"], { training_id = id })
     if found then
@@ -40,12 +40,13 @@ function M.call_about(w, verb, kind, id)
   return w:note(kind, answer)
 end
 
-function M.get(w, kind, id) return w:call_about("get", kind, id) end
+function M.get(w, kind, id, seconds) return w:call_about("get", kind, id, seconds) end
 
--- One poll in flight per job; tasks that wait for the same job share it.
-local function poll(w, kind, id)
+-- Poll after so many seconds. One poll in flight per job; tasks that wait for the same job share it.
+local function poll(w, kind, id, seconds)
   local key = kind .. id
-  if w.watchers[key] == 1 then return w:get(kind, id) end
+  if w.watchers[key] == 1 then return w:get(kind, id, seconds) end
+  if seconds then w.sleep(seconds) end
   local shared = w.polls[key]
   if not shared then
     shared = task.shared(function()
@@ -97,10 +98,10 @@ local function give_up(w, name, kind, prediction, failure)
   })
 end
 
---- Polls once, with `look` if given. Returns the prediction and how many polls in a row have failed; raises when there
---- are too many.
-function M.patient_poll(w, name, kind, prediction, failures, look)
-  local ok, found = pcall(look or poll, w, kind, prediction.id)
+--- Polls once, with `look` if given, after so many seconds. Returns the prediction and how many polls in a row have
+--- failed; raises when there are too many.
+function M.patient_poll(w, name, kind, prediction, failures, look, seconds)
+  local ok, found = pcall(look or poll, w, kind, prediction.id, seconds)
   if ok and output.is_prediction(found) then return found, 0 end
   if ok then
     found = { code = "api_error", status = 200, message = "the answer is not a " .. kind }
@@ -160,9 +161,8 @@ function M.watch(w, name, kind, prediction, options, deadline, pause, on_update)
       if left <= 0 then timed_out(w, name, kind, prediction, options) end
       rest = min(rest, left)
     end
-    if rest > 0 then w.sleep(rest) end
     local before = prediction
-    prediction, failures = w:patient_poll(name, kind, prediction, failures)
+    prediction, failures = w:patient_poll(name, kind, prediction, failures, nil, rest > 0 and rest or nil)
     if on_update and changed(before, prediction) then on_update(prediction) end
     pause = pause == 0 and first or min(pause * FACTOR, longest)
   end

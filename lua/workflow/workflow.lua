@@ -5,7 +5,8 @@ local output, sequence = use("workflow/output"), use("workflow/sequence")
 
 local format, next, setmetatable = string.format, next, setmetatable
 
--- What each adds is a method of a workflow `w`. Between them they use: `w.api`, the functions of the account;
+-- What each adds is a method of a workflow `w`. Between them they use: `w.api`, the functions of the account, as
+-- `f(arguments, seconds)`, which calls after that time if it is given;
 -- `w.service(name, arguments)`, `w.raise(fields)`, `w.mistake(function, message)`, `w.now()`, `w.sleep(seconds)`;
 -- `w.awaits()`, whether the host waits for a job as one request;
 -- `w.started`, id -> kind of what was created and not seen to end; `w.creating`, creates in flight by number, `w.begun`
@@ -19,8 +20,8 @@ local HELPERS = { "create", "wait", "run", "cancel_all", "stream", "each", "down
 -- The functions of the account, for helpers: in a dry run a helper has to stop at its first request.
 local function answering(api, raise)
   local function wrapped(name, call)
-    return function(arguments)
-      local answer = call(arguments)
+    return function(arguments, seconds)
+      local answer = call(arguments, seconds)
       if output.is_request(answer) then
         raise({
           code = "dry_run", ["function"] = name,
@@ -30,7 +31,13 @@ local function answering(api, raise)
       return answer
     end
   end
-  return setmetatable({}, { __index = function(_, name) return wrapped(name, api[name]) end })
+  return setmetatable({}, {
+    __index = function(known, name)
+      local made = wrapped(name, api[name])
+      known[name] = made
+      return made
+    end,
+  })
 end
 
 --- The helpers of one account. `api` has its functions; `host` gives `service(name, arguments)`, `raise(fields)`,

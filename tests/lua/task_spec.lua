@@ -5,16 +5,17 @@ local tests = {}
 -- A fresh scheduler and its host. `host.order` picks the next request to answer: by default the oldest.
 local function fresh(use)
   local task = use("task")
-  local host = { open = {}, log = {}, most = 0, alone = 0 }
+  local host = { open = {}, log = {}, canceled = {}, most = 0, alone = 0 }
   function host.order() return 1 end
-  task.connect(function()
+  local function answer()
     assert(#host.open > 0, "the scheduler waits for an answer, and nothing is open")
     local item = table.remove(host.open, host.order(host.open))
     host.log[#host.log + 1] = item.what
     return item.id, { item.what }
-  end)
+  end
+  task.connect(answer, function(id) host.canceled[#host.canceled + 1] = id end)
   local function ask(what)
-    return task.ask(function(id, alone)
+    return task.ask(function(_, _, id, alone)
       host.open[#host.open + 1] = { id = id, what = what }
       host.most = math.max(host.most, #host.open)
       if alone then host.alone = host.alone + 1 end
@@ -244,7 +245,7 @@ tests["race raises where all fail"] = function(use)
 end
 
 tests["a canceled task does not go on, and says so to who awaits it"] = function(use)
-  local task, ask = fresh(use)
+  local task, ask, host = fresh(use)
   local went_on = false
   local a = task.spawn(function()
     ask("a")
@@ -253,6 +254,8 @@ tests["a canceled task does not go on, and says so to who awaits it"] = function
   ask("m")
   assert(a:cancel())
   assert(not a:cancel())
+  eq(1, #host.canceled)
+  eq(host.open[1].id, host.canceled[1])
   eq("canceled", a:status())
   eq("the task was canceled", raises(a.await, a))
   task.finish()
@@ -356,9 +359,9 @@ local function places(use, newest_first)
   task.connect(function()
     local item = table.remove(open, newest_first and #open or 1)
     return item, {}
-  end)
+  end, function() end)
   local function ask()
-    task.ask(function(id, _, number, request)
+    task.ask(function(_, _, id, _, number, request)
       open[#open + 1] = id
       seen[#seen + 1] = number .. "." .. request
     end)

@@ -7,6 +7,7 @@ from waiting import scaled
 
 from kosmolua.errors import ApiError, LimitError
 from kosmolua.runtime.limits import Limits
+from kosmolua.runtime.run import Script, run
 
 
 class StillClock:
@@ -47,8 +48,6 @@ def test_print_streams(lua, host):
     def handler(*args):
         seen.append(host.printed)
         return original(host, *args)
-
-    from kosmolua.runtime.run import Script, run
 
     run(
         Script(source=b"print('one') integrations.replicate.echo{} print('two')", name="x", functions=[("echo",)]),
@@ -403,6 +402,23 @@ def test_an_answer_that_does_not_fit_is_a_memory_error(lua, host):
     error = lua("return #integrations.replicate.echo{}.text", limits=Limits(memory=32 * 1024 * 1024)).error
 
     assert "limit_reached" == error.code
+
+
+def test_a_canceled_wait_polls_no_more(host, isolation):
+    """The host forgets the poll that was to come, and other sleeps go on."""
+    host.answers["get_prediction"] = {"id": "p", "status": "starting", "urls": {}}
+    source = b"""
+      local waiting = spawn(wait, { id = "p", status = "starting", urls = {} })
+      sleep(0.1)
+      waiting:cancel()
+      sleep(100)
+      return "end"
+    """
+    script = Script(source=source, name="flow.lua", functions=[("get_prediction",)])
+
+    result = run(script, host, host, limits=Limits(cpu=5.0), isolation=isolation, clock=StillClock())
+
+    assert (["end"], []) == (result.results, host.calls)
 
 
 def test_a_time_limit_ends_a_sleep(lua):
