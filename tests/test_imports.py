@@ -43,7 +43,7 @@ ONLY_IN = {
     "lupa": {"runtime/state.py"},
     "httpx": {f"replicate/{name}.py" for name in ("httpx_transport", "client", "routes", "transfer")},
     "httptools": {"replicate/head.py"},
-    "http.client": {"emulator/webhooks.py", "emulator/cog/wire.py"},
+    "http.client": {"emulator/webhooks.py", "emulator/cog/wire.py", "host/upstream.py"},
     "pytest": {"testing.py"},
     "PIL": {"terminal/images.py"},
     "jq": {"cli/listing.py"},
@@ -60,7 +60,8 @@ ONLY_IN = {
     "psycopg": {path.relative_to(PACKAGE).as_posix() for path in (PACKAGE / "worker").rglob("*.py")},
     "psycopg_pool": {"worker/database.py"},
     "procrastinate": {"worker/work.py"},
-    "werkzeug": {path.relative_to(PACKAGE).as_posix() for path in (PACKAGE / "emulator").rglob("*.py")},
+    "werkzeug": {path.relative_to(PACKAGE).as_posix() for path in (PACKAGE / "emulator").rglob("*.py")}
+    | {"host/recorder.py"},
 }
 
 

@@ -67,6 +67,7 @@ COMMANDS = {
     "mcp:uninstall": ("mcp", "remove the server from an MCP client"),
     "mcp:export": ("mcp", "print the configuration that mcp:install would write"),
     "completion": ("completion", "print a completion script: completion bash, zsh or fish"),
+    "emulator:record": ("recording", "record what a program asks the API as a cassette, through a proxy on loopback"),
     "emulator:serve": ("emulator", "serve an offline Replicate API on loopback, for any client"),
 }
 SHORT = {"lua": "integrations:lua"}

@@ -10,7 +10,7 @@ from kosmolua.cli import output
 from kosmolua.errors import UsageError
 
 if TYPE_CHECKING:
-    from kosmolua.emulator import Emulator, Player
+    from kosmolua.emulator.server import Application
 
 
 # Options of the emulator and their defaults; a cassette takes none.
@@ -28,8 +28,7 @@ _FLAGS = {"faults": "fault", "cogs": "cog"}
 
 def run(command: str, argv: list[str]) -> int:
     parsed = _parser(command).parse_args(argv)
-    if not 0 <= parsed.port < 1 << 16:
-        raise UsageError(f"--port: expected 0 to 65535, got {parsed.port}")
+    check_port(parsed.port)
     if not parsed.speed > 0:
         raise UsageError(f"--speed: expected a number above 0, such as 10, got {parsed.speed:g}")
 
@@ -41,13 +40,7 @@ def run(command: str, argv: list[str]) -> int:
         flag = _FLAGS.get(changed[0], changed[0])
         raise UsageError(f"--{flag} and --cassette cannot be combined", hint="leave one of them out")
     application = Player(parsed.cassette) if parsed.cassette else Emulator(**options)
-    try:
-        _serve(application, parsed.port, secure=parsed.https)
-    except OSError as error:
-        raise UsageError(
-            f"cannot listen on port {parsed.port}: {error.strerror}",
-            hint="choose another port, or --port 0 for a free one",
-        ) from None
+    serve(application, parsed.port, secure=parsed.https)
     return 0
 
 
@@ -107,11 +100,26 @@ def _parser(command: str) -> options_.Parser:
     return made
 
 
-def _serve(application: Emulator | Player, port: int, *, secure: bool) -> None:
+def check_port(port: int) -> None:
+    if not 0 <= port < 1 << 16:
+        raise UsageError(f"--port: expected 0 to 65535, got {port}")
+
+
+def serve(application: Application, port: int, *, secure: bool, **facts: str) -> None:
+    """Serve it until it is interrupted. The first line of output is its URL, with the facts."""
+    try:
+        _serve(application, port, secure=secure, **facts)
+    except OSError as error:
+        raise UsageError(
+            f"cannot listen on port {port}: {error.strerror}", hint="choose another port, or --port 0 for a free one"
+        ) from None
+
+
+def _serve(application: Application, port: int, *, secure: bool, **facts: str) -> None:
     from kosmolua.emulator import serve
 
     def ready(url: str, **more: str) -> None:
-        output.write_text(output.to_json({"url": url, **more}, indent=False) + "\n")
+        output.write_text(output.to_json({"url": url, **more, **facts}, indent=False) + "\n")
 
     if not secure:
         serve(application, port=port, ready=ready)

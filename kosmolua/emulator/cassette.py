@@ -17,6 +17,7 @@ from werkzeug import Response
 from kosmolua.emulator import parameters, problem
 from kosmolua.emulator.app import authenticate, json_response, match, refusal
 from kosmolua.emulator.call import ApiRequest
+from kosmolua.emulator.links import Links
 from kosmolua.errors import UsageError
 from kosmolua.replicate.catalogue import Operation, find
 
@@ -25,20 +26,26 @@ if TYPE_CHECKING:
 
 _MANNER = frozenset({"prefer", "wait", "cancel_after"})  # do not affect the answer
 HIDDEN = "[hidden]"
+TRANSFERS = frozenset({"http.stream", "http.download"})  # what `kosmo emulator:record` adds to the calls
 
 
 class Player:
     """A WSGI application. Raises a `UsageError` for a file that is not a cassette."""
 
     def __init__(self, file: str) -> None:
-        self._calls = _read(file)
+        base, lines = _read(file)
+        self._calls = [line for line in lines if line["function"] not in TRANSFERS]
+        self._transfers = [line for line in lines if line["function"] in TRANSFERS]
+        self._links = Links(base, fixed=True)
+        for line in self._transfers:
+            self._links.add(line["arguments"]["url"])
         self._lock = Lock()
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         request = ApiRequest(environ)
         with request:
             try:
-                response = self._answer(request)
+                response = self._answer(request, request.host_url.rstrip("/"))
             except problem.ProblemError as error:
                 response = refusal(error)
         return response(environ, start_response)
@@ -46,15 +53,28 @@ class Player:
     def close(self) -> None:
         """Does nothing: there is nothing to close."""
 
-    def _answer(self, request: ApiRequest) -> Response:
+    def _answer(self, request: ApiRequest, origin: str) -> Response:
+        if (url := self._links.find(request.path)) is not None:
+            return self._transfer(url)
         operation, path = match(request)
         authenticate(operation, request)
         arguments = parameters.read(operation, request, path)
         if operation.content_type == "text/plain":
             arguments["body"] = request.get_data(as_text=True)
         with self._lock:
-            call = self._next(operation, arguments)
-        return _response(operation, call)
+            call = self._next(operation, self._links.inward(arguments, origin))
+        return _response(operation, {**call, "answer": self._links.outward(call.get("answer"), origin)})
+
+    def _transfer(self, url: str) -> Response:
+        """A recorded file or stream; the last one again, if it is read more often."""
+        with self._lock:
+            same = [line for line in self._transfers if line["arguments"]["url"] == url]
+            if len(same) > 1:
+                self._transfers.remove(same[0])
+        answer = same[0].get("answer")
+        if not answer:
+            return _failed(same[0]["error"])
+        return Response(base64.b64decode(answer["content"]["base64"]), content_type=answer["content_type"])
 
     def _next(self, operation: Operation, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
         """The next recorded call with the same function and arguments."""
@@ -78,8 +98,8 @@ def fits(recorded: Any, given: Any) -> bool:
     return bool(recorded == given) or (recorded == HIDDEN and isinstance(given, str))
 
 
-def _read(file: str) -> list[dict[str, Any]]:
-    """The recorded API calls, in order."""
+def _read(file: str) -> tuple[str, list[dict[str, Any]]]:
+    """The API that was recorded, if it is known, and the recorded calls, in order."""
     try:
         with open(file, "rb") as opened:
             head, *lines = [msgspec.json.decode(line) for line in opened.read().splitlines()]
@@ -88,14 +108,16 @@ def _read(file: str) -> list[dict[str, Any]]:
         calls = []
         for call in lines:
             operation, error = find(call["function"]), call.get("error")
-            if operation and (not error or "status" in error):
+            if call["function"] in TRANSFERS:
+                calls.append({**call, "arguments": {"url": str(call["arguments"]["url"])}})
+            elif operation and (not error or "status" in error):
                 arguments = _asked(operation, call.get("arguments") or {})
                 calls.append({**call, "function": operation.name, "arguments": arguments})
     except OSError as error:
         raise UsageError(f"cannot read the cassette {file}: {error.strerror}") from None
     except (msgspec.DecodeError, ValueError, KeyError, TypeError, AttributeError):
         raise UsageError(f"{file} is not a cassette", hint="record one: kosmo lua --record FILE") from None
-    return calls
+    return str(head.get("base", "")), calls
 
 
 def _asked(operation: Operation, arguments: Mapping[str, Any]) -> dict[str, Any]:
@@ -106,10 +128,9 @@ def _asked(operation: Operation, arguments: Mapping[str, Any]) -> dict[str, Any]
 
 
 def _response(operation: Operation, call: Mapping[str, Any]) -> Response:
-    error, status = call.get("error"), operation.success[0]
-    if error:
-        document = {"title": error.get("title"), "detail": error.get("detail"), "status": error["status"]}
-        return json_response(document, int(error["status"]), problem.PROBLEM_TYPE)
+    status = operation.success[0]
+    if error := call.get("error"):
+        return _failed(error)
     answer: Any = call.get("answer")
     match operation.answer:
         case "none":
@@ -119,3 +140,11 @@ def _response(operation: Operation, call: Mapping[str, Any]) -> Response:
         case "bytes":
             return Response(base64.b64decode(answer["base64"]), status, content_type="application/octet-stream")
     return json_response(answer, status)
+
+
+def _failed(error: Mapping[str, Any]) -> Response:
+    document = {"title": error.get("title"), "detail": error.get("detail"), "status": error["status"]}
+    if "invalid_fields" in error:
+        document["invalid_fields"] = error["invalid_fields"]
+    headers = {"Retry-After": str(error["retry_after"])} if error.get("retry_after") else {}
+    return json_response(document, int(error["status"]), problem.PROBLEM_TYPE, headers)

@@ -11,11 +11,11 @@ import io
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from http.server import BaseHTTPRequestHandler
 from socketserver import TCPServer, ThreadingMixIn
 from ssl import SSLError
-from typing import IO, TYPE_CHECKING, Any, cast
+from typing import IO, TYPE_CHECKING, Any, Protocol, cast
 from urllib.parse import unquote_to_bytes
 
 from werkzeug.exceptions import ClientDisconnected
@@ -25,10 +25,16 @@ from werkzeug.wsgi import LimitedStream
 if TYPE_CHECKING:
     from ssl import SSLContext
 
-    from _typeshed.wsgi import WSGIApplication, WSGIEnvironment
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
-    from kosmolua.emulator.app import Emulator
-    from kosmolua.emulator.cassette import Player
+
+class Application(Protocol):
+    """What can be served: the emulator, the player of a cassette, or a recorder."""
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]: ...
+
+    def close(self) -> None: ...
+
 
 # At most so many bytes of a rejected upload are read, so that the client can read the error.
 MOST_DISCARDED = 256 * 1024 * 1024
@@ -191,7 +197,7 @@ class _Answer:
 
 @contextlib.contextmanager
 def running(
-    application: Emulator | Player, host: str = "127.0.0.1", port: int = 0, secure: SSLContext | None = None
+    application: Application, host: str = "127.0.0.1", port: int = 0, secure: SSLContext | None = None
 ) -> Iterator[str]:
     """Serve the application in a thread inside this context, then close it. Yields its URL, ending in /v1.
 
@@ -209,7 +215,7 @@ def running(
 
 
 def serve(
-    application: Emulator | Player,
+    application: Application,
     host: str = "127.0.0.1",
     port: int = 0,
     ready: Callable[[str], object] | None = None,

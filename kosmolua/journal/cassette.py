@@ -36,8 +36,8 @@ _TOKEN = re.compile(r"r8_[A-Za-z0-9]{20,}|whsec_[A-Za-z0-9+/=]{20,}|hf_[A-Za-z0-
 _canonical = msgspec.json.Encoder(order="sorted").encode
 
 
-class _Head(Struct, forbid_unknown_fields=True):
-    """The first line. ``digest`` is that of the script."""
+class Opening(Struct, forbid_unknown_fields=True, omit_defaults=True):
+    """The first line. ``digest`` is that of the script. ``base`` is the API, if a proxy recorded another program."""
 
     cassette: int
     script: str
@@ -46,6 +46,7 @@ class _Head(Struct, forbid_unknown_fields=True):
     seed: float
     began: float
     awaits: int = 0
+    base: str = ""
 
 
 class Call(Struct, omit_defaults=True, forbid_unknown_fields=True):
@@ -103,7 +104,7 @@ def _lines(journal: str) -> Iterator[bytes]:
 
 def _head(facts: Mapping[str, Any]) -> bytes:
     script = os.path.basename(facts["script"])
-    head = _Head(
+    head = Opening(
         FORMAT, script, digest_of(facts["source"]), facts["args"], facts["seed"], facts["began"], facts.get("awaits", 0)
     )
     return msgspec.json.encode(head)
@@ -149,7 +150,7 @@ def cleaned(value: Any, name: str = "") -> Any:
     return value
 
 
-def read(file: str) -> tuple[_Head, list[Call]]:
+def read(file: str) -> tuple[Opening, list[Call]]:
     """Raises a `UsageError` that names the line which is none."""
     try:
         with open(file, "rb") as opened:
@@ -160,7 +161,7 @@ def read(file: str) -> tuple[_Head, list[Call]]:
         ) from None
     number = 1
     try:
-        head = msgspec.json.decode(lines[0] if lines else b"", type=_Head)
+        head = msgspec.json.decode(lines[0] if lines else b"", type=Opening)
         calls = []
         for number, line in enumerate(lines[1:], 2):  # noqa: B007 - told below
             calls.append(msgspec.json.decode(line, type=Call))
@@ -180,6 +181,11 @@ class Cassette:
         self.path = file
         self._head, self._calls = read(file)
         self.last = len(self._calls)
+        if self._head.base:
+            raise JournalError(
+                f"{file} was recorded from another program by kosmo emulator:record, and has no script to replay",
+                hint=f"serve it to that program: kosmo emulator:serve --cassette {file}",
+            )
         self._orders = {(call.task, call.request): order for order, call in enumerate(self._calls, 1)}
         if self._head.args != head.args:
             raise JournalError(

@@ -1,0 +1,42 @@
+"""``emulator:record``: a proxy on a loopback port in front of the API, which writes a cassette while a program runs."""
+
+from __future__ import annotations
+
+from kosmolua.cli import options as options_
+from kosmolua.cli.emulator import check_port, serve
+from kosmolua.cli.host import print_notice
+from kosmolua.replicate.catalogue import SERVER
+
+
+def run(command: str, argv: list[str]) -> int:
+    parsed = _parser(command).parse_args(argv)
+    check_port(parsed.port)
+
+    from kosmolua.host.recorder import Recorder
+
+    recorder = Recorder(parsed.to, parsed.output, insecure_http=parsed.insecure_http)
+    serve(recorder, parsed.port, secure=parsed.https, to=recorder.base, output=parsed.output)
+    print_notice(recorder.tape.summary)
+    return 0
+
+
+def _parser(command: str) -> options_.Parser:
+    made = options_.parser(
+        command,
+        "Pass requests on to the API until interrupted, and write them with their answers to a cassette. The program "
+        "brings its own token, which is passed on and never written.",
+        "kosmo emulator:record --output tape.jsonl --port 8700",
+    )
+    made.add_argument("--output", required=True, metavar="FILE", help="write the cassette to this file")
+    made.add_argument("--port", type=int, default=0, metavar="N", help="listen on this port (default: a free one)")
+    made.add_argument("--to", default=SERVER, metavar="URL", help=f"the API to record (default: {SERVER})")
+    made.add_argument(
+        "--https", action="store_true", help="serve HTTPS with a new certificate; the first line names it"
+    )
+    made.add_argument(
+        "--insecure-http", action="store_true", help="allow passing the token on over plain HTTP to other machines"
+    )
+    made.add_argument(
+        "--json", action="store_true", help="accepted for consistency; the first line is always the URL as JSON"
+    )
+    return made
