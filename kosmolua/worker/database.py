@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from kosmolua.errors import ConfigurationError, JournalError
@@ -30,6 +30,22 @@ _SETTINGS = (
 )
 
 
+class Unit:
+    """A connection whose statements are committed one by one, until a transaction is begun. That ends with the unit."""
+
+    def __init__(self, connection: Connection[Any], stack: ExitStack) -> None:
+        self.connection = connection
+        self._stack = stack
+        self._in_transaction = False
+
+    def begun(self) -> Connection[Any]:
+        """The connection, in a transaction."""
+        if not self._in_transaction:
+            self._stack.enter_context(self.connection.transaction())
+            self._in_transaction = True
+        return self.connection
+
+
 class Database:
     """A PostgreSQL with the tables of `kosmolua.worker.schema`. Thread-safe.
 
@@ -39,7 +55,7 @@ class Database:
 
     def __init__(self, url: str, *, prepare: bool = False, size: int = 4) -> None:
         self.url = url
-        self._current = threading.local()  # the connection of this thread's transaction
+        self._current = threading.local()  # the unit of this thread
         self._ahead = 0.0  # of the database's clock over time.monotonic
         with self.explained():
             import psycopg
@@ -51,7 +67,13 @@ class Database:
                 self._check(connection)
                 self.tell_time(connection)
             self._pool: ConnectionPool[Connection[Any]] = ConnectionPool(
-                url, min_size=1, max_size=size, kwargs=self.options, open=True, timeout=CONNECT, name="kosmo"
+                url,
+                min_size=1,
+                max_size=size,
+                kwargs={**self.options, "autocommit": True},
+                open=True,
+                timeout=CONNECT,
+                name="kosmo",
             )
 
     @property
@@ -60,25 +82,32 @@ class Database:
         return {**OPTIONS, "options": _SETTINGS}
 
     @contextmanager
-    def transaction(self, *, joins: bool = False) -> Iterator[Connection[Any]]:
-        """A connection in a transaction, committed at the end. With ``joins`` it is the transaction that this thread is
-        in, if it is in one. Raises a ``psycopg.Error``.
-        """
-        outer = getattr(self._current, "connection", None)
-        if joins and outer:
-            yield outer
-            return
-        with self._pool.connection() as connection:
-            self._current.connection = connection
+    def unit(self) -> Iterator[Unit]:
+        """A connection for this thread, whose transaction begins when it is needed. Raises a ``psycopg.Error``."""
+        outer = getattr(self._current, "unit", None)
+        with self._pool.connection() as connection, ExitStack() as stack:
+            unit = self._current.unit = Unit(connection, stack)
             try:
-                yield connection
+                yield unit
             finally:
-                self._current.connection = outer
+                self._current.unit = outer
+
+    @contextmanager
+    def transaction(self, *, joins: bool = False) -> Iterator[Connection[Any]]:
+        """A connection in a transaction, committed at the end. With ``joins`` it is that of the `unit` that this thread
+        is in, if it is in one. Raises a ``psycopg.Error``.
+        """
+        outer: Unit | None = getattr(self._current, "unit", None)
+        if joins and outer:
+            yield outer.begun()
+            return
+        with self.unit() as unit:
+            yield unit.begun()
 
     def rows(self, text: str, values: Sequence[Any] | Mapping[str, Any] = ()) -> list[tuple[Any, ...]]:
         """The result of one statement. Raises a `ConfigurationError`."""
-        with self.explained(), self.transaction() as connection:
-            cursor = connection.execute(text, values)
+        with self.explained(), self.unit() as unit:
+            cursor = unit.connection.execute(text, values)
             return cursor.fetchall() if cursor.description else []
 
     def now(self) -> float:

@@ -74,8 +74,8 @@ class SharedPace:
         import psycopg
 
         try:
-            with self._database.transaction() as connection:
-                cursor = connection.execute(text, values)
+            with self._database.unit() as unit:
+                cursor = unit.connection.execute(text, values)
                 return cursor.fetchall() if cursor.description else []
         except psycopg.Error as error:
             raise away(error, "nothing of this call was sent") from None

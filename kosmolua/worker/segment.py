@@ -169,7 +169,7 @@ class Segments:
         return Claimed(run, head, packed, Fence(self._lease.id, epoch), takeovers, named)
 
     def _carry_out(self, claimed: Claimed) -> None:
-        store = PostgresStore(self._database, claimed.id, claimed.fence)
+        store = PostgresStore(self._database, claimed.id, claimed.fence, fresh=claimed.fence.epoch == 1)
         lookup = Lookup(settling=self._settling, uptime=lambda: (BOOT, self._database.now()))
         place = os.path.join(paths.state_directory(os.environ), "worker", claimed.id)
         os.makedirs(os.path.dirname(place), mode=0o700, exist_ok=True)
@@ -182,6 +182,7 @@ class Segments:
                 journal, self._after, leave=lambda waiting, _: self._leave(claimed, output, waiting), dues=dues,
                 printed=printed, elsewhere=True,
             )  # fmt: skip
+            journal.is_parked = lambda: parking.left
             output = self._outputs[claimed.id] = _Prints(self._database, claimed, printed)
             script = self._host.script(
                 claimed.head.source,
@@ -310,9 +311,12 @@ class _RunJournal(Journal):
     cancel: Callable[[str, str, str], None]
     point: Callable[[str], None]
     is_taken: Callable[[str], bool]
+    is_parked: Callable[[], bool]
 
     def end(self, error: KosmoError | None) -> None:
-        """An interrupted run continues: its last failure is not tried again."""
+        """An interrupted run continues: its last failure is not tried again. One that is parked has not ended."""
+        if self.is_parked():
+            return
         super().end(None if error and error.code == "interrupted" else error)
 
     def intend(self, ticket: Ticket, reserve: Callable[[], None] = lambda: None) -> None:

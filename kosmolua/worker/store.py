@@ -1,4 +1,6 @@
-"""A journal in PostgreSQL. Each `hold` is a transaction; only the worker that holds a run adds to its journal."""
+"""A journal in PostgreSQL. Each `hold` is a transaction from its first write on. Only the worker that holds a run adds
+to its journal.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,7 @@ from kosmolua.worker.database import AwayError, away
 if TYPE_CHECKING:
     from psycopg import Connection, Cursor
 
-    from kosmolua.worker.database import Database
+    from kosmolua.worker.database import Database, Unit
 
 BOOT = "postgresql"  # ages of attempts are counted by its clock
 _NOW = "extract(epoch FROM clock_timestamp())::float8"
@@ -29,6 +31,7 @@ _HELD = """WITH held AS (SELECT r.id, r.epoch FROM runs r JOIN workers w ON w.id
   WHERE r.id = %s AND r.epoch = %s AND r.worker = %s AND w.lease_until > clock_timestamp() AND {} FOR SHARE OF r) """
 # A database that ends without warning may lose the latest commits. What follows an answer that is lost is not written.
 _INTACT = "(SELECT coalesce(max(o.number), 0) FROM outcomes o WHERE o.run = r.id) = ANY(%s)"
+_SMALL = 4096  # bytes of an answer that is read with the journal
 _ONE = "SELECT 1 FROM held"
 _FREE = "WITH held AS (SELECT id, epoch FROM runs WHERE id = %s) "
 _INTEND = (
@@ -58,14 +61,19 @@ class Fence(Struct, frozen=True):
 
 
 class PostgresStore:
-    """A `kosmolua.journal.store.Store` of one run. Without a ``fence`` anyone may write. Raises a `JournalError`."""
+    """A `kosmolua.journal.store.Store` of one run. Without a ``fence`` anyone may write. A ``fresh`` run has no journal
+    yet, which saves reading it. Raises a `JournalError`.
+    """
 
-    def __init__(self, database: Database, run: str, fence: Fence | None = None) -> None:
+    def __init__(self, database: Database, run: str, fence: Fence | None = None, *, fresh: bool = False) -> None:
         self._database = database
         self._run = run
         self._fence = fence
         self._lock = threading.RLock()
-        self._connection: Connection[Any] | None = None
+        self._unit: Unit | None = None
+        self._fresh = fresh
+        self._facts: Facts | None = None
+        self._values: dict[int, bytes] = {}  # small answers
         self._closed = False
         self.newest_numbers: list[int] = []  # of the last answer; two if the last commit may have failed
 
@@ -76,12 +84,12 @@ class PostgresStore:
         with self._lock:
             if self._closed:
                 raise JournalError(f"the journal of run {self._run} is closed" + (f"; {what}" if what else ""))
-            if self._connection:
+            if self._unit:
                 yield
                 return
             before, committed = self.newest_numbers, False
             try:
-                with self._database.transaction() as self._connection:
+                with self._database.unit() as self._unit:
                     yield
                 committed = True
             except (FencedError, AwayError) as error:
@@ -89,7 +97,7 @@ class PostgresStore:
             except (psycopg.Error, UnicodeError, OSError) as error:
                 raise away(error, what) from None
             finally:
-                self._connection = None
+                self._unit = None
                 if not committed:
                     self.newest_numbers = sorted({*before, *self.newest_numbers})
 
@@ -99,11 +107,16 @@ class PostgresStore:
     # The run ------------------------------------------------------------------------------------------------------
 
     def prepare(self, head: Head) -> Facts:
-        if not self._do("SELECT 1 FROM runs WHERE id = %s", self._run).fetchone():
-            add_run(self._used(), self._run, head)
+        if not self._fence and not self._do("SELECT 1 FROM runs WHERE id = %s", self._run).fetchone():
+            add_run(self._writing(), self._run, head)
         return self.facts()
 
     def facts(self) -> Facts:
+        if self._facts is None:
+            self._facts = self._read_facts()
+        return self._facts
+
+    def _read_facts(self) -> Facts:
         row = self._do(
             "SELECT script, source, args, account, emulated, began, seed FROM runs WHERE id = %s", self._run
         ).fetchone()
@@ -138,6 +151,8 @@ class PostgresStore:
         )
 
     def last_digest(self) -> str | None:
+        if self._fresh:
+            return None
         row = self._do("SELECT digest FROM starts WHERE run = %s ORDER BY number DESC LIMIT 1", self._run).fetchone()
         return row[0] if row else None
 
@@ -198,6 +213,8 @@ class PostgresStore:
         return self._do(text, approval).fetchone() is not None
 
     def value(self, number: int) -> bytes | None:
+        if number in self._values:
+            return self._values[number]
         row = self._do("SELECT value FROM outcomes WHERE number = %s AND run = %s", number, self._run).fetchone()
         return row[0] if row else None
 
@@ -207,6 +224,8 @@ class PostgresStore:
         self._do("UPDATE intents SET cut = true, open = false WHERE run = %s AND open", self._run)
 
     def forget_last_error(self) -> None:
+        if self._fresh:
+            return
         last = self._do("SELECT ok FROM starts WHERE run = %s ORDER BY number DESC LIMIT 1", self._run).fetchone()
         if last is None or last[0] is not False:
             return  # it was parked, or its worker died: it continues with its recorded answers
@@ -230,11 +249,16 @@ class PostgresStore:
             )
 
     def load(self) -> Loaded:
-        kept = f"SELECT {_REQUEST}, number, state FROM outcomes WHERE run = %s AND NOT cut ORDER BY number"  # noqa: S608
-        rows = [
-            Row(number, order, state, Began(*began))
-            for order, (*began, number, state) in enumerate(self._do(kept, self._run), 1)
-        ]
+        if self._fresh:
+            self._fresh, self.newest_numbers = False, [0]
+            return Loaded([], [], [])
+        small = "CASE WHEN octet_length(value) <= %s THEN value END"
+        kept = f"SELECT {_REQUEST}, number, state, {small} FROM outcomes WHERE run = %s AND NOT cut ORDER BY number"  # noqa: S608
+        rows = []
+        for order, (*began, number, state, value) in enumerate(self._do(kept, _SMALL, self._run), 1):
+            rows.append(Row(number, order, state, Began(*began)))
+            if value is not None:
+                self._values[number] = value
         # A request may have left until its worker was dead, which it was when the run was started next.
         left = "coalesce((SELECT min(s.at) FROM starts s WHERE s.run = i.run AND s.at > i.at), i.at)"
         meant = (
@@ -300,6 +324,8 @@ class PostgresStore:
     # For people ---------------------------------------------------------------------------------------------------
 
     def summaries(self) -> Counts:
+        if self._fresh:
+            return Counts(0, 0, 0, None, None)
         row = self._do(
             "SELECT (SELECT count(*) FROM starts WHERE run = %s), count(*) FILTER (WHERE NOT cut), "
             "(SELECT count(DISTINCT (task, request)) FROM intents WHERE run = %s AND open AND NOT cut), max(ended) "
@@ -343,12 +369,18 @@ class PostgresStore:
         return int(row[0])
 
     def _do(self, text: str, *values: Any) -> Cursor[Any]:
-        return self._used().execute(text, values)
+        return (self._reading() if text.startswith("SELECT") else self._writing()).execute(text, values)
 
-    def _used(self) -> Connection[Any]:
-        if self._connection is None:
+    def _reading(self) -> Connection[Any]:
+        return self._held().connection
+
+    def _writing(self) -> Connection[Any]:
+        return self._held().begun()
+
+    def _held(self) -> Unit:
+        if self._unit is None:
             raise JournalError(f"the journal of run {self._run} is closed")
-        return self._connection
+        return self._unit
 
 
 def add_run(connection: Connection[Any], run: str, head: Head, **more: Any) -> None:

@@ -1,6 +1,6 @@
 """What workers cost: CPU for each run that waits, short runs a second, parked runs, and how soon others take over.
 
-python tests/bench/fleet.py [waiting] [short] [parked] [takeover] [--count N]
+python tests/bench/fleet.py [waiting] [held] [short] [parked] [takeover] [--count N]
 """
 
 import argparse
@@ -8,6 +8,7 @@ import http.client
 import json
 import os
 import signal
+import subprocess
 import sys
 import tempfile
 import time
@@ -25,7 +26,22 @@ WAIT = """
 local p = integrations.replicate.create("minimax/video-01", { prompt = args[1] })
 return integrations.replicate.wait(p).status
 """
-SPEEDS = {"waiting": 4, "parked": 0.001}
+HELD = """
+import sys, tempfile, threading, resource
+from kosmolua import Host
+script = "local r = integrations.replicate local p = r.create('minimax/video-01', { prompt = args[1] }) "
+script += "return r.wait(p, { interval = 5 }).status"
+options = {"url": sys.argv[1], "token": "r8_held", "read": "allow", "write": "allow"}
+with tempfile.TemporaryDirectory() as directory, Host(**options) as host:
+    def run(n):
+        host.run(script, args=[str(n)], journal=f"{directory}/{n}")
+    threads = [threading.Thread(target=run, args=(n,)) for n in range(int(sys.argv[2]))]
+    for each in threads: each.start()
+    for each in threads: each.join()
+used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+print(sum(each.ru_utime + each.ru_stime for each in used))
+"""
+SPEEDS = {"waiting": 4, "held": 1, "parked": 0.001}
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -62,26 +78,38 @@ def started(fleet, count=2, **options):
 
 def waiting(fleet, count):
     started(fleet, park_after=1.0)
-    before, own = cpu_of(fleet.workers), time.process_time()
+    before, at = cpu_of(fleet.workers), time.monotonic()
+    time.sleep(10)
+    idle = (cpu_of(fleet.workers) - before) / (time.monotonic() - at)
+    before, at, own = cpu_of(fleet.workers), time.monotonic(), time.process_time()
     fleet.submit(count, WAIT)
     own = time.process_time() - own
-    wait_until(lambda: fleet.states()["done"] == count, 600, 0.5)
-    used = cpu_of(fleet.workers) - before
+    done = "SELECT count(*) FROM runs WHERE state = 'done'"
+    wait_until(lambda: fleet.database.rows(done) == [(count,)], 600, 0.5)
+    used = cpu_of(fleet.workers) - before - idle * (time.monotonic() - at)
     ((size,),) = fleet.database.rows(
         "SELECT sum(pg_total_relation_size(c.oid)) FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace "
         "WHERE nspname = 'kosmo' AND relkind = 'r'"
     )
-    print(f"waiting: {used / count * 1000:.1f} ms CPU a run in workers, {own / count * 1000:.1f} ms to submit it")
+    print(f"waiting: {used / count * 1000:.1f} ms CPU a run in workers, {own / count * 1000:.1f} ms to submit it; "
+          f"{idle * 1000:.1f} ms a second without runs")  # fmt: skip
     print(
         f"  {size / count / 1000:.1f} kB a run in the database; {len(fleet.server.requests) / count:.1f} requests a run"
     )
+
+
+def held(fleet, count):
+    """The same in one host, which polls: a script process for each run as long as it waits."""
+    found = subprocess.run([sys.executable, "-c", HELD, fleet.api, str(count)], stdout=subprocess.PIPE, check=True)
+    print(f"held: {float(found.stdout) / count * 1000:.1f} ms CPU a run in one host")
 
 
 def short(fleet, count):
     started(fleet)
     before, began = cpu_of(fleet.workers), time.monotonic()
     fleet.submit(count, "return 1")
-    wait_until(lambda: fleet.states()["done"] == min(count, 1000), 600, 0.2)
+    done = "SELECT count(*) FROM runs WHERE state = 'done'"
+    wait_until(lambda: fleet.database.rows(done) == [(count,)], 600, 0.1)
     took = time.monotonic() - began
     print(
         f"short: {count / took:.1f} runs a second, {(cpu_of(fleet.workers) - before) / count * 1000:.1f} ms CPU a run"
@@ -148,7 +176,7 @@ def takeover(fleet, _):
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("what", nargs="*", default=["waiting", "short", "parked", "takeover"])
+    parser.add_argument("what", nargs="*", default=["waiting", "held", "short", "parked", "takeover"])
     parser.add_argument("--count", type=int, default=100)
     chosen = parser.parse_args()
     for name in chosen.what:
