@@ -231,12 +231,15 @@ def _unknown(argv: list[str]) -> UsageError:
 
 
 def _help() -> str:
-    rows = "\n".join(f"  {name:<24}{what}" for name, (_, what) in COMMANDS.items())
+    from kosmolua.terminal.text import table, wrapped
+
+    rows = table(((name, what) for name, (_, what) in COMMANDS.items()), styles=())
+    more = wrapped("Run kosmo COMMAND --help for the options of a command. To try one without an account:")
     return f"""usage: kosmo COMMAND [ARGUMENTS]
 
-LuaJIT workflows for the whole Replicate API, behind a permission gate.
+{wrapped("LuaJIT workflows for the whole Replicate API, behind a permission gate.")}
 
 {rows}
 
-Run kosmo COMMAND --help for the options of a command. To try one without an account:
+{more}
   kosmo lua --emulate --eval 'return integrations.replicate.get_account{{}}'"""

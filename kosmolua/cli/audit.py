@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import fnmatch
 import os
+import sys
 import time
 from typing import Any
 
@@ -13,7 +14,7 @@ from kosmolua.gate import audit
 from kosmolua.gate.functions import resolve
 from kosmolua.settings import ages
 from kosmolua.terminal.safe import visible
-from kosmolua.terminal.text import painted
+from kosmolua.terminal.text import painted, width, wrapped
 
 DEFAULT_LIMIT = 100
 _MOST_AGE = 10  # characters of an age such as 30m
@@ -95,11 +96,22 @@ def _shown(entries: list[dict[str, Any]], path: str) -> str:
     sizes = [max(map(len, column)) for column in zip(*rows, strict=True)]
     cost = audit.cost_of(entries)
     total = f"\ntotal cost of these calls: {cost:g}" if cost else ""
-    return "\n".join(_line(row, sizes) for row in rows) + total
+    lines = [_line(row, sizes) for row in rows]
+    if sys.stdout.isatty() and max(map(len, lines)) > width():
+        lines = [_block(rows[0], row) for row in rows[1:]]
+    return "\n".join(lines) + total
+
+
+def _block(head: tuple[str, ...], row: tuple[str, ...]) -> str:
+    """A row for a terminal that is too narrow for the columns: when and what, then the rest with names."""
+    cells = dict(zip(head, row, strict=True))
+    rest = (f"{name} {cells[name]}" for name in ("decided", "run", "account", "calls", "ms", "script") if cells[name])
+    first = f"{painted(cells['time'], 'bold')}  {cells['function']}"
+    return f"{first}\n{wrapped(', '.join([cells['outcome'], *rest]), '    ')}"
 
 
 def _line(row: tuple[str, ...], sizes: list[int]) -> str:
-    """A row on one line, even if it is wider than the terminal: one line is one call."""
+    """A row on one line: one line is one call."""
     first, *others = (cell.ljust(size) for cell, size in zip(row, sizes, strict=True))
     return "  ".join([painted(first, "bold"), *others]).rstrip()
 

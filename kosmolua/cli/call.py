@@ -24,6 +24,7 @@ from kosmolua.gate.run import Reply
 from kosmolua.host.host import Host
 from kosmolua.replicate import catalogue
 from kosmolua.replicate.catalogue import Operation
+from kosmolua.terminal.text import table, wrapped
 
 PATIENCE = 2.0  # seconds without data on standard input before a notice says what the command waits for
 
@@ -397,10 +398,8 @@ def _example_name(command: str) -> str:
 
 
 def _functions() -> str:
-    rows = "\n".join(
-        f"  {operation.name:<30}{operation.access:<7}{operation.summary}" for operation in catalogue.OPERATIONS
-    )
-    return f"functions of replicate (each name may start with replicate_)\n\n{rows}"
+    rows = ((operation.name, operation.access, operation.summary) for operation in catalogue.OPERATIONS)
+    return f"functions of replicate (each name may start with replicate_)\n\n{table(rows, styles=())}"
 
 
 def _function_help(command: str, name: str) -> str:
@@ -409,25 +408,31 @@ def _function_help(command: str, name: str) -> str:
     return function_help(resolve(name), command)
 
 
-def _row(name: str, value: str | None, what: str) -> str:
-    flag = name.replace("_", "-") + (f" {value}" if value else "")
-    return f"  --{flag:<24}{what}"
+_ABOUT = (
+    "Call one function of the Replicate API. Pass arguments as a JSON object (an argument or standard input), as "
+    "flags, or both; flags override the object: --name value, --name=value, --arg name=value, --input.text value. The "
+    "type of the parameter decides how a flag's text is read."
+)
+_OWN = (
+    ("--cancel-on-exit", "cancel the prediction or training on a signal"),
+    ("--all", "fetch all pages of a list"),
+    ("--output FILE", "write the answer to FILE; of a prediction its output (its JSON if FILE ends in .json)"),
+    ("--path FILE", "upload FILE, and set filename (create_file only)"),
+)
+
+
+def _row(name: str, value: str | None, what: str) -> tuple[str, str]:
+    return f"--{name.replace('_', '-')}" + (f" {value}" if value else ""), what
 
 
 def _help(command: str) -> str:
     prefix = "" if command == "integrations:replicate" else "replicate."
-    rows = "\n".join(_row(name, value, what) for name, (value, what) in FLAGS.items())
+    rows = table([*(_row(name, value, what) for name, (value, what) in FLAGS.items()), *_OWN], styles=())
     return f"""usage: kosmo {command} {prefix}FUNCTION [JSON] [--NAME VALUE ...] [FLAGS]
 
-Call one function of the Replicate API. Pass arguments as a JSON object (an argument or standard input), as flags, or
-both; flags override the object: --name value, --name=value, --arg name=value, --input.text value. The type of the
-parameter decides how a flag's text is read.
+{wrapped(_ABOUT)}
 
 {rows}
-  --cancel-on-exit          cancel the prediction or training on a signal
-  --all                     fetch all pages of a list
-  --output FILE             write the answer to FILE; of a prediction its output (its JSON if FILE ends in .json)
-  --path FILE               upload FILE, and set filename (create_file only)
 
 example:
   kosmo {command} {prefix}create_prediction --emulate --json \\

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from kosmolua.errors import UsageError
 from kosmolua.runtime.limits import Limits
 from kosmolua.settings import ages
+from kosmolua.terminal.text import width
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -120,7 +121,7 @@ def parser(command: str, description: str, example: str) -> Parser:
         prog=f"kosmo {command}",
         description=description,
         epilog=f"example:\n  {example}",
-        formatter_class=partial(_Formatter, width=100),  # with a width argparse does not import shutil
+        formatter_class=partial(_Formatter, width=max(40, min(100, width()))),  # without one argparse imports shutil
         allow_abbrev=False,
     )
 

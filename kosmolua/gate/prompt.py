@@ -157,11 +157,24 @@ def render(question: Question, *, columns: int = 80, rows: int = 24, colour: boo
         after.append(f"  reason: {_cut(question.why, 2 * columns)}")
     if question.always:
         after.append(f"  always saves a rule that allows {_rule(question.always, columns)}")
-    head = f"kosmo: allow {what}?"
+    head = _folded(f"kosmo: allow {what}?", columns)
     choice = "[o]nce, for this [r]un, [a]lways, [N]o: " if question.always else "[o]nce, for this [r]un, [N]o: "
-    taken = sum(_lines(line, columns) for line in (first, *after, f"{head} {choice}{_ROOM_TO_ANSWER}"))
-    after.append(f"{_BOLD}{head}{_PLAIN} {choice}" if colour else f"{head} {choice}")
+    last = head.rpartition("\n")[2]
+    joint = " " if _width(f"{last} {choice}{_ROOM_TO_ANSWER}") <= columns else "\n"
+    first, after = _folded(first, columns), [_folded(line, columns) for line in after]
+    whole = "\n".join([first, *after, f"{head}{joint}{choice}{_ROOM_TO_ANSWER}"])
+    taken = sum(_lines(line, columns) for line in whole.split("\n"))
+    after.append(f"{_BOLD}{head}{_PLAIN}{joint}{choice}" if colour else f"{head}{joint}{choice}")
     return "\n".join([first, *_arguments(question, columns, max(1, rows - taken)), *after])
+
+
+def _folded(text: str, columns: int) -> str:
+    """The text in lines of the screen, broken between words."""
+    if _width(text) <= columns:
+        return text
+    import textwrap
+
+    return "\n".join(textwrap.wrap(text, columns, break_on_hyphens=False, subsequent_indent="    "))
 
 
 def _arguments(question: Question, columns: int, room: int) -> Iterator[str]:

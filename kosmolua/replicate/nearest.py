@@ -30,11 +30,13 @@ _SAME = {
     "directory": "dir",
     "resume": "journal",
 }
+_WHOLE = {"timeout": "timelimit"}  # the same for whole names
 
 
 def nearest(text: str, names: Iterable[str], most: int = 1, least: float = LEAST) -> list[str]:
     """The names that are near, the nearest first."""
     words, letters = _words(text), _letters(text)
+    letters = _WHOLE.get(letters, letters)
     scored = []
     for at, name in zip(range(_MOST_NAMES), names, strict=False):
         points = _score(words, letters, name[:_MOST_LETTERS])

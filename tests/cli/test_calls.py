@@ -3,6 +3,7 @@
 import base64
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -269,6 +270,14 @@ def test_urls_that_cannot_be(kosmo, url):
     assert (4, True) == (ran.status, "REPLICATE_URL" in ran.err)
 
 
+@pytest.mark.parametrize("argv", [["--help"], [CALL, "--help"], ["run", "--help"], ["lua", "--help"], [SHORT]], ids=str)
+def test_help_in_a_narrow_terminal(kosmo, argv):
+    """Lines break between words at the width of the terminal; command lines are kept whole."""
+    text = kosmo(*argv, env={"COLUMNS": "60"}).out.partition("\nexample:")[0]
+
+    assert [] == [line for line in text.splitlines() if len(line) > 60 and not line.startswith("  kosmo ")]
+
+
 def test_help(kosmo):
     """Help is on standard output, with an example; a function's help names its parameters."""
     for argv in (
@@ -282,7 +291,7 @@ def test_help(kosmo):
         assert (0, "") == (ran.status, ran.err)
         assert "kosmo " in ran.out
     assert "--prediction-id" in kosmo(CALL, "replicate.get_prediction", "--help").out
-    assert 37 == kosmo(SHORT).out.count("\n  ")
+    assert 37 == len(re.findall(r"^  \w+ +(read|write) ", kosmo(SHORT).out, re.MULTILINE))
     assert kosmo("--version").out.startswith("kosmolua ")
 
 

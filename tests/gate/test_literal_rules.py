@@ -256,4 +256,5 @@ def test_the_rule_in_a_question_is_ascii():
     """As what it names is."""
     rule = config.Rule("allow", "f", "default", {"version": LOOK_ALIKE})
 
-    assert "where version is m\\u0435ta\\u3164" in render(Question("f", "default", "write", {}, always=rule))
+    shown = render(Question("f", "default", "write", {}, always=rule), columns=120)
+    assert "where version is m\\u0435ta\\u3164" in shown

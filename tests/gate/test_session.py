@@ -127,7 +127,18 @@ def test_a_question_cannot_draw_on_the_terminal():
     assert "\u202e" not in text
     assert len(text) < 1500
     assert text.startswith("kosmo: create_prediction from evil\\n.lua, with\n")
-    assert text.splitlines()[-1].startswith("kosmo: allow create_prediction (write) on account work\\x07? [o]nce")
+    asking = ["kosmo: allow create_prediction (write) on account work\\x07?", "[o]nce, for this [r]un, [N]o: "]
+    assert asking == text.splitlines()[-2:]
+
+
+@pytest.mark.parametrize("columns", [40, 60, 80])
+def test_a_question_breaks_between_words(columns):
+    """In a narrow terminal no word of it is cut by the edge, and the answer has its place on the last line."""
+    question = Question("create_model_prediction", "default", "write", {"model_name": "x"}, "flow.lua", "write=ask")
+    lines = render(question, columns=columns).split("\n")
+
+    assert columns >= max(map(len, lines))
+    assert lines[-1].endswith("[o]nce, for this [r]un, [N]o: ")
 
 
 def test_a_question_fits_a_narrow_terminal():
