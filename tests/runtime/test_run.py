@@ -1,12 +1,16 @@
 """What a script sees and what its host gets, the same in a child and in this process."""
 
+import threading
 import time
 
+import msgspec
 import pytest
 from waiting import scaled
 
 from kosmolua.errors import ApiError, LimitError
+from kosmolua.runtime import marshal
 from kosmolua.runtime.limits import Limits
+from kosmolua.runtime.port import Port
 from kosmolua.runtime.run import Script, run
 
 
@@ -404,8 +408,10 @@ def test_an_answer_that_does_not_fit_is_a_memory_error(lua, host):
     assert "limit_reached" == error.code
 
 
-def test_a_canceled_wait_polls_no_more(host, isolation):
-    """The host forgets the poll that was to come, and other sleeps go on."""
+def test_a_canceled_wait_polls_no_more(host):
+    """The host forgets the poll that was to come, and other sleeps go on. In this process, where nothing runs while the
+    clock is moved.
+    """
     host.answers["get_prediction"] = {"id": "p", "status": "starting", "urls": {}}
     source = b"""
       local waiting = spawn(wait, { id = "p", status = "starting", urls = {} })
@@ -416,9 +422,31 @@ def test_a_canceled_wait_polls_no_more(host, isolation):
     """
     script = Script(source=source, name="flow.lua", functions=[("get_prediction",)])
 
-    result = run(script, host, host, limits=Limits(cpu=5.0), isolation=isolation, clock=StillClock())
+    result = run(script, host, host, limits=Limits(cpu=5.0), isolation="none", clock=StillClock())
 
     assert (["end"], []) == (result.results, host.calls)
+
+
+def test_a_delayed_call_is_carried_out_or_canceled_once(host):
+    """Each request gets one answer: its own, or that it was canceled."""
+    clock, answered = StillClock(), threading.Event()
+    port = Port(host, host, clock)
+    port.pending.wake = answered.set
+    for identifier in (1, 2):
+        port.submit(marshal.encode(["call", identifier, False, "", "echo", {}, None, 5.0]))
+    port.submit(marshal.encode(["cancel", 1]))
+    canceled = port.take()
+    port.submit(marshal.encode(["cancel", 1]))
+    clock.now += 5.0
+    begun = port.take()
+    port.submit(marshal.encode(["cancel", 2]))
+    answered.wait(scaled(10))
+    came = [*begun, *port.take()]
+
+    assert [["ok", 1, None]] == list(map(msgspec.msgpack.decode, canceled))
+    assert [["ok", 2, {"ok": True}]] == list(map(msgspec.msgpack.decode, came))
+    assert [("echo", "", {})] == host.calls
+    assert 0 == port.pending.open
 
 
 def test_a_time_limit_ends_a_sleep(lua):
