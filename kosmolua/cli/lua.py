@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from kosmolua.gate.entry import Entry
     from kosmolua.host.host import Host
     from kosmolua.host.result import Result
+    from kosmolua.host.run_options import ScriptOptions
     from kosmolua.host.script import Attach, ScriptRun
     from kosmolua.journal.cassette import Cassette
     from kosmolua.journal.journal import Journal
@@ -149,13 +150,18 @@ def _run(
 
 def waiting_for_approval(
     parsed: argparse.Namespace, options: Options, journal: Journal | Cassette | None
-) -> AbstractContextManager[dict[str, Any]]:
+) -> AbstractContextManager[ScriptOptions]:
     """The options of a run that waits for approvals, if it was asked for and there is no terminal."""
+    no_options: ScriptOptions = {}
     if not parsed.wait_for_approval or sys.stderr.isatty():
-        return nullcontext({})
-    from kosmolua.cli.asking import asking
+        return nullcontext(no_options)
+    from kosmolua.cli.host import print_notice
+    from kosmolua.host.asking import asking
+    from kosmolua.journal.journal import Journal
 
-    return asking(options, journal, parsed.approval_timeout)
+    if not isinstance(journal, Journal) or options.force:
+        return nullcontext(no_options)
+    return asking(journal, print_notice, parsed.approval_timeout)
 
 
 def _access(parsed: argparse.Namespace) -> dict[str, Any]:

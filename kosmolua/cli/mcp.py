@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from kosmolua.mcp.work import Current
 
 MAX_CHARS = 20_000
+RETURN_AFTER = 45.0  # as kosmolua.mcp.service, whose import takes time
 MAX_PORT = 65_535
 MAX_NAME = 64  # characters
 ADDRESS = "127.0.0.1:8808"
@@ -69,7 +70,7 @@ def _serving(command: str) -> options_.Parser:
         f"kosmo {command} --code --write ask --max-predictions 20",
     )
     made.add_argument(
-        "--code", action="store_true", help="expose execute_lua, search_docs and read_docs instead of functions"
+        "--code", action="store_true", help="expose execute_lua, runs, search_docs and read_docs instead of functions"
     )
     made.add_argument(
         "--tools",
@@ -78,6 +79,14 @@ def _serving(command: str) -> options_.Parser:
         help="expose the functions whose name matches, such as get_*; repeatable (default: all; with --code, none)",
     )
     _add_tools(made)
+    made.add_argument(
+        "--return-after",
+        type=options_.amount,
+        default=RETURN_AFTER,
+        metavar="SECONDS",
+        help="answer a call of execute_lua after this time while its script goes on; the tool runs looks it up; "
+        f"0 waits for the end (default: {RETURN_AFTER:g})",
+    )
     verdicts: dict[str, Any] = {"choices": options_.VERDICTS, "metavar": "allow|ask|deny"}
     made.add_argument("--read", **verdicts, help="set the policy for reads (default: as configured)")
     made.add_argument(
@@ -178,6 +187,9 @@ def _serve(parsed: argparse.Namespace) -> int:
         names=parsed.tool_names,
         dialect=parsed.client,
         scripts=parsed.scripts,
+        return_after=parsed.return_after,
+        account=parsed.account,
+        emulated=parsed.emulate,
     )
     tell = _forget if parsed.emulate else partial(print_unfinished, canceled=False)
     return _serve_streams(parsed, options, tell) if parsed.http is None else _serve_http(parsed, options, tell)

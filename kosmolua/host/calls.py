@@ -117,6 +117,18 @@ class DirectCalls:
             calls = (policy.Call(operation, account or self._options.account) for operation in known)
             return frozenset(call.operation.name for call in calls if policy.may_be(in_force, call))
 
+    def may_ask(self) -> bool:
+        """Whether a call of a script may need the approval of a person, by the current policy and budgets."""
+        from kosmolua.gate import policy
+
+        with explained("reading the policy"):
+            settings = self._sessions().settings()
+            in_force = policy.policy_of(settings)
+            rules = (*in_force.classes.values(), *in_force.rules)
+            limited = self._options.caps is not None and self._options.caps.cost is not None
+            budgeted = any(each.cost is not None for _, each in settings.budgets)
+            return not self._options.force and (limited or budgeted or any(rule.verdict == "ask" for rule in rules))
+
     def pages(
         self, function: str, arguments: Mapping[str, Any] | None = None, *, account: str | None = None
     ) -> Iterator[Reply]:

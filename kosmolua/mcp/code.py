@@ -1,4 +1,4 @@
-"""Code mode: three tools instead of one per function. They search and read documentation, and run Lua."""
+"""Code mode: four tools instead of one per function. They search and read documentation, run Lua, and look up runs."""
 
 from __future__ import annotations
 
@@ -10,38 +10,39 @@ from kosmolua.mcp import schemas
 from kosmolua.mcp.schemas import Dialect
 from kosmolua.mcp.tools import json_of
 
-EXECUTE, SEARCH, READ = "execute_lua", "search_docs", "read_docs"
+EXECUTE, SEARCH, READ, RUNS = "execute_lua", "search_docs", "read_docs", "runs"
+_READ_ONLY = {"readOnlyHint": True, "openWorldHint": False}
 
 DEFINITIONS: dict[str, dict[str, Any]] = {
     SEARCH: {
-        "title": "Search the documentation",
+        "title": "Search docs",
         "description": "Search functions of the Replicate API and pages by name or purpose.",
         "inputSchema": {
             "type": "object",
-            "properties": {"query": {"type": "string", "description": "Words to search for, such as: cancel training"}},
+            "properties": {"query": {"type": "string", "description": "Such as: cancel training"}},
             "required": ["query"],
         },
-        "outputSchema": schemas.ENVELOPE,
-        "annotations": {"readOnlyHint": True, "idempotentHint": True, "openWorldHint": False},
+        "outputSchema": schemas.DONE,
+        "annotations": _READ_ONLY,
     },
     READ: {
-        "title": "Read the documentation",
+        "title": "Read docs",
         "description": "Read about a function (parameters, result, example), or a page such as lua or errors.",
         "inputSchema": {
             "type": "object",
             "properties": {"name": {"type": "string", "description": "A name that search_docs returned"}},
             "required": ["name"],
         },
-        "outputSchema": schemas.ENVELOPE,
-        "annotations": {"readOnlyHint": True, "idempotentHint": True, "openWorldHint": False},
+        "outputSchema": schemas.DONE,
+        "annotations": _READ_ONLY,
     },
     EXECUTE: {
         "title": "Run Lua",
-        "description": "Run a Lua script against Replicate, in a sandbox and within a budget. "
+        "description": "Run a Lua script against Replicate, sandboxed and within a budget. "
         "run(model, input) returns the output of a model; replicate.<function>{...} calls the API; also available: "
         "parallel(list, f), each(name), replicate.cancel_all(list), stream, wait, download(url, path), sleep(seconds), "
         "json and print. "
-        "Filter in Lua and return only what you need. The answer contains result, output and the log of calls.",
+        "Filter in Lua and return only what you need.",
         "inputSchema": {
             "type": "object",
             "properties": {
@@ -49,24 +50,13 @@ DEFINITIONS: dict[str, dict[str, Any]] = {
                 "args": {
                     "type": "array",
                     "items": {"type": "string"},
-                    "description": "The arguments of the script, in `args`",
+                    "description": "Its arguments, in `args`",
                 },
+                "id": {"type": "string", "description": "Instead of source: a run to continue"},
             },
-            "required": ["source"],
+            "required": [],
         },
-        "outputSchema": {
-            "type": "object",
-            "properties": {
-                "success": {"type": "boolean"},
-                "result": {},
-                "output": {"type": "string"},
-                "error": {},
-                "call_log": {"type": "array"},
-                "spent": {"type": "object"},
-                "running": {"type": "array"},
-            },
-            "required": ["success"],
-        },
+        "outputSchema": schemas.RUN,
         "annotations": {
             "readOnlyHint": False,
             "destructiveHint": True,
@@ -74,11 +64,22 @@ DEFINITIONS: dict[str, dict[str, Any]] = {
             "openWorldHint": True,
         },
     },
+    RUNS: {
+        "title": "Look up runs",
+        "description": "List the runs that go on or wait, or get the result of one.",
+        "inputSchema": {
+            "type": "object",
+            "properties": {"id": {"type": "string", "description": "From execute_lua"}},
+            "required": [],
+        },
+        "outputSchema": schemas.DONE,
+        "annotations": _READ_ONLY,
+    },
 }
 
 
 def definitions(*, writes: bool, dialect: Dialect = "any") -> list[dict[str, Any]]:
-    """The three tools. Without writes, running a script is read-only."""
+    """The four tools. Without writes, running a script is read-only."""
     return [_definition(name, writes=writes, dialect=dialect) for name in DEFINITIONS]
 
 
@@ -105,6 +106,8 @@ def checked(name: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
             given[key] = _strings(name, given[key])
         elif not isinstance(given[key], str):
             raise _error(name, f"expected a string - at `{key}`")
+    if name == EXECUTE and "source" not in given and "id" not in given:
+        raise _error(name, "missing argument `source`")
     return given
 
 
@@ -117,5 +120,6 @@ def _strings(name: str, value: Any) -> list[str]:
 
 
 def _error(name: str, message: str) -> ArgumentError:
-    example = ", ".join(f'"{key}": "..."' for key in DEFINITIONS[name]["inputSchema"]["required"])
+    required = DEFINITIONS[name]["inputSchema"]["required"] or [*DEFINITIONS[name]["inputSchema"]["properties"]][:1]
+    example = ", ".join(f'"{key}": "..."' for key in required)
     return ArgumentError(f"{name}: {message}", hint=f"call it with {{{example}}}")

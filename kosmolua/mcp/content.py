@@ -17,13 +17,15 @@ from kosmolua.mcp.hints import fields_of
 from kosmolua.terminal import pictures as pictures_
 
 if TYPE_CHECKING:
-    from kosmolua.errors import KosmoError
+    from kosmolua.errors import KosmoError, WaitingError
     from kosmolua.host.result import Result
 
 MAX_PICTURES = 4
 MAX_ATTEMPTS = 8  # pictures to try to fetch
 MAX_PICTURE = 3 * 1024 * 1024  # bytes; clients refuse larger ones
 MAX_ENTRIES = 50  # of the log of calls
+MAX_SHOWN = 400  # characters of the arguments of one question
+MAX_ERROR = 20_000  # characters of a failure outside a script
 _DATA_URL = re.compile(r"data:(image/(?:png|jpeg|gif|webp));base64,([A-Za-z0-9+/]+={0,2})")
 _UNSUPPORTED = "image/avif"  # by clients
 _JOINER = "\u200d"
@@ -90,6 +92,33 @@ def of_run(result: Result, limit: int, outputs: Pictures) -> dict[str, Any]:
         _summary(result),
     ]
     return {**_result(structured, "\n".join(filter(None, parts)), pictures), "isError": error is not None}
+
+
+def of_running(identifier: str, seconds: int) -> dict[str, Any]:
+    """The result of a script that goes on."""
+    how = f'runs {{"id": "{identifier}"}}'
+    text = f"Still running after {seconds} s. Wait for its result with {how}; do not start it again."
+    return _result({"success": False, "status": "running", "id": identifier, "seconds": seconds}, text, [])
+
+
+def of_waiting(identifier: str, error: WaitingError, limit: int) -> dict[str, Any]:
+    """The result of a script that waits for a person: what is asked, and the command of the person."""
+    asked = error.detail["approvals"]
+    structured = {
+        "success": False,
+        "status": "waiting",
+        "id": identifier,
+        "approvals": [{**each, "arguments": cut(each["arguments"], limit // (2 * len(asked)))} for each in asked],
+    }
+    lines = [
+        f"{each['function']} {cut(each['arguments'], MAX_SHOWN)}, estimated cost "
+        f"{'unknown' if each['estimate'] is None else each['estimate']}: {each['approve']}"
+        for each in asked[:MAX_ENTRIES]
+    ]
+    head = "Waiting for the approval of a person. Nothing was sent for:"
+    then = "Report this to the person, who decides with that command; you cannot. Continue afterwards with"
+    text = "\n".join([head, *lines, f'{then} execute_lua {{"id": "{identifier}"}}.'])
+    return _result(structured, cut(text, limit), [])
 
 
 def cut(text: str, limit: int) -> str:

@@ -33,6 +33,19 @@ ENVELOPE: dict[str, Any] = {
 }
 """The structured content of a tool. ``data`` has no type: a client would drop a paid answer for a surprising field."""
 
+DONE: dict[str, Any] = {"type": "object", "properties": {"success": {"type": "boolean"}}, "required": ["success"]}
+RUN: dict[str, Any] = {
+    **DONE,
+    "properties": {
+        "success": {"type": "boolean"},
+        "result": {},
+        "error": {},
+        "status": {"type": "string"},
+        "id": {"type": "string"},
+    },
+}
+"""The structured content of a run. Properties that are not listed may be there too."""
+
 
 def of_input(operation: Operation, dialect: Dialect) -> dict[str, Any]:
     """The schema of a tool's arguments."""

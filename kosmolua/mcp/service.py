@@ -17,18 +17,22 @@ from kosmolua.manual import pages
 from kosmolua.mcp import code, content, docs, kept, resources, tools
 from kosmolua.mcp.protocol import ProtocolError, failed, invalid, unknown_method
 from kosmolua.mcp.questions import answer_of
+from kosmolua.mcp.runs import Given, LuaRuns
 from kosmolua.mcp.schemas import Dialect
 from kosmolua.mcp.tools import Names
 from kosmolua.mcp.work import Crew, Current, Peer, Work
 from kosmolua.replicate.catalogue import OPERATIONS
+from kosmolua.settings.config import DEFAULT_ACCOUNT
 
 if TYPE_CHECKING:
     from kosmolua.gate.ending import Unfinished
     from kosmolua.host.host import Host
+    from kosmolua.host.result import Result
     from kosmolua.replicate.catalogue import Operation
 
 MAX_AT_ONCE = 32  # calls
 PATIENCE = 2.0  # seconds for stopped calls to end
+RETURN_AFTER = 45.0  # seconds; clients end a call after 60 by default
 MAX_ARGUMENTS = 16 * 1024 * 1024  # bytes
 INSTRUCTIONS = (
     "Replicate, behind a permission gate. Creating predictions and trainings costs money. The `hint` of an error says "
@@ -48,6 +52,8 @@ CAPABILITIES = {
 class Options(Struct, frozen=True, kw_only=True):
     """``tools`` are globs of functions to expose; ``code`` enables code mode; ``max_chars`` truncates results.
     ``names`` and ``dialect`` are how tools and their schemas are written; ``scripts`` exposes the user's kept scripts.
+    A call returns after ``return_after`` seconds while its script goes on, unless that is 0. ``account`` and
+    ``emulated`` are those of the host.
     """
 
     tools: tuple[str, ...]
@@ -56,6 +62,9 @@ class Options(Struct, frozen=True, kw_only=True):
     names: Names = "short"
     dialect: Dialect = "any"
     scripts: bool = False
+    return_after: float = RETURN_AFTER
+    account: str = DEFAULT_ACCOUNT
+    emulated: bool = False
 
     @property
     def instructions(self) -> str:
@@ -72,6 +81,8 @@ class Service:
         self.instructions = options.instructions
         self._parked: dict[str, Work] = {}
         self._crew = Crew()
+        account = (options.account, options.emulated)
+        self._runs = LuaRuns(host, account, options.max_chars, options.return_after, self._note)
         self._running: list[tuple[str, str, str]] = []  # jobs that scripts created and that may still run
         self._methods: dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
             "tools/list": self._list_tools,
@@ -84,7 +95,7 @@ class Service:
 
     @property
     def busy(self) -> bool:
-        return len(self._crew) > 0
+        return len(self._crew) > 0 or self._runs.busy
 
     def stop(self) -> Unfinished:
         """Stop everything, and return what may still run."""
@@ -93,6 +104,7 @@ class Service:
         until = time.monotonic() + PATIENCE
         for work in self._crew:
             work.join(until)
+        self._runs.join(until)
         return msgspec.structs.replace(direct, running=[*dict.fromkeys([*direct.running, *self._running])])
 
     def answer(self, method: str, params: Mapping[str, Any]) -> dict[str, Any]:
@@ -191,25 +203,19 @@ class Service:
                 return content.of_answer(kept.page(given["name"]), limit)
             more = texts(self._host.functions) if self._host.functions else {}
             return content.of_answer(resources.page(given["name"], more), limit)
-        return self._ran(work, given["source"], given.get("args", []))
+        if name == code.RUNS:
+            return self._runs.look(work, given.get("id"))
+        if "id" in given:
+            return self._runs.resume(work, given["id"], given.get("source"))
+        return self._runs.run(work, Given(given["source"], given.get("args", [])))
 
     def _script(self, work: Work, name: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """Run a kept script."""
         file, text, values = kept.prepared(name, arguments)
-        return self._ran(work, text, values, file)
+        return self._runs.run(work, Given(text, values, file))
 
-    def _ran(self, work: Work, source: str | bytes, args: Any, name: str = "script") -> dict[str, Any]:
-        limit = self._options.max_chars
-        run = self._host.script(source, args, name=name, prompter=work, on_call=work.report, stop=work.stop)
-        shown: content.Pictures = []
-        result = run.result(partial(content.add_outputs, shown))
-        if result.error and result.error.code == "syntax_error":
-            from kosmolua.check.syntax import explain
-
-            text = source.encode(errors="surrogateescape") if isinstance(source, str) else source
-            explain(result.error, name, text)
+    def _note(self, result: Result) -> None:
         self._running += result.running
-        return content.of_run(result, limit, shown)
 
     # Lists, resources and prompts ---------------------------------------------------------------------------------
 

@@ -53,6 +53,11 @@ class Work:
         self._told = time.monotonic()
         self._answer: queue.SimpleQueue[Answer | None] = queue.SimpleQueue()
 
+    @property
+    def can_ask(self) -> bool:
+        """Whether the client can ask a person."""
+        return self._peer.can_ask
+
     def start(self, action: Callable[[], dict[str, Any]], ended: Callable[[], None]) -> None:
         """Run the action and answer the request. ``ended`` is called before the client can know the answer."""
 

@@ -242,7 +242,9 @@ def test_a_person_is_asked_through_the_client(connected, server, mode, answer, c
 
     tool, script = asyncio.run(main())
 
-    assert (code, code) == (tool.get("code"), script["error"] and script["error"]["code"])
+    found = script["error"]["code"] if script.get("error") else None
+    assert (code, code if answer else None) == (tool.get("code"), found)
+    assert ("waiting" if answer is None else None) == script.get("status")
     assert sent == len(server.requests)
     assert (2 if answer else 0) == len(asked)
     for message in asked:
@@ -253,7 +255,7 @@ def test_a_person_is_asked_through_the_client(connected, server, mode, answer, c
 # Code mode --------------------------------------------------------------------------------------------------------
 
 
-def test_code_mode_is_three_tools(connected):
+def test_code_mode_is_four_tools(connected):
     """Their definitions are at most a tenth of those of all functions; with --tools they are beside others."""
 
     async def tools(*flags):
@@ -262,7 +264,7 @@ def test_code_mode_is_three_tools(connected):
 
     code, every, both = (asyncio.run(tools(*flags)) for flags in (("--code",), (), ("--code", "--tools", "get_model")))
 
-    assert ["search_docs", "read_docs", "execute_lua"] == [tool["name"] for tool in code]
+    assert ["search_docs", "read_docs", "execute_lua", "runs"] == [tool["name"] for tool in code]
     assert len(json.dumps(code)) * 10 <= len(json.dumps(every))
     assert [*code, *[tool for tool in every if tool["name"] == f"{FUNCTION}get_model"]] == both
 
@@ -810,7 +812,7 @@ def test_kept_scripts_are_found_and_are_tools(connected, tmp_path):
 
     tools, (three, default, wrong, missing, found, page) = asyncio.run(main())
 
-    assert {"script_draw", "execute_lua", "search_docs", "read_docs"} == tools.keys()
+    assert {"script_draw", "execute_lua", "runs", "search_docs", "read_docs"} == tools.keys()
     assert "integer" == tools["script_draw"]["inputSchema"]["properties"]["count"]["type"]
     assert (3, 2) == (three["result"], default["result"])
     assert ("invalid_arguments", "usage") == (wrong["code"], missing["code"])

@@ -2,6 +2,7 @@
 
 import json
 
+import approvals_chaos
 import pytest
 from fleet import Fleet
 from waiting import wait_until
@@ -133,3 +134,10 @@ def test_an_unanswered_question_expires(fleet):
     assert ("failed", "expired") == (runs.find(fleet.database, run).state, one.status)
     assert f"approval {one.id} expired" in runs.find(fleet.database, run).error
     assert 0 == fleet.server.count("POST", "/predictions")
+
+
+def test_workers_are_killed_around_questions_decisions_and_requests(url, tmp_path):
+    """30 rounds of approvals_chaos.py: what was approved is sent once, nothing else is sent, nothing before its yes."""
+    events = approvals_chaos.go(url, tmp_path, 30, seed=19)
+
+    assert sum(events[step] for step in approvals_chaos.STEPS) > 10

@@ -1,0 +1,41 @@
+"""Runs of this machine that wait for approvals, which are kept in the state directory."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from typing import TYPE_CHECKING
+
+from kosmolua.gate.approval import Asking
+from kosmolua.journal.approvals import TIMEOUT, Approval, fields_of
+from kosmolua.journal.local_approvals import ApprovalFile, LocalQuestions
+from kosmolua.runtime.parking import Parking
+from kosmolua.services import notices
+from kosmolua.settings import approvers, config
+
+if TYPE_CHECKING:
+    from kosmolua.host.run_options import ScriptOptions
+    from kosmolua.journal.journal import Journal
+
+
+@contextmanager
+def asking(journal: Journal, tell: Callable[[str], None], timeout: float = TIMEOUT) -> Iterator[ScriptOptions]:
+    """The options of a run that ends when it only waits for persons, to be run again when they have decided. ``tell``
+    gets the reason if nobody could be notified.
+    """
+    settings, user = config.load(os.environ).approvals, approvers.current()
+    notices.check(settings.notify)
+
+    def objection(by: str) -> str:
+        found = approvers.objection(settings, by, user, own=True)
+        return found[0] if found else ""
+
+    def ask(one: Approval) -> None:
+        told.send(notices.message_of(fields_of(one)))
+
+    with closing(notices.Notices(settings.notify, tell)) as told:
+        file = ApprovalFile(os.environ)
+        asks = LocalQuestions(file, journal, submitted_by=user, timeout=timeout, tell=ask, objection=objection)
+        with closing(asks) as questions:
+            yield {"asking": Asking(questions), "parking": Parking(journal, leave=questions.leave)}

@@ -1,0 +1,152 @@
+"""Scripts that wait for an approval or run for long, through `execute_lua` and `runs`."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+from recording_server import Answer
+from waiting import wait_until
+
+CREATE = "return replicate.create_prediction{ version = ('v'):rep(64), input = { text = args[1] } }.id"
+
+
+@pytest.fixture
+def line(wire, server, tmp_path, environment):
+    """A client that cannot ask a person, and the command line of one who decides."""
+    server.default = Answer(201, b'{"id": "p1", "status": "succeeded"}')
+
+    def kosmo(*words):
+        ran = subprocess.run(
+            [sys.executable, "-m", "kosmolua", *words], env=environment, cwd=tmp_path, capture_output=True, check=False
+        )
+        return json.loads(ran.stdout)
+
+    return lambda *flags: wire("--code", "--write", "ask", *flags), kosmo
+
+
+def called(line, name, **arguments):
+    line.call(1, name, arguments)
+    return line.receive()["result"]
+
+
+def test_a_script_waits_for_a_person_and_goes_on(line, server):
+    """The result says what is asked and who decides; the same id continues, also in another process of the server."""
+    start, kosmo = line
+    with start() as first:
+        waiting = called(first, "execute_lua", source=CREATE, args=["hello"])
+        again = called(first, "execute_lua", id=waiting["structuredContent"]["id"])
+        listed = called(first, "runs")["structuredContent"]["data"]["runs"]
+
+    found = waiting["structuredContent"]
+    (asked,) = found["approvals"]
+    assert (False, "waiting", "create_prediction") == (waiting["isError"], found["status"], asked["function"])
+    assert f"kosmo approvals approve {asked['id']}" == asked["approve"]
+    assert asked["approve"] in waiting["content"][0]["text"]
+    assert found["approvals"][0]["id"] == again["structuredContent"]["approvals"][0]["id"]
+    assert [(found["id"], "waiting")] == [(each["id"], each["status"]) for each in listed]
+    assert [] == server.requests
+
+    kosmo("approvals", "approve", asked["id"], "--json")
+    with start() as second:
+        done = called(second, "execute_lua", id=found["id"])
+        gone = called(second, "execute_lua", id=found["id"])
+
+    assert (True, "p1") == (done["structuredContent"]["success"], done["structuredContent"]["result"])
+    assert 1 == len(server.requests)
+    assert gone["isError"]
+    assert [] == kosmo("runs", "list", "--json")["runs"]
+
+
+def test_a_denial_reaches_the_script(line, server):
+    """With its reason; the agent gets it as the error of the run."""
+    start, kosmo = line
+    with start() as client:
+        found = called(client, "execute_lua", source=CREATE)["structuredContent"]
+        kosmo("approvals", "deny", found["approvals"][0]["id"], "--reason", "not today", "--json")
+        failed = called(client, "execute_lua", id=found["id"])
+
+    assert failed["isError"]
+    assert "not today" in failed["structuredContent"]["error"]["message"]
+    assert [] == server.requests
+
+
+def test_no_tool_decides(line):
+    """An agent finds no tool to approve with, and a script no function."""
+    start, _ = line
+    with start("--tools", "*") as client:
+        client.send({"id": 1, "method": "tools/list"})
+        names = [tool["name"] for tool in client.receive()["result"]["tools"]]
+
+    assert not [name for name in names if re.search("approv|deny|decide", name)]
+
+
+def test_a_journal_of_somebody_else_is_not_continued(line, environment):
+    """Ids are those of runs of this kind, not paths."""
+    start, _ = line
+    with start() as client:
+        wrong = [
+            called(client, "execute_lua", id=name)["structuredContent"]["error"]
+            for name in ("J", "../x", "/etc/passwd", "mcp-000000000000")
+        ]
+
+    assert [f"no run {name!r}" for name in ("J", "../x", "/etc/passwd", "mcp-000000000000")] == wrong
+
+
+def test_a_long_script_returns_early_and_is_looked_up(line):
+    """The call is answered while the script goes on; `runs` waits for its result and gives it once."""
+    start, _ = line
+    with start("--return-after", "0.5") as client:
+        early = called(client, "execute_lua", source="sleep(2) print('slept') return 7")
+        identifier = early["structuredContent"]["id"]
+        results = [called(client, "runs", id=identifier) for _ in range(2)]
+        while results[-1]["structuredContent"].get("status") == "running":
+            results.append(called(client, "runs", id=identifier))
+        done = results[-1]["structuredContent"]
+        gone = called(client, "runs", id=identifier)
+
+    assert (False, "running") == (early["isError"], early["structuredContent"]["status"])
+    assert f'runs {{"id": "{identifier}"}}' in early["content"][0]["text"]
+    assert (True, 7, "slept\n") == (done["success"], done["result"], done["output"])
+    assert gone["isError"]
+
+
+def test_a_client_that_leaves_ends_its_runs(line, tmp_path):
+    """Nothing goes on after the server."""
+    start, _ = line
+    with start("--return-after", "0.1") as client:
+        called(client, "execute_lua", source="while true do sleep(0.1) end")
+        client.process.stdin.close()
+        wait_until(lambda: client.process.poll() is not None)
+
+    assert 0 == client.process.returncode
+
+
+def test_a_call_that_is_canceled_ends_its_run(line):
+    """Also if it only waits for a run that began in an earlier call."""
+    start, _ = line
+    with start("--return-after", "0.3") as client:
+        identifier = called(client, "execute_lua", source="while true do sleep(0.1) end")["structuredContent"]["id"]
+        client.call(2, "runs", {"id": identifier})
+        client.send({"method": "notifications/cancelled", "params": {"requestId": 2}})
+        wait_until(lambda: not _running(client, identifier))
+
+
+def _running(client, identifier):
+    client.call(3, "runs", {})
+    while (message := client.receive()).get("id") != 3:
+        pass
+    found = message["result"]["structuredContent"]["data"]["runs"]
+    return [each for each in found if each["id"] == identifier and each["status"] == "running"]
+
+
+def test_what_a_run_leaves(line, environment):
+    """A finished run leaves no journal; runs that cannot ask have none at all."""
+    start, _ = line
+    with start() as client:
+        called(client, "execute_lua", source="return 1")
+
+    state = environment["KOSMO_STATE_DIR"]
+    assert [] == [name for name in os.listdir(os.path.join(state, "runs")) if name.endswith(".journal")]
