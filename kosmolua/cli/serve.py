@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import getpass
 import os
 import sys
 from typing import TYPE_CHECKING
@@ -12,12 +11,14 @@ from urllib.parse import urlsplit
 from kosmolua.cli import options as options_
 from kosmolua.cli.worker import add_database, opened
 from kosmolua.errors import EXIT_SIGNALED, ConfigurationError, UsageError
+from kosmolua.settings import approvers
+from kosmolua.terminal.safe import safe
 
 if TYPE_CHECKING:
     from kosmolua.console.access import Secret
     from kosmolua.console.views import Settings
     from kosmolua.replicate.prices import Prices
-    from kosmolua.settings.config import Allowance
+    from kosmolua.settings.config import Allowance, Approving
 
 HOST, PORT = "127.0.0.1", 8789
 MAX_PORT = 65_535
@@ -94,17 +95,31 @@ def _secrets(parsed: argparse.Namespace, public: str) -> tuple[Secret, ...]:
 def _settings(secrets: tuple[Secret, ...], public: str) -> Settings:
     from kosmolua.console.views import Settings
 
-    try:
-        name = getpass.getuser()
-    except (KeyError, OSError):  # this user has no name
-        name = f"user {os.getuid()}"
-    return Settings(prices=_prices, budgets=_budgets, secrets=secrets, public_url=public, name=name)
+    return Settings(
+        prices=_prices,
+        approvals=_approving,
+        budgets=_budgets,
+        tell=_tell,
+        secrets=secrets,
+        public_url=public,
+        name=approvers.current(),
+    )
+
+
+def _tell(text: str) -> None:
+    print(f"kosmo serve: {safe(text)}", file=sys.stderr, flush=True)
 
 
 def _prices() -> Prices:
     from kosmolua.settings import config, pricelist
 
     return pricelist.in_force(config.load(os.environ), os.environ)
+
+
+def _approving() -> Approving:
+    from kosmolua.settings import config
+
+    return config.load(os.environ).approvals
 
 
 def _budgets() -> list[Allowance]:

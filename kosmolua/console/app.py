@@ -21,7 +21,7 @@ from kosmolua.console.access import Attempts, Role, Sessions, Visitor, matching
 from kosmolua.console.pages import login
 from kosmolua.console.requests import Asked, Refusal
 from kosmolua.console.views import VERSION, Moved, Settings, Views
-from kosmolua.errors import KosmoError
+from kosmolua.errors import KosmoError, PermissionDeniedError, UsageError
 from kosmolua.page.markup import Html
 
 if TYPE_CHECKING:
@@ -52,6 +52,7 @@ _TITLES = {
     403: "Not allowed",
     404: "Not found",
     405: "Not possible here",
+    409: "Not possible any more",
     413: "Too long",
     415: "Expected a form",
     421: "Wrong address",
@@ -83,6 +84,11 @@ class _Console:
             Route("/runs/{run}", self._page(views.run)),
             Route("/runs/{run}/cancel", self._form(views.cancel), methods=["POST"]),
             Route("/runs/{run}/resume", self._form(views.resume), methods=["POST"]),
+            Route("/approvals", self._page(views.approvals)),
+            Route("/approvals/{approval}", self._page(views.approval)),
+            Route("/approvals/{approval}", self._form(views.decide), methods=["POST"]),
+            Route("/schedules", self._page(views.schedules)),
+            Route("/schedules/{schedule}/{action}", self._form(views.schedule), methods=["POST"]),
             Route("/budgets", self._page(views.budgets)),
             Route("/workers", self._page(views.workers)),
             Route("/login", self._checked(self._login), methods=["GET", "POST"]),
@@ -118,6 +124,10 @@ class _Console:
                 return await inner(request)
             except Refusal as refusal:
                 return _refused(refusal.status, str(refusal), refusal.hint)
+            except UsageError as error:  # about what somebody asked for
+                return _refused(404 if error.message.startswith("no ") else 409, error.message, error.hint or "")
+            except PermissionDeniedError as error:
+                return _refused(403, error.message, error.hint or "")
             except KosmoError as error:
                 return _refused(503, error.message, error.hint or "")
 

@@ -18,6 +18,8 @@ from kosmolua.services.progress_line import clock
 
 PAGES = {
     "runs": ("/", "Runs"),
+    "approvals": ("/approvals", "Approvals"),
+    "schedules": ("/schedules", "Schedules"),
     "budgets": ("/budgets", "Budgets"),
     "workers": ("/workers", "Workers"),
 }

@@ -41,7 +41,8 @@ def serve(database: Database, settings: Settings, opened: socket.socket, ready: 
     return asyncio.run(_serve(database, settings, opened, ready))
 
 
-async def _serve(database: Database, settings: Settings, opened: socket.socket, ready: Callable[[], None]) -> int:
+def server_of(database: Database, settings: Settings) -> uvicorn.Server:
+    """A server without signal handlers."""
     is_public = bool(settings.public_url)
     headers = HEADERS + ([_HSTS] if settings.public_url.startswith("https://") else [])
     config = uvicorn.Config(
@@ -56,7 +57,11 @@ async def _serve(database: Database, settings: Settings, opened: socket.socket, 
         limit_concurrency=MAX_REQUESTS,
         timeout_graceful_shutdown=GRACE,
     )
-    server, number = _Uvicorn(config), 0
+    return _Uvicorn(config)
+
+
+async def _serve(database: Database, settings: Settings, opened: socket.socket, ready: Callable[[], None]) -> int:
+    server, number = server_of(database, settings), 0
 
     def stop(which: int) -> None:
         nonlocal number

@@ -15,8 +15,8 @@ from kosmolua.journal.journal import spent
 from kosmolua.journal.records import operation_of
 from kosmolua.page.details import figures
 from kosmolua.services.progress import Progress, told_as_text
-from kosmolua.worker import overview
-from kosmolua.worker.overview import Asked, Detail
+from kosmolua.worker import approvals, overview
+from kosmolua.worker.overview import LIVE, Asked, Detail
 from kosmolua.worker.store import PostgresStore
 
 if TYPE_CHECKING:
@@ -27,9 +27,24 @@ MAX_CALLS = 300  # on a page
 MAX_JOBS = 60  # with inputs and outputs
 MAX_VALUE = 65_536  # bytes of arguments or an answer that is read
 MAX_RESULTS = 262_144  # bytes
+MAX_QUESTIONS = 20
 MAX_PRINTS = 2_000
 MAX_PRINTED = 65_536  # bytes
-_SAME = ("id", "key", "script", "account", "emulated", "state", "began", "ended", "wakes", "waits", "worker", "error")
+_SAME = (
+    "id",
+    "key",
+    "script",
+    "account",
+    "emulated",
+    "submitted_by",
+    "state",
+    "began",
+    "ended",
+    "wakes",
+    "waits",
+    "worker",
+    "error",
+)
 MAX_COSTED = 2_000  # calls whose cost is computed for a page
 
 
@@ -48,6 +63,7 @@ def shown(database: Database, detail: Detail, prices: Prices, now: float) -> Sho
         jobs=progress.jobs[-MAX_JOBS:],
         more_jobs=max(0, len(progress.jobs) - MAX_JOBS),
         figures=figures_of(database, detail, prices, now),
+        questions=approvals.listed(database, run=detail.id, limit=MAX_QUESTIONS) if detail.state in LIVE else [],
         earlier=max(0, earlier),
         prints=prints,
         skipped=skipped,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -12,34 +11,48 @@ from msgspec import Struct
 from kosmolua.console import assets, story
 from kosmolua.console.access import Secret, Visitor
 from kosmolua.console.layout import Frame, basename, cut, page
-from kosmolua.console.pages import budgets, run, runs, workers
+from kosmolua.console.pages import approvals, budgets, run, runs, schedules, workers
 from kosmolua.console.requests import Asked, Refusal
+from kosmolua.journal.approvals import Approval, Verdict
 from kosmolua.page.markup import Html
+from kosmolua.settings import approvers
+from kosmolua.worker import approvals as database_approvals
 from kosmolua.worker import overview
 from kosmolua.worker import runs as database_runs
+from kosmolua.worker import schedules as database_schedules
 from kosmolua.worker.ledger import SharedLedger
 
 if TYPE_CHECKING:
     from kosmolua.replicate.prices import Prices
-    from kosmolua.settings.config import Allowance
+    from kosmolua.settings.config import Allowance, Approving
     from kosmolua.worker.database import Database
 
 VERSION = hashlib.sha256((assets.console_stylesheet() + assets.script()).encode()).hexdigest()[:12]
+VERDICTS: dict[str, Verdict] = {"approved": "approved", "denied": "denied"}
+THROUGH, ANYBODY = "kosmo serve", "kosmo serve without a login"  # who acted in the name of who decided
 SAID = {
     "canceled": "The run is canceled.",
     "canceling": "The run ends within seconds.",
     "resumed": "The run continues as soon as a worker has a free slot.",
+    "approved": "Approved. The run continues.",
+    "denied": "Denied. The script is told why.",
+    "pause": "The schedule is paused.",
+    "resume": "The schedule continues with its next slot.",
+    "run": "A run of the schedule was added.",
     "unchanged": "Nothing was changed: the run has another state by now.",
 }
 
 
 class Settings(Struct, frozen=True, kw_only=True):
-    """Without ``secrets`` nobody signs in, and the visitor has this ``name`` and may do everything. ``public_url`` is
-    the address under which browsers reach the console, if not this machine's.
+    """``tell`` gets who changed what, for the operator's log. Without ``secrets`` nobody signs in, and the visitor has
+    this ``name`` and may do everything. ``public_url`` is the address under which browsers reach the console, if not
+    this machine's.
     """
 
     prices: Callable[[], Prices]
+    approvals: Callable[[], Approving]
     budgets: Callable[[], Sequence[Allowance]]
+    tell: Callable[[str], None]
     secrets: tuple[Secret, ...] = ()
     public_url: str = ""
     name: str = "console"
@@ -81,6 +94,23 @@ class Views:
         content = workers.content(overview.workers(self._database), self._now())
         return self._page(asked, "Workers", "workers", content, live=True)
 
+    def approvals(self, asked: Asked) -> Html:
+        waiting = database_approvals.listed(self._database, limit=approvals.LIMIT)
+        done = overview.decided_approvals(self._database, approvals.DECIDED)
+        decided = [database_approvals.find(self._database, each) for each in done]
+        more = overview.open_approvals(self._database) - len(waiting)
+        content = approvals.content(waiting, more, decided, asked.visitor, self._now())
+        return self._page(asked, "Approvals", "approvals", content, live=True)
+
+    def approval(self, asked: Asked) -> Html:
+        one = self._approval(asked.place["approval"])
+        content = approvals.single(one, asked.visitor, self._now())
+        return self._page(asked, f"Approval {one.id}", "approvals", content, live=True)
+
+    def schedules(self, asked: Asked) -> Html:
+        content = schedules.content(database_schedules.listed(self._database), asked.visitor, self._now())
+        return self._page(asked, "Schedules", "schedules", content, live=True)
+
     def budgets(self, asked: Asked) -> Html:
         totals = SharedLedger(self._database).totals(self._settings.budgets())
         content = budgets.content(totals, overview.spending(self._database, budgets.DAYS), self._now())
@@ -101,7 +131,39 @@ class Views:
         self._note(asked.visitor, f"resumed run {found}")
         return Moved(f"/runs/{found}?said={'resumed' if resumed else 'unchanged'}")
 
+    def decide(self, asked: Asked) -> Moved:
+        """Approve or deny a question, as the visitor. Who may do so is in the configuration of this machine, and of the
+        worker that continues the run.
+        """
+        one, verdict = self._approval(asked.place["approval"]), VERDICTS.get(asked.form.get("verdict", ""))
+        if verdict is None or asked.form.get("digest") != one.digest:
+            raise Refusal(400, "Expected approved or denied, of the arguments that were shown.", "Open the page again.")
+        visitor = asked.visitor
+        approvers.check(self._settings.approvals(), visitor.name, one.submitted_by)
+        reason = asked.form.get("reason", "").strip()[: approvals.REASON] or None
+        acting = THROUGH if self._settings.secrets else ANYBODY
+        database_approvals.decide(self._database, [one.id], verdict, visitor.name, acting=acting, reason=reason)
+        self._note(visitor, f"{verdict} {one.id}: {one.function} of run {one.run}")
+        return Moved(f"/approvals?said={verdict}")
+
+    def schedule(self, asked: Asked) -> Moved:
+        """Pause or resume a schedule, or add a run of it now."""
+        name, action = asked.place["schedule"], asked.place["action"]
+        actions = {
+            "pause": database_schedules.pause,
+            "resume": database_schedules.resume,
+            "run": database_schedules.run_now,
+        }
+        if action not in actions:
+            raise Refusal(404, "There is no such action.")
+        actions[action](self._database, name)
+        self._note(asked.visitor, f"{action} schedule {name}")
+        return Moved(f"/schedules?said={action}")
+
     # ----------------------------------------------------------------------------------------------------------------
+
+    def _approval(self, identifier: str) -> Approval:
+        return database_approvals.find(self._database, identifier)
 
     def _page(self, asked: Asked, title: str, active: str, content: list[Html], **more: Any) -> Html:
         frame = Frame(
@@ -109,6 +171,7 @@ class Views:
             active=active,
             visitor=asked.visitor,
             now=self._now(),
+            pending=overview.open_approvals(self._database),
             version=VERSION,
             said=SAID.get(asked.query.get("said", ""), ""),
             has_login=bool(self._settings.secrets),
@@ -120,5 +183,5 @@ class Views:
         return self._database.now()
 
     def _note(self, visitor: Visitor, what: str) -> None:
-        """Report who changed something, on standard error."""
-        print(f"kosmo serve: {visitor.name} {what}", file=sys.stderr, flush=True)  # noqa: T201 - the operator's log
+        """Report who changed something."""
+        self._settings.tell(f"{visitor.name} {what}")

@@ -19,7 +19,9 @@ SELECT r.id, r.key, r.script, r.account, r.state, r.began, extract(epoch FROM r.
   (SELECT count(*) FROM outcomes WHERE run = r.id AND sent),
   CASE WHEN r.state IN ('waiting', 'scheduled') THEN extract(epoch FROM coalesce(
     r.wake_at, (SELECT min(until) FROM waits WHERE run = r.id)))::float8 END,
-  CASE WHEN r.state = 'waiting' THEN (SELECT count(*) FROM waits WHERE run = r.id AND job IS NOT NULL) ELSE 0 END
+  CASE WHEN r.state = 'waiting' THEN (SELECT count(*) FROM waits WHERE run = r.id AND job IS NOT NULL) ELSE 0 END,
+  CASE WHEN r.state IN ('running', 'ready', 'waiting') THEN (SELECT count(*) FROM approvals
+    WHERE run = r.id AND decision IS NULL AND used_at IS NULL AND expires_at > clock_timestamp()) ELSE 0 END
 FROM (SELECT * FROM runs WHERE {where} ORDER BY began {order}, id {order} LIMIT %s) r
 ORDER BY r.began DESC, r.id DESC
 """
@@ -38,7 +40,8 @@ class Wanted(Struct, frozen=True, kw_only=True):
 
 class Row(Struct, frozen=True, kw_only=True):
     """A run in the list. Times are in Unix seconds; ``wakes`` is when a sleep or the schedule wakes it, ``waits`` how
-    many jobs it waits for, ``cost`` what is charged to budgets for it, None if nothing is.
+    many jobs it waits for, ``approvals`` how many questions of it are open, ``cost`` what is charged to budgets for it,
+    None if nothing is.
     """
 
     id: str
@@ -52,6 +55,7 @@ class Row(Struct, frozen=True, kw_only=True):
     calls: int
     wakes: float | None
     waits: int
+    approvals: int
     cost: Decimal | None = None
 
 
@@ -146,6 +150,26 @@ def _costing(row: Row, units: Decimal) -> Row:
     return replace(row, cost=units / _UNIT)
 
 
+def open_approvals(database: Database) -> int:
+    """How many questions wait for somebody."""
+    ((count,),) = database.rows(
+        "SELECT count(*) FROM approvals a JOIN runs r ON r.id = a.run WHERE a.decision IS NULL "
+        "AND a.expires_at > clock_timestamp() AND r.state NOT IN ('done', 'failed', 'canceled')"
+    )
+    return int(count)
+
+
+def decided_approvals(database: Database, limit: int) -> list[str]:
+    """The ids of the newest questions that are not open any more, newest first."""
+    rows = database.rows(
+        "SELECT a.id FROM approvals a JOIN runs r ON r.id = a.run WHERE a.decision IS NOT NULL "
+        "OR a.expires_at <= clock_timestamp() OR r.state IN ('done', 'failed', 'canceled') "
+        "ORDER BY coalesce(a.decided_at, a.expires_at) DESC, a.id LIMIT %s",
+        (limit,),
+    )
+    return [identifier for (identifier,) in rows]
+
+
 def spending(database: Database, days: int) -> list[Spending]:
     """Charges by day (in UTC) and account, newest first."""
     rows = database.rows(
@@ -179,6 +203,7 @@ class Detail(Struct, frozen=True, kw_only=True):
     args: bytes | None
     account: str
     emulated: bool
+    submitted_by: str | None
     caps: bytes
     state: str
     began: float
@@ -197,8 +222,9 @@ def detail(database: Database, run: str, longest: int, largest: int) -> Detail |
     """The run with that id; arguments up to ``longest``, results up to ``largest`` bytes."""
     rows = database.rows(
         "SELECT r.id, r.key, r.script, CASE WHEN octet_length(r.args) <= %s THEN r.args END, r.account, r.emulated, "
-        "r.caps, r.state, r.began, extract(epoch FROM r.ended)::float8, CASE WHEN r.state IN ('waiting', 'scheduled') "
-        "THEN extract(epoch FROM coalesce(r.wake_at, (SELECT min(until) FROM waits WHERE run = r.id)))::float8 END, "
+        "r.submitted_by, r.caps, r.state, r.began, extract(epoch FROM r.ended)::float8, "
+        "CASE WHEN r.state IN ('waiting', 'scheduled') THEN extract(epoch FROM coalesce(r.wake_at, "
+        "(SELECT min(until) FROM waits WHERE run = r.id)))::float8 END, "
         "(SELECT count(*) FROM waits WHERE run = r.id AND job IS NOT NULL AND r.state = 'waiting'), "
         "(SELECT host || ':' || pid FROM workers w WHERE w.id = r.worker), r.error, "
         "CASE WHEN octet_length(r.results) <= %s THEN r.results END, octet_length(r.results), o.sent, o.newest "

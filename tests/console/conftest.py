@@ -2,12 +2,16 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 
 import psycopg
 import pytest
+from msgspec.structs import replace
 from postgres import serving
 from waiting import wait_until
 
+from kosmolua.cli import serve
+from kosmolua.console import server
 from kosmolua.journal.records import Head
 from kosmolua.worker import runs
 from kosmolua.worker.database import Database
@@ -15,11 +19,11 @@ from kosmolua.worker.database import Database
 
 @pytest.fixture(scope="session")
 def postgres():
-    with serving() as server:
-        with psycopg.connect(server.url, autocommit=True) as connection:
+    with serving() as found:
+        with psycopg.connect(found.url, autocommit=True) as connection:
             connection.execute("CREATE DATABASE made")
-        Database(server.url.replace("/postgres?", "/made?"), prepare=True).close()
-        yield server
+        Database(found.url.replace("/postgres?", "/made?"), prepare=True).close()
+        yield found
 
 
 @pytest.fixture
@@ -69,16 +73,87 @@ class Console:
         return self.process.wait(20)
 
 
+class Hosted:
+    """The same server in a thread of this process, which starts in a moment."""
+
+    def __init__(self, database, *words):
+        parsed = serve._parser("serve").parse_args(["--port", "0", *words])
+        public = serve._public(parsed.public_url)
+        self._secrets, self._said = serve._secrets(parsed, public), []
+        settings = replace(serve._settings(self._secrets, public), tell=self._said.append)
+        opened = server.listening(parsed.host, parsed.port)
+        self.url = f"http://127.0.0.1:{opened.getsockname()[1]}"
+        self._server = server.server_of(database, settings)
+        self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [opened]})
+        self._thread.start()
+        wait_until(lambda: self._server.started)
+
+    def log(self):
+        return "\n".join(self._said)
+
+    def secret(self, role):
+        return next(each.value for each in self._secrets if each.role == role)
+
+    def stop(self):
+        self._server.should_exit = True
+        self._thread.join()
+
+
 @pytest.fixture
-def served(database, tmp_path):
+def served(database):
     """Start a console of the database; ``words`` are further flags."""
     started = []
 
     def serve(*words):
-        started.append(Console(database.url, tmp_path / f"console{len(started)}.log", *words))
+        started.append(Hosted(database, *words))
         return started[-1]
 
     yield serve
     for each in started:
+        each.stop()
+
+
+@pytest.fixture
+def process(database, tmp_path):
+    """Start `kosmo serve` of the database; ``words`` are further flags."""
+    started = []
+
+    def start(*words):
+        started.append(Console(database.url, tmp_path / f"console{len(started)}.log", *words))
+        return started[-1]
+
+    yield start
+    for each in started:
         if each.process.poll() is None:
             each.stop()
+
+
+@pytest.fixture
+def asking(database):
+    """Put a question of a run into the database, as a worker does; return its id."""
+
+    def ask(run, function="create_prediction", *, arguments='{"version":"v"}', expires=3600, **more):
+        fields = {
+            "id": os.urandom(5).hex(),
+            "run": run,
+            "task": 0,
+            "request": int.from_bytes(os.urandom(3)),
+            "function": function,
+            "account": "default",
+            "access": "write",
+            "arguments": arguments,
+            "digest": os.urandom(32),
+            "estimate": 0.25,
+            "why": "write policy: ask",
+            **more,
+        }
+        names, places = ", ".join(fields), ", ".join(["%s"] * len(fields))
+        database.rows(
+            f"INSERT INTO approvals ({names}, expires_at) "
+            f"VALUES ({places}, clock_timestamp() + make_interval(secs => %s))",
+            (*fields.values(), expires),
+        )
+        database.rows("UPDATE runs SET state = 'waiting' WHERE id = %s", (run,))
+        return fields["id"]
+
+    return ask

@@ -63,9 +63,9 @@ def state_of(database, run):
 # This machine, without a login ------------------------------------------------------------------------------------
 
 
-def test_this_machine_needs_no_login(served, visitor, database, submitted):
+def test_this_machine_needs_no_login(process, visitor, database, submitted):
     """A form of its own page cancels a run, and the console says who did it."""
-    run, console = submitted(), served()
+    run, console = submitted(), process()
     one = visitor(console)
 
     answer = one.post(f"/runs/{run}/cancel", {"csrf": one.token(f"/runs/{run}")})
@@ -138,9 +138,9 @@ def test_a_form_is_bounded(served, visitor, submitted):
 # Signing in -------------------------------------------------------------------------------------------------------
 
 
-def test_secrets_are_printed_once(served, visitor):
+def test_secrets_are_printed_once(process, visitor):
     """With --login new secrets are made; each page leads to the login until one is given."""
-    console = served("--login")
+    console = process("--login")
     one = visitor(console)
     for path in ("/", "/runs/x", "/workers", "/budgets"):
         assert 303 == one.get(path).status_code
@@ -283,32 +283,19 @@ def test_the_headers_of_every_answer(served, visitor, submitted, secrets):
     assert "immutable" in one.get(style).headers["cache-control"]
 
 
-def test_https_in_front(served, secrets, database):
+def test_https_in_front(served, visitor, secrets):
     """With a public https address cookies are for https only, and browsers are told to keep to it."""
-    port = free_port()
-    served_at = served("--secret-file", secrets, "--public-url", "https://kosmo.example.com/", "--port", str(port))
-    one = Visitor(f"http://127.0.0.1:{port}")
+    console = served("--secret-file", secrets, "--public-url", "https://kosmo.example.com/")
+    one = visitor(console)
     page = one.get("/login")
     token = re.search(r'name="csrf" value="([^"]+)"', page.text)[1]
-    cookie = page.headers["set-cookie"].partition(";")[0]
-    answer = one.post(
-        "/login",
-        {"csrf": token, "next": "//evil.test", "secret": APPROVE},
-        origin="https://kosmo.example.com",
-        cookie=cookie,
-    )
-    one.client.close()
+    sent = {"origin": "https://kosmo.example.com", "cookie": page.headers["set-cookie"].partition(";")[0]}
+    answer = one.post("/login", {"csrf": token, "next": "//evil.test", "secret": APPROVE}, **sent)
 
     assert (303, "/") == (answer.status_code, answer.headers["location"])
     assert answer.headers.get_list("set-cookie")[0].startswith("__Host-kosmo=")
     assert "Secure" in answer.headers.get_list("set-cookie")[0]
     assert "max-age=31536000" == answer.headers["strict-transport-security"]
-    assert served_at.process.poll() is None
-
-
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as found:
-        return found.getsockname()[1]
 
 
 # The parts --------------------------------------------------------------------------------------------------------

@@ -8,7 +8,9 @@ from msgspec import Struct
 
 from kosmolua.console.access import Visitor
 from kosmolua.console.layout import basename, cut, duration, facts, form, when
+from kosmolua.console.pages import approvals
 from kosmolua.gate.budget import Caps
+from kosmolua.journal.approvals import Approval
 from kosmolua.page import details
 from kosmolua.page.markup import Html, Value, fill, join, text
 from kosmolua.page.timeline import timeline
@@ -36,6 +38,7 @@ class Shown(Struct, frozen=True, kw_only=True):
     args: list[str]
     account: str
     emulated: bool
+    submitted_by: str | None
     state: str
     began: float
     ended: float | None
@@ -49,6 +52,7 @@ class Shown(Struct, frozen=True, kw_only=True):
     jobs: list[Job]
     more_jobs: int  # that are not shown
     figures: list[str]
+    questions: list[Approval]  # the open ones
     earlier: int  # API calls that are not shown
     prints: list[tuple[int, str]]  # stream and text
     skipped: bool  # whether it printed more before
@@ -56,6 +60,7 @@ class Shown(Struct, frozen=True, kw_only=True):
 
 def content(run: Shown, visitor: Visitor, now: float) -> list[Html]:
     parts = [_head(run, now), _actions(run, visitor), _error(run), _facts(run, now)]
+    parts.append(approvals.section(run.questions, visitor, now))
     if run.results is not None:
         parts.append(_section("results", "Results", fill("<pre>{}</pre>", run.results)))
     if run.calls or run.jobs:
@@ -96,6 +101,7 @@ def _facts(run: Shown, now: float) -> Html:
         ("Key", run.key),
         ("Script", fill("<code>{}</code>", run.script)),
         ("Arguments", fill("<code>{}</code>", cut(" ".join(run.args), LONGEST)) if run.args else None),
+        ("Submitted by", run.submitted_by),
         ("Account", run.account + (", emulated" if run.emulated else "")),
         ("Budget", ", ".join(_caps(run.caps))),
         ("Worker", run.worker),

@@ -95,6 +95,8 @@ def _cells(row: Row, now: float) -> list[Html]:
 def _about(row: Row, now: float) -> Html:
     """What a state means for this run."""
     words = [f"{row.waits} prediction{'s' * (row.waits != 1)}"] if row.waits else []
+    if row.approvals:
+        words.append(f"{row.approvals} approval{'s' * (row.approvals != 1)}")
     if row.wakes is not None:
         verb = "begins" if row.state == "scheduled" else "wakes"
         words.append(f"{verb} {ago(now - row.wakes)}" if row.wakes > now else "due now")

@@ -26,7 +26,8 @@
   const busy = () => {
     const active = document.activeElement;
     const typing = main.contains(active) && /^(INPUT|TEXTAREA|SELECT|BUTTON|SUMMARY)$/.test(active.tagName);
-    return typing || !getSelection().isCollapsed || main.querySelector("details.action[open]");
+    const typed = [...main.querySelectorAll("input, textarea")].some((each) => each.value !== each.defaultValue);
+    return typing || typed || !getSelection().isCollapsed || main.querySelector("details.action[open]");
   };
 
   const put = (next) => {

@@ -1,0 +1,101 @@
+"""Questions of runs that wait for a person, and what was decided."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from kosmolua.console.access import Visitor
+from kosmolua.console.layout import basename, cut, empty, facts, form, link, table, when
+from kosmolua.journal.approvals import Approval
+from kosmolua.page.details import badge
+from kosmolua.page.markup import Html, fill, join
+
+LIMIT, DECIDED = 50, 50  # on the page
+LONGEST = 4_000  # characters of arguments
+REASON = 1_000  # characters
+_NAMES = 80
+_DIGITS = 12  # of a digest
+_HEADS = ("Call", "Decision", "Decided", "Reason", "Run")
+_BUTTONS = """<label for="reason-{id}">Reason <span class="soft">(a denial reaches the script with it)</span></label>
+<textarea id="reason-{id}" name="reason" rows="2" maxlength="{most}"></textarea>
+<div class="buttons"><button class="main" name="verdict" value="approved">Approve</button>
+<button class="danger" name="verdict" value="denied">Deny</button></div>"""
+
+
+def content(
+    waiting: Sequence[Approval], more: int, decided: Sequence[Approval], visitor: Visitor, now: float
+) -> list[Html]:
+    parts = [Html('<div class="head"><h1>Approvals</h1></div>\n')]
+    if waiting:
+        parts += [question(each, visitor, now) for each in waiting]
+        parts.append(fill('<p class="note">and {} more</p>\n', more) if more > 0 else Html())
+    else:
+        words = "A run asks when the policy of its worker says ask. It then waits here, without a process. Try it:"
+        parts.append(empty("Nothing to decide", words, "kosmo worker --write ask"))
+    if decided:
+        rows = [_decided(each, now) for each in decided]
+        parts.append(Html("<h2>Decided</h2>\n"))
+        parts.append(table("decided", "Decided questions, newest first", _HEADS, rows))
+    return parts
+
+
+def single(one: Approval, visitor: Visitor, now: float) -> list[Html]:
+    """The page of one question."""
+    head = Html('<div class="head"><h1>Approval</h1></div>\n')
+    parts = [head, question(one, visitor, now)]
+    if one.status != "open":
+        parts.append(table("decided", "The decision", _HEADS, [_decided(one, now)]))
+    return parts
+
+
+def question(one: Approval, visitor: Visitor, now: float) -> Html:
+    """A question with everything that a decision is bound to, and the buttons to decide it."""
+    cost = "unknown" if one.estimate is None else f"about {one.estimate:g}"
+    shown = facts(
+        [
+            ("Script", link(f"/runs/{one.run}", cut(basename(one.script), _NAMES))),
+            ("Account", one.account),
+            ("Expected cost", cost if one.access == "write" else None),
+            ("Asked", when(one.asked_at, now)),
+            ("Expires", when(one.expires_at, now) if one.status == "open" else None),
+            ("Submitted by", one.submitted_by),
+            ("Asks because", one.why),
+            ("Digest", fill('<code title="{}">{}</code>', one.digest, one.digest[:_DIGITS])),
+        ]
+    )
+    return fill(
+        '<article class="question" id="approval-{}">\n<h2>{} {}</h2>\n<pre>{}</pre>\n{}{}</article>\n',
+        *(one.id, one.function, badge(one.status, "waits" if one.status == "open" else one.status)),
+        *(cut(one.arguments, LONGEST), shown, _form(one, visitor)),
+    )
+
+
+def _form(one: Approval, visitor: Visitor) -> Html:
+    if one.status != "open":
+        return Html()
+    if not visitor.may_approve:
+        return Html('<p class="note">Sign in with a secret for the role approve to decide it.</p>\n')
+    buttons = fill(_BUTTONS, id=one.id, most=REASON)
+    return form(visitor, f"/approvals/{one.id}", buttons, {"digest": one.digest})
+
+
+def _decided(one: Approval, now: float) -> tuple[Html | str | None, ...]:
+    by = " ".join(part for part in (one.decided_by, f"by {one.acting}" if one.acting else "") if part)
+    at = one.decided_at if one.decided_at is not None else one.expires_at
+    return (
+        fill('{}<br><code class="soft">{}</code>', link(f"/approvals/{one.id}", one.function, name="name"), one.id),
+        fill('{}<span class="about">{}</span>', badge(one.status), by),
+        when(at, now),
+        cut(one.reason or "", 2 * _NAMES),
+        link(f"/runs/{one.run}", cut(basename(one.script), _NAMES)),
+    )
+
+
+def section(found: Sequence[Approval], visitor: Visitor, now: float) -> Html:
+    """The open questions of one run; empty without any."""
+    if not found:
+        return Html()
+    return fill(
+        '<section aria-labelledby="questions">\n<h2 id="questions">Waits for approval</h2>\n{}</section>\n',
+        join(question(each, visitor, now) for each in found),
+    )
