@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import LiteralString
 from urllib.parse import quote, urlencode
 
@@ -13,6 +14,7 @@ from msgspec import Struct
 
 from kosmolua._version import __version__
 from kosmolua.console.access import Visitor
+from kosmolua.gate.jobs import amount
 from kosmolua.page.markup import Html, Value, exact, fill, join
 from kosmolua.services.progress_line import clock
 
@@ -136,18 +138,23 @@ def when(at: float, now: float) -> Html:
 
 def ago(seconds: float) -> str:
     """A distance in time: "3 min ago", "in 2 h", "now"."""
-    words = length(abs(seconds))
     if abs(seconds) < 1:
         return "now"
-    return f"{words} ago" if seconds > 0 else f"in {words}"
+    return f"{length(seconds)} ago" if seconds > 0 else f"in {length(-seconds, nearest=True)}"
 
 
-def length(seconds: float) -> str:
-    """About how long, in one unit."""
+def length(seconds: float, *, nearest: bool = False) -> str:
+    """About how long, in whole units that have passed, or to the ``nearest``."""
     for unit, size, most in (("s", 1, _MINUTE), ("min", _MINUTE, _HOUR), ("h", _HOUR, 2 * _DAY), ("d", _DAY, 1e12)):
         if seconds < most:
-            return f"{int(seconds // size)} {unit}"
+            return f"{int((seconds + size / 2 * nearest) // size)} {unit}"
     return "very long"
+
+
+def money(cost: Decimal) -> str:
+    """An amount with at most four digits after the point."""
+    shown = round(cost, 4)
+    return amount(shown) if shown or not cost else "below 0.0001"
 
 
 def duration(seconds: float) -> str:

@@ -110,9 +110,10 @@ class Browser:
         self._ask("Emulation.setScriptExecutionDisabled", {"value": not on})
 
     def complaints(self):
-        """What the console of the browser says: refused styles and scripts, errors."""
+        """What the console of the browser says: refused styles and scripts, errors; not what was not found."""
         self.run("0")
-        return [each["params"]["entry"]["text"] for each in self.events if each["method"] == "Log.entryAdded"]
+        found = [each["params"]["entry"] for each in self.events if each["method"] == "Log.entryAdded"]
+        return [each["text"] for each in found if each["source"] != "network"]
 
     def _ask(self, method, params=None, session=...):
         self._number += 1

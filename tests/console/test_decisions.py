@@ -58,7 +58,7 @@ def test_what_a_question_shows(sign_in, submitted, asking):
         "rule 3: ask",
         "covers.lua",
         "&lt;b&gt;dusk&lt;/b&gt;",
-        "in 59 m",
+        "in 60 min",
     ):
         assert words in page
     assert '<b class="count">1<span class="hidden"> waiting</span></b>' in visitor.get("/workers").text

@@ -228,11 +228,13 @@ def test_damaged_rows(get, submitted, database):
     )
     database.rows(
         "INSERT INTO outcomes (run, task, request, function, account, digest, arguments, at, seen, state, value, ended,"
-        " sent) VALUES (%s, 0, 0, 'create_prediction', '', '', '\\xc1', 1, 0, 'ok', '\\xc1', 1e300, false)",
+        " sent) VALUES (%s, 0, 0, 'create_prediction', '', '', '\\xc1', 1, 0, 'ok', '\\xc1', 1e300, true)",
         (run,),
     )
 
-    assert "(not readable)" in get(f"/runs/{run}")
+    page = get(f"/runs/{run}")
+    assert "(not readable)" in page
+    assert "cost not readable" in page
 
 
 # What is hostile ----------------------------------------------------------------------------------------------------
@@ -335,7 +337,7 @@ def test_templates_are_constants():
 
 def test_times():
     """As people say them."""
-    assert ["now", "59 s ago", "1 min ago", "in 2 h", "47 h ago", "2 d ago"] == [
-        ago(each) for each in (0.5, 59.9, 60, -7200, 47.5 * 3600, 48 * 3600)
+    assert ["now", "59 s ago", "1 min ago", "in 2 h", "47 h ago", "2 d ago", "in 6 d"] == [
+        ago(each) for each in (0.5, 59.9, 60, -7200, 47.5 * 3600, 48 * 3600, 5 - 6 * 86_400)
     ]
     assert ["0.5 s", "1:01", "1:00:00"] == [duration(each) for each in (0.5, 61, 3600)]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import msgspec
+
 from kosmolua.console.access import Visitor
 from kosmolua.console.layout import basename, cut, empty, facts, form, link, table, when
 from kosmolua.journal.approvals import Approval
@@ -65,9 +67,21 @@ def question(one: Approval, visitor: Visitor, now: float) -> Html:
     )
     return fill(
         '<article class="question" id="approval-{}">\n<h2>{} {}</h2>\n<pre>{}</pre>\n{}{}</article>\n',
-        *(one.id, one.function, badge(one.status, "waits" if one.status == "open" else one.status)),
-        *(cut(one.arguments, LONGEST), shown, _form(one, visitor)),
+        *(one.id, one.function, _status(one)),
+        *(cut(_indented(one.arguments), LONGEST), shown, _form(one, visitor)),
     )
+
+
+def _status(one: Approval) -> Html:
+    return badge("pending", "waits") if one.status == "open" else badge(one.status)
+
+
+def _indented(arguments: str) -> str:
+    """JSON over several lines; other text, such as JSON that was cut, as it is."""
+    try:
+        return msgspec.json.format(arguments, indent=2)
+    except msgspec.MsgspecError:
+        return arguments
 
 
 def _form(one: Approval, visitor: Visitor) -> Html:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from kosmolua.console.layout import empty, table, when
-from kosmolua.gate.jobs import amount
+from kosmolua.console.layout import empty, money, table, when
 from kosmolua.gate.ledger import Total
 from kosmolua.page.markup import Html, fill
 from kosmolua.worker.overview import Spending
@@ -34,8 +33,8 @@ def _spending(days: Sequence[Spending]) -> Html:
         (
             each.day,
             each.account,
-            amount(each.spent),
-            amount(each.reserved) if each.reserved else None,
+            money(each.spent),
+            money(each.reserved) if each.reserved else None,
             each.predictions,
             each.unpriced or None,
         )
@@ -57,8 +56,8 @@ def _budget(total: Total, now: float) -> tuple[Html | str | int, ...]:
     return (
         budget.name,
         meter,
-        amount(total.spent) + (f" and {total.unpriced} of unknown price" if total.unpriced else ""),
-        amount(total.reserved),
+        money(total.spent) + (f" and {total.unpriced} of unknown price" if total.unpriced else ""),
+        money(total.reserved),
         total.predictions,
         f"{' and '.join(limits)} a {budget.period}",
         ", ".join(counts) or "all calls",

@@ -10,6 +10,7 @@ _LOGIN = """<div class="card">
 <p class="note">To the runs of this database.</p>
 {wrong}<form method="post" action="/login">
 <input type="hidden" name="csrf" value="{csrf}"><input type="hidden" name="next" value="{next}">
+<input type="text" name="user" value="console" autocomplete="username" hidden>
 <label for="secret">Secret</label>
 <input id="secret" name="secret" type="password" required autocomplete="current-password" autofocus{invalid}>
 <button class="main">Sign in</button>

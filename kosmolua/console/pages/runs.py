@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from kosmolua.console.layout import ago, basename, cut, duration, empty, link, table, when
-from kosmolua.gate.jobs import amount
+from kosmolua.console.layout import ago, basename, cut, duration, empty, link, money, table, when
 from kosmolua.page.details import badge
 from kosmolua.page.markup import Html, exact, fill, join
 from kosmolua.worker.overview import LIVE, STATES, Listed, Row, Wanted
@@ -87,7 +86,7 @@ def _cells(row: Row, now: float) -> list[Html]:
         when(row.began, now),
         fill("{}", duration(end - began) if began is not None else ""),
         fill("{}", row.calls),
-        fill("{}", amount(row.cost) if row.cost is not None else ""),
+        fill("{}", money(row.cost) if row.cost is not None else ""),
         fill("{}", cut(row.account, NAMES // 2)),
     ]
 

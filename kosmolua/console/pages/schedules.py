@@ -22,7 +22,7 @@ def content(found: Sequence[Schedule], visitor: Visitor, now: float) -> list[Htm
         return [head, empty("No schedules", "Run a script at recurring times:", _COMMAND)]
     heads = (*_HEADS, "Actions") if visitor.may_approve else _HEADS
     rows = [(*_cells(each, now), *((_actions(each, visitor),) if visitor.may_approve else ())) for each in found]
-    return [head, Html("<br>\n"), table("schedules", "Schedules by name", heads, rows)]
+    return [head, table("schedules", "Schedules by name", heads, rows)]
 
 
 def _cells(one: Schedule, now: float) -> tuple[Value, ...]:
