@@ -174,7 +174,7 @@ def test_what_a_run_and_its_calls_cost(server, run, live, own, tmp_path):
     assert "guessed" not in ran.json["meta"]
     assert (0.009, 0.006) == tuple(ran.json["call_log"][0][name] for name in ("estimate", "cost"))
     page = (tmp_path / "page.html").read_text()
-    assert (True, True) == ("cost 0.006" in page, "<td>0.006<td>" in page)
+    assert (True, True) == ("cost 0.006" in page, "<td>0.006</td>" in page)
     audit = live("audit", "--json").json
     assert (0.006, 0.006) == (audit["cost"], audit["entries"][-1]["cost"])
     assert "total cost of these calls: 0.006" in live("audit").out
