@@ -323,7 +323,9 @@ class SystemFailureError(KosmoError):
 
 
 class OutputError(KosmoError):
-    """Standard output cannot be written: it is closed or full, or its reader is ``gone``, which is not reported."""
+    """Standard output cannot be written: it is closed or full, or its reader is ``gone``, in which case nothing is
+    printed.
+    """
 
     code = "output_failed"
     gone = False
@@ -379,7 +381,7 @@ def failure_of(error: BaseException, doing: str) -> KosmoError:
 
 
 def release(error: BaseException | None) -> None:
-    """Let go of the frames that an error and its causes were raised through: they hold whatever their locals do."""
+    """Release the frames that an error and its causes were raised through, since their local variables keep memory."""
     waiting, seen = [error], set[int]()
     while waiting:
         each = waiting.pop()

@@ -23,7 +23,7 @@ MARK = "replicate_emulator"
 
 
 class ReplicateEmulator:
-    """A running emulator: its ``url``, which ends in ``/v1``, and what a test may do to it."""
+    """A running emulator: its ``url``, which ends in ``/v1``, and methods that control it."""
 
     def __init__(self, emulator: Emulator, clock: AdjustableClock, url: str) -> None:
         self.emulator, self.clock, self.url, self.token = emulator, clock, url, TOKEN
@@ -73,9 +73,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture
 def replicate_emulator(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[ReplicateEmulator]:
-    """A new emulator, to which the environment variables of Replicate's clients lead during the test.
-
-    The mark ``replicate_emulator`` gives it options.
+    """A new emulator. During the test, the environment variables of Replicate's clients point to it. The mark
+    ``replicate_emulator`` sets its options.
     """
     mark = request.node.get_closest_marker(MARK)
     with emulating(**(mark.kwargs if mark else {})) as running_:

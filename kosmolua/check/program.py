@@ -53,7 +53,7 @@ class Source:
 
 
 class Program:
-    """The main script first, then its modules. ``opaque`` says that more globals may exist than can be seen: a module
+    """The main script first, then its modules. ``opaque`` means that more globals may exist than can be seen: a module
     could not be read, or the script makes names or code while it runs. ``required`` are the calls that load a module,
     with its file, and ``missing`` those whose module was not found.
     """
@@ -141,8 +141,8 @@ class Program:
             self.opaque = True
 
     def path(self, node: Node | None, depth: int = MAX_ALIASES) -> Path | None:
-        """What global place an expression names, such as ("string", "format"); () for the table of globals. None where
-        it names none, or one that the program may have changed.
+        """The global that an expression names, such as ("string", "format"); () for the table of globals. None if it
+        names no global, or one that the program may have changed.
         """
         if isinstance(node, Name) and node.local:
             local = node.local
@@ -247,7 +247,7 @@ def _word(node: Node | None) -> str | None:
 
 
 def _handed_on(tree: Tree) -> set[str]:
-    """The globals whose value is used other than by reading a field of a constant name, also by a local name."""
+    """The globals that are used in other ways than by reading a field with a constant name, also through a local."""
     indexed: dict[int, int] = {}
     plain = set()
     for index in (*tree.indexes, *tree.fields):

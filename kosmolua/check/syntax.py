@@ -15,7 +15,7 @@ _FOREIGN = {
     "let": "local", "const": "local", "foreach": "for", "import": "require(…)", "try": "pcall(function() … end)",
     "switch": "if … elseif … end", "continue": "goto continue, with ::continue:: before the end,",
 }  # fmt: skip
-_MAX_LINE = 1  # empty lines before the one line that is known of a module
+_MAX_LINE = 1  # stands in for the lines of a module before the only known one
 _LONG = frozenset(word for word in KEYWORDS if len(word) > 3)  # noqa: PLR2004 - shorter words are similar to too many
 _HINTS = (  # pattern of the line, pattern of LuaJIT's message, hint
     (r"^\s*#", r"near '#'", "Write -- before a comment."),

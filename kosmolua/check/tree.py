@@ -6,8 +6,8 @@ from kosmolua.check.lexer import string_value
 
 
 class Local:
-    """A local variable or parameter. ``value`` is the expression it is declared with, None where it is not one that can
-    be read; ``writes`` counts later assignments, ``calls`` and ``reads`` its uses.
+    """A local variable or parameter. ``value`` is the expression it is declared with, None if that is unknown;
+    ``writes`` counts later assignments, ``calls`` and ``reads`` its uses.
     """
 
     __slots__ = ("at", "calls", "fields", "name", "reads", "value", "writes")
@@ -84,8 +84,8 @@ class Call(Node):
 
 
 class Function(Node):
-    """A function, or the chunk itself, which has no ``parent``. ``returns`` says whether it returns a value anywhere;
-    ``guarded`` that an error within it may be caught; ``named`` that it is the value of a name and nothing else.
+    """A function, or the chunk itself, which has no ``parent``. ``returns``: it returns a value somewhere. ``guarded``:
+    an error within it may be caught. ``named``: it is only used as the value of a name.
     """
 
     __slots__ = ("guarded", "named", "parent", "returns")
@@ -134,12 +134,10 @@ class Loop(Node):
 
 
 class Tree:
-    """What a script consists of, as far as the rules look at it.
-
-    ``names`` are the globals that are read, ``assigned`` those that are assigned (with their values), ``tested`` the
-    expressions whose truth decides something, ``fields`` the assigned places ``base.key``, and ``locals`` every local
-    variable. ``branches`` are the conditions of ``if`` and ``while``, with the statement's first and last offset, and
-    ``returns`` the places where a function may be left.
+    """The parts of a script that the rules look at. ``names`` are the globals that are read, ``assigned`` those that
+    are assigned (with their values), ``tested`` the expressions that are conditions, ``fields`` the assigned places
+    ``base.key``, and ``locals`` every local variable. ``branches`` are the conditions of ``if`` and ``while``, with the
+    statement's first and last offset, and ``returns`` the places where a function may be left.
     """
 
     __slots__ = (

@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from kosmolua.check import names
 
-if TYPE_CHECKING:  # most scripts need none of them to be checked
+if TYPE_CHECKING:  # the check of most scripts needs none of them
     from kosmolua.errors import KosmoError
     from kosmolua.gate.needs import Needs
     from kosmolua.replicate.catalogue import Operation

@@ -135,7 +135,7 @@ def _dispatch(argv: list[str]) -> int:
 
 
 def _flags_last(argv: list[str]) -> list[str]:
-    """The command line with the shared flags behind the command, if they were given before it."""
+    """The command line, with the shared flags that were given before the command moved after it."""
     from kosmolua.cli.options import FLAGS
 
     flags: list[str] = []
@@ -150,7 +150,7 @@ def _flags_last(argv: list[str]) -> list[str]:
 
 
 def _late(name: str) -> Callable[..., Any]:
-    """A function of msgspec that makes JSON Schemas, for which it imports a third of itself."""
+    """A function of msgspec for JSON Schemas, whose module is a third of the package; it is imported on first use."""
 
     def call(*given: Any, **named: Any) -> Any:
         return getattr(import_module("msgspec._json_schema"), name)(*given, **named)
@@ -159,7 +159,7 @@ def _late(name: str) -> Callable[..., Any]:
 
 
 def _import_libraries() -> None:
-    """Import msgspec and argparse without what they load but no command needs: a seventh of a short run."""
+    """Import msgspec and argparse without modules that no command needs: they take a seventh of a short run."""
     import _datetime  # type: ignore[import-not-found]  # not in typeshed
 
     # Python's datetime.py defines every class before it takes those of _datetime.
@@ -186,7 +186,7 @@ def _import_libraries() -> None:
             del sys.modules["typing_extensions"]
 
 
-# What other programs call a command.
+# Names of commands in other programs.
 _MEANT = {
     **dict.fromkeys(("auth", "init", "login", "setup", "token"), "integrations:configure"),
     **dict.fromkeys(("interactive", "prompt", "shell"), "repl"),

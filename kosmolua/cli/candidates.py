@@ -1,4 +1,4 @@
-"""Candidates for the words of `kosmo run`: models that were run before, and the inputs of one. It asks nobody."""
+"""Candidates for the words of `kosmo run`: models that were run before, and the inputs of one. It sends no request."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """``completion``: print a script that completes commands, functions and their parameters in bash, zsh or fish.
 
 The script contains all tables, so that pressing Tab starts no process. Only models and inputs after `kosmo run` are
-looked up, on this machine.
+looked up by a command, on this machine.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def _example(command: str) -> str:
 
 @cache
 def knowledge() -> shells.Knowledge:
-    """The tables of a script, from those of commands, flags and functions."""
+    """The tables of a completion script, derived from the commands, flags and functions."""
     flags = {command: _flags(command) for command in COMMANDS}
     valued = {flag for found in flags.values() for flag, takes in found.items() if takes}
     valued |= {_flag(p) for operation in OPERATIONS for p in operation.parameters if p.kind != "boolean"}

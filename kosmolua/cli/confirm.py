@@ -12,7 +12,7 @@ def can_ask() -> bool:
 
 
 def confirmed(question: str) -> bool:
-    """Whether the answer is yes. Input that was typed before the question is discarded."""
+    """Whether the answer is yes. Discards input that was typed before the question."""
     import termios
 
     sys.stdout.flush()

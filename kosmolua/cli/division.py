@@ -6,15 +6,15 @@ from collections.abc import Mapping, Sequence
 
 from kosmolua.errors import UsageError
 
-# After the arguments of a script they are probably meant for the run, which would go on without them.
+# If they follow an argument of the script, they are probably meant for the run, which would ignore them.
 _PROTECTING = frozenset({"--emulate", "--dry-run", "--read", "--write", "--account", "--replay", "--isolation"})
 _LIMITS = ("--max-", "--allow-")
-_LEAST = 0.75  # similarity, of 1, of a mistyped option
+_LEAST = 0.75  # similarity of a mistyped option, up to 1
 
 
 def divided(argv: Sequence[str], options: Mapping[str, bool]) -> tuple[list[str], list[str]]:
-    """Both lists. Of the script is what follows ``--``, or its first argument after FILE or ``--eval CODE``: a word, or
-    an option that the command does not have. ``options`` says of each whether it takes a value.
+    """Both lists. The script's arguments begin after ``--``, or with the first argument after FILE or ``--eval CODE``
+    that is a word or an unknown option. ``options`` maps each option of the command to whether it takes a value.
     """
     at, has_script = 0, False
     while at < len(argv):

@@ -31,7 +31,7 @@ MAX_PORT = 65_535
 MAX_NAME = 64  # characters
 ADDRESS = "127.0.0.1:8808"
 TOKEN = "KOSMO_MCP_TOKEN"  # noqa: S105 - the name of a variable
-DIALECTS = ("any", "openai", "anthropic", "gemini")  # as kosmolua.mcp.schemas, whose import takes time
+DIALECTS = ("any", "openai", "anthropic", "gemini")  # the same as in kosmolua.mcp.schemas, which takes time to import
 
 
 def run(command: str, argv: list[str]) -> int:
@@ -279,7 +279,7 @@ def _host(parsed: argparse.Namespace, current: Current) -> Host:
 
 
 def _forget(_left: object) -> None:
-    """Nothing of what is emulated goes on."""
+    """Do nothing: emulated jobs end with the server."""
 
 
 def _warn(text: str) -> None:

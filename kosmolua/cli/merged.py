@@ -1,4 +1,4 @@
-"""All pages of a list as one, printed without holding them: beyond some MiB they wait in a temporary file."""
+"""All pages of a list as one page. They are not held in memory: beyond some MiB they are in a temporary file."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import msgspec
 
 _IN_MEMORY = 8 << 20  # bytes
 _BATCH = 256 << 10  # bytes to print at once
-_PLACE = "the pages"  # stands for them in what is encoded
+_PLACE = "the pages"  # placeholder for the results in the encoded page
 
 
 class Merged:

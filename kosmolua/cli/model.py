@@ -61,6 +61,6 @@ def of_model(text: str) -> Reference:
 
 
 def _flags(options: Options) -> str:
-    """The flags with which `kosmo run` makes a prediction like this command."""
+    """The flags that give `kosmo run` the same account or emulator."""
     account = f" --account {options.account}" if options.account != DEFAULT_ACCOUNT else ""
     return ("--emulate" if options.emulate else "--write allow") + account

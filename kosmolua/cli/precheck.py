@@ -1,4 +1,6 @@
-"""Check a script before it runs, while its process starts. It makes no requests, and stops what is certain to fail."""
+"""Check a script before it runs, while its process starts. It makes no requests, and stops a script that is certain to
+fail.
+"""
 
 from __future__ import annotations
 

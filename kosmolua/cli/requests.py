@@ -44,13 +44,13 @@ class Requests:
 
 
 def stopped(result: Result, *, quiet: bool) -> Result:
-    """The result of a dry run: that it stopped at a request is no failure, and is printed unless ``quiet``."""
+    """The result of a dry run. Stopping at a request is not a failure, and is printed unless ``quiet``."""
     from msgspec.structs import replace
 
     error = result.error
     if error is None or error.code != "dry_run":
         if error and error.code == "script_error" and not error.hint:
-            error.hint = "in a dry run a call returns its request, which has none of the fields of an answer"
+            error.hint = "in a dry run a call returns its request, which does not have the fields of an answer"
         return result
     if not quiet:
         from kosmolua.cli.host import print_notice

@@ -62,7 +62,7 @@ def show_one(
             envelope["meta"]["requests"] = requests
         output.show_json(envelope)
     elif isinstance(result.error, ExitError):
-        pass  # the script says itself why it ended
+        pass  # the script itself prints why it ended
     elif result.error:
         output.print_error(result.error, _excerpt(script, result.error))
     else:

@@ -35,10 +35,12 @@ NAME = "kosmo run"
 MAX_RECENT = 10
 SPEED = 8.0  # of emulated models: a try with the slow video model takes 10 s instead of 78
 _FILE = re.compile(r'did you mean file\("([^"]*)"\)\?( - at `input\.(\w+))')
-_SAVE = frozenset({"o", "out", "output", "output-directory", "output-file", "download"})  # as other programs say it
+_SAVE = frozenset(
+    {"o", "out", "output", "output-directory", "output-file", "download"}
+)  # names of --save in other programs
 _AT = re.compile(rf" \({NAME}:\d+\)$")
 _TEXT = ("text", "concatenate")
-# What the run would fail with too, if the model cannot be looked up.
+# Codes of look-ups that the run would fail with too.
 _DECISIVE = frozenset({"not_found", "not_configured", "not_authenticated", "unreachable", "usage"})
 
 
@@ -127,8 +129,8 @@ def _finish(parsed: argparse.Namespace, job: Job, result: Result, pictures: outc
 
 
 def _version(host: Host, versions: Versions, reference: str, options: Options, *, check: bool) -> Version | None:
-    """The version to run with its schema, None if there is none or the account may not read it. Raises for what the
-    run would fail with too, unless its inputs are not to be checked.
+    """The version to run with its schema, None if it is missing or the account may not read it. Raises an error that
+    the run would fail with too, unless the inputs are not checked.
     """
     try:
         return version_of(host, reference, options) if options.dry_run else versions.find(reference)
@@ -159,7 +161,7 @@ def _mode(parsed: argparse.Namespace, job: Job, version: Version | None) -> str:
         return "create"
     is_text = version is not None and version.output["kind"] in _TEXT
     if parsed.stream and not is_text:
-        outcome.notice(f"the output of {job.model} is not text, so that it is shown at the end")
+        outcome.notice(f"the output of {job.model} is not text; it is shown at the end")
     wanted = parsed.stream or (sys.stdout.isatty() and not job.options.json and parsed.timeout is None)
     return "stream" if wanted and is_text else "run"
 
@@ -222,7 +224,7 @@ def _parsed(command: str, argv: list[str]) -> argparse.Namespace:
 
 
 def _unknown(command: str, word: str) -> UsageError:
-    """Most unknown options are inputs, as other programs write them."""
+    """The error for an unknown option. Most of them are inputs, written as in other programs."""
     from kosmolua.replicate.nearest import nearest
 
     name, _, text = word.lstrip("-").partition("=")

@@ -57,7 +57,7 @@ def _parser(command: str) -> options.Parser:
         "List, show, resume, undo, export or prune runs that have a journal. resume RUN "
         "passes further arguments to kosmo lua. undo RUN cancels and deletes what the run created, after asking. "
         "export prints JSON Lines. prune deletes journals and kept outputs of the named runs, or of finished ones. "
-        "logs, cancel, and with --database list, show and resume, are about submitted runs.",
+        "logs and cancel, and with --database also list, show and resume, apply to submitted runs.",
         f"kosmo {command} {_EXAMPLE}",
     )
     made.add_argument("action", choices=ACTIONS, help=f"what to do (default: {ACTIONS[0]})")

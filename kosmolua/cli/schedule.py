@@ -55,8 +55,8 @@ def _parser(command: str) -> options_.Parser:
     made = options_.parser(
         command,
         "Run a script at recurring times: workers submit the runs, by the clock of the database. CRON is minute, hour, "
-        "day of the month, month and day of the week; without it the script's header says when, such as "
-        "--@ schedule: 0 3 * * *. A slot that was missed runs once, as soon as a worker is there.",
+        "day of the month, month and day of the week; without it the script's header has it, such as "
+        "--@ schedule: 0 3 * * *. A missed slot runs once, as soon as a worker is available.",
         f"kosmo {command} add nightly '0 3 * * *' flow.lua --tz Europe/Berlin --max-cost 2 -- ARGS\n"
         f"  kosmo {command} add flow.lua\n  kosmo {command} list",
     )

@@ -1,4 +1,4 @@
-"""``scripts``: scripts that are kept by name, with what their headers say of them."""
+"""``scripts``: scripts that are kept by name, with the descriptions in their headers."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def run(command: str, argv: list[str]) -> int:
 def _parser(command: str) -> options_.Parser:
     made = options_.parser(
         command,
-        "Keep Lua scripts by name, list them, show one, or run one with arguments by name. The header of a script says "
-        "what it does and takes: --@ describe: TEXT, and --@ arg NAME TYPE: TEXT.",
+        "Keep Lua scripts by name, list them, show one, or run one with arguments by name. The header of a script "
+        "describes it and its arguments: --@ describe: TEXT, and --@ arg NAME TYPE: TEXT.",
         f"kosmo {command} run draw prompt='a fox' -- --max-cost 0.1",
     )
     made.add_argument(

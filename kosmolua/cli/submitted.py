@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from kosmolua.worker.runs import Shown
 
 ACTIONS = ("list", "show", "logs", "cancel", "resume")
-_PAUSE = 0.5  # seconds between looks for new output
+_PAUSE = 0.5  # seconds between checks for new output
 
 
 def run(command: str, argv: list[str]) -> int:
@@ -57,7 +57,7 @@ def _parser(command: str) -> options.Parser:
     made.add_argument("action", choices=ACTIONS, help="what to do")
     made.add_argument("run", nargs="*", metavar="RUN", help="id or key of a run")
     add_database(made)
-    made.add_argument("--follow", "-f", action="store_true", help="logs: go on until the run has ended")
+    made.add_argument("--follow", "-f", action="store_true", help="logs: print new output until the run has ended")
     made.add_argument("--json", action="store_true", help="print one JSON object")
     return made
 
@@ -66,7 +66,7 @@ def _report(one: Shown, state: str, *, as_json: bool) -> int:
     if as_json:
         output.show_json({"success": True, "run": one.id, "state": state})
     else:
-        what = "it ends within seconds" if state == "running" else f"it is {state}"
+        what = "it will end within seconds" if state == "running" else f"it is {state}"
         output.write_text(f"{one.id}: {what}\n")
     return 0
 
@@ -130,7 +130,7 @@ def _call(entry: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _logs(database: Database, one: Shown, *, follow: bool) -> int:
-    """Print what the run printed; standard error for what it logged."""
+    """Print the run's output; what it logged goes to standard error."""
     from kosmolua.worker import runs
 
     after = 0

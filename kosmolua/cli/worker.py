@@ -111,7 +111,7 @@ def _parser(command: str) -> options_.Parser:
         type=options_.seconds,
         default=30.0,
         metavar="SECONDS",
-        help="how long to search for an interrupted call, after that, before resending it (default: 30)",
+        help="then search for an interrupted call this long before resending it (default: 30)",
     )
     made.add_argument(
         "--park-after",

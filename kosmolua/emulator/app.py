@@ -57,13 +57,13 @@ ALL_HANDLERS: dict[str, Handler] = {**HANDLERS, **extras.HANDLERS}
 class Emulator:
     """Replicate's HTTP API in memory, below ``/v1``; a WSGI application that any number of threads may call.
 
-    ``faults`` are specifications for `parse_fault`. All emulators with the same ``seed`` have the same ids and
-    secrets. ``capacity`` limits the total bytes of all POST requests, for an emulator that shares a process. Raises a
-    UsageError for an unknown fault.
+    ``faults`` are specifications for `parse_fault`. All emulators with the same ``seed`` have the same ids and secrets.
+    ``capacity`` limits the total bytes of all POST requests, for an emulator that shares a process. Raises a UsageError
+    for an unknown fault.
 
-    ``models`` is a file or directory with documents of public models, as ``get_model`` and ``list_models`` return
-    them. With ``outputs="data"`` files are in the outputs themselves, as data URLs. The last events of a stream have no
-    id, as in the API's guide; with ``streams="ids"`` they have one. Every answer is later by ``latency`` seconds, and
+    ``models`` is a file or directory with documents of public models, as ``get_model`` and ``list_models`` return them.
+    With ``outputs="data"`` files are in the outputs themselves, as data URLs. The last events of a stream have no id,
+    as in the API's guide; with ``streams="ids"`` they have one. Every answer is delayed by ``latency`` seconds, and
     models run ``speed`` times faster.
 
     ``cogs`` are models that run on cog servers of this machine, as ``owner/name=http://127.0.0.1:5000``. They need a

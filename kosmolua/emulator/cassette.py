@@ -51,7 +51,7 @@ class Player:
         return response(environ, start_response)
 
     def close(self) -> None:
-        """Does nothing: there is nothing to close."""
+        """Do nothing: there is nothing to close."""
 
     def _answer(self, request: ApiRequest, origin: str) -> Response:
         if (url := self._links.find(request.path)) is not None:
@@ -82,14 +82,14 @@ class Player:
         same = [call for call in self._calls if call["function"] == operation.name and fits(call["arguments"], asked)]
         if not same:
             shown = msgspec.json.encode(asked).decode()[:400]
-            raise problem.conflict(f"The cassette holds no {operation.name} {shown} that was not answered yet")
+            raise problem.conflict(f"The cassette has no unused answer for {operation.name} {shown}")
         if len(same) > 1 or operation.access == "write":
             self._calls.remove(same[0])
         return same[0]
 
 
 def fits(recorded: Any, given: Any) -> bool:
-    """Whether a value is the recorded one, of which what was secret was taken out."""
+    """Whether a value is the recorded one, apart from secrets, which were removed."""
     match recorded:
         case dict() if isinstance(given, dict):
             return recorded.keys() == given.keys() and all(fits(item, given[name]) for name, item in recorded.items())

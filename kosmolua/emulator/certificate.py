@@ -1,4 +1,4 @@
-"""A certificate for a server on this machine, which signs itself and lasts a week."""
+"""A self-signed certificate for a server on this machine; it is valid for a week."""
 
 from __future__ import annotations
 

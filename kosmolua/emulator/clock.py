@@ -29,7 +29,7 @@ class SystemClock:
 
 
 class AdjustableClock:
-    """The system clock, which `advance` sets ahead for all who read it or sleep by it."""
+    """The system clock, which `advance` sets ahead for everyone who reads it or sleeps on it."""
 
     def __init__(self) -> None:
         self._ahead = 0.0

@@ -67,7 +67,7 @@ class Job:
 
     @property
     def end(self) -> float:
-        """When it ends unless it is stopped."""
+        """When it ends if it is not stopped."""
         return self.start + min(self.runs, LONGEST)
 
     def outcome(self) -> Outcome:

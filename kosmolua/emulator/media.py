@@ -17,13 +17,13 @@ from kosmolua.emulator import jpeg, video
 from kosmolua.emulator.painting import compose, paint
 from kosmolua.terminal.png import Picture, write_png
 
-_PAINTED = 256  # most pixels of a painted edge: larger pictures repeat pixels
+_PAINTED = 256  # largest painted edge in pixels: larger pictures repeat pixels
 _SOUND = 22_050  # samples a second
 
 
 @dataclass(frozen=True)
 class Order:
-    """What a file is to show: a subject, a seed, and a size in pixels or seconds."""
+    """What a file shows: a subject, a seed, and a size in pixels or seconds."""
 
     subject: str
     seed: int

@@ -22,7 +22,7 @@ PROXY_PAGE = (
 
 
 def dropped() -> ConnectionResetError:
-    """The exception for callers in this process that stands for a lost connection."""
+    """The exception that callers in this process get for a lost connection."""
     return ConnectionResetError("the emulator dropped the connection (simulated fault)")
 
 

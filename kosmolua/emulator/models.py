@@ -174,7 +174,7 @@ TRAINING_INPUT: Schema = {
     "title": "TrainingInput",
     "properties": {
         "input_images": _field("Input Images", "string", 0, "URL of a zip of pictures.", format="uri"),
-        "token_string": _field("Token String", "string", 1, "Word that stands for the pictures.", default="TOK"),
+        "token_string": _field("Token String", "string", 1, "Word for what the pictures show.", default="TOK"),
         "max_train_steps": _field(
             "Max Train Steps", "integer", 2, "Steps to train.", default=1000, minimum=1, maximum=6000
         ),

@@ -36,7 +36,7 @@ def page(
 def newest(
     call: ApiCall, world: World, fits: Callable[[Job], bool], show: Callable[[Job], dict[str, Any]]
 ) -> dict[str, Any]:
-    """The requested page of predictions, newest first. Looks at no others than it shows, if all fit."""
+    """The requested page of predictions, newest first. If all match, it looks only at those it returns."""
     size, order = SIZES[call.operation.name], world.order
 
     def before(place: int) -> Iterator[Job]:

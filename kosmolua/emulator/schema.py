@@ -24,7 +24,7 @@ def resolve(schema: Mapping[str, Any], name: str) -> dict[str, Any]:
 
 
 _REFERENCE = "#/components/schemas/"
-_DEEP = 8  # references in a row; more are a circle
+_DEEP = 8  # references in a row; more are a cycle
 
 
 def plain(shape: Any, schema: Mapping[str, Any], depth: int = 0) -> dict[str, Any]:
@@ -80,7 +80,7 @@ def check(shape: Mapping[str, Any], value: Any, path: str, schema: Mapping[str, 
 
 
 def _kinds(shape: Mapping[str, Any], schema: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The schemas of which the value has to fit one; none, if any type is right."""
+    """The schemas of which the value must fit one; none if every type is valid."""
     unions = [*shape.get("anyOf", ()), *shape.get("oneOf", ())]
     kinds = [{**plain(shape, schema), **plain(one, schema)} for one in unions] or [plain(shape, schema)]
     return kinds if all(kind.get("type") for kind in kinds) else []
@@ -88,7 +88,7 @@ def _kinds(shape: Mapping[str, Any], schema: Mapping[str, Any]) -> list[dict[str
 
 def _fits(shape: Mapping[str, Any], value: Any) -> bool:
     kinds = shape["type"] if isinstance(shape["type"], list) else [shape["type"]]
-    # An enum of other values than its type, as cog 0.0 wrote it, says more than the type.
+    # cog 0.0 wrote enums whose values are not of the given type: the enum is right.
     return (
         any(_is(value, kind) for kind in kinds)
         or (value is None and shape.get("nullable") is True)
@@ -97,7 +97,7 @@ def _fits(shape: Mapping[str, Any], value: Any) -> bool:
 
 
 def _listed(value: Any, words: Iterable[Any]) -> bool:
-    """Whether the value is one of those; true is not 1."""
+    """Whether the value is one of the allowed ones; true is not 1."""
     return any(value == one and isinstance(value, bool) == isinstance(one, bool) for one in words)
 
 

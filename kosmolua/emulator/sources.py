@@ -43,7 +43,7 @@ def _read_own(world: World, path: list[str], now: float) -> Content | None:
 
 
 def delivered(world: World, job_id: str, name: str, now: float) -> tuple[str, Content] | None:
-    """A file of a job's output as (content type, content), until it is removed."""
+    """A file of a job's output as (content type, content), unless it was removed."""
     job = world.find_job(job_id)
     if job is None or job.removed(now) or job.at(now).status != "succeeded":
         return None

@@ -14,7 +14,7 @@ from kosmolua.emulator.identifiers import number
 from kosmolua.emulator.models import Content, FileRef
 from kosmolua.emulator.schema import plain
 
-_DEEP = 12  # levels of a schema; one that refers to itself ends there
+_DEEP = 12  # levels of a schema; a recursive one ends there
 _MOST_ITEMS, _MOST_FILES = 8, 16
 _EDGES = (16, 4096)
 _COUNTS = ("num_outputs", "num_images", "number_of_images", "max_images", "batch_size", "n")
@@ -40,7 +40,7 @@ def is_link(value: object) -> bool:
 class Synthesis:
     """One output, and the files in it by name.
 
-    ``example`` is the output of the model's example: it says what schemas leave open, such as the kind of a file.
+    ``example`` is the output of the model's example: it shows what the schema does not, such as the type of a file.
     """
 
     def __init__(self, schema: Mapping[str, Any], given: Mapping[str, Any], seed: int) -> None:
@@ -143,7 +143,7 @@ class Synthesis:
 
 
 def _open(shape: Mapping[str, Any]) -> bool:
-    """Whether the schema says nothing of what is inside an object or a list."""
+    """Whether the schema does not describe what is inside an object or a list."""
     if shape.get("type") == "array":
         return not shape.get("items")
     return not shape.get("properties") and not isinstance(shape.get("additionalProperties"), Mapping)

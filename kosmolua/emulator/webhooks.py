@@ -1,6 +1,6 @@
 """Webhooks: the events of a job over time, and the thread that sends them.
 
-Sends only to this machine: an emulator has no business on the network.
+Sends only to this machine: an emulator must not use the network.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ INTERVAL = 0.5
 RETRIES = (0.5, 1.0, 2.0)
 """Seconds before each retry of a completed event, if the receiver failed."""
 TIMEOUT = 5.0  # seconds for a receiver to answer
-GRACE = 1.0  # seconds for closing
+GRACE = 1.0  # seconds that `close` may take
 # Seconds between checks: a job may be canceled, or the clock advanced, at any time.
 LOOK = 0.05
 _MILLISECOND = 0.001  # tolerance for rounding errors

@@ -34,7 +34,7 @@ class Version:
     behaviour: Behaviour
     schema: dict[str, Any]
     trainer: Behaviour | None = None
-    accepts: Mapping[str, Any] | None = None  # an input that the API took, whatever the schema says
+    accepts: Mapping[str, Any] | None = None  # an input that the API accepted, even if it does not match the schema
 
     def show(self) -> dict[str, Any]:
         return {
@@ -176,7 +176,7 @@ class World:
     cogs: dict[str, CogModel] = field(default_factory=dict)
     inline: bool = False  # files are in the outputs, as data URLs
     speed: float = 1.0  # of models
-    _ending: list[tuple[float, int, Job]] = field(default_factory=list)  # a heap, by when their data are removed
+    _ending: list[tuple[float, int, Job]] = field(default_factory=list)  # a heap, ordered by when their data is removed
     _serial: Iterator[int] = field(default_factory=count)
 
     @property

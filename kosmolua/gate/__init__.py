@@ -1,1 +1,1 @@
-"""Who may do what, and the one road to the network; knows nothing of Lua."""
+"""Who may do what, and the only path to the network; knows nothing of Lua."""

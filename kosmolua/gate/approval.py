@@ -54,12 +54,12 @@ class Approvals(Protocol):
     """Where the questions of one run are kept."""
 
     def decision(self, ask: Ask, ticket: Ticket) -> Decision:
-        """What was decided about this question at this place of the journal. The first time, it is asked. A decision
-        that was used counts only for an interrupted attempt at the same call.
+        """What was decided about this question at this place of the journal. The first time, the question is stored. A
+        used decision is valid only for an interrupted attempt at the same call.
         """
 
     def watch(self, identifier: str, ready: Callable[[], None]) -> Callable[[], None]:
-        """Call ``ready`` once it is decided, while the process of the run lasts; returns what stops that."""
+        """Call ``ready`` once it is decided, while the run's process lives. Returns a function that stops the watch."""
 
 
 class AskedError(PermissionDeniedError):

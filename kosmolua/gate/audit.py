@@ -34,7 +34,7 @@ SHARE = 2 * 1024 * 1024  # bytes of a run's entries, about 7,000 calls; with the
 WRITES = 2  # extra shares for writes, so that polls do not use up the room for calls that cost money
 RENEWAL = 24 * 3600.0  # seconds after which a long run gets a new share
 UNRECORDED = "unrecorded"  # the outcome of an entry that counts calls beyond the share
-_MERGED = 2000  # most bytes for the lines of one kind of refusal
+_MERGED = 2000  # maximum bytes for the lines of one kind of refusal
 _MERGED_OUTCOMES = frozenset({"refused", UNRECORDED})
 _KIND = ("run", "function", "account", "decision", "rule", "by", "outcome", "code")  # what equal refusals share
 _encode = msgspec.json.Encoder().encode
@@ -73,8 +73,8 @@ class Audit:
         self._counting = threading.Lock()
 
     def open(self) -> None:
-        """Open the file before the first call. Raises an OSError if no file descriptor is left for it: then the calls
-        are not made, as more descriptors can be had. Any other failure is a warning.
+        """Open the file before the first call. Raises an OSError if no file descriptor is left; the calls are then not
+        made, since that can be remedied. Any other failure is a warning.
         """
         try:
             self._open()
@@ -248,7 +248,7 @@ class Count:
         if not self._new:
             return None
         entry: dict[str, Any] = {**msgspec.to_builtins(self._entry), "at": self._first}
-        entry.pop("run", None)  # the head of the line has it
+        entry.pop("run", None)  # it is in the head of the line
         if self._new > 1 or self._by_outcome:
             entry |= {"count": self._new, "last": self._last}
         if self._outcomes:

@@ -36,7 +36,7 @@ _SUBJECTS = (  # arguments that identify what is run or changed
     "hardware",
     "min_instances",
 )
-_LONGEST_CREATE = 60.0  # most seconds that the API delays the answer to a create to include the result
+_LONGEST_CREATE = 60.0  # maximum seconds by which the API delays the answer to a create to include the result
 _MOST_SCHEMAS = 256  # schemas whose defaults a run remembers
 _MOST_DEFAULT = 4_000  # characters of a default
 _NAMES = {  # what a cap limits, singular and plural
@@ -76,7 +76,7 @@ class Caps(Struct, frozen=True, kw_only=True, omit_defaults=True):
 class GuessedLimitError(LimitError):
     """A limit that is reached only by guesses about ``jobs``: a look at them may show that there is room.
 
-    With ``patience`` it is worth waiting that many seconds for what they turn out to be.
+    ``patience`` is how many seconds it is worth waiting for their real values.
     """
 
     def __init__(self, error: LimitError, jobs: list[Job], patience: float = 0.0) -> None:
@@ -102,7 +102,7 @@ class Budget:
         self.caps = (caps or Caps()).tightened(self._declared)
         self.calls = self.writes = 0
         self._prices = prices or Prices()
-        self._priced_models: bool | None = None  # whether there are any; None until prices are read
+        self._priced_models: bool | None = None  # whether there are prices; None until they are read
         self._clock = clock
         self._lock = threading.Lock()
         self._jobs: list[Job] = []
@@ -203,7 +203,7 @@ class Budget:
     def restore(
         self, operation: Operation, model: str | None, account: str, age: float, data: Any, *, taken: bool = True
     ) -> None:
-        """Count a call that an earlier run made ``age`` seconds ago, whatever the caps say; ``data`` is its answer."""
+        """Count a call that an earlier run made ``age`` seconds ago, even beyond the caps; ``data`` is its answer."""
         with self._lock:
             self.calls += 1
             self.writes += operation.access == "write"
@@ -272,7 +272,7 @@ class Budget:
 
     def _check_seconds(self, cap: float, job: Job, now: float) -> None:
         """Raise if the cap is reached, or may be once running jobs end. Each job reserves its expected time, so that
-        concurrent jobs cannot start before the first time is known.
+        concurrent jobs do not start before the time of the first is known.
         """
         running = [each for each in self._jobs if each.seconds is None]
         passed = sum(each.computed(now) for each in self._jobs)

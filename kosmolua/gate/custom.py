@@ -88,7 +88,9 @@ class Custom:
         )
 
     def carry_out(self, arguments: Struct) -> Any:
-        """Call the function; its result as plain data. Raises a `FunctionError`, or what of this package it raised."""
+        """Call the function and return its result as plain data. Raises a `FunctionError`, or the `KosmoError` that the
+        function raised.
+        """
         try:
             found = self._function.call(*self._positional(arguments), **self._named(arguments))
         except KosmoError:
@@ -99,7 +101,7 @@ class Custom:
             return msgspec.to_builtins(found, builtin_types=(bytes,), str_keys=True)
         except (TypeError, RecursionError) as error:
             raise FunctionError(
-                f"{self.operation.name}: the function returned what is not plain data: {error}",
+                f"{self.operation.name}: the function returned a value that is not plain data: {error}",
                 function=self.operation.name,
                 hint="return text, numbers, booleans, None, lists, or dictionaries of them",
             ) from None
@@ -118,7 +120,7 @@ def given_of(arguments: Struct) -> dict[str, Any]:
 
 
 class CustomClient:
-    """Stands where the client of the API stands for other calls: `send` calls the function."""
+    """Takes the place of the API's client: `send` calls the function."""
 
     base_url = ""
 
@@ -129,7 +131,7 @@ class CustomClient:
         return Answer(200, self._custom.carry_out(arguments), "", None)
 
     def describe(self, operation: Operation, arguments: Struct) -> dict[str, Any]:
-        """A dry run shows what would be called."""
+        """The call that a dry run shows."""
         return {
             "function": operation.name,
             "arguments": msgspec.to_builtins(given_of(arguments), builtin_types=(bytes,)),
@@ -238,12 +240,12 @@ def _type_of(name: str, call: Callable[..., Any]) -> type[Struct]:
         if each.kind not in {each.POSITIONAL_OR_KEYWORD, each.KEYWORD_ONLY}:
             raise OptionError(
                 f"functions[{name!r}]: parameter {each.name} cannot be given by name",
-                hint="give each argument a name of its own, without *args, **kwargs and /",
+                hint="name each argument; do not use *args, **kwargs or /",
             )
     fields: list[Any] = [
         (each.name, hints.get(each.name, Any))
         if each.default is each.empty
-        else (each.name, hints.get(each.name, Any) | UnsetType, UNSET)  # the function knows its default
+        else (each.name, hints.get(each.name, Any) | UnsetType, UNSET)  # the function applies its default
         for each in parameters
     ]
     try:

@@ -1,4 +1,4 @@
-"""What a script's header says for people and agents: what the script does, and which arguments it takes.
+"""The description in a script's header, for people and agents: what the script does, and its arguments.
 
 --@ describe: Draw a picture and enlarge it
 --@ arg prompt string: what to draw
@@ -36,7 +36,7 @@ class Argument(Struct, frozen=True, kw_only=True):
 
 
 class Description(Struct, frozen=True):
-    """What a header says of its script."""
+    """A script's description from its header."""
 
     summary: str = ""
     arguments: tuple[Argument, ...] = ()

@@ -44,7 +44,7 @@ def blamed(entry: Entry, error: KosmoError) -> KosmoError:
 
 
 def not_taken(error: KosmoError) -> bool:
-    """Whether the API certainly did not execute the call. A function of the host's own that failed has answered."""
+    """Whether the API certainly did not execute the call. A failed custom function counts as executed."""
     if isinstance(error, ApiError):
         return error.status < _SERVER_FAULT
     return not isinstance(error, UncertainError | InternalError | SystemFailureError)

@@ -82,7 +82,7 @@ class Files:
             return _content(path, file, limit)
 
     def content(self, path: str, *, limit: int = MAX_READ) -> FileContent:
-        """A file's content, to be read later. Raises what `read` raises, now and then."""
+        """A file's content, to be read later. Raises the errors of `read` now, and again when it is read."""
         with self._opened(path) as file:
             size = os.fstat(file.fileno()).st_size
         if size > limit:

@@ -77,7 +77,7 @@ def with_content(arguments: Mapping[str, Any] | bytes, files: Files | None) -> M
 
 
 def subject(operation: Operation, arguments: Struct) -> str:
-    """What the request path identifies: owner/name, or an id. Empty if it may be a token."""
+    """What the request path identifies: owner/name, or an id. Empty if that could be a token."""
     names = re.findall(r"{(\w+)}", operation.path)
     subject = "/".join(str(getattr(arguments, name, "")) for name in names)
     return "" if looks_like_token(subject) else structs.short(subject)

@@ -11,7 +11,7 @@ from msgspec import Struct
 from kosmolua.gate.quotes import Quote
 from kosmolua.replicate.prices import Price
 
-_MOST_SECONDS = 2**53  # a server may say any number
+_MOST_SECONDS = 2**53  # a server may report any number
 
 
 class Job(Struct, eq=False):

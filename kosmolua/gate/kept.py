@@ -77,7 +77,7 @@ def with_kept(arguments: Struct, account: str, kept: KeptOutputs) -> Struct:
 
 
 def _changed(value: Any, account: str, kept: KeptOutputs) -> Any:
-    """Returns the same object if nothing in it changes."""
+    """The value with these changes; the same object if there are none."""
     match value:
         case str():
             return (kept.stand_in(value, account) or value) if value.startswith("http") else value

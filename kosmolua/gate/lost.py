@@ -26,7 +26,7 @@ PAUSE = 1.0  # seconds between two searches
 MOST_PAGES = 10  # of a list
 MOST_ITEMS = 1000
 SKEW = 120.0  # seconds the API's clock may differ from this machine's if the answer has no date
-SLACK = 2.0  # the same if it has one
+SLACK = 2.0  # the same for an answer with a date
 
 Read = Callable[[str, Mapping[str, Any]], "Answer"]
 

@@ -24,7 +24,7 @@ MAX_ITEMS, MAX_ITEM = 200, 200  # names of a declaration, and characters of each
 _CAPS = {f"max_{name}": name for name in Caps.__struct_fields__}
 SCHEDULE = "schedule"  # when workers run it: five fields, and a time zone if it is not UTC
 KEYS = ("needs", "models", *_CAPS, SCHEDULE)
-DESCRIBING = ("describe", "arg")  # say what a script is; kosmolua.gate.described reads them
+DESCRIBING = ("describe", "arg")  # describe the script; kosmolua.gate.described reads them
 
 
 class Needs(Struct, frozen=True, kw_only=True):
@@ -118,7 +118,7 @@ def _schedule(text: str, where: str) -> tuple[str, str]:
         expression, zone = words[0], words[1:]
     try:
         if len(zone) > 1:
-            cron.parse(text)  # which says how many fields it expects
+            cron.parse(text)  # its message names the number of fields
         cron.parse(expression)
         cron.zone_of(zone[0] if zone else "UTC")
     except UsageError as error:

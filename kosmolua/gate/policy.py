@@ -158,7 +158,7 @@ def _covers(one: Rule, doubts: list[str], other: Rule) -> bool:
 
 
 def _within(one: Condition, other: Condition) -> bool:
-    """Whether every value that ``one`` matches also matches ``other``. Only ``*`` covers another glob's wildcards."""
+    """Whether ``other`` matches every value that ``one`` matches. Only ``*`` covers another glob's wildcards."""
     if one.value is not None or other.value is not None:
         return one.value == other.value
     return one.glob == other.glob or (not {"?", "["} & set(other.glob) and fnmatch.fnmatchcase(one.glob, other.glob))
@@ -208,7 +208,7 @@ def _names(rule: Rule, operation: Operation) -> bool:
 
 
 class Fact(Struct, frozen=True):
-    """What a call says about a condition's name: its values, and whether part of it could not be parsed."""
+    """The values that a call has for a condition's name, and whether a part could not be parsed."""
 
     values: tuple[Any, ...] = ()
     unclear: bool = False
@@ -238,7 +238,7 @@ def _holds(condition: Condition, call: Call) -> bool | None:
 
 
 def fact(call: Call, name: str) -> str | None:
-    """The value for a condition as text; None if unknown. Models are in lower case."""
+    """The value of a condition as text; None if unknown. Models are in lower case."""
     known = _fact_of(call, name)
     if known.unclear or len(set(map(str, known.values))) != 1:
         return None
@@ -395,7 +395,7 @@ def _condition(name: str, value: str | float | bool) -> Condition:
 def _glob(glob: str, origin: str) -> str:
     """The glob for short names. Raises a `ConfigurationError` if it matches no function."""
     if glob.startswith(CUSTOM):
-        return glob  # which functions a host has is not known to the settings
+        return glob  # the settings do not know the host's own functions
     found = catalogue.find(glob)
     name = found.name if found else glob.removeprefix(f"{catalogue.PROVIDER}.").removeprefix(f"{catalogue.PROVIDER}_")
     if not named(name):

@@ -178,8 +178,8 @@ def _folded(text: str, columns: int) -> str:
 
 
 def _arguments(question: Question, columns: int, room: int) -> Iterator[str]:
-    """The arguments, in so many lines of the screen. A short one leaves its lines to the others. If they do not fit, a
-    quarter stays free, for what was printed before.
+    """The arguments, in at most that many lines. Short arguments leave their lines to long ones. If they do not fit, a
+    quarter of the lines stays free for earlier output.
     """
     given = question.arguments.items()
     count = len(given) if len(given) <= room else max(1, room - 1)
@@ -195,7 +195,7 @@ def _arguments(question: Question, columns: int, room: int) -> Iterator[str]:
 
 
 class _Argument:
-    """One argument as text; ``lines`` is how many it takes, or may take."""
+    """One argument as text; ``lines`` is how many lines it takes or may take."""
 
     def __init__(self, name: str, value: Any, columns: int, room: int) -> None:
         plain = f"file:{value.path}, {value.size} bytes" if isinstance(value, FileContent) else value

@@ -15,7 +15,7 @@ from msgspec import Struct
 from kosmolua.replicate.prices import ALIASES, INPUT, MODIFIERS, Price, Range, Variant, Wanted, exact
 
 NANO = Decimal("0.000000001")  # amounts are rounded up to this
-_MOST = 2**53  # a server may say any number
+_MOST = 2**53  # a server may report any number
 _BYTES_PER_TOKEN = 2  # on the safe side for English, and enough for scripts of three bytes a character
 _TEMPLATE_TOKENS = 32  # added by a chat model's template
 _COUNTS = ("num_outputs", "num_images", "number_of_images", "number_of_outputs", "num_samples", "batch_size", "n")

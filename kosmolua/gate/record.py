@@ -12,7 +12,7 @@ MAX_LOG = 10_000
 
 class Record:
     """``log`` holds the first entries, ``unlogged`` counts the rest. ``raised`` is the first exception of a listener or
-    another follow-up of a call; ``broken`` says that it came from this package, not from a callback of its user.
+    another follow-up of a call; ``broken`` means that it came from this package, not from a user's callback.
     """
 
     def __init__(self, listeners: Iterable[Callable[[Entry], None] | None]) -> None:

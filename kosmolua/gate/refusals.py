@@ -24,7 +24,7 @@ def refused(operation: Operation) -> PermissionDeniedError:
 
 
 def unasked(operation: Operation, rule: str, absent: str = NO_TERMINAL) -> PermissionDeniedError:
-    """``absent`` says why nobody could be asked."""
+    """``absent`` is the reason why nobody could be asked."""
     return PermissionDeniedError(
         f"{operation.name}: this {operation.access} needs approval, and {absent}: {rule}",
         code="approval_required",

@@ -109,7 +109,7 @@ class Sender:
             entry.duration_ms = round((time.perf_counter() - began) * 1_000_000) / 1000
             if job:
                 job.in_flight = False
-            error = None  # its traceback holds this frame: a cycle would keep the whole run
+            error = None  # its traceback holds this frame: the cycle would keep the whole run in memory
         entry.outcome, entry.status = "ok", answer.status
         if sent:
             self._record.afterwards(self._note_creation, sent, answer.data)

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from kosmolua.replicate.client import Client
     from kosmolua.replicate.transfer import Opened
 
-FETCH_SECONDS = 60.0  # most seconds to fetch a picture
+FETCH_SECONDS = 60.0  # maximum seconds to fetch a picture
 
 
 class NothingFetchedError(UsageError):
@@ -59,10 +59,10 @@ class NothingFetchedError(UsageError):
 class Session:
     """Calls functions of the API, each through the gate. Thread-safe.
 
-    ``connect`` returns the client of an account; it is called once per account and raises a `ConfigurationError` if
-    the account is not configured. ``lent`` clients are not closed. ``force`` bypasses only the policy. ``standing`` are
-    the persistent budgets. ``remember`` saves a rule if a person answers "always". ``on_call`` gets the entry of each
-    ended call; a ``watcher`` also sees arguments and answers. ``stop`` returns the stop signal of this thread's run.
+    ``connect`` returns the client of an account; it is called once per account and raises a `ConfigurationError` if the
+    account is not configured. ``lent`` clients are not closed. ``force`` bypasses only the policy. ``standing`` are the
+    persistent budgets. ``remember`` saves a rule if a person answers "always". ``on_call`` gets the entry of each ended
+    call; a ``watcher`` also sees arguments and answers. ``stop`` returns the stop signal of this thread's run.
 
     Errors of a call are raised as `KosmoError`. An exception after the answer, as in a callback, does not lose the
     answer: the first one is kept in ``raised``. ``customs`` are the host's own functions by name. With ``asking``, a
@@ -153,7 +153,7 @@ class Session:
         return self._carry_out(operation, arguments, account, note, ticket, custom=custom)
 
     def custom(self, function: str) -> Custom | None:
-        """The host's own function of that name. Raises a `UsageError` for one that is named so and does not exist."""
+        """The host's own function of that name; None for other names. Raises a `UsageError` if it does not exist."""
         if not isinstance(function, str) or not function.startswith(CUSTOM):
             return None
         found = self.customs.get(function)
@@ -219,7 +219,7 @@ class Session:
                 given = given_of(validated) if validated else {}
                 shown = None if operation.secret or operation in catalogue.TRANSFERS else data
                 self.record.afterwards(self.watcher.ended, entry, operation, given, shown, failure)
-            failure = None  # its traceback holds this frame: a cycle would keep the whole run
+            failure = None  # its traceback holds this frame: the cycle would keep the whole run in memory
 
     def _validated(self, operation: Operation, arguments: Mapping[str, Any] | bytes, account: str) -> Struct:
         if operation.name == "create_file":

@@ -1,1 +1,1 @@
-"""The one Python door: programs, the command line and every other front end run scripts and call functions here."""
+"""The Python API: programs, the command line and every other interface run scripts and call functions here."""

@@ -31,8 +31,8 @@ _T = TypeVar("_T")
 class AsyncHost:
     """A `kosmolua.Host` whose methods are awaited. It takes the same options; use it in an ``async with``.
 
-    Its prompter's `ask` and its functions may be async: they then run on the loop that made the host. A run takes a
-    thread of its own while it goes on, not one of the loop's.
+    Its prompter's `ask` and its functions may be async: they then run on the loop that made the host. Each run has a
+    thread of its own, not one of the loop's.
     """
 
     def __init__(self, **options: Any) -> None:
@@ -48,13 +48,13 @@ class AsyncHost:
     async def call(
         self, function: str, arguments: Mapping[str, Any] | None = None, *, account: str | None = None
     ) -> Any:
-        """Call one function, and return what it answered. Raises a `KosmoError`."""
+        """Call one function, and return its answer. Raises a `KosmoError`."""
         return (await self.request(function, arguments, account=account)).data
 
     async def request(
         self, function: str, arguments: Mapping[str, Any] | None = None, *, account: str | None = None
     ) -> Reply:
-        """The same with the call's entry in the log. Canceled, it is not sent again."""
+        """Like `call`, and return the call's log entry too. If canceled, the request is not retried."""
         stop = Stop()
         action = partial(self._host.request, function, arguments, account=account, stop=stop)
         return await self._in_thread(action, lambda: stop.set(_canceled()))
@@ -62,7 +62,7 @@ class AsyncHost:
     async def pages(
         self, function: str, arguments: Mapping[str, Any] | None = None, *, account: str | None = None
     ) -> AsyncIterator[Reply]:
-        """The pages of a list, from the one asked for to the last."""
+        """The pages of a list, from the requested one to the last."""
         found = self._host.pages(function, arguments, account=account)
         while (page := await self._in_thread(partial(next, found, None))) is not None:
             yield page
@@ -79,7 +79,7 @@ class AsyncHost:
         fresh: bool = False,
         **options: Unpack[StartOptions],
     ) -> Result:
-        """Run Lua text to its end, as `Host.run` does. Canceled, the run is stopped, and waited for."""
+        """Run Lua text to its end, as `Host.run` does. If canceled, stop the run and wait for its end."""
         handle = await self.start(source, args, name=name, journal=journal, fresh=fresh, **options)
         return await handle.result()
 
@@ -98,7 +98,7 @@ class AsyncHost:
         return AsyncHandle(await self._in_thread(begin))
 
     async def close(self) -> None:
-        """Stop what runs, and leave no process, thread, connection or descriptor behind."""
+        """Stop all runs, and release all processes, threads, connections and descriptors."""
         await self._in_thread(self._host.close)
         self._threads.shutdown(wait=False)
 
@@ -161,8 +161,8 @@ class AsyncHandle:
         self._handle.stop(reason)
 
     async def result(self, timeout: float | None = None) -> Result:  # noqa: ASYNC109 - as Handle has it
-        """Wait for the end. Raises a TimeoutError after that many seconds, and the run goes on. Canceled, the run is
-        stopped, and waited for.
+        """Wait for the end. Raises a TimeoutError after that many seconds; the run continues. If canceled, stop the run
+        and wait for its end.
         """
         try:
             async with asyncio.timeout(timeout):
@@ -174,7 +174,7 @@ class AsyncHandle:
         return self._handle.result()
 
     async def events(self) -> AsyncIterator[Event]:
-        """The events from the first one on, as they come, until the run has ended."""
+        """All events from the first one, as they happen, until the run has ended."""
         loop = asyncio.get_running_loop()
         found = self._handle.events()
         with ThreadPoolExecutor(1, thread_name_prefix="kosmolua-events") as thread:
@@ -209,7 +209,7 @@ class _AsyncPrompter:
             self._asking.pop(id(question), None)
 
     def withdraw(self, question: Question) -> None:
-        """Cancel the question, and tell the prompter if it wants to know."""
+        """Cancel the question, and call the prompter's `withdraw` if it has one."""
         future = self._asking.get(id(question))
         if future:
             future.cancel()
@@ -219,7 +219,7 @@ class _AsyncPrompter:
 
 
 class _Waited:
-    """An async function as one that waits. Its signature is that of the function."""
+    """A blocking version of an async function, with the same signature."""
 
     def __init__(self, function: Callable[..., Awaitable[Any]], submit: Callable[[Any], Future[Any]]) -> None:
         self._function = function

@@ -29,7 +29,7 @@ MAX_PAGES = 10_000
 
 @resolvable(globals())
 class DirectCalls:
-    """The calling half of `kosmolua.Host`. All direct calls share one session, which is opened by the first."""
+    """The calling half of `kosmolua.Host`. All direct calls share one session, which the first call opens."""
 
     _options: HostOptions
     _runs: Runs
@@ -108,7 +108,7 @@ class DirectCalls:
             return ending.end(session, self._tell, cancel=cancel, search=not self._options.emulate)
 
     def callable(self, *, account: str | None = None) -> frozenset[str]:
-        """The functions that the current policy allows, or asks for, with at least some arguments."""
+        """The functions that the current policy allows, or asks about, for at least some arguments."""
         from kosmolua.gate import policy
 
         with explained("reading the policy"):
@@ -172,7 +172,7 @@ class DirectCalls:
         deadline: float | None = None,
     ) -> Callable[[], None]:
         """Call ``ready`` from another thread when a prediction or training has ended, cannot be read, or the
-        ``deadline`` in Unix seconds is over. Returns what stops that. Any number of watches share their requests.
+        ``deadline`` in Unix seconds is over. Returns a function that stops the watch. All watches share their requests.
         """
         from kosmolua.services.jobs import watch
 

@@ -31,7 +31,7 @@ class Clients:
     """Makes and keeps the clients. Thread-safe.
 
     The token of the options belongs to their account. Emulated clients share an emulator in this process. ``tell`` gets
-    notices, as when a callback raises.
+    notices, for example if a callback raises.
     """
 
     def __init__(self, options: HostOptions, tell: Callable[[str], None], shared: Shared | None = None) -> None:
@@ -129,7 +129,7 @@ _FREELY = nullcontext()
 
 
 class _Quietly:
-    """An emulator that sends no webhooks for scripts, which have no network, not even loopback."""
+    """An emulator that sends no webhooks: scripts have no network, not even loopback."""
 
     def __init__(self, emulator: Emulator) -> None:
         self._emulator = emulator

@@ -1,4 +1,4 @@
-"""Check whether a call would work, and if not, say what to run."""
+"""Check whether a call would work, and if not, show what to run."""
 
 from __future__ import annotations
 
@@ -29,9 +29,7 @@ class Check(Struct, frozen=True):
 
 
 def checks(options: HostOptions, *, offline: bool) -> Iterator[Check]:
-    """Check what a call with these options needs, in the order in which a call needs it. Without ``offline`` the API is
-    asked once.
-    """
+    """Check what a call with these options needs, in the order of a call. Without ``offline`` it makes one request."""
     yield Check("provider", ok=True, message=f"{SECTION} is supported")
     try:
         settings = config.load(os.environ, read=options.read, write=options.write)

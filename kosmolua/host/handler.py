@@ -33,8 +33,8 @@ class ScriptHandler:
 
     ``session`` and ``files`` are opened by the first request that needs them. ``during`` is entered for each request,
     with its function. Services find modules in ``directory``, read ``stdin``, and call ``check`` during long work. A
-    large answer holds the ``room`` until it is encoded; ``seen`` gets every answer of the API. ``pollers`` wait for
-    jobs. With ``asking``, a request that needs approval waits for it.
+    large answer keeps the ``room`` until it is encoded; ``seen`` gets every answer of the API. ``pollers`` wait for
+    jobs. With ``asking``, requests that need approval wait for it.
     """
 
     def __init__(  # noqa: PLR0913 - all but three have a default

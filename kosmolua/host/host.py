@@ -202,16 +202,15 @@ class Host(DirectCalls):
         """A run that has not begun. Its `result` runs it; another thread may `stop` it.
 
         ``output`` gets the printed bytes instead of ``on_output``. ``child`` is a process that was started for this run
-        only. What a ``journal`` holds is answered from there, and what it does
-        not hold is taken down; it is its opener's to close. ``record`` is the file of a cassette to be written from it.
-        ``prompter`` and ``on_call`` take the place of the host's; ``stop`` ends it as its own `stop` does. ``watch``
-        gives, when the run first calls something, who is told of its calls as they begin and with what went in and
-        came out. ``own`` are other files that the caller writes for the run, each with what it is, such as "the report
-        of this run"; the script can neither read nor write them. With a journal the files that its predictions make
-        are kept next to it, unless ``keep_outputs`` is False. ``stdin`` is an open file with a descriptor that the
-        script may read; without it, its standard input is empty. ``versions`` are models that were looked up before,
-        for the default account. ``parking`` says what becomes of a run that only waits. The other options are those
-        of `run`.
+        only. Recorded calls are answered from the ``journal`` and others are recorded in it; whoever opened it closes
+        it. ``record`` is the file for a cassette of the run. ``prompter`` and ``on_call`` take the place of the host's;
+        ``stop`` ends it as its own `stop` does. ``watch`` is called at the first call of the run, and returns its
+        `kosmolua.gate.run.Watcher`. ``own`` are other files that the caller writes for the run, each with what it is,
+        such as "the report of this run"; the script can neither read nor write them. With a journal the files that its
+        predictions make are kept next to it, unless ``keep_outputs`` is False. ``stdin`` is an open file with a
+        descriptor that the script may read; without it, its standard input is empty. ``versions`` are models that were
+        looked up before, for the default account. ``parking`` says what becomes of a run that only waits. The other
+        options are those of `run`.
         """
         _check_text(source, name)
         is_listed = isinstance(args, Sequence) and not isinstance(args, str | bytes)

@@ -29,7 +29,7 @@ def opened(
     script: tuple[str, bytes, Sequence[str] | Mapping[str, Any]],
     account: str | None,
 ) -> Iterator[Journal | None]:
-    """The journal of that name, None without a name. ``script`` has the name, the text and the arguments of the run."""
+    """The journal of that name; None without a name. ``script`` has the name, the text and the arguments of the run."""
     if fresh and journal is None:
         raise UsageError("fresh=True is for a run with a journal", hint="pass journal=NAME too")
     if journal is None:

@@ -1,7 +1,7 @@
 """The modules that runs and calls load on first use.
 
-They are loaded together where the first use is a bad moment: before a fork, and where several threads run scripts, each
-of which could find a module half loaded by another or no file descriptor left to read it.
+They are loaded together, in advance, if the first use is a bad moment: before a fork, and with several threads, since
+one could find a module half loaded by another, or no file descriptor left to read it.
 """
 
 from __future__ import annotations

@@ -84,7 +84,7 @@ class HostOptions(Struct, frozen=True, kw_only=True):
 def taking(
     options: Callable[_Options, HostOptions],
 ) -> Callable[[Callable[[_Maker, HostOptions], None]], Callable[Concatenate[_Maker, _Options], None]]:
-    """Let an ``__init__`` that takes an options object accept the options as keywords, with their types."""
+    """Make an ``__init__`` that takes an options object accept the options as keywords."""
 
     def decorate(function: Callable[[_Maker, HostOptions], None]) -> Callable[Concatenate[_Maker, _Options], None]:
         def init(self: _Maker, /, *args: _Options.args, **given: _Options.kwargs) -> None:

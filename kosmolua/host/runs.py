@@ -34,7 +34,7 @@ class Runs:
 
     @contextmanager
     def expecting(self) -> Iterator[int]:
-        """Inside this context another run is prepared, which opens files. Gives the number of runs."""
+        """Inside this context another run is prepared, which opens files. Yields the number of runs."""
         with self._changed:
             self._expected += 1
             count = max(self._expected, len(self._under_way)) + 1

@@ -73,8 +73,8 @@ Attach = Callable[[list[Any], Callable[[str, int], bytes]], None]
 class ScriptRun:
     """A script that is to be run, once. `kosmolua.Host.script` makes them.
 
-    ``id`` is what events, the log and the record of calls know it by. ``outcome`` is how it ended, also where `result`
-    raised an exception of its own, such as KeyboardInterrupt.
+    ``id`` identifies it in events, the log and the record of calls. ``outcome`` is how it ended, also if `result`
+    raised an exception such as KeyboardInterrupt.
     """
 
     def __init__(self, plan: Plan, runs: Runs, script: Script, given: RunOptions) -> None:
@@ -276,7 +276,7 @@ class ScriptRun:
             session.close()
 
     def _attached(self, attach: Attach, ended: Result) -> Result:
-        # The run's own stop is set by now; whoever may end it may also end this.
+        # The run's own stop is set by now; the owner's stop signal also ends this.
         CALLER.stop = self._outer or Stop()
         try:
             attach(ended.results, self._fetched)
@@ -378,7 +378,7 @@ class ScriptRun:
 
 
 def _listeners(plan: Plan, given: RunOptions) -> list[Callable[[Event], None]]:
-    """Who is told of the events of a run: what they raise becomes a notice."""
+    """The listeners of a run's events. Their exceptions become notices."""
     told = (plan.options.on_event, given.on_event)
     return [quiet(each, "on_event", lambda text: plan.sessions().tell(text)) for each in told if each]
 

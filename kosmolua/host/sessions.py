@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 class Sessions(Struct, frozen=True, kw_only=True):
     """Opens sessions with shared clients and the current settings.
 
-    ``given`` are the files that the options open to scripts, if they name any; `Host` tells what is to be told.
+    ``given`` are the files that the options open to scripts, if any; ``tell`` gets notices.
     """
 
     options: HostOptions
@@ -98,7 +98,7 @@ class Sessions(Struct, frozen=True, kw_only=True):
         )
 
     def _events(self, run: str) -> Events:
-        """Those of direct calls; a run tells of its own."""
+        """The events of direct calls; a run reports its own."""
         told = self.options.on_event
         return Events(run, {}, [quiet(told, "on_event", self.tell)] if told else [])
 
@@ -140,7 +140,7 @@ class Sessions(Struct, frozen=True, kw_only=True):
         return settings
 
     def _said(self) -> dict[str, Verdict | None]:
-        """The verdicts of the options. If they yield, an "allow" applies only if the settings say nothing."""
+        """The verdicts of the options. If they yield, an "allow" applies only if the settings have no verdict."""
         said = {"read": self.options.read, "write": self.options.write}
         if not self.options.yielding or "allow" not in said.values():
             return said

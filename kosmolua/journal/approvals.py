@@ -1,4 +1,4 @@
-"""Approvals: questions of runs that wait for a person without a process, and what was decided."""
+"""Approvals: questions of runs that wait for a person without a process, and their decisions."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ TIMEOUT = DAYS * 86_400
 
 class Approval(Struct, frozen=True, kw_only=True):
     """One question. Times are in Unix seconds. ``task`` and ``request`` are its place in the journal of the run;
-    ``arguments`` are JSON for people, without secrets and file contents; ``digest`` is that of the exact arguments,
-    function and account, which a decision is bound to; ``estimate`` is the expected cost, None if unknown; ``why``
-    is the rule that asks; ``rule`` is the policy rule that ``--rule`` saves, as JSON.
+    ``arguments`` are JSON for people, without secrets and file contents; ``digest`` covers the exact arguments,
+    function and account: a decision applies to nothing else; ``estimate`` is the expected cost, None if unknown;
+    ``why`` is the rule that asks; ``rule`` is the policy rule that ``--rule`` saves, as JSON.
 
-    ``decision`` is None while it is open, then "approved", "denied", "expired", or "superseded" if the script was
-    changed to ask for something else; ``acting`` is who decided in the name of ``decided_by``; ``used_at`` is when the
-    call was sent, or its script was told. ``state`` is that of the run.
+    ``decision`` is None while it is open, then "approved", "denied", "expired", or "superseded" if the changed script
+    asks for something else; ``acting`` is the person who decided on behalf of ``decided_by``; ``used_at`` is when the
+    call was sent, or its script got the refusal. ``state`` is the state of the run.
     """
 
     id: str
@@ -56,7 +56,7 @@ class Approval(Struct, frozen=True, kw_only=True):
 
     @property
     def status(self) -> str:
-        """Its decision, else "open", or "run ended" if nobody needs to decide it any more."""
+        """Its decision, else "open", or "run ended" if no decision is needed any more."""
         if self.decision:
             return self.decision
         return "run ended" if self.state in ("done", "failed", "canceled") else "open"
@@ -96,10 +96,10 @@ def undecidable(found: Approval) -> UsageError | None:
 
 class Watches:
     """Watches for decisions while the process of a run lasts, in a thread that begins with the first watch. ``decided``
-    returns those of the ids that are decided.
+    returns the ids that are decided.
     """
 
-    PAUSE = 1.0  # seconds between looks
+    PAUSE = 1.0  # seconds between checks
 
     def __init__(self, decided: Callable[[list[str]], list[str]]) -> None:
         self._decided = decided
@@ -109,7 +109,7 @@ class Watches:
         self._lock = threading.Lock()
 
     def add(self, identifier: str, ready: Callable[[], None]) -> Callable[[], None]:
-        """Returns what ends the watch."""
+        """Returns a function that ends the watch."""
         with self._lock:
             self._ready[identifier] = ready
             if self._thread is None:

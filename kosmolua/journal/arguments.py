@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from kosmolua.replicate.catalogue import Operation
 
 MAX_SHOWN = 400  # characters of arguments that people are shown
-MAX_KEPT = 1 << 20  # bytes of arguments kept as they are; of longer file contents the digest is kept
+MAX_KEPT = 1 << 20  # maximum bytes of arguments that are kept; longer file contents are replaced by their digest
 NO_DATA = (msgspec.MsgspecError, ValueError, TypeError, RecursionError)  # raised by decoding, and by encoding as JSON
 _HOW_ANSWERED = frozenset({"webhook", "webhook_events_filter", "stream"})
 _sorted = msgspec.msgpack.Encoder(order="sorted").encode
@@ -22,7 +22,7 @@ _encode = msgspec.msgpack.encode
 
 
 def essence_of(operation: Operation, arguments: Mapping[str, Any]) -> bytes:
-    """A digest of what a call asks for, without how its answer is awaited and reported."""
+    """A digest of what a call asks for, apart from how its answer is awaited and reported."""
     apart = {each.name for each in operation.parameters if each.place == "header"}
     asked = {
         name: value.digest() if isinstance(value, FileContent) else value
@@ -33,7 +33,7 @@ def essence_of(operation: Operation, arguments: Mapping[str, Any]) -> bytes:
 
 
 def digested(arguments: bytes) -> tuple[bytes, bytes]:
-    """A digest that two equal calls share, in whatever order their names come; and the arguments as they are kept."""
+    """A digest that equal calls share, whatever the order of their names, and the arguments as they are kept."""
     try:
         found = msgspec.msgpack.decode(arguments)
         digest = hashlib.sha256(_sorted(found)).digest()
@@ -45,7 +45,7 @@ def digested(arguments: bytes) -> tuple[bytes, bytes]:
 
 
 def shown(arguments: bytes) -> str:
-    """Arguments for people: JSON, cut, with digests instead of file contents."""
+    """Arguments for people: truncated JSON, with digests instead of file contents."""
     try:
         found = msgspec.msgpack.decode(arguments, ext_hook=extension)
         text = msgspec.json.encode(_without_bytes(found), order="sorted").decode()

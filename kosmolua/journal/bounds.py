@@ -1,4 +1,4 @@
-"""How much of a run its journal keeps: a bound in rows and in bytes, and of what was never sent only a digest."""
+"""How much of a run its journal keeps: bounds in rows and bytes, and a digest for arguments that were never sent."""
 
 from __future__ import annotations
 
@@ -17,30 +17,32 @@ _UNSENT = re.compile(r"not sent, sha256:([0-9a-f]{64})")
 
 
 class Bounds(Struct, frozen=True):
-    """What one run may add to its journal. A run that goes on from it, by a person's command, may add as much again."""
+    """What one run may add to its journal. A run that a person resumes from it may add as much again."""
 
     rows: int = MAX_ROWS
     size: int = MAX_SIZE  # bytes
 
 
 class Room:
-    """What is left of the bounds. Counts are those of one journal's lock."""
+    """What is left of the bounds. It is used under the journal's lock."""
 
     def __init__(self, path: str, bounds: Bounds, *, prompt: bool = False) -> None:
         self._path = path
-        self._hint = "go on with the same command, if that is meant; a loop should sleep, and call less often"
+        self._hint = (
+            "to continue, run the same command again; if this was a mistake, let the loop sleep and call less often"
+        )
         if prompt:
-            self._hint = f"open it again, if that is meant: :journal {path}; or go on without it: :journal off"
+            self._hint = f"to continue, open it again: :journal {path}; or continue without it: :journal off"
         self._bounds = bounds
         self._rows = self._size = 0
 
     def take(self, *parts: bytes | None) -> None:
-        """A row with these parts was added."""
+        """Count an added row with these parts."""
         self._rows += 1
         self._size += _ROW + sum(len(part) for part in parts if part)
 
     def check(self) -> None:
-        """Raise a `LimitError` if nothing more may be added. It is raised before anything is sent."""
+        """Raise a `LimitError` if nothing more may be added; nothing is sent then."""
         if self._rows >= self._bounds.rows:
             raise self._reached("journal_rows", f"{self._bounds.rows} rows", self._bounds.rows)
         if self._size >= self._bounds.size:
@@ -60,6 +62,6 @@ def unsent(digest: bytes) -> bytes:
 
 
 def digest_of_unsent(arguments: Any) -> str:
-    """The digest in hexadecimal if that is what was kept of arguments; empty otherwise."""
+    """The digest in hexadecimal if only that was kept of the arguments; else empty."""
     found = _UNSENT.fullmatch(arguments) if isinstance(arguments, str) else None
     return found[1] if found else ""

@@ -1,7 +1,6 @@
-"""A run to be played again elsewhere, without a network or a token: JSON Lines, one call each, behind a head.
-
-It is written from the journal of the run. What is secret is taken out on the way, and what would give a token away is
-not written at all.
+"""Recorded runs that can be replayed elsewhere, without network and token: JSON Lines, a head and then one call a line.
+A cassette is written from the journal of the run. Secrets are removed; a cassette that would contain a token is not
+written.
 """
 
 from __future__ import annotations
@@ -50,9 +49,9 @@ class Opening(Struct, forbid_unknown_fields=True, omit_defaults=True):
 
 
 class Call(Struct, omit_defaults=True, forbid_unknown_fields=True):
-    """One call of the run and its ``answer``, or the ``error`` that the script got. Calls stand in the order in which
-    they were answered; ``task`` and ``request`` say where the script asked. Of a call that was never sent ``digest``
-    stands for the arguments.
+    """One call of the run and its ``answer``, or the ``error`` that the script got. Calls are in the order in which
+    they were answered; ``task`` and ``request`` are their place in the script. A call that was never sent has a
+    ``digest`` instead of arguments.
     """
 
     task: int
@@ -66,19 +65,19 @@ class Call(Struct, omit_defaults=True, forbid_unknown_fields=True):
 
 
 def write(journal: str, file: str, reveals: Callable[[str], bool]) -> None:
-    """Write the cassette of a run that has kept this journal. Raises a `UsageError` where it cannot be written, or
-    where a text in it ``reveals`` a token; then there is no file.
+    """Write the cassette of the run with this journal. Raises a `UsageError`, and leaves no file, if it cannot be
+    written or if a text in it ``reveals`` a token.
     """
     try:
         text = b"".join(line + b"\n" for line in _lines(journal))
     except (JournalError, *NO_DATA) as error:
         raise UsageError(
-            f"the cassette {file} cannot be written: invalid data in the journal {journal}: {error}",
+            f"cannot write the cassette {file}: invalid data in the journal {journal}: {error}",
             hint="see each of its calls: kosmo runs show",
         ) from None
     if reveals(text.decode()):
         raise UsageError(
-            f"the cassette {file} would hold an API token, and is not written",
+            f"cannot write the cassette {file}: it would contain an API token",
             hint="find where the script prints or passes it: kosmo runs export shows every call of a journal",
         )
     temporary = f"{file}.{os.urandom(4).hex()}.part"
@@ -131,7 +130,7 @@ def _decoded(arguments: bytes) -> Any:
 
 
 def cleaned(value: Any, name: str = "") -> Any:
-    """The value without what is secret by its name or its form. Bytes become ``{"base64": …}``."""
+    """The value without secrets, recognised by name or form. Bytes become ``{"base64": …}``."""
     match value:
         case str() if value and _SECRET_NAME.fullmatch(name):
             return HIDDEN
@@ -166,15 +165,15 @@ def read(file: str) -> tuple[Opening, list[Call]]:
         for number, line in enumerate(lines[1:], 2):  # noqa: B007 - told below
             calls.append(msgspec.json.decode(line, type=Call))
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-        raise UsageError(f"{file}:{number} is no line of a cassette: {error}", hint="record it again") from None
+        raise UsageError(f"{file}:{number}: not a valid cassette line: {error}", hint="record it again") from None
     if head.cassette != FORMAT:
         raise UsageError(f"{file} is a cassette of format {head.cassette}; this version knows {FORMAT}")
     return head, calls
 
 
 class Cassette:
-    """Answers a run as the one was answered that it was recorded from, and nothing else. Raises a `JournalError` where
-    the script asks for something else, in another order, or with other arguments.
+    """Answers a run with the recorded answers only. Raises a `JournalError` if the script makes another call, in
+    another order, or with other arguments.
     """
 
     def __init__(self, file: str, head: Head) -> None:
@@ -189,8 +188,8 @@ class Cassette:
         self._orders = {(call.task, call.request): order for order, call in enumerate(self._calls, 1)}
         if self._head.args != head.args:
             raise JournalError(
-                f"{file} was recorded with the arguments {self._head.args}, and now they are {head.args}",
-                hint="give the same, or record another",
+                f"{file} was recorded with the arguments {self._head.args}; now they are {head.args}",
+                hint="pass the same arguments, or record another cassette",
             )
 
     def start(self) -> dict[str, float]:
@@ -211,21 +210,21 @@ class Cassette:
 
     def begin(self, asked: Any, seen: int) -> Any:  # noqa: ARG002 - a journal's signature
         raise JournalError(
-            f"{self.path} holds nothing more, and the script asks for {_told(*_request(asked))}",
+            f"{self.path} has no further call, but the script asks for {_told(*_request(asked))}",
             hint="record it again: kosmo lua --record FILE",
         )
 
     def finish(self, ticket: Any, value: bytes, *, ok: bool) -> None:
-        """Nothing is begun, and so nothing is finished."""
+        """Do nothing: a replay begins no call."""
 
     def restore(self, budget: Budget) -> None:
-        """Nothing is spent."""
+        """Do nothing: a replay spends nothing."""
 
     def end(self, error: KosmoError | None) -> None:
-        """Nothing is noted."""
+        """Do nothing: a replay records nothing."""
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing: the file is closed."""
 
     def differs(self, order: int, asked: Any) -> JournalError:
         return self._differs(self._calls[order - 1], asked)

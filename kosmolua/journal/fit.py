@@ -30,7 +30,7 @@ def check(path: str, facts: Mapping[str, Any], head: Head) -> None:
 
 
 def of_a_prompt(path: str, *, emulated: bool) -> JournalError:
-    """For a script that is to continue a journal of the prompt."""
+    """The error for a script that would continue a journal of the prompt."""
     emulate = " --emulate" if emulated else ""
     return JournalError(
         f"{path} belongs to a session at the prompt, not to a script",

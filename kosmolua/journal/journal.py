@@ -1,4 +1,4 @@
-"""What a run asked and was answered, so that it can continue where it ended. What is stored is in `store`."""
+"""The requests and answers of a run, so that it can continue where it ended. `store` is the storage."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ if TYPE_CHECKING:
     from kosmolua.gate.budget import Budget
     from kosmolua.replicate.catalogue import Operation
 
-AGAIN = frozenset({"host.require"})  # not kept but asked again: a module may have been mended
-_WHOLE = frozenset({"host.interrupt"})  # says how many answers an input was given, and is read again
+AGAIN = frozenset({"host.require"})  # not recorded but asked again: a module may have been fixed
+_WHOLE = frozenset({"host.interrupt"})  # read again: its answer counts the answers of an input
 _END = 1 << 62  # beyond the number of any row
 
 
@@ -48,7 +48,7 @@ class Journal:
     """The journal of one run, or of one session at a prompt, for the one process that may write it and any number of
     its threads.
 
-    With ``cut`` the rest is discarded where the script asks for something else than the journal holds. It is in a file
+    With ``cut``, the rest is discarded if the script asks for something other than the journal holds. It is in a file
     unless given a ``store``; ``path`` then only names it. Raises a `JournalError` for a file that cannot be used, or
     that another process holds.
     """
@@ -96,12 +96,12 @@ class Journal:
 
     @property
     def how(self) -> str:
-        """What a person says to continue with the journal, before what is to become of an interrupted call."""
+        """The command that continues with the journal, to which a flag about an interrupted call can be added."""
         return f"enter it again after :journal {self.path}" if self._prompt else "resume with"
 
     @property
     def answers(self) -> int:
-        """How many answers it holds now."""
+        """The number of answers it holds."""
         return len(self._numbers)
 
     def at(self, order: int) -> tuple[int, str, bytes]:
@@ -121,7 +121,7 @@ class Journal:
             self._held.close()
 
     def end(self, error: KosmoError | None) -> None:
-        """The run has ended, well without an ``error``. A failure to write that is ignored."""
+        """Record that the run has ended, successfully without an ``error``. A failure to write is ignored."""
         store = self._opened()
         with suppress(JournalError), store.hold():
             store.end(self.run, f"{error.code}: {error.message}" if error else None)
@@ -133,14 +133,14 @@ class Journal:
         return {"seed": self.facts["seed"], "began": self.facts["began"], **awaits}
 
     def rewind(self) -> None:
-        """Take what this run has recorded as recorded by an earlier one: its script starts again."""
+        """Treat what this run has recorded as recorded by an earlier run: its script starts again."""
         store = self._opened()
         with store.hold():
             self._load(store)
 
     def recall(self, asked: Request, turn: int) -> RecordedAnswer | None:
-        """The answer to this request, while that of order ``turn`` is the next. Raises a `JournalError` if the journal
-        holds another request in its place.
+        """The answer to this request; the next one has the order ``turn``. Raises a `JournalError` if the journal has
+        another request there.
         """
         place = (_task_of(asked), asked.number)
         row, (held, *_) = self._rows.get(place), self._open.get(place, [None])
@@ -165,7 +165,7 @@ class Journal:
             began = msgspec.structs.replace(began, arguments=unsent(began.digest))
         operation = catalogue.find(began.function)
         secret = began.function in AGAIN or (operation is not None and operation.secret)
-        # A call that failed before an earlier attempt at it was looked for leaves that attempt open.
+        # If a call fails before an earlier attempt was searched for, that attempt stays open.
         unsure = ticket.unsure or (bool(ticket.open) and not ticket.sent)
         state, kept = "ok" if ok else "unsure" if unsure else "error", None if secret else value
         store = self._opened()
@@ -186,8 +186,8 @@ class Journal:
                 action()
 
     def differs(self, order: int, asked: Request | None) -> JournalError | None:
-        """Why the answer of that order does not fit: the script asks for this instead, or for nothing. None if the
-        rest was discarded there.
+        """The error if the answer of that order does not match: the script makes this request instead, or none. None if
+        the rest of the journal is discarded.
         """
         try:
             self._diverge(order, self._ordered[order - 1].began, self._began(asked) if asked else None)
@@ -215,15 +215,15 @@ class Journal:
         return self._turn if self._open else nullcontext()
 
     def ended(self, at: float) -> float:
-        """The first end or start of a run after that moment; now if there was none."""
+        """When a run first ended or started after that moment; now if none did."""
         store = self._opened()
         with store.hold():
             found = store.ended_after(at)
         return time.time() if found is None else found
 
     def alike(self, essence: bytes) -> tuple[int, int]:
-        """How many interrupted requests have results that nobody can tell apart, in all journals of the store; and how
-        many such requests other runs are sending now.
+        """The number of interrupted requests with indistinguishable results, in all journals of the store, and the
+        number of such requests that other runs are sending now.
         """
         store = self._opened()
         with store.hold():
@@ -231,7 +231,7 @@ class Journal:
             return interrupted + sum(each[0].essence == essence for each in self._attempts.values()), in_flight
 
     def is_claimed(self, identifier: str) -> bool:
-        """Whether that is the answer to another entry of this journal, or of another one in the store."""
+        """Whether this id is the answer to another entry, of this journal or another one in the store."""
         store = self._opened()
         if identifier in self._claimed:
             return True
@@ -239,7 +239,7 @@ class Journal:
             return store.is_taken(identifier)
 
     def claim(self, identifier: str, *, interrupted: bool) -> bool:
-        """Note whose answer that is. False if another run was faster, which only happens to ``interrupted`` calls."""
+        """Record this id as the answer. False if another run was faster, which only ``interrupted`` calls can meet."""
         store = self._opened()
         if interrupted:
             with store.hold():
@@ -249,7 +249,7 @@ class Journal:
         return True
 
     def restore(self, budget: Budget, after: int = 0) -> None:
-        """Count what earlier runs have spent, in the rows after that one."""
+        """Count the spending of earlier runs in the rows after that one."""
         store = self._opened()
         with store.hold():
             spent(store, budget, after)
@@ -322,8 +322,8 @@ class Journal:
 
 
 def spent(store: Store, budget: Budget, after: int = 0, now: float | None = None) -> None:
-    """Count what the calls of a journal have spent in the rows after that one, discarded ones included. What is not
-    known to have ended counts up to ``now``, in Unix seconds.
+    """Count the spending of a journal's calls in the rows after that one, discarded ones included. Jobs not known to
+    have ended count up to ``now``, in Unix seconds.
     """
     now = time.time() if now is None else now
     own = store.facts()["account"]

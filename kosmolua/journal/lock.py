@@ -1,4 +1,4 @@
-"""One writer for a file: whoever holds the lock beside it, and who that is."""
+"""Allows one writer per file, by a lock file next to it that names the process."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from kosmolua.errors import JournalError, UsageError
 
 
 class Holder:
-    """Holds ``path`` until `close`. Raises a `JournalError` that names the process which does so already."""
+    """Holds ``path`` until `close`. Raises a `JournalError` that names the process that holds it."""
 
     def __init__(self, path: str) -> None:
         self._path = f"{path}-lock"
@@ -22,7 +22,7 @@ class Holder:
             ) from None
 
     def close(self) -> None:
-        """Let go. The lock's file goes while it is still held, so that nobody locks one that is gone."""
+        """Release the lock. Its file is removed while it is still held, so that no process locks a removed file."""
         if self._file is not None:
             with suppress(OSError):
                 os.unlink(self._path)
@@ -46,7 +46,7 @@ class Holder:
 
 
 def holder_of(path: str) -> int | None:
-    """The process that holds it now."""
+    """The process that holds the lock now."""
     try:
         file = os.open(f"{path}-lock", os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
     except OSError:
@@ -70,5 +70,5 @@ def _is_there(path: str, file: int) -> bool:
 
 def _held(path: str, who: str) -> JournalError:
     return JournalError(
-        f"another run holds the journal {path}: process {who}", hint="wait for it to end, or take another journal"
+        f"another run holds the journal {path}: process {who}", hint="wait for it to end, or choose another journal"
     )

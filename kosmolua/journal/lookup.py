@@ -26,11 +26,11 @@ if TYPE_CHECKING:
     from kosmolua.journal.ticket import Ticket
     from kosmolua.replicate.answers import Answer
 
-_END_OF_TIME = 2.5e11  # seconds; a little less than what datetime can tell
-_IN_FLIGHT = 0.5  # seconds between looks while another run sends an equal request
-_ON_ITS_WAY = 10.0  # seconds after the end of a run in which the API may still take what it sent
-SKEW = 60.0  # seconds by which clocks may differ beyond what the API's answers tell
-_MOST_WRONG = 10 * 366 * 24 * 3600.0  # seconds by which no clock is wrong; a date beyond is not one
+_END_OF_TIME = 2.5e11  # seconds; a little less than what datetime can represent
+_IN_FLIGHT = 0.5  # seconds between searches while another run sends an equal request
+_ON_ITS_WAY = 10.0  # seconds after the end of a run in which the API may still receive its requests
+SKEW = 60.0  # seconds by which clocks may differ beyond what the API's dates show
+_MOST_WRONG = 10 * 366 * 24 * 3600.0  # seconds; a date that differs by more is not taken for a clock
 _NOT_FOUND = 404
 
 Read = Callable[[str, Mapping[str, Any]], "Answer"]
@@ -102,7 +102,7 @@ def _among(
         same, maybe = _candidates(read, base_url, operation, proof.list, given, ticket, window)
         (alike, in_flight), changed = before, ticket.alike() != before
         if (same or maybe) and (in_flight or changed):
-            how.sleep(_IN_FLIGHT)  # one of these may be that of another run; it ends, or is interrupted too
+            how.sleep(_IN_FLIGHT)  # one of these may belong to another run, until that has ended or is interrupted too
             continue
         if same and not maybe and len(same) <= alike:
             return Found(read(proof.read, {key: same[-1]["id"]}).data)
@@ -128,7 +128,7 @@ def _window(read: Read, ticket: Ticket) -> _Window:
         date, theirs = "", now
     ahead = theirs - now
     since = min(first.at, now - how.age(first)) + min(0.0, ahead)
-    corrected = now - how.age(last) - last.at  # by how much our own clock was set since
+    corrected = now - how.age(last) - last.at  # by how much this machine's clock was changed since
     certain = bool(date and last.boot) and last.boot == how.uptime()[0]
     until = ticket.ended(last) + max(0.0, corrected) + max(0.0, ahead) + (_ON_ITS_WAY if certain else SKEW)
     return _Window(_utc(since - SKEW), _utc(min(until, _END_OF_TIME)), certain)
@@ -148,7 +148,7 @@ def _candidates(
     window: _Window,
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Possible results of this call, newest first: objects of the same request, and indistinguishable ones."""
-    found: dict[tuple[bool, str], list[dict[str, Any]]] = {}  # by whether it was made too late, and its likeness
+    found: dict[tuple[bool, str], list[dict[str, Any]]] = {}  # ordered by whether it was made too late, and by likeness
     dated = catalogue.BY_NAME[name].parameter("created_after")
     asked = {"created_after": window.since.strftime("%Y-%m-%dT%H:%M:%S.%fZ")} if dated else {}
     for item in listed(read, base_url, name, asked):
@@ -166,9 +166,9 @@ def _candidates(
 def _ambiguous(operation: Operation, found: list[dict[str, Any]], how: str) -> JournalError:
     shown = "; ".join(f"{item.get('id')} of {item.get('created_at')}, {item.get('status', '')}" for item in found[:10])
     return JournalError(
-        f"{operation.name}: a run ended while it was under way, and what became of it is not to be told from these: "
+        f"{operation.name}: a run ended during the call, and its result may be one of these: "
         f"{shown.replace(', ;', ';')}",
-        hint=f"{how} --adopt ID to take one of them for it, or {how} --send-again if none of them is",
+        hint=f"{how} --adopt ID to choose one of them, or {how} --send-again if it is none of them",
         detail={"candidates": [item.get("id") for item in found]},
     )
 

@@ -1,7 +1,7 @@
 """The output files of a run, kept next to its journal: content by SHA-256, and an index of the URLs it came from.
 
-The API removes outputs an hour after their prediction ended. A file is whole and on disk before its line is in the
-index, so a process that is killed leaves nothing that is half. The directory is its owner's alone.
+The API removes outputs an hour after their prediction ended. A file is complete and on disk before its line is in the
+index, so a killed process leaves no partial entry. Only the owner can read the directory.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _OURS = re.compile(rf"[0-9a-f]{{64}}|\.[0-9a-f]{{12}}{re.escape(_PART)}|{INDEX}|
 
 
 class OutputBounds(Struct, frozen=True):
-    """How much is kept, in bytes: of one file, and of all of a journal."""
+    """Maximum bytes: of one file, and of all files of a journal."""
 
     file: int = 256 * 1024 * 1024
     all: int = 2 * 1024 * 1024 * 1024
@@ -69,12 +69,12 @@ class Outputs:
 
     @property
     def room(self) -> int:
-        """Bytes that the next file may have."""
+        """The number of bytes that the next file may have."""
         return max(0, min(self.bounds.file, self.bounds.all - self._size))
 
     @contextmanager
     def begin(self) -> Iterator[tuple[BinaryIO, str]]:
-        """A file to write to, and its name: `keep` gives it its place, and it is gone otherwise."""
+        """A file to write to, and its name: `keep` puts it in its place, otherwise it is deleted."""
         os.makedirs(self.directory, mode=0o700, exist_ok=True)
         path = os.path.join(self.directory, f".{os.urandom(6).hex()}{_PART}")
         file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
@@ -86,7 +86,7 @@ class Outputs:
                 os.unlink(path)
 
     def keep(self, part: str, url: str, sha256: str, size: int, kind: str, made: float | None) -> None:
-        """That file is whole: keep it as what was at the URL. ``kind`` is its content type."""
+        """Keep a complete file as the content of the URL. ``kind`` is its content type."""
         output = Output(url, sha256, size, kind, time.time(), made)
         with self._lock:
             place = self.path_of(output)
@@ -135,19 +135,19 @@ def count(journal: str) -> int:
 
 
 def remove(journal: str) -> None:
-    """Delete what is kept next to a journal, and nothing that is not ours. Raises an OSError."""
+    """Delete the files kept next to a journal, and no others. Raises an OSError."""
     directory = paths.outputs_of(journal)
     if os.path.islink(directory) or not os.path.isdir(directory):
         return
     for name in os.listdir(directory):
         if _OURS.fullmatch(name):
             os.unlink(os.path.join(directory, name))
-    with suppress(OSError):  # somebody keeps other files there
+    with suppress(OSError):  # the directory has other files
         os.rmdir(directory)
 
 
 def move(journal: str, to: str) -> None:
-    """Let what is kept follow its journal. Raises a `JournalError`."""
+    """Move the kept files after their journal was moved. Raises a `JournalError`."""
     before, after = paths.outputs_of(journal), paths.outputs_of(to)
     try:
         with suppress(FileNotFoundError):

@@ -16,11 +16,11 @@ from kosmolua.settings.config import DEFAULT_ACCOUNT
 
 AWAIT = "host.await"  # the request that waits for a job; its answer is that of the read `get_…`
 SPAN = 1 << 32  # at a prompt each input has this many numbers for its tasks
-MOST_SECONDS = 1e11  # the largest time that calendars can show
+MOST_SECONDS = 1e11  # the latest time that datetime can represent
 
 
 def uptime() -> tuple[str, float]:
-    """The id of this boot, and seconds since it began; an empty id if the system does not say."""
+    """The id of this boot, and seconds since it began; an empty id if the system does not provide them."""
     try:
         with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
             return file.read().strip(), time.clock_gettime(time.CLOCK_BOOTTIME)
@@ -30,8 +30,8 @@ def uptime() -> tuple[str, float]:
 
 class Lookup(Struct, frozen=True, kw_only=True):
     """How to look for a write that was interrupted. ``settling`` is how many seconds such a request may still arrive;
-    ``adopt`` is the id that a person names as its result, ``again`` says that it never ran. ``uptime`` gives the boot
-    and seconds since it began, which do not change when the clock is set.
+    ``adopt`` is the id that a person named as its result; ``again``: it never ran. ``uptime`` gives the boot and
+    seconds since it began, which do not change when the clock is set.
     """
 
     settling: float = 30.0
@@ -94,7 +94,7 @@ class Intent(Struct, frozen=True):
 
 
 class Began(Struct, frozen=True):
-    """A request that is carried out, or an attempt at one. ``seen`` is the last row that the script had seen before."""
+    """A request that is carried out, or an attempt at one. ``seen`` is the last row that the script had seen."""
 
     task: int
     request: int
@@ -157,8 +157,8 @@ class Loaded(Struct, frozen=True):
 
 
 class Counts(Struct, frozen=True):
-    """A run in numbers: how often it was started, answers, open attempts; ``end`` is when, whether well, and the error
-    of the last run, ``last`` when the last answer came.
+    """A run in numbers: starts, answers, open attempts. ``end`` is when the last run ended, whether it succeeded, and
+    its error; ``last`` is when the last answer came.
     """
 
     runs: int
@@ -205,7 +205,7 @@ def _custom(name: str) -> Operation:
 
 
 def operation_of(function: str) -> Operation | None:
-    """The API function whose answer an entry holds, if any. One of the host's own counts as a write."""
+    """The API function whose answer an entry holds, if any. A custom function counts as a write."""
     if function.startswith(catalogue.CUSTOM):
         return _custom(function)
     return catalogue.BY_NAME["get_prediction"] if function == AWAIT else catalogue.find(function)

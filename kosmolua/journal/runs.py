@@ -58,8 +58,8 @@ def begin(
     path = journal.path
     if journal.finished is not None and not journal.script_changed:
         tell(
-            f"this run finished at {ages.local_time(journal.finished)}; nothing is sent, and its results are given "
-            f"again from {path}. To start a new run: {anew.how}"
+            f"this run finished at {ages.local_time(journal.finished)}; nothing is sent, and its results are those "
+            f"in {path}. To start a new run: {anew.how}"
         )
     elif journal.last:
         changed = "; the script has changed since" if journal.script_changed else ""
@@ -164,10 +164,9 @@ class Summary(Struct, frozen=True, kw_only=True):
     """A run and its state: "running", "finished", "failed", "waiting" for an approval, "interrupted", or "cut off" if
     its end is unknown.
 
-    ``name`` is its name for people; ``outputs`` is the number of kept output files.
-    ``answers`` counts the finished calls, ``open`` the writes whose outcome is unknown. ``spent`` has the names of the
-    caps, ``guessed`` is its uncertain part. ``times`` is how often it was run.
-    A session at the ``prompt`` is no script's run.
+    ``name`` is its name for people; ``outputs`` is the number of kept output files. ``answers`` counts the finished
+    calls, ``open`` the writes whose outcome is unknown. ``spent`` has the names of the caps, ``guessed`` is its
+    uncertain part. ``times`` is how often it was run. A session at the ``prompt`` is not the run of a script.
     """
 
     id: str
@@ -198,7 +197,7 @@ def _ended(error: str | None) -> str:
 def summary(
     path: str, prices: Prices | None = None, *, environment: Mapping[str, str] | None = None, held: bool = False
 ) -> Summary:
-    """Raises a `JournalError` for a file that is not a journal. ``held`` says that the caller holds its lock."""
+    """Raises a `JournalError` for a file that is not a journal. ``held``: the caller holds its lock."""
     with readable(path) as store:
         facts, counts = store.facts(), store.summaries()
         end = counts.end
@@ -271,7 +270,7 @@ def find(environment: Mapping[str, str], given: str) -> str:
             if store.facts()["id"] == given:
                 return known
     called = "what looks like a token" if looks_like_token(given) else repr(given[:200])
-    raise UsageError(f"no run is called {called}", hint="see which there are: kosmo runs list")
+    raise UsageError(f"no run is called {called}", hint="list the runs: kosmo runs list")
 
 
 @contextmanager

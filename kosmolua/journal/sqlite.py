@@ -1,7 +1,7 @@
 """A journal in a file: append-only SQLite. All SQL of the package's journals is here.
 
 Every answer is a row, in the order in which the script got it. Before a write is sent, its intent is a row on disk. The
-file holds inputs and answers, and is readable by its owner alone.
+file contains inputs and answers; only its owner can read it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from kosmolua.journal.lock import holder_of
 from kosmolua.journal.records import MOST_SECONDS, Began, Counts, Facts, Head, Intent, Line, Loaded, Row, Sent
 from kosmolua.settings.config import DEFAULT_ACCOUNT
 
-MARK = 0x6B6F736D  # "kosm": SQLite's header says by it that a file is a journal
+MARK = 0x6B6F736D  # "kosm", in SQLite's header: the file is a journal
 SCHEMA = 1
 _TABLES = """
 CREATE TABLE facts (name TEXT PRIMARY KEY, value BLOB);
@@ -47,12 +47,12 @@ _OPEN = f"NOT cut AND NOT {_ANSWERED}"
 
 
 class DamagedError(sqlite3.DatabaseError):
-    """The file contains what no journal holds."""
+    """The file contains data that no journal has."""
 
 
 class SqliteStore:
-    """A `kosmolua.journal.store.Store` in the file at ``path``, which is made if there is none; with ``read_only`` it
-    must exist, and another process may be writing it. Raises a `JournalError`.
+    """A `kosmolua.journal.store.Store` in the file at ``path``, which is created if missing; with ``read_only`` it must
+    exist, and another process may be writing it. Raises a `JournalError`.
     """
 
     def __init__(self, path: str, *, read_only: bool = False) -> None:
@@ -77,7 +77,7 @@ class SqliteStore:
                 self._file = None
 
     def merge(self) -> None:
-        """Put everything into the one file, so that it can be moved."""
+        """Merge everything into one file, so that it can be moved."""
         self._do("PRAGMA journal_mode = DELETE")
 
     # The run ------------------------------------------------------------------------------------------------------
@@ -250,9 +250,9 @@ def decoded(data: bytes) -> Any:
 
 
 def unusable(path: str, error: Exception, what: str = "") -> JournalError:
-    """Why a journal cannot be read or written."""
+    """The error for a journal that cannot be read or written."""
     why = error.strerror if isinstance(error, OSError) else str(error)
-    hint = "check that the disk has room and that the file may be written; what it holds stays valid"
+    hint = "check that the disk has space and the file is writable; its content is still valid"
     if isinstance(error, sqlite3.DatabaseError) and "not a database" in str(error):
         hint = "not a journal file; choose another path"
     elif isinstance(error, DamagedError):
@@ -279,7 +279,7 @@ def _readable(path: str) -> sqlite3.Connection:
         if not os.path.isfile(path):
             raise JournalError(f"no journal at {path}", hint="list the runs: kosmo runs list")
         address = os.path.abspath(path).replace("%", "%25").replace("?", "%3f").replace("#", "%23")
-        # SQLite would make files next to a journal that nobody writes, and leave them there.
+        # SQLite would create files next to a journal that is only read, and leave them there.
         how = "mode=ro" if os.path.exists(f"{path}-wal") or holder_of(path) is not None else "immutable=1"
         file = sqlite3.connect(f"file:{address}?{how}", uri=True)
         _has_content(path, file)
@@ -289,7 +289,7 @@ def _readable(path: str) -> sqlite3.Connection:
 
 
 def _has_content(path: str, file: sqlite3.Connection) -> bool:
-    """Whether the file is a journal already, checked, rather than empty."""
+    """Whether the file is already a journal rather than empty; its content is checked."""
     (mark,), (schema,) = (file.execute(f"PRAGMA {name}").fetchone() for name in ("application_id", "user_version"))
     if mark == MARK and schema == SCHEMA:
         _check_content(file)
@@ -329,7 +329,7 @@ def _searches() -> list[tuple[str, str]]:
 
 
 def _is_wrong(column: str, kind: str) -> str:
-    """SQL that is true for a value which is not of the type that its column declares; SQLite does not check it."""
+    """SQL that is true for a value of another type than its column declares, which SQLite does not check."""
     kinds = f"'{kind}', 'null'" if column in _MAY_BE_NULL else f"'{kind}'"
     beyond = f" OR abs({column}) > {MOST_SECONDS}" if kind == "real" else ""
     return f"typeof({column}) NOT IN ({kinds}){beyond}"

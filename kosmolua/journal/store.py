@@ -19,16 +19,16 @@ class Store(Protocol):
         """Exclusive use by this thread. A failure is raised as a `JournalError` that ends with ``what``."""
 
     def prepare(self, head: Head) -> Facts:
-        """The facts of the run; a new journal is given those of ``head``."""
+        """The facts of the run. A new journal gets those of ``head``."""
 
     def facts(self) -> Facts:
         """The facts of the run."""
 
     def begin_run(self, digest: str) -> int:
-        """A run starts, of a script with this digest. Returns its number."""
+        """Record the start of a run of a script with this digest. Returns its number."""
 
     def end(self, run: int, error: str | None) -> None:
-        """A run has ended, well without an ``error``."""
+        """Record that a run has ended, successfully without an ``error``."""
 
     def load(self) -> Loaded:
         """What a resumed run needs."""
@@ -36,18 +36,18 @@ class Store(Protocol):
     def intend(
         self, began: Began, model: str | None, essence: bytes, boot: tuple[str, float], approvals: Sequence[str] = ()
     ) -> None:
-        """A write is about to be sent. It is on disk when this returns, and these approvals are used by it: both or
-        neither. Raises a `JournalError` if one was used for something else.
+        """Record that a write is about to be sent, and that it uses these approvals, on disk and both or neither.
+        Raises a `JournalError` if an approval was used for something else.
         """
 
     def use(self, approvals: Sequence[str]) -> None:
-        """Note that these decisions have been told to the script."""
+        """Note that the script got these decisions."""
 
     def is_used(self, approval: str) -> bool:
         """Whether a call of this run has used that approval."""
 
     def finish(self, began: Began, model: str | None, state: str, value: bytes | None, *, sent: bool) -> int:
-        """The next answer. Returns its number."""
+        """Record the next answer. Returns its number."""
 
     def value(self, number: int) -> bytes | None:
         """The answer of that number, None if it is not kept."""
@@ -56,7 +56,7 @@ class Store(Protocol):
         """Discard the answers from that number on, and attempts without an answer."""
 
     def forget_last_error(self) -> None:
-        """Discard what failed last, unless the last run ended well after it."""
+        """Discard the last failed answer, unless the last run succeeded after it."""
 
     def last_digest(self) -> str | None:
         """The digest of the script that was run last."""
@@ -80,7 +80,7 @@ class Store(Protocol):
         """All entries in the order of their answers, then the open attempts."""
 
     def take(self, identifier: str) -> bool:
-        """Note that an object of the API is the answer to a call of this run; False if it is one of another run's."""
+        """Note that an object of the API is the answer to a call of this run; False if it belongs to another run."""
 
     def is_taken(self, identifier: str) -> bool:
         """Whether an object of the API is the answer to a call of another run in the same storage."""
@@ -91,4 +91,4 @@ class Store(Protocol):
         """
 
     def close(self) -> None:
-        """Let go of it."""
+        """Release the storage."""

@@ -29,14 +29,14 @@ class _Kept(Struct, frozen=True, array_like=True):
 
 
 class _Cache(Struct, frozen=True, array_like=True):
-    """``key`` covers what a summary depends on besides its journal: the version, and the prices."""
+    """``key`` covers what a summary depends on besides its journal: the version and the prices."""
 
     key: str
     runs: dict[str, _Kept] = {}
 
 
 def summaries(environment: Mapping[str, str], prices: Prices) -> Iterator[Summary | JournalError]:
-    """The summary of each journal that `found` gives, or why it has none."""
+    """The summary of each journal that `found` returns, or the error for it."""
     place = os.path.join(paths.cache_directory(environment), _FILE)
     key = hashlib.sha256(f"{__version__} {prices!r}".encode()).hexdigest()
     cache = _read(place)
@@ -62,7 +62,7 @@ def summaries(environment: Mapping[str, str], prices: Prices) -> Iterator[Summar
 
 
 def _stamp(path: str) -> Stamp | None:
-    """What changes with a journal and the files kept next to it; None if it is, or may be, written now."""
+    """A value that changes with a journal and the files kept next to it; None if it may be written now."""
     if holder_of(path) is not None or os.path.exists(f"{path}-wal"):
         return None
     try:

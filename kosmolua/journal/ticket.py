@@ -27,7 +27,7 @@ class Ticket:
         self.sent = False
         self.finished = False
         self.approvals: list[str] = []
-        self.unsure = False  # whether it failed, and may have been done all the same
+        self.unsure = False  # whether it failed but may have been executed
         self.model: str | None = None
         self.essence = b""
         self.began = began
@@ -81,7 +81,7 @@ class Ticket:
             self._journal.finish(self, value, ok=True)
 
     def turn(self) -> AbstractContextManager[object]:
-        """During the search for an interrupted call, send writes one at a time: none must be mistaken for another."""
+        """While an interrupted call is searched for, send writes one at a time: they must not be confused."""
         return self._journal.turn()
 
     @property

@@ -1,4 +1,4 @@
-"""What a run created, from its journal, and which calls undo that."""
+"""What a run created, from its journal, and the calls that undo it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ from kosmolua.replicate.results import TERMINAL
 
 
 class Step(Struct, frozen=True, kw_only=True):
-    """One call that undoes something. ``look`` is the read that says whether a job still runs, empty for others."""
+    """One call that undoes something. ``look`` is the read that shows whether a job still runs; empty for other
+    objects.
+    """
 
     kind: str
     what: str
@@ -32,21 +34,21 @@ class Step(Struct, frozen=True, kw_only=True):
 
 
 class NotUndone(Struct, frozen=True):
-    """Something that the run did and that cannot be undone, with the reason."""
+    """Something that the run did that cannot be undone, with the reason."""
 
     what: str
     why: str
 
 
 class Undo(Struct, frozen=True):
-    """``steps`` are the newest first."""
+    """``steps`` are in order, newest first."""
 
     steps: list[Step]
     left: list[NotUndone]
 
 
 def plan(path: str) -> Undo:
-    """Raises a `JournalError` for a file that is no journal."""
+    """What to undo, from a journal. Raises a `JournalError` for a file that is not a journal."""
     found = _Reader()
     with runs.readable(path) as store:
         own = store.facts()["account"]
@@ -62,7 +64,7 @@ def plan(path: str) -> Undo:
 
 
 class _Reader:
-    """Goes through the calls of a run in their order."""
+    """Reads the calls of a run in order."""
 
     def __init__(self) -> None:
         self.left: list[NotUndone] = []
@@ -77,10 +79,10 @@ class _Reader:
             self._removed(operation, arguments)
         elif operation.name.startswith(catalogue.CUSTOM):
             self.left.append(
-                NotUndone(f"{operation.name} {shown(arguments)}", "what a function of the host did is not known")
+                NotUndone(f"{operation.name} {shown(arguments)}", "the effect of a custom function is not known")
             )
         elif operation.access == "write":
-            self.left.append(NotUndone(f"{operation.name} {shown(arguments)}", "what was there before is not known"))
+            self.left.append(NotUndone(f"{operation.name} {shown(arguments)}", "the earlier state is not known"))
         if operation.job and isinstance(answer.get("status"), str):
             self._status[operation.job, str(answer.get("id"))] = answer["status"]
 
@@ -89,7 +91,7 @@ class _Reader:
         for (kind, what), step in reversed(self._steps.items()):
             status = self._status.get((kind, what), "")
             if kind == "prediction" and status in TERMINAL:
-                left.append(NotUndone(f"prediction {what}", f"it has ended ({status}), and what it cost is spent"))
+                left.append(NotUndone(f"prediction {what}", f"it has ended ({status}), and its cost is spent"))
             else:
                 steps.append(step)
         return Undo(steps, left)
@@ -98,7 +100,7 @@ class _Reader:
         by = catalogue.BY_NAME[catalogue.UNDO[operation.creates]] if operation.creates else operation
         fields = {each.name: answer.get(each.name.removeprefix(f"{kind}_")) for each in by.parameters if each.required}
         if not all(isinstance(value, str) for value in fields.values()):
-            self.left.append(NotUndone(f"{operation.name}", "its answer does not say what was created"))
+            self.left.append(NotUndone(f"{operation.name}", "its answer does not show what was created"))
             return
         arguments = {name: str(value) for name, value in fields.items()}
         what = "/".join(arguments.values())
@@ -108,7 +110,7 @@ class _Reader:
         )
 
     def _removed(self, operation: Operation, arguments: bytes) -> None:
-        """The run has undone something itself, or removed what was there before it."""
+        """Note that the run itself has undone something, or removed something older."""
         kind = next(noun for noun, name in catalogue.UNDO.items() if name == operation.name)
         try:
             given = msgspec.msgpack.decode(arguments)
@@ -116,4 +118,4 @@ class _Reader:
         except (*NO_DATA, KeyError):
             return
         if operation.job is None and self._steps.pop((kind, what), None) is None:
-            self.left.append(NotUndone(f"{operation.name} {what}", "what was deleted does not come back"))
+            self.left.append(NotUndone(f"{operation.name} {what}", "a deleted object cannot be restored"))

@@ -69,7 +69,7 @@ def _value(field: Input, shown: Any) -> Any:
 
 
 def _guesses(field: Input) -> Iterator[Any]:
-    """Values of the type that say enough: of an enum, a range or a boolean."""
+    """Plausible values of the type: of an enum, a range or a boolean."""
     shape = field.shape
     if shape.enum:
         yield shape.enum[0]
@@ -88,9 +88,7 @@ def _placeholder(field: Input) -> Any:
 
 
 def _is_short(value: Any) -> bool:
-    """Whether the value fits on the line and says something: no null, no empty text, no secret, nothing that a
-    terminal would not print, and not long.
-    """
+    """Whether the value is short and meaningful: no null, empty text, secret or unprintable text."""
     text = msgspec.json.encode(value).decode()
     return len(text) <= _MAX_VALUE and _HIDDEN not in text and all(_says_something(one) for one in _leaves(value))
 

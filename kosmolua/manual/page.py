@@ -1,4 +1,4 @@
-"""Render the data of `kosmolua.manual.reference.page` for a terminal and as Markdown, one function or all of them."""
+"""Renders the data of `kosmolua.manual.reference.page` for a terminal and as Markdown."""
 
 from __future__ import annotations
 

@@ -16,8 +16,8 @@ _WORD = re.compile(r"[a-z0-9]+")
 _SMALL = frozenset(_WORD.findall("a an and all by for from how i in is it me my of on or the to what which with"))
 EXACT, _NAME, START, _SUMMARY, TEXT = 1000, 100, 60, 30, 10
 _TYPO = 0.8  # weight of a corrected word
-_CUTOFF = 0.74  # similarity, of 1, of a mistyped word
-_SURELY = 0.85  # similarity, of 1, of a mistyped name
+_CUTOFF = 0.74  # similarity of a mistyped word, up to 1
+_SURELY = 0.85  # similarity of a mistyped name, up to 1
 MAX_QUERY = 200  # characters
 MAX_WORDS = 16
 _MIN_START = 3  # letters that match the start of a word
@@ -64,7 +64,7 @@ def _words(text: str) -> list[str]:
 
 
 def words_of(text: str) -> list[str]:
-    """The words of a text in lower case that say something, and of a query."""
+    """The meaningful words of a text or a query, in lower case."""
     return [word for word in _words(text) if word not in _SMALL]
 
 

@@ -186,7 +186,7 @@ def add_outputs(pictures: Pictures, value: Any, fetch: Fetch) -> None:
     for url in islice(dict.fromkeys(_urls(value)), MAX_ATTEMPTS):
         if len(pictures) >= MAX_PICTURES:
             return
-        with suppress(Exception):  # a picture does not cost the answer
+        with suppress(Exception):  # a picture that fails must not lose the answer
             content = fetch(url, MAX_PICTURE)
             kind = _kind(content)
             if kind:

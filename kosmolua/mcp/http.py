@@ -1,4 +1,4 @@
-"""Streamable HTTP by the official SDK: each session has a service of its own, with its own host and budget."""
+"""Streamable HTTP by the official SDK: each session has its own service, host and budget."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ SESSION = "mcp-session-id"
 IDLE = 30 * 60.0  # seconds after which a session without requests ends
 MAX_SESSIONS = 100
 MAX_BODY = 2 * MAX_ARGUMENTS + 65_536  # bytes
-GRACE = 2  # seconds for open streams at the end
+GRACE = 2  # seconds that open streams get at the end
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -179,7 +179,7 @@ class Answers:
         return made
 
     def _service(self, context: Context) -> Service:
-        """That of the request's session. Newer protocols have none: the header is then anything a client made up."""
+        """The service of the request's session. Newer protocols have no sessions: the header then has any value."""
         request, has_session = context.request, context.protocol_version in HANDSHAKE
         return self._sessions.of(request.headers.get(SESSION, "") if request is not None and has_session else "")
 
@@ -222,7 +222,7 @@ async def _arguments_as_text(ctx: Context, call_next: Callable[[Context], Awaita
 
 
 class Guard:
-    """Answers only requests that bring the token, and ends the service of a session that its client deletes."""
+    """Answers only requests with the token, and ends the service of a session that its client deletes."""
 
     def __init__(self, app: ASGIApp, sessions: Sessions, token: str | None) -> None:
         self._app = app
@@ -265,7 +265,7 @@ async def _refuse(send: Callable[[Message], Awaitable[None]]) -> None:
 class _Uvicorn(uvicorn.Server):
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Signals are handled by `serve`, which stops running calls first."""
+        """Leave signals to `serve`, which stops running calls first."""
         yield
 
 
@@ -308,7 +308,7 @@ def listening(endpoint: Endpoint) -> socket.socket:
 
 
 def serve(sessions: Sessions, endpoint: Endpoint, instructions: str, announce: Callable[[str], None]) -> int:
-    """Serve until a signal; return its number. ``announce`` is given the URL once it answers."""
+    """Serve until a signal; return its number. ``announce`` gets the URL once requests are answered."""
     opened = listening(endpoint)
     host = f"[{endpoint.host}]" if ":" in endpoint.host else endpoint.host
     announce(f"http://{host}:{opened.getsockname()[1]}{PATH}")

@@ -34,7 +34,7 @@ class Member(Struct):
 
 
 class Value(Struct):
-    """A value and its place. ``data`` is what it means; ``members`` are those of an object, in order."""
+    """A value and its place. ``data`` is the decoded value; ``members`` are those of an object, in order."""
 
     start: int
     end: int
@@ -43,7 +43,7 @@ class Value(Struct):
 
 
 def parse(text: str) -> Value:
-    """The value of a text. Raises a ValueError that says where it is invalid."""
+    """The value of a text. Raises a ValueError that names the invalid place."""
     tokens = [*_tokens(text)]
     value, at = _Parser(text, tokens).value(0, 0)
     if at < len(tokens):
@@ -156,7 +156,7 @@ def without_entry(text: str, section: str, name: str) -> str:
     before = within.members[: within.members.index(old)]
     if old.comma is not None or not before:
         start, end = old.start, old.comma or old.value.end
-    else:  # the last: the comma of the one before goes too
+    else:  # the last one: the comma before it is removed too
         end = old.value.end
         text, start, end = _without_comma(text, before[-1], old.start, end)
     return _cut(text, start, end)
@@ -191,7 +191,7 @@ def _section(value: Value, section: str) -> Value:
 
 
 def _member(value: Value, key: str) -> Member | None:
-    """The last member of that name: it is the one in force."""
+    """The last member of that name, which applies."""
     return next((member for member in reversed(value.members or []) if member.key == key), None)
 
 
@@ -205,7 +205,7 @@ def _appended(text: str, into: Value, key: str, data: Any) -> str:
     head, close = text[: into.end - 1].rstrip(), text[into.end - 1 :]
     if last and last.comma is None:
         head = f"{head[: last.value.end]},{head[last.value.end :]}"
-    tail = "," if last and last.comma is not None else ""  # a trailing comma is a style to keep
+    tail = "," if last and last.comma is not None else ""  # a trailing comma is kept
     return f"{head}{newline}{inner}{member}{tail}{newline}{outer}{close}"
 
 

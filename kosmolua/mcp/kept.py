@@ -39,7 +39,7 @@ def entries(query: str) -> list[dict[str, str]]:
 
 
 def page(name: str) -> str:
-    """What a script does and takes, and its text. Raises a `UsageError` for an unknown one."""
+    """A script's description, arguments and text. Raises a `UsageError` for an unknown one."""
     text = library.read(os.environ, name.removeprefix(PREFIX)).decode(errors="replace")
     found = describe(text.encode(), name)
     rows = [

@@ -1,4 +1,4 @@
-"""Facts of the protocol that both transports share: its versions, its error codes, and what a result is marked with."""
+"""Facts of the protocol that both transports share: versions, error codes, and the marks of a result."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MAX_MESSAGE = 2000  # characters
 HANDSHAKE = ("2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25")
 """The versions that begin with `initialize`, oldest first."""
 MODERN = ("2026-07-28",)
-"""The versions in which each request carries what a handshake would agree on."""
+"""The versions in which each request carries what the handshake negotiated before."""
 
 PREFIX = "io.modelcontextprotocol/"
 VERSION, CAPABILITIES, SERVER_INFO = (
@@ -44,7 +44,7 @@ def invalid(message: str) -> ProtocolError:
 
 
 def failed(error: BaseException, doing: str) -> ProtocolError:
-    """The error of a request that failed here; its data has the code and the hint."""
+    """The error for a request that failed in the server; its data has the code and the hint."""
     failure = failure_of(error, doing)
     text = f"{failure.message}; {failure.hint}" if failure.hint else failure.message
     return ProtocolError(INTERNAL_ERROR, text[:MAX_MESSAGE], {"code": failure.code})
@@ -60,7 +60,7 @@ def meta_of(params: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def check_envelope(meta: Mapping[str, Any]) -> None:
-    """Raise a `ProtocolError` if a modern request lacks a part of its envelope, or wants another version."""
+    """Raise a `ProtocolError` if a modern request lacks a part of its envelope, or has another version."""
     missing = [key for key in (VERSION, CAPABILITIES) if key not in meta]
     if missing:
         raise invalid(f"params._meta is missing {', '.join(missing)}")
@@ -82,12 +82,12 @@ def negotiated(wanted: str) -> str:
 
 
 def marked(method: str, result: Mapping[str, Any], server_info: Mapping[str, Any]) -> dict[str, Any]:
-    """A result as the modern versions want it: with its type, its server, and how long it may be kept."""
+    """A result as the modern versions require it: with its type, its server, and how long it may be cached."""
     cached = {"ttlMs": 0, "cacheScope": "private"} if method in _CACHEABLE else {}
     return {"resultType": "complete", **cached, **result, "_meta": {SERVER_INFO: server_info}}
 
 
 def can_elicit(capabilities: Any) -> bool:
-    """Whether a client shows forms: one that names only other modes does not."""
+    """Whether a client shows forms: not if it names only other modes."""
     modes = capabilities.get("elicitation") if isinstance(capabilities, Mapping) else None
     return isinstance(modes, Mapping) and (not modes or modes.get("form") is not None)

@@ -11,7 +11,7 @@ from kosmolua.replicate.catalogue import Operation, Parameter
 
 Dialect = Literal["any", "openai", "anthropic", "gemini"]
 DIALECTS: tuple[Dialect, ...] = ("any", "openai", "anthropic", "gemini")
-"""Whose rules the schemas follow. "any" keeps to what all take that accept JSON Schema; "openai" is strict mode, which
+"""Whose rules the schemas follow. "any" uses only what every client accepts; "openai" is strict mode, which
 requires each property and allows no open objects; "gemini" accepts neither `additionalProperties` nor open objects.
 """
 
@@ -64,7 +64,7 @@ def of_output(operation: Operation) -> dict[str, Any]:
 
 
 def closed(schema: Mapping[str, Any], dialect: Dialect) -> dict[str, Any]:
-    """An object's schema that allows no other properties, as the dialect says it."""
+    """An object's schema that allows no other properties, as the dialect expresses it."""
     properties, required = dict(schema["properties"]), list(schema["required"])
     if dialect == "openai":
         properties = {name: part if name in required else _nullable(part) for name, part in properties.items()}

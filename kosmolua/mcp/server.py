@@ -32,7 +32,7 @@ def serve(host: Host, current: Current, options: Options, tell: Callable[[Unfini
 
     def end(number: int, _frame: FrameType | None) -> None:
         """Exit on a signal: reading standard input cannot be interrupted."""
-        connection.mute()  # whoever sent the signal reads no more; some SDKs fail on a late answer
+        connection.mute()  # the sender of the signal no longer reads; some SDKs fail on a late answer
         tell(service.stop())
         os._exit(EXIT_SIGNALED + number)
 

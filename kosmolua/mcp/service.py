@@ -1,4 +1,4 @@
-"""Answers the requests of clients with the host, whatever the transport. Calls of tools run on their own threads."""
+"""Answers the requests of clients with the host, for any transport. Calls of tools run on their own threads."""
 
 from __future__ import annotations
 

@@ -1,6 +1,5 @@
-"""JSON-RPC, one message a line, over a pair of streams. Each request is answered by its id, whatever is wrong with it.
-
-The SDK is not used here: its import takes most of a second, while these are few methods.
+"""JSON-RPC, one message a line, over a pair of streams. Each request is answered by its id, even an invalid one. The
+SDK is not used here: its import takes most of a second, and few methods are needed.
 """
 
 from __future__ import annotations
@@ -20,9 +19,9 @@ from kosmolua.mcp.protocol import ProtocolError
 from kosmolua.mcp.service import CAPABILITIES, INFO, MAX_ARGUMENTS, Service
 from kosmolua.mcp.work import Work
 
-LINGER = 10.0  # seconds after the end of standard input in which what was asked is still answered
+LINGER = 10.0  # seconds after the end of standard input in which open requests are still answered
 MAX_LINE = 2 * MAX_ARGUMENTS + 65_536  # bytes; longer ones are refused unread
-_MOST_DIGITS, _MOST_ID = 18, 200  # of a number, and characters of an id, that an answer repeats
+_MOST_DIGITS, _MOST_ID = 18, 200  # maximum number, and characters, of an id that an answer repeats
 _ID = rf'"id"\s*:\s*(-?[0-9]{{1,{_MOST_DIGITS}}}|"[^"\\]{{1,{_MOST_ID}}}")'
 # Where the ids of requests are: before the parameters, or after everything else.
 _FIRST = re.compile(rf'\s*\{{(?:\s*"(?:jsonrpc|method)"\s*:\s*"[^"\\]{{1,99}}"\s*,)*\s*{_ID}\s*[,}}]')
@@ -44,7 +43,7 @@ class Connection:
         self._asked: dict[str, Work] = {}  # elicitations that are not answered yet
         self._count = 0
         self._muted = False
-        self.version: str | None = None  # of the handshake
+        self.version: str | None = None  # negotiated in the handshake
         self.capabilities: Any = None
 
     def serve(self) -> None:
@@ -125,7 +124,7 @@ class Connection:
             self._open[identifier] = None
         work = self._service.call(params, request)
         with self._lock:
-            if identifier in self._open:  # else it is answered already
+            if identifier in self._open:  # else it has been answered
                 self._open[identifier] = work
 
     def _initialize(self, params: Mapping[str, Any]) -> dict[str, Any]:

@@ -117,7 +117,7 @@ def _file(url: str, picture: Picture | None) -> Html:
     name = "a data URL" if is_data else urlsplit(url).path.rpartition("/")[2] or url
     link = text(name) if is_data else fill('<a rel="noreferrer" href="{}">{}</a>', url, name)
     if picture and picture.source:
-        image = Html(picture.source)  # Base64 of a picture that was looked at
+        image = Html(picture.source)  # Base64 of a picture that was checked
         return fill('<figure><img src="{}" alt="{}"><figcaption>{}</figcaption></figure>', image, name, link)
     why = fill(' <span class="note">not embedded: {}</span>', picture.missing) if picture else None
     return fill("<p>{}{}</p>", link, why)
@@ -129,8 +129,8 @@ _DECIDED = Html('<th scope="col">cost</th><th scope="col">decision</th>')
 
 
 def calls(found: Sequence[Call], began: float, more: str = "", *, decided: bool = True) -> Html:
-    """The section with the table of calls, with what the gate ``decided`` if that is known. ``more`` says what is
-    missing.
+    """The section with the table of calls, with the gate's decisions if ``decided``. ``more`` is a remark about missing
+    calls.
     """
     return fill(
         '<section aria-labelledby="calls">\n<h2 id="calls">Calls</h2>\n<div class="wide" tabindex="0" role="region" '

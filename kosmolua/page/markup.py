@@ -1,6 +1,6 @@
 """HTML from templates that escape every value, unless it is `Html` already.
 
-Templates are constants of this package. Values come from scripts, models and people, and may hold anything.
+Templates are constants of this package. Values come from scripts, models and people, and may contain anything.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _NAMED = re.compile(
 
 
 class Html(str):
-    """Markup that may stand in a page as it is."""
+    """Markup that needs no escaping."""
 
     __slots__ = ()
 
@@ -31,7 +31,7 @@ Value = str | int | float | None | Iterable["Html"]
 
 
 def masked(text: str) -> str:
-    """The text without what is a secret by its form, or by the name before it."""
+    """The text without secrets, recognised by form or by the name before them."""
     if "bearer" in text.lower():
         text = _BEARER.sub(rf"\1{HIDDEN}", text)
     return _NAMED.sub(rf"\1{HIDDEN}", _TOKEN.sub(r"\1…", text))

@@ -34,7 +34,7 @@ class Hosts(Protocol):
 
 
 class Watching:
-    """Passes what the session does on to the progress of the current input."""
+    """Passes the session's calls on to the progress of the current input."""
 
     def __init__(self) -> None:
         self.begin()
@@ -107,7 +107,7 @@ class Calls:
             return self._session
 
     def begin(self) -> None:
-        """A new input begins: forget the progress of the last one."""
+        """Begin a new input: forget the progress of the last one."""
         if self._watching:
             self._watching.begin()
 
@@ -152,7 +152,7 @@ class Calls:
         self._hosts.reserve(path, what)
 
     def keep(self, journal: str, answers: Iterable[tuple[str, Any]], tell: Callable[[str], None]) -> Callable[[], None]:
-        """Keep the outputs of predictions next to that journal, from now on. Gives what ends that."""
+        """Keep the outputs of predictions next to that journal, from now on. Returns a function that ends this."""
         from kosmolua.journal.outputs import Outputs
         from kosmolua.services.keeping import Keeping
 

@@ -98,7 +98,7 @@ class Line:
             style=_STYLE,
             editing_mode=EditingMode.VI if keys == "vi" else EditingMode.EMACS,
         )
-        self._left = ""  # the text of an input that could not be read to its end
+        self._left = ""  # the text of an input that was not read completely
         self._warm: Callable[[], None] | None = warm
         self._session.app.after_render += self._rendered
 

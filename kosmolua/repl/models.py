@@ -43,7 +43,7 @@ class Models:
         self._thread: threading.Thread | None = None
         self._query: _Query | None = None
         self._closed = False
-        self._names: dict[bool, Names] = {}  # by whether they are the emulator's
+        self._names: dict[bool, Names] = {}  # one for the emulator, one for the API
         self._versions: dict[_Query, Version | None] = {}
         self._found: dict[_Query, list[str]] = {}
 

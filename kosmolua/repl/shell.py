@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     from kosmolua.runtime.interactive import Evaluation, Interpreter
     from kosmolua.terminal.query import Sixel
 
-_MOST_LEFT = 3  # predictions that an interrupt left, by id
+_MOST_LEFT = 3  # maximum number of shown predictions that an interrupt left
 SLOW = 1.0  # an input that takes more seconds has its duration shown
 FIRST = "in[1]> "
-MAX_FAILURES = 3  # of reading an input, in a row
+MAX_FAILURES = 3  # failures to read an input, in a row
 _NUMBER = re.compile(r"[0-9]{1,9}")
 _ASKED = re.compile(r"[A-Za-z_][\w.:]*\?\??")  # name?
 # Words of other prompts, which are commands here unless an input has given them a value.

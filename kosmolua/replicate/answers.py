@@ -27,7 +27,7 @@ _SERVER_FAULT = 500
 
 class Answer(Struct, frozen=True):
     """A successful answer. ``data`` is the unchanged JSON, text, bytes, or None without a body; ``date`` is the
-    server's Date header; ``note`` says what was changed in the data.
+    server's Date header; ``note`` describes changes to the data.
     """
 
     status: int

@@ -1,6 +1,5 @@
-"""The body of an answer: bounded in bytes, pieces and values before anything is made of it, decoded piece by piece.
-
-Whoever answers may be hostile or broken. Nothing here takes more memory or time than what came over the network allows.
+"""The body of an answer: limited in bytes, pieces and values before it is processed, and decoded piece by piece. The
+server may be hostile or broken. Memory and time are bounded by the bytes that were received.
 """
 
 from __future__ import annotations
@@ -17,11 +16,11 @@ MAX_PROBLEM = 256 * 1024  # bytes to read of an error answer
 MAX_CONTAINERS = 250_000  # objects and lists in an answer; one takes up to 230 bytes
 MAX_VALUES = 1_000_000  # and values, of up to 100 bytes each
 LARGE = 1024 * 1024  # bytes in memory; larger answers are held one at a time
-ROOM_PATIENCE = 60.0  # seconds to wait for that
-GRACE, LEAST_RATE = 60.0, 16 * 1024  # seconds for an answer, and the least bytes per second after them
-_CONTAINER, _VALUE = 64, 32  # least bytes in memory of each
+ROOM_PATIENCE = 60.0  # seconds to wait for the other answers
+GRACE, LEAST_RATE = 60.0, 16 * 1024  # seconds for an answer, and the minimum bytes per second after them
+_CONTAINER, _VALUE = 64, 32  # minimum bytes in memory of each piece
 FEW = 16 * 1024  # bytes; smaller answers are not counted
-_PIECES, _PIECE = 100_000, 64  # most pieces of an answer, unless their average size is at least this many bytes
+_PIECES, _PIECE = 100_000, 64  # maximum pieces of an answer, unless their average size is at least this many bytes
 _STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
 _DECODED = 256 * 1024  # bytes that are decoded at once
 _MAX_MEMBERS = 1000  # of a gzip file
@@ -29,7 +28,7 @@ _GZIP = b"\x1f\x8b"
 
 
 class TooMuch(Exception):  # noqa: N818 - its text is shown after the function's name
-    """An answer exceeds a limit; the text says which."""
+    """An answer exceeds a limit, which the text names."""
 
 
 class Garbled(Exception):  # noqa: N818 - as above
@@ -37,9 +36,8 @@ class Garbled(Exception):  # noqa: N818 - as above
 
 
 class Room:
-    """Holds one large answer at a time, from when it is read until what was made of it has been handed on.
-
-    For any number of threads. `enter` and `leave` may be nested; the outermost `leave` lets the next one in.
+    """Admits one large answer at a time, from reading until its data has been passed on. Thread-safe. `enter` and
+    `leave` may be nested; the outermost `leave` admits the next answer.
     """
 
     def __init__(self) -> None:
@@ -75,8 +73,8 @@ class _Mine(threading.local):
 
 
 def gathered(pieces: Iterable[bytes], most: int, room: Room | None = None, *, cut: bool = False) -> bytes:
-    """The pieces as one. Raises `TooMuch` for more than ``most`` bytes, or returns so many where it may be ``cut``, and
-    a TimeoutError where they come too slowly.
+    """The pieces as one. Raises `TooMuch` for more than ``most`` bytes, or returns that many if it may be ``cut``.
+    Raises a TimeoutError if they arrive too slowly.
     """
     began = time.monotonic()
     found: bytes | bytearray = b""
@@ -138,12 +136,12 @@ def decoded(pieces: Iterable[bytes], headers: Mapping[str, str]) -> Iterator[byt
 def _inflated(pieces: Iterable[bytes], decoder: _Gzip | _Deflate) -> Iterator[bytes]:
     try:
         for piece in pieces:
-            for start in range(0, len(piece), _DECODED):  # zlib copies what it leaves of each
+            for start in range(0, len(piece), _DECODED):  # zlib copies the unused rest of each
                 yield from decoder.feed(piece[start : start + _DECODED])
     except zlib.error as error:
         raise Garbled(f"cannot decompress the answer: {error}") from None
     if not decoder.complete:
-        raise Garbled("the compressed answer breaks off")
+        raise Garbled("the compressed answer is truncated")
 
 
 class _Gzip:
@@ -153,7 +151,7 @@ class _Gzip:
         self._member = zlib.decompressobj(zlib.MAX_WBITS | 16)
         self._members = 1
         self._begun = self._over = False
-        self._head = b""  # what follows a member, until it is clear whether another begins
+        self._head = b""  # bytes after a member, until it is clear whether another begins
 
     @property
     def complete(self) -> bool:

@@ -1,8 +1,8 @@
 """The operations of the Replicate HTTP API (v1, https://api.replicate.com/v1) as data.
 
-Each entry holds the facts of Replicate's published OpenAPI description and documentation. Everything else that
-knows functions by name is derived from here: argument types, requests, the command line, the Lua tables, the
-emulator's routes, the reference.
+Each entry holds the facts of Replicate's published OpenAPI description and documentation. Everything else that depends
+on functions is derived from here: argument types, requests, the command line, the Lua tables, the emulator's routes,
+the reference.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from msgspec import UNSET, Struct, UnsetType
 PROVIDER = "replicate"
 SERVER = "https://api.replicate.com/v1"
 CUSTOM = "custom."
-"""What the names of functions begin with that are not the API's but the host's own."""
+"""Prefix of the names of the host's own functions."""
 
 Access = Literal["read", "write"]
 Place = Literal["path", "query", "header", "body"]
@@ -29,7 +29,7 @@ UNDO: dict[Created, str] = {
     "model": "delete_model",
     "deployment": "delete_deployment",
 }
-"""The function that takes back what another created: it deletes it, or cancels a job that runs."""
+"""The function that undoes what another created: it deletes the object, or cancels a running job."""
 
 Lane = Literal["", "create", "stream"]
 
@@ -37,9 +37,9 @@ Lane = Literal["", "create", "stream"]
 class Parameter(Struct, frozen=True, kw_only=True):
     """One argument of an operation.
 
-    ``enum`` lists the values of a string, or of the items of an array. ``pattern`` is a regular expression a
-    string must match, and ``expected`` says the same in words. ``header`` is the HTTP name of a header. ``alias`` is
-    another name that callers may use.
+    ``enum`` lists the values of a string, or of the items of an array. ``pattern`` is a regular expression a string
+    must match, and ``expected`` describes it in words. ``header`` is the HTTP name of a header. ``alias`` is another
+    name that callers may use.
     """
 
     name: str
@@ -71,10 +71,9 @@ class Proof(Struct, frozen=True):
     """How to find out whether an interrupted write happened.
 
     ``how`` is "repeat": sending it again changes nothing more; "gone": ``read`` answers 404; "listed": ``list`` shows
-    what was made, recognised by its request, and ``read`` gives it whole; "named": ``read`` shows an object with the
-    fields that were sent; "released": ``read`` or ``list`` shows a deployment whose current release is the one sent;
-    "unknown": nothing tells.
-    ``place`` maps parameters of ``read`` to those of the write where their names differ.
+    what was created, recognised by its request, and ``read`` returns it in full; "named": ``read`` shows an object with
+    the fields that were sent; "released": ``read`` or ``list`` shows a deployment whose current release is the one
+    sent; "unknown": there is no way. ``place`` maps parameters of ``read`` to those of the write if their names differ.
     """
 
     how: Literal["repeat", "gone", "listed", "named", "released", "unknown"]
@@ -87,12 +86,11 @@ class Operation(Struct, frozen=True, kw_only=True, eq=False):
     """One function of the API.
 
     ``returns`` names a result in `kosmolua.replicate.results`, ``Page<T>`` a page of them, ``T[]`` a bare list.
-    ``blocking`` operations may hold the answer back until a model is done (``Prefer: wait``); the answer of a
-    ``secret`` one is in no log and no record, and cassettes hold its ``placeholder`` instead.
-
-    ``creates`` is the noun of what it makes. ``idempotent`` writes have the same effect when they are sent twice.
-    ``proof`` tells whether an interrupted write happened; every write has one. Calls of one ``lane`` wait for each
-    other and hold up no others: creates may be held back by the API, and streams may be silent for long.
+    ``blocking`` operations may delay the answer until a model is done (``Prefer: wait``). The answer of a ``secret``
+    one is never logged or recorded; cassettes contain its ``placeholder`` instead. ``creates`` names the kind of object
+    that it creates. ``idempotent`` writes have the same effect when they are sent twice. ``proof`` tells whether an
+    interrupted write happened; every write has one. Calls of one ``lane`` wait for each other and do not delay others:
+    the API may delay creates, and streams may be silent for long.
     """
 
     name: str
@@ -211,7 +209,7 @@ RUN = (
         name="prefer",
         place="header",
         header="Prefer",
-        help='Hold the answer until the model is done: "wait", or "wait=n" for at most n seconds, 1 to 60.',
+        help='Delay the answer until the model is done: "wait", or "wait=n" for at most n seconds, 1 to 60.',
         pattern=r"^wait(=([1-9]|[1-5][0-9]|60))?$(?!\n)",
         expected='"wait" or "wait=n" with n from 1 to 60',
     ),
@@ -221,7 +219,7 @@ RUN = (
         header="Cancel-After",
         alias="lifetime",
         help="Let the API cancel this long after creation: 30, 30s, 5m, 1h30m45s. At least 5 seconds. Alias: lifetime.",
-        # Below 5 seconds stand 0 to 4, bare or with an s, however many zeros lead, and no other part but zeros.
+        # Durations below 5 seconds: 0 to 4, with or without an s and leading zeros, and other parts that are zero.
         pattern=r"^(?!(0+h)?(0+m)?0*[0-4]?s?$)([0-9]{1,9}|(?=[0-9])([0-9]{1,9}h)?([0-9]{1,9}m)?([0-9]{1,9}s)?)$(?!\n)",
         expected="a duration of at least 5 seconds, such as 30, 30s, 5m or 1h30m45s",
     ),
@@ -307,7 +305,7 @@ OPERATIONS: tuple[Operation, ...] = (
         proof=LISTED_PREDICTION,
         method="POST",
         path="/deployments/{deployment_owner}/{deployment_name}/predictions",
-        summary="Run the model behind a deployment.",
+        summary="Run the model of a deployment.",
         parameters=(*DEPLOYMENT, *RUN),
         content_type="application/json",
         returns="Prediction",
@@ -498,7 +496,7 @@ OPERATIONS: tuple[Operation, ...] = (
         returns=None,
         success=(202,),
         answer="none",
-        note="Accepted, then done in the background within minutes. Only a version of a private model of the account "
+        note="The API deletes it in the background within minutes. Only a version of a private model of the account "
         "that nobody else has run, trained from, deployed or overridden another version with.",
         example={"model_owner": "alice", "model_name": "hot-dog-detector", "version_id": _VERSION},
     ),
@@ -815,8 +813,8 @@ OPERATIONS: tuple[Operation, ...] = (
     ),
 )
 
-# What is fetched by its URL is no function of the API, but goes past the same gate.
-_URL = _path("url", "Where it is, as an answer of the API tells it.")
+# A fetch by URL is not a function of the API, but passes the same gate.
+_URL = _path("url", "Its URL, from an answer of the API.")
 STREAM = Operation(
     name="stream",
     operation_id="predictions.stream",
@@ -825,7 +823,7 @@ STREAM = Operation(
     method="GET",
     path="{url}",
     summary="Follow the output of a prediction while it comes.",
-    parameters=(_URL, _sent("last_event_id", "Last-Event-ID", "The event to go on after.")),
+    parameters=(_URL, _sent("last_event_id", "Last-Event-ID", "Id of the event after which to continue.")),
     returns=None,
     answer="bytes",
 )
@@ -838,8 +836,8 @@ DOWNLOAD = Operation(
     summary="Fetch a file that a prediction made.",
     parameters=(
         _URL,
-        _sent("range", "Range", "The part of it that is missing."),
-        _sent("if_range", "If-Range", "What it must still be for that."),
+        _sent("range", "Range", "The missing part of the file."),
+        _sent("if_range", "If-Range", "The ETag that the file must still have."),
     ),
     returns=None,
     answer="bytes",
@@ -848,12 +846,12 @@ TRANSFERS = (STREAM, DOWNLOAD)
 
 
 def checked(operations: tuple[Operation, ...]) -> tuple[Operation, ...]:
-    """The same operations. Raises a `ValueError` for one whose facts contradict each other, or are missing."""
+    """The same operations. Raises a `ValueError` for one whose facts are missing or contradict each other."""
     for operation in operations:
         if (operation.access == "write") != (operation.proof is not None):
             raise ValueError(f"{operation.name}: a write needs a proof, and a read has none")
         if bool(operation.creates) != (operation.lane == "create"):
-            raise ValueError(f"{operation.name}: what creates something belongs to the lane `create`")
+            raise ValueError(f"{operation.name}: an operation that creates something belongs to the lane `create`")
         if operation.secret != (operation.placeholder is not None):
             raise ValueError(f"{operation.name}: a secret answer needs a placeholder for cassettes")
     return operations

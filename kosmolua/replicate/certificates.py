@@ -13,7 +13,7 @@ from kosmolua.errors import ConfigurationError
 if TYPE_CHECKING:
     import ssl
 
-VARIABLES = ("SSL_CERT_FILE", "SSL_CERT_DIR")  # the first that is set counts
+VARIABLES = ("SSL_CERT_FILE", "SSL_CERT_DIR")  # the first one that is set applies
 SYSTEM = ("KOSMO_CERTIFICATES", "system")  # else this one, for the store of the operating system
 _HASHED = re.compile(r"[0-9a-f]{8}\.[0-9]+")  # how OpenSSL finds a certificate in a directory
 
@@ -34,7 +34,7 @@ def context(environment: Mapping[str, str]) -> ssl.SSLContext | None:
     variable, place = found
     if variable == SYSTEM[0]:
         return _system(place)
-    import ssl  # 3 ms, which plain http on this machine does without
+    import ssl  # takes 3 ms, and plain http on this machine does not need it
 
     try:
         return _of_file(place) if variable == VARIABLES[0] else _of_directories(place)

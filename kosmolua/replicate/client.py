@@ -44,8 +44,8 @@ class Client:
 
     ``base_url`` is the URL of API version 1; plain http is allowed only for loopback, unless ``insecure_http``.
     Requests are sent inside ``with sending()``, which raises if sending is no longer allowed. ``on_retry`` gets the
-    reason and the seconds until each retry. Clients may share a ``room`` for large answers. The extra ``headers`` go
-    with requests to the origin of ``base_url`` alone.
+    reason and the seconds until each retry. Clients may share a ``room`` for large answers. The extra ``headers`` are
+    sent only to the origin of ``base_url``.
     """
 
     def __init__(
@@ -264,7 +264,7 @@ def _unchanged(error: Exception) -> KosmoError:
 
 
 def _adapted(transport: Transport | httpx.BaseTransport, sending: Sending) -> Transport:
-    """One of ours as it is, and one of httpx behind an adapter."""
+    """The transport itself, or an adapter for one of httpx."""
     if hasattr(transport, "send"):
         return transport
     from kosmolua.replicate.httpx_transport import HttpxTransport

@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     import ssl
 
 PIECE = 256 * 1024  # bytes of one read of a body
-# Milliseconds for which the kernel sends again what is not acknowledged. Later nothing of a request can arrive, which
-# those rely on who look for what an interrupted call did.
+# Milliseconds for which the kernel resends unacknowledged data. After that no part of a request can arrive, which
+# the search for results of interrupted calls relies on.
 UNACKNOWLEDGED = 20_000
 _HEAD_PIECE = 64 * 1024
-_SMALL = 32 * 1024  # a body up to this size leaves together with its head
+_SMALL = 32 * 1024  # a body up to this size is sent together with its head
 _END = b"\r\n\r\n"
 _OVERHEAD = 1 << 20  # bytes by which chunk lines may exceed eight times the body
 _TOO_LONG = "the answer took too long"
@@ -84,14 +84,14 @@ class Connection:
                 raise invalid(f"more than {MAX_HEAD} bytes of informational answers")
 
     def whole_body(self, head: Head) -> bytes | None:
-        """The body, if it has come with the head and nothing after it; else it is to be read."""
+        """The body if it arrived with the head and nothing follows; None if it has to be read."""
         if head.framing != "length" or len(self._buffer) != head.length:
             return None
         body, self._buffer = self._buffer, b""
         return body
 
     def read_body(self, head: Head) -> Iterator[bytes]:
-        """The body, still encoded. Raises a `WireError` if it breaks off."""
+        """The body, still encoded. Raises a `WireError` if it is truncated."""
         match head.framing:
             case "length":
                 return self._by_length(head.length)
@@ -137,7 +137,7 @@ class Connection:
                 or b"\n\r\n" in data
                 or not data.startswith(b"HTTP/"[: len(data)])
             ):
-                parse(data + _END)  # says what is wrong with it
+                parse(data + _END)  # raises an error that names the problem
                 raise invalid("lines end with a bare LF")
             piece = self._receive(_HEAD_PIECE)
             if not piece:
@@ -166,7 +166,7 @@ class Connection:
             body += len(piece)
             overhead += len(data) - len(piece)
             if overhead > _OVERHEAD + 8 * body:
-                raise invalid("chunks that carry next to nothing")
+                raise invalid("tiny chunks")
             if chunks.surplus:
                 head.keep = False
             if piece:

@@ -1,5 +1,5 @@
-"""Conversions of an input that lose nothing, by the model's schema: the text "512" for a number, an empty table for a
-list. Old models convert such values themselves, new ones refuse them; converted, both take them.
+"""Lossless conversions of an input, by the model's schema: the text "512" for a number, an empty table for a list. Old
+models convert such values themselves, new ones reject them; both accept the converted value.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from msgspec import UNSET, Struct
 from kosmolua.replicate.shape import Shape
 from kosmolua.replicate.spelling import number_of, truth_of
 
-MAX_CHANGES = 10_000  # of one input; further values stay as they are
+MAX_CHANGES = 10_000  # conversions in one input; further values are not converted
 _MAX_DEPTH = 32
 _NAMES = {bool: "boolean", int: "number", float: "number", str: "string", list: "list", dict: "object"}
 
@@ -101,7 +101,9 @@ class Converter:
         return made if len(self.changes) > before else value
 
     def _alternative(self, shape: Shape, value: Any, path: Path, depth: int) -> Any:
-        """The value converted by the alternative that it matches as it is, else by the first that it then matches."""
+        """The value, converted by the alternative that it matches, else by the first one that it matches after a
+        conversion.
+        """
         fitting = next((one for one in shape.either if self._fits(one, value)), None)
         for one in shape.either if fitting is None else [fitting]:
             before = len(self.changes)
@@ -121,12 +123,12 @@ def note_of(changes: Iterable[Change]) -> str:
 
 
 def _means_nothing(shape: Shape) -> bool:
-    """Whether null says the same as a missing value: new models refuse null."""
+    """Whether null means the same as a missing value: new models reject null."""
     return not shape.nullable or shape.default in (UNSET, None)
 
 
 def _converted(shape: Shape, value: Any) -> Any:
-    """What the value is exactly in a type that the schema has; UNSET if it stays as it is."""
+    """The same value in a type of the schema; UNSET if it is not converted."""
     kinds = shape.types
     match value:
         case bool():

@@ -13,7 +13,7 @@ _REPLACEMENT = b"\\ufffd"
 _BOM = b"\xef\xbb\xbf"
 _ENCODED, _LOST = re.compile(rb"\xed[\xa0-\xbf][\x80-\xbf]"), b"\xef\xbf\xbd"
 _HIGH, _LOW = rb"\\u[dD][89abAB][0-9a-fA-F]{2}", rb"\\u[dD][c-fC-F][0-9a-fA-F]{2}"
-# An escape of a surrogate, behind an even number of backslashes; in its second group where it is half of a pair.
+# An escape of a surrogate, behind an even number of backslashes; in its second group if it is half of a pair.
 _SURROGATE = re.compile(rb"(?<!\\)((?:\\\\)*)(?:(%b%b)|%b|%b)" % (_HIGH, _LOW, _HIGH, _LOW))
 
 

@@ -1,6 +1,6 @@
 """Server-sent events, decoded on bytes (https://html.spec.whatwg.org/multipage/server-sent-events.html, section 9.2.6).
 
-A line ends with CR, LF or CRLF and with nothing else: text may hold U+2028, U+0085 and other ends of lines.
+A line ends with CR, LF or CRLF only: text may contain U+2028, U+0085 and other line ends.
 """
 
 from __future__ import annotations
@@ -26,16 +26,15 @@ class Event(Struct, frozen=True):
 
 
 class Decoder:
-    """Takes a stream's bytes as they come, cut anywhere, and gives the events that are complete.
-
-    Its time is linear in the bytes, however they are cut.
+    """Takes a stream's bytes in pieces of any size, and returns the events that are complete. Its time is linear in the
+    bytes.
     """
 
     def __init__(self) -> None:
         self._rest = bytearray()  # of a line
         self._begun = self._returned = False
         self._event, self._id = "", ""
-        self._data = bytearray()  # each line of it with a line end
+        self._data = bytearray()  # each of its lines with a line end
 
     @property
     def held(self) -> int:
@@ -43,7 +42,7 @@ class Decoder:
         return len(self._data) + len(self._rest)
 
     def feed(self, piece: bytes) -> list[Event]:
-        """The events that this piece completes. An event that breaks off before its empty line is dropped.
+        """The events that this piece completes. An event without its final empty line is dropped.
 
         Raises a `TransportError` for one that is longer than `MAX_EVENT`.
         """

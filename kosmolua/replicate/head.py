@@ -38,7 +38,7 @@ class Chunks:
     def __init__(self) -> None:
         self.fields: list[tuple[bytes, bytes]] = []
         self.over = False
-        self.surplus = False  # bytes came after the end: the connection cannot be used again
+        self.surplus = False  # bytes arrived after the end: the connection cannot be reused
         self._pieces: list[bytes] = []
         self._parser = HttpResponseParser(self)
 
@@ -77,10 +77,10 @@ class Chunks:
         try:
             self._parser.feed_data(data)
         except HttpParserCallbackError as error:
-            # A signal handler raised while a callback ran: the interrupt goes on, the callback itself cannot fail.
+            # A signal handler raised an exception during a callback: pass it on. Callbacks themselves do not fail.
             raise error.__context__ or error from None
         except (HttpParserUpgrade, HttpParserError) as error:
-            if self.over:  # the answer is whole, and what follows is none
+            if self.over:  # the answer is complete, and the rest is not another answer
                 self.surplus = True
                 return
             text = str(error)
@@ -90,7 +90,7 @@ class Chunks:
 
 
 def parse(raw: bytes) -> Head | None:
-    """A head, from its status line to the empty line; None for an informational one, which precedes the answer."""
+    """A head, from its status line to the empty line; None for an informational one, which comes before the answer."""
     parser = Chunks()
     status = parser.begin(_unfolded(raw))
     version = "1.1" if raw.startswith(b"HTTP/1.1 ") else parser.version
@@ -148,7 +148,7 @@ def _headers(fields: list[tuple[bytes, bytes]]) -> dict[str, str]:
 
 
 def _framing(status: int, headers: dict[str, str]) -> tuple[Framing, int]:
-    """Where the body ends. llhttp has refused invalid lengths, and a length next to a transfer coding."""
+    """Where the body ends. llhttp has rejected invalid lengths, and a length next to a transfer coding."""
     if status in _NO_BODY:
         return "none", 0
     coding = headers.get("transfer-encoding")
@@ -165,7 +165,7 @@ def _framing(status: int, headers: dict[str, str]) -> tuple[Framing, int]:
 
 
 def _is_kept(connection: str, *, is_current: bool) -> bool:
-    """``is_current``: HTTP/1.1, which keeps connections unless told otherwise."""
+    """``is_current``: HTTP/1.1, which keeps connections by default."""
     if not connection or connection == "keep-alive":
         return is_current or bool(connection)
     options: Any = {option.strip().lower() for option in connection.split(",")}

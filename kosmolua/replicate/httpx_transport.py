@@ -12,7 +12,7 @@ import httpx
 from kosmolua.replicate.wire import Request, Sending, WireError
 
 _PORTS = {"http": 80, "https": 443}
-# What httpx raises before it has begun to send.
+# Exceptions that httpx raises before it sends.
 _NOT_SENT = (
     httpx.ConnectError,
     httpx.ConnectTimeout,
@@ -125,18 +125,18 @@ def _translated(proxy: str = "", host: str = "") -> Iterator[None]:
 
 
 def _proxy_hint(error: Exception, host: str) -> str:
-    """What to do if the proxy cannot be used; empty if it is not the proxy's doing."""
+    """What to do if the proxy cannot be used; empty if the proxy is not the cause."""
     if isinstance(error, httpx.ProxyError):
         if str(error).startswith("407"):
             return "give the proxy your user name and password: export HTTPS_PROXY=http://USER:PASSWORD@HOST:PORT"
-        return f"ask who runs the proxy to allow {host}, or go around it: export NO_PROXY={host}"
+        return f"ask who runs the proxy to allow {host}, or bypass it: export NO_PROXY={host}"
     if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout) and not _has(error, ssl.SSLError):
-        return f"check HTTPS_PROXY, HTTP_PROXY and ALL_PROXY, or go around the proxy: export NO_PROXY={host}"
+        return f"check HTTPS_PROXY, HTTP_PROXY and ALL_PROXY, or bypass the proxy: export NO_PROXY={host}"
     return ""
 
 
 def _has(error: BaseException | None, kind: type[BaseException]) -> bool:
-    """Whether the error, or one that it comes from, is of that kind."""
+    """Whether the error or one of its causes is of that type."""
     while error is not None:
         if isinstance(error, kind):
             return True

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-# What Replicate's ids are made of, and UUIDs. An id becomes part of a path and of commands that people copy.
+# Characters of Replicate's ids, and of UUIDs. An id becomes part of a path and of commands that people copy.
 _ID = re.compile(r"(?!\.+\Z)[A-Za-z0-9_.~:-]{1,200}")
 
 

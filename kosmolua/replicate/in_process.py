@@ -16,8 +16,8 @@ Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 
 class InProcessTransport:
-    """Calls ``application`` for each request; closing it closes the application. An OSError that it raises counts as
-    a lost connection; anything else that it raises is raised. ``sending`` may refuse to send.
+    """Calls ``application`` for each request; closing it closes the application. An OSError that it raises counts as a
+    lost connection; other exceptions pass through. ``sending`` may refuse to send.
     """
 
     def __init__(self, application: Any, sending: Sending = nullcontext) -> None:
@@ -27,7 +27,7 @@ class InProcessTransport:
     def send(self, request: Request) -> InProcessAnswer:
         environment = _environment(request)
         with self._sending():
-            pass  # it is sent at once; the application may hold its answer for long, which nobody should wait for
+            pass  # it is sent at once; the application may delay its answer for long
         try:
             return InProcessAnswer(self._application, environment)
         except OSError as error:
@@ -45,7 +45,7 @@ class InProcessAnswer:
         self.headers: dict[str, str] = {}
         self._body = application(environment, self._start)
         self._pieces = iter(self._body)
-        # An application may begin its answer with its first piece only.
+        # An application may start its answer only with its first piece.
         self._first = b"" if self.status else next(self._pieces, b"")
 
     def pieces(self) -> Iterator[bytes]:

@@ -18,7 +18,9 @@ from kosmolua.replicate.spelling import spells
 from kosmolua.replicate.structs import LocalFile, short, suggestion
 
 MAX_PROBLEMS = 10
-MAX_STEPS = 300_000  # of one check, each up to 2 us: more than 100,000 values in a list need, and under a second
+MAX_STEPS = (
+    300_000  # steps of one check, at up to 2 us each: enough for 100,000 values in a list, in less than a second
+)
 _MAX_WORDS = 8
 _MAX_DEPTH = 32
 _MAX_EXPECTED = 300  # characters
@@ -77,7 +79,7 @@ class Input(Struct, frozen=True):
 
 
 class Fitted(Struct, frozen=True):
-    """An input as it is sent, the conversions that it needed, and what is wrong with it, each as one sentence."""
+    """An input as it is sent, the conversions that it needed, and its problems, one sentence each."""
 
     input: Any
     changes: list[Change]
@@ -99,7 +101,7 @@ class Inputs(Struct, frozen=True, dict=True):
     others: Shape | None = None
 
     def fitted(self, given: Any) -> Fitted:
-        """The input with the conversions that lose nothing, checked. Raises what `wrong` raises."""
+        """The input after lossless conversions, checked. Raises what `wrong` raises."""
         steps = Steps()
 
         def fits(shape: Shape, value: Any) -> bool:
@@ -118,15 +120,13 @@ class Inputs(Struct, frozen=True, dict=True):
         return frozenset(one.name for one in self.fields if one.required)
 
     def check(self, given: Any) -> list[str]:
-        """What is wrong with an input after the conversions that lose nothing."""
+        """The problems of an input after lossless conversions."""
         return self.fitted(given).problems
 
     def wrong(self, given: Any) -> list[str]:
-        """What is wrong with an input as it is, each as one sentence; `MAX_PROBLEMS` of them, and one more if there are
-        more.
-
-        What the schema does not say, or says in a way that is not understood, is right. Raises an `ArgumentError` for
-        an input that takes too long to check.
+        """The problems of an unconverted input, one sentence each: at most `MAX_PROBLEMS`, and one more if there are
+        more. What the schema does not define, or defines in an unknown way, is valid. Raises an `ArgumentError` for an
+        input that takes too long to check.
         """
         return list(islice(self._problems(given, Steps()), MAX_PROBLEMS + 1))
 
@@ -206,7 +206,7 @@ def _unknown(name: str, names: list[str], what: str = "input", value: Any = None
 
 
 def placeholder(name: str) -> str:
-    """The value in an example that a reader has to replace. It is refused before it is sent."""
+    """The value in an example that a reader has to replace. It is rejected before it is sent."""
     return f"<{name}>"
 
 
@@ -235,7 +235,7 @@ def _wrong(shape: Shape, value: Any, path: str, steps: Steps, depth: int = 0) ->
 
 
 def _wrong_members(shape: Shape, value: Mapping[Any, Any], path: str, steps: Steps, depth: int) -> Iterator[str]:
-    steps.take((len(shape.members) + len(shape.required)) // 8)  # to look for a name is an eighth of a step
+    steps.take((len(shape.members) + len(shape.required)) // 8)  # looking for a name costs an eighth of a step
     missing = sorted(name for name in shape.required if name not in value and _is_needed(shape, name))
     yield from (f"missing `{short(name)}` - at `{path}`" for name in missing)
     for name, member in shape.members.items():
@@ -292,7 +292,7 @@ def _is_distinct(value: Any, steps: Steps) -> bool:
 
 
 def _key(value: Any, steps: Steps) -> Any:
-    """What two equal JSON values have in common: in Python, true equals 1."""
+    """A key that only equal JSON values share: in Python, true equals 1."""
     match value:
         case dict():
             steps.take(len(value))

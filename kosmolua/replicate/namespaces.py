@@ -1,4 +1,4 @@
-"""The namespaces of the official clients, and what takes their place in a script."""
+"""The namespaces of the official clients, and their equivalents in a script."""
 
 NAMESPACES = {
     "predictions": "replicate.create(model, input), replicate.get_prediction { prediction_id = id }",

@@ -1,4 +1,4 @@
-"""The name that was meant, by its words and by its letters: `integrations call` is near `integrations:call`."""
+"""Finds the name that was meant, by words and by letters: `integrations call` is near `integrations:call`."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import re
 from collections.abc import Iterable, Sequence
 from functools import cache
 
-LEAST = 0.6  # of 1; below it no name is near
+LEAST = 0.6  # minimum similarity of a near name, up to 1
 _WORD = re.compile(r"[A-Z]?[a-z0-9]+|[A-Z]+")
 _MOST_NAMES, _MOST_LETTERS = 300, 100  # names to compare, and letters of each
 _MOST_WORDS = 8
-_TYPO = 0.74  # similarity of two words that are the same but for a typing mistake
-_PART = 0.85  # the least score of a text all of whose words are in the name
-# What other programs call it.
+_TYPO = 0.74  # similarity of two words that differ by a typing mistake
+_PART = 0.85  # the minimum score of a text whose words are all in the name
+# Words of other programs.
 _SAME = {
     **dict.fromkeys(("abort", "kill", "stop"), "cancel"),
     **dict.fromkeys(("add", "make", "new", "start", "submit", "upload"), "create"),
@@ -52,14 +52,14 @@ def did_you_mean(text: str, names: Iterable[str], before: str = "", after: str =
 
 
 def _score(words: Sequence[str], letters: str, name: str) -> float:
-    """How near a name is: by the better of words and letters, and a little by the other."""
+    """The similarity of a name: the better of words and letters, and a little of the other."""
     by_letters = _ratio(letters, _letters(name)) if letters else 0.0
     by_words = _by_words(words, _words(name))
     return max(by_letters, by_words) + min(by_letters, by_words) / 10
 
 
 def _by_words(given: Sequence[str], known: Sequence[str]) -> float:
-    """The share of words that both have. A word counts once, and a mistyped one a little less."""
+    """The share of common words. Each word counts once, and a mistyped one a little less."""
     if not given or not known:
         return 0.0
     left, points = list(known), 0.0
@@ -78,7 +78,7 @@ def _same(one: str, other: str) -> float:
 
 @cache
 def _words(text: str) -> tuple[str, ...]:
-    """The words in singular, with one word for what has several."""
+    """The words in singular, with synonyms replaced by one word."""
     found = [word.lower() for word in _WORD.findall(text[:_MOST_LETTERS])][:_MOST_WORDS]
     singular = [word.removesuffix("s") if len(word) > 3 and word != "docs" else word for word in found]  # noqa: PLR2004
     return tuple(_SAME.get(word, word) for word in singular)

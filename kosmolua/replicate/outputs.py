@@ -10,11 +10,11 @@ from kosmolua.replicate.shape import Shape, shape_of
 
 
 def output_kind(document: Any) -> dict[str, Any]:
-    """How the output of a version is to be shown, as plain data: ``{"kind": …, "files": […]}``.
+    """How to show the output of a version, as plain data: ``{"kind": …, "files": […]}``.
 
-    ``kind`` is "text", "concatenate" (a list of strings that are one text), "file" (a URL), "files" (a list of them)
-    or "json", which is anything else, and what an unreadable schema gives. ``files`` are the places of URLs within,
-    each a list of names; "*" stands for every item. That a text looks like a URL does not make it one.
+    ``kind`` is "text", "concatenate" (a list of strings that are one text), "file" (a URL), "files" (a list of them) or
+    "json", which is anything else, also for an unreadable schema. ``files`` are the places of URLs within, each a list
+    of names; "*" stands for every item. Text that looks like a URL is not taken for one.
     """
     shape = shape_of(document, "Output") or Shape()
     files = [list(place) for place in _files(shape)]

@@ -1,8 +1,8 @@
 """The request rate that the API accepts, learnt from its refusals and shared by all threads.
 
-Nothing is held back until the API has refused something for being too much. From then on requests leave one by one, at
-a distance that doubles with each refusal and shrinks with each request that is taken, so that an account which may
-create six predictions a minute goes on with six, and one that may create six hundred is soon back at those.
+Nothing is delayed until the API has rejected a request with 429. From then on requests are sent one by one, at an
+interval that doubles with each rejection and shrinks with each accepted request. So an account that may create six
+predictions a minute continues at six, and one that may create six hundred is soon back at that rate.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
-SHRINKS = 0.9  # per request that is taken
-SHORTEST, LONGEST = 0.005, 60.0  # seconds; below the one it is forgotten
+SHRINKS = 0.9  # factor per accepted request
+SHORTEST, LONGEST = 0.005, 60.0  # seconds; a shorter interval is forgotten
 
 
 class Turn(NamedTuple):
@@ -27,7 +27,7 @@ class Paced(Protocol):
     """The rate of one lane."""
 
     def turn(self) -> Turn:
-        """Take a place in the queue. After its wait the request may be sent."""
+        """Take a place in the queue. The request may be sent after the returned wait."""
 
     def taken(self) -> None:
         """The API accepted a request."""
@@ -47,9 +47,9 @@ class Pace:
         self._epoch = 0
 
     def turn(self) -> Turn:
-        """Take a place in the queue. After its wait the request may be sent."""
+        """Take a place in the queue. The request may be sent after the returned wait."""
         if not self._distance and (not self._free_at or self._free_at <= self._clock()):
-            return Turn(0.0, self._epoch)  # nobody was refused lately: there is no row
+            return Turn(0.0, self._epoch)  # no recent rejection: there is no row
         with self._lock:
             now = self._clock()
             at = max(now, self._free_at)
@@ -63,8 +63,8 @@ class Pace:
                 self._distance = self._distance * SHRINKS if self._distance > SHORTEST else 0.0
 
     def refused(self, turn: Turn, asked: float) -> None:
-        """The API refused a request, and asked to wait that many seconds. Requests sent before an earlier refusal was
-        known do not change the distance again.
+        """The API rejected a request, and asked to wait that many seconds. Requests sent before an earlier rejection
+        was known do not change the interval again.
         """
         with self._lock:
             self._free_at = max(self._free_at, self._clock() + asked)

@@ -1,5 +1,5 @@
 """Regular expressions in schemas, matched in linear time: a schema and a text are both untrusted, and `re` may take
-exponential time. What is not understood, such as a lookahead, matches every text.
+exponential time. An unsupported pattern, such as one with a lookahead, matches every text.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from msgspec import Struct
 
 MAX_PATTERN = 500  # characters
 MAX_STATES = 500
-MAX_STEPS = 200_000  # of one match, each about 0.3 us; beyond it the text is not checked
+MAX_STEPS = 200_000  # steps of one match, at about 0.3 us each; beyond them the text is not checked
 _MAX_DEPTH = 20
 _REPEAT = re.compile(r"\{(\d{1,3})(,(\d{0,3}))?\}")
 _SIMPLE = {"*": (0, None), "+": (1, None), "?": (0, 1)}
@@ -27,7 +27,7 @@ class _Unread(Exception):  # noqa: N818 - not an error: the pattern is left unch
 
 
 class _State(Struct, eq=False):
-    """One state: ``test`` reads a character, ``edge`` is "^" or "$"; without both it only leads on to ``to``."""
+    """One state: ``test`` reads a character, ``edge`` is "^" or "$"; without both it leads to ``to`` directly."""
 
     test: Test | None = None
     edge: str = ""
@@ -78,7 +78,7 @@ class Pattern:
 
 @lru_cache(maxsize=256)
 def compiled(pattern: str) -> Pattern | None:
-    """The pattern; None if it is not understood."""
+    """The compiled pattern; None if it is not supported."""
     if len(pattern) > MAX_PATTERN:
         return None
     try:
@@ -178,7 +178,7 @@ class _Reader:
             return 1, 1
         if most == 0 or (most is not None and most < fewest) or self._next == "+":
             raise _Unread
-        if self._next == "?":  # lazy: the same texts match
+        if self._next == "?":  # lazy: matches the same texts
             self._at += 1
         return fewest, most
 
@@ -209,7 +209,7 @@ class _Reader:
         return made
 
     def _test(self, character: str) -> Test:
-        """What reads one character: an expression for `re` that is one character long, so always quick."""
+        """The test for one character: an expression for `re` that matches one character, and so is always fast."""
         if character in {"*", "+", "?", "{", "}", "]"}:
             raise _Unread
         if character == ".":

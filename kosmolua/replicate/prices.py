@@ -1,6 +1,6 @@
 """Prices of models, as configured by the operator: per run, per second, by hardware, or by billed metrics.
 
-The API tells no prices. It tells in ``metrics`` of a finished prediction what is billed, and by which variant.
+The API has no prices. The ``metrics`` of a finished prediction show what is billed, and by which variant.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-# Names of billed metrics and of what varies their price: cog's own list, and pages of official models (2026).
+# Names of billed metrics and of their modifiers: cog's own list, and pages of official models (2026).
 METRICS = (
     "audio_output_count",
     "audio_output_duration_seconds",
@@ -36,7 +36,7 @@ ALIASES = {  # old name -> current name
     "output_token_count": "token_output_count",
     "image_count": "image_output_count",
 }
-MOST = 1_000_000_000  # of a price, and of a cap
+MOST = 1_000_000_000  # maximum of a price, and of a cap
 _FIELDS = ("run", "second", "hardware", "seconds", "expect", "variants")
 _METRIC = r"[a-z][a-z0-9_]{0,80}_(count|seconds|metric)"
 _MODEL = r"(deployments/)?[^/\s:]+/[^/\s:]+|[0-9a-f]{64}"
@@ -44,7 +44,7 @@ INPUT = "input."
 
 
 class Range(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """Numbers ``above`` the one, and ``up_to`` and including the other."""
+    """Numbers ``above`` one bound, ``up_to`` and including the other."""
 
     above: float | None = None
     up_to: float | None = None
@@ -65,8 +65,8 @@ class Variant(Struct, frozen=True, omit_defaults=True):
 class Price(Struct, frozen=True, omit_defaults=True):
     """What a model costs: per ``run``, or per ``second`` of compute, or what its ``hardware`` costs, or by ``metrics``.
 
-    ``seconds`` is how long it is taken to run before that is known, ``expect`` how much of a metric, where neither its
-    input nor its schema says.
+    ``seconds`` is the assumed run time until it is known. ``expect`` is the assumed amount of a metric that neither the
+    input nor the schema determines.
     """
 
     run: float | None = None
@@ -81,7 +81,7 @@ class Price(Struct, frozen=True, omit_defaults=True):
 class Prices(Struct, frozen=True, omit_defaults=True):
     """``hardware`` per second by SKU; ``models``, in lower case, by owner/name, deployments/owner/name or version id.
 
-    ``source`` and ``date`` say where the prices are from and when they held.
+    ``source`` and ``date`` are the origin of the prices and the day on which they were valid.
     """
 
     hardware: dict[str, float] = {}
@@ -221,7 +221,7 @@ def _text(table: Mapping[str, Any], name: str, path: str) -> str | None:
 
 
 def _date(value: Any, path: str) -> str | None:
-    """The day as ISO 8601 writes it; TOML has dates of its own, JSON has them as text."""
+    """The day as ISO 8601 writes it; TOML has its own dates, JSON has text."""
     import datetime as dt
 
     if value is None:

@@ -1,4 +1,6 @@
-"""Bounds of a value: range of a number, length and pattern of a text, length of a list. Checked, and in words."""
+"""Bounds of a value: range of a number, length and pattern of a text, length of a list. Checks them, and describes them
+in words.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +12,9 @@ from typing import Any
 from kosmolua.replicate.pattern import compiled
 from kosmolua.replicate.shape import Shape
 
-_MAX_PATTERN = 60  # characters shown
+_MAX_PATTERN = 60  # maximum characters shown
 _MAX_WHOLE = 1e15  # shown as an integer; larger ones are shorter with an exponent
-_MAX_EXPONENT = 400  # of numbers whose remainder is computed
+_MAX_EXPONENT = 400  # maximum digits of numbers whose remainder is computed
 
 
 def within(shape: Shape, value: Any) -> bool:
@@ -47,7 +49,7 @@ def _is_in_range(shape: Shape, value: float) -> bool:
 
 
 def _is_multiple(value: float, step: float | None) -> bool:
-    """Whether the value, as it is written, is a multiple: 0.3 is one of 0.1, although their doubles differ."""
+    """Whether the value, as written in decimal, is a multiple: 0.3 is one of 0.1, although doubles are inexact."""
     if step is None or step <= 0 or not math.isfinite(value) or not math.isfinite(step):
         return True
     if isinstance(value, int) and isinstance(step, int):
@@ -65,7 +67,7 @@ def _exponent(number: Decimal) -> int:
 
 
 def _divides(value: float, step: float) -> bool:
-    """Whether the quotient of the doubles is whole, which most validators ask."""
+    """Whether the quotient of the doubles is whole, which is the test of most validators."""
     try:
         quotient = value / step
     except OverflowError:

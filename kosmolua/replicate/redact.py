@@ -10,9 +10,9 @@ from urllib.parse import quote
 
 NOTE = "the answer held the API token or a secret header; it was removed"
 _HIDDEN = "[hidden]"
-_SHORTEST_SECRET = 8  # any text may contain a shorter one
+_SHORTEST_SECRET = 8  # shorter ones may occur in any text
 _SHORTEST_TRACE = 4  # the public prefix of a token, and one more character
-# Bytes of an answer in which every character of the token may be escaped: a server that echoes requests is brief.
+# Bytes of an answer to search for a token with any characters escaped: an answer that echoes requests is short.
 _MAX_ENCODED = 2048
 _SCHEME = re.compile(r"^(?:Bearer|Basic|Token) +", re.IGNORECASE)  # before a secret in a header
 
@@ -53,7 +53,7 @@ class Redactor:
         return found if count else body
 
     def pieces(self, pieces: Iterable[bytes], found: Callable[[], None]) -> Iterator[bytes]:
-        """A body that comes in pieces, without changing its length: asterisks replace the token.
+        """A body in pieces, with the token replaced by as many asterisks.
 
         ``found`` is called when the token is in it.
         """
@@ -73,7 +73,7 @@ class Redactor:
     def _text(self, text: str) -> str:
         if self._token[:_SHORTEST_TRACE] not in text:
             return text
-        # A long text was cut, perhaps in the middle of the token.
+        # A long text was truncated, perhaps within the token.
         traces = [f"{self._token[:length]}…" for length in range(len(self._token) - 1, _SHORTEST_TRACE - 1, -1)]
         whole = text.replace(self._token, _HIDDEN)
         return reduce(lambda shown, trace: shown.replace(trace, f"{_HIDDEN}…"), traces, whole)
@@ -88,7 +88,7 @@ class Redactor:
         return 0
 
     def _may_be_encoded(self, body: bytes) -> bool:
-        # One character is found several times as fast as four.
+        # Searching for one character is several times as fast as for four.
         if len(body) > _MAX_ENCODED:
             return False
         return (b"\\" in body and b"\\u00" in body) or (b"%" in body and self._percent.search(body) is not None)
@@ -139,7 +139,7 @@ AnyRedactor = Redactor | Redactors
 
 
 def redactor_of(token: str, values: Iterable[str] = ()) -> AnyRedactor:
-    """Removes the token, and these values of headers with or without their scheme."""
+    """A redactor for the token, and for these values of headers with or without their scheme."""
     secrets = [_SCHEME.sub("", value) for value in values]
     return Redactors([token, *secrets]) if secrets else Redactor(token)
 

@@ -22,7 +22,7 @@ MAX_FILE = 100 * 1024 * 1024  # https://replicate.com/docs/reference/http#files.
 MAX_FILENAME = 255
 MAX_URL = 8192  # characters
 READ_TIMEOUT = 30.0  # seconds
-MAX_TARGET = 8000  # characters of a path with its query: the least that RFC 9110 recommends to support
+MAX_TARGET = 8000  # characters of a path with its query: the minimum that RFC 9110 recommends to support
 _ACCEPT = {"json": "application/json", "text": "text/plain, */*;q=0.1", "bytes": "*/*", "none": "application/json"}
 
 Headers = tuple[tuple[str, str], ...]
@@ -51,7 +51,7 @@ class _Form(Struct, frozen=True):
     path: str
     places: tuple[tuple[str, str], ...]
     query: tuple[Parameter, ...]
-    is_plain: bool  # a request without a body and headers of its own
+    is_plain: bool  # for a request without a body and its own headers
 
 
 @cache

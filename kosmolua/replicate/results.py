@@ -1,7 +1,7 @@
 """The API's answers as types, with facts from the API's documentation next to fields that need them.
 
-The client hands answers on as they came; these types describe them, for the reference and for typed readers. They
-take fields they do not know, because the API grows.
+The client returns answers unchanged; these types describe them, for the reference and for typed readers. They accept
+unknown fields, because the API grows.
 """
 
 from __future__ import annotations
@@ -25,14 +25,16 @@ Status = Literal["starting", "processing", "succeeded", "failed", "canceled", "a
 STATUSES: tuple[str, ...] = get_args(Status)
 FINAL = tuple(status for status in STATUSES if status not in {"starting", "processing"})
 TERMINAL: frozenset[str] = frozenset(FINAL)
-StatusField = Annotated[Status, _says(f"Final are {', '.join(FINAL)}; `aborted` ended before it started.")]
+StatusField = Annotated[
+    Status, _says(f"Final are {', '.join(FINAL)}; `aborted` means that it ended before it started.")
+]
 Metrics = Annotated[dict[str, Any], _says("Seconds in `predict_time` and `total_time`, and counts of the model's own.")]
 MaybeLink = Annotated[str | UnsetType | None, _says("URL.")]
 
 
 class JobUrls(Struct, frozen=True, kw_only=True):
     get: Annotated[str, _says("The API's URL of the object.")]
-    cancel: Annotated[str, _says("Where a POST stops it.")]
+    cancel: Annotated[str, _says("URL that cancels it with a POST.")]
     web: Annotated[str | UnsetType, _says("Its page on the web site.")] = UNSET
     stream: Annotated[str | UnsetType, _says("Server-sent events, for models that stream.")] = UNSET
 
@@ -44,10 +46,10 @@ class Prediction(Struct, frozen=True, kw_only=True):
     model: Annotated[str, _says("As owner/name.")]
     version: Annotated[str, _says('Version id; "hidden" if the model does not show it.')]
     status: StatusField
-    input: Annotated[dict[str, Any], _says("What the model was given.")]
-    output: Annotated[Any, _says("What the model made, of any type; null until then, and after removal.")] = None
+    input: Annotated[dict[str, Any], _says("The inputs.")]
+    output: Annotated[Any, _says("The output, of any type; null until there is one, and after removal.")] = None
     error: Annotated[str | None, _says("Why it failed.")] = None
-    logs: Annotated[str | None, _says("What the model printed.")] = None
+    logs: Annotated[str | None, _says("The text that the model printed.")] = None
     created_at: Time
     started_at: MaybeTime = None
     completed_at: MaybeTime = None
@@ -74,7 +76,7 @@ class Training(Struct, frozen=True, kw_only=True):
     version: Annotated[str, _says("The version trained from.")]
     destination: Annotated[str | UnsetType, _says("The model that gets the new version.")] = UNSET
     status: StatusField
-    input: Annotated[dict[str, Any], _says("What training was given.")]
+    input: Annotated[dict[str, Any], _says("The inputs of the training.")]
     output: Weights | None = None
     error: Annotated[str | None, _says("Why it failed.")] = None
     logs: Annotated[str | None, _says("What training printed.")] = None
@@ -133,7 +135,7 @@ class Scaling(Struct, frozen=True, kw_only=True):
 
 
 class Release(Struct, frozen=True, kw_only=True):
-    """What a deployment ran from one change to the next."""
+    """The configuration of a deployment from one change to the next."""
 
     number: Annotated[int, _says("Counts from 1.")]
     model: Annotated[str, _says("As owner/name.")]
@@ -157,7 +159,7 @@ class Collection(Struct, frozen=True, kw_only=True):
     name: str
     slug: Annotated[str, _says("What get_collection takes.")]
     description: str
-    full_description: Annotated[str | UnsetType | None, _says("Markdown; with get_collection alone.")] = UNSET
+    full_description: Annotated[str | UnsetType | None, _says("Markdown; only in answers of get_collection.")] = UNSET
     models: Annotated[list[Model] | UnsetType, _says("With get_collection alone.")] = UNSET
 
 
@@ -165,7 +167,7 @@ class Hardware(Struct, frozen=True, kw_only=True):
     """What a model can run on."""
 
     name: str
-    sku: Annotated[str, _says("What other functions call it.")]
+    sku: Annotated[str, _says("Its name in other functions.")]
 
 
 class Checksums(Struct, frozen=True, kw_only=True):
@@ -174,11 +176,11 @@ class Checksums(Struct, frozen=True, kw_only=True):
 
 
 class FileUrls(Struct, frozen=True, kw_only=True):
-    get: Annotated[str, _says("What a model's input takes.")]
+    get: Annotated[str, _says("The URL to pass as an input of a model.")]
 
 
 class File(Struct, frozen=True, kw_only=True):
-    """What is known of an uploaded file."""
+    """The facts about an uploaded file."""
 
     id: str
     name: Annotated[str | UnsetType, _says("As uploaded.")] = UNSET
@@ -186,7 +188,7 @@ class File(Struct, frozen=True, kw_only=True):
     size: Annotated[int, _says("Bytes.")]
     etag: Annotated[str | UnsetType, _says("Changes with the content.")] = UNSET
     checksums: Checksums
-    metadata: Annotated[dict[str, Any], _says("What was uploaded with it.")]
+    metadata: Annotated[dict[str, Any], _says("The metadata uploaded with it.")]
     created_at: Time
     expires_at: Annotated[str | None, _says("RFC 3339; the file is deleted then.")] = None
     urls: FileUrls
@@ -209,7 +211,7 @@ class Link(Struct, frozen=True, kw_only=True):
 
 
 class SearchResult(Struct, frozen=True, kw_only=True):
-    """What a search found."""
+    """The results of a search."""
 
     query: Annotated[str, _says("The text looked for.")]
     models: list[Match]

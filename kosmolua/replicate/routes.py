@@ -1,4 +1,4 @@
-"""Recognizes URLs of API operations, however they are written, since they must not be fetched as files."""
+"""Recognizes URLs of API operations in any spelling, since they must not be fetched as files."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _SEPARATORS = re.compile(r"[/\\]+")
 def check_no_operation(url: httpx.URL, base: httpx.URL, *, function: str) -> None:
     """Raise a `UsageError` for a URL that names an operation of the API, or any address below the API's base.
 
-    Servers and gateways differ in how they read a path. What one of them may take for an address below the base is
+    Servers and gateways differ in how they read a path. An address that one of them may read as below the base is
     refused: encoded, with dot segments, other case, parameters, repeated or reversed slashes.
     """
     whole = _is_at(url, _API)
@@ -37,7 +37,7 @@ def check_no_operation(url: httpx.URL, base: httpx.URL, *, function: str) -> Non
 
 
 def _is_at(url: httpx.URL, base: httpx.URL) -> bool:
-    """Whether both have the same server. http and https on default ports count as the same, because of redirects."""
+    """Whether both URLs have the same server. http and https on default ports are the same, because of redirects."""
     ports = {_port(url), _port(base)}
     return url.host.rstrip(".") == base.host.rstrip(".") and (len(ports) == 1 or ports == set(_PORTS.values()))
 

@@ -1,7 +1,7 @@
 """The part of a version's ``openapi_schema`` that describes a value, in a compact form.
 
-Schemas are written by whoever published the model. What in one is not understood leaves the value open, and one that
-goes round in circles, or grows without end, is read up to a bound.
+Schemas are written by the publishers of models. A part that is not supported leaves the value open, and a recursive or
+very large schema is read up to a limit.
 """
 
 from __future__ import annotations
@@ -23,12 +23,11 @@ _HERE = "#/components/schemas/"
 
 
 class Shape(Struct, frozen=True, kw_only=True, dict=True):
-    """What a value may be. ``kinds`` are JSON's types, none of them meaning any; ``either`` are alternatives.
+    """What a value may be. ``kinds`` are JSON's types, empty for any; ``either`` are alternatives.
 
-    ``format`` is "uri" for files, "password" for secrets; ``joined`` says that the strings of a list are one text.
-    ``required`` names members, and ``others`` is the shape of members that have no name here; ``closed`` refuses them.
-    ``prefix`` are the shapes of a list's first items, ``items`` is that of the rest. ``above`` and ``below`` are
-    exclusive bounds.
+    ``format`` is "uri" for files, "password" for secrets; ``joined``: the strings of a list are one text. ``required``
+    names members, and ``others`` is the shape of unnamed members; ``closed`` refuses them. ``prefix`` are the shapes of
+    a list's first items, ``items`` is that of the rest. ``above`` and ``below`` are exclusive bounds.
     """
 
     kinds: tuple[str, ...] = ()
@@ -65,7 +64,7 @@ class Shape(Struct, frozen=True, kw_only=True, dict=True):
 
     @cached_property
     def mixed(self) -> bool:
-        """Whether the enum has values of none of the types, as in schemas of old models: the enum is right."""
+        """Whether the enum has values of other types than declared, as in schemas of old models: the enum applies."""
         return bool(self.kinds and self.enum) and not any(_is_of(kind, one) for one in self.enum for kind in self.kinds)
 
     @cached_property
@@ -75,7 +74,7 @@ class Shape(Struct, frozen=True, kw_only=True, dict=True):
 
     @cached_property
     def spelled(self) -> Mapping[tuple[bool, Any], str]:
-        """The texts of the enum that are the only one to spell a number or boolean, as in `words`."""
+        """The texts of the enum by the number or boolean that they alone spell, as in `words`."""
         found: dict[tuple[bool, Any], str | None] = {}
         for one in self.enum:
             value = value_of(one) if isinstance(one, str) else None
@@ -149,7 +148,7 @@ class _Reader:
         self._left -= 1
         if not isinstance(schema, Mapping) or depth > _MAX_DEPTH or self._left < 0:
             return _UNREAD
-        # A reference takes few bytes, and what it refers to may be long.
+        # A reference is short, but its target may be long.
         self._left -= (len(schema) + sum(len(one) for one in schema.values() if isinstance(one, list | dict))) // _ITEMS
         flat: dict[str, Any] = {}
         members: dict[str, Any] = {}

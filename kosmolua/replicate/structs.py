@@ -19,7 +19,7 @@ _MAX_SHOWN = 60
 _NO_SEGMENT = frozenset({"", ".", ".."})
 _MAX_DEPTH = 200
 _MAX_NAMES = 20
-_NEAR = 0.5  # similarity, of 1, of a name that is suggested
+_NEAR = 0.5  # minimum similarity of a suggested name, up to 1
 _CARRIED = frozenset({str, int, float, bool, type(None), dict, list})
 _NAMES = {
     str: "a string",
@@ -45,7 +45,7 @@ class FileContent(LocalFile, frozen=True):
     size: int
 
     def pieces(self) -> Iterator[bytes]:
-        """The content. Raises a `KosmoError` if it cannot be read, or has another size now."""
+        """The content. Raises a `KosmoError` if it cannot be read, or if its size has changed."""
         raise NotImplementedError
 
     def digest(self) -> str:
@@ -98,7 +98,7 @@ def _type(parameter: Parameter) -> Any:
             return dict[str, Any]
         case "array":
             return list[word]
-    return Any  # bytes: text counts as its UTF-8, which no msgspec type says
+    return Any  # bytes: text counts as its UTF-8, which no msgspec type expresses
 
 
 @cache
@@ -109,7 +109,7 @@ def _decoder(operation: Operation) -> Callable[[bytes], Struct]:
 def decode_arguments(operation: Operation, data: Mapping[str, Any] | bytes) -> Struct:
     """Check arguments, given as a mapping or as MessagePack of one. Raises an `ArgumentError` that names the place.
 
-    A parameter that is null counts as not given, and an empty object where a list belongs as an empty list.
+    A parameter that is null counts as not given, and an empty object for a list as an empty list.
     """
     if isinstance(data, bytes):
         try:

@@ -25,7 +25,7 @@ def checked_token(token: str) -> str:
 
 
 def quoted(text: str, most: int = 100) -> str:
-    """A word of the command line for a message, unless it holds what may be a token."""
+    """A word of the command line for a message, hidden if it may contain a token."""
     return "(hidden: it looks like a token)" if "r8_" in text else repr(text[:most])
 
 

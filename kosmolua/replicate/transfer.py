@@ -16,20 +16,20 @@ from kosmolua.replicate.urls import is_loopback
 from kosmolua.replicate.wire import Response, WireError
 
 MAX_REDIRECTS = 5
-_HOST = re.compile(r"[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})+")  # RFC 1123, and the underscores that some have
+_HOST = re.compile(r"[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})+")  # RFC 1123, and underscores, which some hosts have
 _MAX_HOST = 253
 _WITH_TOKEN = (
     "replicate.delivery",
     "stream.replicate.com",
 )  # https://replicate.com/docs/topics/predictions/output-files
-_WITHOUT_TOKEN = ("replicate.com", "c.replicate.net")  # the latter are where most streams are, at secret addresses
+_WITHOUT_TOKEN = ("replicate.com", "c.replicate.net")  # most streams are on the last one, at secret addresses
 
 
 def place(url: str, base: httpx.URL, *, function: str) -> tuple[httpx.URL, bool]:
     """The URL, and whether the token goes with a request for it.
 
     Raises a `UsageError` for an operation of the API, and for any host that is neither the API's nor Replicate's: a
-    script could send to it what it knows, in the URL.
+    script could send data to it in the URL.
     """
     if len(url) > MAX_URL:
         raise UsageError(
@@ -58,10 +58,9 @@ def place(url: str, base: httpx.URL, *, function: str) -> tuple[httpx.URL, bool]
 
 
 def _is_ours(url: httpx.URL, base: httpx.URL) -> bool:
-    """Whether an address at the API's origin is the account's own.
-
-    A base URL with a path before its /v1, or without one, is that of a gateway, where other paths may belong to others:
-    they would be sent the token. On this machine all of them are the user's.
+    """Whether an address at the API's origin belongs to the account. A base URL with another path than /v1 is that of a
+    gateway, where other paths may belong to others, who must not get the token. On this machine all paths are the
+    user's.
     """
     root = base.path.rstrip("/").removesuffix("/v1")
     return not root or is_loopback(base.host) or url.path.startswith(f"{root}/")
@@ -84,10 +83,11 @@ def _shown(url: str) -> str:
 
 
 class Opened:
-    """An answer that comes. Iterate over its bytes, once, and close it. ``headers`` have names in lower case.
+    """An answer that is being received. Iterate over its bytes once, and close it. ``headers`` have names in lower
+    case.
 
-    Reading raises a `TransportError` if the connection is lost, also if its end comes too early. ``on_token`` is called
-    when the token is found in it, which is masked.
+    Reading raises a `TransportError` if the connection is lost or the answer is incomplete. ``on_token`` is called when
+    the token, which is masked, is found in it.
     """
 
     def __init__(

@@ -1,7 +1,7 @@
-"""HTTP/1.1 over sockets: keeps connections alive, and says whether a byte was sent.
+"""HTTP/1.1 over sockets: keeps connections alive, and reports whether a byte was sent.
 
 One keep-alive GET costs 24 µs of CPU this way; httpx takes 640, http.client with json 108 (two cores, CPython 3.11).
-Behind a proxy httpx serves (`kosmolua.replicate.httpx_transport`).
+Requests through a proxy use httpx (`kosmolua.replicate.httpx_transport`).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import ssl
 
 CONNECT_TIMEOUT = 5.0  # seconds
-IDLE_SECONDS = 5.0  # a server that closes idle connections would otherwise meet the next request halfway
+IDLE_SECONDS = 5.0  # a server may close an idle connection while the next request is on its way
 
 
 class SocketAnswer:
@@ -133,7 +133,7 @@ class SocketTransport:
 def _head(method: str, fields: Fields) -> tuple[bytes, bytes]:
     for name, value in fields:
         if "\r" in value or "\n" in value or "\0" in value:
-            raise ValueError(f"header {name} holds a line end")
+            raise ValueError(f"header {name} contains a line end")
     lines = "".join(f"{name}: {value}\r\n" for name, value in fields)
     return f"{method} ".encode("ascii"), f" HTTP/1.1\r\n{lines}".encode("latin-1")
 

@@ -33,11 +33,11 @@ def checked_url(url: str, *, insecure_http: bool = False, origin: str = "REPLICA
     except ValueError as error:  # UnicodeError, of idna, is a ValueError
         raise _bad_url(origin, url, str(error)) from None
     if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise _bad_url(origin, url, "it is no http or https URL with a host")
+        raise _bad_url(origin, url, "it is not an http or https URL with a host")
     if not _HOST.fullmatch(host) or any(not c.isprintable() or c.isspace() for c in url.strip()):
-        raise _bad_url(origin, url, "it holds a character that no URL has")
+        raise _bad_url(origin, url, "it contains an invalid character")
     if "@" in parts.netloc or parts.query or parts.fragment:
-        raise _bad_url(origin, "…", "it holds more than scheme, host, port and path")
+        raise _bad_url(origin, "…", "it has parts besides scheme, host, port and path")
     if parts.scheme == "http" and not insecure_http and not is_loopback(parts.hostname):
         raise ConfigurationError(
             f"{origin}: {url} is plain http, which would send the token unencrypted",
@@ -110,7 +110,7 @@ def _context() -> ssl.SSLContext:
 def _proxy(base_url: str) -> str | None:
     """The proxy in the environment for this URL; httpx does this in its Client, which is not used here."""
     if sys.platform == "linux" and not any(name.lower().endswith("_proxy") for name in os.environ):
-        return None  # spares the import below: 7 ms
+        return None  # saves the import below: 7 ms
     from urllib.request import getproxies, proxy_bypass
 
     parts = urlsplit(base_url)
@@ -137,10 +137,9 @@ def items_of(page: Any) -> list[dict[str, Any]]:
 
 
 def next_cursor(page: Any, base_url: str) -> str | None:
-    """Where a list goes on. Its ``next`` URL is never followed: its cursor is taken and sent to our own origin.
-
-    None where the list ends, which some answers say with the string "null". Raises an `ApiError` for a link to a host
-    that is neither ours nor Replicate's, or without a cursor.
+    """The cursor of the next page. The ``next`` URL is never requested: only its cursor is sent, to our own origin.
+    None at the end of the list, which some answers mark with the string "null". Raises an `ApiError` for a link to a
+    host that is neither ours nor Replicate's, or without a cursor.
     """
     if not isinstance(page, Mapping):
         raise ApiError(f"expected a page of a list, got {type(page).__name__}", status=200)

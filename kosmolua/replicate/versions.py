@@ -1,4 +1,4 @@
-"""Resolves a reference to a version with its schema. The API is asked once; schemas are cached."""
+"""Resolves a reference to a version with its schema. Each name is requested once; schemas are cached."""
 
 from __future__ import annotations
 

@@ -15,20 +15,20 @@ from kosmolua.errors import ArgumentError, CredentialError, WebhookError
 
 ID, TIMESTAMP, SIGNATURE = "webhook-id", "webhook-timestamp", "webhook-signature"
 TOLERANCE = 300.0
-"""Seconds that a webhook may be older or newer than the clock of its receiver."""
+"""Seconds by which a webhook may be older or newer than the receiver's clock."""
 _SECRET = "whsec_"  # noqa: S105 - the prefix of every secret
 _VERSION = "v1,"
 _SECONDS = re.compile(r"[0-9]{1,12}")
 
 
 class HasItems(Protocol):
-    """Names and values: a mapping, or what HTTP libraries have."""
+    """Names and values: a mapping, or the headers of an HTTP library."""
 
     def items(self) -> Iterable[tuple[Any, Any]]: ...
 
 
 Headers = HasItems | Iterable[tuple[Any, Any]]
-"""Also pairs, as ASGI has them, and the names of WSGI: HTTP_WEBHOOK_ID."""
+"""Also pairs, as in ASGI, and names as in WSGI: HTTP_WEBHOOK_ID."""
 
 
 class Seen(Protocol):
@@ -55,7 +55,7 @@ class SeenWebhooks:
             return is_new
 
     def forget(self, identifier: str) -> None:
-        """Take the next delivery of this id again: handling this one has failed."""
+        """Accept the next delivery of this id: handling this one has failed."""
         with self._lock:
             self._until.pop(identifier, None)
 
@@ -69,13 +69,11 @@ def verify_webhook(
     now: float | None = None,
     seen: Seen | None = None,
 ) -> str:
-    """Check that a request was signed with the secret, and lately. Returns its id.
-
-    ``body`` are the bytes as they were received: JSON that was read and written again has another signature. A
-    delivery that is tried again has the same id: with ``seen`` a second one is refused, with the reason "replay". The
-    ids are remembered for twice the tolerance, after which the age refuses them. ``tolerance`` is in seconds, before
-    and after ``now``, which is in Unix seconds. Raises a `WebhookError` that says what is wrong, a
-    `CredentialError` for a secret that is none, an `ArgumentError` for a body that is not bytes.
+    """Check that a request was signed with the secret, and recently. Returns its id. ``body`` are the bytes as
+    received: decoded and encoded JSON has another signature. A repeated delivery has the same id: with ``seen`` it is
+    refused, with the reason "replay". The ids are remembered for twice the tolerance, after which the age refuses them.
+    ``tolerance`` is in seconds, before and after ``now``, which is in Unix seconds. Raises a `WebhookError` that names
+    the problem, a `CredentialError` for an invalid secret, an `ArgumentError` for a body that is not bytes.
     """
     if not isinstance(body, bytes | bytearray | memoryview):
         raise ArgumentError(
@@ -133,7 +131,7 @@ def _pairs(headers: Any) -> list[tuple[Any, Any]]:
     except (TypeError, ValueError):
         raise ArgumentError(
             f"verify_webhook: expected headers as a mapping or as pairs, got {type(headers).__name__}",
-            hint="give request.headers, request.META or scope['headers']",
+            hint="pass request.headers, request.META or scope['headers']",
         ) from None
 
 

@@ -17,8 +17,8 @@ Sending = Callable[[], AbstractContextManager[object]]
 
 
 class ExtraHeader(NamedTuple):
-    """A header that goes with every request to the API's origin, for a gateway in front of it. A ``secret`` value is
-    removed from answers, as the token is.
+    """A header of every request to the API's origin, for a gateway in front of it. A ``secret`` value is removed from
+    answers, as the token is.
     """
 
     name: str
@@ -44,10 +44,9 @@ class Upload(Protocol):
 
 
 class Request(Struct, frozen=True):
-    """``target`` is the path with its query; ``fields`` hold Host, and neither Content-Length nor Transfer-Encoding.
-
-    ``timeout`` is in seconds without a byte. A ``piecewise`` answer is read by whoever asked for it; of any other at
-    most ``most`` bytes are read, and one byte more where there are more.
+    """``target`` is the path with its query; ``fields`` contain Host, but not Content-Length or Transfer-Encoding.
+    ``timeout`` is in seconds without a byte. The caller reads a ``piecewise`` answer itself; of other answers at most
+    ``most`` bytes are read, and one more if they are longer.
     """
 
     method: str
@@ -72,7 +71,7 @@ class Response(Protocol):
         """The header fields."""
 
     def pieces(self) -> Iterator[bytes]:
-        """The streamed body, still encoded; only once. Raises a `WireError` if it breaks off."""
+        """The streamed body, still encoded; can be read once. Raises a `WireError` if it is truncated."""
 
     def close(self) -> None:
         """Discard the rest. Another thread may call it to end `pieces`."""
@@ -90,7 +89,7 @@ class Whole:
         return iter((self.body,))
 
     def close(self) -> None:
-        """No effect."""
+        """Do nothing."""
 
 
 class Transport(Protocol):
@@ -105,7 +104,7 @@ class Transport(Protocol):
 
 class WireError(Exception):
     """No complete answer arrived. ``sent``: a byte of the request may have been sent; ``final``: a retry would fail the
-    same way; ``untrusted``: the server's certificate was not accepted; ``hint``: what to do, if that is known.
+    same way; ``untrusted``: the server's certificate was not accepted; ``hint``: what to do, if known.
     """
 
     def __init__(

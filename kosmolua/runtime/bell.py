@@ -12,18 +12,18 @@ _READ = 1 << 13
 class Bell:
     """A pipe that `ring` writes to. After `close` it does nothing, since the descriptors may be reused.
 
-    The lock is reentrant, since a signal handler may ring while its thread does.
+    The lock is reentrant, since a signal handler may ring while the interrupted thread is ringing.
     """
 
     def __init__(self) -> None:
-        self.descriptor, self._far = os.pipe()  # the first one becomes readable
+        self.descriptor, self._far = os.pipe()  # the first descriptor becomes readable
         os.set_blocking(self.descriptor, False)
         os.set_blocking(self._far, False)
         self._lock = threading.RLock()
         self._open = True
 
     def ring(self) -> None:
-        with self._lock, suppress(BlockingIOError):  # a full pipe wakes as well
+        with self._lock, suppress(BlockingIOError):  # a full pipe also wakes the thread
             if self._open:
                 os.write(self._far, b"!")
 

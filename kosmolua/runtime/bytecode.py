@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from typing import Any
 
-NONE = "none"  # as in kosmolua.runtime.bytecode_file, which needs contextlib
+NONE = "none"  # the same as in kosmolua.runtime.bytecode_file, which needs contextlib
 MADE = b"modules "
 _MAGIC = b"kosmolua bytecode 1\n"
 _DIGEST = 32  # bytes
@@ -26,7 +26,7 @@ _MAX_SIZE = 8 * 1024 * 1024
 
 
 class Cached:
-    """The child's side: the modules for its state. ``source`` is what the host has; a descriptor is closed."""
+    """The child's side: the modules for its state. ``source`` is the host's first argument; a descriptor is closed."""
 
     def __init__(self, source: str) -> None:
         self._source = source

@@ -6,10 +6,10 @@ import os
 import stat
 from contextlib import suppress
 
-NONE, MAKE = "none", "make"  # what the host has for its child, unless it is a descriptor
-MADE = b"modules "  # what the frame with new bytecode begins with, which a child sends before its greeting
+NONE, MAKE = "none", "make"  # first argument of the child, if it is not a descriptor
+MADE = b"modules "  # prefix of the frame with new bytecode, which a child sends before its greeting
 DIRECTORY = "lua"
-_MOST = 8  # files, of installations that share the directory
+_MOST = 8  # maximum files, for installations that share the directory
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -24,7 +24,7 @@ class BytecodeFile:
         self._name = f"{package.st_dev:x}-{package.st_ino:x}.bytecode"
 
     def open(self) -> int | None:
-        """A descriptor of the file; None if there is none, or one that others may have written."""
+        """A descriptor of the file; None if it is missing or others may have written it."""
         with suppress(OSError):
             directory = self._directory()
             try:
@@ -44,7 +44,7 @@ class BytecodeFile:
                 os.close(directory)
 
     def _directory(self) -> int:
-        """The directory, made if necessary. Others can neither enter it nor own it."""
+        """The directory, created if necessary. Only this user owns it and can enter it."""
         path = os.path.join(self._cache, DIRECTORY)
         with suppress(FileExistsError):
             os.makedirs(path, mode=0o700)
@@ -79,7 +79,7 @@ class BytecodeFile:
 
 
 def _claim(directory: int) -> None:
-    """Delete what others may have written. Raises a PermissionError if the directory is another user's."""
+    """Delete files that others may have written. Raises a PermissionError if the directory belongs to another user."""
     found = os.fstat(directory)
     if found.st_uid != os.geteuid():
         raise PermissionError

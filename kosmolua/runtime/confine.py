@@ -82,7 +82,7 @@ def confine(kernel: Kernel, memory: int | None, cpu: float | None, *, strict: bo
     steps: dict[str, Callable[[], bool]] = {
         "process": lambda: hide(kernel, host),
         "no_new_privs": lambda: kernel("prctl", PR_SET_NO_NEW_PRIVS, 1) == 0,
-        "landlock": lambda: leave_files(kernel),  # needs a descriptor; rlimits allows none
+        "landlock": lambda: leave_files(kernel),  # needs a descriptor, which the resource limits no longer allow
         "rlimits": lambda: limit_resources(memory, cpu),
         "seccomp": lambda: bool(kernel.numbers) and kernel.install(kernel.filter(strict=strict)) == 0,
     }
@@ -209,7 +209,7 @@ def conceal() -> bool:
     if sys.platform != "linux":
         return False
     try:
-        import _ctypes  # what `ctypes.CDLL(None).prctl` calls; importing ctypes would add 1.5 ms to every start
+        import _ctypes  # as `ctypes.CDLL(None).prctl`; importing ctypes would add 1.5 ms to every start
     except ImportError:
         return False
     prctl = _ctypes.dlsym(_ctypes.dlopen(None, 0), "prctl")  # type: ignore[arg-type] # None: this very program

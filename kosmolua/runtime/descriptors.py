@@ -13,7 +13,7 @@ from kosmolua.errors import NONE_LEFT, RAISE_LIMIT, ConfigurationError, KosmoErr
 FOR_A_RUN = 24  # pipes, process, journal, connections
 SPARE = 128  # for the program itself
 _MOST = 65_536
-_SQLITE = ("unable to open database file", "disk I/O error")  # its messages when no descriptor was left
+_SQLITE = ("unable to open database file", "disk I/O error")  # SQLite's messages when no descriptor is left
 
 
 def make_room(runs: int) -> None:
@@ -40,7 +40,7 @@ def explained(runs: int = 1) -> Iterator[None]:
 
 
 def explanation_of(error: OSError | KosmoError, runs: int = 1) -> ConfigurationError | None:
-    """As `explained`; None for an error with another cause, or one that tells more: that a write may have happened."""
+    """As `explained`; None for an error with another cause, and for one that says that a write may have happened."""
     if isinstance(error, UncertainError) or not _is_exhaustion(error, runs):
         return None
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)

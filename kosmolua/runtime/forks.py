@@ -22,7 +22,7 @@ _REGISTERED: weakref.WeakSet[Renewable] = weakref.WeakSet()
 
 
 def register(each: Renewable) -> None:
-    """Call its methods around each fork, for as long as it exists."""
+    """Call the object's methods around each fork, for as long as it exists."""
     _REGISTERED.add(each)
 
 

@@ -1,7 +1,7 @@
-"""The frames between a Lua state and its host, and what a state needs of its host.
+"""The frames between a Lua state and its host, and the interfaces that a state needs of its host.
 
-Frames are MessagePack. The state sends the structs below; the host answers ``["ok", id, value]`` or
-``["error", id, fields]``. The host trusts no frame before it is decoded into its type.
+Frames are MessagePack. The state sends the structs below; the host answers ``["ok", id, value]`` or ``["error", id,
+fields]``. The host trusts no frame before it is decoded into its type.
 """
 
 from __future__ import annotations
@@ -139,7 +139,7 @@ class Clock(Protocol):
         """Seconds since 1970."""
 
     def sleep(self, seconds: float) -> None:
-        """Return after that time."""
+        """Return after that many seconds."""
 
 
 class Output(Protocol):
@@ -151,8 +151,8 @@ class Handler(Protocol):
     """The seam between a Lua state and its host."""
 
     def __call__(self, function: str, account: str, arguments: bytes, ticket: Any = ..., /) -> Any:
-        """Carry out a request, whose ``arguments`` are MessagePack: plain data, or a `KosmoError` raised. In a run that
-        keeps a journal it is given the ``ticket`` that the journal has made for the call.
+        """Carry out a request, whose ``arguments`` are MessagePack: Returns plain data, or raises a `KosmoError`. In a
+        run with a journal it gets the ``ticket`` of the call.
         """
 
 
@@ -171,7 +171,7 @@ def answer(request: Request, ok: bool, value: bytes) -> bytes:
 def decoded(decode: Callable[[Any], _T], frame: bytes | Raw) -> _T:
     try:
         return decode(frame)
-    except (msgspec.MsgspecError, ValueError, RecursionError) as error:  # msgspec lets some of Python's own through
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:  # msgspec does not convert all exceptions
         raise ScriptError(f"the script process sent an invalid frame: {error}", code="script_crashed") from None
 
 

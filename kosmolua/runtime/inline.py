@@ -23,7 +23,7 @@ from kosmolua.runtime.threads import started
 
 # Lua stops itself this far below lupa's hard limit, which bypasses Lua's error handling.
 MARGIN = 16 * 1024 * 1024
-PUSH = 1024 * 1024  # memory that passing an answer may take on top of the answer
+PUSH = 1024 * 1024  # bytes of memory that passing an answer may take besides the answer itself
 
 
 class _Callbacks:
@@ -138,5 +138,5 @@ def load() -> None:
 
 
 def _try_import() -> None:
-    with contextlib.suppress(ConfigurationError):  # raised again by `State`
+    with contextlib.suppress(ConfigurationError):  # `State` raises it again
         load_engine(None)

@@ -34,7 +34,7 @@ _LOOK_UP = 250  # milliseconds between checks whether the run was ended
 _MAX_UNSENT, _MAX_UNSENT_BYTES = 200_000, 4 * MAX_FRAME
 _WHOLE = select.PIPE_BUF - 4  # bytes of a frame that a pipe accepts atomically
 _AT_ONCE = 64  # answers written with one system call
-_FULL = 0.8  # share of the memory limit: a crash above it counts as out of memory
+_FULL = 0.8  # fraction of the memory limit: a crash above it counts as out of memory
 _READ = 1 << 13  # most frames are small, and reading allocates this much
 # With many open requests a wake-up for each answer costs more than the answer. Answers of a few milliseconds are passed
 # together (measured: a fifth of the CPU of waiting for 10,000 predictions).
@@ -66,8 +66,8 @@ class Child:
         self.mode = mode
         self.cpu_seconds = 0.0
         self.layers: list[str] = []
-        self.lowered: dict[str, int] = {}  # limits of resources that were below the run's own, and hold
-        self.has_turn = False  # the host has sent all answers: the child has to compute or send
+        self.lowered: dict[str, int] = {}  # inherited resource limits that are lower than the run's
+        self.has_turn = False  # all answers are sent: it is the child's turn to compute or send
         self.turns = 0
         self._killed = False
         self._last_words = b""
@@ -249,7 +249,7 @@ class Child:
         if self._unsent or (pending and pending.open):
             self._await()
             most = _CROWD_READ if self._crowded() else _READ
-        else:  # nothing but the child can bring anything
+        else:  # only the child can send anything
             poll = self._readable.poll
             self.has_turn = True
             while not self._killed and not poll(_LOOK_UP):
@@ -259,9 +259,8 @@ class Child:
         return b"" if self._killed else os.read(self._from_child, max(most, size))
 
     def _await(self) -> None:
-        """Wait for the child, under the watchdog's eyes, and give it meanwhile the answers that come.
-
-        Killing it need not wake this, if another process holds its pipe.
+        """Wait for the child, watched by the watchdog, and send it arriving answers. Killing the child does not end the
+        wait if another process holds its pipe.
         """
         poll = self._anything.poll
         while not self._killed:
@@ -279,7 +278,7 @@ class Child:
         self.turns += 1
 
     def _until(self) -> int:
-        """Milliseconds until there is something to do, whatever the child does."""
+        """Milliseconds until there is something to do even if the child sends nothing."""
         pending = self._pending()
         self.has_turn = not (pending and pending.open)
         wait = pending.timeout() if pending else None
@@ -305,7 +304,7 @@ class Child:
         return self._port.pending if self._port else None
 
     def _send(self, frame: bytes) -> None:
-        """Write what fits into the child's pipe, the rest later: the child may be blocked in a write itself."""
+        """Write what fits into the child's pipe and the rest later, since the child may be blocked in a write."""
         if not self._unsent and len(frame) <= _WHOLE and self._wrote(len(frame).to_bytes(4) + frame):
             return
         self._owe(frame)
@@ -353,7 +352,7 @@ class Child:
             self._anything.unregister(self._to_child)
 
     def _forget(self, written: int) -> None:
-        """Remove so many sent bytes from the queue."""
+        """Remove that many sent bytes from the queue."""
         self._unsent_bytes -= written
         while written:
             first = self._unsent.popleft()
@@ -372,9 +371,9 @@ class Child:
             )
         import signal  # creates enums, which few runs need
 
-        exit_code = os.waitstatus_to_exitcode(self._status or 0)  # a signal's number, negative, where one ended it
+        exit_code = os.waitstatus_to_exitcode(self._status or 0)  # the negative number of the signal, if one ended it
         limits, words = self.limits, self._last_words
-        share = 0.75 if "cpu" in self.lowered else 1.0  # where the kernel ends it, which counts in ticks
+        share = 0.75 if "cpu" in self.lowered else 1.0  # the kernel, which counts in ticks, ends it a little early
         used_up = limits.cpu is not None and self.cpu_seconds >= limits.cpu * share
         timers = -signal.SIGPROF, -signal.SIGVTALRM, -signal.SIGXCPU
         if exit_code in timers or (exit_code == -signal.SIGKILL and used_up):
@@ -390,13 +389,13 @@ class Child:
         return ScriptError(text, code="script_crashed")
 
     def _was_full(self) -> bool:
-        """Whether it had used up its memory limit, where LuaJIT may crash."""
+        """Whether it had used up its memory limit, which may crash LuaJIT."""
         limit = self.limits.memory
         return bool(limit and self._bare and self._peak > self._bare + _FULL * limit)
 
 
 def _pipes(count: int) -> list[tuple[int, int]]:
-    """So many, or none where there are not enough descriptors."""
+    """That many pipes, or none if there are not enough descriptors."""
     made: list[tuple[int, int]] = []
     try:
         for _ in range(count):

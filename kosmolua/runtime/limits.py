@@ -70,12 +70,12 @@ _NAMES = {
 }
 
 
-# What C code does in one call, Lua cannot see.
+# Lua cannot check limits during a call of C code.
 _LINE = "; the line is unknown because one call, such as string.rep or string.find, used up the time"
 
 
 def shown(name: str, limits: Limits | None = None) -> str:
-    """A limit for people, such as "128 MiB"; of the defaults unless given others."""
+    """A limit for people, such as "128 MiB", by default that of `Limits()`."""
     value = getattr(limits or Limits(), name)
     return "none" if value is None else _NAMES[name][2](value)
 

@@ -1,7 +1,7 @@
 """Plain data to MessagePack and back, on the host. The counterpart for scripts is lua/msgpack.lua.
 
-``{code: null}`` stands for an absent field and ``[]`` for an empty list on both sides. Integers that do not fit 64 bits
-become decimal strings, as they are in Lua.
+On both sides ``{code: null}`` is an absent field, and ``[]`` an empty list. Integers that do not fit 64 bits become
+decimal strings, as they are in Lua.
 """
 
 from __future__ import annotations

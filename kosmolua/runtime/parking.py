@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     from kosmolua.runtime.stop import Stop
 
 AFTER = 15.0  # seconds; keeping a child costs less CPU than starting it again and replaying a short journal
-SOON = 5.0  # a sleep that ends within so many seconds keeps the child
+SOON = 5.0  # a sleep that ends within this many seconds keeps the child
 LONG = 5.0  # a longer sleep does not block the loop, so that its child can end
 REPLAY = 1.0  # seconds of CPU; a child that used more is kept, since each continuation would use as much again
 _LOOK = 1.0  # seconds between checks whether the run was stopped
 
 Watch = Callable[[str, bytes, Callable[[], None]], Callable[[], None] | None]
-"""Given a function, its arguments as MessagePack and ``ready``: watch for what the call waits for, call ``ready`` when
-it is there, and return what ends the watch. None for a call that waits for nothing.
+"""Gets a function, its arguments as MessagePack and ``ready``: watches for the event that the call waits for, and calls
+``ready`` when it has happened. Returns a function that ends the watch; None for a call that does not wait.
 """
 
 
@@ -30,11 +30,11 @@ class Rewinding(Protocol):
     """A journal that can be replayed again after it has grown."""
 
     def rewind(self) -> None:
-        """Take what was recorded since as recorded by an earlier run."""
+        """Treat what was recorded since as recorded by an earlier run."""
 
 
 class Handoff:
-    """Passes on one event that may come before there is someone to pass it on to. Thread-safe."""
+    """Passes on one event, which may happen before its receiver is known. Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -55,8 +55,8 @@ class Handoff:
 
 
 class Waiting(Struct, frozen=True):
-    """A request that waits: where the script made it, and when a sleep ends, in `time.monotonic`. A person has to
-    decide about one with a ``decision``, its id, within ``left`` seconds.
+    """A request that waits: where the script made it, and when a sleep ends, in `time.monotonic`. With a ``decision``,
+    its id, a person has to decide within ``left`` seconds.
     """
 
     task: int
@@ -75,7 +75,7 @@ class Parking:
     continues, also after a failure, is continued ``elsewhere``.
 
     ``dues`` has the ends of sleeps by the place of their request, so that a replayed script does not sleep again;
-    ``printed`` counts what the script printed before, which is not printed again.
+    ``printed`` counts earlier prints, which are not repeated.
     """
 
     def __init__(

@@ -28,8 +28,8 @@ _LOOK = 0.05  # seconds between checks whether to wait longer
 
 
 class Waits(Exception):  # noqa: N818 - not an error
-    """Raised while a request is carried out: a person has to decide first. It is carried out again once ``watch`` has
-    called what it is given, which any thread may do. The decision ``identifier`` comes within ``left`` seconds.
+    """Raised by a request about which a person has to decide first. The request is carried out again when ``watch``
+    calls its callback, from any thread. The decision ``identifier`` is due within ``left`` seconds.
     """
 
     def __init__(self, identifier: str, left: float, watch: Watch) -> None:
@@ -40,7 +40,7 @@ class Waits(Exception):  # noqa: N818 - not an error
 
 
 class _Waiting:
-    """A call that starts once what it waits for is there. ``leave`` ends the watch for that."""
+    """A call that starts when the event that it waits for has happened. ``leave`` ends the watch for it."""
 
     def __init__(self, action: Callable[[], tuple[bytes, Note]], size: int, lane: str) -> None:
         self.action = action
@@ -50,9 +50,8 @@ class _Waiting:
 
 
 class Pending:
-    """What is under way, and the answers that have come. All but the calls themselves is for one thread.
-
-    ``wake`` is called from other threads when there is something to take, also after the run has ended.
+    """The open requests, and the answers that have arrived. Everything except the calls themselves is for one thread.
+    ``wake`` is called from other threads when there is an answer to take, even after the run has ended.
     """
 
     def __init__(self, clock: Clock | None = None, meter: Meter | None = None) -> None:
@@ -88,8 +87,8 @@ class Pending:
         size: int,
         lane: str = "",
     ) -> None:
-        """Run the action in a thread once ``watch`` has called what it is given, from any thread. Until then no thread
-        waits. ``watch`` returns what ends it.
+        """Run the action in a thread when ``watch`` calls its callback, from any thread. Until then no thread waits.
+        ``watch`` returns a function that ends it.
         """
         self._begin(size)
         self._watch(watch, _Waiting(action, size, lane))
@@ -146,7 +145,7 @@ class Pending:
         return waits and not self._ready and (not self._sleeps or self._sleeps[0][0] - self._now() > seconds)
 
     def drop(self) -> None:
-        """Forget everything that only waits."""
+        """Forget the requests that only wait."""
         while self._waiting:
             self._waiting.pop().leave()
         self._ready.clear()

@@ -9,7 +9,7 @@ from contextlib import suppress
 
 
 def opened(pid: int) -> int | None:
-    """A descriptor of a child that was just started; None if the system has none, or if the child is gone."""
+    """A descriptor of a child that was just started; None if the system does not support it or the child is gone."""
     try:
         return os.pidfd_open(pid)
     except (AttributeError, OSError):

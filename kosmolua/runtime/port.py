@@ -49,7 +49,7 @@ class Port:
 
     Requests that are not alone run in other threads; `take` returns their answers. After `stop` no further call starts,
     sleeps end at once, and further frames raise ``failure``. ``lane`` returns the lane of a function. The ``meter``
-    counts the CPU time of the threads that carry out calls. ``watch`` watches for what calls wait for; with
+    counts the CPU time of the threads that carry out calls. ``watch`` watches for the events that calls wait for; with
     ``parking``, `take` raises `Parked` when only waits are open for long enough.
     """
 

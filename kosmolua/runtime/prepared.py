@@ -144,7 +144,7 @@ class _Process:
                 raise
         if not answer:
             raise _LostError
-        if answer != REFUSAL:  # a child has the pipes already: no other may be given them
+        if answer != REFUSAL:  # a child already has the pipes; another one must not get them
             raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
         return None
 
@@ -154,13 +154,13 @@ class _Process:
 
     def close(self) -> None:
         with self._lock:
-            self._socket.close()  # ends a process that has not started yet
+            self._socket.close()  # ends a process that is still starting
             if self._descriptor is not None:
                 pidfd.kill(self._descriptor)
         self._keeper.join(PATIENCE)
 
     def _ask(self, words: Sequence[str], descriptors: Sequence[int]) -> None:
-        with self._lock:  # so that the socket is not closed and its descriptor reused meanwhile
+        with self._lock:  # the socket must not be closed, and its descriptor reused, meanwhile
             socket.send_fds(self._socket, [" ".join(words).encode()], descriptors)
 
     def _keep(self, boot: str, python: str | None, far: socket.socket) -> None:

@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 # -c instead of -m, which would import runpy. -I: no user site, no PYTHON* variables, no cwd. -S: no `site`, since the
 # host passes its paths: their number, then each as an argument, since a path may contain any character.
 PATHS = "import sys; sys.path += sys.argv[2 : 2 + int(sys.argv[1])]"
-LOST = -1  # the status of a process that other code has waited for
+LOST = -1  # status if other code has waited for the process
 _ENVIRONMENT = {"LC_ALL": "C.UTF-8", "TZ": "UTC0"}
 _LINKER = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
 _INTERPRETERS = ("python", "pypy", "graalpy")
 _NOT_THERE = (errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.ENOEXEC)
-_WHICH = "name an interpreter that has kosmolua: Host(python='/usr/bin/python3')"
+_WHICH = "name an interpreter with kosmolua installed: Host(python='/usr/bin/python3')"
 
 
 def program(module: str, function: str = "main") -> str:

@@ -121,8 +121,8 @@ def run(  # noqa: PLR0913 - options of a run, each with a default
 
 
 def _parking(parking: Parking | None, journal: Journal[Any] | None, *, keeps: bool) -> Parking | None:
-    """How the run parks. One that ``keeps`` its process while it waits parks only if someone else continues it once a
-    person has decided.
+    """How the run parks. A run that ``keeps`` its process parks only for decisions, and only if someone else continues
+    it.
     """
     if parking is None or journal is None or (keeps and not parking.can_leave):
         return None
@@ -152,7 +152,7 @@ class _Parts:
     def __init__(self, port: Callable[[], Port], child: Callable[[], Child | None], given: Child | None) -> None:
         self.port = port()
         self.child = given
-        self._earlier = 0.0  # CPU seconds of the children before
+        self._earlier = 0.0  # CPU seconds of earlier children
         self._new_port = port
         self._new_child = child
 
@@ -189,7 +189,7 @@ class _Parts:
 
 
 def _given(child: Child | Prepared | None, isolation: Isolation) -> Child | None:
-    """The child that was started already. Raises a ValueError if it is of another isolation."""
+    """The child that was started before. Raises a ValueError if it has another isolation."""
     own = child if isinstance(child, Child) else None
     if own and own.mode != isolation:
         raise ValueError(f"the child was made for {own.mode} isolation, not {isolation}")

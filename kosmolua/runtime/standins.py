@@ -30,7 +30,7 @@ class StandIn(_Module):  # type: ignore[valid-type,misc]  # the type of modules,
 class StandingIn:
     """Within its block, imports find these modules instead, unless the real ones are loaded already.
 
-    For a process that has one thread.
+    For single-threaded processes.
     """
 
     def __init__(self, *modules: ModuleType, **named: ModuleType) -> None:

@@ -79,7 +79,7 @@ local use, descriptor = ...
 use("interactive").watch(descriptor)
 """
 
-# Spoken through the FFI because importing ctypes takes 2 ms, a tenth of the child's start.
+# Uses the FFI because importing ctypes takes 2 ms, a tenth of the child's start.
 _KERNEL = b"""
 local ffi = require("ffi")
 ffi.cdef("long syscall(long number, ...);")
@@ -171,9 +171,8 @@ class State:
         return bool(self._lua.eval("jit ~= nil"))
 
     def compiled(self, modules: Modules) -> Modules:
-        """The modules as bytecode for states of this engine, line numbers kept; as text where it is not LuaJIT.
-
-        Bytecode is trusted as machine code is: nothing but what this gives may be loaded as such.
+        """The modules as bytecode for states of this engine, with line numbers; as text if the engine is not LuaJIT.
+        Bytecode is trusted like machine code: only this function's results may be loaded as bytecode.
         """
         if not self.has_ffi or modules.mode == b"b":
             return modules
@@ -183,7 +182,7 @@ class State:
         return Modules(made, b"b")
 
     def close(self) -> None:
-        """Free the state now: what Lua holds of Python's would otherwise keep it until Python's collector runs."""
+        """Free the state now: else the Python objects that Lua holds would keep it until a garbage collection."""
         from contextlib import suppress
 
         self._use = self._as_function = None
@@ -200,8 +199,8 @@ class State:
         self._lua.execute(b"if jit then jit.off() jit.flush() end")
 
     def watch_cpu(self, seconds: float) -> None:
-        """Let Lua report the script's line when SIGPROF says that this process has used so much CPU time. Needs
-        LuaJIT, and to be called before seccomp applies.
+        """Let Lua report the script's line when SIGPROF says that this process has used so much CPU time. Needs LuaJIT.
+        Call it before seccomp is applied.
         """
         self._lua.execute(_WATCH_CPU, self._use, seconds)
 
@@ -282,7 +281,7 @@ def load_engine(name: str | None) -> tuple[Any, type[Exception], type[Exception]
             module = __import__(f"lupa.{candidate}", fromlist=["LuaRuntime"])  # importlib imports warnings
         except ModuleNotFoundError:
             continue
-        except ImportError as error:  # an engine that is there but does not load is never replaced by another
+        except ImportError as error:  # an engine that exists but does not load is never replaced by another
             raise ConfigurationError(
                 f"lupa.{candidate} cannot be loaded: {error}",
                 hint="reinstall it: pip install --force-reinstall lupa",

@@ -112,8 +112,8 @@ class Stop:
 
 
 class _Sending:
-    """Entered while a request is being sent. Thread-safe without a lock: a sender enters its name, then looks for the
-    error; `Stop.set` sets the error, then looks for names.
+    """Entered while a request is being sent. Thread-safe without a lock: a sender enters its name, then checks the
+    error; `Stop.set` sets the error, then checks for names.
     """
 
     def __init__(self, stop: Stop, senders: list[int]) -> None:

@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from kosmolua.runtime.parking import Watch
 
 
-T = TypeVar("T")  # the ticket that a journal makes for a request which is carried out now
+T = TypeVar("T")  # the ticket of a request that is carried out now
 CarryOut = Callable[[Request, T | None], tuple[bool, bytes]]
-"""Whether it was done, and the answer or the error, as MessagePack."""
+"""Whether it succeeded, and the answer or the error as MessagePack."""
 
 
 class JournalRequest(Struct, frozen=True):
@@ -64,7 +64,9 @@ class Journal(Protocol[T]):
     def last(self) -> int: ...
 
     def start(self) -> dict[str, float]:
-        """Values for the start of the script: the ``seed`` of its random numbers, and when the first run ``began``."""
+        """Values for the start of the script: the ``seed`` of its random numbers, and the time at which the first run
+        ``began``.
+        """
 
     def recall(self, asked: JournalRequest, turn: int) -> RecordedAnswer | None:
         """The recorded answer to this request; ``turn`` is the order of the next answer. Raises a `JournalError` if the
@@ -85,8 +87,8 @@ class Journal(Protocol[T]):
 
 class Tape(Generic[T]):
     """Answers the requests of one run. ``carry_out`` returns ``(ok, answer)``; ``lane`` and ``watch`` are those of
-    `Port`. If the run's time is ``limited``, calls never block the loop. ``dues`` are the ends of sleeps that began
-    before, by their place.
+    `Port`. If the run's time is ``limited``, calls never block the loop. ``dues`` are the ends of earlier sleeps, by
+    their place.
     """
 
     def __init__(
@@ -103,7 +105,7 @@ class Tape(Generic[T]):
         self._watch = watch
         self._dues = {} if dues is None else dues
         self._waiting: dict[tuple[int, int], JournalRequest] = {}
-        self._decisions: dict[tuple[int, int], Waits] = {}  # what a person has to decide, by the place of the request
+        self._decisions: dict[tuple[int, int], Waits] = {}  # open decisions, by the place of the request
         self._journal = journal
         self._pending = pending
         self._carry_out = carry_out
@@ -158,7 +160,7 @@ class Tape(Generic[T]):
         self._hand_over()
 
     def _hand_over(self) -> None:
-        """Give the recorded answers that are next. After the last one, start the requests without an answer."""
+        """Give the next recorded answers. After the last one, start the requests without an answer."""
         while self._next in self._held and self._may_give:
             frame, _, recorded = self._held.pop(self._next)
             self._given += 1
@@ -210,7 +212,7 @@ class Tape(Generic[T]):
         return answer(frame, ok, value)
 
     def waiting(self) -> list[Waiting]:
-        """What waits now: sleeps, and calls that wait for something."""
+        """The requests that wait now: sleeps, and calls that wait for an event."""
         found = []
         for at, asked in list(self._waiting.items()):
             waits = self._decisions.get(at)
@@ -228,7 +230,7 @@ class Tape(Generic[T]):
 
     @property
     def only_asks(self) -> bool:
-        """Whether everything that waits waits for a person."""
+        """Whether all waiting requests wait for a person."""
         return bool(self._decisions) and len(self._decisions) == len(self._waiting)
 
     def _parks(self, sleep: Sleep) -> bool:
@@ -243,7 +245,7 @@ class Tape(Generic[T]):
         self._pending.sleep(max(0.0, min(seconds, due - time.monotonic())), answer(frame, True, NOTHING), note)
 
     def _begin_waiting(self, frame: Call, asked: JournalRequest, ticket: T) -> bool:
-        """Whether the call waits for something, for which the watch has begun."""
+        """Whether the call waits for an event; the watch for it has then begun."""
         if not self._watch:
             return False
         came = Handoff()
@@ -275,7 +277,7 @@ class Tape(Generic[T]):
         return action
 
     def _tried(self, frame: Request, asked: JournalRequest, ticket: T) -> tuple[bool, bytes]:
-        """Carry out a request. One that a person has to decide about first waits from then on: raises `Waits`."""
+        """Carry out a request. Raises `Waits` for one about which a person has to decide first."""
         try:
             return self._carry_out(frame, ticket)
         except Waits as waits:
@@ -302,7 +304,7 @@ class Tape(Generic[T]):
                 self._pending.put(*call())
 
     def _seen(self) -> int:
-        """How many answers the script has got so far."""
+        """The number of answers that the script has got so far."""
         return self._alone + self._waits
 
     def _asked(self, frame: Request) -> JournalRequest:

@@ -33,7 +33,7 @@ GRACE = 0.35
 class Watchdog:
     """Checks a run until it ends, in a separate thread. CPU time counted by the ``meter`` counts against the limit.
 
-    It ends the run through ``stop``, if given, so that everything that works for the run gets the reason.
+    It ends the run through ``stop``, if given, so that all threads of the run get the reason.
     """
 
     def __init__(

@@ -89,14 +89,14 @@ def interactive() -> None:
 
 
 def _keep(first: int) -> str:
-    """The first argument. Closes the descriptors from this one on, which the host inherited, but not one it names."""
+    """The first argument. Closes the inherited descriptors from this one on, except the one that it names."""
     source = sys.argv[-5]
     os.closerange(first + source.isdecimal(), os.sysconf("SC_OPEN_MAX"))
     return source
 
 
 class Ready:
-    """A state for a run, and what confines its process."""
+    """A state for a run, and the sandbox of its process."""
 
     def __init__(self, state: State) -> None:
         self.state = state
@@ -111,7 +111,7 @@ def begin(
     cached: Cached | None = None,
 ) -> NoReturn:
     """Apply the sandbox, report its layers, run what the host sends, and exit. ``words`` are the four last arguments.
-    A state is ready, or made with modules that may be cached.
+    The state is the given one, or a new one with modules that may be cached.
     """
     memory, cpu = (float(text) or None for text in words[:2])
     strict, host = words[2] == "strict", int(words[3])

@@ -39,7 +39,7 @@ REFUSAL = b"0"  # sent instead of a process id if no child was forked
 def main(run: Callable[[State, int, int], None] = worker.serve) -> None:
     os.closerange(HOST + 1, os.sysconf("SC_OPEN_MAX"))  # descriptors that the host inherited
     os.chdir("/")
-    _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)  # else no exit status if SIGCHLD was ignored
+    _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)  # with SIGCHLD ignored there would be no exit status
     # Read and compile the Lua modules now: files cannot be read later, and an upgrade may replace them.
     modules = Modules.read()
     first = State(modules=modules)
@@ -47,7 +47,7 @@ def main(run: Callable[[State, int, int], None] = worker.serve) -> None:
     restrict(first, int(sys.argv[-1]))
     del first
     gc.collect()
-    gc.freeze()  # else a collection in a child would copy these pages
+    gc.freeze()  # a garbage collection in a child would copy these pages
     Zygote(run, modules).serve()
 
 
@@ -63,7 +63,7 @@ class Zygote:
     def __init__(self, run: Callable[[State, int, int], None], modules: Modules) -> None:
         self._run = run
         self._modules = modules
-        self._ready: dict[str, worker.Ready] = {}  # memory limit -> what every child with this limit gets a copy of
+        self._ready: dict[str, worker.Ready] = {}  # memory limit -> the state that children with this limit copy
         self._pid = os.getpid()
         self._host = _socket.socket(fileno=HOST)
         self._children: dict[int, int] = {}  # channel -> process id
@@ -105,7 +105,7 @@ class Zygote:
         _announce(channel, pid)
 
     def _prepared(self, memory: str, *, strict: bool) -> worker.Ready | None:
-        """What a child with this memory limit needs, ready to use; None if it cannot be made in so much memory."""
+        """A prepared state for a child with this memory limit; None if the limit is too low for one."""
         ready = self._ready.get(memory)
         if ready is None:
             while len(self._ready) >= MAX_STATES:
@@ -149,7 +149,7 @@ class Zygote:
 
 
 def _announce(channel: int, pid: int) -> None:
-    """Send a child's process id and pidfd to the host; the id alone if there is no descriptor left for the other."""
+    """Send a child's process id and pidfd to the host; only the id if there is no descriptor left for the pidfd."""
     try:
         descriptor = os.pidfd_open(pid)
     except OSError:

@@ -18,8 +18,10 @@ if TYPE_CHECKING:
     from kosmolua.replicate.transfer import Opened
 
 ATTEMPTS = 5  # consecutive attempts without a byte
-PER_ATTEMPT = 256 * 1024  # bytes that earn one more attempt, to give up on a server that closes after each byte
-GRACE, LEAST_RATE = 60.0, 1024  # seconds, and the least bytes per second after them
+PER_ATTEMPT = (
+    256 * 1024
+)  # bytes after which an attempt does not count, to give up on a server that closes after each byte
+GRACE, LEAST_RATE = 60.0, 1024  # seconds, and the minimum bytes per second after them
 FIRST_DELAY = 0.25  # seconds; doubled after each attempt
 _PARTIAL = 206
 _LENGTH = re.compile(r"[0-9]{1,18}")
@@ -56,7 +58,7 @@ class Download:
         self._total: int | None = None
         self._mark: str | None = None  # the ETag that a range request requires
         self._sha256 = hashlib.sha256()
-        self._md5: Any = None  # only for servers that tell it: it takes half as long again
+        self._md5: Any = None  # computed only if the server sends one: it takes half as long again
 
     def fetch(self, begin: Open, sha256: str | None = None) -> Fetched:
         """Download everything. Raises what ``begin`` raises, and a `TransportError` for an incomplete download."""

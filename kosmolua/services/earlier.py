@@ -20,7 +20,7 @@ from kosmolua.settings.atomic import replace
 
 MOST = 10_000  # predictions to remember; the oldest are deleted first
 _MOST_AGE = 7  # characters
-_MOST_SECONDS = 100 * 366 * 24 * 3600.0  # keeps dates in range
+_MOST_SECONDS = 100 * 366 * 24 * 3600.0  # maximum, to keep dates in range
 _VERSION = re.compile("[0-9a-f]{64}")  # for other models the API shows no version, or "hidden"
 
 

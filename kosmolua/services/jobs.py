@@ -25,7 +25,7 @@ class Await(Arguments, frozen=True, kw_only=True):
 
     @property
     def read(self) -> tuple[str, dict[str, Any]]:
-        """The function that shows the job, and its arguments."""
+        """The function that reads the job, and its arguments."""
         return f"get_{self.kind}", {f"{self.kind}_id": self.id}
 
 
@@ -37,7 +37,7 @@ def watch(
     ready: Callable[[], None],
     deadline: float | None,
 ) -> Callable[[], None]:
-    """Call ``ready`` when the job, given as kind and id, has ended; returns what stops that."""
+    """Call ``ready`` when the job, given as kind and id, has ended. Returns a function that stops the watch."""
     base_url = session.base_url(account)
     wait, poller = (
         Wait(*job, session.host_calls.reader(account, "wait"), base_url, ready, deadline),
@@ -55,8 +55,8 @@ class Jobs:
         self._pollers = pollers
 
     def watch(self, asked: Await, ready: Callable[[], None]) -> Callable[[], None] | None:
-        """Call ``ready`` when the job has ended; returns what stops that. None if the policy refuses the read, or asks
-        a person.
+        """Call ``ready`` when the job has ended. Returns a function that stops the watch; None if the policy refuses
+        the read or asks a person.
         """
         session = self._session()
         if not session.may_read(*asked.read, asked.account):

@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     from kosmolua.replicate.transfer import Opened
 
 THREADS = 4
-MOST = 100_000  # predictions and URLs of a run that are remembered
-MAX_URLS = 1000  # in the output of one prediction
+MOST = 100_000  # maximum predictions and URLs that a run remembers
+MAX_URLS = 1000  # maximum URLs in the output of one prediction
 SAFE_AGE = 50 * 60.0  # seconds in which an output is certainly available; the API removes it after 60 minutes
-LONGEST, LONGEST_AFTER_FAILURE = 60.0, 3.0  # most seconds to wait for outputs at the end; docker stop allows ten
+LONGEST, LONGEST_AFTER_FAILURE = 60.0, 3.0  # maximum seconds to wait for outputs at the end; docker stop allows ten
 SILENCE = 5.0  # seconds without a byte until the wait ends
 QUIETLY = 1.0  # seconds of waiting before a message
 MAX_INPUT = 100 * 1024 * 1024  # bytes; the API takes no larger file
@@ -50,7 +50,7 @@ class Store(Protocol):
 
 
 class _TooLargeError(UsageError):
-    """The file does not fit."""
+    """The file is larger than the remaining room."""
 
 
 class _Wanted:
@@ -62,7 +62,7 @@ class _Wanted:
 
 
 class Keeping:
-    """A `kosmolua.gate.kept.KeptOutputs` for a session. Without a ``store`` it only knows when outputs were made.
+    """A `kosmolua.gate.kept.KeptOutputs` for a session. Without a ``store`` it only remembers when outputs were made.
 
     ``tell`` gets one message if an output cannot be kept.
     """

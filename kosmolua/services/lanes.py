@@ -11,7 +11,7 @@ STDIN = "host.stdin"  # waits for input
 
 def lane_of(function: str) -> str:
     """The lane of an API function or service, by name. The default lane is "". The host's own functions may block for
-    as long as they like, so they have one of theirs.
+    any time, so they have their own lane.
     """
     if function == STDIN:
         return STDIN

@@ -1,4 +1,4 @@
-"""Where `require` looks for a module, and what it takes as one."""
+"""Where `require` looks for a module, and which files it accepts."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from kosmolua.errors import ArgumentError, UsageError
 
 MAX_MODULE = 8 * 1024 * 1024  # bytes
 PATH = "./?.lua;./?/init.lua"  # as in lua/code.lua
-MAX_PLACES = 20  # templates of a path
+MAX_PLACES = 20  # maximum templates in a path
 _MAX_PARTS = 20  # of a name
 _JSON = "json needs no require: json.encode(value), json.decode(text)"
 _NETWORK = "scripts have no network access: call models with run, and fetch outputs with download"
 _DUMP = "dump(value) prints a value, and needs no require"
-_INSTEAD = {  # of usual libraries
+_INSTEAD = {  # common libraries
     "cjson": _JSON, "cjson.safe": _JSON, "dkjson": _JSON, "lunajson": _JSON, "rapidjson": _JSON, "rxi.json": _JSON,
     "socket": _NETWORK, "socket.http": _NETWORK, "ssl": _NETWORK, "ssl.https": _NETWORK, "http.request": _NETWORK,
     "resty.http": _NETWORK, "requests": _NETWORK, "cURL": _NETWORK, "replicate": "replicate needs no require",
@@ -26,7 +26,7 @@ _INSTEAD = {  # of usual libraries
 
 
 def instead(name: str) -> str | None:
-    """What scripts have instead of a usual library that is not there."""
+    """The replacement for a common library that scripts do not have."""
     return _INSTEAD.get(name)
 
 

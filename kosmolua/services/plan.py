@@ -19,7 +19,7 @@ from kosmolua.replicate.versions import Reference, Version, Versions, parse
 from kosmolua.services.schemas import Cache
 from kosmolua.settings import paths
 
-MAX_EXACT = 2**53  # beyond it a double does not distinguish neighbouring integers
+MAX_EXACT = 2**53  # beyond it, doubles do not represent every integer
 
 
 class Plans:
@@ -62,7 +62,7 @@ class Plans:
         }
 
     def _fitted(self, reference: str, found: Version, given: Mapping[str, Any]) -> list[dict[str, Any]]:
-        """The changes that the input needs, as plain data for Lua. Raises an `ArgumentError` for what is wrong."""
+        """The changes that the input needs, as plain data for Lua. Raises an `ArgumentError` for invalid inputs."""
         fitted = found.inputs.fitted(given)
         refuse(fitted.problems, reference)
         if fitted.changes:
@@ -71,7 +71,7 @@ class Plans:
 
 
 def _change(change: Change) -> dict[str, Any]:
-    """One change as Lua applies it: indexes count from 1, and large integers are text, which doubles cannot hold."""
+    """One change as Lua applies it: indexes count from 1, and integers that doubles cannot represent are text."""
     path = [step + 1 if isinstance(step, int) else step for step in change.path]
     value = change.value
     if value is UNSET:

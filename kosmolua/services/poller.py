@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
 Read = Callable[[str, Mapping[str, Any]], "Answer"]
 
-FIRST, LONGEST, FACTOR = 0.25, 5.0, 1.5  # seconds between two looks at a job, and how they grow
+FIRST, LONGEST, FACTOR = 0.25, 5.0, 1.5  # seconds between two reads of a job, and how they grow
 FEW = 3  # jobs that are read one by one
-PAGES, REFILL = 4.0, 2.1  # pages of the list at once, and seconds until another: under 30 a minute
+PAGES, REFILL = 4.0, 2.1  # pages of the list in a row, and seconds between later ones: fewer than 30 a minute
 UNLISTED = 60.0  # seconds between reads of a job that the list does not show
-MOST_READS = 20  # of those at once
+MOST_READS = 20  # maximum number of those at once
 PATIENCE = 6  # failed reads in a row
 LINGER = 5.0  # seconds for which the thread stays without waits
 REMEMBERED = 10_000  # jobs that are known to have ended before anyone waits for them
@@ -31,7 +31,7 @@ REMEMBERED = 10_000  # jobs that are known to have ended before anyone waits for
 
 class Wait:
     """One job that someone waits for, until ``deadline`` in `time.time`. ``ready`` is called once, from any thread,
-    when it has ended, when its time is over, or when it cannot be read.
+    when it has ended, when its deadline is over, or when it cannot be read.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class Wait:
         self.ended = False  # by another source than a poll
 
     def rest(self) -> None:
-        """It was seen, and has not ended."""
+        """Note that the job was read and has not ended."""
         self.due = time.monotonic() + self.pause
         self.pause = min(self.pause * FACTOR, LONGEST)
 
@@ -64,10 +64,10 @@ class Poller:
         self._changed = threading.Condition()
         self._waits: set[Wait] = set()
         self._thread: threading.Thread | None = None
-        self._pages = PAGES  # that may be read now
+        self._pages = PAGES  # number of jobs that may be read now
         self._counted = time.monotonic()
-        self._cursor: str | None = None  # of the page that is next in a walk through the list
-        self._seen: set[Wait] | None = None  # the waits that this walk has shown; None between two walks
+        self._cursor: str | None = None  # cursor of the next page of the list
+        self._seen: set[Wait] | None = None  # the waits seen in this pass through the list; None between two passes
         self._at_top = False
         self._failures = 0
         self._sleeps_until = inf
@@ -122,7 +122,7 @@ class Poller:
                 self._failed(waits, error)
 
     def _next(self, wait: Wait) -> float:
-        """When to look at it, or for its deadline."""
+        """When to read it next, or its deadline."""
         return wait.due if wait.until is None else min(wait.due, wait.until)
 
     def _look(self, waits: list[Wait]) -> None:
@@ -165,7 +165,7 @@ class Poller:
             wait.ready()
 
     def _read_page(self, waits: list[Wait]) -> None:
-        """Read the next page of a walk through the list, or its first page in between, where new predictions are."""
+        """Read the next page of a pass through the list, or, in between, the first page, which has new predictions."""
         from kosmolua.replicate.urls import items_of, next_cursor
 
         if not self._may_read_page(waits):
@@ -197,7 +197,7 @@ class Poller:
         return False
 
     def _walk_on(self, cursor: str | None, waits: list[Wait], seen: set[Wait]) -> None:
-        """Go on with the next page, unless all were seen or the list is at its end."""
+        """Continue with the next page, unless all jobs were seen or the list has ended."""
         unseen = [wait for wait in waits if wait not in seen and wait in self._waits]
         if unseen and cursor:
             self._cursor = cursor
@@ -207,7 +207,7 @@ class Poller:
         self._cursor, self._seen, self._at_top = None, None, False
 
     def _failed(self, waits: list[Wait], error: Exception) -> None:
-        """Wait longer with each failure. At last the waits end, and their own reads report why."""
+        """Wait longer with each failure. After the last one the waits end, and their own reads report the reason."""
         self._failures += 1
         passing = isinstance(error, TransportError) or (
             isinstance(error, ApiError) and (error.status is None or error.status >= 500 or error.status == 429)  # noqa: PLR2004

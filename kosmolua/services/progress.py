@@ -25,17 +25,17 @@ if TYPE_CHECKING:
     from kosmolua.errors import KosmoError
     from kosmolua.gate.entry import Entry
 
-MAX_CALLS = 2_000  # kept with their errors
-MAX_JOBS = 500  # kept with inputs and outputs
+MAX_CALLS = 2_000  # maximum calls, kept with their errors
+MAX_JOBS = 500  # maximum jobs, kept with inputs and outputs
 MAX_TEXT = 6_000  # characters of an input, an output, an error
 MAX_STRING = 1_500  # characters of one string in an input or output
 MAX_FILES = 16  # of one output
 MAX_DATA_URL = 8_000_000  # characters
 _DEEPEST = 12
 _MOST_ITEMS = 100
-# output.lua has the same; tests/workflows/progress.json has the cases for both.
+# The same as in output.lua; tests/workflows/progress.json tests both.
 _BAR = re.compile(r"(?<![0-9])([0-9]{1,3})%[ \t]*\|[^\r\n|]*\|[ \t]*[0-9]{1,15}/[0-9]{1,15}(?![0-9])")
-_LOGS_LOOKED_AT = 4_000  # bytes, from the end
+_LOGS_LOOKED_AT = 4_000  # bytes, from the end of the logs
 
 
 class Job(Struct, kw_only=True):

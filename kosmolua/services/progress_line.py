@@ -25,7 +25,7 @@ def text_of(summary: Summary, elapsed: float, name: str = "") -> str:
 
 
 def _states(summary: Summary) -> list[str]:
-    """The predictions by state; one alone is not counted."""
+    """The predictions by state, without a number if there is only one."""
     single = summary.creating + sum(summary.states.values()) == 1
     creating = ["being created" if single else f"{summary.creating} being created"] if summary.creating else []
     percent = "" if summary.percent is None else f" ({summary.percent}%)"

@@ -1,5 +1,5 @@
-"""Host services for scripts besides the API: modules, documentation, event streams, downloads, how to run a model.
-Named ``host.<service>`` on the port. Network access goes through the session.
+"""Services of the host for scripts, besides the API: modules, documentation, event streams, downloads, how to run a
+model. On the port their names are ``host.<service>``. Network access goes through the session.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from kosmolua.replicate.versions import Versions
 
 PREFIX = "host."
-MOST_PAGES = 10  # of predictions, to search for an earlier one
+MOST_PAGES = 10  # pages of predictions to search for an earlier one
 
 
 _Url = Annotated[str, Meta(max_length=MAX_URL)]
@@ -95,9 +95,7 @@ class Plan(Arguments, frozen=True):
 
 
 class Recall(Arguments, frozen=True, kw_only=True):
-    """What a prediction would be made from: the arguments of the function that creates it, the version if known, and
-    the input.
-    """
+    """The origin of a prediction: the arguments of the create function, the version if known, and the input."""
 
     made_of: dict[str, Any]
     input: dict[str, Any]
@@ -185,8 +183,8 @@ class Services:
             raise self._session().failed(name, "", error) from error
 
     def watch(self, service: str, arguments: bytes, ready: Callable[[], None]) -> Callable[[], None] | None:
-        """Call ``ready`` when the job that an ``await`` waits for has ended; returns what stops that. None for other
-        services, and for an ``await`` that is carried out at once.
+        """Call ``ready`` when the job of an ``await`` has ended. Returns a function that stops the watch; None for
+        other services, and for an ``await`` that is carried out at once.
         """
         if service != f"{PREFIX}await":
             return None
@@ -195,7 +193,7 @@ class Services:
         except KosmoError as error:
             if error.code == "interrupted":
                 raise
-            return None  # carried out at once, it fails with the same error
+            return None  # carried out at once, it raises the same error
 
     def end(self) -> None:
         """End waits for events and downloads. No stream can be followed afterwards."""
@@ -235,7 +233,7 @@ class Services:
     def _streams(self) -> Streams:
         def begin(url: str, account: str, after: str | None) -> Opened:
             arguments = {"url": url}
-            if after is not None and after.isascii() and after.isprintable():  # else the stream starts over
+            if after is not None and after.isascii() and after.isprintable():  # otherwise the stream would start again
                 arguments["last_event_id"] = after
             return self._session().open(catalogue.STREAM, arguments, account)
 
@@ -383,8 +381,8 @@ class Services:
         return dict(found) if found and session.reclaim(asked.function, given, found) else None
 
     def _keep(self, asked: Keep) -> None:
-        """Remember a prediction for what was sent to create it, whatever the script says now. What this run did not
-        create, or did not ask for before, is not remembered.
+        """Remember a prediction by what was sent to create it, not by what the script says now. Only predictions that
+        this run created and asked for before are remembered.
         """
         session = self._session()
         origin = session.origins.of(session.account_of(asked.account), asked.id)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 IDLE = 2.0  # seconds without a read until a connection is closed; the next read resumes the stream
 SILENCE = 45.0  # seconds without an event until a connection counts as ended; the API ends a silent one after 30
 MAX_OPEN = 64
-LARGE, MAX_HELD = 1 << 20, 64 << 20  # bytes of incomplete events: per stream before a check, and for all streams
+LARGE, MAX_HELD = 1 << 20, 64 << 20  # maximum bytes of incomplete events: per stream before a check, and in all streams
 
 Open = Callable[[str, str, str | None], "Opened"]
 """Opens a stream: URL, account, and the id of the last received event."""
@@ -108,7 +108,7 @@ class Streams:
                 if not self._open:
                     self._janitor = None
             for connection in old:
-                with suppress(Exception):  # the others are closed too
+                with suppress(Exception):  # the others are closed as well
                     connection.close()
             if self._janitor is None:
                 return
@@ -128,7 +128,7 @@ class _Connection:
         return self._decoder.held
 
     def read(self, check_room: Callable[[], None]) -> tuple[list[dict[str, str]], bool, str | None]:
-        """The next events; whether the connection ended, and why. Comments alone count as silence."""
+        """The next events; whether the connection ended, and why. A stream of comments only counts as silent."""
         until = time.monotonic() + self._patience
         while True:
             try:
@@ -141,7 +141,7 @@ class _Connection:
             events = self._decoder.feed(piece)
             if self.held > LARGE:
                 check_room()
-            if self.held > before:  # a large event is on its way
+            if self.held > before:  # a large event is arriving
                 until = time.monotonic() + self._patience
             if events:
                 over = any(each.event == "done" for each in events)

@@ -1,4 +1,4 @@
-"""Text that a script reads and writes: files in its directories, and standard input. Each file is in the record."""
+"""Text that a script reads and writes: files in its directories, and standard input. Each file is logged."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class WriteText(Arguments, frozen=True):
 
 
 class Stdin(Arguments, frozen=True, kw_only=True):
-    """``start`` is how much of it the script has read."""
+    """``start`` is the number of bytes that the script has read."""
 
     start: Annotated[int, Meta(ge=0)] = msgspec.field(name="from")
 
@@ -61,7 +61,7 @@ class Texts:
         self._check = check
         self._stdin = stdin
         self._given = 0  # bytes of standard input that were read
-        self._reading = threading.Lock()  # two tasks may find the same bytes ready, and the second would wait for more
+        self._reading = threading.Lock()  # two tasks may see the same bytes, and the second would wait for more
         self._written = 0
 
     def read(self, asked: ReadText) -> bytes:
@@ -100,7 +100,7 @@ class Texts:
 
     @contextmanager
     def _turn(self) -> Iterator[None]:
-        """One task reads at a time. The end of the run ends the wait for it."""
+        """Let one task read at a time. The end of the run ends the wait."""
         while not self._reading.acquire(timeout=LOOK):
             self._check()
         try:
@@ -125,7 +125,7 @@ class Texts:
 
     @contextmanager
     def _recorded(self, function: str, access: Access, path: str) -> Iterator[Entry]:
-        """Add an entry to the log and the audit log, whatever becomes of the file."""
+        """Add an entry to the log and the audit log, whether or not the file was written."""
         session = self._session()
         began = time.perf_counter()
         entry = Entry(function, session.account_of(""), access, time.time(), note=path[:200])

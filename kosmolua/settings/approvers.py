@@ -19,12 +19,12 @@ def current() -> str:
 
     try:
         return pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:  # a container's user may have no entry
+    except KeyError:  # the user of a container may have no entry
         return f"uid {os.getuid()}"
 
 
 def identity(settings: Approving, named: str | None) -> tuple[str, str | None]:
-    """Who decides, and who acts in that name if it is somebody else. Raises a `PermissionDeniedError`."""
+    """The person who decides, and the person who acts on their behalf, if any. Raises a `PermissionDeniedError`."""
     caller = current()
     if named is None or named == caller:
         return caller, None
@@ -37,8 +37,8 @@ def identity(settings: Approving, named: str | None) -> tuple[str, str | None]:
 
 
 def check(settings: Approving, by: str, submitted_by: str | None, *, own: bool = False) -> None:
-    """Raise a `PermissionDeniedError` if this person may not decide for a run of that person. ``own`` is what applies
-    to the submitter unless the configuration says it.
+    """Raise a `PermissionDeniedError` if this person may not decide for a run of that person. ``own`` is the rule for
+    submitters if the configuration has none.
     """
     error = objection(settings, by, submitted_by, own=own)
     if error:
@@ -46,7 +46,7 @@ def check(settings: Approving, by: str, submitted_by: str | None, *, own: bool =
 
 
 def objection(settings: Approving, by: str, submitted_by: str | None, *, own: bool = False) -> tuple[str, str] | None:
-    """Why a person may not decide, and what to do about it; None if the person may."""
+    """The reason why a person may not decide, and what to do; None if the person may."""
     if settings.approvers is not None and not _is_among(by, settings.approvers):
         listed = ", ".join(settings.approvers) or "nobody"
         return f"not among approvals.approvers ({listed})", "ask one of them, or change approvals.approvers"
@@ -67,7 +67,7 @@ def _is_among(name: str, allowed: Sequence[str]) -> bool:
 
 @cache
 def _members(group: str) -> frozenset[str]:
-    """The users of a group of the operating system; nobody if there is no such group."""
+    """The users of a group of the operating system; none if there is no such group."""
     import grp
     import pwd
 

@@ -9,7 +9,7 @@ MAX_SIZE = 1024 * 1024  # bytes
 MAX_KEYS = 25_000  # keys, tables and inline tables: 3,000 rules; 0.1 s to parse
 MAX_DEPTH = 32  # nested brackets and dotted keys
 # One alternative for each token that is not a key. Skips quoted text and comments. Each runs in linear time. Compiled
-# when there is a file.
+# on first use.
 _PIECE = r'"""|\'\'\'|"(?:[^"\\\n]|\\.)*"?|\'[^\'\n]*\'?|#[^\n]*|[\[{\]}=.,\n]'
 _ESCAPED_OR_END = r'(?s:\\.|""")'
 

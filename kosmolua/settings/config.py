@@ -91,9 +91,9 @@ class Directories(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Approving(Struct, frozen=True, forbid_unknown_fields=True):
-    """Who decides approvals, and who is told of them. ``approvers`` are names of users, or "group:NAME"; None for
-    anybody. ``own`` says whether whoever submitted a run may approve it; ``act_as`` are those who may decide in another
-    name. ``notify`` is a URL, or a command with its arguments.
+    """Who decides approvals, and who is notified. ``approvers`` are names of users, or "group:NAME"; None for anybody.
+    ``own``: submitters may approve their own runs. ``act_as`` are users who may decide on behalf of others. ``notify``
+    is a URL, or a command with its arguments.
     """
 
     own: bool | None = None

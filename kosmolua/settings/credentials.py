@@ -118,7 +118,7 @@ def _header(environment: Mapping[str, str], section: Account, account: str, name
 
 
 def header_entry(account: str, name: str) -> str:
-    """The name in a store for a header's value. It is the name of no account, since those have no colon."""
+    """The name in a store for a header's value. No account has that name, since account names have no colon."""
     return f"{account}:header:{name.lower()}"
 
 

@@ -1,4 +1,4 @@
-"""Times that recur, as people write them in crontabs: ``0 3 * * 1-5``, in a time zone with daylight saving.
+"""Recurring times as in crontabs: ``0 3 * * 1-5``, in a time zone with daylight saving.
 
 The fields are minute, hour, day of the month, month and day of the week. As in cron, a time matches either day if both
 are restricted. A local time that is skipped when clocks go forward becomes the first valid time after it; of a local
@@ -34,13 +34,13 @@ _NICKNAMES = {
     "@yearly": "0 0 1 1 *",
     "@annually": "0 0 1 1 *",
 }
-_YEARS = 9  # from one 29 February to the next, around 2100
+_YEARS = 9  # the longest time from one 29 February to the next, around 2100
 _HOURS = frozenset(range(24))
 _MINUTE, _SECOND = timedelta(minutes=1), timedelta(seconds=1)
 
 
 class _Field(Struct, frozen=True):
-    """One of the five fields: the numbers that are allowed, and names for those from the least one."""
+    """One of the five fields: the numbers that are allowed, and names for those from the lowest one."""
 
     name: str
     least: int

@@ -25,7 +25,7 @@ Keys = tuple[str, ...]
 
 SECRET_KEY, URL_KEY = "api_key", "url"
 KEYS = (SECRET_KEY, URL_KEY)
-HEADER_KEY = "header."  # before the name of an extra header, whose value is stored as the token is
+HEADER_KEY = "header."  # prefix of the name of an extra header, whose value is stored like the token
 SECTION = catalogue.PROVIDER
 _ACCOUNT_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
 
@@ -139,7 +139,7 @@ def _checked_url(url: str) -> str:
     from kosmolua.replicate.urls import checked_url
 
     try:
-        # whether the token may be sent there is checked when it is sent
+        # whether the token may be sent there is checked before it is sent
         checked_url(url, insecure_http=True, origin=URL_KEY)
     except ConfigurationError as error:
         raise UsageError(error.message, hint=f"for example: --set url={catalogue.SERVER}") from None
@@ -194,7 +194,7 @@ def _has_headers(change: Change) -> bool:
 
 
 def _header_edits(change: Change, account: Account, environment: Mapping[str, str]) -> list[tuple[Keys, Any]]:
-    """Store the values of extra headers, or remove them. Returns what the file says of them."""
+    """Store the values of extra headers, or remove them. Returns their entries in the file."""
     given = {
         key.removeprefix(HEADER_KEY).lower(): value for key, value in change.set.items() if key.startswith(HEADER_KEY)
     }

@@ -11,11 +11,11 @@ import msgspec
 from msgspec import Meta, Struct
 
 MAX_HEADERS = 32  # of an account
-MAX_VALUE = 8192  # characters, as much as most servers take for a whole head
+MAX_VALUE = 8192  # characters; most servers accept this much for a whole head
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,100}")  # a token of RFC 9110, section 5.6.2
 _TELLING = re.compile("auth|token|key|secret|password|credential", re.IGNORECASE)
 _VALUE = re.compile(r"[\t -~]+")
-# Set by the client, or about the connection alone (RFC 9110, section 7.6.1).
+# Set by the client, or about the connection itself (RFC 9110, section 7.6.1).
 _OWN = frozenset(
     ("accept", "accept-encoding", "authorization", "connection", "content-encoding", "content-length", "content-type",
      "cookie", "expect", "host", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection", "te",
@@ -43,7 +43,7 @@ def check(headers: Mapping[str, str | Source], where: str) -> None:
         if problem := name_problem(name):
             raise msgspec.ValidationError(f"{problem} - at {place}")
         if name.lower() in seen:
-            raise msgspec.ValidationError(f"the header is there twice - at {place}")
+            raise msgspec.ValidationError(f"duplicate header - at {place}")
         seen.add(name.lower())
         if isinstance(written, Source) and (written.env is None) == (written.stored is None):
             raise msgspec.ValidationError(
@@ -54,7 +54,7 @@ def check(headers: Mapping[str, str | Source], where: str) -> None:
 
 
 def is_telling(name: str) -> bool:
-    """Whether a header's name says that its value is a secret, even where a file holds it as text."""
+    """Whether a header's name indicates that its value is a secret, even if a file has it as text."""
     return _TELLING.search(name) is not None
 
 
@@ -62,7 +62,7 @@ def name_problem(name: str) -> str | None:
     """What is wrong with the name of an extra header."""
     if not _NAME.fullmatch(name):
         return "expected the name of a header: letters, digits and -"
-    return "this header is set by kosmolua, or is about the connection alone" if name.lower() in _reserved() else None
+    return "this header is set by kosmolua, or is about the connection itself" if name.lower() in _reserved() else None
 
 
 def value_problem(value: str) -> str | None:

@@ -7,8 +7,8 @@ import sys
 from collections.abc import Iterator, Mapping
 
 PROJECT_FILE = os.path.join(".kosmo", "config.toml")
-JOURNAL, OUTPUTS = ".journal", ".outputs"  # how the names of a journal and of the directory next to it end
-SAVED = "saved"  # the file in there that notes what a run has written
+JOURNAL, OUTPUTS = ".journal", ".outputs"  # suffixes of a journal and of the directory next to it
+SAVED = "saved"  # the file in that directory that notes the files a run has written
 
 
 def config_directory(environment: Mapping[str, str]) -> str:

@@ -1,4 +1,4 @@
-"""The models that were run last, with the version whose schema was used: for suggestions and completion."""
+"""The models that were run last, with the version whose schema applied: for suggestions and completion."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A line of text that is drawn again and again while something goes on."""
+"""A line of text that is redrawn while something is running."""
 
 from __future__ import annotations
 

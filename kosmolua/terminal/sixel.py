@@ -14,15 +14,15 @@ from typing import Any
 from kosmolua.terminal.png import Picture
 
 Colour = tuple[int, ...]  # red, green and blue in steps; empty for a pixel that is not drawn
-Shade = list[Colour]  # colours that are drawn in the same colour
+Shade = list[Colour]  # different colours that are drawn as one
 
 MOST_COLOURS = 255  # a pixel is a byte, and one value means not drawn
 _HOLE = 255
 _OPAQUE = 128  # pixels with at least this alpha are drawn
-_STEPS = 31  # per channel when colours are counted
+_STEPS = 31  # steps per channel when colours are counted
 _BAND = 6
 _BLANK = 63  # the character for no pixels; the bits of a column's six pixels are added to it
-_DITHER = 0.6  # of the distance between evenly spread shades
+_DITHER = 0.6  # fraction of the distance between evenly spread shades
 _BAYER = ((0, 8, 2, 10), (12, 4, 14, 6), (3, 11, 1, 9), (15, 7, 13, 5))
 _RUN = re.compile(rb"(.)\1{3,}", re.DOTALL)
 
@@ -32,7 +32,7 @@ def encode(picture: Picture, width: int, height: int, colours: int = MOST_COLOUR
     colours = min(colours, MOST_COLOURS)
     scaled = list(_scaled(picture, width, height))
     rows, counted = _counted(scaled, picture.channels, 0)
-    if len(counted) > colours:  # dither, so that few shades do not show as steps
+    if len(counted) > colours:  # dither, so that a few shades do not appear as steps
         rows, counted = _counted(scaled, picture.channels, round(255 / colours ** (1 / 3) * _DITHER))
     shades = _shades(counted, colours)
     numbers = {pixel: number for number, shade in enumerate(shades) for pixel in shade}

@@ -6,11 +6,11 @@
 ---@field id string
 ---@field model string As owner/name.
 ---@field version string Version id; "hidden" if the model does not show it.
----@field status "starting"|"processing"|"succeeded"|"failed"|"canceled"|"aborted" Final are succeeded, failed, canceled, aborted; `aborted` ended before it started.
----@field input table<string, any> What the model was given.
----@field output any What the model made, of any type; null until then, and after removal.
+---@field status "starting"|"processing"|"succeeded"|"failed"|"canceled"|"aborted" Final are succeeded, failed, canceled, aborted; `aborted` means that it ended before it started.
+---@field input table<string, any> The inputs.
+---@field output any The output, of any type; null until there is one, and after removal.
 ---@field error? string Why it failed.
----@field logs? string What the model printed.
+---@field logs? string The text that the model printed.
 ---@field created_at string RFC 3339.
 ---@field started_at? string RFC 3339; null until then.
 ---@field completed_at? string RFC 3339; null until then.
@@ -27,8 +27,8 @@
 ---@field model string The model trained from, as owner/name.
 ---@field version string The version trained from.
 ---@field destination? string The model that gets the new version.
----@field status "starting"|"processing"|"succeeded"|"failed"|"canceled"|"aborted" Final are succeeded, failed, canceled, aborted; `aborted` ended before it started.
----@field input table<string, any> What training was given.
+---@field status "starting"|"processing"|"succeeded"|"failed"|"canceled"|"aborted" Final are succeeded, failed, canceled, aborted; `aborted` means that it ended before it started.
+---@field input table<string, any> The inputs of the training.
 ---@field output? replicate.Weights
 ---@field error? string Why it failed.
 ---@field logs? string What training printed.
@@ -69,7 +69,7 @@
 ---@field name string
 ---@field current_release replicate.Release
 
----What a deployment ran from one change to the next.
+---The configuration of a deployment from one change to the next.
 ---@class replicate.Release
 ---@field number integer Counts from 1.
 ---@field model string As owner/name.
@@ -91,15 +91,15 @@
 ---@field name string
 ---@field slug string What get_collection takes.
 ---@field description string
----@field full_description? string Markdown; with get_collection alone.
+---@field full_description? string Markdown; only in answers of get_collection.
 ---@field models? replicate.Model[] With get_collection alone.
 
 ---What a model can run on.
 ---@class replicate.Hardware
 ---@field name string
----@field sku string What other functions call it.
+---@field sku string Its name in other functions.
 
----What is known of an uploaded file.
+---The facts about an uploaded file.
 ---@class replicate.File
 ---@field id string
 ---@field name? string As uploaded.
@@ -107,12 +107,12 @@
 ---@field size integer Bytes.
 ---@field etag? string Changes with the content.
 ---@field checksums replicate.Checksums
----@field metadata table<string, any> What was uploaded with it.
+---@field metadata table<string, any> The metadata uploaded with it.
 ---@field created_at string RFC 3339.
 ---@field expires_at? string RFC 3339; the file is deleted then.
 ---@field urls replicate.FileUrls
 
----What a search found.
+---The results of a search.
 ---@class replicate.SearchResult
 ---@field query string The text looked for.
 ---@field models replicate.Match[]
@@ -125,7 +125,7 @@
 
 ---@class replicate.JobUrls
 ---@field get string The API's URL of the object.
----@field cancel string Where a POST stops it.
+---@field cancel string URL that cancels it with a POST.
 ---@field web? string Its page on the web site.
 ---@field stream? string Server-sent events, for models that stream.
 
@@ -143,7 +143,7 @@
 ---@field md5? string Hexadecimal.
 
 ---@class replicate.FileUrls
----@field get string What a model's input takes.
+---@field get string The URL to pass as an input of a model.
 
 ---@class replicate.Match
 ---@field model replicate.Model
@@ -221,7 +221,7 @@
 ---@field webhook? string HTTPS URL to call with the object as it changes. Redirects are not followed.
 ---@field webhook_events_filter? ("start"|"output"|"logs"|"completed")[] Which events call the webhook. `output` and `logs` come at most every 500 ms.
 ---@field stream? boolean Deprecated. Ask for a stream URL. The API has deprecated it: models that stream always give one.
----@field prefer? string Hold the answer until the model is done: "wait", or "wait=n" for at most n seconds, 1 to 60.
+---@field prefer? string Delay the answer until the model is done: "wait", or "wait=n" for at most n seconds, 1 to 60.
 ---@field cancel_after? string Let the API cancel this long after creation: 30, 30s, 5m, 1h30m45s. At least 5 seconds. Alias: lifetime.
 
 ---@class (exact) replicate.create_file.Arguments
@@ -249,7 +249,7 @@
 ---@field webhook? string HTTPS URL to call with the object as it changes. Redirects are not followed.
 ---@field webhook_events_filter? ("start"|"output"|"logs"|"completed")[] Which events call the webhook. `output` and `logs` come at most every 500 ms.
 ---@field stream? boolean Deprecated. Ask for a stream URL. The API has deprecated it: models that stream always give one.
----@field prefer? string Hold the answer until the model is done: "wait", or "wait=n" for at most n seconds, 1 to 60.
+---@field prefer? string Delay the answer until the model is done: "wait", or "wait=n" for at most n seconds, 1 to 60.
 ---@field cancel_after? string Let the API cancel this long after creation: 30, 30s, 5m, 1h30m45s. At least 5 seconds. Alias: lifetime.
 
 ---@class (exact) replicate.create_prediction.Arguments
@@ -258,7 +258,7 @@
 ---@field webhook? string HTTPS URL to call with the object as it changes. Redirects are not followed.
 ---@field webhook_events_filter? ("start"|"output"|"logs"|"completed")[] Which events call the webhook. `output` and `logs` come at most every 500 ms.
 ---@field stream? boolean Deprecated. Ask for a stream URL. The API has deprecated it: models that stream always give one.
----@field prefer? string Hold the answer until the model is done: "wait", or "wait=n" for at most n seconds, 1 to 60.
+---@field prefer? string Delay the answer until the model is done: "wait", or "wait=n" for at most n seconds, 1 to 60.
 ---@field cancel_after? string Let the API cancel this long after creation: 30, 30s, 5m, 1h30m45s. At least 5 seconds. Alias: lifetime.
 
 ---@class (exact) replicate.create_training.Arguments
@@ -402,7 +402,7 @@ functions.replicate_cancel_training = functions.cancel_training
 function functions.create_deployment(arguments) end
 functions.replicate_create_deployment = functions.create_deployment
 
----Run the model behind a deployment. A blocking answer may still say `starting` or `processing`; only a terminal status is final.
+---Run the model of a deployment. A blocking answer may still say `starting` or `processing`; only a terminal status is final.
 ---@param arguments replicate.create_deployment_prediction.Arguments
 ---@return replicate.Prediction
 function functions.create_deployment_prediction(arguments) end
@@ -453,7 +453,7 @@ functions.replicate_delete_file = functions.delete_file
 function functions.delete_model(arguments) end
 functions.replicate_delete_model = functions.delete_model
 
----Delete a model version with its predictions and their files. Accepted, then done in the background within minutes. Only a version of a private model of the account that nobody else has run, trained from, deployed or overridden another version with.
+---Delete a model version with its predictions and their files. The API deletes it in the background within minutes. Only a version of a private model of the account that nobody else has run, trained from, deployed or overridden another version with.
 ---@param arguments replicate.delete_model_version.Arguments
 function functions.delete_model_version(arguments) end
 functions.replicate_delete_model_version = functions.delete_model_version

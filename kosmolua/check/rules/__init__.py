@@ -1,3 +1,3 @@
-"""The rules, each a function of the check and one source. A rule reports what is certain as an error, and leaves alone
-what it cannot tell.
+"""The rules, each a function of the check and one source. A rule reports what certainly fails as an error, and nothing
+if it is not sure.
 """

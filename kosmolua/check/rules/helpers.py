@@ -19,7 +19,7 @@ _GLOBAL = frozenset(
         *("write_file", "append_file"),
     }
 )
-# helper -> where its options stand, counted from 0
+# helper -> position of its options, counted from 0
 _OPTIONS = {"run": 2, "create": 2, "stream": 2, "wait": 1, "each": 2, "parallel": 2, "write_file": 2}
 TAKE_A_MODEL = frozenset({"run", "create", "stream"})
 

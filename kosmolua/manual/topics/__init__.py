@@ -1,4 +1,4 @@
-"""Pages about no single function: one Markdown file each in this directory. `integrations:docs NAME` shows one."""
+"""Pages about topics: one Markdown file each in this directory. `integrations:docs NAME` shows one."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def title(text: str) -> str:
 
 @cache
 def facts() -> dict[str, str]:
-    """What a page takes from the code, by the name that it writes as {{name}}."""
+    """Values from the code for placeholders in pages, written as {{name}}."""
     from kosmolua.runtime import limits, pending, port
 
     defaults = {f"{name}_limit": limits.shown(name) for name in ("cpu", "memory", "output", "time")}
