@@ -42,7 +42,7 @@ def test_a_finished_run_says_so(server, live, prediction):
     ran = live(*command)
     assert (0, "p1\n") == ran.seen[:2]
     assert f"this run finished at {time.strftime('%Y-%m-%d')}" in ran.err
-    assert "nothing is sent, and its results are given again" in ran.err
+    assert "nothing is sent, and its results are those in" in ran.err
     assert "To start a new run: --fresh" in ran.err
     assert 1 == len(server.requests)
 

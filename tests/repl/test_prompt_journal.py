@@ -363,10 +363,10 @@ def test_a_create_that_was_cut_off_is_looked_for(prompt, server):
     server.answers.extend([Answer(body=b'{"username": "alice"}'), Answer(body=page)])
     again = prompt()
     shown = again(":journal s.journal", f"first = {create('a')}")
-    assert "what became of it is not to be told from these: p1 of" in shown
+    assert "its result may be one of these: p1 of" in shown
     assert "hint: enter it again after :journal" in shown
-    assert "s.journal --adopt ID to take one of them for it" in shown
-    assert "not to be told" in again(create("other"))
+    assert "s.journal --adopt ID to choose one of them" in shown
+    assert "may be one of these" in again(create("other"))
     assert "no further calls are recorded or sent: create_prediction" in again(":journal")
 
     server.answers.extend([Answer(body=b'{"username": "alice"}'), Answer(body=page)])

@@ -43,12 +43,12 @@ def test_base_urls(given, used):
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ("api.replicate.com", "it is no http or https URL with a host"),
-        ("ftp://x/v1", "it is no http or https URL with a host"),
-        ("https://", "it is no http or https URL with a host"),
+        ("api.replicate.com", "it is not an http or https URL with a host"),
+        ("ftp://x/v1", "it is not an http or https URL with a host"),
+        ("https://", "it is not an http or https URL with a host"),
         ("https://x:99999", "Port out of range"),
-        ("https://user:pass@x/v1", "it holds more than scheme, host, port and path"),
-        ("https://x/v1?a=b", "it holds more than scheme, host, port and path"),
+        ("https://user:pass@x/v1", "it has parts besides scheme, host, port and path"),
+        ("https://x/v1?a=b", "it has parts besides scheme, host, port and path"),
         ("http://api.replicate.com/v1", "is plain http, which would send the token unencrypted"),
         ("http://localhost.evil.example/v1", "is plain http, which would send the token unencrypted"),
         ("http://127.evil.example/v1", "is plain http, which would send the token unencrypted"),

@@ -138,7 +138,7 @@ BROKEN = {
     "header of our own": ("replicate.accounts.work.headers.Host = 'x'", "set by kosmolua"),
     "header of the catalogue": ("replicate.accounts.work.headers.prefer = 'wait'", "accounts.work.headers.prefer`"),
     "no header": ("replicate.accounts.work.headers.'a b' = 'x'", "expected the name of a header"),
-    "header twice": ("[replicate.accounts.work.headers]\nA = 'x'\na = 'x'", "the header is there twice"),
+    "header twice": ("[replicate.accounts.work.headers]\nA = 'x'\na = 'x'", "duplicate header"),
     "header with two lines": ('replicate.accounts.work.headers.a = "x\\r\\nB: y"', "printable ASCII on one line"),
     "header of two sources": ("replicate.accounts.work.headers.a = {env = 'A', stored = 'file'}", "expected text, {"),
     "header of no source": ("replicate.accounts.work.headers.a = {}", "expected text, {"),
