@@ -65,8 +65,8 @@ class Session:
     call; a ``watcher`` also sees arguments and answers. ``stop`` returns the stop signal of this thread's run.
 
     Errors of a call are raised as `KosmoError`. An exception after the answer, as in a callback, does not lose the
-    answer: the first one is kept in ``raised``. ``customs`` are the host's own functions by name. With ``asking``, a
-    call that needs approval waits for it. ``webhook`` gives the URL that the API calls when something that was created
+    answer: the first one is kept in ``raised``. ``customs`` are the host's own functions by name. With ``asking``,
+    calls that need approval wait for it. ``webhook`` gives the URL that the API calls when something that was created
     for an account has ended.
     """
 

@@ -299,7 +299,7 @@ class ScriptRun:
         cancel = options.cancel_on_exit
         search = (
             (failed or cancel) and not options.emulate and not (self._parking and self._parking.elsewhere)
-        )  # nothing is left of what was emulated
+        )  # the emulator keeps nothing
         left = ending.end(session, tell, cancel=cancel, search=search)
         for sent, data in left.found:
             if sent.ticket and not cancel:

@@ -1,4 +1,4 @@
-"""What several hosts on several machines share: persistent budgets, request rates, and who is told what has ended."""
+"""What hosts on several machines share: persistent budgets, request rates, and who is told what has ended."""
 
 from __future__ import annotations
 

@@ -150,7 +150,7 @@ def cleaned(value: Any, name: str = "") -> Any:
 
 
 def read(file: str) -> tuple[Opening, list[Call]]:
-    """Raises a `UsageError` that names the line which is none."""
+    """Read a cassette. Raises a `UsageError` that names the invalid line."""
     try:
         with open(file, "rb") as opened:
             lines = opened.read().splitlines()

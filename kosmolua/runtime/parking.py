@@ -69,9 +69,9 @@ class Waiting(Struct, frozen=True):
 
 
 class Parking:
-    """How one run parks: ``after`` so many seconds, or at once if only persons are waited for. ``leave`` may take over
-    what waits: if it returns true, the run ends as ``left``, and someone else continues it. A run that has to keep its
-    process while it waits for anything else parks for persons only: it ``only_asks``. One that another process
+    """How one run parks: ``after`` that many seconds, or at once if it waits only for decisions. ``leave`` may take
+    over the waits: if it returns true, the run ends as ``left``, and someone else continues it. With ``only_asks`` the
+    run parks only for decisions of persons, and keeps its process during other waits. One that another process
     continues, also after a failure, is continued ``elsewhere``.
 
     ``dues`` has the ends of sleeps by the place of their request, so that a replayed script does not sleep again;

@@ -140,7 +140,7 @@ class Pending:
         return answers
 
     def is_idle(self, seconds: float) -> bool:
-        """Whether all that is open only waits, with no sleep that ends within so many seconds."""
+        """Whether all open requests only wait, without a sleep that ends within that many seconds."""
         waits = self.open == self._asleep + len(self._waiting)
         return waits and not self._ready and (not self._sleeps or self._sleeps[0][0] - self._now() > seconds)
 

@@ -25,7 +25,7 @@ PAGES, REFILL = 4.0, 2.1  # pages of the list in a row, and seconds between late
 UNLISTED = 60.0  # seconds between reads of a job that the list does not show
 MOST_READS = 20  # maximum number of those at once
 PATIENCE = 6  # failed reads in a row
-LINGER = 5.0  # seconds for which the thread stays without waits
+LINGER = 5.0  # seconds that the thread lives without waits
 REMEMBERED = 10_000  # jobs that are known to have ended before anyone waits for them
 
 
@@ -45,7 +45,7 @@ class Wait:
         self.until = None if deadline is None else time.monotonic() + deadline - time.time()
         self.pause = FIRST
         self.due = time.monotonic() + FIRST
-        self.listed = True  # as far as is known
+        self.listed = True  # as far as known
         self.ended = False  # by another source than a poll
 
     def rest(self) -> None:

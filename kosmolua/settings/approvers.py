@@ -30,7 +30,7 @@ def identity(settings: Approving, named: str | None) -> tuple[str, str | None]:
         return caller, None
     if not _is_among(caller, settings.act_as):
         raise PermissionDeniedError(
-            f"--as {quoted(named)}: {caller} may not decide in another name",
+            f"--as {quoted(named)}: {caller} may not decide on behalf of others",
             hint=f'allow it in config.toml: approvals.act_as = ["{caller}"], or omit --as',
         )
     return named, caller
