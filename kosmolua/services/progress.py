@@ -35,7 +35,7 @@ _DEEPEST = 12
 _MOST_ITEMS = 100
 # The same as in output.lua; tests/workflows/progress.json tests both.
 _BAR = re.compile(r"(?<![0-9])([0-9]{1,3})%[ \t]*\|[^\r\n|]*\|[ \t]*[0-9]{1,15}/[0-9]{1,15}(?![0-9])")
-_LOGS_LOOKED_AT = 4_000  # bytes, from the end of the logs of the logs
+_LOGS_LOOKED_AT = 4_000  # bytes, from the end of the logs
 
 
 class Job(Struct, kw_only=True):
