@@ -7,7 +7,6 @@ from collections.abc import Iterable
 from threading import RLock
 from typing import TYPE_CHECKING, Any, Literal
 
-import msgspec
 from werkzeug import Response
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 from werkzeug.http import http_date
@@ -23,6 +22,7 @@ from kosmolua.emulator.faults import Fault, FaultBox
 from kosmolua.emulator.genesis import seed_world
 from kosmolua.emulator.handlers import HANDLERS
 from kosmolua.emulator.identifiers import IdSource, sign
+from kosmolua.emulator.jobs import encode
 from kosmolua.emulator.rates import RateMeter
 from kosmolua.emulator.webhooks import Courier
 from kosmolua.errors import UsageError
@@ -178,6 +178,8 @@ class Emulator:
         if isinstance(answer, Delivery):  # not under the lock: painting takes long
             return Response(answer.content.read(), content_type=answer.content_type)
         if isinstance(answer, Hold):
+            if answer.job.behaviour.reads:  # what it reads may have to be painted: not under the lock
+                answer.job.outcome()
             return self._hold(answer, waits=call.arguments.get("wait") is not None)
         return Response(status=status) if call.operation.answer == "none" else json_response(answer, status)
 
@@ -241,4 +243,4 @@ def refusal(error: problem.ProblemError) -> Response:
 def json_response(
     document: Any, status: int, content_type: str = "application/json", headers: dict[str, str] | None = None
 ) -> Response:
-    return Response(msgspec.json.encode(document), status, headers, content_type=content_type)
+    return Response(encode(document), status, headers, content_type=content_type)

@@ -8,8 +8,10 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+import msgspec
+
 from kosmolua.emulator.clock import rfc3339
-from kosmolua.emulator.models import Behaviour, FileRef, Outcome, Work, log_lines, run
+from kosmolua.emulator.models import Behaviour, Content, FileRef, Outcome, Work, log_lines, run
 
 RETENTION = 3600.0
 """Seconds after the end of a job until its input, output, logs and files are removed."""
@@ -145,7 +147,7 @@ class Job:
         return tokens[: int(moment.fraction * len(tokens))]
 
 
-def with_urls(output: Any, url: Callable[[str], str]) -> Any:
+def with_urls(output: Any, url: Callable[[str], object]) -> Any:
     """The output with the URLs of its files, by their names."""
     if isinstance(output, FileRef):
         return url(output.name)
@@ -156,11 +158,27 @@ def with_urls(output: Any, url: Callable[[str], str]) -> Any:
     return output
 
 
-def _url(job: Job, origin: str, name: str) -> str:
-    if not job.inline:
-        return f"{origin}/delivery/{job.id}/{name}"
-    content_type, content = job.outcome().files[name]
-    return f"data:{content_type};base64,{base64.b64encode(content.read()).decode()}"
+class DataUrl:
+    """A file as a data URL. It is made when the answer is written, since painting takes long: not under the lock."""
+
+    # msgspec would write a dataclass by itself.
+    def __init__(self, content_type: str, content: Content) -> None:
+        self.content_type, self.content = content_type, content
+
+    def text(self) -> str:
+        return f"data:{self.content_type};base64,{base64.b64encode(self.content.read()).decode()}"
+
+    def __str__(self) -> str:
+        return f"data:{self.content_type};base64,…"
+
+
+def encode(document: Any) -> bytes:
+    """JSON of what is shown. Paints the files that are in it as data URLs."""
+    return msgspec.json.encode(document, enc_hook=DataUrl.text)
+
+
+def _url(job: Job, origin: str, name: str) -> str | DataUrl:
+    return DataUrl(*job.outcome().files[name]) if job.inline else f"{origin}/delivery/{job.id}/{name}"
 
 
 def _metrics(job: Job, moment: Moment) -> dict[str, float]:

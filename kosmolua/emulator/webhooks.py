@@ -17,11 +17,9 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 from urllib.parse import SplitResult, urlsplit
 
-import msgspec
-
 from kosmolua._version import __version__
 from kosmolua.emulator.clock import Clock
-from kosmolua.emulator.jobs import Job
+from kosmolua.emulator.jobs import Job, encode
 
 if TYPE_CHECKING:
     from kosmolua.emulator.world import World
@@ -118,11 +116,11 @@ class Feed:
 
 @dataclass
 class Message:
-    """A webhook request, with its retries."""
+    """A webhook request, with its retries. ``shown`` becomes its body when it is sent."""
 
     feed: Feed
     id: str
-    body: bytes
+    shown: dict[str, Any]
     retries: list[float]
     due: float
 
@@ -189,7 +187,7 @@ class Courier:
         code = self._world.ids.secret(f"webhook {feed.job.id} {feed.number}")
         name = f"msg_{base64.b32encode(code).decode().lower()[:26]}"
         retries = list(RETRIES) if event.name == "completed" else []
-        return Message(feed, name, msgspec.json.encode(feed.show(event.time)), retries, now)
+        return Message(feed, name, feed.show(event.time), retries, now)
 
     def _deliver(self, message: Message) -> None:
         if self._accepted(message) or not message.retries or self._closing.is_set():
@@ -200,24 +198,25 @@ class Courier:
     def _accepted(self, message: Message) -> bool:
         """Whether the message needs no retry: only connection failures and 5xx answers are retried."""
         parts = urlsplit(message.feed.url)
+        body = encode(message.shown)
         connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=TIMEOUT)
         self._connection = connection
         try:
-            connection.request("POST", _target(parts), message.body, self._headers(message))
+            connection.request("POST", _target(parts), body, self._headers(message.id, body))
             return connection.getresponse().status < _SERVER_FAULT
         except (OSError, http.client.HTTPException):
             return False
         finally:
             connection.close()
 
-    def _headers(self, message: Message) -> dict[str, str]:
+    def _headers(self, message_id: str, body: bytes) -> dict[str, str]:
         stamp = str(int(self._clock.time()))
-        signed = f"{message.id}.{stamp}.".encode() + message.body
+        signed = f"{message_id}.{stamp}.".encode() + body
         signature = base64.b64encode(hmac.digest(self._world.webhook_key, signed, "sha256")).decode()
         return {
             "Content-Type": "application/json",
             "User-Agent": f"kosmolua-emulator/{__version__}",
-            "webhook-id": message.id,
+            "webhook-id": message_id,
             "webhook-timestamp": stamp,
             "webhook-signature": f"v1,{signature}",
         }

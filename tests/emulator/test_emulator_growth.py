@@ -1,7 +1,12 @@
 """What the emulator's cost grows with: a page with the page, a request with itself; and what it keeps."""
 
 import gc
+import threading
 import time
+
+import httpx
+
+from kosmolua.testing import emulating
 
 FLUX = "black-forest-labs/flux-schnell"
 
@@ -54,6 +59,25 @@ def test_a_picture_is_painted_when_it_is_fetched(api, world, clock):
     assert cpu(lambda: api.get("/predictions").json()["results"][0]["output"]) < 1
     url = api.get("/predictions").json()["results"][0]["output"][0]
     assert api.get(url).content.startswith(b"\x89PNG")
+
+
+def test_nobody_waits_for_a_painting():
+    """While one request waits for a hundred pictures as data URLs, others are answered."""
+    with emulating(outputs="data", speed=100) as emulator:
+        api = httpx.Client(base_url=emulator.url, headers={"Authorization": "Bearer x"}, timeout=120)
+        body = {"input": {"prompt": "dusk", "width": 256, "height": 256, "num_outputs": 4}}
+        for _ in range(25):
+            api.post(f"/models/{FLUX}/predictions", json=body)
+        emulator.advance(60)
+        listing = threading.Thread(target=api.get, args=("/predictions",))
+        listing.start()
+        answered = 0
+        while listing.is_alive():
+            assert httpx.get(f"{emulator.url}/account", headers={"Authorization": "Bearer x"}).status_code == 200
+            answered += listing.is_alive()
+        api.close()
+
+    assert answered > 3
 
 
 def test_what_is_removed_is_freed(api, world, clock):

@@ -118,7 +118,7 @@ def test_data_urls_webhooks_and_the_command_line(tmp_path):
     receiver.shutdown()
     receiver.server_close()
 
-    assert received[-1]["output"] == ["data:image/png;base64,iVBORw0KGgow"]
+    assert received[-1]["output"] == ["data:image/png;base64,iVBORw0KGgow"], received
     assert (run.returncode, json.loads(run.stdout)["success"]) == (0, True), run.stdout + run.stderr
 
 

@@ -17,7 +17,8 @@ from kosmolua.errors import UsageError
 
 LARGEST = 256 * 1024 * 1024
 """Bytes of an answer or input: files are inside it, as data URLs."""
-PATIENCE = 5.0  # seconds for short requests, and for the rest of an answer that has begun to come
+PATIENCE = 30.0  # seconds for short requests, and for the rest of an answer that has begun to come
+STOPPING = 5.0  # seconds for a cancel, and for the server to be free again after it
 _BLOCK = 1 << 20
 _HEADERS = {"Content-Type": "application/json"}
 
@@ -61,7 +62,7 @@ class Wire:
             while not _readable(connection, 0.05):
                 if not wait():
                     self.stop(path)
-                    _readable(connection, PATIENCE)  # the server is free again when it answers
+                    _readable(connection, STOPPING)  # the server is free again when it answers
                     return None
             return self._read(connection)
         except (OSError, http.client.HTTPException) as error:
@@ -72,7 +73,7 @@ class Wire:
     def stop(self, path: str) -> None:
         """Cancel a prediction. A server that does not know it, or not any more, is no error."""
         with suppress(CogError):
-            self.ask("POST", f"{path}/cancel")
+            self.ask("POST", f"{path}/cancel", STOPPING)
 
     def _read(self, connection: http.client.HTTPConnection) -> CogAnswer:
         response = connection.getresponse()
