@@ -1,5 +1,5 @@
 -- Hints for Lua's own errors: a name that scripts do not have or that is misspelled, an output that does not exist yet,
--- habits of other languages and of the official clients.
+-- and habits from other languages and the official clients.
 
 local M = {}
 

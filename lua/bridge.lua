@@ -36,7 +36,7 @@ local function encode_for(name, value)
 end
 
 local journalled = false -- whether the host keeps a journal: it then gets the place of each request, and each wait
-local awaiting = false -- whether a wait is one request in it
+local awaiting = false -- whether a wait is one request in the journal
 local WAIT, DROPPED = msgpack.head(1) .. encode("wait"), msgpack.head(2) .. encode("wait") .. encode(true)
 
 local function receive(alone)
@@ -45,7 +45,7 @@ local function receive(alone)
   return answer[2], answer
 end
 
--- The same if answers may arrive for an interrupted input. Also returns whether the input was interrupted before it had
+-- The same for inputs that may be interrupted. Also returns whether the input was interrupted before it had
 -- the answer; it must not use the answer then.
 local function receive_awaited(interrupted)
   if journalled then port.submit(WAIT) end
@@ -185,7 +185,7 @@ local function provider_table(start)
   return strict(api, unknown_member(start.accounts, start.provider))
 end
 
--- The host's own functions, by the names after "custom.".
+-- The host's own functions, by their names after "custom.".
 local function custom_table(start)
   local own, known = {}, start.custom or {}
   for i = 1, #known do
@@ -313,7 +313,7 @@ end
 
 -- One run ------------------------------------------------------------------------------------------------------
 
-local ended = false -- by the script: `exit`
+local ended = false -- set by the script with `exit`
 
 local function outcome(ok, frame, status)
   return msgpack.head(6) .. encode("done") .. encode(ok) .. frame .. encode(collectgarbage("count") * 1024) .. ENGINE
@@ -322,7 +322,7 @@ end
 
 local function done(ok, frame, status) port.submit(outcome(ok, frame, status)) end
 
--- End the run. Its process waits until the host ends it; in a shared process an error that nothing catches goes up.
+-- End the run. Its process waits until the host ends it; in a shared process an error that nothing catches ends it.
 local function leave(status)
   done(true, encode(values.array({})), status)
   ended = true

@@ -34,7 +34,7 @@ function M.compile(source, name, env)
   return compile(source, name, env)
 end
 
--- What Lua shows of a chunk's name.
+-- A chunk's name as Lua shows it.
 local function shown(name)
   local first = byte(name)
   if first == 61 or first == 64 then return sub(name, 2) end -- "=" and "@"
@@ -151,7 +151,7 @@ function M.add(env, service)
   end
 
   env.debug = {
-    getinfo = function(...) return use("inspection").getinfo(...) end, -- a tail call, which is no level of its own
+    getinfo = function(...) return use("inspection").getinfo(...) end, -- a tail call, which does not add a level
     getmetatable = env.getmetatable,
     traceback = function(...) return use("inspection").traceback(...) end,
   }

@@ -1,5 +1,5 @@
--- What differs between processes and would make a resumed script diverge: the clock and the order of a table's keys.
--- With a journal, scripts get versions that give the same again.
+-- Replacements for what differs between processes and would make a resumed script diverge: the clock and the order of a
+-- table's keys. With a journal, scripts get versions that repeat their results.
 
 local M = {}
 
@@ -8,7 +8,7 @@ local sort, floor, unpack = table.sort, math.floor, table.unpack or unpack
 
 local RANK = { number = 1, string = 2, boolean = 3 }
 
--- Numbers, then strings, then the rest in its present order: no order of it would be the same in another process.
+-- Numbers, then strings, then the rest in its current order, which may differ in another process.
 local function before(a, b)
   local x, y = RANK[type(a.key)] or 4, RANK[type(b.key)] or 4
   if x ~= y then return x < y end

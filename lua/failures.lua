@@ -12,7 +12,7 @@ local huge, getinfo, resume, status = math.huge, debug.getinfo, coroutine.resume
 local MAX_MESSAGE, MAX_LINE, MAX_FRAMES, MAX_LEVELS = 8192, 500, 30, 200
 
 local M = {
-  NO_MEMORY = "not enough memory", -- as every engine says it
+  NO_MEMORY = "not enough memory", -- the message of every engine
   chunk_names = {}, -- of the script and its modules
   sources = {}, -- their texts, by the same names
 }
@@ -52,7 +52,7 @@ local function frames_of(co)
   return first, concat(lines, "\n")
 end
 
---- The error that ended a coroutine. Lua places no overflow that the interpreter finds.
+--- The error that ended a coroutine. Lua adds no position to a stack overflow that the interpreter finds.
 function M.placed(value, co)
   local at = value == "stack overflow" and frames_of(co)
   return at and at .. ": " .. value or value
@@ -127,7 +127,7 @@ local function text_of(value)
   return error_text(value)
 end
 
--- The place that a message begins with, if it is the script's own, and the rest of the message.
+-- The position at the start of a message, if it is in the script, and the rest of the message.
 local function placed(text)
   local name, number, rest = match(text, "^(.-):(%d+): (.*)$")
   if not name then return nil, text end
@@ -136,7 +136,7 @@ local function placed(text)
   return own and whole_name(name) .. ":" .. number, text
 end
 
--- A mistake's message ends with its place, for a script that prints it. A report has the place in front.
+-- A mistake's message ends with its position, for a script that prints it. A report begins with the position.
 local function without_place(text, at)
   local tail = at and " (" .. at .. ")"
   return tail and sub(text, -#tail) == tail and sub(text, 1, -#tail - 1) or text
@@ -180,13 +180,13 @@ local function finished(co, ok, ...)
 end
 
 --- Run the main chunk: true and what it returned, or false and the report of its error. It is a coroutine, so that its
---- frames can be looked at afterwards: an error handler has no room in a stack that overflowed.
+--- frames can be read afterwards: an error handler has no room in a stack that overflowed.
 function M.run(f)
   main = guard.create(f)
   return finished(main, resume(main))
 end
 
---- The coroutine of the main chunk, which is none for scripts.
+--- The coroutine of the main chunk, which scripts do not see as one.
 function M.main() return main end
 
 --- The text of a line, named as "file:line", if its source is known.

@@ -22,7 +22,7 @@ end
 
 local read -- path -> its text
 
---- What reads local files for their methods.
+--- The functions that read local files for their methods.
 function M.read_with(reader) read = reader end
 
 --- The value for a local file; it is read when it is sent.

@@ -1,5 +1,5 @@
 -- Limits for a run that shares its process with the host. A count hook checks time and memory, and asks the host
--- whether the run continues. Once it does not, pcall, xpcall and coroutines pass the error on instead of catching it.
+-- whether the run continues. After the end, pcall, xpcall and coroutines pass the error on instead of catching it.
 -- The hook fires only in interpreted code, so the compiler is off while it is set. It does not fire inside a C
 -- function: this stops accidents, not attacks. A child process does not need it and uses the plain functions: the
 -- kernel ends it, and `watch` finds the line.
@@ -36,7 +36,7 @@ local function finish(ok, ...)
   return ...
 end
 
--- What a protected call gave. An error of a C function that it called is placed in its caller, as without a guard.
+-- The results of a protected call. An error of a C function that it called is placed in its caller, as without a guard.
 local function placed(ok, message, ...)
   if not ok and type(message) == "string" and find(message, "^guard%.lua:%d+: ") then
     local info = getinfo(3, "Sl")
@@ -76,13 +76,13 @@ local function guarded(hook)
   end
 end
 
---- Whether a function's source is the script's: what this directory holds is loaded under names with "=".
+--- Whether a function belongs to the script: the modules of this directory have chunk names with "=".
 function M.is_own(source) return byte(source) == 64 end -- "@"
 
---- The line of an own function: "file:line".
+--- The line of one of the script's functions: "file:line".
 function M.line_of(info) return format("%s:%d", sub(info.source, 2), info.currentline) end
 
---- The line of the innermost frame of the script, above the caller of the function that asks; nil if it has none.
+--- The line of the innermost frame of the script, outside the function that asks; nil if there is none.
 function M.script_line()
   local level = 3
   while true do
@@ -93,7 +93,7 @@ function M.script_line()
   end
 end
 
--- The same of a coroutine that is not running.
+-- The same for a coroutine that is not running.
 local function line_in(thread)
   local level = 0
   while true do
@@ -136,7 +136,7 @@ function M.limit(cpu, memory, alive)
   debug.sethook(hook, "", INSTRUCTIONS)
 end
 
---- Find the line at which this process has used its CPU limit of so many seconds. The kernel's timer sends SIGPROF then,
+--- Find the line at which this process reaches its CPU limit, in seconds. The kernel's timer sends SIGPROF then,
 --- once. LuaJIT's profiler answers it, also in compiled code, which runs no hooks; until then it costs nothing (five
 --- loops of calls, tables and strings took the same time with it). It does not answer inside a C function.
 function M.watch(cpu)
@@ -156,7 +156,7 @@ function M.die(message)
   error(message, 0)
 end
 
---- What ended the run: "cpu", "memory", "host" or nil.
+--- The limit that ended the run: "cpu", "memory", "host" or nil.
 function M.reached() return reached end
 
 --- The script's line at which the run was ended: "file:line" or nil.

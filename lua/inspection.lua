@@ -1,4 +1,5 @@
--- What scripts have of `debug`: where their own functions are, as text and numbers. Functions of the host look like C.
+-- The part of `debug` that scripts have: positions of their own functions, as text and numbers. Functions of the host
+-- look like C functions.
 
 local use = ...
 local failures, values = use("failures"), use("values")
@@ -11,7 +12,7 @@ local getinfo, running = debug.getinfo, coroutine.running
 
 local PLAIN = { "source", "short_src", "what", "currentline", "linedefined", "lastlinedefined", "name", "namewhat", "nups" }
 local FOREIGN = { source = "=[C]", short_src = "[C]", what = "C", currentline = -1, linedefined = -1, lastlinedefined = -1 }
-local WANTED = "Slnu" -- never "f", which gives the function, nor "L"
+local WANTED = "Slnu" -- not "f", which returns the function, and not "L"
 local MAX_LEVELS = 30
 local MAX_LEVEL = 1000000 -- beyond any stack; at 2^53, adding one changes nothing
 

@@ -15,9 +15,9 @@ local unpack = table.unpack or unpack
 
 local INSTRUCTIONS = 1000 -- between two checks for an interrupt
 local GROUP = 50 -- locals that one closure keeps; LuaJIT lets a function have 60 upvalues
-local MAX_RETURNS = 50 -- occurrences of `return` that are tried, from the end of the chunk
+local MAX_RETURNS = 50 -- maximum occurrences of `return` to try, from the end of the chunk
 local MAX_KEPT = 100 -- results that are kept as _1, _2, …
-local MAX_NAMES = 5000 -- reported for one table
+local MAX_NAMES = 5000 -- maximum names reported for one table
 
 local RESERVED = {}
 for word in gmatch("and break do else elseif end false for function goto if in local nil not or repeat return then "

@@ -175,7 +175,7 @@ local function skip_space() at = find(text, "[^ \t\r\n]", at) or #text + 1 end
 
 local UNESCAPES = { ['"'] = '"', ["\\"] = "\\", ["/"] = "/", b = "\b", f = "\f", n = "\n", r = "\r", t = "\t" }
 
--- One \uXXXX, or two where the first is the high half of a pair; `from` is the position after the `u`.
+-- One \uXXXX, or two if the first is the high half of a pair; `from` is the position after the `u`.
 local function read_code(from)
   local code = tonumber(sub(text, from, from + 3), 16)
   if not find(text, "^%x%x%x%x", from) then fail("four hexadecimal digits", from) end
@@ -216,7 +216,7 @@ local function read_string()
   end
 end
 
--- A number whose exponent Lua does not read: zero or infinity, as for a smaller one.
+-- A number whose exponent Lua cannot read: zero or infinity, as for a smaller exponent.
 local function beyond(digits)
   local sign, mantissa, exponent = match(digits, "^(-?)([%d.]+)[eE]([+-]?%d+)$")
   local value = (find(mantissa, "[1-9]") and sub(exponent, 1, 1) ~= "-") and huge or 0

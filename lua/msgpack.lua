@@ -1,6 +1,6 @@
 -- The part of MessagePack (msgpack.org) that a state and its host use, with two extension types from the state to the
--- host: local files, and integers that no double holds. Nulls, empty lists and 64-bit integers are read as `values.lua`
--- defines.
+-- host: local files, and integers that no double can represent. Nulls, empty lists and 64-bit integers are read as
+-- `values.lua` defines.
 
 local use = ...
 local values = use("values")
@@ -196,16 +196,16 @@ end
 -- Writing -------------------------------------------------------------------------------------------------------
 
 local parts, size = {}, 0 -- the pieces of the frame
-local keys, tables = {}, {} -- the way down to the value being written
-local bytes_depth -- how deep a string that is not text may be
-local KEPT = 4096 -- bytes of a frame whose tables are used for the next one
+local keys, tables = {}, {} -- the path to the value being written
+local bytes_depth -- maximum depth of a string that is not UTF-8
+local KEPT = 4096 -- maximum bytes of a frame whose tables are reused for the next one
 
 local function put(piece)
   size = size + 1
   parts[size] = piece
 end
 
--- The frame. What it is made of is freed, unless it is small.
+-- The frame. Its parts are freed, unless it is small.
 local function whole()
   local frame = concat(parts, "", 1, size)
   if #frame > KEPT then
@@ -353,7 +353,7 @@ function M.encode(value, with_bytes)
   return whole()
 end
 
---- MessagePack of an integer that a double holds exactly.
+--- MessagePack of an integer that a double represents exactly.
 M.integer = integer
 
 -- The head of a list of fewer than 16 items.

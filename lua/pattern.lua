@@ -332,7 +332,7 @@ local function repeated(node)
     start)
 end
 
--- The next item, in text between `\Q` and `\E` or outside, and whether such text goes on. A repetition behind it
+-- The next item, in text between `\Q` and `\E` or outside, and whether such text continues. A repetition after it
 -- applies to its last character.
 local function next_item(depth, is_quoted)
   if not is_quoted then return repeated(atom(depth)), false end

@@ -42,7 +42,7 @@ end
 --- The port over two descriptors: `submit(frame)` sends, `wait()` blocks until a frame arrives.
 function M.open(input, output)
   local buffer = ffi.new("uint8_t[?]", CAPACITY)
-  local from, to = 0, 0 -- the part of the buffer that was read and not taken yet
+  local from, to = 0, 0 -- the part of the buffer that was read but not yet taken
   local writing, last = false, nil
   local port = {}
 

@@ -17,7 +17,7 @@ local encode, head, bytes = msgpack.encode, msgpack.head, msgpack.bytes
 rawlen = rawlen or function(t) return #t end
 
 local MAX_DEPTH, MAX_ITEMS, MAX_NODES = 6, 100, 4000
-local MAX_BYTES = 65536 -- of strings in one preview
+local MAX_BYTES = 65536 -- bytes of strings in one preview
 
 local TEXT, OTHER, TABLE = head(3) .. encode("text"), head(2) .. encode("other"), head(4) .. encode("table")
 

@@ -17,7 +17,7 @@ local CHAR, SET, SPLIT, JUMP, SAVE, MATCH = program.CHAR, program.SET, program.S
 local compile = program.compile
 
 local MAX_CACHED = 100000 -- instructions of all cached programs
-local ENTRY = 100 -- the cost of a program besides its instructions
+local ENTRY = 100 -- the cost of a cached program besides its instructions
 
 local refuse = function(name, reason) error("regex." .. name .. ": " .. reason, 0) end
 
@@ -241,8 +241,8 @@ end
 
 --- All matches that do not overlap, from left to right, as a list of what `regex.match` returns; at most `limit` if it
 --- is given. After an empty match the search continues one character later, and an empty match directly after another
---- match does not count: `a*` in "baac" is found at 1, 2 and 5. Each search is linear in the text that it reads. If
---- each search reads to the end of the text to find little, the total time is quadratic.
+--- match does not count: `a*` in "baac" is found at 1, 2 and 5. Each search is linear in the text that it reads. The
+--- total time is quadratic if every search reads to the end of the text.
 function M.match_all(text, pattern, flags, limit)
   local program = program_of("match_all", text, pattern, flags)
   limit = limit == nil and huge or limit

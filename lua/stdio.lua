@@ -1,4 +1,4 @@
--- Standard input, and text of local files: what the host reads for the script, and the formats of Lua's `read`.
+-- Standard input, and text of local files: which the host reads for the script, and the formats of Lua's `read`.
 -- Loaded by the first function that needs it.
 
 local use = ...
@@ -12,7 +12,7 @@ local concat, find, format, gsub, match, sub = table.concat, string.find, string
   string.sub
 local unpack = table.unpack or unpack
 
--- A reader of text that `more()` gives in pieces, and nil at its end. `buffer` from `at` is not read yet.
+-- A reader of text that `more()` returns in pieces, with nil at its end. `buffer` from `at` is not read yet.
 local Reader = {}
 Reader.__index = Reader
 
@@ -108,7 +108,7 @@ local function lines_of(r)
   end
 end
 
---- The functions of an input: `read(...)` and `lines(...)`. `service("stdin", …)` gives its pieces.
+--- The functions of an input: `read(...)` and `lines(...)`. `service("stdin", …)` returns its pieces.
 function M.input(service)
   local taken = 0
   local r = reader(function()
@@ -122,7 +122,7 @@ function M.input(service)
   }
 end
 
---- The same for text that is there already.
+--- The same for text that is already read.
 function M.of_text(text)
   local r = reader(function() return nil end)
   r.buffer = text

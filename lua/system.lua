@@ -1,5 +1,5 @@
--- What a script has of its surroundings: output without a newline, standard input, text files, the environment
--- variables that were opened to it, and its exit status.
+-- The surroundings of a script: output without a newline, standard input, text files, the environment variables that it
+-- may read, and its exit status.
 
 local use = ...
 local values, failures, file = use("values"), use("failures"), use("file")
@@ -34,7 +34,7 @@ local function output(put, number, name)
 end
 
 local function add_streams(env, put, service)
-  local input -- made by the first use
+  local input -- created on first use
   local function reading(name)
     return function(...)
       input = input or use("stdio").input(service)
@@ -99,7 +99,7 @@ local function status_of(code)
   return code
 end
 
--- What changes how the collector runs is accepted and does nothing: the memory limit relies on it.
+-- Options that change the garbage collector are accepted without effect: the memory limit relies on it.
 local UNCHANGED = { stop = 0, restart = 0, setpause = 200, setstepmul = 200, isrunning = true, generational = "incremental",
   incremental = "incremental" }
 

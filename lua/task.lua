@@ -21,7 +21,7 @@ local SUSPEND = {} -- what a coroutine yields when it waits, unlike a yield of t
 local BLOCKED, NOTHING = {}, { count = 0 } -- a caller that cannot yield; no arguments
 
 local receive -- returns the next answer: id, answer; its argument says whether the request was alone
-local forsake -- called with the request of a canceled task, which needs no answer any more
+local forsake -- called with the request of a canceled task, whose answer is no longer needed
 local current -- the task that runs; nil in the main chunk
 local living -- how many tasks have not ended
 local unseen -- failed tasks whose error nobody has awaited
@@ -54,7 +54,7 @@ local function enqueue(task, answer)
   ready[last] = task
 end
 
--- Settle a task, or anything else that can be awaited, with its result.
+-- Settle a task, or another awaited object, with its result.
 local function settle(task, ok, ...)
   task.state = ok and "done" or "failed"
   task.count, task.values = select("#", ...), { ... }
@@ -71,7 +71,7 @@ end
 
 local function turn_over(before, task, ok, ...)
   current = before
-  if task.state ~= "running" then return end -- canceled in its own turn
+  if task.state ~= "running" then return end -- canceled when its turn comes
   if not ok then return finish_task(task, false, failures.placed((...), task.co)) end
   if status(task.co) == "dead" then return finish_task(task, true, ...) end
   if (...) ~= SUSPEND then
@@ -208,7 +208,7 @@ function M.resume(co, ...)
   return restored(task, guard.resume(co, ...))
 end
 
--- The main chunk is a coroutine of the host's: for the script it is none.
+-- The main chunk is a coroutine of the host, but not for the script.
 
 --- `coroutine.yield` for scripts.
 function M.yield(...)
@@ -235,12 +235,12 @@ end
 -- Tasks --------------------------------------------------------------------------------------------------------
 
 local methods = {}
-local TASK = {} -- the key in the metatable of a script's handle under which its task is
+local TASK = {} -- the key of the task in the metatable of a script's handle
 
 local function handle() return { state = "running", waiters = {}, children = {}, room = 16 } end
 
--- Not in a table with weak keys: its values survive one collection more, and a collection begins when memory has
--- doubled, so that a loop which starts tasks would take ever more.
+-- Not in a table with weak keys: its values survive one more collection, so that a loop that starts tasks would use
+-- more and more memory.
 local function shown_of(task) return setmetatable({}, { __index = methods, __metatable = false, [TASK] = task }) end
 
 -- Forgets children that have ended, each time that their list has doubled.
@@ -396,7 +396,7 @@ function M.parallel(items, f, options)
   end
   local collect, count = options.on_error == "collect", #items
   local results, goal, taken, left = {}, handle(), 0, count
-  local stopped -- the first item at which a dry run stops; the other items go on to their own requests
+  local stopped -- the first item at which a dry run stops; the other items continue to their own requests
   local function take_one(index, ok, value)
     left = left - 1
     if collect then

@@ -1,4 +1,4 @@
--- What JSON has and Lua does not: null inside lists, and whether an empty table is a list.
+-- Values that JSON has and Lua lacks: null inside lists, and empty lists.
 -- Marks are in weak tables outside the values, so that scripts can use their own metatables.
 
 local M = {}
@@ -9,7 +9,7 @@ local floor, concat = math.floor, table.concat
 local rawlen = rawlen or function(t) return #t end -- LuaJIT: `#` on a table calls no metamethod
 
 M.MAX_DEPTH = 200
-M.MAX_EXACT = 2 ^ 53 -- beyond it a double does not distinguish neighboring integers
+M.MAX_EXACT = 2 ^ 53 -- beyond it, doubles do not represent every integer
 
 local arrays = setmetatable({}, { __mode = "k" })
 local objects = setmetatable({}, { __mode = "k" })
@@ -17,7 +17,7 @@ local objects = setmetatable({}, { __mode = "k" })
 --- Files, which look like tables: value -> its fields (file.lua).
 M.files = setmetatable({}, { __mode = "k" })
 
---- Integers that no double holds, which look like tables: value -> its digits.
+--- Integers that no double can represent, which look like tables: value -> its digits.
 M.digits = setmetatable({}, { __mode = "k" })
 
 --- An integer by its decimal digits, as part of what is sent.

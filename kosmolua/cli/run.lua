@@ -1,4 +1,4 @@
--- What `kosmo run` does, as a script. Its argument is the job as JSON:
+-- The script of `kosmo run`. Its argument is the job as JSON:
 -- { ref, input, files = { { place, path }, … }, mode = "run", "stream" or "create", options, save, overwrite }.
 -- A line that it prints is a piece of text as JSON, so that text without newlines arrives as it comes.
 

@@ -39,7 +39,7 @@ function require(name) end
 ---@class kosmolua.Input
 stdin = {}
 
----Read a line, or what the formats "l", "L", "n", "a" or a number of bytes name. Returns nil at the end.
+---Read a line, or by the formats "l", "L", "n", "a" or a number of bytes. Returns nil at the end.
 ---@param ... "l"|"L"|"n"|"a"|integer
 ---@return any ...
 function stdin:read(...) end
@@ -57,7 +57,7 @@ local Output = {}
 ---@return kosmolua.Output
 function Output:write(...) end
 
----Input and output by the names of Lua's own library. Files are opened with `file(path)` and `write_file`.
+---Input and output under the names of Lua's own library. Files are opened with `file(path)` and `write_file`.
 ---@class kosmolua.io
 ---@field stdin kosmolua.Input
 ---@field stdout kosmolua.Output
@@ -91,7 +91,7 @@ function io.open(path, mode) end
 ---@field preload table<string, fun(name: string): any>
 package = {}
 
----What scripts have of Lua's library for debugging: where functions are.
+---The part of Lua's debug library that scripts have: positions of functions.
 ---@class kosmolua.debug
 debug = {}
 
@@ -235,7 +235,7 @@ function append_file(path, text) end
 ---@field steps integer
 
 ---@class kosmolua.RunOptions: kosmolua.CreateOptions
----@field wait? integer|boolean Ask the API to hold its answer for 1 to 60 seconds; default: 10.
+---@field wait? integer|boolean Let the API delay its answer by 1 to 60 seconds; default: 10.
 ---@field timeout? number Raise an error with code "timed_out" after this many seconds.
 ---@field cancel_on_timeout? boolean Cancel on timeout; default: false.
 ---@field on_progress? fun(prediction: replicate.Prediction, progress?: kosmolua.Progress)

@@ -8,11 +8,11 @@ local error, next, rawget, type = error, next, rawget, type
 local format, floor, pcall = string.format, math.floor, guard.pcall
 
 local MAX_REF = 600 -- bytes of a reference to a model
-local WAIT = 10 -- seconds for which the API is asked to hold the answer to a create
-local CROWD = 64 -- with more requests in flight the API does not hold answers: each holds a connection
+local WAIT = 10 -- seconds that the API is asked to delay the answer to a create
+local CROWD = 64 -- with more requests in flight no answer is delayed, since each one occupies a connection
 local SETTLED = 4 -- seconds after which a new prediction is listed
 local SENT = { "cancel_after", "lifetime", "webhook", "webhook_events_filter" } -- sent as they are
--- Failures of a create that may still have been done.
+-- Failures of a create that may have been executed.
 local UNKNOWN = { uncertain = true, server_error = true, internal_error = true, system_error = true }
 
 local M = { WAIT = WAIT }
@@ -36,7 +36,7 @@ function M.prefer(w, name, wait)
   return format("wait=%d", floor(wait))
 end
 
--- The input with the changes of a plan. What the script has remains as it was.
+-- The input with the changes of a plan. The script's own table is unchanged.
 local function changed(input, changes)
   local copied = {}
   local function own(holder, key)

@@ -41,7 +41,7 @@ end
 
 M.is_url = is_url
 
--- Changes the URLs at a place, a list of names in which "*" is every item.
+-- Replaces the URLs at a place, which is a list of names; "*" means every item.
 local function change_at(value, place, at, change)
   if at > #place then return is_url(value) and change(value) or value end
   if not is_table(value) then return value end
@@ -115,7 +115,7 @@ function M.kind_of(prediction)
   return type(link) == "string" and find(link, "/trainings/", 1, true) and "training" or "prediction"
 end
 
---- How messages name it: its id and, if there is one, its page; then the page alone.
+--- Its name in messages: its id with its page, if any; and its page alone.
 function M.about(prediction)
   local urls = prediction.urls
   local web = type(urls) == "table" and urls.web
@@ -145,7 +145,7 @@ function M.progress(logs)
   return found
 end
 
---- A sum of bytes that goes on from `sum`: text that is compared by it need not be kept.
+--- A checksum of bytes that continues from `sum`: text that is compared by it need not be kept.
 function M.summed(text, sum)
   for i = 1, #text do
     sum = (sum * 31 + byte(text, i)) % 2147483647
@@ -153,7 +153,7 @@ function M.summed(text, sum)
   return sum
 end
 
---- The code of an error table, without asking its metatable.
+--- The code of an error table, by raw access.
 function M.code_of(failure) return type(failure) == "table" and rawget(failure, "code") end
 
 return M

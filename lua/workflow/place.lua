@@ -1,4 +1,4 @@
--- How far a stream was read: which events of a new connection were seen before, and which text is missing.
+-- The position in a stream: which events of a new connection were seen before, and which text is missing.
 
 local use = ...
 local output = use("workflow/output")
@@ -7,15 +7,15 @@ local sub = string.sub
 
 local M = {}
 
---- `id` is the last id, `count` how many events came after the one that brought it, `total` all of them. `follows` is
---- the first of those events, `first` the id of the very first event; `skip` counts repeats still to come. `size` and
---- `sum` are of the text that was given.
+--- `id` is the last id, `count` how many events came after the event with it, `total` the number of all events.
+--- `follows` is the first of those events, `first` the id of the very first event; `skip` counts repeats still to come.
+--- `size` and `sum` are of the text that was given.
 function M.start() return { count = 0, total = 0, size = 0, sum = 0 } end
 
 local function key(event) return event.event .. "\n" .. event.data end
 
 -- How many events of a new connection were seen before, by its first one. A server that knows the last id continues
--- after the event that brought it; any other starts from the beginning.
+-- after that event; others start from the beginning.
 local function repeats(place, event)
   if place.total == 0 then return 0 end
   if not place.id then return place.total end
@@ -51,7 +51,7 @@ function M.give(place, text)
   place.size, place.sum = place.size + #text, output.summed(text, place.sum)
 end
 
---- The rest of the whole text; nil if what was given is not how it begins.
+--- The rest of the whole text; nil if it does not begin with the given text.
 function M.rest(place, whole)
   if #whole < place.size or output.summed(sub(whole, 1, place.size), 0) ~= place.sum then return nil end
   return sub(whole, place.size + 1)

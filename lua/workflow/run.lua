@@ -66,7 +66,7 @@ function M.run(w, ref, input, options)
   return shown(w, plan, prediction.output), prediction
 end
 
--- What was started here and may be running, including creates in flight.
+-- The jobs that were started here and may be running, including creates in flight.
 local function all_started(w)
   w:settle()
   local list = {}

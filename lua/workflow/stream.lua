@@ -9,17 +9,17 @@ local error, setmetatable, tostring, type = error, setmetatable, tostring, type
 local format, match, concat, pcall = string.format, string.match, table.concat, guard.pcall
 local TERMINAL = output.TERMINAL
 
-local LOST_PAUSE = 0.5 -- seconds before reconnecting a stream that gave nothing; doubled each time
-local BARREN = 3 -- connections in a row that give nothing new, before the prediction is asked for its status
-local HELD = 10 -- seconds; a connection that was open longer was ended by the server for its silence
+local LOST_PAUSE = 0.5 -- seconds before reconnecting a stream without new events; doubled each time
+local BARREN = 3 -- connections in a row without new events before the prediction's status is requested
+local HELD = 10 -- seconds; the server ends connections that were silent for longer
 local KNOWN_EVENTS = { output = true, logs = true, error = true, done = true }
 
 local Event = { __metatable = "event" }
 function Event.__tostring(event) return event.event == "output" and event.data or "" end
 function Event.__concat(left, right) return tostring(left) .. tostring(right) end
 
--- One stream of a prediction, with its plan if it was started here: `queue` from `from` holds events to give, `barren` counts connections in a row that brought nothing new,
--- the current one began at `began` and was `fruitful` or not.
+-- One stream of a prediction, with its plan if it was started here: `queue` from `from` holds events to give, `barren`
+-- counts connections in a row that brought nothing new, the current one began at `began` and was `fruitful` or not.
 local function new(prediction, plan)
   local url = type(prediction.urls) == "table" and prediction.urls.stream
   return {
@@ -66,7 +66,7 @@ local function lost(w, s)
   })
 end
 
--- The items that the stream did not give: all of them, unless they are texts and some were given.
+-- The items that the stream lacked: all of them, unless they are texts and some were given.
 local function missing_items(w, s, list)
   local items, size, whole = {}, 0, output.joined(list)
   if s.place.size > 0 and not whole then return items end
@@ -79,7 +79,7 @@ local function missing_items(w, s, list)
   return items
 end
 
--- The texts of the prediction's output that the stream did not give, each for one event.
+-- The texts of the prediction's output that the stream lacked, each for one event.
 local function missing(w, s)
   local value = s.prediction.output
   if value == nil then return {} end
@@ -110,8 +110,8 @@ local function finish_by_polling(w, s)
   put(s, "done", ending[s.prediction.status] or '{"reason":"canceled"}')
 end
 
--- Whether to follow again after a connection ended. One that was cut is made again at once; those that bring nothing
--- new after growing pauses; then the prediction is asked for its status.
+-- Whether to reconnect after a connection ended: at once if it was lost, after growing pauses if it brought nothing
+-- new. After several of those, request the prediction's status.
 local function goes_on(w, s)
   if s.barren == 0 then return true end
   if s.barren <= BARREN then
@@ -153,7 +153,7 @@ local function refill(w, s)
   finish_by_polling(w, s)
 end
 
--- The end: how the prediction ended, and text that a connection which was cut may have kept back.
+-- The end: how the prediction ended, and text that a lost connection may have withheld.
 local function conclude(w, s, event)
   s.over = true
   local ok, ended = pcall(watched, w, s)

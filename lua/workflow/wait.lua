@@ -17,8 +17,8 @@ local PASSING = { unreachable = true, server_error = true, rate_limited = true, 
 
 local M = {}
 
---- Get or cancel a job, after so many seconds if given. A created training's own links call it a prediction, so an id that is not found among
---- predictions is searched among trainings.
+--- Get or cancel a job, after that many seconds if given. A created training's own links call it a prediction, so an id
+--- that is not found among predictions is searched among trainings.
 function M.call_about(w, verb, kind, id, seconds)
   if w.trainings[id] then kind = "training" end
   local ok, answer = pcall(w.api[format("%s_%s", verb, kind)], { [kind .. "_id"] = id }, seconds)
@@ -42,7 +42,7 @@ end
 
 function M.get(w, kind, id, seconds) return w:call_about("get", kind, id, seconds) end
 
--- Poll after so many seconds. One poll in flight per job; tasks that wait for the same job share it.
+-- Poll after that many seconds. One poll in flight per job; tasks that wait for the same job share it.
 local function poll(w, kind, id, seconds)
   local key = kind .. id
   if w.watchers[key] == 1 then return w:get(kind, id, seconds) end
@@ -80,7 +80,7 @@ local function changed(before, after)
     or before.output ~= after.output
 end
 
---- Whether a poll may succeed next time: what the API, or a proxy, answered may pass.
+--- Whether the next poll may succeed: the failure of the API or a proxy may be temporary.
 function M.may_pass(w, failure)
   return type(failure) == "table" and (PASSING[rawget(failure, "code")] or rawget(failure, "status") ~= nil)
 end
@@ -98,7 +98,7 @@ local function give_up(w, name, kind, prediction, failure)
   })
 end
 
---- Polls once, with `look` if given, after so many seconds. Returns the prediction and how many polls in a row have
+--- Polls once, with `look` if given, after that many seconds. Returns the prediction and how many polls in a row have
 --- failed; raises when there are too many.
 function M.patient_poll(w, name, kind, prediction, failures, look, seconds)
   local ok, found = pcall(look or poll, w, kind, prediction.id, seconds)

@@ -5,12 +5,12 @@ local output, sequence = use("workflow/output"), use("workflow/sequence")
 
 local format, next, setmetatable = string.format, next, setmetatable
 
--- What each adds is a method of a workflow `w`. Between them they use: `w.api`, the functions of the account, as
--- `f(arguments, seconds)`, which calls after that time if it is given;
--- `w.service(name, arguments)`, `w.raise(fields)`, `w.mistake(function, message)`, `w.now()`, `w.sleep(seconds)`;
--- `w.awaits()`, whether the host waits for a job as one request;
--- `w.started`, id -> kind of what was created and not seen to end; `w.creating`, creates in flight by number, `w.begun`
--- of them so far; `w.watchers`, `w.polls` by kind and id; `w.trainings`, ids that turned out to be trainings.
+-- Each helper adds a method to a workflow `w`. They share: `w.api`, the functions of the account, as `f(arguments,
+-- seconds)`, which waits that time first if given; `w.service(name, arguments)`, `w.raise(fields)`,
+-- `w.mistake(function, message)`, `w.now()`, `w.sleep(seconds)`; `w.awaits()`, whether the host waits for a job as one
+-- request; `w.started`, id -> kind of jobs created and not known to have ended; `w.creating`, creates in flight by
+-- number, `w.begun` of them so far; `w.watchers`, `w.polls` by kind and id; `w.trainings`, ids that turned out to be
+-- trainings.
 local PARTS = {
   use("workflow/create"), use("workflow/wait"), use("workflow/run"), use("workflow/stream"), use("workflow/pages"),
   use("workflow/files"),
@@ -40,7 +40,7 @@ local function answering(api, raise)
   })
 end
 
---- The helpers of one account. `api` has its functions; `host` gives `service(name, arguments)`, `raise(fields)`,
+--- The helpers of one account. `api` has its functions; `host` has `service(name, arguments)`, `raise(fields)`,
 --- `mistake(function, message)`, `time()`, `sleep(seconds)` and `awaits()`, and is given `begin_anew(seed)`.
 return function(host, api, account)
   host.begin_anew = sequence.begin_anew
