@@ -27,7 +27,8 @@ _EXAMPLE = "resume nightly --write allow"
 def run(command: str, argv: list[str]) -> int:
     action, *rest = argv or ["list"]
     given = argv[: argv.index("--")] if "--" in argv else argv
-    if action in {"logs", "cancel"} or any(word.partition("=")[0] == "--database" for word in given):
+    submitted_too = any(word.partition("=")[0] == "--database" for word in given)
+    if action in {"logs", "cancel"} or (submitted_too and action != "undo"):
         from kosmolua.cli import submitted
 
         return submitted.run(command, argv)
@@ -57,7 +58,7 @@ def _parser(command: str) -> options.Parser:
         "List, show, resume, undo, export or prune runs that have a journal. resume RUN "
         "passes further arguments to kosmo lua. undo RUN cancels and deletes what the run created, after asking. "
         "export prints JSON Lines. prune deletes journals and kept outputs of the named runs, or of finished ones. "
-        "logs and cancel, and with --database also list, show and resume, apply to submitted runs.",
+        "logs and cancel, and with --database also list, show, resume and undo, apply to submitted runs.",
         f"kosmo {command} {_EXAMPLE}",
     )
     made.add_argument("action", choices=ACTIONS, help=f"what to do (default: {ACTIONS[0]})")

@@ -9,6 +9,7 @@ from kosmolua.cli import options as options_
 from kosmolua.cli import output
 from kosmolua.cli.confirm import can_ask, confirmed
 from kosmolua.cli.host import host_of
+from kosmolua.cli.worker import add_database
 from kosmolua.errors import KosmoError, PermissionDeniedError, UsageError
 from kosmolua.journal import runs, undo
 from kosmolua.journal.undo import Step, Undo
@@ -24,24 +25,52 @@ _DELETE_VERSION = "delete_model_version"
 def run(command: str, argv: list[str]) -> int:
     parsed = _parser(command).parse_args(argv)
     options = options_.shared(parsed)
-    path = runs.find(os.environ, parsed.run)
-    one = runs.summary(path)
-    if one.state == "running":
-        raise UsageError(f"{parsed.run} is running", hint="stop it first, for example with Ctrl-C")
-    if one.emulated and not options.emulate:
-        raise UsageError(
-            f"{parsed.run} used the emulator, which keeps nothing after a run", hint="delete it: kosmo runs prune RUN"
-        )
-    plan = undo.plan(path)
+    if parsed.database is None:
+        identifier, plan = _recorded(parsed.run, options)
+    else:
+        identifier, plan = _submitted(parsed.run, parsed.database, options)
     if not options.json:
         _show(plan)
     if options.dry_run or not plan.steps:
-        return _report(options.json, one.id, plan, [], dry_run=options.dry_run)
+        return _report(options.json, identifier, plan, [], dry_run=options.dry_run)
     if not parsed.yes:
         _ask(len(plan.steps))
     with host_of(options) as host:
         results = [_result(host, step, quiet=options.json) for step in plan.steps]
-    return _report(options.json, one.id, plan, results)
+    return _report(options.json, identifier, plan, results)
+
+
+def _recorded(name: str, options: options_.Options) -> tuple[str, Undo]:
+    """The id of a run with a journal on this machine, and what undoes it."""
+    path = runs.find(os.environ, name)
+    one = runs.summary(path)
+    if one.state == "running":
+        raise UsageError(f"{name} is running", hint="stop it first, for example with Ctrl-C")
+    if one.emulated and not options.emulate:
+        raise UsageError(
+            f"{name} used the emulator, which keeps nothing after a run", hint="delete it: kosmo runs prune RUN"
+        )
+    return one.id, undo.plan(path)
+
+
+def _submitted(name: str, url: str, options: options_.Options) -> tuple[str, Undo]:
+    """The same for a run in the database of workers. It has ended: a run that goes on would create anew."""
+    from kosmolua.cli.worker import opened
+
+    with opened(url) as database:
+        from kosmolua.worker import runs as submitted
+        from kosmolua.worker.store import PostgresStore
+
+        one = submitted.find(database, name)
+        if one.state not in submitted.ENDED:
+            raise UsageError(f"{name} is {one.state}", hint=f"cancel it first: kosmo runs cancel {one.id}")
+        store = PostgresStore(database, one.id)
+        with store.hold():
+            if store.facts()["emulated"] and not options.emulate:
+                raise UsageError(
+                    f"{name} used the emulator, whose objects are not in the account", hint="add --emulate to try it"
+                )
+            return one.id, undo.plan_of(store)
 
 
 def _parser(command: str) -> options_.Parser:
@@ -52,10 +81,11 @@ def _parser(command: str) -> options_.Parser:
         "decides each call.",
         f"kosmo {command} undo nightly --write allow",
     )
-    made.add_argument("run", metavar="RUN", help="id, name or file of a run")
+    made.add_argument("run", metavar="RUN", help="id, name or file of a run; with --database its id or key")
     made.add_argument(
         "--yes", "-y", action="store_true", help="start without asking; the policy still decides each call"
     )
+    add_database(made)
     options_.add_shared(made)
     return made
 

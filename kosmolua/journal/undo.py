@@ -12,6 +12,7 @@ from kosmolua.journal import runs
 from kosmolua.journal.arguments import NO_DATA, shown
 from kosmolua.journal.records import operation_of
 from kosmolua.journal.sqlite import decoded
+from kosmolua.journal.store import Store
 from kosmolua.replicate import catalogue
 from kosmolua.replicate.catalogue import Operation
 from kosmolua.replicate.results import TERMINAL
@@ -49,17 +50,22 @@ class Undo(Struct, frozen=True):
 
 def plan(path: str) -> Undo:
     """What to undo, from a journal. Raises a `JournalError` for a file that is not a journal."""
-    found = _Reader()
     with runs.readable(path) as store:
-        own = store.facts()["account"]
-        for call in store.sent():
-            operation = operation_of(call.function)
-            if operation and call.state == "ok" and call.value is not None:
-                found.take(operation, call.account or own, call.arguments, decoded(call.value))
-        for line in store.lines(answers=False):
-            if line.state == "open":
-                what = f"{line.began.function} {shown(line.began.arguments)}"
-                found.left.append(NotUndone(what, "its outcome is unknown; resume the run to find it"))
+        return plan_of(store)
+
+
+def plan_of(store: Store) -> Undo:
+    """The same for a store that is held."""
+    found = _Reader()
+    own = store.facts()["account"]
+    for call in store.sent():
+        operation = operation_of(call.function)
+        if operation and call.state == "ok" and call.value is not None:
+            found.take(operation, call.account or own, call.arguments, decoded(call.value))
+    for line in store.lines(answers=False):
+        if line.state == "open":
+            what = f"{line.began.function} {shown(line.began.arguments)}"
+            found.left.append(NotUndone(what, "its outcome is unknown; resume the run to find it"))
     return found.undo()
 
 

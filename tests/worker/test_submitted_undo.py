@@ -1,0 +1,55 @@
+"""``kosmo runs undo --database``: what a submitted run created is canceled and deleted."""
+
+import json
+
+import pytest
+from fleet import Fleet
+from waiting import wait_until
+
+from kosmolua.cli import main
+from kosmolua.worker import runs
+
+SCRIPT = """
+local r = integrations.replicate
+local file = r.create_file{ filename = "a.txt", content = "hello" }
+r.wait(r.create("minimax/video-01", { prompt = "x" }))
+"""
+
+
+@pytest.fixture
+def fleet(url, tmp_path):
+    with Fleet(url, tmp_path, speed=0.01).serving() as fleet:
+        yield fleet
+
+
+@pytest.fixture
+def kosmo(fleet, capsys, monkeypatch, tmp_path):
+    own = {"REPLICATE_URL": fleet.api, "REPLICATE_API_KEY": "r8_fleet", "KOSMO_STATE_DIR": str(tmp_path / "own")}
+    for name, value in own.items():
+        monkeypatch.setenv(name, value)
+
+    def kosmo(*words):
+        status = main([*words, "--database", fleet.url])
+        return status, capsys.readouterr()
+
+    return kosmo
+
+
+def test_what_a_submitted_run_created_is_undone(fleet, kosmo):
+    """By its key, newest first, once it has ended; a second time there is nothing left of it."""
+    fleet.start()
+    (run,) = fleet.submit(1, SCRIPT)
+    wait_until(lambda: runs.find(fleet.database, run).state == "waiting")
+    refused, said = kosmo("runs", "undo", run, "--yes", "--write", "allow")
+    assert (2, True) == (refused, f"kosmo runs cancel {run}" in said.err)
+    runs.cancel(fleet.database, run)
+    listed, said = kosmo("runs", "undo", run, "--dry-run")
+    assert (0, ["cancel", "delete"]) == (listed, [line.split()[0] for line in said.out.splitlines()])
+    assert 3 == kosmo("runs", "undo", run)[0]
+
+    outcomes = []
+    for _ in range(2):
+        status, said = kosmo("runs", "undo", run, "--yes", "--write", "allow", "--json")
+        outcomes.append([status, *(each["outcome"] for each in json.loads(said.out)["results"])])
+    assert [[0, "canceled", "deleted"], [0, "ended (canceled)", "gone"]] == outcomes
+    assert 1 == kosmo("runs", "undo", "missing", "--yes")[0]
