@@ -1,8 +1,10 @@
-"""The files for operators start workers with flags that exist."""
+"""The files for operators are valid, and start workers with flags that exist."""
 
 import json
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -19,6 +21,51 @@ def commands():
         yield from (json.loads(found) for found in re.findall(r'(?:command|args): (\["worker".*\])', text))
     unit = re.search(r"ExecStart=\S*/kosmo (.*)", (DOCS / "workers.md").read_text())
     yield shlex.split(unit[1])
+
+
+LINTERS = {
+    "compose.yaml": ["check_jsonschema", "--builtin-schema", "vendor.compose-spec"],
+    "kubernetes.yaml": ["kubernetes_validate", "--strict"],
+}
+
+
+def checked(name, path):
+    """The status of the linter for that file, and what it said."""
+    found = subprocess.run(
+        [sys.executable, "-m", *LINTERS[name], str(path)], check=False, capture_output=True, text=True
+    )
+    return found.returncode, found.stdout + found.stderr
+
+
+@pytest.mark.parametrize("name", LINTERS)
+def test_the_linter_accepts_each_file(name):
+    """Compose files by the schema of their specification, manifests by those of Kubernetes."""
+    assert 0 == checked(name, DOCS / "deploy" / name)[0], checked(name, DOCS / "deploy" / name)[1]
+
+
+@pytest.mark.parametrize(
+    ("name", "key", "wrong"),
+    [
+        ("compose.yaml", "stop_grace_period: 90s", "stop_grace_period: [90]"),
+        ("compose.yaml", "restart:", "restarts:"),
+        ("kubernetes.yaml", "replicas: 2", "replicas: two"),
+        ("kubernetes.yaml", "terminationGracePeriodSeconds:", "terminationGraceSeconds:"),
+    ],
+)
+def test_the_linter_finds_mistakes(tmp_path, name, key, wrong):
+    """A wrong type and a misspelled key."""
+    text = (DOCS / "deploy" / name).read_text()
+    assert key in text
+    (tmp_path / name).write_text(text.replace(key, wrong))
+
+    status, said = checked(name, tmp_path / name)
+    assert 0 != status
+    assert "ModuleNotFoundError" not in said
+
+
+def test_there_is_a_linter_for_each_file():
+    """None is forgotten."""
+    assert sorted(LINTERS) == sorted(path.name for path in (DOCS / "deploy").iterdir())
 
 
 @pytest.mark.parametrize("words", list(commands()), ids=" ".join)
