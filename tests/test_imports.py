@@ -56,6 +56,8 @@ ONLY_IN = {
         *{"mcp/http.py", "console/app.py", "console/requests.py"},
         *(f"serve/{name}.py" for name in ("app", "bounds", "replicate", "triggers")),
     },
+    "prometheus_client": {"serve/metrics.py"},
+    "opentelemetry": {"serve/spans.py"},
     "prompt_toolkit": {"repl/line.py", "repl/shell.py"},
     "psycopg": {path.relative_to(PACKAGE).as_posix() for path in (PACKAGE / "worker").rglob("*.py")},
     "psycopg_pool": {"worker/database.py"},

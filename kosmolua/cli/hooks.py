@@ -8,6 +8,7 @@ import sys
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
+from kosmolua.cli import observed
 from kosmolua.cli import options as options_
 from kosmolua.cli.worker import add_database, opened
 from kosmolua.errors import ConfigurationError, UsageError
@@ -37,9 +38,11 @@ def run(command: str, argv: list[str]) -> int:
         closing(server.listening(parsed.host, parsed.port)) as listening,
         opened(parsed.database, size=8) as database,
         host_of(options, isolation="none") as host,
+        observed.measured(parsed.metrics, database.url) as metrics,
     ):
-        receiver = Receiver(database, Secrets(_fetching(host)), accounts)
-        app = app_of(receiver, Starter(database, parsed.queue))
+        count = metrics.received if metrics else lambda _: None
+        receiver = Receiver(database, Secrets(_fetching(host)), accounts, count)
+        app = app_of(receiver, Starter(database, parsed.queue, count))
         server.serve(app, listening, lambda: print_notice(_greeting(server.url_of(listening), accounts)))
     print("kosmo: stopped", file=sys.stderr)
     return 0
@@ -100,5 +103,6 @@ def _parser(command: str) -> options_.Parser:
         metavar="N",
         help="refuse requests for a trigger while N of its runs wait for a worker (default: 1000)",
     )
+    observed.add_metrics(made)
     options_.add_shared(made)
     return made

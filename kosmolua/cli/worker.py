@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import asdict
 
+from kosmolua.cli import observed, output
 from kosmolua.cli import options as options_
-from kosmolua.cli import output
 from kosmolua.errors import UsageError
 from kosmolua.settings import ages, config
 from kosmolua.terminal.safe import safe
@@ -38,13 +38,24 @@ def run(command: str, argv: list[str]) -> int:
     notices.check(config.load(os.environ).approvals.notify)
     limits = options_.limits(parsed)
     files = {"allow_read": parsed.allow_read, "allow_write": parsed.allow_write}
+    seen, tell = observed.observers(parsed), observed.log_of(parsed, print_notice)
+    watched = seen.call if seen.calls or parsed.metrics is not None else None
     host = options_of(
-        options, _Nobody(), limits=limits, isolation=parsed.isolation, caps=options_.caps(parsed), **files
+        options,
+        _Nobody(),
+        limits=limits,
+        isolation=parsed.isolation,
+        caps=options_.caps(parsed),
+        on_call=watched,
+        **files,
     )
     with _place(parsed.database, start=True) as url:
         from kosmolua.worker.work import Worker
 
-        Worker(url, own, host, print_notice).run()
+        worker = Worker(url, own, host, tell)
+        with observed.measured(parsed.metrics, url, worker.renewals) as metrics:
+            seen.calls += [metrics.call] if metrics else []
+            worker.run()
     return 0
 
 
@@ -131,6 +142,8 @@ def _parser(command: str) -> options_.Parser:
         "--burst", type=options_.seconds, default=5.0, metavar="N", help="of these, start up to N at once (default: 5)"
     )
     options_.add_approval_timeout(made)
+    observed.add_metrics(made)
+    observed.add_log(made)
     options_.add_shared(made)
     options_.add_isolation(made)
     options_.add_limits(made)

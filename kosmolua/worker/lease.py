@@ -27,6 +27,7 @@ class Lease:
     def __init__(self, database: Database, seconds: float, slots: int) -> None:
         self.id: UUID = uuid4()
         self.seconds = seconds
+        self.renewed = self.failed = 0
         self._database = database
         self._slots = slots
         self._over = threading.Event()
@@ -59,8 +60,8 @@ class Lease:
         while not self._over.wait(self.seconds / RENEWALS):
             try:
                 self._renew()
-            except Exception:  # noqa: BLE001, S112 - the timer ends the process unless a later renewal succeeds
-                continue
+            except Exception:  # noqa: BLE001 - the timer ends the process unless a later renewal succeeds
+                self.failed += 1
 
     def _renew(self) -> None:
         import psycopg
@@ -78,6 +79,7 @@ class Lease:
             raise ConfigurationError(str(error)) from None
         if row:
             self._arm(began)
+            self.renewed += 1
         else:
             os.kill(os.getpid(), signal.SIGALRM)  # others may hold its runs already
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 import time
@@ -161,6 +162,7 @@ class Segments:
         if row is None:
             return None
         self._point("claimed")
+        _note(run, "running")
         script, source, args, account, emulated, caps, epoch, takeovers, started_by = row
         arguments = msgspec.msgpack.decode(args, type=list[str])
         head = Head(script=script, source=source, args=arguments, account=account, emulated=emulated)
@@ -249,6 +251,7 @@ class Segments:
                 wake(connection, claimed.id)
         with suppress(KosmoError), self._database.explained(), self._database.transaction() as connection:
             events.wake_if_ended(connection, claimed.id)
+        _note(claimed.id, "waiting")
         self._point("parked")
         return True
 
@@ -276,6 +279,7 @@ class Segments:
             row = connection.execute(text, _of(claimed)).fetchone()
             if row and row[0] == "ready":
                 enqueue(connection, [(claimed.id, row[1])])
+        _note(claimed.id, "given back")
 
     def _end(
         self,
@@ -294,6 +298,8 @@ class Segments:
             ended = connection.execute(_ENDED, values).fetchone()
         if not ended:
             self._give_back(claimed)
+            return
+        _note(claimed.id, state, error)
 
     def _is_taken(self, identifier: str) -> bool:
         """Whether any run has that prediction, including this one: its new worker may have found it."""
@@ -396,6 +402,13 @@ class _Prints:
                 "INSERT INTO prints VALUES (%s, %s, %s, %s) ON CONFLICT DO NOTHING",
                 [(self._claimed.id, *row) for row in kept],
             )
+
+
+def _note(run: str, state: str, error: str | None = None) -> None:
+    """Log what became of a run."""
+    logging.getLogger("kosmolua.worker").info(
+        "run %s is %s", run, state, extra={"kosmolua": {"run": run, "state": state, "error": error}}
+    )
 
 
 def _of(claimed: Claimed) -> tuple[Any, ...]:

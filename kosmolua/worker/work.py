@@ -141,6 +141,10 @@ class Worker:
         self._database.close()
         self._tell("worker stopped; its runs go on with the next worker")
 
+    def renewals(self) -> tuple[int, int]:
+        """How often the lease was renewed, and how often that failed."""
+        return self._lease.renewed, self._lease.failed
+
     def drain(self) -> None:
         """Take no more runs, and end the running ones. For any thread or signal handler."""
         self._draining.set()

@@ -1,0 +1,94 @@
+"""The flags with which servers let themselves be observed: figures, spans and a log in JSON."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING
+
+from kosmolua.cli import options as options_
+from kosmolua.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from kosmolua.gate.entry import Entry
+    from kosmolua.serve.metrics import Metrics
+
+FORMATS = ("text", "json")
+
+
+def add_metrics(made: options_.Parser) -> None:
+    made.add_argument(
+        "--metrics",
+        type=options_.count,
+        metavar="PORT",
+        help="answer /metrics for Prometheus on this port of 127.0.0.1",
+    )
+
+
+def add_log(made: options_.Parser) -> None:
+    made.add_argument(
+        "--log-format",
+        choices=FORMATS,
+        default=FORMATS[0],
+        help="log to standard error as text, or as JSON with calls and states of runs (default: text)",
+    )
+    made.add_argument(
+        "--spans", action="store_true", help="make a span of OpenTelemetry for each call, as your SDK is configured"
+    )
+
+
+class Observers:
+    """What is told of each call that has ended."""
+
+    def __init__(self) -> None:
+        self.calls: list[Callable[[Entry], None]] = []
+
+    def call(self, entry: Entry) -> None:
+        for each in self.calls:
+            each(entry)
+
+
+def observers(parsed: argparse.Namespace) -> Observers:
+    """Those that the flags ask for, except the figures, which need a database."""
+    found = Observers()
+    if parsed.spans:
+        from kosmolua.serve import spans
+
+        found.calls.append(spans.recorder())
+    return found
+
+
+def log_of(parsed: argparse.Namespace, plain: Callable[[str], None]) -> Callable[[str], None]:
+    """What takes messages for the operator."""
+    if parsed.log_format == "text":
+        return plain
+    from kosmolua.serve import logs
+
+    logs.configure()
+    return logs.notice
+
+
+@contextmanager
+def measured(
+    port: int | None, url: str, renewals: Callable[[], tuple[int, int]] | None = None
+) -> Iterator[Metrics | None]:
+    """The figures of this process, which are served meanwhile; None without a port."""
+    if port is None:
+        yield None
+        return
+    from importlib.util import find_spec
+
+    if find_spec("prometheus_client") is None:
+        raise ConfigurationError(
+            "--metrics: prometheus-client is not installed", hint="install it: pip install 'kosmolua[serve]'"
+        )
+    from kosmolua.serve import metrics
+    from kosmolua.worker.database import Database
+
+    with ExitStack() as stack:
+        database = Database(url, size=1)
+        stack.callback(database.close)
+        made = metrics.Metrics(database, renewals)
+        stack.callback(metrics.serve(made, port))
+        yield made

@@ -1,0 +1,191 @@
+"""Figures for Prometheus, spans of OpenTelemetry, and the log in JSON: what an operator sees of workers."""
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from contextlib import contextmanager
+
+import httpx
+import pytest
+from opentelemetry import trace
+from waiting import wait_until
+
+from kosmolua.cli import main
+from kosmolua.gate.entry import Entry
+from kosmolua.journal.records import Head
+from kosmolua.serve import metrics, spans
+from kosmolua.worker import runs, triggers
+from kosmolua.worker.database import Database
+
+SCRIPT = b"""
+local r = integrations.replicate
+return r.wait(r.create("replicate/hello-world", { text = "x" })).status
+"""
+LINE = re.compile(r"^(\w+(?:\{[^}]*\})?) (\S+)$", re.MULTILINE)
+
+
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as found:
+        return found.getsockname()[1]
+
+
+def scraped(port):
+    """The figures as a dictionary of text."""
+    answer = httpx.get(f"http://127.0.0.1:{port}/metrics")
+    assert 200 == answer.status_code
+    return dict(LINE.findall(answer.text))
+
+
+@contextmanager
+def program(directory, *words):
+    """A command in a process; its log is a file."""
+    environment = {**os.environ, "KOSMO_STATE_DIR": str(directory / "state"), "KOSMO_CONFIG_DIR": str(directory)}
+    with (directory / "log").open("wb") as log:
+        made = subprocess.Popen([sys.executable, "-m", "kosmolua", *words], env=environment, stderr=log, stdout=log)
+    try:
+        yield made
+    except AssertionError:
+        raise AssertionError((directory / "log").read_text()[-4000:]) from None
+    finally:
+        made.send_signal(signal.SIGTERM)
+        assert 0 == made.wait(30), (directory / "log").read_text()
+
+
+def test_figures_and_log_of_a_worker(url, database, tmp_path):
+    """Runs by state, calls by function and outcome, polls, renewals; and each line of the log is an object."""
+    port = free_port()
+    flags = ("--emulate", "--metrics", f"{port}", "--log-format", "json", "--lease", "2", "--park-after", "0.5")
+    with program(tmp_path, "worker", "--database", url, *flags):
+        wait_until(lambda: "is ready" in (tmp_path / "log").read_text())
+        run, _ = runs.submit(database, Head(script="s.lua", source=SCRIPT))
+        bad, _ = runs.submit(database, Head(script="b.lua", source=b"error('no luck')"))
+        wait_until(lambda: {runs.find(database, each).state for each in (run, bad)} == {"done", "failed"})
+        wait_until(lambda: scraped(port)['kosmo_runs{state="done"}'] == "1.0")
+        wait_until(lambda: float(scraped(port)['kosmo_lease_renewals_total{outcome="ok"}']) > 1)
+        found = scraped(port)
+
+    assert ("1.0", "0.0", "1.0") == (
+        found['kosmo_runs{state="failed"}'],
+        found['kosmo_runs{state="ready"}'],
+        found["kosmo_workers"],
+    )
+    assert "1.0" == found["kosmo_database_up"]
+    assert any(name.startswith('kosmo_calls_total{function="create_prediction",outcome="ok"') for name in found)
+    assert {"kosmo_queue_length", "kosmo_poll_requests_total", "kosmo_approvals_open"} <= set(found)
+    lines = [json.loads(line) for line in (tmp_path / "log").read_text().splitlines()]
+    assert {"at", "level", "logger", "message"} <= set.intersection(*map(set, lines))
+    states = [line["state"] for line in lines if line.get("run") == run and line["logger"] == "kosmolua.worker"]
+    assert ("running", "done") == (states[0], states[-1])
+    assert ["create_prediction"] == [
+        line["function"] for line in lines if line.get("run") == run and line.get("access") == "write"
+    ]
+    (failed,) = [line for line in lines if line.get("run") == bad and line.get("state") == "failed"]
+    assert "no luck" in failed["error"]
+
+
+def test_figures_of_the_server_of_webhooks(url, database, tmp_path):
+    """What was received, by outcome; on another port than what strangers reach."""
+    secret = triggers.add(database, "orders", Head(script="s.lua", source=b"return 1"))
+    port, own = free_port(), free_port()
+    flags = ("--emulate", "--port", f"{port}", "--metrics", f"{own}")
+    with program(tmp_path, "webhooks:serve", "--database", url, *flags):
+        wait_until(lambda: "serving" in (tmp_path / "log").read_text())
+        path = f"http://127.0.0.1:{port}/trigger/orders"
+        codes = [
+            httpx.post(path, headers={"authorization": f"Bearer {each}"}).status_code for each in (secret, "x", secret)
+        ]
+        found = scraped(own)
+        assert 404 == httpx.get(f"http://127.0.0.1:{port}/metrics").status_code
+
+    assert [202, 401, 202] == codes
+    counted = [found[f'kosmo_requests_total{{outcome="{each}"}}'] for each in ("started", "unauthorized")]
+    assert ["2.0", "1.0"] == counted
+    assert "2.0" == found['kosmo_runs{state="ready"}']
+
+
+def test_without_a_database(server, database, url):
+    """A scrape says so, and does not fail."""
+    made = metrics.Metrics(database)
+    from prometheus_client import generate_latest
+
+    assert b"kosmo_database_up 1.0" in generate_latest(made.registry)
+    away = Database(url, size=1)
+    away.close()
+    assert b"kosmo_database_up 0.0" in generate_latest(metrics.Metrics(away).registry)
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "said"),
+    [
+        (["worker", "--metrics", "PORT"], 4, "--metrics: cannot listen on 127.0.0.1:"),
+        (["worker", "--metrics", "x"], 2, "--metrics"),
+        (["worker", "--log-format", "xml"], 2, "--log-format"),
+    ],
+)
+def test_mistakes(words, status, said, url, monkeypatch, capsys):
+    """A port that is taken, and values that are none."""
+    monkeypatch.setenv("KOSMO_DATABASE", url)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = f"{taken.getsockname()[1]}"
+        assert status == main([port if word == "PORT" else word for word in words])
+
+    assert said in capsys.readouterr().err
+
+
+# Spans ------------------------------------------------------------------------------------------------------------
+
+
+class Span(trace.NonRecordingSpan):
+    """A span that keeps what it is told."""
+
+    def __init__(self, name, context, attributes, began):
+        super().__init__(trace.INVALID_SPAN_CONTEXT)
+        self.name, self.attributes, self.began, self.ended = name, attributes, began, None
+        self.trace_id = trace.get_current_span(context).get_span_context().trace_id
+        self.status = None
+
+    def set_status(self, status, description=None):
+        self.status = (status, description)
+
+    def end(self, end_time=None):
+        self.ended = end_time
+
+
+class Provider(trace.TracerProvider, trace.Tracer):
+    """A tracer as an SDK has it, which keeps its spans."""
+
+    def __init__(self):
+        self.spans = []
+
+    def get_tracer(self, *_, **__):
+        return self
+
+    def start_span(self, name, context=None, kind=None, attributes=None, *_, start_time=None, **__):
+        self.spans.append(Span(name, context, attributes, start_time))
+        return self.spans[-1]
+
+    def start_as_current_span(self, *_, **__):
+        raise NotImplementedError
+
+
+def test_spans():
+    """One for each call, with its times; all of a run in one trace, whichever worker makes them."""
+    first, second = Provider(), Provider()
+    call = Entry("create_prediction", "work", "write", 100.0, outcome="ok", status=201, duration_ms=250.0, run="aa")
+    spans.recorder(first)(call)
+    failed = Entry("get_prediction", "work", "read", 101.0, outcome="error", code="not_found", run="aa")
+    spans.recorder(second)(failed)
+    spans.recorder(second)(Entry("get_account", "work", "read", 101.0, run="bb"))
+
+    (one,), (other, another) = first.spans, second.spans
+    assert ("replicate.create_prediction", 100_000_000_000, 100_250_000_000) == (one.name, one.began, one.ended)
+    assert ("aa", "work", "ok", 201) == tuple(
+        one.attributes[name] for name in ("kosmo.run", "kosmo.account", "kosmo.outcome", "http.response.status_code")
+    )
+    assert (trace.StatusCode.ERROR, "not_found") == other.status
+    assert one.trace_id == other.trace_id != another.trace_id
+    assert 0 not in {one.trace_id, another.trace_id}
