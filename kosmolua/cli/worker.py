@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 VARIABLE = "KOSMO_DATABASE"
 LEASES = (2.0, 300.0)
+LEAST_PARK = 1.0  # second
 
 
 def run(command: str, argv: list[str]) -> int:
@@ -126,7 +127,7 @@ def _parser(command: str) -> options_.Parser:
     )
     made.add_argument(
         "--park-after",
-        type=options_.amount,
+        type=_park_after,
         default=15.0,
         metavar="SECONDS",
         help="end the process of a run that only waits after this time (default: 15)",
@@ -149,6 +150,14 @@ def _parser(command: str) -> options_.Parser:
     options_.add_limits(made)
     options_.add_gate(made)
     return made
+
+
+def _park_after(text: str) -> float:
+    """A time in which a run that was woken can read what it waits for; shorter, it would park again before."""
+    found = options_.amount(text)
+    if found < LEAST_PARK:
+        raise argparse.ArgumentTypeError(f"expected at least {LEAST_PARK:g} second, got {text!r}")
+    return found
 
 
 def add_database(made: options_.Parser) -> None:

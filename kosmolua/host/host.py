@@ -209,8 +209,8 @@ class Host(DirectCalls):
         such as "the report of this run"; the script can neither read nor write them. With a journal the files that its
         predictions make are kept next to it, unless ``keep_outputs`` is False. ``stdin`` is an open file with a
         descriptor that the script may read; without it, its standard input is empty. ``versions`` are models that were
-        looked up before, for the default account. ``parking`` says what becomes of a run that only waits. The other
-        options are those of `run`.
+        looked up before, for the default account. ``parking`` says what becomes of a run that only waits.
+        ``identifier`` is the id of a run that continues. The other options are those of `run`.
         """
         _check_text(source, name)
         is_listed = isinstance(args, Sequence) and not isinstance(args, str | bytes)

@@ -54,6 +54,7 @@ class ScriptOptions(StartOptions, total=False):
     versions: Versions | None
     parking: Parking | None
     asking: Asking | None
+    identifier: str | None
 
 
 class RunOptions(Struct, frozen=True, kw_only=True):
@@ -78,6 +79,7 @@ class RunOptions(Struct, frozen=True, kw_only=True):
     tags: Mapping[str, str] = {}
     parking: Parking | None = None
     asking: Asking | None = None
+    identifier: str | None = None
 
     def __post_init__(self) -> None:
         checks.check({name: getattr(self, name) for name in ("prompter", "on_call", "on_event", "limits", "caps")})

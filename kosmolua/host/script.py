@@ -78,7 +78,7 @@ class ScriptRun:
     """
 
     def __init__(self, plan: Plan, runs: Runs, script: Script, given: RunOptions) -> None:
-        self.id = os.urandom(6).hex()
+        self.id = given.identifier or os.urandom(6).hex()
         self.outcome: Result | None = None
         self._plan = plan
         self._runs = runs

@@ -21,8 +21,9 @@ class JsonLines(logging.Formatter):
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": record.getMessage(),
-            **{name: value for name, value in getattr(record, "kosmolua", {}).items() if value not in (None, "")},
         }
+        more = getattr(record, "kosmolua", {})
+        fields |= {name: value for name, value in more.items() if name not in fields and value not in (None, "")}
         return msgspec.json.encode(fields, enc_hook=str).decode()
 
 

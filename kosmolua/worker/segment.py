@@ -197,6 +197,7 @@ class Segments:
                 parking=parking,
                 keep_outputs=False,
                 asking=Asking(questions),
+                identifier=claimed.id,
             )
             result = self._result(claimed.id, script)
         if not parking.left:

@@ -58,7 +58,7 @@ def program(directory, *words):
 def test_figures_and_log_of_a_worker(url, database, tmp_path):
     """Runs by state, calls by function and outcome, polls, renewals; and each line of the log is an object."""
     port = free_port()
-    flags = ("--emulate", "--metrics", f"{port}", "--log-format", "json", "--lease", "2", "--park-after", "0.5")
+    flags = ("--emulate", "--metrics", f"{port}", "--log-format", "json", "--lease", "4", "--park-after", "1")
     with program(tmp_path, "worker", "--database", url, *flags):
         wait_until(lambda: "is ready" in (tmp_path / "log").read_text())
         run, _ = runs.submit(database, Head(script="s.lua", source=SCRIPT))

@@ -69,6 +69,7 @@ def test_without_a_worker(place, kosmo):
         (["submit", "missing.lua"], "cannot read"),
         (["worker", "--slots", "0"], "--slots"),
         (["worker", "--lease", "0.5"], "--lease: expected 2 to 300"),
+        (["worker", "--park-after", "0"], "--park-after: expected at least 1 second, got '0'"),
         (["worker", "--accounts", ""], "--accounts: expected names separated by commas, got ''"),
         (["worker", "--database", "mysql://x"], "postgresql://"),
         (["workers", "kill"], "kill"),
