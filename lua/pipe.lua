@@ -39,12 +39,10 @@ local function length_of(count)
   return char(floor(count / 16777216), floor(count / 65536) % 256, floor(count / 256) % 256, count % 256)
 end
 
---- The port over two descriptors: `submit(frame)` sends, `wait()` blocks until a frame arrives.
-function M.open(input, output)
+-- A function that returns the next frame from a descriptor.
+local function reader(input)
   local buffer = ffi.new("uint8_t[?]", CAPACITY)
   local from, to = 0, 0 -- the part of the buffer that was read but not yet taken
-  local writing, last = false, nil
-  local port = {}
 
   -- Read until the buffer holds at least `count` bytes after `from`. Most frames take one read.
   local function fill(count)
@@ -76,6 +74,21 @@ function M.open(input, output)
     return ffi.string(whole, count)
   end
 
+  return function()
+    fill(4)
+    local count = ((buffer[from] * 256 + buffer[from + 1]) * 256 + buffer[from + 2]) * 256 + buffer[from + 3]
+    from = from + 4
+    if count > CAPACITY then return take_large(count) end
+    fill(count)
+    return take(count)
+  end
+end
+
+--- The port over two descriptors: `submit(frame)` sends, `wait()` blocks until a frame arrives.
+function M.open(input, output)
+  local writing, last = false, nil
+  local port = { wait = reader(input) }
+
   function port.submit(frame)
     local text = length_of(#frame) .. frame
     writing = true
@@ -96,15 +109,6 @@ function M.open(input, output)
     else
       leave()
     end
-  end
-
-  function port.wait()
-    fill(4)
-    local count = ((buffer[from] * 256 + buffer[from + 1]) * 256 + buffer[from + 2]) * 256 + buffer[from + 3]
-    from = from + 4
-    if count > CAPACITY then return take_large(count) end
-    fill(count)
-    return take(count)
   end
 
   return port

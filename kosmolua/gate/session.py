@@ -92,14 +92,11 @@ class Session:
         asking: Asking | None = None,
         webhook: Callable[[str], str | None] = lambda _: None,
     ) -> None:
-        self._webhook = webhook
-        self.customs = customs
+        self._webhook, self.customs, self.watcher = webhook, customs, watcher
         self.run = run or Run()
-        self.watcher = watcher
         self.record = Record((audit.write if audit else None, on_call))
         self.spending = Spending(budget or Budget(), standing, look=self._look_at, pause=self._pause)
-        self.creations = Creations()
-        self.conversions = Conversions()
+        self.creations, self.conversions = Creations(), Conversions()
         self._connect, self._account, self._audit = connect, account, audit
         self._force, self._dry_run, self._lent = force, dry_run, lent
         self._lock = threading.Lock()
