@@ -81,7 +81,8 @@ def _fetching(host: Any) -> Callable[[str], str]:
 def _greeting(url: str, accounts: list[str]) -> str:
     public = config.load(os.environ).webhooks.url
     told = f"the API is told {public}" if public else "without webhooks.url in config.toml the API is not told"
-    return f"serving {url}/replicate/ACCOUNT for {', '.join(accounts)} ({told}), and {url}/trigger/NAME"
+    local = "" if url.startswith(("http://127.", "http://[::1]")) else "; put a proxy with TLS before it"
+    return f"serving {url}/replicate/ACCOUNT for {', '.join(accounts)} ({told}), and {url}/trigger/NAME{local}"
 
 
 def _parser(command: str) -> options_.Parser:

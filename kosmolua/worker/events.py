@@ -43,7 +43,9 @@ def address(public: str, account: str) -> str:
 
 
 def record(database: Database, ended: Ended) -> bool:
-    """Store a delivery and wake the runs that wait for its job. False if it was stored before."""
+    """Store a delivery and wake the runs that wait for its job. False if it was stored before; the runs are looked for
+    again then, since the process that stored it may have died in between.
+    """
     with database.explained(), database.transaction() as connection:
         connection.execute("SET LOCAL synchronous_commit = on")
         row = connection.execute(
@@ -51,14 +53,12 @@ def record(database: Database, ended: Ended) -> bool:
             "ON CONFLICT (id) DO NOTHING RETURNING 1",
             (ended.id, ended.account, ended.kind, ended.job, ended.status),
         ).fetchone()
-    if row is None:
-        return False
     with database.explained(), database.transaction() as connection:
         connection.execute("SET LOCAL synchronous_commit = on")
         connection.execute("SELECT pg_notify(%s, %s)", (CHANNEL, f"{ended.account}\n{ended.job}"))
         for (run,) in connection.execute(_WAITING, (ended.job, ended.account)).fetchall():
             wake(connection, run)
-    return True
+    return row is not None
 
 
 def wake_if_ended(connection: Connection[Any], run: str) -> None:

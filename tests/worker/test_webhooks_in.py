@@ -1,13 +1,24 @@
 """Webhooks of Replicate wake the runs that wait: early, late, twice, never, forged, and replayed after a day."""
 
+import os
+import re
+import socket
+import subprocess
+import sys
+from contextlib import contextmanager
+
 import httpx
 import pytest
 from fleet import SCRIPT, Fleet
 from receiving import Receiving, secret_of, signed
 from waiting import stays, wait_until
 
+from kosmolua.cli import main
+from kosmolua.emulator import Emulator, running
 from kosmolua.emulator.clock import AdjustableClock
+from kosmolua.journal.records import Head
 from kosmolua.worker import events, runs
+from kosmolua.worker.database import Database
 
 WAITING = """
 local r = integrations.replicate
@@ -238,3 +249,67 @@ def test_old_events_are_forgotten(database):
         events.forget_old(connection)
 
     assert [("m0",), ("m1",)] == database.rows("SELECT id FROM events ORDER BY id")
+
+
+def test_the_database_is_away(url, database):
+    """Nothing is stored, so the answer asks for another delivery."""
+    away = Database(url, size=1)
+    away.close()
+    with Receiving(away, Emulator()).serving() as receiving:
+        answers = [
+            receiving.deliver("x"),
+            httpx.post(f"{receiving.url}/trigger/x", headers={"authorization": "Bearer y"}),
+        ]
+
+    assert [503, 503] == [each.status_code for each in answers]
+    assert [True, True] == ["retry-after" in each.headers for each in answers]
+
+
+@contextmanager
+def program(directory, environment, *words):
+    """A command in a process, once it is ready."""
+    log = directory / words[0].replace(":", "-")
+    with log.open("wb") as file:
+        command = [sys.executable, "-m", "kosmolua", *words]
+        made = subprocess.Popen(command, env=environment, stderr=file, stdout=file, cwd=directory)
+    try:
+        wait_until(lambda: made.poll() is not None or re.search("is ready|serving", log.read_text()))
+        yield made
+    finally:
+        made.terminate()
+        assert 0 == made.wait(30), log.read_text()
+
+
+def test_the_commands_together(url, database, tmp_path):
+    """Worker and server as an operator starts them: the configuration has the public URL, the API gives the secret."""
+    emulator = Emulator(clock=AdjustableClock())
+    with socket.create_server(("127.0.0.1", 0)) as found:
+        port = f"{found.getsockname()[1]}"
+    (tmp_path / "config.toml").write_text(f'[webhooks]\nurl = "http://127.0.0.1:{port}/"\n')
+    with running(emulator) as api:
+        own = {"KOSMO_CONFIG_DIR": str(tmp_path), "KOSMO_STATE_DIR": str(tmp_path / "state"), "KOSMO_DATABASE": url}
+        environment = {**os.environ, **own, "REPLICATE_URL": api, "REPLICATE_API_TOKEN": "r8_operator"}
+        with (
+            program(tmp_path, environment, "webhooks:serve", "--port", port),
+            program(tmp_path, environment, "worker", "--write", "allow", "--park-after", "1"),
+        ):
+            run, _ = runs.submit(database, Head(script="w.lua", source=WAITING.encode()))
+            wait_until(lambda: runs.find(database, run).state == "waiting")
+            emulator.clock.advance(250)
+            wait_until(lambda: database.rows("SELECT 1 FROM events"))
+            wait_until(lambda: runs.find(database, run).state == "done")
+
+    assert ["succeeded"] == runs.find(database, run).results
+    assert f"the API is told http://127.0.0.1:{port}/" in (tmp_path / "webhooks-serve").read_text()
+
+
+@pytest.mark.parametrize(
+    "url_", ["http://hooks.example.com", "https://", "ftp://x", "https://x/?a=1", "hooks.example.com", "https://a b"]
+)
+def test_a_public_url_that_cannot_be_called(url_, tmp_path, monkeypatch, capsys):
+    """It is an error of the configuration, with its line of thought."""
+    monkeypatch.setenv("KOSMO_CONFIG_DIR", str(tmp_path))
+    (tmp_path / "config.toml").write_text(f'[webhooks]\nurl = "{url_}"\n')
+
+    assert 4 == main(["integrations:status"])
+    assert "expected an https URL without query, such as https://hooks.example.com" in capsys.readouterr().err
