@@ -428,7 +428,7 @@ def _row(name: str, value: str | None, what: str) -> tuple[str, str]:
 def _help(command: str) -> str:
     prefix = "" if command == "integrations:replicate" else "replicate."
     rows = table([*(_row(name, value, what) for name, (value, what) in FLAGS.items()), *_OWN], styles=())
-    return f"""usage: kosmo {command} {prefix}FUNCTION [JSON] [--NAME VALUE ...] [FLAGS]
+    return f"""{wrapped(f"usage: kosmo {command} {prefix}FUNCTION [JSON] [--NAME VALUE ...] [FLAGS]")}
 
 {wrapped(_ABOUT)}
 
