@@ -342,9 +342,15 @@ _MOST_WORDS = 300  # characters of the text of another package's exception
 
 
 def emulated(error: KosmoError) -> KosmoError:
-    """The error of an emulated call, without a hint that refers to the real API."""
+    """The error of an emulated call, without a hint that refers to the real API. A hint to look at models is one for
+    those of the emulator.
+    """
     if error.hint and any(word in error.hint for word in ("replicate.com", "integrations:call", "REPLICATE_")):
         error.hint = None
+    elif error.hint and "kosmo model" in error.hint and "--emulate" not in error.hint:
+        import re
+
+        error.hint = re.sub(r"kosmo (model|models (search|show)) [\w./:-]+", r"\g<0> --emulate", error.hint)
     return error
 
 

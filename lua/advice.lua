@@ -3,7 +3,7 @@
 
 local M = {}
 
-local min, next, type = math.min, next, type
+local min, next, pcall, type = math.min, next, pcall, type
 local byte, find, format, gmatch, match = string.byte, string.find, string.format, string.gmatch, string.match
 
 local MOST_NAMES = 1000 -- globals that are compared
@@ -24,6 +24,17 @@ local ADVICE = {
   global = {
     utf8 = "LuaJIT has no utf8; regex.match_all(text, '.', 's') finds the characters",
     arg = "the arguments are in args and in ...",
+    console = "write print(…), or log(…) for standard error",
+    len = "write #list or #text",
+    str = "write tostring(value)",
+    int = "write tonumber(text), or math.floor(number)",
+    float = "write tonumber(text)",
+    range = "write for i = 1, n do",
+    enumerate = "write for index, item in ipairs(list) do",
+    try = "write local ok, err = pcall(function() … end)",
+    await = "leave out await: every call waits for its answer",
+    async = "leave out async; spawn(f) and parallel(list, f) run tasks at once",
+    Replicate = "no client is needed: use run(model, input) and replicate.<function>",
     custom = "give the run functions of its own: kosmo lua --functions MODULE:NAME, or Host(functions={...})",
   },
   field = {
@@ -42,6 +53,13 @@ local ADVICE = {
       .. "of a prediction is URLs, so use download(prediction.output, './')",
     url = "url is a field: write output.url",
     read = "only file(path) has :read(); save an output first: output:save(path)",
+    trim = "write text:match('^%s*(.-)%s*$')",
+    strip = "write text:match('^%s*(.-)%s*$')",
+    split = "write for part in text:gmatch('[^,]+') do",
+    replace = "write text:gsub(pattern, replacement)",
+    includes = "write text:find(part, 1, true)",
+    startswith = "write text:sub(1, #start) == start",
+    endswith = "write text:sub(-#ending) == ending",
   },
 }
 for name in gmatch("ffi getfenv module newproxy python setfenv", "%a+") do
@@ -72,6 +90,7 @@ end
 
 -- Pattern of the message, pattern of the line, hint.
 local MISTAKES = {
+  { "global 'f'", "f[\"']", "Lua has no f-strings: write 'a ' .. name, or string.format('a %s', name)" },
   { "attempt to index", "%[0%]", "lists begin at 1: the first item is [1]" },
   { "attempt to index.*nil value", "io%.open", OPEN },
   { "attempt to index.*nil value", ":read%(", OPEN },
@@ -132,13 +151,21 @@ local function of_mistake(message, line)
   end
 end
 
+-- Whether the API has a function of that name, which is no global.
+local function is_function(names, name)
+  local ok, found = pcall(function() return names.replicate[name] end)
+  return ok and found ~= nil
+end
+
 --- The hint for an error message, or nil. `names` is a table of the globals, `line` the text of the line.
 function M.on(message, names, line)
   local kind, name = match(message, "attempt to .-(%l+) '([%w_]+)'")
   local is_nil = find(message, "a nil value", 1, true)
   local known = is_nil and kind and ADVICE[kind] and ADVICE[kind][name]
   if known then return known end
-  local other = is_nil and kind == "global" and M.nearest(name, names)
+  local is_global = is_nil and kind == "global"
+  if is_global and is_function(names, name) then return format("write replicate.%s", name) end
+  local other = is_global and M.nearest(name, names)
   if other then return format("unknown name %s; did you mean %s?", name, other) end
   if name == "url" and find(message, "string value", 1, true) then return ADVICE.method.url end
   return of_mistake(message, line)

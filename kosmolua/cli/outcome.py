@@ -13,7 +13,7 @@ import msgspec
 from kosmolua.cli import output
 from kosmolua.cli.host import print_notice
 from kosmolua.cli.options import Options
-from kosmolua.errors import KosmoError, OutputError, UsageError
+from kosmolua.errors import KosmoError, OutputError, UsageError, emulated
 from kosmolua.terminal.safe import safe
 
 if TYPE_CHECKING:
@@ -227,6 +227,8 @@ def show_requests(job: Job, result: Result, requests: list[Any]) -> int:
 
 def fail(job: Job, error: KosmoError, result: Result | None = None) -> int:
     """Print the error, or the envelope with it. Returns the exit status."""
+    if job.options.emulate:
+        emulated(error)
     if not job.options.json or isinstance(error, OutputError):
         output.print_error(error)
         return error.exit_status

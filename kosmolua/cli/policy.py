@@ -12,6 +12,7 @@ from kosmolua.errors import UsageError
 from kosmolua.gate import policy
 from kosmolua.gate.functions import resolve
 from kosmolua.gate.policy import Call, Policy, Rule
+from kosmolua.replicate import catalogue
 from kosmolua.replicate.catalogue import Operation
 from kosmolua.settings import config
 from kosmolua.settings.config import DEFAULT_ACCOUNT
@@ -31,8 +32,12 @@ def run(command: str, argv: list[str]) -> int:
         data = _listed(words)
     elif action == "explain":
         data = _explained(command, words)
+    elif catalogue.find(action):
+        data = _explained(command, deque([action, *words]))
     else:
-        raise UsageError(f"unknown action {action!r}; expected explain or list", hint=f"kosmo {command} list")
+        raise UsageError(
+            f"unknown action {action!r}; expected explain or list", hint=f"for example: kosmo {command} {_EXAMPLE}"
+        )
     if "--json" in argv:
         output.show_json({"success": True, **data})
     else:

@@ -119,10 +119,10 @@ def _given(script: str, words: list[str]) -> dict[str, Any]:
     for word in words:
         name, equals, value = word.partition("=")
         if not equals:
-            flag = word[:100] if word.startswith("-") else "--json"
+            how = f"write flags of kosmo lua after --: kosmo scripts run {script} -- {word[:100]}"
             raise UsageError(
                 f"scripts run: expected key=value, got {word[:100]!r}",
-                hint=f"write flags of kosmo lua after --: kosmo scripts run {script} -- {flag}",
+                hint=how if word.startswith("-") else f"see its arguments: kosmo scripts show {script}",
             )
         found[name] = value
     return found

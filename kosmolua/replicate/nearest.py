@@ -15,7 +15,7 @@ _PART = 0.85  # the minimum score of a text whose words are all in the name
 # Words of other programs.
 _SAME = {
     **dict.fromkeys(("abort", "kill", "stop"), "cancel"),
-    **dict.fromkeys(("add", "make", "new", "start", "submit", "upload"), "create"),
+    **dict.fromkeys(("add", "keep", "make", "new", "save", "start", "store", "submit", "upload"), "create"),
     **dict.fromkeys(("del", "destroy", "drop", "remove", "rm"), "delete"),
     **dict.fromkeys(("describe", "fetch", "info", "read", "retrieve", "show", "view"), "get"),
     **dict.fromkeys(("all", "index", "ls"), "list"),

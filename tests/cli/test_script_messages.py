@@ -59,6 +59,7 @@ def test_a_syntax_error_has_a_hint(kosmo, tmp_path, source, hint):
             "attempt to call method 'save' (a nil value)",
             "use download(prediction.output, './')",
         ),
+        ("create('a/b', {})", "attempt to call global 'create' (a nil value)", "write replicate.create"),
         ("sleep('x')", "sleep: expected seconds, zero or more, got a string", None),
     ],
 )

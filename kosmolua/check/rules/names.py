@@ -14,6 +14,12 @@ from kosmolua.replicate.namespaces import NAMESPACES
 _MIN_LETTERS = 4  # of a name that counts as misspelt if it is only read
 _DEEP = 3
 _ABSENT = "not available in scripts"
+_ELSEWHERE = {  # functions as other languages name them
+    **dict.fromkeys(("json.loads", "json.parse", "json.load"), "json.decode(text)"),
+    **dict.fromkeys(("json.dumps", "json.stringify", "json.dump"), "json.encode(value)"),
+    **dict.fromkeys(("string.join", "table.join"), 'table.concat(list, ", ")'),
+    **dict.fromkeys(("table.push", "table.append", "table.add"), "table.insert(list, value)"),
+}
 
 
 def _uses(tree: Tree) -> dict[int, str]:
@@ -74,6 +80,8 @@ def _near(look: Look, source: Source, name: str) -> str | None:
 def _hint(near: str | None, name: str = "") -> str:
     if name == "custom":
         return "Give the run functions of its own: kosmo lua --functions MODULE:NAME."
+    if name in BY_NAME or name in HELPERS:
+        return f"Write {PROVIDER}.{name}."
     return "Correct the name." if near else "Assign it first, or define the function."
 
 
@@ -131,7 +139,8 @@ def _library(look: Look, index: Index, path: Path, how: str | None) -> None:
         suggestion = f"; did you mean {library}.{near}?" if near else ""
         severity = "error" if how else "warning"
         message = f"unknown name {dotted}, which is nil{suggestion}"
-        look.report(index.at, severity, "unknown_name", message, _hint(near), index.within)  # type: ignore[arg-type]
+        hint = f"Write {_ELSEWHERE[dotted]}." if dotted in _ELSEWHERE else _hint(near)
+        look.report(index.at, severity, "unknown_name", message, hint, index.within)  # type: ignore[arg-type]
 
 
 def _string_methods(look: Look, source: Source) -> None:

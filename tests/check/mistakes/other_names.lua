@@ -1,0 +1,3 @@
+local made = json.loads("{}")
+print(json.dumps(made))
+local p = create("a/b", {})
