@@ -12,7 +12,7 @@ from kosmolua.cli import options as options_
 from kosmolua.cli.worker import add_database, opened
 from kosmolua.errors import EXIT_SIGNALED, ConfigurationError, UsageError
 from kosmolua.settings import approvers
-from kosmolua.terminal.safe import safe
+from kosmolua.terminal.safe import visible
 
 if TYPE_CHECKING:
     from kosmolua.console.access import Secret
@@ -107,7 +107,7 @@ def _settings(secrets: tuple[Secret, ...], public: str) -> Settings:
 
 
 def _tell(text: str) -> None:
-    print(f"kosmo serve: {safe(text)}", file=sys.stderr, flush=True)
+    print(f"kosmo serve: {visible(text)}", file=sys.stderr, flush=True)
 
 
 def _prices() -> Prices:

@@ -149,6 +149,8 @@ class _Console:
         return self._sessions.find(request.cookies.get(self._cookie, ""))
 
     async def _seen(self, request: Request, view: View, visitor: Visitor, form: dict[str, str]) -> Response:
+        if any("\0" in each for each in request.path_params.values()):
+            raise Refusal(404, "There is no such page.")
         asked = Asked(visitor, request.url.path, dict(request.query_params), form, request.path_params)
         found = await run_in_threadpool(view, asked)
         return _moved(found.path) if isinstance(found, Moved) else _html(found)

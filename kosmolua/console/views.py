@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 VERSION = hashlib.sha256((assets.console_stylesheet() + assets.script()).encode()).hexdigest()[:12]
 VERDICTS: dict[str, Verdict] = {"approved": "approved", "denied": "denied"}
 THROUGH, ANYBODY = "kosmo serve", "kosmo serve without a login"  # who acted in the name of who decided
+NO_RUN, LIST_RUNS = "There is no such run.", "List them: kosmo runs list --database"
 SAID = {
     "canceled": "The run is canceled.",
     "canceling": "The run ends within seconds.",
@@ -84,7 +85,7 @@ class Views:
     def run(self, asked: Asked) -> Html:
         detail = overview.detail(self._database, asked.place["run"], story.MAX_VALUE, story.MAX_RESULTS)
         if detail is None:
-            raise Refusal(404, "There is no such run.", "kosmo runs list --database")
+            raise Refusal(404, NO_RUN, LIST_RUNS)
         shown = story.shown(self._database, detail, self._settings.prices(), self._now())
         content = run.content(shown, asked.visitor, self._now())
         is_live = detail.state in overview.LIVE
@@ -121,12 +122,16 @@ class Views:
     def cancel(self, asked: Asked) -> Moved:
         found = asked.place["run"]
         state = database_runs.cancel(self._database, found)
+        if state == "unknown":
+            raise Refusal(404, NO_RUN, LIST_RUNS)
         self._note(asked.visitor, f"canceled run {found}")
         said = {"canceled": "canceled", "running": "canceling"}.get(state, "unchanged")
         return Moved(f"/runs/{found}?said={said}")
 
     def resume(self, asked: Asked) -> Moved:
         found = asked.place["run"]
+        if overview.detail(self._database, found, 0, 0) is None:
+            raise Refusal(404, NO_RUN, LIST_RUNS)
         resumed = database_runs.resume(self._database, found)
         self._note(asked.visitor, f"resumed run {found}")
         return Moved(f"/runs/{found}?said={'resumed' if resumed else 'unchanged'}")

@@ -135,6 +135,19 @@ def test_a_form_is_bounded(served, visitor, submitted):
     assert 405 == one.get(f"/runs/{run}/cancel").status_code
 
 
+@pytest.mark.parametrize("name", ["missing", "%00", "a%0Akosmo%20serve:%20alice%20approved", "%FF", "x" * 3000])
+def test_names_that_are_none(served, visitor, submitted, name):
+    """A form about something that does not exist is answered with 404, and nothing is reported as done."""
+    console = served()
+    one = visitor(console)
+    fields = {"csrf": one.token(f"/runs/{submitted()}")}
+    paths = (f"/runs/{name}/cancel", f"/runs/{name}/resume", f"/schedules/{name}/run", f"/schedules/{name}/pause")
+
+    assert {404} == {one.post(path, fields).status_code for path in paths}
+    assert {404} == {one.get(path).status_code for path in (f"/runs/{name}", f"/approvals/{name}")}
+    assert "" == console.log()
+
+
 # Signing in -------------------------------------------------------------------------------------------------------
 
 

@@ -23,7 +23,7 @@ _MEANS = {
     "scheduled": "It begins at its time.",
     "ready": "It waits for a worker with a free slot.",
     "running": "A worker carries it out.",
-    "waiting": "It waits without a process, and costs nothing while it does.",
+    "waiting": "It waits without a process.",
     "canceled": "It was canceled. What it was answered is kept.",
     "failed": "It ended with an error. What it was answered is kept.",
 }
@@ -59,7 +59,7 @@ class Shown(Struct, frozen=True, kw_only=True):
 
 
 def content(run: Shown, visitor: Visitor, now: float) -> list[Html]:
-    parts = [_head(run, now), _actions(run, visitor), _error(run), _facts(run, now)]
+    parts = [_head(run, now), _error(run), _actions(run, visitor), _facts(run, now)]
     parts.append(approvals.section(run.questions, visitor, now))
     if run.results is not None:
         parts.append(_section("results", "Results", fill("<pre>{}</pre>", run.results)))
