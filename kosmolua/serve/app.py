@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from math import ceil
 from typing import TYPE_CHECKING, Any
 
@@ -12,9 +14,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from kosmolua.serve.bounds import Refusal, Slots
+from kosmolua.serve.bounds import Refusal, Slots, address_of
 
 if TYPE_CHECKING:
+    from starlette.types import Receive, Scope, Send
+
     from kosmolua.serve.replicate import Receiver
     from kosmolua.serve.triggers import Starter
 
@@ -26,6 +30,7 @@ _HEADERS = {
     "x-content-type-options": "nosniff",
 }
 _ACCEPTED = 202
+DRAINED, DRAIN_SECONDS = 32 * 1024 * 1024, 5.0  # bytes of a refused body that are read, and for how long
 
 
 def app_of(receiver: Receiver, starter: Starter) -> Starlette:
@@ -48,7 +53,7 @@ def app_of(receiver: Receiver, starter: Starter) -> Starlette:
 def _endpoint(answer: Answering, slots: Slots, status: int = 200) -> Callable[[Request], Awaitable[Response]]:
     async def endpoint(request: Request) -> Response:
         try:
-            async with slots.one():
+            with slots.one(address_of(request)):
                 found = await answer(request)
         except Refusal as refusal:
             return _refused(refusal)
@@ -61,13 +66,37 @@ def _refused(refusal: Refusal) -> Response:
     more = {} if refusal.retry is None else {"retry-after": f"{max(1, ceil(refusal.retry))}"}
     if refusal.status == 401:  # noqa: PLR2004 - HTTP
         more["www-authenticate"] = "Bearer"
-    return _json({"error": str(refusal)}, refusal.status, more)
+    return _json({"error": str(refusal)}, refusal.status, more, kind=_Refused)
 
 
-def _json(found: dict[str, Any], status: int, more: dict[str, str] | None = None) -> Response:
-    return Response(
-        msgspec.json.encode(found) + b"\n", status, headers={**_HEADERS, **(more or {})}, media_type="application/json"
-    )
+def _json(
+    found: dict[str, Any], status: int, more: dict[str, str] | None = None, kind: type[Response] = Response
+) -> Response:
+    body = msgspec.json.encode(found) + b"\n"
+    return kind(body, status, headers={**_HEADERS, **(more or {})}, media_type="application/json")
+
+
+class _Refused(Response):
+    """An answer to a request whose body may be unread. It is read on for a while after the answer: if the connection
+    was closed at once, a sender that is still writing would see a reset instead.
+    """
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        await send({"type": "http.response.body", "body": self.body, "more_body": True})
+        if not any(name == b"expect" for name, _ in scope["headers"]):  # it waits for the answer before it sends
+            await _drain(receive)
+        await send({"type": "http.response.body", "body": b""})
+
+
+async def _drain(receive: Receive) -> None:
+    left, more = DRAINED, True
+    with suppress(TimeoutError):
+        async with asyncio.timeout(DRAIN_SECONDS):
+            while more and left > 0:
+                message = await receive()
+                more = message["type"] == "http.request" and message.get("more_body", False)
+                left -= len(message.get("body", b""))
 
 
 async def _not_found(_: Request, __: Exception) -> Response:

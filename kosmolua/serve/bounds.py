@@ -5,18 +5,16 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from ipaddress import IPv6Address, ip_address
 
 from msgspec import Struct
 from starlette.requests import ClientDisconnect, Request
 
-AT_ONCE = 64  # requests that are worked on
+AT_ONCE, EACH = 64, 32  # requests that are worked on, and those of one address
 BODY_SECONDS = 10.0  # for a body to arrive
-DRAINED = 32 * 1024 * 1024  # bytes of a refused body that are read, so that its sender sees the answer
-DRAIN_SECONDS = 5.0
 _MOST_KEYS = 10_000
 
 
@@ -70,20 +68,23 @@ class Buckets:
 
 
 class Slots:
-    """So many requests at once; more are refused, not queued."""
+    """So many requests at once, and so many of one address; more are refused, not queued."""
 
-    def __init__(self, most: int = AT_ONCE) -> None:
-        self._free = most
+    def __init__(self, most: int = AT_ONCE, each: int = EACH) -> None:
+        self._most = most
+        self._each = each
+        self._taken = Counter[str]()
 
-    @asynccontextmanager
-    async def one(self) -> AsyncIterator[None]:
-        if self._free == 0:
+    @contextmanager
+    def one(self, address: str) -> Iterator[None]:
+        if self._taken[address] >= self._each or self._taken.total() >= self._most:
             raise Refusal(429, "too many requests at once", 1.0)
-        self._free -= 1
+        self._taken[address] += 1
         try:
             yield
         finally:
-            self._free += 1
+            self._taken[address] -= 1
+            self._taken += Counter()  # forgets addresses without requests
 
 
 def address_of(request: Request) -> str:
@@ -102,12 +103,11 @@ async def body_of(request: Request, most: int) -> bytes:
     """The body of a request. Raises a `Refusal` if it is longer, or does not arrive in time."""
     length = request.headers.get("content-length", "0")
     pieces, size = list[bytes](), int(length) if length.isascii() and length.isdigit() and len(length) < 16 else 0  # noqa: PLR2004
-    stream = request.stream()
     try:
         async with asyncio.timeout(BODY_SECONDS):
             if size <= most:
                 size = 0
-                async for piece in stream:
+                async for piece in request.stream():
                     size += len(piece)
                     if size > most:
                         break
@@ -117,19 +117,5 @@ async def body_of(request: Request, most: int) -> bytes:
     except ClientDisconnect:
         raise Refusal(400, "the body is cut short") from None
     if size > most:
-        await _drain(stream)
         raise Refusal(413, f"the body is longer than {most} bytes")
     return b"".join(pieces)
-
-
-async def _drain(stream: AsyncIterator[bytes]) -> None:
-    """Read on for a while: who is still sending would see a reset instead of the answer."""
-    left = DRAINED
-    try:
-        async with asyncio.timeout(DRAIN_SECONDS):
-            async for piece in stream:
-                left -= len(piece)
-                if left < 0:
-                    return
-    except (TimeoutError, ClientDisconnect):
-        return

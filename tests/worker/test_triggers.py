@@ -17,7 +17,7 @@ from waiting import wait_until
 from kosmolua.cli import main
 from kosmolua.gate.budget import Caps
 from kosmolua.journal.records import Head
-from kosmolua.serve.bounds import Buckets, Rate
+from kosmolua.serve.bounds import Buckets, Rate, Refusal, Slots
 from kosmolua.worker import runs, triggers
 
 HEAD = Head(script="/flows/order.lua", source=b"return args", account="work")
@@ -175,16 +175,19 @@ def test_signed_requests(database, post):
 
 @pytest.mark.parametrize("known", [True, False])
 def test_long_bodies(known, database, serving):
-    """Ten megabytes are refused with 413, with a length or in chunks; a mebibyte is taken."""
+    """Ten megabytes are refused with 413, with a length or in chunks, and with 401 from strangers; a mebibyte is
+    taken.
+    """
     secret = triggers.add(database, "orders", HEAD)
     headers = {"authorization": f"Bearer {secret}"}
 
-    def send(size):
+    def send(size, headers=headers):
         content = b"x" * size if known else (b"x" * 65_536 for _ in range(size // 65_536))
         return httpx.post(f"{serving.url}/trigger/orders", content=content, headers=headers)
 
     long = send(10 * MIB)
     assert (413, {"error": f"the body is longer than {MIB} bytes"}) == (long.status_code, long.json())
+    assert [401] * 3 == [send(10 * MIB, {}).status_code for _ in range(3)]
     assert 202 == send(MIB).status_code
     assert 1 == len(runs.listed(database))
 
@@ -238,20 +241,32 @@ def test_a_full_queue(database):
 
 
 def test_too_many_at_once(database, serving, post):
-    """Sixty-four slow senders occupy the server; one more is refused, and they end after a while."""
+    """Thirty-two slow senders of one address; one more is refused, and they end after a while."""
     secret = triggers.add(database, "orders", HEAD)
     where = urlsplit(serving.url)
     head = f"POST /trigger/orders HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {secret}\r\nContent-Length: 9\r\n\r\n"
-    slow = [socket.create_connection((where.hostname, where.port), timeout=30) for _ in range(64)]
+    slow = [socket.create_connection((where.hostname, where.port), timeout=30) for _ in range(32)]
     for each in slow:
         each.sendall(head.encode())
     wait_until(lambda: post("orders", secret).status_code == 429)
-    for each in slow[:32]:
+    for each in slow[:16]:
         each.close()
     wait_until(lambda: post("orders", secret).status_code == 202)
-    for each in slow[32:]:
+    for each in slow[16:]:
         assert each.recv(12).endswith(b"408")
         each.close()
+
+
+def test_slots():
+    """So many of one address, and of all; who leaves makes room."""
+    slots = Slots(3, 2)
+    with slots.one("a"), slots.one("a"):
+        with pytest.raises(Refusal, match="too many"), slots.one("a"):
+            pass
+        with slots.one("b"), pytest.raises(Refusal, match="too many"), slots.one("c"):
+            pass
+    with slots.one("a"), slots.one("a"), slots.one("c"):
+        assert {"a": 2, "c": 1} == slots._taken
 
 
 def test_paths_and_headers(serving):
