@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from kosmolua.cli import options as options_
 from kosmolua.cli import output
-from kosmolua.cli.submit import source_of
+from kosmolua.cli.submit import valid_source
 from kosmolua.cli.worker import add_database, opened
 from kosmolua.errors import UsageError
 from kosmolua.settings import approvers, cron
@@ -106,12 +106,11 @@ def _add(command: str, parsed: argparse.Namespace, args: list[str]) -> int:
 
 def _planned(command: str, parsed: argparse.Namespace, args: list[str]) -> Planned:
     name, expression, file = _divided(command, parsed.words)
-    script, text = source_of(file)
-    from kosmolua.gate import needs
+    script, text, needs = valid_source(file)
     from kosmolua.journal.records import Head
     from kosmolua.worker.schedules import NAME, Planned
 
-    declared = needs.read(text, file).schedule
+    declared = needs.schedule
     if expression is None and declared is None:
         raise UsageError(
             f"{file} has no schedule in its header, and none was given",

@@ -6,6 +6,7 @@ import argparse
 import os
 import time
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from kosmolua.cli import options as options_
 from kosmolua.cli import output
@@ -13,6 +14,9 @@ from kosmolua.cli.worker import add_database, opened
 from kosmolua.errors import UsageError
 from kosmolua.host import source
 from kosmolua.settings import ages, approvers
+
+if TYPE_CHECKING:
+    from kosmolua.gate.needs import Needs
 
 
 def run(command: str, argv: list[str]) -> int:
@@ -55,6 +59,24 @@ def source_of(file: str) -> tuple[str, bytes]:
             f"{file} is longer than {source.MAX_SOURCE} bytes", hint="put its data elsewhere, such as into arguments"
         )
     return os.path.abspath(file), text
+
+
+def valid_source(file: str) -> tuple[str, bytes, Needs]:
+    """The full path, the text and the header of a script that runs later, when nobody may see a syntax error. Raises a
+    `UsageError` for one.
+    """
+    script, text = source_of(file)
+    from kosmolua.check import syntax
+    from kosmolua.check.engine import Engine
+    from kosmolua.gate import needs
+
+    declared = needs.read(text, file)
+    with Engine() as engine:
+        refusal = engine.refusal(file, text)
+    if refusal:
+        found = syntax.problem(file, text.decode(errors="replace"), *refusal)
+        raise UsageError(f"{file}:{found.line}: {found.message}", hint=found.hint or f"check it: kosmo check {file}")
+    return script, text, declared
 
 
 def _parser(command: str) -> options_.Parser:

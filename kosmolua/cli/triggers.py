@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from kosmolua.cli import options as options_
 from kosmolua.cli import output
-from kosmolua.cli.submit import source_of
+from kosmolua.cli.submit import valid_source
 from kosmolua.cli.worker import add_database, opened
 from kosmolua.errors import UsageError
 from kosmolua.settings import ages, approvers
@@ -78,11 +78,9 @@ def _add(parsed: argparse.Namespace) -> int:
             f"invalid name {name[:120]!r}: expected up to 100 letters, digits, '.', '_' or '-'",
             hint="for example: kosmo triggers add orders flow.lua",
         )
-    script, text = source_of(file)
-    from kosmolua.gate import needs
+    script, text, _ = valid_source(file)
     from kosmolua.journal.records import Head
 
-    needs.read(text, file)
     head = Head(script=script, source=text, account=parsed.account)
     with opened(parsed.database) as database:
         from kosmolua.worker import triggers

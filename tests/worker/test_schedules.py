@@ -261,6 +261,20 @@ def test_mistakes(kosmo, flow, words, said):
     assert "hint:" in err or "--help" in err
 
 
+@pytest.mark.parametrize("words", [["schedule", "add", "n", "@daily"], ["triggers", "add", "n"]])
+def test_a_syntax_error_is_found_before_it_runs(words, url, database, tmp_path, monkeypatch, capsys):
+    """Not at three in the morning."""
+    monkeypatch.setenv("KOSMO_DATABASE", url)
+    (tmp_path / "f.lua").write_text("local a = 1\nif a then\n  print(a)\n")
+    status = main([*words, str(tmp_path / "f.lua")])
+    said = capsys.readouterr().err
+
+    assert 2 == status
+    assert "f.lua:" in said
+    assert "'end' expected" in said
+    assert "Add the end that is missing." in said
+
+
 @pytest.mark.parametrize(
     ("header", "said"),
     [
