@@ -33,13 +33,17 @@ class Lane:
 
     def submit(self, action: Callable[[], None]) -> None:
         """Run the action when a thread is free. It must not raise."""
+        if len(self._threads) < self._most:
+            self._find_thread()
+        self._work.put(action)
+
+    def _find_thread(self) -> None:
         with self._lock:
             self._free -= 1
             if self._free < 0 and len(self._threads) < self._most:
                 thread = threading.Thread(target=self._serve, name=self._name, daemon=True)
                 self._threads.append(started(thread))
                 self._free += 1
-        self._work.put(action)
 
     def close(self) -> None:
         """Start no further action."""
@@ -65,5 +69,6 @@ class Lane:
             if self._closed:
                 continue
             action()
-            with self._lock:
-                self._free += 1
+            if len(self._threads) < self._most:  # else nobody asks, and many threads would wait for the lock
+                with self._lock:
+                    self._free += 1
