@@ -15,6 +15,7 @@ import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from importlib import util
+from typing import Any
 from urllib.parse import quote
 
 from kosmolua.errors import ConfigurationError
@@ -90,14 +91,12 @@ class Server:
                 f"the path {self._where} is too long for a Unix socket", hint="set KOSMO_STATE_DIR to a shorter one"
             )
         self._user = _unprivileged(self._where)
-        self._make()
-        if self._lock is None:
-            self._lock = os.open(os.path.join(self._where, "lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        file = self._lock
+        owner = self._user or _me()
+        file = self._lock = self._make() if self._lock is None else self._lock
         fcntl.flock(file, fcntl.LOCK_EX)
         if not os.path.exists(os.path.join(self._data, "PG_VERSION")):
             shutil.rmtree(self._data, ignore_errors=True)
-            self._run([f"{bin_}/initdb", "-D", self._data, "-U", self._user or _me(), "-A", "trust", "-E", "UTF8"])
+            self._run([f"{bin_}/initdb", "-D", self._data, "-U", owner, "-A", "trust", "-E", "UTF8"])
             with open(os.path.join(self._data, "postgresql.conf"), "a", encoding="ascii") as settings:
                 settings.write(f"{_CONFIGURATION}unix_socket_directories = '{self._where}'\n")
         if not self._status():
@@ -123,7 +122,7 @@ class Server:
     def _status(self) -> bool:
         command = [f"{_programs()}/pg_ctl", "status", "-D", self._data]
         self._user = _unprivileged(self._where)
-        return subprocess.run(command, capture_output=True, check=False, user=self._user).returncode == 0  # noqa: S603
+        return subprocess.run(command, capture_output=True, check=False, **_identity(self._user)).returncode == 0  # noqa: S603
 
     def _run(self, command: list[str]) -> None:
         """Run a program of the server in its own session, so that Ctrl-C does not reach it."""
@@ -135,7 +134,7 @@ class Server:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 check=False,
-                user=self._user,
+                **_identity(self._user),
                 env={"PATH": os.defpath, "LC_ALL": "C"},
                 cwd=self._where,
                 start_new_session=True,
@@ -149,21 +148,45 @@ class Server:
                 hint=f"see {self._where}/log and {log}, or use a server: --database postgresql://…",
             )
 
-    def _make(self) -> None:
+    def _make(self) -> int:
+        """Make the directory. Returns its lock, open."""
         try:
-            os.makedirs(os.path.dirname(self._where), mode=0o755, exist_ok=True)
+            _make_parents(os.path.dirname(self._where), 0o755 if self._user else 0o700)
             os.makedirs(self._where, mode=0o700, exist_ok=True)
             if self._user:
                 shutil.chown(self._where, self._user)
+            return os.open(os.path.join(self._where, "lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise ConfigurationError(
-                f"cannot make the directory {self._where}: {error.strerror}",
+                f"cannot use the directory {self._where}: {error.strerror}",
                 hint="set KOSMO_STATE_DIR to a directory that you can write to",
             ) from None
 
 
+def _make_parents(path: str, mode: int) -> None:
+    """Make a directory and its parents with that mode, whatever the umask is."""
+    if not os.path.isdir(path):
+        _make_parents(os.path.dirname(path), mode)
+        with suppress(FileExistsError):  # another worker starts, too
+            os.mkdir(path, mode)
+            os.chmod(path, mode)
+
+
 def _me() -> str:
-    return pwd.getpwuid(os.geteuid()).pw_name
+    """The name of this user. PostgreSQL does not run as one without."""
+    number = os.geteuid()
+    try:
+        return pwd.getpwuid(number).pw_name
+    except KeyError:
+        raise ConfigurationError(
+            f"PostgreSQL does not run as user {number}, who has no name in /etc/passwd",
+            hint=f"add one: useradd --uid {number} kosmo; or use a server: --database postgresql://…",
+        ) from None
+
+
+def _identity(user: str | None) -> dict[str, Any]:
+    """Arguments of `subprocess.run` to run as that user, with none of the groups of root."""
+    return {} if user is None else {"user": user, "group": pwd.getpwnam(user).pw_gid, "extra_groups": []}
 
 
 def _programs() -> str:
