@@ -23,5 +23,5 @@ def serving():
     try:
         yield server
     finally:
-        server.leave()
+        server.stop("immediate")
         shutil.rmtree(directory, ignore_errors=True)

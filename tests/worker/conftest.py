@@ -22,7 +22,9 @@ def url(server):
     name = f"t{os.urandom(6).hex()}"
     with psycopg.connect(server.url, autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE {name} TEMPLATE made")
-    return server.url.replace("/postgres?", f"/{name}?")
+    yield server.url.replace("/postgres?", f"/{name}?")
+    with psycopg.connect(server.url, autocommit=True) as connection:
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")  # or the server would tend more and more of them
 
 
 @pytest.fixture

@@ -1,0 +1,82 @@
+"""Workers and their database end at any step: others continue their runs, and each prediction is created once."""
+
+import signal
+
+import pytest
+from fleet import Fleet
+from waiting import wait_until
+
+from kosmolua.worker import runs
+
+SLOW = "integrations.replicate.create('minimax/video-01', { prompt = 'x' })"
+STEPS = ["claimed", "parked"]  # test_shared.py has those that cost money, chaos.py has them all
+
+
+@pytest.fixture
+def fleet(url, tmp_path):
+    with Fleet(url, tmp_path).serving() as fleet:
+        yield fleet
+
+
+def test_workers_are_killed_at_each_step(fleet):
+    """Others continue their runs."""
+    for step in STEPS:
+        fleet.start(f"{step}:SIGKILL", slots=1)
+    wait_until(lambda: fleet.log().count("is ready") == len(STEPS))
+    fleet.submit(4)
+    fleet.finish()
+
+    assert [f"fault{n}" for n in range(len(STEPS))] == sorted(path.name for path in fleet.directory.glob("fault*"))
+    fleet.check(4)
+
+
+def test_a_worker_that_was_stopped_cannot_go_on(fleet):
+    """While it is stopped another takes its runs; its timer ends it before it can send."""
+    stopped = [fleet.start(f"{step}:SIGSTOP") for step in ("after_intent", "answered")]
+    fleet.submit(4)
+    wait_until(lambda: len(list(fleet.directory.glob("fault*"))) == 2)
+    fleet.start()
+    fleet.finish()
+    for worker in stopped:
+        worker.send_signal(signal.SIGCONT)
+
+    assert [-signal.SIGALRM] * 2 == [worker.wait(20) for worker in stopped]
+    fleet.check(4)
+
+
+def test_what_was_created_for_a_run_that_others_hold_is_canceled(fleet):
+    """A worker learns after the answer that it does not hold the run any more: nobody would wait for the prediction."""
+    worker = fleet.start("answered:TAKE")
+    (run,) = fleet.submit(1, f"{SLOW} {SLOW}")
+    wait_until(lambda: fleet.server.count("POST", "/cancel") == 1)
+
+    assert "failed" == runs.find(fleet.database, run).state
+    assert worker.poll() is None
+
+
+def test_the_database_restarts(fleet, server):
+    """It is stopped in the midst of everything, and started again: the workers go on, and so do the runs."""
+    fleet.start()
+    fleet.start()
+    fleet.submit(4)
+    wait_until(lambda: fleet.emulator._world.predictions)
+    server.stop("immediate")
+    server.start()
+    fleet.finish()
+
+    fleet.check(4)
+    assert [None, None] == [worker.poll() for worker in fleet.workers]
+
+
+def test_the_database_loses_its_latest_commits(fleet):
+    """A run with a gap in its journal or its output begins again from what is left, and ends as ever."""
+    fleet.start(park_after=60)
+    script = "local r = integrations.replicate print(1) r.get_account() print(2) sleep(3) r.get_account() print(3)"
+    (run,) = fleet.submit(1, script)
+    wait_until(lambda: len(runs.prints(fleet.database, run)) == 2)
+    fleet.database.rows("DELETE FROM outcomes")
+    fleet.database.rows("DELETE FROM prints WHERE number = 2")
+    fleet.finish()
+
+    assert ("done", None) == (runs.find(fleet.database, run).state, runs.find(fleet.database, run).error)
+    assert [b"1\n", b"2\n", b"3\n"] == [text for _, _, text in runs.prints(fleet.database, run)]
