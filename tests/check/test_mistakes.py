@@ -1,4 +1,4 @@
-"""Mistakes as people make them, each found before anything is sent.
+"""Common mistakes, each reported before anything is sent.
 
 ``mistakes/<name>.lua`` is the script; a comment ``-- flags:`` at its top goes to the command line. ``<name>.expect``
 has a line for each problem: its place (a line, or file:line within a module), its severity, and words of its message or
@@ -47,7 +47,7 @@ def flags_of(path):
 
 @pytest.mark.parametrize("path", MISTAKES, ids=lambda path: path.stem)
 def test_a_mistake_is_found(path, found):
-    """The place, how certain it is, and what is wrong."""
+    """Its place, its severity and words of its message are reported."""
     for line in path.with_suffix(".expect").read_text().splitlines():
         place, severity, words = line.split(" ", 2)
         file, _, number = place.rpartition(":")

@@ -1,4 +1,4 @@
-"""The names and options that the check knows are those that a script meets."""
+"""The names and options that the check knows are those of the sandbox."""
 
 import re
 
@@ -13,7 +13,7 @@ from kosmolua.replicate.catalogue import BY_NAME
 
 
 def test_the_names_are_the_sandboxs():
-    """What `KNOWN` lists, so that the look before a run seldom has to ask. Update it when this fails."""
+    """`KNOWN` lists the sandbox's names, so that the check seldom has to ask it. Update it when this fails."""
     with Engine() as engine:
         found = dict(engine.names)
     provider = found.pop("replicate")
@@ -36,7 +36,7 @@ def test_the_names_are_the_sandboxs():
     ],
 )
 def test_the_options_are_the_helpers_own(name, place, call):
-    """The table that the stubs, the prompt and the check share names what the Lua side takes, and nothing else."""
+    """The table of options that stubs, prompt and check share has exactly the options of the Lua helpers."""
     with Host(emulate=True, isolation="none") as host:
         result = host.run(f"return select(2, pcall(function() {call} end))")
     message = result.value if isinstance(result.value, str) else result.value["message"]
@@ -60,5 +60,5 @@ def test_the_options_are_the_helpers_own(name, place, call):
     ],
 )
 def test_the_nearest_name(word, found):
-    """One letter in four, case aside; or the beginning of a longer name."""
+    """At most one letter in four differs, ignoring case, or the name is the beginning of a longer one."""
     assert found == nearest(word, ["print", "timeout", "aspect_ratio", "replicate", "x", "y"])

@@ -1,4 +1,4 @@
-"""The reader of Lua: what it takes, how long it takes, and where it gives up."""
+"""The Lua parser: what it accepts, how long it takes, and where it gives up."""
 
 import time
 
@@ -30,7 +30,7 @@ def engine():
 
 @given(st.lists(st.sampled_from(PIECES), max_size=12).map("\n".join))
 def test_any_text_is_read_or_refused(text):
-    """There is a tree, or a problem with a place within the text."""
+    """The result is a tree, or a problem at a place in the text."""
     broken = Source("x.lua", text).broken
 
     assert broken is None or 0 <= broken.at <= len(text)
@@ -50,7 +50,7 @@ def test_any_text_is_read_or_refused(text):
     ],
 )
 def test_what_luajit_reads_is_read(source, engine):
-    """Its number suffixes, escapes, labels and calls without parentheses."""
+    """LuaJIT's number suffixes, escapes, labels and calls without parentheses are parsed."""
     assert engine.refusal("x.lua", source.encode()) is None
     parse(source)
 
@@ -66,7 +66,7 @@ def test_what_luajit_reads_is_read(source, engine):
     ],
 )
 def test_luajit_says_what_is_wrong(source, line, words, engine):
-    """Its own line and words. Nothing of the text runs, whatever it does."""
+    """A syntax error has LuaJIT's own line and words, and no code of the text runs."""
     found = engine.refusal("x.lua", source.encode())
 
     assert found is not None
@@ -75,7 +75,7 @@ def test_luajit_says_what_is_wrong(source, line, words, engine):
 
 
 def test_nothing_runs(engine):
-    """A text that would never end is compiled, and that is all."""
+    """An endless script is only compiled."""
     assert engine.refusal("x.lua", b"while true do end") is None
 
 
@@ -103,7 +103,7 @@ def test_strings_have_their_value(text, value):
     ids=range(8),
 )  # fmt: skip
 def test_what_is_too_deep_is_left(text):
-    """A nested script cannot exhaust the stack of the process that reads it."""
+    """A nested script cannot exhaust the stack of the parsing process."""
     with pytest.raises((TooDeepError, SyntaxProblem)):
         parse(text)
 
@@ -115,7 +115,7 @@ def test_what_is_too_deep_is_left(text):
     ids=range(9),
 )  # fmt: skip
 def test_reading_takes_time_in_proportion(text):
-    """No text makes the lexer go back over it again and again."""
+    """No text makes the lexer backtrack."""
     began = time.process_time()
     Source("x", text)
 
@@ -123,7 +123,7 @@ def test_reading_takes_time_in_proportion(text):
 
 
 def test_500_lines_take_little_time():
-    """The tree, the names and every rule: the quickest of three times, as other processes slow each down."""
+    """Tree, names and rules take a few milliseconds: the fastest of three runs, since other processes slow them."""
     block = """do
   local prompts = { "a barn", "a mill", ("a %s in %s"):format("bridge", "fog") }
   local images = parallel(prompts, function(prompt, index)

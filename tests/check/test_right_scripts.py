@@ -1,4 +1,4 @@
-"""Scripts that are right, however they are written: none of them gives an error."""
+"""Correct scripts give no errors, however they are written."""
 
 import subprocess
 import sys
@@ -24,18 +24,18 @@ def errors(source, **world):
 
 @pytest.mark.parametrize("path", RIGHT, ids=lambda path: path.stem)
 def test_no_false_alarm(path):
-    """Dynamic code is left alone, and what LuaJIT reads is read; all of them may call the API."""
+    """Dynamic code and everything that LuaJIT accepts give no error."""
     assert [] == errors(f"{path.read_text().rstrip()}\nreplicate.get_account()")
 
 
 @pytest.mark.parametrize("path", CONDITIONAL, ids=lambda path: path.stem)
 def test_what_depends_on_the_run_is_no_error(path):
-    """Where arguments decide whether a file is saved, no directory has to be open: that is a warning."""
+    """If arguments decide whether a file is saved, a missing directory is only a warning."""
     assert [] == errors(path.read_text(), readable=(), writable=())
 
 
 def test_the_own_scripts_are_right():
-    """The examples, with the modules next to them."""
+    """The examples and the modules next to them give no errors."""
     command = [sys.executable, "-m", "kosmolua", "check", "--emulate", "--allow-read", ".", "--allow-write", "."]
     scripts = sorted(str(path) for path in (ROOT / "examples").glob("*.lua"))
     ran = subprocess.run([*command, *scripts], cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
@@ -45,5 +45,5 @@ def test_the_own_scripts_are_right():
 
 @pytest.mark.parametrize("path", sorted((ROOT / "lua").glob("*.lua")), ids=lambda path: path.name)
 def test_what_we_ship_is_read(path):
-    """Every statement and expression in it."""
+    """The parser reads every statement and expression of the shipped Lua."""
     assert Source(path.name, path.read_text()).broken is None

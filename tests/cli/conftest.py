@@ -17,7 +17,7 @@ class Ran:
 
     @property
     def json(self):
-        """Standard output as the one JSON text it has to be."""
+        """Standard output as one JSON value."""
         return json.loads(self.out)
 
     @property
@@ -27,7 +27,7 @@ class Ran:
 
 @pytest.fixture
 def kosmo(tmp_path):
-    """Runs the command line in a process of its own, in an empty directory, with nothing piped in."""
+    """Runs the command line in its own process, in an empty directory, without input."""
 
     def run(*argv, stdin=None, env=None, cwd=tmp_path):
         environment = {**clean_environment(tmp_path), **(env or {})}

@@ -57,7 +57,7 @@ def asked(live):
 
 
 def test_a_run_ends_until_it_is_approved_and_sends_once(flow, live, server):
-    """Status 6 says that it waits. After the decision the same command sends the call, and only then."""
+    """Status 6 means that it waits. After the decision the same command sends the call, once."""
     first = flow()
     (one,) = asked(live)
     again = flow()
@@ -81,7 +81,7 @@ def test_a_run_ends_until_it_is_approved_and_sends_once(flow, live, server):
 
 
 def test_resume_waits_for_the_decision_too(flow, live, server):
-    """`kosmo runs resume` is what the hint names."""
+    """The hint names `kosmo runs resume`, which also waits for the decision."""
     flow()
     (one,) = asked(live)
     live("approvals", "approve", one["id"])
@@ -102,7 +102,7 @@ def test_a_denial_is_an_error_with_its_reason(flow, live, server):
 
 
 def test_a_decision_holds_for_exactly_one_call(flow, live, server, tmp_path):
-    """A script that was edited to ask for something else needs another yes, and so does the same call a second time."""
+    """An edited script that asks for something else needs another approval, and so does a second equal call."""
     flow()
     (one,) = asked(live)
     live("approvals", "approve", one["id"])
@@ -122,7 +122,7 @@ def test_a_decision_holds_for_exactly_one_call(flow, live, server, tmp_path):
 
 
 def test_an_approval_expires(flow, live, server):
-    """After its time it counts as a denial, and cannot be given any more."""
+    """After its time it counts as denied, and cannot be approved any more."""
     flow(flags=("--approval-timeout", "1s"))
     (one,) = live("approvals", "list", "--all", "--json").json["approvals"]
     wait_until(lambda: not asked(live))
@@ -145,7 +145,7 @@ def test_a_rule_is_saved_on_request(flow, live, tmp_path):
 
 
 def test_who_may_decide(flow, live, configured):
-    """The configuration names approvers, says whether one may approve one's own run, and who may use another name."""
+    """The configuration names the approvers, allows approving one's own runs, and allows acting for others."""
     user = getpass.getuser()
     flow()
     (one,) = asked(live)
@@ -174,7 +174,7 @@ def test_who_may_decide(flow, live, configured):
 
 
 def test_a_project_cannot_name_approvers(flow, live, tmp_path):
-    """The file of a project that is not trusted says nothing about approvals."""
+    """Approvers in an untrusted project file are ignored."""
     (tmp_path / ".kosmo").mkdir()
     (tmp_path / ".kosmo" / "config.toml").write_text("[approvals]\nact_as = ['*']\nnotify = ['touch', 'told']\n")
     ran = flow()
@@ -184,7 +184,7 @@ def test_a_project_cannot_name_approvers(flow, live, tmp_path):
 
 
 def test_somebody_is_told(flow, live, configured, tmp_path):
-    """A command gets the question as JSON, with neither a shell nor the token; a failure is a notice."""
+    """A command gets the question as JSON, without a shell and without the token; its failure is a notice."""
     told = tmp_path / "told"
     program = f"import sys, os; open({str(told)!r}, 'w').write(sys.stdin.read() + ' '.join(os.environ))"
     configured(f"notify = [{sys.executable!r}, '-c', {json.dumps(program)}]")
@@ -199,7 +199,7 @@ def test_somebody_is_told(flow, live, configured, tmp_path):
 
 
 def test_somebody_is_told_by_a_request(flow, live, configured, server):
-    """A URL gets it by POST; a redirect is not followed."""
+    """A URL gets the question by POST; redirects are not followed."""
     configured(f'notify = "{server.url}/told"')
     server.routes["/v1/told"] = Answer(200)
     flow()
@@ -210,7 +210,7 @@ def test_somebody_is_told_by_a_request(flow, live, configured, server):
 
 
 def test_secrets_are_not_shown(live, server, tmp_path):
-    """What is stored for people has neither the token nor what looks like one."""
+    """Stored questions contain neither the token nor text that looks like one."""
     text = 'replicate.create_prediction{ version = ("v"):rep(64), input = { key = "r8_other", own = "is r8_marked" } }'
     live("lua", "--journal", "J", "--wait-for-approval", "--eval", text)
     (one,) = asked(live)
@@ -222,7 +222,7 @@ def test_secrets_are_not_shown(live, server, tmp_path):
 
 
 def test_a_script_cannot_reach_its_approvals(flow, live, tmp_path):
-    """Also if the whole home directory is open to it."""
+    """Even if the whole home directory is open to it, a script cannot open the file."""
     flow()
     state = stored()
     path = json.dumps(str(state))
@@ -236,14 +236,14 @@ def test_a_script_cannot_reach_its_approvals(flow, live, tmp_path):
 
 
 def test_it_needs_a_journal(live):
-    """Without one nothing could be continued."""
+    """Without a journal the run could not be continued, so the option is refused."""
     ran = live("lua", "--wait-for-approval", "--eval", "return 1")
 
     assert (2, "error: --wait-for-approval needs --journal") == (ran.status, ran.err.splitlines()[0])
 
 
 def test_unclear_commands(live):
-    """Each says what is missing."""
+    """The error names what is missing."""
     failures = [
         (words, live("approvals", *words).status)
         for words in (["show"], ["approve"], ["list", "x"], ["show", "x"], ["deny", "x", "--rule"], ["undo", "x"])

@@ -1,4 +1,4 @@
-"""A shell's words become a function's arguments: pure functions, no process."""
+"""The words of a shell become a function's arguments: pure functions, no process."""
 
 from collections import deque
 
@@ -25,7 +25,7 @@ def arguments(function, *tokens):
     ],
 )  # fmt: skip
 def test_untyped_values(text, value):
-    """true, false, null and JSON's numbers are what they look like; everything else is text."""
+    """true, false, null and JSON numbers are converted; everything else is text."""
     found = untyped(text)
 
     assert (value, type(value)) == (found, type(found))
@@ -51,12 +51,14 @@ def test_untyped_values(text, value):
     ],
 )
 def test_ways_to_say_it(tokens, expected):
-    """JSON, flags with and without =, kebab-case and --arg mean the same; flags win; a value is never a flag."""
+    """JSON, flags with and without =, kebab-case and --arg mean the same. Flags win, and a value is never read as a
+    flag.
+    """
     assert expected == arguments("get_prediction", *tokens)
 
 
 def test_types_decide():
-    """The parameter's declared type says what a text means."""
+    """The parameter's type decides how text is read."""
     assert {"query": "5", "limit": 5} == arguments("search", "--query", "5", "--limit", "5")
     assert {"stream": True, "version": "1"} == arguments("create_prediction", "--stream", "--version", "1")
     assert {"stream": False} == arguments("create_prediction", "--stream", "false")
@@ -68,14 +70,14 @@ def test_types_decide():
 
 
 def test_fields_within_an_object():
-    """A dotted name reaches into an object; its value is untyped; field names keep their spelling."""
+    """A dotted name sets a field of an object. The value is untyped, and the name keeps its spelling."""
     assert {"input": {"text": "a", "n": 3, "a-b": {"c": True}}} == arguments(
         "create_prediction", "--input", '{"text": "x"}', "--input.text", "a", "--input.n=3", "--input.a-b.c", "true"
     )
 
 
 def test_shared_flags_are_no_arguments():
-    """Flags of the command are taken wherever a flag can stand."""
+    """Shared flags are recognized at every place where a flag is allowed."""
     request = read(resolve("get_account"), deque(["--json", "--force", "--account", "work", "--dry-run"]), Options())
 
     assert {} == request.arguments
@@ -85,7 +87,7 @@ def test_shared_flags_are_no_arguments():
 
 
 def test_no_parameter_is_shadowed_by_a_flag():
-    """No function has a parameter that a shared flag of the same name would swallow."""
+    """No function has a parameter with the name of a shared flag."""
     from kosmolua.cli.options import FLAGS
     from kosmolua.replicate.catalogue import OPERATIONS
 
@@ -129,13 +131,13 @@ def test_mistakes_are_sentences(function, tokens, message):
 
 
 def test_a_payload_that_is_not_utf8():
-    """Bytes that are no text are told as such."""
+    """Bytes that are not text are reported as such."""
     with pytest.raises(UsageError, match="standard input is not valid JSON: not UTF-8"):
         payload(b'{"a": "\xff"}', "standard input")
 
 
 def test_a_path_becomes_content_and_filename(tmp_path):
-    """--path reads a file for create_file; a filename given stands."""
+    """--path reads a file for create_file; an explicit filename is kept."""
     file = tmp_path / "cat.png"
     file.write_bytes(b"\x89PNG")
 
@@ -145,6 +147,6 @@ def test_a_path_becomes_content_and_filename(tmp_path):
 
 
 def test_put_on_a_value_that_is_none():
-    """A dotted flag over a JSON value that is no object is refused by name."""
+    """A dotted flag for a JSON value that is not an object is refused by name."""
     with pytest.raises(ArgumentError, match=r"--input\.x: expected an object to set a field of"):
         put({"input": 1}, resolve("create_prediction"), "input.x", "1")

@@ -22,7 +22,7 @@ def create(kosmo):
 
 @pytest.mark.parametrize("dry", [True, False])
 def test_the_schema_decides_how_a_field_is_read(create, dry):
-    """A prompt is a string, whatever it looks like; a number is a number."""
+    """A prompt is always a string, and a number is a number."""
     flags = ("--input.prompt", "1984", "--input.max_tokens", "5", "--input.system_prompt=null", "--json")
     data = create(*LLAMA, *flags, *(["--dry-run"] if dry else [])).json["data"]
 
@@ -30,7 +30,7 @@ def test_the_schema_decides_how_a_field_is_read(create, dry):
 
 
 def test_without_a_schema_json_is_json(kosmo):
-    """A list and an object are no text."""
+    """A list and an object are not read as text."""
     flags = ("--input.list", '["a", "b"]', "--input.o", '{"a": 1}', "--input.text", "[a]", "--input.n", "7")
     ran = kosmo("integrations:replicate", "create_prediction", "--version", "o/m:1", *flags, "--emulate", "--dry-run")
 
@@ -45,7 +45,7 @@ def test_plain_text_needs_no_schema(live, server):
 
 
 def test_the_output_is_a_file(create, tmp_path):
-    """The picture is in the file, and the prediction in the envelope is not."""
+    """The file has the picture, and the envelope does not repeat the prediction."""
     ran = create(*FLUX, "--input.prompt", "fox", "--prefer", "wait", "--output", "out.png")
     assert (0, "") == (ran.status, ran.out)
     assert PNG == (tmp_path / "out.png").read_bytes()[:8]
@@ -53,7 +53,7 @@ def test_the_output_is_a_file(create, tmp_path):
 
 
 def test_several_outputs_are_several_files(create, tmp_path):
-    """They get numbers."""
+    """The files are numbered."""
     ran = create(
         *FLUX, "--input.prompt", "fox", "--input.num_outputs", "2", "--prefer", "wait", "--output", "o.png", "--json"
     )
@@ -63,7 +63,7 @@ def test_several_outputs_are_several_files(create, tmp_path):
 
 
 def test_text_and_json(create, tmp_path):
-    """A text is joined; a name that ends in .json asks for the prediction itself."""
+    """Text is joined; with a name that ends in .json the prediction itself is saved."""
     create(*LLAMA, "--input.prompt", "x", "--prefer", "wait", "--output", "o.txt")
     create(*LLAMA, "--input.prompt", "x", "--prefer", "wait", "--output", "o.json")
 
@@ -72,7 +72,7 @@ def test_text_and_json(create, tmp_path):
 
 
 def test_an_output_that_is_not_there_yet(create, tmp_path):
-    """It is an error that names the prediction and how to save it later."""
+    """The error names the prediction and the command that saves it later."""
     ran = create(*LLAMA, "--input.prompt", "x", "--output", "o.txt")
 
     assert 1 == ran.status
@@ -82,7 +82,7 @@ def test_an_output_that_is_not_there_yet(create, tmp_path):
 
 
 def test_a_path_that_cannot_be_written(live, server):
-    """It is found before anything is paid for."""
+    """The error is reported before anything is paid for."""
     ran = live(
         "integrations:replicate", "create_prediction", "--version", "v", "--write", "allow", "--output", "no/o.png"
     )
@@ -92,7 +92,7 @@ def test_a_path_that_cannot_be_written(live, server):
 
 
 def test_shared_flags_before_the_command(kosmo):
-    """They mean the same there."""
+    """Shared flags before the command have the same effect."""
     assert kosmo("--json", "integrations:list").json == kosmo("integrations:list", "--json").json
     assert "emulated" in kosmo("--emulate", "--json", "integrations:replicate", "get_account").out
     assert 37 == kosmo("integrations:replicate", "--json").json["count"]
@@ -101,7 +101,7 @@ def test_shared_flags_before_the_command(kosmo):
 
 
 def test_a_failed_prediction_has_no_output(live, server):
-    """Its own error is what is reported."""
+    """The prediction's own error is reported."""
     failed = {"id": "p1", "status": "failed", "error": "out of paint", "output": None}
     server.routes = {"/v1/predictions/p1": Answer(body=json.dumps(failed).encode())}
     ran = live("integrations:replicate", "get_prediction", "--prediction-id", "p1", "--output", "o.png", "--json")

@@ -1,4 +1,4 @@
-"""One function from a shell: what goes out, what comes back, in which form, with which status."""
+"""One function from a shell: request, answer, form and exit status."""
 
 import base64
 import json
@@ -34,7 +34,7 @@ def test_every_function_by_both_names(server, live, operation):
 
 
 def test_the_envelope(server, live):
-    """A success has every field of the envelope, and says how it came about."""
+    """A success has every field of the envelope, with the decision and its rule."""
     server.default = Answer(body=b'{"username": "acme"}', headers={"X-Request-Id": "r1"})
 
     envelope = live(CALL, "replicate.get_account", "--json").json
@@ -64,7 +64,7 @@ def test_a_failure_has_the_same_envelope(server, live):
 
 
 def test_a_token_in_the_place_of_an_id_is_not_told(server, live):
-    """What is not found is named, unless it looks like what nobody should see."""
+    """An object that is not found is named, unless the name looks like a token."""
     server.default = Answer(404, body=b'{"detail": "no such thing"}')
     token = "r8_" + "x" * 37
 
@@ -75,7 +75,7 @@ def test_a_token_in_the_place_of_an_id_is_not_told(server, live):
 
 
 def test_without_json_the_data_alone(server, live):
-    """A person, or a pipe, gets the answer itself."""
+    """Without --json, only the answer is printed."""
     server.answers += [
         Answer(body=b'{"a": null, "b": [], "c": {}, "d": 9007199254740993}'),
         Answer(body="# Héllo".encode(), headers={"Content-Type": "text/plain"}),
@@ -103,7 +103,7 @@ def test_bytes_in_an_envelope(server, live):
 
 
 def test_an_answer_can_go_to_a_file(server, live, tmp_path):
-    """--output writes the bytes and says how many."""
+    """--output writes the bytes and reports their number."""
     server.default = Answer(body=b"\x89PNG\xff", headers={"Content-Type": "image/png"})
     flags = ("--file_id=f", "--owner=o", "--expiry=1", "--signature=s", "--output", "out.png")
 
@@ -112,7 +112,7 @@ def test_an_answer_can_go_to_a_file(server, live, tmp_path):
 
 
 def test_all_pages(server, live):
-    """--all follows the cursors and gives one list; links are never followed themselves."""
+    """--all follows the cursors and returns one list; links are never requested."""
     port = server.port
     server.answers += [
         Answer(body=f'{{"next": "http://127.0.0.1:{port}/elsewhere?cursor=c2%3D", "results": [1, 2]}}'.encode()),
@@ -128,7 +128,7 @@ def test_all_pages(server, live):
 
 
 def test_pages_that_lead_away_or_in_circles(server, live):
-    """A next page on another host, or one that was there already, ends with an error."""
+    """A next page on another host, or a page that was already read, ends with an error."""
     server.default = Answer(body=b'{"next": "https://evil.example/?cursor=x", "results": []}')
     assert "is on another host" in live(SHORT, "list_files", "--all").err
 
@@ -138,7 +138,7 @@ def test_pages_that_lead_away_or_in_circles(server, live):
 
 
 def test_a_dry_run_sends_nothing(server, live):
-    """The request is shown as it would be sent, without the token."""
+    """The request is printed without the token."""
     ran = live(
         CALL, "replicate.create_prediction", "--version=v", "--input.n=1", "--prefer", "wait=5", "--dry-run", "--json"
     )
@@ -152,7 +152,7 @@ def test_a_dry_run_sends_nothing(server, live):
 
 
 def test_an_upload_from_a_path(server, live, tmp_path):
-    """--path reads the file, and keeps its name."""
+    """--path uploads the file under its name."""
     (tmp_path / "cat.png").write_bytes(b"\x89PNG\xff")
 
     assert 0 == live(SHORT, "create_file", "--path", "cat.png", "--write", "allow").status
@@ -176,7 +176,7 @@ def test_an_upload_from_a_path(server, live, tmp_path):
     ],
 )
 def test_refusals_reach_no_server(server, live, function, tokens, status, code):
-    """What is wrong, or not allowed, is refused with its code and status, before anything is sent."""
+    """Invalid or denied calls are refused with code and status before anything is sent."""
     ran = live(CALL, f"replicate.{function}", *tokens, "--json")
 
     assert (status, code, False) == (ran.status, ran.json["code"], ran.json["success"])
@@ -194,7 +194,7 @@ def test_an_empty_payload_names_what_is_missing(live):
 
 
 def test_force_bypasses_the_policy_alone(server, live):
-    """--force gets past ask and deny, never past validation or a missing token."""
+    """--force bypasses ask and deny, but not validation or a missing token."""
     arguments = '{"version": "v", "input": {}}'
 
     assert 0 == live(CALL, "replicate.create_prediction", arguments, "--force", "--write", "deny").status
@@ -205,7 +205,7 @@ def test_force_bypasses_the_policy_alone(server, live):
 
 
 def test_force_as_a_value_is_a_value(server, live):
-    """A word that looks like a flag, where a value belongs, is that value."""
+    """A word that looks like a flag is a value if a value is expected."""
     ran = live(CALL, "replicate.create_prediction", "--version", "--force", "--input", "{}", "--json")
 
     assert (3, "approval_required") == (ran.status, ran.json["code"])
@@ -213,7 +213,7 @@ def test_force_as_a_value_is_a_value(server, live):
 
 
 def test_tokens_of_the_environment(server, kosmo):
-    """The product's own variable comes first, then the one that other clients read."""
+    """The product's own variable takes precedence over that of other clients."""
     both = {"REPLICATE_URL": server.url, "REPLICATE_API_KEY": "r8_first", "REPLICATE_API_TOKEN": "r8_second"}
     kosmo(SHORT, "get_account", env=both)
     kosmo(SHORT, "get_account", env={**both, "REPLICATE_API_KEY": ""})
@@ -224,7 +224,7 @@ def test_tokens_of_the_environment(server, kosmo):
 
 
 def test_a_token_that_the_api_refuses(server, live):
-    """An expired token exits as one that is missing, and names the next step."""
+    """An expired token exits like a missing one, and the hint names the next step."""
     server.default = Answer(401, body=b'{"title": "Unauthenticated", "detail": "expired"}')
 
     ran = live(CALL, "replicate.get_account")
@@ -253,7 +253,7 @@ def test_a_token_that_the_api_refuses(server, live):
     ],
 )
 def test_bad_input_is_a_sentence(kosmo, argv, stdin, words):
-    """Whatever is wrong with a command line is one sentence and a hint, never a traceback, and exit status 2."""
+    """An invalid command line gives one sentence and a hint, no traceback, and exit status 2."""
     ran = kosmo(*argv, stdin=stdin, env={"REPLICATE_API_KEY": "x"})
 
     assert (2, "") == (ran.status, ran.out)
@@ -264,7 +264,7 @@ def test_bad_input_is_a_sentence(kosmo, argv, stdin, words):
 
 @pytest.mark.parametrize("url", ["nonsense", "ftp://x", "http://api.example/v1"])
 def test_urls_that_cannot_be(kosmo, url):
-    """A bad URL names the variable it came from, and exits as not configured."""
+    """An invalid URL names the variable that it came from, with the status of a missing configuration."""
     ran = kosmo(SHORT, "get_account", env={"REPLICATE_API_KEY": "x", "REPLICATE_URL": url})
 
     assert (4, True) == (ran.status, "REPLICATE_URL" in ran.err)
@@ -297,7 +297,7 @@ def test_help(kosmo):
 
 
 class Pages:
-    """A list of so many pages, each with the given results."""
+    """A list with that many pages, each with the given results."""
 
     keep, cut = True, None
 
@@ -315,7 +315,7 @@ ITEM = {"id": "p\u00e9", "a": [], "b": {}, "c": [1, {"d": "e\nf"}], "f": "the pa
 
 @pytest.mark.parametrize("results", [[], [ITEM], [ITEM, ITEM, 3]], ids=len)
 def test_pages_are_printed_as_one(server, live, tmp_path, results):
-    """The same text as of one page with all results, in each form."""
+    """The text is that of one page with all results, in each form."""
     whole = {"next": None, "previous": None, "results": results * 3}
     text = json.dumps(whole, indent=2, ensure_ascii=False)
     forms = {"text": (), "json": ("--json",), "file": ("--output", "a.json")}
@@ -332,7 +332,7 @@ def test_pages_are_printed_as_one(server, live, tmp_path, results):
 
 
 def test_a_page_that_fails_leaves_one_object(server, live):
-    """Nothing of the pages before it is printed."""
+    """Earlier pages are not printed."""
     server.answers.append(Pages(2, [ITEM]))
     server.default = Answer(404, b'{"detail": "gone"}')
     ran = live(SHORT, "list_predictions", "--all", "--json")
@@ -341,7 +341,7 @@ def test_a_page_that_fails_leaves_one_object(server, live):
 
 
 def test_many_pages_take_little_memory(server):
-    """They wait on disk: 60 MB of results in 300 pages, in a process that holds a fraction of that."""
+    """Pages wait on disk: 60 MB of results in 300 pages, in a process that uses a fraction of that."""
     program = """
 import resource, sys
 from kosmolua.cli import main

@@ -1,4 +1,4 @@
-"""Runs that are recorded and played again: offline, strictly, and to any client."""
+"""Recorded runs are replayed: offline, strictly, and for any client."""
 
 import json
 import signal
@@ -27,7 +27,7 @@ RUN = """
 
 @pytest.fixture
 def recorded(server, live):
-    """Records a run against a server that shows what no cassette should hold."""
+    """Records a run against a server whose answers contain secrets."""
     made = {"id": "p1", "input": {"hf_token": "very-secret"}, "to": SECRET}
     server.answers.append(Answer(201, json.dumps(made).encode()))
     server.default = Answer(404, b'{"title": "no", "detail": "not there", "status": 404}')
@@ -39,7 +39,7 @@ def recorded(server, live):
 
 
 def test_a_cassette_is_played_offline(server, kosmo, recorded, tmp_path):
-    """Without a token or a server the same script prints the same; its chance and its clock are the cassette's."""
+    """Without token and server the same script prints the same; random numbers and the clock come from the cassette."""
     sent = len(server.requests)
     for isolation in ("standard", "none"):
         played = kosmo("lua", "-e", RUN, "--replay", "run.jsonl", "--isolation", isolation, "--", "hello")
@@ -50,7 +50,7 @@ def test_a_cassette_is_played_offline(server, kosmo, recorded, tmp_path):
 
 
 def test_no_secret_is_in_it(recorded, tmp_path):
-    """Not by its name, nor by its form, nor the answer that is one."""
+    """Secrets are recognized by name and by form, and a secret answer is omitted."""
     text = (tmp_path / "run.jsonl").read_text()
 
     assert "very-secret" not in text
@@ -61,7 +61,7 @@ def test_no_secret_is_in_it(recorded, tmp_path):
 
 @pytest.mark.parametrize("data", ["x'c1'", "x'81c001'"])
 def test_a_journal_that_holds_no_data(server, live, tmp_path, data):
-    """There is no cassette of it, and it is said why."""
+    """A damaged journal gives an error and no cassette."""
     server.default = Answer(body=b'{"id": "p"}')
     command = ("lua", "-e", "integrations.replicate.get_prediction{ prediction_id = 'p' }", "--journal", "x.journal")
     live(*command)
@@ -77,7 +77,7 @@ def test_a_journal_that_holds_no_data(server, live, tmp_path, data):
 
 
 def test_the_own_token_is_refused(server, live, tmp_path):
-    """A script that names it, in a form of its own: there is no cassette, and the command says why."""
+    """If the script contains the token, in any form, there is an error and no cassette."""
     named = "integrations.replicate.get_file{ file_id = 'other-token-form' }"
     ran = live("lua", "-e", f"return {named}.id", "--record", "x.jsonl",
                env={"REPLICATE_API_KEY": "other-token-form"})  # fmt: skip
@@ -99,7 +99,7 @@ def test_the_own_token_is_refused(server, live, tmp_path):
     ],
 )  # fmt: skip
 def test_another_way_is_told(kosmo, recorded, change, words):
-    """Order and arguments are held to, task by task."""
+    """Order and arguments must match, task by task."""
     assert change[0] in RUN
     played = kosmo("lua", "-e", RUN.replace(*change), "--replay", "run.jsonl", "--", "hello")
 
@@ -109,7 +109,7 @@ def test_another_way_is_told(kosmo, recorded, change, words):
 
 
 def test_more_than_it_holds_is_told(kosmo, recorded):
-    """A script that goes on behind the end of its cassette."""
+    """A script that continues after the end of its cassette fails."""
     played = kosmo(
         "lua", "-e", RUN.replace("return r", "local key = r") + " sleep(1)", "--replay", "run.jsonl", "--", "hello"
     )
@@ -131,7 +131,7 @@ def test_more_than_it_holds_is_told(kosmo, recorded):
     ],
 )
 def test_what_is_wrong_is_told(kosmo, recorded, tmp_path, argv, words):
-    """In words."""
+    """An invalid cassette is reported in words."""
     (tmp_path / "broken.jsonl").write_text("{}")
     ran = kosmo(*argv)
 
@@ -141,7 +141,9 @@ def test_what_is_wrong_is_told(kosmo, recorded, tmp_path, argv, words):
 
 
 def test_any_client_is_served(recorded, kosmo, tmp_path):
-    """The same calls over HTTP, in the same order; a read may be repeated, a write may not; the rest is refused."""
+    """The same calls over HTTP in the same order are answered. A read may be repeated, a write may not; others are
+    refused.
+    """
     process = subprocess.Popen(
         [sys.executable, "-m", "kosmolua", "emulator:serve", "--cassette", "run.jsonl"],
         stdout=subprocess.PIPE, text=True, cwd=tmp_path, env=clean_environment(tmp_path),
@@ -176,7 +178,7 @@ def test_any_client_is_served(recorded, kosmo, tmp_path):
 
 
 def test_an_example_is_recorded_with_the_emulator_and_played(kosmo):
-    """A workflow of three models with pictures: recorded against the emulator, it runs offline in no time."""
+    """A workflow of three models with pictures, recorded against the emulator, runs offline at once."""
     script = str(EXAMPLES / "chain.lua")
     first = kosmo("lua", script, "--emulate", "--record", "chain.jsonl", "--", "a fox")
     played = kosmo("lua", script, "--replay", "chain.jsonl", "--", "a fox")

@@ -1,4 +1,4 @@
-"""`kosmo check`, and the look before each run of `kosmo lua`."""
+"""`kosmo check`, and the check before each run of `kosmo lua`."""
 
 import json
 
@@ -27,7 +27,7 @@ def script(tmp_path):
 
 
 def test_problems_for_people(kosmo, script):
-    """A line with the place and the message, and one with a hint; the status says that there are errors."""
+    """One line has the place and the message, another the hint; the exit status reports errors."""
     ran = kosmo("check", script(WRONG))
 
     said = [
@@ -56,7 +56,7 @@ def test_problems_for_machines(kosmo, script):
 
 
 def test_a_script_without_errors(kosmo, script):
-    """Status 0 and nothing said, also with notes and warnings, which are shown."""
+    """Status 0 without output; notes and warnings are printed."""
     assert (0, "", "") == kosmo("check", script('print(run("a/b", { prompt = "x" }))')).seen
     noted = kosmo("check", script('run("a/b", {}):save("x.png")\nprint(io.read)'))
     assert 0 == noted.status
@@ -73,7 +73,7 @@ def test_a_script_without_errors(kosmo, script):
     ],
 )
 def test_a_wrong_command(kosmo, argv, words):
-    """Status 2, as everywhere."""
+    """The exit status is 2."""
     ran = kosmo("check", *argv)
 
     assert (2, "") == (ran.status, ran.out)
@@ -81,7 +81,7 @@ def test_a_wrong_command(kosmo, argv, words):
 
 
 def test_nothing_of_the_script_runs(kosmo, script):
-    """Neither the script nor a module."""
+    """Neither the script nor a module runs."""
     script('error("ran")', "lib.lua")
     ran = kosmo("check", script('require("lib") while true do end'), "--json")
 
@@ -89,7 +89,7 @@ def test_nothing_of_the_script_runs(kosmo, script):
 
 
 def test_schemas_are_asked_for_when_told_to(server, live, script):
-    """With --online by reads, past the gate; without it nothing is sent."""
+    """--online requests schemas by reads through the gate; without it nothing is sent."""
     server.default = Answer(body=json.dumps(MODEL).encode())
     name = script('run("a/b", { promt = "x", image = "cat.png" })')
 
@@ -106,7 +106,7 @@ def test_schemas_are_asked_for_when_told_to(server, live, script):
 
 
 def test_a_deprecated_input(live, server, script):
-    """Is a warning: it still works."""
+    """A deprecated input gives a warning, since it still works."""
     fields = {"size": {"type": "integer", "deprecated": True}, "width": {"type": "integer"}}
     schemas = {"Input": {"type": "object", "properties": fields}}
     version = {"id": "a" * 64, "openapi_schema": {"components": {"schemas": schemas}}}
@@ -121,7 +121,7 @@ def test_a_deprecated_input(live, server, script):
 
 
 def test_a_run_that_is_certain_to_fail_sends_nothing(server, live, script):
-    """Status 2, with the line, and before the calls above it."""
+    """Status 2, with the line, before any earlier call of the script."""
     name = script('replicate.get_account()\nrun("a/b", { prompt = "x" }, { time_out = 5 })\n')
     ran = live("lua", name, "--write", "allow")
 
@@ -132,7 +132,7 @@ def test_a_run_that_is_certain_to_fail_sends_nothing(server, live, script):
 
 
 def test_the_look_can_be_skipped(server, live, script):
-    """The script runs as far as it gets."""
+    """With --no-check the script runs until it fails."""
     ran = live("lua", script("replicate.get_account()\nprnt(1)"), "--no-check")
 
     assert 1 == ran.status
@@ -140,7 +140,7 @@ def test_the_look_can_be_skipped(server, live, script):
 
 
 def test_a_refused_run_for_machines(live, server):
-    """The envelope of a run, whose code and place are those of the first problem; all are in its detail."""
+    """The envelope of a run has the code and place of the first problem; its detail has all problems."""
     ran = live("lua", "--json", "-e", "print(1)\nreplicate.get_acount{}\nreplicate.get_model{ name = 1 }")
 
     assert (2, False, "unknown_function", "eval:2") == (
@@ -159,7 +159,7 @@ def test_a_refused_run_for_machines(live, server):
     ],
 )
 def test_what_is_not_allowed_is_known_before(live, server, source, status, words):
-    """Status 3 if permission is all that is missing."""
+    """The exit status is 3 if only permissions are missing."""
     ran = live("lua", "--write", "allow", "-e", source)
 
     assert status == ran.status
@@ -168,7 +168,7 @@ def test_what_is_not_allowed_is_known_before(live, server, source, status, words
 
 
 def test_files_are_explained(kosmo, script):
-    """--explain names each place that saves or reads."""
+    """--explain names each place that saves or reads a file."""
     name = script('local images = run("a/b", { image = file("in/a.png") })\nimages[1]:save("out/b.png")')
     ran = kosmo("lua", "--explain", "--json", name)
 
@@ -179,7 +179,7 @@ def test_files_are_explained(kosmo, script):
 
 
 def test_a_journalled_run_is_not_refused_for_files(live, server, script):
-    """It may be answered from the journal."""
+    """The journal may answer the calls."""
     name = script('replicate.get_account() if args[1] then run("a/b", {}):save("x.png") end')
     ran = live("lua", name, "--journal", "night.journal")
 
@@ -188,7 +188,7 @@ def test_a_journalled_run_is_not_refused_for_files(live, server, script):
 
 
 def test_what_is_denied_is_known_before(live, server):
-    """The first of two calls would have been paid for."""
+    """The run stops before the first of two calls, which would cost money."""
     source = 'run("a/b", {}, { wait = false }) replicate.delete_model { model_owner = "a", model_name = "b" }'
     ran = live("lua", "-e", f"--@ needs: create_*, get_*\n{source}", "--write", "allow")
 
@@ -198,7 +198,7 @@ def test_what_is_denied_is_known_before(live, server):
 
 
 def test_what_is_doubtful_is_said_once(live, server):
-    """On standard error; the script runs."""
+    """A warning is printed once on standard error, and the script runs."""
     source = 'for i = 1, 3 do if i > 5 then print(utf8.len("x"), utf8.len("y")) end end replicate.get_account()'
     ran = live("lua", "-e", source)
 
@@ -209,7 +209,7 @@ def test_what_is_doubtful_is_said_once(live, server):
 
 
 def test_a_look_adds_no_request(live, server):
-    """What the run itself asks for is all."""
+    """Only the run's own requests are sent."""
     server.default = Answer(body=json.dumps(MODEL).encode())
     live("lua", "-e", 'return replicate.get_account().name, 1 + #"x"')
 
@@ -217,7 +217,7 @@ def test_a_look_adds_no_request(live, server):
 
 
 def test_a_module_that_may_not_be_read(live, server, script):
-    """It is known before the call above it is made."""
+    """The error is reported before an earlier call is made."""
     script("return 1", "lib/names.lua")
     ran = live("lua", script('replicate.get_account()\nrequire("lib.names")'))
 
@@ -227,7 +227,7 @@ def test_a_module_that_may_not_be_read(live, server, script):
 
 
 def test_a_module_is_looked_at(kosmo, script):
-    """Its names count for the script, and its mistakes stop the run."""
+    """A module's names are known to the script, and its mistakes stop the run."""
     script("function shared() return 1 end\nreturn replicate.get_acount", "lib/names.lua")
     ran = kosmo("lua", "--emulate", "--allow-read", ".", script('require("lib.names") shared()'))
 
@@ -237,7 +237,7 @@ def test_a_module_is_looked_at(kosmo, script):
 
 @pytest.mark.parametrize("source", ["x = = 1", "(" * 5000, "x = [[", "local s = 'x"])
 def test_what_is_not_lua_is_luajits_to_say(kosmo, source):
-    """As without the look."""
+    """A syntax error is LuaJIT's, as without the check."""
     ran = kosmo("lua", "--json", "-e", source)
 
     assert (1, "syntax_error") == (ran.status, ran.json["code"])
@@ -253,7 +253,9 @@ return #images
 
 
 def test_saves_are_refused_before_anything_is_paid(kosmo):
-    """Without a terminal, also for a new journal; the directory is named, though the path is put together."""
+    """Without a terminal the run is refused, also with a new journal. The error names the directory, even of a composed
+    path.
+    """
     for flags in ((), ("--journal", "new"), ("--journal", "new", "--fresh")):
         ran = kosmo("lua", "--emulate", "-e", FAN_OUT, *flags)
         assert (3, True) == (ran.status, "saves a file, but no directory is allowed for writing" in ran.err)
@@ -262,7 +264,7 @@ def test_saves_are_refused_before_anything_is_paid(kosmo):
 
 @pytest.mark.parametrize(("answer", "expected"), [("y", "\n3\n"), ("n", "no directory is allowed for writing")])
 def test_a_person_is_asked_to_open_a_directory(tmp_path, answer, expected):
-    """Before the run; a yes opens it for this run, and makes it."""
+    """Before the run, a yes opens the directory for this run and creates it."""
     script = FAN_OUT.replace('"out/"', f'"{tmp_path}/out/"')
     screen = Screen(tmp_path, "lua", "--emulate", "-e", script, prompt="for this run? [y/N]", stay=True)
     try:

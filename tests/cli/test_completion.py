@@ -1,4 +1,4 @@
-"""The completion scripts, run by the shells they are for."""
+"""The completion scripts, run by their shells."""
 
 import os
 import re
@@ -28,13 +28,13 @@ def script(tmp_path_factory):
 
 
 def split(line):
-    """The words as readline hands them over: apart at blanks, colons and equals signs."""
+    """The words as readline splits them: at spaces, colons and equals signs."""
     return [word for part in line.split(" ") for word in (re.findall(r"[:=]+|[^:=]+", part) or [""])]
 
 
 @pytest.fixture
 def complete(script):
-    """What bash offers for a line with the cursor at its end, put together with what stands before it."""
+    """The completions that bash offers for a line with the cursor at its end, joined with the text before it."""
 
     def offers(line, breaks=" \t\n\"'><=;|&(:"):
         words = split(line) if ":" in breaks else line.split(" ")
@@ -53,7 +53,7 @@ def complete(script):
 
 
 def test_commands(complete):
-    """After the program's name stands a command, its colon notwithstanding."""
+    """Commands are completed after the program's name, including those with a colon."""
     assert {*COMMANDS, "lua"} <= set(complete("kosmo "))
     assert [name for name in COMMANDS if name.startswith("integrations:")] == complete("kosmo integrations:")
     assert ["integrations:call"] == complete("kosmo integrations:ca")
@@ -61,7 +61,7 @@ def test_commands(complete):
 
 
 def test_functions(complete):
-    """The generic command wants the provider's prefix, the shortcut none; both know the long names."""
+    """The generic command needs the provider's prefix, the shortcut does not; both accept the long names."""
     assert FULL == complete("kosmo integrations:call ")
     assert ["replicate.get_account"] == complete("kosmo integrations:call replicate.get_a")
     assert ["replicate.replicate_get_account"] == complete("kosmo integrations:call replicate.replicate_get_a")
@@ -71,7 +71,7 @@ def test_functions(complete):
 
 @pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.name)
 def test_parameters(operation, complete):
-    """Behind a function stand its own parameters and the flags of every call."""
+    """After a function its parameters and the flags of every call are offered."""
     found = complete(f"kosmo integrations:call replicate.{operation.name} --")
 
     assert {f"--{parameter.name.replace('_', '-')}" for parameter in operation.parameters} <= set(found)
@@ -106,7 +106,7 @@ def test_parameters(operation, complete):
     ],
 )  # fmt: skip
 def test_what_is_offered(line, expected, complete):
-    """What may stand where the cursor is, and nothing where only a person knows."""
+    """Known words are offered at the cursor, and nothing if only a person knows the word."""
     assert expected == complete(line)
 
 
@@ -121,7 +121,7 @@ def test_every_program_completes(script):
 
 
 def test_a_terminal_completes(script, tmp_path):
-    """A bash with readline, on a terminal, turns what is typed and a tabulator into the whole word."""
+    """A bash with readline on a terminal completes a word after Tab."""
     import pty
 
     settings = "PS1='> '\nbind 'set enable-bracketed-paste off'\n"
@@ -154,7 +154,7 @@ def drained(terminal):
 
 
 def test_bash_starts_no_program(script):
-    """Everything is in the script: completing works with nothing on the path."""
+    """Completing works with an empty PATH, since everything is in the script."""
     code = (
         f"source {script('bash')}; PATH=/nonexistent; COMP_WORDS=(kosmo integrations:replicate get_acc); COMP_CWORD=2; "
         'COMP_WORDBREAKS=" "; _kosmo; echo "${COMPREPLY[@]}"'
@@ -166,7 +166,7 @@ def test_bash_starts_no_program(script):
 
 @pytest.mark.parametrize("shell", [shell for shell in SHELLS if shutil.which(shell)])
 def test_shells_find_the_script_well_formed(shell, script):
-    """The shell reads its script without a complaint."""
+    """The shell reads its script without an error."""
     run = subprocess.run([shell, "-n", script(shell)], capture_output=True, text=True, check=False)
 
     assert (0, "") == (run.returncode, run.stderr)
@@ -192,7 +192,7 @@ def test_zsh_knows_the_same(shell, script):
     ] if shutil.which("fish") else [],
 )  # fmt: skip
 def test_fish_completes(line, expected, script):
-    """fish, asked itself, offers what stands there."""
+    """fish offers the same candidates."""
     run = subprocess.run(
         ["fish", "--no-config", "-c", f"source {script('fish')}; complete -C '{line}'"],
         capture_output=True, text=True, check=True,
@@ -203,6 +203,6 @@ def test_fish_completes(line, expected, script):
 
 @pytest.mark.parametrize("argv", [[], ["powershell"], ["bash", "zsh"]])
 def test_another_shell(argv, capsys):
-    """A shell there is no script for is a usage error."""
+    """An unsupported shell is a usage error."""
     assert 2 == main(["completion", *argv])
     assert "usage" not in capsys.readouterr().out

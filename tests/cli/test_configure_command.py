@@ -1,4 +1,4 @@
-"""configure, status, trust and doctor as a shell, an agent and a person meet them."""
+"""configure, status, trust and doctor for shells, agents and people."""
 
 import json
 import os
@@ -27,7 +27,7 @@ def checks(ran):
 
 
 def test_json_on_standard_input(kosmo):
-    """All that flags can say, and the answer tells what was changed and where; the token is not in it."""
+    """JSON accepts everything that flags accept. The answer reports what was changed and where, without the token."""
     answer = configured(
         kosmo, account="work", credentials={"api_key": TOKEN}, set={"url": "https://w.example/v1"}, enabled=True,
         permissions={"write": "allow"}, scope="global",
@@ -43,7 +43,7 @@ def test_json_on_standard_input(kosmo):
 
 
 def test_a_token_on_the_command_line_works_and_warns(kosmo):
-    """Once, on standard error and in the answer."""
+    """The warning appears once, on standard error and in the answer."""
     ran = kosmo(CONFIGURE, "replicate", "--set", f"api_key={TOKEN}", "--json")
 
     assert 0 == ran.status
@@ -53,7 +53,7 @@ def test_a_token_on_the_command_line_works_and_warns(kosmo):
 
 
 def test_permissions_as_a_list(kosmo):
-    """--permissions says both at once, and --write wins over it."""
+    """--permissions sets both policies, and --write overrides it."""
     assert 0 == kosmo(CONFIGURE, "--permissions", "read:ask, write:deny", "--write", "allow").status
     permissions = kosmo(STATUS, "--json").json["providers"][0]["permissions"]
 
@@ -86,7 +86,7 @@ WRONG = {
 @pytest.mark.parametrize(("argv", "stdin", "why"), WRONG.values(), ids=WRONG)
 @pytest.mark.parametrize("form", [[], ["--json"]], ids=["text", "json"])
 def test_what_is_wrong_gets_a_sentence(kosmo, argv, stdin, why, form):
-    """Status 2, no traceback, no token, and nothing is written."""
+    """Status 2, without a traceback or the token, and nothing is written."""
     ran = kosmo(CONFIGURE, *argv, *form, stdin=stdin)
 
     assert 2 == ran.status, ran.seen
@@ -96,7 +96,7 @@ def test_what_is_wrong_gets_a_sentence(kosmo, argv, stdin, why, form):
 
 
 def test_a_person_is_asked(server, tmp_path):
-    """On a terminal, with the token hidden; what is left empty stays as it is."""
+    """On a terminal the token is hidden, and empty answers change nothing."""
     terminal = Terminal(
         CONFIGURE,
         environment={
@@ -126,7 +126,7 @@ def test_a_person_is_asked(server, tmp_path):
 
 
 def test_status_on_a_terminal(server, tmp_path):
-    """Is coloured, and what a project's file says cannot draw there."""
+    """Status is coloured, and text from a project's file cannot control the terminal."""
     where = tmp_path / "\x1b[2J"
     file = where / ".kosmo" / "config.toml"
     file.parent.mkdir(parents=True)
@@ -143,7 +143,7 @@ def test_status_on_a_terminal(server, tmp_path):
 
 
 def test_an_account_end_to_end(server, kosmo):
-    """Its token and its URL, from call, shortcut and Lua; the environment's token is the default account's."""
+    """Its token and URL are used by call, shortcut and Lua; the environment's token belongs to the default account."""
     configured(kosmo, account="work", set={"api_key": "r8_work", "url": server.url})
     environment = {"REPLICATE_API_KEY": "r8_default"}
     script = "integrations.replicate.work.get_account{} return integrations.replicate.work.list_models{} and 1"
@@ -158,7 +158,7 @@ def test_an_account_end_to_end(server, kosmo):
 
 @pytest.mark.parametrize("name", ["wrok", "'; rm -rf"])
 def test_an_account_there_is_not(kosmo, name):
-    """Is named, with the nearest one or all there are, and how to set it up."""
+    """The error names the unknown account, the nearest one or all known ones, and how to configure it."""
     configured(kosmo, account="work", set={"api_key": "r8_work"})
     ran = kosmo("integrations:call", "replicate.get_account", "--account", name, "--json")
 
@@ -168,7 +168,7 @@ def test_an_account_there_is_not(kosmo, name):
 
 
 def test_disabled_is_disabled(kosmo, live, server):
-    """Nothing is sent, --force or not, and the answer names the command that enables it."""
+    """Nothing is sent, even with --force, and the error names the command that enables the provider."""
     kosmo(CONFIGURE, "--disable")
     for argv in (["get_account"], ["get_account", "--force"]):
         ran = live("integrations:replicate", *argv, "--json")
@@ -202,7 +202,7 @@ def test_a_project_can_only_tighten_until_it_is_trusted(kosmo, live, server, tmp
 
 
 def test_nothing_to_trust(kosmo):
-    """Without a project's file there is nothing; how to make one is told."""
+    """Without a project's file there is an error, with the command that creates one."""
     ran = kosmo(TRUST, "--json")
 
     assert 2 == ran.status
@@ -210,7 +210,7 @@ def test_nothing_to_trust(kosmo):
 
 
 def test_status_says_where_each_value_is_from(kosmo, tmp_path):
-    """Flags and files by name, for people and for machines."""
+    """Flags and files are named, for people and for machines."""
     configured(kosmo, permissions={"write": "allow"})
     provider = kosmo(STATUS, "--json", env={"REPLICATE_URL": "https://e.example/v1"}).json["providers"][0]
 
@@ -222,7 +222,7 @@ def test_status_says_where_each_value_is_from(kosmo, tmp_path):
 
 
 def test_doctor_finds_all_well(live, server):
-    """Every check in its order, and status 0."""
+    """All checks run in order, and the status is 0."""
     server.default = Answer(200, b'{"type": "user", "username": "ada"}')
     ran = live(DOCTOR, "replicate", "--json")
 
@@ -238,7 +238,7 @@ def test_doctor_finds_all_well(live, server):
 
 
 def test_doctor_tells_the_layers_that_are_missing():
-    """With what would not run without them."""
+    """The check names what fails without them."""
     from kosmolua.host.doctor import _isolation
 
     check = _isolation(["landlock"])
@@ -249,7 +249,7 @@ def test_doctor_tells_the_layers_that_are_missing():
 
 
 def test_doctor_offline_sends_nothing(live, server):
-    """What needs the network is passed over, and says so."""
+    """Checks that need the network are reported as skipped."""
     ran = live(DOCTOR, "--offline", "--json")
 
     assert (0, []) == (ran.status, server.requests)
@@ -257,7 +257,7 @@ def test_doctor_offline_sends_nothing(live, server):
 
 
 def test_doctor_names_what_fails(kosmo, live, server):
-    """The first that fails decides the status, and each says what to run."""
+    """The first failed check decides the status, and each one names the command to run."""
     server.default = Answer(401, b'{"title": "Unauthenticated", "detail": "no"}')
 
     assert ("token", 4) == failing(live(DOCTOR, "--json"))
@@ -277,7 +277,7 @@ def failing(ran):
 
 
 def test_doctor_on_a_file_that_cannot_be_understood(kosmo, tmp_path):
-    """Says which, and stops: everything else would be a guess."""
+    """Doctor names the file and stops, since everything else would be a guess."""
     path = tmp_path / ".config" / "kosmolua" / "config.toml"
     path.parent.mkdir(parents=True)
     path.write_text("[replicate")
@@ -295,7 +295,7 @@ def test_help_shows_an_example(kosmo, command):
 
 
 def test_the_first_dialog(server, tmp_path):
-    """It says where to get a token, offers nothing to keep, and checks what was given."""
+    """It names the page for tokens, does not offer to keep a value, and checks the new token."""
     server.default = Answer(body=b'{"type": "user", "username": "ada"}')
     environment = {"REPLICATE_URL": server.url, "KOSMO_CONFIG_DIR": str(tmp_path / "first"), "TERM": "xterm"}
     terminal = Terminal(
@@ -318,7 +318,7 @@ def test_the_first_dialog(server, tmp_path):
 
 @pytest.mark.parametrize("token", ['"r8_quoted"', "'r8_quoted'", "“r8_quoted”"])
 def test_a_token_in_quotes(kosmo, token):
-    """It is an error that says so, and does not show the token."""
+    """The error says so without showing the token."""
     ran = kosmo("integrations:replicate", "get_account", env={"REPLICATE_API_KEY": token})
 
     assert 4 == ran.status

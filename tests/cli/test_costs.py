@@ -22,7 +22,7 @@ RUN = "return replicate.create_prediction{ version = 'owner/images', input = { p
 
 @pytest.fixture
 def own(tmp_path):
-    """The user's configuration file, with that text."""
+    """Writes the user's configuration file."""
 
     def write(text):
         path = tmp_path / ".config" / "kosmolua" / "config.toml"
@@ -51,7 +51,7 @@ def answered(server, count, **more):
 
 @pytest.mark.parametrize("form", ["toml", "json"])
 def test_a_price_file_is_imported(kosmo, tmp_path, form):
-    """As TOML or JSON; each price is listed with its age and its source, and the file is its owner's alone."""
+    """TOML and JSON are accepted. Each price has its age and source, and only the owner can read the file."""
     import tomllib
 
     content = PRICES
@@ -86,7 +86,7 @@ def test_a_price_file_is_imported(kosmo, tmp_path, form):
     ],
 )
 def test_a_price_file_with_a_mistake_is_not_imported(kosmo, tmp_path, change, problem):
-    """Not in part either, and what was imported before stays."""
+    """Nothing of it is imported, and earlier prices stay."""
     (tmp_path / "good.toml").write_text(PRICES)
     kosmo("prices", "import", "good.toml")
     (tmp_path / "bad.toml").write_bytes(PRICES.replace(*change).encode(errors="surrogateescape"))
@@ -99,7 +99,7 @@ def test_a_price_file_with_a_mistake_is_not_imported(kosmo, tmp_path, change, pr
 
 
 def test_a_price_list_that_was_damaged(server, live, own, run, tmp_path):
-    """It stops what needs a price, and nothing else; importing again needs it moved away."""
+    """Only calls that need a price fail; importing again requires moving the file away."""
     path = own("").with_name("prices.json")
     path.write_text("[{]")
     answered(server, 1)
@@ -114,7 +114,7 @@ def test_a_price_list_that_was_damaged(server, live, own, run, tmp_path):
 
 
 def test_later_prices_and_own_ones_are_in_force(kosmo, tmp_path, own):
-    """A file of the same source replaces the one before; prices in config.toml are above all."""
+    """A file of the same source replaces the earlier one; prices in config.toml override all."""
     for name, source, date, price in (
         ("a", "a", "2026-03-01", 1),
         ("b", "b", "2026-02-01", 2),
@@ -135,14 +135,14 @@ def test_later_prices_and_own_ones_are_in_force(kosmo, tmp_path, own):
 
 @pytest.mark.parametrize("table", ["[replicate.prices]", "[replicate.prices.models]"])
 def test_prices_stand_in_either_table(kosmo, own, table):
-    """Of models, whose names have a slash."""
+    """Models, whose names contain a slash, may be in either table."""
     own(f'{table}\n"owner/images" = {{ image_output_count = 0.003 }}\n')
 
     assert ["owner/images"] == [each["name"] for each in kosmo("prices", "--json").json["prices"]]
 
 
 def test_a_price_that_cannot_be_understood_is_told_by_its_place(kosmo, own):
-    """As any other mistake in the file."""
+    """The error names the place, like other errors in the file."""
     own('[replicate.prices]\n"owner/images" = { image_outptu_count = 0.003 }\n')
     ran = kosmo("integrations:status")
 
@@ -154,7 +154,7 @@ def test_a_price_that_cannot_be_understood_is_told_by_its_place(kosmo, own):
 
 
 def test_four_images_do_not_pass_under_a_cap_for_two(server, run, kosmo, tmp_path):
-    """By the imported prices; nothing is sent."""
+    """The imported prices stop the call; nothing is sent."""
     (tmp_path / "prices.toml").write_text(PRICES)
     kosmo("prices", "import", "prices.toml")
     ran = run(4, "--max-cost", "0.006")
@@ -165,7 +165,7 @@ def test_four_images_do_not_pass_under_a_cap_for_two(server, run, kosmo, tmp_pat
 
 
 def test_what_a_run_and_its_calls_cost(server, run, live, own, tmp_path):
-    """In the envelope, the record of calls, the report and the list of runs: three were reserved, two were billed."""
+    """Envelope, audit log, report and list of runs show the cost: three images were reserved, two were billed."""
     own('[replicate.prices]\n"owner/images" = { image_output_count = 0.003 }\n')
     answered(server, 2)
     ran = run(3, "--journal", "kept", "--report", "page.html")
@@ -183,7 +183,7 @@ def test_what_a_run_and_its_calls_cost(server, run, live, own, tmp_path):
 
 
 def test_what_one_call_costs(server, live, own):
-    """In its envelope; a price that nobody knows is no zero."""
+    """The envelope has the cost; an unknown price is not zero."""
     own('[replicate.prices]\n"owner/images" = { image_output_count = 0.003 }\n')
     answered(server, 1)
     flags = ("--write", "allow", "--json", "--input.prompt", "x")
@@ -195,7 +195,7 @@ def test_what_one_call_costs(server, live, own):
 
 
 def test_what_is_not_known_is_told_apart(server, run, own):
-    """A prediction that nobody saw end costs what was reserved, as far as anybody knows."""
+    """A prediction without a known end costs what was reserved."""
     own('[replicate.prices]\n"owner/images" = { image_output_count = 0.003 }\n')
     server.default = Answer(201, b'{"id": "p1", "status": "starting"}')
     meta = run(2).json["meta"]
@@ -208,7 +208,7 @@ def test_what_is_not_known_is_told_apart(server, run, own):
 
 
 def test_a_budget_is_set_changed_shown_and_removed(kosmo, own):
-    """In config.toml, of which all else stays."""
+    """In config.toml only the budget changes."""
     before = '# mine\n[replicate.permissions]\nwrite = "ask"  # as is\n'
     path = own(before)
     assert 0 == kosmo("budget", "set", "daily", "--cost", "5", "--per", "day").status
@@ -249,7 +249,7 @@ def test_a_budget_is_set_changed_shown_and_removed(kosmo, own):
     ],
 )
 def test_a_budget_that_cannot_be_set(kosmo, argv, problem):
-    """Is told, with what to do; no file is made."""
+    """The error has a hint, and no file is created."""
     ran = kosmo("budget", *argv)
 
     assert (2, "") == (ran.status, ran.out)
@@ -258,7 +258,7 @@ def test_a_budget_that_cannot_be_set(kosmo, argv, problem):
 
 
 def test_runs_share_a_budget(server, run, live, own):
-    """A warning at four fifths on standard error, then exit status 5 with its name and when it renews."""
+    """At 80 % a warning appears on standard error; then exit status 5 with the budget's name and renewal."""
     own(
         '[replicate.prices]\n"owner/images" = { image_output_count = 0.003 }\n'
         '[[replicate.budgets]]\nname = "daily"\nperiod = "day"\ncost = 0.015\n'
@@ -280,7 +280,7 @@ def test_runs_share_a_budget(server, run, live, own):
 
 
 def test_a_project_adds_budgets_and_loosens_none(server, run, own, tmp_path):
-    """Its own hold besides those of its user; nobody has to trust the file for that."""
+    """A project's budgets apply besides those of the user, without trust."""
     own(
         '[replicate.prices]\n"owner/images" = { image_output_count = 0.003 }\n'
         '[[replicate.budgets]]\nname = "daily"\nperiod = "day"\ncost = 0.003\n'
@@ -297,7 +297,7 @@ def test_a_project_adds_budgets_and_loosens_none(server, run, own, tmp_path):
 
 
 def test_a_run_without_a_budget_has_no_ledger(server, run, tmp_path):
-    """Neither the file nor SQLite."""
+    """Neither the file nor SQLite is used."""
     answered(server, 1)
     assert 0 == run(1).status
 
@@ -305,7 +305,7 @@ def test_a_run_without_a_budget_has_no_ledger(server, run, tmp_path):
 
 
 def test_the_emulator_counts_for_no_budget(kosmo, own, tmp_path):
-    """Nothing there costs anything."""
+    """Emulated calls cost nothing."""
     own('[[replicate.budgets]]\nname = "none"\nperiod = "day"\npredictions = 0\n')
     ran = kosmo("lua", "--emulate", "-e", "return run('replicate/hello-world', { text = 'a' })")
 

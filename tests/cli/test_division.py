@@ -1,4 +1,4 @@
-"""Which words of `kosmo lua` are the script's."""
+"""The words of `kosmo lua` that belong to the script."""
 
 import os
 import subprocess
@@ -39,7 +39,7 @@ OPTIONS = _parser("lua").takes
     ],
 )
 def test_words_are_divided(line, own, script):
-    """The script's begin with the first word after it; options of the command may stand before that."""
+    """The script's arguments begin with the first word after it; options of the command may come before."""
     if own is None:
         with pytest.raises(UsageError, match="before --"):
             divided(line.split(), OPTIONS)
@@ -50,7 +50,7 @@ def test_words_are_divided(line, own, script):
 
 @pytest.mark.parametrize("option", ["--emulate", "--dry-run", "--max-cost=1", "--write", "--account", "--allow-write"])
 def test_a_protecting_option_comes_too_late(option):
-    """The run would go on without it, so that it is refused; after -- it is the script's."""
+    """The option is refused, since the run would ignore it; after -- it belongs to the script."""
     with pytest.raises(UsageError, match="would go to the script") as refused:
         divided(["f.lua", "a", option], OPTIONS)
     assert "before the script" in refused.value.hint
@@ -59,7 +59,7 @@ def test_a_protecting_option_comes_too_late(option):
 
 
 def test_a_script_with_a_shebang(kosmo, tmp_path):
-    """It is run like any program, with its arguments."""
+    """The script runs like a program, with its arguments."""
     script = tmp_path / "flow.lua"
     script.write_text(f"#!/usr/bin/env -S {sys.executable} -m kosmolua lua --emulate\nprint(#args, ...)\n")
     script.chmod(0o755)

@@ -1,4 +1,4 @@
-"""A dry run shows each request that a script would send, as far as that is known without answers."""
+"""A dry run shows each request that a script would send, as far as possible without answers."""
 
 import pytest
 
@@ -44,7 +44,7 @@ def dry(kosmo):
     ],
 )
 def test_a_helper_shows_its_request_and_stops(dry, source, requests, needs):
-    """The request is on standard error, then where the script stops; that is no failure."""
+    """Standard error has the request and the line where the script stops; that is not a failure."""
     ran = dry(source)
 
     assert (0, "") == (ran.status, ran.out)
@@ -54,7 +54,7 @@ def test_a_helper_shows_its_request_and_stops(dry, source, requests, needs):
 
 
 def test_a_direct_call_returns_its_request(dry):
-    """The script goes on with it; what it does with an answer fails, and the hint says why."""
+    """The script continues with the request. Using it like an answer fails, and the hint explains why."""
     ran = dry("local account = replicate.get_account() print(account.method) return account.username:upper()")
 
     assert (1, "GET\n") == (ran.status, ran.out)
@@ -63,7 +63,7 @@ def test_a_direct_call_returns_its_request(dry):
 
 
 def test_the_envelope_has_the_requests(dry):
-    """It succeeded, with all requests in the order in which they would be sent."""
+    """The run succeeded, with all requests in order."""
     found = dry(f'run("{LLAMA}", {{ prompt = "x" }})', "--json").json
 
     assert (True, None) == (found["success"], found["code"])
@@ -72,7 +72,7 @@ def test_the_envelope_has_the_requests(dry):
 
 
 def test_a_script_cannot_pretend_to_be_dry(kosmo):
-    """An error of its own with that code is a failure like any other."""
+    """A script's own error with that code is an ordinary failure."""
     ran = kosmo("lua", "-e", 'error { code = "dry_run", message = "done" }', "--json")
 
     assert (1, "script_error") == (ran.status, ran.json["code"])

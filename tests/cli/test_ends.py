@@ -1,4 +1,4 @@
-"""However a command is ended, it ends the same way: what runs is named or canceled, what is kept is written."""
+"""A command always ends the same way: running jobs are named or canceled, and files are written."""
 
 import os
 import pty
@@ -23,7 +23,7 @@ SAVE = """
 
 @pytest.fixture
 def holding():
-    """Makes servers that hold answers back."""
+    """Makes servers that delay answers."""
     made = []
 
     def make(*hold):
@@ -37,7 +37,7 @@ def holding():
 
 @pytest.fixture
 def started(tmp_path):
-    """Starts the command line against a server, and leaves no process behind."""
+    """Starts the command line against a server; no process is left behind."""
     processes = []
 
     def start(server, *argv, **options):
@@ -74,7 +74,7 @@ CANCEL = ["--cancel-on-exit"]
 @pytest.mark.parametrize("number", SIGNALS)
 @pytest.mark.parametrize("flags", [[], CANCEL], ids=["", "cancel"])
 def test_before_a_create(holding, started, number, flags):
-    """Nothing was created: nothing is named, looked for or canceled."""
+    """Nothing was created, so nothing is named, searched for or canceled."""
     server = holding()
     process = started(server, *lua("print('ready') sleep(60) " + RUN, *flags))
     assert b"ready\n" == process.stdout.readline()
@@ -90,7 +90,7 @@ def test_before_a_create(holding, started, number, flags):
 @pytest.mark.parametrize("flags", [[], CANCEL], ids=["", "cancel"])
 @pytest.mark.parametrize("source", [RUN, f"parallel({{ 1 }}, function() {RUN} end)"], ids=["alone", "beside"])
 def test_while_a_create_is_not_answered(holding, started, number, flags, source):
-    """It is found in the account, named with what cancels it, or canceled."""
+    """The prediction is found in the account, and named with the command that cancels it, or canceled."""
     server = holding("create")
     process = started(server, *lua(source, *flags))
     server.saw("POST", "/predictions")
@@ -108,7 +108,7 @@ def test_while_a_create_is_not_answered(holding, started, number, flags, source)
 
 @pytest.mark.parametrize("flags", [[], CANCEL], ids=["", "cancel"])
 def test_a_create_that_the_server_never_took(holding, started, flags):
-    """It is looked for as long as it could still be listed, and then said that it may have been made."""
+    """It is searched for while it could still be listed, and then reported as possibly created."""
     server = holding("request")
     process = started(server, *lua(RUN, *flags))
     server.saw("POST", "/predictions")
@@ -123,7 +123,7 @@ def test_a_create_that_the_server_never_took(holding, started, flags):
 
 
 def test_what_another_made_is_no_candidate(holding, started):
-    """What is older than the call, of another model or of another input is neither named nor canceled."""
+    """An older prediction, or one of another model or input, is neither named nor canceled."""
     server = holding("create")
     old = {"created_at": "2020-01-01T00:00:00.000Z"}
     server.create({"input": {"prompt": "x"}}, "/v1/models/o/m/predictions", **old)
@@ -139,7 +139,7 @@ def test_what_another_made_is_no_candidate(holding, started):
 
 
 def test_more_that_fit_than_were_sent(holding, started):
-    """Nobody can say which it is: each is named, and none is canceled."""
+    """If several match, each is named and none is canceled."""
     server = holding("create")
     process = started(server, *lua(RUN, *CANCEL))
     server.saw("POST", "/predictions")
@@ -160,7 +160,7 @@ def test_more_that_fit_than_were_sent(holding, started):
     ids=["waiting", "streaming", "saving"],
 )
 def test_after_a_create(holding, started, tmp_path, number, flags, source, hold, path):
-    """While it is waited for, followed or saved: it is named or canceled, and no part of a file is left."""
+    """While it is waited for, followed or saved: it is named or canceled, and no partial file is left."""
     server = holding(hold)
     process = started(server, *lua(source, *flags), "--", f"{server.origin}/file/picture.png")
     server.saw("GET", path)
@@ -177,7 +177,7 @@ def test_after_a_create(holding, started, tmp_path, number, flags, source, hold,
 @pytest.mark.parametrize("flags", [[], CANCEL], ids=["", "cancel"])
 @pytest.mark.parametrize("hold", ["create", "get"])
 def test_the_time_limit(holding, started, flags, hold):
-    """It is an end like any other, with status 5."""
+    """The end is the same, with status 5."""
     server = holding(hold)
     status, _, err = ended(started(server, *lua(RUN, *flags, "--time-limit", "6")))
 
@@ -189,7 +189,7 @@ def test_the_time_limit(holding, started, flags, hold):
 
 @pytest.mark.parametrize("number", SIGNALS)
 def test_report_and_journal_are_written(holding, started, tmp_path, number):
-    """As after any run; resumed, what was found is what the create answered."""
+    """They are written as after any run; a resumed run uses what was found as the create's answer."""
     server = holding("create")
     flags = ("--report", "r.html", "--journal", "j")
     process = started(server, *lua(f"return ({RUN})", *flags))
@@ -206,7 +206,7 @@ def test_report_and_journal_are_written(holding, started, tmp_path, number):
 
 
 def test_the_second_signal_ends_at_once(holding, started):
-    """Whatever is still waited for."""
+    """Nothing more is waited for."""
     server = holding("request")
     process = started(server, *lua(RUN))
     server.saw("POST", "/predictions")
@@ -220,7 +220,7 @@ def test_the_second_signal_ends_at_once(holding, started):
 
 
 def test_a_signal_that_is_sent_twice(holding, started):
-    """timeout(1) signals the process and its group: that is one wish to end, which is carried out cleanly."""
+    """timeout(1) signals the process and then its group, which counts as one signal."""
     server = holding("create")
     process = started(server, *lua(RUN))
     server.saw("POST", "/predictions")
@@ -247,7 +247,7 @@ def test_what_is_ignored_stays_ignored(holding, started):
 @pytest.mark.parametrize("number", SIGNALS)
 @pytest.mark.parametrize("flags", [[], CANCEL], ids=["", "cancel"])
 def test_one_function(holding, started, number, flags):
-    """integrations:call ends as a script does."""
+    """integrations:call ends like a script."""
     server = holding("create")
     call = ["integrations:replicate", "create_model_prediction", '{"input":{"prompt":"x"}}', "--model_owner", "o"]
     process = started(server, *call, "--model_name", "m", "--write", "allow", *flags)
@@ -261,7 +261,7 @@ def test_one_function(holding, started, number, flags):
 
 
 def test_one_function_as_json(holding, started):
-    """The envelope says so."""
+    """The envelope has the same error."""
     server = holding("get")
     process = started(server, "integrations:replicate", "get_prediction", "--prediction_id", "p1", "--json")
     server.saw("GET", "/predictions/p1")
@@ -283,7 +283,7 @@ def terminal():
 
 
 def asked(descriptor, text):
-    """Wait until the terminal shows it."""
+    """Wait until the terminal shows the text."""
     shown = b""
     while text not in shown:
         assert select.select([descriptor], [], [], 20)[0], shown
@@ -294,7 +294,7 @@ def asked(descriptor, text):
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 @pytest.mark.parametrize("source", [RUN, f"parallel({{ 1 }}, function() {RUN} end)"], ids=["alone", "beside"])
 def test_at_a_question(holding, started, number, source):
-    """Nothing was sent, and nothing is."""
+    """Nothing was sent before, and nothing is sent after."""
     server = holding()
     with terminal() as (ours, theirs):
         process = started(
@@ -312,7 +312,7 @@ def test_at_a_question(holding, started, number, source):
 
 
 def test_a_terminal_that_is_gone(holding, started, tmp_path):
-    """Closing the window ends the run as SIGHUP does: what it began is canceled, though nobody can read of it."""
+    """Closing the window ends the run like SIGHUP: its jobs are canceled, though nobody can read the report."""
     server = holding("get")
     with terminal() as (_, theirs):
         process = started(
@@ -331,7 +331,7 @@ def test_a_terminal_that_is_gone(holding, started, tmp_path):
 @pytest.mark.parametrize("flags", [[], CANCEL], ids=["", "cancel"])
 @pytest.mark.parametrize("moment", ["typing", "creating"])
 def test_the_prompt(holding, started, number, flags, moment):
-    """It ends as it does when it is left, and with the status of the signal."""
+    """The prompt ends as with :quit, with the status of the signal."""
     server = holding("create") if moment == "creating" else holding()
     with terminal() as (ours, theirs):
         process = started(
@@ -352,7 +352,7 @@ def test_the_prompt(holding, started, number, flags, moment):
 
 
 def _rest(descriptor):
-    """What the terminal shows until its other end is closed."""
+    """The terminal's output until its other end is closed."""
     shown = b""
     while True:
         assert select.select([descriptor], [], [], 20)[0], shown

@@ -1,4 +1,4 @@
-"""The gate from a shell: rules, explanations, budgets, headers, the record of calls, and a script's files."""
+"""The gate from a shell: rules, explanations, budgets, headers, the audit log, and a script's files."""
 
 import json
 import os
@@ -46,7 +46,7 @@ def configured(live, tmp_path, config_file):
 
 
 def test_rules_are_enforced_wherever_a_call_comes_from(server, configured):
-    """The same refusal, with the rule and its file, for a command and for a script."""
+    """A command and a script get the same refusal, with the rule and its file."""
     for command in (
         ["integrations:call", "replicate.delete_file", '{"file_id": "f"}', "--json"],
         ["lua", "--json", "-e", 'integrations.replicate.delete_file{ file_id = "f" }'],
@@ -59,7 +59,7 @@ def test_rules_are_enforced_wherever_a_call_comes_from(server, configured):
 
 
 def test_a_rule_on_a_model_looks_at_the_call(server, configured):
-    """However the script names the model."""
+    """The rule applies in whatever way the script names the model."""
     source = """
       local ok, e = pcall(integrations.replicate.create_prediction, { version = "Expensive/model:abc", input = {} })
       integrations.replicate.create_prediction{ version = "cheap/model", input = {} }
@@ -84,7 +84,7 @@ def test_a_rule_on_a_model_looks_at_the_call(server, configured):
     ],
 )
 def test_a_decision_is_explained(configured, arguments, verdict, rule):
-    """Which rule decides, without a call, also with half of the arguments."""
+    """The rule that decides is shown without a call, even with incomplete arguments."""
     ran = configured("integrations:policy", "explain", *arguments, "--json")
 
     assert (0, verdict) == (ran.status, ran.json["verdict"])
@@ -92,7 +92,7 @@ def test_a_decision_is_explained(configured, arguments, verdict, rule):
 
 
 def test_an_explanation_for_a_person(configured):
-    """The verdict first, then why, and what else would match."""
+    """It shows the verdict, the reason, and other matching rules."""
     ran = configured("integrations:policy", "explain", "replicate.create_prediction", "--model", "expensive/x")
 
     assert ran.out.startswith("ask: create_prediction\nrule: ask create_prediction where model=expensive/* (")
@@ -110,7 +110,7 @@ def test_an_explanation_for_a_person(configured):
     ],
 )
 def test_a_mistake_in_asking_is_told(configured, argv, needle):
-    """With what to write instead."""
+    """The hint shows what to write instead."""
     ran = configured("integrations:policy", *argv)
 
     assert 2 == ran.status
@@ -119,7 +119,7 @@ def test_a_mistake_in_asking_is_told(configured, argv, needle):
 
 
 def test_rules_are_listed(configured):
-    """Each with the file that it is from, and the access classes behind them."""
+    """Each rule is shown with its file, and after them the access classes."""
     ran = configured("integrations:policy", "list", "--json")
 
     assert ["deny", "ask", "allow", "allow"] == [rule["verdict"] for rule in ran.json["rules"]]
@@ -127,7 +127,7 @@ def test_rules_are_listed(configured):
 
 
 def test_a_rule_that_means_nothing_stops_every_call(server, live, tmp_path, config_file):
-    """Rather than being passed over: exit 4, with its place."""
+    """The invalid rule is not ignored: exit status 4, with its place."""
     config_file('[[replicate.rules]]\nverdict = "deny"\nfunctions = "delte_file"\n')
     ran = live("integrations:call", "replicate.get_account", env={"KOSMO_CONFIG_DIR": str(tmp_path / "config")})
 
@@ -140,7 +140,7 @@ def test_a_rule_that_means_nothing_stops_every_call(server, live, tmp_path, conf
 
 
 def test_a_budget_ends_a_script(server, live):
-    """With exit status 5, what it spent in the envelope, and not one request more, whatever the script catches."""
+    """Exit status 5, the spending in the envelope, and no further request, even if the script catches errors."""
     source = f"for _ = 1, 20 do pcall(function() {CREATE} end) end {CREATE}"
     ran = live("lua", "--json", "--write", "allow", "--max-predictions", "3", "-e", source)
 
@@ -151,7 +151,7 @@ def test_a_budget_ends_a_script(server, live):
 
 
 def test_what_still_runs_is_told_or_canceled(server, live):
-    """After a failure the command to cancel it is on standard error; --cancel-on-exit does it."""
+    """After a failure standard error has the command that cancels it; --cancel-on-exit cancels it."""
     server.default = Answer(201, b'{"id": "abc", "status": "starting"}')
     failing = f"{CREATE} error('oops')"
     told = live("lua", "--write", "allow", "-e", failing)
@@ -163,7 +163,7 @@ def test_what_still_runs_is_told_or_canceled(server, live):
 
 
 def test_a_creation_without_an_answer_is_told(server, live):
-    """It may have begun, and nobody knows its name."""
+    """It is reported, since it may have been created and its id is unknown."""
     server.default = Answer(201, cut=5)
     ran = live("lua", "--write", "allow", "-e", CREATE)
 
@@ -177,7 +177,7 @@ HEADER = "--@ needs: create_prediction\n--@ models: owner/*\n--@ max_predictions
 
 @pytest.mark.parametrize("force", [[], ["--force"]])
 def test_a_script_is_held_to_its_header(server, live, force):
-    """It is never given more, whatever the flags say."""
+    """Flags never allow more than the header."""
     source = f"""{HEADER}
       for i, call in ipairs{{
         function() {CREATE} end,
@@ -197,7 +197,7 @@ def test_a_script_is_held_to_its_header(server, live, force):
 
 
 def test_a_header_can_be_read_before_anything_runs(server, live, tmp_path):
-    """--explain says what the script declares and what it may do, and runs nothing."""
+    """--explain shows what the script declares and may do, and runs nothing."""
     (tmp_path / "flow.lua").write_text(f"{HEADER}print('ran')\n{CREATE}\n")
     ran = live("lua", "--explain", "--json", "flow.lua")
     assert {"needs": ["create_prediction"], "models": ["owner/*"], "max_predictions": 1} == ran.json["declares"]
@@ -210,7 +210,7 @@ def test_a_header_can_be_read_before_anything_runs(server, live, tmp_path):
 
 
 def test_a_wrong_header_stops_the_script(live, tmp_path):
-    """With its line; nothing has run by then."""
+    """The error names the line, and nothing has run."""
     (tmp_path / "flow.lua").write_text("-- fine\n--@ max_call: 1\nprint('ran')\n")
     ran = live("lua", "flow.lua")
 
@@ -222,7 +222,7 @@ def test_a_wrong_header_stops_the_script(live, tmp_path):
 
 
 def test_every_decision_is_recorded(live, configured, tmp_path):
-    """Of commands and scripts, with who and why; not what was sent, and nothing of the token."""
+    """Calls of commands and scripts are recorded with who and why, without arguments and without the token."""
     (tmp_path / "flow.lua").write_text(f"{CREATE.replace('{}', '{ text = [[private]] }')}\nreturn 1\n")
     configured("lua", "flow.lua")
     configured("integrations:call", "replicate.delete_file", '{"file_id": "f"}')
@@ -240,7 +240,7 @@ def test_every_decision_is_recorded(live, configured, tmp_path):
 
 
 def test_the_record_is_searched(live):
-    """By function, time and run; the last ones."""
+    """Entries are found by function, time and run; the last ones are shown."""
     for name in ("get_account", "list_files", "list_hardware"):
         live("integrations:call", f"replicate.{name}")
     run = live("audit", "--json").json["entries"][1]["run"]
@@ -259,7 +259,7 @@ def test_the_record_is_searched(live):
 
 
 def test_an_empty_record_says_where_it_would_be(live):
-    """Rather than nothing at all."""
+    """An empty log names its file."""
     assert "audit.jsonl" in live("audit").out
 
 
@@ -268,7 +268,7 @@ def test_an_empty_record_says_where_it_would_be(live):
 
 @pytest.fixture
 def project(tmp_path):
-    """A script with modules beside it, and a file."""
+    """A script with modules next to it, and a file."""
     folder = tmp_path / "project"
     (folder / "lib" / "text").mkdir(parents=True)
     (folder / "util.lua").write_text("local M = {}\nfunction M.fail()\n  error('oops')\nend\nreturn M\n")
@@ -290,7 +290,7 @@ def run_in(project, live, source, *flags):
 
 
 def test_a_script_requires_its_modules(project, live):
-    """Beside the script, once each; an error in one is told with its own line."""
+    """Modules next to the script are loaded once each; an error in one has its own line."""
     ran = run_in(project, live, "return { require('lib.text').name, require('lib.text').count }", "--allow-read", ".")
     assert ["lib.text", 1] == ran.json["result"]
 
@@ -313,7 +313,7 @@ def test_a_script_requires_its_modules(project, live):
     ],
 )
 def test_what_is_no_module_is_told(project, live, name, needle):
-    """And nothing outside of the directory is read."""
+    """The error is reported, and nothing outside the directory is read."""
     source = f"local _, e = pcall(require, {name}) return (e.where or '') .. ': ' .. e.message"
     ran = run_in(project, live, source, "--allow-read", ".")
 
@@ -321,7 +321,7 @@ def test_what_is_no_module_is_told(project, live, name, needle):
 
 
 def test_without_a_directory_nothing_is_read(project, live):
-    """Not even beside the script; the refusal names the flag."""
+    """Not even files next to the script are read; the refusal names the flag."""
     ran = run_in(project, live, "require 'util'")
 
     assert (3, "permission_denied") == (ran.status, ran.json["code"])
@@ -330,7 +330,7 @@ def test_without_a_directory_nothing_is_read(project, live):
 
 @pytest.mark.parametrize("isolation", ["standard", "strict", "none"])
 def test_a_file_is_sent_by_its_path(server, project, live, isolation):
-    """Read by the host, from an open directory alone."""
+    """The host reads the file, only from an open directory."""
     source = """
       integrations.replicate.create_file{ path = "rain.txt" }
       local ok, e = pcall(integrations.replicate.create_file, { path = "../secret.lua" })
@@ -345,7 +345,7 @@ def test_a_file_is_sent_by_its_path(server, project, live, isolation):
 
 
 def test_the_directories_may_be_configured(project, live, tmp_path, config_file):
-    """In the file of the person who runs it; a project that nobody trusted opens none."""
+    """In the user's own file; an untrusted project opens no directory."""
     (project / ".kosmo").mkdir()
     (project / ".kosmo" / "config.toml").write_text('[files]\nread = ["."]\n')
     source = "return require('lib.text').name"
@@ -362,7 +362,7 @@ def test_the_directories_may_be_configured(project, live, tmp_path, config_file)
 
 
 def test_a_directory_that_is_none_is_told_first(live):
-    """Before the script runs."""
+    """The error is reported before the script runs."""
     ran = live("lua", "--allow-read", "nosuch", "-e", "print('ran')")
 
     assert (2, "") == (ran.status, ran.out)
@@ -370,7 +370,7 @@ def test_a_directory_that_is_none_is_told_first(live):
 
 
 def test_a_run_cannot_erase_the_record(live, tmp_path):
-    """A script that is refused without end leaves one entry with a count, and what others wrote."""
+    """A script with endless refusals leaves one entry with a count, and the entries of others stay."""
     live("integrations:call", "replicate.get_account")
     loop = "for i = 1, 20000 do pcall(replicate.get_account) pcall(replicate.list_files) end"
     live("lua", "-e", loop, "--read", "deny", "--max-calls", "0")
@@ -388,7 +388,7 @@ FORGED = "x\n2026-01-01 00:00:00  ffffffffffff  delete_model  default  allow by 
 
 
 def test_names_cannot_forge_rows(live, tmp_path):
-    """A script's name with line ends, columns and control characters stays in one cell of one row."""
+    """A script's name with line ends, columns and control characters stays in one cell."""
     (tmp_path / FORGED).write_text("pcall(replicate.get_account, {}) replicate.list_files{}")
     live("lua", FORGED, "--no-check", "--read", "deny")
     ran = live("audit")
@@ -403,7 +403,7 @@ def test_names_cannot_forge_rows(live, tmp_path):
 
 
 def test_a_name_of_anything_cannot_forge_rows(live):
-    """Whatever stands in the file: every field is one cell."""
+    """Every field is one cell, whatever the file contains."""
     path = live("audit", "--json").json["path"]
     os.makedirs(os.path.dirname(path))
     names = ("run", "function", "account", "decision", "by", "outcome", "code", "script")
@@ -445,7 +445,7 @@ def test_a_name_of_anything_cannot_forge_rows(live):
     ids=["table", "array", "rule"],
 )
 def test_what_is_not_understood_stops_every_command(live, server, tmp_path, words, text, message):
-    """It may be meant to forbid, so nothing is run and nothing is sent."""
+    """An unknown setting may be meant to forbid, so nothing runs and nothing is sent."""
     (tmp_path / ".kosmo").mkdir()
     (tmp_path / ".kosmo" / "config.toml").write_text(text)
 

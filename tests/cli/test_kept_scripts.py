@@ -32,7 +32,7 @@ def _own_directory(tmp_path, monkeypatch):
 
 
 def test_a_script_is_kept_listed_shown_and_run(capfd):
-    """Its name is that of the file; its arguments have names and types."""
+    """The script has the name of its file, and arguments with names and types."""
     assert 0 == main(["scripts", "add", "draw-it.lua"])
     assert "run it: kosmo scripts run draw_it" in capfd.readouterr().out
     assert 0 == main(["scripts", "list"])
@@ -81,7 +81,7 @@ def test_it_is_data_for_programs(capfd):
     ],
 )
 def test_what_is_wrong_is_told(capfd, argv, code, words):
-    """Before anything runs or is written."""
+    """The error is reported before anything runs or is written."""
     assert 0 == main(["scripts", "add", "draw-it.lua", "--name", "draw"])
     capfd.readouterr()
 
@@ -100,7 +100,7 @@ def test_what_is_wrong_is_told(capfd, argv, code, words):
     ],
 )
 def test_an_argument_is_declared(line, argument):
-    """With or without colons."""
+    """The colons are optional."""
     assert (argument,) == describe(f"--@ {line}\nreturn 1".encode(), "s").arguments
 
 
@@ -108,13 +108,13 @@ def test_an_argument_is_declared(line, argument):
     "header", ["--@ arg", "--@ arg n", "--@ arg n int: x", "--@ arg n integer = x", "--@ arg a list\n--@ arg a list"]
 )
 def test_a_wrong_declaration_is_refused(header):
-    """When the script is added."""
+    """The error is reported when the script is added."""
     with pytest.raises((UsageError, ArgumentError)):
         describe(f"{header}\n".encode(), "s")
 
 
 def test_values_are_converted_by_type():
-    """Text of the command line, and data of a tool."""
+    """Text of the command line and data of a tool are both converted."""
     found = describe(b"--@ arg n number\n--@ arg i integer\n--@ arg b boolean\n--@ arg l list\n", "s")
 
     assert {"n": 1.5, "i": 3, "b": False, "l": ["a", "b"]} == found.values(
@@ -127,7 +127,7 @@ def test_values_are_converted_by_type():
 
 
 def test_the_skill_is_of_this_version(tmp_path, capfd):
-    """It is installed where agents look, and says when it is out of date."""
+    """It is installed where agents look, and shows when it is out of date."""
     assert 0 == main(["skill"])
     text = capfd.readouterr().out
     assert text.startswith("---\nname: kosmolua\n")
@@ -150,7 +150,7 @@ def test_the_skill_is_of_this_version(tmp_path, capfd):
 
 
 def test_a_terminal_is_shown_no_control_characters(tmp_path):
-    """A script of someone else cannot move the cursor; a file gets its bytes."""
+    """Another person's script cannot move the cursor; a file gets the bytes unchanged."""
     (tmp_path / "sly.lua").write_text("-- \x1b[2J\n")
     main(["scripts", "add", "sly.lua"])
     ours, theirs = pty.openpty()
@@ -166,7 +166,7 @@ def test_a_terminal_is_shown_no_control_characters(tmp_path):
 
 
 def test_a_header_declares_a_bounded_number_of_arguments():
-    """A long header of a script that someone else wrote is refused without comparing all of its names."""
+    """A long header is refused without comparing all its names."""
     header = "".join(f"--@ arg a{number} string: x\n" for number in range(200_000))
 
     with pytest.raises(UsageError, match=r"s\.lua:101: more than 100 arguments"):

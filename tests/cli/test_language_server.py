@@ -1,4 +1,4 @@
-"""What an editor says of scripts by the stubs that are written for it: a real language server reads both."""
+"""The diagnostics of an editor for scripts with the generated stubs, by a real language server."""
 
 import shutil
 import subprocess
@@ -28,7 +28,7 @@ def program():
 
 @pytest.fixture(scope="module")
 def directory(tmp_path_factory):
-    """The examples, with what `integrations:types` writes beside them."""
+    """The examples, with the stubs of `integrations:types` next to them."""
     made = tmp_path_factory.mktemp("editor") / "scripts"
     shutil.copytree(EXAMPLES, made)
     models = [word for model in MODELS for word in ("--model", model)]
@@ -45,7 +45,7 @@ def editor(program, directory):
 
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_examples(editor, name):
-    """There is nothing to say of them."""
+    """The examples have no diagnostics."""
     assert [] == editor.diagnostics(name)
 
 
@@ -73,14 +73,14 @@ def test_examples(editor, name):
     ],
 )  # fmt: skip
 def test_mistakes(editor, script, code, words):
-    """Each is marked, where it is, as what it is."""
+    """Each mistake is marked at its place with its kind."""
     found = editor.diagnostics("mistake.lua", script)
 
     assert any((code, script.count("\n") + 1) == (kind, line) and words in message for line, kind, message in found)
 
 
 def test_what_a_call_raises(editor):
-    """The second value of `pcall` is an error with its fields, whatever is called."""
+    """The second value of `pcall` is an error with its fields, for any call."""
     assert [] == editor.diagnostics("raised.lua", 'local ok, e = pcall(download, "a", "b")\nprint(ok or e.code)')
 
 
@@ -95,7 +95,7 @@ def test_what_a_call_raises(editor):
     ],
 )
 def test_completion(editor, script, expected):
-    """Arguments, their words, options, functions and fields are offered."""
+    """Arguments, their values, options, functions and fields are offered."""
     found = editor.request("textDocument/completion", **editor.open_at("completion.lua", script))
     offered = {item["label"].removesuffix(" = ").removesuffix("?") for item in found}
 
@@ -112,14 +112,14 @@ def test_completion(editor, script, expected):
     ],
 )
 def test_hover(editor, script, expected):
-    """What is pointed at is told of."""
+    """The declaration under the cursor is shown."""
     shown = editor.request("textDocument/hover", **editor.open_at("hover.lua", script))
 
     assert expected in shown["contents"]["value"]
 
 
 def test_the_stubs_themselves(program, directory, tmp_path):
-    """Read as any file, they are without a mistake: each type that is named is there, and each line is understood."""
+    """The stubs have no diagnostics: each named type exists, and each line is understood."""
     for path in (directory / "types").iterdir():
         (tmp_path / path.name).write_text(path.read_text().replace("---@meta\n", "\n", 1))
     with closing(LanguageServer(program, tmp_path)) as server:

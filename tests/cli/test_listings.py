@@ -34,7 +34,7 @@ def api(server, live):
 
 
 def test_models_are_found_by_words(kosmo):
-    """One row a model: its name, how often it was run, its description."""
+    """Each row has the name of a model, its number of runs and its description."""
     ran = kosmo("models", "search", "upscaler", "--emulate")
 
     assert 0 == ran.status
@@ -46,18 +46,18 @@ def test_models_are_found_by_words(kosmo):
 
 
 def test_models_are_listed_up_to_a_limit(kosmo):
-    """So many rows, below the names of the columns."""
+    """The limit is the number of rows below the header."""
     assert 3 == len(kosmo("models", "list", "--limit", "2", "--emulate").out.splitlines())
     assert 2 == len(kosmo("models", "list", "--limit", "2", "--emulate", "--json").json["models"])
 
 
 def test_a_model_is_shown(kosmo):
-    """As `kosmo model` shows it."""
+    """The page is that of `kosmo model`."""
     assert kosmo("model", LLAMA, "--emulate").out == kosmo("models", "show", LLAMA, "--emulate").out
 
 
 def test_predictions_are_listed(api):
-    """One row a prediction, without control characters of the server."""
+    """Each row is a prediction, without control characters from the server."""
     ran = api("predictions")
 
     assert 0 == ran.status
@@ -68,7 +68,7 @@ def test_predictions_are_listed(api):
 
 
 def test_words_without_an_action(kosmo):
-    """A reference or an id is shown; no words are a list."""
+    """A reference or an id is shown; without words there is a list."""
     assert kosmo("models", "list", "--emulate").out == kosmo("models", "--emulate").out
     assert kosmo("models", "show", LLAMA, "--emulate").out == kosmo("models", LLAMA, "--emulate").out
     shown = [kosmo("predictions", *words, "--emulate", "--json").json for words in (["a" * 26], ["show", "a" * 26])]
@@ -77,7 +77,7 @@ def test_words_without_an_action(kosmo):
 
 
 def test_a_prediction_is_shown(api):
-    """Facts, then what went in and what came out."""
+    """Facts come first, then input and output."""
     ran = api("predictions", "show", "p1")
 
     assert 0 == ran.status
@@ -87,13 +87,13 @@ def test_a_prediction_is_shown(api):
 
 
 def test_a_prediction_is_canceled_if_the_policy_allows(api):
-    """It is a write; without permission nothing is sent."""
+    """Canceling is a write; without permission nothing is sent."""
     assert (3, "") == api("predictions", "cancel", "p1").seen[:2]
     assert (0, "p1 canceled\n", "") == api("predictions", "cancel", "p1", "--write", "allow").seen
 
 
 def test_the_page_of_a_prediction(api):
-    """Its address is printed; a browser is opened on a terminal only."""
+    """The address is printed; a browser opens only on a terminal."""
     assert (0, "https://replicate.com/p/p1\n", "") == api("predictions", "open", "p1").seen
     assert "https://replicate.com/p/p1" == api("predictions", "open", "p1", "--json").json["url"]
 
@@ -109,7 +109,7 @@ def test_the_page_of_a_prediction(api):
     ],
 )
 def test_a_mistake(kosmo, argv, words):
-    """It is found before anything is sent, with a command that works as the hint."""
+    """The error is reported before anything is sent, with a working command as the hint."""
     ran = kosmo(*argv, "--emulate")
 
     assert 2 == ran.status
@@ -118,7 +118,7 @@ def test_a_mistake(kosmo, argv, words):
 
 
 def test_a_jq_expression(api):
-    """With the package jq its results are printed, one a line; without it the hint says how to get it."""
+    """With the package jq its results are printed, one per line; without it the hint shows how to install it."""
     ran = api("predictions", "list", "--jq", ".predictions[] | .id, .metrics")
     if importlib.util.find_spec("jq"):
         metrics = '{\n  "predict_time": 1.25\n}\n'
@@ -161,7 +161,7 @@ def test_saved_documents_serve_offline(kosmo, tmp_path):
     ],
 )
 def test_documents_that_cannot_be_saved_or_read(kosmo, command, message):
-    """A wrong name, a wrong path and flags that do not fit are said in a line."""
+    """An invalid name, path or combination of flags is reported in one line."""
     ran = kosmo(*command)
 
     assert 2 == ran.status

@@ -1,4 +1,4 @@
-"""What a person sees while a script runs, on a real terminal, and what a pipe does not."""
+"""The progress line while a script runs, on a real terminal, and its absence in a pipe."""
 
 import re
 
@@ -39,7 +39,7 @@ def terminal(tmp_path):
 
 
 def test_a_line_that_lives(terminal):
-    """It says how the predictions stand, below what the script prints, and is gone when the script has ended."""
+    """The line shows the predictions below the script's output, and disappears when the script has ended."""
     screen = terminal("--eval", PAINT + "log('over')", prompt=" processing (")
     line = r"^0:0\d, black-forest-labs/flux-schnell: processing \(\d+%\), \d\.\d s of compute$"
     assert re.search(line, screen.text, re.MULTILINE)
@@ -51,7 +51,7 @@ def test_a_line_that_lives(terminal):
 
 
 def test_a_question_has_the_screen_for_itself(terminal):
-    """The line goes before it is asked, and comes again behind the answer."""
+    """The line is removed before a question, and drawn again after the answer."""
     screen = terminal("--write", "ask", "--eval", ASK, prompt="[N]o: ")
     screen.type("o\n")
     screen.wait_for(": starting")
@@ -64,7 +64,7 @@ def test_a_question_has_the_screen_for_itself(terminal):
 
 
 def test_each_call_as_it_ends(terminal):
-    """With -v it is a line above the one that lives."""
+    """With -v, each call is a line above the progress line."""
     screen = terminal("-v", "--eval", PAINT + "sleep(0.6)", prompt=": succeeded")
     lines = [line for line in screen.text.split("\n") if line]
     assert re.fullmatch(
@@ -79,7 +79,7 @@ def test_each_call_as_it_ends(terminal):
 
 @pytest.mark.parametrize("environment", [{"TERM": "dumb"}, {"TERM": "xterm", "NO_COLOR": "1"}])
 def test_a_plain_terminal(environment, tmp_path):
-    """Where nothing may move, nothing does."""
+    """On a plain terminal no line is drawn."""
     screen = Terminal("lua", "--emulate", "--eval", SOON, environment=environment, cwd=tmp_path)
     try:
         assert 0 == screen.finish()
@@ -90,7 +90,7 @@ def test_a_plain_terminal(environment, tmp_path):
 
 
 def test_a_pipe(kosmo):
-    """It is told nothing, unless -v asks for the calls: function, account, status or code, time, decision."""
+    """A pipe gets nothing, unless -v asks for the calls: function, account, status or code, time, decision."""
     assert (0, "over\n", "") == kosmo("lua", "--emulate", "-e", SOON).seen
 
     source = """
@@ -126,7 +126,7 @@ def test_a_pipe(kosmo):
     ],
 )
 def test_what_the_line_says(summary, text):
-    """Predictions by state, percent, seconds of compute, downloads; nothing where there is nothing to wait for."""
+    """Predictions by state, percentage, seconds of compute, downloads; empty if there is nothing to wait for."""
     assert text == text_of(summary, 3723.9)
 
 
@@ -135,5 +135,5 @@ def test_what_the_line_says(summary, text):
     [("abcdefghijkl", "abcdefghi"), ("a\x1b[2Jb\r", "a\\x1b[2Jb"), ("日本語日本語", "日本語日")],
 )
 def test_one_line_of_the_terminal(text, shown):
-    """It is cut where it would wrap, and holds nothing that acts on a terminal."""
+    """The line is cut at the terminal's width, and contains no control characters."""
     assert shown == fitted(text, 10)

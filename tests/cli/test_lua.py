@@ -1,4 +1,4 @@
-"""Scripts from a shell: where they come from, what they print, how they end."""
+"""Scripts from a shell: their sources, their output and their end."""
 
 import os
 import signal
@@ -29,7 +29,7 @@ def script(tmp_path):
 
 @pytest.mark.parametrize("command", ["lua", "integrations:lua"])
 def test_where_a_script_comes_from(kosmo, script, command):
-    """A file, --eval, standard input, and - all run."""
+    """A file, --eval, standard input and - all run."""
     assert (0, "1\n", "") == kosmo(command, script("return 1")).seen
     assert (0, "2\n", "") == kosmo(command, "--eval", "return 2").seen
     assert (0, "3\n", "") == kosmo(command, stdin=b"return 3").seen
@@ -37,7 +37,7 @@ def test_where_a_script_comes_from(kosmo, script, command):
 
 
 def test_what_a_script_shows(kosmo):
-    """Prints come first, then the values, text as it stands and data as JSON; logs go to standard error."""
+    """Prints come first, then the values: text unchanged, data as JSON. Logs go to standard error."""
     ran = kosmo("lua", "-e", "print('a', 1) log('note') return 'text', { x = { 1, json.null } }, nil")
 
     assert (0, 'a\t1\ntext\n{\n  "x": [\n    1,\n    null\n  ]\n}\n', "note\n") == ran.seen
@@ -45,7 +45,7 @@ def test_what_a_script_shows(kosmo):
 
 @pytest.mark.parametrize("place", ["eval:' .. ('9'):rep(5000) .. '", "eval:0", "eval:99", "eval:x", "\\27[2J:1"])
 def test_a_place_that_a_script_made_up(kosmo, place):
-    """An error may say that it happened anywhere; it is told all the same."""
+    """An error with an invented place is reported too."""
     ran = kosmo("lua", "-e", f"error({{ message = 'made up', where = '{place}', status = 1e300 }})")
 
     assert 1 == ran.status
@@ -54,7 +54,7 @@ def test_a_place_that_a_script_made_up(kosmo, place):
 
 
 def test_what_may_still_run_is_told_in_few_lines(server, live):
-    """A run that failed names what it leaves behind, as far as a person reads; the envelope has all of it."""
+    """A failed run names a few of the jobs it leaves; the envelope lists all."""
     server.answers.extend(Answer(201, b'{"id": "p%d", "status": "starting"}' % number) for number in range(23))
     source = """
       for _ = 1, 23 do integrations.replicate.create_prediction { version = "v", input = {} } end
@@ -81,7 +81,7 @@ def test_what_may_still_run_is_told_in_few_lines(server, live):
     ids=["running", "unanswered", "rate-limited", "failed"],
 )
 def test_nothing_of_the_emulator_is_looked_for_at_the_api(kosmo, fault, source):
-    """Nothing is left of an emulated run: no hint leads to the API itself."""
+    """After an emulated run no hint refers to the API itself."""
     ran = kosmo("lua", "--emulate", *fault, "-e", source)
 
     assert 1 == ran.status
@@ -117,7 +117,7 @@ def test_the_envelope(server, live):
 
 @pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.name)
 def test_every_function_from_lua(server, live, operation):
-    """Each function is there under both names, and sends what the command line sends."""
+    """Each function works under both names, and sends the same request as the command line."""
     example = operation.example
     source = f"""
       local arguments = json.decode(args[1])
@@ -138,7 +138,7 @@ def test_every_function_from_lua(server, live, operation):
 
 
 def test_values_survive_the_way(server, live):
-    """What the API sent reaches the script as documented, and goes back as it came."""
+    """Values from the API reach the script as documented, and are sent back unchanged."""
     server.answers.append(Answer(body=(
         '{"error": null, "list": [], "map": {}, "items": [1, null], "big": 9007199254740993, "t": "\u2028é"}'
     ).encode()))  # fmt: skip
@@ -179,7 +179,7 @@ def test_values_survive_the_way(server, live):
     ],
 )  # fmt: skip
 def test_how_runs_fail(server, live, source, flags, status, code, words):
-    """Each way to fail has its status, its code, and words that say what happened; no request is made."""
+    """Each failure has its status, its code and its message; no request is sent."""
     ran = live("lua", "-e", source, "--json", *flags)
 
     assert (status, code, False) == (ran.status, ran.json["code"], ran.json["success"])
@@ -189,7 +189,7 @@ def test_how_runs_fail(server, live, source, flags, status, code, words):
 
 
 def test_errors_for_people(kosmo, script):
-    """The line is named and shown; a limit says which flag raises it."""
+    """The line is named and shown; for a limit the hint names the flag that raises it."""
     ran = kosmo("lua", script("local x = 1\nlocal y = nil .. x\nreturn y"))
     assert (1, "") == (ran.status, ran.out)
     assert (
@@ -218,7 +218,7 @@ def test_errors_for_people(kosmo, script):
     ],
 )
 def test_bad_input_is_a_sentence(kosmo, argv, stdin, words):
-    """What is wrong with the command line or the script's source is said, with exit status 2."""
+    """An invalid command line or source is reported with exit status 2."""
     ran = kosmo(*argv, stdin=stdin)
 
     assert (2, "") == (ran.status, ran.out)
@@ -227,7 +227,7 @@ def test_bad_input_is_a_sentence(kosmo, argv, stdin, words):
 
 
 def test_a_refused_call_can_be_caught(server, live):
-    """A denied call is an error table like others; nothing is sent, and the log says who decided."""
+    """A denied call is an error table like others; nothing is sent, and the log names who decided."""
     source = "local ok, e = pcall(integrations.replicate.delete_file, { file_id = 'x' }) return ok, e.code"
 
     ran = live("lua", "-e", source, "--write=deny", "--json")
@@ -240,7 +240,7 @@ def test_a_refused_call_can_be_caught(server, live):
 
 
 def test_print_streams_to_a_pipe(tmp_path):
-    """A line is there to read while the script still runs."""
+    """A line can be read while the script is still running."""
     process = subprocess.Popen(
         [sys.executable, "-m", "kosmolua", "lua", "-e", "print('first') sleep(30)"],
         stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL,
@@ -255,7 +255,7 @@ def test_print_streams_to_a_pipe(tmp_path):
 
 
 def test_an_interrupt_leaves_nothing_behind(tmp_path):
-    """Ctrl-C ends the run with status 130, and its child with it."""
+    """Ctrl-C ends the run and its child with status 130."""
     process = subprocess.Popen(
         [sys.executable, "-m", "kosmolua", "lua", "-e", "print('on') while true do end"],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL,
@@ -271,7 +271,7 @@ def test_an_interrupt_leaves_nothing_behind(tmp_path):
 
 
 def test_a_closed_pipe_ends_quietly():
-    """`kosmo lua … | head` is no error to shout about."""
+    """`kosmo lua … | head` prints no error."""
     command = f"{sys.executable} -m kosmolua lua -e 'for i = 1, 1e5 do print(i) end' | head -n 1"
     ran = subprocess.run(["bash", "-c", command], check=False, capture_output=True, timeout=30)
 
@@ -279,7 +279,7 @@ def test_a_closed_pipe_ends_quietly():
 
 
 def test_faults_reach_a_script(kosmo):
-    """The emulator misbehaves on request, and the script sees what it would see of the API."""
+    """The emulator misbehaves on request, and the script gets the errors of the API."""
     source = """
       local ok, e = pcall(integrations.replicate.create_model_prediction,
         { model_owner = "meta", model_name = "meta-llama-3-8b-instruct", input = { prompt = "x" } })
@@ -294,7 +294,7 @@ def test_faults_reach_a_script(kosmo):
 
 
 def test_the_help_of_the_prompt_is_its_own(kosmo):
-    """It names the options that the prompt takes, and none that only scripts take."""
+    """It lists only options that the prompt accepts."""
     shown = kosmo("repl", "--help").out
 
     assert shown.startswith("usage: kosmo repl [-h]")
@@ -307,7 +307,7 @@ def test_the_help_of_the_prompt_is_its_own(kosmo):
 
 
 def test_the_help_shows_the_limits_in_force(kosmo):
-    """Defaults are those of `Limits`."""
+    """The shown defaults are those of `Limits`."""
     limits = Limits()
     shown = " ".join(kosmo("lua", "--help").out.split())
 

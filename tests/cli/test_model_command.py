@@ -1,4 +1,4 @@
-"""kosmo model: a model as a person and as a program sees it."""
+"""kosmo model: the page of a model for people and programs."""
 
 import json
 import shlex
@@ -41,7 +41,7 @@ def model(**facts):
 
 
 def test_a_model_for_a_person(kosmo):
-    """What it is, what it takes in its own order, what it gives, and a line that runs it."""
+    """The page has a description, the inputs in their order, the output, and a command that runs the model."""
     ran = kosmo("model", FLUX, "--emulate")
 
     assert (0, "") == (ran.status, ran.err)
@@ -54,7 +54,7 @@ def test_a_model_for_a_person(kosmo):
 
 
 def test_a_model_for_a_program(kosmo):
-    """One envelope with everything, names and bounds as data."""
+    """One envelope has everything, with names and bounds as data."""
     found = kosmo("model", FLUX, "--emulate", "--json").json
 
     assert (True, FLUX, True, "public") == tuple(found[key] for key in ("success", "model", "official", "visibility"))
@@ -75,7 +75,7 @@ def test_a_model_for_a_program(kosmo):
     ],
 )
 def test_the_example_runs(name, output, kosmo):
-    """The line that is shown, pasted into a shell, runs the model."""
+    """The example command runs the model."""
     line = kosmo("model", name, "--emulate", "--json").json["example"]
     command = line.replace("kosmo ", f"{shlex.quote(sys.executable)} -m kosmolua ", 1)
     ran = subprocess.run(command, shell=True, capture_output=True, text=True, check=True)
@@ -95,7 +95,7 @@ def test_a_narrow_terminal(kosmo):
 
 
 def test_a_strangers_words(live, server):
-    """Nothing that a model's owner wrote draws on the terminal; runs of space are one."""
+    """Text of a model's owner cannot control the terminal; runs of spaces become one."""
     server.default = Answer(body=json.dumps(model()).encode())
     ran = live("model", "a/b")
 
@@ -112,7 +112,7 @@ def test_a_strangers_words(live, server):
      model(latest_version={"id": "x", "openapi_schema": [1]}, is_official="x")],
 )  # fmt: skip
 def test_odd_answers(answer, live, server):
-    """An answer in which nothing is what it should be shows what there is."""
+    """An answer with wrong types still shows what is valid."""
     server.default = Answer(body=json.dumps(answer).encode())
 
     for flags in ((), ("--json",)):
@@ -120,7 +120,7 @@ def test_odd_answers(answer, live, server):
 
 
 def test_a_model_without_a_version(kosmo):
-    """There is nothing to run, and it is said."""
+    """The page says that there is nothing to run."""
     ran = kosmo("model", "emulator/my-sdxl", "--emulate")
 
     assert "latest version  none" in ran.out
@@ -128,7 +128,7 @@ def test_a_model_without_a_version(kosmo):
 
 
 def test_a_dry_run(kosmo):
-    """The request is shown, and not sent."""
+    """The request is shown and not sent."""
     found = kosmo("model", FLUX, "--emulate", "--dry-run").json
 
     assert ("GET", f"http://emulator.localhost/v1/models/{FLUX}") == (found["method"], found["url"])
@@ -146,7 +146,7 @@ def test_a_dry_run(kosmo):
     ],
 )
 def test_what_is_no_model(name, status, code, message, kosmo):
-    """What is asked for wrongly, or is not there, is said in the usual form."""
+    """An invalid or unknown reference is reported in the usual form."""
     ran = kosmo("model", name, "--emulate", "--json")
 
     assert (status, code) == (ran.status, ran.json["code"])
@@ -154,7 +154,7 @@ def test_what_is_no_model(name, status, code, message, kosmo):
 
 
 def test_without_a_token(kosmo):
-    """The real API wants a token; the error says where one is taken from."""
+    """The real API needs a token; the error names where to get one."""
     ran = kosmo("model", FLUX)
 
     assert 4 == ran.status
@@ -162,14 +162,14 @@ def test_without_a_token(kosmo):
 
 
 def test_a_denied_read(kosmo):
-    """The look goes past the gate as every call does."""
+    """The read passes the gate like every call."""
     ran = kosmo("model", FLUX, "--emulate", "--read", "deny")
 
     assert (3, True) == (ran.status, "get_model: the policy denies this read" in ran.err)
 
 
 def test_other_servers_leave_nothing_on_disk(live, server, tmp_path):
-    """Only the API's own ids are known to mean the same for ever."""
+    """Only ids of the API itself mean the same forever."""
     server.default = Answer(body=json.dumps(model()).encode())
     live("model", "a/b", env={"KOSMO_CACHE_DIR": str(tmp_path / "kept")})
 
@@ -177,7 +177,7 @@ def test_other_servers_leave_nothing_on_disk(live, server, tmp_path):
 
 
 def test_the_apis_own_schemas_stay_on_disk(tmp_path, monkeypatch):
-    """What the API itself says of a version is read once for all runs of the user."""
+    """A schema from the API itself is requested once for all runs of the user."""
     monkeypatch.setenv("KOSMO_CACHE_DIR", str(tmp_path / "kept"))
     emulator = Emulator()
 

@@ -1,4 +1,4 @@
-"""Outputs that are kept with a journal: a run that is resumed has what it paid for, though the API has removed it."""
+"""Outputs kept with a journal: a resumed run has what it paid for, though the API has removed it."""
 
 import hashlib
 import os
@@ -27,7 +27,7 @@ PICTURES = ".png"
 
 
 class Clock(HurryingClock):
-    """Ten times as fast as the machine's, and set forward by a test."""
+    """A clock ten times as fast as the machine's, which a test can set ahead."""
 
     def __init__(self):
         super().__init__(10)
@@ -38,7 +38,7 @@ class Clock(HurryingClock):
 
 
 class Api:
-    """An emulator behind a socket, whose requests are noted, and whose files wait while they are held."""
+    """An emulator on a socket, whose requests are recorded and whose files can be delayed."""
 
     def __init__(self, url, clock, environment):
         self.url, self.clock, self.environment = url, clock, environment
@@ -92,7 +92,7 @@ def run(api, kosmo):
 
 
 def kept(tmp_path):
-    """The contents that are kept, each with the mode of its file."""
+    """The kept contents, each with the mode of its file."""
     return {
         path.name: oct(path.stat().st_mode & 0o777)
         for path in (tmp_path / "x.outputs").iterdir()
@@ -101,7 +101,7 @@ def kept(tmp_path):
 
 
 def test_a_resumed_run_has_its_outputs(api, run, tmp_path):
-    """Saved, and given to a model, though the API has removed them; nothing is asked of their URLs."""
+    """Outputs that the API has removed are saved and passed to a model; their URLs are not requested."""
     source = PAINT + ENLARGE + "return { download(images[2], 'out/a.png').sha256, p.input.image:sub(1, 22) }"
     first = run(source, "--max-predictions", "1")
     assert (5, 2) == (first.status, len(kept(tmp_path)))
@@ -121,7 +121,7 @@ def test_a_resumed_run_has_its_outputs(api, run, tmp_path):
 
 
 def test_without_them_it_is_said_that_they_are_gone(api, run, tmp_path):
-    """And when they were made; nothing is kept if nobody wants it."""
+    """The error names when they were made; with --no-keep-outputs nothing is kept."""
     source = PAINT + f"run('{FLUX}', {{ prompt = 'x', num_outputs = 1 }}) download(images[2], 'out/a.png')"
     assert 5 == run(source, "--no-keep-outputs", "--max-predictions", "1").status
     api.expire()
@@ -135,7 +135,7 @@ def test_without_them_it_is_said_that_they_are_gone(api, run, tmp_path):
 
 
 def test_without_a_journal_it_is_said_too(api, kosmo):
-    """Of any prediction that the script has looked at."""
+    """The same for any prediction that the script has read."""
     made = kosmo("lua", "-e", PAINT + "return images[1].url", "--write", "allow", env=api.environment).out
     identifier = made.rstrip().split("/")[-2]
     api.expire()
@@ -149,7 +149,7 @@ def test_without_a_journal_it_is_said_too(api, kosmo):
 
 
 def test_an_output_is_kept_after_a_kill(api, run, tmp_path):
-    """Killed between the end of a prediction and its file, the run keeps it when it goes on."""
+    """Killed between the end of a prediction and its file, the resumed run keeps the file."""
     source = PAINT + "print('made') sleep(1) return #images"
     api.released.clear()
     command = [sys.executable, "-m", "kosmolua", "lua", "-e", source, "--journal", "x.journal", "--write", "allow"]
@@ -168,7 +168,7 @@ def test_an_output_is_kept_after_a_kill(api, run, tmp_path):
 
 
 def test_a_download_waits_for_what_is_being_kept(api, run, tmp_path):
-    """Each file comes once, also if the script saves it at once."""
+    """Each file is fetched once, even if the script saves it at once."""
     ran = run(PAINT + "return #download(images, 'out/')")
 
     assert (0, "2\n") == ran.seen[:2]
@@ -177,7 +177,7 @@ def test_a_download_waits_for_what_is_being_kept(api, run, tmp_path):
 
 
 def test_a_damaged_file_is_not_handed_out(api, run, tmp_path):
-    """It is an error in words."""
+    """A damaged file is an error."""
     source = PAINT + ENLARGE + "return download(images[2], 'out/a.png').sha256"
     run(source, "--max-predictions", "1")
     for name in kept(tmp_path):
@@ -191,7 +191,7 @@ def test_a_damaged_file_is_not_handed_out(api, run, tmp_path):
 
 
 def test_a_script_does_not_reach_them(api, run, tmp_path):
-    """But by the URLs that they are for."""
+    """Scripts reach kept files only by their URLs."""
     run(PAINT)
     name = next(iter(kept(tmp_path)))
     ran = run(f"download('data:,x', 'x.outputs/{name}', {{ overwrite = true }})", "--fresh", "--allow-write", ".")
@@ -201,7 +201,7 @@ def test_a_script_does_not_reach_them(api, run, tmp_path):
 
 
 def test_they_go_with_their_journal(api, run, kosmo, tmp_path):
-    """When the run is removed, and when a new one takes its name."""
+    """They are removed with the run, and moved when a new run takes its name."""
     run(PAINT)
     run(PAINT, "--fresh")
     assert 2 == len([*tmp_path.glob("x*.outputs")])
@@ -214,7 +214,7 @@ def test_they_go_with_their_journal(api, run, kosmo, tmp_path):
 
 
 def test_outputs_in_a_report(api, run, tmp_path):
-    """Pictures come from what is kept."""
+    """The pictures come from the kept files."""
     ran = run(PAINT, "--report", "out.html")
 
     assert 0 == ran.status
@@ -223,7 +223,7 @@ def test_outputs_in_a_report(api, run, tmp_path):
 
 
 def test_a_list_that_was_being_saved_keeps_its_names(api, run, tmp_path):
-    """Killed when one file was saved and the other was coming, the resumed run writes its own file again."""
+    """Killed after the first of two files was saved, the resumed run replaces its own file."""
     source = PAINT + "return #download(images, 'out/')"
     (tmp_path / "out" / "2-out-1.png").write_bytes(b"paid")
     api.held = "out-1.png"
@@ -243,7 +243,7 @@ def test_a_list_that_was_being_saved_keeps_its_names(api, run, tmp_path):
 
 
 def test_a_host_keeps_outputs_and_starts_anew(api, tmp_path, monkeypatch):
-    """In a program, with the same words; what is said goes to on_notice."""
+    """A program has the same options; messages go to on_notice."""
     for name, value in {**api.environment, "KOSMO_STATE_DIR": str(tmp_path / "state")}.items():
         monkeypatch.setenv(name, value)
     notices = []
@@ -261,7 +261,7 @@ def test_a_host_keeps_outputs_and_starts_anew(api, tmp_path, monkeypatch):
 
 
 def test_a_session_at_the_prompt_keeps_outputs(api, kosmo, tmp_path):
-    """With :journal, until the journal is closed; a fresh one leaves them with the old one."""
+    """With :journal until the journal is closed; a fresh one leaves them with the old journal."""
     screen = Screen(tmp_path, "repl", "--write", "allow", environment=api.environment, stay=True)
     try:
         screen.enter(f":journal {tmp_path / 'x.journal'}", "0 calls")

@@ -1,4 +1,4 @@
-"""The discovery commands, as a shell runs them."""
+"""The reference commands, run by a shell."""
 
 import json
 import os
@@ -27,7 +27,7 @@ COMMANDS = ("list", "search", "docs", "schema", "examples", "fields")
 
 
 def kosmo(line, **environment):
-    """Run a printed command line through a shell, whatever program it names."""
+    """Run a printed command line through a shell, whatever its program name."""
     program = f"{shlex.quote(sys.executable)} -m kosmolua"
     command = line.replace("kosmo ", f"{program} ", 1)
     env = {**os.environ, "COLUMNS": "100", **environment}
@@ -47,7 +47,7 @@ def as_json(capfd, *argv):
 
 @pytest.mark.parametrize("line", DISCOVERY.splitlines())
 def test_discovery_as_printed(line):
-    """Each printed discovery command answers with JSON on standard output alone, and status 0."""
+    """Each printed command answers with JSON only on standard output, and status 0."""
     run = kosmo(line)
 
     assert (0, "") == (run.returncode, run.stderr)
@@ -79,7 +79,7 @@ def test_docs_of_a_function(capfd):
 
 @pytest.mark.parametrize("name", sorted(BY_NAME))
 def test_any_name_shows_the_same_docs(name, capfd):
-    """Short, full and the API's own name, with and without the provider's, lead to one page."""
+    """Short and full names and the API's own, with and without the provider, lead to one page."""
     shown = {answer(capfd, "integrations:docs", prefix + name)[:2] for prefix in ("", "replicate.")}
 
     assert {(0, answer(capfd, "integrations:docs", BY_NAME[name].name)[1])} == shown
@@ -87,7 +87,7 @@ def test_any_name_shows_the_same_docs(name, capfd):
 
 @pytest.mark.parametrize("extra", [[], ["--json"]])
 def test_schema_is_always_json(extra, capfd):
-    """The schema is printed itself, without an envelope, and without --json too."""
+    """The schema is printed without an envelope, also without --json."""
     status, found = as_json(capfd, "integrations:schema", "replicate.replicate_cancel_prediction", *extra)
 
     assert 0 == status
@@ -96,7 +96,7 @@ def test_schema_is_always_json(extra, capfd):
 
 
 def test_search(capfd):
-    """Results come best first, each with what it takes to choose; a limit cuts the list, not the count."""
+    """Results come best first, with what is needed to choose; a limit cuts the list, not the count."""
     _, found = as_json(capfd, "integrations:search", "cancel", "prediction", "--json", "--limit", "2")
 
     assert ("cancel prediction", 2) == (found["query"], len(found["results"]))
@@ -107,7 +107,7 @@ def test_search(capfd):
 
 
 def test_search_for_the_provider_finds_its_functions(capfd):
-    """The provider's name finds all 37."""
+    """The provider's name finds all functions."""
     _, found = as_json(capfd, "integrations:search", "Replicate", "--json")
 
     assert 37 == found["count"] == len(found["results"])
@@ -115,7 +115,7 @@ def test_search_for_the_provider_finds_its_functions(capfd):
 
 @pytest.mark.parametrize("query", ["upscale image", "remove background", "text to speech"])
 def test_search_for_what_a_model_does(query, capfd):
-    """The search for models comes first, and its command is shown."""
+    """The search for models comes first, with its command."""
     _, found = as_json(capfd, "integrations:search", query, "--json")
     _, out, _ = answer(capfd, "integrations:search", query)
 
@@ -124,7 +124,7 @@ def test_search_for_what_a_model_does(query, capfd):
 
 
 def test_search_without_a_result(capfd):
-    """Nothing found is an answer, not a failure."""
+    """An empty result is not a failure."""
     status, found = as_json(capfd, "integrations:search", "zzzzzz", "--json")
     _, out, _ = answer(capfd, "integrations:search", "zzzzzz")
 
@@ -134,7 +134,7 @@ def test_search_without_a_result(capfd):
 
 @pytest.mark.parametrize("query", ["\udcff\udcfe", "x" * 100_000, "\x1b[31mred", "a b " * 20_000, "日本"])
 def test_search_for_anything(query, capfd):
-    """Bytes that are no text, control characters and very much of it are answered like the rest."""
+    """Invalid bytes, control characters and long queries are answered like others."""
     status, found = as_json(capfd, "integrations:search", query, "--json")
     _, out, _ = answer(capfd, "integrations:search", query)
 
@@ -153,7 +153,7 @@ def test_list(capfd):
 
 
 def test_examples(capfd):
-    """Every door is there, in JSON and as text."""
+    """Every interface has an example, in JSON and as text."""
     _, found = as_json(capfd, "integrations:examples", "get_model", "--json")
     _, out, _ = answer(capfd, "integrations:examples", "get_model")
 
@@ -163,7 +163,7 @@ def test_examples(capfd):
 
 @pytest.mark.parametrize("argv", [[], ["replicate"]])
 def test_fields(argv, capfd):
-    """The two fields, as `integrations:configure` takes them."""
+    """Both fields are shown as `integrations:configure` accepts them."""
     _, found = as_json(capfd, "integrations:fields", *argv, "--json")
 
     assert [
@@ -204,7 +204,7 @@ def test_pages(name, capfd):
 )
 @pytest.mark.parametrize("extra", [[], ["--json"]])
 def test_mistakes(argv, message, extra, capfd):
-    """A mistake is status 2 and a sentence with the nearest name: never the whole catalogue."""
+    """A mistake gives status 2 and a sentence with the nearest name, not the whole catalogue."""
     command, *rest = argv
     status, out, err = answer(capfd, f"integrations:{command}", *rest, *extra)
 
@@ -230,7 +230,7 @@ def test_help_shows_an_example_that_works(command):
 @pytest.mark.parametrize("columns", ["40", "80", "120"])
 @pytest.mark.parametrize("argv", [["list", "replicate"], ["fields"], ["docs", "replicate"], ["search", "webhook"]])
 def test_text_fits_the_terminal(argv, columns, capfd, monkeypatch):
-    """Lines are no longer than the terminal is wide, and there is no colour in a pipe."""
+    """Lines fit the width of the terminal, and a pipe gets no colour."""
     monkeypatch.setenv("COLUMNS", columns)
     _, out, _ = answer(capfd, f"integrations:{argv[0]}", *argv[1:])
 
@@ -243,7 +243,7 @@ def test_text_fits_the_terminal(argv, columns, capfd, monkeypatch):
     ("no_color", "term", "coloured"), [("", "xterm", True), ("1", "xterm", False), ("", "dumb", False)]
 )
 def test_colour_on_a_terminal_alone(no_color, term, coloured):
-    """Colour is for a terminal that has it, and for who has not said NO_COLOR."""
+    """Colour is only for terminals that support it, and not with NO_COLOR."""
     import pty
 
     ours, theirs = pty.openpty()
@@ -265,7 +265,7 @@ def test_markdown(capfd):
 
 
 def test_the_committed_reference_is_current(capfd):
-    """Where it is not: kosmo integrations:docs replicate --markdown > docs/reference.md."""
+    """To update it: kosmo integrations:docs replicate --markdown > docs/reference.md."""
     _, out, _ = answer(capfd, "integrations:docs", "replicate", "--markdown")
 
     assert (DOCS / "reference.md").read_text() == out
@@ -306,7 +306,7 @@ def test_nothing_slow_is_loaded():
     ],
 )
 def test_one_index_for_functions_helpers_and_topics(query, name, capfd):
-    """The search finds what is meant first, whatever kind it is."""
+    """The intended page comes first, whatever its kind."""
     _, found = as_json(capfd, "integrations:search", query, "--json")
 
     assert name == found["results"][0]["name"]
@@ -316,7 +316,7 @@ def test_one_index_for_functions_helpers_and_topics(query, name, capfd):
     "name", ["run", "wait", "stream", "each", "download", "parallel", "json", "file", "replicate.run"]
 )
 def test_the_page_of_a_helper(name, capfd):
-    """It is text for a reader, without annotations of an editor; as JSON it has its declarations."""
+    """The page is plain text without annotations; JSON has the declarations."""
     _, out, _ = answer(capfd, "integrations:docs", name)
     _, found = as_json(capfd, "integrations:docs", name, "--json")
 
@@ -326,7 +326,7 @@ def test_the_page_of_a_helper(name, capfd):
 
 
 def test_success_is_a_boolean_in_every_page(capfd):
-    """The statuses of a function that mean success have a name of their own."""
+    """The statuses of a successful call have their own key."""
     _, found = as_json(capfd, "integrations:docs", "replicate.get_prediction", "--json")
 
     assert (True, [200]) == (found["success"], found["statuses"])

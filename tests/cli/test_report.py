@@ -1,4 +1,4 @@
-"""The page that --report writes, looked at in a real browser."""
+"""The page of --report, checked in a real browser."""
 
 import base64
 import html
@@ -44,7 +44,7 @@ HOSTILE = """
 
 @pytest.fixture
 def browser(tmp_path):
-    """What Chromium makes of a page of the directory: its DOM, and with a ``picture`` a screenshot in that file."""
+    """Chromium's view of a page: its DOM, and with a ``picture`` a screenshot in that file."""
 
     def look(page, picture=None, *, size="640,640", dark=False):
         what = [f"--screenshot={picture}", f"--window-size={size}"] if picture else ["--dump-dom"]
@@ -59,7 +59,7 @@ def browser(tmp_path):
 
 
 def texts(dom, element):
-    """The texts of all such elements, in their order."""
+    """The texts of all such elements, in order."""
     found = re.findall(rf"<{element}\b[^>]*>(.*?)</{element}>", dom, re.DOTALL)
     return [html.unescape(re.sub(r"<[^>]+>", "", text)) for text in found]
 
@@ -86,14 +86,14 @@ def colours(path):
 
 
 def brightness(found):
-    """That of the most frequent colour, from 0 to 255."""
+    """The brightness of the most frequent colour, from 0 to 255."""
     ((background, _),) = found.most_common(1)
     return sum(background) // 3
 
 
 @in_browser
 def test_a_run_in_the_browser(kosmo, browser, tmp_path):
-    """A timeline, the inputs, the outputs with their pictures, the calls; readable in the light and in the dark."""
+    """A timeline, inputs, outputs with pictures, and calls; readable in light and dark mode."""
     source = PAINT + 'run("meta/meta-llama-3-8b-instruct", { prompt = "rain", max_tokens = 5 })'
     ran = kosmo("lua", "--emulate", "--report", "run.html", "-e", source)
     assert (0, "", "") == ran.seen
@@ -122,7 +122,7 @@ def test_a_run_in_the_browser(kosmo, browser, tmp_path):
 
 @in_browser
 def test_nothing_acts_in_the_page(kosmo, browser):
-    """Whatever a model or a script says is text: no element, no script, nothing that is fetched."""
+    """Everything from models and scripts is text: no element, no script, and nothing is fetched."""
     ran = kosmo("lua", "--emulate", "--report", "run.html", "-e", HOSTILE, "--", MARKUP)
     assert 1 == ran.status
 
@@ -152,7 +152,7 @@ def test_nothing_acts_in_the_page(kosmo, browser):
 
 
 def test_pictures_come_past_the_gate(kosmo, tmp_path):
-    """Where reading is denied the page says why the pictures are missing; links stay."""
+    """If reads are denied, the page says why the pictures are missing; links stay."""
     ran = kosmo("lua", "--emulate", "--read", "deny", "--report", "run.html", "-e", PAINT)
     page = (tmp_path / "run.html").read_text()
 
@@ -175,7 +175,7 @@ def test_pictures_come_past_the_gate(kosmo, tmp_path):
     ],
 )
 def test_what_an_output_may_name(server, live, tmp_path, url, shown):
-    """Pictures are known by their content, and fetched from Replicate alone; the rest is a link, or text."""
+    """Pictures are recognized by content and fetched only from Replicate; other outputs are links or text."""
     server.default = Answer(201, b'{"id": "p", "status": "succeeded", "output": "%s"}' % url.encode())
     source = "integrations.replicate.create_prediction{ version = 'v', input = {} }"
     ran = live("lua", "--write", "allow", "--report", "run.html", "-e", source)
@@ -186,7 +186,7 @@ def test_what_an_output_may_name(server, live, tmp_path, url, shown):
 
 
 def test_the_pictures_are_bounded(server, live, tmp_path):
-    """So many are embedded, and the page names the others."""
+    """A limited number is embedded, and the page names the others."""
     for number in range(5):
         pictures = [base64.b64encode(SIGNATURE + bytes([number, each])).decode() for each in range(10)]
         output = [f"data:image/png;base64,{picture}" for picture in pictures]
@@ -201,7 +201,7 @@ def test_the_pictures_are_bounded(server, live, tmp_path):
 
 
 def test_no_secret_is_in_it(server, live, tmp_path):
-    """Neither the token nor the webhooks' signing secret, nor what looks like a token; -v has none either."""
+    """Neither the token nor the webhook secret nor text that looks like a token is in the page or in the output of -v."""
     server.answers.append(Answer(200, b'{"key": "whsec_marked"}'))
     server.default = Answer(201, b'{"id": "p", "status": "failed", "error": "is r8_abcdefghijkl yours?"}')
     source = """
@@ -219,7 +219,7 @@ def test_no_secret_is_in_it(server, live, tmp_path):
 
 
 def test_a_prediction_that_nobody_saw_end(kosmo, tmp_path):
-    """The page tells what it knows, and asks about the rest once."""
+    """The page shows what is known, and requests the rest once."""
     source = """
       replicate.stream("meta/meta-llama-3-8b-instruct", { prompt = "rain" }):text()
       replicate.create("black-forest-labs/flux-schnell", { prompt = "rain" })
@@ -234,7 +234,7 @@ def test_a_prediction_that_nobody_saw_end(kosmo, tmp_path):
 
 
 def test_a_run_that_is_interrupted(tmp_path):
-    """It has a page as well, and the line that told of it is gone from the screen."""
+    """There is a page, and the progress line is removed."""
     source = "replicate.create('black-forest-labs/flux-schnell', { prompt = 'a' }) sleep(60)"
     screen = Terminal(
         "lua", "--emulate", "--report", "run.html", "-e", source, environment={"TERM": "xterm"}, cwd=tmp_path
@@ -253,7 +253,7 @@ def test_a_run_that_is_interrupted(tmp_path):
 
 
 def test_a_run_that_calls_nothing(kosmo, tmp_path):
-    """It has a page too."""
+    """There is a page."""
     assert (0, "1\n", "") == kosmo("lua", "--report", "run.html", "-e", "return 1").seen
     assert "<p>The script made no calls.</p>" in (tmp_path / "run.html").read_text()
 
@@ -263,7 +263,7 @@ def test_a_run_that_calls_nothing(kosmo, tmp_path):
     [("nowhere/run.html", "directory 'nowhere' not found"), (".", "it is a directory")],
 )
 def test_a_place_that_cannot_be_written(kosmo, path, words):
-    """It is said before the script runs."""
+    """The error is reported before the script runs."""
     ran = kosmo("lua", "--report", path, "-e", "print('ran')")
 
     expected = f"error: --report: cannot write {path!r}: {words}\nhint: name a file, such as --report run.html\n"
@@ -272,13 +272,13 @@ def test_a_place_that_cannot_be_written(kosmo, path, words):
 
 @pytest.mark.parametrize("flag", ["--repl", "--explain"])
 def test_what_is_no_run(kosmo, flag):
-    """It has no report."""
+    """Without a run there is no report."""
     expected = f"error: --report and {flag} cannot be combined\n"
     assert (2, "", expected) == kosmo("lua", "--report", "run.html", flag, "-e", "return 1").seen
 
 
 def test_a_disk_that_is_full(kosmo):
-    """What the script returned is told all the same."""
+    """The script's result is still printed."""
     ran = kosmo("lua", "--report", "/dev/full", "-e", "return 1")
 
     assert (2, "1\n") == (ran.status, ran.out)
@@ -286,7 +286,7 @@ def test_a_disk_that_is_full(kosmo):
 
 
 def test_what_was_printed_is_in_the_report(kosmo, tmp_path):
-    """Output and logs are in it, also of a run that failed, escaped and without a token."""
+    """Output and logs are in the page, also of a failed run, escaped and without a token."""
     source = 'print("<b>first</b>", "r8_abcdefghijklmnop") log("logged") error("last")'
     kosmo("lua", "--emulate", "--report", "run.html", "-e", source)
     page = (tmp_path / "run.html").read_text()
@@ -295,7 +295,7 @@ def test_what_was_printed_is_in_the_report(kosmo, tmp_path):
 
 
 def test_the_report_has_one_clock(kosmo, tmp_path):
-    """No call is later than the whole run took."""
+    """No call is later than the end of the run."""
     source = "replicate.get_account() replicate.get_prediction { prediction_id = 'no' }"
     kosmo("lua", "--emulate", "--report", "run.html", "-e", source)
     page = (tmp_path / "run.html").read_text()

@@ -1,4 +1,4 @@
-"""What bash, zsh and fish complete after `kosmo run`: models, names of inputs, and their values."""
+"""Completion after `kosmo run` in bash, zsh and fish: models, names of inputs, and values."""
 
 import os
 import shutil
@@ -23,7 +23,7 @@ CODE = {
 
 @pytest.fixture
 def complete(tmp_path):
-    """What a shell offers for the last word."""
+    """The candidates of a shell for the last word."""
     programs = tmp_path / "bin"
     programs.mkdir()
     (programs / "kosmo").write_text(f'#!/bin/sh\nexec {sys.executable} -m kosmolua "$@"\n')

@@ -1,4 +1,4 @@
-"""`kosmo run`: from a model and its inputs to the output, against the emulator and against servers of the test."""
+"""`kosmo run`: from a model and its inputs to the output, with the emulator and with test servers."""
 
 import json
 import signal
@@ -37,7 +37,7 @@ def sent(run):
 
 
 def test_text_is_printed(run):
-    """The output is on standard output, and how it went on standard error."""
+    """The output is on standard output, the summary on standard error."""
     ran = run(LLAMA, "prompt=rain", "max_tokens=8", "seed=1")
 
     assert 0 == ran.status
@@ -48,7 +48,7 @@ def test_text_is_printed(run):
 
 
 def test_text_is_the_same_however_it_comes(run):
-    """A streamed output has the same text as one that was waited for, and as the one in the envelope."""
+    """A streamed output has the same text as a waited one and as the envelope."""
     given = [LLAMA, "prompt=rain", "seed=1", "temperature=0"]
     waited, streamed = run(*given), run(*given, "--stream")
 
@@ -57,7 +57,7 @@ def test_text_is_the_same_however_it_comes(run):
 
 
 def test_the_envelope(run):
-    """It has the fields of every call, with output, files and prediction as data."""
+    """It has the fields of every call; its data are output, files and prediction."""
     found = run(FLUX, "prompt=fox", "--save", "out/", "--json").json
 
     assert ("run", True, None, None) == (found["function"], found["success"], found["error"], found["code"])
@@ -69,7 +69,7 @@ def test_the_envelope(run):
 
 
 def test_files_are_saved_and_named(run, tmp_path):
-    """In a directory under their own names, which do not replace others; as one file under the given name."""
+    """In a directory they keep their names and replace no others; a single file has the given name."""
     assert "out/out-0.png\nout/out-1.png\n" == run(FLUX, "prompt=fox", "num_outputs=2", "--save", "out/").out
     assert "out/out-0-2.png\n" == run(FLUX, "prompt=fox", "--save", "out").out
     assert "fox.png\n" == run(FLUX, "prompt=fox", "--save", "fox.png").out
@@ -79,7 +79,7 @@ def test_files_are_saved_and_named(run, tmp_path):
 
 
 def test_an_existing_file_is_kept(run, tmp_path):
-    """It is refused before anything is sent, and replaced if that is asked for."""
+    """It is refused before anything is sent, and replaced with --overwrite."""
     (tmp_path / "fox.png").write_bytes(b"mine")
 
     ran = run(FLUX, "prompt=fox", "--save", "fox.png", "--json")
@@ -92,7 +92,7 @@ def test_an_existing_file_is_kept(run, tmp_path):
 
 
 def test_text_is_saved(run, tmp_path):
-    """A text output goes into the file, or into output.txt of a directory."""
+    """Text is written to the file, or to output.txt in a directory."""
     given = [LLAMA, "prompt=rain", "seed=1", "temperature=0"]
     text = run(*given).out.removesuffix("\n")
 
@@ -102,7 +102,7 @@ def test_text_is_saved(run, tmp_path):
 
 
 def test_values_are_read_by_the_schema(sent):
-    """A prompt is a string, whatever it looks like; numbers are numbers."""
+    """A prompt is always a string; numbers are numbers."""
     assert {"prompt": "1984", "max_tokens": 20, "temperature": 0.5} == sent(
         LLAMA, "prompt=1984", "max_tokens=20", "temperature=0.5"
     )
@@ -113,14 +113,14 @@ def test_values_are_read_by_the_schema(sent):
 
 
 def test_inputs_as_json(sent):
-    """An object gives several inputs, on the command line or on standard input; a named value goes over it."""
+    """An object gives several inputs, on the command line or standard input; a named value overrides it."""
     assert {"prompt": "b", "seed": 1} == sent(LLAMA, '{"prompt": "a", "seed": 1}', "prompt=b")
     assert {"prompt": "a"} == sent(LLAMA, "-", stdin=b'{"prompt": "a"}')
     assert {"prompt": "a"} == sent(LLAMA, "-i", "prompt=a")
 
 
 def test_text_of_a_file_and_of_standard_input(sent, tmp_path):
-    """It is the value of an input that takes text, and is read as a number for one that takes numbers."""
+    """It is the value of a text input, and is converted for a number input."""
     (tmp_path / "notes.txt").write_text("two\nlines\n")
     (tmp_path / "seed").write_text("7\n")
 
@@ -129,7 +129,7 @@ def test_text_of_a_file_and_of_standard_input(sent, tmp_path):
 
 
 def test_a_file_input(run, tmp_path):
-    """A file, and standard input, go where the schema has a file."""
+    """A file and standard input are sent as files if the schema has a file."""
     assert 0 == run(FLUX, "prompt=fox", "--save", "fox.png").status
 
     assert "big.png\n" == run(UPSCALER, "image=@fox.png", "scale=2", "--save", "big.png").out
@@ -156,7 +156,7 @@ def test_a_file_input(run, tmp_path):
     ],
 )
 def test_a_mistake_sends_nothing(run, argv, status, words):
-    """It says what was found and what to do, with a status that tells what kind it is, and no traceback."""
+    """The error names what was found and what to do, with its own status and no traceback."""
     ran = run(LLAMA, *argv)
 
     assert status == ran.status
@@ -167,14 +167,14 @@ def test_a_mistake_sends_nothing(run, argv, status, words):
 
 
 def test_a_model_that_does_not_exist(run):
-    """It is named, and nothing is created."""
+    """The error names it, and nothing is created."""
     ran = run("no/such", "prompt=x", "--json")
 
     assert (1, "not_found") == (ran.status, ran.json["code"])
 
 
 def test_a_model_that_fails(run):
-    """The error has the prediction's own words, and names no line of a script."""
+    """The error has the prediction's own message and no line of a script."""
     ran = run("kosmolua/always-fails", "--json")
 
     assert (1, "prediction_failed", None) == (ran.status, ran.json["code"], ran.json["data"])
@@ -182,7 +182,7 @@ def test_a_model_that_fails(run):
 
 
 def test_no_wait(run):
-    """The id is all that is printed; the envelope has the prediction, and no output yet."""
+    """Only the id is printed; the envelope has the prediction without output."""
     ran = run("minimax/video-01", "prompt=sea", "--no-wait")
     assert (0, 26) == (ran.status, len(ran.out.strip()))
     assert f"kosmo predictions show {ran.out.strip()}" in ran.err
@@ -192,7 +192,7 @@ def test_no_wait(run):
 
 
 def test_the_cost_before_a_run(live, server, kosmo, tmp_path):
-    """It is the highest expected cost by the price table, and nothing is created. An unknown price is a failure."""
+    """The highest expected cost by the price table is printed, and nothing is created. An unknown price is a failure."""
     unknown = kosmo("run", "--emulate", LLAMA, "prompt=x", "--cost")
     assert (1, "", f"error: no price is known for {LLAMA}\nhint: import prices: kosmo prices import FILE\n") == (
         unknown.status,
@@ -211,7 +211,7 @@ def test_the_cost_before_a_run(live, server, kosmo, tmp_path):
 
 
 def test_without_a_model(kosmo):
-    """It explains itself, and lists the models that were run last without asking anybody."""
+    """Usage and recent models are printed without a request."""
     assert "none yet" in kosmo("run").out
     kosmo("run", "--emulate", LLAMA, "prompt=x", "max_tokens=2")
     kosmo("run", "--emulate", FLUX, "prompt=x", "--no-wait")
@@ -225,7 +225,7 @@ def test_without_a_model(kosmo):
 
 
 def test_a_dry_run(run):
-    """It shows the request, and says that it stops there."""
+    """The request is printed, and a note that the run stops there."""
     ran = run(LLAMA, "prompt=x", "--dry-run")
 
     assert 0 == ran.status
@@ -249,7 +249,7 @@ def holding():
 
 @pytest.mark.parametrize("flags", [[], ["--cancel-on-exit"]], ids=["", "cancel"])
 def test_a_signal_while_it_runs(holding, tmp_path, flags):
-    """The prediction is named with what cancels it, or it is canceled."""
+    """The prediction is named with the command that cancels it, or it is canceled."""
     server = holding("get")
     environment = {**clean_environment(tmp_path), "REPLICATE_URL": server.url, "REPLICATE_API_KEY": "r8_marked_token"}
     process = subprocess.Popen(
@@ -290,7 +290,7 @@ def terminal(tmp_path):
 
 
 def test_on_a_terminal(terminal):
-    """Text streams, the state is named with the model meanwhile, and a picture is drawn."""
+    """Text streams, the progress line names the model, and a picture is drawn."""
     screen = terminal(LLAMA, "prompt=rain", "max_tokens=5")
     assert 0 == screen.finish()
     assert f"{LLAMA} succeeded" in screen.screen
@@ -312,7 +312,7 @@ def test_on_a_plain_terminal(terminal, environment):
 
 
 def test_ctrl_c_at_the_question_ends_at_once(terminal):
-    """No second one is needed, and nothing was created."""
+    """One Ctrl-C is enough, and nothing was created."""
     screen = terminal(FLUX, "prompt=fox", "--write", "ask")
     screen.wait_for("[N]o: ")
     screen.type("\x03")
@@ -322,7 +322,7 @@ def test_ctrl_c_at_the_question_ends_at_once(terminal):
 
 
 def test_json_is_one_line_in_a_pipe(run):
-    """Nothing else is on standard output, nor on standard error."""
+    """Standard output has one line, and standard error is empty."""
     ran = run(LLAMA, "prompt=x", "max_tokens=2", "--json")
 
     assert 1 == len(ran.out.splitlines())
@@ -331,7 +331,7 @@ def test_json_is_one_line_in_a_pipe(run):
 
 
 def test_a_file_given_as_text(kosmo, tmp_path):
-    """Is refused with the word that gives the file; the file itself passes the check before the price."""
+    """It is refused with the correct form; the file itself passes the check before the price."""
     (tmp_path / "cat.png").write_bytes(b"x")
     text = kosmo("run", "--emulate", "nightmareai/real-esrgan", "image=cat.png", cwd=tmp_path)
     file = kosmo("run", "--emulate", "nightmareai/real-esrgan", f"image=@{tmp_path}/cat.png", "--cost")
@@ -341,7 +341,7 @@ def test_a_file_given_as_text(kosmo, tmp_path):
 
 
 def test_a_model_is_looked_up_once(live, server):
-    """One request finds the schema, and one creates the prediction."""
+    """One request reads the schema, and one creates the prediction."""
     version = {"id": "a" * 64, "openapi_schema": {"components": {"schemas": {"Output": {"type": "string"}}}}}
     model = {"owner": "o", "name": "m", "is_official": True, "latest_version": version}
     done = {"id": "p1", "status": "succeeded", "output": "fine", "urls": {}}
@@ -357,7 +357,7 @@ def test_a_model_is_looked_up_once(live, server):
 
 
 def test_output_that_cannot_be_printed(server, tmp_path):
-    """The prediction that was paid for is named."""
+    """The paid prediction is named."""
     done = {"id": "p1", "status": "succeeded", "output": "fine", "urls": {}}
     server.routes = {"/v1/models/o/m/predictions": Answer(201, body=json.dumps(done).encode())}
     environment = {**clean_environment(tmp_path), "REPLICATE_URL": server.url, "REPLICATE_API_KEY": "r8_marked"}

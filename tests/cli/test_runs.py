@@ -1,4 +1,4 @@
-"""Runs that keep a journal, from a shell: going on, looking at them, taking them away."""
+"""Runs with a journal, from a shell: resuming, showing and removing them."""
 
 import json
 import signal
@@ -22,7 +22,7 @@ def prediction(server):
 
 
 def test_going_on(server, live, prediction):
-    """The same command once more takes what is finished from the file, says so, and does the rest."""
+    """The same command takes finished calls from the file, reports it, and makes the rest."""
     server.answers.extend([Answer(201, b'{"id": "p0"}'), Answer(402, b'{"detail": "no credit"}')])
     command = ("lua", "-e", f"return {CREATE}.id, {CREATE}.id", "--journal", "x.journal", "--write", "allow")
     assert 1 == live(*command).status
@@ -36,7 +36,7 @@ def test_going_on(server, live, prediction):
 
 
 def test_a_finished_run_says_so(server, live, prediction):
-    """Nothing is sent; --fresh starts a new run under that name, and keeps the old one by its date."""
+    """Nothing is sent; --fresh starts a new run of that name, and keeps the old one under its date."""
     command = ("lua", "-e", f"return {CREATE}.id", "--journal", "nightly", "--write", "allow")
     live(*command)
     ran = live(*command)
@@ -57,7 +57,7 @@ def test_a_finished_run_says_so(server, live, prediction):
 
 
 def test_a_fresh_run_takes_no_place_by_force(live, tmp_path):
-    """What is no journal, and what somebody else runs on, stays where it is; without a journal nothing is fresh."""
+    """Other files and journals in use are not replaced; --fresh needs a journal."""
     (tmp_path / "notes.txt").write_text("mine")
     ran = live("lua", "-e", "time()", "--journal", "./notes.txt", "--fresh")
     assert (1, "mine") == (ran.status, (tmp_path / "notes.txt").read_text())
@@ -69,7 +69,7 @@ def test_a_fresh_run_takes_no_place_by_force(live, tmp_path):
 
 
 def test_an_interrupted_run_has_not_failed(server, live, prediction, tmp_path):
-    """Ctrl-C and SIGTERM say what they are."""
+    """The state is "interrupted" after Ctrl-C and SIGTERM."""
     environment = {**clean_environment(tmp_path), "REPLICATE_URL": server.url, "REPLICATE_API_KEY": "r8_marked"}
     for name, number in (("one", signal.SIGINT), ("two", signal.SIGTERM)):
         command = [sys.executable, "-m", "kosmolua", "lua", "-e", "print('on') sleep(60)", "--journal", name]
@@ -83,7 +83,7 @@ def test_an_interrupted_run_has_not_failed(server, live, prediction, tmp_path):
 
 
 def test_a_name_that_would_draw(server, live, prediction, tmp_path):
-    """What stands in the file is shown without its control characters."""
+    """Names in the file are shown without control characters."""
     live("lua", "-e", "time()", "--journal", "here.journal")
     with closing(sqlite3.connect(tmp_path / "here.journal")) as file:
         file.execute("UPDATE facts SET value = char(27) || '[2J' WHERE name IN ('id', 'script', 'account')")
@@ -95,7 +95,7 @@ def test_a_name_that_would_draw(server, live, prediction, tmp_path):
 
 
 def test_a_run_has_a_life(server, live, prediction, tmp_path):
-    """It is listed, shown, resumed, exported and removed, by its id, its name or its file."""
+    """It is listed, shown, resumed, exported and removed, by id, name or file."""
     (tmp_path / "flow.lua").write_text(f"print(args[1]) local p = {CREATE} error('stopped')")
     live("lua", "flow.lua", "--journal", "nightly", "--write", "allow", "--", "x y")
     live("lua", "-e", "time()", "--journal", "here.journal")
@@ -132,7 +132,7 @@ def test_a_run_has_a_life(server, live, prediction, tmp_path):
 
 
 def test_a_script_that_is_no_file_is_resumed(live, prediction):
-    """Its text is in the journal."""
+    """The journal has its text."""
     live("lua", "-e", "return ...", "--journal", "x", "--", "-a")
 
     assert (0, "-a\n") == live("runs", "resume", "x").seen[:2]
@@ -150,7 +150,7 @@ def test_a_script_that_is_no_file_is_resumed(live, prediction):
     ],
 )
 def test_what_is_wrong_is_told(live, argv, words):
-    """With the next command, and no traceback."""
+    """The error has the next command, and no traceback."""
     ran = live(*argv)
 
     assert ran.status in {1, 2}
@@ -159,7 +159,7 @@ def test_what_is_wrong_is_told(live, argv, words):
 
 
 def test_a_mismatch_shows_both_sides(server, live, prediction):
-    """And the way out; nothing is sent."""
+    """The error also shows the way out; nothing is sent."""
     live("lua", "-e", f"{CREATE}", "--journal", "x", "--write", "allow")
     ran = live("lua", "-e", "integrations.replicate.get_account{}", "--journal", "x", "--json")
 
@@ -172,7 +172,7 @@ def test_a_mismatch_shows_both_sides(server, live, prediction):
 
 
 def test_the_emulator_and_the_api_do_not_mix(live):
-    """What one has made the other does not know."""
+    """A journal of one is refused for the other."""
     live("lua", "-e", "time()", "--journal", "x", "--emulate")
     ran = live("lua", "-e", "time()", "--journal", "x")
 
@@ -182,7 +182,7 @@ def test_the_emulator_and_the_api_do_not_mix(live):
 
 
 def test_the_accounts_do_not_mix(live):
-    """What one has paid for is in no list of the other; going on, it is the account of the first time."""
+    """Paid calls are listed in one account only; a resumed run uses the first account."""
     live("lua", "-e", "time()", "--journal", "x", "--account", "work")
     ran = live("lua", "-e", "time()", "--journal", "x")
 
@@ -194,7 +194,7 @@ def test_the_accounts_do_not_mix(live):
 
 
 def test_what_nobody_saw_end_counts_to_the_end_of_the_run(live, prediction):
-    """And not to the moment at which somebody looks."""
+    """It counts to the end of the run, not to the moment of the listing."""
     live("lua", "-e", f"local p = {CREATE} error('stopped')", "--journal", "x", "--write", "allow")
 
     def seconds():
@@ -207,7 +207,7 @@ def test_what_nobody_saw_end_counts_to_the_end_of_the_run(live, prediction):
 
 
 def test_what_concerns_the_host_alone_is_counted(live, prediction):
-    """People look for calls of the API; a program gets all."""
+    """People see calls of the API; a program gets all."""
     live("lua", "-e", f"time() sleep(0) {CREATE}", "--journal", "x", "--write", "allow")
     shown = live("runs", "show", "x")
 
@@ -218,7 +218,7 @@ def test_what_concerns_the_host_alone_is_counted(live, prediction):
 
 
 def test_a_script_cannot_reach_its_journal(live, server):
-    """Neither for reading nor for writing, under any of the names of what SQLite keeps; the run can go on from it."""
+    """It can neither read nor write it, under any name of SQLite's files; the run can be resumed."""
     for name in ("x.journal", "x.journal-wal", "./x.journal-shm", "x.journal-lock"):
         for attempt in (f"download('data:,x', '{name}')", f"integrations.replicate.create_file{{ path = '{name}' }}"):
             ran = live("lua", "-e", f"time() {attempt}", "--journal", "x.journal", "--from-here",

@@ -1,4 +1,4 @@
-"""What a person reads when a script fails: one place, in front, and one hint."""
+"""The messages of a failed script: one place at the front, and one hint."""
 
 import pytest
 
@@ -23,7 +23,7 @@ LUA = ["lua", "--emulate"]
     ],
 )
 def test_a_syntax_error_has_a_hint(kosmo, tmp_path, source, hint):
-    """In the script, and in a module that it requires."""
+    """In the script and in a required module."""
     status, _, told = kosmo(*LUA, "-e", source).seen
     assert (1, True) == (status, told.endswith(f"hint: {hint}\n"))
     (tmp_path / "lib").mkdir()
@@ -64,7 +64,7 @@ def test_a_syntax_error_has_a_hint(kosmo, tmp_path, source, hint):
     ],
 )
 def test_the_place_is_in_front(kosmo, source, message, hint):
-    """And is said once, whoever found the mistake."""
+    """The place appears once."""
     status, _, told = kosmo(*LUA, "--no-check", "-e", source).seen
 
     assert status in {1, 2}
@@ -114,7 +114,7 @@ def test_a_prediction_prints_as_a_line(kosmo):
     ],
 )
 def test_what_there_is_instead_of_a_library(kosmo, source, hint):
-    """Also of a file that the script may not read."""
+    """The hint also appears if the script may not read files."""
     status, _, told = kosmo(*LUA, "-e", source).seen
 
     assert 3 == status
@@ -131,7 +131,7 @@ def test_what_there_is_instead_of_a_library(kosmo, source, hint):
     ],
 )
 def test_what_other_languages_have(kosmo, source, hint):
-    """The hint names what Lua has."""
+    """The hint names Lua's equivalent."""
     status, _, told = kosmo(*LUA, "-e", source).seen
 
     assert 1 == status

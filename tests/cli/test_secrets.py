@@ -1,4 +1,4 @@
-"""The token is nowhere: every command is run with a marked one, and all that was written and printed is searched."""
+"""The token appears nowhere: all output and files of every command are searched for a marked one."""
 
 import os
 
@@ -84,14 +84,14 @@ STARTED_ELSEWHERE = {"emulator:serve"}
 
 
 def test_every_command_is_run():
-    """A new command is searched too, or says why not."""
+    """A new command is searched too, or has a reason why not."""
     assert {name for name in COMMANDS if name not in STARTED_ELSEWHERE} <= set(RUNS)
 
 
 @pytest.mark.parametrize("status", [200, 401])
 @pytest.mark.parametrize("command", RUNS)
 def test_the_token_is_nowhere(server, kosmo, tmp_path, command, status):
-    """Not in output, not in an error, not in a file, whatever the server answers, and were it the token itself."""
+    """Not in output, errors or files, even if the server's answer is the token itself."""
     server.default = Answer(status, body=f'{{"detail": "you sent Bearer {MARK}"}}'.encode())
     environment = {"REPLICATE_API_KEY": MARK, "REPLICATE_URL": server.url}
 
@@ -108,7 +108,7 @@ def test_the_token_is_nowhere(server, kosmo, tmp_path, command, status):
 
 
 def test_the_token_is_in_no_notice_of_a_retry(server, kosmo):
-    """What is told of failures on the way has it neither."""
+    """Notices of retries do not contain it either."""
     server.default = Answer(500, body=f'{{"detail": "you sent Bearer {MARK}"}}'.encode())
     ran = kosmo(
         "integrations:call", "replicate.get_account", env={"REPLICATE_API_KEY": MARK, "REPLICATE_URL": server.url}
@@ -119,7 +119,7 @@ def test_the_token_is_in_no_notice_of_a_retry(server, kosmo):
 
 
 def test_the_token_is_no_argument_of_a_process(server, kosmo):
-    """No child is started with the token on its command line or in its environment."""
+    """No child gets the token in its command line or environment."""
     source = "integrations.replicate.get_account{} sleep(0.2)"
     seen = []
 

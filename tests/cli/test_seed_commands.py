@@ -1,4 +1,4 @@
-"""The command lines that agents, scripts and CI have in their files: each works, under both names of the program."""
+"""The command lines in the files of agents, scripts and CI work under both program names."""
 
 import json
 import os
@@ -32,7 +32,7 @@ PAGED = b'{"next": null, "previous": null, "results": []}'
 
 
 def shell(line, home, server):
-    """Runs one command line as it is printed, in a shell, with a token in the environment."""
+    """Runs a printed command line in a shell, with a token in the environment."""
     bin_directory = os.path.dirname(sys.executable)
     environment = {
         **clean_environment(home),
@@ -63,7 +63,7 @@ def test_setting_up_and_looking_around(server, tmp_path, program):
 
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_every_function(tmp_path, program):
-    """An empty payload names the parameters it lacks and is not sent; without required ones it is the call itself."""
+    """An empty payload names missing parameters and is not sent; without required ones it is the call."""
     server = RecordingServer()
     server.default = Answer(200, PAGED)
     lines = [(operation, form.format(name=operation.full_name)) for operation in OPERATIONS for form in PER_FUNCTION]

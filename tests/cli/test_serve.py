@@ -1,4 +1,4 @@
-"""``emulator:serve`` as another program would use it."""
+"""``emulator:serve`` as used by another program."""
 
 import json
 import signal
@@ -32,7 +32,7 @@ def get(url, token="any"):
 
 
 def test_the_first_line_is_the_url(serve):
-    """A program that starts it reads one line and knows where to go."""
+    """A program reads one line and knows the URL."""
     _, line = serve("--json")
 
     url = json.loads(line)["url"]
@@ -53,7 +53,7 @@ def test_the_command_line_against_it(serve, kosmo):
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
 def test_it_stops_when_told(serve, how):
-    """Interrupted or terminated it ends quietly, within moments."""
+    """A signal ends it quietly, at once."""
     process, _ = serve("--json")
     process.send_signal(how)
     _, err = process.communicate(timeout=10)
@@ -63,7 +63,7 @@ def test_it_stops_when_told(serve, how):
 
 
 def test_a_port_that_is_taken(serve, kosmo):
-    """A port in use is a sentence."""
+    """A port in use is reported in one sentence."""
     _, line = serve("--json")
     port = json.loads(line)["url"].split(":")[2].split("/")[0]
 

@@ -1,4 +1,4 @@
-"""Standard streams that are closed, full or without a reader: a message where it can be written, the right status."""
+"""Closed, full or unread standard streams: a message if one can be written, and the right status."""
 
 import os
 import subprocess
@@ -44,7 +44,7 @@ def shell(tmp_path):
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_output_that_cannot_be_written(shell, command):
-    """Whatever the reason, it is said on standard error, and the status is 1."""
+    """The reason is on standard error, and the status is 1."""
     for redirection, why in ((">&-", "it is closed"), (">/dev/full", "No space left on device")):
         ran = shell(f"kosmo {command} {redirection}")
 
@@ -53,7 +53,7 @@ def test_output_that_cannot_be_written(shell, command):
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_output_without_a_reader(shell, command):
-    """Nothing is said of it: `kosmo … | head` is no fault; the status is 1."""
+    """Nothing is printed, since `kosmo … | head` is not a fault; the status is 1."""
     reading, writing = os.pipe()
     os.close(reading)
     ran = shell(f"kosmo {command}", writing)
@@ -64,7 +64,7 @@ def test_output_without_a_reader(shell, command):
 
 @pytest.mark.parametrize("redirection", ["2>&-", "2>/dev/full", "<&- 2>&-"])
 def test_messages_that_cannot_be_written_are_dropped(shell, redirection):
-    """The result and the status stay what they are, and no message gets into the result."""
+    """The result and the status are unchanged, and no message gets into the result."""
     good = shell(f"kosmo lua -e 'log(1) return 1' {redirection}")
     bad = shell(f"kosmo nonsense {redirection}")
 
@@ -74,14 +74,14 @@ def test_messages_that_cannot_be_written_are_dropped(shell, redirection):
 
 @pytest.mark.parametrize(("command", "status"), [("lua -e 'return 1'", 1), ("lua -e 'error(1)'", 1), ("nonsense", 2)])
 def test_no_stream_at_all(shell, command, status):
-    """The status is all that is left to say it with."""
+    """Only the status remains."""
     assert status == shell(f"kosmo {command} <&- >&- 2>&-").returncode
     assert status == shell(f"kosmo {command} >/dev/full 2>/dev/full").returncode
 
 
 @pytest.mark.parametrize("command", ["lua", "repl", "integrations:call replicate.get_account --emulate -"])
 def test_input_that_is_closed(shell, command):
-    """What reads it says so; what does not read it runs."""
+    """Commands that read it report it; others run."""
     ran = shell(f"kosmo {command} <&-")
 
     assert (2, "error: standard input is closed") == (ran.returncode, ran.stderr.splitlines()[0])
@@ -97,7 +97,7 @@ def test_a_script_ends_with_its_reader(shell):
 
 @pytest.mark.parametrize("flag", ["", "--json"])
 def test_a_created_prediction_is_named(shell, server, flag):
-    """Its id is said on standard error where the result is lost, for a script and for a call."""
+    """If the result is lost, standard error has its id, for a script and a call."""
     server.default = Answer(201, b'{"id": "p1", "status": "starting"}')
     reach = {"REPLICATE_API_KEY": "r8_token-of-tests", "REPLICATE_URL": server.url}
     call = "integrations:call replicate.create_prediction --version v --input.text a --write allow"

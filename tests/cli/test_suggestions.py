@@ -1,4 +1,4 @@
-"""A mistyped name is answered with the one that was meant."""
+"""A mistyped name gets the intended one as a suggestion."""
 
 import pytest
 
@@ -91,7 +91,7 @@ ALL = [
 
 
 def test_the_list_is_long_enough():
-    """Sixty mistakes or more, none of them a right name."""
+    """At least sixty mistakes, none of them a valid name."""
     assert len(ALL) >= 60
     assert [] == [text for names, text, _ in ALL if text in names]
 
@@ -104,7 +104,7 @@ def test_the_right_name_comes_first(names, text, meant):
 
 @pytest.mark.parametrize("text", ["", "xyzzy", "\0", "日本語", "q" * 5000, "--"])
 def test_nothing_is_near(text):
-    """Then nothing is suggested."""
+    """Nothing is suggested."""
     assert [] == nearest(text, FUNCTIONS)
 
 
@@ -127,7 +127,7 @@ def test_nothing_is_near(text):
     ],
 )
 def test_on_the_command_line(kosmo, argv, meant):
-    """It is a usage error with the suggestion in its message."""
+    """The message of the usage error has the suggestion."""
     ran = kosmo(*argv)
 
     assert 0 != ran.status

@@ -85,7 +85,7 @@ def terminal(server):
 
 @pytest.mark.parametrize("word", ["o", "y", "Yes"])
 def test_a_person_is_asked(terminal, server, word):
-    """`o` lets one call through, and so does a yes; the next is asked about again; anything else is a no."""
+    """`o` or yes allows one call; the next one is asked about again; any other answer is no."""
     screen = terminal("lua", "--eval", SOURCE)
     screen.wait_for(QUESTION)
     screen.type(f"{word}\n")
@@ -99,7 +99,7 @@ def test_a_person_is_asked(terminal, server, word):
 
 
 def test_a_yes_for_the_run(terminal, server):
-    """`r` is not asked for again."""
+    """After `r` nothing is asked again."""
     screen = terminal("lua", "--eval", SOURCE)
     screen.wait_for(QUESTION)
     screen.type("r\n")
@@ -109,7 +109,7 @@ def test_a_yes_for_the_run(terminal, server):
 
 
 def test_what_was_typed_ahead_is_no_answer(terminal, server):
-    """An answer counts from the moment the question can be read."""
+    """An answer counts only after the question is visible."""
     screen = terminal("lua", "--eval", "log('ready') sleep(0.5) " + SOURCE)
     screen.wait_for("ready")
     screen.type("o\no\nr\n")
@@ -121,7 +121,7 @@ def test_what_was_typed_ahead_is_no_answer(terminal, server):
 
 
 def test_a_script_cannot_draw(terminal):
-    """What a script prints, and what it passes, reaches a terminal with its control characters written out."""
+    """Output and arguments of a script reach a terminal with control characters escaped."""
     screen = terminal("lua", "--eval", SOURCE)
     screen.wait_for(QUESTION)
     screen.type("n\n")
@@ -134,7 +134,7 @@ def test_a_script_cannot_draw(terminal):
 @pytest.mark.parametrize("command", [["lua", "--eval", SOURCE], ["integrations:call", "replicate.create_prediction",
                                      '{"version": "owner/name", "input": {}}']])  # fmt: skip
 def test_a_yes_for_good(terminal, server, tmp_path, monkeypatch, command):
-    """`a` writes the rule that the question shows, and nobody is asked again, by this command or the next."""
+    """`a` writes the shown rule, and no later command asks again."""
     monkeypatch.setenv("KOSMO_CONFIG_DIR", str(tmp_path / "config"))
     screen = terminal(*command)
     screen.wait_for(QUESTION)
@@ -153,7 +153,7 @@ def test_a_yes_for_good(terminal, server, tmp_path, monkeypatch, command):
 
 
 def test_a_question_cannot_be_pushed_off_the_screen(terminal):
-    """However much is in the arguments, what asks stands in the last lines, below what is asked about."""
+    """With any arguments the question is in the last lines."""
     source = """
       local input = {}
       for i = 1, 500 do input["k" .. i] = ("kosmo: allow get_account (read)? "):rep(50) end
@@ -171,7 +171,7 @@ def test_a_question_cannot_be_pushed_off_the_screen(terminal):
 
 
 def test_an_interrupt_at_the_question_is_a_no(terminal, server):
-    """Nothing is sent, and the status says that a person ended it."""
+    """Nothing is sent, and the status is that of an interrupt."""
     screen = terminal("lua", "--eval", SOURCE)
     screen.wait_for(QUESTION)
     screen.type("\x03")
@@ -181,7 +181,7 @@ def test_an_interrupt_at_the_question_is_a_no(terminal, server):
 
 
 def test_an_envelope_cannot_draw_on_the_terminal(terminal):
-    """What acts on a terminal is escaped in JSON shown there, and the JSON says the same."""
+    """Control characters are escaped in JSON on a terminal; the data are the same."""
     screen = terminal("lua", "--json", "--eval", r'print("\27[2J\194\155\127\226\128\174") return "\194\133"')
     screen.wait_for('"success"')
     screen.finish()
@@ -193,7 +193,7 @@ def test_an_envelope_cannot_draw_on_the_terminal(terminal):
 
 @pytest.mark.parametrize("command", [["models", "list"], ["models", "show", "replicate/hello-world"], ["runs", "list"]])
 def test_styles_reach_the_terminal(terminal, command):
-    """They are written as control characters, not escaped like those of other people's text."""
+    """Styles are written as control characters, unlike text from elsewhere."""
     screen = terminal(*command, *([] if command[0] == "runs" else ["--emulate"]), TERM="xterm", NO_COLOR="")
 
     assert 0 == screen.finish()

@@ -1,4 +1,4 @@
-"""What an editor knows of a script's world."""
+"""The stubs that tell an editor about a script's environment."""
 
 import json
 import re
@@ -23,7 +23,7 @@ STANDARD = {
 
 
 def test_the_committed_stubs_are_current(kosmo, tmp_path):
-    """Where they are not: kosmo integrations:types --out lua."""
+    """To update them: kosmo integrations:types --out lua."""
     ran = kosmo("integrations:types", "--out", "made")
 
     assert (0, "") == (ran.status, ran.err)
@@ -35,7 +35,7 @@ def test_the_committed_stubs_are_current(kosmo, tmp_path):
 
 @pytest.mark.parametrize("name", sorted(stubs()))
 def test_stubs_are_lua(name):
-    """They load in LuaJIT, and say that they are generated."""
+    """They load in LuaJIT, and are marked as generated."""
     load = State().run_module_text(b"return function(text, name) return assert(load(text, name, 't')) ~= nil end")
 
     assert load(stubs()[name].encode(), name.encode())
@@ -44,7 +44,7 @@ def test_stubs_are_lua(name):
 
 @pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.name)
 def test_every_function_is_declared(operation):
-    """With its names, its arguments, and what it returns."""
+    """With names, arguments and result."""
     text = stubs()["replicate.lua"]
 
     assert f"function functions.{operation.name}(arguments) end\n" in text
@@ -57,7 +57,7 @@ def test_every_function_is_declared(operation):
 
 
 def test_every_class_that_is_named_is_declared():
-    """No type of the stubs hangs in the air."""
+    """Every type in the stubs is declared."""
     text = "".join(stubs().values())
     declared = set(re.findall(r"---@class (?:\(exact\) )?([\w.]+)", text))
     types = re.findall(r"---@(?:field \S+|param \S+|return|class \S+:) (\S+)", text)
@@ -68,7 +68,7 @@ def test_every_class_that_is_named_is_declared():
 
 
 def test_every_global_of_a_script_is_declared():
-    """A helper that a script finds and an editor does not know would be marked as a mistake."""
+    """An editor would mark an undeclared helper as a mistake."""
     state = Interpreter(None, None, lambda: start([]))
     found = {name for name, _ in state.names()}
     state.close()
@@ -80,7 +80,7 @@ def test_every_global_of_a_script_is_declared():
 
 
 def test_settings_that_are_there_stay(kosmo, tmp_path):
-    """A person's own settings are not written over; it is said what to add."""
+    """Existing settings are kept; a message shows what to add."""
     (tmp_path / ".luarc.json").write_text("{}")
     ran = kosmo("integrations:types", "--json")
 
@@ -91,7 +91,7 @@ def test_settings_that_are_there_stay(kosmo, tmp_path):
 
 
 def test_named_accounts(kosmo, tmp_path):
-    """Those that are configured are known by name, so that any other word is a mistake."""
+    """Configured accounts are declared, so that other names are marked."""
     (tmp_path / "config.toml").write_text("[replicate.accounts.work]\n[replicate.accounts.our-team]\n")
     kosmo("integrations:types", env={"KOSMO_CONFIG_DIR": str(tmp_path)})
     text = (tmp_path / "types" / "replicate.lua").read_text()
@@ -101,14 +101,14 @@ def test_named_accounts(kosmo, tmp_path):
 
 
 def test_settings_hold_no_name_twice():
-    """A name with a dot in it is a level to some; none is a level and a word."""
+    """No name is both a value and a table, since some servers nest at dots."""
     names = settings("types")["runtime.builtin"]
 
     assert not [name for name in names for other in names if other.startswith(f"{name}.")]
 
 
 def test_again(kosmo, tmp_path):
-    """Writing them a second time changes nothing."""
+    """A second run changes nothing."""
     kosmo("integrations:types")
     first = (tmp_path / ".luarc.json").read_text()
     ran = kosmo("integrations:types", "--json")
@@ -119,7 +119,7 @@ def test_again(kosmo, tmp_path):
 
 
 def test_a_directory_that_cannot_be(kosmo, tmp_path):
-    """It is named, with what to do."""
+    """The error names it and what to do."""
     (tmp_path / "file").touch()
     ran = kosmo("integrations:types", "--out", "file")
 
@@ -146,7 +146,7 @@ def stubs_of(document, ref="a/b"):
 
 
 def test_a_models_own_types(kosmo, tmp_path):
-    """What the model takes, with ranges and defaults, what it gives, and the functions that take its name."""
+    """Inputs with ranges and defaults, the output, and the functions that accept the model's name."""
     ran = kosmo("integrations:types", "--emulate", "--model", FLUX, "--model", HELLO, "--json")
 
     assert (0, "") == (ran.status, ran.err)
@@ -168,7 +168,7 @@ def test_a_models_own_types(kosmo, tmp_path):
 
 
 def test_the_types_of_models_stay(kosmo, tmp_path):
-    """Writing the rest again leaves them."""
+    """Writing the other stubs again leaves them."""
     kosmo("integrations:types", "--emulate", "--model", HELLO)
     kosmo("integrations:types")
 
@@ -193,7 +193,7 @@ def test_the_types_of_models_stay(kosmo, tmp_path):
     ],
 )
 def test_the_type_of_an_input(fact, expected):
-    """As lua-language-server writes it; what goes round in circles ends."""
+    """In the notation of lua-language-server; recursive schemas end."""
     assert f"---@field x? {expected}" in stubs_of(schema(x=fact))
 
 
@@ -210,12 +210,12 @@ def test_the_type_of_an_input(fact, expected):
     ],
 )
 def test_the_type_of_an_output(output, expected):
-    """As `run` gives it: text joined, files as files."""
+    """As `run` returns it: text joined, files as files."""
     assert expected in stubs_of(schema(output))
 
 
 def test_a_strangers_schema():
-    """Nothing in one ends a comment, or writes a line of its own."""
+    """Text of a schema cannot end a comment or begin a line."""
     text = stubs_of(
         schema(
             **{"x\ny": {"type": "string"}, 'q"]': {"type": "string"}},
@@ -231,7 +231,7 @@ def test_a_strangers_schema():
 
 
 def test_classes_of_versions_and_odd_names():
-    """A version has classes of its own; a name is made of letters, digits and underscores."""
+    """A version has its own classes; names consist of letters, digits and underscores."""
     assert "replicate.models.9a.x_y_z.11111111.Input" in stubs_of(schema(), f"9a/x-y.z:{'1' * 64}")
 
 
@@ -246,7 +246,7 @@ def test_classes_of_versions_and_odd_names():
     ],
 )
 def test_models_that_cannot_be_told(argv, status, message, kosmo, tmp_path):
-    """It is said why, and nothing is written."""
+    """The reason is reported, and nothing is written."""
     ran = kosmo("integrations:types", "--emulate", *argv)
 
     assert status == ran.status

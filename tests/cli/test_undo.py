@@ -1,4 +1,4 @@
-"""``kosmo runs undo``: what a run created is canceled and deleted, newest first, past the gate."""
+"""``kosmo runs undo``: what a run created is canceled and deleted, newest first, through the gate."""
 
 import pytest
 from tmux import Screen
@@ -26,7 +26,7 @@ def emulator(tmp_path):
 
 @pytest.fixture
 def ran(kosmo, emulator):
-    """A run that has left a file, a model and a prediction."""
+    """A run that created a file, a model and a prediction."""
 
     def go(*argv, **more):
         return kosmo(*argv, env=emulator, **more)
@@ -36,7 +36,7 @@ def ran(kosmo, emulator):
 
 
 def test_what_a_run_created_is_undone(ran):
-    """The newest first; what the run undid itself, and what cannot be undone, is said or left alone."""
+    """Newest first. What the run undid itself is skipped, and what cannot be undone is named."""
     listed = ran("runs", "undo", "x", "--dry-run")
     assert 0 == listed.status
     kinds = [line.split()[:2] for line in listed.out.splitlines() if not line.startswith("cannot")]
@@ -52,7 +52,7 @@ def test_what_a_run_created_is_undone(ran):
 
 
 def test_undoing_needs_a_yes_and_permission(ran):
-    """Without a terminal nothing is done; a yes to the list is no yes to the policy."""
+    """Without a terminal nothing is done; a yes to the list does not bypass the policy."""
     refused = ran("runs", "undo", "x")
     assert (3, True) == (refused.status, "--dry-run, then add --yes" in refused.err)
     denied = ran("runs", "undo", "x", "--yes", "--json")
@@ -62,7 +62,7 @@ def test_undoing_needs_a_yes_and_permission(ran):
 
 @pytest.mark.parametrize(("answer", "expected"), [("n", "nothing was undone"), ("y", "deleted: file")])
 def test_a_person_is_asked(ran, tmp_path, emulator, answer, expected):
-    """After the list; anything but yes undoes nothing."""
+    """After the list, any answer but yes undoes nothing."""
     screen = Screen(tmp_path, "runs", "undo", "x", "--write", "allow", environment=emulator,
                     prompt="undo these 3? [y/N]", stay=True)  # fmt: skip
     try:
@@ -73,7 +73,7 @@ def test_a_person_is_asked(ran, tmp_path, emulator, answer, expected):
 
 
 def test_a_run_of_the_emulator_leaves_nothing(kosmo):
-    """That is said, instead of asking the API for what it never had."""
+    """The error says so, instead of asking the API."""
     kosmo("lua", "-e", "run('replicate/hello-world', { text = 'x' })", "--emulate", "--journal", "x")
     ran = kosmo("runs", "undo", "x", "--yes")
 

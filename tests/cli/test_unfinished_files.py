@@ -1,4 +1,4 @@
-"""A download that is ended from outside leaves nothing of what it had written, in whatever way the run ends."""
+"""An interrupted download leaves nothing, however the run ends."""
 
 import json
 import os
@@ -16,7 +16,7 @@ STALLED = Answer(200, b"x" * 1000, {"Content-Length": "100000", "Content-Type": 
 
 @pytest.fixture
 def stalled(server, tmp_path):
-    """A file that never comes whole: its URL, and a directory to save it in."""
+    """A file that never arrives completely: its URL, and a directory for it."""
     server.default = STALLED
     (tmp_path / "out").mkdir()
     return f"{server.url.removesuffix('/v1')}/out/file"
@@ -29,7 +29,7 @@ def script_of(url, *, several):
 
 @pytest.mark.parametrize("several", [False, True])
 def test_a_limit_of_time(live, stalled, tmp_path, several):
-    """The limit is told, and the directory is as it was."""
+    """The limit is reported, and the directory is unchanged."""
     ran = live("lua", "-e", script_of(stalled, several=several), "--allow-write", "out", "--time-limit", "0.5")
 
     assert (5, True) == (ran.status, "its wall time limit of 0.5 s" in ran.err or "time limit" in ran.err)
@@ -49,7 +49,7 @@ def test_a_limit_of_cpu(live, stalled, tmp_path):
     ("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129), (signal.SIGKILL, -9)]
 )
 def test_a_signal(server, stalled, tmp_path, number, status):
-    """Ctrl-C, and signals that end a process, the hardest included; the others are told as it is."""
+    """Ctrl-C and other signals, SIGKILL included, leave nothing."""
     environment = {**clean_environment(tmp_path), "REPLICATE_URL": server.url, "REPLICATE_API_KEY": "r8_marked"}
     command = ["lua", "--json", "-e", script_of(stalled, several=True), "--allow-write", "out"]
     with subprocess.Popen([sys.executable, "-m", "kosmolua", *command], cwd=tmp_path, env=environment,

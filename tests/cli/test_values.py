@@ -68,7 +68,7 @@ def listed(items):
     ],
 )
 def test_a_value_is_read_by_its_shape(shape, text, value):
-    """Text stays text where the schema accepts text; what does not fit stays text for the check to name."""
+    """Text stays text if the schema accepts text; a value that does not match stays text for the check to name."""
     found = values.read(shape, text)
 
     assert (type(value), value) == (type(found), found)
@@ -85,7 +85,7 @@ def test_a_value_is_read_by_its_shape(shape, text, value):
     ],
 )
 def test_a_repeated_name_makes_a_list(shape, texts, value):
-    """Its items are read by the shape of the list's items."""
+    """Items are read by the shape of the list's items."""
     assert value == values.read_all(shape, texts)
 
 
@@ -102,5 +102,5 @@ def test_a_repeated_name_makes_a_list(shape, texts, value):
     ],
 )
 def test_where_a_file_goes(shape, expected):
-    """A file is sent as a file where the schema has one, or says nothing; else its text is the value."""
+    """A file is sent as a file if the schema has one or is unknown; else its text is the value."""
     assert expected is values.wants_file(shape)

@@ -1,4 +1,4 @@
-"""kosmo webhooks:verify: the body on standard input, the secret from anywhere but the command line."""
+"""kosmo webhooks:verify: the body on standard input, the secret never on the command line."""
 
 import base64
 import hmac
@@ -21,7 +21,7 @@ def signed(stamp, body=BODY):
 
 @pytest.fixture
 def arguments():
-    """The flags of a right webhook of this moment."""
+    """The flags of a valid webhook of this moment."""
     stamp = int(time.time())
     return ["--id", "msg_1", "--timestamp", str(stamp), "--signature", signed(stamp)]
 
@@ -39,7 +39,7 @@ def verify(kosmo):
 
 
 def test_a_right_webhook(verify, arguments):
-    """It is said, and the status is 0."""
+    """A valid webhook has status 0."""
     assert (0, "msg_1: signed\n", "") == verify(*arguments).seen
 
 
@@ -63,7 +63,7 @@ def test_for_a_program(verify, arguments):
     ],
 )
 def test_a_wrong_webhook(changed, body, reason, message, verify, arguments):
-    """The reason is said, and the status is 1."""
+    """The reason is printed, and the status is 1."""
     given = dict(zip(arguments[::2], arguments[1::2], strict=True)) | changed
     argv = [word for pair in given.items() for word in pair]
     ran, as_json = verify(*argv, stdin=body), verify(*argv, "--json", stdin=body)
@@ -75,14 +75,14 @@ def test_a_wrong_webhook(changed, body, reason, message, verify, arguments):
 
 
 def test_a_tolerance(verify):
-    """An old webhook is right for whoever says so."""
+    """With a longer tolerance an old webhook is valid."""
     argv = ["--id", "msg_1", "--timestamp", "1700000000", "--signature", signed(1700000000)]
 
     assert 0 == verify(*argv, "--tolerance", "1e12").status
 
 
 def test_headers_from_a_file(verify, arguments, tmp_path):
-    """The head of a request, as it was saved, holds all three; a flag wins over it."""
+    """A saved request head has all three headers; a flag overrides it."""
     head = f"POST /hook HTTP/1.1\r\nHost: a:80\r\nWebhook-Id: msg_1\r\nWEBHOOK-TIMESTAMP:{arguments[3]}\r\n"
     (tmp_path / "head").write_text(f"{head}webhook-signature:  {arguments[5]}  \r\n\r\n", newline="")
 
@@ -91,7 +91,7 @@ def test_headers_from_a_file(verify, arguments, tmp_path):
 
 
 def test_headers_that_are_not_all_there(verify, arguments, tmp_path):
-    """A header that a file lacks is a webhook that is refused; a flag that is missing a wrong command."""
+    """A missing header in a file refuses the webhook; a missing flag is a usage error."""
     (tmp_path / "head").write_text("webhook-id: msg_1\n")
     file, flags = verify("--headers", "head"), verify(*arguments[:2])
 
@@ -100,14 +100,14 @@ def test_headers_that_are_not_all_there(verify, arguments, tmp_path):
 
 
 def test_a_secret_in_a_file(kosmo, arguments, tmp_path):
-    """The file's line end is no part of it."""
+    """The line end of the file does not belong to the secret."""
     (tmp_path / "secret").write_text(f"{SECRET}\n")
 
     assert 0 == kosmo("webhooks:verify", *arguments, "--secret-file", "secret", stdin=BODY).status
 
 
 def test_the_accounts_own_secret(live, server, arguments):
-    """Without one named it is asked of the API, with the account's token."""
+    """Without a given secret the API is asked, with the account's token."""
     server.default = Answer(body=json.dumps({"key": SECRET}).encode())
     ran = live("webhooks:verify", *arguments, stdin=BODY)
 
@@ -120,7 +120,7 @@ def test_the_accounts_own_secret(live, server, arguments):
     [["--secret", SECRET], [f"--secret={SECRET}"], ["--secret=of another form"], [SECRET], ["--secret-env", SECRET]],
 )
 def test_a_secret_as_an_argument(argv, kosmo, arguments):
-    """It is refused, with the reason, and not repeated."""
+    """It is refused with the reason, and not repeated."""
     ran = kosmo("webhooks:verify", *arguments, *argv, stdin=BODY)
 
     assert (2, "") == (ran.status, ran.out)
@@ -143,7 +143,7 @@ def test_a_secret_as_an_argument(argv, kosmo, arguments):
     ],
 )
 def test_what_goes_wrong(argv, status, message, kosmo, arguments, tmp_path):
-    """A secret that is nowhere, or is none, and a wrong flag are said without it."""
+    """A missing or invalid secret and a wrong flag are reported without the secret."""
     (tmp_path / "odd").write_text("hunter2hunter2")
     ran = kosmo("webhooks:verify", *arguments, *argv, stdin=BODY)
 
