@@ -1,4 +1,4 @@
-"""A loopback server that makes predictions and counts them, for many clients at once: what was really ordered."""
+"""A loopback server that makes predictions and counts them, for many clients at once."""
 
 import itertools
 import json
@@ -7,8 +7,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
 class CountingServer:
-    """``made`` has the ids of all predictions. Every third one is finished in its create's answer, the others when they
-    are looked at. ``before`` is called with each create after it was counted and before it is answered.
+    """``made`` has the ids of all predictions. Every third one is finished in its create's answer, the others at their
+    first read. ``before`` is called with each create after it was counted and before it is answered.
     """
 
     def __init__(self, before=lambda identifier: None):

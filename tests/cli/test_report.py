@@ -201,7 +201,7 @@ def test_the_pictures_are_bounded(server, live, tmp_path):
 
 
 def test_no_secret_is_in_it(server, live, tmp_path):
-    """Neither the token nor the webhook secret nor text that looks like a token is in the page or in the output of -v."""
+    """Neither the token, the webhook secret nor text that looks like a token is in the page or the output of -v."""
     server.answers.append(Answer(200, b'{"key": "whsec_marked"}'))
     server.default = Answer(201, b'{"id": "p", "status": "failed", "error": "is r8_abcdefghijkl yours?"}')
     source = """

@@ -192,7 +192,7 @@ def test_no_wait(run):
 
 
 def test_the_cost_before_a_run(live, server, kosmo, tmp_path):
-    """The highest expected cost by the price table is printed, and nothing is created. An unknown price is a failure."""
+    """The highest expected cost is printed, and nothing is created. An unknown price is a failure."""
     unknown = kosmo("run", "--emulate", LLAMA, "prompt=x", "--cost")
     assert (1, "", f"error: no price is known for {LLAMA}\nhint: import prices: kosmo prices import FILE\n") == (
         unknown.status,

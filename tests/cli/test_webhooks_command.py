@@ -172,7 +172,7 @@ def test_a_terminal_is_no_body(arguments):
 
 
 def test_what_the_emulator_sends(kosmo, server):
-    """From creating a prediction in process to verifying what arrived: the whole way, by commands alone."""
+    """From creating a prediction in process to verifying its webhook, by commands only."""
     from kosmolua.emulator import Emulator, running
 
     with running(Emulator()) as url:
@@ -191,7 +191,7 @@ def test_what_the_emulator_sends(kosmo, server):
 
 
 def test_in_process(kosmo, server):
-    """A command that ends with its prediction done has sent its webhook."""
+    """A command that waits for its prediction has sent its webhook when it ends."""
     hook = f"http://127.0.0.1:{server.port}/"
     create = ["integrations:replicate", "create_model_prediction", "--emulate", "--prefer", "wait"]
     model = ["--model-owner", "meta", "--model-name", "meta-llama-3-8b-instruct", "--input.prompt", "x"]

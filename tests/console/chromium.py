@@ -1,4 +1,4 @@
-"""Chromium, driven over its debugging pipe: pages are opened, filled in, clicked and looked at as a person does."""
+"""Chromium, driven over its debugging pipe: opens pages, fills in forms, clicks and takes screenshots."""
 
 import base64
 import json
@@ -66,7 +66,7 @@ class Browser:
         self.settle()
 
     def settle(self):
-        """Wait until the page and its style sheets are there."""
+        """Wait until the page and its style sheets are loaded."""
         wait_until(lambda: self.run("document.readyState") == "complete", 30, 0.05)
 
     def run(self, code):
@@ -87,13 +87,13 @@ class Browser:
             self._ask("Input.dispatchKeyEvent", {"type": kind, **named})
 
     def click(self, selector):
-        """Click on an element, and wait for the page that follows."""
+        """Click on an element, and wait for the next page."""
         self.run("window.before = true")
         self.run(f"document.querySelector({json.dumps(selector)}).click()")
         wait_until(lambda: self.run("window.before !== true && document.readyState === 'complete'"), 30, 0.05)
 
     def look(self, path, width=1280, height=900, *, dark=False, whole=True):
-        """A picture of the page at that width."""
+        """A screenshot of the page at that width."""
         self.resize(width, height, dark=dark)
         self.run("new Promise((done) => requestAnimationFrame(() => setTimeout(done, 100)))")
         shot = self._ask("Page.captureScreenshot", {"format": "png", "captureBeyondViewport": whole})
@@ -110,7 +110,7 @@ class Browser:
         self._ask("Emulation.setScriptExecutionDisabled", {"value": not on})
 
     def complaints(self):
-        """What the console of the browser says: refused styles and scripts, errors; not what was not found."""
+        """Messages of the browser's console: refused styles and scripts, errors; not missing files."""
         self.run("0")
         found = [each["params"]["entry"] for each in self.events if each["method"] == "Log.entryAdded"]
         return [each["text"] for each in found if each["source"] != "network"]

@@ -74,7 +74,7 @@ class Console:
 
 
 class Hosted:
-    """The same server in a thread of this process, which starts in a moment."""
+    """The same server in a thread of this process, which starts at once."""
 
     def __init__(self, database, *words):
         parsed = serve._parser("serve").parse_args(["--port", "0", *words])
@@ -130,7 +130,7 @@ def process(database, tmp_path):
 
 @pytest.fixture
 def asking(database):
-    """Put a question of a run into the database, as a worker does; return its id."""
+    """Add a question of a run to the database, as a worker does; return its id."""
 
     def ask(run, function="create_prediction", *, arguments='{"version":"v"}', expires=3600, **more):
         fields = {

@@ -15,7 +15,7 @@ APPROVE, READ = "approve-secret-of-alice", "read-secret-of-anybody"
 
 
 class Visitor:
-    """A browser that sends what browsers send."""
+    """A client that sends the headers of browsers."""
 
     def __init__(self, url):
         self.url = url
@@ -64,7 +64,7 @@ def state_of(database, run):
 
 
 def test_this_machine_needs_no_login(process, visitor, database, submitted):
-    """A form of its own page cancels a run, and the console says who did it."""
+    """A form of the console cancels a run, and the run's page names who did it."""
     run, console = submitted(), process()
     one = visitor(console)
 
@@ -90,7 +90,7 @@ def test_this_machine_needs_no_login(process, visitor, database, submitted):
     ],
 )
 def test_other_names_and_proxies(served, visitor, changes, status):
-    """Without a login only loopback names are answered, and nothing that a proxy forwards."""
+    """Without a login only loopback names are served, and no forwarded requests."""
     assert status == visitor(served()).get("/", **changes).status_code
 
 
@@ -108,7 +108,7 @@ def test_other_names_and_proxies(served, visitor, changes, status):
     ],
 )
 def test_forms_of_other_sites(served, visitor, database, submitted, headers, status):
-    """Origin or Sec-Fetch-Site must say that the form is the console's own, even if its token is right."""
+    """Origin or Sec-Fetch-Site must show that the form is the console's own, even with a valid token."""
     run = submitted()
     one = visitor(served())
 
@@ -118,7 +118,7 @@ def test_forms_of_other_sites(served, visitor, database, submitted, headers, sta
 
 @pytest.mark.parametrize("fields", [{"other": "x"}, {"csrf": ""}, {"csrf": "guessed"}, {"csrf": "\u00e9"}])
 def test_forms_without_their_token(served, visitor, database, submitted, fields):
-    """A form must carry the token of its visitor."""
+    """A form needs the token of its visitor."""
     run = submitted()
 
     assert 403 == visitor(served()).post(f"/runs/{run}/cancel", fields).status_code
@@ -126,7 +126,7 @@ def test_forms_without_their_token(served, visitor, database, submitted, fields)
 
 
 def test_a_form_is_bounded(served, visitor, submitted):
-    """A long form, one of many fields, and a GET change nothing."""
+    """A long form, a form with many fields, and a GET change nothing."""
     run = submitted()
     one = visitor(served())
 
@@ -152,7 +152,7 @@ def test_names_that_are_none(served, visitor, submitted, name):
 
 
 def test_secrets_are_printed_once(process, visitor):
-    """With --login new secrets are made; each page leads to the login until one is given."""
+    """With --login new secrets are made; every page leads to the login until one is entered."""
     console = process("--login")
     one = visitor(console)
     for path in ("/", "/runs/x", "/workers", "/budgets"):
@@ -166,7 +166,7 @@ def test_secrets_are_printed_once(process, visitor):
 
 
 def test_the_cookie(served, visitor, secrets):
-    """It is for this site and HTTP only; signing out ends the session."""
+    """It is limited to this site and to HTTP; signing out ends the session."""
     one = visitor(served("--secret-file", secrets))
     cookie = one.sign_in(APPROVE).headers.get_list("set-cookie")[0]
     assert re.match(r"kosmo=[\w-]{43}; HttpOnly; Path=/; SameSite=strict$", cookie)
@@ -177,7 +177,7 @@ def test_the_cookie(served, visitor, secrets):
 
 
 def test_the_roles(served, visitor, database, submitted, secrets):
-    """Who may only read sees no buttons, and a form that is sent all the same changes nothing."""
+    """A reader sees no buttons, and a forged form of a reader changes nothing."""
     run, console = submitted(), served("--secret-file", secrets)
     reader, approver = visitor(console), visitor(console)
     reader.sign_in(READ)
@@ -205,7 +205,7 @@ def test_a_form_without_a_session(served, visitor, database, submitted, secrets)
 
 
 def test_guessing_is_slowed_down(served, visitor, secrets):
-    """After a few wrong secrets the right one is refused too, whatever cookies are sent."""
+    """After a few wrong secrets even the right one is refused, with any cookies."""
     console = served("--secret-file", secrets)
     answers = [visitor(console).sign_in(f"wrong-{n}") for n in range(BURST)]
     assert [403] * BURST == [answer.status_code for answer in answers]
@@ -217,7 +217,7 @@ def test_guessing_is_slowed_down(served, visitor, secrets):
 
 
 def test_a_login_needs_its_own_page(served, visitor, secrets):
-    """Neither a form of another site nor one without its cookie signs anybody in."""
+    """Neither a form of another site nor one without its cookie signs in."""
     console = served("--secret-file", secrets)
     one = visitor(console)
     fields = {"csrf": one.token("/login"), "next": "/", "secret": APPROVE}
@@ -228,7 +228,7 @@ def test_a_login_needs_its_own_page(served, visitor, secrets):
 
 
 def test_a_link_of_another_site(served, visitor, secrets):
-    """The browser keeps a strict cookie back then: a page opens the address again, and only that leads to the login."""
+    """The browser withholds strict cookies then: a page opens the address again, and only that leads to the login."""
     one = visitor(served("--secret-file", secrets))
 
     assert 'http-equiv="refresh" content="0"' in one.get("/", **{"sec-fetch-site": "cross-site"}).text
@@ -246,7 +246,7 @@ def test_a_link_of_another_site(served, visitor, secrets):
     ],
 )
 def test_a_file_of_secrets_that_will_not_do(database, tmp_path, content, mode, said, capsys):
-    """It is said before anything is served, without a secret in it."""
+    """The error is reported before anything is served, without a secret."""
     from kosmolua.cli import main
 
     file = tmp_path / "secrets"
@@ -262,7 +262,7 @@ def test_a_file_of_secrets_that_will_not_do(database, tmp_path, content, mode, s
 
 
 def test_other_mistakes(database, capsys):
-    """A port that is taken, one that is none, and an address that is none."""
+    """A port in use, an invalid port and an invalid address are reported."""
     from kosmolua.cli import main
 
     with socket.create_server(("127.0.0.1", 0)) as taken:
@@ -276,7 +276,7 @@ def test_other_mistakes(database, capsys):
 
 
 def test_the_headers_of_every_answer(served, visitor, submitted, secrets):
-    """Pages, redirects, refusals, files, and what the server answers to nonsense."""
+    """Pages, redirects, refusals, files, and answers to invalid requests have them."""
     run, console = submitted(), served("--secret-file", secrets)
     one = visitor(console)
     one.sign_in(READ)
@@ -297,7 +297,7 @@ def test_the_headers_of_every_answer(served, visitor, submitted, secrets):
 
 
 def test_https_in_front(served, visitor, secrets):
-    """With a public https address cookies are for https only, and browsers are told to keep to it."""
+    """With a public https address cookies are for https only, and browsers get HSTS."""
     console = served("--secret-file", secrets, "--public-url", "https://kosmo.example.com/")
     one = visitor(console)
     page = one.get("/login")
@@ -315,7 +315,7 @@ def test_https_in_front(served, visitor, secrets):
 
 
 def test_sessions_end():
-    """After a time without a request, and after a day's work in any case."""
+    """They end after a time without requests, and always after a working day."""
     now = [0.0]
     sessions = Sessions(lambda: now[0])
     kept, used = (sessions.begin(Secret("read", "r", READ)).session for _ in range(2))
@@ -331,7 +331,7 @@ def test_sessions_end():
 
 
 def test_attempts_refill():
-    """An address gets a few at once and then one at a time; all together have a bound of their own."""
+    """An address has a few attempts at once, then one at a time; all addresses together have their own bound."""
     now = [0.0]
     attempts = Attempts(lambda: now[0])
     assert [0.0] * BURST == [attempts.wait("192.0.2.1") for _ in range(BURST)]
@@ -353,7 +353,7 @@ def test_networks():
 
 
 def test_secrets_match_as_a_whole():
-    """A beginning, a longer one and no text are others."""
+    """A prefix, a longer text and an empty text do not match."""
     known = [Secret("read", "r", READ), Secret("approve", "a", APPROVE)]
     assert "a" == matching(known, APPROVE).name
     assert [None] * 4 == [matching(known, each) for each in ("", APPROVE[:-1], f"{APPROVE}x", "\ud800")]
@@ -372,11 +372,11 @@ def test_secrets_match_as_a_whole():
     ],
 )
 def test_where_a_login_leads(given, kept):
-    """To a path of the console only."""
+    """A login leads to a path of the console only."""
     assert kept == local_path(given)
 
 
 def test_addresses_of_this_machine():
-    """Loopback addresses need no login; others, and names that may be others, do."""
+    """Loopback addresses need no login; other addresses and names do."""
     assert all(is_loopback(each) for each in ("127.0.0.1", "127.9.9.9", "::1", "localhost"))
     assert not any(is_loopback(each) for each in ("0.0.0.0", "::", "192.0.2.1", "example.com", ""))

@@ -1,4 +1,4 @@
-"""Approvals and schedules in the console: what is shown, and what its forms do."""
+"""Approvals and schedules in the console: the pages and the effects of their forms."""
 
 import re
 
@@ -45,7 +45,7 @@ def decide(visitor, identifier, verdict, reason="", **more):
 
 
 def test_what_a_question_shows(sign_in, submitted, asking):
-    """What is asked, why, what it may cost, for which run and account, until when."""
+    """The call, the reason, the cost, the run, the account and the expiry are shown."""
     run = submitted("/flows/covers.lua")
     identifier = asking(run, arguments='{"input":{"prompt":"<b>dusk</b>"}}', why="rule 3: ask")
     visitor = sign_in()
@@ -67,7 +67,7 @@ def test_what_a_question_shows(sign_in, submitted, asking):
 
 
 def test_nothing_to_decide(sign_in):
-    """The page says when runs ask."""
+    """The page explains when runs ask."""
     page = sign_in().get("/approvals").text
 
     assert "Nothing to decide" in page
@@ -75,7 +75,7 @@ def test_nothing_to_decide(sign_in):
 
 
 def test_approving(sign_in, submitted, asking, database):
-    """The run continues, and the name of the secret is who decided."""
+    """The run continues, and the decision has the name of the secret."""
     run = submitted()
     first, second = asking(run), asking(run)
     visitor = sign_in("alice")
@@ -99,7 +99,7 @@ def test_approving(sign_in, submitted, asking, database):
 
 
 def test_a_decision_is_made_once(sign_in, submitted, asking, database):
-    """A second decision, one of other arguments, and one of an ended run are refused, with the reason."""
+    """A second decision, one for other arguments, and one for an ended run are refused with the reason."""
     run = submitted()
     one, other, late = asking(run), asking(run), asking(run, expires=0)
     visitor = sign_in("alice")
@@ -133,7 +133,7 @@ def test_a_decision_is_made_once(sign_in, submitted, asking, database):
     ],
 )
 def test_who_may_decide(sign_in, submitted, asking, database, name, settings, status):
-    """As the configuration says, by the name of the secret; never the role read, and by default not the submitter."""
+    """The configuration decides by the name of the secret; readers never, and submitters not by default."""
     run = submitted(by="bob")
     identifier = asking(run)
     visitor = sign_in(name, settings)
@@ -145,7 +145,7 @@ def test_who_may_decide(sign_in, submitted, asking, database, name, settings, st
 
 
 def test_without_a_login(sign_in, submitted, asking, database):
-    """The user who runs the console decides, and the record says that anybody of this machine could."""
+    """The user who runs the console decides, and the record shows that anyone on this machine could have."""
     identifier = asking(submitted())
 
     assert 303 == decide(sign_in(), identifier, "denied", "too dear").status_code
@@ -154,7 +154,7 @@ def test_without_a_login(sign_in, submitted, asking, database):
 
 
 def test_hostile_questions(sign_in, submitted, asking, database):
-    """Whatever a script asks for, and whatever was given as a reason, is text."""
+    """Arguments and reasons from anywhere are shown as text."""
     from test_pages import MARKUP, check_harmless
 
     run = submitted(MARKUP)
@@ -176,12 +176,12 @@ def plan(database, name="nightly", **more):
 
 
 def test_without_schedules(sign_in):
-    """The page says how to add one."""
+    """The page shows how to add one."""
     assert "kosmo schedule add nightly" in sign_in().get("/schedules").text
 
 
 def test_schedules(sign_in, database):
-    """When each runs next, how its last run went, and buttons to pause it, resume it and run it now."""
+    """The next run of each, the result of the last one, and buttons to pause, resume and run it now."""
     plan(database)
     visitor = sign_in("alice")
     page = visitor.get("/schedules").text
@@ -203,7 +203,7 @@ def test_schedules(sign_in, database):
 
 
 def test_schedules_of_a_reader(sign_in, database):
-    """No buttons, and a form that is sent all the same changes nothing."""
+    """There are no buttons, and a forged form changes nothing."""
     plan(database)
     visitor = sign_in("read")
 

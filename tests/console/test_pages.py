@@ -1,4 +1,4 @@
-"""What the pages say: the list, one run, budgets and workers; and that nothing in them acts."""
+"""The pages: the list, one run, budgets and workers, all without active content from others."""
 
 import re
 from html.parser import HTMLParser
@@ -47,7 +47,7 @@ def names(page):
 
 
 def answered(database, run, function, arguments, answer, *, state="ok", at=100.0, ended=101.0):
-    """Put a call into the journal of a run, as a worker does."""
+    """Add a call to the journal of a run, as a worker does."""
     given, value = (msgspec.msgpack.encode(each) for each in (arguments, answer))
     database.rows(
         "INSERT INTO outcomes (run, task, request, function, account, digest, arguments, at, seen, model, state, value,"
@@ -66,7 +66,7 @@ def printed(database, run, *pieces):
 
 
 def test_without_runs(get):
-    """The page says what to do."""
+    """The page shows what to do."""
     page = get("/")
 
     assert "No runs yet" in page
@@ -112,7 +112,7 @@ def test_pages_of_the_list(get, submitted):
 
 
 def test_the_order_of_equal_times(database, submitted):
-    """Runs that began in the same moment are on one page each."""
+    """Runs that began at the same moment are each on one page."""
     for _ in range(5):
         submitted()
     database.rows("UPDATE runs SET began = 5")
@@ -139,12 +139,12 @@ def test_the_order_of_equal_times(database, submitted):
     ],
 )
 def test_queries_that_mean_nothing(query):
-    """What is invalid in an address is ignored."""
+    """Invalid parts of an address are ignored."""
     assert Wanted() == wanted_of(query)
 
 
 def test_what_was_charged(get, submitted, database):
-    """The list has the cost of runs that budgets count, and the page of budgets has it by day and account."""
+    """The list has the cost of runs with budgets, and the page of budgets has it by day and account."""
     run = submitted(account="work")
     database.rows(
         "INSERT INTO charges (at, account, run, kind, held, spent) SELECT extract(epoch FROM now()) + 1, 'work', %s, "
@@ -161,7 +161,7 @@ def test_what_was_charged(get, submitted, database):
 
 
 def test_one_run(get, submitted, database):
-    """Its state, its predictions with inputs and outputs, its calls, and what it printed."""
+    """Its state, its predictions with inputs and outputs, its calls, and its output are shown."""
     run = submitted("/flows/paint.lua", ["dusk"], key="k1")
     given = {"model_owner": "a", "model_name": "b", "input": {"prompt": "dusk"}}
     job = {"id": "p1", "model": "a/b", "status": "starting", "input": given["input"], "urls": {}}
@@ -190,7 +190,7 @@ def test_one_run(get, submitted, database):
 
 
 def test_a_run_that_does_not_exist(get):
-    """The page says so, and how to list runs."""
+    """The page says so, and shows how to list runs."""
     page = get("/runs/missing")
 
     assert "There is no such run." in page
@@ -198,7 +198,9 @@ def test_a_run_that_does_not_exist(get):
 
 
 def test_long_stories_are_cut(get, submitted, database):
-    """A run of many calls, long arguments, results and prints has a bounded page, which says how to see the rest."""
+    """A run with many calls, long arguments, results and output has a bounded page, which names the command for the
+    rest.
+    """
     run = submitted(args=["a" * 200_000])
     for number in range(350):
         answered(database, run, "get_account", {}, {"username": "x" * 1000}, at=number, ended=number + 0.5)
@@ -215,13 +217,13 @@ def test_long_stories_are_cut(get, submitted, database):
 
 
 def test_the_end_of_prints():
-    """The newest text is kept."""
+    """The newest text is shown."""
     assert ([(1, "cd"), (2, "ef")], True) == ending([(1, b"abcd"), (2, b"ef")], 4)
     assert ([(1, "ab")], False) == ending([(1, b"ab")], 4)
 
 
 def test_damaged_rows(get, submitted, database):
-    """What cannot be read is said, and the page is there."""
+    """Unreadable rows are reported on the page."""
     run = submitted()
     database.rows(
         "UPDATE runs SET args = '\\xc1', caps = '\\xc1', results = '\\xc1', state = 'done' WHERE id = %s", (run,)
@@ -241,7 +243,7 @@ def test_damaged_rows(get, submitted, database):
 
 
 def test_nothing_acts(get, submitted, database):
-    """Names, keys, arguments, accounts, errors, outputs and prints are text, wherever they stand."""
+    """Names, keys, arguments, accounts, errors, outputs and prints are text everywhere."""
     run = submitted(f"/{MARKUP}", [MARKUP], key=MARKUP)
     database.rows("UPDATE runs SET account = %s", (MARKUP,))
     job = {
@@ -282,7 +284,7 @@ def check_harmless(page):
 
 
 def test_no_secrets(get, submitted, database):
-    """What is a token by its form, or secret by its name, is on no page."""
+    """Text that looks like a token, and values with secret names, are on no page."""
     run = submitted(TOKEN, [f"--token={TOKEN}", "password=hunter2hunter2"], key=TOKEN)
     given = {"version": "v", "input": {"openai_api_key": "sk-marked", "prompt": f"use {TOKEN}"}}
     answered(
@@ -308,7 +310,7 @@ def test_no_secrets(get, submitted, database):
 
 
 def test_values_are_escaped():
-    """Text never becomes markup; markup stays as it is; only markup can be joined."""
+    """Text is escaped, markup is not; only markup can be joined."""
     assert '<a title="&quot;&gt;">&lt;b&gt;</a>' == fill('<a title="{}">{}</a>', '">', "<b>")
     assert "<p><b></b>12</p>" == fill("<p>{}{}{}{}</p>", Html("<b></b>"), 1, None, [Html("2")])
     assert "&lt;b&gt;\\x1b" == text("<b>\x1b")
@@ -317,7 +319,7 @@ def test_values_are_escaped():
 
 
 def test_templates_are_constants():
-    """The template of each page is in the code: no value is ever a template, or taken for markup."""
+    """The templates are in the code: a value is never a template or markup."""
     import ast
     from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The console next to a real worker: from a question of a script to its result on the page."""
+"""The console with a real worker: from the question of a script to its result on the page."""
 
 import re
 import sys
@@ -38,7 +38,7 @@ def buttons(visitor):
 
 
 def test_from_a_question_to_a_result(fleet, process, database, tmp_path):
-    """One call is approved and sent once, one is denied with a reason; the page of the run has the whole story."""
+    """One call is approved and sent once, one is denied with a reason; the run's page has the whole story."""
     file = tmp_path / "secrets"
     file.write_text("approve alice alice-has-this-secret\n")
     file.chmod(0o600)
@@ -64,7 +64,7 @@ def test_from_a_question_to_a_result(fleet, process, database, tmp_path):
 
 
 def test_without_a_database(capsys, process, postgres, database):
-    """Without a worker the command says how to start one; a database that goes away is said on the page."""
+    """Without a worker the command names how to start one; a lost database is reported on the page."""
     from kosmolua.cli import main
 
     assert 4 == main(["serve", "--port", "0"])

@@ -1,4 +1,4 @@
-"""`docs` in a script: what there is, what fits, and the page of a name, without network or permission."""
+"""`docs` in a script: the list, the search and the pages, without network or permission."""
 
 import pytest
 
@@ -17,7 +17,7 @@ HOSTS = {
 
 @pytest.fixture
 def run():
-    """Runs a script on a host without a token, and gives its results."""
+    """Runs a script on a host without a token, and returns its results."""
 
     def execute(source, **options):
         with Host(prepare=False, **options) as host:
@@ -31,7 +31,7 @@ def run():
 
 @pytest.mark.parametrize("options", HOSTS.values(), ids=HOSTS)
 def test_it_needs_nothing(options, run):
-    """Nothing is called, so that no host refuses it."""
+    """It makes no calls, so nothing is refused."""
     pages, text, found = run(
         'return docs.list(), docs.read("get_prediction"), docs.search("cancel prediction")', **options
     )
@@ -57,7 +57,7 @@ def test_every_page_that_is_listed_can_be_read(run):
 
 
 def test_a_helper_comes_with_its_options(run):
-    """The classes that its declaration names, and what those inherit."""
+    """The page has the classes that its declaration names, with inherited fields."""
     (text,) = run('return docs.read("run")')
 
     assert "function workflows.run(ref, input, options) end" in text
@@ -71,7 +71,7 @@ def test_a_helper_comes_with_its_options(run):
     [("budgets", "budgets"), ("what may be called", "permissions"), ("parallel", "parallel"), ("seconds", "sleep")],
 )
 def test_helpers_and_topics_are_found(query, name, run):
-    """By name, and by what their summary says."""
+    """By name and by summary."""
     (found,) = run(f"return docs.search({query!r})")
 
     assert name in [page["name"] for page in found]
@@ -89,7 +89,7 @@ def test_helpers_and_topics_are_found(query, name, run):
     ],
 )
 def test_mistakes(call, code, message, run):
-    """Each is told with what was expected and what was found; a name that is near is named."""
+    """Each error has what was expected and found, and the nearest name."""
     found, told = run(f"local ok, e = pcall(function() return {call} end) return e.code, e.message")
 
     assert code == found

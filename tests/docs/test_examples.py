@@ -52,7 +52,7 @@ def written(directory, files):
 
 
 def shown_by(command, directory, **options):
-    """What a terminal would show of it, and the status."""
+    """The terminal output of a command, and its status."""
     ran = subprocess.run(
         command, cwd=directory, env={**clean_environment(directory), "PATH": PATH}, stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=120, check=False, **options,
@@ -62,7 +62,7 @@ def shown_by(command, directory, **options):
 
 @pytest.mark.parametrize(("code", "files"), examples("python"))
 def test_an_example_runs(code, files, tmp_path):
-    """Each is a program: it ends well, and what it asserts holds."""
+    """Each is a program that succeeds, and its assertions hold."""
     ran = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
 
     assert (0, "") == (ran.returncode, ran.stderr)
@@ -70,7 +70,7 @@ def test_an_example_runs(code, files, tmp_path):
 
 @pytest.mark.parametrize(("code", "files"), examples("lua"))
 def test_a_script_prints_what_it_says(code, files, tmp_path):
-    """Each is a whole script, with the files of its page beside it."""
+    """Each is a whole script, next to the files of its page."""
     (written(tmp_path, files) / "example.lua").write_text(code)
     flags = ["--emulate", "--allow-read", ".", "--allow-write", "."]
 
@@ -82,7 +82,7 @@ def test_a_script_prints_what_it_says(code, files, tmp_path):
 
 @pytest.mark.parametrize(("session", "files"), examples("console"))
 def test_a_command_prints_what_is_shown(session, files, tmp_path):
-    """The lines below a command are what it prints."""
+    """The lines below a command are its output."""
     written(tmp_path, files)
     for command, lines in re.findall(r"^\$ (.*)\n((?:[^$].*\n)*)", session, re.MULTILINE):
         shown, _ = shown_by(command, tmp_path, shell=True)

@@ -1,4 +1,4 @@
-"""Facts that pages repeat from the code: each is compared with its source."""
+"""Facts that pages repeat from the code are compared with their source."""
 
 import re
 from pathlib import Path
@@ -42,7 +42,7 @@ def anchors(page):
 
 
 def test_the_readme_is_short():
-    """It fits in a few minutes; what is longer has a page of its own."""
+    """It can be read in a few minutes; longer texts have their own pages."""
     words = len((ROOT / "README.md").read_text().split())
 
     assert words < MAX_README
@@ -55,21 +55,21 @@ def test_pages_use_plain_words(page):
 
 
 def test_exit_statuses_name_their_codes():
-    """Each code stands with the status that it exits with; those of status 1 are all others."""
+    """Each code is listed with its exit status; those of status 1 are all others."""
     named = {code: int(row[0]) for row in rows("cli.md", "Exit statuses") for code in re.findall(r"`(\w+)`", row[2])}
 
     assert {code: status for code, status in CODES.items() if status != EXIT_FAILED} == named
 
 
 def test_limits_are_the_defaults():
-    """The table of limits shows what a run is given without flags."""
+    """The table of limits shows the defaults of a run."""
     shown = {flag: row[1] for row in rows("isolation.md", "Limits") for flag in re.findall(r"`--(\w+)-limit", row[2])}
 
     assert {name: facts()[f"{name}_limit"] for name in ("cpu", "time", "memory", "output")} == shown
 
 
 def test_fixed_limits_are_those_of_the_code():
-    """So does it for limits that no flag changes."""
+    """The table also shows limits without a flag."""
     shown = {row[0]: row[1] for row in rows("isolation.md", "Limits")}
 
     assert facts()["max_open"] == shown["requests in flight"]
@@ -90,7 +90,7 @@ def test_counts_of_tools():
 
 
 def test_final_statuses_are_the_same_everywhere():
-    """The workflow helpers and the emulator end a job with the statuses that the API's types call final."""
+    """Workflow helpers and emulator use the final statuses of the API's types."""
     table = re.search(r"TERMINAL = \{(.*?)\}", (ROOT / "lua" / "workflow" / "output.lua").read_text())[1]
 
     assert TERMINAL == set(re.findall(r"(\w+) = true", table))
@@ -98,7 +98,7 @@ def test_final_statuses_are_the_same_everywhere():
 
 
 def test_scripts_poll_like_the_host():
-    """A wait with options of the script begins and grows its pauses like the poller of the host."""
+    """A wait with options polls at the same intervals as the host."""
     line = re.search(r"FIRST, LONGEST, FACTOR = (.*?) --", (ROOT / "lua" / "workflow" / "wait.lua").read_text())[1]
 
     assert [poller.FIRST, poller.LONGEST, poller.FACTOR] == [float(number) for number in line.split(", ")]
@@ -129,7 +129,7 @@ def test_topics_leave_no_placeholder():
 
 
 def test_the_prompt_page_lists_every_command():
-    """Each command of the prompt stands in docs/repl.md."""
+    """Each command of the prompt is in docs/repl.md."""
     text = (DOCS / "repl.md").read_text()
 
     assert [] == [command.name for command in COMMANDS if not re.search(rf"`:{command.name}\b", text)]
@@ -154,7 +154,7 @@ def test_the_architecture_lists_every_room():
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_lead_somewhere(page):
-    """Every link to another page names a file that exists, and a heading on it."""
+    """Every link to another page names an existing file and heading."""
     for path, fragment in LINK.findall(page.read_text()):
         target = page.parent / path if path else page
 

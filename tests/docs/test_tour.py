@@ -1,4 +1,4 @@
-"""The examples: each is run by the commands in its head, in either isolation, and prints what stands at its end."""
+"""The examples are run by the commands in their heads, in both isolations, and print the output at their ends."""
 
 import re
 import shlex
@@ -22,7 +22,7 @@ def commands_of(name):
 
 @pytest.fixture(scope="module")
 def ran(request, tmp_path_factory):
-    """The examples that are to be tested, run side by side: name and isolation -> what was shown, and the status."""
+    """The examples to test, run concurrently: name and isolation -> output and status."""
     base = tmp_path_factory.mktemp("tour")
     environment = clean_environment(base)  # taken once: other tests change it meanwhile
 
@@ -53,7 +53,7 @@ def ran(request, tmp_path_factory):
 @pytest.mark.parametrize("isolation", ["standard", "none"])
 @pytest.mark.parametrize("name", NAMES)
 def test_an_example_prints_what_it_says(ran, name, isolation):
-    """Standard error included, and it ends with the status that it says."""
+    """Standard output, standard error and status are as stated."""
     shown, status = ran(name, isolation)
 
     assert printed_as_expected(output_of((EXAMPLES / f"{name}.lua").read_text()), shown)
@@ -62,7 +62,7 @@ def test_an_example_prints_what_it_says(ran, name, isolation):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_an_example_is_short_and_says_what_it_does(name):
-    """It starts with a comment, names the command that runs it, shows its output, and fits on a screen."""
+    """It begins with a comment, names the command that runs it, shows its output, and fits on a screen."""
     source = (EXAMPLES / f"{name}.lua").read_text()
     code = [line for line in source.split("\n") if line.strip() and not line.startswith("--")]
 

@@ -1,4 +1,4 @@
-"""The pages about what workers do by themselves, run as a session from top to bottom, with what they start."""
+"""The pages about workers, run as a session from top to bottom."""
 
 import os
 import re
@@ -19,7 +19,7 @@ SERVES = ("kosmo worker", "kosmo webhooks:serve")  # until they are stopped
 
 @pytest.fixture
 def directory():
-    """One that PostgreSQL's user can reach."""
+    """A directory that PostgreSQL's user can reach."""
     made = tempfile.mkdtemp(prefix="kosmo-page-")
     os.chmod(made, 0o755)
     yield Path(made)
@@ -28,7 +28,7 @@ def directory():
 
 @pytest.mark.parametrize("page", WITH_WORKERS, ids=lambda page: page.name)
 def test_a_page_is_a_session(page, directory):
-    """Servers run until its end; each other command prints what is shown below it."""
+    """Servers run until its end; the other commands print what is shown."""
     environment = {**clean_environment(directory), "PATH": PATH, "KOSMO_STATE_DIR": str(directory / "state")}
     environment.pop("KOSMO_DATABASE", None)
     blocks = [(block[1], block[2]) for block in BLOCK.finditer(page.read_text())]

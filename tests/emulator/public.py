@@ -59,7 +59,7 @@ def finished(api: httpx.Client, clock: ManualClock, body: dict[str, Any]) -> dic
 
 
 def run(api: httpx.Client, clock: ManualClock, model: dict[str, Any]) -> None:
-    """Raise WrongError if the model is not as its document says."""
+    """Raise WrongError if the model does not match its document."""
     if api.get(f"/v1/models/{model['owner']}/{model['name']}").json() != model:
         raise WrongError("another document")
     example, version = model["default_example"], model["latest_version"]
@@ -80,7 +80,7 @@ def run(api: httpx.Client, clock: ManualClock, model: dict[str, Any]) -> None:
 
 
 def other(schema: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
-    """The required inputs of the example, or the first value that fits, and a small picture."""
+    """The required inputs of the example, or else the first valid value, and a small picture."""
     shape = resolve(schema, "Input")
     wanted = [*shape.get("required", ()), *(name for name in ("width", "height") if name in shape["properties"])]
     return {name: _fitting(plain(shape["properties"][name], schema), given.get(name)) for name in wanted}

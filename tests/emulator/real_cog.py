@@ -33,7 +33,7 @@ PNG = b"\x89PNG\r\n\x1a\n"
 
 
 def environment_of(version: str) -> Path:
-    """The folder of a virtual environment with that cog, which is made on first use."""
+    """The folder of a virtual environment with that cog, created on first use."""
     if given := os.environ.get("KOSMOLUA_COGS"):
         return Path(given) / version
     home = CACHE / f"cog=={version}"
@@ -112,7 +112,7 @@ def slug(predictor: str) -> str:
 
 
 class Api:
-    """Requests to an emulator as programs send them."""
+    """Requests to an emulator, as programs send them."""
 
     def __init__(self, url: str) -> None:
         self.client = httpx.Client(base_url=url, headers={"Authorization": "Bearer r8_any"}, timeout=60)
@@ -218,7 +218,7 @@ def check_number(api: Api, version: str) -> None:
 
 
 def check_table(api: Api, version: str) -> None:
-    """A file within an object is a file of the emulator, and text beside it stays text."""
+    """A file within an object is a file of the emulator, and text next to it stays text."""
     done = api.run("Table", {"text": "data:text/plain;base64,YWJj"})
     assert api.read(done["output"].pop("picture")) == PNG
     assert done["output"] == {"text": "data:text/plain;base64,YWJj", "score": 0.5}

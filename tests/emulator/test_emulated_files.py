@@ -13,7 +13,7 @@ def upload(api, content=b"id\n1\n", name="data.csv", kind="text/csv", **fields):
 
 
 def test_a_file_keeps_name_type_checksums_and_metadata(api):
-    """What is uploaded is described by its bytes, and expires after a day."""
+    """An upload is described by its bytes, and expires after a day."""
     made = upload(api, metadata=json.dumps({"set": 1}))
     file = made.json()
 
@@ -39,7 +39,7 @@ def test_metadata_as_a_part_of_its_own(api):
 
 
 def test_name_and_type_as_fields(api):
-    """The fields `filename` and `type` win over what the part says."""
+    """The fields `filename` and `type` override those of the part."""
     file = upload(api, filename="fïle.txt", type="text/plain").json()
 
     assert ("fïle.txt", "text/plain") == (file["name"], file["content_type"])
@@ -47,7 +47,7 @@ def test_name_and_type_as_fields(api):
 
 @pytest.mark.parametrize("fields", [{"metadata": "[]"}, {"metadata": "{"}, {"filename": "x" * 256}])
 def test_uploads_that_are_refused(fields, api):
-    """Metadata that is no object and a name that is too long are 422."""
+    """Metadata that is not an object and a long name give 422."""
     assert 422 == upload(api, **fields).status_code
 
 
@@ -64,7 +64,7 @@ def test_a_file_that_is_too_large(api):
 
 
 def test_files_are_listed_deleted_and_expire(api, clock):
-    """Newest first; a deleted file and one that is a day old are gone."""
+    """Newest first; deleted files and files older than a day are gone."""
     first, second = (upload(api, name=name).json()["id"] for name in ("a", "b"))
     listed = [file["id"] for file in api.get("/files").json()["results"]]
     deleted = api.delete(f"/files/{first}")
@@ -77,7 +77,7 @@ def test_files_are_listed_deleted_and_expire(api, clock):
 
 
 def test_pages_of_files(api):
-    """Twenty-five a page."""
+    """A page has 25 files."""
     ids = [upload(api).json()["id"] for _ in range(30)][::-1]
     first = api.get("/files").json()
 
@@ -85,7 +85,7 @@ def test_pages_of_files(api):
 
 
 def test_a_signed_link_gives_the_bytes(api, emulator, clock):
-    """The signature of owner, id and expiry opens the download until it expires."""
+    """The signature of owner, id and expiry is valid until the expiry."""
     file = upload(api).json()
     expiry = int(clock.time()) + 60
     query = emulator.sign_download(file["id"], expiry)
@@ -117,7 +117,7 @@ def test_an_uploaded_picture_is_an_input(api, world):
 
 
 def test_an_emulator_with_a_capacity_is_full_at_some_time(clock, world):
-    """One that shares its process with a script's host takes no more than it was given, and reads go on."""
+    """An emulator in the process of a host accepts at most its capacity; reads continue."""
     with world.connect(Emulator(clock=clock, capacity=20_000)) as api:
         taken = [upload(api, content=b"x" * 6_000).status_code for _ in range(5)]
         small = api.post("/predictions", json={"version": world.hello_version, "input": {"text": "x"}})

@@ -26,7 +26,7 @@ def fill(path):
 
 @pytest.mark.parametrize("operation", OPERATIONS, ids=IDS)
 def test_every_operation_wants_a_token(operation, emulator, world):
-    """Without a token, or with one that is invalid, the answer is a problem document of status 401."""
+    """A missing or invalid token gives a problem document of status 401."""
     with world.connect(emulator, "invalid") as stranger:
         answers = [stranger.request(operation.method, fill(operation.path))]
         del stranger.headers["Authorization"]
@@ -40,7 +40,7 @@ def test_every_operation_wants_a_token(operation, emulator, world):
 
 @pytest.mark.parametrize("operation", [one for one in OPERATIONS if "{" in one.path], ids=lambda one: one.name)
 def test_what_does_not_exist_is_404(operation, api):
-    """An id that nothing has is a problem of status 404, once the arguments are in order."""
+    """An unknown id gives a problem of status 404, after the arguments were checked."""
     body = operation.example if operation.content_type else None
     query = {"owner": "emulator", "expiry": 1, "signature": "x"} if operation.name == "download_file" else None
     answer = api.request(operation.method, fill(operation.path), json=body, params=query)
@@ -50,7 +50,7 @@ def test_what_does_not_exist_is_404(operation, api):
 
 
 def test_tokens_of_both_schemes_are_taken(api):
-    """`Bearer` and the older `Token` are the same."""
+    """`Bearer` and the older `Token` are both accepted."""
     assert 200 == api.get("/account", headers={"Authorization": "Token abc"}).status_code
 
 
@@ -70,7 +70,7 @@ def test_collections(api):
 
 
 def test_webhook_secret(api):
-    """The secret has its prefix and is the same each time."""
+    """The secret has its prefix and does not change."""
     first, second = (api.get("/webhooks/default/secret").json() for _ in range(2))
 
     assert first == second
@@ -78,7 +78,7 @@ def test_webhook_secret(api):
 
 
 def test_search(api):
-    """Search finds models with their score, collections and pages, and keeps to its limit."""
+    """Search returns models with their score, collections and pages, up to its limit."""
     found = api.get("/search", params={"query": "image", "limit": 1}).json()
 
     assert "image" == found["query"]
@@ -89,7 +89,7 @@ def test_search(api):
 
 @pytest.mark.parametrize("params", [{}, {"query": "x", "limit": 51}, {"query": "x", "limit": "many"}])
 def test_search_checks_its_arguments(params, api):
-    """A missing query and a limit that is none are refused with the field."""
+    """A missing query and an invalid limit are refused with the field."""
     answer = api.get("/search", params=params)
 
     assert 422 == answer.status_code
@@ -97,7 +97,7 @@ def test_search_checks_its_arguments(params, api):
 
 
 def test_models_by_text(api):
-    """The method QUERY takes text and gives a page of models."""
+    """The method QUERY takes text and returns a page of models."""
     answer = api.request("QUERY", "/models", content="hello", headers={"Content-Type": "text/plain"})
 
     assert ["hello-world"] == [model["name"] for model in answer.json()["results"]]
@@ -105,7 +105,7 @@ def test_models_by_text(api):
 
 @pytest.mark.parametrize("sort_by", ["model_created_at", "latest_version_created_at"])
 def test_models_are_sorted(sort_by, api):
-    """Both directions give the same public models, one the reverse of the other."""
+    """Both directions return the same public models in reverse order."""
     names = {
         way: [
             one["name"]
@@ -134,7 +134,7 @@ def test_model_with_readme_examples_and_versions(api, world):
 
 
 def test_official_models_list_no_versions(api):
-    """An official model answers 404 for its versions, and says why."""
+    """An official model answers 404 for its versions, with the reason."""
     answer = api.get("/models/black-forest-labs/flux-schnell/versions")
 
     assert 404 == answer.status_code
@@ -142,7 +142,7 @@ def test_official_models_list_no_versions(api):
 
 
 def test_a_model_is_made_changed_and_deleted(api):
-    """An own private model without versions lives and goes."""
+    """A private model without versions can be created, changed and deleted."""
     body = {"owner": "emulator", "name": "mine", "visibility": "private", "hardware": "cpu"}
     made = api.post("/models", json=body)
     again = api.post("/models", json=body)
@@ -161,14 +161,14 @@ def test_a_model_is_made_changed_and_deleted(api):
     [({"owner": "alice"}, 403), ({"name": "No Good"}, 422), ({"hardware": "abacus"}, 422), ({"visibility": "x"}, 422)],
 )
 def test_a_model_that_cannot_be_made(change, status, api):
-    """Somebody else's name, an odd name, unknown hardware and unknown visibility are refused."""
+    """Another owner, an invalid name, unknown hardware and unknown visibility are refused."""
     body = {"owner": "emulator", "name": "mine", "visibility": "private", "hardware": "cpu", **change}
 
     assert status == api.post("/models", json=body).status_code
 
 
 def test_foreign_models_are_not_touched(api, world):
-    """Nobody changes or deletes a model of another account, nor its versions."""
+    """Models and versions of other accounts cannot be changed or deleted."""
     path = "/models/replicate/hello-world"
 
     assert 403 == api.patch(path, json={"description": "x"}).status_code
@@ -177,7 +177,7 @@ def test_foreign_models_are_not_touched(api, world):
 
 
 def test_unknown_paths_and_methods(api):
-    """A path that is none is 404, a method that is none is 405 with the ones there are."""
+    """An unknown path gives 404, an unknown method 405 with the valid ones."""
     wrong = api.put("/account")
 
     assert 404 == api.get("/nothing/at/all/here").status_code
@@ -187,14 +187,14 @@ def test_unknown_paths_and_methods(api):
 
 @pytest.mark.parametrize("body", [b"{", b"[]", b'"x"', b"\xff"])
 def test_bodies_that_are_no_object(body, api):
-    """What is not a JSON object is 400."""
+    """A body that is not a JSON object gives 400."""
     answer = api.post("/predictions", content=body, headers={"Content-Type": "application/json"})
 
     assert 400 == answer.status_code
 
 
 def test_every_answer_carries_what_operators_look_for(api):
-    """A request id that differs, and what is left of the minute."""
+    """Answers have a unique request id and the remaining requests of the minute."""
     first, second = api.get("/account"), api.get("/nothing/a/b/c")
 
     assert first.headers["x-request-id"] != second.headers["x-request-id"]
@@ -203,7 +203,7 @@ def test_every_answer_carries_what_operators_look_for(api):
 
 
 def test_deployments(api, world):
-    """A deployment is made, changed into a second release, run, and deleted after its rest."""
+    """A deployment is created, changed into a second release, run, and deleted after its idle time."""
     body = {
         "name": "greeter",
         "model": "replicate/hello-world",
@@ -227,7 +227,7 @@ def test_deployments(api, world):
 
 
 def test_a_deployment_rests_before_it_is_deleted(api, world, clock):
-    """A deployment that was used, or is kept online, cannot be deleted; after 15 idle minutes it can."""
+    """A used or online deployment cannot be deleted until it was idle for 15 minutes."""
     path = "/deployments/emulator/my-app-image-generator"
     api.post(f"{path}/predictions", json={"input": {"prompt": "x"}})
     used = api.delete(path)
@@ -245,7 +245,7 @@ def test_a_deployment_rests_before_it_is_deleted(api, world, clock):
     "change", [{"hardware": "abacus"}, {"version": "0" * 64}, {"min_instances": 9}, {"min_instances": -1}]
 )
 def test_releases_that_make_no_sense(change, api):
-    """Unknown hardware, an unknown version and bounds the wrong way round change nothing."""
+    """Unknown hardware, unknown versions and reversed bounds change nothing."""
     path = "/deployments/emulator/my-app-image-generator"
 
     assert 422 == api.patch(path, json=change).status_code

@@ -18,7 +18,7 @@ def version(api, model):
 
 
 def test_a_prediction_moves_with_the_clock(api, world, clock):
-    """It starts, runs and succeeds as time passes, and keeps the times at which it did."""
+    """It starts, runs and succeeds as time passes, and has the times of each step."""
     created = world.hello(api)
     url = created.json()["urls"]["get"]
     clock.advance(0.3)
@@ -47,7 +47,7 @@ def test_a_prediction_moves_with_the_clock(api, world, clock):
     ],
 )
 def test_an_official_model_is_billed_by_what_it_makes(api, world, clock, model, given, billed):
-    """Its metrics say how much of it that was, as those of the API do."""
+    """Its metrics have the billed amounts, like those of the API."""
     url = world.run(api, model, given).json()["urls"]["get"]
     clock.advance(100)
     metrics = api.get(url).json()["metrics"]
@@ -56,7 +56,7 @@ def test_an_official_model_is_billed_by_what_it_makes(api, world, clock, model, 
 
 
 def test_progress_is_in_the_logs(api, world, clock):
-    """While a model runs its progress bar grows."""
+    """The progress bar grows while the model runs."""
     job = world.run(api, FLUX, {"prompt": "x", "seed": 3}).json()
     clock.advance(0.61)
     logs = api.get(job["urls"]["get"]).json()["logs"]
@@ -77,7 +77,7 @@ def test_a_failing_model(api, world):
 
 
 def test_waiting_for_the_result(api, world):
-    """`Prefer: wait` gives the finished prediction with 201; a wait that is too short gives 202."""
+    """`Prefer: wait` returns the finished prediction with 201; too short a wait returns 202."""
     long = world.hello(api, Prefer="wait=5")
     short = world.run(api, VIDEO, {"prompt": "x"}, Prefer="wait=2")
 
@@ -92,12 +92,12 @@ def test_waits_that_the_api_does_not_know(prefer, api, world):
 
 
 def test_other_preferences_are_ignored(api, world):
-    """`Prefer` may say other things; they do not matter here."""
+    """Other values of `Prefer` have no effect."""
     assert 201 == world.hello(api, Prefer="respond-async").status_code
 
 
 def test_a_held_answer_ends_when_the_prediction_is_canceled(world):
-    """Somebody else's cancel ends the waiting, well before its time."""
+    """Another client's cancel ends the wait early."""
     clock = ManualClock(autojump=False)
     emulator = Emulator(clock=clock, seed="tests")
     answers = []
@@ -119,7 +119,7 @@ def test_a_held_answer_ends_when_the_prediction_is_canceled(world):
 
 
 def test_canceling(api, world, clock):
-    """A running prediction is canceled at that moment; one that has ended stays as it is."""
+    """A running prediction is canceled at that moment; an ended one does not change."""
     job = world.run(api, VIDEO, {"prompt": "x"}).json()
     clock.advance(10)
     canceled = api.post(job["urls"]["cancel"])
@@ -133,7 +133,7 @@ def test_canceling(api, world, clock):
 
 
 def test_a_deadline_while_running_cancels(api, world, clock):
-    """`Cancel-After` shows as a deadline and cancels what runs when it comes."""
+    """`Cancel-After` shows a deadline, which cancels the running prediction."""
     job = api.post(
         f"/models/{VIDEO}/predictions", json={"input": {"prompt": "x"}}, headers={"Cancel-After": "1m5s"}
     ).json()
@@ -144,7 +144,7 @@ def test_a_deadline_while_running_cancels(api, world, clock):
 
 
 def test_a_deadline_before_the_start_aborts(api, world, clock):
-    """A prediction whose deadline passes before it starts is aborted, and never ran."""
+    """A prediction whose deadline passes before its start is aborted."""
     job = api.post(
         f"/models/{VIDEO}/predictions", json={"input": {"prompt": "x"}}, headers={"Cancel-After": "5"}
     ).json()
@@ -159,12 +159,12 @@ def test_a_deadline_before_the_start_aborts(api, world, clock):
 
 @pytest.mark.parametrize("text", ["4", "0s", "soon", "", "-5"])
 def test_deadlines_that_the_api_does_not_know(text, api, world):
-    """A deadline below five seconds, or one that is no duration, is refused."""
+    """A deadline below five seconds and an invalid duration are refused."""
     assert 422 == world.hello(api, Cancel_After=text).status_code
 
 
 def test_data_goes_after_an_hour(api, world, clock):
-    """An hour after its end a prediction has neither input, output nor logs, and its files are gone."""
+    """An hour after its end a prediction has no input, output or logs, and its files are removed."""
     job = world.run(api, FLUX, {"prompt": "x"}, Prefer="wait").json()
     before = api.get(job["output"][0]).status_code
     clock.advance(3601)
@@ -179,7 +179,7 @@ def test_data_goes_after_an_hour(api, world, clock):
     "reference", ["replicate/hello-world", "nobody/nothing", "0" * 64, "other/model:{hello}", "latest", "{hello}:x"]
 )
 def test_versions_that_cannot_be_run(reference, api, world):
-    """A community model by name, a version nobody has, and one of another model are the API's 422."""
+    """A community model by name, an unknown version, and a version of another model give the API's 422."""
     body = {"version": reference.format(hello=world.hello_version), "input": {"text": "x"}}
     answer = api.post("/predictions", json=body)
 
@@ -216,7 +216,7 @@ def test_community_models_do_not_run_by_name(api, world):
     ],
 )
 def test_inputs_are_checked_against_the_schema(given, field, text, api, world):
-    """A model's own schema decides, and the refusal names the field."""
+    """The model's schema is checked, and the error names the field."""
     answer = world.run(api, FLUX, given)
 
     assert 422 == answer.status_code
@@ -228,7 +228,7 @@ def test_inputs_are_checked_against_the_schema(given, field, text, api, world):
     "body", [{"webhook": "http://x"}, {"webhook_events_filter": ["start", "never"]}, {"webhook_events_filter": "start"}]
 )
 def test_webhooks_are_looked_at(body, api, world):
-    """A webhook must be HTTPS, and its events known."""
+    """A webhook must be HTTPS, with known events."""
     answer = api.post("/predictions", json={"version": world.hello_version, "input": {"text": "x"}, **body})
 
     assert 422 == answer.status_code
@@ -261,7 +261,7 @@ def test_a_chain_of_models(api, world):
     ],
 )
 def test_images_that_cannot_be_read(image, error, api):
-    """The upscaler reads its own emulator's files and data URLs; for all else the prediction fails and says why."""
+    """The upscaler reads files of its emulator and data URLs; other URLs fail the prediction with the reason."""
     body = {"version": version(api, "nightmareai/real-esrgan"), "input": {"image": image}}
     failed = api.post("/predictions", json=body, headers={"Prefer": "wait"}).json()
 
@@ -270,7 +270,7 @@ def test_images_that_cannot_be_read(image, error, api):
 
 
 def test_outputs_depend_on_prompt_and_seed(api, world):
-    """The same prompt and seed paint the same picture, another prompt another one."""
+    """Equal prompts and seeds paint equal pictures, other prompts other ones."""
 
     def painted(prompt, seed):
         given = {"prompt": prompt, "seed": seed, "width": 32, "height": 32}
@@ -281,14 +281,14 @@ def test_outputs_depend_on_prompt_and_seed(api, world):
 
 
 def test_whole_numbers_with_a_point_are_integers(api, world):
-    """Lua and JavaScript know one kind of number: 32.0 is a width."""
+    """Lua and JavaScript have one number type, so 32.0 is a valid width."""
     given = {"prompt": "x", "width": 32.0, "height": 16, "seed": 1.0}
 
     assert "succeeded" == world.run(api, FLUX, given, Prefer="wait").json()["status"]
 
 
 def test_an_output_needs_no_token_and_expires(api, world, clock):
-    """Whoever knows the URL can read the file, until it is removed an hour after the end."""
+    """Anyone with the URL can read the file, until it is removed an hour after the end."""
     url = world.run(api, FLUX, {"prompt": "x"}, Prefer="wait").json()["output"][0]
     del api.headers["Authorization"]
     clock.advance(3590)
@@ -299,7 +299,7 @@ def test_an_output_needs_no_token_and_expires(api, world, clock):
 
 
 def test_outputs_as_data_urls(world, clock):
-    """On request the files are in the output itself, and can be an input."""
+    """On request the files are data URLs in the output, which can be inputs."""
     with world.connect(Emulator(clock=clock, outputs="data")) as api:
         output = world.run(api, FLUX, {"prompt": "x", "num_outputs": 2}, Prefer="wait").json()["output"]
 
@@ -308,7 +308,7 @@ def test_outputs_as_data_urls(world, clock):
 
 
 def test_latency_and_speed(world, clock):
-    """Answers are later by that time, and models run so many times faster."""
+    """Answers are delayed by the latency, and models run faster by the factor."""
     with world.connect(Emulator(clock=clock, latency=0.5, speed=10)) as api:
         job = world.run(api, VIDEO, {"prompt": "x"}).json()
         later = clock.time()
@@ -321,7 +321,7 @@ def test_latency_and_speed(world, clock):
 
 
 def test_pages_of_predictions(api, world):
-    """Newest first, 100 a page, with neighbours as absolute URLs, and new ones do not shift a page."""
+    """Newest first, 100 a page, with absolute links; new ones do not shift a page."""
     ids = [world.hello(api).json()["id"] for _ in range(230)][::-1]
     first = api.get("/predictions").json()
     world.hello(api)
@@ -336,7 +336,7 @@ def test_pages_of_predictions(api, world):
 
 
 def test_predictions_by_time_and_source(api, world, clock):
-    """`created_after` includes its moment, `created_before` does not, and none were made on the web."""
+    """`created_after` includes its moment, `created_before` does not; none were made on the web."""
     early = world.hello(api).json()
     clock.advance(60)
     late = world.hello(api).json()
@@ -352,14 +352,14 @@ def test_predictions_by_time_and_source(api, world, clock):
 
 
 def test_the_same_seed_gives_the_same_world(clock, world):
-    """Two emulators with one seed and one clock answer alike, ids included."""
+    """Two emulators with the same seed and clock give equal answers, ids included."""
     answers = [world.hello(world.connect(Emulator(clock=clock, seed=7))).text for _ in range(2)]
 
     assert answers[0] == answers[1]
 
 
 def test_pages_for_people(api, world):
-    """`urls.web` and a model's `url` lead to a page of text."""
+    """`urls.web` and a model's `url` are pages of text."""
     job = world.hello(api).json()
 
     assert "status: starting" in api.get(job["urls"]["web"]).text
@@ -367,7 +367,7 @@ def test_pages_for_people(api, world):
 
 
 def test_ids_have_the_form_of_the_api(api, world):
-    """26 letters and digits, of which four are the same in every id, as the API makes them."""
+    """26 letters and digits, four of them equal in every id, as in the API."""
     ids = [world.hello(api).json()["id"] for _ in range(3)]
 
     assert all(

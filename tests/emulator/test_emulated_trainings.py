@@ -9,7 +9,7 @@ def train(api, world, destination="emulator/my-sdxl", **given):
 
 
 def test_a_training_makes_a_version(api, world, clock):
-    """When it is done the destination has a version, which runs and names its weights."""
+    """At the end the destination has a version that runs and names its weights."""
     made = train(api, world)
     clock.advance(3)
     done = api.get(made.json()["urls"]["get"]).json()
@@ -26,7 +26,7 @@ def test_a_training_makes_a_version(api, world, clock):
 
 
 def test_a_canceled_training_makes_none(api, world, clock):
-    """A training that is canceled leaves the destination as it was."""
+    """A canceled training does not change the destination."""
     job = train(api, world).json()
     clock.advance(1)
     canceled = api.post(job["urls"]["cancel"]).json()

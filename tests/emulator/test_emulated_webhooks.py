@@ -1,4 +1,4 @@
-"""Webhooks that the emulator sends: to a real receiver on loopback, signed, in order, and to nobody else."""
+"""Webhooks of the emulator: to a real receiver on loopback, signed, in order, and to no other address."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def emulator(clock):
 
 
 def arrived(server, count):
-    """The requests that came, once there are as many."""
+    """The received requests, once there are that many."""
     wait_until(lambda: len(server.requests) >= count)
     return list(server.requests)
 
@@ -62,7 +62,7 @@ def statuses(requests):
 
 
 def test_a_prediction_tells_of_itself(api, emulator, clock, server):
-    """A receiver hears of the start, of logs, of output and of the end, with the prediction as it was each time."""
+    """A receiver gets the start, logs, output and the end, each with the prediction at that time."""
     job = run(api, FLUX, {"prompt": "x", "seed": 3}, server)
     clock.advance(60)
     requests = arrived(server, 5)
@@ -78,7 +78,7 @@ def test_a_prediction_tells_of_itself(api, emulator, clock, server):
 
 
 def test_what_is_sent_is_signed(api, emulator, clock, server):
-    """Each webhook verifies with the account's own secret, and has an id of its own."""
+    """Each webhook verifies with the account's secret, and has its own id."""
     secret = api.get("/webhooks/default/secret").json()["key"]
     run(api, FLUX, {"prompt": "x"}, server)
     clock.advance(60)
@@ -99,7 +99,7 @@ def test_what_is_sent_is_signed(api, emulator, clock, server):
     ],
 )
 def test_only_what_is_wanted(wanted, expected, api, emulator, clock, server):
-    """The filter says which events are told; the output of a model that gives it whole comes with its end."""
+    """The filter selects the events; an output that is complete at once comes with the end."""
     run(api, FLUX, {"prompt": "x"}, server, webhook_events_filter=wanted)
     clock.advance(60)
     requests = arrived(server, len(expected))
@@ -109,7 +109,7 @@ def test_only_what_is_wanted(wanted, expected, api, emulator, clock, server):
 
 
 def test_a_canceled_prediction(api, emulator, clock, server):
-    """Of one that somebody cancels, the receiver hears the end too."""
+    """The receiver also gets the end of a canceled prediction."""
     job = run(api, VIDEO, {"prompt": "x"}, server, webhook_events_filter=["start", "completed"])
     clock.advance(10)
     arrived(server, 1)
@@ -120,7 +120,7 @@ def test_a_canceled_prediction(api, emulator, clock, server):
 
 
 def test_a_training(api, emulator, clock, server, world):
-    """Trainings tell of themselves as predictions do."""
+    """Trainings send the same events as predictions."""
     created = api.post(
         f"/models/stability-ai/sdxl/versions/{world.sdxl}/trainings",
         json={
@@ -142,7 +142,7 @@ def test_a_training(api, emulator, clock, server, world):
 
 @pytest.fixture
 def feed(api, emulator, clock):
-    """The feed of a new prediction, asked by the test alone."""
+    """The feed of a new prediction, read by the test only."""
 
     def make(model, given, *wanted):
         created = api.post(f"/models/{model}/predictions", json={"input": given}).json()
@@ -154,7 +154,7 @@ def feed(api, emulator, clock):
 
 
 def test_text_comes_twice_a_second(feed, clock):
-    """Output and logs are told at most every half second, the first at the start, and all of it at the end."""
+    """Output and logs are sent at most every half second, first at the start, and completely at the end."""
     made = feed(LLAMA, {"prompt": "x", "seed": 1, "min_tokens": 200, "max_tokens": 200})
     began, events = made.job.start, []
     while not made.done:
@@ -171,7 +171,7 @@ def test_text_comes_twice_a_second(feed, clock):
 
 @pytest.mark.parametrize("step", [0.01, 0.3, 7.0, 100.0])
 def test_the_same_events_however_often_one_looks(step, feed, clock):
-    """What is told, and when it happened, depends on the job alone."""
+    """Events and their times depend only on the job."""
     made = feed(LLAMA, {"prompt": "x", "seed": 1, "min_tokens": 100, "max_tokens": 100})
     whole = Feed(made.url, made.wanted, made.job, made.show)
     events = []
@@ -184,7 +184,7 @@ def test_the_same_events_however_often_one_looks(step, feed, clock):
 
 
 def test_the_last_words_without_the_end(feed, clock):
-    """Who hears of output alone gets all of it, half a second after the last at the soonest."""
+    """A receiver of output only gets all of it, at least half a second after the last event."""
     made = feed(LLAMA, {"prompt": "x", "seed": 1, "min_tokens": 100, "max_tokens": 100}, "output")
     clock.advance(60)
     *_, before, last = made.due(clock.time())
@@ -194,7 +194,7 @@ def test_the_last_words_without_the_end(feed, clock):
 
 
 def test_no_start_of_what_never_started(feed, clock, api):
-    """One that is canceled before it starts has an end alone."""
+    """A prediction canceled before its start only has an end."""
     made = feed(VIDEO, {"prompt": "x"})
     api.post(f"/predictions/{made.job.id}/cancel")
 
@@ -205,7 +205,7 @@ def test_no_start_of_what_never_started(feed, clock, api):
 
 
 def test_the_end_is_told_again(server):
-    """Where the receiver fails, the end comes a few times more, under the same id; then it is given up."""
+    """If the receiver fails, the end is sent a few more times with the same id."""
     clock = ManualClock()
     server.default = Answer(status=503)
     emulator = Emulator(clock=clock)
@@ -222,7 +222,7 @@ def test_the_end_is_told_again(server):
 
 @pytest.mark.parametrize("status", [200, 204, 302, 404, 410])
 def test_other_answers_are_final(status, api, emulator, clock, server):
-    """A receiver that wants nothing, or points elsewhere, is left alone."""
+    """After a refusal or a redirect nothing is sent again."""
     server.default = Answer(status=status, headers={"Location": "http://127.0.0.1:1/"})
     run(api, FLUX, {"prompt": "x"}, server, webhook_events_filter=["completed"])
     clock.advance(60)
@@ -233,7 +233,7 @@ def test_other_answers_are_final(status, api, emulator, clock, server):
 
 
 def test_nobody_listens(api, emulator, clock, server):
-    """A receiver that is not there disturbs nothing."""
+    """A missing receiver has no effect."""
     job = run(api, FLUX, {"prompt": "x"}, server, webhook_events_filter=["start"])
     server.close()
     clock.advance(60)
@@ -271,20 +271,20 @@ def test_nobody_listens(api, emulator, clock, server):
     ],
 )
 def test_to_this_machine_alone(url, expected):
-    """Plain HTTP to a loopback address, and to nothing that looks like one."""
+    """Only plain HTTP to loopback addresses, and not to similar ones."""
     assert expected == is_sent(url)
 
 
 @pytest.mark.parametrize("url", ["https://example.com/hook", "https://127.0.0.1:1/hook"])
 def test_other_webhooks_are_taken_and_not_sent(url, api, emulator, clock):
-    """A webhook that the API would call is accepted; nobody connects to it."""
+    """Other webhooks are accepted, but no connection is made."""
     created = api.post(f"/models/{FLUX}/predictions", json={"input": {"prompt": "x"}, "webhook": url})
 
     assert (201, [], []) == (created.status_code, sending(), emulator._world.feeds)
 
 
 def test_a_request_for_which_nothing_is_sent(clock, server, world):
-    """Whoever serves it may say so: a script has no network, not even this machine's."""
+    """The server can mark a request so: a script has no network, not even loopback."""
     emulator = Emulator(clock=clock)
     with world.connect(lambda environ, start: emulator({**environ, QUIET: True}, start)) as api:
         run(api, FLUX, {"prompt": "x"}, server)
@@ -297,7 +297,7 @@ def test_a_request_for_which_nothing_is_sent(clock, server, world):
 
 
 def test_closing_sends_what_is_due(server, world, clock):
-    """What has happened by then is told; what would come later is not."""
+    """Events up to now are sent, later ones are not."""
     emulator = Emulator(clock=clock)
     with world.connect(emulator) as api:
         run(api, VIDEO, {"prompt": "x"}, server, webhook_events_filter=["start", "completed"])
@@ -308,7 +308,7 @@ def test_closing_sends_what_is_due(server, world, clock):
 
 
 def test_closing_hangs_up(world, clock):
-    """A receiver that never answers holds nobody."""
+    """A receiver that never answers delays nothing."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
         emulator = Emulator(clock=clock)
         with world.connect(emulator) as api:
@@ -325,7 +325,7 @@ def test_closing_hangs_up(world, clock):
 
 
 def test_after_closing(api, emulator, clock, server):
-    """A closed emulator answers, and sends nothing."""
+    """A closed emulator still answers, but sends nothing."""
     emulator.close()
     run(api, FLUX, {"prompt": "x"}, server)
     clock.advance(60)

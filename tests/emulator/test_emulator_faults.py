@@ -28,7 +28,7 @@ def test_a_specification_is_read():
     ],
 )
 def test_a_specification_that_is_none(spec, said):
-    """A mistake is a usage error that says what was meant."""
+    """The usage error suggests the intended one."""
     with pytest.raises(UsageError) as caught:
         Emulator(faults=[spec])
 
@@ -44,7 +44,7 @@ def test_unknown_faults_name_the_known_ones():
 
 
 def test_a_mistake_in_the_header_is_a_problem(api):
-    """The request is refused with what was wrong."""
+    """The request is refused with the reason."""
     answer = api.get("/account", headers={"X-Emulator-Fault": "5000"})
 
     assert 400 == answer.status_code
@@ -70,7 +70,7 @@ def test_a_status_once(spec, status, kind, world):
 
 
 def test_too_many_requests(world):
-    """429 says when to come back, in the header and in the body, and only to what it aims at."""
+    """429 has the time to wait in header and body, and only for its target."""
     with world.misbehaving("429:create:retry_after=2:times=2") as api:
         untouched = api.get("/account")
         refused = [world.hello(api) for _ in range(2)]
@@ -84,7 +84,7 @@ def test_too_many_requests(world):
 
 
 def test_an_empty_error(api):
-    """A 500 may have no body at all."""
+    """A 500 can have no body."""
     answer = api.get("/account", headers={"X-Emulator-Fault": "empty"})
 
     assert (500, b"") == (answer.status_code, answer.content)
@@ -92,7 +92,7 @@ def test_an_empty_error(api):
 
 @pytest.mark.parametrize(("after", "made"), [("accept", 1), ("request", 0)])
 def test_a_dropped_create(after, made, world):
-    """`after` decides whether the prediction was made before the connection broke."""
+    """`after` decides whether the prediction was created before the connection was closed."""
     with world.misbehaving(f"drop:create_prediction:after={after}") as api:
         with pytest.raises(ConnectionResetError):
             world.hello(api)
@@ -101,19 +101,19 @@ def test_a_dropped_create(after, made, world):
 
 
 def test_a_refusal_can_be_dropped_too(api):
-    """The connection breaks whatever the answer would have been."""
+    """The connection closes instead of any answer."""
     with pytest.raises(ConnectionResetError):
         api.get("/predictions/nothing", headers={"X-Emulator-Fault": "drop"})
 
 
 def test_a_cut_answer(api):
-    """Half of the body comes, and then the connection breaks."""
+    """Half of the body arrives, then the connection closes."""
     with pytest.raises(ConnectionResetError):
         api.get("/account", headers={"X-Emulator-Fault": "cut"})
 
 
 def test_a_slow_answer(world, clock):
-    """The clock moves before anything is done."""
+    """The clock advances before the request is processed."""
     before = clock.time()
     with world.misbehaving("slow:read:seconds=7") as api:
         api.get("/account")
@@ -122,7 +122,7 @@ def test_a_slow_answer(world, clock):
 
 
 def test_aborted_predictions(world):
-    """The next prediction made ends as aborted; reading in between does not use the fault up."""
+    """The next created prediction ends as aborted; reads in between do not use up the fault."""
     with world.misbehaving("aborted") as api:
         api.get("/account")
         first, second = (world.hello(api, Prefer="wait").json() for _ in range(2))
@@ -153,7 +153,7 @@ def test_a_blocking_create_that_says_processing(api, world, clock):
 
 
 def test_odd_page_links(api):
-    """A page's `next` can be the word null, or lead elsewhere without encryption."""
+    """A page's `next` can be the word null, or an http URL on another host."""
     word = api.get("/collections", headers={"X-Emulator-Fault": "next-null"}).json()
     foreign = api.get("/collections", headers={"X-Emulator-Fault": "http-next:host=pages.invalid"}).json()
 
@@ -162,7 +162,7 @@ def test_odd_page_links(api):
 
 
 def test_faults_may_meet(api):
-    """Several faults in one header, separated by commas."""
+    """One header can have several faults, separated by commas."""
     answer = api.get("/collections", headers={"X-Emulator-Fault": "slow:seconds=1, next-null"})
 
     assert "null" == answer.json()["next"]

@@ -1,4 +1,4 @@
-"""What the emulator's cost grows with: a page with the page, a request with itself; and what it keeps."""
+"""The emulator's cost grows with the page and the request, not with its data."""
 
 import gc
 import threading
@@ -18,7 +18,7 @@ def cpu(action):
 
 
 def test_a_page_costs_the_same_among_many(api, world):
-    """The first page and one in the middle, among 3,000 predictions as among 200."""
+    """The first page and one in the middle cost the same among 3,000 predictions as among 200."""
 
     def pages():
         first = api.get("/predictions").json()
@@ -37,7 +37,7 @@ def test_a_page_costs_the_same_among_many(api, world):
 
 
 def test_all_pages_hold_each_prediction_once(api, world, clock):
-    """Newest first, forth and back, also while others are made."""
+    """Newest first, in both directions, also while others are created."""
     made = [world.hello(api).json()["id"] for _ in range(250)][::-1]
     first = api.get("/predictions").json()
     world.hello(api)
@@ -51,7 +51,7 @@ def test_all_pages_hold_each_prediction_once(api, world, clock):
 
 
 def test_a_picture_is_painted_when_it_is_fetched(api, world, clock):
-    """A list of a hundred finished pictures paints none of them."""
+    """A list of a hundred finished pictures paints none."""
     for _ in range(100):
         world.run(api, FLUX, {"prompt": "dusk", "width": 1024, "height": 1024})
     clock.advance(60)
@@ -81,7 +81,7 @@ def test_nobody_waits_for_a_painting():
 
 
 def test_what_is_removed_is_freed(api, world, clock):
-    """An hour after its end a prediction keeps its state and its metrics; files and inputs are gone from memory."""
+    """An hour after its end a prediction keeps its state and metrics; files and inputs are freed."""
     long = "marked" * 10_000
     made = world.run(api, FLUX, {"prompt": long, "width": 16, "height": 16}).json()
     clock.advance(60)

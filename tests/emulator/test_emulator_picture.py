@@ -37,7 +37,7 @@ def test_what_is_written_is_read():
     ],
 )
 def test_every_filter_is_undone(kind, rows):
-    """Rows under each of PNG's filters are restored as its definition says."""
+    """Rows of each PNG filter are restored."""
     expected = []
     above = bytes(6)
     for row in rows:
@@ -70,13 +70,13 @@ def test_every_filter_is_undone(kind, rows):
     ids=["GIF", "empty", "filter 9", "short", "16 bits", "interlaced", "huge", "cut"],
 )
 def test_pictures_that_cannot_be_read(data, said):
-    """Each says what was expected of it."""
+    """The error says what was expected."""
     with pytest.raises(PictureError, match=said):
         read_png(data)
 
 
 def test_enlarging_keeps_the_samples_and_fills_between():
-    """Every original sample is there, and between two lies their mean."""
+    """Every original sample is kept, and their mean lies between two."""
     large = enlarge(SMALL, 2)
 
     assert (4, 4) == (large.width, large.height)
@@ -86,7 +86,7 @@ def test_enlarging_keeps_the_samples_and_fills_between():
 
 
 def test_an_animation_has_all_its_frames():
-    """As many frame controls as frames, numbered through, and the first frame is a PNG of its own."""
+    """As many numbered frame controls as frames, and the first frame is a PNG."""
     scene = compose("the sea", 1)
     frames = [paint(scene, 16, 16, at / 3) for at in range(3)]
     data = write_animation(frames, 80)

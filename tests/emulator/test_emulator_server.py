@@ -21,7 +21,7 @@ def served():
 
 
 def test_a_connection_is_kept(served):
-    """Two requests travel on one connection, a refused one and one with a body that nobody read among them."""
+    """Two requests share a connection, also after a refused one and one with an unread body."""
     host, port = served.base_url.host, served.base_url.port
     request = b"%b /v1/account HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer x\r\nContent-Length: 4\r\n\r\nbody"
     with socket.create_connection((host, port)) as connection, connection.makefile("rb") as answers:
@@ -39,7 +39,7 @@ def test_a_connection_is_kept(served):
 
 
 def test_urls_name_the_host_that_was_asked(served):
-    """Absolute URLs in answers begin with the request's own scheme and host."""
+    """Absolute URLs have the request's own scheme and host."""
     answer = served.get("/models/replicate/hello-world", headers={"Host": "other.localhost:1"}).json()
 
     assert answer["url"].startswith("http://other.localhost:1/")
@@ -83,7 +83,7 @@ def test_a_cut_stream_breaks_the_connection(served):
 
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
 def test_serving_ends_when_asked_to(name):
-    """Either signal ends the server with status 0; the URL is all it wrote."""
+    """Either signal ends the server with status 0; the URL is its only output."""
     code = (
         "import json; from kosmolua.emulator import Emulator, serve\n"
         "serve(Emulator(), ready=lambda url: print(json.dumps({'url': url}), flush=True))"
@@ -101,7 +101,7 @@ def test_serving_ends_when_asked_to(name):
 
 
 def test_https_with_a_new_certificate(tmp_path):
-    """`--https` prints the path of its certificate; only clients that trust it are served, with https URLs of files."""
+    """`--https` prints the path of its certificate; only clients that trust it are served, and files have https URLs."""
     command = [sys.executable, "-m", "kosmolua", "emulator:serve", "--https", "--speed", "10"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=tmp_path) as process:
         first = json.loads(process.stdout.readline())

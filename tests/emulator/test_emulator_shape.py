@@ -34,7 +34,9 @@ def test_every_operation_has_a_handler():
 
 @pytest.mark.parametrize("path", sorted(ROOM.rglob("*.py")), ids=lambda path: path.name)
 def test_knows_no_client(path):
-    """Of kosmolua the emulator imports the catalogue, errors, version and PNG files. Only webhooks and cog connect."""
+    """The emulator imports only the catalogue, errors, version and PNG files of kosmolua. Only webhooks and cog
+    connect.
+    """
     names = set(imported(path)) - ({"http.client"} if path.name in {"webhooks.py", "wire.py"} else set())
 
     assert not [name for name in names if name.startswith("kosmolua") and not name.startswith(ALLOWED)]
@@ -42,14 +44,14 @@ def test_knows_no_client(path):
 
 
 def test_importing_the_package_costs_nothing():
-    """A fresh interpreter that imports the package has not loaded werkzeug."""
+    """Importing the package does not load werkzeug."""
     code = "import sys, kosmolua.emulator; print('werkzeug' in sys.modules)"
 
     assert "False" == subprocess.check_output([sys.executable, "-c", code], text=True).strip()
 
 
 def test_says_what_to_install_without_werkzeug():
-    """Where werkzeug is missing, using the emulator is a configuration error that names the extra."""
+    """Without werkzeug, using the emulator is a configuration error that names the extra."""
     code = (
         "import sys; sys.modules['werkzeug'] = None\n"
         "import kosmolua.emulator as e\n"
