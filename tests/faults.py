@@ -22,7 +22,7 @@ KINDS = {
 
 
 def step_of(code):
-    """A function of the package, as its file and its name; None for any other."""
+    """A function of the package, as its file and name; None for others."""
     _, package, file = code.co_filename.rpartition(PACKAGE)
     return f"{file}:{code.co_qualname}" if package else None
 
@@ -49,13 +49,13 @@ class Faults:
                 raise KINDS[self._kind]()  # noqa: RSE102 - they are functions
 
     def _profile(self, *_):
-        """The interpreter drops a trace that raised."""
+        """The interpreter removes a trace that raised."""
         if sys.gettrace() is None:
             sys.settrace(self._trace)
 
     @contextmanager
     def installed(self):
-        """In this thread and in those that it starts."""
+        """In this thread and in the threads that it starts."""
         threading.setprofile(self._profile)
         sys.setprofile(self._profile)
         try:
@@ -68,7 +68,7 @@ class Faults:
 
 @contextmanager
 def steps():
-    """Which functions of the package begin meanwhile, in the order of their first time."""
+    """The functions of the package that begin meanwhile, in order of their first call."""
     found = {}
 
     def note(frame, event, _):

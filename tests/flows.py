@@ -1,4 +1,4 @@
-"""Workflows against an emulator that is served on real sockets, by a clock that hurries."""
+"""Workflows against an emulator on real sockets, with an accelerated clock."""
 
 import threading
 import time
@@ -20,7 +20,7 @@ ALLOW = Policy({access: Rule("allow", "all is allowed here") for access in ("rea
 
 
 class HurryingClock:
-    """The machine's clock, so many times as fast."""
+    """The machine's clock, accelerated."""
 
     def __init__(self, speed):
         self._speed = speed
@@ -34,7 +34,7 @@ class HurryingClock:
 
 
 class Recording:
-    """A WSGI application around another, which keeps [method, path, status] of every request; status 0 is none."""
+    """A WSGI application around another, which records [method, path, status] of every request; status 0 means none."""
 
     def __init__(self, application):
         self._application = application
@@ -68,7 +68,7 @@ class Printed:
 
 
 class Flow:
-    """Runs scripts as the command line does, each in a child of its own, and keeps what the server saw."""
+    """Runs scripts like the command line, each in its own child, and records the server's requests."""
 
     def __init__(self, directory):
         self.directory = directory
@@ -83,7 +83,7 @@ class Flow:
         return self.visit(self.emulator, wrap)
 
     def visit(self, application, wrap=lambda application: application):
-        """Goes to this application instead of an emulator."""
+        """Connects to this application instead of an emulator."""
         self.server = Recording(application)
         self.url = self._stack.enter_context(running(wrap(self.server)))
         return self

@@ -101,7 +101,7 @@ def test_serving_ends_when_asked_to(name):
 
 
 def test_https_with_a_new_certificate(tmp_path):
-    """`--https` prints the path of its certificate; only clients that trust it are served, and files have https URLs."""
+    """`--https` prints the path of its certificate. Only clients that trust it are served; files have https URLs."""
     command = [sys.executable, "-m", "kosmolua", "emulator:serve", "--https", "--speed", "10"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=tmp_path) as process:
         first = json.loads(process.stdout.readline())

@@ -50,7 +50,7 @@ def flow(command, **environment):
 
 
 def test_python_client(official_python):
-    """run, stream, wait, cancel, files, trainings, pages, webhooks and the rest, with the official Python client."""
+    """All documented flows run with the official Python client."""
     with running(Emulator()) as url:
         base = url.removesuffix("/v1")
         # The client's polling interval is its own; it need not be slow here.
@@ -70,7 +70,7 @@ def test_javascript_client(official_javascript):
 
 @pytest.mark.parametrize("scheme", ["https", "data"])
 def test_the_clients_make_files_of_outputs(official_python, official_javascript, tmp_path, scheme):
-    """Over HTTPS and as data URLs, outputs are file objects in both clients, and can be read."""
+    """Over HTTPS and as data URLs, outputs are file objects that both clients can read."""
     certificate, key = make_certificate(str(tmp_path))
     options = {"secure": server_context(certificate, key)} if scheme == "https" else {"outputs": "data"}
     with emulating(**options) as emulator:

@@ -33,13 +33,13 @@ def serving(predictor, **options):
 
 @pytest.mark.parametrize("predictor", PREDICTORS)
 def test_a_cog_server_behind_a_model(predictor):
-    """What its predictions become is what the API would say of them; `real_cog` has what that is."""
+    """Its predictions become what the API would show; `real_cog` has the details."""
     with serving(predictor) as (_, api):
         real_cog.check(api, TESTED, predictor)
 
 
 def test_a_server_that_goes_away_and_comes_back():
-    """A prediction that it ran and one that it never got fail and say so. A new one has a version of its own."""
+    """A running and a waiting prediction fail with the reason. A new one has its own version."""
     with serving("Slow") as (cog, api):
         before = api.client.get(f"models/{slug('Slow')}").json()["latest_version"]["id"]
         job = api.create("Slow", {"seconds": 60})
@@ -67,7 +67,7 @@ def test_a_server_that_goes_away_and_comes_back():
 
 
 def test_a_prediction_waits_while_another_program_uses_the_server():
-    """The server's refusal of a second prediction is not seen: the prediction is starting until there is room."""
+    """The prediction is starting until the busy server has room."""
     with serving("Slow") as (cog, api):
         direct = threading.Thread(
             target=httpx.post, args=(f"{cog.url}/predictions",), kwargs={"json": {"input": {"seconds": 1.5}}}
@@ -124,7 +124,7 @@ def test_data_urls_webhooks_and_the_command_line(tmp_path):
 
 @contextmanager
 def pretending(answers):
-    """A server that is no cog, or a broken one: a status and a body by path."""
+    """A server that is not cog, or a broken one: a status and a body by path."""
 
     class Pretender(http.server.BaseHTTPRequestHandler):
         def answer(self):
@@ -168,7 +168,7 @@ BROKEN = json.dumps({"status": "SETUP_FAILED", "setup": {"logs": "no weights\n"}
     ],
 )
 def test_what_a_prediction_says_when_the_server_fails(answers, error):
-    """The error of the prediction names what the server said."""
+    """The error of the prediction has the server's message."""
     with pretending(KNOWN | answers) as url, running(Emulator(cogs=[f"acme/broken={url}"])) as base, Api(base) as api:
         done = api.run("Broken", {})
 
@@ -187,7 +187,7 @@ def test_what_a_prediction_says_when_the_server_fails(answers, error):
     ],
 )
 def test_what_cannot_be_a_cog(spec, message):
-    """A wrong specification, a place elsewhere, and a port where nothing answers are refused at the start."""
+    """An invalid specification, a remote address, and a port without a server are refused at the start."""
     with pytest.raises(UsageError) as refused:
         Emulator(cogs=[spec])
 

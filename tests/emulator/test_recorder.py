@@ -1,4 +1,4 @@
-"""A recorder in front of an API, which is an emulator here, and the cassette that it writes for any program."""
+"""A recorder in front of an API, here an emulator, and the cassette that it writes for any program."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def finished(api, answer):
 
 
 def program(url):
-    """What a program asks for: a picture and its file, a stream, an upload as input, text, errors and a list."""
+    """The requests of a program: a picture and its file, a stream, an upload as input, text, errors and a list."""
     with client(url) as api:
         picture = finished(
             api, api.post(FLUX, json={"input": {"prompt": "a fox", "seed": 1, "width": 16, "height": 16}})
@@ -89,7 +89,7 @@ def test_a_program_runs_through_the_recorder(recorded):
 
 
 def test_the_cassette_answers_as_the_api_did(recorded):
-    """Served by the emulator, without the API, the program gets the same, files and streams too."""
+    """Served by the emulator without the API, the program gets the same answers, files and streams."""
     tape, answers, _ = recorded
     with running(Player(str(tape))) as url:
         replayed = list(program(url))
@@ -106,7 +106,7 @@ def test_the_cassette_answers_as_the_api_did(recorded):
 
 
 def test_what_was_not_recorded_is_refused(recorded):
-    """Another request than those on the cassette is a conflict."""
+    """A request that is not on the cassette is a conflict."""
     with running(Player(str(recorded[0]))) as url, client(url) as api:
         other = api.post(FLUX, json={"input": {"prompt": "another fox"}})
         unknown = httpx.get(f"{url.removesuffix('/v1')}/recorded/99/out.png")
@@ -115,7 +115,7 @@ def test_what_was_not_recorded_is_refused(recorded):
 
 
 def test_no_secret_is_in_the_cassette(recorded):
-    """Neither the token that was passed on, nor the secret of webhooks."""
+    """Neither the token nor the webhook secret is on it."""
     text = recorded[0].read_text()
 
     assert TOKEN not in text
@@ -124,7 +124,7 @@ def test_no_secret_is_in_the_cassette(recorded):
 
 
 def test_it_is_no_cassette_of_a_script(recorded):
-    """A run refuses it and says who can be answered by it."""
+    """A run refuses it, and the error names the programs that can use it."""
     with pytest.raises(JournalError) as refused:
         Cassette(str(recorded[0]), Head(script="x.lua", source="", args=[], account="default", emulated=False))
 
@@ -137,7 +137,7 @@ ECHO = "a-token-that-has-no-form"
 
 @contextmanager
 def echoing():
-    """An API that shows in every answer what it was sent, and answers as the path says."""
+    """An API whose answers contain the request, and depend on the path."""
     heads = []
 
     class Api(http.server.BaseHTTPRequestHandler):
@@ -186,7 +186,7 @@ def echoing():
 
 
 def test_the_token_goes_to_the_api_alone(tmp_path):
-    """It is passed on to the API, not to other hosts of files, and is nowhere in the cassette."""
+    """It is sent to the API, not to other hosts, and is not on the cassette."""
     tape = tmp_path / "tape.jsonl"
     with echoing() as (real, heads), running(Recorder(real, str(tape))) as url, client(url, ECHO) as api:
         made = api.post("models/a/b/predictions", json={"input": {"key": "open sesame", "prompt": "x"}})
@@ -235,7 +235,7 @@ def test_where_it_cannot_record(tmp_path):
 
 
 def test_the_command(tmp_path):
-    """Its first line names the URL, and SIGTERM ends it with what was recorded."""
+    """Its first line is the URL, and SIGTERM ends it with the recorded calls."""
     tape = tmp_path / "tape.jsonl"
     with running(Emulator()) as real:
         command = [sys.executable, "-m", "kosmolua", "emulator:record", "--output", str(tape), "--to", real]

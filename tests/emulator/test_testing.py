@@ -24,7 +24,7 @@ def api(replicate_emulator):
 
 
 def test_programs_find_the_emulator(replicate_emulator):
-    """The environment leads Replicate's clients, and programs that are started, to the emulator."""
+    """The environment points Replicate's clients and started programs to the emulator."""
     source = "return (replicate.run('meta/meta-llama-3-8b-instruct', { prompt = 'rain', max_tokens = 4 }))"
     command = [sys.executable, "-m", "kosmolua", "lua", "--write", "allow", "-e", source]
     ran = subprocess.run(command, capture_output=True, text=True, check=True)
@@ -50,7 +50,7 @@ def test_time_is_under_control(replicate_emulator, api):
 
 @pytest.mark.replicate_emulator(speed=1000)
 def test_time_passes_by_itself(api):
-    """A program that polls sees its prediction end; models are as fast as the mark says."""
+    """A polling program sees its prediction end; models are as fast as the mark says."""
     started = time.monotonic()
     done = api.post(VIDEO, json={"input": {"prompt": "x"}}, headers={"Prefer": "wait"}).json()
 
@@ -59,7 +59,7 @@ def test_time_passes_by_itself(api):
 
 
 def test_a_sleeping_thread_is_woken(replicate_emulator):
-    """Who sleeps by the emulator's clock goes on when time is advanced."""
+    """A thread that sleeps by the emulator's clock continues when time is advanced."""
     sleeping = threading.Thread(target=replicate_emulator.clock.sleep, args=[3600])
     sleeping.start()
     replicate_emulator.advance(3601)
@@ -70,7 +70,7 @@ def test_a_sleeping_thread_is_woken(replicate_emulator):
 
 @pytest.mark.replicate_emulator(faults=["503:read"])
 def test_faults(replicate_emulator, api):
-    """Faults are given by the mark, or added during the test; an unknown one is refused."""
+    """Faults come from the mark, or are added during the test; an unknown one is refused."""
     marked = [api.get("/account").status_code for _ in range(2)]
     replicate_emulator.fail("429:create:retry_after=3")
     added = [api.post(VIDEO, json={"input": {"prompt": "x"}}).status_code for _ in range(2)]
@@ -82,7 +82,7 @@ def test_faults(replicate_emulator, api):
 
 
 def test_without_the_fixture():
-    """`emulating` is the same as a context manager, for other test programs."""
+    """`emulating` is a context manager for other test frameworks."""
     with emulating(outputs="data") as one, emulating() as other:
         assert one.url != other.url
         assert (

@@ -37,7 +37,7 @@ def run(directory: Path, source: str, name: str = "run.lua") -> tuple[object, st
 
 
 def specs(directory: Path, *files: str, before: str = "") -> tuple[int, list[str]]:
-    """How many tests of some specs pass, and the failures."""
+    """The number of passing tests of some specs, and the failures."""
     for shim in ("busted.lua", "tested.lua"):
         shutil.copy(HERE / shim, directory / shim)
     loads = "".join(
@@ -112,7 +112,7 @@ def penlight_tests(folder: Path) -> Iterator[tuple[str, int, list[str]]]:
 
 
 def luaunit(folder: Path) -> Iterator[tuple[str, int, list[str]]]:
-    """Its own unit tests, run by itself."""
+    """Its own unit tests."""
     place = folder / "luaunit"
     for file in sorted((place / "test").glob("test_*.lua")):
         source = f"""

@@ -1,4 +1,4 @@
-"""The record of calls: whole lines, one file's owner, bounded, and nothing in it that was sent."""
+"""The audit log: whole lines, readable by its owner only, bounded, and without what was sent."""
 
 import json
 import os
@@ -28,7 +28,7 @@ def writer(path, warnings=None, run="r1", **options):
 
 
 def test_an_entry_says_who_and_what(path):
-    """One JSON object on a line, with the run's own facts in front, in a file of its owner's."""
+    """One JSON object per line, with the run's facts first, in a file of its owner."""
     made = writer(path)
     made.write(ENTRY)
     made.close()
@@ -45,7 +45,7 @@ def test_an_entry_says_who_and_what(path):
 
 
 def test_a_full_file_is_put_aside(path):
-    """Some older ones stay, in order, and the rest goes."""
+    """Some older files stay, in order, and the others are deleted."""
     made = writer(path, max_size=1000)
     for number in range(200):
         made.write(Entry("get_account", "default", "read", float(number)))
@@ -72,7 +72,7 @@ for number in range(200):
 
 
 def test_many_processes_write_whole_lines(path):
-    """Also while they put the file aside: nothing is cut, nothing is lost of what is still kept."""
+    """Also during rotation no line is cut, and none of the kept files is lost."""
     processes = [subprocess.Popen([sys.executable, "-c", WRITE_MANY, path, f"r{n}"]) for n in range(4)]
 
     assert [0] * 4 == [process.wait(30) for process in processes]
@@ -88,7 +88,7 @@ def test_many_processes_write_whole_lines(path):
 
 
 def test_many_threads_write_whole_lines(path):
-    """Whoever comes first opens the file, and it stays open for all."""
+    """The first thread opens the file, and it stays open for all."""
     warnings = []
     made = writer(path, warnings, max_size=150_000)
     with ThreadPoolExecutor(16) as pool:
@@ -100,7 +100,7 @@ def test_many_threads_write_whole_lines(path):
 
 
 def test_what_is_no_entry_is_passed_over(path):
-    """A line that was cut, or that somebody else wrote, hides no other."""
+    """A truncated or foreign line does not hide others."""
     made = writer(path)
     made.write(ENTRY)
     made.close()
@@ -115,7 +115,7 @@ def test_what_is_no_entry_is_passed_over(path):
 
 @pytest.mark.parametrize("there", ["directory", "link"])
 def test_a_record_that_cannot_be_written_stops_nothing(path, tmp_path, there):
-    """It is told once, with the path and the reason. A link is not followed."""
+    """It is reported once, with path and reason. A link is not followed."""
     os.makedirs(os.path.dirname(path))
     if there == "directory":
         os.mkdir(path)
@@ -138,7 +138,7 @@ def refusal(at, account="default", code="permission_denied", function="create_pr
 
 
 def test_equal_refusals_are_one_entry(path):
-    """However many: with how many there were, and when the first and the last; what differs stays apart."""
+    """With their number and the times of the first and the last; different ones stay separate."""
     made = writer(path)
     for number in range(12_345):
         made.write(refusal(float(number)))
@@ -153,7 +153,7 @@ def test_equal_refusals_are_one_entry(path):
 
 
 def test_the_first_refusals_are_written_at_once(path):
-    """So that a process which is killed has hidden nothing but how often."""
+    """A killed process hides only their number."""
     made = writer(path)
     for number in range(150):
         made.write(refusal(float(number)))
@@ -164,7 +164,7 @@ def test_the_first_refusals_are_written_at_once(path):
 
 
 def test_a_run_has_a_share_of_the_record(path):
-    """What is beyond it is counted by outcome, and writes that were sent have room of their own."""
+    """Calls beyond it are counted by outcome, and sent writes have their own share."""
     made = writer(path, share=20_000)
     for number in range(5_000):
         made.write(Entry("get_account", "default", "read", float(number), outcome="ok", status=200))
@@ -184,7 +184,7 @@ def test_a_run_has_a_share_of_the_record(path):
 
 
 def test_a_run_that_lasts_has_a_share_of_each_day(path):
-    """A server that runs for months does not lose its record."""
+    """A server that runs for months keeps being recorded."""
     made = writer(path, share=2_000)
     for day in range(3):
         for number in range(100):
@@ -196,7 +196,7 @@ def test_a_run_that_lasts_has_a_share_of_each_day(path):
 
 
 def test_a_run_pushes_out_no_other(path):
-    """Neither by calls that are refused nor by calls that are carried out, of however many kinds."""
+    """Neither refused nor executed calls of any number of kinds push out other runs."""
     before = writer(path, run="before")
     before.write(ENTRY)
     before.close()

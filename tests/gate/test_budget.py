@@ -1,4 +1,4 @@
-"""Budgets: taken before a call is sent, given back where nothing came of it, and the same for many threads at once."""
+"""Budgets: reserved before a call is sent, released if nothing was created, and correct with many threads."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -70,7 +70,7 @@ def prediction(identifier, status="starting", **more):
     ],
 )  # fmt: skip
 def test_a_budget_ends_the_calls(server, session, force, caps, calls, sent, flag):
-    """At exactly its number, also under --force, with the flag that raises it."""
+    """At exactly its number, also with --force; the hint names the flag that raises it."""
     made = session(caps=caps, force=force)
     for call in calls[:-1]:
         made.call(*(call if isinstance(call, tuple) else (call, {})))
@@ -84,7 +84,7 @@ def test_a_budget_ends_the_calls(server, session, force, caps, calls, sent, flag
 
 
 def test_a_budget_of_the_header_is_raised_there():
-    """The hint names the header where its bound was the lower, and the operator's flag where that was."""
+    """The hint names the header or the operator's flag, whichever was lower."""
     hints = []
     for given, declared in ((5, 1), (1, 5)):
         budget = Budget(Caps(predictions=given), declared=Caps(predictions=declared))
@@ -100,7 +100,7 @@ def test_a_budget_of_the_header_is_raised_there():
 
 
 def test_many_threads_spend_no_more_than_one(server, session):
-    """Of fifty at once exactly ten are sent."""
+    """Of fifty concurrent calls exactly ten are sent."""
     made = session(caps=Caps(predictions=10))
     start = threading.Barrier(50)
 
@@ -118,7 +118,7 @@ def test_many_threads_spend_no_more_than_one(server, session):
 
 
 def test_what_was_not_sent_costs_nothing(server, session):
-    """Neither wrong arguments nor a refusal nor a dry run take anything."""
+    """Invalid arguments, refusals and dry runs do not count."""
     made = session(caps=Caps(calls=1, writes=1))
     with pytest.raises(ArgumentError):
         made.call("create_prediction", {})
@@ -130,7 +130,7 @@ def test_what_was_not_sent_costs_nothing(server, session):
 
 
 def test_what_the_api_refuses_is_no_prediction(server, session):
-    """A 422 is given back to --max-predictions, a 500 is not: it may have begun one."""
+    """A 422 does not count for --max-predictions; a 500 does, since it may have started one."""
     made = session(caps=Caps(predictions=1))
     server.answers.append(Answer(422, b'{"detail": "no"}'))
     with pytest.raises(ApiError):
@@ -146,7 +146,7 @@ def test_what_the_api_refuses_is_no_prediction(server, session):
 
 
 def test_seconds_of_compute_are_the_apis_own(server, session):
-    """What has ended counts as metrics.predict_time says, what runs by the clock."""
+    """Ended jobs count as metrics.predict_time, running ones by the clock."""
     clock = Clock()
     made = session(caps=Caps(seconds_of_compute=10), clock=clock)
     server.answers.append(prediction("a"))
@@ -164,7 +164,7 @@ def test_seconds_of_compute_are_the_apis_own(server, session):
 
 @pytest.mark.parametrize("seconds", ["-5", "1" + "0" * 310, "1e308", '"1.5"', "[]", "true"])
 def test_seconds_that_can_be_none(server, session, seconds):
-    """A server that says any number of its own gives nothing back to the budget, and ends no run."""
+    """A server that reports impossible seconds gives nothing back to the budget, and ends no run."""
     made = session(caps=Caps(seconds_of_compute=10))
     server.default = prediction("a", "succeeded", metrics=f'{{"predict_time": {seconds}}}')
     made.call(*CREATE)
@@ -174,7 +174,7 @@ def test_seconds_that_can_be_none(server, session, seconds):
 
 @pytest.mark.parametrize("status", ["[]", "{}", "7", "null"])
 def test_a_status_that_is_none(server, session, status):
-    """What is created with it runs on, as far as anybody knows."""
+    """A prediction with an unknown status counts as running."""
     made = session(caps=Caps())
     server.default = Answer(201, f'{{"id": "a", "status": {status}}}'.encode())
     made.call(*CREATE)
@@ -183,7 +183,7 @@ def test_a_status_that_is_none(server, session, status):
 
 
 def test_an_answer_about_another_prediction_settles_nothing(server, session):
-    """A script cannot look its own seconds away."""
+    """A script cannot settle its seconds by reading another prediction."""
     clock = Clock()
     made = session(caps=Caps(seconds_of_compute=10), clock=clock)
     server.answers.extend([prediction("a"), prediction("other", "succeeded", metrics='{"predict_time": 0}')])
@@ -199,7 +199,7 @@ def test_an_answer_about_another_prediction_settles_nothing(server, session):
     [("by/run", 2.0), ("owner/name", 30.0), ("OWNER/name:abc", 30.0)],
 )
 def test_cost_is_reserved_before_it_is_known(server, session, version, cost):
-    """By the price of the run, or of sixty seconds of its hardware."""
+    """By the price per run, or by sixty seconds of its hardware."""
     made = session(caps=Caps(cost=cost + 0.1), prices=PRICES)
     made.call("create_prediction", {"version": version, "input": {}})
     assert cost == made.budget.spent()["cost"]
@@ -209,7 +209,7 @@ def test_cost_is_reserved_before_it_is_known(server, session, version, cost):
 
 
 def test_cost_settles_to_what_it_was(server, session):
-    """Once the prediction has ended, its own seconds are paid."""
+    """After its end a prediction counts its own seconds."""
     made = session(caps=Caps(cost=40), prices=PRICES)
     server.answers.extend([prediction("a"), prediction("a", "succeeded", metrics='{"predict_time": 4}')])
     made.call(*CREATE)
@@ -221,7 +221,7 @@ def test_cost_settles_to_what_it_was(server, session):
 @pytest.mark.parametrize("version", ["no/price", "not/listed", "5c7d5dc6dd8b"])
 @pytest.mark.parametrize("force", [False, True])
 def test_an_unknown_price_asks(server, session, version, force):
-    """It is never zero: a person decides, and with nobody there the answer is no, under --force too."""
+    """It is never zero: a person decides, and without one the answer is no, also with --force."""
     arguments = {"version": version, "input": {}}
     prompter = Scripted(["once"])
     made = session(prompter, caps=Caps(cost=100), prices=PRICES, force=force)
@@ -235,7 +235,7 @@ def test_an_unknown_price_asks(server, session, version, force):
 
 
 def test_a_yes_for_a_bare_version_is_for_that_version(server, session):
-    """The model of a bare version is unknown, so "run" answers for the version that was asked about."""
+    """The model of a bare version is unknown, so "run" applies to that version only."""
     prompter = Scripted(["run", "no"])
     made = session(prompter, caps=Caps(cost=100), prices=PRICES)
     first, second = ({"version": digit * 64, "input": {}} for digit in "ab")
@@ -249,7 +249,7 @@ def test_a_yes_for_a_bare_version_is_for_that_version(server, session):
 
 
 def test_a_yes_for_a_deployment_is_for_that_deployment(server, session):
-    """Predictions of deployments have no model to be known by either."""
+    """Predictions of deployments have no known model either."""
     prompter = Scripted(["run", "no"])
     made = session(prompter, caps=Caps(cost=100), prices=PRICES)
     made.call("create_deployment_prediction", {"deployment_owner": "o", "deployment_name": "a", "input": {}})
@@ -276,7 +276,7 @@ CHANGED = {"deployment_owner": "o", "deployment_name": "d"}
 )
 @pytest.mark.parametrize("force", [False, True])
 def test_instances_that_keep_running_are_asked_about(server, session, function, arguments, asks, force):
-    """They cost money while nobody calls them: under a cap on cost a person decides; without a cap nobody is asked."""
+    """They cost money while idle: with a cap on cost a person decides; without one nobody is asked."""
     prompter = Scripted(["no"])
     made = session(prompter, caps=Caps(cost=0.00001), force=force)
     if asks:
@@ -293,7 +293,7 @@ def test_instances_that_keep_running_are_asked_about(server, session, function, 
 
 
 def test_what_runs_can_be_canceled(server, session):
-    """What was started and not seen to end is canceled, and nothing else; the log has it."""
+    """Only jobs that were started and not known to have ended are canceled; the log has it."""
     made = session(caps=Caps(calls=3))
     server.answers.extend([prediction("a"), prediction("b"), prediction("a", "succeeded")])
     made.call(*CREATE)
@@ -309,5 +309,5 @@ def test_what_runs_can_be_canceled(server, session):
 
 
 def test_the_tighter_of_two_caps_holds():
-    """A script's header never gives more than the command's flags."""
+    """A script's header never allows more than the command's flags."""
     assert Caps(calls=1, writes=2, cost=3.0) == Caps(calls=1, writes=5).tightened(Caps(calls=4, writes=2, cost=3.0))

@@ -1,4 +1,4 @@
-"""A script's files: what was opened for it and nothing beside, whatever its paths look like."""
+"""A script's files: the open directories and nothing else, for any path."""
 
 import os
 import threading
@@ -12,7 +12,7 @@ from kosmolua.gate.files import Files
 
 @pytest.fixture
 def tree(tmp_path):
-    """A directory that is open, and a secret beside it."""
+    """An open directory, and a secret next to it."""
     (tmp_path / "open" / "deep").mkdir(parents=True)
     (tmp_path / "open" / "deep" / "a.txt").write_text("a")
     (tmp_path / "secret.txt").write_text("secret")
@@ -32,7 +32,7 @@ def write(files, path, content=b"new"):
 
 
 def test_without_a_directory_there_are_no_files(tree):
-    """And the refusal names the flag that opens one."""
+    """The refusal names the flag that opens one."""
     nothing = Files(base=str(tree))
 
     with pytest.raises(PermissionDeniedError) as caught:
@@ -43,7 +43,7 @@ def test_without_a_directory_there_are_no_files(tree):
 
 
 def test_what_is_inside_is_read_and_written(files, tree):
-    """By relative and by absolute path, also through a link that stays inside."""
+    """By relative and absolute paths, also through a link that stays inside."""
     (tree / "open" / "inner").symlink_to(tree / "open" / "deep")
 
     assert b"a" == files.read("open/deep/a.txt")
@@ -63,7 +63,7 @@ OUTSIDE = [
 
 @pytest.mark.parametrize("path", OUTSIDE)
 def test_what_is_outside_is_refused(files, path):
-    """For reading and for writing, and nothing is made there."""
+    """Neither reading nor writing is possible, and nothing is created there."""
     with pytest.raises((PermissionDeniedError, UsageError)):
         files.read(path)
     with pytest.raises((PermissionDeniedError, UsageError)):
@@ -72,13 +72,13 @@ def test_what_is_outside_is_refused(files, path):
 
 @pytest.mark.parametrize("path", ["", "\0", "open/a\0b", "open/" * 1_000_000], ids=["empty", "NUL", "a NUL", "endless"])
 def test_what_is_no_path(files, path):
-    """A sentence, not a ValueError of the system's."""
+    """The error is a sentence, not a ValueError of the system."""
     with pytest.raises(UsageError, match="expected a file path"):
         files.read(path)
 
 
 def test_a_link_that_leads_out(files, tree):
-    """Of a file or of a directory: neither read nor written through."""
+    """A link to a file or directory outside is neither read nor written through."""
     (tree / "open" / "link.txt").symlink_to(tree / "secret.txt")
     (tree / "open" / "link").symlink_to(tree)
     (tree / "open" / "proc").symlink_to("/proc/self")
@@ -92,7 +92,7 @@ def test_a_link_that_leads_out(files, tree):
 
 
 def test_a_link_that_is_swapped_in_meanwhile(files, tree):
-    """Somebody who exchanges a directory for a link, as fast as they can, never gets the secret read."""
+    """Exchanging a directory for a link, however fast, never reveals the secret."""
     (tree / "trap").mkdir()
     (tree / "trap" / "a.txt").write_text("secret")
     deep, aside, link = tree / "open" / "deep", tree / "open" / "aside", tree / "open" / "link"
@@ -121,7 +121,7 @@ def test_a_link_that_is_swapped_in_meanwhile(files, tree):
 
 
 def test_what_is_no_regular_file(files, tree):
-    """A directory, a pipe: refused at once, without waiting for a writer."""
+    """A directory or a pipe is refused at once, without waiting for a writer."""
     os.mkfifo(tree / "open" / "pipe")
     for path in ("open/deep", "open/pipe"):
         with pytest.raises(UsageError):
@@ -129,7 +129,7 @@ def test_what_is_no_regular_file(files, tree):
 
 
 def test_what_is_not_there(files):
-    """Is told as the system tells it."""
+    """The error has the system's words."""
     with pytest.raises(UsageError, match=r"cannot read 'open/none\.txt': No such file or directory"):
         files.read("open/none.txt")
     with pytest.raises(UsageError, match=r"cannot write 'open/deep/a\.txt/x': Not a directory"):
@@ -137,14 +137,14 @@ def test_what_is_not_there(files):
 
 
 def test_a_file_that_is_too_large(tree, files):
-    """Is not taken into memory."""
+    """The file is not read into memory."""
     (tree / "open" / "big").write_bytes(b"x" * 11)
     with pytest.raises(UsageError, match="larger than 10 bytes"):
         files.read("open/big", limit=10)
 
 
 def test_a_write_that_fails_leaves_nothing(files, tree):
-    """What was there before stays, and no half of a file."""
+    """The earlier file stays, and no partial one is left."""
     (tree / "open" / "x").write_text("before")
     before = set(os.listdir(tree / "open"))
     with suppress(ZeroDivisionError), files.create("open/x", "replace") as target:
@@ -156,7 +156,7 @@ def test_a_write_that_fails_leaves_nothing(files, tree):
 
 
 def test_a_directory_that_is_none(tree):
-    """Told when the run begins, not when the script comes to it."""
+    """The error is reported when the run begins."""
     with pytest.raises(UsageError, match="--allow-read: not a directory: 'nowhere'"):
         Files(["nowhere"], base=str(tree))
 
@@ -168,7 +168,7 @@ def save(files, path, mode, source="", content=b"new"):
 
 
 def test_a_file_of_somebody_else_is_not_replaced(files, tree):
-    """It is an error before anything is fetched, unless the run is told to; its own files a run writes again."""
+    """It is an error before anything is fetched, unless overwriting is allowed; a run replaces its own files."""
     (tree / "open" / "a.png").write_bytes(b"paid")
 
     with pytest.raises(UsageError, match="exists, and this run did not write it"):
@@ -180,7 +180,7 @@ def test_a_file_of_somebody_else_is_not_replaced(files, tree):
 
 
 def test_a_free_name_is_taken(files, tree):
-    """Each time another, but for what came from the same place."""
+    """A new name each time, except for the same source."""
     (tree / "open" / "a.png").write_bytes(b"paid")
 
     assert "open/a-2.png" == save(files, "open/a.png", "free", "one")
@@ -192,7 +192,7 @@ def test_a_free_name_is_taken(files, tree):
 
 
 class Meanwhile:
-    """Files, and somebody who writes one while another is being written."""
+    """Files, with another process that writes one during a write."""
 
     def __init__(self, files, path):
         self._files, self._path = files, path
@@ -205,7 +205,7 @@ class Meanwhile:
 
 
 def test_a_file_that_comes_meanwhile_is_kept(files, tree):
-    """What another process writes during a download is not replaced at its end."""
+    """A file that another process writes during a download is not replaced."""
     with pytest.raises(UsageError, match=r"cannot write 'open/a\.png': File exists"):
         save(Meanwhile(files, tree / "open" / "a.png"), "open/a.png", "new")
     two = save(Meanwhile(files, tree / "open" / "b.png"), "open/b.png", "free", content=b"late")
@@ -217,7 +217,7 @@ def test_a_file_that_comes_meanwhile_is_kept(files, tree):
 
 
 def test_a_resumed_run_knows_its_files(tree):
-    """By a record next to its journal; a file that took their place is somebody else's."""
+    """By a record next to its journal; a file that took their place is not its own."""
     first = Files([], ["open"], base=str(tree)).of_run(record=str(tree / "x.outputs" / "saved"))
     assert ["open/a", "open/b"] == [save(first, path, "new", "here") for path in ("open/a", "open/b")]
     (tree / "b").write_bytes(b"paid")
@@ -230,7 +230,7 @@ def test_a_resumed_run_knows_its_files(tree):
 
 
 def test_directories_are_made(files, tree):
-    """Below one that is open, and nowhere else."""
+    """Below an open directory only."""
     assert "open/new/er/a.png" == save(files, "open/new/er/a.png", "new")
     assert b"new" == (tree / "open" / "new" / "er" / "a.png").read_bytes()
     for path in ("other/a.png", "open/.kosmo/new/a.png", "open/../other/a.png"):

@@ -1,4 +1,4 @@
-"""Budgets that outlive a run: never passed at any moment, by many processes, killed ones included; when they renew."""
+"""Budgets that outlive a run are never exceeded, by any number of processes, killed ones included; and they renew."""
 
 import os
 import signal
@@ -71,7 +71,7 @@ STEPS = st.lists(
 @settings(max_examples=60, deadline=None)
 @given(STEPS)
 def test_spent_and_reserved_never_pass_a_cap(tmp_path_factory, steps):
-    """Whatever is reserved, settled and given back, in any order: at every commit, in each of the budgets."""
+    """For any order of reserving, settling and releasing, at every commit, in every budget."""
     path = tmp_path_factory.mktemp("ledger") / "ledger.sqlite"
     ledger, clock = Ledger(str(path), Clock()), Clock()
     budgets = [DAY, Allowance(name="work", period="month", cost=0.7, account="work")]
@@ -115,7 +115,7 @@ def test_the_last_cent_can_be_spent_and_no_more(ledger):
 
 
 def test_one_budget_without_room_takes_nothing_of_the_others(ledger):
-    """All of them, or none."""
+    """A charge is reserved in all budgets or in none."""
     made, small = ledger(), Allowance(name="small", period="week", cost=0.05)
     refused = made.reserve([DAY, small], Decimal("0.1"), Charge(Origin(), "default"))
 
@@ -124,7 +124,7 @@ def test_one_budget_without_room_takes_nothing_of_the_others(ledger):
 
 
 def test_what_it_cost_replaces_what_was_reserved_once(ledger):
-    """A second word on the same prediction changes nothing, nor does one on a charge that was given back."""
+    """A second settlement changes nothing, nor does one of a released charge."""
     made = ledger()
     charge = made.reserve([DAY], Decimal("0.3"), Charge(Origin(), "default")).charge
     made.settle(charge, Decimal("0.1"))
@@ -138,7 +138,7 @@ def test_what_it_cost_replaces_what_was_reserved_once(ledger):
 
 
 def test_a_budget_begins_with_what_was_charged_before_it(ledger):
-    """By account, script and caller; settled later in the same total."""
+    """By account, script and caller; later settlements go to the same total."""
     made = ledger()
     charges = [
         made.reserve([DAY], Decimal("0.1"), Charge(Origin("", "/jobs/nightly.lua"), "work")).charge,
@@ -158,7 +158,7 @@ def test_a_budget_begins_with_what_was_charged_before_it(ledger):
 
 
 def test_a_budget_of_predictions_needs_no_price(ledger):
-    """Unknown prices are counted apart, until somebody learns what it was."""
+    """Unknown prices are counted separately until they are known."""
     made, two = ledger(), Allowance(name="two", period="day", predictions=2)
     assert all(made.reserve([two], None, Charge(Origin(), "default")).charge for _ in range(2))
 
@@ -169,7 +169,7 @@ def test_a_budget_of_predictions_needs_no_price(ledger):
 
 
 def test_a_new_period_begins_with_nothing(ledger):
-    """What is settled after midnight counts for the day on which it was reserved."""
+    """A charge settled after midnight counts for the day of its reservation."""
     clock = Clock()
     made = ledger(clock)
     charge = made.reserve([DAY], Decimal(1), Charge(Origin(), "default")).charge
@@ -197,14 +197,14 @@ def test_a_new_period_begins_with_nothing(ledger):
     ],
 )  # fmt: skip
 def test_periods_begin_at_midnight_of_their_zone(period, zone, at, start, end):
-    """A week on Monday, a month on its first day."""
+    """Weeks begin on Monday, months on the first day."""
     found = bounds(period, zone, datetime.fromisoformat(at).timestamp())
 
     assert (start, end) == tuple(shown(each, zone) for each in found)
 
 
 def test_an_interrupted_call_is_charged_once(ledger):
-    """Its next attempt has the reservation of the first, also in a full budget; another call at its place has not."""
+    """Its next attempt uses the first reservation, also in a full budget; another call at its place does not."""
     made, first = ledger(), Charge(Origin(), "default", place="run/0/1")
     charge = made.reserve([DAY], Decimal("0.8"), first).charge
     again = made.reserve([DAY], Decimal("0.8"), msgspec.structs.replace(first, again=True))
@@ -216,7 +216,7 @@ def test_an_interrupted_call_is_charged_once(ledger):
 
 
 def test_a_ledger_of_the_version_before(ledger, tmp_path):
-    """What it holds stays."""
+    """Its content is kept."""
     made = ledger()
     made.reserve([DAY], Decimal("0.1"), Charge(Origin(), "default"))
     made.close()
@@ -238,7 +238,7 @@ def test_the_file_is_its_owners_alone(ledger, tmp_path):
 
 
 def test_a_forked_process_opens_the_ledger_anew(ledger):
-    """What it reserves is there for its parent, too."""
+    """The parent sees its reservations."""
     made = ledger()
     made.reserve([DAY], Decimal("0.1"), Charge(Origin(), "default"))
     child = os.fork()
@@ -252,7 +252,7 @@ def test_a_forked_process_opens_the_ledger_anew(ledger):
 
 @pytest.mark.parametrize("damage", ["not a database at all, but long enough to be looked at", "newer"])
 def test_a_ledger_that_cannot_be_read_lets_nothing_through(ledger, tmp_path, damage):
-    """It is told where it is, and is not replaced."""
+    """The error names its place, and it is not replaced."""
     path = tmp_path / "state" / "ledger.sqlite"
     path.parent.mkdir()
     if damage == "newer":
@@ -285,7 +285,7 @@ def spenders(count, times):
 
 
 class Auditor(threading.Thread):
-    """Reads the totals as long as others write them, and keeps those that are more than there may be."""
+    """Reads the totals while others write, and collects those that exceed the budget."""
 
     def __init__(self, cap):
         super().__init__(daemon=True)
@@ -315,7 +315,7 @@ class Auditor(threading.Thread):
 
 @pytest.mark.parametrize("kills", [0, 2])
 def test_many_processes_spend_one_budget(monkeypatch, tmp_path, kills):
-    """Never more than it has, at any commit; and what processes that were killed have ordered stays counted."""
+    """Never more than the budget, at any commit; orders of killed processes stay counted."""
     seen = threading.Semaphore(0)
     server = CountingServer(lambda _: seen.release())
     cap = PROCESSES * TIMES * 0.02 / 2  # for half of what all want, as each reserves two images and takes one

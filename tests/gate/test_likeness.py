@@ -1,4 +1,4 @@
-"""One comparison of what was sent with what the API shows of it."""
+"""Compares what was sent with what the API shows."""
 
 import pytest
 
@@ -40,7 +40,7 @@ from kosmolua.replicate.structs import LocalFile
     ],
 )
 def test_inputs_are_compared(given, shown, verdict):
-    """Equal as JSON is the same, and so is a secret; what the API may have moved or added cannot be told."""
+    """JSON-equal values match, and so does a secret; values that the API may have moved or added are uncertain."""
     assert verdict == alike(given, shown)
 
 
@@ -63,5 +63,5 @@ DEPLOYED = {"deployment_owner": "o", "deployment_name": "d", "input": {}}
     ],
 )
 def test_what_runs_is_compared(given, item, verdict):
-    """By model, version or deployment, whichever the call named."""
+    """By model, version or deployment, as named by the call."""
     assert verdict == likeness("prediction", given, {"input": {}, **item})

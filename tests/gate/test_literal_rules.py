@@ -1,4 +1,4 @@
-"""Rules mean what they say: numbers however they are written, models however they are given, "always" word for word."""
+"""Rules are literal: numbers in any spelling, models in any form, and "always" exactly as asked."""
 
 import pytest
 
@@ -61,7 +61,7 @@ FOUR = [
 @pytest.mark.parametrize("rule", [4, 4.0])
 @pytest.mark.parametrize("given", FOUR)
 def test_a_number_is_one_in_any_form(rule, given):
-    """Whatever the API would read as that number is that number, for rules that deny and for those that allow."""
+    """Every spelling that the API reads as that number counts, for rules that deny and that allow."""
     arguments = {"version": VERSION, "input": {"n": given}}
 
     assert "deny" == verdict(ruled(about(rule)), "create_prediction", arguments)
@@ -70,13 +70,13 @@ def test_a_number_is_one_in_any_form(rule, given):
 
 @pytest.mark.parametrize("given", [5, "5", "4.5", "44", "4 4", "four", "", "nan", "1e999", [4], {"n": 4}, "4" * 5000])
 def test_another_value_is_not_that_number(given):
-    """It is not taken for it."""
+    """Other values do not match."""
     assert "allow" == verdict(ruled(about(4)), "create_prediction", {"version": VERSION, "input": {"n": given}})
 
 
 @pytest.mark.parametrize("given", ["0.1", ".1", "1e-1", 0.1, "0.10000000000000001"])
 def test_a_fraction_is_compared_as_a_number(given):
-    """Also where its text says more digits than a number keeps."""
+    """Also with more digits than a double keeps."""
     assert "deny" == verdict(ruled(about(0.1)), "create_prediction", {"version": VERSION, "input": {"n": given}})
 
 
@@ -84,7 +84,7 @@ def test_a_fraction_is_compared_as_a_number(given):
     ("rule", "given"), [(True, [True, "true", "True", " yes", 1, "1"]), (False, [False, "off", "0", 0])]
 )
 def test_a_boolean_is_one_in_any_form(rule, given):
-    """The words and numbers that the API reads as it."""
+    """All words and numbers that the API reads as a boolean."""
     for value in given:
         arguments = {"version": VERSION, "input": {"n": value}}
         assert "deny" == verdict(ruled(about(rule)), "create_prediction", arguments), value
@@ -92,7 +92,7 @@ def test_a_boolean_is_one_in_any_form(rule, given):
 
 
 def test_text_is_compared_as_text():
-    """A version that looks like a number is none."""
+    """A version that looks like a number is not one."""
     rule = {"verdict": "deny", "arguments": {"version": "2e10"}}
 
     assert "deny" == verdict(ruled(rule), "create_prediction", {"version": "2e10", "input": {}})
@@ -108,7 +108,7 @@ ODD = ["meta/x:", " meta/x", "meta/x ", "meta//x", "meta/x/y", "/meta/x", "meta"
 @pytest.mark.parametrize("given", ODD)
 @pytest.mark.parametrize("verb", ["deny", "ask"])
 def test_a_model_that_is_not_understood_is_in_doubt(given, verb):
-    """For every function that takes one, by whatever argument: the rule that refuses decides, none that allows does."""
+    """For each function and argument: rules that refuse apply, rules that allow do not."""
     calls = [
         ("create_deployment", {**DEPLOYMENT, "model": given}),
         ("create_deployment", {**DEPLOYMENT, "version": given}),
@@ -133,7 +133,7 @@ def test_a_model_that_is_not_understood_is_in_doubt(given, verb):
 
 
 def test_each_model_that_a_call_names_counts():
-    """One that is denied is denied beside another; one that is allowed allows no other."""
+    """One denied model denies the call; one allowed model does not allow another."""
     arguments = {**DEPLOYMENT, "model": "acme/x", "version": f"meta/y:{VERSION}"}
     for model in ("acme/*", "meta/*"):
         assert "deny" == verdict(
@@ -145,7 +145,7 @@ def test_each_model_that_a_call_names_counts():
 
 @pytest.mark.parametrize("given", [" " + VERSION, "a/b", "a/b:", f"{VERSION}:", f"v/{VERSION}/x", "a b"])
 def test_a_version_that_is_not_understood_is_in_doubt(given):
-    """A rule that denies one decides; it decides about a version however its model is named beside it."""
+    """A rule that denies versions applies, whatever model is named with it."""
     rule = ruled({"verdict": "deny", "arguments": {"version": VERSION}})
 
     assert "deny" == verdict(rule, "create_prediction", {"version": given, "input": {}})
@@ -157,7 +157,7 @@ def test_a_version_that_is_not_understood_is_in_doubt(given):
 
 
 def test_a_deployment_that_is_not_understood_is_in_doubt():
-    """The rule that denies decides."""
+    """The denying rule applies."""
     rule = ruled({"verdict": "deny", "arguments": {"deployment": "acme/*"}})
     call = {"deployment_owner": "other", "deployment_name": "x", "input": {}}
 
@@ -167,7 +167,7 @@ def test_a_deployment_that_is_not_understood_is_in_doubt():
 
 @pytest.mark.parametrize("version", ["evil/x:1", "evil/x"])
 def test_a_header_of_models_holds_for_each(version):
-    """A model beside the declared one is not declared."""
+    """A model besides the declared one is not declared."""
     needs = Needs(models=("acme/*",))
     with pytest.raises(PermissionDeniedError):
         needs.check(Call(resolve("create_deployment"), arguments={**DEPLOYMENT, "model": "acme/x", "version": version}))
@@ -179,7 +179,7 @@ def test_a_header_of_models_holds_for_each(version):
      {"input.n": float("inf")}],
 )  # fmt: skip
 def test_a_rule_that_can_match_nothing_is_an_error(rule):
-    """It would deny nothing, and look as if it did."""
+    """It would never deny, although it looks as if it did."""
     with pytest.raises(ConfigurationError, match=r"config.toml, rule 1: expected"):
         ruled({"verdict": "deny", "arguments": rule})
 
@@ -199,7 +199,7 @@ def test_a_rule_that_can_match_nothing_is_an_error(rule):
     ],
 )  # fmt: skip
 def test_always_writes_what_was_asked_word_for_word(function, arguments, expected):
-    """The rule allows that very call, and nothing that its text would match as a pattern."""
+    """The rule allows exactly that call, and nothing that its text would match as a pattern."""
     rule = narrow_rule(resolve(function), arguments, "acc*")
     policy = policy_of(config.Settings(rules=(("config.toml", rule),), write=config.Value("deny", "config.toml")))
 
@@ -213,12 +213,12 @@ def test_always_writes_what_was_asked_word_for_word(function, arguments, expecte
 
 @pytest.mark.parametrize("model", ODD)
 def test_no_rule_for_a_model_that_is_not_understood(model):
-    """There is nothing that one could be sure to allow."""
+    """No safe rule exists for it."""
     assert narrow_rule(resolve("create_deployment"), {**DEPLOYMENT, "model": model}, "default") is None
 
 
 def test_a_price_is_accepted_for_what_was_asked_about(server):
-    """A yes for the run holds for that version, deployment or model, and for no other."""
+    """A yes for the run applies to that version, deployment or model only."""
     prompter = Scripted(["run"] * 8)
     budget = Budget(Caps(cost=1))
     connect = lambda _: Client(token="r8_token", base_url=server.url)  # noqa: E731
@@ -235,7 +235,7 @@ LOOK_ALIKE = "m\u0435ta\u3164"
 
 @pytest.mark.parametrize("name", ["version", "model", "model_owner", "model_name", "deployment_owner", "destination"])
 def test_names_in_a_question_are_ascii(name):
-    """Letters that look like others, and those that cannot be seen, are written out."""
+    """Look-alike and invisible letters are escaped."""
     shown = render(Question("f", "default", "write", {name: f"{LOOK_ALIKE}/x"}))
 
     assert "m\\u0435ta\\u3164/x" in shown
@@ -243,7 +243,7 @@ def test_names_in_a_question_are_ascii(name):
 
 
 def test_free_text_in_a_question_is_readable():
-    """Only what cannot be seen is written out."""
+    """Only invisible characters are escaped."""
     shown = render(
         Question("f", "default", "write", {"input": {"prompt": "схема\u3164 日本"}, "description": "é\u2800"})
     )
@@ -253,7 +253,7 @@ def test_free_text_in_a_question_is_readable():
 
 
 def test_the_rule_in_a_question_is_ascii():
-    """As what it names is."""
+    """Like the names in it."""
     rule = config.Rule("allow", "f", "default", {"version": LOOK_ALIKE})
 
     shown = render(Question("f", "default", "write", {}, always=rule), columns=120)

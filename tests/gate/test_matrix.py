@@ -1,4 +1,4 @@
-"""The permission matrix, counted by what reached a server: verdict x access x door x flag."""
+"""The permission matrix, counted by requests at a server: verdict x access x interface x flag."""
 
 import json
 import os
@@ -33,7 +33,7 @@ DOORS = {
 @pytest.mark.parametrize("verdict", SENT)
 @pytest.mark.parametrize(("access", "target"), [("read", READ), ("write", WRITE)], ids=["read", "write"])
 def test_what_reaches_the_server(server, tmp_path, access, target, verdict, door, flag):
-    """Allowed calls are sent, asked and denied ones are not, force sends all of them, a dry run none."""
+    """Allowed calls are sent, asked and denied ones are not; force sends all, a dry run none."""
     head, tail = DOORS[door](*target)
     command = [sys.executable, "-m", "kosmolua", *head, f"--{access}", verdict, *([flag] if flag else []), *tail]
     environment = {**os.environ, "REPLICATE_URL": server.url, "REPLICATE_API_KEY": "r8_marked"}

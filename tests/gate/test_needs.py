@@ -1,4 +1,4 @@
-"""A script's header: what it may say, and that the run is held to it."""
+"""A script's header: its syntax and its enforcement."""
 
 import pytest
 
@@ -25,7 +25,7 @@ local x = 1
 
 
 def test_a_header_is_read():
-    """Up to the first line of code; names in any of their forms, models in any case."""
+    """Up to the first line of code; names in any form, models in any case."""
     found = needs.read(HEADER, "flow.lua")
 
     assert ("create_prediction", "get_*") == found.functions
@@ -35,7 +35,7 @@ def test_a_header_is_read():
 
 
 def test_without_a_header_nothing_is_declared():
-    """And a string that looks like one is none."""
+    """A string that looks like a header is not one."""
     assert needs.Needs() == needs.read(b"local s = [[\n--@ needs: get_account\n]]", "a.lua")
 
 
@@ -53,7 +53,7 @@ def test_without_a_header_nothing_is_declared():
     ],
 )
 def test_a_header_that_means_nothing_is_an_error(line, needle):
-    """With the line, before anything runs."""
+    """The error names the line, before anything runs."""
     with pytest.raises(UsageError) as caught:
         needs.read(f"--@ {line}\n".encode(), "flow.lua")
 
@@ -74,7 +74,7 @@ def test_a_header_that_means_nothing_is_an_error(line, needle):
     ],
 )
 def test_the_run_is_held_to_it(function, arguments, allowed):
-    """Functions and models that it does not name are refused, and so is what does not tell its model."""
+    """Functions and models that it does not name are refused, and calls whose model is unknown."""
     call = Call(resolve(function), "default", arguments)
     found = needs.read(HEADER, "flow.lua")
     if allowed:
@@ -85,7 +85,7 @@ def test_the_run_is_held_to_it(function, arguments, allowed):
 
 
 def test_force_does_not_bypass_it(server):
-    """It is the script's own word, not the operator's policy."""
+    """The header is the script's own, not the operator's policy."""
     run = Run(script="flow.lua", needs=needs.read(HEADER, "flow.lua"))
     policy = policy_of(config.load({}, write="allow"))
     with Session(lambda _: Client(token="t", base_url=server.url), policy, force=True, run=run) as made:

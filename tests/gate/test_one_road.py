@@ -1,4 +1,4 @@
-"""A URL of the API is an operation: whatever fetches by URL refuses it, however it is written, and sends nothing."""
+"""A URL of the API is an operation: every fetch by URL refuses it in any spelling, and sends nothing."""
 
 import pytest
 from recording_server import Answer
@@ -79,7 +79,7 @@ def written(text, server):
 @pytest.mark.parametrize("way", catalogue.TRANSFERS, ids=lambda way: way.name)
 @pytest.mark.parametrize(("url", "operation"), WRITTEN.values(), ids=WRITTEN)
 def test_a_url_of_the_api_is_refused_by_name(server, session, url, operation, way):
-    """Nothing is sent, and the error names the function to call; the refusal is in the log."""
+    """Nothing is sent, the error names the function to call, and the refusal is logged."""
     made = session()
 
     with pytest.raises(UsageError) as refused:
@@ -94,7 +94,7 @@ def test_a_url_of_the_api_is_refused_by_name(server, session, url, operation, wa
 @pytest.mark.parametrize("way", catalogue.TRANSFERS, ids=lambda way: way.name)
 @pytest.mark.parametrize("url", OTHER.values(), ids=OTHER)
 def test_what_no_output_can_be_is_refused(server, session, url, way):
-    """Below the base there is no file, and what no server reads the same way is not sent."""
+    """There are no files below the base, and ambiguous URLs are not sent."""
     with pytest.raises(UsageError):
         session().open(way, {"url": written(url, server)})
 
@@ -103,7 +103,7 @@ def test_what_no_output_can_be_is_refused(server, session, url, way):
 
 @pytest.mark.parametrize(("url", "operation"), WRITTEN.values(), ids=WRITTEN)
 def test_a_redirect_to_the_api_is_refused(server, session, url, operation):
-    """Each address on the way is checked as the first one is."""
+    """Each address of a redirect is checked like the first one."""
     server.default = Answer(302, b"", {"Location": written(url, server)})
 
     with pytest.raises(UsageError, match=operation):
@@ -116,7 +116,7 @@ def test_a_redirect_to_the_api_is_refused(server, session, url, operation):
     "location", ["/v1/account", "../v1/account", "..//v1/account", "//127.0.0.1:{port}/v1/account"]
 )
 def test_a_relative_redirect_is_resolved_first(server, session, location):
-    """It is refused as the address that it leads to."""
+    """The resolved address is refused."""
     server.default = Answer(302, b"", {"Location": written(location, server)})
 
     with pytest.raises(UsageError, match="get_account"):
@@ -129,7 +129,7 @@ def test_a_relative_redirect_is_resolved_first(server, session, location):
     "location", ["http://[", "//[::1", "https://xn--/", "http://a b/", "data:,x", "x" * 60_000, ""]
 )
 def test_a_redirect_to_nowhere_is_an_error(server, session, location):
-    """One that says so; an empty one leads back, and ends after a few."""
+    """The error says so; an empty target repeats the request, and ends after a few times."""
     server.default = Answer(302, b"", {"Location": location})
 
     with pytest.raises(KosmoError) as failed:
@@ -143,7 +143,7 @@ def test_a_redirect_to_nowhere_is_an_error(server, session, location):
     "path", ["/delivery/p/out.png", "/v1x/out.png", "/stream/p", "/a%20b/c%2Fd.png", "/x;v=1/y", "/replicate/out.png"]
 )
 def test_outputs_of_the_same_origin_are_fetched(server, session, path):
-    """Beside the base there are outputs and streams, as the emulator has them, with the token that they need."""
+    """Next to the base there are outputs and streams, as in the emulator, with the token that they need."""
     server.default = Answer(200, b"content")
 
     found = session(f"http://127.0.0.1:{server.port}/replicate/v1").fetch(f"http://127.0.0.1:{server.port}{path}", 100)
@@ -153,7 +153,7 @@ def test_outputs_of_the_same_origin_are_fetched(server, session, path):
 
 
 def test_a_base_with_a_longer_path_is_held_as_a_whole(server, session):
-    """Only what is below all of it is the API."""
+    """Only addresses below the whole base are the API."""
     made = session(f"http://127.0.0.1:{server.port}/replicate/v1")
 
     with pytest.raises(UsageError, match="get_account"):
@@ -166,7 +166,7 @@ def test_a_base_with_a_longer_path_is_held_as_a_whole(server, session):
 
 @pytest.mark.parametrize("url", ["data:,hello", "DATA:,hello", "data:text/plain;base64,aGVsbG8="])
 def test_a_data_url_is_a_download(server, session, url):
-    """It is decided, charged and recorded as any other, and sends nothing."""
+    """It is decided, charged and recorded like others, and sends nothing."""
     made = session()
 
     assert b"hello" == made.fetch(url, 100)
@@ -187,7 +187,7 @@ def test_a_data_url_is_a_download(server, session, url):
 )
 @pytest.mark.parametrize("url", ["data:,hello", "https://replicate.delivery/x"], ids=["data", "delivery"])
 def test_a_data_url_is_refused_as_a_download(session, url, options, error, outcome):
-    """By policy, header, budget and dry run, exactly as what is fetched from elsewhere."""
+    """By policy, header, budget and dry run, like other downloads."""
     made = session(**options)
 
     with pytest.raises(error):
@@ -198,7 +198,7 @@ def test_a_data_url_is_refused_as_a_download(session, url, options, error, outco
 
 @pytest.mark.parametrize("url", ["data:,x", "DATA:,x"])
 def test_a_data_url_is_no_stream(session, url):
-    """There are no events in it."""
+    """It has no events."""
     with pytest.raises(UsageError, match="stream: "):
         session().open(STREAM, {"url": url})
 
@@ -218,7 +218,7 @@ FORMS = {
 
 @pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
 def test_the_token_is_removed_from_an_answer(server, session, form):
-    """From names and values, at any depth; the note of the call says so."""
+    """From names and values at any depth; the call's note says so."""
     server.default = Answer(200, f'{{"id": "Bearer {form}", "{form}": [["x{form}{form}"]], "rest": "50%"}}'.encode())
     made = session(token=TOKEN)
 
@@ -230,7 +230,7 @@ def test_the_token_is_removed_from_an_answer(server, session, form):
 
 @pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
 def test_the_token_is_removed_from_an_error(server, session, form):
-    """From its detail, and the note says so."""
+    """From its detail; the note says so."""
     server.default = Answer(
         400, f'{{"detail": "no such header: {form}", "invalid_fields": [{{"a": "{form}"}}]}}'.encode()
     )
@@ -246,7 +246,7 @@ def test_the_token_is_removed_from_an_error(server, session, form):
 
 @pytest.mark.parametrize("location", ["https://evil.example/{}", "{}://x", "https://{}.example/", "/v1/{}"])
 def test_the_token_is_removed_from_a_redirect(server, session, location):
-    """A server may put it into the address that it names."""
+    """A server may include it in the target."""
     server.default = Answer(302, b"", {"Location": location.format("r8_MarkedToken12")})
 
     with pytest.raises(KosmoError) as refused:
@@ -256,7 +256,7 @@ def test_the_token_is_removed_from_a_redirect(server, session, location):
 
 
 def test_a_note_of_the_helper_is_kept(server, session):
-    """Both are said."""
+    """The entry has both notes."""
     server.default = Answer(200, f'{{"id": "{TOKEN}"}}'.encode())
     made = session(token=TOKEN)
     made.call("get_prediction", {"prediction_id": "p"}, note=lambda _: "looked")
@@ -265,7 +265,7 @@ def test_a_note_of_the_helper_is_kept(server, session):
 
 
 def test_the_token_is_removed_from_texts_and_files(server, session):
-    """Whatever form the answer of a function has."""
+    """For every form of an answer."""
     server.default = Answer(200, f"before {TOKEN} after".encode(), {"X-Request-Id": f"a{TOKEN}"})
     made = session(token=TOKEN)
 
@@ -278,7 +278,7 @@ def test_the_token_is_removed_from_texts_and_files(server, session):
 
 @pytest.mark.parametrize("cut", range(0, len(TOKEN) + 12, 3))
 def test_the_token_is_masked_in_what_is_fetched(server, session, cut):
-    """A file keeps its length, wherever its pieces begin; its entry's note says so."""
+    """A file keeps its length, whatever its pieces; the entry's note says so."""
     content = f"r8_r8_{TOKEN}r8_Marked".encode()
     chunks = b"".join(f"{len(part):x}\r\n".encode() + part + b"\r\n" for part in (content[:cut], content[cut:]) if part)
     server.default = Answer(
@@ -295,7 +295,7 @@ def test_the_token_is_masked_in_what_is_fetched(server, session, cut):
 
 
 def test_an_answer_without_the_token_has_no_note(server, session):
-    """Nor is a part of it taken for the whole."""
+    """A part of the token is not taken for the whole."""
     server.default = Answer(200, b'{"id": "r8_Marked", "logs": "\\u0041 50%|"}')
     made = session(token=TOKEN)
 
@@ -305,7 +305,7 @@ def test_an_answer_without_the_token_has_no_note(server, session):
 
 
 def test_reading_a_file_goes_by_the_road_once(server, session):
-    """One entry for one file."""
+    """There is one entry per file."""
     made = session()
     made.open(DOWNLOAD, {"url": f"http://127.0.0.1:{server.port}/x"}).close()
 

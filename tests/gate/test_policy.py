@@ -1,4 +1,4 @@
-"""Decisions are a pure function of rules and operation; where nothing is said the answer is no."""
+"""Decisions are a pure function of rules and operation; without a rule the call is denied."""
 
 import msgspec
 import pytest
@@ -19,18 +19,18 @@ def rules(read="allow", write="ask"):
 
 @pytest.mark.parametrize("verdict", ["allow", "ask", "deny"])
 def test_each_class_has_its_verdict(verdict):
-    """The rule of the operation's access class decides, and is named with its origin."""
+    """The rule of the access class decides, and is named with its origin."""
     assert Decision(verdict, f"read={verdict} (--read)") == decide(rules(read=verdict), Call(READ))
     assert Decision(verdict, f"write={verdict} (--write)") == decide(rules(write=verdict), Call(WRITE))
 
 
 def test_no_rule_is_a_no():
-    """Where no rule speaks the call is denied."""
+    """Without a matching rule the call is denied."""
     assert Decision("deny", "no rule") == decide(Policy(), Call(READ))
 
 
 def test_a_verdict_that_is_none_is_the_strictest():
-    """A setting that nobody understands denies."""
+    """An unknown verdict denies."""
     settings = config.Settings(
         url=config.DEFAULTS.url, read=config.Value("alow", "file"), write=config.Value("", "file")
     )
@@ -45,12 +45,12 @@ def test_a_verdict_that_is_none_is_the_strictest():
     [("allow", True, "ask"), ("allow", False, "allow"), ("ask", True, "ask"), ("deny", True, "deny")],
 )
 def test_a_secret_is_asked_for_from_scripts(read, from_script, verdict):
-    """Allowing reads does not hand a script the key that signs webhooks."""
+    """Allowing reads does not give a script the webhook secret."""
     assert verdict == decide(rules(read=read), Call(SECRET, from_script=from_script)).verdict
 
 
 def test_defaults():
-    """Reads are allowed and writes asked for, and both say that it is the default."""
+    """Reads are allowed and writes are asked about, with "default" as the origin."""
     assert ("read=allow (default)", "write=ask (default)") == tuple(
         decide(policy_of(config.DEFAULTS), Call(operation)).rule for operation in (READ, WRITE)
     )
@@ -60,7 +60,7 @@ def test_defaults():
 
 
 def ruled(*said, read="allow", write="ask", **flags):
-    """The policy of rules, each as a table of TOML is read, all from one file."""
+    """The policy of rules from one file, each as a table of TOML."""
     settings = config.load({}, **flags)
     classes = {"read": config.Value(read, "file"), "write": config.Value(write, "file")}
     given = {name: value for name, value in classes.items() if name not in flags}
@@ -104,7 +104,7 @@ def creating(account="default", **arguments):
     ],
 )  # fmt: skip
 def test_the_most_specific_rule_decides(rules, call, verdict, deciding):
-    """And of those that are equally specific the strictest; without one the access class."""
+    """Of equally specific rules the strictest decides; without a rule the access class."""
     found = decide(ruled(*(for_write(rule) for rule in rules), write="allow"), call)
 
     assert verdict == found.verdict
@@ -112,14 +112,14 @@ def test_the_most_specific_rule_decides(rules, call, verdict, deciding):
 
 
 def for_write(rule):
-    """A rule on arguments has to name functions that have such."""
+    """A rule on arguments must name functions that have them."""
     return {"functions": "create_prediction", **rule} if "arguments" in rule else rule
 
 
 @pytest.mark.parametrize("version", ["5c7d5dc6dd8bf75c1acaa8565735e7986bc5b66206b55cca93cb72c9bf15ccaa", None])
 @pytest.mark.parametrize("verdict", ["allow", "deny", "ask"])
 def test_what_a_call_does_not_tell_is_held_against_it(verdict, version):
-    """A bare version hides its model: a rule on models then only tightens, and the decision says so."""
+    """A bare version hides its model: rules on models then only tighten, and the decision says so."""
     rule = {"verdict": verdict, "functions": "create_prediction", "arguments": {"model": "meta/*"}}
     found = decide(ruled(rule, write="ask"), creating(**({"version": version} if version else {})))
 
@@ -143,7 +143,7 @@ def policy_with_flag(rule, write):
 
 
 def test_a_secret_needs_a_rule_with_its_name():
-    """A glob that happens to match is no consent to hand a script a signing key."""
+    """A matching glob does not allow a script to read the signing key."""
     for functions, verdict in (("*", "ask"), ("get_*", "ask"), (SECRET.name, "allow")):
         policy = ruled({"verdict": "allow", "functions": functions})
         assert verdict == decide(policy, Call(SECRET, from_script=True)).verdict, functions
@@ -159,7 +159,7 @@ def test_a_secret_needs_a_rule_with_its_name():
     ],
 )  # fmt: skip
 def test_a_rule_that_means_nothing_is_an_error(rule, needle, hint):
-    """It may be one that forbids: passing it over would allow."""
+    """It may be meant to deny, so it is not ignored."""
     with pytest.raises(ConfigurationError) as caught:
         ruled({"verdict": "deny", **rule})
 
@@ -181,7 +181,7 @@ def test_a_rule_that_means_nothing_is_an_error(rule, needle, hint):
     st.randoms(),
 )
 def test_the_order_of_rules_never_matters(rules, account, random):
-    """And adding a rule that denies the very call always denies it."""
+    """Adding a rule that denies the call always denies it."""
     shuffled = random.sample(rules, len(rules))
     call = creating(account)
     exact = {"verdict": "deny", "functions": "create_prediction", "account": account}
@@ -205,7 +205,7 @@ def test_the_order_of_rules_never_matters(rules, account, random):
     st.booleans(),
 )
 def test_what_cannot_be_called_is_denied_with_all_arguments(rules, write, by_flag):
-    """A function that no arguments make callable is denied with each; where one call is not, it is callable."""
+    """A function that is never callable is denied for all arguments; otherwise some call is allowed."""
     ceilings = frozenset({"write"} if by_flag else ())
     policy = msgspec.structs.replace(ruled(*rules, write=write), ceilings=ceilings)
     models = ({"version": "a/b"}, {"version": "a/c"}, {"version": "b/b"}, {"version": "bare"})
@@ -215,7 +215,7 @@ def test_what_cannot_be_called_is_denied_with_all_arguments(rules, write, by_fla
 
 
 def test_what_a_call_leaves_out_is_left_out():
-    """A rule about webhooks speaks of calls that have one; of a call that is only thought of, it may."""
+    """A rule about webhooks matches calls that have one; an incomplete call may have one."""
     policy = ruled({"verdict": "deny", "arguments": {"webhook": "*"}}, write="allow")
     made = msgspec.structs.replace(creating(version="v"), complete=True)
     hooked = msgspec.structs.replace(creating(version="v", webhook="https://evil.example/x"), complete=True)
@@ -224,7 +224,7 @@ def test_what_a_call_leaves_out_is_left_out():
 
 
 def test_rules_that_name_another_function_are_not_looked_at():
-    """Rules are sorted once by function; a function that none names is decided by its class."""
+    """Rules are sorted by function once; a function without rules is decided by its class."""
     said = tuple(
         (
             "config.toml",

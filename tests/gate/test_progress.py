@@ -1,4 +1,4 @@
-"""What is known of a run: from answers as the API gives them, and as nobody should."""
+"""The progress of a run, from answers of the API and from invalid ones."""
 
 from datetime import UTC, datetime
 
@@ -26,12 +26,12 @@ class Clock:
 
 
 def moment(seconds):
-    """A time of the API's."""
+    """A time of the API."""
     return datetime.fromtimestamp(NOW + SKEW + seconds, UTC).isoformat().replace("+00:00", "Z")
 
 
 class Told:
-    """A `Progress` that answers are told to."""
+    """A `Progress` that gets answers."""
 
     def __init__(self, **options):
         self.clock = Clock()
@@ -72,7 +72,7 @@ def test_a_prediction_from_its_beginning_to_its_end(told):
 
 
 def test_a_create_that_is_under_way(told):
-    """It counts before there is an answer, and no more when there is none."""
+    """It counts until there is an answer or an error."""
     operation = resolve("create_prediction")
     entry = Entry("create_prediction", "default", "write", NOW)
     told.progress.begins(entry, operation, {})
@@ -84,7 +84,7 @@ def test_a_create_that_is_under_way(told):
 
 
 def test_what_others_have_started(told):
-    """A list tells of predictions that are known; one that is fetched counts, but its compute is not this run's."""
+    """A list updates known predictions; a read one counts, but not its compute."""
     told("create_prediction", prediction("starting"))
     page = [prediction("succeeded"), prediction("processing", "other"), None, {"id": []}]
     told("list_predictions", {"results": page})
@@ -99,7 +99,7 @@ def test_what_others_have_started(told):
     [("done", "{}", "succeeded"), ("done", '{"reason": "canceled"}', "canceled"), ("error", "{}", "failed")],
 )
 def test_a_stream_tells_the_end(told, event, data, status):
-    """What is followed need not be asked for again; the API may still tell the rest."""
+    """A followed prediction needs no further read; the API may still report the rest."""
     told("create_prediction", prediction("starting", urls={"stream": "https://stream.replicate.com/1"}))
     told.progress.followed("https://stream.replicate.com/1", "output", "text")
     told.progress.followed("https://stream.replicate.com/1", event, data)
@@ -110,7 +110,7 @@ def test_a_stream_tells_the_end(told, event, data, status):
 
 
 def test_downloads(told):
-    """They are there while they last."""
+    """Downloads are listed while they run."""
     told.progress.downloading("a.png", 10, None)
     told.progress.downloading("b.png", 10, 100)
     told.progress.downloading("a.png", -1, None)
@@ -130,7 +130,7 @@ def test_downloads(told):
     ],
 )
 def test_answers_that_nobody_expects(told, fields):
-    """Whatever the types: nothing breaks, and times stay within the run."""
+    """With any types nothing breaks, and times stay within the run."""
     for function in ("create_prediction", "get_prediction", "list_predictions"):
         told(function, {**prediction("processing"), **fields})
         told(function, {**prediction("succeeded"), **fields})
@@ -142,7 +142,7 @@ def test_answers_that_nobody_expects(told, fields):
 
 
 def test_what_is_kept_is_bounded(told):
-    """Long texts, deep and wide values, many files and many predictions are cut; every one of them is counted."""
+    """Long texts, deep and wide values, many files and predictions are truncated; each prediction is counted."""
     deep = "end"
     for _ in range(100):
         deep = [deep]
@@ -157,7 +157,7 @@ def test_what_is_kept_is_bounded(told):
 
 
 def test_nothing_is_kept_where_nobody_wants_a_report():
-    """The states are enough for a line on the screen."""
+    """The progress line needs only the states."""
     told = Told()
     told("create_prediction", prediction("succeeded", input={"a": 1}, output="b"))
 
@@ -166,7 +166,7 @@ def test_nothing_is_kept_where_nobody_wants_a_report():
 
 
 def test_a_watcher_is_shown_no_secret(server):
-    """Of the webhooks' signing secret it learns that it was asked for, and not what it is."""
+    """The watcher sees the call for the webhook secret, but not the secret."""
     server.default.body = b'{"key": "whsec_marked"}'
     progress = Progress(keep=True)
     policy = policy_of(config.load({}, read="allow"))

@@ -1,4 +1,4 @@
-"""Prices by what is billed: recorded metrics to costs, and what an input is taken to cost before it is sent."""
+"""Prices by billed metrics: the cost of recorded metrics, and the estimate for an input."""
 
 import json
 from decimal import Decimal
@@ -25,7 +25,7 @@ def quoted(row):
 
 @ROW
 def test_recorded_metrics_give_their_cost(row):
-    """Exactly, in decimal numbers; where the metrics tell nothing that is billed the cost stays unknown."""
+    """Exactly, in decimal; without billed metrics the cost is unknown."""
     metrics = row["metrics"]
     found = quoted(row).actual(metrics, metrics.get("predict_time"))
 
@@ -34,13 +34,13 @@ def test_recorded_metrics_give_their_cost(row):
 
 @pytest.mark.parametrize("row", [row for row in BILLED if "expected" in row], ids=lambda row: row["source"][:40])
 def test_an_input_tells_what_it_will_cost(row):
-    """By the amounts and the variant that it asks for, on the safe side."""
+    """By its amounts and its variant, rounded up."""
     assert Decimal(row["expected"]) == quoted(row).expected(60)
 
 
 @ROW
 def test_a_price_is_read_as_it_is_written(row):
-    """What `kosmo prices list` shows can be entered again."""
+    """The output of `kosmo prices list` can be entered again."""
     price = price_of(row["price"], "price")
 
     assert price == price_of(plain(price), "price")
@@ -71,18 +71,18 @@ def test_a_price_is_read_as_it_is_written(row):
     ],
 )  # fmt: skip
 def test_how_much_an_input_asks_for(metric, given, amount):
-    """None where it does not say: unknown is never zero."""
+    """None if unknown, which is never zero."""
     assert amount == amount_of(metric, given, {})
 
 
 def test_an_expectation_stands_in_for_what_the_input_does_not_say():
-    """The input itself counts where it does."""
+    """The input takes precedence."""
     assert 500 == amount_of("token_output_count", {}, {"token_output_count": 500})
     assert 7 == amount_of("token_output_count", {"max_tokens": 7}, {"token_output_count": 500})
 
 
 def test_sums_do_not_drift():
-    """A thousand times a tenth of a cent is a dollar."""
+    """A thousand tenths of a cent are a dollar."""
     quote = quote_of(price_of({"image_output_count": 0.001}, ""), None, {"num_outputs": 1000})
 
     assert Decimal(1) == quote.expected(60)
@@ -92,7 +92,7 @@ def test_sums_do_not_drift():
 
 
 def test_a_variant_by_an_input():
-    """For what no metric tells; a variant that does not match leaves the price unknown."""
+    """For facts that no metric shows; without a matching variant the price is unknown."""
     price = price_of(
         {"variants": [{"when": {"input.mode": "pro"}, "run": 0.9}, {"when": {"input.mode": "standard"}, "run": 0.5}]},
         "",
@@ -106,7 +106,7 @@ def test_a_variant_by_an_input():
 
 @pytest.mark.parametrize("value", [-1, float("nan"), float("inf"), 2**60, "7", True, None, [], {}])
 def test_amounts_that_a_server_may_invent(value):
-    """None of them is money."""
+    """Invalid amounts cost nothing."""
     quote = quote_of(price_of({"image_output_count": 0.1}, ""), None, {})
 
     assert quote.actual({"image_output_count": value}, None) is None
@@ -134,7 +134,7 @@ def test_amounts_that_a_server_may_invent(value):
     ],
 )
 def test_a_table_that_cannot_be_understood(said, problem):
-    """It is told by its key, with what was found and what was expected."""
+    """The error names the key, what was found and what was expected."""
     with pytest.raises(PriceError) as caught:
         prices_of(said)
 

@@ -1,4 +1,4 @@
-"""The files that are never a script's: known by what they are, whatever they are called and however wide the door."""
+"""Files that scripts never get, recognized by identity, whatever their names and the open directories."""
 
 import os
 import socket
@@ -18,7 +18,7 @@ OWN = "it belongs to kosmolua's configuration directory"
 
 @pytest.fixture
 def home(tmp_path):
-    """A home with the product's directories in their default places, a project, and a place of the script's own."""
+    """A home with the product's directories in their default places, a project, and a directory of the script."""
     for place in (".config/kosmolua", ".local/state/kosmolua/runs", ".cache/kosmolua/predictions", "project/.kosmo"):
         (tmp_path / place).mkdir(parents=True)
     (tmp_path / "own").mkdir()
@@ -32,12 +32,12 @@ def home(tmp_path):
 
 
 def opened(home, own=(), **environment):
-    """The files of a run for which everything is open."""
+    """The files of a run with everything open."""
     return Files(["/"], ["/"], str(home / "project"), {"HOME": str(home), **environment}).of_run(own)
 
 
 def refused(files, path, why=""):
-    """It can be neither read nor written, and the error names it."""
+    """The file can be neither read nor written, and the error names it."""
     for attempt in (files.read, lambda path: write(files, path)):
         with pytest.raises(PermissionDeniedError) as caught:
             attempt(str(path))
@@ -59,7 +59,7 @@ PRODUCT = [
 
 @pytest.mark.parametrize("file", PRODUCT)
 def test_the_products_directories(home, file):
-    """Configuration, state and cache, whether the file exists or not."""
+    """Configuration, state and cache, for existing and missing files."""
     if not (home / file).exists():
         with pytest.raises(PermissionDeniedError, match="not available to scripts"):
             opened(home).read(str(home / file))
@@ -72,7 +72,7 @@ def test_the_products_directories(home, file):
 
 @pytest.mark.parametrize("kind", ["CONFIG", "STATE", "CACHE"])
 def test_the_products_directories_by_variables(home, tmp_path, kind):
-    """KOSMO_ and XDG_ variables move them; the default ones stay reserved, since they may still hold a token."""
+    """KOSMO_ and XDG_ variables move them; the default ones stay reserved, since they may contain a token."""
     (home / "moved" / "kosmolua").mkdir(parents=True)
     (home / "moved" / "kosmolua" / "f").write_text(SECRET)
 
@@ -93,7 +93,7 @@ def test_a_directory_that_is_reserved_itself_is_no_way_in(home):
 
 @pytest.mark.parametrize("spelling", [".kosmo", ".KOSMO", ".Kosmo"])
 def test_a_directory_of_settings(home, spelling):
-    """Of any project, in any spelling, at any depth, and a file of that name."""
+    """Of any project, in any spelling and depth, and a file of that name."""
     deep = home / "project" / "deep" / spelling / "deeper"
     deep.mkdir(parents=True)
     (deep / "f").write_text("f")
@@ -105,7 +105,7 @@ def test_a_directory_of_settings(home, spelling):
 
 
 def test_links_lead_to_what_they_are(home):
-    """Symbolic ones to files and directories, also several, and hard ones."""
+    """Symbolic links to files and directories, chains of them, and hard links."""
     credentials = home / ".config/kosmolua/credentials.json"
     (home / "own" / "soft").symlink_to(credentials)
     (home / "own" / "softer").symlink_to("soft")
@@ -123,7 +123,7 @@ def test_links_lead_to_what_they_are(home):
 
 
 def test_settings_that_are_kept_elsewhere(home):
-    """Where the product's own file is a link, what it leads to is reserved by any name."""
+    """If the product's file is a link, its target is reserved under any name."""
     (home / "dotfiles").mkdir()
     for name in ("credentials.json", "config.toml"):
         os.rename(home / ".config/kosmolua" / name, home / "dotfiles" / name)
@@ -137,7 +137,7 @@ def test_settings_that_are_kept_elsewhere(home):
 
 
 def test_an_open_descriptor_is_no_way_in(home):
-    """/proc/self/fd/N is the file that it leads to."""
+    """/proc/self/fd/N is the file that it refers to."""
     with open(home / ".config/kosmolua/credentials.json", "rb") as file:
         refused(opened(home), f"/proc/self/fd/{file.fileno()}", OWN)
         refused(opened(home), f"/dev/fd/{file.fileno()}", OWN)
@@ -150,7 +150,7 @@ KERNEL = ["/proc/self/environ", "/proc/self/mem", "/proc/1/environ", "/proc/sys/
 
 @pytest.mark.parametrize("path", KERNEL)
 def test_the_kernels_file_systems(home, path):
-    """Neither read nor written; the process's environment holds the token."""
+    """Neither readable nor writable; the process's environment has the token."""
     if not os.path.exists(path):
         pytest.fail(f"{path} is on every Linux")
     for files in (opened(home), Files([os.path.dirname(path)], [os.path.dirname(path)], str(home))):
@@ -158,7 +158,7 @@ def test_the_kernels_file_systems(home, path):
 
 
 def test_devices_fifos_and_sockets(home):
-    """Are refused without being opened: neither waits, and opening a device may do something."""
+    """They are refused without being opened, since opening can block or have effects."""
     os.mkfifo(home / "own" / "fifo")
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(str(home / "own" / "socket"))
@@ -171,7 +171,7 @@ def test_devices_fifos_and_sockets(home):
 
 
 def test_files_of_the_run(home):
-    """Its journal with what SQLite keeps next to it, and its report: before they exist, and by any name."""
+    """Its journal with SQLite's files, and its report: before they exist, and under any name."""
     place = home / "own"
     own = [
         (str(place / "run.journal"), "the journal of this run"),
@@ -192,7 +192,7 @@ def test_files_of_the_run(home):
 
 
 def test_places_that_do_not_exist_yet(tmp_path):
-    """A script cannot take the place of a directory that the product has yet to make."""
+    """A script cannot create a directory that the product will create."""
     for place in (".config", ".local/state", ".cache", "own"):
         (tmp_path / place).mkdir(parents=True)
     files = Files(["/"], ["/"], str(tmp_path), {"HOME": str(tmp_path)})
@@ -203,7 +203,7 @@ def test_places_that_do_not_exist_yet(tmp_path):
 
 
 def test_many_files_of_the_product_are_known_soon(home):
-    """Also where they have to be looked through, for a file with several names."""
+    """Also if they have to be searched for a file with several names."""
     for number in range(3_000):
         (home / ".cache/kosmolua/predictions" / str(number)).touch()
     os.link(home / "own" / "a.txt", home / "own" / "b.txt")
@@ -216,7 +216,7 @@ def test_many_files_of_the_product_are_known_soon(home):
 
 
 def test_what_is_beside_them_stays_open(home):
-    """A script's own files, and names that merely look similar."""
+    """A script's own files, and similar names."""
     for place in (".config/other", ".config/kosmolua2", "project/kosmo", "project/.kosmos"):
         (home / place).mkdir()
         write(opened(home), home / place / "f", b"new")
@@ -227,7 +227,7 @@ def test_what_is_beside_them_stays_open(home):
 
 @pytest.mark.parametrize("unnamed", [True, False])
 def test_a_write_that_is_given_up_leaves_nothing(tmp_path, unnamed):
-    """Whoever still writes then is told, and the file takes its name no more."""
+    """A later write raises an error, and the file does not get its name."""
     parts, directory = Parts(unnamed=unnamed), os.open(tmp_path, os.O_RDONLY)
 
     def give_up():

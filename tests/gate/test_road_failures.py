@@ -1,4 +1,6 @@
-"""Whatever fails on the road becomes an error with a code, is recorded, costs no answer and leaves the host running."""
+"""Every failure on the path of a call becomes a recorded error with a code, loses no answer and leaves the host
+running.
+"""
 
 import json
 from collections.abc import Mapping
@@ -36,7 +38,7 @@ KINDS = [ValueError("odd"), RecursionError("deep"), OverflowError("large"), Memo
 
 
 class Once:
-    """Raises the first time that it is called, and gives what stands behind it from then on."""
+    """Raises on the first call, and then returns the real object."""
 
     def __init__(self, error, behind=lambda *_: None):
         self.error, self.behind, self.calls = error, behind, 0
@@ -65,7 +67,7 @@ class Arguments(Mapping):
 
 
 class BrokenClient(Client):
-    """Loses its head before anything is sent."""
+    """Fails before anything is sent."""
 
     def __init__(self, error, **options):
         super().__init__(**options)
@@ -93,7 +95,7 @@ class BrokenFiles(Files):
 
 
 class BrokenTicket:
-    """A place in a journal that fails where it is told to."""
+    """A place in a journal that fails at a given step."""
 
     def __init__(self, step, error):
         self.open, self.unsure, self._fail = [], False, {step: Once(error)}
@@ -111,7 +113,7 @@ class BrokenTicket:
 
 
 class Asked:
-    """A prompter whose method is given."""
+    """A prompter with the given method."""
 
     def __init__(self, ask):
         self.ask = ask
@@ -119,7 +121,7 @@ class Asked:
 
 @pytest.fixture
 def road(server, tmp_path):
-    """Makes sessions of a real client, which write their audit log to a file; `road.audit` reads it."""
+    """Makes sessions of a real client with an audit log in a file; `road.audit` reads it."""
     server.default = Answer(201, MADE)
     opened = []
 
@@ -143,7 +145,7 @@ def road(server, tmp_path):
 
 
 def failing(road, server, step, error):
-    """A session that fails at that step of its first call, and the arguments of the call."""
+    """A session that fails at that step of its first call, and the call's arguments."""
     arguments, options = CREATE[1], {}
     match step:
         case "arguments":
@@ -171,7 +173,7 @@ def failing(road, server, step, error):
 @pytest.mark.parametrize("error", KINDS, ids=lambda error: type(error).__name__)
 @pytest.mark.parametrize("step", ["arguments", "connect", "prompter", "remember", "reserve", "send"])
 def test_a_failure_before_the_answer_is_an_error_with_a_code(road, server, step, error):
-    """It is recorded under its code, and the next call of the same session is carried out."""
+    """It is recorded under its code, and the session's next call works."""
     session, arguments = failing(road, server, step, error)
     with pytest.raises(KosmoError) as caught:
         session.call("create_prediction", arguments)
@@ -186,7 +188,7 @@ def test_a_failure_before_the_answer_is_an_error_with_a_code(road, server, step,
 
 @pytest.mark.parametrize("step", ["settle", "on_call", "audit", "note", "watcher", "watcher begins"])
 def test_a_failure_after_the_answer_does_not_cost_it(road, server, step):
-    """The answer is returned, its call is in the log, and the exception is kept."""
+    """The answer is returned, the call is logged, and the exception is kept."""
     error = ValueError("mine")
     session, _ = failing(road, server, step, error)
     reply = session.call(*CREATE, note=Once(error) if step == "note" else None)
@@ -211,7 +213,7 @@ def test_a_bug_says_that_it_is_one(road, server):
 
 
 def test_a_token_in_an_exception_is_not_shown(road, server):
-    """Neither in the message nor in the stack."""
+    """Neither message nor stack shows it."""
     session, arguments = failing(road, server, "send", ValueError(f"Bearer {TOKEN}"))
     with pytest.raises(InternalError) as caught:
         session.call("create_prediction", arguments)
@@ -220,7 +222,7 @@ def test_a_token_in_an_exception_is_not_shown(road, server):
 
 
 def test_a_create_that_broke_counts_as_unanswered(road, server):
-    """Nobody knows whether it was sent: it is not taken for one that was refused."""
+    """It may have been sent, so it does not count as refused."""
     session, arguments = failing(road, server, "send", ValueError("odd"))
     with pytest.raises(InternalError):
         session.call("create_prediction", arguments)
@@ -230,7 +232,7 @@ def test_a_create_that_broke_counts_as_unanswered(road, server):
 
 @pytest.mark.parametrize("step", ["send", "claim"])
 def test_a_journal_that_breaks(road, step):
-    """Its exception is an error of the call like any other."""
+    """Its exception is an error of the call."""
     session, ticket = road(), BrokenTicket(step, ValueError("odd"))
     with pytest.raises(InternalError):
         session.call(*CREATE, ticket=ticket)
@@ -239,14 +241,14 @@ def test_a_journal_that_breaks(road, step):
 
 
 def test_files_that_cannot_be_read(road, tmp_path):
-    """What the system says of a file is told with its name."""
+    """The system's message is reported with the file's name."""
     session = road(run=Run(files=BrokenFiles([str(tmp_path)], [])))
     with pytest.raises(SystemFailureError, match=r"create_file: Input/output error: 'a\.txt'"):
         session.call("create_file", {"path": "a.txt"})
 
 
 def test_a_policy_that_breaks_sends_nothing(road, server):
-    """A gate that fails stays closed."""
+    """A failing gate stays closed."""
 
     with pytest.raises(InternalError):
         road(policy=Policy(Arguments(ValueError("odd")))).call("get_account", {})
@@ -255,7 +257,7 @@ def test_a_policy_that_breaks_sends_nothing(road, server):
 
 
 def test_a_prompter_that_breaks_sends_nothing(road, server):
-    """What it raised is the cause of the error, and is kept for whoever made the prompter."""
+    """Its exception is the cause of the error, and is kept for the owner of the prompter."""
     error = TypeError("no word")
     session, arguments = failing(road, server, "prompter", error)
     with pytest.raises(PermissionDeniedError, match="the prompter failed: TypeError: no word") as caught:
@@ -268,13 +270,13 @@ def test_a_prompter_that_breaks_sends_nothing(road, server):
 
 @pytest.mark.parametrize("function", [None, 1, b"get_account", ["get_account"]])
 def test_a_name_of_another_type(road, function):
-    """Is an unknown function."""
+    """It is an unknown function."""
     with pytest.raises(KosmoError, match="expected the name of a function"):
         road().call(function, {})
 
 
 def test_an_interrupt_stays_one(road, server):
-    """Ctrl-C is no failure of a call, and is recorded as what it is."""
+    """Ctrl-C is not a failure of the call, and is recorded as an interrupt."""
     session, arguments = failing(road, server, "send", KeyboardInterrupt())
     with pytest.raises(KeyboardInterrupt):
         session.call("create_prediction", arguments)
@@ -286,7 +288,7 @@ def test_an_interrupt_stays_one(road, server):
     "answer", [b"{}", b'{"id": null}', b'{"id": ""}', b'{"id": [1], "status": {}}', b'{"id": ".."}', b"[]"]
 )
 def test_a_create_that_is_answered_without_an_id(road, server, answer):
-    """The prediction may exist and nobody could name it: the call is in doubt, and is not sent again."""
+    """The prediction may exist without a known id: the call is uncertain, and is not resent."""
     server.default = Answer(201, answer)
     with pytest.raises(UncertainError, match="the API answered 201 with JSON that has no usable id"):
         road().call(*CREATE)
@@ -295,7 +297,7 @@ def test_a_create_that_is_answered_without_an_id(road, server, answer):
 
 
 def test_an_error_of_the_api_stays_one(road, server):
-    """What was foreseen is not taken for a bug."""
+    """An expected error is not taken for a bug."""
     server.default = Answer(404, b"{}")
     with pytest.raises(ApiError):
         road().call("get_account", {})
@@ -305,7 +307,7 @@ def test_an_error_of_the_api_stays_one(road, server):
 
 
 def test_a_service_that_breaks(road, tmp_path):
-    """Its exception is an error with a code, is recorded under the service's name, and the next one is carried out."""
+    """Its exception is an error with a code, recorded under the service's name, and the next one works."""
     session = road()
     services = Services(BrokenFiles([str(tmp_path)], []), str(tmp_path), lambda: session)
     asked = msgspec.msgpack.encode({"name": "util"})
@@ -318,7 +320,7 @@ def test_a_service_that_breaks(road, tmp_path):
 
 @pytest.mark.parametrize("error", KINDS, ids=lambda error: type(error).__name__)
 def test_a_prompt_whose_session_cannot_be_opened(error):
-    """The input is given an error, and the next input may open it."""
+    """The input gets an error, and the next input may open it."""
     session = type(
         "Opened", (), {"raised": None, "call": lambda *_, **__: Reply({"ok": 1}, Entry("f", "a", "read", 0.0))}
     )()
@@ -331,7 +333,7 @@ def test_a_prompt_whose_session_cannot_be_opened(error):
 
 
 def test_what_a_prompt_learns_costs_no_answer(road):
-    """What fails after an answer is told at the next call, and once."""
+    """A failure after an answer is reported once, at the next call."""
     session = road()
     calls = Calls(Options(), type("Hosts", (), {"session": lambda *_: session})())
     calls.seen = Once(ValueError("odd"))
@@ -343,7 +345,7 @@ def test_what_a_prompt_learns_costs_no_answer(road):
 
 
 def test_a_directory_that_is_gone(tmp_path, monkeypatch):
-    """What the system does not name is said in words."""
+    """The system's error without a name is reported in words."""
     gone = tmp_path / "gone"
     gone.mkdir()
     monkeypatch.chdir(gone)

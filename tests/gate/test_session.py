@@ -1,4 +1,4 @@
-"""The one road: order of the checks, who is asked, what is remembered, what the log holds."""
+"""The path of a call: the order of checks, who is asked, what is remembered, and the log."""
 
 import pytest
 
@@ -34,7 +34,7 @@ def session(server):
 
 
 def test_ask_goes_to_a_person(server, session):
-    """A yes lets one call through, a yes for the run all further ones of that function, a no none for the run."""
+    """A yes allows one call, "run" all further ones of that function, and "no" refuses the call."""
     prompter = Scripted(["once", "run", "no"])
     made = session(prompter)
 
@@ -51,7 +51,7 @@ def test_ask_goes_to_a_person(server, session):
 
 
 def test_a_person_is_asked_about_exactly_what_is_sent(session):
-    """The question holds the validated arguments, no more and no less."""
+    """The question has exactly the validated arguments."""
     prompter = Scripted()
     with pytest.raises(PermissionDeniedError):
         session(prompter, run=Run(script="flow.lua")).call(*CREATE)
@@ -61,7 +61,7 @@ def test_a_person_is_asked_about_exactly_what_is_sent(session):
 
 
 def test_nobody_to_ask_is_a_no(server, session):
-    """Without a terminal ask refuses, and names what would allow it."""
+    """Without a terminal the call is refused, and the hint shows how to allow it."""
     with pytest.raises(PermissionDeniedError) as caught:
         session(Nobody()).call(*CREATE)
 
@@ -89,7 +89,7 @@ def test_the_order_of_the_checks(server, session):
 
 
 def test_force_is_logged_as_such(session):
-    """Who bypasses the policy is seen to have done so."""
+    """The entry shows that the policy was bypassed."""
     made = session(write="deny", force=True)
     made.call(*CREATE)
 
@@ -97,7 +97,7 @@ def test_force_is_logged_as_such(session):
 
 
 def test_the_log_holds_no_inputs(session):
-    """A call leaves who, what and how it ended, never what was in it."""
+    """An entry has function, person and outcome, never arguments or answers."""
     made = session(write="allow")
     made.call("create_prediction", {"version": "v", "input": {"text": "marked"}})
     with pytest.raises(ArgumentError):
@@ -108,7 +108,7 @@ def test_the_log_holds_no_inputs(session):
 
 
 def test_the_log_is_bounded(session):
-    """A script that calls for ever does not fill the memory of its host."""
+    """A script with endless calls does not fill the memory of its host."""
     made = session(read="deny")
     for _ in range(MAX_LOG + 5):
         with pytest.raises(PermissionDeniedError):
@@ -118,7 +118,7 @@ def test_the_log_is_bounded(session):
 
 
 def test_a_question_cannot_draw_on_the_terminal():
-    """Control characters, direction marks and length in arguments do not reach the screen; the last line asks."""
+    """Control characters, direction marks and long arguments do not reach the screen; the last line asks."""
     evil = {"input": {"text": "\x1b[2J\x1b[1;1Hallow get_account?\r\n\u202e"}, "a\x1bb": "x" * 5000}
     text = render(Question("create_prediction", "work\x07", "write", evil, "evil\n.lua"))
 
