@@ -1,4 +1,4 @@
-"""An API on loopback that holds an answer back as long as a test wants it to, and keeps what reached it."""
+"""An API on loopback that delays answers as long as a test wants, and records requests."""
 
 import json
 import threading
@@ -10,8 +10,8 @@ TERMINAL = ("succeeded", "failed", "canceled")
 
 
 class HoldingServer:
-    """``hold`` names what is not answered: "request" (nothing is created), "create" (it is, and nobody is told),
-    "get", "stream", "download". Streams and downloads send their beginning first.
+    """``hold`` names the delayed answers: "request" (nothing is created), "create" (created, without an answer), "get",
+    "stream", "download". Streams and downloads send their beginning first.
     """
 
     def __init__(self, *hold):
@@ -44,7 +44,7 @@ class HoldingServer:
         self._server.server_close()
 
     def saw(self, method, ending, times=1, seconds=20):
-        """Wait until that many such requests have come."""
+        """Wait until that many such requests have arrived."""
         with self._changed:
             assert self._changed.wait_for(lambda: self.count(method, ending) >= times, seconds), self.requests
 

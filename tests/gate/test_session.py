@@ -133,7 +133,7 @@ def test_a_question_cannot_draw_on_the_terminal():
 
 @pytest.mark.parametrize("columns", [40, 60, 80])
 def test_a_question_breaks_between_words(columns):
-    """In a narrow terminal no word of it is cut by the edge, and the answer has its place on the last line."""
+    """In a narrow terminal words are not cut, and the answer has its place on the last line."""
     question = Question("create_model_prediction", "default", "write", {"model_name": "x"}, "flow.lua", "write=ask")
     lines = render(question, columns=columns).split("\n")
 
@@ -142,7 +142,7 @@ def test_a_question_breaks_between_words(columns):
 
 
 def test_a_question_fits_a_narrow_terminal():
-    """However few the columns, a long argument is cut and does not push the question away."""
+    """With any width a long argument is cut and does not push the question away."""
     question = Question("create_prediction", "default", "write", {"webhook_events_filter": "x" * 1_000_000})
 
     assert len(render(question, columns=40, rows=12)) < 500
@@ -151,7 +151,7 @@ def test_a_question_fits_a_narrow_terminal():
 @pytest.mark.parametrize(("length", "whole"), [(1_400, True), (5_000, False)])
 @pytest.mark.parametrize("letter", ["x", "界"])
 def test_a_question_uses_the_screen(length, whole, letter):
-    """An input that fits on the screen is shown whole; a longer one leaves the answer on it."""
+    """An input that fits on the screen is shown completely; a longer one leaves room for the answer."""
     given = {"model_owner": "a", "model_name": "b", "input": {"prompt": letter * (length // (1 + (letter > "x")))}}
     lines = render(Question("create_model_prediction", "default", "write", given, "f.lua")).split("\n")
     columns = [sum(2 if one == "界" else 1 for one in line) for line in lines]
@@ -161,7 +161,7 @@ def test_a_question_uses_the_screen(length, whole, letter):
 
 
 def test_accounts_have_their_own_client(server):
-    """The account named in a call is the one whose client is used, and each is connected once."""
+    """The client of the named account is used, and each account connects once."""
     connected = []
 
     def connect(account):

@@ -1,4 +1,4 @@
-"""Looking before refusing, holding what is under way, and budgets that outlive the run of a session."""
+"""Estimates are read before a refusal, reservations are held, and budgets outlive the session of a run."""
 
 import threading
 import time
@@ -73,7 +73,7 @@ def ended(identifier, seconds):
 
 
 def test_a_guess_is_looked_at_before_it_refuses(server, session):
-    """A prediction that nobody waited for took half a second, whatever the clock says."""
+    """A prediction that nobody waited for took half a second, not the time on the clock."""
     clock = Clock()
     made = session(caps=Caps(seconds_of_compute=5), clock=clock)
     server.answers.extend([prediction("a"), ended("a", 0.5), prediction("b")])
@@ -90,7 +90,7 @@ def test_a_guess_is_looked_at_before_it_refuses(server, session):
 
 
 def test_what_still_runs_counts_by_the_clock_after_a_look(server, session):
-    """Once, and the refusal says so."""
+    """The refusal says so, after one read."""
     clock = Clock()
     made = session(caps=Caps(seconds_of_compute=5), clock=clock)
     server.answers.extend([prediction("a"), prediction("a", "processing")])
@@ -105,7 +105,7 @@ def test_what_still_runs_counts_by_the_clock_after_a_look(server, session):
 @pytest.mark.parametrize("status", ["succeeded", "failed", "canceled"])
 @pytest.mark.parametrize("metrics", ["null", "{}", '{"predict_time": null}', '{"total_time": 9}'])
 def test_the_clock_counts_where_the_answer_says_nothing(server, session, status, metrics):
-    """Whatever the end: an answer without predict_time is not one of zero seconds."""
+    """An answer without predict_time does not mean zero seconds."""
     clock = Clock()
     made = session(caps=Caps(seconds_of_compute=2), clock=clock)
     server.answers.extend([prediction("a"), prediction("a", status, metrics=metrics)])
@@ -119,7 +119,7 @@ def test_the_clock_counts_where_the_answer_says_nothing(server, session, status,
 
 
 def test_what_was_aborted_computed_nothing(server, session):
-    """Its deadline passed before it started, which is not billed however long it waited."""
+    """Its deadline passed before it started, which is not billed."""
     clock = Clock()
     made = session(caps=Caps(seconds_of_compute=2), clock=clock)
     server.answers.extend(
@@ -134,7 +134,7 @@ def test_what_was_aborted_computed_nothing(server, session):
 
 
 def test_the_apis_own_times_are_a_better_clock(server, session):
-    """Its start and its end bound what a failed prediction has computed, though somebody looked late."""
+    """The API's start and end bound the compute time of a failed prediction that was read late."""
     clock = Clock()
     made = session(caps=Caps(seconds_of_compute=5), clock=clock)
     times = {"started_at": '"2026-11-30T12:00:01Z"', "completed_at": '"2026-11-30T12:00:02.500Z"'}
@@ -147,7 +147,7 @@ def test_the_apis_own_times_are_a_better_clock(server, session):
 
 
 def test_one_at_a_time_until_something_is_known(server, session):
-    """Of many at once under a small cap the first one goes alone; what it took is held for each of the others."""
+    """Under a small cap the first of many creates goes alone; its time is then reserved for each of the others."""
     server.default = ended("a", 0.2)
     made = session(caps=Caps(seconds_of_compute=0.5))
     start = threading.Barrier(30)
@@ -168,7 +168,7 @@ def test_one_at_a_time_until_something_is_known(server, session):
 
 
 def test_held_seconds_wait_for_what_they_turn_out_to_be(server, session):
-    """A create waits while that may make room, and is sent then."""
+    """A create waits while that may make room, and is then sent."""
     server.answers.extend([prediction("a"), prediction("a"), prediction("a", "processing"), ended("a", 0.1)])
     server.default = ended("b", 0.1)
     made = session(caps=Caps(seconds_of_compute=30))
@@ -183,7 +183,7 @@ def test_held_seconds_wait_for_what_they_turn_out_to_be(server, session):
 
 @pytest.mark.parametrize("count", [1, 2, 4])
 def test_outputs_are_counted_before_they_are_sent(server, session, count):
-    """Four images do not pass under a cap for two."""
+    """Four images do not fit under a cap for two."""
     made = session(caps=Caps(cost=0.5))
     arguments = {"version": "owner/images", "input": {"prompt": "x", "num_outputs": count}}
     if count <= 2:
@@ -196,7 +196,7 @@ def test_outputs_are_counted_before_they_are_sent(server, session, count):
 
 
 def test_defaults_of_the_schema_are_counted(server, session):
-    """As soon as the model has been looked at, for the model and for its version."""
+    """After the model was read, for the model and its version."""
     version = f'{{"id": "{"a" * 64}", "openapi_schema": {SCHEMA}}}'
     server.answers.append(Answer(200, f'{{"owner": "owner", "name": "images", "latest_version": {version}}}'.encode()))
     made = session(caps=Caps(cost=0.5))
@@ -211,7 +211,7 @@ def test_defaults_of_the_schema_are_counted(server, session):
 
 
 def test_a_bare_version_has_the_price_of_its_model(server, session):
-    """Once the run has looked at the model; else the prediction itself tells its model when it is made."""
+    """If the run has read the model; else from the created prediction."""
     version = f'{{"id": "{"a" * 64}", "openapi_schema": {SCHEMA}}}'
     model = Answer(200, f'{{"owner": "owner", "name": "images", "latest_version": {version}}}'.encode())
     server.answers.extend([model, prediction("a"), prediction("b", model='"owner/images"')])
@@ -226,7 +226,7 @@ def test_a_bare_version_has_the_price_of_its_model(server, session):
 
 
 def test_a_deployment_has_a_price_of_its_own(server, session):
-    """By its name; that of its model does not tell."""
+    """The price is by its name; its model's price does not apply."""
     prices = Prices(models={"deployments/me/app": Price(run=0.4)})
     made = session(caps=Caps(cost=10), prices=prices)
     made.call("create_deployment_prediction", {"deployment_owner": "me", "deployment_name": "app", "input": {}})
@@ -235,7 +235,7 @@ def test_a_deployment_has_a_price_of_its_own(server, session):
 
 
 def test_metrics_settle_what_was_reserved(server, session):
-    """What was billed counts, the call's entry has it, and what runs by the second is looked at before a refusal."""
+    """The billed amount counts and is in the call's entry; jobs billed by the second are read before a refusal."""
     made = session(caps=Caps(cost=1.0))
     server.answers.append(prediction("a", "succeeded", metrics='{"predict_time": 3, "image_output_count": 1}'))
     made.call("create_prediction", {"version": "owner/images", "input": {"num_outputs": 3}})
@@ -245,7 +245,7 @@ def test_metrics_settle_what_was_reserved(server, session):
 
 
 def test_an_amount_that_nobody_knows_asks(server, session):
-    """Tokens without a bound are an unknown price; its metrics settle it, and until then it is no zero."""
+    """Tokens without a bound are an unknown price; metrics settle it, and until then it is not zero."""
     prices = Prices(models={"owner/images": Price(metrics={"token_output_count": 0.001})})
     prompter = Scripted(["once"])
     made = session(prompter, caps=Caps(cost=1.0), prices=prices)
@@ -264,7 +264,7 @@ def test_an_amount_that_nobody_knows_asks(server, session):
 
 
 def test_three_runs_share_a_budget(server, session):
-    """The third is refused, with the budget's name, how it stands and when it renews; a refusal takes nothing."""
+    """The third is refused, with the budget's name, state and renewal; a refusal reserves nothing."""
     server.default = prediction("a", "succeeded", metrics='{"image_output_count": 2}')
     arguments = {"version": "owner/images", "input": {"num_outputs": 2}}
     for _ in range(2):
@@ -282,7 +282,7 @@ def test_three_runs_share_a_budget(server, session):
 
 
 def test_what_the_api_refuses_is_given_back(server, session):
-    """Of all budgets; what may have been made is not."""
+    """In all budgets; possible creations stay reserved."""
     made = session(budgets=[DAY])
     server.answers.extend([Answer(422, b"{}"), Answer(500, b"{}")])
     for _ in range(2):
@@ -294,7 +294,7 @@ def test_what_the_api_refuses_is_given_back(server, session):
 
 
 def test_a_run_that_was_killed_is_looked_at_before_another_is_refused(server, session):
-    """What it reserved and nobody settled stays counted until then."""
+    """Its unsettled reservation stays counted until then."""
     session(budgets=[DAY])
     killed = session(budgets=[DAY])
     server.answers.append(prediction("dead", model='"owner/images"'))
@@ -338,7 +338,7 @@ def test_a_warning_at_four_fifths_is_given_once(server, session):
     ],
 )
 def test_a_budget_is_for_what_it_names(server, session, budget, origin, account, bound):
-    """An account, a script by its path or name, the caller that a program names; everything, where it names nothing."""
+    """An account, a script by path or name, the caller named by a program; without conditions everything."""
     made = session(budgets=[budget], origin=origin)
     if bound:
         with pytest.raises(LimitError):
@@ -350,7 +350,7 @@ def test_a_budget_is_for_what_it_names(server, session, budget, origin, account,
 
 
 def test_an_unknown_price_asks_under_a_budget_of_cost(server, session):
-    """With nobody to ask it is refused, under --force too; a budget of predictions needs no price."""
+    """Without a person it is refused, also with --force; a budget of predictions needs no price."""
     unknown = {"version": "not/listed", "input": {}}
     for force in (False, True):
         with pytest.raises(PermissionDeniedError, match="budget 'daily' limits the cost"):
@@ -362,14 +362,14 @@ def test_an_unknown_price_asks_under_a_budget_of_cost(server, session):
 
 
 def test_a_dry_run_reserves_nothing(session, tmp_path):
-    """There is no ledger afterwards."""
+    """No ledger is created."""
     session(budgets=[DAY], dry_run=True).call(*CREATE)
 
     assert not (tmp_path / "ledger.sqlite").exists()
 
 
 def test_how_the_budgets_stand_is_told(server, session):
-    """Those that count calls on that account."""
+    """Those that count calls on the account are described."""
     server.default = prediction("a", "succeeded", metrics='{"image_output_count": 1}')
     made = session(budgets=[DAY, Allowance(name="other", period="day", cost=2.0, account="work")])
     made.call(*CREATE)
@@ -387,7 +387,7 @@ def test_how_the_budgets_stand_is_told(server, session):
     ],
 )
 def test_a_refusal_names_what_raises_the_bound(session, budget, flag):
-    """The one of the two that was reached."""
+    """The bound that was reached is named."""
     with pytest.raises(LimitError) as caught:
         session(budgets=[budget]).call(*CREATE)
 
@@ -395,7 +395,7 @@ def test_a_refusal_names_what_raises_the_bound(session, budget, flag):
 
 
 def test_a_create_that_is_held_back_is_waited_for(tmp_path):
-    """The API answers it with the result, which is known soon: no reason to refuse another one for its seconds."""
+    """A delayed create will soon have its result, so another one is not refused for its seconds."""
     clock, pool = Clock(), ThreadPoolExecutor(1)
     others = []
 

@@ -1,4 +1,4 @@
-"""Every way to the network through every door under every policy, counted by what reached a server."""
+"""Every way to the network through every interface under every policy, counted by requests at a server."""
 
 import json
 import os
@@ -70,7 +70,7 @@ POLICIES = {
 
 @pytest.fixture
 def ground(server, tmp_path, monkeypatch):
-    """A directory with what the ways need, and a server that answers them."""
+    """A directory with the needed files, and a server that answers."""
     origin = server.url.removesuffix("/v1")
     prediction = {"id": "p", "status": "succeeded", "version": VERSION, "input": {}, "urls": {}}
     documents = {
@@ -112,7 +112,7 @@ def kosmo(*argv, text=None):
 
 
 def by_command(server, ground, policy):
-    """Each function as a command of its own."""
+    """Each function as a command."""
     for words in (
         ["get_training", "--training_id", "t"],
         ["list_predictions", "--all"],
@@ -122,13 +122,13 @@ def by_command(server, ground, policy):
 
 
 def by_lua(server, ground, policy):
-    """One script, with a page of what it did, which shows the pictures."""
+    """One script, and a page about it with the pictures."""
     (ground / "ways.lua").write_text(script(policy, server))
     kosmo("lua", *POLICIES[policy], *files(ground), "--report", "run.html", "ways.lua")
 
 
 def by_prompt(server, ground, policy):
-    """The same lines entered at the prompt, and a picture shown."""
+    """The same lines at the prompt, and a picture shown."""
     parsed = lua._parser("repl").parse_args(["--repl", *POLICIES[policy], *files(ground)])
     shell = repl_._shell(parsed, options_.shared(parsed), [], LIMITS, launch(LIMITS))
     shell.enter(script(policy, server))
@@ -137,7 +137,7 @@ def by_prompt(server, ground, policy):
 
 
 def by_tool(name, arguments, flags):
-    """The result of a tool of a server in a process of its own."""
+    """The result of a tool of a server in its own process."""
     shake = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "test", "version": "1"}}
     messages = [
         {"id": 1, "method": "initialize", "params": shake},
@@ -156,12 +156,12 @@ def by_tool(name, arguments, flags):
 
 
 def by_mcp(server, ground, policy):
-    """As a tool that runs Lua; what it returns is shown."""
+    """A tool that runs Lua; its result is shown."""
     by_tool("execute_lua", {"source": script(policy, server)}, [*POLICIES[policy], *files(ground)])
 
 
 def by_host(server, ground, policy):
-    """From a program: a script, and the functions of the host itself."""
+    """From a program: a script, and the functions of the host."""
     said = "allow" if policy not in ("ask", "deny") else policy
     caps = Caps(calls=0) if policy == "max-calls" else None
     with Host(
@@ -192,7 +192,7 @@ CASES = [(door, policy) for door in DOORS for policy in POLICIES if (door, polic
 
 @pytest.mark.parametrize(("door", "policy"), CASES)
 def test_what_reaches_the_server_by_each_way(server, ground, door, policy):
-    """All of it where all is allowed; of what a rule denies nothing; and else not one request."""
+    """Everything if all is allowed, nothing that a rule denies, and no request otherwise."""
     if policy == "rule":
         (ground / "config" / "config.toml").write_text(RULES)
 
@@ -207,7 +207,7 @@ def test_what_reaches_the_server_by_each_way(server, ground, door, policy):
 
 @pytest.mark.parametrize(("flags", "most"), [([], 8), (["--max-calls", "3"], 3), (["--read", "deny"], 0)])
 def test_a_tool_fetches_a_few_pictures_within_its_run(server, ground, flags, most):
-    """Of what a script returns: within its budget and policy, recorded among its calls."""
+    """Pictures in a script's result count for its budget and policy, and are among its calls."""
     server.default = Answer(404, b"{}")
     source = "local urls = {} for i = 1, 3000 do urls[i] = ('%s/%d.png'):format('ORIGIN', i) end return urls"
     arguments = {"source": source.replace("ORIGIN", server.url.removesuffix("/v1"))}
@@ -221,7 +221,7 @@ def test_a_tool_fetches_a_few_pictures_within_its_run(server, ground, flags, mos
 
 
 def test_an_echoed_token_reaches_nobody(server, ground, monkeypatch):
-    """A server that answers with the headers of requests: no door, file or record has the token; the notes say why."""
+    """If a server repeats request headers, no interface, file or log has the token; the notes say why."""
     token = "r8_MarkedTokenOfTheAccount123456789"
     monkeypatch.setenv("REPLICATE_API_KEY", token)
     answer = json.dumps({"id": "p", "status": "succeeded", "logs": f"Authorization: Bearer {token}", "results": []})

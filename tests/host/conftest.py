@@ -1,4 +1,4 @@
-"""What the tests of a host share: no configuration but their own, and hosts that call the recording server."""
+"""Fixtures for a host: only the test's own configuration, and hosts that call the recording server."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from kosmolua import Host
 
 @pytest.fixture(autouse=True)
 def _elsewhere(tmp_path, monkeypatch):
-    """No configuration but what a test writes."""
+    """Only the test's own configuration is used."""
     monkeypatch.setenv("KOSMO_CONFIG_DIR", str(tmp_path / "config"))
     monkeypatch.chdir(tmp_path)
 

@@ -91,17 +91,17 @@ HELPER_COUNT = HELPERS.count("\n  function()")
 
 
 def peak_memory():
-    """In bytes. ru_maxrss would start at the size of the process that started this one."""
+    """Bytes. ru_maxrss would start at the size of the parent process."""
     with open("/proc/self/status", encoding="ascii") as file:
         return next(int(line.split()[1]) * 1024 for line in file if line.startswith("VmHWM"))
 
 
 class FindingError(Exception):
-    """What should not have happened."""
+    """A violated expectation."""
 
 
 class Clock:
-    """Goes on by what is slept, and waits for nothing. Begins at ``began``, in Unix seconds."""
+    """Advances with each sleep, without waiting. Begins at ``began``, in Unix seconds."""
 
     def __init__(self, began=0.0):
         self._now = began
@@ -114,7 +114,7 @@ class Clock:
 
 
 class Doors:
-    """The parts that meet the answers: one session with a real client, on a clock that waits for nothing."""
+    """The parts that get the answers: one session with a real client, on a clock without waits."""
 
     def __init__(self, server, directory):
         self.tally = Counter()
@@ -130,7 +130,7 @@ class Doors:
         self._client.close()
 
     def session(self, script=None):
-        """For the report as well: `report.write` asks a host for one."""
+        """For the report, which asks a host for a session."""
         policy = policy_of(config.load({}, read="allow", write="allow"))
         files = Files([self._directory], [self._directory], base=self._directory)
         made = Session(
@@ -142,7 +142,7 @@ class Doors:
     # Calls ----------------------------------------------------------------------------------------------------------
 
     def call(self, session, operation):
-        """One call, and what front ends make of its answer."""
+        """One call, and what interfaces make of its answer."""
 
         def act():
             try:
@@ -182,7 +182,7 @@ class Doors:
     # Scripts --------------------------------------------------------------------------------------------------------
 
     def script(self, numbers, isolation):
-        """Helpers side by side in one script, its tool result and its report."""
+        """Concurrent helpers in one script, with its tool result and its report."""
         session = self.session("helpers")
         services = Services(session.files, self._directory, lambda: session)
         began = time.time()
@@ -236,7 +236,7 @@ class _Nowhere:
 
 
 def fuzz(answers, seed):
-    """Lets so many answers be taken; gives the doors with their figures. Raises what is a finding."""
+    """Process that many answers; returns the figures. Raises a finding."""
     dice, server = random.Random(seed), HostileServer(seed)
     with tempfile.TemporaryDirectory() as directory:
         os.environ |= {"KOSMO_CACHE_DIR": directory, "KOSMO_STATE_DIR": directory, "KOSMO_CONFIG_DIR": directory}

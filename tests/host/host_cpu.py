@@ -83,7 +83,7 @@ ATTEMPTS = {
 
 @contextmanager
 def api():
-    """The URL of a hostile API, which is another process: what it computes is not counted."""
+    """The URL of a hostile API in another process, whose CPU is not counted."""
     server = subprocess.Popen([sys.executable, HERE / "hostile_api.py"], stdout=subprocess.PIPE, text=True)
     try:
         yield server.stdout.readline().strip()
@@ -95,7 +95,7 @@ def api():
 
 @contextmanager
 def ground():
-    """A working directory with files to read and a place to write."""
+    """A working directory with files to read and a writable place."""
     before = os.getcwd()
     with tempfile.TemporaryDirectory() as name:
         os.chdir(name)
@@ -125,7 +125,7 @@ def host_for(url):
 
 
 def measured(host, url, setup, attempt, own=OWN):
-    """The result of the run, and the CPU of this process meanwhile, in seconds."""
+    """The result of the run, and this process's CPU seconds for it."""
     setup = f"local BASE = '{url.removesuffix('/v1')}'\n{setup}"
     source = LOOP.format(setup=setup, attempt=attempt, own=own)
     before = time.process_time()

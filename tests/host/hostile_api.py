@@ -1,4 +1,4 @@
-"""An API in a process of its own whose answers make their reader work as hard as it lets them. Prints its URL."""
+"""An API in its own process whose answers cost their reader as much as possible. Prints its URL."""
 
 import json
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer

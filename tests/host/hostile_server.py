@@ -19,13 +19,13 @@ from kosmolua.replicate import catalogue
 
 
 class Raw(str):
-    """Text that stands in the JSON as it is."""
+    """Text that is in the JSON unchanged."""
 
     __slots__ = ()
 
 
 class Answers:
-    """Makes answers for a method and a target. ``origin`` is where outputs lie."""
+    """Makes answers for a method and a target. ``origin`` is where outputs are."""
 
     def __init__(self, dice, origin):
         self._dice = dice
@@ -249,7 +249,7 @@ class Answers:
         )
 
     def _damaged(self, value):
-        """The same with something else at one place, a name more, or one less."""
+        """The same with one value changed, added or removed."""
         dice = self._dice
         if not isinstance(value, dict | list) or isinstance(value, Raw) or not value or dice.random() < 0.12:
             return self._odd()
@@ -265,7 +265,7 @@ class Answers:
         return {**value, name: self._damaged(value[name])}
 
     def _written(self, value):
-        """JSON, with what is raw as it is."""
+        """JSON, with raw text unchanged."""
         raws = []
 
         def marked(item):
@@ -366,7 +366,7 @@ class HostileServer:
         return self._made.value
 
     def last(self):
-        """The newest answers with the requests that they answered, for the report of a finding."""
+        """The newest answers with their requests, for the report of a finding."""
         with socket.create_connection(("127.0.0.1", self.port)) as asking:
             asking.sendall(b"LAST / HTTP/1.1\r\n\r\n")
             return b"".join(iter(lambda: asking.recv(65536), b"")).decode(errors="backslashreplace")

@@ -1,4 +1,4 @@
-"""The host for asyncio: what is awaited, and that canceling stops."""
+"""The host for asyncio: everything is awaited, and canceling stops it."""
 
 import asyncio
 
@@ -10,7 +10,7 @@ from kosmolua import AsyncHost, Function, Host, OptionError
 
 
 def test_runs_and_calls_are_awaited():
-    """Many at once, more than the loop's own threads."""
+    """More at once than the loop has threads."""
 
     async def main():
         async with AsyncHost(emulate=True) as host:
@@ -27,7 +27,7 @@ def test_runs_and_calls_are_awaited():
 
 
 def test_canceling_a_run_stops_it():
-    """And waits for its end, so that nothing of it goes on."""
+    """And waits for its end, so that nothing of it continues."""
 
     async def main():
         async with AsyncHost(emulate=True) as host:
@@ -43,7 +43,7 @@ def test_canceling_a_run_stops_it():
 
 
 def test_canceling_a_call_sends_nothing_more(server):
-    """It waited to be sent again."""
+    """It was waiting for a retry."""
     server.default = Answer(429, b"{}", {"Retry-After": "30"})
 
     async def main():
@@ -60,7 +60,7 @@ def test_canceling_a_call_sends_nothing_more(server):
 
 
 def test_a_time_out_leaves_the_run():
-    """As with a handle of threads."""
+    """As for handles of threads."""
 
     async def main():
         async with AsyncHost(emulate=True) as host:
@@ -73,7 +73,7 @@ def test_a_time_out_leaves_the_run():
 
 
 def test_events_are_iterated():
-    """As they come."""
+    """As they happen."""
 
     async def main():
         async with AsyncHost(emulate=True) as host:
@@ -138,7 +138,7 @@ def test_a_question_is_withdrawn_with_its_run():
 
 
 def test_a_plain_host_refuses_async_functions():
-    """It would make a coroutine that nobody runs."""
+    """It would create a coroutine that is never run."""
 
     async def notify():
         pass

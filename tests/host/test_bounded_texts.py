@@ -1,4 +1,4 @@
-"""Texts of a script are bounded before anything looks at them, for each service and through a whole run."""
+"""Texts of a script are bounded before they are processed, for each service and in a whole run."""
 
 import time
 import tracemalloc
@@ -47,7 +47,7 @@ def services(tmp_path):
 
 @pytest.mark.parametrize("name", TEXTS)
 def test_a_service_refuses_a_long_text(services, name):
-    """In no time, and the error does not repeat it."""
+    """At once, and the error does not repeat it."""
     arguments = msgspec.msgpack.encode(TEXTS[name])
     began = time.process_time()
     with pytest.raises(KosmoError) as caught:
@@ -68,7 +68,7 @@ def test_a_service_refuses_a_long_text(services, name):
     ],
 )
 def test_a_call_with_a_long_text_costs_little(function, arguments):
-    """It is refused, or sent as it is and refused by the API."""
+    """It is refused, or sent unchanged and refused by the API."""
     source = f"local text = ('a/'):rep(1e6) return pcall(replicate.{function}, {arguments})"
     with Host(emulate=True) as host:
         result = host.run(source)
@@ -80,7 +80,7 @@ def test_a_call_with_a_long_text_costs_little(function, arguments):
 
 @pytest.mark.parametrize("account", ["a" * 201, "a" * 2_000_000])
 def test_an_account_with_a_long_name(account):
-    """Is none that a frame may name."""
+    """A frame cannot name it."""
     with Host(emulate=True) as host:
         result = host.run(f"return pcall(replicate.account('{account}').get_account)")
 
@@ -89,7 +89,7 @@ def test_an_account_with_a_long_name(account):
 
 
 def test_a_search_is_bounded():
-    """The start of a long query is what is looked for, however often it is asked."""
+    """Only the start of a long query is searched, however often."""
     began = time.process_time()
     found = [pages.search("cancel prediction " + f"qzxv{number} " * 100_000) for number in range(20)]
 
@@ -99,7 +99,7 @@ def test_a_search_is_bounded():
 
 @pytest.mark.parametrize("link", ["x" * (MAX_URL + 1), f"{SERVER}/x?cursor={LONG}", ["x"], {"a": 1}, 1, True])
 def test_a_page_link_is_bounded(link):
-    """Also one that is no text."""
+    """Also a link that is not text."""
     with pytest.raises(KosmoError, match="is not a URL of at most 8192 characters"):
         next_cursor({"next": link}, SERVER)
 
@@ -109,7 +109,7 @@ def test_a_page_link_is_bounded(link):
 
 @pytest.mark.parametrize("cut", range(-4, 3))
 def test_a_data_url_is_decoded_wherever_it_is_cut(cut):
-    """A percent sign may stand at the end of a piece; what is no encoding stays as it is."""
+    """A percent sign may be at the end of a piece; text that is not an encoding is unchanged."""
     text = "a" * (65536 + cut) + "%41%4" + "g" * 65536 + "%zz%C3%A9%"
     kind, content = content_of(f"data:text/plain,{text}", function="download")
 
@@ -117,7 +117,7 @@ def test_a_data_url_is_decoded_wherever_it_is_cut(cut):
 
 
 def test_a_data_url_takes_memory_as_its_content_does():
-    """Sixty bytes for each percent sign were over a gigabyte."""
+    """Sixty bytes per percent sign would be over a gigabyte."""
     url = "data:," + "%41" * 900_000
     tracemalloc.start()
     _, content = content_of(url, function="download")
@@ -132,7 +132,7 @@ def test_a_data_url_takes_memory_as_its_content_does():
     "url", ["data:," + "%41" * 1_100_000, "data:," + "a" * MAX_INLINE, "data:" + "a;" * 1_000_000 + ",x"]
 )
 def test_a_data_url_beyond_its_bounds(url):
-    """Is refused before it is decoded."""
+    """It is refused before it is decoded."""
     began = time.process_time()
     with pytest.raises(UsageError, match="data URL"):
         content_of(url, function="download")
@@ -144,7 +144,7 @@ def test_a_data_url_beyond_its_bounds(url):
 
 
 class Part:
-    """What one attempt brings."""
+    """The bytes of one attempt."""
 
     status = 206
 
@@ -164,7 +164,7 @@ class Part:
 
 
 def fetched(pieces, tmp_path, now=time.monotonic):
-    """How many attempts a download takes whose every attempt brings those pieces and breaks off."""
+    """The number of attempts of a download whose every attempt brings those pieces and fails."""
     starts = []
 
     def begin(part):
@@ -178,14 +178,14 @@ def fetched(pieces, tmp_path, now=time.monotonic):
 
 @pytest.mark.parametrize("piece", [b"x", b"x" * 1000])
 def test_a_download_of_a_little_per_attempt(tmp_path, piece):
-    """Is given up, although each attempt brings something."""
+    """It is given up, although each attempt brings something."""
     attempts, _ = fetched([piece], tmp_path)
 
     assert attempts == ATTEMPTS + 1
 
 
 def test_a_download_that_trickles(tmp_path):
-    """Fewer than so many bytes in each second are too few, within an attempt as well."""
+    """Too few bytes per second end it, also within an attempt."""
     ticks = iter(range(0, 10_000_000, 40))
     _, error = fetched([b"x"] * 100, tmp_path, lambda: next(ticks))
 
@@ -193,7 +193,7 @@ def test_a_download_that_trickles(tmp_path):
 
 
 def test_attempts_are_bought_by_what_comes(tmp_path):
-    """A large file over a bad line is fetched in as many parts as it takes."""
+    """A large file over a bad connection is fetched in as many parts as needed."""
     left = iter([True] * 30)
 
     def begin(part):
@@ -210,7 +210,7 @@ def test_attempts_are_bought_by_what_comes(tmp_path):
 @pytest.mark.parametrize("call", ["replicate.create_prediction{ version = 'v', input = { x = files } }",
                                   "run('a/b', { x = files }, { cache = '1h', validate = false })"])  # fmt: skip
 def test_a_call_takes_so_many_files(tmp_path, call):
-    """Each is read and hashed."""
+    """The number is limited, since each is read and hashed."""
     (tmp_path / "small").write_bytes(b"x")
     source = f"local files = {{}} for i = 1, 101 do files[i] = file('{tmp_path}/small') end {call}"
     with Host(emulate=True, allow_read=[str(tmp_path)]) as host:
@@ -220,6 +220,6 @@ def test_a_call_takes_so_many_files(tmp_path, call):
 
 
 def test_arguments_are_an_argument_error(services):
-    """As any other that does not fit."""
+    """Like other invalid arguments."""
     with pytest.raises(ArgumentError, match="length <= 600"):
         services("host.plan", msgspec.msgpack.encode({"ref": LONG, "input": {}}))

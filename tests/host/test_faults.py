@@ -64,7 +64,7 @@ SEARCHED = {
 
 @pytest.fixture(autouse=True)
 def no_run_of_this_thread():
-    """An exception in the very step that leaves a run keeps the run as this thread's: no later test may see that."""
+    """An exception in the step that leaves a run keeps the run as this thread's, which later tests must not see."""
     yield
     CALLER.stop = CALLER.meter = None
 
@@ -83,7 +83,7 @@ def host(api):
 
 @pytest.fixture
 def recorded(tmp_path):
-    """The entries of the record that are new: function and code."""
+    """The new entries of the audit log: function and code."""
     seen = []
 
     def new():
@@ -96,7 +96,7 @@ def recorded(tmp_path):
 
 
 def outcome(step, action, *arguments):
-    """What an action returns, or its error: one with a code, which says where to report it if it is a bug."""
+    """The result of an action, or its error: with a code, and with the place to report it if it is a bug."""
     try:
         return action(*arguments)
     except Exception as error:  # noqa: BLE001 - of which kind is the question
@@ -112,7 +112,7 @@ def checked(error, step):
 
 
 def steps_of(action, *arguments):
-    """The steps of an action, without the loading of modules, each with a kind of exception."""
+    """The steps of an action, without module loading, each with a kind of exception."""
     action(*arguments)
     with faults.steps() as found:
         action(*arguments)
@@ -123,8 +123,8 @@ def steps_of(action, *arguments):
 
 
 def test_every_step_of_a_call(host, recorded):
-    """Each fails once. From where the call is decided to its answer it is recorded under its code; a failure after the
-    answer does not cost it; the next call works.
+    """Each fails once. From the decision to the answer it is recorded under its code; later failures keep the answer;
+    the next call works.
     """
     outcomes, steps = [], steps_of(host.call, *CREATE)
     with faults.Faults().installed() as fault:
@@ -147,8 +147,8 @@ def test_every_step_of_a_call(host, recorded):
 
 @pytest.mark.parametrize("journal", [None, "run"])
 def test_every_step_of_a_run(host, tmp_path, journal):
-    """Each fails once: in an error that the script catches, or that is the run's; the next call works. With a journal
-    these are the steps of the journal.
+    """Each fails once, as an error that the script catches or that ends the run; the next call works. With a journal
+    these are the journal's steps.
     """
     numbers = iter(range(10_000))
 
@@ -215,7 +215,7 @@ def environment_of(home, url):
     ],
 )
 def test_a_command(api, tmp_path, step, argv):
-    """One message or one envelope with the code, where to report it, and the status of a failure."""
+    """One message or envelope has the code, the place to report it, and the status of a failure."""
     (tmp_path / "fault").write_text(f"{step} ValueError")
     ran = subprocess.run(
         [sys.executable, faults.__file__, "fault", *argv], capture_output=True, text=True, check=False, timeout=60,
@@ -235,7 +235,7 @@ def test_a_command(api, tmp_path, step, argv):
 
 
 class Armed:
-    """A program with faults to come: `arm` puts one in place, while the program waits."""
+    """A program with faults: `arm` sets one while the program waits."""
 
     def __init__(self, directory, pid):
         self._file, self._raised = directory / "fault", directory / "fault.raised"
@@ -271,7 +271,7 @@ class Server:
         self._process.stdin.flush()
 
     def call(self, tool, **arguments):
-        """The data of a tool, or all that it says of its failure."""
+        """The data of a tool, or the message of its failure."""
         found = self.ask("tools/call", name=tool, arguments=arguments)["result"]["structuredContent"]
         return found.get("data", found.get("result")) if found["success"] else found
 
@@ -322,7 +322,7 @@ def is_bug(error):
 
 
 def test_a_tool(api, tmp_path, recorded):
-    """The result is an error with its code, the call is in the record, and the next call works."""
+    """The result is an error with its code, the call is recorded, and the next call works."""
     arguments = CREATE[1]
     with serving(tmp_path, api.url) as (server, armed):
         offered = [each["name"] for each in server.ask("tools/list")["result"]["tools"]]
@@ -342,7 +342,7 @@ def test_a_tool(api, tmp_path, recorded):
 
 
 def test_a_tool_that_runs_lua(api, tmp_path):
-    """The result has the error, of the script or of its run, and the next script runs."""
+    """The result has the error of the script or run, and the next script runs."""
     with serving(tmp_path, api.url, "--code") as (server, armed):
         for step in CODE:
             armed.arm(step)
@@ -361,7 +361,7 @@ INPUTS = [
 
 
 def test_an_input_at_a_terminal(api, tmp_path):
-    """It is given the error, and the prompt takes the next one."""
+    """It gets the error, and the prompt takes the next input."""
     screen = prompt(tmp_path, api.url)
     try:
         armed = Armed(tmp_path, screen.pid)
@@ -388,7 +388,7 @@ def test_an_input_at_a_terminal(api, tmp_path):
     ],
 )
 def test_a_line_at_a_terminal(api, tmp_path, step, shown):
-    """What fails while a line is typed shows no traceback, and the line is not lost."""
+    """A failure while typing shows no traceback, and the line is not lost."""
     screen = prompt(tmp_path, api.url)
     try:
         armed = Armed(tmp_path, screen.pid)

@@ -18,7 +18,7 @@ READ = "return integrations.replicate.get_prediction{ prediction_id = args[1] }.
 
 
 class Echo(BaseHTTPRequestHandler):
-    """Answers with the id that was asked for, a little later, over kept connections."""
+    """Answers with the requested id after a moment, over kept connections."""
 
     protocol_version = "HTTP/1.1"
 
@@ -53,12 +53,12 @@ def host(url):
 
 
 def asks(host, name, calls=CALLS):
-    """How many of its calls were answered with what they asked for."""
+    """The number of its calls that got the right answer."""
     return sum(host.call("get_prediction", {"prediction_id": f"{name}{n}"})["id"] == f"{name}{n}" for n in range(calls))
 
 
 def forked(action, seconds=60.0):
-    """What the action gives in a forked process, or None where it does not end."""
+    """The action's result in a forked process, or None if it does not end."""
     reading, writing = os.pipe()
     pid = os.fork()
     if pid == 0:
@@ -84,7 +84,7 @@ def forked(action, seconds=60.0):
 
 
 def test_a_prefork_application(host):
-    """Calls before the fork, then in four workers and the parent at once: each is given its own answers."""
+    """With calls before the fork, then in four workers and the parent at once, each gets its own answers."""
     assert 3 == asks(host, "before", 3)
     workers = [forked(lambda name=name: asks(host, name)) for name in "abcd"]
 
@@ -94,7 +94,7 @@ def test_a_prefork_application(host):
 
 
 def test_scripts_after_a_fork(host):
-    """Each process prepares its own; a worker that closes its host leaves the others' runs alone."""
+    """Each process prepares its own; a worker that closes its host does not affect the others' runs."""
     assert "x" == host.run(READ, ["x"]).value
 
     def work(name):
@@ -113,7 +113,7 @@ def test_scripts_after_a_fork(host):
 
 
 def test_a_run_that_was_made_before_the_fork(host):
-    """It runs in the forked process as it would have in the parent."""
+    """It runs in the forked process as in the parent."""
     run = host.script(READ, ["made"])
 
     assert "made" == forked(lambda: run.result().value)()
@@ -121,7 +121,7 @@ def test_a_run_that_was_made_before_the_fork(host):
 
 @pytest.mark.parametrize("options", [{}, {"isolation": "none"}, {"emulate": True}], ids=["live", "none", "emulated"])
 def test_a_fork_while_other_threads_call(options, url):
-    """No lock that another thread held is waited for, from the first call on."""
+    """Locks held by other threads do not block, from the first call on."""
     with Host(token="r8_marked_token", url=url, **options) as host:
         over = threading.Event()
 
@@ -155,7 +155,7 @@ def in_pool(name):
 
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
 def test_multiprocessing(method, url):
-    """A host that is a module's, or one that each process makes."""
+    """With a module's host, and with one made by each process."""
     context = multiprocessing.get_context(method)
     with Host(token="r8_marked_token", url=url) as host:
         asks(host, "x", 2)
@@ -173,7 +173,7 @@ def make(url):
 
 
 def test_a_host_is_not_pickled(host):
-    """It says why, and what to do instead."""
+    """The error has the reason and the alternative."""
     with pytest.raises(TypeError, match=r"a Host cannot be pickled.*make one in each process"):
         pickle.dumps(host)
 
@@ -186,7 +186,7 @@ def test_a_closed_host_stays_closed(host):
 
 
 def test_the_child_holds_none_of_the_parents_connections(host):
-    """What the parent closes is closed: the forked process keeps no descriptor of it."""
+    """The forked process keeps no descriptor of the parent's connections."""
     asks(host, "x", 2)
     host.run("return 1")
 

@@ -1,4 +1,4 @@
-"""Functions of the host's own, which scripts call through the same gate as those of the API."""
+"""The host's own functions, which scripts call through the same gate as those of the API."""
 
 import dataclasses
 import json
@@ -40,14 +40,14 @@ def fail():
 
 @pytest.fixture
 def host():
-    """A host with these functions, which allows what is asked of it."""
+    """A host with these functions that allows all calls."""
     functions = {"notify": notify, "send": Function(call=send, arguments=Mail, access="read"), "fail": fail}
     with Host(emulate=True, functions=functions) as made:
         yield made
 
 
 def test_a_script_calls_a_function(host):
-    """By its signature or by a Struct; results are plain data, and the log has the calls."""
+    """By signature or Struct; results are plain data, and the log has the calls."""
     result = host.run('return custom.notify{ text = "a", times = 2 }, custom.send{ to = "b", tags = {} }')
 
     assert [{"said": "aa"}, {"to": "b", "count": 0}] == result.results
@@ -70,7 +70,7 @@ def test_a_script_calls_a_function(host):
     ],
 )
 def test_what_goes_wrong_is_an_error_table(host, call, code, words):
-    """A script can catch it, and is told what was expected."""
+    """A script can catch it and sees what was expected."""
     result = host.run(f"local ok, e = pcall(function() return {call} end) return ok, e.code, e.message")
 
     assert [False, code] == result.results[:2]
@@ -78,7 +78,7 @@ def test_what_goes_wrong_is_an_error_table(host, call, code, words):
 
 
 def test_the_exception_of_a_function_is_the_cause(host):
-    """The host's program finds its own exception; a script sees only its text."""
+    """The program gets its own exception; a script sees only the text."""
     with pytest.raises(FunctionError) as raised:
         host.call("custom.fail")
 
@@ -88,7 +88,7 @@ def test_the_exception_of_a_function_is_the_cause(host):
 
 @pytest.mark.parametrize("value", [object(), {1, "a"}, {"a": object()}, float])
 def test_a_result_that_is_not_plain_data_is_refused(value):
-    """Only values cross to Lua."""
+    """Only values can cross to Lua."""
     with Host(emulate=True, functions={"odd": lambda: value}) as host:
         result = host.run("return custom.odd{}")
 
@@ -100,7 +100,7 @@ def test_a_result_that_is_not_plain_data_is_refused(value):
 
 
 def test_ten_megabytes_and_ten_thousand_calls():
-    """Results and calls are bounded as those of the API are: by the script's memory and budget."""
+    """Results and calls are limited like those of the API: by the script's memory and budget."""
     with Host(emulate=True, functions={"big": lambda: "x" * 10_000_000, "small": lambda: 1}) as host:
         result = host.run("local sum = #custom.big{} for _ = 1, 10000 do sum = sum + custom.small{} end return sum")
 
@@ -116,7 +116,7 @@ def test_a_function_may_call_the_host():
 
 
 def test_a_function_that_blocks_holds_up_nothing_else():
-    """Calls of the API go on, and a stop ends the run."""
+    """Calls of the API continue, and a stop ends the run."""
     released = threading.Event()
     with Host(emulate=True, functions={"block": Function(call=lambda: released.wait(60), access="read")}) as host:
         source = """
@@ -138,7 +138,7 @@ def test_a_function_that_blocks_holds_up_nothing_else():
 
 
 class Output:
-    """Keeps what is printed, and says when something was."""
+    """Keeps what is printed, and signals it."""
 
     then = None
 
@@ -151,7 +151,7 @@ class Output:
 
 
 def test_the_policy_decides(tmp_path, monkeypatch):
-    """A plain function is a write, which is asked about; a rule names it with its prefix."""
+    """A plain function is a write, which is asked about; rules use its name with the prefix."""
     monkeypatch.setenv("KOSMO_CONFIG_DIR", str(tmp_path))
     monkeypatch.setenv("KOSMO_STATE_DIR", str(tmp_path))
     source = "return custom.notify{ text = 'a' }.said, custom.look{}"
@@ -172,7 +172,7 @@ def test_the_policy_decides(tmp_path, monkeypatch):
 
 
 def test_a_header_limits_functions_too(host):
-    """What the script does not declare it cannot call."""
+    """A script cannot call undeclared functions."""
     declared = "--@ needs: custom.send\nreturn custom.send{ to = 'a' }.to"
 
     assert ["a"] == host.run(declared).results
@@ -180,7 +180,7 @@ def test_a_header_limits_functions_too(host):
 
 
 def test_a_journal_replays_calls(tmp_path):
-    """A resumed run does not call again what was answered."""
+    """A resumed run does not repeat answered calls."""
     calls = []
 
     def count():
@@ -198,7 +198,7 @@ def test_a_journal_replays_calls(tmp_path):
 
 @pytest.mark.parametrize(("idempotent", "code"), [(True, None), (False, "journal")])
 def test_an_interrupted_write_is_repeated_only_if_it_may_be(tmp_path, idempotent, code):
-    """Nothing tells whether a function was carried out when its process died: a person has to."""
+    """Whether an interrupted function was executed is unknown: a person has to decide."""
     marker, journal = tmp_path / "marker", str(tmp_path / "j")
 
     def mark():
@@ -227,7 +227,7 @@ def test_an_interrupted_write_is_repeated_only_if_it_may_be(tmp_path, idempotent
 
 
 def test_functions_are_documented_for_scripts(host):
-    """They are listed, found and read as those of the API are."""
+    """They are listed, found and read like those of the API."""
     source = """
       local found = docs.search("operator")
       return docs.list()[1].name, found[1].name, docs.read("custom.notify")
@@ -251,13 +251,13 @@ def test_functions_are_documented_for_scripts(host):
     ],
 )
 def test_what_cannot_be_a_function_is_refused_when_the_host_is_made(functions, words):
-    """Not when a script first calls it."""
+    """The error does not wait for the first call."""
     with pytest.raises(OptionError, match=words):
         Host(functions=functions)
 
 
 def test_a_dry_run_calls_nothing():
-    """It shows what would be called."""
+    """It shows the call."""
     called = []
     with Host(emulate=True, dry_run=True, functions={"go": lambda n=1: called.append(n)}) as host:
         assert {"function": "custom.go", "arguments": {"n": 2}} == host.call("custom.go", {"n": 2})
@@ -286,7 +286,7 @@ def test_the_command_line_takes_functions(tmp_path, monkeypatch, capfd, name):
 
 
 def test_the_check_knows_functions(tmp_path, monkeypatch, capfd):
-    """A misspelled one is found before the run, and one that is not given too."""
+    """A misspelled or missing function is reported before the run."""
     monkeypatch.chdir(tmp_path)
     Path("checked_functions.py").write_text(MODULE)
     Path("good.lua").write_text("return custom.notify{ text = 'a' }")
@@ -310,13 +310,13 @@ def test_the_check_knows_functions(tmp_path, monkeypatch, capfd):
     ],
 )
 def test_functions_that_are_not_there_are_told(capfd, given, words):
-    """With an example."""
+    """The error has an example."""
     assert 2 == main(["lua", "--emulate", "--functions", given, "--eval", "return 1"])
     assert words in capfd.readouterr().err
 
 
 def test_a_resumed_run_counts_what_was_called_before(tmp_path):
-    """Its budget does not begin anew."""
+    """Its budget includes earlier calls."""
     path, ticks = str(tmp_path / "j"), []
     with Host(emulate=True, functions={"tick": lambda: ticks.append(1)}) as host:
         codes = [
@@ -328,7 +328,7 @@ def test_a_resumed_run_counts_what_was_called_before(tmp_path):
 
 
 def test_a_run_without_functions_is_told_how_to_get_them():
-    """The name may be meant for another host."""
+    """The name may belong to another host."""
     with Host(emulate=True) as host:
         error = host.run("return custom.notify{}").error
 
@@ -336,7 +336,7 @@ def test_a_run_without_functions_is_told_how_to_get_them():
 
 
 def test_a_function_is_given_no_file(tmp_path):
-    """A file of a script is a path: the function would read it where the script may not."""
+    """A script's file is a path, which the function might read where the script may not."""
     source = f"return custom.keep{{ value = {{ file('{tmp_path}/secret.txt') }} }}"
     kept = []
 

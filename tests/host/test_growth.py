@@ -1,4 +1,4 @@
-"""What a host keeps of runs that are over: nothing, before Python's collector has looked."""
+"""A host keeps nothing of ended runs, even before a garbage collection."""
 
 import gc
 
@@ -21,7 +21,7 @@ def runs():
 
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_a_run_is_freed_with_its_result(name):
-    """Neither an error nor a handler keeps a run, and with it up to 10 MiB of output, in a cycle."""
+    """Neither an error nor a handler keeps a run, with up to 10 MiB of output, in a cycle."""
     source, code = SCRIPTS[name]
     with Host(emulate=True, limits=Limits(output=100_000)) as host:
         gc.collect()

@@ -1,4 +1,4 @@
-"""Started runs, what each takes for itself, and what is told of them."""
+"""Started runs: their own options, and their events."""
 
 import json
 import logging
@@ -19,7 +19,7 @@ def host():
 
 
 def test_a_started_run_has_id_state_and_result(host):
-    """While it goes on and after; the id is that of the record of calls."""
+    """During the run and after; the id is that of the audit log."""
     handle = host.start(CALL)
     result = handle.result(60)
 
@@ -34,7 +34,7 @@ def ended(handle):
 
 
 def test_a_run_that_takes_long_can_be_waited_for_and_stopped(host):
-    """A time-out leaves it running; a stop ends it."""
+    """A timeout leaves it running; a stop ends it."""
     handle = host.start("while true do end")
     with pytest.raises(TimeoutError, match=f"{handle.id} has not ended within 0.05 s"):
         handle.result(0.05)
@@ -45,7 +45,7 @@ def test_a_run_that_takes_long_can_be_waited_for_and_stopped(host):
 
 
 def test_events_carry_the_run_and_its_tags(host):
-    """From the first to the last, for whoever looks, and for callbacks of the host and of the run."""
+    """All of them, for readers and for callbacks of host and run."""
     told = []
     handle = host.start(f"print('é') {CALL}", tags={"job": "7"}, on_event=told.append)
     events = [*handle.events()]
@@ -80,7 +80,7 @@ def test_two_runs_at_once_are_told_apart():
 
 
 def test_a_listener_that_raises_ends_nothing():
-    """It becomes a notice."""
+    """Its exception becomes a notice."""
     notices = []
 
     def fail(_event):
@@ -93,7 +93,7 @@ def test_a_listener_that_raises_ends_nothing():
 
 
 def test_a_run_has_limits_caps_account_and_prompter_of_its_own():
-    """They take the place of the host's."""
+    """They override the host's."""
     with Host(emulate=True, caps=Caps(calls=9), limits=Limits(cpu=60.0)) as host:
         calls = "for _ = 1, 3 do integrations.replicate.get_account{} end"
         assert host.run(calls).error is None
@@ -106,13 +106,13 @@ def test_a_run_has_limits_caps_account_and_prompter_of_its_own():
     "options", [{"limits": 3}, {"caps": {}}, {"tags": {"a": 1}}, {"tags": "x"}, {"account": ""}, {"on_event": 3}]
 )
 def test_options_of_a_run_are_checked(host, options):
-    """When the run is made."""
+    """When the run is created."""
     with pytest.raises(OptionError):
         host.run("return 1", **options)
 
 
 def test_arguments_may_have_names(host):
-    """Any plain data, in the script's `args`."""
+    """Any plain data is in the script's `args`."""
     given = {"prompt": "a fox", "sizes": [1, 2.5], "deep": {"yes": True, "none": None}}
     source = "return args.prompt, args.sizes[2], args.deep.yes, args.deep.none, #{...}"
 
@@ -124,7 +124,7 @@ def test_arguments_may_have_names(host):
 
 
 def test_a_result_is_plain_data(host):
-    """With the error as its fields."""
+    """The error is its fields."""
     good = host.run(f"print('x') {CALL}").to_dict()
     bad = host.run("error('no')").to_dict()
 
@@ -135,7 +135,7 @@ def test_a_result_is_plain_data(host):
 
 
 def test_each_call_is_a_record_of_the_log(host, caplog):
-    """With its fields, for whoever listens to the logger."""
+    """With its fields, for the handlers of the logger."""
     with caplog.at_level(logging.INFO, logger="kosmolua.calls"):
         handle = ended(host.start(CALL, tags={"job": "7"}))
 
@@ -147,7 +147,7 @@ def test_each_call_is_a_record_of_the_log(host, caplog):
 
 
 def test_a_journal_is_opened_at_the_start_and_closed_at_the_end(host, tmp_path):
-    """What is wrong with it is raised by `start`."""
+    """`start` raises its errors."""
     path = str(tmp_path / "j")
     first = host.start("sleep(0.2) " + CALL, journal=path)
     with pytest.raises(Exception, match="journal"):

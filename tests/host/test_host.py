@@ -1,4 +1,4 @@
-"""The Python door: what a program gets, is told and may stop, and that nothing stays behind."""
+"""The Python API: results, callbacks, stopping, and cleanup."""
 
 import asyncio
 import os
@@ -36,7 +36,7 @@ def isolation(request):
 
 
 def held():
-    """The descriptors, the children and the threads of this process."""
+    """The descriptors, children and threads of this process."""
     descriptors = set()
     for name in os.listdir("/proc/self/fd"):
         with suppress(FileNotFoundError):  # the one that the list itself was read from
@@ -49,7 +49,7 @@ def held():
 
 
 def test_a_call_gives_plain_data():
-    """Under any of its names, a function gives what the API answered, and raises what went wrong."""
+    """Under any of its names a function returns the API's answer or raises its error."""
     with Host(emulate=True, isolation="none") as host:
         assert "emulator" == host.call("get_account")["username"]
         assert "emulator" == host.call("replicate.get_account", {})["username"]
@@ -62,14 +62,14 @@ def test_a_call_gives_plain_data():
 
 
 def test_a_request_tells_what_was_decided(live):
-    """The entry of a call says by which rule it was let through, and what came of it."""
+    """The entry of a call has the deciding rule and the outcome."""
     entry = live(isolation="none").request("get_account").entry
 
     assert ("allow", "read=allow (default)", "ok", 200) == (entry.decision, entry.rule, entry.outcome, entry.status)
 
 
 def test_pages_are_followed_to_the_last(server, live):
-    """Each page is a call of its own; a cursor that comes again ends it with an error."""
+    """Each page is a call; a repeated cursor is an error."""
     there = f'{{"results": [1], "next": "{server.url}/collections?cursor=c"}}'.encode()
     server.answers.extend([Answer(body=there), Answer(body=b'{"results": [2], "next": null}')])
     host = live(isolation="none")
@@ -81,7 +81,7 @@ def test_pages_are_followed_to_the_last(server, live):
 
 
 def test_a_run_gives_everything(isolation):
-    """Values, output, the log of calls and what was spent are in the result."""
+    """Values, output, the log of calls and the spending are in the result."""
     with Host(emulate=True, isolation=isolation) as host:
         result = host.run(
             "print('hello', args[1]) log('note') return integrations.replicate.get_account{}.username, { 1 }", ["é"]
@@ -95,7 +95,7 @@ def test_a_run_gives_everything(isolation):
 
 
 def test_what_goes_wrong_is_in_the_result(isolation):
-    """A script's error names its file and line, and is raised where that is asked for."""
+    """A script's error names file and line, and is raised on request."""
     with Host(emulate=True, isolation=isolation) as host:
         result = host.run("\nerror('boom')", name="flow.lua")
 
@@ -105,7 +105,7 @@ def test_what_goes_wrong_is_in_the_result(isolation):
 
 
 def test_a_file_runs_beside_its_modules(tmp_path):
-    """A script finds the modules beside it where that directory is open to it; one that is not there is told."""
+    """A script finds modules next to it if that directory is open; a missing file is reported."""
     (tmp_path / "flow.lua").write_text("return require('words').hello, args[1]")
     (tmp_path / "words.lua").write_text("return { hello = 'hello' }")
 
@@ -116,7 +116,7 @@ def test_a_file_runs_beside_its_modules(tmp_path):
 
 
 def test_calls_and_runs_see_the_same_emulator():
-    """What a script makes is there for the program's own calls."""
+    """The program's own calls see what a script created."""
     with Host(emulate=True) as host:
         made = host.run(
             "return integrations.replicate.create_model_prediction"
@@ -127,7 +127,7 @@ def test_calls_and_runs_see_the_same_emulator():
 
 
 def test_many_runs_at_once(isolation):
-    """Runs on many threads keep their output, their log and their budget to themselves."""
+    """Runs on many threads have separate output, logs and budgets."""
     source = "for _ = 1, tonumber(args[1]) do integrations.replicate.get_account{} end print(args[1]) return args[1]"
     with Host(emulate=True, isolation=isolation, caps=Caps(calls=8)) as host, ThreadPoolExecutor(8) as pool:
         results = list(pool.map(lambda n: host.run(source, [str(n)]), range(1, 9)))
@@ -158,7 +158,7 @@ def test_asyncio_goes_on_meanwhile():
 
 
 def test_nobody_is_asked_without_a_prompter(live, server):
-    """A write needs approval by default, and is refused where nobody can give it."""
+    """A write needs approval by default, and is refused without a prompter."""
     host = live()
 
     assert "approval_required" == host.run(CREATE).error.code
@@ -168,7 +168,7 @@ def test_nobody_is_asked_without_a_prompter(live, server):
 
 
 def test_a_prompter_is_asked(live, server):
-    """What it answers for the run holds for the run, and not for the next."""
+    """An answer for the run applies to that run only."""
     prompter = Scripted(["run", "no"])
     host = live(prompter=prompter)
 
@@ -178,7 +178,7 @@ def test_a_prompter_is_asked(live, server):
 
 
 def test_settings_hold_from_the_next_run_on(live, tmp_path):
-    """What is forbidden in the configuration while a host lives is forbidden to its next run."""
+    """A change of the configuration applies to the host's next run."""
     host = live(write=None)
     (tmp_path / "config").mkdir()
     (tmp_path / "config" / "config.toml").write_text('[replicate.permissions]\nwrite = "allow"\n')
@@ -189,7 +189,7 @@ def test_settings_hold_from_the_next_run_on(live, tmp_path):
 
 
 def test_an_allow_that_yields(live, server, tmp_path):
-    """It counts where the settings say nothing; what they say stays, and what no arguments make allowed is known."""
+    """It applies if the settings have no verdict; calls that can never be allowed are known."""
     host = live(write="allow", yielding=True, isolation="none")
     assert "create_prediction" in host.callable()
     host.run(CREATE).raise_for_error()
@@ -203,7 +203,7 @@ def test_an_allow_that_yields(live, server, tmp_path):
 
 
 def test_a_caller_is_given_no_secret(live, server):
-    """Direct calls that are made for somebody are recorded as theirs, and a signing key is none of their business."""
+    """Direct calls for a caller are recorded with its name, and do not return the signing key."""
     asked = Scripted(["no"])
     with pytest.raises(PermissionDeniedError):
         live(caller="agent", prompter=asked, isolation="none").call("get_default_webhook_secret")
@@ -213,7 +213,7 @@ def test_a_caller_is_given_no_secret(live, server):
 
 
 def test_caps_bound_each_run_and_all_calls_together():
-    """A run begins with a full budget; what a program calls itself has one of its own."""
+    """Each run has a full budget, and the program's own calls have another."""
     twice = "for _ = 1, 2 do integrations.replicate.get_account{} end"
     with Host(emulate=True, caps=Caps(calls=2)) as host:
         assert [None, None] == [host.run(twice).error for _ in range(2)]
@@ -225,7 +225,7 @@ def test_caps_bound_each_run_and_all_calls_together():
 
 
 def test_nothing_is_sent_in_a_dry_run(live, server):
-    """A call gives the request it would send, without the token."""
+    """A call returns its request without the token."""
     request = live(dry_run=True, isolation="none").call("get_account")
 
     assert ("GET", "Bearer [hidden]") == (request["method"], request["headers"]["Authorization"])
@@ -233,7 +233,7 @@ def test_nothing_is_sent_in_a_dry_run(live, server):
 
 
 def test_a_token_is_for_its_account_and_shown_nowhere(live, server):
-    """It is sent for the host's account alone, and is in no text that a program may log."""
+    """It is sent for the host's account only, and is in no printable text."""
     host = live()
     result = host.run("return pcall(integrations.replicate.get_account, {})")
 
@@ -244,7 +244,7 @@ def test_a_token_is_for_its_account_and_shown_nowhere(live, server):
 
 
 def test_without_a_token_there_is_none(server):
-    """It is looked for where the command line looks, by the first call."""
+    """The first call searches it where the command line does."""
     with Host(url=server.url, isolation="none") as host, pytest.raises(CredentialError, match="no API token"):
         host.call("get_account")
 
@@ -259,13 +259,13 @@ def test_without_a_token_there_is_none(server):
     ],
 )
 def test_what_a_host_cannot_be(options, words):
-    """A word that means nothing is told before anything runs."""
+    """An invalid option is reported before anything runs."""
     with pytest.raises(UsageError, match=words):
         Host(**options)
 
 
 def test_arguments_are_strings():
-    """Anything else is told, and so is one string where a list is meant."""
+    """Other values are refused, and so is one string instead of a list."""
     with Host(emulate=True, isolation="none") as host:
         for wrong in ("text", [1]):
             with pytest.raises(UsageError, match="args: expected a list of strings"):
@@ -276,7 +276,7 @@ def test_arguments_are_strings():
 
 
 def test_what_is_told(server, live):
-    """Output comes as text with whole characters, each call with its entry, each retry with its reason."""
+    """Output is text of whole characters; each call has its entry, each retry its reason."""
     told = []
     server.answers.extend([Answer(503), Answer()])
     host = live(
@@ -297,7 +297,7 @@ def test_what_is_told(server, live):
 
 
 class Witness:
-    """Writes down what a watcher is told."""
+    """Records what a watcher sees."""
 
     def __init__(self):
         self.told = []
@@ -316,7 +316,7 @@ class Witness:
 
 
 def test_what_a_watcher_is_told(tmp_path):
-    """Of each call that it begins, and how it ended with what; of streams and downloads also what comes over them."""
+    """Each call's begin and end with its data, and the content of streams and downloads."""
     witness = Witness()
     with Host(emulate=True, isolation="none", allow_write=[str(tmp_path)]) as host:
         source = """
@@ -349,7 +349,7 @@ def test_what_a_watcher_is_told(tmp_path):
 
 
 def test_a_notice_is_told_once(live, tmp_path):
-    """What the configuration has to say is not said with every run."""
+    """Notices about the configuration are not repeated with every run."""
     (tmp_path / "config").mkdir()
     (tmp_path / ".kosmo").mkdir()
     (tmp_path / ".kosmo" / "config.toml").write_text("[replicate.permissions]\nwrite = 'allow'\n")
@@ -364,7 +364,7 @@ def test_a_notice_is_told_once(live, tmp_path):
 
 
 def test_output_is_cut_at_its_limit(isolation):
-    """What fits is kept, and the run ends with the limit's name."""
+    """The output up to the limit is kept, and the run ends with the limit's name."""
     with Host(emulate=True, isolation=isolation, limits=Limits(output=10)) as host:
         result = host.run("print('12345') print('67890')")
 
@@ -372,7 +372,7 @@ def test_output_is_cut_at_its_limit(isolation):
 
 
 def test_a_callback_that_fails_ends_the_run():
-    """Its exception reaches whoever asked for the run; how the run stood is kept."""
+    """Its exception reaches the caller of the run; the outcome is kept."""
 
     def fail(*_):
         raise ValueError("mine")
@@ -391,7 +391,7 @@ def raising(*_):
 
 @pytest.mark.parametrize("isolation", ["standard", "none"])
 def test_a_callback_told_of_a_call_costs_no_answer(isolation):
-    """The script is given what was paid for; the exception is raised once the result holds it."""
+    """The script gets the paid answer; the exception is raised when the result has it."""
     with Host(emulate=True, isolation=isolation, on_call=raising) as host:
         run = host.script(
             "return replicate.create('black-forest-labs/flux-schnell', { prompt = 'a' }, { validate = false }).id"
@@ -404,7 +404,7 @@ def test_a_callback_told_of_a_call_costs_no_answer(isolation):
 
 
 def test_nothing_is_sent_after_a_callback_failed():
-    """It may be what watches over the run: the next call ends the run."""
+    """It may supervise the run, so the next call ends the run."""
     with Host(emulate=True, on_call=raising) as host:
         run = host.script("for i = 1, 3 do pcall(integrations.replicate.get_account, {}) end")
         with pytest.raises(ValueError, match="mine"):
@@ -414,7 +414,7 @@ def test_nothing_is_sent_after_a_callback_failed():
 
 
 def test_a_callback_after_a_direct_call_is_noticed():
-    """The call returns its answer; what the callback raised is a notice."""
+    """The call returns its answer; the exception becomes a notice."""
     notices = []
     with Host(emulate=True, on_call=raising, on_notice=notices.append) as host:
         account = host.call("get_account")
@@ -443,7 +443,7 @@ def stopped(host, source, ready):
     ids=["computing", "sleeping", "in a task"],
 )
 def test_a_run_is_stopped_from_another_thread(source):
-    """Whatever it does, an isolated script ends at once."""
+    """An isolated script ends at once, whatever it is doing."""
     ready = threading.Event()
     with Host(emulate=True, on_output=lambda *_: ready.set()) as host:
         result, seconds = stopped(host, source, ready.is_set)
@@ -453,7 +453,7 @@ def test_a_run_is_stopped_from_another_thread(source):
 
 
 def test_a_run_in_this_process_is_stopped_where_it_waits():
-    """Without a child, a script that sleeps wakes up to its end."""
+    """Without a child, a sleeping script wakes up and ends."""
     ready = threading.Event()
     with Host(emulate=True, isolation="none", on_output=lambda *_: ready.set()) as host:
         result, seconds = stopped(host, "print(1) sleep(60)", ready.is_set)
@@ -463,7 +463,7 @@ def test_a_run_in_this_process_is_stopped_where_it_waits():
 
 
 def test_a_stopped_run_is_not_sent_again(server, live):
-    """A create that waits for its turn to be sent again is never sent, once its run was stopped."""
+    """A create that waits for its retry is not sent after a stop."""
     server.default = Answer(429, headers={"Retry-After": "30"})
     host = live(write="allow")
 
@@ -475,7 +475,7 @@ def test_a_stopped_run_is_not_sent_again(server, live):
 
 
 def test_a_stopped_call_is_not_sent_again(server, live):
-    """A direct call that waits to be sent again ends once its stop is set."""
+    """A direct call that waits for its retry ends when its stop is set."""
     server.default = Answer(429, headers={"Retry-After": "30"})
     host, stop = live(write="allow", isolation="none"), Stop()
     with ThreadPoolExecutor(1) as pool:
@@ -489,7 +489,7 @@ def test_a_stopped_call_is_not_sent_again(server, live):
 
 
 def test_a_run_that_was_stopped_before_it_began(isolation):
-    """It ends as it begins, and calls nothing; and no run begins twice."""
+    """It ends without a call, and no run begins twice."""
     with Host(emulate=True, isolation=isolation) as host:
         run = host.script("integrations.replicate.get_account{}")
         run.stop("no longer wanted")
@@ -501,7 +501,7 @@ def test_a_run_that_was_stopped_before_it_began(isolation):
 
 
 def test_ctrl_c_reaches_the_program():
-    """KeyboardInterrupt is raised where the run was asked for; how it stood is kept, and what it started canceled."""
+    """KeyboardInterrupt is raised in the caller; the outcome is kept, and started jobs are canceled."""
     source = """
       integrations.replicate.create_model_prediction
         { model_owner = 'minimax', model_name = 'video-01', input = { prompt = 'a' } }
@@ -522,7 +522,9 @@ def test_ctrl_c_reaches_the_program():
 
 
 def test_nothing_stays_behind(server, live):
-    """After calls, good runs, failed runs and stopped runs there is no child, thread or descriptor more than before."""
+    """After calls and successful, failed and stopped runs there are no more children, threads or descriptors than
+    before.
+    """
     before = held()
     host = live()
     host.call("get_account")
@@ -535,7 +537,7 @@ def test_nothing_stays_behind(server, live):
 
 
 def test_closing_ends_what_runs():
-    """Runs that are under way are stopped; what comes later is refused."""
+    """Active runs are stopped; later ones are refused."""
     ready = threading.Event()
     host = Host(emulate=True, on_output=lambda *_: ready.set())
     with ThreadPoolExecutor(1) as pool:
@@ -551,7 +553,7 @@ def test_closing_ends_what_runs():
 
 
 def test_a_host_is_closed_twice():
-    """The second time there is nothing to do."""
+    """The second close does nothing."""
     host = Host(emulate=True)
     host.run("return 1")
     host.close()
@@ -559,7 +561,7 @@ def test_a_host_is_closed_twice():
 
 
 def test_a_script_cannot_reach_files_of_the_host(live, server, tmp_path, isolation):
-    """The configuration, the journal it is kept in and what the caller writes for it, however wide the door."""
+    """Not the configuration, its journal or the caller's files, whatever is open."""
     (tmp_path / "config").mkdir()
     (tmp_path / "config" / "credentials.json").write_text("r8_OfTheOwner")
     host = live(write="allow", allow_read=["."], allow_write=["."], isolation=isolation)
@@ -578,7 +580,7 @@ def test_a_script_cannot_reach_files_of_the_host(live, server, tmp_path, isolati
 
 
 def test_a_run_cannot_erase_the_record(live, tmp_path, monkeypatch, isolation):
-    """What it is refused without end is one entry with a count, also where it is stopped."""
+    """Endless refusals are one entry with a count, also if the run is stopped."""
     monkeypatch.setenv("KOSMO_STATE_DIR", str(tmp_path / "state"))
     host = live(read="deny", isolation=isolation)
     host.run("for _ = 1, 5000 do pcall(replicate.get_account) end")

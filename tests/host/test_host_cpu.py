@@ -1,4 +1,4 @@
-"""A script that computes little makes its host compute no more than its CPU limit; `host_cpu.py` has all attempts."""
+"""A script that computes little cannot make its host compute more than its CPU limit; `host_cpu.py` has all attempts."""
 
 import random
 

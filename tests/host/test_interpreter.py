@@ -1,4 +1,4 @@
-"""Programs that are no plain Python interpreter, and interpreters that need more than their path."""
+"""Programs that are not a plain Python interpreter, and interpreters that need more than their path."""
 
 import os
 import subprocess
@@ -25,7 +25,7 @@ for prepare in (True, False):
 
 
 def outcome(surroundings="", options="", command=(sys.executable,), **environment):
-    """What a program with a host prints, which is the same with a prepared process and without."""
+    """The output of a program with a host, which is equal with and without a prepared process."""
     code = RUN.format(surroundings=surroundings, options=options)
     ran = subprocess.run(
         [*command, "-c", code], capture_output=True, text=True, check=False, env={**os.environ, **environment}
@@ -47,7 +47,7 @@ def outcome(surroundings="", options="", command=(sys.executable,), **environmen
     ids=["frozen", "uwsgi", "empty", "none"],
 )
 def test_a_program_that_is_no_interpreter(surroundings, found):
-    """It is not started again and again: the error names the parameter for the interpreter, which then works."""
+    """It is not started repeatedly: the error names the parameter for the interpreter, which then works."""
     message, hint = outcome(surroundings).split("\n")
 
     assert f"not_configured cannot start a process for a script: {found}" == message
@@ -56,7 +56,7 @@ def test_a_program_that_is_no_interpreter(surroundings, found):
 
 
 def test_an_interpreter_that_is_not_there(tmp_path):
-    """The path given is named, and why it cannot be started."""
+    """The error names the path and the reason."""
     with Host(python=tmp_path / "python3", prepare=False) as host:
         error = host.run("return 1").error
 
@@ -66,13 +66,13 @@ def test_an_interpreter_that_is_not_there(tmp_path):
 
 @pytest.mark.parametrize("python", [3, b"python3", ""])
 def test_a_wrong_interpreter_is_refused_at_once(python):
-    """The option is checked when the host is made."""
+    """The option is checked when the host is created."""
     with pytest.raises(TypeError, match="python: expected the path of a Python interpreter"):
         Host(python=python)
 
 
 def test_a_path_with_a_colon(tmp_path):
-    """Packages are found wherever the host has found them, whatever the name of their directory."""
+    """Packages are found where the host found them, whatever the directory's name."""
     place = tmp_path / "a:b\nc"
     place.mkdir()
     for package in (lupa, msgspec):
@@ -84,7 +84,7 @@ def test_a_path_with_a_colon(tmp_path):
 
 
 def test_libraries_of_the_interpreter_elsewhere(tmp_path):
-    """The dynamic linker of a child looks where the host's does; nothing else of the environment is handed on."""
+    """The child's dynamic linker searches the same places; nothing else of the environment is passed on."""
     code = "import os; from kosmolua.runtime import process; print(*sorted(process._environment()))"
     environment = {"LD_LIBRARY_PATH": str(tmp_path), "REPLICATE_API_TOKEN": "r8_marked"}
     said = subprocess.check_output([sys.executable, "-c", code], text=True, env={**os.environ, **environment})
@@ -94,7 +94,7 @@ def test_libraries_of_the_interpreter_elsewhere(tmp_path):
 
 
 def test_a_run_while_the_program_ends():
-    """A run in atexit works, or in Python 3.12 ends with an error in words; so does a host that is made there."""
+    """A run in atexit works, or in Python 3.12 ends with an error; so does a host that is created there."""
     code = """
 import atexit
 from kosmolua import Host, KosmoError

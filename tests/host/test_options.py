@@ -1,4 +1,4 @@
-"""Options are checked when they are given, and the public types can be resolved."""
+"""Options are checked when they are passed, and the public types can be resolved."""
 
 import inspect
 import math
@@ -44,7 +44,7 @@ def test_wrong_caps(options):
 
 
 def test_right_limits_and_caps():
-    """The defaults, the least, and no bound at all."""
+    """The defaults, the minimum, and no limit."""
     assert Limits() == Limits(30, 128 * 1024 * 1024, 10 * 1024 * 1024, None, 10)
     assert (None,) * 5 == Limits(None, None, None, None, None)
     assert (0.1, 1, 0, 0.5, 1) == Limits(0.1, 1, 0, 0.5, 1)
@@ -77,7 +77,7 @@ def test_right_limits_and_caps():
     ids=repr,
 )
 def test_wrong_options(options, words):
-    """Each option of a host is checked when the host is made; a token is not shown."""
+    """Each option is checked when the host is created; a token is not shown."""
     with pytest.raises(OptionError, match=words) as raised:
         Host(emulate=True, **options)
 
@@ -85,7 +85,7 @@ def test_wrong_options(options, words):
 
 
 def test_an_async_callback_is_refused():
-    """It would make a coroutine that nobody runs."""
+    """It would create a coroutine that is never run."""
 
     async def told(*_):
         pass
@@ -97,14 +97,14 @@ def test_an_async_callback_is_refused():
 
 @pytest.mark.parametrize("name", kosmolua.__all__)
 def test_annotations_resolve_at_run_time(name):
-    """Libraries that build on annotations can read those of every public type."""
+    """Libraries can read the annotations of every public type."""
     public = getattr(kosmolua, name)
     if isinstance(public, type):
         assert typing.get_type_hints(public) is not None
 
 
 def test_type_checkers_know_every_name(tmp_path):
-    """A name that is not there is an error for mypy, as it is at run time."""
+    """A missing name is an error for mypy, as at run time."""
     (tmp_path / "uses.py").write_text("from kosmolua import Host, Result, JournalError, Nonsense\n")
     command = [sys.executable, "-m", "mypy", "--strict", "--no-incremental", "uses.py"]
     ran = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
@@ -116,7 +116,7 @@ def test_type_checkers_know_every_name(tmp_path):
 
 
 def test_the_hints_of_methods_can_be_resolved():
-    """What FastAPI, pydantic and the like look up; nothing is imported for it before."""
+    """For FastAPI, pydantic and others; nothing is imported before."""
     code = """
 import inspect, sys, typing
 from kosmolua import Host, ScriptRun
@@ -138,7 +138,7 @@ print(typing.get_type_hints(Host.request)["return"].__name__, typing.get_type_hi
 
 
 def test_a_host_shows_its_options():
-    """The signature of a host is that of its options, and an option it does not have is refused."""
+    """The signature of a host is that of its options; an unknown option is refused."""
     names = list(inspect.signature(Host).parameters)
 
     assert names == list(HostOptions.__struct_fields__)
@@ -147,7 +147,7 @@ def test_a_host_shows_its_options():
 
 
 def test_a_host_of_options():
-    """Options are made once and shown without the token; hosts of them are as if they were given by name."""
+    """Options are made once and printed without the token; hosts made of them equal hosts with keywords."""
     options = HostOptions(emulate=True, isolation="none", token="r8_marked", caller="me")
     with Host.of(options) as host:
         value = host.run("return 6 * 7").value
@@ -159,7 +159,7 @@ def test_a_host_of_options():
 
 
 def test_a_path_is_no_open_journal():
-    """`script` takes a journal that its caller opened; the error names the method that takes a path."""
+    """`script` takes an open journal; the error names the method that takes a path."""
     with (
         Host(emulate=True, prepare=False) as host,
         pytest.raises(OptionError, match="expected an open journal") as caught,

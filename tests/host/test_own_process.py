@@ -1,4 +1,4 @@
-"""Scripts in the process of the program itself: what ends a loop that asks nothing."""
+"""Scripts in the program's own process: the ways to end a loop without requests."""
 
 import os
 import signal
@@ -26,7 +26,7 @@ ALL = [Limits(), Limits(None, None, None, None, None)]
 
 
 class Printed:
-    """Takes what a script prints, and shows that it runs."""
+    """Receives the output, and shows that the script runs."""
 
     def __init__(self):
         self.begun = threading.Event()
@@ -43,7 +43,7 @@ def host(request):
 
 @pytest.mark.parametrize("source", LOOPS.values(), ids=LOOPS)
 def test_a_loop_is_stopped(source, host):
-    """`stop` ends it at the next hook, whatever catches errors in it."""
+    """`stop` ends it at the next hook, even if it catches errors."""
     run = host.script(source)
     began = time.monotonic()
     timer = threading.Timer(0.2, run.stop)
@@ -57,7 +57,7 @@ def test_a_loop_is_stopped(source, host):
 
 @pytest.mark.parametrize("source", LOOPS.values(), ids=LOOPS)
 def test_a_loop_ends_with_its_time(source):
-    """The limit of wall time holds in a loop that asks nothing."""
+    """The wall-clock limit applies to a loop without requests."""
     with Host(emulate=True, isolation="none", limits=Limits(time=0.3)) as host:
         result = host.run(source)
 
@@ -66,7 +66,7 @@ def test_a_loop_ends_with_its_time(source):
 
 
 def test_a_loop_ends_with_its_host(host):
-    """`close` stops it, and does not wait for more."""
+    """`close` stops it without waiting for more."""
     results, printed = [], Printed()
     run = host.script("print('on') while true do end", output=printed)
     thread = threading.Thread(target=lambda: results.append(run.result()))
@@ -94,7 +94,7 @@ def test_an_interrupt_ends_a_loop(source, host):
 
 
 def test_an_interrupt_between_any_two_instructions():
-    """Whenever the signal comes, it ends the script or comes out of the run; no error of Python's reaches Lua."""
+    """At any moment the signal ends the script or leaves the run; no Python error reaches Lua."""
     code = """
 import os, signal, threading
 from kosmolua import Host
@@ -116,7 +116,7 @@ print(seen)
 
 
 def test_a_broken_engine_is_never_replaced():
-    """An ImportError of lupa's extension ends the run; another engine would run the script differently."""
+    """An ImportError of lupa's extension ends the run; another engine would behave differently."""
     code = """
 import sys
 from kosmolua import Host
@@ -134,7 +134,7 @@ with Host(emulate=True, isolation="none") as host:
 
 
 def test_a_stop_in_a_signal_handler():
-    """SIGTERM in the main thread that runs a loop: the handler stops the run."""
+    """A handler of SIGTERM in the main thread stops the loop that runs there."""
     with Host(emulate=True, isolation="none") as host:
         run = host.script("while true do end")
         before = signal.signal(signal.SIGTERM, lambda *_: run.stop("terminated"))

@@ -59,7 +59,7 @@ def place(tmp_path, monkeypatch):
 
 
 def test_a_wait_is_one_request(place):
-    """However long it takes: the polls are the host's, and are not in the journal. What was printed is printed once."""
+    """The host polls, and its polls are not in the journal. Output is printed once."""
     result = place.run(WAIT)
 
     assert (["succeeded"], "begun\nover\n", None) == (result.results, result.output, result.error)
@@ -68,7 +68,7 @@ def test_a_wait_is_one_request(place):
 
 
 def test_a_finished_wait_is_replayed(place):
-    """Run again it sends nothing, and ends with the same."""
+    """A second run sends nothing, and has the same result."""
     place.run(WAIT)
     place.calls.clear()
 
@@ -77,7 +77,7 @@ def test_a_finished_wait_is_replayed(place):
 
 
 def test_a_parked_run_has_no_process(place):
-    """Neither a child nor a watchdog is there while only a wait is open."""
+    """Neither a child nor a watchdog exists while only a wait is open."""
     seen, others = [], set(threading.enumerate())
     with place.host(prepare=False) as host:
         thread = threading.Thread(target=lambda: seen.append(host.run(WAIT, journal=place.path)))
@@ -91,12 +91,12 @@ def test_a_parked_run_has_no_process(place):
 
 
 def test_without_parking_the_process_stays(place):
-    """With park_after=None the same comes out."""
+    """With park_after=None the result is the same."""
     assert ["succeeded"] == place.run(WAIT, park_after=None).results
 
 
 def test_a_parked_run_can_be_stopped(place):
-    """It ends at once, and its journal goes on with the same prediction."""
+    """It ends at once, and its journal continues with the same prediction."""
     others = {*threading.enumerate()}
 
     def close(host):
@@ -114,7 +114,7 @@ def test_a_parked_run_can_be_stopped(place):
 
 
 def test_a_sleep_goes_on_while_the_run_is_parked(place):
-    """What wakes the run in between does not begin its sleeps anew."""
+    """Waking the run does not restart its sleeps."""
     source = f"""
       local r = integrations.replicate
       local slept, status = unpack(parallel({{ 1, 2 }}, function(i)
@@ -130,7 +130,7 @@ def test_a_sleep_goes_on_while_the_run_is_parked(place):
 
 
 def test_a_timeout_ends_a_parked_wait(place):
-    """With the error that a polled wait ends with."""
+    """With the error of a polled wait."""
     result = place.run(WAIT.replace(f"wait({SLOW}", f"wait({SLOW}, {{ timeout = 0.7 }}"))
 
     assert "timed_out" == result.error.code
@@ -151,7 +151,7 @@ def test_many_waits_share_the_reads(place):
 
 
 def test_a_training_is_found_by_its_id(place):
-    """What is not among the predictions is searched among the trainings, as polls do."""
+    """An id that is not a prediction is searched among the trainings."""
     source = """
       local r = integrations.replicate
       local training = r.create_training {
@@ -166,7 +166,7 @@ def test_a_training_is_found_by_its_id(place):
 
 
 def test_polls_of_an_earlier_version_are_replayed(place):
-    """A journal without the mark has polls, and its run polls on."""
+    """A journal without the mark has polls, and its run continues with polls."""
     place.run("return 1")
     with sqlite3.connect(place.path) as file:
         file.execute("DELETE FROM facts WHERE name = 'awaits'")
@@ -181,7 +181,7 @@ def test_polls_of_an_earlier_version_are_replayed(place):
 
 
 def test_a_wait_that_the_policy_refuses(place):
-    """The host polls for nothing that the script may not read, and the script is told at once."""
+    """The host polls only what the script may read; the script gets the refusal at once."""
     result = place.run("return integrations.replicate.wait({ id = 'x', status = 'starting' }).status", read="deny")
 
     assert "permission_denied" == result.error.code
@@ -189,14 +189,14 @@ def test_a_wait_that_the_policy_refuses(place):
 
 
 def test_a_wait_for_what_is_not_there(place):
-    """It ends with the API's answer, as a poll does."""
+    """It ends with the API's answer, like a poll."""
     result = place.run("return integrations.replicate.wait({ id = 'x', status = 'starting' }).status")
 
     assert 404 == result.error.status
 
 
 def test_an_expensive_run_keeps_its_process(place):
-    """A run that parks computes everything again, outside of its CPU limit: the process of one with much stays."""
+    """A parked run computes everything again, outside its CPU limit: an expensive run keeps its process."""
     source = "local n = 0 for i = 1, 8e8 do n = n + i % 7 end sleep(1) return 1"
     usual, parking = place.run(source, park_after=None), place.run(source.replace("return 1", "return 2"))
 

@@ -1,4 +1,4 @@
-"""Errors and results cross processes whole."""
+"""Errors and results cross processes completely."""
 
 import copy
 import pickle
@@ -13,7 +13,7 @@ from kosmolua.settings.config import Rule
 
 
 class MyError(KosmoError):
-    """One that a program derives, with other arguments."""
+    """An error of a program, with other arguments."""
 
     def __init__(self, order, *, customer):
         super().__init__(f"order {order} failed", code="usage", hint="look")
@@ -22,7 +22,7 @@ class MyError(KosmoError):
 
 
 def made(kind):
-    """An error of that kind, with what it takes."""
+    """An error of that type, with its arguments."""
     more = {ApiError: {"status": 404, "title": "t", "invalid_fields": [{"field": "a"}], "retry_after": 1.5}}
     more |= {WebhookError: {"reason": "old"}, ScriptError: {"where": "a.lua:1", "status": 429, "traceback": "x"}}
     error = kind("the message", hint="do this", **more.get(kind, {}))
@@ -50,7 +50,7 @@ def runs(source):
 @pytest.mark.parametrize("again", [copy.copy, copy.deepcopy, lambda each: pickle.loads(pickle.dumps(each))])
 @pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
 def test_an_error_is_the_same_again(error, again):
-    """Copied or pickled it has its type, its message, its arguments and all its fields."""
+    """A copied or pickled error has its type, message, arguments and all fields."""
     found = again(error)
 
     assert (type(error), str(error), error.args, vars(error)) == (type(found), str(found), found.args, vars(found))
@@ -60,7 +60,7 @@ def test_an_error_is_the_same_again(error, again):
 
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
 def test_every_protocol_of_pickle(protocol):
-    """An error with arguments of its own crosses by each."""
+    """An error with its own arguments crosses with each protocol."""
     found = pickle.loads(pickle.dumps(made(ApiError), protocol))
 
     assert (404, "t", "do this") == (found.status, found.title, found.hint)
@@ -68,7 +68,7 @@ def test_every_protocol_of_pickle(protocol):
 
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
 def test_errors_and_results_come_out_of_a_pool(method):
-    """A pool of processes hands over what was raised in it, and a result with its log."""
+    """A process pool returns raised errors, and results with their logs."""
     with ProcessPoolExecutor(1, mp_context=get_context(method)) as pool:
         for error in ERRORS:
             with pytest.raises(type(error)) as raised:
