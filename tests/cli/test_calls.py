@@ -272,7 +272,7 @@ def test_urls_that_cannot_be(kosmo, url):
 
 @pytest.mark.parametrize("argv", [["--help"], [CALL, "--help"], ["run", "--help"], ["lua", "--help"], [SHORT]], ids=str)
 def test_help_in_a_narrow_terminal(kosmo, argv):
-    """Lines break between words at the width of the terminal; flags of a usage and command lines are kept whole."""
+    """Lines wrap between words at the width of the terminal; command lines stay whole."""
     text = kosmo(*argv, env={"COLUMNS": "60"}).out.partition("\nexample:")[0]
     wide = [line for line in text.splitlines() if len(line) > 60]
 

@@ -1,4 +1,5 @@
-"""A script that computes little cannot make its host compute more than its CPU limit; `host_cpu.py` has all attempts."""
+"""A script that computes little cannot make its host compute beyond its CPU limit; `host_cpu.py` has all attempts."""
+"""
 
 import random
 
