@@ -1,5 +1,4 @@
-"""A script that computes little cannot make its host compute beyond its CPU limit; `host_cpu.py` has all attempts."""
-"""
+"""A script that computes little cannot make its host exceed its CPU limit; `host_cpu.py` has all attempts."""
 
 import random
 
