@@ -82,9 +82,10 @@ def checked(options: Options) -> Options:
 
 
 class Parser(argparse.ArgumentParser):
-    """An ArgumentParser that raises a `UsageError` instead of exiting."""
+    """An ArgumentParser that raises a `UsageError` instead of exiting. Its messages show no tokens."""
 
     def error(self, message: str) -> NoReturn:
+        message = re.sub(r"r8_\w+", "r8_…", message)
         raise UsageError(message + self._suggestion(message), hint=f"see {self.prog} --help")
 
     def adapt(self, helps: Mapping[str, str], metavars: Mapping[str, str]) -> None:

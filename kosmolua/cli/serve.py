@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from kosmolua.cli import options as options_
 from kosmolua.cli.worker import add_database, opened
 from kosmolua.errors import EXIT_SIGNALED, ConfigurationError, UsageError
+from kosmolua.replicate.token import quoted
 from kosmolua.settings import approvers
 from kosmolua.terminal.safe import visible
 
@@ -76,7 +77,7 @@ def _public(given: str | None) -> str:
     parts = urlsplit(given)
     if parts.scheme not in {"http", "https"} or not parts.netloc or parts.path.strip("/") or parts.query:
         raise UsageError(
-            f"--public-url: expected an address such as https://kosmo.example.com, got {given[:100]!r}",
+            f"--public-url: expected an address such as https://kosmo.example.com, got {quoted(given)}",
             hint="the console needs a host name of its own",
         )
     return f"{parts.scheme}://{parts.netloc.lower()}"

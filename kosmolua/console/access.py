@@ -17,6 +17,7 @@ from typing import Literal
 from msgspec import Struct
 
 from kosmolua.errors import ConfigurationError
+from kosmolua.replicate.token import quoted
 
 Role = Literal["read", "approve"]
 ROLES: tuple[Role, ...] = ("read", "approve")
@@ -64,12 +65,14 @@ def read(path: str) -> list[Secret]:
             text = file.read(_MAX_FILE).decode()
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise ConfigurationError(f"--secret-file: cannot read {path!r}: {why}", hint=_HINT) from None
+        raise ConfigurationError(f"--secret-file: cannot read {quoted(path)}: {why}", hint=_HINT) from None
     if stat.S_IMODE(mode) & (stat.S_IROTH | stat.S_IWOTH):
-        raise ConfigurationError(f"--secret-file: all users can read or write {path!r}", hint=f"chmod 600 {path}")
+        raise ConfigurationError(
+            f"--secret-file: all users can read or write {quoted(path)}", hint="keep it to yourself: chmod 600 FILE"
+        )
     found = [_secret(path, number, line.split()) for number, line in enumerate(text.splitlines(), 1) if _says(line)]
     if not found:
-        raise ConfigurationError(f"--secret-file: no secrets in {path!r}", hint=_HINT)
+        raise ConfigurationError(f"--secret-file: no secrets in {quoted(path)}", hint=_HINT)
     return found
 
 
@@ -84,9 +87,9 @@ def _secret(path: str, number: int, words: Sequence[str]) -> Secret:
     role = next((role for role in ROLES if words[0] == role), None)
     if role is None or len(words) not in (2, 3):
         expected = "expected ROLE SECRET or ROLE NAME SECRET, where ROLE is read or approve"
-        raise ConfigurationError(f"--secret-file: {path}:{number}: {expected}", hint=_HINT)
+        raise ConfigurationError(f"--secret-file: {quoted(path)}, line {number}: {expected}", hint=_HINT)
     if len(words[-1]) < LEAST:
-        what = f"{path}:{number}: the secret has {len(words[-1])} characters, expected at least {LEAST}"
+        what = f"{quoted(path)}, line {number}: the secret has {len(words[-1])} characters, expected at least {LEAST}"
         raise ConfigurationError(f"--secret-file: {what}", hint=_HINT)
     return Secret(role, words[1] if len(words) == 3 else role, words[-1])  # noqa: PLR2004 - with a name
 
