@@ -168,6 +168,8 @@ def _mode(parsed: argparse.Namespace, job: Job, version: Version | None) -> str:
 
 def _job(parsed: argparse.Namespace, given: Given, mode: str) -> dict[str, Any]:
     chosen: dict[str, Any] = {"validate": False} if parsed.no_check else {}
+    if mode == "run" and sys.stderr.isatty():
+        chosen["wait"] = 1  # seconds until the prediction has an id and a state to show
     if parsed.timeout is not None:
         chosen |= {"timeout": parsed.timeout, "cancel_on_timeout": True}
     return {

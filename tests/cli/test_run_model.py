@@ -302,6 +302,16 @@ def test_on_a_terminal(terminal):
     assert "--save DIR/" in screen.screen
 
 
+def test_the_state_is_seen_while_it_runs(terminal):
+    """After a second the prediction has its id, which Ctrl-C names."""
+    screen = terminal("minimax/video-01", "prompt=sea")
+    screen.wait_for("minimax/video-01: processing (")
+    screen.type("\x03")
+
+    assert 130 == screen.finish()
+    assert "of compute" in screen.screen
+
+
 @pytest.mark.parametrize("environment", [{"TERM": ""}, {"TERM": "dumb"}, {"NO_COLOR": "1"}])
 def test_on_a_plain_terminal(terminal, environment):
     """Nothing moves and nothing is drawn."""
