@@ -46,7 +46,7 @@ ONLY_IN = {
     "http.client": {"emulator/webhooks.py", "emulator/cog/wire.py", "host/upstream.py"},
     "pytest": {"testing.py"},
     "PIL": {"terminal/images.py"},
-    "jq": {"cli/listing.py"},
+    "jq": {"cli/filter.py"},
     "keyring": {"settings/credentials.py"},
     "tomlkit": {"settings/allowances.py", "settings/edit.py", "mcp/install.py"},
     "mcp": {"mcp/http.py"},

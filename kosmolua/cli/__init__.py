@@ -130,6 +130,12 @@ def _dispatch(argv: list[str]) -> int:
         raise _unknown(argv)
     _import_libraries()
     module = import_module(f"kosmolua.cli.{COMMANDS[command][0]}")
+    if any(word.startswith("--jq") for word in argv):
+        from kosmolua.cli import filter as filter_
+
+        words, expression = filter_.taken(command, argv[1:])
+        if expression is not None:
+            return filter_.run(lambda given: int(module.run(command, given)), words, expression)
     status: int = module.run(command, argv[1:])
     return status
 

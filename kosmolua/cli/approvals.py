@@ -124,7 +124,7 @@ def _parser(command: str) -> options.Parser:
     made.add_argument("--all", action="store_true", help="list: include those that are decided")
     made.add_argument("--run", metavar="RUN", help="list: only those of this run")
     add_database(made)
-    made.add_argument("--json", action="store_true", help="print one JSON object")
+    options.add_json(made)
     return made
 
 

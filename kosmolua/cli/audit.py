@@ -55,7 +55,7 @@ def _parser(command: str) -> options.Parser:
         metavar="N",
         help=f"show the last N calls, 0 for all (default: {DEFAULT_LIMIT})",
     )
-    made.add_argument("--json", action="store_true", help="print one JSON object")
+    options.add_json(made)
     return made
 
 

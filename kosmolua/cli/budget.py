@@ -70,7 +70,7 @@ def _parser(command: str) -> options.Parser:
     made.add_argument(
         "--timezone", metavar="ZONE", help="begin a period at midnight in ZONE, such as Europe/Berlin (default: UTC)"
     )
-    made.add_argument("--json", action="store_true", help="print one JSON object")
+    options.add_json(made)
     return made
 
 

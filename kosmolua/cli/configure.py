@@ -94,7 +94,7 @@ def _parser(command: str) -> argparse.ArgumentParser:
         const="project",
         help="change the settings of this directory: .kosmo/config.toml",
     )
-    made.add_argument("--json", action="store_true", help="print one JSON object")
+    options.add_json(made)
     return made
 
 

@@ -1,13 +1,11 @@
-"""What commands that list objects of the API share: their flags, a number of items, and a jq expression."""
+"""What commands that list objects of the API share: their flags, and a number of items."""
 
 from __future__ import annotations
 
-import argparse
 from typing import TYPE_CHECKING, Any
 
 from kosmolua.cli import options as options_
 from kosmolua.cli import output
-from kosmolua.errors import UsageError
 from kosmolua.replicate.shape import mapping
 from kosmolua.replicate.urls import items_of
 from kosmolua.terminal.safe import safe
@@ -28,36 +26,16 @@ def add_flags(made: options_.Parser) -> None:
         metavar="N",
         help=f"list: show at most N, 0 for all (default: {DEFAULT_LIMIT})",
     )
-    made.add_argument("--jq", metavar="EXPR", help="print the results of a jq expression over the JSON object")
     options_.add_shared(made)
 
 
-def show(parsed: argparse.Namespace, options: Options, data: dict[str, Any], text: str) -> int:
-    """Print the data as JSON or by the jq expression if that is wanted, else the text, which is safe to print."""
-    if parsed.jq is not None:
-        for found in filtered(parsed.jq, {"success": True, **data}):
-            output.write_text((found if isinstance(found, str) else output.to_json(found)) + "\n")
-    elif options.json or options.dry_run:
+def show(options: Options, data: dict[str, Any], text: str) -> int:
+    """Print the data as JSON if that is wanted, else the text, which is safe to print."""
+    if options.json or options.dry_run:
         output.show_json({"success": True, **data})
     else:
         output.write_text(text + "\n")
     return 0
-
-
-def filtered(expression: str, data: Any) -> list[Any]:
-    """All results of a jq expression. Raises a `UsageError` for an invalid one, or without the jq package."""
-    try:
-        import jq
-    except ImportError:
-        raise UsageError(
-            "--jq needs the Python package jq, which is not installed",
-            hint="install it: pip install 'kosmolua[jq]', or use the program: ... --json | jq EXPR",
-        ) from None
-    try:
-        found: list[Any] = jq.compile(expression).input_text(output.to_json(data, indent=False)).all()
-    except ValueError as error:
-        raise UsageError(f"--jq: {str(error).splitlines()[0]}", hint="see the manual of jq: man jq") from None
-    return found
 
 
 def items(host: Host, function: str, arguments: dict[str, Any], limit: int) -> list[dict[str, Any]]:

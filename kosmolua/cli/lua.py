@@ -44,6 +44,11 @@ _KEYS = ("emacs", "vi")
 _SETTLING = 30.0  # seconds
 
 
+def options_taken(command: str) -> dict[str, bool]:
+    """All options of the command, and whether each takes a value."""
+    return _parser(command).takes
+
+
 def run(command: str, argv: list[str], named: dict[str, object] | None = None) -> int:
     """``named`` are the arguments of a kept script."""
     began = time.perf_counter()

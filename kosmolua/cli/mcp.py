@@ -340,7 +340,7 @@ def _add_target(made: options_.Parser, to: str, verb: str) -> None:
     made.add_argument(
         "--name", type=_name, default="kosmolua", metavar="NAME", help="name the server (default: kosmolua)"
     )
-    made.add_argument("--json", action="store_true", help="print one JSON object")
+    options_.add_json(made)
 
 
 def _name(text: str) -> str:

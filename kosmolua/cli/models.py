@@ -40,7 +40,7 @@ def run(command: str, argv: list[str]) -> int:
     with host_of(options, isolation="none") as host:
         if options.dry_run:
             call = ("list_models", {}) if parsed.action == "list" else ("search", {"query": " ".join(parsed.words)})
-            return listing.show(parsed, options, {"request": host.call(*call)}, "")
+            return listing.show(options, {"request": host.call(*call)}, "")
         if parsed.action == "list":
             found = listing.items(host, "list_models", {}, parsed.limit)
         else:
@@ -50,7 +50,7 @@ def run(command: str, argv: list[str]) -> int:
             found = [dict(mapping(mapping(one).get("model"))) for one in listed] if isinstance(listed, list) else []
     nothing = f"no models found; search for other words: kosmo {command} search WORDS"
     head = ("model", "runs", "description")
-    return listing.show(parsed, options, {"models": found}, listing.rows(head, [*map(_row, found)], nothing))
+    return listing.show(options, {"models": found}, listing.rows(head, [*map(_row, found)], nothing))
 
 
 def _with_action(argv: list[str]) -> list[str]:
@@ -85,13 +85,13 @@ def _pull(command: str, parsed: argparse.Namespace, options: Options) -> int:
     saved = []
     with host_of(options, isolation="none") as host:
         if options.dry_run:
-            return listing.show(parsed, options, {"requests": [host.call("get_model", call) for call in calls]}, "")
+            return listing.show(options, {"requests": [host.call("get_model", call) for call in calls]}, "")
         for call in calls:
             document = host.call("get_model", call)
             path = os.path.join(parsed.output, call["model_owner"], f"{call['model_name']}.json")
             _save(path, output.to_json(document).encode() + b"\n")
             saved.append(path)
-    return listing.show(parsed, options, {"saved": saved}, safe("\n".join(saved)))
+    return listing.show(options, {"saved": saved}, safe("\n".join(saved)))
 
 
 def _call(command: str, word: str) -> dict[str, str]:

@@ -42,9 +42,11 @@ class Options:
         self.cog: list[str] = []
 
 
+_JQ = "for example: kosmo lua --jq .result flow.lua"
 # flag -> (name of its value, help)
 FLAGS = {
     "json": (None, "print one JSON envelope"),
+    "jq": ("EXPR", "print the results of a jq expression over the JSON"),
     "force": (None, "bypass the permission policy; other checks still apply"),
     "dry_run": (None, "print the request instead of sending it"),
     "emulate": (None, "use the built-in emulator: no account, no network, no cost"),
@@ -60,6 +62,8 @@ FLAGS = {
 
 def assign(options: Options, name: str, value: str | None) -> None:
     """Set one flag. Raises a `UsageError` for an invalid value."""
+    if name == "jq":
+        raise UsageError("--jq belongs to the command, before the words of a script", hint=_JQ)
     if name in {"fault", "cog"}:
         setattr(options, name, [*getattr(options, name), value or ""])
     elif FLAGS[name][0] is None:
@@ -125,6 +129,12 @@ def parser(command: str, description: str, example: str) -> Parser:
         formatter_class=partial(_Formatter, width=max(40, min(100, width()))),  # without one argparse imports shutil
         allow_abbrev=False,
     )
+
+
+def add_json(made: Parser) -> None:
+    """The flags of a command that prints JSON and calls no functions. `kosmolua.cli.filter` takes ``--jq`` away."""
+    made.add_argument("--json", action="store_true", help="print one JSON object")
+    made.add_argument("--jq", metavar="EXPR", help=FLAGS["jq"][1])
 
 
 def add_shared(made: Parser) -> None:

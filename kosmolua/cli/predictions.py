@@ -34,12 +34,12 @@ def run(command: str, argv: list[str]) -> int:
         function = "cancel_prediction" if parsed.action == "cancel" else "get_prediction"
         found = [host.call(function, {"prediction_id": each}) for each in parsed.id]
     if options.dry_run:
-        return listing.show(parsed, options, {"requests": found}, "")
+        return listing.show(options, {"requests": found}, "")
     if parsed.action == "open":
         return _open(parsed, options, mapping(found[0]))
     text = "\n\n".join(map(_shown, found)) if parsed.action == "show" else "\n".join(map(_line, found))
     data = {"prediction": found[0]} if len(found) == 1 else {"predictions": found}
-    return listing.show(parsed, options, data, text)
+    return listing.show(options, data, text)
 
 
 def _with_action(argv: list[str]) -> list[str]:
@@ -75,11 +75,11 @@ def _check(command: str, parsed: argparse.Namespace) -> None:
 
 def _list(parsed: argparse.Namespace, options: Options, host: Host) -> int:
     if options.dry_run:
-        return listing.show(parsed, options, {"requests": [host.call("list_predictions")]}, "")
+        return listing.show(options, {"requests": [host.call("list_predictions")]}, "")
     found = listing.items(host, "list_predictions", {}, parsed.limit)
     head = ("id", "status", "created", "seconds", "model")
     nothing = "no predictions; create one: kosmo run MODEL NAME=VALUE"
-    return listing.show(parsed, options, {"predictions": found}, listing.rows(head, [*map(_row, found)], nothing))
+    return listing.show(options, {"predictions": found}, listing.rows(head, [*map(_row, found)], nothing))
 
 
 def _row(one: Mapping[str, Any]) -> tuple[str, ...]:
@@ -131,6 +131,6 @@ def _open(parsed: argparse.Namespace, options: Options, one: Mapping[str, Any]) 
 
         webbrowser.open(address)
     if options.json or parsed.jq is not None:
-        return listing.show(parsed, options, {"url": address}, address)
+        return listing.show(options, {"url": address}, address)
     output.write_text(address + "\n")
     return 0

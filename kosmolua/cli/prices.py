@@ -36,7 +36,7 @@ def _parser(command: str) -> options.Parser:
         "action", nargs="?", choices=ACTIONS, default=ACTIONS[0], help=f"what to do (default: {ACTIONS[0]})"
     )
     made.add_argument("file", nargs="?", metavar="FILE", help="price file to import")
-    made.add_argument("--json", action="store_true", help="print one JSON object")
+    options.add_json(made)
     return made
 
 

@@ -302,7 +302,7 @@ def _field_text(field: dict[str, Any]) -> str:
 
 def _parser(command: str, what: str, example: str) -> argparse.ArgumentParser:
     made = options.parser(command, what, f"kosmo {command} {example}")
-    made.add_argument("--json", action="store_true", help="print one JSON object")
+    options.add_json(made)
     return made
 
 

@@ -34,7 +34,7 @@ HISTORY = "history"
 
 
 _SCRIPT_ONLY = (
-    *("json", "repl", "cpu_limit", "output_limit", "time_limit", "record", "replay", "report"),
+    *("json", "jq", "repl", "cpu_limit", "output_limit", "time_limit", "record", "replay", "report"),
     *("verbose", "no_check", "explain"),
 )
 _HELPS = {

@@ -69,7 +69,7 @@ def _parser(command: str) -> options.Parser:
         metavar="TIME",
         help="prune: delete runs that finished at least TIME ago, such as 12h, 30d or 2w",
     )
-    made.add_argument("--json", action="store_true", help="print one JSON object")
+    options.add_json(made)
     return made
 
 

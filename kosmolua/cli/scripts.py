@@ -44,7 +44,7 @@ def _parser(command: str) -> options_.Parser:
     made.add_argument("script", nargs="?", metavar="FILE|NAME", help="file to add, or name of a kept script")
     made.add_argument("--name", metavar="NAME", help="keep the script under this name (default: that of the file)")
     made.add_argument("--overwrite", action="store_true", help="replace a script of that name")
-    made.add_argument("--json", action="store_true", help="print one JSON object")
+    options_.add_json(made)
     return made
 
 

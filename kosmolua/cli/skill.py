@@ -62,7 +62,7 @@ def _parser(command: str) -> options_.Parser:
     action.add_argument("--check", action="store_true", help="fail if the installed file is of another version")
     made.add_argument("--project", action="store_true", help="install it for this directory (default: for this user)")
     made.add_argument("--dir", metavar="DIR", help="use this directory of skills (default: that of Claude Code)")
-    made.add_argument("--json", action="store_true", help="print one JSON object")
+    options_.add_json(made)
     return made
 
 

@@ -43,7 +43,7 @@ def _parser(command: str) -> argparse.ArgumentParser:
             f"kosmo {command}",
         )
         made.add_argument("--revoke", action="store_true", help="stop trusting it")
-    made.add_argument("--json", action="store_true", help="print one JSON object")
+    options.add_json(made)
     return made
 
 

@@ -95,7 +95,7 @@ def _parser(command: str) -> options_.Parser:
     )
     made.add_argument("--at", type=_time, metavar="TIME", help="begin at 2026-12-24T18:00, or in 90s, 30m, 12h, 7d")
     options_.add_caps(made)
-    made.add_argument("--json", action="store_true", help="print one JSON object")
+    options_.add_json(made)
     made.add_argument("args", nargs="*", metavar="-- ARGS", help="arguments of the script, in `args` and `...`")
     return made
 

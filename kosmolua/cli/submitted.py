@@ -58,7 +58,7 @@ def _parser(command: str) -> options.Parser:
     made.add_argument("run", nargs="*", metavar="RUN", help="id or key of a run")
     add_database(made)
     made.add_argument("--follow", "-f", action="store_true", help="logs: print new output until the run has ended")
-    made.add_argument("--json", action="store_true", help="print one JSON object")
+    options.add_json(made)
     return made
 
 

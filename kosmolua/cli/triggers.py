@@ -67,7 +67,7 @@ def _parser(command: str) -> options_.Parser:
         "--account", default="default", metavar="NAME", help="add: the credentials to use (default: default)"
     )
     options_.add_caps(made)
-    made.add_argument("--json", action="store_true", help="print one JSON object")
+    options_.add_json(made)
     return made
 
 

@@ -208,7 +208,7 @@ def _list(command: str, argv: list[str]) -> int:
     made = options_.parser(command, "List the workers of a database.", f"kosmo {command} list")
     made.add_argument("action", nargs="?", choices=("list",), default="list", help="what to do (default: list)")
     add_database(made)
-    made.add_argument("--json", action="store_true", help="print one JSON object")
+    options_.add_json(made)
     parsed = made.parse_args(argv)
     with opened(parsed.database) as database:
         from kosmolua.worker import overview

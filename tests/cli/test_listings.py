@@ -117,15 +117,62 @@ def test_a_mistake(kosmo, argv, words):
     assert "hint: " in ran.err
 
 
+HAS_JQ = importlib.util.find_spec("jq") is not None
+NEEDED = "pip install 'kosmolua[jq]'"
+
+
 def test_a_jq_expression(api):
     """With the package jq its results are printed, one per line; without it the hint shows how to install it."""
     ran = api("predictions", "list", "--jq", ".predictions[] | .id, .metrics")
-    if importlib.util.find_spec("jq"):
-        metrics = '{\n  "predict_time": 1.25\n}\n'
-        assert (0, f"p1\n{metrics}p2\n{metrics}") == (ran.status, ran.out)
-        assert 2 == api("predictions", "list", "--jq", ".[").status
-    else:
-        assert (2, True) == (ran.status, "pip install 'kosmolua[jq]'" in ran.err)
+    metrics = '{\n  "predict_time": 1.25\n}\n'
+
+    assert (0, f"p1\n{metrics}p2\n{metrics}") == (ran.status, ran.out) or (not HAS_JQ and NEEDED in ran.err)
+    assert 2 == api("predictions", "list", "--jq", ".[").status
+
+
+@pytest.mark.parametrize(
+    ("argv", "shown"),
+    [
+        (["integrations:call", "replicate.get_account", "--emulate", "--jq", ".data.username"], "emulator"),
+        (["integrations:replicate", "get_account", "--jq=.data.username", "--emulate"], "emulator"),
+        (["--jq", ".data.output", "run", "replicate/hello-world", "text=Ada", "--emulate"], "hello Ada"),
+        (["lua", "--emulate", "--jq", ".result", "-e", "return 5"], "5"),
+        (["integrations:list", "replicate", "--jq", ".count"], "37"),
+        (["integrations:schema", "get_account", "--jq", ".title"], "replicate_get_account"),
+        (["audit", "--jq", ".success", "--json"], "true"),
+    ],
+    ids=str,
+)
+def test_a_jq_expression_of_any_command(kosmo, argv, shown):
+    """The command runs with --json, and the expression sees all that it would have printed."""
+    ran = kosmo(*argv)
+
+    assert (0, f"{shown}\n") == (ran.status, ran.out) or (not HAS_JQ and NEEDED in ran.err)
+
+
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        (["run", "no/such", "x=y", "--emulate", "--jq", ".data"], "404" if HAS_JQ else NEEDED),
+        (["completion", "bash", "--jq", "."], "prints no JSON" if HAS_JQ else NEEDED),
+        (["worker", "--jq", "."], "runs until it is stopped"),
+        (["audit", "--jq"], "missing the expression"),
+    ],
+    ids=str,
+)
+def test_a_jq_expression_of_a_failure(kosmo, argv, words):
+    """The error is text, and nothing is on standard output."""
+    ran = kosmo(*argv)
+
+    assert (True, "") == (ran.status > 0, ran.out)
+    assert words in ran.err
+
+
+def test_a_scripts_own_jq(kosmo, tmp_path):
+    """What follows the script is its own."""
+    (tmp_path / "a.lua").write_text("print(args[1], args[2])")
+
+    assert (0, "--jq\t.x\n", "") == kosmo("lua", "a.lua", "--", "--jq", ".x").seen
 
 
 def test_saved_documents_serve_offline(kosmo, tmp_path):
