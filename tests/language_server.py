@@ -17,7 +17,7 @@ DIGEST = "v8J3FaKitaSR3jcYpPGXQWtypXpybvvtw5jqEmqOAXg"  # SHA-256: of the binary
 
 
 def binary():
-    """Where it is; None where it is not installed."""
+    """Its path; None if it is not installed."""
     try:
         path = Path(importlib.metadata.distribution(PACKAGE).locate_file(BINARY))
     except importlib.metadata.PackageNotFoundError:
@@ -28,7 +28,7 @@ def binary():
 
 
 class LanguageServer:
-    """A server over a directory, from its start to its end. Each answer is waited for at most so many seconds."""
+    """A server for a directory. Each answer is waited for with a time limit."""
 
     def __init__(self, path, directory, seconds=30):
         self._directory, self._seconds = Path(directory), seconds
@@ -61,7 +61,7 @@ class LanguageServer:
         return answer["result"]
 
     def open(self, name, text=None):
-        """Open a file of the directory, as one that is not saved yet where a text is given."""
+        """Open a file of the directory, with other content if a text is given."""
         path = self._directory / name
         text = path.read_text() if text is None else text
         document = {"uri": path.as_uri(), "languageId": "lua", "version": 1, "text": text}
@@ -69,13 +69,13 @@ class LanguageServer:
         return {"uri": path.as_uri()}
 
     def open_at(self, name, text):
-        """Open a text as that file, and give the place in it that is marked with a bar."""
+        """Open a text as that file, and return the place that a bar marks in it."""
         before, _, after = text.partition("|")
         place = {"line": before.count("\n"), "character": len(before.rpartition("\n")[2])}
         return {"textDocument": self.open(name, before + after), "position": place}
 
     def diagnostics(self, name, text=None):
-        """What it has to say of a file: (line, code, message) each."""
+        """Its diagnostics for a file: (line, code, message) each."""
         found = self.request("textDocument/diagnostic", textDocument=self.open(name, text))
         return [(item["range"]["start"]["line"] + 1, item["code"], item["message"]) for item in found["items"]]
 

@@ -22,7 +22,7 @@ def build(*commands, variable):
 
 
 def from_npm(package, *, variable):
-    """The folder that holds node_modules with this package."""
+    """The folder with node_modules of this package."""
     if given := os.environ.get(variable):
         # Either the folder itself or the one that it lies in.
         return Path(given).parent if Path(given).name == "node_modules" else Path(given)

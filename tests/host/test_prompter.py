@@ -1,4 +1,4 @@
-"""What a prompter may answer, and that nothing else allows a call."""
+"""The valid answers of a prompter; nothing else allows a call."""
 
 import enum
 import functools
@@ -25,7 +25,7 @@ class Says:
 
 
 class Agreeable:
-    """Is equal to whatever it is compared with."""
+    """Equals everything that it is compared with."""
 
     def __eq__(self, other):
         return True
@@ -50,7 +50,7 @@ WRONG = [
 
 @pytest.mark.parametrize("answer", WRONG, ids=lambda answer: type(answer).__name__)
 def test_anything_else_refuses(answer, live, server):
-    """The call is recorded as refused, nothing is sent, and the program that made the prompter gets a TypeError."""
+    """The call is recorded as refused, nothing is sent, and the prompter's owner gets a TypeError."""
     told = []
     prompter = Says(answer)
     host = live(isolation="none", prompter=prompter, on_call=told.append)
@@ -64,7 +64,7 @@ def test_anything_else_refuses(answer, live, server):
 
 @pytest.mark.parametrize("make", [later, stepwise], ids=["coroutine", "generator"])
 def test_a_deferred_answer_refuses(make, live, server):
-    """A coroutine or a generator is no answer, and leaves no warning that nobody awaited it."""
+    """A coroutine or generator is not an answer, and leaves no warning that it was never awaited."""
     host = live(isolation="none", prompter=Says(make()))
     with warnings.catch_warnings(record=True) as warned, pytest.raises(AnswerError):
         host.call("create_prediction", ARGUMENTS)
@@ -75,8 +75,9 @@ def test_a_deferred_answer_refuses(make, live, server):
 
 @pytest.mark.parametrize("isolation", ["standard", "none"])
 def test_a_script_meets_a_refusal(isolation, live, server):
-    """It goes on with a permission error; whoever runs it gets the TypeError, after the result is there. A wrong answer
-    is not remembered."""
+    """It continues with a permission error; the caller gets the TypeError after the result. A wrong answer is not
+    remembered.
+    """
     prompter = Says(answer=True)
     host = live(isolation=isolation, prompter=prompter)
     run = host.script(
@@ -93,7 +94,7 @@ def test_a_script_meets_a_refusal(isolation, live, server):
 
 
 def test_a_prompter_that_fails_refuses(live, server):
-    """What it raises is a refusal for the script and comes out of the run; of a direct call it is the cause."""
+    """Its exception refuses the call for the script and leaves the run; for a direct call it is the cause."""
 
     class Broken:
         def ask(self, question):
@@ -120,7 +121,7 @@ class Word(enum.StrEnum):
     [("once", 1), ("run", 1), ("always", 1), (Word.ONCE, 1), ("no", 0), (None, 0)],
 )
 def test_the_documented_answers(answer, sent, live, server):
-    """Three words allow, one refuses, and None is that nobody can be asked."""
+    """Three words allow, one refuses, and None means that nobody can be asked."""
     host = live(isolation="none", prompter=Says(answer))
     if sent:
         host.call("create_prediction", ARGUMENTS)
@@ -159,7 +160,7 @@ def holding(function):
     ids=["async", "generator", "async call", "bound", "partial"],
 )
 def test_an_async_prompter_is_refused_at_once(prompter):
-    """A host, and a run with a prompter of its own, say so when they are made."""
+    """When the host, or a run with its own prompter, is created."""
     with pytest.raises(OptionError, match="prompter: expected a plain function `ask`"):
         Host(emulate=True, isolation="none", prompter=prompter)
     with Host(emulate=True, isolation="none") as host, pytest.raises(TypeError, match="prompter"):
@@ -168,13 +169,13 @@ def test_an_async_prompter_is_refused_at_once(prompter):
 
 @pytest.mark.parametrize("prompter", ["x", 1, Says, lambda _: "once", {"ask": "once"}])
 def test_a_prompter_has_a_method_ask(prompter):
-    """Anything else is refused when the host is made."""
+    """Other objects are refused when the host is created."""
     with pytest.raises(TypeError, match=r"prompter: expected an object with a method `ask\(question\)`, or None"):
         Host(emulate=True, isolation="none", prompter=prompter)
 
 
 def test_a_question_of_price_fails_closed_too(tmp_path, live, server):
-    """The question for a model without a known price takes the same words."""
+    """The question for a model without a known price accepts the same words."""
     from kosmolua import Caps
 
     host = live(isolation="none", write="allow", caps=Caps(cost=1.0), prompter=Says("ok"))

@@ -1,4 +1,4 @@
-"""After a run or a host has been stopped nothing is sent, whatever is answered later."""
+"""After a run or host was stopped nothing is sent, whatever is answered later."""
 
 import signal
 import threading
@@ -18,7 +18,7 @@ SOON = 3.0  # seconds, far below any time that something is waited for
 
 
 class Slow:
-    """Keeps a question open until it is let go, then says yes."""
+    """Keeps a question open until it is released, then says yes."""
 
     def __init__(self):
         self.asked, self.go, self.answered = threading.Event(), threading.Event(), threading.Event()
@@ -42,7 +42,7 @@ def slow():
 
 
 def answer_late(slow):
-    """Say yes now, and give what would be sent the time to arrive."""
+    """Say yes now, and leave time for a request to arrive."""
     slow.go.set()
     assert slow.answered.wait(10)
     wait_until(lambda: not [each for each in threading.enumerate() if each.name.startswith("kosmolua-question")])
@@ -51,7 +51,7 @@ def answer_late(slow):
 @pytest.mark.parametrize("isolation", ["standard", "none"])
 @pytest.mark.parametrize("how", ["stop", "close", "handed in"])
 def test_a_stop_withdraws_the_question(how, isolation, live, server, slow):
-    """The run ends before the person has answered, the prompter is told, and the late yes sends nothing."""
+    """The run ends before the answer, the prompter is notified, and a late yes sends nothing."""
     handed = Stop()
     host = live(isolation=isolation, prompter=slow)
     run = host.script(f"return {CREATE}", stop=handed)
@@ -75,7 +75,7 @@ def test_a_stop_withdraws_the_question(how, isolation, live, server, slow):
 
 @pytest.mark.parametrize("isolation", ["standard", "none"])
 def test_a_limit_of_time_withdraws_the_question(isolation, live, server, slow):
-    """A run whose time is over ends then, and not when somebody answers."""
+    """The run ends at its limit, not when the question is answered."""
     host = live(isolation=isolation, prompter=slow, limits=Limits(time=0.4))
     began = time.monotonic()
     result = host.run(f"return {CREATE}")
@@ -98,7 +98,7 @@ def test_a_limit_of_time_withdraws_the_question(isolation, live, server, slow):
     ids=["cpu", "error", "output"],
 )
 def test_whatever_ends_a_run_withdraws_its_questions(rest, limits, code, live, server, slow):
-    """Also what happens in one task while another asks."""
+    """Also an error in one task while another asks."""
     host = live(prompter=slow, limits=limits)
     source = f"""
       parallel({{ 1, 2 }}, function(n)
@@ -136,7 +136,7 @@ def test_a_direct_call_is_stopped_too(how, live, server, slow):
 
 
 def test_a_stop_waits_for_what_is_leaving_and_for_nothing_else():
-    """Once it returns no thread begins to send; one that had begun is waited for."""
+    """When it returns no thread starts to send; a request that is being sent is waited for."""
     stop, sent, began = Stop(), [], threading.Barrier(9)
 
     def send():
@@ -163,7 +163,7 @@ def test_a_stop_waits_for_what_is_leaving_and_for_nothing_else():
 
 
 def test_many_calls_at_once_end_with_a_stop(live, server):
-    """Under load, what reaches the server after the stop had begun to leave before."""
+    """Under load, every request that arrives after the stop was being sent before it."""
     host = live(isolation="none", write="allow")
     stop = Stop()
 
@@ -188,7 +188,7 @@ def test_many_calls_at_once_end_with_a_stop(live, server):
 
 
 def test_a_prompter_that_fails_to_withdraw(live, server, slow):
-    """Its fault is logged; the run has ended all the same."""
+    """Its exception is logged; the run has ended."""
     slow.withdraw = lambda question: 1 / 0
     host = live(prompter=slow, limits=Limits(time=0.3))
 
@@ -198,7 +198,7 @@ def test_a_prompter_that_fails_to_withdraw(live, server, slow):
 
 
 def test_what_was_withdrawn_is_asked_again_from_the_journal(live, server, tmp_path):
-    """A run that ended at its question has nothing of it in the journal; resumed it asks, and sends once."""
+    """The question is not in the journal; the resumed run asks again, and sends once."""
     first, second = Slow(), Slow()
     second.go.set()
     source = f"return {CREATE}.id"
@@ -234,7 +234,7 @@ def test_ctrl_c_at_the_question(tmp_path):
 @pytest.mark.parametrize("isolation", ["standard", "none"])
 @pytest.mark.parametrize("where", ["on_output", "on_call", "ask"])
 def test_a_host_is_closed_in_its_own_callback(where, isolation, live, server):
-    """The run that the callback belongs to ends as soon as it returns."""
+    """The callback's run ends when it returns."""
     took = []
 
     def close(*_):
@@ -260,7 +260,7 @@ def test_a_host_is_closed_in_its_own_callback(where, isolation, live, server):
 @pytest.mark.parametrize("isolation", ["standard", "none"])
 @pytest.mark.parametrize("source", ["sleep(60)", "while true do end", f"pcall(function() {CREATE} end) sleep(60)"])
 def test_a_host_is_closed_in_a_signal_handler(source, isolation, live, slow):
-    """SIGTERM while the main thread runs a script: the handler closes the host, and the run ends."""
+    """A handler of SIGTERM closes the host while the main thread runs a script, and the run ends."""
     host = live(isolation=isolation, prompter=slow)
     took = []
 

@@ -1,4 +1,4 @@
-"""A host in programs with lower limits, and with children of their own."""
+"""A host in programs with lower limits and other children."""
 
 import subprocess
 import sys
@@ -58,12 +58,12 @@ def run(surroundings, more="pass"):
     ids=["waits for all", "ignored", "handler"],
 )
 def test_a_program_that_takes_every_child(surroundings):
-    """Runs end as they do elsewhere, and so does the host."""
+    """Runs and the host end normally."""
     assert (0, "done\n", "") == run(surroundings)
 
 
 def test_an_end_that_nobody_knows():
-    """A prepared process knows how its children end; of others it is said in words why nobody does."""
+    """A prepared process knows how its children end; otherwise the error explains why it is unknown."""
     more = """
         with Host(emulate=True, prepare=prepare, limits=Limits(cpu=0.2)) as limited:
             error = limited.run("while true do end").error
@@ -85,14 +85,14 @@ def test_an_end_that_nobody_knows():
     ],
 )
 def test_lower_limits_of_the_program(limit, fact):
-    """The lower of the two holds, and the result says so."""
+    """The lower limit applies, and the result says so."""
     more = f"assert host.run('return 1').isolation.get('lowered') == {fact!r}"
 
     assert (0, "done\n", "") == run(f"resource.setrlimit({limit})", more)
 
 
 def test_a_lower_limit_of_cpu_ends_a_loop():
-    """The error names the limit that held."""
+    """The error names the limit that applied."""
     code = """
 import resource
 from kosmolua import Host

@@ -19,7 +19,7 @@ def flow(server, tmp_path):
 
 @pytest.fixture
 def emulated(tmp_path):
-    """Against an emulator, over a real socket, whose clock stands unless it is told to go on."""
+    """Against an emulator on a socket, whose clock only advances on request."""
     emulator = Emulator(clock=ManualClock(time.time()))
     with running(emulator) as url:
         yield Emulated(emulator, url, tmp_path / "flow.journal")

@@ -1,4 +1,4 @@
-"""Scripts that keep a journal, run past the gate against a server."""
+"""Scripts with a journal, run through the gate against a server."""
 
 import threading
 
@@ -19,7 +19,7 @@ QUICK = Lookup(settling=0.05)
 
 
 class Flow:
-    """Runs scripts that keep a journal, past the gate, and keeps what they printed and what was called."""
+    """Runs scripts with a journal through the gate, and records their output and calls."""
 
     def __init__(self, url, path):
         self.url = url
@@ -85,7 +85,7 @@ class Emulated:
         self.flow = Flow(url, path)
 
     def misbehave(self, *faults):
-        """From here on, as an emulator does that was made with these faults."""
+        """From now on, the emulator has these faults."""
         self.emulator._faults = FaultBox(faults)
 
     @property

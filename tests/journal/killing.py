@@ -80,7 +80,7 @@ SCRIPTS = {"chain": CHAIN, "braid": BRAID, "workflow": WORKFLOW}
 
 
 class Server:
-    """An emulator whose time flies, which can be exchanged for a fresh one."""
+    """An emulator with an accelerated clock, which can be replaced by a new one."""
 
     def __init__(self):
         self.fresh()
@@ -117,7 +117,7 @@ def children(pid):
 
 
 def kill(pid, who):
-    """Ends the host, the script's process or both, whichever is there."""
+    """Ends the host, the script's process or both, if they are running."""
     victims = children(pid) if who != "host" else []
     for victim in [*victims, *([pid] if who != "child" else [])]:
         with suppress(ProcessLookupError):
@@ -125,7 +125,7 @@ def kill(pid, who):
 
 
 def one_round(directory, host, server, dice, name):
-    """Run a script to its end, however often it is killed on the way. How often that was, and what it returned."""
+    """Run a script to its end, killing it on the way. Returns the number of kills and the result."""
     server.fresh([f"slow:create_prediction:seconds={dice.choice([0, 0.2, 0.8])}:times=*"])
     path, file = directory / f"{time.monotonic_ns()}.journal", directory / "written"
     argv = ["lua", "--eval", SCRIPTS[name], "--journal", str(path), "--write", "allow", "--settling-time", "0.25",
@@ -146,7 +146,7 @@ def one_round(directory, host, server, dice, name):
 
 
 def check(server, envelope, name):
-    """Exactly as many creates as the script makes, each with the input that the one before gave."""
+    """There are exactly as many creates as the script makes, each with the input from the one before."""
     made = server.created()
     assert CREATES == len(made), [job.given for job in made]
     clock = server.emulator.clock

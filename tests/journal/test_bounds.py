@@ -1,4 +1,4 @@
-"""A journal is bounded: by rows and by bytes, and of what was never sent by a digest."""
+"""A journal is bounded in rows and bytes, and keeps a digest of unsent arguments."""
 
 import os
 import sqlite3
@@ -36,7 +36,7 @@ def rows(path):
 
 
 def test_of_what_was_refused_a_digest_is_kept(server, flow, isolation):
-    """However large it was, and the run is replayed as it was."""
+    """For any size, and the run is replayed."""
     first = flow(REFUSED, write="deny", isolation=isolation).results
     sizes = os.stat(flow.path).st_size
 
@@ -52,7 +52,7 @@ def test_of_what_was_refused_a_digest_is_kept(server, flow, isolation):
 
 
 def test_another_call_that_was_refused_is_another_way(server, flow):
-    """A digest tells one from the other."""
+    """The digest distinguishes them."""
     source = "pcall(integrations.replicate.delete_file, { file_id = '%s' })"
     flow(source % "a", write="deny")
 
@@ -63,7 +63,7 @@ def test_another_call_that_was_refused_is_another_way(server, flow):
 
 
 def test_what_was_sent_is_kept_as_it_was(server, flow):
-    """Also where the API refused it."""
+    """Also if the API rejected it."""
     server.default = Answer(422, b'{"detail": "no"}')
     flow("pcall(integrations.replicate.delete_file, { file_id = 'whole' })")
 
@@ -71,7 +71,7 @@ def test_what_was_sent_is_kept_as_it_was(server, flow):
 
 
 def test_a_cassette_holds_the_digest(server, flow, tmp_path):
-    """And is replayed; a call with other arguments is told."""
+    """It can be replayed; a call with other arguments is an error."""
     source = REFUSED.replace("30", "2")
     flow(source, write="deny")
     write(flow.path, str(tmp_path / "x.jsonl"), lambda _: False)
@@ -91,7 +91,7 @@ LOOP = "local n = 0 pcall(function() while true do time() n = n + 1 end end) ret
 
 
 def test_rows_are_bounded(server, flow, isolation):
-    """A loop that asks for the time ends with the bound's name, and what to do."""
+    """A loop that calls time() ends with the limit's name and a hint."""
     result = flow(LOOP, bounds=Bounds(rows=500), isolation=isolation)
 
     assert isinstance(result.error, LimitError)
@@ -102,7 +102,7 @@ def test_rows_are_bounded(server, flow, isolation):
 
 
 def test_bytes_are_bounded(server, flow):
-    """Of answers and of arguments, as soon as they are beyond; nothing is sent after that."""
+    """For answers and arguments, as soon as they exceed the limit; nothing is sent after that."""
     server.default = Answer(body=b'{"text": "' + b"x" * 10_000 + b'"}')
     result = flow("while true do integrations.replicate.get_account{} end", bounds=Bounds(size=100_000))
 
@@ -112,7 +112,7 @@ def test_bytes_are_bounded(server, flow):
 
 
 def test_a_run_goes_on_from_a_journal_that_is_full(server, flow):
-    """Exactly as it was, with as much room again: what was paid for is not lost."""
+    """With the same answers and as much room again: paid results are not lost."""
     source = "local said = {} for i = 1, 25 do said[i] = time() end return said"
     ended = [flow(source, bounds=Bounds(rows=10)) for _ in range(3)]
 
@@ -122,7 +122,7 @@ def test_a_run_goes_on_from_a_journal_that_is_full(server, flow):
 
 
 def test_requests_side_by_side_are_bounded(server, flow):
-    """Tasks that ask at once, too."""
+    """Also for concurrent tasks."""
     source = "parallel(range, function() while true do sleep(0) end end)".replace("range", "{ 1, 2, 3, 4 }")
     result = flow(source, bounds=Bounds(rows=200))
 
@@ -131,7 +131,7 @@ def test_requests_side_by_side_are_bounded(server, flow):
 
 
 def test_a_loop_that_asks_for_the_time_is_slowed_down(server, flow):
-    """What it may ask for at once is far more than any script needs; then a row is written every half millisecond."""
+    """The burst is more than scripts need; after it a row is written every half millisecond."""
     began = time.monotonic()
     flow("for i = 1, 14000 do time() end for i = 1, 2000 do sleep(0) end")
     took = time.monotonic() - began
@@ -144,7 +144,7 @@ def test_a_loop_that_asks_for_the_time_is_slowed_down(server, flow):
 
 
 def test_a_rate_is_held_and_recovers():
-    """Also after a pause, which gives no more than the burst."""
+    """Also after a pause, which allows at most the burst."""
     rate = Rate(burst=10, rate=100)
     began = time.monotonic()
     for _ in range(30):

@@ -1,4 +1,4 @@
-"""What happens to files: no room, no permission, a torn end, another process, another program's."""
+"""Damaged files: no space, no permission, a torn end, another process, another program's file."""
 
 import os
 import resource
@@ -28,7 +28,7 @@ HEAD = Head(script="flow.lua", source=b"")
 
 @pytest.fixture
 def room():
-    """Limits how large a file may become, as a disk that is full does, until the test has ended."""
+    """Limits the size of files, like a full disk, until the test ends."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     yield lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
@@ -37,7 +37,7 @@ def room():
 
 
 def test_no_room_for_an_intent(server, flow, room):
-    """Nothing is sent that could not be written down before; with room again the run goes on."""
+    """Nothing is sent without its intent on disk; with space the run continues."""
     server.default = Answer(201, b'{"id": "p1"}')
     flow("time()")
     source = f"time() return {CREATE}.id"
@@ -61,7 +61,7 @@ class Request:
 
 
 def test_no_room_for_an_answer(emulated, room):
-    """The run ends, and says so; resumed, it finds what it had created."""
+    """The run ends with an error; resumed, it finds what it created."""
     flow = emulated.flow
 
     source = f"return {CREATE}.id"
@@ -87,7 +87,7 @@ def test_no_room_for_an_answer(emulated, room):
 
 @contextmanager
 def nobody():
-    """Another user than the one who may do everything."""
+    """Another user than root."""
     before = os.geteuid()
     os.seteuid(before or 65534)
     try:
@@ -97,7 +97,7 @@ def nobody():
 
 
 def test_a_journal_that_may_not_be_written(flow):
-    """It is said before the script runs, whether it is the file or its directory."""
+    """The error is reported before the script runs, for the file and the directory."""
     with tempfile.TemporaryDirectory() as directory:
         flow.path = f"{directory}/x.journal"
         flow("time()")
@@ -109,7 +109,7 @@ def test_a_journal_that_may_not_be_written(flow):
 
 
 def test_a_torn_end(server, flow):
-    """Of a last page that came to the disk in part the journal knows nothing; the rest is good, at every length."""
+    """A partial last page is ignored and the rest is valid, at every length."""
     server.default = Answer(body=b'{"id": "p"}')
     source = "\n".join([GET] * 5) + " return 1"
     journal = Journal(flow.path, HEAD)
@@ -136,7 +136,7 @@ def test_a_torn_end(server, flow):
 
 
 def test_a_broken_file(flow):
-    """A page that is no page is told in words, and not repaired by guessing."""
+    """An invalid page is reported, and not repaired by guessing."""
     flow("for i = 1, 100 do time() end")
     with open(flow.path, "r+b") as file:
         file.seek(4096)
@@ -147,7 +147,7 @@ def test_a_broken_file(flow):
 
 @pytest.mark.parametrize("content", [b"-- a script\n" * 100, b"SQLite format 3\0" + b"x" * 5000], ids=["text", "half"])
 def test_a_file_that_is_no_journal(flow, content):
-    """It is left as it is."""
+    """It is left unchanged."""
     with open(flow.path, "wb") as file:
         file.write(content)
     with pytest.raises(JournalError, match="cannot use the journal"):
@@ -157,7 +157,7 @@ def test_a_file_that_is_no_journal(flow, content):
 
 
 def test_another_programs_database(flow):
-    """It is no journal, and a newer version's is not this version's."""
+    """It is not a journal, and neither is one of a newer version."""
     with sqlite3.connect(flow.path) as file:
         file.execute("CREATE TABLE theirs (a)")
     with pytest.raises(JournalError, match="database of another program"):
@@ -214,7 +214,7 @@ SPOILT = {
 
 @pytest.fixture(scope="module")
 def spoilt(tmp_path_factory):
-    """A journal with an entry of every kind, spoilt by a statement; the command line is run on it."""
+    """A journal with an entry of every kind, damaged by a statement; the command line is run on it."""
     directory = tmp_path_factory.mktemp("spoilt")
     base, path = directory / "base.journal", directory / "x.journal"
     with closing(Journal(str(base), HEAD)) as journal:
@@ -241,7 +241,7 @@ def spoilt(tmp_path_factory):
 @pytest.mark.parametrize("what", SPOILT)
 @pytest.mark.parametrize("action", ["show", "export", "resume"])
 def test_what_another_program_wrote_into_it(spoilt, capfdbinary, what, action):
-    """It is told with the file's name and what is wrong in it, and not taken for what a journal holds."""
+    """The error names the file and the problem, and the data are not used."""
     for statement in SPOILT[what]:
         status = spoilt(statement, "runs", action)
         out, err = capfdbinary.readouterr()
@@ -253,7 +253,7 @@ def test_what_another_program_wrote_into_it(spoilt, capfdbinary, what, action):
 
 @pytest.mark.parametrize("arguments", ["x'c1'", "x''", "x'd40161'", "x'81c001'", "x'a2fffe'", f"x'{'91' * 5000}01'"])
 def test_arguments_that_are_no_data(spoilt, capfdbinary, arguments):
-    """They are shown as that: nothing is done with them but to show them."""
+    """They are shown as such, and only shown."""
     for action in ("show", "export"):
         assert 0 == spoilt(f"UPDATE outcomes SET arguments = {arguments}", "runs", action)
     out, err = capfdbinary.readouterr()
@@ -263,14 +263,14 @@ def test_arguments_that_are_no_data(spoilt, capfdbinary, arguments):
 
 
 def test_answers_that_no_json_holds(spoilt, capfdbinary):
-    """An export says so."""
+    """An export reports them."""
     for value in ("x'd40161'", "x'81c001'"):
         assert 1 == spoilt(f"UPDATE outcomes SET value = {value}", "runs", "export")
         assert b"cannot be written as JSON" in capfdbinary.readouterr().err
 
 
 def test_two_at_once(flow):
-    """The second is refused, and told who holds it; when the first has gone, by whatever end, it may."""
+    """The second process is refused with the name of the first; when that has ended, it may continue."""
     code = (
         "import signal, sys; sys.path[:0] = sys.argv[2].split(':')\n"
         "from kosmolua.journal.journal import Head, Journal\n"
@@ -295,7 +295,7 @@ def test_two_at_once(flow):
 
 
 def test_a_place_that_is_none(flow, tmp_path):
-    """A directory that does not exist, and one in the file's place."""
+    """A missing directory, and a directory instead of the file."""
     for path in (tmp_path / "none" / "x.journal", tmp_path):
         flow.path = str(path)
         with pytest.raises((JournalError, UsageError)):
@@ -303,14 +303,14 @@ def test_a_place_that_is_none(flow, tmp_path):
 
 
 def test_the_file_is_its_owners_alone(flow):
-    """It holds inputs and answers."""
+    """It contains inputs and answers."""
     flow("time()")
 
     assert 0o600 == os.stat(flow.path).st_mode & 0o777
 
 
 def test_what_it_costs(tmp_path):
-    """To keep a call that only reads: less than 40 µs of CPU, with its arguments and an answer of half a kilobyte."""
+    """Recording a read takes less than 40 µs of CPU, with its arguments and half a kilobyte of answer."""
     import msgspec
 
     from kosmolua.runtime.tape import JournalRequest

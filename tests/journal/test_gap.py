@@ -1,4 +1,4 @@
-"""Between sending and knowing: a write that was meant, and of which nobody knows how it ended, is looked for first."""
+"""Between sending and knowing: a write without a known outcome is searched for first."""
 
 import sqlite3
 import time
@@ -20,7 +20,7 @@ CREATE = f"integrations.replicate.create_prediction{{ version = '{HELLO}', input
 
 @pytest.fixture
 def cut_off(emulated):
-    """Runs a script whose write gets no answer, before it was done or after, and gives what runs it from then on."""
+    """Runs a script whose write gets no answer, before or after it was executed; returns a function that resumes it."""
 
     def run(source, moment, operation="create_prediction"):
         what = {"before": "request", "after": "accept"}[moment]
@@ -36,7 +36,7 @@ def looked_for(flow):
 
 
 def test_what_was_created_is_adopted(emulated, cut_off):
-    """It is found by what was asked for, and not created again."""
+    """It is found by its request, and not created again."""
     flow = cut_off(f"return {CREATE}.id", "after")
     ran = flow(f"return {CREATE}.id")
 
@@ -47,7 +47,7 @@ def test_what_was_created_is_adopted(emulated, cut_off):
 
 
 def test_what_was_not_created_is_sent_again(emulated, cut_off):
-    """Once it has had its time to arrive."""
+    """After the time in which it could arrive."""
     flow = cut_off(f"return {CREATE}.id", "before")
     assert [] == emulated.made
     began = time.monotonic()
@@ -59,7 +59,7 @@ def test_what_was_not_created_is_sent_again(emulated, cut_off):
 
 
 def test_it_may_arrive_late(emulated, cut_off):
-    """A request that the server takes after the run has ended is found while it is waited for."""
+    """A request that the server receives after the end of the run is found during the wait."""
     flow = cut_off(f"return {CREATE}.id", "before")
     slept = []
 
@@ -75,13 +75,13 @@ def test_it_may_arrive_late(emulated, cut_off):
 
 
 def flow_of_another(emulated, source=f"return {CREATE}.id"):
-    """The same call by somebody else."""
+    """The same call by another run."""
     other = Emulated(emulated.emulator, emulated.flow.url, f"{emulated.flow.path}.{time.monotonic_ns()}")
     return other.flow(source).results
 
 
 def test_what_another_entry_has_is_not_taken(emulated, cut_off):
-    """Of two equal predictions the one that the journal knows already is not adopted for the other."""
+    """Of two equal predictions the one in the journal is not adopted for the other call."""
     flow = cut_off(f"local a = {CREATE}.id", "before")
     source = f"local a = {CREATE}.id return a"
     first = flow(source).results
@@ -95,7 +95,7 @@ def test_what_another_entry_has_is_not_taken(emulated, cut_off):
 
 
 def test_two_that_nobody_can_tell_apart(emulated, cut_off):
-    """Stop, and show both; a person says which, or that it is none of them."""
+    """The run stops and shows both; a person chooses one, or none."""
     flow = cut_off(f"return {CREATE}.id", "after")
     flow_of_another(emulated)
     ran = flow(f"return {CREATE}.id")
@@ -112,7 +112,7 @@ def test_two_that_nobody_can_tell_apart(emulated, cut_off):
 
 
 def test_none_of_them(emulated, cut_off):
-    """Sent again when a person says so."""
+    """It is resent when a person says so."""
     flow = cut_off(f"return {CREATE}.id", "before")
     flow_of_another(emulated)
     flow_of_another(emulated)
@@ -123,7 +123,7 @@ def test_none_of_them(emulated, cut_off):
 
 
 def test_a_script_that_now_asks_for_something_else(emulated, cut_off):
-    """The write that is open stands in its place: nothing is sent before somebody says what is to be done."""
+    """The open write comes first: nothing is sent until a person decides."""
     flow = cut_off(f"return {CREATE}.id", "before")
     ran = flow("return integrations.replicate.get_account{}.username")
 
@@ -133,7 +133,7 @@ def test_a_script_that_now_asks_for_something_else(emulated, cut_off):
 
 
 def test_the_clock_is_set_back(emulated, cut_off):
-    """The run that sent it believed in a time an hour ahead: it is found all the same, and sent once only."""
+    """A call sent with a clock an hour ahead is found, and sent only once."""
     flow = cut_off(f"return {CREATE}.id", "after")
     journal = Journal(flow.path, Head(script="flow.lua", source=b""))
     journal.close()
@@ -146,7 +146,7 @@ def test_the_clock_is_set_back(emulated, cut_off):
 
 
 def test_a_resumed_run_that_fails_before_it_has_looked(tmp_path):
-    """Its end, a refusal for example, says nothing of the attempt before: the next run still looks for it."""
+    """Its failure, such as a refusal, leaves the attempt open: the next run searches for it."""
     path, head = str(tmp_path / "x.journal"), Head(script="flow.lua", source=b"")
     create = catalogue.find("create_prediction")
     arguments = {"version": "v", "input": {}}
@@ -186,7 +186,7 @@ FILE = "r.create_file{ content = 'some bytes', filename = 'a.txt' }"
     ],
 )
 def test_other_writes_are_done_once(emulated, cut_off, moment, operation, first, source, look, expected):
-    """Whenever it was cut off, what the write is to bring about is there once, and the script goes on."""
+    """Wherever it is interrupted, the write takes effect once, and the script continues."""
     flow_of_another(emulated, f"{ME} {first} return 1")
     flow = cut_off(ME + source, moment, operation)
 
@@ -195,7 +195,7 @@ def test_other_writes_are_done_once(emulated, cut_off, moment, operation, first,
 
 
 def test_data_that_was_removed_cannot_be_told(server, flow):
-    """An hour later the API shows no input any more: stop and ask."""
+    """An hour later the API shows no input: the run stops and asks."""
     server.answers.append(Answer(201, b"", cut=0, keep=False))
     source = CREATE.replace(HELLO, "v" * 64) + " time()"
     assert "uncertain" == flow(f"{source}").error.code
@@ -210,7 +210,7 @@ def test_data_that_was_removed_cannot_be_told(server, flow):
 
 
 def test_an_uncertain_create_that_ended_the_run(server, flow):
-    """The connection broke, the script gave up: resumed, it is looked for over all pages and adopted."""
+    """After a lost connection ended the script, the resumed run finds and adopts it over all pages."""
     server.answers.append(Answer(201, b"", cut=0, keep=False))
     source = f"return {CREATE.replace(HELLO, 'v' * 64)}.id"
     assert "uncertain" == flow(source).error.code

@@ -1,4 +1,4 @@
-"""A child that lies to a journal: it can spoil its own, and nothing else."""
+"""A child that lies to a journal can damage its own journal only."""
 
 import random
 import sys
@@ -29,7 +29,7 @@ def journal(tmp_path_factory):
 
 
 def take(journal, *frames):
-    """How a run with that journal took them."""
+    """How a run with that journal processed the frames."""
     host = fuzz_frames.Host()
 
     def handler(*call):
@@ -59,7 +59,7 @@ arguments = st.recursive(
 
 @given(st.data())
 def test_whatever_stands_where_its_place_should(journal, data):
-    """A place is two numbers, or the frame is none."""
+    """A place is two numbers, or the frame is invalid."""
     what = data.draw(st.sampled_from([["call", 1, True, "", "echo", {}], ["sleep", 1, True, 0.0], ["time", 1, True]]))
     at = data.draw(places)
     found = take(journal, msgspec.msgpack.encode([*what, at]))
@@ -70,34 +70,34 @@ def test_whatever_stands_where_its_place_should(journal, data):
 
 @given(st.booleans(), arguments, st.integers(0, 3), st.integers(0, 3))
 def test_arguments_of_every_kind(journal, alone, given_arguments, task, number):
-    """Names that are no text, texts that are no UTF-8: they get a digest, and the same answer from the gate as ever."""
+    """Names that are not text and invalid UTF-8 get a digest, and the usual answer of the gate."""
     frame = msgspec.msgpack.encode(["call", 1, alone, "", "echo", given_arguments, [task, number]])
 
     assert take(journal, frame) in {"taken", "journal", "limit_reached"}
 
 
 def test_broken_text_in_arguments(journal):
-    """Bytes that say they are text."""
+    """Bytes that claim to be text."""
     frame = b"\x97\xa4call\x01\xc3\xa0\xa4echo\x81\xa1a\xa2\xff\xfe\x92\xcd\x27\x0f\x01"
 
     assert "taken" == take(journal, frame)
 
 
 def test_random_and_damaged_frames(journal):
-    """Every frame is carried out, or refused with an error of our own."""
+    """Every frame is carried out, or refused with one of our errors."""
     for seed in range(3000):
         dice = random.Random(seed)
         assert take(journal, fuzz_frames.frame(dice), msgspec.msgpack.encode(["wait"]))
 
 
 def test_no_place_at_all(journal):
-    """A child that keeps its place to itself, in a run that keeps a journal."""
+    """A child that omits the place, in a run with a journal."""
     with pytest.raises(ScriptError, match="without its position"):
         Port(fuzz_frames.Host(), fuzz_frames.Host(), journal=journal).submit(msgspec.msgpack.encode(["time", 1, True]))
 
 
 def test_what_it_has_spoilt_is_still_a_journal(journal):
-    """It can be opened, and read."""
+    """It can be opened and read."""
     path = journal.path
     journal.close()
     again = Journal(path, HEAD)

@@ -1,4 +1,4 @@
-"""Runs that are killed again and again create what they are to create, once, and end with the right result."""
+"""Runs that are killed repeatedly create everything once, and end with the right result."""
 
 import random
 
@@ -10,7 +10,7 @@ ROUNDS = 17  # of each script
 
 @pytest.mark.parametrize("name", sorted(killing.SCRIPTS))
 def test_killed_again_and_again(name):
-    """Host, child or both, at random moments, against a server that answers late."""
+    """Host, child or both, at random moments, with a slow server."""
     dice = random.Random(name)
     kills = 0
     with killing.set_up() as (directory, host, server):

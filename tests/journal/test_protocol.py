@@ -29,11 +29,11 @@ ENDS = ("unwritten", "unsent", "on its way", "taken", "answered", "well")
 
 
 class Ended(BaseException):
-    """The process is gone."""
+    """The process has ended."""
 
 
 class Api:
-    """What Replicate does with a create, and what it lists; with requests that arrive when they like."""
+    """Replicate's creates and lists, with requests that arrive at any time."""
 
     base_url = BASE
 
@@ -71,11 +71,11 @@ class Api:
             self.take(self.travelling.pop())
 
     def close(self):
-        """Nothing is open."""
+        """Nothing to close."""
 
 
 class Time:
-    """Stands, but for those who sleep; what is on its way arrives while somebody sleeps, or before."""
+    """A clock that only advances during sleeps; delayed requests arrive during or before one."""
 
     now = 1000.0
 
@@ -91,7 +91,7 @@ class Time:
 
 
 def attempt(path, api, clock, inputs, end_at=0, end="well"):
-    """Run a script of such creates until it ends at one of them in that way. What it was given, if it ended well."""
+    """Run a script of such creates until one of them ends in that way. Returns its results if it succeeded."""
     lookup = Lookup(settling=30, sleep=clock.sleep, uptime=clock.uptime)
     session = Session(lambda _: api, policy_of(config.load({}, write="allow")))
     journal = Journal(path, HEAD, lookup=lookup)
@@ -127,7 +127,7 @@ def end_if(so):
 
 
 def go_through(path, inputs, history):
-    """A history to its end; what the API made, and what the script got of it."""
+    """Run a history to its end; returns the API's creations and the script's results."""
     api = Api()
     clock = Time(api)
     for end_at, end, arrives_between in history:
@@ -147,14 +147,14 @@ def hold(api, inputs, finished):
 
 @pytest.fixture(scope="module")
 def directory():
-    """In memory where there is such a place: thousands of journals need not wait for a disk."""
+    """In memory if possible: thousands of journals need not wait for a disk."""
     with tempfile.TemporaryDirectory(dir="/dev/shm" if os.path.isdir("/dev/shm") else None) as made:
         yield made
 
 
 @pytest.mark.parametrize("inputs", [("a", "b"), ("a", "a")], ids=["different", "alike"])
 def test_every_history_of_two_ends(directory, inputs):
-    """Of all there are: no write is done twice, none is lost, and each answer goes to one entry."""
+    """In all of them no write is done twice, none is lost, and each answer belongs to one entry."""
     moments = [(at, end, arrives) for at in (1, 2) for end in ENDS for arrives in (False, True)]
     for count, history in enumerate(itertools.product(moments, repeat=2)):
         api, finished = go_through(f"{directory}/{inputs}{count}.journal", inputs, history)
@@ -167,7 +167,7 @@ def test_every_history_of_two_ends(directory, inputs):
     history=st.lists(st.tuples(st.integers(1, 4), st.sampled_from(ENDS), st.booleans()), max_size=6),
 )
 def test_longer_histories(directory, inputs, history):
-    """The same for more writes and more ends, as they come."""
+    """The same for more writes and more ends, chosen at random."""
     path = f"{directory}/{time.monotonic_ns()}.journal"
     api, finished = go_through(path, inputs, history)
     hold(api, inputs, finished)

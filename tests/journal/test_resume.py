@@ -1,4 +1,4 @@
-"""A run that goes on where it ended: what is answered from the journal, and where the script has gone another way."""
+"""A run continues where it ended: answers from the journal, and scripts that diverge."""
 
 import os
 import random
@@ -24,7 +24,7 @@ GET = "integrations.replicate.get_prediction{ prediction_id = 'p' }"
 
 
 def test_what_is_finished_is_not_asked_again(server, flow, isolation):
-    """The second run of a script makes no request, and ends with the same, chance, clock and order of keys included."""
+    """A second run makes no request and has the same result, with equal random numbers, clock and key order."""
     server.default = Answer(201, b'{"id": "p1", "status": "starting"}')
     source = f"""
       local seen = {{}}
@@ -51,14 +51,14 @@ def test_two_journals_have_chances_of_their_own(server, flow, tmp_path):
 
 
 def test_times_that_are_given_are_no_matter_of_the_clock(flow, isolation):
-    """os.time of a table and os.date of a time are computed, and no entries."""
+    """os.time of a table and os.date of a time are computed, without entries."""
     ran = flow("return os.date('!%Y-%m-%d', 0), os.time{ year = 2001, month = 1, day = 1 } ~= nil", isolation=isolation)
 
     assert ["1970-01-01", True] == ran.results
 
 
 def test_a_time_limit_waits_for_no_call(flow, isolation, monkeypatch):
-    """Not even for one that is all the script waits for. What came of it is looked for by whoever resumes."""
+    """Not even for the only open one. A resumed run searches for its result."""
     monkeypatch.setattr(port, "PATIENCE", 0.1)
     over = threading.Event()
 
@@ -80,7 +80,7 @@ def test_a_time_limit_waits_for_no_call(flow, isolation, monkeypatch):
 
 
 def test_the_order_of_answers_is_kept(flow, isolation):
-    """Whoever was first is first again: races and parallel tasks take the same path, whatever the calls take now."""
+    """Races and parallel tasks take the same path, whatever the calls take now."""
     dice = random.Random(7)
 
     def handler(function, account, arguments, ticket=None):
@@ -115,7 +115,7 @@ def never(function, *_):
 
 @pytest.mark.parametrize("answered", range(0, 14, 3))
 def test_a_journal_that_ends_anywhere_is_gone_on_from(flow, isolation, answered):
-    """Cut after any of its answers it leads to the same result, asking only for what is missing."""
+    """Cut after any answer it gives the same result, and requests only what is missing."""
     asked = []
 
     def handler(function, account, arguments, ticket=None):
@@ -157,7 +157,7 @@ def test_a_journal_that_ends_anywhere_is_gone_on_from(flow, isolation, answered)
     ids=["arguments", "function", "account", "sleep", "nothing"],
 )
 def test_a_script_that_goes_another_way_is_stopped(server, flow, isolation, changed, words):
-    """Before anything is sent, with both sides and the way to go on."""
+    """Before anything is sent, with both sides and the way to continue."""
     flow(f"{CREATE} {GET}")
     sent = len(server.requests)
 
@@ -171,7 +171,7 @@ def test_a_script_that_goes_another_way_is_stopped(server, flow, isolation, chan
 
 
 def test_tasks_that_go_another_way_are_stopped_too(flow, isolation):
-    """What the journal holds and no task asks for is found out, although the script only waits; nothing was begun."""
+    """A recorded request that no task makes is detected although the script only waits; nothing was sent."""
     asked = []
 
     def handler(function, account, arguments, ticket=None):
@@ -194,7 +194,7 @@ def test_tasks_that_go_another_way_are_stopped_too(flow, isolation):
 
 
 def test_from_here_goes_on_with_the_script(server, flow, isolation):
-    """The journal is cut where the two part; what was spent stays spent; from then on the new way is the journal's."""
+    """The journal is cut at the divergence, its spending stays, and the new requests are recorded."""
     server.default = Answer(201, b'{"id": "p"}')
     changed = GET + CREATE.replace("'a'", "'b'") + " return 2"
     flow(f"{GET} {CREATE} {GET} return 1")
@@ -208,7 +208,7 @@ def test_from_here_goes_on_with_the_script(server, flow, isolation):
 
 
 def test_from_here_with_tasks(flow, isolation):
-    """What other tasks have asked for meanwhile is carried out anew."""
+    """Requests of other tasks are carried out again."""
 
     def handler(function, account, arguments, ticket=None):
         return {"id": msgspec.msgpack.decode(arguments)["prediction_id"]}
@@ -230,7 +230,7 @@ def test_from_here_with_tasks(flow, isolation):
 
 
 def test_an_error_that_the_script_went_on_from_is_replayed(server, flow):
-    """It saw the error and took another way; so it does again, although the call would be answered now."""
+    """The script handled the error; it gets it again, although the call would succeed now."""
     server.answers.append(Answer(404, b'{"detail": "no"}'))
     source = f"local ok, e = pcall(function() {GET} end) time() return ok, e and e.code, e and e.status"
 
@@ -240,7 +240,7 @@ def test_an_error_that_the_script_went_on_from_is_replayed(server, flow):
 
 
 def test_an_error_that_ended_the_run_is_asked_again(server, flow):
-    """The account was topped up, the permission given: the call that failed is made."""
+    """With new credit or permission, the failed call is made."""
     server.default = Answer(201, b'{"id": "p1"}')
     server.answers.extend([Answer(), Answer(402, b'{"detail": "no credit"}')])
     source = f"{GET} return {CREATE}.id"
@@ -252,7 +252,7 @@ def test_an_error_that_ended_the_run_is_asked_again(server, flow):
 
 
 def test_a_run_that_ended_well_with_an_error_is_left_as_it_is(server, flow):
-    """What it returned is what it returns."""
+    """Its returned values stay the same."""
     server.answers.append(Answer(404, b"{}"))
     source = f"return pcall(function() {GET} end)"
 
@@ -262,7 +262,7 @@ def test_a_run_that_ended_well_with_an_error_is_left_as_it_is(server, flow):
 
 
 def test_what_was_spent_counts(server, flow):
-    """A resumed run has no more to spend than one that was never stopped."""
+    """A resumed run can spend no more than an uninterrupted one."""
     server.default = Answer(201, b'{"id": "p", "status": "starting"}')
     assert isinstance(flow(f"{CREATE} {CREATE} {CREATE}", caps=Caps(predictions=2)).error, LimitError)
     assert isinstance(flow(f"{CREATE} {CREATE} {CREATE}", caps=Caps(predictions=2)).error, LimitError)
@@ -273,7 +273,7 @@ def test_what_was_spent_counts(server, flow):
 
 
 def test_a_secret_is_in_no_journal(server, flow, isolation):
-    """It is asked for again each time, in its place."""
+    """It is requested again each time, at its place."""
     server.default = Answer(body=b'{"key": "whsec_marked"}')
     source = "return integrations.replicate.get_default_webhook_secret{}.key, time()"
 
@@ -286,7 +286,7 @@ def test_a_secret_is_in_no_journal(server, flow, isolation):
 
 
 def test_bytes_and_large_answers_come_back_as_they_were(flow, isolation):
-    """Nothing is lost in the file."""
+    """The file keeps them unchanged."""
     answer = {"bytes": bytes(range(256)) * 1000, "big": 2**60, "none": None, "list": []}
 
     def handler(*_):
@@ -300,14 +300,14 @@ def test_bytes_and_large_answers_come_back_as_they_were(flow, isolation):
 
 
 def test_the_arguments_are_those_of_the_journal(flow):
-    """Other arguments are another run."""
+    """Other arguments are refused."""
     flow("return 1", args=["a"])
     with pytest.raises(JournalError, match=r"the arguments \['a'\]; now they are \['b'\]"):
         flow("return 1", args=["b"])
 
 
 def test_a_thousand_finished_calls_are_replayed_at_once(server, flow):
-    """In less than half a second, the process's start included."""
+    """In less than half a second, including the start of the process."""
     server.default = Answer(body=b'{"id": "p", "status": "succeeded", "output": "' + b"x" * 500 + b'"}')
     source = f"local n = 0 for i = 1, 1000 do n = n + #{GET}.id end return n"
     assert [1000] == flow(source).results
@@ -322,7 +322,7 @@ def test_a_thousand_finished_calls_are_replayed_at_once(server, flow):
 
 
 def test_a_call_is_on_disk_before_the_script_goes_on(flow):
-    """A process that dies at once has lost nothing that its script knew of."""
+    """A process that dies at once loses nothing that its script knew."""
 
     def handler(function, account, arguments, ticket=None):
         return {"id": "p"}
@@ -349,7 +349,7 @@ def test_a_call_is_on_disk_before_the_script_goes_on(flow):
 
 
 def test_an_api_error_keeps_its_fields(flow):
-    """Of a replayed error everything is there."""
+    """A replayed error has all of them."""
     failure = ApiError(
         "get_prediction: no", status=422, code="invalid_input", hint="look", detail="why", retry_after=2.0
     )
@@ -365,7 +365,7 @@ def test_an_api_error_keeps_its_fields(flow):
 
 
 def test_the_door_for_programs(tmp_path):
-    """`Host.run` with a journal, by file or by name, goes on as the command line does."""
+    """`Host.run` with a journal, by file or name, resumes like the command line."""
     from kosmolua import Host
 
     notices = []

@@ -1,4 +1,4 @@
-"""Summaries of many journals: kept for the next list, and never shown for a journal that has changed."""
+"""Summaries of many journals are cached, and never shown for a changed journal."""
 
 import os
 from pathlib import Path
@@ -24,7 +24,7 @@ def environment(tmp_path):
 
 
 def begin(environment, name, creates=1):
-    """A journal with so many finished creates more."""
+    """A journal with that many finished creates."""
     journal = runs.opened(environment, name, HEAD, print)
     arguments = msgspec.msgpack.encode(CREATE)
     for number in range(journal.last, journal.last + creates):
@@ -52,7 +52,7 @@ def cached(environment):
 
 
 def test_a_second_list_opens_no_journal(environment):
-    """It says the same, and nothing is left next to the journals."""
+    """The list is the same, and leaves no files next to the journals."""
     for number in range(3):
         made(environment, f"j{number}", number + 1)
     first, content = listed(environment), cached(environment).read_bytes()
@@ -65,7 +65,7 @@ def test_a_second_list_opens_no_journal(environment):
 
 
 def test_what_changes_is_looked_at_again(environment):
-    """A journal that was gone on with, one that is gone, one that is running, and other prices."""
+    """A resumed, removed or running journal, and other prices."""
     made(environment, "one")
     made(environment, "two")
     listed(environment)
@@ -82,7 +82,7 @@ def test_what_changes_is_looked_at_again(environment):
 
 
 def test_a_damaged_cache_is_made_anew(environment):
-    """Whatever is in it, and also where it cannot be written."""
+    """With any content, and also if it cannot be written."""
     made(environment, "one")
     for content in (b"", b"\xc1", b"x" * 1000, msgspec.msgpack.encode(["key", {"one": 1}])):
         listed(environment)

@@ -1,4 +1,4 @@
-"""Runs the specs of ``lua/``, which are Lua, in the engines that lupa has."""
+"""Runs the Lua specs of ``lua/`` in the engines of lupa."""
 
 from pathlib import Path
 
@@ -30,7 +30,7 @@ def test_spec(path, engine):
 
 
 def test_a_failing_spec_is_seen(tmp_path):
-    """A test that raises is reported with its name and reason, so that a green run means something."""
+    """A test that raises is reported with its name and reason."""
     spec = tmp_path / "bad_spec.lua"
     spec.write_text("return { ['is wrong'] = function() assert(1 == 2, 'one is not two') end }")
 

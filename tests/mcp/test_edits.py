@@ -34,7 +34,7 @@ SHORT = {"a": 1}
     ],
 )
 def test_an_entry_is_set_and_the_rest_stays(before, after):
-    """What a person wrote stays as it was, byte by byte."""
+    """All other bytes are unchanged."""
     assert after == jsonc.with_entry(before, "s", "n", SHORT)
     assert after == jsonc.with_entry(after, "s", "n", SHORT)
 
@@ -55,7 +55,7 @@ def test_an_entry_is_set_and_the_rest_stays(before, after):
     ],
 )
 def test_an_entry_is_removed_and_the_rest_stays(before, after):
-    """With its comma, and with the line that would be left empty."""
+    """With its comma, and the line if it would be empty."""
     assert after == jsonc.without_entry(before, "s", "n")
 
 
@@ -72,7 +72,7 @@ def test_an_entry_is_removed_and_the_rest_stays(before, after):
     ],
 )
 def test_what_is_not_json_is_refused_with_its_place(text, where):
-    """The person finds it in the file."""
+    """The error names line and column."""
     with pytest.raises(ValueError, match=where.replace(".", r"\.")):
         jsonc.with_entry(text, "s", "n", ENTRY)
 
@@ -82,7 +82,7 @@ WORDS = ("a", "b", "//", 'q"', "é", "\\")
 
 
 def some(random, depth=0):
-    """Any data, of few words."""
+    """Any data from a few words."""
     kind = random.randrange(7 if depth < 3 else 5)
     if kind == 5:
         return [some(random, depth + 1) for _ in range(random.randrange(4))]
@@ -92,7 +92,7 @@ def some(random, depth=0):
 
 
 def written(random, value):
-    """The value as a person may write it: with comments, spaces and trailing commas anywhere."""
+    """The value as people may write it: with comments, spaces and trailing commas."""
     if not isinstance(value, dict | list) or not value:
         return json.dumps(value)
     pairs = value.items() if isinstance(value, dict) else ((None, item) for item in value)
@@ -111,7 +111,7 @@ def comments(text):
 
 @pytest.mark.parametrize("seed", range(8))
 def test_any_file_keeps_its_data_and_comments(seed):
-    """Setting adds exactly the entry, and removing takes exactly that; no comment is lost outside of it."""
+    """Setting adds exactly the entry, and removing removes exactly that; other comments stay."""
     random = Random(seed)
     for _ in range(100):
         servers = {name: some(random) for name in ("n", "o", "p") if random.random() < 0.5}
@@ -163,6 +163,6 @@ def test_an_entry_of_a_yaml_file_is_removed(before, after):
     "text", ["{}", "s: [1]\n", "s: &x\n", "a: 1\n---\nb: 1\n---\n", "s:\n- a\n", "s: !t\n  n: 1\n"]
 )
 def test_a_yaml_file_that_needs_a_parser_is_left_alone(text):
-    """What these lines mean is not guessed."""
+    """Its meaning is not guessed."""
     with pytest.raises(ValueError, match=r"not a|more than|expected"):
         blocks.with_entry(text, "s", "n", SHORT)

@@ -1,4 +1,4 @@
-"""Streamable HTTP, as the official client and single requests meet it: who is answered, and what sessions share."""
+"""Streamable HTTP with the official client and with single requests: who is answered, and what sessions share."""
 
 import asyncio
 import http.client
@@ -32,7 +32,7 @@ PLAIN = {"Content-Type": "application/json", "Accept": "application/json, text/e
 
 
 class Served:
-    """A server in a process of its own."""
+    """A server in its own process."""
 
     def __init__(self, process):
         self.process = process
@@ -60,7 +60,7 @@ class Served:
         return found
 
     def request(self, method, body, session, **given):
-        """The connection of a request in a session, whose answer was not read."""
+        """The connection of a request in a session, before its answer was read."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
         headers = {**PLAIN, "Authorization": f"Bearer {TOKEN}", "mcp-session-id": session, **given}
         connection.request(method, "/mcp", body, headers)
@@ -90,7 +90,7 @@ def serving(environment, tmp_path):
 
 @BOTH_ERAS
 def test_the_official_client_lists_and_calls(serving, server, mode):
-    """Tools, scripts, resources and the prompt are those of standard input and output."""
+    """Tools, scripts, resources and the prompt are the same as over standard input and output."""
     server.default = Answer(body=b'{"id": "p1", "username": "a"}')
 
     async def main(served):
@@ -114,7 +114,7 @@ def test_the_official_client_lists_and_calls(serving, server, mode):
 @BOTH_ERAS
 @pytest.mark.parametrize(("answer", "code"), [("once", None), ("no", "permission_denied")])
 def test_a_person_is_asked(serving, server, mode, answer, code):
-    """The question reaches the client that called, and nothing is sent without a yes."""
+    """The client that called gets the question, and nothing is sent without a yes."""
     server.default = Answer(201, b'{"id": "p1"}')
 
     async def elicit(_context, _params):
@@ -131,7 +131,7 @@ def test_a_person_is_asked(serving, server, mode, answer, code):
 
 
 def test_each_session_has_its_own_budget(serving, server):
-    """What one session has spent does not count for another."""
+    """The spending of one session does not count for another."""
     server.default = Answer(201, b'{"id": "p1", "status": "succeeded"}')
 
     async def spend(served):
@@ -150,7 +150,7 @@ def test_each_session_has_its_own_budget(serving, server):
 
 
 def test_progress_is_reported(serving, server):
-    """Each call of a script that ends is a notification."""
+    """Each ended call of a script is a notification."""
     told = []
 
     async def progress(_progress, _total, message):
@@ -184,7 +184,7 @@ ANSWERED = [
 
 
 def test_who_is_answered(serving):
-    """Only requests with the token, to a known host, from no foreign page (DNS rebinding)."""
+    """Only requests with the token, to a known host, and not from foreign pages (DNS rebinding)."""
     with serving("--allow-host", "mcp.example", "--allow-origin", "https://app.example") as served:
         answers = [served.post(HELLO, **headers) for headers, _ in ANSWERED]
 
@@ -193,7 +193,7 @@ def test_who_is_answered(serving):
 
 
 def test_a_token_is_made_unless_one_is_given(serving):
-    """It is printed once; with --no-token every program of the machine is answered."""
+    """It is printed once; with --no-token every program of the machine is served."""
     with serving(token=None) as served:
         made = served.token()
         assert 401 == served.post(HELLO)[0]
@@ -205,7 +205,7 @@ def test_a_token_is_made_unless_one_is_given(serving):
 
 
 def test_a_session_that_is_deleted_leaves_nothing(serving):
-    """Its process ends with it, and its id is unknown from then on."""
+    """Its processes end, and its id is unknown from then on."""
     source = {"name": "execute_lua", "arguments": '{"source": "return 1"}'}
     with serving("--code") as served:
         session = served.post(HELLO)[1]["mcp-session-id"]
@@ -220,7 +220,7 @@ def test_a_session_that_is_deleted_leaves_nothing(serving):
 
 
 def test_a_budget_cannot_be_left(serving, server):
-    """Requests without a session share one, whatever session they name, and what is refused deletes nothing."""
+    """Requests without a session share one, whatever session they name, and refused requests delete nothing."""
     server.default = Answer(201, b'{"id": "p1", "status": "succeeded"}')
     named = {"MCP_Protocol_Version": "2026-07-28", "Mcp_Method": "tools/call", "Mcp_Name": CREATE[0]}
     meta = {"protocolVersion": "2026-07-28", "clientInfo": {"name": "t", "version": "1"}, "clientCapabilities": {}}
@@ -241,7 +241,7 @@ def test_a_budget_cannot_be_left(serving, server):
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_it(serving, number):
-    """It does not wait for a script that runs, and leaves no child."""
+    """It does not wait for a running script, and leaves no child."""
     source = {"name": "execute_lua", "arguments": {"source": "while true do end"}}
     with serving("--code") as served:
         session = served.post(HELLO)[1]["mcp-session-id"]
@@ -273,12 +273,12 @@ def children(pid):
     ],
 )
 def test_what_cannot_be_served(capfd, argv, code, words):
-    """Told before anything is served or written."""
+    """The error is reported before anything is served or written."""
     assert code == main(argv)
     assert words in capfd.readouterr().err
 
 
 def test_an_address_in_use_is_named(capfd, server):
-    """With how to choose another."""
+    """With a hint to choose another."""
     assert 4 == main(["mcp:serve", "--http", f"127.0.0.1:{server.port}"])
     assert f"cannot listen on 127.0.0.1:{server.port}: Address already in use" in capfd.readouterr().err

@@ -37,7 +37,7 @@ def inspect(environment):
 
 
 def test_it_lists_the_tools(inspect):
-    """Code mode has its three; without it there is a tool for each function that reads, and none that writes."""
+    """Code mode has its tools; otherwise there is one for each reading function, and none that writes."""
     code = json.loads(inspect(["--code"], "tools/list").stdout)["tools"]
     tools = {tool["name"]: tool for tool in json.loads(inspect([], "tools/list").stdout)["tools"]}
 
@@ -47,7 +47,7 @@ def test_it_lists_the_tools(inspect):
 
 
 def test_it_calls_a_tool(inspect):
-    """A function gives its data; a script gives what it returned and the calls that it made."""
+    """A function returns its data; a script its results and calls."""
     called = inspect(["--emulate"], "tools/call", "--tool-name", f"{FUNCTION}get_account")
     source = "source=return integrations.replicate.get_account().username"
     ran = inspect(["--code", "--emulate"], "tools/call", "--tool-name", "execute_lua", "--tool-arg", source)
@@ -58,7 +58,7 @@ def test_it_calls_a_tool(inspect):
 
 
 def test_it_cannot_call_a_denied_write(inspect):
-    """The tool is not there, and the protocol's error says so."""
+    """The tool does not exist, and the protocol's error says so."""
     arguments = ["--tool-name", f"{FUNCTION}cancel_prediction", "--tool-arg", "prediction_id=p"]
     refused = inspect(["--emulate"], "tools/call", *arguments)
 

@@ -1,4 +1,4 @@
-"""Entering the server into the files of clients: what was there stays, and no token gets in."""
+"""Registering the server in the files of clients: other content stays, and no token is written."""
 
 import json
 import tomllib
@@ -37,7 +37,7 @@ VARIABLES = ("CLAUDE_CONFIG_DIR", "CODEX_HOME", "COPILOT_HOME", "XDG_CONFIG_HOME
 
 @pytest.fixture(autouse=True)
 def _elsewhere(tmp_path, monkeypatch):
-    """A home and a project that are empty, and a token that must not get in."""
+    """An empty home and project, and a token that must not be written."""
     for name in ("home", "project"):
         (tmp_path / name).mkdir()
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
@@ -59,7 +59,7 @@ def loaded(path):
 
 
 def command_of(entry):
-    """The command line of an entry, however the client writes it."""
+    """The command line of an entry, in any client's form."""
     if isinstance(entry["command" if "command" in entry else "cmd"], list):
         return entry["command"]
     return [entry.get("command") or entry["cmd"], *entry["args"]]
@@ -67,7 +67,7 @@ def command_of(entry):
 
 @pytest.mark.parametrize(("client", "project"), [(name, False) for name in USER] + [(name, True) for name in PROJECT])
 def test_it_is_entered_where_the_client_looks(tmp_path, capfd, client, project):
-    """For the user and for a project, with the flags that were given; a second time changes nothing."""
+    """For the user and for a project, with the given flags; a second time changes nothing."""
     base, (name, section) = (tmp_path / "project", PROJECT[client]) if project else (tmp_path / "home", USER[client])
     command = ["mcp:install", client, *(["--project"] if project else []), "--", "--code", "--write", "ask"]
 
@@ -95,7 +95,7 @@ def test_it_is_entered_where_the_client_looks(tmp_path, capfd, client, project):
     ],
 )
 def test_an_entry_has_the_form_of_the_client(tmp_path, client, entry):
-    """Each client has its own words for the same thing."""
+    """Each client has its own keys."""
     assert 0 == main(["mcp:install", client, "--project"])
 
     name, section = PROJECT[client]
@@ -114,7 +114,7 @@ def test_an_entry_has_the_form_of_the_client(tmp_path, client, entry):
     ],
 )
 def test_the_directory_that_the_client_is_told_is_honoured(tmp_path, monkeypatch, capfd, client, variable, file):
-    """Clients move their files by a variable; an empty one counts as unset."""
+    """Variables move the clients' files; an empty one counts as unset."""
     monkeypatch.setenv(variable, str(tmp_path / "moved"))
     assert 0 == main(["mcp:install", client])
     assert (tmp_path / "moved" / file).is_file()
@@ -137,7 +137,7 @@ def test_the_file_that_exists_is_used(tmp_path):
 
 @pytest.mark.parametrize("client", USER)
 def test_it_is_removed(tmp_path, capfd, client):
-    """Other servers stay; a second time there is nothing to remove, and no file is made."""
+    """Other servers stay; a second time nothing is removed, and no file is created."""
     path = tmp_path / "home" / USER[client][0]
     assert 0 == main(["mcp:uninstall", client])
     assert not path.exists()
@@ -163,7 +163,7 @@ def test_a_client_without_files_for_projects_is_told(capfd):
 
 
 def test_what_is_there_stays(tmp_path):
-    """Other servers, other settings and comments stay as they are, in their order."""
+    """Other servers, settings and comments stay in their order."""
     home = tmp_path / "home"
     (home / ".claude.json").write_text('{"z": [1, {}], "mcpServers": {"other": {"command": "x"}}, "a": null}')
     (home / ".codex").mkdir()
@@ -198,7 +198,7 @@ def test_what_is_there_stays(tmp_path):
     ],
 )
 def test_a_file_that_is_not_understood_stays(tmp_path, capfd, client, content):
-    """It is told, with the command that prints what to enter by hand."""
+    """The error has the command that prints the entry."""
     path = tmp_path / "home" / USER[client][0]
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content.encode("latin-1"))
@@ -212,7 +212,7 @@ def test_a_file_that_is_not_understood_stays(tmp_path, capfd, client, content):
 
 @pytest.mark.parametrize("client", PROJECT)
 def test_it_is_printed(tmp_path, capfd, client):
-    """The export is what an empty file would become; nothing is written."""
+    """The export is the new content of an empty file; nothing is written."""
     assert 0 == main(["mcp:export", client, "--project", "--", "--emulate"])
     printed = capfd.readouterr().out
     assert [] == list((tmp_path / "project").iterdir()) == list((tmp_path / "home").iterdir())
@@ -236,6 +236,6 @@ def test_it_is_printed(tmp_path, capfd, client):
     ],
 )
 def test_what_is_no_command(capfd, argv, words):
-    """Wrong flags are told before anything is written."""
+    """Wrong flags are reported before anything is written."""
     assert 2 == main(argv)
     assert words in capfd.readouterr().err

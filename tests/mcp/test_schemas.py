@@ -1,4 +1,4 @@
-"""Definitions of tools: names that fit, schemas that each maker's models take, and errors an agent can act on."""
+"""Definitions of tools: short names, schemas for each maker's models, and errors for agents."""
 
 import asyncio
 import json
@@ -36,7 +36,7 @@ def parts(schema):
 
 
 def test_names_leave_room_for_the_prefix_of_a_client():
-    """Claude Code puts `mcp__kosmolua__` before each name, and Cursor accepts 60 characters in all."""
+    """Claude Code adds `mcp__kosmolua__` to each name, and Cursor accepts 60 characters in all."""
     names = [tool["name"] for tool in definitions("short", "any")]
 
     assert LONGEST >= max(len(f"mcp__kosmolua__{name}") for name in names)
@@ -44,7 +44,7 @@ def test_names_leave_room_for_the_prefix_of_a_client():
 
 
 def test_both_names_of_a_tool_are_known():
-    """A client that remembers the long names calls the same tools."""
+    """A client that remembers long names calls the same tools."""
     for operation in OPERATIONS:
         for names in ("short", "seed"):
             assert operation is tools.find(tools.name_of(operation, names))
@@ -52,7 +52,7 @@ def test_both_names_of_a_tool_are_known():
 
 @pytest.mark.parametrize("dialect", DIALECTS)
 def test_no_schema_holds_what_some_models_refuse(dialect):
-    """No `not`, lookaround, `format: uri`, default or content encoding, whoever the client is."""
+    """No `not`, lookaround, `format: uri`, default or content encoding, for any client."""
     for tool in definitions("short", dialect):
         for part in parts(tool["inputSchema"]):
             assert part.keys() <= (GEMINI if dialect == "gemini" else STRICT), tool["name"]
@@ -88,7 +88,7 @@ def test_output_schemas_are_stated(dialect):
 
 
 def test_results_fit_their_output_schemas(connected, server):
-    """Answers, errors and runs fit what was stated, whatever the API sends."""
+    """Answers, errors and runs match the schema, whatever the API sends."""
     server.default.body = b'{"id": 7, "more": [null]}'
 
     async def main():
@@ -113,7 +113,7 @@ def test_results_fit_their_output_schemas(connected, server):
 
 
 def test_objects_and_lists_are_taken_as_json_text(connected, server):
-    """Models that may not send open objects send their text, and null for what they do not give."""
+    """Models that cannot send open objects send JSON text, and null for missing values."""
     server.default.body = b'{"id": "p", "status": "succeeded"}'
     given = {"version": "v", "input": '{"prompt": "é"}', "webhook_events_filter": '["output"]', "stream": None}
 
@@ -134,7 +134,7 @@ def test_objects_and_lists_are_taken_as_json_text(connected, server):
 
 
 def test_a_refusal_says_what_to_report(connected):
-    """An agent has no terminal and starts no commands: the hint is for the person."""
+    """An agent has no terminal: the hint is for the person."""
     script = {"source": "return replicate.create_prediction{ version = 'v', input = {} }"}
 
     async def main(*flags, **options):
@@ -182,12 +182,12 @@ def test_a_refusal_says_what_to_report(connected):
     ],
 )
 def test_hints_name_what_an_agent_can_do(hint, in_code, with_tools):
-    """Commands become tools where there is one, else something to report."""
+    """Commands become tools if possible, else something to report."""
     assert [in_code, with_tools] == [hints.reworded(hint, code=mode) for mode in (True, False)]
 
 
 def test_an_error_keeps_its_other_fields():
-    """Only the words for people are changed."""
+    """Only the texts for people change."""
     error = PermissionDeniedError("f: you refused it", code="permission_denied", hint="run it again to be asked again")
 
     assert {
@@ -200,7 +200,7 @@ def test_an_error_keeps_its_other_fields():
 
 @pytest.mark.parametrize("dialect", DIALECTS)
 def test_definitions_are_short(dialect):
-    """About 4.3 bytes are a token: code mode takes under 600 tokens of a model's context, all tools under 9,000."""
+    """With 4.3 bytes per token, code mode takes under 600 tokens of context, all tools under 9,000."""
     size = len(json.dumps(code.definitions(writes=True, dialect=dialect), separators=(",", ":")))
     every = [tools.definition(operation, dialect=dialect) for operation in OPERATIONS]
 

@@ -1,4 +1,4 @@
-"""The server as clients meet it: the official one over a real process, and single lines where those say more."""
+"""The server with the official client in a real process, and with single lines for details."""
 
 import asyncio
 import base64
@@ -42,7 +42,7 @@ def wire_format(tools):
 
 @BOTH_ERAS
 def test_every_function_is_a_tool(connected, mode):
-    """Each has its name, a schema that its example fits and a misspelt argument does not, and its hints."""
+    """Each has its name, a schema that accepts its example and rejects a misspelled argument, and its hints."""
 
     async def main():
         async with connected("--write", "allow", mode=mode) as client:
@@ -69,7 +69,7 @@ def test_every_function_is_a_tool(connected, mode):
 
 @BOTH_ERAS
 def test_a_call_answers_with_data_and_text(connected, server, mode):
-    """The answer is there as data, and as JSON for clients that read text."""
+    """The answer is there as data, and as JSON text."""
     server.default = Answer(body='{"id": "p1", "error": null, "logs": "é"}'.encode())
 
     async def main():
@@ -85,7 +85,7 @@ def test_a_call_answers_with_data_and_text(connected, server, mode):
 
 
 def test_what_goes_wrong_is_told_to_the_model(connected, server):
-    """An error of the API or of the arguments is a result with code and hint, not an error of the protocol."""
+    """An error of the API or the arguments is a result with code and hint, not a protocol error."""
     server.default = Answer(404, b'{"detail": "no such thing"}')
 
     async def main():
@@ -105,7 +105,7 @@ def test_what_goes_wrong_is_told_to_the_model(connected, server):
 
 
 def test_a_file_travels_as_base64(connected, server):
-    """What is no text goes there and comes back as base64, and a picture as a picture."""
+    """Bytes are base64 in both directions, and a picture is a picture."""
     server.default = Answer(body=b'{"id": "f1"}')
     picture = b"\x89PNG\r\n\x1a\n" + bytes(range(100))
 
@@ -133,7 +133,7 @@ def test_a_file_travels_as_base64(connected, server):
 
 
 def test_a_long_result_is_cut_between_characters(connected, server):
-    """What is too long says how long it was; what is shown of it is text that was there."""
+    """The note has the whole length, and the shown text is valid."""
     server.default = Answer(body=json.dumps({"logs": "🎉e\u0301" * 500}, ensure_ascii=False).encode())
 
     async def main(limit):
@@ -172,7 +172,7 @@ def test_a_long_result_is_cut_between_characters(connected, server):
     ],
 )  # fmt: skip
 def test_what_is_denied_is_neither_listed_nor_callable(connected, configured, server, flags, config, listed):
-    """A write that the policy denies whatever its arguments is no tool; a configured denial stays one."""
+    """A write that is always denied is not a tool; a configured denial stays."""
     configured(config)
     writes = {"create_prediction": CREATE[1], "delete_file": {"file_id": "f"}}
 
@@ -190,7 +190,7 @@ def test_what_is_denied_is_neither_listed_nor_callable(connected, configured, se
 
 
 def test_allow_is_never_more_than_configured(connected, configured, server):
-    """Where the configuration asks, --write allow asks."""
+    """If the configuration asks, --write allow asks."""
     configured('[replicate.permissions]\nwrite = "ask"')
 
     async def main():
@@ -202,7 +202,7 @@ def test_allow_is_never_more_than_configured(connected, configured, server):
 
 
 def test_a_secret_is_not_handed_to_an_agent(connected, server):
-    """A signing key needs a person's yes, as it does from a script."""
+    """A signing key needs a person's yes, as from a script."""
 
     async def main():
         async with connected() as client:
@@ -224,7 +224,7 @@ def test_a_secret_is_not_handed_to_an_agent(connected, server):
     ids=["yes", "no", "declined", "cannot ask"],
 )
 def test_a_person_is_asked_through_the_client(connected, server, mode, answer, code, sent):
-    """The question shows what would be sent, by a tool or by a script; without a yes nothing is."""
+    """The question shows what a tool or script would send; without a yes nothing is sent."""
     server.default = Answer(201, b'{"id": "p1"}')
     asked = []
 
@@ -256,7 +256,7 @@ def test_a_person_is_asked_through_the_client(connected, server, mode, answer, c
 
 
 def test_code_mode_is_four_tools(connected):
-    """Their definitions are at most a tenth of those of all functions; with --tools they are beside others."""
+    """Their definitions are at most a tenth of those of all functions; --tools adds others."""
 
     async def tools(*flags):
         async with connected("--write", "allow", *flags) as client:
@@ -270,7 +270,7 @@ def test_code_mode_is_four_tools(connected):
 
 
 def test_a_script_gives_result_output_and_calls(connected, server):
-    """One call does what several tools would; what it prints is in the answer and not in the protocol."""
+    """One call replaces several tools; its output is in the answer, not in the protocol."""
     server.default = Answer(body=b'{"username": "a"}')
     source = "print('hello', args[1]) return integrations.replicate.get_account{}.username, { 1, json.null }"
 
@@ -293,7 +293,7 @@ def test_a_script_gives_result_output_and_calls(connected, server):
 
 
 def test_a_script_is_held_to_limits_and_budgets(connected, server):
-    """A loop without an end and a call too many end with the limit's name."""
+    """An endless loop and one call too many end with the limit's name."""
     calls = "for _ = 1, 9 do integrations.replicate.get_account{} end"
 
     async def main():
@@ -307,7 +307,7 @@ def test_a_script_is_held_to_limits_and_budgets(connected, server):
 
 
 def test_pictures_of_a_script_are_shown(connected):
-    """A data URL of a picture becomes a picture; what only looks like one stays text."""
+    """A data URL of a picture becomes a picture; similar text stays text."""
     source = "return { 'data:image/png;base64,iVBORw0KGgo=', 'data:image/png;base64,?', 'data:text/plain;base64,AA==' }"
 
     async def main():
@@ -324,7 +324,7 @@ def test_pictures_of_a_script_are_shown(connected):
 
 
 def test_pictures_that_a_model_made_are_shown(connected):
-    """Their URLs stay in the answer, and the pictures come with it: of a tool, and of a script."""
+    """The answer keeps their URLs and has the pictures, for a tool and a script."""
     model = {"model_owner": "black-forest-labs", "model_name": "flux-schnell", "prefer": "wait"}
     given = {"prompt": "dusk", "width": 16, "height": 16, "num_outputs": 2}
     source = 'return (run("black-forest-labs/flux-schnell", { prompt = "dusk", width = 16, height = 16 }))'
@@ -343,7 +343,7 @@ def test_pictures_that_a_model_made_are_shown(connected):
 
 
 def test_what_a_code_tool_does_not_take(connected):
-    """A wrong argument is a result that says what was expected."""
+    """A wrong argument gives a result with what was expected."""
     wrong = {
         "expected a string - at `source`": ("execute_lua", {"source": 1}),
         "execute_lua: missing argument `source`": ("execute_lua", {}),
@@ -363,7 +363,7 @@ def test_what_a_code_tool_does_not_take(connected):
 
 
 def test_documentation_is_found_and_read(connected):
-    """A search gives names that can be read; a function's page has its example, a page its text."""
+    """A search returns readable names; a function's page has its example, a page its text."""
 
     async def main():
         async with connected("--code") as client:
@@ -384,7 +384,7 @@ def test_documentation_is_found_and_read(connected):
 
 @BOTH_ERAS
 def test_progress_is_told(connected, mode):
-    """Each call that ended is told while the script goes on."""
+    """Each ended call is reported while the script continues."""
     told = []
 
     async def note(_progress, _total, message):
@@ -401,7 +401,7 @@ def test_progress_is_told(connected, mode):
 
 
 def test_a_canceled_call_stops_the_script(wire, server):
-    """Once the client cancels, the script calls nothing any more, there is no answer, and the server lives on."""
+    """After a cancel the script makes no call, there is no answer, and the server continues."""
     source = "while true do integrations.replicate.get_account{} sleep(0.01) end"
     with wire("--code") as line:
         line.call(1, "execute_lua", {"source": source})
@@ -412,7 +412,7 @@ def test_a_canceled_call_stops_the_script(wire, server):
 
 
 def test_a_canceled_create_is_not_sent_again(wire, server):
-    """What waits to be sent again, because there were too many requests, is not sent after its call was canceled."""
+    """A create that waits for its retry is not sent after its call was canceled."""
     server.default = Answer(429, headers={"Retry-After": "1"})
     with wire("--write", "allow") as line:
         line.call(1, *CREATE)
@@ -426,7 +426,7 @@ def test_a_canceled_create_is_not_sent_again(wire, server):
 
 
 def test_what_is_wrong_gets_an_error_of_the_protocol(wire):
-    """Each is answered with the code that JSON-RPC has for it, and the server lives on."""
+    """Each gets the code of JSON-RPC, and the server continues."""
     wrong = [
         (b"no json", -32700),
         (b'{"jsonrpc": "2.0", "id": ', -32700),
@@ -451,7 +451,7 @@ def test_what_is_wrong_gets_an_error_of_the_protocol(wire):
 
 
 def test_too_many_calls_at_once_are_refused(wire, server):
-    """Beyond 32 a call is refused at once; when one has ended there is room again."""
+    """More than 32 calls are refused at once; when one has ended there is room."""
     with wire("--code") as line:
         for number in range(33):
             line.call(number, "execute_lua", {"source": "sleep(60)"})
@@ -467,7 +467,7 @@ def _again(line):
 
 
 def test_it_ends_with_its_client(wire):
-    """When standard input closes the server ends well, and with it what it ran."""
+    """When standard input closes, the server and its runs end."""
     with wire("--code") as line:
         line.call(1, "execute_lua", {"source": "while true do end"})
         line.call(2, "search_docs", {"query": "model"})
@@ -480,7 +480,7 @@ def test_it_ends_with_its_client(wire):
 
 
 def test_what_was_asked_before_the_end_is_answered(wire, server):
-    """Standard input may close while calls are under way: each of them still gets its answer."""
+    """After standard input closes, open calls are still answered."""
     asked, closed = threading.Semaphore(0), threading.Event()
 
     class Held(Answer):
@@ -513,7 +513,7 @@ def test_what_was_asked_before_the_end_is_answered(wire, server):
     ids=["deep, id first", "deep, id last", "cut", "control character"],
 )
 def test_a_line_that_cannot_be_read_is_answered_by_its_id(wire, written):
-    """Its client waits for that id, wherever the line has it."""
+    """The client waits for that id, wherever the line has it."""
     with wire() as line:
         line.send(written.encode())
         answer = line.receive()
@@ -524,7 +524,7 @@ def test_a_line_that_cannot_be_read_is_answered_by_its_id(wire, written):
 @pytest.mark.parametrize("number", [None, signal.SIGTERM])
 @pytest.mark.parametrize("code", [False, True])
 def test_the_end_says_what_may_still_run(wire, server, configured, number, code):
-    """Of direct calls and of scripts, whether the client leaves or a signal comes."""
+    """For direct calls and scripts, when the client leaves and on a signal."""
     configured('[replicate]\npermissions = { write = "allow" }\n')
     server.default = Answer(201, b'{"id": "p1", "status": "starting", "model": "o/m", "input": {}, "urls": {}}')
     given = {"model_owner": "o", "model_name": "m", "input": {}}
@@ -570,7 +570,7 @@ def _children(pid):
 
 @BOTH_ERAS
 def test_resources_are_read(connected, server, mode):
-    """Pages, functions and the runs of late are there; a run has its calls, without what they were given."""
+    """Pages, functions and recent runs; a run has its calls without arguments."""
 
     async def main():
         async with connected("--code", mode=mode) as client:
@@ -599,7 +599,7 @@ def test_resources_are_read(connected, server, mode):
 
 
 def test_the_prompt_teaches_in_few_words(connected):
-    """It holds the task, and even when every word and every sign counts as a token there are under 1,500."""
+    """It contains the task, and under 1,500 words and signs."""
 
     async def main():
         async with connected("--code") as client:
@@ -614,7 +614,7 @@ def test_the_prompt_teaches_in_few_words(connected):
 
 
 def test_what_the_prompt_shows_runs(connected):
-    """Its examples run as they stand, against the emulator."""
+    """Its examples run unchanged against the emulator."""
     examples = [found for found in re.findall(r"(?:^    .*\n|^\n)+", WORKFLOWS, re.MULTILINE) if found.strip()]
 
     async def main():
@@ -631,7 +631,7 @@ def test_what_the_prompt_shows_runs(connected):
 
 
 def test_a_script_cannot_reach_the_operators_files(connected, server, tmp_path):
-    """The configuration, a project's settings and the process's environment, with every directory open."""
+    """Not configuration, project settings or the process's environment, with every directory open."""
     (tmp_path / "config").mkdir(exist_ok=True)
     (tmp_path / "config" / "credentials.json").write_text("r8_OfTheOwner")
     (tmp_path / ".kosmo").mkdir()
@@ -660,7 +660,7 @@ def test_a_script_cannot_reach_the_operators_files(connected, server, tmp_path):
 
 
 def test_a_script_cannot_erase_the_record(connected, server, environment):
-    """What it is refused without end is one entry with a count, next to what was there before."""
+    """Endless refusals are one entry with a count, and earlier entries stay."""
     loop = "for _ = 1, 5000 do pcall(replicate.get_account) end"
 
     async def main():
@@ -679,7 +679,7 @@ def test_a_script_cannot_erase_the_record(connected, server, environment):
     "odd", [r'"\ud83d"', "[" * 300 + "]" * 300, "9" * 5000], ids=["half a pair", "300 levels", "5,000 digits"]
 )
 def test_a_request_that_cannot_be_read_is_answered_by_its_id(wire, odd):
-    """Its client would wait for an answer with that id until its time is over."""
+    """Otherwise its client would wait until a timeout."""
     with wire() as server:
         line = '{"jsonrpc": "2.0", "id": 7, "method": "tools/call", "params": {"name": "x", "arguments": {"a": %s}}}'
         server.send((line % odd).encode())
@@ -725,7 +725,7 @@ def test_each_request_of_2026_carries_its_envelope(wire):
 
 
 def test_a_handshake_comes_first(environment, tmp_path):
-    """Without one only ping is answered; an unknown version gets the latest that has a handshake."""
+    """Without one only ping is answered; an unknown version gets the latest with a handshake."""
     command = [sys.executable, "-m", "kosmolua", "mcp:serve"]
     lines = [
         {"id": 1, "method": "ping"},
@@ -748,7 +748,7 @@ def test_a_handshake_comes_first(environment, tmp_path):
 
 
 def test_a_line_that_is_too_long_is_passed_over(wire):
-    """It is refused without being kept, and the next one is answered."""
+    """It is refused without being stored, and the next one is answered."""
     with wire() as line:
         line.send(b'{"jsonrpc": "2.0", "id": 1, "method": "' + b"x" * MAX_LINE + b'"}')
         refused = line.receive()
@@ -758,7 +758,7 @@ def test_a_line_that_is_too_long_is_passed_over(wire):
 
 
 def test_an_id_is_used_once_at_a_time(wire, server):
-    """A second request with the id of one that runs is refused, and the first is answered."""
+    """A second request with the id of an open one is refused, and the first is answered."""
     with wire("--code") as line:
         line.call(1, "execute_lua", {"source": "sleep(0.5) return 1"})
         line.call(1, "execute_lua", {"source": "return 2"})
@@ -769,7 +769,7 @@ def test_an_id_is_used_once_at_a_time(wire, server):
 
 
 def test_functions_of_the_users_own_are_tools(connected, tmp_path):
-    """Each is a tool with its schema, is found in the documentation, and can be called by scripts."""
+    """Each has a schema, is in the documentation, and can be called by scripts."""
     (tmp_path / "mine.py").write_text('def notify(text: str):\n    "Tell the operator."\n    return text.upper()\n')
 
     async def main():
@@ -794,7 +794,7 @@ def test_functions_of_the_users_own_are_tools(connected, tmp_path):
 
 
 def test_kept_scripts_are_found_and_are_tools(connected, tmp_path):
-    """Their headers say what they do and take; a tool runs one with checked arguments."""
+    """Their headers describe them; a tool runs one with checked arguments."""
     directory = tmp_path / "config" / "scripts"
     directory.mkdir(parents=True)
     header = "--@ describe: Draw a lighthouse\n--@ arg count integer = 2: how many\n"
@@ -824,7 +824,7 @@ def test_kept_scripts_are_found_and_are_tools(connected, tmp_path):
     ("modes", "can_ask"), [({}, True), ({"form": {}}, True), ({"form": {}, "url": {}}, True), ({"url": {}}, False)]
 )
 def test_a_client_is_asked_if_it_shows_forms(modes, can_ask):
-    """An empty object means forms, as before there were modes."""
+    """An empty object means forms, as before modes existed."""
     assert can_ask == can_elicit({"elicitation": modes})
     assert not can_elicit({})
     assert not can_elicit(None)

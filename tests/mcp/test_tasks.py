@@ -1,4 +1,4 @@
-"""Tasks of several steps, each in one call of execute_lua: what docs/mcp.md says of them."""
+"""Tasks of several steps in one call of execute_lua each, as in docs/mcp.md."""
 
 import asyncio
 
@@ -61,7 +61,7 @@ def one_call(connected, tmp_path):
 
 
 def test_the_newest_output_of_a_model(one_call):
-    """The list is gone through, page by page, as far as it takes."""
+    """The list is read page by page, as far as necessary."""
     before = """
       run("replicate/hello-world", { text = "Ada" })
       run("replicate/hello-world", { text = "Grace" })
@@ -72,7 +72,7 @@ def test_the_newest_output_of_a_model(one_call):
 
 
 def test_the_best_of_three_models(one_call, tmp_path):
-    """Three models run at once, and of their files the one of the fastest is kept."""
+    """Three models run at once, and the file of the fastest is saved."""
     answer = one_call(BEST)
 
     assert 3 == answer["spent"]["predictions"]
@@ -80,7 +80,7 @@ def test_the_best_of_three_models(one_call, tmp_path):
 
 
 def test_all_that_runs_is_canceled(one_call):
-    """Whatever the account runs, started by whom ever."""
+    """All running predictions of the account, whoever started them."""
     before = """
       for _ = 1, 4 do replicate.create("meta/meta-llama-3-8b-instruct", { prompt = "x", max_tokens = 4000 }) end
     """

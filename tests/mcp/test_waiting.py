@@ -1,4 +1,4 @@
-"""Scripts that wait for an approval or run for long, through `execute_lua` and `runs`."""
+"""Scripts that wait for an approval or run for long, with `execute_lua` and `runs`."""
 
 import json
 import os
@@ -15,7 +15,7 @@ CREATE = "return replicate.create_prediction{ version = ('v'):rep(64), input = {
 
 @pytest.fixture
 def line(wire, server, tmp_path, environment):
-    """A client that cannot ask a person, and the command line of one who decides."""
+    """A client that cannot ask a person, and the command line of a person who decides."""
     server.default = Answer(201, b'{"id": "p1", "status": "succeeded"}')
 
     def kosmo(*words):
@@ -33,7 +33,7 @@ def called(line, name, **arguments):
 
 
 def test_a_script_waits_for_a_person_and_goes_on(line, server):
-    """The result says what is asked and who decides; the same id continues, also in another process of the server."""
+    """The result has the question and who decides; the same id continues, also in another server process."""
     start, kosmo = line
     with start() as first:
         waiting = called(first, "execute_lua", source=CREATE, args=["hello"])
@@ -61,7 +61,7 @@ def test_a_script_waits_for_a_person_and_goes_on(line, server):
 
 
 def test_a_denial_reaches_the_script(line, server):
-    """With its reason; the agent gets it as the error of the run."""
+    """With its reason; the agent gets it as the run's error."""
     start, kosmo = line
     with start() as client:
         found = called(client, "execute_lua", source=CREATE)["structuredContent"]
@@ -74,7 +74,7 @@ def test_a_denial_reaches_the_script(line, server):
 
 
 def test_no_tool_decides(line):
-    """An agent finds no tool to approve with, and a script no function."""
+    """There is no tool and no function to approve with."""
     start, _ = line
     with start("--tools", "*") as client:
         client.send({"id": 1, "method": "tools/list"})
@@ -84,7 +84,7 @@ def test_no_tool_decides(line):
 
 
 def test_a_journal_of_somebody_else_is_not_continued(line, environment):
-    """Ids are those of runs of this kind, not paths."""
+    """Ids are those of such runs, not paths."""
     start, _ = line
     with start() as client:
         wrong = [
@@ -96,7 +96,7 @@ def test_a_journal_of_somebody_else_is_not_continued(line, environment):
 
 
 def test_a_long_script_returns_early_and_is_looked_up(line):
-    """The call is answered while the script goes on; `runs` waits for its result and gives it once."""
+    """The call is answered while the script continues; `runs` waits for its result and returns it once."""
     start, _ = line
     with start("--return-after", "0.5") as client:
         early = called(client, "execute_lua", source="sleep(2) print('slept') return 7")
@@ -114,7 +114,7 @@ def test_a_long_script_returns_early_and_is_looked_up(line):
 
 
 def test_a_client_that_leaves_ends_its_runs(line, tmp_path):
-    """Nothing goes on after the server."""
+    """Nothing continues after the server."""
     start, _ = line
     with start("--return-after", "0.1") as client:
         called(client, "execute_lua", source="while true do sleep(0.1) end")
@@ -125,7 +125,7 @@ def test_a_client_that_leaves_ends_its_runs(line, tmp_path):
 
 
 def test_a_call_that_is_canceled_ends_its_run(line):
-    """Also if it only waits for a run that began in an earlier call."""
+    """Also a call that only waits for an earlier run."""
     start, _ = line
     with start("--return-after", "0.3") as client:
         identifier = called(client, "execute_lua", source="while true do sleep(0.1) end")["structuredContent"]["id"]

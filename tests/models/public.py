@@ -57,7 +57,7 @@ def version_of(model):
 
 
 def checked(model):
-    """The input of an example that succeeded, against the schema of its version."""
+    """The input of a successful example, checked against its version's schema."""
     example, version = model.get("default_example") or {}, version_of(model)
     if example.get("status") != "succeeded" or example.get("version") != version.id or not version.schema:
         return {}
@@ -84,7 +84,7 @@ def page(model):
 
 
 def is_command(model):
-    """Whether the example is a line for a shell that gives `kosmo run` each required input."""
+    """Whether the example is a shell command that passes `kosmo run` each required input."""
     words = shlex.split(data(model)["example"].replace("=@", "=https://example.com/"))  # without reading a file
     inputs = version_of(model).inputs
     with ExitStack() as stack:

@@ -1,4 +1,4 @@
-"""Models of each kind that `public.py` meets, written by hand: their inputs, stubs and pages."""
+"""Handwritten models of each kind in `public.py`: their inputs, stubs and pages."""
 
 import public
 import pytest
@@ -40,7 +40,7 @@ KINDS = {
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_kind_of_model(kind):
-    """Its input passes the check, its stubs load, its page can be printed, and its example is a command."""
+    """Its input is valid, its stubs load, its page can be printed, and its example is a command."""
     loads = LuaRuntime().eval("function(text) return load(text, '=stub', 't') ~= nil end")
 
     assert public.checked(KINDS[kind])["pass"]
@@ -75,12 +75,12 @@ def inputs(properties, **options):
     ],
 )
 def test_what_an_input_takes(schema, row):
-    """Values are as JSON writes them, bounds are in words."""
+    """Values as in JSON, bounds in words."""
     assert [row] == inputs({"x": schema})
 
 
 def test_a_long_enum():
-    """Shows the first dozen and the count; --all shows the rest."""
+    """The first dozen and the count are shown; --all shows the rest."""
     short, whole = (public.shown(public.data(KINDS["a long enum"], whole=each), whole=each) for each in (False, True))
 
     assert '"w11, of a list" and 989 more: see --all.' in " ".join(short.split())
@@ -111,7 +111,7 @@ def test_a_long_enum():
     ],
 )
 def test_the_value_in_an_example(schema, given, value):
-    """Is the model's own if it fits; a placeholder is refused by the check before it is sent."""
+    """The model's own value if it is valid; a placeholder is rejected before it is sent."""
     made = model({"x": {name: fact for name, fact in schema.items() if name != "default"}}, required=["x"],
                  given={"x": given})  # fmt: skip
     problems = public.version_of(made).inputs.check({"x": ["<x>"] if "[" in value else "<x>"})
@@ -121,7 +121,7 @@ def test_the_value_in_an_example(schema, given, value):
 
 
 def test_files_in_an_example():
-    """Are paths that tell the kind of file, next to a JSON object of what cannot be written as a word."""
+    """Paths with the right suffix, next to a JSON object for values that are not words."""
     fields = {"style": {"type": "object"}, "image": URI, "voice_audio": URI, "source_video": URI}
     made = model(fields | {"tags": {"type": "array", "items": TEXT}}, required=[*fields, "tags"])
 
