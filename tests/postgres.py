@@ -12,7 +12,7 @@ from kosmolua.worker import embedded
 
 @contextmanager
 def serving():
-    """The server that `kosmo worker` starts, for as long as the context lasts."""
+    """The server that `kosmo worker` starts, inside this context."""
     directory = tempfile.mkdtemp(prefix="kosmo-pg-")
     os.chmod(directory, 0o755)  # PostgreSQL does not run as root
     server = embedded.Server(os.path.join(directory, "pg"))

@@ -1,4 +1,4 @@
-"""A server that is not the emulator: it writes down what reaches it, byte by byte, and answers as it is told."""
+"""A server that is not the emulator: it records requests byte by byte, and gives prepared answers."""
 
 import socket
 import threading
@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 @dataclass
 class Recorded:
-    """One request as it came over the wire."""
+    """One request as received."""
 
     method: str
     target: str
@@ -19,7 +19,7 @@ class Recorded:
 
 @dataclass
 class Answer:
-    """What to send back. ``cut`` sends so many bytes of the answer and closes; ``keep`` leaves the connection open."""
+    """An answer. ``cut`` sends that many bytes of it and closes; ``keep`` leaves the connection open."""
 
     status: int = 200
     body: bytes = b'{"id": "made"}'
@@ -68,7 +68,7 @@ class RecordingServer:
         self._thread.join(5)
 
     def hang_up(self):
-        """Close every connection, as a server does that has been idle."""
+        """Close every connection, like a server that closes idle ones."""
         for connection in list(self._open):
             with suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)

@@ -1,4 +1,4 @@
-"""`regex` finds the same matches as Python's `re`, if both have the same meaning."""
+"""`regex` finds what Python's `re` finds, wherever the two mean the same."""
 
 import json
 import re
@@ -20,7 +20,7 @@ FLAGS = {"i": re.IGNORECASE, "m": re.MULTILINE, "s": re.DOTALL}
 
 
 class Pattern(NamedTuple):
-    """Facts about a pattern: only a loop around an empty match may differ."""
+    """What is known of a pattern: a loop around what can be empty is the one place where the two may differ."""
 
     text: str
     can_be_empty: bool = False
@@ -78,7 +78,7 @@ flags = st.sampled_from(["", "i", "m", "s", "ims"])
 
 @pytest.fixture(scope="module", params=ENGINES)
 def match_all(request):
-    """`regex.match_all` of one state, from text to plain data."""
+    """`regex.match_all` of one state, for text in and plain data out."""
     call = State(engine=request.param).run_module_text(b"""
         local use = ...
         local regex, json = use("regex"), use("json")
@@ -88,12 +88,12 @@ def match_all(request):
 
 
 def compiled(pattern, flags):
-    """The same in `re`, where `\z` is `\Z`."""
+    r"""The same in `re`: `\z` is `\Z` there."""
     return re.compile(pattern.replace(r"\z", r"\Z"), re.ASCII | sum(FLAGS[flag] for flag in flags))
 
 
 def expected_matches(pattern, text):
-    """All matches except empty ones directly after another, which only `re.finditer` counts."""
+    """All matches, but for empty ones right behind another, which `re.finditer` counts and `regex` does not."""
     at, last = 0, None
     while at <= len(text) and (match := pattern.search(text, at)):
         if match.end() == match.start() == last:
@@ -127,7 +127,7 @@ def test_finds_what_re_finds(match_all, pattern, text, flags):
 @settings(max_examples=100, deadline=None)
 @given(patterns.filter(lambda pattern: pattern.loops_empty), texts, flags)
 def test_starts_where_re_starts(match_all, pattern, text, flags):
-    """A backtracking engine ends a loop after an empty match; threads do not."""
+    """Where what can be empty is repeated, a backtracking engine ends the loop once it is; threads do not."""
     first = compiled(pattern.text, flags).search(text)
 
     expected = first and len(text[: first.start()].encode()) + 1

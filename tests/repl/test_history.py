@@ -1,4 +1,4 @@
-"""What was typed, on disk."""
+"""The history file."""
 
 import os
 import stat
@@ -17,7 +17,7 @@ def path(tmp_path):
 
 
 def test_it_lasts(path):
-    """Another session finds the entries, whatever lines and characters they hold."""
+    """Another session finds the entries, with any lines and characters."""
     first = History(path)
     for text in ("x = 1", "if x then\n  y()\nend", "'ü\u2028'"):
         first.add(text)
@@ -26,7 +26,7 @@ def test_it_lasts(path):
 
 
 def test_its_owner_alone_can_read_it(path):
-    """Also where it was open to others before."""
+    """Also if others could read it before."""
     History(path).add("x")
     mode = stat.S_IMODE(os.stat(path).st_mode)
 
@@ -46,7 +46,7 @@ def test_its_owner_alone_can_read_it(path):
     ],
 )
 def test_secrets_are_left_out(path, text):
-    """Tokens, signing keys, and what configures them reach no file."""
+    """Tokens, signing keys, and commands that configure them are not stored."""
     kept = History(path)
     kept.add(text)
     kept.add("x = 1")
@@ -56,7 +56,7 @@ def test_secrets_are_left_out(path, text):
 
 @pytest.mark.parametrize("text", ["max_tokens = 40", "token_count = 3", "dump(result)", "r8 = 1", "p.token"])
 def test_what_is_no_secret(text):
-    """Words that are about tokens hold none."""
+    """Text about tokens is stored."""
     assert not is_secret(text)
 
 
@@ -70,7 +70,7 @@ def test_repeats_and_blanks_are_left_out(path):
 
 
 def test_bytes_that_are_no_text_are_left_out(path):
-    """A terminal may send any, and the input is refused that holds them."""
+    """Such an input is refused."""
     made = History(path)
     made.add("return '\udce9'")
 
@@ -78,7 +78,7 @@ def test_bytes_that_are_no_text_are_left_out(path):
 
 
 def test_a_damaged_line_is_passed_over(path):
-    """Half a line, as a full disk leaves it, takes no other with it."""
+    """A partial line, as left by a full disk, does not affect others."""
     History(path).add("x")
     with open(path, "ab") as file:
         file.write(b'"half\n\xff\n"y"\n')
@@ -87,7 +87,7 @@ def test_a_damaged_line_is_passed_over(path):
 
 
 def test_it_does_not_grow_for_ever(path, monkeypatch):
-    """Of twice as many as are kept the newer half stays."""
+    """Of twice the maximum the newer half is kept."""
     monkeypatch.setattr(history, "MAX_ENTRIES", 3)
     kept = History(path)
     for number in range(7):
@@ -98,7 +98,7 @@ def test_it_does_not_grow_for_ever(path, monkeypatch):
 
 
 def test_a_file_that_cannot_be(tmp_path):
-    """It is told with the path, and the entry is there for this session."""
+    """The error names the path, and the entry is kept for this session."""
     (tmp_path / "file").touch()
     kept = History(str(tmp_path / "file" / "history"))
 
@@ -108,7 +108,7 @@ def test_a_file_that_cannot_be(tmp_path):
 
 
 def test_a_file_without_end_is_read_from_its_end(path):
-    """The last entries, in bounded memory; the rest of the file is dropped."""
+    """The last entries, in bounded memory; the rest is dropped."""
     History(path).add("x")
     with open(path, "ab") as file:
         file.truncate(20 * history.MAX_BYTES)  # takes no disk

@@ -1,4 +1,4 @@
-"""Images as the terminal takes them."""
+"""Images in the forms that terminals accept."""
 
 import base64
 import struct
@@ -32,19 +32,19 @@ PNG = write_png(Picture(2, 2, 3, [RED + BLUE, BLUE + RED]))
     ],
 )
 def test_what_the_terminal_takes(environment, expected):
-    """By what it says of itself; where that is nothing, nothing is drawn."""
+    """By its environment; without a protocol nothing is drawn."""
     assert expected == protocol_of(environment)
 
 
 def test_half_blocks():
-    """Two pixels in each cell, the upper in front of the lower."""
+    """Each cell has two pixels: foreground above background."""
     line = "\x1b[38;2;255;0;0m\x1b[48;2;0;0;255m▀\x1b[38;2;0;0;255m\x1b[48;2;255;0;0m▀\x1b[0m\n"
 
     assert line == shown(PNG, "blocks")
 
 
 def test_a_large_picture_is_scaled_down():
-    """It fits into the cells that there are, in its proportions."""
+    """It fits into the cells and keeps its proportions."""
     picture = write_png(Picture(400, 200, 3, [RED * 400] * 200))
     lines = shown(picture, "blocks", 40, 20).splitlines()
 
@@ -52,7 +52,7 @@ def test_a_large_picture_is_scaled_down():
 
 
 def test_the_terminals_own_protocols():
-    """kitty takes Base64 in pieces, iTerm2 the file in one."""
+    """kitty gets Base64 in pieces, iTerm2 the whole file."""
     large = write_png(Picture(100, 100, 3, [bytes(range(100)) * 3] * 100)) + bytes(9000)
     kitty = shown(large, "kitty")
     pieces = [
@@ -78,7 +78,7 @@ def test_the_terminals_own_protocols():
     ],
 )
 def test_a_sixel_image_fits_into_the_cells(size, cell, expected):
-    """In its proportions, at most its own size, and 800 pixels at most, however large the cells are."""
+    """It keeps its proportions, and is never larger than itself or 800 pixels."""
     width, height = size
     picture = write_png(Picture(width, height, 3, [RED * width] * height))
     pixels = decoded(shown(picture, "blocks", 40, 10, sixel=Sixel(256, cell)).removesuffix("\n"))
@@ -91,7 +91,7 @@ def test_a_sixel_image_fits_into_the_cells(size, cell, expected):
     ("data", "protocol"), [(b"\xff\xd8 jpeg", "blocks"), (b"", "blocks"), (PNG, "none"), (PNG[:40], "blocks")]
 )
 def test_what_cannot_be_shown(data, protocol):
-    """No bytes of another kind reach the terminal."""
+    """Other bytes never reach the terminal."""
     assert shown(data, protocol) is None
 
 
@@ -108,7 +108,7 @@ def saved(kind, mode="RGB", size=(80, 40), **options):
     ("kind", "mode"), [("JPEG", "RGB"), ("WEBP", "RGB"), ("GIF", "P"), ("PNG", "P"), ("PNG", "RGBA"), ("PNG", "RGB")]
 )
 def test_every_kind_that_models_make(kind, mode):
-    """With Pillow, JPEG, WebP, GIF and every PNG are shown, in each way that there is."""
+    """With Pillow, JPEG, WebP, GIF and every PNG are shown in each protocol."""
     data = saved(kind, mode)
     pixels = decoded(shown(data, "blocks", 40, 10, sixel=Sixel()).removesuffix("\n"))
     kitty = shown(data, "kitty").split(";", 1)[1]
@@ -120,7 +120,7 @@ def test_every_kind_that_models_make(kind, mode):
 
 
 def test_without_pillow_a_plain_png_is_shown(monkeypatch):
-    """And nothing else, where the terminal does not read files itself."""
+    """Only that, unless the terminal reads files itself."""
     monkeypatch.setattr(images, "needs_pillow", lambda: True)
 
     assert shown(saved("PNG"), "blocks").count("▀") == 60 * 15
@@ -129,7 +129,7 @@ def test_without_pillow_a_plain_png_is_shown(monkeypatch):
 
 
 def test_an_image_of_too_many_pixels_is_not_read(monkeypatch):
-    """A small file may hold more of them than there is memory for."""
+    """A small file may have more pixels than fit in memory."""
     monkeypatch.setattr(images, "_MOST_READ", 80 * 40 - 1)
 
     assert shown(saved("PNG"), "blocks") is None
@@ -158,7 +158,7 @@ ODD = {
 
 @pytest.mark.parametrize("data", ODD.values(), ids=ODD)
 def test_what_pillow_warns_of_is_not_told(data):
-    """Nothing but the image appears at the prompt."""
+    """Only the image appears at the prompt."""
     if data.startswith(b"\xff\xd8"):
         data += saved("JPEG")[2:]
     with warnings.catch_warnings():
@@ -167,7 +167,7 @@ def test_what_pillow_warns_of_is_not_told(data):
 
 
 def test_a_jpeg_of_too_many_scans_is_not_read():
-    """One of 140 kB may take seconds, and the next of megabytes minutes."""
+    """One of 140 kB may take seconds, a larger one minutes."""
     whole = saved("JPEG", progressive=True, size=(2000, 2000))
     at = whole.rindex(b"\xff\xda")
 
@@ -177,7 +177,7 @@ def test_a_jpeg_of_too_many_scans_is_not_read():
 
 @pytest.mark.parametrize("kind", ["JPEG", "WEBP", "GIF", "PNG"])
 def test_a_damaged_image_is_not_shown(kind):
-    """Wherever it is cut, or changed: nothing is raised."""
+    """Truncated or changed anywhere, it raises nothing."""
     whole = saved(kind)
     for at in range(0, len(whole), max(1, len(whole) // 60)):
         shown(whole[:at], "blocks")

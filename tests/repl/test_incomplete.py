@@ -1,4 +1,4 @@
-"""Whether another line is wanted, by the parser itself, and how far it is indented."""
+"""Whether another line is needed, by the parser, and its indentation."""
 
 import pytest
 
@@ -25,7 +25,7 @@ def state():
     ],
 )  # fmt: skip
 def test_more_is_wanted(state, text, more):
-    """What could still become Lua gets another line; what is Lua, or never will be, does not."""
+    """Text that could become Lua gets another line; valid and hopeless text does not."""
     assert more == wants_more(*state.check(text))
 
 
@@ -38,7 +38,7 @@ def test_more_is_wanted(state, text, more):
     ],
 )  # fmt: skip
 def test_indent(text, width):
-    """Two columns for each level that is open, in code alone."""
+    """Two columns for each open level of code."""
     assert " " * width == indent(text)
 
 
@@ -54,7 +54,7 @@ def test_indent(text, width):
     ],
 )
 def test_a_closing_line_moves_out(text, expected):
-    """It stands below what it closes."""
+    """It is below the line that it closes."""
     assert expected == straightened(text)
 
 
@@ -66,5 +66,5 @@ def test_a_closing_line_moves_out(text, expected):
     ],
 )  # fmt: skip
 def test_matching_brackets(text, cursor, pair):
-    """The pair at the cursor; a bracket within a string is none."""
+    """The pair at the cursor; brackets in strings do not count."""
     assert pair == matching(text, cursor)

@@ -1,4 +1,4 @@
-"""Lua text as tokens, whole or not."""
+"""Lua text as tokens, complete or not."""
 
 import pytest
 from hypothesis import given
@@ -27,7 +27,7 @@ def kinds(text):
     ],
 )
 def test_kinds(text, expected):
-    """Each token has the kind that Lua would give it."""
+    """Each token has Lua's kind."""
     assert expected == kinds(text)
 
 
@@ -39,7 +39,7 @@ def test_kinds(text, expected):
     ],
 )  # fmt: skip
 def test_what_is_open(text, is_open):
-    """A string or comment says whether its end is yet to come."""
+    """A string or comment knows whether its end is missing."""
     (token,) = tokens(text)
 
     assert is_open == token.open
@@ -47,7 +47,7 @@ def test_what_is_open(text, is_open):
 
 @given(st.text(alphabet="ab1 .=[]{}()\"'\\-\n", max_size=60))
 def test_nothing_is_lost(text):
-    """Whatever is typed, the tokens together are the text, each where it says."""
+    """The tokens of any text are the text, each at its place."""
     found = list(tokens(text))
 
     assert text == "".join(token.text for token in found)

@@ -1,4 +1,4 @@
-"""What is known of models while one types: from what was seen at once, and the rest behind the typing."""
+"""Models known while typing: seen ones at once, the rest in the background."""
 
 import json
 import os
@@ -36,7 +36,7 @@ class Hosts:
 
 
 class Asked:
-    """Waits for what is found behind the typing."""
+    """Waits for results of the background."""
 
     def __init__(self, calls, **options):
         self.calls = calls
@@ -45,7 +45,7 @@ class Asked:
         self.models.changed = self._told.set
 
     def until(self, look):
-        """What a look finds once something has been found."""
+        """The result of a look-up after the background has found something."""
         self._told.clear()
         look()
         assert self._told.wait(10)
@@ -78,7 +78,7 @@ def asked(tmp_path, monkeypatch):
 
 
 def test_what_a_model_takes_is_asked_once(asked):
-    """The first look finds nothing and does not wait; the log says why the call was made."""
+    """The first look-up finds nothing and does not wait; the log has the reason of the call."""
     here = asked()
     assert here.models.version(FLUX) is None
     found = here.until(lambda: here.models.version(FLUX))
@@ -89,7 +89,7 @@ def test_what_a_model_takes_is_asked_once(asked):
 
 
 def test_a_model_that_is_not_there_is_asked_for_once(asked):
-    """Nor is what is no model."""
+    """The same for text that is not a model."""
     here = asked()
     for reference in ("nobody/nothing", "no model"):
         assert here.until(lambda reference=reference: here.models.version(reference)) is None
@@ -100,7 +100,7 @@ def test_a_model_that_is_not_there_is_asked_for_once(asked):
 
 
 def test_typing_makes_one_request(asked):
-    """The last of many wishes within the pause is the one that is asked for."""
+    """Only the last query within the pause is requested."""
     here = asked(pause=0.2)
     for end in range(1, len("flux-schnell")):
         here.models.names("flux-schnell"[:end])
@@ -111,7 +111,7 @@ def test_typing_makes_one_request(asked):
 
 
 def test_without_a_word_there_is_a_list(asked):
-    """Of what can be run, with a word about each."""
+    """Of models to run, each with a short description."""
     here = asked()
     found = here.until(lambda: here.models.names(""))
 
@@ -126,7 +126,7 @@ def test_without_a_word_there_is_a_list(asked):
     ids="-".join,
 )
 def test_nothing_is_asked_that_would_be_noticed(options, asked):
-    """Where a read would be a question, is denied, counts against a bound, or is not to be sent."""
+    """No request if the policy asks or denies, a cap counts it, or nothing may be sent."""
     here = asked(**options)
 
     assert here.until(lambda: here.models.version(FLUX)) is None
@@ -135,7 +135,7 @@ def test_nothing_is_asked_that_would_be_noticed(options, asked):
 
 
 def test_the_emulators_models_are_not_replicates(asked, tmp_path):
-    """Each is known where it is, and an emulator's are not kept."""
+    """Each is known for its own API only, and the emulator's are not stored."""
     here = asked()
     here.until(lambda: here.models.names("flux"))
     here.calls.options.emulate = False
@@ -146,7 +146,7 @@ def test_the_emulators_models_are_not_replicates(asked, tmp_path):
 
 
 def test_names_last(asked, server, monkeypatch):
-    """What an answer told of is suggested the next day, before anything is asked."""
+    """Seen models are suggested the next day without a request."""
     monkeypatch.setenv("REPLICATE_URL", server.url)
     monkeypatch.setenv("REPLICATE_API_KEY", "r8_marked")
     server.default = Answer(body=json.dumps({"models": [{"model": {"owner": "a", "name": "upscaler"}}]}).encode())
@@ -162,7 +162,7 @@ def test_names_last(asked, server, monkeypatch):
 
 
 def test_leaving_while_something_is_asked(asked, monkeypatch):
-    """It is given up, without a word and without a wait."""
+    """The request is abandoned silently."""
     failed = []
     monkeypatch.setattr(threading, "excepthook", failed.append)
     monkeypatch.setenv("REPLICATE_API_KEY", "r8_marked")
@@ -201,12 +201,14 @@ def test_leaving_while_something_is_asked(asked, monkeypatch):
     ],
 )
 def test_models_in_an_answer(answer, expected):
-    """Models, deployments, and the models of predictions; anything else is nothing."""
+    """Models, deployments, and models of predictions; nothing else."""
     assert expected == list(models_in(answer))
 
 
 def test_names_by_how_they_fit():
-    """Those that begin so, that hold the word, that tell of it, and what a search found; the last seen first."""
+    """First names that begin with the word, then names that contain it, descriptions, and search results; last seen
+    first.
+    """
     names = Names(None)
     names.add([("a/upscale", ""), ("upscale/b", ""), ("c/d", "An UPSCALE model"), ("e/f", ""), ("upscale/c", "")])
 
@@ -215,7 +217,7 @@ def test_names_by_how_they_fit():
 
 
 def test_the_file_is_bounded(tmp_path):
-    """The names seen last stay; descriptions are cut."""
+    """The last seen names are kept; descriptions are truncated."""
     path = str(tmp_path / "models.json")
     names = Names(path)
     names.add([(f"a/m{number}", "\x1b " + "x" * 1000) for number in range(MAX_NAMES + 5)])
@@ -229,7 +231,7 @@ def test_the_file_is_bounded(tmp_path):
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[1]", b'{"a/b": 1}', b"\xff"])
 def test_a_file_that_is_none(content, tmp_path):
-    """It is as if it were not there, and is written anew."""
+    """It counts as missing, and is rewritten."""
     path = tmp_path / "models.json"
     path.write_bytes(content)
     names = Names(str(path))
@@ -241,7 +243,7 @@ def test_a_file_that_is_none(content, tmp_path):
 
 
 def test_two_prompts_keep_their_names(tmp_path):
-    """Neither writes over what the other has seen meanwhile."""
+    """Neither overwrites the other's names."""
     path = str(tmp_path / "models.json")
     one, other = Names(path), Names(path)
     one.add([("a/one", "")])

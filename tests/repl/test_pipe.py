@@ -1,4 +1,4 @@
-"""Without a terminal: what comes from a pipe is a script."""
+"""Without a terminal, input from a pipe is a script."""
 
 import subprocess
 import sys
@@ -19,7 +19,7 @@ def piped(tmp_path):
 
 @pytest.mark.parametrize("command", [["repl"], ["integrations:lua", "--repl"]])
 def test_a_pipe_is_a_script(piped, command):
-    """It behaves as `integrations:lua` does: the result alone, and its exit status."""
+    """As with `integrations:lua`: only the result, and its exit status."""
     text = "local a = 1\nprint('said')\nreturn a + integrations.replicate.get_account{}.username:len()"
     run = piped(*command, "--emulate", text=text)
 
@@ -29,7 +29,7 @@ def test_a_pipe_is_a_script(piped, command):
 
 
 def test_help(piped):
-    """The command tells what it is."""
+    """The command describes itself."""
     run = piped("repl", "--help", text="")
 
     assert run.returncode == 0

@@ -1,4 +1,4 @@
-"""Canceling at the prompt what the session has begun."""
+"""`:cancel` at the prompt."""
 
 import threading
 
@@ -9,7 +9,7 @@ CREATE = "integrations.replicate.create_prediction{ version = 'v', input = {} }"
 
 
 def test_what_runs_is_canceled(prompt, server):
-    """All of it, whatever the policy says of cancels; what cannot be is told with the reason."""
+    """All of it, regardless of the policy; failures are reported with the reason."""
     shell = prompt()
     assert "nothing started by this session is running" in shell(":cancel")
     server.answers.extend(Answer(201, b'{"id": "%s", "status": "starting"}' % name) for name in (b"p1", b"p2"))
@@ -25,7 +25,7 @@ def test_what_runs_is_canceled(prompt, server):
 
 
 def test_an_interrupted_create_is_told_of(prompt, server):
-    """It may be taken and paid all the same; :cancel ends it when its answer has come."""
+    """It may be executed and paid; :cancel ends it after its answer."""
     shell = prompt()
     held, go_on = threading.Event(), threading.Event()
     ask = shell.shell.interpreter._port._handler
@@ -47,5 +47,5 @@ def test_an_interrupted_create_is_told_of(prompt, server):
 
 
 def test_it_takes_no_words(prompt):
-    """One alone is canceled by its function."""
+    """A single prediction is canceled by its function."""
     assert "cancel_prediction{ prediction_id = ID }" in prompt()(":cancel p1")

@@ -1,4 +1,4 @@
-"""Completion as a function of text, cursor and what is known; no terminal is there."""
+"""Completion as a function of text, cursor and known names, without a terminal."""
 
 import os
 import re
@@ -102,12 +102,12 @@ CREATE = "integrations.replicate.create_prediction"
     ],
 )
 def test_what_may_come_next(before, expected):
-    """Names in scope, fields of a value, commands and what they take."""
+    """Names in scope, fields of a value, commands and their arguments."""
     assert expected == texts(before)
 
 
 def test_arguments_come_with_the_required_first():
-    """All that the function takes, each with what it is."""
+    """All arguments of the function, each with a description."""
     found = complete(f"{CREATE}{{", "", Known())
 
     assert ["version = ", "input = "] == [candidate.text for candidate in found[:2]]
@@ -125,7 +125,7 @@ def test_arguments_come_with_the_required_first():
     ],
 )
 def test_an_argument_that_is_given_is_left_out(before, after):
-    """Before the cursor or behind it; a name in a table within is another's."""
+    """Before or after the cursor; names in nested tables do not count."""
     found = texts(before, after)
 
     assert "version = " not in found
@@ -133,7 +133,7 @@ def test_an_argument_that_is_given_is_left_out(before, after):
 
 
 def test_an_argument_is_completed_from_its_beginning():
-    """Names that begin so come before those that hold it."""
+    """Names that begin with the text come before those that contain it."""
     assert ["webhook = ", "webhook_events_filter = "] == texts(f"{CREATE}{{ webh")
 
 
@@ -151,24 +151,24 @@ def test_an_argument_is_completed_from_its_beginning():
     ],
 )
 def test_values(before, expected):
-    """Where they can be listed: words of an enum, truth values, files."""
+    """Values that can be listed: enums, booleans, files."""
     assert expected == texts(before)
 
 
 def test_a_value_may_be_any_expression():
-    """Behind `name =` the names in scope complete as they do elsewhere."""
+    """After `name =` names in scope are completed."""
     assert ["prediction", "print"] == texts(f"{CREATE}{{ version = pr")
 
 
 def test_where_a_candidate_goes():
-    """It takes the place of what was typed of it."""
+    """It replaces the typed part."""
     (candidate,) = complete("x = prediction.sta", "", Known())
 
     assert ("status", -3, "string") == (candidate.text, candidate.start, candidate.about)
 
 
 def test_summaries():
-    """A function of the API and a helper say what they do."""
+    """Functions of the API and helpers have descriptions."""
     assert complete("integrations.replicate.get_p", "", Known())[0].about.startswith("Show a prediction")
     assert complete("prin", "", Known())[0].about.startswith("Write values")
 
@@ -186,14 +186,14 @@ def test_summaries():
     ],
 )
 def test_signature(before, expected):
-    """The function whose arguments are being typed, and which of them is."""
+    """The function being called, and its current argument."""
     found = signature(before, Known())
 
     assert expected == (found and (found.name, found.current and found.current.name))
 
 
 def test_files(tmp_path):
-    """Paths as they are typed, directories with a slash, hidden ones when asked for."""
+    """Paths as typed; directories have a slash, and hidden files need a dot."""
     (tmp_path / "lib").mkdir()
     for name in ("a.lua", "b.lua", ".hidden", "lib/c.lua"):
         (tmp_path / name).touch()
@@ -206,7 +206,7 @@ def test_files(tmp_path):
 
 
 def test_a_keystroke_among_many_names():
-    """Two thousand globals do not make it slow to type."""
+    """Two thousand globals do not slow typing."""
     known = Known({f"global_{number}": "number" for number in range(2000)})
     complete("g", "", known)
     began = time.process_time()
@@ -245,7 +245,7 @@ INPUTS = ["prompt = ", "size = ", "steps = ", "rate = ", "tags = ", "fast = ", '
     ],
 )
 def test_a_models_inputs(before, expected):
-    """The required first, those given left out, and the values that each may have."""
+    """Required ones first, without given ones, and their possible values."""
     assert expected == texts(before)
 
 
@@ -262,7 +262,7 @@ def test_a_models_inputs(before, expected):
     ],
 )
 def test_names_of_models(before, expected):
-    """Within the first string of what runs one."""
+    """Inside the first string of a function that runs one."""
     assert expected == texts(before)
 
 
@@ -271,7 +271,7 @@ def test_names_of_models(before, expected):
     [("run", ""), ("replicate.run", ""), ("integrations.replicate.work.run", "work"), ("mine.run", "")],
 )
 def test_an_accounts_models(path, account):
-    """They are looked up as the account that the call is made as."""
+    """They are looked up with the account of the call."""
     known = Known()
     complete(f'{path}("a/b", {{', "", known)
     complete(f'{path}("a', "", known)
@@ -292,7 +292,7 @@ def test_an_accounts_models(path, account):
     ],
 )
 def test_options(before, first, without):
-    """What a helper takes as its last argument, and the arguments of the function that `each` goes over."""
+    """Options of a helper, and arguments of the function that `each` iterates over."""
     found = texts(before)
 
     assert first == found[0]
@@ -310,12 +310,12 @@ def test_options(before, first, without):
     ],
 )
 def test_values_of_options(before, expected):
-    """Those that the editor's stubs list."""
+    """The values in the editor's stubs."""
     assert expected == texts(before)
 
 
 def test_the_signature_of_a_model():
-    """Its inputs with their defaults, what it gives, and what is being typed; nothing that its owner wrote draws."""
+    """Inputs with defaults, the output, and the current input; the owner's text cannot control the terminal."""
     found = signature('run("a/b", { steps = ', Known())
 
     assert ("a/b", "list of files") == (found.name, found.returns)
@@ -328,12 +328,12 @@ def test_the_signature_of_a_model():
 
 @pytest.mark.parametrize("before", ["docs.search{ ", "docs.search({ query = ", "docs.search("])
 def test_the_documentation_is_no_function_of_the_api(before):
-    """A name that both have means what its table says."""
+    """A name that both have means that of its table."""
     assert signature(before, Known()) is None
 
 
 def test_the_page_of_a_helper():
-    """How it is declared, with the options that it takes."""
+    """Its declaration, with its options."""
     page = manual.page("replicate.wait", COMMANDS)
 
     assert page.startswith("wait(job, options)\n")

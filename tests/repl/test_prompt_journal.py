@@ -1,4 +1,4 @@
-"""A session at the prompt that keeps a journal: what is answered from it, where it stops, and what goes on."""
+"""A session at the prompt with a journal: replayed answers, divergence, and continuing."""
 
 import json
 import os
@@ -29,7 +29,7 @@ def creates(server):
 
 
 def test_the_same_inputs_are_not_paid_again(prompt, server):
-    """They get their answers from the file, chance and clock included, and go on live where it ends."""
+    """They get their answers from the file, with random numbers and clock, and continue live at its end."""
     inputs = [
         f"local p = {create()}",
         "print(math.random(1e9), time(), os.time(), os.clock())",
@@ -54,7 +54,7 @@ def test_the_same_inputs_are_not_paid_again(prompt, server):
 
 
 def test_what_was_saved_is_loaded_input_by_input(prompt, server, tmp_path):
-    """Expressions, locals and what failed are entered again as they were, without asking anything again."""
+    """Expressions, locals and failed inputs are entered again, without new requests."""
     server.answers.append(Answer(201, b'{"id": "p1"}'))
     server.answers.append(Answer(404, b'{"detail": "no such"}'))
     first = prompt()
@@ -89,7 +89,7 @@ def test_what_was_saved_is_loaded_input_by_input(prompt, server, tmp_path):
 
 
 def test_an_input_that_goes_another_way_is_stopped(prompt, server):
-    """With both sides and the next command; nothing was sent, the state is kept, and the right input may follow."""
+    """With both sides and the next command; nothing is sent, the state is kept, and the right input may follow."""
     first = prompt()
     first(":journal s.journal", create("a"), create("b"))
 
@@ -113,7 +113,7 @@ def test_an_input_that_goes_another_way_is_stopped(prompt, server):
 
 
 def test_less_than_the_file_holds_is_another_way_too(prompt, server):
-    """An input that ends before it has asked what it asked then."""
+    """An input that ends before its recorded requests."""
     first = prompt()
     first(":journal s.journal", f"{create('a')} {create('b')}")
 
@@ -126,7 +126,7 @@ def test_less_than_the_file_holds_is_another_way_too(prompt, server):
 
 
 def test_from_here(prompt, server):
-    """The file is cut where the inputs part from it, in the same session or from its beginning."""
+    """The file is cut at the divergence, in the same session or from its beginning."""
     first = prompt()
     first(":journal s.journal", create("a"), create("b"), create("c"))
 
@@ -141,7 +141,7 @@ def test_from_here(prompt, server):
 
 
 def test_an_interrupt_is_an_entry(prompt, server):
-    """Entered again the input ends where it ended, whatever it would ask for; those behind it get their answers."""
+    """Entered again, the input ends at the same point; later inputs get their answers."""
     first = prompt()
     first(":journal s.journal")
     assert "interrupted" in first.interrupted(
@@ -160,7 +160,7 @@ def test_an_interrupt_is_an_entry(prompt, server):
 
 
 def test_an_answer_that_was_dropped_is_dropped_again(prompt, server):
-    """What came when the input was interrupted already was not assigned, and is not the next time."""
+    """An answer after the interrupt was not assigned, and is not in the replay."""
     first = prompt()
     first(":journal s.journal", create("a"))
     handler = first.shell.interpreter._port._handler
@@ -187,7 +187,7 @@ def test_an_answer_that_was_dropped_is_dropped_again(prompt, server):
 
 
 def test_from_here_where_an_input_was_interrupted(prompt, server):
-    """What is entered instead is asked live to its end."""
+    """The new input is live to its end."""
     first = prompt()
     first(":journal s.journal")
     first.interrupted(f"{create('a')} while true do sleep(0.01) end", lambda: server.requests)
@@ -201,7 +201,7 @@ def test_from_here_where_an_input_was_interrupted(prompt, server):
 
 
 def test_what_was_interrupted_last_goes_on(prompt, server):
-    """There is nothing behind it that it could disturb: it is waited for again, and not paid again."""
+    """Without later entries it is waited for again, and not paid again."""
     waited = f"local p = {create()} while not done do sleep(0.01) done = {GET}.done end return 'done'"
     server.default = Answer(200, b'{"id": "p"}')
     first = prompt()
@@ -215,7 +215,7 @@ def test_what_was_interrupted_last_goes_on(prompt, server):
 
 
 def test_an_answer_that_comes_late_is_nobodys_again(prompt, server):
-    """A create that was left on its way is answered while later inputs are: each gets again what it got."""
+    """A create that was left open is answered during later inputs: the replay gives each the same."""
     first = prompt()
     first(":journal s.journal")
     held, go_on = threading.Event(), threading.Event()
@@ -243,7 +243,7 @@ def test_an_answer_that_comes_late_is_nobodys_again(prompt, server):
 
 
 def test_tasks_are_the_same_again(prompt, server):
-    """Several at once, in one input after another, with one that fails and leaves the others on their way."""
+    """Several at once, in consecutive inputs, with one that fails and leaves others open."""
     inputs = [
         f"ids = parallel({{ 1, 2, 3, 4 }}, function(n) sleep(0.001 * n) return ({create('x')}).id .. n end)",
         "race{ function() sleep(0.02) return 'slow' end, function() sleep(0.001) return 'fast' end }",
@@ -266,7 +266,7 @@ def test_tasks_are_the_same_again(prompt, server):
 
 
 def test_modules_are_read_again(prompt, tmp_path):
-    """As in a script: they may be mended meanwhile. What they asked is answered from the file."""
+    """They may have been fixed meanwhile. Their requests are answered from the file."""
     (tmp_path / "asking.lua").write_text(f"return {create('from a module')}.id .. ' first'")
     inputs = ("x = require('asking')", "x")
     first = prompt("--allow-read", str(tmp_path))
@@ -278,7 +278,7 @@ def test_modules_are_read_again(prompt, tmp_path):
 
 
 def test_a_person_stops_what_is_loaded(prompt, server, tmp_path):
-    """Ctrl-C ends the loading too, also at an input that had failed when it was saved."""
+    """Ctrl-C also ends loading, even at an input that had failed when it was saved."""
     (tmp_path / "s.lua").write_text(f"-- in[1] failed\n--| {GET} while true do end\n-- in[2]\n{create()}\n")
     ctrl_c = lambda: os.kill(os.getpid(), signal.SIGINT)  # noqa: E731 - said once
     shown = prompt().interrupted(":load s.lua", lambda: server.requests, by=ctrl_c)
@@ -289,7 +289,7 @@ def test_a_person_stops_what_is_loaded(prompt, server, tmp_path):
 
 
 def test_a_state_that_begins_anew(prompt, server):
-    """The journal goes on behind `:reset`, and behind a state that was lost; what was asked is answered again."""
+    """The journal continues after `:reset` and after a lost state; requests are answered again."""
     inputs = (create("a"), "kept = 1", ":reset", create("b"), "kept")
     first = prompt()
     shown = first(":journal s.journal", *inputs)
@@ -305,7 +305,7 @@ def test_a_state_that_begins_anew(prompt, server):
 
 
 def test_a_journal_that_begins_in_the_midst(prompt, server):
-    """The next input is its first; one that was closed begins again with the first."""
+    """The next input is its first; a closed one starts again with the first."""
     session = prompt()
     session(create("before"), ":journal s.journal", create("a"))
     assert "s.journal is closed; calls are no longer recorded" in session(":journal off")
@@ -318,7 +318,7 @@ def test_a_journal_that_begins_in_the_midst(prompt, server):
 
 
 def test_the_account_is_part_of_what_was_asked(prompt, server, monkeypatch):
-    """`:account` goes on with the journal; the same call on another account is another."""
+    """The journal continues after `:account`; the same call on another account is another call."""
     monkeypatch.setenv("REPLICATE_API_KEY_WORK", "r8_other")
     first = prompt()
     first(":journal s.journal", create())
@@ -330,7 +330,7 @@ def test_the_account_is_part_of_what_was_asked(prompt, server, monkeypatch):
 
 
 def test_the_emulator_is_elsewhere(prompt):
-    """`:emulate` closes the journal with a word, and its files are told apart."""
+    """`:emulate` closes the journal with a message, and its files are distinguished."""
     session = prompt()
     session(":journal s.journal")
     assert "s.journal is closed: its calls went to another API; calls are no longer recorded" in session(":emulate on")
@@ -339,7 +339,7 @@ def test_the_emulator_is_elsewhere(prompt):
 
 
 def test_what_was_spent_counts(prompt):
-    """The calls of earlier sessions count against a budget, each once."""
+    """Calls of earlier sessions count once against a budget."""
     first = prompt()
     first(":journal s.journal", create("a"), create("b"))
 
@@ -350,7 +350,7 @@ def test_what_was_spent_counts(prompt):
 
 
 def test_a_create_that_was_cut_off_is_looked_for(prompt, server):
-    """At the place where it was, before it is sent again; what cannot be told is asked, and adopted where it stands."""
+    """At its place, before it is resent; an unclear one is asked about, and adopted there."""
     server.answers.append(Answer(201, cut=10))
     first = prompt()
     shown = first(":journal s.journal", f"first = {create('a')}")
@@ -376,7 +376,7 @@ def test_a_create_that_was_cut_off_is_looked_for(prompt, server):
 
 
 def test_a_journal_that_cannot_be_written(prompt, server):
-    """Nothing is sent, and that is said for every input until there is another word; the state is kept."""
+    """Nothing is sent, and each input says so until a new command; the state is kept."""
     session = prompt()
     session("kept = 7", ":journal s.journal", create("a"))
     session.shell.journals.current._journal._store._do("PRAGMA query_only = 1")
@@ -396,7 +396,7 @@ def test_a_journal_that_cannot_be_written(prompt, server):
 
 
 def test_an_answer_that_cannot_be_written(prompt, server):
-    """It is told, and looked for when the input is entered again, where the journal was opened again."""
+    """It is reported, and searched for when the input is entered again with the reopened journal."""
     session = prompt()
     session(":journal s.journal")
     journal = session.shell.journals.current._journal
@@ -418,7 +418,7 @@ def test_an_answer_that_cannot_be_written(prompt, server):
 
 
 def test_one_process_at_a_time(prompt, tmp_path):
-    """A file that somebody else holds is refused, and what was kept is kept on."""
+    """A file in use is refused, and the current journal stays open."""
     session = prompt()
     session(":journal mine.journal")
     holding = (
@@ -461,20 +461,20 @@ def test_one_process_at_a_time(prompt, tmp_path):
     ],
 )
 def test_what_is_wrong_is_told(prompt, tmp_path, text, words):
-    """With what was expected, and what to do."""
+    """With what was expected and what to do."""
     (tmp_path / "plain.txt").write_text("some text, and no database\n" * 100)
     assert words in prompt()(text)
 
 
 def test_a_data_url_that_is_none(prompt):
-    """Whatever characters stand where its Base64 should."""
+    """With any characters instead of Base64."""
     for text in ("\u00e9", "AAA", "*"):
         shown = prompt()(f"return 'data:image/png;base64,{text}'", ":show")
         assert "invalid Base64 in the data URL" in shown
 
 
 def test_what_a_journal_says_is_shown_without_its_control_characters(prompt, tmp_path):
-    """The file holds names as a script's process gave them."""
+    """The file has names from a script process."""
     prompt()(":journal s.journal", "time()")
     again = prompt()
     with closing(sqlite3.connect(tmp_path / "s.journal")) as file:
@@ -487,7 +487,7 @@ def test_what_a_journal_says_is_shown_without_its_control_characters(prompt, tmp
 
 
 def test_an_account_that_would_draw(prompt):
-    """What a state's process calls an account is shown in the log without its control characters."""
+    """Account names from the script process are logged without control characters."""
     session = prompt()
     port = session.shell.interpreter._port
     port.submit(msgspec.msgpack.encode(["call", 1, True, "\x1b[2J", "get_account", {}]))
@@ -499,12 +499,12 @@ def test_an_account_that_would_draw(prompt):
 
 
 def test_a_dry_run_keeps_nothing(prompt):
-    """There is nothing to keep."""
+    """There is nothing to record."""
     assert "a journal cannot be combined with --dry-run" in prompt("--dry-run")(":journal s.journal")
 
 
 def test_scripts_and_prompts_do_not_mix(prompt, capsys):
-    """Each names the command that goes on with the other's file."""
+    """The error names the command that continues the other's file."""
     from kosmolua import cli
 
     session = prompt()
@@ -532,7 +532,7 @@ def test_scripts_and_prompts_do_not_mix(prompt, capsys):
 
 
 def test_no_input_reaches_the_sessions_own_files(prompt, server, tmp_path):
-    """Its journal, which may be named at any time, and the product's configuration, however wide the door."""
+    """Not its journal, even a later one, nor the product's configuration, whatever is open."""
     (tmp_path / "config").mkdir()
     (tmp_path / "config" / "credentials.json").write_text("r8_OfTheOwner")
     session = prompt("--allow-read", ".", "--allow-write", ".")
@@ -551,7 +551,7 @@ def test_no_input_reaches_the_sessions_own_files(prompt, server, tmp_path):
 
 
 def test_no_input_erases_the_record(prompt, tmp_path, monkeypatch):
-    """What is refused without end is one entry with a count, once the session is closed."""
+    """Endless refusals are one entry with a count when the session is closed."""
     monkeypatch.setenv("KOSMO_STATE_DIR", str(tmp_path / "state"))
     session = prompt("--read", "deny")
     session("for _ = 1, 3000 do pcall(replicate.get_account) end", "pcall(replicate.get_account)")

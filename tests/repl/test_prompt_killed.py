@@ -1,4 +1,4 @@
-"""Sessions at the prompt that are killed or interrupted: the same inputs with the same journal pay nothing twice."""
+"""Sessions that are killed or interrupted: the same inputs with the same journal pay nothing twice."""
 
 import json
 import os
@@ -23,7 +23,7 @@ HELD = (
 
 
 class Place:
-    """An emulator over a real socket, and terminals with a prompt that calls it."""
+    """An emulator on a socket, and terminals with a prompt that calls it."""
 
     def __init__(self, directory, emulator, url):
         self._directory = directory
@@ -37,7 +37,7 @@ class Place:
         return made
 
     def made(self):
-        """What the server was asked to create."""
+        """The creates that the server received."""
         return [next(iter(job.given.values())) for job in self.emulator._world.predictions.values()]
 
     def close(self):
@@ -66,7 +66,7 @@ def kill(screen):
     ids=["taken and not answered", "on its way"],
 )
 def test_a_create_under_way(place, taken, tmp_path):
-    """Whether the server has it already or takes it later, it is found and not sent again."""
+    """Whether the server has received it or receives it later, it is found and not resent."""
     file = tmp_path / "s.journal"
     first = place.prompt()
     first.enter(f":journal {file}", "s.journal: 0 calls; new calls are sent and recorded")
@@ -101,7 +101,7 @@ def test_a_create_under_way(place, taken, tmp_path):
 
 @pytest.mark.parametrize("place", [()], indirect=True)
 def test_a_create_that_was_left(place, tmp_path):
-    """Ctrl-C leaves it on its way, with the journal open for it; what comes of it is found at the next prompt."""
+    """Ctrl-C leaves it open in the journal; its result is found at the next prompt."""
     file = tmp_path / "s.journal"
     first = place.prompt("--journal", str(file))
     first.type(HELD)
@@ -124,7 +124,7 @@ def test_a_create_that_was_left(place, tmp_path):
 
 @pytest.mark.parametrize("place", [()], indirect=True)
 def test_a_prompt_that_cannot_keep_one(place, tmp_path):
-    """Nothing begins, and what to do is said."""
+    """Nothing starts, and the hint says what to do."""
     (tmp_path / "s.journal").write_text("some text, and no database\n" * 100)
     words = {
         ("--journal", f"{tmp_path}/s.journal"): "hint: not a journal file; choose another path\nended with 1",
@@ -166,7 +166,7 @@ CREATES = 6
 
 
 class Sessions:
-    """Begins sessions against a server that takes its time, which is counted at."""
+    """Begins sessions against a slow server that counts creates."""
 
     def __init__(self, directory, url):
         self._directory = directory
@@ -189,7 +189,7 @@ class Sessions:
         return process
 
     def end(self, process):
-        """What it showed since it began."""
+        """Its output since its start."""
         shown = process.stdout.read()
         process.stdout.close()
         process.wait(20)
@@ -209,7 +209,7 @@ def result_of(shown):
 
 
 def test_killed_again_and_again(sessions):
-    """At random moments, until the inputs have all been entered: as many creates as they make, and the same result."""
+    """At random moments until all inputs were entered: as many creates as they make, and the same result."""
     begin, made = sessions
     dice = random.Random(3)
     for number in range(4):
@@ -225,7 +225,7 @@ def test_killed_again_and_again(sessions):
 
 
 def test_interrupted_again_and_again(sessions):
-    """At random moments: what `:save` wrote is answered again with what was answered then, and asks for nothing."""
+    """At random moments: the output of `:save` is replayed with the same answers, without requests."""
     begin, made = sessions
     dice = random.Random(5)
     seen = ""

@@ -1,4 +1,4 @@
-"""Whether a terminal shows sixel images: it is asked, on a pseudo-terminal that answers as real ones do."""
+"""Sixel support: a pseudo-terminal is asked, and answers like real ones."""
 
 import fcntl
 import os
@@ -29,7 +29,7 @@ XTERM = {ATTRIBUTES: "\x1b[?62;4;22c", REGISTERS: "\x1b[?1;0;1024S"}
 
 
 class Terminal:
-    """A terminal of 100 by 40 cells of 8 by 16 pixels that gives those answers."""
+    """A terminal of 100 by 40 cells of 8 by 16 pixels with those answers."""
 
     def __init__(self, directory, *argv, answers, pixels=(800, 640), environment=None):
         self.screen = ""
@@ -97,7 +97,7 @@ NONE, OF_256 = "sixel=None", "sixel=Sixel(colours=256, cell=(8, 16))"
     ],
 )
 def test_what_a_terminal_answers(terminal, answers, expected):
-    """By its attributes and its colour registers; where it says nothing, it is not waited for long."""
+    """By its attributes and colour registers; a silent one is not waited for long."""
     screen = terminal("-c", ASK, answers=answers)
     screen.type("typed é\n")
 
@@ -105,7 +105,7 @@ def test_what_a_terminal_answers(terminal, answers, expected):
 
 
 def test_a_terminal_of_no_pixels(terminal):
-    """Where it does not say how large a cell is, it is as large as a VT340's."""
+    """Without a cell size, that of a VT340 is used."""
     screen = terminal("-c", ASK, answers=XTERM, pixels=(0, 0))
 
     assert "cell=(10, 20)" in screen.wait_for("over")
@@ -116,7 +116,7 @@ def test_a_terminal_of_no_pixels(terminal):
     [("256,RGB,sixel,title", "sixel=Sixel("), ("256,RGB,title", NONE), ("", NONE), (None, NONE)],
 )
 def test_within_tmux(terminal, tmp_path, features, expected):
-    """tmux says that it shows sixel where it was built for it; what counts is the terminal that it is shown in."""
+    """tmux reports sixel if it was built with it; the outer terminal decides."""
     if features is not None:  # what tmux 3.4 prints
         (tmp_path / "tmux").write_text(
             f"#!/bin/sh\ntest \"$*\" = 'display-message -p #{{client_termfeatures}}' && echo {features}\n"
@@ -133,7 +133,7 @@ FLUX = 'run("black-forest-labs/flux-schnell", { prompt = "a fox", width = 64, he
 
 
 def test_at_the_prompt(terminal, tmp_path):
-    """Images are shown; the terminal is asked once, and what is typed meanwhile is the next input."""
+    """Images are shown; the terminal is asked once, and keys typed meanwhile are the next input."""
     (tmp_path / "red.png").write_bytes(PICTURE)
     screen = terminal("-m", "kosmolua", "repl", "--emulate", "--write", "allow", answers=XTERM)
     screen.answers[REGISTERS] = f"40 {XTERM[REGISTERS]}+ 2\r"  # what is typed comes between the answers

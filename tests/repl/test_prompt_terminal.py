@@ -1,4 +1,4 @@
-"""The prompt in a real terminal: tmux draws it, keys go in, and what is on the screen is compared."""
+"""The prompt in a real terminal: keys go to tmux, and its screen is compared."""
 
 import pytest
 from tmux import Screen
@@ -25,7 +25,7 @@ def terminal(tmp_path):
 
 
 def test_a_workflow(terminal, tmp_path):
-    """Ten inputs as a person makes them, and the next day a search for one of them."""
+    """Ten inputs of a person, and a search for one of them the next day."""
     screen = terminal("--emulate", "--write", "ask")
     screen.wait_for("default  ·  read=allow write=ask  ·  emulator  ·  0 running")
 
@@ -90,7 +90,7 @@ def test_a_workflow(terminal, tmp_path):
 
 
 def test_a_model_is_known_where_it_is_typed(terminal):
-    """Its name is completed behind the typing, then its inputs with their defaults, and the options; and it runs."""
+    """Its name is completed in the background, then its inputs with defaults and the options; and it runs."""
     screen = terminal("--emulate", "--write", "allow")
     screen.wait_for("emulator  ·  0 running")
     screen.type('#run("schnell')
@@ -124,7 +124,7 @@ def test_a_model_is_known_where_it_is_typed(terminal):
 
 
 def test_a_question_is_left_with_an_interrupt(terminal):
-    """It is a no, the state is kept, and what was typed before it was no answer."""
+    """It counts as no, the state is kept, and earlier keys are not an answer."""
     screen = terminal("--emulate", "--write", "ask")
     screen.enter("kept = 1", "in[2]>")
     screen.type(f"print('be' .. 'gun') sleep(0.5) local p = {CREATE} }}")
@@ -148,7 +148,7 @@ def test_a_question_is_left_with_an_interrupt(terminal):
 
 
 def test_a_no_is_for_the_input_that_asked(terminal):
-    """The next one is asked about again."""
+    """The next input is asked about again."""
     screen = terminal("--emulate", "--write", "ask")
     for number in (1, 2):
         screen.type(f"{CREATE} }}")
@@ -161,7 +161,7 @@ def test_a_no_is_for_the_input_that_asked(terminal):
 
 
 def test_a_state_that_is_lost(terminal):
-    """Where Lua cannot be stopped, it is said, and a fresh state is there."""
+    """If Lua cannot be stopped, a message says so, and there is a new state."""
     screen = terminal()
     screen.enter("kept = 1", "in[2]>")
     long_call = "(('a'):rep(8e5):find(('a'):rep(4e5) .. 'b', 1, true))"  # in C, for some seconds
@@ -172,7 +172,7 @@ def test_a_state_that_is_lost(terminal):
 
 
 def test_editing(terminal):
-    """A paste is one input that waits for Enter; brackets close a chunk; a completion is taken with Enter."""
+    """A paste is one input that waits for Enter; brackets close a chunk; Enter accepts a completion."""
     screen = terminal()
     screen.paste("local a = 1\nlocal b = 2\nreturn a + b")
     screen.wait_for("return a + b")
@@ -195,7 +195,7 @@ def test_editing(terminal):
 
 
 def test_commands(terminal, tmp_path):
-    """Each does what it says, and an unknown one is told which was meant."""
+    """Each works, and an unknown one gets a suggestion."""
     (tmp_path / "flow.lua").write_text("local from_file = 7\nfunction wrong()\n  error('deep')\nend\n")
     screen = terminal()
     screen.enter(f":load {tmp_path}/flow.lua", "in[2]>")
@@ -242,7 +242,7 @@ def test_secrets_are_not_kept(terminal, tmp_path):
 
 @pytest.mark.parametrize("environment", [{"TERM": "dumb"}, {"NO_COLOR": "1"}])
 def test_a_plain_terminal(terminal, environment):
-    """Everything works, and nothing is coloured or drawn."""
+    """Everything works without colours and drawing."""
     screen = terminal(environment=environment)
     screen.enter("if true then", "…")
     screen.enter("print('plain') end", "\nplain\n")
@@ -253,7 +253,7 @@ def test_a_plain_terminal(terminal, environment):
 
 
 def test_vi_keys(terminal):
-    """The line is edited as vi does where that is asked for."""
+    """With the option, vi keys edit the line."""
     screen = terminal("--emulate", "--keys", "vi")
     screen.type("'abcd'")
     screen.wait_for("'abcd'")
@@ -266,7 +266,7 @@ def test_vi_keys(terminal):
 
 
 def test_the_banner_and_words_of_other_prompts(terminal):
-    """Two lines say what to type; `help`, `name?` and `exit` do what they do elsewhere."""
+    """Two lines say what to type; `help`, `name?` and `exit` work as elsewhere."""
     screen = terminal()
     assert "kosmolua " in screen.text
     assert "help: all commands" in screen.text
@@ -282,7 +282,7 @@ def test_the_banner_and_words_of_other_prompts(terminal):
 
 
 def test_progress_names_the_model_and_an_interrupt_what_goes_on(terminal):
-    """The prediction that an interrupt leaves is named with what cancels it."""
+    """The remaining prediction is named with the command that cancels it."""
     screen = terminal()
     screen.type('run("minimax/video-01", { prompt = "sea" }, { wait = false })')
     screen.press("Enter")

@@ -1,4 +1,4 @@
-"""Values as a person reads them, from what a state sends."""
+"""Values for people, from the previews of a state."""
 
 import time
 
@@ -18,7 +18,7 @@ def state():
 
 @pytest.fixture
 def shown(state):
-    """The text of the value of an expression."""
+    """The rendered value of an expression."""
 
     def show(source, width=80):
         found = state.evaluate(source)
@@ -52,12 +52,12 @@ def shown(state):
     ],
 )
 def test_as_lua_writes_it(shown, source, expected):
-    """On one line where it fits, names in order, control characters written out."""
+    """On one line if it fits, with sorted names and escaped control characters."""
     assert expected == shown(source)
 
 
 def test_a_wide_table_is_broken(shown):
-    """One entry a line, to the width that there is; what fits on its line stays on it."""
+    """One entry per line, up to the width; entries that fit stay on one line."""
     source = "{ first = ('a'):rep(30), second = { 1, 2, 3 }, third = { x = ('b'):rep(30), y = ('c'):rep(30) } }"
 
     assert (
@@ -74,7 +74,7 @@ def test_a_wide_table_is_broken(shown):
 
 
 def test_short_items_share_their_lines(shown):
-    """As many as fit, in their order: the words of a language model are such a list."""
+    """As many as fit, in order, such as the tokens of a language model."""
     words = "(function() local t = {} for i = 1, 12 do t[i] = 'word ' .. i end t[13] = ('x'):rep(30) return t end)()"
 
     assert (
@@ -90,7 +90,7 @@ def test_short_items_share_their_lines(shown):
 
 @pytest.mark.parametrize("width", [40, 80, 120])
 def test_no_line_is_wider_than_the_terminal(shown, width):
-    """Where the words themselves fit."""
+    """Unless a single word is."""
     text = shown(
         "(function() local t = {} for i = 1, 30 do t[i] = { id = i, name = 'name ' .. i } end return t end)()", width
     )
@@ -99,7 +99,7 @@ def test_no_line_is_wider_than_the_terminal(shown, width):
 
 
 def test_much_is_cut(shown):
-    """Entries, depth, strings and lines have an end, which says how much more there is."""
+    """Entries, depth, strings and lines are limited, and the rest is counted."""
     long = "(function() local t = {} for i = 1, 1000 do t[i] = i end return t end)()"
     deep = "(function() local t = {} local u = t for i = 1, 50 do u.x = {} u = u.x end return t end)()"
 
@@ -115,7 +115,7 @@ PREDICTION = """{ id = "abc", status = "succeeded", model = "owner/name", versio
 
 
 def test_a_prediction(shown):
-    """What one looks for: id, status, time, model, output, input."""
+    """Id, status, time, model, output and input."""
     assert (
         "prediction abc  succeeded in 1.23 s  owner/name\n"
         '  output = { "https://replicate.delivery/x/out.png" }\n'
@@ -124,7 +124,7 @@ def test_a_prediction(shown):
 
 
 def test_a_model(shown):
-    """Its name, and what tells it from others."""
+    """Its name and its main facts."""
     source = """{ owner = "o", name = "n", visibility = "public", url = "u", run_count = 1234567,
       description = "Paints.", latest_version = { id = "abc", created_at = "2026-01-02T03:04:05Z" } }"""
 
@@ -132,7 +132,7 @@ def test_a_model(shown):
 
 
 def test_a_page(shown):
-    """A line for each of its objects, and whether there is more."""
+    """A line for each object, and whether there are more."""
     assert (
         "page of 2; more pages: cursor in `next`\n"
         "   1  prediction abc  succeeded in 1.23 s  owner/name\n"
@@ -141,7 +141,7 @@ def test_a_page(shown):
 
 
 def test_a_script_cannot_draw(shown):
-    """Nothing of a value reaches the terminal as a control character, in no form that it is shown in."""
+    """No value reaches the terminal as a control character, in any form."""
     for source in (
         '{ id = "\\27[2J", status = "\\27[2J", model = "\\27", version = "v", urls = {}, input = {}, error = "\\27" }',
         '{ owner = "\\27[2J", name = "\\27", visibility = "\\27", url = "u", description = "\\27" }',
@@ -155,12 +155,12 @@ def test_a_script_cannot_draw(shown):
     "preview", [["table", 1, 2, 3], ["table", True, 5, [1]], ["what"], [[[]]], {"a": 1}, ["text", b"x"], ["other", 1]]
 )
 def test_a_preview_that_is_none(preview):
-    """Whatever the script's process says, it is shown, and is no reason to fail."""
+    """Anything from the script process is shown without an error."""
     assert render(preview)
 
 
 def test_ten_megabytes(state):
-    """A large result prints its beginning at once."""
+    """The beginning of a large result appears at once."""
     state.evaluate("big = {} for i = 1, 100000 do big[i] = { id = i, text = ('x'):rep(80) .. i } end")
     began = time.perf_counter()
     text = render(state.evaluate("big").values[0], 80)
@@ -182,5 +182,5 @@ def test_ten_megabytes(state):
     ],
 )  # fmt: skip
 def test_images_within(state, source, expected):
-    """Of a prediction those that it made, of another value all."""
+    """Of a prediction its outputs, of other values all images."""
     assert expected == images(state.evaluate(source).values[0])

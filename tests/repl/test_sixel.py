@@ -1,4 +1,4 @@
-"""Pictures as sixel images, decoded again."""
+"""Sixel images, decoded again."""
 
 import random
 import re
@@ -26,7 +26,7 @@ def distance(one, other):
 
 @st.composite
 def pictures(draw):
-    """Of few colours, with and without alpha."""
+    """With few colours, with and without alpha."""
     value = st.integers(0, 255)
     pixel = draw(st.sampled_from([st.tuples(value, value, value), st.tuples(value, value, value, value)]))
     colours = draw(st.lists(pixel, min_size=1, max_size=12))
@@ -37,7 +37,7 @@ def pictures(draw):
 
 @given(pictures())
 def test_few_colours_are_kept(pixels):
-    """Each pixel is where it was, in its own colour, and drawn where it is opaque."""
+    """Each pixel has its place and colour, and is drawn if it is opaque."""
     shown = decoded(encode(picture_of(pixels), len(pixels[0]), len(pixels)))
 
     for row, shown_row in zip(pixels, shown, strict=True):
@@ -48,7 +48,7 @@ def test_few_colours_are_kept(pixels):
 
 @pytest.mark.parametrize(("colours", "nearest", "mean"), [(256, 60, 2), (16, 150, 15), (2, 255, 50)])
 def test_many_colours_become_few(colours, nearest, mean):
-    """No more than the terminal shows at once; each pixel is near its own, and over a few pixels they even out."""
+    """At most those that the terminal shows at once; each pixel is near its colour, and differences even out."""
     pixels = [[(x * 2, y * 2, 255 - x - y) for x in range(128)] for y in range(96)]
     text = encode(picture_of(pixels), 128, 96, colours)
     shown = decoded(text)
@@ -64,7 +64,7 @@ def test_many_colours_become_few(colours, nearest, mean):
 
 
 def test_smaller_than_it_is():
-    """Each pixel is the mean of what it stands for."""
+    """Each pixel is the mean of its area."""
     black, white = (0, 0, 0), (255, 255, 255)
     pixels = [[black, white] * 20, [white, black] * 20] * 15 + [[white] * 40] * 30
     shown = decoded(encode(picture_of(pixels), 20, 30))
@@ -74,7 +74,7 @@ def test_smaller_than_it_is():
 
 
 def test_a_band_names_its_own_colours_alone():
-    """And what repeats is counted, so that a large plain picture is a small text."""
+    """Repeats are counted, so a large plain picture is a small text."""
     red, blue = (255, 0, 0), (0, 0, 255)
     text = encode(picture_of([[red] * 300] * 6 + [[blue] * 300] * 6), 300, 12)
 
@@ -82,7 +82,7 @@ def test_a_band_names_its_own_colours_alone():
 
 
 def test_nothing_to_draw():
-    """A picture that is transparent altogether has its size, and no colours."""
+    """A transparent picture has its size and no colours."""
     text = encode(picture_of([[(1, 2, 3, 0)] * 5] * 7), 5, 7)
 
     assert [[None] * 5] * 7 == decoded(text)
@@ -90,7 +90,7 @@ def test_nothing_to_draw():
 
 
 def test_noise_is_bounded():
-    """The worst of pictures is no more than a few bytes a pixel."""
+    """The worst picture takes a few bytes per pixel."""
     noise = random.Random(1)
     rows = [noise.randbytes(3 * 200) for _ in range(100)]
 

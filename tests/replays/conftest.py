@@ -5,7 +5,7 @@ from recorded import CONVERSATIONS, Replay
 
 @pytest.fixture
 def replay(tmp_path):
-    """A flow against the recorded conversations of these names; `.replay` is their server."""
+    """A flow against these recorded conversations; `.replay` is their server."""
     flow = Flow(tmp_path)
 
     def start(*names):

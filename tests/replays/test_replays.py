@@ -1,5 +1,5 @@
-"""What the official Python client and the API said to each other once, said again by scripts: the same requests are
-sent, and the same outputs come of the same answers.
+"""Recorded conversations of the official Python client, repeated by scripts: the same requests are sent, and the
+outputs are the same.
 """
 
 import httpx
@@ -21,7 +21,7 @@ def answers(name):
 
 
 def test_a_run(replay):
-    """Its output is the list of files that the recording ends with, each with its URL."""
+    """Its output is the recorded list of files, each with its URL."""
     flow = replay("run")
     urls, status, percent = flow(f"""
       local percent = {{}}
@@ -39,7 +39,7 @@ def test_a_run(replay):
 
 
 def test_a_run_of_what_the_schema_refuses(replay):
-    """The recorded schema is enough to refuse a wrong input, before anything is created."""
+    """The recorded schema refuses a wrong input before anything is created."""
     flow = replay("run")
     with pytest.raises(ScriptError, match="num_outputs"):
         flow(f'run("{SDXL}", {{ num_outputs = 5 }})')
@@ -48,7 +48,7 @@ def test_a_run_of_what_the_schema_refuses(replay):
 
 
 def test_concurrent_runs(replay):
-    """Each has the output of its own prompt, though the model's schema cannot be had."""
+    """Each has the output of its own prompt, though the model's schema is not available."""
     flow = replay("concurrent")
     outputs = flow(f"""
       return parallel({{ "two", "four", "eight" }}, function(count)
@@ -84,7 +84,7 @@ def text():
 
 
 def test_a_run_that_was_answered_half_way(haiku, text):
-    """A blocking create that says "processing" is waited for, and gives the recorded pieces."""
+    """A create that says "processing" is waited for, and has the recorded pieces."""
     output = haiku(f"return (run({HAIKU}, {SOON}))")
 
     assert text == "".join(output)
@@ -92,7 +92,7 @@ def test_a_run_that_was_answered_half_way(haiku, text):
 
 
 def test_a_stream(haiku, text):
-    """What the stream at the recorded address tells is the recorded text."""
+    """The recorded stream gives the recorded text."""
     (created,) = answers("haiku")
     events = [
         f"event: output\nid: {number}\n" + "".join(f"data: {line}\n" for line in piece.split("\n"))
@@ -105,20 +105,20 @@ def test_a_stream(haiku, text):
 
 
 def test_a_stream_that_is_not_there_any_more(haiku, text):
-    """The text is had from the prediction then."""
+    """The text is then read from the prediction."""
     assert text == haiku(f"return stream({HAIKU}):text()")
 
 
 @pytest.mark.parametrize("host", ["streaming-api.svc.us.c.replicate.net", "stream-b.svc.ric1.c.replicate.net"])
 def test_where_streams_are(host):
-    """The hosts that the API names for streams are asked, and are not given the token."""
+    """The hosts of streams are used, without the token."""
     url = f"https://{host}/v1/streams/b4yonjrmynb65tnkucuqc4duawdekslfzexk5itczufef2u36b7a"
 
     assert (httpx.URL(url), False) == place(url, httpx.URL(SERVER), function="stream")
 
 
 def test_an_invalid_token(replay):
-    """The words of the API are in the error."""
+    """The error has the API's words."""
     version = "73001d654114dad81ec65da3b834e2f691af1e1526453189b7bf36fb3f32d0f9"
     with pytest.raises(ScriptError, match="You did not pass a valid authentication token") as caught:
         replay("invalid token")(f'run("meta/llama-2-7b:{version}", {{}})')
@@ -127,7 +127,7 @@ def test_an_invalid_token(replay):
 
 
 def test_a_cancel(replay):
-    """What is canceled is known to have ended; nothing polls it."""
+    """A canceled prediction has ended and is not polled."""
     flow = replay("cancel")
     status = flow(f"""
       local prediction = replicate.create("{NEWER_SDXL}", {CORGI})
@@ -151,7 +151,7 @@ TRAINING = """
 
 
 def test_a_training_is_canceled(replay):
-    """A training whose recorded links call it a prediction is canceled where trainings are."""
+    """A training whose recorded links call it a prediction is canceled as a training."""
     flow = replay("training")
 
     assert "canceled" == flow(TRAINING + "return replicate.cancel_all { training }[1].status")
@@ -159,7 +159,7 @@ def test_a_training_is_canceled(replay):
 
 
 def test_a_training_is_waited_for(replay):
-    """It is found among the trainings, and from then on looked for only there."""
+    """It is found among the trainings, and later searched only there."""
     flow = replay("training")
     created, canceled = answers("training")
     where = {"method": "GET", "path": f"/v1/trainings/{created['id']}", "status": 200}
@@ -175,14 +175,14 @@ def test_a_training_is_waited_for(replay):
 
 @pytest.mark.parametrize("options", ["", ', { kind = "training" }'])
 def test_an_ended_training(replay, options):
-    """Its id is enough, whether or not it is said to be a training."""
+    """Its id is enough, with or without the kind."""
     training = replay("ended training")(f'return wait("67wuwytbabl5hxbvdfcsovdn3m"{options})')
 
     assert ("canceled", 60.971946) == (training["status"], training["metrics"]["predict_time"])
 
 
 def test_what_is_neither_a_prediction_nor_a_training(replay):
-    """The answer about the prediction is the error."""
+    """The error is that for the prediction."""
     with pytest.raises(ScriptError, match=r"get_prediction.*not recorded") as caught:
         replay()('wait("67wuwytbabl5hxbvdfcsovdn3m")')
 
@@ -190,7 +190,7 @@ def test_what_is_neither_a_prediction_nor_a_training(replay):
 
 
 def test_a_training_to_nowhere(replay):
-    """The words of the API are in the error."""
+    """The error has the API's words."""
     script = TRAINING.replace("replicate/dreambooth-sdxl", "replicate/nowhere")
     script = script.replace("      use_face_detection_instead = true,\n", "")
     with pytest.raises(ScriptError, match="The specified training destination does not exist") as caught:
@@ -212,5 +212,5 @@ def test_the_collections(replay):
 
 
 def test_the_hardware(replay):
-    """A list without pages is returned as it is."""
+    """A list without pages is returned unchanged."""
     assert answers("hardware")[0] == replay("hardware")("return integrations.replicate.list_hardware()")

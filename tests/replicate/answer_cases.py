@@ -11,9 +11,8 @@ LLHTTP, CPYTHON, H11 = "llhttp", "CPython", "h11"
 
 @dataclass(frozen=True)
 class Case:
-    """Bytes of a server, and what is made of them: an answer, or a refusal that says ``refused``.
-
-    The server ``closes`` after them, or waits. ``kept`` is whether the next request may use the same connection.
+    """Bytes of a server, and their result: an answer, or a refusal with ``refused``. The server ``closes`` after them,
+    or waits. ``kept``: the next request may use the same connection.
     """
 
     name: str

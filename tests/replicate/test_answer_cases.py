@@ -1,4 +1,4 @@
-"""Every case of `answer_cases`, over TCP: whole, byte by byte, and what becomes of the connection."""
+"""Every case of `answer_cases` over TCP: whole, byte by byte, and the connection afterwards."""
 
 import socket
 import threading
@@ -16,7 +16,7 @@ NEXT = b"HTTP/1.1 200 Fine\r\nContent-Length: 4\r\n\r\nnext"
 
 @contextmanager
 def serving(case, piece):
-    """Answers the first request with the case, in pieces of that size, and each later one with another answer."""
+    """Answers the first request with the case in pieces of that size, and later ones with another answer."""
     connections, sent = [], threading.Event()
 
     def talk(connection, first):
@@ -52,7 +52,7 @@ def no_certificates():
 @pytest.mark.parametrize("piece", [1 << 20, 1], ids=["whole", "bytes"])
 @pytest.mark.parametrize("case", MADE, ids=lambda case: case.name)
 def test_an_answer(case, piece):
-    """It is read as it is meant, or refused; a connection is used again only if both sides agree where it ended."""
+    """It is parsed or refused as expected; a connection is reused only if both sides agree on its end."""
     piece = piece if len(case.raw) < 60_000 else 1 << 20
     with serving(case, piece) as (port, connections, sent):
         request = Request("GET", Origin("http", "127.0.0.1", port), "/", (("Host", "x"),), timeout=30.0, most=1 << 20)
@@ -72,7 +72,7 @@ def test_an_answer(case, piece):
 
 
 def test_the_counts_that_are_stated():
-    """The README of the tests says how many cases of each suite there are, and how many differ."""
+    """The README of the tests has the number of cases of each suite, and of differences."""
     text = Path(__file__).parent.joinpath("README.md").read_text()
     for suite in (LLHTTP, CPYTHON, H11):
         posed = [case for case in MADE if suite in case.of]

@@ -1,4 +1,4 @@
-"""Arguments: what fits becomes a Struct, and what does not is refused with its place, by either way in."""
+"""Arguments become a Struct, or are refused with their place, from both sources."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ WAYS = {"mapping": lambda data: data, "msgpack": msgspec.msgpack.encode}
 
 @pytest.fixture(params=WAYS)
 def decode(request):
-    """Decode a function's arguments, given as a mapping or as the MessagePack that Lua sends."""
+    """Decode a function's arguments, from a mapping or from MessagePack as sent by Lua."""
     return lambda function, given: decode_arguments(catalogue.find(function), WAYS[request.param](given))
 
 
 @pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.name)
 def test_every_example_fits(operation, decode):
-    """The catalogue's examples are valid, and give back what was given."""
+    """The catalogue's examples are valid and unchanged."""
     decoded = decode(operation.name, operation.example)
 
     assert operation.example == msgspec.to_builtins(decoded)
@@ -39,7 +39,7 @@ def test_every_example_fits(operation, decode):
 
 
 def test_an_alias_is_its_parameter(decode):
-    """`lifetime`, which Replicate's own guides use, is the header Cancel-After; null counts as not given."""
+    """`lifetime`, used in Replicate's guides, is the header Cancel-After; null counts as absent."""
     for each in (
         {"lifetime": "5m"},
         {"lifetime": "5m", "cancel_after": None},
@@ -94,7 +94,7 @@ def test_an_alias_is_its_parameter(decode):
     ],
 )  # fmt: skip
 def test_what_does_not_fit_is_refused_with_its_place(decode, function, given, says):
-    """The sentence names the function, what was expected, what was found, and where; the hint the next command."""
+    """The error has the function, what was expected and found, and where; the hint has the next command."""
     with pytest.raises(ArgumentError) as caught:
         decode(function, given)
 
@@ -116,7 +116,7 @@ def test_what_does_not_fit_is_refused_with_its_place(decode, function, given, sa
     ],
 )
 def test_python_values_that_json_does_not_carry_are_refused(value, says):
-    """A program that embeds the client gets the same sentences."""
+    """A program with the client gets the same errors."""
     with pytest.raises(ArgumentError) as caught:
         decode_arguments(catalogue.find("create_prediction"), {"version": "v", "input": {"a": value}})
 
@@ -124,7 +124,7 @@ def test_python_values_that_json_does_not_carry_are_refused(value, says):
 
 
 def test_a_cycle_is_refused():
-    """It has more levels than anything may have."""
+    """It has too many levels."""
     cycle = {}
     cycle["again"] = cycle
 
@@ -134,7 +134,7 @@ def test_a_cycle_is_refused():
 
 @pytest.mark.parametrize("levels", [150, 250, 5000])
 def test_levels_are_counted_by_both_ways_in(levels):
-    """150 pass; beyond 200, and beyond what a decoder's stack bears, there is a sentence."""
+    """150 are valid; more than 200, and more than the decoder's stack allows, give an error."""
     packed = b"\x82\xa7version\xa1v\xa5input\x81\xa1x" + b"\x91" * levels + b"\x01"
     operation = catalogue.find("create_prediction")
     if levels < 200:
@@ -153,7 +153,7 @@ def test_levels_are_counted_by_both_ways_in(levels):
          "text as a name", "single NaN", "cut short"],
 )  # fmt: skip
 def test_messagepack_that_no_json_stands_for_is_refused(value):
-    """What a broken-out script sends gets a sentence, like everything else, and never reaches the encoder."""
+    """Data from a hostile script process give an error, and never reach the encoder."""
     packed = b"\x82\xa7version\xa1v\xa5input\x81\xa1x" + value
 
     with pytest.raises(ArgumentError, match=r"^create_prediction: "):
@@ -162,7 +162,7 @@ def test_messagepack_that_no_json_stands_for_is_refused(value):
 
 @given(st.binary(max_size=60))
 def test_any_bytes_are_arguments_or_an_argument_error(packed):
-    """Nothing else is raised for anything that comes over the port."""
+    """No other error is raised for any bytes from the port."""
     for function in ("create_prediction", "create_file", "search"):
         with contextlib.suppress(ArgumentError):
             decode_arguments(catalogue.find(function), packed)
@@ -178,7 +178,7 @@ JSON = st.recursive(
 
 @given(st.dictionaries(st.text("abc", max_size=3), JSON, max_size=4))
 def test_any_json_object_is_an_input(value):
-    """What JSON carries passes both ways in, unchanged."""
+    """JSON passes both ways unchanged."""
     operation = catalogue.find("create_prediction")
     arguments = {"version": "v", "input": value}
 
@@ -187,7 +187,7 @@ def test_any_json_object_is_an_input(value):
 
 
 def test_null_counts_as_not_given(decode):
-    """As a field that is nil in Lua."""
+    """Like a field that is nil in Lua."""
     decoded = decode("create_prediction", {**RUN, "webhook": None, "prefer": None})
 
     assert (UNSET, UNSET) == (decoded.webhook, decoded.prefer)
@@ -202,32 +202,32 @@ def test_an_empty_object_is_an_empty_list_where_a_list_belongs(decode):
 
 @pytest.mark.parametrize("content", [b"\xff\x00", "text", b"", ""])
 def test_content_is_bytes_or_text(decode, content):
-    """A file's content is the one place for bytes."""
+    """Only a file's content can be bytes."""
     assert content == decode("create_file", {"content": content}).content
 
 
 @pytest.mark.parametrize("given", [[], ["x"], "x", 3, None])
 def test_arguments_have_names(decode, given):
-    """A list or a scalar is no set of arguments."""
+    """A list or a scalar is refused."""
     with pytest.raises(ArgumentError, match="expected named arguments"):
         decode("get_account", given)
 
 
 @pytest.mark.parametrize("value", ["5", "05", "5s", "0m5s", "1m", "1h", "1h30m45s", "90", "1h0m0s"])
 def test_durations_the_api_takes(decode, value):
-    """From five seconds on, in the API's grammar."""
+    """From five seconds, in the API's grammar."""
     assert value == decode("create_prediction", {**RUN, "cancel_after": value}).cancel_after
 
 
 @pytest.mark.parametrize("value", ["", "4", "004", "0m4s", "s", "5 s", "1.5h", "-5", "5\n", "5d", "1s1m"])
 def test_durations_the_api_does_not_take(decode, value):
-    """They are refused before anything is sent."""
+    """They are refused before sending."""
     with pytest.raises(ArgumentError, match="expected a duration"):
         decode("create_prediction", {**RUN, "cancel_after": value})
 
 
 def test_argument_types_come_without_the_network():
-    """Checking arguments loads no HTTP client: every command passes here, most send nothing."""
+    """Checking arguments loads no HTTP client."""
     code = "import kosmolua.replicate.structs, sys; print(*sys.modules)"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 

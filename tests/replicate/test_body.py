@@ -1,4 +1,4 @@
-"""Answers beyond every bound: given up in little time and memory, whatever their status, and named as what they are."""
+"""Answers beyond every limit are given up in little time and memory, whatever their status, with the right error."""
 
 import gzip
 import json
@@ -38,7 +38,7 @@ def client(server):
 
 
 class Endless:
-    """An answer that goes on until the other side hangs up."""
+    """An answer that continues until the client closes."""
 
     cut, keep = None, False
 
@@ -48,7 +48,7 @@ class Endless:
 
 
 class EndlessServer(RecordingServer):
-    """Sends what `Endless` says."""
+    """Sends an `Endless` answer."""
 
     def _talk(self, connection):
         reader = connection.makefile("rb")
@@ -71,7 +71,7 @@ class EndlessServer(RecordingServer):
      ("gzip", lambda data: gzip.compress(data[:7]) + gzip.compress(data[7:]) + b"\0\0")],
 )  # fmt: skip
 def test_one_coding_is_undone(server, client, coding, encode):
-    """Those of HTTP that every server has, also of several members and with filling behind them."""
+    """HTTP's usual codings, also with several members and padding."""
     server.default = Answer(200, encode(DOCUMENT), {"Content-Encoding": coding})
 
     assert json.loads(DOCUMENT) == send(client, *GET)
@@ -79,7 +79,7 @@ def test_one_coding_is_undone(server, client, coding, encode):
 
 @pytest.mark.parametrize("size", [1, 2, 1000])
 def test_a_coding_is_undone_wherever_it_is_cut(size):
-    """Within its header, between its members, within a byte's bits."""
+    """In its header, between members, and within a byte."""
     data = gzip.compress(b"a" * 300_000) + gzip.compress(b"b")
     pieces = [data[at : at + size] for at in range(0, len(data), size)]
 
@@ -88,7 +88,7 @@ def test_a_coding_is_undone_wherever_it_is_cut(size):
 
 @pytest.mark.parametrize("coding", ["gzip, gzip", "gzip,deflate", "br", "zstd", "compress"])
 def test_another_coding_is_named(server, client, coding):
-    """Nobody asked for it; two at once make gigabytes of kilobytes."""
+    """It was not requested; two codings turn kilobytes into gigabytes."""
     server.default = Answer(200, gzip.compress(gzip.compress(b"{}")), {"Content-Encoding": coding})
     with pytest.raises(TransportError, match="Content-Encoding") as caught:
         send(client, *GET)
@@ -100,7 +100,7 @@ def test_another_coding_is_named(server, client, coding):
 
 @pytest.mark.parametrize("coding", ["gzip", "deflate"])
 def test_a_coding_that_breaks_off(coding):
-    """Is not taken for a whole one."""
+    """It is not taken for complete."""
     data = {"gzip": gzip.compress, "deflate": zlib.compress}[coding](DOCUMENT)
     with pytest.raises(Garbled):
         gathered(decoded([data[:-9]], {"content-encoding": coding}), 1 << 20)
@@ -108,7 +108,7 @@ def test_a_coding_that_breaks_off(coding):
 
 @pytest.mark.parametrize("status", [200, 404, 429, 500])
 def test_a_bomb(server, client, status):
-    """Of 4 GB in 4 MB no more is made than is taken."""
+    """Of 4 GB in 4 MB only the limit is decompressed."""
     piece = gzip.compress(b"\0" * (1 << 26))
     server.default = Answer(status, piece * 64, {"Content-Encoding": "gzip"})
     began, before = time.process_time(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -127,7 +127,7 @@ def test_a_bomb(server, client, status):
 @pytest.mark.parametrize("call", [GET, CREATE], ids=["get", "create"])
 @pytest.mark.parametrize("status", [400, 404, 429, 500, 503])
 def test_an_endless_answer_of_a_failure(call, status, headers):
-    """Is read as far as it is looked at."""
+    """It is read up to a limit."""
     server = EndlessServer()
     server.default = Endless(status, headers)
     began = time.process_time()
@@ -141,7 +141,7 @@ def test_an_endless_answer_of_a_failure(call, status, headers):
 
 
 def test_an_endless_success():
-    """Ends with the bound, and is asked for once."""
+    """It ends at the limit, and is requested once."""
     server = EndlessServer()
     server.default = Endless(200)
     with Client(token="r8_token_of_tests", base_url=server.url, clock=SleepRecorder()) as client:
@@ -153,7 +153,7 @@ def test_an_endless_success():
 
 
 def test_tiny_pieces_are_bounded():
-    """Each piece costs some microseconds, however little it brings."""
+    """Each piece costs some microseconds, however small."""
     with pytest.raises(TooMuch, match="tiny pieces"):
         gathered(repeat(b"x"), body.MAX_ANSWER)
 
@@ -168,7 +168,7 @@ def test_tiny_pieces_are_bounded():
     ],
 )
 def test_values_are_counted_before_they_are_made(server, client, data, words):
-    """Three bytes of an answer make a hundred in memory."""
+    """Three bytes of an answer take a hundred in memory."""
     server.default = Answer(200, data)
     with pytest.raises(ApiError, match=f"more than [0-9]+ {words}"):
         send(client, *GET)
@@ -178,7 +178,7 @@ def test_values_are_counted_before_they_are_made(server, client, data, words):
 
 @pytest.mark.parametrize("text", ["{}," * 1_000_000, '\\",[' * 700_000, "," * 3_000_000])
 def test_text_is_not_counted(text):
-    """However many commas and brackets it holds."""
+    """With any number of commas and brackets."""
     check_values(json.dumps({"logs": text}).encode())
 
 
@@ -206,7 +206,7 @@ with Client(token="r8_token_of_tests", base_url=sys.argv[1], room=room) as clien
 
 
 def test_large_answers_share_a_bound(server):
-    """Sixteen at once take no more memory than a few of them."""
+    """Sixteen at once take the memory of a few."""
     server.default = Answer(200, b"[" + b'{"a":1},' * 240_000 + b"0]")
     found = subprocess.run([sys.executable, "-c", LARGE, server.url], capture_output=True, text=True, check=True)
     alone, together = map(int, found.stdout.split())
@@ -215,7 +215,7 @@ def test_large_answers_share_a_bound(server):
 
 
 def test_room_is_left_by_who_took_it():
-    """Also when it was taken in a nested use; who waits then gets it."""
+    """Also if it was taken in a nested use; the next one then gets it."""
     room, entered = Room(), threading.Event()
 
     def other():
@@ -238,7 +238,7 @@ def test_room_is_left_by_who_took_it():
 
 
 def test_a_session_survives_a_hostile_answer(server, client):
-    """The next call is answered."""
+    """The next call works."""
     server.answers.extend([Answer(200, b"[" * 300_000), Answer(200, b'{"id":"p"}')])
     with pytest.raises(KosmoError):
         send(client, *GET)

@@ -1,4 +1,4 @@
-"""The facts on each operation: what cannot be derived from its path is stated, and contradictions are refused."""
+"""The facts of each operation: facts that cannot be derived are stated, and contradictions are refused."""
 
 import msgspec
 import pytest
@@ -23,13 +23,13 @@ def changed(name, **facts):
     ids=lambda operation: operation.name,
 )
 def test_an_operation_with_missing_or_contradicting_facts_is_refused(wrong):
-    """A new write cannot be added without saying how an interrupted one is found again."""
+    """A new write must state how an interrupted call is found."""
     with pytest.raises(ValueError, match=wrong.name):
         checked((*OPERATIONS, wrong))
 
 
 def test_every_proof_reads_what_exists_with_arguments_that_the_write_has():
-    """A proof names reads of the catalogue, and each argument of its read comes from the write."""
+    """A proof names existing reads, and each argument of its read comes from the write."""
     for operation in OPERATIONS:
         proof = operation.proof
         if proof is None:

@@ -1,4 +1,4 @@
-"""Conversions of inputs that lose nothing."""
+"""Lossless conversions of inputs."""
 
 import pytest
 
@@ -60,7 +60,7 @@ def listed(schema):
     ],
 )
 def test_a_conversion(schema, value, expected):
-    """The value becomes what it is exactly, fits then, and is noted without its value."""
+    """The value is converted exactly, is then valid, and is noted without its value."""
     found = fitted(schema, value)
 
     assert ({} if expected is LEFT_OUT else {"x": expected}) == found.input
@@ -80,7 +80,7 @@ def test_a_conversion(schema, value, expected):
     ],
 )  # fmt: skip
 def test_what_is_not_exact_is_refused(schema, value):
-    """What would be a guess stays as it is, and is wrong."""
+    """A guess is not converted, and is invalid."""
     found = fitted(schema, value)
 
     assert {"x": value} == found.input
@@ -96,7 +96,7 @@ def test_what_is_not_exact_is_refused(schema, value):
     ],
 )  # fmt: skip
 def test_what_fits_stays(schema, value):
-    """A value of a type that the schema takes is sent as it was given; null where it says something else too."""
+    """A valid value is sent unchanged; so is a null with its own meaning."""
     found = fitted(schema, value)
 
     assert ({"x": value}, [], []) == (found.input, found.changes, found.problems)
@@ -104,7 +104,7 @@ def test_what_fits_stays(schema, value):
 
 
 def test_a_required_null():
-    """Cannot be left out."""
+    """It cannot be omitted."""
     assert {"x": None} == fitted({**INTEGER, "nullable": True}, None, ["x"]).input
 
 
@@ -117,7 +117,7 @@ def test_a_required_null():
     ],
 )
 def test_an_enum_of_another_type(schema, values):
-    """Old models have texts beside a type of numbers or booleans: both pass, as they are given."""
+    """Old models have text enums with a number or boolean type: both pass unchanged."""
     assert [({"x": value}, []) for value in values] == [
         (found.input, found.problems) for found in (fitted(schema, value) for value in values)
     ]
@@ -134,7 +134,7 @@ def test_the_given_input_is_not_changed():
 
 
 def test_a_large_list_is_converted_in_time():
-    """Up to a bound; beyond it the rest is refused as it is."""
+    """Up to a limit; the rest is refused unchanged."""
     found = fitted(listed(INTEGER), ["1"] * 9_000)
 
     assert ({"x": [1] * 9_000}, []) == (found.input, found.problems)

@@ -1,4 +1,4 @@
-"""Answers that are not quite JSON: what was paid for stays readable."""
+"""Invalid JSON in answers: paid results stay readable."""
 
 import random
 import re
@@ -34,7 +34,7 @@ LOST = "\ufffd"
     ],
 )
 def test_what_is_not_unicode_is_replaced(body, expected):
-    """The rest of the answer is as it was sent, and a note says so."""
+    """The rest of the answer is unchanged, and a note says so."""
     assert (expected, NOTE) == decode(body)
 
 
@@ -42,13 +42,13 @@ def test_what_is_not_unicode_is_replaced(body, expected):
     "body", [rb'"\ud83d\ude00"', rb'"\\ud83d"', b"\xef\xbb\xbf1", b"[1e3, 12345678901234567890123]"]
 )
 def test_what_is_unicode_has_no_note(body):
-    """Pairs, escaped backslashes, a byte order mark and large numbers change nothing."""
+    """Pairs, escaped backslashes, a byte order mark and large numbers are fine."""
     assert "" == decode(body)[1]
 
 
 @pytest.mark.parametrize("body", [b"", b"nope", b"[1e400]", b"[" * 5000, rb'"\ud83d', b"\xff", b'"\xff"', b"1" * 5000])
 def test_what_is_not_json_is_refused(body):
-    """With a ValueError, whatever else is wrong with it."""
+    """With a ValueError."""
     with pytest.raises(ValueError, match=r"."):
         decode(body)
 
@@ -58,7 +58,7 @@ def test_what_is_not_json_is_refused(body):
     ("opens", "closes"), [("[", "]"), ('{"a[[":', "}"), ('[{"a":1},', ',[],"]"]'), ('["[",[],{"a":"}"},', "]")]
 )
 def test_too_many_levels_are_refused(levels, opens, closes):
-    """Brackets in text count for nothing, and neither does what stands beside; more than 200 levels are no answer."""
+    """Brackets in text and next to each other do not count; more than 200 levels are refused."""
     body = (opens * levels + "[1]" + closes * levels).encode()
     if levels < 200:
         assert "" == decode(body)[1]
@@ -68,7 +68,7 @@ def test_too_many_levels_are_refused(levels, opens, closes):
 
 
 def test_escapes_in_any_order():
-    """As a decoder would that goes from left to right."""
+    """As by a decoder from left to right."""
     dice = random.Random(1)
     for _ in range(5000):
         parts = dice.choices(
@@ -86,7 +86,7 @@ def _meant(match):
 
 
 def test_a_large_answer_costs_little():
-    """Linear in its length, whatever it is made of."""
+    """Linear in its length, whatever its content."""
     for piece in (rb"\ud83d", rb"\\", b"\\\\\\", rb"\ud83d\ude00", b"\xff", rb"\ud83"):
         began = time.process_time()
         with suppress(ValueError):
@@ -96,7 +96,7 @@ def test_a_large_answer_costs_little():
 
 
 def test_an_output_with_half_a_pair(server):
-    """The call gives it, and its entry in the log says what was replaced."""
+    """The call returns it, and its log entry says what was replaced."""
     server.default = Answer(200, rb'{"id": "p", "output": "ok \ud83d"}')
     policy = policy_of(config.load({}))
     with Session(lambda _: Client(token="r8_token-of-tests", base_url=server.url), policy) as session:
@@ -106,7 +106,7 @@ def test_an_output_with_half_a_pair(server):
 
 
 def test_an_error_with_half_a_pair(server):
-    """A problem document is read in the same way."""
+    """A problem document is decoded in the same way."""
     server.default = Answer(422, rb'{"detail": "bad \ud83d"}')
     with (
         Client(token="r8_token-of-tests", base_url=server.url) as client,

@@ -1,4 +1,4 @@
-"""Event streams, cut anywhere: nothing is lost, and time is linear in the bytes."""
+"""Event streams in any pieces: nothing is lost, and the time is linear in the bytes."""
 
 import random
 import time
@@ -22,7 +22,7 @@ def cut(data, size):
 
 @pytest.mark.parametrize("end", ["\n", "\r", "\r\n"])
 def test_a_line_end_that_is_cut_in_two(end):
-    """Ends one line, also when the next piece begins with another line end."""
+    """It ends one line, also if the next piece begins with another line end."""
     expected = [Event("message", "a", "")]
 
     assert expected == decoded(cut(f"data: a{end}{end}".encode(), 1))
@@ -32,7 +32,7 @@ def test_a_line_end_that_is_cut_in_two(end):
 
 @pytest.mark.parametrize("seed", range(300))
 def test_where_a_stream_is_cut_makes_no_difference(seed):
-    """Every cut gives the events of the whole."""
+    """Any pieces give the same events."""
     dice = random.Random(seed)
     data = ("\ufeff" * dice.randrange(2) + "".join(dice.choices(PARTS, k=20))).encode()
     whole = decoded([data])
@@ -53,7 +53,7 @@ def test_where_a_stream_is_cut_makes_no_difference(seed):
 )
 @pytest.mark.parametrize("size", [1000, 65536])
 def test_time_is_linear(data, size):
-    """Ten megabytes of anything take a fraction of a second (a quadratic decoder takes six)."""
+    """Ten megabytes take a fraction of a second (a quadratic decoder takes six)."""
     began = time.process_time()
     decoded(cut(data, size))
 
@@ -62,7 +62,7 @@ def test_time_is_linear(data, size):
 
 @pytest.mark.parametrize("line", [b"data: " + b"x" * 1000 + b"\n", b"x" * 1000])
 def test_an_event_is_bounded(line):
-    """An event that does not end is given up, and what is held of it goes no further."""
+    """An event without an end is given up, and its text goes no further."""
     decoder = Decoder()
 
     def feed():
@@ -76,7 +76,7 @@ def test_an_event_is_bounded(line):
 
 
 def test_a_long_name_is_ignored():
-    """An id or a type of a kilobyte would come with each event that follows."""
+    """A long id or type would be in every later event."""
     data = b"id: 1\nid: " + b"2" * 1000 + b"\nevent: " + b"e" * 1000 + b"\ndata: a\n\n"
 
     assert [Event("message", "a", "1")] == decoded([data])

@@ -1,4 +1,4 @@
-"""What is sent again, what never is, and what is said about it. Money is lost where this is wrong."""
+"""What is resent, what is not, and the messages. Errors here cost money."""
 
 import json
 import socket
@@ -32,7 +32,7 @@ def client(server, clock):
 
 
 def request_length(client, name, arguments):
-    """How many bytes the request takes on the wire."""
+    """The number of bytes of the request."""
     operation = resolve(name)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.settimeout(5)
@@ -64,7 +64,7 @@ def request_length(client, name, arguments):
 
 
 def test_a_create_broken_at_every_byte_of_the_request(server, client):
-    """Wherever the connection breaks while a create is sent, one connection is all the server ever sees."""
+    """Wherever the connection breaks during a create, the server sees one connection."""
     length = request_length(client, *CREATE)
     assert 200 < length < 400
 
@@ -80,7 +80,7 @@ def test_a_create_broken_at_every_byte_of_the_request(server, client):
 
 
 def test_a_create_broken_at_every_byte_of_the_answer(server, client):
-    """Wherever the answer to a create breaks off, the server has seen one request, and the caller is told to look."""
+    """Wherever the answer to a create breaks, the server sees one request, and the error says to look."""
     whole = Answer(status=201, body=b'{"id": "p", "status": "starting"}')
 
     for count in range(len(whole.encode())):
@@ -95,7 +95,7 @@ def test_a_create_broken_at_every_byte_of_the_answer(server, client):
 
 
 def test_a_read_broken_at_every_byte_is_read_again(server, client):
-    """A GET that breaks is sent again until its answer is whole; an answer cut in its body is never taken as whole."""
+    """A broken GET is resent until its answer is complete; a truncated body is never taken as complete."""
     whole = Answer(body=b"12345678")
 
     for count in range(len(whole.encode())):
@@ -106,7 +106,7 @@ def test_a_read_broken_at_every_byte_is_read_again(server, client):
 
 @pytest.mark.parametrize("name", ["get_model_readme", "download_file"])
 def test_text_and_files_are_never_cut(server, client, name):
-    """An answer whose form would not tell is whole, or asked for again."""
+    """An answer of unknown form is complete, or requested again."""
     whole = Answer(body=b"some text", headers={"Content-Type": "text/plain"})
     model = {"model_owner": "a", "model_name": "b"}
     file = {"file_id": "f", "owner": "o", "expiry": 1, "signature": "s"}
@@ -117,7 +117,7 @@ def test_text_and_files_are_never_cut(server, client, name):
 
 
 def test_a_read_that_never_comes_whole(server, client):
-    """After the last attempt the failure is told, and nothing was changed."""
+    """After the last attempt the failure is reported; nothing was changed."""
     server.default = Answer(body=b"12345", cut=len(Answer(body=b"12345").encode()) - 2)
 
     with pytest.raises(TransportError, match="in the middle of its answer"):
@@ -126,7 +126,7 @@ def test_a_read_that_never_comes_whole(server, client):
 
 
 def test_nothing_listens(clock):
-    """Where no connection comes about nothing was sent, and a create says so, after it has tried again."""
+    """Without a connection nothing was sent, and a create says so after its retries."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
 
@@ -141,7 +141,7 @@ def test_nothing_listens(clock):
 
 
 def test_connections_that_the_server_has_closed_are_not_used(server, client):
-    """After the server hung up on an idle connection the next create takes a new one, and is sent once."""
+    """The next create uses a new connection and is sent once."""
     send(client, *CREATE)
     server.hang_up()
     send(client, *CREATE)
@@ -162,7 +162,7 @@ def test_connections_that_the_server_has_closed_are_not_used(server, client):
 )
 @pytest.mark.parametrize("call", [CREATE, GET], ids=["create", "get"])
 def test_429_is_waited_for(server, client, clock, answer, seconds, call):
-    """The server says that it did nothing, and for how long: any method is sent again after that time."""
+    """The request was not executed: any method is resent after the requested time."""
     server.answers.append(answer)
 
     assert {"id": "made"} == send(client, *call)
@@ -173,7 +173,7 @@ def test_429_is_waited_for(server, client, clock, answer, seconds, call):
 
 
 def test_429_without_a_time_backs_off(server, client, clock):
-    """Where the server names no time each wait is longer than the one before, and attempts are bounded."""
+    """Each wait is longer than the one before, and attempts are limited."""
     server.default = Answer(429, body=b"")
 
     with pytest.raises(ApiError) as caught:
@@ -186,7 +186,7 @@ def test_429_without_a_time_backs_off(server, client, clock):
 
 
 def test_a_long_retry_after_is_not_waited_for(server, client, clock):
-    """A server that asks for more than a minute is answered by giving up, and the caller learns for how long."""
+    """For more than a minute the error has the requested time."""
     server.default = Answer(429, headers={"Retry-After": "3600"})
 
     with pytest.raises(ApiError) as caught:
@@ -197,7 +197,7 @@ def test_a_long_retry_after_is_not_waited_for(server, client, clock):
 
 @pytest.mark.parametrize("status", [500, 502, 503, 504])
 def test_server_faults_are_sent_again_for_reads_alone(server, client, status):
-    """A GET and a QUERY outlive a server's fault; a create, an update and a delete are sent once."""
+    """GET and QUERY are retried after a server error; create, update and delete are sent once."""
     for name, arguments in (GET, ("search_models", {"body": "x"})):
         server.answers.append(Answer(status))
         assert {"id": "made"} == send(client, name, arguments)
@@ -213,7 +213,7 @@ def test_server_faults_are_sent_again_for_reads_alone(server, client, status):
 
 
 def test_a_blocking_create_is_not_cut_off():
-    """The client waits longer for an answer than the API may hold it back."""
+    """The client waits longer than the API may delay the answer."""
     waits = {}
 
     class Recorder(httpx.BaseTransport):
@@ -233,7 +233,7 @@ def test_a_blocking_create_is_not_cut_off():
 
 
 def test_an_interrupt_passes_through():
-    """Ctrl-C is no failure of the network."""
+    """Ctrl-C is not a network failure."""
 
     class Interrupted:
         def send(self, request):
@@ -252,7 +252,7 @@ def test_an_interrupt_passes_through():
     ("cancel_prediction", {"prediction_id": "p"}, "The API may have executed the call"),
 ])  # fmt: skip
 def test_what_may_have_been_done_is_named(server, client, name, arguments, words):
-    """The message names what may exist now, and the hint how to look."""
+    """The message names what may exist, the hint how to look."""
     server.answers.append(Answer(cut=5))
 
     with pytest.raises(UncertainError) as caught:
@@ -263,7 +263,7 @@ def test_what_may_have_been_done_is_named(server, client, name, arguments, words
 
 
 def test_a_create_answered_by_something_else(server, client):
-    """A 201 whose body is no JSON is as uncertain as no answer."""
+    """A 201 without JSON is as uncertain as no answer."""
     server.answers.append(Answer(201, body=b"<html>login</html>", headers={"Content-Type": "text/html"}))
 
     with pytest.raises(UncertainError, match=r"is not JSON \(text/html"):
@@ -271,7 +271,7 @@ def test_a_create_answered_by_something_else(server, client):
 
 
 def test_json_of_the_answer_is_not_confused(server, client):
-    """An answer that itself has a field called error is an answer."""
+    """An answer with a field called error is an answer."""
     server.answers.append(Answer(body=json.dumps({"error": "a field", "status": "failed"}).encode()))
 
     assert {"error": "a field", "status": "failed"} == send(client, *GET)

@@ -1,4 +1,4 @@
-"""Heads and bodies of HTTP/1.1 answers (RFC 9112), from a socket: what is taken, what is refused, and what is kept."""
+"""Heads and bodies of HTTP/1.1 answers (RFC 9112) from a socket: accepted, refused, and kept."""
 
 import socket
 import threading
@@ -20,7 +20,7 @@ def request(most=1000):
 
 
 def answered(*pieces):
-    """The head and the body that a client reads, when a server sends these pieces and closes."""
+    """The head and body that a client reads when a server sends these pieces and closes."""
     ours, theirs = socket.socketpair()
 
     def serve():
@@ -72,7 +72,7 @@ def in_bytes(*parts):
     ],
 )
 def test_answers_that_are_taken(answer, body, keep):
-    """The body ends where RFC 9112, section 6.3 says, whether it comes at once or a byte at a time."""
+    """The body ends as in RFC 9112, section 6.3, at once or a byte at a time."""
     for pieces in ([answer], in_bytes(answer)):
         head, found = answered(*pieces)
 
@@ -128,7 +128,7 @@ def test_answers_that_are_taken(answer, body, keep):
     ],
 )
 def test_answers_that_are_refused(answer, words):
-    """An answer whose end two readers could see at different places is refused, as an invalid one is."""
+    """An answer with an ambiguous end is refused like an invalid one."""
     with pytest.raises(WireError, match=words) as caught:
         answered(answer)
 
@@ -136,7 +136,7 @@ def test_answers_that_are_refused(answer, words):
 
 
 def test_a_framing_that_is_refused_is_not_asked_for_again():
-    """The server would send the same again; a head that broke off may come whole next time."""
+    """The server would send the same; an incomplete head may be complete next time."""
     for answer, final in ((OK + b"Transfer-Encoding: gzip\r\n\r\n", True), (OK + b"Content-Length: 3\r\n\r\n", False)):
         with pytest.raises(WireError) as caught:
             answered(answer)
@@ -145,14 +145,14 @@ def test_a_framing_that_is_refused_is_not_asked_for_again():
 
 
 def test_repeated_fields_are_joined():
-    """Header names are lower case; the values of a repeated field follow each other (RFC 9110, section 5.3)."""
+    """Names are in lower case; values of a repeated field are joined in order (RFC 9110, section 5.3)."""
     head = parse(OK + b"X-A: 1\r\nx-a:  2 \r\nB: \xe9\r\nContent-Length: 0\r\n\r\n")
 
     assert {"x-a": "1, 2", "b": "\xe9", "content-length": "0"} == head.headers
 
 
 def test_bytes_after_the_answer_end_the_connection():
-    """What nobody asked for would be taken for the next answer."""
+    """They would be taken for the next answer."""
     ours, theirs = socket.socketpair()
     with theirs:
         theirs.sendall(OK + b"Content-Length: 2\r\n\r\n{}HTTP/1.1 200 OK\r\n")
