@@ -43,7 +43,7 @@ def run(command: str, argv: list[str]) -> int:
         count = metrics.received if metrics else lambda _: None
         receiver = Receiver(database, Secrets(_fetching(host)), accounts, count)
         app = app_of(receiver, Starter(database, parsed.queue, count))
-        server.serve(app, listening, lambda: print_notice(_greeting(server.url_of(listening), accounts)))
+        server.serve(app, listening, lambda: print_notice(_greeting(server.url_of(listening), accounts)), parsed.proxy)
     print("kosmo: stopped", file=sys.stderr)
     return 0
 
@@ -55,6 +55,17 @@ def _check_installed() -> None:
         raise ConfigurationError(
             "the packages of this server are not installed", hint="install them: pip install 'kosmolua[serve,worker]'"
         )
+
+
+def _network(text: str) -> str:
+    from ipaddress import ip_network
+
+    try:
+        return str(ip_network(text))
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"expected an address or a network, such as 10.0.0.7 or 172.16.0.0/12, got {text!r}"
+        ) from None
 
 
 def _accounts(parsed: argparse.Namespace) -> list[str]:
@@ -96,6 +107,13 @@ def _parser(command: str) -> options_.Parser:
     add_database(made)
     made.add_argument("--host", default=HOST, metavar="HOST", help=f"address to listen on (default: {HOST})")
     made.add_argument("--port", type=options_.count, default=PORT, metavar="PORT", help=f"port (default: {PORT})")
+    made.add_argument(
+        "--proxy",
+        type=_network,
+        default=HOST,
+        metavar="ADDRESS",
+        help=f"believe X-Forwarded-For of a proxy with this address, or in this network (default: {HOST})",
+    )
     made.add_argument("--accounts", metavar="NAMES", help="receive webhooks of these accounts (default: all)")
     made.add_argument(
         "--queue",

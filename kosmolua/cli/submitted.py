@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from kosmolua.worker.runs import Shown
 
 ACTIONS = ("list", "show", "logs", "cancel", "resume")
+_LONGEST = 1000  # characters of a script's path and arguments
 _PAUSE = 0.5  # seconds between checks for new output
 
 
@@ -107,7 +108,8 @@ def _show(database: Database, one: Shown, *, as_json: bool) -> int:
     facts = [
         ("run", one.id),
         *([("key", one.key)] if one.key else []),
-        ("script", " ".join([one.script, *(["--", *one.args] if one.args else [])])),
+        ("script", " ".join([one.script, *(["--", *one.args] if one.args else [])])[:_LONGEST]),
+        *([("started by", one.started_by)] if one.started_by else []),
         ("account", one.account),
         ("state", f"{one.state}{f' on {one.worker}' if one.worker else ''}{f': {one.error}' if one.error else ''}"),
         ("began", ages.local_time(one.began)),

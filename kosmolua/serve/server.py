@@ -16,6 +16,7 @@ from kosmolua.errors import ConfigurationError
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 CONNECTIONS = 1000  # more are answered with 503
 KEPT_ALIVE = 5  # seconds of a connection without requests
+PROXY = "127.0.0.1"
 GRACE = 5  # seconds for open requests at the end
 
 
@@ -42,14 +43,14 @@ def url_of(opened: socket.socket) -> str:
     return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
 
-def serve(app: Any, opened: socket.socket, ready: Callable[[], None]) -> None:
-    """Serve until SIGINT, SIGTERM or SIGHUP. ``ready`` is called once it answers. A proxy on this machine may say from
-    where a request comes.
+def serve(app: Any, opened: socket.socket, ready: Callable[[], None], proxy: str = PROXY) -> None:
+    """Serve until SIGINT, SIGTERM or SIGHUP. ``ready`` is called once it answers. A ``proxy`` with this address, or in
+    this network, may say from where a request comes.
     """
-    asyncio.run(_serve(app, opened, ready))
+    asyncio.run(_serve(app, opened, ready, proxy))
 
 
-async def _serve(app: Any, opened: socket.socket, ready: Callable[[], None]) -> None:
+async def _serve(app: Any, opened: socket.socket, ready: Callable[[], None], proxy: str) -> None:
     server = _Uvicorn(
         uvicorn.Config(
             app,
@@ -59,7 +60,7 @@ async def _serve(app: Any, opened: socket.socket, ready: Callable[[], None]) -> 
             limit_concurrency=CONNECTIONS,
             timeout_keep_alive=KEPT_ALIVE,
             timeout_graceful_shutdown=GRACE,
-            forwarded_allow_ips="127.0.0.1",
+            forwarded_allow_ips=proxy,
             lifespan="off",
         )
     )

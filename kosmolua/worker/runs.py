@@ -26,7 +26,7 @@ ENDED = ("done", "failed", "canceled")
 class Shown(Struct, frozen=True, kw_only=True):
     """A run and its state: "scheduled", "ready", "running", "waiting", "done", "failed" or "canceled". Times are in
     Unix seconds; ``wakes`` is when a sleep or the schedule wakes it, ``waits`` how many jobs it waits for,
-    ``approvals`` how many questions of it are open.
+    ``approvals`` how many questions of it are open. ``started_by`` is "schedule:NAME" or "trigger:NAME".
     """
 
     id: str
@@ -45,16 +45,20 @@ class Shown(Struct, frozen=True, kw_only=True):
     calls: int
     submitted_by: str | None = None
     approvals: int = 0
+    started_by: str | None = None
 
 
+_LONGEST = 16_384  # bytes of the arguments of a run in a list
 _SHOWN = """
-SELECT r.id, r.key, r.script, r.args, r.account, r.state, r.began, extract(epoch FROM r.ended)::float8,
+SELECT r.id, r.key, r.script, CASE WHEN octet_length(r.args) <= %s THEN r.args END, r.account, r.state,
+  r.began, extract(epoch FROM r.ended)::float8,
   extract(epoch FROM coalesce(
     r.wake_at, (SELECT min(until) FROM waits WHERE run = r.id AND r.state = 'waiting')))::float8,
   (SELECT count(*) FROM waits WHERE run = r.id AND job IS NOT NULL AND r.state = 'waiting'),
   (SELECT host || ':' || pid FROM workers w WHERE w.id = r.worker), r.error, r.results,
   (SELECT count(*) FROM outcomes WHERE run = r.id AND sent), r.submitted_by,
-  (SELECT count(*) FROM approvals WHERE run = r.id AND decision IS NULL AND r.state IN ('running', 'ready', 'waiting'))
+  (SELECT count(*) FROM approvals WHERE run = r.id AND decision IS NULL AND r.state IN ('running', 'ready', 'waiting')),
+  r.started_by
 FROM runs r
 """
 
@@ -119,13 +123,14 @@ def wake(connection: Connection[Any], run: str) -> bool:
 
 
 def listed(database: Database, limit: int = 1000) -> list[Shown]:
-    """The newest runs, oldest first."""
-    return [_shown(row) for row in reversed(database.rows(_SHOWN + "ORDER BY r.began DESC LIMIT %s", (limit,)))]
+    """The newest runs, oldest first, without arguments that are long."""
+    rows = database.rows(_SHOWN + "ORDER BY r.began DESC LIMIT %s", (_LONGEST, limit))
+    return [_shown(row) for row in reversed(rows)]
 
 
 def find(database: Database, name: str) -> Shown:
     """The run with that id or key. Raises a `JournalError`."""
-    rows = database.rows(_SHOWN + "WHERE r.id = %s OR r.key = %s LIMIT 1", (name, name))
+    rows = database.rows(_SHOWN + "WHERE r.id = %s OR r.key = %s LIMIT 1", (1 << 30, name, name))
     if not rows:
         raise JournalError(
             f"no run {name[:100]!r} in the database", hint="list the runs: kosmo runs list --database URL"
@@ -173,7 +178,7 @@ def _shown(row: Sequence[Any]) -> Shown:
     return Shown(
         **{
             **fields,
-            "args": msgspec.msgpack.decode(fields["args"]),
+            "args": ["(long)"] if fields["args"] is None else msgspec.msgpack.decode(fields["args"]),
             "results": None if results is None else msgspec.msgpack.decode(results),
         }
     )

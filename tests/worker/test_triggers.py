@@ -56,6 +56,15 @@ def test_a_request_starts_a_run(database, post):
     assert (2, second.json()["run"], "ready") == (one.runs, one.last_run, one.last_state)
 
 
+def test_a_list_of_runs_leaves_out_long_bodies(database, post):
+    """A thousand of them would not fit into memory; each alone is shown."""
+    secret = triggers.add(database, "orders", HEAD)
+    run = post("orders", secret, b"x" * 100_000).json()["run"]
+
+    assert [(["(long)"], "trigger:orders")] == [(one.args, one.started_by) for one in runs.listed(database)]
+    assert 100_000 < len(runs.find(database, run).args[0])
+
+
 def test_only_the_digest_of_a_secret_is_stored(database):
     """The table holds nothing that a request could use."""
     secret = triggers.add(database, "orders", HEAD)
@@ -152,6 +161,8 @@ def test_wrong_secrets(database, post, serving):
     limited = wait_until(lambda: next((one for one in [post("orders", "x")] if one.status_code == 429), None))
     assert 1 <= int(limited.headers["retry-after"]) <= 6
     assert 10 <= serving.counted["unauthorized"]
+    assert 202 == post("orders", secret, x_forwarded_for="192.0.2.7").status_code  # a proxy here says who asks
+    database.rows("DELETE FROM runs")
     assert [] == runs.listed(database)
 
 
@@ -340,6 +351,7 @@ def test_commands(kosmo, tmp_path):
         (["webhooks:serve", "--port", "x"], "--port"),
         (["webhooks:serve", "--accounts", "a,"], "--accounts: expected names separated by commas"),
         (["webhooks:serve", "--dry-run"], "--dry-run"),
+        (["webhooks:serve", "--proxy", "caddy"], "--proxy: expected an address or a network, such as 10.0.0.7"),
         (["webhooks:serve", "--database", "mysql://x"], "postgresql://"),
     ],
 )
