@@ -15,7 +15,12 @@ local format, floor, min = string.format, math.floor, math.min
 local metatable_of, rawget = debug.getmetatable, rawget
 local unpack = table.unpack or unpack
 
+local collectgarbage = collectgarbage
+
 local DEFAULT_LIMIT = 8
+-- So many tasks hold so much that by default, with memory doubled between two collections, 10,000 waiting predictions
+-- reach the memory limit. Measured: 106 MB instead of 136 at the most, for the same CPU.
+local CROWD, PAUSE = 1000, 140
 local PARALLEL = { limit = true, on_error = true } -- its options
 local SUSPEND = {} -- what a coroutine yields when it waits, unlike a yield of the script
 local BLOCKED, NOTHING = {}, { count = 0 } -- a caller that cannot yield; no arguments
@@ -266,6 +271,7 @@ local function start(f, ...)
   held[task.co] = true
   if current then add_child(current, task) end
   living = living + 1
+  if living == CROWD then collectgarbage("setpause", PAUSE) end
   local count = select("#", ...)
   task.given = count == 0 and NOTHING or { count = count, ... }
   enqueue(task)
