@@ -83,6 +83,7 @@ class _Console:
             Route("/", self._page(views.runs)),
             Route("/runs/{run}", self._page(views.run)),
             Route("/runs/{run}/cancel", self._form(views.cancel), methods=["POST"]),
+            Route("/runs/{run}/decide", self._form(views.decide), methods=["POST"]),
             Route("/runs/{run}/resume", self._form(views.resume), methods=["POST"]),
             Route("/approvals", self._page(views.approvals)),
             Route("/approvals/{approval}", self._page(views.approval)),

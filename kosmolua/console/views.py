@@ -137,19 +137,23 @@ class Views:
         return Moved(f"/runs/{found}?said={'resumed' if resumed else 'unchanged'}")
 
     def decide(self, asked: Asked) -> Moved:
-        """Approve or deny a question, as the visitor. Who may do so is in the configuration of this machine, and of the
-        worker that continues the run.
+        """Approve or deny questions, all or none, as the visitor. Who may do so is in the configuration of this
+        machine, and of the worker that continues the run.
         """
-        one, verdict = self._approval(asked.place["approval"]), VERDICTS.get(asked.form.get("verdict", ""))
-        if verdict is None or asked.form.get("digest") != one.digest:
+        verdict, shown = VERDICTS.get(asked.form.get("verdict", "")), approvals.chosen(asked.form.get("questions", ""))
+        found = [self._approval(each) for each in shown]
+        if verdict is None or not found or any(each.digest != shown[each.id] for each in found):
             raise Refusal(400, "Expected approved or denied, of the arguments that were shown.", "Open the page again.")
-        visitor = asked.visitor
-        approvers.check(self._settings.approvals(), visitor.name, one.submitted_by)
+        visitor, settings = asked.visitor, self._settings.approvals()
+        for each in found:
+            approvers.check(settings, visitor.name, each.submitted_by)
         reason = asked.form.get("reason", "").strip()[: approvals.REASON] or None
         acting = THROUGH if self._settings.secrets else ANYBODY
-        database_approvals.decide(self._database, [one.id], verdict, visitor.name, acting=acting, reason=reason)
-        self._note(visitor, f"{verdict} {one.id}: {one.function} of run {one.run}")
-        return Moved(f"/approvals?said={verdict}")
+        database_approvals.decide(self._database, list(shown), verdict, visitor.name, acting=acting, reason=reason)
+        for each in found:
+            self._note(visitor, f"{verdict} {each.id}: {each.function} of run {each.run}")
+        run_of = asked.place.get("run")
+        return Moved(f"/runs/{run_of}?said={verdict}" if run_of else f"/approvals?said={verdict}")
 
     def schedule(self, asked: Asked) -> Moved:
         """Pause or resume a schedule, or add a run of it now."""

@@ -106,8 +106,10 @@ def test_a_decision_is_made_once(sign_in, submitted, asking, database):
     token = visitor.token("/")
     digest = approvals.find(database, one).digest
 
-    def post(identifier, **fields):
-        return visitor.post(f"/approvals/{identifier}", {"csrf": token, "digest": digest, **fields})
+    def post(identifier, *, digest=digest, **fields):
+        return visitor.post(
+            f"/approvals/{identifier}", {"csrf": token, "questions": f"{identifier}:{digest}", **fields}
+        )
 
     assert 400 == post(one).status_code
     assert 400 == post(one, verdict="maybe").status_code
@@ -119,6 +121,32 @@ def test_a_decision_is_made_once(sign_in, submitted, asking, database):
     assert "is already approved by alice" in again.text
     assert 409 == post(late, verdict="approved", digest=approvals.find(database, late).digest).status_code
     assert ["approved", None, "expired"] == [approvals.find(database, each).decision for each in (one, other, late)]
+
+
+def shown(database, *identifiers):
+    return ",".join(f"{each}:{approvals.find(database, each).digest}" for each in identifiers)
+
+
+def test_deciding_all_of_a_run(sign_in, submitted, asking, database):
+    """The page of a run decides its questions at once: all, or none if one was decided meanwhile."""
+    run = submitted(by="bob")
+    three = [asking(run) for _ in range(3)]
+    visitor = sign_in("alice")
+    page = visitor.get(f"/runs/{run}").text
+    form = page.partition(f'action="/runs/{run}/decide"')[2].partition("</form>")[0]
+    fields = dict(re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)">', form))
+    assert shown(database, *three) == fields["questions"]
+    assert "Approve all 3</button>" in form
+
+    assert 303 == decide(visitor, three[0], "denied").status_code
+    assert 409 == visitor.post(f"/runs/{run}/decide", {**fields, "verdict": "approved"}).status_code
+    assert [None, None] == [approvals.find(database, each).decision for each in three[1:]]
+
+    rest = {**fields, "questions": shown(database, *three[1:]), "verdict": "approved"}
+    assert 403 == sign_in("bob").post(f"/runs/{run}/decide", rest).status_code
+    answer = visitor.post(f"/runs/{run}/decide", rest)
+    assert (303, f"/runs/{run}?said=approved") == (answer.status_code, answer.headers["location"])
+    assert ["approved", "approved"] == [approvals.find(database, each).decision for each in three[1:]]
 
 
 @pytest.mark.parametrize(
@@ -137,7 +165,7 @@ def test_who_may_decide(sign_in, submitted, asking, database, name, settings, st
     run = submitted(by="bob")
     identifier = asking(run)
     visitor = sign_in(name, settings)
-    fields = {"csrf": visitor.token("/"), "digest": approvals.find(database, identifier).digest, "verdict": "approved"}
+    fields = {"csrf": visitor.token("/"), "questions": shown(database, identifier), "verdict": "approved"}
 
     assert status == visitor.post(f"/approvals/{identifier}", fields).status_code
     assert ("approved" if status == 303 else None) == approvals.find(database, identifier).decision

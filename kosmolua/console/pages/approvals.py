@@ -20,8 +20,8 @@ _DIGITS = 12  # of a digest
 _HEADS = ("Call", "Decision", "Decided", "Reason", "Run")
 _BUTTONS = """<label for="reason-{id}">Reason <span class="soft">(a denial reaches the script with it)</span></label>
 <textarea id="reason-{id}" name="reason" rows="2" maxlength="{most}"></textarea>
-<div class="buttons"><button class="main" name="verdict" value="approved">Approve</button>
-<button class="danger" name="verdict" value="denied">Deny</button></div>"""
+<div class="buttons"><button class="main" name="verdict" value="approved">Approve{all}</button>
+<button class="danger" name="verdict" value="denied">Deny{all}</button></div>"""
 
 
 def content(
@@ -89,8 +89,8 @@ def _form(one: Approval, visitor: Visitor) -> Html:
         return Html()
     if not visitor.may_approve:
         return Html('<p class="note">Sign in with a secret for the role approve to decide it.</p>\n')
-    buttons = fill(_BUTTONS, id=one.id, most=REASON)
-    return form(visitor, f"/approvals/{one.id}", buttons, {"digest": one.digest})
+    buttons = fill(_BUTTONS, id=one.id, most=REASON, all=None)
+    return form(visitor, f"/approvals/{one.id}", buttons, {"questions": f"{one.id}:{one.digest}"})
 
 
 def _decided(one: Approval, now: float) -> tuple[Html | str | None, ...]:
@@ -110,6 +110,24 @@ def section(found: Sequence[Approval], visitor: Visitor, now: float) -> Html:
     if not found:
         return Html()
     return fill(
-        '<section aria-labelledby="questions">\n<h2 id="questions">Waits for approval</h2>\n{}</section>\n',
+        '<section aria-labelledby="questions">\n<h2 id="questions">Waits for approval</h2>\n{}{}</section>\n',
+        _together(found, visitor) if visitor.may_approve and len(found) > 1 else None,
         join(question(each, visitor, now) for each in found),
     )
+
+
+def _together(found: Sequence[Approval], visitor: Visitor) -> Html:
+    """A form that decides all questions that are shown, or none if one of them changed meanwhile."""
+    every = f" all {len(found)}"
+    buttons = fill(_BUTTONS, id="all", most=REASON, all=every)
+    questions = ",".join(f"{each.id}:{each.digest}" for each in found)
+    sent = form(visitor, f"/runs/{found[0].run}/decide", buttons, {"questions": questions})
+    return fill(
+        '<details class="action question" id="together"><summary>Decide{} at once…</summary>{}</details>\n', every, sent
+    )
+
+
+def chosen(text: str) -> dict[str, str]:
+    """The questions of a form, each with the digest that was shown."""
+    pairs = (each.partition(":") for each in text.split(","))
+    return {identifier: digest for identifier, _, digest in pairs if identifier}
