@@ -1,4 +1,4 @@
-"""Servers, proxies and settings at their worst: each gets a sentence, costs no time, and learns no token."""
+"""Hostile servers, proxies and settings: each gives an error, costs no time, and never gets the token."""
 
 import json
 import time
@@ -44,7 +44,7 @@ def fail(server, clock):
 )
 @pytest.mark.parametrize("status", [200, 404])
 def test_a_body_costs_no_time(server, fail, status, body):
-    """No expression goes back and forth over it, and no depth of it is a crash."""
+    """No expression backtracks over it, and no depth crashes."""
     server.default = Answer(status, body)
     began = time.process_time()
     error = fail("get_account")
@@ -56,7 +56,7 @@ def test_a_body_costs_no_time(server, fail, status, body):
 
 @pytest.mark.parametrize("seconds", ["9" * 400, "1e400", "-1", "true", '"soon"'])
 def test_a_time_to_wait_that_is_none(server, fail, seconds):
-    """A number that no clock has is no time; the call backs off by itself."""
+    """An impossible number is ignored; the call backs off by itself."""
     server.default = Answer(429, b'{"retry_after": %s}' % seconds.encode())
     error = fail("get_account")
 
@@ -64,7 +64,7 @@ def test_a_time_to_wait_that_is_none(server, fail, seconds):
 
 
 def test_an_echoed_token_is_in_no_field(server, fail):
-    """Also not in the invalid fields, nor in the request id."""
+    """Not in the invalid fields and not in the request id."""
     fields = [{"field": TOKEN, "description": f"is {TOKEN}", TOKEN: 1}]
     document = {"title": TOKEN, "detail": f"token {TOKEN}!", "invalid_fields": fields}
     server.default = Answer(422, json.dumps(document).encode(), {"X-Request-Id": TOKEN})
@@ -85,7 +85,7 @@ def test_an_echoed_token_is_in_no_field(server, fail):
     ],
 )
 def test_a_token_echoed_in_a_header_is_in_no_message(server, fail, answer):
-    """Not in lower case either, in which hosts and codings are compared."""
+    """Not in lower case either, as hosts and codings are compared."""
     server.default = answer
 
     assert TOKEN.lower() not in str(fail("get_account").to_dict()).lower()
@@ -93,14 +93,14 @@ def test_a_token_echoed_in_a_header_is_in_no_message(server, fail, answer):
 
 @pytest.mark.parametrize("location", ["http://[", "http://a\u00ffb", "x", ""])
 def test_a_redirect_to_no_url(server, fail, location):
-    """Is a redirect all the same, and not followed."""
+    """It is a redirect that is not followed."""
     server.default = Answer(302, b"", {"Location": location})
 
     assert "the token is not sent there" in fail("get_account").message
 
 
 def test_a_page_link_that_is_no_url():
-    """Is refused like one to another host."""
+    """It is refused like a link to another host."""
     with pytest.raises(ApiError, match="is not a URL"):
         next_cursor({"next": "http://["}, "https://api.replicate.com/v1")
 
@@ -110,7 +110,7 @@ def test_a_page_link_that_is_no_url():
 
 @pytest.mark.parametrize("status", [500, 502, 504])
 def test_a_server_fault_on_a_create_says_to_look_first(server, fail, status):
-    """A gateway that gives up does not stop what is behind it: advice to try again would be paid for twice."""
+    """A gateway's timeout does not stop the server behind it, so a retry could be paid twice."""
     server.default = Answer(status, b"")
     error = fail("create_prediction")
 
@@ -120,7 +120,7 @@ def test_a_server_fault_on_a_create_says_to_look_first(server, fail, status):
 
 
 def test_an_uncertain_model_is_looked_for_by_its_name(server, fail):
-    """The list of models shows neither private nor empty ones."""
+    """The list of models has neither private nor empty ones."""
     server.default = Answer(201, b"", cut=0)
 
     assert "replicate.get_model --model_owner=… --model_name=…" in fail("create_model").hint
@@ -131,7 +131,7 @@ def test_an_uncertain_model_is_looked_for_by_its_name(server, fail):
 
 @pytest.mark.parametrize("name", ["get_account", "create_prediction"])
 def test_a_proxy_that_refuses(monkeypatch, clock, fail, name):
-    """The tunnel comes before the request: nothing was sent, nothing is in doubt, and asking again would not help."""
+    """The tunnel precedes the request: nothing was sent, and a retry would not help."""
     proxy = RecordingServer()
     proxy.default = Answer(403, keep=False)
     monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{proxy.port}")
@@ -146,7 +146,7 @@ def test_a_proxy_that_refuses(monkeypatch, clock, fail, name):
 
 @pytest.mark.parametrize("proxy", ["socks5://user:s3cret@127.0.0.1:9", "ftp://user:s3cret@127.0.0.1:9"])
 def test_a_proxy_that_cannot_be_used(monkeypatch, proxy):
-    """Is a matter of configuration, and its password is not shown."""
+    """It is a configuration error that does not show the password."""
     monkeypatch.setenv("https_proxy", proxy)
     with pytest.raises(ConfigurationError, match="proxy") as caught:
         Client(token=TOKEN)
@@ -156,7 +156,7 @@ def test_a_proxy_that_cannot_be_used(monkeypatch, proxy):
 
 
 def test_a_name_that_nobody_has_is_not_asked_for_again(clock, fail):
-    """Waiting would not help. A machine without a network cannot know, and its resolver says so."""
+    """A retry would not help. Without a network the resolver reports another error."""
     fail("get_account", "https://api.invalid")
 
     assert len(clock.slept) in {0, 4}
@@ -168,7 +168,7 @@ def test_a_name_that_nobody_has_is_not_asked_for_again(clock, fail):
      "https://:s3cret@host", "https://user:s3cret@", "https://user:s3cret@host:99999", "https://[s3cret@::1"],
 )  # fmt: skip
 def test_a_url_that_no_request_could_go_to(url):
-    """Is refused before anything is tried, and a password in it is not shown."""
+    """It is refused before any attempt, and a password in it is not shown."""
     with pytest.raises(ConfigurationError, match="REPLICATE_URL") as caught:
         checked_url(url)
 
@@ -176,14 +176,14 @@ def test_a_url_that_no_request_could_go_to(url):
 
 
 def test_a_header_that_is_not_ascii(server, fail):
-    """Is read, not tripped over: after a create that would hide what was made."""
+    """It is read, since an error after a create would hide its result."""
     server.default = Answer(404, b"", {"X-Request-Id": "\u00e9\u2028", "Server": "\u00e9"})
 
     assert fail("create_prediction").status == 404
 
 
 def test_an_upload_that_is_refused_before_its_end():
-    """The server answers and hangs up: its answer counts, not the broken pipe."""
+    """The server's answer counts, not the broken pipe."""
     refusing = RecordingServer()
     refusing._exchange = lambda connection, _reader: connection.sendall(Answer(413, b"").encode())
     operation = catalogue.find("create_file")
@@ -196,5 +196,5 @@ def test_an_upload_that_is_refused_before_its_end():
 
 
 def test_an_ipv6_address_without_a_port(fail):
-    """Its last group is not the port."""
+    """Its last group is not a port."""
     assert "Name or service not known" not in fail("get_account", "http://[::1]").message

@@ -1,4 +1,4 @@
-"""What a version's schema says of inputs and outputs: schemas in the forms in which models carry them."""
+"""Inputs and outputs by a version's schema, in the forms that models have."""
 
 import jsonschema
 import pytest
@@ -91,7 +91,7 @@ def check(more, document=document()):  # noqa: B008 - it is not changed
     ],
 )  # fmt: skip
 def test_what_cannot_work(more, expected):
-    """A value that a model refuses is told with what was expected, what was found, and where."""
+    """An invalid value is reported with what was expected and found, and where."""
     assert [expected] == check(more)
 
 
@@ -114,7 +114,7 @@ def test_what_cannot_work(more, expected):
     ],
 )
 def test_what_may_work(more):
-    """An integer for a number, any URL for a file, null where a value is optional, and what is left open."""
+    """An integer for a number, any URL for a file, null for an optional value, and open schemas."""
     assert [] == check(more)
 
 
@@ -144,7 +144,7 @@ def test_what_may_work(more):
     ],
 )  # fmt: skip
 def test_more_of_the_schema(schema, good, bad, expected):
-    """Bounds, patterns, repeated items, tuples and members without a name; what is not understood is open."""
+    """Bounds, patterns, repeated items, tuples and unnamed members; unsupported parts are open."""
     inputs = inputs_of(document({"it": schema}, required=()))
 
     assert [[]] * len(good) == [inputs.wrong({"it": value}) for value in good]
@@ -153,7 +153,7 @@ def test_more_of_the_schema(schema, good, bad, expected):
 
 
 def test_other_inputs_have_a_shape():
-    """Inputs without a name in the schema are checked where it says what they are."""
+    """Unnamed inputs are checked if the schema describes them."""
     inputs = inputs_of(document(required=(), additionalProperties={"type": "integer"}))
 
     assert [] == inputs.check({"other": 1})
@@ -161,12 +161,12 @@ def test_other_inputs_have_a_shape():
 
 
 def test_missing_inputs():
-    """What is required and has no default has to be there."""
+    """A required input without a default must be given."""
     assert ["missing `prompt`"] == inputs_of(document()).check({})
 
 
 def test_all_problems_at_once():
-    """Everything wrong is told: names first, then values in the schema's order."""
+    """All problems are reported: names first, then values in the schema's order."""
     found = check({"guidance": "much", "num_outputs": 5, "promt": "x"})
 
     assert ["unknown input `promt`", "expected integer", "expected number"] == [
@@ -175,7 +175,7 @@ def test_all_problems_at_once():
 
 
 def test_a_bounded_list_of_problems():
-    """A thousand wrong items are told by the first ten."""
+    """Of a thousand wrong items the first ten are reported."""
     with pytest.raises(ArgumentError) as caught:
         refuse(check({"frames": list(range(1000))}), "a/b")
 
@@ -185,7 +185,7 @@ def test_a_bounded_list_of_problems():
 
 
 def test_the_refusal():
-    """One error holds all problems, for a person and for a machine, and names what to do."""
+    """One error has all problems, for people and machines, and a hint."""
     with pytest.raises(ArgumentError) as caught:
         refuse(check({"num_outputs": 9, "steps": 3}), "owner/name")
 
@@ -213,7 +213,7 @@ def test_an_input_that_is_no_table(given):
 
 
 def test_fields_for_a_reader():
-    """Fields come in the schema's order, with type, default, bounds and words."""
+    """In the schema's order, with type, default, bounds and description."""
     fields = {field.name: field.to_dict() for field in inputs_of(document()).fields}
 
     assert list(fields)[:4] == ["prompt", "scheduler", "num_outputs", "guidance"]
@@ -247,7 +247,7 @@ def test_fields_for_a_reader():
     ],
 )  # fmt: skip
 def test_a_schema_that_cannot_be_read(broken):
-    """It blocks nothing, and has nothing to tell."""
+    """It blocks nothing and describes nothing."""
     assert ([], ()) == (inputs_of(broken).check({"any": "thing"}), inputs_of(broken).fields)
     assert {"kind": "json", "files": []} == output_kind({"components": {"schemas": {"Output": 5}}})
 
@@ -263,14 +263,14 @@ def test_a_schema_that_cannot_be_read(broken):
     ],
 )  # fmt: skip
 def test_what_is_not_understood_does_not_block(schema):
-    """A part of a schema that says something else leaves the value open."""
+    """An unsupported part of a schema leaves the value open."""
     assert [] == check({"odd": 7}, document({"prompt": {"type": "string"}, "odd": schema}))
 
 
 @pytest.mark.parametrize("more", [{"additionalProperties": True}, {"additionalProperties": {"type": "integer"}},
                                   {"oneOf": [{"required": ["a"]}, {"required": ["b"]}]}])  # fmt: skip
 def test_schemas_that_take_other_names(more):
-    """Where others may be given, or alternatives say more, no name is unknown."""
+    """With additional properties or alternatives no name is unknown."""
     assert [] == check({"other": 1}, document(**more))
 
 
@@ -279,7 +279,7 @@ BASE = {"properties": {"base": {"type": "integer"}}, "required": ["base"]}
 
 @pytest.mark.parametrize("part", [{"allOf": [BASE]}, {"$ref": "#/components/schemas/Base"}, {"anyOf": [BASE]}])
 def test_inputs_in_parts(part):
-    """What a schema refers to, or is all of, adds to what stands in it."""
+    """References and allOf parts are merged with the schema's own keys."""
     made = document({"prompt": {"type": "string"}}, required=["prompt"], **part)
     made["components"]["schemas"]["Base"] = BASE
     found = inputs_of(made)
@@ -295,7 +295,7 @@ def test_inputs_in_parts(part):
      {"$ref": "#/components/schemas/nosuch"}, {"patternProperties": {"^x": {}}}],
 )  # fmt: skip
 def test_inputs_with_a_part_that_is_not_readable(part):
-    """It may have named more than can be seen here."""
+    """It may have more names than can be read."""
     found = inputs_of(document({"prompt": {"type": "string"}}, required=["prompt"], **part))
 
     assert [] == found.check({"prompt": "x", "other": 1})
@@ -303,7 +303,7 @@ def test_inputs_with_a_part_that_is_not_readable(part):
 
 
 def test_a_schema_that_never_ends():
-    """Circles and trees that double at each level are read in a moment."""
+    """Cycles and trees that double at each level are read at once."""
     schemas = {f"n{i}": {"allOf": [{"$ref": f"#/components/schemas/n{i + 1}"}] * 2} for i in range(60)}
     schemas["loop"] = {"type": "array", "items": {"$ref": "#/components/schemas/loop"}}
     properties = {"a": {"$ref": "#/components/schemas/n0"}, "b": {"$ref": "#/components/schemas/loop"}}
@@ -317,7 +317,7 @@ def test_a_schema_that_never_ends():
 
 
 def test_hostile_words():
-    """What a stranger wrote into a schema draws nothing on a terminal, and floods no message."""
+    """A stranger's text in a schema cannot control the terminal or flood a message."""
     name = "\x1b]0;x\x07" + "n" * 500
     properties = {name: {"type": "string", "enum": ["\x1b[2J" * 100] * 1000}, **{f"n{i}": {} for i in range(500)}}
     unknown, problem = check({name: 1, "nosuch": 1}, document({"prompt": {}, **properties}))
@@ -369,7 +369,7 @@ VALUES = st.recursive(
 @settings(max_examples=400, deadline=None)
 @given(schema=SCHEMAS, value=VALUES)
 def test_what_the_schema_takes_is_never_refused(schema, value):
-    """Whatever a validator of JSON Schema accepts passes."""
+    """Everything that a JSON Schema validator accepts passes."""
     whole = document({"it": schema}, required=())
     validator = jsonschema.Draft202012Validator({**whole, **whole["components"]["schemas"]["Input"]})
 
@@ -392,7 +392,7 @@ ANYTHING = st.recursive(
 @settings(max_examples=400, deadline=None)
 @given(schema=ANYTHING, value=ANYTHING)
 def test_no_schema_breaks_the_reader(schema, value):
-    """Whatever stands where a schema or a value should be, there is an answer."""
+    """Any value instead of a schema or an input gives a result."""
     for whole in (document({"it": schema}, output=schema), {"components": {"schemas": {"Input": schema}}}):
         found = inputs_of(whole)
 
@@ -430,7 +430,7 @@ STREAM = {"type": "array", "items": {"type": "string"}, "x-cog-array-type": "ite
     ],
 )  # fmt: skip
 def test_outputs(schema, kind, files, words):
-    """How an output is shown follows from its schema alone, never from what it looks like."""
+    """How to show an output follows from its schema only, never from its text."""
     made = document(output=schema or {"title": "Output"})
 
     assert {"kind": kind, "files": files} == output_kind(made)

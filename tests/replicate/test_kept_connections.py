@@ -1,4 +1,4 @@
-"""Connections that break on their second request, behind a proxy, or by saying nothing: a write is sent once."""
+"""Connections that break on their second request, behind a proxy, or by silence: a write is sent once."""
 
 import socket
 import threading
@@ -30,9 +30,8 @@ LONGEST = 400  # bytes; longer than any request here
 
 
 class BreakingServer:
-    """Answers the first request of a connection, then takes ``count`` bytes of the next and closes.
-
-    ``reads`` has one entry for every later request that began to come, on whatever connection.
+    """Answers the first request of a connection, then takes ``count`` bytes of the next and closes. ``reads`` has one
+    entry for every later request, on any connection.
     """
 
     def __init__(self):
@@ -89,7 +88,7 @@ def breaking():
 
 
 def length_of(server, call):
-    """How many bytes a request takes, of the lines it is made of."""
+    """The number of bytes of a request with these lines."""
     operation = catalogue.find(call[0])
     parts = build(operation, decode_arguments(operation, call[1]))
     host = server.url.removeprefix("http://").removesuffix("/v1")
@@ -102,7 +101,7 @@ def length_of(server, call):
 
 @pytest.mark.parametrize("call", WRITES.values(), ids=WRITES)
 def test_a_write_on_a_kept_connection_broken_at_every_byte(breaking, call):
-    """A kept connection that dies under a write is no reason to send the write on a new one."""
+    """A write on a broken kept connection is not resent on a new one."""
     length = length_of(breaking, call)
     assert 100 < length < LONGEST
 
@@ -117,7 +116,7 @@ def test_a_write_on_a_kept_connection_broken_at_every_byte(breaking, call):
 
 
 def test_a_read_on_a_kept_connection_is_read_again(breaking):
-    """The second attempt takes a new connection, and gets its answer."""
+    """The second attempt uses a new connection."""
     for count in (1, 10, 100):
         breaking.count, breaking.reads[:] = count, []
         with Client(token="r8_token", base_url=breaking.url, clock=SleepRecorder()) as client:
@@ -127,7 +126,7 @@ def test_a_read_on_a_kept_connection_is_read_again(breaking):
 
 
 def test_a_write_after_idle_connections_have_gone(server):
-    """However often the server hangs up between writes, each write reaches it once."""
+    """However often the server closes connections, each write reaches it once."""
     with Client(token="r8_token", base_url=server.url) as client:
         for name, arguments in WRITES.values():
             send(client, name, arguments)
@@ -137,7 +136,7 @@ def test_a_write_after_idle_connections_have_gone(server):
 
 
 def test_one_connection_serves_many_calls(server):
-    """Whatever the method and the status, an answer read to its end keeps the connection."""
+    """After a completely read answer of any method and status the connection is reused."""
     server.answers += [Answer(404), Answer(204, b""), Answer(), Answer(422)]
     with Client(token="r8_token", base_url=server.url) as client:
         for name, arguments in (GET, WRITES["delete"], CREATE, CREATE, GET):
@@ -163,7 +162,7 @@ def behind(clock):
 
 
 def test_a_create_through_a_proxy_broken_at_every_byte(proxy):
-    """The other transport keeps the same promise, for the request as for the answer."""
+    """The other transport has the same guarantee, for request and answer."""
     whole = Answer(201, b'{"id": "p"}')
     for count in range(len(whole.encode())):
         proxy.requests.clear()
@@ -185,7 +184,7 @@ def test_a_create_through_a_proxy_broken_at_every_byte(proxy):
 
 
 def test_a_proxy_that_is_not_there(monkeypatch):
-    """Nothing was sent, so nothing is in doubt."""
+    """Nothing was sent, so nothing is uncertain."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         monkeypatch.setenv("http_proxy", f"127.0.0.1:{listener.getsockname()[1]}")
 
@@ -201,7 +200,7 @@ def test_a_proxy_that_is_not_there(monkeypatch):
 
 @pytest.mark.parametrize("method", ["POST", "PATCH", "DELETE", "GET", "QUERY"])
 def test_a_server_that_says_nothing(method):
-    """After the read timeout a write is in doubt, and sent once; what changes nothing is asked for again."""
+    """After the read timeout a write is uncertain and sent once; a read is retried."""
 
     clock = SleepRecorder()
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -218,7 +217,7 @@ def test_a_server_that_says_nothing(method):
 
 
 def test_a_server_that_says_nothing_in_words(server):
-    """The message says that it took too long, and of a create that it may have been done."""
+    """The message says that it took too long, and that a create may have been executed."""
 
     class Silent(httpx.BaseTransport):
         def handle_request(self, request):
@@ -233,7 +232,7 @@ def test_a_server_that_says_nothing_in_words(server):
 
 
 def test_a_retry_is_told_in_clean_words(server):
-    """What a terminal shows of a failure on the way is one line, without the server's control characters."""
+    """The notice is one line without the server's control characters."""
     told = []
 
     class Rude:

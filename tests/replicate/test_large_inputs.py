@@ -1,4 +1,4 @@
-"""Schemas and inputs that make a check long: it is linear, or given up with words that say what to do."""
+"""Schemas and inputs that make a check long: it is linear, or given up with a hint."""
 
 import time
 
@@ -29,14 +29,14 @@ def listed(schema):
 
 @pytest.fixture(autouse=True)
 def soon():
-    """Nothing here takes a second of CPU, whatever comes of it."""
+    """No case takes a second of CPU."""
     began = time.process_time()
     yield
     assert time.process_time() - began < 2
 
 
 def test_a_large_enum_and_a_large_list():
-    """Are compared by a set that is built once."""
+    """They are compared through a set that is built once."""
     inputs = inputs_of(listed({"enum": [f"w{number}" for number in range(MANY)]}))
 
     assert [] == inputs.check({"x": [f"w{number}" for number in range(90_000)]})
@@ -52,7 +52,7 @@ def test_a_large_enum_and_a_large_list():
     ],
 )
 def test_an_enum_of_any_values(enum, good, bad):
-    """Numbers are equal whatever their form, true is no number, lists and objects are compared by what they hold."""
+    """Numbers are equal in any form, true is not a number, lists and objects are compared by content."""
     inputs = inputs_of(document({"enum": enum}))
 
     assert [[]] * len(good) == [inputs.check({"x": value}) for value in good]
@@ -70,7 +70,7 @@ def test_an_enum_of_any_values(enum, good, bad):
     ids=["nested anyOf", "members", "enum of lists", "anyOf of enums"],
 )
 def test_a_check_has_a_budget(schema, item):
-    """Beyond it the input is not sent, and the error says how to send it."""
+    """Beyond it the input is not sent, and the hint says how to send it."""
     inputs = inputs_of(listed(schema))
     with pytest.raises(ArgumentError, match="too large to check") as caught:
         inputs.check({"x": [item] * 90_000})
@@ -79,7 +79,7 @@ def test_a_check_has_a_budget(schema, item):
 
 
 def test_a_hundred_thousand_values_are_checked():
-    """As many as arguments may hold."""
+    """The maximum number of arguments."""
     inputs = inputs_of(listed({"type": "integer", "minimum": 0}))
 
     assert [] == inputs.check({"x": list(range(MANY))})
@@ -99,7 +99,7 @@ def test_a_hundred_thousand_values_are_checked():
     ids=["enum by reference", "allOf", "required by reference", "types"],
 )
 def test_a_schema_is_read_in_time(schemas):
-    """Whatever it repeats by reference."""
+    """With any repeated references."""
     found = document({"$ref": "#/components/schemas/B"}, **schemas)
     inputs_of(found).check({"x": {"m1": "y"}})
 
@@ -107,7 +107,7 @@ def test_a_schema_is_read_in_time(schemas):
 
 
 def test_words_for_a_large_schema_are_short():
-    """A message is read by people."""
+    """People read the message."""
     inputs = inputs_of(
         document(
             {"anyOf": [{"enum": ["w" * 50, str(number)]} for number in range(1000)]},
@@ -119,7 +119,7 @@ def test_words_for_a_large_schema_are_short():
 
 
 def test_versions_are_kept_within_bounds():
-    """By a script's text: so many, of so many bytes; what is let go is asked for again."""
+    """A number and bytes are kept; others are requested again."""
     schema = listed({"enum": ["w" * 1000] * 1000})
     asked = []
 
@@ -138,7 +138,7 @@ def test_versions_are_kept_within_bounds():
 
 
 def test_a_schema_beyond_the_bound_is_not_read():
-    """Any input fits it, as with a model that has none."""
+    """Every input is valid, as without a schema."""
     schema = listed({"enum": ["w" * (MAX_SCHEMA // 2)] * 3})
     found = Versions(lambda *_: {"latest_version": {"id": "v", "openapi_schema": schema}}).find("a/b")
 

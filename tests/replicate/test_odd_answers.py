@@ -1,4 +1,4 @@
-"""Answers that no server should give: a create is in doubt and sent once, and nothing odd reaches a terminal."""
+"""Answers that no server should give: a create is uncertain and sent once, and the terminal stays clean."""
 
 import pytest
 from recording_server import RecordingServer
@@ -16,7 +16,7 @@ OK = b"HTTP/1.1 201 Created\r\n"
 
 
 class Raw:
-    """An answer byte by byte, after which the connection is closed."""
+    """An answer byte by byte, after which the connection closes."""
 
     keep, cut = False, None
 
@@ -53,7 +53,7 @@ NO_HTTP = {
 
 @pytest.mark.parametrize("name", NO_HTTP)
 def test_no_http_leaves_a_create_in_doubt(server, client, name):
-    """What came may be half of a success: the create is not sent again, and a read is, unless its framing is wrong."""
+    """It may be half of a success: the create is not resent; a read is, unless the framing is wrong."""
     server.default = Raw(NO_HTTP[name])
     attempts = 1 if name == "two lengths" else ATTEMPTS
 
@@ -72,7 +72,7 @@ def test_no_http_leaves_a_create_in_doubt(server, client, name):
     ids=["no gzip", "NaN", "not UTF-8", "space", "nothing"],
 )  # fmt: skip
 def test_a_success_that_cannot_be_read_leaves_a_create_in_doubt(server, client, data):
-    """The prediction exists, as likely as not, though its id is lost."""
+    """The prediction probably exists, though its id is lost."""
     server.default = Raw(data)
 
     with pytest.raises(UncertainError, match="may have been created"):
@@ -81,7 +81,7 @@ def test_a_success_that_cannot_be_read_leaves_a_create_in_doubt(server, client, 
 
 
 def test_another_protocol_leaves_a_create_in_doubt(server, client):
-    """101 says nothing of how it ended: no refusal by the API, whatever follows."""
+    """Status 101 does not show the outcome, so it is not a refusal."""
     server.default = Raw(b"HTTP/1.1 101 Early\r\n\r\n" + OK + b"Content-Length: 2\r\n\r\n{}")
 
     with pytest.raises(UncertainError, match="101"):
@@ -90,7 +90,7 @@ def test_another_protocol_leaves_a_create_in_doubt(server, client):
 
 
 def test_a_304_is_no_redirect(server, client):
-    """It leads nowhere: nothing here is asked conditionally, so a cache on the way answered."""
+    """No request is conditional, so a cache on the way answered."""
     server.default = Raw(b"HTTP/1.1 304 Same\r\nContent-Length: 40\r\n\r\n")
     server.default.keep = True
 
@@ -104,7 +104,7 @@ def test_a_304_is_no_redirect(server, client):
 
 @pytest.mark.parametrize("early", [b"100 Continue\r\n", b"102 Processing\r\n", b"103 Early Hints\r\nLink: </x>\r\n"])
 def test_an_answer_before_the_answer_is_passed_over(server, client, early):
-    """Servers and proxies may send them unasked, and several."""
+    """Servers and proxies may send several informational answers."""
     made = b'{"id": "made"}'
     server.default = Raw(2 * (b"HTTP/1.1 " + early + b"\r\n") + OK + b"Content-Length: 14\r\n\r\n" + made)
 
@@ -113,7 +113,7 @@ def test_an_answer_before_the_answer_is_passed_over(server, client, early):
 
 
 def test_bytes_after_an_answer_are_no_answer(server, client):
-    """A server that says more than it was asked is not believed: the next call gets its own answer."""
+    """They are discarded: the next call gets its own answer."""
     extra = Raw(OK + b"Content-Length: 1\r\n\r\n1" + OK + b"Content-Length: 1\r\n\r\n2")
     extra.keep = True
     server.default = extra
@@ -129,7 +129,7 @@ def test_bytes_after_an_answer_are_no_answer(server, client):
     ids=["status line", "content type"],
 )
 def test_what_a_server_says_is_shown_without_its_control_characters(server, client, call, data):
-    """A message is one line of bounded length, whatever part of the answer it quotes."""
+    """A message is one bounded line, whatever it quotes."""
     server.default = Raw(data)
 
     with pytest.raises((ApiError, TransportError)) as caught:
@@ -141,7 +141,7 @@ def test_what_a_server_says_is_shown_without_its_control_characters(server, clie
 
 @pytest.mark.parametrize("field", ["title", "detail", "error"])
 def test_a_token_cut_in_its_middle_is_not_passed_on(server, client, field):
-    """Where a long text is cut within an echoed token, the token's beginning is hidden as well."""
+    """If a long text is truncated within an echoed token, the token's beginning is hidden too."""
     for before in range(2000 - len(TOKEN), 2000):
         body = f'{{"{field}": "{"x" * before}{TOKEN}"}}'.encode()
         server.answers.append(Raw(b"HTTP/1.1 400 Bad\r\n\r\n" + body))
@@ -152,7 +152,7 @@ def test_a_token_cut_in_its_middle_is_not_passed_on(server, client, field):
 
 
 def test_an_error_while_another_server_listens(server):
-    """Two clients share nothing: neither connections nor tokens."""
+    """Two clients share neither connections nor tokens."""
     other = RecordingServer()
     with Client(token="r8_one", base_url=server.url) as one, Client(token="r8_two", base_url=other.url) as two:
         send(one, *GET)

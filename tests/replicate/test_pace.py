@@ -1,4 +1,4 @@
-"""The API is asked as fast as it lets itself be asked, whoever asks."""
+"""Requests are sent as fast as the API accepts them."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -16,7 +16,7 @@ HELLO = {"version": "5c7d5dc6dd8bf75c1acaa8565735e7986bc5b66206b55cca93cb72c9bf1
 
 
 class Requests:
-    """An emulator that may be asked so much, its client, and when which request came."""
+    """An emulator with a rate limit, its client, and the times of requests."""
 
     def __init__(self, *faults):
         self.clock = ManualClock()
@@ -44,7 +44,7 @@ class Requests:
 
 
 def test_a_chain_on_an_account_with_little_credit():
-    """Six creates a minute: ten in a row all come through, in little more time than they have to take."""
+    """With six creates a minute, ten in a row succeed in little more than the minimum time."""
     requests = Requests("throttle:create:per_minute=6:burst=1")
     began = requests.clock.time()
     made = [requests.send("create_prediction", HELLO)["id"] for _ in range(10)]
@@ -55,7 +55,7 @@ def test_a_chain_on_an_account_with_little_credit():
 
 
 def test_many_at_once_on_such_an_account():
-    """Who is refused waits for a turn, and not all for the same one."""
+    """Each rejected call waits for its own turn."""
     requests = Requests("throttle:create:per_minute=60:burst=1")
     with ThreadPoolExecutor(16) as pool:
         made = list(pool.map(lambda _: requests.send("create_prediction", HELLO)["id"], range(40)))
@@ -64,7 +64,7 @@ def test_many_at_once_on_such_an_account():
 
 
 def test_reads_do_not_wait_for_creates():
-    """What is told of creates holds for creates."""
+    """Rejected creates delay creates only."""
     requests = Requests("throttle:create:per_minute=6:burst=1")
     requests.send("create_prediction", HELLO)
     requests.send("create_prediction", HELLO)
@@ -76,14 +76,14 @@ def test_reads_do_not_wait_for_creates():
 
 
 def test_nothing_is_held_back_unasked():
-    """Without a refusal every turn is now."""
+    """Without a rejection every turn is now."""
     pace = Pace(lambda: 0.0)
 
     assert [0.0] * 1000 == [pace.turn().wait for _ in range(1000)]
 
 
 def test_refusals_of_one_burst_count_once():
-    """What was sent before the first refusal was known says nothing of the distance after it."""
+    """Requests sent before the first rejection was known do not change the interval again."""
     pace = Pace(lambda: 0.0)
     turns = [pace.turn() for _ in range(64)]
     for turn in turns:
@@ -93,7 +93,7 @@ def test_refusals_of_one_burst_count_once():
 
 
 def test_what_is_taken_lets_more_through():
-    """The distance shrinks with each request that is taken, until it is forgotten."""
+    """The interval shrinks with each accepted request, until it is forgotten."""
     now = [0.0]
     pace = Pace(lambda: now[0])
     pace.refused(pace.turn(), 1.0)

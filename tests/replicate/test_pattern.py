@@ -1,4 +1,4 @@
-"""Patterns of schemas: the same texts as with `re` match, in linear time."""
+"""Patterns of schemas match the same texts as with `re`, in linear time."""
 
 import itertools
 import re
@@ -31,13 +31,13 @@ def test_the_same_texts_match(pattern):
      "[z-a]", "[[:alpha:]]", "a{3,2}", "(" * 100 + ")" * 100, "a" * 600, r"\p{L}"],
 )  # fmt: skip
 def test_what_is_not_understood(pattern):
-    """Is left unchecked."""
+    """It is not checked."""
     assert compiled(pattern) is None
 
 
 @pytest.mark.parametrize("pattern", ["^(a*)*$", "^(a|a?a|[ab]+)*c$", "(a+)+b", "^(a?){50}a{50}$"])
 def test_it_takes_linear_time(pattern):
-    """Where `re` takes exponential time; beyond a bound the text counts as a match."""
+    """`re` takes exponential time; beyond a limit the text counts as a match."""
     began = time.process_time()
     compiled(pattern).finds("a" * 100_000 + "!")
 

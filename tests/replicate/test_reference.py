@@ -1,4 +1,4 @@
-"""The reference says of each function what is true: schemas, pages, examples, answers, search."""
+"""The reference of each function is true: schemas, pages, examples, answers, search."""
 
 import shlex
 from collections import deque
@@ -37,7 +37,7 @@ def accepted(operation, arguments):
 
 @every_operation
 def test_schema_is_json_schema_and_fits_the_example(operation):
-    """A JSON Schema library finds the schema well formed, and the worked example valid."""
+    """A JSON Schema library accepts the schema, and the example is valid."""
     found = schema(operation)
 
     Draft202012Validator.check_schema(found)
@@ -49,7 +49,7 @@ def test_schema_is_json_schema_and_fits_the_example(operation):
 
 @every_operation
 def test_schema_survives_json(operation):
-    """What is printed is what was made: no value that JSON would change."""
+    """The printed schema equals the generated one."""
     found = schema(operation)
 
     assert found == msgspec.json.decode(msgspec.json.encode(found))
@@ -94,7 +94,7 @@ def test_schema_survives_json(operation):
     ],
 )  # fmt: skip
 def test_schema_and_call_agree(function, arguments, fits):
-    """The schema accepts what a call accepts, and refuses what it refuses."""
+    """The schema accepts and refuses the same as a call."""
     operation = resolve(function)
 
     assert fits == Draft202012Validator(schema(operation)).is_valid(arguments)
@@ -126,7 +126,7 @@ def calls(draw):
 @settings(max_examples=400, deadline=None)
 @given(calls())
 def test_schema_and_call_agree_on_anything(call):
-    """Whatever is changed in a good call, the schema and the call judge it alike."""
+    """After any change of a valid call, schema and call agree."""
     operation, arguments = call
 
     assert Draft202012Validator(schema(operation)).is_valid(arguments) == accepted(operation, arguments)
@@ -137,7 +137,7 @@ def test_schema_and_call_agree_on_anything(call):
 
 @every_operation
 def test_page_names_everything(operation):
-    """The page, in each of its forms, names the function and every parameter, and no code that is none."""
+    """Each form of the page names the function and every parameter, and only existing codes."""
     found = page(operation)
     texts = [shown(found), markdown(found)]
 
@@ -153,7 +153,7 @@ def test_page_names_everything(operation):
 
 @every_operation
 def test_page_is_stable_and_json(operation):
-    """Pages of all functions have the same keys, and carry over JSON unchanged."""
+    """Pages of all functions have the same keys, and are valid JSON."""
     found = page(operation)
 
     assert list(page(OPERATIONS[0])) == list(found)
@@ -163,7 +163,7 @@ def test_page_is_stable_and_json(operation):
 @every_operation
 @pytest.mark.parametrize("command", ["integrations:call", "integrations:replicate"])
 def test_help_of_a_function(command, operation):
-    """The help says how to call it under this command, and every flag."""
+    """The help shows how to call it with this command, and every flag."""
     text = brief(page(operation), command)
 
     assert text.startswith(f"usage: kosmo {command} ")
@@ -171,7 +171,7 @@ def test_help_of_a_function(command, operation):
 
 
 def test_only_what_can_happen_is_listed():
-    """A read is never uncertain, and a function that names nothing finds nothing missing."""
+    """A read is never uncertain, and a function without names has no "not found"."""
     codes = {name: {error["code"] for error in page(BY_NAME[name])["errors"]} for name in BY_NAME}
 
     assert "uncertain" in codes["create_prediction"]
@@ -180,7 +180,7 @@ def test_only_what_can_happen_is_listed():
 
 
 def test_overview():
-    """The provider's page lists all functions, and what it takes to configure it."""
+    """The provider's page lists all functions and the configuration."""
     found = overview()
 
     assert {"functions": 37, "read": 22, "write": 15} == found["count"]
@@ -196,7 +196,7 @@ def test_overview():
 @every_operation
 @pytest.mark.parametrize("door", ["call", "shortcut", "stdin"])
 def test_examples_for_a_shell_mean_the_example(door, operation):
-    """The words a shell makes of a printed command are, read by the command line, the catalogue's example."""
+    """A printed command, split by a shell and parsed, is the catalogue's example."""
     left, _, line = examples(operation)[door].rpartition("| ")
     words = shlex.split(line)
     assert ["kosmo", "integrations:replicate" if door == "shortcut" else "integrations:call"] == words[:2]
@@ -232,7 +232,7 @@ def plain(table):
 
 
 def test_an_example_for_every_door():
-    """Each door the pages know has its example, of every function."""
+    """Each function has an example for each interface."""
     assert all(set(INTERFACES) < set(examples(operation)) for operation in OPERATIONS)
 
 
@@ -241,7 +241,7 @@ def test_an_example_for_every_door():
 
 @every_operation
 def test_every_answer_has_a_type(operation):
-    """A type, a sentence and, where the answer is JSON, a table of fields without a name twice."""
+    """A type, a sentence and, for JSON, a table of fields without duplicates."""
     rows = [field.name for field in fields.fields(operation)]
 
     assert results.result_type(operation)
@@ -252,7 +252,7 @@ def test_every_answer_has_a_type(operation):
 
 @pytest.fixture(scope="module")
 def answers():
-    """What the emulator answers, function by function, in an order in which each can succeed."""
+    """The emulator's answers for each function, in an order in which each succeeds."""
     from kosmolua.emulator import Emulator, ManualClock
     from kosmolua.host.clients import EMULATOR_URL
     from kosmolua.replicate.client import Client
@@ -340,7 +340,7 @@ def writes(call, clock, account, release):
 
 @every_operation
 def test_answers_fit_their_type(operation, answers):
-    """What the emulator answers is what the reference says: each value of the type, no field it does not know."""
+    """The emulator's answers match the reference: typed values and no unknown fields."""
     known = {field.name for field in fields.fields(operation)}
 
     assert answers[operation.name]
@@ -359,7 +359,7 @@ def top_names(operation, answer):
 
 
 def test_a_wrong_answer_is_noticed():
-    """The types hold against an answer that is not as it should be."""
+    """The types reject a wrong answer."""
     with pytest.raises(msgspec.ValidationError, match="status"):
         msgspec.convert({"id": "a", "model": "a/b", "version": "v", "status": "done"}, results.Prediction)
 
@@ -369,7 +369,7 @@ def test_a_wrong_answer_is_noticed():
 
 @pytest.mark.parametrize("name", sorted(BY_NAME))
 def test_an_exact_name_comes_first(name):
-    """Each name of each function finds that function first, with and without the provider, words apart or not."""
+    """Each name finds its function first, with and without the provider, with separate or joined words."""
     for query in (name, f"replicate.{name}", name.replace("_", " "), name.upper()):
         assert BY_NAME[name] is search(query)[0].operation
 
@@ -392,12 +392,12 @@ def test_an_exact_name_comes_first(name):
     ],
 )  # fmt: skip
 def test_search_finds_what_is_meant(query, first):
-    """A typo, a phrase, or words of the text lead to the function."""
+    """A typo, a phrase, or words of the text find the function."""
     assert first in [hit.operation.name for hit in search(query)[:2]]
 
 
 def test_names_come_before_text():
-    """Where a word stands in a name it counts more than in a description."""
+    """A word in a name counts more than in a description."""
     kinds = [hit.match for hit in search("webhook")]
 
     assert ["words", "text"] == sorted(set(kinds), reverse=True)
@@ -406,19 +406,19 @@ def test_names_come_before_text():
 
 @pytest.mark.parametrize("query", ["Replicate", "replicate", "replcate"])
 def test_the_providers_name_finds_all(query):
-    """The provider's name, even mistyped, stands for all its functions."""
+    """Also if it is mistyped."""
     assert list(OPERATIONS) == [hit.operation for hit in search(query)]
 
 
 @pytest.mark.parametrize("query", ["", "???", "zzzzzz", "the of", "日本"])
 def test_nothing_to_find(query):
-    """What means nothing finds nothing, and is no error."""
+    """Meaningless words find nothing, without an error."""
     assert [] == search(query)
 
 
 @given(st.text(max_size=30))
 def test_search_takes_any_text(query):
-    """Any text gives the same list twice, each function in it once, best first."""
+    """Any text gives a stable list with each function once, best first."""
     hits = search(query)
     scores = [hit.score for hit in hits]
 

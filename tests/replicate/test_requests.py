@@ -1,4 +1,4 @@
-"""All 37 functions on the wire, against a table written from the API's documentation and not from the catalogue."""
+"""All functions on the wire, against a table written from the API's documentation."""
 
 import json
 from urllib.parse import unquote
@@ -128,7 +128,7 @@ def test_the_table_names_all_functions():
 @pytest.mark.parametrize("packed", [False, True], ids=["mapping", "msgpack"])
 @pytest.mark.parametrize("name", EXPECTED)
 def test_on_the_wire(client, server, name, packed):
-    """Method, path, query, headers and body are as documented, by whichever name the function is called."""
+    """Method, path, query, headers and body are as documented, for every name of the function."""
     arguments, method, target, body, headers = EXPECTED[name]
 
     send(client, f"replicate_{name}" if packed else name, msgspec.msgpack.encode(arguments) if packed else arguments)
@@ -159,7 +159,7 @@ def check_body(name, request, body):
 
 @pytest.mark.parametrize("name", sorted(set(EXPECTED) - TEXT - BYTES - set(NO_BODY)))
 def test_answers_come_back_unchanged(client, server, name):
-    """Nulls, empty lists and objects, large integers and unicode are what the server sent."""
+    """Nulls, empty lists and objects, large integers and Unicode."""
     value = {
         "id": "made",
         "next": None, "results": [], "map": {}, "n": 2**53 + 1, "big": 2**70, "f": 0.1, "t": "\u2028é😀\u0000",
@@ -172,7 +172,7 @@ def test_answers_come_back_unchanged(client, server, name):
 
 @pytest.mark.parametrize(("name", "status"), NO_BODY.items())
 def test_answers_without_a_body(client, server, name, status):
-    """204 and 202 without a body are an answer of nothing, not an error."""
+    """204 and 202 without a body are not errors."""
     server.default = Answer(status=status, body=b"", headers={"Content-Length": "0", "Content-Type": None})
 
     answer = send(client, name, EXPECTED[name][0])
@@ -181,7 +181,7 @@ def test_answers_without_a_body(client, server, name, status):
 
 
 def test_text_and_bytes(client, server):
-    """A README is text, a download is its bytes."""
+    """A README is text, a download is bytes."""
     server.answers += [
         Answer(body="# Héllo\n".encode(), headers={"Content-Type": "text/plain; charset=utf-8"}),
         Answer(body=b"\x89PNG\r\n\x00\xff", headers={"Content-Type": "image/png"}),
@@ -192,7 +192,7 @@ def test_text_and_bytes(client, server):
 
 
 def test_a_large_page(client, server):
-    """Two megabytes of list arrive whole, over a connection that is used again."""
+    """Two megabytes of list arrive completely, over a reused connection."""
     page = {"id": "made", "next": None, "results": [{"id": str(i), "text": "é" * 100} for i in range(10_000)]}
     server.answers.append(Answer(body=json.dumps(page, ensure_ascii=False).encode()))
 
@@ -218,7 +218,7 @@ def test_chunked_answers(client, server):
     ],
 )
 def test_an_address_has_a_length(client, server, name, arguments):
-    """What no server takes is refused before sending, as it counts once it is encoded."""
+    """Too long a path is refused before sending, by its encoded length."""
     with pytest.raises(ArgumentError, match="a path of at most 8000 characters"):
         send(client, name, arguments)
 
@@ -227,7 +227,7 @@ def test_an_address_has_a_length(client, server, name, arguments):
 
 @given(st.text(min_size=1))
 def test_a_segment_is_one_segment(text):
-    """Whatever an identifier holds, it is one segment of the path and reads back as itself."""
+    """Any identifier is one segment of the path and decodes to itself."""
     try:
         encoded = segment(text)
     except UnicodeEncodeError:
@@ -251,7 +251,7 @@ def parts_of(request):
 
 
 def test_a_file_keeps_its_name_and_type(client, server):
-    """The content part carries filename and MIME type, the metadata part is JSON."""
+    """The content part has filename and MIME type, the metadata part is JSON."""
     send(client, "create_file", {
         "content": "a,b\n", "filename": "tablé.csv", "type": "text/x-table", "metadata": {"id": 1},
     })  # fmt: skip
@@ -269,7 +269,7 @@ def test_a_file_keeps_its_name_and_type(client, server):
     ("filename", "mime"), [("a.zip", "application/zip"), ("cat.png", "image/png"), ("x", "application/octet-stream")]
 )
 def test_a_files_type_is_guessed_from_its_name(client, server, filename, mime):
-    """Where no type is given the name decides, and a name that says nothing means plain bytes."""
+    """Without a type the name decides; an unknown name means plain bytes."""
     send(client, "create_file", {"content": b"1", "filename": filename})
 
     assert f"Content-Type: {mime}" in parts_of(server.requests[0])["content"][0]
@@ -294,7 +294,7 @@ def test_a_filename_cannot_leave_its_header(client, server):
     ids=["size", "filename", "type", "content"],
 )
 def test_files_that_cannot_be_are_refused_before_sending(client, server, arguments, message):
-    """What the API would refuse after a long upload is refused before it."""
+    """Files that the API would refuse after the upload."""
     with pytest.raises(ArgumentError) as caught:
         send(client, "create_file", arguments)
 

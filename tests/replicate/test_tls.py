@@ -1,4 +1,4 @@
-"""The API over TLS, as it is: connections kept, answers whole, a create in doubt where one breaks off."""
+"""The API over TLS: kept connections, complete answers, and uncertain creates."""
 
 import json
 import os
@@ -44,7 +44,7 @@ def client(secure):
 
 
 def test_one_connection_serves_many_calls(secure, client):
-    """Reads and writes, small answers and large ones; the token goes with each."""
+    """Reads and writes, small and large answers; each has the token."""
     large = {"id": "p", "output": ["x" * 1000] * 3000}
     secure.answers.extend(Answer(201, json.dumps(each).encode()) for each in ({"id": "a"}, large, {"id": "b"}))
 
@@ -55,7 +55,7 @@ def test_one_connection_serves_many_calls(secure, client):
 
 
 def test_a_create_is_in_doubt_wherever_its_answer_breaks_off(secure, client):
-    """Not sent again, whether the server ends within the head or within the body."""
+    """It is not resent, whether the server closes within the head or the body."""
     whole = Answer(201, b'{"id": "p1", "status": "starting"}')
     length = len(whole.encode())
     for cut in range(length):
@@ -78,7 +78,7 @@ def test_a_read_is_read_again(secure, client):
 
 
 def test_what_is_fetched_comes_in_pieces(secure, client):
-    """A file of several megabytes, byte by byte the same."""
+    """A file of several megabytes is unchanged."""
     content = bytes(range(256)) * 20_000
     secure.answers.append(Answer(200, content, {"Content-Type": "image/png"}))
     url = f"{secure.url.removesuffix('/v1')}/delivery/f"
@@ -88,7 +88,7 @@ def test_what_is_fetched_comes_in_pieces(secure, client):
 
 
 def test_the_certificates_are_read_once(secure):
-    """Not for each connection: a list of all authorities takes 20 ms."""
+    """Not for each connection, since the list takes 20 ms."""
     read = []
 
     def context():
@@ -105,7 +105,7 @@ def test_the_certificates_are_read_once(secure):
 
 
 def test_idle_connections_that_the_server_has_closed_are_not_used(secure, client):
-    """A write never meets one."""
+    """A write never uses one."""
     for _ in range(5):
         send(client, *CREATE)
         secure.hang_up()
@@ -114,7 +114,7 @@ def test_idle_connections_that_the_server_has_closed_are_not_used(secure, client
 
 
 def test_another_name_is_not_believed(secure, certificate):
-    """A certificate for one host is none for another."""
+    """A certificate is valid for its host only."""
     with Client(token=TOKEN, base_url=secure.url.replace("localhost", "127.0.0.1"), clock=SleepRecorder()) as client:
         with pytest.raises(TransportError, match="certificate verify failed"):
             send(client, *GET)
@@ -129,7 +129,7 @@ def test_another_name_is_not_believed(secure, certificate):
 @pytest.mark.parametrize("place", ["missing.pem", "empty.pem", "directory", "text.pem", "nul\0"])
 @pytest.mark.parametrize("variable", ["SSL_CERT_FILE", "SSL_CERT_DIR"])
 def test_certificates_that_cannot_be_used(monkeypatch, tmp_path, variable, place):
-    """The error names the variable, and how to be rid of it."""
+    """The error names the variable, and how to unset it."""
     (tmp_path / "empty.pem").touch()
     (tmp_path / "text.pem").write_text("hello")
     (tmp_path / "directory").mkdir()
@@ -142,7 +142,7 @@ def test_certificates_that_cannot_be_used(monkeypatch, tmp_path, variable, place
 
 @pytest.mark.parametrize("door", ["call", "script", "doctor"])
 def test_every_door_says_which_variable_is_wrong(monkeypatch, capsys, door):
-    """With --json as one envelope, with the status of what is not configured."""
+    """With --json as one envelope, with the status of a missing configuration."""
     monkeypatch.delenv("SSL_CERT_DIR", raising=False)
     monkeypatch.setenv("SSL_CERT_FILE", "/missing.pem")
     monkeypatch.setenv("REPLICATE_API_KEY", TOKEN)
@@ -159,7 +159,7 @@ def test_every_door_says_which_variable_is_wrong(monkeypatch, capsys, door):
 
 
 def test_a_certificate_that_is_not_believed(secure, monkeypatch, tmp_path_factory):
-    """The hint names the variable, and what it says now."""
+    """The hint names the variable and its value."""
     other, _ = certificate_for(tmp_path_factory.mktemp("other"))
     monkeypatch.setenv("SSL_CERT_FILE", str(other))
     with (
@@ -173,7 +173,7 @@ def test_a_certificate_that_is_not_believed(secure, monkeypatch, tmp_path_factor
 
 
 def test_a_directory_of_certificates(certificate, monkeypatch, tmp_path):
-    """Named as OpenSSL names them they are believed."""
+    """Certificates named as by OpenSSL are trusted."""
     hashed = subprocess.run(
         ["openssl", "x509", "-hash", "-noout", "-in", certificate[0]], check=True, capture_output=True, text=True
     )
@@ -187,7 +187,7 @@ def test_a_directory_of_certificates(certificate, monkeypatch, tmp_path):
 
 
 def test_the_store_of_the_system(secure, monkeypatch):
-    """What OpenSSL trusts by default, which SSL_CERT_FILE stands for here, is trusted through truststore."""
+    """OpenSSL's default store, here SSL_CERT_FILE, is trusted through truststore."""
     context = certificates.context({"KOSMO_CERTIFICATES": "system"})
     with Client(token=TOKEN, base_url=secure.url, transport=SocketTransport(lambda: context)) as client:
         assert {"id": "made"} == send(client, *GET)
@@ -211,7 +211,7 @@ def test_the_store_of_the_system(secure, monkeypatch):
     ids=["not installed", "another value"],
 )
 def test_the_store_of_the_system_cannot_be_used(value, before, words):
-    """The error names the package to install, or the value that is expected."""
+    """The error names the package to install, or the expected value."""
     program = f"""{before}
 from kosmolua.replicate import certificates
 try:

@@ -1,4 +1,4 @@
-"""Where a version's schema comes from: calls past the gate, once, and from disk from then on."""
+"""A version's schema is read through the gate once, and then from disk."""
 
 import os
 import threading
@@ -24,7 +24,7 @@ SCHEMA = {"components": {"schemas": {"Input": {"properties": {"text": {"type": "
 
 @pytest.fixture
 def session():
-    """A session with the emulator; its log tells what was asked."""
+    """A session with the emulator; its log has the calls."""
     emulator = Emulator(seed="versions")
 
     def connect(_):
@@ -68,13 +68,13 @@ def test_references(text, expected):
      f"deployments/a/b:{HELLO}", "https://replicate.com/a/b"],
 )  # fmt: skip
 def test_what_is_no_reference(text):
-    """Anything else is refused before it becomes a part of a path."""
+    """Other text is refused before it becomes part of a path."""
     with pytest.raises(UsageError, match="expected owner/name or owner/name:version, got "):
         parse(text)
 
 
 def test_a_token_in_the_place_of_a_reference():
-    """It is not repeated."""
+    """The error does not repeat it."""
     with pytest.raises(UsageError, match="got what looks like a token"):
         parse("r8_secret")
 
@@ -88,7 +88,7 @@ def test_a_token_in_the_place_of_a_reference():
     ],
 )
 def test_finding_a_version(reference, version, calls, session):
-    """The schema is read through the session, so that gate and log have the call."""
+    """The schema is read through the session, so gate and log have the call."""
     found = over(session).find(reference)
 
     assert version == found.id
@@ -98,7 +98,7 @@ def test_finding_a_version(reference, version, calls, session):
 
 
 def test_a_name_is_asked_once(session):
-    """Of many threads that need a model's version at once, one asks."""
+    """Of many threads that need a version at once, one asks."""
     known = over(session)
     threads = [threading.Thread(target=known.find, args=["replicate/hello-world"]) for _ in range(8)]
     for thread in threads:
@@ -110,7 +110,7 @@ def test_a_name_is_asked_once(session):
 
 
 def test_a_version_without_its_model(session, cache):
-    """It cannot be looked up; where its schema is on disk it is known all the same."""
+    """It cannot be requested, but is known if its schema is on disk."""
     reference = f"replicate/hello-world:{HELLO}"
 
     assert over(session, cache).find(HELLO) is None
@@ -119,12 +119,12 @@ def test_a_version_without_its_model(session, cache):
 
 
 def test_a_model_without_a_version(session):
-    """A model that nothing was pushed to has nothing to check against."""
+    """There is no schema to check against."""
     assert over(session).find("emulator/my-sdxl") is None
 
 
 def test_what_cannot_be_found_out_stops_nobody(session):
-    """Looking ahead gives nothing where the API knows no such model, a name is none, or the policy says no."""
+    """An unknown model, an invalid name or a denial gives None when prefetching."""
     denied = Session(session._client, policy_of(config.load({}, read="deny")))
 
     assert over(session).known("nobody/nothing") is None
@@ -137,12 +137,12 @@ def test_what_cannot_be_found_out_stops_nobody(session):
 @pytest.mark.parametrize("answer", [None, [], {}, {"latest_version": 5}, {"latest_version": {"id": 7}},
                                     {"latest_version": {"openapi_schema": {}}}, "text"])  # fmt: skip
 def test_odd_answers(answer):
-    """An answer that holds no version means that there is none."""
+    """An answer without a version means that there is none."""
     assert Versions(lambda *_: answer).find("a/b") is None
 
 
 def test_an_unreadable_schema_is_found_and_not_kept(cache):
-    """A version may come without a schema, or with one that is none."""
+    """A version may have no schema, or an invalid one."""
     found = Versions(lambda *_: {"latest_version": {"id": HELLO, "openapi_schema": "odd"}}, cache).find("a/b")
 
     assert (HELLO, "odd", None) == (found.id, found.schema, cache.get(HELLO))
@@ -152,7 +152,7 @@ def test_an_unreadable_schema_is_found_and_not_kept(cache):
 
 
 def test_a_version_is_read_once_for_good(session, cache):
-    """What one process has read, the next one has on disk."""
+    """The next process has it on disk."""
     first = over(session, cache).find(f"replicate/hello-world:{HELLO}")
     second = over(session, cache).find(f"replicate/hello-world:{HELLO}")
 
@@ -161,7 +161,7 @@ def test_a_version_is_read_once_for_good(session, cache):
 
 
 def test_the_directory_is_its_owners_alone(cache, tmp_path):
-    """Schemas of private models are nobody else's."""
+    """It has schemas of private models."""
     cache.put(HELLO, SCHEMA)
 
     (file,) = (tmp_path / "cache" / "versions").iterdir()
@@ -171,7 +171,7 @@ def test_the_directory_is_its_owners_alone(cache, tmp_path):
 
 @pytest.mark.parametrize("damage", [b"", b"{", b"[]", b"\xff", b"null", b"[" * 100_000, b" " * 2_000_000 + b"{}"])
 def test_a_damaged_file(damage, cache, tmp_path):
-    """It counts as absent, and is written anew."""
+    """It counts as missing, and is rewritten."""
     cache.put(HELLO, SCHEMA)
     file = tmp_path / "cache" / "versions" / f"{HELLO}.json"
     file.write_bytes(damage)
@@ -183,14 +183,14 @@ def test_a_damaged_file(damage, cache, tmp_path):
 
 @pytest.mark.parametrize("version", ["", "..", "../" + HELLO, HELLO.upper(), HELLO + "\n", "hidden", HELLO[1:]])
 def test_ids_that_are_no_file_names(version, cache, tmp_path):
-    """Only what the API's ids look like becomes a name."""
+    """Only ids in the API's form become file names."""
     cache.put(version, SCHEMA)
 
     assert (None, []) == (cache.get(version), list(tmp_path.rglob("*")))
 
 
 def test_a_link_is_not_followed(cache, tmp_path):
-    """Somebody else's file is not taken for a schema, nor written to."""
+    """Another file is neither read as a schema nor written."""
     cache.put(HELLO, SCHEMA)
     file, other = tmp_path / "cache" / "versions" / f"{HELLO}.json", tmp_path / "other.json"
     other.write_text('{"mine": true}')
@@ -203,7 +203,7 @@ def test_a_link_is_not_followed(cache, tmp_path):
 
 
 def test_nowhere_to_write(tmp_path):
-    """Where the disk takes nothing, nothing is kept, and nothing fails."""
+    """If the disk cannot be written, nothing is kept and nothing fails."""
     (tmp_path / "file").write_text("in the way")
     cache = Cache(str(tmp_path / "file" / "versions"))
     cache.put(HELLO, SCHEMA)
@@ -212,14 +212,14 @@ def test_nowhere_to_write(tmp_path):
 
 
 def test_what_is_too_large_is_not_kept(cache, tmp_path):
-    """A schema beyond a megabyte is read again each time."""
+    """A schema above a megabyte is requested each time."""
     cache.put(HELLO, {"big": "x" * schemas.MAX_SCHEMA})
 
     assert [] == list(tmp_path.rglob("*"))
 
 
 def test_the_files_used_last_stay(cache, tmp_path):
-    """Beyond so many files, those go that were not looked at for longest."""
+    """Above the limit, the least recently used are deleted."""
     directory = tmp_path / "cache" / "versions"
     for number in range(schemas.MAX_FILES):
         cache.put(f"{number:064x}", SCHEMA)
@@ -234,7 +234,7 @@ def test_the_files_used_last_stay(cache, tmp_path):
 
 
 def test_the_size_of_all_is_bounded(cache, tmp_path):
-    """Large schemas make room for one another."""
+    """Large schemas replace one another."""
     large = {"big": "x" * (schemas.MAX_SCHEMA - 20)}
     for number in range(40):
         cache.put(f"{number:064x}", large)

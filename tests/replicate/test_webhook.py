@@ -1,4 +1,4 @@
-"""Signatures of webhooks, made here by hand: what is believed, and what is refused with which word."""
+"""Signatures of webhooks, made by hand: accepted, or refused with a reason."""
 
 import base64
 import hmac
@@ -39,7 +39,7 @@ def refusal(given, **options):
 
 
 def test_a_known_signature():
-    """The signature of a fixed text under a fixed secret, computed with another tool, is believed."""
+    """The signature of a fixed text and secret, computed with another tool, is accepted."""
     # printf '%s' 'msg_2KWPBgLlAfxdpx2AI54pPJ85f4W.1674087231.{"test": 2432232314}' |
     #   openssl dgst -sha256 -mac HMAC -macopt key:0123456789abcdefghijklmn -binary | base64
     given = {
@@ -64,13 +64,13 @@ def test_a_known_signature():
     ],
 )
 def test_what_is_believed(given):
-    """Whatever the case of the names, the library they come from, and the other signatures beside: its id is given."""
+    """With names in any case, from any library, and next to other signatures: the id is returned."""
     assert "msg_1" == verify(given)
 
 
 @pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
 def test_bytes_of_any_kind(kind):
-    """The body may be whatever holds bytes."""
+    """The body can be any bytes-like object."""
     assert "msg_1" == verify(headers(), kind(BODY))
 
 
@@ -100,18 +100,18 @@ def test_bytes_of_any_kind(kind):
     ],
 )
 def test_what_is_refused(given, expected):
-    """A header that is missing, unreadable, or not what was signed is refused with a word for which."""
+    """A missing, unreadable or wrong header is refused with its reason."""
     assert expected == refusal(given)
 
 
 @pytest.mark.parametrize("body", [b"", BODY + b"\n", BODY[:-1], BODY.replace(b"succeeded", b"failed")])
 def test_a_changed_body(body):
-    """One byte more, less or other is another message."""
+    """One byte more, less or different is refused."""
     assert "signature" == refusal(headers(), body=body)
 
 
 def test_another_secret():
-    """A right webhook of another account is refused."""
+    """A valid webhook of another account is refused."""
     other = "whsec_" + base64.b64encode(b"of another account......").decode()
 
     assert "signature" == refusal(headers(), secret=other)
@@ -127,31 +127,31 @@ def test_age(now, expected):
 
 
 def test_tolerance():
-    """How much is tolerated may be said, and without an end too."""
+    """The tolerance can be set, also to infinity."""
     assert "old" == refusal(headers(), now=NOW + 2, tolerance=1)
     assert "msg_1" == verify(headers(), now=NOW + 1e9, tolerance=float("inf"))
 
 
 def test_a_replayed_body_that_is_not_signed_is_no_news():
-    """Of a message that is not signed nobody learns whether it would be too old."""
+    """The age of an unsigned message is not revealed."""
     assert "signature" == refusal(headers(signature=signature(key=b"another")), now=NOW + 10_000)
 
 
 def test_the_clock_is_the_machines_own():
-    """Without `now` the time is the present one."""
+    """Without `now` the current time is used."""
     assert "old" == refusal(headers(), now=None)
 
 
 @pytest.mark.parametrize("body", ["text", BODY.decode(), None, {"id": 1}])
 def test_a_body_that_was_decoded(body):
-    """Text and objects are refused: nobody knows which bytes they were."""
+    """Text and objects are refused, since their bytes are unknown."""
     with pytest.raises(ArgumentError, match="expected the body as bytes, as it was received, got "):
         verify(headers(), body)
 
 
 @pytest.mark.parametrize("secret", ["", "whsec_", SECRET[6:], "whsec_not base64", "whsec_ünicode", "whsec_AAA"])
 def test_a_secret_that_is_none(secret):
-    """It is said without being shown."""
+    """The error does not show it."""
     with pytest.raises(CredentialError, match="it is not shown here") as caught:
         verify(headers(), secret=secret)
 
@@ -159,12 +159,12 @@ def test_a_secret_that_is_none(secret):
 
 
 def test_space_around_a_secret():
-    """What a file or a variable adds at its end is no part of it."""
+    """White space from a file or variable is removed."""
     assert "msg_1" == verify(headers(), secret=f" {SECRET}\n")
 
 
 def test_a_webhook_is_taken_once():
-    """With a store of ids a second delivery is refused, unless the first was forgotten because it failed."""
+    """With a store of ids a second delivery is refused, unless the first was forgotten after a failure."""
     seen = kosmolua.SeenWebhooks()
     now = int(time.time())
     given = {
@@ -182,7 +182,7 @@ def test_a_webhook_is_taken_once():
 
 
 def test_a_forged_webhook_is_not_remembered():
-    """Else anybody could have a real one refused."""
+    """Otherwise anyone could block a real one."""
     kept = []
 
     class Store:

@@ -1,4 +1,4 @@
-"""The shapes in which web frameworks hand over a request's headers."""
+"""The forms in which web frameworks have headers."""
 
 import base64
 import hmac
@@ -20,7 +20,7 @@ import kosmolua
     ids=["mapping", "pairs", "ASGI", "iterator", "WSGI"],
 )
 def test_shapes_of_headers(shape):
-    """Headers are taken as frameworks have them."""
+    """Headers are accepted in the forms of frameworks."""
     key, body, stamp = b"0123456789abcdef", b"{}", "1700000000"
     secret = "whsec_" + base64.b64encode(key).decode()
     signature = base64.b64encode(hmac.digest(key, f"msg_1.{stamp}.".encode() + body, "sha256")).decode()
@@ -32,7 +32,7 @@ def test_shapes_of_headers(shape):
 
 @pytest.mark.parametrize("headers", [None, 1, "text", [1, 2]])
 def test_what_headers_are_not(headers):
-    """Anything else is an error in words, and so is a missing secret."""
+    """Other values are an error, and so is a missing secret."""
     with pytest.raises(kosmolua.ArgumentError, match="expected headers as a mapping or as pairs"):
         kosmolua.verify_webhook(headers, b"{}", "whsec_MDEyMw==")
     with pytest.raises(kosmolua.CredentialError):

@@ -1,4 +1,4 @@
-"""Where requests go, and where the token never goes."""
+"""The destinations of requests and of the token."""
 
 import socket
 import subprocess
@@ -55,7 +55,7 @@ def test_base_urls(given, used):
     ],
 )
 def test_base_urls_that_cannot_be(given, message):
-    """What is wrong with a URL is said, with the variable to correct; a password in it is not repeated."""
+    """The error has the problem and the variable; a password is not repeated."""
     with pytest.raises(ConfigurationError) as caught:
         checked_url(given)
 
@@ -65,13 +65,13 @@ def test_base_urls_that_cannot_be(given, message):
 
 
 def test_plain_http_can_be_insisted_on():
-    """Who means it may send the token in the clear."""
+    """With the option the token may be sent unencrypted."""
     assert "http://host.example/v1" == checked_url("http://host.example", insecure_http=True)
 
 
 @pytest.mark.parametrize("token", ["", "  ", "a b", "a\nb", "tökén", "a\x00"])
 def test_tokens_that_cannot_be(token):
-    """A token that no header can carry is refused, and not shown."""
+    """An invalid token is refused and not shown."""
     with pytest.raises(CredentialError) as caught:
         Client(token=token)
 
@@ -79,7 +79,7 @@ def test_tokens_that_cannot_be(token):
 
 
 def test_whitespace_around_a_token_is_dropped(server):
-    """A line end that came along with a pasted token does no harm."""
+    """A pasted line end has no effect."""
     with Client(token=f" {TOKEN}\n", base_url=server.url) as client:
         get_account(client)
 
@@ -87,7 +87,7 @@ def test_whitespace_around_a_token_is_dropped(server):
 
 
 def test_a_redirect_is_not_followed(server):
-    """The token does not go where an answer points to."""
+    """The token is not sent to the target."""
     other = RecordingServer()
     server.default = Answer(302, headers={"Location": f"{other.url}/account"})
     with Client(token=TOKEN, base_url=server.url) as client, pytest.raises(ApiError, match="redirects to http"):
@@ -99,7 +99,7 @@ def test_a_redirect_is_not_followed(server):
 
 
 def test_an_echoed_token_is_not_passed_on(server):
-    """A server that repeats the token in its error does not get it into ours."""
+    """If an error repeats the token, ours does not."""
     server.default = Answer(400, body=f'{{"title": "{TOKEN}", "detail": "you sent {TOKEN}"}}'.encode())
     with Client(token=TOKEN, base_url=server.url) as client, pytest.raises(ApiError) as caught:
         get_account(client)
@@ -116,7 +116,7 @@ def test_an_answer_that_is_no_json(server):
 
 
 def test_proxies_of_the_environment(monkeypatch, server):
-    """A proxy named by the environment is used for https and for other hosts, and never for loopback."""
+    """A proxy is used for https and other hosts, never for loopback."""
     proxy = RecordingServer()
     monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{proxy.port}")
     monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{proxy.port}")
@@ -146,7 +146,7 @@ def test_proxies_of_the_environment(monkeypatch, server):
     [(407, "export HTTPS_PROXY=http://USER:PASSWORD@HOST:PORT"), (403, "export NO_PROXY=api.invalid")],
 )
 def test_a_proxy_that_refuses(monkeypatch, status, hint):
-    """The message names the proxy without its password and is not repeated; the hint says what to set."""
+    """The message names the proxy without its password and is not retried; the hint says what to set."""
     proxy = RecordingServer()
     proxy.default = Answer(status, keep=False)
     monkeypatch.setenv("HTTPS_PROXY", f"http://name:marked-password@127.0.0.1:{proxy.port}")
@@ -173,7 +173,7 @@ def test_a_proxy_that_is_not_there(monkeypatch):
 
 
 def test_a_certificate_that_nobody_signed(tmp_path):
-    """An https server that cannot prove who it is gets nothing, and the message says why."""
+    """An https server without a trusted certificate gets nothing, with the reason."""
     import ssl
     import threading
 
@@ -223,7 +223,7 @@ def test_a_certificate_that_nobody_signed(tmp_path):
     ],
 )
 def test_cursors(link, cursor):
-    """A link is taken apart and never followed; "null" ends a list, and http on our host is our host."""
+    """Only the cursor of a link is used; "null" ends a list, and http on our host is our host."""
     assert cursor == next_cursor({"next": link}, "https://api.replicate.com/v1")
 
 
@@ -238,7 +238,7 @@ def test_cursors(link, cursor):
     ],
 )
 def test_cursors_that_cannot_be(link, message):
-    """A link to elsewhere, or to nowhere, ends the pages with an error."""
+    """A link to another host, or an invalid one, ends the pages with an error."""
     with pytest.raises(ApiError, match=message):
         next_cursor({"next": link}, "https://api.replicate.com/v1")
 
@@ -248,7 +248,7 @@ def test_cursors_that_cannot_be(link, message):
     ["a" * 70 + ".", ".", "a..", "xn--.", "a." * 200, "a b.", "\u00fc.", "%72."],
 )
 def test_hosts_that_no_name_server_could_know(host):
-    """A URL with one is refused before it is looked up."""
+    """The URL is refused before a look-up."""
     base = httpx.URL("https://api.replicate.com/v1")
     with pytest.raises(UsageError, match="expected a URL"):
         place(f"https://{host}/x.png", base, function="download")
@@ -258,14 +258,14 @@ def test_hosts_that_no_name_server_could_know(host):
     "host", ["replicate.delivery", "a" * 63 + ".replicate.delivery", "pbxt_1-a.replicate.delivery"]
 )
 def test_hosts_of_outputs(host):
-    """What the API may give is taken, with the token."""
+    """URLs that the API may return are fetched, with the token."""
     base = httpx.URL("https://api.replicate.com/v1")
 
     assert place(f"https://{host}/x.png", base, function="download")[1]
 
 
 def test_links_that_a_gateway_passes_on():
-    """The API's own links name the API's host, not the gateway's; only their cursor is used."""
+    """The API's links name its own host, not the gateway's; only their cursor is used."""
     link = {"next": "https://api.replicate.com/v1/predictions?cursor=x"}
 
     assert "x" == next_cursor(link, "https://gateway.example/v1/account/name/replicate")
@@ -284,7 +284,7 @@ def test_links_that_a_gateway_passes_on():
     ],
 )
 def test_paths_of_a_gateway(base, url, with_token):
-    """Other paths of a gateway may be other people's: nothing is fetched from there, and they never see the token."""
+    """Other paths of a gateway may belong to others: nothing is fetched there, and they never get the token."""
     if with_token is None:
         with pytest.raises(UsageError, match="is not an address of Replicate"):
             place(url, httpx.URL(base), function="download")

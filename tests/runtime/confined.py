@@ -1,4 +1,4 @@
-"""Python in a child that is confined exactly as one that runs a script: what whoever breaks out of Lua could do."""
+"""Python in a child that is confined like one that runs a script: what code outside Lua could do."""
 
 import os
 import platform
@@ -41,7 +41,7 @@ layers = confine.available()
 
 
 def needs(*names):
-    """Skips a test where this machine lacks a layer, and says why it does."""
+    """Skips a test if this machine lacks a layer, with the reason."""
     missing = [f"{name}: {layers[name]}" for name in names if layers[name] is not True]
     return pytest.mark.skipif(bool(missing), reason="; ".join(missing) or "all there")
 
@@ -55,7 +55,7 @@ def child_for(code, mode="standard", *, without=(), limits=None):
 
 
 def serve(child, host):
-    """Run the child to its end as a real run does; raises how it died."""
+    """Run the child to its end like a real run; raises how it died."""
     port = Port(host, host, limits=child.limits)
     with Watchdog(child.limits, port, child):
         child.run(START, port)
@@ -81,7 +81,7 @@ def gone(pid):
 
 
 def alive(pid):
-    """Whether a process runs; one that nobody has waited for counts as ended."""
+    """Whether a process runs; a zombie counts as ended."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
     except OSError:

@@ -38,7 +38,7 @@ GOOD = [
 
 
 class Host:
-    """Takes what comes through; holds that it has the types it should have."""
+    """Receives the frames that pass; checks their types."""
 
     def __init__(self):
         self.calls = 0
@@ -62,7 +62,7 @@ class Host:
 
 
 def frame(dice):
-    """One frame: random bytes, odd values in the place of good ones, or a good frame with damage."""
+    """One frame: random bytes, odd values instead of valid ones, or a damaged valid frame."""
     kind = dice.randrange(8)
     if kind == 0:
         return dice.randbytes(dice.randrange(64))
@@ -109,7 +109,7 @@ def mutated(data, dice):
 
 
 def take(data):
-    """Give a fresh run one frame; how it was taken."""
+    """Give a new run one frame; returns how it was processed."""
     host = Host()
     port = Port(host, host, host, LIMITS)
     try:
@@ -123,7 +123,7 @@ def take(data):
 
 
 def end(port):
-    """A run that ended well can be shown to a machine and to a person."""
+    """A successful run can be shown to machines and people."""
     values, error = _outcome(port, LIMITS)
     msgspec.json.encode([values, error and error.to_dict(), int(port.done.memory), error and error.exit_status])
     return "ended with an error" if error else "ended with results"

@@ -1,4 +1,4 @@
-"""What wakes the thread that serves a child, also when that child is gone."""
+"""The bell that wakes the thread of a child, also after the child has ended."""
 
 import os
 import select
@@ -30,7 +30,7 @@ def bell():
 
 
 def test_a_ring_is_seen_until_it_is_hushed(bell):
-    """However often it was rung, one look takes all rings."""
+    """One read takes all rings."""
     before = is_rung(bell.descriptor)
     bell.ring()
     bell.ring()
@@ -42,7 +42,7 @@ def test_a_ring_is_seen_until_it_is_hushed(bell):
 
 
 def test_a_full_bell_rings(bell):
-    """Nobody who rings waits for who should listen."""
+    """Ringing never blocks."""
     for _ in range(100_000):
         bell.ring()
 
@@ -50,7 +50,7 @@ def test_a_full_bell_rings(bell):
 
 
 def test_a_late_ring_reaches_nobody():
-    """After the end its numbers are other files', which nothing is written to."""
+    """After closing, its descriptors may be other files, which are not written to."""
     bell = Bell()
     bell.close()
     pipes = [os.pipe() for _ in range(4)]
@@ -64,7 +64,7 @@ def test_a_late_ring_reaches_nobody():
 
 
 def test_rings_while_it_closes():
-    """Threads that ring as it closes meet no closed descriptor."""
+    """Threads that ring during the close find no closed descriptor."""
     with ThreadPoolExecutor(4) as pool:
         for _ in range(200):
             bell = Bell()
@@ -75,7 +75,7 @@ def test_rings_while_it_closes():
 
 
 def test_what_ends_a_run_late_is_harmless(host):
-    """A run that was over before its watchdog ends it writes into no file that was opened since."""
+    """A watchdog that ends an ended run writes into no file opened since."""
     child, port = Child(Limits()), Port(host, host)
     child.run(marshal.encode(Start(source=SEVERAL, name=b"x", provider="replicate", functions=[("echo",)])), port)
     pipes = [os.pipe() for _ in range(8)]

@@ -1,4 +1,4 @@
-"""The modules of ``lua/`` as bytecode on disk: used if nobody else can have written it, else ignored and replaced."""
+"""The modules of ``lua/`` as bytecode on disk: used only if no other user can have written it."""
 
 import os
 import stat
@@ -19,7 +19,7 @@ def cache(tmp_path):
 
 @pytest.fixture
 def result_of(host, cache):
-    """Runs a script in a child that has the cache."""
+    """Runs a script in a child with the cache."""
 
     def made(source=b"return #json.encode{ 1 }"):
         return run(Script(source=source, name="x"), host, host, cache=str(cache))
@@ -38,7 +38,7 @@ def identity(path):
 
 
 def test_the_first_run_makes_the_file(result_of, cache):
-    """Only its owner can enter the directory or read the file, and a second run leaves it as it is."""
+    """Only the owner can enter the directory or read the file; a second run does not change it."""
     first = result_of()
     made = identity(file_in(cache))
     second = result_of()
@@ -49,7 +49,7 @@ def test_the_first_run_makes_the_file(result_of, cache):
 
 
 def test_the_file_is_used(result_of, cache):
-    """The file has exactly what a child accepts: bytecode of every module, for this engine and these texts."""
+    """The file has bytecode of every module for this engine and these texts."""
     result_of()
     text = Modules.read()
     engine = State(modules=text).run_module_text(b"return jit.version").decode()
@@ -71,7 +71,7 @@ def test_the_file_is_used(result_of, cache):
     ids=["truncated", "one bit", "empty", "another format"],
 )
 def test_a_damaged_file_is_replaced(result_of, cache, damage):
-    """A run with a damaged file uses the text of the modules, and writes the file anew."""
+    """The run uses the text of the modules and rewrites the file."""
     result_of()
     file = file_in(cache)
     content = file.read_bytes()
@@ -83,7 +83,7 @@ def test_a_damaged_file_is_replaced(result_of, cache, damage):
 
 @pytest.mark.parametrize("mode", [0o777, 0o770, 0o755])
 def test_a_directory_that_others_could_enter_is_emptied(result_of, cache, mode):
-    """What somebody else could have written is deleted, and the directory is closed."""
+    """Files that others could have written are deleted, and the directory is closed."""
     result_of()
     file_in(cache).write_bytes(b"written by somebody else")
     (cache / "lua").chmod(mode)
@@ -96,7 +96,7 @@ def test_a_directory_that_others_could_enter_is_emptied(result_of, cache, mode):
 
 @pytest.mark.parametrize("mode", [0o620, 0o602, 0o640])
 def test_a_file_that_others_could_write_or_read_is_replaced(result_of, cache, mode):
-    """The mode of the file must be as it was made."""
+    """The mode of the file must be unchanged."""
     result_of()
     file_in(cache).chmod(mode)
 
@@ -106,7 +106,7 @@ def test_a_file_that_others_could_write_or_read_is_replaced(result_of, cache, mo
 
 
 def test_links_are_not_followed(result_of, cache, tmp_path):
-    """A symbolic link, a second name and a named pipe are not the file; a linked directory is left alone."""
+    """Symbolic links, second names and pipes are not accepted; a linked directory is ignored."""
     result_of()
     file, elsewhere = file_in(cache), tmp_path / "elsewhere"
     os.link(file, elsewhere)
@@ -127,7 +127,7 @@ def test_links_are_not_followed(result_of, cache, tmp_path):
 
 @by_superuser
 def test_a_directory_of_another_user_is_left_alone(result_of, cache):
-    """Neither what is in it is read nor anything written there."""
+    """Nothing in it is read or written."""
     result_of()
     os.chown(cache / "lua", 12345, 12345)
     made = identity(file_in(cache))
@@ -138,14 +138,14 @@ def test_a_directory_of_another_user_is_left_alone(result_of, cache):
 
 
 def test_a_cache_that_cannot_be_made_does_not_matter(result_of, cache):
-    """Where the directory should be is a file: the run uses the text."""
+    """With a file in its place the run uses the text."""
     cache.write_bytes(b"")
 
     assert [3] == result_of().results
 
 
 def test_few_files_are_kept(result_of, cache):
-    """Files of installations that are gone make room."""
+    """Files of removed installations are deleted."""
     (cache / "lua").mkdir(mode=0o700, parents=True)
     for number in range(20):
         (cache / "lua" / f"{number}.bytecode").touch(mode=0o600)
@@ -156,7 +156,7 @@ def test_few_files_are_kept(result_of, cache):
 
 
 def test_other_texts_and_engines_have_other_keys():
-    """One changed letter, a moved line or another version of the engine: the bytecode is not accepted."""
+    """With one changed letter, a moved line or another engine, the bytecode is rejected."""
     texts = {"json": b"return {}", "values": b"return 1"}
     State(modules=Modules.read())
     key = key_of("LuaJIT 2.1.1", texts)
@@ -173,7 +173,7 @@ def test_other_texts_and_engines_have_other_keys():
 
 
 def test_another_engine_takes_the_text(cache):
-    """Lua 5.4 has bytecode of its own, which is never loaded."""
+    """Lua 5.4 bytecode is never loaded."""
     child = Cached("make")
 
     assert b"t" == child.modules("Lua 5.4").mode
@@ -181,7 +181,7 @@ def test_another_engine_takes_the_text(cache):
 
 
 def test_the_child_closes_the_descriptor(tmp_path):
-    """It is read before there is a script, and not left open for one."""
+    """Before there is a script."""
     (tmp_path / "file").write_bytes(b"x")
     descriptor = os.open(tmp_path / "file", os.O_RDONLY)
     Cached(str(descriptor))
@@ -191,7 +191,7 @@ def test_the_child_closes_the_descriptor(tmp_path):
 
 
 def test_errors_in_our_own_files_name_the_same_line(result_of):
-    """The message of an error raised in a module is the same from text and from bytecode."""
+    """Messages are equal from text and bytecode."""
     script = b"return tostring(select(2, pcall(json.decode, '[1,')))"
 
     assert result_of(script).results == result_of(script).results

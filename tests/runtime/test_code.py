@@ -28,14 +28,14 @@ from kosmolua.errors import UsageError
     ],
 )  # fmt: skip
 def test_load_compiles_text_as_stock_lua_does(lua, source, results):
-    """Chunks as text or from a reader, with a name, a mode and an environment."""
+    """Chunks as text or from a reader, with name, mode and environment."""
     found = lua(source)
 
     assert results == [each.removeprefix("flow.lua:1: ") if isinstance(each, str) else each for each in found.results]
 
 
 def test_an_error_in_a_loaded_chunk_names_its_line(lua):
-    """The chunk's own name and line, as those of a file."""
+    """With the chunk's own name, like a file."""
     error = lua("local f = load('local a = 1\\nerror(\"oops\")', '@part.lua')\nf()").error
 
     assert ("oops", "part.lua:2") == (error.message, error.where)
@@ -47,7 +47,7 @@ def test_an_error_in_a_loaded_chunk_names_its_line(lua):
     ["string", "table", "math", "os", "io", "coroutine", "bit", "package", "json", "regex", "docs", "replicate", "_G"],
 )
 def test_require_gives_the_libraries(lua, name):
-    """What stock Lua has in package.loaded, and this product's own tables."""
+    """Those of stock Lua's package.loaded, and this product's tables."""
     assert [True] == lua(f"return rawequal(require('{name}'), _G['{name}'])").results
 
 
@@ -56,7 +56,7 @@ def test_require_gives_the_libraries(lua, name):
     [(b"count = (count or 0) + 1 return count", 1), (b"", True), (b"package.loaded[...] = 'own'", "own")],
 )
 def test_a_module_is_loaded_once(lua, host, module, value):
-    """Its value is in package.loaded; a chunk that returns nothing gives true, or what it put there itself."""
+    """Its value is in package.loaded; a chunk without a value gives true, or what it stored there."""
     host.answers["host.require"] = {"source": module, "file": "m.lua"}
 
     assert [value, value, value] == lua("return require('m'), require('m'), package.loaded.m").results
@@ -64,14 +64,14 @@ def test_a_module_is_loaded_once(lua, host, module, value):
 
 
 def test_a_module_of_its_own_making(lua):
-    """package.preload has functions that make modules."""
+    """package.preload has loader functions."""
     assert ["made x"] == lua(
         "package.preload.x = function(name) return 'made ' .. name end return require('x')"
     ).results
 
 
 def test_a_syntax_error_in_a_module_is_placed_there(lua, host):
-    """File and line are those of the fault, not of the call."""
+    """The error has the module's file and line."""
     host.answers["host.require"] = {"source": b"local a = 1\nlocal b = = 2", "file": "lib/bad.lua"}
     error = lua("local ok = 1\nrequire('lib.bad')").error
 
@@ -80,12 +80,12 @@ def test_a_syntax_error_in_a_module_is_placed_there(lua, host):
 
 @pytest.mark.parametrize("name", ["ffi"])
 def test_what_scripts_do_not_have_is_said_plainly(lua, name):
-    """No search for a file of that name."""
+    """No file of that name is searched."""
     assert f"require: scripts have no library {name}" == lua(f"require('{name}')").error.message
 
 
 def test_the_path_is_sent_if_the_script_changed_it(lua, host):
-    """Templates as in stock Lua; the host looks there within its rules."""
+    """Templates as in stock Lua; the host searches there within its rules."""
     host.answers["host.require"] = UsageError("no")
     lua("pcall(require, 'x') package.path = 'lib/?.lua;' .. package.path require('y')")
 
@@ -95,7 +95,7 @@ def test_the_path_is_sent_if_the_script_changed_it(lua, host):
 
 @pytest.mark.parametrize(("code", "status"), [("", 0), ("0", 0), ("true", 0), ("3", 3), ("false", 1), ("255", 255)])
 def test_exit_ends_the_run(lua, host, code, status):
-    """At once, whatever catches errors around it."""
+    """At once, even inside pcall."""
     for name in ("exit", "os.exit"):
         result = lua(f"print('a') pcall(function() {name}({code}) end) print('b')")
 
@@ -118,14 +118,14 @@ def test_exit_takes_a_status(lua, code):
 
 
 def test_write_adds_nothing(lua, host):
-    """No newline and no tabs; io.write and the streams are the same."""
+    """Neither newline nor tabs; io.write and the streams are the same."""
     lua("write('a', 1, nil, true) io.write('b'):write('c') io.stdout:write('d\\n') io.stderr:write('e')")
 
     assert (b"a1niltruebcd\n", b"e") == (host.printed, host.logged)
 
 
 def test_the_collector_can_be_looked_at(lua):
-    """Only what cannot weaken the memory limit does something."""
+    """Only options that cannot weaken the memory limit have an effect."""
     source = "return collectgarbage('count') > 0, collectgarbage(), collectgarbage('stop'), collectgarbage('step')"
 
     assert [True, 0, 0, True] == lua(source).results
@@ -134,7 +134,7 @@ def test_the_collector_can_be_looked_at(lua):
 
 @pytest.mark.parametrize("source", ["f()", "pcall(f) f()", "local co = coroutine.wrap(f) co()", "spawn(f) sleep(0)"])
 def test_a_stack_overflow_names_a_line(lua, source):
-    """Whatever room is left in the stack, and with a way on."""
+    """With any remaining stack, and with a hint."""
     error = lua(f"function f(n)\n  return 1 + f(n)\nend\n{source}").error
 
     assert ("stack overflow", "flow.lua:2") == (error.message, error.where)
@@ -165,5 +165,5 @@ def test_errors_in_scripts_with_long_names_are_placed(lua, length):
     ],
 )  # fmt: skip
 def test_errors_name_no_file_of_the_host(lua, source, text):
-    """Places are the script's, and every error has its text."""
+    """Positions are the script's, and every error has its text."""
     assert [False, text] == lua(source).results[:2]

@@ -1,4 +1,4 @@
-"""What native code in the child can do: each attempt is made, by a real process, and seen to fail."""
+"""What native code in the child can do: a real process makes each attempt and fails."""
 
 import os
 import signal
@@ -60,7 +60,7 @@ ATTACKS = {
 @pytest.mark.parametrize("mode", ["standard", "strict"])
 @pytest.mark.parametrize("code", ATTACKS.values(), ids=ATTACKS)
 def test_what_is_not_needed_ends_the_process(host, code, mode):
-    """A system call that no script needs is the end of the child, and told as the attack that it is."""
+    """An unneeded system call ends the child, and is reported as a possible attack."""
     if layers["landlock"] is not True and mode == "strict":
         pytest.skip(f"strict needs Landlock; {layers['landlock']}")
     with pytest.raises(ScriptError, match="forbidden system call") as caught:
@@ -73,7 +73,7 @@ def test_what_is_not_needed_ends_the_process(host, code, mode):
     "name", ["tcp socket", "read a file", "list files", "fork", "kill the host", "executable memory"]
 )
 def test_the_attempts_succeed_where_nothing_is_confined(host, name):
-    """An attempt that fails by itself would prove nothing."""
+    """A failing attempt without confinement would prove nothing."""
     with pytest.raises(ScriptError, match="it was not refused"):
         serve(child_for(ATTACKS[name], without=["seccomp", "landlock", "rlimits"]), host)
 
@@ -87,14 +87,14 @@ FILES_AND_PROCESSES = [
 @needs("landlock")
 @pytest.mark.parametrize("name", FILES_AND_PROCESSES)
 def test_landlock_alone_refuses_files_and_the_host(host, name):
-    """Without seccomp and limits of descriptors Landlock still keeps the child from files and from its host."""
+    """Without seccomp and descriptor limits, Landlock protects files and the host."""
     with pytest.raises(ScriptError, match="PermissionError"):
         serve(child_for(ATTACKS[name], without=["seccomp", "rlimits"]), host)
 
 
 @needs("landlock")
 def test_landlock_alone_refuses_tcp(host):
-    """Without seccomp a connection is refused before a packet leaves (kernels since 6.7)."""
+    """Without seccomp, connections are refused before a packet is sent (kernels since 6.7)."""
     if confine.Kernel(confine._host_call)("landlock_create_ruleset", 0, 0, confine.LANDLOCK_VERSION) < 4:
         pytest.skip("this kernel's Landlock knows no TCP")
     with pytest.raises(ScriptError, match="PermissionError"):
@@ -103,7 +103,7 @@ def test_landlock_alone_refuses_tcp(host):
 
 @pytest.mark.parametrize("name", ["tcp socket", "read a file", "pipe", "duplicate a descriptor"])
 def test_limits_alone_leave_no_descriptor(host, name):
-    """Where the kernel has no layer at all, the child still gets no descriptor beside its three pipes."""
+    """On a kernel without layers the child still gets no descriptor besides its three pipes."""
     with pytest.raises(ScriptError, match="OSError"):
         serve(child_for(ATTACKS[name], without=["seccomp", "landlock"]), host)
 
@@ -123,7 +123,7 @@ OLD_GETPID = "b814000000cd80c3"  # mov eax, 20; int 0x80; ret: a system call by 
 @needs("seccomp")
 @on_x86_64
 def test_standard_lets_the_compiler_work_and_no_more(host):
-    """Memory that was written may become executable, as the JIT needs it, but not while it stays writable."""
+    """Written memory may become executable for the JIT, but not while it is writable."""
     with pytest.raises(ScriptError, match="answered 42"):
         serve(child_for(CALL_CODE.format(code=RETURN_42, protection=5)), host)
     with pytest.raises(ScriptError, match="forbidden system call"):
@@ -133,7 +133,7 @@ def test_standard_lets_the_compiler_work_and_no_more(host):
 @needs("seccomp", "landlock")
 @on_x86_64
 def test_strict_has_no_executable_memory(host):
-    """With the compiler off nothing that was written can be executed."""
+    """Without the compiler, written memory cannot be executed."""
     with pytest.raises(ScriptError, match="forbidden system call"):
         serve(child_for(CALL_CODE.format(code=RETURN_42, protection=5), "strict"), host)
 
@@ -141,7 +141,7 @@ def test_strict_has_no_executable_memory(host):
 @needs("seccomp")
 @on_x86_64
 def test_other_tables_of_system_calls_are_closed(host):
-    """The filter cannot be gone round by calls of 32-bit programs, nor by those of the x32 kind."""
+    """System calls of 32-bit programs and of x32 do not bypass the filter."""
     with pytest.raises(ScriptError, match="forbidden system call"):
         serve(child_for(CALL_CODE.format(code=OLD_GETPID, protection=5)), host)
     with pytest.raises(ScriptError, match="forbidden system call"):
@@ -149,7 +149,7 @@ def test_other_tables_of_system_calls_are_closed(host):
 
 
 def test_the_layers_are_told(host):
-    """A run says which layers held; what this machine has is there, and what it lacks is named."""
+    """A run reports the applied layers, and names the missing ones."""
     result = run(Script(source=b"return 1", name="x"), host, host)
 
     expected = [name for name in confine.LAYERS if layers[name] is True]
@@ -161,7 +161,7 @@ def test_the_layers_are_told(host):
 
 
 def test_inline_claims_no_layer(host):
-    """A run in this process has no confinement, and does not say it had."""
+    """A run in this process reports no confinement."""
     result = run(Script(source=b"return 1", name="x"), host, host, isolation="none")
 
     assert {"mode": "none", "layers": [], "missing": []} == result.isolation
@@ -169,7 +169,7 @@ def test_inline_claims_no_layer(host):
 
 @pytest.mark.parametrize("layer", ["landlock", "seccomp"])
 def test_strict_refuses_to_run_without_a_layer(host, layer):
-    """Where the kernel does not give what strict promises, nothing is run, and the reason is named."""
+    """If the kernel lacks a layer of strict, nothing runs, with the reason."""
     child = child_for("send(b'\\xc1')", "strict", without=[layer])
     with pytest.raises(ConfigurationError, match=layer) as caught:
         serve(child, host)
@@ -180,7 +180,7 @@ def test_strict_refuses_to_run_without_a_layer(host, layer):
 
 @needs("landlock", "seccomp")
 def test_strict_tells_the_line_of_a_timeout(host):
-    """Interpreted code looks at the clock itself, so that the limit names the line that reached it."""
+    """Interpreted code checks the clock, so the limit names its line."""
     source = b"local x = 0\nwhile true do x = x + 1 end"
     result = run(Script(source=source, name="x.lua"), host, host, limits=Limits(cpu=0.2), isolation="strict")
 
@@ -203,7 +203,7 @@ def test_strict_runs_scripts(host):
 
 @by_superuser
 def test_a_secret_of_the_host_is_not_in_the_child(host, monkeypatch):
-    """The child's whole memory, read while a script runs, has no byte of the token in it, nor its environment."""
+    """The child's whole memory and environment have no byte of the token."""
     monkeypatch.setenv("REPLICATE_API_KEY", "r8_MarkedTokenOfTheHost")
     seen = {}
 
@@ -221,7 +221,7 @@ def test_a_secret_of_the_host_is_not_in_the_child(host, monkeypatch):
 
 
 def test_the_host_hides_itself(host):
-    """Before a script is handed over, the host's memory is closed to other processes of the same user."""
+    """Before a script starts, the host's memory is closed to other processes of the user."""
     code = (
         "import ctypes; from kosmolua.runtime.run import Script, run;"
         "run(Script(source=b'', name='x'), None, None); print(ctypes.CDLL(None).prctl(3, 0, 0, 0, 0))"
@@ -252,14 +252,14 @@ print(first, attempt())
 
 
 def test_a_hidden_host_cannot_be_read():
-    """A plain child of the same user can read its parent's memory; once the parent has hidden itself it cannot."""
+    """A child can read its parent's memory until the parent hides it."""
     told = subprocess.run([sys.executable, "-c", TWO_TRIES], capture_output=True, text=True, check=True).stdout
 
     assert "0 1\n" == told
 
 
 def test_available_applies_nothing():
-    """Asking what this machine has leaves the process that asks as it was."""
+    """The query does not change the process."""
     before = Path("/proc/self/status").read_text()
     found = confine.available()
     after = Path("/proc/self/status").read_text()
@@ -286,7 +286,7 @@ run(Script(source=sys.argv[1].encode(), name="x"), None, Output(), limits=child.
 @pytest.mark.parametrize("source", ["print(1) while true do end", "print(1) sleep(1000)"], ids=["computes", "waits"])
 @pytest.mark.parametrize("stopped", [False, True], ids=["running", "stopped"])
 def test_a_killed_host_leaves_no_child(source, stopped):
-    """SIGKILL to the host ends the child as well, whatever either was doing."""
+    """SIGKILL to the host also ends the child, whatever they were doing."""
     if layers["process"] is not True:
         pytest.skip(layers["process"])
     host = subprocess.Popen([sys.executable, "-c", HOST, source], stdout=subprocess.PIPE, text=True)

@@ -1,4 +1,4 @@
-"""A child that says whatever it likes: its host never crashes, hangs, or does what no script could ask for."""
+"""A hostile child: the host never crashes, hangs, or does something that no script could request."""
 
 import os
 import random
@@ -32,19 +32,19 @@ spoken = st.lists(plain, max_size=6).flatmap(lambda fields: tags.map(lambda tag:
 
 @given(st.binary(max_size=200))
 def test_random_bytes(data):
-    """Bytes that mean nothing are refused with a `KosmoError`, or mean something after all."""
+    """Invalid bytes are refused with a `KosmoError`, or happen to be valid."""
     assert fuzz_frames.take(data)
 
 
 @given(spoken.map(fuzz_frames.encode))
 def test_values_of_the_wrong_kind(data):
-    """Frames of the right form with whatever in them are carried out typed, or refused."""
+    """Well-formed frames with any values are carried out typed, or refused."""
     assert fuzz_frames.take(data)
 
 
 @given(st.integers())
 def test_damaged_frames(seed):
-    """Good frames with a few bytes changed, missing or added do no more harm than others."""
+    """Valid frames with a few bytes changed do no harm."""
     assert fuzz_frames.take(fuzz_frames.frame(random.Random(seed)))
 
 
@@ -82,19 +82,19 @@ DONE = b"\x95\xa4done\xc3%s\xcb\x41\x2e\x84\x80\0\0\0\0\xa1L"
     ids=["map", "number", "number as name", "extension", "map as name", "no text", "deep"],
 )
 def test_results_that_are_no_plain_data(value):
-    """What cannot be shown as JSON is no result of a script."""
+    """Values without a JSON form are not results."""
     assert "refused: script_crashed" == fuzz_frames.take(DONE % value)
 
 
 @pytest.mark.parametrize("memory", [float("nan"), float("inf"), -1.0], ids=str)
 def test_figures_that_are_none(host, memory):
-    """A figure for people is a number that can be one."""
+    """Figures for people are valid numbers."""
     with pytest.raises(ScriptError, match=r"\$\[3\]"):
         Port(host, host).submit(msgspec.msgpack.encode(["done", True, [], memory, "LuaJIT"]))
 
 
 def test_endless_texts_are_cut(host):
-    """A hostile error does not fill the terminal of who reads it."""
+    """A hostile error does not fill the terminal."""
     port = Port(host, host)
     report = {"message": "m" * 10_000_000, "hint": "h" * 10_000_000, "traceback": "t" * 10_000_000}
     port.submit(msgspec.msgpack.encode(["done", False, report, 1.0, "LuaJIT"]))
@@ -107,7 +107,7 @@ def test_endless_texts_are_cut(host):
 
 
 def test_real_children_that_speak_nonsense(host):
-    """A confined process that speaks many kinds of damaged frames ends its run in words, and in time."""
+    """A confined process that sends damaged frames ends its run with an error, in time."""
     limits = Limits(cpu=1.0, silence=0.3, output=10_000)
     for seed in range(15):
         dice = random.Random(seed)
@@ -133,20 +133,20 @@ def test_real_children_that_speak_nonsense(host):
     ids=["huge", "too large", "cut off", "empty", "nothing", "binary last words"],
 )
 def test_frames_cut_and_stretched(host, code, words):
-    """A length that is not true is met with words, and costs no memory."""
+    """A wrong length gives an error, and costs no memory."""
     with pytest.raises(KosmoError, match=words):
         serve(child_for(code), host)
 
 
 def test_one_that_asks_and_never_reads(host):
-    """Answers that nobody takes are not kept without end: it ends by a limit, as many spawned sleeps may."""
+    """Unread answers are limited, as are spawned sleeps."""
     ask = "while True: send(bytes.fromhex('93a474696d6501c3'))"
     with pytest.raises(LimitError, match="unread answers"):
         serve(child_for(ask, limits=Limits(cpu=None)), host)
 
 
 def test_values_by_the_million(host):
-    """A byte may become an object of eighty: what holds too many values is refused before one of them is made."""
+    """One byte may become an object of eighty: too many values are refused before one is decoded."""
     many = b"\xdd\x01\x00\x00\x00" + b"\x80" * (1 << 24)
     call = b"\x96\xa4call\x01\xc3\xa0\xa4echo"
     answer = msgspec.msgpack.decode(Port(host, host).submit(call + b"\x81\xa1x" + many))
@@ -159,7 +159,7 @@ def test_values_by_the_million(host):
 
 @given(plain, st.integers(0, 30))
 def test_values_are_counted(value, most):
-    """Names count as values; one fewer than there are is too few."""
+    """Names count as values; one below the number is too few."""
     data, count = msgspec.msgpack.encode(value), counted(value)
 
     assert (len(data) > most and count > most) == marshal.holds_more(data, most)
@@ -175,7 +175,7 @@ def counted(value):
 
 @pytest.mark.parametrize("place", [3, 4], ids=["account", "function"])
 def test_names_have_a_length(host, place):
-    """No name is so long that looking for what was meant by it would keep the host."""
+    """Long names are refused, since searching similar names would take long."""
     call = ["call", 1, True, "", "echo", {}]
     call[place] = "x" * 201
     with pytest.raises(ScriptError, match="an invalid frame"):
