@@ -1,4 +1,4 @@
-"""A real Secret Service for tests: D-Bus and gnome-keyring, on a bus of their own, unlocked with a password."""
+"""A real Secret Service for tests: D-Bus and gnome-keyring on their own bus, unlocked with a password."""
 
 import os
 import shutil
@@ -33,7 +33,7 @@ def missing():
 
 
 class SecretService:
-    """``environment`` is what a program needs to find it. The bus starts no other service, so nothing prompts."""
+    """``environment`` has what a program needs to find it. The bus starts no other service, so nothing prompts."""
 
     def __init__(self, home):
         configuration = home / "bus.conf"

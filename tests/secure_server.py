@@ -1,4 +1,4 @@
-"""The recording server behind TLS, with a certificate of its own making."""
+"""The recording server with TLS and a self-signed certificate."""
 
 import ssl
 import subprocess
@@ -7,7 +7,7 @@ from recording_server import RecordingServer
 
 
 def certificate_for(directory, name="localhost"):
-    """Makes a certificate for that name which signs itself; gives its file and that of its key."""
+    """Makes a self-signed certificate for that name; returns its file and that of its key."""
     key, certificate = directory / "key.pem", directory / "certificate.pem"
     subprocess.run(
         ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", certificate, "-days", "1",
@@ -19,7 +19,7 @@ def certificate_for(directory, name="localhost"):
 
 
 class SecureServer(RecordingServer):
-    """Speaks with those alone who believe its certificate."""
+    """Serves only clients that trust its certificate."""
 
     def __init__(self, certificate, key):
         self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

@@ -1,10 +1,10 @@
-"""A call of a function by a client, without a session around it."""
+"""A client's call of a function, without a session."""
 
 from kosmolua.gate.functions import resolve
 from kosmolua.replicate.structs import decode_arguments
 
 
 def send(client, name, arguments):
-    """What the API answered."""
+    """The API's answer."""
     operation = resolve(name)
     return client.send(operation, decode_arguments(operation, arguments)).data

@@ -1,15 +1,15 @@
-"""What an example says it prints, against what it printed."""
+"""Compares the stated output of an example with the real one."""
 
 import re
 
 
 def output_of(script):
-    """The lines that a script says it prints, behind `-->` in its own text."""
+    """The lines after `-->` in a script's text, which it prints."""
     return [line[3:].removeprefix(" ") for line in script.splitlines() if line.startswith("-->")]
 
 
 def printed_as_expected(expected, printed):
-    """Whether it did; where not, the lines are compared. `…` is anything within a line, alone it is any lines."""
+    """Whether the output matches; otherwise the lines are compared. `…` is any text in a line, alone any lines."""
     pattern = "".join("(?:.*\n)*?" if line == "…" else f"{_pattern(line)}\n" for line in expected)
     if not re.fullmatch(pattern, printed):
         assert expected == printed.splitlines()

@@ -1,4 +1,4 @@
-"""What a terminal makes of a sixel image: pixels."""
+"""Decodes a sixel image to pixels."""
 
 import re
 
@@ -7,7 +7,7 @@ _PART = re.compile(r"#(\d+)(?:;2;(\d+);(\d+);(\d+))?|!(\d+)([?-~])|([?-~])|([$-]
 
 
 def decoded(text):
-    """Rows of (red, green, blue), with None where nothing is drawn. Raises where it is anything but one image."""
+    """Rows of (red, green, blue), with None where nothing is drawn. Raises an error if it is not exactly one image."""
     width, height, body = re.fullmatch(_IMAGE, text).groups()
     pixels = [[None] * int(width) for _ in range(int(height))]
     palette, colour, x, y, at = {}, None, 0, 0, 0

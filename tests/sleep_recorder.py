@@ -2,7 +2,7 @@
 
 
 class SleepRecorder:
-    """``slept`` keeps how long was asked for each time, in seconds; time is what was slept."""
+    """``slept`` records the requested seconds of each sleep; time is their sum."""
 
     def __init__(self):
         self.slept = []

@@ -1,4 +1,4 @@
-"""Where the tests run, without what does not belong to them."""
+"""The test environment, without variables that do not belong to it."""
 
 import os
 from pathlib import Path

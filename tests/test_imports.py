@@ -1,4 +1,4 @@
-"""The shape of the house, read from its import statements: which room may know which."""
+"""The structure of the package, from its import statements: which room may import which."""
 
 import ast
 import re
@@ -95,13 +95,13 @@ def may_import(room):
 
 
 def test_every_room_is_known():
-    """A new room is entered in the list, at the height where it belongs, and one that is gone leaves it."""
+    """A new room must be added to the list at its place, and a removed one deleted."""
     assert sorted({room(path) for path in modules()}) == sorted(name for rooms in ROOMS for name in rooms)
 
 
 @pytest.mark.parametrize("path", modules(), ids=lambda path: path.relative_to(PACKAGE).as_posix())
 def test_imports_flow_one_way(path):
-    """A module imports from the rooms below its own, and a guarded library in its one place alone."""
+    """A module imports only from rooms below its own, and a guarded library only in its places."""
     allowed_rooms = may_import(room(path))
     for name in imported(path):
         top, _, rest = name.partition(".")
@@ -113,7 +113,7 @@ def test_imports_flow_one_way(path):
 
 
 def loaded(path):
-    """What a module imports when it is loaded or used, without the imports for annotations alone."""
+    """The imports of a module that are executed, without those for annotations only."""
     tree = ast.parse(path.read_text())
     typing = {
         id(inner)
@@ -143,7 +143,7 @@ def test_a_room_says_what_lives_there(path):
 
 
 def test_the_emulator_shares_no_code_with_the_client():
-    """A mistake they shared would agree with itself: of replicate the emulator knows the catalogue alone."""
+    """A shared mistake would not be found: of replicate the emulator knows only the catalogue."""
     names = {name for path in (PACKAGE / "emulator").rglob("*.py") for name in imported(path)}
 
     assert not {name for name in names if name.startswith("kosmolua.replicate") and "catalogue" not in name}
@@ -188,7 +188,7 @@ def test_the_emulator_shares_no_code_with_the_client():
     ],
 )
 def test_what_costs_time_is_imported_late(statement, absent):
-    """A fresh interpreter proves what a command does not load before it needs it."""
+    """A new interpreter proves what a command does not load."""
     code = f"{statement}; import sys; print('\\n'.join(sys.modules))"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
@@ -196,7 +196,7 @@ def test_what_costs_time_is_imported_late(statement, absent):
 
 
 def test_one_call_loads_no_client_of_others(tmp_path):
-    """A call of this machine loads neither httpx nor what only TLS, proxies, lost calls and files need."""
+    """A call on this machine loads neither httpx nor modules for TLS, proxies, lost calls and files."""
     code = "from kosmolua.cli import main; main(ARGS); import sys; print('\\n'.join(sys.modules), file=sys.stderr)"
     args = ["integrations:call", "replicate.get_account", "--json"]
     server = RecordingServer()

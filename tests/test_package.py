@@ -1,4 +1,4 @@
-"""The built wheel, installed where nothing else is: what a user gets, not what a checkout has."""
+"""The built wheel, installed alone: what a user gets."""
 
 import subprocess
 import sys
@@ -12,7 +12,7 @@ ROOT = Path(__file__).parent.parent
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory):
-    """The wheel, built from the checkout without an isolated environment, so without asking the network."""
+    """The wheel, built from the checkout without an isolated environment, so without the network."""
     out = tmp_path_factory.mktemp("dist")
     command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", out, ROOT]
     subprocess.run(command, check=True, capture_output=True)
@@ -30,7 +30,7 @@ def test_the_wheel_holds_the_lua_modules(wheel):
 
 
 def test_a_script_runs_from_the_wheel(wheel, tmp_path):
-    """Unpacked and alone on the path, the package runs a script in a child and against the emulator."""
+    """Unpacked and alone on the path, it runs a script in a child and against the emulator."""
     site = tmp_path / "site"
     zipfile.ZipFile(wheel).extractall(site)
     code = (

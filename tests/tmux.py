@@ -1,4 +1,4 @@
-"""A real terminal: tmux draws it, keys go in, and what is on the screen can be read."""
+"""A real terminal: keys go to tmux, and its screen can be read."""
 
 import os
 import subprocess
@@ -8,10 +8,8 @@ from waiting import DEADLINE, wait_until
 
 
 class Screen:
-    """A terminal of 110 by 44 with the program in it. Its server ends with it.
-
-    ``prompt`` is waited for. Where it is to ``stay``, the screen can be read when the program has ended; it then shows
-    ENDED and the status.
+    """A terminal of 110 by 44 with the program, whose server ends with it. It waits for ``prompt``. With ``stay``, the
+    screen can be read after the program has ended; it then shows ENDED and the status.
     """
 
     ENDED = "ended with "
@@ -37,7 +35,7 @@ class Screen:
         self._tmux("send-keys", *keys)
 
     def enter(self, text, expected):
-        """Type an input and wait for what it is to show."""
+        """Type an input and wait for its output."""
         self.type(text)
         self.press("Enter")
         self.wait_for(expected)
@@ -61,7 +59,7 @@ class Screen:
         return int(self._tmux("display-message", "-p", "#{cursor_x}"))
 
     def wait_for(self, text, *, times=1, without=None):
-        """What is on the screen, once the text is on it that many times, and nothing of what it is to be without."""
+        """The screen, once it has the text that many times, and none of ``without``."""
 
         def seen():
             shown = self.text
@@ -80,7 +78,7 @@ class Screen:
         )
 
     def ended(self, *keys, seconds=DEADLINE):
-        """Wait until it ends, when those keys are pressed; at a prompt that is not drawn yet they say nothing."""
+        """Press those keys until the program ends; a prompt that is not drawn yet ignores them."""
 
         def gone():
             if keys and self.alive:

@@ -9,7 +9,7 @@ INTERVAL = 0.005  # seconds between two looks
 
 
 def wait_until(condition, seconds=DEADLINE, interval=INTERVAL):
-    """Wait until the condition holds, and return what it returned. A deadline that passes fails the test."""
+    """Wait until the condition holds, and return its result. After the deadline the test fails."""
     deadline = time.monotonic() + seconds
     while not (found := condition()):
         assert time.monotonic() < deadline, f"not within {seconds:g} s"
@@ -18,7 +18,7 @@ def wait_until(condition, seconds=DEADLINE, interval=INTERVAL):
 
 
 def stays(value, seconds):
-    """Whether a function returns the same value all the time, that long: what must not happen does not happen."""
+    """Whether a function returns the same value for that long: for events that must not happen."""
     first, end = value(), time.monotonic() + seconds
     while time.monotonic() < end:
         if value() != first:
@@ -28,12 +28,12 @@ def stays(value, seconds):
 
 
 def let_pass(seconds):
-    """Let time pass where time is what is tested: a slow server, a moment at which a process is killed."""
+    """Let time pass if time is tested: a slow server, the moment of a kill."""
     time.sleep(seconds)
 
 
 def scaled(seconds):
-    """A bound on wall time, as many times as long as this machine has more to run than it has cores."""
+    """A bound on wall time, scaled by how much this machine has to run per core."""
     average, _, _, running, *_ = Path("/proc/loadavg").read_text().replace("/", " ").split()
     return seconds * max(1.0, float(average) / cores(), float(running) / cores())
 

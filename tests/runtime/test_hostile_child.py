@@ -183,7 +183,7 @@ def test_names_have_a_length(host, place):
 
 
 def test_a_flood_of_nothing(host):
-    """Printing nothing is counted too."""
+    """Empty prints are counted too."""
     port = Port(host, host)
     port.lines = port_.MAX_LINES
     with pytest.raises(LimitError, match="printed 1000000 times"):
@@ -191,7 +191,7 @@ def test_a_flood_of_nothing(host):
 
 
 def test_results_are_output(host):
-    """What a script returns counts as what it prints does."""
+    """Returned values count like printed ones."""
     script = Script(source=b"print(('x'):rep(600)) return ('x'):rep(600)", name="x")
     result = run(script, host, host, limits=Limits(output=1_000))
 
@@ -199,7 +199,7 @@ def test_results_are_output(host):
 
 
 def test_a_flood_of_output(host):
-    """A child that prints without end is stopped at the limit, and what it printed is kept to it."""
+    """A child that prints endlessly is stopped at the limit, and its output is cut there."""
     code = "frame = bytes.fromhex('93a57072696e7401c4ff') + b'x' * 255\nwhile True: send(frame)"
     with pytest.raises(LimitError) as caught:
         serve(child_for(code, limits=Limits(output=5_000)), host)
@@ -210,7 +210,7 @@ def test_a_flood_of_output(host):
 
 @needs("seccomp")
 def test_a_second_greeting_changes_nothing(host):
-    """Which layers hold is said once, before there is a script; later it is an invalid frame."""
+    """The layers are reported once, before a script; later it is an invalid frame."""
     child = child_for("send(b'ready process rlimits')")
     with pytest.raises(ScriptError, match="an invalid frame"):
         serve(child, host)
@@ -220,14 +220,14 @@ def test_a_second_greeting_changes_nothing(host):
 
 @pytest.mark.parametrize("greeting", [b"", b"ready2 seccomp", b"\x93\xa5print\x01\xc4\x00", b"\xff\xff"])
 def test_a_child_that_does_not_greet_is_given_up(host, greeting):
-    """The first word of a child is which layers hold; one that says anything else did not start correctly."""
+    """The first frame of a child reports the layers; any other means that it did not start correctly."""
     boot = f"import os; os.write(1, {len(greeting).to_bytes(4) + greeting!r}); os.read(0, 100)"
     with pytest.raises(ScriptError, match="did not start correctly"):
         serve(Child(Limits(), boot=boot), host)
 
 
 def test_layers_that_nobody_knows_are_not_told(host):
-    """A child's greeting is read for the names there are, and for nothing else."""
+    """Only known names of a greeting are used."""
     greeting = b"ready seccomp seccomp2 \xff\x1b[2J landlockseccomp"
     boot = f"import os; os.write(1, {len(greeting).to_bytes(4) + greeting!r})"
     child = Child(Limits(), boot=boot)
@@ -238,7 +238,7 @@ def test_layers_that_nobody_knows_are_not_told(host):
 
 
 def test_a_host_goes_on_after_hostile_children(host):
-    """Runs that follow are as if nothing had been: no descriptor, no process, no state is left of the others."""
+    """Later runs work: no descriptor, process or state of the others is left."""
     before = set(os.listdir("/proc/self/fd"))
     for code in ("send(b'\\xc1')", "os.write(1, b'\\xff' * 8)", "os.kill(host, 0)"):
         with pytest.raises(KosmoError):

@@ -1,4 +1,4 @@
-"""A state that takes one input after another: what lasts, what an interrupt ends, and what is lost."""
+"""A state that takes one input after another: what persists, what an interrupt ends, and what is lost."""
 
 import os
 import signal
@@ -20,7 +20,7 @@ FUNCTIONS = [("echo",), ("fail",), ("slow",), ("spend",)]
 
 @pytest.fixture
 def release():
-    """Lets the calls of `slow` go on."""
+    """Lets the calls of `slow` continue."""
     event = threading.Event()
     yield event
     event.set()
@@ -66,7 +66,7 @@ def interrupted(state):
 
 
 def values(state, *sources):
-    """What the last of the inputs gives."""
+    """The values of the last input."""
     for source in sources:
         found = state.evaluate(source)
         assert found.error is None, found.error
@@ -111,12 +111,12 @@ def values(state, *sources):
     ],
 )  # fmt: skip
 def test_what_lasts(state, sources, expected):
-    """Inputs are as one long chunk: locals of the top level go on, shared with the closures that hold them."""
+    """Inputs are like one long chunk: top-level locals persist, shared with their closures."""
     assert expected == values(state, *sources)
 
 
 def test_more_locals_than_a_function_takes(state):
-    """Lua's bound of 200 locals is for one input, not for all of them."""
+    """Lua's limit of 200 locals applies to one input, not to all."""
     for number in range(300):
         values(state, f"local v{number} = {number}")
 
@@ -124,7 +124,7 @@ def test_more_locals_than_a_function_takes(state):
 
 
 def test_an_error_keeps_the_state(state):
-    """It names the line of its input; what it had assigned to globals stays, its own locals do not."""
+    """It names the line of its input; assigned globals stay, its own locals do not."""
     values(state, "local kept = 1")
     found = state.evaluate("a = 1\nlocal lost = 2\nerror('wrong')")
 
@@ -137,7 +137,7 @@ def test_an_error_keeps_the_state(state):
     [("x.y", "in[1]:1"), ("x.y -- a comment", "in[1]:2"), ("1 +\nx.y", "in[1]:2")],
 )
 def test_a_failing_expression_names_its_line(state, source, where):
-    """What is put around an expression does not move its error, unless a comment ends it."""
+    """The code around an expression does not move its error, unless a comment ends it."""
     found = state.evaluate(source)
 
     assert ("attempt to index global 'x' (a nil value)", where) == (found.error.message, found.error.where)
@@ -153,14 +153,14 @@ def test_a_failing_expression_names_its_line(state, source, where):
     ],
 )
 def test_a_syntax_error(state, source, message, where):
-    """The parser's own words for the input as it was typed, whatever is put around it."""
+    """The message is the parser's for the input as typed."""
     found = state.evaluate(source)
 
     assert ("syntax_error", message, where) == (found.error.code, found.error.message, found.error.where)
 
 
 def test_calls_and_output(state, host):
-    """An input calls its host and prints as a script does, and API errors keep their code."""
+    """An input calls its host and prints like a script, and API errors keep their code."""
     assert [["table", False, 1, [b"ok", True]]] == values(state, "print('said') return integrations.replicate.echo{}")
     assert b"said\n" == host.printed
     assert "not_found" == state.evaluate("integrations.replicate.fail{}").error.code
@@ -182,7 +182,7 @@ def test_calls_and_output(state, host):
     ],
 )
 def test_an_interrupt_keeps_the_state(state, interrupted, source):
-    """Whether Lua computes, waits for a time or for its host, it is at the prompt again at once, with all it had."""
+    """Whether Lua computes, sleeps or waits for its host, the prompt is back at once with its state."""
     values(state, "local kept = 'here'")
 
     found, took = interrupted(source)
@@ -193,7 +193,7 @@ def test_an_interrupt_keeps_the_state(state, interrupted, source):
 
 
 def test_an_interrupted_call_goes_on_by_itself(state, interrupted, host, release):
-    """What was sent may cost money, and is not given up; its late answer is for no later input."""
+    """A sent request may cost money and completes; its late answer is for no later input."""
     found, _ = interrupted("integrations.replicate.slow{}")
     assert "interrupted" == found.error.code
     threading.Timer(0.1, release.set).start()
@@ -203,14 +203,14 @@ def test_an_interrupted_call_goes_on_by_itself(state, interrupted, host, release
 
 
 def test_an_interrupt_begins_no_call(state, interrupted, host):
-    """Calls that a script makes after it was interrupted are refused."""
+    """Calls after the interrupt are refused."""
     interrupted("pcall(sleep, 1000) pcall(integrations.replicate.echo, {})")
 
     assert [] == host.calls
 
 
 def test_an_interrupt_inside_of_c(state, interrupted):
-    """A process that does not react: after the grace it is ended, and it is said that the state is lost."""
+    """A process that does not react is ended after a grace period, and the lost state is reported."""
     values(state, "local kept = 1")
     stopping = threading.Timer(0.1, lambda: os.kill(state._child.pid, signal.SIGSTOP))
     stopping.start()
@@ -224,7 +224,7 @@ def test_an_interrupt_inside_of_c(state, interrupted):
 
 
 def test_an_interrupt_between_inputs_is_nothing(state):
-    """It is for the input that runs when it comes, and not for the next."""
+    """It applies to the running input, not to the next one."""
     values(state, "x = 1")
     state.interrupt()
     wait_until(lambda: not any(isinstance(thread, threading.Timer) for thread in threading.enumerate()))
@@ -233,7 +233,7 @@ def test_an_interrupt_between_inputs_is_nothing(state):
 
 
 def test_a_budget_ends_the_input_alone(state):
-    """Reaching a budget is an error like another here: the state stays, to raise it and go on."""
+    """A budget limit is an ordinary error here: the state stays, and the budget can be raised."""
     values(state, "x = 1")
 
     assert "limit_reached" == state.evaluate("integrations.replicate.spend{}").error.code
@@ -241,7 +241,7 @@ def test_a_budget_ends_the_input_alone(state):
 
 
 def test_memory_that_runs_out(state):
-    """The input fails with the limit's own words, and what it held is free again."""
+    """The input fails with the limit's message, and its memory is freed."""
     found = state.evaluate("local t = {} while true do t[#t + 1] = ('x'):rep(1e6) .. #t end")
 
     assert "the script reached its memory limit of 128 MiB" == found.error.message
@@ -249,7 +249,7 @@ def test_memory_that_runs_out(state):
 
 
 def test_a_child_that_dies(state):
-    """The next input says so, and the one behind it finds a fresh state."""
+    """The next input reports it, and the one after has a new state."""
     values(state, "x = 1")
     os.kill(state._child.pid, signal.SIGKILL)
 
@@ -259,7 +259,7 @@ def test_a_child_that_dies(state):
 
 
 def test_a_question_to_a_child_that_died_is_no_error(state):
-    """Completion has nothing to say then; telling it is for the next input."""
+    """Completion returns nothing; the next input reports it."""
     values(state, "x = 1")
     os.kill(state._child.pid, signal.SIGKILL)
     assert gone(state._child.pid)
@@ -270,7 +270,7 @@ def test_a_question_to_a_child_that_died_is_no_error(state):
 
 
 def test_reset(state):
-    """A fresh state, which goes on counting."""
+    """The new state continues counting."""
     values(state, "x = 1")
     state.reset()
 
@@ -279,7 +279,7 @@ def test_reset(state):
 
 
 def test_names(state):
-    """Those in scope and those of a value, with their types, by raw access alone."""
+    """Names in scope and fields of a value with their types, by raw access only."""
     values(state, "local mine = { a = 1, ['not a name'] = 2, [3] = 3, deep = { f = print } }")
     values(state, "trap = setmetatable({}, { __index = function() error('called') end })")
 
@@ -297,7 +297,7 @@ def test_names(state):
 
 
 def test_what_the_parser_says(state):
-    """As an expression and as a chunk; None is fine."""
+    """For an expression and for a chunk; None is valid."""
     expression, chunk = state.check("x = {")
 
     assert "'<eof>' expected near '='" in expression
@@ -306,13 +306,13 @@ def test_what_the_parser_says(state):
 
 
 def test_a_script_cannot_keep_what_is_not_its_own(state):
-    """The name that hands locals over is one that the source does not hold."""
+    """The source cannot contain the name that passes locals."""
     assert [b"nil"] == values(state, "local a = 1 return type(_keep)")
     assert [b"nil"] == values(state, "local a = 1 return type(_keep_)")
 
 
 def test_a_preview_is_small_and_in_order(state):
-    """However large a value is, what crosses is its beginning: names in order, counts and lengths in full."""
+    """Of any value only the beginning crosses: sorted names, full counts and lengths."""
     values(state, "big = {} for i = 1, 50000 do big[i] = i; big[('k%06d'):format(50000 - i)] = i end")
     ((kind, is_list, count, items),) = values(state, "big")
     assert ("table", False, 100000, 200) == (kind, is_list, count, len(items))
@@ -327,7 +327,7 @@ def test_a_preview_is_small_and_in_order(state):
 
 
 def test_a_preview_of_what_is_no_data(state):
-    """Functions with their place, cycles, null, infinity, and what a value says of itself."""
+    """Functions with their place, cycles, null, infinity, and a value's own text."""
     values(state, "function f() end loop = {} loop.self = loop")
     shown = values(
         state,
@@ -348,7 +348,7 @@ def test_a_preview_of_what_is_no_data(state):
 
 
 def test_the_interactive_child_is_confined_as_any(state):
-    """The same layers, none missing that a run of a script has here."""
+    """It has the same layers as the child of a script."""
     values(state, "1")
     child = Child(Limits())
     run(Script(source=b"return 1", name="x"), None, None, child=child)

@@ -1,4 +1,4 @@
-"""The child: what it is made of, how it dies, and that nothing stays behind."""
+"""The child: its content, its end, and the cleanup."""
 
 import os
 import signal
@@ -27,7 +27,7 @@ def open_descriptors():
 
 
 def test_the_child_holds_no_client_no_keyring_no_gate():
-    """What the worker imports is a security statement: a fresh interpreter proves it."""
+    """A new interpreter proves what the worker imports."""
     code = "import sys, kosmolua.runtime.worker, lupa.luajit21; print('\\n'.join(sys.modules))"
     loaded = subprocess.run(
         [sys.executable, "-I", "-c", code], capture_output=True, text=True, check=True
@@ -50,7 +50,7 @@ def test_the_child_holds_no_client_no_keyring_no_gate():
 
 @by_superuser
 def test_the_child_sees_no_environment_and_no_files_of_the_host(host, monkeypatch):
-    """No variable and no descriptor of the host is in the child but the three pipes."""
+    """The child has no variable and no descriptor of the host except the three pipes."""
     monkeypatch.setenv("REPLICATE_API_KEY", "r8_marked")
     seen = {}
 
@@ -74,7 +74,7 @@ def children():
 
 
 def test_nothing_stays_behind(host):
-    """After good runs, failed runs and killed runs there is no child and no descriptor more than before."""
+    """After successful, failed and killed runs there are no more children and descriptors than before."""
     script = {name: Script(source=source, name=name) for name, source in {
         "good": b"return 1", "bad": b"error('x')", "killed": b"while true do end", "unused": b"",
     }.items()}  # fmt: skip
@@ -89,7 +89,7 @@ def test_nothing_stays_behind(host):
 
 
 def test_a_crash_is_told_as_one(host):
-    """A child that dies of a signal is a script that crashed the interpreter, never an internal error."""
+    """A child killed by a signal is a script that crashed the interpreter, not an internal error."""
     child = Child(Limits())
 
     def handler(*_):
@@ -103,7 +103,7 @@ def test_a_crash_is_told_as_one(host):
 
 
 def test_a_child_killed_from_outside_is_told_as_such(host):
-    """SIGKILL that is not ours is named, with its likeliest cause."""
+    """A SIGKILL from outside is named with its likely cause."""
     child = Child(Limits())
 
     def handler(*_):
@@ -127,7 +127,7 @@ def test_a_child_killed_from_outside_is_told_as_such(host):
     ids=["empty", "invalid", "short", "stream", "tag", "type"],
 )
 def test_garbage_ends_the_run(host, frame):
-    """An invalid frame is refused before anything is done with it."""
+    """An invalid frame is refused before it is processed."""
     with pytest.raises(ScriptError, match="an invalid frame") as caught:
         Port(host, host).submit(frame)
 
@@ -136,7 +136,7 @@ def test_garbage_ends_the_run(host, frame):
 
 
 def test_a_frame_after_the_end_is_refused(host):
-    """Once a run is over its state can do nothing more."""
+    """After the end of a run its state can do nothing."""
     port = Port(host, host)
     port.stop()
 
@@ -147,7 +147,7 @@ def test_a_frame_after_the_end_is_refused(host):
 
 
 def test_the_plain_lua_engine_speaks_over_pipes_too(host):
-    """Where lupa has no LuaJIT the worker serves the same frames through Python."""
+    """Without LuaJIT the worker serves the same frames through Python."""
     code = (
         "from kosmolua.runtime import worker, state; import sys;"
         "s = state.State(memory_limit=64 << 20, engine='lua54'); assert not s.has_ffi; worker.serve(s, 0, 1)"

@@ -1,4 +1,4 @@
-"""Whatever plain data there is goes into Lua and back and is the same, or is refused with its path."""
+"""Plain data crosses to Lua and back unchanged, or is refused with its path."""
 
 import math
 
@@ -23,7 +23,7 @@ data = st.recursive(
 
 
 class Host:
-    """Gives a value to the script and keeps what the script hands back."""
+    """Passes a value to the script and keeps its result."""
 
     def __init__(self, value):
         self.value = value
@@ -46,7 +46,7 @@ def through_lua(value, source, isolation="none"):
 
 
 def as_lua_has_it(value):
-    """What may differ by design: an absent field for a null one, digits for what no Lua number holds, 1 for 1.0."""
+    """Differences by design: an absent field for null, digits for large integers, 1 for 1.0."""
     match value:
         case bool() | None | str():
             return value
@@ -62,7 +62,7 @@ def as_lua_has_it(value):
 @settings(max_examples=200, deadline=None)
 @given(data)
 def test_values_come_back_as_they_went(value):
-    """As an argument of a call and as the script's result alike."""
+    """As an argument of a call and as the script's result."""
     host, result = through_lua(value, "local v = integrations.replicate.give{}.value"
                                       " integrations.replicate.take{ value = v } return v")  # fmt: skip
     expected = as_lua_has_it(value)
@@ -106,7 +106,7 @@ SOURCE = """
 @settings(max_examples=40, deadline=None)
 @given(st.lists(st.from_regex(r"[a-z]{1,6}", fullmatch=True) | st.just(1), max_size=6), st.sampled_from(sorted(BAD)))
 def test_what_is_no_data_is_refused_by_path(path, bad):
-    """Before anything is sent, with where it was found."""
+    """Before anything is sent, with its path."""
     host, result = through_lua(path, SOURCE % (bad, "integrations.replicate.take{ value = value }"))
     assert host.taken is None
     assert "invalid_arguments" == result.error.code
@@ -121,7 +121,7 @@ def test_what_is_no_data_is_refused_by_path(path, bad):
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 def test_a_number_that_json_has_not_is_no_answer(value):
-    """An API cannot send one; if a host does, the script sees what it is."""
+    """An API cannot send one; from a host the script gets the value."""
     _, result = through_lua(value, "local v = integrations.replicate.give{}.value return tostring(v)")
 
     assert result.results[0].lstrip("-") in {"nan", "inf"}

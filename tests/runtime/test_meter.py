@@ -1,4 +1,4 @@
-"""The CPU that the host spends for a run is the run's own: counted by thread, and against its limit."""
+"""The CPU time that the host spends on a run is measured by thread, and counts against its limit."""
 
 import threading
 import time
@@ -20,7 +20,7 @@ def spin(seconds):
 
 
 def test_threads_are_counted_while_they_work():
-    """From outside, and no longer than they work."""
+    """From another thread, and only while they work."""
     meter, go, done = Meter(), threading.Event(), threading.Event()
 
     def work():
@@ -43,7 +43,7 @@ def test_threads_are_counted_while_they_work():
 
 
 def test_what_serves_every_run_is_exempt():
-    """Also where it is nested, and where nobody works for the run."""
+    """Also nested, and without work for the run."""
     meter = Meter()
     with meter.exempt(), meter.working():
         with meter.exempt(), meter.exempt():
@@ -63,7 +63,7 @@ def test_what_serves_every_run_is_exempt():
     ids=["alone", "on threads"],
 )  # fmt: skip
 def test_the_hosts_work_counts_against_the_limit(host, isolation, source):
-    """A script that hardly computes is ended for what it makes the host compute."""
+    """A script that computes little is ended for the host's work."""
     script = Script(source=source.encode(), name="x", functions=[("work",)])
     began = time.process_time()
     result = run(script, lambda *_: spin(0.01), host, limits=Limits(cpu=1.0), isolation=isolation)
@@ -74,7 +74,7 @@ def test_the_hosts_work_counts_against_the_limit(host, isolation, source):
 
 
 def test_a_run_that_waits_costs_nothing(host):
-    """Time that a call takes without computing is not counted."""
+    """Waiting time of a call is not counted."""
     script = Script(source=b"for _ = 1, 3 do integrations.replicate.work {} end", name="x", functions=[("work",)])
     result = run(script, lambda *_: let_pass(0.2), host, limits=Limits(cpu=0.5))
 

@@ -1,4 +1,4 @@
-"""Children that are forked from a prepared process: the same as others, sooner there, and gone as surely."""
+"""Children forked from a prepared process: equal to others, faster to start, and as reliably ended."""
 
 import os
 import signal
@@ -84,7 +84,7 @@ def script(source, name="x"):
 
 
 def killing(host, child):
-    """A host that sends a child, when it is asked to, the signal of a process that crashed."""
+    """A host that sends its child a crash signal on request."""
 
     def handle(function, account, arguments):
         if b"crash" in arguments:
@@ -121,7 +121,7 @@ SCRIPTS = {
 
 
 def test_each_memory_limit_has_a_state_of_its_own(prepared, host):
-    """Runs with many limits, some too small to start in, follow each other; no run sees what another one left."""
+    """Runs with many limits, some too low to start, follow each other; no run sees another's data."""
     code = "local before = rawget(_G, 'left') rawset(_G, 'left', true) string.left = true return before"
 
     def told(memory):
@@ -139,7 +139,7 @@ def test_each_memory_limit_has_a_state_of_its_own(prepared, host):
 @pytest.mark.parametrize("mode", ["standard", "strict"])
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_a_forked_child_runs_as_a_spawned_one(prepared, host, name, mode):
-    """The same results, errors, limits and layers, whichever way the child came to be."""
+    """Results, errors, limits and layers are equal."""
     if mode == "strict" and any(layers[layer] is not True for layer in ("landlock", "seccomp")):
         pytest.skip("strict needs Landlock and seccomp")
     limits = Limits(cpu=0.2, memory=16 << 20, output=10_000)
@@ -163,7 +163,7 @@ def test_a_forked_child_runs_as_a_spawned_one(prepared, host, name, mode):
 
 @pytest.mark.parametrize("mebibytes", [12, 16, 20, 24, 28, 32])
 def test_a_crash_at_the_end_of_memory_is_told_as_that(prepared, host, mebibytes):
-    """The engine may not survive the end of its memory; the run's error is the limit all the same."""
+    """The engine may crash when memory runs out; the run's error is the limit."""
     size = (mebibytes << 20) - (2 << 20)
     source = f"kept = ('x'):rep({size}) integrations.replicate.echo{{ crash = true }}"
     limits = Limits(memory=mebibytes << 20)
@@ -174,7 +174,7 @@ def test_a_crash_at_the_end_of_memory_is_told_as_that(prepared, host, mebibytes)
 
 
 def test_children_are_forked(prepared, host):
-    """Not started: each is a child of the prepared process, and no two are one."""
+    """Each is a separate child of the prepared process."""
     pids = []
     for _ in range(3):
         child = Child(Limits(), prepared=prepared)
@@ -188,7 +188,7 @@ def test_children_are_forked(prepared, host):
 
 
 def test_runs_do_not_meet(prepared, host):
-    """A script finds nothing of the one before, and no sequence of random numbers that another saw."""
+    """A script finds no data of earlier runs, and no shared sequence of random numbers."""
     run(script("shared = 1 string.rep = nil rawset(json, 'shared', 1)"), host, host, child=prepared)
     result = run(script("return shared == nil, ('x'):rep(2), json.shared == nil"), host, host, child=prepared)
 
@@ -196,7 +196,7 @@ def test_runs_do_not_meet(prepared, host):
 
 
 def test_many_at_once(prepared):
-    """Any thread may ask, and each gets the answers of its own run."""
+    """From any thread, each gets the answers of its own run."""
 
     def one(number):
         class Host:
@@ -219,12 +219,12 @@ def test_many_at_once(prepared):
 
 
 def begun_since(before):
-    """The names of this package's threads that live and did not then."""
+    """The names of this package's threads that were started since then."""
     return [thread.name for thread in threading.enumerate() if thread not in before and "kosmolua" in thread.name]
 
 
 def test_nothing_stays_behind(host):
-    """After good, failed, killed and unused children and the end of the process there is nothing more than before."""
+    """After all kinds of children and the end of the process there is nothing more than before."""
     before, threads = set(os.listdir("/proc/self/fd")), set(threading.enumerate())
     with Prepared() as prepared:
         for source in ("return 1", "error('x')", "while true do end", "print(('x'):rep(9999))"):
@@ -240,7 +240,7 @@ def test_nothing_stays_behind(host):
 
 
 def test_a_process_that_died_is_replaced(host):
-    """Between two runs nobody notices."""
+    """The next run works as before."""
     with Prepared() as prepared:
         run(script("return 1"), host, host, child=prepared)
         first = prepared._process._pid
@@ -253,7 +253,7 @@ def test_a_process_that_died_is_replaced(host):
 
 
 def test_a_process_that_dies_takes_its_children_along(host):
-    """Runs that are under way end with a reason, and the next run is as if nothing had been."""
+    """Active runs end with a reason, and the next run works."""
     with Prepared() as prepared:
         child = Child(Limits(), prepared=prepared)
         killer = lambda *_: os.kill(prepared._process._pid, signal.SIGKILL)  # noqa: E731 - the handler of one call
@@ -266,7 +266,7 @@ def test_a_process_that_dies_takes_its_children_along(host):
 
 
 def test_a_process_that_never_starts(host):
-    """Where it dies at once, children are started the plain way."""
+    """If it dies at once, children are started without it."""
     with Prepared(boot="raise SystemExit(1)") as prepared:
         result = run(script("return 1"), host, host, child=prepared)
 
@@ -274,7 +274,7 @@ def test_a_process_that_never_starts(host):
 
 
 def test_no_descriptor_is_left_to_receive_the_child(host):
-    """No second child gets the same pipes: the frames of both would reach the host as those of one script."""
+    """A second child does not get the same pipes, which would mix the frames of two scripts."""
     with Prepared(boot=WITHOUT_DESCRIPTOR) as prepared:
         error = run(script("return 1"), host, host, child=prepared).error
 
@@ -282,7 +282,7 @@ def test_no_descriptor_is_left_to_receive_the_child(host):
 
 
 def test_closing_ends_runs_that_are_under_way(host):
-    """And a closed one forks no more, but hinders no run."""
+    """A closed process forks no more, but later runs still work."""
     prepared = Prepared()
     child = Child(Limits(), prepared=prepared)
     result = run(
@@ -298,7 +298,7 @@ def test_closing_ends_runs_that_are_under_way(host):
 
 
 def test_the_end_comes_in_time(prepared, host):
-    """A forked child is killed within half a second of its limit, and counted for what it took."""
+    """A forked child is killed within half a second of its limit, with its CPU counted."""
     began = time.monotonic()
     wall = run(script("while true do end"), host, host, limits=Limits(time=0.3), child=prepared)
     took = time.monotonic() - began
@@ -326,7 +326,7 @@ run(Script(source=sys.argv[1].encode(), name="x"), None, Output(), limits=child.
 @pytest.mark.parametrize("source", ["print(1) while true do end", "print(1) sleep(1000)"], ids=["computes", "waits"])
 @pytest.mark.parametrize("stopped", [False, True], ids=["running", "stopped"])
 def test_a_killed_host_leaves_nothing(source, stopped):
-    """SIGKILL to the host ends the prepared process and its children, whatever they were doing."""
+    """SIGKILL to the host ends the prepared process and its children."""
     host = subprocess.Popen([sys.executable, "-c", HOST, source], stdout=subprocess.PIPE, text=True)
     child, process = map(int, host.stdout.readline().split())
     if stopped:
@@ -346,7 +346,7 @@ def test_a_killed_host_leaves_nothing(source, stopped):
 @by_superuser
 @pytest.mark.parametrize("mode", ["standard", "strict"])
 def test_no_secret_of_the_host_is_in_it(host, monkeypatch, mode):
-    """The whole memory of child and process, read in a run, has no byte of the token, nor the environment."""
+    """The memory of child and process has no byte of the token or the environment."""
     if mode == "strict" and any(layers[layer] is not True for layer in ("landlock", "seccomp")):
         pytest.skip("strict needs Landlock and seccomp")
     with Prepared() as prepared:
@@ -374,9 +374,7 @@ def test_no_secret_of_the_host_is_in_it(host, monkeypatch, mode):
 
 
 def test_what_a_forked_child_has_imported(host):
-    """No client, no keyring, no gate. `_socket`, with which its parent passes descriptors, is code that seccomp makes
-    useless: whoever gets to call it could call the kernel as well.
-    """
+    """No client, keyring or gate. `_socket`, which passes descriptors, is useless under seccomp."""
     with Prepared(boot=TELLING) as prepared, pytest.raises(ScriptError, match="ended with status 0"):
         attempt(prepared, host, "")
     loaded = set(host.printed.decode().split())
@@ -414,7 +412,7 @@ ON_ITS_PARENT = {
 @pytest.mark.parametrize("mode", ["standard", "strict"])
 @pytest.mark.parametrize("code", [*ATTACKS.values(), *ON_ITS_PARENT.values()], ids=[*ATTACKS, *ON_ITS_PARENT])
 def test_what_is_not_needed_ends_the_child(breaking, host, code, mode):
-    """Native code in a forked child can do no more than in another, to its host or to the process it came from."""
+    """Native code in a forked child can do no more than in others, to its host or its parent."""
     if layers["landlock"] is not True and mode == "strict":
         pytest.skip(f"strict needs Landlock; {layers['landlock']}")
     with pytest.raises(ScriptError, match="forbidden system call") as caught:
@@ -424,7 +422,7 @@ def test_what_is_not_needed_ends_the_child(breaking, host, code, mode):
 
 
 def test_the_process_serves_on_after_attacks(breaking, host):
-    """Whatever its children did, it is the same process and forks the next."""
+    """After any child's behaviour the same process forks the next one."""
     attempt_quietly(breaking, host, "os.kill(os.getpid(), 9)")
     before = breaking._process._pid
     for code in ("os.kill(parent, 9)", "os.write(1, b'\\xff' * 8)", "os._exit(7)", "1 / 0", "while True: pass"):
@@ -441,7 +439,7 @@ def attempt_quietly(prepared, host, code):
 
 
 def test_the_process_is_confined_itself(prepared, host):
-    """It gains no privileges, and its group is its own."""
+    """It gains no privileges, and has its own process group."""
     run(script(""), host, host, child=prepared)
     pid = prepared._process._pid
     status = Path(f"/proc/{pid}/status").read_text()

@@ -1,4 +1,4 @@
-"""`regex` within a run: its mistakes, its callbacks and its limits are those of everything else a script calls."""
+"""`regex` in a run: errors, callbacks and limits are like those of other functions."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from kosmolua.runtime.limits import Limits
 
 
 def test_a_mistake_in_a_pattern_has_the_scripts_line(lua):
-    """It is an error table with the place in the pattern, and the line of the call."""
+    """The error table has the position in the pattern, and the line of the call."""
     error = lua("local text = 'a'\nregex.match(text, '(a')\nreturn 1").error
 
     assert "invalid_arguments" == error.code
@@ -16,14 +16,14 @@ def test_a_mistake_in_a_pattern_has_the_scripts_line(lua):
 
 
 def test_a_mistake_can_be_caught(lua):
-    """By its code, like that of any other call."""
+    """By its code, like that of any call."""
     result = lua("local ok, e = pcall(regex.gsub, 'a', 'a', '$9') return ok, e.code, e['function']")
 
     assert [False, "invalid_arguments", "regex.gsub"] == result.results
 
 
 def test_a_match_can_be_returned(lua):
-    """Every part of a match is plain data."""
+    """A match is plain data."""
     result = lua("local m = regex.match('x=1', [[(?<name>\\w)=(\\d)(!)?]]) return m, regex.match_all('', 'a')")
 
     assert [
@@ -33,7 +33,7 @@ def test_a_match_can_be_returned(lua):
 
 
 def test_a_replacement_calls_its_host(lua, host):
-    """Within tasks that take turns, each keeps its place in its own text."""
+    """In concurrent tasks, each keeps its place in its own text."""
     result = lua("""
       local function ask(m)
         integrations.replicate.echo { text = m.text }
@@ -47,7 +47,7 @@ def test_a_replacement_calls_its_host(lua, host):
 
 
 def test_an_error_in_a_replacement_is_passed_on(lua):
-    """It is the script's own error, at its own line."""
+    """It is the script's own error with its line."""
     error = lua("local f = function() error('no luck') end\nregex.gsub('a', 'a', f)\nreturn 1").error
 
     assert ("script_error", "no luck", "flow.lua:1") == (error.code, error.message, error.where)
@@ -55,7 +55,7 @@ def test_an_error_in_a_replacement_is_passed_on(lua):
 
 @pytest.mark.parametrize("pattern", ["(?:a?){200}a{200}b", "((a|aa){1,30}){1,30}$"])
 def test_a_cpu_limit_ends_a_long_search(lua, pattern):
-    """A search is linear in the text, but a text can be long: the limit of the run holds within."""
+    """A search of a long text is subject to the limit of the run."""
     source = f"local m = regex.match(('a'):rep(20000000) .. '!', '{pattern}') return m"
     error = lua(source, limits=Limits(cpu=0.5)).error
 
@@ -63,7 +63,7 @@ def test_a_cpu_limit_ends_a_long_search(lua, pattern):
 
 
 def test_a_script_cannot_reach_into_a_search(lua):
-    """What it makes of its own libraries is nothing to `regex`."""
+    """Changed libraries do not affect `regex`."""
     result = lua("""
       string.find, string.byte, string.sub, table.concat, table.sort = nil, nil, nil, nil, nil
       regex.match = regex.match

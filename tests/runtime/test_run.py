@@ -1,4 +1,4 @@
-"""What a script sees and what its host gets, the same in a child and in this process."""
+"""The script's view and the host's results, equal in a child and in this process."""
 
 import threading
 import time
@@ -15,7 +15,7 @@ from kosmolua.runtime.run import Script, run
 
 
 class StillClock:
-    """Time stands until somebody sleeps."""
+    """Time advances only during sleeps."""
 
     def __init__(self):
         self.now = 1_700_000_000.25
@@ -28,7 +28,7 @@ class StillClock:
 
 
 def test_returned_values_come_back_in_order(lua):
-    """All values a chunk returns are the results, absent ones included."""
+    """All returned values are results, including nil."""
     result = lua('return 1, "two", nil, { 3 }, { four = 4 }, {}, json.array{}, true')
 
     assert [1, "two", None, [3], {"four": 4}, {}, [], True] == result.results
@@ -36,7 +36,7 @@ def test_returned_values_come_back_in_order(lua):
 
 
 def test_output_is_kept_in_order(lua, host):
-    """print joins with tabs and ends the line; log goes its own way; dump shows tables."""
+    """print joins with tabs and ends the line; log is separate; dump shows tables."""
     lua('print("a", 1, nil, true) log("to the log") dump({ 1, x = "y" }) print()')
 
     assert b'a\t1\tnil\ttrue\n{ 1, x = "y" }\n\n' == host.printed
@@ -44,7 +44,7 @@ def test_output_is_kept_in_order(lua, host):
 
 
 def test_print_streams(lua, host):
-    """A line is with the host before the script goes on."""
+    """A line reaches the host before the script continues."""
     seen = []
     host.answers["echo"] = {}
     original = host.__class__.__call__
@@ -75,7 +75,7 @@ def test_print_streams(lua, host):
     ],
 )
 def test_every_name_reaches_the_same_function(lua, host, path):
-    """Short, prefixed and API names, with and without `app` and `default`, are one function."""
+    """Short, prefixed and API names, with and without `app` and `default`."""
     result = lua(f"return {path}{{ a = 1 }}")
 
     assert [{"ok": True}] == result.results
@@ -83,7 +83,7 @@ def test_every_name_reaches_the_same_function(lua, host, path):
 
 
 def test_named_accounts(lua, host):
-    """`integrations.replicate.work` calls on the account of that name."""
+    """`integrations.replicate.work` calls with that account."""
     lua("integrations.replicate.work.echo{}", accounts=["work"])
 
     assert [("echo", "work", {})] == host.calls
@@ -104,7 +104,7 @@ def test_values_go_out_as_they_are(lua, host):
 
 
 def test_values_come_in_as_documented(lua, host):
-    """Null fields are absent, null items json.null, big integers digits, empty lists stay lists."""
+    """Null fields are absent, null items json.null, large integers digits; empty lists stay lists."""
     host.answers["echo"] = {
         "error": None, "list": [], "map": {}, "items": [1, None], "big": 2**53 + 1, "huge": 2**80, "text": "\u2028é",
         "bytes": b"\xff\x00",
@@ -123,7 +123,7 @@ def test_values_come_in_as_documented(lua, host):
 
 
 def test_a_large_page_arrives_whole(lua, host):
-    """Two megabytes of list go in and come back equal."""
+    """Two megabytes of list cross in both directions unchanged."""
     page = {"next": None, "results": [{"id": f"id{i}", "text": "x" * 150, "n": i, "f": i / 7} for i in range(10_000)]}
     host.answers["echo"] = page
 
@@ -133,7 +133,7 @@ def test_a_large_page_arrives_whole(lua, host):
 
 
 def test_errors_are_tables_that_read_well(lua):
-    """A failed call raises a table with code, status, hint; as text it is the message."""
+    """A failed call raises a table with code, status and hint; as text it is the message."""
     result = lua("""
       local ok, e = pcall(integrations.replicate.fail, {})
       return ok, tostring(e), "because " .. e, e .. "!", e.code, e.status, e.hint, e["function"], type(e)
@@ -146,7 +146,7 @@ def test_errors_are_tables_that_read_well(lua):
 
 
 def test_an_uncaught_call_error_keeps_its_code(lua):
-    """What the host said is what the run ends with, and the script's own line is named."""
+    """The run ends with the host's error, and names the script's line."""
     result = lua("local function go()\n  local p = integrations.replicate.fail{}\n  return p\nend\nlocal x = go()")
 
     assert "not_found" == result.error.code
@@ -206,7 +206,7 @@ def test_an_uncaught_call_error_keeps_its_code(lua):
     ],
 )  # fmt: skip
 def test_failures_say_what_and_where(lua, source, code, message, where):
-    """Each failure is a sentence with a code and the script's line."""
+    """Each failure has a message, a code and the script's line."""
     error = lua(source).error
 
     assert (code, message, where) == (error.code, error.message, error.where)
@@ -220,7 +220,7 @@ def test_failures_say_what_and_where(lua, source, code, message, where):
     ],
 )
 def test_an_account_that_is_none(lua, accounts, hint):
-    """What is no function may have been meant as an account: those there are, or how one is added."""
+    """An unknown function may be meant as an account: the error lists them, or how to add one."""
     error = lua("integrations.replicate.wrok.echo{}", accounts=accounts).error
 
     assert ("unknown_function", hint) == (error.code, error.hint)
@@ -264,7 +264,7 @@ def test_an_account_that_is_none(lua, accounts, hint):
     ],
 )
 def test_what_was_nil_is_told_with_the_way_on(lua, source, hint):
-    """Lua's own error names what was nil; the hint names what was meant, or what scripts have instead."""
+    """Lua's error names what was nil; the hint has the intended name or an alternative."""
     error = lua(source).error
 
     assert (hint or "") == (error.hint or "")[: len(hint or "")]
@@ -272,31 +272,31 @@ def test_what_was_nil_is_told_with_the_way_on(lua, source, hint):
 
 
 def test_arguments(lua):
-    """What the command line gave is in `args` and in `...`."""
+    """The arguments of the command line are in `args` and `...`."""
     assert [["a", "b c"], "a", "b c"] == lua("return args, ...", args=["a", "b c"]).results
 
 
 def test_time_is_the_hosts(lua):
-    """time and sleep go by the clock that the host passes in."""
+    """time and sleep use the host's clock."""
     result = lua("local t = time() sleep(1.5) return t, time() - t", clock=StillClock())
 
     assert [1_700_000_000.25, 1.5] == result.results
 
 
 def test_a_shebang_and_a_byte_order_mark_are_passed_over(lua):
-    """The first line may name an interpreter; line numbers stay what an editor shows."""
+    """Line numbers stay those of an editor."""
     assert [1] == lua("\ufeffreturn 1").results
     assert "flow.lua:2" == lua("#!/usr/bin/env kosmo\nlocal x = nil .. 'a'").error.where
 
 
 def test_bytecode_is_refused(lua):
-    """LuaJIT does not verify bytecode, so none is loaded, with a shebang before it or without."""
+    """LuaJIT does not verify bytecode, so none is loaded, with or without a shebang."""
     assert "bytecode" in lua(b"\x1bLJ\x02\x00").error.message
     assert "syntax_error" == lua(b"#!x\n\x1bLJ\x02\x00").error.code
 
 
 def test_calls_work_in_coroutines_and_callbacks(lua, host):
-    """A call from a coroutine, from pcall, from a sort comparator and from a gsub callback is a call."""
+    """In coroutines, pcall, sort comparators and gsub callbacks."""
     result = lua("""
       local echo = integrations.replicate.echo
       local co = coroutine.wrap(function() coroutine.yield(echo{}.ok) end)
@@ -313,7 +313,7 @@ def test_calls_work_in_coroutines_and_callbacks(lua, host):
 
 
 def test_host_functions_outlive_what_a_script_overwrites(lua, host):
-    """A script that breaks every global and every library table still prints, calls and fails well."""
+    """A script that overwrites all globals and libraries can still print, call and fail."""
     result = lua("""
       local echo, print_, table_ = integrations.replicate.echo, print, table
       for _, library in ipairs{ string, table, math, coroutine, os } do
@@ -331,7 +331,7 @@ def test_host_functions_outlive_what_a_script_overwrites(lua, host):
 
 
 def test_a_cpu_limit_ends_the_run(lua):
-    """An endless loop ends with the limit that ended it, and how to raise it."""
+    """An endless loop ends with the limit's error, and a hint to raise it."""
     error = lua("while true do end", limits=Limits(cpu=0.2)).error
 
     assert isinstance(error, LimitError)
@@ -354,7 +354,7 @@ def test_a_cpu_limit_ends_the_run(lua):
     ids=["loop", "lines", "tail call", "coroutine", "task", "pcall", "library", "C function"],
 )
 def test_a_cpu_limit_names_the_line(lua, source, line):
-    """In compiled code, in a coroutine or a task, and in a call of a library; as its caller where that is not Lua's."""
+    """In compiled code, coroutines, tasks and library calls; at the caller if it is not Lua's."""
     where = lua(source, limits=Limits(cpu=0.2)).error.where
     lines = [line] if line else range(2, 6)
 
@@ -363,7 +363,7 @@ def test_a_cpu_limit_names_the_line(lua, source, line):
 
 @pytest.mark.parametrize("isolation", ["standard"])
 def test_a_cpu_limit_inside_one_long_call(lua):
-    """No line is known there, and the hint says why."""
+    """The line is unknown, and the hint explains why."""
     error = lua("local s = ('a'):rep(1e6)\ns:find(('a*'):rep(20) .. 'b')", limits=Limits(cpu=0.2)).error
 
     assert error.where is None
@@ -371,7 +371,7 @@ def test_a_cpu_limit_inside_one_long_call(lua):
 
 
 def test_a_cpu_limit_is_not_caught(lua):
-    """pcall and coroutines do not swallow the end of a run."""
+    """pcall and coroutines cannot catch it."""
     source = """
       while true do
         pcall(function() while true do end end)
@@ -392,7 +392,7 @@ def test_a_cpu_limit_is_not_caught(lua):
     ids=["rep", "table", "concat"],
 )
 def test_a_memory_limit_ends_the_run(lua, source):
-    """However memory is eaten, the run ends with the memory limit, and says its size."""
+    """Any use of memory ends with the memory limit and its size."""
     error = lua(source, limits=Limits(cpu=20.0, memory=32 * 1024 * 1024)).error
 
     assert isinstance(error, LimitError)
@@ -400,14 +400,14 @@ def test_a_memory_limit_ends_the_run(lua, source):
 
 
 def test_a_script_that_catches_the_memory_error_goes_on(lua):
-    """Running out of memory is an error like others, inside the same limit."""
+    """Running out of memory is an ordinary error within the same limit."""
     result = lua("local ok = pcall(string.rep, 'x', 2^26) return ok", limits=Limits(memory=32 * 1024 * 1024))
 
     assert [False] == result.results
 
 
 def test_an_answer_that_does_not_fit_is_a_memory_error(lua, host):
-    """An answer larger than the memory left neither hangs nor kills the host."""
+    """An answer larger than the remaining memory neither blocks nor kills the host."""
     host.answers["echo"] = {"text": "x" * (40 * 1024 * 1024)}
 
     error = lua("return #integrations.replicate.echo{}.text", limits=Limits(memory=32 * 1024 * 1024)).error
@@ -416,9 +416,7 @@ def test_an_answer_that_does_not_fit_is_a_memory_error(lua, host):
 
 
 def test_a_canceled_wait_polls_no_more(host):
-    """The host forgets the poll that was to come, and other sleeps go on. In this process, where nothing runs while the
-    clock is moved.
-    """
+    """The host drops the poll, and other sleeps continue. In this process, where nothing runs while the clock moves."""
     host.answers["get_prediction"] = {"id": "p", "status": "starting", "urls": {}}
     source = b"""
       local waiting = spawn(wait, { id = "p", status = "starting", urls = {} })
@@ -457,7 +455,7 @@ def test_a_delayed_call_is_carried_out_or_canceled_once(host):
 
 
 def test_a_time_limit_ends_a_sleep(lua):
-    """Wall time runs while a script sleeps, and the run ends when it is over."""
+    """Wall time passes during sleeps, and the run ends at its limit."""
     began = time.monotonic()
     error = lua("sleep(60)", limits=Limits(time=0.3)).error
 
@@ -466,7 +464,7 @@ def test_a_time_limit_ends_a_sleep(lua):
 
 
 def test_the_port_can_end_a_run(lua, host):
-    """An output that refuses more ends the run with its error, whatever the script catches."""
+    """An output that refuses more ends the run with its error, even if the script catches errors."""
 
     def full(stream, text):
         raise LimitError("that is enough")
@@ -479,7 +477,7 @@ def test_the_port_can_end_a_run(lua, host):
 
 
 def test_bugs_of_the_host_are_not_swallowed(lua, host):
-    """An exception that is no KosmoError reaches the caller of run as it is."""
+    """Exceptions other than KosmoError reach the caller of run."""
     host.answers["echo"] = ZeroDivisionError("a bug")
 
     with pytest.raises(ZeroDivisionError):
@@ -487,7 +485,7 @@ def test_bugs_of_the_host_are_not_swallowed(lua, host):
 
 
 def test_error_of_host_without_status(lua, host):
-    """Fields that are not set are absent from the error table."""
+    """Unset fields are absent from the error table."""
     host.answers["echo"] = ApiError("oh", status=500)
 
     assert [500, None] == lua("local _, e = pcall(integrations.replicate.echo) return e.status, e.hint").results

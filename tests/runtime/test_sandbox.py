@@ -1,4 +1,4 @@
-"""What a script finds, exactly, and what it does not."""
+"""The exact environment of a script."""
 
 import pytest
 
@@ -40,19 +40,19 @@ def names_of(lua, expression):
 
 
 def test_the_environment_is_the_allow_list(lua):
-    """Nothing is there that is not on the list."""
+    """It has exactly the names on the list."""
     assert sorted(ENVIRONMENT.split()) == names_of(lua, "_G")
 
 
 @pytest.mark.parametrize("library", LIBRARIES)
 def test_each_library_is_the_allow_list(lua, library):
-    """Nothing is in a library that is not on the list."""
+    """Each has exactly the names on the list."""
     assert sorted(LIBRARIES[library].split()) == names_of(lua, library)
 
 
 @pytest.mark.parametrize("name", REFUSED.split())
 def test_refused(lua, name):
-    """What the sandbox leaves out is nil."""
+    """Excluded names are nil."""
     assert [True] == lua(f"return {name} == nil").results
 
 
@@ -72,7 +72,7 @@ def test_refused(lua, name):
     ],
 )
 def test_attacks_fail(lua, attack):
-    """Each way out ends in an ordinary error."""
+    """Each attempt to escape ends in an ordinary error."""
     assert "script_error" == lua(attack).error.code
 
 
@@ -98,7 +98,7 @@ def test_nothing_of_pythons_is_reachable(lua):
 
 
 def test_string_methods_are_the_scripts_own(lua):
-    """`("x"):rep` finds the sandbox's string table, so that a script's changes reach its own strings alone."""
+    """`("x"):rep` uses the sandbox's string table, so a script's changes affect only its own strings."""
     assert ["xx", "patched"] == lua("""
       local before = ("x"):rep(2)
       string.rep = function() return "patched" end

@@ -1,4 +1,4 @@
-"""Stand-ins for modules: gone after the import that they are for, and replaced by the real ones when they are used."""
+"""Stand-ins for modules disappear after their import, and become the real module when used."""
 
 import json
 import subprocess
@@ -11,7 +11,7 @@ def told(code):
 
 
 def test_the_real_modules_are_found_afterwards():
-    """An import of any replaced module gives the real one, with the types that msgspec uses."""
+    """A later import gives the real module, with the types that msgspec uses."""
     found = told(
         "import sys\n"
         "from kosmolua.cli import _import_libraries\n"
@@ -27,7 +27,7 @@ def test_the_real_modules_are_found_afterwards():
 
 
 def test_a_stand_in_that_is_used_becomes_the_real_module():
-    """msgspec uses textwrap for the schemas of types with a docstring: it finds it."""
+    """msgspec uses textwrap for schemas of types with a docstring."""
     found = told(
         "import json, sys\n"
         "from kosmolua.cli import _import_libraries\n"
@@ -44,7 +44,7 @@ def test_a_stand_in_that_is_used_becomes_the_real_module():
 
 
 def test_modules_that_are_loaded_stay():
-    """A module that was imported before is not replaced."""
+    """Modules imported before are not replaced."""
     found = told(
         "import argparse, datetime, json, platform, sys\n"
         "from kosmolua.runtime.standins import StandIn, StandingIn\n"
@@ -59,7 +59,7 @@ def test_modules_that_are_loaded_stay():
 
 
 def test_a_child_needs_no_package_of_the_engine():
-    """The engine is imported alone, and works; in an interpreter that has more loaded, too."""
+    """The engine is imported alone and works, also in an interpreter with more modules loaded."""
     code = (
         "import json, sys\n"
         "from kosmolua.runtime.state import State, import_alone\n"

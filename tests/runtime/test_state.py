@@ -1,4 +1,4 @@
-"""Lua states: their modules as text and as bytecode, and that they are freed."""
+"""Lua states: modules as text and bytecode, and their release."""
 
 import gc
 
@@ -9,7 +9,7 @@ from kosmolua.runtime.state import MODULES, Modules, State
 
 
 def test_compiled_modules_are_bytecode_for_this_engine():
-    """Every module is compiled, and none where the engine is not LuaJIT."""
+    """Every module is compiled, or none if the engine is not LuaJIT."""
     text = Modules.read()
 
     compiled = State(modules=text).compiled(text)
@@ -21,7 +21,7 @@ def test_compiled_modules_are_bytecode_for_this_engine():
 
 
 def test_compiled_modules_keep_names_and_lines():
-    """An error in one of our own files names the same line, whichever way the file was loaded."""
+    """An error in a module names the same line, loaded either way."""
     source = b"""
     local use = ...
     local told = {}
@@ -45,7 +45,7 @@ def test_compiled_modules_keep_names_and_lines():
 
 
 def test_a_compiled_set_is_not_compiled_again():
-    """Bytecode stays what it is."""
+    """Bytecode is unchanged."""
     text = Modules.read()
     compiled = State(modules=text).compiled(text)
 
@@ -53,7 +53,7 @@ def test_a_compiled_set_is_not_compiled_again():
 
 
 def test_a_script_loads_no_bytecode():
-    """What the host may load as bytecode, a script may not."""
+    """Only the host may load bytecode."""
     with Host(emulate=True) as host:
         result = host.run("return load(args[1])", ["\x1bLJ\x02"])
 
@@ -64,7 +64,7 @@ def test_a_script_loads_no_bytecode():
     "source", ["return 1", "error('x')", "local t = {} for i = 1, 9 do t[i] = { i } end return t", "print('x')"]
 )
 def test_a_state_is_freed_with_its_run(source):
-    """No state waits for Python's collector, which is expensive in a large process."""
+    """No state waits for a garbage collection, which is slow in a large process."""
     with Host(isolation="none", emulate=True) as host:
         gc.collect()
         gc.disable()

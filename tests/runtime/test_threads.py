@@ -1,4 +1,4 @@
-"""A run that gets no thread."""
+"""A run without a thread."""
 
 import subprocess
 import sys
@@ -19,7 +19,7 @@ with Host(prepare=False) as host:
 
 
 def test_no_thread_is_an_error_in_words():
-    """The run fails with what the system said, nothing stays behind, and the next one works."""
+    """The run fails with the system's reason, nothing is left, and the next one works."""
     ran = subprocess.run([sys.executable, "-c", CODE], capture_output=True, text=True, check=True)
 
     assert "system_error cannot start a thread: can't start new thread\n1\n" == ran.stdout

@@ -1,4 +1,4 @@
-"""The host's watch over a child that keeps none of its own limits: when it is killed, and what that is called."""
+"""The watchdog over a child without its own limits: when it kills, and the error."""
 
 import os
 import signal
@@ -27,7 +27,7 @@ UNLIMITED = ["seccomp", "landlock", "rlimits"]
 
 
 def ends(child, host):
-    """Runs a child to its end; gives the error, how long that took, and holds that nothing is left of it."""
+    """Runs a child to its end; returns the error and the time, and checks that nothing is left."""
     began = time.monotonic()
     with pytest.raises((LimitError, ScriptError)) as caught:
         serve(child, host)
@@ -38,7 +38,7 @@ def ends(child, host):
 
 
 def test_cpu(host):
-    """A child that unset its own timer is killed for its CPU time."""
+    """A child that removed its own timer is killed for its CPU time."""
     limits = Limits(cpu=0.3)
     child = child_for(SPIN, without=UNLIMITED, limits=limits)
     error, _ = ends(child, host)
@@ -48,7 +48,7 @@ def test_cpu(host):
 
 
 def test_cpu_by_the_childs_own_timer(host):
-    """A confined child that does not report its line is ended by the kernel, within a timer tick of the time it has."""
+    """A confined child that does not report its line is ended by the kernel, within a timer tick."""
     child = child_for(SPIN, limits=Limits(cpu=0.3))
     error, _ = ends(child, host)
 
@@ -57,7 +57,7 @@ def test_cpu_by_the_childs_own_timer(host):
 
 
 def test_wall_time(host):
-    """A child that computes when its time is over is killed then."""
+    """A computing child is killed when its time is over."""
     error, took = ends(child_for(SPIN, limits=Limits(cpu=None, time=0.3)), host)
 
     assert {"limit": "time", "value": 0.3} == error.detail
@@ -65,7 +65,7 @@ def test_wall_time(host):
 
 
 def test_wall_time_while_a_call_is_pending(host):
-    """The time limit does not wait for a call that is under way: the child is dead before the call is over."""
+    """The limit does not wait for an open call: the child ends before the call."""
     pending, over = threading.Event(), threading.Event()
 
     def handler(*_):
@@ -95,7 +95,7 @@ def test_wall_time_while_a_call_is_pending(host):
 
 
 def test_a_run_waits_for_no_call_beyond_its_time(isolation):
-    """A call that the script alone waits for is given a while to end, and no more."""
+    """An open call gets a short time to end."""
     over, limits = threading.Event(), Limits(time=0.2)
     script = Script(source=b"integrations.replicate.echo{}", name="x", functions=[("echo",)])
     began = time.monotonic()
@@ -108,7 +108,7 @@ def test_a_run_waits_for_no_call_beyond_its_time(isolation):
 
 
 def test_memory(host):
-    """A child whose memory is bounded no more is killed for what it holds."""
+    """A child without a memory limit is killed for its memory."""
     code = "held = []\nwhile True: held.append(bytearray(b'x') * (16 << 20)); time.sleep(0.002)"
     error, took = ends(child_for(code, without=UNLIMITED, limits=Limits(memory=1 << 20)), host)
 
@@ -117,7 +117,7 @@ def test_memory(host):
 
 
 def test_output(host):
-    """What is printed is counted by the host, whatever takes it."""
+    """The host counts printed bytes, whatever receives them."""
     script = Script(source=b"while true do print(('x'):rep(1000)) end", name="x")
     result = run(script, host, host, limits=Limits(output=10_000))
 
@@ -132,7 +132,7 @@ def test_output(host):
     ids=["reads", "half a frame", "stopped", "sleeps"],
 )
 def test_silence(host, code):
-    """A child that neither computes nor answers when it is its turn is killed."""
+    """A child that neither computes nor answers when it should is killed."""
     error, took = ends(child_for(code, without=["seccomp"], limits=Limits(silence=0.4)), host)
 
     assert {"limit": "silence", "value": 0.4} == error.detail
@@ -141,7 +141,7 @@ def test_silence(host, code):
 
 
 def test_silence_of_one_that_does_not_read(host):
-    """A child that asks, and does not take the answer, does not hold up its host."""
+    """A child that does not read its answer does not block its host."""
     host.answers["echo"] = "x" * (1 << 22)
     ask = "send(bytes.fromhex('96a463616c6c01c3a0a46563686f80'))\n"
     error, took = ends(child_for(ask + "signal.pause()", without=["seccomp"], limits=Limits(silence=0.4)), host)
@@ -151,7 +151,7 @@ def test_silence_of_one_that_does_not_read(host):
 
 
 def test_a_stopped_script_is_not_waited_for(host):
-    """A real child that somebody stops is killed, confined or not."""
+    """A stopped child is killed, confined or not."""
     limits = Limits(silence=0.4)
     child = Child(limits)
     script = Script(source=b"integrations.replicate.echo{}", name="x", functions=[("echo",)])
@@ -161,7 +161,7 @@ def test_a_stopped_script_is_not_waited_for(host):
 
 
 def test_who_waits_is_not_silent(host):
-    """A script that sleeps, or waits for a slow answer, or computes for long, has not lost its voice."""
+    """A script that sleeps, waits for a slow answer, or computes for long is not killed."""
 
     def slowly(*_):
         let_pass(0.5)
@@ -175,7 +175,7 @@ def test_who_waits_is_not_silent(host):
 
 
 def test_descendants_do_not_hold_up_the_end(host):
-    """Where a child could start another that keeps its pipes open, the run still ends in time."""
+    """If a child's child keeps its pipes open, the run still ends in time."""
     code = "os.fork() or os.setsid()\nsignal.alarm(3)\nsignal.pause()"
     child = child_for(code, without=UNLIMITED, limits=Limits(time=0.4))
     error, took = ends(child, host)
@@ -185,7 +185,7 @@ def test_descendants_do_not_hold_up_the_end(host):
 
 
 def test_what_a_child_started_ends_with_it(host):
-    """Where no layer forbids a fork, what was forked is killed with the child's group."""
+    """Without a layer against forks, children are killed with the group."""
     code = "pid = os.fork()\nif pid: send(b'\\x93\\xa5print\\x01\\xc4' + bytes([len(str(pid))]) + str(pid).encode())\n"
     child = child_for(code + "signal.pause()", without=UNLIMITED, limits=Limits(time=scaled(0.4)))
     ends(child, host)
@@ -205,7 +205,7 @@ def test_what_a_child_started_ends_with_it(host):
     ids=lambda value: getattr(value, "name", ""),
 )
 def test_every_end_has_a_reason(host, number, words):
-    """How a child died is told in words that help."""
+    """The error explains how a child died."""
     child = child_for(f"os.kill(os.getpid(), {int(number)})", without=["seccomp"])
     error, _ = ends(child, host)
 

@@ -51,7 +51,7 @@ def flags_of(source):
 
 @pytest.fixture
 def ground(tmp_path):
-    """A directory with one that is open to scripts, and what must not be read beside it and linked from it."""
+    """A directory with an open one, and secrets next to it and linked from it."""
     for name in ("open", "openly", "home"):
         (tmp_path / name).mkdir()
     for name in ("secret.txt", "openly/secret.txt", "secret.lua"):
@@ -81,7 +81,7 @@ def ground(tmp_path):
 
 @pytest.fixture(scope="module")
 def warm():
-    """For each kind of isolation a process that starts command lines, with the host's token in its environment."""
+    """For each isolation a process that starts command lines, with the host's token in its environment."""
     environment = {"PATH": os.environ["PATH"], "REPLICATE_API_KEY": TOKEN}
     made = {mode: Warm(environment) for mode in MODES}
     yield made
@@ -91,7 +91,7 @@ def warm():
 
 @pytest.fixture
 def attack(ground, warm):
-    """Runs a script through the command line in one kind of isolation."""
+    """Runs a script through the command line in one isolation."""
 
     def execute(source, mode):
         argv = ["integrations:lua", *FLAGS, *flags_of(source.decode()), "--isolation", mode, "attack.lua"]
@@ -107,7 +107,7 @@ def attack(ground, warm):
 @pytest.mark.skipif(bool(MISSING), reason=f"strict needs all layers: {'; '.join(MISSING)}")
 @pytest.mark.parametrize("name", ATTACKS)
 def test_the_attempt_is_refused(attack, ground, name):
-    """In each kind of isolation: as expected, in time, in one envelope, without a secret or a control character."""
+    """In each isolation: as expected, in time, in one envelope, without a secret or a control character."""
     source = ATTACKS[name].read_bytes()
     (ground / "attack.lua").write_bytes(source)
     with ThreadPoolExecutor(len(MODES)) as threads:
@@ -148,7 +148,7 @@ def hold_to(expected, process):
 
 
 def test_every_attempt_has_its_expectation():
-    """And every expectation its attempt: none says less than how the run ends."""
+    """And every expectation its attempt, with at least the end of the run."""
     assert len(ATTACKS) > 90
     assert [*ATTACKS.values()] == sorted(path.with_suffix(".lua") for path in HERE.rglob("*.expect"))
     for path in ATTACKS.values():
@@ -158,7 +158,7 @@ def test_every_attempt_has_its_expectation():
 
 
 def test_the_host_answers_the_next_call():
-    """One host that meets every attack serves, after each, an honest script as if nothing had been."""
+    """After each attack one host still runs an honest script."""
     limits = Limits(cpu=0.1, memory=32 << 20, output=10_000, time=10.0)
     honest = Script(source=b"return integrations.replicate.get_account{}.n", name="x", functions=[("get_account",)])
     before = set(os.listdir("/proc/self/fd"))
@@ -177,7 +177,7 @@ def test_the_host_answers_the_next_call():
 
 
 class Host:
-    """Answers every call with its number, and lets nothing of what is printed out."""
+    """Answers every call with its number, and discards output."""
 
     def __init__(self, number):
         self.number = number

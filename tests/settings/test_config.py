@@ -1,4 +1,4 @@
-"""Which setting is in force: files over defaults, a project's file only where it tightens or is trusted."""
+"""The settings in force: files override defaults, an untrusted project's file only tightens."""
 
 import os
 import re
@@ -14,7 +14,7 @@ from kosmolua.settings.config import DEFAULTS, VERDICTS, Value, parse
 
 
 class Home:
-    """An environment with a configuration directory of its own, and a project beside it."""
+    """An environment with its own configuration directory, and a project next to it."""
 
     def __init__(self, path):
         self.environment = {"KOSMO_CONFIG_DIR": str(path / "config")}
@@ -41,7 +41,7 @@ def policy(read, write):
 
 
 def test_nothing_is_configured(home):
-    """Without files, environment and flags the defaults hold."""
+    """Without files, environment and flags the defaults apply."""
     assert config.DEFAULTS == home.load()
 
 
@@ -61,7 +61,7 @@ def test_the_nearest_word_counts(home):
 @pytest.mark.parametrize("own", VERDICTS)
 @pytest.mark.parametrize("project", VERDICTS)
 def test_an_untrusted_project_only_tightens(home, own, project):
-    """Of the two verdicts the stricter holds, and a looser one is told."""
+    """The stricter verdict applies, and a looser one is reported."""
     home.own.write_text(policy(own, own))
     home.project.write_text(policy(project, project))
     stricter = max(own, project, key=VERDICTS.index)
@@ -83,7 +83,7 @@ LOOSENING = {
 
 @pytest.mark.parametrize("text", LOOSENING.values(), ids=LOOSENING)
 def test_what_an_untrusted_project_cannot_say(home, text):
-    """Nothing of it is taken, and the notices name the file and the command that would take it."""
+    """It is ignored, and the notices name the file and the command that trusts it."""
     home.own.write_text("[replicate]\nenabled = false\n")
     before = home.load()
     home.project.write_text(f"[replicate]\n{text}\n")
@@ -96,7 +96,7 @@ def test_what_an_untrusted_project_cannot_say(home, text):
 
 
 def test_an_untrusted_project_may_disable_and_deny(home):
-    """Those are tightening."""
+    """Both tighten."""
     home.project.write_text(
         '[replicate]\nenabled = false\n[[replicate.rules]]\nfunctions = ["delete_*"]\nverdict = "deny"\n'
     )
@@ -106,7 +106,7 @@ def test_an_untrusted_project_may_disable_and_deny(home):
 
 
 def test_a_trusted_project_may_loosen_until_it_changes(home):
-    """Trust is for a file as it is; another byte, and it is a stranger's again."""
+    """Trust is for the exact content of a file."""
     home.project.write_text(policy("allow", "allow"))
     home.trust()
 
@@ -116,7 +116,7 @@ def test_a_trusted_project_may_loosen_until_it_changes(home):
 
 
 def test_trust_is_for_one_place(home, tmp_path):
-    """The same bytes elsewhere are not trusted, and trust can be taken back."""
+    """The same bytes elsewhere are not trusted, and trust can be revoked."""
     home.project.write_text(policy("allow", "allow"))
     home.trust()
     elsewhere = tmp_path / "elsewhere" / ".kosmo" / "config.toml"
@@ -150,7 +150,7 @@ BROKEN = {
 @pytest.mark.parametrize(("text", "why"), BROKEN.values(), ids=BROKEN)
 @pytest.mark.parametrize("which", ["own", "project"])
 def test_a_file_that_cannot_be_understood_stops(home, which, text, why):
-    """It may be one that forbids, so nothing goes on without it."""
+    """It may be meant to deny, so nothing runs."""
     path = getattr(home, which)
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
 
@@ -175,7 +175,7 @@ def test_a_file_that_cannot_be_understood_stops(home, which, text, why):
 )  # fmt: skip
 @pytest.mark.parametrize("which", ["own", "project"])
 def test_an_unknown_key_is_an_error(home, which, text, words):
-    """A misspelt one may be meant to forbid, so nothing goes on without it."""
+    """A misspelled key may be meant to deny, so nothing runs."""
     path = getattr(home, which)
     path.write_text(text)
 
@@ -186,7 +186,7 @@ def test_an_unknown_key_is_an_error(home, which, text, words):
 
 
 def test_accounts_without_the_default_one(home):
-    """Those that a script may name beside it."""
+    """The accounts that a script may name besides the default."""
     assert [] == config.accounts(home.environment)
     home.own.write_text("[replicate.accounts.work]\n[replicate.accounts.default]\n[replicate.accounts.art]\n")
     assert ["art", "work"] == config.accounts(home.environment)
@@ -202,13 +202,13 @@ def test_accounts_without_the_default_one(home):
     ],
 )
 def test_where_configuration_is(environment, expected):
-    """As the XDG specification has it: a relative directory is as good as none."""
+    """As in the XDG specification: a relative directory is ignored."""
     assert expected == paths.config_directory(environment)
 
 
 @pytest.mark.parametrize("name", topics())
 def test_what_the_docs_show_is_understood(name):
-    """Every piece of TOML in them, without an unknown key."""
+    """Every TOML example is valid, without unknown keys."""
     blocks = re.findall(r"(?:^    \[.*\n(?:    .*\n|\n(?=    ))*)+", topics()[name], re.MULTILINE)
     assert bool(blocks) == (name in {"budgets", "configuration", "files", "permissions"})
     for block in blocks:

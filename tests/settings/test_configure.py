@@ -1,4 +1,4 @@
-"""Changing files: what was not meant stays as it was, byte for byte, and nobody's change is lost."""
+"""Changes of files keep everything else byte for byte, and no change is lost."""
 
 import os
 import stat
@@ -45,7 +45,7 @@ def stored(tmp_path):
 
 
 def test_comments_and_other_keys_stay():
-    """An edit changes its own line and no other."""
+    """An edit changes only its own line."""
     text = edited("f", COMMENTED.encode(), [(("replicate", "enabled"), True)]).decode()
 
     assert COMMENTED.replace("enabled = false", "enabled = true") == text
@@ -62,7 +62,7 @@ EDITS = st.one_of(
 
 @given(st.lists(EDITS, max_size=8))
 def test_an_edit_does_what_it_says(edits):
-    """The file holds afterwards what a plain dictionary would, whatever the names and values are."""
+    """The file then equals a plain dictionary with the change, for any names and values."""
     content, expected = b"", {}
     for (account, *key), value in edits:
         content = edited("f", content, [(("replicate", "accounts", account, *key), value)])
@@ -77,7 +77,7 @@ def test_an_edit_does_what_it_says(edits):
 
 
 def test_an_edit_that_cannot_be_made_alone():
-    """Where the form of the file stands in the way, the line to write is told and nothing is changed."""
+    """If the file's form prevents it, the error has the line to write, and nothing changes."""
     content = b'replicate.enabled = true\nreplicate.permissions = {read="ask"}\n'
 
     with pytest.raises(ConfigurationError) as caught:
@@ -87,7 +87,7 @@ def test_an_edit_that_cannot_be_made_alone():
 
 
 def test_a_token_goes_to_the_file_where_there_is_no_keyring(environment, own, stored):
-    """Readable by its owner alone; the configuration knows where it is and not what."""
+    """Only its owner can read it; the configuration has the place, not the token."""
     done = apply(Change(set={"api_key": " r8_token \n"}), environment)
 
     assert ("file", ("api_key",)) == (done.storage, done.changed)
@@ -97,7 +97,7 @@ def test_a_token_goes_to_the_file_where_there_is_no_keyring(environment, own, st
 
 
 def test_the_environment_comes_first(environment):
-    """A token there wins over a stored one, for the default account; REPLICATE_API_KEY before the other."""
+    """Its token overrides a stored one for the default account; REPLICATE_API_KEY comes first."""
     apply(Change(set={"api_key": "r8_stored"}), environment)
     apply(Change(account="work", set={"api_key": "r8_work"}), environment)
     accounts = config.load(environment).accounts
@@ -112,7 +112,7 @@ def test_the_environment_comes_first(environment):
 
 
 def test_a_header_is_stored_as_the_token_is(environment, own, stored):
-    """Its value is in the store alone; the file says where. Either is replaced and removed, in whatever case."""
+    """Its value is in the store only; the file has the place. Both can be replaced and removed, in any case."""
     own.parent.mkdir()
     own.write_text('[replicate.accounts.work.headers]\nX-Gateway = "plain"\nX-Team = "media"\n')
     apply(Change(account="work", set={"header.x-gateway": "marked"}), environment)
@@ -129,7 +129,7 @@ def test_a_header_is_stored_as_the_token_is(environment, own, stored):
 
 
 def test_an_account_takes_its_headers_with_it(environment, own, stored):
-    """Nothing of it is left in the store."""
+    """Nothing of it stays in the store."""
     apply(Change(account="work", set={"api_key": "r8_x", "header.x-gateway": "marked"}), environment)
     apply(Change(account="work", remove=True), environment)
 
@@ -138,7 +138,7 @@ def test_an_account_takes_its_headers_with_it(environment, own, stored):
 
 
 def test_a_header_without_a_value(environment, own):
-    """A call says which variable is missing, and what to do."""
+    """A call names the missing variable, and what to do."""
     own.parent.mkdir()
     own.write_text('[replicate.accounts.work.headers]\nx-gateway = { env = "GATEWAY" }\n')
     accounts = config.load(environment).accounts
@@ -152,7 +152,7 @@ def test_a_header_without_a_value(environment, own):
 
 
 def test_an_account_is_forgotten(environment, own, stored):
-    """With its token, and others stay."""
+    """With its token; others stay."""
     apply(Change(account="work", set={"api_key": "r8_work", "url": "https://w.example/v1"}), environment)
     apply(Change(account="art", set={"api_key": "r8_art"}), environment)
     apply(Change(account="work", remove=True), environment)
@@ -164,7 +164,7 @@ def test_an_account_is_forgotten(environment, own, stored):
 
 
 def test_a_token_is_unset(environment):
-    """The account stays, without it; unsetting again changes nothing."""
+    """The account stays without it; unsetting again changes nothing."""
     apply(Change(account="work", set={"api_key": "r8_work"}), environment)
 
     assert ("api_key",) == apply(Change(account="work", unset=("api_key",)), environment).changed
@@ -190,7 +190,7 @@ WRONG = {
 
 @pytest.mark.parametrize(("change", "why"), WRONG.values(), ids=WRONG)
 def test_a_change_that_makes_no_sense(environment, own, stored, change, why):
-    """Is refused before anything is written, and its value is not in the message."""
+    """It is refused before anything is written, and its value is not in the message."""
     with pytest.raises(KosmoError, match=why) as caught:
         apply(change, environment)
 
@@ -201,7 +201,7 @@ def test_a_change_that_makes_no_sense(environment, own, stored, change, why):
 
 @pytest.mark.parametrize("content", [b"{", b"[]", b'{"replicate": {"default": 3}}', b"\xff", b'{"replicate": null}'])
 def test_a_corrupt_store_is_never_overwritten(environment, stored, content):
-    """Reading and writing both say so, without its content, and leave it for its owner to repair."""
+    """Reading and writing report it without its content, and leave it for repair."""
     apply(Change(set={"api_key": "r8_one"}), environment)
     stored.write_bytes(content)
 
@@ -213,7 +213,7 @@ def test_a_corrupt_store_is_never_overwritten(environment, stored, content):
 
 
 def test_a_corrupt_configuration_is_never_overwritten(environment, own):
-    """It is named, and stays as it is."""
+    """The error names it, and it stays unchanged."""
     own.parent.mkdir()
     own.write_bytes(b"[replicate\n# half of it")
 
@@ -223,7 +223,7 @@ def test_a_corrupt_configuration_is_never_overwritten(environment, own):
 
 
 def test_a_store_that_others_can_read_is_refused(environment, stored):
-    """A token that others could read may have been; its owner is to know."""
+    """Others may have read the tokens, so the owner has to know."""
     apply(Change(set={"api_key": "r8_one"}), environment)
     stored.chmod(0o644)
 
@@ -233,7 +233,7 @@ def test_a_store_that_others_can_read_is_refused(environment, stored):
 
 
 def test_a_project_keeps_its_trust_by_its_owners_own_hand(environment, tmp_path):
-    """A file made or changed through configure is trusted; one that came with the project stays untrusted."""
+    """A file changed through configure is trusted; one that came with the project is not."""
     apply(Change(permissions={"write": "allow"}, scope="project"), environment, str(tmp_path))
     assert "allow" == config.load(environment, directory=str(tmp_path)).write.value
     file = tmp_path / ".kosmo" / "config.toml"
@@ -245,7 +245,7 @@ def test_a_project_keeps_its_trust_by_its_owners_own_hand(environment, tmp_path)
 
 
 def test_a_token_never_goes_into_a_project(environment, tmp_path, own, stored):
-    """A project is shared; the token is its user's."""
+    """A project is shared, a token is not."""
     apply(Change(set={"api_key": "r8_mine"}, permissions={"read": "ask"}, scope="project"), environment, str(tmp_path))
 
     assert "r8_mine" not in (tmp_path / ".kosmo" / "config.toml").read_text()
@@ -253,7 +253,7 @@ def test_a_token_never_goes_into_a_project(environment, tmp_path, own, stored):
 
 
 def test_a_link_stays_a_link(environment, own, tmp_path):
-    """Those who keep their files elsewhere find them there, changed."""
+    """The target of a linked file is changed."""
     elsewhere = tmp_path / "dotfiles" / "config.toml"
     elsewhere.parent.mkdir()
     elsewhere.write_text(COMMENTED)
@@ -268,7 +268,7 @@ def test_a_link_stays_a_link(environment, own, tmp_path):
 
 
 def test_a_change_that_fails_leaves_the_file(tmp_path):
-    """And no other file beside it but the lock."""
+    """Only the lock file stays next to it."""
     path = tmp_path / "f"
     path.write_bytes(b"before")
 
@@ -282,7 +282,7 @@ def test_a_change_that_fails_leaves_the_file(tmp_path):
 
 
 def test_a_directory_that_cannot_be_written(tmp_path):
-    """A sentence, not a traceback."""
+    """The error is a sentence, not a traceback."""
     (tmp_path / "file").write_text("")
 
     with pytest.raises(ConfigurationError, match="cannot write"):
@@ -308,7 +308,7 @@ for call in range({CALLS}):
 
 
 def test_a_thousand_changes_from_eight_processes(environment, own):
-    """Each finds after each of its changes all that it ever wrote, and at the end every value is there."""
+    """Each process finds all its changes after each one, and at the end every value is there."""
     running = [
         subprocess.Popen([sys.executable, "-c", WORKER, str(me), str(own)], env={**os.environ, **environment})
         for me in range(PROCESSES)

@@ -1,4 +1,4 @@
-"""Tokens in a real Secret Service: stored, read, listed, moved, removed, and locked away."""
+"""Tokens in a real Secret Service: stored, read, listed, moved, removed, and locked."""
 
 import json
 import os
@@ -23,7 +23,7 @@ def service(tmp_path_factory):
 
 @pytest.fixture
 def kosmo(service, tmp_path):
-    """Runs a command beside the Secret Service. Nothing it prints is the token."""
+    """Runs a command with the Secret Service. Its output never has the token."""
 
     def run(*argv, stdin=b"", **env):
         process = subprocess.run(
@@ -54,7 +54,7 @@ def sent(kosmo, server, *argv):
 
 
 def test_a_token_is_kept_and_sent(kosmo, server, tmp_path):
-    """In the keyring and in no file; named accounts beside it; from Lua too."""
+    """In the keyring and in no file; also for named accounts and from Lua."""
     status, answer = store(kosmo, "r8_default")
     store(kosmo, "r8_work", "--account", "work")
 
@@ -72,7 +72,7 @@ def test_a_token_is_kept_and_sent(kosmo, server, tmp_path):
 
 
 def test_accounts_are_listed(kosmo):
-    """With where their tokens are."""
+    """With the places of their tokens."""
     store(kosmo, "r8_work", "--account", "work")
     _, answer = kosmo("integrations:status")
 
@@ -82,7 +82,7 @@ def test_accounts_are_listed(kosmo):
 
 
 def test_a_token_moves(kosmo, server, tmp_path):
-    """To a file and back; the place it left has it no more."""
+    """To a file and back; the earlier place no longer has it."""
     store(kosmo, "r8_moving")
     kosmo("integrations:configure", "--storage", "file")
 
@@ -95,7 +95,7 @@ def test_a_token_moves(kosmo, server, tmp_path):
 
 
 def test_a_token_is_removed(kosmo):
-    """And a call says what to do."""
+    """A call then says what to do."""
     store(kosmo, "r8_gone")
     kosmo("integrations:configure", "--remove")
     status, answer = kosmo("integrations:call", "replicate.get_account")
@@ -105,7 +105,7 @@ def test_a_token_is_removed(kosmo):
 
 
 def test_doctor_names_the_keyring(kosmo):
-    """And where the credential comes from."""
+    """And the origin of the credential."""
     store(kosmo, "r8_token")
     status, answer = kosmo("integrations:doctor", "--offline")
     checks = {check["check"]: check["message"] for check in answer["checks"]}
@@ -116,7 +116,7 @@ def test_doctor_names_the_keyring(kosmo):
 
 
 def test_a_locked_keyring(kosmo, service, tmp_path):
-    """Reading, storing, moving and removing all say that it is locked; nothing changes."""
+    """Reading, storing, moving and removing report it, and nothing changes."""
     store(kosmo, "r8_before")
     before = (tmp_path / "config.toml").read_bytes()
     service.lock()
@@ -135,7 +135,7 @@ def test_a_locked_keyring(kosmo, service, tmp_path):
 
 
 def test_without_a_keyring(kosmo):
-    """A token goes to a file by itself; where the keyring is demanded, its absence is told."""
+    """A token goes to a file; an explicit --storage keyring fails."""
     nowhere = {"DBUS_SESSION_BUS_ADDRESS": "unix:path=/nowhere"}
     text = b'{"set": {"api_key": "r8_token"}}'
     status, answer = kosmo("integrations:configure", "--stdin-json", stdin=text, **nowhere)

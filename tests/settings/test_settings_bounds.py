@@ -1,4 +1,4 @@
-"""Configuration files are measured before they are parsed: they may come with what one cloned."""
+"""Configuration files are measured before parsing, since they may come with a clone."""
 
 import time
 
@@ -37,7 +37,7 @@ WITHIN = {
 
 @pytest.mark.parametrize("name", BEYOND)
 def test_what_is_beyond_a_bound_is_not_parsed(tmp_path, name):
-    """The error names the file and the bound, soon; of a file that nobody trusted, too."""
+    """The error names file and limit, at once, also for an untrusted file."""
     content, why = BEYOND[name]
     (tmp_path / ".kosmo").mkdir()
     (tmp_path / ".kosmo" / "config.toml").write_bytes(content)
@@ -61,7 +61,7 @@ def test_what_looks_like_much_and_is_not(name):
     "start", ['"""', "'''", '"', "'", "#", "\\", '"""\\', '"\\"', "[", "{", ".", "=", "\n", '\\"""']
 )
 def test_measuring_takes_as_long_as_the_file_is(start):
-    """Whatever it is full of, closed or not."""
+    """Linear for any content, closed or not."""
     content = start.encode() * (MAX_SIZE // len(start))
     began = time.process_time()
     excess(content)
@@ -70,7 +70,7 @@ def test_measuring_takes_as_long_as_the_file_is(start):
 
 
 def test_many_unknown_keys_are_told_in_one_line(tmp_path):
-    """The first ones by name, and that there are more."""
+    """The first ones by name, and the number of others."""
     (tmp_path / "config.toml").write_bytes(b"".join(b"[k%d]\n" % n for n in range(5_000)) + b"k" * 9_000 + b" = 1")
     began = time.process_time()
     with pytest.raises(ConfigurationError, match="unknown key k0, key k1, key k2, and more") as caught:

@@ -1,4 +1,4 @@
-"""The public names as programs see them: typed, documented, and used without a complaint of a type checker."""
+"""The public names for programs: typed, documented, and accepted by type checkers."""
 
 import asyncio
 import inspect
@@ -18,7 +18,7 @@ HERE = Path(__file__).parent
 
 
 def mypy(file):
-    """The lines that mypy complains about."""
+    """The lines with errors from mypy."""
     command = [sys.executable, "-m", "mypy", "--strict", "--no-error-summary", "--hide-error-context", file]
     ran = subprocess.run(command, capture_output=True, text=True, cwd=HERE.parent.parent, check=False)
     assert ran.stderr == ""
@@ -26,7 +26,7 @@ def mypy(file):
 
 
 def pyright(file):
-    """The lines that pyright complains about."""
+    """The lines with errors from pyright."""
     command = [sys.executable, "-m", "pyright", "--outputjson", "--pythonpath", sys.executable, file]
     ran = subprocess.run(command, capture_output=True, text=True, cwd=HERE.parent.parent, check=False)
     found = json.loads(ran.stdout)["generalDiagnostics"]
@@ -38,7 +38,7 @@ NODE = pytest.mark.skipif(shutil.which("node") is None, reason="pyright runs in 
 
 @pytest.mark.parametrize("check", [mypy, pytest.param(pyright, marks=NODE)])
 def test_uses_are_accepted_and_misuses_refused(check):
-    """The checker has nothing to say of the first file, and something to say of each marked line of the second."""
+    """The checker reports nothing in the first file, and each marked line of the second."""
     refused = {n for n, line in enumerate((HERE / "wrong.py").read_text().split("\n"), 1) if line.endswith("# refused")}
 
     assert set() == check(HERE / "uses.py")
@@ -46,7 +46,7 @@ def test_uses_are_accepted_and_misuses_refused(check):
 
 
 def test_uses_work(tmp_path):
-    """What type checkers accept also runs."""
+    """Accepted code also runs."""
     (tmp_path / "flow.lua").write_text("return args[1], integrations.replicate.get_account{}.username")
 
     assert "emulator" == uses.account()
@@ -59,7 +59,7 @@ def test_uses_work(tmp_path):
 
 @pytest.mark.parametrize("name", [name for name in kosmolua.__all__ if name != "__version__"])
 def test_every_public_name_is_documented(name):
-    """A class says what it is, and its methods what they do; a function says what it does."""
+    """Classes, their methods, and functions have docstrings."""
     found = getattr(kosmolua, name)
     if not inspect.isclass(found):
         assert inspect.getdoc(found) or name == "Answer"  # a Literal, whose values say it

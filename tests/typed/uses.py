@@ -11,7 +11,7 @@ from kosmolua import Answer, Caps, Entry, Host, KosmoError, Limits, Prompter, Qu
 
 
 class Careful:
-    """A prompter: says yes to what costs nothing."""
+    """A prompter that allows calls without cost."""
 
     def ask(self, question: Question) -> Answer | None:
         arguments: Mapping[str, Any] = question.arguments

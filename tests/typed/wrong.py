@@ -1,4 +1,4 @@
-"""Uses that a type checker has to refuse: each line with the comment, and no other."""
+"""Misuses that a type checker has to refuse: exactly the lines with the comment."""
 
 from __future__ import annotations
 
