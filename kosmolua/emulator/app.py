@@ -36,6 +36,8 @@ REFUSED_TOKENS = frozenset({"", "invalid"})
 LIGHTEST = 4096  # minimum size of a request in bytes: about what is stored for it
 # Seconds between checks of a blocking create: another request may cancel its prediction.
 LOOK = 0.05
+# What a blocking create says besides its output if it is answered before the prediction has ended.
+EARLY = {"status": "processing", "logs": "", "metrics": {}, "started_at": None, "completed_at": None}
 
 
 def _rule(operation: Operation, prefix: str) -> Rule:
@@ -192,6 +194,8 @@ class Emulator:
                 shown = hold.show(now)
             if hold.half_done and moment.status == "processing":
                 return json_response({**shown, "output": None}, 202)
+            if hold.early and moment.status == "succeeded":
+                return json_response({**shown, **EARLY}, 201)
             if moment.terminal or now >= hold.until:
                 return json_response(shown, 202 if waits and not moment.terminal else 201)
             self.clock.sleep(min(LOOK, hold.until - now))

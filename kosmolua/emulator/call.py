@@ -37,13 +37,15 @@ class ApiCall:
 class Hold:
     """An answer that is delayed until the job is done or until the time ``until``.
 
-    With ``half_done`` it is returned while the job is processing, as the API sometimes does.
+    With ``half_done`` it is returned while the job is processing, and with ``early`` as soon as there is an output,
+    with the status of before: as the API sometimes does.
     """
 
     job: Job
     until: float
     show: Callable[[float], dict[str, Any]]
     half_done: bool = False
+    early: bool = False
 
 
 @dataclass

@@ -77,6 +77,7 @@ KINDS: dict[str, Kind] = {
     "aborted": Kind("the prediction or training ends as aborted before it starts", fits=_runs),
     "stuck": Kind("the prediction or training runs until it times out after 30 minutes", fits=_runs),
     "processing": Kind("a blocking create answers `processing` without output", fits=_waits),
+    "early": Kind("a blocking create answers `processing` with the whole output", fits=_waits),
     "stream-cut": Kind("close the connection halfway through an event stream", fits=_streams),
     "next-null": Kind('a page\'s `next` is the string "null"', fits=_pages),
     "http-next": Kind(

@@ -13,7 +13,7 @@ from kosmolua.emulator.clock import parse_time
 from kosmolua.emulator.documents import Documents, Facts
 from kosmolua.emulator.jobs import Job
 from kosmolua.emulator.media import FILMS, SOUNDS
-from kosmolua.emulator.models import Behaviour, Outcome, Work
+from kosmolua.emulator.models import TRAINER, Behaviour, Outcome, Work
 from kosmolua.emulator.schema import plain, redacted, resolve, with_defaults
 from kosmolua.emulator.synthesis import Synthesis, is_link
 from kosmolua.emulator.world import Model, Version
@@ -173,6 +173,8 @@ def _version(shown: Mapping[str, Any], example: Any, model: PublishedModel) -> V
     given = example.get("input")
     made = PublishedVersion(str(shown.get("id", "")), model.updated, _behaviour(schema, example), schema)
     made.document = shown
+    if resolve(schema, "TrainingInput"):
+        made.trainer = TRAINER
     if isinstance(given, Mapping) and given:
         made.accepts = given
     return made
@@ -180,8 +182,9 @@ def _version(shown: Mapping[str, Any], example: Any, model: PublishedModel) -> V
 
 def _behaviour(schema: Mapping[str, Any], example: Mapping[str, Any]) -> Behaviour:
     output = plain(resolve(schema, "Output"), schema)
-    text = {"type": "string"}
-    streams = output.get("x-cog-array-display") == "concatenate" and plain(output.get("items"), schema) == text
+    items = plain(output.get("items"), schema)
+    text = items.get("type") == "string" and "format" not in items
+    streams = text and output.get("x-cog-array-display") == "concatenate"
     compute = partial(_compute, schema, example, streams=streams)
     kinds = {name.rpartition(".")[2] for name in _links(example.get("output"))}
     slow = _FILM_SECONDS if kinds & FILMS else _SOUND_SECONDS if kinds & SOUNDS else _PICTURE_SECONDS

@@ -307,6 +307,21 @@ def test_outputs_as_data_urls(world, clock):
     assert all(base64.b64decode(one.removeprefix("data:image/png;base64,")).startswith(b"\x89PNG") for one in output)
 
 
+def test_a_blocking_create_that_is_answered_early(world):
+    """It has the whole output and the status of before; the prediction itself has succeeded."""
+    with world.misbehaving("early") as api:
+        made = world.hello(api, Prefer="wait").json()
+        ended = api.get(made["urls"]["get"]).json()
+
+    assert ("processing", "hello Ada", None, {}) == (
+        made["status"],
+        made["output"],
+        made["completed_at"],
+        made["metrics"],
+    )
+    assert ("succeeded", "hello Ada") == (ended["status"], ended["output"])
+
+
 def test_latency_and_speed(world, clock):
     """Answers are delayed by the latency, and models run faster by the factor."""
     with world.connect(Emulator(clock=clock, latency=0.5, speed=10)) as api:

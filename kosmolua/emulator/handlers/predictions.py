@@ -71,7 +71,7 @@ def start(call: ApiCall, model: Model, version: Version, *, named: bool, deploym
         return show_prediction(job, now, origin)
 
     feed(call, job, show)
-    return Hold(job, until, show, "processing" in call.faults)
+    return Hold(job, until, show, "processing" in call.faults, "early" in call.faults)
 
 
 def feed(call: ApiCall, job: Job, show: Callable[[float], dict[str, Any]]) -> None:
