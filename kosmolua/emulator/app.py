@@ -36,8 +36,9 @@ REFUSED_TOKENS = frozenset({"", "invalid"})
 LIGHTEST = 4096  # minimum size of a request in bytes: about what is stored for it
 # Seconds between checks of a blocking create: another request may cancel its prediction.
 LOOK = 0.05
+SOON = 0.001
 # What a blocking create says besides its output if it is answered before the prediction has ended.
-EARLY = {"status": "processing", "logs": "", "metrics": {}, "started_at": None, "completed_at": None}
+EARLY: dict[str, Any] = {"status": "processing", "logs": "", "metrics": {}, "started_at": None, "completed_at": None}
 
 
 def _rule(operation: Operation, prefix: str) -> Rule:
@@ -198,7 +199,7 @@ class Emulator:
                 return json_response({**shown, **EARLY}, 201)
             if moment.terminal or now >= hold.until:
                 return json_response(shown, 202 if waits and not moment.terminal else 201)
-            self.clock.sleep(min(LOOK, hold.until - now))
+            self.clock.sleep(min(LOOK, hold.until - now, max(SOON, hold.job.finish() - now)))
 
     def _stream(self, call: ApiCall) -> Response:
         with self._lock:

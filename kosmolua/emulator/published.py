@@ -14,7 +14,7 @@ from kosmolua.emulator.documents import Documents, Facts
 from kosmolua.emulator.jobs import Job
 from kosmolua.emulator.media import FILMS, SOUNDS
 from kosmolua.emulator.models import TRAINER, Behaviour, Outcome, Work
-from kosmolua.emulator.schema import plain, redacted, resolve, with_defaults
+from kosmolua.emulator.schema import alike, plain, redacted, resolve, with_defaults
 from kosmolua.emulator.synthesis import Synthesis, is_link
 from kosmolua.emulator.world import Model, Version
 
@@ -197,7 +197,7 @@ def _compute(schema: Mapping[str, Any], example: Mapping[str, Any], work: Work, 
     shape, output = resolve(schema, "Input"), example.get("output")
     synthesis = Synthesis(schema, work.input, work.seed)
     recorded = with_defaults(shape, example.get("input") or {})
-    if output is not None and redacted(shape, work.input) == redacted(shape, recorded):
+    if output is not None and alike(redacted(shape, work.input)) == alike(redacted(shape, recorded)):
         made = synthesis.repeat(output)
     elif streams:
         made = synthesis.words(_tokens(work.input))

@@ -146,5 +146,22 @@ def redacted(shape: Mapping[str, Any], value: Mapping[str, Any]) -> dict[str, An
     return {name: "[REDACTED]" if name in secret else one for name, one in value.items()}
 
 
+def alike(value: Any) -> Any:
+    """The value as it is compared with an example's: clients send "4.1" as the number that it means, and no null."""
+    if isinstance(value, Mapping):
+        return {name: alike(item) for name, item in value.items() if item is not None}
+    if isinstance(value, list):
+        return [alike(item) for item in value]
+    if isinstance(value, str) and value in _FLAGS:
+        return _FLAGS[value]
+    try:
+        return value if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError, OverflowError):
+        return value
+
+
+_FLAGS = {"True": True, "true": True, "False": False, "false": False}
+
+
 def _whole(schema: Mapping[str, Any], value: Any) -> Any:
     return int(value) if schema.get("type") == "integer" and isinstance(value, float) else value

@@ -11,6 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import public_clients
 import pytest
 from official import CACHE, build, from_npm
 
@@ -21,6 +22,8 @@ from kosmolua.testing import emulating
 FLOWS = Path(__file__).parent / "clients"
 PYTHON_CLIENT = "replicate==1.0.7"
 JAVASCRIPT_CLIENT = "replicate@1.4.0"
+MODELS = "all-the-public-replicate-models@1.352.0"
+SAMPLE = 200
 
 
 @pytest.fixture(scope="session")
@@ -39,6 +42,12 @@ def official_python():
 @pytest.fixture(scope="session")
 def official_javascript():
     return from_npm(JAVASCRIPT_CLIENT, variable="KOSMOLUA_OFFICIAL_NODE_MODULES")
+
+
+@pytest.fixture(scope="session")
+def public_models():
+    home = from_npm(MODELS, variable="KOSMOLUA_PUBLIC_MODELS")
+    return home / "node_modules" / "all-the-public-replicate-models" / "models.json"
 
 
 def flow(command, **environment):
@@ -84,3 +93,18 @@ def test_the_clients_make_files_of_outputs(official_python, official_javascript,
         javascript = flow(["node", FLOWS / "javascript_files.mjs"], **environment)
 
     assert ["FileOutput", scheme, "PNG"] == python == javascript
+
+
+@pytest.mark.parametrize("client", ["run", "Python", "JavaScript"])
+def test_a_sample_of_public_models(public_models, official_python, official_javascript, client):
+    """The example of each gives the example's output, with files where it has files; `public_clients` runs them all."""
+    items = public_clients.items_of(public_models, SAMPLE)
+    with running(Emulator(models=public_models, outputs="data", speed=10_000)) as url:
+        runners = {
+            "run": public_clients.with_run(url),
+            "Python": public_clients.with_python(url, official_python),
+            "JavaScript": public_clients.with_javascript(url, official_javascript),
+        }
+        wrong = public_clients.wrong(runners[client], items)
+
+    assert (len(items), wrong) == (SAMPLE, [])

@@ -14,7 +14,7 @@ from kosmolua.emulator.handlers.models import find_model
 from kosmolua.emulator.jobs import OFFICIAL, Job, show_prediction
 from kosmolua.emulator.models import Behaviour, Work, seed_of
 from kosmolua.emulator.pages import newest
-from kosmolua.emulator.schema import check_object, redacted, resolve, with_defaults
+from kosmolua.emulator.schema import alike, check_object, redacted, resolve, with_defaults
 from kosmolua.emulator.world import Model, Version
 
 SIMULATED = frozenset({"stuck", "aborted"})  # faults of a prediction that no cog server is given
@@ -26,7 +26,7 @@ def make_job(call: ApiCall, model: Model, version: Version, behaviour: Behaviour
     """A new job with the request's input, checked against the named schema."""
     given, shape, job_id = call.arguments["input"], resolve(version.schema, schema), call.world.ids.new()
     faults, shown = check_object(shape, given, "input", version.schema), redacted(shape, given)
-    if faults and shown != version.accepts:
+    if faults and alike(shown) != alike(version.accepts):
         raise problem.invalid(faults)
     if isinstance(version, CogVersion) and not call.faults & SIMULATED:
         return _cog_job(call, model, version, given, shown, job_id)
