@@ -16,7 +16,7 @@ from kosmolua import cli
 
 
 class Warm:
-    """One such process, in which one run is started after another. ``environment`` is its own, and each run's."""
+    """A process that starts one run after another. ``environment`` is that of the process and of each run."""
 
     def __init__(self, environment, directory=None):
         self._environment = environment
@@ -26,7 +26,7 @@ class Warm:
         )  # fmt: skip
 
     def start(self, argv, out, err=None, *, directory=".", environment=None):
-        """Begin a run, whose standard error goes where its output goes if not elsewhere. Its process id."""
+        """Begin a run; its standard error goes to its output unless a file is given. Returns its process id."""
         whole = {**self._environment, **(environment or {})}
         line = json.dumps([argv, str(directory), whole, str(out), str(err or out)])
         self._process.stdin.write(line.encode() + b"\n")
@@ -34,7 +34,7 @@ class Warm:
         return self._pid
 
     def wait(self, seconds=None):
-        """The exit status of the run, or less than 0 if a signal ended it. One that takes longer is killed."""
+        """The exit status of the run; negative if a signal ended it. A run that takes longer is killed."""
         if not select.select([self._process.stdout], [], [], seconds)[0]:
             os.kill(self._pid, signal.SIGKILL)
         return os.waitstatus_to_exitcode(int(self._process.stdout.readline()))

@@ -46,7 +46,7 @@ return both[1], both[2], call(args[1] .. "-3")
 
 
 class Checking(Timed):
-    """Keeps the text of each create, and those that came without a yes."""
+    """Records the text of each create, and creates without an approval."""
 
     def __init__(self, application):
         super().__init__(application)
@@ -66,7 +66,7 @@ class Checking(Timed):
 
 
 class _Again:
-    """A body that was read, to be read once more."""
+    """A body that was read, to be read again."""
 
     def __init__(self, body):
         self._left = body
@@ -83,7 +83,7 @@ class Chaos:
         self.events = Counter()
 
     def batch(self, count):
-        """So many rounds at the same time."""
+        """Run that many rounds at the same time."""
         fleet = self.fleet
         fleet.fresh("slow:create_prediction:seconds=0.1:times=*")
         fleet.server.sent, fleet.server.approved, fleet.server.early = Counter(), set(), []
@@ -126,7 +126,7 @@ class Chaos:
             self._kill("after the decision")
 
     def _resume(self):
-        """Continue runs that were failed because too many of their workers died."""
+        """Continue runs that failed because too many of their workers died."""
         for one in runs.listed(self.fleet.database):
             if one.state == "failed" and (one.error or "").startswith("script_crashed"):
                 self.events["resumed"] += runs.resume(self.fleet.database, one.id)
@@ -160,7 +160,7 @@ class Chaos:
 
 
 def go(url, directory, rounds, seed, tell=lambda _: None):
-    """So many rounds. Returns how often workers were started with each fault, or killed around decisions."""
+    """Run that many rounds. Returns how often workers were started with each fault, or killed around decisions."""
     fleet = Fleet(url, directory)
     fleet.server = Checking(fleet.emulator)
     chaos = Chaos(fleet, random.Random(seed))

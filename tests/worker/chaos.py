@@ -44,7 +44,7 @@ LATE = [0.0, 0.1, 0.4]  # seconds by which the API answers creates late
 
 
 class Proxy:
-    """Passes connections on to an address, unless it is cut: then bytes neither arrive nor are refused."""
+    """Forwards connections to an address, unless it is cut: then bytes neither arrive nor are refused."""
 
     def __init__(self, family, address):
         self._target = family, address
@@ -88,7 +88,7 @@ class Chaos:
         self.places = {}  # worker -> its proxies
 
     def replace(self):
-        """Start workers until there are enough: some meet a fault, some have a clock that is wrong."""
+        """Start workers until there are enough: some have a fault, some a wrong clock."""
         fleet = self.fleet
         for worker in [each for each in fleet.workers if each.poll() is not None]:
             fleet.workers.remove(worker)
@@ -152,7 +152,7 @@ class Chaos:
             let_pass(0.1)
 
     def _report(self):
-        """What there is to be known of a round that does not end."""
+        """The state of a round that does not end."""
         tables = {
             "runs": "SELECT id, state, worker, epoch, takeovers FROM runs",
             "workers": "SELECT id, pid, lease_until - clock_timestamp() FROM workers",
@@ -169,7 +169,7 @@ class Chaos:
         return "\n".join([*lines, (self.fleet.directory / "log").read_text()[-20000:]])
 
     def _continue(self):
-        """Let those go on that stopped themselves, once others had the time to take their runs over."""
+        """Resume stopped workers after others had the time to take over their runs."""
         for worker in self.fleet.workers:
             with suppress(OSError, ValueError, IndexError):
                 state = Path(f"/proc/{worker.pid}/stat").read_text().rpartition(")")[2].split()[0]

@@ -1,4 +1,4 @@
-"""Workers in processes of their own, an emulator, and a PostgreSQL, for tests that break some of that."""
+"""Workers in their own processes, an emulator, and a PostgreSQL, for tests that break some of them."""
 
 import json
 import os
@@ -34,7 +34,7 @@ PLACES = 3
 
 
 class Timed(Recording):
-    """Also keeps when each create arrived."""
+    """Also records when each create arrived."""
 
     def __init__(self, application):
         super().__init__(application)
@@ -73,13 +73,13 @@ class Fleet:
                 self.database.close()
 
     def fresh(self, *faults):
-        """Another emulator, and no runs."""
+        """A new emulator, and no runs."""
         self.emulator = Emulator(clock=HurryingClock(self._speed), faults=faults)
         self.server._application = self.emulator
         self.database.rows("DELETE FROM runs")
 
     def start(self, fault="", url="", api="", **options):
-        """One more worker, which may meet a fault, and may reach the others by other addresses."""
+        """One more worker, perhaps with a fault or with other addresses."""
         own = {"KOSMO_STATE_DIR": str(self.directory / "state"), "KOSMO_CONFIG_DIR": str(self.directory / "config")}
         environment = {**os.environ, **own}
         program, self._started = str(Path(__file__).with_name("serve.py")), self._started + 1
@@ -122,7 +122,7 @@ class Fleet:
             raise AssertionError(f"{self.states()}\n{self.log()}") from None
 
     def check(self, count):
-        """One prediction for each place of each run, and each run got its own."""
+        """There is one prediction for each place of each run, and each run got its own."""
         found = runs.listed(self.database)
         assert {"done": count} == Counter(one.state for one in found), [(one.state, one.error) for one in found]
         made = {job.id: job for job in self.emulator._world.predictions.values()}
@@ -140,7 +140,7 @@ class Fleet:
 
 
 def stopped_for(worker, seconds):
-    """Stop a process, and let it go on."""
+    """Stop a process for that time."""
     worker.send_signal(signal.SIGSTOP)
     let_pass(seconds)
     if worker.poll() is None:

@@ -20,7 +20,7 @@ from kosmolua.worker.work import Options, Worker
 
 
 def pointing(fault, file, url):
-    """What a worker calls at each step. Instead of a signal, "TAKE" lets somebody else have the run."""
+    """The function that a worker calls at each step. Instead of a signal, "TAKE" gives the run to another worker."""
     step, _, name = fault.partition(":")
 
     def point(reached):
@@ -40,7 +40,7 @@ def pointing(fault, file, url):
 
 
 def set_clock(ahead):
-    """Let this process believe that its clock is that far ahead."""
+    """Set this process's view of the clock ahead."""
     now = time.time
     time.time = lambda: now() + ahead
 

@@ -28,7 +28,7 @@ def asked(database, *identifiers, seconds=60.0, state="waiting"):
 
 
 def test_an_open_approval_is_listed_with_its_run(database):
-    """The list has the run, its script, who submitted it, the estimated cost and the state."""
+    """The list has the run, its script, its submitter, the estimated cost and the state."""
     run = asked(database, "a1")
 
     (one,) = approvals.listed(database)
@@ -40,7 +40,7 @@ def test_an_open_approval_is_listed_with_its_run(database):
 
 
 def test_a_decision_wakes_the_run(database):
-    """Deciding notes who and why, and queues the waiting run."""
+    """A decision records who and why, and queues the waiting run."""
     run = asked(database, "a1")
 
     (one,) = approvals.decide(database, ["a1"], "denied", "bob", acting="root", reason="too dear")
@@ -52,7 +52,7 @@ def test_a_decision_wakes_the_run(database):
 
 
 def test_only_an_open_approval_is_decided(database):
-    """All are decided or none: not if one is unknown, decided, expired, or of a run that has ended."""
+    """All or none are decided: none if one is unknown, decided, expired, or of an ended run."""
     asked(database, "open")
     asked(database, "twice")
     approvals.decide(database, ["twice"], "approved", "bob")
@@ -93,7 +93,7 @@ def fleet(url, tmp_path):
 
 
 def open_ones(fleet, count):
-    """Wait until so many questions are open and their runs wait without a process."""
+    """Wait until that many questions are open and their runs wait without a process."""
 
     def found():
         shown = approvals.listed(fleet.database)
@@ -125,7 +125,7 @@ def test_the_calls_of_a_parallel_are_asked_at_once_and_decided_one_by_one(fleet)
 
 
 def test_an_unanswered_question_expires(fleet):
-    """After its time it is a denial, which the script is told."""
+    """After its time it is a denial, and the script gets the error."""
     fleet.start(write="ask", approval_timeout=1.0)
     (run,) = fleet.submit(1, CREATE % "'a'")
     fleet.finish()
@@ -137,7 +137,7 @@ def test_an_unanswered_question_expires(fleet):
 
 
 def test_workers_are_killed_around_questions_decisions_and_requests(url, tmp_path):
-    """30 rounds of approvals_chaos.py: what was approved is sent once, nothing else is sent, nothing before its yes."""
+    """In 30 rounds of approvals_chaos.py approved calls are sent once, after their approval, and no others."""
     events = approvals_chaos.go(url, tmp_path, 30, seed=19)
 
     assert sum(events[step] for step in approvals_chaos.STEPS) > 10

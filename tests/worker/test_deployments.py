@@ -15,7 +15,7 @@ DOCS = Path(__file__).parent.parent.parent / "docs"
 
 
 def commands():
-    """What each file starts a worker with."""
+    """The command with which each file starts a worker."""
     for name in ("compose.yaml", "kubernetes.yaml"):
         text = (DOCS / "deploy" / name).read_text()
         yield from (json.loads(found) for found in re.findall(r'(?:command|args): (\["worker".*\])', text))
@@ -30,7 +30,7 @@ LINTERS = {
 
 
 def checked(name, path):
-    """The status of the linter for that file, and what it said."""
+    """The linter's status and output for that file."""
     found = subprocess.run(
         [sys.executable, "-m", *LINTERS[name], str(path)], check=False, capture_output=True, text=True
     )
@@ -64,7 +64,7 @@ def test_the_linter_finds_mistakes(tmp_path, name, key, wrong):
 
 
 def test_there_is_a_linter_for_each_file():
-    """None is forgotten."""
+    """No file is left out."""
     assert sorted(LINTERS) == sorted(path.name for path in (DOCS / "deploy").iterdir())
 
 
@@ -78,7 +78,7 @@ def test_a_worker_is_started_with_known_flags(words):
 
 
 def test_each_file_has_its_command():
-    """Compose, Kubernetes and systemd."""
+    """For Compose, Kubernetes and systemd."""
     assert 3 == len(list(commands()))
 
 

@@ -1,4 +1,4 @@
-"""Figures for Prometheus, spans of OpenTelemetry, and the log in JSON: what an operator sees of workers."""
+"""Figures for Prometheus, spans of OpenTelemetry, and the log in JSON."""
 
 import json
 import os
@@ -88,7 +88,7 @@ def test_figures_and_log_of_a_worker(url, database, tmp_path):
 
 
 def test_figures_of_the_server_of_webhooks(url, database, tmp_path):
-    """What was received, by outcome; on another port than what strangers reach."""
+    """Received requests by outcome, on another port than the public one."""
     secret = triggers.add(database, "orders", Head(script="s.lua", source=b"return 1"))
     port, own = free_port(), free_port()
     flags = ("--emulate", "--port", f"{port}", "--metrics", f"{own}")
@@ -108,7 +108,7 @@ def test_figures_of_the_server_of_webhooks(url, database, tmp_path):
 
 
 def test_without_a_database(server, database, url):
-    """A scrape says so, and does not fail."""
+    """A scrape reports it and does not fail."""
     made = metrics.Metrics(database)
     from prometheus_client import generate_latest
 
@@ -127,7 +127,7 @@ def test_without_a_database(server, database, url):
     ],
 )
 def test_mistakes(words, status, said, url, monkeypatch, capsys):
-    """A port that is taken, and values that are none."""
+    """A port in use and invalid values are reported."""
     monkeypatch.setenv("KOSMO_DATABASE", url)
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = f"{taken.getsockname()[1]}"
@@ -140,7 +140,7 @@ def test_mistakes(words, status, said, url, monkeypatch, capsys):
 
 
 class Span(trace.NonRecordingSpan):
-    """A span that keeps what it is told."""
+    """A span that records its data."""
 
     def __init__(self, name, context, attributes, began):
         super().__init__(trace.INVALID_SPAN_CONTEXT)
@@ -156,7 +156,7 @@ class Span(trace.NonRecordingSpan):
 
 
 class Provider(trace.TracerProvider, trace.Tracer):
-    """A tracer as an SDK has it, which keeps its spans."""
+    """A tracer like that of an SDK, which records its spans."""
 
     def __init__(self):
         self.spans = []

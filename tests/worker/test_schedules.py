@@ -23,7 +23,7 @@ def planned(name="nightly", source=b"return 1", **more):
 
 
 def due_since(database, days, name="nightly"):
-    """Let its next slot be in the past, as if no worker had run since."""
+    """Move its next slot into the past, as if no worker had run since."""
     (one,) = schedules.listed(database, name)
     slot = datetime.fromtimestamp(one.next, UTC) - timedelta(days=days)
     database.rows("UPDATE schedules SET next_at = %s WHERE name = %s", (slot, name))
@@ -37,7 +37,7 @@ def connection(url, database):
 
 
 def test_a_missed_slot_runs_once(database, connection):
-    """Three nights were missed: one run, with the arguments, the account and the budget; then the next night."""
+    """After three missed nights there is one run, with its arguments, account and budget; then the next night."""
     assert "added" == schedules.add(database, planned(caps=Caps(cost=2.0), by="ada"))
     (before,) = schedules.listed(database)
     slot = due_since(database, 3)
@@ -58,7 +58,7 @@ def test_a_missed_slot_runs_once(database, connection):
 
 
 def test_a_double_never_runs(url, database):
-    """Eight workers find twenty slots due at the same moment; each runs once."""
+    """Eight workers find twenty due slots at once; each slot runs once."""
     for number in range(20):
         schedules.add(database, planned(f"n{number}"))
         due_since(database, 1, f"n{number}")
@@ -98,7 +98,7 @@ def test_a_slot_that_ran_does_not_run_again(database, connection):
     [("skip", (1, 1, False), (1, 1)), ("queue", (1, 0, True), (2, 0)), ("allow", (2, 0, False), (2, 0))],
 )
 def test_an_earlier_run_has_not_ended(overlap, while_active, after, database, connection):
-    """The slot is skipped, waits for the end, or runs as well: runs, skipped slots, and whether it is still due."""
+    """The slot is skipped, waits, or runs too: runs, skipped slots, and whether it is still due."""
     schedules.add(database, planned(overlap=overlap))
     due_since(database, 2)
     schedules.fire(connection)
@@ -116,7 +116,7 @@ def test_an_earlier_run_has_not_ended(overlap, while_active, after, database, co
 
 
 def test_paused_and_resumed(database, connection):
-    """Slots of the pause are left out; a run at once is possible meanwhile."""
+    """Slots during the pause are skipped; a run now is still possible."""
     schedules.add(database, planned())
     schedules.pause(database, "nightly")
     due_since(database, 2)
@@ -130,7 +130,7 @@ def test_paused_and_resumed(database, connection):
 
 
 def test_added_again(database):
-    """The same is unchanged; another is refused unless it is to be replaced."""
+    """The same schedule is unchanged; another one is refused without --replace."""
     schedules.add(database, planned())
     assert "unchanged" == schedules.add(database, planned())
     with pytest.raises(UsageError, match="another schedule nightly: '0 3 "):
@@ -142,7 +142,7 @@ def test_added_again(database):
 
 @pytest.mark.parametrize("zone", ["Europe/Berlin", "America/New_York", "Australia/Lord_Howe"])
 def test_next_times_are_local(zone, database):
-    """The next slot is 03:00 by the clocks of the time zone."""
+    """The next slot is 03:00 in the time zone."""
     schedules.add(database, planned(zone=zone))
     from zoneinfo import ZoneInfo
 
@@ -151,7 +151,7 @@ def test_next_times_are_local(zone, database):
 
 
 def test_a_zone_that_a_worker_does_not_know(database, connection):
-    """It is shown as an error; other schedules run."""
+    """Its error is shown; other schedules run."""
     schedules.add(database, planned("a"))
     schedules.add(database, planned("b"))
     due_since(database, 1, "a")
@@ -163,7 +163,7 @@ def test_a_zone_that_a_worker_does_not_know(database, connection):
 
 
 def test_a_worker_fires_what_is_due(url, tmp_path):
-    """Its clock is an hour wrong; the database's counts."""
+    """Its clock is an hour wrong; the database's clock applies."""
     with Fleet(url, tmp_path).serving() as fleet:
         head = Head(script="n.lua", source=b"return args[1]", args=["x"])
         for name in ("due", "later"):
@@ -201,7 +201,7 @@ def flow(tmp_path):
 
 
 def test_from_add_to_remove(kosmo, flow, database):
-    """Each action, and what it prints."""
+    """Each action and its output."""
     added = kosmo("add", "nightly", "0 3 * * *", flow, "--tz", "Asia/Tokyo", "--max-cost", "2", "--", "x", "--y")
     assert 0 == added[0]
     assert added[1].startswith("nightly: added; next ")
@@ -222,7 +222,7 @@ def test_from_add_to_remove(kosmo, flow, database):
 
 
 def test_the_scripts_header_says_when(kosmo, flow):
-    """Its name is that of the file, unless one is given; --tz and an expression go before."""
+    """Its name is that of the file by default; --tz and an expression override the header."""
     assert "flow: added; next " in kosmo("add", flow)[1]
     assert "other: added" in kosmo("add", "other", flow, "--tz", "UTC")[1]
     assert "flow: replaced" in kosmo("add", "@daily", flow, "--replace")[1]
@@ -253,7 +253,7 @@ def test_the_scripts_header_says_when(kosmo, flow):
     ],
 )
 def test_mistakes(kosmo, flow, words, said):
-    """They are usage errors, with a hint."""
+    """They are usage errors with a hint."""
     status, _, err = kosmo(*[flow if word == "FLOW" else word for word in words])
 
     assert 2 == status
@@ -287,7 +287,7 @@ def test_a_syntax_error_is_found_before_it_runs(words, url, database, tmp_path, 
     ],
 )
 def test_wrong_headers(kosmo, tmp_path, header, said):
-    """They are named with their line, also before the script runs."""
+    """The error names the line, also before the script runs."""
     (tmp_path / "f.lua").write_text(f"--@ {header}\nreturn 1\n")
     status, _, err = kosmo("add", str(tmp_path / "f.lua"))
 

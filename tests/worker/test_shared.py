@@ -1,4 +1,4 @@
-"""What all workers share: persistent budgets, and the request rate of an account."""
+"""What workers share: persistent budgets, and the request rate of an account."""
 
 import time
 from collections import Counter
@@ -26,7 +26,7 @@ def fleet(url, tmp_path):
 
 
 def test_a_budget_is_never_passed(fleet):
-    """Four workers with a budget of six predictions make six, however many runs ask at once."""
+    """Four workers with a budget of ten predictions make ten, however many runs ask."""
     (fleet.directory / "config").mkdir()
     budget = '[[replicate.budgets]]\nname = "day"\npredictions = 6\nperiod = "day"\n'
     (fleet.directory / "config" / "config.toml").write_text(budget)
@@ -42,7 +42,7 @@ def test_a_budget_is_never_passed(fleet):
 
 
 def test_a_worker_dies_and_nothing_is_charged_twice(fleet):
-    """Whatever the step, also within a transaction: one charge for each prediction, and no reservation is left."""
+    """At any step, also within a transaction: one charge for each prediction, and no reservation is left."""
     (fleet.directory / "config").mkdir()
     budget = f'[[replicate.budgets]]\nname = "day"\npredictions = {len(MONEY)}\nperiod = "day"\n'
     (fleet.directory / "config" / "config.toml").write_text(budget)
@@ -61,7 +61,7 @@ def test_a_worker_dies_and_nothing_is_charged_twice(fleet):
 
 
 def test_a_rate_is_shared(fleet):
-    """Four workers that may start ten a second, five at once, start no more in any period."""
+    """Four workers with a rate of ten a second, five at once, start no more in any period."""
     for _ in range(4):
         fleet.start(rate=[10.0, 5.0])
     fleet.submit(40, ONE)
@@ -76,7 +76,7 @@ def test_a_rate_is_shared(fleet):
 
 
 def test_turns_of_a_rate(database):
-    """A burst at once, then one each gap, for all who share the row."""
+    """A burst at once, then one per gap, for all that share the row."""
     paces = [SharedPace(database, "default", "create", Rate(2.0, 3.0)) for _ in range(2)]
     waits = [paces[n % 2].turn().wait for n in range(6)]
 
@@ -85,7 +85,7 @@ def test_turns_of_a_rate(database):
 
 
 def test_a_refusal_slows_all_down(database):
-    """After a 429 everyone waits, at twice the distance; each request that is taken shortens it again."""
+    """After a 429 everyone waits for twice the gap; each accepted request shortens it."""
     one, two = (SharedPace(database, "default", "create", Rate(10.0, 1.0)) for _ in range(2))
     turn = one.turn()
     one.refused(turn, 2.0)
@@ -101,7 +101,7 @@ def test_a_refusal_slows_all_down(database):
 
 
 def test_the_medic_frees_a_lock(database):
-    """A job of a dead worker, whose successor is queued already, does not hold its run up, nor others behind it."""
+    """A dead worker's job with a queued successor delays neither its run nor others."""
     run, _ = runs.submit(database, Head(script="s", source=b"return 1"))
     with database.transaction() as connection:
         connection.execute("UPDATE procrastinate_jobs SET status = 'doing'")
@@ -117,7 +117,7 @@ def test_the_medic_frees_a_lock(database):
 
 
 def test_the_medic_frees_a_finished_job(database):
-    """A job whose end was not recorded, though its worker lives, does not hold its run up."""
+    """A job whose end was not recorded, though its worker lives, does not delay its run."""
     run, _ = runs.submit(database, Head(script="s", source=b"return 1"))
     with database.transaction() as connection:
         connection.execute("INSERT INTO procrastinate_workers DEFAULT VALUES")

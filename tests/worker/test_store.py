@@ -57,7 +57,7 @@ def test_facts(store):
 
 
 def test_answers_in_their_order(store):
-    """They are loaded in the order in which they came."""
+    """They are loaded in the order of their arrival."""
     store.intend(asked("create"), "o/m", b"essence", ("boot", 1.0))
     answered(store, "get")
     answered(store, "create", value=b"\x02")
@@ -82,7 +82,7 @@ def test_an_attempt_without_an_answer(store):
 
 
 def test_a_failure_at_the_end_is_forgotten(store):
-    """After a run that failed, what failed last is tried again; an unsure attempt is open again."""
+    """After a failed run the last failure is tried again; an unsure attempt is open again."""
     first = answered(store, "get")
     store.intend(asked("create"), "o/m", b"essence", ("boot", 1.0))
     answered(store, "create", "unsure", b"\xc0", seen=first)
@@ -97,7 +97,7 @@ def test_a_failure_at_the_end_is_forgotten(store):
 
 
 def test_a_failure_that_was_seen_is_kept(store):
-    """The script has gone on after it."""
+    """The script has continued after it."""
     failed = answered(store, "get", "error")
     answered(store, "more", seen=failed)
     store.end(1, "failed")
@@ -107,7 +107,7 @@ def test_a_failure_that_was_seen_is_kept(store):
 
 
 def test_what_is_cut_is_still_spent(store):
-    """Cut answers are not loaded; calls that were sent stay listed."""
+    """Cut answers are not loaded; sent calls stay listed."""
     answered(store, "get")
     second = answered(store, "create")
     store.intend(asked("more"), None, b"e", ("b", 1.0))
@@ -134,7 +134,7 @@ def test_counts(store):
 
 
 def test_succeeded(store):
-    """The answers that hold the word, of these functions."""
+    """The answers of these functions that contain the word."""
     answered(store, "get", value=b"..succeeded..")
     answered(store, "more", value=b"succeeded")
 
@@ -142,7 +142,7 @@ def test_succeeded(store):
 
 
 def test_taken_ids_belong_to_one_run(database):
-    """Two runs cannot have the same prediction for their answer."""
+    """Two runs cannot have the same prediction as their answer."""
     one, two = PostgresStore(database, "r1"), PostgresStore(database, "r2")
     for store in (one, two):
         with store.hold():
@@ -158,7 +158,7 @@ def test_taken_ids_belong_to_one_run(database):
 
 
 def let_hold(database, *workers):
-    """A run, and workers with the seconds their leases last; the first one holds the run at epoch 3."""
+    """A run, and workers with the seconds of their leases; the first one holds the run at epoch 3."""
     free = PostgresStore(database, "r1")
     with free.hold():
         free.prepare(HEAD)
@@ -172,7 +172,7 @@ def let_hold(database, *workers):
 
 
 def test_a_fenced_store_writes_nothing(database):
-    """Without the lease and the epoch nothing is written, and nothing may be sent."""
+    """Without lease and epoch nothing is written or sent."""
     me, other = uuid.uuid4(), uuid.uuid4()
     let_hold(database, (me, 60), (other, -1))
     held = PostgresStore(database, "r1", Fence(me, 3))
@@ -192,7 +192,7 @@ def test_a_fenced_store_writes_nothing(database):
 
 
 def test_nothing_follows_an_answer_that_the_database_lost(database):
-    """A journal with a gap would not fit its script: neither answers nor intents are added."""
+    """A journal with a gap would not match its script: neither answers nor intents are added."""
     me = uuid.uuid4()
     let_hold(database, (me, 60))
     store = PostgresStore(database, "r1", Fence(me, 3))
@@ -212,7 +212,7 @@ def test_nothing_follows_an_answer_that_the_database_lost(database):
 
 @pytest.mark.parametrize("kept", [True, False])
 def test_a_commit_whose_end_is_unknown(database, kept):
-    """Whether the last answer was kept or not, the next one may follow."""
+    """Whether or not the last answer was stored, the next one may follow."""
     me = uuid.uuid4()
     let_hold(database, (me, 60))
     store = PostgresStore(database, "r1", Fence(me, 3))
@@ -236,7 +236,7 @@ def test_a_commit_whose_end_is_unknown(database, kept):
 
 
 def test_text_that_postgresql_cannot_hold(store):
-    """A NUL in a name costs no answer."""
+    """A NUL in a name loses no answer."""
     began = Began(0, 9, "odd\0", "", b"d", b"\x80", 1.0, 0)
     store.finish(began, "m\0", "ok", b"\0", sent=True)
 
@@ -244,7 +244,7 @@ def test_text_that_postgresql_cannot_hold(store):
 
 
 def test_a_newer_schema_is_refused(url):
-    """An older worker does not touch it."""
+    """An older worker does not change it."""
     Database(url, prepare=True).close()
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("UPDATE kosmo.facts SET version = 99")
@@ -255,7 +255,7 @@ def test_a_newer_schema_is_refused(url):
 
 
 def test_an_older_schema_is_brought_up_to_date(url, monkeypatch):
-    """Each missing step is made, once, and the data stay."""
+    """Each missing step runs once, and the data stay."""
     Database(url, prepare=True).close()
     newest = schema.VERSION + 1
     steps = {**schema._STEPS, newest: "ALTER TABLE kosmo.runs ADD COLUMN note text"}
@@ -271,7 +271,7 @@ def test_an_older_schema_is_brought_up_to_date(url, monkeypatch):
 
 
 def test_a_database_that_is_not_there(tmp_path):
-    """The error names what to check, and not the URL, which may hold a password."""
+    """The error says what to check, without the URL, which may contain a password."""
     with pytest.raises(ConfigurationError) as raised:
         Database(f"postgresql://me:secret@/x?host={tmp_path}")
 
@@ -279,7 +279,7 @@ def test_a_database_that_is_not_there(tmp_path):
 
 
 def test_a_closed_store(database):
-    """It says so."""
+    """The error says so."""
     store = PostgresStore(database, "r1")
     store.close()
     with pytest.raises(JournalError, match="closed"), store.hold():

@@ -36,7 +36,7 @@ def kosmo(fleet, capsys, monkeypatch, tmp_path):
 
 
 def test_what_a_submitted_run_created_is_undone(fleet, kosmo):
-    """By its key, newest first, once it has ended; a second time there is nothing left of it."""
+    """By its key, newest first, after its end; a second time there is nothing to undo."""
     fleet.start()
     (run,) = fleet.submit(1, SCRIPT)
     wait_until(lambda: runs.find(fleet.database, run).state == "waiting")

@@ -1,4 +1,4 @@
-"""Triggers: who may start a run by a request, what its script gets, and what is refused."""
+"""Triggers: who may start a run by a request, the script's arguments, and refusals."""
 
 import hmac
 import json
@@ -44,7 +44,7 @@ def post(serving):
 
 
 def test_a_request_starts_a_run(database, post):
-    """With the trigger's account, budget and owner; without a delivery id each request is a run of its own."""
+    """With the trigger's account, budget and owner; without a delivery id each request is a new run."""
     secret = triggers.add(database, "orders", HEAD, caps=Caps(predictions=5), by="ada")
     first, second = post("orders", secret), post("orders", secret)
 
@@ -66,7 +66,7 @@ def test_a_list_of_runs_leaves_out_long_bodies(database, post):
 
 
 def test_only_the_digest_of_a_secret_is_stored(database):
-    """The table holds nothing that a request could use."""
+    """The table contains nothing that a request could use."""
     secret = triggers.add(database, "orders", HEAD)
     ((row,),) = database.rows("SELECT t::text FROM triggers t")
 
@@ -76,7 +76,7 @@ def test_only_the_digest_of_a_secret_is_stored(database):
 
 
 def test_what_the_script_gets(url, tmp_path):
-    """Body, JSON, headers, query and id as arguments by name; no secret reaches it."""
+    """Body, JSON, headers, query and id as arguments by name, without a secret."""
     source = b"return args.body, args.json and args.json.n, args.headers, args.query, args.id, args.trigger, args[1]"
     with Fleet(url, tmp_path).serving() as fleet, Receiving(fleet.database, None).serving() as serving:
         secret = triggers.add(fleet.database, "orders", Head(script="o.lua", source=source))
@@ -117,7 +117,7 @@ def test_what_the_script_gets(url, tmp_path):
     ],
 )
 def test_json_bodies(kind, body, decoded):
-    """They are decoded if that loses nothing; the text is there in any case."""
+    """They are decoded if that is lossless; the text is always there."""
     request = triggers.Request(trigger="t", body=body.decode(), headers={"content-type": kind}, query={})
     named = triggers.named_of([msgspec.json.encode(request).decode()])
 
@@ -125,7 +125,7 @@ def test_json_bodies(kind, body, decoded):
 
 
 def test_a_delivery_starts_one_run(database, post):
-    """Tried again, at the same time, with another body, or under another header: the same run."""
+    """Repeated, concurrent, with another body, or under another header: the same run."""
     secret = triggers.add(database, "orders", HEAD)
     triggers.add(database, "others", HEAD)
     with ThreadPoolExecutor(8) as pool:
@@ -139,7 +139,7 @@ def test_a_delivery_starts_one_run(database, post):
 
 
 def test_wrong_secrets(database, post, serving):
-    """Each is refused alike, also for a trigger that does not exist; after ten an address has to wait."""
+    """All are refused alike, also for unknown triggers; after ten an address has to wait."""
     secret = triggers.add(database, "orders", HEAD)
     signing = triggers.add(database, "hooks", HEAD, signed=True)
     wrong = [
@@ -167,7 +167,7 @@ def test_wrong_secrets(database, post, serving):
 
 
 def test_signed_requests(database, post):
-    """As Standard Webhooks sign, within five minutes, or as GitHub does."""
+    """As in Standard Webhooks within five minutes, or as by GitHub."""
     secret = triggers.add(database, "hooks", HEAD, signed=True)
     body = b'{"ref": "main"}'
     github = "sha256=" + hmac.new(secret.encode(), body, "sha256").hexdigest()
@@ -186,9 +186,7 @@ def test_signed_requests(database, post):
 
 @pytest.mark.parametrize("known", [True, False])
 def test_long_bodies(known, database, serving):
-    """Ten megabytes are refused with 413, with a length or in chunks, and with 401 from strangers; a mebibyte is
-    taken.
-    """
+    """Ten megabytes are refused with 413, with a length or in chunks; a mebibyte is accepted."""
     secret = triggers.add(database, "orders", HEAD)
     headers = {"authorization": f"Bearer {secret}"}
 
@@ -204,7 +202,7 @@ def test_long_bodies(known, database, serving):
 
 
 def test_a_body_is_not_read_before_the_secret_is_right(database, serving):
-    """A stranger's ten megabytes are answered before they are sent."""
+    """A stranger's ten megabytes are refused before they are sent."""
     triggers.add(database, "orders", HEAD)
     where = urlsplit(serving.url)
     with socket.create_connection((where.hostname, where.port), timeout=20) as raw:
@@ -222,14 +220,14 @@ def test_a_body_is_not_read_before_the_secret_is_right(database, serving):
     ],
 )
 def test_odd_requests(content, headers, status, database, post):
-    """Bytes that are no text, and delivery ids that are none."""
+    """Bytes that are not text, and invalid delivery ids."""
     secret = triggers.add(database, "orders", HEAD)
 
     assert status == post("orders", secret, content, **headers).status_code
 
 
 def test_a_flood(database, post, serving):
-    """A hundred requests at once, then fifty a second: the others are told to come again."""
+    """A hundred requests at once, then fifty a second; others are asked to retry later."""
     secret = triggers.add(database, "orders", HEAD)
     with ThreadPoolExecutor(32) as pool:
         answers = list(pool.map(lambda _: post("orders", secret), range(400)))
@@ -241,7 +239,7 @@ def test_a_flood(database, post, serving):
 
 
 def test_a_full_queue(database):
-    """Runs that no worker takes are bounded."""
+    """The number of waiting runs is limited."""
     secret = triggers.add(database, "orders", HEAD)
     with Receiving(database, None, queue=3).serving() as serving:
         headers = {"authorization": f"Bearer {secret}"}
@@ -252,7 +250,7 @@ def test_a_full_queue(database):
 
 
 def test_too_many_at_once(database, serving, post):
-    """Thirty-two slow senders of one address; one more is refused, and they end after a while."""
+    """Sixty-four slow senders occupy the server; one more is refused, and they are ended after a while."""
     secret = triggers.add(database, "orders", HEAD)
     where = urlsplit(serving.url)
     head = f"POST /trigger/orders HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {secret}\r\nContent-Length: 9\r\n\r\n"
@@ -281,7 +279,7 @@ def test_slots():
 
 
 def test_paths_and_headers(serving):
-    """What is not there is 404, another method 405; answers are not cached, and name no server."""
+    """An unknown path gives 404, another method 405; answers are not cached and do not name the server."""
     answers = [
         httpx.get(f"{serving.url}{path}") for path in ("/", "/trigger/x", "/replicate/default", "/healthz", "/docs")
     ]
@@ -293,7 +291,7 @@ def test_paths_and_headers(serving):
 
 
 def test_buckets():
-    """So many at once, and one more after each period; the number of keys is bounded."""
+    """A burst at once, and one more per period; the number of keys is limited."""
     now = [0.0]
     buckets = Buckets(Rate(3, 2.0), lambda: now[0])
     taken = [buckets.take("a") for _ in range(4)]
@@ -356,7 +354,7 @@ def test_commands(kosmo, tmp_path):
     ],
 )
 def test_mistakes(kosmo, tmp_path, words, said):
-    """They are usage errors, with a hint."""
+    """They are usage errors with a hint."""
     (tmp_path / "f.lua").write_text("return 1\n")
     status, _, err = kosmo(*[str(tmp_path / "f.lua") if word == "FILE" else word for word in words])
 
@@ -366,7 +364,7 @@ def test_mistakes(kosmo, tmp_path, words, said):
 
 
 def test_an_address_that_is_taken(kosmo):
-    """The error says which, and what to do."""
+    """The error names it and what to do."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         status, _, err = kosmo("webhooks:serve", "--port", f"{taken.getsockname()[1]}")
 

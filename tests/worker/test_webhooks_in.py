@@ -1,4 +1,4 @@
-"""Webhooks of Replicate wake the runs that wait: early, late, twice, never, forged, and replayed after a day."""
+"""Webhooks of Replicate wake waiting runs: early, late, twice, never, forged, and replayed after a day."""
 
 import os
 import re
@@ -57,7 +57,7 @@ def state_of(fleet, run):
 
 
 def feeds(fleet):
-    """What the emulator was asked to send: about which prediction, to which URL, and the events."""
+    """The webhooks that the emulator had to send: prediction, URL and events."""
     return [(feed.job.id, feed.url, feed.wanted) for feed in fleet.emulator._world.feeds]
 
 
@@ -66,7 +66,7 @@ def reads(fleet):
 
 
 def test_the_end_of_a_prediction_wakes_its_run(fleet, receiving):
-    """The worker asks for a webhook, the emulator sends it, and the run goes on without a poll."""
+    """The worker asks for a webhook, the emulator sends it, and the run continues without a poll."""
     fleet.start(webhooks=receiving.url)
     run, job = parked(fleet)
     assert [(job, f"{receiving.url}/replicate/default", {"completed"})] == feeds(fleet)
@@ -93,7 +93,7 @@ def test_a_script_that_names_its_own_webhook_keeps_it(fleet, receiving):
 
 
 def test_never(fleet):
-    """Without a public URL nothing asks for webhooks; the poller is enough."""
+    """Without a public URL no webhook is requested; the poller is enough."""
     fleet.start()
     run, _ = parked(fleet)
     assert [] == feeds(fleet)
@@ -104,7 +104,7 @@ def test_never(fleet):
 
 
 def test_early(fleet, receiving):
-    """A webhook that comes before its run has parked, and before any worker knows of the prediction, is not lost."""
+    """A webhook before its run is parked, and before any worker knows the prediction, is not lost."""
     fleet.start("answered:SIGSTOP", lease=30)
     (run,) = fleet.submit(1, WAITING)
     wait_until((fleet.directory / "fault0").exists)
@@ -135,7 +135,7 @@ def test_before_it_is_parked(fleet, receiving):
 
 
 def test_twice(fleet, receiving):
-    """The second delivery is answered like the first, and changes nothing."""
+    """The second delivery gets the same answer, and changes nothing."""
     fleet.start()
     run, job = parked(fleet)
     fleet.emulator.clock.advance(3600)
@@ -148,7 +148,7 @@ def test_twice(fleet, receiving):
 
 
 def test_late(fleet, receiving):
-    """After the run has ended it is stored, and nothing happens."""
+    """After the end of the run it is stored without effect."""
     fleet.start()
     run, job = parked(fleet)
     fleet.emulator.clock.advance(3600)
@@ -161,7 +161,7 @@ def test_late(fleet, receiving):
 
 
 def test_forged_and_replayed(fleet, receiving):
-    """A wrong key, a changed body, another account, an old or a coming time: refused, and the run waits on."""
+    """A wrong key, a changed body, another account, an old or a future time is refused, and the run waits."""
     fleet.start()
     run, job = parked(fleet)
     wrong = "whsec_" + "A" * 32
@@ -181,7 +181,7 @@ def test_forged_and_replayed(fleet, receiving):
 
 
 def test_a_signed_lie(fleet, receiving):
-    """A webhook that says too early that a prediction has ended: the run looks, and waits on."""
+    """After a premature webhook the run reads the prediction, and waits."""
     fleet.start()
     run, job = parked(fleet)
     receiving.deliver(job)
@@ -205,7 +205,7 @@ def test_a_signed_lie(fleet, receiving):
     ],
 )
 def test_bodies(body, status, outcome, fleet, receiving):
-    """What is not a prediction that has ended is not stored."""
+    """Only predictions that have ended are stored."""
     headers = signed(secret_of(fleet.emulator), body, "msg_1", fleet.emulator.clock.time())
     answer = httpx.post(f"{receiving.url}/replicate/default", content=body, headers=headers)
 
@@ -227,7 +227,7 @@ def test_forgeries_are_limited(fleet, receiving):
 
 
 def test_workers_die_while_webhooks_come(url, tmp_path):
-    """With webhooks each prediction is created once, too, and what was cut off is found in the account."""
+    """With webhooks each prediction is also created once, and interrupted calls are found in the account."""
     fleet = Fleet(url, tmp_path)
     with fleet.serving(), Receiving(fleet.database, fleet.emulator).serving() as receiving:
         for step in ("claimed", "after_intent", "answered", "parked"):
@@ -241,7 +241,7 @@ def test_workers_die_while_webhooks_come(url, tmp_path):
 
 
 def test_old_events_are_forgotten(database):
-    """After days; a delivery that old is refused anyway."""
+    """After days, when such a delivery would be refused anyway."""
     for number, age in enumerate(("0 s", "1 day", "3 days")):
         events.record(database, events.Ended(id=f"m{number}", account="a", kind="prediction", job="j", status="failed"))
         database.rows(f"UPDATE events SET at = at - interval '{age}' WHERE id = 'm{number}'")

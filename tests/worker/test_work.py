@@ -1,4 +1,4 @@
-"""Workers share runs, and each prediction is created once, whatever dies."""
+"""Workers share runs, and each prediction is created once, whatever fails."""
 
 import time
 
@@ -49,7 +49,7 @@ def test_a_worker_drains(fleet):
 
 
 def test_a_key_names_one_run(database):
-    """The same key gives the same run, unless something else is meant by it."""
+    """The same key returns the same run, unless its script or arguments differ."""
     head = Head(script="a.lua", source=b"return 1", args=["x"])
     first, new = runs.submit(database, head, key="order-1")
 
@@ -61,7 +61,7 @@ def test_a_key_names_one_run(database):
 
 
 def test_a_run_fails_is_resumed_and_canceled(fleet):
-    """A failed run has its error; resumed it tries again; a waiting run is canceled at once."""
+    """A failed run has its error; resumed, it tries again; a waiting run is canceled at once."""
     fleet.start()
     (failing,) = fleet.submit(1, "error('no luck')")
     wait_until(lambda: runs.find(fleet.database, failing).state == "failed")
@@ -79,7 +79,7 @@ def test_a_run_fails_is_resumed_and_canceled(fleet):
 
 
 def test_a_run_begins_at_its_time_and_sleeps_on(fleet):
-    """A schedule and a sleep are times of the database; who wakes a sleeping run does not matter."""
+    """Start and sleep are times of the database; any worker may wake a sleeping run."""
     fleet.start()
     at = fleet.database.now() + 1.5
     run, _ = runs.submit(fleet.database, Head(script="s", source=SLEEP), at=at)
@@ -95,7 +95,7 @@ def test_a_run_begins_at_its_time_and_sleeps_on(fleet):
 
 
 def test_a_runs_own_budget(fleet):
-    """Caps of a submission hold over all its segments."""
+    """The caps of a submission apply to all its segments."""
     fleet.start()
     run, _ = runs.submit(fleet.database, Head(script="s", source=SCRIPT.encode(), args=["x"]), caps=Caps(predictions=2))
     wait_until(lambda: runs.find(fleet.database, run).state == "failed")

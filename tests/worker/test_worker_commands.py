@@ -40,7 +40,7 @@ def kosmo(capsys):
 
 
 def test_where_the_database_is(tmp_path):
-    """In the state directory, or for root where the user who runs PostgreSQL can reach it; it never moves."""
+    """In the state directory, or for root where PostgreSQL's user can reach it; it never moves."""
     state = tmp_path / "state"
     state.mkdir(mode=0o700)
     environment = {"KOSMO_STATE_DIR": str(state)}
@@ -53,7 +53,7 @@ def test_where_the_database_is(tmp_path):
 
 
 def test_without_a_worker(place, kosmo):
-    """Each command says how to start one."""
+    """Each command shows how to start one."""
     for words in (["submit", "--eval", "return 1"], ["runs", "list", "--database"], ["workers"], ["runs", "logs", "x"]):
         status, out, err = kosmo(*words)
 
@@ -78,7 +78,7 @@ def test_without_a_worker(place, kosmo):
     ],
 )
 def test_mistakes(place, kosmo, words, said):
-    """They are usage errors, with a hint."""
+    """They are usage errors with a hint."""
     status, _, err = kosmo(*words)
 
     assert 2 == status

@@ -42,7 +42,7 @@ TROUBLES = ("lost", "unheard", "late", "short", "429", "500", "503")
 
 
 class Chaos:
-    """A WSGI application around another. Trouble comes to one request in so many, evenly by kind."""
+    """A WSGI application around another. A fault affects one request in that many, evenly by kind."""
 
     def __init__(self, application, dice, one_in):
         self._application, self._dice, self._one_in = application, dice, one_in
@@ -80,7 +80,7 @@ class Chaos:
 
 
 def _cut(parts, part):
-    """The first pieces, or a piece of the one there is, and the end of the connection."""
+    """The first pieces, or a part of a single one, and then the end of the connection."""
     for number, piece in enumerate(parts):
         if number > part * 20 or number == 0:
             yield piece[: int(len(piece) * part)]
@@ -90,7 +90,7 @@ def _cut(parts, part):
 
 
 def play(directory, operations, seed, one_in=8, speed=10):
-    """Run it, and return the figures. Raises an AssertionError for anything that should not be."""
+    """Run it, and return the figures. Raises an AssertionError for any violation."""
     dice = random.Random(seed)
     flow, chaos = Flow(directory), []
 

@@ -1,4 +1,4 @@
-"""run with a cache: an earlier answer is taken where it is still there, and nothing is paid for it again."""
+"""run with a cache: an earlier result is used if it still exists, and is not paid again."""
 
 import msgspec
 import pytest
@@ -23,7 +23,7 @@ def creates(flow):
 
 
 def test_the_same_again_is_not_paid_again(flow):
-    """In the same script and in a later one the prediction that was made before answers, and the log says so."""
+    """The earlier prediction is used in the same script and in later ones, and the log says so."""
     first, second = flow(f"local _, a = {HELLO} local _, b = {HELLO} return a.id, b.id")
     output, later = flow(f"local output, c = {HELLO} return output, c.id")
 
@@ -33,7 +33,7 @@ def test_the_same_again_is_not_paid_again(flow):
 
 
 def test_another_input_is_another_prediction(flow):
-    """Equal is equal: another input, or no cache, runs the model."""
+    """Another input, or no cache, runs the model."""
     flow(f'{HELLO} run("replicate/hello-world", {{ text = "Bob" }}, {{ cache = "1h" }})')
     flow('run("replicate/hello-world", { text = "Ada" })')
 
@@ -41,7 +41,7 @@ def test_another_input_is_another_prediction(flow):
 
 
 def test_what_others_made_is_found_at_the_api(flow, tmp_path):
-    """What this machine does not remember is looked for among the account's predictions."""
+    """Predictions unknown to this machine are searched in the account."""
     made = flow('local _, p = run("replicate/hello-world", { text = "Ada" }) return p.id')
     found = flow(f"local _, p = {HELLO} return p.id")
 
@@ -61,7 +61,7 @@ def test_an_answer_that_is_gone_does_not_count(flow):
 
 
 def test_a_failure_is_no_answer(flow):
-    """A prediction that failed is run again."""
+    """A failed prediction is run again."""
     for _ in range(2):
         with pytest.raises(ScriptError, match="this model always fails"):
             flow('run("kosmolua/always-fails", {}, { cache = "1h" })')
@@ -82,7 +82,7 @@ def test_files_count_by_their_content(flow):
 
 @pytest.mark.parametrize("age", ['"soon"', '"1 h"', "7", '"99999999999d"'])
 def test_an_age_that_is_none(flow, age):
-    """What it takes is told, and nothing is run."""
+    """The error shows the valid form, and nothing runs."""
     with pytest.raises(ScriptError, match="expected an age such as"):
         flow(f'run("replicate/hello-world", {{ text = "Ada" }}, {{ cache = {age} }})')
 
@@ -114,7 +114,7 @@ CHANGING = {
 
 @pytest.mark.parametrize("how", CHANGING)
 def test_a_script_cannot_give_another_a_foreign_answer(flow, tmp_path, how):
-    """What is remembered is what was sent: who asks for what the script said later is not given this answer."""
+    """The key is what was sent, not what the script says later."""
     flow(CHANGING[how])
     said = flow(f"local output, p = {run_of('Bob')} return output, p.input.text")
 
@@ -123,7 +123,7 @@ def test_a_script_cannot_give_another_a_foreign_answer(flow, tmp_path, how):
 
 
 def test_what_is_remembered_is_checked(flow, tmp_path):
-    """An id that stands for something else, in whatever way it came there, is not taken."""
+    """A remembered id with other content is not used."""
     flow(run_of("Ada"))
     (kept,) = (tmp_path / "kept" / "predictions").iterdir()
     other = flow('local _, p = run("replicate/hello-world", { text = "Bob" }) return p.id')
@@ -133,7 +133,7 @@ def test_what_is_remembered_is_checked(flow, tmp_path):
 
 
 def test_only_what_the_run_created_is_remembered(flow, tmp_path):
-    """Not an id of its choice, nor what it created without asking for an earlier one."""
+    """Not an id of the script's choice, nor a creation without a cache."""
     foreign = flow('local _, p = run("replicate/hello-world", { text = "Bob" }) return p.id')
     session = flow.opened()
     services = Services(Files(), "", lambda: session)
@@ -157,7 +157,7 @@ OTHERS = [
 
 
 def test_an_input_is_compared_as_it_was_sent():
-    """Type by type: true is not 1, and a file is a URL."""
+    """By type: true is not 1, and a file is a URL."""
 
     def is_made_of(found, **more):
         prediction = {"status": "succeeded", "output": "x", "input": found, "model": "a/b", "version": "f" * 64, **more}
@@ -172,7 +172,7 @@ def test_an_input_is_compared_as_it_was_sent():
 
 
 def test_files_and_values_are_told_apart(tmp_path):
-    """No value that a script may send describes a file."""
+    """No value of a script looks like a file."""
     (tmp_path / "large").write_bytes(b"x" * 300_000)
     uploads = Uploads(Files([str(tmp_path)]), lambda given, account: {"urls": {"get": "https://x/1"}})
     given = {"f": structs.LocalFile(str(tmp_path / "large"))}

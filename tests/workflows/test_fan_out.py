@@ -1,4 +1,4 @@
-"""Many at once: tasks, races, pages, and a script's own coroutines beside them."""
+"""Concurrency: tasks, races, pages, and a script's own coroutines."""
 
 import time
 
@@ -9,7 +9,7 @@ from kosmolua.errors import LimitError, ScriptError
 
 
 def test_predictions_run_side_by_side(flow):
-    """Sixteen at once take little more than one takes."""
+    """Sixteen at once take little longer than one."""
     flow.serve(speed=1)
     began = time.monotonic()
     results = flow("""
@@ -24,7 +24,7 @@ def test_predictions_run_side_by_side(flow):
 
 
 def test_the_first_error_cancels_the_rest(flow):
-    """What has not begun is not begun; with `collect` all is told instead."""
+    """Remaining items are not started; with `collect` all outcomes are returned."""
     result = flow("""
       local function one(i)
         if i == 2 then error("two", 0) end
@@ -40,7 +40,7 @@ def test_the_first_error_cancels_the_rest(flow):
 
 
 def test_race_takes_the_first(flow):
-    """The first that succeeds wins, and the others' tasks end."""
+    """The first success wins, and the others' tasks end."""
     winner = flow("""
       return (race {
         function() sleep(30) return "slow" end,
@@ -70,7 +70,7 @@ def test_race_takes_the_first(flow):
 )
 @pytest.mark.parametrize("isolation", ["standard", "none"])
 def test_calls_work_wherever_a_script_makes_them(flow, name, source, expected, isolation):
-    """In protected calls, coroutines, iterators, callbacks of C, metamethods: from the main chunk and from tasks."""
+    """In protected calls, coroutines, iterators, C callbacks and metamethods, from the main chunk and tasks."""
     head = "local function name() return replicate.get_account().username end "
     result = flow(
         f"{head} local function one() {source} end return {{ one(), parallel({{ 1, 2, 3 }}, one)[3] }}",
@@ -81,7 +81,7 @@ def test_calls_work_wherever_a_script_makes_them(flow, name, source, expected, i
 
 
 def test_every_item_of_every_page(flow):
-    """each goes over all pages as they are needed, and no further than its limit."""
+    """each reads pages on demand, up to its limit."""
     flow("""
       parallel((function() local t = {} for i = 1, 120 do t[i] = i end return t end)(), function(i)
         return replicate.create("replicate/hello-world", { text = tostring(i) })
@@ -102,7 +102,7 @@ def test_every_item_of_every_page(flow):
 
 
 def test_links_that_lead_nowhere(flow):
-    """The word "null" is no link; one to another host is refused."""
+    """The word "null" is not a link; a link to another host is refused."""
     source = 'local n = 0 for _ in each("list_models") do n = n + 1 end return n'
     assert flow.serve("next-null:list_models")(source) >= 7
     flow.close()
@@ -111,7 +111,7 @@ def test_links_that_lead_nowhere(flow):
 
 
 def test_a_chain_on_an_account_with_little_credit(flow):
-    """So many creates a minute and no more: a chain of six is slow, and whole."""
+    """With a low rate of creates a chain of six is slow but complete."""
     flow.serve("throttle:create_model_prediction:per_minute=90:burst=1", speed=1)
     done = flow("""
       local done = {}
@@ -127,7 +127,7 @@ def test_a_chain_on_an_account_with_little_credit(flow):
 
 
 def test_too_many_requests_at_once(flow):
-    """A script that asks without end and never listens is ended with a word."""
+    """A script with endless requests is ended with an error."""
     with pytest.raises((ScriptError, LimitError), match=r"requests|asks"):
         flow("""
           for i = 1, 20000 do spawn(function() sleep(100) end) end
@@ -136,7 +136,7 @@ def test_too_many_requests_at_once(flow):
 
 
 def test_waiting_takes_no_thread(flow):
-    """A thousand sleeping tasks are a thousand entries of a list."""
+    """A thousand sleeping tasks are entries of a list."""
     import threading
 
     most = flow("""
@@ -151,7 +151,7 @@ def test_waiting_takes_no_thread(flow):
 
 
 def test_what_a_lost_race_was_creating_is_canceled(flow):
-    """A task that ends while its create is on its way leaves nothing behind that cancel_all does not find."""
+    """cancel_all finds the create of an ended task."""
     canceled = flow("""
       race {
         function() return (run("minimax/video-01", { prompt = "a river" }, { wait = 20 })) end,

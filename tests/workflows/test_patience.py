@@ -1,4 +1,4 @@
-"""No single odd answer ends the wait for what is paid for, and what may have been made is looked for."""
+"""No single wrong answer ends the wait for paid work, and possible creations are searched for."""
 
 import json
 
@@ -26,7 +26,7 @@ ODD = {
 
 @pytest.fixture
 def visit(flow, server):
-    """Runs a script against the recording server, given the answers that come first."""
+    """Runs a script against the recording server with these first answers."""
 
     def run(source, *answers, **options):
         flow.serve()
@@ -43,14 +43,14 @@ def answer(data, status=200):
 
 @pytest.mark.parametrize("kind", ODD)
 def test_one_odd_look(visit, server, kind):
-    """The next look finds how the prediction stands."""
+    """The next poll finds the state."""
     twice = [ODD[kind]] * (2 if kind == "not-found" else 1)  # a training of that id is asked for as well
     assert "hello" == visit(f"return ({RUN})", answer(STARTING, 201), *twice, answer(DONE))
     assert 1 == sum(request.method == "POST" for request in server.requests)
 
 
 def test_the_sixth_in_a_row_ends_the_wait(visit, server):
-    """The error names the prediction, and how to go on."""
+    """The error names the prediction and how to continue."""
     server.default = ODD["proxy"]
     with pytest.raises(ScriptError, match="cannot get the status of p1: 6 polls in a row failed") as caught:
         visit(RUN, answer(STARTING, 201))
@@ -74,7 +74,7 @@ def test_the_sixth_in_a_row_ends_the_wait(visit, server):
     ],
 )
 def test_a_create_that_names_nothing(visit, server, body):
-    """It is in doubt: what it made is looked for, and not made again."""
+    """It is uncertain: its result is searched for, and not created again."""
     listed = answer({"results": [{**DONE, "created_at": "2099-01-01T00:00:00Z"}], "next": None})
 
     assert "hello" == visit(f"return ({RUN})", Answer(201, body), listed)
@@ -102,7 +102,7 @@ def test_a_secret_input_is_found_again(visit, server):
 
 
 def test_pages_that_go_round(visit, server):
-    """A, B, A: an error, not a loop without an end."""
+    """A, B, A is an error, not an endless loop."""
 
     def page(cursor):
         return answer({"results": [{"id": cursor}], "next": f"{server.url}/predictions?cursor={cursor}"})
@@ -115,7 +115,7 @@ def test_pages_that_go_round(visit, server):
 
 
 def test_empty_pages_without_an_end(visit, server):
-    """Each names a next page that was not read before: it ends as an error all the same."""
+    """Each names a new next page: it ends with an error."""
     pages = [answer({"results": [], "next": f"{server.url}/predictions?cursor={n}"}) for n in range(150)]
     with pytest.raises(ScriptError, match="100 pages of list_predictions in a row are empty"):
         visit('for _ in each("list_predictions") do end', *pages)
@@ -125,7 +125,7 @@ def test_empty_pages_without_an_end(visit, server):
 
 @pytest.mark.parametrize("status", [404, 410])
 def test_an_output_that_has_expired(visit, server, status):
-    """The error says that outputs are removed after an hour, and what keeps them."""
+    """The error says that outputs are removed after an hour, and how to keep them."""
     with pytest.raises(ScriptError, match="removes outputs an hour after they were made") as caught:
         visit("download(args[1], 'a.png')", Answer(status, b"gone"), args=[server.url.removesuffix("/v1") + "/out.png"])
 

@@ -1,4 +1,4 @@
-"""run and create: which operation, what comes back, what is said where it fails."""
+"""run and create: the operation, the result, and the errors."""
 
 import pytest
 
@@ -22,7 +22,7 @@ HELLO = "5c7d5dc6dd8bf75c1acaa8565735e7986bc5b66206b55cca93cb72c9bf15ccaa"
     ],
 )
 def test_each_reference_finds_its_operation(flow, reference, given, path):
-    """Official models, versions, bare ids and deployments are created where the API wants them, once."""
+    """Official models, versions, bare ids and deployments are created with the right operation, once."""
     status = flow(f'local _, prediction = run("{reference}", {given}) return prediction.status')
 
     assert "succeeded" == status
@@ -31,7 +31,7 @@ def test_each_reference_finds_its_operation(flow, reference, given, path):
 
 
 def test_text_is_joined_and_stays_text(flow):
-    """A list of tokens that are one text comes as that text, also where it begins like a URL."""
+    """A list of tokens is one text, even if it begins like a URL."""
     text = flow("""
       return (run("meta/meta-llama-3-8b-instruct", { prompt = "the sea", max_tokens = 5, seed = 1 }))
     """)
@@ -43,7 +43,7 @@ def test_text_is_joined_and_stays_text(flow):
 
 
 def test_files_are_values(flow):
-    """A file is a value with its URL, is that URL as text and JSON, and saves itself."""
+    """A file is a value with its URL, is that URL as text and JSON, and can be saved."""
     url, text, encoded, size, saved = flow("""
       local images = run("black-forest-labs/flux-schnell", { prompt = "dusk", seed = 1, width = 32, height = 32 })
       local got = images[1]:save("dusk.png")
@@ -59,7 +59,7 @@ def test_files_are_values(flow):
 
 
 def test_an_output_is_the_next_ones_input(flow):
-    """A file that a model made goes into the next one as it is."""
+    """A file from one model is an input of the next."""
     flow("""
       local images = run("black-forest-labs/flux-schnell", { prompt = "dusk", width = 32, height = 32 })
       local large = run("nightmareai/real-esrgan", { image = images[1], scale = 2 })
@@ -70,7 +70,7 @@ def test_an_output_is_the_next_ones_input(flow):
 
 
 def test_a_model_that_fails(flow):
-    """The error has the model's own words, the end of its logs, the id and the link; the prediction comes with it."""
+    """The error has the model's message, the end of its logs, the id and the link, and the prediction."""
     result = flow("""
       local ok, e = pcall(run, "kosmolua/always-fails", { message = "out of paint" })
       return { ok = ok, code = e.code, message = tostring(e), detail = e.detail, hint = e.hint, id = e.prediction.id }
@@ -86,7 +86,7 @@ def test_a_model_that_fails(flow):
 
 @pytest.mark.parametrize(("fault", "status"), [("aborted", "aborted"), ("processing:times=*", "succeeded")])
 def test_ends_that_clients_forget(flow, fault, status):
-    """Aborted is an end; a blocking answer that says `processing` is none, and never an empty output."""
+    """Aborted is final; a blocking answer that says `processing` is not, and never an empty output."""
     flow.serve(fault)
     found = flow("""
       local ok, output, prediction = pcall(run, "replicate/hello-world", { text = "Ada" })
@@ -98,7 +98,7 @@ def test_ends_that_clients_forget(flow, fault, status):
 
 
 def test_an_input_that_cannot_work_costs_nothing(flow):
-    """What the model's schema refuses is told with all that is wrong, and no prediction is created."""
+    """All problems by the model's schema are reported, and no prediction is created."""
     with pytest.raises(ScriptError, match="did you mean `text`") as caught:
         flow('run("replicate/hello-world", { texr = "Ada" })')
 
@@ -108,7 +108,7 @@ def test_an_input_that_cannot_work_costs_nothing(flow):
 
 
 def test_validation_can_be_switched_off(flow):
-    """With `validate = false` nothing is looked up, and the API has the last word."""
+    """With `validate = false` nothing is looked up, and the API decides."""
     result = flow(f"""
       local ok, e = pcall(run, "replicate/hello-world:{HELLO}", {{ texr = "Ada" }}, {{ validate = false }})
       return {{ ok, e.code, e.status }}
@@ -119,7 +119,7 @@ def test_validation_can_be_switched_off(flow):
 
 
 def test_a_schema_that_cannot_be_read_does_not_block(flow):
-    """Where the look ahead fails the model runs all the same."""
+    """If the look-up fails the model still runs."""
     flow.serve("500:get_model:times=*")
     output = flow("""
       return (run("meta/meta-llama-3-8b-instruct", { prompt = "the sea", max_tokens = 3, seed = 1 }))
@@ -130,7 +130,7 @@ def test_a_schema_that_cannot_be_read_does_not_block(flow):
 
 
 def test_a_model_that_is_not_official_after_all(flow):
-    """Taken for official and refused, a model is resolved to its latest version, once, and the log says so."""
+    """A model refused as official is resolved to its latest version once, and the log says so."""
     output = flow('return (run("replicate/hello-world", { text = "Ada" }, { validate = false }))')
 
     assert "hello Ada" == output
@@ -153,7 +153,7 @@ def test_what_a_name_means_is_asked_once(flow):
 
 
 def test_a_run_that_takes_too_long(flow):
-    """A timeout raises, names the prediction, leaves it alone, and cancels it where it is told to."""
+    """The timeout error names the prediction, which is canceled only on request."""
     result = flow("""
       local function try(options)
         local ok, e = pcall(run, "minimax/video-01", { prompt = "the sea" }, options)
@@ -170,7 +170,7 @@ def test_a_run_that_takes_too_long(flow):
 
 
 def test_progress_is_told(flow):
-    """on_progress sees each change, with the progress bar of the logs."""
+    """on_progress gets each change with the progress bar of the logs."""
     seen = flow("""
       local seen = {}
       run("black-forest-labs/flux-schnell", { prompt = "dusk", num_outputs = 4, width = 16, height = 16 }, {
@@ -212,7 +212,7 @@ def test_progress_is_told(flow):
     ],
 )
 def test_mistakes_are_told_before_anything_is_sent(flow, call, message):
-    """What a call takes and what it was given."""
+    """The error has what was expected and found."""
     with pytest.raises(ScriptError) as caught:
         flow(f"local x = {call} return x")
 
@@ -221,7 +221,7 @@ def test_mistakes_are_told_before_anything_is_sent(flow, call, message):
 
 
 def test_a_create_without_an_answer_is_found(flow):
-    """The connection is lost when the prediction was made: it is looked for, and not made again."""
+    """After a lost connection it is searched for, and not created again."""
     flow.serve("drop:create_prediction")
     output = flow('return (run("replicate/hello-world", { text = "Ada" }))')
 
@@ -232,7 +232,7 @@ def test_a_create_without_an_answer_is_found(flow):
 
 
 def test_a_create_that_was_lost_is_not_made_again(flow):
-    """The same, where the API never had it: the error says so, and nothing is created unasked."""
+    """If the API never got it, the error says so, and nothing is created."""
     flow.serve("drop:create_prediction:after=request")
     with pytest.raises(ScriptError, match="may have been created") as caught:
         flow('run("replicate/hello-world", { text = "Ada" })')
@@ -242,7 +242,7 @@ def test_a_create_that_was_lost_is_not_made_again(flow):
 
 
 def test_create_does_not_wait(flow):
-    """create gives the prediction as it was made; wait gives it as it ended, by its id as well."""
+    """create returns the new prediction; wait returns the ended one, also by its id."""
     result = flow("""
       local prediction = replicate.create("replicate/hello-world", { text = "Ada" })
       local ended = wait(prediction.id, { interval = 0.02 })
@@ -253,7 +253,7 @@ def test_create_does_not_wait(flow):
 
 
 def test_trainings_are_waited_for(flow):
-    """A training is known by its links."""
+    """A training is recognized by its links."""
     status = flow("""
       local training = replicate.create_training {
         model_owner = "stability-ai", model_name = "sdxl",
@@ -268,7 +268,7 @@ def test_trainings_are_waited_for(flow):
 
 
 def test_one_poll_in_flight_for_each(flow):
-    """Ten who wait for the same prediction share its polls, however slow they are."""
+    """Ten waits for the same prediction share its polls."""
     flow.serve("slow:get_prediction:seconds=5:times=*")
     flow("""
       local prediction = replicate.create("replicate/hello-world", { text = "Ada" })
@@ -279,7 +279,7 @@ def test_one_poll_in_flight_for_each(flow):
 
 
 def test_cancel_all(flow):
-    """What the script has started and not seen to end is canceled; a list names what to cancel."""
+    """Jobs that the script started and that are not known to have ended are canceled; a list names what to cancel."""
     result = flow("""
       for i = 1, 3 do replicate.create("minimax/video-01", { prompt = "the sea" }) end
       run("replicate/hello-world", { text = "Ada" })

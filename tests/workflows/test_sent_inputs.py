@@ -1,4 +1,4 @@
-"""Inputs as they are sent: what the helpers convert by the model's schema, what is noted, and what is refused."""
+"""Inputs as they are sent: conversions by the model's schema, their notes, and refusals."""
 
 import json
 
@@ -10,7 +10,7 @@ OWN, PLAIN = "a/model", "a/plain"
 
 
 class Models:
-    """An API of two models, which answers each create with a prediction that has succeeded."""
+    """An API of two models that answers each create with a successful prediction."""
 
     def __init__(self, properties, output=None, result="done", **more):
         schemas = {
@@ -88,7 +88,7 @@ def models(flow):
 )
 @pytest.mark.parametrize("helper", ["run", "replicate.create"])
 def test_what_is_sent(flow, models, helper, given, sent, note):
-    """The value that the schema takes, exactly; the log has a note with the names."""
+    """The value in the schema's type; the log has a note with the names."""
     flow(f'{helper}("{OWN}", {given})')
     notes = [entry.note for entry in flow.log if entry.access == "write"]
 
@@ -98,7 +98,7 @@ def test_what_is_sent(flow, models, helper, given, sent, note):
 
 
 def test_validate_false_sends_as_given(flow, models):
-    """Nothing is converted, and nothing is checked."""
+    """Nothing is converted or checked."""
     flow(f'run("{OWN}", {{ seed = "512", other = {{}} }}, {{ validate = false }})')
 
     assert [{"seed": "512", "other": {}}] == models.inputs
@@ -106,7 +106,7 @@ def test_validate_false_sends_as_given(flow, models):
 
 
 def test_the_scripts_table_stays_as_it_was(flow, models):
-    """The conversions are in a copy, made without the script's metatables."""
+    """The conversions are in a copy without the script's metatables."""
     seed, size, count = flow(f"""
       local sizes = setmetatable({{ "1", "2" }}, {{ __index = function() error("read") end }})
       local input = {{ seed = "1", sizes = sizes }}
@@ -120,7 +120,7 @@ def test_the_scripts_table_stays_as_it_was(flow, models):
 
 
 def test_a_seed_goes_back(flow, models):
-    """The input of a prediction, with an integer that Lua shows as digits, runs again as it was."""
+    """A prediction's input with an integer as digits can be run again."""
     flow(f"""
       local first = replicate.create("{OWN}", {{ seed = 9007199254740993LL }})
       run("{OWN}", replicate.get_prediction({{ prediction_id = first.id }}).input)
@@ -130,7 +130,7 @@ def test_a_seed_goes_back(flow, models):
 
 
 def test_a_file_as_plain_text(flow, models):
-    """Is refused before anything is paid, with what to write instead."""
+    """It is refused before anything is paid, with the correct form."""
     with pytest.raises(ScriptError, match=r'got "cat.png"; did you mean file\("cat.png"\)\?'):
         flow(f'run("{OWN}", {{ mask = "cat.png" }})')
 
@@ -159,7 +159,7 @@ def test_functions_of_the_api_send_as_given(flow, models):
     ],
 )
 def test_outputs_do_not_depend_on_the_check(flow, output, result, expected, validate):
-    """What is returned follows from schema and output; an output that does not match its schema comes as it is."""
+    """The result follows from schema and output; an output that does not match is returned unchanged."""
     flow.visit(Models(PROPERTIES, output, result))
     found = flow(f"""
       local out = run("{OWN}", {{ prompt = "x" }}, {{ validate = {validate} }})
@@ -180,7 +180,7 @@ def test_outputs_do_not_depend_on_the_check(flow, output, result, expected, vali
     ],
 )
 def test_errors_name_the_helper(flow, models, call, name):
-    """Not the service behind it."""
+    """Not the service that it uses."""
     with pytest.raises(ScriptError) as caught:
         flow(call)
 
@@ -206,7 +206,7 @@ TEXTS = {"type": "array", "items": {"type": "string"}}
     ],
 )
 def test_a_stream_of_what_does_not_stream(flow, output, result, expected, options):
-    """One event for each item of a list, or for the output; only what the schema joins is joined."""
+    """One event per item of a list, or for the output; only text by the schema is joined."""
     flow.visit(Models(PROPERTIES, output, result))
     found = flow(f"""
       local parts = {{}}
@@ -223,7 +223,7 @@ def test_a_stream_of_what_does_not_stream(flow, output, result, expected, option
 
 @pytest.mark.parametrize("seconds", [-0.5, 1e300, None])
 def test_an_empty_error_and_odd_times(flow, seconds):
-    """The API gives "" instead of null, negative seconds, and times out of order; neither is shown or counted."""
+    """ "" instead of null, negative seconds and times out of order are neither shown nor counted."""
     models = Models(PROPERTIES, None, "x")
     flow.visit(models)
     models.facts = {
@@ -237,7 +237,7 @@ def test_an_empty_error_and_odd_times(flow, seconds):
 
 
 def test_a_failure_without_a_reason(flow):
-    """Ends after the status: there is nothing to add."""
+    """The message ends after the status."""
     models = Models(PROPERTIES)
     flow.visit(models)
     models.facts = {"status": "failed", "error": "", "output": None}
@@ -246,7 +246,7 @@ def test_a_failure_without_a_reason(flow):
 
 
 def test_removed_data(flow):
-    """A prediction whose data was removed keeps its status; its empty input is no conversion, and its output is nil."""
+    """A prediction with removed data keeps its status; its output is nil."""
     flow.visit(Models(PROPERTIES))
     removed = '{ id = "p", status = "succeeded", data_removed = true, input = {}, urls = { get = "/predictions/p" } }'
     found = flow(f"""

@@ -22,12 +22,12 @@ WRITE = '"meta/meta-llama-3-8b-instruct", { prompt = "the sea", max_tokens = 40,
 
 @pytest.fixture
 def whole(flow):
-    """What the model writes, told by run."""
+    """The model's text, from run."""
     return lambda: flow(f"return (run({WRITE}))")
 
 
 def test_events_come_in_order(flow, whole):
-    """Logs, output piece by piece, and the end; as text an event is its output."""
+    """Logs, output in pieces, and the end; as text an event is its output."""
     names, text = flow(f"""
       local names, parts = {{}}, {{}}
       for event in stream({WRITE}) do
@@ -43,7 +43,7 @@ def test_events_come_in_order(flow, whole):
 
 
 def test_events_join_as_their_text(flow, whole):
-    """`..` takes an event, on either side, for what it is as text."""
+    """`..` accepts an event on either side."""
     before, after = flow(f"""
       local before, after = "", ""
       for event in stream({WRITE}) do
@@ -62,7 +62,7 @@ def test_all_of_it_as_text(flow, whole):
 
 
 def test_streams_of_two_accounts_at_once(flow, whole):
-    """Each tells its own text, by whichever table it was begun."""
+    """Each has its own text."""
     hills = WRITE.replace("the sea", "the hills")
     texts = flow(f"""
       local streams = {{ integrations.replicate.stream({WRITE}), integrations.replicate.default.stream({hills}) }}
@@ -73,7 +73,7 @@ def test_streams_of_two_accounts_at_once(flow, whole):
 
 
 def test_a_broken_stream_is_gone_on_with(flow, whole):
-    """A connection that ends half-way is made again behind the last event: nothing is lost, nothing twice."""
+    """A lost connection is reopened after the last event, without loss or repeats."""
     flow.serve("stream-cut:times=2")
     text = flow(f"return stream({WRITE}):text()")
 
@@ -82,7 +82,7 @@ def test_a_broken_stream_is_gone_on_with(flow, whole):
 
 
 def test_the_servers_own_end_of_a_stream(flow):
-    """After 30 seconds the server ends a connection, done or not; the loop does not notice."""
+    """The server ends each connection after 30 seconds; the loop continues."""
     flow.serve(speed=60)
     long = '"meta/meta-llama-3-8b-instruct", { prompt = "x", max_tokens = 4096, min_tokens = 4000, seed = 1 }'
     text, again = flow(f"return stream({long}):text(), (run({long}))")
@@ -92,7 +92,7 @@ def test_the_servers_own_end_of_a_stream(flow):
 
 
 def test_a_stream_that_is_gone(flow, whole):
-    """Where the stream cannot be had any more, the prediction itself tells the rest."""
+    """If the stream is not available any more, the prediction has the rest."""
     flow.serve("500:stream:times=*")
     with pytest.raises(ScriptError, match="500"):
         flow(f"return stream({WRITE}):text()")
@@ -107,7 +107,7 @@ def test_a_stream_that_is_gone(flow, whole):
 
 
 def test_a_model_that_does_not_stream(flow):
-    """It gives its output in one event, when it is done."""
+    """Its output is one event at the end."""
     events = flow("""
       local events = {}
       for event in stream("replicate/hello-world", { text = "Ada" }) do
@@ -120,7 +120,7 @@ def test_a_model_that_does_not_stream(flow):
 
 
 def test_a_failure_is_raised(flow):
-    """The error of the model ends the loop, with the prediction."""
+    """The model's error ends the loop, with the prediction."""
     with pytest.raises(ScriptError, match="ended as failed: out of ink") as caught:
         flow('for event in stream("kosmolua/always-fails", { message = "out of ink" }) do end')
 
@@ -128,7 +128,7 @@ def test_a_failure_is_raised(flow):
 
 
 def test_leaving_the_loop_closes_the_connection(flow, whole):
-    """Nobody asks for more, and the connection ends; asked again later it goes on where it was."""
+    """The connection is closed; a later read continues at the same place."""
     open_now = _watched(flow)
     result = flow(f"""
       local s, parts = stream({WRITE}), {{}}
@@ -160,7 +160,7 @@ def test_close_leaves_it_at_once(flow):
 
 
 def test_a_stream_left_open_does_not_hold_up_the_end(flow):
-    """A script that is done is done, though a stream would say more."""
+    """A finished script ends although a stream is open."""
     began = time.monotonic()
     flow.serve(speed=1)
     flow("""
@@ -173,7 +173,7 @@ def test_a_stream_left_open_does_not_hold_up_the_end(flow):
 
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
 def test_bytes_are_decoded_as_they_are(flow, end):
-    """Text with ends of lines of its own, cut between the bytes of a letter, comes as it was sent."""
+    """Text with unusual line ends, split within characters, is unchanged."""
     text = "a\u2028b\x85c\x0bd é 猫 end"
     frames = f":hi{end}{end}event: output{end}id: 1:0{end}data: {text}{end}{end}event: strange{end}data: x{end}{end}"
     frames += f"event: done{end}id: 1:1{end}data: {{}}{end}{end}"
@@ -187,7 +187,7 @@ def test_bytes_are_decoded_as_they_are(flow, end):
 
 
 def test_many_events_at_once(flow):
-    """However many events come in one piece, each is had."""
+    """Every event of one piece is returned."""
     words = [str(number) for number in range(100)]
     frames = "".join(f"event: output\nid: {word}\ndata: {word},\n\n" for word in words)
     with _bytewise((frames + "event: done\nid: end\ndata: {}\n\n").encode(), step=1 << 20) as url:
@@ -200,7 +200,7 @@ def test_many_events_at_once(flow):
 
 
 def test_no_stream_of_a_foreign_host(flow):
-    """A stream's address that is not Replicate's is not asked, whoever says so."""
+    """A stream on a foreign host is not requested."""
     with pytest.raises(ScriptError, match="not an address of Replicate"):
         flow("stream { id = 'p', status = 'processing', urls = { stream = 'https://evil.example/s?token' } }:text()")
 
@@ -252,7 +252,7 @@ def text_of(frames):
 @pytest.mark.parametrize("resumes", [True, False], ids=["resumes", "begins-anew"])
 @pytest.mark.parametrize("form", FORMS)
 def test_cut_at_every_byte(flow, form, resumes):
-    """The same text, with one request more, whether the server goes on after the last id or begins anew."""
+    """The same text with one more request, whether the server continues after the last id or starts again."""
     frames = FORMS[form]
     length = len("".join(frames))
     with StreamServer(frames, resumes=resumes) as server:
@@ -266,7 +266,7 @@ def test_cut_at_every_byte(flow, form, resumes):
 
 @pytest.mark.parametrize("form", FORMS)
 def test_a_stream_without_an_end(flow, form):
-    """After a few connections that bring nothing new the prediction is asked; nothing is given twice."""
+    """After a few connections without new events the prediction is requested; nothing is repeated."""
     frames = FORMS[form][:-1]
     with StreamServer(frames) as server:
         flow.serve()
@@ -278,7 +278,7 @@ def test_a_stream_without_an_end(flow, form):
 
 
 def test_what_the_stream_kept(flow):
-    """Text that the prediction has and the stream never gave is given at the end."""
+    """Text of the prediction that the stream lacked comes at the end."""
     with StreamServer([WITHOUT_IDS[0]], output=["x", "and more"]) as server:
         flow.serve()
         flow.url = server.url
@@ -288,7 +288,7 @@ def test_what_the_stream_kept(flow):
 
 @pytest.mark.parametrize(("reason", "status"), [("error", "failed"), ("canceled", "canceled")])
 def test_an_end_with_a_reason_is_raised(flow, reason, status):
-    """Within a loop as with `:text()`, whether or not the event has an id."""
+    """In a loop and with `:text()`, with and without an event id."""
     with StreamServer([GUIDE[0], f'event: done\ndata: {{"reason":"{reason}"}}\n\n'], status=status) as server:
         flow.serve()
         flow.url = server.url
@@ -300,7 +300,7 @@ def test_an_end_with_a_reason_is_raised(flow, reason, status):
 
 
 class StreamServer:
-    """Serves a stream whose first connection is cut at the byte that its address names, and the prediction it is of."""
+    """Serves a prediction and its stream, whose first connection is cut at the byte in its address."""
 
     def __init__(self, frames, *, resumes=True, status="succeeded", output=None):
         self.followed = Counter()
@@ -346,7 +346,7 @@ class StreamServer:
 
 
 def _watched(flow):
-    """How many event streams the server is sending just now."""
+    """The number of event streams that the server is sending."""
     sending = []
 
     def wrap(application):
@@ -378,7 +378,7 @@ class _Watched:
 
 
 class _bytewise:  # noqa: N801 - used as a function
-    """A server that answers the first request with a stream, one byte at a time or so many, and others with 404."""
+    """A server that answers the first request with a stream, in pieces of that size, and others with 404."""
 
     def __init__(self, body, step=1):
         self._body, self._step = body, step
@@ -409,7 +409,7 @@ class _bytewise:  # noqa: N801 - used as a function
 
 @pytest.fixture
 def chatter():
-    """Serves a stream that holds nothing but comments, for as long as somebody reads."""
+    """Serves a stream with only comments, as long as it is read."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def serve():
@@ -431,7 +431,7 @@ def chatter():
 
 
 def test_comments_are_silence(chatter):
-    """A connection that brings comments alone ends as one that brings nothing: the script then asks how it stands."""
+    """A connection with only comments ends like a silent one: the script then reads the prediction."""
 
     def begin(url, account, after):
         return client.open(catalogue.STREAM, decode_arguments(catalogue.STREAM, {"url": url}))

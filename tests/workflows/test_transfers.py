@@ -1,4 +1,4 @@
-"""Files: into inputs, and out of predictions onto disk, whole or not at all."""
+"""Files as inputs, and outputs on disk, complete or not at all."""
 
 import base64
 import hashlib
@@ -17,7 +17,7 @@ UPSCALE = "nightmareai/real-esrgan"
 
 
 def paint(flow):
-    """A picture of the emulator's on this machine, as a script would save it."""
+    """A picture of the emulator on this machine, as saved by a script."""
     flow("""
       local images = run("black-forest-labs/flux-schnell", { prompt = "dusk", seed = 1, width = 32, height = 32 })
       download(images[1], "in.png")
@@ -27,7 +27,7 @@ def paint(flow):
 
 
 def test_a_small_file_travels_in_the_request(flow):
-    """As a data URL, with its MIME type; nothing is uploaded."""
+    """As a data URL with its MIME type, without an upload."""
     content = paint(flow)
     given = flow(f'local _, p = run("{UPSCALE}", {{ image = file("in.png"), scale = 2 }}) return p.input.image')
 
@@ -36,7 +36,7 @@ def test_a_small_file_travels_in_the_request(flow):
 
 
 def test_a_large_file_is_uploaded_once(flow):
-    """Above 256 kB it is uploaded, once per content, however many predictions take it, under whatever name."""
+    """Above 256 kB it is uploaded once per content, for any number of predictions and names."""
     content = paint(flow) + b"\0" * MAX_INLINE
     (flow.directory / "a.png").write_bytes(content)
     (flow.directory / "b.png").write_bytes(content)
@@ -55,7 +55,7 @@ def test_a_large_file_is_uploaded_once(flow):
 
 @pytest.mark.parametrize("form", ["content = file('a.bin')", "path = 'a.bin'"])
 def test_an_upload_is_read_while_it_is_sent(flow, form):
-    """A file of 40 MB takes no memory to speak of, arrives as it is, and is named as on disk."""
+    """A file of 40 MB takes little memory, arrives unchanged, and keeps its name."""
     content = bytes(range(256)) * 160_000
     (flow.directory / "a.bin").write_bytes(content)
     seen = Taking()
@@ -74,7 +74,7 @@ def test_an_upload_is_read_while_it_is_sent(flow, form):
 
 
 class Taking:
-    """Reads an upload piece by piece, and keeps the digest of its file."""
+    """Reads an upload in pieces, and keeps the digest of its file."""
 
     def __call__(self, environ, start_response):
         left, size = int(environ["CONTENT_LENGTH"]), 0
@@ -99,7 +99,7 @@ class Taking:
 
 
 def test_a_file_that_is_not_open_is_not_uploaded(flow):
-    """By either form, as for inputs."""
+    """In either form, as for inputs."""
     (flow.directory.parent / "secret.txt").write_text("hello")
     for form in ("content = file('../secret.txt')", "path = '../secret.txt'"):
         with pytest.raises(ScriptError, match="is not in a directory that the script may read from"):
@@ -122,7 +122,7 @@ def test_a_file_that_changes_while_it_is_sent(tmp_path):
 
 
 def test_a_file_goes_with_any_function(flow):
-    """Also where a script calls the function itself, and anywhere in its input."""
+    """Also if a script calls the function itself, and anywhere in its input."""
     (flow.directory / "a.txt").write_text("hello")
     sent = flow("""
       return replicate.create_prediction {
@@ -151,7 +151,7 @@ def test_files_that_are_not_open_to_the_script(flow, call, words):
 
 
 def test_a_string_is_no_path(flow):
-    """What looks like a path, and is not given as a file, stays text."""
+    """Text that looks like a path stays text."""
     (flow.directory / "a.txt").write_text("secret")
 
     assert "hello a.txt" == flow('return (run("replicate/hello-world", { text = "a.txt" }))')
@@ -164,7 +164,7 @@ def test_a_file_of_this_machine_is_not_returned(flow):
 
 
 def test_a_list_is_saved_under_names(flow):
-    """Into a directory, each under its number and name."""
+    """In a directory, each under its number and name."""
     (flow.directory / "out").mkdir()
     saved = flow("""
       local images = run("black-forest-labs/flux-schnell", { prompt = "x", num_outputs = 3, width = 16, height = 16 })
@@ -188,7 +188,7 @@ def test_a_data_url_is_saved_without_the_network(flow):
 
 @pytest.mark.parametrize("url", ["https://evil.example/x", "http://replicate.delivery/x", "file:///etc/passwd", "x"])
 def test_nothing_is_fetched_from_elsewhere(flow, url):
-    """Where a script may fetch from is Replicate alone: any other address could be told things."""
+    """A script can fetch from Replicate only: other addresses could be sent data."""
     with pytest.raises(ScriptError, match=r"not an address of Replicate|expected a URL"):
         flow(f'download("{url}", "x")')
 
@@ -196,7 +196,7 @@ def test_nothing_is_fetched_from_elsewhere(flow, url):
 
 
 class Server:
-    """Sends a file as told: ``plan`` lists for each connection how many bytes it sends before it hangs up."""
+    """Sends a file: ``plan`` lists how many bytes each connection sends before it closes."""
 
     def __init__(self, content, plan, *, ranges=True, headers="", length=None):
         self._content, self._plan, self._ranges, self._more = content, list(plan), ranges, headers
@@ -239,7 +239,7 @@ CONTENT = bytes(range(256)) * 40
 
 @pytest.mark.parametrize("ranges", [True, False])
 def test_a_download_that_breaks_is_gone_on_with(flow, ranges):
-    """Cut again and again it comes whole in the end: from where it was, or anew where the server gives no parts."""
+    """Cut repeatedly it is complete in the end: continued, or restarted if the server has no ranges."""
     server = Server(CONTENT, [3000, 0, 2000, 100_000] if ranges else [3000, 100_000], ranges=ranges)
     flow.serve()
     flow.url = server.url
@@ -252,7 +252,7 @@ def test_a_download_that_breaks_is_gone_on_with(flow, ranges):
 
 
 def test_a_length_that_is_none(flow):
-    """A download whose server tells more digits than a length has is refused, and nothing is left of it."""
+    """A download with an impossible length is refused, and nothing is left."""
     server = Server(CONTENT, [100_000] * 5, length="9" * 5000)
     flow.serve()
     flow.url = server.url
@@ -265,7 +265,7 @@ def test_a_length_that_is_none(flow):
 
 
 def test_a_download_that_goes_on_breaking(flow):
-    """It is given up, told, and nothing is left of it."""
+    """It is given up with an error, and nothing is left."""
     server = Server(CONTENT, [10] + [0] * 40)
     flow.serve()
     flow.url = server.url
@@ -277,7 +277,7 @@ def test_a_download_that_goes_on_breaking(flow):
 
 
 def test_a_checksum_that_does_not_fit(flow):
-    """What the server itself says of the content is held against it."""
+    """The content is checked against the server's checksum."""
     server = Server(CONTENT, [100_000] * 3, headers="x-goog-hash: crc32c=AAAA,md5=1B2M2Y8AsgTpgAmY7PhCfg==\r\n")
     flow.serve()
     flow.url = server.url
@@ -295,7 +295,7 @@ PAINT = """
 
 
 def test_two_runs_save_into_the_same_directory(flow):
-    """The second takes free names, below a directory that the first has made; nothing is replaced."""
+    """The second uses free names below a directory of the first; nothing is replaced."""
     script = PAINT + 'local paths = {} for i, one in ipairs(download(images, "x/new/")) do paths[i] = one.path end '
     script += 'paths[3] = download(images[1], "x/").path return paths'
     first, second = (flow(script.replace("SEED", seed)) for seed in ("1", "2"))
@@ -327,6 +327,6 @@ def test_a_saved_file_is_not_replaced(flow):
 
 @pytest.mark.parametrize("options", ["{ overwrite = 1 }", "{ overwrit = true }", "true"])
 def test_wrong_options_of_a_download(flow, options):
-    """Told before anything is fetched."""
+    """The error is reported before anything is fetched."""
     with pytest.raises(ScriptError, match="download: "):
         flow(f'download("https://replicate.delivery/a", "a", {options})')
