@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import threading
 import time
 from collections.abc import Callable, Collection
@@ -22,6 +23,7 @@ MAX_BODY = 4 * 1024 * 1024  # bytes; a longer one is left to the poller
 FORGERIES = Rate(20, 3.0)  # of one address
 RENEWAL = 60.0  # seconds between two requests for a signing secret
 _TRAINING = "/trainings/"
+_ID = re.compile(r"[!-~]{1,200}")  # what a notification of PostgreSQL holds
 
 
 class _Body(msgspec.Struct):
@@ -126,6 +128,8 @@ class Receiver:
             found = msgspec.json.decode(body, type=_Body)
         except (msgspec.MsgspecError, UnicodeError, RecursionError):
             raise Refusal(400, "the body is not a prediction or training") from None
+        if not _ID.fullmatch(found.id):
+            raise Refusal(400, "the body has no valid id")
         if found.status not in TERMINAL:
             return "not_ended"
         is_training = _TRAINING in str(found.urls.get("get", ""))

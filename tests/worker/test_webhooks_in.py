@@ -198,6 +198,8 @@ def test_a_signed_lie(fleet, receiving):
         (b'{"id":"x","status":"processing"}', 200, "not_ended"),
         (b'{"id":"x","status":"aborted"}', 200, "stored"),
         (b'{"id":1,"status":"succeeded"}', 400, None),
+        (b'{"id":"' + b"x" * 9000 + b'","status":"succeeded"}', 400, None),
+        (b'{"id":"a\\u0000","status":"succeeded"}', 400, None),
         (b"[1]", 400, None),
         (b"[" * 100_000, 400, None),
         (b"\xff", 400, None),
