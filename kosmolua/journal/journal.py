@@ -175,7 +175,7 @@ class Journal:
             ticket.finished = True
             self._numbers.append(store.finish(began, ticket.model, state, kept, sent=ticket.sent))
             if ticket.approvals:
-                store.use(ticket.approvals)
+                store.use(ticket.approvals, self._numbers[-1])
             self._room.take(began.arguments, kept)
             place = (began.task, began.request)
             self._open.pop(place, None)

@@ -140,9 +140,9 @@ class SqliteStore:
             raise
         self._do("COMMIT")
 
-    def use(self, approvals: Sequence[str]) -> None:
+    def use(self, approvals: Sequence[str], outcome: int = 0) -> None:
         for each in approvals:
-            self._do("INSERT OR IGNORE INTO facts VALUES (?, 1)", f"{_APPROVAL}{each}")
+            self._do("INSERT OR IGNORE INTO facts VALUES (?, ?)", f"{_APPROVAL}{each}", outcome)
 
     def is_used(self, approval: str) -> bool:
         """Whether a call of this run has used that approval."""
@@ -162,10 +162,13 @@ class SqliteStore:
 
     def forget_last_error(self) -> None:
         last = self._do("SELECT ok, error FROM ends WHERE run = (SELECT max(number) FROM runs)").fetchone()
-        if last and (last[0] or (last[1] or "").startswith("waiting:")):
+        code = ((last[1] or "") if last else "interrupted:").partition(":")[0]
+        if (last and last[0]) or code == "waiting":
             return
         seen = f"SELECT seen FROM outcomes WHERE NOT cut UNION ALL SELECT seen FROM intents WHERE {_OPEN}"  # noqa: S608
         failed = f"NOT cut AND state IN ('error', 'unsure') AND number > (SELECT coalesce(max(seen), 0) FROM ({seen}))"  # noqa: S608
+        if code == "interrupted":  # a person who has denied a call is not asked again
+            failed += f" AND number NOT IN (SELECT value FROM facts WHERE name LIKE '{_APPROVAL}%')"  # noqa: S608
         rows = self._do(f"SELECT number, task, request, state FROM outcomes WHERE {failed}").fetchall()  # noqa: S608
         for number, task, request, state in rows:
             self._do("UPDATE outcomes SET cut = 1 WHERE number = ?", number)

@@ -40,8 +40,8 @@ class Store(Protocol):
         Raises a `JournalError` if an approval was used for something else.
         """
 
-    def use(self, approvals: Sequence[str]) -> None:
-        """Note that the script got these decisions."""
+    def use(self, approvals: Sequence[str], outcome: int = 0) -> None:
+        """Record that the script got these decisions, by the outcome of that number."""
 
     def is_used(self, approval: str) -> bool:
         """Whether a call of this run has used that approval."""

@@ -201,7 +201,7 @@ class PostgresStore:
         if row is None or row[0] != len(given):
             raise JournalError(f"{began.function}: an approval of it was used for something else; nothing was sent")
 
-    def use(self, approvals: Sequence[str]) -> None:
+    def use(self, approvals: Sequence[str], outcome: int = 0) -> None:  # noqa: ARG002 - an interrupted run keeps it
         self._do(
             "UPDATE approvals SET used_at = coalesce(used_at, clock_timestamp()) WHERE id = ANY(%s) AND run = %s",
             list(approvals),

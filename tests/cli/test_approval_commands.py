@@ -6,6 +6,7 @@ import os
 import sys
 from pathlib import Path
 
+import approval_kills
 import pytest
 from recording_server import Answer
 from waiting import wait_until
@@ -250,3 +251,12 @@ def test_unclear_commands(live):
     ]
 
     assert {2} == {status for _, status in failures}, failures
+
+
+def test_processes_are_killed_around_questions_decisions_and_requests(tmp_path, monkeypatch):
+    """Ten rounds of approval_kills.py: what was approved is sent once, nothing else is sent, nothing before its yes."""
+    monkeypatch.delenv("KOSMO_STATE_DIR")
+    events = approval_kills.go(tmp_path, 10, seed=20)
+
+    assert 10 == events["status 0"]
+    assert events["status -9"] > 0
