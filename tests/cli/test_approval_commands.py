@@ -167,7 +167,7 @@ def test_who_may_decide(flow, live, configured):
             3,
             f"error: {user} may not decide this: not among approvals.approvers (group:no-such-group)",
         ),
-        "own = true": (3, f"error: --as 'ana': {user} may not decide in another name"),
+        "own = true": (3, f"error: --as 'ana': {user} may not decide on behalf of others"),
     }
     configured("own = false", f'act_as = ["{user}"]')
     decided = live("approvals", "approve", one["id"], "--as", "ana", "--json").json["approvals"][0]
