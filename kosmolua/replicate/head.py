@@ -134,9 +134,7 @@ def _unfolded(raw: bytes) -> bytes:
 
 
 def _headers(head: bytes) -> dict[str, str]:
-    """The fields of a head that llhttp has accepted: each is a line with a colon. A callback of llhttp for each takes
-    three times as long.
-    """
+    """The fields of a head that llhttp has accepted: each is a line with a colon. A callback for each costs more."""
     lines = head.decode("latin-1").split("\r\n")
     if len(lines) > MAX_FIELDS + _OTHER_LINES:
         raise invalid(f"more than {MAX_FIELDS} headers")

@@ -100,7 +100,9 @@ def javascript(peers):
         return {}
     program = peers / "client.mjs"
     program.write_text(JAVASCRIPT)
-    found = {"Deno": next(packages.glob("@deno/*/deno"), None), "Bun": next(packages.glob("@oven/*/bin/bun"), None)}
+    # npm's bun moves its program out of the package of the platform, where that is allowed.
+    buns = (*packages.glob("@oven/*/bin/bun"), *packages.glob("bun/bin/bun.exe"))
+    found = {"Deno": next(packages.glob("@deno/*/deno"), None), "Bun": next(iter(buns), None)}
     flags = {"Deno": ["run", "--allow-all", "--node-modules-dir=manual"], "Bun": []}
     return {name: [binary, *flags[name], program] for name, binary in found.items() if binary}
 
