@@ -244,7 +244,7 @@ def _is_first(account: str) -> bool:
 
 
 def _without_answer(item: Mapping[str, Any], *, is_first: bool) -> str:
-    """What Enter alone means."""
+    """The words that say what Enter alone does."""
     if not is_first:
         return " (Enter to keep)"
     return "" if item["required"] else f" (Enter for {SERVER})" if item["key"] == URL_KEY else " (Enter for none)"

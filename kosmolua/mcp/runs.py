@@ -166,7 +166,7 @@ class LuaRuns:
         return self._begun(work, given, identifier, self._journaled if keeps else self._plain)
 
     def resume(self, work: Work, identifier: str, source: str | None) -> dict[str, Any]:
-        """Wait for a run on, or continue one that waited for approval. Raises a `UsageError`."""
+        """Wait for a run again, or continue one that waited for approval. Raises a `UsageError`."""
         run = self._find(identifier)
         if run and source is None and (run.content is None or run.status != "waiting"):
             return self._answer(work, run)

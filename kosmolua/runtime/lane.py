@@ -69,6 +69,6 @@ class Lane:
             if self._closed:
                 continue
             action()
-            if len(self._threads) < self._most:  # else nobody asks, and many threads would wait for the lock
+            if len(self._threads) < self._most:  # otherwise the count decides nothing any more
                 with self._lock:
                     self._free += 1

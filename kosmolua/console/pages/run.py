@@ -131,7 +131,7 @@ def _actions(run: Shown, visitor: Visitor) -> Html:
         why = "The run ends. Predictions that it started run on, and are charged."
         return fill('<details class="action" id="cancel"><summary>Cancel…</summary><p>{}</p>{}</details>\n', why, sent)
     button = Html('<button class="main">Resume</button>')
-    why = "It continues from its journal: what it was answered is not asked, or paid, again."
+    why = "It continues from its journal: calls that were already answered are not sent, or paid for, again."
     sent = form(visitor, f"/runs/{run.id}/resume", button)
     return fill('<div class="action">{}<p class="note">{}</p></div>\n', sent, why)
 
