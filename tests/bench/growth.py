@@ -123,7 +123,7 @@ def one_large_event(size):
 
 
 def written(path, creates):
-    """A journal with so many finished creates."""
+    """A journal with this number of finished creates."""
     journal, arguments, answer = (
         Journal(path, HEAD),
         msgspec.msgpack.encode(CREATE),

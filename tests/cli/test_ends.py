@@ -206,7 +206,7 @@ def test_report_and_journal_are_written(holding, started, tmp_path, number):
 
 
 def test_the_second_signal_ends_at_once(holding, started):
-    """Nothing more is waited for."""
+    """The program waits for nothing more."""
     server = holding("request")
     process = started(server, *lua(RUN))
     server.saw("POST", "/predictions")

@@ -236,7 +236,7 @@ def test_a_commit_whose_end_is_unknown(database, kept):
 
 
 def test_text_that_postgresql_cannot_hold(store):
-    """A NUL in a name loses no answer."""
+    """No answer is lost because of a NUL in a name."""
     began = Began(0, 9, "odd\0", "", b"d", b"\x80", 1.0, 0)
     store.finish(began, "m\0", "ok", b"\0", sent=True)
 
