@@ -78,12 +78,12 @@ class Fleet:
         self.server._application = self.emulator
         self.database.rows("DELETE FROM runs")
 
-    def start(self, fault="", url="", api="", **options):
-        """One more worker, perhaps with a fault or with other addresses."""
+    def start(self, fault="", url="", api="", before=(), **options):
+        """One more worker, perhaps with a fault or with other addresses, or through a command ``before`` it."""
         own = {"KOSMO_STATE_DIR": str(self.directory / "state"), "KOSMO_CONFIG_DIR": str(self.directory / "config")}
         environment = {**os.environ, **own}
         program, self._started = str(Path(__file__).with_name("serve.py")), self._started + 1
-        command = [sys.executable, program, url or self.url, api or self.api, json.dumps(options)]
+        command = [*before, sys.executable, program, url or self.url, api or self.api, json.dumps(options)]
         command += [fault, str(self.directory / f"fault{self._started - 1}")] if fault else []
         with (self.directory / "log").open("ab") as log:
             worker = subprocess.Popen(command, env=environment, stderr=log, stdout=log)
