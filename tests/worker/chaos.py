@@ -10,7 +10,6 @@ prediction for each place of each run.
 import argparse
 import os
 import random
-import select
 import signal
 import socket
 import sys
@@ -20,6 +19,7 @@ import time
 from collections import Counter
 from contextlib import suppress
 from pathlib import Path
+from selectors import EVENT_READ, DefaultSelector
 from urllib.parse import urlsplit
 
 HERE = Path(__file__).parent
@@ -60,23 +60,36 @@ class Proxy:
         self.open.set()
 
     def _accept(self):
-        while True:
-            near, _ = self._listening.accept()
-            threading.Thread(target=self._serve, args=(near,), daemon=True).start()
+        with self._listening, suppress(OSError):
+            while True:
+                near, _ = self._listening.accept()
+                threading.Thread(target=self._serve, args=(near,), daemon=True).start()
 
     def _serve(self, near):
         far = socket.socket(self._target[0])
         with near, far, suppress(OSError):
             self.open.wait()
             far.connect(self._target[1])
-            while True:
-                ready, _, _ = select.select([near, far], [], [])
-                self.open.wait()
-                for one in ready:
-                    data = one.recv(65536)
-                    if not data:
-                        return
-                    (far if one is near else near).sendall(data)
+            with DefaultSelector() as selector:
+                selector.register(near, EVENT_READ, far)
+                selector.register(far, EVENT_READ, near)
+                while self._pass_on(selector):
+                    pass
+
+    def _pass_on(self, selector):
+        """Whether both ends are open."""
+        ready = selector.select()
+        self.open.wait()
+        for one, _ in ready:
+            data = one.fileobj.recv(65536)
+            if not data:
+                return False
+            one.data.sendall(data)
+        return True
+
+    def close(self):
+        """Take no more connections; those there are end with their worker."""
+        self._listening.shutdown(socket.SHUT_RDWR)
 
 
 class Chaos:
@@ -92,7 +105,8 @@ class Chaos:
         fleet = self.fleet
         for worker in [each for each in fleet.workers if each.poll() is not None]:
             fleet.workers.remove(worker)
-            self.places.pop(worker, None)
+            for each in self.places.pop(worker, ()):
+                each.close()
         while len(fleet.workers) < WORKERS:
             fault = ""
             if self.dice.random() < 0.4:
