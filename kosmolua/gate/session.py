@@ -193,7 +193,8 @@ class Session:
             sent = validated
             if custom is None:
                 sent = self._uploads.replaced(validated, entry.account, dry_run=self._dry_run)
-                sent = with_webhook(operation, sent, self._webhook(entry.account))
+                if operation.starts:
+                    sent = with_webhook(sent, self._webhook(entry.account))
             data = self._sender.send(client, operation, sent, given, entry, ticket=ticket)
             if custom is None:
                 self.record.afterwards(self._take_note, operation, sent, entry.account, data)
