@@ -19,7 +19,7 @@ ROOMS = (
     ("console", "serve"),
     ("mcp", "repl", "worker", "__init__"),
     ("check", "host", "testing"),
-    ("page",),
+    ("inbound", "page"),
     ("services",),
     ("journal",),
     ("gate",),
@@ -51,7 +51,7 @@ ONLY_IN = {
     "tomlkit": {"settings/allowances.py", "settings/edit.py", "mcp/install.py"},
     "mcp": {"mcp/http.py"},
     "mcp_types": set(),
-    "uvicorn": {"mcp/http.py", "console/server.py", "serve/server.py"},
+    "uvicorn": {"inbound/server.py"},
     "starlette": {
         *{"mcp/http.py", "console/app.py", "console/requests.py"},
         *(f"serve/{name}.py" for name in ("app", "bounds", "replicate", "triggers")),

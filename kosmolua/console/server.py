@@ -5,14 +5,12 @@ from __future__ import annotations
 import asyncio
 import signal
 import socket
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import TYPE_CHECKING
-
-import uvicorn
 
 from kosmolua.console.app import HEADERS, app_of
 from kosmolua.errors import ConfigurationError
+from kosmolua.inbound.server import Server
 
 if TYPE_CHECKING:
     from kosmolua.console.views import Settings
@@ -41,23 +39,20 @@ def serve(database: Database, settings: Settings, opened: socket.socket, ready: 
     return asyncio.run(_serve(database, settings, opened, ready))
 
 
-def server_of(database: Database, settings: Settings) -> uvicorn.Server:
+def server_of(database: Database, settings: Settings) -> Server:
     """A server without signal handlers."""
     is_public = bool(settings.public_url)
     headers = HEADERS + ([_HSTS] if settings.public_url.startswith("https://") else [])
-    config = uvicorn.Config(
+    return Server(
         app_of(database, settings),
         headers=headers,
         server_header=False,
-        access_log=False,
-        log_level="warning",
         lifespan="off",
         ws="none",
         proxy_headers=is_public,  # of a proxy on this machine
         limit_concurrency=MAX_REQUESTS,
         timeout_graceful_shutdown=GRACE,
     )
-    return _Uvicorn(config)
 
 
 async def _serve(database: Database, settings: Settings, opened: socket.socket, ready: Callable[[], None]) -> int:
@@ -72,10 +67,3 @@ async def _serve(database: Database, settings: Settings, opened: socket.socket, 
     ready()
     await server.serve(sockets=[opened])
     return number
-
-
-class _Uvicorn(uvicorn.Server):
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Signals are handled by `serve`."""
-        yield

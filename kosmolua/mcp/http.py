@@ -7,13 +7,12 @@ import hmac
 import signal
 import socket
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
-import uvicorn
 from mcp.server.lowlevel import Server
 from mcp.server.transport_security import TransportSecuritySettings
 from mcp.shared.exceptions import MCPError
@@ -21,6 +20,7 @@ from msgspec import Struct
 
 from kosmolua._version import __version__
 from kosmolua.errors import ConfigurationError
+from kosmolua.inbound.server import Server as HttpServer
 from kosmolua.mcp import questions, tools
 from kosmolua.mcp.protocol import HANDSHAKE, MODERN, ProtocolError, can_elicit, failed, marked
 from kosmolua.mcp.service import INFO, MAX_ARGUMENTS, Service
@@ -262,13 +262,6 @@ async def _refuse(send: Callable[[Message], Awaitable[None]]) -> None:
     await send({"type": "http.response.body", "body": body})
 
 
-class _Uvicorn(uvicorn.Server):
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Leave signals to `serve`, which stops running calls first."""
-        yield
-
-
 def security_of(endpoint: Endpoint) -> TransportSecuritySettings:
     """Checks of Host and Origin: a page of another site can reach loopback by DNS rebinding."""
     hosts = [*LOOPBACK, *endpoint.hosts]
@@ -316,8 +309,7 @@ def serve(sessions: Sessions, endpoint: Endpoint, instructions: str, announce: C
 
 
 async def _serve(app: ASGIApp, sessions: Sessions, opened: socket.socket) -> int:
-    settings = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=GRACE)
-    server, number = _Uvicorn(settings), 0
+    server, number = HttpServer(app, timeout_graceful_shutdown=GRACE), 0
 
     def stop(which: int) -> None:
         nonlocal number

@@ -5,26 +5,17 @@ from __future__ import annotations
 import asyncio
 import signal
 import socket
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
-import uvicorn
-
 from kosmolua.errors import ConfigurationError
+from kosmolua.inbound.server import Server
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 CONNECTIONS = 1000  # more are answered with 503
 KEPT_ALIVE = 5  # seconds of a connection without requests
 PROXY = "127.0.0.1"
 GRACE = 5  # seconds for open requests at the end
-
-
-class _Uvicorn(uvicorn.Server):
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """`serve` handles the signals."""
-        yield
 
 
 def listening(host: str, port: int) -> socket.socket:
@@ -50,20 +41,21 @@ def serve(app: Any, opened: socket.socket, ready: Callable[[], None], proxy: str
     asyncio.run(_serve(app, opened, ready, proxy))
 
 
-async def _serve(app: Any, opened: socket.socket, ready: Callable[[], None], proxy: str) -> None:
-    server = _Uvicorn(
-        uvicorn.Config(
-            app,
-            log_level="warning",
-            access_log=False,
-            server_header=False,
-            limit_concurrency=CONNECTIONS,
-            timeout_keep_alive=KEPT_ALIVE,
-            timeout_graceful_shutdown=GRACE,
-            forwarded_allow_ips=proxy,
-            lifespan="off",
-        )
+def server_of(app: Any, proxy: str = PROXY) -> Server:
+    """A server without signal handlers."""
+    return Server(
+        app,
+        server_header=False,
+        limit_concurrency=CONNECTIONS,
+        timeout_keep_alive=KEPT_ALIVE,
+        timeout_graceful_shutdown=GRACE,
+        forwarded_allow_ips=proxy,
+        lifespan="off",
     )
+
+
+async def _serve(app: Any, opened: socket.socket, ready: Callable[[], None], proxy: str) -> None:
+    server = server_of(app, proxy)
 
     def stop() -> None:
         server.should_exit = True

@@ -8,7 +8,6 @@ from collections import Counter
 from contextlib import contextmanager
 
 import httpx
-import uvicorn
 from waiting import wait_until
 
 from kosmolua.serve import server
@@ -35,7 +34,7 @@ class Receiving:
     def serving(self):
         opened = server.listening("127.0.0.1", 0)
         self.url = server.url_of(opened)
-        made = uvicorn.Server(uvicorn.Config(self.app, log_level="warning", access_log=False, lifespan="off"))
+        made = server.server_of(self.app)
         thread = threading.Thread(target=made.run, kwargs={"sockets": [opened]})
         thread.start()
         wait_until(lambda: made.started)
