@@ -10,6 +10,7 @@ import contextlib
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -75,7 +76,9 @@ class Cog:
         }
         with open(self._folder / "log", "wb") as log:
             command = [home / "bin" / "python", "-m", "cog.server.http", "--host", "127.0.0.1"]
-            return subprocess.Popen(command, cwd=self._folder, env=variables, stdout=log, stderr=log)
+            return subprocess.Popen(
+                command, cwd=self._folder, env=variables, stdout=log, stderr=log, start_new_session=True
+            )
 
     def wait(self) -> Cog:
         until = time.monotonic() + 60
@@ -94,7 +97,9 @@ class Cog:
         return httpx.get(f"{self.url}/openapi.json").text
 
     def kill(self) -> None:
-        self._process.kill()
+        """Kill it with its workers, which would outlive it."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
 
     def close(self) -> None:
