@@ -1,4 +1,4 @@
-"""The flags with which servers let themselves be observed: figures, spans and a log in JSON."""
+"""The flags for observing servers: figures, spans and a log in JSON."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def log_of(parsed: argparse.Namespace, plain: Callable[[str], None]) -> Callable
 def measured(
     port: int | None, url: str, renewals: Callable[[], tuple[int, int]] | None = None
 ) -> Iterator[Metrics | None]:
-    """The figures of this process, which are served meanwhile; None without a port."""
+    """The figures of this process, served until the end of the block; None without a port."""
     if port is None:
         yield None
         return

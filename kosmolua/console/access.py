@@ -40,7 +40,7 @@ class Secret(Struct, frozen=True):
 
 
 class Visitor(Struct, frozen=True):
-    """Who asks. ``csrf`` is the token that each of their forms carries; ``session`` is empty without a login."""
+    """Who sends the request. ``csrf`` is the token in each of their forms; ``session`` is empty if nobody signs in."""
 
     role: Role
     name: str
@@ -58,7 +58,7 @@ def made() -> list[Secret]:
 
 
 def read(path: str) -> list[Secret]:
-    """The secrets of a file: a role, a name if wanted, and a secret on each line. Raises a `ConfigurationError`."""
+    """The secrets of a file: a role, optionally a name, and a secret on each line. Raises a `ConfigurationError`."""
     try:
         with open(path, "rb") as file:
             mode = os.fstat(file.fileno()).st_mode
@@ -122,7 +122,7 @@ class Sessions:
         self._sessions: OrderedDict[str, _Session] = OrderedDict()
 
     def begin(self, secret: Secret) -> Visitor:
-        """A new session; beyond the bound the one that was unused for longest ends."""
+        """A new session; beyond the bound the session that was unused for longest ends."""
         visitor = Visitor(secret.role, secret.name, secrets.token_urlsafe(24), secrets.token_urlsafe(32))
         now = self._clock()
         with self._lock:

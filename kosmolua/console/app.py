@@ -210,7 +210,7 @@ class _Console:
         return hmac.new(self._key, cookie.encode(errors="replace"), hashlib.sha256).hexdigest()
 
     def _set(self, answer: Response, name: str, value: str, path: str = "/") -> None:
-        """A cookie of the browser's session; the console itself ends sessions too."""
+        """Set a cookie that lasts as long as the browser; the console ends sessions earlier."""
         answer.set_cookie(name, value, path=path, secure=self._is_secure, httponly=True, samesite="strict")
 
 

@@ -122,7 +122,7 @@ def _who(frame: Frame) -> Html:
 
 
 def when(at: float, now: float) -> Html:
-    """A time as people say it, and as a clock shows it."""
+    """A time relative to now, and as a clock shows it."""
     try:
         local = datetime.fromtimestamp(at).astimezone()
         exact = datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds")
@@ -137,14 +137,14 @@ def when(at: float, now: float) -> Html:
 
 
 def ago(seconds: float) -> str:
-    """A distance in time: "3 min ago", "in 2 h", "now"."""
+    """A time difference in words: "3 min ago", "in 2 h", "now"."""
     if abs(seconds) < 1:
         return "now"
     return f"{length(seconds)} ago" if seconds > 0 else f"in {length(-seconds, nearest=True)}"
 
 
 def length(seconds: float, *, nearest: bool = False) -> str:
-    """About how long, in whole units that have passed, or to the ``nearest``."""
+    """A rough duration, in whole units that have passed, or rounded to the ``nearest``."""
     for unit, size, most in (("s", 1, _MINUTE), ("min", _MINUTE, _HOUR), ("h", _HOUR, 2 * _DAY), ("d", _DAY, 1e12)):
         if seconds < most:
             return f"{int((seconds + size / 2 * nearest) // size)} {unit}"

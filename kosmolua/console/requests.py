@@ -1,4 +1,4 @@
-"""What a request must fulfil before a view sees it: its host, its origin, its form, and who asks."""
+"""Checks of a request before a view gets it: its host, its origin, its form, and who sends it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ FORWARDED = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "v
 
 
 class Asked(Struct, frozen=True):
-    """A request that was checked: its query, its form if it is a POST, its place, and who asks."""
+    """A request that was checked: its query, its form if it is a POST, its path, and who sends it."""
 
     visitor: Visitor
     path: str

@@ -40,7 +40,7 @@ SAID = {
     "pause": "The schedule is paused.",
     "resume": "The schedule continues with its next slot.",
     "run": "A run of the schedule was added.",
-    "unchanged": "Nothing was changed: the run has another state by now.",
+    "unchanged": "Nothing was changed: the state of the run is different now.",
 }
 
 
@@ -60,7 +60,7 @@ class Settings(Struct, frozen=True, kw_only=True):
 
 
 class Moved(Struct, frozen=True):
-    """Continue at that path."""
+    """The browser is to continue at that path."""
 
     path: str
 

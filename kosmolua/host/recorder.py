@@ -97,7 +97,7 @@ class Tape:
 
 
 class Recorder:
-    """A WSGI application. ``base`` is the API that it stands in front of. Raises a UsageError for a bad URL or file."""
+    """A WSGI application. ``base`` is the API that it forwards to. Raises a UsageError for a bad URL or file."""
 
     def __init__(self, base: str, path: str, *, insecure_http: bool = False) -> None:
         self.base = checked_url(base, insecure_http=insecure_http, origin="--to")

@@ -1,4 +1,4 @@
-"""The application: which path is answered by what, and how a refusal looks."""
+"""The application: its paths, what answers them, and the form of a refusal."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def _json(
 
 
 class _Refused(Response):
-    """An answer to a request whose body may be unread. It is read on for a while after the answer: if the connection
+    """An answer to a request whose body may be unread. The rest is read for a while after the answer: if the connection
     was closed at once, a sender that is still writing would see a reset instead.
     """
 

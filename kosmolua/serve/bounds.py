@@ -19,7 +19,7 @@ _MOST_KEYS = 10_000
 
 
 class Refusal(Exception):  # noqa: N818 - not only errors
-    """A request is refused with this status. ``retry`` is after how many seconds it may be sent again."""
+    """A request is refused with this status. ``retry`` is the number of seconds after which it may be sent again."""
 
     def __init__(self, status: int, what: str, retry: float | None = None) -> None:
         super().__init__(what)
@@ -28,7 +28,7 @@ class Refusal(Exception):  # noqa: N818 - not only errors
 
 
 class Rate(Struct, frozen=True):
-    """So many at once, and one more after each ``seconds``."""
+    """``burst`` at once, and one more after each ``seconds``."""
 
     burst: int
     seconds: float
@@ -44,13 +44,13 @@ class Buckets:
         self._full: OrderedDict[str, float] = OrderedDict()  # when the bucket of a key is full again
 
     def wait(self, key: str) -> float:
-        """Seconds until the key may do it again; 0 if it may now."""
+        """Seconds until the key is allowed again; 0 if it is allowed now."""
         now = self._clock()
         with self._lock:
             return self._left(self._full.get(key, now), now)
 
     def take(self, key: str) -> float:
-        """Count one, if it may. Returns the seconds until it may, 0 if it was counted."""
+        """Count one if it is allowed. Returns the seconds until it is, 0 if it was counted."""
         now = self._clock()
         with self._lock:
             full = max(now, self._full.get(key, now))
@@ -68,7 +68,7 @@ class Buckets:
 
 
 class Slots:
-    """So many requests at once, and so many of one address; more are refused, not queued."""
+    """A bound on the requests at once, of all and of one address; more are refused, not queued."""
 
     def __init__(self, most: int = AT_ONCE, each: int = EACH) -> None:
         self._most = most

@@ -42,7 +42,7 @@ class Metrics:
             "kosmo_calls", "Calls of the API, by function and outcome", ("function", "outcome"), registry=self.registry
         )
         self._polls = Counter(
-            "kosmo_poll_requests", "Requests that look whether a job has ended", registry=self.registry
+            "kosmo_poll_requests", "Requests that check whether a job has ended", registry=self.registry
         )
         self._received = Counter(
             "kosmo_requests", "Webhooks and requests for triggers, by outcome", ("outcome",), registry=self.registry
@@ -80,7 +80,7 @@ def serve(metrics: Metrics, port: int) -> Callable[[], None]:
 
 
 class _Stored:
-    """Figures of the database. They are read again after a while, however often somebody asks."""
+    """Figures of the database. They are read at most once in a while, however often they are requested."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -117,8 +117,8 @@ class _Stored:
             paid,
             _gauge("kosmo_queue_length", "Runs that wait for a free slot of a worker", queued),
             _gauge("kosmo_workers", "Workers with a lease", workers),
-            _gauge("kosmo_approvals_open", "Questions that nobody has answered", asked),
-            _gauge("kosmo_schedule_delay_seconds", "For how long the oldest slot is due", delay),
+            _gauge("kosmo_approvals_open", "Approvals that nobody has decided", asked),
+            _gauge("kosmo_schedule_delay_seconds", "How long the oldest slot has been due", delay),
         ]
 
 

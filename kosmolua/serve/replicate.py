@@ -27,7 +27,7 @@ _ID = re.compile(r"[!-~]{1,200}")  # what a notification of PostgreSQL holds
 
 
 class _Body(msgspec.Struct):
-    """What counts of a prediction or training."""
+    """The members of a prediction or training that are used."""
 
     id: str
     status: str
@@ -47,8 +47,8 @@ class Secrets:
         self._asked: dict[str, float] = {}
 
     def of(self, account: str, *, newer: bool = False) -> str | None:
-        """The secret; with ``newer`` only one that was fetched just now, in case that it has changed. None if the API
-        was asked too lately. Raises a `KosmoError`.
+        """The secret; with ``newer`` only one that was fetched just now, in case it has changed. None if the API
+        was asked too recently. Raises a `KosmoError`.
         """
         with self._lock:
             if not newer and account in self._known:
@@ -79,7 +79,7 @@ class Receiver:
         self._forgeries = Buckets(FORGERIES)
 
     async def receive(self, request: Request) -> dict[str, Any]:
-        """Handle one delivery; what is returned is the answer. Raises a `Refusal`."""
+        """Handle one delivery and return the answer. Raises a `Refusal`."""
         account, address = request.path_params["account"], address_of(request)
         if account not in self._accounts:
             raise Refusal(404, "unknown account")

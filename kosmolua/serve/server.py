@@ -36,7 +36,7 @@ def url_of(opened: socket.socket) -> str:
 
 def serve(app: Any, opened: socket.socket, ready: Callable[[], None], proxy: str = PROXY) -> None:
     """Serve until SIGINT, SIGTERM or SIGHUP. ``ready`` is called once it answers. A ``proxy`` with this address, or in
-    this network, may say from where a request comes.
+    this network, may state the address that a request comes from.
     """
     asyncio.run(_serve(app, opened, ready, proxy))
 

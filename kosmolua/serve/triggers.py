@@ -42,7 +42,7 @@ class Starter:
         self._runs = Buckets(RUNS)
 
     async def start(self, request: Request) -> dict[str, Any]:
-        """Start the run of a request; what is returned is the answer. Raises a `Refusal`."""
+        """Start the run of a request and return the answer. Raises a `Refusal`."""
         name, address = request.path_params["name"], address_of(request)
         wait = max(self._attempts.wait(address), self._attempts_of_all.wait(""))
         if wait:
@@ -93,7 +93,7 @@ def _bearer(request: Request) -> str | None:
 
 
 def _is_signed(request: Request, body: bytes, secret: str | None) -> bool:
-    """Whether it is signed as Standard Webhooks say, recently, or as GitHub signs."""
+    """Whether it is signed like a Standard Webhook, recently, or as GitHub signs."""
     key = secret or "whsec_AAAA"
     if SIGNATURE in request.headers:
         try:
@@ -121,7 +121,7 @@ def _asked(request: Request, name: str, body: bytes, secret: str) -> triggers.Re
 
 
 def _delivery(request: Request) -> str | None:
-    """The id of the delivery, which its sender repeats when it tries again."""
+    """The id of the delivery; the sender uses it again for a retry."""
     given = next((request.headers[header] for header in DELIVERY if request.headers.get(header)), None)
     if given is not None and not _DELIVERY.fullmatch(given):
         raise Refusal(400, "expected a delivery id of 1 to 200 visible ASCII characters")

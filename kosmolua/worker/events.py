@@ -1,7 +1,7 @@
 """What webhooks say: which predictions and trainings have ended. The runs that wait for them continue at once.
 
 An event is stored first, and the runs that wait are looked up in a second transaction; a run that parks stores its
-waits first, and looks for events then. So one of both sees the other, however they interleave. An event that is lost
+waits first, and looks for events then. So one of the two sees the other, however they interleave. An event that is lost
 costs nothing but time: the poller finds the end as well.
 """
 
@@ -38,7 +38,7 @@ class Ended(Struct, frozen=True, kw_only=True):
 
 
 def address(public: str, account: str) -> str:
-    """Where the API is to send the webhooks of an account."""
+    """The URL to which the API sends the webhooks of an account."""
     return f"{public.rstrip('/')}{PATH}{quote(account, safe='')}"
 
 

@@ -1,5 +1,5 @@
-"""Tells a person of the questions of submitted runs. Which ones are to be told is in the database, so that another
-worker goes on if this one dies.
+"""Tells a person of the questions of submitted runs. The database holds those still to be told, so that another
+worker continues if this one dies.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Notifier:
             self._threads.submit(self._deliver, identifier, times)
 
     def close(self) -> None:
-        """Start nothing more; what is being told ends on its own."""
+        """Start no further notices; those that have started end by themselves."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     def _deliver(self, identifier: str, times: int) -> None:

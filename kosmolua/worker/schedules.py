@@ -118,7 +118,7 @@ def add(database: Database, planned: Planned, *, replace: bool = False) -> str:
 
 
 def listed(database: Database, name: str | None = None) -> list[Schedule]:
-    """All schedules by name, or the one. Raises a `UsageError` if there is none of that name."""
+    """All schedules by name, or the one of that name. Raises a `UsageError` if it does not exist."""
     rows = database.rows(
         _SHOWN + "WHERE %(name)s::text IS NULL OR s.name = %(name)s ORDER BY s.name",
         {"name": name, "ended": list(ENDED)},
@@ -143,7 +143,7 @@ def pause(database: Database, name: str) -> None:
 
 
 def resume(database: Database, name: str) -> None:
-    """Continue with the next slot; those meanwhile are left out. Raises a `UsageError` as `remove`."""
+    """Continue with the next slot; the slots of the pause are skipped. Raises a `UsageError` like `remove`."""
     with database.explained(), database.transaction() as connection:
         text = "SELECT cron, zone, paused FROM schedules WHERE name = %s FOR UPDATE"
         row = connection.execute(text, (name,)).fetchone()
@@ -181,7 +181,7 @@ def _fire(connection: Connection[Any], name: str) -> bool:
     with connection.transaction():
         connection.execute("SET LOCAL synchronous_commit = on")
         row = connection.execute(_TAKE, {"name": name, "ended": list(ENDED)}).fetchone()
-        if row is None:  # another worker was faster
+        if row is None:  # another worker has submitted it
             return False
         expression, zone, *what, overlap, slot, now, active = row
         try:

@@ -7,7 +7,7 @@ from kosmolua.page.markup import Html, exact, fill
 
 _LOGIN = """<div class="card">
 <h1>Sign in</h1>
-<p class="note">To the runs of this database.</p>
+<p class="note">You will see the runs of this database.</p>
 {wrong}<form method="post" action="/login">
 <input type="hidden" name="csrf" value="{csrf}"><input type="hidden" name="next" value="{next}">
 <input type="text" name="user" value="console" autocomplete="username" hidden>

@@ -20,12 +20,12 @@ CANCELS = ("running", "waiting", "ready", "scheduled")
 LONGEST = 2_000  # characters of the arguments
 RESUMES = ("failed", "canceled")
 _MEANS = {
-    "scheduled": "It begins at its time.",
+    "scheduled": "It starts at the time it was given.",
     "ready": "It waits for a worker with a free slot.",
-    "running": "A worker carries it out.",
+    "running": "A worker is running it.",
     "waiting": "It waits without a process.",
-    "canceled": "It was canceled. What it was answered is kept.",
-    "failed": "It ended with an error. What it was answered is kept.",
+    "canceled": "It was canceled. The answers that it got are kept.",
+    "failed": "It ended with an error. The answers that it got are kept.",
 }
 
 

@@ -70,7 +70,7 @@ def _rows(listed: Listed, wanted: Wanted, now: float) -> Html:
     if not listed.rows:
         if wanted.states or wanted.part or wanted.before or wanted.after:
             return empty("No such runs", "No run has this state and name. Choose another state, or clear the search.")
-        return empty("No runs yet", "Add one, and a worker carries it out:", f"{COMMAND}\nkosmo worker")
+        return empty("No runs yet", "Add one, and a worker runs it:", f"{COMMAND}\nkosmo worker")
     caption = f"Runs, newest first; {len(listed.rows)} on this page"
     return table("runs", caption, _HEADS, [_cells(row, now) for row in listed.rows])
 

@@ -1,4 +1,4 @@
-"""Schedules: what runs when, and how it went last."""
+"""Schedules: what runs when, and the result of the last run."""
 
 from __future__ import annotations
 

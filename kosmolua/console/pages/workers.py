@@ -14,8 +14,8 @@ _HEADS = ("Worker", "State", "Runs", "Lease", "Began", "Version")
 
 def content(found: Sequence[Working], now: float) -> list[Html]:
     head = Html(
-        '<div class="head"><h1>Workers</h1></div>\n<p class="note">Each carries out runs in its slots. When '
-        "its lease ends without a renewal, others take its runs over.</p>\n"
+        '<div class="head"><h1>Workers</h1></div>\n<p class="note">Each executes runs in its slots. If '
+        "its lease ends without a renewal, other workers take over its runs.</p>\n"
     )
     if not found:
         return [head, empty("No workers", "Runs wait until one starts:", "kosmo worker")]

@@ -42,7 +42,7 @@ class _Server(ThreadingMixIn, TCPServer):
     secret: str
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Cog ends connections as it likes."""
+        """Cog may end a connection at any time."""
 
 
 class _Webhook(BaseHTTPRequestHandler):

@@ -1,4 +1,4 @@
-"""The models and versions that cog servers stand for."""
+"""The models and versions that run on cog servers."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _sorted = msgspec.json.Encoder(order="sorted").encode
 
 
 class CogVersion(Version):
-    """What a server was when it was looked at. It runs on what the server is when the prediction starts."""
+    """A server as it was when its schema was read. A prediction runs on the server as it is when it starts."""
 
     server: CogServer
     cog_version: str
@@ -60,7 +60,7 @@ class CogModel(Model):
         return named or version.startswith(self.slug) or self.version(version) is not None
 
     def refresh(self, lock: threading.RLock, now: float) -> None:
-        """Look whether the server is another since the last time. Not under the lock; at most once a second."""
+        """Check whether the server has changed since the last time. Not under the lock; at most once a second."""
         if time.monotonic() - self.looked < FRESH or not self.server.is_idle:
             return
         self.looked = time.monotonic()
@@ -74,7 +74,7 @@ class CogModel(Model):
 
 
 def add_cogs(world: World, cogs: Iterable[str], lock: threading.RLock, clock: Clock) -> None:
-    """Add a model for each ``owner/name=URL``. Raises a UsageError for one that is wrong, or where there is no cog."""
+    """Add a model for each ``owner/name=URL``. Raises a `UsageError` if one is invalid or is no cog server."""
     for spec in cogs:
         match = _NAME.fullmatch(spec)
         if not match:

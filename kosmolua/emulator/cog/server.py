@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from kosmolua.emulator.cog.listener import Listener
 
 MOST_THREADS = 16
-"""Predictions that are given to one server at once. It says itself how many it takes; the others wait."""
+"""Predictions that are sent to one server at once. The server decides how many it accepts; the others wait."""
 MOST_WAITING = 1000
 MOST_HELD = 1 << 30
 """Bytes of outputs that are kept for one server. Beyond that the oldest lose their data early."""
@@ -98,7 +98,7 @@ class CogServer:
             threading.Thread(target=self._work, name="cog", daemon=True).start()
 
     def close(self) -> None:
-        """Cancel what runs, and end."""
+        """Cancel the running predictions, and end."""
         with self._ready:
             self._closing = True
             self._waiting.clear()

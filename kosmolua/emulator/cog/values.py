@@ -17,7 +17,7 @@ Fetch = Callable[[str], str]
 
 
 def sent_input(schema: Mapping[str, Any], given: Mapping[str, Any], fetch: Fetch) -> dict[str, Any]:
-    """The input for cog. ``fetch`` is asked for what stands for each URL of a file.
+    """The input for cog. ``fetch`` returns what replaces each URL of a file.
 
     Null is left out of inputs that may be null: cog 0.23 refuses it. A whole number is written without a fraction for
     an integer: cog 0.23 gives the model what is written.

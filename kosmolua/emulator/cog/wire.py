@@ -55,7 +55,7 @@ class Wire:
             connection.close()
 
     def predict(self, path: str, body: bytes, *, respond_async: bool, wait: Callable[[], bool]) -> CogAnswer | None:
-        """Start a prediction and wait for the answer. ``wait`` is called until it comes; None if that says to stop."""
+        """Start a prediction and wait for the answer. ``wait`` is called until then; None if it says to stop."""
         connection = http.client.HTTPConnection(self._host, self._port, timeout=PATIENCE)
         try:
             connection.request("PUT", path, body, _HEADERS | ({"Prefer": "respond-async"} if respond_async else {}))
@@ -71,7 +71,7 @@ class Wire:
             connection.close()
 
     def stop(self, path: str) -> None:
-        """Cancel a prediction. A server that does not know it, or not any more, is no error."""
+        """Cancel a prediction. It is not an error if the server does not know it, or no longer does."""
         with suppress(CogError):
             self.ask("POST", f"{path}/cancel", STOPPING)
 
