@@ -260,3 +260,18 @@ def test_processes_are_killed_around_questions_decisions_and_requests(tmp_path, 
 
     assert 10 == events["status 0"]
     assert events["status -9"] > 0
+
+
+def test_a_download_that_a_rule_asks_about_waits_too(live, tmp_path):
+    """Services of the host are asked about at their place in the script; nothing is written before."""
+    place = tmp_path / ".config" / "kosmolua"
+    place.mkdir(parents=True)
+    (place / "config.toml").write_text('[[replicate.rules]]\nverdict = "ask"\nfunctions = "download"\n')
+    script = 'download("data:text/plain;base64,aGVsbG8=", "out.txt") return "saved"'
+    words = ["lua", "--journal", "J", "--wait-for-approval", "--allow-write", ".", "--json", "--eval", script]
+    first = live(*words)
+    (one,) = asked(live)
+
+    assert (WAITS, "download", False) == (first.status, one["function"], (tmp_path / "out.txt").exists())
+    live("approvals", "approve", one["id"])
+    assert ("saved", "hello") == (live(*words).json["result"], (tmp_path / "out.txt").read_text())
