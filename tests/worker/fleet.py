@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from flows import HurryingClock, Recording
-from waiting import let_pass, wait_until
+from waiting import let_pass, scaled, wait_until
 
 from kosmolua.emulator import Emulator, running
 from kosmolua.errors import KosmoError
@@ -117,7 +117,7 @@ class Fleet:
             return set(self.states()) <= set(runs.ENDED)
 
         try:
-            wait_until(ended, seconds, 0.1)
+            wait_until(ended, scaled(seconds), 0.1)
         except AssertionError:
             raise AssertionError(f"{self.states()}\n{self.log()}") from None
 
