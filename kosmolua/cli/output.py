@@ -39,9 +39,27 @@ def write_pieces(pieces: Iterable[bytes]) -> None:
     write_text("\n")
 
 
+def _utf8(value: Any) -> Any:
+    """Plain data, with a question mark for each character that UTF-8 cannot have."""
+    match value:
+        case str():
+            return value.encode(errors="replace").decode()
+        case list() | tuple():
+            return [_utf8(each) for each in value]
+        case dict():
+            return {_utf8(name): _utf8(each) for name, each in value.items()}
+        case msgspec.Struct():
+            return _utf8(msgspec.structs.asdict(value))
+    return value
+
+
 def to_json(value: Any, *, indent: bool = True, ordered: bool = False) -> str:
     """JSON text. ``ordered`` sorts names, since the order of a Lua table is arbitrary."""
-    encoded = msgspec.json.encode(value, order="sorted" if ordered else None)
+    order: Literal["sorted"] | None = "sorted" if ordered else None
+    try:
+        encoded = msgspec.json.encode(value, order=order)
+    except UnicodeEncodeError:  # such as a file's name that is not UTF-8
+        encoded = msgspec.json.encode(_utf8(value), order=order)
     return (msgspec.json.format(encoded, indent=2) if indent else encoded).decode()
 
 

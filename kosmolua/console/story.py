@@ -13,7 +13,6 @@ from kosmolua.gate.entry import Entry
 from kosmolua.journal.cassette import cleaned
 from kosmolua.journal.journal import spent
 from kosmolua.journal.records import operation_of
-from kosmolua.journal.sqlite import DamagedError
 from kosmolua.page.details import figures
 from kosmolua.services.progress import Progress, told_as_text
 from kosmolua.worker import approvals, overview
@@ -150,7 +149,7 @@ def figures_of(database: Database, detail: Detail, prices: Prices, now: float) -
     try:
         with store.hold():
             spent(store, budget, now=until)
-    except (KosmoError, DamagedError, msgspec.MsgspecError):
+    except (KosmoError, msgspec.MsgspecError):
         return [f"{detail.sent} calls", "cost not readable"]
     return list(figures(budget.spent(), budget.guessed()))
 

@@ -139,15 +139,16 @@ def digest_of(function: str, account: str, given: Mapping[str, Any], files: File
 
 
 def _exact(value: Any, files: Files | None) -> Any:
+    """The value, where a table is a list with its kind: so no table that a script makes looks like a file."""
     match value:
         case LocalFile():
-            return {"file": value.path, "sha256": _content(value, files).digest()}
+            return ["file", value.path, _content(value, files).digest()]
         case dict():
-            return {name: _exact(item, files) for name, item in value.items()}
+            return ["table", {name: _exact(item, files) for name, item in value.items()}]
         case list() | tuple():
-            return [_exact(item, files) for item in value]
+            return ["list", [_exact(item, files) for item in value]]
         case int() if not -_WIDE <= value < _WIDE:
-            return {"digits": str(value)}
+            return ["digits", str(value)]
         case str() | int() | float() | bytes() | None:
             return value
     return _exact(msgspec.to_builtins(value), files)

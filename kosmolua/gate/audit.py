@@ -61,7 +61,8 @@ class Audit:
         self, path: str, origin: Origin, warn: Callable[[str], None], max_size: int = MAX_SIZE, share: int = SHARE
     ) -> None:
         self._path = path
-        self._head = msgspec.json.encode(origin)[:-1] + b","
+        script = origin.script and origin.script.encode(errors="replace").decode()  # a name need not be UTF-8
+        self._head = msgspec.json.encode(msgspec.structs.replace(origin, script=script))[:-1] + b","
         self._warn = warn
         self._max_size = max_size
         self._file: int | None = None

@@ -6,15 +6,17 @@ import os
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Struct
 
 from kosmolua.errors import KosmoError, UsageError
+from kosmolua.journal.records import MOST_SECONDS
 from kosmolua.replicate.token import quoted
 
 Verdict = Literal["approved", "denied"]
+Seconds = Annotated[float, msgspec.Meta(ge=0, le=MOST_SECONDS)]
 DAYS = 7.0  # after which an unanswered question counts as denied
 TIMEOUT = DAYS * 86_400
 
@@ -45,14 +47,14 @@ class Approval(Struct, frozen=True, kw_only=True):
     why: str
     rule: str | None
     submitted_by: str | None
-    asked_at: float
-    expires_at: float
+    asked_at: Seconds
+    expires_at: Seconds
     decision: str | None
     decided_by: str | None
     acting: str | None
-    decided_at: float | None
+    decided_at: Seconds | None
     reason: str | None
-    used_at: float | None
+    used_at: Seconds | None
 
     @property
     def status(self) -> str:
@@ -74,6 +76,11 @@ def fields_of(one: Approval) -> dict[str, Any]:
         with suppress(msgspec.DecodeError, TypeError):
             fields[name] = msgspec.json.decode(fields[name])
     return {**fields, "status": one.status}
+
+
+def storable(value: str | None) -> str | None:
+    """Text that a database can hold, at most 1,000 characters of it."""
+    return None if value is None else value.encode(errors="replace").decode().replace("\0", "\ufffd")[:1000]
 
 
 def new_id() -> str:

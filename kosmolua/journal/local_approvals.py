@@ -10,10 +10,22 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
+import msgspec
+
 from kosmolua.errors import ConfigurationError, JournalError, WaitingError
 from kosmolua.gate.approval import Decision
 from kosmolua.journal import runs
-from kosmolua.journal.approvals import TIMEOUT, Approval, Verdict, Watches, new_id, of_row, undecidable, unknown
+from kosmolua.journal.approvals import (
+    TIMEOUT,
+    Approval,
+    Verdict,
+    Watches,
+    new_id,
+    of_row,
+    storable,
+    undecidable,
+    unknown,
+)
 from kosmolua.journal.lock import holder_of
 from kosmolua.settings import paths
 
@@ -97,9 +109,10 @@ class ApprovalFile:
             if error := undecidable(self.find(identifier)):
                 raise error
         text = "UPDATE approvals SET decision = ?, decided_by = ?, acting = ?, reason = ?, decided_at = ? WHERE id = ?"
+        texts = [storable(each) for each in (by, acting, reason)]
         with self.opened() as file:
             for identifier in wanted:
-                values = (verdict, by, acting, None if reason is None else reason[:1000], time.time(), identifier)
+                values = (verdict, *texts, time.time(), identifier)
                 if not file.execute(f"{text} AND decision IS NULL", values).rowcount:
                     raise JournalError(f"approval {identifier} was decided meanwhile; nothing was changed")
         return [self.find(identifier) for identifier in wanted]
@@ -118,11 +131,22 @@ class ApprovalFile:
         states: dict[tuple[str, str], str] = {}
         found = []
         for row in rows:
-            place = (row[_JOURNAL], row[1])
+            place = (str(row[_JOURNAL]), str(row[1]))
             if place not in states:
                 states[place] = _state_of(*place)
-            found.append(of_row([*row[:_JOURNAL], states[place], *row[_JOURNAL + 1 :]]))
+            found.append(self.approval(row, states[place]))
         return found
+
+    def approval(self, row: Sequence[Any], state: str) -> Approval:
+        """The approval in a row, whose values SQLite does not check."""
+        one = of_row([*row[:_JOURNAL], state, *row[_JOURNAL + 1 :]])
+        try:
+            return msgspec.convert(msgspec.structs.asdict(one), Approval)
+        except msgspec.ValidationError as error:
+            raise ConfigurationError(
+                f"cannot use {self.path}: invalid approval: {error}",
+                hint=f"another program wrote into it; move it away: mv {self.path} {self.path}.damaged",
+            ) from None
 
 
 def _state_of(journal: str, run: str) -> str:
@@ -206,7 +230,7 @@ class LocalQuestions:
         place = dict(zip(("task", "request"), ticket.place, strict=True))
         text = _SHOWN + "WHERE run = :run AND task = :task AND request = :request AND digest = :digest "
         for row in file.execute(text + "ORDER BY asked_at DESC, rowid DESC", {**values, **place}).fetchall():
-            one = of_row(row)
+            one = self._file.approval(row, "")
             used = one.used_at is not None or self._journal.is_used(one.id)
             if one.decision == "superseded" or (used and not (ticket.open and one.decision == "approved")):
                 continue

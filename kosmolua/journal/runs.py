@@ -71,6 +71,8 @@ def begin(
 def opened(environment: Mapping[str, str], given: str, head: Head, tell: Callable[[str], None], **how: Any) -> Journal:
     """Open the journal of that name or file, and list it in `found`. ``tell`` gets a notice if that fails."""
     path = path_of(environment, given)
+    if any("\udc80" <= character <= "\udcff" for each in head.args for character in each):
+        raise UsageError("an argument of the script is not UTF-8 text, which a journal needs", hint="pass UTF-8 text")
     try:
         note(environment, path)
     except OSError as error:

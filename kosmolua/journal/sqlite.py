@@ -46,8 +46,8 @@ _ANSWERED = "(task, request) IN (SELECT task, request FROM outcomes WHERE NOT cu
 _OPEN = f"NOT cut AND NOT {_ANSWERED}"
 
 
-class DamagedError(sqlite3.DatabaseError):
-    """The file contains data that no journal has."""
+class DamagedError(JournalError, sqlite3.DatabaseError):
+    """The file or database contains data that no journal has. `SqliteStore.hold` adds the path of the file."""
 
 
 class SqliteStore:
@@ -254,7 +254,7 @@ def decoded(data: bytes) -> Any:
 
 def unusable(path: str, error: Exception, what: str = "") -> JournalError:
     """The error for a journal that cannot be read or written."""
-    why = error.strerror if isinstance(error, OSError) else str(error)
+    why = error.strerror if isinstance(error, OSError) else str(error.args[0] if error.args else error)
     hint = "check that the disk has space and the file is writable; its content is still valid"
     if isinstance(error, sqlite3.DatabaseError) and "not a database" in str(error):
         hint = "not a journal file; choose another path"
@@ -339,16 +339,17 @@ def _is_wrong(column: str, kind: str) -> str:
 
 
 def _new_facts(head: Head) -> dict[str, Any]:
+    script = os.path.abspath(head.script) if os.path.isfile(head.script) else head.script
     return {
         "id": os.urandom(6).hex(),
-        "script": os.path.abspath(head.script) if os.path.isfile(head.script) else head.script,
+        "script": script.encode(errors="replace").decode(),  # a name need not be UTF-8
         "source": head.source,
         "args": msgspec.msgpack.encode(head.args),
         "account": head.account,
         "emulated": int(head.emulated),
         "prompt": int(head.prompt),
         "awaits": int(not head.prompt),
-        "directory": os.getcwd(),
+        "directory": os.getcwd().encode(errors="replace").decode(),
         "began": time.time(),
         "seed": random.SystemRandom().randrange(1 << 52),
     }

@@ -52,15 +52,17 @@ class Starter:
         bearer = _bearer(request)
         if bearer is not None or not any(header in request.headers for header in (GITHUB, SIGNATURE)):
             self._check(address, ok=door.opens(bearer or "") and door.signing is None)
-            body = await body_of(request, MAX_BODY)
+            body, delivery = await body_of(request, MAX_BODY), _delivery(request)
         else:
             body = await body_of(request, MAX_BODY)
-            self._check(address, ok=_is_signed(request, body, door.signing))
+            is_signed, delivery = _signed(request, body, door.signing)
+            self._check(address, ok=is_signed)
         wait = self._runs.take(name)
         if wait:
             self._count("limited")
             raise Refusal(429, "too many requests for this trigger", wait)
-        run, new = await asyncio.to_thread(self._submit, _asked(request, name, body, bearer or door.signing or ""))
+        asked = _asked(request, name, body, delivery, bearer or door.signing or "")
+        run, new = await asyncio.to_thread(self._submit, asked)
         self._count("started" if new else "duplicate")
         return {"run": run, "new": new}
 
@@ -92,21 +94,24 @@ def _bearer(request: Request) -> str | None:
     return given.strip() if kind.lower() == "bearer" else None
 
 
-def _is_signed(request: Request, body: bytes, secret: str | None) -> bool:
-    """Whether it is signed like a Standard Webhook, recently, or as GitHub signs."""
+def _signed(request: Request, body: bytes, secret: str | None) -> tuple[bool, str | None]:
+    """Whether it is signed like a Standard Webhook, recently, or as GitHub signs; and the id of its delivery, which is
+    the signed one if there is one.
+    """
     key = secret or "whsec_AAAA"
     if SIGNATURE in request.headers:
         try:
-            verify_webhook(list(request.headers.items()), body, key)
+            identifier = verify_webhook(list(request.headers.items()), body, key)
         except WebhookError:
-            return False
-        return secret is not None
+            return False, None
+        return secret is not None, _checked(identifier) if secret else None
     expected = f"sha256={hmac.new(key.encode(), body, 'sha256').hexdigest()}"
     given = request.headers.get(GITHUB, "")
-    return hmac.compare_digest(given.encode(), expected.encode()) and secret is not None
+    is_signed = hmac.compare_digest(given.encode(), expected.encode()) and secret is not None
+    return is_signed, _delivery(request) if is_signed else None
 
 
-def _asked(request: Request, name: str, body: bytes, secret: str) -> triggers.Request:
+def _asked(request: Request, name: str, body: bytes, delivery: str | None, secret: str) -> triggers.Request:
     """What the script gets: no headers that are secret by their name, and nothing that holds the trigger's secret."""
     try:
         text = body.decode()
@@ -117,12 +122,16 @@ def _asked(request: Request, name: str, body: bytes, secret: str) -> triggers.Re
         if not _SECRET.search(given) and not (secret and secret in value):
             headers[given] = value[:MAX_HEADER]
     query = {key: value for key, value in list(request.query_params.items())[:MAX_HEADERS] if secret not in value}
-    return triggers.Request(trigger=name, body=text, headers=headers, query=query, id=_delivery(request))
+    return triggers.Request(trigger=name, body=text, headers=headers, query=query, id=delivery)
 
 
 def _delivery(request: Request) -> str | None:
     """The id of the delivery; the sender uses it again for a retry."""
     given = next((request.headers[header] for header in DELIVERY if request.headers.get(header)), None)
-    if given is not None and not _DELIVERY.fullmatch(given):
+    return None if given is None else _checked(given)
+
+
+def _checked(identifier: str) -> str:
+    if not _DELIVERY.fullmatch(identifier):
         raise Refusal(400, "expected a delivery id of 1 to 200 visible ASCII characters")
-    return given
+    return identifier

@@ -10,7 +10,17 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct
 
 from kosmolua.gate.approval import Decision
-from kosmolua.journal.approvals import TIMEOUT, Approval, Verdict, Watches, new_id, of_row, undecidable, unknown
+from kosmolua.journal.approvals import (
+    TIMEOUT,
+    Approval,
+    Verdict,
+    Watches,
+    new_id,
+    of_row,
+    storable,
+    undecidable,
+    unknown,
+)
 from kosmolua.settings import approvers
 from kosmolua.settings.config import Approving
 from kosmolua.worker.database import away
@@ -84,17 +94,12 @@ def decide(
                 raise unknown(identifier)
             if error := undecidable(found[identifier]):
                 raise error
-        connection.execute(_DECIDE, (verdict, _text(by), _text(acting), _text(reason), wanted))
+        connection.execute(_DECIDE, (verdict, storable(by), storable(acting), storable(reason), wanted))
         for run in dict.fromkeys(each.run for each in found.values()):
             wake(connection, run)
         rows = connection.execute(_SHOWN + "WHERE a.id = ANY(%s)", (wanted,)).fetchall()
     decided = {row[0]: of_row(row) for row in rows}
     return [decided[identifier] for identifier in wanted]
-
-
-def _text(value: str | None) -> str | None:
-    """Text that PostgreSQL can hold, at most 1,000 characters of it."""
-    return None if value is None else value.encode(errors="replace").decode().replace("\0", "\ufffd")[:1000]
 
 
 # Asking -----------------------------------------------------------------------------------------------------------
@@ -186,8 +191,8 @@ class Questions:
         """Ask. What the script asked here before it was changed need not be decided any more."""
         connection.execute(_SUPERSEDE, (self._run, *ticket.place, ask.function, ask.digest))
         identifier, tells = new_id(), bool(self._asks.settings().notify)
-        texts = (_text(ask.function), _text(ask.account), ask.access, ask.arguments)
-        more = (ask.digest, ask.estimate, _text(ask.why), ask.rule, self._asks.timeout, tells)
+        texts = (storable(ask.function), storable(ask.account), ask.access, ask.arguments)
+        more = (ask.digest, ask.estimate, storable(ask.why), ask.rule, self._asks.timeout, tells)
         connection.execute(_ASK, (identifier, self._run, *ticket.place, *texts, *more))
         return Decision(id=identifier, state="open", left=self._asks.timeout)
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from psycopg import Connection
 
 TASK = "kosmo.segment"
+_LONGEST_QUEUE = 40  # bytes
 ENDED = ("done", "failed", "canceled")
 
 
@@ -106,8 +107,14 @@ def enqueue(connection: Connection[Any], runs: Sequence[tuple[str, str]]) -> Non
         connection.execute(
             "INSERT INTO procrastinate_jobs (queue_name, task_name, lock, queueing_lock, args) "
             "VALUES (%s, %s, %s, %s, jsonb_build_object('run', %s::text)) ON CONFLICT DO NOTHING",
-            (account, TASK, run, run, run),
+            (queue_of(account), TASK, run, run, run),
         )
+
+
+def queue_of(account: str) -> str:
+    """The queue of an account. Its name is part of a channel of PostgreSQL, which may have 63 bytes."""
+    name = account.encode(errors="replace")
+    return account if len(name) <= _LONGEST_QUEUE else f"#{hashlib.sha256(name).hexdigest()[:32]}"
 
 
 def wake(connection: Connection[Any], run: str) -> bool:

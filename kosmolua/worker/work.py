@@ -31,7 +31,7 @@ from kosmolua.worker.lease import Lease
 from kosmolua.worker.ledger import SharedLedger
 from kosmolua.worker.notices import Notifier
 from kosmolua.worker.rates import CREATES, OTHERS, Rate, SharedPace
-from kosmolua.worker.runs import TASK
+from kosmolua.worker.runs import TASK, queue_of
 from kosmolua.worker.segment import Segments
 from kosmolua.worker.waker import TICK, Waker
 
@@ -176,7 +176,8 @@ class Worker:
     async def _serve(self, threads: ThreadPoolExecutor) -> None:
         """Work on jobs until that fails. Procrastinate returns after a restart of the database, or stops listening."""
         app = self._app(threads)
-        lease, queues = self._options.lease, self._options.accounts
+        lease, accounts = self._options.lease, self._options.accounts
+        queues = None if accounts is None else [queue_of(each) for each in accounts]
         async with app.open_async():
             work = asyncio.create_task(
                 app.run_worker_async(

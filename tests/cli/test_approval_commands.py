@@ -3,7 +3,9 @@
 import getpass
 import json
 import os
+import sqlite3
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import approval_kills
@@ -275,3 +277,53 @@ def test_a_download_that_a_rule_asks_about_waits_too(live, tmp_path):
     assert (WAITS, "download", False) == (first.status, one["function"], (tmp_path / "out.txt").exists())
     live("approvals", "approve", one["id"])
     assert ("saved", "hello") == (live(*words).json["result"], (tmp_path / "out.txt").read_text())
+
+
+DAMAGES = {
+    "a decision that is bytes": "UPDATE approvals SET decision = x'ff'",
+    "arguments that are bytes": "UPDATE approvals SET arguments = x'5b'",
+    "text that is not UTF-8": "UPDATE approvals SET why = CAST(x'ff' AS TEXT)",
+    "an endless time": "UPDATE approvals SET expires_at = 9e999",
+    "a time of another era": "UPDATE approvals SET asked_at = 1e300",
+    "a cost that is text": "UPDATE approvals SET estimate = 'much'",
+    "a journal that is bytes": "UPDATE approvals SET journal = x'ff'",
+    "another table": "DROP TABLE approvals; CREATE TABLE approvals (run, task, request, digest, asked_at, id)",
+    "no database": "",
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_file_of_approvals_is_an_error_in_words(damage, flow, live, server):
+    """Another program has written into it: each command says so without a stack, and nothing is sent."""
+    flow()
+    (one,) = asked(live)
+    if DAMAGES[damage]:
+        with closing(sqlite3.connect(stored())) as file:
+            file.executescript(DAMAGES[damage])
+    else:
+        stored().write_bytes(b"no database" * 1000)
+    ran = [live("approvals", *words) for words in (["list"], ["show", one["id"]], ["approve", one["id"]])] + [flow()]
+
+    assert [] == [each.err for each in ran if "stack:" in each.err or "bug in kosmolua" in each.err + each.out]
+    assert [] == server.requests
+
+
+def test_a_reason_that_is_not_text(flow, live):
+    """Bytes of an argument that are not UTF-8 are stored as a question mark."""
+    flow()
+    (one,) = asked(live)
+    live("approvals", "deny", one["id"], "--reason", "no\udcff")
+
+    assert "no?" == live("approvals", "show", one["id"], "--json").json["approval"]["reason"]
+
+
+def test_names_and_arguments_that_are_not_utf_8(live, server, tmp_path):
+    """A script may have such a name; its journal and its approval show it with a question mark. Arguments may not."""
+    (tmp_path / "fl\udcff.lua").write_text(SCRIPT)
+    flags = ("--journal", "J", "--wait-for-approval", "--json")
+    refused = live("lua", *flags, "fl\udcff.lua", "--", "v" * 64, "a\udcff")
+    ran = live("lua", *flags, "fl\udcff.lua", "--", "v" * 64, "a")
+    (one,) = asked(live)
+
+    assert ([2, WAITS], []) == ([refused.status, ran.status], server.requests)
+    assert str(tmp_path / "fl?.lua") == one["script"]

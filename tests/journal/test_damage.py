@@ -19,6 +19,7 @@ from kosmolua.errors import JournalError, UsageError
 from kosmolua.journal.journal import Journal
 from kosmolua.journal.lock import holder_of
 from kosmolua.journal.records import Head
+from kosmolua.journal.sqlite import decoded
 from kosmolua.replicate import catalogue
 
 CREATE = f"integrations.replicate.create_prediction{{ version = '{HELLO}', input = {{ text = 'a' }} }}"
@@ -328,3 +329,11 @@ def test_what_it_costs(tmp_path):
     journal.close()
 
     assert min(taken) < 40e-6
+
+
+def test_damage_is_an_error_of_its_journal():
+    """Whoever reads a journal without its file, as in a database, gets an error with code and exit status."""
+    with pytest.raises(JournalError, match="invalid data") as caught:
+        decoded(b"\xc1")
+
+    assert ("journal", 1) == (caught.value.code, caught.value.exit_status)

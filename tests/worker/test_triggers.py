@@ -371,3 +371,16 @@ def test_an_address_that_is_taken(kosmo):
     assert 4 == status
     assert "cannot listen on 127.0.0.1" in err
     assert "--port 0 picks a free one" in err
+
+
+def test_the_signed_id_of_a_delivery_counts(database, serving):
+    """A delivery that was seen cannot be sent again under the id of an unsigned header that looks the same."""
+    secret = triggers.add(database, "hooks", HEAD, signed=True)
+    sent = signed(secret, b"{}", "m-1", time.time())
+    first = httpx.post(f"{serving.url}/trigger/hooks", content=b"{}", headers=sent)
+    pairs = [("HTTP-webhook-id", "m-1"), ("HTTP_webhook-id", "m-1"), *sent.items()]
+    changed = [(name, "m-2" if name == "webhook-id" else value) for name, value in pairs]
+    again = httpx.post(f"{serving.url}/trigger/hooks", content=b"{}", headers=changed)
+
+    assert (202, 200) == (first.status_code, again.status_code)
+    assert [first.json()["run"]] == [run.id for run in runs.listed(database)]

@@ -102,3 +102,14 @@ def test_a_runs_own_budget(fleet):
 
     assert "limit_reached" in runs.find(fleet.database, run).error
     assert 2 == len(fleet.emulator._world.predictions)
+
+
+@pytest.mark.parametrize("account", ["a" * 40, "a" * 41, "b" * 64, "c" * 1000, "\u00e4" * 30, "default"])
+def test_an_account_may_have_a_long_name(database, account):
+    """The queue of each account has a name that fits into a channel of PostgreSQL, and that no other account has."""
+    runs.submit(database, Head(script="s.lua", source=b"return 1", account=account))
+    ((queue,),) = database.rows("SELECT queue_name FROM procrastinate_jobs")
+
+    assert runs.queue_of(account) == queue
+    assert len(f"procrastinate_queue_v1#{queue}".encode()) <= 63
+    assert queue != runs.queue_of(f"{account}a")
