@@ -14,6 +14,7 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from copy import copy
 from typing import BinaryIO, Literal
 
+import msgspec
 from msgspec import Struct
 
 from kosmolua.errors import PermissionDeniedError, UsageError
@@ -263,15 +264,45 @@ def content_of(path: str) -> FileContent | bytes:
 
 
 class _OpenedContent(FileContent, frozen=True):
-    """A file that is opened again, with all checks, each time it is read."""
+    """A file that is opened again, with all checks, each time it is read. Once its digest was asked for, as for an
+    approval, it has to have the same content whenever it is read.
+    """
 
     opened: Callable[[], AbstractContextManager[BinaryIO]]
+    known: list[str] = msgspec.field(default_factory=list)  # its digest, if that was asked for
+
+    def digest(self) -> str:
+        found = super().digest()
+        self.known[:] = [found]
+        return found
 
     def pieces(self) -> Iterator[bytes]:
+        """The last piece comes after the check, so that a changed file is never sent whole."""
+        if not self.known:
+            yield from self._read()
+            return
+        import hashlib  # loads OpenSSL: 3 ms
+
+        found, held = hashlib.sha256(), b""
+        for piece in self._read():
+            found.update(piece)
+            if held:
+                yield held
+            held = piece
+        if found.hexdigest() != self.known[0]:
+            raise _changed(self.path)
+        if held:
+            yield held
+
+    def _read(self) -> Iterator[bytes]:
         left = self.size
         with self.opened() as file:
             while left and (piece := file.read(min(left, _PIECE))):
                 left -= len(piece)
                 yield piece
             if left or file.read(1):
-                raise UsageError(f"{self.path!r} changed while it was read", hint="try again when it is complete")
+                raise _changed(self.path)
+
+
+def _changed(path: str) -> UsageError:
+    return UsageError(f"{path!r} changed while it was read", hint="try again when it is complete")

@@ -101,6 +101,7 @@ class Session:
         self._force, self._dry_run, self._lent = force, dry_run, lent
         self._lock = threading.Lock()
         self._clients: dict[str, Client] = {}
+        self._waits = asking is not None
         self._uploads = Uploads(self.run.files, lambda given, account: self.call("create_file", given, account).data)
         self.origins = Origins(self._uploads.described)
         self._failures = Failures(self.reveals)
@@ -189,10 +190,10 @@ class Session:
             if operation in catalogue.TRANSFERS:
                 client.check_place(operation, validated)
             given = given_of(validated) if self._permission.looks or ticket or operation.access == "write" else {}
-            self._permission.check(operation, validated, given, entry)
-            sent = validated
+            sent = self._uploads.pinned(validated) if self._waits and custom is None else validated
+            self._permission.check(operation, sent, given, entry)
             if custom is None:
-                sent = self._uploads.replaced(validated, entry.account, dry_run=self._dry_run)
+                sent = self._uploads.replaced(sent, entry.account, dry_run=self._dry_run)
                 if operation.starts:
                     sent = with_webhook(sent, self._webhook(entry.account))
             data = self._sender.send(client, operation, sent, given, entry, ticket=ticket)

@@ -61,6 +61,22 @@ class Uploads:
         changes = {name: self._value(value, account, files, dry_run=dry_run) for name, value in holding.items()}
         return msgspec.structs.replace(arguments, **changes)
 
+    def pinned(self, arguments: Struct) -> Struct:
+        """The arguments with the files opened: what is approved of them is what `replaced` sends."""
+        given = {name: getattr(arguments, name) for name in arguments.__struct_fields__}
+        holding = {name: value for name, value in given.items() if type(value) is dict and _holds_file(value)}
+        return msgspec.structs.replace(arguments, **{name: self._pinned(value) for name, value in holding.items()})
+
+    def _pinned(self, value: Any) -> Any:
+        match value:
+            case LocalFile():
+                return self._content(value)
+            case dict():
+                return {name: self._pinned(item) for name, item in value.items()}
+            case list():
+                return [self._pinned(item) for item in value]
+        return value
+
     def described(self, value: Any) -> tuple[Any, list[Any]]:
         """An input without its large files, and the place and SHA-256 of each of those files. The result is the same
         before and after files are replaced by URLs.

@@ -2,9 +2,23 @@
 
 import hashlib
 from itertools import combinations
+from typing import Any
 
+import pytest
+from msgspec import Struct
+
+from kosmolua.errors import UsageError
 from kosmolua.gate.approval import digest_of
+from kosmolua.gate.files import Files
+from kosmolua.gate.uploads import Uploads
 from kosmolua.replicate.structs import FileContent, LocalFile
+
+
+class Asked(Struct):
+    """Arguments with an input."""
+
+    input: dict[str, Any]
+
 
 HASH = hashlib.sha256(b"a").hexdigest()
 
@@ -84,3 +98,36 @@ def test_a_file_counts_with_its_content():
     named = digest_of("create_file", "a", {"content": LocalFile(path="p")}, Contents())
 
     assert named == digest_of("create_file", "a", {"content": held("p", b"a")}, None)
+
+
+def test_a_file_that_changes_after_its_digest_is_not_sent_whole(tmp_path):
+    """A decision is bound to the content: another one of the same length ends before its last piece."""
+    path = tmp_path / "a.bin"
+    path.write_bytes(b"a" * 600_000)
+    content = Files((str(tmp_path),)).content(str(path))
+    before = content.digest()
+    whole = b"".join(content.pieces())
+    path.write_bytes(b"a" * 599_999 + b"b")
+    sent = list[bytes]()
+    with pytest.raises(UsageError, match="changed while it was read"):
+        sent.extend(content.pieces())
+
+    assert before == hashlib.sha256(whole).hexdigest()
+    assert 2 == len(sent)
+
+
+def test_pinned_files_are_those_that_are_sent(tmp_path):
+    """A small file in an input is sent as it was when its digest was computed, or not at all."""
+    path = tmp_path / "a.txt"
+    path.write_bytes(b"harmless")
+    files = Files((str(tmp_path),))
+    uploads = Uploads(files, lambda given, account: None)
+    asked = Asked(input={"images": [LocalFile(path=str(path))]})
+    pinned = uploads.pinned(asked)
+    digest_of("create_prediction", "default", {"input": pinned.input}, files)
+    first = uploads.replaced(pinned, "default").input
+    path.write_bytes(b"harmful!")
+
+    assert {"images": ["data:text/plain;base64,aGFybWxlc3M="]} == first
+    with pytest.raises(UsageError, match="changed while it was read"):
+        uploads.replaced(pinned, "default")
