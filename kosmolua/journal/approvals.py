@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Struct
 
-from kosmolua.errors import KosmoError, UsageError
+from kosmolua.errors import KosmoError, LimitError, UsageError
 from kosmolua.journal.records import MOST_SECONDS
 from kosmolua.replicate.token import quoted
 
@@ -19,6 +19,7 @@ Verdict = Literal["approved", "denied"]
 Seconds = Annotated[float, msgspec.Meta(ge=0, le=MOST_SECONDS)]
 DAYS = 7.0  # after which an unanswered question counts as denied
 TIMEOUT = DAYS * 86_400
+MAX_OPEN = 1_000  # questions of a run
 
 
 class Approval(Struct, frozen=True, kw_only=True):
@@ -99,6 +100,15 @@ def undecidable(found: Approval) -> UsageError | None:
     by = f" by {found.decided_by}" if found.decided_by else ""
     what = f"belongs to run {found.run}, which has ended" if status == "run ended" else f"is already {status}{by}"
     return UsageError(f"approval {found.id} {what}", hint=f"see it: kosmo approvals show {found.id}")
+
+
+def check_open(count: int) -> None:
+    """Raise a `LimitError` if a run with so many open questions may not ask more."""
+    if count >= MAX_OPEN:
+        raise LimitError(
+            f"{MAX_OPEN} questions of this run are open; it may not ask more at once",
+            hint="wait for the decisions of one group of calls before the script makes the next",
+        )
 
 
 class Watches:

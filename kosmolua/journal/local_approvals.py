@@ -20,6 +20,7 @@ from kosmolua.journal.approvals import (
     Approval,
     Verdict,
     Watches,
+    check_open,
     new_id,
     of_row,
     storable,
@@ -245,6 +246,8 @@ class LocalQuestions:
             "AND function = ? AND digest <> ? AND decision IS NULL",
             (now, facts["id"], *ticket.place, ask.function, ask.digest.hex()),
         )
+        text = "SELECT count(*) FROM approvals WHERE run = ? AND decision IS NULL AND expires_at > ?"
+        check_open(file.execute(text, (facts["id"], now)).fetchone()[0])
         where = (new, facts["id"], facts["script"], os.path.abspath(self._journal.path), *ticket.place)
         what = (ask.function, ask.account, ask.access, ask.arguments, ask.digest.hex(), ask.estimate, ask.why, ask.rule)
         when = (self._submitted_by, now, now + self._timeout)

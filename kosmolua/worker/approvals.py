@@ -15,6 +15,7 @@ from kosmolua.journal.approvals import (
     Approval,
     Verdict,
     Watches,
+    check_open,
     new_id,
     of_row,
     storable,
@@ -190,6 +191,8 @@ class Questions:
     def _put(self, connection: Connection[Any], ask: Ask, ticket: Ticket) -> Decision:
         """Ask. What the script asked here before it was changed need not be decided any more."""
         connection.execute(_SUPERSEDE, (self._run, *ticket.place, ask.function, ask.digest))
+        text = "SELECT count(*) FROM approvals WHERE run = %s AND decision IS NULL AND expires_at > clock_timestamp()"
+        check_open((connection.execute(text, (self._run,)).fetchone() or (0,))[0])
         identifier, tells = new_id(), bool(self._asks.settings().notify)
         texts = (storable(ask.function), storable(ask.account), ask.access, ask.arguments)
         more = (ask.digest, ask.estimate, storable(ask.why), ask.rule, self._asks.timeout, tells)

@@ -327,3 +327,13 @@ def test_names_and_arguments_that_are_not_utf_8(live, server, tmp_path):
 
     assert ([2, WAITS], []) == ([refused.status, ran.status], server.requests)
     assert str(tmp_path / "fl?.lua") == one["script"]
+
+
+def test_a_run_cannot_ask_without_bound(live, server):
+    """One more than 1,000 open questions ends the run; nothing is sent."""
+    one = "function() replicate.create_file { content = 'a', filename = 'n' .. i } end"
+    script = f"for i = 1, 1001 do spawn({one}) end"
+    ran = live("lua", "--journal", "J", "--wait-for-approval", "--json", "--eval", script)
+
+    assert (5, "limit_reached") == (ran.status, ran.json["code"])
+    assert (1000, []) == (len(live("approvals", "list", "--all", "--json").json["approvals"]), server.requests)
