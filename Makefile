@@ -25,7 +25,7 @@ demo: $(VENV)/.installed
 	@echo "Put kosmo on your PATH: . $(BIN)/activate"
 
 test: $(VENV)/.developing
-	$(BIN)/python -m pytest -n 3 --dist loadfile
+	$(BIN)/python -m pytest -n 4 --dist loadfile
 
 quick: $(VENV)/.testing
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(QUICK)

@@ -3,7 +3,7 @@
 
 local M = {}
 
-local min, next, pcall, type = math.min, next, pcall, type
+local min, next, rawget, type = math.min, next, rawget, type
 local byte, find, format, gmatch, match = string.byte, string.find, string.format, string.gmatch, string.match
 
 local MOST_NAMES = 1000 -- globals that are compared
@@ -151,10 +151,10 @@ local function of_mistake(message, line)
   end
 end
 
--- Whether the API has a function of that name, which is no global.
+-- Whether the API has a function of that name, which is no global. Raw: the host is asked about unknown names.
 local function is_function(names, name)
-  local ok, found = pcall(function() return names.replicate[name] end)
-  return ok and found ~= nil
+  local functions = rawget(names, "replicate")
+  return type(functions) == "table" and rawget(functions, name) ~= nil
 end
 
 --- The hint for an error message, or nil. `names` is a table of the globals, `line` the text of the line.

@@ -25,7 +25,7 @@ FORM_MODE = "2025-11-25"
 
 def elicitation(question: Question, version: str) -> dict[str, Any]:
     """The parameters of `elicitation/create`. Parts of the question that come from the script are escaped."""
-    message = render(question, columns=100, rows=30).rpartition("? ")[0] + "?"
+    message = render(question, columns=100, rows=30).rpartition("[o]nce")[0].rstrip()
     mode = {"mode": "form"} if version >= FORM_MODE else {}
     return {**mode, "message": message, "requestedSchema": _CHOICE}
 

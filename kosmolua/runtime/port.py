@@ -94,9 +94,11 @@ class Port:
         found = self._checked(frame)
         # The usual case first; with a time limit no call blocks.
         if type(found) is Call and found.alone and self._tape is None and self._limits.time is None:
-            if found.after:
-                self._pause(found.after)
-            return self._reply(found)
+            if not found.after:
+                return self._reply(found)
+            if self._clock:
+                self._clock.sleep(found.after)
+                return self._reply(found)
         return self._handle(found)
 
     def _handle(self, frame: Frame) -> bytes | None:
@@ -115,7 +117,7 @@ class Port:
                 return self._recorded(self._tape, request)
             case Call() as call:
                 self._begin(call)
-            case Sleep() as sleep if not sleep.alone:
+            case Sleep() as sleep if not (sleep.alone and self._clock):  # while it waits, the child is watched
                 self.pending.sleep(checked(sleep), answer(sleep, True, NOTHING))
             case request:
                 return self._reply(request)

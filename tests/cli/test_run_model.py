@@ -297,7 +297,7 @@ def test_on_a_terminal(terminal):
 
     screen = terminal(FLUX, "prompt=fox")
     assert 0 == screen.finish()
-    assert f"{FLUX}: " in screen.screen
+    assert f"{FLUX} succeeded" in screen.screen
     assert "\x1b[38;2;" in screen.screen
     assert "--save DIR/" in screen.screen
 

@@ -41,7 +41,7 @@ def test_it_lists_the_tools(inspect):
     code = json.loads(inspect(["--code"], "tools/list").stdout)["tools"]
     tools = {tool["name"]: tool for tool in json.loads(inspect([], "tools/list").stdout)["tools"]}
 
-    assert ["execute_lua", "read_docs", "search_docs"] == sorted(tool["name"] for tool in code)
+    assert ["execute_lua", "read_docs", "runs", "search_docs"] == sorted(tool["name"] for tool in code)
     assert 22 == len(tools)
     assert all(tool["annotations"]["readOnlyHint"] for tool in tools.values())
 

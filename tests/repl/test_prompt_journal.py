@@ -402,8 +402,8 @@ def test_an_answer_that_cannot_be_written(prompt, server):
     journal = session.shell.journals.current._journal
     intend = journal.intend
 
-    def and_no_more(ticket):
-        intend(ticket)
+    def and_no_more(ticket, *reserve):
+        intend(ticket, *reserve)
         journal._store._do("PRAGMA query_only = 1")
 
     journal.intend = and_no_more

@@ -210,7 +210,7 @@ def test_where_configuration_is(environment, expected):
 def test_what_the_docs_show_is_understood(name):
     """Every TOML example is valid, without unknown keys."""
     blocks = re.findall(r"(?:^    \[.*\n(?:    .*\n|\n(?=    ))*)+", topics()[name], re.MULTILINE)
-    assert bool(blocks) == (name in {"budgets", "configuration", "files", "permissions"})
+    assert bool(blocks) == (name in {"budgets", "configuration", "files", "permissions", "webhooks"})
     for block in blocks:
         file = parse("config.toml", re.sub(r"^ {4}", "", block, flags=re.MULTILINE).encode())
         policy_of(msgspec.structs.replace(DEFAULTS, rules=tuple(("docs", rule) for rule in file.provider.rules)))

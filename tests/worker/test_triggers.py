@@ -12,7 +12,7 @@ import msgspec
 import pytest
 from fleet import Fleet
 from receiving import Receiving, signed
-from waiting import wait_until
+from waiting import scaled, wait_until
 
 from kosmolua.cli import main
 from kosmolua.gate.budget import Caps
@@ -33,7 +33,7 @@ def serving(database):
 @pytest.fixture
 def post(serving):
     """Sends a request to a trigger."""
-    with httpx.Client() as client:
+    with httpx.Client(timeout=scaled(30)) as client:
 
         def post(name, secret=None, content=b"{}", **headers):
             named = {key.replace("_", "-"): value for key, value in headers.items()}
