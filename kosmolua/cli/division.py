@@ -7,7 +7,11 @@ from collections.abc import Mapping, Sequence
 from kosmolua.errors import UsageError
 
 # If they follow an argument of the script, they are probably meant for the run, which would ignore them.
-_PROTECTING = frozenset({"--emulate", "--dry-run", "--read", "--write", "--account", "--replay", "--isolation"})
+_PROTECTING = frozenset(
+    {"--emulate", "--dry-run", "--read", "--write", "--force", "--account", "--isolation", "--wait-for-approval"}
+    | {"--journal", "--record", "--replay", "--report"}
+    | {f"--{what}-limit" for what in ("cpu", "memory", "output", "time")}
+)
 _LIMITS = ("--max-", "--allow-")
 _LEAST = 0.75  # similarity of a mistyped option, up to 1
 

@@ -132,7 +132,10 @@ def show(job: Job, result: Result, pictures: Pictures) -> int:
         return 0
     if "output" not in found:
         output.write_text(f"{found['prediction']['id']}\n")
-        notice(f"look at it: kosmo predictions show {found['prediction']['id']}")
+        if job.options.emulate:
+            notice("the emulator ends with this command; to keep predictions: kosmo emulator:serve")
+        else:
+            notice(f"look at it: kosmo predictions show {found['prediction']['id']}")
         return 0
     for line in _lines(found):
         output.write_text((safe(line) if sys.stdout.isatty() else line) + "\n")
@@ -205,7 +208,10 @@ def _free(directory: str, name: str) -> str:
 def show_cost(job: Job, amount: float | None) -> int:
     if amount is None:
         message = f"no price is known for {safe(job.model)}"
-        return fail(job, KosmoError(message, code="unknown_price", hint="import prices: kosmo prices import FILE"))
+        hint = "import prices: kosmo prices import FILE"
+        if job.options.emulate:
+            message, hint = f"{message}: your prices do not apply to the emulator", "leave out --emulate"
+        return fail(job, KosmoError(message, code="unknown_price", hint=hint))
     if job.options.json:
         output.show_json(envelope(job, None, data={"estimate": amount}))
     else:

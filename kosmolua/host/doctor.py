@@ -39,13 +39,16 @@ def checks(options: HostOptions, *, offline: bool) -> Iterator[Check]:
         return
     yield from (Check("configuration", None, notice) for notice in settings.notices)
     yield _enabled(settings)
-    yield _credential(settings, options.account)
+    yield _NOT_NEEDED if options.emulate else _credential(settings, options.account)
     yield _url(settings, options)
     yield from _headers(settings, options.account)
     yield _certificates()
     yield from _online(options) if not offline else _skipped()
     yield _policy(settings)
     yield from (_keyring(), *_runtime(), _emulator())
+
+
+_NOT_NEEDED = Check("credential", ok=True, message="not needed: --emulate asks the built-in emulator, not the API")
 
 
 def _failed(name: str, error: KosmoError) -> Check:

@@ -48,7 +48,10 @@ def test_words_are_divided(line, own, script):
     assert (own.split(), script.split()) == divided(line.split(), OPTIONS)
 
 
-@pytest.mark.parametrize("option", ["--emulate", "--dry-run", "--max-cost=1", "--write", "--account", "--allow-write"])
+LATE = ["--emulate", "--dry-run", "--max-cost=1", "--write", "--account", "--allow-write", "--journal", "--report=r"]
+
+
+@pytest.mark.parametrize("option", [*LATE, "--record", "--time-limit", "--force"])
 def test_a_protecting_option_comes_too_late(option):
     """The option is refused, since the run would ignore it; after -- it belongs to the script."""
     with pytest.raises(UsageError, match="would go to the script") as refused:

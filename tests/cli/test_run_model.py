@@ -185,7 +185,7 @@ def test_no_wait(run):
     """Only the id is printed; the envelope has the prediction without output."""
     ran = run("minimax/video-01", "prompt=sea", "--no-wait")
     assert (0, 26) == (ran.status, len(ran.out.strip()))
-    assert f"kosmo predictions show {ran.out.strip()}" in ran.err
+    assert "the emulator ends with this command; to keep predictions: kosmo emulator:serve" in ran.err
 
     found = run("minimax/video-01", "prompt=sea", "--no-wait", "--json").json
     assert (None, "starting") == (found["data"]["output"], found["data"]["prediction"]["status"])
@@ -194,7 +194,10 @@ def test_no_wait(run):
 def test_the_cost_before_a_run(live, server, kosmo, tmp_path):
     """The highest expected cost is printed, and nothing is created. An unknown price is a failure."""
     unknown = kosmo("run", "--emulate", LLAMA, "prompt=x", "--cost")
-    assert (1, "", f"error: no price is known for {LLAMA}\nhint: import prices: kosmo prices import FILE\n") == (
+    told = (
+        f"error: no price is known for {LLAMA}: your prices do not apply to the emulator\nhint: leave out --emulate\n"
+    )
+    assert (1, "", told) == (
         unknown.status,
         unknown.out,
         unknown.err,

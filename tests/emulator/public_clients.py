@@ -22,7 +22,7 @@ from kosmolua import Host
 from kosmolua.emulator import Emulator, running
 
 HERE = Path(__file__).parent / "clients"
-BATCH = 50  # models in one script of `run`
+BATCH = 10  # models in one script of `run`, whose results are bounded
 SCRIPT = """
 local results = {}
 for i, item in ipairs(json.decode(file(args[1]):read())) do
