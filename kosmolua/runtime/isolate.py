@@ -373,7 +373,7 @@ class Child:
 
         exit_code = os.waitstatus_to_exitcode(self._status or 0)  # the negative number of the signal, if one ended it
         limits, words = self.limits, self._last_words
-        share = 0.75 if "cpu" in self.lowered else 1.0  # the kernel, which counts in ticks, ends it a little early
+        share = 0.5 if "cpu" in self.lowered else 1.0  # the kernel counts in ticks: with other work it may end it early
         used_up = limits.cpu is not None and self.cpu_seconds >= limits.cpu * share
         timers = -signal.SIGPROF, -signal.SIGVTALRM, -signal.SIGXCPU
         if exit_code in timers or (exit_code == -signal.SIGKILL and used_up):

@@ -226,7 +226,8 @@ class _Attempt:
     def __init__(self, server: CogServer, waiting: _Waiting) -> None:
         self._server, self._job, self._waiting = server, waiting.job, waiting
         facts = server.facts
-        self._by_webhook = facts.blocks and not has_files(resolve(facts.schema, "Output"), facts.schema)
+        self._holds_files = has_files(resolve(facts.schema, "Output"), facts.schema)
+        self._by_webhook = facts.blocks and not self._holds_files
         self._path = f"/predictions/{self._job.id}"
         self._sent = 0.0
 
@@ -247,14 +248,11 @@ class _Attempt:
 
     def _body(self) -> bytes:
         schema = self._server.facts.schema
-        body = msgspec.json.encode(
-            {
-                "id": self._job.id,
-                "input": sent_input(schema, self._waiting.given, self._fetch),
-                "webhook": self._server.hook(self._job.id),
-                "webhook_events_filter": [*_PROGRESS, "completed"] if self._by_webhook else _PROGRESS,
-            }
-        )
+        request = {"id": self._job.id, "input": sent_input(schema, self._waiting.given, self._fetch)}
+        if not self._holds_files:  # with a webhook cog 0.16 sometimes answers with the paths of its files
+            events = [*_PROGRESS, "completed"] if self._by_webhook else _PROGRESS
+            request |= {"webhook": self._server.hook(self._job.id), "webhook_events_filter": events}
+        body = msgspec.json.encode(request)
         if len(body) > LARGEST:
             raise CogError(f"the input with its files is larger than {LARGEST >> 20} MiB")
         return body
