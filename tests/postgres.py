@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import psycopg
 
 from kosmolua.worker import embedded
+from kosmolua.worker.database import Database
 
 
 @contextmanager
@@ -25,3 +26,24 @@ def serving():
     finally:
         server.stop("immediate")
         shutil.rmtree(directory, ignore_errors=True)
+
+
+@contextmanager
+def with_template():
+    """The server with an empty database, from which `fresh` makes others."""
+    with serving() as server:
+        with psycopg.connect(server.url, autocommit=True) as connection:
+            connection.execute("CREATE DATABASE made")
+        Database(server.url.replace("/postgres?", "/made?"), prepare=True).close()
+        yield server
+
+
+@contextmanager
+def fresh(server):
+    """The URL of a database without runs, inside this context."""
+    name = f"t{os.urandom(6).hex()}"
+    with psycopg.connect(server.url, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name} TEMPLATE made")
+    yield server.url.replace("/postgres?", f"/{name}?")
+    with psycopg.connect(server.url, autocommit=True) as connection:
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")  # or the server would tend more and more of them

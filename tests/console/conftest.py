@@ -4,10 +4,9 @@ import subprocess
 import sys
 import threading
 
-import psycopg
 import pytest
 from msgspec.structs import replace
-from postgres import serving
+from postgres import fresh, with_template
 from waiting import wait_until
 
 from kosmolua.cli import serve
@@ -19,22 +18,17 @@ from kosmolua.worker.database import Database
 
 @pytest.fixture(scope="session")
 def postgres():
-    with serving() as found:
-        with psycopg.connect(found.url, autocommit=True) as connection:
-            connection.execute("CREATE DATABASE made")
-        Database(found.url.replace("/postgres?", "/made?"), prepare=True).close()
-        yield found
+    with with_template() as server:
+        yield server
 
 
 @pytest.fixture
 def database(postgres):
     """A database without runs."""
-    name = f"t{os.urandom(6).hex()}"
-    with psycopg.connect(postgres.url, autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name} TEMPLATE made")
-    made = Database(postgres.url.replace("/postgres?", f"/{name}?"), prepare=True)
-    yield made
-    made.close()
+    with fresh(postgres) as url:
+        made = Database(url, prepare=True)
+        yield made
+        made.close()
 
 
 @pytest.fixture
