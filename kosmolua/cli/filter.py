@@ -70,7 +70,7 @@ def _captured(command: Callable[[list[str]], int], argv: list[str]) -> tuple[int
 
 
 def _shows_failure(text: str) -> bool:
-    """Print the error of an envelope. False if it is none, as that of a check which found something."""
+    """Print the error of an envelope. False if it has no error, such as a check that found problems."""
     try:
         found = json.loads(text)
         message, hint = found["error"], found["meta"].get("hint")

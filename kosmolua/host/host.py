@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from kosmolua.runtime.prepared import Prepared
 
 
-# Imported with the first call. A fork during such an import would leave the child without the module.
 @resolvable(globals())
 class Host(DirectCalls):
     """Runs Lua scripts and calls functions of the API. Thread-safe. `close` it, or use it in a ``with`` block.

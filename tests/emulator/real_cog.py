@@ -262,7 +262,7 @@ def check_hidden(api: Api, version: str) -> None:
 
 
 def check_choice(api: Api, version: str) -> None:
-    """Enums and flags are checked and reach the model; a list that is no stream of text has no stream."""
+    """Enums and flags are checked and reach the model; a list that is not streamed text has no stream."""
     done = api.run("Choice", {"color": "green", "size": 2, "flag": True})
     assert (done["output"], "stream" in done["urls"]) == (["green", "2", "True"], False)
     refused = api.client.post(f"models/{slug('Choice')}/predictions", json={"input": {"color": "blue"}})

@@ -52,7 +52,7 @@ class Facts:
 class _Waiting:
     job: CogJob
     given: Mapping[str, Any]
-    sources: Sources  # the emulator's own files in the input, or why there is none, by URL
+    sources: Sources  # the emulator's own files in the input, or the reason why one cannot be read, by URL
 
 
 class CogServer:
