@@ -13,7 +13,7 @@ import msgspec
 from kosmolua.cli import options, output
 from kosmolua.cli.worker import VARIABLE, add_database, opened
 from kosmolua.errors import ConfigurationError, UsageError
-from kosmolua.journal.approvals import Approval, Verdict, fields_of, unknown
+from kosmolua.journal.approvals import Approval, Verdict, fields_of, rules_for, unknown, who
 from kosmolua.settings import ages, approvers, config
 from kosmolua.terminal.safe import safe
 from kosmolua.terminal.text import table
@@ -169,16 +169,17 @@ def _decide(places: list[Place], parsed: argparse.Namespace) -> int:
     by, acting = approvers.identity(settings, parsed.as_)
     found = [_find(places, identifier) for identifier in dict.fromkeys(parsed.ids)]
     for place, one in found:
+        rules = rules_for(settings, one, own=place.own)
         if parsed.action == "approve":
-            approvers.check(settings, by, one.submitted_by, own=place.own)
+            rules.check(by, one.submitted_by)
         elif by != one.submitted_by:
-            approvers.check(settings, by, None)
-    rules = [_rule_of(one) for _, one in found] if parsed.rule else []
+            rules.check(by, None)
+    to_save = [_rule_of(one) for _, one in found] if parsed.rule else []
     decided: list[Approval] = []
     for place in dict.fromkeys(place for place, _ in found):
         ids = [one.id for where, one in found if where is place]
         decided += place.decide(ids, _VERDICTS[parsed.action], by, acting, parsed.reason)
-    saved = _save(rules)
+    saved = _save(to_save)
     if parsed.json:
         output.show_json({"success": True, "approvals": [fields_of(one) for one in decided], "rules_in": saved})
         return 0
@@ -255,6 +256,7 @@ def _show(one: Approval, *, as_json: bool) -> int:
         ("script", one.script),
         ("run", f"{one.run} ({one.state}), task {one.task}, request {one.request}"),
         ("submitted by", one.submitted_by or "unknown"),
+        *([("may decide", who(one))] if one.status == "open" else []),
         ("asked", ages.local_time(one.asked_at)),
         ("expires", f"{ages.local_time(one.expires_at)}{_left(one)}"),
         *([("rule to save", one.rule)] if one.rule else []),

@@ -156,17 +156,19 @@ def _run(
 def waiting_for_approval(
     parsed: argparse.Namespace, options: Options, journal: Journal | Cassette | None
 ) -> AbstractContextManager[ScriptOptions]:
-    """The options of a run that waits for approvals, if it was asked for and there is no terminal."""
+    """The options of a run that waits for approvals, if it was asked for and no terminal has a person who decides."""
     no_options: ScriptOptions = {}
-    if not parsed.wait_for_approval or sys.stderr.isatty():
+    if not parsed.wait_for_approval:
         return nullcontext(no_options)
     from kosmolua.cli.host import print_notice
-    from kosmolua.host.asking import asking
+    from kosmolua.host.asking import asking, may_decide
     from kosmolua.journal.journal import Journal
+    from kosmolua.settings import approvers, config
 
-    if not isinstance(journal, Journal) or options.force:
+    named = approvers.chosen(config.load(os.environ).approvals, parsed.approvers)
+    if not isinstance(journal, Journal) or options.force or (sys.stderr.isatty() and may_decide(journal, named)):
         return nullcontext(no_options)
-    return asking(journal, print_notice, parsed.approval_timeout)
+    return asking(journal, print_notice, parsed.approval_timeout, named)
 
 
 def _access(parsed: argparse.Namespace) -> dict[str, Any]:
@@ -259,6 +261,8 @@ def _journal(parsed: argparse.Namespace, options: Options, script: Text) -> Iter
     for flag in ("fresh", "keep_outputs", "wait_for_approval"):
         if getattr(parsed, flag) and not parsed.journal:
             raise UsageError(f"--{flag.replace('_', '-')} needs --journal", hint="add --journal NAME")
+    if parsed.approvers is not None and not parsed.wait_for_approval:
+        raise UsageError("--approvers needs --wait-for-approval", hint="add --wait-for-approval")
     if not (parsed.journal or parsed.record or parsed.replay):
         yield None
         return
@@ -369,6 +373,7 @@ def _add_journal(made: options_.Parser) -> None:
         help="without a terminal to ask on, end the run with status 6 until a person decides: kosmo approvals",
     )
     options_.add_approval_timeout(made)
+    options_.add_approvers(made)
     made.add_argument(
         "--adopt", metavar="ID", help="treat ID as the result of an interrupted call that cannot be identified"
     )

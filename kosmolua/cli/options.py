@@ -158,6 +158,15 @@ def add_approval_timeout(made: Parser) -> None:
     )
 
 
+def add_approvers(made: Parser) -> None:
+    made.add_argument(
+        "--approvers",
+        metavar="NAMES",
+        help="let only these users and groups decide approvals, such as ana,@finance (default: all that the "
+        "configuration allows)",
+    )
+
+
 def age(text: str) -> float:
     """Seconds, from a time such as 12h."""
     seconds = ages.seconds_of(text)

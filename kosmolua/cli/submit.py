@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 from kosmolua.cli import options as options_
 from kosmolua.cli import output
 from kosmolua.cli.worker import add_database, opened
-from kosmolua.errors import UsageError
+from kosmolua.errors import PermissionDeniedError, UsageError
 from kosmolua.host import source
-from kosmolua.settings import ages, approvers
+from kosmolua.settings import ages, approvers, config
 
 if TYPE_CHECKING:
     from kosmolua.gate.needs import Needs
@@ -26,17 +26,29 @@ def run(command: str, argv: list[str]) -> int:
     from kosmolua.journal.records import Head
 
     head = Head(script=name, source=text, args=args, account=parsed.account)
+    names = _approvers(parsed.approvers)
     with opened(parsed.database) as database:
         from kosmolua.worker import runs
 
-        identifier, new = runs.submit(
-            database, head, key=parsed.key, caps=options_.caps(parsed), at=parsed.at, by=approvers.current()
-        )
+        caps, by = options_.caps(parsed), approvers.current()
+        identifier, new = runs.submit(database, head, key=parsed.key, caps=caps, at=parsed.at, by=by, approvers=names)
     if parsed.json:
         output.show_json({"success": True, "run": identifier, "new": new})
     else:
         output.write_text(f"{identifier}\n")
     return 0
+
+
+def _approvers(text: str | None) -> list[str] | None:
+    """The approvers that the flag names. Raises a `PermissionDeniedError` if they are only the person who submits."""
+    settings, user = config.load(os.environ).approvals, approvers.current()
+    names = approvers.chosen(settings, text)
+    if names is not None and approvers.Rules(settings, (names,)).nobody(user):
+        raise PermissionDeniedError(
+            f"--approvers: {approvers.listed(names)}: {user} submits the run, and may not approve it",
+            hint="name somebody else, or allow it in config.toml: approvals.own = true",
+        )
+    return names
 
 
 def _source(parsed: argparse.Namespace) -> tuple[str, bytes]:
@@ -94,6 +106,7 @@ def _parser(command: str) -> options_.Parser:
         "--account", default="default", metavar="NAME", help="use the credentials of this account (default: default)"
     )
     made.add_argument("--at", type=_time, metavar="TIME", help="begin at 2026-12-24T18:00, or in 90s, 30m, 12h, 7d")
+    options_.add_approvers(made)
     options_.add_caps(made)
     options_.add_json(made)
     made.add_argument("args", nargs="*", metavar="-- ARGS", help="arguments of the script, in `args` and `...`")

@@ -117,6 +117,7 @@ def _show(database: Database, one: Shown, *, as_json: bool) -> int:
         *([("waits for", f"{one.waits} jobs")] if one.waits else []),
         *([("waits for", f"{one.approvals} approvals: kosmo approvals list --run {one.id}")] if one.approvals else []),
         *([("submitted by", one.submitted_by)] if one.submitted_by else []),
+        *([("approvers", ", ".join(one.approvers))] if one.approvers is not None else []),
         *([("wakes at", ages.local_time(one.wakes))] if one.wakes else []),
         *([("results", output.to_json(one.results, indent=False))] if one.results is not None else []),
     ]

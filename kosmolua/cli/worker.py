@@ -13,7 +13,7 @@ from msgspec.structs import asdict
 from kosmolua.cli import observed, output
 from kosmolua.cli import options as options_
 from kosmolua.errors import UsageError
-from kosmolua.settings import ages, config
+from kosmolua.settings import ages, approvers, config
 from kosmolua.terminal.safe import safe
 from kosmolua.terminal.text import table
 
@@ -78,7 +78,6 @@ def _own(parsed: argparse.Namespace) -> Options:
         )
     if parsed.slots < 1:
         raise UsageError("--slots: expected at least 1, got 0", hint="omit it for 8 slots")
-    from kosmolua.settings import config
     from kosmolua.worker.rates import OTHERS, Rate
     from kosmolua.worker.work import Options
 
@@ -87,6 +86,7 @@ def _own(parsed: argparse.Namespace) -> Options:
         raise UsageError(
             f"--accounts: expected names separated by commas, got {parsed.accounts!r}", hint="omit it for all accounts"
         )
+    settings = config.load(os.environ)
     return Options(
         slots=parsed.slots,
         accounts=names,
@@ -96,7 +96,8 @@ def _own(parsed: argparse.Namespace) -> Options:
         approval_timeout=parsed.approval_timeout,
         creates=Rate(parsed.creates_per_second, parsed.burst),
         others=OTHERS,
-        webhooks=None if parsed.emulate else config.load(os.environ).webhooks.url,
+        webhooks=None if parsed.emulate else settings.webhooks.url,
+        approvers=approvers.chosen(settings.approvals, parsed.approvers),
     )
 
 
@@ -143,6 +144,7 @@ def _parser(command: str) -> options_.Parser:
         "--burst", type=options_.seconds, default=5.0, metavar="N", help="of these, start up to N at once (default: 5)"
     )
     options_.add_approval_timeout(made)
+    options_.add_approvers(made)
     observed.add_metrics(made)
     observed.add_log(made)
     options_.add_shared(made)

@@ -13,9 +13,8 @@ from kosmolua.console.access import Secret, Visitor
 from kosmolua.console.layout import Frame, basename, cut, page
 from kosmolua.console.pages import approvals, budgets, run, runs, schedules, workers
 from kosmolua.console.requests import Asked, Refusal
-from kosmolua.journal.approvals import Approval, Verdict
+from kosmolua.journal.approvals import Approval, Verdict, rules_for
 from kosmolua.page.markup import Html
-from kosmolua.settings import approvers
 from kosmolua.worker import approvals as database_approvals
 from kosmolua.worker import overview
 from kosmolua.worker import runs as database_runs
@@ -146,7 +145,7 @@ class Views:
             raise Refusal(400, "Expected approved or denied, of the arguments that were shown.", "Open the page again.")
         visitor, settings = asked.visitor, self._settings.approvals()
         for each in found:
-            approvers.check(settings, visitor.name, each.submitted_by)
+            rules_for(settings, each, own=False).check(visitor.name, each.submitted_by)
         reason = asked.form.get("reason", "").strip()[: approvals.REASON] or None
         acting = THROUGH if self._settings.secrets else ANYBODY
         database_approvals.decide(self._database, list(shown), verdict, visitor.name, acting=acting, reason=reason)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from kosmolua.gate.approval import Asking
 from kosmolua.journal.approvals import TIMEOUT, Approval, fields_of
-from kosmolua.journal.local_approvals import ApprovalFile, LocalQuestions
+from kosmolua.journal.local_approvals import ApprovalFile, LocalQuestions, local_rules
 from kosmolua.runtime.parking import Parking
 from kosmolua.services import notices
 from kosmolua.settings import approvers, config
@@ -19,23 +19,30 @@ if TYPE_CHECKING:
     from kosmolua.journal.journal import Journal
 
 
+def may_decide(journal: Journal, named: list[str] | None) -> bool:
+    """Whether the user may decide the approvals of the run, of which ``named`` narrows the approvers."""
+    settings, user = config.load(os.environ).approvals, approvers.current()
+    before = ApprovalFile(os.environ).narrowed(journal.facts["id"])
+    return local_rules(settings, named, before).objection(user, user) is None
+
+
 @contextmanager
-def asking(journal: Journal, tell: Callable[[str], None], timeout: float = TIMEOUT) -> Iterator[ScriptOptions]:
+def asking(
+    journal: Journal, tell: Callable[[str], None], timeout: float = TIMEOUT, named: list[str] | None = None
+) -> Iterator[ScriptOptions]:
     """The options of a run that ends when it only waits for persons, to be run again when they have decided. ``tell``
-    gets the reason if nobody could be notified.
+    gets the reason if nobody could be notified. ``named`` narrows who may decide.
     """
     settings, user = config.load(os.environ).approvals, approvers.current()
     notices.check(settings.notify)
-
-    def objection(by: str) -> str:
-        found = approvers.objection(settings, by, user, own=True)
-        return found[0] if found else ""
 
     def ask(one: Approval) -> None:
         told.send(notices.message_of(fields_of(one)))
 
     with closing(notices.Notices(settings.notify, tell)) as told:
         file = ApprovalFile(os.environ)
-        asks = LocalQuestions(file, journal, submitted_by=user, timeout=timeout, tell=ask, objection=objection)
+        asks = LocalQuestions(
+            file, journal, submitted_by=user, timeout=timeout, tell=ask, settings=settings, approvers=named
+        )
         with closing(asks) as questions:
             yield {"asking": Asking(questions), "parking": Parking(journal, leave=questions.leave)}

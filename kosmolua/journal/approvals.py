@@ -11,9 +11,13 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Struct
 
-from kosmolua.errors import KosmoError, LimitError, UsageError
+from kosmolua.errors import KosmoError, LimitError, PermissionDeniedError, UsageError
+from kosmolua.gate.approval import Decision
 from kosmolua.journal.records import MOST_SECONDS
 from kosmolua.replicate.token import quoted
+from kosmolua.settings import approvers
+from kosmolua.settings.approvers import Rules
+from kosmolua.settings.config import Approving
 
 Verdict = Literal["approved", "denied"]
 Seconds = Annotated[float, msgspec.Meta(ge=0, le=MOST_SECONDS)]
@@ -30,7 +34,8 @@ class Approval(Struct, frozen=True, kw_only=True):
 
     ``decision`` is None while it is open, then "approved", "denied", "expired", or "superseded" if the changed script
     asks for something else; ``acting`` is the person who decided on behalf of ``decided_by``; ``used_at`` is when the
-    call was sent, or its script got the refusal. ``state`` is the state of the run.
+    call was sent, or its script got the refusal. ``state`` is the state of the run. ``approvers`` are the names and
+    groups that may decide, None for anybody; ``own`` is whether the submitter may, None if that is not known.
     """
 
     id: str
@@ -56,6 +61,8 @@ class Approval(Struct, frozen=True, kw_only=True):
     decided_at: Seconds | None
     reason: str | None
     used_at: Seconds | None
+    approvers: list[str] | None = None
+    own: bool | None = None
 
     @property
     def status(self) -> str:
@@ -77,6 +84,40 @@ def fields_of(one: Approval) -> dict[str, Any]:
         with suppress(msgspec.DecodeError, TypeError):
             fields[name] = msgspec.json.decode(fields[name])
     return {**fields, "status": one.status}
+
+
+def rules_for(settings: Approving, one: Approval, *, own: bool) -> Rules:
+    """Who may decide this question, by the configuration here and by what was stored with the question."""
+    if one.own is False:
+        settings = msgspec.structs.replace(settings, own=False)
+    return Rules(settings, () if one.approvers is None else (one.approvers,), own)
+
+
+def who(one: Approval) -> str:
+    """Who may decide this question, for people."""
+    return approvers.who(one.approvers, one.submitted_by, submitters=one.own)
+
+
+def accepted(found: Decision, rules: Rules, submitted_by: str | None, here: str) -> Decision:
+    """The decision, or a denial by what is ``here`` if that person may not approve."""
+    error = rules.objection(found.by or "", submitted_by) if found.state == "approved" else None
+    if error is None:
+        return found
+    return Decision(id=found.id, state="denied", by=here, reason=f"{found.by} may not approve it: {error[0]}")
+
+
+def check_anybody(function: str, rules: Rules, submitted_by: str | None) -> None:
+    """Raise a `PermissionDeniedError` if nobody may approve, instead of a question that nobody can answer."""
+    if not rules.nobody(submitted_by):
+        return
+    lists = [*([rules.settings.approvers] if rules.settings.approvers is not None else []), *rules.narrowed]
+    shown = "; ".join(approvers.listed(approvers.short(name) for name in each) for each in lists)
+    except_ = f", and not {submitted_by}, who submitted the run" if submitted_by and not rules.submitters else ""
+    raise PermissionDeniedError(
+        f"{function}: nobody may approve it: expected somebody among each of: {shown}{except_}",
+        hint=f"name other {approvers.FLAG}, or change approvals.approvers in config.toml",
+        function=function,
+    )
 
 
 def storable(value: str | None) -> str | None:

@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import msgspec
 
@@ -20,6 +20,8 @@ from kosmolua.journal.approvals import (
     Approval,
     Verdict,
     Watches,
+    accepted,
+    check_anybody,
     check_open,
     new_id,
     of_row,
@@ -29,12 +31,15 @@ from kosmolua.journal.approvals import (
 )
 from kosmolua.journal.lock import holder_of
 from kosmolua.settings import paths
+from kosmolua.settings.approvers import Rules
+from kosmolua.settings.config import Approving
 
 if TYPE_CHECKING:
     from kosmolua.gate.approval import Ask
     from kosmolua.gate.run import Ticket
     from kosmolua.journal.journal import Journal
 
+T = TypeVar("T")
 NAME = "approvals.sqlite"
 _TABLE = """
 CREATE TABLE IF NOT EXISTS approvals (
@@ -42,15 +47,21 @@ CREATE TABLE IF NOT EXISTS approvals (
   request INTEGER NOT NULL, function TEXT NOT NULL, account TEXT NOT NULL, access TEXT NOT NULL,
   arguments TEXT NOT NULL, digest TEXT NOT NULL, estimate REAL, why TEXT NOT NULL, rule TEXT, submitted_by TEXT,
   asked_at REAL NOT NULL, expires_at REAL NOT NULL, decision TEXT, decided_by TEXT, acting TEXT, decided_at REAL,
-  reason TEXT, used_at REAL);
+  reason TEXT, used_at REAL, approvers TEXT, own INTEGER, narrowed TEXT);
 CREATE INDEX IF NOT EXISTS approvals_place ON approvals (run, task, request, digest);
 """
 _SHOWN = """
 SELECT id, run, script, journal, task, request, function, account, access, arguments, digest, estimate, why, rule,
   submitted_by, asked_at, expires_at,
   CASE WHEN decision IS NULL AND expires_at <= :now THEN 'expired' ELSE decision END,
-  decided_by, acting, decided_at, reason, used_at FROM approvals
+  decided_by, acting, decided_at, reason, used_at, approvers, own FROM approvals
 """
+# Columns that files of earlier versions lack. ``narrowed`` is what narrowed the approvers of the run when it asked.
+_ADDED = {"approvers": "TEXT", "own": "INTEGER", "narrowed": "TEXT"}
+_ASKED = (
+    "id, run, script, journal, task, request, function, account, access, arguments, digest, estimate, why, rule, "
+    "submitted_by, asked_at, expires_at, approvers, own, narrowed"
+)
 _JOURNAL = 3  # the column whose place the state of the run takes
 
 
@@ -70,6 +81,7 @@ class ApprovalFile:
                 file.executescript(_TABLE)
                 file.execute("BEGIN IMMEDIATE")
                 try:
+                    _complete(file)
                     yield file
                 except BaseException:
                     file.execute("ROLLBACK")
@@ -138,12 +150,30 @@ class ApprovalFile:
             found.append(self.approval(row, states[place]))
         return found
 
+    def narrowed(self, run: str) -> list[str] | None:
+        """What narrowed the approvers of a run when it last asked; None if nothing did."""
+        if not os.path.exists(self.path):
+            return None
+        text = "SELECT narrowed FROM approvals WHERE run = ? AND narrowed IS NOT NULL ORDER BY rowid DESC LIMIT 1"
+        with self.opened() as file:
+            row = file.execute(text, (run,)).fetchone()
+        return self._checked(list[str], lambda: msgspec.json.decode(row[0])) if row else None
+
     def approval(self, row: Sequence[Any], state: str) -> Approval:
         """The approval in a row, whose values SQLite does not check."""
-        one = of_row([*row[:_JOURNAL], state, *row[_JOURNAL + 1 :]])
+        one = of_row([*row[:_JOURNAL], state, *row[_JOURNAL + 1 : -2], None, None])
+        names, own = row[-2:]
+
+        def fields() -> dict[str, Any]:
+            listed = None if names is None else msgspec.json.decode(names)
+            return {**msgspec.structs.asdict(one), "approvers": listed, "own": None if own is None else bool(own)}
+
+        return self._checked(Approval, fields)
+
+    def _checked(self, kind: type[T], read: Callable[[], Any]) -> T:
         try:
-            return msgspec.convert(msgspec.structs.asdict(one), Approval)
-        except msgspec.ValidationError as error:
+            return msgspec.convert(read(), kind)
+        except (msgspec.MsgspecError, TypeError) as error:
             raise ConfigurationError(
                 f"cannot use {self.path}: invalid approval: {error}",
                 hint=f"another program wrote into it; move it away: mv {self.path} {self.path}.damaged",
@@ -166,6 +196,18 @@ def _state_of(journal: str, run: str) -> str:
     return "done" if end[1] else "failed"
 
 
+def _complete(file: sqlite3.Connection) -> None:
+    """Add the columns that a file of an older version lacks."""
+    found = {name for _, name, *_ in file.execute("PRAGMA table_info(approvals)")}
+    for name, kind in _ADDED.items():
+        if name not in found:
+            file.execute(f"ALTER TABLE approvals ADD COLUMN {name} {kind}")
+
+
+def _json(names: list[str] | None) -> str | None:
+    return None if names is None else msgspec.json.encode(names).decode()
+
+
 class Waiting(Protocol):
     """A request that waits, for this ``decision`` if that is not None."""
 
@@ -174,7 +216,9 @@ class Waiting(Protocol):
 
 
 class LocalQuestions:
-    """The `kosmolua.gate.approval.Approvals` of one run of this machine. ``tell`` gets each new question."""
+    """The `kosmolua.gate.approval.Approvals` of one run of this machine. ``tell`` gets each new question. ``approvers``
+    narrows who may decide, besides what narrowed it when the run asked before.
+    """
 
     def __init__(
         self,
@@ -184,14 +228,17 @@ class LocalQuestions:
         submitted_by: str,
         timeout: float = TIMEOUT,
         tell: Callable[[Approval], None] = lambda _: None,
-        objection: Callable[[str], str] = lambda _: "",
+        settings: Approving,
+        approvers: list[str] | None = None,
     ) -> None:
         self._file = file
         self._journal = journal
         self._submitted_by = submitted_by
         self._timeout = timeout
         self._tell = tell
-        self._objection = objection
+        before = file.narrowed(journal.facts["id"])
+        self._rules = local_rules(settings, approvers, before)
+        self._narrowed = local_rules(Approving(groups=settings.groups), approvers, before).names
         self._given: set[str] = set()
         self._watches = Watches(file.decided)
         self._lock = threading.Lock()
@@ -211,11 +258,17 @@ class LocalQuestions:
     def decision(self, ask: Ask, ticket: Ticket) -> Decision:
         with self._lock, self._file.opened() as file:
             found = self._found(file, ask, ticket)
+            if found is None:
+                check_anybody(ask.function, self._rules, self._submitted_by)
             new = None if found else self._put(file, ask, ticket)
         if new:
             self._tell(self._file.find(new))
             return Decision(id=new, state="open", left=self._timeout)
-        return self._checked(found) if found else Decision(id="", state="open")
+        if found is None:
+            return Decision(id="", state="open")
+        if found.state != "open":
+            self._given.add(found.id)
+        return accepted(found, self._rules, self._submitted_by, "the configuration")
 
     def leave(self, waiting: Sequence[Waiting], _: int) -> bool:
         """The `kosmolua.runtime.parking.Parking` of the run ends it if it waits for persons only."""
@@ -251,21 +304,16 @@ class LocalQuestions:
         where = (new, facts["id"], facts["script"], os.path.abspath(self._journal.path), *ticket.place)
         what = (ask.function, ask.account, ask.access, ask.arguments, ask.digest.hex(), ask.estimate, ask.why, ask.rule)
         when = (self._submitted_by, now, now + self._timeout)
-        marks = ", ".join("?" * len(where + what + when))
-        text = f"INSERT INTO approvals VALUES ({marks}, NULL, NULL, NULL, NULL, NULL, NULL)"  # noqa: S608 - marks only
-        file.execute(text, (*where, *what, *when))
+        who = (_json(self._rules.names), self._rules.submitters, _json(self._narrowed))
+        marks = ", ".join("?" * len(where + what + when + who))
+        text = f"INSERT INTO approvals ({_ASKED}) VALUES ({marks})"  # noqa: S608 - constants
+        file.execute(text, (*where, *what, *when, *who))
         return new
 
-    def _checked(self, found: Decision) -> Decision:
-        """The decision, unless the configuration does not allow that person to approve."""
-        if found.state != "open":
-            self._given.add(found.id)
-        why = self._objection(found.by or "") if found.state == "approved" else ""
-        if not why:
-            return found
-        return Decision(
-            id=found.id, state="denied", by="the configuration", reason=f"{found.by} may not approve: {why}"
-        )
+
+def local_rules(settings: Approving, *narrowed: list[str] | None) -> Rules:
+    """Who may decide the approvals of local runs: by default their user, too."""
+    return Rules(settings, tuple(each for each in narrowed if each is not None), own=True)
 
 
 def waits_for(asked: Sequence[Approval]) -> WaitingError:
@@ -294,5 +342,6 @@ def summary_of(one: Approval) -> dict[str, Any]:
         "digest": one.digest,
         "estimate": one.estimate,
         "expires_at": one.expires_at,
+        "approvers": one.approvers,
         "approve": f"kosmo approvals approve {one.id}",
     }

@@ -91,15 +91,17 @@ class Directories(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Approving(Struct, frozen=True, forbid_unknown_fields=True):
-    """Who decides approvals, and who is notified. ``approvers`` are names of users, or "group:NAME"; None for anybody.
-    ``own``: submitters may approve their own runs. ``act_as`` are users who may decide on behalf of others. ``notify``
-    is a URL, or a command with its arguments.
+    """Who decides approvals, and who is notified. ``approvers`` are names of users, or "group:NAME" or "@NAME"; None
+    for anybody. ``groups`` are the members of groups that the operating system does not have. ``own``: submitters may
+    approve their own runs. ``act_as`` are users who may decide on behalf of others. ``notify`` is a URL, or a command
+    with its arguments.
     """
 
     own: bool | None = None
     approvers: list[str] | None = None
     act_as: list[str] = []
     notify: str | list[str] = []
+    groups: dict[str, list[str]] = {}
 
 
 class Webhooks(Struct, frozen=True, forbid_unknown_fields=True):

@@ -15,6 +15,8 @@ from kosmolua.journal.approvals import (
     Approval,
     Verdict,
     Watches,
+    accepted,
+    check_anybody,
     check_open,
     new_id,
     of_row,
@@ -22,7 +24,7 @@ from kosmolua.journal.approvals import (
     undecidable,
     unknown,
 )
-from kosmolua.settings import approvers
+from kosmolua.settings.approvers import Rules
 from kosmolua.settings.config import Approving
 from kosmolua.worker.database import away
 from kosmolua.worker.runs import wake
@@ -41,7 +43,8 @@ SELECT a.id, a.run, r.script, r.state, a.task, a.request, a.function, a.account,
   encode(a.digest, 'hex'), a.estimate, a.why, a.rule, r.submitted_by, extract(epoch FROM a.asked_at)::float8,
   extract(epoch FROM a.expires_at)::float8,
   CASE WHEN a.decision IS NULL AND a.expires_at <= clock_timestamp() THEN 'expired' ELSE a.decision END,
-  a.decided_by, a.acting, extract(epoch FROM a.decided_at)::float8, a.reason, extract(epoch FROM a.used_at)::float8
+  a.decided_by, a.acting, extract(epoch FROM a.decided_at)::float8, a.reason, extract(epoch FROM a.used_at)::float8,
+  a.approvers, a.own
 FROM approvals a JOIN runs r ON r.id = a.run
 """
 _OPEN = (
@@ -82,7 +85,7 @@ def decide(
     reason: str | None = None,
 ) -> list[Approval]:
     """Decide these approvals, all or none of them, and let their runs continue. Raises a `UsageError` if one is not
-    open. Who may decide is for the caller to check: `kosmolua.settings.approvers.check`.
+    open. Who may decide is for the caller to check: `kosmolua.journal.approvals.rules_for`.
     """
     wanted = list(dict.fromkeys(identifiers))
     with database.explained(), database.transaction() as connection:
@@ -106,7 +109,7 @@ def decide(
 # Asking -----------------------------------------------------------------------------------------------------------
 
 _HELD = """
-SELECT r.submitted_by FROM runs r JOIN workers w ON w.id = r.worker
+SELECT r.submitted_by, r.approvers FROM runs r JOIN workers w ON w.id = r.worker
 WHERE r.id = %s AND r.epoch = %s AND r.worker = %s AND w.lease_until > clock_timestamp() FOR SHARE OF r
 """
 _STATE = """
@@ -120,19 +123,25 @@ WHERE run = %s AND task = %s AND request = %s AND function = %s AND digest <> %s
 """
 _ASK = """
 INSERT INTO approvals (id, run, task, request, function, account, access, arguments, digest, estimate, why, rule,
-  expires_at, notify_at)
-VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, clock_timestamp() + make_interval(secs => %s),
+  approvers, own, expires_at, notify_at)
+VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, clock_timestamp() + make_interval(secs => %s),
   CASE WHEN %s THEN clock_timestamp() END)
+"""
+_RULES = """
+UPDATE approvals SET approvers = %s, own = %s
+WHERE id = %s AND decision IS NULL AND (approvers IS DISTINCT FROM %s::text[] OR own IS DISTINCT FROM %s)
 """
 
 
 class Asks(Struct, frozen=True, kw_only=True):
     """How a worker asks: an open question expires after ``timeout`` seconds. ``settings`` reads who may decide, and who
-    is told; ``point`` is that of `kosmolua.worker.segment.Segments`.
+    is told; ``approvers`` narrows who may decide, for all runs of the worker. ``point`` is that of
+    `kosmolua.worker.segment.Segments`.
     """
 
     timeout: float = TIMEOUT
     settings: Callable[[], Approving] = Approving
+    approvers: list[str] | None = None
     point: Callable[[str], None] = lambda _: None
 
 
@@ -161,15 +170,25 @@ class Questions:
                 row = connection.execute(_HELD, (self._run, self._fence.epoch, self._fence.worker)).fetchone()
                 if row is None:
                     raise FencedError(f"this worker no longer holds run {self._run}")
+                submitted_by, rules = row[0], self._rules(row[1])
                 found = self._found(connection, ask, ticket)
                 if found is None:
+                    check_anybody(ask.function, rules, submitted_by)
                     self._asks.point("before_question")
-                    found = self._put(connection, ask, ticket)
+                    found = self._put(connection, ask, ticket, rules)
+                elif found.state == "open":
+                    who = (rules.names, rules.submitters)
+                    connection.execute(_RULES, (*who, found.id, *who))
         except psycopg.Error as error:
             raise away(error, "nothing of this call was sent") from None
         if found.state == "open":
             self._asks.point("asked")
-        return self._checked(found, row[0])
+        return accepted(found, rules, submitted_by, "this worker")
+
+    def _rules(self, of_run: list[str] | None) -> Rules:
+        """The configuration now, narrowed for this worker and for the run."""
+        lists = [each for each in (self._asks.approvers, of_run) if each is not None]
+        return Rules(self._asks.settings(), tuple(lists))
 
     def _found(self, connection: Connection[Any], ask: Ask, ticket: Ticket) -> Decision | None:
         """The decision at this place that is not used yet, or was used by an interrupted attempt."""
@@ -188,27 +207,16 @@ class Questions:
             connection.execute(text, (identifier,))
         return Decision(id=identifier, state=state or "open", by=by, reason=reason, left=max(left, 0.0))
 
-    def _put(self, connection: Connection[Any], ask: Ask, ticket: Ticket) -> Decision:
+    def _put(self, connection: Connection[Any], ask: Ask, ticket: Ticket, rules: Rules) -> Decision:
         """Ask. What the script asked here before it was changed need not be decided any more."""
         connection.execute(_SUPERSEDE, (self._run, *ticket.place, ask.function, ask.digest))
         text = "SELECT count(*) FROM approvals WHERE run = %s AND decision IS NULL AND expires_at > clock_timestamp()"
         check_open((connection.execute(text, (self._run,)).fetchone() or (0,))[0])
-        identifier, tells = new_id(), bool(self._asks.settings().notify)
+        identifier, tells = new_id(), bool(rules.settings.notify)
         texts = (storable(ask.function), storable(ask.account), ask.access, ask.arguments)
-        more = (ask.digest, ask.estimate, storable(ask.why), ask.rule, self._asks.timeout, tells)
-        connection.execute(_ASK, (identifier, self._run, *ticket.place, *texts, *more))
+        more = (ask.digest, ask.estimate, storable(ask.why), ask.rule, rules.names, rules.submitters)
+        connection.execute(_ASK, (identifier, self._run, *ticket.place, *texts, *more, self._asks.timeout, tells))
         return Decision(id=identifier, state="open", left=self._asks.timeout)
-
-    def _checked(self, found: Decision, submitted_by: str | None) -> Decision:
-        """The decision, unless this worker's configuration does not allow that person to approve."""
-        if found.state != "approved":
-            return found
-        error = approvers.objection(self._asks.settings(), found.by or "", submitted_by)
-        if error is None:
-            return found
-        return Decision(
-            id=found.id, state="denied", by="this worker", reason=f"{found.by} may not approve it: {error[0]}"
-        )
 
     def _decided(self, identifiers: list[str]) -> list[str]:
         with self._database.explained(), self._database.transaction() as connection:

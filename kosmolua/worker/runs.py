@@ -28,6 +28,7 @@ class Shown(Struct, frozen=True, kw_only=True):
     """A run and its state: "scheduled", "ready", "running", "waiting", "done", "failed" or "canceled". Times are in
     Unix seconds; ``wakes`` is when a sleep or the schedule wakes it, ``waits`` how many jobs it waits for,
     ``approvals`` how many questions of it are open. ``started_by`` is "schedule:NAME" or "trigger:NAME".
+    ``approvers`` is what narrows who may decide them.
     """
 
     id: str
@@ -47,6 +48,7 @@ class Shown(Struct, frozen=True, kw_only=True):
     submitted_by: str | None = None
     approvals: int = 0
     started_by: str | None = None
+    approvers: list[str] | None = None
 
 
 _LONGEST = 16_384  # bytes of the arguments of a run in a list
@@ -59,7 +61,7 @@ SELECT r.id, r.key, r.script, CASE WHEN octet_length(r.args) <= %s THEN r.args E
   (SELECT host || ':' || pid FROM workers w WHERE w.id = r.worker), r.error, r.results,
   (SELECT count(*) FROM outcomes WHERE run = r.id AND sent), r.submitted_by,
   (SELECT count(*) FROM approvals WHERE run = r.id AND decision IS NULL AND r.state IN ('running', 'ready', 'waiting')),
-  r.started_by
+  r.started_by, r.approvers
 FROM runs r
 """
 
@@ -72,13 +74,14 @@ def submit(
     caps: Caps | None = None,
     at: float | None = None,
     by: str | None = None,
+    approvers: list[str] | None = None,
 ) -> tuple[str, bool]:
-    """Add a run, ready now or ``at`` a time in Unix seconds, submitted ``by`` a person. Returns its id, and whether it
-    is new: with the ``key`` of an earlier run it is that one. Raises a `UsageError` if that was another script, or had
-    other arguments.
+    """Add a run, ready now or ``at`` a time in Unix seconds, submitted ``by`` a person. ``approvers`` narrows who may
+    decide its approvals. Returns its id, and whether it is new: with the ``key`` of an earlier run it is that one.
+    Raises a `UsageError` if that was another script, or had other arguments.
     """
     packed = msgspec.msgpack.encode(caps or Caps())
-    asked = (head.source, head.args, head.account, packed)
+    asked = (head.source, head.args, head.account, packed, *([approvers] if approvers is not None else []))
     digest = hashlib.sha256(msgspec.msgpack.encode(asked)).digest()
     run, state = new_id(), "ready" if at is None else "scheduled"
     with database.explained(), database.transaction() as connection:
@@ -88,14 +91,15 @@ def submit(
             row = connection.execute("SELECT id, digest FROM runs WHERE key = %s", (key,)).fetchone()
             if row and row[1] != digest:
                 raise UsageError(
-                    f"key {key!r} is that of run {row[0]}, which has another script, arguments, account or budget",
+                    f"key {key!r} is that of run {row[0]}, which has another script, arguments, account, budget or "
+                    "approvers",
                     hint=f"see it: kosmo runs show {row[0]}; or use another --key",
                 )
             if row:
                 return row[0], False
         wake_at = None if at is None else datetime.fromtimestamp(at).astimezone()
         more = {"key": key, "digest": digest, "caps": packed, "state": state, "wake_at": wake_at, "submitted_by": by}
-        add_run(connection, run, head, **more)
+        add_run(connection, run, head, approvers=approvers, **more)
         if at is None:
             enqueue(connection, [(run, head.account)])
     return run, True

@@ -10,7 +10,7 @@ from kosmolua.errors import ConfigurationError
 if TYPE_CHECKING:
     from psycopg import Connection
 
-VERSION = 4
+VERSION = 5
 _LOCK = 0x6B6F736D  # of the session that migrates
 _TABLES = """
 CREATE TABLE workers (
@@ -104,8 +104,13 @@ _PLACES = """
 ALTER TABLE charges ADD COLUMN place text;
 CREATE INDEX charges_place ON charges (place) WHERE place IS NOT NULL;
 """
+# Who may decide: the names that narrow it for a run, and for a question all that did.
+_APPROVERS = """
+ALTER TABLE runs ADD COLUMN approvers text[];
+ALTER TABLE approvals ADD COLUMN approvers text[], ADD COLUMN own boolean;
+"""
 # version -> the statements that lead to it from the one before
-_STEPS: dict[int, str] = {1: _TABLES, 2: _APPROVALS, 3: _STARTED, 4: _PLACES}
+_STEPS: dict[int, str] = {1: _TABLES, 2: _APPROVALS, 3: _STARTED, 4: _PLACES, 5: _APPROVERS}
 
 
 def prepare(connection: Connection[Any]) -> None:

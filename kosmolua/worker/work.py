@@ -50,7 +50,7 @@ class Options(Struct, frozen=True, kw_only=True):
     what it sent counts as not done if it is not found in ``settling`` seconds more. Runs that wait for ``park_after``
     seconds need no process from then on. A question that nobody has answered after ``approval_timeout`` seconds counts
     as denied. ``creates`` and ``others`` are the request rates of an account, ``webhooks`` is the public URL of the
-    server that receives them.
+    server that receives them. ``approvers`` narrows who may decide approvals.
     """
 
     slots: int = 8
@@ -62,11 +62,16 @@ class Options(Struct, frozen=True, kw_only=True):
     creates: Rate = CREATES
     others: Rate = OTHERS
     webhooks: str | None = None
+    approvers: list[str] | None = None
 
 
 def _approving() -> Approving:
     """Who may decide approvals, by the current configuration of this machine."""
     return config.load(os.environ).approvals
+
+
+def _asks(options: Options, point: Callable[[str], None]) -> Asks:
+    return Asks(timeout=options.approval_timeout, settings=_approving, approvers=options.approvers, point=point)
 
 
 class _Shared:
@@ -109,7 +114,7 @@ class Worker:
             self._lease,
             settling=options.settling,
             after=options.park_after,
-            asks=Asks(timeout=options.approval_timeout, settings=_approving, point=point),
+            asks=_asks(options, point),
             point=point,
         )
         self._notifier = Notifier(self._database, _approving, tell)

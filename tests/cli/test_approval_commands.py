@@ -176,6 +176,106 @@ def test_who_may_decide(flow, live, configured):
     assert ("ana", user) == (decided["decided_by"], decided["acting"])
 
 
+def test_approvers_of_one_run(flow, live, configured, server):
+    """--approvers narrows who may decide, for this and all later questions of the run, however it is resumed."""
+    user = getpass.getuser()
+    configured('approvers = ["ana", "@finance"]', f'act_as = ["{user}"]', 'groups = { finance = ["bo", "cy"] }')
+    flow(flags=("--approvers", "@finance"))
+    (one,) = asked(live)
+    flow(flags=("--approvers", "ana,bo"))
+    shown = live("approvals", "show", one["id"])
+    refused = [live("approvals", "approve", one["id"], *words) for words in ((), ("--as", "ana"), ("--as", "@finance"))]
+    assert 0 == live("approvals", "approve", one["id"], "--as", "cy").status
+    used = flow(flags=("--approvers", "bo"))
+
+    assert ["@finance"] == one["approvers"]
+    assert "may decide      @finance\n" in shown.out
+    among = "not among the approvers of this run (@finance)"
+    assert [each.err.splitlines()[0] for each in refused] == [
+        f"error: {user} may not decide this: not among approvals.approvers (ana, @finance)",
+        f"error: ana may not decide this: {among}",
+        "error: @finance may not decide this: not among approvals.approvers (ana, @finance)",
+    ]
+    denial = f"the configuration denied approval {one['id']}: cy may not approve it"
+    assert denial in used.json["result"]["message"]
+    assert [] == server.requests
+
+
+def test_approvers_stay_narrowed(live, configured, tmp_path, server):
+    """A run that is resumed without the flag asks the same persons."""
+    user = getpass.getuser()
+    configured(f'act_as = ["{user}"]', 'groups = { finance = ["bo"] }')
+    server.default = Answer(201, MADE)
+    made = 'replicate.create_prediction{ version = ("v"):rep(64), input = { n = %d } }'
+    (tmp_path / "two.lua").write_text(f"{made % 1} {made % 2}")
+    live("lua", "--journal", "J", "--wait-for-approval", "--approvers", "@finance", "two.lua")
+    (first,) = asked(live)
+    live("approvals", "approve", first["id"], "--as", "bo")
+    live("runs", "resume", "J")
+    (second,) = asked(live)
+
+    assert (["@finance"], 3) == (second["approvers"], live("approvals", "approve", second["id"]).status)
+    assert 1 == len(server.requests)
+
+
+@pytest.mark.parametrize(
+    ("flags", "status", "message"),
+    [
+        (("--approvers", "zoe"), 2, "--approvers: 'zoe' is not among approvals.approvers; expected some of: ana"),
+        (("--approvers", "@zoe"), 2, "--approvers: '@zoe' is not among approvals.approvers; expected some of: ana"),
+        (("--approvers", "ana,"), 2, "--approvers: expected up to 100 names separated by commas, got 'ana,'"),
+    ],
+)
+def test_approvers_that_the_configuration_lacks(flow, live, configured, flags, status, message):
+    """An error before the script runs, with those that are known."""
+    configured('approvers = ["ana"]')
+    ran = flow(flags=flags)
+
+    assert (status, message) == (ran.status, ran.json["error"])
+    assert [] == asked(live)
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "message"),
+    [
+        (("worker", "--approvers", "zoe"), 2, "'zoe' is not among approvals.approvers; expected some of: ana, USER"),
+        (("submit", "--eval", "return 1", "--approvers", "ana,@zoe"), 2, "'@zoe' is not among approvals.approvers;"),
+        (
+            ("submit", "--eval", "return 1", "--approvers", "USER"),
+            3,
+            "USER: USER submits the run, and may not approve it",
+        ),
+    ],
+)
+def test_approvers_of_workers_and_submitted_runs(live, configured, words, status, message):
+    """An error at the start, also for whoever names only themselves."""
+    user = getpass.getuser()
+    configured(f'approvers = ["ana", "{user}"]')
+    ran = live(*(each.replace("USER", user) for each in words))
+
+    assert status == ran.status
+    assert f"error: --approvers: {message.replace('USER', user)}" in ran.err
+
+
+def test_approvers_without_waiting(live):
+    """The flag needs --wait-for-approval."""
+    ran = live("lua", "--journal", "J", "--approvers", "ana", "--eval", "return 1")
+
+    assert (2, "error: --approvers needs --wait-for-approval") == (ran.status, ran.err.splitlines()[0])
+
+
+def test_a_file_of_an_earlier_version(flow, live, server):
+    """Its open questions can be decided by anybody, as before."""
+    flow()
+    with closing(sqlite3.connect(stored())) as file:
+        for column in ("approvers", "own", "narrowed"):
+            file.execute(f"ALTER TABLE approvals DROP COLUMN {column}")
+    (one,) = asked(live)
+    assert 0 == live("approvals", "approve", one["id"]).status
+
+    assert (None, None, "p1") == (one["approvers"], one["own"], flow().json["result"])
+
+
 def test_a_project_cannot_name_approvers(flow, live, tmp_path):
     """Approvers in an untrusted project file are ignored."""
     (tmp_path / ".kosmo").mkdir()

@@ -172,6 +172,22 @@ def test_who_may_decide(sign_in, submitted, asking, database, name, settings, st
     assert ("Approve</button>" in visitor.get("/approvals").text) == (name != "read" and status == 403)
 
 
+def test_approvers_of_a_run(sign_in, submitted, asking, database):
+    """The page shows who may decide; another person gets a refusal that names them, also if they forge the form."""
+    identifier = asking(submitted(by="carol"))
+    database.rows("UPDATE approvals SET approvers = %s, own = false", (["bob", "carol"],))
+    alice, bob = sign_in("alice"), sign_in("bob")
+    fields = {"questions": shown(database, identifier), "verdict": "approved"}
+    refused = alice.post(f"/approvals/{identifier}", {**fields, "csrf": alice.token("/")})
+
+    assert "<dt>May decide</dt><dd>bob</dd>" in alice.get("/approvals").text
+    assert (403, True) == (
+        refused.status_code,
+        "alice may not decide this: not among the approvers of this run (bob, carol)" in refused.text,
+    )
+    assert 303 == bob.post(f"/approvals/{identifier}", {**fields, "csrf": bob.token("/")}).status_code
+
+
 def test_without_a_login(sign_in, submitted, asking, database):
     """The user who runs the console decides, and the record shows that anyone on this machine could have."""
     identifier = asking(submitted())

@@ -141,3 +141,108 @@ def test_workers_are_killed_around_questions_decisions_and_requests(url, tmp_pat
     events = approvals_chaos.go(url, tmp_path, 30, seed=19)
 
     assert sum(events[step] for step in approvals_chaos.STEPS) > 10
+
+
+ONE = CREATE % "'a'"
+
+
+def configure(tmp_path, *lines):
+    """Write the section [approvals] of the configuration that the workers read."""
+    (tmp_path / "config").mkdir(exist_ok=True)
+    (tmp_path / "config" / "config.toml").write_text("\n".join(["[approvals]", *lines]))
+
+
+def refused(fleet, run):
+    return runs.find(fleet.database, run).error
+
+
+@pytest.mark.parametrize(
+    ("config", "worker", "of_run", "shown"),
+    [
+        ('approvers = ["ana", "@finance"]', None, ["@finance"], ["@finance"]),
+        ('approvers = ["ana", "@finance"]', ["@finance"], ["ana", "bo"], ["bo"]),
+        ('approvers = ["bo", "zoe"]', None, ["zoe", "bo"], ["zoe", "bo"]),
+        ("", ["bo"], None, ["bo"]),
+    ],
+)
+def test_approvers_are_narrowed(fleet, tmp_path, config, worker, of_run, shown):
+    """The question shows who may decide by configuration, worker and run together; a decision of them is valid."""
+    configure(tmp_path, config, 'groups = { finance = ["bo", "cy"] }')
+    fleet.start(write="ask", approvers=worker)
+    (run,) = fleet.submit(1, ONE, by="sam", approvers=of_run)
+    (one,) = open_ones(fleet, 1)
+    approvals.decide(fleet.database, [one.id], "approved", "bo")
+    fleet.finish()
+
+    assert (shown, False) == (one.approvers, one.own)
+    assert ("done", of_run) == (runs.find(fleet.database, run).state, runs.find(fleet.database, run).approvers)
+    assert 1 == fleet.server.count("POST", "/predictions")
+
+
+@pytest.mark.parametrize(
+    ("config", "worker", "of_run", "by", "reason"),
+    [
+        ('approvers = ["ana"]', None, ["ana", "sam"], "sam", "not among approvals.approvers (ana)"),
+        ("", None, ["ana", "sam"], "sam", "whoever submitted a run does not approve it"),
+        ("", ["ana"], ["ana", "eve"], "eve", "not among the approvers of this run (ana)"),
+        ("", ["ana"], ["ana"], "@finance", "not among the approvers of this run (ana)"),
+        ('approvers = ["@finance"]', None, ["bo", "eve"], "eve", "not among approvals.approvers (@finance)"),
+    ],
+)
+def test_a_decision_of_another_is_a_denial(fleet, tmp_path, config, worker, of_run, by, reason):
+    """Also if it was written into the database past every command: a run never widens what its worker allows."""
+    configure(tmp_path, config, 'groups = { finance = ["bo", "cy"] }')
+    fleet.start(write="ask", approvers=worker)
+    (run,) = fleet.submit(1, ONE, by="sam", approvers=of_run)
+    (one,) = open_ones(fleet, 1)
+    fleet.database.rows("UPDATE approvals SET approvers = NULL, own = true")
+    approvals.decide(fleet.database, [one.id], "approved", by)
+    fleet.finish()
+
+    assert f"this worker denied approval {one.id}: {by} may not approve it: {reason}" in refused(fleet, run)
+    assert 0 == fleet.server.count("POST", "/predictions")
+
+
+@pytest.mark.parametrize(
+    ("config", "worker", "of_run", "lists"),
+    [
+        ('approvers = ["ana"]', None, ["bo"], "ana; bo"),
+        ("", ["ana"], ["bo"], "ana; bo"),
+        ("", None, ["sam"], "sam, and not sam, who submitted the run"),
+        ('approvers = ["@finance"]', ["ana"], None, "@finance; ana"),
+    ],
+)
+def test_a_question_that_nobody_could_answer(fleet, tmp_path, config, worker, of_run, lists):
+    """The call is refused at once, with the lists that have nobody in common."""
+    configure(tmp_path, config, 'groups = { finance = ["bo", "cy"] }')
+    fleet.start(write="ask", approvers=worker)
+    (run,) = fleet.submit(1, ONE, by="sam", approvers=of_run)
+    fleet.finish()
+
+    assert f"nobody may approve it: expected somebody among each of: {lists}" in refused(fleet, run)
+    assert [] == approvals.listed(fleet.database, decided=True)
+
+
+def test_a_key_with_other_approvers(database):
+    """It is not the same run: its approvers would not be those that were asked for."""
+    head = Head(script="flow.lua", source=b"return 1")
+    first, _ = runs.submit(database, head, key="k", approvers=["ana"])
+
+    assert (first, False) == runs.submit(database, head, key="k", approvers=["ana"])
+    for other in (None, ["ana", "bo"]):
+        with pytest.raises(UsageError, match="another script, arguments, account, budget or approvers"):
+            runs.submit(database, head, key="k", approvers=other)
+
+
+def test_a_run_that_continues_shows_who_may_decide_now(fleet, tmp_path):
+    """An open question takes over a configuration that was changed since."""
+    configure(tmp_path, 'approvers = ["ana"]')
+    fleet.start(write="ask")
+    (run,) = fleet.submit(1, ONE, by="sam")
+    (one,) = open_ones(fleet, 1)
+    configure(tmp_path, 'approvers = ["bo"]')
+    runs.cancel(fleet.database, run)
+    runs.resume(fleet.database, run)
+    wait_until(lambda: approvals.find(fleet.database, one.id).approvers == ["bo"])
+
+    assert ["ana"] == one.approvers

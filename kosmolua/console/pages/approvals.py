@@ -8,7 +8,7 @@ import msgspec
 
 from kosmolua.console.access import Visitor
 from kosmolua.console.layout import basename, cut, empty, facts, form, link, table, when
-from kosmolua.journal.approvals import Approval
+from kosmolua.journal.approvals import Approval, who
 from kosmolua.page.details import badge
 from kosmolua.page.markup import Html, fill, join
 
@@ -61,6 +61,7 @@ def question(one: Approval, visitor: Visitor, now: float) -> Html:
             ("Asked", when(one.asked_at, now)),
             ("Expires", when(one.expires_at, now) if one.status == "open" else None),
             ("Submitted by", one.submitted_by),
+            ("May decide", cut(who(one), _NAMES * 5) if one.status == "open" else None),
             ("Asks because", one.why),
             ("Digest", fill('<code title="{}">{}</code>', one.digest, one.digest[:_DIGITS])),
         ]
