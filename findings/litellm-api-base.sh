@@ -3,7 +3,7 @@
 # Expected: `api_base`, which litellm documents for every provider, sets the server that a completion is sent to, so that
 #   a gateway or a local emulator can be used.
 # Found: for Replicate it is ignored: the address is always the public API's, and the token is sent there.
-# For users: docs/official-clients.md says that LiteLLM cannot be tested against the emulator this way.
+# For users: docs/official-clients.md shows how LiteLLM reaches the emulator: as its proxy, with `emulator:serve --proxy`.
 set -euo pipefail
 folder=$(mktemp -d); trap 'rm -rf "$folder"' EXIT; cd "$folder"
 export LITELLM_LOCAL_MODEL_COST_MAP=True

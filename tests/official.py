@@ -5,6 +5,7 @@ system's folder for temporary files, where no variable names one.
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -21,8 +22,8 @@ def build(*commands, variable):
             pytest.fail(f"Cannot set up {variable}.\n{made.stderr[-2000:]}\nRun `{line}`, or set {variable}.")
 
 
-def from_npm(package, *, variable):
-    """The folder with node_modules of this package."""
+def from_npm(package, *more, variable):
+    """The folder with node_modules of this package, and of more."""
     if given := os.environ.get(variable):
         # Either the folder itself or the one that it lies in.
         return Path(given).parent if Path(given).name == "node_modules" else Path(given)
@@ -31,6 +32,19 @@ def from_npm(package, *, variable):
     home = CACHE / package
     if not (home / "ready").exists():
         home.mkdir(parents=True, exist_ok=True)
-        build(["npm", "install", "--no-audit", "--no-fund", "--prefix", home, package], variable=variable)
+        build(["npm", "install", "--no-audit", "--no-fund", "--prefix", home, package, *more], variable=variable)
         (home / "ready").touch()
     return home
+
+
+def from_pypi(package, *more, variable):
+    """An interpreter that has this package, and more."""
+    if given := os.environ.get(variable):
+        return Path(given)
+    home = CACHE / package
+    python = home / "bin" / "python"
+    if not (home / "ready").exists():
+        install = [python, "-m", "pip", "install", "-q", package, *more]
+        build([sys.executable, "-m", "venv", home], install, variable=variable)
+        (home / "ready").touch()
+    return python

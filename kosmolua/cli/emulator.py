@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -40,7 +41,7 @@ def run(command: str, argv: list[str]) -> int:
         flag = _FLAGS.get(changed[0], changed[0])
         raise UsageError(f"--{flag} and --cassette cannot be combined", hint="leave one of them out")
     application = Player(parsed.cassette) if parsed.cassette else Emulator(**options)
-    serve(application, parsed.port, secure=parsed.https)
+    serve(application, parsed.port, secure=parsed.https, proxy=parsed.proxy)
     return 0
 
 
@@ -63,9 +64,7 @@ def _parser(command: str) -> options_.Parser:
     made.add_argument(
         "--models", metavar="PATH", help="add the public models of a file or directory; save them: kosmo models pull"
     )
-    made.add_argument(
-        "--https", action="store_true", help="serve HTTPS with a new certificate; the first line names it"
-    )
+    add_secure_options(made)
     made.add_argument(
         "--outputs", choices=("url", "data"), default="url", help="give files as URLs or as data URLs (default: url)"
     )
@@ -105,30 +104,48 @@ def check_port(port: int) -> None:
         raise UsageError(f"--port: expected 0 to 65535, got {port}")
 
 
-def serve(application: Application, port: int, *, secure: bool, **facts: str) -> None:
+def add_secure_options(made: options_.Parser) -> None:
+    secure = made.add_mutually_exclusive_group()
+    secure.add_argument(
+        "--https", action="store_true", help="serve HTTPS with a new certificate; the first line names it"
+    )
+    secure.add_argument(
+        "--proxy",
+        action="store_true",
+        help="also be the HTTPS_PROXY of programs that cannot set the API's address; the first line names its "
+        "certificate",
+    )
+
+
+def serve(application: Application, port: int, *, secure: bool, proxy: bool, **facts: str) -> None:
     """Serve it until it is interrupted. The first line of output is its URL, with the facts."""
     try:
-        _serve(application, port, secure=secure, **facts)
+        _serve(application, port, secure=secure, proxy=proxy, **facts)
     except OSError as error:
         raise UsageError(
             f"cannot listen on port {port}: {error.strerror}", hint="choose another port, or --port 0 for a free one"
         ) from None
 
 
-def _serve(application: Application, port: int, *, secure: bool, **facts: str) -> None:
+def _serve(application: Application, port: int, *, secure: bool, proxy: bool, **facts: str) -> None:
     from kosmolua.emulator import serve
 
     def ready(url: str, **more: str) -> None:
-        output.write_text(output.to_json({"url": url, **more, **facts}, indent=False) + "\n")
+        own = {"proxy": url.removesuffix("/v1")} if proxy else {}
+        output.write_text(output.to_json({"url": url, **own, **more, **facts}, indent=False) + "\n")
 
-    if not secure:
+    if not secure and not proxy:
         serve(application, port=port, ready=ready)
         return
     from tempfile import TemporaryDirectory
 
     from kosmolua.emulator.certificate import make_certificate, server_context
+    from kosmolua.emulator.tunnel import HOST
 
     with TemporaryDirectory(prefix="kosmolua-emulator-") as directory:
-        certificate, key = make_certificate(directory)
+        certificate, key = make_certificate(directory, *([HOST] if proxy else []))
         context = server_context(certificate, key)
-        serve(application, port=port, ready=partial(ready, certificate=certificate), secure=context)
+        os.remove(key)  # only this process has it now
+        named = partial(ready, certificate=certificate)
+        tls, proxied = (None, context) if proxy else (context, None)
+        serve(application, port=port, ready=named, secure=tls, proxied=proxied)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kosmolua.cli import options as options_
-from kosmolua.cli.emulator import check_port, serve
+from kosmolua.cli.emulator import add_secure_options, check_port, serve
 from kosmolua.cli.host import print_notice
 from kosmolua.replicate.catalogue import SERVER
 
@@ -15,7 +15,7 @@ def run(command: str, argv: list[str]) -> int:
     from kosmolua.host.recorder import Recorder
 
     recorder = Recorder(parsed.to, parsed.output, insecure_http=parsed.insecure_http)
-    serve(recorder, parsed.port, secure=parsed.https, to=recorder.base, output=parsed.output)
+    serve(recorder, parsed.port, secure=parsed.https, proxy=parsed.proxy, to=recorder.base, output=parsed.output)
     print_notice(recorder.tape.summary)
     return 0
 
@@ -30,9 +30,7 @@ def _parser(command: str) -> options_.Parser:
     made.add_argument("--output", required=True, metavar="FILE", help="write the cassette to this file")
     made.add_argument("--port", type=int, default=0, metavar="N", help="listen on this port (default: a free one)")
     made.add_argument("--to", default=SERVER, metavar="URL", help=f"the API to record (default: {SERVER})")
-    made.add_argument(
-        "--https", action="store_true", help="serve HTTPS with a new certificate; the first line names it"
-    )
+    add_secure_options(made)
     made.add_argument(
         "--insecure-http", action="store_true", help="allow passing the token on over plain HTTP to other machines"
     )

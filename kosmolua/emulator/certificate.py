@@ -8,23 +8,24 @@ import subprocess
 
 from kosmolua.errors import ConfigurationError, UsageError
 
-_NAMES = "DNS:localhost,DNS:*.localhost,IP:127.0.0.1,IP:::1"
-_EXTENSIONS = (
-    f"subjectAltName={_NAMES}",
-    "basicConstraints=critical,CA:TRUE",
-    "keyUsage=critical,digitalSignature,keyCertSign",
-)
+_NAMES = ("DNS:localhost", "DNS:*.localhost", "IP:127.0.0.1", "IP:::1")
+# The programs that are told to trust it take it for an authority. It is one for these names alone.
+_PERMITTED = ("DNS:localhost", "IP:127.0.0.1/255.255.255.255", f"IP:::1/{':'.join(['ffff'] * 8)}")
+_EXTENSIONS = ("basicConstraints=critical,CA:TRUE,pathlen:0", "keyUsage=critical,digitalSignature,keyCertSign")
 _DAYS, _SECONDS = "7", 60
 
 
-def make_certificate(directory: str) -> tuple[str, str]:
+def make_certificate(directory: str, *more: str) -> tuple[str, str]:
     """Make a certificate and its key in a directory. Returns the paths of both, certificate first.
 
-    Raises a ConfigurationError without the program openssl.
+    It is for this machine, and for the names of ``more``. Raises a ConfigurationError without the program openssl.
     """
     certificate, key = os.path.join(directory, "certificate.pem"), os.path.join(directory, "key.pem")
     command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", _DAYS, "-subj", "/CN=localhost"]
-    for extension in _EXTENSIONS:
+    names = [f"DNS:{name}" for name in more]
+    permitted = ",".join(f"permitted;{name}" for name in (*_PERMITTED, *names))
+    alternatives = f"subjectAltName={','.join((*_NAMES, *names))}"
+    for extension in (alternatives, f"nameConstraints=critical,{permitted}", *_EXTENSIONS):
         command += ["-addext", extension]
     try:
         subprocess.run(  # noqa: S603 - no word is from outside, but the directory, which is made here

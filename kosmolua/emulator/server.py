@@ -22,6 +22,8 @@ from werkzeug.exceptions import ClientDisconnected
 from werkzeug.serving import DechunkedInput
 from werkzeug.wsgi import LimitedStream
 
+from kosmolua.emulator import tunnel
+
 if TYPE_CHECKING:
     from ssl import SSLContext
 
@@ -49,10 +51,14 @@ class _Server(ThreadingMixIn, TCPServer):
     block_on_close = False
 
     def __init__(
-        self, address: tuple[str, int], application: WSGIApplication, secure: SSLContext | None = None
+        self,
+        address: tuple[str, int],
+        application: WSGIApplication,
+        secure: SSLContext | None = None,
+        proxied: SSLContext | None = None,
     ) -> None:
         super().__init__(address, _Connection)
-        self.application = application
+        self.application, self.proxied = application, proxied
         self.scheme = "https" if secure else "http"
         if secure:
             # The handshake is done by the connection's own thread, with its first read.
@@ -83,14 +89,33 @@ class _Connection(BaseHTTPRequestHandler):
             return self._serve
         raise AttributeError(name)
 
+    def setup(self) -> None:
+        super().setup()
+        self.scheme = cast("_Server", self.server).scheme
+
     def finish(self) -> None:
         # Close the socket even if the client is gone and data is unsent.
         with contextlib.suppress(ConnectionError, SSLError):
             super().finish()
         self.rfile.close()
+        if self.connection is not self.request:  # inside a tunnel
+            self.connection.close()
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the name it has in http.server
         """Log nothing: the output is for the line with the URL."""
+
+    def do_CONNECT(self) -> None:
+        context = None if self.scheme == "https" else cast("_Server", self.server).proxied
+        reason = tunnel.refusal(self.path, context)
+        self.close_connection = True
+        if context is None or reason:
+            self.send_response_only(403, reason)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
+        with contextlib.suppress(OSError):  # a client that does not trust the certificate
+            tunnel.enter(self, context)
+            self.scheme = "https"
 
     def _serve(self) -> None:
         body = self._body()
@@ -139,7 +164,7 @@ class _Connection(BaseHTTPRequestHandler):
             "SERVER_PROTOCOL": self.request_version,
             "REMOTE_ADDR": self.client_address[0],
             "wsgi.version": (1, 0),
-            "wsgi.url_scheme": cast("_Server", self.server).scheme,
+            "wsgi.url_scheme": self.scheme,
             "wsgi.input": body,
             "wsgi.input_terminated": True,
             "wsgi.errors": sys.stderr,
@@ -197,13 +222,17 @@ class _Answer:
 
 @contextlib.contextmanager
 def running(
-    application: Application, host: str = "127.0.0.1", port: int = 0, secure: SSLContext | None = None
+    application: Application,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    secure: SSLContext | None = None,
+    proxied: SSLContext | None = None,
 ) -> Iterator[str]:
     """Serve the application in a thread inside this context, then close it. Yields its URL, ending in /v1.
 
-    With ``secure`` it speaks HTTPS.
+    With ``secure`` it speaks HTTPS. With ``proxied``, a context for the name of the API, it is also a proxy for that.
     """
-    with _Server((host, port), application, secure) as server:
+    with _Server((host, port), application, secure, proxied) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
         thread.start()
         try:
@@ -220,12 +249,13 @@ def serve(
     port: int = 0,
     ready: Callable[[str], object] | None = None,
     secure: SSLContext | None = None,
+    proxied: SSLContext | None = None,
 ) -> None:
     """Serve until interrupted (Ctrl-C or SIGTERM). ``ready`` is called once with the URL, ending in /v1.
 
     Raises an OSError if the port is not available.
     """
-    served = running(application, host, port, secure)
+    served = running(application, host, port, secure, proxied)
     with contextlib.suppress(KeyboardInterrupt), _interrupted_by_sigterm(), served as url:
         if ready:
             ready(url)

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 
+import other_clients
 import public_clients
 import pytest
-from official import CACHE, build, from_npm
+from official import from_npm, from_pypi
 
 from kosmolua.emulator import Emulator, running
 from kosmolua.emulator.certificate import make_certificate, server_context
@@ -28,15 +28,7 @@ SAMPLE = 200
 
 @pytest.fixture(scope="session")
 def official_python():
-    if given := os.environ.get("KOSMOLUA_OFFICIAL_PYTHON"):
-        return given
-    home = CACHE / PYTHON_CLIENT
-    python = home / "bin" / "python"
-    if not (home / "ready").exists():
-        commands = ([sys.executable, "-m", "venv", home], [python, "-m", "pip", "install", "-q", PYTHON_CLIENT])
-        build(*commands, variable="KOSMOLUA_OFFICIAL_PYTHON")
-        (home / "ready").touch()
-    return python
+    return from_pypi(PYTHON_CLIENT, variable="KOSMOLUA_OFFICIAL_PYTHON")
 
 
 @pytest.fixture(scope="session")
@@ -75,6 +67,16 @@ def test_javascript_client(official_javascript):
         done = flow(["node", FLOWS / "javascript_flows.mjs", url, official_javascript])
 
     assert {"run", "stream", "wait", "cancel", "files", "trainings", "pages"} <= set(done)
+
+
+def test_the_vercel_ai_sdk():
+    """Its images run unchanged; `other_clients` also runs LiteLLM and LangChain."""
+    home = from_npm(*other_clients.AI_SDK, variable="KOSMOLUA_AI_SDK")
+    with running(Emulator(speed=5)) as url:
+        environment = {"NODE_MODULES_HOME": str(home), "REPLICATE_URL": url, "REPLICATE_API_TOKEN": "r8_any"}
+        done = flow(["node", FLOWS / "ai_sdk_flows.mjs", other_clients.SDXL], **environment)
+
+    assert done == ["model", "1", "version", "1", "several", "2", "aspect", "1"]
 
 
 @pytest.mark.parametrize("scheme", ["https", "data"])
