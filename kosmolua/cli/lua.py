@@ -68,11 +68,6 @@ def run(command: str, argv: list[str], named: dict[str, object] | None = None) -
             return start(parsed, options, script_args)
         name, text = _source(parsed)
         script = Text(name, text, script_args, named)
-        if named is not None and (parsed.journal or parsed.record or parsed.replay):
-            raise UsageError(
-                "a kept script is run without a journal or cassette, since its arguments have names",
-                hint="run its file with a list of arguments: kosmo lua FILE",
-            )
         if parsed.explain:
             from kosmolua.cli.explain import explain
 
@@ -272,6 +267,7 @@ def _journal(parsed: argparse.Namespace, options: Options, script: Text) -> Iter
         script=script.name,
         source=script.source,
         args=script.args,
+        named=script.named,
         account=options.account,
         emulated=options.emulate,
     )

@@ -11,6 +11,7 @@ from typing import Any
 from kosmolua.cli import options, output
 from kosmolua.errors import JournalError, UsageError
 from kosmolua.journal import runs
+from kosmolua.journal.arguments import MAX_SHOWN
 from kosmolua.journal.fit import of_a_prompt
 from kosmolua.journal.records import is_of_the_api
 from kosmolua.journal.runs import Summary
@@ -135,6 +136,7 @@ def _show(path: str, *, as_json: bool) -> int:
         ("name", one.name),
         ("run", one.id),
         ("script", " ".join([one.script, *(["--", *one.args] if one.args else [])])),
+        *([("arguments", _named(one.named))] if one.named else []),
         *([] if one.prompt else [("account", one.account)]),
         ("journal", one.path),
         *([("outputs", f"{one.outputs} kept in {paths.outputs_of(one.path)}")] if one.outputs else []),
@@ -155,6 +157,12 @@ def _show(path: str, *, as_json: bool) -> int:
     how = f"kosmo repl --journal {one.path}" if one.prompt else f"kosmo runs resume {one.id}"
     output.write_text(text + "\n" + (f"\nto resume: {safe(how)}\n" if one.state != "finished" else ""))
     return 0
+
+
+def _named(given: dict[str, Any]) -> str:
+    """Arguments by name in a line. Those of a script of this program are text, numbers, booleans and lists."""
+    text = " ".join(f"{name}={value}" for name, value in given.items())
+    return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}…"
 
 
 def _call(entry: dict[str, Any]) -> tuple[str, ...]:
@@ -198,7 +206,8 @@ def _resume(command: str, argv: list[str]) -> int:
     flags = ["--account", one.account]
     flags += ["--wait-for-approval"] if one.state == "waiting" and "--wait-for-approval" not in argv else []
     flags += ["--emulate"] if one.emulated and "--emulate" not in argv else []
-    return lua.run("integrations:lua", [*what, "--journal", path, *flags, *argv[1:], "--", *one.args])
+    given = [*what, "--journal", path, *flags, *argv[1:], "--", *one.args]
+    return lua.run("integrations:lua", given, named=one.named)
 
 
 def _prune(command: str, parsed: argparse.Namespace) -> int:

@@ -11,6 +11,7 @@ from kosmolua.errors import OptionError, UsageError
 from kosmolua.host import needed
 from kosmolua.host.explained import explained
 from kosmolua.host.options import HostOptions
+from kosmolua.host.run_options import named_of
 from kosmolua.host.runs import Runs
 from kosmolua.runtime import descriptors
 
@@ -38,15 +39,18 @@ def opened(
     if not isinstance(journal, str):
         raise OptionError.of("journal", "a name or a path as a string", journal)
     name, text, args = script
-    if isinstance(args, Mapping):
-        raise UsageError(
-            "a run with a journal takes its arguments as a list of strings",
-            hint="pass JSON text, and decode it in the script: json.decode(args[1])",
-        )
+    named = named_of(args) if isinstance(args, Mapping) else None
     from kosmolua.journal import runs as runs_
     from kosmolua.journal.records import Head
 
-    head = Head(script=name, source=text, args=[*args], account=account or options.account, emulated=options.emulate)
+    head = Head(
+        script=name,
+        source=text,
+        args=[*args] if named is None else [],
+        named=named,
+        account=account or options.account,
+        emulated=options.emulate,
+    )
     anew = runs_.Anew("fresh=True", wanted=fresh)
     with ExitStack() as stack:
         with explained("opening the journal"):

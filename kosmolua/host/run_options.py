@@ -90,12 +90,15 @@ class RunOptions(Struct, frozen=True, kw_only=True):
 
 
 def named_of(args: Mapping[str, Any]) -> dict[str, Any]:
-    """Arguments by name, as plain data. Raises a `UsageError`."""
+    """Arguments by name, as plain data in one order: a resumed script traverses its table as before. Raises a
+    `UsageError`.
+    """
     import msgspec
 
     try:
-        found: dict[str, Any] = msgspec.to_builtins(args, builtin_types=(bytes,), str_keys=True)
-    except (TypeError, RecursionError) as error:
+        found: dict[str, Any] = msgspec.to_builtins(args, builtin_types=(bytes,), str_keys=True, order="sorted")
+        msgspec.msgpack.encode(found)
+    except (TypeError, RecursionError, OverflowError, UnicodeEncodeError) as error:
         raise UsageError(
             f"args: expected plain data: {error}", hint="pass text, numbers, lists or dictionaries"
         ) from None

@@ -36,7 +36,9 @@ _canonical = msgspec.json.Encoder(order="sorted").encode
 
 
 class Opening(Struct, forbid_unknown_fields=True, omit_defaults=True):
-    """The first line. ``digest`` is that of the script. ``base`` is the API, if a proxy recorded another program."""
+    """The first line. ``digest`` is that of the script. ``base`` is the API, if a proxy recorded another program.
+    ``named`` are arguments by name, without secrets.
+    """
 
     cassette: int
     script: str
@@ -46,6 +48,7 @@ class Opening(Struct, forbid_unknown_fields=True, omit_defaults=True):
     began: float
     awaits: int = 0
     base: str = ""
+    named: Any = None
 
 
 class Call(Struct, omit_defaults=True, forbid_unknown_fields=True):
@@ -104,8 +107,9 @@ def _lines(journal: str) -> Iterator[bytes]:
 def _head(facts: Mapping[str, Any]) -> bytes:
     script = os.path.basename(facts["script"])
     head = Opening(
-        FORMAT, script, digest_of(facts["source"]), facts["args"], facts["seed"], facts["began"], facts.get("awaits", 0)
-    )
+        FORMAT, script, digest_of(facts["source"]), facts["args"], facts["seed"], facts["began"],
+        facts.get("awaits", 0), named=cleaned(facts.get("named")),
+    )  # fmt: skip
     return msgspec.json.encode(head)
 
 
@@ -186,9 +190,11 @@ class Cassette:
                 hint=f"serve it to that program: kosmo emulator:serve --cassette {file}",
             )
         self._orders = {(call.task, call.request): order for order, call in enumerate(self._calls, 1)}
-        if self._head.args != head.args:
+        was, now = (self._head.args, self._head.named), (head.args, cleaned(head.named))
+        if _canonical(was) != _canonical(now):
+            first, second = (args if named is None else named for args, named in (was, now))
             raise JournalError(
-                f"{file} was recorded with the arguments {self._head.args}; now they are {head.args}",
+                f"{file} was recorded with the arguments {first}; now they are {second}",
                 hint="pass the same arguments, or record another cassette",
             )
 

@@ -5,16 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
+
 from kosmolua.errors import JournalError
+from kosmolua.journal.arguments import MAX_SHOWN
 from kosmolua.journal.records import Began, Head, is_of_a_prompt, place_of
+
+_sorted = msgspec.msgpack.Encoder(order="sorted").encode
 
 
 def check(path: str, facts: Mapping[str, Any], head: Head) -> None:
     if is_of_a_prompt(facts) != head.prompt:
         raise of_a_script(path, facts) if head.prompt else of_a_prompt(path, emulated=bool(facts["emulated"]))
-    if facts["args"] != head.args:
+    then, today = (facts["args"], facts.get("named")), (head.args, head.named)
+    if _sorted(then) != _sorted(today):
         raise JournalError(
-            f"{path} belongs to a run with the arguments {facts['args']}; now they are {head.args}",
+            f"{path} belongs to a run with the arguments {_told(*then)}; now they are {_told(*today)}",
             hint="pass the same arguments, or choose another journal",
         )
     if bool(facts["emulated"]) != head.emulated:
@@ -27,6 +33,10 @@ def check(path: str, facts: Mapping[str, Any], head: Head) -> None:
             f"{path} belongs to a run on account {facts['account']}; now the account is {head.account}",
             hint=f"use --account {facts['account']}, or choose another journal",
         )
+
+
+def _told(args: list[str], named: Mapping[str, Any] | None) -> str:
+    return str(args if named is None else named)[:MAX_SHOWN]
 
 
 def of_a_prompt(path: str, *, emulated: bool) -> JournalError:

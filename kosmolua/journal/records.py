@@ -48,12 +48,13 @@ class Lookup(Struct, frozen=True, kw_only=True):
 
 class Head(Struct, frozen=True, kw_only=True):
     """Which run a journal is for. ``source`` is kept so that a script without a file can be resumed; a ``prompt`` has
-    none. ``account`` is used by calls that name no other.
+    none. ``account`` is used by calls that name no other. ``named`` are arguments by name instead of ``args``.
     """
 
     script: str
     source: bytes
     args: list[str] = []
+    named: dict[str, Any] | None = None
     account: str = DEFAULT_ACCOUNT
     emulated: bool = False
     prompt: bool = False
@@ -66,6 +67,7 @@ class Facts(TypedDict):
     script: str
     source: bytes
     args: list[str]
+    named: NotRequired[dict[str, Any] | None]
     account: str
     emulated: int
     prompt: NotRequired[int]

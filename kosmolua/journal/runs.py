@@ -71,7 +71,8 @@ def begin(
 def opened(environment: Mapping[str, str], given: str, head: Head, tell: Callable[[str], None], **how: Any) -> Journal:
     """Open the journal of that name or file, and list it in `found`. ``tell`` gets a notice if that fails."""
     path = path_of(environment, given)
-    if any("\udc80" <= character <= "\udcff" for each in head.args for character in each):
+    words = [*head.args, *(each for each in (head.named or {}).values() if isinstance(each, str))]
+    if any("\udc80" <= character <= "\udcff" for each in words for character in each):
         raise UsageError("an argument of the script is not UTF-8 text, which a journal needs", hint="pass UTF-8 text")
     try:
         note(environment, path)
@@ -168,7 +169,8 @@ class Summary(Struct, frozen=True, kw_only=True):
 
     ``name`` is its name for people; ``outputs`` is the number of kept output files. ``answers`` counts the finished
     calls, ``open`` the writes whose outcome is unknown. ``spent`` has the names of the caps, ``guessed`` is its
-    uncertain part. ``times`` is how often it was run. A session at the ``prompt`` is not the run of a script.
+    uncertain part. ``times`` is how often it was run. ``named`` are arguments by name. A session
+    at the ``prompt`` is not the run of a script.
     """
 
     id: str
@@ -189,6 +191,7 @@ class Summary(Struct, frozen=True, kw_only=True):
     prompt: bool = False
     name: str = ""
     outputs: int = 0
+    named: dict[str, Any] | None = None
 
 
 def _ended(error: str | None) -> str:
@@ -212,6 +215,7 @@ def summary(
         id=facts["id"],
         script=facts["script"],
         args=facts["args"],
+        named=facts.get("named"),
         account=facts["account"],
         emulated=bool(facts["emulated"]),
         began=facts["began"],

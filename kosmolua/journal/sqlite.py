@@ -93,8 +93,8 @@ class SqliteStore:
     def facts(self) -> Facts:
         found: dict[str, Any] = {"account": DEFAULT_ACCOUNT, **dict(self._do("SELECT name, value FROM facts"))}
         try:
-            args = msgspec.msgpack.decode(found.get("args", b"\xc0"))
-            return msgspec.convert({**found, "args": args}, type=Facts, builtin_types=(bytes,))
+            given = {name: msgspec.msgpack.decode(found.get(name, b"\xc0")) for name in ("args", "named")}
+            return msgspec.convert({**found, **given}, type=Facts, builtin_types=(bytes,))
         except NO_DATA as error:
             raise DamagedError(f"invalid run metadata: {error}") from None
 
@@ -345,6 +345,7 @@ def _new_facts(head: Head) -> dict[str, Any]:
         "script": script.encode(errors="replace").decode(),  # a name need not be UTF-8
         "source": head.source,
         "args": msgspec.msgpack.encode(head.args),
+        **({} if head.named is None else {"named": msgspec.msgpack.encode(head.named)}),
         "account": head.account,
         "emulated": int(head.emulated),
         "prompt": int(head.prompt),

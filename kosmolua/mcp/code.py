@@ -78,9 +78,9 @@ DEFINITIONS: dict[str, dict[str, Any]] = {
 }
 
 
-def definitions(*, writes: bool, dialect: Dialect = "any") -> list[dict[str, Any]]:
-    """The four tools. Without writes, running a script is read-only."""
-    return [_definition(name, writes=writes, dialect=dialect) for name in DEFINITIONS]
+def definitions(*names: str, writes: bool = False, dialect: Dialect = "any") -> list[dict[str, Any]]:
+    """The tools of these names, by default all. Without writes, running a script is read-only."""
+    return [_definition(name, writes=writes, dialect=dialect) for name in names or DEFINITIONS]
 
 
 def _definition(name: str, *, writes: bool, dialect: Dialect) -> dict[str, Any]:

@@ -101,8 +101,10 @@ def of_running(identifier: str, seconds: int) -> dict[str, Any]:
     return _result({"success": False, "status": "running", "id": identifier, "seconds": seconds}, text, [])
 
 
-def of_waiting(identifier: str, error: WaitingError, limit: int) -> dict[str, Any]:
-    """The result of a script that waits for a person: what is asked, and the command of the person."""
+def of_waiting(identifier: str, error: WaitingError, limit: int, tool: str) -> dict[str, Any]:
+    """The result of a script that waits for a person: what is asked, and the command of the person. ``tool`` continues
+    it.
+    """
     asked = error.detail["approvals"]
     structured = {
         "success": False,
@@ -117,7 +119,7 @@ def of_waiting(identifier: str, error: WaitingError, limit: int) -> dict[str, An
     ]
     head = "Waiting for the approval of a person. Nothing was sent for:"
     then = "Report this to the person, who decides with that command; you cannot. Continue afterwards with"
-    text = "\n".join([head, *lines, f'{then} execute_lua {{"id": "{identifier}"}}.'])
+    text = "\n".join([head, *lines, f'{then} {tool} {{"id": "{identifier}"}}.'])
     return _result(structured, cut(text, limit), [])
 
 

@@ -6,15 +6,28 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from kosmolua.errors import UsageError
+from kosmolua.errors import ArgumentError, UsageError
 from kosmolua.gate.described import Description, describe
 from kosmolua.mcp import schemas
 from kosmolua.mcp.schemas import Dialect
 from kosmolua.settings import library
 
 PREFIX, TOOL = "scripts.", "script_"
-_OUTPUT = {"type": "object", "properties": {"success": {"type": "boolean"}, "result": {}}, "required": ["success"]}
 _HINTS = {"readOnlyHint": False, "destructiveHint": True, "idempotentHint": False, "openWorldHint": True}
+
+CONTINUE = "continue_script"
+_CONTINUE: dict[str, Any] = {
+    "name": CONTINUE,
+    "title": "Continue a script",
+    "description": "Continue a script that waited for an approval, once the person has decided.",
+    "inputSchema": {
+        "type": "object",
+        "properties": {"id": {"type": "string", "description": "From the result of the script"}},
+        "required": ["id"],
+    },
+    "outputSchema": schemas.RUN,
+    "annotations": _HINTS,
+}
 
 
 def described(environment: Mapping[str, str] = os.environ) -> dict[str, Description]:
@@ -57,11 +70,24 @@ def tools(dialect: Dialect) -> list[dict[str, Any]]:
             "title": name.replace("_", " ").capitalize(),
             "description": each.summary or f"Run the kept script {name}.",
             "inputSchema": schemas.closed(each.schema(), dialect),
-            "outputSchema": _OUTPUT,
+            "outputSchema": schemas.RUN,
             "annotations": _HINTS,
         }
         for name, each in described().items()
     ]
+
+
+def continuing(dialect: Dialect) -> dict[str, Any]:
+    """The tool that continues a script where `execute_lua` is not offered."""
+    return {**_CONTINUE, "inputSchema": schemas.closed(_CONTINUE["inputSchema"], dialect)}
+
+
+def identifier(arguments: Mapping[str, Any]) -> str:
+    """The argument of that tool. Raises an `ArgumentError`."""
+    given = arguments.get("id")
+    if not isinstance(given, str) or len(arguments) > 1:
+        raise ArgumentError(f"{CONTINUE}: expected the string `id` and nothing else", hint='call it with {"id": "..."}')
+    return given
 
 
 def prepared(tool: str, arguments: Mapping[str, Any]) -> tuple[str, bytes, dict[str, Any]]:

@@ -1,5 +1,6 @@
 """The scripts that a client runs: each in a thread of its own, so that a call of a tool may return before its run ends.
-A run that needs the approval of a person who cannot be asked here keeps a journal, ends, and is continued from it.
+A run that needs the approval of a person who cannot be asked here keeps a journal, ends, and is continued from it, also
+if the server was killed meanwhile.
 """
 
 from __future__ import annotations
@@ -10,11 +11,12 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from kosmolua.errors import KosmoError, UsageError, WaitingError, failure_of
 from kosmolua.host.callbacks import log
@@ -30,11 +32,12 @@ if TYPE_CHECKING:
     from kosmolua.mcp.work import Work
 
 MAX_KEPT = 50  # ended runs whose result can be looked up
+DELIVERY = 60.0  # seconds after which a client has certainly got an answer
 _ID = re.compile(r"mcp-[0-9a-f]{12}")
 
 
 class Given(Struct, frozen=True):
-    """What to run. A run with a journal has a list of arguments."""
+    """What to run. ``args`` are a list of strings, or arguments by name."""
 
     source: str | bytes
     args: Any = ()
@@ -55,6 +58,7 @@ class LuaRun:
         self.stop = Stop()
         self.content: dict[str, Any] | None = None
         self.status = "running"
+        self.wrote = False  # whether it called a function that writes
         self._changed = threading.Condition()
         self._work: Work | None = None
         self._questions = 0
@@ -134,17 +138,25 @@ class LuaRun:
 
 class LuaRuns:
     """The runs of one client, on an ``account`` that may be emulated. ``seconds`` is how long a call of a tool waits
-    for one; 0 is until its end. ``left`` gets what an ended run left behind.
+    for one; 0 is until its end. ``left`` gets what an ended run left behind. ``tool`` continues a run.
     """
 
     def __init__(
-        self, host: Host, account: tuple[str, bool], limit: int, seconds: float, left: Callable[[Result], None]
+        self,
+        host: Host,
+        account: tuple[str, bool],
+        limit: int,
+        seconds: float,
+        left: Callable[[Result], None],
+        tool: str,
     ) -> None:
         self._host = host
         self._account = account
         self._limit = limit
         self._seconds = seconds
         self._left = left
+        self._tool = tool
+        self._done: list[tuple[float, str]] = []  # journals of runs that are done, and since when
         self._runs: dict[str, LuaRun] = {}
         self._lock = threading.Lock()
 
@@ -162,7 +174,7 @@ class LuaRuns:
     def run(self, work: Work, given: Given) -> dict[str, Any]:
         """Run a script. Its result, or how to look it up."""
         identifier = f"mcp-{secrets.token_hex(6)}"
-        keeps = not isinstance(given.args, Mapping) and not work.can_ask and self._host.may_ask()
+        keeps = not work.can_ask and self._host.may_ask()
         return self._begun(work, given, identifier, self._journaled if keeps else self._plain)
 
     def resume(self, work: Work, identifier: str, source: str | None) -> dict[str, Any]:
@@ -172,8 +184,9 @@ class LuaRuns:
             return self._answer(work, run)
         if run and run.content is None:
             raise UsageError(f"run {identifier} is running; its source cannot be changed", hint="leave out source")
-        name, text, args = self._journal_of(identifier)
-        given = Given(text if source is None else source, args, name)
+        given = self._recorded(identifier)
+        if source is not None:
+            given = replace(given, source=source)
         return self._begun(work, given, identifier, self._journaled)
 
     def look(self, work: Work, identifier: str | None) -> dict[str, Any]:
@@ -181,7 +194,11 @@ class LuaRuns:
         if identifier is not None:
             run = self._find(identifier)
             if run is None:
-                raise _unknown(identifier)
+                self._recorded(identifier)
+                raise UsageError(
+                    f"run {identifier} does not run on this server",
+                    hint=f'continue it, or get its result: {self._tool} {{"id": "{identifier}"}}',
+                )
             return self._answer(work, run)
         with self._lock:
             found = [
@@ -197,6 +214,7 @@ class LuaRuns:
         identifier: str,
         action: Callable[[Given, LuaRun], tuple[str, dict[str, Any]]],
     ) -> dict[str, Any]:
+        self.clear(DELIVERY)
         run = LuaRun(given, identifier)
         with self._lock:
             self._runs.pop(identifier, None)
@@ -212,6 +230,21 @@ class LuaRuns:
             with self._lock:
                 self._runs.pop(run.id, None)
         return found
+
+    def clear(self, seconds: float = 0.0) -> None:
+        """Remove the journals of runs that were done that long ago. Until then a client whose server was killed before
+        it had the answer can ask for it again.
+        """
+        before = time.monotonic() - seconds
+        with self._lock:
+            over = [path for since, path in self._done if since <= before]
+            self._done = [each for each in self._done if each[0] > before]
+        if over:
+            from kosmolua.journal import runs
+
+            for path in over:
+                with suppress(KosmoError):  # it is in use again
+                    runs.remove(os.environ, path)
 
     def _forget(self) -> None:
         """Drop the oldest ended runs that nobody looks up."""
@@ -230,19 +263,25 @@ class LuaRuns:
         return self._carried_out(given, run, {"prompter": run})
 
     def _journaled(self, given: Given, run: LuaRun) -> tuple[str, dict[str, Any]]:
-        """Run with a journal, which is removed once the run cannot be continued to any use."""
+        """Run with a journal. It is removed once the run is done; if it has written, once its result was returned."""
         from kosmolua.host.asking import asking
+        from kosmolua.host.run_options import named_of
         from kosmolua.journal import runs
         from kosmolua.journal.records import Head
 
         source = given.source.encode(errors="surrogateescape") if isinstance(given.source, str) else given.source
         account, emulated = self._account
-        head = Head(script=given.name, source=source, args=[*given.args], account=account, emulated=emulated)
+        named = named_of(given.args) if isinstance(given.args, Mapping) else None
+        args = [*given.args] if named is None else []
+        head = Head(script=given.name, source=source, args=args, named=named, account=account, emulated=emulated)
         with ExitStack() as stack:
             journal = stack.enter_context(closing(runs.opened(os.environ, run.id, head, _silent)))
             waiting = stack.enter_context(asking(journal, log))
             status, found = self._carried_out(given, run, {**waiting, "journal": journal, "keep_outputs": False})
-        if status == "done":
+        if status == "done" and (run.wrote or journal.last):
+            with self._lock:
+                self._done.append((time.monotonic(), journal.path))
+        elif status == "done":
             runs.remove(os.environ, journal.path)
         return status, found
 
@@ -252,17 +291,18 @@ class LuaRuns:
         script = self._host.script(given.source, given.args, name=given.name, **options)
         result = script.result(partial(content.add_outputs, shown))
         if isinstance(result.error, WaitingError):
-            return "waiting", content.of_waiting(run.id, result.error, self._limit)
+            return "waiting", content.of_waiting(run.id, result.error, self._limit, self._tool)
         if result.error and result.error.code == "syntax_error":
             from kosmolua.check.syntax import explain
 
             text = given.source.encode(errors="surrogateescape") if isinstance(given.source, str) else given.source
             explain(result.error, given.name, text)
         self._left(result)
+        run.wrote = bool(result.unlogged) or any(each.access == "write" for each in result.log)
         return ("failed" if result.error else "done"), content.of_run(result, self._limit, shown)
 
-    def _journal_of(self, identifier: str) -> tuple[str, bytes, list[str]]:
-        """The name, text and arguments of the run that has a journal. Raises a `UsageError`."""
+    def _recorded(self, identifier: str) -> Given:
+        """The run that has a journal of that name. Raises a `UsageError`."""
         from kosmolua.journal import runs
 
         path = runs.path_of(os.environ, identifier)
@@ -273,11 +313,14 @@ class LuaRuns:
                 facts = store.facts()
         except KosmoError:
             raise _unknown(identifier) from None
-        return facts["script"], facts["source"], facts["args"]
+        named = facts.get("named")
+        return Given(facts["source"], facts["args"] if named is None else named, facts["script"])
 
 
 def _unknown(identifier: str) -> UsageError:
-    return UsageError(f"no run {identifier[:100]!r}", hint="list them with the tool runs; an ended run is shown once")
+    return UsageError(
+        f"no run {identifier[:100]!r}", hint="list them with the tool runs; results are kept for a minute"
+    )
 
 
 def _silent(_: str) -> None:

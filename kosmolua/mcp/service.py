@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -82,7 +82,8 @@ class Service:
         self._parked: dict[str, Work] = {}
         self._crew = Crew()
         account = (options.account, options.emulated)
-        self._runs = LuaRuns(host, account, options.max_chars, options.return_after, self._note)
+        tool = code.EXECUTE if options.code else kept.CONTINUE
+        self._runs = LuaRuns(host, account, options.max_chars, options.return_after, self._note, tool)
         self._running: list[tuple[str, str, str]] = []  # jobs that scripts created and that may still run
         self._methods: dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
             "tools/list": self._list_tools,
@@ -105,6 +106,7 @@ class Service:
         for work in self._crew:
             work.join(until)
         self._runs.join(until)
+        self._runs.clear()
         return msgspec.structs.replace(direct, running=[*dict.fromkeys([*direct.running, *self._running])])
 
     def answer(self, method: str, params: Mapping[str, Any]) -> dict[str, Any]:
@@ -153,11 +155,17 @@ class Service:
             raise invalid(f"{name[:100]}: arguments too long: {size} bytes, at most {MAX_ARGUMENTS} are allowed")
         if self._options.scripts and name.startswith(kept.TOOL):
             action = partial(self._script, work, name, arguments)
-        elif self._options.code and name in code.DEFINITIONS:
+        elif name in self._script_tools():
             action = partial(self._code, work, name, arguments)
         else:
             action = partial(self._call, work, self._operation(name), arguments)
         return partial(self._guarded, action)
+
+    def _script_tools(self) -> Collection[str]:
+        """The tools for scripts, other than those that are scripts."""
+        if self._options.code:
+            return code.DEFINITIONS
+        return (code.RUNS, kept.CONTINUE) if self._options.scripts else ()
 
     def _operation(self, name: str) -> Operation:
         operation = tools.find(name) or self._customs().get(name)
@@ -192,6 +200,8 @@ class Service:
         return content.of_answer(data, self._options.max_chars, fetch)
 
     def _code(self, work: Work, name: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        if name == kept.CONTINUE:
+            return self._runs.resume(work, kept.identifier(arguments), None)
         given = code.checked(name, arguments)
         limit = self._options.max_chars
         if name == code.SEARCH:
@@ -232,6 +242,8 @@ class Service:
         if self._options.code:
             writes = any(operation.access == "write" and operation.name in allowed for operation in OPERATIONS)
             offered = [*code.definitions(writes=writes, dialect=dialect), *offered]
+        elif self._options.scripts:
+            offered = [*code.definitions(code.RUNS, dialect=dialect), kept.continuing(dialect), *offered]
         return {"tools": [*offered, *(kept.tools(dialect) if self._options.scripts else ())]}
 
     def _read_resource(self, params: Mapping[str, Any]) -> dict[str, Any]:

@@ -62,6 +62,47 @@ def test_it_is_data_for_programs(capfd):
     } == json.loads(capfd.readouterr().out)["schema"]
 
 
+def test_a_kept_script_is_resumed_with_the_same_arguments(tmp_path, capfd):
+    """`runs resume` takes them from the journal, also after a default has changed; another value is refused."""
+    main(["scripts", "add", "draw-it.lua", "--name", "draw"])
+    flags = ["--", "--emulate", "--journal", str(tmp_path / "j"), "--json"]
+
+    def run(*argv):
+        capfd.readouterr()
+        status = main([*argv])
+        out, err = capfd.readouterr()
+        return status, json.loads(out) if out.startswith("{") else err
+
+    first = run("scripts", "run", "draw", "prompt=a fox", "large=no", *flags)[1]
+    (tmp_path / "draw-it.lua").write_text(DRAW.replace("= 2", "= 3"))
+    main(["scripts", "add", "draw-it.lua", "--name", "draw", "--overwrite"])
+    resumed = run("runs", "resume", str(tmp_path / "j"), "--json")[1]
+    status, refused = run("scripts", "run", "draw", "prompt=a fox", "large=no", *flags)
+    shown = run("runs", "show", str(tmp_path / "j"), "--json")[1]
+
+    assert ["a fox", 2, False, "emulator"] == first["results"] == resumed["results"]
+    assert [1, 0] == [len(each["call_log"]) for each in (first, resumed)]
+    assert {"count": 2, "large": False, "prompt": "a fox"} == shown["run"]["named"]
+    assert status != 0
+    assert "belongs to a run with the arguments" in refused["error"]["message"]
+    main(["runs", "show", str(tmp_path / "j")])
+    assert "count=2 large=False prompt=a fox" in capfd.readouterr().out
+
+
+def test_a_kept_script_is_recorded_and_replayed(tmp_path, capfd):
+    """The cassette has its arguments without secrets; other arguments are refused."""
+    (tmp_path / "sly.lua").write_text("--@ arg token string\nreturn integrations.replicate.get_account{}.username")
+    main(["scripts", "add", "sly.lua"])
+    file = str(tmp_path / "c.jsonl")
+    assert 0 == main(["scripts", "run", "sly", "token=abc123", "--", "--emulate", "--record", file])
+    assert 0 == main(["scripts", "run", "sly", "token=abc123", "--", "--replay", file])
+    shown = capfd.readouterr().out
+    assert 0 != main(["scripts", "run", "draw_it", "prompt=x", "--", "--replay", file])
+
+    assert "emulator\nemulator\n" in shown
+    assert "abc123" not in (tmp_path / "c.jsonl").read_text()
+
+
 @pytest.mark.parametrize(
     ("argv", "code", "words"),
     [
@@ -72,7 +113,6 @@ def test_it_is_data_for_programs(capfd):
         (["run", "draw", "--emulate"], 2, "kosmo scripts run draw -- --emulate"),
         (["run", "drwa", "prompt=a"], 2, "unknown script 'drwa'; did you mean draw?"),
         (["run"], 2, "missing the name of a script"),
-        (["run", "draw", "prompt=a", "--", "--emulate", "--journal", "j"], 2, "without a journal"),
         (["show", "../../etc/passwd"], 2, "unknown script"),
         (["add", "draw-it.lua", "--name", "../x"], 2, "invalid name"),
         (["add", "draw-it.lua", "--name", "draw"], 2, "a script draw exists"),

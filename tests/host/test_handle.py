@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from kosmolua import Caps, Host, Limits, OptionError, UsageError
+from kosmolua import Caps, Host, JournalError, Limits, OptionError, UsageError
 
 CALL = "return integrations.replicate.get_account{}.username"
 
@@ -119,8 +119,34 @@ def test_arguments_may_have_names(host):
     assert ["a fox", 2.5, True, None, 0] == host.run(source, given).results
     with pytest.raises(UsageError, match="expected plain data"):
         host.run("return 1", {"a": object()})
-    with pytest.raises(UsageError, match="takes its arguments as a list of strings"):
-        host.run("return 1", {"a": 1}, journal="named")
+
+
+@pytest.mark.parametrize("value", [1 << 70, "\ud800", {"deep": object()}, [float], {"s": {1 << 64}}])
+def test_arguments_that_cannot_be_passed_are_refused(host, value):
+    """With a reason, before the run begins; also if it has a journal."""
+    with pytest.raises(UsageError, match="expected plain data"):
+        host.run("return 1", {"a": value})
+    with pytest.raises(UsageError, match="expected plain data"):
+        host.run("return 1", {"a": value}, journal="unusable")
+
+
+def test_a_resumed_run_has_the_same_named_arguments(host, tmp_path):
+    """Whatever the order of their names; other values belong to another run."""
+    given = {"prompt": "a fox", "sizes": [1, 2.5], "raw": b"\x00\xff", "deep": {"a": True, "b": 1}}
+    path = str(tmp_path / "named.journal")
+    source = """
+      local names = {}
+      for name, value in pairs(args.deep) do names[#names + 1] = name .. tostring(value) end
+      return args.prompt, args.sizes[2], #args.raw, table.concat(names), time(), #{...}
+    """
+    first = host.run(source, given, journal=path).results
+    again = host.run(source, dict(reversed(given.items())), journal=path).results
+
+    assert first == again
+    assert ["a fox", 2.5, 2, 0] == [*first[:3], first[5]]
+    for other in ({**given, "prompt": "a cat"}, {**given, "sizes": [1, 2]}, {}, ["a fox"]):
+        with pytest.raises(JournalError, match="belongs to a run with the arguments"):
+            host.run(source, other, journal=path)
 
 
 def test_a_result_is_plain_data(host):

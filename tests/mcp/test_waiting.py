@@ -5,12 +5,15 @@ import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 
+import kills
 import pytest
 from recording_server import Answer
 from waiting import wait_until
 
 CREATE = "return replicate.create_prediction{ version = ('v'):rep(64), input = { text = args[1] } }.id"
+DRAW = CREATE.replace("args[1]", "args.text") + ", args.text, args.count"
 
 
 @pytest.fixture
@@ -52,12 +55,97 @@ def test_a_script_waits_for_a_person_and_goes_on(line, server):
     kosmo("approvals", "approve", asked["id"], "--json")
     with start() as second:
         done = called(second, "execute_lua", id=found["id"])
-        gone = called(second, "execute_lua", id=found["id"])
+        again = called(second, "execute_lua", id=found["id"])
+        leave(second)
+    with start() as third:
+        gone = called(third, "execute_lua", id=found["id"])
 
     assert (True, "p1") == (done["structuredContent"]["success"], done["structuredContent"]["result"])
+    assert "p1" == again["structuredContent"]["result"]
     assert 1 == len(server.requests)
     assert gone["isError"]
     assert [] == kosmo("runs", "list", "--json")["runs"]
+
+
+def test_a_result_survives_the_server(line, server):
+    """A client that did not get the answer, because the server was killed, gets it from another; nothing is sent."""
+    start, kosmo = line
+    with start() as first:
+        found = called(first, "execute_lua", source=CREATE, args=["hello"])["structuredContent"]
+        kosmo("approvals", "approve", found["approvals"][0]["id"], "--json")
+        called(first, "execute_lua", id=found["id"])
+        first.process.kill()
+    with start() as second:
+        looked = called(second, "runs", id=found["id"])["structuredContent"]
+        done = called(second, "execute_lua", id=found["id"])["structuredContent"]
+        leave(second)
+
+    assert (True, "p1") == (done["success"], done["result"])
+    assert f'execute_lua {{"id": "{found["id"]}"}}' in looked["hint"]
+    assert 1 == len(server.requests)
+    assert [] == kosmo("runs", "list", "--json")["runs"]
+
+
+@pytest.mark.parametrize(("mode", "tool"), [(["--code"], "execute_lua"), ([], "continue_script")])
+def test_a_kept_script_waits_for_a_person_and_goes_on(wire, line, server, environment, mode, tool):
+    """As `execute_lua` does, with the arguments by name, also on another server and after the script was changed."""
+    _, kosmo = line
+    file = keep(environment, "draw", f"--@ arg text string\n--@ arg count integer = 2\n{DRAW}")
+    with wire("--scripts", "--write", "ask", *mode) as first:
+        waiting = called(first, "script_draw", text="hello")
+        found = waiting["structuredContent"]
+        again = called(first, tool, id=found["id"])["structuredContent"]
+    file.write_text("--@ arg text string\nreturn 'another script'")
+    kosmo("approvals", "approve", found["approvals"][0]["id"], "--json")
+    with wire("--scripts", "--write", "ask", *mode) as second:
+        done = called(second, tool, id=found["id"])["structuredContent"]
+        wrong = called(second, tool, id=7)["structuredContent"]
+        leave(second)
+
+    assert "waiting" == found["status"] == again["status"]
+    assert f'{tool} {{"id": "{found["id"]}"}}' in waiting["content"][0]["text"]
+    assert ["p1", "hello", 2] == done["results"]
+    assert "expected" in wrong["error"]
+    assert 1 == len(server.requests)
+    assert [] == kosmo("runs", "list", "--json")["runs"]
+
+
+@pytest.mark.parametrize("mode", [["--code"], []])
+def test_a_long_kept_script_returns_early_and_is_looked_up(wire, line, environment, mode):
+    """Also if scripts are offered as tools only."""
+    keep(environment, "slow", "--@ arg seconds number\nsleep(args.seconds) return 7")
+    with wire("--scripts", "--write", "ask", "--return-after", "0.3", *mode) as client:
+        found = called(client, "script_slow", seconds=1.5)["structuredContent"]
+        assert "running" == found["status"]
+        while found.get("status") == "running":
+            found = called(client, "runs", id=found["id"])["structuredContent"]
+
+    assert (True, 7) == (found["success"], found["result"])
+
+
+def test_servers_are_killed_around_questions_decisions_requests_and_answers(tmp_path, monkeypatch):
+    """Fifteen rounds of kills.py: what was approved is sent once, nothing else is sent, nothing before its yes."""
+    monkeypatch.delenv("KOSMO_STATE_DIR")
+    events = kills.go(tmp_path, 15, seed=20)
+
+    assert 15 == events["rounds"]
+    assert events["killed"] > 15
+    assert events["sent"] == events["approved"] > 0
+
+
+def keep(environment, name, text):
+    """Keep a script, as `kosmo scripts add` does. Returns its file."""
+    directory = Path(environment["KOSMO_CONFIG_DIR"]) / "scripts"
+    directory.mkdir(parents=True, exist_ok=True)
+    file = directory / f"{name}.lua"
+    file.write_text(text)
+    return file
+
+
+def leave(client):
+    """Close the client's end, and wait for the end of the server."""
+    client.process.stdin.close()
+    wait_until(lambda: client.process.poll() is not None)
 
 
 def test_a_denial_reaches_the_script(line, server):
