@@ -23,7 +23,6 @@ local INSERT = "write table.insert(list, value)"
 local ADVICE = {
   global = {
     utf8 = "LuaJIT has no utf8; regex.match_all(text, '.', 's') finds the characters",
-    arg = "the arguments are in args and in ...",
     console = "write print(…), or log(…) for standard error",
     len = "write #list or #text",
     str = "write tostring(value)",

@@ -335,6 +335,15 @@ end
 -- The same at a prompt, whose state is kept.
 local function stay() mistake("exit", "a prompt is left with :quit or Ctrl-D") end
 
+-- The arguments as the lua command gives them: the script's name is item 0.
+local function arg_table(start)
+  local arg = { [0] = start.name }
+  for i = 1, #start.args do
+    arg[i] = start.args[i]
+  end
+  return arg
+end
+
 local function environment(start)
   local env = use("sandbox")
   env.spawn, env.parallel, env.race = task.spawn, task.parallel, task.race
@@ -347,6 +356,7 @@ local function environment(start)
   env.integrations = integrations_table(start)
   env.app = { integrations = env.integrations }
   env.args = start.named or start.args
+  env.arg = arg_table(start)
   if #(start.custom or {}) > 0 then env.custom = custom_table(start) end
   add_output(env)
   add_time(env)

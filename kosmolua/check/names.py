@@ -23,6 +23,7 @@ KNOWN = _names("""
 _G _VERSION app append_file args assert collectgarbage dofile download dump each error exit file getmetatable
 integrations ipairs load loadfile loadstring log next pairs parallel pcall print race rawequal rawget rawset replicate
 require run select setmetatable sleep spawn stream time tonumber tostring type unpack wait write write_file xpcall
+arg: 0
 bit: arshift band bnot bor bswap bxor lshift rol ror rshift tobit tohex
 coroutine: create isyieldable resume running status wrap yield
 debug: getinfo getmetatable traceback

@@ -42,7 +42,7 @@ def _reads_args(node: Node) -> bool:
     """Whether an expression depends on the script's arguments."""
     match node:
         case Name():
-            return node.local is None and node.text == "args"
+            return node.local is None and node.text in ("arg", "args")
         case Call():
             return any(map(_reads_args, node.arguments))
         case Index():

@@ -1,6 +1,10 @@
----The values after `--` on the command line.
+---The arguments after the script's name on the command line, or a table by name where the script declares arguments.
 ---@type string[]
 args = {}
+
+---The same arguments as the `lua` command gives them: `arg[0]` is the script's name.
+---@type string[]
+arg = {}
 
 ---Write values to standard output, separated by tabs.
 ---@param ... any

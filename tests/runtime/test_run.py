@@ -276,6 +276,12 @@ def test_arguments(lua):
     assert [["a", "b c"], "a", "b c"] == lua("return args, ...", args=["a", "b c"]).results
 
 
+def test_arguments_as_the_lua_command_gives_them(lua):
+    """`arg` is a copy of its own, with the script's name as item 0."""
+    source = "args[1] = 'changed' return arg[0], arg[1], arg[-1] == nil, #arg"
+    assert ["flow.lua", "a", True, 2] == lua(source, args=["a", "b c"]).results
+
+
 def test_time_is_the_hosts(lua):
     """time and sleep use the host's clock."""
     result = lua("local t = time() sleep(1.5) return t, time() - t", clock=StillClock())

@@ -3,7 +3,7 @@
 import pytest
 
 ENVIRONMENT = (
-    "_G _VERSION app append_file args assert bit collectgarbage coroutine debug docs dofile download dump each "
+    "_G _VERSION app append_file arg args assert bit collectgarbage coroutine debug docs dofile download dump each "
     "error exit file getmetatable integrations io ipairs jit json load loadfile loadstring log math next os "
     "package pairs parallel pcall print race rawequal rawget rawset regex replicate require run select "
     "setmetatable sleep spawn stdin stream string table time "

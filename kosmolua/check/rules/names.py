@@ -93,7 +93,6 @@ def _instead(name: str) -> str | None:
         "getfenv": 'Use load(text, name, "t", env) to run code with globals of its own.',
         "setfenv": 'Use load(text, name, "t", env) to run code with globals of its own.',
         "utf8": 'Use string functions, or regex with the pattern "." for characters.',
-        "arg": "Use args.",
     }
     return ways.get(name)
 
