@@ -237,14 +237,13 @@ def add_gate(made: Parser) -> None:
     add_caps(made)
 
 
-def add_functions(made: Parser) -> None:
+def add_functions(made: Parser, what: str = "") -> None:
     """Python functions of the user's own."""
-    made.add_argument(
-        "--functions",
-        metavar="MODULE:NAME",
-        help="let scripts call the Python functions in NAME of MODULE, a dictionary or one function, as "
-        "custom.NAME{...}; the policy applies to them",
+    usual = (
+        "let scripts call the Python functions in NAME of MODULE, a dictionary or one function, as custom.NAME{...}; "
+        "the policy applies to them"
     )
+    made.add_argument("--functions", metavar="MODULE:NAME", help=what or usual)
 
 
 def add_caps(made: Parser) -> None:

@@ -12,7 +12,7 @@ from kosmolua.errors import UsageError
 
 LIBRARY = "types"
 SETTINGS = ".luarc.json"
-MODELS = "models.lua"
+MODELS, FUNCTIONS = "models.lua", "custom.lua"
 
 
 def run(command: str, argv: list[str]) -> int:
@@ -26,13 +26,16 @@ def run(command: str, argv: list[str]) -> int:
         "--model", metavar="MODEL", action="append", default=[],
         help="include the inputs and output of a model: owner/name or owner/name:version; repeatable",
     )  # fmt: skip
+    options_.add_functions(made, "declare the Python functions in NAME of MODULE too, as custom.NAME{...}")
     options_.add_shared(made)
     parsed = made.parse_args(argv)
     options = options_.shared(parsed)
     if options.dry_run:
         raise UsageError("--dry-run cannot be used with this command", hint="write to another directory: --out DIR")
-    models = {MODELS: _models(parsed.model, options)} if parsed.model else {}
-    files, kept = _written(parsed.out, models)
+    more = {MODELS: _models(parsed.model, options)} if parsed.model else {}
+    if parsed.functions:
+        more[FUNCTIONS] = _functions(command, parsed.functions)
+    files, kept = _written(parsed.out, more)
     if parsed.json:
         show_json({"success": True, "files": files, "kept": kept})
     else:
@@ -40,6 +43,16 @@ def run(command: str, argv: list[str]) -> int:
     if kept:
         print(f'kosmo: kept your {kept[0]}; add "{LIBRARY}" to its workspace.library', file=sys.stderr)
     return 0
+
+
+def _functions(command: str, given: str) -> str:
+    """The stubs of the user's own functions."""
+    from kosmolua.cli import functions
+    from kosmolua.gate.custom import customs_of
+    from kosmolua.manual.custom_stubs import custom_stubs
+
+    customs = customs_of(functions.load(given))
+    return custom_stubs([each.declared() for each in customs.values()], f"kosmo {command} --functions {given}")
 
 
 def _models(names: list[str], options: Options) -> str:
@@ -63,15 +76,14 @@ def _models(names: list[str], options: Options) -> str:
     return model_stubs(found)
 
 
-def _written(directory: str, models: dict[str, str]) -> tuple[list[str], list[str]]:
+def _written(directory: str, more: dict[str, str]) -> tuple[list[str], list[str]]:
     """Write the files. Returns those that were written, and existing ones of the user that were kept."""
     from kosmolua.manual import stubs
     from kosmolua.settings import config
 
     settings = to_json(stubs.settings(LIBRARY)) + "\n"
     texts = {
-        os.path.join(LIBRARY, name): text
-        for name, text in {**stubs.stubs(config.accounts(os.environ)), **models}.items()
+        os.path.join(LIBRARY, name): text for name, text in {**stubs.stubs(config.accounts(os.environ)), **more}.items()
     }
     try:
         os.makedirs(os.path.join(directory, LIBRARY), exist_ok=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
@@ -13,6 +13,9 @@ from kosmolua.errors import ArgumentError, FunctionError, KosmoError, OptionErro
 from kosmolua.replicate import structs
 from kosmolua.replicate.answers import Answer
 from kosmolua.replicate.catalogue import CUSTOM, Access, Kind, Operation, Parameter, Proof
+
+if TYPE_CHECKING:
+    from kosmolua.manual.custom_stubs import Declared
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 _KINDS: dict[str, Kind] = {"string": "string", "integer": "integer", "boolean": "boolean", "array": "array"}
@@ -44,6 +47,18 @@ class Custom:
         self.operation = _operation(name, function, self.schema)
         self.client = CustomClient(self)
         self._lists = [name for name, part in self.schema["properties"].items() if part.get("type") == "array"]
+
+    def declared(self) -> Declared:
+        """What editors and the documentation show of it."""
+        from kosmolua.manual.custom_stubs import Declared
+        from kosmolua.replicate.shape import Shape, shape_of
+
+        kinds = [self._type, _returned(self._function.call)]
+        schemas, parts = msgspec.json.schema_components(kinds, ref_template="#/components/schemas/{name}")
+        document = {"components": {"schemas": {**parts, "(arguments)": schemas[0], "(result)": schemas[1]}}}
+        arguments = shape_of(document, "(arguments)") or Shape()
+        result = None if schemas[1] == {"type": "null"} else shape_of(document, "(result)") or Shape()
+        return Declared(self.operation.name, self.operation.summary, arguments, result)
 
     def decoded(self, arguments: Mapping[str, Any] | bytes) -> Struct:
         """The checked arguments. Raises an `ArgumentError`."""
@@ -156,22 +171,26 @@ def texts(customs: Mapping[str, Custom]) -> dict[str, str]:
 
 def page(custom: Custom) -> str:
     """The documentation of a function, as Markdown."""
-    operation, properties = custom.operation, custom.schema["properties"]
+    from kosmolua.manual.custom_stubs import called, typed
+
+    operation, declared = custom.operation, custom.declared()
+    shapes = declared.arguments.members
     rows = [
-        f"- {each.name} ({properties[each.name].get('type', 'any')}{', required' if each.required else ''})"
+        f"- {each.name} ({typed(shapes[each.name])}{', required' if each.required else ''})"
         f"{': ' if each.help else ''}{each.help}"
         for each in operation.parameters
     ]
+    returns = f"`{typed(declared.result)}`" if declared.result else "Nothing."
     example = ", ".join(f"{each.name} = ..." for each in operation.parameters if each.required)
     parts = [
         f"# {operation.name} ({operation.access})",
         operation.summary,
         "## Parameters",
         "\n".join(rows) or "None: call it with {}.",
+        "## Returns",
+        returns,
         "## Example",
-        f"```lua\nreturn {operation.name}{{ {example} }}\n```"
-        if example
-        else f"```lua\nreturn {operation.name}{{}}\n```",
+        f"```lua\nreturn {called(operation.name)}{{{f' {example} ' if example else ''}}}\n```",
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -254,11 +273,23 @@ def _type_of(name: str, call: Callable[..., Any]) -> type[Struct]:
         raise OptionError(f"functions[{name!r}]: {error}", hint="annotate it with types of plain data") from None
 
 
+def _returned(call: Callable[..., Any]) -> Any:
+    """The declared type of the result; Any if there is none that can be described."""
+    from typing import get_type_hints
+
+    try:
+        found = get_type_hints(call, include_extras=True).get("return", Any)
+        msgspec.json.schema_components([found])
+    except Exception:  # noqa: BLE001 - annotations are the user's; the function works without
+        return Any
+    return found
+
+
 def _schema(kind: type[Struct]) -> dict[str, Any]:
     """JSON Schema of the arguments, as one object."""
     try:
         (found,), parts = msgspec.json.schema_components([kind], ref_template="#/$defs/{name}")
-    except TypeError as error:
+    except (TypeError, NameError) as error:
         raise OptionError(f"functions: {error}", hint="use types of plain data for arguments") from None
     name = found["$ref"].rpartition("/")[2]
     schema: dict[str, Any] = {"properties": {}, "required": [], **parts.pop(name)}

@@ -93,7 +93,7 @@ def _input(field: Input) -> str:
     ]
     name = key(field.name)
     optional = "" if field.required else "?"
-    return f"---@field {name}{optional} {_type(field.shape, _FILE_INPUT)} {' '.join(filter(None, about))}".rstrip()
+    return f"---@field {name}{optional} {type_of(field.shape, _FILE_INPUT)} {' '.join(filter(None, about))}".rstrip()
 
 
 def _output(kind: str, version: Version) -> str:
@@ -101,7 +101,7 @@ def _output(kind: str, version: Version) -> str:
     if output_kind(version.schema)["kind"] == "concatenate":
         return f"---@alias {kind}.Output string\n"
     if shape.kinds != ("object",) or not shape.members:
-        return f"---@alias {kind}.Output {_type(shape, _FILE_OUTPUT)}\n"
+        return f"---@alias {kind}.Output {type_of(shape, _FILE_OUTPUT)}\n"
     rows = _members(shape, _FILE_OUTPUT, 0)
     return "\n".join([f"---@class {kind}.Output", *(f"---@field {name} {type_}" for name, type_ in rows), ""])
 
@@ -109,18 +109,18 @@ def _output(kind: str, version: Version) -> str:
 def _members(shape: Shape, file: str, depth: int) -> list[tuple[str, str]]:
     """The names of the members, with their types."""
     return [
-        (f"{key(name)}{'' if name in shape.required and not one.nullable else '?'}", _type(one, file, depth + 1))
+        (f"{key(name)}{'' if name in shape.required and not one.nullable else '?'}", type_of(one, file, depth + 1))
         for name, one in shape.members.items()
         if name.isprintable()
     ]
 
 
-def _type(shape: Shape, file: str, depth: int = 0) -> str:
+def type_of(shape: Shape, file: str, depth: int = 0) -> str:
     """The type in LuaLS notation."""
     if shape.enum:
         return "|".join(map(literal, shape.enum)) if _can_be_listed(shape) else _KINDS.get(_kind(shape), "any")
     if shape.either and not shape.kinds:
-        found = dict.fromkeys(_type(one, file, depth + 1) for one in shape.either)
+        found = dict.fromkeys(type_of(one, file, depth + 1) for one in shape.either)
         return "any" if "any" in found or depth > _MAX_DEPTH else "|".join(found)
     if shape.is_file:
         return file
@@ -131,7 +131,7 @@ def _type(shape: Shape, file: str, depth: int = 0) -> str:
 
 def _of(kind: str, shape: Shape, file: str, depth: int) -> str:
     if kind == "array" and shape.items:
-        inner = _type(shape.items, file, depth + 1)
+        inner = type_of(shape.items, file, depth + 1)
         return f"({inner})[]" if "|" in inner else f"{inner}[]"
     if kind == "object" and shape.members:
         rows = _members(shape, file, depth)

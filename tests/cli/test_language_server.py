@@ -32,8 +32,10 @@ def directory(tmp_path_factory):
     made = tmp_path_factory.mktemp("editor") / "scripts"
     shutil.copytree(EXAMPLES, made)
     models = [word for model in MODELS for word in ("--model", model)]
-    command = [sys.executable, "-m", "kosmolua", "integrations:types", "--emulate", "--out", made, *models]
-    subprocess.run(command, check=True, capture_output=True, env=clean_environment(made.parent))
+    (made.parent / "shop.py").write_text("def refund(number: str, amount: float = 0) -> list[str]:\n    ...\n")
+    own = ["--functions", "shop:refund"]
+    command = [sys.executable, "-m", "kosmolua", "integrations:types", "--emulate", "--out", made, *models, *own]
+    subprocess.run(command, check=True, capture_output=True, cwd=made.parent, env=clean_environment(made.parent))
     return made
 
 
@@ -70,6 +72,9 @@ def test_examples(editor, name):
         ('sleep("long")', "param-type-mismatch", "expected `number`"),
         ('print(wait(replicate.get_training { training_id = "x" }).model_name)', "undefined-field", "model_name"),
         ("print(promt)", "undefined-global", "promt"),
+        ("custom.refund { number = 7 }", "assign-type-mismatch", "`integer` to `string`"),
+        ("custom.refund {}", "missing-fields", "`number`"),
+        ('print(custom.refnd { number = "7" })', "undefined-field", "refnd"),
     ],
 )  # fmt: skip
 def test_mistakes(editor, script, code, words):
@@ -123,7 +128,7 @@ def test_the_stubs_themselves(program, directory, tmp_path):
     for path in (directory / "types").iterdir():
         (tmp_path / path.name).write_text(path.read_text().replace("---@meta\n", "\n", 1))
     with closing(LanguageServer(program, tmp_path)) as server:
-        found = {name: server.diagnostics(name) for name in (*stubs(), "models.lua")}
+        found = {name: server.diagnostics(name) for name in (*stubs(), "models.lua", "custom.lua")}
         wrong = server.diagnostics("wrong.lua", "---@type replicate.Nothing\nlocal _\n---@type replicate.File[\n")
 
     # The server has tables of these names itself, and takes their functions for fields that its own lack.
