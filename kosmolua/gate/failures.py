@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Callable
 
@@ -11,8 +12,9 @@ from kosmolua.errors import ApiError, InternalError, KosmoError, SystemFailureEr
 from kosmolua.gate.entry import Entry
 from kosmolua.gate.functions import subject
 from kosmolua.gate.kept import GONE
-from kosmolua.replicate import catalogue
+from kosmolua.replicate import catalogue, structs
 from kosmolua.replicate.catalogue import Operation
+from kosmolua.replicate.token import looks_like_token
 
 _NO_VERSION = "Invalid version or not permitted"  # the title of a 422
 _SERVER_FAULT = 500  # from this status on, the server may have executed the call before it failed
@@ -66,3 +68,6 @@ def explain_absence(error: KosmoError, operation: Operation, arguments: Struct, 
         )
     elif error.code == "not_found" and (name := subject(operation, arguments)):
         error.hint = f"check the spelling of {name}, and that the account may see it"
+        model = getattr(arguments, "model_name", None)
+        if model and not looks_like_token(model):
+            error.hint += f"; find similar models: kosmo models search {shlex.quote(structs.short(model))}"

@@ -63,6 +63,15 @@ def test_a_failure_has_the_same_envelope(server, live):
     assert "check the spelling of x, and that the account may see it" == ran.json["meta"]["hint"]
 
 
+def test_a_model_that_does_not_exist_has_a_search(server, live):
+    """Its name is quoted for a shell."""
+    server.default = Answer(404, body=b'{"detail": "no such thing"}')
+
+    ran = live(CALL, "replicate.get_model", "--model_owner=a", "--model_name=flux schnel", "--json")
+
+    assert "find similar models: kosmo models search 'flux schnel'" in ran.json["meta"]["hint"]
+
+
 def test_a_token_in_the_place_of_an_id_is_not_told(server, live):
     """An object that is not found is named, unless the name looks like a token."""
     server.default = Answer(404, body=b'{"detail": "no such thing"}')
