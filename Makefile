@@ -11,7 +11,7 @@ QUICK := tests/check tests/gate tests/replicate tests/test_imports.py \
 	$(addprefix tests/repl/test_,$(addsuffix .py,budget_words history incomplete lexer render sixel)) \
 	$(addprefix --ignore=tests/gate/test_,$(addsuffix .py,ledger matrix ways))
 
-# The tests that hold generated files against what generates them.
+# The tests that compare generated files with the output of their generators.
 GENERATED := tests/cli/test_types.py::test_the_committed_stubs_are_current \
 	tests/cli/test_reference_commands.py::test_the_committed_reference_is_current
 
@@ -36,7 +36,7 @@ check: $(VENV)/.developing
 	$(BIN)/mypy
 	$(BIN)/python -m pytest --quiet $(GENERATED)
 
-# With the official clients beside it: that of Python, and where npm is there that of JavaScript in Deno and Bun.
+# Also measures the official Python client and, if npm is installed, the JavaScript client in Deno and Bun.
 bench: $(VENV)/.developing $(PEERS)/.installed
 	$(BIN)/python tests/bench/run.py --peers $(PEERS)
 	$(BIN)/python tests/bench/transfers.py

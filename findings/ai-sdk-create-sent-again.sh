@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Packages: ai 7.0.173 and @ai-sdk/replicate 3.0.46 (npm).
 # Expected: a create whose answer is status 500 is not sent again: the prediction may exist, and each is paid.
-# Found: generateImage sends it three times (`maxRetries` is 2), without a look at the account's predictions.
+# Found: generateImage sends it three times (`maxRetries` is 2), without checking the account's predictions.
 # For users: kosmolua never sends a create again without looking for the first one. Set `maxRetries: 0` in the AI SDK;
 #   docs/official-clients.md says so.
 set -euo pipefail

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Packages: cog 0.16.12 and cog 0.23.1 (PyPI), the server inside Replicate's models.
 # Expected: `webhook_events_filter: []` means the same to every version.
-# Found: 0.16.12 sends every event, as without a filter. 0.23.1 sends none, not even the last, so whoever waits for it
-#   waits for ever.
+# Found: 0.16.12 sends every event, as without a filter. 0.23.1 sends none, not even the last, so a client that
+#   waits for it never returns.
 # For users: docs/cog.md says to leave the filter out or to name events, and never to send an empty list.
 set -euo pipefail
 folder=$(mktemp -d); server=; trap '[ -z "$server" ] || kill "$server" 2>/dev/null; rm -rf "$folder"' EXIT; cd "$folder"

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Packages: cog 0.16.12 and cog 0.23.1 (PyPI), the server inside Replicate's models.
 # Expected: a model that yields text and then fails leaves the text that it has yielded, and its own message.
-# Found: 0.16.12 does so. 0.23.1 drops the output, and puts words of its own before the message.
+# Found: 0.16.12 does so. 0.23.1 drops the output, and puts its own text before the message.
 # For users: what a failed prediction made is in its stream only; kosmolua's `stream` gives each piece as it comes, and
 #   docs/cog.md says when to use it.
 set -euo pipefail

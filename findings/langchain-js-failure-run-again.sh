@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Packages: @langchain/community 1.1.29, @langchain/core 1.4.0 and replicate 1.4.0 (npm).
 # Expected: a prediction that fails ends the call. Its input is the same the next time, and each attempt is paid.
-# Found: LangChain takes the failure for one of the network and runs the model again `maxRetries` times, 6 by default.
+# Found: LangChain treats the failure as a network error and runs the model again `maxRetries` times, 6 by default.
 # For users: kosmolua never creates a second prediction by itself. In LangChain pass `maxRetries: 0`;
 #   docs/official-clients.md says so.
 set -euo pipefail

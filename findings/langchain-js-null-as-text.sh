@@ -3,7 +3,7 @@
 # Expected: a prediction that was canceled raises an error, and an output that is an object is refused or given as JSON.
 # Found: the answer of the language model is the text "null", or "[object Object]".
 # For users: `run` of kosmolua raises `prediction_failed` for a canceled prediction and returns an object as a table;
-#   docs/official-clients.md has both.
+#   docs/official-clients.md names both differences.
 set -euo pipefail
 folder=$(mktemp -d); trap 'rm -rf "$folder"' EXIT; cd "$folder"
 npm init --yes >/dev/null

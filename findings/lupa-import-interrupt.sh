@@ -2,7 +2,7 @@
 # Package: lupa 2.8 (PyPI).
 # Expected: a KeyboardInterrupt that is raised while a module is imported comes out of the import statement.
 # Found: the extension module needs `zlib` to unpack its own strings, and turns whatever is raised in that import into an
-#   ImportError that speaks of a broken module. A program that falls back to another engine on ImportError goes on with
+#   ImportError about a broken module. A program that falls back to another engine on ImportError continues with
 #   PUC Lua instead of ending.
 # For users: kosmolua imports lupa in a thread of its own (kosmolua/runtime/inline.py), where no interrupt is raised, and
 #   never falls back to another engine on an ImportError other than ModuleNotFoundError.

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Package: replicate 1.0.7 (PyPI), the official Python client.
-# Expected: the stream of a prediction that is canceled on the way ends otherwise than that of one that succeeded: the
+# Expected: the stream of a canceled prediction ends differently from that of a successful one: the
 #   last event says `{"reason": "canceled"}`.
 # Found: both end the loop of `replicate.stream` in the same way, and `str(event)` of the last event is "" for both.
 # For users: `replicate.stream` of kosmolua raises `prediction_failed` after the text of a canceled prediction. With the

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # Package: replicate 1.4.0 (npm), the official JavaScript client.
 # Expected: `run` gives the output of the finished prediction, however long it takes.
-# Found: by default `run` sends `Prefer: wait` and takes every answer whose status is not "starting" for the end. The API
+# Found: by default `run` sends `Prefer: wait` and treats every status other than "starting" as finished. The API
 #   holds a create for 60 seconds at most; a prediction that is "processing" then makes `run` return null at once. The
-#   prediction goes on and is paid, and nothing says so. With `wait: {mode: "poll"}` the same answers give the output.
+#   prediction continues and is paid, without a message. With `wait: {mode: "poll"}` the same answers give the output.
 # For users: kosmolua's `run` waits until the status is terminal; docs/official-clients.md names this difference.
 set -euo pipefail
 folder=$(mktemp -d); trap 'rm -rf "$folder"' EXIT; cd "$folder"

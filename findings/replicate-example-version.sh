@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Package: all-the-public-replicate-models 1.352.0 (npm): each model with a default example, a real prediction.
 # Expected: a model's `default_example` shows input that its `latest_version` accepts.
-# Found: a quarter of the examples were made by another version. 117 have inputs that the schema beside them does not know,
+# Found: a quarter of the examples were made by another version. 117 have inputs that the schema next to them does not have,
 #   and 31 lack one that it requires.
 # For users: kosmolua checks inputs against the schema of the version that a call names; the page of `kosmo model` lists the
 #   inputs of that schema. Do not copy `default_example.input` unchecked.

@@ -12,7 +12,7 @@ KosmoError
 ├── TransportError         no complete answer was received; nothing was changed        exit 1
 │   └── UncertainError     no complete answer was received; a write may have happened  exit 1
 ├── WebhookError           a webhook's signature or timestamp is invalid               exit 1
-├── FunctionError          a function of the host's own failed                         exit 1
+├── FunctionError          a Python function of the host failed                        exit 1
 ├── ScriptError            the Lua script failed                                       exit 1
 │   └── ExitError          the script called exit with a status above 0                that status
 ├── WaitingError           the run waits for the decision of a person                  exit 6

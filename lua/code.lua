@@ -77,7 +77,7 @@ local function loaded_text(env, caller, chunk, name, mode, given)
   return compile(text, shown(name), type(given) == "table" and given or env)
 end
 
--- A path with its names where "?" stands in package.path; nil if the path is the usual one.
+-- The script's package.path; nil if it is the usual one.
 local function search_path(package)
   local path = rawget(package, "path")
   return type(path) == "string" and path ~= PATH and path or nil

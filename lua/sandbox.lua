@@ -44,7 +44,7 @@ env.string = pick(string, "byte char find format gmatch gsub len lower match rep
 env.table = pick(table, "concat insert maxn move remove sort")
 env.table.unpack = unpack
 env.table.pack = function(...) return { n = select("#", ...), ... } end
--- foreach, foreachi, getn, setn: gone from later versions of Lua; pairs, ipairs and # do the same
+-- foreach, foreachi, getn, setn: removed in later versions of Lua; pairs, ipairs and # do the same
 
 -- 5.6 Mathematical functions
 env.math = pick(math, "abs acos asin atan atan2 ceil cos cosh deg exp floor fmod frexp huge ldexp log log10 max min "

@@ -1,5 +1,5 @@
-"""Whether a place in a script is reached in every run. Only there are problems certain that depend on the command, such
-as permissions: `if args[1] then image:save(args[1]) end` needs no directory in a run without arguments.
+"""Whether a place in a script is reached in every run. A problem that depends on the command, such as a permission, is
+certain only there: `if args[1] then image:save(args[1]) end` needs no directory in a run without arguments.
 """
 
 from __future__ import annotations

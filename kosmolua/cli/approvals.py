@@ -118,7 +118,7 @@ def _parser(command: str) -> options.Parser:
     )
     made.add_argument("action", choices=ACTIONS, help=f"what to do (default: {ACTIONS[0]})")
     made.add_argument("ids", nargs="*", metavar="ID", help="the approvals to show or decide")
-    made.add_argument("--as", dest="as_", metavar="NAME", help="decide in this name, if the configuration allows it")
+    made.add_argument("--as", dest="as_", metavar="NAME", help="decide under this name, if the configuration allows it")
     made.add_argument("--reason", metavar="TEXT", help="why; a denial passes it to the script")
     made.add_argument("--rule", action="store_true", help="approve: also save a policy rule that allows such calls")
     made.add_argument("--all", action="store_true", help="list: include those that are decided")
@@ -241,7 +241,7 @@ def _show(one: Approval, *, as_json: bool) -> int:
     if as_json:
         output.show_json({"success": True, "approval": fields_of(one)})
         return 0
-    by = f"{one.decided_by or ''}{f' ({one.acting} in that name)' if one.acting else ''}"
+    by = f"{one.decided_by or ''}{f' ({one.acting} on their behalf)' if one.acting else ''}"
     facts = [
         ("approval", one.id),
         ("status", one.status + (f" by {by}" if by else "") + (f": {one.reason}" if one.reason else "")),

@@ -416,7 +416,7 @@ _ABOUT = (
 _OWN = (
     ("--cancel-on-exit", "cancel the prediction or training on a signal"),
     ("--all", "fetch all pages of a list"),
-    ("--output FILE", "write the answer to FILE; of a prediction its output (its JSON if FILE ends in .json)"),
+    ("--output FILE", "write the answer to FILE; for a prediction, its output (its JSON if FILE ends in .json)"),
     ("--path FILE", "upload FILE, and set filename (create_file only)"),
 )
 

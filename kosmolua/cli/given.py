@@ -137,7 +137,7 @@ def _stdin(name: str) -> bytes:
 def _readable(name: str, path: str) -> str:
     path = os.path.expanduser(path)
     if not os.path.isfile(path) or not os.access(path, os.R_OK):
-        raise _unreadable(name, path, "not a file that can be read")
+        raise _unreadable(name, path, "not a readable file")
     return path
 
 
@@ -146,7 +146,7 @@ def _content(name: str, path: str) -> bytes:
         with open(os.path.expanduser(path), "rb") as file:
             return file.read()
     except OSError as error:
-        raise _unreadable(name, path, error.strerror or "it cannot be read") from None
+        raise _unreadable(name, path, error.strerror or "reading failed") from None
 
 
 def _unreadable(name: str, path: str, why: str) -> ArgumentError:

@@ -91,17 +91,18 @@ def _fetching(host: Any) -> Callable[[str], str]:
 
 def _greeting(url: str, accounts: list[str]) -> str:
     public = config.load(os.environ).webhooks.url
-    told = f"the API is told {public}" if public else "without webhooks.url in config.toml the API is not told"
-    local = "" if url.startswith(("http://127.", "http://[::1]")) else "; put a proxy with TLS before it"
-    return f"serving {url}/replicate/ACCOUNT for {', '.join(accounts)} ({told}), and {url}/trigger/NAME{local}"
+    unset = "webhooks.url is not set in config.toml, so Replicate sends none"
+    where = f"Replicate sends them to {public}" if public else unset
+    local = "" if url.startswith(("http://127.", "http://[::1]")) else "; put a proxy with TLS in front of it"
+    return f"serving {url}/replicate/ACCOUNT for {', '.join(accounts)} ({where}), and {url}/trigger/NAME{local}"
 
 
 def _parser(command: str) -> options_.Parser:
     made = options_.parser(
         command,
         "Receive webhooks of Replicate, which wake the runs that wait, and requests that start runs (kosmo triggers). "
-        "Put a proxy with TLS before it, and its public address into config.toml: webhooks.url. Without that, runs are "
-        "woken by polls.",
+        "Put a proxy with TLS in front of it, and its public address into config.toml: webhooks.url. Without that, "
+        "polls wake the runs.",
         f"kosmo {command} --port {PORT}",
     )
     add_database(made)

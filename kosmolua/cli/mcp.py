@@ -84,7 +84,7 @@ def _serving(command: str) -> options_.Parser:
         type=options_.amount,
         default=RETURN_AFTER,
         metavar="SECONDS",
-        help="answer a call of execute_lua after this time while its script goes on; the tool runs looks it up; "
+        help="answer a call of execute_lua after this time while its script continues; the tool runs shows its result; "
         f"0 waits for the end (default: {RETURN_AFTER:g})",
     )
     verdicts: dict[str, Any] = {"choices": options_.VERDICTS, "metavar": "allow|ask|deny"}

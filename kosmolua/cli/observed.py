@@ -39,7 +39,7 @@ def add_log(made: options_.Parser) -> None:
 
 
 class Observers:
-    """What is told of each call that has ended."""
+    """Gets each call that has ended."""
 
     def __init__(self) -> None:
         self.calls: list[Callable[[Entry], None]] = []
@@ -60,7 +60,7 @@ def observers(parsed: argparse.Namespace) -> Observers:
 
 
 def log_of(parsed: argparse.Namespace, plain: Callable[[str], None]) -> Callable[[str], None]:
-    """What takes messages for the operator."""
+    """Where messages for the operator are written."""
     if parsed.log_format == "text":
         return plain
     from kosmolua.serve import logs

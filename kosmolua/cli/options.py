@@ -132,7 +132,7 @@ def parser(command: str, description: str, example: str) -> Parser:
 
 
 def add_json(made: Parser) -> None:
-    """The flags of a command that prints JSON and calls no functions. `kosmolua.cli.filter` takes ``--jq`` away."""
+    """The flags of a command that prints JSON and calls no functions. `kosmolua.cli.filter` removes ``--jq``."""
     made.add_argument("--json", action="store_true", help="print one JSON object")
     made.add_argument("--jq", metavar="EXPR", help=FLAGS["jq"][1])
 
@@ -154,7 +154,7 @@ def add_approval_timeout(made: Parser) -> None:
         type=age,
         default=TIMEOUT,
         metavar="TIME",
-        help="count an approval that nobody has given after TIME, such as 12h or 7d, as denied (default: 7d)",
+        help="treat an approval that is still open after TIME, such as 12h or 7d, as denied (default: 7d)",
     )
 
 

@@ -16,7 +16,7 @@ MAX_OUTPUT = 1024 * 1024 * 1024  # bytes of one output
 
 
 def contents(host: Host, operation: Operation | None, data: Any, path: str) -> list[Iterable[bytes]]:
-    """What to write to the path. Of a prediction these are its outputs, unless the name ends in .json."""
+    """What to write to the path. For a prediction these are its outputs, unless the name ends in .json."""
     if isinstance(data, bytes):
         return [[data]]
     if operation and operation.returns == "Prediction" and isinstance(data, dict) and not path.endswith(".json"):

@@ -97,7 +97,7 @@ def _check(parsed: argparse.Namespace, path: str) -> int:
     elif is_current:
         print(safe(f"{path} is of this version, {__version__}"))
     else:
-        what = f"is of version {found}; this is {__version__}" if found else "is not there"
+        what = f"is of version {found}; this is {__version__}" if found else "does not exist"
         print(safe(f"{path} {what}; install it: kosmo skill --install"))
     return 0 if is_current else EXIT_FAILED
 

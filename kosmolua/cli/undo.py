@@ -54,7 +54,7 @@ def _recorded(name: str, options: options_.Options) -> tuple[str, Undo]:
 
 
 def _submitted(name: str, url: str, options: options_.Options) -> tuple[str, Undo]:
-    """The same for a run in the database of workers. It has ended: a run that goes on would create anew."""
+    """The same for a run in the database of workers. It must have ended: a running one could create more."""
     from kosmolua.cli.worker import opened
 
     with opened(url) as database:
@@ -102,12 +102,12 @@ def _show(plan: Undo) -> None:
 def _ask(count: int) -> None:
     if not can_ask():
         raise PermissionDeniedError(
-            "runs undo needs a yes, and there is no terminal to ask on",
+            "runs undo needs confirmation, and there is no terminal to ask on",
             code="approval_required",
             hint="look at the list with --dry-run, then add --yes",
         )
     if not confirmed(f"undo {'this' if count == 1 else f'these {count}'}?"):
-        raise PermissionDeniedError("nothing was undone: you refused it", hint="run it again to be asked again")
+        raise PermissionDeniedError("nothing was undone: you answered no", hint="run it again to be asked again")
 
 
 def _result(host: Host, step: Step, *, quiet: bool) -> dict[str, Any]:

@@ -105,8 +105,8 @@ def _parser(command: str) -> options_.Parser:
     made = options_.parser(
         command,
         "Work on submitted runs until stopped. Without --database it keeps them in a PostgreSQL of its own, which it "
-        "starts; with it, any number of workers on any machines share the work. SIGTERM ends the worker; its runs go "
-        "on with the next one.",
+        "starts; with it, any number of workers on any machines share the work. SIGTERM ends the worker; the next "
+        "one continues its runs.",
         f"kosmo {command} --database postgresql://kosmo@db.internal/kosmo --slots 16",
     )
     add_database(made)
@@ -155,7 +155,9 @@ def _parser(command: str) -> options_.Parser:
 
 
 def _park_after(text: str) -> float:
-    """A time in which a run that was woken can read what it waits for; shorter, it would park again before."""
+    """Parse a time of at least `LEAST_PARK`: with less, a woken run would park again before it has read what it waits
+    for.
+    """
     found = options_.amount(text)
     if found < LEAST_PARK:
         raise argparse.ArgumentTypeError(f"expected at least {LEAST_PARK:g} second, got {text!r}")

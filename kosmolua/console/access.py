@@ -32,7 +32,7 @@ _MAX_FILE = 65_536
 
 
 class Secret(Struct, frozen=True):
-    """A secret, what it allows, and the name of who has it."""
+    """A secret, what it allows, and the name of its owner."""
 
     role: Role
     name: str
@@ -95,7 +95,7 @@ def _secret(path: str, number: int, words: Sequence[str]) -> Secret:
 
 
 def matching(known: Sequence[Secret], given: str) -> Secret | None:
-    """The secret that was given. The time taken does not depend on how much of it is right."""
+    """Find the secret that was given, in constant time."""
     digest = hashlib.sha256(given.encode(errors="replace")).digest()
     found = None
     for each in known:
@@ -122,7 +122,7 @@ class Sessions:
         self._sessions: OrderedDict[str, _Session] = OrderedDict()
 
     def begin(self, secret: Secret) -> Visitor:
-        """A new session; beyond the bound the session that was unused for longest ends."""
+        """Begin a session. If there are too many, the one unused for longest ends."""
         visitor = Visitor(secret.role, secret.name, secrets.token_urlsafe(24), secrets.token_urlsafe(32))
         now = self._clock()
         with self._lock:

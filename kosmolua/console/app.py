@@ -51,8 +51,8 @@ _TITLES = {
     400: "Invalid request",
     403: "Not allowed",
     404: "Not found",
-    405: "Not possible here",
-    409: "Not possible any more",
+    405: "Method not allowed",
+    409: "No longer possible",
     413: "Too long",
     415: "Expected a form",
     421: "Wrong address",
@@ -125,7 +125,7 @@ class _Console:
                 return await inner(request)
             except Refusal as refusal:
                 return _refused(refusal.status, str(refusal), refusal.hint)
-            except UsageError as error:  # about what somebody asked for
+            except UsageError as error:  # about the request
                 return _refused(404 if error.message.startswith("no ") else 409, error.message, error.hint or "")
             except PermissionDeniedError as error:
                 return _refused(403, error.message, error.hint or "")

@@ -53,7 +53,8 @@ _PAGE = """<!doctype html>
 
 class Frame(Struct, frozen=True, kw_only=True):
     """What a page needs to know besides its content. ``now`` is in Unix seconds, by the database's clock; ``pending``
-    counts the approvals that wait for somebody. ``version`` is that of the style sheet. A ``live`` page renews itself.
+    counts the approvals that wait for somebody. ``version`` is that of the style sheet. A ``live`` page refreshes
+    itself.
     """
 
     title: str

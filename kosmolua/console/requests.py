@@ -57,7 +57,7 @@ def name_of(host: str) -> str:
 
 
 def check_local(request: Request) -> None:
-    """Raise a `Refusal` for a request that another site or machine may have caused, of a console without a login. A
+    """Without a login: raise a `Refusal` for a request that another site or machine may have caused. A
     page of another site can reach this address under a name of its own (DNS rebinding), but not under a loopback name.
     """
     if name_of(request.headers.get("host", "")) not in LOOPBACK:

@@ -71,7 +71,7 @@ def shown(database: Database, detail: Detail, prices: Prices, now: float) -> Sho
 
 
 def followed(calls: list[Asked], account: str, now: float) -> Progress:
-    """The calls and predictions, as a session would have seen them. Nothing secret by its name or form is in it."""
+    """The calls and predictions, as a session would have seen them. Values that look secret are masked."""
     moment = now
     progress = Progress(keep=True, clock=lambda: moment)
     for call in calls:

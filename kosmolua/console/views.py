@@ -28,14 +28,14 @@ if TYPE_CHECKING:
 
 VERSION = hashlib.sha256((assets.console_stylesheet() + assets.script()).encode()).hexdigest()[:12]
 VERDICTS: dict[str, Verdict] = {"approved": "approved", "denied": "denied"}
-THROUGH, ANYBODY = "kosmo serve", "kosmo serve without a login"  # who acted in the name of who decided
+THROUGH, ANYBODY = "kosmo serve", "kosmo serve without a login"  # who acted on behalf of the person who decided
 NO_RUN, LIST_RUNS = "There is no such run.", "List them: kosmo runs list --database"
 SAID = {
     "canceled": "The run is canceled.",
     "canceling": "The run ends within seconds.",
     "resumed": "The run continues as soon as a worker has a free slot.",
     "approved": "Approved. The run continues.",
-    "denied": "Denied. The script is told why.",
+    "denied": "Denied. The script gets the reason.",
     "pause": "The schedule is paused.",
     "resume": "The schedule continues with its next slot.",
     "run": "A run of the schedule was added.",
@@ -59,7 +59,7 @@ class Settings(Struct, frozen=True, kw_only=True):
 
 
 class Moved(Struct, frozen=True):
-    """The browser is to continue at that path."""
+    """Redirect the browser to that path."""
 
     path: str
 
@@ -142,7 +142,7 @@ class Views:
         verdict, shown = VERDICTS.get(asked.form.get("verdict", "")), approvals.chosen(asked.form.get("questions", ""))
         found = [self._approval(each) for each in shown]
         if verdict is None or not found or any(each.digest != shown[each.id] for each in found):
-            raise Refusal(400, "Expected approved or denied, of the arguments that were shown.", "Open the page again.")
+            raise Refusal(400, "Expected a decision about the arguments that were shown.", "Open the page again.")
         visitor, settings = asked.visitor, self._settings.approvals()
         for each in found:
             rules_for(settings, each, own=False).check(visitor.name, each.submitted_by)

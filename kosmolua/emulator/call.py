@@ -38,7 +38,7 @@ class Hold:
     """An answer that is delayed until the job is done or until the time ``until``.
 
     With ``half_done`` it is returned while the job is processing, and with ``early`` as soon as there is an output,
-    with the status of before: as the API sometimes does.
+    with its earlier status, as the API sometimes does.
     """
 
     job: Job

@@ -77,7 +77,7 @@ _TEXT = msgspec.json.Decoder(str)
 class Documents:
     """The documents of a file or of all ``.json`` files below a directory, by ``owner/name``.
 
-    Raises a UsageError if there are none, or a file is not what it should be.
+    Raises a UsageError if there are none, or a file is invalid.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:

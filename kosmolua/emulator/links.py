@@ -1,4 +1,4 @@
-"""URLs as a program sees them that reaches the API through a proxy or a cassette, and as they really are."""
+"""Translates between the API's URLs and those that a program sees through a proxy or a cassette."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _NAME = re.compile(r"[A-Za-z0-9._-]{1,100}")
 
 
 class Links:
-    """URLs below ``base``, the real API, become URLs of the proxy's own API; files and streams get a place of its own.
+    """URLs below ``base``, the real API, become URLs of the proxy's own API; files and streams get paths of their own.
 
     Files are in the ``output`` of an answer, and streams in its ``urls``. A ``fixed`` one knows only what was added.
     """
@@ -30,7 +30,7 @@ class Links:
             self._known.append(url)
 
     def find(self, path: str) -> str | None:
-        """The URL that stands behind a path of the proxy."""
+        """The real URL for a path of the proxy."""
         number = path.removeprefix(PLACE).partition("/")[0]
         known = path.startswith(PLACE) and number.isdecimal() and int(number) < len(self._known)
         return self._known[int(number)] if known else None

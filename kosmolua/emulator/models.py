@@ -126,7 +126,7 @@ WRITER = Behaviour(_write, runs=lambda work: 0.3 + 0.015 * len(_tokens(work)), s
 WRITER_SCHEMA = describe(
     {
         "prompt": _field("Prompt", "string", 0, "What to write about."),
-        "system_prompt": _field("System Prompt", "string", 1, "Goes before the prompt.", default=""),
+        "system_prompt": _field("System Prompt", "string", 1, "Text in front of the prompt.", default=""),
         "max_tokens": _field("Max Tokens", "integer", 2, "Most tokens.", default=512, minimum=1, maximum=4096),
         "min_tokens": _field("Min Tokens", "integer", 3, "Fewest tokens.", default=0, minimum=0, maximum=4096),
         "temperature": _field(
@@ -158,7 +158,7 @@ PICTURES: Schema = {"type": "array", "items": URI}
 def _painter_fields(default: int) -> dict[str, Schema]:
     edge = {"default": default, "minimum": 16, "maximum": 1024}
     return {
-        "prompt": _field("Prompt", "string", 0, "What to paint. Colours and times of day in it are heeded."),
+        "prompt": _field("Prompt", "string", 0, "What to paint. Colours and times of day in it are used."),
         "width": _field("Width", "integer", 1, "Width in pixels.", **edge),
         "height": _field("Height", "integer", 2, "Height in pixels.", **edge),
         "num_outputs": _field("Num Outputs", "integer", 3, "How many.", default=1, minimum=1, maximum=4),
@@ -247,7 +247,7 @@ def _fail(work: Work) -> Outcome:
 
 FAILER = Behaviour(_fail, runs=lambda _: 0.4, steps=2)
 FAILER_SCHEMA = describe(
-    {"message": _field("Message", "string", 0, "What to fail with.", default="this model always fails")}, (), STRING
+    {"message": _field("Message", "string", 0, "Message of the error.", default="this model always fails")}, (), STRING
 )
 
 

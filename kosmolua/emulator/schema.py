@@ -147,7 +147,9 @@ def redacted(shape: Mapping[str, Any], value: Mapping[str, Any]) -> dict[str, An
 
 
 def alike(value: Any) -> Any:
-    """The value as it is compared with an example's: clients send "4.1" as the number that it means, and no null."""
+    """The value in the form that is compared with an example: "4.1" becomes a number, as some clients send it, and null
+    is left out.
+    """
     if isinstance(value, Mapping):
         return {name: alike(item) for name, item in value.items() if item is not None}
     if isinstance(value, list):

@@ -198,7 +198,7 @@ class World:
         return self.predictions.get(job_id) or self.trainings.get(job_id) or self.models.find_example(job_id)
 
     def add(self, job: Job) -> None:
-        """Add a prediction, or the training that it is."""
+        """Add a prediction or a training."""
         if job.destination:
             self.trainings[job.id] = job
         else:
@@ -208,7 +208,7 @@ class World:
         self.expire(job)
 
     def expire(self, job: Job) -> None:
-        """Have its data removed in time. A job whose end is not known yet is given again when it has ended."""
+        """Schedule the removal of its data. A job whose end is not known yet is passed again when it has ended."""
         if (end := job.finish()) < math.inf:
             heappush(self._ending, (end + RETENTION, next(self._serial), job))
 

@@ -139,7 +139,9 @@ def digest_of(function: str, account: str, given: Mapping[str, Any], files: File
 
 
 def _exact(value: Any, files: Files | None) -> Any:
-    """The value, where a table is a list with its kind: so no table that a script makes looks like a file."""
+    """The value with each table as a list that begins with its kind, so that no table of a script can imitate a
+    file.
+    """
     match value:
         case LocalFile():
             return ["file", value.path, _content(value, files).digest()]

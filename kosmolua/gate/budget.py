@@ -74,7 +74,7 @@ class Caps(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class GuessedLimitError(LimitError):
-    """A limit that is reached only by guesses about ``jobs``: a look at them may show that there is room.
+    """A limit that is reached only by estimates for ``jobs``: reading them may show that there is room.
 
     ``patience`` is how many seconds it is worth waiting for their real values.
     """

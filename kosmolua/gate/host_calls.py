@@ -77,7 +77,7 @@ class HostCalls:
         """Read a prediction or training to replace an estimate in the budget, before a call is refused."""
         operation = resolve(f"get_{kind}")
         entry = Entry(
-            operation.name, account, operation.access, time.time(), "allow", "looked before refusing", "budget"
+            operation.name, account, operation.access, time.time(), "allow", "read before a refusal", "budget"
         )
         began = time.perf_counter()
         try:

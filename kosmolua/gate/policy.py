@@ -113,7 +113,7 @@ def policy_of(settings: Settings) -> Policy:
 
 
 def decide(policy: Policy, call: Call) -> Decision:
-    """The verdict for one call, and the rule behind it. Without any rule the verdict is deny.
+    """The verdict for one call, and the rule that gives it. Without any rule the verdict is deny.
 
     A script gets an answer that contains a secret only if a rule allows that function by its full name.
     """

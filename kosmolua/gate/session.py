@@ -66,8 +66,8 @@ class Session:
 
     Errors of a call are raised as `KosmoError`. An exception after the answer, as in a callback, does not lose the
     answer: the first one is kept in ``raised``. ``customs`` are the host's own functions by name. With ``asking``,
-    calls that need approval wait for it. ``webhook`` gives the URL that the API calls when something that was created
-    for an account has ended.
+    calls that need approval wait for it. ``webhook`` gives the URL that the API calls when a prediction or training of
+    an account has ended.
     """
 
     def __init__(  # noqa: PLR0913 - independent parts; most callers need few of them

@@ -62,7 +62,7 @@ class Uploads:
         return msgspec.structs.replace(arguments, **changes)
 
     def pinned(self, arguments: Struct) -> Struct:
-        """The arguments with the files opened: what is approved of them is what `replaced` sends."""
+        """The arguments with the files opened, so that `replaced` sends what was approved."""
         given = {name: getattr(arguments, name) for name in arguments.__struct_fields__}
         holding = {name: value for name, value in given.items() if type(value) is dict and _holds_file(value)}
         return msgspec.structs.replace(arguments, **{name: self._pinned(value) for name, value in holding.items()})

@@ -1,4 +1,4 @@
-"""Lets the API tell a server of the operator's when something that was created has ended."""
+"""Adds the operator's webhook to creates, so that the API reports their end to a server of the operator."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What hosts on several machines share: persistent budgets, request rates, and who is told what has ended."""
+"""What hosts on several machines share: persistent budgets, request rates, and the receiver of webhooks."""
 
 from __future__ import annotations
 
@@ -18,4 +18,4 @@ class Shared(Protocol):
         """The request rates of an account, by lane."""
 
     def webhook(self, account: str) -> str | None:
-        """The URL that is told when something ends that was created for this account."""
+        """The URL for the webhooks of predictions and trainings of this account."""

@@ -1,4 +1,4 @@
-"""Passes one request on to the API that a recorder stands in front of, within bounds of bytes and time."""
+"""Forwards one request of a recorder to the API, within bounds of bytes and time."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 SILENCE = 120.0  # seconds without a byte; a blocking create is silent for 60
 _BLOCK = 64 * 1024
-# Headers that are about one connection, and those that would be wrong for what the recorder makes of the body.
+# Headers about one connection, and those that no longer fit once the recorder has changed the body.
 _DROPPED = frozenset(
     {
         *("connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "te", "trailer", "upgrade"),

@@ -333,7 +333,7 @@ def waits_for(asked: Sequence[Approval]) -> WaitingError:
 
 
 def summary_of(one: Approval) -> dict[str, Any]:
-    """What a machine is told of a question."""
+    """A question as plain data, for programs."""
     return {
         "id": one.id,
         "function": one.function,

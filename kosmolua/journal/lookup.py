@@ -30,7 +30,7 @@ _END_OF_TIME = 2.5e11  # seconds; a little less than what datetime can represent
 _IN_FLIGHT = 0.5  # seconds between searches while another run sends an equal request
 _ON_ITS_WAY = 10.0  # seconds after the end of a run in which the API may still receive its requests
 SKEW = 60.0  # seconds by which clocks may differ beyond what the API's dates show
-_MOST_WRONG = 10 * 366 * 24 * 3600.0  # seconds; a date that differs by more is not taken for a clock
+_MOST_WRONG = 10 * 366 * 24 * 3600.0  # seconds; a date that differs by more is ignored
 _NOT_FOUND = 404
 
 Read = Callable[[str, Mapping[str, Any]], "Answer"]
@@ -77,7 +77,7 @@ def _place(proof: Proof, given: Mapping[str, Any]) -> dict[str, Any]:
     return {one.name: given[proof.place.get(one.name, one.name)] for one in shows.parameters if one.required}
 
 
-# What the API names itself ----------------------------------------------------------------------------------------
+# Objects that get an id from the API ------------------------------------------------------------------------------
 
 
 class _Window(Struct, frozen=True):
@@ -173,7 +173,7 @@ def _ambiguous(operation: Operation, found: list[dict[str, Any]], how: str) -> J
     )
 
 
-# What has a name --------------------------------------------------------------------------------------------------
+# Objects that the caller names ------------------------------------------------------------------------------------
 
 
 def _shown(read: Read, name: str, arguments: Mapping[str, Any]) -> Any:

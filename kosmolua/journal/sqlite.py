@@ -206,13 +206,13 @@ class SqliteStore:
 
     # Other runs have files of their own ---------------------------------------------------------------------------
 
-    def take(self, identifier: str) -> bool:  # noqa: ARG002 - of the protocol
+    def take(self, identifier: str) -> bool:  # noqa: ARG002 - the protocol's signature
         return True
 
-    def is_taken(self, identifier: str) -> bool:  # noqa: ARG002 - of the protocol
+    def is_taken(self, identifier: str) -> bool:  # noqa: ARG002 - the protocol's signature
         return False
 
-    def elsewhere(self, essence: bytes) -> tuple[int, int]:  # noqa: ARG002 - of the protocol
+    def elsewhere(self, essence: bytes) -> tuple[int, int]:  # noqa: ARG002 - the protocol's signature
         return 0, 0
 
     # For people ---------------------------------------------------------------------------------------------------

@@ -24,7 +24,7 @@ class Page(Struct, frozen=True):
 
 
 class Found(Struct, frozen=True):
-    """A match: a function of the API as a hit, or a page. ``share`` is that of the query's words that match."""
+    """A match: a function of the API as a hit, or a page. ``share`` is the fraction of the query's words that match."""
 
     score: float
     match: Match

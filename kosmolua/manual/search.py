@@ -24,7 +24,7 @@ _MIN_START = 3  # letters that match the start of a word
 
 
 class Hit(Struct, frozen=True):
-    """A matching operation, its score, what matched, and the share of the query's words that did."""
+    """A matching operation, its score, what matched, and the fraction of the query's words that match."""
 
     operation: Operation
     score: float

@@ -66,7 +66,7 @@ DEFINITIONS: dict[str, dict[str, Any]] = {
     },
     RUNS: {
         "title": "Look up runs",
-        "description": "List the runs that go on or wait, or get the result of one.",
+        "description": "List the runs that are running or waiting, or get the result of one.",
         "inputSchema": {
             "type": "object",
             "properties": {"id": {"type": "string", "description": "From execute_lua"}},

@@ -95,7 +95,7 @@ def of_run(result: Result, limit: int, outputs: Pictures) -> dict[str, Any]:
 
 
 def of_running(identifier: str, seconds: int) -> dict[str, Any]:
-    """The result of a script that goes on."""
+    """The result of a script that still runs."""
     how = f'runs {{"id": "{identifier}"}}'
     text = f"Still running after {seconds} s. Wait for its result with {how}; do not start it again."
     return _result({"success": False, "status": "running", "id": identifier, "seconds": seconds}, text, [])

@@ -55,7 +55,7 @@ def fields_of(error: KosmoError, *, code: bool) -> dict[str, Any]:
 
 
 def reworded(hint: str, *, code: bool) -> str:
-    """A hint for an agent. What only a person can do becomes something to report."""
+    """A hint reworded for an agent: a step that only a person can take becomes something to report."""
     for pattern, in_code, with_tools in _HINTS:
         hint = pattern.sub(in_code if code else with_tools, hint)
     return hint if "kosmo " not in hint or hint.startswith(_REPORT) else f"report it to the person, who can {hint}"

@@ -83,8 +83,8 @@ class LuaRun:
         self._thread.join(max(0.0, until - time.monotonic()))
 
     def wait(self, work: Work, seconds: float) -> dict[str, Any] | None:
-        """Wait for the end, at most so many seconds while no question is open. None if it goes on; 0 waits on. If the
-        client cancels the call meanwhile, the run ends.
+        """Wait for the end, at most so many seconds while no question is open. None if it still runs; 0 waits without a
+        limit. If the client cancels the call meanwhile, the run ends.
         """
         with self._attached(work):
             until = time.monotonic() + seconds
@@ -126,7 +126,7 @@ class LuaRun:
                 self._changed.notify_all()
 
     def withdraw(self, _: Question) -> None:
-        """The run has ended: a question that waits for a call is given up."""
+        """The run has ended: drop a question that waits for a call."""
         with self._changed:
             self._changed.notify_all()
 

@@ -52,7 +52,7 @@ CAPABILITIES = {
 class Options(Struct, frozen=True, kw_only=True):
     """``tools`` are globs of functions to expose; ``code`` enables code mode; ``max_chars`` truncates results.
     ``names`` and ``dialect`` are how tools and their schemas are written; ``scripts`` exposes the user's kept scripts.
-    A call returns after ``return_after`` seconds while its script goes on, unless that is 0. ``account`` and
+    A call returns after ``return_after`` seconds while its script continues, unless that is 0. ``account`` and
     ``emulated`` are those of the host.
     """
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from kosmolua.terminal.query import Sixel
 
 _MOST_LEFT = 3  # maximum number of shown predictions that an interrupt left
-SLOW = 1.0  # an input that takes more seconds has its duration shown
+SLOW = 1.0  # seconds after which the duration of an input is shown
 FIRST = "in[1]> "
 MAX_FAILURES = 3  # failures to read an input, in a row
 _NUMBER = re.compile(r"[0-9]{1,9}")

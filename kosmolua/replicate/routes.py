@@ -20,7 +20,7 @@ _SEPARATORS = re.compile(r"[/\\]+")
 def check_no_operation(url: httpx.URL, base: httpx.URL, *, function: str) -> None:
     """Raise a `UsageError` for a URL that names an operation of the API, or any address below the API's base.
 
-    Servers and gateways differ in how they read a path. An address that one of them may read as below the base is
+    Servers and gateways differ in how they read a path. An address that any of them could read as below the base is
     refused: encoded, with dot segments, other case, parameters, repeated or reversed slashes.
     """
     whole = _is_at(url, _API)

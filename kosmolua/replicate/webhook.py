@@ -89,9 +89,7 @@ def verify_webhook(
     now = time.time() if now is None else now
     _check_age(int(stamp), now, tolerance)
     if seen is not None and not seen.remember(identifier, now + 2 * tolerance):
-        raise WebhookError(
-            "it was received before", reason="replay", hint="answer with status 200, and do nothing for it"
-        )
+        raise WebhookError("it was received before", reason="replay", hint="answer with status 200, and ignore it")
     return identifier
 
 

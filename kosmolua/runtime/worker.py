@@ -1,9 +1,9 @@
 """Main program of the isolated child: one Lua state that exchanges frames over two pipes.
 
-Started with two descriptors (0 in, 1 out) and five arguments: what the host has of `kosmolua.runtime.bytecode`, bytes
-of memory for Lua, seconds of CPU, the isolation mode, and the process id of its parent (the host or a prepared
-process). It imports no HTTP client, no keyring and no
-gate, so a script that escapes Lua finds an empty process. Its first frame is plain text: the sandbox layers applied.
+Started with two descriptors (0 in, 1 out) and five arguments: the source of the modules (`kosmolua.runtime.bytecode`),
+bytes of memory for Lua, seconds of CPU, the isolation mode, and the process id of its parent (the host or a prepared
+process). It imports no HTTP client, no keyring and no gate, so a script that escapes Lua finds an empty process. Its
+first frame is plain text: the sandbox layers applied.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from kosmolua.gate.entry import Entry
 
 HOST = "127.0.0.1"
-FRESH = 5.0  # seconds for which the figures of the database are used again
+FRESH = 5.0  # seconds for which the figures of the database are cached
 STATES = ("scheduled", "ready", "running", "waiting", "done", "failed", "canceled")
 _POLL = "wait"  # who made a read that looks whether a job has ended
 _UNIT = 1e9  # of the amounts in the ledger

@@ -19,7 +19,7 @@ from kosmolua.serve.bounds import Buckets, Rate, Refusal, address_of, body_of
 from kosmolua.worker import events
 from kosmolua.worker.database import Database
 
-MAX_BODY = 4 * 1024 * 1024  # bytes; a longer one is left to the poller
+MAX_BODY = 4 * 1024 * 1024  # bytes; a longer one is ignored, and the poller finds the end
 FORGERIES = Rate(20, 3.0)  # of one address
 RENEWAL = 60.0  # seconds between two requests for a signing secret
 _TRAINING = "/trainings/"

@@ -1,7 +1,7 @@
-"""Tells a person that an approval is asked for: runs the operator's command, or posts to the operator's URL.
+"""Notifies a person of a new approval: runs the operator's command, or posts to the operator's URL.
 
-The configuration alone says whom to tell; a script has no influence on it but the text of its arguments, which is data
-in JSON. Nothing of the answer is used.
+Only the configuration chooses the recipient. A script controls nothing but the text of its arguments, which is JSON
+data. The answer is not used.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _KEPT = frozenset({"PATH", "HOME", "LANG", "LC_ALL", "TZ", "USER", "LOGNAME", "S
 
 
 class Notices:
-    """Tells of approvals in threads of its own, each at most `TRIES` times; ``tell`` gets the reason if all fail."""
+    """Sends notifications in threads of its own, each at most `TRIES` times; ``tell`` gets the reason if all fail."""
 
     def __init__(self, target: str | Sequence[str], tell: Callable[[str], None]) -> None:
         self._target = target
@@ -34,7 +34,7 @@ class Notices:
         self._threads: list[threading.Thread] = []
 
     def send(self, message: Mapping[str, Any]) -> None:
-        """Begin to tell. Never waits."""
+        """Begin to send. Never waits."""
         if not self._target:
             return
         thread = threading.Thread(target=self._deliver, args=(message,), name="kosmolua-notice", daemon=True)
@@ -42,7 +42,7 @@ class Notices:
         thread.start()
 
     def close(self) -> None:
-        """Wait for what is being told, for at most `SECONDS`."""
+        """Wait for notifications that are being sent, for at most `SECONDS`."""
         until = time.monotonic() + SECONDS
         for thread in self._threads:
             thread.join(max(0.0, until - time.monotonic()))
@@ -54,15 +54,15 @@ class Notices:
                 return
             if left:
                 time.sleep(PAUSE)
-        self._tell(f"nobody was told of an approval: {failure}")
+        self._tell(f"could not notify anybody of an approval: {failure}")
 
 
 def attempt(target: str | Sequence[str], message: Mapping[str, Any]) -> str | None:
-    """Tell once. Returns why that failed."""
+    """Send once. Returns why that failed."""
     body = msgspec.json.encode(message)
     try:
         return _post(target, body) if isinstance(target, str) else _run(target, body)
-    except Exception as failure:  # noqa: BLE001 - whatever it is, the run goes on
+    except Exception as failure:  # noqa: BLE001 - whatever it is, the run continues
         return f"{type(failure).__name__}: {failure}"[:300]
 
 
@@ -78,7 +78,7 @@ def check(target: str | Sequence[str]) -> None:
 
 
 def message_of(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """What is told of a question."""
+    """The notification about a question."""
     return {"event": "approval.asked", "approval": dict(fields)}
 
 

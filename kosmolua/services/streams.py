@@ -128,7 +128,9 @@ class _Connection:
         return self._decoder.held
 
     def read(self, check_room: Callable[[], None]) -> tuple[list[dict[str, str]], bool, str | None]:
-        """The next events; whether the connection ended, and why. A stream of comments only counts as silent."""
+        """The next events; whether the connection ended, and why. A stream that sends only comments counts as
+        silent.
+        """
         until = time.monotonic() + self._patience
         while True:
             try:

@@ -105,7 +105,9 @@ class Approving(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Webhooks(Struct, frozen=True, forbid_unknown_fields=True):
-    """``url`` is the public address of `kosmo webhooks:serve`: what workers create tells it when it has ended."""
+    """``url`` is the public address of `kosmo webhooks:serve`: predictions and trainings of workers call it when they
+    have ended.
+    """
 
     url: str | None = None
 

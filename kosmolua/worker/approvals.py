@@ -135,7 +135,7 @@ WHERE id = %s AND decision IS NULL AND (approvers IS DISTINCT FROM %s::text[] OR
 
 class Asks(Struct, frozen=True, kw_only=True):
     """How a worker asks: an open question expires after ``timeout`` seconds. ``settings`` reads who may decide, and who
-    is told; ``approvers`` narrows who may decide, for all runs of the worker. ``point`` is that of
+    is notified; ``approvers`` narrows who may decide, for all runs of the worker. ``point`` is that of
     `kosmolua.worker.segment.Segments`.
     """
 

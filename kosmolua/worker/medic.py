@@ -1,9 +1,9 @@
 """Requeues runs whose worker died, and jobs of the queue that no worker holds.
 
-The rows of runs say what is to be done; the jobs of Procrastinate only say that somebody should look. So a job of a
+The rows of runs say what is to be done; a job of Procrastinate only means that its run may need work. So a job of a
 dead worker is removed, rather than retried: retrying fails with a unique violation when its successor is queued
 already, and the lock of the run would never be freed. A job that a living worker has finished stays, too, if the
-database was away just then.
+database was unreachable at that moment.
 """
 
 from __future__ import annotations

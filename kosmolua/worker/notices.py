@@ -1,4 +1,4 @@
-"""Tells a person of the questions of submitted runs. The database holds those still to be told, so that another
+"""Notifies people of the questions of submitted runs. The database holds what is still to be sent, so that another
 worker continues if this one dies.
 """
 
@@ -30,8 +30,8 @@ WHERE id IN (SELECT id FROM approvals WHERE notify_at <= clock_timestamp() AND d
 
 
 class Notifier:
-    """Tells in a few threads, so that nothing else waits. A question is told at most `kosmolua.services.notices.TRIES`
-    times, until it succeeds. ``tell`` gets the reason if that fails.
+    """Sends in a few threads, so that nothing else waits. Each notification is tried at most
+    `kosmolua.services.notices.TRIES` times. ``tell`` gets the reason if that fails.
     """
 
     def __init__(self, database: Database, settings: Callable[[], Approving], tell: Callable[[str], None]) -> None:
@@ -57,7 +57,7 @@ class Notifier:
 
     def _deliver(self, identifier: str, times: int) -> None:
         try:
-            with suppress(KosmoError):  # the database may be back soon, and it is told again
+            with suppress(KosmoError):  # the database may be back soon, and it is sent again
                 self._tell_of(approvals.find(self._database, identifier), times)
         finally:
             self._open -= 1
@@ -68,4 +68,4 @@ class Notifier:
         if failure is None:
             self._database.rows("UPDATE approvals SET notify_at = NULL WHERE id = %s", (one.id,))
         elif times >= notices.TRIES:
-            self._tell(f"nobody was told of approval {one.id}: {failure}")
+            self._tell(f"could not notify anybody of approval {one.id}: {failure}")

@@ -1,8 +1,8 @@
 """Schedules: the scripts that workers submit at recurring times, by the database's clock.
 
 ``next_at`` of a row is its next slot. A worker that finds it due adds the run and moves ``next_at`` on in one
-transaction, with the row locked, and the run's key is made of name and slot: a slot never runs twice. Slots that were
-missed meanwhile are left out, so that they run once together.
+transaction, with the row locked, and the run's key is made of name and slot: a slot never runs twice. Of several missed
+slots only one runs.
 """
 
 from __future__ import annotations

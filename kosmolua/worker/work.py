@@ -144,7 +144,7 @@ class Worker:
         self._host.close()
         self._lease.end()
         self._database.close()
-        self._tell("worker stopped; its runs go on with the next worker")
+        self._tell("worker stopped; the next worker continues its runs")
 
     def renewals(self) -> tuple[int, int]:
         """How often the lease was renewed, and how often that failed."""
@@ -269,7 +269,7 @@ class Worker:
                     due = time.monotonic() + min(3.0, self._options.lease / 5)
 
     def _hear(self, connection: Connection[Any]) -> None:
-        """Spend a tick, and end the waits for jobs that webhooks say have ended."""
+        """Wait for one tick, and end the waits for jobs whose webhooks arrive meanwhile."""
         for each in connection.notifies(timeout=TICK):
             account, _, job = each.payload.partition("\n")
             self._host.note_end(job, account=account)

@@ -173,7 +173,7 @@ def test_the_skill_is_of_this_version(tmp_path, capfd):
     assert text.startswith("---\nname: kosmolua\n")
     assert f"belongs to kosmo {__version__}." in text
     assert 1 == main(["skill", "--check"])
-    assert "is not there" in capfd.readouterr().out
+    assert "does not exist" in capfd.readouterr().out
 
     assert 0 == main(["skill", "--install"])
     path = tmp_path / ".claude" / "skills" / "kosmolua" / "SKILL.md"

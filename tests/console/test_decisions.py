@@ -94,7 +94,7 @@ def test_approving(sign_in, submitted, asking, database):
     assert 303 == decide(visitor, second, "denied").status_code
     assert ("denied", None) == (approvals.find(database, second).decision, approvals.find(database, second).reason)
     page = visitor.get("/approvals?said=denied").text
-    assert "Denied. The script is told why." in page
+    assert "Denied. The script gets the reason." in page
     assert ["denied", "approved"] == re.findall(r'<b class="state \w+">(denied|approved)</b>', page)
 
 

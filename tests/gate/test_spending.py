@@ -83,7 +83,7 @@ def test_a_guess_is_looked_at_before_it_refuses(server, session):
     made.call(*CREATE)
 
     assert ["POST", "GET", "POST"] == [request.method for request in server.requests]
-    assert ("get_prediction", "looked before refusing", "budget", "ok") == (
+    assert ("get_prediction", "read before a refusal", "budget", "ok") == (
         made.log[1].function, made.log[1].rule, made.log[1].by, made.log[1].outcome,
     )  # fmt: skip
     assert 0.5 == made.budget.spent()["seconds_of_compute"]

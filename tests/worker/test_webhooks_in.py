@@ -302,7 +302,7 @@ def test_the_commands_together(url, database, tmp_path):
             wait_until(lambda: runs.find(database, run).state == "done")
 
     assert ["succeeded"] == runs.find(database, run).results
-    assert f"the API is told http://127.0.0.1:{port}/" in (tmp_path / "webhooks-serve").read_text()
+    assert f"Replicate sends them to http://127.0.0.1:{port}/" in (tmp_path / "webhooks-serve").read_text()
 
 
 @pytest.mark.parametrize(

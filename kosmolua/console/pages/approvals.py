@@ -18,7 +18,7 @@ REASON = 1_000  # characters
 _NAMES = 80
 _DIGITS = 12  # of a digest
 _HEADS = ("Call", "Decision", "Decided", "Reason", "Run")
-_BUTTONS = """<label for="reason-{id}">Reason <span class="soft">(a denial reaches the script with it)</span></label>
+_BUTTONS = """<label for="reason-{id}">Reason <span class="soft">(the script gets it if you deny)</span></label>
 <textarea id="reason-{id}" name="reason" rows="2" maxlength="{most}"></textarea>
 <div class="buttons"><button class="main" name="verdict" value="approved">Approve{all}</button>
 <button class="danger" name="verdict" value="denied">Deny{all}</button></div>"""

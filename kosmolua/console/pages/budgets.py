@@ -21,7 +21,7 @@ def content(totals: Sequence[Total], days: Sequence[Spending], now: float) -> li
         shown = table("budgets", "Budgets of all runs", _BUDGETS, [_budget(total, now) for total in totals])
     else:
         shown = empty(
-            "No budgets", "Bound what all runs of a day may cost:", "kosmo budget set daily --cost 5 --per day"
+            "No budgets", "Limit what all runs of a day may cost:", "kosmo budget set daily --cost 5 --per day"
         )
     return [head, note, shown, Html(f"<h2>Spending of the last {DAYS} days</h2>\n"), _spending(days)]
 

@@ -128,7 +128,7 @@ def _actions(run: Shown, visitor: Visitor) -> Html:
     if run.state in CANCELS:
         button = Html('<button class="danger">Cancel this run</button>')
         sent = form(visitor, f"/runs/{run.id}/cancel", button)
-        why = "The run ends. Predictions that it started run on, and are charged."
+        why = "The run ends. Predictions that it started continue, and are charged."
         return fill('<details class="action" id="cancel"><summary>Cancel…</summary><p>{}</p>{}</details>\n', why, sent)
     button = Html('<button class="main">Resume</button>')
     why = "It continues from its journal: calls that were already answered are not sent, or paid for, again."

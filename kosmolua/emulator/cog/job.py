@@ -91,7 +91,7 @@ class CogJob(Job):
             self.began = now
 
     def progress(self, report: Mapping[str, Any], now: float) -> None:
-        """Take what a webhook says. They may arrive out of order: what is shorter than what is known is older."""
+        """Apply a webhook. Webhooks may arrive out of order: one with less output than is known is older."""
         if self.ended is not None:
             return
         self.begin(now)
@@ -99,7 +99,7 @@ class CogJob(Job):
         self._grow(report.get("output"), now)
 
     def complete(self, report: Mapping[str, Any], now: float) -> None:
-        """Take the last state of the prediction."""
+        """Apply the last state of the prediction."""
         if self.ended is not None:
             return
         status = report.get("status")

@@ -12,7 +12,7 @@ from typing import Any, cast
 import msgspec
 
 LARGEST = 64 * 1024 * 1024
-"""Bytes of a webhook. A larger one is dropped: what a prediction has made at its end is in the answer."""
+"""Bytes of a webhook. A larger one is dropped: the answer has the complete output."""
 PATIENCE = 5.0  # seconds for a webhook to come in whole
 Report = Callable[[str, dict[str, Any]], None]
 

@@ -67,7 +67,7 @@ class CogModel(Model):
         try:
             version = _version(self.server, self.server.look(FRESH), now)
         except CogError:
-            return  # what it was is still true of the model; a prediction says that it is gone
+            return  # keep the last known schema; a prediction reports that the server is gone
         with lock:
             if not self.latest or self.latest.id != version.id:
                 self.versions.append(version)

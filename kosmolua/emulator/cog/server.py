@@ -30,8 +30,8 @@ MOST_HELD = 1 << 30
 """Bytes of outputs that are kept for one server. Beyond that the oldest lose their data early."""
 SILENT = 0.25  # seconds without an answer after which the server has accepted a prediction
 PAUSE = 0.25  # seconds before a busy server is asked again
-LOOK = 1.0  # seconds between looks at a server that reports the end of a prediction by webhook
-_MISSED = 3  # looks at an idle server after which that webhook is not expected any more
+LOOK = 1.0  # seconds between checks of a server that reports the end of a prediction by webhook
+_MISSED = 3  # checks of an idle server after which that webhook counts as lost
 _ACCEPTED, _BUSY, _INVALID, _OK, _UNAVAILABLE = 202, 409, 422, 200, 503
 _PROGRESS = ["start", "output", "logs"]
 _BROKEN = frozenset({"SETUP_FAILED", "DEFUNCT"})
@@ -115,7 +115,7 @@ class CogServer:
             with self._ready:
                 del self._running[waiting.job.id]
                 if busy:
-                    # What runs besides this one is as much as the server takes.
+                    # The other running predictions are as many as the server takes.
                     self._room = max(1, len(self._running))
                     self._waiting.appendleft(waiting)
                     self._ready.wait(PAUSE)
@@ -219,8 +219,9 @@ class CogServer:
 class _Attempt:
     """One try to run a prediction.
 
-    The answer to a synchronous request holds the files of the output, in every version. Only cog 0.9 hears no cancel
-    while such a request runs. If the output has no files, it gets an asynchronous one, and sends a webhook at the end.
+    The answer to a synchronous request holds the files of the output, in every version. Cog 0.9 alone ignores a cancel
+    during such a request. So if the output has no files, cog 0.9 gets an asynchronous request, and sends a webhook at
+    the end.
     """
 
     def __init__(self, server: CogServer, waiting: _Waiting) -> None:

@@ -1,4 +1,4 @@
-"""Inputs as cog takes them and outputs as the API shows them: between the two, files change their form."""
+"""Converts inputs for cog and outputs for the API, including their files."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def read_data(text: str) -> tuple[str, bytes] | None:
 
 
 def refusal(document: Any) -> str:
-    """What cog says about an input that it does not take, in one line: ``detail`` as FastAPI and coglet write it."""
+    """Cog's reason to refuse an input, in one line: ``detail`` as FastAPI and coglet write it."""
     detail = document.get("detail") if isinstance(document, Mapping) else None
     if isinstance(detail, list):
         return "; ".join(_fault(one) for one in detail)
