@@ -43,7 +43,7 @@ ONLY_IN = {
     "lupa": {"runtime/state.py"},
     "httpx": {f"replicate/{name}.py" for name in ("httpx_transport", "client", "routes", "transfer")},
     "httptools": {"replicate/head.py"},
-    "http.client": {"emulator/webhooks.py", "emulator/cog/wire.py", "host/upstream.py"},
+    "http.client": {"emulator/webhooks.py", "emulator/cog/wire.py"},
     "pytest": {"testing.py"},
     "PIL": {"terminal/images.py"},
     "jq": {"cli/filter.py"},

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -17,10 +17,11 @@ class Links:
     """URLs below ``base``, the real API, become URLs of the proxy's own API; files and streams get paths of their own.
 
     Files are in the ``output`` of an answer, and streams in its ``urls``. A ``fixed`` one knows only what was added.
+    A URL that is not ``allowed`` stays as it is.
     """
 
-    def __init__(self, base: str = "", *, fixed: bool = False) -> None:
-        self._base, self._fixed = base.rstrip("/"), fixed
+    def __init__(self, base: str = "", *, fixed: bool = False, allowed: Callable[[str], bool] = lambda _: True) -> None:
+        self._base, self._fixed, self._allowed = base.rstrip("/"), fixed, allowed
         self._known: list[str] = []
         self._numbers: dict[str, int] = {}
 
@@ -56,7 +57,7 @@ class Links:
             return f"{origin}/v1{url.removeprefix(self._base)}"
         if place not in {"output", "urls.stream"}:
             return url
-        if not self._fixed:
+        if not self._fixed and self._allowed(url):
             self.add(url)
         number = self._numbers.get(url)
         return url if number is None else f"{origin}{PLACE}{number}/{_name(url)}"

@@ -5,9 +5,13 @@ It has no token of its own. That of the program is passed on, and is never writt
 
 from __future__ import annotations
 
+import base64
 import os
+import re
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from functools import reduce
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
@@ -20,10 +24,13 @@ from kosmolua.emulator.app import match, refusal
 from kosmolua.emulator.call import ApiRequest
 from kosmolua.emulator.links import PLACE, Links
 from kosmolua.errors import UsageError
-from kosmolua.host.upstream import Passed, UpstreamError, pass_on
+from kosmolua.host.upstream import Passed, Upstream, UpstreamError
 from kosmolua.journal.cassette import FORMAT, HIDDEN, Call, Opening, cleaned
+from kosmolua.replicate.body import TooMuch, check_values
 from kosmolua.replicate.catalogue import Operation
-from kosmolua.replicate.urls import checked_url
+from kosmolua.replicate.redact import Redactor
+from kosmolua.replicate.transfer import gets_token
+from kosmolua.replicate.urls import checked_url, is_loopback
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -33,8 +40,9 @@ LARGEST_ANSWER = 64 * 1024 * 1024
 """Bytes of an answer of the API. Files and streams may be larger, but are recorded only up to that."""
 MOST_RECORDED = 1 << 30  # bytes of a cassette
 STREAM, DOWNLOAD = "http.stream", "http.download"
-_WITH_TOKEN = ("replicate.delivery", "stream.replicate.com")
-_SHORTEST_TOKEN = 8
+MOST_SECRETS = 1_000  # that programs have sent
+_SHORTEST_SECRET = 8
+_SECRET_HEADER = re.compile(r"auth|token|key|secret|cookie|passw|credential|session|signature", re.IGNORECASE)
 _ERROR = 400
 _REDACTED = "[REDACTED]"
 _EVENTS = "text/event-stream"
@@ -46,7 +54,7 @@ class Tape:
     def __init__(self, path: str, base: str) -> None:
         self.path, self.calls, self.skipped = path, 0, 0
         self._lock, self._size = Lock(), 0
-        self._tokens: set[str] = set()
+        self._redactors: dict[str, Redactor] = {}
         try:
             self._file = open(path, "wb")  # noqa: SIM115 - closed by `close`
         except OSError as error:
@@ -55,22 +63,26 @@ class Tape:
 
     @property
     def summary(self) -> str:
-        skipped = f"; {self.skipped} were too large" if self.skipped else ""
+        skipped = f"; {self.skipped} were too large or incomplete" if self.skipped else ""
         return f"{self.path}: {self.calls} calls recorded{skipped}"
 
-    def hide(self, token: str) -> None:
-        """Never write this token."""
-        if len(token) >= _SHORTEST_TOKEN:
-            self._tokens.add(token)
+    def hide(self, secret: str) -> None:
+        """Never write this secret, in any of its usual encodings."""
+        with self._lock:
+            if secret not in self._redactors:
+                self._redactors[secret] = Redactor(secret)
+            while len(self._redactors) > MOST_SECRETS:
+                del self._redactors[next(iter(self._redactors))]
 
     def add(self, function: str, arguments: Any, *, answer: Any = None, error: dict[str, Any] | None = None) -> None:
+        """Write a call, unless the cassette is full, or the call is nested too deeply."""
         with self._lock:
-            call = Call(0, self.calls + 1, function, "", self._clean(arguments))
-            call.answer, call.error = self._clean(answer), self._clean(error)
-            if self._write(call):
-                self.calls += 1
-            else:
-                self.skipped += 1
+            self.skipped += 1
+            with suppress(RecursionError):
+                call = Call(0, self.calls + 1, function, "", self._clean(arguments))
+                call.answer, call.error = self._clean(answer), self._clean(error)
+                if self._write(call):
+                    self.calls, self.skipped = self.calls + 1, self.skipped - 1
 
     def close(self) -> None:
         with self._lock:
@@ -78,16 +90,16 @@ class Tape:
 
     def _clean(self, value: Any) -> Any:
         if isinstance(value, bytes):
-            for token in self._tokens:
-                value = value.replace(token.encode(), HIDDEN.encode())
+            value = self._without(value)
         elif isinstance(value, dict):
             value = {name: self._clean(item) if isinstance(item, bytes) else item for name, item in value.items()}
         return cleaned(value)
 
+    def _without(self, data: bytes) -> bytes:
+        return reduce(lambda found, each: each.written(found), self._redactors.values(), data)
+
     def _write(self, line: Opening | Call) -> bool:
-        data = msgspec.json.encode(line) + b"\n"
-        for token in self._tokens:
-            data = data.replace(token.encode(), HIDDEN.encode())
+        data = self._without(msgspec.json.encode(line)) + b"\n"
         if self._file.closed or self._size + len(data) > MOST_RECORDED:
             return False
         self._file.write(data)
@@ -102,7 +114,8 @@ class Recorder:
     def __init__(self, base: str, path: str, *, insecure_http: bool = False) -> None:
         self.base = checked_url(base, insecure_http=insecure_http, origin="--to")
         self.tape = Tape(path, self.base)
-        self._links = Links(self.base)
+        self._upstream = Upstream()
+        self._links = Links(self.base, allowed=lambda url: may_fetch(url, self.base))
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         request = ApiRequest(environ)
@@ -113,14 +126,16 @@ class Recorder:
                 response = refusal(error)
             except UpstreamError as error:
                 response = refusal(problem.ProblemError(502, "Bad gateway", str(error)))
+            except RecursionError:
+                response = refusal(problem.ProblemError(400, "Bad request", "The request is nested too deeply"))
         return response(environ, start_response)
 
     def close(self) -> None:
         self.tape.close()
 
     def _answer(self, request: ApiRequest, origin: str) -> Response:
-        token = request.headers.get("Authorization", "").partition(" ")[2].strip()
-        self.tape.hide(token)
+        for secret in secrets_of(request.headers.items()):
+            self.tape.hide(secret)
         if request.path.startswith(PLACE):
             return self._file(request, origin)
         if not request.path.startswith("/v1/"):
@@ -128,12 +143,13 @@ class Recorder:
         if (request.content_length or 0) > LARGEST_REQUEST:
             raise problem.too_large("The recorder takes requests of at most 101 MiB")
         asked = self._asked(request, origin)
-        passed = pass_on(request.method, self._target(request), _headers(request), self._body(request, origin))
+        body = self._body(request, origin)
+        passed = self._upstream.pass_on(request.method, self._target(request), _headers(request), body)
         if passed.content_type == _EVENTS:
             return _streamed(passed, passed)
-        data = _whole(passed)
-        if asked is not None:
-            self._record(*asked, passed.status, data, dict(passed.headers))
+        data = passed.whole(LARGEST_ANSWER)
+        if asked is not None and not self._record(*asked, passed.status, data, dict(passed.headers)):
+            self.tape.skipped += 1
         return _response(passed, self._outward(passed, data, origin), self._location(passed, origin))
 
     def _target(self, request: ApiRequest) -> str:
@@ -166,8 +182,8 @@ class Recorder:
         if "json" not in passed.content_type:
             return data
         try:
-            return msgspec.json.encode(self._links.outward(msgspec.json.decode(data), origin))
-        except msgspec.DecodeError:
+            return msgspec.json.encode(self._links.outward(_decoded(data), origin))
+        except (ValueError, RecursionError):
             return data
 
     def _location(self, passed: Passed, origin: str) -> dict[str, str]:
@@ -176,19 +192,23 @@ class Recorder:
 
     def _record(
         self, operation: Operation, arguments: dict[str, Any], status: int, data: bytes, headers: Mapping[str, str]
-    ) -> None:
-        document = _document(data)
+    ) -> bool:
+        """Record a call. False if its answer is not one that a cassette can have."""
+        found = _document(data)
         if status >= _ERROR:
-            self.tape.add(operation.name, arguments, error=_failure(status, document, data, headers))
-            return
+            self.tape.add(operation.name, arguments, error=_failure(status, found, data, headers))
+            return True
         if operation.answer == "none":
             self.tape.add(operation.name, arguments)
         elif operation.answer == "text":
             self.tape.add(operation.name, arguments, answer=data.decode(errors="replace"))
         elif operation.answer == "bytes":
             self.tape.add(operation.name, arguments, answer=data)
+        elif found is None:
+            return False
         else:
-            self.tape.add(operation.name, _without_secrets(arguments, document), answer=document)
+            self.tape.add(operation.name, _without_secrets(arguments, found), answer=found)
+        return True
 
     def _file(self, request: ApiRequest, origin: str) -> Response:
         """A file or stream, which is passed on as it comes and recorded at its end."""
@@ -196,52 +216,38 @@ class Recorder:
         if url is None or request.method not in {"GET", "HEAD"}:
             raise problem.not_found()
         headers = _headers(request)
-        if not self._gets_token(url):
+        if not gets_token(url, self.base, function=DOWNLOAD):
             headers.pop("Authorization", None)
-        passed = pass_on(request.method, url, headers, b"")
+        passed = self._upstream.pass_on(request.method, url, headers, b"")
         parts = self._recorded(url, passed) if request.method == "GET" else passed
         return _streamed(passed, parts, self._location(passed, origin))
 
-    def _gets_token(self, url: str) -> bool:
-        parts, base = urlsplit(url), urlsplit(self.base)
-        host = parts.hostname or ""
-        trusted = any(host == name or host.endswith(f".{name}") for name in _WITH_TOKEN)
-        return (parts.scheme, parts.netloc) == (base.scheme, base.netloc) or (parts.scheme == "https" and trusted)
-
     def _recorded(self, url: str, passed: Passed) -> Iterator[bytes]:
-        data, whole = bytearray(), True
+        function = STREAM if passed.content_type == _EVENTS else DOWNLOAD
+        data, fits, complete = bytearray(), True, False
         try:
             for block in passed:
-                whole = whole and len(data) + len(block) <= LARGEST_ANSWER
-                if whole:
+                fits = fits and len(data) + len(block) <= LARGEST_ANSWER
+                if fits:
                     data += block
                 yield block
+            complete = True
+        except GeneratorExit:  # a program leaves a stream after its last event
+            complete = function == STREAM
+            raise
         finally:
-            function = STREAM if passed.content_type == _EVENTS else DOWNLOAD
-            if passed.status >= _ERROR:
+            if not (fits and complete):
+                self.tape.skipped += 1
+            elif passed.status >= _ERROR:
                 failure = _failure(passed.status, _document(bytes(data)), bytes(data), {})
                 self.tape.add(function, {"url": url}, error=failure)
-            elif whole:
+            else:
                 answer = {"content_type": passed.kind, "content": bytes(data)}
                 self.tape.add(function, {"url": url}, answer=answer)
-            else:
-                self.tape.skipped += 1
 
 
 def _headers(request: ApiRequest) -> dict[str, str]:
     return dict(request.headers.items())
-
-
-def _whole(passed: Passed) -> bytes:
-    data = bytearray()
-    try:
-        for block in passed:
-            data += block
-            if len(data) > LARGEST_ANSWER:
-                raise UpstreamError(f"the answer is larger than {LARGEST_ANSWER >> 20} MiB")
-    finally:
-        passed.close()
-    return bytes(data)
 
 
 def _response(passed: Passed, data: bytes, more: Mapping[str, str]) -> Response:
@@ -263,11 +269,60 @@ def _streamed(passed: Passed, parts: Iterable[bytes], more: Mapping[str, str] | 
     return response
 
 
+def may_fetch(url: str, base: str) -> bool:
+    """Whether the recorder fetches a URL that an answer names. A server elsewhere cannot make it read this machine or
+    its network.
+    """
+    try:
+        parts, api = urlsplit(url), urlsplit(base)
+        host, own = parts.hostname or "", api.hostname or ""
+        _ = parts.port
+    except ValueError:
+        return False
+    if parts.scheme not in ("http", "https") or not host or "@" in parts.netloc:
+        return False
+    if host == own or is_loopback(own):
+        return True
+    return parts.scheme == "https" and "." in host and not is_loopback(host) and not _is_address(host)
+
+
+def _is_address(host: str) -> bool:
+    """Whether it is an address instead of a name, as in any notation that the resolver takes: 0x7f.1."""
+    return ":" in host or host.rpartition(".")[2][:1].isdigit()
+
+
+def secrets_of(headers: Iterable[tuple[str, str]]) -> list[str]:
+    """The values of headers that may be secrets, without their scheme; a password of Basic also in plain."""
+    found = []
+    for name, value in headers:
+        if not _SECRET_HEADER.search(name):
+            continue
+        parts = value.split(";") if name.lower() == "cookie" else [value]
+        found += [part.strip() for part in parts]
+        found += [part.partition("=")[2].strip() for part in parts if name.lower() == "cookie"]
+        scheme, _, rest = value.strip().partition(" ")
+        found.append(rest.strip())
+        if scheme.lower() == "basic":
+            with suppress(ValueError):
+                user = base64.b64decode(rest.strip(), validate=True).decode(errors="replace")
+                found += [user, user.partition(":")[2]]
+    return [each for each in dict.fromkeys(found) if len(each) >= _SHORTEST_SECRET]
+
+
 def _document(data: bytes) -> Any:
     try:
-        return msgspec.json.decode(data) if data else None
-    except (msgspec.DecodeError, UnicodeDecodeError):
+        return _decoded(data)
+    except (ValueError, RecursionError):
         return None
+
+
+def _decoded(data: bytes) -> Any:
+    """Raises a ValueError for what is not JSON, or has too many values to be held."""
+    try:
+        check_values(data)
+    except TooMuch as error:
+        raise ValueError(str(error)) from None
+    return msgspec.json.decode(data)
 
 
 def _failure(status: int, document: Any, data: bytes, headers: Mapping[str, str]) -> dict[str, Any]:

@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
-import http.client
 import os
+import re
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
+from email.message import Message
+from functools import cache
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from kosmolua.replicate.body import Garbled, TooMuch, decoded, gathered
+from kosmolua.replicate.transport import SocketTransport
+from kosmolua.replicate.wire import Origin, Request, WireError
+
+if TYPE_CHECKING:
+    import ssl
+
+    from kosmolua.replicate.wire import Response
+
 SILENCE = 120.0  # seconds without a byte; a blocking create is silent for 60
-_BLOCK = 64 * 1024
+_PORTS = {"http": 80, "https": 443}
+_TARGET = re.compile(r"/[!-~]*")
 # Headers about one connection, and those that no longer fit once the recorder has changed the body.
 _DROPPED = frozenset(
     {
@@ -21,7 +33,7 @@ _DROPPED = frozenset(
 
 
 class UpstreamError(Exception):
-    """The server could not be reached, or its answer broke off."""
+    """The server could not be reached, or its answer broke off or was beyond a bound."""
 
 
 @dataclass
@@ -30,50 +42,82 @@ class Passed:
 
     status: int
     headers: list[tuple[str, str]]
-    content_type: str
-    _response: http.client.HTTPResponse
-    _connection: http.client.HTTPConnection
+    kind: str  # the content type with its parameters, such as the character set
+    _method: str
+    _response: Response
+    _transport: SocketTransport
 
     @property
-    def kind(self) -> str:
-        """The content type with its parameters, such as the character set."""
-        return self._response.headers.get("Content-Type", self.content_type)
+    def content_type(self) -> str:
+        message = Message()
+        message["Content-Type"] = self.kind
+        return message.get_content_type()
 
     def __iter__(self) -> Iterator[bytes]:
+        if self._method == "HEAD":
+            return
         try:
-            while block := self._response.read1(_BLOCK):
-                yield block
-        except (OSError, http.client.HTTPException) as error:
+            yield from decoded(self._response.pieces(), self._response.headers)
+        except (WireError, Garbled) as error:
             raise UpstreamError(f"the answer broke off: {error}") from error
 
+    def whole(self, most: int) -> bytes:
+        """The body of at most that many bytes. Raises an UpstreamError, also if it arrives too slowly."""
+        try:
+            return gathered(self, most)
+        except (TooMuch, TimeoutError) as error:
+            raise UpstreamError(str(error)) from error
+        finally:
+            self.close()
+
     def close(self) -> None:
-        with suppress(OSError):
-            self._connection.close()
+        self._response.close()
+        self._transport.close()
 
 
-def pass_on(method: str, url: str, headers: Mapping[str, str], body: bytes) -> Passed:
-    """Send a request. Raises an UpstreamError. Redirects are answers like others."""
-    parts = urlsplit(url)
-    target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    connection = _connection(parts.scheme, parts.hostname or "", parts.port)
-    try:
-        connection.request(method, target, body or None, {**kept(headers), "Accept-Encoding": "identity"})
-        response = connection.getresponse()
-    except (OSError, http.client.HTTPException, ValueError) as error:
-        connection.close()
-        raise UpstreamError(f"{parts.netloc} cannot be reached: {error}") from error
-    passed = [*kept(dict(response.getheaders())).items()]
-    return Passed(response.status, passed, response.headers.get_content_type(), response, connection)
+class Upstream:
+    """Sends each request on a connection of its own, and once."""
+
+    def __init__(self) -> None:
+        self._context = cache(_context)
+
+    def pass_on(self, method: str, url: str, headers: Mapping[str, str], body: bytes) -> Passed:
+        """Raises an UpstreamError. Redirects are answers like others."""
+        parts = urlsplit(url)
+        name = parts.netloc.rpartition("@")[2]
+        fields = {"Host": name, **kept(headers), "Accept-Encoding": "identity", "Connection": "close"}
+        try:
+            origin = Origin(parts.scheme, parts.hostname or "", parts.port or _PORTS[parts.scheme])
+            request = Request(
+                method=method,
+                origin=origin,
+                target=_target(parts.path or "/", parts.query),
+                fields=tuple(fields.items()),
+                body=body or None,
+                timeout=SILENCE,
+                piecewise=True,
+            )
+            transport = SocketTransport(self._context)
+            response = transport.send(request)
+        except (WireError, ValueError, KeyError) as error:
+            raise UpstreamError(f"{name} cannot be reached: {error}") from error
+        kind = response.headers.get("content-type", "text/plain")
+        return Passed(response.status, [*kept(response.headers).items()], kind, method, response, transport)
 
 
 def kept(headers: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in headers.items() if name.lower() not in _DROPPED}
 
 
-def _connection(scheme: str, host: str, port: int | None) -> http.client.HTTPConnection:
-    if scheme == "http":
-        return http.client.HTTPConnection(host, port, timeout=SILENCE)
+def _target(path: str, query: str) -> str:
+    """The target of a request. Raises a ValueError for one that could be taken for more than a target."""
+    found = f"{path}?{query}" if query else path
+    if not _TARGET.fullmatch(found):
+        raise ValueError("its URL has invalid characters")
+    return found
+
+
+def _context() -> ssl.SSLContext:
     from kosmolua.replicate import certificates
 
-    context = certificates.context(os.environ) or certificates.built_in()
-    return http.client.HTTPSConnection(host, port, timeout=SILENCE, context=context)
+    return certificates.context(os.environ) or certificates.built_in()

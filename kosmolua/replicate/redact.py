@@ -25,7 +25,7 @@ class Redactor:
         self._plain = self._token.encode()
         # Letters and digits stay as they are in most escaped texts, so that one search finds all the usual forms.
         run = max(re.findall(r"[A-Za-z0-9]+", self._token), key=len, default="")
-        self._core = run.encode() if len(run) >= _SHORTEST_SECRET else self._plain
+        self._core = run.encode() if len(run) >= _SHORTEST_SECRET else b""
 
     def reveals(self, text: str) -> bool:
         return bool(self._token) and self._token in text
@@ -45,12 +45,20 @@ class Redactor:
 
     def body(self, body: bytes) -> bytes:
         """An answer's body without the token; the same object if unchanged."""
-        if not self._plain or not (self._core in body or self._may_be_encoded(body)):
+        if not self._plain or not (self._is_in(body) or self._may_be_encoded(body)):
             return body
         if len(body) > _MAX_ENCODED:
             return reduce(lambda text, form: text.replace(form, _HIDDEN.encode()), self._usual, body)
         found, count = self._pattern.subn(_HIDDEN.encode(), body)
         return found if count else body
+
+    def written(self, data: bytes) -> bytes:
+        """JSON that is kept, without the token, also in JSON that is a text of it."""
+        again = {form.replace(b"\\", b"\\\\").replace(b'"', b'\\"') for form in self._usual}
+        forms = sorted(self._usual | again, key=len, reverse=True)
+        return reduce(
+            lambda text, form: text.replace(form, _HIDDEN.encode()), forms if self._plain else (), self.body(data)
+        )
 
     def pieces(self, pieces: Iterable[bytes], found: Callable[[], None]) -> Iterator[bytes]:
         """A body in pieces, with the token replaced by as many asterisks.
@@ -69,6 +77,9 @@ class Redactor:
                 yield text
         if held:
             yield held
+
+    def _is_in(self, body: bytes) -> bool:
+        return self._core in body if self._core else any(form in body for form in self._usual)
 
     def _text(self, text: str) -> str:
         if self._token[:_SHORTEST_TRACE] not in text:

@@ -57,6 +57,14 @@ def place(url: str, base: httpx.URL, *, function: str) -> tuple[httpx.URL, bool]
     raise _foreign(function, url)
 
 
+def gets_token(url: str, base: str, *, function: str) -> bool:
+    """Whether the token goes with a request for a URL that may be of any host."""
+    try:
+        return place(url, httpx.URL(base), function=function)[1]
+    except UsageError:
+        return False
+
+
 def _is_ours(url: httpx.URL, base: httpx.URL) -> bool:
     """Whether an address at the API's origin belongs to the account. A base URL with another path than /v1 is that of a
     gateway, where other paths may belong to others, who must not get the token. On this machine all paths are the

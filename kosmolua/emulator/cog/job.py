@@ -12,7 +12,7 @@ from kosmolua.emulator.jobs import LONGEST, Job, Moment
 from kosmolua.emulator.models import Outcome, Work
 
 MOST_LOGS = 10 * 1024 * 1024  # characters
-_STATUSES = frozenset({"succeeded", "failed", "canceled"})
+ENDED = ("succeeded", "failed", "canceled")  # not a set: a server may send a list as the status
 
 
 def _ignore(_: CogJob) -> None: ...
@@ -103,7 +103,7 @@ class CogJob(Job):
         if self.ended is not None:
             return
         status = report.get("status")
-        if status not in _STATUSES:
+        if status not in ENDED:
             self.fail(f"cog ended the prediction with the status {status!r}", now)
             return
         self.progress(report, now)

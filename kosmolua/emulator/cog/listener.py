@@ -11,6 +11,8 @@ from typing import Any, cast
 
 import msgspec
 
+from kosmolua.emulator.cog.shapes import is_deep
+
 LARGEST = 64 * 1024 * 1024
 """Bytes of a webhook. A larger one is dropped: the answer has the complete output."""
 PATIENCE = 5.0  # seconds for a webhook to come in whole
@@ -60,11 +62,14 @@ class _Webhook(BaseHTTPRequestHandler):
             return
         body = self.rfile.read(int(length))
         try:
-            server.report(self.path.removeprefix(prefix), msgspec.json.decode(body, type=dict[str, Any]))
-        except msgspec.MsgspecError:
+            report = msgspec.json.decode(body, type=dict[str, Any])
+        except (ValueError, RecursionError):
+            report = None
+        if report is None or is_deep(report):
             self._answer(400)
-        else:
-            self._answer(200)
+            return
+        server.report(self.path.removeprefix(prefix), report)
+        self._answer(200)
 
     def _answer(self, status: int) -> None:
         self.send_response_only(status)

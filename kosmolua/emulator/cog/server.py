@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from kosmolua.emulator.clock import Clock
-from kosmolua.emulator.cog.job import CogJob
+from kosmolua.emulator.cog.job import ENDED, CogJob
+from kosmolua.emulator.cog.shapes import fault_of
 from kosmolua.emulator.cog.values import has_files, refusal, sent_input
 from kosmolua.emulator.cog.wire import LARGEST, PATIENCE, CogAnswer, CogError, Wire
 from kosmolua.emulator.models import Content
@@ -34,7 +35,7 @@ LOOK = 1.0  # seconds between checks of a server that reports the end of a predi
 _MISSED = 3  # checks of an idle server after which that webhook counts as lost
 _ACCEPTED, _BUSY, _INVALID, _OK, _UNAVAILABLE = 202, 409, 422, 200, 503
 _PROGRESS = ["start", "output", "logs"]
-_BROKEN = frozenset({"SETUP_FAILED", "DEFUNCT"})
+_BROKEN = ("SETUP_FAILED", "DEFUNCT")
 
 Sources = Mapping[str, "Content | str"]
 
@@ -75,6 +76,8 @@ class CogServer:
     def look(self, timeout: float = PATIENCE) -> Facts:
         """Read schema and version. Raises a CogError if there is no cog, or it is not ready for that."""
         schema, index = self.wire.ask("GET", "/openapi.json", timeout), self.wire.ask("GET", "/", timeout)
+        if fault := fault_of(schema.fields):
+            raise CogError(f"cog at {self.wire.url} gives an invalid schema: {fault}")
         if schema.status != _OK or not resolve(schema.fields, "Input"):
             raise CogError(f"cog at {self.wire.url} gives no schema: status {schema.status}")
         version = index.fields.get("cog_version")
@@ -148,6 +151,9 @@ class CogServer:
         except CogError as error:
             self._fail(job, str(error))
             return False
+        except Exception as error:  # noqa: BLE001 - the thread goes on with the next prediction
+            self._fail(job, f"cog at {self.wire.url} cannot run it: {type(error).__name__}: {error}")
+            return False
         if answer is None:  # canceled, or out of time
             return False
         if answer.status in {_BUSY, _UNAVAILABLE} and not self._is_broken(job):
@@ -190,7 +196,7 @@ class CogServer:
             job = self._running.get(job_id)
             if job is None:
                 return
-            ended = report.get("status") in {"succeeded", "failed", "canceled"}
+            ended = report.get("status") in ENDED
             (job.complete if ended else job.progress)(report, self._clock.time())
             self._ready.notify_all()
 

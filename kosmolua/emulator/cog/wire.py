@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import http.client
 import select
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Any
@@ -13,12 +16,14 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from kosmolua.emulator.cog.shapes import MOST_DEPTH, is_deep
 from kosmolua.errors import UsageError
 
 LARGEST = 256 * 1024 * 1024
 """Bytes of an answer or input: files are inside it, as data URLs."""
 PATIENCE = 30.0  # seconds for short requests, and for the rest of an answer that has begun to come
 STOPPING = 5.0  # seconds for a cancel, and for the server to be free again after it
+GRACE, LEAST_RATE = 60.0, 16 * 1024  # seconds for an answer, and the fewest bytes a second after them
 _BLOCK = 1 << 20
 _HEADERS = {"Content-Type": "application/json"}
 
@@ -38,10 +43,13 @@ class CogAnswer:
 
 
 class Wire:
-    """Requests to one server. Each has its own connection, so that any thread may send one."""
+    """Requests to one server. Each has its own connection, so that any thread may send one. An answer that has begun
+    has ``grace`` seconds for its head, and as much for its body besides the time that its size needs.
+    """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, grace: float = GRACE) -> None:
         self.url, self._host, self._port = _address(url)
+        self._grace = grace
 
     def ask(self, method: str, path: str, timeout: float = PATIENCE) -> CogAnswer:
         """A short request. Raises a CogError."""
@@ -76,20 +84,49 @@ class Wire:
             self.ask("POST", f"{path}/cancel", STOPPING)
 
     def _read(self, connection: http.client.HTTPConnection) -> CogAnswer:
-        response = connection.getresponse()
-        data = bytearray()
-        while block := response.read(_BLOCK):
+        with _ended_after(connection, self._grace):
+            response = connection.getresponse()
+        data, began = bytearray(), time.monotonic()
+        while block := response.read1(_BLOCK):
             data += block
             if len(data) > LARGEST:
                 raise CogError(f"the answer of cog at {self.url} is larger than {LARGEST >> 20} MiB")
+            if time.monotonic() - began > self._grace + len(data) / LEAST_RATE:
+                raise CogError(f"the answer of cog at {self.url} arrives too slowly")
+        if response.length:
+            raise CogError(f"the answer of cog at {self.url} broke off")
         try:
-            return CogAnswer(response.status, msgspec.json.decode(data) if data else None)
-        except msgspec.DecodeError as error:
+            document = msgspec.json.decode(data) if data else None
+        except (ValueError, RecursionError) as error:
             raise CogError(f"the server at {self.url} is not cog: status {response.status}, not JSON") from error
+        if is_deep(document):
+            raise CogError(f"the answer of cog at {self.url} is nested more than {MOST_DEPTH} levels deep")
+        return CogAnswer(response.status, document)
 
     def _gone(self, error: Exception) -> CogError:
         what = getattr(error, "strerror", None) or str(error) or type(error).__name__
         return CogError(f"cog at {self.url} does not answer: {what}")
+
+
+@contextmanager
+def _ended_after(connection: http.client.HTTPConnection, seconds: float) -> Iterator[None]:
+    """Hang up if the head of an answer, with what comes before it, takes longer in all."""
+    sock, late = connection.sock, threading.Event()
+
+    def hang_up() -> None:
+        late.set()
+        with suppress(OSError):
+            sock.shutdown(socket.SHUT_RDWR)
+
+    timer = threading.Timer(seconds, hang_up)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+    if late.is_set():  # http.client takes what has arrived for a whole head
+        raise TimeoutError("the answer arrives too slowly")
 
 
 def _readable(connection: http.client.HTTPConnection, seconds: float) -> bool:
