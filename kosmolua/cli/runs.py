@@ -161,7 +161,7 @@ def _show(path: str, *, as_json: bool) -> int:
 
 def _named(given: dict[str, Any]) -> str:
     """Arguments by name in a line. Those of a script of this program are text, numbers, booleans and lists."""
-    text = " ".join(f"{name}={value}" for name, value in given.items())
+    text = " ".join(f"{name}={value}" for name, value in sorted(given.items()))
     return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}…"
 
 

@@ -84,7 +84,7 @@ def test_a_kept_script_is_resumed_with_the_same_arguments(tmp_path, capfd):
     assert [1, 0] == [len(each["call_log"]) for each in (first, resumed)]
     assert {"count": 2, "large": False, "prompt": "a fox"} == shown["run"]["named"]
     assert status != 0
-    assert "belongs to a run with the arguments" in refused["error"]["message"]
+    assert "belongs to a run with the arguments" in refused["error"]
     main(["runs", "show", str(tmp_path / "j")])
     assert "count=2 large=False prompt=a fox" in capfd.readouterr().out
 
